@@ -1,0 +1,31 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test check clean
+
+demo: $(VENV)/.ready-to-run   ## The main job, offline, on handwritten digits: prints the table
+	$(BIN)/python cli.py demo
+
+test: $(VENV)/.ready-to-test  ## All tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.ready-to-test ## Lint, format, types, import directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_imports.py
+
+$(VENV)/.ready-to-run: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) --editable '.[offline]'
+	touch $@
+
+$(VENV)/.ready-to-test: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info
