@@ -1,0 +1,46 @@
+"""Files on disk: image digests, feature shards, dataset indexes. Knows nothing of networks or classifiers."""
+
+from cache.digest import Digests, FileStamps, Listing, list_digests, sha256_file, usable_cores
+from cache.errors import (
+    CacheError,
+    CorruptFileError,
+    DatasetError,
+    ImageError,
+    NewerVersionError,
+    StackboneError,
+    StackError,
+    UsageError,
+    WeightsError,
+)
+from cache.feature_set import FeatureSet, as_keys
+from cache.index import FAILED, OK, DatasetIndex, empty_index
+from cache.spec import FeatureSpec, feature_set_id
+from cache.store import FeatureStore, default_cache
+
+__all__ = [
+    "FAILED",
+    "OK",
+    "CacheError",
+    "CorruptFileError",
+    "DatasetError",
+    "DatasetIndex",
+    "Digests",
+    "FeatureSet",
+    "FeatureSpec",
+    "FeatureStore",
+    "FileStamps",
+    "ImageError",
+    "Listing",
+    "NewerVersionError",
+    "StackError",
+    "StackboneError",
+    "UsageError",
+    "WeightsError",
+    "as_keys",
+    "default_cache",
+    "empty_index",
+    "feature_set_id",
+    "list_digests",
+    "sha256_file",
+    "usable_cores",
+]

@@ -1,0 +1,56 @@
+"""Every error that Stackbone raises on purpose.
+
+::
+
+    StackboneError            exit code 1
+    ├── UsageError            exit code 2: the command or call was wrong; says what to type instead
+    ├── DatasetError          the listing of images and labels is unusable
+    ├── ImageError            one image cannot be embedded (recorded, never fatal to a run)
+    ├── WeightsError          weights are absent, out of reach, or not this network's
+    ├── CacheError            the cache directory cannot be used
+    │   ├── CorruptFileError  a file in it is not what the format promises
+    │   └── NewerVersionError a file in it was written by a newer Stackbone; it is sound, and not ours to judge
+    └── StackError            the features or labels do not allow the asked evaluation
+
+A message says what was found, what was expected, where, and what to do next.
+"""
+
+
+class StackboneError(Exception):
+    """Base of all deliberate errors; the command line prints its message without a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(StackboneError):
+    """The command or call is wrong; the message names the likely right one."""
+
+    exit_code = 2
+
+
+class DatasetError(StackboneError):
+    """The dataset is empty, missing, or lacks what its kind requires."""
+
+
+class ImageError(StackboneError):
+    """One image cannot be embedded; the pipeline records it and goes on."""
+
+
+class WeightsError(StackboneError):
+    """Weights were not found, are out of reach, or belong to another network."""
+
+
+class CacheError(StackboneError):
+    """The cache directory is missing, not writable, or lacks what was asked for."""
+
+
+class CorruptFileError(CacheError):
+    """A file of the cache breaks the format: wrong checksum, shape, spec or version."""
+
+
+class NewerVersionError(CacheError):
+    """A file of the cache has a newer format than this Stackbone reads."""
+
+
+class StackError(StackboneError):
+    """The features or labels do not allow the evaluation that was asked for."""

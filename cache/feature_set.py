@@ -1,0 +1,165 @@
+"""One feature set: a folder of shards that share a spec, joined to images by digest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cache import shard
+from cache.digest import DIGEST_BYTES, Digests
+from cache.errors import CacheError, CorruptFileError
+from cache.files import make_folder
+from cache.hdf5 import corrupt_message
+from cache.spec import FeatureSpec
+
+_T = TypeVar("_T")
+_ROWS_COPIED = 4096  # at a time: one image may be listed a million times
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """One folder of shards that share a spec.
+
+    Attributes
+    ----------
+    id
+        ``NAME-XXXXXXXXXXXX``.
+    backbone
+        Its name part, such as ``resnet50`` or ``timm:resnet18.a1_in1k``.
+    fingerprint
+        Its other part.
+    folder
+        Where its shards lie; the folder need not exist yet.
+    """
+
+    id: str
+    backbone: str
+    fingerprint: str
+    folder: Path
+
+    def shards(self) -> list[Path]:
+        """Return its shards in the order that decides between doubles: by file name."""
+        return sorted(self.folder.glob(shard.PATTERN))
+
+    def header(self) -> shard.ShardHeader:
+        """Return the header of its first shard.
+
+        Raises
+        ------
+        CacheError
+            If it has no shard yet, or that shard is damaged.
+        """
+        for _, header in self.read_each(shard.read_header):
+            return header
+        message = f"the feature set {self.id} in {self.folder.parent} has no shard yet. Run `stackbone extract`"
+        raise CacheError(message)
+
+    def digests(self) -> Digests:
+        """Return the (n, 32) digests of all its rows, doubles included."""
+        parts = [digests for _, digests in self.read_each(shard.read_digests)]
+        return np.concatenate(parts) if parts else np.zeros((0, DIGEST_BYTES), np.uint8)
+
+    def read_each(self, read: Callable[[Path, str], _T]) -> Iterator[tuple[Path, _T]]:
+        """Yield (path, what `read` returns) of every shard.
+
+        A shard that another process merged away meanwhile is passed over, and what took its place is read; rows
+        may come twice then.
+        """
+        done: set[str] = set()
+        while waiting := [path for path in self.shards() if path.name not in done]:
+            for path in waiting:
+                try:
+                    found = read(path, self.fingerprint)
+                except FileNotFoundError:
+                    break
+                done.add(path.name)
+                yield path, found
+
+    def missing(self, digests: Digests) -> NDArray[np.bool_]:
+        """Return (n,) bool: True where an image of `digests` has no features here."""
+        return ~np.isin(as_keys(digests), as_keys(self.digests()))
+
+    def append(
+        self,
+        spec: FeatureSpec,
+        digests: Digests,
+        features: NDArray[np.float32],
+        provenance: Mapping[str, str],
+    ) -> Path:
+        """Commit rows as one new shard and return its path; errors as `write_shard`."""
+        if spec.fingerprint != self.fingerprint:
+            message = f"features made by the spec {spec.fingerprint} do not belong into the feature set {self.id}"
+            raise CacheError(message)
+        make_folder(self.folder)
+        return shard.write_shard(self.folder, spec, digests, features, provenance)
+
+    def load(self, digests: Digests) -> NDArray[np.float32]:
+        """Return features aligned with `digests`, in one pass over the shards.
+
+        Memory: the result, two shards, and about 10 bytes a row.
+
+        Parameters
+        ----------
+        digests
+            (n, 32) uint8; doubles are allowed.
+
+        Returns
+        -------
+        numpy.ndarray
+            (n, dim) float32; row i belongs to ``digests[i]``.
+
+        Raises
+        ------
+        CacheError
+            If an image has no features here.
+        CorruptFileError
+            If a shard is damaged.
+        """
+        wanted = as_keys(digests)
+        order = np.argsort(wanted)
+        found = np.zeros(len(wanted), np.bool_)
+        result: NDArray[np.float32] | None = None
+        for path, (part_digests, part) in self.read_each(shard.read_rows):
+            if result is None:
+                result = np.empty((len(digests), part.shape[1]), np.float32)
+            elif part.shape[1] != result.shape[1]:
+                found_dim = f"it has {part.shape[1]} features a row, other shards of {self.id} have {result.shape[1]}"
+                raise CorruptFileError(corrupt_message(path, found_dim))
+            targets, rows = _match(wanted, order, part_digests)
+            new = ~found[targets]
+            targets, rows = targets[new], rows[new]
+            for start in range(0, len(targets), _ROWS_COPIED):
+                piece = slice(start, start + _ROWS_COPIED)
+                result[targets[piece]] = part[rows[piece]]
+            found[targets] = True
+        if not found.all():
+            message = (
+                f"the feature set {self.id} lacks {int((~found).sum()):,} of {len(digests):,} images. "
+                "Run `stackbone extract` on the dataset to embed them"
+            )
+            raise CacheError(message)
+        return np.zeros((0, 0), np.float32) if result is None else result
+
+
+def as_keys(digests: Digests) -> NDArray[np.bytes_]:
+    """Return (n,) 32-byte keys that sort and compare as the digests do (no copy where rows are contiguous)."""
+    return np.ascontiguousarray(digests).view(f"S{DIGEST_BYTES}").reshape(-1)
+
+
+def _match(
+    wanted: NDArray[np.bytes_], order: NDArray[np.intp], digests: Digests
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return (places in `wanted`, the first row of `digests` of the same image), every such pair.
+
+    `order` sorts `wanted`; sorting a copy instead would take four times the memory.
+    """
+    keys, rows = np.unique(as_keys(digests), return_index=True)
+    start = np.searchsorted(wanted, keys, side="left", sorter=order)
+    count = np.searchsorted(wanted, keys, side="right", sorter=order) - start
+    nth_use = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    return order[np.repeat(start, count) + nth_use], np.repeat(rows, count)

@@ -1,0 +1,219 @@
+"""The index of a dataset: which image of which label is which digest (see FORMAT.md)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from cache import hdf5
+from cache.digest import DIGEST_BYTES, Digests, FileStamps
+from cache.errors import CacheError, CorruptFileError, UsageError
+from cache.files import fsync_folder, write_atomically
+
+FORMAT = "stackbone-index"
+FORMAT_VERSION = 1
+_TEXT_COLUMNS = ("path", "label", "split", "group", "reason")
+_STAMPS = ("size", "mtime_ns", "ctime_ns", "inode")
+_PIECE_BYTES = 16 << 20
+_KNOWN = 4096
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+
+OK, FAILED = 0, 1
+
+
+@dataclass(frozen=True)
+class DatasetIndex:
+    """One row per listed image, in the dataset's order.
+
+    Attributes
+    ----------
+    name
+        Of the dataset; its file is ``datasets/NAME.h5``.
+    root
+        Folder that the paths are relative to, as it was when listed.
+    path, label, split, group
+        Lists of n strings; ``""`` where there is none.
+    image_sha256
+        (n, 32) uint8; zero where the file could not be read.
+    status
+        (n,) uint8: 0 listed, 1 failed.
+    reason
+        n strings: why a row failed, else ``""``.
+    stamps
+        `FileStamps` of the files, so that an unchanged one is not read again.
+    """
+
+    name: str
+    root: str
+    path: list[str]
+    label: list[str]
+    split: list[str]
+    group: list[str]
+    image_sha256: Digests
+    status: NDArray[np.uint8]
+    reason: list[str]
+    stamps: FileStamps = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.path)
+
+    @property
+    def ok(self) -> NDArray[np.bool_]:
+        """(n,) bool: rows that did not fail."""
+        return np.equal(self.status, OK)
+
+
+def empty_index(name: str, root: str) -> DatasetIndex:
+    """Return an index of no images."""
+    no_digests = np.zeros((0, DIGEST_BYTES), np.uint8)
+    no_stamps = FileStamps(np.zeros((0, 4), np.int64))
+    return DatasetIndex(name, root, [], [], [], [], no_digests, np.zeros(0, np.uint8), [], no_stamps)
+
+
+def is_dataset_name(name: str) -> bool:
+    """Return whether the name is a plain file name everywhere."""
+    return _NAME.fullmatch(name) is not None
+
+
+def index_path(cache_root: Path, name: str) -> Path:
+    """Return where the index of dataset `name` lies.
+
+    Raises
+    ------
+    UsageError
+        If the name would not be a plain file name everywhere.
+    """
+    if not is_dataset_name(name):
+        message = (
+            f"{name!r} cannot name a dataset: use letters, digits, '.', '_' and '-', at most 128, "
+            "and no leading '.' or '-'. Give another name with --dataset NAME"
+        )
+        raise UsageError(message)
+    return cache_root / "datasets" / f"{name}.h5"
+
+
+def write_index(path: Path, index: DatasetIndex) -> None:
+    """Write an index atomically, replacing the one that was there.
+
+    Raises
+    ------
+    CacheError
+        If its columns have different lengths, a text cannot be a file name or UTF-8, or the file cannot be written.
+    """
+    columns = [*(getattr(index, name) for name in _TEXT_COLUMNS), index.status, index.stamps.values]
+    if any(len(column) != len(index.image_sha256) for column in columns):
+        message = (
+            f"the columns of the dataset {index.name!r} have {sorted({len(column) for column in columns})} rows for "
+            f"{len(index.image_sha256)} digests; give each as many. Nothing was written to {path}"
+        )
+        raise CacheError(message)
+    with hdf5.build_in_memory() as file:
+        hdf5.write_text(file, "format", FORMAT)
+        hdf5.write_text(file, "format_version", str(FORMAT_VERSION))
+        hdf5.write_text(file, "name", index.name)
+        hdf5.write_text(file, "root", index.root)
+        for name in _TEXT_COLUMNS:
+            _write_texts(file, name, _encode(index.name, getattr(index, name)))
+        hdf5.write_column(file, "image_sha256", index.image_sha256, compress=False)
+        hdf5.write_column(file, "status", index.status, compress=True)
+        for i, name in enumerate(_STAMPS):
+            hdf5.write_column(file, name, np.ascontiguousarray(index.stamps.values[:, i]), compress=True)
+        content = hdf5.image(file)
+    write_atomically(path, content)
+
+
+def remove_index(path: Path) -> None:
+    """Remove an index, durably.
+
+    Raises
+    ------
+    CacheError
+        If the folder cannot be written.
+    """
+    try:
+        path.unlink(missing_ok=True)
+        fsync_folder(path.parent)
+    except OSError as exc:
+        message = f"could not remove {path}: {exc.strerror or exc}. See to its permissions and run again"
+        raise CacheError(message) from exc
+
+
+def read_index(path: Path) -> DatasetIndex:
+    """Read an index.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    CorruptFileError
+        If it is damaged, of another version, or its columns disagree.
+    """
+    with hdf5.open_checked(path, FORMAT, FORMAT_VERSION) as file:
+        name, root = hdf5.read_text(file, "name"), hdf5.read_text(file, "root")
+        if name != path.stem:
+            found = f"it is the index of the dataset {name!r}, not of {path.stem!r}"
+            raise CorruptFileError(hdf5.corrupt_message(path, found))
+        digests = hdf5.checked_column(file, "image_sha256", types="u1", columns=DIGEST_BYTES)
+        n = len(digests)
+        texts = {column: _read_texts(_column(path, file, column, "S", n)) for column in _TEXT_COLUMNS}
+        stamps = np.stack([_column(path, file, column, "i8", n)[:] for column in _STAMPS], axis=1)
+        return DatasetIndex(
+            name=name,
+            root=root,
+            image_sha256=digests[:],
+            status=_column(path, file, "status", "u1", n)[:],
+            stamps=FileStamps(stamps.astype(np.int64, copy=False)),
+            **texts,
+        )
+
+
+def _column(path: Path, file: h5py.File, name: str, types: str, n: int) -> h5py.Dataset:
+    dataset = hdf5.checked_column(file, name, types=types, compressed=True)
+    if len(dataset) != n:
+        found = f"the column {name!r} has {len(dataset)} rows, image_sha256 has {n}"
+        raise CorruptFileError(hdf5.corrupt_message(path, found))
+    return dataset
+
+
+def _encode(dataset: str, texts: Sequence[str]) -> list[bytes]:
+    # File names on Unix are bytes: those that are not UTF-8 go through unchanged.
+    try:
+        return [text.encode("utf-8", "surrogateescape") for text in texts]
+    except UnicodeEncodeError as exc:
+        message = f"the dataset {dataset!r} has a text that is neither UTF-8 nor a file name: {exc.object!r}. Mend it"
+        raise CacheError(message) from exc
+
+
+def _write_texts(file: h5py.File, name: str, texts: Sequence[bytes]) -> None:
+    dtype = h5py.string_dtype("utf-8", max(map(len, texts), default=1) or 1)
+    column = hdf5.create_column(file, name, (len(texts),), dtype, compress=True)
+    for rows in _pieces(column):
+        column[rows] = np.array(texts[rows], dtype)
+
+
+def _read_texts(column: h5py.Dataset) -> list[str]:
+    texts: list[str] = []
+    known: dict[bytes, str] = {}  # labels and their like repeat: one string each
+    for rows in _pieces(column):
+        for content in column[rows].tolist():
+            text = known.get(content)
+            if text is None:
+                text = content.decode("utf-8", "surrogateescape")
+                if len(known) < _KNOWN:
+                    known[content] = text
+            texts.append(text)
+    return texts
+
+
+def _pieces(column: h5py.Dataset) -> Iterator[slice]:
+    """Yield slices of whole chunks: one long path makes every row as wide, so memory must not hold all at once."""
+    chunk = column.chunks[0]
+    rows = chunk * max(1, _PIECE_BYTES // (chunk * column.dtype.itemsize))
+    for start in range(0, len(column), rows):
+        yield slice(start, start + rows)

@@ -1,0 +1,126 @@
+"""A cache directory: feature sets beside each other, and the datasets that use them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from cache.errors import CacheError, UsageError
+from cache.feature_set import FeatureSet
+from cache.files import make_folder, remove_abandoned
+from cache.index import DatasetIndex, index_path, is_dataset_name, read_index, write_index
+from cache.spec import FeatureSpec, feature_set_id, parse_feature_set_id
+
+DEFAULT_CACHE = "features"
+
+
+def default_cache() -> Path:
+    """Return the cache directory of this environment: ``STACKBONE_CACHE``, else ``features``."""
+    return Path(os.environ.get("STACKBONE_CACHE") or DEFAULT_CACHE)
+
+
+class FeatureStore:
+    """A cache directory.
+
+    Parameters
+    ----------
+    root
+        The directory; it is created by the first commit.
+
+    Raises
+    ------
+    CacheError
+        If it is a file.
+
+    Examples
+    --------
+    >>> store = FeatureStore("features")
+    >>> index = store.dataset()
+    >>> [feature_set.id for feature_set in store.covering(index)]
+    ['resnet50-0123456789ab']
+    """
+
+    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
+        self.root = Path(root) if root is not None else default_cache()
+        if os.path.isfile(self.root):
+            message = f"the cache {self.root} is a file, not a folder. Name another one with --cache"
+            raise CacheError(message)
+
+    def feature_set(self, backbone: str, spec: FeatureSpec) -> FeatureSet:
+        """Return the feature set of a backbone's spec, whether or not it has rows yet."""
+        identity = feature_set_id(backbone, spec)
+        return FeatureSet(identity, backbone, spec.fingerprint, self.root / identity)
+
+    def feature_sets(self) -> list[FeatureSet]:
+        """Return every feature set here, by name."""
+        return list(self._feature_sets())
+
+    def _feature_sets(self) -> Iterator[FeatureSet]:
+        for folder in self._folders():
+            parsed = parse_feature_set_id(folder.name)
+            if parsed and folder.is_dir():
+                yield FeatureSet(folder.name, *parsed, folder)
+
+    def _folders(self) -> list[Path]:
+        try:
+            return sorted(self.root.iterdir()) if self.root.is_dir() else []
+        except OSError as exc:
+            message = (
+                f"could not list the cache {self.root}: {exc.strerror or exc}. "
+                "See to its permissions, or name another one with --cache"
+            )
+            raise CacheError(message) from exc
+
+    def covering(self, index: DatasetIndex) -> list[FeatureSet]:
+        """Return the feature sets that hold every sound image of a dataset."""
+        digests = index.image_sha256[index.ok]
+        return [each for each in self.feature_sets() if each.shards() and not each.missing(digests).any()]
+
+    def dataset_names(self) -> list[str]:
+        """Return the names of the datasets here, the most lately written first."""
+        written = []
+        for path in (self.root / "datasets").glob("*.h5"):
+            with suppress(FileNotFoundError):  # forgotten meanwhile
+                if is_dataset_name(path.stem):
+                    written.append((path.stat().st_mtime_ns, path.stem))
+        return [name for _, name in sorted(written, reverse=True)]
+
+    def dataset(self, name: str | None = None) -> DatasetIndex:
+        """Return the index of a dataset, by default of the most lately written one.
+
+        Raises
+        ------
+        CacheError
+            If there is no dataset here.
+        UsageError
+            If there is none of this name; the message lists those that are.
+        """
+        names = self.dataset_names()
+        if not names:
+            message = (
+                f"there is no dataset in the cache {self.root}. Run `stackbone extract FOLDER` first, "
+                "or name another cache with --cache"
+            )
+            raise CacheError(message)
+        if name is not None and name not in names:
+            message = f"the cache {self.root} has no dataset {name!r}; it has {', '.join(sorted(names))}"
+            raise UsageError(message)
+        path = index_path(self.root, name or names[0])
+        try:
+            return read_index(path)
+        except FileNotFoundError as exc:
+            message = f"the dataset {path.stem!r} of the cache {self.root} was removed just now. Run again"
+            raise CacheError(message) from exc
+
+    def write_dataset(self, index: DatasetIndex) -> None:
+        """Commit the index of a dataset; errors as `write_index`."""
+        path = index_path(self.root, index.name)
+        make_folder(path.parent)
+        write_index(path, index)
+
+    def remove_abandoned(self) -> int:
+        """Remove temporary files of dead writers; return how many there were."""
+        folders = [self.root / "datasets", *(each.folder for each in self.feature_sets())]
+        return sum(remove_abandoned(folder) for folder in folders)

@@ -1,0 +1,249 @@
+"""What a cache holds, in numbers and words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from cache.digest import Digests
+from cache.feature_set import FeatureSet, as_keys
+from cache.index import DatasetIndex
+from cache.shard import ShardHeader
+from cache.store import FeatureStore
+
+_SHOWN = 20  # classes or conflicts that people are shown
+
+
+@dataclass(frozen=True)
+class FeatureSetSummary:
+    """A feature set in numbers.
+
+    Attributes
+    ----------
+    header
+        Of its first shard: spec, provenance, dimension.
+    n_rows
+        Distinct images.
+    n_doubles
+        Rows beyond the first of an image; `compact` drops them.
+    n_shards, n_bytes
+        Files, and their size on disk.
+    missing
+        Dataset name to its number of distinct sound images that are not here.
+    """
+
+    feature_set: FeatureSet
+    header: ShardHeader
+    n_rows: int
+    n_doubles: int
+    n_shards: int
+    n_bytes: int
+    missing: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able object."""
+        return {
+            "id": self.feature_set.id,
+            "backbone": self.feature_set.backbone,
+            "n_rows": self.n_rows,
+            "n_doubles": self.n_doubles,
+            "dim": self.header.dim,
+            "dtype": self.header.dtype,
+            "n_shards": self.n_shards,
+            "n_bytes": self.n_bytes,
+            "spec": asdict(self.header.spec),
+            "provenance": self.header.provenance,
+            "missing": self.missing,
+        }
+
+    def lines(self) -> list[str]:
+        """Return it for people, spec and provenance in words."""
+        spec, h = self.header.spec, self.header
+        doubles = f" (and {self.n_doubles:,} doubles: run `compact`)" if self.n_doubles else ""
+        size = " x ".join(map(str, spec.input_size))
+        steered = f", steered by {spec.steering[:12]}" if spec.steering else ""
+        lines = [
+            self.feature_set.id,
+            f"  {self.n_rows:,} images x {h.dim:,} {h.dtype}{doubles}",
+            f"  in {self.n_shards:,} shards, {self.n_bytes / 1e6:,.1f} MB",
+            f"  made by {spec.architecture}, weights {spec.weights[:19]}, {spec.precision}, view {spec.view}{steered}",
+            f"  from {size} pixels ({spec.interpolation}, {spec.crop_mode} crop {spec.crop_fraction:g})"
+            f", pooling {spec.pooling}",
+            "  with " + ", ".join(f"{key} {value}" for key, value in sorted(h.provenance.items())),
+        ]
+        for name, n in self.missing.items():
+            lines.append(f"  lacks {n:,} images of {name}" if n else f"  covers {name}")
+        return lines
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Files with the same bytes and different labels: a defect of the dataset."""
+
+    paths: list[str]
+    labels: list[str]
+
+
+@dataclass(frozen=True)
+class DatasetSummary:
+    """A dataset in numbers.
+
+    Attributes
+    ----------
+    n_listed, n_images, n_failed
+        Files listed, distinct sound images, files that failed.
+    n_labelled
+        Sound files with a label.
+    classes
+        Label to its number of sound files.
+    splits
+        Split name to its number of sound files, ``""`` where there is none.
+    n_doubles
+        Sound files byte-identical to an earlier one.
+    conflicts
+        Those among them whose labels disagree.
+    """
+
+    index: DatasetIndex
+    n_listed: int
+    n_images: int
+    n_failed: int
+    n_labelled: int
+    classes: dict[str, int]
+    splits: dict[str, int]
+    n_doubles: int
+    conflicts: list[Conflict]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able object."""
+        return {
+            "name": self.index.name,
+            "root": self.index.root,
+            "n_listed": self.n_listed,
+            "n_images": self.n_images,
+            "n_failed": self.n_failed,
+            "n_labelled": self.n_labelled,
+            "classes": self.classes,
+            "splits": self.splits,
+            "n_doubles": self.n_doubles,
+            "conflicts": [asdict(each) for each in self.conflicts],
+        }
+
+    def lines(self) -> list[str]:
+        """Return it for people."""
+        lines = [
+            f"dataset {self.index.name}, of {self.index.root}",
+            f"  {self.n_listed:,} listed, {self.n_images:,} distinct images, {self.n_failed:,} failed, "
+            f"{self.n_labelled:,} labelled",
+        ]
+        for title, counts in (("classes", self.classes), ("splits", self.splits)):
+            named = sorted(((n, name) for name, n in counts.items() if name), reverse=True)
+            if named:
+                shown = ", ".join(f"{name} {n:,}" for n, name in named[:_SHOWN])
+                more = f", and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
+                lines.append(f"  {len(named)} {title}: {shown}{more}")
+        if self.n_doubles:
+            lines.append(f"  {self.n_doubles:,} files are byte-identical to another")
+        for conflict in self.conflicts[:_SHOWN]:
+            pairs = ", ".join(
+                f"{path!r} ({label!r})" for path, label in zip(conflict.paths, conflict.labels, strict=True)
+            )
+            lines.append(f"  same image, different labels: {pairs}")
+        if len(self.conflicts) > _SHOWN:
+            lines.append(f"  and {len(self.conflicts) - _SHOWN:,} more such conflicts; --json lists all")
+        return lines
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A cache in numbers: its feature sets by name, its datasets, the most lately written first."""
+
+    root: str
+    feature_sets: list[FeatureSetSummary]
+    datasets: list[DatasetSummary]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able object."""
+        return {
+            "cache": self.root,
+            "feature_sets": [each.to_dict() for each in self.feature_sets],
+            "datasets": [each.to_dict() for each in self.datasets],
+        }
+
+    def lines(self) -> list[str]:
+        """Return it for people."""
+        if not self.feature_sets and not self.datasets:
+            return [f"the cache {self.root} is empty. Run `stackbone extract FOLDER` to fill it"]
+        size = sum(each.n_bytes for each in self.feature_sets)
+        lines = [f"{self.root}: {len(self.feature_sets)} feature sets, {size / 1e6:,.1f} MB"]
+        for group in (self.feature_sets, self.datasets):
+            for each in group:
+                lines += ["", *each.lines()]
+        return lines
+
+
+def summarise(store: FeatureStore) -> Summary:
+    """Return a summary of a cache.
+
+    Raises
+    ------
+    CorruptFileError
+        If a file is damaged; `verify` tells which ones.
+    """
+    datasets = [_summarise_dataset(store.dataset(name)) for name in store.dataset_names()]
+    wanted = {each.index.name: np.unique(as_keys(each.index.image_sha256[each.index.ok])) for each in datasets}
+    sets = [_summarise_feature_set(each, wanted) for each in store.feature_sets() if each.shards()]
+    return Summary(str(store.root), sets, datasets)
+
+
+def _summarise_feature_set(feature_set: FeatureSet, wanted: dict[str, np.ndarray]) -> FeatureSetSummary:
+    keys = as_keys(feature_set.digests())
+    distinct = np.unique(keys)
+    shards = feature_set.shards()
+    return FeatureSetSummary(
+        feature_set=feature_set,
+        header=feature_set.header(),
+        n_rows=len(distinct),
+        n_doubles=len(keys) - len(distinct),
+        n_shards=len(shards),
+        n_bytes=sum(path.stat().st_size for path in shards),
+        missing={name: int((~np.isin(images, distinct)).sum()) for name, images in wanted.items()},
+    )
+
+
+def _summarise_dataset(index: DatasetIndex) -> DatasetSummary:
+    rows = np.flatnonzero(index.ok)
+    labels = [index.label[row] for row in rows]
+    n_images, conflicts = _find_doubles(index, index.image_sha256[rows], rows)
+    return DatasetSummary(
+        index=index,
+        n_listed=len(index),
+        n_images=n_images,
+        n_failed=len(index) - len(rows),
+        n_labelled=sum(map(bool, labels)),
+        classes=_count(filter(None, labels)),
+        splits=_count(index.split[row] for row in rows),
+        n_doubles=len(rows) - n_images,
+        conflicts=conflicts,
+    )
+
+
+def _count(values: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(values).items()))
+
+
+def _find_doubles(index: DatasetIndex, digests: Digests, rows: np.ndarray) -> tuple[int, list[Conflict]]:
+    _, inverse, counts = np.unique(as_keys(digests), return_inverse=True, return_counts=True)
+    groups: dict[int, list[int]] = {}
+    for i in np.flatnonzero(counts[inverse] > 1).tolist():
+        groups.setdefault(int(inverse[i]), []).append(int(rows[i]))
+    conflicts = [
+        Conflict([index.path[row] for row in members], [index.label[row] for row in members])
+        for members in groups.values()
+        if len({index.label[row] for row in members} - {""}) > 1
+    ]
+    return len(counts), conflicts

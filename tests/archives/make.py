@@ -1,0 +1,71 @@
+"""Write the archived cache of the present format version; run once for each version, never by the tests.
+
+    python tests/archives/make.py tests/archives/v2
+
+The values follow from row numbers, so that `tests/test_cache_archives.py` can hold them as literals.
+"""
+
+import hashlib
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps
+
+RESNET50 = FeatureSpec(
+    architecture="resnet50.tv_in1k",
+    weights="sha256:" + "ab" * 32,
+    input_size=(224, 224),
+    crop_fraction=0.875,
+    crop_mode="center",
+    interpolation="bilinear",
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+    pooling="avg",
+)
+CONVNEXT = FeatureSpec(
+    architecture="convnext_tiny.fb_in22k",
+    weights="random(7)",
+    input_size=(288, 256),
+    crop_fraction=1.0,
+    crop_mode="squash",
+    interpolation="bicubic",
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+    pooling="model",
+    precision="bf16",
+    view="hflip",
+    steering="cd" * 32,
+)
+
+
+def main(root: Path) -> None:
+    """Write two feature sets, one of them in half precision, and an index of five files."""
+    store = FeatureStore(root)
+    digests = np.stack([np.frombuffer(hashlib.sha256(b"image %d" % i).digest(), np.uint8) for i in range(4)])
+    features = (np.arange(16).reshape(4, 4) / 8 - 1).astype(np.float32)
+    provenance = {"created": "2025-01-01T00:00:00+00:00", "engine": "torch"}
+    resnet50 = store.feature_set("resnet50", RESNET50)
+    for rows in (slice(0, 3), slice(2, 4)):
+        resnet50.append(RESNET50, digests[rows], features[rows], provenance)
+    half = (features * 2).astype(np.float16)
+    store.feature_set("timm:convnext_tiny.fb_in22k", CONVNEXT).append(CONVNEXT, digests, half, provenance)  # type: ignore[arg-type]
+    store.write_dataset(
+        DatasetIndex(
+            name="photos",
+            root="/data/photos",
+            path=["a cat.jpg", "größe\n.jpg", "b'\udcff'.jpg", "double.jpg", "broken.jpg"],
+            label=["cat", "dog", "dog", "cat", ""],
+            split=["train", "train", "test", "test", ""],
+            group=["", "g1", "g1", "", ""],
+            image_sha256=np.concatenate([digests[[0, 1, 2, 0]], np.zeros((1, 32), np.uint8)]),
+            status=np.array([0, 0, 0, 0, 1], np.uint8),
+            reason=["", "", "", "", "is truncated"],
+            stamps=FileStamps(np.arange(20, dtype=np.int64).reshape(5, 4) - 1),
+        )
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
