@@ -1,0 +1,188 @@
+"""A backbone as a torch module: uint8 pixels in, pooled features out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from cache import WeightsError
+from extract.backbones import Backbone
+from extract.weights import Weights
+
+# Parts that checkpoints carry and features do without, beyond the classifier that timm names.
+_TRAINING_ONLY = ("AuxLogits.",)
+_SEED = 0
+
+
+class FeatureNetwork(nn.Module):
+    """Normalise, run the frozen network, pool.
+
+    Parameters
+    ----------
+    body
+        A timm model without classifier.
+    backbone
+        Its mean, std and pooling.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, body: nn.Module, backbone: Backbone) -> None:
+        super().__init__()
+        self.body = body
+        self.pooling = backbone.pooling
+        mean, std = torch.tensor(backbone.mean), torch.tensor(backbone.std)
+        self.register_buffer("scale", (1.0 / (255.0 * std)).view(1, 3, 1, 1))
+        self.register_buffer("shift", (-mean / std).view(1, 3, 1, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return features (B, dim) float32 of pixels (B, H, W, 3) uint8."""
+        x = pixels.permute(0, 3, 1, 2)  # (B, 3, H, W), channels last in memory
+        x = x.to(self.scale.dtype) * self.scale + self.shift
+        if self.pooling == "avg":
+            x = cast("Any", self.body).forward_features(x)  # (B, dim, h, w)
+            return cast("Tensor", x.mean((2, 3)).float())
+        return cast("Tensor", self.body(x)).float()
+
+
+def build_network(backbone: Backbone, weights: Weights) -> FeatureNetwork:
+    """Return the frozen network of a backbone, in evaluation mode, channels last, without gradients.
+
+    Raises
+    ------
+    WeightsError
+        If the file is no checkpoint, or its tensors are not this architecture's; the message names the first
+        tensor that does not fit.
+    """
+    if weights.path is None:
+        seed = int(weights.identity.removeprefix("random(").removesuffix(")"))
+        body = _create(backbone, seed)
+    else:
+        body = _load(backbone, weights.path, by_order=weights.by_order)
+    _drop_classifier(body, backbone.pooling)
+    network = FeatureNetwork(body, backbone).eval().requires_grad_(requires_grad=False)
+    return network.to(memory_format=torch.channels_last)
+
+
+def load_classifier(backbone: Backbone, weights: Weights) -> nn.Module:
+    """Return the whole timm model with its classifier, in evaluation mode; errors as `build_network`."""
+    if weights.path is None:
+        message = f"{backbone.name}: random weights do not classify"
+        raise WeightsError(message)
+    return _load(backbone, weights.path, by_order=weights.by_order).eval()
+
+
+def _create(backbone: Backbone, seed: int, **options: Any) -> nn.Module:  # noqa: ANN401 - timm's own options
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model: nn.Module = timm.create_model(backbone.architecture, **options)
+        return model
+
+
+def _drop_classifier(body: nn.Module, pooling: str) -> None:
+    cast("Any", body).reset_classifier(0)
+    if pooling == "avg" and isinstance(getattr(body, "pre_logits", None), nn.Module):
+        body.pre_logits = nn.Identity()  # VGG's two wide layers: half a gigabyte that `avg` never runs
+
+
+def _load(backbone: Backbone, path: Path, *, by_order: bool) -> nn.Module:
+    state = _read_state_dict(backbone.name, path)
+    body = _create(backbone, _SEED)
+    expected = body.state_dict()
+    if by_order:
+        state = _rename_by_order(backbone.name, path, state, expected)
+    heads = _head_names(body)
+    state = {name: tensor for name, tensor in state.items() if not name.startswith(_TRAINING_ONLY)}
+    # A fine-tuned file may have another number of classes, or none: the classifier is not used for features.
+    for name in [name for name in expected if name.startswith(heads)]:
+        if name not in state or state[name].shape != expected[name].shape:
+            state[name] = expected[name]
+    problem = _first_mismatch(state, expected)
+    if not problem:
+        body.load_state_dict(state)
+        return body
+    return _load_foreign_names(backbone, path, state, expected, problem)
+
+
+def _load_foreign_names(
+    backbone: Backbone, path: Path, state: dict[str, Tensor], expected: Mapping[str, Tensor], problem: str
+) -> nn.Module:
+    """Let timm convert a checkpoint that names its tensors otherwise, such as torchvision's of VGG."""
+    refusal = WeightsError(
+        f"{path} does not hold weights of {backbone.architecture}: {problem}. "
+        f"Give the file of this architecture with --weights {backbone.name}=FILE"
+    )
+    try:
+        body = _create(backbone, _SEED, pretrained=True, pretrained_cfg_overlay={"state_dict": state})
+    except Exception as exc:  # each of timm's converters fails in its own way on what is not its own
+        raise refusal from exc
+    heads = _head_names(body)
+    for name, parameter in body.named_parameters():
+        # Still at its random start (drawn with the same seed): the file did not set it.
+        is_random = parameter.numel() > 1 and bool((parameter != parameter.flatten()[0]).any())
+        if is_random and not name.startswith(heads) and torch.equal(parameter, expected[name]):
+            raise refusal
+    return body
+
+
+def _read_state_dict(name: str, path: Path) -> dict[str, Tensor]:
+    from timm.models import load_state_dict
+
+    try:
+        state = load_state_dict(str(path), weights_only=True)
+    except Exception as exc:  # safetensors, torch and zipfile each raise their own
+        message = (
+            f"--weights {name}: {path} is no checkpoint that can be loaded safely ({type(exc).__name__}: {exc}). "
+            "Expected are safetensors, or a state dict that torch.load(weights_only=True) takes"
+        )
+        raise WeightsError(message) from exc
+    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
+    if not tensors:
+        message = f"--weights {name}: {path} holds no tensors"
+        raise WeightsError(message)
+    return tensors
+
+
+def _rename_by_order(
+    name: str, path: Path, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    pairs = list(zip(expected.items(), state.values(), strict=False))
+    for (key, wanted), tensor in pairs:
+        if wanted.shape != tensor.shape:
+            message = (
+                f"{path} does not hold weights of {name}: in the place of {key} {tuple(wanted.shape)} "
+                f"is a tensor of shape {tuple(tensor.shape)}"
+            )
+            raise WeightsError(message)
+    if len(expected) != len(state):
+        message = (
+            f"{path} does not hold weights of {name}: it has {len(state)} tensors, the network has {len(expected)}"
+        )
+        raise WeightsError(message)
+    return {key: tensor for (key, _), tensor in pairs}
+
+
+def _head_names(body: nn.Module) -> tuple[str, ...]:
+    classifier = cast("Any", body).pretrained_cfg.get("classifier") or ()
+    names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    return tuple(f"{name}." for name in names)
+
+
+def _first_mismatch(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    for name, wanted in expected.items():
+        found = state.get(name)
+        if found is not None and found.shape != wanted.shape:
+            return f"the tensor {name} has shape {tuple(found.shape)}, expected is {tuple(wanted.shape)}"
+    for name, wanted in expected.items():
+        if name not in state and not name.endswith("num_batches_tracked"):
+            return f"it lacks the tensor {name} {tuple(wanted.shape)}"
+    for name in state:
+        if name not in expected:
+            return f"it has a tensor {name} that the network lacks"
+    return ""
