@@ -1,0 +1,193 @@
+"""From files to committed features: read and decode each image once, run every backbone that lacks it."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cache import CacheError, ImageError, usable_cores
+from extract.backbones import Transform
+from extract.embedder import Embedder, Failure
+from extract.images import apply_transform, decode, quiet_pillow
+
+COMMIT_IMAGES = 2048
+COMMIT_SECONDS = 60.0
+IMAGES_AHEAD = 64  # decoded and waiting for the networks; with the batches, this bounds the memory
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image to embed.
+
+    Attributes
+    ----------
+    path
+        Where to read it.
+    digest
+        SHA-256 that its bytes must have (32 bytes).
+    """
+
+    path: str
+    digest: bytes
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """An image's pixels for every transform, and what they took of a thread's time."""
+
+    pixels: dict[Transform, NDArray[np.uint8]]
+    read_seconds: float
+    decode_seconds: float
+    resize_seconds: float
+
+
+@dataclass
+class Profile:
+    """Where the time went, in seconds.
+
+    Attributes
+    ----------
+    read, decode, resize
+        Of the decoding threads, added up.
+    wait
+        While the networks waited for pixels.
+    commit
+        Writing shards.
+    """
+
+    read: float = 0.0
+    decode: float = 0.0
+    resize: float = 0.0
+    wait: float = 0.0
+    commit: float = 0.0
+
+
+def embed_images(
+    images: Sequence[Image],
+    embedders: Sequence[Embedder],
+    *,
+    workers: int | None = None,
+    profile: Profile | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[bytes, Failure]:
+    """Embed images with every backbone that lacks them, and commit the features.
+
+    Reading and decoding run in threads, a bounded number of images ahead of the networks, so that memory does
+    not grow with their number. An image that fails is left out of its batch. Before an interrupt or the failure of
+    an engine goes on to the caller, what was computed is committed.
+
+    Parameters
+    ----------
+    images
+        Distinct images that at least one backbone lacks.
+    workers
+        Decoding threads; by default one per core.
+    profile
+        Added to.
+    on_progress
+        Called with (images done, images in all).
+
+    Returns
+    -------
+    dict
+        Digest of each failed image, with its `Failure`.
+    """
+    failed: dict[bytes, Failure] = {}
+    profile = profile or Profile()
+    committed_at, since_commit = time.monotonic(), 0
+    transforms = {embedder.backbone.transform for embedder in embedders}
+    try:
+        with quiet_pillow(), closing(_prepare(images, transforms, workers, profile)) as prepared:
+            for done, (image, found) in enumerate(prepared, start=1):
+                if isinstance(found, Failure):
+                    failed[image.digest] = found
+                else:
+                    _feed(image.digest, found.pixels, embedders, failed)
+                since_commit += 1
+                if since_commit >= COMMIT_IMAGES or time.monotonic() - committed_at >= COMMIT_SECONDS:
+                    _commit_all(embedders, profile)
+                    committed_at, since_commit = time.monotonic(), 0
+                if on_progress:
+                    on_progress(done, len(images))
+            for embedder in embedders:
+                failed.update(embedder.run())
+    except CacheError:
+        raise
+    except BaseException:
+        _commit_all(embedders, profile)
+        raise
+    _commit_all(embedders, profile)
+    return failed
+
+
+def _feed(
+    digest: bytes,
+    pixels: Mapping[Transform, NDArray[np.uint8]],
+    embedders: Sequence[Embedder],
+    failed: dict[bytes, Failure],
+) -> None:
+    for embedder in embedders:
+        if digest in embedder.lacking:
+            failed.update(embedder.take(digest, pixels[embedder.backbone.transform]))
+
+
+def _commit_all(embedders: Sequence[Embedder], profile: Profile) -> None:
+    started = time.perf_counter()
+    for embedder in embedders:
+        embedder.commit()
+    profile.commit += time.perf_counter() - started
+
+
+def _prepare(
+    images: Sequence[Image], transforms: set[Transform], workers: int | None, profile: Profile
+) -> Generator[tuple[Image, _Prepared | Failure]]:
+    """Yield each image with its pixels, in order, or with the reason why there are none."""
+    pool = ThreadPoolExecutor(max_workers=workers or usable_cores())
+    waiting: deque[tuple[Image, Future[_Prepared | Failure]]] = deque()
+    rest = iter(images)
+    try:
+        while True:
+            while len(waiting) < IMAGES_AHEAD and (image := next(rest, None)) is not None:
+                waiting.append((image, pool.submit(_read, image, transforms)))
+            if not waiting:
+                return
+            image, future = waiting.popleft()
+            started = time.perf_counter()
+            found = future.result()
+            profile.wait += time.perf_counter() - started
+            if isinstance(found, _Prepared):
+                profile.read += found.read_seconds
+                profile.decode += found.decode_seconds
+                profile.resize += found.resize_seconds
+            yield image, found
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _read(image: Image, transforms: set[Transform]) -> _Prepared | Failure:
+    started = time.perf_counter()
+    try:
+        content = Path(image.path).read_bytes()
+    except OSError as exc:
+        return Failure(exc.strerror or str(exc), lasting=False)
+    if hashlib.sha256(content).digest() != image.digest:
+        return Failure("the file changed during the run; run `extract` again", lasting=False)
+    read = time.perf_counter()
+    try:
+        picture = decode(content)
+        decoded = time.perf_counter()
+        pixels = {transform: apply_transform(picture, transform) for transform in transforms}
+    except ImageError as exc:
+        return Failure(str(exc))
+    except MemoryError:
+        return Failure("memory did not suffice to decode it; close other programs and run again", lasting=False)
+    return _Prepared(pixels, read - started, decoded - read, time.perf_counter() - decoded)

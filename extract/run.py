@@ -1,0 +1,254 @@
+"""The main job: a dataset, some backbones, a cache; computes what is missing and nothing else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from cache import (
+    FAILED,
+    OK,
+    DatasetIndex,
+    Digests,
+    FeatureSpec,
+    FeatureStore,
+    FileStamps,
+    Listing,
+    UsageError,
+    as_keys,
+    empty_index,
+    list_digests,
+)
+from extract.backbones import ALL, Backbone, get_backbone, parse_backbones
+from extract.datasets import Dataset
+from extract.embedder import Embedder, Failure
+from extract.engines import Engine, check_engine, check_precision, make_engine
+from extract.pipeline import Image, Profile, embed_images
+from extract.report import BackboneReport, ExtractReport
+from extract.weights import OFFLINE_INSTALL, Weights, available_backbones, find_weights, random_weights
+
+DEFAULT_BACKBONES = "published"
+
+_SAME_DATASET = 0.5  # share of its images by which a dataset found elsewhere counts as moved or copied
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is going on, done, in all)."""
+
+
+def extract(
+    dataset: Dataset,
+    backbones: str | Sequence[str] = DEFAULT_BACKBONES,
+    store: FeatureStore | None = None,
+    *,
+    weights: Mapping[str, Path] | None = None,
+    random_seed: int | None = None,
+    precision: str = "fp32",
+    engine: str = "auto",
+    device: str = "auto",
+    batch_size: int | None = None,
+    workers: int | None = None,
+    retry_failed: bool = False,
+    on_progress: Progress | None = None,
+) -> ExtractReport:
+    """Embed a dataset's images with some backbones, as far as the cache lacks them.
+
+    Parameters
+    ----------
+    dataset
+        From `open_dataset`.
+    backbones
+        Names and groups, comma-separated or as a list.
+    store
+        The cache; by default `default_cache`.
+    weights
+        Files by backbone name; else packages, else the hub.
+    random_seed
+        Random weights instead of pretrained ones, for tests and timings only.
+    precision
+        ``fp32``, ``bf16`` or ``fp16``; each gives feature sets of its own.
+    engine, device
+        See `make_engine`.
+    batch_size
+        Images that a network takes at once; by default what suits the engine's hardware.
+    workers
+        Decoding threads; by default one per core.
+    retry_failed
+        Try images again that failed in an earlier run.
+    on_progress
+        Called with (what is going on, done, in all).
+
+    Returns
+    -------
+    ExtractReport
+
+    Raises
+    ------
+    StackboneError
+        Of the kinds in `cache.errors`. An image that cannot be read raises nothing: see `ExtractReport.failures`.
+    """
+    started = time.monotonic()
+    report = on_progress or _silent
+    store = store or FeatureStore()
+    check_engine(engine)
+    check_precision(precision)
+    chosen = _choose_backbones(backbones)
+    found = _weights(chosen, weights or {}, random_seed, report)
+    n_abandoned = store.remove_abandoned()
+    index, n_hashed = _list(dataset, store, retry_failed=retry_failed, report=report)
+    store.write_dataset(index)
+
+    images = _distinct(index, dataset.root)
+    embedders = []
+    for backbone in chosen:
+        start = partial(_start, backbone, found[backbone.name], engine, device, precision, report)
+        spec = backbone.spec(found[backbone.name].identity, precision)
+        embedders.append(_embedder(store, backbone, spec, found[backbone.name], images, start, batch_size))
+    profile = Profile()
+    todo = [image for image in images if any(image.digest in embedder.lacking for embedder in embedders)]
+    if todo:
+        on_image = partial(report, "embedding")
+        failed = embed_images(todo, embedders, workers=workers, profile=profile, on_progress=on_image)
+        if failed:
+            index = _with_failures(index, failed)
+            store.write_dataset(index)
+    reports = [
+        BackboneReport(
+            backbone=e.backbone.name,
+            feature_set=e.feature_set.id,
+            n_embedded=e.n_embedded,
+            n_found=len(images) - len(e.lacking),
+            start_seconds=e.start_seconds,
+            embed_seconds=e.embed_seconds,
+        )
+        for e in embedders
+    ]
+    n_sound = len(np.unique(as_keys(index.image_sha256[index.ok])))
+    seconds = time.monotonic() - started
+    return ExtractReport(index, str(store.root), n_hashed, n_sound, n_abandoned, reports, profile, seconds)
+
+
+def _start(backbone: Backbone, weights: Weights, engine: str, device: str, precision: str, report: Progress) -> Engine:
+    report(f"preparing {backbone.name}", 0, 1)
+    made = make_engine(backbone, weights, engine, device, precision)
+    report(f"preparing {backbone.name}", 1, 1)
+    return made
+
+
+def _silent(_what: str, _done: int, _total: int) -> None:
+    pass
+
+
+def _choose_backbones(backbones: str | Sequence[str]) -> list[Backbone]:
+    asked = [name.strip() for name in (backbones.split(",") if isinstance(backbones, str) else backbones)]
+    if ALL in asked:
+        here = list(available_backbones())
+        if not here:
+            message = (
+                "`all` means every backbone whose weights are on this machine, and there is none. "
+                f"Run `{OFFLINE_INSTALL}`, or name the backbones"
+            )
+            raise UsageError(message)
+        asked = [name for each in asked for name in (here if each == ALL else [each])]
+    return [get_backbone(name) for name in parse_backbones(asked)]
+
+
+def _weights(
+    backbones: Sequence[Backbone], files: Mapping[str, Path], random_seed: int | None, report: Progress
+) -> dict[str, Weights]:
+    if random_seed is not None:
+        return {backbone.name: random_weights(random_seed) for backbone in backbones}
+    return find_weights(backbones, files, on_download=lambda name: report(f"downloading weights of {name}", 0, 0))
+
+
+def _list(dataset: Dataset, store: FeatureStore, *, retry_failed: bool, report: Progress) -> tuple[DatasetIndex, int]:
+    """Return the dataset's index, with digests and what is known of failures, and how many files were read."""
+    old = store.dataset(dataset.name) if dataset.name in store.dataset_names() else empty_index(dataset.name, "")
+    listing = list_digests(
+        [str(dataset.root / path) for path in dataset.paths],
+        {path: i for i, path in enumerate(old.path)},
+        old.image_sha256,
+        old.stamps,
+        keys=dataset.paths,
+        on_progress=partial(report, "reading"),
+    )
+    _refuse_other_dataset(dataset, old, listing.digests)
+    reasons = listing.reasons if retry_failed else _known_reasons(listing, old)
+    index = DatasetIndex(
+        name=dataset.name,
+        root=str(dataset.root),
+        path=dataset.paths,
+        label=dataset.labels,
+        split=dataset.splits,
+        group=dataset.groups,
+        image_sha256=listing.digests,
+        status=np.array([FAILED if reason else OK for reason in reasons], np.uint8),
+        reason=reasons,
+        stamps=listing.stamps,
+    )
+    return index, listing.n_hashed
+
+
+def _known_reasons(listing: Listing, old: DatasetIndex) -> list[str]:
+    """Return why each file failed, now or, with the same bytes, in an earlier run."""
+    rows = np.flatnonzero((old.status == FAILED) & old.image_sha256.any(axis=1))
+    known = {old.image_sha256[i].tobytes(): old.reason[i] for i in rows}
+    if not known:
+        return listing.reasons
+    pairs = zip(listing.reasons, listing.digests, strict=True)
+    return [reason or known.get(digest.tobytes(), "") for reason, digest in pairs]
+
+
+def _refuse_other_dataset(dataset: Dataset, old: DatasetIndex, digests: Digests) -> None:
+    """Raise if another dataset has this name: one that lies elsewhere still, and shares few images with this one."""
+    if not old.root or old.root == str(dataset.root) or not Path(old.root).is_dir():
+        return
+    shared = np.isin(as_keys(old.image_sha256[old.ok]), as_keys(digests))
+    if not len(shared) or shared.mean() < _SAME_DATASET:
+        message = (
+            f"the cache already has a dataset {dataset.name!r}, of {old.root}, and {dataset.root} is another folder. "
+            f"Give this one a name of its own, such as --dataset {dataset.name}-2; features that both need are shared"
+        )
+        raise UsageError(message)
+
+
+def _distinct(index: DatasetIndex, root: Path) -> list[Image]:
+    """Return each distinct sound image once, in the dataset's order."""
+    rows = np.flatnonzero(index.ok)
+    _, first = np.unique(as_keys(index.image_sha256[rows]), return_index=True)
+    return [Image(str(root / index.path[i]), index.image_sha256[i].tobytes()) for i in rows[np.sort(first)]]
+
+
+def _embedder(
+    store: FeatureStore,
+    backbone: Backbone,
+    spec: FeatureSpec,
+    weights: Weights,
+    images: Sequence[Image],
+    start: Callable[[], Engine],
+    batch_size: int | None,
+) -> Embedder:
+    feature_set = store.feature_set(backbone.name, spec)
+    digests = np.frombuffer(b"".join(image.digest for image in images), np.uint8).reshape(-1, 32)
+    missing = feature_set.missing(digests)
+    provenance = {"stackbone": version("stackbone"), "weights": weights.source}
+    lacking = {image.digest for image, lacks in zip(images, missing, strict=True) if lacks}
+    return Embedder(backbone, spec, feature_set, lacking, start, provenance, batch_size)
+
+
+def _with_failures(index: DatasetIndex, failed: Mapping[bytes, Failure]) -> DatasetIndex:
+    """Return the index with what failed now; an unread file has no digest, so that the next run reads it again."""
+    reasons, digests, stamps = list(index.reason), index.image_sha256.copy(), index.stamps.values.copy()
+    for row, digest in enumerate(index.image_sha256):
+        failure = failed.get(digest.tobytes())
+        if failure:
+            reasons[row] = failure.reason
+            if not failure.lasting:
+                digests[row], stamps[row, 0] = 0, -1
+    status = np.array([FAILED if reason else OK for reason in reasons], np.uint8)
+    return replace(index, status=status, reason=reasons, image_sha256=digests, stamps=FileStamps(stamps))
