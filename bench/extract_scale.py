@@ -1,0 +1,68 @@
+"""How the cost of `extract` grows with the number of images: time on a straight line, memory flat.
+
+Writes distinct JPEG files of 400 x 300 pixels (smooth random colours) and extracts ever more of them with the three
+EfficientNet-Lites, each number in a fresh process with an empty cache. With ``--images 1000,100000`` it takes an
+hour on two cores. ``python bench/extract_scale.py [--quick] [--json FILE]``.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[0] = str(ROOT)  # the rooms, not the scripts here of the same names
+
+import numpy as np
+from PIL import Image
+
+from bench.machine import arguments, report
+
+_RUN = """
+import json, resource, sys
+from cache import FeatureStore
+from extract import extract, open_dataset
+folder, cache, names = sys.argv[1:]
+done = extract(open_dataset(folder), names, FeatureStore(cache))
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps({"seconds": done.seconds, "peak_mb": peak, "n": done.n_images}))
+"""
+
+
+def write_images(folder: Path, n: int) -> None:
+    """Write images up to number `n`; earlier ones stay."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(n):
+        path = folder / f"{i:07d}.jpg"
+        if not path.exists():
+            coarse = np.random.default_rng(i).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+            Image.fromarray(coarse).resize((400, 300), Image.Resampling.BICUBIC).save(path, quality=90)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--images", default="100,500,1000,2000,4000,10000", help="comma-separated")
+    parser.add_argument("--backbones", default="efficientnet_lite0,efficientnet_lite1,efficientnet_lite2")
+    options = parser.parse_args()
+    numbers = [50, 200] if options.quick else [int(n) for n in options.images.split(",")]
+    rows, figures = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for n in [1, *numbers]:  # the first run makes sure that the converted networks are there
+            write_images(Path(folder, "photos"), n)
+            task = [sys.executable, "-c", _RUN, f"{folder}/photos", f"{folder}/cache-{n}", options.backbones]
+            done = subprocess.run(task, cwd=ROOT, capture_output=True, text=True, check=True)
+            figures.append(json.loads(done.stdout.splitlines()[-1]))
+            print(figures[-1], file=sys.stderr, flush=True)
+    for each in figures[1:]:
+        rate = each["n"] / each["seconds"]
+        rows.append([f"{each['n']:,}", f"{each['seconds']:.1f}", f"{rate:.1f}", f"{each['peak_mb']:.0f}"])
+    title = f"extract with {options.backbones.replace(',', ', ')}"
+    report(title, ["images", "seconds", "images/s", "peak MB"], rows, figures[1:], options.json)
+
+
+if __name__ == "__main__":
+    main()

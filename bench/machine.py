@@ -1,0 +1,80 @@
+"""What machine a benchmark saw, and how its tables look."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+_LIBRARIES = ("numpy", "h5py", "pillow", "torch", "torchvision", "timm", "openvino", "scikit-learn", "mlxtend")
+
+
+def describe_machine() -> dict[str, str]:
+    """Return processor, cores, memory, system and library versions."""
+    libraries = {}
+    for name in _LIBRARIES:
+        try:
+            libraries[name] = version(name)
+        except PackageNotFoundError:
+            libraries[name] = "absent"
+    return {
+        "processor": _processor(),
+        "matrix units": _matrix_units(),
+        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "memory": _memory(),
+        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        **libraries,
+    }
+
+
+def arguments(description: str, **defaults: Any) -> argparse.ArgumentParser:  # noqa: ANN401 - argparse's own
+    """Return a parser with the options every benchmark has: ``--quick`` and ``--json FILE``."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a smaller run, under a minute")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+    parser.set_defaults(**defaults)
+    return parser
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Return minimum, median and maximum."""
+    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
+
+
+def report(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], figures: Any, file: Path | None) -> None:  # noqa: ANN401
+    """Print a Markdown table under the machine it was measured on, and write the figures as JSON."""
+    machine = describe_machine()
+    print(f"\n{title}\n{', '.join(f'{key} {value}' for key, value in machine.items())}\n")
+    print(f"| {' | '.join(header)} |")
+    print(f"|{'|'.join('---' if i == 0 else '---:' for i in range(len(header)))}|")
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
+    if file:
+        file.write_text(json.dumps({"title": title, "machine": machine, "figures": figures}, indent=2) + "\n")
+
+
+def _processor() -> str:
+    if Path("/proc/cpuinfo").exists():
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+def _matrix_units() -> str:
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    units = [name for name in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if name in flags]
+    return units[0] if units else "unknown"
+
+
+def _memory() -> str:
+    try:
+        return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
+    except (AttributeError, ValueError, OSError):
+        return "unknown"

@@ -1,0 +1,92 @@
+"""How close each backbone comes to what the machine can compute: GFLOP/s against a measured matrix-product peak.
+
+The peak is the fastest of several square matrix products in the same precision, by torch on all cores. A backbone's
+operations are counted by torch's own counter (a multiply-add is two); its speed is that of the engine that `auto`
+picks, on batches in memory. ``python bench/roofline.py [--quick] [--json FILE]``.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # the rooms, not the scripts here of the same names
+
+import numpy as np
+
+from bench.machine import arguments, report, spread
+from extract.backbones import BACKBONES, Backbone, get_backbone
+from extract.engines import make_engine
+from extract.network import build_network
+from extract.weights import random_weights
+
+PRECISIONS = ("fp32", "bf16")
+
+
+def matrix_peak(precision: str, rounds: int) -> float:
+    """Return the largest GFLOP/s of square matrix products."""
+    import torch
+
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    best = 0.0
+    for n in (512, 1024, 2048):
+        a, b = torch.rand(n, n).to(dtype), torch.rand(n, n).to(dtype)
+        for _ in range(3 * rounds):
+            started = time.perf_counter()
+            torch.mm(a, b)
+            best = max(best, 2e-9 * n**3 / (time.perf_counter() - started))
+    return best
+
+
+def operations(backbone: Backbone) -> float:
+    """Return the GFLOP that one image costs."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    height, width = backbone.transform.input_size
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        build_network(backbone, random_weights(0))(torch.zeros((1, height, width, 3), dtype=torch.uint8))
+    return float(counter.get_total_flops() * 1e-9)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--backbones", default=",".join(BACKBONES), help="comma-separated")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    names = ["efficientnet_lite0", "resnet50"] if options.quick else options.backbones.split(",")
+    rounds = 1 if options.quick else options.rounds
+    rng = np.random.default_rng(0)
+    rows, figures = [], {}
+    peaks = {precision: matrix_peak(precision, rounds) for precision in PRECISIONS}
+    for name in names:
+        backbone = get_backbone(name)
+        cost = operations(backbone)
+        figures[name] = {"gflop_per_image": cost}
+        cells = [f"{cost:.2f}"]
+        for precision in PRECISIONS:
+            engine = make_engine(backbone, random_weights(0), "auto", "cpu", precision)
+            pixels = rng.integers(0, 256, (engine.batch_size, *backbone.transform.input_size, 3), np.uint8)
+            engine.embed(pixels)
+            rates = []
+            for _ in range(rounds):
+                started, done = time.perf_counter(), 0
+                while time.perf_counter() - started < 2:
+                    engine.embed(pixels)
+                    done += len(pixels)
+                rates.append(done / (time.perf_counter() - started))
+            rate = spread(rates)["median"]
+            figures[name][precision] = rate
+            cells += [f"{rate:.1f}", f"{rate * cost:.0f}", f"{rate * cost / peaks[precision]:.0%}"]
+        rows.append([name, *cells])
+        print("\t".join(rows[-1]), file=sys.stderr, flush=True)
+    header = ["backbone", "GFLOP an image"]
+    header += [f"{precision} {what}" for precision in PRECISIONS for what in ("images/s", "GFLOP/s", "of the peak")]
+    title = f"Matrix-product peak: {peaks['fp32']:.0f} GFLOP/s in fp32, {peaks['bf16']:.0f} in bf16"
+    report(title, header, rows, {"peaks": peaks, "backbones": figures}, options.json)
+
+
+if __name__ == "__main__":
+    main()
