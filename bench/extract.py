@@ -26,7 +26,7 @@ from bench.machine import arguments, report, spread
 
 LITES = "efficientnet_lite0,efficientnet_lite1,efficientnet_lite2"
 PUBLISHED = "resnet50,vgg19,inception_v3,xception"
-REFERENCE_BATCH = 32  # as in thingsvision's own examples
+REFERENCE_BATCH = 32  # a common choice in notebooks
 
 
 def list_photos(folder: Path, n: int) -> list[str]:
