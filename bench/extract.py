@@ -5,7 +5,7 @@ with a DataLoader of 2 workers, Pillow, timm's evaluation transform, eager fp32 
 collected and saved. Stackbone runs `extract` into an empty cache, on converted networks kept by an earlier run (their
 conversion is timed apart). Both sides do the same work in fresh processes that take turns; the time is from the first
 file to the last byte saved, without imports. Run it on a quiet machine: ``python bench/extract.py [--quick]
-[--json FILE]``.
+[--json FILE]``; ``--thingsvision PYTHON`` measures that library too (see bench/peer_thingsvision.py).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from bench.machine import arguments, report, spread
 LITES = "efficientnet_lite0,efficientnet_lite1,efficientnet_lite2"
 PUBLISHED = "resnet50,vgg19,inception_v3,xception"
 REFERENCE_BATCH = 32  # a common choice in notebooks
+PEER = "thingsvision"
 
 
 def list_photos(folder: Path, n: int) -> list[str]:
@@ -102,13 +103,20 @@ def stackbone(files: list[str], names: list[str], folder: Path, *, random: bool,
     return seconds
 
 
-def run_side(side: str, files: list[str], names: str, *, random: bool) -> dict[str, float]:
+def run_side(side: str, files: list[str], names: str, *, random: bool, peer: str = "") -> dict[str, float]:
     """Run one side in a fresh process and return its seconds of work, wall seconds and peak memory in MB."""
     with tempfile.TemporaryDirectory() as folder:
         task = {"side": side, "files": files, "names": names.split(","), "random": random, "folder": folder}
+        command = [sys.executable, __file__, "--task", "-"]
+        if side == PEER:
+            from extract import get_backbone
+
+            command = [peer, str(Path(__file__).with_name("peer_thingsvision.py"))]
+            task["architectures"] = {name: get_backbone(name).architecture for name in names.split(",")}
+            task["batch_size"] = REFERENCE_BATCH
         started = time.perf_counter()
         done = subprocess.run(
-            [sys.executable, __file__, "--task", "-"],
+            command,
             input=json.dumps(task),
             capture_output=True,
             text=True,
@@ -143,12 +151,17 @@ def main() -> None:
         "--photos", type=Path, default=shared / "data" / "clothing-small", help="a folder of JPEG files"
     )
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--backbones", help="one set of your own, with their weights, instead of the two")
+    parser.add_argument("--photographs", type=int, default=500, help="for --backbones")
+    parser.add_argument("--thingsvision", metavar="PYTHON", help="a Python that has it: measure it beside the others")
     parser.add_argument("--task", help="for the benchmark's own processes")
     options = parser.parse_args()
     if options.task:
         return _do_task()
-    sides = ["reference", "stackbone fp32", "stackbone bf16"]
+    sides = ["reference", "stackbone fp32", "stackbone bf16", *([PEER] if options.thingsvision else [])]
     sets = [(LITES, 500, False), (PUBLISHED, 128, True)]
+    if options.backbones:
+        sets = [(options.backbones, options.photographs, False)]
     if options.quick:
         sets, options.rounds = [("efficientnet_lite0", 64, False)], 1
     figures: dict[str, dict[str, Any]] = {}
@@ -164,7 +177,7 @@ def main() -> None:
             runs: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
             for _ in range(options.rounds):
                 for side in sides:
-                    runs[side].append(run_side(side, files, names, random=random))
+                    runs[side].append(run_side(side, files, names, random=random, peer=options.thingsvision))
                     print(f"{names} {side}: {runs[side][-1]}", file=sys.stderr, flush=True)
         seconds = {side: spread([run["seconds"] for run in runs[side]]) for side in sides}
         figures[names] = {"n_images": n, "runs": runs, "seconds": seconds, "conversion_seconds": cold}

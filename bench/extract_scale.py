@@ -2,7 +2,7 @@
 
 Writes distinct JPEG files of 400 x 300 pixels (smooth random colours) and extracts ever more of them with the three
 EfficientNet-Lites, each number in a fresh process with an empty cache. With ``--images 1000,100000`` it takes an
-hour on two cores. ``python bench/extract_scale.py [--quick] [--json FILE]``.
+hour on two cores, ``--precision bf16`` half of that. ``python bench/extract_scale.py [--quick] [--json FILE]``.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _RUN = """
 import json, resource, sys
 from cache import FeatureStore
 from extract import extract, open_dataset
-folder, cache, names = sys.argv[1:]
-done = extract(open_dataset(folder), names, FeatureStore(cache))
+folder, cache, names, precision = sys.argv[1:]
+done = extract(open_dataset(folder), names, FeatureStore(cache), precision=precision)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({"seconds": done.seconds, "peak_mb": peak, "n": done.n_images}))
 """
@@ -47,20 +47,22 @@ def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--images", default="100,500,1000,2000,4000,10000", help="comma-separated")
     parser.add_argument("--backbones", default="efficientnet_lite0,efficientnet_lite1,efficientnet_lite2")
+    parser.add_argument("--precision", default="fp32")
     options = parser.parse_args()
     numbers = [50, 200] if options.quick else [int(n) for n in options.images.split(",")]
     rows, figures = [], []
     with tempfile.TemporaryDirectory() as folder:
         for n in [1, *numbers]:  # the first run makes sure that the converted networks are there
             write_images(Path(folder, "photos"), n)
-            task = [sys.executable, "-c", _RUN, f"{folder}/photos", f"{folder}/cache-{n}", options.backbones]
+            task = [sys.executable, "-c", _RUN, f"{folder}/photos", f"{folder}/cache-{n}"]
+            task += [options.backbones, options.precision]
             done = subprocess.run(task, cwd=ROOT, capture_output=True, text=True, check=True)
             figures.append(json.loads(done.stdout.splitlines()[-1]))
             print(figures[-1], file=sys.stderr, flush=True)
     for each in figures[1:]:
         rate = each["n"] / each["seconds"]
         rows.append([f"{each['n']:,}", f"{each['seconds']:.1f}", f"{rate:.1f}", f"{each['peak_mb']:.0f}"])
-    title = f"extract with {options.backbones.replace(',', ', ')}"
+    title = f"extract with {options.backbones.replace(',', ', ')}, {options.precision}"
     report(title, ["images", "seconds", "images/s", "peak MB"], rows, figures[1:], options.json)
 
 

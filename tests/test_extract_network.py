@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from timm.data import create_transform, resolve_data_config
 from torch import Tensor, nn
 
-from cache import WeightsError
+from cache import UsageError, WeightsError
 from extract.backbones import BACKBONES, Backbone, get_backbone
 from extract.engines import Engine, make_engine
 from extract.images import apply_transform, decode
@@ -136,6 +136,21 @@ class TestConformance:
         assert relative(found, features) < 1e-4
         assert relative(engine.embed(pixels[1:]), features[1:]) < 1e-4
         assert engine.provenance["engine"] == "openvino"
+
+    @pytest.mark.slow
+    @pytest.mark.usefixtures("graphs")
+    @pytest.mark.parametrize("engine", ["torch", "openvino"])
+    def test_bf16_features_point_where_fp32_features_do(
+        self, backbone: Backbone, pixels: NDArray[np.uint8], features: NDArray[np.float32], engine: str
+    ) -> None:
+        try:
+            half = make_engine(backbone, random_weights(SEED), engine, "cpu", "bf16").embed(pixels)
+        except UsageError as exc:
+            pytest.skip(str(exc))
+        assert half.dtype == np.float32
+        assert relative(half, features) > 1e-6  # it did compute in bf16
+        lengths = np.linalg.norm(half, axis=1) * np.linalg.norm(features, axis=1)
+        assert ((half * features).sum(axis=1) / lengths).min() >= 0.999
 
 
 def normalised(image: NDArray[np.uint8], steps: list[Callable[[Any], Any]]) -> Tensor:
