@@ -1,0 +1,215 @@
+"""Linear classifiers of many training subsets of one matrix, for one C after another.
+
+Choosing C by cross-validation fits the same features again and again: K classes, several folds, several C. Here
+they share one centred copy of the matrix. One matrix product each way serves all classes of several folds, one
+eigendecomposition preconditions them all for every C, and each C starts where the last one ended.
+The objectives are scikit-learn's ``LogisticRegression`` and liblinear's ``LinearSVC``, to the letter.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+
+from cache.errors import StackError, UsageError
+from stack.design import StandardisedDesign
+from stack.lbfgs import minimise
+from stack.losses import LogisticLoss, Loss, SoftmaxLoss, SquaredHingeLoss
+from stack.rows import Matrix, pieces
+
+TOL = 1e-6
+"""Share of the objective by which it may exceed its minimum, as the solver estimates it."""
+
+MAX_ITER = 1000
+"""A ceiling on steps; 15 to 60 are usual."""
+
+_PROMISED = 1e-4  # the gap, as a share of the objective, beyond which an unfinished fit is worth a warning
+_COLUMNS = 256  # decision values per row held at once: enough for a matrix product to run at full speed
+
+
+@dataclass(frozen=True, eq=False)
+class LinearMap:
+    """A fitted linear classifier.
+
+    Attributes
+    ----------
+    coef : NDArray[np.float32]
+        ``(dim, n_outputs)``, for raw (not standardised) features.
+    intercept : NDArray[np.float32]
+        ``(n_outputs,)``.
+    """
+
+    coef: NDArray[np.float32]
+    intercept: NDArray[np.float32]
+
+    def decide(self, x: Matrix) -> NDArray[np.float32]:
+        """Return the ``(n, n_outputs)`` decision values of ``(n, dim)`` raw features."""
+        decision = np.empty((len(x), len(self.intercept)), np.float32)
+        for part, values in pieces(x):
+            decision[part] = values @ self.coef + self.intercept
+        return decision
+
+
+class LinearPath:
+    """Linear classifiers of several training subsets of one matrix, refitted for one C after another.
+
+    ``log`` is scikit-learn's multinomial ``LogisticRegression``, C Σ log-loss + ½‖W‖² with a free intercept; for two
+    classes its binary objective, with outputs (0, z). Log-softmax of the outputs gives natural-log probabilities.
+    ``squared_hinge`` is liblinear's L2-regularised L2-loss SVM (Fan et al. 2008, JMLR 9, 1871-1874), one against the
+    rest, ½‖w‖² + ½b² + C Σ max(0, 1 - y·z)² with y = ±1; for two classes its one problem, with outputs (-z, z).
+
+    The solver is `stack.lbfgs`, preconditioned as `stack.design` tells. All sums over classes and features run in
+    float32, those of the objective in float64.
+
+    Parameters
+    ----------
+    x : NDArray[np.float32] or Rows
+        ``(n, dim)`` finite features; float64 is read too. One centred float32 copy of the rows used is made.
+    codes : NDArray[np.int64]
+        ``(n,)`` class codes, 0 to ``n_classes - 1``.
+    n_classes : int
+        Number of classes, at least 2.
+    subsets : sequence of NDArray[np.int64]
+        Rows of each training subset.
+    loss : {"log", "squared_hinge"}
+        The objective.
+    standardise : bool
+        Whether each subset's features are standardised by its own rows' mean and population standard deviation
+        (columns constant in a subset take no part in it), folded into the maps returned.
+    tol : float
+        Share of the objective by which it may exceed its minimum, as the solver estimates it.
+    max_iter : int
+        Most steps for one C.
+
+    Raises
+    ------
+    StackError
+        If a subset lacks a class.
+    UsageError
+        If there are fewer than two classes, or no subset.
+    """
+
+    def __init__(
+        self,
+        x: Matrix,
+        codes: NDArray[np.int64],
+        n_classes: int,
+        subsets: Sequence[NDArray[np.int64]],
+        *,
+        loss: Literal["log", "squared_hinge"],
+        standardise: bool,
+        tol: float = TOL,
+        max_iter: int = MAX_ITER,
+    ) -> None:
+        _check_subsets(codes, n_classes, subsets)
+        rows = np.unique(np.concatenate(subsets))
+        self._codes = codes[rows]
+        self._fitted = np.zeros((len(subsets), len(rows)), dtype=np.bool_)
+        for fitted, subset in zip(self._fitted, subsets, strict=True):
+            fitted[np.searchsorted(rows, subset)] = True
+        self._n_classes, self._kind, self._tol, self._max_iter = n_classes, loss, tol, max_iter
+        # liblinear's intercept is the weight of one more, constant feature; scikit-learn's is free.
+        self._design = StandardisedDesign(x, rows, self._fitted, standardise=standardise, free_intercept=loss == "log")
+        problems = 1 if loss == "log" or n_classes == 2 else n_classes
+        self._subset_of = np.repeat(np.arange(len(subsets)), problems)
+        self._class_of = np.tile(np.arange(n_classes)[-problems:], len(subsets))
+        width = n_classes if loss == "log" and n_classes > 2 else 1
+        self._u = np.zeros((len(self._subset_of), width, self._design.n_coefficients), dtype=np.float32)
+        self.iterations = 0
+        """Steps that the slowest problem took in the last call of `solve`."""
+
+    def solve(self, c: float) -> list[LinearMap]:
+        """Fit every subset, from where the last call ended.
+
+        Parameters
+        ----------
+        c : float
+            Inverse regularisation strength, in scikit-learn's sense; more than 0.
+
+        Returns
+        -------
+        list of LinearMap
+            One per subset, with ``n_classes`` outputs.
+
+        Raises
+        ------
+        UsageError
+            If C is not a positive number.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If a fit stopped at `max_iter`, or at the limits of float32, far from the minimum.
+        """
+        if not (np.isfinite(c) and c > 0):
+            msg = f"C is {c}; expected a number above 0: choose a larger one"
+            raise UsageError(msg)
+        gaps = np.empty(len(self._u))
+        self.iterations = 0
+        for groups in self._batches():
+            design = self._design.select(self._subset_of[groups])
+            found = minimise(design, self._loss(groups), c, self._u[groups], self._tol, self._max_iter)
+            self._u[groups], gaps[groups] = found.u, found.gap
+            self.iterations = max(self.iterations, found.iterations)
+        self._warn(c, gaps)
+        return [self._map(subset) for subset in range(len(self._fitted))]
+
+    def _batches(self) -> list[NDArray[np.int64]]:
+        """Divide the problems so that working memory stays small beside the matrix."""
+        size = max(1, _COLUMNS // self._u.shape[1])
+        everyone = np.arange(len(self._u))
+        return np.array_split(everyone, -(-len(everyone) // size))
+
+    def _loss(self, groups: NDArray[np.int64]) -> Loss:
+        fitted = self._fitted[self._subset_of[groups]]
+        if self._u.shape[1] > 1:
+            return SoftmaxLoss(self._codes, self._n_classes, fitted)
+        is_class = self._codes == self._class_of[groups][:, None]
+        signs = np.where(is_class, fitted, -fitted.astype(np.float32)).astype(np.float32)
+        return LogisticLoss(signs) if self._kind == "log" else SquaredHingeLoss(signs)
+
+    def _map(self, subset: int) -> LinearMap:
+        u = self._u[self._subset_of == subset].reshape(-1, self._design.n_coefficients)
+        coef, intercept = self._design.unfold(u, subset)
+        if self._kind == "log" and len(coef) > 1:
+            # A shift shared by all classes changes no probability: of equal answers, scikit-learn's sums to zero.
+            coef, intercept = coef - coef.mean(axis=0), intercept - intercept.mean()
+        elif len(coef) == 1:
+            first = 0.0 if self._kind == "log" else -1.0
+            coef, intercept = np.vstack([first * coef, coef]), np.concatenate([first * intercept, intercept])
+        return LinearMap(np.ascontiguousarray(coef.T, dtype=np.float32), intercept.astype(np.float32))
+
+    def _warn(self, c: float, gaps: NDArray[np.float64]) -> None:
+        far = gaps > max(_PROMISED, self._tol)
+        if far.any():
+            msg = (
+                f"{int(far.sum())} of {len(far)} fits at C = {c:g} stopped after up to {self.iterations} steps, "
+                f"about {gaps.max():.0e} of the objective above its minimum (asked: {self._tol:.0e}); "
+                "choose a smaller C, standardise the features, or allow more iterations"
+            )
+            warnings.warn(msg, ConvergenceWarning, stacklevel=3)
+
+
+def _check_subsets(codes: NDArray[np.int64], n_classes: int, subsets: Sequence[NDArray[np.int64]]) -> None:
+    if n_classes < 2 or not subsets:
+        msg = (
+            f"found {n_classes} class(es) and {len(subsets)} training subset(s); "
+            "a classifier needs at least 2 classes and 1 subset: check the labels and folds"
+        )
+        raise UsageError(msg)
+    for number, subset in enumerate(subsets, start=1):
+        missing = np.setdiff1d(np.arange(n_classes), codes[subset])
+        if len(missing):
+            named = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
+            msg = (
+                f"training subset {number} of {len(subsets)} ({len(subset)} rows) lacks {len(missing)} of "
+                f"{n_classes} classes (codes {named}); no classifier can learn a class it never saw: "
+                "use stratified folds, or leave the class out"
+            )
+            raise StackError(msg)

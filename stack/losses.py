@@ -1,0 +1,165 @@
+"""Losses of linear classifiers, seen from their decision values, for many problems at once.
+
+A *group* is one independent problem: a softmax over all classes (as wide as there are classes) or one class
+against the rest (width 1). Decision values flow in as ``(groups, width, n_rows)``; per group the summed loss, and
+per decision value its derivative, flow out. Rows that a group holds out add nothing to either.
+
+Rows lie along the last axis, so that sums over classes and over rows both run over contiguous memory.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+Groups = NDArray[np.int64] | slice
+"""Which groups: an index array, or ``slice(None)`` for all."""
+
+
+class Slope(NamedTuple):
+    """A loss and its derivatives at one set of decision values.
+
+    Attributes
+    ----------
+    value : NDArray[np.float64]
+        ``(groups,)`` loss summed over rows.
+    residual : NDArray[np.float32]
+        ``(groups, width, n_rows)`` derivative by each decision value; 0 in held-out rows.
+    curvature : NDArray[np.float32]
+        ``(groups, width)`` second derivative, summed over rows.
+    """
+
+    value: NDArray[np.float64]
+    residual: NDArray[np.float32]
+    curvature: NDArray[np.float32]
+
+
+class Loss(Protocol):
+    """What the solver asks of a loss."""
+
+    def evaluate(self, z: NDArray[np.float32]) -> Slope:
+        """Return loss, derivative and curvature at `z`, ``(groups, width, n_rows)``, whose memory is reused."""
+
+    def support(self, group: int, z: NDArray[np.float32]) -> NDArray[np.int64] | None:
+        """Return the rows where a group's loss is curved at its ``(n_rows,)`` values `z`, with 2 for its curvature.
+
+        None if the loss is not of that kind: flat in some rows, of one curvature in the others.
+        """
+
+    def select(self, groups: Groups) -> Self:
+        """Return the loss of these groups only."""
+
+
+class SoftmaxLoss:
+    """Multinomial log-loss.
+
+    Parameters
+    ----------
+    codes : NDArray[np.int64]
+        ``(n_rows,)`` class codes.
+    n_classes : int
+        Number of classes, the width of every group.
+    fitted : NDArray[np.bool_]
+        ``(groups, n_rows)`` which rows each group is fitted on.
+    """
+
+    def __init__(self, codes: NDArray[np.int64], n_classes: int, fitted: NDArray[np.bool_]) -> None:
+        self._codes, self._n_classes, self._fitted = codes, n_classes, fitted
+        self._rows = np.arange(len(codes))
+
+    def select(self, groups: Groups) -> Self:
+        """Return the loss of these groups only."""
+        return type(self)(self._codes, self._n_classes, self._fitted[groups])
+
+    def evaluate(self, z: NDArray[np.float32]) -> Slope:
+        """Return loss, derivative and curvature at `z`, ``(groups, n_classes, n_rows)``, whose memory is reused.
+
+        One minus the probability of the true class is summed from the other classes, never subtracted
+        from 1: rows classified with near certainty keep all digits of their loss in float32.
+        """
+        peak = z.max(axis=1)
+        behind = peak - z[:, self._codes, self._rows]
+        z -= peak[:, None]
+        np.exp(z, out=z)
+        z[:, self._codes, self._rows] = 0
+        others = z.sum(axis=1)
+        true = np.exp(-behind)
+        loss = np.log1p(others + (true - 1)) + behind
+        share = self._fitted / (others + true)
+        z *= share[:, None]
+        missed = others * share
+        z[:, self._codes, self._rows] = -missed
+        value = np.einsum("gn,gn->g", loss, self._fitted, dtype=np.float64)
+        return Slope(value, z, self._curvature(z, missed))
+
+    def support(self, group: int, z: NDArray[np.float32]) -> None:
+        """Return None: the loss is curved everywhere."""
+
+    def _curvature(self, residual: NDArray[np.float32], missed: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Sum p(1 - p) over rows: the residual is p, or p - 1 of the true class, so that it is |r| - r²."""
+        curvature: NDArray[np.float32] = residual.sum(axis=2) - np.einsum("gkn,gkn->gk", residual, residual)
+        for group, weights in enumerate(missed):
+            curvature[group] += 2 * np.bincount(self._codes, weights, self._n_classes)
+        # The classes' common shift changes no probability: across it, the curvature of equal classes is larger by this.
+        curvature *= self._n_classes / (self._n_classes - 1)
+        return curvature
+
+
+class _MarginLoss:
+    """A loss of the margin y·z of one class against the rest.
+
+    Parameters
+    ----------
+    signs : NDArray[np.float32]
+        ``(groups, n_rows)`` +1 for the class, -1 for the rest, 0 for held-out rows.
+    """
+
+    def __init__(self, signs: NDArray[np.float32]) -> None:
+        self._signs = signs
+        self._held_out = np.count_nonzero(signs == 0, axis=1)
+
+    def select(self, groups: Groups) -> Self:
+        """Return the loss of these groups only."""
+        return type(self)(self._signs[groups])
+
+
+class LogisticLoss(_MarginLoss):
+    """Log-loss of two classes, log(1 + exp(-y·z))."""
+
+    def evaluate(self, z: NDArray[np.float32]) -> Slope:
+        """Return loss, derivative and curvature at `z`, ``(groups, 1, n_rows)``, whose memory is reused."""
+        signs = self._signs[:, None]
+        fitted = np.abs(signs)
+        z *= signs
+        value = np.einsum("gwn,gwn->g", np.logaddexp(0, -z), fitted, dtype=np.float64)
+        missed = expit(-z)
+        curvature = (missed * (1 - missed) * fitted).sum(axis=2)
+        np.multiply(missed, -signs, out=z)
+        return Slope(value, z, curvature)
+
+    def support(self, group: int, z: NDArray[np.float32]) -> None:
+        """Return None: the loss is curved everywhere."""
+
+
+class SquaredHingeLoss(_MarginLoss):
+    """Squared hinge, max(0, 1 - y·z)²: quadratic in the rows short of their margin, the support vectors."""
+
+    def evaluate(self, z: NDArray[np.float32]) -> Slope:
+        """Return loss, derivative and curvature at `z`, ``(groups, 1, n_rows)``, whose memory is reused."""
+        signs = self._signs[:, None]
+        z *= signs
+        np.subtract(1, z, out=z)
+        np.maximum(z, 0, out=z)
+        value = np.einsum("gwn,gwn->g", z, z, dtype=np.float64) - self._held_out  # whose slack is exactly 1
+        active = np.count_nonzero(z, axis=2) - self._held_out[:, None]
+        z *= signs
+        z *= -2
+        return Slope(value, z, (2 * active).astype(np.float32))
+
+    def support(self, group: int, z: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the rows short of their margin at a group's ``(n_rows,)`` values `z`."""
+        signs = self._signs[group]
+        return np.flatnonzero((signs != 0) & (signs * z < 1))
