@@ -1,40 +1,58 @@
-"""Which rows train and which rows test: outer folds by stratification or by the dataset's own split.
+"""Which rows train and which rows test: outer folds, inner folds, or the dataset's own split.
 
 A fold is only index arrays, so that one list of folds serves every backbone, recipe and baseline,
-and their scores can be compared fold by fold.
+and their scores can be compared fold by fold. Rows of one group (see `stack.groups`) are never on
+both sides of a fold; groups are ids as `join_groups` returns them, where -1 also means none.
 """
 
-from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedKFold
 
-from cache.errors import StackError
+from cache.errors import StackError, UsageError
+from stack.division import Fold, check_fold_classes, check_fold_groups, check_split
+from stack.labels import (
+    check_class_sizes,
+    check_labels,
+    class_sizes,
+    find_rare,
+    find_testable,
+    list_classes,
+    list_first,
+    resolve_groups,
+)
+from stack.splitters import ATTEMPTS, distinct_seeds, divide_groups, divide_stratified, find_lost, spare_groups
+
+__all__ = [
+    "Fold",
+    "check_fold_classes",
+    "check_fold_groups",
+    "check_labels",
+    "find_rare",
+    "inner_folds",
+    "regression_folds",
+    "split_folds",
+    "stratified_folds",
+]
 
 
-@dataclass(frozen=True, eq=False)
-class Fold:
-    """One train/test division of the rows of a dataset.
+def stratified_folds(
+    y: NDArray[np.str_],
+    n_splits: int,
+    seed: int,
+    *,
+    groups: NDArray[np.int64] | None = None,
+    repeats: int = 1,
+    rare: Literal["refuse", "keep"] = "refuse",
+) -> list[Fold]:
+    """Divide the rows into folds that keep the class proportions, and groups whole.
 
-    Attributes
-    ----------
-    train : NDArray[np.int64]
-        ``(n_train,)`` ascending row indices to fit on.
-    test : NDArray[np.int64]
-        ``(n_test,)`` ascending row indices to score on; none of them is in `train`.
-    """
-
-    train: NDArray[np.int64]
-    test: NDArray[np.int64]
-
-
-def stratified_folds(y: NDArray[np.str_], n_splits: int, seed: int) -> list[Fold]:
-    """Divide the rows into folds that keep the class proportions.
-
-    Exactly ``sklearn.model_selection.StratifiedKFold(n_splits, shuffle=True, random_state=seed)``,
-    except that a class with fewer rows than folds is an error and not a warning: some fold would
-    lack it, and its scores would mean something else.
+    Exactly ``sklearn.model_selection.StratifiedKFold(n_splits, shuffle=True, random_state=seed)``, or
+    ``StratifiedGroupKFold`` where groups join any rows, except that a class with fewer rows (groups)
+    than folds is an error and not a warning: some fold would lack it, and its scores would mean
+    something else.
 
     Parameters
     ----------
@@ -43,29 +61,178 @@ def stratified_folds(y: NDArray[np.str_], n_splits: int, seed: int) -> list[Fold
     n_splits : int
         Number of folds, at least 2.
     seed : int
-        Seed of the shuffle; the same seed gives the same folds.
+        Seed of the shuffle, 0 to 2³² - 1; the same seed gives the same folds.
+    groups : NDArray[np.int64], optional
+        ``(n_images,)`` group ids.
+    repeats : int
+        Times the rows are divided, each time by another seed; the first time by `seed` itself.
+    rare : {"refuse", "keep"}
+        What becomes of a class with fewer rows (groups) than folds: an error, or it stays in every
+        training part and is never tested, nor is what shares a group with it.
 
     Returns
     -------
     list of Fold
-        `n_splits` folds; every row is in exactly one test part.
+        `n_splits` folds of the first repeat, then of the next; in each repeat every row is in exactly
+        one test part, except those that `rare` keeps out of all.
 
     Raises
     ------
     StackError
-        If there are fewer than two folds or classes, an unlabelled row, or a class with fewer rows
-        than folds.
+        If there are fewer than two folds or classes, an unlabelled row, a class that is too rare, or
+        no division found that keeps groups whole and every class in every training part.
+    UsageError
+        If `repeats`, `rare` or `seed` is none of the above.
     """
-    if n_splits < 2:
-        msg = f"{n_splits} cross-validation folds were asked for; at least 2 are needed: choose 2 or more"
-        raise StackError(msg)
+    _check_numbers(n_splits, repeats)
     check_labels(y)
-    _check_class_sizes(y, n_splits)
-    splitter = StratifiedKFold(n_splits, shuffle=True, random_state=seed)
-    return [_fold(train, test) for train, test in splitter.split(np.zeros(len(y)), y)]
+    group = resolve_groups(groups, len(y))
+    names, codes = np.unique(y, return_inverse=True)
+    if rare == "refuse":
+        check_class_sizes(y, n_splits, groups)
+    elif rare != "keep":
+        msg = f"unknown way {rare!r} with rare classes; expected 'refuse' or 'keep'"
+        raise UsageError(msg)
+    tested = find_testable(codes, group, n_splits)
+    if len(np.unique(codes[tested])) < 2:
+        msg = (
+            f"fewer than 2 of {len(names)} classes have the {n_splits} {_unit(groups)} that a test in "
+            f"each of {n_splits} folds takes: ask for fewer folds, or add images"
+        )
+        raise StackError(msg)
+    seeds = distinct_seeds(seed)
+    folds = []
+    for _ in range(repeats):
+        parts = divide_stratified(codes, group, tested, n_splits, seeds)
+        _check_learnt(parts, names, codes)
+        folds += [Fold.testing(part, len(y)) for part in parts]
+    return folds
 
 
-def split_folds(split: NDArray[np.str_], test: str) -> list[Fold]:
+def inner_folds(
+    codes: NDArray[np.int64],
+    class_names: NDArray[np.str_],
+    seed: int,
+    *,
+    groups: NDArray[np.int64] | None = None,
+    n_splits: int = 5,
+) -> list[Fold]:
+    """Divide an outer training part into the folds that serve C, out-of-fold scores and the meta-learner.
+
+    Every training part has every class, so that out-of-fold scores have no column that was never
+    fitted. Where that takes it, a row is in no test part: rows of a class that has one row (group)
+    only, what shares a group with them, and, where groups cannot be divided otherwise, the smallest
+    group that has to move.
+
+    Parameters
+    ----------
+    codes : NDArray[np.int64]
+        ``(n_train,)`` class codes, indices into `class_names`.
+    class_names : NDArray[np.str_]
+        ``(n_known,)`` names of all classes, for the message.
+    seed : int
+        Seed of the shuffle, 0 to 2³² - 1.
+    groups : NDArray[np.int64], optional
+        ``(n_train,)`` group ids.
+    n_splits : int
+        Most folds to make, at least 2.
+
+    Returns
+    -------
+    list of Fold
+        `n_splits` stratified folds over the rows of the training part, or as many as its smallest
+        class of two or more rows (groups) has.
+
+    Raises
+    ------
+    StackError
+        If fewer than two classes can be both learnt and tested.
+    UsageError
+        If `seed` is out of range.
+    """
+    _check_numbers(n_splits, 1)
+    group = resolve_groups(groups, len(codes))
+    tested = find_testable(codes, group, 2)
+    sizes = class_sizes(codes[tested], group[tested], len(class_names))
+    if np.count_nonzero(sizes) < 2:
+        short = np.setdiff1d(codes, codes[tested])
+        found = f", and too few of {list_classes(class_names[short])}" if len(short) else ""
+        msg = (
+            f"a training part has at least 2 {_unit(groups)} of {np.count_nonzero(sizes)} class(es){found}; choosing C "
+            "and out-of-fold scores need 2 such classes: add images, ask for more folds, or leave a class out"
+        )
+        raise StackError(msg)
+    k = min(n_splits, int(sizes[sizes > 0].min()))
+    parts = divide_stratified(codes, group, tested, k, distinct_seeds(seed))
+    return [Fold.testing(spare_groups(codes, group, part), len(codes)) for part in parts]
+
+
+def regression_folds(
+    y: NDArray[np.float64],
+    n_splits: int,
+    seed: int,
+    *,
+    groups: NDArray[np.int64] | None = None,
+    repeats: int = 1,
+) -> list[Fold]:
+    """Divide rows with numeric targets into shuffled folds, and groups whole.
+
+    Exactly ``sklearn.model_selection.KFold(n_splits, shuffle=True, random_state=seed)`` of the rows,
+    or of the groups (``GroupKFold`` with the same arguments).
+
+    Parameters
+    ----------
+    y : NDArray[np.float64]
+        ``(n_images,)`` targets, in their own unit.
+    n_splits : int
+        Number of folds, at least 2.
+    seed : int
+        Seed of the shuffle, 0 to 2³² - 1; the same seed gives the same folds.
+    groups : NDArray[np.int64], optional
+        ``(n_images,)`` group ids.
+    repeats : int
+        Times the rows are divided, each time by another seed; the first time by `seed` itself.
+
+    Returns
+    -------
+    list of Fold
+        `n_splits` folds of the first repeat, then of the next; in each repeat every row is in exactly
+        one test part.
+
+    Raises
+    ------
+    StackError
+        If a target is not finite, or there are fewer than two folds or fewer rows (groups) than folds.
+    UsageError
+        If `repeats` or `seed` is out of range.
+    """
+    _check_numbers(n_splits, repeats)
+    if y.ndim != 1:
+        msg = f"targets have shape {y.shape}; expected one number per image, shape (n_images,)"
+        raise StackError(msg)
+    bad = np.flatnonzero(~np.isfinite(y))
+    if len(bad):
+        msg = (
+            f"{len(bad)} of {len(y)} targets are not finite (first rows: {list_first(bad)}); "
+            "every image needs a number: correct the label column, or leave them out"
+        )
+        raise StackError(msg)
+    group = resolve_groups(groups, len(y))
+    n_groups = len(np.unique(group))
+    if n_groups < n_splits:
+        msg = (
+            f"there are {n_groups} {_unit(groups)} for {n_splits} folds; every fold tests at least one: "
+            "ask for fewer folds, or add images"
+        )
+        raise StackError(msg)
+    return [
+        Fold.testing(part, len(y))
+        for repeat_seed in islice(distinct_seeds(seed), repeats)
+        for part in divide_groups(group, n_splits, repeat_seed)
+    ]
+
+
+def split_folds(split: NDArray[np.str_], test: str, *, groups: NDArray[np.int64] | None = None) -> list[Fold]:
     """Make the one fold that the dataset's own split prescribes.
 
     Parameters
@@ -74,6 +241,8 @@ def split_folds(split: NDArray[np.str_], test: str) -> list[Fold]:
         ``(n_images,)`` name of each row's part, such as ``train``, ``validation`` or ``test``.
     test : str
         The part to score on; the rows of every other part (train and validation, say) are fitted on.
+    groups : NDArray[np.int64], optional
+        ``(n_images,)`` group ids.
 
     Returns
     -------
@@ -83,118 +252,36 @@ def split_folds(split: NDArray[np.str_], test: str) -> list[Fold]:
     Raises
     ------
     StackError
-        If the part `test` does not exist or is everything there is, or if rows have no split. Whether
-        the training part knows every class is checked where the labels are: `check_fold_classes`.
+        If the part `test` does not exist or is everything there is, if rows have no split, or if a
+        group is on both sides. Whether the training part knows every class is checked where the labels
+        are: `check_fold_classes`.
     """
-    _check_split(split, test)
-    in_test = split == test
-    return [_fold(np.flatnonzero(~in_test), np.flatnonzero(in_test))]
+    check_split(split, test)
+    fold = Fold.testing(np.flatnonzero(split == test), len(split))
+    if groups is not None:
+        check_fold_groups(resolve_groups(groups, len(split)), fold, f"the dataset's own split, tested on {test!r},")
+    return [fold]
 
 
-def check_labels(y: NDArray[np.str_]) -> None:
-    """Require a class name on every row and at least two classes.
-
-    Parameters
-    ----------
-    y : NDArray[np.str_]
-        ``(n_images,)`` class names.
-
-    Raises
-    ------
-    StackError
-        If `y` is not one-dimensional, a row has an empty label, or fewer than two classes exist.
-    """
-    if y.ndim != 1:
-        msg = f"labels have shape {y.shape}; expected one class name per image, shape (n_images,)"
+def _check_numbers(n_splits: int, repeats: int) -> None:
+    if n_splits < 2:
+        msg = f"{n_splits} cross-validation folds were asked for; at least 2 are needed: choose 2 or more"
         raise StackError(msg)
-    unlabelled = np.flatnonzero(y == "")
-    if len(unlabelled):
+    if repeats < 1:
+        msg = f"{repeats} repeats of the cross-validation were asked for; at least 1 is needed: choose 1 or more"
+        raise UsageError(msg)
+
+
+def _check_learnt(parts: list[NDArray[np.int64]], names: NDArray[np.str_], codes: NDArray[np.int64]) -> None:
+    lost = np.unique(np.concatenate([find_lost(codes, part) for part in parts]))
+    if len(lost):
         msg = (
-            f"{len(unlabelled)} of {len(y)} images have no label (first rows: {_first(unlabelled)}); "
-            "every image needs one: label them or leave them out"
+            f"no division into {len(parts)} folds was found that keeps groups together and yet has images of "
+            f"every class in every training part ({ATTEMPTS} seeds tried); the last one tests all of "
+            f"{list_classes(names[lost])} in one fold: ask for another number of folds, or leave the class out"
         )
         raise StackError(msg)
-    classes = np.unique(y)
-    if len(classes) < 2:
-        found = f"the one class {str(classes[0])!r}" if len(classes) else "no image"
-        msg = f"found {found}; a classifier needs at least 2 classes: check the label column or folders"
-        raise StackError(msg)
 
 
-def check_fold_classes(y: NDArray[np.str_], fold: Fold, where: str) -> None:
-    """Require that a training part knows every class that its test part asks for, and at least two.
-
-    Parameters
-    ----------
-    y : NDArray[np.str_]
-        ``(n_images,)`` class names.
-    fold : Fold
-        The fold to look at.
-    where : str
-        What to call the training part in the message.
-
-    Raises
-    ------
-    StackError
-        If a class of the test part has no training row, or the training part has one class only.
-    """
-    known = np.unique(y[fold.train])
-    unknown = np.setdiff1d(y[fold.test], known)
-    if len(unknown):
-        msg = (
-            f"{where} has no image of {_named(unknown)}, which the test part contains; "
-            "no classifier can learn a class it never saw: "
-            "move images of it into the training part, or leave the class out"
-        )
-        raise StackError(msg)
-    if len(known) < 2:
-        msg = f"{where} has {len(known)} class(es); at least 2 are needed: use other folds or another split"
-        raise StackError(msg)
-
-
-def _check_class_sizes(y: NDArray[np.str_], n_splits: int) -> None:
-    classes, counts = np.unique(y, return_counts=True)
-    rare = counts < n_splits
-    if not rare.any():
-        return
-    sizes = ", ".join(f"{str(c)!r} ({n})" for c, n in zip(classes[rare], counts[rare], strict=True))
-    most = int(counts.min())
-    fewer = f"ask for at most {most} folds, " if most >= 2 else ""
-    msg = (
-        f"{int(rare.sum())} class(es) have fewer images than the {n_splits} folds asked for: {sizes}; "
-        f"every fold needs at least one image of every class: {fewer}add images, or leave the class out"
-    )
-    raise StackError(msg)
-
-
-def _check_split(split: NDArray[np.str_], test: str) -> None:
-    names = [str(name) for name in np.unique(split) if name != ""]
-    if not names:
-        msg = f"the dataset has no split column, so there is no part {test!r}; use cross-validation instead"
-        raise StackError(msg)
-    if test not in names:
-        msg = f"the dataset has no split {test!r}; it has {', '.join(names)}: name one of these"
-        raise StackError(msg)
-    unassigned = np.flatnonzero(split == "")
-    if len(unassigned):
-        msg = (
-            f"{len(unassigned)} of {len(split)} images have no split (first rows: {_first(unassigned)}) "
-            f"while others have ({', '.join(names)}); give every image a split, or use cross-validation"
-        )
-        raise StackError(msg)
-    if names == [test]:
-        msg = f"every image is in split {test!r}, so none is left to train on; use cross-validation instead"
-        raise StackError(msg)
-
-
-def _fold(train: NDArray[np.integer], test: NDArray[np.integer]) -> Fold:
-    return Fold(train.astype(np.int64, copy=False), test.astype(np.int64, copy=False))
-
-
-def _named(classes: NDArray[np.str_]) -> str:
-    noun = "class" if len(classes) == 1 else "classes"
-    return f"{noun} {', '.join(repr(str(c)) for c in classes)}"
-
-
-def _first(rows: NDArray[np.int64]) -> str:
-    return ", ".join(str(row) for row in rows[:5]) + (", ..." if len(rows) > 5 else "")
+def _unit(groups: NDArray[np.int64] | None) -> str:
+    return "images" if groups is None else "groups of images"
