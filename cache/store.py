@@ -120,7 +120,12 @@ class FeatureStore:
         make_folder(path.parent)
         write_index(path, index)
 
+    @property
+    def scores_folder(self) -> Path:
+        """Where `stack` keeps what it computed."""
+        return self.root / "scores"
+
     def remove_abandoned(self) -> int:
         """Remove temporary files of dead writers; return how many there were."""
-        folders = [self.root / "datasets", *(each.folder for each in self.feature_sets())]
+        folders = [self.root / "datasets", self.scores_folder, *(each.folder for each in self.feature_sets())]
         return sum(remove_abandoned(folder) for folder in folders)

@@ -11,88 +11,48 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
 
-from cache.errors import StackError
-from stack.folds import Fold, stratified_folds
+from stack.folds import Fold
+from stack.linear import LinearMap, LinearPath
+from stack.rows import Matrix, pieces
 
 C_GRID = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0)
 """Inverse regularisation strengths tried, ascending; each in scikit-learn's sense."""
 
-INNER_FOLDS = 5
-"""Inner folds of an outer training part, where its smallest class has as many rows."""
-
-MAX_ITER = 10_000
-"""A ceiling for L-BFGS, which the strictly convex problem stops far below (50 to 150 iterations)."""
+_PATIENCE = 2
+"""Values of C in a row that are worse than the best so far and end the search."""
 
 
 @dataclass(frozen=True, eq=False)
 class ClassScores:
     """The class scores of one base learner on one outer fold.
 
+    Scores are decision values (logits): their log-softmax gives natural-log probabilities.
+
     Attributes
     ----------
     c : float
         The inverse regularisation strength chosen.
-    classes : NDArray[np.int64]
-        ``(n_classes,)`` ascending class codes, one per column of the scores.
-    out_of_fold : NDArray[np.float64]
-        ``(n_train, n_classes)`` natural-log probabilities; each row by a classifier that never saw it.
-    test : NDArray[np.float64]
-        ``(n_test, n_classes)`` natural-log probabilities by the classifier of the whole training part.
+    out_of_fold : NDArray[np.float32]
+        ``(n_train, n_classes)``, each row by a classifier that never saw it; NaN in the rows that no inner
+        fold tests.
+    test : NDArray[np.float32]
+        ``(n_test, n_classes)``, by the classifier of the whole training part.
+    linear : LinearMap
+        That classifier.
     """
 
     c: float
-    classes: NDArray[np.int64]
-    out_of_fold: NDArray[np.float64]
-    test: NDArray[np.float64]
-
-    def predict(self) -> NDArray[np.int64]:
-        """Return the ``(n_test,)`` most probable class codes of the test part."""
-        codes: NDArray[np.int64] = self.classes[self.test.argmax(axis=1)]
-        return codes
-
-
-def inner_folds(y: NDArray[np.int64], class_names: NDArray[np.str_], seed: int) -> list[Fold]:
-    """Divide an outer training part into the folds that serve C, out-of-fold scores and the meta-learner.
-
-    Parameters
-    ----------
-    y : NDArray[np.int64]
-        ``(n_train,)`` class codes, indices into `class_names`.
-    class_names : NDArray[np.str_]
-        ``(n_known,)`` names of all classes, for the message.
-    seed : int
-        Seed of the shuffle.
-
-    Returns
-    -------
-    list of Fold
-        `INNER_FOLDS` stratified folds, or as many as the smallest class has rows; so each training
-        part has every class, and out-of-fold scores have no column that was never fitted.
-
-    Raises
-    ------
-    StackError
-        If a class has a single row: it cannot be both learnt and scored.
-    """
-    codes, counts = np.unique(y, return_counts=True)
-    if counts.min() < 2:
-        single = ", ".join(repr(str(name)) for name in class_names[codes[counts < 2]])
-        msg = (
-            f"a training part has one image only of class(es) {single}; choosing C and out-of-fold scores "
-            "need at least 2: add images, ask for more folds, or leave the class out"
-        )
-        raise StackError(msg)
-    return stratified_folds(class_names[y], min(INNER_FOLDS, int(counts.min())), seed)
+    out_of_fold: NDArray[np.float32]
+    test: NDArray[np.float32]
+    linear: LinearMap
 
 
 def score_classes(
-    x_train: NDArray[np.float32],
+    x_train: Matrix,
     y_train: NDArray[np.int64],
-    x_test: NDArray[np.float32],
+    x_test: Matrix,
+    n_classes: int,
     folds: Sequence[Fold],
     c_grid: Sequence[float] = C_GRID,
 ) -> ClassScores:
@@ -108,49 +68,62 @@ def score_classes(
 
     Parameters
     ----------
-    x_train : NDArray[np.float32]
+    x_train : NDArray[np.float32] or Rows
         ``(n_train, dim)`` features.
     y_train : NDArray[np.int64]
-        ``(n_train,)`` class codes.
-    x_test : NDArray[np.float32]
+        ``(n_train,)`` class codes, 0 to ``n_classes - 1``.
+    x_test : NDArray[np.float32] or Rows
         ``(n_test, dim)`` features.
+    n_classes : int
+        Number of classes; each has a row in the training part of every inner fold.
     folds : sequence of Fold
         Inner folds over the rows of `x_train`.
     c_grid : sequence of float
-        Values of C, ascending. The search stops at the first that is worse than the one before it:
-        the log-loss has one valley along C, and the values beyond cost most. One value: no search.
+        Values of C, ascending. The search ends after two in a row that are worse than the best so far: the
+        log-loss has one valley along C (with a ripple where rows are few), and the values beyond cost most.
+        One value: no search.
 
     Returns
     -------
     ClassScores
-        The chosen C and the log-probabilities.
+        The chosen C, the scores, and the classifier.
 
     Raises
     ------
     StackError
         If an inner fold's training part lacks a class.
     """
-    c, out_of_fold = choose_c(x_train, y_train, folds, c_grid)
-    scaler = StandardScaler(copy=False)
-    model = LogisticRegression(C=c, max_iter=MAX_ITER)
-    model.fit(scaler.fit_transform(x_train.copy()), y_train)
-    test = _log_probabilities(model, scaler.transform(x_test.copy()))
-    return ClassScores(c, np.unique(y_train), out_of_fold, test)
+    if len(c_grid) == 1:
+        c = c_grid[0]
+        subsets = [*(fold.train for fold in folds), np.arange(len(y_train))]
+        *inner, whole = LinearPath(x_train, y_train, n_classes, subsets, loss="log", standardise=True).solve(c)
+        out_of_fold = _out_of_fold(x_train, n_classes, folds, inner)
+    else:
+        c, out_of_fold = choose_c(x_train, y_train, n_classes, folds, c_grid)
+        everything = [np.arange(len(y_train))]
+        (whole,) = LinearPath(x_train, y_train, n_classes, everything, loss="log", standardise=True).solve(c)
+    return ClassScores(c, out_of_fold, whole.decide(x_test), whole)
 
 
 def choose_c(
-    x: NDArray[np.float32], y: NDArray[np.int64], folds: Sequence[Fold], c_grid: Sequence[float]
-) -> tuple[float, NDArray[np.float64]]:
+    x: Matrix,
+    y: NDArray[np.int64],
+    n_classes: int,
+    folds: Sequence[Fold],
+    c_grid: Sequence[float],
+) -> tuple[float, NDArray[np.float32]]:
     """Find the C of the least out-of-fold log-loss, with the scores that it gave.
 
     Parameters
     ----------
-    x : NDArray[np.float32]
+    x : NDArray[np.float32] or Rows
         ``(n_train, dim)`` features.
     y : NDArray[np.int64]
-        ``(n_train,)`` class codes.
+        ``(n_train,)`` class codes, 0 to ``n_classes - 1``.
+    n_classes : int
+        Number of classes.
     folds : sequence of Fold
-        Inner folds; every row is in exactly one test part.
+        Inner folds; no row is in more than one test part.
     c_grid : sequence of float
         Values of C, ascending.
 
@@ -158,92 +131,63 @@ def choose_c(
     -------
     c : float
         The chosen value.
-    out_of_fold : NDArray[np.float64]
-        ``(n_train, n_classes)`` natural-log probabilities, by classes ascending.
+    out_of_fold : NDArray[np.float32]
+        ``(n_train, n_classes)`` decision values; NaN in rows of no test part.
 
     Raises
     ------
     StackError
         If an inner fold's training part lacks a class.
     """
-    columns = np.searchsorted(np.unique(y), y)
-    paths = [_RegularisationPath(x, y, fold) for fold in folds]
-    best_c, best_loss, best_scores = np.nan, np.inf, np.empty((0, 0))
+    path = LinearPath(x, y, n_classes, [fold.train for fold in folds], loss="log", standardise=True)
+    scored = np.concatenate([fold.test for fold in folds])
+    best_c, best_loss, best_scores = np.nan, np.inf, np.empty((0, 0), np.float32)
+    n_worse = 0
     for c in c_grid:
-        scores = np.full((len(y), columns.max() + 1), np.nan)
-        for path in paths:
-            scores[path.fold.test] = path.log_probabilities(c)
-        loss = -float(scores[np.arange(len(y)), columns].mean())
-        if loss >= best_loss:
-            break
-        best_c, best_loss, best_scores = c, loss, scores
+        scores = _out_of_fold(x, n_classes, folds, path.solve(c))
+        loss = -float(log_softmax(scores[scored].astype(np.float64), axis=1)[np.arange(len(scored)), y[scored]].mean())
+        if loss < best_loss:
+            best_c, best_loss, best_scores, n_worse = c, loss, scores, 0
+        else:
+            n_worse += 1
+            if n_worse == _PATIENCE:
+                break
     return best_c, best_scores
 
 
-def predict_svm(
-    x_train: NDArray[np.float32], y_train: NDArray[np.int64], x_test: NDArray[np.float32]
-) -> NDArray[np.int64]:
-    """Classify with scikit-learn's ``LinearSVC``, one against the rest, C = 1.
+def predict_svm(x_train: Matrix, y_train: NDArray[np.int64], x_test: Matrix, n_classes: int) -> NDArray[np.float32]:
+    """Classify with a linear SVM, one class against the rest, squared hinge loss, C = 1.
 
     The features are neither centred nor scaled column by column; the whole matrix is divided by one
     number, the root mean square of the training rows' lengths. On raw features C = 1 means something
-    else for every backbone, and liblinear may not converge in 1,000 iterations and a minute; at unit
-    length it does in about 10, and the baseline is the stronger for it. The primal solver (trust-region
-    Newton: Lin, Weng & Keerthi 2008, JMLR 9, 627-650) is deterministic, and converges where coordinate
-    descent on the dual gives up.
+    else for every backbone; at unit length it suits all of them, and the baseline is the stronger for it.
 
     Parameters
     ----------
-    x_train : NDArray[np.float32]
+    x_train : NDArray[np.float32] or Rows
         ``(n_train, dim)`` features.
     y_train : NDArray[np.int64]
-        ``(n_train,)`` class codes.
-    x_test : NDArray[np.float32]
+        ``(n_train,)`` class codes, 0 to ``n_classes - 1``.
+    x_test : NDArray[np.float32] or Rows
         ``(n_test, dim)`` features.
+    n_classes : int
+        Number of classes.
 
     Returns
     -------
-    NDArray[np.int64]
-        ``(n_test,)`` predicted class codes.
+    NDArray[np.float32]
+        ``(n_test, n_classes)`` decision values.
     """
-    mean_square = np.square(x_train, dtype=np.float64).sum(axis=1).mean()
-    scale = np.float32(1 / np.sqrt(mean_square)) if mean_square > 0 else np.float32(1)
-    model = LinearSVC(dual=False, max_iter=MAX_ITER).fit(x_train * scale, y_train)
-    predicted: NDArray[np.int64] = model.predict(x_test * scale)
-    return predicted
+    squares = sum(float(np.square(values, dtype=np.float64).sum()) for _, values in pieces(x_train))
+    scale = (squares / len(x_train)) ** -0.5 if squares > 0 else 1.0
+    everything = [np.arange(len(y_train))]
+    path = LinearPath(x_train * scale, y_train, n_classes, everything, loss="squared_hinge", standardise=False)
+    (linear,) = path.solve(1.0)
+    return linear.decide(x_test * scale)
 
 
-class _RegularisationPath:
-    """One inner fold's classifier, refitted for growing C from where the last C left it.
-
-    The standardised rows are made anew for each C: cheap beside the fit, and the alternative is to
-    hold all inner folds' copies of the features at once.
-    """
-
-    def __init__(self, x: NDArray[np.float32], y: NDArray[np.int64], fold: Fold) -> None:
-        self.fold = fold
-        self._x, self._y = x, y
-        self._scaler = StandardScaler(copy=False).fit(x[fold.train])
-        self._model = LogisticRegression(max_iter=MAX_ITER, warm_start=True)
-        missing = np.setdiff1d(y, y[fold.train])
-        if len(missing):
-            msg = (
-                f"an inner fold's training part lacks {len(missing)} of {len(np.unique(y))} classes; "
-                "its scores would miss their columns: use stratified inner folds"
-            )
-            raise StackError(msg)
-
-    def log_probabilities(self, c: float) -> NDArray[np.float64]:
-        """Return ``(n_inner_test, n_classes)`` natural-log probabilities of the fold's test rows."""
-        train, test = self.fold.train, self.fold.test
-        self._model.set_params(C=c).fit(self._scaler.transform(self._x[train]), self._y[train])
-        return _log_probabilities(self._model, self._scaler.transform(self._x[test]))
-
-
-def _log_probabilities(model: LogisticRegression, x: NDArray[np.float32]) -> NDArray[np.float64]:
-    # Not log(predict_proba): that is minus infinity where a probability underflows.
-    decision = model.decision_function(x).astype(np.float64)
-    if decision.ndim == 1:  # two classes: scikit-learn gives the log-odds of the second
-        decision = np.column_stack([np.zeros_like(decision), decision])
-    scores: NDArray[np.float64] = log_softmax(decision, axis=1)
+def _out_of_fold(x: Matrix, n_classes: int, folds: Sequence[Fold], maps: Sequence[LinearMap]) -> NDArray[np.float32]:
+    scores = np.full((len(x), n_classes), np.nan, np.float32)
+    for fold, linear in zip(folds, maps, strict=True):
+        scores[fold.test] = linear.decide(x[fold.test])
     return scores

@@ -1,76 +1,34 @@
 """Score every backbone, every baseline and every stack on the same folds.
 
 Features and folds flow in; each base learner is fitted once per outer fold and serves its own row of
-the table, the mean and the stack; accuracies per fold flow out. All choices a learner makes (scaling,
-C, the meta-learner) are made inside the training part of the fold it is scored on.
+the table, the mean and the stack; predictions and scores per fold flow out. All choices a learner makes
+(scaling, C, the meta-learner, its calibration) are made inside the training part of the fold it is scored on.
 """
 
-import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import joblib
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from scipy.special import log_softmax
 
-from cache.errors import StackError, UsageError
-from stack.base import ClassScores, inner_folds, predict_svm, score_classes
-from stack.folds import Fold, check_fold_classes, check_labels
-from stack.meta import predict_mean, predict_oof, predict_published
+from stack.base import ClassScores, predict_svm, score_classes
+from stack.checks import check_blocks, check_choice, check_folds, check_groups
+from stack.fits import FitCounter, FitKey, Progress, run_alone, run_fits
+from stack.folds import Fold, check_fold_classes, check_labels, inner_folds
+from stack.meta import MetaModel, MetaOptions, check_meta, fit_meta, mean_probability, predict_published
+from stack.metrics import class_metrics
+from stack.options import StackOptions
+from stack.rows import Rows
+from stack.score_cache import BaseOutcome, ScoreCache, from_arrays, to_arrays
+from stack.scores import Evaluation, ModelScore, Prediction
 
 RECIPES = ("oof", "published")
 
-Progress = Callable[[str, int, int], None]
-"""Called with ("fitting", fits done, fits in all) in the caller's thread, first with none done."""
-
-
-@dataclass(frozen=True)
-class ModelScore:
-    """The accuracy of one model on each outer fold.
-
-    Attributes
-    ----------
-    model : str
-        ``lr:BACKBONE``, ``svm:BACKBONE``, ``mean``, ``concat``, ``stack:oof`` or ``stack:published``.
-    folds : list of float
-        Share of the fold's test rows classified rightly, 0 to 1, one per fold.
-    """
-
-    model: str
-    folds: list[float]
-
-    @property
-    def mean(self) -> float:
-        """Mean over folds."""
-        return float(np.mean(self.folds))
-
-    @property
-    def std(self) -> float:
-        """Population standard deviation over folds (``ddof=0``, as ``scores.std()`` prints it).
-
-        It describes the spread of these folds; it is not a standard error, since the folds share
-        training rows.
-        """
-        return float(np.std(self.folds))
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the score as one entry of the ``results`` of ``stack --json``."""
-        return {"model": self.model, "accuracy": {"mean": self.mean, "std": self.std, "folds": self.folds}}
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What `evaluate` found.
-
-    Attributes
-    ----------
-    results : list of ModelScore
-        One per model, in the table's order.
-    """
-
-    results: list[ModelScore]
+_LARGE = 2**27  # bytes of features
+WITHOUT = "without:"
+"""How the name of a stack that lacks one backbone begins."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,15 +36,10 @@ class _Part:
     """One outer fold as the learners need it."""
 
     number: int
-    train: NDArray[np.int64]
-    test: NDArray[np.int64]
+    fold: Fold
     y_train: NDArray[np.int64]
+    n_classes: int
     inner: list[Fold]
-
-
-_Outcome = ClassScores | NDArray[np.int64]  # the scores of a base learner, or predicted class codes
-_Key = tuple[str, int]  # model, number of the fold
-_Fits = dict[_Key, Callable[[], _Outcome]]
 
 
 def evaluate(
@@ -95,8 +48,12 @@ def evaluate(
     folds: Sequence[Fold],
     *,
     recipes: Sequence[str] = RECIPES,
+    baselines: bool = True,
+    options: StackOptions | None = None,
+    groups: NDArray[np.int64] | None = None,
     seed: int = 0,
     n_jobs: int | None = None,
+    cache: ScoreCache | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score backbones, baselines and stacks on the test part of each fold.
@@ -111,11 +68,20 @@ def evaluate(
         Outer folds, of `stratified_folds` or `split_folds`.
     recipes : sequence of str
         Stacks to evaluate beside the baselines: ``oof``, ``published``.
+    baselines : bool
+        Whether to fit ``svm:``, ``concat`` and the stacks that lack one backbone, too.
+    options : StackOptions, optional
+        What is fitted; the defaults are the ``oof`` recipe.
+    groups : NDArray[np.int64], optional
+        ``(n_images,)`` group of each row; the inner folds keep groups together. The outer folds are the caller's.
     seed : int
         Seed of the inner folds; the same seed gives the same scores, whatever `n_jobs`.
     n_jobs : int, optional
         Fits at a time, in threads that share the features; all cores by default, negative numbers as
-        in joblib. Each running fit holds two to three copies of its own training rows.
+        in joblib. Each running fit holds one copy of its own training rows; of large features, those that see every
+        backbone run one at a time, with all cores.
+    cache : ScoreCache, optional
+        Where scores of earlier fits are found, and those of new ones kept.
     progress : callable, optional
         See `Progress`.
 
@@ -132,166 +98,191 @@ def evaluate(
     UsageError
         If a recipe is unknown.
     """
-    _check_recipes(recipes)
+    options = options or StackOptions()
+    for recipe in recipes:
+        check_choice("recipe", recipe, RECIPES)
+    check_meta(options.meta)
     check_labels(y)
-    _check_blocks(blocks, len(y))
-    _check_folds(folds, y)
+    check_blocks(blocks, len(y))
+    check_groups(groups, len(y))
+    check_folds(folds, len(y))
+    for number, fold in enumerate(folds, start=1):
+        check_fold_classes(y, fold, f"the training part of fold {number} of {len(folds)}")
     names, codes = np.unique(y, return_inverse=True)
     codes = codes.astype(np.int64)
-    parts = [
-        _Part(number, f.train, f.test, codes[f.train], inner_folds(codes[f.train], names, seed))
-        for number, f in enumerate(folds)
-    ]
+    parts = [_part(number, fold, codes, names, groups, options, seed) for number, fold in enumerate(folds)]
 
-    base = _base_fits(blocks, parts, published="published" in recipes, seed=seed)
-    report = _Counter(progress, len(base) + len(parts) * (1 + ("oof" in recipes)))
-    outcomes = _run(base, n_jobs, report)
-    outcomes |= _run(_meta_fits(list(blocks), parts, outcomes, oof="oof" in recipes), n_jobs, report)
-    if len(blocks) == 1:  # side by side with nothing: the same fit
+    found_keys: list[str] = []
+    models = _models(list(blocks), recipes, baselines=baselines)
+    base = {key: fit for key, fit in _base_fits(blocks, parts, options, seed).items() if key[0] in models}
+    runs: dict[FitKey, Callable[[], BaseOutcome]] = {
+        key: fit.run if cache is None else partial(_find_or_run, fit, cache, codes, parts[key[1]], found_keys)
+        for key, fit in base.items()
+    }
+    metas = _meta_backbones(list(blocks), ablation=baselines) if "oof" in recipes else {}
+    counter = FitCounter(progress, len(base) + len(parts) * len(metas))
+    outcomes = _run_base(runs, sum(x.nbytes for x in blocks.values()), n_jobs, counter)
+    if len(blocks) == 1 and baselines:  # side by side with nothing: the same fit
         outcomes |= {("concat", p.number): outcomes[f"lr:{next(iter(blocks))}", p.number] for p in parts}
+    scores = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, ClassScores)}
+    stacks = run_fits(_meta_fits(metas, parts, scores, options.meta), n_jobs, counter)
 
-    def score(model: str) -> ModelScore:
-        return ModelScore(model, [_accuracy(outcomes[model, p.number], codes[p.test]) for p in parts])
+    def predict(model: str, number: int) -> Prediction:
+        outcome = outcomes.get((model, number))
+        if isinstance(outcome, Prediction):
+            return outcome
+        if isinstance(outcome, ClassScores):
+            return Prediction(log_softmax(outcome.test.astype(np.float64), axis=1), probability=True)
+        decisions = [scores[f"lr:{name}", number].test for name in metas.get(model, blocks)]
+        meta = stacks.get((model, number))
+        log = mean_probability(decisions) if meta is None else meta.log_probabilities(decisions)
+        return Prediction(log, probability=True)
 
-    return Evaluation([score(model) for model in _models(list(blocks), recipes)])
+    def score(model: str) -> tuple[ModelScore, list[Prediction]]:
+        predictions = [predict(model, p.number) for p in parts]
+        each = [
+            class_metrics(codes[p.fold.test], prediction.scores, probability=prediction.probability)
+            for p, prediction in zip(parts, predictions, strict=True)
+        ]
+        metrics = {metric: [numbers[metric] for numbers in each] for metric in each[0]}
+        return ModelScore(model, metrics.pop("accuracy"), metrics), predictions
 
-
-def _models(backbones: list[str], recipes: Sequence[str]) -> list[str]:
-    singles = [f"{learner}:{name}" for learner in ("lr", "svm") for name in backbones]
-    return [*singles, "mean", "concat", *(f"stack:{recipe}" for recipe in RECIPES if recipe in recipes)]
-
-
-def _base_fits(blocks: Mapping[str, NDArray[np.float32]], parts: list[_Part], *, published: bool, seed: int) -> _Fits:
-    """List what is fitted on features; the longest first, so that no core ends with a long one alone."""
-    features = list(blocks.values())
-    fits: _Fits = {}
-    if len(blocks) > 1:
-        fits |= {("concat", p.number): partial(_fit_scores, features, p) for p in parts}
-    if published:
-        fits |= {("stack:published", p.number): partial(_fit_published, features, p, seed) for p in parts}
-    for name, x in blocks.items():
-        fits |= {(f"lr:{name}", p.number): partial(_fit_scores, [x], p) for p in parts}
-    for name, x in blocks.items():
-        fits |= {(f"svm:{name}", p.number): partial(_fit_svm, x, p) for p in parts}
-    return fits
-
-
-def _meta_fits(backbones: list[str], parts: list[_Part], outcomes: Mapping[_Key, _Outcome], *, oof: bool) -> _Fits:
-    """List what is made of the backbones' scores."""
-    fits: _Fits = {}
-    for p in parts:
-        scores = [s for name in backbones if isinstance(s := outcomes[f"lr:{name}", p.number], ClassScores)]
-        fits["mean", p.number] = partial(predict_mean, scores)
-        if oof:
-            fits["stack:oof", p.number] = partial(predict_oof, scores, p.y_train, p.inner)
-    return fits
+    found = {model: score(model) for model in dict.fromkeys([*models, *metas])}
+    return Evaluation(
+        results=[found[model][0] for model in models],
+        predictions={model: each for model, (_, each) in found.items()},
+        without={model.removeprefix(WITHOUT): found[model][0] for model in metas if model.startswith(WITHOUT)},
+        chosen=_chosen_c({**scores, **stacks}, models, len(parts)),
+        n_from_cache=len(found_keys),
+    )
 
 
-def _fit_scores(features: list[NDArray[np.float32]], part: _Part) -> ClassScores:
-    train = np.hstack([x[part.train] for x in features])
-    test = np.hstack([x[part.test] for x in features])
-    return score_classes(train, part.y_train, test, part.inner)
+def _part(
+    number: int,
+    fold: Fold,
+    codes: NDArray[np.int64],
+    names: NDArray[np.str_],
+    groups: NDArray[np.int64] | None,
+    options: StackOptions,
+    seed: int,
+) -> _Part:
+    y_train = codes[fold.train]
+    own_groups = None if groups is None else groups[fold.train]
+    inner = inner_folds(y_train, names, seed, groups=own_groups, n_splits=options.inner_splits)
+    return _Part(number, fold, y_train, len(names), inner)
 
 
-def _fit_svm(x: NDArray[np.float32], part: _Part) -> NDArray[np.int64]:
-    return predict_svm(x[part.train], part.y_train, x[part.test])
+def _models(backbones: list[str], recipes: Sequence[str], *, baselines: bool) -> list[str]:
+    singles = [f"{learner}:{name}" for learner in ("lr", *(["svm"] if baselines else [])) for name in backbones]
+    plain = ["mean", "concat"] if baselines else ["mean"]
+    return [*singles, *plain, *(f"stack:{recipe}" for recipe in RECIPES if recipe in recipes)]
 
 
-def _fit_published(features: list[NDArray[np.float32]], part: _Part, seed: int) -> NDArray[np.int64]:
-    train, test = [x[part.train] for x in features], [x[part.test] for x in features]
-    return predict_published(train, part.y_train, test, seed)
+def _meta_backbones(backbones: list[str], *, ablation: bool) -> dict[str, list[str]]:
+    """Return the stacks to fit, by name, and the backbones of each: all, and all but one."""
+    stacks = {"stack:oof": backbones}
+    if ablation and len(backbones) > 1:
+        stacks |= {f"{WITHOUT}{name}": [each for each in backbones if each != name] for name in backbones}
+    return stacks
 
 
-def _run(fits: _Fits, n_jobs: int | None, report: "_Counter") -> dict[_Key, _Outcome]:
-    """Run the fits in threads, one core each.
+def _chosen_c(
+    fitted: Mapping[FitKey, ClassScores | MetaModel], models: list[str], n_folds: int
+) -> dict[str, list[float]]:
+    chosen = {}
+    for model in models:
+        found = [fitted[model, number].c for number in range(n_folds) if (model, number) in fitted]
+        if found and None not in found:
+            chosen[model] = [float(c) for c in found if c is not None]
+    return chosen
 
-    A fit is a thousand small matrix products: a BLAS that spreads each over the cores loses by it, even alone,
-    and by far more when several fits do so at once.
-    """
 
-    def run(key: _Key, fit: Callable[[], _Outcome]) -> tuple[_Key, _Outcome]:
-        return key, fit()
-
-    outcomes: dict[_Key, _Outcome] = {}
-    with threadpool_limits(limits=1, user_api="blas"):
-        parallel = joblib.Parallel(
-            -1 if n_jobs is None else n_jobs, backend="threading", return_as="generator_unordered"
+def _meta_fits(
+    metas: Mapping[str, list[str]],
+    parts: list[_Part],
+    scores: Mapping[FitKey, ClassScores],
+    options: MetaOptions,
+) -> dict[FitKey, Callable[[], MetaModel]]:
+    """List what is fitted on the backbones' scores."""
+    return {
+        (model, p.number): partial(
+            fit_meta, [scores[f"lr:{name}", p.number] for name in names], p.y_train, p.n_classes, p.inner, options
         )
-        done: Iterable[tuple[_Key, _Outcome]] = parallel(joblib.delayed(run)(*item) for item in fits.items())
-        for key, outcome in done:
-            outcomes[key] = outcome
-            report.step()
-    return outcomes
+        for model, names in metas.items()
+        for p in parts
+    }
 
 
-class _Counter:
-    """Turns finished fits into calls of the progress callback."""
+@dataclass(frozen=True, eq=False)
+class _BaseFit:
+    """A fit on features, and what decides its outcome beside the images and labels of its fold."""
 
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress, self._total, self._done = progress, total, 0
-        self._report()
-
-    def step(self) -> None:
-        self._done += 1
-        self._report()
-
-    def _report(self) -> None:
-        if self._progress is not None:
-            self._progress("fitting", self._done, self._total)
+    learner: dict[str, object]
+    names: list[str]
+    uses_inner_folds: bool
+    run: Callable[[], BaseOutcome]
 
 
-def _accuracy(outcome: _Outcome, truth: NDArray[np.int64]) -> float:
-    predicted = outcome.predict() if isinstance(outcome, ClassScores) else outcome
-    return float((predicted == truth).mean())
+def _base_fits(
+    blocks: Mapping[str, NDArray[np.float32]],
+    parts: list[_Part],
+    options: StackOptions,
+    seed: int,
+) -> dict[FitKey, _BaseFit]:
+    """List all that can be fitted on features; the longest first, so that no core ends with a long one alone."""
+    everything = list(blocks)
+    lr: dict[str, object] = {"name": "lr", "c_grid": options.c_grid}
+    fit_lr = partial(_fit_scores, c_grid=options.c_grid)
+    kinds: list[tuple[str, list[str], dict[str, object], Callable[..., BaseOutcome]]] = []
+    if len(blocks) > 1:
+        kinds.append(("concat", everything, lr, fit_lr))
+    published: dict[str, object] = {"name": "published", "seed": seed}
+    kinds.append(("stack:published", everything, published, partial(_fit_published, seed=seed)))
+    kinds += [(f"lr:{name}", [name], lr, fit_lr) for name in blocks]
+    kinds += [(f"svm:{name}", [name], {"name": "svm"}, _fit_svm) for name in blocks]
+    return {
+        (model, p.number): _BaseFit(learner, names, learner is lr, partial(fit, [blocks[name] for name in names], p))
+        for model, names, learner, fit in kinds
+        for p in parts
+    }
 
 
-def _check_recipes(recipes: Sequence[str]) -> None:
-    for recipe in recipes:
-        if recipe not in RECIPES:
-            near = difflib.get_close_matches(recipe, RECIPES, n=1, cutoff=0.0)
-            msg = f"unknown recipe {recipe!r}; there are {' and '.join(RECIPES)}: did you mean {near[0]!r}?"
-            raise UsageError(msg)
+def _run_base(
+    runs: Mapping[FitKey, Callable[[], BaseOutcome]], n_bytes: int, n_jobs: int | None, counter: FitCounter
+) -> dict[FitKey, BaseOutcome]:
+    """Run the fits side by side; of large features, those that see every backbone one at a time.
+
+    Each of these holds a copy of its training rows, and its products are large enough for BLAS to use every core.
+    """
+    of_all = [key for key in runs if key[0] in ("concat", "stack:published")] if n_bytes > _LARGE else []
+    alone = run_alone({key: runs[key] for key in of_all}, counter)
+    return alone | run_fits({key: run for key, run in runs.items() if key not in alone}, n_jobs, counter)
 
 
-def _check_blocks(blocks: Mapping[str, NDArray[np.float32]], n_images: int) -> None:
-    if not blocks:
-        msg = "no features were given; name at least one backbone whose features were extracted"
-        raise StackError(msg)
-    for name, x in blocks.items():
-        if x.ndim != 2 or len(x) != n_images or x.shape[1] == 0:
-            msg = (
-                f"features of {name!r} have shape {x.shape}; expected ({n_images}, dim), one row per label: "
-                "features and labels must come from the same dataset"
-            )
-            raise StackError(msg)
-        rows = np.flatnonzero(~np.isfinite(x).all(axis=1))
-        if len(rows):
-            msg = (
-                f"features of {name!r} hold NaN or infinity in {len(rows)} of {n_images} rows (first rows: "
-                f"{', '.join(map(str, rows[:5]))}); every feature must be finite: "
-                "verify the cache and extract this backbone again"
-            )
-            raise StackError(msg)
+def _fit_scores(features: list[NDArray[np.float32]], part: _Part, c_grid: Sequence[float]) -> ClassScores:
+    train, test = Rows(features, part.fold.train), Rows(features, part.fold.test)
+    return score_classes(train, part.y_train, test, part.n_classes, part.inner, c_grid)
 
 
-def _check_folds(folds: Sequence[Fold], y: NDArray[np.str_]) -> None:
-    if not folds:
-        msg = "no folds were given; make them with stratified_folds or split_folds"
-        raise StackError(msg)
-    for number, fold in enumerate(folds, start=1):
-        where = f"the training part of fold {number} of {len(folds)}"
-        rows = np.concatenate([fold.train, fold.test])
-        if len(fold.test) == 0 or len(fold.train) == 0 or rows.min() < 0 or rows.max() >= len(y):
-            msg = (
-                f"fold {number} of {len(folds)} has {len(fold.train)} training and {len(fold.test)} test rows "
-                f"for {len(y)} images; neither may be empty or reach beyond them: make folds of these labels"
-            )
-            raise StackError(msg)
-        shared = np.intersect1d(fold.train, fold.test)
-        if len(shared):
-            msg = (
-                f"{where} shares {len(shared)} rows with its test part (row {shared[0]} first); "
-                "scores on rows that were learnt mean nothing: make disjoint folds"
-            )
-            raise StackError(msg)
-        check_fold_classes(y, fold, where)
+def _fit_svm(features: list[NDArray[np.float32]], part: _Part) -> Prediction:
+    train, test = Rows(features, part.fold.train), Rows(features, part.fold.test)
+    return Prediction(predict_svm(train, part.y_train, test, part.n_classes), probability=False)
+
+
+def _fit_published(features: list[NDArray[np.float32]], part: _Part, seed: int) -> Prediction:
+    train, test = [x[part.fold.train] for x in features], [x[part.fold.test] for x in features]
+    return Prediction(predict_published(train, part.y_train, test, seed), probability=False)
+
+
+def _find_or_run(
+    fit: _BaseFit, cache: ScoreCache, codes: NDArray[np.int64], part: _Part, found: list[str]
+) -> BaseOutcome:
+    """Return what an earlier run kept, and add its key to `found`; else fit and keep it."""
+    key = cache.key(fit.learner, fit.names, codes, part.fold, part.inner if fit.uses_inner_folds else [])
+    kept = cache.load(key)
+    if kept is not None:
+        found.append(key)
+        return from_arrays(kept)
+    outcome = fit.run()
+    cache.save(key, to_arrays(outcome))
+    return outcome

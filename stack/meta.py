@@ -1,77 +1,200 @@
-"""Meta-learners: from what every backbone says to one answer.
+"""Meta-learners: from what every backbone says to one answer, with probabilities that mean something.
 
-`predict_oof` is the meta-learner of the ``oof`` recipe, `predict_published` the whole ``published``
-recipe, `predict_mean` the baseline that learns nothing. Each sees the training part of one outer fold
-and returns the predicted class codes of its test part.
+`fit_meta` is the meta-learner of the ``oof`` recipe, `predict_published` the whole ``published``
+recipe, `mean_probability` the baseline that learns nothing. Each sees the training part of one outer
+fold only.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_softmax, logsumexp
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
-from stack.base import MAX_ITER, ClassScores
+from cache.errors import StackError
+from stack.base import ClassScores
+from stack.calibrate import fit_scale, log_probabilities
+from stack.checks import check_choice
 from stack.folds import Fold
+from stack.linear import LinearMap, LinearPath
 
 META_C_GRID = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Inverse regularisation strengths of the meta-learner, ascending."""
 
+LEARNERS = ("svm", "lr", "mean")
+SCORES = ("probability", "log-probability", "decision")
+COMBINE = ("concat", "average")
 
-def predict_mean(scores: Sequence[ClassScores]) -> NDArray[np.int64]:
-    """Predict the class of the highest mean probability over backbones.
+_PUBLISHED_MAX_ITER = 10_000
+
+
+@dataclass(frozen=True)
+class MetaOptions:
+    """How the backbones' scores are joined.
+
+    Attributes
+    ----------
+    learner : str
+        ``svm`` (linear, one against the rest, squared hinge), ``lr`` (multinomial logistic regression) or
+        ``mean`` (of the probabilities; learns nothing but its calibration).
+    scores : str
+        What it sees of each backbone: ``probability``, ``log-probability`` or ``decision`` (the logits).
+    combine : str
+        ``concat``, side by side, or ``average`` over backbones.
+    c : float, optional
+        Its inverse regularisation strength; chosen inside the training part by default.
+    """
+
+    learner: str = "svm"
+    scores: str = "probability"
+    combine: str = "concat"
+    c: float | None = None
+
+
+def check_meta(options: MetaOptions) -> None:
+    """Raise `UsageError` unless all names are known."""
+    check_choice("meta-learner", options.learner, LEARNERS)
+    check_choice("kind of scores", options.scores, SCORES)
+    check_choice("way to combine", options.combine, COMBINE)
+
+
+@dataclass(frozen=True, eq=False)
+class MetaModel:
+    """A fitted meta-learner.
+
+    Attributes
+    ----------
+    options : MetaOptions
+        How it was made.
+    c : float, optional
+        The inverse regularisation strength used; None for ``mean``.
+    linear : LinearMap, optional
+        From meta-features to class scores; None for ``mean``.
+    scale : float
+        The calibration factor: softmax of ``scale`` times the class scores gives the probabilities.
+    """
+
+    options: MetaOptions
+    c: float | None
+    linear: LinearMap | None
+    scale: float
+
+    def log_probabilities(self, decisions: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+        """Return ``(n, n_classes)`` calibrated natural-log probabilities.
+
+        Parameters
+        ----------
+        decisions : sequence of NDArray[np.float32]
+            ``(n, n_classes)`` decision values, one matrix per backbone, in the order of the fit.
+        """
+        if self.linear is None:
+            return log_probabilities(mean_probability(decisions), self.scale)
+        features = meta_features(decisions, self.options.scores, self.options.combine)
+        return log_probabilities(self.linear.decide(features), self.scale)
+
+
+def mean_probability(decisions: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+    """Return the ``(n, n_classes)`` natural log of the mean probability over backbones.
 
     Parameters
     ----------
-    scores : sequence of ClassScores
-        One per backbone, of the same fold.
+    decisions : sequence of NDArray[np.float32]
+        ``(n, n_classes)`` decision values, one matrix per backbone.
+    """
+    each = [log_softmax(decision.astype(np.float64), axis=1) for decision in decisions]
+    mean: NDArray[np.float64] = logsumexp(each, axis=0) - np.log(len(each))
+    return mean
+
+
+def meta_features(decisions: Sequence[NDArray[np.float32]], scores: str, combine: str) -> NDArray[np.float32]:
+    """Turn the backbones' decision values into what a meta-learner sees.
+
+    Parameters
+    ----------
+    decisions : sequence of NDArray[np.float32]
+        ``(n, n_classes)`` decision values, one matrix per backbone.
+    scores : str
+        One of `SCORES`.
+    combine : str
+        One of `COMBINE`.
 
     Returns
     -------
-    NDArray[np.int64]
-        ``(n_test,)`` predicted class codes.
+    NDArray[np.float32]
+        ``(n, n_backbones * n_classes)``, or ``(n, n_classes)`` for ``average``.
     """
-    probabilities = np.mean([np.exp(s.test) for s in scores], axis=0)
-    codes: NDArray[np.int64] = scores[0].classes[probabilities.argmax(axis=1)]
-    return codes
+    seen = list(decisions)
+    if scores != "decision":
+        seen = [log_softmax(decision, axis=1) for decision in seen]
+    if scores == "probability":
+        seen = [np.exp(each) for each in seen]
+    return np.hstack(seen) if combine == "concat" else np.mean(seen, axis=0)
 
 
-def predict_oof(
+def fit_meta(
     scores: Sequence[ClassScores],
     y_train: NDArray[np.int64],
+    n_classes: int,
     folds: Sequence[Fold],
-    c_grid: Sequence[float] = META_C_GRID,
-) -> NDArray[np.int64]:
-    """Stack by a linear SVM on out-of-fold probabilities, all backbones side by side.
+    options: MetaOptions | None = None,
+) -> MetaModel:
+    """Fit a meta-learner on out-of-fold scores, choose its C and calibrate it, all on inner folds.
 
-    Its C is chosen inside the training part too, by accuracy on the inner folds that made the
-    out-of-fold scores; of equals the smallest, the most regularised, wins. Out-of-fold scores as
-    meta-features: Wolpert 1992 (Neural Networks 5(2), 241-259). Probabilities, as Ting & Witten 1999
-    (JAIR 10, 271-289) advise, and not their logarithms: no overconfident backbone can shout.
+    C is chosen by accuracy on the inner folds that made the out-of-fold scores; of equals the smallest, the
+    most regularised, wins. The meta-learner's own out-of-fold decision values at that C then give the
+    calibration factor, so that a linear SVM, which knows no probabilities, gets calibrated ones (temperature
+    scaling: `stack.calibrate`). Out-of-fold scores as meta-features: Wolpert 1992 (Neural Networks 5(2),
+    241-259). Probabilities by default, as Ting & Witten 1999 (JAIR 10, 271-289) advise, and not their
+    logarithms: no overconfident backbone can shout.
 
     Parameters
     ----------
     scores : sequence of ClassScores
         One per backbone, of the same fold and the same inner folds.
     y_train : NDArray[np.int64]
-        ``(n_train,)`` class codes.
+        ``(n_train,)`` class codes, 0 to ``n_classes - 1``.
+    n_classes : int
+        Number of classes.
     folds : sequence of Fold
-        The inner folds over the training part.
-    c_grid : sequence of float
-        Values of C, ascending. One value: no search.
+        The inner folds over the training part. Rows of no inner test part take no part here.
+    options : MetaOptions, optional
+        The learner and what it sees.
 
     Returns
     -------
-    NDArray[np.int64]
-        ``(n_test,)`` predicted class codes.
+    MetaModel
+        Fitted on all rows that have out-of-fold scores.
     """
-    train = np.hstack([np.exp(s.out_of_fold) for s in scores])
-    test = np.hstack([np.exp(s.test) for s in scores])
-    c = _choose_meta_c(train, y_train, folds, c_grid) if len(c_grid) > 1 else c_grid[0]
-    predicted: NDArray[np.int64] = _meta_svm(c).fit(train, y_train).predict(test)
-    return predicted
+    options = options or MetaOptions()
+    check_meta(options)
+    scored = _scored_rows(y_train, n_classes, folds)
+    decisions = [each.out_of_fold[scored] for each in scores]
+    y = y_train[scored]
+    if options.learner == "mean":
+        return MetaModel(options, None, None, fit_scale(mean_probability(decisions), y))
+    classes, codes = np.unique(y, return_inverse=True)
+    x = meta_features(decisions, options.scores, options.combine)
+    inner = [_within(scored, fold) for fold in folds]
+    subsets = [*(fold.train for fold in inner), np.arange(len(scored))]
+    loss: Literal["log", "squared_hinge"] = "squared_hinge" if options.learner == "svm" else "log"
+    path = LinearPath(x, codes.astype(np.int64), len(classes), subsets, loss=loss, standardise=False)
+    tried = []
+    for c in META_C_GRID if options.c is None else (options.c,):
+        *maps, whole = path.solve(c)
+        decision = np.empty((len(scored), len(classes)), np.float32)
+        for fold, linear in zip(inner, maps, strict=True):
+            decision[fold.test] = linear.decide(x[fold.test])
+        tried.append((int((decision.argmax(axis=1) == codes).sum()), c, whole, decision))
+    _, c, whole, decision = max(tried, key=lambda each: each[0])
+    scale = fit_scale(decision, codes.astype(np.int64))
+    # Laplace's rule of succession: none of n images was of an unseen class, so the next one is by 1 / (n + 2).
+    below = float(np.log(len(scored) + 2)) / scale
+    return MetaModel(options, c, _widen(whole, classes, n_classes, below), scale)
 
 
 def predict_published(
@@ -79,7 +202,7 @@ def predict_published(
     y_train: NDArray[np.int64],
     test: Sequence[NDArray[np.float32]],
     seed: int = 0,
-) -> NDArray[np.int64]:
+) -> NDArray[np.float32]:
     """Stack as published: mlxtend's own StackingClassifier on raw features.
 
     ``StackingClassifier(use_probas=True, average_probas=True)`` of one ``LogisticRegression`` per
@@ -92,7 +215,7 @@ def predict_published(
     train : sequence of NDArray[np.float32]
         One ``(n_train, dim)`` matrix per backbone.
     y_train : NDArray[np.int64]
-        ``(n_train,)`` class codes.
+        ``(n_train,)`` class codes, every class among them.
     test : sequence of NDArray[np.float32]
         One ``(n_test, dim)`` matrix per backbone, in the same order.
     seed : int
@@ -100,8 +223,8 @@ def predict_published(
 
     Returns
     -------
-    NDArray[np.int64]
-        ``(n_test,)`` predicted class codes.
+    NDArray[np.float32]
+        ``(n_test, n_classes)`` decision values of the ``LinearSVC``.
     """
     from mlxtend.classifier import StackingClassifier
     from mlxtend.feature_selection import ColumnSelector
@@ -111,7 +234,7 @@ def predict_published(
     model = StackingClassifier(
         classifiers=[
             # A slice, where mlxtend documents a list: the selection is then a view and not a copy.
-            make_pipeline(ColumnSelector(cols=cols), LogisticRegression(max_iter=MAX_ITER))
+            make_pipeline(ColumnSelector(cols=cols), LogisticRegression(max_iter=_PUBLISHED_MAX_ITER))
             for cols in columns
         ],
         meta_classifier=LinearSVC(random_state=seed),
@@ -119,20 +242,45 @@ def predict_published(
         average_probas=True,
     )
     model.fit(np.hstack(train), y_train)
-    predicted: NDArray[np.int64] = model.predict(np.hstack(test))
-    return predicted
+    decision = model.meta_clf_.decision_function(model.predict_meta_features(np.hstack(test)))
+    if decision.ndim == 1:
+        decision = np.column_stack([-decision, decision])
+    return decision.astype(np.float32)  # type: ignore[no-any-return]
 
 
-def _choose_meta_c(
-    x: NDArray[np.float64], y: NDArray[np.int64], folds: Sequence[Fold], c_grid: Sequence[float]
-) -> float:
-    correct = [
-        sum(int((_meta_svm(c).fit(x[f.train], y[f.train]).predict(x[f.test]) == y[f.test]).sum()) for f in folds)
-        for c in c_grid
-    ]
-    return c_grid[int(np.argmax(correct))]
+def _scored_rows(y: NDArray[np.int64], n_classes: int, folds: Sequence[Fold]) -> NDArray[np.int64]:
+    """Return the ascending rows that a meta-learner is fitted on.
+
+    They have out-of-fold scores, and are of a class that it meets in the training part of every inner fold. A class
+    of few groups can be tested in one inner fold and have no scored row outside it.
+    """
+    tested = [np.bincount(y[fold.test], minlength=n_classes) for fold in folds]
+    learnable = np.all(np.sum(tested, axis=0) > tested, axis=0)
+    if learnable.sum() < 2:
+        message = (
+            f"{learnable.sum()} of {n_classes} classes have images in two inner folds or more; a meta-classifier "
+            "learns from at least 2: add images (or groups) of each class, or use fewer folds"
+        )
+        raise StackError(message)
+    rows = np.concatenate([fold.test for fold in folds])
+    return np.sort(rows[learnable[y[rows]]])
 
 
-def _meta_svm(c: float) -> LinearSVC:
-    # The primal solver: deterministic, and far fewer columns than rows is where it is fastest.
-    return LinearSVC(C=c, dual=False, max_iter=MAX_ITER)
+def _within(rows: NDArray[np.int64], fold: Fold) -> Fold:
+    """Return a fold as positions in the ascending `rows`, without what is not among them."""
+    train, test = (np.searchsorted(rows, np.intersect1d(part, rows)) for part in (fold.train, fold.test))
+    return Fold(train, test)
+
+
+def _widen(linear: LinearMap, classes: NDArray[np.int64], n_classes: int, below: float) -> LinearMap:
+    """Return a map for all classes.
+
+    Those that no out-of-fold score was of lie by `below` under the mean of the others: never predicted, and not held
+    for impossible.
+    """
+    if len(classes) == n_classes:
+        return linear
+    coef = np.repeat(linear.coef.mean(axis=1, keepdims=True), n_classes, axis=1)
+    intercept = np.full(n_classes, linear.intercept.mean() - below, np.float32)
+    coef[:, classes], intercept[classes] = linear.coef, linear.intercept
+    return LinearMap(coef, intercept)
