@@ -1,0 +1,282 @@
+"""Regression: score every backbone, every baseline and the stack on a number, as honestly as on classes.
+
+Per backbone standardise → ridge; on the out-of-fold predictions of all backbones a linear meta-learner. All
+choices (scaling, alpha, the meta-learner and its C) are made inside the training part of the fold that is scored.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cache.errors import StackError
+from stack.checks import check_blocks, check_choice, check_folds
+from stack.fits import FitCounter, FitKey, Progress, run_fits
+from stack.folds import Fold, regression_folds
+from stack.labels import resolve_groups
+from stack.linear import LinearMap
+from stack.regressors import META_LEARNERS, RegressionScores, apply_meta, fit_meta, score_design, score_targets
+from stack.ridge import Design
+from stack.scores import Scoreboard
+from stack.targets import TargetPrediction, check_targets, measure_targets, parse_targets
+
+__all__ = [
+    "INNER_FOLDS",
+    "META_LEARNERS",
+    "RegressionEvaluation",
+    "RegressionScores",
+    "TargetPrediction",
+    "evaluate_regression",
+    "fit_regression",
+    "inner_target_folds",
+    "parse_targets",
+    "score_targets",
+]
+
+INNER_FOLDS = 5
+"""Inner folds of an outer training part, where it has as many rows (or groups)."""
+
+
+@dataclass(frozen=True, eq=False)
+class RegressionEvaluation(Scoreboard):
+    """What `evaluate_regression` found; the chief score is R².
+
+    Attributes
+    ----------
+    predictions : dict of str to list of TargetPrediction
+        By model, one per fold.
+    """
+
+    predictions: dict[str, list[TargetPrediction]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """One outer fold as the learners need it."""
+
+    number: int
+    train: NDArray[np.int64]
+    test: NDArray[np.int64]
+    y_train: NDArray[np.float64]
+    inner: list[Fold]
+
+
+def evaluate_regression(
+    blocks: Mapping[str, NDArray[np.float32]],
+    y: NDArray[np.float64],
+    folds: Sequence[Fold],
+    *,
+    groups: NDArray[np.int64] | None = None,
+    meta: str = "ridge",
+    inner_splits: int = INNER_FOLDS,
+    seed: int = 0,
+    n_jobs: int | None = None,
+    progress: Progress | None = None,
+) -> RegressionEvaluation:
+    """Score backbones, baselines and the stack on the test part of each fold.
+
+    Parameters
+    ----------
+    blocks : mapping of str to NDArray[np.float32]
+        Backbone name to its ``(n_images, dim)`` features; the same rows in every block.
+    y : NDArray[np.float64]
+        ``(n_images,)`` targets.
+    folds : sequence of Fold
+        Outer folds, of `regression_folds` or `split_folds`.
+    groups : NDArray[np.int64], optional
+        ``(n_images,)`` group ids, negative for none; the inner folds keep groups together, and the outer ones must.
+    meta : str
+        Meta-learner of ``stack:oof``: ``ridge``, ``svr`` or ``mean``; see `fit_meta`.
+    inner_splits : int
+        Inner folds of each training part; see `inner_target_folds`.
+    seed : int
+        Seed of the inner folds; the same seed gives the same scores, whatever `n_jobs`.
+    n_jobs : int, optional
+        Fits at a time, in threads that share the features; all cores by default, negative numbers as in joblib.
+        Each running fit holds up to five float64 matrices of ``min(n_train, dim)`` rows and columns.
+    progress : callable, optional
+        See `Progress`.
+
+    Returns
+    -------
+    RegressionEvaluation
+        ``ridge:`` of each backbone, ``mean``, ``concat``, ``stack:oof``.
+
+    Raises
+    ------
+    StackError
+        If features or targets are not finite, shapes disagree, or targets and folds do not allow a fair score.
+    UsageError
+        If the meta-learner is unknown.
+    """
+    check_choice("meta-learner", meta, META_LEARNERS)
+    check_targets(y)
+    check_blocks(blocks, len(y))
+    group = resolve_groups(groups, len(y))
+    _check_outer(folds, group)
+    parts = [
+        _Part(n, f.train, f.test, y[f.train], inner_target_folds(y[f.train], seed, group[f.train], inner_splits))
+        for n, f in enumerate(folds)
+    ]
+
+    fits = _base_fits(blocks, parts)
+    counter = FitCounter(progress, len(fits) + len(parts))
+    scores = run_fits(fits, n_jobs, counter)
+    singles = [f"ridge:{name}" for name in blocks]
+    if len(blocks) == 1:  # side by side with nothing: the same fit
+        scores |= {("concat", p.number): scores[singles[0], p.number] for p in parts}
+    values = {key: each.test for key, each in scores.items()}
+    for p in parts:
+        values |= _combine(p, {name: scores[f"ridge:{name}", p.number] for name in blocks}, meta)
+        counter.step()
+
+    def predictions(model: str) -> list[TargetPrediction]:
+        return [TargetPrediction(p.test, values[model, p.number]) for p in parts]
+
+    models = [*singles, "mean", "concat", "stack:oof"]
+    fewer = {name: f"without:{name}" for name in blocks} if len(blocks) > 1 else {}
+    return RegressionEvaluation(
+        results=[measure_targets(model, predictions(model), y) for model in models],
+        predictions={model: predictions(model) for model in models},
+        without={name: measure_targets(model, predictions(model), y) for name, model in fewer.items()},
+        chosen={m: [scores[m, p.number].alpha for p in parts] for m in (*singles, "concat")},
+    )
+
+
+def fit_regression(
+    blocks: Mapping[str, NDArray[np.float32]],
+    y: NDArray[np.float64],
+    folds: Sequence[Fold],
+    meta: str = "ridge",
+    *,
+    n_jobs: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[list[LinearMap], LinearMap]:
+    """Fit the stack on every row, to be saved and used on new images.
+
+    Parameters
+    ----------
+    blocks : mapping of str to NDArray[np.float32]
+        Backbone name to its ``(n_images, dim)`` features.
+    y : NDArray[np.float64]
+        ``(n_images,)`` targets.
+    folds : sequence of Fold
+        Folds over all rows, each row in exactly one test part: they choose every alpha and make the out-of-fold
+        predictions that the meta-learner is fitted on.
+    meta : str
+        Meta-learner: ``ridge``, ``svr`` or ``mean``; see `fit_meta`.
+    n_jobs, progress
+        See `evaluate_regression`.
+
+    Returns
+    -------
+    bases : list of LinearMap
+        ``(dim, 1)`` of each backbone, in the order of `blocks`.
+    meta : LinearMap
+        ``(n_backbones, 1)``.
+
+    Raises
+    ------
+    StackError
+        If features or targets are not finite, shapes disagree, or a row is not in exactly one test part.
+    UsageError
+        If the meta-learner is unknown.
+    """
+    check_choice("meta-learner", meta, META_LEARNERS)
+    check_targets(y)
+    check_blocks(blocks, len(y))
+    everything = _Part(0, np.arange(len(y)), np.empty(0, np.int64), y, list(folds))
+    fits = {(name, 0): partial(_fit, [x], everything) for name, x in blocks.items()}
+    counter = FitCounter(progress, len(fits) + 1)
+    scores = run_fits(fits, n_jobs, counter)
+    bases = [scores[name, 0] for name in blocks]
+    stacked = fit_meta(np.column_stack([s.out_of_fold for s in bases]), y, folds, meta)
+    counter.step()
+    return [s.linear for s in bases], stacked
+
+
+def inner_target_folds(
+    y: NDArray[np.float64], seed: int, groups: NDArray[np.int64] | None = None, n_splits: int = INNER_FOLDS
+) -> list[Fold]:
+    """Divide a training part into the folds that serve alpha, out-of-fold predictions and the meta-learner.
+
+    Parameters
+    ----------
+    y : NDArray[np.float64]
+        ``(n_train,)`` targets.
+    seed : int
+        Seed of the shuffle.
+    groups : NDArray[np.int64], optional
+        ``(n_train,)`` group ids, negative for none; groups are kept whole.
+    n_splits : int
+        Number of folds, where there are as many rows (or groups), else as many as there are.
+
+    Returns
+    -------
+    list of Fold
+        See `regression_folds`.
+
+    Raises
+    ------
+    StackError
+        If there is one row (or group) only.
+    """
+    n_groups = len(np.unique(resolve_groups(groups, len(y))))
+    # A row each: so a message speaks of images and not of groups.
+    return regression_folds(y, max(2, min(n_splits, n_groups)), seed, groups=None if n_groups == len(y) else groups)
+
+
+def _base_fits(
+    blocks: Mapping[str, NDArray[np.float32]], parts: Sequence[_Part]
+) -> dict[FitKey, partial[RegressionScores]]:
+    """List what is fitted on features, the longest first, so that no core ends with a long one alone."""
+    fits: dict[FitKey, partial[RegressionScores]] = {}
+    if len(blocks) > 1:
+        fits |= {("concat", p.number): partial(_fit, list(blocks.values()), p) for p in parts}
+    for name, x in blocks.items():
+        fits |= {(f"ridge:{name}", p.number): partial(_fit, [x], p) for p in parts}
+    return fits
+
+
+def _fit(features: list[NDArray[np.float32]], part: _Part) -> RegressionScores:
+    return score_design(Design(features, part.train), part.y_train, Design(features, part.test), part.inner)
+
+
+def _combine(part: _Part, bases: Mapping[str, RegressionScores], meta: str) -> dict[FitKey, NDArray[np.float64]]:
+    """Return what the mean, the stack, and the stacks that lack one backbone make of the backbones' predictions."""
+
+    def stack(names: list[str]) -> NDArray[np.float64]:
+        out_of_fold = np.column_stack([bases[name].out_of_fold for name in names])
+        fitted = fit_meta(out_of_fold, part.y_train, part.inner, meta)
+        return apply_meta(fitted, np.column_stack([bases[name].test for name in names]))
+
+    found = {
+        ("mean", part.number): np.mean([each.test for each in bases.values()], axis=0),
+        ("stack:oof", part.number): stack(list(bases)),
+    }
+    if len(bases) > 1:
+        for dropped in bases:
+            found[f"without:{dropped}", part.number] = stack([name for name in bases if name != dropped])
+    return found
+
+
+def _check_outer(folds: Sequence[Fold], group: NDArray[np.int64]) -> None:
+    check_folds(folds, len(group))
+    for number, fold in enumerate(folds, start=1):
+        if len(fold.test) < 2:
+            msg = (
+                f"fold {number} of {len(folds)} tests {len(fold.test)} image; R² needs at least 2 per fold: "
+                "ask for fewer folds"
+            )
+            raise StackError(msg)
+        shared = np.intersect1d(group[fold.train], group[fold.test])
+        if len(shared):
+            in_train, in_test = (rows[group[rows] == shared[0]][0] for rows in (fold.train, fold.test))
+            msg = (
+                f"{len(shared)} group(s) of fold {number} of {len(folds)} are both in its training and its test part "
+                f"(rows {in_train} and {in_test} share one); scores on them would be too high: "
+                "make the folds with these groups"
+            )
+            raise StackError(msg)
