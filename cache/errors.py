@@ -11,6 +11,7 @@
     │   ├── CorruptFileError  a file in it is not what the format promises
     │   └── NewerVersionError a file in it was written by a newer Stackbone; it is sound, and not ours to judge
     └── StackError            the features or labels do not allow the asked evaluation
+        └── ModelError        a saved model is not sound, or cannot be used with what is here
 
 A message says what was found, what was expected, where, and what to do next.
 """
@@ -54,3 +55,7 @@ class NewerVersionError(CacheError):
 
 class StackError(StackboneError):
     """The features or labels do not allow the evaluation that was asked for."""
+
+
+class ModelError(StackError):
+    """A saved model is not sound, is of a newer version, or cannot be used with what is here."""

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cache import (
     FAILED,
@@ -93,7 +94,7 @@ def extract(
         Of the kinds in `cache.errors`. An image that cannot be read raises nothing: see `ExtractReport.failures`.
     """
     started = time.monotonic()
-    report = on_progress or _silent
+    report = on_progress or silent
     store = store or FeatureStore()
     check_engine(engine)
     check_precision(precision)
@@ -103,12 +104,12 @@ def extract(
     index, n_hashed = _list(dataset, store, retry_failed=retry_failed, report=report)
     store.write_dataset(index)
 
-    images = _distinct(index, dataset.root)
+    images = distinct_images(dataset.root, index.path, index.image_sha256, index.ok)
     embedders = []
     for backbone in chosen:
-        start = partial(_start, backbone, found[backbone.name], engine, device, precision, report)
+        start = partial(start_engine, backbone, found[backbone.name], engine, device, precision, report)
         spec = backbone.spec(found[backbone.name].identity, precision)
-        embedders.append(_embedder(store, backbone, spec, found[backbone.name], images, start, batch_size))
+        embedders.append(make_embedder(store, backbone, spec, found[backbone.name], images, start, batch_size))
     profile = Profile()
     todo = [image for image in images if any(image.digest in embedder.lacking for embedder in embedders)]
     if todo:
@@ -133,15 +134,18 @@ def extract(
     return ExtractReport(index, str(store.root), n_hashed, n_sound, n_abandoned, reports, profile, seconds)
 
 
-def _start(backbone: Backbone, weights: Weights, engine: str, device: str, precision: str, report: Progress) -> Engine:
+def start_engine(
+    backbone: Backbone, weights: Weights, engine: str, device: str, precision: str, report: Progress
+) -> Engine:
+    """Return what `make_engine` does, and report that it takes time."""
     report(f"preparing {backbone.name}", 0, 1)
     made = make_engine(backbone, weights, engine, device, precision)
     report(f"preparing {backbone.name}", 1, 1)
     return made
 
 
-def _silent(_what: str, _done: int, _total: int) -> None:
-    pass
+def silent(_what: str, _done: int, _total: int) -> None:
+    """Take a report of progress and do nothing with it."""
 
 
 def _choose_backbones(backbones: str | Sequence[str]) -> list[Backbone]:
@@ -217,14 +221,14 @@ def _refuse_other_dataset(dataset: Dataset, old: DatasetIndex, digests: Digests)
         raise UsageError(message)
 
 
-def _distinct(index: DatasetIndex, root: Path) -> list[Image]:
-    """Return each distinct sound image once, in the dataset's order."""
-    rows = np.flatnonzero(index.ok)
-    _, first = np.unique(as_keys(index.image_sha256[rows]), return_index=True)
-    return [Image(str(root / index.path[i]), index.image_sha256[i].tobytes()) for i in rows[np.sort(first)]]
+def distinct_images(root: Path, paths: Sequence[str], digests: Digests, ok: NDArray[np.bool_]) -> list[Image]:
+    """Return each distinct image of the rows that are `ok` once, in the order of `paths`, which `root` holds."""
+    rows = np.flatnonzero(ok)
+    _, first = np.unique(as_keys(digests[rows]), return_index=True)
+    return [Image(str(root / paths[i]), digests[i].tobytes()) for i in rows[np.sort(first)]]
 
 
-def _embedder(
+def make_embedder(
     store: FeatureStore,
     backbone: Backbone,
     spec: FeatureSpec,
@@ -233,6 +237,7 @@ def _embedder(
     start: Callable[[], Engine],
     batch_size: int | None,
 ) -> Embedder:
+    """Return what embeds those of `images` that the backbone's feature set lacks; `start` makes its engine."""
     feature_set = store.feature_set(backbone.name, spec)
     digests = np.frombuffer(b"".join(image.digest for image in images), np.uint8).reshape(-1, 32)
     missing = feature_set.missing(digests)

@@ -1,8 +1,9 @@
-"""Write the archived cache of the present format version; run once for each version, never by the tests.
+"""Write an archived cache, or saved model, of the present format version; run once for each, never by the tests.
 
     python tests/archives/make.py tests/archives/v2
+    python tests/archives/make.py tests/archives/model-v2.stackbone
 
-The values follow from row numbers, so that `tests/test_cache_archives.py` can hold them as literals.
+The values follow from row numbers, so that the tests can hold them as literals.
 """
 
 import hashlib
@@ -11,7 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps
+from cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps, feature_set_id
+from stack import StackModel, save_model
+from stack.linear import LinearMap
+from stack.model import ModelBackbone
 
 RESNET50 = FeatureSpec(
     architecture="resnet50.tv_in1k",
@@ -40,7 +44,7 @@ CONVNEXT = FeatureSpec(
 )
 
 
-def main(root: Path) -> None:
+def write_cache(root: Path) -> None:
     """Write two feature sets, one of them in half precision, and an index of five files."""
     store = FeatureStore(root)
     digests = np.stack([np.frombuffer(hashlib.sha256(b"image %d" % i).digest(), np.uint8) for i in range(4)])
@@ -67,5 +71,33 @@ def main(root: Path) -> None:
     )
 
 
+def write_model(file: Path) -> None:
+    """Write a model of two backbones and three classes."""
+
+    def linear(dim: int) -> LinearMap:
+        coef = (np.arange(3 * dim).reshape(dim, 3) % 7 / 4 - 0.5).astype(np.float32)
+        return LinearMap(coef, np.array([0.5, 0.0, -0.25], np.float32))
+
+    names = {"resnet50": RESNET50, "convnext": CONVNEXT}
+    model = StackModel(
+        task="classification",
+        classes=["cat", "dog", "größe"],
+        backbones=[ModelBackbone(name, feature_set_id(name, spec), spec) for name, spec in names.items()],
+        bases=[linear(4), linear(4)],
+        learner="svm",
+        scores="probability",
+        combine="concat",
+        meta_linear=linear(6),
+        scale=1.5,
+        n_images=40,
+        digests_sha256="ab" * 32,
+        score={"accuracy": "0.905 ± 0.004 (3 folds)"},
+        versions={"stackbone": "0.1.0"},
+        created="2026-01-01T00:00:00+00:00",
+    )
+    save_model(model, file)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    target = Path(sys.argv[1])
+    (write_model if target.suffix == ".stackbone" else write_cache)(target)

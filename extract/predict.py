@@ -1,0 +1,238 @@
+"""New images for a finished model: embedded with exactly the feature sets that it names, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cache import (
+    Digests,
+    FeatureSpec,
+    FeatureStore,
+    ModelError,
+    StackError,
+    UsageError,
+    empty_index,
+    list_digests,
+)
+from cache.spec import parse_feature_set_id
+from extract.backbones import Backbone, get_backbone
+from extract.datasets import Dataset
+from extract.embedder import Embedder, Failure
+from extract.engines import check_engine
+from extract.pipeline import Image, embed_images
+from extract.run import Progress, distinct_images, make_embedder, silent, start_engine
+from extract.weights import Weights, find_weights
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddedImages:
+    """Images with the features that a model asks for.
+
+    Attributes
+    ----------
+    paths
+        The n images, relative to the working directory where they lie below it.
+    digests
+        (n, 32) uint8; all zero where a file could not be read.
+    reasons
+        ``""``, or why an image has no features.
+    features
+        Feature set id to the (n_ok, dim) float32 rows of the images that did not fail, in their order.
+    n_embedded
+        Rows of features computed now, over all feature sets; the others were in the cache.
+    """
+
+    paths: list[str]
+    digests: Digests
+    reasons: list[str]
+    features: dict[str, NDArray[np.float32]]
+    n_embedded: int
+
+    @property
+    def sound_paths(self) -> list[str]:
+        """The n_ok images that have features."""
+        return [path for path, reason in zip(self.paths, self.reasons, strict=True) if not reason]
+
+    @property
+    def failures(self) -> list[tuple[str, str]]:
+        """(path, reason) of every image that has none."""
+        return [(path, reason) for path, reason in zip(self.paths, self.reasons, strict=True) if reason]
+
+
+def embed_for(
+    specs: Mapping[str, FeatureSpec],
+    dataset: Dataset,
+    store: FeatureStore | None = None,
+    *,
+    weights: Mapping[str, Path] | None = None,
+    engine: str = "auto",
+    device: str = "auto",
+    batch_size: int | None = None,
+    workers: int | None = None,
+    on_progress: Progress | None = None,
+) -> EmbeddedImages:
+    """Return the features of a dataset's images in the feature sets that a model names, computing what is missing.
+
+    New features stay in the cache; no dataset index is written. Where every image is cached, neither weights
+    nor torch are needed.
+
+    Parameters
+    ----------
+    specs
+        Feature set id to what it stands for.
+    dataset
+        The images, from `open_dataset`; labels are of no account.
+    store
+        The cache; by default `default_cache`.
+    weights, engine, device, batch_size, workers, on_progress
+        As of `extract`. The precision is the model's.
+
+    Returns
+    -------
+    EmbeddedImages
+
+    Raises
+    ------
+    ModelError
+        If features made here would not be the model's: other weights, another transform, another precision.
+    StackError
+        If the model takes steered features.
+    UsageError
+        If `weights` names a backbone that the model does not use.
+    StackboneError
+        As of `extract`.
+    """
+    report = on_progress or silent
+    store = store or FeatureStore()
+    check_engine(engine)
+    names = {identity: _backbone_name(identity, spec) for identity, spec in specs.items()}
+    _check_weights_names(weights or {}, names)
+    nothing = empty_index("", "")
+    files = [str(dataset.root / path) for path in dataset.paths]
+    listing = list_digests(files, {}, nothing.image_sha256, nothing.stamps, on_progress=partial(report, "reading"))
+    reasons = list(listing.reasons)
+    images = distinct_images(dataset.root, dataset.paths, listing.digests, _sound(reasons))
+
+    digests = _stack_digests(images)
+    lacking = {
+        identity: spec
+        for identity, spec in specs.items()
+        if store.feature_set(names[identity], spec).missing(digests).any()
+    }
+    backbones = {identity: get_backbone(names[identity]) for identity in lacking}
+    found = _checked_weights(lacking, backbones, weights or {}, report)
+    embedders: list[Embedder] = []
+    for identity, spec in lacking.items():
+        backbone, its = backbones[identity], found[names[identity]]
+        start = partial(start_engine, backbone, its, engine, device, spec.precision, report)
+        embedders.append(make_embedder(store, backbone, spec, its, images, start, batch_size))
+    failed = _embed(images, embedders, workers, report)
+    for row, digest in enumerate(listing.digests):
+        if digest.tobytes() in failed:
+            reasons[row] = failed[digest.tobytes()].reason
+
+    sound = listing.digests[_sound(reasons)]
+    features = {identity: store.feature_set(names[identity], specs[identity]).load(sound) for identity in specs}
+    paths = [_shown(Path(file)) for file in files]
+    return EmbeddedImages(paths, listing.digests, reasons, features, sum(each.n_embedded for each in embedders))
+
+
+def _backbone_name(identity: str, spec: FeatureSpec) -> str:
+    if spec.steering is not None:
+        message = (
+            f"the model takes the feature set {identity}, whose backbone was steered (steering file "
+            f"{spec.steering[:12]}...), and this Stackbone cannot steer new images. Predict with a model of plain "
+            "backbones: leave the steered one out of `stackbone stack --save`"
+        )
+        raise StackError(message)
+    parsed = parse_feature_set_id(identity)
+    if parsed is None or parsed[1] != spec.fingerprint:
+        message = (
+            f"the model names the feature set {identity!r}, and its spec has the fingerprint {spec.fingerprint}: "
+            "they do not belong together. Fit the model again, with `stackbone stack --save FILE`"
+        )
+        raise ModelError(message)
+    return parsed[0]
+
+
+def _check_weights_names(files: Mapping[str, Path], names: Mapping[str, str]) -> None:
+    unused = sorted(set(files) - set(names.values()))
+    if unused:
+        message = f"--weights names {', '.join(unused)}, and the model's backbones are {', '.join(names.values())}"
+        raise UsageError(message)
+
+
+def _checked_weights(
+    specs: Mapping[str, FeatureSpec],
+    backbones: Mapping[str, Backbone],
+    files: Mapping[str, Path],
+    report: Progress,
+) -> dict[str, Weights]:
+    """Return the weights of every backbone, by name, once they and its transform are proven to be the model's."""
+    by_name = {backbone.name: backbone for backbone in backbones.values()}
+    found = find_weights(
+        list(by_name.values()),
+        {name: file for name, file in files.items() if name in by_name},
+        on_download=lambda name: report(f"downloading weights of {name}", 0, 0),
+    )
+    problems = [
+        problem
+        for identity, spec in specs.items()
+        if (problem := _difference(backbones[identity], spec, found[backbones[identity].name]))
+    ]
+    if problems:
+        message = (
+            "the features that this machine makes are not those that the model was fitted on:\n"
+            + "\n".join(problems)
+            + "\nNothing was embedded"
+        )
+        raise ModelError(message)
+    return found
+
+
+def _difference(backbone: Backbone, wanted: FeatureSpec, weights: Weights) -> str:
+    """Return which fields of the spec differ here and what to do about it, or ``""``."""
+    made, here = asdict(wanted), asdict(backbone.spec(weights.identity, wanted.precision))
+    differing = [name for name in made if made[name] != here[name]]
+    if not differing:
+        return ""
+    lines = [f"  {backbone.name}: {name}: the model has {made[name]}, here it is {here[name]}" for name in differing]
+    if "weights" in differing:
+        lines.append(
+            f"    these weights come from {weights.source}; name the file that made the model: "
+            f"--weights {backbone.name}=FILE"
+        )
+    if set(differing) - {"weights"}:
+        lines.append(
+            f"    {backbone.name} is defined otherwise here: install the Stackbone and timm that made the model, or "
+            "fit it again with what is here"
+        )
+    return "\n".join(lines)
+
+
+def _embed(
+    images: Sequence[Image], embedders: Sequence[Embedder], workers: int | None, report: Progress
+) -> dict[bytes, Failure]:
+    todo = [image for image in images if any(image.digest in embedder.lacking for embedder in embedders)]
+    if not todo:
+        return {}
+    return embed_images(todo, embedders, workers=workers, on_progress=partial(report, "embedding"))
+
+
+def _stack_digests(images: Sequence[Image]) -> Digests:
+    return np.frombuffer(b"".join(image.digest for image in images), np.uint8).reshape(-1, 32)
+
+
+def _sound(reasons: Sequence[str]) -> NDArray[np.bool_]:
+    return np.array([not reason for reason in reasons], np.bool_)
+
+
+def _shown(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
