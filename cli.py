@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from cache import FeatureStore, StackboneError
+from cache import FeatureStore, StackboneError, UsageError
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from extract import ExtractReport
     from stack import Experiment
+    from stack.predict import Answer
 
 app = typer.Typer(
     name="stackbone",
@@ -160,25 +161,47 @@ def extract_command(
         _print_extract(report)
         if profile:
             _print_table(["where the time went", "seconds", "share"], report.profile_rows())
-    share = len(report.failures) / max(1, len(report.index))
-    if share > max_failed:
-        _err.print(
-            f"error: {len(report.failures):,} of {len(report.index):,} images failed, over the {max_failed:.2%} that "
-            "--max-failed allows; the features of all others are kept"
-        )
-        raise typer.Exit(1)
+    _exit_if_too_many_failed(len(report.failures), len(report.index), max_failed, "the features of all others are kept")
 
 
 @app.command("stack")
 def stack_command(
     *,
     cv: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="Divide all images anew so often")] = 1,
     split: Annotated[str | None, typer.Option(help="Test on this split of the dataset, train on its others")] = None,
     backbones: Annotated[
         str | None, typer.Option(help="Backbones to stack [default: all that cover the dataset]")
     ] = None,
+    task: Annotated[str, typer.Option(help="classification, or regression where labels are numbers")] = (
+        "classification"
+    ),
     recipe: Annotated[str | None, typer.Option(help="oof or published [default: both]")] = None,
+    meta: Annotated[str | None, typer.Option(help="svm, lr, mean; of regression ridge, svr, mean")] = None,
+    meta_scores: Annotated[
+        str, typer.Option(help="What the meta-learner sees: probability, log-probability, decision")
+    ] = "probability",
+    meta_combine: Annotated[str, typer.Option(help="concat: side by side; average: over backbones")] = "concat",
+    c: Annotated[
+        float | None, typer.Option("--c", help="C of the logistic regressions [default: chosen in training parts]")
+    ] = None,
+    inner_cv: Annotated[int, typer.Option(min=2, help="Inner folds, that choose C and make out-of-fold scores")] = 5,
+    group_by: Annotated[
+        str, typer.Option(help="Keep on one side of a fold: group (the dataset's column), folder, none, auto")
+    ] = "auto",
+    near_duplicates: Annotated[
+        float | None, typer.Option(metavar="COSINE", help="Keep images together whose features are so alike")
+    ] = None,
+    rare: Annotated[
+        str, typer.Option(help="Classes smaller than the folds: refuse, drop, keep (trained on, not scored)")
+    ] = "refuse",
+    self_check: Annotated[
+        bool, typer.Option("--self-check", help="Shuffle the labels: all must score at chance")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the folds")] = 0,
+    save: Annotated[Path | None, typer.Option(help="Fit the stack on everything and write it, for `predict`")] = None,
+    result: Annotated[Path | None, typer.Option(help="Write all numbers as JSON")] = None,
+    predictions: Annotated[Path | None, typer.Option(help="Write each prediction, as .csv or .parquet")] = None,
     cache: _CacheOption = None,
     dataset: _DatasetOption = None,
     jobs: Annotated[
@@ -187,24 +210,108 @@ def stack_command(
     as_json: _JsonOption = False,
 ) -> None:
     """Score each backbone alone, their plain combinations and their stacks, on cached features."""
-    from stack import RECIPES, run_experiment
+    from stack import RECIPES, run_experiment, run_self_check, save_model, stack_options
+    from stack.prediction_file import check_prediction_file, write_predictions
+    from stack.result_file import write_result
 
-    with _progress() as on_progress:
+    options = stack_options(task, meta=meta, scores=meta_scores, combine=meta_combine, c=c, inner_splits=inner_cv)
+    if self_check:
+        other = {
+            "--save": save,
+            "--result": result,
+            "--predictions": predictions,
+            "--recipe": recipe,
+            "--json": as_json,
+        }
+        other |= {"--task": task != "classification", "--repeats": repeats > 1, "--rare": rare != "refuse"}
+        if ignored := [name for name, given in other.items() if given]:
+            message = f"--self-check prints one sentence and takes no {', '.join(ignored)}: leave it out"
+            raise UsageError(message)
+    if predictions:
+        check_prediction_file(predictions)
+    asked: dict[str, Any] = {
+        "dataset": dataset,
+        "backbones": [name.strip() for name in backbones.split(",")] if backbones else None,
+        "cv": cv,
+        "split": split,
+        "group_by": group_by,
+        "near_duplicates": near_duplicates,
+        "seed": seed,
+        "options": options,
+        "n_jobs": jobs,
+    }
+    if self_check:
+        with _progress() as on_progress:
+            found = run_self_check(FeatureStore(cache), **asked, progress=on_progress)
+        _out.print(found)
+        return
+    with _progress("scores that were computed are kept; run the same command to go on") as on_progress:
         experiment = run_experiment(
             FeatureStore(cache),
-            dataset=dataset,
-            backbones=[name.strip() for name in backbones.split(",")] if backbones else None,
-            cv=cv,
-            split=split,
-            seed=seed,
+            **asked,
+            task=task,
+            repeats=repeats,
+            rare=rare,
             recipes=[recipe] if recipe else RECIPES,
-            n_jobs=jobs,
+            with_model=save is not None,
             progress=on_progress,
         )
     if as_json:
         _print_json(experiment.to_dict())
     else:
         _print_experiment(experiment)
+    if result:
+        write_result(experiment, result)
+        _err.print(f"all numbers are in {result}")
+    if predictions:
+        write_predictions(experiment, predictions)
+        _err.print(f"each prediction is in {predictions}")
+    if save and experiment.model:
+        save_model(experiment.model, save)
+        _err.print(f"the stack, fitted on all {experiment.n_images:,} images, is in {save}")
+        _err.print(f"use it: stackbone predict PHOTOS --model {save}")
+
+
+@app.command("predict")
+def predict_command(
+    images: Annotated[list[str], typer.Argument(help="Image files, a folder of images, or a table of their paths")],
+    *,
+    model: Annotated[Path, typer.Option(help="File that `stack --save` wrote")],
+    top: Annotated[int, typer.Option(min=1, help="Classes to name for each image, the most probable first")] = 3,
+    form: Annotated[str, typer.Option("--format", help="table, csv, jsonl")] = "table",
+    weights: _WeightsOption = None,
+    cache: _CacheOption = None,
+    engine: _EngineOption = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")] = "auto",
+    max_failed: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of failed images that makes exit code 1")
+    ] = 0.01,
+) -> None:
+    """Name the classes of new images, with calibrated probabilities, by a saved model."""
+    from extract import open_dataset, parse_weights_options
+    from extract.predict import embed_for
+    from stack.model_file import load_model
+    from stack.predict import check_format, predict
+
+    check_format(form)
+    loaded = load_model(model)
+    _err.print(f"{model.name}: {loaded.describe()}")
+    with _progress("what was computed is kept; run the same command to go on") as on_progress:
+        embedded = embed_for(
+            {backbone.feature_set: backbone.spec for backbone in loaded.backbones},
+            open_dataset(images[0] if len(images) == 1 else images, label_column=None),
+            FeatureStore(cache),
+            weights=parse_weights_options(weights or []),
+            engine=engine,
+            device=device,
+            on_progress=on_progress,
+        )
+    for path, reason in embedded.failures:
+        _err.print(f"failed: {path!r}: {reason}")
+    if embedded.sound_paths:
+        blocks = {backbone.name: embedded.features[backbone.feature_set] for backbone in loaded.backbones}
+        _print_answers(predict(loaded, embedded.sound_paths, blocks, top=top), form)
+    _exit_if_too_many_failed(len(embedded.failures), len(embedded.paths), max_failed, "all others are predicted")
 
 
 @app.command("backbones")
@@ -357,17 +464,48 @@ def _print_extract(report: ExtractReport) -> None:
         _out.print(line)
 
 
+def _exit_if_too_many_failed(n_failed: int, n_images: int, allowed: float, kept: str) -> None:
+    if n_failed / max(1, n_images) > allowed:
+        share = f"{n_failed:,} of {n_images:,} images failed, over the {allowed:.2%} that --max-failed allows"
+        _err.print(f"error: {share}; {kept}")
+        raise typer.Exit(1)
+
+
+def _print_answers(answers: Sequence[Answer], form: str) -> None:
+    from stack.predict import columns, table_rows, to_csv, to_json_lines
+
+    if form == "table":
+        _print_table(columns(answers), table_rows(answers))
+    elif form == "csv":
+        sys.stdout.write(to_csv(answers))
+    else:
+        sys.stdout.writelines(line + "\n" for line in to_json_lines(answers))
+
+
 def _print_experiment(experiment: Experiment) -> None:
     from stack import table
 
-    for kind, n in experiment.left_out.items():
+    for kind, n in experiment.joined.left_out.items():
         if n:
-            _err.print(f"left out: {n:,} {kind} images")
-    for caveat in experiment.caveats:
-        _err.print(f"note: {caveat}")
+            _err.print(f"left out: {n:,} images ({_LEFT_OUT[kind]})")
+    if experiment.joined.n_groups is not None:
+        n_groups, n = experiment.joined.n_groups, experiment.n_images
+        _err.print(f"note: {n_groups:,} groups among {n:,} images; a group is never on both sides of a fold")
+    for note in experiment.joined.notes:
+        _err.print(f"note: {note}")
     _out.print(table.title(experiment))
     _print_table(table.header(experiment), table.rows(experiment), bold=table.best_row(experiment))
     _out.print(table.verdict(experiment))
+    for line in table.lessons(experiment):
+        _out.print(line)
+
+
+_LEFT_OUT = {
+    "unlabelled": "without a label",
+    "failed": "could not be read",
+    "doubles": "byte-identical to one that takes part",
+    "conflicting": "byte-identical to one of another label",
+}
 
 
 def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], bold: int | None = None) -> None:
@@ -375,12 +513,15 @@ def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], bold: int
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for i, title in enumerate(header):
-        is_number = all(row[i][:1].isdigit() for row in rows)
+        is_number = all(row[i] == "-" or row[i].lstrip("+-")[:1].isdigit() for row in rows)
         table.add_column(title, justify="right" if is_number else "left", no_wrap=True)
     for i, row in enumerate(rows):
         table.add_row(*row, style="bold" if i == bold else None)
-    if table.__rich_measure__(_out, _out.options).minimum > _out.width and len(header) > 2:
-        _print_table(header[:-1], [row[:-1] for row in rows], bold)  # words give way to numbers
+    if table.__rich_measure__(_out, _out.options.update(width=_PIPE_WIDTH)).maximum > _out.width and len(header) > 2:
+        kept = len(header) - 1  # words give way first, then the single folds, all together
+        while header[kept - 1].startswith("fold ") and header[kept].startswith("fold "):
+            kept -= 1
+        _print_table(header[:kept], [row[:kept] for row in rows], bold)
     else:
         _out.print(table)
 

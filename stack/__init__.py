@@ -1,21 +1,45 @@
-"""Features to scores: folds, base learners, meta-learners and their honest evaluation.
+"""Features to scores and models: folds, base learners, meta-learners and their honest evaluation.
 
 Knows nothing of images or networks: feature blocks by backbone name and labels come in, scores per fold go
 out. `stack.experiment` joins them from a cache; everything else works on arrays alone.
 """
 
-from stack.evaluate import RECIPES, Evaluation, ModelScore, evaluate
+from stack.estimator import StackedBackbones
+from stack.evaluate import RECIPES, evaluate
 from stack.experiment import Experiment, run_experiment
 from stack.folds import Fold, split_folds, stratified_folds
+from stack.join import GROUP_BY
+from stack.meta import COMBINE, LEARNERS, SCORES, MetaOptions
+from stack.model import StackModel
+from stack.model_file import load_model, save_model
+from stack.options import TASKS, StackOptions, stack_options
+from stack.outer_folds import RARE
+from stack.scores import Evaluation, ModelScore, Prediction
+from stack.self_check import run_self_check
 
 __all__ = [
+    "COMBINE",
+    "GROUP_BY",
+    "LEARNERS",
+    "RARE",
     "RECIPES",
+    "SCORES",
+    "TASKS",
     "Evaluation",
     "Experiment",
     "Fold",
+    "MetaOptions",
     "ModelScore",
+    "Prediction",
+    "StackModel",
+    "StackOptions",
+    "StackedBackbones",
     "evaluate",
+    "load_model",
     "run_experiment",
+    "run_self_check",
+    "save_model",
     "split_folds",
+    "stack_options",
     "stratified_folds",
 ]

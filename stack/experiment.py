@@ -1,70 +1,127 @@
-"""An experiment: a dataset's labels, joined by digest to the features of its backbones, and scored."""
+"""An experiment: a dataset's labels, joined by digest to the features of its backbones, divided and scored."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cache import DatasetIndex, FeatureSet, FeatureStore, StackError, UsageError, as_keys
-from stack.evaluate import RECIPES, Evaluation, Progress, evaluate
-from stack.folds import Fold, split_folds, stratified_folds
+from cache import FeatureStore, UsageError
+from stack.checks import check_choice
+from stack.evaluate import RECIPES, evaluate
+from stack.findings import Findings, find
+from stack.fits import Progress
+from stack.folds import Fold
+from stack.join import Joined, join_features
+from stack.model import StackModel
+from stack.options import TASKS, StackOptions, stack_options
+from stack.outer_folds import RARE, drop_rare, outer_folds
+from stack.refit import refit
+from stack.regression import RegressionEvaluation, evaluate_regression
+from stack.score_cache import ScoreCache
+from stack.scores import Evaluation
+from stack.targets import parse_targets
+
+RESULT_FORMAT = "stackbone-result"
+RESULT_VERSION = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Experiment:
     """What was asked and what came out.
 
     Attributes
     ----------
-    dataset
-        Its name in the cache.
-    n_images, n_classes
-        Labelled, sound images that took part, and their classes.
+    task
+        ``classification`` or ``regression``.
+    joined
+        Labels and features that took part.
+    folds
+        The outer folds, repeat after repeat.
     cv
-        Number of folds; None if the dataset's own split was used.
+        Folds of each repeat; None if the dataset's own split was used.
+    repeats
+        How often all images were divided anew.
     split
         Name of the test split; None under cross-validation.
     seed
         Of the folds and the inner folds.
-    backbones
-        Backbone (or feature set, where names collide) to feature set id.
-    left_out
-        Files that take no part: without label, failed, byte-identical to one that does, or byte-identical to one of
-        another label.
-    caveats
-        What a reader of the scores should know, in sentences.
+    options
+        What was fitted.
     evaluation
         The scores.
+    findings
+        What they mean; None for regression.
+    model
+        The stack fitted on everything, if it was asked for.
+    group_by, near_duplicates, rare
+        As they were asked for: see `run_experiment`.
     """
 
-    dataset: str
-    n_images: int
-    n_classes: int
+    task: str
+    joined: Joined
+    folds: list[Fold]
     cv: int | None
+    repeats: int
     split: str | None
     seed: int
-    backbones: dict[str, str]
-    left_out: dict[str, int]
-    caveats: list[str]
-    evaluation: Evaluation
+    options: StackOptions
+    evaluation: Evaluation | RegressionEvaluation
+    findings: Findings | None
+    model: StackModel | None = None
+    group_by: str = "auto"
+    near_duplicates: float | None = None
+    rare: str = "refuse"
+
+    @property
+    def dataset(self) -> str:
+        """Its name in the cache."""
+        return self.joined.index.name
+
+    @property
+    def n_images(self) -> int:
+        """Images that took part."""
+        return len(self.joined.rows)
+
+    @property
+    def n_classes(self) -> int:
+        """Classes among them; of regression, 0."""
+        return len(np.unique(self.joined.labels)) if self.task == "classification" else 0
+
+    @property
+    def backbones(self) -> dict[str, str]:
+        """Backbone (or feature set, where names collide) to feature set id."""
+        return {name: each.id for name, each in self.joined.feature_sets.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-able object; scores are accuracies from 0 to 1."""
+        """Return a JSON-able object; accuracies are 0 to 1, log-losses in nats, errors in the label's unit."""
         return {
+            "format": RESULT_FORMAT,
+            "format_version": RESULT_VERSION,
+            "task": self.task,
             "dataset": self.dataset,
             "n_images": self.n_images,
             "n_classes": self.n_classes,
+            "n_groups": self.joined.n_groups,
             "cv": self.cv,
+            "repeats": self.repeats,
             "split": self.split,
             "seed": self.seed,
+            "group_by": self.group_by,
+            "near_duplicates": self.near_duplicates,
+            "rare": self.rare,
+            **asdict(self.options),
+            "stackbone": version("stackbone"),
             "backbones": self.backbones,
-            "left_out": self.left_out,
-            "caveats": self.caveats,
+            "left_out": self.joined.left_out,
+            "notes": self.joined.notes,
             "results": [score.to_dict() for score in self.evaluation.results],
+            "without": {name: score.to_dict() for name, score in self.evaluation.without.items()},
+            "chosen": self.evaluation.chosen,
+            "findings": None if self.findings is None else self.findings.to_dict(),
         }
 
 
@@ -73,14 +130,24 @@ def run_experiment(
     *,
     dataset: str | None = None,
     backbones: Sequence[str] | None = None,
+    task: str = "classification",
     cv: int = 3,
+    repeats: int = 1,
     split: str | None = None,
+    group_by: str = "auto",
+    near_duplicates: float | None = None,
+    rare: str = "refuse",
     seed: int = 0,
     recipes: Sequence[str] = RECIPES,
+    options: StackOptions | None = None,
+    with_model: bool = False,
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Experiment:
     """Score single backbones, their plain combinations and their stacks on cached features.
+
+    Scores of earlier runs are taken from the cache: a backbone that joins a finished experiment costs its own fits
+    and those of the models that see every backbone.
 
     Parameters
     ----------
@@ -90,14 +157,31 @@ def run_experiment(
         Its name; by default the most lately extracted one.
     backbones
         Names of backbones or feature sets; by default every feature set that covers the dataset.
+    task
+        ``classification``, or ``regression`` where labels are numbers.
     cv
-        Number of stratified, shuffled folds.
+        Number of stratified (of regression: shuffled) folds.
+    repeats
+        How often to divide all images anew; more of them narrow the interval of the comparison.
     split
         Test on this split of the dataset instead, and train on its others.
+    group_by, near_duplicates
+        What is kept on one side of every fold: see `stack.join.join_features`.
+    rare
+        What to do with classes of fewer images (or groups) than folds: ``refuse``, ``drop``, or ``keep``: in every
+        training part and never scored.
+    seed
+        Of the folds.
     recipes
-        Of ``oof`` and ``published``.
+        Of ``oof`` and ``published``; of regression there is one.
+    options
+        What is fitted; see `StackOptions`.
+    with_model
+        Fit the ``oof`` stack on everything too, to be saved.
+    n_jobs
+        Fits at a time; all cores by default.
     progress
-        See `evaluate`.
+        See `stack.fits.Progress`.
 
     Raises
     ------
@@ -108,126 +192,74 @@ def run_experiment(
     UsageError
         If a name is unknown.
     """
+    options = options or stack_options(task)
+    check_choice("task", task, TASKS)
+    check_choice("value of --rare", rare, RARE)
+    _check_recipes(task, recipes, with_model=with_model)
     store = store or FeatureStore()
-    index = store.dataset(dataset)
-    labels = np.array(index.label, dtype=np.str_)
-    labelled = np.flatnonzero(index.ok & (labels != ""))
-    if not len(labelled):
-        message = (
-            f"the dataset {index.name!r} has no labelled image ({len(index):,} listed). Stacking learns from labels: "
-            "extract a folder of class folders or a table with labels"
+    joined = join_features(
+        store, dataset=dataset, backbones=backbones, split=split, group_by=group_by, near=near_duplicates
+    )
+    if task == "classification" and rare == "drop" and split is None:
+        joined = drop_rare(joined, cv)
+    folds = outer_folds(joined, task, cv=cv, repeats=repeats, split=split, rare=rare, seed=seed)
+    cache = ScoreCache(store.scores_folder, {n: s.id for n, s in joined.feature_sets.items()}, joined.digests)
+    findings = None
+    evaluation: Evaluation | RegressionEvaluation
+    if task == "classification":
+        evaluation = evaluate(
+            joined.blocks,
+            joined.labels,
+            folds,
+            recipes=recipes,
+            options=options,
+            groups=joined.groups,
+            seed=seed,
+            n_jobs=n_jobs,
+            cache=cache,
+            progress=progress,
         )
-        raise StackError(message)
-    rows, conflicting = _distinct_rows(index, labelled, split)
-    y = labels[rows]
-    folds = _folds(index, rows, y, cv=cv, split=split, seed=seed)
-    chosen = _choose(store, index, backbones)
-    digests = index.image_sha256[rows]
-    blocks = {name: feature_set.load(digests) for name, feature_set in chosen.items()}
+        findings = find(evaluation, joined.labels, folds, joined.paths, seed)
+    else:
+        evaluation = evaluate_regression(
+            joined.blocks,
+            parse_targets(joined.labels),
+            folds,
+            groups=joined.groups,
+            meta=options.meta.learner,
+            inner_splits=options.inner_splits,
+            seed=seed,
+            n_jobs=n_jobs,
+            progress=progress,
+        )
+    model = None
+    if with_model:
+        model = refit(joined, task, options, evaluation.score("stack:oof"), seed=seed, n_jobs=n_jobs, progress=progress)
     return Experiment(
-        dataset=index.name,
-        n_images=len(rows),
-        n_classes=len(np.unique(y)),
+        task=task,
+        joined=joined,
+        folds=folds,
         cv=None if split else cv,
+        repeats=repeats,
         split=split,
+        group_by=group_by,
+        near_duplicates=near_duplicates,
+        rare=rare,
         seed=seed,
-        backbones={name: feature_set.id for name, feature_set in chosen.items()},
-        left_out={
-            "unlabelled": int((index.ok & (labels == "")).sum()),
-            "failed": int((~index.ok).sum()),
-            "doubles": len(labelled) - len(rows) - conflicting,
-            "conflicting": conflicting,
-        },
-        caveats=_caveats(store, index, chosen, asked=backbones is not None),
-        evaluation=evaluate(blocks, y, folds, recipes=tuple(recipes), seed=seed, n_jobs=n_jobs, progress=progress),
+        options=options,
+        evaluation=evaluation,
+        findings=findings,
+        model=model,
     )
 
 
-def _distinct_rows(index: DatasetIndex, rows: NDArray[np.int64], split: str | None) -> tuple[NDArray[np.int64], int]:
-    """Return one row of each image, and how many rows were dropped because their image has several labels.
-
-    An image in the training part and again in the test part would be recognised, not classified. Of several
-    copies the one in the test split is kept, else the first.
-    """
-    in_test = np.array([split is not None and index.split[row] == split for row in rows], np.bool_)
-    ordered = np.concatenate([rows[in_test], rows[~in_test]])
-    _, first, image = np.unique(as_keys(index.image_sha256[ordered]), return_index=True, return_inverse=True)
-    labels = np.array(index.label, dtype=np.str_)[ordered]
-    disagrees = np.zeros(len(first), np.bool_)
-    disagrees[image[labels != labels[first][image]]] = True
-    return np.sort(ordered[first[~disagrees]]), int(disagrees[image].sum())
-
-
-def _caveats(store: FeatureStore, index: DatasetIndex, chosen: dict[str, FeatureSet], *, asked: bool) -> list[str]:
-    caveats = []
-    if any(index.group):
-        caveats.append(
-            "the dataset names groups, and this evaluation does not keep them together: "
-            "scores may be too high where images of one group resemble each other"
-        )
-    ids = {each.id for each in chosen.values()}
-    for each in store.feature_sets() if not asked else ():
-        n = _n_missing(index, each) if each.id not in ids else 0
-        if 0 < n < int(index.ok.sum()):
-            caveats.append(
-                f"{each.id} is left out: it lacks {n:,} images of the dataset. "
-                f"Run `stackbone extract {index.root} --backbones {each.backbone}` to complete it"
-            )
-    return caveats
-
-
-def _folds(
-    index: DatasetIndex,
-    rows: NDArray[np.int64],
-    y: NDArray[np.str_],
-    *,
-    cv: int,
-    split: str | None,
-    seed: int,
-) -> list[Fold]:
-    if split is None:
-        return stratified_folds(y, cv, seed)
-    return split_folds(np.array(index.split, dtype=np.str_)[rows], split)
-
-
-def _choose(store: FeatureStore, index: DatasetIndex, asked: Sequence[str] | None) -> dict[str, FeatureSet]:
-    """Return the feature sets to stack, named by backbone, or by id where two share a backbone."""
-    present = [each for each in store.feature_sets() if each.shards()]
-    if asked is None:
-        covering = store.covering(index)
-        if not covering:
-            raise StackError(_uncovered_message(index, present))
-        return _by_name(covering)
-    chosen: list[FeatureSet] = []
-    for name in asked:
-        matches = [each for each in present if name in (each.backbone, each.id)]
-        if not matches:
-            known = ", ".join(dict.fromkeys(each.backbone for each in present)) or "none"
-            message = (
-                f"the cache {store.root} has no features of {name!r}; it has {known}. "
-                f"Run `stackbone extract` with --backbones {name} to add them"
-            )
-            raise UsageError(message)
-        whole = [each for each in matches if not _n_missing(index, each)]
-        if not whole:
-            raise StackError(_uncovered_message(index, matches))
-        chosen.extend(each for each in whole if each not in chosen)
-    return _by_name(chosen)
-
-
-def _by_name(feature_sets: Sequence[FeatureSet]) -> dict[str, FeatureSet]:
-    names = [each.backbone for each in feature_sets]
-    return {each.backbone if names.count(each.backbone) == 1 else each.id: each for each in feature_sets}
-
-
-def _n_missing(index: DatasetIndex, feature_set: FeatureSet) -> int:
-    return int(feature_set.missing(index.image_sha256[index.ok]).sum())
-
-
-def _uncovered_message(index: DatasetIndex, feature_sets: Sequence[FeatureSet]) -> str:
-    n = int(index.ok.sum())
-    lacks = "; ".join(f"{each.id} lacks {_n_missing(index, each):,}" for each in feature_sets)
-    return (
-        f"no features of every image of the dataset {index.name!r} ({n:,} images): {lacks or 'the cache has none'}. "
-        f"Features of other datasets do not serve. Run `stackbone extract {index.root}` with the backbones you want"
-    )
+def _check_recipes(task: str, recipes: Sequence[str], *, with_model: bool) -> None:
+    for recipe in recipes:
+        check_choice("recipe", recipe, RECIPES)
+    if not recipes:
+        message = f"no recipe was named; name one or more of {', '.join(RECIPES)}"
+        raise UsageError(message)
+    if "oof" not in recipes and (with_model or task == "regression"):
+        what = "a saved model is" if with_model else "regression has"
+        message = f"{what} the recipe oof, and {', '.join(recipes)} was asked for: leave --recipe out, or use oof"
+        raise UsageError(message)

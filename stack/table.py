@@ -1,74 +1,185 @@
-"""An experiment as a table for people, and its verdict in one sentence."""
+"""An experiment as a table for people, its verdict in one sentence, and what else it teaches, line by line."""
 
 from __future__ import annotations
 
-from stack.evaluate import ModelScore
+from itertools import combinations
+
+from stack.compare import Difference
 from stack.experiment import Experiment
+from stack.findings import Findings
+from stack.scores import ModelScore
 
 _WHAT = {
     "lr": "logistic regression on {name}",
     "svm": "linear SVM on {name}",
+    "ridge": "ridge regression on {name}",
     "mean": "mean of the backbones' probabilities",
     "concat": "logistic regression on all features side by side",
-    "stack:oof": "linear SVM on out-of-fold probabilities",
     "stack:published": "linear SVM on averaged in-sample probabilities",
 }
+_WHAT_REGRESSION = {
+    "mean": "mean of the backbones' predictions",
+    "concat": "ridge regression on all features side by side",
+}
+_META = {"svm": "linear SVM on", "lr": "logistic regression on"}
+_SCORES = {"probability": "probabilities", "log-probability": "log-probabilities", "decision": "decision values"}
+_REGRESSION_META = {"ridge": "ridge", "svr": "linear SVR", "mean": "mean"}
+_COLUMNS = {
+    "macro_f1": "macro-F1",
+    "top5": "top-5",
+    "log_loss": "log-loss",
+    "calibration_error": "cal. error",
+    "mae": "MAE",
+    "rmse": "RMSE",
+}
+_MOST_FOLDS = 3  # shown one by one; of more folds the spread says enough
+_SHOWN = 3  # classes, confusions and errors listed in the terminal; the result file has more
 
 
 def title(experiment: Experiment) -> str:
     """Return what was evaluated and how, in one line."""
-    if experiment.split is None:
-        how = f"{experiment.cv} folds, seed {experiment.seed}"
-    else:
+    if experiment.split is not None:
         how = f"trained on the other splits, tested on {experiment.split!r}"
-    return f"{experiment.dataset}: {experiment.n_images:,} images, {experiment.n_classes} classes, {how}"
+    else:
+        times = f"{experiment.repeats} times " if experiment.repeats > 1 else ""
+        how = f"{times}{experiment.cv} folds, seed {experiment.seed}"
+    what = f"{experiment.n_classes} classes" if experiment.n_classes else "a number each"
+    return f"{experiment.dataset}: {experiment.n_images:,} images, {what}, {how}"
 
 
 def header(experiment: Experiment) -> list[str]:
     """Return the table's column titles; under a single split there is no spread to show."""
-    n_folds = len(experiment.evaluation.results[0].folds)
-    spread = ["± std", *(f"fold {i + 1}" for i in range(n_folds))] if n_folds > 1 else []
-    return ["model", "accuracy", *spread, "what it is"]
+    first = experiment.evaluation.results[0]
+    spread = ["± std"] if len(first.folds) > 1 else []
+    chief = "R²" if first.chief == "r2" else first.chief
+    return ["model", chief, *spread, *(_COLUMNS[name] for name in _metrics(experiment)), *_folds(first), "what it is"]
 
 
 def rows(experiment: Experiment) -> list[list[str]]:
-    """Return one row of cells per model, in the order of `header`."""
-    return [[score.model, *_numbers(score), _describe(score.model)] for score in experiment.evaluation.results]
+    """Return one row of cells per model, in the order of `header`; ``-`` where a model has no such number."""
+    metrics = _metrics(experiment)
+    return [
+        [score.model, *_numbers(score, metrics), describe(experiment, score.model)]
+        for score in experiment.evaluation.results
+    ]
 
 
 def best_row(experiment: Experiment) -> int:
-    """Return the row of the model with the highest mean accuracy, the first of equals."""
+    """Return the row of the model with the highest mean score, the first of equals."""
     means = [score.mean for score in experiment.evaluation.results]
     return means.index(max(means))
 
 
+def describe(experiment: Experiment, model: str) -> str:
+    """Return in a few words what a model is."""
+    kind, _, name = model.partition(":")
+    meta = experiment.options.meta
+    if experiment.task == "regression":
+        if model == "stack:oof":
+            return f"{_REGRESSION_META[meta.learner]} on out-of-fold predictions"
+        if model in _WHAT_REGRESSION:
+            return _WHAT_REGRESSION[model]
+    elif model == "stack:oof":
+        if meta.learner == "mean":
+            return "calibrated mean of the backbones' probabilities"
+        averaged = "averaged " if meta.combine == "average" else ""
+        return f"{_META[meta.learner]} {averaged}out-of-fold {_SCORES[meta.scores]}"
+    return _WHAT.get(model) or _WHAT[kind].format(name=name)
+
+
 def verdict(experiment: Experiment) -> str:
-    """Return one sentence that compares the best stack with the best single backbone."""
-    results = experiment.evaluation.results
-    single = max((s for s in results if s.model.startswith(("lr:", "svm:"))), key=lambda score: score.mean)
-    stack = max((s for s in results if s.model.startswith("stack:")), key=lambda score: score.mean)
-    gain = stack.mean - single.mean
+    """Return one sentence or two that compare the best stack with the best single backbone."""
+    evaluation = experiment.evaluation
+    stack, single = evaluation.best("stack:"), evaluation.best("lr:", "svm:", "ridge:")
+    plain = evaluation.best("mean", "concat")
+    if stack is None or single is None or plain is None:  # every evaluation has them
+        raise AssertionError
+    unit = 1 if stack.chief == "r2" else 100
+    points = "" if stack.chief == "r2" else " points"
+    gain = unit * (stack.mean - single.mean)
+    digits = 3 if stack.chief == "r2" else 1
+    pair = f"{single.model} ({single.mean:.3f})"
     if gain <= 0:
-        return (
-            f"{stack.model} ({stack.mean:.3f}) does not beat the best single backbone, "
-            f"{single.model} ({single.mean:.3f}): stacking does not help here ({100 * gain:+.1f} points)."
+        sentence = (
+            f"{stack.model} ({stack.mean:.3f}) does not beat the best single backbone, {pair}: "
+            f"stacking does not help here ({gain:+.{digits}f}{points})."
         )
-    wins = sum(a > b for a, b in zip(stack.folds, single.folds, strict=True))
-    folds = f", ahead in {wins} of {len(stack.folds)} folds" if len(stack.folds) > 1 else ""
-    plain = max((s for s in results if s.model in ("mean", "concat")), key=lambda score: score.mean)
-    lead = 100 * (stack.mean - plain.mean)
-    better = f"is {lead:.1f} points above" if lead > 0 else "is no better than"
+    else:
+        wins = sum(a > b for a, b in zip(stack.folds, single.folds, strict=True))
+        folds = f", ahead in {wins} of {len(stack.folds)} folds" if len(stack.folds) > 1 else ""
+        lead = unit * (stack.mean - plain.mean)
+        better = f"is {lead:.{digits}f}{points} above" if lead > 0 else "is no better than"
+        sentence = (
+            f"{stack.model} ({stack.mean:.3f}) beats the best single backbone, {pair}, by {gain:.{digits}f}{points}"
+            f"{folds}; it {better} the plain {plain.model} ({plain.mean:.3f})."
+        )
+    if experiment.findings is None:
+        return sentence
+    return f"{sentence} {_interval(experiment.findings.difference, can_repeat=experiment.split is None)}"
+
+
+def lessons(experiment: Experiment) -> list[str]:
+    """Return what else the experiment teaches, a line each; the result file has all of it."""
+    found = experiment.findings
+    if found is None:
+        return []
+    lines = []
+    if found.ablation:
+        changes = ", ".join(f"{name} {_signed(-100 * each.mean)}" for name, each in found.ablation.items())
+        lines.append(f"stack:oof without one backbone, in points: {changes}")
+    if len(found.overlap.names) > 1:
+        lines.append(_overlap_line(found))
+    weakest = sorted((each for each in found.classes if each.n), key=lambda each: each.f1)[:_SHOWN]
+    lines.append("weakest classes (F1): " + ", ".join(f"{each.name} {each.f1:.2f}" for each in weakest))
+    if found.confused:
+        pairs = (f"{each.true} for {each.predicted} ({each.n})" for each in found.confused[:_SHOWN])
+        lines.append("most often taken: " + ", ".join(pairs))
+    for each in found.wrong[:_SHOWN]:
+        lines.append(f"surely wrong, or wrongly labelled: {each.path} is {each.label}, taken for {each.predicted}")
+    return lines
+
+
+def _signed(points: float) -> str:
+    shown = f"{points:+.1f}"
+    return "0.0" if shown in ("+0.0", "-0.0") else shown
+
+
+def _interval(difference: Difference, *, can_repeat: bool) -> str:
+    if difference.low is None or difference.high is None:
+        where = "fold" if can_repeat else "image"
+        return f"Every {where} gives the same difference, so no interval can be given."
+    low, high = 100 * difference.low, 100 * difference.high
+    advice = "; more --repeats narrow it" if can_repeat else ""
+    doubt = "" if difference.excludes_zero else f", so this may be chance{advice}"
+    percent = f"{100 * difference.confidence:.0f}%"
+    return f"{percent} interval of the difference: {low:+.1f} to {high:+.1f} points ({difference.method}){doubt}."
+
+
+def _overlap_line(found: Findings) -> str:
+    overlap = found.overlap
+    shared = {
+        (overlap.names[i], overlap.names[j]): float(overlap.jaccard[i, j])
+        for i, j in combinations(range(len(overlap.names)), 2)
+    }
+    (a, b), least = min(shared.items(), key=lambda each: each[1])
     return (
-        f"{stack.model} ({stack.mean:.3f}) beats the best single backbone, {single.model} ({single.mean:.3f}), "
-        f"by {100 * gain:.1f} points{folds}; it {better} the plain {plain.model} ({plain.mean:.3f})."
+        f"at least one backbone is right on {overlap.oracle:.1%} of the images; {a} and {b} share the fewest errors "
+        f"({least:.0%} of those that either makes)"
     )
 
 
-def _numbers(score: ModelScore) -> list[str]:
-    spread = [score.std, *score.folds] if len(score.folds) > 1 else []
-    return [f"{number:.3f}" for number in (score.mean, *spread)]
+def _metrics(experiment: Experiment) -> list[str]:
+    found = {name for score in experiment.evaluation.results for name in score.metrics}
+    return [name for name in _COLUMNS if name in found]
 
 
-def _describe(model: str) -> str:
-    kind, _, name = model.partition(":")
-    return _WHAT.get(model) or _WHAT[kind].format(name=name)
+def _folds(score: ModelScore) -> list[str]:
+    return [f"fold {i + 1}" for i in range(len(score.folds))] if 1 < len(score.folds) <= _MOST_FOLDS else []
+
+
+def _numbers(score: ModelScore, metrics: list[str]) -> list[str]:
+    numbers = [score.mean, *([score.std] if len(score.folds) > 1 else [])]
+    means = (score.metrics.get(name) for name in metrics)
+    cells = [f"{number:.3f}" for number in numbers]
+    cells += ["-" if found is None else f"{sum(found) / len(found):.3f}" for found in means]
+    return cells + ([f"{number:.3f}" for number in score.folds] if _folds(score) else [])

