@@ -256,10 +256,6 @@ def stack_command(
             with_model=save is not None,
             progress=on_progress,
         )
-    if as_json:
-        _print_json(experiment.to_dict())
-    else:
-        _print_experiment(experiment)
     if result:
         write_result(experiment, result)
         _err.print(f"all numbers are in {result}")
@@ -270,6 +266,10 @@ def stack_command(
         save_model(experiment.model, save)
         _err.print(f"the stack, fitted on all {experiment.n_images:,} images, is in {save}")
         _err.print(f"use it: stackbone predict PHOTOS --model {save}")
+    if as_json:
+        _print_json(experiment.to_dict())
+    else:
+        _print_experiment(experiment)
 
 
 @app.command("predict")
@@ -475,7 +475,7 @@ def _print_answers(answers: Sequence[Answer], form: str) -> None:
     from stack.predict import columns, table_rows, to_csv, to_json_lines
 
     if form == "table":
-        _print_table(columns(answers), table_rows(answers))
+        _print_table(columns(answers), table_rows(answers), whole=True)
     elif form == "csv":
         sys.stdout.write(to_csv(answers))
     else:
@@ -508,7 +508,9 @@ _LEFT_OUT = {
 }
 
 
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], bold: int | None = None) -> None:
+def _print_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], bold: int | None = None, *, whole: bool = False
+) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -517,7 +519,10 @@ def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], bold: int
         table.add_column(title, justify="right" if is_number else "left", no_wrap=True)
     for i, row in enumerate(rows):
         table.add_row(*row, style="bold" if i == bold else None)
-    if table.__rich_measure__(_out, _out.options.update(width=_PIPE_WIDTH)).maximum > _out.width and len(header) > 2:
+    width = table.__rich_measure__(_out, _out.options.update(width=_PIPE_WIDTH)).maximum
+    if whole and width > _out.width:
+        _out.print(table, width=width)
+    elif width > _out.width and len(header) > 2:
         kept = len(header) - 1  # words give way first, then the single folds, all together
         while header[kept - 1].startswith("fold ") and header[kept].startswith("fold "):
             kept -= 1

@@ -137,6 +137,7 @@ def remove_feature_set(feature_set: FeatureSet) -> int:
 def _read_header(path: Path, fingerprint: str) -> shard.ShardHeader:
     header = shard.read_header(path, fingerprint)
     if not shard.is_intact(path):
+        path.stat()  # another machine's compaction may have removed it just now: that is no damage
         message = (
             f"{path} does not have the bytes that its name promises, so nothing is merged. "
             "Run `stackbone verify --repair` first"

@@ -206,19 +206,13 @@ class TorchEngine:
         autocast = torch.autocast(self._device.type, self._autocast, enabled=self._autocast is not None)
         try:
             with torch.inference_mode(), autocast:
-                features: NDArray[np.float32] = self._network(self._to_device(pixels)).cpu().numpy()
+                batch = torch.from_numpy(pixels).to(self._device)
+                features: NDArray[np.float32] = self._network(batch).cpu().numpy()
         except RuntimeError as exc:
             if isinstance(exc, torch.OutOfMemoryError) or "allocate memory" in str(exc):
                 raise MemoryError(str(exc)) from exc
             raise StackboneError(_failed_message(exc)) from exc
         return features
-
-    def _to_device(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
-        batch = self._torch.from_numpy(pixels)
-        if self._device.type == "cuda":  # from pinned memory the copy runs beside what the GPU still computes
-            return batch.pin_memory().to(self._device, non_blocking=True)
-        return batch.to(self._device)
-
 
 def _pick_device(name: str) -> torch.device:
     import torch

@@ -8,23 +8,15 @@ from stack.estimator import StackedBackbones
 from stack.evaluate import RECIPES, evaluate
 from stack.experiment import Experiment, run_experiment
 from stack.folds import Fold, split_folds, stratified_folds
-from stack.join import GROUP_BY
-from stack.meta import COMBINE, LEARNERS, SCORES, MetaOptions
+from stack.meta import MetaOptions
 from stack.model import StackModel
 from stack.model_file import load_model, save_model
-from stack.options import TASKS, StackOptions, stack_options
-from stack.outer_folds import RARE
+from stack.options import StackOptions, stack_options
 from stack.scores import Evaluation, ModelScore, Prediction
 from stack.self_check import run_self_check
 
 __all__ = [
-    "COMBINE",
-    "GROUP_BY",
-    "LEARNERS",
-    "RARE",
     "RECIPES",
-    "SCORES",
-    "TASKS",
     "Evaluation",
     "Experiment",
     "Fold",

@@ -138,6 +138,7 @@ def bootstrap_difference(
     right_b: NDArray[np.bool_],
     *,
     seed: int,
+    groups: NDArray[np.int64] | None = None,
     n_resamples: int = 10_000,
     confidence: float = 0.95,
 ) -> Difference:
@@ -146,8 +147,8 @@ def bootstrap_difference(
     The paired bootstrap: test images are drawn anew with replacement, each with the answers of both models
     (Koehn 2004, EMNLP), and the interval holds the middle percentiles of the differences (Efron &
     Tibshirani 1993, An Introduction to the Bootstrap, section 13.3). It knows how much the choice of test
-    images matters, and not how much the choice of training images does; images are drawn one by one, so where
-    they come in groups that resemble each other the interval is too narrow.
+    images matters, and not how much the choice of training images does. Images of a group resemble each other:
+    groups are drawn whole (Davison & Hinkley 1997, Bootstrap Methods and their Application, section 3.8).
 
     Parameters
     ----------
@@ -155,6 +156,8 @@ def bootstrap_difference(
         ``(n,)`` whether each model is right on each image.
     seed : int
         Seed of the draws.
+    groups : NDArray[np.int64], optional
+        ``(n,)`` group of each image.
     n_resamples : int
         Number of draws.
     confidence : float
@@ -183,11 +186,14 @@ def bootstrap_difference(
     mean = (only_a - only_b) / n
     if max(only_a, only_b, n - only_a - only_b) == n:
         return _without_spread(mean, BOOTSTRAP, confidence)
-    # An image counts 1, -1 or 0, so that a resample of n images is one multinomial draw of three counts.
-    shares = np.array([only_a, only_b, n - only_a - only_b]) / n
-    drawn = np.random.default_rng(seed).multinomial(n, shares, size=n_resamples)
-    leads = drawn[:, 0] - drawn[:, 1]
-    low, high = np.quantile(leads / n, [(1 - confidence) / 2, (1 + confidence) / 2])
+    lead = right_a.astype(np.int64) - right_b
+    group = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    # Groups of the same size and lead are alike, so that a resample is one multinomial draw of how many of each kind.
+    per_group = np.stack([np.bincount(group), np.bincount(group, weights=lead).astype(np.int64)])
+    kinds, n_alike = np.unique(per_group, axis=1, return_counts=True)
+    drawn = np.random.default_rng(seed).multinomial(n_alike.sum(), n_alike / n_alike.sum(), size=n_resamples)
+    sizes, leads = drawn @ kinds[0], drawn @ kinds[1]
+    low, high = np.quantile(leads / sizes, [(1 - confidence) / 2, (1 + confidence) / 2])
     tail = min(int((leads <= 0).sum()), int((leads >= 0).sum()))
     p_value = min(1.0, 2 * (1 + tail) / (1 + n_resamples))
     return Difference(mean, float(low), float(high), p_value, BOOTSTRAP, confidence)

@@ -8,6 +8,7 @@ the table, the mean and the stack; predictions and scores per fold flow out. All
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 
 import numpy as np
 from numpy.typing import NDArray
@@ -236,7 +237,11 @@ def _base_fits(
     kinds: list[tuple[str, list[str], dict[str, object], Callable[..., BaseOutcome]]] = []
     if len(blocks) > 1:
         kinds.append(("concat", everything, lr, fit_lr))
-    published: dict[str, object] = {"name": "published", "seed": seed}
+    published: dict[str, object] = {
+        "name": "published",
+        "seed": seed,
+        **{name: version(name) for name in ("mlxtend", "scikit-learn")},  # what they compute is theirs to change
+    }
     kinds.append(("stack:published", everything, published, partial(_fit_published, seed=seed)))
     kinds += [(f"lr:{name}", [name], lr, fit_lr) for name in blocks]
     kinds += [(f"svm:{name}", [name], {"name": "svm"}, _fit_svm) for name in blocks]
@@ -255,7 +260,7 @@ def _run_base(
     Each of these holds a copy of its training rows, and its products are large enough for BLAS to use every core.
     """
     of_all = [key for key in runs if key[0] in ("concat", "stack:published")] if n_bytes > _LARGE else []
-    alone = run_alone({key: runs[key] for key in of_all}, counter)
+    alone = run_alone({key: runs[key] for key in of_all}, n_jobs, counter)
     return alone | run_fits({key: run for key, run in runs.items() if key not in alone}, n_jobs, counter)
 
 

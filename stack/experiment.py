@@ -23,6 +23,7 @@ from stack.refit import refit
 from stack.regression import RegressionEvaluation, evaluate_regression
 from stack.score_cache import ScoreCache
 from stack.scores import Evaluation
+from stack.target_findings import TargetFindings, find_targets
 from stack.targets import parse_targets
 
 RESULT_FORMAT = "stackbone-result"
@@ -54,7 +55,7 @@ class Experiment:
     evaluation
         The scores.
     findings
-        What they mean; None for regression.
+        What they mean.
     model
         The stack fitted on everything, if it was asked for.
     group_by, near_duplicates, rare
@@ -70,7 +71,7 @@ class Experiment:
     seed: int
     options: StackOptions
     evaluation: Evaluation | RegressionEvaluation
-    findings: Findings | None
+    findings: Findings | TargetFindings
     model: StackModel | None = None
     group_by: str = "auto"
     near_duplicates: float | None = None
@@ -121,7 +122,7 @@ class Experiment:
             "results": [score.to_dict() for score in self.evaluation.results],
             "without": {name: score.to_dict() for name, score in self.evaluation.without.items()},
             "chosen": self.evaluation.chosen,
-            "findings": None if self.findings is None else self.findings.to_dict(),
+            "findings": self.findings.to_dict(),
         }
 
 
@@ -196,16 +197,25 @@ def run_experiment(
     check_choice("task", task, TASKS)
     check_choice("value of --rare", rare, RARE)
     _check_recipes(task, recipes, with_model=with_model)
+    if rare != "refuse" and (split is not None or task == "regression"):
+        message = "--rare is for classes smaller than the folds of a cross-validation: leave it out"
+        raise UsageError(message)
     store = store or FeatureStore()
     joined = join_features(
-        store, dataset=dataset, backbones=backbones, split=split, group_by=group_by, near=near_duplicates
+        store,
+        dataset=dataset,
+        backbones=backbones,
+        split=split,
+        group_by=group_by,
+        near=near_duplicates,
+        progress=progress,
     )
-    if task == "classification" and rare == "drop" and split is None:
+    if rare == "drop":
         joined = drop_rare(joined, cv)
     folds = outer_folds(joined, task, cv=cv, repeats=repeats, split=split, rare=rare, seed=seed)
     cache = ScoreCache(store.scores_folder, {n: s.id for n, s in joined.feature_sets.items()}, joined.digests)
-    findings = None
     evaluation: Evaluation | RegressionEvaluation
+    findings: Findings | TargetFindings
     if task == "classification":
         evaluation = evaluate(
             joined.blocks,
@@ -219,11 +229,12 @@ def run_experiment(
             cache=cache,
             progress=progress,
         )
-        findings = find(evaluation, joined.labels, folds, joined.paths, seed)
+        findings = find(evaluation, joined.labels, folds, joined.paths, seed, joined.groups)
     else:
+        y = parse_targets(joined.labels)
         evaluation = evaluate_regression(
             joined.blocks,
-            parse_targets(joined.labels),
+            y,
             folds,
             groups=joined.groups,
             meta=options.meta.learner,
@@ -232,6 +243,7 @@ def run_experiment(
             n_jobs=n_jobs,
             progress=progress,
         )
+        findings = find_targets(evaluation, y, folds, joined.paths)
     model = None
     if with_model:
         model = refit(joined, task, options, evaluation.score("stack:oof"), seed=seed, n_jobs=n_jobs, progress=progress)

@@ -92,9 +92,14 @@ class Findings:
 
 
 def find(
-    evaluation: Evaluation, y: NDArray[np.str_], folds: Sequence[Fold], paths: Sequence[str], seed: int
+    evaluation: Evaluation,
+    y: NDArray[np.str_],
+    folds: Sequence[Fold],
+    paths: Sequence[str],
+    seed: int,
+    groups: NDArray[np.int64] | None = None,
 ) -> Findings:
-    """Compare models and look at the errors of an evaluation.
+    """Compare models and look at the errors of an evaluation, each prediction of each repeat for itself.
 
     Parameters
     ----------
@@ -108,6 +113,8 @@ def find(
         ``n_images`` paths.
     seed : int
         Of the bootstrap that compares two models on a single split.
+    groups : NDArray[np.int64], optional
+        ``(n_images,)`` groups, which that bootstrap draws whole.
     """
     names, codes = np.unique(y, return_inverse=True)
     codes = codes.astype(np.int64)
@@ -115,53 +122,54 @@ def find(
     if stack is None or single is None:
         message = "an evaluation has a stack and a single backbone"
         raise ValueError(message)
-    pooled = {model: pool(each, folds) for model, each in evaluation.predictions.items()}
-    predicted = {model: scores.argmax(axis=1) for model, (_, scores) in pooled.items()}
-    examined = "stack:oof" if "stack:oof" in pooled else stack.model
-    rows, scores = pooled[examined]
+    rows = np.concatenate([fold.test for fold in folds])
     truth = codes[rows]
+    joined = {model: np.concatenate([each.scores for each in found]) for model, found in evaluation.predictions.items()}
+    predicted = {model: scores.argmax(axis=1) for model, scores in joined.items()}
+    examined = "stack:oof" if "stack:oof" in joined else stack.model
     probability = evaluation.predictions[examined][0].probability
-    wrong = confidently_wrong(truth, scores, top=_MOST, probability=probability)
-    best = scores.max(axis=1)
     full = evaluation.score("stack:oof") if evaluation.without else stack
+
+    def difference(a: ModelScore, b: ModelScore) -> Difference:
+        if len(folds) > 1:
+            return paired_difference(a.folds, b.folds, *mean_sizes(folds))
+        right = (predicted[each.model] == truth for each in (a, b))
+        return bootstrap_difference(*right, seed=seed, groups=None if groups is None else groups[rows])
+
     return Findings(
         stack=stack.model,
         single=single.model,
-        difference=_difference(stack, single, predicted, truth, folds, seed),
-        ablation={
-            name: _difference(full, each, predicted, truth, folds, seed) for name, each in evaluation.without.items()
-        },
+        difference=difference(stack, single),
+        ablation={name: difference(full, each) for name, each in evaluation.without.items()},
         overlap=error_overlap(
             {model.partition(":")[2]: predicted[model] != truth for model in predicted if model.startswith("lr:")}
         ),
         examined=examined,
         classes=per_class(truth, predicted[examined], names),
         confused=confused_pairs(truth, predicted[examined], names, top=_MOST),
-        wrong=[
-            WrongImage(
-                path=paths[rows[i]],
-                label=str(names[truth[i]]),
-                predicted=str(names[predicted[examined][i]]),
-                score=float(np.exp(best[i]) if probability else best[i]),
-            )
-            for i in wrong
-        ],
-        calibration=calibration_curve(truth, scores) if probability else [],
+        wrong=_wrong_images(
+            *pool(evaluation.predictions[examined], folds), codes, names, paths, probability=probability
+        ),
+        calibration=calibration_curve(truth, joined[examined]) if probability else [],
     )
 
 
-def _difference(
-    a: ModelScore,
-    b: ModelScore,
-    predicted: dict[str, NDArray[np.int64]],
-    truth: NDArray[np.int64],
-    folds: Sequence[Fold],
-    seed: int,
-) -> Difference:
-    if len(folds) > 1:
-        return paired_difference(a.folds, b.folds, *_sizes(folds))
-    return bootstrap_difference(predicted[a.model] == truth, predicted[b.model] == truth, seed=seed)
+def _wrong_images(
+    rows: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    codes: NDArray[np.int64],
+    names: NDArray[np.str_],
+    paths: Sequence[str],
+    *,
+    probability: bool,
+) -> list[WrongImage]:
+    """List the most confidently wrong images; of several repeats, each image counts once, with its mean scores."""
+    wrong = confidently_wrong(codes[rows], scores, top=_MOST, probability=probability)
+    best = np.exp(scores.max(axis=1)) if probability else scores.max(axis=1)
+    predicted = names[scores.argmax(axis=1)]
+    return [WrongImage(paths[rows[i]], str(names[codes[rows[i]]]), str(predicted[i]), float(best[i])) for i in wrong]
 
 
-def _sizes(folds: Sequence[Fold]) -> tuple[int, int]:
+def mean_sizes(folds: Sequence[Fold]) -> tuple[int, int]:
+    """Return the mean number of training and of test rows."""
     return round(np.mean([len(f.train) for f in folds])), round(np.mean([len(f.test) for f in folds]))

@@ -73,10 +73,13 @@ def run_fits(
     return outcomes
 
 
-def run_alone(fits: Mapping[FitKey, Callable[[], Outcome]], counter: FitCounter) -> dict[FitKey, Outcome]:
-    """Run fits one after another, each with all cores; parameters as `run_fits`."""
+def run_alone(
+    fits: Mapping[FitKey, Callable[[], Outcome]], n_jobs: int | None, counter: FitCounter
+) -> dict[FitKey, Outcome]:
+    """Run fits one after another, each with all cores, or with `n_jobs` of them; parameters as `run_fits`."""
     outcomes = {}
-    for key, fit in fits.items():
-        outcomes[key] = fit()
-        counter.step()
+    with threadpool_limits(limits=n_jobs if n_jobs and n_jobs > 0 else None, user_api="blas"):
+        for key, fit in fits.items():
+            outcomes[key] = fit()
+            counter.step()
     return outcomes

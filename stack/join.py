@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache import DatasetIndex, FeatureSet, FeatureStore, StackError, UsageError, as_keys
-from stack.checks import check_choice
+from stack.fits import Progress
 from stack.groups import join_groups, near_duplicates
 
 GROUP_BY = ("auto", "group", "folder", "none")
@@ -92,6 +92,7 @@ def join_features(
     split: str | None = None,
     group_by: str = "auto",
     near: float | None = None,
+    progress: Progress | None = None,
 ) -> Joined:
     """Read a dataset's labels and features.
 
@@ -110,6 +111,8 @@ def join_features(
         group column where the dataset has one.
     near : float, optional
         Images whose features have at least this cosine in every backbone are one group too.
+    progress : callable, optional
+        See `stack.fits.Progress`; for that comparison.
 
     Raises
     ------
@@ -120,7 +123,12 @@ def join_features(
     UsageError
         If a name is unknown.
     """
-    check_choice("value of --group-by", group_by, GROUP_BY)
+    if group_by not in GROUP_BY:
+        message = (
+            f"--group-by takes {', '.join(GROUP_BY)}, and not {group_by!r}. To group by a column of a table, name it "
+            f"when the table is read: `stackbone extract TABLE --group-column {group_by}`; it costs no embedding"
+        )
+        raise UsageError(message)
     index = store.dataset(dataset)
     labels = np.array(index.label, dtype=np.str_)
     labelled = np.flatnonzero(index.ok & (labels != ""))
@@ -142,7 +150,7 @@ def join_features(
         raise StackError(message)
     columns = _group_columns(index, labelled, rows, group_by)
     if near is not None:
-        columns.append(near_duplicates(blocks, near))
+        columns.append(near_duplicates(blocks, near, progress=progress))
     groups = join_groups(*columns) if columns else None
     return Joined(
         index=index,

@@ -149,8 +149,12 @@ def fit_meta(
     most regularised, wins. The meta-learner's own out-of-fold decision values at that C then give the
     calibration factor, so that a linear SVM, which knows no probabilities, gets calibrated ones (temperature
     scaling: `stack.calibrate`). Out-of-fold scores as meta-features: Wolpert 1992 (Neural Networks 5(2),
-    241-259). Probabilities by default, as Ting & Witten 1999 (JAIR 10, 271-289) advise, and not their
-    logarithms: no overconfident backbone can shout.
+    241-259). Probabilities and not predicted classes, as Ting & Witten 1999 (JAIR 10, 271-289) advise; by default not
+    their logarithms either, so that no overconfident backbone can shout.
+
+    The meta-learner's out-of-fold values are so in its own training only: the base scores of its training rows came
+    from classifiers that saw labels of the inner fold tested. All of it lies inside the training part of an outer
+    fold, whose test part had no say.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ from cache.spec import parse_feature_set_id
 from stack.linear import LinearMap
 from stack.meta import COMBINE, LEARNERS, SCORES, MetaModel, MetaOptions, meta_features
 
-TASKS = {"classification": LEARNERS, "regression": ("linear",)}
+LEARNERS_OF_TASK = {"classification": LEARNERS, "regression": ("linear",)}
 """Meta-learners by task; ``linear`` is any linear map of the bases' predictions: ridge, SVR or their mean."""
 
 
@@ -70,7 +70,7 @@ class StackModel:
     digests_sha256
         Which: see `hash_digests`.
     score
-        Its cross-validated score, as printed: ``{"accuracy": "0.905 ± 0.004 (3 folds)"}``.
+        Its score on images that it had not seen, as printed: ``{"accuracy": "0.905 ± 0.004 (3 folds)"}``.
     versions
         Libraries that made it, by name.
     created
@@ -144,7 +144,7 @@ class StackModel:
         what = f"{len(self.classes)} classes" if self.task == "classification" else "a number"
         names = ", ".join(printable(backbone.name) for backbone in self.backbones)
         score = ", ".join(f"{printable(name)} {_shown(value)}" for name, value in self.score.items()) or "never scored"
-        return f"{what} by {self.learner} on {names}; {self.n_images:,} training images; cross-validated: {score}"
+        return f"{what} by {self.learner} on {names}; {self.n_images:,} training images; on unseen images: {score}"
 
     def _decide(self, blocks: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         problem = next(_block_problems(self, blocks), None)
@@ -179,8 +179,8 @@ def _shown(value: str | float) -> str:
 
 def _option_problems(model: StackModel) -> Iterator[str]:
     known: Sequence[tuple[str, str, Sequence[str]]] = (
-        ("task", model.task, tuple(TASKS)),
-        ("meta-learner", model.learner, TASKS.get(model.task, ())),
+        ("task", model.task, tuple(LEARNERS_OF_TASK)),
+        ("meta-learner", model.learner, LEARNERS_OF_TASK.get(model.task, ())),
         ("scores", model.scores, SCORES),
         ("combination", model.combine, COMBINE),
     )

@@ -1,4 +1,4 @@
-"""All numbers of an experiment in one JSON file, which `report` and other programs read."""
+"""All numbers of an experiment in one JSON file, for other programs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """A check on the evaluation itself: labels that mean nothing must score nothing.
 
 If shuffled labels can be predicted better than by chance, something of the test part reached the training: a copy,
-a group, a fold that is not what it seems, features that have seen labels.
+a group, a fold that is not what it seems. Features that have seen the true labels are not found in this way: they know
+nothing of shuffled ones.
 """
 
 from __future__ import annotations
@@ -84,7 +85,10 @@ def run_self_check(
         n_jobs=n_jobs,
         progress=progress,
     )
-    return check_at_chance(evaluation.results, y, folds, clusters)
+    found = check_at_chance(evaluation.results, y, folds, clusters)
+    if len(y) > _MOST_COMPARED:
+        return f"{found} Near copies were not looked for among more than {_MOST_COMPARED:,} images."
+    return found
 
 
 def shuffle_labels(y: NDArray[np.str_], groups: NDArray[np.int64] | None, seed: int) -> NDArray[np.str_]:
@@ -121,7 +125,8 @@ def check_at_chance(
     """Require that every model scores shuffled labels no better than chance.
 
     The best that chance allows is the share of the largest class in the test part. A model may lie above it by
-    four standard deviations of a share of so many images (or groups).
+    four standard deviations of a share of so many images; of groups, of Kish's effective number of them (Kish 1965,
+    Survey Sampling, section 8.2), the square of the images over the sum of the squares of the groups' sizes.
 
     Parameters
     ----------
@@ -132,7 +137,7 @@ def check_at_chance(
     folds : sequence of Fold
         Of that evaluation.
     groups : NDArray[np.int64], optional
-        ``(n_images,)`` groups: their number, not that of the images, says how sure a share is.
+        ``(n_images,)`` groups that swapped labels as a whole.
 
     Returns
     -------
@@ -146,12 +151,14 @@ def check_at_chance(
     """
     tested = np.unique(np.concatenate([fold.test for fold in folds]))
     chance = float(np.unique(y[tested], return_counts=True)[1].max() / len(tested))
-    independent = len(tested) if groups is None else len(np.unique(groups[tested]))
+    sizes = np.ones(len(tested)) if groups is None else np.unique(groups[tested], return_counts=True)[1]
+    independent = len(tested) ** 2 / float(np.square(sizes, dtype=np.float64).sum())
     limit = chance + _DEVIATIONS * float(np.sqrt(chance * (1 - chance) / independent))
     if limit >= 1:
         message = (
-            f"too few images for a self-check: chance is {chance:.3f}, and with {independent} independent images every "
-            "score could be luck; add images, or test on more of them"
+            f"too few images for a self-check: the {len(tested)} tested, in {len(sizes)} groups of images that belong "
+            f"together or look the same, count as {independent:.0f}; chance is {chance:.3f}, and every score could be "
+            "luck. Add images that differ"
         )
         raise StackError(message)
     above = [each for each in results if each.mean > limit]
@@ -159,8 +166,8 @@ def check_at_chance(
         message = (
             f"self-check failed: with shuffled labels {', '.join(f'{s.model} scores {s.mean:.3f}' for s in above)}, "
             f"where chance is {chance:.3f} and {limit:.3f} the most that luck explains. Test images are known to the "
-            "training part: look for near copies (--near-duplicates 0.98), groups (--group-by), or features that have "
-            "seen labels; do not trust the scores until this passes"
+            "training part: look for near copies (--near-duplicates 0.98) and groups (--group-by); do not trust the "
+            "scores until this passes"
         )
         raise StackError(message)
     best = max(results, key=lambda each: each.mean)

@@ -8,6 +8,7 @@ from stack.compare import Difference
 from stack.experiment import Experiment
 from stack.findings import Findings
 from stack.scores import ModelScore
+from stack.target_findings import TargetFindings
 
 _WHAT = {
     "lr": "logistic regression on {name}",
@@ -113,19 +114,25 @@ def verdict(experiment: Experiment) -> str:
             f"{stack.model} ({stack.mean:.3f}) beats the best single backbone, {pair}, by {gain:.{digits}f}{points}"
             f"{folds}; it {better} the plain {plain.model} ({plain.mean:.3f})."
         )
-    if experiment.findings is None:
+    difference = experiment.findings.difference
+    if difference is None:
         return sentence
-    return f"{sentence} {_interval(experiment.findings.difference, can_repeat=experiment.split is None)}"
+    return f"{sentence} {_interval(difference, unit, points, can_repeat=experiment.split is None)}"
 
 
 def lessons(experiment: Experiment) -> list[str]:
     """Return what else the experiment teaches, a line each; the result file has all of it."""
     found = experiment.findings
-    if found is None:
-        return []
+    if isinstance(found, TargetFindings):
+        changes = ", ".join(f"{name} {_signed(-lost, 3)}" for name, lost in found.ablation.items())
+        lines = [f"stack:oof without one backbone, in R²: {changes}"] if changes else []
+        return lines + [
+            f"furthest off, or wrongly labelled: {each.path} is {each.label:g}, taken for {each.predicted:.4g}"
+            for each in found.worst[:_SHOWN]
+        ]
     lines = []
     if found.ablation:
-        changes = ", ".join(f"{name} {_signed(-100 * each.mean)}" for name, each in found.ablation.items())
+        changes = ", ".join(f"{name} {_signed(-100 * each.mean, 1)}" for name, each in found.ablation.items())
         lines.append(f"stack:oof without one backbone, in points: {changes}")
     if len(found.overlap.names) > 1:
         lines.append(_overlap_line(found))
@@ -139,20 +146,21 @@ def lessons(experiment: Experiment) -> list[str]:
     return lines
 
 
-def _signed(points: float) -> str:
-    shown = f"{points:+.1f}"
-    return "0.0" if shown in ("+0.0", "-0.0") else shown
+def _signed(change: float, digits: int) -> str:
+    shown = f"{change:+.{digits}f}"
+    return shown if float(shown) else shown[1:]
 
 
-def _interval(difference: Difference, *, can_repeat: bool) -> str:
+def _interval(difference: Difference, unit: int, points: str, *, can_repeat: bool) -> str:
     if difference.low is None or difference.high is None:
         where = "fold" if can_repeat else "image"
         return f"Every {where} gives the same difference, so no interval can be given."
-    low, high = 100 * difference.low, 100 * difference.high
+    low, high = unit * difference.low, unit * difference.high
+    digits = 1 if points else 3
     advice = "; more --repeats narrow it" if can_repeat else ""
     doubt = "" if difference.excludes_zero else f", so this may be chance{advice}"
-    percent = f"{100 * difference.confidence:.0f}%"
-    return f"{percent} interval of the difference: {low:+.1f} to {high:+.1f} points ({difference.method}){doubt}."
+    interval = f"{low:+.{digits}f} to {high:+.{digits}f}{points} ({difference.method})"
+    return f"{100 * difference.confidence:.0f}% interval of the difference: {interval}{doubt}."
 
 
 def _overlap_line(found: Findings) -> str:

@@ -203,7 +203,7 @@ def test_stack_keeps_what_it_found_in_files(here: _Here, tmp_path: Path) -> None
     ]
     answered = here("predict", "photos", "--model", model, "--format", "jsonl")
     assert answered.returncode == 0, answered.stderr
-    assert "24 training images; cross-validated: accuracy" in answered.stderr
+    assert "24 training images; on unseen images: accuracy" in answered.stderr
     answers = [json.loads(line) for line in answered.stdout.splitlines()]
     right = [each["path"].split("/")[1] == each["classes"][0]["class"] for each in answers]
     assert (len(right), sum(right) > 20) == (24, True)
@@ -304,7 +304,7 @@ def test_bad_options_of_stack_are_refused_before_any_work(
         (["--dataset", "fotos"], 2, "photos"),
         (["--backbones", "vgg19"], 2, LITE0),
         (["--rare", "kep"], 2, "did you mean 'keep'"),
-        (["--group-by", "foldr"], 2, "did you mean 'folder'"),
+        (["--group-by", "foldr"], 2, "--group-column foldr"),
         (["--group-by", "group"], 1, "--group-column"),
         (["--group-by", "folder"], 1, "groups of images"),
         (["--near-duplicates", "1.5"], 2, "0.98"),

@@ -99,7 +99,7 @@ def test_a_table_of_new_images(experiment: Path) -> None:
     assert lines[0].split() == ["path", "class_1", "probability_1", "class_2", "probability_2"]
     assert [line.split()[:2] for line in lines[1:]] == [[f"new/{name}.jpg", name] for name in CLASSES]
     assert done.stderr == (
-        f"m: 3 classes by mean on {LITE0}; 12 training images; cross-validated: accuracy 0.917 ± 0.010 (3 folds)\n"
+        f"m: 3 classes by mean on {LITE0}; 12 training images; on unseen images: accuracy 0.917 ± 0.010 (3 folds)\n"
     )
     assert FeatureStore(experiment / "features").dataset_names() == ["photos"]
 

@@ -191,22 +191,16 @@ def test_public_names_of_cache() -> None:
 
 def test_public_names_of_stack() -> None:
     assert sorted(stack.__all__) == [
-        "COMBINE",
         "Evaluation",
         "Experiment",
         "Fold",
-        "GROUP_BY",
-        "LEARNERS",
         "MetaOptions",
         "ModelScore",
         "Prediction",
-        "RARE",
         "RECIPES",
-        "SCORES",
         "StackModel",
         "StackOptions",
         "StackedBackbones",
-        "TASKS",
         "evaluate",
         "load_model",
         "run_experiment",

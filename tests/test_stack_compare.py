@@ -196,3 +196,22 @@ def test_models_that_never_err_overlap_in_nothing() -> None:
     assert (found.wrong, found.oracle) == ([0.0, 0.0], 1.0)
     alone = error_overlap({"lite0": ~never})
     assert (alone.jaccard.tolist(), alone.wrong, alone.oracle) == ([[1.0]], [1.0], 0.0)
+
+
+def test_groups_are_drawn_whole() -> None:
+    rng = np.random.default_rng(0)
+    right_a, right_b = rng.random(200) < 0.8, rng.random(200) < 0.7
+    alone = bootstrap_difference(right_a, right_b, seed=0)
+    each = bootstrap_difference(right_a, right_b, seed=0, groups=np.arange(200))
+    assert (each.low, each.high) == (alone.low, alone.high)
+    copies = bootstrap_difference(
+        np.repeat(right_a, 4), np.repeat(right_b, 4), seed=0, groups=np.repeat(np.arange(200), 4)
+    )
+    assert copies.mean == alone.mean
+    assert (copies.low, copies.high) == pytest.approx((alone.low, alone.high))  # copies teach nothing
+    assert copies.low is not None
+    assert copies.high is not None
+    sure = bootstrap_difference(np.repeat(right_a, 4), np.repeat(right_b, 4), seed=0)
+    assert sure.low is not None
+    assert sure.high is not None
+    assert sure.high - sure.low == pytest.approx((copies.high - copies.low) / 2, rel=0.1)

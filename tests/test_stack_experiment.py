@@ -11,7 +11,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps, StackError, UsageError
+from cache import (
+    CacheError,
+    DatasetIndex,
+    Digests,
+    FeatureSet,
+    FeatureSpec,
+    FeatureStore,
+    FileStamps,
+    StackError,
+    UsageError,
+)
 from stack import (
     Evaluation,
     Experiment,
@@ -23,11 +33,14 @@ from stack import (
     stratified_folds,
     table,
 )
+from stack.compare import paired_difference
+from stack.findings import Findings
 from stack.folds import Fold, regression_folds
 from stack.prediction_file import write_predictions
 from stack.regression import evaluate_regression
 from stack.result_file import write_result
 from stack.scores import Prediction
+from stack.target_findings import TargetFindings
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -176,7 +189,7 @@ def test_own_split_trains_on_the_others(store: FeatureStore) -> None:
     [fold] = found.folds
     assert fold.test.tolist() == list(range(30))
     assert fold.train.tolist() == list(range(30, N))
-    assert found.findings is not None
+    assert found.findings.difference is not None
     assert "bootstrap" in found.findings.difference.method
 
 
@@ -292,7 +305,7 @@ def test_rare_classes_are_kept_for_training_alone_on_request(store: FeatureStore
     assert (found.n_images, found.n_classes) == (N, 4)
     assert all({0, 1} <= set(fold.train.tolist()) for fold in found.folds)
     assert not any({0, 1} & set(fold.test.tolist()) for fold in found.folds)
-    assert found.findings is not None
+    assert isinstance(found.findings, Findings)
     assert {each.name: each.n for each in found.findings.classes}["rare"] == 0
     [weakest] = [line for line in table.lessons(found) if line.startswith("weakest")]
     assert "rare" not in weakest, "a class that no image was tested of is not weak"
@@ -314,9 +327,9 @@ def test_nothing_left_after_dropping_is_refused(store: FeatureStore) -> None:
         run_experiment(store, cv=3, rare="drop")
 
 
-@pytest.mark.parametrize(("option", "value"), [("rare", "kep"), ("task", "clasification"), ("group_by", "foldr")])
+@pytest.mark.parametrize(("option", "value"), [("rare", "kep"), ("task", "clasification")])
 def test_unknown_names_are_refused_with_the_likely_one(store: FeatureStore, option: str, value: str) -> None:
-    with pytest.raises(UsageError, match=rf"{value!r}.*did you mean '(keep|classification|folder)'"):
+    with pytest.raises(UsageError, match=rf"{value!r}.*did you mean '(keep|classification)'"):
         run_experiment(store, **{option: value})  # type: ignore[arg-type]
 
 
@@ -470,8 +483,14 @@ def test_a_length_is_predicted_and_told_in_words(measured: FeatureStore) -> None
         f"stack:oof ({stack.mean:.3f}) beats the best single backbone, ridge:resnet50 ({single.mean:.3f}), "
         f"by {stack.mean - single.mean:.3f}, ahead in 3 of 3 folds"
     )
-    assert table.lessons(found) == []
-    assert (found.n_classes, found.findings) == (0, None)
+    assert found.n_classes == 0
+    assert isinstance(found.findings, TargetFindings)
+    assert found.findings.difference == paired_difference(stack.folds, single.folds, 60, 30)
+    without = found.evaluation.without
+    assert found.findings.ablation == {name: stack.mean - without[name].mean for name in ("resnet50", "vgg19")}
+    ends = [line.split(" is ")[0] for line in table.lessons(found)]
+    assert ends[0].startswith("stack:oof without one backbone, in R²: resnet50 -")
+    assert ends[1] == f"furthest off, or wrongly labelled: {found.findings.worst[0].path}"
 
 
 def test_a_regression_is_written_whole(measured: FeatureStore, tmp_path: Path) -> None:
@@ -485,7 +504,9 @@ def test_a_regression_is_written_whole(measured: FeatureStore, tmp_path: Path) -
     assert np.abs(errors).mean() == pytest.approx(np.mean(found.evaluation.score("stack:oof").metrics["mae"]))
     write_result(found, tmp_path / "result.json")
     content = json.loads((tmp_path / "result.json").read_text())
-    assert (content["task"], content["n_classes"], content["findings"]) == ("regression", 0, None)
+    assert (content["task"], content["n_classes"], len(content["findings"]["worst"])) == ("regression", 0, 20)
+    largest = content["findings"]["worst"][0]
+    assert abs(largest["label"] - largest["predicted"]) == pytest.approx(np.abs(errors).max())
     assert set(content["results"][-1]) == {"model", "r2", "mae", "rmse"}
     assert list(content["without"]) == ["resnet50", "vgg19"]
 
@@ -542,3 +563,24 @@ def test_class_probabilities_reach_the_evaluation_whole(store: FeatureStore) -> 
     for prediction in found.evaluation.predictions["stack:oof"]:
         assert isinstance(prediction, Prediction)
         np.testing.assert_allclose(np.exp(prediction.scores).sum(axis=1), 1.0, atol=1e-9)
+
+
+def test_a_cache_that_changes_during_the_run_is_an_error_that_names_it(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = FeatureSet.load
+
+    def vanish(feature_set: FeatureSet, digests: Digests) -> NDArray[np.float32]:
+        for path in feature_set.shards():
+            path.unlink()
+        return load(feature_set, digests)
+
+    monkeypatch.setattr(FeatureSet, "load", vanish)
+    with pytest.raises(CacheError, match=r"resnet50-[0-9a-f]{12}"):
+        run_experiment(store, cv=2)
+
+
+@pytest.mark.parametrize("asked", [{"split": "test"}, {"task": "regression"}])
+def test_rare_is_for_cross_validated_classes(store: FeatureStore, asked: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="--rare"):
+        run_experiment(store, rare="drop", **asked)  # type: ignore[arg-type]

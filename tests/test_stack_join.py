@@ -170,8 +170,8 @@ def test_an_impossible_cosine_is_refused(store: FeatureStore) -> None:
 def test_grouping_without_groups_names_the_options(store: FeatureStore) -> None:
     with pytest.raises(StackError, match=r"'photos' names no groups.*--group-column.*--group-by folder"):
         join_features(store, group_by="group")
-    with pytest.raises(UsageError, match=r"--group-by 'grup'.*did you mean 'group'"):
-        join_features(store, group_by="grup")
+    with pytest.raises(UsageError, match=r"takes auto, group.*not 'patient'.*--group-column patient"):
+        join_features(store, group_by="patient")
 
 
 def test_groups_of_unlabelled_images_alone_are_no_groups(store: FeatureStore) -> None:

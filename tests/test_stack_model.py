@@ -205,9 +205,9 @@ def test_a_regression_has_no_classes() -> None:
 def test_the_description_names_backbones_and_score() -> None:
     assert made_model().describe() == (
         "3 classes by svm on resnet50, timm:resnet18.a1_in1k; 40 training images; "
-        "cross-validated: accuracy 0.905 ± 0.004 (3 folds)"
+        "on unseen images: accuracy 0.905 ± 0.004 (3 folds)"
     )
-    assert "cross-validated: R2 0.912" in made_regression().describe()
+    assert "on unseen images: R2 0.912" in made_regression().describe()
     assert replace(made_model(), score={}).describe().endswith("never scored")
 
 

@@ -18,6 +18,7 @@ from stack.prediction_file import check_prediction_file, write_predictions
 from stack.regression import RegressionEvaluation
 from stack.result_file import write_result
 from stack.scores import Evaluation, ModelScore, Prediction
+from stack.target_findings import TargetFindings
 from stack.targets import TargetPrediction
 
 LABELS = ["ape", "bee", 'a "cow", \n grazing', "ape", "bee", "ape"]
@@ -76,7 +77,7 @@ def made_experiment() -> Experiment:
             without={"vgg19": ModelScore("without:vgg19", [0.5, 0.5])},
             chosen={},
         ),
-        findings=None,
+        findings=TargetFindings("stack:oof", "svm:vgg19", None, {}, []),
     )
 
 

@@ -62,13 +62,13 @@ def telling(labels: list[str] | NDArray[np.str_]) -> NDArray[np.float32]:
     return x
 
 
-def test_honest_features_pass(tmp_path: Path) -> None:
+def test_features_that_know_the_true_labels_alone_pass(tmp_path: Path) -> None:
     found = run_self_check(made_store(tmp_path, telling(LABELS)), options=FIXED)
     assert found.startswith("self-check passed: with shuffled labels the best of 5 models, ")
     assert "chance is 0.333" in found
 
 
-def test_honest_features_pass_on_the_datasets_own_split(tmp_path: Path) -> None:
+def test_they_pass_on_the_datasets_own_split(tmp_path: Path) -> None:
     splits = ["train"] * 80 + ["test"] * 40
     found = run_self_check(made_store(tmp_path, telling(LABELS), splits=splits), split="test", options=FIXED)
     assert found.startswith("self-check passed")
@@ -82,7 +82,7 @@ def test_kept_groups_pass(tmp_path: Path) -> None:
     assert run_self_check(store, options=FIXED).startswith("self-check passed")
 
 
-def test_features_that_have_seen_the_labels_fail(tmp_path: Path) -> None:
+def test_features_that_give_the_shuffled_labels_away_fail(tmp_path: Path) -> None:
     seen = shuffle_labels(np.array(LABELS), None, seed=3)
     store = made_store(tmp_path, telling(seen))
     with pytest.raises(StackError, match=r"self-check failed: .*lr:resnet50 scores (1\.000|0\.9\d\d)") as refusal:
@@ -159,6 +159,8 @@ def test_images_of_a_group_count_once() -> None:
         check_at_chance(scores, y, folds)
     groups = np.arange(100) // 4  # 25 of them: 0.5 + 4 * 0.5 / 5
     assert "up to 0.900 is luck" in check_at_chance(scores, y, folds, groups)
+    groups = np.maximum(np.arange(100) - 15, 0)  # one of 16, and 84 alone: as good as 100² / (16² + 84)
+    assert f"up to {0.5 + 4 * 0.5 / np.sqrt(10_000 / 340):.3f} is luck" in check_at_chance(scores, y, folds, groups)
 
 
 def test_only_the_test_part_says_what_chance_is() -> None:

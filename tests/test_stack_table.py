@@ -13,6 +13,7 @@ from stack.findings import Findings, WrongImage
 from stack.folds import Fold
 from stack.join import Joined
 from stack.regression import RegressionEvaluation
+from stack.target_findings import TargetError, TargetFindings
 
 JOINED = Joined(
     index=empty_index("photos", "/photos"),
@@ -30,6 +31,7 @@ def evaluation(*results: ModelScore) -> Evaluation:
     return Evaluation(results=list(results), predictions={}, without={}, chosen={})
 
 
+NOTHING = TargetFindings("stack:oof", "lr:resnet50", None, {}, [])
 EXPERIMENT = Experiment(
     task="classification",
     joined=JOINED,
@@ -46,7 +48,7 @@ EXPERIMENT = Experiment(
         ModelScore("concat", [0.8, 0.81, 0.82]),
         ModelScore("stack:oof", [0.85, 0.8, 0.9]),
     ),
-    findings=None,
+    findings=NOTHING,
 )
 
 FINDINGS = Findings(
@@ -303,3 +305,18 @@ def test_a_regression_that_stacking_does_not_help_says_so() -> None:
         "stack:oof (0.500) does not beat the best single backbone, ridge:vgg16 (0.600): "
         "stacking does not help here (-0.100)."
     )
+
+
+def test_a_regression_has_an_interval_and_its_largest_errors() -> None:
+    worst = [TargetError(f"cats/{i}.jpg", 45.5, 61.23456) for i in range(5)]
+    difference = Difference(0.017, -0.005, 0.039, 0.1, RESAMPLED_T)
+    found = TargetFindings("stack:oof", "ridge:vgg16", difference, {"vgg16": 0.02, "resnet50": 0.0}, worst)
+    shown = replace(REGRESSION, findings=found)
+    assert table.verdict(shown).endswith(
+        "95% interval of the difference: -0.005 to +0.039 (corrected resampled t), so this may be chance; "
+        "more --repeats narrow it."
+    )
+    assert table.lessons(shown) == [
+        "stack:oof without one backbone, in R²: vgg16 -0.020, resnet50 0.000",
+        *[f"furthest off, or wrongly labelled: cats/{i}.jpg is 45.5, taken for 61.23" for i in range(3)],
+    ]
