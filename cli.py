@@ -227,6 +227,10 @@ def stack_command(
         if ignored := [name for name, given in other.items() if given]:
             message = f"--self-check prints one sentence and takes no {', '.join(ignored)}: leave it out"
             raise UsageError(message)
+    for file in (save, result, predictions):
+        if file is not None and file.is_dir():
+            message = f"{file} is a folder; name a file in it"
+            raise UsageError(message)
     if predictions:
         check_prediction_file(predictions)
     asked: dict[str, Any] = {

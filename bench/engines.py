@@ -100,10 +100,13 @@ def main() -> None:
     parser.add_argument("--backbones", default=",".join(BACKBONES), help="comma-separated")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--without", default="", help="contenders to leave out, comma-separated")
     options = parser.parse_args()
     names = ["efficientnet_lite0"] if options.quick else options.backbones.split(",")
     contenders = {
-        k: v for k, v in CONTENDERS.items() if not (options.quick and k.startswith(("torch.compile", "ONNX")))
+        k: v
+        for k, v in CONTENDERS.items()
+        if k not in options.without.split(",") and not (options.quick and k.startswith(("torch.compile", "ONNX")))
     }
 
     figures: dict[str, dict[str, dict[str, float]]] = {}

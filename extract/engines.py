@@ -214,6 +214,7 @@ class TorchEngine:
             raise StackboneError(_failed_message(exc)) from exc
         return features
 
+
 def _pick_device(name: str) -> torch.device:
     import torch
 

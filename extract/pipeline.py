@@ -24,7 +24,7 @@ COMMIT_SECONDS = 60.0
 IMAGES_AHEAD = 64  # decoded and waiting for the networks; with the batches, this bounds the memory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there is one of each image of a dataset
 class Image:
     """An image to embed.
 

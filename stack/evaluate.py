@@ -22,7 +22,7 @@ from stack.meta import MetaModel, MetaOptions, check_meta, fit_meta, mean_probab
 from stack.metrics import class_metrics
 from stack.options import StackOptions
 from stack.rows import Rows
-from stack.score_cache import BaseOutcome, ScoreCache, from_arrays, to_arrays
+from stack.score_cache import BaseOutcome, ScoreCache
 from stack.scores import Evaluation, ModelScore, Prediction
 
 RECIPES = ("oof", "published")
@@ -232,7 +232,7 @@ def _base_fits(
 ) -> dict[FitKey, _BaseFit]:
     """List all that can be fitted on features; the longest first, so that no core ends with a long one alone."""
     everything = list(blocks)
-    lr: dict[str, object] = {"name": "lr", "c_grid": options.c_grid}
+    lr = options.lr_learner
     fit_lr = partial(_fit_scores, c_grid=options.c_grid)
     kinds: list[tuple[str, list[str], dict[str, object], Callable[..., BaseOutcome]]] = []
     if len(blocks) > 1:
@@ -282,12 +282,5 @@ def _fit_published(features: list[NDArray[np.float32]], part: _Part, seed: int) 
 def _find_or_run(
     fit: _BaseFit, cache: ScoreCache, codes: NDArray[np.int64], part: _Part, found: list[str]
 ) -> BaseOutcome:
-    """Return what an earlier run kept, and add its key to `found`; else fit and keep it."""
     key = cache.key(fit.learner, fit.names, codes, part.fold, part.inner if fit.uses_inner_folds else [])
-    kept = cache.load(key)
-    if kept is not None:
-        found.append(key)
-        return from_arrays(kept)
-    outcome = fit.run()
-    cache.save(key, to_arrays(outcome))
-    return outcome
+    return cache.find_or_run(key, fit.run, found)

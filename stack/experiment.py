@@ -241,12 +241,14 @@ def run_experiment(
             inner_splits=options.inner_splits,
             seed=seed,
             n_jobs=n_jobs,
+            cache=cache,
             progress=progress,
         )
         findings = find_targets(evaluation, y, folds, joined.paths)
     model = None
     if with_model:
-        model = refit(joined, task, options, evaluation.score("stack:oof"), seed=seed, n_jobs=n_jobs, progress=progress)
+        score = evaluation.score("stack:oof")
+        model = refit(joined, task, options, score, seed=seed, n_jobs=n_jobs, cache=cache, progress=progress)
     return Experiment(
         task=task,
         joined=joined,

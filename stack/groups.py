@@ -64,6 +64,13 @@ def join_groups(*columns: NDArray[np.generic]) -> NDArray[np.int64]:
     return _number_by_appearance(_components(np.concatenate(rows), np.concatenate(values), n_nodes)[:n])
 
 
+def check_threshold(threshold: float) -> None:
+    """Raise `UsageError` unless it is a cosine above 0 and at most 1."""
+    if not 0 < threshold <= 1:
+        msg = f"the near-duplicate threshold is {threshold}; a cosine above 0 and at most 1 is needed: try 0.98"
+        raise UsageError(msg)
+
+
 def near_duplicates(
     blocks: Mapping[str, NDArray[np.float32]],
     threshold: float,
@@ -103,9 +110,7 @@ def near_duplicates(
     UsageError
         If the threshold is not above 0 and at most 1.
     """
-    if not 0 < threshold <= 1:
-        msg = f"the near-duplicate threshold is {threshold}; a cosine above 0 and at most 1 is needed: try 0.98"
-        raise UsageError(msg)
+    check_threshold(threshold)
     n = _count_rows(blocks)
     narrowest_first = sorted(blocks.values(), key=lambda x: x.shape[1])
     scaled = [(x, _inverse_lengths(x)) for x in narrowest_first]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cache import DatasetIndex, FeatureSet, FeatureStore, StackError, UsageError, as_keys
 from stack.fits import Progress
-from stack.groups import join_groups, near_duplicates
+from stack.groups import check_threshold, join_groups, near_duplicates
 
 GROUP_BY = ("auto", "group", "folder", "none")
 
@@ -129,6 +129,8 @@ def join_features(
             f"when the table is read: `stackbone extract TABLE --group-column {group_by}`; it costs no embedding"
         )
         raise UsageError(message)
+    if near is not None:
+        check_threshold(near)
     index = store.dataset(dataset)
     labels = np.array(index.label, dtype=np.str_)
     labelled = np.flatnonzero(index.ok & (labels != ""))

@@ -36,6 +36,11 @@ class StackOptions:
         """Values of C to try, ascending."""
         return C_GRID if self.c is None else (self.c,)
 
+    @property
+    def lr_learner(self) -> dict[str, object]:
+        """The logistic regression's part of a key of the score cache."""
+        return {"name": "lr", "c_grid": self.c_grid}
+
 
 def stack_options(
     task: str = "classification",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,15 +42,7 @@ def write_predictions(experiment: Experiment, file: Path) -> None:
         If the file cannot be written.
     """
     check_prediction_file(file)
-    columns = _columns(experiment)
-    if file.suffix == ".parquet":
-        content = _parquet(columns)
-    else:
-        text = StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
-        content = memoryview(text.getvalue().encode(errors="surrogateescape"))
+    content = _parquet(_chunks(experiment)) if file.suffix == ".parquet" else _csv(_chunks(experiment))
     make_folder(file.absolute().parent)
     write_atomically(file, content)
 
@@ -65,43 +59,57 @@ def check_prediction_file(file: Path) -> None:
             raise UsageError(_PARQUET_ADVICE) from exc
 
 
-def _columns(experiment: Experiment) -> dict[str, list[object]]:
+def _chunks(experiment: Experiment) -> Iterator[dict[str, list[Any]]]:
+    """Yield the table's columns for each model and fold."""
     joined = experiment.joined
     classes = [str(name) for name in np.unique(joined.labels)] if experiment.task == "classification" else []
-    names = ["path", "image_sha256", "label", "fold", "model", "predicted", *(f"score:{name}" for name in classes)]
-    columns: dict[str, list[object]] = {name: [] for name in names}
-    digests = [digest.tobytes().hex() for digest in joined.digests]
-    paths = joined.paths
+    paths, digests = joined.paths, joined.digests
     found: dict[str, list[Prediction] | list[TargetPrediction]] = {**experiment.evaluation.predictions}
     for model, predictions in found.items():
         if model.startswith(WITHOUT):
             continue
         for number, (fold, prediction) in enumerate(zip(experiment.folds, predictions, strict=True), start=1):
-            columns["path"] += [paths[row] for row in fold.test]
-            columns["image_sha256"] += [digests[row] for row in fold.test]
-            columns["label"] += [str(joined.labels[row]) for row in fold.test]
-            columns["fold"] += [number] * len(fold.test)
-            columns["model"] += [model] * len(fold.test)
-            if isinstance(prediction, Prediction):
-                columns["predicted"] += [classes[code] for code in prediction.scores.argmax(axis=1)]
+            chunk: dict[str, list[Any]] = {
+                "path": [paths[row] for row in fold.test],
+                "image_sha256": [digests[row].tobytes().hex() for row in fold.test],
+                "label": joined.labels[fold.test].tolist(),
+                "fold": [number] * len(fold.test),
+                "model": [model] * len(fold.test),
+            }
+            if isinstance(prediction, TargetPrediction):
+                chunk["predicted"] = prediction.values.tolist()
+            elif isinstance(prediction, Prediction):
+                chunk["predicted"] = [classes[code] for code in prediction.scores.argmax(axis=1)]
                 shown = np.exp(prediction.scores) if prediction.probability else prediction.scores
-                for name, scores in zip(classes, shown.T, strict=True):
-                    columns[f"score:{name}"] += scores.tolist()
-            elif isinstance(prediction, TargetPrediction):
-                columns["predicted"] += [float(value) for value in prediction.values]
-    return columns
+                chunk |= {f"score:{name}": each.tolist() for name, each in zip(classes, shown.T, strict=True)}
+            yield chunk
 
 
-def _parquet(columns: dict[str, list[object]]) -> memoryview:
+def _csv(chunks: Iterator[dict[str, list[Any]]]) -> memoryview:
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for number, chunk in enumerate(chunks):
+        if number == 0:
+            writer.writerow(chunk)
+        writer.writerows(zip(*chunk.values(), strict=True))
+    return memoryview(text.getvalue().encode(errors="surrogateescape"))
+
+
+def _parquet(chunks: Iterator[dict[str, list[Any]]]) -> memoryview:
     import pyarrow
-    import pyarrow.parquet
+    from pyarrow.parquet import ParquetWriter
 
     sink = pyarrow.BufferOutputStream()
-    readable = {_utf8(name): [_utf8(each) for each in values] for name, values in columns.items()}
-    pyarrow.parquet.write_table(pyarrow.table(readable), sink)
+    writer = None
+    for chunk in chunks:
+        table = pyarrow.table({_utf8(name): [_utf8(each) for each in values] for name, values in chunk.items()})
+        writer = writer or ParquetWriter(sink, table.schema)
+        writer.write_table(table)
+    if writer is not None:
+        writer.close()
     return memoryview(sink.getvalue())
 
 
-def _utf8(value: object) -> object:
+def _utf8(value: Any) -> Any:  # noqa: ANN401 - text, or what stays as it is
     """Return a value with the bytes of a name that are not UTF-8 written as escapes."""
     return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value

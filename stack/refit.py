@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 
 import numpy as np
 
-from stack.base import score_classes
+from stack.base import ClassScores, score_classes
 from stack.fits import FitCounter, Progress, run_fits
-from stack.folds import inner_folds
+from stack.folds import Fold, inner_folds
 from stack.join import Joined
 from stack.linear import LinearMap
 from stack.meta import fit_meta
 from stack.model import ModelBackbone, StackModel, hash_digests
 from stack.options import StackOptions
 from stack.regression import fit_regression, inner_target_folds
+from stack.score_cache import ScoreCache
 from stack.scores import ModelScore
 from stack.targets import parse_targets
 
@@ -30,6 +32,7 @@ def refit(
     *,
     seed: int,
     n_jobs: int | None = None,
+    cache: ScoreCache | None = None,
     progress: Progress | None = None,
 ) -> StackModel:
     """Fit the ``oof`` stack on every image of an experiment.
@@ -48,6 +51,8 @@ def refit(
         Of the inner folds.
     n_jobs : int, optional
         Fits at a time; all cores by default.
+    cache : ScoreCache, optional
+        Where the fits of an earlier run are found, and these kept.
     progress : callable, optional
         See `stack.fits.Progress`.
 
@@ -62,18 +67,25 @@ def refit(
         folds = inner_target_folds(y, seed, joined.groups, options.inner_splits)
         bases: list[LinearMap]
         meta_linear: LinearMap | None
-        bases, meta_linear = fit_regression(blocks, y, folds, options.meta.learner, n_jobs=n_jobs, progress=progress)
+        bases, meta_linear = fit_regression(
+            blocks, y, folds, options.meta.learner, n_jobs=n_jobs, cache=cache, progress=progress
+        )
         classes, learner, scale = [], "linear", 1.0
     else:
         names, codes = np.unique(joined.labels, return_inverse=True)
         codes = codes.astype(np.int64)
         inner = inner_folds(codes, names, seed, groups=joined.groups, n_splits=options.inner_splits)
         counter = FitCounter(progress, len(blocks))
-        fits = {
-            (name, 0): lambda x=x: score_classes(x, codes, x[:0], len(names), inner, options.c_grid)
-            for name, x in blocks.items()
-        }
-        found = run_fits(fits, n_jobs, counter)
+        everything = Fold(np.arange(len(codes)), np.empty(0, np.int64))
+
+        def fit(name: str) -> ClassScores:
+            x = blocks[name]
+            run = partial(score_classes, x, codes, x[:0], len(names), inner, options.c_grid)
+            if cache is None:
+                return run()
+            return cache.find_or_run(cache.key(options.lr_learner, [name], codes, everything, inner), run)
+
+        found = run_fits({(name, 0): partial(fit, name) for name in blocks}, n_jobs, counter)
         scores = [found[name, 0] for name in blocks]
         meta = fit_meta(scores, codes, len(names), inner, options.meta)
         bases, meta_linear = [each.linear for each in scores], meta.linear

@@ -4,7 +4,7 @@ Per backbone standardise → ridge; on the out-of-fold predictions of all backbo
 choices (scaling, alpha, the meta-learner and its C) are made inside the training part of the fold that is scored.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,7 +18,8 @@ from stack.folds import Fold, regression_folds
 from stack.labels import resolve_groups
 from stack.linear import LinearMap
 from stack.regressors import META_LEARNERS, RegressionScores, apply_meta, fit_meta, score_design, score_targets
-from stack.ridge import Design
+from stack.ridge import ALPHA_GRID, Design
+from stack.score_cache import ScoreCache
 from stack.scores import Scoreboard
 from stack.targets import TargetPrediction, check_targets, measure_targets, parse_targets
 
@@ -73,6 +74,7 @@ def evaluate_regression(
     inner_splits: int = INNER_FOLDS,
     seed: int = 0,
     n_jobs: int | None = None,
+    cache: ScoreCache | None = None,
     progress: Progress | None = None,
 ) -> RegressionEvaluation:
     """Score backbones, baselines and the stack on the test part of each fold.
@@ -96,6 +98,8 @@ def evaluate_regression(
     n_jobs : int, optional
         Fits at a time, in threads that share the features; all cores by default, negative numbers as in joblib.
         Each running fit holds up to five float64 matrices of ``min(n_train, dim)`` rows and columns.
+    cache : ScoreCache, optional
+        Where scores of earlier fits are found, and those of new ones kept.
     progress : callable, optional
         See `Progress`.
 
@@ -121,7 +125,9 @@ def evaluate_regression(
         for n, f in enumerate(folds)
     ]
 
-    fits = _base_fits(blocks, parts)
+    models = {"concat": list(blocks)} if len(blocks) > 1 else {}  # the longest first: no core ends with one alone
+    models |= {f"ridge:{name}": [name] for name in blocks}
+    fits = _base_fits(blocks, models, parts, y, cache)
     counter = FitCounter(progress, len(fits) + len(parts))
     scores = run_fits(fits, n_jobs, counter)
     singles = [f"ridge:{name}" for name in blocks]
@@ -135,11 +141,11 @@ def evaluate_regression(
     def predictions(model: str) -> list[TargetPrediction]:
         return [TargetPrediction(p.test, values[model, p.number]) for p in parts]
 
-    models = [*singles, "mean", "concat", "stack:oof"]
+    rows = [*singles, "mean", "concat", "stack:oof"]
     fewer = {name: f"without:{name}" for name in blocks} if len(blocks) > 1 else {}
     return RegressionEvaluation(
-        results=[measure_targets(model, predictions(model), y) for model in models],
-        predictions={model: predictions(model) for model in models},
+        results=[measure_targets(model, predictions(model), y) for model in rows],
+        predictions={model: predictions(model) for model in rows},
         without={name: measure_targets(model, predictions(model), y) for name, model in fewer.items()},
         chosen={m: [scores[m, p.number].alpha for p in parts] for m in (*singles, "concat")},
     )
@@ -152,6 +158,7 @@ def fit_regression(
     meta: str = "ridge",
     *,
     n_jobs: int | None = None,
+    cache: ScoreCache | None = None,
     progress: Progress | None = None,
 ) -> tuple[list[LinearMap], LinearMap]:
     """Fit the stack on every row, to be saved and used on new images.
@@ -167,7 +174,7 @@ def fit_regression(
         predictions that the meta-learner is fitted on.
     meta : str
         Meta-learner: ``ridge``, ``svr`` or ``mean``; see `fit_meta`.
-    n_jobs, progress
+    n_jobs, cache, progress
         See `evaluate_regression`.
 
     Returns
@@ -188,10 +195,11 @@ def fit_regression(
     check_targets(y)
     check_blocks(blocks, len(y))
     everything = _Part(0, np.arange(len(y)), np.empty(0, np.int64), y, list(folds))
-    fits = {(name, 0): partial(_fit, [x], everything) for name, x in blocks.items()}
+    models = {f"ridge:{name}": [name] for name in blocks}
+    fits = _base_fits(blocks, models, [everything], y, cache)
     counter = FitCounter(progress, len(fits) + 1)
     scores = run_fits(fits, n_jobs, counter)
-    bases = [scores[name, 0] for name in blocks]
+    bases = [scores[model, 0] for model in models]
     stacked = fit_meta(np.column_stack([s.out_of_fold for s in bases]), y, folds, meta)
     counter.step()
     return [s.linear for s in bases], stacked
@@ -229,14 +237,21 @@ def inner_target_folds(
 
 
 def _base_fits(
-    blocks: Mapping[str, NDArray[np.float32]], parts: Sequence[_Part]
-) -> dict[FitKey, partial[RegressionScores]]:
-    """List what is fitted on features, the longest first, so that no core ends with a long one alone."""
-    fits: dict[FitKey, partial[RegressionScores]] = {}
-    if len(blocks) > 1:
-        fits |= {("concat", p.number): partial(_fit, list(blocks.values()), p) for p in parts}
-    for name, x in blocks.items():
-        fits |= {(f"ridge:{name}", p.number): partial(_fit, [x], p) for p in parts}
+    blocks: Mapping[str, NDArray[np.float32]],
+    models: Mapping[str, list[str]],
+    parts: Sequence[_Part],
+    y: NDArray[np.float64],
+    cache: ScoreCache | None,
+) -> dict[FitKey, Callable[[], RegressionScores]]:
+    """List what is fitted on features, by the blocks that each model sees."""
+    fits: dict[FitKey, Callable[[], RegressionScores]] = {}
+    for model, names in models.items():
+        for p in parts:
+            run = partial(_fit, [blocks[name] for name in names], p)
+            fits[model, p.number] = run
+            if cache is not None:
+                key = cache.key({"name": "ridge", "alphas": ALPHA_GRID}, names, y, Fold(p.train, p.test), p.inner)
+                fits[model, p.number] = partial(cache.find_or_run, key, run)
     return fits
 
 

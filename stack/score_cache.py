@@ -12,10 +12,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from cache.files import make_folder, write_atomically
 from stack.base import ClassScores
 from stack.folds import Fold
 from stack.linear import LinearMap
+from stack.regressors import RegressionScores
 from stack.scores import Prediction
 
 SCORES_VERSION = 1
@@ -32,8 +33,10 @@ SCORES_VERSION = 1
 
 Arrays = dict[str, NDArray[Any]]
 
-BaseOutcome = ClassScores | Prediction
+BaseOutcome = ClassScores | RegressionScores | Prediction
 """What a fit on features gives: scores of a base learner, or predictions alone."""
+
+Outcome = TypeVar("Outcome", bound=BaseOutcome)
 
 _CHECKSUM = 32  # bytes of a SHA-256
 _log = logging.getLogger(__name__)
@@ -62,7 +65,7 @@ class ScoreCache:
         self,
         learner: Mapping[str, object],
         blocks: Sequence[str],
-        y: NDArray[np.int64],
+        y: NDArray[np.int64] | NDArray[np.float64],
         fold: Fold,
         inner: Sequence[Fold] = (),
     ) -> str:
@@ -74,8 +77,8 @@ class ScoreCache:
             Its name and settings, JSON-able.
         blocks : sequence of str
             Names of the blocks it sees, in order.
-        y : NDArray[np.int64]
-            ``(n_images,)`` class codes.
+        y : NDArray[np.int64] or NDArray[np.float64]
+            ``(n_images,)`` class codes, or targets of a regression.
         fold : Fold
             Its training and test part.
         inner : sequence of Fold
@@ -85,7 +88,7 @@ class ScoreCache:
             "version": SCORES_VERSION,
             "learner": learner,
             "feature_sets": [self._feature_sets[name] for name in blocks],
-            "n_classes": int(y.max()) + 1,
+            "n_classes": int(y.max()) + 1 if y.dtype.kind == "i" else 0,
         }
         sha = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
         arrays: list[NDArray[Any]] = [self._digests[fold.train], y[fold.train], self._digests[fold.test]]
@@ -94,6 +97,27 @@ class ScoreCache:
             sha.update(len(array).to_bytes(8, "little"))
             sha.update(np.ascontiguousarray(array).tobytes())
         return sha.hexdigest()
+
+    def find_or_run(self, key: str, run: Callable[[], Outcome], found: list[str] | None = None) -> Outcome:
+        """Return what was kept under a key; else the outcome of `run`, which is kept.
+
+        Parameters
+        ----------
+        key : str
+            Of this fit; see `key`.
+        run : callable
+            The fit.
+        found : list of str, optional
+            The key is added to it where no fit was needed.
+        """
+        kept = self.load(key)
+        if kept is not None:
+            if found is not None:
+                found.append(key)
+            return cast(Outcome, _from_arrays(kept))
+        outcome = run()
+        self.save(key, _to_arrays(outcome))
+        return outcome
 
     def load(self, key: str) -> Arrays | None:
         """Return what was saved under a key; None if nothing was, or what is there is not what was saved."""
@@ -129,12 +153,12 @@ def _checksum(key: str, content: bytes) -> bytes:
     return hashlib.sha256(key.encode() + content).digest()
 
 
-def to_arrays(outcome: BaseOutcome) -> Arrays:
-    """Return the outcome of a fit as named arrays."""
+def _to_arrays(outcome: BaseOutcome) -> Arrays:
     if isinstance(outcome, Prediction):
         return {"scores": outcome.scores, "probability": np.array(outcome.probability)}
+    strength = {"c": outcome.c} if isinstance(outcome, ClassScores) else {"alpha": outcome.alpha}
     return {
-        "c": np.array(outcome.c),
+        **{name: np.array(value) for name, value in strength.items()},
         "out_of_fold": outcome.out_of_fold,
         "test": outcome.test,
         "coef": outcome.linear.coef,
@@ -142,9 +166,10 @@ def to_arrays(outcome: BaseOutcome) -> Arrays:
     }
 
 
-def from_arrays(kept: Arrays) -> BaseOutcome:
-    """Return the outcome that `to_arrays` was given."""
+def _from_arrays(kept: Arrays) -> BaseOutcome:
     if "scores" in kept:
         return Prediction(kept["scores"], probability=bool(kept["probability"]))
     linear = LinearMap(kept["coef"], kept["intercept"])
+    if "alpha" in kept:
+        return RegressionScores(float(kept["alpha"]), kept["out_of_fold"], kept["test"], linear)
     return ClassScores(float(kept["c"]), kept["out_of_fold"], kept["test"], linear)

@@ -23,6 +23,7 @@ from stack.model import hash_digests
 from stack.options import StackOptions
 from stack.refit import refit
 from stack.regression import fit_regression, inner_target_folds, score_targets
+from stack.score_cache import ScoreCache
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -204,3 +205,20 @@ def test_labels_that_are_no_numbers_are_named(joined: Joined) -> None:
     score = ModelScore("stack:oof", [0.8], chief="r2")
     with pytest.raises(StackError, match=r"'digit \d' \(row 0\)"):
         refit(joined, "regression", stack_options("regression"), score, seed=0)
+
+
+def test_fits_of_an_earlier_refit_are_found_again(
+    joined: Joined, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = stack_options(c=0.1, inner_splits=3)
+    cache = ScoreCache(tmp_path, {name: each.id for name, each in joined.feature_sets.items()}, joined.digests)
+    first = refit(joined, "classification", options, SCORE, seed=0, cache=cache)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("stack.refit.score_classes", refuse)
+    again = refit(joined, "classification", options, SCORE, seed=0, cache=cache)
+    np.testing.assert_array_equal(again.log_probabilities(NEW), first.log_probabilities(NEW))
+    with pytest.raises(AssertionError):
+        refit(joined, "classification", options, SCORE, seed=1, cache=cache)  # other inner folds

@@ -1,5 +1,8 @@
 """Stacked regression: right models, right numbers, no leak, and an error for what cannot be scored."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -8,7 +11,9 @@ from cache.errors import StackError, UsageError
 from stack.folds import Fold, regression_folds, split_folds
 from stack.linear import LinearMap
 from stack.regression import RegressionEvaluation, evaluate_regression, fit_regression, inner_target_folds
-from stack.regressors import META_LEARNERS, score_targets
+from stack.regressors import META_LEARNERS, RegressionScores, score_design, score_targets
+from stack.ridge import Design
+from stack.score_cache import ScoreCache
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -289,3 +294,36 @@ def test_constant_features_predict_the_mean(y: Floats, folds: list[Fold]) -> Non
     found = evaluate_regression({"a": np.full((N, 4), 0.3, np.float32)}, y, folds)
     for prediction, fold in zip(found.predictions["ridge:a"], folds, strict=True):
         np.testing.assert_allclose(prediction.values, y[fold.train].mean())
+
+
+def test_scores_of_an_earlier_run_are_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    blocks = {name: rng.normal(size=(60, 8)).astype(np.float32) for name in "ab"}
+    y = (blocks["a"].sum(axis=1) + blocks["b"].sum(axis=1)).astype(np.float64)
+    folds, digests = regression_folds(y, 3, 0), rng.integers(0, 256, (60, 32)).astype(np.uint8)
+    fits: list[int] = []
+
+    def counted(train: Design, y_train: Floats, test: Design, inner: Sequence[Fold]) -> RegressionScores:
+        fits.append(test.n)
+        return score_design(train, y_train, test, inner)
+
+    monkeypatch.setattr("stack.regression.score_design", counted)
+
+    def run(y: NDArray[np.float64], names: str = "ab") -> RegressionEvaluation:
+        fits.clear()
+        cache = ScoreCache(tmp_path, {"a": "a-1", "b": "b-1"}, digests)
+        return evaluate_regression({name: blocks[name] for name in names}, y, folds, n_jobs=1, cache=cache)
+
+    first = run(y, "a")
+    assert len(fits) == 3
+    both = run(y)
+    assert len(fits) == 6  # the new backbone, and both side by side
+    again = run(y)
+    assert fits == []
+    plain = evaluate_regression(blocks, y, folds, n_jobs=1)
+    for found in (both, again):
+        assert [each.to_dict() for each in found.results] == [each.to_dict() for each in plain.results]
+        assert found.chosen == plain.chosen
+    assert first.score("ridge:a").folds == both.score("ridge:a").folds
+    run(y + np.eye(60)[folds[0].test[0]])  # a label of the first test part: two folds learn from it
+    assert len(fits) == 6
