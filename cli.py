@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from cache import FeatureStore, StackboneError, UsageError
-from console import err, out, print_json, print_table, progress
+from console import can_draw, err, out, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from extract import ExtractReport
@@ -464,6 +464,7 @@ def _print_answers(answers: Sequence[Answer], form: str) -> None:
 
 def _print_experiment(experiment: Experiment) -> None:
     from stack import table
+    from stack.dot_plot import dot_plot
 
     for kind, n in experiment.joined.left_out.items():
         if n:
@@ -475,6 +476,9 @@ def _print_experiment(experiment: Experiment) -> None:
         err.print(f"note: {note}")
     out.print(table.title(experiment))
     print_table(table.header(experiment), table.rows(experiment), bold=table.best_row(experiment))
+    if can_draw():
+        for line in ["", *dot_plot(experiment.evaluation.results, out.width), ""]:
+            out.print(line)
     out.print(table.verdict(experiment))
     for line in table.lessons(experiment):
         out.print(line)

@@ -32,6 +32,11 @@ out = _Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, **_PLAIN)
 err = _Console(stderr=True, **_PLAIN)
 
 
+def can_draw() -> bool:
+    """Return whether standard output is a terminal that shows what plots of text are made of."""
+    return out.is_terminal and out.encoding.startswith("utf")
+
+
 def print_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], bold: int | None = None, *, whole: bool = False
 ) -> None:

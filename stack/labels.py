@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from cache.errors import StackError
 from stack.groups import join_groups
 
+_SHOWN = 10  # rare classes that a message names
+
 
 def check_labels(y: NDArray[np.str_]) -> None:
     """Require a class name on every row and at least two classes.
@@ -56,22 +58,31 @@ def check_class_sizes(y: NDArray[np.str_], n_splits: int, groups: NDArray[np.int
     Raises
     ------
     StackError
-        If classes are rare in the sense of `find_rare`; it names them all.
+        If classes are rare in the sense of `find_rare`; it names the first of them.
     """
     names, codes = np.unique(y, return_inverse=True)
     sizes = class_sizes(codes, resolve_groups(groups, len(y)), len(names))
     rare = sizes < n_splits
     if not rare.any():
         return
-    found = ", ".join(f"{str(c)!r} ({n})" for c, n in zip(names[rare], sizes[rare], strict=True))
+    named = [f"{str(c)!r} ({n})" for c, n in zip(names[rare], sizes[rare], strict=True)]
+    rest = f" and {len(named) - _SHOWN:,} more" if len(named) > _SHOWN else ""
     fewer = f"ask for at most {sizes.min()} folds, " if sizes.min() >= 2 else ""
     unit = "images" if groups is None else "groups of images"
     msg = (
-        f"{int(rare.sum())} class(es) have fewer {unit} than the {n_splits} folds asked for: {found}; "
+        f"{int(rare.sum())} class(es) have fewer {unit} than the {n_splits} folds asked for: {', '.join(named[:_SHOWN])}{rest}; "
         f"every fold needs at least one of every class: {fewer}add images, "
-        "or leave the class out or to training alone (--rare drop, --rare keep)"
+        f"or leave the class out or to training alone (--rare drop, --rare keep){_numbers_hint(names)}"
     )
     raise StackError(msg)
+
+
+def _numbers_hint(names: NDArray[np.str_]) -> str:
+    try:
+        names.astype(np.float64)
+    except ValueError:
+        return ""
+    return ". The labels are numbers: --task regression predicts them"
 
 
 def find_rare(y: NDArray[np.str_], n_splits: int, groups: NDArray[np.int64] | None = None) -> NDArray[np.str_]:

@@ -205,6 +205,12 @@ def test_groups_that_cannot_be_divided_are_refused() -> None:
         stratified_folds(TANGLED, 2, 0, groups=TANGLED_GROUPS)
 
 
+def test_many_rare_classes_that_are_numbers_are_named_in_part_and_hint_at_regression() -> None:
+    y = np.array([str(i / 10) for i in range(500)])
+    with pytest.raises(StackError, match=r"^500 class.* and 490 more; .*numbers: --task regression predicts them$"):
+        stratified_folds(y, 3, 0)
+
+
 def test_class_in_few_groups_is_rare_however_many_images_it_has() -> None:
     y = np.repeat(["cat", "dog", "emu"], [9, 9, 9])
     groups = np.concatenate([np.arange(9), [10, 10, 10, 10, 11, 11, 11, 11, 11], np.arange(20, 29)])
