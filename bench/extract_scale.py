@@ -2,7 +2,9 @@
 
 Writes distinct JPEG files of 400 x 300 pixels (smooth random colours) and extracts ever more of them with the three
 EfficientNet-Lites, each number in a fresh process with an empty cache. With ``--images 1000,100000`` it takes an
-hour on two cores, ``--precision bf16`` half of that. ``python bench/extract_scale.py [--quick] [--json FILE]``.
+hour on two cores, ``--precision bf16`` half of that. ``--stub`` puts networks in their place that compute nothing and
+give as many features: the memory of the pipeline alone, in minutes.
+``python bench/extract_scale.py [--quick] [--json FILE]``.
 """
 
 from __future__ import annotations
@@ -22,12 +24,26 @@ from PIL import Image
 from bench.machine import arguments, report
 
 _RUN = """
-import json, resource, sys
+import json, sys
+from pathlib import Path
+import numpy as np
+import extract.run
 from cache import FeatureStore
-from extract import extract, open_dataset
-folder, cache, names, precision = sys.argv[1:]
-done = extract(open_dataset(folder), names, FeatureStore(cache), precision=precision)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+from extract import extract as embed, open_dataset
+
+class Stub:
+    batch_size, provenance = 8, {"engine": "stub"}
+    def __init__(self, *_of_a_network):
+        self.random = np.random.default_rng(0)
+    def embed(self, pixels):
+        return self.random.random((len(pixels), 1280), np.float32)
+
+folder, cache, names, precision, stub = sys.argv[1:]
+if stub:
+    extract.run.make_engine = Stub
+done = embed(open_dataset(folder), names, FeatureStore(cache), precision=precision)
+lines = Path("/proc/self/status").read_text().splitlines()
+peak = next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 print(json.dumps({"seconds": done.seconds, "peak_mb": peak, "n": done.n_images}))
 """
 
@@ -48,6 +64,7 @@ def main() -> None:
     parser.add_argument("--images", default="100,500,1000,2000,4000,10000", help="comma-separated")
     parser.add_argument("--backbones", default="efficientnet_lite0,efficientnet_lite1,efficientnet_lite2")
     parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--stub", action="store_true", help="networks that compute nothing")
     options = parser.parse_args()
     numbers = [50, 200] if options.quick else [int(n) for n in options.images.split(",")]
     rows, figures = [], []
@@ -55,14 +72,15 @@ def main() -> None:
         for n in [1, *numbers]:  # the first run makes sure that the converted networks are there
             write_images(Path(folder, "photos"), n)
             task = [sys.executable, "-c", _RUN, f"{folder}/photos", f"{folder}/cache-{n}"]
-            task += [options.backbones, options.precision]
+            task += [options.backbones, options.precision, "stub" if options.stub else ""]
             done = subprocess.run(task, cwd=ROOT, capture_output=True, text=True, check=True)
             figures.append(json.loads(done.stdout.splitlines()[-1]))
             print(figures[-1], file=sys.stderr, flush=True)
     for each in figures[1:]:
         rate = each["n"] / each["seconds"]
         rows.append([f"{each['n']:,}", f"{each['seconds']:.1f}", f"{rate:.1f}", f"{each['peak_mb']:.0f}"])
-    title = f"extract with {options.backbones.replace(',', ', ')}, {options.precision}"
+    networks = "networks that compute nothing" if options.stub else options.precision
+    title = f"extract with {options.backbones.replace(',', ', ')}, {networks}"
     report(title, ["images", "seconds", "images/s", "peak MB"], rows, figures[1:], options.json)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 DIGEST_BYTES = 32
 _BLOCK = 1 << 20
-_FILES_IN_FLIGHT = 4096  # bounds the memory that waiting tasks take on a million files
+_FILES_IN_FLIGHT = 1024  # bounds the memory that waiting tasks take on a million files
 # A file changed again within its clock's tick keeps its time stamp, and the coarsest clock in use (FAT) ticks
 # every 2 s. So a stamp that was younger than this when the file was hashed proves nothing later on.
 _RACY_NS = 3_000_000_000
@@ -86,7 +86,7 @@ def list_digests(
     old_digests: Digests,
     old_stamps: FileStamps,
     *,
-    keys: Sequence[str] | None = None,
+    root: str = "",
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Listing:
     """Return the digests of `paths`, reading only files whose stamps changed since they were remembered.
@@ -96,44 +96,42 @@ def list_digests(
     paths
         Files to digest.
     remembered
-        Row of each known key in `old_digests` and `old_stamps`.
-    keys
-        What the files are remembered by; `paths` themselves by default.
+        Row of each known path in `old_digests` and `old_stamps`.
+    root
+        Folder that `paths` are relative to.
     on_progress
         Called with (files hashed, files to hash).
     """
-    keys = paths if keys is None else keys
     reasons = [""] * len(paths)
     started_ns = time.time_ns()
-    stamps = _read_stamps(paths, reasons)
+    stamps = _read_stamps(paths, reasons, root)
     digests = np.zeros((len(paths), DIGEST_BYTES), np.uint8)
-    rows = np.array([remembered.get(key, -1) for key in keys], np.int64)
+    rows = np.array([remembered.get(path, -1) for path in paths], np.int64)
     known = np.flatnonzero(rows >= 0)
     same = FileStamps(old_stamps.values[rows[known]]).unchanged(FileStamps(stamps[known]))
     kept = known[same]
     digests[kept] = old_digests[rows[kept]]
 
-    is_kept = np.zeros(len(paths), np.bool_)
-    is_kept[kept] = True
-    to_hash = [int(i) for i in np.flatnonzero(~is_kept) if not reasons[i]]
-    for done, (i, digest) in enumerate(_hash_all(paths, to_hash, reasons), start=1):
+    is_changed = np.array([not reason for reason in reasons], np.bool_)
+    is_changed[kept] = False
+    to_hash = np.flatnonzero(is_changed)
+    for done, (i, digest) in enumerate(_hash_all(paths, root, to_hash, reasons), start=1):
         if digest:
             digests[i] = np.frombuffer(digest, np.uint8)
         else:
             stamps[i, 0] = -1  # or the next run would take the zero digest for the file's
         if on_progress:
             on_progress(done, len(to_hash))
-    fresh = np.array(to_hash, np.int64)
-    racy = fresh[stamps[fresh][:, 1:3].max(axis=1, initial=0) > started_ns - _RACY_NS]
+    racy = to_hash[stamps[to_hash, 1:3].max(axis=1, initial=0) > started_ns - _RACY_NS]
     stamps[racy, 0] = -1
     return Listing(digests, FileStamps(stamps), reasons, len(to_hash))
 
 
-def _read_stamps(paths: Sequence[str], reasons: list[str]) -> NDArray[np.int64]:
+def _read_stamps(paths: Sequence[str], reasons: list[str], root: str = "") -> NDArray[np.int64]:
     stamps = np.full((len(paths), 4), -1, np.int64)
     for i, path in enumerate(paths):
         try:
-            stat = os.stat(path)
+            stat = os.stat(os.path.join(root, path))
         except (OSError, ValueError) as exc:  # ValueError: a name that no file can have
             reasons[i] = getattr(exc, "strerror", None) or str(exc)
             continue
@@ -149,14 +147,16 @@ def _wrapped(number: int) -> int:
     return (number + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
-def _hash_all(paths: Sequence[str], rows: Sequence[int], reasons: list[str]) -> Iterator[tuple[int, bytes]]:
+def _hash_all(
+    paths: Sequence[str], root: str, rows: NDArray[np.intp], reasons: list[str]
+) -> Iterator[tuple[int, bytes]]:
     def hash_one(i: int) -> tuple[int, bytes]:
         try:
-            return i, sha256_file(paths[i])
+            return i, sha256_file(os.path.join(root, paths[i]))
         except OSError as exc:
             reasons[i] = exc.strerror or str(exc)
             return i, b""
 
     with ThreadPoolExecutor(max_workers=min(8, usable_cores() + 2)) as pool:
         for start in range(0, len(rows), _FILES_IN_FLIGHT):
-            yield from pool.map(hash_one, rows[start : start + _FILES_IN_FLIGHT])
+            yield from pool.map(hash_one, rows[start : start + _FILES_IN_FLIGHT].tolist())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -10,11 +11,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cache import CacheError, ImageError, usable_cores
+from cache import CacheError, Digests, ImageError, usable_cores
 from extract.backbones import Transform
 from extract.embedder import Embedder, Failure
 from extract.images import apply_transform, decode, quiet_pillow
@@ -24,7 +26,7 @@ COMMIT_SECONDS = 60.0
 IMAGES_AHEAD = 64  # decoded and waiting for the networks; with the batches, this bounds the memory
 
 
-@dataclass(frozen=True, slots=True)  # there is one of each image of a dataset
+@dataclass(frozen=True, slots=True)
 class Image:
     """An image to embed.
 
@@ -38,6 +40,46 @@ class Image:
 
     path: str
     digest: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Images(Sequence[Image]):
+    """Some images of a dataset, each made when it is asked for: a million of them would take 300 MB.
+
+    Attributes
+    ----------
+    root
+        Folder that the paths are relative to.
+    paths
+        Of all files of the dataset.
+    file_digests
+        (n_files, 32) uint8: SHA-256 of all files.
+    rows
+        (n,) int: which of the files these images are.
+    """
+
+    root: Path
+    paths: Sequence[str]
+    file_digests: Digests
+    rows: NDArray[np.intp]
+
+    @property
+    def digests(self) -> Digests:
+        """(n, 32) uint8: SHA-256 of the images."""
+        return self.file_digests[self.rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, which: int) -> Image: ...
+    @overload
+    def __getitem__(self, which: slice) -> list[Image]: ...
+    def __getitem__(self, which: int | slice) -> Image | list[Image]:
+        if isinstance(which, slice):
+            return [self[i] for i in range(*which.indices(len(self)))]
+        row = self.rows[which]
+        return Image(os.path.join(self.root, self.paths[row]), self.file_digests[row].tobytes())
 
 
 @dataclass(frozen=True)
@@ -88,13 +130,15 @@ def embed_images(
     Parameters
     ----------
     images
-        Distinct images that at least one backbone lacks.
+        Distinct images; those that no backbone lacks are passed over.
+    embedders
+        Each says which of the images its feature set lacks.
     workers
         Decoding threads; by default one per core.
     profile
         Added to.
     on_progress
-        Called with (images done, images in all).
+        Called with (images done, images that a backbone lacks).
 
     Returns
     -------
@@ -103,64 +147,74 @@ def embed_images(
     """
     failed: dict[bytes, Failure] = {}
     profile = profile or Profile()
-    committed_at, since_commit = time.monotonic(), 0
+    lacked = np.flatnonzero(np.any([embedder.lacking for embedder in embedders], axis=0))
+    if not len(lacked):
+        return failed
+    committed_at = time.monotonic()
     transforms = {embedder.backbone.transform for embedder in embedders}
     try:
-        with quiet_pillow(), closing(_prepare(images, transforms, workers, profile)) as prepared:
-            for done, (image, found) in enumerate(prepared, start=1):
+        with quiet_pillow(), closing(_prepare(images, lacked, transforms, workers, profile)) as prepared:
+            for done, (number, image, found) in enumerate(prepared, start=1):
                 if isinstance(found, Failure):
                     failed[image.digest] = found
                 else:
-                    _feed(image.digest, found.pixels, embedders, failed)
-                since_commit += 1
-                if since_commit >= COMMIT_IMAGES or time.monotonic() - committed_at >= COMMIT_SECONDS:
-                    _commit_all(embedders, profile)
-                    committed_at, since_commit = time.monotonic(), 0
+                    _feed(number, image.digest, found.pixels, embedders, failed)
+                in_time = time.monotonic() - committed_at < COMMIT_SECONDS
+                for embedder in embedders:
+                    if not in_time or embedder.n_uncommitted >= COMMIT_IMAGES:
+                        embedder.commit()
+                if not in_time:
+                    committed_at = time.monotonic()
                 if on_progress:
-                    on_progress(done, len(images))
+                    on_progress(done, len(lacked))
             for embedder in embedders:
                 failed.update(embedder.run())
     except CacheError:
         raise
     except BaseException:
-        _commit_all(embedders, profile)
+        _commit_all(embedders)
         raise
-    _commit_all(embedders, profile)
+    _commit_all(embedders)
+    profile.commit += sum(embedder.commit_seconds for embedder in embedders)
     return failed
 
 
 def _feed(
+    number: int,
     digest: bytes,
     pixels: Mapping[Transform, NDArray[np.uint8]],
     embedders: Sequence[Embedder],
     failed: dict[bytes, Failure],
 ) -> None:
     for embedder in embedders:
-        if digest in embedder.lacking:
+        if embedder.lacking[number]:
             failed.update(embedder.take(digest, pixels[embedder.backbone.transform]))
 
 
-def _commit_all(embedders: Sequence[Embedder], profile: Profile) -> None:
-    started = time.perf_counter()
+def _commit_all(embedders: Sequence[Embedder]) -> None:
     for embedder in embedders:
         embedder.commit()
-    profile.commit += time.perf_counter() - started
 
 
 def _prepare(
-    images: Sequence[Image], transforms: set[Transform], workers: int | None, profile: Profile
-) -> Generator[tuple[Image, _Prepared | Failure]]:
-    """Yield each image with its pixels, in order, or with the reason why there are none."""
+    images: Sequence[Image],
+    numbers: NDArray[np.intp],
+    transforms: set[Transform],
+    workers: int | None,
+    profile: Profile,
+) -> Generator[tuple[int, Image, _Prepared | Failure]]:
+    """Yield those numbers with their images and their pixels, in order, or with the reason why there are none."""
     pool = ThreadPoolExecutor(max_workers=workers or usable_cores())
-    waiting: deque[tuple[Image, Future[_Prepared | Failure]]] = deque()
-    rest = iter(images)
+    waiting: deque[tuple[int, Image, Future[_Prepared | Failure]]] = deque()
+    rest = iter(numbers)
     try:
         while True:
-            while len(waiting) < IMAGES_AHEAD and (image := next(rest, None)) is not None:
-                waiting.append((image, pool.submit(_read, image, transforms)))
+            while len(waiting) < IMAGES_AHEAD and (upcoming := next(rest, None)) is not None:
+                image = images[int(upcoming)]
+                waiting.append((int(upcoming), image, pool.submit(_read, image, transforms)))
             if not waiting:
                 return
-            image, future = waiting.popleft()
+            number, image, future = waiting.popleft()
             started = time.perf_counter()
             found = future.result()
             profile.wait += time.perf_counter() - started
@@ -168,7 +222,7 @@ def _prepare(
                 profile.read += found.read_seconds
                 profile.decode += found.decode_seconds
                 profile.resize += found.resize_seconds
-            yield image, found
+            yield number, image, found
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

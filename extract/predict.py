@@ -23,9 +23,9 @@ from cache import (
 from cache.spec import parse_feature_set_id
 from extract.backbones import Backbone, get_backbone
 from extract.datasets import Dataset
-from extract.embedder import Embedder, Failure
+from extract.embedder import Embedder
 from extract.engines import check_engine
-from extract.pipeline import Image, embed_images
+from extract.pipeline import embed_images
 from extract.run import Progress, distinct_images, make_embedder, silent, start_engine
 from extract.weights import Weights, find_weights
 
@@ -119,7 +119,7 @@ def embed_for(
     reasons = list(listing.reasons)
     images = distinct_images(dataset.root, dataset.paths, listing.digests, _sound(reasons))
 
-    digests = _stack_digests(images)
+    digests = images.digests
     lacking = {
         identity: spec
         for identity, spec in specs.items()
@@ -132,7 +132,7 @@ def embed_for(
         backbone, its = backbones[identity], found[names[identity]]
         start = partial(start_engine, backbone, its, engine, device, spec.precision, report)
         embedders.append(make_embedder(store, backbone, spec, its, images, start, batch_size))
-    failed = _embed(images, embedders, workers, report)
+    failed = embed_images(images, embedders, workers=workers, on_progress=partial(report, "embedding"))
     for row, digest in enumerate(listing.digests):
         if digest.tobytes() in failed:
             reasons[row] = failed[digest.tobytes()].reason
@@ -214,19 +214,6 @@ def _difference(backbone: Backbone, wanted: FeatureSpec, weights: Weights) -> st
             "fit it again with what is here"
         )
     return "\n".join(lines)
-
-
-def _embed(
-    images: Sequence[Image], embedders: Sequence[Embedder], workers: int | None, report: Progress
-) -> dict[bytes, Failure]:
-    todo = [image for image in images if any(image.digest in embedder.lacking for embedder in embedders)]
-    if not todo:
-        return {}
-    return embed_images(todo, embedders, workers=workers, on_progress=partial(report, "embedding"))
-
-
-def _stack_digests(images: Sequence[Image]) -> Digests:
-    return np.frombuffer(b"".join(image.digest for image in images), np.uint8).reshape(-1, 32)
 
 
 def _sound(reasons: Sequence[str]) -> NDArray[np.bool_]:

@@ -30,7 +30,7 @@ from extract.backbones import ALL, Backbone, get_backbone, parse_backbones
 from extract.datasets import Dataset
 from extract.embedder import Embedder, Failure
 from extract.engines import Engine, check_engine, check_precision, make_engine
-from extract.pipeline import Image, Profile, embed_images
+from extract.pipeline import Images, Profile, embed_images
 from extract.report import BackboneReport, ExtractReport
 from extract.weights import OFFLINE_INSTALL, Weights, available_backbones, find_weights, random_weights
 
@@ -111,19 +111,17 @@ def extract(
         spec = backbone.spec(found[backbone.name].identity, precision)
         embedders.append(make_embedder(store, backbone, spec, found[backbone.name], images, start, batch_size))
     profile = Profile()
-    todo = [image for image in images if any(image.digest in embedder.lacking for embedder in embedders)]
-    if todo:
-        on_image = partial(report, "embedding")
-        failed = embed_images(todo, embedders, workers=workers, profile=profile, on_progress=on_image)
-        if failed:
-            index = _with_failures(index, failed)
-            store.write_dataset(index)
+    on_image = partial(report, "embedding")
+    failed = embed_images(images, embedders, workers=workers, profile=profile, on_progress=on_image)
+    if failed:
+        index = _with_failures(index, failed)
+        store.write_dataset(index)
     reports = [
         BackboneReport(
             backbone=e.backbone.name,
             feature_set=e.feature_set.id,
             n_embedded=e.n_embedded,
-            n_found=len(images) - len(e.lacking),
+            n_found=len(images) - int(e.lacking.sum()),
             start_seconds=e.start_seconds,
             embed_seconds=e.embed_seconds,
         )
@@ -174,11 +172,11 @@ def _list(dataset: Dataset, store: FeatureStore, *, retry_failed: bool, report: 
     """Return the dataset's index, with digests and what is known of failures, and how many files were read."""
     old = store.dataset(dataset.name) if dataset.name in store.dataset_names() else empty_index(dataset.name, "")
     listing = list_digests(
-        [str(dataset.root / path) for path in dataset.paths],
+        dataset.paths,
         {path: i for i, path in enumerate(old.path)},
         old.image_sha256,
         old.stamps,
-        keys=dataset.paths,
+        root=str(dataset.root),
         on_progress=partial(report, "reading"),
     )
     _refuse_other_dataset(dataset, old, listing.digests)
@@ -221,11 +219,11 @@ def _refuse_other_dataset(dataset: Dataset, old: DatasetIndex, digests: Digests)
         raise UsageError(message)
 
 
-def distinct_images(root: Path, paths: Sequence[str], digests: Digests, ok: NDArray[np.bool_]) -> list[Image]:
+def distinct_images(root: Path, paths: Sequence[str], digests: Digests, ok: NDArray[np.bool_]) -> Images:
     """Return each distinct image of the rows that are `ok` once, in the order of `paths`, which `root` holds."""
     rows = np.flatnonzero(ok)
     _, first = np.unique(as_keys(digests[rows]), return_index=True)
-    return [Image(str(root / paths[i]), digests[i].tobytes()) for i in rows[np.sort(first)]]
+    return Images(root, paths, digests, rows[np.sort(first)])
 
 
 def make_embedder(
@@ -233,16 +231,14 @@ def make_embedder(
     backbone: Backbone,
     spec: FeatureSpec,
     weights: Weights,
-    images: Sequence[Image],
+    images: Images,
     start: Callable[[], Engine],
     batch_size: int | None,
 ) -> Embedder:
     """Return what embeds those of `images` that the backbone's feature set lacks; `start` makes its engine."""
     feature_set = store.feature_set(backbone.name, spec)
-    digests = np.frombuffer(b"".join(image.digest for image in images), np.uint8).reshape(-1, 32)
-    missing = feature_set.missing(digests)
+    lacking = feature_set.missing(images.digests)
     provenance = {"stackbone": version("stackbone"), "weights": weights.source}
-    lacking = {image.digest for image, lacks in zip(images, missing, strict=True) if lacks}
     return Embedder(backbone, spec, feature_set, lacking, start, provenance, batch_size)
 
 

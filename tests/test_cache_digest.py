@@ -82,11 +82,12 @@ def test_unchanged_files_are_not_read_again(files: list[str], reads: list[str]) 
     np.testing.assert_array_equal(again.stamps.values, old.stamps.values[::-1])
 
 
-def test_keys_may_differ_from_paths(files: list[str], reads: list[str]) -> None:
-    old = first_listing(files)
+def test_paths_may_be_relative_to_a_folder(files: list[str], reads: list[str]) -> None:
+    names, root = [Path(path).name for path in files], str(Path(files[0]).parent)
+    old = list_digests(names, {}, np.zeros((0, 32), np.uint8), FileStamps(np.zeros((0, 4), np.int64)), root=root)
+    np.testing.assert_array_equal(old.digests, plain(files))
     reads.clear()
-    keys = [Path(path).name for path in files]
-    again = list_digests(files, {key: i for i, key in enumerate(keys)}, old.digests, old.stamps, keys=keys)
+    again = list_digests(names, {name: i for i, name in enumerate(names)}, old.digests, old.stamps, root=root)
     assert reads == []
     np.testing.assert_array_equal(again.digests, old.digests)
 

@@ -68,12 +68,14 @@ def embedder(
     backbone: Backbone = LITE0,
     start: Callable[[], BlockMeans] | None = None,
     batch_size: int | None = None,
+    lacking: slice = slice(None),
 ) -> Embedder:
     spec = backbone.spec("random(0)")
-    lacking = {image.digest for image in images}
+    lacks = np.zeros(len(images), np.bool_)
+    lacks[lacking] = True
     made = engine or BlockMeans()
     feature_set = store.feature_set(backbone.name, spec)
-    return Embedder(backbone, spec, feature_set, lacking, start or (lambda: made), {"stackbone": "test"}, batch_size)
+    return Embedder(backbone, spec, feature_set, lacks, start or (lambda: made), {"stackbone": "test"}, batch_size)
 
 
 def digests(images: Sequence[Image]) -> NDArray[np.uint8]:
@@ -110,8 +112,8 @@ def test_every_row_is_its_images_own(tmp_path: Path, store: FeatureStore, worker
 
 def test_each_backbone_embeds_what_it_lacks_and_nothing_else(tmp_path: Path, store: FeatureStore) -> None:
     images = make_images(tmp_path / "photos", 10)
-    first = embedder(store, images[:6])
-    second = embedder(store, images[4:], backbone=LITE1)
+    first = embedder(store, images, lacking=slice(6))
+    second = embedder(store, images, backbone=LITE1, lacking=slice(4, None))
     embed_images(images, [first, second])
     assert sorted(map(bytes, first.feature_set.digests())) == sorted(image.digest for image in images[:6])
     assert sorted(map(bytes, second.feature_set.digests())) == sorted(image.digest for image in images[4:])
