@@ -56,7 +56,6 @@ class Division:
         options = [f"--split {self.split}"] if self.split is not None else [f"--cv {self.cv} --seed {self.seed}"]
         options += [f"--group-by {self.group_by}"] if self.group_by != "auto" else []
         options += [f"--rare {self.rare}"] if self.rare != "refuse" else []
-        options += [f"--task {self.task}"] if self.task != "classification" else []
         return " ".join(options)
 
     def to_dict(self, number: int) -> dict[str, Any]:
