@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from cache import FeatureStore, StackboneError, UsageError
+from cache import DatasetIndex, FeatureStore, StackboneError, UsageError
 from console import can_draw, err, out, print_json, print_table, progress
 
 if TYPE_CHECKING:
-    from extract import ExtractReport
+    from extract import ExtractReport, Weights
+    from extract.steer import SteerReport
     from stack import Experiment
     from stack.predict import Answer
 
@@ -35,6 +37,24 @@ _CacheOption = Annotated[
 ]
 _DatasetOption = Annotated[str | None, typer.Option("--dataset", help="Name of the dataset in the cache")]
 _WeightsOption = Annotated[list[str] | None, typer.Option(metavar="NAME=FILE", help="Weights file of a backbone")]
+_SteeringOption = Annotated[
+    list[Path] | None, typer.Option("--steering", help="File that `steer` wrote, or a folder of them; again for more")
+]
+_LabelsOption = Annotated[Path | None, typer.Option(help="Table of labels for the folder DATA")]
+_PathColumnOption = Annotated[str, typer.Option(help="Column of image paths")]
+_LabelColumnOption = Annotated[str, typer.Option(help="Column of labels")]
+_SplitColumnOption = Annotated[str, typer.Option(help="Column of split names")]
+_GroupColumnOption = Annotated[str, typer.Option(help="Column of groups")]
+_SuffixOption = Annotated[str, typer.Option(help="Added to paths of the table that lack it, such as .jpg")]
+_DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")]
+_WorkersOption = Annotated[int | None, typer.Option(min=1, help="Decoding threads [default: one per core]")]
+_GroupByOption = Annotated[
+    str, typer.Option(help="Keep on one side of a fold: group (the dataset's column), folder, none, auto")
+]
+_RareOption = Annotated[
+    str, typer.Option(help="Classes smaller than the folds: refuse, drop, keep (trained on, not scored)")
+]
+_DATA = "A folder of class folders, a CSV or Parquet table, a CUB_200_2011 folder, or image files"
 _EngineOption = Annotated[str, typer.Option(help="auto, torch, openvino")]
 _JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead")]
 _YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask")]
@@ -73,31 +93,35 @@ def _options(
 def extract_command(
     data: Annotated[
         list[str],
-        typer.Argument(help="A folder of class folders, a CSV or Parquet table, a CUB_200_2011 folder, or image files"),
+        typer.Argument(help=_DATA),
     ],
     *,
     backbones: Annotated[
-        str,
-        typer.Option(help="Names, groups (published, offline, all) or timm:MODEL, comma-separated"),
-    ] = "published",
+        str | None,
+        typer.Option(
+            help="Names, groups (published, offline, all) or timm:MODEL, comma-separated [default: published, and "
+            "what --steering makes]"
+        ),
+    ] = None,
+    steering: _SteeringOption = None,
     weights: _WeightsOption = None,
     cache: _CacheOption = None,
     dataset: _DatasetOption = None,
-    labels: Annotated[Path | None, typer.Option(help="Table of labels for the folder DATA")] = None,
-    path_column: Annotated[str, typer.Option(help="Column of image paths")] = "path",
-    label_column: Annotated[str, typer.Option(help="Column of labels")] = "label",
+    labels: _LabelsOption = None,
+    path_column: _PathColumnOption = "path",
+    label_column: _LabelColumnOption = "label",
     no_labels: Annotated[bool, typer.Option("--no-labels", help="Take no labels: features alone")] = False,
-    split_column: Annotated[str, typer.Option(help="Column of split names")] = "split",
-    group_column: Annotated[str, typer.Option(help="Column of groups")] = "group",
-    suffix: Annotated[str, typer.Option(help="Added to paths of the table that lack it, such as .jpg")] = "",
+    split_column: _SplitColumnOption = "split",
+    group_column: _GroupColumnOption = "group",
+    suffix: _SuffixOption = "",
     precision: Annotated[str, typer.Option(help="fp32, bf16, fp16; each makes features of its own")] = "fp32",
     engine: _EngineOption = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")] = "auto",
+    device: _DeviceOption = "auto",
     batch_size: Annotated[
         int | None,
         typer.Option(min=1, help="Images a network takes at once [default: what suits the engine]"),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Decoding threads [default: one per core]")] = None,
+    workers: _WorkersOption = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try images again that failed before")] = False,
     max_failed: Annotated[
         float, typer.Option(min=0, max=1, help="Share of failed images that makes exit code 1")
@@ -124,6 +148,7 @@ def extract_command(
             listed,
             backbones,
             store,
+            steering=steering or [],
             weights=parse_weights_options(weights or []),
             precision=precision,
             engine=engine,
@@ -140,6 +165,135 @@ def extract_command(
         if profile:
             print_table(["where the time went", "seconds", "share"], report.profile_rows())
     _exit_if_too_many_failed(len(report.failures), len(report.index), max_failed, "the features of all others are kept")
+
+
+@app.command("steer")
+def steer_command(
+    data: Annotated[list[str], typer.Argument(help=_DATA)],
+    *,
+    backbone: Annotated[str, typer.Option(help="The plain backbone: a name, or timm:MODEL")] = "vit_base",
+    method: Annotated[str, typer.Option(help="toast, toast-lite, linear, lora, vpt, finetune")] = "toast",
+    stage: Annotated[
+        str, typer.Option(help="tune: on the task; pretune: on general images before, with the variational term")
+    ] = "tune",
+    start: Annotated[
+        Path | None, typer.Option(help="Start from this steering file, or from a released TOAST checkpoint")
+    ] = None,
+    cv: Annotated[int | None, typer.Option(min=2, help="A steering for each fold of `stack --cv`; else one of all")] = (
+        None
+    ),
+    split: Annotated[str | None, typer.Option(help="Leave this split of the dataset out, for `stack --split`")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the folds and of the training")] = 0,
+    group_by: _GroupByOption = "auto",
+    rare: _RareOption = "refuse",
+    folder: Annotated[Path, typer.Option("--out", help="Folder for the steering files")] = Path("steering"),
+    pictures: Annotated[Path | None, typer.Option(help="Folder for pictures of the attention")] = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the training images")] = 100,
+    warmup: Annotated[int | None, typer.Option(help="Epochs of warm-up [default: a tenth]")] = None,
+    batch_size: Annotated[int, typer.Option(help="Images a step")] = 32,
+    learning_rate: Annotated[float | None, typer.Option(help="At its highest [default: the method's own]")] = None,
+    weight_decay: Annotated[float, typer.Option(help="Of the optimiser")] = 1e-4,
+    validation: Annotated[float, typer.Option(help="Share of the training images that picks the best epoch")] = 0.1,
+    patience: Annotated[int, typer.Option(help="Epochs without a better one after which training stops")] = 20,
+    no_augment: Annotated[bool, typer.Option("--no-augment", help="Neither crop nor mirror at random")] = False,
+    rank: Annotated[int | None, typer.Option(help="Of lora and toast-lite")] = None,
+    prompts: Annotated[int | None, typer.Option(help="Of vpt, in each block")] = None,
+    blocks: Annotated[int | None, typer.Option(help="Of finetune: unfreeze the last so many [default: all]")] = None,
+    precision: Annotated[str, typer.Option(help="Of the training: auto, fp32, bf16")] = "auto",
+    weights: _WeightsOption = None,
+    cache: _CacheOption = None,
+    dataset: _DatasetOption = None,
+    labels: _LabelsOption = None,
+    path_column: _PathColumnOption = "path",
+    label_column: _LabelColumnOption = "label",
+    split_column: _SplitColumnOption = "split",
+    group_column: _GroupColumnOption = "group",
+    suffix: _SuffixOption = "",
+    device: _DeviceOption = "auto",
+    workers: _WorkersOption = None,
+    as_json: _JsonOption = False,
+) -> None:
+    """Train what steers a frozen backbone to a task; `extract --steering` makes features with it."""
+    from extract import get_backbone, open_dataset, parse_weights_options
+    from extract.run import index_dataset
+    from extract.steer import SteerOptions, TrainingImages, steer, steering_path
+    from extract.weights import find_weights
+    from stack.training_parts import training_parts
+
+    told = {"rank": rank, "n_prompts": prompts, "blocks": blocks}
+    options = SteerOptions(
+        method=method,
+        stage=stage,
+        epochs=epochs,
+        warmup=warmup,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        validation=validation,
+        patience=patience,
+        precision=precision,
+        augment=not no_augment,
+        seed=seed,
+        method_options={name: value for name, value in told.items() if value is not None},
+    )
+    options.check()
+    listed = open_dataset(
+        data[0] if len(data) == 1 else data,
+        name=dataset,
+        labels=labels,
+        path_column=path_column,
+        label_column=label_column,
+        split_column=split_column,
+        group_column=group_column,
+        suffix=suffix,
+    )
+    plain = get_backbone(backbone)
+    found = find_weights([plain], parse_weights_options(weights or []))[plain.key]
+    store = FeatureStore(cache)
+    reports = []
+    with progress("whole epochs are kept; run the same command to go on") as on_progress:
+        index = index_dataset(listed, store, on_progress=on_progress)
+        for part in training_parts(store, index.name, cv=cv, split=split, seed=seed, group_by=group_by, rare=rare):
+            report = steer(
+                TrainingImages([str(listed.root / path) for path in part.paths], part.digests, part.labels),
+                plain,
+                found,
+                steering_path(folder, index.name, plain, options, part.division),
+                options,
+                start=start,
+                division=part.division,
+                device=device,
+                workers=workers,
+                on_epoch=lambda epoch: err.print(epoch.line()),
+                on_progress=on_progress,
+            )
+            reports.append(report)
+            for line in report.failure_lines():
+                err.print(line)
+            if pictures:
+                _write_pictures(report, found, listed.root, index, pictures)
+    if as_json:
+        print_json([report.to_dict() for report in reports])
+        return
+    for line in (line for report in reports for line in report.lines()):
+        out.print(line)
+    if method != "linear":
+        files = " ".join(f"--steering {shlex.quote(str(report.path))}" for report in reports)
+        out.print(f"next: stackbone extract {shlex.join(data)} {files}")
+
+
+def _write_pictures(report: SteerReport, weights: Weights, root: Path, index: DatasetIndex, folder: Path) -> None:
+    from extract.attention import attention_pictures, write_pictures
+    from extract.network import build_network
+    from extract.steered import steered_backbone
+
+    backbone, _ = steered_backbone(report.path)
+    paths = [root / path for path in report.examples(index)]
+    pictures, skipped = attention_pictures(build_network(backbone, weights), backbone.transform, paths)
+    for path, reason in skipped.items():
+        err.print(f"no picture of {str(path)!r}: {reason}")
+    write_pictures(pictures, folder / report.path.stem)
+    err.print(f"pictures of the attention are in {folder / report.path.stem}")
 
 
 @app.command("stack")
@@ -164,15 +318,11 @@ def stack_command(
         float | None, typer.Option("--c", help="C of the logistic regressions [default: chosen in training parts]")
     ] = None,
     inner_cv: Annotated[int, typer.Option(min=2, help="Inner folds, that choose C and make out-of-fold scores")] = 5,
-    group_by: Annotated[
-        str, typer.Option(help="Keep on one side of a fold: group (the dataset's column), folder, none, auto")
-    ] = "auto",
+    group_by: _GroupByOption = "auto",
     near_duplicates: Annotated[
         float | None, typer.Option(metavar="COSINE", help="Keep images together whose features are so alike")
     ] = None,
-    rare: Annotated[
-        str, typer.Option(help="Classes smaller than the folds: refuse, drop, keep (trained on, not scored)")
-    ] = "refuse",
+    rare: _RareOption = "refuse",
     self_check: Annotated[
         bool, typer.Option("--self-check", help="Shuffle the labels: all must score at chance")
     ] = False,
@@ -261,10 +411,11 @@ def predict_command(
     model: Annotated[Path, typer.Option(help="File that `stack --save` wrote")],
     top: Annotated[int, typer.Option(min=1, help="Classes to name for each image, the most probable first")] = 3,
     form: Annotated[str, typer.Option("--format", help="table, csv, jsonl")] = "table",
+    steering: _SteeringOption = None,
     weights: _WeightsOption = None,
     cache: _CacheOption = None,
     engine: _EngineOption = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")] = "auto",
+    device: _DeviceOption = "auto",
     max_failed: Annotated[
         float, typer.Option(min=0, max=1, help="Share of failed images that makes exit code 1")
     ] = 0.01,
@@ -283,6 +434,7 @@ def predict_command(
             {backbone.feature_set: backbone.spec for backbone in loaded.backbones},
             open_dataset(images[0] if len(images) == 1 else images, label_column=None),
             FeatureStore(cache),
+            steering=steering or [],
             weights=parse_weights_options(weights or []),
             engine=engine,
             device=device,
@@ -337,6 +489,7 @@ def verify_command(
     recompute: Annotated[
         int, typer.Option(min=0, metavar="N", help="Embed N images of each feature set again and compare")
     ] = 0,
+    steering: _SteeringOption = None,
     weights: _WeightsOption = None,
     engine: _EngineOption = "auto",
     cache: _CacheOption = None,
@@ -355,7 +508,8 @@ def verify_command(
         from extract import parse_weights_options
         from extract.recompute import recompute as recompute_sample
 
-        again = recompute_sample(store, recompute, weights=parse_weights_options(weights or []), engine=engine)
+        files = parse_weights_options(weights or [])
+        again = recompute_sample(store, recompute, steering=steering or [], weights=files, engine=engine)
     if as_json:
         print_json({**found.to_dict(), "recomputed": [asdict(each) for each in again]})
     else:

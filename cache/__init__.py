@@ -15,6 +15,7 @@ from cache.errors import (
 )
 from cache.feature_set import FeatureSet, as_keys
 from cache.index import FAILED, OK, DatasetIndex, empty_index
+from cache.seen import SeenRecord, read_seen, write_seen
 from cache.spec import FeatureSpec, feature_set_id
 from cache.store import FeatureStore, default_cache
 
@@ -34,6 +35,7 @@ __all__ = [
     "Listing",
     "ModelError",
     "NewerVersionError",
+    "SeenRecord",
     "StackError",
     "StackboneError",
     "UsageError",
@@ -43,6 +45,8 @@ __all__ = [
     "empty_index",
     "feature_set_id",
     "list_digests",
+    "read_seen",
     "sha256_file",
     "usable_cores",
+    "write_seen",
 ]

@@ -17,6 +17,7 @@ from cache.errors import CacheError, CorruptFileError
 from cache.feature_set import FeatureSet, as_keys
 from cache.files import fsync_folder, lock_folder
 from cache.hdf5 import corrupt_message
+from cache.seen import FILE as RECORD
 from cache.store import FeatureStore
 
 TARGET_BYTES = 64 << 20  # of features in a shard: bounds the memory that a reader or a merge needs
@@ -116,7 +117,12 @@ def used_digests(store: FeatureStore, leaving: Sequence[str] = ()) -> Digests:
 
 
 def remove_feature_set(feature_set: FeatureSet) -> int:
-    """Remove a feature set's shards, and its folder if nothing else is in it; return how many shards there were.
+    """Remove a feature set's shards, its record of a steering, and its folder if nothing else is in it.
+
+    Returns
+    -------
+    int
+        How many shards there were.
 
     Raises
     ------
@@ -126,6 +132,8 @@ def remove_feature_set(feature_set: FeatureSet) -> int:
     shards = feature_set.shards()
     try:
         _remove(shards)
+        if not feature_set.shards():  # another process may have committed one meanwhile, which needs the record
+            (feature_set.folder / RECORD).unlink(missing_ok=True)
         with suppress(FileNotFoundError):
             if not any(feature_set.folder.iterdir()):
                 feature_set.folder.rmdir()

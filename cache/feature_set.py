@@ -15,6 +15,7 @@ from cache.digest import DIGEST_BYTES, Digests
 from cache.errors import CacheError, CorruptFileError
 from cache.files import make_folder
 from cache.hdf5 import corrupt_message
+from cache.seen import SeenRecord, read_seen
 from cache.spec import FeatureSpec
 
 _T = TypeVar("_T")
@@ -58,6 +59,19 @@ class FeatureSet:
             return header
         message = f"the feature set {self.id} in {self.folder.parent} has no shard yet. Run `stackbone extract`"
         raise CacheError(message)
+
+    def seen(self) -> SeenRecord | None:
+        """Return which images the steering of its backbone saw the labels of; None for a plain backbone.
+
+        Raises
+        ------
+        CacheError
+            If it has no shard yet, or no record though its backbone was steered.
+        CorruptFileError
+            If the record is damaged, or of another steering.
+        """
+        steering = self.header().spec.steering
+        return None if steering is None else read_seen(self.folder, steering)
 
     def digests(self) -> Digests:
         """Return the (n, 32) digests of all its rows, doubles included."""

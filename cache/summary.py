@@ -12,6 +12,7 @@ import numpy as np
 from cache.digest import Digests
 from cache.feature_set import FeatureSet, as_keys
 from cache.index import DatasetIndex
+from cache.seen import FILE, SeenRecord
 from cache.shard import ShardHeader
 from cache.store import FeatureStore
 
@@ -34,6 +35,8 @@ class FeatureSetSummary:
         Files, and their size on disk.
     missing
         Dataset name to its number of distinct sound images that are not here.
+    seen
+        Which images the backbone's steering saw; None for a plain one, or where the record is not there.
     """
 
     feature_set: FeatureSet
@@ -43,6 +46,7 @@ class FeatureSetSummary:
     n_shards: int
     n_bytes: int
     missing: dict[str, int]
+    seen: SeenRecord | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object."""
@@ -58,6 +62,7 @@ class FeatureSetSummary:
             "spec": asdict(self.header.spec),
             "provenance": self.header.provenance,
             "missing": self.missing,
+            "seen": self.seen.to_dict() if self.seen else None,
         }
 
     def lines(self) -> list[str]:
@@ -65,16 +70,22 @@ class FeatureSetSummary:
         spec, h = self.header.spec, self.header
         doubles = f" (and {self.n_doubles:,} doubles: run `compact`)" if self.n_doubles else ""
         size = " x ".join(map(str, spec.input_size))
-        steered = f", steered by {spec.steering[:12]}" if spec.steering else ""
         lines = [
             self.feature_set.id,
             f"  {self.n_rows:,} images x {h.dim:,} {h.dtype}{doubles}",
             f"  in {self.n_shards:,} shards, {self.n_bytes / 1e6:,.1f} MB",
-            f"  made by {spec.architecture}, weights {spec.weights[:19]}, {spec.precision}, view {spec.view}{steered}",
+            f"  made by {spec.architecture}, weights {spec.weights[:19]}, {spec.precision}, view {spec.view}",
             f"  from {size} pixels ({spec.interpolation}, {spec.crop_mode} crop {spec.crop_fraction:g})"
             f", pooling {spec.pooling}",
             "  with " + ", ".join(f"{key} {value}" for key, value in sorted(h.provenance.items())),
         ]
+        if self.seen:
+            lines.append(f"  {self.seen.line()}, file {self.seen.steering[:12]}")
+        elif spec.steering:
+            lines.append(
+                f"  steered by {spec.steering[:12]}, whose record {FILE} is not here: scores on it are refused. "
+                "Run `extract` with that file as --steering"
+            )
         for name, n in self.missing.items():
             lines.append(f"  lacks {n:,} images of {name}" if n else f"  covers {name}")
         return lines
@@ -204,6 +215,7 @@ def _summarise_feature_set(feature_set: FeatureSet, wanted: dict[str, np.ndarray
     keys = as_keys(feature_set.digests())
     distinct = np.unique(keys)
     shards = feature_set.shards()
+    is_recorded = (feature_set.folder / FILE).exists()
     return FeatureSetSummary(
         feature_set=feature_set,
         header=feature_set.header(),
@@ -212,6 +224,7 @@ def _summarise_feature_set(feature_set: FeatureSet, wanted: dict[str, np.ndarray
         n_shards=len(shards),
         n_bytes=sum(path.stat().st_size for path in shards),
         missing={name: int((~np.isin(images, distinct)).sum()) for name, images in wanted.items()},
+        seen=feature_set.seen() if is_recorded else None,
     )
 
 

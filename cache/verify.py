@@ -13,8 +13,11 @@ from typing import Any
 
 from cache import shard
 from cache.errors import CacheError, CorruptFileError
+from cache.feature_set import FeatureSet
 from cache.files import fsync_folder, make_folder
+from cache.hdf5 import corrupt_message
 from cache.index import read_index
+from cache.seen import FILE, load_record
 from cache.store import FeatureStore
 
 SET_ASIDE = "set-aside"
@@ -45,8 +48,8 @@ class Verification:
 
     Attributes
     ----------
-    n_shards, n_rows, n_indexes
-        Sound files, and rows in sound shards (doubles included).
+    n_shards, n_rows, n_indexes, n_records
+        Sound files, and rows in sound shards (doubles included); records are those of what steerings saw.
     n_bytes
         Bytes read and proven.
     findings
@@ -56,6 +59,7 @@ class Verification:
     n_shards: int
     n_rows: int
     n_indexes: int
+    n_records: int
     n_bytes: int
     findings: list[Finding]
 
@@ -69,15 +73,17 @@ class Verification:
             "n_shards": self.n_shards,
             "n_rows": self.n_rows,
             "n_indexes": self.n_indexes,
+            "n_records": self.n_records,
             "n_bytes": self.n_bytes,
             "findings": findings,
         }
 
     def lines(self) -> list[str]:
         """Return it for people."""
+        records = f", {self.n_records:,} records of steerings" if self.n_records else ""
         sound = (
-            f"sound: {self.n_shards:,} shards with {self.n_rows:,} rows and {self.n_indexes:,} dataset indexes, "
-            f"{self.n_bytes / 1e6:,.1f} MB read"
+            f"sound: {self.n_shards:,} shards with {self.n_rows:,} rows and {self.n_indexes:,} dataset indexes"
+            f"{records}, {self.n_bytes / 1e6:,.1f} MB read"
         )
         lines = [
             f"DAMAGED: {f.problem}" + (f" [set aside as {f.moved_to}]" if f.moved_to else "") for f in self.findings
@@ -104,18 +110,20 @@ def verify(
     CacheError
         If a damaged file cannot be moved.
     """
-    looks: list[tuple[Path, Callable[[], tuple[int, int]]]] = [
-        (path, partial(_check_shard, path, each.fingerprint)) for each in store.feature_sets() for path in each.shards()
+    sets = store.feature_sets()
+    looks: list[tuple[str, Path, Callable[[], tuple[int, int]]]] = [
+        ("shard", path, partial(_check_shard, path, each.fingerprint)) for each in sets for path in each.shards()
     ]
-    n_looks_at_shards = len(looks)
-    looks += [(path, partial(_check_index, path)) for path in sorted((store.root / "datasets").glob("*.h5"))]
-    shapes: dict[Path, tuple[int, int]] = {}
+    records = [(each.folder / FILE, each) for each in sets if (each.folder / FILE).exists()]
+    looks += [("record", path, partial(_check_record, path, each)) for path, each in records]
+    looks += [("index", path, partial(_check_index, path)) for path in sorted((store.root / "datasets").glob("*.h5"))]
+    shapes: dict[str, dict[Path, tuple[int, int]]] = {"shard": {}, "record": {}, "index": {}}
     problems: dict[Path, CacheError] = {}
     n_bytes = 0
-    for done, (path, look) in enumerate(looks, start=1):
+    for done, (kind, path, look) in enumerate(looks, start=1):
         try:
             size = path.lstat().st_size
-            shapes[path] = look()
+            shapes[kind][path] = look()
             n_bytes += size
         except FileNotFoundError:
             pass  # merged away by `compact`, or forgotten, in the meantime
@@ -123,13 +131,14 @@ def verify(
             problems[path] = exc
         if on_progress:
             on_progress(done, len(looks))
-    shard_paths = {path for path, _ in looks[:n_looks_at_shards]}
-    problems |= _odd_dimensions({path: shape for path, shape in shapes.items() if path in shard_paths})
-    sound = {path: shape for path, shape in shapes.items() if path not in problems}
+    odd = _odd_dimensions(shapes["shard"])
+    sound = {path: shape for path, shape in shapes["shard"].items() if path not in odd}
+    problems |= odd
     return Verification(
-        n_shards=len(sound.keys() & shard_paths),
-        n_rows=sum(n_rows for path, (n_rows, _) in sound.items() if path in shard_paths),
-        n_indexes=len(sound.keys() - shard_paths),
+        n_shards=len(sound),
+        n_rows=sum(n_rows for n_rows, _ in sound.values()),
+        n_indexes=len(shapes["index"]),
+        n_records=len(shapes["record"]),
         n_bytes=n_bytes,
         findings=[_finding(store.root, path, problem, repair=repair) for path, problem in problems.items()],
     )
@@ -156,6 +165,20 @@ def _check_shard(path: Path, fingerprint: str) -> tuple[int, int]:
 
 def _check_index(path: Path) -> tuple[int, int]:
     return len(read_index(path)), 0
+
+
+def _check_record(path: Path, feature_set: FeatureSet) -> tuple[int, int]:
+    """Return the shape of a sound record's digests; where a shard tells the steering, it must be that one's."""
+    record = load_record(path)
+    try:
+        steering = feature_set.header().spec.steering
+    except CacheError:  # no shard yet, or a damaged one, which is a finding of its own
+        steering = record.steering
+    if record.steering != steering:
+        found = f"it is the record of the steering {record.steering[:12]}..., the features' is {steering}"
+        raise CorruptFileError(corrupt_message(path, found))
+    n_images, width = record.digests.shape
+    return n_images, width
 
 
 def _odd_dimensions(shapes: dict[Path, tuple[int, int]]) -> dict[Path, CacheError]:

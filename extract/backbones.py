@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from cache import FeatureSpec, UsageError
 
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _INCEPTION = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 _TIMM_PREFIX = "timm:"
+_STEERED = ("vit_toast", "vit_toast_lite")
+_STEERED_ENDINGS = ("_toast", "_toast_lite", "_linear", "_lora", "_vpt", "_finetune")
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,28 @@ class Transform:
 
 
 @dataclass(frozen=True)
+class SteeredBy:
+    """What made a plain backbone a task's own.
+
+    Attributes
+    ----------
+    path
+        The steering file.
+    sha256
+        Of its bytes, hex.
+    plain
+        Name of the plain backbone.
+    weights
+        Identity of the weights that it was trained on; it fits no others.
+    """
+
+    path: Path
+    sha256: str
+    plain: str
+    weights: str
+
+
+@dataclass(frozen=True)
 class Backbone:
     """A frozen pretrained network, its input and its output.
 
@@ -56,6 +81,8 @@ class Backbone:
         Repository on the model hub, or the address of the weights file.
     package
         Installed package that carries the weights, and the class in it that knows their path; or None.
+    steering
+        What steers it, or None for a plain backbone.
     """
 
     name: str
@@ -66,6 +93,17 @@ class Backbone:
     pooling: str
     hub: str
     package: str | None = None
+    steering: SteeredBy | None = None
+
+    @property
+    def key(self) -> str:
+        """What tells it from all others of a run: its name, of a steered one with the SHA-256 of its file."""
+        return f"{self.name} {self.steering.sha256}" if self.steering else self.name
+
+    @property
+    def plain(self) -> str:
+        """Name of the network whose weights it takes: its own, or that of the plain backbone that was steered."""
+        return self.steering.plain if self.steering else self.name
 
     def spec(self, weights: str, precision: str = "fp32") -> FeatureSpec:
         """Return the identity of its features, given the identity of the weights (``sha256:...``)."""
@@ -80,6 +118,7 @@ class Backbone:
             std=self.std,
             pooling=self.pooling,
             precision=precision,
+            steering=self.steering.sha256 if self.steering else None,
         )
 
 
@@ -152,10 +191,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
 ALL = "all"
 
 
-def parse_backbones(text: str | Sequence[str]) -> list[str]:
+def parse_backbones(text: str | Sequence[str], steered: Collection[str] = ()) -> list[str]:
     """Return backbone names from a comma-separated list of names and groups, each once, in order.
 
-    ``all`` stands for itself: which of the table's backbones it means depends on the weights that are here.
+    ``all`` stands for itself: which of the table's backbones it means depends on the weights that are here. `steered`
+    are the names that steering files at hand make.
 
     Raises
     ------
@@ -170,7 +210,7 @@ def parse_backbones(text: str | Sequence[str]) -> list[str]:
         elif name in GROUPS:
             result.extend(GROUPS[name])
         else:
-            check_name(name)
+            check_name(name, steered)
             result.append(name)
     if not result:
         message = (
@@ -181,16 +221,22 @@ def parse_backbones(text: str | Sequence[str]) -> list[str]:
     return list(dict.fromkeys(result))
 
 
-def check_name(name: str) -> None:
-    """Raise `UsageError`, with a suggestion, unless `name` is in the table or begins with ``timm:``."""
-    if name in BACKBONES:
+def check_name(name: str, steered: Collection[str] = ()) -> None:
+    """Raise `UsageError`, with a suggestion, unless `name` is in the table or steered, or begins with ``timm:``."""
+    if name in BACKBONES or name in steered:
         return
     if name.startswith(_TIMM_PREFIX):
         if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.]*", name.removeprefix(_TIMM_PREFIX)):
             return
         message = f"{name!r} is not timm: and the name of a timm model, such as timm:convnext_tiny.fb_in22k"
         raise UsageError(message)
-    known = [*BACKBONES, *GROUPS, ALL]
+    if name.endswith(_STEERED_ENDINGS):
+        message = (
+            f"{name} is a steered backbone, and no steering file that was given makes it. "
+            "Give the file that `stackbone steer` wrote: --steering FILE"
+        )
+        raise UsageError(message)
+    known = [*BACKBONES, *_STEERED, *GROUPS, ALL]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
     message = f"unknown backbone {name!r}: {hint} Any model of timm is named timm:MODEL"

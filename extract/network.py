@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,8 +11,10 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from cache import WeightsError
-from extract.backbones import Backbone
+from cache import UsageError, WeightsError
+from extract.backbones import Backbone, SteeredBy
+from extract.methods import build_method, load_parameters
+from extract.steering_file import read_steering
 from extract.weights import Weights
 
 # Parts that checkpoints carry and features do without, beyond the classifier that timm names.
@@ -19,13 +22,35 @@ _TRAINING_ONLY = ("AuxLogits.",)
 _SEED = 0
 
 
-class FeatureNetwork(nn.Module):
+class Pooled(nn.Module):
+    """A timm model without classifier that gives pooled features.
+
+    Parameters
+    ----------
+    pooling
+        ``avg``: the mean over positions of the last feature map; ``model``: what the model itself gives.
+    """
+
+    def __init__(self, body: nn.Module, pooling: str) -> None:
+        super().__init__()
+        self.body = body
+        self.pooling = pooling
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features (B, dim) of normalised images (B, 3, H, W)."""
+        if self.pooling == "avg":
+            x = cast("Any", self.body).forward_features(x)  # (B, dim, h, w)
+            return x.mean((2, 3))
+        return cast("Tensor", self.body(x))
+
+
+class FeatureNetwork(Pooled):
     """Normalise, run the frozen network, pool.
 
     Parameters
     ----------
     body
-        A timm model without classifier.
+        A timm model without classifier, or whatever else gives features of normalised images.
     backbone
         Its mean, std and pooling.
     """
@@ -34,21 +59,18 @@ class FeatureNetwork(nn.Module):
     shift: Tensor
 
     def __init__(self, body: nn.Module, backbone: Backbone) -> None:
-        super().__init__()
-        self.body = body
-        self.pooling = backbone.pooling
+        super().__init__(body, backbone.pooling)
         mean, std = torch.tensor(backbone.mean), torch.tensor(backbone.std)
         self.register_buffer("scale", (1.0 / (255.0 * std)).view(1, 3, 1, 1))
         self.register_buffer("shift", (-mean / std).view(1, 3, 1, 1))
 
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Return the network's input (B, 3, H, W), channels last in memory, of pixels (B, H, W, 3) uint8."""
+        return pixels.permute(0, 3, 1, 2).to(self.scale.dtype) * self.scale + self.shift
+
     def forward(self, pixels: Tensor) -> Tensor:
         """Return features (B, dim) float32 of pixels (B, H, W, 3) uint8."""
-        x = pixels.permute(0, 3, 1, 2)  # (B, 3, H, W), channels last in memory
-        x = x.to(self.scale.dtype) * self.scale + self.shift
-        if self.pooling == "avg":
-            x = cast("Any", self.body).forward_features(x)  # (B, dim, h, w)
-            return cast("Tensor", x.mean((2, 3)).float())
-        return cast("Tensor", self.body(x)).float()
+        return super().forward(self.normalise(pixels)).float()
 
 
 def build_network(backbone: Backbone, weights: Weights) -> FeatureNetwork:
@@ -58,16 +80,50 @@ def build_network(backbone: Backbone, weights: Weights) -> FeatureNetwork:
     ------
     WeightsError
         If the file is no checkpoint, or its tensors are not this architecture's; the message names the first
-        tensor that does not fit.
+        tensor that does not fit. Or if the steering file of a steered backbone does not fit it.
     """
+    if backbone.steering is None:
+        network = FeatureNetwork(_load_body(backbone, weights), backbone)
+    else:
+        body = _steer(build_body(backbone, weights), backbone.steering)
+        network = FeatureNetwork(body, replace(backbone, pooling="model"))
+    return network.eval().requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)
+
+
+def build_body(backbone: Backbone, weights: Weights) -> nn.Module:
+    """Return the plain network of a backbone, whose forward gives features of normalised images, for `build_method`.
+
+    Where the pooling is ``model`` it is the timm model itself, else that model in `Pooled`; errors as `build_network`.
+    """
+    body = _load_body(backbone, weights)
+    return (body if backbone.pooling == "model" else Pooled(body, backbone.pooling)).eval()
+
+
+def _steer(body: nn.Module, by: SteeredBy) -> nn.Module:
+    """Return the module of a steering file around the plain network that it was trained on."""
+    steering, sha256 = read_steering(by.path)
+    if sha256 != by.sha256:
+        message = f"{by.path} was changed since it was read: its SHA-256 was {by.sha256}, now it is {sha256}. Run again"
+        raise WeightsError(message)
+    with torch.random.fork_rng(devices=[]):
+        try:
+            module = build_method(steering.method, body, steering.options)
+        except UsageError as exc:
+            message = f"{by.path} does not steer {by.plain}: {exc}. Make it again with `stackbone steer`"
+            raise WeightsError(message) from exc
+    load_parameters(module, steering.tensors, str(by.path))
+    return module
+
+
+def _load_body(backbone: Backbone, weights: Weights) -> nn.Module:
+    """Return the timm model of a backbone with its weights, without classifier."""
     if weights.path is None:
         seed = int(weights.identity.removeprefix("random(").removesuffix(")"))
         body = _create(backbone, seed)
     else:
         body = _load(backbone, weights.path, by_order=weights.by_order)
     _drop_classifier(body, backbone.pooling)
-    network = FeatureNetwork(body, backbone).eval().requires_grad_(requires_grad=False)
-    return network.to(memory_format=torch.channels_last)
+    return body
 
 
 def load_classifier(backbone: Backbone, weights: Weights) -> nn.Module:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,10 @@ from cache import (
     FeatureSpec,
     FeatureStore,
     ModelError,
-    StackError,
     UsageError,
     empty_index,
     list_digests,
+    write_seen,
 )
 from cache.spec import parse_feature_set_id
 from extract.backbones import Backbone, get_backbone
@@ -27,6 +27,7 @@ from extract.embedder import Embedder
 from extract.engines import check_engine
 from extract.pipeline import embed_images
 from extract.run import Progress, distinct_images, make_embedder, silent, start_engine
+from extract.steered import find_steered, with_hub
 from extract.weights import Weights, find_weights
 
 
@@ -70,6 +71,7 @@ def embed_for(
     dataset: Dataset,
     store: FeatureStore | None = None,
     *,
+    steering: Sequence[Path] = (),
     weights: Mapping[str, Path] | None = None,
     engine: str = "auto",
     device: str = "auto",
@@ -90,6 +92,8 @@ def embed_for(
         The images, from `open_dataset`; labels are of no account.
     store
         The cache; by default `default_cache`.
+    steering
+        Files, or folders of them, of the model's steered backbones; needed where an image is not cached.
     weights, engine, device, batch_size, workers, on_progress
         As of `extract`. The precision is the model's.
 
@@ -101,10 +105,9 @@ def embed_for(
     ------
     ModelError
         If features made here would not be the model's: other weights, another transform, another precision.
-    StackError
-        If the model takes steered features.
     UsageError
-        If `weights` names a backbone that the model does not use.
+        If `weights` names a backbone that the model does not use, or features of a steered one are to be made and
+        `steering` lacks its file.
     StackboneError
         As of `extract`.
     """
@@ -112,7 +115,6 @@ def embed_for(
     store = store or FeatureStore()
     check_engine(engine)
     names = {identity: _backbone_name(identity, spec) for identity, spec in specs.items()}
-    _check_weights_names(weights or {}, names)
     nothing = empty_index("", "")
     files = [str(dataset.root / path) for path in dataset.paths]
     listing = list_digests(files, {}, nothing.image_sha256, nothing.stamps, on_progress=partial(report, "reading"))
@@ -125,11 +127,25 @@ def embed_for(
         for identity, spec in specs.items()
         if store.feature_set(names[identity], spec).missing(digests).any()
     }
-    backbones = {identity: get_backbone(names[identity]) for identity in lacking}
+    steered = {
+        identity: find_steered(spec.steering, names[identity], steering)
+        for identity, spec in lacking.items()
+        if spec.steering
+    }
+    backbones = {
+        identity: with_hub(steered[identity].backbone) if identity in steered else get_backbone(names[identity])
+        for identity in lacking
+    }
+    if all(identity in steered or spec.steering is None for identity, spec in specs.items()):
+        # A steered backbone that is cached does not say here which plain one it was made of.
+        _check_weights_names(weights or {}, {*names.values(), *(each.plain for each in backbones.values())})
     found = _checked_weights(lacking, backbones, weights or {}, report)
     embedders: list[Embedder] = []
     for identity, spec in lacking.items():
-        backbone, its = backbones[identity], found[names[identity]]
+        backbone = backbones[identity]
+        if identity in steered:
+            write_seen(store.feature_set(backbone.name, spec).folder, steered[identity].record)
+        its = found[backbone.key]
         start = partial(start_engine, backbone, its, engine, device, spec.precision, report)
         embedders.append(make_embedder(store, backbone, spec, its, images, start, batch_size))
     failed = embed_images(images, embedders, workers=workers, on_progress=partial(report, "embedding"))
@@ -144,13 +160,6 @@ def embed_for(
 
 
 def _backbone_name(identity: str, spec: FeatureSpec) -> str:
-    if spec.steering is not None:
-        message = (
-            f"the model takes the feature set {identity}, whose backbone was steered (steering file "
-            f"{spec.steering[:12]}...), and this Stackbone cannot steer new images. Predict with a model of plain "
-            "backbones: leave the steered one out of `stackbone stack --save`"
-        )
-        raise StackError(message)
     parsed = parse_feature_set_id(identity)
     if parsed is None or parsed[1] != spec.fingerprint:
         message = (
@@ -161,10 +170,10 @@ def _backbone_name(identity: str, spec: FeatureSpec) -> str:
     return parsed[0]
 
 
-def _check_weights_names(files: Mapping[str, Path], names: Mapping[str, str]) -> None:
-    unused = sorted(set(files) - set(names.values()))
+def _check_weights_names(files: Mapping[str, Path], names: Collection[str]) -> None:
+    unused = sorted(set(files) - set(names))
     if unused:
-        message = f"--weights names {', '.join(unused)}, and the model's backbones are {', '.join(names.values())}"
+        message = f"--weights names {', '.join(unused)}, and the model's backbones are {', '.join(sorted(names))}"
         raise UsageError(message)
 
 
@@ -175,16 +184,17 @@ def _checked_weights(
     report: Progress,
 ) -> dict[str, Weights]:
     """Return the weights of every backbone, by name, once they and its transform are proven to be the model's."""
-    by_name = {backbone.name: backbone for backbone in backbones.values()}
+    wanted = list({backbone.key: backbone for backbone in backbones.values()}.values())
+    asked = {name for backbone in wanted for name in (backbone.name, backbone.plain)}
     found = find_weights(
-        list(by_name.values()),
-        {name: file for name, file in files.items() if name in by_name},
+        wanted,
+        {name: file for name, file in files.items() if name in asked},
         on_download=lambda name: report(f"downloading weights of {name}", 0, 0),
     )
     problems = [
         problem
         for identity, spec in specs.items()
-        if (problem := _difference(backbones[identity], spec, found[backbones[identity].name]))
+        if (problem := _difference(backbones[identity], spec, found[backbones[identity].key]))
     ]
     if problems:
         message = (

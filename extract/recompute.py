@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from cache import DatasetIndex, FeatureSet, FeatureStore, StackboneError, as_key
 from extract.backbones import get_backbone
 from extract.engines import make_engine
 from extract.images import apply_transform, decode, quiet_pillow
+from extract.steered import find_steered, with_hub
 from extract.weights import find_weights
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2, "fp16": 5e-3}
@@ -56,6 +57,7 @@ def recompute(
     store: FeatureStore,
     n_images: int,
     *,
+    steering: Sequence[Path] = (),
     weights: Mapping[str, Path] | None = None,
     engine: str = "auto",
     seed: int = 0,
@@ -68,18 +70,22 @@ def recompute(
     ----------
     n_images
         Sample size for each feature set.
+    steering
+        Files, or folders of them, that made the cache's steered features; a feature set whose file is not among
+        them is passed over and says so.
     weights, engine
         As of `extract`.
     """
     indexes = [store.dataset(name) for name in store.dataset_names()]
     sets = [each for each in store.feature_sets() if each.shards()]
-    return [_recompute(each, indexes, n_images, weights or {}, engine, seed) for each in sets]
+    return [_recompute(each, indexes, n_images, steering, weights or {}, engine, seed) for each in sets]
 
 
 def _recompute(
     feature_set: FeatureSet,
     indexes: list[DatasetIndex],
     n_images: int,
+    steering: Sequence[Path],
     files: Mapping[str, Path],
     engine: str,
     seed: int,
@@ -88,9 +94,12 @@ def _recompute(
     try:
         spec = feature_set.header().spec
         tolerance = TOLERANCE.get(spec.precision, tolerance)
-        backbone = get_backbone(feature_set.backbone)
-        here = {name: path for name, path in files.items() if name == backbone.name}
-        weights = find_weights([backbone], here)[backbone.name]
+        if spec.steering is None:
+            backbone = get_backbone(feature_set.backbone)
+        else:
+            backbone = with_hub(find_steered(spec.steering, feature_set.backbone, steering).backbone)
+        here = {name: path for name, path in files.items() if name in (backbone.name, backbone.plain)}
+        weights = find_weights([backbone], here)[backbone.key]
         if backbone.spec(weights.identity, spec.precision) != spec:
             message = "the weights or the transform here are others than those it was made with"
             return Recomputation(feature_set.id, 0, None, tolerance, message)

@@ -25,16 +25,23 @@ from cache import (
     as_keys,
     empty_index,
     list_digests,
+    write_seen,
 )
-from extract.backbones import ALL, Backbone, get_backbone, parse_backbones
+from extract.backbones import Backbone
 from extract.datasets import Dataset
 from extract.embedder import Embedder, Failure
 from extract.engines import Engine, check_engine, check_precision, make_engine
 from extract.pipeline import Images, Profile, embed_images
 from extract.report import BackboneReport, ExtractReport
-from extract.weights import OFFLINE_INSTALL, Weights, available_backbones, find_weights, random_weights
-
-DEFAULT_BACKBONES = "published"
+from extract.steered import choose_backbones, read_steered, with_hub
+from extract.weights import (
+    Weights,
+    check_steered_weights,
+    check_weights_names,
+    find_weights,
+    named_weights,
+    random_weights,
+)
 
 _SAME_DATASET = 0.5  # share of its images by which a dataset found elsewhere counts as moved or copied
 
@@ -44,9 +51,10 @@ Progress = Callable[[str, int, int], None]
 
 def extract(
     dataset: Dataset,
-    backbones: str | Sequence[str] = DEFAULT_BACKBONES,
+    backbones: str | Sequence[str] | None = None,
     store: FeatureStore | None = None,
     *,
+    steering: Sequence[Path] = (),
     weights: Mapping[str, Path] | None = None,
     random_seed: int | None = None,
     precision: str = "fp32",
@@ -64,9 +72,11 @@ def extract(
     dataset
         From `open_dataset`.
     backbones
-        Names and groups, comma-separated or as a list.
+        Names and groups, comma-separated or as a list; by default ``published`` and what `steering` makes.
     store
         The cache; by default `default_cache`.
+    steering
+        Steering files, or folders of them. Several that make backbones of one name give a feature set each.
     weights
         Files by backbone name; else packages, else the hub.
     random_seed
@@ -98,18 +108,28 @@ def extract(
     store = store or FeatureStore()
     check_engine(engine)
     check_precision(precision)
-    chosen = _choose_backbones(backbones)
-    found = _weights(chosen, weights or {}, random_seed, report)
+    steered = read_steered(steering)
+    chosen = choose_backbones(backbones, steered)
+    check_weights_names(weights or {}, chosen)
+    find = partial(_weights, files=weights or {}, random_seed=random_seed, report=report)
+    # A steered backbone names its weights: the file is looked for only once there is something to embed with it.
+    found = find([b for b in chosen if not b.steering]) | {b.key: named_weights(b) for b in chosen if b.steering}
     n_abandoned = store.remove_abandoned()
     index, n_hashed = _list(dataset, store, retry_failed=retry_failed, report=report)
     store.write_dataset(index)
 
     images = distinct_images(dataset.root, index.path, index.image_sha256, index.ok)
+    specs = {backbone.key: backbone.spec(found[backbone.key].identity, precision) for backbone in chosen}
+    sets = {backbone.key: store.feature_set(backbone.name, specs[backbone.key]) for backbone in chosen}
+    sound = index.image_sha256[index.ok]
+    found |= find([with_hub(b) for b in chosen if b.steering and sets[b.key].missing(sound).any()])
+    for each in steered:
+        write_seen(sets[each.backbone.key].folder, each.record)
     embedders = []
     for backbone in chosen:
-        start = partial(start_engine, backbone, found[backbone.name], engine, device, precision, report)
-        spec = backbone.spec(found[backbone.name].identity, precision)
-        embedders.append(make_embedder(store, backbone, spec, found[backbone.name], images, start, batch_size))
+        weights_here, spec = found[backbone.key], specs[backbone.key]
+        start = partial(start_engine, backbone, weights_here, engine, device, precision, report)
+        embedders.append(make_embedder(store, backbone, spec, weights_here, images, start, batch_size))
     profile = Profile()
     on_image = partial(report, "embedding")
     failed = embed_images(images, embedders, workers=workers, profile=profile, on_progress=on_image)
@@ -146,26 +166,32 @@ def silent(_what: str, _done: int, _total: int) -> None:
     """Take a report of progress and do nothing with it."""
 
 
-def _choose_backbones(backbones: str | Sequence[str]) -> list[Backbone]:
-    asked = [name.strip() for name in (backbones.split(",") if isinstance(backbones, str) else backbones)]
-    if ALL in asked:
-        here = list(available_backbones())
-        if not here:
-            message = (
-                "`all` means every backbone whose weights are on this machine, and there is none. "
-                f"Run `{OFFLINE_INSTALL}`, or name the backbones"
-            )
-            raise UsageError(message)
-        asked = [name for each in asked for name in (here if each == ALL else [each])]
-    return [get_backbone(name) for name in parse_backbones(asked)]
-
-
 def _weights(
-    backbones: Sequence[Backbone], files: Mapping[str, Path], random_seed: int | None, report: Progress
+    backbones: Sequence[Backbone], *, files: Mapping[str, Path], random_seed: int | None, report: Progress
 ) -> dict[str, Weights]:
     if random_seed is not None:
-        return {backbone.name: random_weights(random_seed) for backbone in backbones}
-    return find_weights(backbones, files, on_download=lambda name: report(f"downloading weights of {name}", 0, 0))
+        found = {backbone.key: random_weights(random_seed) for backbone in backbones}
+        for backbone in backbones:
+            check_steered_weights(backbone, found[backbone.key])
+        return found
+    asked = {name for backbone in backbones for name in (backbone.name, backbone.plain)}
+    here = {name: file for name, file in files.items() if name in asked}
+    return find_weights(backbones, here, on_download=lambda name: report(f"downloading weights of {name}", 0, 0))
+
+
+def index_dataset(dataset: Dataset, store: FeatureStore, *, on_progress: Progress | None = None) -> DatasetIndex:
+    """Bring a dataset's index up to date and return it: the first step of `extract`, which embeds nothing.
+
+    Raises
+    ------
+    UsageError
+        If the cache has another dataset of this name.
+    CacheError
+        If the cache cannot be written.
+    """
+    index, _ = _list(dataset, store, retry_failed=False, report=on_progress or silent)
+    store.write_dataset(index)
+    return index
 
 
 def _list(dataset: Dataset, store: FeatureStore, *, retry_failed: bool, report: Progress) -> tuple[DatasetIndex, int]:

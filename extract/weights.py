@@ -53,6 +53,12 @@ def random_weights(seed: int) -> Weights:
     return Weights(f"random({seed})", f"random weights of seed {seed}", None)
 
 
+def named_weights(backbone: Backbone) -> Weights:
+    """Return the weights that a steered backbone was trained on, by name alone: their file is not looked for."""
+    identity = backbone.steering.weights if backbone.steering else ""
+    return Weights(identity, "the steering file, which names them", None)
+
+
 def parse_weights_options(options: Sequence[str]) -> dict[str, Path]:
     """Return the files of ``NAME=FILE`` options.
 
@@ -81,12 +87,14 @@ def find_weights(
     *,
     on_download: Callable[[str], None] | None = None,
 ) -> dict[str, Weights]:
-    """Return the weights of every backbone, by name, downloading what only the hub has.
+    """Return the weights of every backbone, by its `key`, downloading what only the hub has.
+
+    A steered backbone takes the weights of the plain one that it was trained on, and no others.
 
     Parameters
     ----------
     files
-        What ``--weights`` named.
+        What ``--weights`` named: backbones, or the plain ones behind steered ones.
     on_download
         Called with the name of each backbone whose weights are about to be downloaded.
 
@@ -94,27 +102,46 @@ def find_weights(
     ------
     WeightsError
         If a backbone's weights are neither here nor on a hub in reach; the message names all such backbones
-        and the ways out. It comes within 10 s.
+        and the ways out. It comes within 10 s. Or if a steered backbone was trained on other weights.
     UsageError
         If `files` names a backbone that is not asked for.
     """
-    unused = sorted(set(files) - {backbone.name for backbone in backbones})
-    if unused:
-        message = f"--weights names {', '.join(unused)}, which --backbones does not ask for"
-        raise UsageError(message)
-    local = {backbone.name: _find_local(backbone, files.get(backbone.name)) for backbone in backbones}
-    remote = [backbone for backbone in backbones if local[backbone.name] is None]
+    check_weights_names(files, backbones)
+    named = {backbone.key: files.get(backbone.name) or files.get(backbone.plain) for backbone in backbones}
+    local = {backbone.key: _find_local(backbone, named[backbone.key]) for backbone in backbones}
+    remote = [backbone for backbone in backbones if local[backbone.key] is None]
     if remote:
         _check_hub(remote)
     found: dict[str, Weights] = {}
     for backbone in backbones:
-        weights = local[backbone.name]
+        weights = local[backbone.key]
         if weights is None:
             if on_download:
                 on_download(backbone.name)
             weights = _file_weights(_download(backbone), f"hub {backbone.hub}")
-        found[backbone.name] = weights
+        check_steered_weights(backbone, weights)
+        found[backbone.key] = weights
     return found
+
+
+def check_weights_names(files: Mapping[str, Path], backbones: Sequence[Backbone]) -> None:
+    """Raise `UsageError` if ``--weights`` names a backbone that is not asked for, not even as a steered one's own."""
+    unused = sorted(set(files) - {name for backbone in backbones for name in (backbone.name, backbone.plain)})
+    if unused:
+        message = f"--weights names {', '.join(unused)}, which --backbones does not ask for"
+        raise UsageError(message)
+
+
+def check_steered_weights(backbone: Backbone, weights: Weights) -> None:
+    """Raise `WeightsError` if a steered backbone was trained on other weights than these."""
+    steering = backbone.steering
+    if steering is not None and weights.identity != steering.weights:
+        message = (
+            f"the steering {steering.path} was trained on the weights {steering.weights} of {steering.plain}, and "
+            f"those here, from {weights.source}, are {weights.identity}. Name the file that it was trained on: "
+            f"--weights {steering.plain}=FILE"
+        )
+        raise WeightsError(message)
 
 
 def available_backbones() -> dict[str, Weights]:

@@ -14,6 +14,7 @@ from stack.model_file import load_model, save_model
 from stack.options import StackOptions, stack_options
 from stack.scores import Evaluation, ModelScore, Prediction
 from stack.self_check import run_self_check
+from stack.training_parts import TrainingPart, training_parts
 
 __all__ = [
     "RECIPES",
@@ -26,6 +27,7 @@ __all__ = [
     "StackModel",
     "StackOptions",
     "StackedBackbones",
+    "TrainingPart",
     "evaluate",
     "load_model",
     "run_experiment",
@@ -34,4 +36,5 @@ __all__ = [
     "split_folds",
     "stack_options",
     "stratified_folds",
+    "training_parts",
 ]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from cache.errors import StackError, UsageError
 from stack.folds import Fold
+from stack.per_fold import Features, distinct_blocks
 
 
 def check_choice(what: str, chosen: str, known: Sequence[str]) -> None:
@@ -24,12 +25,12 @@ def check_choice(what: str, chosen: str, known: Sequence[str]) -> None:
         raise UsageError(msg)
 
 
-def check_blocks(blocks: Mapping[str, NDArray[np.float32]], n_images: int) -> None:
+def check_blocks(blocks: Mapping[str, Features], n_images: int) -> None:
     """Require finite features of every image in every block.
 
     Parameters
     ----------
-    blocks : mapping of str to NDArray[np.float32]
+    blocks : mapping of str to Features
         Backbone name to its ``(n_images, dim)`` features.
     n_images : int
         Rows that each must have.
@@ -42,7 +43,7 @@ def check_blocks(blocks: Mapping[str, NDArray[np.float32]], n_images: int) -> No
     if not blocks:
         msg = "no features were given; name at least one backbone whose features were extracted"
         raise StackError(msg)
-    for name, x in blocks.items():
+    for name, x in distinct_blocks(blocks):
         if x.ndim != 2 or len(x) != n_images or x.shape[1] == 0:
             msg = (
                 f"features of {name!r} have shape {x.shape}; expected ({n_images}, dim), one row per label: "

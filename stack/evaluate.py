@@ -21,6 +21,7 @@ from stack.folds import Fold, check_fold_classes, check_labels, inner_folds
 from stack.meta import MetaModel, MetaOptions, check_meta, fit_meta, mean_probability, predict_published
 from stack.metrics import class_metrics
 from stack.options import StackOptions
+from stack.per_fold import Features, check_per_fold, distinct_blocks, of_fold
 from stack.rows import Rows
 from stack.score_cache import BaseOutcome, ScoreCache
 from stack.scores import Evaluation, ModelScore, Prediction
@@ -44,7 +45,7 @@ class _Part:
 
 
 def evaluate(
-    blocks: Mapping[str, NDArray[np.float32]],
+    blocks: Mapping[str, Features],
     y: NDArray[np.str_],
     folds: Sequence[Fold],
     *,
@@ -61,8 +62,8 @@ def evaluate(
 
     Parameters
     ----------
-    blocks : mapping of str to NDArray[np.float32]
-        Backbone name to its ``(n_images, dim)`` features; the same rows in every block.
+    blocks : mapping of str to Features
+        Backbone name to its ``(n_images, dim)`` features, or those of each fold; the same rows in every block.
     y : NDArray[np.str_]
         ``(n_images,)`` class names.
     folds : sequence of Fold
@@ -107,6 +108,7 @@ def evaluate(
     check_blocks(blocks, len(y))
     check_groups(groups, len(y))
     check_folds(folds, len(y))
+    check_per_fold(blocks, len(folds))
     for number, fold in enumerate(folds, start=1):
         check_fold_classes(y, fold, f"the training part of fold {number} of {len(folds)}")
     names, codes = np.unique(y, return_inverse=True)
@@ -122,7 +124,7 @@ def evaluate(
     }
     metas = _meta_backbones(list(blocks), ablation=baselines) if "oof" in recipes else {}
     counter = FitCounter(progress, len(base) + len(parts) * len(metas))
-    outcomes = _run_base(runs, sum(x.nbytes for x in blocks.values()), n_jobs, counter)
+    outcomes = _run_base(runs, sum(x.nbytes for _, x in distinct_blocks(blocks)), n_jobs, counter)
     if len(blocks) == 1 and baselines:  # side by side with nothing: the same fit
         outcomes |= {("concat", p.number): outcomes[f"lr:{next(iter(blocks))}", p.number] for p in parts}
     scores = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, ClassScores)}
@@ -225,7 +227,7 @@ class _BaseFit:
 
 
 def _base_fits(
-    blocks: Mapping[str, NDArray[np.float32]],
+    blocks: Mapping[str, Features],
     parts: list[_Part],
     options: StackOptions,
     seed: int,
@@ -246,7 +248,9 @@ def _base_fits(
     kinds += [(f"lr:{name}", [name], lr, fit_lr) for name in blocks]
     kinds += [(f"svm:{name}", [name], {"name": "svm"}, _fit_svm) for name in blocks]
     return {
-        (model, p.number): _BaseFit(learner, names, learner is lr, partial(fit, [blocks[name] for name in names], p))
+        (model, p.number): _BaseFit(
+            learner, names, learner is lr, partial(fit, [of_fold(blocks[name], p.number) for name in names], p)
+        )
         for model, names, learner, fit in kinds
         for p in parts
     }
@@ -282,5 +286,6 @@ def _fit_published(features: list[NDArray[np.float32]], part: _Part, seed: int) 
 def _find_or_run(
     fit: _BaseFit, cache: ScoreCache, codes: NDArray[np.int64], part: _Part, found: list[str]
 ) -> BaseOutcome:
-    key = cache.key(fit.learner, fit.names, codes, part.fold, part.inner if fit.uses_inner_folds else [])
+    inner = part.inner if fit.uses_inner_folds else []
+    key = cache.key(fit.learner, fit.names, codes, part.fold, inner, number=part.number)
     return cache.find_or_run(key, fit.run, found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -15,10 +15,10 @@ from stack.evaluate import RECIPES, evaluate
 from stack.findings import Findings, find
 from stack.fits import Progress
 from stack.folds import Fold
-from stack.join import Joined, join_features
+from stack.join import Joined, features_of_folds, join_features, settle
 from stack.model import StackModel
-from stack.options import TASKS, StackOptions, stack_options
-from stack.outer_folds import RARE, drop_rare, outer_folds
+from stack.options import StackOptions, stack_options
+from stack.outer_folds import Division, outer_folds
 from stack.refit import refit
 from stack.regression import RegressionEvaluation, evaluate_regression
 from stack.score_cache import ScoreCache
@@ -60,6 +60,8 @@ class Experiment:
         The stack fitted on everything, if it was asked for.
     group_by, near_duplicates, rare
         As they were asked for: see `run_experiment`.
+    steered
+        Steered backbone to the id of the feature set that each fold used.
     """
 
     task: str
@@ -76,6 +78,7 @@ class Experiment:
     group_by: str = "auto"
     near_duplicates: float | None = None
     rare: str = "refuse"
+    steered: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def dataset(self) -> str:
@@ -93,9 +96,11 @@ class Experiment:
         return len(np.unique(self.joined.labels)) if self.task == "classification" else 0
 
     @property
-    def backbones(self) -> dict[str, str]:
-        """Backbone (or feature set, where names collide) to feature set id."""
-        return {name: each.id for name, each in self.joined.feature_sets.items()}
+    def backbones(self) -> dict[str, str | list[str]]:
+        """Backbone (or feature set, where names collide) to feature set id; of a steered one, to one for each fold."""
+        ids: dict[str, str | list[str]] = {name: each.id for name, each in self.joined.feature_sets.items()}
+        ids |= self.steered
+        return {name: ids[name] for name in self.joined.names}
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object; accuracies are 0 to 1, log-losses in nats, errors in the label's unit."""
@@ -187,19 +192,24 @@ def run_experiment(
     Raises
     ------
     StackError
-        If labels or features do not allow the evaluation.
+        If labels or features do not allow the evaluation, or a steering saw what a fold is to be scored on.
     CacheError
         If the cache lacks the dataset, or features of some of its images.
     UsageError
         If a name is unknown.
     """
     options = options or stack_options(task)
-    check_choice("task", task, TASKS)
-    check_choice("value of --rare", rare, RARE)
+    division = Division(
+        task=task,
+        cv=cv,
+        repeats=repeats,
+        split=split,
+        group_by=group_by,
+        near_duplicates=near_duplicates,
+        rare=rare,
+        seed=seed,
+    )
     _check_recipes(task, recipes, with_model=with_model)
-    if rare != "refuse" and (split is not None or task == "regression"):
-        message = "--rare is for classes smaller than the folds of a cross-validation: leave it out"
-        raise UsageError(message)
     store = store or FeatureStore()
     joined = join_features(
         store,
@@ -210,15 +220,14 @@ def run_experiment(
         near=near_duplicates,
         progress=progress,
     )
-    if rare == "drop":
-        joined = drop_rare(joined, cv)
-    folds = outer_folds(joined, task, cv=cv, repeats=repeats, split=split, rare=rare, seed=seed)
-    cache = ScoreCache(store.scores_folder, {n: s.id for n, s in joined.feature_sets.items()}, joined.digests)
+    joined, folds = outer_folds(joined, division)
+    features = features_of_folds(joined, folds, division)
+    cache = ScoreCache(store.scores_folder, features.feature_sets, joined.digests)
     evaluation: Evaluation | RegressionEvaluation
     findings: Findings | TargetFindings
     if task == "classification":
         evaluation = evaluate(
-            joined.blocks,
+            features.blocks,
             joined.labels,
             folds,
             recipes=recipes,
@@ -233,7 +242,7 @@ def run_experiment(
     else:
         y = parse_targets(joined.labels)
         evaluation = evaluate_regression(
-            joined.blocks,
+            features.blocks,
             y,
             folds,
             groups=joined.groups,
@@ -248,7 +257,10 @@ def run_experiment(
     model = None
     if with_model:
         score = evaluation.score("stack:oof")
-        model = refit(joined, task, options, score, seed=seed, n_jobs=n_jobs, cache=cache, progress=progress)
+        settled = settle(joined)
+        joined = replace(joined, notes=settled.notes)
+        cache = ScoreCache(store.scores_folder, {n: s.id for n, s in settled.feature_sets.items()}, joined.digests)
+        model = refit(settled, task, options, score, seed=seed, n_jobs=n_jobs, cache=cache, progress=progress)
     return Experiment(
         task=task,
         joined=joined,
@@ -264,6 +276,7 @@ def run_experiment(
         evaluation=evaluation,
         findings=findings,
         model=model,
+        steered=features.steered,
     )
 
 

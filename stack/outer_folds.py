@@ -2,55 +2,100 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
 import numpy as np
 
 from cache.errors import UsageError
+from stack.checks import check_choice
 from stack.folds import Fold, find_rare, regression_folds, split_folds, stratified_folds
-from stack.join import Joined
+from stack.labelled import Labelled
+from stack.options import TASKS
 from stack.targets import parse_targets
 
 RARE = ("refuse", "drop", "keep")
 
+Images = TypeVar("Images", bound=Labelled)
 
-def drop_rare(joined: Joined, cv: int) -> Joined:
+
+@dataclass(frozen=True)
+class Division:
+    """How images are to be divided; the fields are parameters of `stack.experiment.run_experiment`.
+
+    Raises
+    ------
+    UsageError
+        If they contradict each other.
+    """
+
+    task: str = "classification"
+    cv: int = 3
+    repeats: int = 1
+    split: str | None = None
+    group_by: str = "auto"
+    near_duplicates: float | None = None
+    rare: str = "refuse"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_choice("task", self.task, TASKS)
+        check_choice("value of --rare", self.rare, RARE)
+        if self.rare != "refuse" and (self.split is not None or self.task == "regression"):
+            message = "--rare is for classes smaller than the folds of a cross-validation: leave it out"
+            raise UsageError(message)
+        if self.split is not None and self.repeats > 1:
+            message = "--repeats divides images anew, and --split says how they are divided: use one of the two"
+            raise UsageError(message)
+        if self.repeats < 1:
+            message = f"{self.repeats} repeats were asked for; use 1 or more"
+            raise UsageError(message)
+
+    def options(self) -> str:
+        """Return the options that ask for it, of those that need no features and divide once."""
+        options = [f"--split {self.split}"] if self.split is not None else [f"--cv {self.cv} --seed {self.seed}"]
+        options += [f"--group-by {self.group_by}"] if self.group_by != "auto" else []
+        options += [f"--rare {self.rare}"] if self.rare != "refuse" else []
+        return " ".join(options)
+
+    def to_dict(self, number: int) -> dict[str, Any]:
+        """Return a JSON-able object that names the training part of a fold, counted from 0."""
+        if self.split is not None:
+            return {"split": self.split}
+        return {
+            "cv": self.cv,
+            "seed": self.seed,
+            "fold": number + 1,
+            "group_by": self.group_by,
+            "rare": self.rare,
+            "task": self.task,
+        }
+
+
+def drop_rare(images: Images, cv: int) -> Images:
     """Return what is left without the classes of fewer images (or groups) than folds, with a note that names them."""
-    names = find_rare(joined.labels, cv, joined.groups)
-    kept = np.flatnonzero(~np.isin(joined.labels, names))
+    names = find_rare(images.labels, cv, images.groups)
+    kept = np.flatnonzero(~np.isin(images.labels, names))
     if not len(names):
-        return joined
-    note = f"left out, too few for {cv} folds ({len(joined.rows) - len(kept)} images): {', '.join(map(str, names))}"
-    return joined.take(kept, note)
+        return images
+    note = f"left out, too few for {cv} folds ({len(images.rows) - len(kept)} images): {', '.join(map(str, names))}"
+    return images.take(kept, note)
 
 
-def outer_folds(
-    joined: Joined,
-    task: str,
-    *,
-    cv: int,
-    repeats: int,
-    split: str | None,
-    rare: str,
-    seed: int,
-) -> list[Fold]:
-    """Return the outer folds of an experiment; parameters are those of `stack.experiment.run_experiment`.
+def outer_folds(images: Images, division: Division) -> tuple[Images, list[Fold]]:
+    """Return the images without those that the division leaves out, and the outer folds of the rest.
 
     Raises
     ------
     StackError
         If labels, groups or the split do not allow it.
-    UsageError
-        If options contradict each other.
     """
-    if split is not None:
-        if repeats > 1:
-            message = "--repeats divides images anew, and --split says how they are divided: use one of the two"
-            raise UsageError(message)
-        return split_folds(joined.splits, split, groups=joined.groups)
-    if repeats < 1:
-        message = f"{repeats} repeats were asked for; use 1 or more"
-        raise UsageError(message)
-    if task == "regression":
-        return regression_folds(parse_targets(joined.labels), cv, seed, groups=joined.groups, repeats=repeats)
-    return stratified_folds(
-        joined.labels, cv, seed, groups=joined.groups, repeats=repeats, rare="keep" if rare == "keep" else "refuse"
-    )
+    if division.split is not None:
+        return images, split_folds(images.splits, division.split, groups=images.groups)
+    if division.rare == "drop":
+        images = drop_rare(images, division.cv)
+    cv, seed, repeats = division.cv, division.seed, division.repeats
+    if division.task == "regression":
+        return images, regression_folds(parse_targets(images.labels), cv, seed, groups=images.groups, repeats=repeats)
+    rare: Literal["keep", "refuse"] = "keep" if division.rare == "keep" else "refuse"
+    return images, stratified_folds(images.labels, cv, seed, groups=images.groups, repeats=repeats, rare=rare)

@@ -40,7 +40,7 @@ def refit(
     Parameters
     ----------
     joined : Joined
-        Labels and features.
+        Labels and features, one feature set of each backbone: see `stack.join.settle`.
     task : str
         ``classification`` or ``regression``.
     options : StackOptions
@@ -52,7 +52,7 @@ def refit(
     n_jobs : int, optional
         Fits at a time; all cores by default.
     cache : ScoreCache, optional
-        Where the fits of an earlier run are found, and these kept.
+        Of these feature sets, where the fits of an earlier run are found, and these kept.
     progress : callable, optional
         See `stack.fits.Progress`.
 
@@ -83,7 +83,7 @@ def refit(
             run = partial(score_classes, x, codes, x[:0], len(names), inner, options.c_grid)
             if cache is None:
                 return run()
-            return cache.find_or_run(cache.key(options.lr_learner, [name], codes, everything, inner), run)
+            return cache.find_or_run(cache.key(options.lr_learner, [name], codes, everything, inner, number=0), run)
 
         found = run_fits({(name, 0): partial(fit, name) for name in blocks}, n_jobs, counter)
         scores = [found[name, 0] for name in blocks]

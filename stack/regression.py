@@ -17,6 +17,7 @@ from stack.fits import FitCounter, FitKey, Progress, run_fits
 from stack.folds import Fold, regression_folds
 from stack.labels import resolve_groups
 from stack.linear import LinearMap
+from stack.per_fold import Features, check_per_fold, of_fold
 from stack.regressors import META_LEARNERS, RegressionScores, apply_meta, fit_meta, score_design, score_targets
 from stack.ridge import ALPHA_GRID, Design
 from stack.score_cache import ScoreCache
@@ -65,7 +66,7 @@ class _Part:
 
 
 def evaluate_regression(
-    blocks: Mapping[str, NDArray[np.float32]],
+    blocks: Mapping[str, Features],
     y: NDArray[np.float64],
     folds: Sequence[Fold],
     *,
@@ -81,8 +82,8 @@ def evaluate_regression(
 
     Parameters
     ----------
-    blocks : mapping of str to NDArray[np.float32]
-        Backbone name to its ``(n_images, dim)`` features; the same rows in every block.
+    blocks : mapping of str to Features
+        Backbone name to its ``(n_images, dim)`` features, or those of each fold; the same rows in every block.
     y : NDArray[np.float64]
         ``(n_images,)`` targets.
     folds : sequence of Fold
@@ -120,6 +121,7 @@ def evaluate_regression(
     check_blocks(blocks, len(y))
     group = resolve_groups(groups, len(y))
     _check_outer(folds, group)
+    check_per_fold(blocks, len(folds))
     parts = [
         _Part(n, f.train, f.test, y[f.train], inner_target_folds(y[f.train], seed, group[f.train], inner_splits))
         for n, f in enumerate(folds)
@@ -237,7 +239,7 @@ def inner_target_folds(
 
 
 def _base_fits(
-    blocks: Mapping[str, NDArray[np.float32]],
+    blocks: Mapping[str, Features],
     models: Mapping[str, list[str]],
     parts: Sequence[_Part],
     y: NDArray[np.float64],
@@ -247,10 +249,11 @@ def _base_fits(
     fits: dict[FitKey, Callable[[], RegressionScores]] = {}
     for model, names in models.items():
         for p in parts:
-            run = partial(_fit, [blocks[name] for name in names], p)
+            run = partial(_fit, [of_fold(blocks[name], p.number) for name in names], p)
             fits[model, p.number] = run
             if cache is not None:
-                key = cache.key({"name": "ridge", "alphas": ALPHA_GRID}, names, y, Fold(p.train, p.test), p.inner)
+                learner: dict[str, object] = {"name": "ridge", "alphas": ALPHA_GRID}
+                key = cache.key(learner, names, y, Fold(p.train, p.test), p.inner, number=p.number)
                 fits[model, p.number] = partial(cache.find_or_run, key, run)
     return fits
 

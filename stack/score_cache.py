@@ -49,13 +49,16 @@ class ScoreCache:
     ----------
     folder : Path
         Where the files are; made when the first is written.
-    feature_sets : mapping of str to str
-        Name of each block of features to its feature set id.
+    feature_sets : mapping of str to (str or sequence of str)
+        Name of each block of features to its feature set id; of features that differ from fold to fold, to one id for
+        each outer fold.
     digests : NDArray[np.uint8]
         ``(n_images, 32)`` SHA-256 of each image, in the order of the blocks' rows.
     """
 
-    def __init__(self, folder: Path, feature_sets: Mapping[str, str], digests: NDArray[np.uint8]) -> None:
+    def __init__(
+        self, folder: Path, feature_sets: Mapping[str, str | Sequence[str]], digests: NDArray[np.uint8]
+    ) -> None:
         self.folder = folder
         self._feature_sets = feature_sets
         self._digests = digests
@@ -68,6 +71,8 @@ class ScoreCache:
         y: NDArray[np.int64] | NDArray[np.float64],
         fold: Fold,
         inner: Sequence[Fold] = (),
+        *,
+        number: int,
     ) -> str:
         """Return the key of a fit.
 
@@ -83,11 +88,13 @@ class ScoreCache:
             Its training and test part.
         inner : sequence of Fold
             Folds of the training part, if it uses them.
+        number : int
+            Of the outer fold, from 0: it decides which features of a steered backbone are used.
         """
         head = {
             "version": SCORES_VERSION,
             "learner": learner,
-            "feature_sets": [self._feature_sets[name] for name in blocks],
+            "feature_sets": [_id(self._feature_sets[name], number) for name in blocks],
             "n_classes": int(y.max()) + 1 if y.dtype.kind == "i" else 0,
         }
         sha = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
@@ -147,6 +154,10 @@ class ScoreCache:
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.scores"
+
+
+def _id(feature_set: str | Sequence[str], number: int) -> str:
+    return feature_set if isinstance(feature_set, str) else feature_set[number]
 
 
 def _checksum(key: str, content: bytes) -> bytes:

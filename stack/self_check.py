@@ -19,9 +19,9 @@ from stack.evaluate import evaluate
 from stack.fits import Progress
 from stack.folds import Fold
 from stack.groups import join_groups, near_duplicates
-from stack.join import Joined, join_features
+from stack.join import Joined, features_of_folds, join_features
 from stack.options import StackOptions
-from stack.outer_folds import drop_rare, outer_folds
+from stack.outer_folds import Division, drop_rare, outer_folds
 from stack.scores import ModelScore
 
 _SAME_PICTURE = 0.98  # cosine from which the self-check takes two images for one picture
@@ -43,7 +43,7 @@ def run_self_check(
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> str:
-    """Run the ``oof`` recipe on shuffled labels, and require that nothing scores above chance.
+    """Run the ``oof`` recipe on shuffled labels and the experiment's own folds: nothing may score above chance.
 
     Whole groups swap their labels, and so do images that look the same to every backbone, whether or not the folds
     keep them together: what the folds tear apart shows. Parameters are those of `run_experiment`. Classes too rare for
@@ -59,6 +59,7 @@ def run_self_check(
     StackError
         If a model scores above what luck explains; else as `run_experiment`.
     """
+    division = Division(cv=cv, split=split, group_by=group_by, near_duplicates=near_duplicates, seed=seed)
     joined = join_features(
         store or FeatureStore(),
         dataset=dataset,
@@ -67,15 +68,17 @@ def run_self_check(
         group_by=group_by,
         near=near_duplicates,
     )
+    if split is None:
+        joined = drop_rare(joined, cv)
+    joined, folds = outer_folds(joined, division)
     clusters = _clusters(joined)
     joined = replace(joined, labels=shuffle_labels(joined.labels, clusters, seed))
-    if split is None:
-        everyone, joined = joined.rows, drop_rare(joined, cv)
-        clusters = clusters[np.isin(everyone, joined.rows)]
+    learnable = _learnable(joined.labels, folds)
+    joined, clusters = joined.take(learnable), clusters[learnable]
+    folds = [Fold(_positions(fold.train, learnable), _positions(fold.test, learnable)) for fold in folds]
     y = joined.labels
-    folds = outer_folds(joined, "classification", cv=cv, repeats=1, split=split, rare="refuse", seed=seed)
     evaluation = evaluate(
-        joined.blocks,
+        features_of_folds(joined, folds, division).blocks,
         y,
         folds,
         recipes=("oof",),
@@ -88,6 +91,8 @@ def run_self_check(
     found = check_at_chance(evaluation.results, y, folds, clusters)
     if len(y) > _MOST_COMPARED:
         return f"{found} Near copies were not looked for among more than {_MOST_COMPARED:,} images."
+    if not joined.blocks:
+        return f"{found} Near copies were not looked for: steered backbones cannot tell them."
     return found
 
 
@@ -182,6 +187,20 @@ def _clusters(joined: Joined) -> NDArray[np.int64]:
     columns: list[NDArray[Any]] = [np.array([joined.index.group[row] for row in joined.rows], dtype=np.str_)]
     if joined.groups is not None:
         columns.append(joined.groups)
-    if len(joined.rows) <= _MOST_COMPARED:
+    if joined.blocks and len(joined.rows) <= _MOST_COMPARED:
         columns.append(near_duplicates(joined.blocks, _SAME_PICTURE))
     return join_groups(*columns)
+
+
+def _learnable(y: NDArray[np.str_], folds: Sequence[Fold]) -> NDArray[np.int64]:
+    """Return the positions of the classes that no fold tests without having them in its training part.
+
+    The folds are those of the true labels; of a small class the shuffle may put all images into one test part.
+    """
+    lost = [np.setdiff1d(y[fold.test], y[fold.train]) for fold in folds]
+    return np.flatnonzero(~np.isin(y, np.concatenate(lost)))
+
+
+def _positions(rows: NDArray[np.int64], kept: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where the rows that are kept stand among all that are."""
+    return np.searchsorted(kept, rows[np.isin(rows, kept)])

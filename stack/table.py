@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 
 from stack.compare import Difference
@@ -117,20 +118,21 @@ def verdict(experiment: Experiment) -> str:
     difference = experiment.findings.difference
     if difference is None:
         return sentence
-    return f"{sentence} {_interval(difference, unit, points, can_repeat=experiment.split is None)}"
+    return f"{sentence} {_interval(experiment, difference, unit, points)}"
 
 
 def lessons(experiment: Experiment) -> list[str]:
     """Return what else the experiment teaches, a line each; the result file has all of it."""
     found = experiment.findings
+    steered = [_steered_line(name, ids) for name, ids in experiment.steered.items()]
     if isinstance(found, TargetFindings):
         changes = ", ".join(f"{name} {_signed(-lost, 3)}" for name, lost in found.ablation.items())
-        lines = [f"stack:oof without one backbone, in R²: {changes}"] if changes else []
+        lines = steered + [f"stack:oof without one backbone, in R²: {changes}"] * bool(changes)
         return lines + [
             f"furthest off, or wrongly labelled: {each.path} is {each.label:g}, taken for {each.predicted:.4g}"
             for each in found.worst[:_SHOWN]
         ]
-    lines = []
+    lines = steered
     if found.ablation:
         changes = ", ".join(f"{name} {_signed(-100 * each.mean, 1)}" for name, each in found.ablation.items())
         lines.append(f"stack:oof without one backbone, in points: {changes}")
@@ -146,17 +148,25 @@ def lessons(experiment: Experiment) -> list[str]:
     return lines
 
 
+def _steered_line(name: str, ids: Sequence[str]) -> str:
+    return (
+        f"{name} is steered: each fold takes features whose steering saw nothing of its test part "
+        f"({', '.join(dict.fromkeys(ids))}); labels that it saw of the training part may make a stack trust it too much"
+    )
+
+
 def _signed(change: float, digits: int) -> str:
     shown = f"{change:+.{digits}f}"
     return shown if float(shown) else shown[1:]
 
 
-def _interval(difference: Difference, unit: int, points: str, *, can_repeat: bool) -> str:
+def _interval(experiment: Experiment, difference: Difference, unit: int, points: str) -> str:
     if difference.low is None or difference.high is None:
-        where = "fold" if can_repeat else "image"
+        where = "fold" if experiment.split is None else "image"
         return f"Every {where} gives the same difference, so no interval can be given."
     low, high = unit * difference.low, unit * difference.high
     digits = 1 if points else 3
+    can_repeat = experiment.split is None and not experiment.steered  # steerings are of one division
     advice = "; more --repeats narrow it" if can_repeat else ""
     doubt = "" if difference.excludes_zero else f", so this may be chance{advice}"
     interval = f"{low:+.{digits}f} to {high:+.{digits}f}{points} ({difference.method})"

@@ -16,7 +16,7 @@ from PIL import Image
 
 import extract.predict
 import extract.run
-from cache import FeatureSpec, FeatureStore, ModelError, StackError, UsageError, as_keys, feature_set_id
+from cache import FeatureSpec, FeatureStore, ModelError, UsageError, as_keys, feature_set_id
 from extract import open_dataset
 from extract.backbones import BACKBONES, Backbone
 from extract.predict import EmbeddedImages, embed_for
@@ -287,10 +287,13 @@ def test_other_features_are_refused_even_beside_cached_ones(
     assert counts == {f"{name} fp32": 6 for name in LITES}
 
 
-def test_steered_features_are_refused(photos: Path, store: FeatureStore, specs: dict[str, FeatureSpec]) -> None:
+def test_steered_features_are_refused_without_their_steering_file(
+    photos: Path, store: FeatureStore, specs: dict[str, FeatureSpec], counts: dict[str, int]
+) -> None:
     steered = replace(next(iter(specs.values())), steering="c0ffee" + "0" * 58)
-    with pytest.raises(StackError, match=r"was steered \(steering file c0ffee000000\.\.\.\).*plain backbones"):
-        embed(named(LITES[0], steered), photos, store)
+    with pytest.raises(UsageError, match=r"features of vit_toast .*c0ffee0+\. Give that file: --steering FILE"):
+        embed({**specs, **named("vit_toast", steered)}, photos, store)
+    assert (counts, store.feature_sets()) == ({}, [])
 
 
 def test_an_identity_that_is_not_its_specs_is_refused(

@@ -16,6 +16,7 @@ from PIL import Image
 
 import extract.pipeline
 import extract.run
+import extract.steered
 from cache import CacheError, FeatureStore, ImageError, UsageError, WeightsError
 from extract import ExtractReport, open_dataset
 from extract.backbones import BACKBONES, Backbone
@@ -457,7 +458,7 @@ def test_all_means_the_backbones_whose_weights_are_here(
     photos: Path, store: FeatureStore, monkeypatch: pytest.MonkeyPatch, counts: dict[str, int]
 ) -> None:
     here: dict[str, Weights] = {"efficientnet_lite1": random_weights(0)}
-    monkeypatch.setattr(extract.run, "available_backbones", lambda: here)
+    monkeypatch.setattr(extract.steered, "available_backbones", lambda: here)
     report = extract.run.extract(open_dataset(photos), "all", store, random_seed=0)
     assert [each.backbone for each in report.backbones] == ["efficientnet_lite1"]
     assert counts == {"efficientnet_lite1": 12}

@@ -22,6 +22,7 @@ from sklearn.svm import LinearSVC
 from cache.errors import StackError, UsageError
 from stack import Evaluation, Fold, MetaOptions, StackOptions, evaluate, split_folds, stratified_folds
 from stack.base import ClassScores, score_classes
+from stack.per_fold import PerFold
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -493,3 +494,25 @@ def test_folds_that_cheat_or_miss_are_refused(blocks: Blocks, y: Labels, fold: F
 def test_no_folds_are_refused(blocks: Blocks, y: Labels) -> None:
     with pytest.raises(StackError, match="no folds"):
         evaluate(blocks, y, [])
+
+
+def test_every_model_of_a_fold_sees_the_features_of_that_fold(blocks: Blocks, y: Labels, folds: list[Fold]) -> None:
+    rng = np.random.default_rng(0)
+    own = [(blocks["b"] * rng.uniform(0.2, 1, 34)[rng.permutation(34)]).astype(np.float32) for _ in folds]
+    found = evaluate({"a": blocks["a"], "b": PerFold(own)}, y, folds, options=FIXED)
+    for number, fold in enumerate(folds):
+        alone = evaluate({"a": blocks["a"], "b": own[number]}, y, [fold], options=FIXED)
+        assert list(found.predictions) == list(alone.predictions)
+        for model, [prediction] in alone.predictions.items():
+            np.testing.assert_array_equal(found.predictions[model][number].scores, prediction.scores, err_msg=model)
+    one = evaluate({"b": PerFold(own)}, y, folds, options=FIXED)
+    assert by_model(one)["concat"] == by_model(one)["lr:b"]
+
+
+def test_features_of_other_folds_or_not_finite_in_one_are_refused(blocks: Blocks, y: Labels, folds: list[Fold]) -> None:
+    with pytest.raises(StackError, match="'b' are of 2 folds, and there are 3"):
+        evaluate({"b": PerFold([blocks["b"]] * 2)}, y, folds)
+    broken = blocks["b"].copy()
+    broken[5, 0] = np.nan
+    with pytest.raises(StackError, match=r"'b' hold NaN .* 1 of 450 rows \(first rows: 5\)"):
+        evaluate({"b": PerFold([blocks["b"], broken, broken])}, y, folds)

@@ -194,10 +194,10 @@ def test_no_label_at_all_says_how_many_images_there_are(store: FeatureStore) -> 
         join_features(store)
 
 
-def test_steered_features_are_refused(store: FeatureStore) -> None:
+def test_steered_features_without_a_record_of_what_was_seen_are_refused(store: FeatureStore) -> None:
     steered = add(store, made_spec("xception", steering="0" * 64), made_features(2))
     for backbones in (None, ["xception"], [steered.id]):
-        with pytest.raises(StackError, match=rf"{steered.id} is steered.*--backbones"):
+        with pytest.raises(StackError, match=rf"{steered.id}.*has no seen\.h5.*--steering.*--backbones"):
             join_features(store, backbones=backbones)
     assert list(join_features(store, backbones=["resnet50", "vgg19"]).blocks) == ["resnet50", "vgg19"]
 

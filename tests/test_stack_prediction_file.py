@@ -48,6 +48,7 @@ def made_joined() -> Joined:
         feature_sets={},
         blocks={},
         groups=None,
+        kin=np.arange(0),
         left_out={"failed": 1},
         notes=[],
     )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cache.errors import StackError, UsageError
 from stack.folds import Fold, regression_folds, split_folds
 from stack.linear import LinearMap
+from stack.per_fold import PerFold
 from stack.regression import RegressionEvaluation, evaluate_regression, fit_regression, inner_target_folds
 from stack.regressors import META_LEARNERS, RegressionScores, score_design, score_targets
 from stack.ridge import Design
@@ -327,3 +328,14 @@ def test_scores_of_an_earlier_run_are_found_again(tmp_path: Path, monkeypatch: p
     assert first.score("ridge:a").folds == both.score("ridge:a").folds
     run(y + np.eye(60)[folds[0].test[0]])  # a label of the first test part: two folds learn from it
     assert len(fits) == 6
+
+
+def test_every_model_of_a_fold_sees_the_features_of_that_fold(blocks: Blocks, y: Floats, folds: list[Fold]) -> None:
+    own = [blocks["b"] + np.float32(number) * blocks["b"][:, ::-1] for number in range(3)]
+    found = evaluate_regression({"a": blocks["a"], "b": PerFold(own)}, y, folds)
+    for number, fold in enumerate(folds):
+        alone = evaluate_regression({"a": blocks["a"], "b": own[number]}, y, [fold])
+        for model in MODELS:
+            np.testing.assert_array_equal(values(found, model)[number], values(alone, model)[0], err_msg=model)
+    with pytest.raises(StackError, match="'b' are of 2 folds, and there are 3"):
+        evaluate_regression({"b": PerFold(own[:2])}, y, folds)

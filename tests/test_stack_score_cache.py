@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from stack import Evaluation, Fold, MetaOptions, StackOptions, evaluate, stratified_folds
+from stack.per_fold import Features, PerFold
 from stack.score_cache import ScoreCache
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -251,6 +252,7 @@ KEY_PARTS: dict[str, Any] = {
     "y": np.arange(N) % 3,
     "fold": Fold(np.arange(40), np.arange(40, 60)),
     "inner": [Fold(np.arange(20), np.arange(20, 40)), Fold(np.arange(20, 40), np.arange(20))],
+    "number": 0,
 }
 
 
@@ -282,6 +284,28 @@ def relabelled(row: int, n_classes: int = 3) -> NDArray[np.int64]:
 def test_key_changes_with_whatever_decides_the_outcome(tmp_path: Path, change: dict[str, Any]) -> None:
     cache = cache_in(tmp_path)
     assert cache.key(**KEY_PARTS) != cache.key(**(KEY_PARTS | change))
+
+
+def test_key_is_that_of_the_features_of_the_fold(tmp_path: Path) -> None:
+    steered = ScoreCache(tmp_path, {"a": "aaaa", "b": ["bbbb", "cccc", "bbbb"]}, DIGESTS)
+    keys = [steered.key(**(KEY_PARTS | {"number": number})) for number in range(3)]
+    assert keys[0] == keys[2] == cache_in(tmp_path).key(**KEY_PARTS)
+    assert keys[1] == cache_in(tmp_path, ids=IDS | {"b": "cccc"}).key(**KEY_PARTS)
+    assert keys[1] != keys[0]
+
+
+def test_another_steering_in_one_fold_costs_the_fits_of_that_fold(
+    tmp_path: Path, y: Labels, folds: list[Fold], fitted: Counter[str]
+) -> None:
+    a, b, c = (made_blocks("abc")[name] for name in "abc")
+    of_one_fold = {"score_classes": 2, "predict_svm": 1, "predict_published": 1}  # all that see the steered one
+    for last, ids, expected in ((b, ["b0", "b1"], all_fits(2)), (c, ["b0", "b2"], of_one_fold)):
+        blocks: dict[str, Features] = {"a": a, "b": PerFold([b, last])}
+        fresh = evaluate(blocks, y, folds, options=FIXED, n_jobs=1)
+        fitted.clear()
+        cache = ScoreCache(tmp_path, {"a": "aaaa", "b": ids}, DIGESTS)
+        assert_same(evaluate(blocks, y, folds, options=FIXED, n_jobs=1, cache=cache), fresh)
+        assert fitted == expected
 
 
 def test_key_is_that_of_the_images_wherever_they_stand(tmp_path: Path) -> None:

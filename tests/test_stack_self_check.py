@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps, StackError
 from stack import ModelScore, StackOptions, run_self_check
-from stack.folds import Fold
+from stack.folds import Fold, stratified_folds
 from stack.self_check import check_at_chance, shuffle_labels
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -174,3 +174,13 @@ def test_a_check_that_could_not_fail_does_not_claim_to_pass() -> None:
     folds = [Fold.testing(np.arange(6), 6)]
     with pytest.raises(StackError, match="few"):
         check_at_chance([ModelScore("lr:a", [1.0])], y, folds)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 3])
+def test_small_classes_that_the_shuffle_puts_into_one_test_part_are_left_out(tmp_path: Path, seed: int) -> None:
+    labels = [f"small {i // 3}" for i in range(24)] + LABELS[24:]
+    shuffled = shuffle_labels(np.array(labels), None, seed)
+    folds = stratified_folds(np.array(labels), 3, seed)
+    assert any(set(shuffled[f.test]) - set(shuffled[f.train]) for f in folds)
+    found = run_self_check(made_store(tmp_path, telling(LABELS), labels), seed=seed, options=FIXED)
+    assert found.startswith("self-check passed")

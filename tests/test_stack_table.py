@@ -22,6 +22,7 @@ JOINED = Joined(
     feature_sets={},
     blocks={},
     groups=None,
+    kin=np.arange(0),
     left_out={"unlabelled": 0, "failed": 0, "doubles": 0, "conflicting": 0},
     notes=[],
 )
@@ -320,3 +321,21 @@ def test_a_regression_has_an_interval_and_its_largest_errors() -> None:
         "stack:oof without one backbone, in R²: vgg16 -0.020, resnet50 0.000",
         *[f"furthest off, or wrongly labelled: cats/{i}.jpg is 45.5, taken for 61.23" for i in range(3)],
     ]
+
+
+STEERED = replace(EXPERIMENT, steered={"vit_toast": ["vit_toast-a", "vit_toast-b", "vit_toast-a"]}, findings=FINDINGS)
+
+
+def test_lessons_say_which_features_of_a_steered_backbone_the_folds_took() -> None:
+    line = (
+        "vit_toast is steered: each fold takes features whose steering saw nothing of its test part "
+        "(vit_toast-a, vit_toast-b); labels that it saw of the training part may make a stack trust it too much"
+    )
+    assert table.lessons(STEERED)[0] == line
+    assert table.lessons(STEERED)[1:] == table.lessons(replace(EXPERIMENT, findings=FINDINGS))
+    assert table.lessons(replace(STEERED, findings=NOTHING)) == [line]
+
+
+def test_repeats_are_not_advised_where_steerings_are_of_one_division() -> None:
+    assert "so this may be chance; more --repeats" in table.verdict(replace(STEERED, steered={}))
+    assert table.verdict(STEERED).endswith("so this may be chance.")

@@ -1,18 +1,22 @@
-"""Write an archived cache, or saved model, of the present format version; run once for each, never by the tests.
+"""Write an archived file or cache of the present format version; run once for each, never by the tests.
 
     python tests/archives/make.py tests/archives/v2
     python tests/archives/make.py tests/archives/model-v2.stackbone
+    python tests/archives/make.py tests/archives/steering-v2.safetensors
+    python tests/archives/make.py tests/archives/seen-v2
 
 The values follow from row numbers, so that the tests can hold them as literals.
 """
 
 import hashlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps, feature_set_id
+from cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps, feature_set_id, write_seen
+from extract.steering_file import Steering, write_steering
 from stack import StackModel, save_model
 from stack.linear import LinearMap
 from stack.model import ModelBackbone
@@ -98,6 +102,38 @@ def write_model(file: Path) -> None:
     save_model(model, file)
 
 
+def archived_steering() -> Steering:
+    """Return a steering of two tensors that saw three images."""
+    return Steering(
+        method="toast",
+        stage="tune",
+        backbone="timm:convnext_tiny.fb_in22k",
+        spec=replace(CONVNEXT, precision="fp32", view="plain", steering=None),
+        options={"rank": 4},
+        classes=["cat", "größe", "b'\udcff'"],
+        seen=np.stack([np.frombuffer(hashlib.sha256(b"image %d" % i).digest(), np.uint8) for i in range(3)]),
+        division={"cv": 3, "seed": 0, "fold": 1},
+        training={"epochs": 2, "seed": 0, "parent": None, "versions": {"torch": "2.14.1"}},
+        history=[{"loss": 1.5, "accuracy": 0.25}, {"loss": 0.75, "accuracy": 0.5}],
+        tensors={
+            "select": (np.arange(12).reshape(3, 4) / 8).astype(np.float32),
+            "head.bias": np.array([0.5, 0.0, -0.25], np.float32),
+        },
+    )
+
+
+def write_record(folder: Path) -> None:
+    """Write what the archived steering saw."""
+    write_seen(folder, archived_steering().record("cd" * 32))
+
+
 if __name__ == "__main__":
     target = Path(sys.argv[1])
-    (write_model if target.suffix == ".stackbone" else write_cache)(target)
+    if target.suffix == ".stackbone":
+        write_model(target)
+    elif target.suffix == ".safetensors":
+        write_steering(target, archived_steering())
+    elif target.name.startswith("seen"):
+        write_record(target)
+    else:
+        write_cache(target)

@@ -1,0 +1,273 @@
+"""What steering is worth: six methods on four classes that a small ViT never saw, and the steered ViT in a stack.
+
+The ViT (shared/models/vit_cifar6.safetensors) was pre-trained on six classes of CIFAR-10; the task is the other four:
+500 training images a class, other ones for each seed, and all 1,000 test images a class, by the head that was
+trained with the method. With pre-tuning each method first trains on 500 images of each of the six source classes.
+Every training runs in a process of its own, for its peak memory. Then the ViT, steered once per outer fold, joins a
+stack of three CNNs on the first seed's training images.
+``python bench/toast.py [--quick] [--json FILE] [--seeds 3] [--epochs 20] [--pictures DIR]``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[0] = str(ROOT)  # the rooms, not the scripts here of the same names
+
+import numpy as np
+
+from bench.machine import arguments, report
+from cache import FeatureStore
+
+SOURCE = ("airplane", "automobile", "cat", "deer", "frog", "ship")
+TASK = ("bird", "dog", "horse", "truck")
+METHODS = ("linear", "lora", "vpt", "finetune", "toast", "toast-lite")
+VIT = "timm:vit_cifar6"
+CNNS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+
+
+def register_vit() -> None:
+    """Make the small ViT known to timm, and so to Stackbone as ``timm:vit_cifar6``."""
+    import timm
+    from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+    from timm.models.vision_transformer import VisionTransformer
+
+    if timm.is_model("vit_cifar6"):
+        return
+    config = {"input_size": (3, 32, 32), "mean": (0.5,) * 3, "std": (0.5,) * 3, "crop_pct": 1.0, "classifier": "head"}
+    config |= {"num_classes": len(SOURCE), "interpolation": "bicubic", "file": "given with --weights"}
+    globals()["default_cfgs"] = generate_default_cfgs({"vit_cifar6.cifar6": config})
+
+    def vit_cifar6(pretrained: bool = False, **options: Any) -> Any:  # noqa: ANN401, FBT001, FBT002 - timm's own
+        shape = {"img_size": 32, "patch_size": 4, "embed_dim": 192, "depth": 6, "num_heads": 3}
+        return build_model_with_cfg(VisionTransformer, "vit_cifar6", pretrained, **{**shape, **options})
+
+    register_model(vit_cifar6)
+
+
+def train(asked: dict[str, Any]) -> dict[str, Any]:
+    """Train one steering and return its figures; runs in a process of its own."""
+    register_vit()
+    from extract import get_backbone
+    from extract.steer import SteerOptions, TrainingImages, steer
+    from extract.weights import find_weights
+
+    backbone = get_backbone(VIT)
+    weights = find_weights([backbone], {VIT: Path(asked["weights"])})[VIT]
+    paths = asked["images"]
+    content = b"".join(hashlib.sha256(Path(path).read_bytes()).digest() for path in paths)
+    images = TrainingImages(
+        paths, np.frombuffer(content, np.uint8).reshape(-1, 32), [Path(path).parent.name for path in paths]
+    )
+    seconds: list[float] = []
+    done = steer(
+        images,
+        backbone,
+        weights,
+        Path(asked["out"]),
+        SteerOptions(asked["method"], asked["stage"], epochs=asked["epochs"], seed=asked["seed"]),
+        start=Path(asked["start"]) if asked["start"] else None,
+        on_epoch=lambda epoch: seconds.append(epoch.seconds),
+    )
+    peak = _peak_mb()
+    return {
+        "accuracy": _test_accuracy(done.path, weights, asked["test"]) if asked["test"] else None,
+        "tuned": done.n_tuned,
+        "parameters": done.n_parameters,
+        "seconds": statistics.median(seconds),
+        "epochs": len(seconds),
+        "best_epoch": done.best_epoch,
+        "peak_mb": peak,
+    }
+
+
+def _test_accuracy(file: Path, weights: Any, paths: Sequence[str]) -> float:  # noqa: ANN401 - extract's Weights
+    """Return the accuracy of the head that was trained with a steering, on features in fp32."""
+    import torch
+
+    from extract.images import apply_transform, decode
+    from extract.network import build_network
+    from extract.steered import steered_backbone
+
+    backbone, steering = steered_backbone(file)
+    network = build_network(backbone, weights)
+    head, bias = (torch.from_numpy(steering.tensors[name]) for name in ("head.weight", "head.bias"))
+    right = 0
+    for first in range(0, len(paths), 250):
+        batch = [Path(path) for path in paths[first : first + 250]]
+        pixels = np.stack([apply_transform(decode(path.read_bytes()), backbone.transform) for path in batch])
+        with torch.inference_mode():
+            answers = (network(torch.from_numpy(pixels)) @ head.T + bias).argmax(1)
+        right += sum(steering.classes[int(i)] == path.parent.name for i, path in zip(answers, batch, strict=True))
+    return right / len(paths)
+
+
+def _peak_mb() -> float:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def run(asked: dict[str, Any]) -> dict[str, Any]:
+    """Call `train` in a process of its own."""
+    command = [sys.executable, __file__, "--train", "-"]
+    done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def unpack(archive: Path, folder: Path, split: str, classes: Sequence[str], rows: range) -> list[str]:
+    """Return the files of some images of each class, unpacked."""
+    names = [f"{split}/{name}/{row:04d}.jpg" for name in classes for row in rows]
+    with zipfile.ZipFile(archive) as opened:
+        for name in names:
+            opened.extract(name, folder)
+    return [str(folder / name) for name in names]
+
+
+def compare_methods(options: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401 - parsed arguments
+    """Train every method for every seed, plain and pre-tuned, and print the table."""
+    cifar = options.shared / "data" / "cifar10.zip"
+    n_train, n_test, seeds = (40, 100, 1) if options.quick else (500, 1000, options.seeds)
+    methods = ("linear", "toast") if options.quick else METHODS
+    common = {"weights": str(options.shared / "models" / "vit_cifar6.safetensors"), "epochs": options.epochs}
+    test = unpack(cifar, folder, "test", TASK, range(n_test))
+    source = unpack(cifar, folder, "train", SOURCE, range(n_train))
+    starts: dict[str, str | None] = dict.fromkeys(methods)
+    for method in methods:
+        if method not in ("linear", "toast-lite") and not options.quick:
+            starts[method] = str(folder / f"pretune-{method}.safetensors")
+            asked = common | {"method": method, "stage": "pretune", "images": source, "test": [], "start": None}
+            print(f"pretune {method}: {run(asked | {'out': starts[method], 'seed': 0})}", file=sys.stderr, flush=True)
+    starts["toast-lite"] = starts.get("toast")
+    figures: dict[str, Any] = {}
+    for seed in range(seeds):
+        images = unpack(cifar, folder, "train", TASK, range(seed * n_train, (seed + 1) * n_train))
+        for method in methods:
+            for start in dict.fromkeys([None, starts[method]]):
+                key = f"{method}{' pre-tuned' if start else ''}"
+                out = str(folder / f"{key}-{seed}.safetensors".replace(" ", "-"))
+                asked = common | {"method": method, "stage": "tune", "images": images, "test": test, "start": start}
+                figures.setdefault(key, []).append(run(asked | {"out": out, "seed": seed}))
+                print(f"seed {seed} {key}: {figures[key][-1]}", file=sys.stderr, flush=True)
+    rows = [_row(method, figures) for method in methods]
+    header = ["method", "accuracy", "pre-tuned first", "trained (with head)", "share", "s/epoch", "peak MB"]
+    title = f"accuracy on {len(TASK)} unseen classes, {len(test):,} test images, mean ± std of {seeds} seeds"
+    report(f"{title}, at most {options.epochs} epochs", header, rows, figures, None)
+    return figures
+
+
+def _row(method: str, figures: dict[str, Any]) -> list[str]:
+    def accuracy(key: str) -> str:
+        found = [each["accuracy"] for each in figures.get(key, [])]
+        return f"{statistics.mean(found):.3f} ± {statistics.pstdev(found):.3f}" if found else "-"
+
+    plain = figures[method]
+    tuned, whole = plain[0]["tuned"], plain[0]["parameters"]
+    seconds, peak = (statistics.median(each[name] for each in plain) for name in ("seconds", "peak_mb"))
+    cost = [f"{tuned:,}", f"{tuned / whole:.1%}", f"{seconds:.1f}", f"{peak:.0f}"]
+    return [method, accuracy(method), accuracy(f"{method} pre-tuned"), *cost]
+
+
+def stack_with_cnns(options: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401 - parsed arguments
+    """Steer the ViT once per outer fold, and print the stack of CNNs without it, with it plain, with it steered."""
+    register_vit()
+    from extract import extract, get_backbone, open_dataset
+    from extract.run import index_dataset
+    from extract.steer import SteerOptions, TrainingImages, steer
+    from extract.weights import find_weights
+    from stack import run_experiment
+    from stack.training_parts import training_parts
+
+    n_train = 40 if options.quick else 500
+    cifar = options.shared / "data" / "cifar10.zip"
+    photos = folder / "task"
+    unpack(cifar, photos, "train", TASK, range(n_train))
+    dataset, store = open_dataset(photos / "train", name="task"), FeatureStore(folder / "features")
+    index = index_dataset(dataset, store)
+    files = {VIT: options.shared / "models" / "vit_cifar6.safetensors"}
+    backbone = get_backbone(VIT)
+    weights = find_weights([backbone], files)[VIT]
+    start = folder / "pretune-toast.safetensors"
+    steered = []
+    for number, part in enumerate(training_parts(store, index.name, cv=3, seed=0)):
+        steered.append(folder / f"fold-{number}.safetensors")
+        images = TrainingImages([str(dataset.root / path) for path in part.paths], part.digests, part.labels)
+        told = SteerOptions("toast", epochs=options.epochs)
+        parent = start if start.exists() else None
+        steer(images, backbone, weights, steered[-1], told, start=parent, division=part.division)
+    extract(dataset, [*CNNS, VIT, "vit_toast"], store, steering=steered, weights=files)
+    if options.pictures:
+        _draw(
+            steered[0],
+            weights,
+            [photos / "train" / name / f"{row:04d}.jpg" for name in TASK for row in range(4)],
+            options,
+        )
+    figures: dict[str, Any] = {}
+    rows = []
+    for title, names in (
+        ("3 CNNs", CNNS),
+        ("3 CNNs + plain ViT", (*CNNS, VIT)),
+        ("3 CNNs + steered ViT", (*CNNS, "vit_toast")),
+        ("plain ViT alone", (VIT,)),
+        ("steered ViT alone", ("vit_toast",)),
+    ):
+        experiment = run_experiment(store, backbones=names, cv=3, seed=0, recipes=("oof",))
+        score = experiment.evaluation.score("stack:oof" if len(names) > 1 else f"lr:{names[0]}")
+        figures[title] = score.to_dict()
+        rows.append([title, f"{score.mean:.3f} ± {score.std:.3f}", *(f"{fold:.3f}" for fold in score.folds)])
+    header = ["stack:oof of", "accuracy", "fold 1", "fold 2", "fold 3"]
+    report(f"the steered ViT in a stack, {4 * n_train:,} images of the four classes", header, rows, figures, None)
+    return figures
+
+
+def _draw(file: Path, weights: Any, images: list[Path], options: Any) -> None:  # noqa: ANN401 - extract's, parsed
+    from extract.attention import attention_pictures, write_pictures
+    from extract.network import build_network
+    from extract.steered import steered_backbone
+
+    backbone, _ = steered_backbone(file)
+    pictures, _ = attention_pictures(build_network(backbone, weights), backbone.transform, images)
+    write_pictures(pictures, options.pictures)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = arguments(__doc__ or "")
+    parser.add_argument(
+        "--shared", type=Path, default=Path(os.environ.get("STACKBONE_TEST_DATA", ROOT.parent / "shared"))
+    )
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--pictures", type=Path, help="folder for pictures of the attention in one fold")
+    parser.add_argument("--train", help="of this script's own processes")
+    options = parser.parse_args()
+    if options.train:
+        print(json.dumps(train(json.load(sys.stdin))))
+        return
+    if options.quick:
+        options.epochs = 2
+    with tempfile.TemporaryDirectory() as folder:
+        figures = {"methods": compare_methods(options, Path(folder)), "stack": stack_with_cnns(options, Path(folder))}
+    if options.json:
+        from bench.machine import describe_machine
+
+        options.json.write_text(json.dumps({"machine": describe_machine(), "figures": figures}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""What a steering saw: the images behind a feature set that was made with labels (see FORMAT.md)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from cache import hdf5
+from cache.digest import DIGEST_BYTES, Digests
+from cache.errors import CacheError, CorruptFileError
+from cache.files import make_folder, write_atomically
+
+FORMAT = "stackbone-seen"
+FORMAT_VERSION = 1
+FILE = "seen.h5"
+_DESCRIBED = {"method", "stage", "backbone", "recipe", "division", "seed"}
+
+
+@dataclass(frozen=True, eq=False)
+class SeenRecord:
+    """The images whose labels made a steering: to score its features on any of them would be to cheat.
+
+    Attributes
+    ----------
+    steering
+        SHA-256 (hex) of the steering file, as `FeatureSpec.steering`.
+    digests
+        (n, 32) uint8, sorted and distinct: every image whose label the steering saw, those of pre-tuning and of its
+        validation part included.
+    description
+        JSON-able, for people and for choosing among steerings: ``method``, ``stage``, ``backbone`` (the plain one's
+        name), ``recipe`` (one for the steerings of all folds of a run), ``division`` (which part of a dataset it was
+        trained on, or None), ``seed``.
+    """
+
+    steering: str
+    digests: Digests
+    description: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able object, the images as their number."""
+        return {"steering": self.steering, "n_images": len(self.digests), **self.description}
+
+    def line(self) -> str:
+        """Return it for people, in one sentence."""
+        about, division = self.description, self.description["division"] or {}
+        shown = [key for key in ("split", "cv", "fold", "seed") if key in division]
+        part = ", ".join(f"{key} {division[key]}" for key in shown) or "everything"
+        return (
+            f"steered by {about['method']} of {about['backbone']} (stage {about['stage']}), "
+            f"which saw the labels of {len(self.digests):,} images ({part})"
+        )
+
+
+def write_seen(folder: Path, record: SeenRecord) -> None:
+    """Write the record of a feature set; where the same one is there already, do nothing.
+
+    A writer of steered features calls this before it commits the first shard, so that a crash may leave a record
+    without features, never features without their record. A damaged record is replaced.
+
+    Raises
+    ------
+    CacheError
+        If the digests are not (n, 32) uint8, or the file cannot be written.
+    NewerVersionError
+        If a newer Stackbone wrote the record that is there.
+    """
+    if record.digests.dtype != np.uint8 or record.digests.shape[1:] != (DIGEST_BYTES,):
+        message = f"a record takes (n, 32) uint8 digests, not {record.digests.shape} {record.digests.dtype}"
+        raise CacheError(message)
+    digests = np.unique(record.digests, axis=0)
+    path = folder / FILE
+    if _holds(path, SeenRecord(record.steering, digests, record.description)):
+        return
+    with hdf5.build_in_memory() as file:
+        hdf5.write_text(file, "format", FORMAT)
+        hdf5.write_text(file, "format_version", str(FORMAT_VERSION))
+        hdf5.write_text(file, "steering", record.steering)
+        hdf5.write_text(file, "description", _as_json(record.description))
+        hdf5.write_text(file, "digests_sha256", hashlib.sha256(digests.tobytes()).hexdigest())
+        hdf5.write_column(file, "image_sha256", digests, compress=False)
+        content = hdf5.image(file)
+    make_folder(folder)
+    write_atomically(path, content)
+
+
+def read_seen(folder: Path, steering: str) -> SeenRecord:
+    """Return the record of a feature set whose steering file has the SHA-256 `steering`.
+
+    Raises
+    ------
+    CacheError
+        If there is none.
+    CorruptFileError
+        If it is damaged, or of another steering.
+    NewerVersionError
+        If a newer Stackbone wrote it.
+    """
+    path = folder / FILE
+    way_out = (
+        f"Run `stackbone extract` with --steering and the file of SHA-256 {steering[:12]}...: it writes {FILE} anew"
+    )
+    try:
+        record = load_record(path)
+    except FileNotFoundError as exc:
+        message = (
+            f"the feature set {folder.name} in {folder.parent} was made by a steered backbone and has no {FILE}, the "
+            f"record of the images that the steering saw, so no score on its features can be trusted. {way_out}"
+        )
+        raise CacheError(message) from exc
+    except CorruptFileError as exc:
+        message = f"{exc}. {way_out}"
+        raise CorruptFileError(message) from exc
+    if record.steering != steering:
+        found = f"it is the record of the steering {record.steering[:12]}..., the features' is {steering[:12]}..."
+        message = f"{hdf5.corrupt_message(path, found)}. {way_out}"
+        raise CorruptFileError(message)
+    return record
+
+
+def load_record(path: Path) -> SeenRecord:
+    """Return the record in a file, whatever steering it is of.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    CorruptFileError, NewerVersionError, CacheError
+        As of `read_seen`.
+    """
+    with hdf5.open_checked(path, FORMAT, FORMAT_VERSION) as file:
+        return _record(path, file)
+
+
+def _record(path: Path, file: h5py.File) -> SeenRecord:
+    digests: Digests = hdf5.checked_column(file, "image_sha256", types="u1", columns=DIGEST_BYTES)[:]
+    # Fletcher-32 takes the word 0xFFFF for 0x0000, and one digest lost is one leak let through.
+    if hashlib.sha256(digests.tobytes()).hexdigest() != hdf5.read_text(file, "digests_sha256"):
+        raise CorruptFileError(hdf5.corrupt_message(path, "its digests are not those that were written"))
+    description = json.loads(hdf5.read_text(file, "description"))
+    if not isinstance(description, dict) or not set(description) >= _DESCRIBED:
+        found = f"its description is no JSON object of {', '.join(sorted(_DESCRIBED))}"
+        raise CorruptFileError(hdf5.corrupt_message(path, found))
+    return SeenRecord(hdf5.read_text(file, "steering"), digests, description)
+
+
+def _holds(path: Path, record: SeenRecord) -> bool:
+    """Return whether the file is there, sound, and says the same."""
+    try:
+        found = load_record(path)
+    except (FileNotFoundError, CorruptFileError):
+        return False
+    return (
+        found.steering == record.steering
+        and _as_json(found.description) == _as_json(record.description)
+        and np.array_equal(found.digests, record.digests)
+    )
+
+
+def _as_json(description: dict[str, Any]) -> str:
+    return json.dumps(description, sort_keys=True, ensure_ascii=True, allow_nan=False)

@@ -1,0 +1,200 @@
+"""What can be said about a training run before torch is loaded: its options, its images, its epochs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Container, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cache import Digests, UsageError
+from extract.methods import RECIPES, check_method, check_options
+from extract.steering_file import STAGES
+
+PRECISIONS = ("auto", "fp32", "bf16")
+_WARMUP_SHARE = 10  # of the epochs, one in so many: 10 of the published 100
+
+
+@dataclass(frozen=True)
+class SteerOptions:
+    """How to train a steering; the defaults are the published recipe (Shi et al. 2023, arXiv 2305.15542, section 4).
+
+    Attributes
+    ----------
+    method, stage
+        Of `METHODS` and `STAGES`.
+    epochs, batch_size
+        Passes over the training images, and images a step.
+    warmup
+        Epochs in which the learning rate rises; it then falls to zero along a cosine. By default a tenth of all.
+        `finetune` trains its head alone meanwhile.
+    learning_rate
+        At its highest; by default the method's own.
+    momentum, weight_decay
+        Of the optimiser.
+    validation
+        Share of the images that is kept from training, to choose the best epoch and to stop early; 0 trains on all
+        and keeps the last epoch.
+    patience
+        Epochs without a better one after which training stops.
+    precision
+        ``fp32``, ``bf16`` (automatic mixed precision; the trained parameters are float32 all the same), or ``auto``:
+        bf16 where the hardware has it.
+    augment
+        Crop and mirror the training images at random; `linear` never does.
+    seed
+        Of every draw: same seed, same machine, same result.
+    method_options
+        What the method itself can be told: ``value_bias``, ``rank``, ``n_prompts``, ``blocks``.
+    """
+
+    method: str
+    stage: str = "tune"
+    epochs: int = 100
+    warmup: int | None = None
+    batch_size: int = 32
+    learning_rate: float | None = None
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    validation: float = 0.1
+    patience: int = 20
+    precision: str = "auto"
+    augment: bool = True
+    seed: int = 0
+    method_options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def warmup_epochs(self) -> int:
+        """Epochs of warm-up, given or not."""
+        return self.epochs // _WARMUP_SHARE if self.warmup is None else self.warmup
+
+    @property
+    def highest_rate(self) -> float:
+        """The learning rate, given or not."""
+        return RECIPES[self.method].learning_rate if self.learning_rate is None else self.learning_rate
+
+    def rate(self, time: float) -> float:
+        """Return the learning rate at a time in epochs, 0 to `epochs`."""
+        warmup = self.warmup_epochs
+        if time < warmup:
+            return self.highest_rate * time / warmup
+        return self.highest_rate * 0.5 * (1.0 + math.cos(math.pi * (time - warmup) / (self.epochs - warmup)))
+
+    def check(self) -> None:
+        """Raise `UsageError`, naming everything that is wrong."""
+        check_method(self.method)
+        check_options(self.method, self.method_options)
+        rate = self.learning_rate
+        rules = [
+            (self.stage in STAGES, f"the stage is {self.stage!r}, known are {', '.join(STAGES)}"),
+            (self.epochs >= 1, f"--epochs is {self.epochs}, expected is 1 or more"),
+            (0 <= self.warmup_epochs < max(self.epochs, 1), f"--warmup is {self.warmup}, of {self.epochs} epochs"),
+            (self.batch_size >= 1, f"--batch-size is {self.batch_size}, expected is 1 or more"),
+            (rate is None or 0 < rate < math.inf, f"--learning-rate is {rate}, expected is more than 0"),
+            (0 <= self.momentum < 1, f"--momentum is {self.momentum}, expected is from 0 to less than 1"),
+            (0 <= self.weight_decay < math.inf, f"--weight-decay is {self.weight_decay}, expected is 0 or more"),
+            (0 <= self.validation <= 0.5, f"--validation is {self.validation}, expected is from 0 to 0.5"),
+            (self.patience >= 1, f"--patience is {self.patience}, expected is 1 or more"),
+            (self.precision in PRECISIONS, f"--precision is {self.precision!r}, known are {', '.join(PRECISIONS)}"),
+            (self.seed >= 0, f"--seed is {self.seed}, expected is 0 or more"),
+            (
+                (self.method, self.stage) != ("linear", "pretune"),
+                "the method linear trains nothing but a head, of no use to a later stage: leave out --stage pretune",
+            ),
+        ]
+        wrong = [message for is_sound, message in rules if not is_sound]
+        if wrong:
+            raise UsageError("; ".join(wrong))
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingImages:
+    """Images with the labels that a steering is to learn.
+
+    Attributes
+    ----------
+    paths
+        The n files.
+    digests
+        (n, 32) uint8, SHA-256 of their bytes.
+    labels
+        The class of each.
+    """
+
+    paths: list[str]
+    digests: Digests
+    labels: list[str]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of which images have which labels, whatever their order and place."""
+        rows = sorted(zip((digest.tobytes().hex() for digest in self.digests), self.labels, strict=True))
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+    def distinct(self) -> tuple[TrainingImages, list[tuple[str, str]]]:
+        """Return each image once, sorted by digest, so that neither doubles nor the order of a listing matter.
+
+        Also (path, reason) of the images that are left out, since the same bytes bear two labels.
+        """
+        _, first, inverse = np.unique(self.digests, axis=0, return_index=True, return_inverse=True)
+        labels: dict[int, set[str]] = {}
+        for row, distinct in enumerate(inverse.ravel()):
+            labels.setdefault(int(distinct), set()).add(self.labels[row])
+        torn = {row: sorted(found) for row, found in labels.items() if len(found) > 1}
+        images = TrainingImages(
+            [self.paths[row] for row in first], self.digests[first], [self.labels[row] for row in first]
+        )
+        reasons = [(images.paths[row], f"the same bytes are labelled {' and '.join(torn[row])}") for row in torn]
+        return images.without(torn), reasons
+
+    def without(self, rows: Container[int]) -> TrainingImages:
+        """Return the images but for some rows."""
+        kept = [row for row in range(len(self.paths)) if row not in rows]
+        return TrainingImages([self.paths[row] for row in kept], self.digests[kept], [self.labels[row] for row in kept])
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What one epoch came to.
+
+    Attributes
+    ----------
+    epoch, n_epochs
+        From 1.
+    loss, accuracy
+        Over the training images, as they were cropped, while the parameters changed.
+    validation_loss, validation_accuracy
+        After the epoch; None without a validation part.
+    lr
+        Learning rate at its end.
+    seconds
+        Wall time.
+    is_best
+        Whether no epoch before was as good.
+    """
+
+    epoch: int
+    n_epochs: int
+    loss: float
+    accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+    lr: float
+    seconds: float
+    is_best: bool
+
+    def history(self) -> dict[str, float]:
+        """Return what a steering file keeps: nothing that another run of the same training would not give again."""
+        kept = ("loss", "accuracy", "validation_loss", "validation_accuracy", "lr")
+        return {name: value for name, value in asdict(self).items() if name in kept and value is not None}
+
+    def line(self) -> str:
+        """Return it for people."""
+        text = f"epoch {self.epoch:>3} of {self.n_epochs}: loss {self.loss:.3f}, accuracy {self.accuracy:.1%}"
+        if self.validation_loss is not None:
+            text += f"; validation loss {self.validation_loss:.3f}, accuracy {self.validation_accuracy:.1%}"
+        return f"{text}  {self.seconds:.1f} s"

@@ -1,0 +1,138 @@
+"""One training run put together: the network of a method, its batches, its trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from extract.backbones import Backbone
+from extract.batches import PixelStore, split_for_validation
+from extract.engines import _pick_device
+from extract.methods import build_method, default_options
+from extract.mixed_precision import choose_autocast, set_fast_attention
+from extract.network import FeatureNetwork, build_body
+from extract.run import Progress
+from extract.starting_point import StartingPoint
+from extract.steer_options import EpochReport, SteerOptions
+from extract.training import Trainer
+from extract.training_data import FeatureBatches, ImageBatches, embed_once
+from extract.weights import Weights
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What a run came to.
+
+    Attributes
+    ----------
+    options
+        All of the method's.
+    tensors
+        What a steering file holds, by name, float32.
+    history
+        As of `Steering`.
+    precision
+        ``fp32`` or ``bf16``: what ``auto`` became.
+    n_tuned, n_parameters, resumed_from
+        As of `SteerReport`.
+    """
+
+    options: dict[str, Any]
+    tensors: dict[str, NDArray[np.float32]]
+    history: list[dict[str, float]]
+    precision: str
+    n_tuned: int
+    n_parameters: int
+    resumed_from: int
+
+
+def train_on_images(
+    store: PixelStore,
+    labels: Mapping[int, str],
+    backbone: Backbone,
+    weights: Weights,
+    options: SteerOptions,
+    point: StartingPoint,
+    checkpoint: Path,
+    fingerprint: str,
+    device_name: str,
+    on_epoch: Callable[[EpochReport], None] | None,
+    report: Progress,
+) -> Trained:
+    """Train a method on those rows of a store that have labels; parameters and errors as of `extract.steer.steer`.
+
+    Parameters
+    ----------
+    checkpoint, fingerprint
+        Where the run keeps what it has, and what tells it from other runs.
+    """
+    device = _pick_device(device_name)
+    autocast = choose_autocast(options.precision, device)
+    precision = "fp32" if autocast is None else "bf16"
+    report(f"preparing {backbone.name}", 0, 1)
+    method, told = _build_method(backbone, weights, options, point)
+    network = _around(method, backbone, device, autocast)
+    dim = _width(network, backbone, device)
+    report(f"preparing {backbone.name}", 1, 1)
+
+    classes = sorted(set(labels.values()))
+    code_of = {label: code for code, label in enumerate(classes)}
+    codes = np.full(max(labels) + 1, -1, np.int64)
+    for row, label in labels.items():
+        codes[row] = code_of[label]
+    training, validation = split_for_validation(labels, options.validation, options.seed)
+    features: nn.Module = network
+    batches: ImageBatches | FeatureBatches
+    if options.method == "linear":
+        rows = np.array(sorted(labels), np.int64)
+        embedded = embed_once(network, store, len(codes), rows, device, autocast, partial(report, "embedding"))
+        batches = FeatureBatches(embedded, codes, training, validation, options)
+        features = nn.Identity()
+    else:
+        batches = ImageBatches(store, codes, training, validation, options)
+    trainer = Trainer(method, features, dim, len(classes), options, device, autocast)
+    resumed = trainer.run(batches, checkpoint, f"{fingerprint} {precision}", on_epoch=on_epoch, on_step=report)
+    return Trained(
+        options=told,
+        tensors=trainer.tensors(),
+        history=trainer.history,
+        precision=precision,
+        n_tuned=trainer.n_tuned,
+        n_parameters=trainer.n_parameters,
+        resumed_from=resumed,
+    )
+
+
+def _build_method(
+    backbone: Backbone, weights: Weights, options: SteerOptions, point: StartingPoint
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Return the method's module at its start, and all of its options."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        body = build_body(backbone, weights)
+        told = {**default_options(options.method, body), **point.options, **options.method_options}
+        method = build_method(options.method, body, told)
+    point.load(method)
+    return method, told
+
+
+def _around(method: nn.Module, backbone: Backbone, device: torch.device, autocast: torch.dtype | None) -> nn.Module:
+    """Return the network that takes pixels, on its device."""
+    network: nn.Module = FeatureNetwork(method, replace(backbone, pooling="model"))
+    network = cast("Any", network).to(device, memory_format=torch.channels_last)
+    set_fast_attention(network, device, autocast)
+    return network
+
+
+def _width(network: nn.Module, backbone: Backbone, device: torch.device) -> int:
+    height, width = backbone.transform.input_size
+    with torch.no_grad():
+        return int(network.eval()(torch.zeros((1, height, width, 3), dtype=torch.uint8, device=device)).shape[1])
