@@ -24,6 +24,7 @@ from stack.options import StackOptions
 from stack.rows import Rows
 from stack.score_cache import BaseOutcome, ScoreCache
 from stack.scores import Evaluation, ModelScore, Prediction
+from stack.weight_shares import mean_shares
 
 RECIPES = ("oof", "published")
 
@@ -155,6 +156,7 @@ def evaluate(
         without={model.removeprefix(WITHOUT): found[model][0] for model in metas if model.startswith(WITHOUT)},
         chosen=_chosen_c({**scores, **stacks}, models, len(parts)),
         n_from_cache=len(found_keys),
+        shares=mean_shares(list(blocks), [each.shares for key, each in stacks.items() if key[0] == "stack:oof"]),
     )
 
 
