@@ -205,7 +205,7 @@ def summarise(store: FeatureStore) -> Summary:
     CorruptFileError
         If a file is damaged; `verify` tells which ones.
     """
-    datasets = [_summarise_dataset(store.dataset(name)) for name in store.dataset_names()]
+    datasets = [summarise_dataset(store.dataset(name)) for name in store.dataset_names()]
     wanted = {each.index.name: np.unique(as_keys(each.index.image_sha256[each.index.ok])) for each in datasets}
     sets = [_summarise_feature_set(each, wanted) for each in store.feature_sets() if each.shards()]
     return Summary(str(store.root), sets, datasets)
@@ -228,7 +228,8 @@ def _summarise_feature_set(feature_set: FeatureSet, wanted: dict[str, np.ndarray
     )
 
 
-def _summarise_dataset(index: DatasetIndex) -> DatasetSummary:
+def summarise_dataset(index: DatasetIndex) -> DatasetSummary:
+    """Return a dataset in numbers."""
     rows = np.flatnonzero(index.ok)
     labels = [index.label[row] for row in rows]
     n_images, conflicts = _find_doubles(index, index.image_sha256[rows], rows)

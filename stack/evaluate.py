@@ -25,6 +25,7 @@ from stack.per_fold import Features, check_per_fold, distinct_blocks, of_fold
 from stack.rows import Rows
 from stack.score_cache import BaseOutcome, ScoreCache
 from stack.scores import Evaluation, ModelScore, Prediction
+from stack.weight_shares import mean_shares
 
 RECIPES = ("oof", "published")
 
@@ -157,6 +158,7 @@ def evaluate(
         without={model.removeprefix(WITHOUT): found[model][0] for model in metas if model.startswith(WITHOUT)},
         chosen=_chosen_c({**scores, **stacks}, models, len(parts)),
         n_from_cache=len(found_keys),
+        shares=mean_shares(list(blocks), [each.shares for key, each in stacks.items() if key[0] == "stack:oof"]),
     )
 
 

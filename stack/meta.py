@@ -22,6 +22,7 @@ from stack.calibrate import fit_scale, log_probabilities
 from stack.checks import check_choice
 from stack.folds import Fold
 from stack.linear import LinearMap, LinearPath
+from stack.weight_shares import weight_shares
 
 META_C_GRID = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Inverse regularisation strengths of the meta-learner, ascending."""
@@ -77,12 +78,16 @@ class MetaModel:
         From meta-features to class scores; None for ``mean``.
     scale : float
         The calibration factor: softmax of ``scale`` times the class scores gives the probabilities.
+    shares : NDArray[np.float64], optional
+        ``(n_backbones,)`` share of the weight that is on each backbone's columns, 0 to 1; None
+        for ``mean`` and ``average``, which tell no backbone from another, and of a model read from a file.
     """
 
     options: MetaOptions
     c: float | None
     linear: LinearMap | None
     scale: float
+    shares: NDArray[np.float64] | None = None
 
     def log_probabilities(self, decisions: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
         """Return ``(n, n_classes)`` calibrated natural-log probabilities.
@@ -198,7 +203,8 @@ def fit_meta(
     scale = fit_scale(decision, codes.astype(np.int64))
     # Laplace's rule of succession: none of n images was of an unseen class, so the next one is by 1 / (n + 2).
     below = float(np.log(len(scored) + 2)) / scale
-    return MetaModel(options, c, _widen(whole, classes, n_classes, below), scale)
+    shares = weight_shares(whole, x, len(scores)) if options.combine == "concat" else None
+    return MetaModel(options, c, _widen(whole, classes, n_classes, below), scale, shares)
 
 
 def predict_published(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+from cache import StackError
 from cache.files import make_folder, write_atomically
-from stack.experiment import Experiment
+from stack.experiment import RESULT_FORMAT, RESULT_VERSION, Experiment
 
 
 def write_result(experiment: Experiment, file: Path) -> None:
@@ -21,3 +23,41 @@ def write_result(experiment: Experiment, file: Path) -> None:
     """
     make_folder(file.absolute().parent)
     write_atomically(file, json.dumps(experiment.to_dict(), indent=2, allow_nan=False).encode() + b"\n")
+
+
+def read_result(file: Path) -> dict[str, Any]:
+    """Return the JSON object that `write_result` wrote.
+
+    Raises
+    ------
+    StackError
+        If there is no such file, it is no result, or of a newer version.
+    """
+    if not file.is_file():
+        found = "is a folder" if file.is_dir() else "does not exist"
+        message = f"the result {file} {found}. Name a file that `stackbone stack --result FILE` wrote"
+        raise StackError(message)
+    try:
+        content = json.loads(file.read_bytes())
+    except OSError as exc:
+        message = f"the result {file} cannot be read: {exc.strerror or exc}. See to its permissions"
+        raise StackError(message) from exc
+    except (ValueError, RecursionError) as exc:
+        raise StackError(not_a_result(file, f"it is no JSON ({exc})")) from exc
+    if not isinstance(content, dict) or content.get("format") != RESULT_FORMAT:
+        raise StackError(not_a_result(file, f"its format is not {RESULT_FORMAT!r}"))
+    version = content.get("format_version")
+    if not isinstance(version, int) or version < 1:
+        raise StackError(not_a_result(file, f"its format version is {version!r}"))
+    if version > RESULT_VERSION:
+        message = (
+            f"the result {file} has format version {version}, and this Stackbone reads up to {RESULT_VERSION}. "
+            "Update Stackbone to use it; nothing is wrong with the file"
+        )
+        raise StackError(message)
+    return content
+
+
+def not_a_result(file: Path, found: str) -> str:
+    """Return the message for a file that is not what `write_result` writes."""
+    return f"{file} is not a sound result: {found}. Name a file that `stackbone stack --result FILE` wrote"

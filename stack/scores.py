@@ -1,6 +1,6 @@
 """What an evaluation finds: predictions, scores per fold, and all of them together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -112,10 +112,13 @@ class Evaluation(Scoreboard):
         By model, one per fold; also of ``without:BACKBONE``, the stacks that lack one.
     n_from_cache : int
         Fits whose scores an earlier run had left.
+    shares : mapping of str to float
+        Share of ``stack:oof``'s weight that is on each backbone, mean over folds; empty where it has no weights.
     """
 
     predictions: dict[str, list[Prediction]]
     n_from_cache: int = 0
+    shares: Mapping[str, float] = field(default_factory=dict)
 
 
 def pool(predictions: Sequence[Prediction], folds: Sequence[Fold]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

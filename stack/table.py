@@ -40,13 +40,16 @@ _SHOWN = 3  # classes, confusions and errors listed in the terminal; the result 
 
 def title(experiment: Experiment) -> str:
     """Return what was evaluated and how, in one line."""
-    if experiment.split is not None:
-        how = f"trained on the other splits, tested on {experiment.split!r}"
-    else:
-        times = f"{experiment.repeats} times " if experiment.repeats > 1 else ""
-        how = f"{times}{experiment.cv} folds, seed {experiment.seed}"
     what = f"{experiment.n_classes} classes" if experiment.n_classes else "a number each"
-    return f"{experiment.dataset}: {experiment.n_images:,} images, {what}, {how}"
+    return f"{experiment.dataset}: {experiment.n_images:,} images, {what}, {how(experiment)}"
+
+
+def how(experiment: Experiment) -> str:
+    """Return how the images were divided, in a few words."""
+    if experiment.split is not None:
+        return f"trained on the other splits, tested on {experiment.split!r}"
+    times = f"{experiment.repeats} times " if experiment.repeats > 1 else ""
+    return f"{times}{experiment.cv} folds, seed {experiment.seed}"
 
 
 def header(experiment: Experiment) -> list[str]:

@@ -13,6 +13,7 @@ from stack.compare import Difference, paired_difference
 from stack.findings import mean_sizes
 from stack.folds import Fold
 from stack.regression import RegressionEvaluation
+from stack.targets import mean_targets
 
 _MOST = 20  # largest errors that are listed
 
@@ -81,9 +82,7 @@ def find_targets(
     single = max((s for s in evaluation.results if s.model.startswith("ridge:")), key=lambda each: each.mean)
     difference = paired_difference(stack.folds, single.folds, *mean_sizes(folds)) if len(folds) > 1 else None
     predictions = evaluation.predictions["stack:oof"]
-    rows = np.concatenate([each.rows for each in predictions])
-    tested, position, counts = np.unique(rows, return_inverse=True, return_counts=True)
-    values = np.bincount(position, weights=np.concatenate([each.values for each in predictions])) / counts
+    tested, values = mean_targets(predictions)
     order = np.argsort(-np.abs(values - y[tested]), kind="stable")[:_MOST]
     return TargetFindings(
         stack=stack.model,

@@ -34,6 +34,21 @@ def measure_targets(model: str, predictions: Sequence[TargetPrediction], y: NDAr
     return ModelScore(model, metrics.pop("r2"), metrics, chief="r2")
 
 
+def mean_targets(predictions: Sequence[TargetPrediction]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Join one model's predictions of all folds; with repeats a row is tested several times, and its mean counts.
+
+    Returns
+    -------
+    rows : NDArray[np.int64]
+        ``(n_scored,)`` ascending rows that a fold tests.
+    values : NDArray[np.float64]
+        ``(n_scored,)`` predictions in the target's unit.
+    """
+    tested = np.concatenate([each.rows for each in predictions])
+    rows, position, counts = np.unique(tested, return_inverse=True, return_counts=True)
+    return rows, np.bincount(position, weights=np.concatenate([each.values for each in predictions])) / counts
+
+
 def parse_targets(labels: NDArray[np.str_]) -> NDArray[np.float64]:
     """Read the numbers that a dataset's labels spell.
 

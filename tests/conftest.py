@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,10 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
 
+from cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps
 from stack.linear import LinearPath
+
+MakeCache = Callable[..., FeatureStore]
 
 
 @pytest.fixture(scope="session")
@@ -58,3 +62,55 @@ def digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
 def exact_solver(monkeypatch: pytest.MonkeyPatch) -> None:
     """Solve to the last digits of float32, so that what is compared is the method and not where a solver stops."""
     monkeypatch.setitem(LinearPath.__init__.__kwdefaults__ or {}, "tol", 1e-10)
+
+
+@pytest.fixture(scope="session")
+def make_cache() -> MakeCache:
+    """Return a function that fills a cache with made-up features, which tell classes (or numbers) apart with errors."""
+
+    def make(
+        folder: Path,
+        labels: Sequence[str],
+        *,
+        content: Sequence[int] | None = None,
+        paths: Sequence[str] | None = None,
+        root: Path | str = "/photos",
+        splits: Sequence[str] | None = None,
+        groups: Sequence[str] | None = None,
+        backbones: Sequence[str] = ("resnet50", "vgg19"),
+        noise: float = 1.5,
+        dim: int = 8,
+    ) -> FeatureStore:
+        """Files of equal `content` are byte-identical: they have the features of the first."""
+        store, n = FeatureStore(folder), len(labels)
+        numbers = list(range(n)) if content is None else list(content)
+        digests = np.frombuffer(b"".join(hashlib.sha256(b"%d" % i).digest() for i in numbers), np.uint8).reshape(n, 32)
+        _, first = np.unique(numbers, return_index=True)
+        _, codes = np.unique(labels, return_inverse=True)
+        half = (0.5, 0.5, 0.5)
+        for seed, name in enumerate(backbones):
+            rng = np.random.default_rng(seed)
+            try:
+                signal = np.outer([float(label) for label in labels], rng.normal(size=dim))
+            except ValueError:
+                signal = rng.normal(size=(codes.max() + 1, dim))[codes] * 2
+            x = (signal + noise * rng.normal(size=(n, dim))).astype(np.float32)
+            spec = FeatureSpec(name, "random(0)", (224, 224), 0.875, "center", "bicubic", half, half, "avg")
+            store.feature_set(name, spec).append(spec, digests[first], x[first], {"engine": "torch"})
+        store.write_dataset(
+            DatasetIndex(
+                name="photos",
+                root=str(root),
+                path=list(paths or (f"{label}/{i}.jpg" for i, label in enumerate(labels))),
+                label=list(labels),
+                split=list(splits or [""] * n),
+                group=list(groups or [""] * n),
+                image_sha256=digests.copy(),
+                status=np.zeros(n, np.uint8),
+                reason=[""] * n,
+                stamps=FileStamps(np.full((n, 4), -1, np.int64)),
+            )
+        )
+        return store
+
+    return make

@@ -1,0 +1,89 @@
+"""What the report's figures share: colours that everyone can tell apart, and names that stay text.
+
+Colours: Okabe & Ito 2008, "Color Universal Design", figure 16; those of them that can be seen on light and on dark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any, TypeAlias
+
+Figure: TypeAlias = dict[str, Any]
+"""Plotly JSON: ``data``, a list of traces, and ``layout``."""
+
+BLUE, ORANGE, GREEN, VERMILION = "#0072b2", "#e69f00", "#009e73", "#d55e00"
+PURPLE, SKY, GREY = "#cc79a7", "#56b4e9", "#8c8c8c"
+
+CLASS_LOOKS = (
+    (BLUE, "circle"),
+    (ORANGE, "square"),
+    (GREEN, "diamond"),
+    (PURPLE, "triangle-up"),
+    (VERMILION, "cross"),
+    (SKY, "triangle-down"),
+    ("#9a8500", "star"),  # the palette's yellow is lost on white: the same hue, darker
+    ("#7a5195", "x"),  # the palette's black is lost on dark
+)
+"""Colour and shape of up to eight classes that are looked at together."""
+
+ON_DARK = {"#0072b2": "#4ba3dd", "#009e73": "#27b98f", "#d55e00": "#f0813a", "#7a5195": "#b18bd0", "#9a8500": "#c9b43a"}
+"""The same colours a step lighter, for dark paper."""
+
+HEAT_ON_LIGHT = ("#c2eddb", "#93d6ca", "#5fbebf", "#34a3b5", "#0087aa", "#006a9c", "#0d4d88", "#1c316b", "#1b1a49")
+HEAT_ON_DARK = ("#333962", "#345082", "#2b699d", "#2183b0", "#149fbf", "#38b9c7", "#64d1cd", "#98e5d4", "#cdf6e3")
+"""Heat maps: lightness changes evenly (in OKLCH), so they read without colour; few is near the paper, many far."""
+
+NAMES: dict[str, Any] = {"type": "category", "automargin": True, "fixedrange": True}
+"""An axis of names."""
+
+ROW = 34
+"""Pixels between two names."""
+
+_LONGEST = 28  # characters of a name on an axis
+
+
+def plain_text(name: object) -> str:
+    """Return text that Plotly shows as it is: it reads a subset of HTML, and entities, in every label."""
+    return escape(" ".join(str(name).split()), quote=False) or "(no name)"
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Return names that fit an axis, as `plain_text`; they stay different from one another."""
+    found: dict[str, None] = {}
+    for name in names:
+        flat = " ".join(name.split())
+        short = flat if len(flat) <= _LONGEST else f"{flat[: _LONGEST - 11]}…{flat[-10:]}"
+        text, number = plain_text(short), 2
+        while text in found:
+            text, number = f"{plain_text(short)} ({number})", number + 1
+        found[text] = None
+    return list(found)
+
+
+def chief_name(chief: str) -> str:
+    """Return how people write the score that models are ranked by."""
+    return "R²" if chief == "r2" else chief
+
+
+def between(means: Sequence[float], intervals: Sequence[Sequence[float | None]], color: str) -> dict[str, Any]:
+    """Return pale error bars from ``low`` to ``high``; an end that is not known is not drawn."""
+    ends = [
+        (mean if low is None else low, mean if high is None else high)
+        for mean, (low, high) in zip(means, intervals, strict=True)
+    ]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [round(high - mean, 6) for mean, (_, high) in zip(means, ends, strict=True)],
+        "arrayminus": [round(mean - low, 6) for mean, (low, _) in zip(means, ends, strict=True)],
+        "thickness": 7,
+        "width": 0,
+        "color": f"{color}55",
+    }
+
+
+def padded(values: Sequence[float], share: float) -> list[float]:
+    """Return an axis range with so much room, as a share of the values' own, at both ends."""
+    pad = share * (max(values) - min(values)) or 0.05 * abs(values[0]) or 1
+    return [min(values) - pad, max(values) + pad]
