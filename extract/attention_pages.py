@@ -1,0 +1,59 @@
+"""Attention pictures for a report: from the features that an experiment used back to the networks that made them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from cache import FeatureSpec
+from extract.attention import attention_pictures
+from extract.network import build_network
+from extract.steered import find_steered, with_hub
+from extract.toast import ToastViT
+from extract.weights import find_weights
+
+_QUALITY = 80
+
+
+def encoded_pictures(
+    name: str, spec: FeatureSpec, files: Sequence[Path], steering: Sequence[Path], weights: Mapping[str, Path]
+) -> list[bytes | None]:
+    """Return the panels of `attention_pictures` side by side, as WebP, for each of some image files.
+
+    Parameters
+    ----------
+    name, spec
+        Of the steered features.
+    files
+        Images.
+    steering
+        Steering files, or folders of them, among which is the one that made the features.
+    weights
+        Files by backbone name, as of `find_weights`.
+
+    Returns
+    -------
+    list of bytes or None
+        None where a file cannot be read; nothing but None where it is not TOAST that steers, or not a ViT.
+
+    Raises
+    ------
+    UsageError
+        If none of the steering files made the features.
+    WeightsError
+        If the plain backbone's weights are not here.
+    """
+    backbone = with_hub(find_steered(spec.steering or "", name, steering).backbone)
+    network = build_network(backbone, find_weights([backbone], weights)[backbone.key])
+    if not isinstance(network.body, ToastViT):
+        return [None] * len(files)
+    pictures, _ = attention_pictures(network, backbone.transform, files)
+    drawn: dict[Path, bytes] = {}
+    for picture in pictures:
+        content = io.BytesIO()
+        Image.fromarray(picture.side_by_side()).save(content, "WEBP", quality=_QUALITY)
+        drawn[picture.path] = content.getvalue()
+    return [drawn.get(file) for file in files]
