@@ -3,6 +3,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+FIND_BROWSER = command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null
+GET_BROWSER = { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qq --yes chromium >/dev/null; }
+
 .PHONY: demo test check clean
 
 demo: $(VENV)/.ready-to-run   ## The main job, offline, on handwritten digits: prints the table
@@ -25,6 +28,7 @@ $(VENV)/.ready-to-run: pyproject.toml
 $(VENV)/.ready-to-test: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --editable '.[dev]'
+	@$(FIND_BROWSER) || $(GET_BROWSER) || echo "no Chromium or Chrome here: the tests of the report's page are skipped"
 	touch $@
 
 clean:

@@ -2,10 +2,11 @@
 
 The ViT (shared/models/vit_cifar6.safetensors) was pre-trained on six classes of CIFAR-10; the task is the other four:
 500 training images a class, other ones for each seed, and all 1,000 test images a class, by the head that was
-trained with the method. With pre-tuning each method first trains on 500 images of each of the six source classes.
-Every training runs in a process of its own, for its peak memory. Then the ViT, steered once per outer fold, joins a
-stack of three CNNs on the first seed's training images.
-``python bench/toast.py [--quick] [--json FILE] [--seeds 3] [--epochs 20] [--pictures DIR]``.
+trained with the method, after the last epoch. With pre-tuning each method first trains on 500 images of each of the
+six source classes. Every training runs in a process of its own, for its peak memory, on one core; as many run side by
+side as there are cores. Then the ViT, steered once per outer fold, joins a stack of three CNNs on the first seed's
+training images.
+``python bench/toast.py [--quick] [--json FILE] [--seeds 3] [--epochs 12] [--pictures DIR]``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ sys.path[0] = str(ROOT)  # the rooms, not the scripts here of the same names
 import numpy as np
 
 from bench.machine import arguments, report
-from cache import FeatureStore
+from cache import FeatureStore, usable_cores
 
 SOURCE = ("airplane", "automobile", "cat", "deer", "frog", "ship")
 TASK = ("bird", "dog", "horse", "truck")
@@ -76,7 +78,7 @@ def train(asked: dict[str, Any]) -> dict[str, Any]:
         backbone,
         weights,
         Path(asked["out"]),
-        SteerOptions(asked["method"], asked["stage"], epochs=asked["epochs"], seed=asked["seed"]),
+        SteerOptions(asked["method"], asked["stage"], epochs=asked["epochs"], validation=0, seed=asked["seed"]),
         start=Path(asked["start"]) if asked["start"] else None,
         on_epoch=lambda epoch: seconds.append(epoch.seconds),
     )
@@ -87,7 +89,6 @@ def train(asked: dict[str, Any]) -> dict[str, Any]:
         "parameters": done.n_parameters,
         "seconds": statistics.median(seconds),
         "epochs": len(seconds),
-        "best_epoch": done.best_epoch,
         "peak_mb": peak,
     }
 
@@ -121,11 +122,12 @@ def _peak_mb() -> float:
 
 def run(asked: dict[str, Any]) -> dict[str, Any]:
     """Call `train` in a process of its own."""
-    command = [sys.executable, __file__, "--train", "-"]
-    done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, check=False)
+    command, one_core = [sys.executable, __file__, "--train", "-"], {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, check=False, env=one_core)
     if done.returncode:
         raise RuntimeError(done.stderr)
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    print(f"{asked['stage']} {Path(asked['out']).stem}: {figures}", file=sys.stderr, flush=True)
     return figures
 
 
@@ -147,26 +149,27 @@ def compare_methods(options: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN4
     test = unpack(cifar, folder, "test", TASK, range(n_test))
     source = unpack(cifar, folder, "train", SOURCE, range(n_train))
     starts: dict[str, str | None] = dict.fromkeys(methods)
-    for method in methods:
-        if method not in ("linear", "toast-lite") and not options.quick:
-            starts[method] = str(folder / f"pretune-{method}.safetensors")
-            asked = common | {"method": method, "stage": "pretune", "images": source, "test": [], "start": None}
-            print(f"pretune {method}: {run(asked | {'out': starts[method], 'seed': 0})}", file=sys.stderr, flush=True)
+    pretuned = [] if options.quick else [each for each in methods if each not in ("linear", "toast-lite")]
+    starts |= {method: str(folder / f"pretune-{method}.safetensors") for method in pretuned}
     starts["toast-lite"] = starts.get("toast")
-    figures: dict[str, Any] = {}
+    source_task = common | {"stage": "pretune", "images": source, "test": [], "start": None, "seed": 0}
+    tasks: dict[tuple[str, int], dict[str, Any]] = {}
     for seed in range(seeds):
         images = unpack(cifar, folder, "train", TASK, range(seed * n_train, (seed + 1) * n_train))
         for method in methods:
             for start in dict.fromkeys([None, starts[method]]):
                 key = f"{method}{' pre-tuned' if start else ''}"
+                asked = {"method": method, "stage": "tune", "images": images, "test": test, "start": start}
                 out = str(folder / f"{key}-{seed}.safetensors".replace(" ", "-"))
-                asked = common | {"method": method, "stage": "tune", "images": images, "test": test, "start": start}
-                figures.setdefault(key, []).append(run(asked | {"out": out, "seed": seed}))
-                print(f"seed {seed} {key}: {figures[key][-1]}", file=sys.stderr, flush=True)
+                tasks[key, seed] = common | asked | {"out": out, "seed": seed}
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        list(pool.map(run, [source_task | {"method": method, "out": starts[method]} for method in pretuned]))
+        done = dict(zip(tasks, pool.map(run, tasks.values()), strict=True))
+    figures = {key: [done[key, seed] for seed in range(seeds)] for key, _ in done}
     rows = [_row(method, figures) for method in methods]
-    header = ["method", "accuracy", "pre-tuned first", "trained (with head)", "share", "s/epoch", "peak MB"]
+    header = ["method", "accuracy", "pre-tuned first", "trained, with head", "share", "s/epoch", "peak MB"]
     title = f"accuracy on {len(TASK)} unseen classes, {len(test):,} test images, mean ± std of {seeds} seeds"
-    report(f"{title}, at most {options.epochs} epochs", header, rows, figures, None)
+    report(f"{title}, {options.epochs} epochs", header, rows, figures, None)
     return figures
 
 
@@ -206,7 +209,7 @@ def stack_with_cnns(options: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN4
     for number, part in enumerate(training_parts(store, index.name, cv=3, seed=0)):
         steered.append(folder / f"fold-{number}.safetensors")
         images = TrainingImages([str(dataset.root / path) for path in part.paths], part.digests, part.labels)
-        told = SteerOptions("toast", epochs=options.epochs)
+        told = SteerOptions("toast", epochs=options.epochs, validation=0)
         parent = start if start.exists() else None
         steer(images, backbone, weights, steered[-1], told, start=parent, division=part.division)
     extract(dataset, [*CNNS, VIT, "vit_toast"], store, steering=steered, weights=files)
@@ -252,7 +255,7 @@ def main() -> None:
         "--shared", type=Path, default=Path(os.environ.get("STACKBONE_TEST_DATA", ROOT.parent / "shared"))
     )
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--pictures", type=Path, help="folder for pictures of the attention in one fold")
     parser.add_argument("--train", help="of this script's own processes")
     options = parser.parse_args()

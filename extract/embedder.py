@@ -112,7 +112,8 @@ class Embedder:
             return
         started = time.perf_counter()
         created = datetime.now(UTC).isoformat(timespec="seconds")
-        provenance = {**self.provenance, **self._engine.provenance, "created": created}
+        rate = f"{(self.n_embedded + n) / self.embed_seconds:.1f}"
+        provenance = {**self.provenance, **self._engine.provenance, "created": created, "images_per_s": rate}
         self.feature_set.append(self.spec, self._digests[:n], self._features[:n], provenance)
         self.n_uncommitted = 0
         self.n_embedded += n
