@@ -3,12 +3,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-FIND_BROWSER = command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null
+BROWSERS = chromium chromium-browser google-chrome google-chrome-stable
+FIND_BROWSER = { for name in $(BROWSERS); do command -v $$name && exit 0; done; false; } >/dev/null
 GET_BROWSER = { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qq --yes chromium >/dev/null; }
 
 .PHONY: demo test check clean
 
-demo: $(VENV)/.ready-to-run   ## The main job, offline, on handwritten digits: prints the table
+demo: $(VENV)/.ready-to-run   ## The main job, offline, on handwritten digits: prints the table, writes the report
 	$(BIN)/python cli.py demo
 
 test: $(VENV)/.ready-to-test  ## All tests
@@ -28,7 +29,7 @@ $(VENV)/.ready-to-run: pyproject.toml
 $(VENV)/.ready-to-test: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --editable '.[dev]'
-	@$(FIND_BROWSER) || $(GET_BROWSER) || echo "no Chromium or Chrome here: the tests of the report's page are skipped"
+	@($(FIND_BROWSER)) || $(GET_BROWSER) || echo "no Chromium or Chrome here: the tests of the report's page are skipped"
 	touch $@
 
 clean:

