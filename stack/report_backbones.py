@@ -11,7 +11,7 @@ import numpy as np
 
 from stack.figure_style import chief_name
 from stack.markup import Child, Markup, element, table
-from stack.report_blocks import Report, Section, figure, join_all, number, path, picture, scrolled, zoom_buttons
+from stack.report_blocks import Report, Section, figure, join_all, number, path, scrolled, zoom_buttons
 
 _FEW = 24  # classes; more of them are searched by name
 

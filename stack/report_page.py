@@ -18,7 +18,6 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from cache import UsageError
 from cache.files import make_folder, write_atomically
 from stack import report_backbones, report_head, report_sections
 from stack.figure_style import CLASS_LOOKS, GREY, HEAT_ON_DARK, HEAT_ON_LIGHT, ON_DARK, Figure
@@ -64,8 +63,6 @@ def write_report(
 
     Raises
     ------
-    UsageError
-        If plotly is not installed.
     CacheError
         If the file cannot be written.
     """
@@ -160,9 +157,6 @@ def _hash(script: str) -> str:
 
 
 def _plotly() -> str:
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError as exc:
-        message = "the report's figures need plotly, which is not installed: run `pip install plotly`"
-        raise UsageError(message) from exc
+    from plotly.offline import get_plotlyjs
+
     return str(get_plotlyjs())

@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import json
 import re
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 
 from bench.made_report import made_regression, made_report, made_thumbnails
-from cache import CacheError, UsageError
+from cache import CacheError
 from stack.markup import Markup, element, table
 from stack.report_page import to_script_json, write_report
 
@@ -213,12 +212,6 @@ def test_an_older_report_stays_when_the_new_one_cannot_be_written(
     with pytest.raises(CacheError, match="No space left"):
         write_report(made_report(), {}, file)
     assert file.read_text() == "older"
-
-
-def test_without_plotly_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "plotly.offline", None)
-    with pytest.raises(UsageError, match=r"pip install 'stackbone\[report\]'"):
-        write_report(made_report(), {}, tmp_path / "report.html")
 
 
 def test_five_thousand_images_make_less_than_ten_megabytes(tmp_path: Path) -> None:
