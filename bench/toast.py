@@ -31,10 +31,13 @@ import numpy as np
 
 from bench.machine import arguments, report
 from cache import FeatureStore, usable_cores
+from extract.methods import RECIPES
 
 SOURCE = ("airplane", "automobile", "cat", "deer", "frog", "ship")
 TASK = ("bird", "dog", "horse", "truck")
 METHODS = ("linear", "lora", "vpt", "finetune", "toast", "toast-lite")
+FASTER = "finetune, 10 x the rate"
+"""Another row: the rate that people fine-tune large networks with is low for a small one and a few hundred steps."""
 VIT = "timm:vit_cifar6"
 CNNS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
@@ -78,7 +81,14 @@ def train(asked: dict[str, Any]) -> dict[str, Any]:
         backbone,
         weights,
         Path(asked["out"]),
-        SteerOptions(asked["method"], asked["stage"], epochs=asked["epochs"], validation=0, seed=asked["seed"]),
+        SteerOptions(
+            asked["method"],
+            asked["stage"],
+            epochs=asked["epochs"],
+            learning_rate=asked.get("rate"),
+            validation=0,
+            seed=asked["seed"],
+        ),
         start=Path(asked["start"]) if asked["start"] else None,
         on_epoch=lambda epoch: seconds.append(epoch.seconds),
     )
@@ -162,11 +172,14 @@ def compare_methods(options: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN4
                 asked = {"method": method, "stage": "tune", "images": images, "test": test, "start": start}
                 out = str(folder / f"{key}-{seed}.safetensors".replace(" ", "-"))
                 tasks[key, seed] = common | asked | {"out": out, "seed": seed}
+        if "finetune" in methods:
+            faster = {"rate": 10 * RECIPES["finetune"].learning_rate, "out": str(folder / f"faster-{seed}.safetensors")}
+            tasks[FASTER, seed] = tasks["finetune", seed] | faster
     with ThreadPoolExecutor(usable_cores()) as pool:
         list(pool.map(run, [source_task | {"method": method, "out": starts[method]} for method in pretuned]))
         done = dict(zip(tasks, pool.map(run, tasks.values()), strict=True))
     figures = {key: [done[key, seed] for seed in range(seeds)] for key, _ in done}
-    rows = [_row(method, figures) for method in methods]
+    rows = [_row(method, figures) for method in (*methods, FASTER) if method in figures]
     header = ["method", "accuracy", "pre-tuned first", "trained, with head", "share", "s/epoch", "peak MB"]
     title = f"accuracy on {len(TASK)} unseen classes, {len(test):,} test images, mean ± std of {seeds} seeds"
     report(f"{title}, {options.epochs} epochs", header, rows, figures, None)

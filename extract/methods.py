@@ -39,8 +39,8 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    "toast": Recipe("sgd", 0.01, 1.0, {"value_bias": True}),
-    "toast-lite": Recipe("sgd", 0.01, 1.0, {"value_bias": True, "rank": 4}),
+    "toast": Recipe("sgd", 0.03, 1.0, {"value_bias": True}),
+    "toast-lite": Recipe("sgd", 0.03, 1.0, {"value_bias": True, "rank": 4}),
     "linear": Recipe("sgd", 0.01, 1.0, {}),
     "lora": Recipe("sgd", 0.03, 1.0, {"rank": 4}),
     "vpt": Recipe("sgd", 0.1, 1.0, {"n_prompts": 10}),
