@@ -42,7 +42,7 @@ SPEC = FeatureSpec(
     std=(0.5, 0.5, 0.5),
     pooling="avg",
 )
-ROWS_A_COMMIT = 2048  # what `extract` commits at once
+ROWS_A_COMMIT = 2048  # as in the figures of docs/reliability.md; `extract` commits 4 MiB, of 2,048 columns 512 rows
 _SHARDS = (1, 10, 100, 500)
 
 
