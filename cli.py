@@ -193,7 +193,9 @@ def steer_command(
     seed: Annotated[int, typer.Option(min=0, help="Of the folds and of the training")] = 0,
     group_by: _GroupByOption = "auto",
     rare: _RareOption = "refuse",
-    folder: Annotated[Path, typer.Option("--out", help="Folder for the steering files")] = Path("steering"),
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the steering files [default: steering/DATASET]")
+    ] = None,
     pictures: Annotated[Path | None, typer.Option(help="Folder for pictures of the attention")] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training images")] = 100,
     warmup: Annotated[int | None, typer.Option(help="Epochs of warm-up [default: a tenth]")] = None,
@@ -244,6 +246,9 @@ def steer_command(
         method_options={name: value for name, value in told.items() if value is not None},
     )
     options.check()
+    if pictures and not method.startswith("toast"):
+        message = f"--pictures shows the attention that TOAST steers, and the method is {method}: leave it out"
+        raise UsageError(message)
     listed = open_dataset(
         data[0] if len(data) == 1 else data,
         name=dataset,
@@ -265,7 +270,7 @@ def steer_command(
                 TrainingImages([str(listed.root / path) for path in part.paths], part.digests, part.labels),
                 plain,
                 found,
-                steering_path(folder, index.name, plain, options, part.division),
+                steering_path(folder or Path("steering", index.name), index.name, plain, options, part.division),
                 options,
                 start=start,
                 division=part.division,
@@ -285,8 +290,9 @@ def steer_command(
     for line in (line for report in reports for line in report.lines()):
         out.print(line)
     if method != "linear":
-        files = " ".join(f"--steering {shlex.quote(str(report.path))}" for report in reports)
-        out.print(f"next: stackbone extract {shlex.join(data)} {files}")
+        files = [word for report in reports for word in ("--steering", str(report.path))]
+        where = ["--cache", str(cache)] if cache else []
+        out.print(f"next: stackbone extract {shlex.join([*data, *files, *where])}")
 
 
 def _write_pictures(report: SteerReport, weights: Weights, root: Path, index: DatasetIndex, folder: Path) -> None:

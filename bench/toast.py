@@ -3,9 +3,9 @@
 The ViT (shared/models/vit_cifar6.safetensors) was pre-trained on six classes of CIFAR-10; the task is the other four:
 500 training images a class, other ones for each seed, and all 1,000 test images a class, by the head that was
 trained with the method, after the last epoch. With pre-tuning each method first trains on 500 images of each of the
-six source classes. Every training runs in a process of its own, for its peak memory, on one core; as many run side by
-side as there are cores. Then the ViT, steered once per outer fold, joins a stack of three CNNs on the first seed's
-training images.
+six source classes, once for all seeds (TOAST-Lite takes TOAST's), so that the spread is that of the task alone. Every
+training runs in a process of its own, for its peak memory, on one core; as many run side by side as there are cores.
+Then the ViT, steered once per outer fold, joins a stack of three CNNs on the first seed's training images.
 ``python bench/toast.py [--quick] [--json FILE] [--seeds 3] [--epochs 12] [--pictures DIR]``.
 """
 

@@ -126,10 +126,10 @@ def _has_accelerator() -> bool:
     from pathlib import Path
 
     if sys.platform == "darwin":
-        return _pick_device("auto").type != "cpu"
+        return pick_device("auto").type != "cpu"
     if not Path("/dev/nvidiactl").exists() and not Path("/dev/kfd").exists() and not ctypes.util.find_library("nvcuda"):
         return False
-    return _pick_device("auto").type != "cpu"
+    return pick_device("auto").type != "cpu"
 
 
 def _failed_message(exc: RuntimeError) -> str:
@@ -182,7 +182,7 @@ class TorchEngine:
         from extract.network import build_network
 
         self._torch = torch
-        self._device = _pick_device(device)
+        self._device = pick_device(device)
         if precision == "fp16" and self._device.type != "cuda":
             message = f"fp16 is for CUDA, and this is {self._device}. Use --precision bf16 or fp32"
             raise UsageError(message)
@@ -215,7 +215,8 @@ class TorchEngine:
         return features
 
 
-def _pick_device(name: str) -> torch.device:
+def pick_device(name: str) -> torch.device:
+    """Return the device of a name, ``auto`` for the fastest there is; `UsageError` if it cannot be used here."""
     import torch
 
     if name == "auto":

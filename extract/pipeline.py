@@ -179,6 +179,28 @@ def embed_images(
     return failed
 
 
+def find_unreadable(
+    images: Images, numbers: NDArray[np.intp], *, on_progress: Callable[[int, int], None] | None = None
+) -> dict[bytes, Failure]:
+    """Return what `embed_images` would say of images that cannot be read or decoded, by digest, embedding nothing.
+
+    Parameters
+    ----------
+    numbers
+        (n,) int: which of the images to look at.
+    on_progress
+        Called with (images done, n).
+    """
+    failed: dict[bytes, Failure] = {}
+    with quiet_pillow(), closing(_prepare(images, numbers, set(), None, Profile())) as prepared:
+        for done, (_, image, found) in enumerate(prepared, start=1):
+            if isinstance(found, Failure):
+                failed[image.digest] = found
+            if on_progress:
+                on_progress(done, len(numbers))
+    return failed
+
+
 def _feed(
     number: int,
     digest: bytes,

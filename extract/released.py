@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import torch
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from cache import WeightsError
@@ -25,8 +26,15 @@ def read_released(path: Path, body: nn.Module) -> dict[str, Tensor]:
     Raises
     ------
     WeightsError
-        If the file is not such a checkpoint, cannot be loaded safely, or is of other weights or another size.
+        If the file is not such a checkpoint, cannot be loaded safely, or is of other weights or another size; or
+        `body` is no ViT.
     """
+    if not isinstance(body, VisionTransformer):
+        _refuse(
+            path,
+            f"the released checkpoints are of ViTs, and this backbone is a {type(body).__name__}. Choose a ViT such as "
+            "--backbone vit_base, or leave --start out",
+        )
     state = _read(path)
     expected = body.state_dict()
     n_blocks, d = len(cast("Any", body).blocks), int(cast("Any", body).embed_dim)

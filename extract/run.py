@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from cache import (
     FAILED,
     OK,
+    CacheError,
     DatasetIndex,
     Digests,
     FeatureSpec,
@@ -31,7 +34,7 @@ from extract.backbones import Backbone
 from extract.datasets import Dataset
 from extract.embedder import Embedder, Failure
 from extract.engines import Engine, check_engine, check_precision, make_engine
-from extract.pipeline import Images, Profile, embed_images
+from extract.pipeline import Images, Profile, embed_images, find_unreadable
 from extract.report import BackboneReport, ExtractReport
 from extract.steered import choose_backbones, read_steered, with_hub
 from extract.weights import (
@@ -44,6 +47,7 @@ from extract.weights import (
 )
 
 _SAME_DATASET = 0.5  # share of its images by which a dataset found elsewhere counts as moved or copied
+_log = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is going on, done, in all)."""
@@ -180,7 +184,10 @@ def _weights(
 
 
 def index_dataset(dataset: Dataset, store: FeatureStore, *, on_progress: Progress | None = None) -> DatasetIndex:
-    """Bring a dataset's index up to date and return it: the first step of `extract`, which embeds nothing.
+    """Bring a dataset's index up to date and return it: what `extract` leaves behind, but for the features.
+
+    Images that no feature set has are decoded once, for the index to say which are unreadable: folds are made of the
+    others, and have to be the same before and after `extract`.
 
     Raises
     ------
@@ -189,8 +196,20 @@ def index_dataset(dataset: Dataset, store: FeatureStore, *, on_progress: Progres
     CacheError
         If the cache cannot be written.
     """
-    index, _ = _list(dataset, store, retry_failed=False, report=on_progress or silent)
+    report = on_progress or silent
+    index, _ = _list(dataset, store, retry_failed=False, report=report)
+    images = distinct_images(dataset.root, index.path, index.image_sha256, index.ok)
+    unproven = np.ones(len(images), np.bool_)
+    for each in store.feature_sets():
+        with suppress(CacheError):  # of damaged features the images are decoded once more
+            unproven &= each.missing(images.digests)
+    failed = find_unreadable(images, np.flatnonzero(unproven), on_progress=partial(report, "checking"))
+    index = _with_failures(index, failed)
     store.write_dataset(index)
+    rows = np.flatnonzero(~index.ok)
+    if len(rows):
+        message = "left out, since they cannot be read: %s of %s images; the first is %r: %s"
+        _log.warning(message, f"{len(rows):,}", f"{len(index):,}", index.path[rows[0]], index.reason[rows[0]])
     return index
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cache import Digests, UsageError
-from extract.methods import RECIPES, check_method, check_options
+from extract.methods import RECIPES, TRAINS_THE_HEAD_FIRST, check_method, check_options
 from extract.steering_file import STAGES
 
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -70,7 +70,10 @@ class SteerOptions:
     @property
     def warmup_epochs(self) -> int:
         """Epochs of warm-up, given or not."""
-        return self.epochs // _WARMUP_SHARE if self.warmup is None else self.warmup
+        if self.warmup is not None:
+            return self.warmup
+        least = 1 if self.method in TRAINS_THE_HEAD_FIRST and self.epochs > 1 else 0
+        return max(self.epochs // _WARMUP_SHARE, least)
 
     @property
     def highest_rate(self) -> float:

@@ -53,23 +53,37 @@ def steered_backbone(path: Path) -> tuple[Backbone, Steering]:
 def read_steered(paths: Sequence[Path]) -> list[SteeredBackbone]:
     """Return the backbones that some files, and folders of files, steer; the same file under two names counts once.
 
+    Passed over in a folder are linear steerings, which train a classifier and change no feature, and those of the stage
+    ``pretune``, which are there to start from.
+
     Raises
     ------
     UsageError
-        If there is no such file, or a steering changes no feature.
+        If there is no such file, a linear steering is named, or a folder holds no others.
     WeightsError, NewerVersionError
         As of `read_steering`.
     """
     found: dict[str, SteeredBackbone] = {}
+    passed_over = ""
     for path in list_steering_files(paths):
         backbone, steering = steered_backbone(path)  # its tensors, maybe hundreds of megabytes, are not kept
         if steering.method == "linear":
-            message = (
+            passed_over = (
                 f"--steering {path}: a linear steering trains a classifier and leaves the features of "
                 f"{steering.backbone} as they are. Use --backbones {steering.backbone} without it"
             )
-            raise UsageError(message)
+            if path in paths:
+                raise UsageError(passed_over)
+            continue
+        if steering.stage == "pretune" and path not in paths:
+            passed_over = (
+                f"--steering {path}: it was trained for others to start from, and its folder holds no other. "
+                "Train one on the task with `stackbone steer --start`, or name the file itself"
+            )
+            continue
         found[backbone.key] = SteeredBackbone(backbone, steering.record(backbone.key.rpartition(" ")[2]))
+    if passed_over and not found:
+        raise UsageError(passed_over)
     return list(found.values())
 
 

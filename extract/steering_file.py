@@ -69,7 +69,7 @@ class Steering:
         JSON-able: epochs, learning rate, ..., ``seed``, ``parent`` (SHA-256 of the steering that it started from, or
         None), ``versions`` of libraries.
     history
-        Of each epoch: losses, accuracies, seconds, learning rate.
+        Of each epoch: losses, accuracies, learning rate; no times, so that the same training gives the same file.
     tensors
         Trained parameters by their name in the method's module, float32, and the head's (`HEAD`).
     """

@@ -136,7 +136,7 @@ class ToastViT(TopDown):
     **Start.** W_l = I, U_l = 0, P = I, and ξ as said at `TopDown`. A block changes its input little, so the identity
     is already a fair guess of its inverse and brings the selected tokens to every block undiminished, where random
     matrices would shrink them from block to block. With U = 0 training begins at the plain network (`value_bias`
-    aside); the first step moves U alone, all later ones everything.
+    aside); of ξ, P, W and U, U alone has a gradient until it has moved, then all have.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from torch import nn
 
 from extract.backbones import Backbone
 from extract.batches import PixelStore, split_for_validation
-from extract.engines import _pick_device
+from extract.engines import pick_device
 from extract.methods import build_method, default_options
 from extract.mixed_precision import choose_autocast, set_fast_attention
 from extract.network import FeatureNetwork, build_body
@@ -74,7 +74,7 @@ def train_on_images(
     checkpoint, fingerprint
         Where the run keeps what it has, and what tells it from other runs.
     """
-    device = _pick_device(device_name)
+    device = pick_device(device_name)
     autocast = choose_autocast(options.precision, device)
     precision = "fp32" if autocast is None else "bf16"
     report(f"preparing {backbone.name}", 0, 1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cache import FeatureStore
+from cache import FeatureStore, StackError
 from stack.evaluate import evaluate
 from stack.experiment import Experiment
 from stack.fits import Progress
@@ -76,11 +76,20 @@ def learning_curves(
     Raises
     ------
     StackError
-        If a share of the training part cannot be divided into inner folds.
+        If a share of the training part cannot be divided into inner folds, or a backbone is steered: its features saw
+        the labels of the whole training part.
     """
     joined = experiment.joined
     folds = experiment.folds[: experiment.cv]
     features = used_features(experiment, store)
+    if steered := [used.name for used in features if used.per_fold]:
+        plain = [used.name for used in features if not used.per_fold]
+        message = (
+            f"no learning curve with the steered {', '.join(steered)}: its features saw the labels of all training "
+            "images, also where a classifier learns from few. Leave --learning-curve out, or stack without it"
+            + (f": --backbones {','.join(plain)}" if plain else "")
+        )
+        raise StackError(message)
     scored = [each.model for each in experiment.evaluation.results]
     models = [_best_single(experiment).model, *(model for model in scored if model == "stack:oof")]
     codes = np.zeros(len(joined.labels), np.int64)

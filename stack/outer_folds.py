@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -53,7 +54,8 @@ class Division:
 
     def options(self) -> str:
         """Return the options that ask for it, of those that need no features and divide once."""
-        options = [f"--split {self.split}"] if self.split is not None else [f"--cv {self.cv} --seed {self.seed}"]
+        divided = f"--cv {self.cv} --seed {self.seed}" if self.split is None else f"--split {shlex.quote(self.split)}"
+        options = [divided]
         options += [f"--group-by {self.group_by}"] if self.group_by != "auto" else []
         options += [f"--rare {self.rare}"] if self.rare != "refuse" else []
         return " ".join(options)

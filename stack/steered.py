@@ -211,7 +211,7 @@ def _way_out(backbone: SteeredBackbone, root: str, division: Division, others: S
         f"`stackbone extract {data} --backbones {name} --steering FOLDER`, and run this again"
     ]
     if division.task == "regression" and division.split is None:
-        lines = ["`stackbone steer` learns classes and knows no folds of numbers"]
+        lines = ["`stackbone steer` learns classes and knows no folds of numbers: use plain backbones"]
     if division.repeats > 1:
         lines.append("It divides the images once, so leave --repeats out")
     if division.near_duplicates is not None:

@@ -63,21 +63,21 @@ STEER = ("steer", "photos", "--backbone", VIT, "--weights", f"{VIT}=vit.safetens
 def test_from_photos_to_a_report_with_a_steered_backbone(folder: Path, here: Here) -> None:
     steered = here(*STEER, "--cv", "2", "--pictures", "pictures")
     assert steered.returncode == 0, steered.stderr
-    files = sorted((folder / "steering").glob("*.safetensors"))
+    files = sorted((folder / "steering" / "photos").glob("*.safetensors"))
     assert len(files) == 2
     assert "epoch   1 of 1" in steered.stderr
-    assert "next: stackbone extract photos --steering steering/" in steered.stdout
+    assert "next: stackbone extract photos --steering steering/photos/" in steered.stdout
     assert len(list((folder / "pictures" / files[0].stem).glob("*.png"))) == 24
     again = here(*STEER, "--cv", "2")
     assert again.stdout.count("nothing to train") == 2
 
     names = f"{VIT},vit_toast"
-    embedded = here("extract", "photos", "--backbones", names, "--steering", "steering", "--weights", STEER[5])
+    embedded = here("extract", "photos", "--backbones", names, "--steering", "steering/photos", "--weights", STEER[5])
     assert embedded.returncode == 0, embedded.stderr
     assert embedded.stdout.count("vit_toast-") == 2
     assert "next: stackbone stack" in embedded.stdout
 
-    page = ("--report", "report.html", "--steering", "steering", "--weights", STEER[5])
+    page = ("--report", "report.html", "--steering", "steering/photos", "--weights", STEER[5])
     scored = here("stack", "--cv", "2", "--inner-cv", "2", "--result", "result.json", "--save", "model", *page)
     assert scored.returncode == 0, scored.stderr
     assert "lr:vit_toast" in scored.stdout
@@ -103,7 +103,7 @@ def test_from_photos_to_a_report_with_a_steered_backbone(folder: Path, here: Her
     lacking = here("predict", new, "--model", "model")
     assert lacking.returncode == 2
     assert "--steering FILE" in lacking.stderr
-    answered = here("predict", new, "--model", "model", "--steering", "steering", "--weights", STEER[5])
+    answered = here("predict", new, "--model", "model", "--steering", "steering/photos", "--weights", STEER[5])
     assert answered.returncode == 0, answered.stderr
     assert "new.png" in answered.stdout
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
@@ -81,6 +82,12 @@ def test_another_vit_is_refused(tmp_path: Path) -> None:
     message = refusal(saved(tmp_path / "toast.pth", state))
     assert "its ViT is not the backbone's" in message
     assert "Give --weights those that it was made with" in message
+
+
+def test_a_backbone_that_is_no_vit_is_refused(tmp_path: Path) -> None:
+    convnext = timm.create_model("convnext_atto", num_classes=0)
+    with pytest.raises(WeightsError, match=r"are of ViTs, and this backbone is a ConvNeXt\. Choose a ViT"):
+        read_released(saved(tmp_path / "toast.pth", made_state()), convnext)
 
 
 def test_a_file_without_the_vit_is_refused(tmp_path: Path) -> None:

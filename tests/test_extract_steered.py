@@ -207,6 +207,17 @@ def test_a_linear_steering_is_refused_since_it_changes_no_feature(make: Make) ->
         read_steered([make("linear")])
 
 
+def test_a_linear_steering_in_a_folder_with_others_is_passed_over(make: Make, tmp_path: Path) -> None:
+    linear = tmp_path / "linear.safetensors"
+    linear.write_bytes(make("linear").read_bytes())
+    with pytest.raises(UsageError, match=rf"{linear}: a linear steering"):
+        read_steered([tmp_path])
+    (tmp_path / "toast.safetensors").write_bytes(make().read_bytes())
+    assert [each.backbone.name for each in read_steered([tmp_path])] == ["vit_toast"]
+    with pytest.raises(UsageError, match=rf"{linear}: a linear steering"):
+        read_steered([tmp_path, linear])
+
+
 # Its network
 
 
@@ -511,8 +522,31 @@ def test_a_dataset_is_indexed_without_embedding(photos: Path, store: FeatureStor
     assert len(np.unique(as_keys(index.image_sha256))) == N_IMAGES
     assert store.dataset_names() == [index.name]
     np.testing.assert_array_equal(store.dataset().image_sha256, index.image_sha256)
-    assert set(calls) == {"reading"}
+    assert set(calls) == {"reading", "checking"}
     assert store.feature_sets() == []
+
+
+def test_the_index_knows_unreadable_images_before_anything_is_embedded(
+    photos: Path,
+    store: FeatureStore,
+    toast: Path,
+    files: Mapping[str, Path],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Or the folds that a steering is trained for would be others than those that are scored after `extract`.
+    whole = (photos / "02.png").read_bytes()
+    (photos / "02.png").write_bytes(whole[: len(whole) // 2])
+    dataset = open_dataset(photos, label_column=None)
+    before = index_dataset(dataset, store)
+    assert [before.path[row] for row in np.flatnonzero(~before.ok)] == ["02.png"]
+    assert f"they cannot be read: 1 of {N_IMAGES} images; the first is '02.png': it could not be" in caplog.text
+    after = run(photos, store, [toast], weights={VIT: files[VIT]}).index
+    np.testing.assert_array_equal(after.ok, before.ok)
+    assert after.reason == before.reason
+    np.testing.assert_array_equal(store.dataset().image_sha256, before.image_sha256)
+    monkeypatch.setattr("extract.pipeline.decode", lambda _: pytest.fail("what has features was decoded again"))
+    np.testing.assert_array_equal(index_dataset(dataset, store).ok, before.ok)
 
 
 # predict

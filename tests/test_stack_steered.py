@@ -187,8 +187,8 @@ def test_the_refusal_names_fold_sets_counts_and_the_ways_out(store: FeatureStore
     ):
         assert words in str(refusal.value)
     with pytest.raises(StackError) as refusal:
-        features_of_folds(join_features(store, backbones=[leaks.id]), FOLDS, Division(split="test"))
-    assert "--split test`" in str(refusal.value)
+        features_of_folds(join_features(store, backbones=[leaks.id]), FOLDS, Division(split="my test"))
+    assert "--split 'my test'`" in str(refusal.value)
     assert "leave" not in str(refusal.value)  # there is nothing else
 
 
