@@ -58,6 +58,7 @@ _FiguresOption = Annotated[Path | None, typer.Option(help="Folder for the report
 _CurveOption = Annotated[
     bool, typer.Option("--learning-curve", help="In the report: scores with fewer training images; takes minutes")
 ]
+_ProjectionOption = Annotated[str, typer.Option(help="Of the report's maps: pca, umap, or auto: UMAP if installed")]
 _JobsOption = Annotated[int | None, typer.Option(min=1, help="Classifiers fitted side by side [default: one per core]")]
 _DATA = "A folder of class folders, a CSV or Parquet table, a CUB_200_2011 folder, or image files"
 _EngineOption = Annotated[str, typer.Option(help="auto, torch, openvino")]
@@ -346,6 +347,7 @@ def stack_command(
     report: Annotated[Path | None, typer.Option(help="Write all there is to see as one HTML page")] = None,
     figures: _FiguresOption = None,
     learning_curve: _CurveOption = False,
+    projection: _ProjectionOption = "auto",
     steering: _SteeringOption = None,
     weights: _WeightsOption = None,
     cache: _CacheOption = None,
@@ -373,10 +375,12 @@ def stack_command(
         if ignored := [name for name, given in other.items() if given]:
             message = f"--self-check prints one sentence and takes no {', '.join(ignored)}: leave it out"
             raise UsageError(message)
+    of_a_report = {"--learning-curve": learning_curve, "--steering": steering, "--weights": weights}
+    if not (report or figures) and (idle := [name for name, given in of_a_report.items() if given]):
+        message = f"{', '.join(idle)} is for the report: add --report FILE, or leave it out"
+        raise UsageError(message)
     for file in (save, result, predictions, report):
-        if file is not None and file.is_dir():
-            message = f"{file} is a folder; name a file in it"
-            raise UsageError(message)
+        _refuse_folder(file)
     if predictions:
         check_prediction_file(predictions)
     asked: dict[str, Any] = {
@@ -412,10 +416,6 @@ def stack_command(
     if predictions:
         write_predictions(experiment, predictions)
         err.print(f"each prediction is in {predictions}")
-    if report or figures:
-        _write_report(
-            experiment, FeatureStore(cache), report, figures, steering or [], weights or [], curve=learning_curve
-        )
     if save and experiment.model:
         save_model(experiment.model, save)
         err.print(f"the stack, fitted on all {experiment.n_images:,} images, is in {save}")
@@ -424,6 +424,18 @@ def stack_command(
         print_json(experiment.to_dict())
     else:
         _print_experiment(experiment)
+    if report or figures:
+        _write_report(
+            experiment,
+            FeatureStore(cache),
+            report,
+            figures,
+            steering or [],
+            weights or [],
+            curve=learning_curve,
+            projection=projection,
+            jobs=jobs,
+        )
 
 
 @app.command("report")
@@ -433,6 +445,7 @@ def report_command(
     page: Annotated[Path | None, typer.Option("--out", help="The page [default: RESULT.html]")] = None,
     figures: _FiguresOption = None,
     learning_curve: _CurveOption = False,
+    projection: _ProjectionOption = "auto",
     steering: _SteeringOption = None,
     weights: _WeightsOption = None,
     cache: _CacheOption = None,
@@ -441,11 +454,28 @@ def report_command(
     """Write the report of a finished experiment: its scores are in the cache, so it takes seconds."""
     from stack.repeat import repeat_experiment
 
+    page = page or result.with_suffix(".html")
+    _refuse_folder(page)
     store = FeatureStore(cache)
     with progress("scores that were computed are kept; run the same command to go on") as on_progress:
         experiment = repeat_experiment(result, store, n_jobs=jobs, progress=on_progress)
-    page = page or result.with_suffix(".html")
-    _write_report(experiment, store, page, figures, steering or [], weights or [], curve=learning_curve)
+    _write_report(
+        experiment,
+        store,
+        page,
+        figures,
+        steering or [],
+        weights or [],
+        curve=learning_curve,
+        projection=projection,
+        jobs=jobs,
+    )
+
+
+def _refuse_folder(file: Path | None) -> None:
+    if file is not None and file.is_dir():
+        message = f"{file} is a folder; name a file in it"
+        raise UsageError(message)
 
 
 def _write_report(
@@ -456,7 +486,9 @@ def _write_report(
     steering: Sequence[Path],
     weights: Sequence[str],
     *,
-    curve: bool,
+    curve: bool = False,
+    projection: str = "auto",
+    jobs: int | None = None,
 ) -> None:
     """Write the page, and the figures into a folder, as far as they are asked for."""
     from extract import parse_weights_options
@@ -467,7 +499,9 @@ def _write_report(
     from stack.used_features import used_features
 
     with progress() as on_progress:
-        data = collect(experiment, store, learning_curve=curve, progress=on_progress)
+        data = collect(
+            experiment, store, projection=projection, learning_curve=curve, n_jobs=jobs, progress=on_progress
+        )
         if page:
             files = data.image_files()
             found = thumbnails(files, on_progress=lambda done, total: on_progress("thumbnails", done, total))
@@ -483,7 +517,7 @@ def _write_report(
             content = {i: each for i, each in enumerate(found) if each}
             write_report(data.to_dict(), content, page, attention=pictures)
     if page:
-        if data.attention and not pictures:
+        if data.attention and not steering:
             err.print("note: with --steering FILES the report shows the steered attention too")
         err.print(f"the report is in {page}")
     if folder:
@@ -671,7 +705,7 @@ def demo_command(
     with progress() as on_progress:
         experiment = run_experiment(store, dataset=report.index.name, cv=3, progress=on_progress)
     _print_experiment(experiment)
-    _write_report(experiment, store, folder / "report.html", None, [], [], curve=False)
+    _write_report(experiment, store, folder / "report.html", None, [], [])
     out.print(
         f"\nOpen {folder / 'report.html'} in a browser: the errors, image by image, and more to see."
         "\nNow with your own photographs, one folder a class:\n"

@@ -55,7 +55,7 @@ def made_report(
             "n_images": n_images,
             "n_classes": n_classes,
             "n_groups": n_images - 3,
-            "left_out": {"unreadable": 2},
+            "left_out": {"unlabelled": 0, "failed": 2, "doubles": 3, "conflicting": 0},
             "notes": ["3 images are byte-for-byte copies"],
             "how": "3 folds, seed 0",
         },
@@ -119,7 +119,14 @@ def made_regression(n_images: int = 300, seed: int = 0) -> dict[str, Any]:
     predicted = (0.9 * true + 4 + rng.normal(0, 4, n_images)).round(3)
     models = [{**each, "chief": "r2", "metrics": {"mae": 3.1, "rmse": 4.2}} for each in data["models"]]
     maps = [{**each, "class": [], "value": true.tolist()} for each in data["maps"]]
-    points = {"model": "stack:oof", "true": true.tolist(), "predicted": predicted.tolist(), "image": image}
+    worst = np.argsort(-np.abs(predicted - true)[: len(data["images"])]).tolist()
+    points = {
+        "model": "stack:oof",
+        "true": true.tolist(),
+        "predicted": predicted.tolist(),
+        "image": image,
+        "worst": worst,
+    }
     return {**data, **empty, "task": "regression", "models": models, "maps": maps, "regression": points}
 
 
@@ -242,7 +249,7 @@ def _provenance() -> dict[str, Any]:
         "versions": {"stackbone": "0.1.0", "numpy": "2.2", "scikit-learn": "1.7"},
         "seed": 0,
         "folds": [{"n_train": 266, "n_test": 134}] * 3,
-        "options": {"base": "lr", "meta": {"learner": "svm", "scores": "log-probability"}},
+        "options": {"repeats": 1, "meta": {"learner": "svm", "scores": "log-probability"}},
         "feature_sets": {
             name: {
                 "id": f"{name}-0123456789ab",

@@ -43,11 +43,19 @@ def quiet_pillow() -> Iterator[None]:
         yield
 
 
-def decode(content: bytes) -> Image.Image:
+def decode(content: bytes, least: tuple[int, int] | None = None) -> Image.Image:
     """Return the first frame of an encoded image, oriented by its EXIF tag, as RGB.
 
     Transparency is laid over white, 16-bit grey is scaled to 8 bits. Any file that is cut short is an error,
     never grey pixels. A broken EXIF block counts as none.
+
+    Parameters
+    ----------
+    content
+        The file's bytes.
+    least
+        (width, height) in pixels that suffice: a JPEG may be decoded at a fraction of its size, which is fast and gives
+        other pixels, so for pictures to look at only.
 
     Raises
     ------
@@ -60,6 +68,8 @@ def decode(content: bytes) -> Image.Image:
     try:
         with Image.open(io.BytesIO(content)) as opened:
             _refuse_hostile(opened)
+            if least:
+                opened.draft("RGB", least)
             opened.load()
             return _to_rgb(_orient(opened))
     except ImageError:

@@ -32,14 +32,7 @@ def choose_autocast(precision: str, device: torch.device) -> torch.dtype | None:
 def set_fast_attention(network: nn.Module, device: torch.device, autocast: torch.dtype | None) -> None:
     """Compute attention as plain matrix products where that trains faster: in bf16 on a CPU.
 
-    Milliseconds for forward and backward on one core with AVX512-BF16, the best of eight on a busy machine:
-
-    ========================================  ===========  ===========  ===========  ===========
-    network                                   fp32, fused  fp32, plain  bf16, fused  bf16, plain
-    ========================================  ===========  ===========  ===========  ===========
-    models/vit_cifar6, 32 images                      708          663         684          383
-    three blocks of ViT-B at 224, 8 images          4,438        4,728       1,761        1,533
-    ========================================  ===========  ===========  ===========  ===========
+    ``bench/attention.py`` measures both, and docs/steering.md has the figures.
 
     timm's own switch is for the whole process; this one is for the modules of one network.
     """

@@ -57,7 +57,7 @@ def thumbnails(
 
 def _thumbnail(file: Path, size: int) -> bytes | None:
     try:
-        picture = decode(file.read_bytes())
+        picture = decode(file.read_bytes(), (2 * size, 2 * size))
     except (OSError, ImageError, MemoryError):
         return None
     picture.thumbnail((size, size), Image.Resampling.BICUBIC)

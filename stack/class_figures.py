@@ -78,8 +78,8 @@ _BAR = {
 
 
 def draw_per_class(rows: Sequence[Mapping[str, Any]], classes: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw precision, recall and F1 of each class, the weakest first."""
-    shown = sorted(rows, key=lambda each: each["f1"])[:_MOST_CLASSES]
+    """Draw precision, recall and F1 of each class that was tested, the weakest first."""
+    shown = sorted((each for each in rows if each["n"]), key=lambda each: each["f1"])[:_MOST_CLASSES]
     names = short_names([classes[each["class"]]["name"] for each in shown])
     looks = {"precision": (BLUE, "circle-open"), "recall": (GREEN, "square-open"), "f1": (VERMILION, "diamond")}
     return {
@@ -125,7 +125,7 @@ def draw_calibration(bins: Sequence[Mapping[str, Any]]) -> Figure:
                 "x": confidence,
                 "y": [each["accuracy"] for each in filled],
                 "error_x": between(confidence, [(each["low"], each["high"]) for each in filled], BLUE),
-                "text": [f"{each['n']:,} images" for each in filled],
+                "text": [f"{each['n']:,} predictions" for each in filled],
                 "marker": {"size": 10, "color": BLUE, "opacity": [0.4 + 0.6 * each["n"] / largest for each in filled]},
                 "line": {"color": BLUE, "width": 2},
                 "hovertemplate": "sure %{x:.1%}, right %{y:.1%}<br>%{text}<extra></extra>",

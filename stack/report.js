@@ -24,6 +24,7 @@
     probe.remove();
     return found;
   };
+  const touch = matchMedia("(pointer: coarse)").matches; // a finger on a figure scrolls the page
   const zoomOfPage = () => parseFloat(getComputedStyle(root).fontSize) / 16;
 
   function template(narrow) {
@@ -67,7 +68,7 @@
       return { ...trace, ...Object.fromEntries(parts.map((part) => [part, fitted(trace[part], factor)])) };
     });
     const annotations = rest.annotations?.map((each) => fitted(each, factor));
-    return [sized, { ...rest, annotations, margin: fitted(rest.margin ?? {}, factor), template: template(narrow), autosize: true }];
+    return [sized, { ...rest, annotations, margin: fitted(rest.margin ?? {}, factor), template: template(narrow), autosize: true, ...(touch && { dragmode: false }) }];
   }
 
   const drawn = new Set();
@@ -78,6 +79,7 @@
     if (!canvas.dataset.live) {
       canvas.dataset.live = "yes";
       canvas.on("plotly_hover", (event) => showTooltip(canvas, event));
+      canvas.on("plotly_click", (event) => showTooltip(canvas, event)); // a finger does not hover
       canvas.on("plotly_unhover", hideTooltip);
       resized.observe(canvas);
     }
@@ -130,7 +132,7 @@
     before = { theme: root.dataset.theme, opened: all("#provenance details:not([open])") };
     root.dataset.theme = "light";
     for (const details of before.opened) details.open = true;
-    for (const canvas of canvases) {
+    for (const canvas of window.Plotly ? canvases : []) {
       draw(canvas);
       const half = canvas.closest(".pair-of-figures");
       const width = half ? 330 : 680;
@@ -141,14 +143,14 @@
     for (const details of before.opened) details.open = false;
     if (before.theme) root.dataset.theme = before.theme;
     else delete root.dataset.theme;
-    for (const canvas of canvases) Plotly.relayout(canvas, { width: null, height: null });
+    for (const canvas of drawn) Plotly.relayout(canvas, { width: null, height: null });
     redraw();
   });
 
   // Zoom by buttons
 
   function scaleAxes(canvas, factor) {
-    const update = {};
+    const update = touch ? { dragmode: "pan" } : {}; // until the zoom is reset
     for (const axis of ["xaxis", "yaxis"]) {
       const [start, end] = canvas._fullLayout[axis].range;
       const middle = (start + end) / 2;
@@ -218,7 +220,11 @@
 
   for (const button of all(".more")) {
     button.addEventListener("click", () => {
-      document.getElementById(button.getAttribute("aria-controls")).classList.add("all");
+      const cards = document.getElementById(button.getAttribute("aria-controls"));
+      const next = one(".later", cards);
+      cards.classList.add("all");
+      next.tabIndex = -1; // the button goes, and whoever pressed it by keyboard reads on here
+      next.focus();
       button.remove();
     });
   }
@@ -294,6 +300,7 @@
   for (const chip of chips) chip.addEventListener("click", () => choose(Number(chip.dataset.class)));
   one("[data-map]")?.addEventListener("change", (event) => {
     map.dataset.figure = event.target.value;
+    map.setAttribute("aria-label", event.target.selectedOptions[0].dataset.says);
     draw(map);
   });
   one("[data-find]")?.addEventListener("input", (event) => {
@@ -325,6 +332,7 @@
   function hideTooltip() {
     tooltip.hidden = true;
   }
+  for (const type of ["pointerdown", "keydown", "scroll"]) addEventListener(type, hideTooltip, { passive: true });
 
   // Navigation and copying
 

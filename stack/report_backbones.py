@@ -11,7 +11,16 @@ import numpy as np
 
 from stack.figure_style import chief_name
 from stack.markup import Child, Markup, element, table
-from stack.report_blocks import Report, Section, figure, join_all, number, path, scrolled, zoom_buttons
+from stack.report_blocks import (
+    Report,
+    Section,
+    figure,
+    join_all,
+    number,
+    path,
+    scrolled,
+    zoom_buttons,
+)
 
 _FEW = 24  # classes; more of them are searched by name
 
@@ -45,7 +54,11 @@ def backbones(report: Report) -> Section | None:
             says="Dot plot of what the stack loses without each backbone, with intervals.",
             title="What each adds",
             note="Right of zero: the stack is worse without it. A line that crosses zero may be chance.",
-            numbers=table(["without", "lost", "low", "high"], lost, caption="Loss without each backbone"),
+            numbers=table(
+                ["without", f"{chief} lost{', points' if unit == 100 else ''}", "low", "high"],
+                lost,
+                caption="Loss without each backbone",
+            ),
         ),
         figure(
             report,
@@ -102,36 +115,6 @@ def learning(report: Report) -> Section | None:
     return Section("learning", "Learning", drawn)
 
 
-def fit(report: Report) -> Section | None:
-    """Show a regression's predictions, point by point."""
-    points = report.data["regression"]
-    if not points:
-        return None
-    off = np.subtract(points["predicted"], points["true"])
-    quantiles = [5, 25, 50, 75, 95]
-    rows = [[f"{q}%", number(float(value))] for q, value in zip(quantiles, np.percentile(off, quantiles), strict=True)]
-    summary = table(["quantile", "predicted less true"], rows, caption="Quantiles of the residuals")
-    figures = join_all(
-        figure(
-            report,
-            "fit",
-            says="Scatter plot of predicted against true values, with the line on which they are equal.",
-            title=f"Predicted and true, {points['model']}",
-            note="Each point is an image that the model had not seen.",
-            numbers=summary,
-        ),
-        figure(
-            report,
-            "residuals",
-            says="Scatter plot of the residuals against the predicted values.",
-            title="How far off",
-            note="A slope or a funnel tells of numbers that the model gets wrong in a regular way.",
-            numbers=summary,
-        ),
-    )
-    return Section("fit", "Fit", element("div", figures, class_="pair-of-figures"))
-
-
 def maps(report: Report) -> Section | None:
     """Show all images as points, near each other where a backbone finds them alike."""
     names = [name for name in report.figures if name.startswith("map_")]
@@ -139,7 +122,7 @@ def maps(report: Report) -> Section | None:
         return None
     found = report.data["maps"]
     options = [
-        element("option", f"{each['backbone']} ({each['method']})", value=name)
+        element("option", f"{each['backbone']} ({each['method']})", value=name, data_says=_map_says(each))
         for name, each in zip(names, found, strict=True)
     ]
     select = element("label", "Backbone ", element("select", options, data_map=True))
@@ -168,17 +151,24 @@ def maps(report: Report) -> Section | None:
         role="group",
         aria_label="Classes in colour",
     )
-    n = len(found[0]["x"])
+    note = "Near: alike to the backbone. Rest on a point to see its image; drag to zoom, double-click to zoom out."
+    if len({len(each["x"]) for each in found}) > 1:
+        note += " A steered backbone's map holds only images that its steering never saw."
     content = figure(
         report,
         names[0],
-        says=f"Map of {n:,} images in two dimensions, near each other where {found[0]['backbone']} finds them alike.",
-        title=f"{n:,} images as the backbones see them",
-        note="Near: alike to the backbone. Rest on a point to see its image; drag to zoom, double-click to zoom out.",
+        says=_map_says(found[0]),
+        title="The images as the backbones see them",
+        note=note,
         numbers=_neighbours(found[0], classes) if found[0]["class"] else None,
         controls=join_all(controls, legend if found[0]["class"] else None),
     )
     return Section("map", "Map", content)
+
+
+def _map_says(points: Mapping[str, Any]) -> str:
+    n, name = len(points["x"]), points["backbone"]
+    return f"Map of {n:,} images in two dimensions, near each other where {name} finds them alike."
 
 
 def _neighbours(points: Mapping[str, Any], classes: list[str]) -> Markup:

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stack.figure_style import Figure
-from stack.markup import Child, Markup, element
+from stack.markup import Child, Markup, element, join
+
+SHOWN_AT_FIRST = 24
+"""Cards of single images; the others are behind a button."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,11 @@ class Report:
     def n_folds(self) -> int:
         """How many scores each model has."""
         return len(self.data["models"][0]["folds"])
+
+    @property
+    def counted(self) -> str:
+        """What errors are counted in: of several repeats every image is predicted several times."""
+        return "predictions" if self.data["provenance"]["options"]["repeats"] > 1 else "images"
 
 
 @dataclass(frozen=True)
@@ -124,8 +132,15 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def join_all(*children: Child) -> Markup:
-    """Return children one after another."""
-    return Markup("".join(str(each) for each in children if each))
+    """Return children one after another, text escaped."""
+    return join(children)
+
+
+def more_button(n: int, shown: int, cards: str) -> Markup | None:
+    """Return what reveals the cards of class ``later`` in the list of that id; None where all are shown already."""
+    if n <= shown:
+        return None
+    return element("button", f"Show all {n}", type="button", class_="more", aria_controls=cards)
 
 
 def zoom_buttons() -> Markup:

@@ -150,6 +150,7 @@ class ReportData:
                 "true": self.targets.true,
                 "predicted": self.targets.predicted,
                 "image": self.target_images,
+                "worst": np.searchsorted(self.targets.rows, self.targets.worst),
             },
             "attention": self.attention,
             "provenance": self.provenance,
@@ -164,6 +165,7 @@ def collect(
     projection: str = "auto",
     learning_curve: bool = False,
     max_thumbnails: int = 600,
+    n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> ReportData:
     """Collect what a report shows of an experiment.
@@ -180,6 +182,8 @@ def collect(
         Whether to score shares of the training images too, which takes about as long as the experiment did.
     max_thumbnails : int
         Images to picture, at most.
+    n_jobs : int, optional
+        Fits of the learning curve at a time; all cores by default.
     progress : callable, optional
         See `stack.fits.Progress`.
 
@@ -233,7 +237,7 @@ def collect(
         ablation=ablations(experiment),
         cost=costs(experiment, features),
         weights=backbone_shares(experiment),
-        curves=learning_curves(experiment, store, progress=progress) if learning_curve else None,
+        curves=learning_curves(experiment, store, n_jobs=n_jobs, progress=progress) if learning_curve else None,
         maps=maps,
         targets=targets,
         target_images=images.numbers(joined.rows[targets.rows]) if targets else np.zeros(0, np.int64),

@@ -19,7 +19,7 @@ from string import Template
 from typing import Any
 
 from cache.files import make_folder, write_atomically
-from stack import report_backbones, report_head, report_sections
+from stack import report_backbones, report_head, report_sections, report_targets
 from stack.figure_style import CLASS_LOOKS, GREY, HEAT_ON_DARK, HEAT_ON_LIGHT, ON_DARK, Figure
 from stack.markup import element
 from stack.point_figures import highlighted_classes
@@ -28,7 +28,7 @@ from stack.report_figures import figures
 
 _SECTIONS = (
     report_head.scores,
-    report_backbones.fit,
+    report_targets.fit,
     report_sections.classes,
     report_sections.errors,
     report_backbones.backbones,

@@ -10,11 +10,24 @@ from itertools import pairwise
 from typing import Any
 
 from stack.markup import Child, Markup, element, table
-from stack.report_blocks import Report, Section, bar, figure, join_all, number, path, picture, scrolled, zoom_buttons
+from stack.report_blocks import (
+    SHOWN_AT_FIRST,
+    Report,
+    Section,
+    bar,
+    figure,
+    join_all,
+    more_button,
+    number,
+    path,
+    picture,
+    scrolled,
+    zoom_buttons,
+)
 
 _WHOLE_MATRIX = 20  # classes; of more, the numbers are those of the most frequent confusions
 _LISTED = 100
-_SHOWN_AT_FIRST = 24
+_NAMED = 10
 _PAIRS_AT_FIRST = 9
 
 
@@ -42,6 +55,7 @@ def classes(report: Report) -> Section | None:
             ),
             element("h3", "Class by class"),
             scrolled(_per_class(report), "Scores of each class"),
+            _never_tested(report),
             _pairs(report),
         ),
     )
@@ -77,7 +91,7 @@ def _confusions(report: Report) -> Markup:
     cells.sort(key=lambda cell: (-cell[0], cell[1], cell[2]))
     listed = [[names[i], names[j], str(n), f"{n / sum(counts[i]):.1%}"] for n, i, j in cells[:_LISTED]]
     caption = f"The {len(listed)} most frequent confusions"
-    return table(["true class", "taken for", "images", "of the true class"], listed, caption=caption)
+    return table(["true class", "taken for", report.counted, "of the true class"], listed, caption=caption)
 
 
 def _per_class(report: Report) -> Markup:
@@ -90,9 +104,19 @@ def _per_class(report: Report) -> Markup:
             bar(each["f1"]),
         ]
         for each in sorted(report.data["per_class"], key=lambda each: each["f1"])
+        if each["n"]
     ]
-    header = ["class", "images", "precision", "recall", "F1"]
+    header = ["class", report.counted, "precision", "recall", "F1"]
     return table(header, rows, caption="Scores of each class, the weakest first", class_="sortable per-class")
+
+
+def _never_tested(report: Report) -> Markup | None:
+    names = [report.class_name(each["class"]) for each in report.data["per_class"] if not each["n"]]
+    if not names:
+        return None
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    listed = ", ".join(names[:_NAMED])
+    return element("p", f"No image of these classes was tested, so they have no score: {listed}{more}.", class_="quiet")
 
 
 def _pairs(report: Report) -> Markup | None:
@@ -108,7 +132,7 @@ def _pairs(report: Report) -> Markup | None:
                 element("b", report.class_name(each["predicted"])),
                 class_="pair",
             ),
-            element("p", f"{each['n']:,} images, {each['share']:.1%} of the class", class_="quiet"),
+            element("p", f"{each['n']:,} {report.counted}, {each['share']:.1%} of the class", class_="quiet"),
             element("div", [picture(report, i, 88) for i in each["examples"]], class_="strip"),
             class_="later" if position >= _PAIRS_AT_FIRST else None,
         )
@@ -117,14 +141,8 @@ def _pairs(report: Report) -> Markup | None:
     return join_all(
         element("h3", "Most often confused"),
         element("ul", cards, class_="cards pairs", id="pairs"),
-        _more(len(cards), _PAIRS_AT_FIRST, "pairs"),
+        more_button(len(cards), _PAIRS_AT_FIRST, "pairs"),
     )
-
-
-def _more(n: int, shown: int, cards: str) -> Markup | None:
-    if n <= shown:
-        return None
-    return element("button", f"Show all {n}", type="button", class_="more", aria_controls=cards)
 
 
 def errors(report: Report) -> Section | None:
@@ -141,7 +159,7 @@ def errors(report: Report) -> Section | None:
         cards = [_wrong_card(report, number, each) for number, each in enumerate(wrong)]
         parts += [element("h3", "Surely wrong, or wrongly labelled"), element("p", lead, class_="lead")]
         parts.append(element("ul", cards, class_="cards wrong", id="wrong"))
-        parts.append(_more(len(wrong), _SHOWN_AT_FIRST, "wrong"))
+        parts.append(more_button(len(wrong), SHOWN_AT_FIRST, "wrong"))
     if conflicts:
         lead = "The same bytes, under different labels: at most one of them is right."
         cards = [
@@ -149,7 +167,10 @@ def errors(report: Report) -> Section | None:
                 "li",
                 element("div", picture(report, each["images"][0], 112), class_="thumbnail"),
                 [
-                    [element("p", "labelled ", element("b", report.data["images"][i]["label"])), path(report, i)]
+                    [
+                        element("p", "labelled ", element("b", report.data["images"][i]["label"] or "not at all")),
+                        path(report, i),
+                    ]
                     for i in each["images"]
                 ],
             )
@@ -184,7 +205,7 @@ def _wrong_card(report: Report, position: int, each: Mapping[str, Any]) -> Marku
         element("p", "all backbones agree", class_="badge") if agree else None,
         element("dl", rows, class_="votes") if rows else None,
         path(report, each["image"]),
-        class_="later" if position >= _SHOWN_AT_FIRST else None,
+        class_="later" if position >= SHOWN_AT_FIRST else None,
     )
 
 
@@ -221,8 +242,8 @@ def confidence(report: Report) -> Section | None:
             "calibration",
             says=f"Share of right predictions against their probability.{says}",
             title="Is it as often right as it is sure?",
-            note=f"Below the line: surer than it should be.{says}{_counts(data['calibration'])}",
-            numbers=table(["probability", "mean", "right", "images"], bins, caption="Calibration, bin by bin"),
+            note=f"Below the line: surer than it should be.{says}{_counts(data['calibration'], report.counted)}",
+            numbers=table(["probability", "mean", "right", report.counted], bins, caption="Calibration, bin by bin"),
         ),
         figure(
             report,
@@ -235,9 +256,9 @@ def confidence(report: Report) -> Section | None:
     return Section("confidence", "Confidence", element("div", figures, class_="pair-of-figures"))
 
 
-def _counts(bins: Sequence[Mapping[str, Any]] | None) -> str:
+def _counts(bins: Sequence[Mapping[str, Any]] | None, counted: str) -> str:
     counts = [each["n"] for each in bins or () if each["n"]]
     if not counts:
         return ""
     n = f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"
-    return f" Each point: {n} images; pale: their range of probabilities."
+    return f" Each point: {n} {counted}; pale: their range of probabilities."

@@ -552,3 +552,13 @@ print(peak() - before)
     root = Path(__file__).resolve().parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 200_000 * (1024 if sys.platform == "darwin" else 1)  # KiB; resized whole: 7 GB
+
+
+def test_a_large_jpeg_is_decoded_smaller_where_that_suffices() -> None:
+    content = io.BytesIO()
+    Image.linear_gradient("L").resize((1600, 1200)).convert("RGB").save(content, "JPEG")
+    small = decode(content.getvalue(), (320, 320))
+    assert small.width * 1200 == small.height * 1600
+    assert 320 <= small.height < 1200
+    np.testing.assert_allclose(np.asarray(small)[:, 5, 0][[0, -1]], [0, 255], atol=4)
+    assert decode(content.getvalue()).size == (1600, 1200)

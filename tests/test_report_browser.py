@@ -205,6 +205,7 @@ def test_another_backbone_is_drawn_in_the_same_place(shared: Opened) -> None:
     shared.page.locator("[data-map]").select_option("map_pca_vit_base")
     x = shared.value("document.querySelector('[data-figure^=map]').data.flatMap((trace) => trace.x)")
     assert sorted(x) == sorted(made_report()["maps"][1]["x"])
+    assert "vit_base" in (shared.page.locator("[data-figure^=map]").get_attribute("aria-label") or "")
     shared.page.locator("[data-map]").select_option("map_pca_resnet50")
 
 
@@ -328,6 +329,46 @@ def test_fifty_thousand_points_answer(browser: Browser, folder: Path) -> None:
     assert sum(n for _, n in drawn) == 50_000
     assert opened.page.get_by_text("WebGL is not supported").count() == 0
     assert opened.errors == []
+    opened.context.close()
+
+
+def test_a_finger_scrolls_past_a_map_taps_a_point_and_moves_what_is_zoomed(browser: Browser, folder: Path) -> None:
+    phone: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+    opened = Opened(browser, folder / "small.html", **phone)
+    opened.show("map_pca_resnet50")
+    is_taken = """() => {
+        const target = document.querySelector('[data-figure^=map] .nsewdrag'), box = target.getBoundingClientRect();
+        const touch = new Touch({ identifier: 1, target, clientX: box.x + 99, clientY: box.y + 99 });
+        const fire = (type, touches) => {
+            const event = new TouchEvent(type, { bubbles: true, cancelable: true, touches, changedTouches: [touch] });
+            (document.querySelector('.dragcover') ?? target).dispatchEvent(event);
+            return event.defaultPrevented;
+        };
+        const taken = fire('touchstart', [touch]);
+        fire('touchend', []);
+        return taken;
+    }"""
+    assert opened.page.evaluate(is_taken) is False
+    x, y = opened.place_of("map_pca_resnet50", made_report()["maps"][0]["image"].index(5))
+    opened.page.touchscreen.tap(x, y)
+    opened.page.locator(".tooltip").wait_for(state="visible")
+    zoom = opened.page.locator("#figure-map_pca_resnet50")
+    zoom.get_by_label("Zoom in").tap()
+    assert opened.page.evaluate(is_taken) is True
+    zoom.get_by_label("Reset the zoom").tap()
+    assert opened.page.evaluate(is_taken) is False
+    assert opened.errors == []
+    opened.context.close()
+
+
+def test_more_errors_are_shown_on_demand_and_read_on_from_there(browser: Browser, tmp_path: Path) -> None:
+    write_report(made_report(n_pictures=30), {}, tmp_path / "many.html")
+    opened = Opened(browser, tmp_path / "many.html")
+    cards = opened.page.locator("#wrong > li")
+    assert [each.is_visible() for each in cards.all()] == [True] * 24 + [False] * 6
+    opened.page.get_by_role("button", name="Show all 30").press("Enter")
+    assert all(each.is_visible() for each in cards.all())
+    assert opened.value("[...document.querySelectorAll('#wrong > li')].indexOf(document.activeElement)") == 24
     opened.context.close()
 
 

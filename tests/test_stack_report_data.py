@@ -250,7 +250,7 @@ def test_a_regression_shows_numbers_and_no_classes(tmp_path: Path, make_cache: M
     labels = [str(round(i / 10, 1)) for i in range(N)]
     store = make_cache(tmp_path, labels)
     experiment = run_experiment(store, task="regression")
-    found = to_json(experiment, store, learning_curve=True, max_thumbnails=70)
+    found = to_json(experiment, store, learning_curve=True, n_jobs=1, max_thumbnails=70)
     assert set(found) == KEYS
     assert (found["task"], found["classes"], found["facts"]["n_classes"]) == ("regression", [], 0)
     assert found["confusion"] is found["overlap"] is found["scores"] is None
@@ -259,6 +259,9 @@ def test_a_regression_shows_numbers_and_no_classes(tmp_path: Path, make_cache: M
     errors = regression_metrics(np.array(points["true"]), np.array(points["predicted"]))
     assert errors["mae"] == pytest.approx(np.mean(experiment.evaluation.score("stack:oof").metrics["mae"]))
     assert sum(image >= 0 for image in points["image"]) == 70
+    missed = np.abs(np.subtract(points["predicted"], points["true"]))
+    assert missed[points["worst"]].tolist() == sorted(missed, reverse=True)[:60]
+    assert [points["image"][i] for i in points["worst"]] == list(range(60))
     for row, image in enumerate(points["image"]):
         assert image == -1 or found["images"][image]["label"] == labels[row]
     assert found["maps"][0]["value"] == points["true"]

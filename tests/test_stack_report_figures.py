@@ -98,6 +98,12 @@ def test_a_class_without_images_makes_an_empty_row() -> None:
     ]
 
 
+def test_a_class_that_no_fold_tests_is_not_drawn_as_the_weakest() -> None:
+    data = made_report()
+    data["per_class"][2] |= {"n": 0, "f1": 0.0}
+    assert data["classes"][2]["name"] not in figures(data)["per_class"]["data"][0]["y"]
+
+
 def test_cost_falls_back_to_size_where_a_speed_is_unknown() -> None:
     data = made_report()
     assert figures(data)["cost"]["data"][0]["x"] == [each["images_per_s"] for each in data["cost"]]

@@ -16,6 +16,7 @@ import pytest
 from bench.made_report import made_regression, made_report, made_thumbnails
 from cache import CacheError
 from stack.markup import Markup, element, table
+from stack.report_blocks import join_all
 from stack.report_page import to_script_json, write_report
 
 NASTY = [
@@ -85,6 +86,17 @@ def test_a_regression_has_its_own_sections(tmp_path: Path) -> None:
     assert "R² of stack:oof" in page.text
 
 
+def test_a_regression_shows_the_images_that_it_misses_by_most(tmp_path: Path) -> None:
+    data = made_regression()
+    points = data["regression"]
+    page = write(tmp_path, data)
+    first = points["worst"][0]
+    shown = page.text.partition("Furthest off, or wrongly labelled")[2]
+    told = f"labelled {points['true'][first]:g}taken for {points['predicted'][first]:.4g}"
+    assert shown.startswith(told) or shown.startswith(f"no picture{told}")
+    assert data["images"][points["image"][first]]["path"] in shown
+
+
 def test_what_is_not_known_leaves_no_hole(tmp_path: Path) -> None:
     data = made_report()
     for key in ("weights", "learning_curve", "overlap", "difference", "calibration_error"):
@@ -94,6 +106,41 @@ def test_what_is_not_known_leaves_no_hole(tmp_path: Path) -> None:
     data["scores"] = {"edges": [], "right": [], "wrong": []}
     data["facts"]["n_groups"] = None
     assert write(tmp_path, data).ids("section") == ["scores", "classes", "provenance"]
+
+
+def test_classes_that_no_fold_tests_have_no_score(tmp_path: Path) -> None:
+    data = made_report()
+    data["per_class"][1] |= {"n": 0, "precision": 0.0, "recall": 0.0, "f1": 0.0}
+    name = data["classes"][1]["name"]
+    page = write(tmp_path, data)
+    scored = page.text.partition("Class by class")[2].partition("Most often confused")[0]
+    assert scored.count(name) == 1
+    assert f"No image of these classes was tested, so they have no score: {name}." in scored
+
+
+def test_with_repeats_predictions_are_counted_and_not_images(tmp_path: Path) -> None:
+    data = made_report()
+    pair = f"{data['confused_pairs'][0]['n']} {{}}, {data['confused_pairs'][0]['share']:.1%} of the class"
+    assert pair.format("images") in write(tmp_path, data).text
+    data["provenance"]["options"]["repeats"] = 10
+    assert pair.format("predictions") in write(tmp_path, data).text
+
+
+def test_a_map_of_fewer_images_says_why(tmp_path: Path) -> None:
+    data = made_report()
+    assert "its steering never saw" not in write(tmp_path, data).text
+    last = data["maps"][-1]
+    data["maps"][-1] = last | {name: last[name][:9] for name in ("x", "y", "class", "image")}
+    page = write(tmp_path, data)
+    assert "its steering never saw" in page.text
+    says = [attributes["data-says"] or "" for tag, attributes in page.tags if "data-says" in attributes]
+    assert [each.split()[2] for each in says] == ["400", "400", "9"]
+
+
+def test_an_unlabelled_copy_is_called_so(tmp_path: Path) -> None:
+    data = made_report()
+    data["images"][1]["label"] = ""
+    assert "labelled not at all" in write(tmp_path, data).text
 
 
 def test_wrong_images_without_probability_are_shown_without(tmp_path: Path) -> None:
@@ -226,6 +273,7 @@ def test_markup_escapes_text_and_attributes() -> None:
         '<a title="&quot;" data-x="1" hidden>&lt;b&gt;</a>'
     )
     assert element("img", alt="<") == '<img alt="&lt;">'
+    assert join_all("<", element("b", "x"), None) == "&lt;<b>x</b>"
     assert element("p", [element("b", "x"), None, 3, ["<", Markup("<i></i>")]]) == "<p><b>x</b>3&lt;<i></i></p>"
 
 
