@@ -590,7 +590,7 @@ class TestBadInput:
 
 
 def test_the_rate_warms_up_and_falls_along_a_cosine() -> None:
-    options = SteerOptions("toast", epochs=100)
+    options = SteerOptions("toast", epochs=100, learning_rate=0.01)
     assert options.warmup_epochs == 10
     assert options.rate(0) == 0
     assert options.rate(5) == pytest.approx(0.005)
@@ -598,6 +598,7 @@ def test_the_rate_warms_up_and_falls_along_a_cosine() -> None:
     assert options.rate(55) == pytest.approx(0.005)
     assert options.rate(100) == pytest.approx(0, abs=1e-12)
     assert SteerOptions("toast", epochs=5).warmup_epochs == 0
+    assert SteerOptions("finetune", epochs=5).warmup_epochs == 1  # of its head alone
 
 
 def test_steps_equal_torchs_own_sgd(tmp_path: Path, images: TrainingImages) -> None:

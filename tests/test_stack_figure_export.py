@@ -49,7 +49,7 @@ def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
 
 def test_without_kaleido_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "kaleido", None)
-    with pytest.raises(UsageError, match=r"pip install 'stackbone\[report\]'"):
+    with pytest.raises(UsageError, match=r"pip install 'stackbone\[figures\]'"):
         export_figures(few_figures(), tmp_path)
 
 
