@@ -205,6 +205,7 @@ def steer_command(
     weight_decay: Annotated[float, typer.Option(help="Of the optimiser")] = 1e-4,
     validation: Annotated[float, typer.Option(help="Share of the training images that picks the best epoch")] = 0.1,
     patience: Annotated[int, typer.Option(help="Epochs without a better one after which training stops")] = 20,
+    crop_area: Annotated[float, typer.Option(help="Share of an image that a random crop keeps at least")] = 0.7,
     no_augment: Annotated[bool, typer.Option("--no-augment", help="Neither crop nor mirror at random")] = False,
     rank: Annotated[int | None, typer.Option(help="Of lora and toast-lite")] = None,
     prompts: Annotated[int | None, typer.Option(help="Of vpt, in each block")] = None,
@@ -243,6 +244,7 @@ def steer_command(
         patience=patience,
         precision=precision,
         augment=not no_augment,
+        crop_area=crop_area,
         seed=seed,
         method_options={name: value for name, value in told.items() if value is not None},
     )

@@ -3,10 +3,11 @@
 The ViT (shared/models/vit_cifar6.safetensors) was pre-trained on six classes of CIFAR-10; the task is the other four:
 500 training images a class, other ones for each seed, and all 1,000 test images a class, by the head that was
 trained with the method, after the last epoch. With pre-tuning each method first trains on 500 images of each of the
-six source classes, once for all seeds (TOAST-Lite takes TOAST's), so that the spread is that of the task alone. Every
-training runs in a process of its own, for its peak memory, on one core; as many run side by side as there are cores.
-Then the ViT, steered once per outer fold, joins a stack of three CNNs on the first seed's training images.
-``python bench/toast.py [--quick] [--json FILE] [--seeds 3] [--epochs 12] [--pictures DIR]``.
+six source classes, once for all seeds (TOAST-Lite takes TOAST's), so that the spread is that of the task alone. As
+many trainings run side by side as there are cores, each on one. What a method costs is measured after that, in a
+process of its own for its peak memory, with all cores and alone. At last the ViT, steered once per outer fold, joins
+a stack of three CNNs on the first seed's training images.
+``python bench/toast.py [--quick] [--json FILE] [--parts NAMES] [--seeds 3] [--epochs 20] [--pictures DIR]``.
 """
 
 from __future__ import annotations
@@ -36,8 +37,13 @@ from extract.methods import RECIPES
 SOURCE = ("airplane", "automobile", "cat", "deer", "frog", "ship")
 TASK = ("bird", "dog", "horse", "truck")
 METHODS = ("linear", "lora", "vpt", "finetune", "toast", "toast-lite")
-FASTER = "finetune, 10 x the rate"
-"""Another row: the rate that people fine-tune large networks with is low for a small one and a few hundred steps."""
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "finetune, 10 x the rate": ("finetune", {"learning_rate": 10 * RECIPES["finetune"].learning_rate}),
+    "toast, crops from 35%": ("toast", {"crop_area": 0.35}),
+}
+"""More rows: the rate that people fine-tune large networks with is low for a small one and some hundred steps, and
+crops that suit photographs leave little of an image of 32 pixels."""
+PARTS = ("methods", "costs", "stack")
 VIT = "timm:vit_cifar6"
 CNNS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
@@ -85,9 +91,9 @@ def train(asked: dict[str, Any]) -> dict[str, Any]:
             asked["method"],
             asked["stage"],
             epochs=asked["epochs"],
-            learning_rate=asked.get("rate"),
             validation=0,
             seed=asked["seed"],
+            **asked.get("options", {}),
         ),
         start=Path(asked["start"]) if asked["start"] else None,
         on_epoch=lambda epoch: seconds.append(epoch.seconds),
@@ -130,10 +136,10 @@ def _peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def run(asked: dict[str, Any]) -> dict[str, Any]:
+def run(asked: dict[str, Any], n_cores: int = 1) -> dict[str, Any]:
     """Call `train` in a process of its own."""
-    command, one_core = [sys.executable, __file__, "--train", "-"], {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, check=False, env=one_core)
+    command, cores = [sys.executable, __file__, "--train", "-"], {**os.environ, "OMP_NUM_THREADS": str(n_cores)}
+    done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, check=False, env=cores)
     if done.returncode:
         raise RuntimeError(done.stderr)
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -172,15 +178,15 @@ def compare_methods(options: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN4
                 asked = {"method": method, "stage": "tune", "images": images, "test": test, "start": start}
                 out = str(folder / f"{key}-{seed}.safetensors".replace(" ", "-"))
                 tasks[key, seed] = common | asked | {"out": out, "seed": seed}
-        if "finetune" in methods:
-            faster = {"rate": 10 * RECIPES["finetune"].learning_rate, "out": str(folder / f"faster-{seed}.safetensors")}
-            tasks[FASTER, seed] = tasks["finetune", seed] | faster
+        for key, (method, changes) in VARIANTS.items() if not options.quick else ():
+            out = str(folder / f"variant-{len(tasks)}.safetensors")
+            tasks[key, seed] = tasks[method, seed] | {"out": out, "options": changes}
     with ThreadPoolExecutor(usable_cores()) as pool:
         list(pool.map(run, [source_task | {"method": method, "out": starts[method]} for method in pretuned]))
         done = dict(zip(tasks, pool.map(run, tasks.values()), strict=True))
     figures = {key: [done[key, seed] for seed in range(seeds)] for key, _ in done}
-    rows = [_row(method, figures) for method in (*methods, FASTER) if method in figures]
-    header = ["method", "accuracy", "pre-tuned first", "trained, with head", "share", "s/epoch", "peak MB"]
+    rows = [_row(method, figures) for method in (*methods, *VARIANTS) if method in figures]
+    header = ["method", "accuracy", "pre-tuned first", "trained, with head", "share"]
     title = f"accuracy on {len(TASK)} unseen classes, {len(test):,} test images, mean ± std of {seeds} seeds"
     report(f"{title}, {options.epochs} epochs", header, rows, figures, None)
     return figures
@@ -191,11 +197,24 @@ def _row(method: str, figures: dict[str, Any]) -> list[str]:
         found = [each["accuracy"] for each in figures.get(key, [])]
         return f"{statistics.mean(found):.3f} ± {statistics.pstdev(found):.3f}" if found else "-"
 
-    plain = figures[method]
-    tuned, whole = plain[0]["tuned"], plain[0]["parameters"]
-    seconds, peak = (statistics.median(each[name] for each in plain) for name in ("seconds", "peak_mb"))
-    cost = [f"{tuned:,}", f"{tuned / whole:.1%}", f"{seconds:.1f}", f"{peak:.0f}"]
-    return [method, accuracy(method), accuracy(f"{method} pre-tuned"), *cost]
+    tuned, whole = figures[method][0]["tuned"], figures[method][0]["parameters"]
+    return [method, accuracy(method), accuracy(f"{method} pre-tuned"), f"{tuned:,}", f"{tuned / whole:.1%}"]
+
+
+def measure_costs(options: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401 - parsed arguments
+    """Train every method for a few epochs on all cores with nothing beside it, and print seconds and memory."""
+    n_train, epochs = (40, 2) if options.quick else (500, 3)
+    cifar, weights = options.shared / "data" / "cifar10.zip", options.shared / "models" / "vit_cifar6.safetensors"
+    images = unpack(cifar, folder, "train", TASK, range(n_train))
+    asked = {"weights": str(weights), "epochs": epochs, "stage": "tune", "images": images, "test": [], "start": None}
+    figures = {}
+    for method in ("linear", "toast") if options.quick else METHODS:
+        out = str(folder / f"cost-{method}.safetensors")
+        figures[method] = run(asked | {"method": method, "out": out, "seed": 0}, usable_cores())
+    rows = [[name, f"{each['seconds']:.1f}", f"{each['peak_mb']:.0f}"] for name, each in figures.items()]
+    title = f"what an epoch of {len(images):,} images costs, median of {epochs}"
+    report(title, ["method", "s/epoch", "peak MB of the process"], rows, figures, None)
+    return figures
 
 
 def stack_with_cnns(options: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401 - parsed arguments
@@ -217,14 +236,12 @@ def stack_with_cnns(options: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN4
     files = {VIT: options.shared / "models" / "vit_cifar6.safetensors"}
     backbone = get_backbone(VIT)
     weights = find_weights([backbone], files)[VIT]
-    start = folder / "pretune-toast.safetensors"
     steered = []
     for number, part in enumerate(training_parts(store, index.name, cv=3, seed=0)):
         steered.append(folder / f"fold-{number}.safetensors")
         images = TrainingImages([str(dataset.root / path) for path in part.paths], part.digests, part.labels)
         told = SteerOptions("toast", epochs=options.epochs, validation=0)
-        parent = start if start.exists() else None
-        steer(images, backbone, weights, steered[-1], told, start=parent, division=part.division)
+        steer(images, backbone, weights, steered[-1], told, division=part.division)
     extract(dataset, [*CNNS, VIT, "vit_toast"], store, steering=steered, weights=files)
     if options.pictures:
         _draw(
@@ -268,7 +285,8 @@ def main() -> None:
         "--shared", type=Path, default=Path(os.environ.get("STACKBONE_TEST_DATA", ROOT.parent / "shared"))
     )
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--parts", default=",".join(PARTS), help="which to run")
     parser.add_argument("--pictures", type=Path, help="folder for pictures of the attention in one fold")
     parser.add_argument("--train", help="of this script's own processes")
     options = parser.parse_args()
@@ -277,8 +295,9 @@ def main() -> None:
         return
     if options.quick:
         options.epochs = 2
+    measure = dict(zip(PARTS, (compare_methods, measure_costs, stack_with_cnns), strict=True))
     with tempfile.TemporaryDirectory() as folder:
-        figures = {"methods": compare_methods(options, Path(folder)), "stack": stack_with_cnns(options, Path(folder))}
+        figures = {part: measure[part](options, Path(folder)) for part in options.parts.split(",")}
     if options.json:
         from bench.machine import describe_machine
 

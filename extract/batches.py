@@ -21,7 +21,6 @@ from extract.images import apply_transform, decode
 
 MEMORY_BUDGET = 1 << 30  # bytes of decoded images that are kept; the others are decoded again in every epoch
 _BATCHES_AHEAD = 2  # for each thread
-_AREA = (0.35, 1.0)  # share of the image that a random crop keeps
 _RATIO = (3 / 4, 4 / 3)  # of its width to its height
 _ATTEMPTS = 10
 _INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -83,9 +82,9 @@ class PixelStore:
         return self._batches(rows, size, lambda row: apply_transform(self._picture(row), self._transform))
 
     def random_batches(
-        self, rows: Sequence[int], size: int, *, seed: int, epoch: int
+        self, rows: Sequence[int], size: int, *, area: float, seed: int, epoch: int
     ) -> Iterator[tuple[NDArray[np.int64], Pixels]]:
-        """Yield as `plain_batches`, each image cropped and mirrored at random.
+        """Yield as `plain_batches`, each image cropped to `area` of it or more, and mirrored, at random.
 
         The draw depends on the seed, the epoch and the image's digest alone: neither on the batch nor on the threads,
         nor on whether the run was cut short before.
@@ -93,7 +92,8 @@ class PixelStore:
 
         def draw(row: int) -> Pixels:
             words = self._digests[row].view("<u4").tolist()
-            return crop_at_random(self._picture(row), self._transform, np.random.default_rng([seed, epoch, *words]))
+            rng = np.random.default_rng([seed, epoch, *words])
+            return crop_at_random(self._picture(row), self._transform, area, rng)
 
         return self._batches(rows, size, draw)
 
@@ -153,19 +153,19 @@ class PixelStore:
             raise ImageError(message) from exc
 
 
-def crop_at_random(picture: Image.Image, transform: Transform, rng: np.random.Generator) -> Pixels:
+def crop_at_random(picture: Image.Image, transform: Transform, area: float, rng: np.random.Generator) -> Pixels:
     """Return a random part of an image at the network's input size, mirrored half of the time; (H, W, 3) uint8.
 
     Area and ratio of the part are drawn as Szegedy et al. did ("Going Deeper with Convolutions", CVPR 2015, section
-    6): the area uniform, the logarithm of the ratio uniform; a part that would stick out is drawn again, and after
-    ten in vain it is the whole image.
+    6): the area uniform, from the share `area` of the image's up to all of it, the logarithm of the ratio uniform; a
+    part that would stick out is drawn again, and after ten in vain it is the whole image.
     """
     width, height = picture.size
     box = (0.0, 0.0, float(width), float(height))
     for _ in range(_ATTEMPTS):
-        area = width * height * rng.uniform(*_AREA)
+        drawn = width * height * rng.uniform(area, 1.0)
         ratio = math.exp(rng.uniform(math.log(_RATIO[0]), math.log(_RATIO[1])))
-        w, h = math.sqrt(area * ratio), math.sqrt(area / ratio)
+        w, h = math.sqrt(drawn * ratio), math.sqrt(drawn / ratio)
         if w <= width and h <= height:
             left, top = rng.uniform(0, width - w), rng.uniform(0, height - h)
             box = (left, top, left + w, top + h)

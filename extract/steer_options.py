@@ -46,6 +46,8 @@ class SteerOptions:
         bf16 where the hardware has it.
     augment
         Crop and mirror the training images at random; `linear` never does.
+    crop_area
+        Share of an image that a random crop keeps at least; 1 keeps images whole.
     seed
         Of every draw: same seed, same machine, same result.
     method_options
@@ -64,6 +66,7 @@ class SteerOptions:
     patience: int = 20
     precision: str = "auto"
     augment: bool = True
+    crop_area: float = 0.7
     seed: int = 0
     method_options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -103,6 +106,7 @@ class SteerOptions:
             (0 <= self.validation <= 0.5, f"--validation is {self.validation}, expected is from 0 to 0.5"),
             (self.patience >= 1, f"--patience is {self.patience}, expected is 1 or more"),
             (self.precision in PRECISIONS, f"--precision is {self.precision!r}, known are {', '.join(PRECISIONS)}"),
+            (0 < self.crop_area <= 1, f"--crop-area is {self.crop_area}, expected is more than 0, and 1 at most"),
             (self.seed >= 0, f"--seed is {self.seed}, expected is 0 or more"),
             (
                 (self.method, self.stage) != ("linear", "pretune"),

@@ -61,7 +61,10 @@ class ImageBatches:
         options = self._options
         rows = _shuffled(self._training, options.seed, epoch).tolist()
         if options.augment:
-            return self._paired(self._store.random_batches(rows, options.batch_size, seed=options.seed, epoch=epoch))
+            drawn = self._store.random_batches(
+                rows, options.batch_size, area=options.crop_area, seed=options.seed, epoch=epoch
+            )
+            return self._paired(drawn)
         return self._paired(self._store.plain_batches(rows, options.batch_size))
 
     def validation(self) -> Iterator[Batch]:

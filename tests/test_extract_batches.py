@@ -66,25 +66,29 @@ def test_plain_pixels_are_those_that_features_are_made_of(store: PixelStore, con
 def test_a_crop_does_not_depend_on_batch_order_or_memory(
     store: PixelStore, paths: list[str], contents: list[bytes]
 ) -> None:
-    found = joined(store.random_batches(range(N), 3, seed=1, epoch=4))
+    found = joined(store.random_batches(range(N), 3, area=0.5, seed=1, epoch=4))
     assert found[0].shape == (16, 16, 3)
     assert found[0].dtype == np.uint8
     unkept = PixelStore(paths[::-1], digests_of(contents[::-1]), TRANSFORM, workers=1, budget=2000)
     unkept.load()
-    other = joined(unkept.random_batches([5, 1, 3, 0, 6, 2, 4], 2, seed=1, epoch=4))
+    other = joined(unkept.random_batches([5, 1, 3, 0, 6, 2, 4], 2, area=0.5, seed=1, epoch=4))
     for row, pixels in found.items():
         np.testing.assert_array_equal(pixels, other[N - 1 - row])
 
 
 @pytest.mark.parametrize(("seed", "epoch"), [(2, 4), (1, 5)])
 def test_another_seed_or_epoch_crops_otherwise(store: PixelStore, seed: int, epoch: int) -> None:
-    found = joined(store.random_batches(range(N), N, seed=1, epoch=4))
-    other = joined(store.random_batches(range(N), N, seed=seed, epoch=epoch))
+    found = joined(store.random_batches(range(N), N, area=0.5, seed=1, epoch=4))
+    other = joined(store.random_batches(range(N), N, area=0.5, seed=seed, epoch=epoch))
     assert all((found[row] != other[row]).any() for row in range(N))
 
 
-def test_a_crop_is_a_part_of_the_image_at_its_place() -> None:
-    """The picture's colours are its coordinates, so that a crop shows where it comes from."""
+@pytest.mark.parametrize(("area", "narrowest"), [(0.35, 3 / 4), (0.7, 0.7 * 120 / 90)])
+def test_a_crop_is_a_part_of_the_image_at_its_place(area: float, narrowest: float) -> None:
+    """The picture's colours are its coordinates, so that a crop shows where it comes from.
+
+    A part of seven tenths that is as high as the picture is no narrower than 84 of its 120 columns.
+    """
     high, wide = 90, 120
     y, x = np.mgrid[0:high, 0:wide]
     picture = Image.fromarray(np.stack([x * 2, y * 2, 0 * x], axis=-1).astype(np.uint8))
@@ -92,24 +96,34 @@ def test_a_crop_is_a_part_of_the_image_at_its_place() -> None:
     transform = Transform((32, 32), 1.0, "bilinear")
     areas, ratios, mirrored = [], [], 0
     for _ in range(400):
-        crop = crop_at_random(picture, transform, rng).astype(float) / 2
+        crop = crop_at_random(picture, transform, area, rng).astype(float) / 2
         across, down = crop[16, :, 0], crop[:, 16, 1]
         mirrored += across[0] > across[-1]
         w, h = abs(across[-2] - across[1]) / 29 * 32, (down[-2] - down[1]) / 29 * 32
         areas.append(w * h / (high * wide))
         ratios.append(w / h)
     assert 160 < mirrored < 240
-    assert 0.33 < min(areas) < 0.4
+    assert area - 0.02 < min(areas) < area + 0.05
     assert 0.9 < max(areas) < 1.03
-    assert 0.72 < min(ratios) < 0.8
+    assert narrowest - 0.03 < min(ratios) < narrowest + 0.05
     assert 1.27 < max(ratios) < 1.37
 
 
 def test_an_image_too_long_for_any_part_is_taken_whole() -> None:
     pixels = np.zeros((4, 400, 3), np.uint8)
     pixels[:, :200] = 255
-    crop = crop_at_random(Image.fromarray(pixels), Transform((8, 8), 1.0, "bilinear"), np.random.default_rng(0))
+    crop = crop_at_random(Image.fromarray(pixels), Transform((8, 8), 1.0, "bilinear"), 0.7, np.random.default_rng(0))
     assert sorted([float(crop[:, 0].mean()), float(crop[:, -1].mean())]) == [0.0, 255.0]
+
+
+def test_an_area_of_one_mirrors_alone(contents: list[bytes]) -> None:
+    picture, transform = decode(contents[0]), Transform((16, 16), 1.0, "bilinear")
+    whole = np.asarray(picture.resize((16, 16), Image.Resampling.BILINEAR))
+    rng = np.random.default_rng(0)
+    crops = [crop_at_random(picture, transform, 1.0, rng) for _ in range(20)]
+    mirrored = [bool((crop == whole[:, ::-1]).all()) for crop in crops]
+    assert 0 < sum(mirrored) < 20
+    assert all((crop == whole).all() for crop, is_mirrored in zip(crops, mirrored, strict=True) if not is_mirrored)
 
 
 def test_images_that_cannot_be_read_are_told_with_their_reason(paths: list[str], contents: list[bytes]) -> None:

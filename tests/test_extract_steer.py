@@ -568,6 +568,8 @@ class TestBadInput:
             ({"momentum": 1.0}, "--momentum is 1.0"),
             ({"validation": 0.6, "patience": 0}, "--validation is 0.6.*--patience is 0"),
             ({"precision": "fp16"}, "--precision is 'fp16'"),
+            ({"crop_area": 0.0}, "--crop-area is 0.0"),
+            ({"crop_area": 1.5}, "--crop-area is 1.5"),
             ({"seed": -1}, "--seed is -1"),
             ({"method": "linear", "stage": "pretune"}, "leave out --stage pretune"),
             ({"method_options": {"rnk": 2}}, "no option 'rnk'"),
