@@ -17,7 +17,7 @@ from cache.feature_set import FeatureSet
 from cache.files import fsync_folder, make_folder
 from cache.hdf5 import corrupt_message
 from cache.index import read_index
-from cache.seen import FILE, load_record
+from cache.seen import FILE, load_record, read_seen
 from cache.store import FeatureStore
 
 SET_ASIDE = "set-aside"
@@ -114,17 +114,17 @@ def verify(
     looks: list[tuple[str, Path, Callable[[], tuple[int, int]]]] = [
         ("shard", path, partial(_check_shard, path, each.fingerprint)) for each in sets for path in each.shards()
     ]
-    records = [(each.folder / FILE, each) for each in sets if (each.folder / FILE).exists()]
-    looks += [("record", path, partial(_check_record, path, each)) for path, each in records]
+    recorded = [each for each in sets if _is_steered(each) or (each.folder / FILE).exists()]
+    looks += [("record", each.folder / FILE, partial(_check_record, each)) for each in recorded]
     looks += [("index", path, partial(_check_index, path)) for path in sorted((store.root / "datasets").glob("*.h5"))]
     shapes: dict[str, dict[Path, tuple[int, int]]] = {"shard": {}, "record": {}, "index": {}}
     problems: dict[Path, CacheError] = {}
     n_bytes = 0
     for done, (kind, path, look) in enumerate(looks, start=1):
         try:
-            size = path.lstat().st_size
-            shapes[kind][path] = look()
-            n_bytes += size
+            shape = look()
+            n_bytes += path.lstat().st_size
+            shapes[kind][path] = shape
         except FileNotFoundError:
             pass  # merged away by `compact`, or forgotten, in the meantime
         except CacheError as exc:
@@ -167,17 +167,24 @@ def _check_index(path: Path) -> tuple[int, int]:
     return len(read_index(path)), 0
 
 
-def _check_record(path: Path, feature_set: FeatureSet) -> tuple[int, int]:
+def _is_steered(feature_set: FeatureSet) -> bool:
+    try:
+        return feature_set.header().spec.steering is not None
+    except CacheError:  # no shard yet, or a damaged one, which is a finding of its own
+        return False
+
+
+def _check_record(feature_set: FeatureSet) -> tuple[int, int]:
     """Return the shape of a sound record's digests; where a shard tells the steering, it must be that one's."""
-    record = load_record(path)
+    path = feature_set.folder / FILE
     try:
         steering = feature_set.header().spec.steering
-    except CacheError:  # no shard yet, or a damaged one, which is a finding of its own
-        steering = record.steering
-    if record.steering != steering:
-        found = f"it is the record of the steering {record.steering[:12]}..., the features' is {steering}"
+    except CacheError:
+        steering = load_record(path).steering
+    if steering is None:
+        found = f"it is the record of the steering {load_record(path).steering[:12]}..., the features are plain ones"
         raise CorruptFileError(corrupt_message(path, found))
-    n_images, width = record.digests.shape
+    n_images, width = read_seen(feature_set.folder, steering).digests.shape
     return n_images, width
 
 

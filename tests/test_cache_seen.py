@@ -249,6 +249,9 @@ def test_verify_sets_a_damaged_record_aside(store: FeatureStore) -> None:
     assert [finding.path for finding in verify(store).findings] == [path]
     assert verify(store, repair=True).findings[0].moved_to is not None
     assert not path.exists()
+    (finding,) = verify(store, repair=True).findings
+    assert (finding.path, finding.moved_to, "has no seen.h5" in finding.problem) == (path, None, True)
+    write_seen(path.parent, make_record())
     assert verify(store).findings == []
 
 
