@@ -269,8 +269,9 @@ def steer_command(
     with progress("whole epochs are kept; run the same command to go on") as on_progress:
         index = index_dataset(listed, store, on_progress=on_progress)
         for part in training_parts(store, index.name, cv=cv, split=split, seed=seed, group_by=group_by, rare=rare):
+            paths = [str(listed.root / path) for path in part.paths]
             report = steer(
-                TrainingImages([str(listed.root / path) for path in part.paths], part.digests, part.labels),
+                TrainingImages(paths, part.digests, part.labels, part.groups),
                 plain,
                 found,
                 steering_path(folder or Path("steering", index.name), index.name, plain, options, part.division),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -177,20 +177,28 @@ def crop_at_random(picture: Image.Image, transform: Transform, area: float, rng:
 
 
 def split_for_validation(
-    labels: Mapping[int, str], share: float, seed: int
+    labels: Mapping[int, str], share: float, seed: int, groups: Sequence[int] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the rows (n_train,) to train on and the rows (n_validation,) to validate on, both sorted.
 
     Every class gives about its `share`, the fraction left over being drawn, so that the whole comes near it too.
+    Rows of one group (`groups` has one for each row) stay on one side, so that a class may give up to a group more.
     At least one image of each class stays in training.
     """
     rng = np.random.default_rng([seed, len(labels)])
-    members: dict[str, list[int]] = {}
-    for row, label in sorted(labels.items()):
-        members.setdefault(label, []).append(row)
+    left = Counter(labels.values())
+    wanted = {label: math.floor(n * share + rng.random()) if share else 0 for label, n in sorted(left.items())}
+    kin: dict[int, list[int]] = {}
+    for row in sorted(labels):
+        kin.setdefault(groups[row] if groups else row, []).append(row)
+    members = list(kin.values())
     validation: list[int] = []
-    for _, rows in sorted(members.items()):
-        n = min(math.floor(len(rows) * share + rng.random()), len(rows) - 1) if share else 0
-        validation += [rows[i] for i in rng.permutation(len(rows))[:n]]
+    for number in rng.permutation(len(members)):
+        counts = Counter(labels[row] for row in members[number])
+        if all(wanted[label] > 0 and left[label] > n for label, n in counts.items()):
+            validation += members[number]
+            left -= counts
+            for label, n in counts.items():
+                wanted[label] -= n
     training = sorted(set(labels) - set(validation))
     return np.array(training, np.int64), np.array(sorted(validation), np.int64)

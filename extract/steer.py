@@ -123,6 +123,7 @@ def steer(
         trained = train_on_images(
             store,
             labels,
+            distinct.groups,
             backbone,
             weights,
             options,

@@ -130,16 +130,25 @@ class TrainingImages:
         (n, 32) uint8, SHA-256 of their bytes.
     labels
         The class of each.
+    groups
+        Number of the group of each: images of one are all trained on, or all validated on. None where nothing groups
+        them.
     """
 
     paths: list[str]
     digests: Digests
     labels: list[str]
+    groups: list[int] | None = None
 
     @property
     def fingerprint(self) -> str:
-        """Hex digest of which images have which labels, whatever their order and place."""
-        rows = sorted(zip((digest.tobytes().hex() for digest in self.digests), self.labels, strict=True))
+        """Hex digest of which images have which labels and belong together, whatever their order and place."""
+        names = [digest.tobytes().hex() for digest in self.digests]
+        groups = range(len(names)) if self.groups is None else self.groups
+        first: dict[int, str] = {}
+        for name, group in sorted(zip(names, groups, strict=True)):
+            first.setdefault(group, name)
+        rows = sorted(zip(names, self.labels, (first[group] for group in groups), strict=True))
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     def distinct(self) -> tuple[TrainingImages, list[tuple[str, str]]]:
@@ -152,16 +161,18 @@ class TrainingImages:
         for row, distinct in enumerate(inverse.ravel()):
             labels.setdefault(int(distinct), set()).add(self.labels[row])
         torn = {row: sorted(found) for row, found in labels.items() if len(found) > 1}
-        images = TrainingImages(
-            [self.paths[row] for row in first], self.digests[first], [self.labels[row] for row in first]
-        )
+        images = self._take(first.tolist())
         reasons = [(images.paths[row], f"the same bytes are labelled {' and '.join(torn[row])}") for row in torn]
         return images.without(torn), reasons
 
     def without(self, rows: Container[int]) -> TrainingImages:
         """Return the images but for some rows."""
-        kept = [row for row in range(len(self.paths)) if row not in rows]
-        return TrainingImages([self.paths[row] for row in kept], self.digests[kept], [self.labels[row] for row in kept])
+        return self._take([row for row in range(len(self.paths)) if row not in rows])
+
+    def _take(self, rows: list[int]) -> TrainingImages:
+        groups = None if self.groups is None else [self.groups[row] for row in rows]
+        labels = [self.labels[row] for row in rows]
+        return TrainingImages([self.paths[row] for row in rows], self.digests[rows], labels, groups)
 
 
 @dataclass(frozen=True)

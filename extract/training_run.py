@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -57,6 +57,7 @@ class Trained:
 def train_on_images(
     store: PixelStore,
     labels: Mapping[int, str],
+    groups: Sequence[int] | None,
     backbone: Backbone,
     weights: Weights,
     options: SteerOptions,
@@ -71,6 +72,8 @@ def train_on_images(
 
     Parameters
     ----------
+    groups
+        Of every row of the store, if rows belong together.
     checkpoint, fingerprint
         Where the run keeps what it has, and what tells it from other runs.
     """
@@ -88,7 +91,7 @@ def train_on_images(
     codes = np.full(max(labels) + 1, -1, np.int64)
     for row, label in labels.items():
         codes[row] = code_of[label]
-    training, validation = split_for_validation(labels, options.validation, options.seed)
+    training, validation = split_for_validation(labels, options.validation, options.seed, groups)
     features: nn.Module = network
     batches: ImageBatches | FeatureBatches
     if options.method == "linear":

@@ -25,6 +25,8 @@ class TrainingPart:
         Path of each, relative to the dataset's root.
     labels : list of str
         Label of each.
+    groups : list of int, optional
+        Group of each; None where nothing groups them.
     division : dict, optional
         JSON-able, which part of the dataset this is: ``cv``, ``seed``, ``fold`` (from 1), ``group_by``, ``rare`` and
         ``task``, or ``split`` (the one to test on); None if it is everything.
@@ -33,6 +35,7 @@ class TrainingPart:
     digests: Digests
     paths: list[str]
     labels: list[str]
+    groups: list[int] | None
     division: dict[str, Any] | None
 
     def __len__(self) -> int:
@@ -92,4 +95,5 @@ def training_parts(
 
 def _part(images: Labelled, positions: NDArray[np.int64], division: dict[str, Any] | None) -> TrainingPart:
     part = images.take(positions)
-    return TrainingPart(part.digests, part.paths, part.labels.tolist(), division)
+    groups = None if part.groups is None else part.groups.tolist()
+    return TrainingPart(part.digests, part.paths, part.labels.tolist(), groups, division)

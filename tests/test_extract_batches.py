@@ -174,6 +174,23 @@ def test_a_class_of_one_image_stays_in_training_whatever_the_share() -> None:
     assert {1, 2, 3} & set(validation.tolist())
 
 
+def test_images_of_one_group_are_validated_on_together_or_not_at_all() -> None:
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 120, 600).tolist()  # five images each, of any class
+    labels = {row: str(row % 3) for row in range(600) if row % 7}
+    training, validation = split_for_validation(labels, 0.1, 0, groups)
+    assert not {groups[row] for row in training} & {groups[row] for row in validation}
+    assert sorted([*training.tolist(), *validation.tolist()]) == list(labels)
+    assert 0.07 < len(validation) / len(labels) < 0.15
+
+
+def test_a_class_that_is_one_group_stays_in_training() -> None:
+    labels = {row: "a" if row < 20 else "b" for row in range(60)}
+    training, validation = split_for_validation(labels, 0.2, 0, [0] * 20 + [1 + row // 10 for row in range(40)])
+    assert set(range(20)) <= set(training.tolist())
+    assert len(validation) == 10
+
+
 def test_the_split_follows_the_seed_and_may_be_empty() -> None:
     labels = {row: str(row % 3) for row in range(60)}
     one, same, other = (split_for_validation(labels, 0.2, seed)[1].tolist() for seed in (0, 0, 1))

@@ -231,6 +231,15 @@ class TestSameAgain:
         once_more = steer(images, VIT, WEIGHTS, tmp_path / "c.safetensors", QUICK)
         assert once_more.sha256 == one.sha256
 
+    def test_groups_count_and_their_numbers_do_not(self, tmp_path: Path, images: TrainingImages) -> None:
+        pairs = [row // 2 for row in range(36)]
+        one = steer(replace(images, groups=pairs), VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK)
+        renamed = replace(images, groups=[50 - pair for pair in pairs])
+        again = steer(renamed, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK)
+        assert (again.already_done, again.sha256) == (True, one.sha256)
+        with pytest.raises(UsageError, match="is a finished steering of other images"):
+            steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK)
+
     def test_another_seed_gives_another_steering(self, tmp_path: Path, images: TrainingImages) -> None:
         one = steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK).steering
         other = steer(images, VIT, WEIGHTS, tmp_path / "b.safetensors", replace(QUICK, seed=1)).steering

@@ -129,3 +129,18 @@ def test_what_cannot_be_divided_is_refused(
 ) -> None:
     with pytest.raises(error, match=words):
         training_parts(made_store(tmp_path, made_index(), with_features=False), **asked)
+
+
+def test_a_part_says_which_images_belong_together(tmp_path: Path) -> None:
+    store = made_store(tmp_path, made_index(**GROUPS), with_features=False)
+    joined = {"group 20": "group 5", "group 21": "group 6", "group 22": "group 6"}  # by the copies in them
+    for part in training_parts(store, cv=3):
+        assert part.groups is not None
+        named: dict[int, set[str]] = {}
+        for path, group in zip(part.paths, part.groups, strict=True):
+            row = int(Path(path).stem)
+            name = GROUPS["group"][row] or path
+            named.setdefault(group, set()).add(joined.get(name, name))
+        assert all(len(names) == 1 for names in named.values())
+        assert len(named) == len({name for names in named.values() for name in names})
+    assert [part.groups for part in training_parts(store, cv=3, group_by="none")] == [None] * 3
