@@ -7,7 +7,7 @@ six source classes, once for all seeds (TOAST-Lite takes TOAST's), so that the s
 many trainings run side by side as there are cores, each on one. What a method costs is measured after that, in a
 process of its own for its peak memory, with all cores and alone. At last the ViT, steered once per outer fold, joins
 a stack of three CNNs on the first seed's training images.
-``python bench/toast.py [--quick] [--json FILE] [--parts NAMES] [--seeds 3] [--epochs 20] [--pictures DIR]``.
+``python bench/toast.py [--quick] [--json FILE] [--parts NAMES] [--seeds 3] [--epochs 16] [--pictures DIR]``.
 """
 
 from __future__ import annotations
@@ -285,7 +285,7 @@ def main() -> None:
         "--shared", type=Path, default=Path(os.environ.get("STACKBONE_TEST_DATA", ROOT.parent / "shared"))
     )
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--parts", default=",".join(PARTS), help="which to run")
     parser.add_argument("--pictures", type=Path, help="folder for pictures of the attention in one fold")
     parser.add_argument("--train", help="of this script's own processes")
