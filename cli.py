@@ -208,6 +208,10 @@ def steer_command(
     crop_area: Annotated[float, typer.Option(help="Share of an image that a random crop keeps at least")] = 0.7,
     no_augment: Annotated[bool, typer.Option("--no-augment", help="Neither crop nor mirror at random")] = False,
     rank: Annotated[int | None, typer.Option(help="Of lora and toast-lite")] = None,
+    value_bias: Annotated[
+        bool | None,
+        typer.Option("--value-bias/--no-value-bias", help="Of toast: count the values' bias twice [default: yes]"),
+    ] = None,
     prompts: Annotated[int | None, typer.Option(help="Of vpt, in each block")] = None,
     blocks: Annotated[int | None, typer.Option(help="Of finetune: unfreeze the last so many [default: all]")] = None,
     precision: Annotated[str, typer.Option(help="Of the training: auto, fp32, bf16")] = "auto",
@@ -231,7 +235,7 @@ def steer_command(
     from extract.weights import find_weights
     from stack.training_parts import training_parts
 
-    told = {"rank": rank, "n_prompts": prompts, "blocks": blocks}
+    told = {"rank": rank, "value_bias": value_bias, "n_prompts": prompts, "blocks": blocks}
     options = SteerOptions(
         method=method,
         stage=stage,

@@ -126,3 +126,9 @@ def test_extract_asks_for_the_file_of_a_steered_backbone(here: Here) -> None:
     done = here("extract", "photos", "--backbones", "vit_toast")
     assert done.returncode == 2
     assert "--steering FILE" in done.stderr
+
+
+def test_an_option_of_another_method_is_refused(here: Here) -> None:
+    done = here("steer", "photos", "--method", "lora", "--no-value-bias")
+    assert done.returncode == 2
+    assert "the method lora has no option 'value_bias': it takes rank" in done.stderr
