@@ -7,7 +7,7 @@ six source classes, once for all seeds (TOAST-Lite takes TOAST's), so that the s
 many trainings run side by side as there are cores, each on one. What a method costs is measured after that, in a
 process of its own for its peak memory, with all cores and alone. At last the ViT, steered once per outer fold, joins
 a stack of three CNNs on the first seed's training images.
-``python bench/toast.py [--quick] [--json FILE] [--parts NAMES] [--seeds 3] [--epochs 16] [--pictures DIR]``.
+``python bench/toast.py [--quick] [--json FILE] [--parts NAMES] [--seeds 3] [--epochs 12] [--pictures DIR]``.
 """
 
 from __future__ import annotations
@@ -36,13 +36,25 @@ from extract.methods import RECIPES
 
 SOURCE = ("airplane", "automobile", "cat", "deer", "frog", "ship")
 TASK = ("bird", "dog", "horse", "truck")
-METHODS = ("linear", "lora", "vpt", "finetune", "toast", "toast-lite")
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "finetune, 10 x the rate": ("finetune", {"learning_rate": 10 * RECIPES["finetune"].learning_rate}),
-    "toast, crops from 35%": ("toast", {"crop_area": 0.35}),
+ADAMW = {"optimiser": "adamw"}
+TEN_TIMES = {"learning_rate": 10 * RECIPES["finetune"].rates["adamw"]}
+ROWS: dict[str, tuple[str, dict[str, Any], str | None]] = {
+    "linear": ("linear", {}, None),
+    "lora": ("lora", {}, "lora"),
+    "vpt": ("vpt", {}, "vpt"),
+    "finetune": ("finetune", {}, "finetune"),
+    "finetune, 10 x the rate": ("finetune", TEN_TIMES, None),
+    "toast": ("toast", {}, None),
+    "toast-lite": ("toast-lite", {}, None),
+    "toast, AdamW": ("toast", ADAMW, "toast, AdamW"),
+    "toast-lite, AdamW": ("toast-lite", ADAMW, "toast, AdamW"),
+    "toast, AdamW, bias once": ("toast", {**ADAMW, "method_options": {"value_bias": False}}, None),
 }
-"""More rows: the rate that people fine-tune large networks with is low for a small one and some hundred steps, and
-crops that suit photographs leave little of an image of 32 pixels."""
+"""The method, what it is told, and the row whose pre-tuning it goes on from. A name alone is the method's default:
+for TOAST the published SGD, which a hundred epochs of a large dataset suit better than some hundred steps; for
+fine-tuning the rate that suits a large network."""
+QUICK_ROWS = ("linear", "toast, AdamW")
+METHODS = ("linear", "lora", "vpt", "finetune", "toast", "toast-lite")
 PARTS = ("methods", "costs", "stack")
 VIT = "timm:vit_cifar6"
 CNNS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
@@ -160,45 +172,53 @@ def compare_methods(options: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN4
     """Train every method for every seed, plain and pre-tuned, and print the table."""
     cifar = options.shared / "data" / "cifar10.zip"
     n_train, n_test, seeds = (40, 100, 1) if options.quick else (500, 1000, options.seeds)
-    methods = ("linear", "toast") if options.quick else METHODS
+    rows = QUICK_ROWS if options.quick else tuple(ROWS)
     common = {"weights": str(options.shared / "models" / "vit_cifar6.safetensors"), "epochs": options.epochs}
-    test = unpack(cifar, folder, "test", TASK, range(n_test))
+    common |= {"test": unpack(cifar, folder, "test", TASK, range(n_test))}
     source = unpack(cifar, folder, "train", SOURCE, range(n_train))
-    starts: dict[str, str | None] = dict.fromkeys(methods)
-    pretuned = [] if options.quick else [each for each in methods if each not in ("linear", "toast-lite")]
-    starts |= {method: str(folder / f"pretune-{method}.safetensors") for method in pretuned}
-    starts["toast-lite"] = starts.get("toast")
-    source_task = common | {"stage": "pretune", "images": source, "test": [], "start": None, "seed": 0}
+    pretuned = {} if options.quick else {name: _file(folder, name, "pretune") for name in rows if ROWS[name][2] == name}
+    before = {"stage": "pretune", "images": source, "test": [], "start": None, "seed": 0}
     tasks: dict[tuple[str, int], dict[str, Any]] = {}
     for seed in range(seeds):
         images = unpack(cifar, folder, "train", TASK, range(seed * n_train, (seed + 1) * n_train))
-        for method in methods:
-            for start in dict.fromkeys([None, starts[method]]):
-                key = f"{method}{' pre-tuned' if start else ''}"
-                asked = {"method": method, "stage": "tune", "images": images, "test": test, "start": start}
-                out = str(folder / f"{key}-{seed}.safetensors".replace(" ", "-"))
-                tasks[key, seed] = common | asked | {"out": out, "seed": seed}
-        for key, (method, changes) in VARIANTS.items() if not options.quick else ():
-            out = str(folder / f"variant-{len(tasks)}.safetensors")
-            tasks[key, seed] = tasks[method, seed] | {"out": out, "options": changes}
+        for name in rows:
+            for start in dict.fromkeys([None, pretuned.get(ROWS[name][2] or "")]):
+                key = f"{name} pre-tuned" if start else name
+                asked = {"stage": "tune", "images": images, "start": start, "seed": seed}
+                tasks[key, seed] = common | _told(name) | asked | {"out": _file(folder, key, f"seed{seed}")}
     with ThreadPoolExecutor(usable_cores()) as pool:
-        list(pool.map(run, [source_task | {"method": method, "out": starts[method]} for method in pretuned]))
+        list(pool.map(run, [common | _told(name) | before | {"out": out} for name, out in pretuned.items()]))
         done = dict(zip(tasks, pool.map(run, tasks.values()), strict=True))
     figures = {key: [done[key, seed] for seed in range(seeds)] for key, _ in done}
-    rows = [_row(method, figures) for method in (*methods, *VARIANTS) if method in figures]
     header = ["method", "accuracy", "pre-tuned first", "trained, with head", "share"]
-    title = f"accuracy on {len(TASK)} unseen classes, {len(test):,} test images, mean ± std of {seeds} seeds"
-    report(f"{title}, {options.epochs} epochs", header, rows, figures, None)
+    title = f"accuracy on {len(TASK)} unseen classes, {n_test * len(TASK):,} test images, mean ± std of {seeds} seeds"
+    title += f", {options.epochs} epochs; in brackets points over linear, mean over the seeds"
+    report(title, header, [_row(name, figures) for name in rows], figures, None)
     return figures
 
 
-def _row(method: str, figures: dict[str, Any]) -> list[str]:
+def _told(name: str) -> dict[str, Any]:
+    method, options, _ = ROWS[name]
+    return {"method": method, "options": options}
+
+
+def _file(folder: Path, name: str, part: str) -> str:
+    return str(folder / f"{name}-{part}.safetensors".replace(",", "").replace(" ", "-"))
+
+
+def _row(name: str, figures: dict[str, Any]) -> list[str]:
+    linear = [each["accuracy"] for each in figures["linear"]]
+
     def accuracy(key: str) -> str:
         found = [each["accuracy"] for each in figures.get(key, [])]
-        return f"{statistics.mean(found):.3f} ± {statistics.pstdev(found):.3f}" if found else "-"
+        if not found:
+            return "-"
+        text = f"{statistics.mean(found):.3f} ± {statistics.pstdev(found):.3f}"
+        points = 100 * statistics.mean(a - b for a, b in zip(found, linear, strict=True))
+        return text if key == "linear" else f"{text} ({points:+.1f})"
 
-    tuned, whole = figures[method][0]["tuned"], figures[method][0]["parameters"]
-    return [method, accuracy(method), accuracy(f"{method} pre-tuned"), f"{tuned:,}", f"{tuned / whole:.1%}"]
+    tuned, whole = figures[name][0]["tuned"], figures[name][0]["parameters"]
+    return [name, accuracy(name), accuracy(f"{name} pre-tuned"), f"{tuned:,}", f"{tuned / whole:.1%}"]
 
 
 def measure_costs(options: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401 - parsed arguments
@@ -240,17 +260,11 @@ def stack_with_cnns(options: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN4
     for number, part in enumerate(training_parts(store, index.name, cv=3, seed=0)):
         steered.append(folder / f"fold-{number}.safetensors")
         images = TrainingImages([str(dataset.root / path) for path in part.paths], part.digests, part.labels)
-        told = SteerOptions("toast", epochs=options.epochs, validation=0)
+        told = SteerOptions("toast", epochs=options.epochs, validation=0, optimiser="adamw")
         steer(images, backbone, weights, steered[-1], told, division=part.division)
     extract(dataset, [*CNNS, VIT, "vit_toast"], store, steering=steered, weights=files)
-    if options.pictures:
-        _draw(
-            steered[0],
-            weights,
-            [photos / "train" / name / f"{row:04d}.jpg" for name in TASK for row in range(4)],
-            options,
-        )
-    figures: dict[str, Any] = {}
+    unseen = [Path(path) for path in unpack(cifar, folder, "test", TASK, range(100))]
+    figures = look(steered[0], weights, unseen, options.pictures)
     rows = []
     for title, names in (
         ("3 CNNs", CNNS),
@@ -268,14 +282,37 @@ def stack_with_cnns(options: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN4
     return figures
 
 
-def _draw(file: Path, weights: Any, images: list[Path], options: Any) -> None:  # noqa: ANN401 - extract's, parsed
-    from extract.attention import attention_pictures, write_pictures
+def look(file: Path, weights: Any, paths: list[Path], folder: Path | None) -> dict[str, Any]:  # noqa: ANN401 - Weights
+    """Print where the attention lies, as far as numbers tell: CIFAR's objects are in the middle of their images."""
+    import torch
+
+    from extract.attention import attention_maps, attention_pictures, patch_attention, write_pictures
+    from extract.images import apply_transform, decode
     from extract.network import build_network
     from extract.steered import steered_backbone
 
     backbone, _ = steered_backbone(file)
-    pictures, _ = attention_pictures(build_network(backbone, weights), backbone.transform, images)
-    write_pictures(pictures, options.pictures)
+    network: Any = build_network(backbone, weights)
+    pixels = np.stack([apply_transform(decode(path.read_bytes()), backbone.transform) for path in paths])
+    with torch.inference_mode():
+        found = attention_maps(network.body, network.normalise(torch.from_numpy(pixels)))
+        maps = {
+            "plain attention": patch_attention(network.body.body, found.plain, found.grid),
+            "steered attention": patch_attention(network.body.body, found.steered, found.grid),
+            "token similarity": found.similarity,
+        }
+    h, w = found.grid
+    figures = {}
+    for name, values in maps.items():
+        middle = values[:, h // 4 : h - h // 4, w // 4 : w - w // 4]
+        figures[name] = float((middle.sum((1, 2)) / values.sum((1, 2))).mean())
+    rows = [[name, f"{share:.3f}"] for name, share in figures.items()]
+    title = f"share of the middle quarter, 0.25 if even, mean of {len(paths)} test images"
+    report(title, ["map", "share"], rows, figures, None)
+    if folder:
+        pictures, _ = attention_pictures(network, backbone.transform, paths[:: len(paths) // 16])
+        write_pictures(pictures, folder)
+    return {"middle quarter": figures}
 
 
 def main() -> None:
@@ -285,7 +322,7 @@ def main() -> None:
         "--shared", type=Path, default=Path(os.environ.get("STACKBONE_TEST_DATA", ROOT.parent / "shared"))
     )
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--parts", default=",".join(PARTS), help="which to run")
     parser.add_argument("--pictures", type=Path, help="folder for pictures of the attention in one fold")
     parser.add_argument("--train", help="of this script's own processes")

@@ -16,36 +16,44 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+OPTIMISERS = ("sgd", "adamw")
+"""SGD with momentum, and Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv 1711.05101)."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a method is trained unless told otherwise.
 
     Attributes
     ----------
-    optimiser
-        ``sgd`` (with momentum) or ``adamw``.
-    learning_rate
-        At its highest, of the head and of whatever the method trains.
+    rates
+        For each of `OPTIMISERS` the learning rate at its highest, of the head and of whatever the method trains. The
+        first optimiser is the method's own.
     body_rate
         Times that, for what the method trains; the head keeps the whole.
     options
         What the method can be told, with its default.
     """
 
-    optimiser: str
-    learning_rate: float
+    rates: Mapping[str, float]
     body_rate: float
     options: Mapping[str, Any]
 
+    @property
+    def optimiser(self) -> str:
+        """The method's own."""
+        return next(iter(self.rates))
+
 
 RECIPES: dict[str, Recipe] = {
-    "toast": Recipe("sgd", 0.03, 1.0, {"value_bias": True}),
-    "toast-lite": Recipe("sgd", 0.03, 1.0, {"value_bias": True, "rank": 4}),
-    "linear": Recipe("sgd", 0.01, 1.0, {}),
-    "lora": Recipe("sgd", 0.03, 1.0, {"rank": 4}),
-    "vpt": Recipe("sgd", 0.1, 1.0, {"n_prompts": 10}),
+    "toast": Recipe({"sgd": 0.03, "adamw": 2e-3}, 1.0, {"value_bias": True}),
+    "toast-lite": Recipe({"sgd": 0.03, "adamw": 5e-3}, 1.0, {"value_bias": True, "rank": 4}),
+    "linear": Recipe({"sgd": 0.01, "adamw": 1e-3}, 1.0, {}),
+    # Its authors train it with Adam. Momentum's steps grow with the square of its factors, and can end at chance.
+    "lora": Recipe({"adamw": 1e-3, "sgd": 0.01}, 1.0, {"rank": 4}),
+    "vpt": Recipe({"sgd": 0.1, "adamw": 3e-3}, 1.0, {"n_prompts": 10}),
     # A thousandth for the head and a hundred-thousandth for what is unfrozen, as people fine-tune with Adam.
-    "finetune": Recipe("adamw", 1e-3, 1e-2, {"blocks": None}),
+    "finetune": Recipe({"adamw": 1e-3, "sgd": 0.01}, 1e-2, {"blocks": None}),
 }
 TRAINS_THE_HEAD_FIRST = ("finetune",)
 """Methods that leave the backbone alone while the learning rate warms up: a new head would only disturb it."""

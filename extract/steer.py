@@ -20,7 +20,6 @@ from extract.backbones import Backbone
 from extract.batches import PixelStore
 from extract.checkpoints import checkpoint_path, remove_checkpoint
 from extract.images import quiet_pillow
-from extract.methods import RECIPES
 from extract.run import Progress, silent
 from extract.starting_point import StartingPoint, read_start
 from extract.steer_options import EpochReport, SteerOptions, TrainingImages
@@ -223,8 +222,8 @@ def _finished(out: Path, inputs: str, seconds: float) -> SteerReport | None:
 def _describe(options: SteerOptions, point: StartingPoint, precision: str, inputs: str) -> dict[str, Any]:
     training = {key: value for key, value in asdict(options).items() if key not in ("method", "stage")}
     del training["method_options"]
-    training |= {"warmup": options.warmup_epochs, "learning_rate": options.highest_rate, "precision": precision}
-    training["optimiser"] = RECIPES[options.method].optimiser
+    training |= {"warmup": options.warmup_epochs, "precision": precision}
+    training |= {"optimiser": options.chosen_optimiser, "learning_rate": options.highest_rate}
     training |= {"parent": point.sha256, "parent_seen": point.remark}
     # The inputs beside the libraries: the data's version, which differs among the folds of one recipe.
     versions = {name: version(name) for name in ("stackbone", "torch", "timm", "pillow")} | {"inputs": inputs}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cache import Digests, UsageError
-from extract.methods import RECIPES, TRAINS_THE_HEAD_FIRST, check_method, check_options
+from extract.methods import OPTIMISERS, RECIPES, TRAINS_THE_HEAD_FIRST, check_method, check_options
 from extract.steering_file import STAGES
 
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -32,10 +32,12 @@ class SteerOptions:
     warmup
         Epochs in which the learning rate rises; it then falls to zero along a cosine. By default a tenth of all.
         `finetune` trains its head alone meanwhile.
+    optimiser
+        Of `OPTIMISERS`; by default the method's own.
     learning_rate
-        At its highest; by default the method's own.
+        At its highest; by default that of the method with this optimiser.
     momentum, weight_decay
-        Of the optimiser.
+        Of the optimiser; Adam's first moment decays as the momentum does.
     validation
         Share of the images that is kept from training, to choose the best epoch and to stop early; 0 trains on all
         and keeps the last epoch.
@@ -59,6 +61,7 @@ class SteerOptions:
     epochs: int = 100
     warmup: int | None = None
     batch_size: int = 32
+    optimiser: str | None = None
     learning_rate: float | None = None
     momentum: float = 0.9
     weight_decay: float = 1e-4
@@ -79,9 +82,14 @@ class SteerOptions:
         return max(self.epochs // _WARMUP_SHARE, least)
 
     @property
+    def chosen_optimiser(self) -> str:
+        """The optimiser, given or not."""
+        return self.optimiser or RECIPES[self.method].optimiser
+
+    @property
     def highest_rate(self) -> float:
         """The learning rate, given or not."""
-        return RECIPES[self.method].learning_rate if self.learning_rate is None else self.learning_rate
+        return RECIPES[self.method].rates[self.chosen_optimiser] if self.learning_rate is None else self.learning_rate
 
     def rate(self, time: float) -> float:
         """Return the learning rate at a time in epochs, 0 to `epochs`."""
@@ -100,6 +108,10 @@ class SteerOptions:
             (self.epochs >= 1, f"--epochs is {self.epochs}, expected is 1 or more"),
             (0 <= self.warmup_epochs < max(self.epochs, 1), f"--warmup is {self.warmup}, of {self.epochs} epochs"),
             (self.batch_size >= 1, f"--batch-size is {self.batch_size}, expected is 1 or more"),
+            (
+                self.optimiser in (None, *OPTIMISERS),
+                f"--optimiser is {self.optimiser!r}, known are {', '.join(OPTIMISERS)}",
+            ),
             (rate is None or 0 < rate < math.inf, f"--learning-rate is {rate}, expected is more than 0"),
             (0 <= self.momentum < 1, f"--momentum is {self.momentum}, expected is from 0 to less than 1"),
             (0 <= self.weight_decay < math.inf, f"--weight-decay is {self.weight_decay}, expected is 0 or more"),

@@ -224,7 +224,7 @@ class Trainer:
             {"params": list(self._head.parameters()), "share": 1.0},
         ]
         groups = [group for group in groups if group["params"]]
-        if recipe.optimiser == "sgd":
+        if options.chosen_optimiser == "sgd":
             return torch.optim.SGD(groups, lr=0.0, momentum=options.momentum, weight_decay=options.weight_decay)
         return torch.optim.AdamW(groups, lr=0.0, betas=(options.momentum, 0.999), weight_decay=options.weight_decay)
 

@@ -30,7 +30,7 @@ from extract import training
 from extract.backbones import Backbone, Transform
 from extract.checkpoints import checkpoint_path, save_checkpoint
 from extract.images import apply_transform, decode
-from extract.methods import build_method, load_parameters
+from extract.methods import OPTIMISERS, build_method, load_parameters
 from extract.network import FeatureNetwork, build_body, build_network
 from extract.steer import EpochReport, SteerOptions, SteerReport, TrainingImages, steer, steering_path
 from extract.steering_file import METHODS, Steering, read_steering, write_steering
@@ -572,6 +572,7 @@ class TestBadInput:
             ({"epochs": 0}, "--epochs is 0"),
             ({"warmup": 3}, "--warmup is 3, of 3 epochs"),
             ({"batch_size": 0}, "--batch-size is 0"),
+            ({"optimiser": "adam"}, "--optimiser is 'adam', known are sgd, adamw"),
             ({"learning_rate": -1.0}, "--learning-rate is -1.0"),
             ({"learning_rate": float("nan")}, "--learning-rate is nan"),
             ({"momentum": 1.0}, "--momentum is 1.0"),
@@ -612,10 +613,24 @@ def test_the_rate_warms_up_and_falls_along_a_cosine() -> None:
     assert SteerOptions("finetune", epochs=5).warmup_epochs == 1  # of its head alone
 
 
-def test_steps_equal_torchs_own_sgd(tmp_path: Path, images: TrainingImages) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_has_a_rate_for_each_optimiser(method: str) -> None:
+    rates = [SteerOptions(method, optimiser=name).highest_rate for name in OPTIMISERS]
+    assert all(rate > 0 for rate in rates)
+    assert SteerOptions(method).highest_rate == rates[OPTIMISERS.index(SteerOptions(method).chosen_optimiser)]
+    assert SteerOptions(method, optimiser="sgd", learning_rate=0.5).highest_rate == 0.5
+
+
+def test_toast_is_trained_by_the_published_optimiser_unless_told_otherwise() -> None:
+    assert {SteerOptions(method).chosen_optimiser for method in ("toast", "toast-lite")} == {"sgd"}
+    assert SteerOptions("toast").highest_rate == 0.03
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_steps_equal_torchs_own(tmp_path: Path, images: TrainingImages, optimiser: str) -> None:
     """A linear probe, two epochs without validation, against the few lines that anyone would write."""
     options = SteerOptions("linear", epochs=2, warmup=1, batch_size=36, learning_rate=0.05, validation=0.0)
-    options = replace(options, precision="fp32")
+    options = replace(options, optimiser=optimiser, precision="fp32")
     steering = steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", options).steering
     network = build_network(VIT, WEIGHTS)
     order = sorted(range(36), key=lambda i: images.digests[i].tobytes())
@@ -626,13 +641,20 @@ def test_steps_equal_torchs_own_sgd(tmp_path: Path, images: TrainingImages) -> N
     head = nn.Linear(24, 3)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
-    sgd = torch.optim.SGD(head.parameters(), lr=0, momentum=0.9, weight_decay=1e-4)
+    torchs: torch.optim.Optimizer = (
+        torch.optim.SGD(head.parameters(), lr=0, momentum=0.9, weight_decay=1e-4)
+        if optimiser == "sgd"
+        else torch.optim.AdamW(head.parameters(), lr=0, betas=(0.9, 0.999), weight_decay=1e-4)
+    )
     for time_in_epochs in (0.5, 1.5):
-        sgd.param_groups[0]["lr"] = options.rate(time_in_epochs)
-        sgd.zero_grad()
+        torchs.param_groups[0]["lr"] = options.rate(time_in_epochs)
+        torchs.zero_grad()
         nn.functional.cross_entropy(head(features), codes).backward()  # type: ignore[no-untyped-call]
-        sgd.step()
-    np.testing.assert_allclose(steering.tensors["head.weight"], head.weight.detach().numpy(), rtol=1e-3, atol=1e-5)
+        torchs.step()
+    assert steering.training["optimiser"] == optimiser
+    # Adam divides by a gradient's own size, and so magnifies the rounding of small ones.
+    atol = 1e-5 if optimiser == "sgd" else 1e-3
+    np.testing.assert_allclose(steering.tensors["head.weight"], head.weight.detach().numpy(), rtol=1e-3, atol=atol)
 
 
 @pytest.mark.parametrize(
