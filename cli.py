@@ -6,6 +6,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
@@ -39,6 +40,10 @@ _DatasetOption = Annotated[str | None, typer.Option("--dataset", help="Name of t
 _WeightsOption = Annotated[list[str] | None, typer.Option(metavar="NAME=FILE", help="Weights file of a backbone")]
 _SteeringOption = Annotated[
     list[Path] | None, typer.Option("--steering", help="File that `steer` wrote, or a folder of them; again for more")
+]
+_DrawnOption = Annotated[
+    list[Path] | None,
+    typer.Option("--steering", help="In the report: draw the attention of these steering files; again for more"),
 ]
 _LabelsOption = Annotated[Path | None, typer.Option(help="Table of labels for the folder DATA")]
 _PathColumnOption = Annotated[str, typer.Option(help="Column of image paths")]
@@ -95,8 +100,21 @@ def _options(
     """Take the options common to all commands; `main` acts on them, wherever they stand."""
 
 
+def _as_given(context: typer.Context, *names: str) -> list[str]:
+    """Return those of a command's options that were typed, as words for the command to type next."""
+    words: list[str] = []
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if option.name in names and source is not None and source.name == "COMMANDLINE":
+            value = context.params[option.name]
+            for each in value if isinstance(value, list | tuple) else [value]:
+                words += [option.opts[0], str(each)]
+    return words
+
+
 @app.command("extract")
 def extract_command(
+    context: typer.Context,
     data: Annotated[
         list[str],
         typer.Argument(help=_DATA),
@@ -169,7 +187,8 @@ def extract_command(
     else:
         _print_extract(report)
         if any(report.index.label):
-            out.print("next: stackbone stack --cv 3 --report report.html" + (f" --cache {cache}" if cache else ""))
+            where = _as_given(context, "cache")
+            out.print(f"next: stackbone stack {shlex.join(['--cv', '3', '--report', 'report.html', *where])}")
         if profile:
             print_table(["where the time went", "seconds", "share"], report.profile_rows())
     _exit_if_too_many_failed(len(report.failures), len(report.index), max_failed, "the features of all others are kept")
@@ -177,7 +196,8 @@ def extract_command(
 
 @app.command("steer")
 def steer_command(
-    data: Annotated[list[str], typer.Argument(help=_DATA)],
+    context: typer.Context,
+    data: Annotated[list[str], typer.Argument(help="A folder of class folders, a table, or a CUB_200_2011 folder")],
     *,
     backbone: Annotated[str, typer.Option(help="The plain backbone: a name, or timm:MODEL")] = "vit_base",
     method: Annotated[str, typer.Option(help="toast, toast-lite, linear, lora, vpt, finetune")] = "toast",
@@ -201,19 +221,26 @@ def steer_command(
     epochs: Annotated[int, typer.Option(help="Passes over the training images")] = 100,
     warmup: Annotated[int | None, typer.Option(help="Epochs of warm-up [default: a tenth]")] = None,
     batch_size: Annotated[int, typer.Option(help="Images a step")] = 32,
-    optimiser: Annotated[str | None, typer.Option(help="sgd or adamw [default: the method's own]")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="At its highest [default: the method's own]")] = None,
+    optimiser: Annotated[
+        str | None, typer.Option(help="sgd or adamw [default: adamw for lora and finetune, else sgd]")
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            help="At its highest; finetune's backbone has a hundredth of it [default: docs/steering.md has it]"
+        ),
+    ] = None,
     weight_decay: Annotated[float, typer.Option(help="Of the optimiser")] = 1e-4,
     validation: Annotated[float, typer.Option(help="Share of the training images that picks the best epoch")] = 0.1,
     patience: Annotated[int, typer.Option(help="Epochs without a better one after which training stops")] = 20,
     crop_area: Annotated[float, typer.Option(help="Share of an image that a random crop keeps at least")] = 0.7,
     no_augment: Annotated[bool, typer.Option("--no-augment", help="Neither crop nor mirror at random")] = False,
-    rank: Annotated[int | None, typer.Option(help="Of lora and toast-lite")] = None,
+    rank: Annotated[int | None, typer.Option(help="Of lora and toast-lite [default: 4]")] = None,
     value_bias: Annotated[
         bool | None,
         typer.Option("--value-bias/--no-value-bias", help="Of toast: count the values' bias twice [default: yes]"),
     ] = None,
-    prompts: Annotated[int | None, typer.Option(help="Of vpt, in each block")] = None,
+    prompts: Annotated[int | None, typer.Option(help="Of vpt, tokens in each block [default: 10]")] = None,
     blocks: Annotated[int | None, typer.Option(help="Of finetune: unfreeze the last so many [default: all]")] = None,
     precision: Annotated[str, typer.Option(help="Of the training: auto, fp32, bf16")] = "auto",
     weights: _WeightsOption = None,
@@ -255,8 +282,9 @@ def steer_command(
         method_options={name: value for name, value in told.items() if value is not None},
     )
     options.check()
-    if pictures and not method.startswith("toast"):
-        message = f"--pictures shows the attention that TOAST steers, and the method is {method}: leave it out"
+    plain = get_backbone(backbone)
+    if pictures and (not method.startswith("toast") or "convnext" in plain.architecture):
+        message = f"--pictures shows the attention of a ViT that TOAST steers, not {method} of {backbone}: leave it out"
         raise UsageError(message)
     listed = open_dataset(
         data[0] if len(data) == 1 else data,
@@ -268,7 +296,6 @@ def steer_command(
         group_column=group_column,
         suffix=suffix,
     )
-    plain = get_backbone(backbone)
     found = find_weights([plain], parse_weights_options(weights or []))[plain.key]
     store = FeatureStore(cache)
     reports = []
@@ -289,20 +316,29 @@ def steer_command(
                 on_epoch=lambda epoch: err.print(epoch.line()),
                 on_progress=on_progress,
             )
-            reports.append(report)
             for line in report.failure_lines():
                 err.print(line)
             if pictures:
                 _write_pictures(report, found, listed.root, index, pictures)
+            # No report prints a tensor, and those of ten folds of a fine-tuned ViT-B are some gigabytes.
+            reports.append(replace(report, steering=replace(report.steering, tensors={})))
     if as_json:
         print_json([report.to_dict() for report in reports])
         return
     for line in (line for report in reports for line in report.lines()):
         out.print(line)
-    if method != "linear":
+    if stage == "pretune":
+        start_from = ["--backbone", backbone, "--method", method, "--start", str(reports[0].path)]
+        out.print(f"next: stackbone steer TASK {shlex.join([*start_from, *_as_given(context, 'weights', 'cache')])}")
+    elif method != "linear":
         files = [word for report in reports for word in ("--steering", str(report.path))]
-        where = ["--cache", str(cache)] if cache else []
-        out.print(f"next: stackbone extract {shlex.join([*data, *files, *where])}")
+        asked = ["--backbones", reports[0].steering.name, *files, *_as_given(context, *_REPEATED)]
+        out.print(f"next: stackbone extract {shlex.join([*data, *asked])}")
+
+
+_REPEATED = ["weights", "cache", "dataset", "labels", "suffix"]
+_REPEATED += ["path_column", "label_column", "split_column", "group_column"]
+"""Options without which `extract` would read the dataset of `steer` otherwise."""
 
 
 def _write_pictures(report: SteerReport, weights: Weights, root: Path, index: DatasetIndex, folder: Path) -> None:
@@ -357,7 +393,7 @@ def stack_command(
     figures: _FiguresOption = None,
     learning_curve: _CurveOption = False,
     projection: _ProjectionOption = "auto",
-    steering: _SteeringOption = None,
+    steering: _DrawnOption = None,
     weights: _WeightsOption = None,
     cache: _CacheOption = None,
     dataset: _DatasetOption = None,
@@ -367,6 +403,7 @@ def stack_command(
     """Score each backbone alone, their plain combinations and their stacks, on cached features."""
     from stack import RECIPES, run_experiment, run_self_check, save_model, stack_options
     from stack.prediction_file import check_prediction_file, write_predictions
+    from stack.projection import choose_projection
     from stack.result_file import write_result
 
     options = stack_options(task, meta=meta, scores=meta_scores, combine=meta_combine, c=c, inner_splits=inner_cv)
@@ -384,10 +421,13 @@ def stack_command(
         if ignored := [name for name, given in other.items() if given]:
             message = f"--self-check prints one sentence and takes no {', '.join(ignored)}: leave it out"
             raise UsageError(message)
-    of_a_report = {"--learning-curve": learning_curve, "--steering": steering, "--weights": weights}
-    if not (report or figures) and (idle := [name for name, given in of_a_report.items() if given]):
+    of_figures = {"--learning-curve": learning_curve, "--projection": projection != "auto"}
+    of_a_page = {"--steering": steering, "--weights": weights}
+    missing = {} if report else of_a_page if figures else of_figures | of_a_page
+    if idle := [name for name, given in missing.items() if given]:
         message = f"{', '.join(idle)} is for the report: add --report FILE, or leave it out"
         raise UsageError(message)
+    choose_projection(projection)  # refused before the work
     for file in (save, result, predictions, report):
         _refuse_folder(file)
     if predictions:
@@ -455,14 +495,16 @@ def report_command(
     figures: _FiguresOption = None,
     learning_curve: _CurveOption = False,
     projection: _ProjectionOption = "auto",
-    steering: _SteeringOption = None,
+    steering: _DrawnOption = None,
     weights: _WeightsOption = None,
     cache: _CacheOption = None,
     jobs: _JobsOption = None,
 ) -> None:
     """Write the report of a finished experiment: its scores are in the cache, so it takes seconds."""
+    from stack.projection import choose_projection
     from stack.repeat import repeat_experiment
 
+    choose_projection(projection)  # refused before the work
     page = page or result.with_suffix(".html")
     _refuse_folder(page)
     store = FeatureStore(cache)
@@ -628,10 +670,13 @@ def verify_command(
     as_json: _JsonOption = False,
 ) -> None:
     """Prove every file of the cache: names, checksums, shapes, specs."""
-    from dataclasses import asdict
-
     from cache.verify import verify
 
+    if not recompute and (
+        idle := [name for name, given in (("--steering", steering), ("--weights", weights)) if given]
+    ):
+        message = f"{', '.join(idle)} is for embedding a sample again: add --recompute N, or leave it out"
+        raise UsageError(message)
     store = FeatureStore(cache)
     with progress() as on_progress:
         found = verify(store, repair=repair, on_progress=lambda done, total: on_progress("verifying", done, total))
@@ -654,8 +699,6 @@ def verify_command(
 @app.command("compact")
 def compact_command(*, cache: _CacheOption = None, as_json: _JsonOption = False) -> None:
     """Merge shards into fewer, larger ones and drop doubles."""
-    from dataclasses import asdict
-
     from cache.compact import compact
 
     done = [compact(each) for each in FeatureStore(cache).feature_sets()]

@@ -9,7 +9,6 @@ scaling of JPEG). ``python bench/decode.py [--quick] [--json FILE]``.
 from __future__ import annotations
 
 import io
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -22,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.machine import arguments, report
+from bench.machine import add_folder, arguments, report
 from extract.backbones import Transform
 from extract.images import apply_transform, decode
 
@@ -107,10 +106,7 @@ CANDIDATES: dict[str, Callable[[bytes], Pixels]] = {
 def main() -> None:
     """Measure and print."""
     parser = arguments(__doc__ or "")
-    shared = Path(os.environ.get("STACKBONE_TEST_DATA", ROOT.parent / "shared"))
-    parser.add_argument(
-        "--photos", type=Path, default=shared / "data" / "clothing-small", help="a folder of JPEG files"
-    )
+    add_folder(parser, "--photos", "data/clothing-small", "a folder of JPEG files")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     import torch

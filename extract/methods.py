@@ -72,19 +72,23 @@ def check_options(method: str, options: Mapping[str, Any]) -> None:
     known = RECIPES[method].options
     for name, value in options.items():
         if name not in known:
-            takes = f"takes {', '.join(known)}" if known else "takes none"
-            message = f"the method {method} has no option {name!r}: it {takes}"
+            takes = f"takes {', '.join(map(_flag, known))}" if known else "takes none"
+            message = f"the method {method} has no option {_flag(name)}: it {takes}"
             raise UsageError(message)
         is_count = type(value) is int and value >= 1
         sound = isinstance(value, bool) if name == "value_bias" else is_count or (name == "blocks" and value is None)
         if not sound:
             expected = "True or False" if name == "value_bias" else "a whole number from 1"
-            message = f"the option {name} of the method {method} is {value!r}, expected is {expected}"
+            message = f"{_flag(name)} of the method {method} is {value!r}, expected is {expected}"
             raise UsageError(message)
 
 
+def _flag(option: str) -> str:
+    return "--prompts" if option == "n_prompts" else f"--{option.replace('_', '-')}"
+
+
 def default_options(method: str, body: nn.Module) -> dict[str, Any]:
-    """Return the options of a method that were not given, as far as this network has a use for them."""
+    """Return what a method can be told of this network, with its defaults."""
     check_method(method)
     options = dict(RECIPES[method].options)
     if "value_bias" in options and not _is_vit(body):
@@ -127,7 +131,15 @@ def build_method(method: str, body: nn.Module, options: Mapping[str, Any]) -> nn
     """
     check_options(method, options)
     supports(method, body)
-    told = {**default_options(method, body), **options}
+    defaults = default_options(method, body)
+    useless = [name for name in options if name not in defaults]
+    if useless:
+        message = (
+            f"the option {_flag(useless[0])} of the method {method} is about the values of an attention, and this "
+            f"backbone, a {type(_plain(body)).__name__}, has none. Leave it out"
+        )
+        raise UsageError(message)
+    told = {**defaults, **options}
     if method in ("linear", "finetune"):
         from extract.finetune import FineTuned
 

@@ -20,7 +20,7 @@ from extract.steering_file import HEAD, read_steering
 if TYPE_CHECKING:
     from torch import nn
 
-_RELEASED_SEEN = "unknown: a released TOAST checkpoint, pre-tuned on ImageNet"
+_RELEASED_SEEN = "not known one by one: those of a released TOAST checkpoint, pre-tuned on ImageNet"
 _SAFETENSORS_HEADER = slice(8, 9)  # after the length of the header, its JSON begins
 _log = logging.getLogger(__name__)
 

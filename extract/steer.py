@@ -110,6 +110,11 @@ def steer(
 
     distinct, failures = images.distinct()
     _check_classes(distinct)
+    from extract.training_run import prepare, train_on_images  # torch, which a finished run does without
+
+    report(f"preparing {backbone.name}", 0, 1)
+    prepared = prepare(backbone, weights, options, point, device)  # refused, if at all, before any image is read
+    report(f"preparing {backbone.name}", 1, 1)
     with quiet_pillow():
         store = PixelStore(distinct.paths, distinct.digests, backbone.transform, workers=workers)
         failed = store.load(partial(report, "reading"))
@@ -117,19 +122,14 @@ def steer(
         readable = distinct.without(failed)
         _check_classes(readable)
         labels = {row: label for row, label in enumerate(distinct.labels) if row not in failed}
-        from extract.training_run import train_on_images  # torch, which a finished run does without
-
         trained = train_on_images(
+            prepared,
             store,
             labels,
             distinct.groups,
-            backbone,
-            weights,
             options,
-            point,
             checkpoint_path(out),
             f"{inputs} {readable.fingerprint}",
-            device,
             on_epoch,
             report,
         )
@@ -216,7 +216,18 @@ def _finished(out: Path, inputs: str, seconds: float) -> SteerReport | None:
             "with it. Name another --out, or remove it first"
         )
         raise UsageError(message)
-    return SteerReport(out, sha256, steering, _best_epoch(steering.history), 0, 0, seconds, 0, True, [])  # noqa: FBT003
+    return SteerReport(
+        path=out,
+        sha256=sha256,
+        steering=steering,
+        best_epoch=_best_epoch(steering.history),
+        n_tuned=0,
+        n_parameters=0,
+        seconds=seconds,
+        resumed_from=0,
+        already_done=True,
+        failures=[],
+    )
 
 
 def _describe(options: SteerOptions, point: StartingPoint, precision: str, inputs: str) -> dict[str, Any]:

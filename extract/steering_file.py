@@ -43,7 +43,7 @@ HEAD = ("head.weight", "head.bias")
 _METADATA = "stackbone-steering"
 _SEEN = "seen"
 _KEYS = {"method", "stage", "backbone", "spec", "options", "classes", "division", "training", "history"}
-_NOT_RECIPE = {"versions"}
+_NOT_RECIPE = {"versions", "seed"}
 _T = TypeVar("_T")
 
 
@@ -95,7 +95,10 @@ class Steering:
 
     @property
     def recipe(self) -> str:
-        """Hex digest of how it was made, whatever it was trained on: the steerings of all folds of a run share it."""
+        """Hex digest of how it was made, whatever it was trained on and drawn at random.
+
+        The steerings of all folds of a run share it, and those of other seeds.
+        """
         training = {key: value for key, value in self.training.items() if key not in _NOT_RECIPE}
         made = [self.method, self.stage, self.spec.to_json(), self.options, training]
         return hashlib.sha256(_as_json(made).encode()).hexdigest()
@@ -109,6 +112,7 @@ class Steering:
             "recipe": self.recipe,
             "division": self.division,
             "seed": self.training.get("seed"),
+            "parent_seen": self.training.get("parent_seen"),
         }
         return SeenRecord(sha256, self.seen, description)
 

@@ -248,7 +248,7 @@ def _column_message(file: Path, header: list[str], key: str, wanted: TableColumn
     best = [by_lower_case[match] for match in near] + usual
     guess = f" The nearest is {best[0]!r}." if best else ""
     option = shlex.quote(best[0]) if best else "NAME"
-    way_out = ", or --no-labels to read the images without labels" if key == "label" else ""
+    way_out = ", or `extract --no-labels` to read the images without labels" if key == "label" else ""
     return (
         f"The table {str(file)!r} has no column {name!r}, expected for the {key}; its columns: "
         f"{listed}.{guess} Type --{key}-column {option}{way_out}."

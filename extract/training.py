@@ -111,7 +111,8 @@ class Trainer:
             if isinstance(exc, torch.OutOfMemoryError) or "allocate memory" in str(exc):
                 message = (
                     f"memory does not suffice for {self._options.batch_size} images at once on {self._device}. "
-                    f"Lower --batch-size; {checkpoint} keeps {len(self.history)} epochs of this run"
+                    f"{checkpoint} keeps {len(self.history)} epochs: where more memory is free, the same command goes "
+                    "on from there; with a lower --batch-size the training starts anew"
                 )
                 raise StackboneError(message) from exc
             raise
@@ -167,15 +168,18 @@ class Trainer:
             with mixed_precision(self._device, self._autocast):
                 objective = loss + VARIATIONAL_WEIGHT * cast("Any", self._method).variational_loss()
         value = float(loss.detach())
-        if not np.isfinite(float(objective.detach())):
+        self._check_finite(float(objective.detach()))
+        objective.backward()  # type: ignore[no-untyped-call]
+        self._optimiser.step()
+        return value * len(codes), int((logits.argmax(1) == codes).sum())
+
+    def _check_finite(self, loss: float) -> None:
+        if not np.isfinite(loss):
             message = (
                 f"the loss is no longer finite in epoch {len(self.history) + 1}: the steps are too long. "
                 f"Lower --learning-rate, which is {self._options.highest_rate:g}, and run again"
             )
             raise StackboneError(message)
-        objective.backward()  # type: ignore[no-untyped-call]
-        self._optimiser.step()
-        return value * len(codes), int((logits.argmax(1) == codes).sum())
 
     @torch.no_grad()
     def _validate(self, batches: Batches) -> dict[str, float]:
@@ -186,6 +190,7 @@ class Trainer:
             logits = self._head(self._embed(self._move(inputs)))
             loss += float(F.cross_entropy(logits, codes, reduction="sum"))
             n_right += int((logits.argmax(1) == codes).sum())
+        self._check_finite(loss)
         return {
             "validation_loss": loss / batches.n_validation,
             "validation_accuracy": n_right / batches.n_validation,

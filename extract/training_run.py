@@ -54,57 +54,95 @@ class Trained:
     resumed_from: int
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A network ready to be trained, before any image is read.
+
+    Attributes
+    ----------
+    method
+        The method's module around the backbone, at its start.
+    options
+        All of the method's.
+    network
+        What turns pixels (B, H, W, 3) uint8 into features (B, dim) float32, by way of `method`.
+    dim
+        Of the features.
+    device, autocast
+        Where and in what it computes; None for float32.
+    """
+
+    method: nn.Module
+    options: dict[str, Any]
+    network: nn.Module
+    dim: int
+    device: torch.device
+    autocast: torch.dtype | None
+
+
+def prepare(
+    backbone: Backbone, weights: Weights, options: SteerOptions, point: StartingPoint, device_name: str
+) -> Prepared:
+    """Build the network that is to be trained; parameters and errors as of `extract.steer.steer`."""
+    device = pick_device(device_name)
+    autocast = choose_autocast(options.precision, device)
+    method, told = _build_method(backbone, weights, options, point)
+    network = _around(method, backbone, device, autocast)
+    return Prepared(method, told, network, _width(network, backbone, device), device, autocast)
+
+
 def train_on_images(
+    prepared: Prepared,
     store: PixelStore,
     labels: Mapping[int, str],
     groups: Sequence[int] | None,
-    backbone: Backbone,
-    weights: Weights,
     options: SteerOptions,
-    point: StartingPoint,
     checkpoint: Path,
     fingerprint: str,
-    device_name: str,
     on_epoch: Callable[[EpochReport], None] | None,
     report: Progress,
 ) -> Trained:
-    """Train a method on those rows of a store that have labels; parameters and errors as of `extract.steer.steer`.
+    """Train a method on those rows of a store that have labels.
 
     Parameters
     ----------
+    store, labels
+        The images, and the class of each row that is to be learned from.
     groups
         Of every row of the store, if rows belong together.
     checkpoint, fingerprint
         Where the run keeps what it has, and what tells it from other runs.
-    """
-    device = pick_device(device_name)
-    autocast = choose_autocast(options.precision, device)
-    precision = "fp32" if autocast is None else "bf16"
-    report(f"preparing {backbone.name}", 0, 1)
-    method, told = _build_method(backbone, weights, options, point)
-    network = _around(method, backbone, device, autocast)
-    dim = _width(network, backbone, device)
-    report(f"preparing {backbone.name}", 1, 1)
+    on_epoch, report
+        As `on_epoch` and `on_progress` of `extract.steer.steer`.
 
+    Raises
+    ------
+    DatasetError
+        If an image can no longer be read.
+    StackboneError
+        If the loss is no longer finite, memory does not suffice, or the checkpoint cannot be written.
+    """
+    device, autocast = prepared.device, prepared.autocast
+    precision = "fp32" if autocast is None else "bf16"
     classes = sorted(set(labels.values()))
     code_of = {label: code for code, label in enumerate(classes)}
     codes = np.full(max(labels) + 1, -1, np.int64)
     for row, label in labels.items():
         codes[row] = code_of[label]
     training, validation = split_for_validation(labels, options.validation, options.seed, groups)
-    features: nn.Module = network
+    features = prepared.network
     batches: ImageBatches | FeatureBatches
     if options.method == "linear":
         rows = np.array(sorted(labels), np.int64)
-        embedded = embed_once(network, store, len(codes), rows, device, autocast, partial(report, "embedding"))
+        embedded = embed_once(features, store, len(codes), rows, device, autocast, partial(report, "embedding"))
         batches = FeatureBatches(embedded, codes, training, validation, options)
         features = nn.Identity()
     else:
         batches = ImageBatches(store, codes, training, validation, options)
-    trainer = Trainer(method, features, dim, len(classes), options, device, autocast)
+    trainer = Trainer(prepared.method, features, prepared.dim, len(classes), options, device, autocast)
     resumed = trainer.run(batches, checkpoint, f"{fingerprint} {precision}", on_epoch=on_epoch, on_step=report)
     return Trained(
-        options=told,
+        options=prepared.options,
         tensors=trainer.tensors(),
         history=trainer.history,
         precision=precision,

@@ -17,11 +17,12 @@ def check_choice(what: str, chosen: str, known: Sequence[str]) -> None:
     Raises
     ------
     UsageError
-        If it is not; the message names the nearest.
+        If it is not; the message names one that is much alike.
     """
     if chosen not in known:
-        near = difflib.get_close_matches(chosen, known, n=1, cutoff=0.0)
-        msg = f"unknown {what} {chosen!r}; there are {', '.join(known)}: did you mean {near[0]!r}?"
+        near = difflib.get_close_matches(chosen, known, n=1)
+        meant = f": did you mean {near[0]!r}?" if near else ""
+        msg = f"unknown {what} {chosen!r}; there are {', '.join(known)}{meant}"
         raise UsageError(msg)
 
 

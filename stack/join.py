@@ -17,7 +17,7 @@ from stack.labelled import Labelled, label_images
 from stack.outer_folds import Division
 from stack.per_fold import Features, PerFold
 from stack.selection import list_incomplete, select_backbones
-from stack.steered import SteeredBackbone, choose_for_all, choose_for_folds
+from stack.steered import SteeredBackbone, choose_for_all, choose_for_folds, remarks
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -102,12 +102,14 @@ def join_features(
     if near is not None:
         images = images.join(near_duplicates(blocks, near, progress=progress))
     incomplete = list_incomplete(store, images.index, entries.values()) if backbones is None else []
+    steered = {name: each for name, each in entries.items() if isinstance(each, SteeredBackbone)}
+    unknown = [line for each in steered.values() for line in remarks(each, images)]
     return Joined(
         **{each.name: getattr(images, each.name) for each in fields(images) if each.name != "notes"},
-        notes=[*images.notes, *incomplete],
+        notes=[*images.notes, *incomplete, *unknown],
         feature_sets=plain,
         blocks=blocks,
-        steered={name: each for name, each in entries.items() if isinstance(each, SteeredBackbone)},
+        steered=steered,
         names=list(entries),
     )
 

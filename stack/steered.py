@@ -167,6 +167,34 @@ def choose_for_all(backbone: SteeredBackbone, digests: Digests) -> tuple[Candida
     return chosen, note
 
 
+def remarks(backbone: SteeredBackbone, images: Labelled) -> list[str]:
+    """Return a sentence on each thing that a steering saw and that the guard cannot know of.
+
+    These are groups of images that the dataset does not list, and images that no record lists, such as those of a
+    released checkpoint.
+
+    Parameters
+    ----------
+    backbone : SteeredBackbone
+        Whose features are to be scored.
+    images : Labelled
+        The images of the experiment.
+    """
+    said = {}
+    for candidate in backbone.candidates:
+        listed = np.isin(as_keys(candidate.seen.digests), as_keys(images.index.image_sha256))
+        unlisted = len(listed) - int(listed.sum())
+        if images.groups is not None and unlisted:
+            said["groups"] = (
+                f"a steering of {backbone.name} saw {unlisted:,} images that the dataset does not list: whether they "
+                "belong to groups of images that it does list is unknown"
+            )
+        parent = candidate.seen.description.get("parent_seen")
+        if parent:
+            said["parent"] = f"what the steering of {backbone.name} started from saw images that are {parent}"
+    return list(said.values())
+
+
 def _seen(candidate: Candidate, digests: Digests) -> NDArray[np.bool_]:
     return np.isin(as_keys(digests), as_keys(candidate.seen.digests))
 
@@ -207,7 +235,7 @@ def _way_out(backbone: SteeredBackbone, root: str, division: Division, others: S
     how = f"--backbone {about.get('backbone')} --method {about.get('method')} {division.options()}"
     lines = [
         "Make one steering for each of these folds, started from none that saw what the fold tests, with "
-        f"`stackbone steer {data} {how}`, cache their features with "
+        f"`stackbone steer {data} {how}` and the options that yours had, cache their features with "
         f"`stackbone extract {data} --backbones {name} --steering FOLDER`, and run this again"
     ]
     if division.task == "regression" and division.split is None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cache import CorruptFileError, DatasetIndex, Digests, FeatureSet, FeatureSpec, FeatureStore, FileStamps
+from cache import CacheError, CorruptFileError, DatasetIndex, Digests, FeatureSet, FeatureSpec, FeatureStore, FileStamps
 from cache import shard as shard_module
 from cache.compact import compact
 from cache.verify import verify
@@ -84,9 +84,11 @@ def test_sound_cache_finds_nothing(store: FeatureStore) -> None:
     assert not (store.root / "set-aside").exists()
 
 
-def test_empty_cache_is_sound(tmp_path: Path) -> None:
-    found = verify(FeatureStore(tmp_path / "absent"))
+def test_an_empty_cache_is_sound_and_an_absent_one_is_not(tmp_path: Path) -> None:
+    found = verify(FeatureStore(tmp_path))
     assert (found.n_shards, found.n_rows, found.n_indexes, found.findings) == (0, 0, 0, [])
+    with pytest.raises(CacheError, match=r"there is no cache at .*absent: name another with --cache"):
+        verify(FeatureStore(tmp_path / "absent"))
 
 
 def _flip_feature(path: Path) -> None:

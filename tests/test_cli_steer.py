@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -66,7 +67,10 @@ def test_from_photos_to_a_report_with_a_steered_backbone(folder: Path, here: Her
     files = sorted((folder / "steering" / "photos").glob("*.safetensors"))
     assert len(files) == 2
     assert "epoch   1 of 1" in steered.stderr
-    assert "next: stackbone extract photos --steering steering/photos/" in steered.stdout
+    given = ["--weights", f"{VIT}=vit.safetensors"]
+    followed = ["stackbone", "extract", "photos", "--backbones", "vit_toast"]
+    followed += [word for file in files for word in ("--steering", str(file.relative_to(folder)))]
+    assert shlex.split(steered.stdout.split("next: ")[1]) == [*followed, *given]
     assert len(list((folder / "pictures" / files[0].stem).glob("*.png"))) == 24
     again = here(*STEER, "--cv", "2")
     assert again.stdout.count("nothing to train") == 2
@@ -128,7 +132,50 @@ def test_extract_asks_for_the_file_of_a_steered_backbone(here: Here) -> None:
     assert "--steering FILE" in done.stderr
 
 
+@pytest.mark.slow
+def test_what_to_type_next_repeats_what_was_typed(folder: Path, here: Here) -> None:
+    lines = [f"{file.relative_to(folder)},{file.parent.name}" for file in sorted((folder / "photos").glob("*/*.png"))]
+    (folder / "my table.csv").write_text("\n".join(["file,kind", *lines]))
+    columns = ("--path-column", "file", "--label-column", "kind", "--cache", "other cache")
+    options = ("--method", "lora", "--backbone", VIT, "--weights", f"{VIT}=vit.safetensors", "--epochs", "1")
+    steered = here("steer", "my table.csv", *options, *columns)
+    assert steered.returncode == 0, steered.stderr
+    followed = shlex.split(steered.stdout.split("next: stackbone ")[1])
+    assert followed[0] == "extract"
+    assert here(*followed).returncode == 0
+    pretuned = here("steer", "photos", *options, "--stage", "pretune", "--out", "pretuned")
+    assert pretuned.returncode == 0, pretuned.stderr
+    followed = shlex.split(pretuned.stdout.split("next: stackbone ")[1])
+    assert followed[:2] == ["steer", "TASK"]
+    tuned = here("steer", "photos", *followed[2:], "--epochs", "1", "--out", "tuned")
+    assert tuned.returncode == 0, tuned.stderr
+
+
+def test_pictures_of_what_has_no_attention_are_refused_before_training(here: Here) -> None:
+    done = here("steer", "photos", "--backbone", "timm:convnext_atto.d2_in1k", "--pictures", "p", "--out", "other")
+    assert done.returncode == 2
+    assert "--pictures shows the attention of a ViT that TOAST steers, not toast of timm:convnext" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("verify", "--steering", "f"), "--steering is for embedding a sample again: add --recompute N"),
+        (("stack", "--projection", "pca"), "--projection is for the report: add --report FILE"),
+        (("stack", "--figures", "f", "--steering", "f"), "--steering is for the report: add --report FILE"),
+        (
+            ("stack", "--report", "r.html", "--projection", "tsne"),
+            "unknown projection 'tsne'; there are auto, pca, umap",
+        ),
+    ],
+)
+def test_an_option_without_effect_is_refused_before_the_work(here: Here, command: tuple[str, ...], words: str) -> None:
+    done = here(*command)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+
+
 def test_an_option_of_another_method_is_refused(here: Here) -> None:
     done = here("steer", "photos", "--method", "lora", "--no-value-bias")
     assert done.returncode == 2
-    assert "the method lora has no option 'value_bias': it takes rank" in done.stderr
+    assert "the method lora has no option --value-bias: it takes --rank" in done.stderr

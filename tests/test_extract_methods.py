@@ -103,11 +103,11 @@ def test_default_options_of_a_vit() -> None:
     ("method", "options", "message"),
     [
         ("lara", {}, "unknown method 'lara': known are toast"),
-        ("lora", {"n_prompts": 3}, "the method lora has no option 'n_prompts': it takes rank"),
+        ("lora", {"n_prompts": 3}, "the method lora has no option --prompts: it takes --rank"),
         ("linear", {"rank": 3}, "it takes none"),
         ("lora", {"rank": 0}, "rank of the method lora is 0, expected is a whole number from 1"),
         ("lora", {"rank": True}, "rank of the method lora is True"),
-        ("vpt", {"n_prompts": 2.0}, "n_prompts of the method vpt is 2.0"),
+        ("vpt", {"n_prompts": 2.0}, "--prompts of the method vpt is 2.0"),
         ("toast", {"value_bias": 1}, "expected is True or False"),
         ("finetune", {"blocks": 0}, "blocks of the method finetune is 0"),
     ],
@@ -115,6 +115,11 @@ def test_default_options_of_a_vit() -> None:
 def test_wrong_options_are_refused(method: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         check_options(method, options)
+
+
+def test_an_option_that_the_network_has_no_use_for_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"--value-bias of the method toast .* a ConvNeXt, has none\. Leave it out"):
+        build_method("toast", make_convnext(), {"value_bias": False})
 
 
 def test_options_reach_the_module() -> None:

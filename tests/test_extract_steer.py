@@ -28,6 +28,7 @@ from torch import nn
 from cache import DatasetError, NewerVersionError, StackboneError, UsageError, WeightsError
 from extract import training
 from extract.backbones import Backbone, Transform
+from extract.batches import PixelStore
 from extract.checkpoints import checkpoint_path, save_checkpoint
 from extract.images import apply_transform, decode
 from extract.methods import OPTIMISERS, build_method, load_parameters
@@ -539,7 +540,10 @@ class TestBadInput:
         assert report.steering.classes == ["a", "b", "c", "rare"]
 
     @pytest.mark.parametrize("method", ["toast", "toast-lite", "lora", "vpt"])
-    def test_a_backbone_that_is_no_vit_is_refused(self, tmp_path: Path, images: TrainingImages, method: str) -> None:
+    def test_a_backbone_that_is_no_vit_is_refused_before_images_are_read(
+        self, tmp_path: Path, images: TrainingImages, method: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(PixelStore, "load", lambda *_: pytest.fail("an image was read"))
         with pytest.raises(UsageError, match=r"this backbone is a ResNet"):
             steer(images, CNN, WEIGHTS, tmp_path / "a.safetensors", replace(QUICK, method=method))
 
@@ -551,6 +555,22 @@ class TestBadInput:
             steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", options)
         assert list(tmp_path.iterdir()) == []
 
+    def test_a_validation_loss_that_is_not_finite_ends_the_run(
+        self, tmp_path: Path, images: TrainingImages, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        step = training.Trainer._step
+
+        def last_step_too_long(trainer: training.Trainer, *batch: torch.Tensor) -> tuple[float, int]:
+            done = step(trainer, *batch)
+            with torch.no_grad():
+                trainer._head.weight.fill_(float("inf"))
+            return done
+
+        monkeypatch.setattr(training.Trainer, "_step", last_step_too_long)
+        with pytest.raises(StackboneError, match="no longer finite in epoch 1"):
+            steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", replace(QUICK, batch_size=36))
+        assert list(tmp_path.iterdir()) == []
+
     def test_too_little_memory_says_what_to_lower(
         self, tmp_path: Path, images: TrainingImages, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -559,9 +579,7 @@ class TestBadInput:
             raise RuntimeError(message)
 
         monkeypatch.setattr(training.Trainer, "_step", fail)
-        with pytest.raises(
-            StackboneError, match=r"memory does not suffice for 8 images at once on cpu\. Lower --batch"
-        ):
+        with pytest.raises(StackboneError, match=r"memory does not suffice for 8 images at once on cpu\..*starts anew"):
             steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK)
 
     @pytest.mark.parametrize(
@@ -582,7 +600,7 @@ class TestBadInput:
             ({"crop_area": 1.5}, "--crop-area is 1.5"),
             ({"seed": -1}, "--seed is -1"),
             ({"method": "linear", "stage": "pretune"}, "leave out --stage pretune"),
-            ({"method_options": {"rnk": 2}}, "no option 'rnk'"),
+            ({"method_options": {"rnk": 2}}, "no option --rnk: it takes --rank"),
         ],
     )
     def test_wrong_options_are_refused(

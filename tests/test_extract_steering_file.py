@@ -78,7 +78,7 @@ def test_a_file_of_version_1_opens() -> None:
     assert (found.method, found.stage, found.backbone) == ("toast", "tune", "timm:convnext_tiny.fb_in22k")
     assert (found.name, found.recipe) == (
         "convnext_tiny.fb_in22k_toast",
-        "07959a8d6168a62cbac3be158b443cdc921d2da85d77d35d2feba0c8664d07d9",
+        "dc5a6ca8a469c1e694fcb3ae06a520135243358ba908e593292f5a691116b895",
     )
     assert (found.spec.input_size, found.spec.crop_mode, found.spec.weights) == ((288, 256), "squash", "random(7)")
     assert (found.options, found.classes) == ({"rank": 4}, ["cat", "größe", "b'\udcff'"])
@@ -122,7 +122,7 @@ def test_the_steered_backbone_is_named_after_its_method(
     assert make_steering(method=method, backbone=backbone, spec=spec).name == name
 
 
-def test_the_recipe_is_that_of_all_folds_of_a_run() -> None:
+def test_the_recipe_is_that_of_all_folds_and_seeds() -> None:
     recipe = make_steering().recipe
     other_fold = make_steering(
         division={"cv": 3, "seed": 0, "fold": 2},
@@ -130,7 +130,7 @@ def test_the_recipe_is_that_of_all_folds_of_a_run() -> None:
         history=[],
         tensors={},
         classes=["cat"],
-        training={"epochs": 2, "seed": 0, "parent": None, "versions": {"torch": "3"}},
+        training={"epochs": 2, "seed": 1, "parent": None, "versions": {"torch": "3"}},
     )
     assert other_fold.recipe == recipe
     training: dict[str, Any] = {"epochs": 2, "seed": 0, "parent": None, "versions": {}}
@@ -140,7 +140,6 @@ def test_the_recipe_is_that_of_all_folds_of_a_run() -> None:
         {"options": {"value_bias": False}},
         {"spec": replace(SPEC, weights="sha256:" + "cd" * 32)},
         {"training": {**training, "epochs": 3}},
-        {"training": {**training, "seed": 1}},
         {"training": {**training, "parent": "ab" * 32}},
     ]
     assert len({recipe, *(make_steering(**changes).recipe for changes in others)}) == len(others) + 1
@@ -158,6 +157,7 @@ def test_the_record_says_what_was_seen() -> None:
         "recipe": steering.recipe,
         "division": {"cv": 3, "seed": 0, "fold": 1},
         "seed": 0,
+        "parent_seen": None,
     }
 
 

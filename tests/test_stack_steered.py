@@ -63,6 +63,7 @@ def add_steered(
     recipe: str | None = "ab",
     precision: str = "fp32",
     n: int = N,
+    parent_seen: str | None = None,
 ) -> FeatureSet:
     """Cache features whose steering saw these images, by number; from `N` on they are of another dataset."""
     steering = hashlib.sha256(f"{recipe} {seed} {[*map(int, seen)]}".encode()).hexdigest()
@@ -74,7 +75,7 @@ def add_steered(
         "backbone": "vit_base",
         "recipe": recipe and recipe * 32,
     }
-    described |= {"division": None, "seed": 0}
+    described |= {"division": None, "seed": 0, "parent_seen": parent_seen}
     write_seen(feature_set.folder, SeenRecord(steering, digests_of(99)[np.array(list(seen), int)], described))
     feature_set.append(spec, digests_of()[:n], made_features(seed, n), {})
     return feature_set
@@ -255,6 +256,17 @@ def test_the_final_model_takes_the_steering_that_saw_most_and_says_so(store: Fea
     assert f"takes vit_toast from {most.id}, whose steering saw 11 of the 12 images" in note
     some = settle(joined.take(np.arange(4), "eight are left out"))
     np.testing.assert_array_equal(some.blocks["vit_toast"], some.feature_sets["vit_toast"].load(digests_of()[:4]))
+
+
+def test_what_the_guard_cannot_know_is_said(store: FeatureStore) -> None:
+    for fold in FOLDS:
+        add_steered(store, [*fold.train, 50, 51])
+    assert join_features(store).notes == [], "without groups an unlisted image is nobody's kin"
+    [note] = join_features(store, group_by="folder").notes
+    assert note.startswith("a steering of vit_toast saw 2 images that the dataset does not list: whether they belong")
+    add_steered(store, FOLDS[0].train, recipe="cd", parent_seen="those of ImageNet")
+    [note] = join_features(store, backbones=["vit_toast-cdcdcdcd-fp32"]).notes
+    assert note == "what the steering of vit_toast started from saw images that are those of ImageNet"
 
 
 def test_near_duplicates_are_looked_for_in_plain_features_alone(
