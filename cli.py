@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
     help="Embed images once with frozen pretrained backbones, then stack classifiers on the cached features.",
 )
 
@@ -93,9 +94,19 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _show_version(asked: bool) -> None:  # noqa: FBT001 - the signature of a callback
+    if asked:
+        out.print(f"stackbone {version('stackbone')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
-    *, debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error message")] = False
+    *,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error message")] = False,
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit")
+    ] = False,
 ) -> None:
     """Take the options common to all commands; `main` acts on them, wherever they stand."""
 
@@ -226,9 +237,7 @@ def steer_command(
     ] = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option(
-            help="At its highest; finetune's backbone has a hundredth of it [default: docs/steering.md has it]"
-        ),
+        typer.Option(help="At its highest; for finetune's backbone a hundredth of it [default: see docs/steering.md]"),
     ] = None,
     weight_decay: Annotated[float, typer.Option(help="Of the optimiser")] = 1e-4,
     validation: Annotated[float, typer.Option(help="Share of the training images that picks the best epoch")] = 0.1,

@@ -106,7 +106,7 @@ def supports(method: str, body: nn.Module) -> None:
         return
     takes = "a timm VisionTransformer" + (" or ConvNeXt" if method.startswith("toast") else "")
     message = (
-        f"the method {method} steers {takes}, and this backbone is a {type(_plain(body)).__name__}. "
+        f"the method {method} steers {takes}, and this backbone's network is {type(_plain(body)).__name__}. "
         "Choose a ViT such as --backbone vit_base, or --method finetune, which takes any network"
     )
     raise UsageError(message)

@@ -32,8 +32,8 @@ def read_released(path: Path, body: nn.Module) -> dict[str, Tensor]:
     if not isinstance(body, VisionTransformer):
         _refuse(
             path,
-            f"the released checkpoints are of ViTs, and this backbone is a {type(body).__name__}. Choose a ViT such as "
-            "--backbone vit_base, or leave --start out",
+            f"the released checkpoints are of ViTs, and this backbone's network is {type(body).__name__}. Choose a ViT "
+            "such as --backbone vit_base, or leave --start out",
         )
     state = _read(path)
     expected = body.state_dict()

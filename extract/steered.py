@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from cache import SeenRecord, UsageError, sha256_file
 from extract.backbones import ALL, BACKBONES, Backbone, SteeredBy, Transform, get_backbone, parse_backbones
@@ -81,7 +82,7 @@ def read_steered(paths: Sequence[Path]) -> list[SteeredBackbone]:
                 "Train one on the task with `stackbone steer --start`, or name the file itself"
             )
             continue
-        found[backbone.key] = SteeredBackbone(backbone, steering.record(backbone.key.rpartition(" ")[2]))
+        found[backbone.key] = SteeredBackbone(backbone, steering.record(cast("SteeredBy", backbone.steering).sha256))
     if passed_over and not found:
         raise UsageError(passed_over)
     return list(found.values())

@@ -62,9 +62,9 @@ def test_methods_for_any_network_take_a_cnn(method: str) -> None:
 @pytest.mark.parametrize("wrap", [False, True])
 def test_a_backbone_that_is_no_vit_is_refused(method: str, wrap: bool) -> None:  # noqa: FBT001
     body = Pooled(make_cnn(), "avg") if wrap else make_cnn()
-    with pytest.raises(UsageError, match=r"this backbone is a ResNet\. Choose a ViT .* --method finetune"):
+    with pytest.raises(UsageError, match=r"this backbone's network is ResNet\. Choose a ViT .* --method finetune"):
         supports(method, body)
-    with pytest.raises(UsageError, match="this backbone is a ResNet"):
+    with pytest.raises(UsageError, match="this backbone's network is ResNet"):
         build_method(method, body, {})
 
 

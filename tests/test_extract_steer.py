@@ -544,7 +544,7 @@ class TestBadInput:
         self, tmp_path: Path, images: TrainingImages, method: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(PixelStore, "load", lambda *_: pytest.fail("an image was read"))
-        with pytest.raises(UsageError, match=r"this backbone is a ResNet"):
+        with pytest.raises(UsageError, match=r"this backbone's network is ResNet"):
             steer(images, CNN, WEIGHTS, tmp_path / "a.safetensors", replace(QUICK, method=method))
 
     def test_a_loss_that_is_not_finite_says_what_to_lower(self, tmp_path: Path, images: TrainingImages) -> None:
