@@ -48,11 +48,11 @@ def main() -> None:
             errors[name] = {
                 "median": float(np.median(relative)),
                 "largest": float(relative.max()),
+                "median_cosine": float(np.median(cosine)),
                 "smallest_cosine": float(cosine.min()),
             }
-            each = errors[name]
-            rows.append([name, f"{each['median']:.4f}", f"{each['largest']:.4f}", f"{each['smallest_cosine']:.6f}"])
-        header = ["backbone", "relative error, median", "largest", "smallest cosine"]
+            rows.append([name, *(f"{value:.3f}" for value in errors[name].values())])
+        header = ["backbone", "relative error of a row, median", "largest", "cosine, median", "smallest"]
         report(f"bf16 against fp32 features, {len(digests):,} photographs", header, rows, errors, None)
 
         scores = {

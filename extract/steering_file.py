@@ -95,10 +95,7 @@ class Steering:
 
     @property
     def recipe(self) -> str:
-        """Hex digest of how it was made, whatever it was trained on and drawn at random.
-
-        The steerings of all folds of a run share it, and those of other seeds.
-        """
+        """Hex digest of how it was made, whatever the images and the seed: the steerings of all folds share it."""
         training = {key: value for key, value in self.training.items() if key not in _NOT_RECIPE}
         made = [self.method, self.stage, self.spec.to_json(), self.options, training]
         return hashlib.sha256(_as_json(made).encode()).hexdigest()
