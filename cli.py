@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from cache import DatasetIndex, FeatureStore, StackboneError, UsageError
-from console import can_draw, err, out, print_bars, print_json, print_table, progress
+from console import as_given, can_draw, err, out, print_bars, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from extract import ExtractReport, Weights
@@ -111,18 +111,6 @@ def _options(
     """Take the options common to all commands; `main` acts on them, wherever they stand."""
 
 
-def _as_given(context: typer.Context, *names: str) -> list[str]:
-    """Return those of a command's options that were typed, as words for the command to type next."""
-    words: list[str] = []
-    for option in context.command.params:
-        source = context.get_parameter_source(option.name or "")
-        if option.name in names and source is not None and source.name == "COMMANDLINE":
-            value = context.params[option.name]
-            for each in value if isinstance(value, list | tuple) else [value]:
-                words += [option.opts[0], str(each)]
-    return words
-
-
 @app.command("extract")
 def extract_command(
     context: typer.Context,
@@ -198,11 +186,25 @@ def extract_command(
     else:
         _print_extract(report)
         if any(report.index.label):
-            where = _as_given(context, "cache")
-            out.print(f"next: stackbone stack {shlex.join(['--cv', '3', '--report', 'report.html', *where])}")
+            folds = _folds_of(report, store) if steering else "--cv 3"
+            where = shlex.join(["--report", "report.html", *as_given(context, "cache")])
+            again = (
+                "steer once for each fold (stackbone steer --cv 3): features that saw every label have no honest score"
+            )
+            out.print(f"next: stackbone stack {folds} {where}" if folds else f"next: {again}")
         if profile:
             print_table(["where the time went", "seconds", "share"], report.profile_rows())
     _exit_if_too_many_failed(len(report.failures), len(report.index), max_failed, "the features of all others are kept")
+
+
+def _folds_of(report: ExtractReport, store: FeatureStore) -> str | None:
+    """Return the options of `stack` for the folds that the steerings of a run were made for; None if for none."""
+    from stack.outer_folds import options_of
+
+    made = {each.feature_set for each in report.backbones}
+    records = [each.seen() for each in store.feature_sets() if each.id in made]
+    divisions = [record.description["division"] for record in records if record]
+    return next((options_of(each) for each in divisions if each), None)
 
 
 @app.command("steer")
@@ -291,6 +293,9 @@ def steer_command(
         method_options={name: value for name, value in told.items() if value is not None},
     )
     options.check()
+    if cv and stage == "pretune":
+        message = "--stage pretune makes one start for all folds of the task: leave --cv out"
+        raise UsageError(message)
     plain = get_backbone(backbone)
     if pictures and (not method.startswith("toast") or "convnext" in plain.architecture):
         message = f"--pictures shows the attention of a ViT that TOAST steers, not {method} of {backbone}: leave it out"
@@ -338,16 +343,16 @@ def steer_command(
         out.print(line)
     if stage == "pretune":
         start_from = ["--backbone", backbone, "--method", method, "--start", str(reports[0].path)]
-        out.print(f"next: stackbone steer TASK {shlex.join([*start_from, *_as_given(context, 'weights', 'cache')])}")
+        out.print(f"next: stackbone steer TASK {shlex.join([*start_from, *as_given(context, 'weights', 'cache')])}")
     elif method != "linear":
         files = [word for report in reports for word in ("--steering", str(report.path))]
-        asked = ["--backbones", reports[0].steering.name, *files, *_as_given(context, *_REPEATED)]
+        asked = ["--backbones", reports[0].steering.name, *files, *as_given(context, *_REPEATED)]
         out.print(f"next: stackbone extract {shlex.join([*data, *asked])}")
 
 
 _REPEATED = ["weights", "cache", "dataset", "labels", "suffix"]
 _REPEATED += ["path_column", "label_column", "split_column", "group_column"]
-"""Options without which `extract` would read the dataset of `steer` otherwise."""
+"""Options of `steer` that `extract` needs too, to find the same dataset, cache and weights."""
 
 
 def _write_pictures(report: SteerReport, weights: Weights, root: Path, index: DatasetIndex, folder: Path) -> None:
@@ -425,6 +430,10 @@ def stack_command(
             "--figures": figures,
             "--recipe": recipe,
             "--json": as_json,
+            "--steering": steering,
+            "--weights": weights,
+            "--learning-curve": learning_curve,
+            "--projection": projection != "auto",
         }
         other |= {"--task": task != "classification", "--repeats": repeats > 1, "--rare": rare != "refuse"}
         if ignored := [name for name, given in other.items() if given]:
@@ -435,6 +444,9 @@ def stack_command(
     missing = {} if report else of_a_page if figures else of_figures | of_a_page
     if idle := [name for name, given in missing.items() if given]:
         message = f"{', '.join(idle)} is for the report: add --report FILE, or leave it out"
+        raise UsageError(message)
+    if weights and not steering:
+        message = "--weights are those of the networks that --steering draws: name both, or neither"
         raise UsageError(message)
     choose_projection(projection)  # refused before the work
     for file in (save, result, predictions, report):
@@ -681,9 +693,8 @@ def verify_command(
     """Prove every file of the cache: names, checksums, shapes, specs."""
     from cache.verify import verify
 
-    if not recompute and (
-        idle := [name for name, given in (("--steering", steering), ("--weights", weights)) if given]
-    ):
+    of_a_sample = {"--steering": steering, "--weights": weights, "--engine": engine != "auto"}
+    if not recompute and (idle := [name for name, given in of_a_sample.items() if given]):
         message = f"{', '.join(idle)} is for embedding a sample again: add --recompute N, or leave it out"
         raise UsageError(message)
     store = FeatureStore(cache)

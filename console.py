@@ -1,4 +1,4 @@
-"""What the commands print: tables and JSON on standard output, progress and notes on standard error."""
+"""What the commands print: tables, JSON and what to type next on standard output, progress and notes on error."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.console import Console
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
+    from typer import Context
 
 _PIPE_WIDTH = 10_000  # a table in a pipe or a file is never cut
 _LOG_EVERY_S = 60.0
@@ -81,6 +82,18 @@ def print_bars(title: str, counts: Mapping[str, int]) -> None:
 def print_json(content: Any) -> None:  # noqa: ANN401 - any JSON
     """Print one JSON object."""
     sys.stdout.write(json.dumps(content, indent=2) + "\n")
+
+
+def as_given(context: Context, *names: str) -> list[str]:
+    """Return those of a command's options that were typed, as words for the command to type next."""
+    words: list[str] = []
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if option.name in names and source is not None and source.name == "COMMANDLINE":
+            value = context.params[option.name]
+            for each in value if isinstance(value, list | tuple) else [value]:
+                words += [option.opts[0], str(each)]
+    return words
 
 
 @contextmanager

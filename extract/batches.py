@@ -182,8 +182,9 @@ def split_for_validation(
     """Return the rows (n_train,) to train on and the rows (n_validation,) to validate on, both sorted.
 
     Every class gives about its `share`, the fraction left over being drawn, so that the whole comes near it too.
-    Rows of one group (`groups` has one for each row) stay on one side, so that a class may give up to a group more.
-    At least one image of each class stays in training.
+    Rows of one group (`groups` has one for each row) stay on one side; a group is taken if a class of it still lacks
+    rows and the whole comes nearer to its share. Where every group is too large for that, nothing is validated on. At
+    least one image of each class stays in training.
     """
     rng = np.random.default_rng([seed, len(labels)])
     left = Counter(labels.values())
@@ -193,9 +194,11 @@ def split_for_validation(
         kin.setdefault(groups[row] if groups else row, []).append(row)
     members = list(kin.values())
     validation: list[int] = []
+    target = sum(wanted.values())
     for number in rng.permutation(len(members)):
         counts = Counter(labels[row] for row in members[number])
-        if all(wanted[label] > 0 and left[label] > n for label, n in counts.items()):
+        is_nearer = len(members[number]) < 2 * (target - len(validation))
+        if is_nearer and any(wanted[each] > 0 for each in counts) and all(left[each] > n for each, n in counts.items()):
             validation += members[number]
             left -= counts
             for label, n in counts.items():

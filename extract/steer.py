@@ -113,7 +113,7 @@ def steer(
     from extract.training_run import prepare, train_on_images  # torch, which a finished run does without
 
     report(f"preparing {backbone.name}", 0, 1)
-    prepared = prepare(backbone, weights, options, point, device)  # refused, if at all, before any image is read
+    prepared = prepare(backbone, weights, options, point, device)  # refused, if at all, before any image is decoded
     report(f"preparing {backbone.name}", 1, 1)
     with quiet_pillow():
         store = PixelStore(distinct.paths, distinct.digests, backbone.transform, workers=workers)

@@ -43,7 +43,7 @@ HEAD = ("head.weight", "head.bias")
 _METADATA = "stackbone-steering"
 _SEEN = "seen"
 _KEYS = {"method", "stage", "backbone", "spec", "options", "classes", "division", "training", "history"}
-_NOT_RECIPE = {"versions", "seed"}
+_NOT_RECIPE = {"versions", "seed", "parent_seen"}
 _T = TypeVar("_T")
 
 

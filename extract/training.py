@@ -111,9 +111,13 @@ class Trainer:
             if isinstance(exc, torch.OutOfMemoryError) or "allocate memory" in str(exc):
                 message = (
                     f"memory does not suffice for {self._options.batch_size} images at once on {self._device}. "
-                    f"{checkpoint} keeps {len(self.history)} epochs: where more memory is free, the same command goes "
-                    "on from there; with a lower --batch-size the training starts anew"
+                    "Lower --batch-size"
                 )
+                if self.history:
+                    message += (
+                        f", and the training starts anew; or free memory, and the same command goes on after epoch "
+                        f"{len(self.history)}, which {checkpoint} keeps"
+                    )
                 raise StackboneError(message) from exc
             raise
         return resumed

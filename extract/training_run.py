@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,6 +26,8 @@ from extract.steer_options import EpochReport, SteerOptions
 from extract.training import Trainer
 from extract.training_data import FeatureBatches, ImageBatches, embed_once
 from extract.weights import Weights
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +133,9 @@ def train_on_images(
     for row, label in labels.items():
         codes[row] = code_of[label]
     training, validation = split_for_validation(labels, options.validation, options.seed, groups)
+    if options.validation and not len(validation):
+        share = f"{options.validation:.0%} of the {len(labels):,} images"
+        _log.warning("no class or group is small enough to validate on %s: the last epoch will be kept", share)
     features = prepared.network
     batches: ImageBatches | FeatureBatches
     if options.method == "linear":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -72,6 +73,11 @@ class Division:
             "rare": self.rare,
             "task": self.task,
         }
+
+
+def options_of(division: Mapping[str, Any]) -> str:
+    """Return the options that ask for the folds of which `division`, made by `Division.to_dict`, names one."""
+    return Division(**{key: value for key, value in division.items() if key != "fold"}).options()
 
 
 def drop_rare(images: Images, cv: int) -> Images:

@@ -107,8 +107,12 @@ def _name(
             named[name] = plain[key]
         else:
             lacking = [each.id for each in others if each.backbone == known[0] and _n_missing(index, each)]
-            named[name] = SteeredBackbone(name, sorted(steered[key], key=lambda each: each.feature_set.id), lacking)
+            named[name] = SteeredBackbone(name, sorted(steered[key], key=_seed_and_id), lacking)
     return named
+
+
+def _seed_and_id(candidate: Candidate) -> tuple[int, str]:
+    return candidate.seen.description["seed"] or 0, candidate.feature_set.id
 
 
 def _n_missing(index: DatasetIndex, feature_set: FeatureSet) -> int:

@@ -61,7 +61,7 @@ class SteeredBackbone:
     name : str
         Of the backbone; with recipe and precision where it was steered in several ways.
     candidates : list of Candidate
-        Its feature sets, by id.
+        Its feature sets, by seed and id.
     incomplete : list of str
         Ids of others of its name that lack images of the dataset.
     """
@@ -105,7 +105,7 @@ def choose_for_folds(
     """Return for each fold the features that are fair to it.
 
     Fair are those whose steering saw no image of the test part, and none that shares a group with one. Of several the
-    one whose steering saw most of the training part is taken, then the first by id.
+    one whose steering saw most of the training part is taken, then that of the lowest seed.
 
     Parameters
     ----------

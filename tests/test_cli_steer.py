@@ -79,7 +79,7 @@ def test_from_photos_to_a_report_with_a_steered_backbone(folder: Path, here: Her
     embedded = here("extract", "photos", "--backbones", names, "--steering", "steering/photos", "--weights", STEER[5])
     assert embedded.returncode == 0, embedded.stderr
     assert embedded.stdout.count("vit_toast-") == 2
-    assert "next: stackbone stack" in embedded.stdout
+    assert "next: stackbone stack --cv 2 --seed 0 --report report.html" in embedded.stdout
 
     page = ("--report", "report.html", "--steering", "steering/photos", "--weights", STEER[5])
     scored = here("stack", "--cv", "2", "--inner-cv", "2", "--result", "result.json", "--save", "model", *page)
@@ -142,7 +142,9 @@ def test_what_to_type_next_repeats_what_was_typed(folder: Path, here: Here) -> N
     assert steered.returncode == 0, steered.stderr
     followed = shlex.split(steered.stdout.split("next: stackbone ")[1])
     assert followed[0] == "extract"
-    assert here(*followed).returncode == 0
+    embedded = here(*followed)
+    assert embedded.returncode == 0
+    assert "next: steer once for each fold" in embedded.stdout, "this steering saw every image"
     pretuned = here("steer", "photos", *options, "--stage", "pretune", "--out", "pretuned")
     assert pretuned.returncode == 0, pretuned.stderr
     followed = shlex.split(pretuned.stdout.split("next: stackbone ")[1])
@@ -157,9 +159,21 @@ def test_pictures_of_what_has_no_attention_are_refused_before_training(here: Her
     assert "--pictures shows the attention of a ViT that TOAST steers, not toast of timm:convnext" in done.stderr
 
 
+def test_a_start_for_each_fold_is_refused(here: Here) -> None:
+    done = here("steer", "photos", "--stage", "pretune", "--cv", "3")
+    assert done.returncode == 2
+    assert "leave --cv out" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [
+        (("verify", "--engine", "torch"), "--engine is for embedding a sample again"),
+        (("stack", "--report", "r.html", "--weights", "a=b"), "those of the networks that --steering draws"),
+        (
+            ("stack", "--self-check", "--projection", "pca"),
+            "--self-check prints one sentence and takes no --projection",
+        ),
         (("verify", "--steering", "f"), "--steering is for embedding a sample again: add --recompute N"),
         (("stack", "--projection", "pca"), "--projection is for the report: add --report FILE"),
         (("stack", "--figures", "f", "--steering", "f"), "--steering is for the report: add --report FILE"),

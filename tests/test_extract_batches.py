@@ -184,6 +184,24 @@ def test_images_of_one_group_are_validated_on_together_or_not_at_all() -> None:
     assert 0.07 < len(validation) / len(labels) < 0.15
 
 
+@pytest.mark.parametrize(
+    ("labels", "groups", "least", "most"),
+    [
+        # Two groups of a class, as three folds leave of three; three hospitals; one that is most of all; wide groups.
+        ([str(row // 100) for row in range(1000)], [row // 50 for row in range(1000)], 0.1, 0.1),
+        ([str(row % 5) for row in range(3000)], [row // 1000 for row in range(3000)], 0.0, 0.0),
+        ([str(row % 10) for row in range(3000)], [max(0, (row - 2500) // 100) for row in range(3000)], 0.09, 0.11),
+        ([str(min(row % 97, 40)) for row in range(3000)], [row // 50 for row in range(3000)], 0.09, 0.11),
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_large_groups_do_not_make_the_validation_part_large(
+    labels: list[str], groups: list[int], least: float, most: float, seed: int
+) -> None:
+    _, validation = split_for_validation(dict(enumerate(labels)), 0.1, seed, groups)
+    assert least <= len(validation) / len(labels) <= most
+
+
 def test_a_class_that_is_one_group_stays_in_training() -> None:
     labels = {row: "a" if row < 20 else "b" for row in range(60)}
     training, validation = split_for_validation(labels, 0.2, 0, [0] * 20 + [1 + row // 10 for row in range(40)])

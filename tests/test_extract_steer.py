@@ -579,8 +579,25 @@ class TestBadInput:
             raise RuntimeError(message)
 
         monkeypatch.setattr(training.Trainer, "_step", fail)
-        with pytest.raises(StackboneError, match=r"memory does not suffice for 8 images at once on cpu\..*starts anew"):
+        with pytest.raises(StackboneError, match=r"not suffice for 8 images at once on cpu\. Lower --batch-size$"):
             steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK)
+
+    def test_too_little_memory_later_says_what_is_kept(
+        self, tmp_path: Path, images: TrainingImages, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run_epoch = training.Trainer._run_epoch
+
+        def fail_after_two(trainer: training.Trainer, *rest: Any) -> EpochReport:  # noqa: ANN401 - passed on
+            if len(trainer.history) == 2:
+                message = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes"
+                raise RuntimeError(message)
+            return run_epoch(trainer, *rest)
+
+        monkeypatch.setattr(training.Trainer, "_run_epoch", fail_after_two)
+        with pytest.raises(StackboneError, match=r"starts anew; or free memory.* goes on after epoch 2, which .*a\."):
+            steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK)
+        monkeypatch.undo()
+        assert steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK).resumed_from == 2
 
     @pytest.mark.parametrize(
         ("change", "message"),

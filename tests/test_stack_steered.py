@@ -23,7 +23,7 @@ from cache import (
 from cache.seen import FILE, write_seen
 from stack import Fold
 from stack.join import Joined, features_of_folds, join_features, settle
-from stack.outer_folds import Division
+from stack.outer_folds import Division, options_of
 from stack.per_fold import PerFold, of_fold
 
 N, DIM = 12, 4
@@ -64,6 +64,7 @@ def add_steered(
     precision: str = "fp32",
     n: int = N,
     parent_seen: str | None = None,
+    of_seed: int = 0,
 ) -> FeatureSet:
     """Cache features whose steering saw these images, by number; from `N` on they are of another dataset."""
     steering = hashlib.sha256(f"{recipe} {seed} {[*map(int, seen)]}".encode()).hexdigest()
@@ -75,7 +76,7 @@ def add_steered(
         "backbone": "vit_base",
         "recipe": recipe and recipe * 32,
     }
-    described |= {"division": None, "seed": 0, "parent_seen": parent_seen}
+    described |= {"division": None, "seed": of_seed, "parent_seen": parent_seen}
     write_seen(feature_set.folder, SeenRecord(steering, digests_of(99)[np.array(list(seen), int)], described))
     feature_set.append(spec, digests_of()[:n], made_features(seed, n), {})
     return feature_set
@@ -256,6 +257,25 @@ def test_the_final_model_takes_the_steering_that_saw_most_and_says_so(store: Fea
     assert f"takes vit_toast from {most.id}, whose steering saw 11 of the 12 images" in note
     some = settle(joined.take(np.arange(4), "eight are left out"))
     np.testing.assert_array_equal(some.blocks["vit_toast"], some.feature_sets["vit_toast"].load(digests_of()[:4]))
+
+
+def test_among_seeds_the_fair_one_is_taken_and_of_equals_the_lowest(store: FeatureStore) -> None:
+    for number, fold in enumerate(FOLDS):
+        add_steered(store, fold.train, 20 + number, of_seed=1)  # fair to the folds of this seed alone
+    other = [Fold.testing(np.arange(4 * k, 4 * k + 4), N) for k in range(3)]
+    sets = [add_steered(store, fold.train, 30 + number, of_seed=2).id for number, fold in enumerate(other)]
+    again = add_steered(store, other[0].train, 40, of_seed=0).id
+    joined = join_features(store)
+    assert list(joined.steered) == ["vit_toast"]
+    assert chosen(joined, other) == {"vit_toast": [again, *sets[1:]]}
+
+
+@pytest.mark.parametrize(
+    "division",
+    [Division(cv=5, seed=2), Division(cv=2, group_by="folder", rare="drop"), Division(split="my test")],
+)
+def test_a_division_gives_the_options_that_ask_for_it(division: Division) -> None:
+    assert options_of(division.to_dict(1)) == division.options()
 
 
 def test_what_the_guard_cannot_know_is_said(store: FeatureStore) -> None:
