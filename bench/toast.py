@@ -45,15 +45,14 @@ ROWS: dict[str, tuple[str, dict[str, Any], str | None]] = {
     "vpt": ("vpt", {}, "vpt"),
     "finetune": ("finetune", {}, "finetune"),
     "finetune, 10 x the rate": ("finetune", TEN_TIMES, None),
-    "toast": ("toast", {}, None),
-    "toast-lite": ("toast-lite", {}, None),
+    "toast": ("toast", {}, "toast"),
+    "toast-lite": ("toast-lite", {}, "toast"),
     "toast, AdamW": ("toast", ADAMW, "toast, AdamW"),
     "toast-lite, AdamW": ("toast-lite", ADAMW, "toast, AdamW"),
     "toast, AdamW, bias once": ("toast", {**ADAMW, "method_options": {"value_bias": False}}, None),
 }
 """The method, what it is told, and the row whose pre-tuning it goes on from. A name alone is the method's default:
-for TOAST the published SGD, which a hundred epochs of a large dataset suit better than some hundred steps; for
-fine-tuning the rate that suits a large network."""
+for TOAST the published SGD, for fine-tuning the rate that suits a large network."""
 QUICK_ROWS = ("linear", "toast, AdamW")
 METHODS = ("linear", "lora", "vpt", "finetune", "toast", "toast-lite")
 PARTS = ("methods", "costs", "stack")
