@@ -19,7 +19,7 @@ except ImportError:  # Windows has no flock; there, only the age of a temporary 
 
 _TEMPORARY = ".writing-"
 _ABANDONED_AFTER_S = 24 * 3600
-_ATTEMPTS = 3
+_ATTEMPTS = 10
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:

@@ -79,8 +79,13 @@ def test_index_is_the_one_that_was_written() -> None:
     ]
 
 
-def test_archive_is_sound() -> None:
-    found = verify(FeatureStore(ARCHIVE))
+def test_archive_is_sound_beside_the_record_of_its_steering(tmp_path: Path) -> None:
+    (finding,) = verify(FeatureStore(ARCHIVE)).findings
+    assert "has no seen.h5" in finding.problem
+    shutil.copytree(ARCHIVE, tmp_path / "features")
+    steered = tmp_path / "features" / SHARDS[2].split("/")[0]
+    shutil.copy(ROOT / "tests" / "archives" / "seen-v1" / "seen.h5", steered)
+    found = verify(FeatureStore(tmp_path / "features"))
     assert (found.n_shards, found.n_rows, found.n_indexes, found.findings) == (3, 9, 1, [])
 
 

@@ -94,7 +94,7 @@ def test_new_folders_are_synced_into_their_parents(tmp_path: Path, monkeypatch: 
 def test_folder_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(CacheError, match=rf"{tmp_path}/file: .*--cache"):
+        with pytest.raises(CacheError, match=rf"{tmp_path}/file: .*Name another"):
             make_folder(path)
 
 
