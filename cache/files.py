@@ -47,7 +47,7 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
             if isinstance(exc, OSError):
                 message = (
                     f"could not write {path}: {exc.strerror or exc}. What was committed before is kept. "
-                    "Free space or make the folder writable, or name another one, and run again"
+                    "Free space or make the folder writable, or name another (of the cache with --cache), and run again"
                 )
                 raise CacheError(message) from exc
             raise

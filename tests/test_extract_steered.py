@@ -310,7 +310,7 @@ def test_an_option_that_the_method_lacks_is_refused(make: Make, files: Mapping[s
     steering, _ = read_steering(make())
     path = make(tensors=steering.tensors)
     write_steering(path, replace(steering, options={"magic": 1}))
-    assert "no option 'magic'" in refusal(path, files)
+    assert "no option --magic" in refusal(path, files)
 
 
 def test_a_file_that_changes_under_way_is_refused(make: Make, files: Mapping[str, Path]) -> None:

@@ -278,7 +278,7 @@ def test_one_backbone_and_two_classes_stack(blocks: list[Matrix], y: Codes, opti
     assert (published.argmax(axis=1) == y[test]).mean() > 0.95
 
 
-@pytest.mark.parametrize("misspelt", [{"learner": "svn"}, {"scores": "probabilities"}, {"combine": "mean"}], ids=str)
+@pytest.mark.parametrize("misspelt", [{"learner": "svn"}, {"scores": "probabilities"}, {"combine": "averge"}], ids=str)
 def test_misspelt_options_are_refused_and_not_taken_for_others(
     scores: list[ClassScores], y: Codes, inner: list[Fold], misspelt: dict[str, str]
 ) -> None:
