@@ -429,21 +429,21 @@ def test_damaged_shard_is_refused_set_aside_and_refilled(experiment: Path) -> No
 
 
 def test_interrupt_ends_with_130_and_keeps_what_was_computed(finished: Path, tmp_path: Path) -> None:
-    write_photos(tmp_path / "photos", {"a": 300, "b": 300})
+    write_photos(tmp_path / "photos", {"a": 600, "b": 600})
     command = [sys.executable, str(ROOT / "cli.py"), "extract", "photos", "--backbones", LITE0, "--batch-size", "8"]
     for number in (signal.SIGINT, signal.SIGTERM):
         process, terminal = _start_on_terminal(command, tmp_path)
-        _wait_for(terminal, rb"embedding[^\r\n]*?[1-9][0-9]{2}/")
+        _wait_for(terminal, rb"embedding[^\r\n]*?[1-9][0-9]+/")
         process.send_signal(number)
         rest = _drain(terminal)
         assert process.wait(60) == 130, rest
         assert b"Traceback" not in rest
     shown = json.loads(run("inspect", "--json", cwd=tmp_path).stdout)
     n_kept = shown["feature_sets"][0]["n_rows"]
-    assert 0 < n_kept < 600
+    assert 0 < n_kept < 1200
     report = json.loads(run("extract", "photos", "--backbones", LITE0, "--json", cwd=tmp_path).stdout)
     assert report["backbones"][0]["n_found"] == n_kept
-    assert report["backbones"][0]["n_embedded"] == 600 - n_kept
+    assert report["backbones"][0]["n_embedded"] == 1200 - n_kept
 
 
 def test_progress_shows_rate_and_time_left_on_a_terminal(finished: Path, tmp_path: Path) -> None:
