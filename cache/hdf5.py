@@ -6,6 +6,7 @@ file, filters must be the ones the format names, and no more memory is allocated
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -133,6 +134,8 @@ def open_checked(path: Path, kind: str, version: int) -> Iterator[h5py.File]:
     except _Refused as exc:
         raise CorruptFileError(corrupt_message(path, str(exc))) from exc
     except (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError) as exc:
+        if not path.exists():  # HDF5 has other words for a file that went while it was opened
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from exc
         if isinstance(exc, OSError) and exc.errno:
             message = (
                 f"could not read {path}: {os.strerror(exc.errno)}. The file itself may be sound. "
