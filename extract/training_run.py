@@ -59,7 +59,7 @@ class Trained:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A network ready to be trained, before any image is read.
+    """A network ready to be trained, before any image is decoded.
 
     Attributes
     ----------
