@@ -16,7 +16,7 @@ from cache.digest import DIGEST_BYTES, Digests
 from cache.errors import CacheError, CorruptFileError
 from cache.feature_set import FeatureSet, as_keys
 from cache.files import fsync_folder, lock_folder
-from cache.hdf5 import corrupt_message
+from cache.opening import corrupt_message
 from cache.seen import FILE as RECORD
 from cache.store import FeatureStore
 
@@ -78,7 +78,7 @@ def compact(feature_set: FeatureSet, *, drop: Digests | None = None) -> Compacti
 
 def _compact(feature_set: FeatureSet, drop: Digests | None) -> Compaction:
     old = feature_set.shards()
-    headers = [_read_header(path, feature_set.fingerprint) for path in old]
+    headers = [shard.read_proven(path, feature_set.fingerprint)[0] for path in old]
     for path, header in zip(old, headers, strict=True):
         if header.dim != headers[0].dim:
             found = f"it has {header.dim} features a row, {old[0].name} has {headers[0].dim}"
@@ -140,18 +140,6 @@ def remove_feature_set(feature_set: FeatureSet) -> int:
     except OSError as exc:
         raise CacheError(_os_message(feature_set, exc)) from exc
     return len(shards)
-
-
-def _read_header(path: Path, fingerprint: str) -> shard.ShardHeader:
-    header = shard.read_header(path, fingerprint)
-    if not shard.is_intact(path):
-        path.stat()  # another machine's compaction may have removed it just now: that is no damage
-        message = (
-            f"{path} does not have the bytes that its name promises, so nothing is merged. "
-            "Run `stackbone verify --repair` first"
-        )
-        raise CorruptFileError(message)
-    return header
 
 
 def _os_message(feature_set: FeatureSet, exc: OSError) -> str:

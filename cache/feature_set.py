@@ -14,11 +14,12 @@ from cache import shard
 from cache.digest import DIGEST_BYTES, Digests
 from cache.errors import CacheError, CorruptFileError
 from cache.files import make_folder
-from cache.hdf5 import corrupt_message
+from cache.opening import corrupt_message
 from cache.seen import SeenRecord, read_seen
 from cache.spec import FeatureSpec
 
 _T = TypeVar("_T")
+_LOOKS = 100  # at a folder, whose shards `compact` may replace while they are read
 _ROWS_COPIED = 4096  # at a time: one image may be listed a million times
 
 
@@ -82,10 +83,16 @@ class FeatureSet:
         """Yield (path, what `read` returns) of every shard.
 
         A shard that another process merged away meanwhile is passed over, and what took its place is read; rows
-        may come twice then.
+        may come twice then. This is the one place that tells vanished from damaged.
+
+        Raises
+        ------
+        CacheError
+            If shards vanish again and again.
         """
         done: set[str] = set()
-        while waiting := [path for path in self.shards() if path.name not in done]:
+        for _ in range(_LOOKS):
+            waiting = [path for path in self.shards() if path.name not in done]
             for path in waiting:
                 try:
                     found = read(path, self.fingerprint)
@@ -93,6 +100,14 @@ class FeatureSet:
                     break
                 done.add(path.name)
                 yield path, found
+            else:
+                if not waiting:
+                    return
+        message = (
+            f"shards of {self.id} in {self.folder.parent} vanished {_LOOKS} times while they were read: another "
+            "process keeps merging or removing them. Run again when it is done"
+        )
+        raise CacheError(message)
 
     def missing(self, digests: Digests) -> NDArray[np.bool_]:
         """Return (n,) bool: True where an image of `digests` has no features here."""

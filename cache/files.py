@@ -55,7 +55,8 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
 
 
 def _write_and_rename(temporary: Path, path: Path, content: bytes | memoryview) -> None:
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+    descriptor = os.open(temporary, flags, 0o666)
     try:
         if fcntl is not None:
             with contextlib.suppress(OSError):  # a file system without locks: age decides there
@@ -150,7 +151,8 @@ def _temporary_files(folder: Path) -> Iterator[Path]:
 
 def _remove_if_abandoned(path: Path) -> bool:
     """Remove a temporary file if no living writer holds its lock; where there are no locks, if it is a day old."""
-    descriptor = os.open(path, os.O_RDWR)  # not O_RDONLY: NFS locks exclusively only what may be written
+    # Not O_RDONLY: NFS locks exclusively only what may be written. It may be a link or a pipe by now.
+    descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     try:
         if fcntl is None:
             raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))

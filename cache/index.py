@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache import hdf5
+from cache.column import Column
 from cache.digest import DIGEST_BYTES, Digests, FileStamps
-from cache.errors import CacheError, CorruptFileError, UsageError
+from cache.errors import CacheError, UsageError
 from cache.files import fsync_folder, write_atomically
+from cache.opening import CacheFile, open_checked
+from cache.source import Malformed
 
 FORMAT = "stackbone-index"
-FORMAT_VERSION = 1
 _TEXT_COLUMNS = ("path", "label", "split", "group", "reason")
 _STAMPS = ("size", "mtime_ns", "ctime_ns", "inode")
 _PIECE_BYTES = 16 << 20
@@ -113,17 +115,15 @@ def write_index(path: Path, index: DatasetIndex) -> None:
             f"{len(index.image_sha256)} digests; give each as many. Nothing was written to {path}"
         )
         raise CacheError(message)
-    with hdf5.build_in_memory() as file:
-        hdf5.write_text(file, "format", FORMAT)
-        hdf5.write_text(file, "format_version", str(FORMAT_VERSION))
+    with hdf5.build_in_memory(FORMAT) as file:
         hdf5.write_text(file, "name", index.name)
         hdf5.write_text(file, "root", index.root)
         for name in _TEXT_COLUMNS:
             _write_texts(file, name, _encode(index.name, getattr(index, name)))
-        hdf5.write_column(file, "image_sha256", index.image_sha256, compress=False)
-        hdf5.write_column(file, "status", index.status, compress=True)
+        hdf5.write_column(file, "image_sha256", index.image_sha256)
+        hdf5.write_compressed(file, "status", index.status)
         for i, name in enumerate(_STAMPS):
-            hdf5.write_column(file, name, np.ascontiguousarray(index.stamps.values[:, i]), compress=True)
+            hdf5.write_compressed(file, name, np.ascontiguousarray(index.stamps.values[:, i]))
         content = hdf5.image(file)
     write_atomically(path, content)
 
@@ -154,31 +154,46 @@ def read_index(path: Path) -> DatasetIndex:
     CorruptFileError
         If it is damaged, of another version, or its columns disagree.
     """
-    with hdf5.open_checked(path, FORMAT, FORMAT_VERSION) as file:
-        name, root = hdf5.read_text(file, "name"), hdf5.read_text(file, "root")
+    return read_with_version(path)[0]
+
+
+def read_with_version(path: Path) -> tuple[DatasetIndex, int, int]:
+    """Return an index, the version of its file's format, and the file's size in bytes; errors as `read_index`."""
+    with open_checked(path, FORMAT) as file:
+        name = file.text("name")
         if name != path.stem:
-            found = f"it is the index of the dataset {name!r}, not of {path.stem!r}"
-            raise CorruptFileError(hdf5.corrupt_message(path, found))
-        digests = hdf5.checked_column(file, "image_sha256", types="u1", columns=DIGEST_BYTES)
-        n = len(digests)
-        texts = {column: _read_texts(_column(path, file, column, "S", n)) for column in _TEXT_COLUMNS}
-        stamps = np.stack([_column(path, file, column, "i8", n)[:] for column in _STAMPS], axis=1)
-        return DatasetIndex(
+            message = f"it is the index of the dataset {name!r}, not of {path.stem!r}"
+            raise Malformed(message)
+        digests = file.column("image_sha256", types="u1", columns=DIGEST_BYTES)
+        columns = {column: _column(file, column, "S", len(digests)) for column in _TEXT_COLUMNS}
+        numbers = [_column(file, column, "i8", len(digests)) for column in _STAMPS]
+        status = _column(file, "status", "u1", len(digests)).read()
+        index = DatasetIndex(
             name=name,
-            root=root,
-            image_sha256=digests[:],
-            status=_column(path, file, "status", "u1", n)[:],
-            stamps=FileStamps(stamps.astype(np.int64, copy=False)),
-            **texts,
+            root=file.text("root"),
+            image_sha256=digests.read(),
+            status=status,
+            stamps=FileStamps(np.stack([column.read() for column in numbers], axis=1).astype(np.int64, copy=False)),
+            **{name: _read_texts(column) for name, column in columns.items()},
         )
+        _check_digests(index)
+        return index, file.version, file.size
 
 
-def _column(path: Path, file: h5py.File, name: str, types: str, n: int) -> h5py.Dataset:
-    dataset = hdf5.checked_column(file, name, types=types, compressed=True)
-    if len(dataset) != n:
-        found = f"the column {name!r} has {len(dataset)} rows, image_sha256 has {n}"
-        raise CorruptFileError(hdf5.corrupt_message(path, found))
-    return dataset
+def _check_digests(index: DatasetIndex) -> None:
+    # Zeros have the Fletcher-32 checksum 0, and are what a lost page of a disk holds; no image has that digest.
+    zero = np.flatnonzero(index.ok & ~index.image_sha256.any(axis=1))
+    if len(zero):
+        message = f"its digest of {index.path[zero[0]]!r} is zero, though that file was read"
+        raise Malformed(message)
+
+
+def _column(file: CacheFile, name: str, types: str, n: int) -> Column:
+    column = file.column(name, types=types, may_inflate=True)
+    if len(column) != n:
+        message = f"the column {name!r} has {len(column)} rows, image_sha256 has {n}"
+        raise Malformed(message)
+    return column
 
 
 def _encode(dataset: str, texts: Sequence[str]) -> list[bytes]:
@@ -192,16 +207,18 @@ def _encode(dataset: str, texts: Sequence[str]) -> list[bytes]:
 
 def _write_texts(file: h5py.File, name: str, texts: Sequence[bytes]) -> None:
     dtype = h5py.string_dtype("utf-8", max(map(len, texts), default=1) or 1)
-    column = hdf5.create_column(file, name, (len(texts),), dtype, compress=True)
-    for rows in _pieces(column):
-        column[rows] = np.array(texts[rows], dtype)
+    column = hdf5.create_compressed(file, name, len(texts), dtype)
+    # One long path makes every row as wide: whole chunks, but not all of them at once.
+    rows = column.chunks[0] * max(1, _PIECE_BYTES // (column.chunks[0] * dtype.itemsize))
+    for start in range(0, len(texts), rows):
+        column[start : start + rows] = np.array(texts[start : start + rows], dtype)
 
 
-def _read_texts(column: h5py.Dataset) -> list[str]:
+def _read_texts(column: Column) -> list[str]:
     texts: list[str] = []
     known: dict[bytes, str] = {}  # labels and their like repeat: one string each
-    for rows in _pieces(column):
-        for content in column[rows].tolist():
+    for piece in column.pieces():
+        for content in piece.tolist():
             text = known.get(content)
             if text is None:
                 text = content.decode("utf-8", "surrogateescape")
@@ -209,11 +226,3 @@ def _read_texts(column: h5py.Dataset) -> list[str]:
                     known[content] = text
             texts.append(text)
     return texts
-
-
-def _pieces(column: h5py.Dataset) -> Iterator[slice]:
-    """Yield slices of whole chunks: one long path makes every row as wide, so memory must not hold all at once."""
-    chunk = column.chunks[0]
-    rows = chunk * max(1, _PIECE_BYTES // (chunk * column.dtype.itemsize))
-    for start in range(0, len(column), rows):
-        yield slice(start, start + rows)

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from cache import hdf5
 from cache.digest import DIGEST_BYTES, Digests
 from cache.errors import CacheError, CorruptFileError
 from cache.files import make_folder, write_atomically
+from cache.opening import FORMAT_VERSION, CacheFile, corrupt_message, open_checked
+from cache.source import Malformed
 
 FORMAT = "stackbone-seen"
-FORMAT_VERSION = 1
 FILE = "seen.h5"
 _DESCRIBED = {"method", "stage", "backbone", "recipe", "division", "seed"}
 
@@ -78,13 +78,10 @@ def write_seen(folder: Path, record: SeenRecord) -> None:
     path = folder / FILE
     if _holds(path, SeenRecord(record.steering, digests, record.description)):
         return
-    with hdf5.build_in_memory() as file:
-        hdf5.write_text(file, "format", FORMAT)
-        hdf5.write_text(file, "format_version", str(FORMAT_VERSION))
+    with hdf5.build_in_memory(FORMAT) as file:
         hdf5.write_text(file, "steering", record.steering)
         hdf5.write_text(file, "description", _as_json(record.description))
-        hdf5.write_text(file, "digests_sha256", hashlib.sha256(digests.tobytes()).hexdigest())
-        hdf5.write_column(file, "image_sha256", digests, compress=False)
+        hdf5.write_column(file, "image_sha256", digests)
         content = hdf5.image(file)
     make_folder(folder)
     write_atomically(path, content)
@@ -119,7 +116,7 @@ def read_seen(folder: Path, steering: str) -> SeenRecord:
         raise CorruptFileError(message) from exc
     if record.steering != steering:
         found = f"it is the record of the steering {record.steering[:12]}..., the features' is {steering[:12]}..."
-        message = f"{hdf5.corrupt_message(path, found)}. {way_out}"
+        message = f"{corrupt_message(path, found)}. {way_out}"
         raise CorruptFileError(message)
     return record
 
@@ -134,30 +131,37 @@ def load_record(path: Path) -> SeenRecord:
     CorruptFileError, NewerVersionError, CacheError
         As of `read_seen`.
     """
-    with hdf5.open_checked(path, FORMAT, FORMAT_VERSION) as file:
-        return _record(path, file)
+    return load_with_version(path)[0]
 
 
-def _record(path: Path, file: h5py.File) -> SeenRecord:
-    digests: Digests = hdf5.checked_column(file, "image_sha256", types="u1", columns=DIGEST_BYTES)[:]
+def load_with_version(path: Path) -> tuple[SeenRecord, int, int]:
+    """Return the record in a file, the version of its format, and its size in bytes; errors as `load_record`."""
+    with open_checked(path, FORMAT) as file:
+        return _record(file), file.version, file.size
+
+
+def _record(file: CacheFile) -> SeenRecord:
+    digests: Digests = file.column("image_sha256", types="u1", columns=DIGEST_BYTES).read()
     # Fletcher-32 takes the word 0xFFFF for 0x0000, and one digest lost is one leak let through.
-    if hashlib.sha256(digests.tobytes()).hexdigest() != hdf5.read_text(file, "digests_sha256"):
-        raise CorruptFileError(hdf5.corrupt_message(path, "its digests are not those that were written"))
-    description = json.loads(hdf5.read_text(file, "description"))
+    if file.seal is None and hashlib.sha256(digests.tobytes()).hexdigest() != file.text("digests_sha256"):
+        message = "its digests are not those that were written"
+        raise Malformed(message)
+    description = file.json("description")
     if not isinstance(description, dict) or not set(description) >= _DESCRIBED:
-        found = f"its description is no JSON object of {', '.join(sorted(_DESCRIBED))}"
-        raise CorruptFileError(hdf5.corrupt_message(path, found))
-    return SeenRecord(hdf5.read_text(file, "steering"), digests, description)
+        message = f"its description is no JSON object of {', '.join(sorted(_DESCRIBED))}"
+        raise Malformed(message)
+    return SeenRecord(file.text("steering"), digests, description)
 
 
 def _holds(path: Path, record: SeenRecord) -> bool:
-    """Return whether the file is there, sound, and says the same."""
+    """Return whether the file is there, sealed, sound, and says the same."""
     try:
-        found = load_record(path)
+        found, version, _ = load_with_version(path)
     except (FileNotFoundError, CorruptFileError):
         return False
     return (
-        found.steering == record.steering
+        version == FORMAT_VERSION
+        and found.steering == record.steering
         and _as_json(found.description) == _as_json(record.description)
         and np.array_equal(found.digests, record.digests)
     )

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from cache import hdf5
-from cache.digest import DIGEST_BYTES, Digests, sha256_file
+from cache.column import Column
+from cache.digest import DIGEST_BYTES, Digests
 from cache.errors import CacheError, CorruptFileError, NewerVersionError
 from cache.files import write_atomically
+from cache.opening import CacheFile, newer_message, open_checked, read_sha256
+from cache.seal import BLOCK_BYTES, parse_seal
+from cache.source import Malformed
 from cache.spec import FeatureSpec
 
 FORMAT = "stackbone-features"
-FORMAT_VERSION = 1
 PATTERN = "part-*.h5"
 
 
@@ -56,8 +57,8 @@ def write_shard(
 ) -> Path:
     """Write one shard, durably and atomically, and return its path.
 
-    The file's name holds half of the SHA-256 of its bytes (a UUID of version 8), so that any later change of the
-    file shows, and so that the same rows written twice are one file.
+    The file's name holds half of the SHA-256 that seals it (a UUID of version 8), so that one shard in place of
+    another shows, and so that the same rows written twice are one file.
 
     Parameters
     ----------
@@ -84,15 +85,13 @@ def write_shard(
             f"{digests[row].tobytes().hex()}. Nothing was committed; are its weights sound, its precision wide enough?"
         )
         raise CacheError(message)
-    with hdf5.build_in_memory() as file:
-        hdf5.write_text(file, "format", FORMAT)
-        hdf5.write_text(file, "format_version", str(FORMAT_VERSION))
+    with hdf5.build_in_memory(FORMAT) as file:
         hdf5.write_text(file, "spec", spec.to_json())
         hdf5.write_text(file, "provenance", json.dumps(dict(provenance), sort_keys=True))
-        hdf5.write_column(file, "features", features, compress=False)
-        hdf5.write_column(file, "image_sha256", digests, compress=False)
-        content = hdf5.image(file)
-    path = folder / _name(hashlib.sha256(content).digest())
+        hdf5.write_column(file, "image_sha256", digests)
+        hdf5.write_column(file, "features", features)
+        content = hdf5.image(file, body="features")
+    path = folder / _name(parse_seal(memoryview(content)[:BLOCK_BYTES]).head)
     write_atomically(path, content)
     return path
 
@@ -105,39 +104,63 @@ def read_header(path: Path, fingerprint: str) -> ShardHeader:
     CorruptFileError
         If the file is damaged or was made by another spec.
     """
-    with hdf5.open_checked(path, FORMAT, FORMAT_VERSION) as file:
-        return _header(path, file, fingerprint)
+    with open_checked(path, FORMAT) as file:
+        return _open(path, file, fingerprint).header
 
 
 def read_digests(path: Path, fingerprint: str) -> Digests:
     """Return a shard's (n, 32) digests; errors as `read_header`."""
-    with hdf5.open_checked(path, FORMAT, FORMAT_VERSION) as file:
-        _header(path, file, fingerprint)
-        digests: Digests = file["image_sha256"][:]
-    return digests
+    with open_checked(path, FORMAT) as file:
+        return _open(path, file, fingerprint).digests.read()
 
 
 def read_rows(path: Path, fingerprint: str) -> tuple[Digests, NDArray[np.float32]]:
     """Return a shard's (n, 32) digests and (n, dim) float32 features, all finite; errors as `read_header`."""
-    with hdf5.open_checked(path, FORMAT, FORMAT_VERSION) as file:
-        _header(path, file, fingerprint)
-        digests: Digests = file["image_sha256"][:]
-        features: NDArray[np.float32] = file["features"].astype(np.float32)[:]
-    row = _first_not_finite(features)
-    if row is not None:
-        raise CorruptFileError(hdf5.corrupt_message(path, f"its features are not finite, first in row {row}"))
-    return digests, features
+    with open_checked(path, FORMAT) as file:
+        return _rows(_open(path, file, fingerprint))
 
 
-def is_intact(path: Path) -> bool:
-    """Return whether a shard's bytes still have the digest that its name holds.
+def read_summary(path: Path, fingerprint: str) -> tuple[ShardHeader, Digests, int]:
+    """Return a shard's header, its (n, 32) digests and its size in bytes; errors as `read_header`."""
+    with open_checked(path, FORMAT) as file:
+        opened = _open(path, file, fingerprint)
+        return opened.header, opened.digests.read(), file.size
+
+
+def read_proven(path: Path, fingerprint: str) -> tuple[ShardHeader, int]:
+    """Read all of a shard and return its header and its size in bytes, once its name proves every byte.
 
     Raises
     ------
-    OSError
-        If it cannot be read.
+    CorruptFileError
+        If its bytes are not those that its name promises; and as `read_header`.
     """
-    return path.is_file() and path.name == _name(sha256_file(path))
+    with open_checked(path, FORMAT) as file:
+        opened = _open(path, file, fingerprint)
+        _rows(opened)
+        if path.name != _name(file.sha256()):
+            message = (
+                f"{path} does not have the bytes that its name promises: it was changed after it was written, or "
+                "renamed. Run `stackbone verify --repair` to set it aside, then `stackbone extract` to refill it"
+            )
+            raise CorruptFileError(message)
+        return opened.header, file.size
+
+
+def is_intact(path: Path) -> bool:
+    """Return whether a file still has the bytes that its name promises.
+
+    Raises
+    ------
+    CacheError
+        If the system could not read it.
+    FileNotFoundError
+        If it is gone.
+    """
+    try:
+        return path.name == _name(read_sha256(path))
+    except CorruptFileError:
+        return False
 
 
 def _name(sha256: bytes) -> str:
@@ -152,31 +175,44 @@ def _first_not_finite(features: NDArray[np.floating]) -> int | None:
     return None if finite.all() else int(np.argmin(finite))
 
 
-def _header(path: Path, file: h5py.File, fingerprint: str) -> ShardHeader:
+@dataclass(frozen=True)
+class _Opened:
+    header: ShardHeader
+    digests: Column
+    features: Column
+
+
+def _rows(opened: _Opened) -> tuple[Digests, NDArray[np.float32]]:
+    features: NDArray[np.float32] = opened.features.read().astype(np.float32, copy=False)
+    row = _first_not_finite(features)
+    if row is not None:
+        message = f"its features are not finite, first in row {row}"
+        raise Malformed(message)
+    return opened.digests.read(), features
+
+
+def _open(path: Path, file: CacheFile, fingerprint: str) -> _Opened:
+    text = file.text("spec")
     try:
-        text = hdf5.read_text(file, "spec")
         spec = FeatureSpec.from_json(text)
     except NewerVersionError as exc:
-        message = (
-            f"{path} was written by a newer Stackbone: {exc}. "
-            "Upgrade with `pip install -U stackbone`, or name another cache with --cache"
-        )
-        raise NewerVersionError(message) from exc
+        raise NewerVersionError(newer_message(path, str(exc))) from exc
     except CacheError as exc:
-        raise CorruptFileError(hdf5.corrupt_message(path, str(exc))) from exc
+        raise Malformed(str(exc)) from exc
     if spec.to_json() != text:
-        raise CorruptFileError(hdf5.corrupt_message(path, "its spec is not in canonical form"))
+        message = "its spec is not in canonical form"
+        raise Malformed(message)
     if spec.fingerprint != fingerprint:
-        found = f"its spec has the fingerprint {spec.fingerprint}, the folder's is {fingerprint}"
-        raise CorruptFileError(hdf5.corrupt_message(path, found))
-    features = hdf5.checked_column(file, "features", types="f2 f4", columns=-1)
-    digests = hdf5.checked_column(file, "image_sha256", types="u1", columns=DIGEST_BYTES)
-    if len(features) != len(digests) or not len(features):
-        found = f"it holds {features.shape} {features.dtype} features for {len(digests)} digests"
-        raise CorruptFileError(hdf5.corrupt_message(path, found))
-    provenance = json.loads(hdf5.read_text(file, "provenance"))
+        message = f"its spec has the fingerprint {spec.fingerprint}, the folder's is {fingerprint}"
+        raise Malformed(message)
+    provenance = file.json("provenance")
     if not isinstance(provenance, dict) or not all(isinstance(value, str) for value in provenance.values()):
-        found = "its provenance is not a JSON object of strings"
-        raise CorruptFileError(hdf5.corrupt_message(path, found))
+        message = "its provenance is not a JSON object of strings"
+        raise Malformed(message)
+    features = file.column("features", types="f2 f4", columns=-1)
+    digests = file.column("image_sha256", types="u1", columns=DIGEST_BYTES)
+    if len(features) != len(digests) or not len(features):
+        message = f"it holds {features.shape} {features.dtype} features for {len(digests)} digests"
+        raise Malformed(message)
     n_rows, dim = features.shape
-    return ShardHeader(spec, provenance, n_rows, dim, str(features.dtype))
+    return _Opened(ShardHeader(spec, provenance, n_rows, dim, str(features.dtype)), digests, features)

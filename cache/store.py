@@ -21,6 +21,14 @@ def default_cache() -> Path:
     return Path(os.environ.get("STACKBONE_CACHE") or DEFAULT_CACHE)
 
 
+def _modified_ns(path: Path) -> int:
+    """Return when a file was written; of a link to nowhere or in a ring, which reading it will name, the link."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return path.lstat().st_mtime_ns
+
+
 class FeatureStore:
     """A cache directory.
 
@@ -84,7 +92,7 @@ class FeatureStore:
         for path in (self.root / "datasets").glob("*.h5"):
             with suppress(FileNotFoundError):  # forgotten meanwhile
                 if is_dataset_name(path.stem):
-                    written.append((path.stat().st_mtime_ns, path.stem))
+                    written.append((_modified_ns(path), path.stem))
         return [name for _, name in sorted(written, reverse=True)]
 
     def dataset(self, name: str | None = None) -> DatasetIndex:

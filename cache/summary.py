@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from cache.digest import Digests
+from cache.errors import CacheError
 from cache.feature_set import FeatureSet, as_keys
-from cache.index import DatasetIndex
+from cache.index import DatasetIndex, index_path, read_index
 from cache.seen import FILE, SeenRecord
-from cache.shard import ShardHeader
+from cache.shard import ShardHeader, read_summary
 from cache.store import FeatureStore
 
 _SHOWN = 20  # classes or conflicts that people are shown
@@ -205,26 +208,38 @@ def summarise(store: FeatureStore) -> Summary:
     CorruptFileError
         If a file is damaged; `verify` tells which ones.
     """
-    datasets = [summarise_dataset(store.dataset(name)) for name in store.dataset_names()]
+    datasets = []
+    for name in store.dataset_names():
+        with suppress(FileNotFoundError):  # forgotten meanwhile
+            datasets.append(summarise_dataset(read_index(index_path(store.root, name))))
     wanted = {each.index.name: np.unique(as_keys(each.index.image_sha256[each.index.ok])) for each in datasets}
-    sets = [_summarise_feature_set(each, wanted) for each in store.feature_sets() if each.shards()]
-    return Summary(str(store.root), sets, datasets)
+    found = [_summarise_feature_set(each, wanted) for each in store.feature_sets()]
+    return Summary(str(store.root), [each for each in found if each], datasets)
 
 
-def _summarise_feature_set(feature_set: FeatureSet, wanted: dict[str, np.ndarray]) -> FeatureSetSummary:
-    keys = as_keys(feature_set.digests())
+def _summarise_feature_set(feature_set: FeatureSet, wanted: dict[str, np.ndarray]) -> FeatureSetSummary | None:
+    """Return a feature set in numbers; None for one that has no shard, or whose shards went meanwhile."""
+    parts = [found for _, found in feature_set.read_each(read_summary)]
+    if not parts:
+        return None
+    headers, digests, sizes = zip(*parts, strict=True)
+    keys = as_keys(np.concatenate(digests))
     distinct = np.unique(keys)
-    shards = feature_set.shards()
-    is_recorded = (feature_set.folder / FILE).exists()
+    try:
+        seen = feature_set.seen() if os.path.lexists(feature_set.folder / FILE) else None
+    except CacheError:
+        if feature_set.shards():
+            raise
+        return None  # forgotten meanwhile, the record with it
     return FeatureSetSummary(
         feature_set=feature_set,
-        header=feature_set.header(),
+        header=headers[0],
         n_rows=len(distinct),
         n_doubles=len(keys) - len(distinct),
-        n_shards=len(shards),
-        n_bytes=sum(path.stat().st_size for path in shards),
+        n_shards=len(parts),
+        n_bytes=sum(sizes),
         missing={name: int((~np.isin(images, distinct)).sum()) for name, images in wanted.items()},
-        seen=feature_set.seen() if is_recorded else None,
+        seen=seen,
     )
 
 
