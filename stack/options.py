@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cache.errors import UsageError
-from stack.base import C_GRID
+from stack.base import C_GRID, MODERATION
 from stack.checks import check_choice
 from stack.meta import COMBINE, LEARNERS, SCORES, MetaOptions
 from stack.regression import META_LEARNERS as REGRESSION_LEARNERS
@@ -39,7 +39,7 @@ class StackOptions:
     @property
     def lr_learner(self) -> dict[str, object]:
         """The logistic regression's part of a key of the score cache."""
-        return {"name": "lr", "c_grid": self.c_grid}
+        return {"name": "lr", "c_grid": self.c_grid, "moderation": MODERATION}
 
 
 def stack_options(
