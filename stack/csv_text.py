@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
-from io import StringIO
 
+_LINE_END = "\r\n"
 _COMMANDS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # the last four: their full-width forms
 
 
@@ -17,9 +17,17 @@ def csv_lines(rows: Iterable[Iterable[object]]) -> str:
     spreadsheet hides; where the exact text counts, take an apostrophe before one of these away again, or use Parquet or
     JSON, which are exact. Numbers stay as they are, and so does text that is a number, such as the class ``-5``.
     """
-    text = StringIO()
-    csv.writer(text, lineterminator="\n").writerows([_guarded(cell) for cell in row] for row in rows)
-    return text.getvalue()
+    lines = _Lines()
+    csv.writer(lines, lineterminator=_LINE_END).writerows([_guarded(cell) for cell in row] for row in rows)
+    return "".join(lines)
+
+
+class _Lines(list[str]):
+    """Takes rows as `csv` writes them; it quotes a lone carriage return only where that is part of the line end."""
+
+    def write(self, row: str) -> None:
+        """Take one row, and end it as Unix does."""
+        self.append(row.removesuffix(_LINE_END) + "\n")
 
 
 def _guarded(cell: object) -> object:
