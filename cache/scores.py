@@ -31,7 +31,7 @@ Arrays = dict[str, NDArray[Any]]
 
 _CHECKSUM = 32  # bytes of a SHA-256
 _HEADER_BYTES = 65_536  # at most, its line end among them
-_DTYPES = {"float32": np.dtype("<f4"), "float64": np.dtype("<f8"), "bool": np.dtype("?")}
+_DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float64": np.dtype("<f8"), "bool": np.dtype("?")}
 _KEYS = {"format", "format_version", "key", "dataset", "feature_sets", "arrays"}
 _MOST_AXES = 2
 

@@ -207,7 +207,7 @@ def _hash_rows(x: NDArray[np.float32]) -> _HashedRows:
     n, dim = x.shape
     digests = np.empty((n, DIGEST_BYTES), np.uint8)
     for row in range(n):
-        digests[row] = np.frombuffer(hashlib.sha256(np.ascontiguousarray(x[row])).digest(), np.uint8)
+        digests[row] = np.frombuffer(hashlib.sha256(np.ascontiguousarray(x[row]).data).digest(), np.uint8)
     return _HashedRows(digests, dim)
 
 

@@ -219,6 +219,7 @@ def test_the_result_is_one_json_object_with_format_and_version(tmp_path: Path) -
         assert (content["format"], content["format_version"]) == ("stackbone-result", 1)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value")  # the spread of infinite scores
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
 def test_a_number_that_is_not_finite_is_null(tmp_path: Path, number: float) -> None:
     experiment = made_experiment()

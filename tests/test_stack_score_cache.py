@@ -319,7 +319,7 @@ def digest_of(cache: ScoreCache, **change: Any) -> str:  # noqa: ANN401 - parts 
 
 def test_key_is_that_of_the_features_of_the_fold(tmp_path: Path) -> None:
     a, b, c = (made_blocks("abc")[name] for name in "abc")
-    blocks = {"a": a, "b": PerFold([b, c, b])}
+    blocks: dict[str, Features] = {"a": a, "b": PerFold([b, c, b])}
     steered = ScoreCache(tmp_path, blocks, dataset="photos", feature_sets={"a": "a-0", "b": ["b-0", "b-1", "b-2"]})
     keys = [digest_of(steered, number=number) for number in range(3)]
     assert keys[0] == keys[2] == digest_of(cache_in(tmp_path))
@@ -516,7 +516,10 @@ def test_no_mutation_with_a_renewed_checksum_raises_or_takes_another_shape(
     learnt = score_classes(
         made_blocks()["a"][folds[0].train], codes[folds[0].train], made_blocks()["a"], 3, inner, (1.0,)
     )
-    outcomes = [Prediction(np.ones((len(folds[0].test), 3), np.float32), probability=False), learnt]
+    outcomes: list[Prediction | ClassScores] = [
+        Prediction(np.ones((len(folds[0].test), 3), np.float32), probability=False),
+        learnt,
+    ]
     keys[1] = cache.key({"name": "lr"}, ["a"], codes, Fold(folds[0].train, np.arange(N)), inner, number=0)
     for key, outcome in zip(keys, outcomes, strict=True):
         cache.save(key, outcome)
