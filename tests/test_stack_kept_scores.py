@@ -9,7 +9,7 @@ import pytest
 from cache import FeatureSet, FeatureStore
 from cache.compact import compact
 from cache.forget import plan_forget
-from stack import Experiment, run_experiment, stack_options
+from stack import Evaluation, Experiment, run_experiment, stack_options
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -20,6 +20,11 @@ N_FITS = 2 * (2 + 2 + 1)  # of two folds: lr and svm of both backbones, concat
 @pytest.fixture
 def store(tmp_path: Path, make_cache: Callable[..., FeatureStore]) -> FeatureStore:
     return make_cache(tmp_path / "features", LABELS)
+
+
+def n_from_cache(experiment: Experiment) -> int:
+    assert isinstance(experiment.evaluation, Evaluation)
+    return experiment.evaluation.n_from_cache
 
 
 def score(store: FeatureStore) -> Experiment:
@@ -44,7 +49,7 @@ def test_features_changed_under_the_same_id_have_scores_of_their_own(store: Feat
     change_rows(first, rows)
     assert [each.id for each in store.feature_sets()] == [first.id, second.id]
     found = score(store)
-    assert found.evaluation.n_from_cache == 4  # lr and svm of the other backbone
+    assert n_from_cache(found) == 4  # lr and svm of the other backbone
     fresh = FeatureStore(store.root)
     for path in store.scores_folder.iterdir():
         path.unlink()
@@ -61,7 +66,7 @@ def test_a_forgotten_and_repeated_extraction_of_other_features_finds_no_old_scor
     plan_forget(store, [first.id], unused=False).run()
     first.append(spec, digests, -x, {"engine": "torch"})
     found = score(store)
-    assert found.evaluation.n_from_cache == 4  # lr and svm of the other backbone
+    assert n_from_cache(found) == 4  # lr and svm of the other backbone
 
 
 def test_the_same_features_made_again_find_their_scores(store: FeatureStore) -> None:
@@ -74,7 +79,7 @@ def test_the_same_features_made_again_find_their_scores(store: FeatureStore) -> 
     for rows in (order[:11], order[11:]):  # in other shards and another order
         first.append(spec, digests[rows], x[rows], {"engine": "torch"})
     again = score(store)
-    assert again.evaluation.n_from_cache == N_FITS
+    assert n_from_cache(again) == N_FITS
 
 
 def test_compact_loses_no_score(store: FeatureStore) -> None:
@@ -86,7 +91,7 @@ def test_compact_loses_no_score(store: FeatureStore) -> None:
     assert compact(first).shards_after == 1
     assert first.shards() != names
     after = score(store)
-    assert after.evaluation.n_from_cache == N_FITS
+    assert n_from_cache(after) == N_FITS
     assert after.evaluation.results == before.evaluation.results
 
 
