@@ -212,7 +212,8 @@ def test_fits_of_an_earlier_refit_are_found_again(
     joined: Joined, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = stack_options(c=0.1, inner_splits=3)
-    cache = ScoreCache(tmp_path, {name: each.id for name, each in joined.feature_sets.items()}, joined.digests)
+    ids = {name: each.id for name, each in joined.feature_sets.items()}
+    cache = ScoreCache(tmp_path, joined.blocks, dataset="photos", feature_sets=ids)
     first = refit(joined, "classification", options, SCORE, seed=0, cache=cache)
 
     def refuse(*_: object) -> None:
