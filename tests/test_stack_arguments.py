@@ -10,8 +10,9 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from stack.arguments import read_arguments, split_rows
+from stack.arguments import read_arguments
 from stack.estimator import StackedBackbones
+from stack.inner_folds import split_rows
 
 Matrix = NDArray[np.float64]
 Labels = NDArray[np.str_]
@@ -29,7 +30,7 @@ def y() -> Labels:
 
 def test_a_number_of_folds_means_scikit_learns_shuffled_stratified_folds(x: Matrix, y: Labels) -> None:
     groups = np.arange(len(y)) // 2
-    plain, grouped = (split_rows(x, y, each, 3, 7) for each in (None, groups))
+    plain, grouped = (split_rows(x, y, each, 3, 7, classes=True) for each in (None, groups))
     for found, reference in (
         (plain, StratifiedKFold(3, shuffle=True, random_state=7).split(x, y)),
         (grouped, StratifiedGroupKFold(3, shuffle=True, random_state=7).split(x, y, groups)),
@@ -37,15 +38,18 @@ def test_a_number_of_folds_means_scikit_learns_shuffled_stratified_folds(x: Matr
         for ours, theirs in zip(found, reference, strict=True):
             np.testing.assert_array_equal(ours[0], theirs[0])
             np.testing.assert_array_equal(ours[1], theirs[1])
-    assert split_rows(x, y, None, "in-sample", 7) == []
+    assert split_rows(x, y, None, "in-sample", 7, classes=True) == []
 
 
 def test_blocks_become_slices_and_places() -> None:
     asked: dict[str, Any] = {"slice": slice(-2, None), "places": [3, -1, 0], "names": ["c", "a"], "one": ["e"]}
     params = StackedBackbones(blocks=asked).get_params(deep=False)
     base = GaussianNB()
-    classifiers, columns = read_arguments(params, base, 5, np.array(list("abcde"), dtype=object))
-    assert classifiers == dict.fromkeys(asked, base)
+    names = np.array(list("abcde"), dtype=object)
+    members = read_arguments("StackedBackbones", "classifier", params, base, 5, names)
+    assert {member.name: member.estimator for member in members} == dict.fromkeys(asked, base)
+    assert {member.method for member in members} == {"predict_proba"}
+    columns = {member.name: member.columns for member in members}
     assert columns.pop("slice") == slice(-2, None)
     assert {name: list(np.arange(5)[each]) for name, each in columns.items()} == {
         "places": [3, 4, 0],
