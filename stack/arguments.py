@@ -179,7 +179,7 @@ def _judge_member(kind: Kind, name: str, member: Any, params: Mapping[str, Any],
     methods = SCORE_METHODS.get(wanted, ()) if isinstance(wanted, str) else ()
     found = next((method for method in methods if hasattr(member, method)), "")
     if methods and not found:
-        other = [choice for choice, (first, *_) in SCORE_METHODS.items() if hasattr(member, first)]
+        other = [choice for choice, (only, *more) in SCORE_METHODS.items() if not more and hasattr(member, only)]
         instead = f"use stack_method={other[0]!r}, or another {kind}" if other else f"use another {kind}"
         problems.append(
             f"the {kind} of {name!r} ({type(member).__name__}) has no {' or '.join(methods)}, which "

@@ -46,7 +46,7 @@ def is_frame(x: object) -> bool:
 
 
 def take_columns(x: Any, columns: Columns) -> Any:  # noqa: ANN401
-    """Return these columns of an array, sparse matrix or DataFrame: a view where it can be, all of them as `x` itself."""
+    """Return these columns of an array, sparse matrix or DataFrame: a view where it can be, `x` itself if all."""
     n_columns = x.shape[1]
     places = np.arange(n_columns)[columns]
     if np.array_equal(places, np.arange(n_columns)):

@@ -243,8 +243,8 @@ class StackedBackbonesRegressor(RegressorMixin, Stacking):  # type: ignore[misc]
         numbers = np.asarray(y)
         if numbers.ndim == 2 and numbers.shape[1] > 1:
             msg = (
-                f"y has {numbers.shape[1]} columns; StackedBackbonesRegressor learns one number a row: for several, give "
-                "each its stack, by sklearn.multioutput.MultiOutputRegressor(StackedBackbonesRegressor(...))"
+                f"y has {numbers.shape[1]} columns; StackedBackbonesRegressor learns one number a row: for several, "
+                "give each its stack, by sklearn.multioutput.MultiOutputRegressor(StackedBackbonesRegressor(...))"
             )
             raise ValueError(msg)
         values: NDArray[Any] = check_array(column_or_1d(y, warn=True), ensure_2d=False, input_name="y")

@@ -43,7 +43,7 @@ class Targets:
     classes: NDArray[Any] | None
 
     def of(self, estimator: object) -> NDArray[Any]:
-        """Return the ``(n_samples,)`` targets as an estimator learns them: a regressor among classifiers, their codes."""
+        """Return the ``(n_samples,)`` targets as an estimator learns them: a regressor of classes, their codes."""
         if self.classes is not None and is_regressor(estimator):
             return np.searchsorted(self.classes, self.values)
         return self.values
