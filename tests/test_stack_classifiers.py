@@ -31,7 +31,8 @@ def digits() -> tuple[NDArray[np.float64], NDArray[Any]]:
     return x[:500], np.array([f"digit {code}" for code in y[:500]])
 
 
-# It compares to 1e-7 a fit that is weighted with one of repeated rows; ours stops 1e-4 of the objective from the minimum.
+# It compares to 1e-7 a fit that is weighted with one of repeated rows; ours stops a share of the objective above the
+# minimum.
 # test_a_weight_counts_as_repeated_rows compares at that.
 INEXACT = {
     "check_sample_weight_equivalence_on_dense_data": "the solver stops nearer the minimum where rows are weighted"
