@@ -226,6 +226,7 @@ def test_public_names_of_stack() -> None:
         "StackModel",
         "StackOptions",
         "StackedBackbones",
+        "StackedBackbonesRegressor",
         "TrainingPart",
         "evaluate",
         "load_model",
