@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cache import CacheError, CorruptFileError, DatasetIndex, Digests, FeatureSet, FeatureSpec, FeatureStore, FileStamps
+from cache import CacheError, DatasetIndex, Digests, FeatureSet, FeatureSpec, FeatureStore, FileStamps
 from cache import shard as shard_module
 from cache.compact import compact
 from cache.verify import verify
