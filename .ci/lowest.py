@@ -22,10 +22,9 @@ def lowest_versions(pyproject: str) -> list[str]:
         If a dependency is not declared by its lowest version alone, so that there is none to test.
     """
     project = tomllib.loads(pyproject)["project"]
-    declared = [
-        *project["dependencies"],
-        *(each for extra in project["optional-dependencies"].values() for each in extra),
-    ]
+    declared = list(project["dependencies"])
+    for extra in project["optional-dependencies"].values():
+        declared += extra
     constraints = []
     for each in declared:
         if each.startswith(f"{project['name']}["):  # an extra made of others, that are here in their own right
@@ -39,6 +38,5 @@ def lowest_versions(pyproject: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(
-        "\n".join(lowest_versions(Path(__file__).parents[1].joinpath("pyproject.toml").read_text("utf-8"))) + "\n"
-    )
+    source = Path(__file__).parents[1] / "pyproject.toml"
+    sys.stdout.write("\n".join(lowest_versions(source.read_text("utf-8"))) + "\n")
