@@ -201,9 +201,7 @@ def test_unlucky_seed_is_followed_by_another() -> None:
 
 
 def test_groups_that_cannot_be_divided_are_refused() -> None:
-    with pytest.raises(
-        StackError, match=r"2 folds was found .*8 seeds tried.* class '\w+' in one fold: add images until"
-    ):
+    with pytest.raises(StackError, match=r"2 folds was found .*8 seeds.* class '\w+' in one fold: add images until"):
         stratified_folds(TANGLED, 2, 0, groups=TANGLED_GROUPS)
 
 
@@ -211,7 +209,7 @@ def test_many_rare_classes_that_are_numbers_are_named_in_part_and_hint_at_regres
     y = np.array([str(i / 10) for i in range(500)])
     with pytest.raises(
         StackError,
-        match=r"^500 class.* and 490 more; .*predict the labels as the numbers that they are \(--task regression\)$",
+        match=r"^500 class.* and 490 more; .*numbers that they are \(--task regression\)$",
     ):
         stratified_folds(y, 3, 0)
 

@@ -1,6 +1,7 @@
 """Every piece of advice that a refused division gives works, on some hundreds of small made layouts."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cache import StackError
+from cache import FeatureStore, StackError
 from stack.class_folds import Ask
 from stack.evaluate import evaluate
 from stack.experiment import run_experiment
@@ -18,14 +19,14 @@ from stack.labels import find_rare
 from stack.options import stack_options
 from stack.regression import evaluate_regression
 from stack.ways_out import divide_and_check, ways_for_classes, ways_for_targets
-from tests.conftest import MakeCache
 
 Groups = NDArray[np.int64] | None
+MakeCache = Callable[..., FeatureStore]
 LAYOUTS = 300
 
 
 def made_layout(seed: int) -> tuple[NDArray[np.str_], Groups, Ask]:
-    """A few classes of one to six images, alone, in groups of one class, or in groups across classes."""
+    """Return a few classes of one to six images, alone, in groups of one class, or in groups across classes."""
     rng = np.random.default_rng(seed)
     y = np.repeat(np.array(list("abcd"))[: rng.integers(2, 5)], 1)
     y = np.repeat(y, rng.integers(1, 7, len(y)))
