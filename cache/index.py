@@ -113,7 +113,7 @@ def write_index(path: Path, index: DatasetIndex) -> None:
             f"{len(index.image_sha256)} digests; give each as many. Nothing was written to {path}"
         )
         raise CacheError(message)
-    with hdf5.build_in_memory() as file:
+    with hdf5.build_in_memory() as (file, memory):
         hdf5.write_text(file, "format", FORMAT)
         hdf5.write_text(file, "format_version", str(FORMAT_VERSION))
         hdf5.write_text(file, "name", index.name)
@@ -124,8 +124,7 @@ def write_index(path: Path, index: DatasetIndex) -> None:
         hdf5.write_column(file, "status", index.status, compress=True)
         for i, name in enumerate(_STAMPS):
             hdf5.write_column(file, name, np.ascontiguousarray(index.stamps.values[:, i]), compress=True)
-        content = hdf5.image(file)
-    write_atomically(path, content)
+    write_atomically(path, memory.getvalue())
 
 
 def remove_index(path: Path) -> None:

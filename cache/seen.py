@@ -78,16 +78,15 @@ def write_seen(folder: Path, record: SeenRecord) -> None:
     path = folder / FILE
     if _holds(path, SeenRecord(record.steering, digests, record.description)):
         return
-    with hdf5.build_in_memory() as file:
+    with hdf5.build_in_memory() as (file, memory):
         hdf5.write_text(file, "format", FORMAT)
         hdf5.write_text(file, "format_version", str(FORMAT_VERSION))
         hdf5.write_text(file, "steering", record.steering)
         hdf5.write_text(file, "description", _as_json(record.description))
         hdf5.write_text(file, "digests_sha256", hashlib.sha256(digests.tobytes()).hexdigest())
         hdf5.write_column(file, "image_sha256", digests, compress=False)
-        content = hdf5.image(file)
     make_folder(folder)
-    write_atomically(path, content)
+    write_atomically(path, memory.getvalue())
 
 
 def read_seen(folder: Path, steering: str) -> SeenRecord:

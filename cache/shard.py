@@ -84,14 +84,14 @@ def write_shard(
             f"{digests[row].tobytes().hex()}. Nothing was committed; are its weights sound, its precision wide enough?"
         )
         raise CacheError(message)
-    with hdf5.build_in_memory() as file:
+    with hdf5.build_in_memory() as (file, memory):
         hdf5.write_text(file, "format", FORMAT)
         hdf5.write_text(file, "format_version", str(FORMAT_VERSION))
         hdf5.write_text(file, "spec", spec.to_json())
         hdf5.write_text(file, "provenance", json.dumps(dict(provenance), sort_keys=True))
         hdf5.write_column(file, "features", features, compress=False)
         hdf5.write_column(file, "image_sha256", digests, compress=False)
-        content = hdf5.image(file)
+    content = memory.getvalue()
     path = folder / _name(hashlib.sha256(content).digest())
     write_atomically(path, content)
     return path
