@@ -388,7 +388,7 @@ def test_moderated_scales_lie_between_a_columns_own_and_the_median(n_rows: int) 
 @pytest.mark.parametrize("n_classes", [2, 4])
 @pytest.mark.parametrize("kind", ["log", "squared_hinge"])
 def test_a_prior_is_what_is_penalised_for_leaving(kind: Kind, n_classes: int) -> None:
-    x, codes = photos(n_classes)
+    x, codes = photos(n_classes=n_classes)
     rng = np.random.default_rng(5)
     coef = rng.normal(size=(x.shape[1], n_classes)) / x.shape[1]
     if n_classes == 2:
