@@ -1,5 +1,6 @@
 PYTHON ?= python3
 VENV := .venv
+LOWEST := .venv-lowest
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
@@ -7,13 +8,16 @@ BROWSERS = chromium chromium-browser google-chrome google-chrome-stable
 FIND_BROWSER = { for name in $(BROWSERS); do command -v $$name && exit 0; done; false; } >/dev/null
 GET_BROWSER = { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qq --yes chromium >/dev/null; }
 
-.PHONY: demo test check clean
+.PHONY: demo test test-lowest check clean
 
 demo: $(VENV)/.ready-to-run   ## The main job, offline, on handwritten digits: prints the table, writes the report
 	$(BIN)/python cli.py demo
 
 test: $(VENV)/.ready-to-test  ## All tests
 	$(BIN)/python -m pytest
+
+test-lowest: $(LOWEST)/.ready ## All tests, with the lowest declared version of every dependency
+	$(LOWEST)/bin/python -m pytest
 
 check: $(VENV)/.ready-to-test ## Lint, format, types, import directions
 	$(BIN)/ruff check .
@@ -32,5 +36,12 @@ $(VENV)/.ready-to-test: pyproject.toml
 	@($(FIND_BROWSER)) || $(GET_BROWSER) || echo "no Chromium or Chrome here: the tests of the report's page are skipped"
 	touch $@
 
+$(LOWEST)/.ready: pyproject.toml .ci/lowest.py
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(PYTHON) .ci/lowest.py > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint $(LOWEST)/constraints.txt --editable '.[dev]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(LOWEST) build *.egg-info

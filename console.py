@@ -1,37 +1,123 @@
-"""What the commands print: tables, JSON and what to type next on standard output, progress and notes on error."""
+"""What the commands print: tables, JSON and what to type next on standard output, progress and notes on error.
+
+All text goes through `printable`: most of it comes from files, and a terminal obeys what is in it. A reader that goes
+away, such as ``head``, ends nothing: work goes on without a word, and a file that was asked for is written. Where
+nothing can be printed for another reason, the rest of the work is done all the same, and `finish` says so at the end.
+"""
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console
+
+from cache.errors import StackboneError
+from cache.text import printable, to_json
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
     from typer import Context
 
 _PIPE_WIDTH = 10_000  # a table in a pipe or a file is never cut
+_LEAST_WIDTH = 20  # of a terminal: COLUMNS=0 says nothing about it
 _LOG_EVERY_S = 60.0
 _MOST_BARS = 20
 
 
+class OutputError(StackboneError):
+    """Standard output cannot be written to."""
+
+
 class _Console(Console):
+    """A console that shows text as it is, and outlives the stream it writes to."""
+
+    failure: OSError | None = None
+
+    def print(self, *texts: Any, **options: Any) -> None:  # noqa: ANN401 - as rich declares it
+        """Print printable text, or what rich draws."""
+        shown = [printable(text) if isinstance(text, str) else text for text in texts]
+        self._guarded(lambda: super(_Console, self).print(*shown, **options))
+
+    def write(self, text: str) -> None:
+        """Write text for programs as it is; on a terminal, printable."""
+        if self.is_terminal:
+            for line in text.rstrip("\n").split("\n"):
+                self.print(line)
+        else:
+            self._guarded(lambda: _write(self.file, text))
+
+    def flush(self) -> None:
+        """Hand on what was printed."""
+        self._guarded(lambda: self.file.flush())
+
     def on_broken_pipe(self) -> None:
-        """Exit without a complaint: the reader of our output, such as `head`, has seen enough."""
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0)
+        """Go on in silence: the reader of our output, such as `head`, has seen enough."""
+        self._silence()
+
+    def _guarded(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except BrokenPipeError:
+            self._silence()
+        except OSError as exc:
+            self.failure = self.failure or exc
+            self._silence()
+
+    def _silence(self) -> None:
+        """Let what is printed from now on, and what a buffer still holds, go nowhere."""
+        del self._buffer[:]
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.file.fileno())
+        os.close(nowhere)
+
+
+def _write(stream: IO[str], text: str) -> None:
+    stream.write(text)
+    stream.flush()
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without a terminal's size where it is no size (rich takes ``COLUMNS=0`` at its word)."""
+    sizes = ("COLUMNS", "LINES")
+    return {name: text for name, text in os.environ.items() if name not in sizes or _is_size(name, text)}
+
+
+def _is_size(name: str, text: str) -> bool:
+    least = _LEAST_WIDTH if name == "COLUMNS" else 1
+    return text.isascii() and text.isdecimal() and len(text) < 6 and least <= int(text) <= _PIPE_WIDTH
 
 
 _PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False, "soft_wrap": True}
-out = _Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, **_PLAIN)
+_PLAIN["_environ"] = _environment()
+out = _Console(width=None if sys.stdout and sys.stdout.isatty() else _PIPE_WIDTH, **_PLAIN)
 err = _Console(stderr=True, **_PLAIN)
+
+
+def finish() -> None:
+    """Raise `OutputError` if something could not be printed on standard output."""
+    out.flush()
+    err.flush()
+    if out.failure is not None:
+        message = (
+            f"could not write to standard output: {out.failure.strerror or out.failure}. All else was done; "
+            "send the output to another place and run again: what was computed is kept"
+        )
+        raise OutputError(message)
+
+
+class LogPrinter(logging.Handler):
+    """Prints what libraries and rooms log, as printable as all else."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one message."""
+        err.print(self.format(record))
 
 
 def can_draw() -> bool:
@@ -48,9 +134,9 @@ def print_table(
     table = Table(box=None, pad_edge=False, header_style="bold")
     for i, title in enumerate(header):
         is_number = all(row[i] == "-" or row[i].lstrip("+-")[:1].isdigit() for row in rows)
-        table.add_column(title, justify="right" if is_number else "left", no_wrap=True)
+        table.add_column(printable(title), justify="right" if is_number else "left", no_wrap=True)
     for i, row in enumerate(rows):
-        table.add_row(*row, style="bold" if i == bold else None)
+        table.add_row(*map(printable, row), style="bold" if i == bold else None)
     width = table.__rich_measure__(out, out.options.update(width=_PIPE_WIDTH)).maximum
     if whole and width > out.width:
         out.print(table, width=width)
@@ -67,10 +153,11 @@ def print_bars(title: str, counts: Mapping[str, int]) -> None:
     """Draw counts as bars, the largest first, on a terminal that can show them; elsewhere print nothing."""
     if not can_draw() or not counts:
         return
-    named = sorted(counts.items(), key=lambda each: -each[1])
+    named = sorted(((printable(name), n) for name, n in counts.items()), key=lambda each: -each[1])
     names = min(max(len(name) for name, _ in named[:_MOST_BARS]), out.width // 3)
     room = max(1, min(out.width - names - 10, 60))
-    out.print(f"\n{title}")
+    out.print()
+    out.print(title)
     for name, n in named[:_MOST_BARS]:
         eighths = round(8 * room * n / named[0][1])
         bar = "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8]
@@ -81,7 +168,7 @@ def print_bars(title: str, counts: Mapping[str, int]) -> None:
 
 def print_json(content: Any) -> None:  # noqa: ANN401 - any JSON
     """Print one JSON object."""
-    sys.stdout.write(json.dumps(content, indent=2) + "\n")
+    out.write(to_json(content, indent=2) + "\n")
 
 
 def as_given(context: Context, *names: str) -> list[str]:
@@ -115,10 +202,10 @@ def _bar() -> Iterator[Callable[[str, int, int], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[rate]}", markup=False),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=err, transient=True) as bar:
@@ -131,7 +218,7 @@ def _bar() -> Iterator[Callable[[str, int, int], None]]:
                 return
             drawn[what] = now
             if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total or None, rate="")
+                tasks[what] = bar.add_task(printable(what), total=total or None, rate="")
             speed = bar.tasks[tasks[what]].speed
             bar.update(tasks[what], completed=done, total=total or None, rate=f"{speed:.1f}/s" if speed else "")
 

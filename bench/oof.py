@@ -100,7 +100,7 @@ def main() -> None:
         fewer = dict(list(blocks.items())[:-1])
 
         def cache(name: str) -> ScoreCache:
-            return ScoreCache(Path(folder, name), done_ids, joined.digests)
+            return ScoreCache(Path(folder, name), blocks, dataset=joined.index.name, feature_sets=done_ids)
 
         done_ids = {name: each.id for name, each in joined.feature_sets.items()}
         ours(fewer, y, folds, cache("two"))

@@ -13,6 +13,7 @@ from cache.digest import Digests
 from cache.errors import UsageError
 from cache.feature_set import FeatureSet, as_keys
 from cache.index import index_path, remove_index
+from cache.scores import remove_scores
 from cache.store import FeatureStore
 
 
@@ -45,7 +46,8 @@ class ForgetPlan:
     def run(self) -> dict[str, Any]:
         """Remove what is planned and return what was removed, JSON-able; errors as `compact`.
 
-        Rows that a dataset has come to list since the plan was made are kept.
+        Scores that were computed from a feature set or a dataset go with it. Rows that a dataset has come to list
+        since the plan was made are kept.
         """
         removed = self.lines() if self.feature_sets or self.datasets or self.unused else []
         for feature_set in self.feature_sets:
@@ -54,6 +56,8 @@ class ForgetPlan:
             remove_index(index_path(self.store.root, name))
         for feature_set, rows in self.unused:
             compact(feature_set, drop=rows[~np.isin(as_keys(rows), as_keys(used_digests(self.store)))])
+        gone = [each.id for each in self.feature_sets]
+        remove_scores(self.store.scores_folder, datasets=self.datasets, feature_sets=gone)
         return {"removed": removed}
 
 

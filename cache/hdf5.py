@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from typing import Any
 
 import h5py
@@ -20,37 +21,38 @@ _CHUNK_BYTES = 1 << 20
 
 
 @contextmanager
-def build_in_memory(kind: str) -> Iterator[h5py.File]:
-    """Yield an HDF5 file of a kind that lives in memory; `image` returns its bytes.
+def build_in_memory(kind: str) -> Iterator[tuple[h5py.File, BytesIO]]:
+    """Yield an HDF5 file of a kind and the memory it is written to; once it is closed, `sealed_image` takes both.
 
-    Writing to disk is then one plain write, whose failure (a full disk) HDF5 never sees.
+    Writing to disk is then one plain write, whose failure (a full disk) HDF5 never sees. Not by HDF5's own driver for
+    memory: before HDF5 2.0 `H5Fget_file_image` spoils the checksum of this layout's superblock.
     """
-    options = {"driver": "core", "backing_store": False, "libver": _LAYOUT, "userblock_size": BLOCK_BYTES}
-    with h5py.File("memory.h5", "w", **options) as file:
+    memory = BytesIO()
+    with h5py.File(memory, "w", libver=_LAYOUT, userblock_size=BLOCK_BYTES) as file:
         write_text(file, "format", kind)
         write_text(file, "format_version", str(FORMAT_VERSION))
-        yield file
+        yield file, memory
 
 
-def image(file: h5py.File, body: str | None = None) -> bytes:
-    """Return the bytes of a file made by `build_in_memory`, sealed.
+def place(file: h5py.File, name: str) -> tuple[int, int]:
+    """Return where the values of a dataset in one piece lie in the file, and their bytes."""
+    return file[name].id.get_offset(), file[name].id.get_storage_size()
+
+
+def sealed_image(kind: str, memory: BytesIO, body: tuple[int, int] = (BLOCK_BYTES, 0)) -> bytes:
+    """Return the bytes of a file made by `build_in_memory` and closed since, sealed.
 
     Parameters
     ----------
     body
-        The dataset that is sealed apart from all else, so that all else can be read without it.
+        The `place` that is sealed apart from all else, so that all else can be read without it.
 
     Raises
     ------
     CacheError
         If it is longer than a reader accepts, or the HDF5 library lays files out in a way that no reader knows.
     """
-    file.flush()
-    start, length = BLOCK_BYTES, 0
-    if body is not None:
-        start, length = file[body].id.get_offset(), file[body].id.get_storage_size()
-    kind = file.attrs["format"].decode()
-    content = sealed(kind, FORMAT_VERSION, file.id.get_file_image(), start, length)
+    content = sealed(kind, FORMAT_VERSION, memory.getbuffer()[BLOCK_BYTES:], *body)
     if len(content) > MAX_FILE_BYTES:
         message = f"a cache file takes at most {MAX_FILE_BYTES:,} bytes, not {len(content):,}. Nothing was written"
         raise CacheError(message)

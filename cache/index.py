@@ -115,7 +115,7 @@ def write_index(path: Path, index: DatasetIndex) -> None:
             f"{len(index.image_sha256)} digests; give each as many. Nothing was written to {path}"
         )
         raise CacheError(message)
-    with hdf5.build_in_memory(FORMAT) as file:
+    with hdf5.build_in_memory(FORMAT) as (file, memory):
         hdf5.write_text(file, "name", index.name)
         hdf5.write_text(file, "root", index.root)
         for name in _TEXT_COLUMNS:
@@ -124,8 +124,7 @@ def write_index(path: Path, index: DatasetIndex) -> None:
         hdf5.write_compressed(file, "status", index.status)
         for i, name in enumerate(_STAMPS):
             hdf5.write_compressed(file, name, np.ascontiguousarray(index.stamps.values[:, i]))
-        content = hdf5.image(file)
-    write_atomically(path, content)
+    write_atomically(path, hdf5.sealed_image(FORMAT, memory))
 
 
 def remove_index(path: Path) -> None:

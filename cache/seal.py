@@ -97,7 +97,7 @@ class Seal:
         return f"{self.kind} {self.version}\nbody {self.start} {self.length} {self.body.hex()}\n".encode()
 
 
-def sealed(kind: str, version: int, hdf5: bytes, start: int, length: int) -> bytes:
+def sealed(kind: str, version: int, hdf5: bytes | memoryview, start: int, length: int) -> bytes:
     """Return a whole file: the seal, then an HDF5 file that was made to stand behind it.
 
     Parameters

@@ -78,11 +78,11 @@ def write_seen(folder: Path, record: SeenRecord) -> None:
     path = folder / FILE
     if _holds(path, SeenRecord(record.steering, digests, record.description)):
         return
-    with hdf5.build_in_memory(FORMAT) as file:
+    with hdf5.build_in_memory(FORMAT) as (file, memory):
         hdf5.write_text(file, "steering", record.steering)
         hdf5.write_text(file, "description", _as_json(record.description))
         hdf5.write_column(file, "image_sha256", digests)
-        content = hdf5.image(file)
+    content = hdf5.sealed_image(FORMAT, memory)
     make_folder(folder)
     write_atomically(path, content)
 

@@ -85,12 +85,13 @@ def write_shard(
             f"{digests[row].tobytes().hex()}. Nothing was committed; are its weights sound, its precision wide enough?"
         )
         raise CacheError(message)
-    with hdf5.build_in_memory(FORMAT) as file:
+    with hdf5.build_in_memory(FORMAT) as (file, memory):
         hdf5.write_text(file, "spec", spec.to_json())
         hdf5.write_text(file, "provenance", json.dumps(dict(provenance), sort_keys=True))
         hdf5.write_column(file, "image_sha256", digests)
         hdf5.write_column(file, "features", features)
-        content = hdf5.image(file, body="features")
+        body = hdf5.place(file, "features")
+    content = hdf5.sealed_image(FORMAT, memory, body)
     path = folder / _name(parse_seal(memoryview(content)[:BLOCK_BYTES]).head)
     write_atomically(path, content)
     return path

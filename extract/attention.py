@@ -18,7 +18,7 @@ from timm.models.deit import VisionTransformerDistilled
 from torch import Tensor, nn
 
 from cache import ImageError, UsageError
-from cache.files import make_folder, write_atomically
+from cache.output_file import write_output
 from extract.backbones import Transform
 from extract.images import apply_transform, decode, quiet_pillow
 from extract.network import FeatureNetwork
@@ -260,13 +260,12 @@ def write_pictures(pictures: Sequence[AttentionPicture], folder: Path) -> list[P
     CacheError
         If the folder cannot be made or written to.
     """
-    make_folder(folder)
     written = []
     for number, picture in enumerate(pictures, start=1):
         content = io.BytesIO()
         Image.fromarray(picture.side_by_side()).save(content, "PNG")
         # A part of the name: with the number before it, a long one would exceed what file systems take.
         path = folder / f"{number:03d}-{picture.path.stem[:50]}.png"
-        write_atomically(path, content.getvalue())
+        write_output(path, content.getvalue())
         written.append(path)
     return written

@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cache import CacheError, StackboneError
-from cache.files import make_folder, write_atomically
+from cache.output_file import write_output
 
 _METADATA = "stackbone-checkpoint"
 _log = logging.getLogger(__name__)
@@ -46,21 +45,14 @@ def save_checkpoint(path: Path, run: str, facts: Mapping[str, Any], tensors: Ten
 
     Raises
     ------
-    StackboneError
+    CacheError
         If the file cannot be written.
     """
     from safetensors.numpy import save
 
     tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     described = {"run": run, "facts": dict(facts), "sha256": _checksum(run, facts, tensors)}
-    content = save(tensors, {_METADATA: json.dumps(described)})
-    try:
-        make_folder(path.absolute().parent)
-        write_atomically(path, content)
-    except CacheError as exc:
-        reason = exc.__cause__.strerror if isinstance(exc.__cause__, OSError) else None
-        message = f"the checkpoint {path} could not be written: {reason or exc}. Free space, or name another --out"
-        raise StackboneError(message) from exc
+    write_output(path, save(tensors, {_METADATA: json.dumps(described)}))
 
 
 def load_checkpoint(path: Path, run: str) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]] | None:

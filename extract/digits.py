@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.files import make_folder, write_atomically
+from cache.output_file import write_output
 
 
 def write_digits(folder: Path, n_images: int) -> Path:
@@ -25,8 +25,6 @@ def write_digits(folder: Path, n_images: int) -> Path:
     from PIL import Image
 
     pixels, labels = mnist_data()
-    for label in np.unique(labels):
-        make_folder(folder.absolute() / str(label))
     order = np.argsort(np.concatenate([np.arange(n) for n in np.bincount(labels)]), kind="stable")
     by_class = np.argsort(labels, kind="stable")
     for row in by_class[order][:n_images]:
@@ -34,5 +32,5 @@ def write_digits(folder: Path, n_images: int) -> Path:
         if not path.exists():
             file = io.BytesIO()
             Image.fromarray(pixels[row].reshape(28, 28).astype(np.uint8)).save(file, "PNG")
-            write_atomically(path, file.getvalue())
+            write_output(path, file.getvalue())
     return folder

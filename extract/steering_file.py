@@ -32,7 +32,7 @@ from cache import (
     sha256_file,
 )
 from cache.digest import DIGEST_BYTES
-from cache.files import make_folder, write_atomically
+from cache.output_file import write_output
 
 METHODS = ("toast", "toast-lite", "linear", "lora", "vpt", "finetune")
 STAGES = ("pretune", "tune")
@@ -120,7 +120,9 @@ def write_steering(path: Path, steering: Steering) -> str:
     Raises
     ------
     WeightsError
-        If a field is not what a reader would accept, or the file cannot be written.
+        If a field is not what a reader would accept.
+    CacheError
+        If the file cannot be written.
     """
     from safetensors.numpy import save
 
@@ -134,13 +136,7 @@ def write_steering(path: Path, steering: Steering) -> str:
     tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     outer = {"format_version": FORMAT_VERSION, "steering": described, "sha256": _checksum(described, tensors)}
     content = save(tensors, {_METADATA: _as_json(outer)})
-    try:
-        make_folder(path.absolute().parent)
-        write_atomically(path, content)
-    except CacheError as exc:
-        reason = exc.__cause__.strerror if isinstance(exc.__cause__, OSError) else None
-        message = f"the steering could not be written to {path}: {reason or exc}. Free space, or name another file"
-        raise WeightsError(message) from exc
+    write_output(path, content)
     return hashlib.sha256(content).hexdigest()
 
 

@@ -190,7 +190,7 @@ def _read_parquet(file: Path, wanted: TableColumns) -> _Cells:
             header = list(table.schema_arrow.names)
             chosen = _choose_columns(file, header, wanted)
             data = table.read(columns=[header[at] for at in chosen.values()])
-    except pyarrow.ArrowException as exc:
+    except (pyarrow.ArrowException, UnicodeDecodeError) as exc:
         msg = (
             f"The file {str(file)!r} is no whole Parquet file: {str(exc).rstrip('.')}. "
             "Expected a table written by Parquet. Write or download it again."
@@ -205,7 +205,14 @@ def _read_parquet(file: Path, wanted: TableColumns) -> _Cells:
                 f"as the {key}. Name another column with --{key}-column, or write a plain one."
             )
             raise DatasetError(msg)
-        columns[key] = [_cell_text(value) for value in column.to_pylist()]
+        try:
+            columns[key] = [_cell_text(value) for value in column.to_pylist()]
+        except (pyarrow.ArrowException, ValueError, OverflowError) as exc:
+            msg = (
+                f"The column {header[at]!r} of {str(file)!r} cannot be read as {column.type}: {exc}. Expected text or "
+                f"numbers as the {key}. Write it again as text, or name another with --{key}-column."
+            )
+            raise DatasetError(msg) from exc
     return _Cells(list(range(1, data.num_rows + 1)), columns)
 
 

@@ -47,11 +47,15 @@ def thumbnails(
         None where a file is gone or cannot be decoded: a report does without.
     """
     pictures: list[bytes | None] = []
-    with quiet_pillow(), ThreadPoolExecutor(workers or usable_cores()) as pool:
-        for done, picture in enumerate(pool.map(lambda file: _thumbnail(file, size), files), start=1):
-            pictures.append(picture)
-            if on_progress:
-                on_progress(done, len(files))
+    pool = ThreadPoolExecutor(workers or usable_cores())
+    try:
+        with quiet_pillow():
+            for done, picture in enumerate(pool.map(lambda file: _thumbnail(file, size), files), start=1):
+                pictures.append(picture)
+                if on_progress:
+                    on_progress(done, len(files))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # an interrupt waits for no picture
     return pictures
 
 

@@ -4,7 +4,7 @@ Knows nothing of images or networks: feature blocks by backbone name and labels 
 out. `stack.experiment` joins them from a cache; everything else works on arrays alone.
 """
 
-from stack.estimator import StackedBackbones
+from stack.estimator import StackedBackbones, StackedBackbonesRegressor
 from stack.evaluate import RECIPES, evaluate
 from stack.experiment import Experiment, run_experiment
 from stack.folds import Fold, split_folds, stratified_folds
@@ -27,6 +27,7 @@ __all__ = [
     "StackModel",
     "StackOptions",
     "StackedBackbones",
+    "StackedBackbonesRegressor",
     "TrainingPart",
     "evaluate",
     "load_model",

@@ -16,6 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from stack.linear import MAX_ITER, TOL, LinearPath
+from stack.weighted import fit_weighted, read_weights
 
 
 class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
@@ -29,7 +30,7 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         self.tol = tol
         self.max_iter = max_iter
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the classifier.
 
         Parameters
@@ -38,6 +39,9 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             ``(n, n_features)`` finite features.
         y : array-like
             ``(n,)`` class labels, of at least two classes.
+        sample_weight : array-like, optional
+            ``(n,)`` weights, 0 or more: how often each row counts, in the objective and in the moments that
+            standardise. Weights that differ go to scikit-learn's own solvers (`stack.weighted`), which takes longer.
 
         Returns
         -------
@@ -54,10 +58,25 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         features, labels = validate_data(self, X, y, dtype=[np.float64, np.float32])
         check_classification_targets(labels)
         self.classes_, codes = np.unique(labels, return_inverse=True)
-        n_classes = len(self.classes_)
-        if n_classes < 2:
+        if len(self.classes_) < 2:
             msg = f"the labels have 1 class, {self.classes_[0]!r}; at least 2 are needed: add images of another class"
             raise ValueError(msg)
+        weights = read_weights(sample_weight, features)
+        if weights is None or np.ptp(weights) == 0:
+            coef, intercept = self._fit_alike(features, codes, 1.0 if weights is None else float(weights[0]))
+        else:
+            coef, intercept, self.n_iter_ = fit_weighted(
+                self._loss, features, codes, weights, self.C, standardise=self.standardise
+            )
+        self.coef_ = np.ascontiguousarray(coef, dtype=features.dtype)
+        self.intercept_ = intercept.astype(features.dtype)
+        return self
+
+    def _fit_alike(
+        self, features: NDArray[np.floating], codes: NDArray[np.int64], weight: float
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return ``(n_outputs, n_features)`` coefficients and ``(n_outputs,)`` intercepts; all rows weigh the same."""
+        n_classes = len(self.classes_)
         path = LinearPath(
             features,
             codes,
@@ -68,12 +87,10 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             tol=self.tol,
             max_iter=self.max_iter,
         )
-        (found,) = path.solve(self.C)
-        outputs = slice(1, 2) if n_classes == 2 else slice(None)
-        self.coef_ = np.ascontiguousarray(found.coef.T[outputs], dtype=features.dtype)
-        self.intercept_ = found.intercept[outputs].astype(features.dtype)
+        (found,) = path.solve(self.C * weight)
         self.n_iter_ = path.iterations
-        return self
+        outputs = slice(1, 2) if n_classes == 2 else slice(None)
+        return found.coef.T[outputs], found.intercept[outputs]
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.floating]:
         """Return the decision values: ``(n, n_classes)``, or ``(n,)`` in favour of the second of two classes."""

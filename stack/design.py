@@ -43,6 +43,8 @@ class StandardisedDesign:
         ``(n_subsets, n_rows)`` which of these rows each subset is fitted on.
     standardise : bool
         Whether the coefficients are those of features standardised by each subset's own moments.
+    moderation : float
+        How many rows the common variance of all columns counts for in that of each: see `moderated_scales`.
     free_intercept : bool
         Whether the intercept, the last coefficient, goes unpenalised. If not, and without `standardise`, it belongs
         to the features as they came, whose mean then matters.
@@ -60,21 +62,22 @@ class StandardisedDesign:
         fitted: NDArray[np.bool_],
         *,
         standardise: bool,
+        moderation: float,
         free_intercept: bool,
     ) -> None:
         everyone = np.ones((1, len(rows)), dtype=np.bool_)
         middle = x[rows[0]].astype(np.float64)  # a value from among them, so that no sum of squares cancels
-        means, stds = _moments(x, rows, everyone, middle)
+        means, variances = _moments(x, rows, everyone, middle)
         self._mean = middle + means[0]
-        self._std = stds[0] if standardise else np.ones(x.shape[1])
+        self._std = moderated_scales(variances, len(rows), moderation)[0] if standardise else np.ones(x.shape[1])
         self._free = free_intercept
         self._matrix = np.empty((len(rows), x.shape[1] + 1), dtype=np.float32)
         self._matrix[:, -1] = 1
         for part in _parts(len(rows)):
             self._matrix[part, :-1] = (x[rows[part]] - self._mean) / self._std
         if standardise or free_intercept:
-            means, stds = _moments(self._matrix[:, :-1], np.arange(len(rows)), fitted, np.zeros(1))
-            scales = 1 / stds if standardise else np.ones_like(stds)
+            means, variances = _moments(self._matrix[:, :-1], np.arange(len(rows)), fitted, np.zeros(1))
+            scales = self._own_scales(variances, fitted, moderation) if standardise else np.ones_like(variances)
         else:
             means, scales = np.tile(-self._mean, (len(fitted), 1)), np.ones((len(fitted), x.shape[1]))
         self._shifts, self._scales = (means * scales).astype(np.float32), scales.astype(np.float32)
@@ -109,6 +112,12 @@ class StandardisedDesign:
         g[..., :-1] *= self._scales[:, None]
         g[..., :-1] -= g[..., -1:] * self._shifts[:, None]
         return g
+
+    def _own_scales(self, variances: Doubles, fitted: NDArray[np.bool_], moderation: float) -> Doubles:
+        """Return what to multiply the scaled columns by, ``(n_subsets, dim)``; 0 takes a column out of a fit."""
+        std = np.where(np.isfinite(self._std), self._std, 0)
+        raw = variances * np.square(std)  # moderation compares columns in their own unit
+        return std / moderated_scales(raw, fitted.sum(axis=1, keepdims=True), moderation)
 
     def precondition(self, g: Floats, curvature: Floats) -> Floats:
         """Solve with the Hessian that a loss of this curvature, the same in every row, would have.
@@ -245,12 +254,39 @@ class _Spectrum:
         return v
 
 
-def _moments(x: Matrix, rows: NDArray[np.int64], fitted: NDArray[np.bool_], middle: Doubles) -> tuple[Doubles, Doubles]:
-    """Return ``(n_subsets, dim)`` means of ``x - middle`` and its population standard deviations.
+def moderated_scales(variances: Doubles, n_rows: int | NDArray[np.int64], moderation: float) -> Doubles:
+    """Return what each column is divided by: a standard deviation that a handful of rows cannot make tiny by chance.
 
-    A column that is constant in a subset gets infinity, which takes it out of the subset's fit: scikit-learn's
-    StandardScaler gives it 1, and its fits give it the coefficient 0.
+    A column's variance over `n_rows` rows is averaged with what the columns have in common, their median, which
+    counts for `moderation` rows (the moderated variance of Smyth 2004, Statistical Applications in Genetics and
+    Molecular Biology 3(1), article 3, equation 3.2, with the median for its prior). Columns standardised by
+    their own few rows alone would throw rows not among them hundreds of standard deviations out.
+
+    Parameters
+    ----------
+    variances : NDArray[np.float64]
+        ``(n_subsets, dim)`` population variances; 0 where a column is constant.
+    n_rows : int or NDArray[np.int64]
+        Rows that they were taken over; ``(n_subsets, 1)`` where subsets differ.
+    moderation : float
+        Rows that the median counts for; 0 gives the columns' own standard deviations.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        ``(n_subsets, dim)`` scales. A constant column gets infinity, which takes it out of a fit: scikit-learn's
+        StandardScaler gives it 1, and its fits give it the coefficient 0.
     """
+    varying = np.where(variances > 0, variances, np.nan)
+    common = np.zeros((len(variances), 1))
+    some = variances.any(axis=1)
+    common[some] = np.nanmedian(varying[some], axis=1, keepdims=True)
+    moderated = (n_rows * variances + moderation * common) / (n_rows + moderation)
+    return np.sqrt(np.where(variances > 0, moderated, np.inf))
+
+
+def _moments(x: Matrix, rows: NDArray[np.int64], fitted: NDArray[np.bool_], middle: Doubles) -> tuple[Doubles, Doubles]:
+    """Return ``(n_subsets, dim)`` means of ``x - middle`` and its population variances, 0 for a constant column."""
     sums, squares = np.zeros((2, len(fitted), x.shape[1]))
     for part in _parts(len(rows)):
         values = x[rows[part]] - middle
@@ -262,7 +298,7 @@ def _moments(x: Matrix, rows: NDArray[np.int64], fitted: NDArray[np.bool_], midd
     spread = squares / counts
     variances = spread - np.square(means)
     constant = variances <= 1e-10 * spread  # what rounding leaves
-    return means, np.sqrt(np.where(constant, np.inf, variances))
+    return means, np.where(constant, 0, variances)
 
 
 def _parts(n_rows: int) -> Iterator[slice]:

@@ -52,12 +52,11 @@ def check_fold_classes(y: NDArray[np.str_], fold: Fold, where: str) -> None:
     if len(unknown):
         msg = (
             f"{where} has no image of {list_classes(unknown)}, which the test part contains; "
-            "no classifier can learn a class it never saw: "
-            "move images of it into the training part, or leave the class out"
+            "no classifier can learn a class it never saw"
         )
         raise StackError(msg)
     if len(known) < 2:
-        msg = f"{where} has {len(known)} class(es); at least 2 are needed: use other folds or another split"
+        msg = f"{where} has {len(known)} class(es); at least 2 are needed"
         raise StackError(msg)
 
 
@@ -84,8 +83,7 @@ def check_fold_groups(groups: NDArray[np.int64], fold: Fold, where: str) -> None
         learnt, asked = (rows[groups[rows] == shared[0]][0] for rows in (fold.train, fold.test))
         msg = (
             f"{where} has {len(shared)} group(s) of images on both sides, such as that of row {learnt} (training) and "
-            f"row {asked} (test); what was learnt of one image would be recognised on the other: "
-            "put each group whole into one part, or use cross-validation, which keeps groups together"
+            f"row {asked} (test); what was learnt of one image would be recognised on the other"
         )
         raise StackError(msg)
 
@@ -107,18 +105,18 @@ def check_split(split: NDArray[np.str_], test: str) -> None:
     """
     names = [str(name) for name in np.unique(split) if name != ""]
     if not names:
-        msg = f"the dataset has no split column, so there is no part {test!r}; use cross-validation instead"
+        msg = f"the dataset has no split column, so there is no part {test!r}"
         raise StackError(msg)
     if test not in names:
-        msg = f"the dataset has no split {test!r}; it has {', '.join(names)}: name one of these"
+        msg = f"the dataset has no split {test!r}; it has {', '.join(names)}"
         raise StackError(msg)
     unassigned = np.flatnonzero(split == "")
     if len(unassigned):
         msg = (
             f"{len(unassigned)} of {len(split)} images have no split (first rows: {list_first(unassigned)}) "
-            f"while others have ({', '.join(names)}); give every image a split, or use cross-validation"
+            f"while others have ({', '.join(names)}); every image needs one"
         )
         raise StackError(msg)
     if names == [test]:
-        msg = f"every image is in split {test!r}, so none is left to train on; use cross-validation instead"
+        msg = f"every image is in split {test!r}, so none is left to train on"
         raise StackError(msg)

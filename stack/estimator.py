@@ -1,27 +1,33 @@
-"""The stack as a scikit-learn estimator, for features that lie side by side in one matrix.
+"""The stack as scikit-learn estimators, for features that lie side by side in one matrix.
 
-Columns flow in, block by block to the base classifiers; their out-of-fold scores flow on to the final
-classifier. `stack.evaluate` judges recipes and chooses C by itself; here every hyper-parameter is the
-caller's, or GridSearchCV's.
+`stack.evaluate` judges recipes and chooses C by itself; here every hyper-parameter is the caller's, or
+GridSearchCV's. What both classes do is in `stack.stacking`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import Bunch, TransformerTags, check_consistent_length
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import column_or_1d
 
-from stack.arguments import named_pairs, read_arguments, split_rows
 from stack.classifiers import LinearSVM, SoftmaxRegression
-from stack.out_of_fold import Matrix, fit_out_of_fold, score
+from stack.out_of_fold import Matrix, Targets
+from stack.ridge_regression import RidgeRegression
+from stack.routing import asking_for_weights
+from stack.stacking import Stacking
 
 BASE_C = 0.01
 """C of the default base classifier: what suits standardised backbone features, of 500 columns and more."""
+
+BASE_ALPHA = 100.0
+"""Alpha of the default base regressor, for the same features: 1 / C."""
+
+Blocks = Mapping[str, slice | Sequence[int] | Sequence[str]]
 
 
 def _final_has(method: str) -> Any:  # noqa: ANN401 - scikit-learn has no types to name
@@ -33,7 +39,7 @@ def _final_has(method: str) -> Any:  # noqa: ANN401 - scikit-learn has no types 
     return available_if(check)
 
 
-class StackedBackbones(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class StackedBackbones(ClassifierMixin, Stacking):  # type: ignore[misc]  # scikit-learn has no types
     """Stack one classifier per block of columns under a final classifier.
 
     The final classifier learns from scores of rows that the scoring classifier never saw: stacked
@@ -46,23 +52,26 @@ class StackedBackbones(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
     ----------
     estimators : classifier or list of (str, classifier), optional
         One classifier, cloned for every block; or one per block, by the block's name (where `blocks` is
-        None: any names, and each sees all columns). By default
-        ``SoftmaxRegression(C=0.01)`` on standardised features: `stack.evaluate` chooses C inside the
-        training part, this class leaves that to GridSearchCV or to the classifiers given here.
+        None: any names, and each sees all columns); ``"drop"`` in place of one leaves its block out. A regressor
+        learns the classes' codes. By default ``SoftmaxRegression(C=0.01)`` on standardised features:
+        `stack.evaluate` chooses C inside the training part, this class leaves that to GridSearchCV or to the
+        classifiers given here.
     final_estimator : classifier, optional
         Learns from the scores. By default ``LinearSVM()``.
     blocks : mapping of str to columns, optional
         Block name to its columns: a slice, a list of indices, or a list of a DataFrame's column names.
-        Blocks may overlap; columns in no block are not used. By default one block ``features`` with
+        Blocks may overlap; columns in no block are not used, nor looked at. By default one block ``features`` with
         all columns.
-    cv : int, splitter, iterable of (train, test) or "in-sample"
-        Inner folds. A number: stratified and shuffled by `random_state`, and with groups no group is
+    cv : int, None, splitter, iterable of (train, test), "in-sample" or "prefit"
+        Inner folds. A number (None: 5): stratified and shuffled by `random_state`, and with groups no group is
         on both sides. "in-sample": none; the final classifier learns from scores of rows that the base
         classifiers were fitted on, as mlxtend's StackingClassifier does. That flatters the base
-        classifier that overfits most; it is there to be compared with.
-    stack_method : {"probability", "log-probability", "decision"}
-        Scores: ``predict_proba``, its natural logarithm (from -87.3 to 0), or ``decision_function``
-        (the one value d of two classes: as -d and d).
+        classifier that overfits most; it is there to be compared with. "prefit": the base classifiers are fitted
+        already, and stay as they are; give `fit` rows that they never saw.
+    stack_method : str
+        Scores: "probability", "log-probability" (natural, from -87.3 to 0) or "decision", as the command line has
+        them, or by the names of scikit-learn's methods "predict_proba", "decision_function", "predict" (the
+        codes of the classes named). "auto": the first of these three that a classifier has.
     combine : {"concat", "average"}
         All blocks' scores side by side, or their mean over blocks.
     passthrough : bool
@@ -81,11 +90,14 @@ class StackedBackbones(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         Columns by base classifier.
     estimators_, named_estimators_ : list, Bunch
         Base classifiers fitted on all rows, in the order of `blocks_`, and by its names.
+    stack_method_ : list of str
+        The method that gives the scores of each.
     final_estimator_ : classifier
         The fitted final classifier.
     stacked_features_ : ndarray
-        ``(n_samples, n_blocks * n_classes)``, or ``n_classes`` columns if averaged: the scores it learnt
-        from, in the order of the rows.
+        ``(n_samples, n_columns)`` scores it learnt from, in the order of the rows. A block has a column per class;
+        of two classes one, the second's, since the other's follows from it (both of log-probabilities); one of
+        predictions. As many for all blocks together if averaged.
     n_features_in_, feature_names_in_ : int, ndarray
         Number of columns seen by `fit`; their names, where X was a DataFrame with names.
 
@@ -95,14 +107,16 @@ class StackedBackbones(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
     >>> stack.fit(x, y, groups=photographers).predict(x_new)  # doctest: +SKIP
     """
 
+    _kind = "classifier"
+
     def __init__(
         self,
         estimators: Any = None,  # noqa: ANN401
         final_estimator: Any = None,  # noqa: ANN401
         *,
-        blocks: Mapping[str, slice | Sequence[int] | Sequence[str]] | None = None,
+        blocks: Blocks | None = None,
         cv: Any = 5,  # noqa: ANN401
-        stack_method: Literal["probability", "log-probability", "decision"] = "probability",
+        stack_method: str = "auto",
         combine: Literal["concat", "average"] = "concat",
         passthrough: bool = False,
         random_state: int | np.random.RandomState | None = 0,
@@ -118,164 +132,127 @@ class StackedBackbones(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         self.random_state = random_state
         self.n_jobs = n_jobs
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002 - scikit-learn's signature
-        """Return the parameters; if `deep`, those of named classifiers too, as ``name`` and ``name__C``."""
-        params: dict[str, Any] = super().get_params(deep=deep)
-        for name, classifier in named_pairs(self.estimators) if deep else []:
-            params[name] = classifier
-            if hasattr(classifier, "get_params") and not isinstance(classifier, type):
-                params |= {f"{name}__{key}": value for key, value in classifier.get_params().items()}
-        return params
-
-    def set_params(self, **params: Any) -> Self:  # noqa: ANN401
-        """Set parameters, also of named classifiers: ``name=classifier`` or ``name__C=1.0``."""
-        if "estimators" in params:
-            self.estimators = params.pop("estimators")
-        pairs = named_pairs(self.estimators)
-        if any(name in params for name, _ in pairs):
-            self.estimators = [(name, params.pop(name, classifier)) for name, classifier in pairs]
-        super().set_params(**params)
-        return self
-
-    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
-        """Fit the base classifiers, out of fold and on everything, and the final classifier.
-
-        Parameters
-        ----------
-        X : array-like
-            ``(n_samples, n_features)`` finite features, of any scale; float32 stays float32.
-        y : array-like
-            ``(n_samples,)`` class labels, numbers or strings.
-        groups : array-like, optional
-            ``(n_samples,)``; rows of one group never train a classifier that scores another of them.
-            They reach the inner folds. To send them through GridSearchCV too, switch on scikit-learn's
-            metadata routing and call ``set_fit_request(groups=True)``.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If X or y cannot be used, if arguments are wrong (all of them are named at once), or if the
-            inner folds leave rows without out-of-fold scores, lack a class or split a group.
-        """
-        x, labels = validate_data(self, X, y, dtype=(np.float64, np.float32))
-        check_classification_targets(labels)
-        check_consistent_length(labels, groups)
-        classifiers, self.blocks_ = read_arguments(
-            self.get_params(deep=False),
-            SoftmaxRegression(C=BASE_C),
-            x.shape[1],
-            getattr(self, "feature_names_in_", None),
-        )
-        self.classes_ = np.unique(labels)
-        if len(self.classes_) < 2:
-            msg = f"y holds 1 class ({self.classes_[0]}); a classifier needs at least 2: check the labels"
-            raise ValueError(msg)
-        folds = split_rows(x, labels, None if groups is None else np.asarray(groups), self.cv, self.random_state)
-        bases = [(classifiers[name], x[:, columns]) for name, columns in self.blocks_.items()]
-        self.estimators_, scores = fit_out_of_fold(bases, labels, folds, self.stack_method, self.n_jobs)
-        self.named_estimators_ = Bunch(**dict(zip(self.blocks_, self.estimators_, strict=True)))
-        self.stacked_features_ = self._combine(scores)
-        self.final_estimator_ = clone(self._final()).fit(self._pass_through(self.stacked_features_, x), labels)
-        return self
-
-    def fit_transform(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Matrix:
-        """Fit, and return what the final classifier learnt from.
-
-        Not ``fit(X, y).transform(X)``, whose scores are by classifiers that learnt the very rows.
-
-        Parameters
-        ----------
-        X, y, groups : array-like
-            As for `fit`.
-
-        Returns
-        -------
-        Matrix
-            ``(n_samples, n_columns)``; `stacked_features_`, and the passed columns if any.
-        """
-        self.fit(X, y, groups)
-        x = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
-        return self._pass_through(self.stacked_features_, x)
-
-    def transform(self, X: ArrayLike) -> Matrix:
-        """Return what the final classifier sees: scores by the base classifiers fitted on all rows.
-
-        Parameters
-        ----------
-        X : array-like
-            ``(n_samples, n_features)`` features. For rows of the training part the scores are
-            in-sample; their out-of-fold scores are `stacked_features_`.
-
-        Returns
-        -------
-        Matrix
-            ``(n_samples, n_columns)``; the columns are named by `get_feature_names_out`.
-        """
-        check_is_fitted(self, "final_estimator_")
-        x = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
-        bases = zip(self.estimators_, self.blocks_.values(), strict=True)
-        scores = [score(base, x[:, columns], self.stack_method) for base, columns in bases]
-        return self._pass_through(self._combine(scores), x)
-
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the ``(n_samples,)`` predicted labels of ``(n_samples, n_features)`` features."""
-        meta = self.transform(X)
-        labels: NDArray[Any] = self.final_estimator_.predict(meta)
-        return labels
-
     @_final_has("decision_function")  # type: ignore[untyped-decorator]
     def decision_function(self, X: ArrayLike) -> Matrix:
         """Return the final classifier's decision: ``(n_samples, n_classes)``, ``(n_samples,)`` for two classes."""
-        meta = self.transform(X)
+        meta = self._see(X)
         decision: Matrix = self.final_estimator_.decision_function(meta)
         return decision
 
     @_final_has("predict_proba")  # type: ignore[untyped-decorator]
     def predict_proba(self, X: ArrayLike) -> Matrix:
         """Return the final classifier's ``(n_samples, n_classes)`` probabilities, 0 to 1."""
-        meta = self.transform(X)
+        meta = self._see(X)
         probabilities: Matrix = self.final_estimator_.predict_proba(meta)
         return probabilities
 
-    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> NDArray[np.object_]:
-        """Name the columns of `transform`: ``BLOCK_CLASS`` or ``mean_CLASS``, then the passed columns' names.
-
-        These are `input_features`, by default those seen by `fit`, else ``x0``, ``x1``, ...; a ValueError says that
-        `input_features` are not the columns seen by `fit`.
-        """
-        check_is_fitted(self, "final_estimator_")
-        seen = getattr(self, "feature_names_in_", None)
-        names = seen if seen is not None else np.array([f"x{i}" for i in range(self.n_features_in_)])
-        if input_features is not None and (
-            len(input_features) != len(names) or (seen is not None and list(input_features) != list(seen))
-        ):
-            msg = f"input_features is not equal to feature_names_in_: expected the {len(names)} names of fit"
+    def _read_targets(self, y: ArrayLike) -> Targets:
+        labels = np.asarray(y)
+        if labels.ndim == 2 and labels.shape[1] > 1:
+            msg = (
+                f"y has {labels.shape[1]} columns; StackedBackbones learns one label a row: for several, give each its "
+                "stack, by sklearn.multioutput.MultiOutputClassifier(StackedBackbones(...))"
+            )
             raise ValueError(msg)
-        names = np.asarray(names if input_features is None else input_features, dtype=object)
-        blocks = ["mean"] if self.combine == "average" else list(self.blocks_)
-        columns = [f"{block}_{label}" for block in blocks for label in self.classes_]
-        if self.passthrough:
-            columns.extend(names[self._passed_columns()])
-        return np.array(columns, dtype=object)
+        labels = column_or_1d(y, warn=True)
+        assert_all_finite(labels, input_name="y")
+        check_classification_targets(labels)
+        self.classes_ = np.unique(labels)
+        if len(self.classes_) < 2:
+            found = f" ({self.classes_[0]})" if len(self.classes_) else ""
+            msg = f"y holds {len(self.classes_)} class{found}; a classifier needs at least 2: check the labels"
+            raise ValueError(msg)
+        return Targets(labels, self.classes_)
 
-    def __sklearn_tags__(self) -> Any:  # noqa: ANN401
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags = TransformerTags(preserves_dtype=[])
-        return tags
+    def _default(self) -> SoftmaxRegression:
+        default: SoftmaxRegression = asking_for_weights(SoftmaxRegression(C=BASE_C))
+        return default
 
     def _final(self) -> Any:  # noqa: ANN401
-        return LinearSVM() if self.final_estimator is None else self.final_estimator
+        return asking_for_weights(LinearSVM()) if self.final_estimator is None else self.final_estimator
 
-    def _combine(self, scores: Sequence[Matrix]) -> Matrix:
-        return np.mean(scores, axis=0) if self.combine == "average" else np.hstack(scores)
+    def _takes_logarithms(self) -> bool:
+        return self.stack_method == "log-probability"
 
-    def _pass_through(self, scores: Matrix, x: Matrix) -> Matrix:
-        return np.hstack([scores, x[:, self._passed_columns()]]) if self.passthrough else scores
+    def _name_scores(self, block: str, method: str, width: int) -> list[str]:
+        if method == "predict":
+            return super()._name_scores(block, method, width)
+        return [f"{block}_{label}" for label in self.classes_[-width:]]
 
-    def _passed_columns(self) -> NDArray[np.intp]:
-        places = np.arange(self.n_features_in_)
-        return np.unique(np.concatenate([places[columns] for columns in self.blocks_.values()]))
+
+class StackedBackbonesRegressor(RegressorMixin, Stacking):  # type: ignore[misc]  # scikit-learn has no types
+    """Stack one regressor per block of columns under a final regressor.
+
+    As `StackedBackbones`, for numbers: the final regressor learns from predictions of rows that the predicting
+    regressor never saw (stacked regressions: Breiman 1996, Machine Learning 24, 49-64).
+
+    Parameters
+    ----------
+    estimators : regressor or list of (str, regressor), optional
+        As of `StackedBackbones`. By default ``RidgeRegression(alpha=100)``, on standardised features.
+    final_estimator : regressor, optional
+        Learns from the predictions. By default ``RidgeRegression()``.
+    blocks : mapping of str to columns, optional
+        As of `StackedBackbones`.
+    cv : int, None, splitter, iterable of (train, test), "in-sample" or "prefit"
+        As of `StackedBackbones`; folds are not stratified.
+    combine : {"concat", "average"}
+        All blocks' predictions side by side, or their mean over blocks.
+    passthrough, random_state, n_jobs
+        As of `StackedBackbones`.
+
+    Attributes
+    ----------
+    blocks_, estimators_, named_estimators_, final_estimator_, n_features_in_, feature_names_in_
+        As of `StackedBackbones`.
+    stack_method_ : list of str
+        ``predict`` for each.
+    stacked_features_ : ndarray
+        ``(n_samples, n_blocks)`` predictions that the final regressor learnt from, or ``(n_samples, 1)`` if averaged.
+
+    Examples
+    --------
+    >>> stack = StackedBackbonesRegressor(blocks={"resnet50": slice(0, 2048), "vgg16": slice(2048, 2560)})
+    >>> stack.fit(x, lengths, groups=animals).predict(x_new)  # doctest: +SKIP
+    """
+
+    _kind = "regressor"
+
+    def __init__(
+        self,
+        estimators: Any = None,  # noqa: ANN401
+        final_estimator: Any = None,  # noqa: ANN401
+        *,
+        blocks: Blocks | None = None,
+        cv: Any = 5,  # noqa: ANN401
+        combine: Literal["concat", "average"] = "concat",
+        passthrough: bool = False,
+        random_state: int | np.random.RandomState | None = 0,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.estimators = estimators
+        self.final_estimator = final_estimator
+        self.blocks = blocks
+        self.cv = cv
+        self.combine = combine
+        self.passthrough = passthrough
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    def _read_targets(self, y: ArrayLike) -> Targets:
+        numbers = np.asarray(y)
+        if numbers.ndim == 2 and numbers.shape[1] > 1:
+            msg = (
+                f"y has {numbers.shape[1]} columns; StackedBackbonesRegressor learns one number a row: for several, "
+                "give each its stack, by sklearn.multioutput.MultiOutputRegressor(StackedBackbonesRegressor(...))"
+            )
+            raise ValueError(msg)
+        values: NDArray[Any] = check_array(column_or_1d(y, warn=True), ensure_2d=False, input_name="y")
+        return Targets(values, None)
+
+    def _default(self) -> RidgeRegression:
+        default: RidgeRegression = asking_for_weights(RidgeRegression(alpha=BASE_ALPHA))
+        return default
+
+    def _final(self) -> Any:  # noqa: ANN401
+        return asking_for_weights(RidgeRegression()) if self.final_estimator is None else self.final_estimator

@@ -222,7 +222,8 @@ def run_experiment(
     )
     joined, folds = outer_folds(joined, division)
     features = features_of_folds(joined, folds, division)
-    cache = ScoreCache(store.scores_folder, features.feature_sets, joined.digests)
+    name, ids = joined.index.name, features.feature_sets
+    cache = ScoreCache(store.scores_folder, features.blocks, dataset=name, feature_sets=ids)
     evaluation: Evaluation | RegressionEvaluation
     findings: Findings | TargetFindings
     if task == "classification":
@@ -259,7 +260,8 @@ def run_experiment(
         score = evaluation.score("stack:oof")
         settled = settle(joined)
         joined = replace(joined, notes=settled.notes)
-        cache = ScoreCache(store.scores_folder, {n: s.id for n, s in settled.feature_sets.items()}, joined.digests)
+        ids = {block: each.id for block, each in settled.feature_sets.items()}
+        cache = ScoreCache(store.scores_folder, settled.blocks, dataset=name, feature_sets=ids)
         model = refit(settled, task, options, score, seed=seed, n_jobs=n_jobs, cache=cache, progress=progress)
     return Experiment(
         task=task,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from cache import CacheError, StackError, UsageError
-from cache.files import make_folder
+from cache.output_file import check_output, write_output
 from stack.figure_style import HEAT_ON_LIGHT, Figure
 from stack.report_figures import figures
 
@@ -81,9 +82,17 @@ def export_figures(data: Mapping[str, Any], folder: Path, formats: Sequence[str]
         message = f"figures cannot be written as {', '.join(unknown)}: choose from {', '.join(FORMATS)}"
         raise UsageError(message)
     drawn = figures(data)
-    make_folder(folder.absolute())
     files = [(name, folder / f"{name}.{kind}") for name, kind in product(drawn, formats)]
-    _draw([_job(name, drawn[name], file) for name, file in files], folder)
+    for _, file in files:
+        check_output(file)
+    with tempfile.TemporaryDirectory() as place:  # the browser writes where it is told, over links and piece by piece
+        drafts = [Path(place, file.name) for _, file in files]
+        _draw([_job(name, drawn[name], draft) for (name, _), draft in zip(files, drafts, strict=True)], folder)
+        if empty := [draft.name for draft in drafts if not draft.is_file() or not draft.stat().st_size]:
+            message = f"the browser drew nothing into {', '.join(empty)}: is {tempfile.gettempdir()} full? Free space"
+            raise StackError(message)
+        for (_, file), draft in zip(files, drafts, strict=True):
+            write_output(file, draft.read_bytes())
     return [file for _, file in files]
 
 

@@ -6,6 +6,8 @@ from typing import TypeVar
 import joblib
 from threadpoolctl import threadpool_limits
 
+from cache import usable_cores
+
 Progress = Callable[[str, int, int], None]
 """Called with ("fitting", fits done, fits in all) in the caller's thread, first with none done."""
 
@@ -63,9 +65,7 @@ def run_fits(
 
     outcomes: dict[FitKey, Outcome] = {}
     with threadpool_limits(limits=1, user_api="blas"):
-        parallel = joblib.Parallel(
-            -1 if n_jobs is None else n_jobs, backend="threading", return_as="generator_unordered"
-        )
+        parallel = joblib.Parallel(_n_threads(n_jobs), backend="threading", return_as="generator_unordered")
         done: Iterable[tuple[FitKey, Outcome]] = parallel(joblib.delayed(run)(*item) for item in fits.items())
         for key, outcome in done:
             outcomes[key] = outcome
@@ -78,8 +78,13 @@ def run_alone(
 ) -> dict[FitKey, Outcome]:
     """Run fits one after another, each with all cores, or with `n_jobs` of them; parameters as `run_fits`."""
     outcomes = {}
-    with threadpool_limits(limits=n_jobs if n_jobs and n_jobs > 0 else None, user_api="blas"):
+    with threadpool_limits(limits=_n_threads(n_jobs) if n_jobs and n_jobs > 0 else None, user_api="blas"):
         for key, fit in fits.items():
             outcomes[key] = fit()
             counter.step()
     return outcomes
+
+
+def _n_threads(n_jobs: int | None) -> int:
+    """Return how many threads to start: more than a few a core only cost memory, and the system refuses thousands."""
+    return -1 if n_jobs is None else min(n_jobs, 4 * usable_cores())

@@ -5,25 +5,17 @@ and their scores can be compared fold by fold. Rows of one group (see `stack.gro
 both sides of a fold; groups are ids as `join_groups` returns them, where -1 also means none.
 """
 
-from itertools import islice
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cache.errors import StackError, UsageError
+from stack.class_folds import INNER_FOLDS, Ask, divide_classes, divide_inner
 from stack.division import Fold, check_fold_classes, check_fold_groups, check_split
-from stack.labels import (
-    check_class_sizes,
-    check_labels,
-    class_sizes,
-    find_rare,
-    find_testable,
-    list_classes,
-    list_first,
-    resolve_groups,
-)
-from stack.splitters import ATTEMPTS, distinct_seeds, divide_groups, divide_stratified, find_lost, spare_groups
+from stack.labels import check_labels, find_rare, list_first, resolve_groups
+from stack.target_folds import divide_rows
+from stack.ways_out import ways_for_classes, ways_for_targets
 
 __all__ = [
     "Fold",
@@ -84,29 +76,16 @@ def stratified_folds(
     UsageError
         If `repeats`, `rare` or `seed` is none of the above.
     """
-    _check_numbers(n_splits, repeats)
     check_labels(y)
-    group = resolve_groups(groups, len(y))
-    names, codes = np.unique(y, return_inverse=True)
-    if rare == "refuse":
-        check_class_sizes(y, n_splits, groups)
-    elif rare != "keep":
+    if rare not in ("refuse", "keep"):
         msg = f"unknown way {rare!r} with rare classes; expected 'refuse' or 'keep'"
         raise UsageError(msg)
-    tested = find_testable(codes, group, n_splits)
-    if len(np.unique(codes[tested])) < 2:
-        msg = (
-            f"fewer than 2 of {len(names)} classes have the {n_splits} {_unit(groups)} that a test in "
-            f"each of {n_splits} folds takes: ask for fewer folds, or add images"
-        )
-        raise StackError(msg)
-    seeds = distinct_seeds(seed)
-    folds = []
-    for _ in range(repeats):
-        parts = divide_stratified(codes, group, tested, n_splits, seeds)
-        _check_learnt(parts, names, codes)
-        folds += [Fold.testing(part, len(y)) for part in parts]
-    return folds
+    ask = Ask(n_splits, seed, repeats, rare)
+    try:
+        return divide_classes(y, groups, ask)
+    except StackError as exc:
+        msg = f"{exc}{ways_for_classes(y, groups, ask)}"
+        raise StackError(msg) from exc
 
 
 def inner_folds(
@@ -115,7 +94,7 @@ def inner_folds(
     seed: int,
     *,
     groups: NDArray[np.int64] | None = None,
-    n_splits: int = 5,
+    n_splits: int = INNER_FOLDS,
 ) -> list[Fold]:
     """Divide an outer training part into the folds that serve C, out-of-fold scores and the meta-learner.
 
@@ -150,21 +129,7 @@ def inner_folds(
     UsageError
         If `seed` is out of range.
     """
-    _check_numbers(n_splits, 1)
-    group = resolve_groups(groups, len(codes))
-    tested = find_testable(codes, group, 2)
-    sizes = class_sizes(codes[tested], group[tested], len(class_names))
-    if np.count_nonzero(sizes) < 2:
-        short = np.setdiff1d(codes, codes[tested])
-        found = f", and too few of {list_classes(class_names[short])}" if len(short) else ""
-        msg = (
-            f"a training part has at least 2 {_unit(groups)} of {np.count_nonzero(sizes)} class(es){found}; choosing C "
-            "and out-of-fold scores need 2 such classes: add images, ask for more folds, or leave a class out"
-        )
-        raise StackError(msg)
-    k = min(n_splits, int(sizes[sizes > 0].min()))
-    parts = divide_stratified(codes, group, tested, k, distinct_seeds(seed))
-    return [Fold.testing(spare_groups(codes, group, part), len(codes)) for part in parts]
+    return divide_inner(codes, class_names, groups, seed, n_splits, "a training part")
 
 
 def regression_folds(
@@ -206,7 +171,6 @@ def regression_folds(
     UsageError
         If `repeats` or `seed` is out of range.
     """
-    _check_numbers(n_splits, repeats)
     if y.ndim != 1:
         msg = f"targets have shape {y.shape}; expected one number per image, shape (n_images,)"
         raise StackError(msg)
@@ -217,19 +181,12 @@ def regression_folds(
             "every image needs a number: correct the label column, or leave them out"
         )
         raise StackError(msg)
-    group = resolve_groups(groups, len(y))
-    n_groups = len(np.unique(group))
-    if n_groups < n_splits:
-        msg = (
-            f"there are {n_groups} {_unit(groups)} for {n_splits} folds; every fold tests at least one: "
-            "ask for fewer folds, or add images"
-        )
-        raise StackError(msg)
-    return [
-        Fold.testing(part, len(y))
-        for repeat_seed in islice(distinct_seeds(seed), repeats)
-        for part in divide_groups(group, n_splits, repeat_seed)
-    ]
+    ask = Ask(n_splits, seed, repeats)
+    try:
+        return divide_rows(len(y), groups, ask)
+    except StackError as exc:
+        msg = f"{exc}{ways_for_targets(y, groups, ask)}"
+        raise StackError(msg) from exc
 
 
 def split_folds(split: NDArray[np.str_], test: str, *, groups: NDArray[np.int64] | None = None) -> list[Fold]:
@@ -261,27 +218,3 @@ def split_folds(split: NDArray[np.str_], test: str, *, groups: NDArray[np.int64]
     if groups is not None:
         check_fold_groups(resolve_groups(groups, len(split)), fold, f"the dataset's own split, tested on {test!r},")
     return [fold]
-
-
-def _check_numbers(n_splits: int, repeats: int) -> None:
-    if n_splits < 2:
-        msg = f"{n_splits} cross-validation folds were asked for; at least 2 are needed: choose 2 or more"
-        raise StackError(msg)
-    if repeats < 1:
-        msg = f"{repeats} repeats of the cross-validation were asked for; at least 1 is needed: choose 1 or more"
-        raise UsageError(msg)
-
-
-def _check_learnt(parts: list[NDArray[np.int64]], names: NDArray[np.str_], codes: NDArray[np.int64]) -> None:
-    lost = np.unique(np.concatenate([find_lost(codes, part) for part in parts]))
-    if len(lost):
-        msg = (
-            f"no division into {len(parts)} folds was found that keeps groups together and yet has images of "
-            f"every class in every training part ({ATTEMPTS} seeds tried); the last one tests all of "
-            f"{list_classes(names[lost])} in one fold: ask for another number of folds, or leave the class out"
-        )
-        raise StackError(msg)
-
-
-def _unit(groups: NDArray[np.int64] | None) -> str:
-    return "images" if groups is None else "groups of images"

@@ -67,22 +67,12 @@ def check_class_sizes(y: NDArray[np.str_], n_splits: int, groups: NDArray[np.int
         return
     named = [f"{str(c)!r} ({n})" for c, n in zip(names[rare], sizes[rare], strict=True)]
     found = ", ".join(named[:_SHOWN]) + (f" and {len(named) - _SHOWN:,} more" if len(named) > _SHOWN else "")
-    fewer = f"ask for at most {sizes.min()} folds, " if sizes.min() >= 2 else ""
     unit = "images" if groups is None else "groups of images"
     msg = (
         f"{int(rare.sum())} class(es) have fewer {unit} than the {n_splits} folds asked for: {found}; "
-        f"every fold needs at least one of every class: {fewer}add images, "
-        f"or leave the class out or to training alone (--rare drop, --rare keep){_numbers_hint(names)}"
+        f"every fold needs at least one of every class"
     )
     raise StackError(msg)
-
-
-def _numbers_hint(names: NDArray[np.str_]) -> str:
-    try:
-        names.astype(np.float64)
-    except ValueError:
-        return ""
-    return ". The labels are numbers: --task regression predicts them"
 
 
 def find_rare(y: NDArray[np.str_], n_splits: int, groups: NDArray[np.int64] | None = None) -> NDArray[np.str_]:

@@ -81,8 +81,10 @@ class Minimum(NamedTuple):
     gap: Doubles
 
 
-def minimise(design: Design, loss: Loss, c: float, start: Floats, tol: float, max_iter: int) -> Minimum:
-    """Minimise ``c · loss(forward(u)) + ½ Σ ridge · u²`` for every group.
+def minimise(
+    design: Design, loss: Loss, c: float, start: Floats, tol: float, max_iter: int, offset: Floats | None = None
+) -> Minimum:
+    """Minimise ``c · loss(forward(u) + offset) + ½ Σ ridge · u²`` for every group.
 
     Parameters
     ----------
@@ -98,6 +100,8 @@ def minimise(design: Design, loss: Loss, c: float, start: Floats, tol: float, ma
         A group has converged when its `Minimum.gap` is below this.
     max_iter : int
         Most steps; groups that need more stop there, with the gap they have.
+    offset : NDArray[np.float32], optional
+        ``(groups, width, n_rows)`` decision values to begin with.
 
     Returns
     -------
@@ -106,7 +110,7 @@ def minimise(design: Design, loss: Loss, c: float, start: Floats, tol: float, ma
     """
     u, gap = start.copy(), np.full(len(start), np.inf)
     active = np.arange(len(start))
-    descent = _Descent(design, loss, c, start.copy())
+    descent = _Descent(design, loss, c, start.copy(), offset)
     iterations = 0
     while True:
         direction = descent.aim()
@@ -135,10 +139,12 @@ class _Pair(NamedTuple):
 class _Descent:
     """The state of the groups that have not converged."""
 
-    def __init__(self, design: Design, loss: Loss, c: float, u: Floats) -> None:
+    def __init__(self, design: Design, loss: Loss, c: float, u: Floats, offset: Floats | None) -> None:
         self._design, self._loss, self._c = design, loss, c
         self.u = u
         self._z = design.forward(u)
+        if offset is not None:
+            self._z += offset
         value, residual, curvature = loss.evaluate(self._z.copy())
         self._loss_value, self._curvature = value, curvature
         self._steps = 0

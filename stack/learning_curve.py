@@ -102,7 +102,7 @@ def learning_curves(
     for number, fold in enumerate(folds):
         blocks = {used.name: load_block(experiment, used, number) for used in features}
         ids = {used.name: used.of_fold(number).id for used in features}
-        cache = ScoreCache(store.scores_folder, ids, joined.digests)
+        cache = ScoreCache(store.scores_folder, blocks, dataset=experiment.dataset, feature_sets=ids)
         order = nested_order(fold.train, codes, group, experiment.seed)
         for step, share in enumerate(shares):
             if progress is not None:

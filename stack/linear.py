@@ -82,6 +82,12 @@ class LinearPath:
     standardise : bool
         Whether each subset's features are standardised by its own rows' mean and population standard deviation
         (columns constant in a subset take no part in it), folded into the maps returned.
+    moderation : float
+        With `standardise`: how many rows the columns' common variance counts for in that of each
+        (`stack.design.moderated_scales`). 0 standardises as ``StandardScaler`` does.
+    prior : LinearMap, optional
+        The map that is penalised for leaving, in place of the zero map: with C near 0 every fit ends there, and the
+        more rows, or the larger C, the further from it. It knows no subset, so that it must not have seen labels.
     tol : float
         Share of the objective by which it may exceed its minimum, as the solver estimates it.
     max_iter : int
@@ -104,6 +110,8 @@ class LinearPath:
         *,
         loss: Literal["log", "squared_hinge"],
         standardise: bool,
+        moderation: float = 0.0,
+        prior: LinearMap | None = None,
         tol: float = TOL,
         max_iter: int = MAX_ITER,
     ) -> None:
@@ -115,11 +123,15 @@ class LinearPath:
             fitted[np.searchsorted(rows, subset)] = True
         self._n_classes, self._kind, self._tol, self._max_iter = n_classes, loss, tol, max_iter
         # liblinear's intercept is the weight of one more, constant feature; scikit-learn's is free.
-        self._design = StandardisedDesign(x, rows, self._fitted, standardise=standardise, free_intercept=loss == "log")
+        self._design = StandardisedDesign(
+            x, rows, self._fitted, standardise=standardise, moderation=moderation, free_intercept=loss == "log"
+        )
         problems = 1 if loss == "log" or n_classes == 2 else n_classes
         self._subset_of = np.repeat(np.arange(len(subsets)), problems)
         self._class_of = np.tile(np.arange(n_classes)[-problems:], len(subsets))
         width = n_classes if loss == "log" and n_classes > 2 else 1
+        self._prior = prior
+        self._start = None if prior is None else self._decisions(prior.decide(x[rows]))
         self._u = np.zeros((len(self._subset_of), width, self._design.n_coefficients), dtype=np.float32)
         self.iterations = 0
         """Steps that the slowest problem took in the last call of `solve`."""
@@ -154,7 +166,8 @@ class LinearPath:
         self.iterations = 0
         for groups in self._batches():
             design = self._design.select(self._subset_of[groups])
-            found = minimise(design, self._loss(groups), c, self._u[groups], self._tol, self._max_iter)
+            start = None if self._start is None else self._start[self._class_of[groups]]
+            found = minimise(design, self._loss(groups), c, self._u[groups], self._tol, self._max_iter, start)
             self._u[groups], gaps[groups] = found.u, found.gap
             self.iterations = max(self.iterations, found.iterations)
         self._warn(c, gaps)
@@ -165,6 +178,15 @@ class LinearPath:
         size = max(1, _COLUMNS // self._u.shape[1])
         everyone = np.arange(len(self._u))
         return np.array_split(everyone, -(-len(everyone) // size))
+
+    def _decisions(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the decision values that ``(n_rows, n_classes)`` outputs stand for: by class, ``width``, row."""
+        if self._kind == "log" and self._n_classes > 2:
+            return np.broadcast_to(outputs.T, (self._n_classes, *outputs.T.shape))
+        if self._n_classes > 2:
+            return outputs.T[:, None]
+        between = (outputs[:, 1] - outputs[:, 0]) / (1 if self._kind == "log" else 2)
+        return np.broadcast_to(between, (2, 1, len(between)))
 
     def _loss(self, groups: NDArray[np.int64]) -> Loss:
         fitted = self._fitted[self._subset_of[groups]]
@@ -183,6 +205,8 @@ class LinearPath:
         elif len(coef) == 1:
             first = 0.0 if self._kind == "log" else -1.0
             coef, intercept = np.vstack([first * coef, coef]), np.concatenate([first * intercept, intercept])
+        if self._prior is not None:
+            coef, intercept = coef + self._prior.coef.T, intercept + self._prior.intercept
         return LinearMap(np.ascontiguousarray(coef.T, dtype=np.float32), intercept.astype(np.float32))
 
     def _warn(self, c: float, gaps: NDArray[np.float64]) -> None:

@@ -150,12 +150,18 @@ def fit_meta(
 ) -> MetaModel:
     """Fit a meta-learner on out-of-fold scores, choose its C and calibrate it, all on inner folds.
 
-    C is chosen by accuracy on the inner folds that made the out-of-fold scores; of equals the smallest, the
-    most regularised, wins. The meta-learner's own out-of-fold decision values at that C then give the
-    calibration factor, so that a linear SVM, which knows no probabilities, gets calibrated ones (temperature
-    scaling: `stack.calibrate`). Out-of-fold scores as meta-features: Wolpert 1992 (Neural Networks 5(2),
-    241-259). Probabilities and not predicted classes, as Ting & Witten 1999 (JAIR 10, 271-289) advise; by default not
-    their logarithms either, so that no overconfident backbone can shout.
+    C is the smallest, the most regularised, whose accuracy on the inner folds is within one standard error of the
+    best: of the rows that one of the two gets right and the other wrong, their difference is no more than the
+    square root (the one-standard-error rule: Breiman et al. 1984, Classification and Regression Trees, section
+    3.4.3; with the variance of paired answers, as in McNemar's test). The meta-learner's own out-of-fold decision
+    values at that C then give the calibration factor, so that a linear SVM, which knows no probabilities, gets
+    calibrated ones (temperature scaling: `stack.calibrate`). Out-of-fold scores as meta-features: Wolpert 1992
+    (Neural Networks 5(2), 241-259). Probabilities and not predicted classes, as Ting & Witten 1999 (JAIR 10,
+    271-289) advise; by default not their logarithms either, so that no overconfident backbone can shout.
+
+    What is penalised is not the size of the coefficients but their distance from those that average the backbones
+    (`averaging_map`). So the stack is the mean of its members where images are few, or where the inner folds find
+    nothing better, and leaves it as far as the labels carry; a class that no inner fold tests keeps its mean.
 
     The meta-learner's out-of-fold values are so in its own training only: the base scores of its training rows came
     from classifiers that saw labels of the inner fold tested. All of it lies inside the training part of an outer
@@ -191,20 +197,63 @@ def fit_meta(
     inner = [_within(scored, fold) for fold in folds]
     subsets = [*(fold.train for fold in inner), np.arange(len(scored))]
     loss: Literal["log", "squared_hinge"] = "squared_hinge" if options.learner == "svm" else "log"
-    path = LinearPath(x, codes.astype(np.int64), len(classes), subsets, loss=loss, standardise=False)
+    prior = averaging_map(decisions, y, options)
+    own = LinearMap(prior.coef[:, classes], prior.intercept[classes])
+    path = LinearPath(x, codes.astype(np.int64), len(classes), subsets, loss=loss, standardise=False, prior=own)
     tried = []
     for c in META_C_GRID if options.c is None else (options.c,):
         *maps, whole = path.solve(c)
-        decision = np.empty((len(scored), len(classes)), np.float32)
+        decision = prior.decide(x)
         for fold, linear in zip(inner, maps, strict=True):
-            decision[fold.test] = linear.decide(x[fold.test])
-        tried.append((int((decision.argmax(axis=1) == codes).sum()), c, whole, decision))
-    _, c, whole, decision = max(tried, key=lambda each: each[0])
-    scale = fit_scale(decision, codes.astype(np.int64))
-    # Laplace's rule of succession: none of n images was of an unseen class, so the next one is by 1 / (n + 2).
-    below = float(np.log(len(scored) + 2)) / scale
+            decision[np.ix_(fold.test, classes)] = linear.decide(x[fold.test])
+        tried.append((decision.argmax(axis=1) == y, c, whole, decision))
+    right = max((each[0] for each in tried), key=np.count_nonzero)
+    _, c, whole, decision = next(each for each in tried if _near(each[0], right))
+    scale = fit_scale(decision, y)
     shares = weight_shares(whole, x, len(scores)) if options.combine == "concat" else None
-    return MetaModel(options, c, _widen(whole, classes, n_classes, below), scale, shares)
+    linear = LinearMap(prior.coef.copy(), prior.intercept.copy())
+    linear.coef[:, classes], linear.intercept[classes] = whole.coef, whole.intercept
+    return MetaModel(options, c, linear, scale, shares)
+
+
+def _near(right: NDArray[np.bool_], best: NDArray[np.bool_]) -> bool:
+    """Return whether answers are within one standard error of the best ones."""
+    behind = np.count_nonzero(best) - np.count_nonzero(right)
+    return bool(behind <= np.sqrt(np.count_nonzero(right != best)))
+
+
+def averaging_map(
+    decisions: Sequence[NDArray[np.float32]], codes: NDArray[np.int64], options: MetaOptions
+) -> LinearMap:
+    """Return the map that averages over backbones, in the unit of the meta-learner's decision values.
+
+    Parameters
+    ----------
+    decisions : sequence of NDArray[np.float32]
+        ``(n, n_classes)`` decision values of each backbone, of rows that it had not seen.
+    codes : NDArray[np.int64]
+        ``(n,)`` class codes.
+    options : MetaOptions
+        With the learner ``lr``, the mean is multiplied by the factor that calibrates it. An SVM's targets are -1 and 1:
+        probabilities become 2p - 1, other scores the line through them that is nearest to the targets, never falling.
+
+    Returns
+    -------
+    LinearMap
+        From the meta-features to ``n_classes`` outputs.
+    """
+    n_classes = decisions[0].shape[1]
+    mean = meta_features(decisions, options.scores, "average")
+    slope, intercept = 2.0, -1.0
+    if options.learner == "lr":
+        slope, intercept = fit_scale(mean, codes), 0.0
+    elif options.scores != "probability":
+        target = np.where(codes[:, None] == np.arange(n_classes), 1.0, -1.0)
+        slope = max(float(np.cov(mean.ravel(), target.ravel())[0, 1] / max(mean.var(), np.finfo(np.float32).tiny)), 0.0)
+        intercept = float(target.mean() - slope * mean.mean())
+    n_averaged = len(decisions) if options.combine == "concat" else 1
+    coef = np.tile(np.eye(n_classes), (n_averaged, 1)) * (slope / n_averaged)
+    return LinearMap(coef.astype(np.float32), np.full(n_classes, intercept, np.float32))
 
 
 def predict_published(
@@ -280,17 +329,3 @@ def _within(rows: NDArray[np.int64], fold: Fold) -> Fold:
     """Return a fold as positions in the ascending `rows`, without what is not among them."""
     train, test = (np.searchsorted(rows, np.intersect1d(part, rows)) for part in (fold.train, fold.test))
     return Fold(train, test)
-
-
-def _widen(linear: LinearMap, classes: NDArray[np.int64], n_classes: int, below: float) -> LinearMap:
-    """Return a map for all classes.
-
-    Those that no out-of-fold score was of lie by `below` under the mean of the others: never predicted, and not held
-    for impossible.
-    """
-    if len(classes) == n_classes:
-        return linear
-    coef = np.repeat(linear.coef.mean(axis=1, keepdims=True), n_classes, axis=1)
-    intercept = np.full(n_classes, linear.intercept.mean() - below, np.float32)
-    coef[:, classes], intercept[classes] = linear.coef, linear.intercept
-    return LinearMap(coef, intercept)

@@ -142,8 +142,8 @@ class StackModel:
     def describe(self) -> str:
         """Return in one line what it is made of and how well it does."""
         what = f"{len(self.classes)} classes" if self.task == "classification" else "a number"
-        names = ", ".join(printable(backbone.name) for backbone in self.backbones)
-        score = ", ".join(f"{printable(name)} {_shown(value)}" for name, value in self.score.items()) or "never scored"
+        names = ", ".join(backbone.name for backbone in self.backbones)
+        score = ", ".join(f"{name} {_shown(value)}" for name, value in self.score.items()) or "never scored"
         return f"{what} by {self.learner} on {names}; {self.n_images:,} training images; on unseen images: {score}"
 
     def _decide(self, blocks: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
@@ -168,13 +168,8 @@ def hash_digests(digests: Digests) -> str:
     return hashlib.sha256(np.unique(as_keys(digests)).tobytes()).hexdigest()
 
 
-def printable(text: str) -> str:
-    """Return text as a terminal may show it: a model's file is not to be trusted with control characters."""
-    return text if text.isprintable() else ascii(text)
-
-
 def _shown(value: str | float) -> str:
-    return printable(value) if isinstance(value, str) else f"{value:.3f}"
+    return value if isinstance(value, str) else f"{value:.3f}"
 
 
 def _option_problems(model: StackModel) -> Iterator[str]:

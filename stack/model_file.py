@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from cache import CacheError, FeatureSpec, ModelError
-from cache.files import make_folder, write_atomically
+from cache.output_file import write_output
 from stack.linear import LinearMap
 from stack.model import ModelBackbone, StackModel
 
@@ -41,7 +41,7 @@ def save_model(model: StackModel, file: Path | str) -> None:
 
     Raises
     ------
-    ModelError
+    CacheError
         If the file cannot be written.
     """
     file = Path(file)
@@ -51,14 +51,7 @@ def save_model(model: StackModel, file: Path | str) -> None:
     # ASCII: class names may hold bytes of folder names that are not UTF-8, which safetensors would refuse.
     described = json.dumps(_describe(model), sort_keys=True, ensure_ascii=True, allow_nan=False)
     metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "model": described}
-    content = save(tensors, {**metadata, "sha256": _checksum(metadata, tensors)})
-    try:
-        make_folder(file.absolute().parent)
-        write_atomically(file, content)
-    except CacheError as exc:
-        reason = exc.__cause__.strerror if isinstance(exc.__cause__, OSError) else None
-        message = f"the model could not be written to {file}: {reason or exc}. Name another file with --save"
-        raise ModelError(message) from exc
+    write_output(file, save(tensors, {**metadata, "sha256": _checksum(metadata, tensors)}))
 
 
 def load_model(file: Path | str) -> StackModel:

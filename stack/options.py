@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cache.errors import UsageError
-from stack.base import C_GRID
+from stack.base import C_GRID, MODERATION
 from stack.checks import check_choice
 from stack.meta import COMBINE, LEARNERS, SCORES, MetaOptions
 from stack.regression import META_LEARNERS as REGRESSION_LEARNERS
 
 TASKS = ("classification", "regression")
+
+MOST_C = 1e6
+"""The largest C that can be asked for: beyond it the penalty is lost in the rounding of single precision."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class StackOptions:
     @property
     def lr_learner(self) -> dict[str, object]:
         """The logistic regression's part of a key of the score cache."""
-        return {"name": "lr", "c_grid": self.c_grid}
+        return {"name": "lr", "c_grid": self.c_grid, "moderation": MODERATION}
 
 
 def stack_options(
@@ -78,8 +81,8 @@ def stack_options(
     check_choice("meta-learner", meta, learners)
     check_choice("value of --meta-scores", scores, SCORES)
     check_choice("value of --meta-combine", combine, COMBINE)
-    if c is not None and not 0 < c < float("inf"):
-        message = f"--c is {c}; C is an inverse regularisation strength above 0, such as 0.01"
+    if c is not None and not 0 < c <= MOST_C:
+        message = f"--c is {c}; C is an inverse regularisation strength above 0 and up to {MOST_C:g}, such as 0.01"
         raise UsageError(message)
     if task == "regression" and (c is not None or (scores, combine) != ("probability", "concat")):
         message = (

@@ -5,16 +5,21 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from cache.errors import UsageError
+from cache.errors import StackError, UsageError
 from stack.checks import check_choice
-from stack.folds import Fold, find_rare, regression_folds, split_folds, stratified_folds
+from stack.class_folds import Ask
+from stack.division import Fold
 from stack.labelled import Labelled
+from stack.labels import check_labels, find_rare
 from stack.options import TASKS
+from stack.own_split import own_split
+from stack.target_folds import divide_targets
 from stack.targets import parse_targets
+from stack.ways_out import divide_and_check, ways_for_classes, ways_for_targets
 
 RARE = ("refuse", "drop", "keep")
 
@@ -96,14 +101,23 @@ def outer_folds(images: Images, division: Division) -> tuple[Images, list[Fold]]
     Raises
     ------
     StackError
-        If labels, groups or the split do not allow it.
+        If labels, groups or the split do not allow it, to the inner folds of every training part; the message names
+        what does.
     """
     if division.split is not None:
-        return images, split_folds(images.splits, division.split, groups=images.groups)
-    if division.rare == "drop":
-        images = drop_rare(images, division.cv)
-    cv, seed, repeats = division.cv, division.seed, division.repeats
+        return images, own_split(images, division)
+    ask = Ask(division.cv, division.seed, division.repeats, division.rare)
     if division.task == "regression":
-        return images, regression_folds(parse_targets(images.labels), cv, seed, groups=images.groups, repeats=repeats)
-    rare: Literal["keep", "refuse"] = "keep" if division.rare == "keep" else "refuse"
-    return images, stratified_folds(images.labels, cv, seed, groups=images.groups, repeats=repeats, rare=rare)
+        y = parse_targets(images.labels)
+        try:
+            return images, divide_targets(y, images.groups, ask)
+        except StackError as exc:
+            message = f"{exc}{ways_for_targets(y, images.groups, ask)}"
+            raise StackError(message) from exc
+    check_labels(images.labels)
+    try:
+        _, folds = divide_and_check(images.labels, images.groups, ask)
+    except StackError as exc:
+        message = f"{exc}{ways_for_classes(images.labels, images.groups, ask)}"
+        raise StackError(message) from exc
+    return drop_rare(images, division.cv) if division.rare == "drop" else images, folds

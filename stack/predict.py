@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cache import UsageError
-from stack.model import StackModel, printable
+from cache.text import to_json
+from stack.csv_text import csv_lines
+from stack.model import StackModel
 
 FORMATS = ("table", "csv", "jsonl")
 
@@ -98,25 +97,19 @@ def columns(answers: Sequence[Answer]) -> list[str]:
 
 
 def table_rows(answers: Sequence[Answer]) -> list[list[str]]:
-    """Return one row of cells per image for people: probabilities to three digits, nothing that a terminal obeys."""
-    return [
-        [printable(cell) if isinstance(cell, str) else _short(each, cell) for cell in each.cells()] for each in answers
-    ]
+    """Return one row of cells per image for people: probabilities to three digits."""
+    return [[cell if isinstance(cell, str) else _short(each, cell) for cell in each.cells()] for each in answers]
 
 
 def to_csv(answers: Sequence[Answer]) -> str:
-    """Return a CSV table with a header line."""
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns(answers))
-    writer.writerows(each.cells() for each in answers)
-    return text.getvalue()
+    """Return a CSV table with a header line, its text guarded against spreadsheets: see `stack.csv_text`."""
+    return csv_lines([columns(answers), *(each.cells() for each in answers)])
 
 
 def to_json_lines(answers: Sequence[Answer]) -> Iterator[str]:
     """Yield one JSON object per image."""
     for each in answers:
-        yield json.dumps(each.to_dict())
+        yield to_json(each.to_dict())
 
 
 def _rounded(value: np.float64) -> float:

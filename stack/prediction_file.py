@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cache import UsageError
-from cache.files import make_folder, write_atomically
+from cache.output_file import write_output
+from stack.csv_text import csv_lines
 from stack.evaluate import WITHOUT
 from stack.experiment import Experiment
 from stack.scores import Prediction
@@ -25,7 +24,8 @@ def write_predictions(experiment: Experiment, file: Path) -> None:
 
     One row for each model, fold and test image: ``path``, ``image_sha256`` (hex), ``label``, ``fold`` (from 1),
     ``model``, ``predicted``, and for classification the score of each class in a column ``score:CLASS``: its
-    probability, or, of a linear SVM, its decision value.
+    probability, or, of a linear SVM, its decision value. Text in CSV is guarded against spreadsheets, see
+    `stack.csv_text`; in Parquet it is exact.
 
     Parameters
     ----------
@@ -43,8 +43,7 @@ def write_predictions(experiment: Experiment, file: Path) -> None:
     """
     check_prediction_file(file)
     content = _parquet(_chunks(experiment)) if file.suffix == ".parquet" else _csv(_chunks(experiment))
-    make_folder(file.absolute().parent)
-    write_atomically(file, content)
+    write_output(file, content)
 
 
 def check_prediction_file(file: Path) -> None:
@@ -86,13 +85,11 @@ def _chunks(experiment: Experiment) -> Iterator[dict[str, list[Any]]]:
 
 
 def _csv(chunks: Iterator[dict[str, list[Any]]]) -> memoryview:
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    parts = []
     for number, chunk in enumerate(chunks):
-        if number == 0:
-            writer.writerow(chunk)
-        writer.writerows(zip(*chunk.values(), strict=True))
-    return memoryview(text.getvalue().encode(errors="surrogateescape"))
+        rows = zip(*chunk.values(), strict=True)
+        parts.append(csv_lines(rows if number else [tuple(chunk), *rows]).encode(errors="surrogateescape"))
+    return memoryview(b"".join(parts))
 
 
 def _parquet(chunks: Iterator[dict[str, list[Any]]]) -> memoryview:

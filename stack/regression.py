@@ -22,6 +22,7 @@ from stack.regressors import META_LEARNERS, RegressionScores, apply_meta, fit_me
 from stack.ridge import ALPHA_GRID, Design
 from stack.score_cache import ScoreCache
 from stack.scores import Scoreboard
+from stack.target_folds import check_target_folds
 from stack.targets import TargetPrediction, check_targets, measure_targets, parse_targets
 
 __all__ = [
@@ -282,13 +283,8 @@ def _combine(part: _Part, bases: Mapping[str, RegressionScores], meta: str) -> d
 
 def _check_outer(folds: Sequence[Fold], group: NDArray[np.int64]) -> None:
     check_folds(folds, len(group))
+    check_target_folds(folds, group, len(group))
     for number, fold in enumerate(folds, start=1):
-        if len(fold.test) < 2:
-            msg = (
-                f"fold {number} of {len(folds)} tests {len(fold.test)} image; R² needs at least 2 per fold: "
-                "ask for fewer folds"
-            )
-            raise StackError(msg)
         shared = np.intersect1d(group[fold.train], group[fold.test])
         if len(shared):
             in_train, in_test = (rows[group[rows] == shared[0]][0] for rows in (fold.train, fold.test))

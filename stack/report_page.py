@@ -18,7 +18,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from cache.files import make_folder, write_atomically
+from cache.output_file import write_output
 from stack import report_backbones, report_head, report_sections, report_targets
 from stack.figure_style import CLASS_LOOKS, GREY, HEAT_ON_DARK, HEAT_ON_LIGHT, ON_DARK, Figure
 from stack.markup import element
@@ -67,8 +67,7 @@ def write_report(
         If the file cannot be written.
     """
     content = render_report(data, thumbnails, attention or {})
-    make_folder(file.absolute().parent)
-    write_atomically(file, content.encode("utf-8", "backslashreplace"))
+    write_output(file, content.encode("utf-8", "backslashreplace"))
 
 
 def render_report(data: Mapping[str, Any], thumbnails: Mapping[int, bytes], attention: Mapping[int, bytes]) -> str:

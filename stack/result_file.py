@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from cache import StackError
-from cache.files import make_folder, write_atomically
+from cache.output_file import write_output
+from cache.text import to_json
 from stack.experiment import RESULT_FORMAT, RESULT_VERSION, Experiment
 
 
@@ -15,14 +16,14 @@ def write_result(experiment: Experiment, file: Path) -> None:
     """Write `Experiment.to_dict` to a file, whole or not at all.
 
     Its ``format`` is ``stackbone-result``; ``format_version`` grows with any change that a reader must know of.
+    A number that is not finite is null.
 
     Raises
     ------
     CacheError
         If the file cannot be written.
     """
-    make_folder(file.absolute().parent)
-    write_atomically(file, json.dumps(experiment.to_dict(), indent=2, allow_nan=False).encode() + b"\n")
+    write_output(file, to_json(experiment.to_dict(), indent=2).encode() + b"\n")
 
 
 def read_result(file: Path) -> dict[str, Any]:

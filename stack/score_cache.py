@@ -1,10 +1,10 @@
 """Scores of fits that were made before: an experiment that changes a little computes a little.
 
-A fit's key is the SHA-256 of all that decides its outcome: learner and its settings, the feature sets, the
-images (by digest) and class codes of the training part in their order, the inner folds, the images of the test
-part. A changed label, fold, backbone or setting is another key, so nothing stale is ever found. A file
-``scores/KEY.scores`` in the cache directory is the SHA-256 of the key and of what follows, and then NumPy's npz; it is
-whole or absent (written aside and renamed), and deleting it costs time only.
+A fit's key is the SHA-256 of all that decides its outcome: learner and its settings, the features of the training part
+and of the test part (each row by the SHA-256 of its values), the class codes of the training part in their order, the
+inner folds. A changed feature, label, fold or setting is another key, so nothing stale is ever found, whatever
+became of a feature set meanwhile; and a merged shard, a renamed image or a new neighbour changes no key. Files are
+those of `cache.scores`; deleting them costs time only.
 """
 
 from __future__ import annotations
@@ -13,33 +13,58 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from io import BytesIO
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cache.digest import DIGEST_BYTES, Digests
 from cache.errors import CacheError
-from cache.files import make_folder, write_atomically
+from cache.scores import Arrays, Origin, read_scores, write_scores
 from stack.base import ClassScores
 from stack.folds import Fold
 from stack.linear import LinearMap
+from stack.per_fold import Features, PerFold
 from stack.regressors import RegressionScores
 from stack.scores import Prediction
 
 SCORES_VERSION = 1
 """To be raised with any change of a learner that changes its scores by more than rounding."""
 
-Arrays = dict[str, NDArray[Any]]
-
 BaseOutcome = ClassScores | RegressionScores | Prediction
 """What a fit on features gives: scores of a base learner, or predictions alone."""
 
 Outcome = TypeVar("Outcome", bound=BaseOutcome)
 
-_CHECKSUM = 32  # bytes of a SHA-256
+_NUMBER_BYTES = 8  # at most
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class FitKey:
+    """What decides a fit's outcome, and the shape that the outcome has.
+
+    Attributes
+    ----------
+    digest : str
+        64 hexadecimal digits.
+    feature_sets : tuple of str
+        Ids of the feature sets that it sees.
+    n_train, n_test, n_classes, dim : int
+        Rows of both parts, classes (0 for a regression), columns of all blocks together.
+    tested : NDArray[np.bool_]
+        ``(n_train,)``: which rows an inner fold tests.
+    """
+
+    digest: str
+    feature_sets: tuple[str, ...]
+    n_train: int
+    n_test: int
+    n_classes: int
+    dim: int
+    tested: NDArray[np.bool_]
 
 
 class ScoreCache:
@@ -49,19 +74,27 @@ class ScoreCache:
     ----------
     folder : Path
         Where the files are; made when the first is written.
+    blocks : mapping of str to Features
+        The features themselves, by the names that fits know them by.
+    dataset : str
+        Whose labels are learnt.
     feature_sets : mapping of str to (str or sequence of str)
-        Name of each block of features to its feature set id; of features that differ from fold to fold, to one id for
-        each outer fold.
-    digests : NDArray[np.uint8]
-        ``(n_images, 32)`` SHA-256 of each image, in the order of the blocks' rows.
+        Name of each block to its feature set's id; of features that differ from fold to fold, to one for each outer
+        fold. They decide nothing: `cache.forget` finds by them what hangs on a feature set.
     """
 
     def __init__(
-        self, folder: Path, feature_sets: Mapping[str, str | Sequence[str]], digests: NDArray[np.uint8]
+        self,
+        folder: Path,
+        blocks: Mapping[str, Features],
+        *,
+        dataset: str,
+        feature_sets: Mapping[str, str | Sequence[str]],
     ) -> None:
         self.folder = folder
+        self._rows = {name: _hash_features(features) for name, features in blocks.items()}
+        self._dataset = dataset
         self._feature_sets = feature_sets
-        self._digests = digests
         self._may_write = True
 
     def key(
@@ -73,7 +106,7 @@ class ScoreCache:
         inner: Sequence[Fold] = (),
         *,
         number: int,
-    ) -> str:
+    ) -> FitKey:
         """Return the key of a fit.
 
         Parameters
@@ -91,77 +124,103 @@ class ScoreCache:
         number : int
             Of the outer fold, from 0: it decides which features of a steered backbone are used.
         """
+        features = [_of_fold(self._rows[name], number) for name in blocks]
+        n_classes = int(y.max()) + 1 if y.dtype.kind == "i" else 0
         head = {
             "version": SCORES_VERSION,
             "learner": learner,
-            "feature_sets": [_id(self._feature_sets[name], number) for name in blocks],
-            "n_classes": int(y.max()) + 1 if y.dtype.kind == "i" else 0,
+            "dims": [each.dim for each in features],
+            "n_classes": n_classes,
         }
         sha = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
-        arrays: list[NDArray[Any]] = [self._digests[fold.train], y[fold.train], self._digests[fold.test]]
-        arrays += [rows for each in inner for rows in (each.train, each.test)]
+        arrays: list[NDArray[Any]] = [each.sha256[rows] for each in features for rows in (fold.train, fold.test)]
+        arrays += [y[fold.train], *(rows for each in inner for rows in (each.train, each.test))]
         for array in arrays:
             sha.update(len(array).to_bytes(8, "little"))
             sha.update(np.ascontiguousarray(array).tobytes())
-        return sha.hexdigest()
+        tested = np.zeros(len(fold.train), np.bool_)
+        for each in inner:
+            tested[each.test] = True
+        return FitKey(
+            digest=sha.hexdigest(),
+            feature_sets=tuple(_of_fold(self._feature_sets[name], number) for name in blocks),
+            n_train=len(fold.train),
+            n_test=len(fold.test),
+            n_classes=n_classes,
+            dim=sum(each.dim for each in features),
+            tested=tested,
+        )
 
-    def find_or_run(self, key: str, run: Callable[[], Outcome], found: list[str] | None = None) -> Outcome:
+    def find_or_run(self, key: FitKey, run: Callable[[], Outcome], found: list[str] | None = None) -> Outcome:
         """Return what was kept under a key; else the outcome of `run`, which is kept.
 
         Parameters
         ----------
-        key : str
+        key : FitKey
             Of this fit; see `key`.
         run : callable
             The fit.
         found : list of str, optional
-            The key is added to it where no fit was needed.
+            The key's digest is added to it where no fit was needed.
         """
         kept = self.load(key)
         if kept is not None:
             if found is not None:
-                found.append(key)
-            return cast(Outcome, _from_arrays(kept))
+                found.append(key.digest)
+            return cast(Outcome, kept)
         outcome = run()
-        self.save(key, _to_arrays(outcome))
+        self.save(key, outcome)
         return outcome
 
-    def load(self, key: str) -> Arrays | None:
-        """Return what was saved under a key; None if nothing was, or what is there is not what was saved."""
-        try:
-            kept = self._path(key).read_bytes()
-        except OSError:
-            return None
-        content = kept[_CHECKSUM:]
-        if kept[:_CHECKSUM] != _checksum(key, content):
-            return None  # the fit that follows replaces it
-        with np.load(BytesIO(content), allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+    def load(self, key: FitKey) -> BaseOutcome | None:
+        """Return the outcome kept under a key; None if there is none, or it cannot be this fit's."""
+        arrays = read_scores(self.folder, key.digest, _most_bytes(key))
+        return None if arrays is None else _from_arrays(arrays, key)
 
-    def save(self, key: str, arrays: Arrays) -> None:
+    def save(self, key: FitKey, outcome: BaseOutcome) -> None:
         """Keep the outcome of a fit; where nothing can be written, say so once and go on without."""
         if not self._may_write:
             return
-        file = BytesIO()
-        np.savez(file, allow_pickle=False, **arrays)
-        content = file.getvalue()
         try:
-            make_folder(self.folder)
-            write_atomically(self._path(key), _checksum(key, content) + content)
+            write_scores(self.folder, key.digest, Origin(self._dataset, key.feature_sets), _to_arrays(outcome))
         except CacheError as exc:
             self._may_write = False
             _log.warning("scores are not kept for later runs: %s", exc)
 
-    def _path(self, key: str) -> Path:
-        return self.folder / f"{key}.scores"
+
+@dataclass(frozen=True, eq=False)
+class _HashedRows:
+    """``(n_images, 32)`` SHA-256 of each row's values, and how many values a row has."""
+
+    sha256: Digests
+    dim: int
 
 
-def _id(feature_set: str | Sequence[str], number: int) -> str:
-    return feature_set if isinstance(feature_set, str) else feature_set[number]
+def _hash_features(features: Features) -> _HashedRows | list[_HashedRows]:
+    if not isinstance(features, PerFold):
+        return _hash_rows(features)
+    hashed = {id(x): _hash_rows(x) for x in {id(x): x for x in features.blocks}.values()}
+    return [hashed[id(x)] for x in features.blocks]
 
 
-def _checksum(key: str, content: bytes) -> bytes:
-    return hashlib.sha256(key.encode() + content).digest()
+def _hash_rows(x: NDArray[np.float32]) -> _HashedRows:
+    n, dim = x.shape
+    digests = np.empty((n, DIGEST_BYTES), np.uint8)
+    for row in range(n):
+        digests[row] = np.frombuffer(hashlib.sha256(np.ascontiguousarray(x[row]).data).digest(), np.uint8)
+    return _HashedRows(digests, dim)
+
+
+_T = TypeVar("_T", str, _HashedRows)
+
+
+def _of_fold(value: _T | Sequence[_T], number: int) -> _T:
+    return value if isinstance(value, str | _HashedRows) else value[number]
+
+
+def _most_bytes(key: FitKey) -> int:
+    outputs = max(1, key.n_classes)
+    return _NUMBER_BYTES * (1 + outputs * (key.n_train + key.n_test + key.dim + 1))
 
 
 def _to_arrays(outcome: BaseOutcome) -> Arrays:
@@ -169,7 +228,7 @@ def _to_arrays(outcome: BaseOutcome) -> Arrays:
         return {"scores": outcome.scores, "probability": np.array(outcome.probability)}
     strength = {"c": outcome.c} if isinstance(outcome, ClassScores) else {"alpha": outcome.alpha}
     return {
-        **{name: np.array(value) for name, value in strength.items()},
+        **{name: np.array(value, np.float64) for name, value in strength.items()},
         "out_of_fold": outcome.out_of_fold,
         "test": outcome.test,
         "coef": outcome.linear.coef,
@@ -177,10 +236,34 @@ def _to_arrays(outcome: BaseOutcome) -> Arrays:
     }
 
 
-def _from_arrays(kept: Arrays) -> BaseOutcome:
-    if "scores" in kept:
-        return Prediction(kept["scores"], probability=bool(kept["probability"]))
-    linear = LinearMap(kept["coef"], kept["intercept"])
-    if "alpha" in kept:
-        return RegressionScores(float(kept["alpha"]), kept["out_of_fold"], kept["test"], linear)
-    return ClassScores(float(kept["c"]), kept["out_of_fold"], kept["test"], linear)
+def _from_arrays(arrays: Arrays, key: FitKey) -> BaseOutcome | None:
+    """Return the outcome that arrays hold; None if a name, shape, type or number cannot be that of this fit."""
+    n_outputs = max(1, key.n_classes)
+    if set(arrays) == {"scores", "probability"}:
+        scores, probability = arrays["scores"], arrays["probability"]
+        fits = scores.shape == (key.n_test, key.n_classes) and scores.dtype.kind == "f"
+        if not fits or probability.shape or probability.dtype != np.bool_ or not np.isfinite(scores).all():
+            return None
+        return Prediction(scores, probability=bool(probability))
+    strength = "alpha" if key.n_classes == 0 else "c"
+    if set(arrays) != {strength, "out_of_fold", "test", "coef", "intercept"}:
+        return None
+    columns = (key.n_classes,) if key.n_classes else ()
+    number = np.float32 if key.n_classes else np.float64
+    expected: dict[str, tuple[tuple[int, ...], Any]] = {
+        strength: ((), np.float64),
+        "out_of_fold": ((key.n_train, *columns), number),
+        "test": ((key.n_test, *columns), number),
+        "coef": ((key.dim, n_outputs), np.float32),
+        "intercept": ((n_outputs,), np.float32),
+    }
+    if any(arrays[name].shape != shape or arrays[name].dtype != dtype for name, (shape, dtype) in expected.items()):
+        return None
+    out_of_fold = arrays["out_of_fold"]
+    scored = np.isfinite(out_of_fold[key.tested]).all() and np.isnan(out_of_fold[~key.tested]).all()
+    if not scored or not all(np.isfinite(arrays[name]).all() for name in expected if name != "out_of_fold"):
+        return None
+    chosen, linear = float(arrays[strength]), LinearMap(arrays["coef"], arrays["intercept"])
+    if key.n_classes == 0:
+        return RegressionScores(chosen, out_of_fold, arrays["test"], linear) if chosen >= 0 else None
+    return ClassScores(chosen, out_of_fold, arrays["test"], linear) if chosen > 0 else None

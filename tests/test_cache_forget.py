@@ -7,6 +7,7 @@ import pytest
 
 from cache import CacheError, DatasetIndex, Digests, FeatureSpec, FeatureStore, FileStamps, UsageError
 from cache.forget import plan_forget
+from cache.scores import Origin, write_scores
 
 N = 12
 
@@ -119,3 +120,39 @@ def test_rows_that_a_dataset_lists_since_the_plan_are_kept(store: FeatureStore) 
     plan.run()
     assert held(store) == {name: [True] * 11 + [False] for name in ("resnet50", "vgg19")}
     assert not store.feature_sets()[1].missing(new).any()
+
+
+def keep_scores(store: FeatureStore, key: str, dataset: str, *feature_sets: str) -> Path:
+    arrays = {"scores": np.ones((2, 3), np.float32), "probability": np.array(0, np.bool_)}
+    return write_scores(store.scores_folder, key, Origin(dataset, feature_sets), arrays)
+
+
+@pytest.mark.parametrize(
+    ("names", "left"),
+    [(["resnet50"], ["b", "d"]), (["first"], ["c", "d"]), (["vgg19", "second"], ["a"])],
+    ids=["a backbone", "a dataset", "both"],
+)
+def test_scores_go_with_what_they_hang_on(store: FeatureStore, names: list[str], left: list[str]) -> None:
+    resnet, vgg = (each.id for each in store.feature_sets())
+    files = [
+        keep_scores(store, "a", "first", resnet),
+        keep_scores(store, "b", "first", vgg),
+        keep_scores(store, "c", "second", vgg, resnet),
+        keep_scores(store, "d", "second", vgg),
+    ]
+    if "second" in names:
+        files = files[:1]
+    plan_forget(store, names, unused=False).run()
+    assert [path.stem for path in sorted(store.scores_folder.iterdir())] == left
+    assert all(path.exists() == (path.stem in left) for path in files)
+
+
+def test_scores_that_nobody_can_use_go_with_the_first_forget(store: FeatureStore) -> None:
+    kept = keep_scores(store, "a", "second", store.feature_sets()[1].id)
+    folder = kept.parent
+    (folder / "b.scores").write_bytes(b"of an earlier version")
+    (folder / "c.scores").symlink_to(kept)
+    (folder / "d.scores").mkdir()
+    (folder / "notes.txt").write_text("not ours")
+    plan_forget(store, ["first"], unused=False).run()
+    assert sorted(path.name for path in folder.iterdir()) == ["a.scores", "d.scores", "notes.txt"]

@@ -452,6 +452,21 @@ def test_parquet_numbers_serve_as_paths_with_a_suffix(tmp_path: Path) -> None:
     assert open_dataset(file, path_column="id", suffix=".png").paths == ["17.png", "4.png"]
 
 
+@pytest.mark.parametrize("kind", ["text", "large text", "dictionary", "time"])
+def test_parquet_values_that_cannot_be_read_are_refused_in_words(tmp_path: Path, kind: str) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    names = pyarrow.array([b"caf\xe9.jpg", b"b.jpg"])
+    columns = {
+        "text": names.view(pyarrow.string()),
+        "large text": names.cast(pyarrow.large_binary()).view(pyarrow.large_string()),
+        "dictionary": pyarrow.DictionaryArray.from_arrays(pyarrow.array([0, 1]), names.view(pyarrow.string())),
+        "time": pyarrow.array([2**62, 0]).view(pyarrow.timestamp("ms")),
+    }
+    file = write_parquet(tmp_path / "l.parquet", {"path": columns[kind], "label": ["x", "y"]})
+    with pytest.raises(DatasetError, match=r"l\.parquet"):
+        open_dataset(file)
+
+
 def test_parquet_errors_name_the_row_or_the_column(tmp_path: Path) -> None:
     file = write_parquet(tmp_path / "l.parquet", {"path": ["a.jpg", None], "label": [1, 2]})
     assert "row 2" in message(DatasetError, data=file)

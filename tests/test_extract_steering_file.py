@@ -14,7 +14,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from cache import FeatureSpec, NewerVersionError, UsageError, WeightsError
+from cache import CacheError, FeatureSpec, NewerVersionError, UsageError, WeightsError
 from extract.steering_file import Steering, list_steering_files, read_steering, write_steering
 
 SPEC = FeatureSpec(
@@ -187,7 +187,7 @@ def test_what_could_not_be_read_again_is_not_written(changes: dict[str, Any], wo
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(WeightsError, match=r"could not be written to .*file/a\.safetensors"):
+    with pytest.raises(CacheError, match=r"could not write .*file/a\.safetensors"):
         write_steering(tmp_path / "file" / "a.safetensors", make_steering())
 
 

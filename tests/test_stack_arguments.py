@@ -5,13 +5,15 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from stack.arguments import read_arguments, split_rows
+from stack.arguments import read_arguments
 from stack.estimator import StackedBackbones
+from stack.inner_folds import split_rows
 
 Matrix = NDArray[np.float64]
 Labels = NDArray[np.str_]
@@ -29,7 +31,7 @@ def y() -> Labels:
 
 def test_a_number_of_folds_means_scikit_learns_shuffled_stratified_folds(x: Matrix, y: Labels) -> None:
     groups = np.arange(len(y)) // 2
-    plain, grouped = (split_rows(x, y, each, 3, 7) for each in (None, groups))
+    plain, grouped = (split_rows(x, y, each, 3, 7, classes=True) for each in (None, groups))
     for found, reference in (
         (plain, StratifiedKFold(3, shuffle=True, random_state=7).split(x, y)),
         (grouped, StratifiedGroupKFold(3, shuffle=True, random_state=7).split(x, y, groups)),
@@ -37,15 +39,18 @@ def test_a_number_of_folds_means_scikit_learns_shuffled_stratified_folds(x: Matr
         for ours, theirs in zip(found, reference, strict=True):
             np.testing.assert_array_equal(ours[0], theirs[0])
             np.testing.assert_array_equal(ours[1], theirs[1])
-    assert split_rows(x, y, None, "in-sample", 7) == []
+    assert split_rows(x, y, None, "in-sample", 7, classes=True) == []
 
 
 def test_blocks_become_slices_and_places() -> None:
     asked: dict[str, Any] = {"slice": slice(-2, None), "places": [3, -1, 0], "names": ["c", "a"], "one": ["e"]}
     params = StackedBackbones(blocks=asked).get_params(deep=False)
     base = GaussianNB()
-    classifiers, columns = read_arguments(params, base, 5, np.array(list("abcde"), dtype=object))
-    assert classifiers == dict.fromkeys(asked, base)
+    names = np.array(list("abcde"), dtype=object)
+    members = read_arguments("StackedBackbones", "classifier", params, base, 5, names)
+    assert {member.name: member.estimator for member in members} == dict.fromkeys(asked, base)
+    assert {member.method for member in members} == {"predict_proba"}
+    columns = {member.name: member.columns for member in members}
     assert columns.pop("slice") == slice(-2, None)
     assert {name: list(np.arange(5)[each]) for name, each in columns.items()} == {
         "places": [3, 4, 0],
@@ -73,13 +78,22 @@ def test_folds_that_cannot_score_every_row_once_are_refused(x: Matrix, y: Labels
             StackedBackbones(cv=folds).fit(x, y)
 
 
-def test_a_class_smaller_than_the_folds_is_named(x: Matrix, y: Labels) -> None:
+def test_a_class_smaller_than_the_folds_is_scored_by_members_that_saw_it(x: Matrix, y: Labels) -> None:
     few = np.concatenate([np.flatnonzero(y != "two"), np.flatnonzero(y == "two")[:3]])
-    with pytest.raises(ValueError, match=r"1 class\(es\) have fewer rows than the 5 folds of cv: two \(3\)"):
+    with pytest.warns(UserWarning, match="least populated class in y has only 3 members"):  # scikit-learn's own
+        folds = split_rows(x[few], y[few], None, 5, 0, classes=True)
+    assert all("two" in y[few][train] for train, _ in folds)
+
+
+def test_a_class_that_some_members_would_never_see_is_named(x: Matrix, y: Labels) -> None:
+    few = np.concatenate([np.flatnonzero(y != "two"), np.flatnonzero(y == "two")[:1]])
+    with pytest.raises(ValueError, match=r"1 class\(es\) have 1 of the rows only: two"):
         StackedBackbones().fit(x[few], y[few])
     groups = np.where(y == "one", 0, np.arange(len(y)))
-    with pytest.raises(ValueError, match=r"fewer groups than the 2 folds of cv: one \(1\)"):
+    with pytest.raises(ValueError, match=r"1 of the groups only: one"):
         StackedBackbones(cv=2).fit(x, y, groups=groups)
+    with pytest.raises(ValueError, match=r"no class has as many rows as cv has folds \(90\); the largest has 80"):
+        StackedBackbones(cv=90).fit(x, y)
 
 
 # Bad arguments
@@ -105,8 +119,8 @@ def test_all_wrong_arguments_are_named_at_once(x: Matrix, y: Labels) -> None:
     with pytest.raises(ValueError, match=r"15 wrong argument\(s\) of StackedBackbones") as caught:
         stack.fit(x, y)
     for found in (
-        "stack_method is 'predict_log_proba'; it is one of 'probability', 'log-probability', 'decision': "
-        "did you mean 'log-probability'?",
+        "stack_method is 'predict_log_proba'; it is one of 'auto', 'probability', 'predict_proba', 'log-probability', "
+        "'decision', 'decision_function', 'predict': did you mean 'predict_proba'?",
         "combine is 'mean'; it is one of 'concat', 'average'\n",
         "passthrough is 'yes'",
         "cv is 1; give a number of folds from 2",
@@ -128,7 +142,10 @@ def test_all_wrong_arguments_are_named_at_once(x: Matrix, y: Labels) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"estimators": LinearSVC()}, r"\(LinearSVC\) has no predict_proba.*use stack_method='decision'"),
+        (
+            {"estimators": LinearSVC(), "stack_method": "probability"},
+            r"\(LinearSVC\) has no predict_proba.*use stack_method='decision'",
+        ),
         (
             {"estimators": GaussianNB(), "stack_method": "decision"},
             "has no decision_function.*stack_method='probability'",
@@ -144,7 +161,9 @@ def test_all_wrong_arguments_are_named_at_once(x: Matrix, y: Labels) -> None:
         ({"blocks": {"a": 3}}, "give a slice, a list of column indices"),
         ({"cv": "prefit"}, "cv is 'prefit'"),
         ({"cv": True}, "cv is True"),
-        ({"cv": None}, "cv is None"),
+        ({"final_estimator": Ridge()}, "final_estimator is Ridge.*give a classifier"),
+        ({"estimators": [("a", "drop"), ("b", "drop")]}, "all 2 estimators are 'drop'"),
+        ({"estimators": GaussianNB(), "stack_method": "predict", "combine": "average"}, "classes, which have no mean"),
     ],
 )
 def test_a_wrong_argument_is_refused(x: Matrix, y: Labels, arguments: dict[str, Any], message: str) -> None:

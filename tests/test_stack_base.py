@@ -10,13 +10,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from cache.errors import StackError, UsageError
 from stack.base import C_GRID, choose_c, predict_svm, score_classes
 from stack.folds import Fold, inner_folds
 from stack.linear import LinearMap, LinearPath
+from tests.references import ModeratedScaler
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -33,7 +33,7 @@ def halves(digits: Digits) -> Digits:
 
 
 def plain(c: float) -> Pipeline:
-    return make_pipeline(StandardScaler(), LogisticRegression(C=c, tol=1e-8, max_iter=20_000))
+    return make_pipeline(ModeratedScaler(), LogisticRegression(C=c, tol=1e-8, max_iter=20_000))
 
 
 def plain_scores(x: Matrix, y: Codes, folds: list[Fold], c: float) -> NDArray[np.float64]:

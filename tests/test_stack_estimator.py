@@ -23,7 +23,7 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from stack.classifiers import LinearSVM, SoftmaxRegression
-from stack.estimator import StackedBackbones
+from stack.estimator import StackedBackbones, StackedBackbonesRegressor
 from stack.out_of_fold import LEAST_PROBABILITY
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -59,12 +59,16 @@ OUT_OF_FOLD = "fit_transform returns out-of-fold scores, transform those of clas
 EXCLUDED = {"check_transformer_general": OUT_OF_FOLD, "check_transformer_data_not_an_array": OUT_OF_FOLD}
 
 
-def excluded(stack: StackedBackbones) -> dict[str, str]:
-    return EXCLUDED if stack.cv == 2 else {}  # in sample, the two are the same
+def excluded(stack: StackedBackbones | StackedBackbonesRegressor) -> dict[str, str]:
+    return {} if stack.cv == "in-sample" else EXCLUDED  # in sample, the two are the same
 
 
 @parametrize_with_checks(  # type: ignore[untyped-decorator]  # scikit-learn has no types
-    [StackedBackbones(cv=2), StackedBackbones(cv="in-sample", combine="average", stack_method="log-probability")],
+    [
+        StackedBackbones(),
+        StackedBackbones(cv="in-sample", combine="average", stack_method="log-probability"),
+        StackedBackbonesRegressor(),
+    ],
     expected_failed_checks=excluded,
 )
 def test_scikit_learn_finds_its_conventions_kept(estimator: Any, check: Any) -> None:  # noqa: ANN401
@@ -225,14 +229,16 @@ def test_fits_side_by_side_give_the_same(x: Matrix, y: Labels) -> None:
 # What comes in
 
 
-def test_two_classes_have_a_column_each(x: Matrix, y: Labels) -> None:
+def test_two_classes_have_the_column_that_says_all(x: Matrix, y: Labels) -> None:
     two = np.flatnonzero((y == "one") | (y == "zero"))
     stack = StackedBackbones(blocks=BLOCKS, cv=2, stack_method="decision").fit(x[two], y[two])
-    assert stack.stacked_features_.shape == (len(two), 6)
-    np.testing.assert_array_equal(stack.stacked_features_[:, 0], -stack.stacked_features_[:, 1])
+    assert stack.stacked_features_.shape == (len(two), 3)
+    logs = StackedBackbones(blocks=BLOCKS, cv=2, stack_method="log-probability").fit(x[two], y[two])
+    assert logs.stacked_features_.shape == (len(two), 6)  # of two logarithms neither follows by a line from the other
+    assert list(logs.get_feature_names_out()[:2]) == ["left_one", "left_zero"]
     assert stack.decision_function(x[two]).shape == (len(two),)
     assert stack.score(x[two], y[two]) > 0.95
-    assert list(stack.get_feature_names_out()[:2]) == ["left_one", "left_zero"]
+    assert list(stack.get_feature_names_out()[:2]) == ["left_zero", "middle_zero"]
 
 
 def test_columns_of_a_data_frame_are_taken_by_name(x: Matrix, y: Labels) -> None:

@@ -16,13 +16,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, log_loss, top_k_accuracy_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from cache.errors import StackError, UsageError
 from stack import Evaluation, Fold, MetaOptions, StackOptions, evaluate, split_folds, stratified_folds
 from stack.base import ClassScores, score_classes
 from stack.per_fold import PerFold
+from tests.references import ModeratedScaler, ShrunkLinear
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -130,7 +130,7 @@ def test_published_scores_as_a_plain_loop_of_mlxtend(
 
 
 def plain_lr(c: float) -> Pipeline:
-    return make_pipeline(StandardScaler(), LogisticRegression(C=c, tol=1e-8, max_iter=20_000))
+    return make_pipeline(ModeratedScaler(), LogisticRegression(C=c, tol=1e-8, max_iter=20_000))
 
 
 @pytest.mark.usefixtures("exact_solver")
@@ -144,8 +144,10 @@ def test_oof_recipe_scores_as_a_plain_slow_sklearn_loop(blocks: Blocks, y: Label
             for x in blocks.values()
         ]
         test = [lr.fit(x[fold.train], y[fold.train]).predict_proba(x[fold.test]) for x in blocks.values()]
-        svm = LinearSVC(C=0.1, dual=False, tol=1e-8).fit(np.hstack(train), y[fold.train])
-        predicted: Labels = svm.predict(np.hstack(test))
+        names, codes = np.unique(y[fold.train], return_inverse=True)
+        average = np.tile(np.eye(len(names)), (len(blocks), 1)) * 2 / len(blocks)
+        svm = ShrunkLinear("svm", 0.1, average, -1.0).fit(np.hstack(train), codes)
+        predicted: Labels = names[svm.predict(np.hstack(test))]
         return predicted
 
     def predict_concat(fold: Fold) -> Labels:

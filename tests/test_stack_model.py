@@ -12,7 +12,7 @@ from scipy.special import softmax
 
 from cache import FeatureSpec, ModelError, UsageError, feature_set_id
 from stack.linear import LinearMap
-from stack.model import ModelBackbone, StackModel, hash_digests, printable
+from stack.model import ModelBackbone, StackModel, hash_digests
 
 DIMS = {"resnet50": 5, "timm:resnet18.a1_in1k": 4}
 CLASSES = ["coat", "hat", "shoe"]
@@ -209,12 +209,6 @@ def test_the_description_names_backbones_and_score() -> None:
     )
     assert "on unseen images: R2 0.912" in made_regression().describe()
     assert replace(made_model(), score={}).describe().endswith("never scored")
-
-
-def test_control_characters_do_not_reach_the_terminal() -> None:
-    assert printable("épée") == "épée"
-    assert printable("\x1b]0;owned\x07") == r"'\x1b]0;owned\x07'"
-    assert "\x1b" not in replace(made_model(), score={"accuracy\x1b[2J": "\x1b[2J"}).describe()
 
 
 def test_the_hash_of_the_training_images_forgets_order_and_doubles() -> None:

@@ -47,7 +47,7 @@ def test_scores_and_combination_reach_the_meta_learner() -> None:
         ({"meta": ""}, r"unknown meta-learner ''"),
         ({"scores": "probabilities"}, r"--meta-scores 'probabilities'; .*did you mean 'probability'"),
         ({"combine": "concatenate"}, r"--meta-combine 'concatenate'; .*did you mean 'concat'"),
-        ({"c": 0.0}, r"--c is 0\.0; .*above 0, such as 0\.01"),
+        ({"c": 0.0}, r"--c is 0\.0; .*above 0 and up to 1e\+06, such as 0\.01"),
         ({"c": -1.0}, r"--c is -1\.0"),
         ({"c": float("nan")}, r"--c is nan"),
         ({"c": float("inf")}, r"--c is inf"),

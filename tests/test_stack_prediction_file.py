@@ -219,9 +219,13 @@ def test_the_result_is_one_json_object_with_format_and_version(tmp_path: Path) -
         assert (content["format"], content["format_version"]) == ("stackbone-result", 1)
 
 
-def test_nan_is_never_written(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:invalid value")  # the spread of infinite scores
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_is_not_finite_is_null(tmp_path: Path, number: float) -> None:
     experiment = made_experiment()
-    experiment.evaluation.results[0].folds[0] = float("nan")
-    with pytest.raises(ValueError, match="JSON"):
-        write_result(experiment, tmp_path / "r.json")
-    assert list(tmp_path.iterdir()) == []
+    experiment.evaluation.results[0].folds[0] = number
+    write_result(experiment, tmp_path / "r.json")
+    written = json.loads((tmp_path / "r.json").read_text(), parse_constant=pytest.fail)
+    chief = written["results"][0][experiment.evaluation.results[0].chief]
+    assert chief["folds"][0] is None
+    assert None not in chief["folds"][1:]

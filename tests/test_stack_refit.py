@@ -24,6 +24,7 @@ from stack.options import StackOptions
 from stack.refit import refit
 from stack.regression import fit_regression, inner_target_folds, score_targets
 from stack.score_cache import ScoreCache
+from tests.references import ModeratedScaler
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -103,7 +104,7 @@ def test_the_mean_is_that_of_logistic_regressions(joined: Joined) -> None:
     model = refit(joined, "classification", options, SCORE, seed=0)
     decisions = []
     for name, x in TRAIN.items():
-        plain = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, tol=1e-8, max_iter=5000))
+        plain = make_pipeline(ModeratedScaler(), LogisticRegression(C=0.01, tol=1e-8, max_iter=5000))
         plain.fit(x.astype(np.float64), CODES[:N])
         decisions.append(plain.decision_function(NEW[name].astype(np.float64)).astype(np.float32))
     expected = model.scale * mean_probability(decisions)
@@ -211,7 +212,8 @@ def test_fits_of_an_earlier_refit_are_found_again(
     joined: Joined, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = stack_options(c=0.1, inner_splits=3)
-    cache = ScoreCache(tmp_path, {name: each.id for name, each in joined.feature_sets.items()}, joined.digests)
+    ids = {name: each.id for name, each in joined.feature_sets.items()}
+    cache = ScoreCache(tmp_path, joined.blocks, dataset="photos", feature_sets=ids)
     first = refit(joined, "classification", options, SCORE, seed=0, cache=cache)
 
     def refuse(*_: object) -> None:

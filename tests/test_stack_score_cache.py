@@ -1,10 +1,12 @@
 """Scores of earlier fits are found again when nothing that decides them changed, and never otherwise."""
 
+import hashlib
 import importlib
+import json
 import os
 import pickle
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ import pytest
 from numpy.typing import NDArray
 
 from stack import Evaluation, Fold, MetaOptions, StackOptions, evaluate, stratified_folds
+from stack.base import ClassScores, score_classes
 from stack.per_fold import Features, PerFold
 from stack.score_cache import ScoreCache
+from stack.scores import Prediction
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -24,7 +28,6 @@ Labels = NDArray[np.str_]
 ROOM = importlib.import_module("stack.evaluate")  # the package gives the function of this name
 N = 60
 IDS = {"a": "aaaa", "b": "bbbb", "c": "cccc"}
-DIGESTS = np.random.default_rng(5).integers(0, 256, (N, 32)).astype(np.uint8)
 FIXED = StackOptions(c=0.1, inner_splits=3, meta=MetaOptions(c=1.0))
 N_SPLITS = 2
 
@@ -65,8 +68,8 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counts
 
 
-def cache_in(folder: Path, ids: dict[str, str] | None = None, digests: NDArray[np.uint8] = DIGESTS) -> ScoreCache:
-    return ScoreCache(folder / "scores", ids or IDS, digests)
+def cache_in(folder: Path, blocks: Mapping[str, Features] | None = None) -> ScoreCache:
+    return ScoreCache(folder / "scores", blocks or made_blocks("abc"), dataset="photos", feature_sets=IDS)
 
 
 def run(
@@ -77,10 +80,9 @@ def run(
     options: StackOptions = FIXED,
     seed: int = 0,
     n_jobs: int = 1,
-    ids: dict[str, str] | None = None,
 ) -> Evaluation:
     """Evaluate with a cache of its own object, as another run would."""
-    cache = None if folder is None else cache_in(folder, ids)
+    cache = None if folder is None else cache_in(folder)
     return evaluate(made_blocks(names), y, folds, options=options, seed=seed, n_jobs=n_jobs, cache=cache)
 
 
@@ -169,18 +171,43 @@ def test_another_name_of_the_same_feature_set_is_the_same_fit(
     run(tmp_path, y, folds)
     fitted.clear()
     blocks = {f"renamed {name}": x for name, x in made_blocks().items()}
-    cache = ScoreCache(tmp_path / "scores", {f"renamed {name}": each for name, each in IDS.items()}, DIGESTS)
+    ids = {f"renamed {name}": each for name, each in IDS.items()}
+    cache = ScoreCache(tmp_path / "scores", blocks, dataset="photos", feature_sets=ids)
     evaluate(blocks, y, folds, options=FIXED, cache=cache)
     assert fitted == {}
 
 
-def test_another_feature_set_of_a_backbone_is_another_fit(
-    tmp_path: Path, y: Labels, folds: list[Fold], fitted: Counter[str]
+def one_value(x: NDArray[np.float32], row: int) -> NDArray[np.float32]:
+    x = x.copy()
+    x[row, 2] = np.nextafter(x[row, 2], np.float32(np.inf))
+    return x
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x, _: x + np.float32(1e-6),  # another engine
+        lambda x, _: x[:, ::-1],
+        lambda x, _: np.hstack([x, x[:, :1]]),
+        one_value,  # a training row of one fold is a test row of the other
+    ],
+    ids=["last digits", "columns", "a column more", "one value of one row"],
+)
+def test_features_that_changed_under_the_same_id_find_no_old_score(
+    tmp_path: Path,
+    y: Labels,
+    folds: list[Fold],
+    fitted: Counter[str],
+    change: Callable[[NDArray[np.float32], int], NDArray[np.float32]],
 ) -> None:
     run(tmp_path, y, folds)
+    blocks = made_blocks()
+    blocks["b"] = np.ascontiguousarray(change(blocks["b"], int(folds[0].test[0])))
+    fresh = evaluate(blocks, y, folds, options=FIXED, n_jobs=1)
     fitted.clear()
-    run(tmp_path, y, folds, ids=IDS | {"b": "other weights"})
+    found = evaluate(blocks, y, folds, options=FIXED, n_jobs=1, cache=cache_in(tmp_path, blocks))
     assert fitted == {"score_classes": 2 * N_SPLITS, "predict_svm": N_SPLITS, "predict_published": N_SPLITS}
+    assert_same(found, fresh)
 
 
 def test_a_changed_c_fits_logistic_regressions_anew_and_no_other(
@@ -272,7 +299,7 @@ def relabelled(row: int, n_classes: int = 3) -> NDArray[np.int64]:
         {"y": relabelled(0)},
         {"y": relabelled(39)},
         {"y": relabelled(59, n_classes=4)},  # one more class, though not among the training rows
-        {"fold": Fold(np.arange(39), np.arange(40, 60))},
+        {"fold": Fold(np.r_[:39, 59], np.arange(40, 60))},
         {"fold": Fold(np.arange(40)[::-1], np.arange(40, 60))},
         {"fold": Fold(np.arange(40), np.arange(41, 60))},
         {"inner": []},
@@ -283,15 +310,22 @@ def relabelled(row: int, n_classes: int = 3) -> NDArray[np.int64]:
 )
 def test_key_changes_with_whatever_decides_the_outcome(tmp_path: Path, change: dict[str, Any]) -> None:
     cache = cache_in(tmp_path)
-    assert cache.key(**KEY_PARTS) != cache.key(**(KEY_PARTS | change))
+    assert digest_of(cache) != digest_of(cache, **change)
+
+
+def digest_of(cache: ScoreCache, **change: Any) -> str:  # noqa: ANN401 - parts of a key
+    return cache.key(**(KEY_PARTS | change)).digest
 
 
 def test_key_is_that_of_the_features_of_the_fold(tmp_path: Path) -> None:
-    steered = ScoreCache(tmp_path, {"a": "aaaa", "b": ["bbbb", "cccc", "bbbb"]}, DIGESTS)
-    keys = [steered.key(**(KEY_PARTS | {"number": number})) for number in range(3)]
-    assert keys[0] == keys[2] == cache_in(tmp_path).key(**KEY_PARTS)
-    assert keys[1] == cache_in(tmp_path, ids=IDS | {"b": "cccc"}).key(**KEY_PARTS)
+    a, b, c = (made_blocks("abc")[name] for name in "abc")
+    blocks: dict[str, Features] = {"a": a, "b": PerFold([b, c, b])}
+    steered = ScoreCache(tmp_path, blocks, dataset="photos", feature_sets={"a": "a-0", "b": ["b-0", "b-1", "b-2"]})
+    keys = [digest_of(steered, number=number) for number in range(3)]
+    assert keys[0] == keys[2] == digest_of(cache_in(tmp_path))
+    assert keys[1] == digest_of(cache_in(tmp_path, {"a": a, "b": c}))
     assert keys[1] != keys[0]
+    assert steered.key(**(KEY_PARTS | {"number": 1})).feature_sets == ("a-0", "b-1")
 
 
 def test_another_steering_in_one_fold_costs_the_fits_of_that_fold(
@@ -303,54 +337,39 @@ def test_another_steering_in_one_fold_costs_the_fits_of_that_fold(
         blocks: dict[str, Features] = {"a": a, "b": PerFold([b, last])}
         fresh = evaluate(blocks, y, folds, options=FIXED, n_jobs=1)
         fitted.clear()
-        cache = ScoreCache(tmp_path, {"a": "aaaa", "b": ids}, DIGESTS)
+        cache = ScoreCache(tmp_path, blocks, dataset="photos", feature_sets={"a": "aaaa", "b": ids})
         assert_same(evaluate(blocks, y, folds, options=FIXED, n_jobs=1, cache=cache), fresh)
         assert fitted == expected
 
 
-def test_key_is_that_of_the_images_wherever_they_stand(tmp_path: Path) -> None:
+def test_key_is_that_of_the_rows_wherever_they_stand(tmp_path: Path) -> None:
     # The same images behind ten new ones: other row numbers, the same fit.
-    later = cache_in(tmp_path, digests=np.concatenate([DIGESTS[:10] ^ np.uint8(255), DIGESTS]))
+    blocks = made_blocks("abc")
+    later = cache_in(tmp_path, {name: np.concatenate([x[:10] + 1, x]) for name, x in blocks.items()})
     fold = KEY_PARTS["fold"]
-    moved = KEY_PARTS | {
+    moved = {
         "y": np.concatenate([np.zeros(10, np.int64), KEY_PARTS["y"]]),
         "fold": Fold(fold.train + 10, fold.test + 10),
     }
-    assert later.key(**moved) == cache_in(tmp_path).key(**KEY_PARTS)
-    assert cache_in(tmp_path, digests=DIGESTS ^ np.uint8(1)).key(**KEY_PARTS) != cache_in(tmp_path).key(**KEY_PARTS)
+    assert digest_of(later, **moved) == digest_of(cache_in(tmp_path))
+    fortran = {name: np.asfortranarray(x) for name, x in blocks.items()}
+    assert digest_of(cache_in(tmp_path, fortran)) == digest_of(cache_in(tmp_path))
 
 
 def test_key_does_not_depend_on_the_test_labels(tmp_path: Path) -> None:
     cache = cache_in(tmp_path)
-    assert cache.key(**KEY_PARTS) == cache.key(**(KEY_PARTS | {"y": relabelled(59)}))
+    assert digest_of(cache) == digest_of(cache, y=relabelled(59))
 
 
 def test_a_newer_version_of_the_scores_is_another_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = cache_in(tmp_path).key(**KEY_PARTS)
+    before = digest_of(cache_in(tmp_path))
     monkeypatch.setattr("stack.score_cache.SCORES_VERSION", 1_000)
-    assert cache_in(tmp_path).key(**KEY_PARTS) != before
-
-
-def test_arrays_come_back_as_they_were_saved(tmp_path: Path) -> None:
-    cache = cache_in(tmp_path)
-    arrays = {
-        "c": np.array(0.1 + 0.2),
-        "scores": np.array([[1.5, np.nan], [-np.inf, 0.0]], np.float32),
-        "probability": np.array(True),  # noqa: FBT003 - a value of an array
-        "none": np.empty((0, 3), np.float32),
-    }
-    cache.save("key", arrays)
-    found = cache.load("key")
-    assert found is not None
-    assert list(found) == list(arrays)
-    for name, array in arrays.items():
-        assert found[name].dtype == array.dtype
-        np.testing.assert_array_equal(found[name], array)
+    assert digest_of(cache_in(tmp_path)) != before
 
 
 def test_what_was_never_saved_is_not_found(tmp_path: Path) -> None:
     cache = cache_in(tmp_path)
-    assert cache.load("key") is None
+    assert cache.load(cache.key(**KEY_PARTS)) is None
     assert not cache.folder.exists()  # nothing is made by looking
 
 
@@ -442,15 +461,116 @@ def test_damaged_and_foreign_files_are_fitted_again_and_replaced(
     assert not (tmp_path / "scores" / "code was run").exists()
 
 
-def test_a_flipped_byte_anywhere_is_noticed(tmp_path: Path) -> None:
+def sealed(content: bytes) -> bytes:
+    """Return a file whose checksum is right, whatever its content."""
+    return hashlib.sha256(content).digest() + content
+
+
+def mutated(content: bytes, rng: np.random.Generator) -> bytes:
+    """Return the content with one fault: a changed byte, a cut, a doubled piece, a changed word of the header."""
+    at, kind = int(rng.integers(len(content))), int(rng.integers(5))
+    if kind == 0:
+        return content[:at] + bytes([content[at] ^ int(rng.integers(1, 256))]) + content[at + 1 :]
+    if kind == 1:
+        return content[:at]
+    if kind == 2:
+        return content + content[at:]
+    header, _, rest = content.partition(b"\n")
+    if kind == 3:
+        at = int(rng.integers(len(header)))
+        return header[:at] + bytes([header[at] ^ int(rng.integers(1, 256))]) + header[at + 1 :] + b"\n" + rest
+    words: list[Any] = [
+        None,
+        True,
+        -1,
+        10**30,
+        1e308,
+        float("nan"),
+        "x",
+        [],
+        [[]],
+        {},
+        "float16",
+        [-3],
+        [2**62],
+        "\ud800",
+    ]
+    described = json.loads(header)
+    word, field = words[int(rng.integers(len(words)))], str(rng.choice(sorted(described)))
+    if field == "arrays" and rng.integers(3):
+        described["arrays"][int(rng.integers(len(described["arrays"])))][int(rng.integers(3))] = word
+    else:
+        described[field] = word
+    return json.dumps(described).encode() + b"\n" + rest
+
+
+def test_no_mutation_with_a_renewed_checksum_raises_or_takes_another_shape(
+    tmp_path: Path, y: Labels, folds: list[Fold]
+) -> None:
+    run(tmp_path, y, folds)
+    rng = np.random.default_rng(0)
     cache = cache_in(tmp_path)
-    arrays = {"scores": np.arange(6, dtype=np.float32).reshape(2, 3), "probability": np.array(0)}
-    cache.save("key", arrays)
-    path = cache.folder / "key.scores"
-    whole = path.read_bytes()
-    for position in range(len(whole)):
-        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0xFF]) + whole[position + 1 :])
-        assert cache.load("key") is None, position
+    codes = np.unique(y, return_inverse=True)[1]
+    keys = [cache.key({"name": "svm"}, [name], codes, folds[0], number=0) for name in "ab"]
+    inner = stratified_folds(y[folds[0].train], 3, 0)
+    learnt = score_classes(
+        made_blocks()["a"][folds[0].train], codes[folds[0].train], made_blocks()["a"], 3, inner, (1.0,)
+    )
+    outcomes: list[Prediction | ClassScores] = [
+        Prediction(np.ones((len(folds[0].test), 3), np.float32), probability=False),
+        learnt,
+    ]
+    keys[1] = cache.key({"name": "lr"}, ["a"], codes, Fold(folds[0].train, np.arange(N)), inner, number=0)
+    for key, outcome in zip(keys, outcomes, strict=True):
+        cache.save(key, outcome)
+        path = cache.folder / f"{key.digest}.scores"
+        content = path.read_bytes()[32:]
+        assert cache.load(key) is not None
+        n_taken = 0
+        for _ in range(1500):
+            changed = mutated(content, rng)
+            path.write_bytes(sealed(changed))
+            found = cache.load(key)
+            if found is None or changed == content:
+                continue
+            n_taken += 1  # another number, or another origin: nothing else is believed
+            for old, new in zip(numbers_of(outcome), numbers_of(found), strict=True):
+                assert (new.shape, new.dtype) == (old.shape, old.dtype)
+                np.testing.assert_array_equal(np.isfinite(new), np.isfinite(old))
+        assert n_taken < 900
+
+
+def numbers_of(outcome: object) -> list[NDArray[Any]]:
+    if isinstance(outcome, Prediction):
+        return [outcome.scores]
+    assert isinstance(outcome, ClassScores)
+    return [np.array(outcome.c), outcome.out_of_fold, outcome.test, outcome.linear.coef, outcome.linear.intercept]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link to itself", "link to zeros", "folder", "sparse"])
+def test_what_is_no_file_of_scores_neither_hangs_nor_fills_the_memory(
+    tmp_path: Path, y: Labels, folds: list[Fold], fitted: Counter[str], kind: str
+) -> None:
+    first = run(tmp_path, y, folds)
+    path = min((tmp_path / "scores").iterdir())
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link to itself":
+        path.symlink_to(path)
+    elif kind == "link to zeros":
+        path.symlink_to("/dev/zero")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        with path.open("wb") as file:
+            file.truncate(1 << 40)
+    fitted.clear()
+    assert_same(run(tmp_path, y, folds), first)
+    assert sum(fitted.values()) == 1
+    fitted.clear()
+    run(tmp_path, y, folds)
+    assert sum(fitted.values()) == (kind == "folder")  # all others were replaced
 
 
 def test_what_was_fitted_before_a_failure_is_kept(

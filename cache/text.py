@@ -1,0 +1,35 @@
+"""Text from files as a terminal may show it, and numbers as JSON may hold them."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+
+def printable(text: str) -> str:
+    r"""Return text that shows what it holds and commands nothing.
+
+    Names of folders, classes and columns come from files, and a terminal obeys what is in them. Whatever has no ink of
+    its own is written as an escape: control characters (``\x1b``, ``\n``), marks that turn the direction of
+    writing (``\u202e``), characters without width (``\u200b``), spaces that are no plain one (``\xa0``), bytes that are
+    not UTF-8 (``\udcff``).
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:  # noqa: ANN401 - any JSON
+    """Return JSON in ASCII; a number that is not finite, for which JSON has no word, becomes null."""
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return value

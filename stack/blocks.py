@@ -1,0 +1,136 @@
+"""Blocks of columns: found once by slice, place or name; taken from arrays, sparse matrices and DataFrames.
+
+What a stack was asked for flows in, places flow out. Nothing here looks at a value, so that columns in no block
+may hold anything.
+"""
+
+import difflib
+from collections.abc import Mapping
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.utils import _safe_indexing, check_array
+
+Columns = slice | NDArray[np.intp]
+
+
+def read_table(x: Any) -> Any:  # noqa: ANN401 - whatever holds rows and columns
+    """Return DataFrames as they are, all else as an array or sparse matrix of two dimensions, of any values.
+
+    Parameters
+    ----------
+    x : array-like, sparse matrix or DataFrame
+        ``(n_samples, n_features)``.
+
+    Returns
+    -------
+    ndarray, sparse matrix or DataFrame
+        The same object where it is one of these.
+
+    Raises
+    ------
+    ValueError
+        If there are not two dimensions, or one of them is 0, or the numbers are complex.
+    """
+    if is_frame(x):
+        return x
+    return check_array(x, accept_sparse=True, dtype=None, ensure_all_finite=False, input_name="X")
+
+
+def is_frame(x: object) -> bool:
+    """Return whether `x` is a DataFrame, of pandas, polars or alike."""
+    return hasattr(x, "columns") and hasattr(x, "dtypes")
+
+
+def take_columns(x: Any, columns: Columns) -> Any:  # noqa: ANN401
+    """Return these columns of an array, sparse matrix or DataFrame: a view where it can be, `x` itself if all."""
+    n_columns = x.shape[1]
+    places = np.arange(n_columns)[columns]
+    if np.array_equal(places, np.arange(n_columns)):
+        return x
+    if sparse.issparse(x):
+        return x.tocsc()[:, places].asformat(x.format)
+    if is_frame(x):
+        return _safe_indexing(x, places, axis=1)
+    return x[:, columns]
+
+
+def find_blocks(
+    blocks: object, n_features: int, feature_names: NDArray[np.object_] | None, problems: list[str]
+) -> dict[str, Columns]:
+    """Resolve each block; what cannot be is added to `problems`.
+
+    Parameters
+    ----------
+    blocks : mapping of str to slice, places or names, or None
+        As given to the estimator. None: one block ``features`` of all columns.
+    n_features : int
+        Number of columns of X.
+    feature_names : NDArray[np.object_] or None
+        ``(n_features,)`` column names of X, if it has them.
+    problems : list of str
+        What was found wrong so far.
+
+    Returns
+    -------
+    dict of str to slice or NDArray[np.intp]
+        The columns of each block that could be found, in the same order.
+    """
+    if blocks is None:
+        return {"features": slice(0, n_features)}
+    if not isinstance(blocks, Mapping) or not blocks or not all(isinstance(name, str) for name in blocks):
+        problems.append(f"blocks is {blocks!r}; give a mapping of each block's name to its columns")
+        return {}
+    found: dict[str, Columns] = {}
+    for name, wanted in blocks.items():
+        try:
+            found[name] = _find_columns(wanted, n_features, feature_names)
+        except ValueError as error:
+            problems.append(f"block {name!r} {error}")
+    return found
+
+
+def _find_columns(wanted: object, n_features: int, feature_names: NDArray[np.object_] | None) -> Columns:
+    known = f"X has {n_features} columns"
+    if isinstance(wanted, slice):
+        bounds = [bound for bound in (wanted.start, wanted.stop, wanted.step) if bound is not None]
+        whole = all(isinstance(bound, Integral) for bound in bounds)
+        if not whole or wanted.step == 0 or any(abs(bound) > n_features for bound in bounds[:2]):
+            msg = f"is {wanted!r}, and {known}: give a slice within them"
+            raise ValueError(msg)
+        if len(range(n_features)[wanted]) == 0:
+            msg = f"is {wanted!r}, which holds no column: give at least one"
+            raise ValueError(msg)
+        return wanted
+    columns = np.asarray(wanted)
+    if columns.ndim != 1 or columns.size == 0 or columns.dtype.kind not in "iuUOT":
+        msg = f"is {wanted!r}: give a slice, a list of column indices, or a list of column names"
+        raise ValueError(msg)
+    if columns.dtype.kind in "iu":
+        absent = columns[(columns < -n_features) | (columns >= n_features)]
+        hint = f"{known}, 0 to {n_features - 1}"
+        places = columns % n_features
+    elif feature_names is None:
+        msg = (
+            f"names columns, such as {str(columns[0])!r}, but X has no column names: pass a DataFrame, or give indices"
+        )
+        raise ValueError(msg)
+    else:
+        place = {name: i for i, name in enumerate(feature_names)}
+        if len(place) < n_features:
+            msg = "names columns, but some names of X occur twice: give indices, or rename its columns"
+            raise ValueError(msg)
+        absent = np.array([name for name in columns if name not in place], dtype=object)
+        near = difflib.get_close_matches(str(absent[0]), list(place), n=1, cutoff=0.0) if len(absent) else []
+        hint = f"{known}; did you mean {near[0]!r}?" if near else known
+        places = np.array([place.get(name, -1) for name in columns])
+    if len(absent):
+        msg = f"names {len(absent)} column(s) that X lacks ({absent[0]} first): {hint}"
+        raise ValueError(msg)
+    if len(np.unique(places)) < len(places):
+        msg = f"names {len(places) - len(np.unique(places))} column(s) more than once: name each once"
+        raise ValueError(msg)
+    return places.astype(np.intp)

@@ -1,0 +1,230 @@
+"""What can be had where a division is refused: other numbers of folds, fewer classes, more images.
+
+Each way is tried, to the inner folds of every training part, before a message names it.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cache.errors import StackError
+from stack.class_folds import Ask, check_inner, divide_classes
+from stack.division import Fold
+from stack.labels import class_sizes, find_rare, list_classes, resolve_groups
+from stack.target_folds import divide_targets
+
+_USUAL_FOLDS = (2, 3, 5)
+_MOST_NUMBERS = 3  # of folds that a message names
+_MOST_TRIED = 12  # numbers of folds, or classes to leave out
+_MUCH = 20_000  # groups times folds: a division takes seconds, so that one way out must do
+
+Groups = NDArray[np.int64] | None
+
+
+def divide_and_check(y: NDArray[np.str_], groups: Groups, ask: Ask) -> tuple[NDArray[np.int64], list[Fold]]:
+    """Divide labelled rows into outer folds whose training parts can be divided again.
+
+    Parameters
+    ----------
+    y : NDArray[np.str_]
+        ``(n_images,)`` class names.
+    groups : NDArray[np.int64], optional
+        ``(n_images,)`` group ids.
+    ask : Ask
+        How.
+
+    Returns
+    -------
+    kept : NDArray[np.int64]
+        ``(n_kept,)`` ascending rows; those of rare classes are not among them where `ask` drops them.
+    folds : list of Fold
+        Of the rows that are kept, by their positions among these.
+
+    Raises
+    ------
+    StackError
+        If labels and groups do not allow it.
+    """
+    kept = np.arange(len(y))
+    if ask.rare == "drop":
+        rare = find_rare(y, ask.n_splits, groups)
+        kept = np.flatnonzero(~np.isin(y, rare))
+        left = np.unique(y[kept])
+        if len(left) < 2:
+            found = list_classes(left) if len(left) else "no class"
+            msg = (
+                f"without the classes too rare for {ask.n_splits} folds ({list_classes(rare)}), {found} is left; "
+                "a classifier needs at least 2 classes"
+            )
+            raise StackError(msg)
+    own = None if groups is None else groups[kept]
+    folds = divide_classes(y[kept], own, ask)
+    check_inner(y[kept], own, folds, ask.seed)
+    return kept, folds
+
+
+def ways_for_classes(y: NDArray[np.str_], groups: Groups, ask: Ask) -> str:
+    """Return what can be done where a division into folds was refused, for the end of a message.
+
+    Parameters
+    ----------
+    y : NDArray[np.str_]
+        ``(n_images,)`` class names, of two classes or more.
+    groups : NDArray[np.int64], optional
+        ``(n_images,)`` group ids.
+    ask : Ask
+        What was refused.
+    """
+    works = partial(_works, divide_and_check)
+    ways = []
+    numbers = fold_numbers(y, groups, ask)
+    if numbers:
+        ways.append(f"ask for {list_numbers(numbers)} folds")
+    rare = find_rare(y, ask.n_splits, groups) if ask.n_splits > 1 else np.empty(0, np.str_)
+    if len(rare) and ask.rare == "refuse":
+        if works(y, groups, replace(ask, rare="drop")):
+            ways.append("leave these classes out (--rare drop)")
+        if works(y, groups, replace(ask, rare="keep")):
+            ways.append("keep them in the training parts alone (--rare keep)")
+    elif not len(rare) and (name := class_to_leave_out(y, groups, lambda kept, own: works(kept, own, ask))):
+        ways.append(f"leave out class {name!r}")
+    if not (ways and _is_slow(groups, ask)) and (more := _enough_images(y, groups, ask)) is not None:
+        ways.append(more)
+    if _are_numbers(y) and ask.n_splits > 1 and _works(divide_targets, y.astype(np.float64), groups, ask):
+        ways.append("predict the labels as the numbers that they are (--task regression)")
+    return join_ways(ways)
+
+
+def ways_for_targets(y: NDArray[np.float64], groups: Groups, ask: Ask) -> str:
+    """Return what can be done where folds of numeric targets were refused, for the end of a message.
+
+    Parameters
+    ----------
+    y : NDArray[np.float64]
+        ``(n_images,)`` targets.
+    groups : NDArray[np.int64], optional
+        ``(n_images,)`` group ids.
+    ask : Ask
+        What was refused.
+    """
+    n_groups = len(np.unique(resolve_groups(groups, len(y))))
+    found = _nearest(ask.n_splits, n_groups)
+    numbers = [n for n in found if _works(divide_targets, y, groups, replace(ask, n_splits=n))]
+    ways = [f"ask for {list_numbers(sorted(numbers[:_MOST_NUMBERS]))} folds"] if numbers else []
+    for n_splits, n in ((k, n) for k in _to_try(ask) for n in range(n_groups + 1, 2 * k + 3)):
+        more = np.arange(n - n_groups)
+        grown = None if groups is None else np.concatenate([resolve_groups(groups, len(y)), n_groups + more])
+        if _works(divide_targets, np.concatenate([y, 0.0 * more]), grown, replace(ask, n_splits=n_splits)):
+            where = "images" if groups is None else "groups of images"
+            ways.append(f"add images until there are {n} {where}{_and_ask(n_splits, ask)}")
+            break
+    return join_ways(ways)
+
+
+def fold_numbers(y: NDArray[np.str_], groups: Groups, ask: Ask) -> list[int]:
+    """Return numbers of folds that these labels and groups allow.
+
+    Parameters
+    ----------
+    y : NDArray[np.str_]
+        ``(n_images,)`` class names.
+    groups : NDArray[np.int64], optional
+        ``(n_images,)`` group ids.
+    ask : Ask
+        Whose seed, repeats and way with rare classes it is to be, and a number of folds to start from.
+
+    Returns
+    -------
+    list of int
+        Ascending, of those nearest to the number asked for; empty if none of them serves.
+    """
+    names, codes = np.unique(y, return_inverse=True)
+    sizes = np.sort(class_sizes(codes, resolve_groups(groups, len(y)), len(names)))
+    most = sizes[0] if ask.rare == "refuse" else sizes[-2] if len(sizes) > 1 else 0
+    found = []
+    for n in _nearest(ask.n_splits, int(most)):
+        if _works(divide_and_check, y, groups, replace(ask, n_splits=n)):
+            found.append(n)
+        if len(found) == (1 if _is_slow(groups, ask) else _MOST_NUMBERS):
+            break
+    return sorted(found)
+
+
+def class_to_leave_out(
+    y: NDArray[np.str_], groups: Groups, works: Callable[[NDArray[np.str_], Groups], bool]
+) -> str | None:
+    """Return the class, of the fewest images, without which `works` is true of labels and groups; None if no one is."""
+    names, counts = np.unique(y, return_counts=True)
+    for name in names[np.argsort(counts, kind="stable")][:_MOST_TRIED]:
+        kept = y != name
+        if len(np.unique(y[kept])) > 1 and works(y[kept], None if groups is None else groups[kept]):
+            return str(name)
+    return None
+
+
+def list_numbers(numbers: list[int]) -> str:
+    """Return numbers as a message says them: ``2, 3 or 5``."""
+    *first, last = map(str, numbers)
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def join_ways(ways: list[str]) -> str:
+    """Return ways as the end of a message, with what introduces it; a statement that there is none, where there is."""
+    if not ways:
+        return ". Nothing that was tried serves: no other split, no other number of folds, nor fewer classes"
+    *first, last = ways
+    return f": {', '.join(first)}, or {last}" if first else f": {last}"
+
+
+def _works(divide: Callable[..., object], y: NDArray[np.generic], groups: Groups, ask: Ask) -> bool:
+    try:
+        divide(y, groups, ask)
+    except StackError:
+        return False
+    return True
+
+
+def _is_slow(groups: Groups, ask: Ask) -> bool:
+    return groups is not None and len(np.unique(groups)) * ask.n_splits > _MUCH
+
+
+def _nearest(asked: int, most: int) -> list[int]:
+    """Return other numbers of folds up to `most`, the nearest to the one asked for first."""
+    others = [n for n in range(2, most + 1) if n != asked]
+    return sorted(others, key=lambda n: abs(n - asked))[:_MOST_TRIED]
+
+
+def _to_try(ask: Ask) -> list[int]:
+    """Return numbers of folds for which images may be added: the one asked for first."""
+    return [*([ask.n_splits] if ask.n_splits > 1 else []), *(n for n in _USUAL_FOLDS if n != ask.n_splits)]
+
+
+def _enough_images(y: NDArray[np.str_], groups: Groups, ask: Ask) -> str | None:
+    """Return how many images (groups) of every class would do: for the folds asked for, else for others; or None."""
+    names, codes = np.unique(y, return_inverse=True)
+    group = resolve_groups(groups, len(y))
+    sizes = class_sizes(codes, group, len(names))
+    for n_splits in _to_try(ask):
+        for target in dict.fromkeys((n_splits, n_splits + 1, n_splits + 2, 2 * n_splits)):
+            lacking = np.maximum(target - sizes, 0)
+            grown = np.concatenate([y, np.repeat(names, lacking)])
+            own = None if groups is None else np.concatenate([group, len(y) + np.arange(lacking.sum())])
+            if lacking.any() and _works(divide_and_check, grown, own, replace(ask, n_splits=n_splits)):
+                unit = f"has {target} images" if groups is None else f"is in {target} groups of images"
+                return f"add images until every class {unit}{_and_ask(n_splits, ask)}"
+    return None
+
+
+def _and_ask(n_splits: int, ask: Ask) -> str:
+    return "" if n_splits == ask.n_splits else f" and ask for {n_splits} folds"
+
+
+def _are_numbers(y: NDArray[np.str_]) -> bool:
+    try:
+        y.astype(np.float64)
+    except ValueError:
+        return False
+    return True
