@@ -13,6 +13,7 @@ from cache import FeatureStore, UsageError
 from stack.checks import check_choice
 from stack.evaluate import RECIPES, evaluate
 from stack.findings import Findings, find
+from stack.fit_warnings import recorded
 from stack.fits import Progress
 from stack.folds import Fold
 from stack.join import Joined, features_of_folds, join_features, settle
@@ -127,6 +128,7 @@ class Experiment:
             "results": [score.to_dict() for score in self.evaluation.results],
             "without": {name: score.to_dict() for name, score in self.evaluation.without.items()},
             "chosen": self.evaluation.chosen,
+            "warnings": self.evaluation.warnings,
             "findings": self.findings.to_dict(),
         }
 
@@ -241,18 +243,20 @@ def run_experiment(
         findings = find(evaluation, joined.labels, folds, joined.paths, seed, joined.groups)
     else:
         y = parse_targets(joined.labels)
-        evaluation = evaluate_regression(
-            features.blocks,
-            y,
-            folds,
-            groups=joined.groups,
-            meta=options.meta.learner,
-            inner_splits=options.inner_splits,
-            seed=seed,
-            n_jobs=n_jobs,
-            cache=cache,
-            progress=progress,
-        )
+        with recorded() as warned:
+            evaluation = evaluate_regression(
+                features.blocks,
+                y,
+                folds,
+                groups=joined.groups,
+                meta=options.meta.learner,
+                inner_splits=options.inner_splits,
+                seed=seed,
+                n_jobs=n_jobs,
+                cache=cache,
+                progress=progress,
+            )
+        evaluation.warnings.update({name or "stack:oof": said for name, said in warned.by_model().items()})
         findings = find_targets(evaluation, y, folds, joined.paths)
     model = None
     if with_model:
@@ -260,7 +264,9 @@ def run_experiment(
         settled = settle(joined)
         joined = replace(joined, notes=settled.notes)
         cache = ScoreCache(store.scores_folder, {n: s.id for n, s in settled.feature_sets.items()}, joined.digests)
-        model = refit(settled, task, options, score, seed=seed, n_jobs=n_jobs, cache=cache, progress=progress)
+        with recorded() as warned:
+            model = refit(settled, task, options, score, seed=seed, n_jobs=n_jobs, cache=cache, progress=progress)
+        evaluation.warnings.update({f"saved stack {name}".rstrip(): said for name, said in warned.by_model().items()})
     return Experiment(
         task=task,
         joined=joined,

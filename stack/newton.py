@@ -214,7 +214,8 @@ def _cholesky(correlations: Doubles) -> Doubles:
     while True:
         raised[np.diag_indices_from(raised)] = 1 + raise_by
         try:
-            return np.linalg.cholesky(raised)
+            lower: Doubles = np.linalg.cholesky(raised).astype(np.float64, copy=False)
+            return lower
         except np.linalg.LinAlgError:
             raise_by *= 100
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -19,16 +20,18 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 
 from cache.errors import CacheError
 from cache.files import make_folder, write_atomically
 from stack.base import ClassScores
+from stack.fit_warnings import messages
 from stack.folds import Fold
 from stack.linear import LinearMap
 from stack.regressors import RegressionScores
 from stack.scores import Prediction
 
-SCORES_VERSION = 1
+SCORES_VERSION = 2
 """To be raised with any change of a learner that changes its scores by more than rounding."""
 
 Arrays = dict[str, NDArray[Any]]
@@ -106,7 +109,7 @@ class ScoreCache:
         return sha.hexdigest()
 
     def find_or_run(self, key: str, run: Callable[[], Outcome], found: list[str] | None = None) -> Outcome:
-        """Return what was kept under a key; else the outcome of `run`, which is kept.
+        """Return what was kept under a key; else the outcome of `run`, which is kept with what it was warned of.
 
         Parameters
         ----------
@@ -121,9 +124,12 @@ class ScoreCache:
         if kept is not None:
             if found is not None:
                 found.append(key)
+            for message in kept.get("warnings", np.empty(0, np.str_)).tolist():
+                warnings.warn(message, ConvergenceWarning, stacklevel=2)
             return cast(Outcome, _from_arrays(kept))
         outcome = run()
-        self.save(key, _to_arrays(outcome))
+        said = messages()
+        self.save(key, _to_arrays(outcome) | ({"warnings": np.array(said, np.str_)} if said else {}))
         return outcome
 
     def load(self, key: str) -> Arrays | None:
