@@ -796,6 +796,7 @@ def _print_answers(answers: Sequence[Answer], form: str) -> None:
 def _print_experiment(experiment: Experiment) -> None:
     from stack import table
     from stack.dot_plot import dot_plot
+    from stack.fit_warnings import in_words
 
     for kind, n in experiment.joined.left_out.items():
         if n:
@@ -805,6 +806,8 @@ def _print_experiment(experiment: Experiment) -> None:
         err.print(f"note: {n_groups:,} groups among {n:,} images; a group is never on both sides of a fold")
     for note in experiment.joined.notes:
         err.print(f"note: {note}")
+    for sentence in in_words(experiment.evaluation.warnings):
+        err.print(f"warning: {sentence}")
     out.print(table.title(experiment))
     print_table(table.header(experiment), table.rows(experiment), bold=table.best_row(experiment))
     if can_draw():

@@ -16,6 +16,7 @@ from scipy.special import log_softmax
 
 from stack.base import ClassScores, predict_svm, score_classes
 from stack.checks import check_blocks, check_choice, check_folds, check_groups
+from stack.fit_warnings import recorded
 from stack.fits import FitCounter, FitKey, Progress, run_alone, run_fits
 from stack.folds import Fold, check_fold_classes, check_labels, inner_folds
 from stack.meta import MetaModel, MetaOptions, check_meta, fit_meta, mean_probability, predict_published
@@ -125,11 +126,12 @@ def evaluate(
     }
     metas = _meta_backbones(list(blocks), ablation=baselines) if "oof" in recipes else {}
     counter = FitCounter(progress, len(base) + len(parts) * len(metas))
-    outcomes = _run_base(runs, sum(x.nbytes for _, x in distinct_blocks(blocks)), n_jobs, counter)
-    if len(blocks) == 1 and baselines:  # side by side with nothing: the same fit
-        outcomes |= {("concat", p.number): outcomes[f"lr:{next(iter(blocks))}", p.number] for p in parts}
-    scores = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, ClassScores)}
-    stacks = run_fits(_meta_fits(metas, parts, scores, options.meta), n_jobs, counter)
+    with recorded() as warned:
+        outcomes = _run_base(runs, sum(x.nbytes for _, x in distinct_blocks(blocks)), n_jobs, counter)
+        if len(blocks) == 1 and baselines:  # side by side with nothing: the same fit
+            outcomes |= {("concat", p.number): outcomes[f"lr:{next(iter(blocks))}", p.number] for p in parts}
+        scores = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, ClassScores)}
+        stacks = run_fits(_meta_fits(metas, parts, scores, options.meta), n_jobs, counter)
 
     def predict(model: str, number: int) -> Prediction:
         outcome = outcomes.get((model, number))
@@ -157,6 +159,7 @@ def evaluate(
         predictions={model: each for model, (_, each) in found.items()},
         without={model.removeprefix(WITHOUT): found[model][0] for model in metas if model.startswith(WITHOUT)},
         chosen=_chosen_c({**scores, **stacks}, models, len(parts)),
+        warnings=warned.by_model(),
         n_from_cache=len(found_keys),
         shares=mean_shares(list(blocks), [each.shares for key, each in stacks.items() if key[0] == "stack:oof"]),
     )

@@ -13,6 +13,7 @@ from cache import FeatureStore, UsageError
 from stack.checks import check_choice
 from stack.evaluate import RECIPES, evaluate
 from stack.findings import Findings, find
+from stack.fit_warnings import recorded
 from stack.fits import Progress
 from stack.folds import Fold
 from stack.join import Joined, features_of_folds, join_features, settle
@@ -127,6 +128,7 @@ class Experiment:
             "results": [score.to_dict() for score in self.evaluation.results],
             "without": {name: score.to_dict() for name, score in self.evaluation.without.items()},
             "chosen": self.evaluation.chosen,
+            "warnings": self.evaluation.warnings,
             "findings": self.findings.to_dict(),
         }
 
@@ -242,18 +244,20 @@ def run_experiment(
         findings = find(evaluation, joined.labels, folds, joined.paths, seed, joined.groups)
     else:
         y = parse_targets(joined.labels)
-        evaluation = evaluate_regression(
-            features.blocks,
-            y,
-            folds,
-            groups=joined.groups,
-            meta=options.meta.learner,
-            inner_splits=options.inner_splits,
-            seed=seed,
-            n_jobs=n_jobs,
-            cache=cache,
-            progress=progress,
-        )
+        with recorded() as warned:
+            evaluation = evaluate_regression(
+                features.blocks,
+                y,
+                folds,
+                groups=joined.groups,
+                meta=options.meta.learner,
+                inner_splits=options.inner_splits,
+                seed=seed,
+                n_jobs=n_jobs,
+                cache=cache,
+                progress=progress,
+            )
+        evaluation.warnings.update({name or "stack:oof": said for name, said in warned.by_model().items()})
         findings = find_targets(evaluation, y, folds, joined.paths)
     model = None
     if with_model:
@@ -262,7 +266,9 @@ def run_experiment(
         joined = replace(joined, notes=settled.notes)
         ids = {block: each.id for block, each in settled.feature_sets.items()}
         cache = ScoreCache(store.scores_folder, settled.blocks, dataset=name, feature_sets=ids)
-        model = refit(settled, task, options, score, seed=seed, n_jobs=n_jobs, cache=cache, progress=progress)
+        with recorded() as warned:
+            model = refit(settled, task, options, score, seed=seed, n_jobs=n_jobs, cache=cache, progress=progress)
+        evaluation.warnings.update({f"saved stack {fit}".rstrip(): said for fit, said in warned.by_model().items()})
     return Experiment(
         task=task,
         joined=joined,
