@@ -41,7 +41,8 @@ def y() -> NDArray[Any]:
 
 @pytest.fixture(scope="module")
 def numbers(x: Matrix) -> Matrix:
-    return x @ np.random.default_rng(0).normal(size=64) + 10
+    sums: Matrix = x @ np.random.default_rng(0).normal(size=64) + 10
+    return sums
 
 
 @parametrize_with_checks([RidgeRegression()])  # type: ignore[untyped-decorator]  # scikit-learn's own
