@@ -36,7 +36,8 @@ def x() -> Matrix:
 
 @pytest.fixture(scope="module")
 def y() -> NDArray[Any]:
-    return np.array(["zero", "one", "two"])[load_digits(n_class=3).target[:240]]
+    labels: NDArray[Any] = np.array(["zero", "one", "two"])[load_digits(n_class=3).target[:240]]
+    return labels
 
 
 @pytest.fixture(scope="module")
