@@ -19,16 +19,16 @@ from stack.checks import check_blocks, check_choice, check_folds, check_groups
 from stack.fit_warnings import recorded
 from stack.fits import FitCounter, FitKey, Progress, run_alone, run_fits
 from stack.folds import Fold, check_fold_classes, check_labels, inner_folds
-from stack.meta import MetaModel, MetaOptions, check_meta, fit_meta, mean_probability, predict_published
+from stack.meta import MetaModel, MetaOptions, check_meta, fit_meta, mean_probability
 from stack.metrics import class_metrics
 from stack.options import StackOptions
 from stack.per_fold import Features, check_per_fold, distinct_blocks, of_fold
+from stack.published import predict_published
+from stack.recipes import ROWS, STACKS
 from stack.rows import Rows
 from stack.score_cache import BaseOutcome, ScoreCache
 from stack.scores import Evaluation, ModelScore, Prediction
 from stack.weight_shares import mean_shares
-
-RECIPES = ("oof", "published")
 
 _LARGE = 2**27  # bytes of features
 WITHOUT = "without:"
@@ -51,7 +51,7 @@ def evaluate(
     y: NDArray[np.str_],
     folds: Sequence[Fold],
     *,
-    recipes: Sequence[str] = RECIPES,
+    recipes: Sequence[str] = STACKS,
     baselines: bool = True,
     options: StackOptions | None = None,
     groups: NDArray[np.int64] | None = None,
@@ -71,7 +71,8 @@ def evaluate(
     folds : sequence of Fold
         Outer folds, of `stratified_folds` or `split_folds`.
     recipes : sequence of str
-        Stacks to evaluate beside the baselines: ``oof``, ``published``.
+        What to evaluate beside the single backbones, of `stack.recipes.ROWS`; ``mean`` and ``concat`` are
+        baselines in any case.
     baselines : bool
         Whether to fit ``svm:``, ``concat`` and the stacks that lack one backbone, too.
     options : StackOptions, optional
@@ -104,7 +105,7 @@ def evaluate(
     """
     options = options or StackOptions()
     for recipe in recipes:
-        check_choice("recipe", recipe, RECIPES)
+        check_choice("recipe", recipe, tuple(ROWS))
     check_meta(options.meta)
     check_labels(y)
     check_blocks(blocks, len(y))
@@ -183,7 +184,7 @@ def _part(
 def _models(backbones: list[str], recipes: Sequence[str], *, baselines: bool) -> list[str]:
     singles = [f"{learner}:{name}" for learner in ("lr", *(["svm"] if baselines else [])) for name in backbones]
     plain = ["mean", "concat"] if baselines else ["mean"]
-    return [*singles, *plain, *(f"stack:{recipe}" for recipe in RECIPES if recipe in recipes)]
+    return [*singles, *plain, *(ROWS[recipe] for recipe in STACKS if recipe in recipes)]
 
 
 def _meta_backbones(backbones: list[str], *, ablation: bool) -> dict[str, list[str]]:

@@ -67,13 +67,13 @@ def test_one_sentence_names_all_models_that_it_concerns() -> None:
 
 
 def test_scores_from_the_cache_bring_their_warnings(tmp_path: Path) -> None:
-    cache = ScoreCache(tmp_path, {"a": "a-0"}, np.zeros((4, 32), np.uint8))
+    cache = ScoreCache(tmp_path, {"a": np.eye(4, dtype=np.float32)}, dataset="made", feature_sets={"a": "a-0"})
     fold = Fold(np.arange(3), np.arange(3, 4))
     key = cache.key({"name": "svm"}, ["a"], np.array([0, 1, 0, 1]), fold, number=0)
 
     def run() -> Prediction:
         warnings.warn("failed to converge", ConvergenceWarning, stacklevel=1)
-        return Prediction(np.zeros((1, 2)), probability=False)
+        return Prediction(np.zeros((1, 2), np.float32), probability=False)
 
     told = []
     for _ in range(2):
@@ -84,7 +84,7 @@ def test_scores_from_the_cache_bring_their_warnings(tmp_path: Path) -> None:
 
 
 def test_an_evaluation_carries_what_the_published_recipe_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stack.meta._PUBLISHED_MAX_ITER", 1)
+    monkeypatch.setattr("stack.published._MAX_ITER", 1)
     rng = np.random.default_rng(0)
     y = np.repeat(np.array(["cat", "dog", "owl"]), 20)
     x = (rng.normal(size=(60, 6)) * 50 + np.repeat(np.arange(3), 20)[:, None]).astype(np.float32)
