@@ -91,6 +91,11 @@ class Experiment:
         return self.joined.index.name
 
     @property
+    def model_name(self) -> str:
+        """Row of the model that this is about, which `recipe` named before any score was known."""
+        return ROWS[self.recipe]
+
+    @property
     def n_images(self) -> int:
         """Images that took part."""
         return len(self.joined.rows)

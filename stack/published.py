@@ -1,9 +1,9 @@
 """The published recipe, to the letter: mlxtend's own StackingClassifier on raw features.
 
-``StackingClassifier(use_probas=True, average_probas=True)`` of one ``LogisticRegression`` per backbone, each with its own
-columns, under a ``LinearSVC`` (Raschka 2018, JOSS 3(24), 638). The meta-learner is fitted on in-sample probabilities:
-that is the recipe. Defaults everywhere but for the iteration ceiling of ``LogisticRegression``, whose default of 100 stops it
-short.
+``StackingClassifier(use_probas=True, average_probas=True)`` of one ``LogisticRegression`` per backbone, each with its
+own columns, under a ``LinearSVC`` (Raschka 2018, JOSS 3(24), 638). The meta-learner is fitted on in-sample
+probabilities: that is the recipe. Defaults everywhere but for the iteration ceiling of ``LogisticRegression``, whose
+default of 100 stops it short.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _fit(train: Sequence[NDArray[np.float32]], y_train: NDArray[np.int64], seed:
 
 
 def _linear_map(classifier: LogisticRegression | LinearSVC, *, first: float) -> LinearMap:
-    """Return a fitted classifier as a map; of two classes, whose one output is the second's, the first's is a multiple."""
+    """Return a fitted classifier as a map; of two classes it has one output, and the first class gets a multiple."""
     coef, intercept = classifier.coef_, classifier.intercept_
     if len(coef) == 1:
         coef, intercept = np.vstack([first * coef, coef]), np.concatenate([first * intercept, intercept])

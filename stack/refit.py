@@ -91,13 +91,13 @@ def refit(
         classes = [str(name) for name in names]
         codes = codes.astype(np.int64)
         inner = inner_folds(codes, names, seed, groups=joined.groups, n_splits=options.inner_splits)
-        task_part = _Part(joined.blocks, codes, len(names), inner, options, cache, n_jobs, progress)
+        part = _Part(joined.blocks, codes, len(names), inner, options, cache, n_jobs, progress)
         if recipe == "published":
-            fitted = _fit_published(task_part, seed)
+            fitted = _fit_published(part, seed)
         elif recipe == "concat":
-            fitted = _fit_concat(task_part)
+            fitted = _fit_concat(part)
         else:
-            fitted = _fit_stack(task_part, MetaOptions("mean") if recipe == "mean" else options.meta)
+            fitted = _fit_stack(part, MetaOptions("mean") if recipe == "mean" else options.meta)
     meta = fitted.meta
     return StackModel(
         task=task,
@@ -151,7 +151,7 @@ def _fit_stack(part: _Part, options: MetaOptions) -> _Fitted:
 
 
 def _fit_concat(part: _Part) -> _Fitted:
-    """Fit one logistic regression on all features; its logits are the sum, so B times the mean, of B backbones' parts."""
+    """Fit one logistic regression on all features: its logits are B times the mean of what B backbones add."""
     names = list(part.blocks)
     counter = FitCounter(part.progress, 1)
     found = run_alone({("concat", 0): partial(part.score_classes, names)}, part.n_jobs, counter)

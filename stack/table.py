@@ -42,8 +42,8 @@ _SHOWN = 3  # classes, confusions and errors listed in the terminal; the result 
 def title(experiment: Experiment) -> str:
     """Return what was evaluated and how, in one line."""
     what = f"{experiment.n_classes} classes" if experiment.n_classes else "a number each"
-    about = experiment.findings.stack
-    return f"{experiment.dataset}: {experiment.n_images:,} images, {what}, {how(experiment)}; the model is {about}"
+    images = f"{experiment.n_images:,} images"
+    return f"{experiment.dataset}: {images}, {what}, {how(experiment)}; the model is {experiment.model_name}"
 
 
 def how(experiment: Experiment) -> str:
@@ -73,7 +73,7 @@ def rows(experiment: Experiment) -> list[list[str]]:
 
 def model_row(experiment: Experiment) -> int:
     """Return the row of the model that the experiment is about, whatever the others score."""
-    return [score.model for score in experiment.evaluation.results].index(experiment.findings.stack)
+    return [score.model for score in experiment.evaluation.results].index(experiment.model_name)
 
 
 def describe(experiment: Experiment, model: str) -> str:
@@ -99,7 +99,7 @@ def verdict(experiment: Experiment) -> str:
     The model is the one that `Experiment.recipe` named before any score was known, and that is saved.
     """
     evaluation = experiment.evaluation
-    stack, single = evaluation.score(experiment.findings.stack), evaluation.best("lr:", "svm:", "ridge:")
+    stack, single = evaluation.score(experiment.model_name), evaluation.best("lr:", "svm:", "ridge:")
     plain = _best_plain(experiment, stack.model)
     if single is None or plain is None:  # every evaluation has them
         raise AssertionError
@@ -109,7 +109,7 @@ def verdict(experiment: Experiment) -> str:
     digits = 3 if stack.chief == "r2" else 1
     pair = f"{single.model} ({single.mean:.3f})"
     if gain <= 0:
-        below = f"is {-gain:.{digits}f}{points} below" if gain < 0 else "does not beat"
+        below = f"is {-gain:.{digits}f}{points} below" if float(f"{gain:.{digits}f}") else "does not beat"
         sentence = f"{stack.model} ({stack.mean:.3f}) {below} the best single backbone, {pair}: {_advice(experiment)}."
     else:
         wins = sum(a > b for a, b in zip(stack.folds, single.folds, strict=True))
@@ -133,9 +133,10 @@ def _best_plain(experiment: Experiment, model: str) -> ModelScore | None:
 
 def _advice(experiment: Experiment) -> str:
     """Return what to do where the model is no better than one of its members."""
-    evaluation, about = experiment.evaluation, experiment.findings.stack
+    evaluation, about = experiment.evaluation, experiment.model_name
     single, plain = evaluation.best("lr:", "svm:", "ridge:"), _best_plain(experiment, about)
-    if single is None or plain is None or len(experiment.backbones) == 1:
+    members = [each for each in evaluation.results if each.model.startswith(("lr:", "ridge:"))]
+    if single is None or plain is None or len(members) == 1:
         return "with one backbone there is nothing to stack"
     if experiment.task == "classification" and plain.mean > max(single.mean, evaluation.score(about).mean):
         return f"the plain {plain.model} ({plain.mean:.3f}) does better, and --recipe {plain.model} takes and saves it"
