@@ -363,7 +363,12 @@ def stack_command(
     task: Annotated[str, typer.Option(help="classification, or regression where labels are numbers")] = (
         "classification"
     ),
-    recipe: Annotated[str | None, typer.Option(help="oof or published [default: both]")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="The model to judge and --save: oof, published, mean, concat [default: oof, beside published]"
+        ),
+    ] = None,
     meta: Annotated[str | None, typer.Option(help="svm, lr, mean; of regression ridge, svr, mean")] = None,
     meta_scores: Annotated[
         str, typer.Option(help="What the meta-learner sees: probability, log-probability, decision")
@@ -382,7 +387,7 @@ def stack_command(
         bool, typer.Option("--self-check", help="Shuffle the labels: all must score at chance")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the folds")] = 0,
-    save: Annotated[Path | None, typer.Option(help="Fit the stack on everything and write it, for `predict`")] = None,
+    save: Annotated[Path | None, typer.Option(help="Fit the model on everything and write it, for `predict`")] = None,
     result: Annotated[Path | None, typer.Option(help="Write all numbers as JSON")] = None,
     predictions: Annotated[Path | None, typer.Option(help="Write each prediction, as .csv or .parquet")] = None,
     report: Annotated[Path | None, typer.Option(help="Write all there is to see as one HTML page")] = None,
@@ -397,7 +402,7 @@ def stack_command(
     as_json: _JsonOption = False,
 ) -> None:
     """Score each backbone alone, their plain combinations and their stacks, on cached features."""
-    from stack import RECIPES, run_experiment, run_self_check, save_model, stack_options
+    from stack import STACKS, run_experiment, run_self_check, save_model, stack_options
     from stack.prediction_file import check_prediction_file, write_predictions
     from stack.projection import choose_projection
     from stack.result_file import write_result
@@ -457,7 +462,7 @@ def stack_command(
             task=task,
             repeats=repeats,
             rare=rare,
-            recipes=[recipe] if recipe else RECIPES,
+            recipes=[recipe] if recipe else STACKS,
             with_model=save is not None,
             progress=on_progress,
         )
@@ -474,7 +479,7 @@ def stack_command(
                 write_predictions(experiment, predictions)
         if save and experiment.model:
             words = shlex.join(["stackbone", "predict", "PHOTOS", "--model", str(save)])
-            fitted = f"the stack, fitted on all {experiment.n_images:,} images, is in {save}"
+            fitted = f"the model, fitted on all {experiment.n_images:,} images, is in {save}"
             with outputs.file(fitted, f"use it: {words}"):
                 save_model(experiment.model, save)
         if report or figures:
@@ -796,6 +801,7 @@ def _print_answers(answers: Sequence[Answer], form: str) -> None:
 def _print_experiment(experiment: Experiment) -> None:
     from stack import table
     from stack.dot_plot import dot_plot
+    from stack.fit_warnings import in_words
 
     for kind, n in experiment.joined.left_out.items():
         if n:
@@ -805,8 +811,10 @@ def _print_experiment(experiment: Experiment) -> None:
         err.print(f"note: {n_groups:,} groups among {n:,} images; a group is never on both sides of a fold")
     for note in experiment.joined.notes:
         err.print(f"note: {note}")
+    for sentence in in_words(experiment.evaluation.warnings):
+        err.print(f"warning: {sentence}")
     out.print(table.title(experiment))
-    print_table(table.header(experiment), table.rows(experiment), bold=table.best_row(experiment))
+    print_table(table.header(experiment), table.rows(experiment), bold=table.model_row(experiment))
     if can_draw():
         for line in ["", *dot_plot(experiment.evaluation.results, out.width), ""]:
             out.print(line)

@@ -163,6 +163,7 @@ def _models(rng: np.random.Generator) -> list[dict[str, Any]]:
                 "interval": [mean - 0.012, mean + 0.012],
                 "metrics": {"macro_f1": mean - 0.01, **({"log_loss": 0.41} if kind != "backbone" else {})},
                 "best": name == "stack:oof",
+                "about": name == "stack:oof",
             }
         )
     return found

@@ -111,7 +111,7 @@ def main() -> None:
         photos = {"digits": digits}
         photos["clothing"] = options.photos / "validation" if options.quick else options.photos
         for name, place in photos.items():
-            extract(open_dataset(place), NAMES[:2] if options.quick else NAMES, store, name=name)
+            extract(open_dataset(place, name=name), NAMES[:2] if options.quick else NAMES, store)
             joined = join_features(store, dataset=name)
             for uneven in (False, True):
                 for n, n_classes in QUICK if options.quick else SETS:

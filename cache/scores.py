@@ -12,7 +12,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,25 @@ Arrays = dict[str, NDArray[Any]]
 _CHECKSUM = 32  # bytes of a SHA-256
 _HEADER_BYTES = 65_536  # at most, its line end among them
 _DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float64": np.dtype("<f8"), "bool": np.dtype("?")}
-_KEYS = {"format", "format_version", "key", "dataset", "feature_sets", "arrays"}
+_KEYS = {"format", "format_version", "key", "dataset", "feature_sets", "arrays", "warnings"}
 _MOST_AXES = 2
+_MOST_WARNINGS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class KeptScores:
+    """What a file of scores holds.
+
+    Attributes
+    ----------
+    arrays
+        By name.
+    warnings
+        What the fit that made them was warned of, a sentence each.
+    """
+
+    arrays: Arrays
+    warnings: list[str]
 
 
 @dataclass(frozen=True)
@@ -52,7 +69,9 @@ class Origin:
     feature_sets: tuple[str, ...]
 
 
-def write_scores(folder: Path, key: str, origin: Origin, arrays: Mapping[str, NDArray[Any]]) -> Path:
+def write_scores(
+    folder: Path, key: str, origin: Origin, arrays: Mapping[str, NDArray[Any]], warnings: Sequence[str] = ()
+) -> Path:
     """Write arrays of at most two axes under a key, whole or not at all, and return the file.
 
     Parameters
@@ -65,6 +84,8 @@ def write_scores(folder: Path, key: str, origin: Origin, arrays: Mapping[str, ND
         What the scores hang on.
     arrays
         By name; float32, float64 or bool.
+    warnings
+        What the fit was warned of; the first twenty, and 500 characters of each, are kept.
 
     Raises
     ------
@@ -79,6 +100,7 @@ def write_scores(folder: Path, key: str, origin: Origin, arrays: Mapping[str, ND
         "dataset": origin.dataset,
         "feature_sets": list(origin.feature_sets),
         "arrays": listed,
+        "warnings": [text[:500] for text in warnings[:_MOST_WARNINGS]],
     }
     line = json.dumps(header, sort_keys=True).encode() + b"\n"
     parts = [np.ascontiguousarray(each, _DTYPES[each.dtype.name]).tobytes() for each in arrays.values()]
@@ -89,7 +111,7 @@ def write_scores(folder: Path, key: str, origin: Origin, arrays: Mapping[str, ND
     return path
 
 
-def read_scores(folder: Path, key: str, most_bytes: int) -> Arrays | None:
+def read_scores(folder: Path, key: str, most_bytes: int) -> KeptScores | None:
     """Return what was written under a key; None if nothing was, or what is there is not what was written.
 
     Parameters
@@ -118,7 +140,7 @@ def read_scores(folder: Path, key: str, most_bytes: int) -> Arrays | None:
             return None
         arrays[name] = np.frombuffer(content, kind, count, end).reshape(shape).copy()  # aligned
         end += count * kind.itemsize
-    return arrays if end == len(content) else None
+    return KeptScores(arrays, header["warnings"]) if end == len(content) else None
 
 
 def remove_scores(folder: Path, *, datasets: Collection[str] = (), feature_sets: Collection[str] = ()) -> int:
@@ -197,6 +219,9 @@ def _parse(line: bytes) -> dict[str, Any] | None:
         and type(header["format_version"]) is int
         and header["format_version"] == FORMAT_VERSION
         and all(isinstance(text, str) for text in texts)
+        and isinstance(header["warnings"], list)
+        and len(header["warnings"]) <= _MOST_WARNINGS
+        and all(isinstance(text, str) for text in header["warnings"])
         and isinstance(header["feature_sets"], list)
         and all(isinstance(each, str) for each in header["feature_sets"])
         and isinstance(header["arrays"], list)

@@ -5,19 +5,20 @@ out. `stack.experiment` joins them from a cache; everything else works on arrays
 """
 
 from stack.estimator import StackedBackbones, StackedBackbonesRegressor
-from stack.evaluate import RECIPES, evaluate
+from stack.evaluate import evaluate
 from stack.experiment import Experiment, run_experiment
 from stack.folds import Fold, split_folds, stratified_folds
 from stack.meta import MetaOptions
 from stack.model import StackModel
 from stack.model_file import load_model, save_model
 from stack.options import StackOptions, stack_options
+from stack.recipes import STACKS
 from stack.scores import Evaluation, ModelScore, Prediction
 from stack.self_check import run_self_check
 from stack.training_parts import TrainingPart, training_parts
 
 __all__ = [
-    "RECIPES",
+    "STACKS",
     "Evaluation",
     "Experiment",
     "Fold",

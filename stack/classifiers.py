@@ -62,6 +62,8 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             msg = f"the labels have 1 class, {self.classes_[0]!r}; at least 2 are needed: add images of another class"
             raise ValueError(msg)
         weights = read_weights(sample_weight, features)
+        coef: NDArray[np.floating]
+        intercept: NDArray[np.floating]
         if weights is None or np.ptp(weights) == 0:
             coef, intercept = self._fit_alike(features, codes, 1.0 if weights is None else float(weights[0]))
         else:

@@ -81,6 +81,8 @@ class StandardisedDesign:
         else:
             means, scales = np.tile(-self._mean, (len(fitted), 1)), np.ones((len(fitted), x.shape[1]))
         self._shifts, self._scales = (means * scales).astype(np.float32), scales.astype(np.float32)
+        self._unscale = np.ones((len(fitted), x.shape[1] + 1), dtype=np.float32)
+        np.divide(1, self._scales, out=self._unscale[:, :-1], where=self._scales > 0)
         self.ridge = np.ones(self.n_coefficients, dtype=np.float32)
         self.ridge[-1] = 0 if free_intercept else 1
         raw = not (standardise or free_intercept)
@@ -95,6 +97,7 @@ class StandardisedDesign:
         """Return the design of these groups only; of a fresh design, every subset is a group."""
         chosen = copy.copy(self)
         chosen._shifts, chosen._scales = self._shifts[groups], self._scales[groups]
+        chosen._unscale = self._unscale[groups]
         return chosen
 
     def forward(self, u: Floats) -> Floats:
@@ -134,8 +137,28 @@ class StandardisedDesign:
         NDArray[np.float32]
             As `g`.
         """
-        flat = g.reshape(-1, self.n_coefficients)
-        return self._spectrum.solve(flat, curvature.reshape(-1, 1)).reshape(g.shape)
+        # The spectrum's row space is that of the shared matrix. A subset's own scales turn it a little, and what so
+        # leaks out of it would be taken for flat: where the leak is more curved than the ridge, the scales are undone.
+        leak = curvature * self._spectrum.largest * np.square(self._unscale - 1).mean(axis=1, keepdims=True)
+        scale = np.where(leak[..., None] > 1, self._unscale[:, None], np.float32(1))
+        flat = (g * scale).reshape(-1, self.n_coefficients)
+        solution = self._spectrum.solve(flat, curvature.reshape(-1, 1)).reshape(g.shape)
+        solution *= scale
+        return solution
+
+    def rounding(self, u: Floats) -> Doubles:
+        """Return the size, ``(groups,)``, of the numbers that cancel in the decision values of these coefficients."""
+        terms = np.einsum("gwd,gd->gw", np.abs(u[..., :-1]), np.abs(self._shifts), dtype=np.float64)
+        largest: Doubles = terms.max(axis=1)
+        return largest
+
+    def alone(self, group: int, rows: NDArray[np.int64]) -> tuple[Doubles, Doubles]:
+        """Return these rows of one group, ``(n, dim)`` in double precision, and the ``(dim,)`` shift of each column.
+
+        Decision values are ``features @ u[:-1] + u[-1] - u[:-1] @ shift``.
+        """
+        features = self._matrix[rows, :-1] * self._scales[group].astype(np.float64)
+        return features, self._shifts[group].astype(np.float64)
 
     def newton(self, g: Floats, group: int, rows: NDArray[np.int64], curvature: float) -> Floats:
         """Solve with the Hessian of one group whose loss has this curvature in these rows and none in others.
@@ -216,6 +239,7 @@ class _Spectrum:
                 total += np.square(self._offset, dtype=np.float64).sum()
             self._rest = np.float32(max(total - values.sum(), 0) / max(size - len(values), 1))
         self._values = np.maximum(values, 0)
+        self.largest = self._values.max()
         del self._matrix
 
     def solve(self, g: Floats, curvature: Floats) -> Floats:

@@ -16,18 +16,19 @@ from scipy.special import log_softmax
 
 from stack.base import ClassScores, predict_svm, score_classes
 from stack.checks import check_blocks, check_choice, check_folds, check_groups
+from stack.fit_warnings import recorded
 from stack.fits import FitCounter, FitKey, Progress, run_alone, run_fits
 from stack.folds import Fold, check_fold_classes, check_labels, inner_folds
-from stack.meta import MetaModel, MetaOptions, check_meta, fit_meta, mean_probability, predict_published
+from stack.meta import MetaModel, MetaOptions, check_meta, fit_meta, mean_probability
 from stack.metrics import class_metrics
 from stack.options import StackOptions
 from stack.per_fold import Features, check_per_fold, distinct_blocks, of_fold
+from stack.published import predict_published
+from stack.recipes import ROWS, STACKS
 from stack.rows import Rows
 from stack.score_cache import BaseOutcome, ScoreCache
 from stack.scores import Evaluation, ModelScore, Prediction
 from stack.weight_shares import mean_shares
-
-RECIPES = ("oof", "published")
 
 _LARGE = 2**27  # bytes of features
 WITHOUT = "without:"
@@ -50,7 +51,7 @@ def evaluate(
     y: NDArray[np.str_],
     folds: Sequence[Fold],
     *,
-    recipes: Sequence[str] = RECIPES,
+    recipes: Sequence[str] = STACKS,
     baselines: bool = True,
     options: StackOptions | None = None,
     groups: NDArray[np.int64] | None = None,
@@ -70,7 +71,8 @@ def evaluate(
     folds : sequence of Fold
         Outer folds, of `stratified_folds` or `split_folds`.
     recipes : sequence of str
-        Stacks to evaluate beside the baselines: ``oof``, ``published``.
+        What to evaluate beside the single backbones, of `stack.recipes.ROWS`; ``mean`` and ``concat`` are
+        baselines in any case.
     baselines : bool
         Whether to fit ``svm:``, ``concat`` and the stacks that lack one backbone, too.
     options : StackOptions, optional
@@ -103,7 +105,7 @@ def evaluate(
     """
     options = options or StackOptions()
     for recipe in recipes:
-        check_choice("recipe", recipe, RECIPES)
+        check_choice("recipe", recipe, tuple(ROWS))
     check_meta(options.meta)
     check_labels(y)
     check_blocks(blocks, len(y))
@@ -125,11 +127,12 @@ def evaluate(
     }
     metas = _meta_backbones(list(blocks), ablation=baselines) if "oof" in recipes else {}
     counter = FitCounter(progress, len(base) + len(parts) * len(metas))
-    outcomes = _run_base(runs, sum(x.nbytes for _, x in distinct_blocks(blocks)), n_jobs, counter)
-    if len(blocks) == 1 and baselines:  # side by side with nothing: the same fit
-        outcomes |= {("concat", p.number): outcomes[f"lr:{next(iter(blocks))}", p.number] for p in parts}
-    scores = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, ClassScores)}
-    stacks = run_fits(_meta_fits(metas, parts, scores, options.meta), n_jobs, counter)
+    with recorded() as warned:
+        outcomes = _run_base(runs, sum(x.nbytes for _, x in distinct_blocks(blocks)), n_jobs, counter)
+        if len(blocks) == 1 and baselines:  # side by side with nothing: the same fit
+            outcomes |= {("concat", p.number): outcomes[f"lr:{next(iter(blocks))}", p.number] for p in parts}
+        scores = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, ClassScores)}
+        stacks = run_fits(_meta_fits(metas, parts, scores, options.meta), n_jobs, counter)
 
     def predict(model: str, number: int) -> Prediction:
         outcome = outcomes.get((model, number))
@@ -157,6 +160,7 @@ def evaluate(
         predictions={model: each for model, (_, each) in found.items()},
         without={model.removeprefix(WITHOUT): found[model][0] for model in metas if model.startswith(WITHOUT)},
         chosen=_chosen_c({**scores, **stacks}, models, len(parts)),
+        warnings=warned.by_model(),
         n_from_cache=len(found_keys),
         shares=mean_shares(list(blocks), [each.shares for key, each in stacks.items() if key[0] == "stack:oof"]),
     )
@@ -180,7 +184,7 @@ def _part(
 def _models(backbones: list[str], recipes: Sequence[str], *, baselines: bool) -> list[str]:
     singles = [f"{learner}:{name}" for learner in ("lr", *(["svm"] if baselines else [])) for name in backbones]
     plain = ["mean", "concat"] if baselines else ["mean"]
-    return [*singles, *plain, *(f"stack:{recipe}" for recipe in RECIPES if recipe in recipes)]
+    return [*singles, *plain, *(ROWS[recipe] for recipe in STACKS if recipe in recipes)]
 
 
 def _meta_backbones(backbones: list[str], *, ablation: bool) -> dict[str, list[str]]:

@@ -11,14 +11,16 @@ import numpy as np
 
 from cache import FeatureStore, UsageError
 from stack.checks import check_choice
-from stack.evaluate import RECIPES, evaluate
+from stack.evaluate import evaluate
 from stack.findings import Findings, find
+from stack.fit_warnings import recorded
 from stack.fits import Progress
 from stack.folds import Fold
 from stack.join import Joined, features_of_folds, join_features, settle
 from stack.model import StackModel
 from stack.options import StackOptions, stack_options
 from stack.outer_folds import Division, outer_folds
+from stack.recipes import ROWS, STACKS
 from stack.refit import refit
 from stack.regression import RegressionEvaluation, evaluate_regression
 from stack.score_cache import ScoreCache
@@ -62,6 +64,8 @@ class Experiment:
         As they were asked for: see `run_experiment`.
     steered
         Steered backbone to the id of the feature set that each fold used.
+    recipe
+        Of the model that the findings, the verdict and the saved file are about; named before any score is known.
     """
 
     task: str
@@ -79,11 +83,17 @@ class Experiment:
     near_duplicates: float | None = None
     rare: str = "refuse"
     steered: dict[str, list[str]] = field(default_factory=dict)
+    recipe: str = "oof"
 
     @property
     def dataset(self) -> str:
         """Its name in the cache."""
         return self.joined.index.name
+
+    @property
+    def model_name(self) -> str:
+        """Row of the model that this is about, which `recipe` named before any score was known."""
+        return ROWS[self.recipe]
 
     @property
     def n_images(self) -> int:
@@ -119,6 +129,7 @@ class Experiment:
             "group_by": self.group_by,
             "near_duplicates": self.near_duplicates,
             "rare": self.rare,
+            "recipe": self.recipe,
             **asdict(self.options),
             "stackbone": version("stackbone"),
             "backbones": self.backbones,
@@ -127,6 +138,7 @@ class Experiment:
             "results": [score.to_dict() for score in self.evaluation.results],
             "without": {name: score.to_dict() for name, score in self.evaluation.without.items()},
             "chosen": self.evaluation.chosen,
+            "warnings": self.evaluation.warnings,
             "findings": self.findings.to_dict(),
         }
 
@@ -144,7 +156,7 @@ def run_experiment(
     near_duplicates: float | None = None,
     rare: str = "refuse",
     seed: int = 0,
-    recipes: Sequence[str] = RECIPES,
+    recipes: Sequence[str] = STACKS,
     options: StackOptions | None = None,
     with_model: bool = False,
     n_jobs: int | None = None,
@@ -179,11 +191,12 @@ def run_experiment(
     seed
         Of the folds.
     recipes
-        Of ``oof`` and ``published``; of regression there is one.
+        Of ``oof``, ``published``, ``mean`` and ``concat``. The first is the model that the findings are about and that
+        is fitted on everything; of regression there is ``oof`` alone.
     options
         What is fitted; see `StackOptions`.
     with_model
-        Fit the ``oof`` stack on everything too, to be saved.
+        Fit the model on everything too, to be saved.
     n_jobs
         Fits at a time; all cores by default.
     progress
@@ -209,7 +222,7 @@ def run_experiment(
         rare=rare,
         seed=seed,
     )
-    _check_recipes(task, recipes, with_model=with_model)
+    _check_recipes(task, recipes)
     store = store or FeatureStore()
     joined = join_features(
         store,
@@ -239,30 +252,44 @@ def run_experiment(
             cache=cache,
             progress=progress,
         )
-        findings = find(evaluation, joined.labels, folds, joined.paths, seed, joined.groups)
+        findings = find(evaluation, joined.labels, folds, joined.paths, seed, joined.groups, ROWS[recipes[0]])
     else:
         y = parse_targets(joined.labels)
-        evaluation = evaluate_regression(
-            features.blocks,
-            y,
-            folds,
-            groups=joined.groups,
-            meta=options.meta.learner,
-            inner_splits=options.inner_splits,
-            seed=seed,
-            n_jobs=n_jobs,
-            cache=cache,
-            progress=progress,
-        )
+        with recorded() as warned:
+            evaluation = evaluate_regression(
+                features.blocks,
+                y,
+                folds,
+                groups=joined.groups,
+                meta=options.meta.learner,
+                inner_splits=options.inner_splits,
+                seed=seed,
+                n_jobs=n_jobs,
+                cache=cache,
+                progress=progress,
+            )
+        evaluation.warnings.update({name or "stack:oof": said for name, said in warned.by_model().items()})
         findings = find_targets(evaluation, y, folds, joined.paths)
     model = None
     if with_model:
-        score = evaluation.score("stack:oof")
+        score = evaluation.score(ROWS[recipes[0]])
         settled = settle(joined)
         joined = replace(joined, notes=settled.notes)
         ids = {block: each.id for block, each in settled.feature_sets.items()}
         cache = ScoreCache(store.scores_folder, settled.blocks, dataset=name, feature_sets=ids)
-        model = refit(settled, task, options, score, seed=seed, n_jobs=n_jobs, cache=cache, progress=progress)
+        with recorded() as warned:
+            model = refit(
+                settled,
+                task,
+                options,
+                score,
+                recipe=recipes[0],
+                seed=seed,
+                n_jobs=n_jobs,
+                cache=cache,
+                progress=progress,
+            )
+        evaluation.warnings.update({f"saved stack {fit}".rstrip(): said for fit, said in warned.by_model().items()})
     return Experiment(
         task=task,
         joined=joined,
@@ -279,16 +306,16 @@ def run_experiment(
         findings=findings,
         model=model,
         steered=features.steered,
+        recipe=recipes[0],
     )
 
 
-def _check_recipes(task: str, recipes: Sequence[str], *, with_model: bool) -> None:
+def _check_recipes(task: str, recipes: Sequence[str]) -> None:
     for recipe in recipes:
-        check_choice("recipe", recipe, RECIPES)
+        check_choice("recipe", recipe, tuple(ROWS))
     if not recipes:
-        message = f"no recipe was named; name one or more of {', '.join(RECIPES)}"
+        message = f"no recipe was named; name one or more of {', '.join(ROWS)}"
         raise UsageError(message)
-    if "oof" not in recipes and (with_model or task == "regression"):
-        what = "a saved model is" if with_model else "regression has"
-        message = f"{what} the recipe oof, and {', '.join(recipes)} was asked for: leave --recipe out, or use oof"
+    if task == "regression" and recipes[0] != "oof":
+        message = f"regression has the recipe oof, and {recipes[0]} was asked for: leave --recipe out, or use oof"
         raise UsageError(message)

@@ -44,16 +44,16 @@ class Findings:
 
     Attributes
     ----------
-    stack, single : str
-        The best stack and the best model of a single backbone, by mean score.
+    stack : str
+        The model that all of this is about, named before its score was known.
+    single : str
+        The best model of a single backbone, by mean score.
     difference : Difference
         Accuracy of the first less that of the second.
     ablation : dict of str to Difference
         What ``stack:oof`` loses without each backbone; negative where it is better off without.
     overlap : ErrorOverlap
         Of the backbones' logistic regressions.
-    examined : str
-        The stack that the rest is about.
     classes : list of ClassReport
         Scores of each class.
     confused : list of ConfusedPair
@@ -61,7 +61,7 @@ class Findings:
     wrong : list of WrongImage
         The most confidently wrong.
     calibration : list of CalibrationBin
-        Confidence against accuracy; empty if the examined stack gives no probabilities.
+        Confidence against accuracy; empty if the model gives no probabilities.
     """
 
     stack: str
@@ -69,7 +69,6 @@ class Findings:
     difference: Difference
     ablation: dict[str, Difference]
     overlap: ErrorOverlap
-    examined: str
     classes: list[ClassReport]
     confused: list[ConfusedPair]
     wrong: list[WrongImage]
@@ -83,7 +82,6 @@ class Findings:
             "difference": self.difference.to_dict(),
             "ablation": {name: each.to_dict() for name, each in self.ablation.items()},
             "overlap": self.overlap.to_dict(),
-            "examined": self.examined,
             "classes": [each.to_dict() for each in self.classes],
             "confused": [each.to_dict() for each in self.confused],
             "wrong": [asdict(each) for each in self.wrong],
@@ -98,13 +96,14 @@ def find(
     paths: Sequence[str],
     seed: int,
     groups: NDArray[np.int64] | None = None,
+    model: str = "stack:oof",
 ) -> Findings:
     """Compare models and look at the errors of an evaluation, each prediction of each repeat for itself.
 
     Parameters
     ----------
     evaluation : Evaluation
-        With at least one stack.
+        With that model, and one of a single backbone.
     y : NDArray[np.str_]
         ``(n_images,)`` class names.
     folds : sequence of Fold
@@ -115,19 +114,20 @@ def find(
         Of the bootstrap that compares two models on a single split.
     groups : NDArray[np.int64], optional
         ``(n_images,)`` groups, which that bootstrap draws whole.
+    model : str
+        What to look at.
     """
     names, codes = np.unique(y, return_inverse=True)
     codes = codes.astype(np.int64)
-    stack, single = evaluation.best("stack:"), evaluation.best("lr:", "svm:")
-    if stack is None or single is None:
-        message = "an evaluation has a stack and a single backbone"
+    stack, single = evaluation.score(model), evaluation.best("lr:", "svm:")
+    if single is None:
+        message = "an evaluation has a single backbone"
         raise ValueError(message)
     rows = np.concatenate([fold.test for fold in folds])
     truth = codes[rows]
-    joined = {model: np.concatenate([each.scores for each in found]) for model, found in evaluation.predictions.items()}
-    predicted = {model: scores.argmax(axis=1) for model, scores in joined.items()}
-    examined = "stack:oof" if "stack:oof" in joined else stack.model
-    probability = evaluation.predictions[examined][0].probability
+    joined = {name: np.concatenate([each.scores for each in found]) for name, found in evaluation.predictions.items()}
+    predicted = {name: scores.argmax(axis=1) for name, scores in joined.items()}
+    probability = evaluation.predictions[model][0].probability
     full = evaluation.score("stack:oof") if evaluation.without else stack
 
     def difference(a: ModelScore, b: ModelScore) -> Difference:
@@ -142,15 +142,12 @@ def find(
         difference=difference(stack, single),
         ablation={name: difference(full, each) for name, each in evaluation.without.items()},
         overlap=error_overlap(
-            {model.partition(":")[2]: predicted[model] != truth for model in predicted if model.startswith("lr:")}
+            {name.partition(":")[2]: predicted[name] != truth for name in predicted if name.startswith("lr:")}
         ),
-        examined=examined,
-        classes=per_class(truth, predicted[examined], names),
-        confused=confused_pairs(truth, predicted[examined], names, top=_MOST),
-        wrong=_wrong_images(
-            *pool(evaluation.predictions[examined], folds), codes, names, paths, probability=probability
-        ),
-        calibration=calibration_curve(truth, joined[examined]) if probability else [],
+        classes=per_class(truth, predicted[model], names),
+        confused=confused_pairs(truth, predicted[model], names, top=_MOST),
+        wrong=_wrong_images(*pool(evaluation.predictions[model], folds), codes, names, paths, probability=probability),
+        calibration=calibration_curve(truth, joined[model]) if probability else [],
     )
 
 

@@ -7,6 +7,7 @@ import joblib
 from threadpoolctl import threadpool_limits
 
 from cache import usable_cores
+from stack.fit_warnings import fitting
 
 Progress = Callable[[str, int, int], None]
 """Called with ("fitting", fits done, fits in all) in the caller's thread, first with none done."""
@@ -61,7 +62,8 @@ def run_fits(
     """
 
     def run(key: FitKey, fit: Callable[[], Outcome]) -> tuple[FitKey, Outcome]:
-        return key, fit()
+        with fitting(*key):
+            return key, fit()
 
     outcomes: dict[FitKey, Outcome] = {}
     with threadpool_limits(limits=1, user_api="blas"):
@@ -80,7 +82,8 @@ def run_alone(
     outcomes = {}
     with threadpool_limits(limits=_n_threads(n_jobs) if n_jobs and n_jobs > 0 else None, user_api="blas"):
         for key, fit in fits.items():
-            outcomes[key] = fit()
+            with fitting(*key):
+                outcomes[key] = fit()
             counter.step()
     return outcomes
 

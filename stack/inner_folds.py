@@ -129,7 +129,7 @@ def _require_honest(fold: Split, y: NDArray[Any], groups: NDArray[Any] | None, w
     if len(shared):
         msg = f"{where} trains on {len(shared)} rows of its test part (row {shared[0]} first): use disjoint folds"
         raise ValueError(msg)
-    missing = np.setdiff1d(y, y[train]) if classes else []
+    missing = np.setdiff1d(y, y[train]) if classes else y[:0]
     if len(missing):
         msg = (
             f"the training part of {where} has no row of {len(missing)} class(es) ({missing[0]} first); their scores "

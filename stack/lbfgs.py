@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from stack.bracket import Bracket
 from stack.losses import Groups, Loss
 
 Floats = NDArray[np.float32]
@@ -37,6 +38,7 @@ at most about 25 quasi-Newton steps, usually 3, and ten or twenty of them end wh
 
 _SLOPE_LEFT = 0.5  # share of the slope that a step may leave: strict, since a trial is cheap beside a product
 _DECREASE = 1e-4  # share of the promised decrease that a step must bring (Armijo)
+_ROUNDED = 1e-6  # relative error of a decision value in float32
 _NOISE = 1e-7  # relative error of a loss summed from float32 terms
 
 
@@ -55,6 +57,9 @@ class Design(Protocol):
     def precondition(self, g: Floats, curvature: Floats) -> Floats:
         """Solve with an approximate Hessian for ``(groups, width)`` summed curvatures of the loss."""
 
+    def rounding(self, u: Floats) -> Doubles:
+        """Return the size, ``(groups,)``, of the numbers that cancel in the decision values of these coefficients."""
+
     def newton(self, g: Floats, group: int, rows: NDArray[np.int64], curvature: float) -> Floats:
         """Solve with one group's Hessian, exactly, where its loss is curved in these rows alone."""
 
@@ -71,14 +76,13 @@ class Minimum(NamedTuple):
         ``(groups, width, n_coefficients)`` coefficients.
     iterations : int
         Steps of the group that took most.
-    gap : NDArray[np.float64]
-        ``(groups,)`` estimate of how far the objective is above its minimum, as a share of it (half the
-        Newton decrement, with the quasi-Newton Hessian).
+    bound : NDArray[np.float64]
+        ``(groups,)`` by how much the objective can be above its minimum, as a share of it: see `_Descent.bound`.
     """
 
     u: Floats
     iterations: int
-    gap: Doubles
+    bound: Doubles
 
 
 def minimise(
@@ -97,9 +101,10 @@ def minimise(
     start : NDArray[np.float32]
         ``(groups, width, n_coefficients)`` where to start.
     tol : float
-        A group has converged when its `Minimum.gap` is below this.
+        A group ends where its objective is above the minimum by less than this share, as half the Newton decrement
+        estimates it; that takes the quasi-Newton Hessian for the true one, and `Minimum.bound` does not.
     max_iter : int
-        Most steps; groups that need more stop there, with the gap they have.
+        Most steps.
     offset : NDArray[np.float32], optional
         ``(groups, width, n_rows)`` decision values to begin with.
 
@@ -108,20 +113,19 @@ def minimise(
     Minimum
         The coefficients and how good they are.
     """
-    u, gap = start.copy(), np.full(len(start), np.inf)
+    u, bound = start.copy(), np.full(len(start), np.inf)
     active = np.arange(len(start))
     descent = _Descent(design, loss, c, start.copy(), offset)
     iterations = 0
     while True:
         direction = descent.aim()
-        gap[active] = descent.gap
         done = (descent.gap <= tol) | (descent.failures > 1)
         last = iterations == max_iter or bool(done.all())
         # Leaving costs a copy of everything that stays: worth it once a quarter can leave.
         if last or 4 * done.sum() >= len(done):
-            u[active] = descent.u
+            u[active], bound[active] = descent.u, descent.bound()
             if last:
-                return Minimum(u, iterations, gap)
+                return Minimum(u, iterations, bound)
             active, direction = active[~done], direction[~done]
             descent.keep(np.flatnonzero(~done))
         descent.step(direction)
@@ -170,6 +174,21 @@ class _Descent:
         self._slope = _dot(self._gradient, q)
         self.gap = np.abs(self._slope) / 2 / np.maximum(self._objective(), np.finfo(np.float32).tiny)
         return q
+
+    def bound(self) -> Doubles:
+        """Bound what the objective is above its minimum, as a share of it, whatever the Hessian.
+
+        What is penalised makes it strongly convex: half the square of the gradient bounds the rest (Boyd & Vandenberghe
+        2004, Convex Optimization, section 9.1.2). A free intercept counts by its own curvature, and decision values
+        by what float32 rounds off them.
+        """
+        curvature = np.maximum(self._c * self._curvature.astype(np.float64), np.finfo(np.float32).tiny)
+        free = np.square(self._gradient[..., -1], dtype=np.float64) / curvature * (self._design.ridge[-1] == 0)
+        rounded = _ROUNDED * (np.abs(self._z).max(axis=(1, 2)) + self._design.rounding(self.u))
+        above = self._penalty(self._gradient, self._gradient) / 2 + free.sum(axis=1)
+        above += curvature.sum(axis=1) * rounded**2 / 2
+        share: Doubles = above / np.maximum(self._objective(), np.finfo(np.float32).tiny)
+        return share
 
     def _sharpen(self, q: Floats) -> None:
         """Give groups whose loss is curved in few rows the Newton direction in place of the quasi-Newton one."""
@@ -223,7 +242,7 @@ class _Descent:
         dz = self._design.forward(direction)
         along, square = self._penalty(self.u, direction), self._penalty(direction, direction)
         n_groups = len(direction)
-        bracket = _Bracket(self._slope)
+        bracket = Bracket(self._slope)
         lengths, residual = np.zeros(n_groups), np.empty((0, 0, 0), dtype=np.float32)
         todo = np.arange(n_groups)
         for _ in range(MAX_TRIALS):
@@ -267,28 +286,6 @@ class _Descent:
     def _penalty(self, a: Floats, b: Floats) -> Doubles:
         product: Doubles = np.einsum("gwd,gwd,d->g", a, b, self._design.ridge, dtype=np.float64)
         return product
-
-
-class _Bracket:
-    """Between which step lengths each group's minimum along its direction lies, and the next to try."""
-
-    def __init__(self, slope: Doubles) -> None:
-        self.trial = np.ones(len(slope))
-        self._low, self._high = np.zeros(len(slope)), np.full(len(slope), np.inf)
-        self._slope_low = slope.copy()
-
-    def narrow(self, groups: NDArray[np.int64], slope: Doubles, low_enough: NDArray[np.bool_]) -> None:
-        """Take in the slopes found at the trials of these groups."""
-        t, low, high = self.trial[groups], self._low[groups], self._high[groups]
-        reach, fall = t - low, self._slope_low[groups]
-        # Where the line's slope, taken for linear between `low` and the trial, would vanish.
-        secant = low + reach * np.divide(fall, fall - slope, out=np.full(len(t), 2.0), where=slope > fall)
-        short = (slope < 0) & low_enough
-        longer = np.where(np.isinf(high), np.clip(secant, 1.5 * t, 10 * t), t + (high - t) / 2)
-        shorter = np.clip(secant, low + 0.1 * reach, low + 0.9 * reach)
-        self.trial[groups] = np.where(short, longer, shorter)
-        self._slope_low[groups] = np.where(short, slope, fall)
-        self._low[groups], self._high[groups] = np.where(short, t, low), np.where(short, high, t)
 
 
 def _dot(a: Floats, b: Floats) -> Doubles:

@@ -21,6 +21,7 @@ from cache.errors import StackError, UsageError
 from stack.design import StandardisedDesign
 from stack.lbfgs import minimise
 from stack.losses import LogisticLoss, Loss, SoftmaxLoss, SquaredHingeLoss
+from stack.newton import MAX_STEPS, solve_alone
 from stack.rows import Matrix, pieces
 
 TOL = 1e-6
@@ -29,7 +30,11 @@ TOL = 1e-6
 MAX_ITER = 1000
 """A ceiling on steps; 15 to 60 are usual."""
 
-_PROMISED = 1e-4  # the gap, as a share of the objective, beyond which an unfinished fit is worth a warning
+_PROMISED = 1e-3  # the most, as a share of the objective, that a fit may be proved to be above its minimum
+_HOPEFUL = 200  # steps in float32, after which a fit that can go on alone does
+_MOST_ALONE = 2**26  # values of a training subset that is solved alone, in double precision
+_MOST_DIRECTIONS = 4096  # rows or columns, whichever are fewer, of such a subset
+_EVERY_ROW = slice(None)
 _COLUMNS = 256  # decision values per row held at once: enough for a matrix product to run at full speed
 
 
@@ -65,7 +70,8 @@ class LinearPath:
     rest, ½‖w‖² + ½b² + C Σ max(0, 1 - y·z)² with y = ±1; for two classes its one problem, with outputs (-z, z).
 
     The solver is `stack.lbfgs`, preconditioned as `stack.design` tells. All sums over classes and features run in
-    float32, those of the objective in float64.
+    float32, those of the objective in float64. A fit that this leaves without a proof of being near its minimum goes on
+    alone, in float64, by `stack.newton`, where its subset is small enough (up to 2**26 values).
 
     Parameters
     ----------
@@ -91,7 +97,7 @@ class LinearPath:
     tol : float
         Share of the objective by which it may exceed its minimum, as the solver estimates it.
     max_iter : int
-        Most steps for one C.
+        Most steps for one C; a fit that goes on alone has as many again, and at most 500.
 
     Raises
     ------
@@ -157,21 +163,54 @@ class LinearPath:
         Warns
         -----
         ConvergenceWarning
-            If a fit stopped at `max_iter`, or at the limits of float32, far from the minimum.
+            If a fit stopped, at `max_iter` or at the limits of precision, where its objective is not proved to be
+            within a thousandth of the minimum (or within `tol`, where that is more).
         """
         if not (np.isfinite(c) and c > 0):
             msg = f"C is {c}; expected a number above 0: choose a larger one"
             raise UsageError(msg)
-        gaps = np.empty(len(self._u))
+        bounds = np.empty(len(self._u))
         self.iterations = 0
+        steps = min(self._max_iter, _HOPEFUL) if self._fits_alone().any() else self._max_iter
         for groups in self._batches():
             design = self._design.select(self._subset_of[groups])
             start = None if self._start is None else self._start[self._class_of[groups]]
-            found = minimise(design, self._loss(groups), c, self._u[groups], self._tol, self._max_iter, start)
-            self._u[groups], gaps[groups] = found.u, found.gap
+            found = minimise(design, self._loss(groups), c, self._u[groups], self._tol, steps, start)
+            self._u[groups], bounds[groups] = found.u, found.bound
             self.iterations = max(self.iterations, found.iterations)
-        self._warn(c, gaps)
+        promised = max(_PROMISED, self._tol)
+        alone = self._fits_alone()[self._subset_of]
+        for group in np.flatnonzero(alone & ~(bounds <= promised)):
+            bounds[group] = self._solve_alone(int(group), c)
+        self._warn(c, bounds, promised)
         return [self._map(subset) for subset in range(len(self._fitted))]
+
+    def _fits_alone(self) -> NDArray[np.bool_]:
+        """Return of each subset whether it is small enough to be solved alone, in double precision."""
+        n_rows, dim = self._fitted.sum(axis=1), self._design.n_coefficients
+        small: NDArray[np.bool_] = (n_rows * dim <= _MOST_ALONE) & (np.minimum(n_rows, dim) <= _MOST_DIRECTIONS)
+        return small
+
+    def _solve_alone(self, group: int, c: float) -> float:
+        """Solve one problem in double precision, from where it is, and return the bound on its gap."""
+        subset = self._subset_of[group]
+        rows = np.flatnonzero(self._fitted[subset])
+        features, shift = self._design.alone(int(subset), rows)
+        offset = None if self._start is None else self._start[self._class_of[group]][:, rows].astype(np.float64)
+        found = solve_alone(
+            features,
+            shift,
+            self._loss(np.array([group]), rows),
+            c,
+            self._u[group].astype(np.float64),
+            free_intercept=self._kind == "log",
+            offset=offset,
+            tol=self._tol,
+            max_steps=min(self._max_iter, MAX_STEPS),
+        )
+        self._u[group] = found.u
+        self.iterations = max(self.iterations, found.steps)
+        return found.bound
 
     def _batches(self) -> list[NDArray[np.int64]]:
         """Divide the problems so that working memory stays small beside the matrix."""
@@ -188,11 +227,11 @@ class LinearPath:
         between = (outputs[:, 1] - outputs[:, 0]) / (1 if self._kind == "log" else 2)
         return np.broadcast_to(between, (2, 1, len(between)))
 
-    def _loss(self, groups: NDArray[np.int64]) -> Loss:
-        fitted = self._fitted[self._subset_of[groups]]
+    def _loss(self, groups: NDArray[np.int64], rows: NDArray[np.int64] | slice = _EVERY_ROW) -> Loss:
+        fitted, codes = self._fitted[self._subset_of[groups]][:, rows], self._codes[rows]
         if self._u.shape[1] > 1:
-            return SoftmaxLoss(self._codes, self._n_classes, fitted)
-        is_class = self._codes == self._class_of[groups][:, None]
+            return SoftmaxLoss(codes, self._n_classes, fitted)
+        is_class = codes == self._class_of[groups][:, None]
         signs = np.where(is_class, fitted, -fitted.astype(np.float32)).astype(np.float32)
         return LogisticLoss(signs) if self._kind == "log" else SquaredHingeLoss(signs)
 
@@ -209,13 +248,13 @@ class LinearPath:
             coef, intercept = coef + self._prior.coef.T, intercept + self._prior.intercept
         return LinearMap(np.ascontiguousarray(coef.T, dtype=np.float32), intercept.astype(np.float32))
 
-    def _warn(self, c: float, gaps: NDArray[np.float64]) -> None:
-        far = gaps > max(_PROMISED, self._tol)
+    def _warn(self, c: float, bounds: NDArray[np.float64], promised: float) -> None:
+        far = ~(bounds <= promised)
         if far.any():
             msg = (
-                f"{int(far.sum())} of {len(far)} fits at C = {c:g} stopped after up to {self.iterations} steps, "
-                f"about {gaps.max():.0e} of the objective above its minimum (asked: {self._tol:.0e}); "
-                "choose a smaller C, standardise the features, or allow more iterations"
+                f"{int(far.sum())} of {len(far)} fits at C = {c:g} stopped after up to {self.iterations} steps, where "
+                f"the objective may be {bounds[far].max():.0e} of itself above its minimum (at most {promised:.0e} was "
+                "to be left); choose a smaller C, standardise the features, or allow more iterations"
             )
             warnings.warn(msg, ConvergenceWarning, stacklevel=3)
 

@@ -19,6 +19,10 @@ Groups = NDArray[np.int64] | slice
 """Which groups: an index array, or ``slice(None)`` for all."""
 
 
+Values = NDArray[np.floating]
+"""Decision values or what is by decision value: float32 where many groups are solved together, else float64."""
+
+
 class Slope(NamedTuple):
     """A loss and its derivatives at one set of decision values.
 
@@ -26,22 +30,28 @@ class Slope(NamedTuple):
     ----------
     value : NDArray[np.float64]
         ``(groups,)`` loss summed over rows.
-    residual : NDArray[np.float32]
+    residual : NDArray[np.floating]
         ``(groups, width, n_rows)`` derivative by each decision value; 0 in held-out rows.
     curvature : NDArray[np.float32]
         ``(groups, width)`` second derivative, summed over rows.
     """
 
     value: NDArray[np.float64]
-    residual: NDArray[np.float32]
+    residual: Values
     curvature: NDArray[np.float32]
 
 
 class Loss(Protocol):
     """What the solver asks of a loss."""
 
-    def evaluate(self, z: NDArray[np.float32]) -> Slope:
+    def evaluate(self, z: Values) -> Slope:
         """Return loss, derivative and curvature at `z`, ``(groups, width, n_rows)``, whose memory is reused."""
+
+    def curve(self, residual: Values, dz: Values) -> Values:
+        """Return the derivative of the residual along `dz`, at the `residual` that `evaluate` gave; shaped alike."""
+
+    def curvatures(self, residual: Values) -> Values:
+        """Return the second derivative by each decision value, where `evaluate` gave this `residual`."""
 
     def support(self, group: int, z: NDArray[np.float32]) -> NDArray[np.int64] | None:
         """Return the rows where a group's loss is curved at its ``(n_rows,)`` values `z`, with 2 for its curvature.
@@ -74,7 +84,7 @@ class SoftmaxLoss:
         """Return the loss of these groups only."""
         return type(self)(self._codes, self._n_classes, self._fitted[groups])
 
-    def evaluate(self, z: NDArray[np.float32]) -> Slope:
+    def evaluate(self, z: Values) -> Slope:
         """Return loss, derivative and curvature at `z`, ``(groups, n_classes, n_rows)``, whose memory is reused.
 
         One minus the probability of the true class is summed from the other classes, never subtracted
@@ -95,10 +105,22 @@ class SoftmaxLoss:
         value = np.einsum("gn,gn->g", loss, self._fitted, dtype=np.float64)
         return Slope(value, z, self._curvature(z, missed))
 
+    def curve(self, residual: Values, dz: Values) -> Values:
+        """Return the derivative of the residual along `dz`: p ∘ (dz - Σ p·dz)."""
+        p = residual.copy()
+        p[:, self._codes, self._rows] += self._fitted
+        mean = np.einsum("gkn,gkn->gn", p, dz)
+        curved: Values = p * (dz - mean[:, None])
+        return curved
+
+    def curvatures(self, residual: Values) -> Values:
+        """Return p(1 - p) for each decision value."""
+        return _bernoulli(residual)
+
     def support(self, group: int, z: NDArray[np.float32]) -> None:
         """Return None: the loss is curved everywhere."""
 
-    def _curvature(self, residual: NDArray[np.float32], missed: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _curvature(self, residual: Values, missed: Values) -> NDArray[np.float32]:
         """Sum p(1 - p) over rows: the residual is p, or p - 1 of the true class, so that it is |r| - r²."""
         curvature: NDArray[np.float32] = residual.sum(axis=2) - np.einsum("gkn,gkn->gk", residual, residual)
         for group, weights in enumerate(missed):
@@ -125,11 +147,20 @@ class _MarginLoss:
         """Return the loss of these groups only."""
         return type(self)(self._signs[groups])
 
+    def curve(self, residual: Values, dz: Values) -> Values:
+        """Return the derivative of the residual along `dz`."""
+        curved: Values = self.curvatures(residual) * dz
+        return curved
+
+    def curvatures(self, residual: Values) -> Values:
+        """Return the second derivative by each decision value; the subclasses know it."""
+        raise NotImplementedError
+
 
 class LogisticLoss(_MarginLoss):
     """Log-loss of two classes, log(1 + exp(-y·z))."""
 
-    def evaluate(self, z: NDArray[np.float32]) -> Slope:
+    def evaluate(self, z: Values) -> Slope:
         """Return loss, derivative and curvature at `z`, ``(groups, 1, n_rows)``, whose memory is reused."""
         signs = self._signs[:, None]
         fitted = np.abs(signs)
@@ -140,6 +171,10 @@ class LogisticLoss(_MarginLoss):
         np.multiply(missed, -signs, out=z)
         return Slope(value, z, curvature)
 
+    def curvatures(self, residual: Values) -> Values:
+        """Return p(1 - p) for each decision value."""
+        return _bernoulli(residual)
+
     def support(self, group: int, z: NDArray[np.float32]) -> None:
         """Return None: the loss is curved everywhere."""
 
@@ -147,7 +182,7 @@ class LogisticLoss(_MarginLoss):
 class SquaredHingeLoss(_MarginLoss):
     """Squared hinge, max(0, 1 - y·z)²: quadratic in the rows short of their margin, the support vectors."""
 
-    def evaluate(self, z: NDArray[np.float32]) -> Slope:
+    def evaluate(self, z: Values) -> Slope:
         """Return loss, derivative and curvature at `z`, ``(groups, 1, n_rows)``, whose memory is reused."""
         signs = self._signs[:, None]
         z *= signs
@@ -159,7 +194,18 @@ class SquaredHingeLoss(_MarginLoss):
         z *= -2
         return Slope(value, z, (2 * active).astype(np.float32))
 
+    def curvatures(self, residual: Values) -> Values:
+        """Return 2 in the rows short of their margin, 0 in the others."""
+        return np.where(residual == 0, 0.0, 2.0)
+
     def support(self, group: int, z: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the rows short of their margin at a group's ``(n_rows,)`` values `z`."""
         signs = self._signs[group]
         return np.flatnonzero((signs != 0) & (signs * z < 1))
+
+
+def _bernoulli(residual: Values) -> Values:
+    """Return p(1 - p) of probabilities p, from residuals that are p or p - 1."""
+    size = np.abs(residual)
+    variance: Values = size * (1 - size)
+    return variance

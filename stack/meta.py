@@ -1,8 +1,7 @@
 """Meta-learners: from what every backbone says to one answer, with probabilities that mean something.
 
-`fit_meta` is the meta-learner of the ``oof`` recipe, `predict_published` the whole ``published``
-recipe, `mean_probability` the baseline that learns nothing. Each sees the training part of one outer
-fold only.
+`fit_meta` is the meta-learner of the ``oof`` recipe, `mean_probability` the baseline that learns nothing. Each sees the
+training part of one outer fold only.
 """
 
 from collections.abc import Sequence
@@ -12,9 +11,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.svm import LinearSVC
 
 from cache.errors import StackError
 from stack.base import ClassScores
@@ -30,8 +26,6 @@ META_C_GRID = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 LEARNERS = ("svm", "lr", "mean")
 SCORES = ("probability", "log-probability", "decision")
 COMBINE = ("concat", "average")
-
-_PUBLISHED_MAX_ITER = 10_000
 
 
 @dataclass(frozen=True)
@@ -254,57 +248,6 @@ def averaging_map(
     n_averaged = len(decisions) if options.combine == "concat" else 1
     coef = np.tile(np.eye(n_classes), (n_averaged, 1)) * (slope / n_averaged)
     return LinearMap(coef.astype(np.float32), np.full(n_classes, intercept, np.float32))
-
-
-def predict_published(
-    train: Sequence[NDArray[np.float32]],
-    y_train: NDArray[np.int64],
-    test: Sequence[NDArray[np.float32]],
-    seed: int = 0,
-) -> NDArray[np.float32]:
-    """Stack as published: mlxtend's own StackingClassifier on raw features.
-
-    ``StackingClassifier(use_probas=True, average_probas=True)`` of one ``LogisticRegression`` per
-    backbone, each with its own columns, under a ``LinearSVC`` (Raschka 2018, JOSS 3(24), 638). The
-    meta-learner is fitted on in-sample probabilities: that is the recipe. Defaults everywhere but for
-    the iteration ceiling of ``LogisticRegression``, whose default of 100 stops it short.
-
-    Parameters
-    ----------
-    train : sequence of NDArray[np.float32]
-        One ``(n_train, dim)`` matrix per backbone.
-    y_train : NDArray[np.int64]
-        ``(n_train,)`` class codes, every class among them.
-    test : sequence of NDArray[np.float32]
-        One ``(n_test, dim)`` matrix per backbone, in the same order.
-    seed : int
-        Seed of liblinear, which only draws random numbers with more classes than rows.
-
-    Returns
-    -------
-    NDArray[np.float32]
-        ``(n_test, n_classes)`` decision values of the ``LinearSVC``.
-    """
-    from mlxtend.classifier import StackingClassifier
-    from mlxtend.feature_selection import ColumnSelector
-
-    ends = np.cumsum([block.shape[1] for block in train]).tolist()
-    columns = [slice(end - block.shape[1], end) for end, block in zip(ends, train, strict=True)]
-    model = StackingClassifier(
-        classifiers=[
-            # A slice, where mlxtend documents a list: the selection is then a view and not a copy.
-            make_pipeline(ColumnSelector(cols=cols), LogisticRegression(max_iter=_PUBLISHED_MAX_ITER))
-            for cols in columns
-        ],
-        meta_classifier=LinearSVC(random_state=seed),
-        use_probas=True,
-        average_probas=True,
-    )
-    model.fit(np.hstack(train), y_train)
-    decision = model.meta_clf_.decision_function(model.predict_meta_features(np.hstack(test)))
-    if decision.ndim == 1:
-        decision = np.column_stack([-decision, decision])
-    return decision.astype(np.float32)  # type: ignore[no-any-return]
 
 
 def _scored_rows(y: NDArray[np.int64], n_classes: int, folds: Sequence[Fold]) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ from stack.experiment import Experiment, run_experiment
 from stack.fits import Progress
 from stack.meta import MetaOptions
 from stack.options import StackOptions
+from stack.recipes import ROWS, STACKS
 from stack.result_file import not_a_result, read_result
 
 _KINDS: dict[str, type | tuple[type, ...]] = {
@@ -94,9 +95,18 @@ def _arguments(recorded: dict[str, Any], file: Path) -> dict[str, Any]:
         **{name: recorded[name] for name in same},
         **({} if recorded["cv"] is None else {"cv": recorded["cv"]}),
         "backbones": _ids(recorded["backbones"]),
-        "recipes": [recipe for recipe in ("oof", "published") if f"stack:{recipe}" in models],
+        "recipes": _recipes(recorded, models, file),
         "options": options,
     }
+
+
+def _recipes(recorded: dict[str, Any], models: set[str], file: Path) -> list[str]:
+    """Return the recipe that the result is about, and the stacks beside it; results before 0.2 name no recipe."""
+    stacks = [recipe for recipe in STACKS if ROWS[recipe] in models]
+    first = recorded.get("recipe", next(iter(stacks), None))
+    if not isinstance(first, str) or ROWS.get(first) not in models:
+        raise StackError(not_a_result(file, f"its recipe is {first!r}"))
+    return list(dict.fromkeys([first, *stacks]))
 
 
 def _ids(backbones: dict[str, Any]) -> list[str]:

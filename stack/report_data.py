@@ -16,6 +16,7 @@ from cache.summary import summarise_dataset
 from stack import table
 from stack.embedding_maps import MOST_POINTS, EmbeddingMap, embedding_maps
 from stack.experiment import Experiment
+from stack.fit_warnings import in_words
 from stack.fits import Progress
 from stack.gallery import (
     AttentionPicture,
@@ -253,7 +254,7 @@ def _facts(experiment: Experiment) -> dict[str, object]:
         "n_classes": experiment.n_classes,
         "n_groups": joined.n_groups,
         "left_out": joined.left_out,
-        "notes": joined.notes,
+        "notes": [*joined.notes, *in_words(experiment.evaluation.warnings)],
         "how": table.how(experiment),
     }
 

@@ -154,10 +154,10 @@ def class_errors(
     found, folds, rows = experiment.findings, experiment.folds, experiment.joined.rows
     if not isinstance(found, Findings):  # a classification has them
         raise AssertionError
-    answers = Answers(evaluation.predictions, folds, codes, found.examined)
+    answers = Answers(evaluation.predictions, folds, codes, found.stack)
     return ClassErrors(
         figures=error_figures(
-            found.examined, evaluation.predictions[found.examined], folds, codes, len(names), found.calibration
+            found.stack, evaluation.predictions[found.stack], folds, codes, len(names), found.calibration
         ),
         classes=found.classes,
         wrong=answers.wrong(images, rows),

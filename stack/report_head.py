@@ -24,7 +24,7 @@ _LEFT_OUT = {"conflicting": "conflicting copies", "doubles": "copies", "failed":
 def hero(report: Report) -> Markup:
     """Return the head of the page: score, verdict and facts."""
     data = report.data
-    best = next(each for each in data["models"] if each["best"])
+    model = next(each for each in data["models"] if each["about"])
     headline, _, rest = data["verdict"].partition(". ")
     created = datetime.fromisoformat(data["created"])
     return element(
@@ -40,9 +40,9 @@ def hero(report: Report) -> Markup:
             "div",
             element(
                 "p",
-                element("span", number(best["mean"]), class_="value"),
-                element("span", f"± {best['std']:.3f}", class_="spread") if report.n_folds > 1 else None,
-                element("span", _what(report, best), class_="what"),
+                element("span", number(model["mean"]), class_="value"),
+                element("span", f"± {model['std']:.3f}", class_="spread") if report.n_folds > 1 else None,
+                element("span", _what(model), class_="what"),
                 class_="score",
             ),
             element(
@@ -57,10 +57,8 @@ def hero(report: Report) -> Markup:
     )
 
 
-def _what(report: Report, best: Mapping[str, Any]) -> str:
-    n_models = len(report.data["models"])
-    highest = f", the highest of {n_models} models" if n_models > 1 else ""
-    return f"{chief_name(best['chief'])} of {best['name']}{highest}"
+def _what(model: Mapping[str, Any]) -> str:
+    return f"{chief_name(model['chief'])} of {model['name']}, the model that this page is about"
 
 
 def _facts(report: Report) -> Markup:

@@ -54,6 +54,7 @@ class ModelSummary:
     interval: tuple[float, float] | None
     metrics: dict[str, float]
     best: bool
+    about: bool
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class BackboneShare:
 
 def summarise_models(experiment: Experiment) -> list[ModelSummary]:
     """Return every model of the table, in its order."""
-    best = table.best_row(experiment)
+    about, best = table.model_row(experiment), _best_row(experiment)
     return [
         ModelSummary(
             name=score.model,
@@ -127,13 +128,20 @@ def summarise_models(experiment: Experiment) -> list[ModelSummary]:
             interval=_interval(experiment, score),
             metrics={name: float(np.mean(folds)) for name, folds in score.metrics.items()},
             best=row == best,
+            about=row == about,
         )
         for row, score in enumerate(experiment.evaluation.results)
     ]
 
 
+def _best_row(experiment: Experiment) -> int:
+    """Return the row of the highest mean score, the first of equals."""
+    means = [score.mean for score in experiment.evaluation.results]
+    return means.index(max(means))
+
+
 def gain(experiment: Experiment) -> Gain | None:
-    """Return how far the best stack is above the best single backbone; None where it was not compared."""
+    """Return how far the model is above the best single backbone; None where it was not compared."""
     found = experiment.findings
     each = found.difference
     return None if each is None else Gain(found.stack, found.single, each.mean, each.low, each.high, each.confidence)

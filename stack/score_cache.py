@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,18 +20,20 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 
 from cache.digest import DIGEST_BYTES, Digests
 from cache.errors import CacheError
 from cache.scores import Arrays, Origin, read_scores, write_scores
 from stack.base import ClassScores
+from stack.fit_warnings import messages
 from stack.folds import Fold
 from stack.linear import LinearMap
 from stack.per_fold import Features, PerFold
 from stack.regressors import RegressionScores
 from stack.scores import Prediction
 
-SCORES_VERSION = 1
+SCORES_VERSION = 2
 """To be raised with any change of a learner that changes its scores by more than rounding."""
 
 BaseOutcome = ClassScores | RegressionScores | Prediction
@@ -152,7 +155,7 @@ class ScoreCache:
         )
 
     def find_or_run(self, key: FitKey, run: Callable[[], Outcome], found: list[str] | None = None) -> Outcome:
-        """Return what was kept under a key; else the outcome of `run`, which is kept.
+        """Return what was kept under a key; else the outcome of `run`, which is kept with what it was warned of.
 
         Parameters
         ----------
@@ -167,22 +170,26 @@ class ScoreCache:
         if kept is not None:
             if found is not None:
                 found.append(key.digest)
-            return cast(Outcome, kept)
+            outcome, said = kept
+            for message in said:
+                warnings.warn(message, ConvergenceWarning, stacklevel=2)
+            return cast(Outcome, outcome)
         outcome = run()
-        self.save(key, outcome)
+        self.save(key, outcome, messages())
         return outcome
 
-    def load(self, key: FitKey) -> BaseOutcome | None:
-        """Return the outcome kept under a key; None if there is none, or it cannot be this fit's."""
-        arrays = read_scores(self.folder, key.digest, _most_bytes(key))
-        return None if arrays is None else _from_arrays(arrays, key)
+    def load(self, key: FitKey) -> tuple[BaseOutcome, list[str]] | None:
+        """Return what was kept under a key and what it was warned of; None if it cannot be this fit's."""
+        kept = read_scores(self.folder, key.digest, _most_bytes(key))
+        outcome = None if kept is None else _from_arrays(kept.arrays, key)
+        return None if kept is None or outcome is None else (outcome, kept.warnings)
 
-    def save(self, key: FitKey, outcome: BaseOutcome) -> None:
-        """Keep the outcome of a fit; where nothing can be written, say so once and go on without."""
+    def save(self, key: FitKey, outcome: BaseOutcome, warned: Sequence[str] = ()) -> None:
+        """Keep the outcome of a fit and its warnings; where nothing can be written, say so once and go on without."""
         if not self._may_write:
             return
         try:
-            write_scores(self.folder, key.digest, Origin(self._dataset, key.feature_sets), _to_arrays(outcome))
+            write_scores(self.folder, key.digest, Origin(self._dataset, key.feature_sets), _to_arrays(outcome), warned)
         except CacheError as exc:
             self._may_write = False
             _log.warning("scores are not kept for later runs: %s", exc)

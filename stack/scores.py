@@ -86,11 +86,14 @@ class Scoreboard:
         without that recipe.
     chosen : dict of str to list of float
         The regularisation (C, or alpha of a ridge) that each model chose in each fold.
+    warnings : dict of str to list of str
+        What the solvers warned of, by model, with the number of fits that it concerns.
     """
 
     results: list[ModelScore]
     without: dict[str, ModelScore]
     chosen: dict[str, list[float]]
+    warnings: dict[str, list[str]] = field(default_factory=dict, kw_only=True)
 
     def score(self, model: str) -> ModelScore:
         """Return the score of one model."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -41,7 +42,8 @@ _SHOWN = 3  # classes, confusions and errors listed in the terminal; the result 
 def title(experiment: Experiment) -> str:
     """Return what was evaluated and how, in one line."""
     what = f"{experiment.n_classes} classes" if experiment.n_classes else "a number each"
-    return f"{experiment.dataset}: {experiment.n_images:,} images, {what}, {how(experiment)}"
+    images = f"{experiment.n_images:,} images"
+    return f"{experiment.dataset}: {images}, {what}, {how(experiment)}; the model is {experiment.model_name}"
 
 
 def how(experiment: Experiment) -> str:
@@ -69,10 +71,9 @@ def rows(experiment: Experiment) -> list[list[str]]:
     ]
 
 
-def best_row(experiment: Experiment) -> int:
-    """Return the row of the model with the highest mean score, the first of equals."""
-    means = [score.mean for score in experiment.evaluation.results]
-    return means.index(max(means))
+def model_row(experiment: Experiment) -> int:
+    """Return the row of the model that the experiment is about, whatever the others score."""
+    return [score.model for score in experiment.evaluation.results].index(experiment.model_name)
 
 
 def describe(experiment: Experiment, model: str) -> str:
@@ -93,11 +94,14 @@ def describe(experiment: Experiment, model: str) -> str:
 
 
 def verdict(experiment: Experiment) -> str:
-    """Return one sentence or two that compare the best stack with the best single backbone."""
+    """Return one sentence or two that compare the model with the best single backbone, whichever way it went.
+
+    The model is the one that `Experiment.recipe` named before any score was known, and that is saved.
+    """
     evaluation = experiment.evaluation
-    stack, single = evaluation.best("stack:"), evaluation.best("lr:", "svm:", "ridge:")
-    plain = evaluation.best("mean", "concat")
-    if stack is None or single is None or plain is None:  # every evaluation has them
+    stack, single = evaluation.score(experiment.model_name), evaluation.best("lr:", "svm:", "ridge:")
+    plain = _best_plain(experiment, stack.model)
+    if single is None or plain is None:  # every evaluation has them
         raise AssertionError
     unit = 1 if stack.chief == "r2" else 100
     points = "" if stack.chief == "r2" else " points"
@@ -105,10 +109,8 @@ def verdict(experiment: Experiment) -> str:
     digits = 3 if stack.chief == "r2" else 1
     pair = f"{single.model} ({single.mean:.3f})"
     if gain <= 0:
-        sentence = (
-            f"{stack.model} ({stack.mean:.3f}) does not beat the best single backbone, {pair}: "
-            f"stacking does not help here ({gain:+.{digits}f}{points})."
-        )
+        below = f"is {-gain:.{digits}f}{points} below" if float(f"{gain:.{digits}f}") else "does not beat"
+        sentence = f"{stack.model} ({stack.mean:.3f}) {below} the best single backbone, {pair}: {_advice(experiment)}."
     else:
         wins = sum(a > b for a, b in zip(stack.folds, single.folds, strict=True))
         folds = f", ahead in {wins} of {len(stack.folds)} folds" if len(stack.folds) > 1 else ""
@@ -122,6 +124,24 @@ def verdict(experiment: Experiment) -> str:
     if difference is None:
         return sentence
     return f"{sentence} {_interval(experiment, difference, unit, points)}"
+
+
+def _best_plain(experiment: Experiment, model: str) -> ModelScore | None:
+    rows = [each for each in experiment.evaluation.results if each.model in ("mean", "concat") and each.model != model]
+    return max(rows, key=lambda each: each.mean, default=None)
+
+
+def _advice(experiment: Experiment) -> str:
+    """Return what to do where the model is no better than one of its members."""
+    evaluation, about = experiment.evaluation, experiment.model_name
+    single, plain = evaluation.best("lr:", "svm:", "ridge:"), _best_plain(experiment, about)
+    members = [each for each in evaluation.results if each.model.startswith(("lr:", "ridge:"))]
+    if single is None or plain is None or len(members) == 1:
+        return "with one backbone there is nothing to stack"
+    if experiment.task == "classification" and plain.mean > max(single.mean, evaluation.score(about).mean):
+        return f"the plain {plain.model} ({plain.mean:.3f}) does better, and --recipe {plain.model} takes and saves it"
+    name = single.model.partition(":")[2]
+    return f"stacking does not help here; --backbones {shlex.quote(name)} takes that one alone"
 
 
 def lessons(experiment: Experiment) -> list[str]:

@@ -205,7 +205,7 @@ def test_stack_keeps_what_it_found_in_files(here: _Here, tmp_path: Path) -> None
     assert done.stderr.splitlines() == [
         f"all numbers are in {result}",
         f"each prediction is in {predictions}",
-        f"the stack, fitted on all 24 images, is in {model}",
+        f"the model, fitted on all 24 images, is in {model}",
         f"use it: stackbone predict PHOTOS --model {model}",
     ]
     answered = here("predict", "photos", "--model", model, "--format", "jsonl")

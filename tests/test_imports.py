@@ -222,7 +222,7 @@ def test_public_names_of_stack() -> None:
         "MetaOptions",
         "ModelScore",
         "Prediction",
-        "RECIPES",
+        "STACKS",
         "StackModel",
         "StackOptions",
         "StackedBackbones",

@@ -110,7 +110,7 @@ def test_all_wrong_arguments_are_named_at_once(x: Matrix, y: Labels) -> None:
             "named": ["p0"],
             "masked": [True],
         },
-        stack_method="predict_log_proba",  # type: ignore[arg-type]
+        stack_method="predict_log_proba",
         combine="mean",  # type: ignore[arg-type]
         passthrough="yes",  # type: ignore[arg-type]
         cv=1,

@@ -97,7 +97,7 @@ def test_the_overlap_is_of_the_backbones_alone(found: Findings) -> None:
 
 
 def test_wrong_images_come_by_confidence_with_path_label_and_answer(found: Findings) -> None:
-    assert found.examined == "stack:oof"
+    assert found.stack == "stack:oof"
     assert [(each.path, each.label, each.predicted) for each in found.wrong] == [
         ("cow/8.jpg", "cow", "ape"),
         ("bee/1.jpg", "bee", "cow"),
@@ -161,8 +161,8 @@ def test_published_alone_has_no_probabilities_and_no_ablation() -> None:
         "lr:resnet50": in_folds(RESNET, FOLDS),
         "stack:published": in_folds(STACK, FOLDS, probability=False),
     }
-    found = find(made(FOLDS, models), Y, FOLDS, PATHS, seed=0)
-    assert (found.stack, found.examined) == ("stack:published", "stack:published")
+    found = find(made(FOLDS, models), Y, FOLDS, PATHS, seed=0, model="stack:published")
+    assert found.stack == "stack:published"
     assert found.ablation == {}
     assert found.calibration == []
     assert [each.path for each in found.wrong] == ["cow/8.jpg", "bee/1.jpg"]  # by margin

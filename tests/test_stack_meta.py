@@ -29,8 +29,8 @@ from stack.meta import (
     fit_meta,
     mean_probability,
     meta_features,
-    predict_published,
 )
+from stack.published import predict_published
 from tests.references import ShrunkLinear
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")

@@ -16,11 +16,13 @@ from sklearn.preprocessing import StandardScaler
 from cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps, StackError
 from stack import ModelScore, load_model, save_model, stack_options
 from stack.base import score_classes
-from stack.folds import inner_folds
+from stack.evaluate import evaluate
+from stack.folds import Fold, inner_folds
 from stack.join import Joined, join_features
 from stack.meta import fit_meta, mean_probability
 from stack.model import hash_digests
 from stack.options import StackOptions
+from stack.recipes import ROWS
 from stack.refit import refit
 from stack.regression import fit_regression, inner_target_folds, score_targets
 from stack.score_cache import ScoreCache
@@ -224,3 +226,21 @@ def test_fits_of_an_earlier_refit_are_found_again(
     np.testing.assert_array_equal(again.log_probabilities(NEW), first.log_probabilities(NEW))
     with pytest.raises(AssertionError):
         refit(joined, "classification", options, SCORE, seed=1, cache=cache)  # other inner folds
+
+
+@pytest.mark.parametrize("recipe", list(ROWS))
+def test_every_recipe_is_saved_as_the_row_that_scored_it(joined: Joined, recipe: str, tmp_path: Path) -> None:
+    options = stack_options(c=0.1, inner_splits=3)
+    score = ModelScore(ROWS[recipe], [0.9, 0.91, 0.93])
+    save_model(refit(joined, "classification", options, score, seed=0, recipe=recipe), tmp_path / "model")
+    found = load_model(tmp_path / "model").log_probabilities(NEW)
+    np.testing.assert_allclose(np.exp(found).sum(axis=1), 1, atol=1e-9)
+    everything = {name: np.vstack([TRAIN[name], NEW[name]]) for name in TRAIN}
+    labels = np.array([f"digit {code}" for code in CODES])
+    fold = Fold(np.arange(N), np.arange(N, len(CODES)))
+    groups = np.concatenate([np.asarray(joined.groups), joined.groups.max() + 1 + np.arange(len(CODES) - N)])
+    evaluation = evaluate(everything, labels, [fold], recipes=[recipe], options=options, groups=groups, seed=0)
+    row = evaluation.predictions[ROWS[recipe]][0].scores
+    np.testing.assert_array_equal(found.argmax(axis=1), row.argmax(axis=1))
+    if recipe in ("oof", "concat"):
+        np.testing.assert_allclose(np.exp(found), np.exp(row), atol=1e-3)

@@ -106,7 +106,7 @@ def test_with_scikit_learns_final_estimator_the_iris_test_passes(
     passthrough: bool,  # noqa: FBT001 - parametrised
 ) -> None:
     def with_theirs(**arguments: object) -> StackingClassifier:
-        return StackingClassifier(**{**arguments, "final_estimator": LogisticRegression()})  # type: ignore[arg-type]
+        return StackingClassifier(**{**arguments, "final_estimator": LogisticRegression()})
 
     monkeypatch.setattr(suite, "StackingClassifier", with_theirs)
     suite.test_stacking_classifier_iris(3, None, passthrough)

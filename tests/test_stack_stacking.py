@@ -36,12 +36,14 @@ def x() -> Matrix:
 
 @pytest.fixture(scope="module")
 def y() -> NDArray[Any]:
-    return np.array(["zero", "one", "two"])[load_digits(n_class=3).target[:240]]
+    labels: NDArray[Any] = np.array(["zero", "one", "two"])[load_digits(n_class=3).target[:240]]
+    return labels
 
 
 @pytest.fixture(scope="module")
 def numbers(x: Matrix) -> Matrix:
-    return x @ np.random.default_rng(0).normal(size=64) + 10
+    sums: Matrix = x @ np.random.default_rng(0).normal(size=64) + 10
+    return sums
 
 
 @parametrize_with_checks([RidgeRegression()])  # type: ignore[untyped-decorator]  # scikit-learn's own

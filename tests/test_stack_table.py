@@ -67,7 +67,6 @@ FINDINGS = Findings(
         [0.2, 0.3, 0.4],
         0.9234,
     ),
-    examined="stack:oof",
     classes=[
         ClassReport("coat", 40, 0.9, 0.9, 0.9),
         ClassReport("hat", 40, 0.5, 0.5, 0.5),
@@ -84,6 +83,7 @@ SINGLE = replace(
     folds=EXPERIMENT.folds[:1],
     cv=None,
     split="test",
+    recipe="published",
     evaluation=evaluation(
         ModelScore("lr:resnet50", [0.8]), ModelScore("mean", [0.9]), ModelScore("stack:published", [0.9])
     ),
@@ -123,8 +123,8 @@ def test_rows_show_mean_spread_and_every_fold() -> None:
         "0.820",
         "logistic regression on resnet50",
     ]
-    assert table.best_row(EXPERIMENT) == 4
-    assert table.title(EXPERIMENT) == "photos: 3,781 images, 10 classes, 3 folds, seed 0"
+    assert table.model_row(EXPERIMENT) == 4
+    assert table.title(EXPERIMENT) == "photos: 3,781 images, 10 classes, 3 folds, seed 0; the model is stack:oof"
 
 
 def test_other_metrics_have_columns_where_a_model_has_them() -> None:
@@ -153,7 +153,7 @@ def test_many_folds_are_not_shown_one_by_one() -> None:
         evaluation=evaluation(ModelScore("lr:a", six), ModelScore("mean", six), ModelScore("stack:oof", six)),
     )
     assert table.header(shown) == ["model", "accuracy", "± std", "what it is"]
-    assert table.title(shown) == "photos: 3,781 images, 10 classes, 2 times 3 folds, seed 0"
+    assert table.title(shown) == "photos: 3,781 images, 10 classes, 2 times 3 folds, seed 0; the model is stack:oof"
     assert all(len(row) == 4 for row in table.rows(shown))
 
 
@@ -199,10 +199,38 @@ def test_verdict_gives_the_gain_and_the_folds_won() -> None:
 
 def test_verdict_says_when_stacking_does_not_help() -> None:
     assert table.verdict(with_scores([0.7, 0.7, 0.7])) == (
-        "stack:oof (0.700) does not beat the best single backbone, lr:resnet50 (0.810): "
-        "stacking does not help here (-11.0 points)."
+        "stack:oof (0.700) is 11.0 points below the best single backbone, lr:resnet50 (0.810): "
+        "with one backbone there is nothing to stack."
     )
-    assert "does not help here (+0.0 points)" in table.verdict(with_scores([0.8, 0.81, 0.82]))
+    assert "does not beat the best single backbone" in table.verdict(with_scores([0.8, 0.81, 0.82]))
+
+
+@pytest.mark.parametrize(
+    ("mean", "concat", "advice"),
+    [
+        (0.85, 0.8, "the plain mean (0.850) does better, and --recipe mean takes and saves it."),
+        (0.8, 0.9, "the plain concat (0.900) does better, and --recipe concat takes and saves it."),
+        (0.8, 0.75, "stacking does not help here; --backbones 'a b' takes that one alone."),
+    ],
+)
+def test_a_model_below_its_best_member_is_said_first_with_what_to_do(mean: float, concat: float, advice: str) -> None:
+    names = ("lr:a b", "lr:vgg19", "mean", "concat", "stack:oof")
+    means = (0.82, 0.7, mean, concat, 0.7)
+    scores = [ModelScore(name, [score] * 3) for name, score in zip(names, means, strict=True)]
+    sentence = table.verdict(replace(EXPERIMENT, evaluation=evaluation(*scores)))
+    assert sentence.startswith("stack:oof (0.700) is 12.0 points below the best single backbone, lr:a b (0.820): ")
+    assert sentence.endswith(advice)
+
+
+def test_the_verdict_speaks_of_the_recipe_asked_for_and_not_of_the_best_row() -> None:
+    scores = [*EXPERIMENT.evaluation.results, ModelScore("stack:published", [0.95, 0.95, 0.95])]
+    shown = replace(EXPERIMENT, evaluation=evaluation(*scores))
+    assert table.verdict(shown).startswith("stack:oof (0.850) beats")
+    assert table.model_row(shown) == 4
+    published = replace(shown, recipe="published")
+    assert table.verdict(published).startswith("stack:published (0.950) beats")
+    assert table.title(published).endswith("; the model is stack:published")
+    assert table.model_row(published) == 5
 
 
 @pytest.mark.parametrize(
@@ -282,7 +310,7 @@ def test_a_class_that_was_not_tested_is_not_weak() -> None:
 
 
 def test_a_regression_is_shown_in_its_own_unit() -> None:
-    assert table.title(REGRESSION) == "photos: 3,781 images, a number each, 3 folds, seed 0"
+    assert table.title(REGRESSION) == "photos: 3,781 images, a number each, 3 folds, seed 0; the model is stack:oof"
     assert table.header(REGRESSION)[:5] == ["model", "R²", "± std", "MAE", "RMSE"]
     assert table.rows(REGRESSION)[0][:5] == ["ridge:vgg16", "0.600", "0.082", "5.000", "6.500"]
     assert [row[-1] for row in table.rows(REGRESSION)] == [
@@ -291,7 +319,7 @@ def test_a_regression_is_shown_in_its_own_unit() -> None:
         "ridge regression on all features side by side",
         "linear SVR on out-of-fold predictions",
     ]
-    assert table.best_row(REGRESSION) == 3
+    assert table.model_row(REGRESSION) == 3
     assert table.verdict(REGRESSION) == (
         "stack:oof (0.617) beats the best single backbone, ridge:vgg16 (0.600), by 0.017, ahead in 2 of 3 folds; "
         "it is 0.017 above the plain concat (0.600)."
@@ -303,8 +331,8 @@ def test_a_regression_that_stacking_does_not_help_says_so() -> None:
     worse = [*REGRESSION.evaluation.results[:3], ModelScore("stack:oof", [0.5, 0.5, 0.5], {}, "r2")]
     shown = replace(REGRESSION, evaluation=RegressionEvaluation(results=worse, predictions={}, without={}, chosen={}))
     assert table.verdict(shown) == (
-        "stack:oof (0.500) does not beat the best single backbone, ridge:vgg16 (0.600): "
-        "stacking does not help here (-0.100)."
+        "stack:oof (0.500) is 0.100 below the best single backbone, ridge:vgg16 (0.600): "
+        "with one backbone there is nothing to stack."
     )
 
 
