@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from cache import CacheError, CorruptFileError, Digests, FeatureSpec, NewerVersionError
 from cache.shard import is_intact, read_digests, read_header, read_rows, write_shard
+from tests.sealing import LAYOUT, edited, reseal, seal_of, unsealed, write_checked, write_fixed
 
 SPEC = FeatureSpec(
     architecture="resnet50.tv_in1k",
@@ -35,6 +36,7 @@ SPEC = FeatureSpec(
 )
 FINGERPRINT = SPEC.fingerprint
 PROVENANCE = {"engine": "torch", "created": "2025-01-01T00:00:00+00:00"}
+TEXTS = {"format": "stackbone-features", "spec": SPEC.to_json(), "provenance": json.dumps(PROVENANCE)}
 
 
 def make_rows(n: int, dim: int = 16, seed: int = 0) -> tuple[Digests, NDArray[np.float32]]:
@@ -60,12 +62,16 @@ def test_rows_come_back_exactly(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == [path.name]
 
 
-def test_rows_over_many_chunks_come_back_exactly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rows", [7, 700])  # chunks in the list's head alone, and in its further blocks
+def test_rows_over_many_chunks_of_version_1_come_back_exactly(tmp_path: Path, rows: int) -> None:
     digests, features = make_rows(3000, 512)
-    path = write_shard(tmp_path, SPEC, digests, features, PROVENANCE)
-    with h5py.File(path) as file:
-        assert file["features"].id.get_num_chunks() > 1
-    np.testing.assert_array_equal(read_rows(path, FINGERPRINT)[1], features)
+    with unsealed(tmp_path / "part-x.h5", TEXTS) as file:
+        write_checked(file, "features", features, rows=rows)
+        write_checked(file, "image_sha256", digests, rows=rows)
+        assert file["features"].id.get_num_chunks() == -(-3000 // rows)
+    got_digests, got_features = read_rows(tmp_path / "part-x.h5", FINGERPRINT)
+    np.testing.assert_array_equal(got_digests, digests)
+    np.testing.assert_array_equal(got_features, features)
 
 
 def test_float16_stays_half_on_disk_and_is_read_as_float32(tmp_path: Path) -> None:
@@ -80,7 +86,15 @@ def test_float16_stays_half_on_disk_and_is_read_as_float32(tmp_path: Path) -> No
 
 def test_name_is_a_uuid_that_proves_the_bytes(shard: Path) -> None:
     assert re.fullmatch(r"part-[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\.h5", shard.name)
-    digest, name = hashlib.sha256(shard.read_bytes()).hexdigest(), shard.stem[5:].replace("-", "")
+    content = shard.read_bytes()
+    lines = content[:512].rstrip(b"\0").splitlines(keepends=True)
+    start, length = (int(word) for word in lines[1].split()[1:3])
+    features = content[start : start + length]
+    assert lines[1].split()[3].decode() == hashlib.sha256(features).hexdigest()
+    np.testing.assert_array_equal(np.frombuffer(features, "<f4").reshape(20, 16), make_rows(20)[1])
+    head = b"".join(lines[:2]) + content[512:start] + content[start + length :]
+    digest, name = hashlib.sha256(head).hexdigest(), shard.stem[5:].replace("-", "")
+    assert lines[2] == f"head {digest}\n".encode()
     assert [digest[i] for i in range(32) if i not in (12, 16)] == [name[i] for i in range(32) if i not in (12, 16)]
     assert is_intact(shard)
     assert not is_intact(shard.rename(shard.with_name("part-00000000-0000-8000-8000-000000000000.h5")))
@@ -94,10 +108,10 @@ def test_same_rows_written_twice_are_one_file(tmp_path: Path) -> None:
 def test_file_has_what_the_format_promises(shard: Path) -> None:
     with h5py.File(shard) as file:
         assert file.id.get_create_plist().get_version()[0] == 3
+        assert file.userblock_size == 512
         assert set(file) == {"features", "image_sha256"}
         for dataset in file.values():
-            assert dataset.chunks
-            assert dataset.fletcher32
+            assert dataset.chunks is None
             assert dataset.compression is None
         for name in ("format", "format_version", "spec", "provenance"):
             info = h5py.check_string_dtype(h5py.h5a.open(file.id, name.encode()).dtype)
@@ -192,13 +206,33 @@ def test_zero_words_turned_to_ones_do_not_pass_as_features(tmp_path: Path) -> No
     # Fletcher-32 computes modulo 65,535, so it takes 0xFFFF for 0x0000; features after a ReLU are full of zeros.
     digests, features = make_rows(4)
     features[1] = 0
-    path = write_shard(tmp_path, SPEC, digests, features, PROVENANCE)
+    path = tmp_path / "part-x.h5"
+    with unsealed(path, TEXTS) as file:
+        write_checked(file, "features", features, rows=4)
+        write_checked(file, "image_sha256", digests, rows=4)
     content = path.read_bytes()
     row = features[0].tobytes() + features[1].tobytes()
     start = content.index(row) + len(row) // 2
     path.write_bytes(content[:start] + b"\xff" * 4 + content[start + 4 :])
     with pytest.raises(CorruptFileError, match="not finite, first in row 1"):
         read_rows(path, FINGERPRINT)
+
+
+def test_features_changed_alone_are_noticed_where_they_are_read(shard: Path) -> None:
+    seal, content = seal_of(shard), bytearray(shard.read_bytes())
+    content[seal.start + 5] ^= 1
+    shard.write_bytes(content)
+    assert len(read_digests(shard, FINGERPRINT)) == 20
+    with pytest.raises(CorruptFileError, match="its features are not what was sealed"):
+        read_rows(shard, FINGERPRINT)
+    assert not is_intact(shard)
+
+
+def test_features_that_are_not_finite_are_refused_though_sealed(shard: Path) -> None:
+    with edited(shard) as file:
+        file["features"][3, 2] = np.nan
+    with pytest.raises(CorruptFileError, match="not finite, first in row 3"):
+        read_rows(shard, FINGERPRINT)
 
 
 def test_shard_of_another_spec_is_refused(shard: Path) -> None:
@@ -214,15 +248,15 @@ def test_shard_that_is_gone_is_told_apart_from_a_damaged_one(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("number", "match"), [(errno.EACCES, "may not be read"), (errno.EIO, "Input/output error"), (errno.ESTALE, "tale")]
+    ("number", "match"), [(errno.EACCES, "may not be read"), (errno.EIO, "put error"), (errno.ESTALE, "tale")]
 )
 def test_shard_that_the_system_cannot_read_is_not_called_damaged(
     shard: Path, monkeypatch: pytest.MonkeyPatch, number: int, match: str
 ) -> None:
     def fail(*_args: object, **_kwargs: object) -> None:
-        raise OSError(number, "Unable to synchronously open file")
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(h5py, "File", fail)
+    monkeypatch.setattr(os, "preadv", fail)
     with pytest.raises(CacheError, match=match) as caught:
         read_rows(shard, FINGERPRINT)
     assert not isinstance(caught.value, CorruptFileError)
@@ -240,6 +274,20 @@ def _link_to_nowhere(path: Path) -> None:
     path.symlink_to(path.parent / "gone.h5")
 
 
+def _link_to_itself(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def _ring_of_links(path: Path) -> None:
+    other = path.with_name("other.h5")
+    other.symlink_to(path)
+    path.symlink_to(other)
+
+
+def _device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
 def _text(path: Path) -> None:
     path.write_text("no HDF5")
 
@@ -248,7 +296,10 @@ def _empty(path: Path) -> None:
     path.touch()
 
 
-@pytest.mark.parametrize("make", [_fifo, _folder, _link_to_nowhere, _text, _empty])
+NOT_OURS = [_fifo, _folder, _link_to_nowhere, _link_to_itself, _ring_of_links, _device, _text, _empty]
+
+
+@pytest.mark.parametrize("make", NOT_OURS)
 def test_what_is_no_file_of_ours_is_refused_at_once(tmp_path: Path, make: Callable[[Path], None]) -> None:
     path = tmp_path / "part-x.h5"
     make(path)
@@ -261,37 +312,64 @@ def test_what_is_no_file_of_ours_is_refused_at_once(tmp_path: Path, make: Callab
     ("name", "value", "match"),
     [
         ("format", "stackbone-index", "its format is"),
-        ("format_version", "0", "format version is '0'"),
+        ("format_version", "1", "format version is '1', not 2"),
         ("spec", SPEC.to_json() + " ", "canonical"),
         ("spec", "[1]", "JSON list"),
         ("spec", "[" * 50_000, "not JSON"),
         ("spec", SPEC.to_json().replace('"version":1', '"version":0'), "version 0"),
         ("provenance", "[1, 2]", "provenance"),
         ("provenance", '{"a": {"b": 1}}', "provenance"),
-        ("provenance", "{", "could not read"),
-        ("provenance", "[" * 50_000, "could not read"),
+        ("provenance", "{", "provenance is not JSON"),
+        ("provenance", "[" * 50_000, "provenance is not JSON"),
     ],
 )
 def test_attribute_that_is_not_the_formats_is_refused(shard: Path, name: str, value: str, match: str) -> None:
-    with h5py.File(shard, "r+", libver=("v110", "v110")) as file:
-        file.attrs.create(name, np.array(value.encode(), h5py.string_dtype("utf-8", len(value))))
+    with edited(shard) as file:
+        write_fixed(file, name, value)
     with pytest.raises(CorruptFileError, match=match):
         read_rows(shard, FINGERPRINT)
 
 
+def _sealed_by_version_3(shard: Path) -> None:
+    with edited(shard) as file:
+        write_fixed(file, "format_version", "3")
+    reseal(shard, version=3)
+
+
+def _with_spec_of_version_2(shard: Path) -> None:
+    with edited(shard) as file:
+        write_fixed(file, "spec", SPEC.to_json().replace('"version":1', '"version":2'))
+
+
 @pytest.mark.parametrize(
-    ("name", "value"), [("format_version", "2"), ("spec", SPEC.to_json().replace('"version":1', '"version":2'))]
+    ("change", "match"),
+    [(_sealed_by_version_3, "version is 3, .*reads up to 2"), (_with_spec_of_version_2, "version.* 2, .*reads 1")],
 )
-def test_file_of_a_newer_version_is_refused_and_not_called_damaged(shard: Path, name: str, value: str) -> None:
-    with h5py.File(shard, "r+", libver=("v110", "v110")) as file:
-        file.attrs.create(name, np.array(value.encode(), h5py.string_dtype("utf-8", len(value))))
-    with pytest.raises(NewerVersionError, match=rf"{shard}.*version.* 2, .*reads 1\. Upgrade with `pip install -U"):
+def test_file_of_a_newer_version_is_refused_and_not_called_damaged(
+    shard: Path, change: Callable[[Path], None], match: str
+) -> None:
+    change(shard)
+    with pytest.raises(NewerVersionError, match=rf"{shard}.*{match}\. Upgrade with `pip install -U"):
+        read_rows(shard, FINGERPRINT)
+
+
+@pytest.mark.parametrize("version", ["0", "2", "3", "x"])
+def test_file_of_another_version_without_a_seal_is_refused(tmp_path: Path, version: str) -> None:
+    with unsealed(tmp_path / "part-x.h5", {**TEXTS, "format_version": version}):
+        pass
+    with pytest.raises(CorruptFileError, match=f"format version is '{version}', not 1"):
+        read_rows(tmp_path / "part-x.h5", FINGERPRINT)
+
+
+def test_seal_of_another_kind_is_refused(shard: Path) -> None:
+    reseal(shard, kind="stackbone-index")
+    with pytest.raises(CorruptFileError, match="its format is 'stackbone-index', not 'stackbone-features'"):
         read_rows(shard, FINGERPRINT)
 
 
 @pytest.mark.parametrize("name", ["format", "format_version", "spec", "provenance"])
 def test_lacking_attribute_is_named(shard: Path, name: str) -> None:
-    with h5py.File(shard, "r+", libver=("v110", "v110")) as file:
+    with edited(shard) as file:
         del file.attrs[name]
     with pytest.raises(CorruptFileError, match=f"lacks the attribute '{name}'"):
         read_rows(shard, FINGERPRINT)
@@ -299,13 +377,21 @@ def test_lacking_attribute_is_named(shard: Path, name: str) -> None:
 
 def test_extra_content_is_ignored(shard: Path) -> None:
     digests, features = read_rows(shard, FINGERPRINT)
-    with h5py.File(shard, "r+", libver=("v110", "v110")) as file:
+    with edited(shard) as file:
         file["notes"] = np.arange(3)
-        for i in range(20):
+        for i in range(4):
             file.attrs[f"note{i}"] = "vlen"
     got = read_rows(shard, FINGERPRINT)
     np.testing.assert_array_equal(got[0], digests)
     np.testing.assert_array_equal(got[1], features)
+
+
+def test_more_attributes_than_an_object_header_holds_are_refused(shard: Path) -> None:
+    with edited(shard) as file:
+        for i in range(5):
+            file.attrs[f"note{i}"] = "vlen"
+    with pytest.raises(CorruptFileError, match="its attributes are more, or longer"):
+        read_rows(shard, FINGERPRINT)
 
 
 def test_old_layout_without_metadata_checksums_is_refused(tmp_path: Path, shard: Path) -> None:
