@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cache import shard
 from cache.digest import DIGEST_BYTES, Digests
 from cache.errors import CacheError, CorruptFileError
-from cache.feature_set import FeatureSet, as_keys
+from cache.feature_set import LOOKS, FeatureSet, as_keys
 from cache.files import fsync_folder, lock_folder
 from cache.opening import corrupt_message
 from cache.seen import FILE as RECORD
@@ -62,18 +62,20 @@ def compact(feature_set: FeatureSet, *, drop: Digests | None = None) -> Compacti
     CorruptFileError
         If a shard is damaged; nothing is removed then.
     CacheError
-        If the folder cannot be written.
+        If the folder cannot be written, or shards vanish again and again.
     """
-    if not feature_set.folder.is_dir():
-        return Compaction(feature_set.id, 0, 0, 0, 0)
-    try:
-        with lock_folder(feature_set.folder):
-            return _compact(feature_set, drop)
-    except FileNotFoundError as exc:
-        message = f"a shard of {feature_set.id} vanished: another machine is compacting it. Run again when it is done"
-        raise CacheError(message) from exc
-    except OSError as exc:
-        raise CacheError(_os_message(feature_set, exc)) from exc
+    for _ in range(LOOKS):
+        if not feature_set.folder.is_dir():
+            return Compaction(feature_set.id, 0, 0, 0, 0)
+        try:
+            with lock_folder(feature_set.folder):
+                return _compact(feature_set, drop)
+        except FileNotFoundError:  # set aside, forgotten, or merged by another machine: what was merged here is kept
+            continue
+        except OSError as exc:
+            raise CacheError(_os_message(feature_set, exc)) from exc
+    message = f"a shard of {feature_set.id} vanished: another machine is compacting it. Run again when it is done"
+    raise CacheError(message)
 
 
 def _compact(feature_set: FeatureSet, drop: Digests | None) -> Compaction:

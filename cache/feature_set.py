@@ -19,7 +19,7 @@ from cache.seen import SeenRecord, read_seen
 from cache.spec import FeatureSpec
 
 _T = TypeVar("_T")
-_LOOKS = 100  # at a folder, whose shards `compact` may replace while they are read
+LOOKS = 100  # at a folder, whose shards `compact` may replace while they are read
 _ROWS_COPIED = 4096  # at a time: one image may be listed a million times
 
 
@@ -91,7 +91,7 @@ class FeatureSet:
             If shards vanish again and again.
         """
         done: set[str] = set()
-        for _ in range(_LOOKS):
+        for _ in range(LOOKS):
             waiting = [path for path in self.shards() if path.name not in done]
             for path in waiting:
                 try:
@@ -104,7 +104,7 @@ class FeatureSet:
                 if not waiting:
                     return
         message = (
-            f"shards of {self.id} in {self.folder.parent} vanished {_LOOKS} times while they were read: another "
+            f"shards of {self.id} in {self.folder.parent} vanished {LOOKS} times while they were read: another "
             "process keeps merging or removing them. Run again when it is done"
         )
         raise CacheError(message)

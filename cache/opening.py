@@ -5,19 +5,16 @@ HDF5's library takes no part: see `cache.structure`.
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from stat import S_ISREG
 from typing import Any
 
 from cache.column import Column, parse_shape, parse_type, read_column
 from cache.errors import CacheError, CorruptFileError, NewerVersionError
+from cache.regular_file import open_regular, read_at, sha256_of
 from cache.seal import BLOCK_BYTES, START, Seal, parse_seal
 from cache.source import Cursor, Malformed, Source
 from cache.structure import SIGNATURE, Root, read_root
@@ -28,7 +25,6 @@ FORMAT_VERSION = 2
 """Of every kind of cache file; see FORMAT.md."""
 
 _UNSEALED = 1
-_SLICE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -64,9 +60,12 @@ class CacheFile:
         if found is None:
             message = f"it lacks the attribute {name!r}"
             raise Malformed(message)
-        shape, dtype = parse_shape(Cursor(memoryview(found.dataspace))), parse_type(found.datatype)
+        message = f"the attribute {name!r} is no fixed-length string of at most {MAX_TEXT_BYTES:,} bytes"
+        try:
+            shape, dtype = parse_shape(Cursor(memoryview(found.dataspace))), parse_type(found.datatype)
+        except Malformed as exc:
+            raise Malformed(message) from exc
         if shape != () or dtype.kind != "S" or not len(found.content) == dtype.itemsize <= MAX_TEXT_BYTES:
-            message = f"the attribute {name!r} is no fixed-length string of at most {MAX_TEXT_BYTES:,} bytes"
             raise Malformed(message)
         return found.content.rstrip(b"\0").decode("utf-8", "surrogateescape")
 
@@ -118,7 +117,7 @@ class CacheFile:
 
     def sha256(self) -> bytes:
         """Return the digest that a shard's name holds: the seal's; of an unsealed file, of all its bytes."""
-        return self.seal.head if self.seal else _sha256(self._descriptor)
+        return self.seal.head if self.seal else sha256_of(self._descriptor)
 
 
 def _is_width(shape: tuple[int, ...], columns: int | None) -> bool:
@@ -140,7 +139,7 @@ def open_checked(path: Path, kind: str) -> Iterator[CacheFile]:
     FileNotFoundError
         If it is gone.
     """
-    with _translated(path), _opened(path) as (descriptor, size):
+    with _translated(path), open_regular(path) as (descriptor, size):
         source, seal = _source(path, kind, descriptor, size)
         file = CacheFile(seal.version if seal else _UNSEALED, seal, size, source, read_root(source), descriptor)
         if file.text("format") != kind:
@@ -162,12 +161,12 @@ def read_sha256(path: Path) -> bytes:
     CacheError, FileNotFoundError
         As of `open_checked`.
     """
-    with _translated(path), _opened(path) as (descriptor, size):
-        if bytes(_read_at(descriptor, 0, min(size, len(START)))) != START:
-            return _sha256(descriptor)
-        seal = parse_seal(_read_at(descriptor, 0, min(size, BLOCK_BYTES)))
-        seal.open(size, lambda offset, length: _read_at(descriptor, offset, length))
-        seal.check_body(lambda offset, length: _read_at(descriptor, offset, length))
+    with _translated(path), open_regular(path) as (descriptor, size):
+        if bytes(read_at(descriptor, 0, min(size, len(START)))) != START:
+            return sha256_of(descriptor)
+        seal = parse_seal(read_at(descriptor, 0, min(size, BLOCK_BYTES)))
+        seal.open(size, lambda offset, length: read_at(descriptor, offset, length))
+        seal.check_body(lambda offset, length: read_at(descriptor, offset, length))
         return seal.head
 
 
@@ -191,12 +190,12 @@ def read_memory(content: bytes, kind: str) -> None:
 
 
 def _source(path: Path, kind: str, descriptor: int, size: int) -> tuple[Source, Seal | None]:
-    def read_at(offset: int, length: int) -> memoryview:
-        return _read_at(descriptor, offset, length)
+    def fetch(offset: int, length: int) -> memoryview:
+        return read_at(descriptor, offset, length)
 
-    block = read_at(0, min(size, BLOCK_BYTES))
+    block = fetch(0, min(size, BLOCK_BYTES))
     if block[: len(SIGNATURE)] == SIGNATURE:
-        return Source(0, size, is_sealed=False, fetch=read_at), None
+        return Source(0, size, is_sealed=False, fetch=fetch), None
     if block[: len(START)] != START:
         message = "it begins neither with a seal nor as an HDF5 file"
         raise Malformed(message)
@@ -204,7 +203,7 @@ def _source(path: Path, kind: str, descriptor: int, size: int) -> tuple[Source, 
     if size > MAX_FILE_BYTES:
         message = f"it has {size:,} bytes, more than the {MAX_FILE_BYTES:,} that Stackbone puts into a file"
         raise Malformed(message)
-    source = seal.open(size, read_at)
+    source = seal.open(size, fetch)
     if seal.kind != kind:
         message = f"its format is {seal.kind!r}, not {kind!r}"
         raise Malformed(message)
@@ -215,41 +214,6 @@ def _source(path: Path, kind: str, descriptor: int, size: int) -> tuple[Source, 
         message = f"its format version is {seal.version}, which has no seal"
         raise Malformed(message)
     return source, seal
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[int, int]]:
-    """Yield a descriptor and the size of a regular file, at the end of a link perhaps."""
-    _check_regular(path)
-    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
-    descriptor = os.open(path, flags)
-    try:
-        stat = os.fstat(descriptor)
-        if not S_ISREG(stat.st_mode):  # put there after the look above; opening it without waiting did no harm
-            message = "it is not a regular file"
-            raise Malformed(message)
-        yield descriptor, stat.st_size
-    finally:
-        os.close(descriptor)
-
-
-def _check_regular(path: Path) -> None:
-    """Refuse what could block or act when it is opened, and a link to nowhere, which no writer will bring back."""
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        if path.is_symlink():
-            message = "it is a link to a file that does not exist"
-            raise Malformed(message) from None
-        raise
-    except OSError as exc:
-        if exc.errno != errno.ELOOP:
-            raise
-        message = "it is a link that leads back to itself"
-        raise Malformed(message) from exc
-    if not S_ISREG(mode):
-        message = "it is not a regular file"
-        raise Malformed(message)
 
 
 @contextmanager
@@ -273,33 +237,6 @@ def _translated(path: Path) -> Iterator[None]:
         raise CacheError(message) from exc
     except Malformed as exc:
         raise CorruptFileError(corrupt_message(path, str(exc))) from exc
-
-
-def _read_at(descriptor: int, offset: int, length: int) -> memoryview:
-    content = bytearray(length)
-    view, done = memoryview(content), 0
-    if not hasattr(os, "preadv"):
-        os.lseek(descriptor, offset, os.SEEK_SET)
-    while done < length:
-        if hasattr(os, "preadv"):
-            n_read = os.preadv(descriptor, [view[done:]], offset + done)
-        else:  # Windows
-            piece = os.read(descriptor, length - done)
-            n_read = len(piece)
-            view[done : done + n_read] = piece
-        if not n_read:
-            message = f"it ended after {offset + done:,} bytes while it was read"
-            raise Malformed(message)
-        done += n_read
-    return view
-
-
-def _sha256(descriptor: int) -> bytes:
-    digest = hashlib.sha256()
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    while block := os.read(descriptor, _SLICE):
-        digest.update(block)
-    return digest.digest()
 
 
 def corrupt_message(path: Path, found: str) -> str:

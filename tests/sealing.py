@@ -53,4 +53,6 @@ def write_checked(file: h5py.File, name: str, values: object, *, rows: int = 2, 
     array = np.asarray(values)
     shape = array.shape[1:]
     options = {"fletcher32": True, **options}
-    file.create_dataset(name, data=array, chunks=(min(rows, max(1, len(array))), *shape), maxshape=(None, *shape), **options)
+    file.create_dataset(
+        name, data=array, chunks=(min(rows, max(1, len(array))), *shape), maxshape=(None, *shape), **options
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from cache.compact import compact
 from cache.forget import plan_forget
 from cache.summary import summarise
 from cache.verify import verify
+from tests.sealing import edited, reseal, unsealed, write_checked
 
 STEERING = "c0ffee" + "0" * 58
 PLAIN = FeatureSpec("vit", "random(0)", (224, 224), 0.9, "center", "bicubic", (0.5,) * 3, (0.5,) * 3, "model")
@@ -138,30 +140,64 @@ def _other_description(file: h5py.File) -> None:
     file.attrs.create("description", np.array(b"[]", h5py.string_dtype("utf-8", 2)))
 
 
-def _one_digest_less(file: h5py.File) -> None:
-    file["image_sha256"].resize(4, axis=0)
+def _no_digests(file: h5py.File) -> None:
+    del file["image_sha256"]
 
 
-def _one_digest_changed(file: h5py.File) -> None:
-    file["image_sha256"][0] = 0
+def _digests_of_another_kind(file: h5py.File) -> None:
+    del file["image_sha256"]
+    file["image_sha256"] = np.zeros((5, 20), np.uint8)
 
 
-@pytest.mark.parametrize("spoil", [_drop_description, _other_description, _one_digest_less, _one_digest_changed])
-def test_a_changed_record_is_refused(folder: Path, spoil: Callable[[h5py.File], None]) -> None:
-    with h5py.File(folder / "seen.h5", "r+") as file:
+@pytest.mark.parametrize("spoil", [_drop_description, _other_description, _no_digests, _digests_of_another_kind])
+def test_a_record_that_is_not_the_formats_is_refused(folder: Path, spoil: Callable[[h5py.File], None]) -> None:
+    with edited(folder / "seen.h5") as file:
         spoil(file)
     with pytest.raises(CorruptFileError, match=r"seen\.h5 is not a sound cache file.*--steering"):
         read_seen(folder, STEERING)
 
 
-def test_a_word_that_fletcher_32_cannot_tell_apart_is_found(tmp_path: Path) -> None:
-    digests = np.full((3, 32), 255, np.uint8)
-    digests[1:] = make_digests(2)
-    write_seen(tmp_path, replace(make_record(), digests=digests))
-    content = (tmp_path / "seen.h5").read_bytes()
-    at = content.index(np.unique(digests, axis=0).tobytes()) + 2 * 32
-    (tmp_path / "seen.h5").write_bytes(content[:at] + bytes(2) + content[at + 2 :])
+def _one_digest_less(digests: Digests) -> Digests:
+    return digests[:-1]
+
+
+def _one_digest_changed(digests: Digests) -> Digests:
+    return np.concatenate([np.zeros((1, 32), np.uint8), digests[1:]])
+
+
+def _a_word_that_fletcher_32_cannot_tell_apart(digests: Digests) -> Digests:
+    digests = digests.copy()
+    digests[-1, :2] = 0
+    return digests
+
+
+@pytest.mark.parametrize("change", [_one_digest_less, _one_digest_changed, _a_word_that_fletcher_32_cannot_tell_apart])
+def test_a_record_of_version_1_with_other_digests_is_refused(
+    tmp_path: Path, change: Callable[[Digests], Digests]
+) -> None:
+    digests = np.concatenate([make_digests(2), np.full((1, 32), 255, np.uint8)])
+    texts = {
+        "format": "stackbone-seen",
+        "steering": STEERING,
+        "description": json.dumps(DESCRIPTION),
+        "digests_sha256": hashlib.sha256(digests.tobytes()).hexdigest(),
+    }
+    for written in (digests, change(digests)):
+        with unsealed(tmp_path / "seen.h5", texts) as file:
+            write_checked(file, "image_sha256", written)
+        if written is digests:
+            np.testing.assert_array_equal(read_seen(tmp_path, STEERING).digests, digests)
     with pytest.raises(CorruptFileError, match="not those that were written"):
+        read_seen(tmp_path, STEERING)
+
+
+@pytest.mark.parametrize("word", [b"\0\0", b"\xff\xff", b"ab"])
+def test_a_word_changed_in_a_record_is_found(tmp_path: Path, word: bytes) -> None:
+    write_seen(tmp_path, replace(make_record(), digests=np.full((3, 32), 254, np.uint8)))
+    content = (tmp_path / "seen.h5").read_bytes()
+    at = content.index(bytes([254]) * 32)
+    (tmp_path / "seen.h5").write_bytes(content[:at] + word + content[at + 2 :])
+    with pytest.raises(CorruptFileError, match="not what was sealed"):
         read_seen(tmp_path, STEERING)
 
 
@@ -174,8 +210,7 @@ def test_a_truncated_record_is_refused_and_written_anew(folder: Path) -> None:
 
 
 def test_a_newer_record_is_neither_read_nor_replaced(folder: Path) -> None:
-    with h5py.File(folder / "seen.h5", "r+") as file:
-        file.attrs.create("format_version", np.array(b"2", h5py.string_dtype("utf-8", 1)))
+    reseal(folder / "seen.h5", version=3)
     content = (folder / "seen.h5").read_bytes()
     with pytest.raises(NewerVersionError, match="pip install -U"):
         read_seen(folder, STEERING)

@@ -23,6 +23,8 @@ from cache import (
     default_cache,
 )
 from cache import store as store_module
+from cache.compact import used_digests
+from cache.verify import verify
 
 SPEC = FeatureSpec(
     architecture="resnet50.tv_in1k",
@@ -153,9 +155,25 @@ def test_files_that_cannot_be_indexes_are_passed_over(store: FeatureStore) -> No
     folder = store.root / "datasets"
     for name in ("my photos.h5", ".hidden.h5", ".writing-x", "notes.txt"):
         (folder / name).touch()
-    (folder / "gone.h5").symlink_to("nowhere.h5")
     assert store.dataset_names() == ["photos"]
     assert store.dataset().name == "photos"
+
+
+@pytest.mark.parametrize("target", ["nowhere.h5", "gone.h5", "/dev/zero", "."])
+def test_link_that_leads_to_no_index_is_an_error_that_names_it(store: FeatureStore, target: str) -> None:
+    # Not as if there were no such dataset: `forget --unused` would drop its rows while a drive is not mounted.
+    write_dataset(store, "photos", 1_000)
+    (store.root / "datasets" / "gone.h5").symlink_to(target)
+    assert sorted(store.dataset_names()) == ["gone", "photos"]
+    assert store.dataset("photos").name == "photos"
+    with pytest.raises(CorruptFileError, match=r"gone\.h5 is not a sound cache file: it is"):
+        store.dataset("gone")
+    with pytest.raises(CorruptFileError, match=r"gone\.h5"):
+        used_digests(store)
+    (finding,) = verify(store, repair=True).findings
+    assert finding.moved_to is not None
+    assert finding.moved_to.is_symlink()
+    assert store.dataset_names() == ["photos"]
 
 
 def test_unsafe_dataset_name_is_not_written(store: FeatureStore) -> None:

@@ -18,6 +18,7 @@ from cache import CacheError, DatasetIndex, Digests, FeatureSet, FeatureSpec, Fe
 from cache import shard as shard_module
 from cache.compact import compact
 from cache.verify import verify
+from tests.sealing import reseal
 
 SPEC = FeatureSpec(
     architecture="resnet50.tv_in1k",
@@ -93,13 +94,13 @@ def test_an_empty_cache_is_sound_and_an_absent_one_is_not(tmp_path: Path) -> Non
 
 def _flip_feature(path: Path) -> None:
     with h5py.File(path) as file:
-        offset = file["features"].id.get_chunk_info(0).byte_offset
+        offset = file["features"].id.get_offset()
     _flip(path, offset)
 
 
 def _flip_digest(path: Path) -> None:
     with h5py.File(path) as file:
-        offset = file["image_sha256"].id.get_chunk_info(0).byte_offset
+        offset = file["image_sha256"].id.get_offset()
     _flip(path, offset + 5)
 
 
@@ -247,34 +248,52 @@ def test_file_that_the_system_cannot_read_is_found_and_left_where_it_is(
     store: FeatureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = only_set(store).shards()[2]
-    real = h5py.File
+    inode, real = path.stat().st_ino, os.preadv
 
-    def fail(name: Path, *args: object, **kwargs: object) -> h5py.File:
-        if name == path:
-            raise OSError(errno.EIO, "Unable to synchronously open file")
-        return real(name, *args, **kwargs)
+    def fail(descriptor: int, buffers: list[memoryview], offset: int) -> int:
+        if os.fstat(descriptor).st_ino == inode:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(descriptor, buffers, offset)
 
-    monkeypatch.setattr(h5py, "File", fail)
+    monkeypatch.setattr(os, "preadv", fail)
     (finding,) = verify(store, repair=True).findings
     assert (finding.path, finding.moved_to) == (path, None)
-    assert "Input/output error" in finding.problem
+    assert os.strerror(errno.EIO) in finding.problem
     assert path.exists()
 
 
 def test_file_of_a_newer_version_is_found_and_left_where_it_is(store: FeatureStore) -> None:
     path = only_set(store).shards()[0]
-    with h5py.File(path, "r+", libver=("v110", "v110")) as file:
-        file.attrs.create("format_version", np.array(b"2", h5py.string_dtype("utf-8", 1)))
+    reseal(path, version=3)
     (finding,) = verify(store, repair=True).findings
     assert (finding.path, finding.moved_to) == (path, None)
     assert "newer Stackbone" in finding.problem
 
 
-def test_shards_merged_away_meanwhile_are_no_finding(store: FeatureStore) -> None:
+@pytest.mark.parametrize("damage", [_flip_feature, _truncate, _not_hdf5])
+def test_shards_set_aside_while_they_are_merged_are_passed_over(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None]
+) -> None:
+    damaged = only_set(store).shards()[4]
+    real = shard_module.read_proven
+
+    def repair_first(path: Path, fingerprint: str) -> tuple[shard_module.ShardHeader, int]:
+        if path == damaged and path.exists():
+            damage(path)
+            monkeypatch.setattr(shard_module, "read_proven", real)
+            verify(store, repair=True)
+        return real(path, fingerprint)
+
+    monkeypatch.setattr(shard_module, "read_proven", repair_first)
+    merged = compact(only_set(store))
+    assert (merged.shards_before, merged.shards_after, merged.rows_after) == (5, 1, 50)
+
+
+def test_shards_merged_away_meanwhile_are_no_finding_and_the_merged_one_is_read(store: FeatureStore) -> None:
     def merge(done: int, _total: int) -> None:
         if done == 2:
             compact(only_set(store))
 
     found = verify(store, repair=True, on_progress=merge)
     assert found.findings == []
-    assert (found.n_shards, found.n_rows, found.n_indexes) == (2, 20, 1)
+    assert (found.n_shards, found.n_rows, found.n_indexes) == (3, 20 + 60, 1)
