@@ -22,7 +22,7 @@ def lookup3(content: bytes | bytearray | memoryview) -> int:
     if not length:
         return c
     padded = bytes(content) + bytes(-length % 12)
-    words = struct.unpack(f"<{len(padded) // 4}I", padded)
+    words: tuple[int, ...] = struct.unpack(f"<{len(padded) // 4}I", padded)
     for i in range(0, len(words) - 3, 3):
         a = (a + words[i]) & _WORD
         b = (b + words[i + 1]) & _WORD

@@ -163,7 +163,7 @@ def _undone(number: int, content: memoryview, n_bytes: int, item_bytes: int) -> 
             message = f"a chunk of it has {len(content):,} bytes, which are no whole items of {item_bytes}"
             raise Malformed(message)
         planes = np.frombuffer(content, np.uint8).reshape(item_bytes, -1)
-        return memoryview(np.ascontiguousarray(planes.T).reshape(-1))
+        return np.ascontiguousarray(planes.T).reshape(-1).data
     inflate = zlib.decompressobj()
     try:
         plain = inflate.decompress(content, n_bytes + 1)

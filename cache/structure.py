@@ -223,7 +223,7 @@ def _heap_block(source: Source, address: int) -> memoryview:
         message = "its links take more than one block of a heap"
         raise Malformed(message)
     block = source.read(root, size)
-    if block[:5] != b"FHDB\0":
+    if bytes(block[:5]) != b"FHDB\0":
         message = f"there is no block of a heap at {root:,}"
         raise Malformed(message)
     # Its checksum lies within what it covers, and counts as 0 there.

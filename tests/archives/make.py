@@ -1,9 +1,9 @@
 """Write an archived file or cache of the present format version; run once for each, never by the tests.
 
-    python tests/archives/make.py tests/archives/v2
+    python tests/archives/make.py tests/archives/v3
     python tests/archives/make.py tests/archives/model-v2.stackbone
     python tests/archives/make.py tests/archives/steering-v2.safetensors
-    python tests/archives/make.py tests/archives/seen-v2
+    python tests/archives/make.py tests/archives/seen-v3
 
 The values follow from row numbers, so that the tests can hold them as literals.
 """
