@@ -16,7 +16,7 @@ from cache.structure import UNDEFINED, Message, read_messages
 
 _MAX_CHUNK_BYTES = 64 << 20
 _MAX_INFLATION = 1100  # deflate cannot shrink data by more than 1032:1
-_TYPES = {
+_TYPES: dict[bytes, np.dtype[Any]] = {
     bytes.fromhex("100000000100000000000800"): np.dtype("u1"),
     bytes.fromhex("100800000800000000004000"): np.dtype("<i8"),
     bytes.fromhex("11200f0002000000000010000a05000a0f000000"): np.dtype("<f2"),

@@ -29,10 +29,20 @@ def _shard(folder: Path) -> Path:
 
 
 def _index(folder: Path) -> Path:
-    texts = [[f"{name} {i}" for i in range(6)] for name in ("path", "label", "split", "group", "reason")]
-    stamps = FileStamps(np.arange(24, dtype=np.int64).reshape(6, 4))
+    index = DatasetIndex(
+        name="photos",
+        root="/",
+        path=[f"{i}.jpg" for i in range(6)],
+        label=["cat", "dog"] * 3,
+        split=[""] * 6,
+        group=["g"] * 6,
+        image_sha256=DIGESTS,
+        status=np.zeros(6, np.uint8),
+        reason=[""] * 6,
+        stamps=FileStamps(np.arange(24, dtype=np.int64).reshape(6, 4)),
+    )
     path = folder / "photos.h5"
-    write_index(path, DatasetIndex("photos", "/", *texts[:4], DIGESTS, np.zeros(6, np.uint8), texts[4], stamps))
+    write_index(path, index)
     return path
 
 
