@@ -207,7 +207,7 @@ def test_a_file_that_vanished_or_changed_is_recorded(tmp_path: Path, store: Feat
     failed = embed_images(images, [each := embedder(store, images)])
     assert failed == {
         images[1].digest: Failure("No such file or directory", lasting=False),
-        images[3].digest: Failure("the file changed during the run; run `extract` again", lasting=False),
+        images[3].digest: Failure("its bytes changed since it was listed; run again", lasting=False),
     }
     assert each.n_embedded == 3
 

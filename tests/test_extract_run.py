@@ -356,7 +356,7 @@ def test_a_file_that_changes_after_it_was_listed_is_recorded(photos: Path, run: 
         patch.setattr(extract.pipeline, "IMAGES_AHEAD", 1)
         report = run(photos, on_progress=spoil)
     assert {path for path, _ in report.failures} == {"dog/10.png", "dog/11.png"}
-    assert "changed during the run" in dict(report.failures)["dog/11.png"]
+    assert "changed since it was listed" in dict(report.failures)["dog/11.png"]
     again = run(photos)
     assert (again.failures, again.n_embedded, again.n_images) == ([], 1, 11)
     assert counts == {"efficientnet_lite0": 11}
