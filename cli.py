@@ -489,7 +489,7 @@ def stack_command(
     if save and experiment.model:
         save_model(experiment.model, save)
         err.print(f"the stack, fitted on all {experiment.n_images:,} images, is in {save}")
-        err.print(f"use it: stackbone predict PHOTOS --model {save}")
+        err.print(f"use it: stackbone predict PHOTOS --model {shlex.quote(str(save))}")
     if as_json:
         print_json(experiment.to_dict())
     else:

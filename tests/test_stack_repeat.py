@@ -115,7 +115,7 @@ def test_rounding_is_no_difference(store: FeatureStore, file: Path) -> None:
 
 def test_numbers_that_one_side_lacks_are_a_difference(store: FeatureStore, file: Path) -> None:
     content = json.loads(file.read_text())
-    content["results"][0]["kappa"] = {"folds": [0.5]}
+    content["results"][0]["kappa"] = {"folds": [0.5] * 3}
     rewrite(file, results=content["results"])
     with pytest.raises(StackError, match="one of both has lr:resnet50 kappa"):
         repeat_experiment(file, store)
