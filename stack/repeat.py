@@ -147,11 +147,9 @@ def _first_difference(recorded: dict[str, Any], now: dict[str, Any], file: Path)
         names = sorted({" ".join(key) for key in before.keys() ^ after.keys()})
         return f"one of both has {', '.join(names)}, and the other has not"
     for (model, metric), folds in before.items():
-        for number, (old, new) in enumerate(zip(folds, after[model, metric], strict=False), start=1):
+        for number, (old, new) in enumerate(zip(folds, after[model, metric], strict=True), start=1):
             if not math.isclose(old, new, **_SAME):
                 return f"it records {old:.6g} for {metric} of {model} in fold {number}, which is {new:.6g}"
-        if len(folds) != len(after[model, metric]):
-            return f"it records {len(folds)} folds of {model}, and there are {len(after[model, metric])}"
     return None
 
 

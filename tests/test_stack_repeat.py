@@ -122,7 +122,7 @@ def test_numbers_that_one_side_lacks_are_a_difference(store: FeatureStore, file:
     del content["results"][0]["kappa"]
     content["results"][0]["accuracy"]["folds"].pop()
     rewrite(file, results=content["results"])
-    with pytest.raises(StackError, match="it records 2 folds of lr:resnet50, and there are 3"):
+    with pytest.raises(StackError, match="1 repeats of 3 folds and lists the scores of 2, 3"):
         repeat_experiment(file, store)
 
 
