@@ -108,7 +108,7 @@ def _read(kept: Path, backbone: Backbone, weights: Weights) -> openvino.Model | 
         }
         if recorded != {**_record(backbone, weights), "sha256": digests}:
             return None
-        graph: openvino.Model = openvino.Core().read_model(description.decode(), constants)
+        graph = openvino.Core().read_model(description.decode(), constants)
         return graph if _has_form(graph, backbone) else None
     except Exception:  # OpenVINO's parser meets files that anyone may have changed, and has no error of its own
         _log.debug("the kept graph %s is not used", kept, exc_info=True)

@@ -271,21 +271,21 @@ def test_a_bad_image_is_recorded_and_not_tried_again_unless_asked(
     first = run(photos)
     assert [path for path, _ in first.failures] == ["cat/02.png", "dog/text.jpg", "dog/zero.jpg"]
     assert "the file is empty" in dict(first.failures)["dog/zero.jpg"]
-    assert (first.n_images, first.n_embedded, len(decoded)) == (11, 11, 14)
+    assert (first.n_images, first.n_embedded, len(n_decoded)) == (11, 11, 14)
     assert store.covering(first.index)[0].load(first.index.image_sha256[first.index.ok]).shape == (11, 192)
 
     second = run(photos)
     assert second.failures == first.failures
-    assert (second.n_embedded, len(decoded)) == (0, 14)
+    assert (second.n_embedded, len(n_decoded)) == (0, 14)
 
     third = run(photos, retry_failed=True)
     assert third.failures == first.failures
-    assert (third.n_embedded, len(decoded)) == (0, 17)
+    assert (third.n_embedded, len(n_decoded)) == (0, 17)
 
     (photos / "cat/02.png").write_bytes(whole)
     fourth = run(photos)
     assert [path for path, _ in fourth.failures] == ["dog/text.jpg", "dog/zero.jpg"]
-    assert (fourth.n_embedded, len(decoded)) == (1, 18)
+    assert (fourth.n_embedded, len(n_decoded)) == (1, 18)
     assert counts == {"efficientnet_lite0": 12}
 
 
