@@ -90,9 +90,9 @@ def read_candidate(feature_set: FeatureSet) -> Candidate | None:
     except CacheError as exc:
         message = f"{exc}. {leave_out}"
         raise StackError(message) from exc
-    if seen is None or not len(seen.digests) or not isinstance(seen.description.get("recipe"), str):
+    if seen is None or not len(seen.digests):
         message = (
-            f"the record of what the steering of {feature_set.id} saw names no image, or no recipe; no score on its "
+            f"the record of what the steering of {feature_set.id} saw names no image; no score on its "
             f"features can be trusted. Run `stackbone extract` with --steering and its file again. {leave_out}"
         )
         raise StackError(message)
