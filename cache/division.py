@@ -8,7 +8,7 @@ from typing import Any
 
 from cache.errors import CacheError
 
-_LEAST = {"cv": 2, "seed": 0, "fold": 1}
+_LEAST = {"cv": 2, "seed": 0, "fold": 0}  # Stackbone counts folds from 1; a file of another writer may not
 _MOST = (1 << 32) - 1
 _WORDS = ("group_by", "rare", "task")
 _WORD = re.compile(r"[a-z]+(-[a-z]+)*")
@@ -18,7 +18,7 @@ _LONGEST = 1_000
 def parse_division(raw: object) -> dict[str, Any]:
     """Return what a file says of a division, every value of its type: it is printed and typed as a command.
 
-    That is ``{"split": NAME}``, or ``cv``, ``seed`` and ``fold`` (whole numbers, the fold from 1 to ``cv``) with
+    That is ``{"split": NAME}``, or ``cv``, ``seed`` and ``fold`` (whole numbers, the fold at most ``cv``) with
     ``group_by``, ``rare`` and ``task`` (words) or without.
 
     Raises

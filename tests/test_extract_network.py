@@ -448,5 +448,6 @@ def test_weights_of_a_package_that_are_another_networks_are_refused(tmp_path: Pa
         build_network(BACKBONES["efficientnet_lite0"], weights)
     state = state_of("tf_efficientnet_lite0.in1k")
     torch.save(dict(list(state.items())[:-1]), path)
+    weights = Weights(f"sha256:{sha256_file(path).hex()}", "package", path, by_order=True)
     with pytest.raises(WeightsError, match="tensors, the network has"):
         build_network(BACKBONES["efficientnet_lite0"], weights)
