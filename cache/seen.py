@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ import numpy as np
 
 from cache import hdf5
 from cache.digest import DIGEST_BYTES, Digests
+from cache.division import parse_division
 from cache.errors import CacheError, CorruptFileError
 from cache.files import make_folder, write_atomically
 
 FORMAT = "stackbone-seen"
 FORMAT_VERSION = 1
 FILE = "seen.h5"
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
+_SEEDS = 1 << 63
 _DESCRIBED = {"method", "stage", "backbone", "recipe", "division", "seed"}
 
 
@@ -142,11 +146,37 @@ def _record(path: Path, file: h5py.File) -> SeenRecord:
     # Fletcher-32 takes the word 0xFFFF for 0x0000, and one digest lost is one leak let through.
     if hashlib.sha256(digests.tobytes()).hexdigest() != hdf5.read_text(file, "digests_sha256"):
         raise CorruptFileError(hdf5.corrupt_message(path, "its digests are not those that were written"))
-    description = json.loads(hdf5.read_text(file, "description"))
+    try:
+        description = json.loads(hdf5.read_text(file, "description"))
+    except (ValueError, RecursionError) as exc:
+        raise CorruptFileError(hdf5.corrupt_message(path, "its description is no JSON")) from exc
     if not isinstance(description, dict) or not set(description) >= _DESCRIBED:
         found = f"its description is no JSON object of {', '.join(sorted(_DESCRIBED))}"
         raise CorruptFileError(hdf5.corrupt_message(path, found))
+    try:
+        _check_description(description)
+    except CacheError as exc:
+        raise CorruptFileError(hdf5.corrupt_message(path, str(exc))) from exc
     return SeenRecord(hdf5.read_text(file, "steering"), digests, description)
+
+
+def _check_description(description: dict[str, Any]) -> None:
+    """Raise `CacheError` unless every value is of its type: they are printed and typed as commands."""
+    for key in ("method", "stage", "backbone", "recipe"):
+        if type(description[key]) is not str or not _PLAIN.fullmatch(description[key]):
+            message = f"{key!r} of its description is {str(description[key])[:80]!r}, expected a plain name"
+            raise CacheError(message)
+    if description["seed"] is not None and (
+        type(description["seed"]) is not int or not 0 <= description["seed"] < _SEEDS
+    ):
+        message = f"the seed of its description is {str(description['seed'])[:80]!r}, expected a whole number or null"
+        raise CacheError(message)
+    remark = description.get("parent_seen")
+    if remark is not None and (type(remark) is not str or not remark.isprintable()):
+        message = f"'parent_seen' of its description is {str(remark)[:80]!r}, expected printable text or null"
+        raise CacheError(message)
+    if description["division"] is not None:
+        parse_division(description["division"])
 
 
 def _holds(path: Path, record: SeenRecord) -> bool:

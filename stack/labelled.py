@@ -6,6 +6,7 @@ Folds are made of this alone, with no features, so that who trains on labels bef
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Self
@@ -120,7 +121,8 @@ def label_images(index: DatasetIndex, *, split: str | None = None, group_by: str
     if group_by not in GROUP_BY:
         message = (
             f"--group-by takes {', '.join(GROUP_BY)}, and not {group_by!r}. To group by a column of a table, name it "
-            f"when the table is read: `stackbone extract TABLE --group-column {group_by}`; it costs no embedding"
+            f"when the table is read: `stackbone extract TABLE --group-column {shlex.quote(group_by)}`; it costs no "
+            "embedding"
         )
         raise UsageError(message)
     labels = np.array(index.label, dtype=np.str_)

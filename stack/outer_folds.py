@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from cache.division import parse_division
 from cache.errors import StackError, UsageError
 from stack.checks import check_choice
 from stack.class_folds import Ask
@@ -62,7 +63,7 @@ class Division:
         """Return the options that ask for it, of those that need no features and divide once."""
         divided = f"--cv {self.cv} --seed {self.seed}" if self.split is None else f"--split {shlex.quote(self.split)}"
         options = [divided]
-        options += [f"--group-by {self.group_by}"] if self.group_by != "auto" else []
+        options += [f"--group-by {shlex.quote(self.group_by)}"] if self.group_by != "auto" else []
         options += [f"--rare {self.rare}"] if self.rare != "refuse" else []
         return " ".join(options)
 
@@ -81,8 +82,14 @@ class Division:
 
 
 def options_of(division: Mapping[str, Any]) -> str:
-    """Return the options that ask for the folds of which `division`, made by `Division.to_dict`, names one."""
-    return Division(**{key: value for key, value in division.items() if key != "fold"}).options()
+    """Return the options that ask for the folds of which `division`, made by `Division.to_dict`, names one.
+
+    Raises
+    ------
+    CacheError
+        If it is not of that form: it was read from a file.
+    """
+    return Division(**{key: value for key, value in parse_division(division).items() if key != "fold"}).options()
 
 
 def drop_rare(images: Images, cv: int) -> Images:
