@@ -208,6 +208,7 @@ def run_experiment(
         near_duplicates=near_duplicates,
         rare=rare,
         seed=seed,
+        inner_splits=options.inner_splits,
     )
     _check_recipes(task, recipes, with_model=with_model)
     store = store or FeatureStore()
