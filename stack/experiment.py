@@ -221,6 +221,7 @@ def run_experiment(
         near_duplicates=near_duplicates,
         rare=rare,
         seed=seed,
+        inner_splits=options.inner_splits,
     )
     _check_recipes(task, recipes)
     store = store or FeatureStore()

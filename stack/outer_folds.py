@@ -12,7 +12,7 @@ import numpy as np
 from cache.division import parse_division
 from cache.errors import StackError, UsageError
 from stack.checks import check_choice
-from stack.class_folds import Ask
+from stack.class_folds import INNER_FOLDS, Ask
 from stack.division import Fold
 from stack.labelled import Labelled
 from stack.labels import check_labels, find_rare
@@ -45,6 +45,7 @@ class Division:
     near_duplicates: float | None = None
     rare: str = "refuse"
     seed: int = 0
+    inner_splits: int = INNER_FOLDS
 
     def __post_init__(self) -> None:
         check_choice("task", self.task, TASKS)
@@ -58,6 +59,10 @@ class Division:
         if self.repeats < 1:
             message = f"{self.repeats} repeats were asked for; use 1 or more"
             raise UsageError(message)
+
+    def ask(self) -> Ask:
+        """Return what a cross-validation is to be."""
+        return Ask(self.cv, self.seed, self.repeats, self.rare, self.inner_splits)
 
     def options(self) -> str:
         """Return the options that ask for it, of those that need no features and divide once."""
@@ -113,7 +118,7 @@ def outer_folds(images: Images, division: Division) -> tuple[Images, list[Fold]]
     """
     if division.split is not None:
         return images, own_split(images, division)
-    ask = Ask(division.cv, division.seed, division.repeats, division.rare)
+    ask = division.ask()
     if division.task == "regression":
         y = parse_targets(images.labels)
         try:
