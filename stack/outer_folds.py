@@ -105,7 +105,7 @@ def outer_folds(images: Images, division: Division) -> tuple[Images, list[Fold]]
         what does.
     """
     if division.split is not None:
-        return images, own_split(images, division)
+        return own_split(images, division)
     ask = Ask(division.cv, division.seed, division.repeats, division.rare)
     if division.task == "regression":
         y = parse_targets(images.labels)
