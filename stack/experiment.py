@@ -17,6 +17,7 @@ from stack.fits import Progress
 from stack.folds import Fold
 from stack.join import Joined, features_of_folds, join_features, settle
 from stack.model import StackModel
+from stack.near_copies import NearCopies, look_for_copies
 from stack.options import StackOptions, stack_options
 from stack.outer_folds import Division, outer_folds
 from stack.refit import refit
@@ -62,6 +63,8 @@ class Experiment:
         As they were asked for: see `run_experiment`.
     steered
         Steered backbone to the id of the feature set that each fold used.
+    near_copies
+        Tested images that look like one of the training part; None where they were not looked for.
     """
 
     task: str
@@ -79,6 +82,7 @@ class Experiment:
     near_duplicates: float | None = None
     rare: str = "refuse"
     steered: dict[str, list[str]] = field(default_factory=dict)
+    near_copies: NearCopies | None = None
 
     @property
     def dataset(self) -> str:
@@ -128,6 +132,7 @@ class Experiment:
             "without": {name: score.to_dict() for name, score in self.evaluation.without.items()},
             "chosen": self.evaluation.chosen,
             "findings": self.findings.to_dict(),
+            "near_copies": self.near_copies.to_dict() if self.near_copies else None,
         }
 
 
@@ -172,7 +177,7 @@ def run_experiment(
     split
         Test on this split of the dataset instead, and train on its others.
     group_by, near_duplicates
-        What is kept on one side of every fold: see `stack.join.join_features`.
+        What is kept on one side of every fold: see `stack.join.join_features` and, without the second, `near_copies`.
     rare
         What to do with classes of fewer images (or groups) than folds: ``refuse``, ``drop``, or ``keep``: in every
         training part and never scored.
@@ -255,6 +260,9 @@ def run_experiment(
             progress=progress,
         )
         findings = find_targets(evaluation, y, folds, joined.paths)
+    copies = None
+    if near_duplicates is None:
+        copies, joined = look_for_copies(joined, folds, evaluation, findings, progress=progress)
     model = None
     if with_model:
         score = evaluation.score("stack:oof")
@@ -279,6 +287,7 @@ def run_experiment(
         findings=findings,
         model=model,
         steered=features.steered,
+        near_copies=copies,
     )
 
 

@@ -456,7 +456,9 @@ def test_progress_counts_every_fit(store: FeatureStore) -> None:
     seen: list[tuple[str, int, int]] = []
     run_experiment(store, cv=2, recipes=("oof",), options=FIXED, progress=lambda *each: seen.append(each))
     total = 2 * (5 + 3)  # two folds of the base fits, and of the stack and the two that lack a backbone
-    assert seen == [("fitting", done, total) for done in range(total + 1)]
+    fitting, comparing = seen[: total + 1], seen[total + 1 :]
+    assert fitting == [("fitting", done, total) for done in range(total + 1)]
+    assert comparing == [("comparing", 0, 1), ("comparing", 1, 1)]  # for near copies, in one tile
 
 
 def test_the_model_is_that_of_the_oof_recipe(store: FeatureStore) -> None:

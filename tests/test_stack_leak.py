@@ -294,6 +294,26 @@ def test_without_a_model_no_fold_and_no_note_speaks_of_one(store: FeatureStore) 
     assert run_experiment(store, options=FIXED).joined.notes == []
 
 
+def test_what_steered_backbones_cannot_tell_is_said(store: FeatureStore) -> None:
+    add_folds(store)
+    found = run_experiment(store, backbones=["vit_toast"], options=FIXED)
+    assert found.joined.notes == ["near copies were not looked for: steered backbones cannot tell them"]
+    assert found.to_dict()["near_copies"] is None
+
+
+def test_the_advice_on_near_copies_beside_a_steered_backbone_works(tmp_path: Path) -> None:
+    plain = noise(0)
+    plain[:20] = plain[40:60] * 1.01
+    store = FeatureStore(tmp_path / "features")
+    store.write_dataset(made_index(LABELS.tolist()))
+    add_plain(store, plain)
+    add_folds(store)
+    [note] = run_experiment(store, options=FIXED).joined.notes
+    assert note.endswith("Name plain backbones alone (--backbones) to keep copies together with --near-duplicates 0.98")
+    kept = run_experiment(store, backbones=["resnet50"], near_duplicates=0.98, options=FIXED)
+    assert kept.joined.notes == []
+
+
 def test_the_self_check_is_guarded_and_passes_on_fair_folds(store: FeatureStore) -> None:
     ids = add_folds(store)
     assert run_self_check(store, options=FIXED).startswith("self-check passed")
