@@ -833,6 +833,7 @@ _LEFT_OUT = {
     "failed": "could not be read",
     "doubles": "byte-identical to one that takes part",
     "conflicting": "byte-identical to one of another label",
+    "near_copies": "near copies of images that are tested",
 }
 
 

@@ -117,7 +117,7 @@ def outer_folds(images: Images, division: Division) -> tuple[Images, list[Fold]]
         what does.
     """
     if division.split is not None:
-        return images, own_split(images, division)
+        return own_split(images, division)
     ask = division.ask()
     if division.task == "regression":
         y = parse_targets(images.labels)

@@ -1,13 +1,13 @@
 """The dataset's own split as the one fold, and what can be had where it does not serve.
 
-A file that is byte-identical to a test image counts as that image, once; where this empties the training part, or
-takes a class out of it, the message says so.
+A file that is byte-identical to a test image counts as that image, once, and so does a near copy of one where these
+were looked for; where this empties the training part, or takes a class out of it, the message says so.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +27,13 @@ from stack.ways_out import Groups, divide_and_check, join_ways
 if TYPE_CHECKING:
     from stack.outer_folds import Division
 
+Images = TypeVar("Images", bound=Labelled)
+
 _USUAL_FOLDS = (3, 5, 2)  # of a cross-validation in place of a split
 
 
-def own_split(images: Labelled, division: Division) -> list[Fold]:
-    """Return the one fold that the dataset's own split prescribes.
+def own_split(images: Images, division: Division) -> tuple[Images, list[Fold]]:
+    """Return the images without near copies of test images, and the one fold that the dataset's own split prescribes.
 
     Parameters
     ----------
@@ -46,8 +48,9 @@ def own_split(images: Labelled, division: Division) -> list[Fold]:
         If labels, groups or the split do not allow it, to the inner folds of the training part; the message names
         what does.
     """
+    images = images.leave_out_copies(division.split or "")
     try:
-        return _divide(images.labels, images.groups, images.splits, division)
+        return images, _divide(images.labels, images.groups, images.splits, division)
     except StackError as exc:
         message = f"{exc}{_merged(images, division)}{_ways(images, division)}"
         raise StackError(message) from exc
@@ -71,14 +74,24 @@ def _merged(images: Labelled, division: Division) -> str:
     training = listed & (np.array(index.split, dtype=np.str_) != test) & (np.array(index.split, dtype=np.str_) != "")
     training[images.rows] = False
     keys = as_keys(index.image_sha256)
-    in_test = np.isin(keys, keys[images.rows[images.splits == test]])
-    copies, torn = int((training & in_test).sum()), int((training & ~np.isin(keys, keys[images.rows])).sum())
+    tested = images.rows[images.splits == test]
+    in_test = np.isin(keys, keys[tested])
+    near = np.zeros(len(keys), np.bool_)
+    if images.near is not None:
+        near = training & ~in_test & (images.near >= 0) & np.isin(images.near, images.near[tested])
+    copies, torn = int((training & in_test).sum()), int((training & ~near & ~np.isin(keys, keys[images.rows])).sum())
     said = []
     if copies:
         of = np.unique(np.array(index.label, dtype=np.str_)[training & in_test])
         said.append(
             f"{copies:,} files of the other splits ({list_classes(of)}) are byte-identical to images of {test!r} and "
             "count there, once: put other photographs into the training part"
+        )
+    if near.any():
+        of = np.unique(np.array(index.label, dtype=np.str_)[near])
+        said.append(
+            f"{int(near.sum()):,} files of the other splits ({list_classes(of)}) are near copies of images of {test!r} "
+            "(--near-duplicates) and take no part: put other photographs into the training part"
         )
     if torn:
         said.append(
@@ -135,6 +148,9 @@ def _works_anew(trials: Trials, images: Labelled, division: Division) -> bool:
 def _divide_anew(images: Labelled, division: Division) -> None:
     """Divide the dataset in another way: of byte-identical images another may be the one that counts."""
     other = label_images(images.index, split=division.split, group_by=division.group_by)
+    other = replace(other, near=images.near)
+    if division.split is not None:
+        other = other.leave_out_copies(division.split)
     y = other.labels
     groups = None if images.groups is None else join_groups(images.kin[other.rows])
     if division.split is not None:
