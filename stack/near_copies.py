@@ -117,7 +117,7 @@ def look_for_copies(
     known = [recognised(group, fold) for fold in folds]
     tested = np.concatenate([fold.test for fold in folds])
     copies = np.concatenate(known)
-    models = [findings.examined if isinstance(findings, Findings) else findings.stack, findings.single]
+    models = [findings.stack, findings.single]
     found = NearCopies(
         threshold=SAME_PICTURE,
         n_copies=len(np.unique(tested[copies])),
