@@ -307,7 +307,7 @@ def test_repeats_divide_anew(store: FeatureStore) -> None:
 
 def test_class_with_fewer_images_than_folds_is_named_with_its_count(store: FeatureStore) -> None:
     store.write_dataset(index(["rare", "rare", *LABELS[2:]]))
-    with pytest.raises(StackError, match=r"'rare' \(2\).*--rare drop, --rare keep"):
+    with pytest.raises(StackError, match=r"'rare' \(2\).*ask for 2 folds, .*--rare drop.*--rare keep"):
         run_experiment(store, cv=3)
 
 
@@ -400,7 +400,7 @@ def test_two_images_are_too_few_to_divide_a_training_part(store: FeatureStore) -
 
 
 def test_one_fold_is_refused(store: FeatureStore) -> None:
-    with pytest.raises(StackError, match="choose 2 or more"):
+    with pytest.raises(StackError, match="at least 2 are needed: ask for 2, 3 or 4 folds"):
         run_experiment(store, cv=1)
 
 

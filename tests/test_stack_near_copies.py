@@ -45,7 +45,8 @@ def plainly(experiment: Experiment, right: Callable[[str, int], NDArray[np.float
     assert experiment.near_copies is not None
     found = {}
     for model in experiment.near_copies.scores:
-        copies, others = [], []
+        copies: list[float] = []
+        others: list[float] = []
         for number, fold in enumerate(experiment.folds):
             for row, value in zip(fold.test, right(model, number), strict=True):
                 (copies if close[row, fold.train].any() else others).append(float(value))
@@ -58,7 +59,8 @@ def accuracies(experiment: Experiment) -> dict[str, CopyScore]:
 
     def right(model: str, number: int) -> NDArray[np.float64]:
         scores: NDArray[np.floating] = experiment.evaluation.predictions[model][number].scores  # type: ignore[union-attr]
-        return (scores.argmax(axis=1) == codes[experiment.folds[number].test]).astype(np.float64)
+        found: NDArray[np.float64] = (scores.argmax(axis=1) == codes[experiment.folds[number].test]).astype(np.float64)
+        return found
 
     return plainly(experiment, right)
 
