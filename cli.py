@@ -315,7 +315,7 @@ def steer_command(
             for line in report.failure_lines():
                 err.print(line)
             if pictures:
-                _write_pictures(report, found, listed.root, index, pictures)
+                _write_pictures(report, found, index, pictures)
             # No report prints a tensor, and those of ten folds of a fine-tuned ViT-B are some gigabytes.
             reports.append(replace(report, steering=replace(report.steering, tensors={})))
     if as_json:
@@ -337,14 +337,14 @@ _REPEATED += ["path_column", "label_column", "split_column", "group_column"]
 """Options of `steer` that `extract` needs too, to find the same dataset, cache and weights."""
 
 
-def _write_pictures(report: SteerReport, weights: Weights, root: Path, index: DatasetIndex, folder: Path) -> None:
+def _write_pictures(report: SteerReport, weights: Weights, index: DatasetIndex, folder: Path) -> None:
     from extract.attention import attention_pictures, write_pictures
     from extract.network import build_network
     from extract.steered import steered_backbone
 
     backbone, _ = steered_backbone(report.path)
-    paths = [root / path for path in report.examples(index)]
-    pictures, skipped = attention_pictures(build_network(backbone, weights), backbone.transform, paths)
+    files = report.examples(index)
+    pictures, skipped = attention_pictures(build_network(backbone, weights), backbone.transform, files)
     for path, reason in skipped.items():
         err.print(f"no picture of {str(path)!r}: {reason}")
     write_pictures(pictures, folder / report.path.stem)
@@ -569,8 +569,13 @@ def _write_report(
                     spec, images = used.of_fold(0).header().spec, [data.files[data.attention[i].image] for i in places]
                     drawn = encoded_pictures(used.name, spec, images, steering, parse_weights_options(weights))
                     pictures |= {i: content for i, content in zip(places, drawn, strict=True) if content}
-            content = {i: each for i, each in enumerate(found) if each}
-            write_report(data.to_dict(), content, page, attention=pictures)
+            content = {i: each for i, each in enumerate(found) if isinstance(each, bytes)}
+            reasons = {i: each for i, each in enumerate(found) if isinstance(each, str)}
+            write_report(data.to_dict(), content, page, attention=pictures, reasons=reasons)
+            if reasons:
+                first = min(reasons)
+                left_out = f"{len(reasons):,} of {len(found):,} pictures are left out of the report"
+                err.print(f"note: {left_out}; the first is {files[first].path!r}: {reasons[first]}")
     if page:
         if data.attention and not steering:
             err.print("note: with --steering FILES the report shows the steered attention too")
@@ -828,6 +833,7 @@ _LEFT_OUT = {
     "failed": "could not be read",
     "doubles": "byte-identical to one that takes part",
     "conflicting": "byte-identical to one of another label",
+    "near_copies": "near copies of images that are tested",
 }
 
 

@@ -72,7 +72,7 @@ def measure_whole(n_images: int, n_classes: int) -> dict[str, float]:
         times = [time.perf_counter()]
         data = collect(experiment, store, projection="pca")
         times.append(time.perf_counter())
-        pictures = {i: each for i, each in enumerate(thumbnails(data.image_files())) if each}
+        pictures = {i: each for i, each in enumerate(thumbnails(data.image_files())) if isinstance(each, bytes)}
         times.append(time.perf_counter())
         file = folder / "report.html"
         write_report(data.to_dict(), pictures, file)

@@ -288,6 +288,8 @@ def look(file: Path, weights: Any, paths: list[Path], folder: Path | None) -> di
     """Print where the attention lies, as far as numbers tell: CIFAR's objects are in the middle of their images."""
     import torch
 
+    from cache import sha256_file
+    from cache.reading import ListedFile
     from extract.attention import attention_maps, attention_pictures, patch_attention, write_pictures
     from extract.images import apply_transform, decode
     from extract.network import build_network
@@ -312,7 +314,9 @@ def look(file: Path, weights: Any, paths: list[Path], folder: Path | None) -> di
     title = f"share of the middle quarter, 0.25 if even, mean of {len(paths)} test images"
     report(title, ["map", "share"], rows, figures, None)
     if folder:
-        pictures, _ = attention_pictures(network, backbone.transform, paths[:: len(paths) // 16])
+        shown = paths[:: len(paths) // 16]
+        files = [ListedFile(str(path.parent), path.name, sha256_file(path)) for path in shown]
+        pictures, _ = attention_pictures(network, backbone.transform, files)
         write_pictures(pictures, folder)
     return {"middle quarter": figures}
 

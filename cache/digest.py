@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from stat import S_ISREG
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cache.reading import open_regular
 
 DIGEST_BYTES = 32
 _BLOCK = 1 << 20
@@ -74,7 +75,7 @@ def usable_cores() -> int:
 def sha256_file(path: str | os.PathLike[str]) -> bytes:
     """Return the SHA-256 of a file's bytes (32 bytes), read in blocks of 1 MiB."""
     digest = hashlib.sha256()
-    with Path(path).open("rb", buffering=0) as stream:
+    with open_regular(path) as stream:
         while block := stream.read(_BLOCK):
             digest.update(block)
     return digest.digest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from cache import hdf5
 from cache.digest import DIGEST_BYTES, Digests
+from cache.division import parse_division
 from cache.errors import CacheError, CorruptFileError
 from cache.files import make_folder, write_atomically
 from cache.opening import FORMAT_VERSION, CacheFile, corrupt_message, open_checked
@@ -19,6 +21,8 @@ from cache.source import Malformed
 
 FORMAT = "stackbone-seen"
 FILE = "seen.h5"
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
+_SEEDS = 1 << 63
 _DESCRIBED = {"method", "stage", "backbone", "recipe", "division", "seed"}
 
 
@@ -150,7 +154,30 @@ def _record(file: CacheFile) -> SeenRecord:
     if not isinstance(description, dict) or not set(description) >= _DESCRIBED:
         message = f"its description is no JSON object of {', '.join(sorted(_DESCRIBED))}"
         raise Malformed(message)
+    try:
+        _check_description(description)
+    except CacheError as exc:
+        raise Malformed(str(exc)) from exc
     return SeenRecord(file.text("steering"), digests, description)
+
+
+def _check_description(description: dict[str, Any]) -> None:
+    """Raise `CacheError` unless every value is of its type: they are printed and typed as commands."""
+    for key in ("method", "stage", "backbone", "recipe"):
+        if type(description[key]) is not str or not _PLAIN.fullmatch(description[key]):
+            message = f"{key!r} of its description is {str(description[key])[:80]!r}, expected a plain name"
+            raise CacheError(message)
+    if description["seed"] is not None and (
+        type(description["seed"]) is not int or not 0 <= description["seed"] < _SEEDS
+    ):
+        message = f"the seed of its description is {str(description['seed'])[:80]!r}, expected a whole number or null"
+        raise CacheError(message)
+    remark = description.get("parent_seen")
+    if remark is not None and (type(remark) is not str or not remark.isprintable()):
+        message = f"'parent_seen' of its description is {str(remark)[:80]!r}, expected printable text or null"
+        raise CacheError(message)
+    if description["division"] is not None:
+        parse_division(description["division"])
 
 
 def _holds(path: Path, record: SeenRecord) -> bool:

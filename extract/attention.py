@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from cache import ImageError, UsageError
 from cache.output_file import write_output
+from cache.reading import ListedFile
 from extract.backbones import Transform
 from extract.images import apply_transform, decode, quiet_pillow
 from extract.network import FeatureNetwork
@@ -160,9 +161,9 @@ def patch_attention(vit: nn.Module, attention: Tensor, grid: tuple[int, int]) ->
 
 
 def attention_pictures(
-    network: FeatureNetwork, transform: Transform, paths: Sequence[Path]
+    network: FeatureNetwork, transform: Transform, files: Sequence[ListedFile]
 ) -> tuple[list[AttentionPicture], dict[Path, str]]:
-    """Return the maps of image files as pictures, and of each file that could not be read the reason why.
+    """Return the maps of image files as pictures, and of each file that could not be read, or was changed, why not.
 
     Parameters
     ----------
@@ -186,11 +187,11 @@ def attention_pictures(
     skipped: dict[Path, str] = {}
     readable: list[tuple[Path, NDArray[np.uint8]]] = []
     with quiet_pillow():
-        for path in paths:
+        for file in files:
             try:
-                readable.append((path, apply_transform(decode(path.read_bytes()), transform)))
-            except (ImageError, OSError) as exc:
-                skipped[path] = str(exc)
+                readable.append((Path(file.place), apply_transform(decode(file.read()), transform)))
+            except ImageError as exc:
+                skipped[Path(file.place)] = str(exc)
     pictures: list[AttentionPicture] = []
     toast.eval()
     for start in range(0, len(readable), _BATCH):

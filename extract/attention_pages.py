@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from cache import FeatureSpec
+from cache.reading import ListedFile
 from extract.attention import attention_pictures
 from extract.network import build_network
 from extract.steered import find_steered, with_hub
@@ -19,7 +20,7 @@ _QUALITY = 80
 
 
 def encoded_pictures(
-    name: str, spec: FeatureSpec, files: Sequence[Path], steering: Sequence[Path], weights: Mapping[str, Path]
+    name: str, spec: FeatureSpec, files: Sequence[ListedFile], steering: Sequence[Path], weights: Mapping[str, Path]
 ) -> list[bytes | None]:
     """Return the panels of `attention_pictures` side by side, as WebP, for each of some image files.
 
@@ -28,7 +29,7 @@ def encoded_pictures(
     name, spec
         Of the steered features.
     files
-        Images.
+        Images, as they were listed.
     steering
         Steering files, or folders of them, among which is the one that made the features.
     weights
@@ -37,7 +38,7 @@ def encoded_pictures(
     Returns
     -------
     list of bytes or None
-        None where a file cannot be read; nothing but None where it is not TOAST that steers, or not a ViT.
+        None where a file cannot be read or was changed; nothing but None where it is not TOAST that steers, or no ViT.
 
     Raises
     ------
@@ -56,4 +57,4 @@ def encoded_pictures(
         content = io.BytesIO()
         Image.fromarray(picture.side_by_side()).save(content, "WEBP", quality=_QUALITY)
         drawn[picture.path] = content.getvalue()
-    return [drawn.get(file) for file in files]
+    return [drawn.get(Path(file.place)) for file in files]

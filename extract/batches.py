@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -16,8 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cache import DatasetError, Digests, ImageError, usable_cores
+from cache.reading import read_listed
 from extract.backbones import Transform
-from extract.images import apply_transform, decode
+from extract.decoding_budget import DecodingBudget
+from extract.images import apply_transform, decoded
 
 MEMORY_BUDGET = 1 << 30  # bytes of decoded images that are kept; the others are decoded again in every epoch
 _BATCHES_AHEAD = 2  # for each thread
@@ -60,6 +60,7 @@ class PixelStore:
         self._workers = workers or usable_cores()
         self._kept: dict[int, Pixels] = {}
         self._room = budget
+        self._decoding = DecodingBudget()
 
     def load(self, on_progress: Callable[[int, int], None] | None = None) -> dict[int, str]:
         """Decode every image once, keep what fits into the budget, and return why each unreadable one is so, by row.
@@ -139,17 +140,12 @@ class PixelStore:
             raise DatasetError(message) from exc
 
     def _decode(self, row: int) -> Image.Image:
+        content = read_listed(self._paths[row], self._digests[row].tobytes())
         try:
-            content = Path(self._paths[row]).read_bytes()
-        except OSError as exc:
-            raise ImageError(exc.strerror or str(exc)) from exc
-        if hashlib.sha256(content).digest() != self._digests[row].tobytes():
-            message = "its bytes changed since it was listed; run again"
-            raise ImageError(message)
-        try:
-            return decode(content)
+            with decoded(content, self._decoding) as picture:
+                return picture
         except MemoryError as exc:
-            message = "memory did not suffice to decode it"
+            message = str(exc) or "memory did not suffice to decode it"
             raise ImageError(message) from exc
 
 

@@ -68,7 +68,13 @@ def check_precision(name: str) -> None:
 
 
 def make_engine(
-    backbone: Backbone, weights: Weights, engine: str = "auto", device: str = "auto", precision: str = "fp32"
+    backbone: Backbone,
+    weights: Weights,
+    engine: str = "auto",
+    device: str = "auto",
+    precision: str = "fp32",
+    *,
+    reuse: bool = True,
 ) -> Engine:
     """Return an engine that runs `backbone` here; building it takes from a second to a minute.
 
@@ -80,6 +86,8 @@ def make_engine(
         ``auto`` (CUDA, then MPS, then CPU), or a torch device such as ``cuda:1``.
     precision
         ``fp32`` (truly so, on every device), ``bf16``, or, on CUDA, ``fp16``.
+    reuse
+        Whether a network that an earlier run converted and kept may serve; without, it is converted in memory.
 
     Raises
     ------
@@ -93,6 +101,8 @@ def make_engine(
     check_precision(precision)
     chosen = _engine_class(engine, device)
     try:
+        if chosen is OpenVinoEngine:
+            return OpenVinoEngine(backbone, weights, device, precision, reuse=reuse)
         return chosen(backbone, weights, device, precision)
     except RuntimeError as exc:  # OpenVINO has one type for all its errors
         reason = str(exc).strip().splitlines()[-1]
@@ -140,10 +150,18 @@ def _failed_message(exc: RuntimeError) -> str:
 class OpenVinoEngine:
     """OpenVINO on a CPU; see `make_engine` for the parameters and errors."""
 
-    def __init__(self, backbone: Backbone, weights: Weights, device: str = "auto", precision: str = "fp32") -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        weights: Weights,
+        device: str = "auto",
+        precision: str = "fp32",
+        *,
+        reuse: bool = True,
+    ) -> None:
         import PIL
 
-        from extract.graphs import CONVERTERS, import_openvino, load_graph
+        from extract.graphs import CONVERTERS, convert_graph, import_openvino, load_graph
 
         openvino = import_openvino()
         self.batch_size = _OPENVINO_BATCH
@@ -156,7 +174,14 @@ class OpenVinoEngine:
         # Unless told otherwise, OpenVINO computes in bf16 where the processor has it.
         hint = {"fp32": "f32", "bf16": "bf16"}[precision]
         settings = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
-        self._compiled = core.compile_model(load_graph(backbone, weights), "CPU", settings)
+        graph = load_graph(backbone, weights) if reuse else convert_graph(backbone, weights)
+        try:
+            self._compiled = core.compile_model(graph, "CPU", settings)
+        except RuntimeError:
+            if not reuse:
+                raise
+            # A kept graph that was tampered with may be read and not compile; a new one tells whether it was that.
+            self._compiled = core.compile_model(load_graph(backbone, weights, reuse=False), "CPU", settings)
         versions = {name: version(name) for name in CONVERTERS}
         self.provenance = {"engine": "openvino", "device": "cpu", **versions, "pillow": PIL.__version__}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,14 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from cache import ImageError
 from extract.backbones import Transform
+from extract.decoding_budget import DecodingBudget
 
 MAX_PIXELS = 178_956_970  # where Pillow stops by itself; a file that declares more is taken for a bomb
 _INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _WIDEST_SUPPORT = 2.0  # of bicubic, in pixels of the coarser of the two grids
 _WIDE = 8  # resized images this many times wider than the input cost more memory than exactness is worth
+_STORED = 4  # bytes that Pillow keeps of a pixel in most modes, RGB among them
+_STRIP_PIXELS = 1 << 22
 _RUNS_PROGRAMS = ("EPS",)  # which Pillow has Ghostscript draw
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -44,7 +47,16 @@ def quiet_pillow() -> Iterator[None]:
 
 
 def decode(content: bytes, least: tuple[int, int] | None = None) -> Image.Image:
-    """Return the first frame of an encoded image, oriented by its EXIF tag, as RGB.
+    """Return the first frame of an encoded image, oriented by its EXIF tag, as RGB; see `decoded`."""
+    with decoded(content, least=least) as picture:
+        return picture
+
+
+@contextmanager
+def decoded(
+    content: bytes, budget: DecodingBudget | None = None, *, least: tuple[int, int] | None = None
+) -> Iterator[Image.Image]:
+    """Yield the first frame of an encoded image, oriented by its EXIF tag, as RGB.
 
     Transparency is laid over white, 16-bit grey is scaled to 8 bits. Any file that is cut short is an error,
     never grey pixels. A broken EXIF block counts as none.
@@ -53,6 +65,9 @@ def decode(content: bytes, least: tuple[int, int] | None = None) -> Image.Image:
     ----------
     content
         The file's bytes.
+    budget
+        Of all threads that decode; what the header declares is taken from it, before a pixel is decoded, until the
+        picture is no longer needed.
     least
         (width, height) in pixels that suffice: a JPEG may be decoded at a fraction of its size, which is fast and gives
         other pixels, so for pictures to look at only.
@@ -61,18 +76,42 @@ def decode(content: bytes, least: tuple[int, int] | None = None) -> Image.Image:
     ------
     ImageError
         If the bytes are empty, no image, damaged, or declare more than `MAX_PIXELS`.
+    MemoryError
+        If memory does not suffice.
     """
     if not content:
         message = "the file is empty"
         raise ImageError(message)
-    try:
-        with Image.open(io.BytesIO(content)) as opened:
+    with _translated_errors():
+        opened = Image.open(io.BytesIO(content))
+    with opened, ExitStack() as taken:
+        with _translated_errors():
             _refuse_hostile(opened)
             if least:
                 opened.draft("RGB", least)
+            if budget:
+                taken.enter_context(budget.room_for(declared_bytes(opened)))
             opened.load()
-            return _to_rgb(_orient(opened))
-    except ImageError:
+            picture = _to_rgb(_orient(opened))
+            opened.close()  # its pixels are not needed any more
+        yield picture
+
+
+def declared_bytes(opened: Image.Image) -> int:
+    """Return the memory that an image takes to be decoded, as its header declares size and mode, at most.
+
+    That is what Pillow keeps of each pixel, once as decoded and once as turned upright, and the RGB that comes out,
+    in four bytes. When the whole image is resized, there are two such.
+    """
+    stored = 1 if opened.mode in ("1", "L", "P") else 2 if opened.mode.startswith("I;16") else _STORED
+    return opened.width * opened.height * max(2 * stored + _STORED, 2 * _STORED)
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    try:
+        yield
+    except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError as exc:
         message = "it is not an image in a format that Pillow reads"
@@ -80,8 +119,6 @@ def decode(content: bytes, least: tuple[int, int] | None = None) -> Image.Image:
     except Image.DecompressionBombError as exc:
         message = f"it declares more pixels than the limit of {MAX_PIXELS:,}"
         raise ImageError(message) from exc
-    except MemoryError:
-        raise
     except Exception as exc:  # decoders of hostile files raise anything: struct.error, SyntaxError
         message = f"it could not be decoded ({type(exc).__name__}: {exc})"
         raise ImageError(message) from exc
@@ -106,15 +143,29 @@ def _orient(picture: Image.Image) -> Image.Image:
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I"):
-        return _scale_16_bit(picture)
+        return _in_strips(picture, _scale_16_bit)
     if picture.mode == "F":
         message = "its pixels are floating-point numbers without a known range; save it as 8- or 16-bit"
         raise ImageError(message)
     if picture.has_transparency_data:
-        over = picture.convert("RGBA")
-        white = Image.new("RGBA", over.size, "white")
-        return Image.alpha_composite(white, over).convert("RGB")
+        return _in_strips(picture, _over_white)
     return picture.convert("RGB")
+
+
+def _in_strips(picture: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """Return what `convert` makes of a picture, made strip by strip, so that its copies are small."""
+    width, height = picture.size
+    n_rows = max(1, _STRIP_PIXELS // width)
+    whole = Image.new("RGB", picture.size)
+    for top in range(0, height, n_rows):
+        whole.paste(convert(picture.crop((0, top, width, min(height, top + n_rows)))), (0, top))
+    return whole
+
+
+def _over_white(picture: Image.Image) -> Image.Image:
+    over = picture.convert("RGBA")
+    white = Image.new("RGBA", over.size, "white")
+    return Image.alpha_composite(white, over).convert("RGB")
 
 
 def _scale_16_bit(picture: Image.Image) -> Image.Image:

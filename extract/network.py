@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from cache import UsageError, WeightsError
 from extract.backbones import Backbone, SteeredBy
 from extract.methods import build_method, load_parameters
+from extract.state_dict import read_state_dict
 from extract.steering_file import read_steering
 from extract.weights import Weights
 
@@ -121,7 +122,7 @@ def _load_body(backbone: Backbone, weights: Weights) -> nn.Module:
         seed = int(weights.identity.removeprefix("random(").removesuffix(")"))
         body = _create(backbone, seed)
     else:
-        body = _load(backbone, weights.path, by_order=weights.by_order)
+        body = _load(backbone, weights, weights.path)
     _drop_classifier(body, backbone.pooling)
     return body
 
@@ -131,10 +132,14 @@ def load_classifier(backbone: Backbone, weights: Weights) -> nn.Module:
     if weights.path is None:
         message = f"{backbone.name}: random weights do not classify"
         raise WeightsError(message)
-    return _load(backbone, weights.path, by_order=weights.by_order).eval()
+    return _load(backbone, weights, weights.path).eval()
 
 
 def _create(backbone: Backbone, seed: int, **options: Any) -> nn.Module:  # noqa: ANN401 - timm's own options
+    name = backbone.architecture.partition(".")[0]
+    if not timm.is_model(name):  # a name such as hf-hub:... would have timm ask the network for it
+        message = f"{backbone.name}: timm has no architecture {backbone.architecture!r}. Install the timm that has it"
+        raise WeightsError(message)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model: nn.Module = timm.create_model(backbone.architecture, **options)
@@ -147,11 +152,11 @@ def _drop_classifier(body: nn.Module, pooling: str) -> None:
         body.pre_logits = nn.Identity()  # VGG's two wide layers: half a gigabyte that `avg` never runs
 
 
-def _load(backbone: Backbone, path: Path, *, by_order: bool) -> nn.Module:
-    state = _read_state_dict(backbone.name, path)
+def _load(backbone: Backbone, weights: Weights, path: Path) -> nn.Module:
+    state = read_state_dict(backbone.name, path, weights.identity)
     body = _create(backbone, _SEED)
     expected = body.state_dict()
-    if by_order:
+    if weights.by_order:
         state = _rename_by_order(backbone.name, path, state, expected)
     heads = _head_names(body)
     state = {name: tensor for name, tensor in state.items() if not name.startswith(_TRAINING_ONLY)}
@@ -185,24 +190,6 @@ def _load_foreign_names(
         if is_random and not name.startswith(heads) and torch.equal(parameter, expected[name]):
             raise refusal
     return body
-
-
-def _read_state_dict(name: str, path: Path) -> dict[str, Tensor]:
-    from timm.models import load_state_dict
-
-    try:
-        state = load_state_dict(str(path), weights_only=True)
-    except Exception as exc:  # safetensors, torch and zipfile each raise their own
-        message = (
-            f"--weights {name}: {path} is no checkpoint that can be loaded safely ({type(exc).__name__}: {exc}). "
-            "Expected are safetensors, or a state dict that torch.load(weights_only=True) takes"
-        )
-        raise WeightsError(message) from exc
-    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
-    if not tensors:
-        message = f"--weights {name}: {path} holds no tensors"
-        raise WeightsError(message)
-    return tensors
 
 
 def _rename_by_order(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections import deque
@@ -17,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache import CacheError, Digests, ImageError, usable_cores
+from cache.reading import read_listed
 from extract.backbones import Transform
+from extract.decoding_budget import DecodingBudget
 from extract.embedder import Embedder, Failure
-from extract.images import apply_transform, decode, quiet_pillow
+from extract.images import apply_transform, decoded, quiet_pillow
 
 COMMIT_IMAGES = 2048
 COMMIT_SECONDS = 60.0
@@ -229,11 +230,12 @@ def _prepare(
     pool = ThreadPoolExecutor(max_workers=workers or usable_cores())
     waiting: deque[tuple[int, Image, Future[_Prepared | Failure]]] = deque()
     rest = iter(numbers)
+    budget = DecodingBudget()
     try:
         while True:
             while len(waiting) < IMAGES_AHEAD and (upcoming := next(rest, None)) is not None:
                 image = images[int(upcoming)]
-                waiting.append((int(upcoming), image, pool.submit(_read, image, transforms)))
+                waiting.append((int(upcoming), image, pool.submit(_read, image, transforms, budget)))
             if not waiting:
                 return
             number, image, future = waiting.popleft()
@@ -249,21 +251,20 @@ def _prepare(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _read(image: Image, transforms: set[Transform]) -> _Prepared | Failure:
+def _read(image: Image, transforms: set[Transform], budget: DecodingBudget) -> _Prepared | Failure:
     started = time.perf_counter()
     try:
-        content = Path(image.path).read_bytes()
-    except OSError as exc:
-        return Failure(exc.strerror or str(exc), lasting=False)
-    if hashlib.sha256(content).digest() != image.digest:
-        return Failure("the file changed during the run; run `extract` again", lasting=False)
+        content = read_listed(image.path, image.digest)
+    except ImageError as exc:
+        return Failure(str(exc), lasting=False)
     read = time.perf_counter()
     try:
-        picture = decode(content)
-        decoded = time.perf_counter()
-        pixels = {transform: apply_transform(picture, transform) for transform in transforms}
+        with decoded(content, budget) as picture:
+            ready = time.perf_counter()
+            pixels = {transform: apply_transform(picture, transform) for transform in transforms}
     except ImageError as exc:
         return Failure(str(exc))
-    except MemoryError:
-        return Failure("memory did not suffice to decode it; close other programs and run again", lasting=False)
-    return _Prepared(pixels, read - started, decoded - read, time.perf_counter() - decoded)
+    except MemoryError as exc:
+        found = str(exc) or "memory did not suffice to decode it"
+        return Failure(f"{found}; close other programs and run again", lasting=False)
+    return _Prepared(pixels, read - started, ready - read, time.perf_counter() - ready)

@@ -10,12 +10,13 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from cache import WeightsError
+from extract.state_dict import load_content, read_hashed
 
 _PREFIXES = ("module.", "model.")
 _MATRICES = {"linear": "feedback", "linear2": "output"}
 
 
-def read_released(path: Path, body: nn.Module) -> dict[str, Tensor]:
+def read_released(path: Path, sha256: str, body: nn.Module) -> dict[str, Tensor]:
     """Return a released checkpoint's parameters under the names of `ToastViT`.
 
     Its ``decoders.N.linear.weight`` is the feedback W of block N, ``decoders.N.linear2.weight`` the output U,
@@ -23,11 +24,16 @@ def read_released(path: Path, body: nn.Module) -> dict[str, Tensor]:
     not hold its transpose could not be checked against a released one). The ViT's own tensors beside them
     must be those of `body`: top-down parameters trained on another ViT do not steer this one.
 
+    Parameters
+    ----------
+    sha256
+        Hex digest that the file must have.
+
     Raises
     ------
     WeightsError
-        If the file is not such a checkpoint, cannot be loaded safely, or is of other weights or another size; or
-        `body` is no ViT.
+        If the file was changed since it was hashed, is not such a checkpoint, cannot be loaded safely, or is of other
+        weights or another size; or `body` is no ViT.
     """
     if not isinstance(body, VisionTransformer):
         _refuse(
@@ -35,7 +41,7 @@ def read_released(path: Path, body: nn.Module) -> dict[str, Tensor]:
             f"the released checkpoints are of ViTs, and this backbone's network is {type(body).__name__}. Choose a ViT "
             "such as --backbone vit_base, or leave --start out",
         )
-    state = _read(path)
+    state = _read(path, sha256)
     expected = body.state_dict()
     n_blocks, d = len(cast("Any", body).blocks), int(cast("Any", body).embed_dim)
     _check_backbone(path, state, expected)
@@ -49,9 +55,10 @@ def read_released(path: Path, body: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read(path: Path, sha256: str) -> dict[str, Tensor]:
+    content = read_hashed(path, f"sha256:{sha256}")
     try:
-        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = load_content(content)
     except Exception as exc:  # torch, pickle and zipfile each raise their own
         message = (
             f"{path} is neither a steering file nor a checkpoint that can be loaded safely "

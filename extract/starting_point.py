@@ -73,7 +73,7 @@ class StartingPoint:
         if self.is_released:
             from extract.released import read_released
 
-            tensors = read_released(self.path, method.body)  # type: ignore[arg-type]
+            tensors = read_released(self.path, self.sha256 or "", method.body)  # type: ignore[arg-type]
         own = steering_parameters(method)
         wrong = [name for name in tensors if name not in own or own[name].shape != tensors[name].shape]
         if wrong:

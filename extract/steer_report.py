@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cache import DatasetIndex, as_keys
+from cache.reading import ListedFile
 from extract.steering_file import Steering
 
 _SHOWN_FAILURES = 10
@@ -51,15 +52,16 @@ class SteerReport:
     already_done: bool
     failures: list[tuple[str, str]]
 
-    def examples(self, index: DatasetIndex, n_images: int = 24) -> list[str]:
-        """Return paths of images of a dataset for pictures: class after class in turn, those not seen before others."""
+    def examples(self, index: DatasetIndex, n_images: int = 24) -> list[ListedFile]:
+        """Return images of a dataset for pictures: class after class in turn, those not seen before others."""
         was_seen = np.isin(as_keys(index.image_sha256), as_keys(self.steering.seen))
         by_class: dict[str, list[int]] = {}
         for row in np.flatnonzero(index.ok)[np.argsort(was_seen[index.ok], kind="stable")]:
             by_class.setdefault(index.label[row], []).append(int(row))
         turns = zip_longest(*(by_class[name] for name in sorted(by_class)))
         rows = [row for turn in turns for row in turn if row is not None]
-        return [index.path[row] for row in rows[:n_images]]
+        digests = index.image_sha256
+        return [ListedFile(index.root, index.path[row], digests[row].tobytes()) for row in rows[:n_images]]
 
     def lines(self) -> list[str]:
         """Return the summary that people read."""

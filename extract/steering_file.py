@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,9 @@ from cache import (
     sha256_file,
 )
 from cache.digest import DIGEST_BYTES
+from cache.division import parse_division
 from cache.output_file import write_output
+from extract.backbones import check_name
 
 METHODS = ("toast", "toast-lite", "linear", "lora", "vpt", "finetune")
 STAGES = ("pretune", "tune")
@@ -44,6 +47,9 @@ _METADATA = "stackbone-steering"
 _SEEN = "seen"
 _KEYS = {"method", "stage", "backbone", "spec", "options", "classes", "division", "training", "history"}
 _NOT_RECIPE = {"versions", "seed", "parent_seen"}
+_ARCHITECTURE = re.compile(r"[A-Za-z0-9_]{1,100}(\.[A-Za-z0-9_.]{1,100})?")
+_WEIGHTS = re.compile(r"sha256:[0-9a-f]{64}|random\([0-9]{1,18}\)")
+_LARGEST_INPUT = 4096
 _T = TypeVar("_T")
 
 
@@ -237,6 +243,8 @@ def _parse(raw: object, tensors: Mapping[str, NDArray[Any]]) -> Steering:
         message = f"its method is {method!r} in stage {stage!r}, known are {', '.join(METHODS)} in {', '.join(STAGES)}"
         raise _Unsound(message)
     spec = FeatureSpec.from_json(json.dumps(described["spec"]))
+    check_name(_as(str, described["backbone"], "backbone"))
+    _check_spec(spec)
     if spec.steering is not None or spec.precision != "fp32":
         message = "its spec is not that of the plain backbone's fp32 features"
         raise _Unsound(message)
@@ -254,16 +262,64 @@ def _parse(raw: object, tensors: Mapping[str, NDArray[Any]]) -> Steering:
         stage=stage,
         backbone=_as(str, described["backbone"], "backbone"),
         spec=spec,
-        options=_as(dict, described["options"], "options"),
+        options=_scalars(described["options"], "options"),
         classes=[_as(str, each, "a class") for each in _as(list, described["classes"], "classes")],
         seen=seen,
-        division=None if division is None else _as(dict, division, "division"),
-        training=_as(dict, described["training"], "training"),
-        history=[_as(dict, each, "an epoch") for each in _as(list, described["history"], "history")],
+        division=None if division is None else parse_division(division),
+        training=_training(described["training"]),
+        history=[_numbers(each) for each in _as(list, described["history"], "history")],
         tensors=trained,
     )
     feature_set_id(steering.name, spec)
     return steering
+
+
+def _check_spec(spec: FeatureSpec) -> None:
+    """Refuse a spec that no network is built from: a name that is a place, a size that is none."""
+    numbers = (spec.crop_fraction, *spec.mean, *spec.std)
+    sound = {
+        "architecture": _ARCHITECTURE.fullmatch(spec.architecture),
+        "weights": _WEIGHTS.fullmatch(spec.weights),
+        "input_size": all(0 < side <= _LARGEST_INPUT for side in spec.input_size),
+        "crop_fraction": 0 < spec.crop_fraction <= 2,
+        "mean and std": all(abs(number) < 1e3 for number in numbers) and min(spec.std) > 0,
+        "crop_mode": spec.crop_mode in ("center", "squash"),
+        "interpolation": spec.interpolation in ("bilinear", "bicubic"),
+        "pooling": spec.pooling in ("avg", "model"),
+        "view": spec.view == "plain",
+    }
+    if wrong := [name for name, holds in sound.items() if not holds]:
+        message = f"its spec has no {wrong[0]} of a timm model's"
+        raise _Unsound(message)
+
+
+def _scalars(raw: object, what: str) -> dict[str, Any]:
+    found = _as(dict, raw, what)
+    if wrong := [name for name, value in found.items() if type(value) not in (str, int, float, bool, type(None))]:
+        message = f"{wrong[0]!r} of {what} is a JSON {type(found[wrong[0]]).__name__}, expected one value"
+        raise _Unsound(message)
+    return found
+
+
+def _training(raw: object) -> dict[str, Any]:
+    training = _as(dict, raw, "training")
+    versions = _as(dict, training.get("versions", {}), "versions")
+    if wrong := [name for name, value in versions.items() if type(value) is not str]:
+        message = f"the version of {wrong[0]!r} is no text"
+        raise _Unsound(message)
+    _scalars({name: value for name, value in training.items() if name != "versions"}, "training")
+    for name, kind in (("seed", int), ("parent", str), ("parent_seen", str)):
+        if training.get(name) is not None:
+            _as(kind, training[name], name)
+    return training
+
+
+def _numbers(raw: object) -> dict[str, float]:
+    epoch = _as(dict, raw, "an epoch")
+    if wrong := [name for name, value in epoch.items() if type(value) not in (int, float)]:
+        message = f"{wrong[0]!r} of an epoch is a JSON {type(epoch[wrong[0]]).__name__}, expected a number"
+        raise _Unsound(message)
+    return epoch
 
 
 def _checksum(described: object, tensors: Mapping[str, NDArray[Any]]) -> str:

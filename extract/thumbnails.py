@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from PIL import Image
 
 from cache import ImageError, usable_cores
-from extract.images import decode, quiet_pillow
+from cache.reading import ListedFile
+from extract.decoding_budget import DecodingBudget
+from extract.images import decoded, quiet_pillow
 
 SIZE = 160  # pixels of the longer side
 
@@ -20,12 +21,12 @@ _EFFORT = 2  # of 0 to 6: the default takes twice the time for a few percent of 
 
 
 def thumbnails(
-    files: Sequence[Path],
+    files: Sequence[ListedFile],
     *,
     size: int = SIZE,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
-) -> list[bytes | None]:
+) -> list[bytes | str]:
     """Return WebP pictures of image files, oriented by their EXIF tags, in the order of the files.
 
     A picture that takes many bytes is encoded at a lower quality, so that 600 of 160 pixels stay under 4 MB.
@@ -33,7 +34,7 @@ def thumbnails(
     Parameters
     ----------
     files
-        Image files.
+        Image files, of which only those that are unchanged since they were listed are pictured.
     size
         Pixels of the longer side, at most.
     workers
@@ -43,14 +44,15 @@ def thumbnails(
 
     Returns
     -------
-    list of bytes or None
-        None where a file is gone or cannot be decoded: a report does without.
+    list of bytes or str
+        In the place of a picture that there is none of, why: a report does without.
     """
-    pictures: list[bytes | None] = []
+    pictures: list[bytes | str] = []
+    budget = DecodingBudget()
     pool = ThreadPoolExecutor(workers or usable_cores())
     try:
         with quiet_pillow():
-            for done, picture in enumerate(pool.map(lambda file: _thumbnail(file, size), files), start=1):
+            for done, picture in enumerate(pool.map(lambda file: _thumbnail(file, size, budget), files), start=1):
                 pictures.append(picture)
                 if on_progress:
                     on_progress(done, len(files))
@@ -59,13 +61,15 @@ def thumbnails(
     return pictures
 
 
-def _thumbnail(file: Path, size: int) -> bytes | None:
+def _thumbnail(file: ListedFile, size: int, budget: DecodingBudget) -> bytes | str:
     try:
-        picture = decode(file.read_bytes(), (2 * size, 2 * size))
-    except (OSError, ImageError, MemoryError):
-        return None
-    picture.thumbnail((size, size), Image.Resampling.BICUBIC)
-    return _encode(picture)
+        with decoded(file.read(), budget, least=(2 * size, 2 * size)) as picture:
+            picture.thumbnail((size, size), Image.Resampling.BICUBIC)
+            return _encode(picture)
+    except ImageError as exc:
+        return str(exc)
+    except MemoryError:
+        return "memory did not suffice to decode it"
 
 
 def _encode(picture: Image.Image) -> bytes:

@@ -34,12 +34,15 @@ class Ask:
         Times that all rows are divided.
     rare : str
         What becomes of classes with fewer images (groups) than folds: ``refuse``, ``drop`` or ``keep``.
+    inner_splits : int
+        Most inner folds that every training part is divided into.
     """
 
     n_splits: int
     seed: int = 0
     repeats: int = 1
     rare: str = "refuse"
+    inner_splits: int = INNER_FOLDS
 
 
 def divide_classes(y: NDArray[np.str_], groups: NDArray[np.int64] | None, ask: Ask) -> list[Fold]:
@@ -142,8 +145,19 @@ def divide_inner(
     return [Fold.testing(spare_groups(codes, group, part), len(codes)) for part in parts]
 
 
-def check_inner(y: NDArray[np.str_], groups: NDArray[np.int64] | None, folds: list[Fold], seed: int) -> None:
+def check_inner(y: NDArray[np.str_], groups: NDArray[np.int64] | None, folds: list[Fold], ask: Ask) -> None:
     """Require that the training part of every fold can be divided into inner folds that a meta-learner can learn from.
+
+    Parameters
+    ----------
+    y : NDArray[np.str_]
+        ``(n_images,)`` class names.
+    groups : NDArray[np.int64], optional
+        ``(n_images,)`` group ids.
+    folds : list of Fold
+        Of these rows.
+    ask : Ask
+        Its seed and its inner folds.
 
     Raises
     ------
@@ -155,7 +169,7 @@ def check_inner(y: NDArray[np.str_], groups: NDArray[np.int64] | None, folds: li
     for number, fold in enumerate(folds, start=1):
         own = None if groups is None else groups[fold.train]
         where = f"the training part of fold {number} of {len(folds)}" if len(folds) > 1 else "the training part"
-        inner = divide_inner(codes[fold.train], names, own, seed, INNER_FOLDS, where)
+        inner = divide_inner(codes[fold.train], names, own, ask.seed, ask.inner_splits, where)
         in_folds = np.bincount(np.concatenate([np.unique(codes[fold.train][f.test]) for f in inner]), minlength=2)
         if np.count_nonzero(in_folds > 1) < 2:
             msg = (

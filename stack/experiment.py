@@ -18,6 +18,7 @@ from stack.fits import Progress
 from stack.folds import Fold
 from stack.join import Joined, features_of_folds, join_features, settle
 from stack.model import StackModel
+from stack.near_copies import NearCopies, look_for_copies
 from stack.options import StackOptions, stack_options
 from stack.outer_folds import Division, outer_folds
 from stack.recipes import ROWS, STACKS
@@ -66,6 +67,8 @@ class Experiment:
         Steered backbone to the id of the feature set that each fold used.
     recipe
         Of the model that the findings, the verdict and the saved file are about; named before any score is known.
+    near_copies
+        Tested images that look like one of the training part; None where they were not looked for.
     """
 
     task: str
@@ -84,6 +87,7 @@ class Experiment:
     rare: str = "refuse"
     steered: dict[str, list[str]] = field(default_factory=dict)
     recipe: str = "oof"
+    near_copies: NearCopies | None = None
 
     @property
     def dataset(self) -> str:
@@ -140,6 +144,7 @@ class Experiment:
             "chosen": self.evaluation.chosen,
             "warnings": self.evaluation.warnings,
             "findings": self.findings.to_dict(),
+            "near_copies": self.near_copies.to_dict() if self.near_copies else None,
         }
 
 
@@ -184,7 +189,7 @@ def run_experiment(
     split
         Test on this split of the dataset instead, and train on its others.
     group_by, near_duplicates
-        What is kept on one side of every fold: see `stack.join.join_features`.
+        What is kept on one side of every fold: see `stack.join.join_features` and, without the second, `near_copies`.
     rare
         What to do with classes of fewer images (or groups) than folds: ``refuse``, ``drop``, or ``keep``: in every
         training part and never scored.
@@ -221,6 +226,7 @@ def run_experiment(
         near_duplicates=near_duplicates,
         rare=rare,
         seed=seed,
+        inner_splits=options.inner_splits,
     )
     _check_recipes(task, recipes)
     store = store or FeatureStore()
@@ -270,6 +276,9 @@ def run_experiment(
             )
         evaluation.warnings.update({name or "stack:oof": said for name, said in warned.by_model().items()})
         findings = find_targets(evaluation, y, folds, joined.paths)
+    copies = None
+    if near_duplicates is None:
+        copies, joined = look_for_copies(joined, folds, evaluation, findings, progress=progress)
     model = None
     if with_model:
         score = evaluation.score(ROWS[recipes[0]])
@@ -307,6 +316,7 @@ def run_experiment(
         model=model,
         steered=features.steered,
         recipe=recipes[0],
+        near_copies=copies,
     )
 
 

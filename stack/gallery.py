@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cache import DatasetIndex, as_keys
+from cache.reading import ListedFile
 from cache.summary import Conflict
 from stack.confusion import ConfusedPair, confidently_wrong
 from stack.experiment import Experiment
@@ -68,9 +68,10 @@ class ImageList:
         """Return the ``(n,)`` numbers of images, -1 where one is not in the list."""
         return np.array([self._number.get(row, -1) for row in rows.tolist()], np.int64)
 
-    def files(self) -> list[Path]:
-        """Return where each image lies."""
-        return [Path(self._index.root) / self._index.path[row] for row in self._number]
+    def files(self) -> list[ListedFile]:
+        """Return where each image lies, and which bytes were scored."""
+        index = self._index
+        return [ListedFile(index.root, index.path[row], index.image_sha256[row].tobytes()) for row in self._number]
 
     def records(self) -> list[ReportImage]:
         """Return the list, in order."""

@@ -18,6 +18,9 @@ from cache.errors import StackError, UsageError
 TILE_ROWS = 1024
 """Rows compared with as many others at a time: 4 MiB of cosines, and up to twenty times that for its pairs."""
 
+SAME_PICTURE = 0.98
+"""Cosine, in every backbone, from which two images are taken for one picture."""
+
 ROUNDING = 1e-5
 """A cosine this little below the threshold reaches it: float32 products of equal rows fall short of 1 by less."""
 

@@ -111,7 +111,7 @@ def _require_class_sizes(y: NDArray[Any], groups: NDArray[Any] | None, n_splits:
     if lone:
         msg = (
             f"{len(lone)} class(es) have 1 of the {unit} only: {', '.join(lone)}; the members that score it never "
-            f"saw the class: add {unit}, or leave the class out"
+            f"saw the class: add {unit} of it"
         )
         raise ValueError(msg)
     largest = max(sizes.values())
@@ -133,7 +133,7 @@ def _require_honest(fold: Split, y: NDArray[Any], groups: NDArray[Any] | None, w
     if len(missing):
         msg = (
             f"the training part of {where} has no row of {len(missing)} class(es) ({missing[0]} first); their scores "
-            "would be missing: use stratified folds, fewer folds, or leave the class out"
+            "would be missing: put rows of every class into the training part of every fold"
         )
         raise ValueError(msg)
     if groups is None:

@@ -6,6 +6,7 @@ Folds are made of this alone, with no features, so that who trains on labels bef
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Self
@@ -37,10 +38,12 @@ class Labelled:
         ``(n_listed,)`` group of every listed file, whether or not it takes part, by numbers of its own; -1 for one
         that belongs to no image or group that takes part.
     left_out : dict of str to int
-        Files that take no part: without label, failed, byte-identical to one that does, or byte-identical to one of
-        another label.
+        Files that take no part: without label, failed, byte-identical to one that does, byte-identical to one of
+        another label, or near copies of images of the split to test on.
     notes : list of str
         What a reader of the scores should know, in sentences.
+    near : NDArray[np.int64], optional
+        ``(n_listed,)`` which near copies every listed file belongs to, -1 for none; None where none were looked for.
     """
 
     index: DatasetIndex
@@ -50,6 +53,7 @@ class Labelled:
     kin: NDArray[np.int64]
     left_out: dict[str, int]
     notes: list[str]
+    near: NDArray[np.int64] | None = None
 
     @property
     def n_groups(self) -> int | None:
@@ -82,19 +86,36 @@ class Labelled:
             notes=[*self.notes, *([note] if note else [])],
         )
 
-    def join(self, column: NDArray[np.int64]) -> Self:
-        """Return the same images with groups joined by one more reason.
+    def join(self, near: NDArray[np.int64]) -> Self:
+        """Return the same images with groups joined by which of them are near copies.
 
         Parameters
         ----------
-        column : NDArray[np.int64]
-            ``(n_images,)`` group ids, negative for none; see `stack.groups.join_groups`.
+        near : NDArray[np.int64]
+            ``(n_images,)`` group ids, negative for none; see `stack.groups.near_duplicates`.
         """
         known = self.kin[self.rows]
-        groups = join_groups(known, column)
+        groups = join_groups(known, near)
         joined = np.full(self.kin.max(initial=-1) + 1, -1)
         joined[known] = groups
-        return replace(self, groups=groups, kin=np.where(self.kin >= 0, joined[self.kin], -1))
+        _, image = np.unique(as_keys(self.index.image_sha256), return_inverse=True)
+        of_image = np.full(image.max(initial=-1) + 1, -1)
+        of_image[image[self.rows]] = near
+        return replace(self, groups=groups, kin=np.where(self.kin >= 0, joined[self.kin], -1), near=of_image[image])
+
+    def leave_out_copies(self, test: str) -> Self:
+        """Return the images without the near copies of those of the split `test` that lie in its other splits.
+
+        They would be recognised, not classified. What belongs together with them stays known to `kin`.
+        """
+        if self.near is None:
+            return self
+        near, tested = self.near[self.rows], self.splits == test
+        copies = ~tested & (near >= 0) & np.isin(near, near[tested])
+        if not copies.any():
+            return self
+        kept = self.take(np.flatnonzero(~copies))
+        return replace(kept, left_out={**self.left_out, "near_copies": int(copies.sum())})
 
 
 def label_images(index: DatasetIndex, *, split: str | None = None, group_by: str = "auto") -> Labelled:
@@ -120,7 +141,8 @@ def label_images(index: DatasetIndex, *, split: str | None = None, group_by: str
     if group_by not in GROUP_BY:
         message = (
             f"--group-by takes {', '.join(GROUP_BY)}, and not {group_by!r}. To group by a column of a table, name it "
-            f"when the table is read: `stackbone extract TABLE --group-column {group_by}`; it costs no embedding"
+            f"when the table is read: `stackbone extract TABLE --group-column {shlex.quote(group_by)}`; it costs no "
+            "embedding"
         )
         raise UsageError(message)
     labels = np.array(index.label, dtype=np.str_)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -87,7 +88,7 @@ def learning_curves(
         message = (
             f"no learning curve with the steered {', '.join(steered)}: its features saw the labels of all training "
             "images, also where a classifier learns from few. Leave --learning-curve out, or stack without it"
-            + (f": --backbones {','.join(plain)}" if plain else "")
+            + (f": --backbones {shlex.quote(','.join(plain))}" if plain else "")
         )
         raise StackError(message)
     scored = [each.model for each in experiment.evaluation.results]

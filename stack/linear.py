@@ -273,6 +273,6 @@ def _check_subsets(codes: NDArray[np.int64], n_classes: int, subsets: Sequence[N
             msg = (
                 f"training subset {number} of {len(subsets)} ({len(subset)} rows) lacks {len(missing)} of "
                 f"{n_classes} classes (codes {named}); no classifier can learn a class it never saw: "
-                "use stratified folds, or leave the class out"
+                "put images of every class into every training subset"
             )
             raise StackError(msg)

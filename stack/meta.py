@@ -261,7 +261,7 @@ def _scored_rows(y: NDArray[np.int64], n_classes: int, folds: Sequence[Fold]) ->
     if learnable.sum() < 2:
         message = (
             f"{learnable.sum()} of {n_classes} classes have images in two inner folds or more; a meta-classifier "
-            "learns from at least 2: add images (or groups) of each class, or use fewer folds"
+            "learns from at least 2: add images (or groups) until two inner folds or more test each of 2 classes"
         )
         raise StackError(message)
     rows = np.concatenate([fold.test for fold in folds])

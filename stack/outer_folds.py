@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from cache.division import parse_division
 from cache.errors import StackError, UsageError
 from stack.checks import check_choice
-from stack.class_folds import Ask
+from stack.class_folds import INNER_FOLDS, Ask
 from stack.division import Fold
 from stack.labelled import Labelled
 from stack.labels import check_labels, find_rare
@@ -44,6 +45,7 @@ class Division:
     near_duplicates: float | None = None
     rare: str = "refuse"
     seed: int = 0
+    inner_splits: int = INNER_FOLDS
 
     def __post_init__(self) -> None:
         check_choice("task", self.task, TASKS)
@@ -58,11 +60,15 @@ class Division:
             message = f"{self.repeats} repeats were asked for; use 1 or more"
             raise UsageError(message)
 
+    def ask(self) -> Ask:
+        """Return what a cross-validation is to be."""
+        return Ask(self.cv, self.seed, self.repeats, self.rare, self.inner_splits)
+
     def options(self) -> str:
         """Return the options that ask for it, of those that need no features and divide once."""
         divided = f"--cv {self.cv} --seed {self.seed}" if self.split is None else f"--split {shlex.quote(self.split)}"
         options = [divided]
-        options += [f"--group-by {self.group_by}"] if self.group_by != "auto" else []
+        options += [f"--group-by {shlex.quote(self.group_by)}"] if self.group_by != "auto" else []
         options += [f"--rare {self.rare}"] if self.rare != "refuse" else []
         return " ".join(options)
 
@@ -81,8 +87,14 @@ class Division:
 
 
 def options_of(division: Mapping[str, Any]) -> str:
-    """Return the options that ask for the folds of which `division`, made by `Division.to_dict`, names one."""
-    return Division(**{key: value for key, value in division.items() if key != "fold"}).options()
+    """Return the options that ask for the folds of which `division`, made by `Division.to_dict`, names one.
+
+    Raises
+    ------
+    CacheError
+        If it is not of that form: it was read from a file.
+    """
+    return Division(**{key: value for key, value in parse_division(division).items() if key != "fold"}).options()
 
 
 def drop_rare(images: Images, cv: int) -> Images:
@@ -105,8 +117,8 @@ def outer_folds(images: Images, division: Division) -> tuple[Images, list[Fold]]
         what does.
     """
     if division.split is not None:
-        return images, own_split(images, division)
-    ask = Ask(division.cv, division.seed, division.repeats, division.rare)
+        return own_split(images, division)
+    ask = division.ask()
     if division.task == "regression":
         y = parse_targets(images.labels)
         try:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from cache import FeatureStore, StackError
+from cache import FeatureStore, StackboneError, StackError
 from stack.experiment import Experiment, run_experiment
 from stack.fits import Progress
 from stack.meta import MetaOptions
-from stack.options import StackOptions
+from stack.options import StackOptions, stack_options
 from stack.recipes import ROWS, STACKS
 from stack.result_file import not_a_result, read_result
 
@@ -83,13 +84,15 @@ def repeat_experiment(
 def _arguments(recorded: dict[str, Any], file: Path) -> dict[str, Any]:
     """Return the arguments of `run_experiment`."""
     for name, kind in _KINDS.items():
-        if name not in recorded or not isinstance(recorded[name], kind):
+        if name not in recorded or type(recorded[name]) not in (kind if isinstance(kind, tuple) else (kind,)):
             raise StackError(not_a_result(file, f"its field {name!r} is missing or of another type"))
     meta = recorded["meta"]
     if set(meta) != set(MetaOptions.__dataclass_fields__):
         raise StackError(not_a_result(file, f"its field 'meta' has {', '.join(map(str, meta)) or 'nothing'}"))
-    models = {model for model, _ in _scores(recorded, file)}
-    options = StackOptions(c=recorded["c"], inner_splits=recorded["inner_splits"], meta=MetaOptions(**meta))
+    scores = _scores(recorded, file)
+    _check_folds(recorded, scores, file)
+    models = {model for model, _ in scores}
+    options = _options(recorded, meta, file)
     same = ("task", "dataset", "repeats", "split", "seed", "group_by", "near_duplicates", "rare")
     return {
         **{name: recorded[name] for name in same},
@@ -109,6 +112,35 @@ def _recipes(recorded: dict[str, Any], models: set[str], file: Path) -> list[str
     return list(dict.fromkeys([first, *stacks]))
 
 
+def _check_folds(recorded: dict[str, Any], scores: _Scores, file: Path) -> None:
+    """Refuse a number of folds that the file's own scores do not bear out: it would be fitted before it is compared."""
+    n_folds = 1 if recorded["split"] is not None else (recorded["cv"] or 0) * recorded["repeats"]
+    listed = {len(folds) for folds in scores.values()}
+    if n_folds < 1 or listed != {n_folds}:
+        counts = ", ".join(map(str, sorted(listed)[:5])) or "none"
+        found = f"it names {recorded['repeats']} repeats of {recorded['cv']} folds and lists the scores of {counts}"
+        raise StackError(not_a_result(file, found))
+    if not 0 <= recorded["seed"] < 1 << 32:
+        raise StackError(not_a_result(file, "its seed is out of range"))
+
+
+def _options(recorded: dict[str, Any], meta: dict[str, Any], file: Path) -> StackOptions:
+    try:
+        plain = stack_options(
+            recorded["task"],
+            meta=meta["learner"],
+            scores=meta["scores"],
+            combine=meta["combine"],
+            c=recorded["c"],
+            inner_splits=recorded["inner_splits"],
+        )
+    except (StackboneError, TypeError) as exc:
+        raise StackError(not_a_result(file, f"its options are not as they are written ({exc})")) from exc
+    if meta["c"] is not None and not (type(meta["c"]) in (int, float) and 0 < meta["c"] < float("inf")):
+        raise StackError(not_a_result(file, "the C of its meta-learner is no positive number"))
+    return replace(plain, meta=replace(plain.meta, c=meta["c"]))
+
+
 def _ids(backbones: dict[str, Any]) -> list[str]:
     """Return the feature sets to use; a steered backbone lists one for each fold."""
     listed = [each if isinstance(each, list) else [each] for each in backbones.values()]
@@ -125,11 +157,9 @@ def _first_difference(recorded: dict[str, Any], now: dict[str, Any], file: Path)
         names = sorted({" ".join(key) for key in before.keys() ^ after.keys()})
         return f"one of both has {', '.join(names)}, and the other has not"
     for (model, metric), folds in before.items():
-        for number, (old, new) in enumerate(zip(folds, after[model, metric], strict=False), start=1):
+        for number, (old, new) in enumerate(zip(folds, after[model, metric], strict=True), start=1):
             if not math.isclose(old, new, **_SAME):
                 return f"it records {old:.6g} for {metric} of {model} in fold {number}, which is {new:.6g}"
-        if len(folds) != len(after[model, metric]):
-            return f"it records {len(folds)} folds of {model}, and there are {len(after[model, metric])}"
     return None
 
 

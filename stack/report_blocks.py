@@ -25,12 +25,15 @@ class Report:
         `stack.report_figures.figures` of it.
     pictures, attention : frozenset of int
         Images of which there is a thumbnail, and entries of ``data["attention"]`` of which there is a picture.
+    reasons : mapping of int to str
+        Why there is no thumbnail of an image.
     """
 
     data: Mapping[str, Any]
     figures: dict[str, Figure]
     pictures: frozenset[int] = field(default_factory=frozenset)
     attention: frozenset[int] = field(default_factory=frozenset)
+    reasons: Mapping[int, str] = field(default_factory=dict)
 
     def class_name(self, code: int) -> str:
         """Return the name of a class."""
@@ -112,7 +115,7 @@ def picture(report: Report, index: int, size: int = 160) -> Markup:
     """Return an image by its number; the page's script fills it in, since many places show the same one."""
     label = report.data["images"][index]["label"]
     if index not in report.pictures:
-        return element("span", "no picture", class_="no-picture")
+        return element("span", report.reasons.get(index, "no picture").partition(";")[0], class_="no-picture")
     return element("img", data_image=index, alt=f"image labelled {label}", width=size, height=size)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cache import FeatureStore
+from cache.reading import ListedFile
 from cache.summary import summarise_dataset
 from stack import table
 from stack.embedding_maps import MOST_POINTS, EmbeddingMap, embedding_maps
@@ -67,8 +67,8 @@ class ReportData:
         Images of each class, in the order of the codes.
     images : list of ReportImage
         Every image that another section points at.
-    files : list of Path
-        Where they lie.
+    files : list of ListedFile
+        Where they lie, and which bytes were scored.
     max_thumbnails : int
         How many of them, from the first, are to be pictured.
     models : list of ModelSummary
@@ -105,7 +105,7 @@ class ReportData:
     facts: dict[str, object]
     classes: dict[str, int]
     images: list[ReportImage]
-    files: list[Path]
+    files: list[ListedFile]
     max_thumbnails: int
     models: list[ModelSummary]
     gain: Gain | None
@@ -121,7 +121,7 @@ class ReportData:
     attention: list[AttentionPicture]
     provenance: dict[str, object]
 
-    def image_files(self) -> list[Path]:
+    def image_files(self) -> list[ListedFile]:
         """Return the files to picture; the number of an image is its place in this list."""
         return self.files[: self.max_thumbnails]
 

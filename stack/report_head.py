@@ -18,7 +18,12 @@ _METRICS = {
     "mae": "MAE",
     "rmse": "RMSE",
 }
-_LEFT_OUT = {"conflicting": "conflicting copies", "doubles": "copies", "failed": "unreadable"}
+_LEFT_OUT = {
+    "conflicting": "conflicting copies",
+    "doubles": "copies",
+    "failed": "unreadable",
+    "near_copies": "near copies",
+}
 
 
 def hero(report: Report) -> Markup:

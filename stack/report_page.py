@@ -47,6 +47,7 @@ def write_report(
     file: Path,
     *,
     attention: Mapping[int, bytes] | None = None,
+    reasons: Mapping[int, str] | None = None,
 ) -> None:
     """Write a report that needs nothing beside itself.
 
@@ -60,19 +61,26 @@ def write_report(
         Written whole or not at all.
     attention : mapping of int to bytes, optional
         Pictures by index into ``data["attention"]``.
+    reasons : mapping of int to str, optional
+        Why there is no thumbnail, by index into ``data["images"]``, such as that the image was changed since.
 
     Raises
     ------
     CacheError
         If the file cannot be written.
     """
-    content = render_report(data, thumbnails, attention or {})
+    content = render_report(data, thumbnails, attention or {}, reasons or {})
     write_output(file, content.encode("utf-8", "backslashreplace"))
 
 
-def render_report(data: Mapping[str, Any], thumbnails: Mapping[int, bytes], attention: Mapping[int, bytes]) -> str:
+def render_report(
+    data: Mapping[str, Any],
+    thumbnails: Mapping[int, bytes],
+    attention: Mapping[int, bytes],
+    reasons: Mapping[int, str],
+) -> str:
     """Return the report's HTML."""
-    report = Report(data, figures(data), frozenset(thumbnails), frozenset(attention))
+    report = Report(data, figures(data), frozenset(thumbnails), frozenset(attention), reasons)
     sections = [section for make in _SECTIONS if (section := make(report)) is not None]
     script, plotly = _own("report.js"), _plotly()
     policy = (

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from cache import StackError
 from cache.output_file import write_output
+from cache.reading import read_regular
 from cache.text import to_json
 from stack.experiment import RESULT_FORMAT, RESULT_VERSION, Experiment
+
+_MOST_BYTES = 1 << 30
 
 
 def write_result(experiment: Experiment, file: Path) -> None:
@@ -39,7 +42,7 @@ def read_result(file: Path) -> dict[str, Any]:
         message = f"the result {file} {found}. Name a file that `stackbone stack --result FILE` wrote"
         raise StackError(message)
     try:
-        content = json.loads(file.read_bytes())
+        content = json.loads(read_regular(file, _MOST_BYTES), parse_constant=_refuse_constant)
     except OSError as exc:
         message = f"the result {file} cannot be read: {exc.strerror or exc}. See to its permissions"
         raise StackError(message) from exc
@@ -57,6 +60,11 @@ def read_result(file: Path) -> dict[str, Any]:
         )
         raise StackError(message)
     return content
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    message = f"it holds the number {name}"
+    raise ValueError(message)
 
 
 def not_a_result(file: Path, found: str) -> str:

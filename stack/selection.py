@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Hashable, Iterable, Sequence
 
 from cache import DatasetIndex, FeatureSet, FeatureStore, StackError, UsageError
@@ -45,7 +46,7 @@ def select_backbones(
             known = ", ".join(dict.fromkeys(each.backbone for each in present)) or "none"
             message = (
                 f"the cache {store.root} has no features of {name!r}; it has {known}. "
-                f"Run `stackbone extract` with --backbones {name} to add them"
+                f"Run `stackbone extract` with --backbones {shlex.quote(name)} to add them"
             )
             raise UsageError(message)
         whole = [each for each in matches if not _n_missing(index, each)]
@@ -67,7 +68,8 @@ def list_incomplete(
             steering = " --steering FILE" if each.header().spec.steering else ""
             notes.append(
                 f"{each.id} is left out: it lacks {n:,} images of the dataset. "
-                f"Run `stackbone extract {index.root} --backbones {each.backbone}{steering}` to complete it"
+                f"Run `stackbone extract {shlex.quote(index.root)} --backbones {each.backbone}{steering}` "
+                "to complete it"
             )
     return notes
 
@@ -124,5 +126,6 @@ def _uncovered_message(index: DatasetIndex, feature_sets: Sequence[FeatureSet]) 
     lacks = "; ".join(f"{each.id} lacks {_n_missing(index, each):,}" for each in feature_sets)
     return (
         f"no features of every image of the dataset {index.name!r} ({n:,} images): {lacks or 'the cache has none'}. "
-        f"Features of other datasets do not serve. Run `stackbone extract {index.root}` with the backbones you want"
+        f"Features of other datasets do not serve. Run `stackbone extract {shlex.quote(index.root)}` with the "
+        "backbones you want"
     )

@@ -18,13 +18,12 @@ from cache import FeatureStore, StackError
 from stack.evaluate import evaluate
 from stack.fits import Progress
 from stack.folds import Fold
-from stack.groups import join_groups, near_duplicates
+from stack.groups import SAME_PICTURE, join_groups, near_duplicates
 from stack.join import Joined, features_of_folds, join_features
 from stack.options import StackOptions
 from stack.outer_folds import Division, drop_rare, outer_folds
 from stack.scores import ModelScore
 
-_SAME_PICTURE = 0.98  # cosine from which the self-check takes two images for one picture
 _MOST_COMPARED = 50_000  # images, each with each: a minute on two cores
 _DEVIATIONS = 4.0  # one false alarm in 30,000 of a normal distribution, for each model
 
@@ -188,7 +187,7 @@ def _clusters(joined: Joined) -> NDArray[np.int64]:
     if joined.groups is not None:
         columns.append(joined.groups)
     if joined.blocks and len(joined.rows) <= _MOST_COMPARED:
-        columns.append(near_duplicates(joined.blocks, _SAME_PICTURE))
+        columns.append(near_duplicates(joined.blocks, SAME_PICTURE))
     return join_groups(*columns)
 
 

@@ -90,9 +90,9 @@ def read_candidate(feature_set: FeatureSet) -> Candidate | None:
     except CacheError as exc:
         message = f"{exc}. {leave_out}"
         raise StackError(message) from exc
-    if seen is None or not len(seen.digests) or not isinstance(seen.description.get("recipe"), str):
+    if seen is None or not len(seen.digests):
         message = (
-            f"the record of what the steering of {feature_set.id} saw names no image, or no recipe; no score on its "
+            f"the record of what the steering of {feature_set.id} saw names no image; no score on its "
             f"features can be trusted. Run `stackbone extract` with --steering and its file again. {leave_out}"
         )
         raise StackError(message)
@@ -232,7 +232,8 @@ def _refusal(
 def _way_out(backbone: SteeredBackbone, root: str, division: Division, others: Sequence[str]) -> str:
     about = backbone.candidates[0].seen.description
     data, name = shlex.quote(root), backbone.candidates[0].feature_set.backbone
-    how = f"--backbone {about.get('backbone')} --method {about.get('method')} {division.options()}"
+    made = shlex.join(["--backbone", str(about["backbone"]), "--method", str(about["method"])])
+    how = f"{made} {division.options()}"
     lines = [
         "Make one steering for each of these folds, started from none that saw what the fold tests, with "
         f"`stackbone steer {data} {how}` and the options that yours had, cache their features with "
@@ -247,5 +248,5 @@ def _way_out(backbone: SteeredBackbone, root: str, division: Division, others: S
     if backbone.incomplete:
         lines.append(f"Not considered, since images are missing there: {', '.join(backbone.incomplete)}")
     if others:
-        lines.append(f"Or leave the backbone out with --backbones {','.join(others)}")
+        lines.append(f"Or leave the backbone out with --backbones {shlex.quote(','.join(others))}")
     return ". ".join(lines)

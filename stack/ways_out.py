@@ -1,11 +1,10 @@
 """What can be had where a division is refused: other numbers of folds, fewer classes, more images.
 
-Each way is tried, to the inner folds of every training part, before a message names it.
+Each way is tried, to the inner folds of every training part, before a message names it, as far as `Trials` go.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +14,11 @@ from stack.class_folds import Ask, check_inner, divide_classes
 from stack.division import Fold
 from stack.labels import class_sizes, find_rare, list_classes, resolve_groups
 from stack.target_folds import divide_targets
+from stack.trials import Trials, class_steps, target_steps
 
 _USUAL_FOLDS = (2, 3, 5)
 _MOST_NUMBERS = 3  # of folds that a message names
 _MOST_TRIED = 12  # numbers of folds, or classes to leave out
-_MUCH = 20_000  # groups times folds: a division takes seconds, so that one way out must do
 
 Groups = NDArray[np.int64] | None
 
@@ -62,7 +61,7 @@ def divide_and_check(y: NDArray[np.str_], groups: Groups, ask: Ask) -> tuple[NDA
             raise StackError(msg)
     own = None if groups is None else groups[kept]
     folds = divide_classes(y[kept], own, ask)
-    check_inner(y[kept], own, folds, ask.seed)
+    check_inner(y[kept], own, folds, ask)
     return kept, folds
 
 
@@ -78,24 +77,24 @@ def ways_for_classes(y: NDArray[np.str_], groups: Groups, ask: Ask) -> str:
     ask : Ask
         What was refused.
     """
-    works = partial(_works, divide_and_check)
+    trials = Trials()
     ways = []
-    numbers = fold_numbers(y, groups, ask)
+    numbers = fold_numbers(y, groups, ask, trials)
     if numbers:
         ways.append(f"ask for {list_numbers(numbers)} folds")
     rare = find_rare(y, ask.n_splits, groups) if ask.n_splits > 1 else np.empty(0, np.str_)
     if len(rare) and ask.rare == "refuse":
-        if works(y, groups, replace(ask, rare="drop")):
+        if _works(trials, y, groups, replace(ask, rare="drop")):
             ways.append("leave these classes out (--rare drop)")
-        if works(y, groups, replace(ask, rare="keep")):
+        if _works(trials, y, groups, replace(ask, rare="keep")):
             ways.append("keep them in the training parts alone (--rare keep)")
-    elif not len(rare) and (name := class_to_leave_out(y, groups, lambda kept, own: works(kept, own, ask))):
+    elif not len(rare) and (name := class_to_leave_out(y, groups, lambda kept, own: _works(trials, kept, own, ask))):
         ways.append(f"leave out class {name!r}")
-    if not (ways and _is_slow(groups, ask)) and (more := _enough_images(y, groups, ask)) is not None:
+    if (more := _enough_images(y, groups, ask, trials)) is not None:
         ways.append(more)
-    if _are_numbers(y) and ask.n_splits > 1 and _works(divide_targets, y.astype(np.float64), groups, ask):
+    if _are_numbers(y) and ask.n_splits > 1 and _works_for_targets(trials, y.astype(np.float64), groups, ask):
         ways.append("predict the labels as the numbers that they are (--task regression)")
-    return join_ways(ways)
+    return join_ways(ways, trials)
 
 
 def ways_for_targets(y: NDArray[np.float64], groups: Groups, ask: Ask) -> str:
@@ -110,21 +109,23 @@ def ways_for_targets(y: NDArray[np.float64], groups: Groups, ask: Ask) -> str:
     ask : Ask
         What was refused.
     """
+    trials = Trials()
     n_groups = len(np.unique(resolve_groups(groups, len(y))))
-    found = _nearest(ask.n_splits, n_groups)
-    numbers = [n for n in found if _works(divide_targets, y, groups, replace(ask, n_splits=n))]
+    most = trials.most(n_groups, lambda n: target_steps(len(y), replace(ask, n_splits=n)))
+    found = _nearest(ask.n_splits, most)
+    numbers = [n for n in found if _works_for_targets(trials, y, groups, replace(ask, n_splits=n))]
     ways = [f"ask for {list_numbers(sorted(numbers[:_MOST_NUMBERS]))} folds"] if numbers else []
     for n_splits, n in ((k, n) for k in _to_try(ask) for n in range(n_groups + 1, 2 * k + 3)):
         more = np.arange(n - n_groups)
         grown = None if groups is None else np.concatenate([resolve_groups(groups, len(y)), n_groups + more])
-        if _works(divide_targets, np.concatenate([y, 0.0 * more]), grown, replace(ask, n_splits=n_splits)):
+        if _works_for_targets(trials, np.concatenate([y, 0.0 * more]), grown, replace(ask, n_splits=n_splits)):
             where = "images" if groups is None else "groups of images"
             ways.append(f"add images until there are {n} {where}{_and_ask(n_splits, ask)}")
             break
-    return join_ways(ways)
+    return join_ways(ways, trials)
 
 
-def fold_numbers(y: NDArray[np.str_], groups: Groups, ask: Ask) -> list[int]:
+def fold_numbers(y: NDArray[np.str_], groups: Groups, ask: Ask, trials: Trials) -> list[int]:
     """Return numbers of folds that these labels and groups allow.
 
     Parameters
@@ -135,6 +136,8 @@ def fold_numbers(y: NDArray[np.str_], groups: Groups, ask: Ask) -> list[int]:
         ``(n_images,)`` group ids.
     ask : Ask
         Whose seed, repeats and way with rare classes it is to be, and a number of folds to start from.
+    trials : Trials
+        What may still be tried.
 
     Returns
     -------
@@ -144,11 +147,12 @@ def fold_numbers(y: NDArray[np.str_], groups: Groups, ask: Ask) -> list[int]:
     names, codes = np.unique(y, return_inverse=True)
     sizes = np.sort(class_sizes(codes, resolve_groups(groups, len(y)), len(names)))
     most = sizes[0] if ask.rare == "refuse" else sizes[-2] if len(sizes) > 1 else 0
+    allowed = trials.most(int(most), lambda n: class_steps(len(y), groups, replace(ask, n_splits=n)))
     found = []
-    for n in _nearest(ask.n_splits, int(most)):
-        if _works(divide_and_check, y, groups, replace(ask, n_splits=n)):
+    for n in _nearest(ask.n_splits, allowed):
+        if _works(trials, y, groups, replace(ask, n_splits=n)):
             found.append(n)
-        if len(found) == (1 if _is_slow(groups, ask) else _MOST_NUMBERS):
+        if len(found) == _MOST_NUMBERS:
             break
     return sorted(found)
 
@@ -171,24 +175,25 @@ def list_numbers(numbers: list[int]) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
-def join_ways(ways: list[str]) -> str:
-    """Return ways as the end of a message, with what introduces it; a statement that there is none, where there is."""
+def join_ways(ways: list[str], trials: Trials) -> str:
+    """Return ways as the end of a message, with what introduces it; where there is none, what was tried."""
+    if not ways and trials.cut_short:
+        return (
+            ". What works instead was not looked for, as every trial takes seconds: try another split, fewer folds "
+            "or fewer classes, or add images"
+        )
     if not ways:
         return ". Nothing that was tried serves: no other split, no other number of folds, nor fewer classes"
     *first, last = ways
     return f": {', '.join(first)}, or {last}" if first else f": {last}"
 
 
-def _works(divide: Callable[..., object], y: NDArray[np.generic], groups: Groups, ask: Ask) -> bool:
-    try:
-        divide(y, groups, ask)
-    except StackError:
-        return False
-    return True
+def _works(trials: Trials, y: NDArray[np.str_], groups: Groups, ask: Ask) -> bool:
+    return trials.work(class_steps(len(y), groups, ask), lambda: divide_and_check(y, groups, ask))
 
 
-def _is_slow(groups: Groups, ask: Ask) -> bool:
-    return groups is not None and len(np.unique(groups)) * ask.n_splits > _MUCH
+def _works_for_targets(trials: Trials, y: NDArray[np.float64], groups: Groups, ask: Ask) -> bool:
+    return trials.work(target_steps(len(y), ask), lambda: divide_targets(y, groups, ask))
 
 
 def _nearest(asked: int, most: int) -> list[int]:
@@ -202,7 +207,7 @@ def _to_try(ask: Ask) -> list[int]:
     return [*([ask.n_splits] if ask.n_splits > 1 else []), *(n for n in _USUAL_FOLDS if n != ask.n_splits)]
 
 
-def _enough_images(y: NDArray[np.str_], groups: Groups, ask: Ask) -> str | None:
+def _enough_images(y: NDArray[np.str_], groups: Groups, ask: Ask, trials: Trials) -> str | None:
     """Return how many images (groups) of every class would do: for the folds asked for, else for others; or None."""
     names, codes = np.unique(y, return_inverse=True)
     group = resolve_groups(groups, len(y))
@@ -212,7 +217,7 @@ def _enough_images(y: NDArray[np.str_], groups: Groups, ask: Ask) -> str | None:
             lacking = np.maximum(target - sizes, 0)
             grown = np.concatenate([y, np.repeat(names, lacking)])
             own = None if groups is None else np.concatenate([group, len(y) + np.arange(lacking.sum())])
-            if lacking.any() and _works(divide_and_check, grown, own, replace(ask, n_splits=n_splits)):
+            if lacking.any() and _works(trials, grown, own, replace(ask, n_splits=n_splits)):
                 unit = f"has {target} images" if groups is None else f"is in {target} groups of images"
                 return f"add images until every class {unit}{_and_ask(n_splits, ask)}"
     return None

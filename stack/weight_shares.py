@@ -52,7 +52,7 @@ def target_shares(stacked: NDArray[np.float64], alone: NDArray[np.float64]) -> N
         ``(n_backbones,)`` shares that sum to 1; None where the rows do not tell one backbone from another.
     """
     centred = alone - alone.mean(axis=0)
-    weights, _, rank, _ = np.linalg.lstsq(centred, stacked - stacked.mean())
+    weights, _, rank, _ = np.linalg.lstsq(centred, stacked - stacked.mean(), rcond=None)
     return _normalise(np.abs(weights) * alone.std(axis=0)) if rank == alone.shape[1] else None
 
 

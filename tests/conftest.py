@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +73,7 @@ def make_cache() -> MakeCache:
         labels: Sequence[str],
         *,
         content: Sequence[int] | None = None,
+        near: Mapping[int, int] | None = None,
         paths: Sequence[str] | None = None,
         root: Path | str = "/photos",
         splits: Sequence[str] | None = None,
@@ -81,7 +82,10 @@ def make_cache() -> MakeCache:
         noise: float = 1.5,
         dim: int = 8,
     ) -> FeatureStore:
-        """Files of equal `content` are byte-identical: they have the features of the first."""
+        """Files of equal `content` are byte-identical: they have the features of the first.
+
+        Each row that `near` names looks like the one that it names to every backbone: a cosine above .999.
+        """
         store, n = FeatureStore(folder), len(labels)
         numbers = list(range(n)) if content is None else list(content)
         digests = np.frombuffer(b"".join(hashlib.sha256(b"%d" % i).digest() for i in numbers), np.uint8).reshape(n, 32)
@@ -95,6 +99,8 @@ def make_cache() -> MakeCache:
             except ValueError:
                 signal = rng.normal(size=(codes.max() + 1, dim))[codes] * 2
             x = (signal + noise * rng.normal(size=(n, dim))).astype(np.float32)
+            for copy, row in (near or {}).items():
+                x[copy] = 1.1 * x[row] + 0.01 * rng.normal(size=dim)
             spec = FeatureSpec(name, "random(0)", (224, 224), 0.875, "center", "bicubic", half, half, "avg")
             store.feature_set(name, spec).append(spec, digests[first], x[first], {"engine": "torch"})
         store.write_dataset(

@@ -79,4 +79,5 @@ class ShrunkLinear:
 
     def predict(self, x: Doubles) -> NDArray[np.int64]:
         """Return the class codes of the highest decision values."""
-        return self.decision_function(x).argmax(axis=1)
+        codes: NDArray[np.int64] = self.decision_function(x).argmax(axis=1)
+        return codes

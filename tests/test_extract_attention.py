@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from cache import CacheError, UsageError
+from cache.reading import ListedFile
 from extract.attention import (
     AttentionPicture,
     attention_maps,
@@ -165,9 +167,14 @@ def test_a_map_of_zeros_is_dark() -> None:
     assert lightness(colour_map(np.zeros(GRID, np.float32), (6, 4))).max() < 20
 
 
+def listed(file: Path) -> ListedFile:
+    content = file.read_bytes() if file.is_file() else b"gone"
+    return ListedFile(str(file.parent), file.name, hashlib.sha256(content).digest())
+
+
 def test_pictures_show_image_and_maps_in_one_size(photos: list[Path]) -> None:
     network = feature_network(steered())
-    pictures, skipped = attention_pictures(network, TRANSFORM, photos)
+    pictures, skipped = attention_pictures(network, TRANSFORM, [listed(photo) for photo in photos])
     assert skipped == {}
     assert [picture.path for picture in pictures] == photos
     for picture in pictures:
@@ -186,26 +193,28 @@ def test_unreadable_images_are_named_and_skipped(photos: list[Path], tmp_path: P
     broken, absent = tmp_path / "broken.jpg", tmp_path / "absent.jpg"
     broken.write_bytes(b"no image")
     network = feature_network(steered())
-    pictures, skipped = attention_pictures(network, TRANSFORM, [photos[0], broken, absent, photos[2]])
+    pictures, skipped = attention_pictures(
+        network, TRANSFORM, [listed(photo) for photo in (photos[0], broken, absent, photos[2])]
+    )
     assert [picture.path for picture in pictures] == [photos[0], photos[2]]
     assert list(skipped) == [broken, absent]
     assert "not an image" in skipped[broken]
     assert "No such file" in skipped[absent]
-    assert attention_pictures(network, TRANSFORM, [broken]) == ([], {broken: skipped[broken]})
+    assert attention_pictures(network, TRANSFORM, [listed(broken)]) == ([], {broken: skipped[broken]})
 
 
 def test_more_images_than_a_batch_are_all_drawn(photos: list[Path]) -> None:
     network = feature_network(steered())
-    pictures, _ = attention_pictures(network, TRANSFORM, photos * 4)
+    pictures, _ = attention_pictures(network, TRANSFORM, [listed(photo) for photo in photos * 4])
     assert [picture.path for picture in pictures] == photos * 4
-    alone, _ = attention_pictures(network, TRANSFORM, [photos[1]])
+    alone, _ = attention_pictures(network, TRANSFORM, [listed(photos[1])])
     assert pictures[-2].largest == pytest.approx(alone[0].largest, rel=1e-4)
 
 
 def test_a_network_without_steered_attention_is_refused(photos: list[Path]) -> None:
     plain = feature_network(steered().body)
     with pytest.raises(UsageError, match=r"this network is VisionTransformer.*--method toast"):
-        attention_pictures(plain, TRANSFORM, photos)
+        attention_pictures(plain, TRANSFORM, [listed(photo) for photo in photos])
 
 
 def picture(path: Path) -> AttentionPicture:

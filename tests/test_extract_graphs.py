@@ -87,7 +87,7 @@ def conversions(converted: dict[str, bytes], tmp_path: Path, monkeypatch: pytest
         names.append(backbone.name)
         return import_openvino().Core().read_model(only(copy, ".xml"), only(copy, ".bin"))
 
-    monkeypatch.setattr(extract.graphs, "_convert", convert)
+    monkeypatch.setattr(extract.graphs, "convert_graph", convert)
     return names
 
 

@@ -499,6 +499,10 @@ def test_transform_equals_timms_on_noise(name: str, noise: list[Image.Image]) ->
 
 @pytest.mark.parametrize("transform", [SQUASH, WIDE, HIGH], ids=["squash", "wide", "high"])
 def test_squash_and_oblong_inputs_equal_timms(transform: Transform, noise: list[Image.Image]) -> None:
+    import timm
+
+    if transform is HIGH and tuple(map(int, timm.__version__.split(".")[:3])) < (1, 0, 31):
+        pytest.skip("timm before 1.0.31 resizes to oblong inputs bilinearly, whatever interpolation is asked for")
     for image in noise:
         found = apply_transform(image, transform)
         assert levels_apart(found, timm_pixels(image, transform, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))) <= 1, image.size

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from timm.data import create_transform, resolve_data_config
 from torch import Tensor, nn
 
-from cache import UsageError, WeightsError
+from cache import UsageError, WeightsError, sha256_file
 from extract.backbones import BACKBONES, Backbone, get_backbone
 from extract.engines import Engine, make_engine
 from extract.images import apply_transform, decode
@@ -443,10 +443,11 @@ def test_inception_with_a_tensor_missing_is_refused(tmp_path: Path, inception_st
 def test_weights_of_a_package_that_are_another_networks_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "lite1.pth"
     torch.save(state_of("tf_efficientnet_lite1.in1k"), path)
-    weights = Weights("sha256:0", "package", path, by_order=True)
+    weights = Weights(f"sha256:{sha256_file(path).hex()}", "package", path, by_order=True)
     with pytest.raises(WeightsError, match=r"in the place of .* is a tensor of shape"):
         build_network(BACKBONES["efficientnet_lite0"], weights)
     state = state_of("tf_efficientnet_lite0.in1k")
     torch.save(dict(list(state.items())[:-1]), path)
+    weights = Weights(f"sha256:{sha256_file(path).hex()}", "package", path, by_order=True)
     with pytest.raises(WeightsError, match="tensors, the network has"):
         build_network(BACKBONES["efficientnet_lite0"], weights)

@@ -10,18 +10,22 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
+import cache.reading
 import extract.pipeline
 from cache import CacheError, FeatureStore, StackboneError
 from extract.backbones import BACKBONES, Backbone
+from extract.decoding_budget import DecodingBudget
 from extract.embedder import Embedder, Failure
-from extract.images import apply_transform, decode
+from extract.images import apply_transform, decode, decoded
 from extract.pipeline import Image, embed_images
 
 LITE0, LITE1, RESNET = BACKBONES["efficientnet_lite0"], BACKBONES["efficientnet_lite1"], BACKBONES["resnet50"]
@@ -122,16 +126,16 @@ def test_each_backbone_embeds_what_it_lacks_and_nothing_else(tmp_path: Path, sto
 def test_an_image_is_decoded_once_for_all_backbones(
     tmp_path: Path, store: FeatureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoded: list[bytes] = []
+    n_decoded: list[bytes] = []
 
-    def count(content: bytes) -> Picture.Image:
-        decoded.append(content)
-        return decode(content)
+    def count(content: bytes, budget: DecodingBudget) -> AbstractContextManager[Picture.Image]:
+        n_decoded.append(content)
+        return decoded(content, budget)
 
-    monkeypatch.setattr(extract.pipeline, "decode", count)
+    monkeypatch.setattr(extract.pipeline, "decoded", count)
     images = make_images(tmp_path / "photos", 7)
     embed_images(images, [embedder(store, images, backbone=backbone) for backbone in (LITE0, LITE1, RESNET)])
-    assert len(decoded) == 7
+    assert len(n_decoded) == 7
 
 
 def test_equal_transforms_are_computed_once(
@@ -207,21 +211,21 @@ def test_a_file_that_vanished_or_changed_is_recorded(tmp_path: Path, store: Feat
     failed = embed_images(images, [each := embedder(store, images)])
     assert failed == {
         images[1].digest: Failure("No such file or directory", lasting=False),
-        images[3].digest: Failure("the file changed during the run; run `extract` again", lasting=False),
+        images[3].digest: Failure("its bytes changed since it was listed; run again", lasting=False),
     }
     assert each.n_embedded == 3
 
 
 def test_an_unreadable_file_is_recorded(tmp_path: Path, store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
     images = make_images(tmp_path / "photos", 4)
-    read_bytes = Path.read_bytes
+    open_regular = cache.reading.open_regular
 
-    def refuse(path: Path) -> bytes:
-        if path == Path(images[2].path):
-            raise PermissionError(13, "Permission denied", str(path))
-        return read_bytes(path)
+    def refuse(path: str) -> BinaryIO:
+        if path == images[2].path:
+            raise PermissionError(13, "Permission denied", path)
+        return open_regular(path)
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(cache.reading, "open_regular", refuse)
     assert embed_images(images, [embedder(store, images)]) == {
         images[2].digest: Failure("Permission denied", lasting=False)
     }
@@ -380,21 +384,21 @@ def test_a_bounded_number_of_images_is_decoded_ahead(
 ) -> None:
     monkeypatch.setattr(extract.pipeline, "IMAGES_AHEAD", 6)
     images = make_images(tmp_path / "photos", 40)
-    decoded = [0]
+    n_decoded = [0]
     lock = threading.Lock()
 
-    def count(content: bytes) -> Picture.Image:
+    def count(content: bytes, budget: DecodingBudget) -> AbstractContextManager[Picture.Image]:
         with lock:
-            decoded[0] += 1
-        return decode(content)
+            n_decoded[0] += 1
+        return decoded(content, budget)
 
-    monkeypatch.setattr(extract.pipeline, "decode", count)
+    monkeypatch.setattr(extract.pipeline, "decoded", count)
     ahead: list[int] = []
 
     class Slow(BlockMeans):
         def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
             time.sleep(0.03)  # time enough for the threads to run as far ahead as they may
-            ahead.append(decoded[0] - sum(self.batches) - len(pixels))
+            ahead.append(n_decoded[0] - sum(self.batches) - len(pixels))
             return super().embed(pixels)
 
     embed_images(images, [embedder(store, images, Slow())], workers=workers)
@@ -421,6 +425,7 @@ import resource, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import test_extract_pipeline as t
 from pathlib import Path
+import cache.reading
 import extract.pipeline
 from cache import CacheError, FeatureStore, StackboneError
 extract.pipeline.COMMIT_IMAGES = 8

@@ -12,7 +12,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from cache import WeightsError
+from cache import WeightsError, sha256_file
 from extract.methods import build_method, steering_parameters
 from extract.released import read_released
 
@@ -47,9 +47,14 @@ def saved(path: Path, content: object) -> Path:
     return path
 
 
+def read(path: Path, body: nn.Module | None = None) -> dict[str, Tensor]:
+    sha256 = sha256_file(path).hex() if path.exists() else "00" * 32
+    return read_released(path, sha256, body or make_vit())
+
+
 def refusal(path: Path) -> str:
     with pytest.raises(WeightsError) as caught:
-        read_released(path, make_vit())
+        read(path)
     return str(caught.value)
 
 
@@ -59,7 +64,7 @@ def refusal(path: Path) -> str:
 def test_key_names_are_mapped(tmp_path: Path, prefix: str, within: str | None, prompt_shape: tuple[int, ...]) -> None:
     state = made_state(prompt_shape)
     named = {prefix + name: tensor for name, tensor in state.items()}
-    found = read_released(saved(tmp_path / "toast.pth", {within: named, "epoch": 3} if within else named), make_vit())
+    found = read(saved(tmp_path / "toast.pth", {within: named, "epoch": 3} if within else named))
     assert torch.equal(found["xi"], state["prompt"].reshape(D))
     assert torch.equal(found["select"], state["top_down_transform"])
     for block in range(DEPTH):
@@ -69,7 +74,7 @@ def test_key_names_are_mapped(tmp_path: Path, prefix: str, within: str | None, p
 
 @pytest.mark.parametrize("method", ["toast", "toast-lite"])
 def test_they_are_all_that_toast_holds(tmp_path: Path, method: str) -> None:
-    found = read_released(saved(tmp_path / "toast.pth", made_state()), make_vit())
+    found = read(saved(tmp_path / "toast.pth", made_state()))
     own = {name: each.shape for name, each in steering_parameters(build_method(method, make_vit(), {})).items()}
     left = {name for name in own if name not in found}
     assert all(own[name] == found[name].shape for name in found)
@@ -87,7 +92,7 @@ def test_another_vit_is_refused(tmp_path: Path) -> None:
 def test_a_backbone_that_is_no_vit_is_refused(tmp_path: Path) -> None:
     convnext = timm.create_model("convnext_atto", num_classes=0)
     with pytest.raises(WeightsError, match=r"are of ViTs, and this backbone's network is ConvNeXt\. Choose a ViT"):
-        read_released(saved(tmp_path / "toast.pth", made_state()), convnext)
+        read(saved(tmp_path / "toast.pth", made_state()), convnext)
 
 
 def test_a_file_without_the_vit_is_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ import extract.steered
 from cache import CacheError, FeatureStore, ImageError, UsageError, WeightsError
 from extract import ExtractReport, open_dataset
 from extract.backbones import BACKBONES, Backbone
+from extract.decoding_budget import DecodingBudget
 from extract.engines import make_engine
-from extract.images import apply_transform, decode
+from extract.images import apply_transform, decode, decoded
 from extract.weights import Weights, find_weights, random_weights
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -254,13 +256,13 @@ def test_real_features_are_each_images_own(photos: Path, store: FeatureStore, wo
 def test_a_bad_image_is_recorded_and_not_tried_again_unless_asked(
     photos: Path, run: Run, store: FeatureStore, counts: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoded: list[int] = []
+    n_decoded: list[int] = []
 
-    def count(content: bytes) -> Image.Image:
-        decoded.append(len(content))
-        return decode(content)
+    def count(content: bytes, budget: DecodingBudget) -> AbstractContextManager[Image.Image]:
+        n_decoded.append(len(content))
+        return decoded(content, budget)
 
-    monkeypatch.setattr(extract.pipeline, "decode", count)
+    monkeypatch.setattr(extract.pipeline, "decoded", count)
     whole = (photos / "cat/02.png").read_bytes()
     (photos / "cat/02.png").write_bytes(whole[: len(whole) // 2])
     (photos / "dog/text.jpg").write_text("not a photograph")
@@ -269,21 +271,21 @@ def test_a_bad_image_is_recorded_and_not_tried_again_unless_asked(
     first = run(photos)
     assert [path for path, _ in first.failures] == ["cat/02.png", "dog/text.jpg", "dog/zero.jpg"]
     assert "the file is empty" in dict(first.failures)["dog/zero.jpg"]
-    assert (first.n_images, first.n_embedded, len(decoded)) == (11, 11, 14)
+    assert (first.n_images, first.n_embedded, len(n_decoded)) == (11, 11, 14)
     assert store.covering(first.index)[0].load(first.index.image_sha256[first.index.ok]).shape == (11, 192)
 
     second = run(photos)
     assert second.failures == first.failures
-    assert (second.n_embedded, len(decoded)) == (0, 14)
+    assert (second.n_embedded, len(n_decoded)) == (0, 14)
 
     third = run(photos, retry_failed=True)
     assert third.failures == first.failures
-    assert (third.n_embedded, len(decoded)) == (0, 17)
+    assert (third.n_embedded, len(n_decoded)) == (0, 17)
 
     (photos / "cat/02.png").write_bytes(whole)
     fourth = run(photos)
     assert [path for path, _ in fourth.failures] == ["dog/text.jpg", "dog/zero.jpg"]
-    assert (fourth.n_embedded, len(decoded)) == (1, 18)
+    assert (fourth.n_embedded, len(n_decoded)) == (1, 18)
     assert counts == {"efficientnet_lite0": 12}
 
 
@@ -291,14 +293,14 @@ def test_a_retried_image_that_can_be_read_now_is_embedded(
     photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch, counts: dict[str, int]
 ) -> None:
     # As when Pillow gains a decoder, or memory was short.
-    def refuse(content: bytes) -> Image.Image:
+    def refuse(content: bytes, budget: DecodingBudget) -> AbstractContextManager[Image.Image]:
         if content == (photos / "cat/01.png").read_bytes():
             message = "out of memory"
             raise ImageError(message)
-        return decode(content)
+        return decoded(content, budget)
 
     with monkeypatch.context() as patch:
-        patch.setattr(extract.pipeline, "decode", refuse)
+        patch.setattr(extract.pipeline, "decoded", refuse)
         assert run(photos).failures == [("cat/01.png", "out of memory")]
     assert run(photos).failures == [("cat/01.png", "out of memory")]
     retried = run(photos, retry_failed=True)
@@ -356,7 +358,7 @@ def test_a_file_that_changes_after_it_was_listed_is_recorded(photos: Path, run: 
         patch.setattr(extract.pipeline, "IMAGES_AHEAD", 1)
         report = run(photos, on_progress=spoil)
     assert {path for path, _ in report.failures} == {"dog/10.png", "dog/11.png"}
-    assert "changed during the run" in dict(report.failures)["dog/11.png"]
+    assert "changed since it was listed" in dict(report.failures)["dog/11.png"]
     again = run(photos)
     assert (again.failures, again.n_embedded, again.n_images) == ([], 1, 11)
     assert counts == {"efficientnet_lite0": 11}

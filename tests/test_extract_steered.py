@@ -545,7 +545,7 @@ def test_the_index_knows_unreadable_images_before_anything_is_embedded(
     np.testing.assert_array_equal(after.ok, before.ok)
     assert after.reason == before.reason
     np.testing.assert_array_equal(store.dataset().image_sha256, before.image_sha256)
-    monkeypatch.setattr("extract.pipeline.decode", lambda _: pytest.fail("what has features was decoded again"))
+    monkeypatch.setattr("extract.pipeline.decoded", lambda _: pytest.fail("what has features was decoded again"))
     np.testing.assert_array_equal(index_dataset(dataset, store).ok, before.ok)
 
 

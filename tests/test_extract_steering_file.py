@@ -176,7 +176,7 @@ def test_the_record_says_what_was_seen() -> None:
         ({"tensors": {"xi": np.zeros(2)}}, r"\['xi'\] are not of finite float32"),
         ({"history": [{"loss": float("nan")}]}, "not JSON compliant"),
         ({"options": {"rank": object()}}, "not JSON serializable"),
-        ({"backbone": "vit/base", "method": "lora"}, "cannot name a feature set"),
+        ({"backbone": "vit/base", "method": "lora"}, "unknown backbone"),
     ],
 )
 def test_what_could_not_be_read_again_is_not_written(changes: dict[str, Any], words: str, tmp_path: Path) -> None:

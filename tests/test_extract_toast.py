@@ -90,7 +90,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
 def test_without_output_and_second_bias_it_is_the_plain_vit_to_the_bit(options: dict[str, Any]) -> None:
-    vit = make_vit(**options)
+    vit = make_vit(**options).requires_grad_(requires_grad=False)  # torch 2.6 rounds otherwise where it keeps gradients
     plain = vit(images())
     network = ToastViT(vit, value_bias=False)
     assert torch.equal(network.eval()(images()), plain)

@@ -48,6 +48,7 @@ TORCH_MODULES = {
         "mixed_precision",
         "network",
         "released",
+        "state_dict",
         "toast",
         "toast_convnext",
         "training",

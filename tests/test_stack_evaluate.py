@@ -468,7 +468,7 @@ def test_class_that_only_the_test_part_has_is_named(blocks: Blocks, y: Labels) -
 def test_training_part_that_cannot_be_divided_says_why() -> None:
     y = np.repeat(["cat", "dog"], [10, 2])
     x = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
-    with pytest.raises(StackError, match=r"at least 2 images of 1 class.*too few of class 'dog'"):
+    with pytest.raises(StackError, match=r"only class 'cat' with at least 2 images .*too few to test of class 'dog'"):
         evaluate({"a": x}, y, stratified_folds(y, 2, 0))
 
 

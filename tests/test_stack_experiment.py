@@ -243,9 +243,32 @@ def test_near_duplicates_are_never_on_both_sides(store: FeatureStore) -> None:
     found = run_experiment(store, near_duplicates=0.9999, **asked)  # type: ignore[arg-type]
     assert shares_no_group(found.folds, [str(i % 45) for i in range(N)])
     assert found.to_dict()["n_groups"] <= 45
+
+
+def test_near_copies_of_tested_images_leave_the_training_part_of_a_split(store: FeatureStore) -> None:
+    x = features(LABELS, 3)
+    x[60:66] = 1.5 * x[:6]
+    made = spec("xception")
+    store.feature_set("xception", made).append(made, digest_rows(N), x, {})
+    asked = {"split": "test", "near_duplicates": 0.9999, "backbones": ["xception"], "options": FIXED}
+    store.write_dataset(index(LABELS, ["train"] * 60 + ["test"] * 30))
+    found = run_experiment(store, **asked)  # type: ignore[arg-type]
+    assert found.joined.rows.tolist() == list(range(6, N))
+    assert found.to_dict()["left_out"]["near_copies"] == 6
+    assert [len(part) for part in (found.folds[0].train, found.folds[0].test)] == [54, 30]
+    store.write_dataset(index(LABELS, ["train"] * 60 + ["test"] * 30, ["ann" if i in (0, 9) else "" for i in range(N)]))
+    with pytest.raises(StackError, match=r"tested on 'test', has 1 group"):
+        run_experiment(store, **asked)  # type: ignore[arg-type]  # 9 belongs to what is tested, through 0
+
+
+def test_a_training_part_of_near_copies_alone_is_named(store: FeatureStore) -> None:
+    x = features(LABELS, 3)
+    x[45:] = 1.5 * x[:45]
+    made = spec("xception")
+    store.feature_set("xception", made).append(made, digest_rows(N), x, {})
     store.write_dataset(index(LABELS, ["train"] * 45 + ["test"] * 45))
-    with pytest.raises(StackError, match="on both sides"):
-        run_experiment(store, split="test", near_duplicates=0.9999, backbones=["xception"])
+    with pytest.raises(StackError, match=r"every image is in split 'test'.*45 files of the other splits .*near copies"):
+        run_experiment(store, split="test", near_duplicates=0.9999, backbones=["xception"], options=FIXED)
 
 
 def test_a_split_that_parts_a_group_is_refused(store: FeatureStore) -> None:
@@ -284,7 +307,7 @@ def test_repeats_divide_anew(store: FeatureStore) -> None:
 
 def test_class_with_fewer_images_than_folds_is_named_with_its_count(store: FeatureStore) -> None:
     store.write_dataset(index(["rare", "rare", *LABELS[2:]]))
-    with pytest.raises(StackError, match=r"'rare' \(2\).*--rare drop, --rare keep"):
+    with pytest.raises(StackError, match=r"'rare' \(2\).*ask for 2 folds, .*--rare drop.*--rare keep"):
         run_experiment(store, cv=3)
 
 
@@ -377,7 +400,7 @@ def test_two_images_are_too_few_to_divide_a_training_part(store: FeatureStore) -
 
 
 def test_one_fold_is_refused(store: FeatureStore) -> None:
-    with pytest.raises(StackError, match="choose 2 or more"):
+    with pytest.raises(StackError, match="at least 2 are needed: ask for 2, 3 or 4 folds"):
         run_experiment(store, cv=1)
 
 
@@ -433,7 +456,9 @@ def test_progress_counts_every_fit(store: FeatureStore) -> None:
     seen: list[tuple[str, int, int]] = []
     run_experiment(store, cv=2, recipes=("oof",), options=FIXED, progress=lambda *each: seen.append(each))
     total = 2 * (5 + 3)  # two folds of the base fits, and of the stack and the two that lack a backbone
-    assert seen == [("fitting", done, total) for done in range(total + 1)]
+    fitting, comparing = seen[: total + 1], seen[total + 1 :]
+    assert fitting == [("fitting", done, total) for done in range(total + 1)]
+    assert comparing == [("comparing", 0, 1), ("comparing", 1, 1)]  # for near copies, in one tile
 
 
 def test_the_model_is_that_of_the_oof_recipe(store: FeatureStore) -> None:

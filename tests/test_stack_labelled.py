@@ -1,5 +1,6 @@
 """Every file of a dataset is known by what it belongs to, also those that take no part."""
 
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -84,6 +85,26 @@ def test_images_that_are_taken_keep_what_the_others_belong_to() -> None:
     assert families(images) == ["abch", "de", "fg", "j", "|ik"]
     assert (images.paths, images.notes) == (["y/e", "z/j"], ["two are left out"])
     assert images.take(np.array([0])).notes == ["two are left out"]
+
+
+def test_near_copies_of_tested_images_are_left_out_and_stay_kin() -> None:
+    index = made_index(*((name, "cat", "", number) for number, name in enumerate("abcde")))
+    index = replace(index, split=["train", "train", "test", "test", "train"])
+    images = label_images(index, split="test").join(np.array([7, -1, 7, 8, 9]))
+    kept = images.leave_out_copies("test")
+    assert kept.paths == ["b", "c", "d", "e"]
+    assert kept.left_out == {**images.left_out, "near_copies": 1}
+    assert kept.kin[0] == kept.kin[2]
+    assert images.leave_out_copies("train").paths == ["a", "b", "d", "e"]
+    alone = label_images(index, split="test")
+    assert alone.leave_out_copies("test") is alone
+
+
+def test_byte_identical_files_are_near_copies_of_the_same_images() -> None:
+    index = made_index(("a", "cat", "", 1), ("b", "cat", "", 2), ("c", "cat", "", 1), ("d", "", "", 3))
+    images = label_images(index).join(np.array([4, 4]))
+    assert images.near is not None
+    assert images.near.tolist() == [4, 4, 4, -1]
 
 
 @pytest.mark.parametrize("group_by", ["auto", "none"])

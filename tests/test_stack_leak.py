@@ -215,6 +215,21 @@ def test_a_near_duplicate_that_was_left_out_as_too_rare_leaks(tmp_path: Path, ne
         assert "leave --near-duplicates out" in str(refusal.value)
 
 
+def test_a_near_copy_that_left_the_training_part_leaks(tmp_path: Path) -> None:
+    plain = noise(0)
+    plain[:2] = plain[60:62] * 1.01
+    store = FeatureStore(tmp_path / "features")
+    store.write_dataset(replace(made_index(LABELS.tolist()), split=["train"] * 60 + ["test"] * 30))
+    add_plain(store, plain)
+    fair = add_steered(store, digests_of()[2:60], noise(1))
+    found = run_experiment(store, split="test", near_duplicates=0.98, options=FIXED)
+    assert (found.n_images, found.backbones["vit_toast"]) == (N - 2, [fair.id])
+    leaking = add_steered(store, digests_of()[1:60], noise(2), "leaking")
+    asked = {"split": "test", "near_duplicates": 0.98, "backbones": ["resnet50", leaking.id], "options": FIXED}
+    with pytest.raises(StackError, match=r"saw 0 of its 30 test images, and 1 more share a group"):
+        run_experiment(store, **asked)  # type: ignore[arg-type]
+
+
 def test_a_split_is_guarded_too(store: FeatureStore) -> None:
     split = ["train"] * 60 + ["test"] * 30
     store.write_dataset(replace(made_index(LABELS.tolist()), split=split))
@@ -277,6 +292,26 @@ def test_the_score_of_a_saved_model_is_that_of_the_guarded_folds(store: FeatureS
 def test_without_a_model_no_fold_and_no_note_speaks_of_one(store: FeatureStore) -> None:
     add_folds(store)
     assert run_experiment(store, options=FIXED).joined.notes == []
+
+
+def test_what_steered_backbones_cannot_tell_is_said(store: FeatureStore) -> None:
+    add_folds(store)
+    found = run_experiment(store, backbones=["vit_toast"], options=FIXED)
+    assert found.joined.notes == ["near copies were not looked for: steered backbones cannot tell them"]
+    assert found.to_dict()["near_copies"] is None
+
+
+def test_the_advice_on_near_copies_beside_a_steered_backbone_works(tmp_path: Path) -> None:
+    plain = noise(0)
+    plain[:20] = plain[40:60] * 1.01
+    store = FeatureStore(tmp_path / "features")
+    store.write_dataset(made_index(LABELS.tolist()))
+    add_plain(store, plain)
+    add_folds(store)
+    [note] = run_experiment(store, options=FIXED).joined.notes
+    assert note.endswith("Name plain backbones alone (--backbones) to keep copies together with --near-duplicates 0.98")
+    kept = run_experiment(store, backbones=["resnet50"], near_duplicates=0.98, options=FIXED)
+    assert kept.joined.notes == []
 
 
 def test_the_self_check_is_guarded_and_passes_on_fair_folds(store: FeatureStore) -> None:

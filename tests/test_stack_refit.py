@@ -238,7 +238,8 @@ def test_every_recipe_is_saved_as_the_row_that_scored_it(joined: Joined, recipe:
     everything = {name: np.vstack([TRAIN[name], NEW[name]]) for name in TRAIN}
     labels = np.array([f"digit {code}" for code in CODES])
     fold = Fold(np.arange(N), np.arange(N, len(CODES)))
-    groups = np.concatenate([np.asarray(joined.groups), joined.groups.max() + 1 + np.arange(len(CODES) - N)])
+    assert joined.groups is not None
+    groups = np.concatenate([joined.groups, joined.groups.max() + 1 + np.arange(len(CODES) - N)])
     evaluation = evaluate(everything, labels, [fold], recipes=[recipe], options=options, groups=groups, seed=0)
     row = evaluation.predictions[ROWS[recipe]][0].scores
     np.testing.assert_array_equal(found.argmax(axis=1), row.argmax(axis=1))

@@ -115,14 +115,14 @@ def test_rounding_is_no_difference(store: FeatureStore, file: Path) -> None:
 
 def test_numbers_that_one_side_lacks_are_a_difference(store: FeatureStore, file: Path) -> None:
     content = json.loads(file.read_text())
-    content["results"][0]["kappa"] = {"folds": [0.5]}
+    content["results"][0]["kappa"] = {"folds": [0.5] * 3}
     rewrite(file, results=content["results"])
     with pytest.raises(StackError, match="one of both has lr:resnet50 kappa"):
         repeat_experiment(file, store)
     del content["results"][0]["kappa"]
     content["results"][0]["accuracy"]["folds"].pop()
     rewrite(file, results=content["results"])
-    with pytest.raises(StackError, match="it records 2 folds of lr:resnet50, and there are 3"):
+    with pytest.raises(StackError, match="1 repeats of 3 folds and lists the scores of 2, 3"):
         repeat_experiment(file, store)
 
 

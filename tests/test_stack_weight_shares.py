@@ -35,7 +35,7 @@ def test_the_meta_classifier_leans_on_the_backbone_that_knows() -> None:
         shares = fit_meta(both, codes, 3, folds, MetaOptions(learner, c=1.0)).shares
         assert shares is not None
         assert shares.sum() == pytest.approx(1.0)
-        assert shares[0] > 0.8
+        assert shares[0] > 0.7  # and not nearer 1: 90 rows draw it so far from equal shares
     assert fit_meta(both, codes, 3, folds, MetaOptions("mean")).shares is None
     assert fit_meta(both, codes, 3, folds, MetaOptions("svm", combine="average", c=1.0)).shares is None
 
