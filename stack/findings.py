@@ -119,10 +119,11 @@ def find(
     """
     names, codes = np.unique(y, return_inverse=True)
     codes = codes.astype(np.int64)
-    stack, single = evaluation.score(model), evaluation.best("lr:", "svm:")
-    if single is None:
-        message = "an evaluation has a single backbone"
+    single = evaluation.best("lr:", "svm:")
+    if single is None or model not in evaluation.predictions:
+        message = f"the evaluation lacks {model}, or models of single backbones to compare it with"
         raise ValueError(message)
+    stack = evaluation.score(model)
     rows = np.concatenate([fold.test for fold in folds])
     truth = codes[rows]
     joined = {name: np.concatenate([each.scores for each in found]) for name, found in evaluation.predictions.items()}

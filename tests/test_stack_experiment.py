@@ -300,7 +300,7 @@ def test_repeats_divide_anew(store: FeatureStore) -> None:
         tested = np.concatenate([fold.test for fold in found.folds[start : start + 2]])
         assert sorted(tested) == list(range(N))
     assert len(found.evaluation.score("stack:oof").folds) == 6
-    assert table.title(found) == "photos: 90 images, 3 classes, 3 times 2 folds, seed 0"
+    assert table.title(found) == "photos: 90 images, 3 classes, 3 times 2 folds, seed 0; the model is stack:oof"
     with pytest.raises(UsageError, match="0 repeats"):
         run_experiment(store, repeats=0)
 
@@ -470,9 +470,12 @@ def test_the_model_is_that_of_the_oof_recipe(store: FeatureStore) -> None:
     assert run_experiment(store, cv=2, recipes=("oof",), options=FIXED).model is None
 
 
-def test_a_model_of_another_recipe_is_refused_in_words(store: FeatureStore) -> None:
-    with pytest.raises(UsageError, match="oof"):
-        run_experiment(store, cv=2, recipes=("published",), options=FIXED, with_model=True)
+@pytest.mark.parametrize(("recipe", "row"), [("published", "stack:published"), ("mean", "mean"), ("concat", "concat")])
+def test_the_recipe_asked_for_is_judged_and_saved(store: FeatureStore, recipe: str, row: str) -> None:
+    found = run_experiment(store, cv=2, recipes=(recipe,), options=FIXED, with_model=True)
+    assert (found.model_name, found.findings.stack, found.to_dict()["recipe"]) == (row, row, recipe)
+    assert found.model is not None
+    assert str(found.model.score["accuracy"]).startswith(f"{found.evaluation.score(row).mean:.3f}")
 
 
 def test_a_length_is_predicted_and_told_in_words(measured: FeatureStore) -> None:
@@ -487,7 +490,7 @@ def test_a_length_is_predicted_and_told_in_words(measured: FeatureStore) -> None
         "concat",
         "stack:oof",
     ]
-    assert table.title(found) == "photos: 90 images, a number each, 3 folds, seed 2"
+    assert table.title(found) == "photos: 90 images, a number each, 3 folds, seed 2; the model is stack:oof"
     assert table.header(found) == ["model", "R²", "± std", "MAE", "RMSE", "fold 1", "fold 2", "fold 3", "what it is"]
     rows = table.rows(found)
     assert [row[-1] for row in rows] == [

@@ -191,7 +191,7 @@ def test_at_most_twenty_images_and_pairs_are_listed() -> None:
     assert found.difference.low is None
 
 
-def test_an_evaluation_without_a_stack_is_refused() -> None:
+def test_an_evaluation_without_the_model_is_refused() -> None:
     evaluation = made(FOLDS, {"lr:resnet50": in_folds(RESNET, FOLDS)})
-    with pytest.raises(ValueError, match="a stack"):
+    with pytest.raises(ValueError, match="stack:oof"):
         find(evaluation, Y, FOLDS, PATHS, seed=0)
