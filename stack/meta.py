@@ -144,10 +144,8 @@ def fit_meta(
 ) -> MetaModel:
     """Fit a meta-learner on out-of-fold scores, choose its C and calibrate it, all on inner folds.
 
-    C is the smallest, the most regularised, whose accuracy on the inner folds is within one standard error of the
-    best: of the rows that one of the two gets right and the other wrong, their difference is no more than the
-    square root (the one-standard-error rule: Breiman et al. 1984, Classification and Regression Trees, section
-    3.4.3; with the variance of paired answers, as in McNemar's test). The meta-learner's own out-of-fold decision
+    C is chosen by accuracy on the inner folds that made the out-of-fold scores; of equals the smallest, the
+    most regularised, wins. The meta-learner's own out-of-fold decision
     values at that C then give the calibration factor, so that a linear SVM, which knows no probabilities, gets
     calibrated ones (temperature scaling: `stack.calibrate`). Out-of-fold scores as meta-features: Wolpert 1992
     (Neural Networks 5(2), 241-259). Probabilities and not predicted classes, as Ting & Witten 1999 (JAIR 10,
@@ -200,20 +198,13 @@ def fit_meta(
         decision = prior.decide(x)
         for fold, linear in zip(inner, maps, strict=True):
             decision[np.ix_(fold.test, classes)] = linear.decide(x[fold.test])
-        tried.append((decision.argmax(axis=1) == y, c, whole, decision))
-    right = max((each[0] for each in tried), key=np.count_nonzero)
-    _, c, whole, decision = next(each for each in tried if _near(each[0], right))
+        tried.append((int((decision.argmax(axis=1) == y).sum()), c, whole, decision))
+    _, c, whole, decision = max(tried, key=lambda each: each[0])
     scale = fit_scale(decision, y)
     shares = weight_shares(whole, x, len(scores)) if options.combine == "concat" else None
     linear = LinearMap(prior.coef.copy(), prior.intercept.copy())
     linear.coef[:, classes], linear.intercept[classes] = whole.coef, whole.intercept
     return MetaModel(options, c, linear, scale, shares)
-
-
-def _near(right: NDArray[np.bool_], best: NDArray[np.bool_]) -> bool:
-    """Return whether answers are within one standard error of the best ones."""
-    behind = np.count_nonzero(best) - np.count_nonzero(right)
-    return bool(behind <= np.sqrt(np.count_nonzero(right != best)))
 
 
 def averaging_map(

@@ -168,7 +168,7 @@ def test_stack_prints_the_table_on_stdout(finished: Path) -> None:
     ]
     assert "best single backbone" in lines[8]
     assert lines[9].startswith("weakest classes (F1): ")
-    assert done.stderr == ""
+    assert re.fullmatch(r"note: \d+ of 24 tested images have a near copy .*\n", done.stderr)  # the made ones are alike
 
 
 def test_stack_json_is_one_object(here: _Here) -> None:

@@ -32,10 +32,12 @@ def test_the_meta_classifier_leans_on_the_backbone_that_knows() -> None:
     folds = [Fold.testing(np.arange(k, 90, 4), 90) for k in range(4)]
     both = [scores_of(codes, 1.0, 0), scores_of(codes, 50.0, 1)]
     for learner in ("svm", "lr"):
-        shares = fit_meta(both, codes, 3, folds, MetaOptions(learner, c=1.0)).shares
-        assert shares is not None
-        assert shares.sum() == pytest.approx(1.0)
-        assert shares[0] > 0.7  # and not nearer 1: 90 rows draw it so far from equal shares
+        weak, strong = (fit_meta(both, codes, 3, folds, MetaOptions(learner, c=c)).shares for c in (0.1, 100.0))
+        assert weak is not None
+        assert strong is not None
+        assert strong.sum() == pytest.approx(1.0)
+        assert 0.5 < weak[0] < strong[0]  # the more the labels count, the further from equal shares
+        assert strong[0] > 0.8
     assert fit_meta(both, codes, 3, folds, MetaOptions("mean")).shares is None
     assert fit_meta(both, codes, 3, folds, MetaOptions("svm", combine="average", c=1.0)).shares is None
 
