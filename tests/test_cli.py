@@ -461,7 +461,14 @@ def _start_on_terminal(
     controller, terminal = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm", "PYTHONPATH": str(ROOT)}
     streams = (terminal, subprocess.DEVNULL) if out else (subprocess.DEVNULL, terminal)
-    process = subprocess.Popen(command, cwd=cwd, stdout=streams[0], stderr=streams[1], env=environment)
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        stdout=streams[0],
+        stderr=streams[1],
+        env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell may have it ignored
+    )
     os.close(terminal)
     return process, controller
 
