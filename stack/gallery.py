@@ -92,7 +92,7 @@ class Vote:
 
 @dataclass(frozen=True)
 class WrongPicture:
-    """An image that the examined stack is sure of, and wrong about.
+    """An image that the examined model is sure of, and wrong about.
 
     Attributes
     ----------

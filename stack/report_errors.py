@@ -1,4 +1,4 @@
-"""Where the examined stack errs, as numbers to be drawn: confusion, calibration, how sure it was."""
+"""Where the examined model errs, as numbers to be drawn: confusion, calibration, how sure it was."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class ScoreHistogram:
     Attributes
     ----------
     edges : NDArray[np.float64]
-        ``(n_bins + 1,)`` from 0 to 1; empty where the examined stack gives no probabilities, as are the others.
+        ``(n_bins + 1,)`` from 0 to 1; empty where the examined model gives no probabilities, as are the others.
     right, wrong : NDArray[np.int64]
         ``(n_bins,)`` predictions.
     """
@@ -92,7 +92,7 @@ class ClassErrors:
     Attributes
     ----------
     figures : ErrorFigures
-        Of the examined stack.
+        Of the examined model.
     classes : list of ClassReport
         Scores of each class.
     pairs : list of PairPictures
