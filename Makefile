@@ -19,7 +19,7 @@ test: $(VENV)/.ready-to-test  ## All tests
 test-lowest: $(LOWEST)/.ready ## All tests, with the lowest declared version of every dependency
 	$(LOWEST)/bin/python -m pytest
 
-check: $(VENV)/.ready-to-test ## Lint, format, types, import directions
+check: $(VENV)/.ready-to-test .types/stackbone ## Lint, format, types, import directions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -43,5 +43,9 @@ $(LOWEST)/.ready: pyproject.toml .ci/lowest.py
 		--constraint $(LOWEST)/constraints.txt --editable '.[dev]'
 	touch $@
 
+.types/stackbone:             # where the type checker and editors find `stackbone`: in this folder
+	mkdir -p .types
+	ln -s .. $@
+
 clean:
-	rm -rf $(VENV) $(LOWEST) build *.egg-info
+	rm -rf .types $(VENV) $(LOWEST) build *.egg-info

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-import endings
-from cache import DatasetIndex, FeatureStore, UsageError
-from console import as_given, can_draw, err, out, print_bars, print_json, print_table, progress
+from stackbone.cache import DatasetIndex, FeatureStore, UsageError
+from stackbone.commands import endings
+from stackbone.commands.console import as_given, can_draw, err, out, print_bars, print_json, print_table, progress
 
 if TYPE_CHECKING:
-    from extract import ExtractReport, Weights
-    from extract.steer import SteerReport
-    from stack import Experiment
-    from stack.predict import Answer
+    from stackbone.extract import ExtractReport, Weights
+    from stackbone.extract.steering.steer import SteerReport
+    from stackbone.stack import Experiment
+    from stackbone.stack.models.predict import Answer
 
 app = typer.Typer(
     name="stackbone",
@@ -135,7 +135,7 @@ def extract_command(
     as_json: _JsonOption = False,
 ) -> None:
     """Embed images with every backbone that lacks them, into the cache."""
-    from extract import extract, open_dataset, parse_weights_options
+    from stackbone.extract import extract, open_dataset, parse_weights_options
 
     listed = open_dataset(
         data[0] if len(data) == 1 else data,
@@ -181,7 +181,7 @@ def extract_command(
 
 def _folds_of(report: ExtractReport, store: FeatureStore) -> str | None:
     """Return the options of `stack` for the folds that the steerings of a run were made for; None if for none."""
-    from stack.outer_folds import options_of
+    from stackbone.stack.divisions.outer_folds import options_of
 
     made = {each.feature_set for each in report.backbones}
     records = [each.seen() for each in store.feature_sets() if each.id in made]
@@ -250,11 +250,11 @@ def steer_command(
     as_json: _JsonOption = False,
 ) -> None:
     """Train what steers a frozen backbone to a task; `extract --steering` makes features with it."""
-    from extract import get_backbone, open_dataset, parse_weights_options
-    from extract.run import index_dataset
-    from extract.steer import SteerOptions, TrainingImages, steer, steering_path
-    from extract.weights import find_weights
-    from stack.training_parts import training_parts
+    from stackbone.extract import get_backbone, open_dataset, parse_weights_options
+    from stackbone.extract.backbones.weights import find_weights
+    from stackbone.extract.embedding.run import index_dataset
+    from stackbone.extract.steering.steer import SteerOptions, TrainingImages, steer, steering_path
+    from stackbone.stack.divisions.training_parts import training_parts
 
     told = {"rank": rank, "value_bias": value_bias, "n_prompts": prompts, "blocks": blocks}
     options = SteerOptions(
@@ -338,9 +338,9 @@ _REPEATED += ["path_column", "label_column", "split_column", "group_column"]
 
 
 def _write_pictures(report: SteerReport, weights: Weights, index: DatasetIndex, folder: Path) -> None:
-    from extract.attention import attention_pictures, write_pictures
-    from extract.network import build_network
-    from extract.steered import steered_backbone
+    from stackbone.extract.attention.maps import attention_pictures, write_pictures
+    from stackbone.extract.networks.network import build_network
+    from stackbone.extract.steerings.steered import steered_backbone
 
     backbone, _ = steered_backbone(report.path)
     files = report.examples(index)
@@ -402,10 +402,10 @@ def stack_command(
     as_json: _JsonOption = False,
 ) -> None:
     """Score each backbone alone, their plain combinations and their stacks, on cached features."""
-    from stack import STACKS, run_experiment, run_self_check, save_model, stack_options
-    from stack.prediction_file import check_prediction_file, write_predictions
-    from stack.projection import choose_projection
-    from stack.result_file import write_result
+    from stackbone.stack import STACKS, run_experiment, run_self_check, save_model, stack_options
+    from stackbone.stack.experiments.result_file import write_result
+    from stackbone.stack.report.projection import choose_projection
+    from stackbone.stack.tables.prediction_file import check_prediction_file, write_predictions
 
     options = stack_options(task, meta=meta, scores=meta_scores, combine=meta_combine, c=c, inner_splits=inner_cv)
     if self_check:
@@ -511,8 +511,8 @@ def report_command(
     jobs: _JobsOption = None,
 ) -> None:
     """Write the report of a finished experiment: its scores are in the cache, so it takes seconds."""
-    from stack.projection import choose_projection
-    from stack.repeat import repeat_experiment
+    from stackbone.stack.experiments.repeat import repeat_experiment
+    from stackbone.stack.report.projection import choose_projection
 
     choose_projection(projection)  # refused before the work
     page = page or result.with_suffix(".html")
@@ -546,12 +546,12 @@ def _write_report(
     jobs: int | None = None,
 ) -> None:
     """Write the page, and the figures into a folder, as far as they are asked for."""
-    from extract import parse_weights_options
-    from extract.thumbnails import thumbnails
-    from stack.figure_export import export_figures
-    from stack.report_data import collect
-    from stack.report_page import write_report
-    from stack.used_features import used_features
+    from stackbone.extract import parse_weights_options
+    from stackbone.extract.images.thumbnails import thumbnails
+    from stackbone.stack.experiments.used_features import used_features
+    from stackbone.stack.report.data import collect
+    from stackbone.stack.report.figures.export import export_figures
+    from stackbone.stack.report.page import write_report
 
     with progress() as on_progress:
         data = collect(
@@ -564,7 +564,7 @@ def _write_report(
             for used in used_features(experiment, store) if steering else ():
                 places = [i for i, each in enumerate(data.attention) if each.backbone == used.name]
                 if places:
-                    from extract.attention_pages import encoded_pictures
+                    from stackbone.extract.attention.pages import encoded_pictures
 
                     spec, images = used.of_fold(0).header().spec, [data.files[data.attention[i].image] for i in places]
                     drawn = encoded_pictures(used.name, spec, images, steering, parse_weights_options(weights))
@@ -602,10 +602,10 @@ def predict_command(
     ] = 0.01,
 ) -> None:
     """Name the classes of new images, with calibrated probabilities, by a saved model."""
-    from extract import open_dataset, parse_weights_options
-    from extract.predict import embed_for
-    from stack.model_file import load_model
-    from stack.predict import check_format, predict
+    from stackbone.extract import open_dataset, parse_weights_options
+    from stackbone.extract.embedding.predict import embed_for
+    from stackbone.stack.models.model_file import load_model
+    from stackbone.stack.models.predict import check_format, predict
 
     check_format(form)
     loaded = load_model(model)
@@ -632,7 +632,7 @@ def predict_command(
 @app.command("backbones")
 def backbones_command(*, as_json: _JsonOption = False) -> None:
     """List the backbones by name, and which have their weights on this machine."""
-    from extract import BACKBONES, GROUPS, available_backbones
+    from stackbone.extract import BACKBONES, GROUPS, available_backbones
 
     here = {name: weights.source for name, weights in available_backbones().items()}
     if as_json:
@@ -653,7 +653,7 @@ def backbones_command(*, as_json: _JsonOption = False) -> None:
 @app.command("inspect")
 def inspect_command(*, cache: _CacheOption = None, as_json: _JsonOption = False) -> None:
     """Show what the cache holds: feature sets, datasets, what is missing, conflicting labels."""
-    from cache.summary import summarise
+    from stackbone.cache.upkeep.summary import summarise
 
     summary = summarise(FeatureStore(cache))
     if as_json:
@@ -679,7 +679,7 @@ def verify_command(
     as_json: _JsonOption = False,
 ) -> None:
     """Prove every file of the cache: names, checksums, shapes, specs."""
-    from cache.verify import verify
+    from stackbone.cache.upkeep.verify import verify
 
     of_a_sample = {"--steering": steering, "--weights": weights, "--engine": engine != "auto"}
     if not recompute and (idle := [name for name, given in of_a_sample.items() if given]):
@@ -690,8 +690,8 @@ def verify_command(
         found = verify(store, repair=repair, on_progress=lambda done, total: on_progress("verifying", done, total))
     again = []
     if recompute:
-        from extract import parse_weights_options
-        from extract.recompute import recompute as recompute_sample
+        from stackbone.extract import parse_weights_options
+        from stackbone.extract.embedding.recompute import recompute as recompute_sample
 
         files = parse_weights_options(weights or [])
         again = recompute_sample(store, recompute, steering=steering or [], weights=files, engine=engine)
@@ -707,7 +707,7 @@ def verify_command(
 @app.command("compact")
 def compact_command(*, cache: _CacheOption = None, as_json: _JsonOption = False) -> None:
     """Merge shards into fewer, larger ones and drop doubles."""
-    from cache.compact import compact
+    from stackbone.cache.upkeep.compact import compact
 
     done = [compact(each) for each in FeatureStore(cache).feature_sets()]
     if as_json:
@@ -729,7 +729,7 @@ def forget_command(
     as_json: _JsonOption = False,
 ) -> None:
     """Remove feature sets, datasets, or rows that no dataset uses; asks first."""
-    from cache.forget import plan_forget
+    from stackbone.cache.upkeep.forget import plan_forget
 
     plan = plan_forget(FeatureStore(cache), names or [], unused=unused)
     if not yes:
@@ -752,9 +752,9 @@ def demo_command(
     images: Annotated[int, typer.Option(min=30, max=5000, help="Number of handwritten digits")] = 500,
 ) -> None:
     """Do the whole job offline on handwritten digits: write images, extract, stack, print the table, report."""
-    from extract import extract, open_dataset
-    from extract.digits import write_digits
-    from stack import run_experiment
+    from stackbone.extract import extract, open_dataset
+    from stackbone.extract.datasets.digits import write_digits
+    from stackbone.stack import run_experiment
 
     photos = write_digits(folder / f"digits-{images}", images)
     store = FeatureStore(folder / "features")
@@ -793,7 +793,7 @@ def _exit_if_too_many_failed(n_failed: int, n_images: int, allowed: float, kept:
 
 
 def _print_answers(answers: Sequence[Answer], form: str) -> None:
-    from stack.predict import columns, table_rows, to_csv, to_json_lines
+    from stackbone.stack.models.predict import columns, table_rows, to_csv, to_json_lines
 
     if form == "table":
         print_table(columns(answers), table_rows(answers), whole=True)
@@ -804,9 +804,9 @@ def _print_answers(answers: Sequence[Answer], form: str) -> None:
 
 
 def _print_experiment(experiment: Experiment) -> None:
-    from stack import table
-    from stack.dot_plot import dot_plot
-    from stack.fit_warnings import in_words
+    from stackbone.stack.solvers.fit_warnings import in_words
+    from stackbone.stack.tables import table
+    from stackbone.stack.tables.dot_plot import dot_plot
 
     for kind, n in experiment.joined.left_out.items():
         if n:

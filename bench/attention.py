@@ -1,24 +1,19 @@
 """Fused or plain attention in training on this machine: one step of TOAST, and of the ViT itself, in fp32 and bf16.
 
-``extract.mixed_precision`` chooses by these figures. Networks with random weights: the small ViT of bench/toast.py
-(32 images of 32 pixels), and the first four blocks of ViT-B (8 images of 224 pixels).
+``extract.steering.mixed_precision`` chooses by these figures. Networks with random weights: the small ViT of
+bench/toast.py (32 images of 32 pixels), and the first four blocks of ViT-B (8 images of 224 pixels).
 ``python bench/attention.py [--quick] [--json FILE]``.
 """
 
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from itertools import product
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[0] = str(ROOT)  # the rooms, not the scripts here of the same names
-
-from bench.machine import arguments, report
+from machine import arguments, report
 
 SMALL = {"img_size": 32, "patch_size": 4, "embed_dim": 192, "depth": 6, "num_heads": 3, "num_classes": 0}
 BASE = {"img_size": 224, "patch_size": 16, "embed_dim": 768, "depth": 4, "num_heads": 12, "num_classes": 0}
@@ -30,7 +25,7 @@ def make_step(settings: dict[str, int], n_images: int, *, toast: bool, fused: bo
     import torch
     from timm.models.vision_transformer import VisionTransformer
 
-    from extract.toast import ToastViT
+    from stackbone.extract.methods.toast import ToastViT
 
     vit = VisionTransformer(**settings)
     for block in vit.blocks:

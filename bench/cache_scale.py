@@ -20,16 +20,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[0] = str(ROOT)  # the rooms, not the scripts here of the same names
-
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.machine import arguments, report
-from cache import DatasetIndex, Digests, FeatureSet, FeatureSpec, FeatureStore, FileStamps
-from cache.compact import compact
-from cache.shard import read_rows
+from machine import arguments, report
+from stackbone.cache import DatasetIndex, Digests, FeatureSet, FeatureSpec, FeatureStore, FileStamps
+from stackbone.cache.records.shard import read_rows
+from stackbone.cache.upkeep.compact import compact
+
+ROOT = Path(__file__).resolve().parents[1]
 
 SPEC = FeatureSpec(
     architecture="synthetic",

@@ -18,17 +18,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from stack_speed import make_features
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[0] = str(ROOT)  # the rooms, not the scripts here of the same names
-
-from bench.machine import arguments, report
-from bench.stack import make_features
-from cache import FeatureStore
-from extract import extract, open_dataset, parse_weights_options
-from stack import Fold, evaluate, stratified_folds
-from stack.join import join_features
-from stack.linear import LinearPath
+from machine import arguments, report
+from stackbone.cache import FeatureStore
+from stackbone.extract import extract, open_dataset, parse_weights_options
+from stackbone.stack import Fold, evaluate, stratified_folds
+from stackbone.stack.features.join import join_features
+from stackbone.stack.solvers.linear import LinearPath
 
 DIMS = {"resnet50": 2048, "vgg19": 512, "inception_v3": 2048, "xception": 2048}
 PUBLISHED = {"resnet50 + linear SVM, raw": ".626 (.625 .623 .629)", "stack:published": ".745 (.742 .742 .751)"}
@@ -47,7 +44,7 @@ def embed(folder: Path, cache: Path | None, weights: list[str]) -> tuple[Blocks,
 
 
 def make(n: int, n_classes: int) -> tuple[Blocks, NDArray[np.str_]]:
-    """Return made features of the same shapes; see `bench.stack.make_features`."""
+    """Return made features of the same shapes; see `stack_speed.make_features`."""
     blocks = {}
     for seed, (name, dim) in enumerate(DIMS.items()):
         x, codes = make_features(n, dim, n_classes, seed=seed)

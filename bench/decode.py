@@ -12,18 +12,14 @@ import io
 import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[0] = str(ROOT)  # the rooms, not the scripts here of the same names
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.machine import add_folder, arguments, report
-from extract.backbones import Transform
-from extract.images import apply_transform, decode
+from machine import add_folder, arguments, report
+from stackbone.extract.backbones.backbone import Transform
+from stackbone.extract.images.decode import apply_transform, decode
 
 Pixels = NDArray[np.uint8]
 _SIZE, _SCALED = 224, 256

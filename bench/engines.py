@@ -11,18 +11,15 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
-
-sys.path[0] = str(Path(__file__).resolve().parents[1])  # the rooms, not the scripts here of the same names
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.machine import arguments, report, spread
-from extract.backbones import BACKBONES, Backbone, get_backbone
-from extract.engines import make_engine
-from extract.network import build_network
-from extract.weights import random_weights
+from machine import arguments, report, spread
+from stackbone.extract.backbones.backbone import BACKBONES, Backbone, get_backbone
+from stackbone.extract.backbones.weights import random_weights
+from stackbone.extract.networks.engines import make_engine
+from stackbone.extract.networks.network import build_network
 
 Run = Callable[[NDArray[np.uint8]], object]
 _WEIGHTS = random_weights(0)

@@ -15,21 +15,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[0] = str(ROOT)  # the rooms, not the scripts here of the same names
-
 import numpy as np
 from PIL import Image
 
-from bench.machine import arguments, report
+from machine import arguments, report
+
+ROOT = Path(__file__).resolve().parents[1]
 
 _RUN = """
 import json, sys
 from pathlib import Path
 import numpy as np
-import extract.run
-from cache import FeatureStore
-from extract import extract as embed, open_dataset
+import stackbone.extract.embedding.run
+from stackbone.cache import FeatureStore
+from stackbone.extract import extract as embed, open_dataset
 
 class Stub:
     batch_size, provenance = 8, {"engine": "stub"}
@@ -40,7 +39,7 @@ class Stub:
 
 folder, cache, names, precision, stub = sys.argv[1:]
 if stub:
-    extract.run.make_engine = Stub
+    stackbone.extract.embedding.run.make_engine = Stub
 done = embed(open_dataset(folder), names, FeatureStore(cache), precision=precision)
 lines = Path("/proc/self/status").read_text().splitlines()
 peak = next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))

@@ -29,17 +29,16 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[0] = str(ROOT)  # the rooms, not the scripts here of the same names
-
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.machine import arguments, report
-from cache import CacheError, CorruptFileError, Digests, FeatureSet, FeatureSpec, FeatureStore
-from cache.compact import compact
-from cache.shard import is_intact
-from cache.verify import verify
+from machine import arguments, report
+from stackbone.cache import CacheError, CorruptFileError, Digests, FeatureSet, FeatureSpec, FeatureStore
+from stackbone.cache.records.shard import is_intact
+from stackbone.cache.upkeep.compact import compact
+from stackbone.cache.upkeep.verify import verify
+
+ROOT = Path(__file__).resolve().parents[1]
 
 SPEC = FeatureSpec(
     architecture="synthetic",
@@ -109,7 +108,7 @@ def extract(cache: str, first: int = 0, last: int = N_ROWS, seed: int = 0) -> No
 
 def merge(cache: str) -> None:
     """Compact a cache, in a process of its own; several shards come out."""
-    from cache import compact as module
+    from stackbone.cache.upkeep import compact as module
 
     module.TARGET_BYTES = 300 * DIM * 4
     print("ready", flush=True)
@@ -118,7 +117,7 @@ def merge(cache: str) -> None:
 
 def start(call: str, *, prelude: str = "") -> subprocess.Popen[str]:
     """Start a function of this module in a process of its own, and wait until it is ready."""
-    script = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{prelude}\nimport bench.faults as faults\nfaults.{call}"
+    script = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{prelude}\nimport faults\nfaults.{call}"
     command = [sys.executable, "-c", script]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout

@@ -21,7 +21,7 @@ _MODELS = (
 def made_report(
     n_images: int = 400, n_classes: int = 6, n_pictures: int = 24, names: list[str] | None = None, seed: int = 0
 ) -> dict[str, Any]:
-    """Return a classification report as `stack.report_data.ReportData.to_dict` gives it.
+    """Return a classification report as `stack.report.data.ReportData.to_dict` gives it.
 
     Parameters
     ----------

@@ -16,9 +16,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[0] = str(ROOT)  # the rooms, not the scripts here of the same names
-
 import numpy as np
 from mlxtend.classifier import StackingCVClassifier
 from mlxtend.feature_selection import ColumnSelector
@@ -29,12 +26,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from bench.machine import add_folder, arguments, report, spread
-from cache import FeatureStore
-from extract import extract, open_dataset
-from stack import Fold, MetaOptions, StackOptions, evaluate, stratified_folds
-from stack.join import join_features
-from stack.score_cache import ScoreCache
+from machine import add_folder, arguments, report, spread
+from stackbone.cache import FeatureStore
+from stackbone.extract import extract, open_dataset
+from stackbone.stack import Fold, MetaOptions, StackOptions, evaluate, stratified_folds
+from stackbone.stack.evaluation.score_cache import ScoreCache
+from stackbone.stack.features.join import join_features
 
 NAMES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 C, META_C, FOLDS = 0.01, 1.0, 3

@@ -1,4 +1,4 @@
-"""thingsvision's own way to features, for `bench/extract.py --thingsvision PYTHON`; run by a Python that has it.
+"""thingsvision's own way to features, for `bench/extract_speed.py --thingsvision PYTHON`; run by a Python that has it.
 
 It needs torch and TensorFlow of its own, and so an environment of its own: ``python -m venv peers && peers/bin/pip
 install thingsvision``. Weights are random: they do not change the time.

@@ -17,19 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from extract_speed import LITES, PUBLISHED, list_photos, stackbone
 from numpy.typing import NDArray
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[0] = str(ROOT)  # the rooms, not the scripts here of the same names
-
-from bench.extract import LITES, PUBLISHED, list_photos, stackbone
-from bench.machine import add_folder, arguments, report, spread
-from cache import usable_cores
-from extract import find_weights, get_backbone
-from extract.backbones import Backbone, Transform
-from extract.engines import Engine, make_engine
-from extract.images import apply_transform, decode
-from extract.weights import random_weights
+from machine import add_folder, arguments, report, spread
+from stackbone.cache import usable_cores
+from stackbone.extract import find_weights, get_backbone
+from stackbone.extract.backbones.backbone import Backbone, Transform
+from stackbone.extract.backbones.weights import random_weights
+from stackbone.extract.images.decode import apply_transform, decode
+from stackbone.extract.networks.engines import Engine, make_engine
 
 IN_MEMORY = 64  # distinct photographs that the engines run over again and again
 

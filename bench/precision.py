@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[0] = str(ROOT)  # the rooms, not the scripts here of the same names
 
 import numpy as np
 
-from bench.machine import add_folder, arguments, report
-from cache import FeatureStore
-from extract import extract, open_dataset
-from stack import run_experiment
+from machine import add_folder, arguments, report
+from stackbone.cache import FeatureStore
+from stackbone.extract import extract, open_dataset
+from stackbone.stack import run_experiment
 
 NAMES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 PRECISIONS = ("fp32", "bf16")

@@ -7,21 +7,18 @@ own split, and last each meta-learner on the same folds (their base fits come fr
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[0] = str(ROOT)  # the rooms, not the scripts here of the same names
-
 import numpy as np
 
-from bench.machine import add_folder, arguments, report
-from cache import FeatureStore
-from extract import extract, open_dataset
-from stack import Experiment, MetaOptions, StackOptions, run_experiment, table
+from machine import add_folder, arguments, report
+from stackbone.cache import FeatureStore
+from stackbone.extract import extract, open_dataset
+from stackbone.stack import Experiment, MetaOptions, StackOptions, run_experiment
+from stackbone.stack.tables import table
 
 NAMES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 METAS = (

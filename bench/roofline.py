@@ -10,18 +10,15 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
-
-sys.path[0] = str(Path(__file__).resolve().parents[1])  # the rooms, not the scripts here of the same names
 
 import numpy as np
 
-from bench.machine import arguments, report, spread
-from extract.backbones import BACKBONES, Backbone, get_backbone
-from extract.engines import make_engine
-from extract.graphs import import_openvino
-from extract.network import build_network
-from extract.weights import random_weights
+from machine import arguments, report, spread
+from stackbone.extract.backbones.backbone import BACKBONES, Backbone, get_backbone
+from stackbone.extract.backbones.weights import random_weights
+from stackbone.extract.networks.engines import make_engine
+from stackbone.extract.networks.graphs import import_openvino
+from stackbone.extract.networks.network import build_network
 
 PRECISIONS = ("fp32", "bf16")
 

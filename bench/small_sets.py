@@ -18,21 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[0] = str(ROOT)  # the rooms, not the scripts here of the same names
-
 import joblib
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from bench.machine import add_folder, arguments, report
-from cache import FeatureStore
-from extract import extract, open_dataset
-from extract.digits import write_digits
-from stack.evaluate import evaluate
-from stack.folds import Fold
-from stack.join import join_features
+from machine import add_folder, arguments, report
+from stackbone.cache import FeatureStore
+from stackbone.extract import extract, open_dataset
+from stackbone.extract.datasets.digits import write_digits
+from stackbone.stack.evaluation.evaluate import evaluate
+from stackbone.stack.features.join import join_features
+from stackbone.stack.folds.folds import Fold
 
 NAMES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 N_DIGITS = 2000

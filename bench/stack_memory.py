@@ -7,18 +7,14 @@ number of classes costs time and hardly memory), 3 folds. ``python bench/stack_m
 from __future__ import annotations
 
 import resource
-import sys
 import threading
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[0] = str(ROOT)  # the rooms, not the scripts here of the same names
-
 import numpy as np
 
-from bench.machine import arguments, report
-from stack import evaluate, stratified_folds
+from machine import arguments, report
+from stackbone.stack import evaluate, stratified_folds
 
 DIMS = (2048, 512, 2048, 2048)
 N_CLASSES = 20

@@ -26,14 +26,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[0] = str(ROOT)  # the rooms, not the scripts here of the same names
-
 import numpy as np
 
-from bench.machine import add_folder, arguments, report
-from cache import FeatureStore, usable_cores
-from extract.methods import RECIPES
+from machine import add_folder, arguments, report
+from stackbone.cache import FeatureStore, usable_cores
+from stackbone.extract.methods.method import RECIPES
 
 SOURCE = ("airplane", "automobile", "cat", "deer", "frog", "ship")
 TASK = ("bird", "dog", "horse", "truck")
@@ -83,9 +80,9 @@ def register_vit() -> None:
 def train(asked: dict[str, Any]) -> dict[str, Any]:
     """Train one steering and return its figures; runs in a process of its own."""
     register_vit()
-    from extract import get_backbone
-    from extract.steer import SteerOptions, TrainingImages, steer
-    from extract.weights import find_weights
+    from stackbone.extract import get_backbone
+    from stackbone.extract.backbones.weights import find_weights
+    from stackbone.extract.steering.steer import SteerOptions, TrainingImages, steer
 
     backbone = get_backbone(VIT)
     weights = find_weights([backbone], {VIT: Path(asked["weights"])})[VIT]
@@ -126,9 +123,9 @@ def _test_accuracy(file: Path, weights: Any, paths: Sequence[str]) -> float:  # 
     """Return the accuracy of the head that was trained with a steering, on features in fp32."""
     import torch
 
-    from extract.images import apply_transform, decode
-    from extract.network import build_network
-    from extract.steered import steered_backbone
+    from stackbone.extract.images.decode import apply_transform, decode
+    from stackbone.extract.networks.network import build_network
+    from stackbone.extract.steerings.steered import steered_backbone
 
     backbone, steering = steered_backbone(file)
     network = build_network(backbone, weights)
@@ -242,12 +239,12 @@ def measure_costs(options: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401
 def stack_with_cnns(options: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401 - parsed arguments
     """Steer the ViT once per outer fold, and print the stack of CNNs without it, with it plain, with it steered."""
     register_vit()
-    from extract import extract, get_backbone, open_dataset
-    from extract.run import index_dataset
-    from extract.steer import SteerOptions, TrainingImages, steer
-    from extract.weights import find_weights
-    from stack import run_experiment
-    from stack.training_parts import training_parts
+    from stackbone.extract import extract, get_backbone, open_dataset
+    from stackbone.extract.backbones.weights import find_weights
+    from stackbone.extract.embedding.run import index_dataset
+    from stackbone.extract.steering.steer import SteerOptions, TrainingImages, steer
+    from stackbone.stack import run_experiment
+    from stackbone.stack.divisions.training_parts import training_parts
 
     n_train = 40 if options.quick else 500
     cifar = options.shared / "data" / "cifar10.zip"
@@ -288,12 +285,12 @@ def look(file: Path, weights: Any, paths: list[Path], folder: Path | None) -> di
     """Print where the attention lies, as far as numbers tell: CIFAR's objects are in the middle of their images."""
     import torch
 
-    from cache import sha256_file
-    from cache.reading import ListedFile
-    from extract.attention import attention_maps, attention_pictures, patch_attention, write_pictures
-    from extract.images import apply_transform, decode
-    from extract.network import build_network
-    from extract.steered import steered_backbone
+    from stackbone.cache import sha256_file
+    from stackbone.cache.disk.reading import ListedFile
+    from stackbone.extract.attention.maps import attention_maps, attention_pictures, patch_attention, write_pictures
+    from stackbone.extract.images.decode import apply_transform, decode
+    from stackbone.extract.networks.network import build_network
+    from stackbone.extract.steerings.steered import steered_backbone
 
     backbone, _ = steered_backbone(file)
     network: Any = build_network(backbone, weights)
@@ -339,7 +336,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         figures = {part: measure[part](options, Path(folder)) for part in options.parts.split(",")}
     if options.json:
-        from bench.machine import describe_machine
+        from machine import describe_machine
 
         options.json.write_text(json.dumps({"machine": describe_machine(), "figures": figures}, indent=2) + "\n")
 

@@ -1,7 +1,7 @@
 """Files on disk: image digests, feature shards, dataset indexes. Knows nothing of networks or classifiers."""
 
-from cache.digest import Digests, FileStamps, Listing, list_digests, sha256_file, usable_cores
-from cache.errors import (
+from stackbone.cache.disk.digest import Digests, FileStamps, Listing, list_digests, sha256_file, usable_cores
+from stackbone.cache.errors import (
     CacheError,
     CorruptFileError,
     DatasetError,
@@ -13,11 +13,11 @@ from cache.errors import (
     UsageError,
     WeightsError,
 )
-from cache.feature_set import FeatureSet, as_keys
-from cache.index import FAILED, OK, DatasetIndex, empty_index
-from cache.seen import SeenRecord, read_seen, write_seen
-from cache.spec import FeatureSpec, feature_set_id
-from cache.store import FeatureStore, default_cache
+from stackbone.cache.feature_set import FeatureSet, as_keys
+from stackbone.cache.records.index import FAILED, OK, DatasetIndex, empty_index
+from stackbone.cache.records.seen import SeenRecord, read_seen, write_seen
+from stackbone.cache.records.spec import FeatureSpec, feature_set_id
+from stackbone.cache.store import FeatureStore, default_cache
 
 __all__ = [
     "FAILED",

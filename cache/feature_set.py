@@ -10,13 +10,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cache import shard
-from cache.digest import DIGEST_BYTES, Digests
-from cache.errors import CacheError, CorruptFileError
-from cache.files import make_folder
-from cache.opening import corrupt_message
-from cache.seen import SeenRecord, read_seen
-from cache.spec import FeatureSpec
+from stackbone.cache.disk.digest import DIGEST_BYTES, Digests
+from stackbone.cache.disk.files import make_folder
+from stackbone.cache.errors import CacheError, CorruptFileError
+from stackbone.cache.hdf5.opening import corrupt_message
+from stackbone.cache.records import shard
+from stackbone.cache.records.seen import SeenRecord, read_seen
+from stackbone.cache.records.spec import FeatureSpec
 
 _T = TypeVar("_T")
 LOOKS = 100  # at a folder, whose shards `compact` may replace while they are read

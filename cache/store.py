@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from cache.errors import CacheError, UsageError
-from cache.feature_set import FeatureSet
-from cache.files import make_folder, remove_abandoned
-from cache.index import DatasetIndex, index_path, is_dataset_name, read_index, write_index
-from cache.spec import FeatureSpec, feature_set_id, parse_feature_set_id
+from stackbone.cache.disk.files import make_folder, remove_abandoned
+from stackbone.cache.errors import CacheError, UsageError
+from stackbone.cache.feature_set import FeatureSet
+from stackbone.cache.records.index import DatasetIndex, index_path, is_dataset_name, read_index, write_index
+from stackbone.cache.records.spec import FeatureSpec, feature_set_id, parse_feature_set_id
 
 DEFAULT_CACHE = "features"
 

@@ -1,11 +1,11 @@
 """Images to features: datasets, decoding, backbones, engines, the pipeline that fills a cache."""
 
-from extract.backbones import BACKBONES, GROUPS, Backbone, Transform, get_backbone, parse_backbones
-from extract.datasets import Dataset, open_dataset
-from extract.report import BackboneReport, ExtractReport
-from extract.run import extract, index_dataset
-from extract.steering_file import Steering, list_steering_files, read_steering
-from extract.weights import Weights, available_backbones, find_weights, parse_weights_options
+from stackbone.extract.backbones.backbone import BACKBONES, GROUPS, Backbone, Transform, get_backbone, parse_backbones
+from stackbone.extract.backbones.weights import Weights, available_backbones, find_weights, parse_weights_options
+from stackbone.extract.datasets.dataset import Dataset, open_dataset
+from stackbone.extract.embedding.report import BackboneReport, ExtractReport
+from stackbone.extract.embedding.run import extract, index_dataset
+from stackbone.extract.steerings.file import Steering, list_steering_files, read_steering
 
 __all__ = [
     "BACKBONES",

@@ -1,21 +1,21 @@
 """Features to scores and models: folds, base learners, meta-learners and their honest evaluation.
 
 Knows nothing of images or networks: feature blocks by backbone name and labels come in, scores per fold go
-out. `stack.experiment` joins them from a cache; everything else works on arrays alone.
+out. `stack.experiments.experiment` joins them from a cache; everything else works on arrays alone.
 """
 
-from stack.estimator import StackedBackbones, StackedBackbonesRegressor
-from stack.evaluate import evaluate
-from stack.experiment import Experiment, run_experiment
-from stack.folds import Fold, split_folds, stratified_folds
-from stack.meta import MetaOptions
-from stack.model import StackModel
-from stack.model_file import load_model, save_model
-from stack.options import StackOptions, stack_options
-from stack.recipes import STACKS
-from stack.scores import Evaluation, ModelScore, Prediction
-from stack.self_check import run_self_check
-from stack.training_parts import TrainingPart, training_parts
+from stackbone.stack.divisions.training_parts import TrainingPart, training_parts
+from stackbone.stack.estimator.estimator import StackedBackbones, StackedBackbonesRegressor
+from stackbone.stack.evaluation.evaluate import evaluate
+from stackbone.stack.evaluation.options import StackOptions, stack_options
+from stackbone.stack.evaluation.scores import Evaluation, ModelScore, Prediction
+from stackbone.stack.experiments.experiment import Experiment, run_experiment
+from stackbone.stack.experiments.self_check import run_self_check
+from stackbone.stack.folds.folds import Fold, split_folds, stratified_folds
+from stackbone.stack.learners.meta import MetaOptions
+from stackbone.stack.learners.recipes import STACKS
+from stackbone.stack.models.model import StackModel
+from stackbone.stack.models.model_file import load_model, save_model
 
 __all__ = [
     "STACKS",

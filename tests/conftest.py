@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
 
-from cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps
-from stack.linear import LinearPath
+from stackbone.cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps
+from stackbone.stack.solvers.linear import LinearPath
 
 MakeCache = Callable[..., FeatureStore]
 
@@ -39,7 +39,7 @@ def own_graphs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def one_blas_thread() -> Iterator[None]:
-    """Limit plain references to one thread: with two they are as slow as `stack.evaluate` would be."""
+    """Limit plain references to one thread: with two they are as slow as `stack.evaluation.evaluate` would be."""
     with threadpool_limits(limits=1, user_api="blas"):
         yield
 

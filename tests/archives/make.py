@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps, feature_set_id, write_seen
-from extract.steering_file import Steering, write_steering
-from stack import StackModel, save_model
-from stack.linear import LinearMap
-from stack.model import ModelBackbone
+from stackbone.cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps, feature_set_id, write_seen
+from stackbone.extract.steerings.file import Steering, write_steering
+from stackbone.stack import StackModel, save_model
+from stackbone.stack.models.model import ModelBackbone
+from stackbone.stack.solvers.linear import LinearMap
 
 RESNET50 = FeatureSpec(
     architecture="resnet50.tv_in1k",

@@ -1,0 +1,163 @@
+"""The identity of an image: SHA-256 of its encoded bytes, remembered between runs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from stat import S_ISREG
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache.disk.reading import open_regular
+
+DIGEST_BYTES = 32
+_BLOCK = 1 << 20
+_FILES_IN_FLIGHT = 1024  # bounds the memory that waiting tasks take on a million files
+# A file changed again within its clock's tick keeps its time stamp, and the coarsest clock in use (FAT) ticks
+# every 2 s. So a stamp that was younger than this when the file was hashed proves nothing later on.
+_RACY_NS = 3_000_000_000
+
+Digests = NDArray[np.uint8]
+"""(n, 32) uint8, one SHA-256 a row; all zero where a file could not be read."""
+
+
+@dataclass(frozen=True)
+class FileStamps:
+    """What the file system says about files; equal stamps mean unchanged bytes.
+
+    Attributes
+    ----------
+    values
+        (n, 4) int64: size in bytes, modification and status-change times in nanoseconds, inode. A row that
+        proves nothing (an unreadable file, or one that changed just before it was hashed) has size -1.
+    """
+
+    values: NDArray[np.int64]
+
+    def unchanged(self, other: FileStamps) -> NDArray[np.bool_]:
+        """Return (n,) bool: True where both rows prove that the bytes are the same."""
+        proven: NDArray[np.bool_] = (self.values[:, 0] >= 0) & (self.values == other.values).all(axis=1)
+        return proven
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Digests of a list of files, with what to remember for the next run.
+
+    Attributes
+    ----------
+    digests
+        (n, 32) uint8.
+    stamps
+        Their `FileStamps`.
+    reasons
+        ``""``, or why the file could not be read.
+    n_hashed
+        How many files were read; the others were remembered.
+    """
+
+    digests: Digests
+    stamps: FileStamps
+    reasons: list[str]
+    n_hashed: int
+
+
+def usable_cores() -> int:
+    """Return the number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def sha256_file(path: str | os.PathLike[str]) -> bytes:
+    """Return the SHA-256 of a file's bytes (32 bytes), read in blocks of 1 MiB."""
+    digest = hashlib.sha256()
+    with open_regular(path) as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.digest()
+
+
+def list_digests(
+    paths: Sequence[str],
+    remembered: dict[str, int],
+    old_digests: Digests,
+    old_stamps: FileStamps,
+    *,
+    root: str = "",
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Listing:
+    """Return the digests of `paths`, reading only files whose stamps changed since they were remembered.
+
+    Parameters
+    ----------
+    paths
+        Files to digest.
+    remembered
+        Row of each known path in `old_digests` and `old_stamps`.
+    root
+        Folder that `paths` are relative to.
+    on_progress
+        Called with (files hashed, files to hash).
+    """
+    reasons = [""] * len(paths)
+    started_ns = time.time_ns()
+    stamps = _read_stamps(paths, reasons, root)
+    digests = np.zeros((len(paths), DIGEST_BYTES), np.uint8)
+    rows = np.array([remembered.get(path, -1) for path in paths], np.int64)
+    known = np.flatnonzero(rows >= 0)
+    same = FileStamps(old_stamps.values[rows[known]]).unchanged(FileStamps(stamps[known]))
+    kept = known[same]
+    digests[kept] = old_digests[rows[kept]]
+
+    is_changed = np.array([not reason for reason in reasons], np.bool_)
+    is_changed[kept] = False
+    to_hash = np.flatnonzero(is_changed)
+    for done, (i, digest) in enumerate(_hash_all(paths, root, to_hash, reasons), start=1):
+        if digest:
+            digests[i] = np.frombuffer(digest, np.uint8)
+        else:
+            stamps[i, 0] = -1  # or the next run would take the zero digest for the file's
+        if on_progress:
+            on_progress(done, len(to_hash))
+    racy = to_hash[stamps[to_hash, 1:3].max(axis=1, initial=0) > started_ns - _RACY_NS]
+    stamps[racy, 0] = -1
+    return Listing(digests, FileStamps(stamps), reasons, len(to_hash))
+
+
+def _read_stamps(paths: Sequence[str], reasons: list[str], root: str = "") -> NDArray[np.int64]:
+    stamps = np.full((len(paths), 4), -1, np.int64)
+    for i, path in enumerate(paths):
+        try:
+            stat = os.stat(os.path.join(root, path))
+        except (OSError, ValueError) as exc:  # ValueError: a name that no file can have
+            reasons[i] = getattr(exc, "strerror", None) or str(exc)
+            continue
+        if not S_ISREG(stat.st_mode):  # opening a pipe or a device would wait for ever
+            reasons[i] = "is not a regular file"
+            continue
+        stamps[i] = [_wrapped(each) for each in (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)]
+    return stamps
+
+
+def _wrapped(number: int) -> int:
+    """Return the signed 64-bit number of the same low bits: inodes are unsigned, years beyond 2262 do not fit."""
+    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
+
+
+def _hash_all(
+    paths: Sequence[str], root: str, rows: NDArray[np.intp], reasons: list[str]
+) -> Iterator[tuple[int, bytes]]:
+    def hash_one(i: int) -> tuple[int, bytes]:
+        try:
+            return i, sha256_file(os.path.join(root, paths[i]))
+        except OSError as exc:
+            reasons[i] = exc.strerror or str(exc)
+            return i, b""
+
+    with ThreadPoolExecutor(max_workers=min(8, usable_cores() + 2)) as pool:
+        for start in range(0, len(rows), _FILES_IN_FLIGHT):
+            yield from pool.map(hash_one, rows[start : start + _FILES_IN_FLIGHT].tolist())

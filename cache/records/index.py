@@ -1,0 +1,228 @@
+"""The index of a dataset: which image of which label is which digest (see FORMAT.md)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache.disk.digest import DIGEST_BYTES, Digests, FileStamps
+from stackbone.cache.disk.files import fsync_folder, write_atomically
+from stackbone.cache.errors import CacheError, UsageError
+from stackbone.cache.hdf5 import writing as hdf5
+from stackbone.cache.hdf5.column import Column
+from stackbone.cache.hdf5.opening import CacheFile, open_checked
+from stackbone.cache.hdf5.source import Malformed
+
+FORMAT = "stackbone-index"
+_TEXT_COLUMNS = ("path", "label", "split", "group", "reason")
+_STAMPS = ("size", "mtime_ns", "ctime_ns", "inode")
+_PIECE_BYTES = 16 << 20
+_KNOWN = 4096
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+
+OK, FAILED = 0, 1
+
+
+@dataclass(frozen=True)
+class DatasetIndex:
+    """One row per listed image, in the dataset's order.
+
+    Attributes
+    ----------
+    name
+        Of the dataset; its file is ``datasets/NAME.h5``.
+    root
+        Folder that the paths are relative to, as it was when listed.
+    path, label, split, group
+        Lists of n strings; ``""`` where there is none.
+    image_sha256
+        (n, 32) uint8; zero where the file could not be read.
+    status
+        (n,) uint8: 0 listed, 1 failed.
+    reason
+        n strings: why a row failed, else ``""``.
+    stamps
+        `FileStamps` of the files, so that an unchanged one is not read again.
+    """
+
+    name: str
+    root: str
+    path: list[str]
+    label: list[str]
+    split: list[str]
+    group: list[str]
+    image_sha256: Digests
+    status: NDArray[np.uint8]
+    reason: list[str]
+    stamps: FileStamps = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.path)
+
+    @property
+    def ok(self) -> NDArray[np.bool_]:
+        """(n,) bool: rows that did not fail."""
+        return np.equal(self.status, OK)
+
+
+def empty_index(name: str, root: str) -> DatasetIndex:
+    """Return an index of no images."""
+    no_digests = np.zeros((0, DIGEST_BYTES), np.uint8)
+    no_stamps = FileStamps(np.zeros((0, 4), np.int64))
+    return DatasetIndex(name, root, [], [], [], [], no_digests, np.zeros(0, np.uint8), [], no_stamps)
+
+
+def is_dataset_name(name: str) -> bool:
+    """Return whether the name is a plain file name everywhere."""
+    return _NAME.fullmatch(name) is not None
+
+
+def index_path(cache_root: Path, name: str) -> Path:
+    """Return where the index of dataset `name` lies.
+
+    Raises
+    ------
+    UsageError
+        If the name would not be a plain file name everywhere.
+    """
+    if not is_dataset_name(name):
+        message = (
+            f"{name!r} cannot name a dataset: use letters, digits, '.', '_' and '-', at most 128, "
+            "and no leading '.' or '-'. Give another name with --dataset NAME"
+        )
+        raise UsageError(message)
+    return cache_root / "datasets" / f"{name}.h5"
+
+
+def write_index(path: Path, index: DatasetIndex) -> None:
+    """Write an index atomically, replacing the one that was there.
+
+    Raises
+    ------
+    CacheError
+        If its columns have different lengths, a text cannot be a file name or UTF-8, or the file cannot be written.
+    """
+    columns = [*(getattr(index, name) for name in _TEXT_COLUMNS), index.status, index.stamps.values]
+    if any(len(column) != len(index.image_sha256) for column in columns):
+        message = (
+            f"the columns of the dataset {index.name!r} have {sorted({len(column) for column in columns})} rows for "
+            f"{len(index.image_sha256)} digests; give each as many. Nothing was written to {path}"
+        )
+        raise CacheError(message)
+    with hdf5.build_in_memory(FORMAT) as (file, memory):
+        hdf5.write_text(file, "name", index.name)
+        hdf5.write_text(file, "root", index.root)
+        for name in _TEXT_COLUMNS:
+            _write_texts(file, name, _encode(index.name, getattr(index, name)))
+        hdf5.write_column(file, "image_sha256", index.image_sha256)
+        hdf5.write_compressed(file, "status", index.status)
+        for i, name in enumerate(_STAMPS):
+            hdf5.write_compressed(file, name, np.ascontiguousarray(index.stamps.values[:, i]))
+    write_atomically(path, hdf5.sealed_image(FORMAT, memory))
+
+
+def remove_index(path: Path) -> None:
+    """Remove an index, durably.
+
+    Raises
+    ------
+    CacheError
+        If the folder cannot be written.
+    """
+    try:
+        path.unlink(missing_ok=True)
+        fsync_folder(path.parent)
+    except OSError as exc:
+        message = f"could not remove {path}: {exc.strerror or exc}. See to its permissions and run again"
+        raise CacheError(message) from exc
+
+
+def read_index(path: Path) -> DatasetIndex:
+    """Read an index.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    CorruptFileError
+        If it is damaged, of another version, or its columns disagree.
+    """
+    return read_with_version(path)[0]
+
+
+def read_with_version(path: Path) -> tuple[DatasetIndex, int, int]:
+    """Return an index, the version of its file's format, and the file's size in bytes; errors as `read_index`."""
+    with open_checked(path, FORMAT) as file:
+        name = file.text("name")
+        if name != path.stem:
+            message = f"it is the index of the dataset {name!r}, not of {path.stem!r}"
+            raise Malformed(message)
+        digests = file.column("image_sha256", types="u1", columns=DIGEST_BYTES)
+        columns = {column: _column(file, column, "S", len(digests)) for column in _TEXT_COLUMNS}
+        numbers = [_column(file, column, "i8", len(digests)) for column in _STAMPS]
+        status = _column(file, "status", "u1", len(digests)).read()
+        index = DatasetIndex(
+            name=name,
+            root=file.text("root"),
+            image_sha256=digests.read(),
+            status=status,
+            stamps=FileStamps(np.stack([column.read() for column in numbers], axis=1).astype(np.int64, copy=False)),
+            **{name: _read_texts(column) for name, column in columns.items()},
+        )
+        if file.seal is None:
+            _check_digests(index)
+        return index, file.version, file.size
+
+
+def _check_digests(index: DatasetIndex) -> None:
+    # Zeros have the Fletcher-32 checksum 0, and are what a lost page of a disk holds; no image has that digest.
+    zero = np.flatnonzero(index.ok & ~index.image_sha256.any(axis=1))
+    if len(zero):
+        message = f"its digest of {index.path[zero[0]]!r} is zero, though that file was read"
+        raise Malformed(message)
+
+
+def _column(file: CacheFile, name: str, types: str, n: int) -> Column:
+    column = file.column(name, types=types, may_inflate=True)
+    if len(column) != n:
+        message = f"the column {name!r} has {len(column)} rows, image_sha256 has {n}"
+        raise Malformed(message)
+    return column
+
+
+def _encode(dataset: str, texts: Sequence[str]) -> list[bytes]:
+    # File names on Unix are bytes: those that are not UTF-8 go through unchanged.
+    try:
+        return [text.encode("utf-8", "surrogateescape") for text in texts]
+    except UnicodeEncodeError as exc:
+        message = f"the dataset {dataset!r} has a text that is neither UTF-8 nor a file name: {exc.object!r}. Mend it"
+        raise CacheError(message) from exc
+
+
+def _write_texts(file: h5py.File, name: str, texts: Sequence[bytes]) -> None:
+    dtype = h5py.string_dtype("utf-8", max(map(len, texts), default=1) or 1)
+    column = hdf5.create_compressed(file, name, len(texts), dtype)
+    # One long path makes every row as wide: whole chunks, but not all of them at once.
+    rows = column.chunks[0] * max(1, _PIECE_BYTES // (column.chunks[0] * dtype.itemsize))
+    for start in range(0, len(texts), rows):
+        column[start : start + rows] = np.array(texts[start : start + rows], dtype)
+
+
+def _read_texts(column: Column) -> list[str]:
+    texts: list[str] = []
+    known: dict[bytes, str] = {}  # labels and their like repeat: one string each
+    for piece in column.pieces():
+        for content in piece.tolist():
+            text = known.get(content)
+            if text is None:
+                text = content.decode("utf-8", "surrogateescape")
+                if len(known) < _KNOWN:
+                    known[content] = text
+            texts.append(text)
+    return texts

@@ -1,0 +1,219 @@
+"""Immutable shards: some rows of one feature set, in one HDF5 file (see FORMAT.md)."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache.disk.digest import DIGEST_BYTES, Digests
+from stackbone.cache.disk.files import write_atomically
+from stackbone.cache.errors import CacheError, CorruptFileError, NewerVersionError
+from stackbone.cache.hdf5 import writing as hdf5
+from stackbone.cache.hdf5.column import Column
+from stackbone.cache.hdf5.opening import CacheFile, newer_message, open_checked, read_sha256
+from stackbone.cache.hdf5.seal import BLOCK_BYTES, parse_seal
+from stackbone.cache.hdf5.source import Malformed
+from stackbone.cache.records.spec import FeatureSpec
+
+FORMAT = "stackbone-features"
+PATTERN = "part-*.h5"
+
+
+@dataclass(frozen=True)
+class ShardHeader:
+    """What a shard says of itself.
+
+    Attributes
+    ----------
+    spec
+        What made its features.
+    provenance
+        Circumstances that do not change a feature: versions, engine, device, time.
+    n_rows, dim
+        Shape of its features.
+    dtype
+        ``float32`` or ``float16``.
+    """
+
+    spec: FeatureSpec
+    provenance: dict[str, str]
+    n_rows: int
+    dim: int
+    dtype: str
+
+
+def write_shard(
+    folder: Path,
+    spec: FeatureSpec,
+    digests: Digests,
+    features: NDArray[np.float32],
+    provenance: Mapping[str, str],
+) -> Path:
+    """Write one shard, durably and atomically, and return its path.
+
+    The file's name holds half of the SHA-256 that seals it (a UUID of version 8), so that one shard in place of
+    another shows, and so that the same rows written twice are one file.
+
+    Parameters
+    ----------
+    digests
+        (n, 32) uint8, the images' SHA-256.
+    features
+        (n, dim) float32 or float16, finite, in the same order.
+
+    Raises
+    ------
+    CacheError
+        If shapes or types are others, a feature is not finite, or the file cannot be written.
+    """
+    if features.ndim != 2 or not features.size or digests.shape != (len(features), DIGEST_BYTES):
+        message = f"a shard takes (n, dim) features and (n, 32) digests, not {features.shape} and {digests.shape}"
+        raise CacheError(message)
+    if features.dtype not in (np.float32, np.float16) or digests.dtype != np.uint8:
+        message = f"a shard takes float32 or float16 features and uint8 digests, not {features.dtype}, {digests.dtype}"
+        raise CacheError(message)
+    row = _first_not_finite(features)
+    if row is not None:
+        message = (
+            f"the backbone gave a feature that is not finite, for the image with SHA-256 "
+            f"{digests[row].tobytes().hex()}. Nothing was committed; are its weights sound, its precision wide enough?"
+        )
+        raise CacheError(message)
+    with hdf5.build_in_memory(FORMAT) as (file, memory):
+        hdf5.write_text(file, "spec", spec.to_json())
+        hdf5.write_text(file, "provenance", json.dumps(dict(provenance), sort_keys=True))
+        hdf5.write_column(file, "image_sha256", digests)
+        hdf5.write_column(file, "features", features)
+        body = hdf5.place(file, "features")
+    content = hdf5.sealed_image(FORMAT, memory, body)
+    path = folder / _name(parse_seal(memoryview(content)[:BLOCK_BYTES]).head)
+    write_atomically(path, content)
+    return path
+
+
+def read_header(path: Path, fingerprint: str) -> ShardHeader:
+    """Return a shard's header, after a check against the feature set's fingerprint.
+
+    Raises
+    ------
+    CorruptFileError
+        If the file is damaged or was made by another spec.
+    """
+    with open_checked(path, FORMAT) as file:
+        return _open(path, file, fingerprint).header
+
+
+def read_digests(path: Path, fingerprint: str) -> Digests:
+    """Return a shard's (n, 32) digests; errors as `read_header`."""
+    with open_checked(path, FORMAT) as file:
+        return _open(path, file, fingerprint).digests.read()
+
+
+def read_rows(path: Path, fingerprint: str) -> tuple[Digests, NDArray[np.float32]]:
+    """Return a shard's (n, 32) digests and (n, dim) float32 features, all finite; errors as `read_header`."""
+    with open_checked(path, FORMAT) as file:
+        return _rows(_open(path, file, fingerprint))
+
+
+def read_summary(path: Path, fingerprint: str) -> tuple[ShardHeader, Digests, int]:
+    """Return a shard's header, its (n, 32) digests and its size in bytes; errors as `read_header`."""
+    with open_checked(path, FORMAT) as file:
+        opened = _open(path, file, fingerprint)
+        return opened.header, opened.digests.read(), file.size
+
+
+def read_proven(path: Path, fingerprint: str) -> tuple[ShardHeader, int]:
+    """Read all of a shard and return its header and its size in bytes, once its name proves every byte.
+
+    Raises
+    ------
+    CorruptFileError
+        If its bytes are not those that its name promises; and as `read_header`.
+    """
+    with open_checked(path, FORMAT) as file:
+        opened = _open(path, file, fingerprint)
+        _rows(opened)
+        if path.name != _name(file.sha256()):
+            message = (
+                f"{path} does not have the bytes that its name promises: it was changed after it was written, or "
+                "renamed. Run `stackbone verify --repair` to set it aside, then `stackbone extract` to refill it"
+            )
+            raise CorruptFileError(message)
+        return opened.header, file.size
+
+
+def is_intact(path: Path) -> bool:
+    """Return whether a file still has the bytes that its name promises.
+
+    Raises
+    ------
+    CacheError
+        If the system could not read it.
+    FileNotFoundError
+        If it is gone.
+    """
+    try:
+        return path.name == _name(read_sha256(path))
+    except CorruptFileError:
+        return False
+
+
+def _name(sha256: bytes) -> str:
+    digest = bytearray(sha256[:16])
+    digest[6] = (digest[6] & 0x0F) | 0x80  # RFC 9562: a UUID of version 8, whose other bits are the writer's
+    digest[8] = (digest[8] & 0x3F) | 0x80
+    return f"part-{uuid.UUID(bytes=bytes(digest))}.h5"
+
+
+def _first_not_finite(features: NDArray[np.floating]) -> int | None:
+    finite = np.isfinite(features).all(axis=1)
+    return None if finite.all() else int(np.argmin(finite))
+
+
+@dataclass(frozen=True)
+class _Opened:
+    header: ShardHeader
+    digests: Column
+    features: Column
+
+
+def _rows(opened: _Opened) -> tuple[Digests, NDArray[np.float32]]:
+    features: NDArray[np.float32] = opened.features.read().astype(np.float32, copy=False)
+    row = _first_not_finite(features)
+    if row is not None:
+        message = f"its features are not finite, first in row {row}"
+        raise Malformed(message)
+    return opened.digests.read(), features
+
+
+def _open(path: Path, file: CacheFile, fingerprint: str) -> _Opened:
+    text = file.text("spec")
+    try:
+        spec = FeatureSpec.from_json(text)
+    except NewerVersionError as exc:
+        raise NewerVersionError(newer_message(path, str(exc))) from exc
+    except CacheError as exc:
+        raise Malformed(str(exc)) from exc
+    if spec.to_json() != text:
+        message = "its spec is not in canonical form"
+        raise Malformed(message)
+    if spec.fingerprint != fingerprint:
+        message = f"its spec has the fingerprint {spec.fingerprint}, the folder's is {fingerprint}"
+        raise Malformed(message)
+    provenance = file.json("provenance")
+    if not isinstance(provenance, dict) or not all(isinstance(value, str) for value in provenance.values()):
+        message = "its provenance is not a JSON object of strings"
+        raise Malformed(message)
+    features = file.column("features", types="f2 f4", columns=-1)
+    digests = file.column("image_sha256", types="u1", columns=DIGEST_BYTES)
+    if len(features) != len(digests) or not len(features):
+        message = f"it holds {features.shape} {features.dtype} features for {len(digests)} digests"
+        raise Malformed(message)
+    n_rows, dim = features.shape
+    return _Opened(ShardHeader(spec, provenance, n_rows, dim, str(features.dtype)), digests, features)

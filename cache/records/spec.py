@@ -1,0 +1,156 @@
+"""What made a feature: the fields that identify a feature set, and their fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from stackbone.cache.errors import CacheError, NewerVersionError, UsageError
+
+SPEC_VERSION = 1
+FINGERPRINT_LENGTH = 12  # hex digits of a SHA-256 that name a feature set's folder
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """Everything that changes a feature, and nothing else.
+
+    Engine, device, batch size and library versions do not belong here: they are provenance.
+
+    Attributes
+    ----------
+    architecture
+        timm model with its pretrained tag, such as ``resnet50.tv_in1k``.
+    weights
+        ``sha256:`` and the hex digest of the weights file, or ``random(SEED)``, for tests.
+    input_size
+        (height, width) in pixels that the network sees.
+    crop_fraction
+        Share of the resized image's side that the crop keeps.
+    crop_mode
+        ``center``: the shorter side is resized; ``squash``: both sides are.
+    interpolation
+        ``bilinear`` or ``bicubic``, with Pillow's antialiasing.
+    mean, std
+        Of the normalisation, per RGB channel, in units of the range 0 to 1.
+    pooling
+        ``avg``: mean over positions of the last feature map; ``model``: the model's own head without its
+        classifier, such as a ViT's class token.
+    precision
+        ``fp32``, ``bf16`` or ``fp16``.
+    view
+        ``plain``, or the name of a test-time view such as ``hflip``.
+    steering
+        SHA-256 of the steering file, or None.
+    version
+        Of the meaning of these fields.
+    """
+
+    architecture: str
+    weights: str
+    input_size: tuple[int, int]
+    crop_fraction: float
+    crop_mode: str
+    interpolation: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    pooling: str
+    precision: str = "fp32"
+    view: str = "plain"
+    steering: str | None = None
+    version: int = SPEC_VERSION
+
+    def to_json(self) -> str:
+        """Return the canonical JSON: keys sorted, no white space, ASCII; 1 and 1.0 are one number."""
+        plain = asdict(self)
+        for name, convert in _NUMBERS.items():
+            value = plain[name]
+            plain[name] = [convert(each) for each in value] if isinstance(value, tuple) else convert(value)
+        return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Parse what `to_json` wrote.
+
+        Raises
+        ------
+        CacheError
+            If the text is no JSON object, lacks a field, or has an unknown one or one of another type.
+        NewerVersionError
+            If it is of a newer version.
+        """
+        try:
+            raw: Any = json.loads(text)
+        except (ValueError, RecursionError) as exc:
+            message = "the spec is not JSON"
+            raise CacheError(message) from exc
+        if not isinstance(raw, dict):
+            message = f"the spec is a JSON {type(raw).__name__}, not an object"
+            raise CacheError(message)
+        if type(raw.get("version")) is int and raw["version"] > SPEC_VERSION:
+            message = f"its spec has version {raw['version']}, this Stackbone reads {SPEC_VERSION}"
+            raise NewerVersionError(message)
+        if raw.get("version") != SPEC_VERSION or isinstance(raw["version"], bool):
+            message = f"the spec has version {raw.get('version')!r}, this Stackbone reads {SPEC_VERSION}"
+            raise CacheError(message)
+        names = {field.name for field in fields(cls)}
+        if set(raw) != names:
+            message = f"the spec's fields differ from the format's in {sorted(set(raw) ^ names)}"
+            raise CacheError(message)
+        wrong = sorted(key for key, value in raw.items() if not _has_type(key, value))
+        if wrong:
+            message = f"the spec's fields {wrong} do not have the types that the format gives them"
+            raise CacheError(message)
+        plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
+        return cls(**plain)
+
+    @property
+    def fingerprint(self) -> str:
+        """First 12 hex digits of the SHA-256 of the canonical JSON."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:FINGERPRINT_LENGTH]
+
+
+_NUMBERS: dict[str, type[int] | type[float]] = {"input_size": int, "crop_fraction": float, "mean": float, "std": float}
+_LENGTHS = {"input_size": 2, "mean": 3, "std": 3}
+
+
+def _has_type(name: str, value: object) -> bool:
+    if name in _LENGTHS:
+        return isinstance(value, list) and [type(each) for each in value] == [_NUMBERS[name]] * _LENGTHS[name]
+    if name in _NUMBERS:
+        return type(value) is _NUMBERS[name]
+    return name == "version" or isinstance(value, str) or (name == "steering" and value is None)
+
+
+_SET_ID = re.compile(rf"(?P<slug>[A-Za-z0-9][A-Za-z0-9._]*)-(?P<fingerprint>[0-9a-f]{{{FINGERPRINT_LENGTH}}})")
+
+
+def feature_set_id(backbone: str, spec: FeatureSpec) -> str:
+    """Return ``NAME-XXXXXXXXXXXX``, a folder name on every file system (``timm:M`` becomes ``timm.M``).
+
+    Raises
+    ------
+    UsageError
+        If the name would not be found again in the folder's.
+    """
+    identity = f"{backbone.replace(':', '.', 1)}-{spec.fingerprint}"
+    if parse_feature_set_id(identity) != (backbone, spec.fingerprint):
+        message = (
+            f"{backbone!r} cannot name a feature set: use letters, digits, '.' and '_', with no leading '.' or '_', "
+            "or timm:MODEL"
+        )
+        raise UsageError(message)
+    return identity
+
+
+def parse_feature_set_id(text: str) -> tuple[str, str] | None:
+    """Return (backbone, fingerprint) of a feature set's folder name, or None if it is none."""
+    match = _SET_ID.fullmatch(text)
+    if match is None:
+        return None
+    slug = match["slug"]
+    backbone = "timm:" + slug.removeprefix("timm.") if slug.startswith("timm.") else slug
+    return backbone, match["fingerprint"]

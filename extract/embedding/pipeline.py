@@ -1,0 +1,270 @@
+"""From files to committed features: read and decode each image once, run every backbone that lacks it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache import CacheError, Digests, ImageError, usable_cores
+from stackbone.cache.disk.reading import read_listed
+from stackbone.extract.backbones.backbone import Transform
+from stackbone.extract.embedding.embedder import Embedder, Failure
+from stackbone.extract.images.budget import DecodingBudget
+from stackbone.extract.images.decode import apply_transform, decoded, quiet_pillow
+
+COMMIT_IMAGES = 2048
+COMMIT_SECONDS = 60.0
+IMAGES_AHEAD = 64  # decoded and waiting for the networks; with the batches, this bounds the memory
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image to embed.
+
+    Attributes
+    ----------
+    path
+        Where to read it.
+    digest
+        SHA-256 that its bytes must have (32 bytes).
+    """
+
+    path: str
+    digest: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Images(Sequence[Image]):
+    """Some images of a dataset, each made when it is asked for: a million of them would take 300 MB.
+
+    Attributes
+    ----------
+    root
+        Folder that the paths are relative to.
+    paths
+        Of all files of the dataset.
+    file_digests
+        (n_files, 32) uint8: SHA-256 of all files.
+    rows
+        (n,) int: which of the files these images are.
+    """
+
+    root: Path
+    paths: Sequence[str]
+    file_digests: Digests
+    rows: NDArray[np.intp]
+
+    @property
+    def digests(self) -> Digests:
+        """(n, 32) uint8: SHA-256 of the images."""
+        return self.file_digests[self.rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, which: int) -> Image: ...
+    @overload
+    def __getitem__(self, which: slice) -> list[Image]: ...
+    def __getitem__(self, which: int | slice) -> Image | list[Image]:
+        if isinstance(which, slice):
+            return [self[i] for i in range(*which.indices(len(self)))]
+        row = self.rows[which]
+        return Image(os.path.join(self.root, self.paths[row]), self.file_digests[row].tobytes())
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """An image's pixels for every transform, and what they took of a thread's time."""
+
+    pixels: dict[Transform, NDArray[np.uint8]]
+    read_seconds: float
+    decode_seconds: float
+    resize_seconds: float
+
+
+@dataclass
+class Profile:
+    """Where the time went, in seconds.
+
+    Attributes
+    ----------
+    read, decode, resize
+        Of the decoding threads, added up.
+    wait
+        While the networks waited for pixels.
+    commit
+        Writing shards.
+    """
+
+    read: float = 0.0
+    decode: float = 0.0
+    resize: float = 0.0
+    wait: float = 0.0
+    commit: float = 0.0
+
+
+def embed_images(
+    images: Sequence[Image],
+    embedders: Sequence[Embedder],
+    *,
+    workers: int | None = None,
+    profile: Profile | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[bytes, Failure]:
+    """Embed images with every backbone that lacks them, and commit the features.
+
+    Reading and decoding run in threads, a bounded number of images ahead of the networks, so that memory does
+    not grow with their number. An image that fails is left out of its batch. Before an interrupt or the failure of
+    an engine goes on to the caller, what was computed is committed.
+
+    Parameters
+    ----------
+    images
+        Distinct images; those that no backbone lacks are passed over.
+    embedders
+        Each says which of the images its feature set lacks.
+    workers
+        Decoding threads; by default one per core.
+    profile
+        Added to.
+    on_progress
+        Called with (images done, images that a backbone lacks).
+
+    Returns
+    -------
+    dict
+        Digest of each failed image, with its `Failure`.
+    """
+    failed: dict[bytes, Failure] = {}
+    profile = profile or Profile()
+    lacked = np.flatnonzero(np.any([embedder.lacking for embedder in embedders], axis=0))
+    if not len(lacked):
+        return failed
+    committed_at = time.monotonic()
+    transforms = {embedder.backbone.transform for embedder in embedders}
+    try:
+        with quiet_pillow(), closing(_prepare(images, lacked, transforms, workers, profile)) as prepared:
+            for done, (number, image, found) in enumerate(prepared, start=1):
+                if isinstance(found, Failure):
+                    failed[image.digest] = found
+                else:
+                    _feed(number, image.digest, found.pixels, embedders, failed)
+                in_time = time.monotonic() - committed_at < COMMIT_SECONDS
+                for embedder in embedders:
+                    if not in_time or embedder.n_uncommitted >= COMMIT_IMAGES:
+                        embedder.commit()
+                if not in_time:
+                    committed_at = time.monotonic()
+                if on_progress:
+                    on_progress(done, len(lacked))
+            for embedder in embedders:
+                failed.update(embedder.run())
+    except CacheError:
+        raise
+    except BaseException:
+        _commit_all(embedders)
+        raise
+    _commit_all(embedders)
+    profile.commit += sum(embedder.commit_seconds for embedder in embedders)
+    return failed
+
+
+def find_unreadable(
+    images: Images, numbers: NDArray[np.intp], *, on_progress: Callable[[int, int], None] | None = None
+) -> dict[bytes, Failure]:
+    """Return what `embed_images` would say of images that cannot be read or decoded, by digest, embedding nothing.
+
+    Parameters
+    ----------
+    numbers
+        (n,) int: which of the images to look at.
+    on_progress
+        Called with (images done, n).
+    """
+    failed: dict[bytes, Failure] = {}
+    with quiet_pillow(), closing(_prepare(images, numbers, set(), None, Profile())) as prepared:
+        for done, (_, image, found) in enumerate(prepared, start=1):
+            if isinstance(found, Failure):
+                failed[image.digest] = found
+            if on_progress:
+                on_progress(done, len(numbers))
+    return failed
+
+
+def _feed(
+    number: int,
+    digest: bytes,
+    pixels: Mapping[Transform, NDArray[np.uint8]],
+    embedders: Sequence[Embedder],
+    failed: dict[bytes, Failure],
+) -> None:
+    for embedder in embedders:
+        if embedder.lacking[number]:
+            failed.update(embedder.take(digest, pixels[embedder.backbone.transform]))
+
+
+def _commit_all(embedders: Sequence[Embedder]) -> None:
+    for embedder in embedders:
+        embedder.commit()
+
+
+def _prepare(
+    images: Sequence[Image],
+    numbers: NDArray[np.intp],
+    transforms: set[Transform],
+    workers: int | None,
+    profile: Profile,
+) -> Generator[tuple[int, Image, _Prepared | Failure]]:
+    """Yield those numbers with their images and their pixels, in order, or with the reason why there are none."""
+    pool = ThreadPoolExecutor(max_workers=workers or usable_cores())
+    waiting: deque[tuple[int, Image, Future[_Prepared | Failure]]] = deque()
+    rest = iter(numbers)
+    budget = DecodingBudget()
+    try:
+        while True:
+            while len(waiting) < IMAGES_AHEAD and (upcoming := next(rest, None)) is not None:
+                image = images[int(upcoming)]
+                waiting.append((int(upcoming), image, pool.submit(_read, image, transforms, budget)))
+            if not waiting:
+                return
+            number, image, future = waiting.popleft()
+            started = time.perf_counter()
+            found = future.result()
+            profile.wait += time.perf_counter() - started
+            if isinstance(found, _Prepared):
+                profile.read += found.read_seconds
+                profile.decode += found.decode_seconds
+                profile.resize += found.resize_seconds
+            yield number, image, found
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _read(image: Image, transforms: set[Transform], budget: DecodingBudget) -> _Prepared | Failure:
+    started = time.perf_counter()
+    try:
+        content = read_listed(image.path, image.digest)
+    except ImageError as exc:
+        return Failure(str(exc), lasting=False)
+    read = time.perf_counter()
+    try:
+        with decoded(content, budget) as picture:
+            ready = time.perf_counter()
+            pixels = {transform: apply_transform(picture, transform) for transform in transforms}
+    except ImageError as exc:
+        return Failure(str(exc))
+    except MemoryError as exc:
+        found = str(exc) or "memory did not suffice to decode it"
+        return Failure(f"{found}; close other programs and run again", lasting=False)
+    return _Prepared(pixels, read - started, ready - read, time.perf_counter() - ready)

@@ -1,0 +1,235 @@
+"""New images for a finished model: embedded with exactly the feature sets that it names, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache import (
+    Digests,
+    FeatureSpec,
+    FeatureStore,
+    ModelError,
+    UsageError,
+    empty_index,
+    list_digests,
+    write_seen,
+)
+from stackbone.cache.records.spec import parse_feature_set_id
+from stackbone.extract.backbones.backbone import Backbone, get_backbone
+from stackbone.extract.backbones.weights import Weights, find_weights
+from stackbone.extract.datasets.dataset import Dataset
+from stackbone.extract.embedding.embedder import Embedder
+from stackbone.extract.embedding.pipeline import embed_images
+from stackbone.extract.embedding.run import Progress, distinct_images, make_embedder, silent, start_engine
+from stackbone.extract.networks.engines import check_engine
+from stackbone.extract.steerings.steered import find_steered, with_hub
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddedImages:
+    """Images with the features that a model asks for.
+
+    Attributes
+    ----------
+    paths
+        The n images, relative to the working directory where they lie below it.
+    digests
+        (n, 32) uint8; all zero where a file could not be read.
+    reasons
+        ``""``, or why an image has no features.
+    features
+        Feature set id to the (n_ok, dim) float32 rows of the images that did not fail, in their order.
+    n_embedded
+        Rows of features computed now, over all feature sets; the others were in the cache.
+    """
+
+    paths: list[str]
+    digests: Digests
+    reasons: list[str]
+    features: dict[str, NDArray[np.float32]]
+    n_embedded: int
+
+    @property
+    def sound_paths(self) -> list[str]:
+        """The n_ok images that have features."""
+        return [path for path, reason in zip(self.paths, self.reasons, strict=True) if not reason]
+
+    @property
+    def failures(self) -> list[tuple[str, str]]:
+        """(path, reason) of every image that has none."""
+        return [(path, reason) for path, reason in zip(self.paths, self.reasons, strict=True) if reason]
+
+
+def embed_for(
+    specs: Mapping[str, FeatureSpec],
+    dataset: Dataset,
+    store: FeatureStore | None = None,
+    *,
+    steering: Sequence[Path] = (),
+    weights: Mapping[str, Path] | None = None,
+    engine: str = "auto",
+    device: str = "auto",
+    batch_size: int | None = None,
+    workers: int | None = None,
+    on_progress: Progress | None = None,
+) -> EmbeddedImages:
+    """Return the features of a dataset's images in the feature sets that a model names, computing what is missing.
+
+    New features stay in the cache; no dataset index is written. Where every image is cached, neither weights
+    nor torch are needed.
+
+    Parameters
+    ----------
+    specs
+        Feature set id to what it stands for.
+    dataset
+        The images, from `open_dataset`; labels are of no account.
+    store
+        The cache; by default `default_cache`.
+    steering
+        Files, or folders of them, of the model's steered backbones; needed where an image is not cached.
+    weights, engine, device, batch_size, workers, on_progress
+        As of `extract`. The precision is the model's.
+
+    Returns
+    -------
+    EmbeddedImages
+
+    Raises
+    ------
+    ModelError
+        If features made here would not be the model's: other weights, another transform, another precision.
+    UsageError
+        If `weights` names a backbone that the model does not use, or features of a steered one are to be made and
+        `steering` lacks its file.
+    StackboneError
+        As of `extract`.
+    """
+    report = on_progress or silent
+    store = store or FeatureStore()
+    check_engine(engine)
+    names = {identity: _backbone_name(identity, spec) for identity, spec in specs.items()}
+    nothing = empty_index("", "")
+    files = [str(dataset.root / path) for path in dataset.paths]
+    listing = list_digests(files, {}, nothing.image_sha256, nothing.stamps, on_progress=partial(report, "reading"))
+    reasons = list(listing.reasons)
+    images = distinct_images(dataset.root, dataset.paths, listing.digests, _sound(reasons))
+
+    digests = images.digests
+    lacking = {
+        identity: spec
+        for identity, spec in specs.items()
+        if store.feature_set(names[identity], spec).missing(digests).any()
+    }
+    steered = {
+        identity: find_steered(spec.steering, names[identity], steering)
+        for identity, spec in lacking.items()
+        if spec.steering
+    }
+    backbones = {
+        identity: with_hub(steered[identity].backbone) if identity in steered else get_backbone(names[identity])
+        for identity in lacking
+    }
+    if all(identity in steered or spec.steering is None for identity, spec in specs.items()):
+        # A steered backbone that is cached does not say here which plain one it was made of.
+        _check_weights_names(weights or {}, {*names.values(), *(each.plain for each in backbones.values())})
+    found = _checked_weights(lacking, backbones, weights or {}, report)
+    embedders: list[Embedder] = []
+    for identity, spec in lacking.items():
+        backbone = backbones[identity]
+        if identity in steered:
+            write_seen(store.feature_set(backbone.name, spec).folder, steered[identity].record)
+        its = found[backbone.key]
+        start = partial(start_engine, backbone, its, engine, device, spec.precision, report)
+        embedders.append(make_embedder(store, backbone, spec, its, images, start, batch_size))
+    failed = embed_images(images, embedders, workers=workers, on_progress=partial(report, "embedding"))
+    for row, digest in enumerate(listing.digests):
+        if digest.tobytes() in failed:
+            reasons[row] = failed[digest.tobytes()].reason
+
+    sound = listing.digests[_sound(reasons)]
+    features = {identity: store.feature_set(names[identity], specs[identity]).load(sound) for identity in specs}
+    paths = [_shown(Path(file)) for file in files]
+    return EmbeddedImages(paths, listing.digests, reasons, features, sum(each.n_embedded for each in embedders))
+
+
+def _backbone_name(identity: str, spec: FeatureSpec) -> str:
+    parsed = parse_feature_set_id(identity)
+    if parsed is None or parsed[1] != spec.fingerprint:
+        message = (
+            f"the model names the feature set {identity!r}, and its spec has the fingerprint {spec.fingerprint}: "
+            "they do not belong together. Fit the model again, with `stackbone stack --save FILE`"
+        )
+        raise ModelError(message)
+    return parsed[0]
+
+
+def _check_weights_names(files: Mapping[str, Path], names: Collection[str]) -> None:
+    unused = sorted(set(files) - set(names))
+    if unused:
+        message = f"--weights names {', '.join(unused)}, and the model's backbones are {', '.join(sorted(names))}"
+        raise UsageError(message)
+
+
+def _checked_weights(
+    specs: Mapping[str, FeatureSpec],
+    backbones: Mapping[str, Backbone],
+    files: Mapping[str, Path],
+    report: Progress,
+) -> dict[str, Weights]:
+    """Return the weights of every backbone, by name, once they and its transform are proven to be the model's."""
+    wanted = list({backbone.key: backbone for backbone in backbones.values()}.values())
+    asked = {name for backbone in wanted for name in (backbone.name, backbone.plain)}
+    found = find_weights(
+        wanted,
+        {name: file for name, file in files.items() if name in asked},
+        on_download=lambda name: report(f"downloading weights of {name}", 0, 0),
+    )
+    problems = [
+        problem
+        for identity, spec in specs.items()
+        if (problem := _difference(backbones[identity], spec, found[backbones[identity].key]))
+    ]
+    if problems:
+        message = (
+            "the features that this machine makes are not those that the model was fitted on:\n"
+            + "\n".join(problems)
+            + "\nNothing was embedded"
+        )
+        raise ModelError(message)
+    return found
+
+
+def _difference(backbone: Backbone, wanted: FeatureSpec, weights: Weights) -> str:
+    """Return which fields of the spec differ here and what to do about it, or ``""``."""
+    made, here = asdict(wanted), asdict(backbone.spec(weights.identity, wanted.precision))
+    differing = [name for name in made if made[name] != here[name]]
+    if not differing:
+        return ""
+    lines = [f"  {backbone.name}: {name}: the model has {made[name]}, here it is {here[name]}" for name in differing]
+    if "weights" in differing:
+        lines.append(
+            f"    these weights come from {weights.source}; name the file that made the model: "
+            f"--weights {backbone.name}=FILE"
+        )
+    if set(differing) - {"weights"}:
+        lines.append(
+            f"    {backbone.name} is defined otherwise here: install the Stackbone and timm that made the model, or "
+            "fit it again with what is here"
+        )
+    return "\n".join(lines)
+
+
+def _sound(reasons: Sequence[str]) -> NDArray[np.bool_]:
+    return np.array([not reason for reason in reasons], np.bool_)
+
+
+def _shown(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

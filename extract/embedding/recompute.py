@@ -1,0 +1,157 @@
+"""Embed a sample of cached images again, to prove that features do not depend on versions, engines or machines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore, ImageError, StackboneError, as_keys
+from stackbone.cache.disk.reading import ListedFile
+from stackbone.extract.backbones.backbone import Transform, get_backbone
+from stackbone.extract.backbones.weights import find_weights
+from stackbone.extract.images.decode import apply_transform, decode, quiet_pillow
+from stackbone.extract.networks.engines import check_engine, make_engine
+from stackbone.extract.steerings.steered import find_steered, with_hub
+
+TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2, "fp16": 5e-3}
+"""Largest relative difference of a row (L2) that counts as the same feature, by precision."""
+
+INDEPENDENT = {"auto": "torch", "torch": "torch", "openvino": "openvino"}
+"""What embeds the sample, by the engine that was asked for."""
+
+
+@dataclass(frozen=True)
+class Recomputation:
+    """How far a feature set is from what the installed libraries compute.
+
+    Attributes
+    ----------
+    n_images
+        Rows embedded again.
+    largest
+        Largest ‖new - cached‖ / ‖cached‖ of a row; None if nothing could be compared.
+    tolerance
+        What it may be at most.
+    problem
+        Why nothing could be compared, or which row is off; ``""`` if all is well.
+    by
+        What embedded the sample; ``""`` if nothing did.
+    """
+
+    feature_set: str
+    n_images: int
+    largest: float | None
+    tolerance: float
+    problem: str
+    by: str = ""
+
+    def line(self) -> str:
+        """Return it for people."""
+        if self.largest is None:
+            return f"{self.feature_set}: could not be embedded again: {self.problem}"
+        verdict = f"OFF: {self.problem}" if self.problem else "same"
+        return (
+            f"{self.feature_set}: {self.n_images} images embedded again by {self.by}; largest relative difference "
+            f"{self.largest:.1e} (allowed {self.tolerance:.0e}): {verdict}"
+        )
+
+
+def recompute(
+    store: FeatureStore,
+    n_images: int,
+    *,
+    steering: Sequence[Path] = (),
+    weights: Mapping[str, Path] | None = None,
+    engine: str = "auto",
+    seed: int = 0,
+) -> list[Recomputation]:
+    """Embed a random sample of each feature set's images again and compare with the cached rows.
+
+    The images are found through the datasets of the cache, and their files must still be there. Networks are built
+    from their weights: what an earlier run converted and kept takes no part.
+
+    Parameters
+    ----------
+    n_images
+        Sample size for each feature set.
+    steering
+        Files, or folders of them, that made the cache's steered features; a feature set whose file is not among
+        them is passed over and says so.
+    weights
+        As of `extract`.
+    engine
+        ``torch``, ``openvino``, or ``auto``: torch, which shares nothing with what OpenVINO made.
+    """
+    check_engine(engine)
+    indexes = [store.dataset(name) for name in store.dataset_names()]
+    sets = [each for each in store.feature_sets() if each.shards()]
+    return [_recompute(each, indexes, n_images, steering, weights or {}, engine, seed) for each in sets]
+
+
+def _recompute(
+    feature_set: FeatureSet,
+    indexes: list[DatasetIndex],
+    n_images: int,
+    steering: Sequence[Path],
+    files: Mapping[str, Path],
+    engine: str,
+    seed: int,
+) -> Recomputation:
+    tolerance = max(TOLERANCE.values())
+    try:
+        spec = feature_set.header().spec
+        tolerance = TOLERANCE.get(spec.precision, tolerance)
+        if spec.steering is None:
+            backbone = get_backbone(feature_set.backbone)
+        else:
+            backbone = with_hub(find_steered(spec.steering, feature_set.backbone, steering).backbone)
+        here = {name: path for name, path in files.items() if name in (backbone.name, backbone.plain)}
+        weights = find_weights([backbone], here)[backbone.key]
+        if backbone.spec(weights.identity, spec.precision) != spec:
+            message = "the weights or the transform here are others than those it was made with"
+            return Recomputation(feature_set.id, 0, None, tolerance, message)
+        with quiet_pillow():
+            sample = _sample(feature_set, indexes, n_images, seed, backbone.transform)
+        if not sample:
+            message = "none of its images' files is where it was, unchanged"
+            return Recomputation(feature_set.id, 0, None, tolerance, message)
+        # A graph that an earlier run kept may be what is at fault, so that it must not be the judge.
+        made = make_engine(backbone, weights, INDEPENDENT[engine], "auto", spec.precision, reuse=False)
+        step, pixels = made.batch_size, list(sample.values())
+        embedded = np.concatenate([made.embed(np.stack(pixels[i : i + step])) for i in range(0, len(pixels), step)])
+        digests = np.frombuffer(b"".join(sample), np.uint8).reshape(-1, 32)
+        cached = feature_set.load(digests)
+    except StackboneError as exc:
+        return Recomputation(feature_set.id, 0, None, tolerance, str(exc))
+    difference = np.linalg.norm(embedded - cached, axis=1) / np.maximum(np.linalg.norm(cached, axis=1), 1e-30)
+    worst = int(difference.argmax())
+    largest = float(difference[worst])
+    problem = "" if largest <= tolerance else f"the image {digests[worst].tobytes().hex()} is off by more than allowed"
+    by = f"{made.provenance['engine']} on {made.provenance['device']}, from the weights alone"
+    return Recomputation(feature_set.id, len(sample), largest, tolerance, problem, by)
+
+
+def _sample(
+    feature_set: FeatureSet, indexes: list[DatasetIndex], n_images: int, seed: int, transform: Transform
+) -> dict[bytes, NDArray[np.uint8]]:
+    """Return digest to pixels of a random sample of images that are unchanged where a dataset lists them."""
+    held = as_keys(feature_set.digests())
+    rows = [
+        (index, int(row))
+        for index in indexes
+        for row in np.flatnonzero(index.ok & np.isin(as_keys(index.image_sha256), held))
+    ]
+    sample: dict[bytes, NDArray[np.uint8]] = {}
+    for i in np.random.default_rng(seed).permutation(len(rows)):
+        if len(sample) == n_images:
+            break
+        index, row = rows[i]
+        digest = index.image_sha256[row].tobytes()
+        with suppress(ImageError):  # gone, or changed since
+            sample[digest] = apply_transform(decode(ListedFile(index.root, index.path[row], digest).read()), transform)
+    return sample

@@ -1,0 +1,141 @@
+"""What a run of `extract` did, for programs and for people."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from stackbone.cache import FAILED, DatasetIndex
+from stackbone.extract.embedding.pipeline import Profile
+
+_SHOWN_FAILURES = 20
+
+
+@dataclass(frozen=True)
+class BackboneReport:
+    """What a run did for one backbone.
+
+    Attributes
+    ----------
+    n_embedded, n_found
+        Images embedded now, and found in the cache.
+    start_seconds, embed_seconds
+        Wall time to make the engine (to load or convert the network), and to run it.
+    """
+
+    backbone: str
+    feature_set: str
+    n_embedded: int
+    n_found: int
+    start_seconds: float
+    embed_seconds: float
+
+
+@dataclass(frozen=True)
+class ExtractReport:
+    """What a run did.
+
+    Attributes
+    ----------
+    index
+        The dataset as it now stands in the cache.
+    cache
+        The cache directory.
+    n_hashed
+        Files whose bytes were read to learn their digest; the others were remembered.
+    n_images
+        Distinct sound images.
+    n_abandoned
+        Temporary files of writers that died, removed now.
+    backbones
+        A `BackboneReport` each.
+    profile
+        Where the rest of the time went.
+    seconds
+        Wall time of the whole run.
+    """
+
+    index: DatasetIndex
+    cache: str
+    n_hashed: int
+    n_images: int
+    n_abandoned: int
+    backbones: list[BackboneReport]
+    profile: Profile
+    seconds: float
+
+    @property
+    def n_embedded(self) -> int:
+        """Rows of features computed, over all backbones."""
+        return sum(report.n_embedded for report in self.backbones)
+
+    @property
+    def failures(self) -> list[tuple[str, str]]:
+        """(path, reason) of every image that could not be embedded."""
+        rows = np.flatnonzero(self.index.status == FAILED)
+        return [(self.index.path[i], self.index.reason[i]) for i in rows]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able object."""
+        return {
+            "dataset": self.index.name,
+            "cache": self.cache,
+            "n_listed": len(self.index),
+            "n_images": self.n_images,
+            "n_hashed": self.n_hashed,
+            "backbones": [asdict(each) for each in self.backbones],
+            "failed": [{"path": path, "reason": reason} for path, reason in self.failures],
+            "seconds": round(self.seconds, 3),
+            "profile": {name: round(seconds, 3) for name, seconds in asdict(self.profile).items()},
+        }
+
+    def lines(self) -> list[str]:
+        """Return the summary that people read."""
+        doubles = int(self.index.ok.sum()) - self.n_images
+        facts = [f"{len(self.index):,} images listed"]
+        facts += [f"{doubles:,} byte-identical to another"] if doubles else []
+        facts += [f"{len(self.failures):,} failed"]
+        lines = [f"{self.index.name}: {', '.join(facts)}"]
+        if self.n_abandoned:
+            lines.append(f"an earlier run was cut short: {self.n_abandoned} unfinished files removed, its commits kept")
+        width = max(len(each.feature_set) for each in self.backbones)
+        lines += [self._backbone_line(each, width) for each in self.backbones]
+        if self.n_embedded:
+            n_images = max(each.n_embedded for each in self.backbones)
+            once = f", each decoded once for {len(self.backbones)} backbones" if len(self.backbones) > 1 else ""
+            lines.append(
+                f"{n_images:,} images embedded in {self.seconds:.1f} s, {n_images / self.seconds:.0f} a second{once}; "
+                f"kept in {self.cache}"
+            )
+        else:
+            lines.append(f"nothing to compute: every feature was in {self.cache} already ({self.seconds:.1f} s)")
+        return lines
+
+    def _backbone_line(self, each: BackboneReport, width: int) -> str:
+        line = (
+            f"  {each.feature_set:<{width}}  {each.n_embedded:>9,} embedded now  {each.n_found:>9,} found in the cache"
+        )
+        if not each.n_embedded:
+            return line
+        rate, share = each.n_embedded / each.embed_seconds, each.embed_seconds / self.seconds
+        return f"{line}  {rate:>7.0f}/s, {share:.0%} of the time"
+
+    def profile_rows(self) -> list[list[str]]:
+        """Return (what took time, seconds, share of the wall time) for people."""
+        wall = [(f"start {each.backbone}", each.start_seconds) for each in self.backbones]
+        wall += [(f"run {each.backbone}", each.embed_seconds) for each in self.backbones]
+        wall += [("wait for pixels", self.profile.wait), ("commit", self.profile.commit)]
+        wall.append(("list, digest and the rest", self.seconds - sum(seconds for _, seconds in wall)))
+        rows = [[name, f"{seconds:.2f}", f"{seconds / self.seconds:.1%}"] for name, seconds in wall]
+        threads = [(name, getattr(self.profile, name)) for name in ("read", "decode", "resize")]
+        return rows + [[f"{name}, in threads meanwhile", f"{seconds:.2f}", ""] for name, seconds in threads]
+
+    def failure_lines(self) -> list[str]:
+        """Return the first failures, one a line."""
+        failures = self.failures
+        lines = [f"failed: {path!r}: {reason}" for path, reason in failures[:_SHOWN_FAILURES]]
+        if len(failures) > _SHOWN_FAILURES:
+            lines.append(f"failed: {len(failures) - _SHOWN_FAILURES:,} more; --json lists all")
+        return lines

@@ -1,0 +1,1 @@
+"""Encoded bytes to pixels: decoding within a memory budget, resizing, thumbnails."""

@@ -1,0 +1,83 @@
+"""Small upright pictures of images, for a report that carries them with it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from PIL import Image
+
+from stackbone.cache import ImageError, usable_cores
+from stackbone.cache.disk.reading import ListedFile
+from stackbone.extract.images.budget import DecodingBudget
+from stackbone.extract.images.decode import decoded, quiet_pillow
+
+SIZE = 160  # pixels of the longer side
+
+_MOST_BYTES = 6_500  # so that 600 of them stay under 4 MB
+_QUALITIES = (80, 65, 50, 35, 20, 5)
+_EFFORT = 2  # of 0 to 6: the default takes twice the time for a few percent of the size
+
+
+def thumbnails(
+    files: Sequence[ListedFile],
+    *,
+    size: int = SIZE,
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[bytes | str]:
+    """Return WebP pictures of image files, oriented by their EXIF tags, in the order of the files.
+
+    A picture that takes many bytes is encoded at a lower quality, so that 600 of 160 pixels stay under 4 MB.
+
+    Parameters
+    ----------
+    files
+        Image files, of which only those that are unchanged since they were listed are pictured.
+    size
+        Pixels of the longer side, at most.
+    workers
+        Threads; by default one per core.
+    on_progress
+        Called with (pictures done, pictures in all).
+
+    Returns
+    -------
+    list of bytes or str
+        In the place of a picture that there is none of, why: a report does without.
+    """
+    pictures: list[bytes | str] = []
+    budget = DecodingBudget()
+    pool = ThreadPoolExecutor(workers or usable_cores())
+    try:
+        with quiet_pillow():
+            for done, picture in enumerate(pool.map(lambda file: _thumbnail(file, size, budget), files), start=1):
+                pictures.append(picture)
+                if on_progress:
+                    on_progress(done, len(files))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # an interrupt waits for no picture
+    return pictures
+
+
+def _thumbnail(file: ListedFile, size: int, budget: DecodingBudget) -> bytes | str:
+    try:
+        with decoded(file.read(), budget, least=(2 * size, 2 * size)) as picture:
+            picture.thumbnail((size, size), Image.Resampling.BICUBIC)
+            return _encode(picture)
+    except ImageError as exc:
+        return str(exc)
+    except MemoryError:
+        return "memory did not suffice to decode it"
+
+
+def _encode(picture: Image.Image) -> bytes:
+    content = b""
+    for quality in _QUALITIES:
+        file = io.BytesIO()
+        picture.save(file, "WEBP", quality=quality, method=_EFFORT)
+        content = file.getvalue()
+        if len(content) <= _MOST_BYTES:
+            break
+    return content

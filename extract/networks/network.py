@@ -1,0 +1,231 @@
+"""A backbone as a torch module: uint8 pixels in, pooled features out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from stackbone.cache import UsageError, WeightsError
+from stackbone.extract.backbones.backbone import Backbone, SteeredBy
+from stackbone.extract.backbones.weights import Weights
+from stackbone.extract.methods.method import build_method, load_parameters
+from stackbone.extract.networks.state_dict import read_state_dict
+from stackbone.extract.steerings.file import read_steering
+
+# Parts that checkpoints carry and features do without, beyond the classifier that timm names.
+_TRAINING_ONLY = ("AuxLogits.",)
+_SEED = 0
+
+
+class Pooled(nn.Module):
+    """A timm model without classifier that gives pooled features.
+
+    Parameters
+    ----------
+    pooling
+        ``avg``: the mean over positions of the last feature map; ``model``: what the model itself gives.
+    """
+
+    def __init__(self, body: nn.Module, pooling: str) -> None:
+        super().__init__()
+        self.body = body
+        self.pooling = pooling
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features (B, dim) of normalised images (B, 3, H, W)."""
+        if self.pooling == "avg":
+            x = cast("Any", self.body).forward_features(x)  # (B, dim, h, w)
+            return x.mean((2, 3))
+        return cast("Tensor", self.body(x))
+
+
+class FeatureNetwork(Pooled):
+    """Normalise, run the frozen network, pool.
+
+    Parameters
+    ----------
+    body
+        A timm model without classifier, or whatever else gives features of normalised images.
+    backbone
+        Its mean, std and pooling.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, body: nn.Module, backbone: Backbone) -> None:
+        super().__init__(body, backbone.pooling)
+        mean, std = torch.tensor(backbone.mean), torch.tensor(backbone.std)
+        self.register_buffer("scale", (1.0 / (255.0 * std)).view(1, 3, 1, 1))
+        self.register_buffer("shift", (-mean / std).view(1, 3, 1, 1))
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Return the network's input (B, 3, H, W), channels last in memory, of pixels (B, H, W, 3) uint8."""
+        return pixels.permute(0, 3, 1, 2).to(self.scale.dtype) * self.scale + self.shift
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return features (B, dim) float32 of pixels (B, H, W, 3) uint8."""
+        return super().forward(self.normalise(pixels)).float()
+
+
+def build_network(backbone: Backbone, weights: Weights) -> FeatureNetwork:
+    """Return the frozen network of a backbone, in evaluation mode, channels last, without gradients.
+
+    Raises
+    ------
+    WeightsError
+        If the file is no checkpoint, or its tensors are not this architecture's; the message names the first
+        tensor that does not fit. Or if the steering file of a steered backbone does not fit it.
+    """
+    if backbone.steering is None:
+        network = FeatureNetwork(_load_body(backbone, weights), backbone)
+    else:
+        body = _steer(build_body(backbone, weights), backbone.steering)
+        network = FeatureNetwork(body, replace(backbone, pooling="model"))
+    return network.eval().requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)
+
+
+def build_body(backbone: Backbone, weights: Weights) -> nn.Module:
+    """Return the plain network of a backbone, whose forward gives features of normalised images, for `build_method`.
+
+    Where the pooling is ``model`` it is the timm model itself, else that model in `Pooled`; errors as `build_network`.
+    """
+    body = _load_body(backbone, weights)
+    return (body if backbone.pooling == "model" else Pooled(body, backbone.pooling)).eval()
+
+
+def _steer(body: nn.Module, by: SteeredBy) -> nn.Module:
+    """Return the module of a steering file around the plain network that it was trained on."""
+    steering, sha256 = read_steering(by.path)
+    if sha256 != by.sha256:
+        message = f"{by.path} was changed since it was read: its SHA-256 was {by.sha256}, now it is {sha256}. Run again"
+        raise WeightsError(message)
+    with torch.random.fork_rng(devices=[]):
+        try:
+            module = build_method(steering.method, body, steering.options)
+        except UsageError as exc:
+            message = f"{by.path} does not steer {by.plain}: {exc}. Make it again with `stackbone steer`"
+            raise WeightsError(message) from exc
+    load_parameters(module, steering.tensors, str(by.path))
+    return module
+
+
+def _load_body(backbone: Backbone, weights: Weights) -> nn.Module:
+    """Return the timm model of a backbone with its weights, without classifier."""
+    if weights.path is None:
+        seed = int(weights.identity.removeprefix("random(").removesuffix(")"))
+        body = _create(backbone, seed)
+    else:
+        body = _load(backbone, weights, weights.path)
+    _drop_classifier(body, backbone.pooling)
+    return body
+
+
+def load_classifier(backbone: Backbone, weights: Weights) -> nn.Module:
+    """Return the whole timm model with its classifier, in evaluation mode; errors as `build_network`."""
+    if weights.path is None:
+        message = f"{backbone.name}: random weights do not classify"
+        raise WeightsError(message)
+    return _load(backbone, weights, weights.path).eval()
+
+
+def _create(backbone: Backbone, seed: int, **options: Any) -> nn.Module:  # noqa: ANN401 - timm's own options
+    name = backbone.architecture.partition(".")[0]
+    if not timm.is_model(name):  # a name such as hf-hub:... would have timm ask the network for it
+        message = f"{backbone.name}: timm has no architecture {backbone.architecture!r}. Install the timm that has it"
+        raise WeightsError(message)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model: nn.Module = timm.create_model(backbone.architecture, **options)
+        return model
+
+
+def _drop_classifier(body: nn.Module, pooling: str) -> None:
+    cast("Any", body).reset_classifier(0)
+    if pooling == "avg" and isinstance(getattr(body, "pre_logits", None), nn.Module):
+        body.pre_logits = nn.Identity()  # VGG's two wide layers: half a gigabyte that `avg` never runs
+
+
+def _load(backbone: Backbone, weights: Weights, path: Path) -> nn.Module:
+    state = read_state_dict(backbone.name, path, weights.identity)
+    body = _create(backbone, _SEED)
+    expected = body.state_dict()
+    if weights.by_order:
+        state = _rename_by_order(backbone.name, path, state, expected)
+    heads = _head_names(body)
+    state = {name: tensor for name, tensor in state.items() if not name.startswith(_TRAINING_ONLY)}
+    # A fine-tuned file may have another number of classes, or none: the classifier is not used for features.
+    for name in [name for name in expected if name.startswith(heads)]:
+        if name not in state or state[name].shape != expected[name].shape:
+            state[name] = expected[name]
+    problem = _first_mismatch(state, expected)
+    if not problem:
+        body.load_state_dict(state)
+        return body
+    return _load_foreign_names(backbone, path, state, expected, problem)
+
+
+def _load_foreign_names(
+    backbone: Backbone, path: Path, state: dict[str, Tensor], expected: Mapping[str, Tensor], problem: str
+) -> nn.Module:
+    """Let timm convert a checkpoint that names its tensors otherwise, such as torchvision's of VGG."""
+    refusal = WeightsError(
+        f"{path} does not hold weights of {backbone.architecture}: {problem}. "
+        f"Give the file of this architecture with --weights {backbone.name}=FILE"
+    )
+    try:
+        body = _create(backbone, _SEED, pretrained=True, pretrained_cfg_overlay={"state_dict": state})
+    except Exception as exc:  # each of timm's converters fails in its own way on what is not its own
+        raise refusal from exc
+    heads = _head_names(body)
+    for name, parameter in body.named_parameters():
+        # Still at its random start (drawn with the same seed): the file did not set it.
+        is_random = parameter.numel() > 1 and bool((parameter != parameter.flatten()[0]).any())
+        if is_random and not name.startswith(heads) and torch.equal(parameter, expected[name]):
+            raise refusal
+    return body
+
+
+def _rename_by_order(
+    name: str, path: Path, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    pairs = list(zip(expected.items(), state.values(), strict=False))
+    for (key, wanted), tensor in pairs:
+        if wanted.shape != tensor.shape:
+            message = (
+                f"{path} does not hold weights of {name}: in the place of {key} {tuple(wanted.shape)} "
+                f"is a tensor of shape {tuple(tensor.shape)}"
+            )
+            raise WeightsError(message)
+    if len(expected) != len(state):
+        message = (
+            f"{path} does not hold weights of {name}: it has {len(state)} tensors, the network has {len(expected)}"
+        )
+        raise WeightsError(message)
+    return {key: tensor for (key, _), tensor in pairs}
+
+
+def _head_names(body: nn.Module) -> tuple[str, ...]:
+    classifier = cast("Any", body).pretrained_cfg.get("classifier") or ()
+    names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    return tuple(f"{name}." for name in names)
+
+
+def _first_mismatch(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    for name, wanted in expected.items():
+        found = state.get(name)
+        if found is not None and found.shape != wanted.shape:
+            return f"the tensor {name} has shape {tuple(found.shape)}, expected is {tuple(wanted.shape)}"
+    for name, wanted in expected.items():
+        if name not in state and not name.endswith("num_batches_tracked"):
+            return f"it lacks the tensor {name} {tuple(wanted.shape)}"
+    for name in state:
+        if name not in expected:
+            return f"it has a tensor {name} that the network lacks"
+    return ""

@@ -1,0 +1,98 @@
+"""The tensors of a weights file, read from the very bytes that were hashed; no code in it is ever run."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stackbone.cache import WeightsError
+from stackbone.cache.disk.reading import read_regular
+
+_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
+"""Where a training's checkpoint keeps its weights, the best place first, as timm looks for them."""
+
+_SAFETENSORS_HEADER = slice(8, 9)  # after the length of the header, its JSON begins
+
+
+def read_hashed(path: Path, identity: str) -> bytes:
+    """Return the bytes of a file whose SHA-256 is known.
+
+    Parameters
+    ----------
+    identity
+        ``sha256:`` and the hex digest that the bytes must have.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read, or holds other bytes: it was changed since it was hashed.
+    """
+    try:
+        content = read_regular(path)
+    except OSError as exc:
+        message = f"{path} cannot be read: {exc.strerror or exc}. Nothing was computed with it; see to the file"
+        raise WeightsError(message) from exc
+    found = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    if found != identity:
+        message = (
+            f"{path} was changed since it was looked at: it had {identity}, and now has {found}. Nothing was computed "
+            "with it. Run again, once nothing writes to the file any more"
+        )
+        raise WeightsError(message)
+    return content
+
+
+def read_state_dict(name: str, path: Path, identity: str) -> dict[str, Tensor]:
+    """Return the tensors of a backbone's weights file by name.
+
+    Parameters
+    ----------
+    name
+        Of the backbone, for messages.
+    path
+        safetensors, or a state dict that ``torch.load(weights_only=True)`` takes, bare or in a training's checkpoint.
+    identity
+        As of `read_hashed`.
+
+    Raises
+    ------
+    WeightsError
+        As of `read_hashed`; also if the file is no checkpoint that can be loaded safely, or holds no tensors.
+    """
+    from timm.models import clean_state_dict
+
+    try:
+        loaded = load_content(read_hashed(path, identity))
+        wrapper = next((key for key in _WRAPPERS if loaded.get(key) is not None), None)
+        state: Mapping[str, Any] = clean_state_dict(loaded if wrapper is None else loaded[wrapper])
+    except WeightsError:
+        raise
+    except Exception as exc:  # safetensors, torch and zipfile each raise their own
+        message = (
+            f"--weights {name}: {path} is no checkpoint that can be loaded safely ({type(exc).__name__}: {exc}). "
+            "Expected are safetensors, or a state dict that torch.load(weights_only=True) takes"
+        )
+        raise WeightsError(message) from exc
+    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
+    if not tensors:
+        message = f"--weights {name}: {path} holds no tensors"
+        raise WeightsError(message)
+    return tensors
+
+
+def load_content(content: bytes) -> Any:  # noqa: ANN401 - whatever was saved
+    """Return what safetensors or ``torch.load(weights_only=True)`` makes of a file's bytes, on the CPU."""
+    if content[_SAFETENSORS_HEADER] == b"{":
+        from safetensors.torch import load
+
+        return load(content)
+    # A namespace of a training's own options lies in many checkpoints; to load one runs nothing.
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

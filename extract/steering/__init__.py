@@ -1,0 +1,1 @@
+"""Training what steers a backbone, from labelled images to a steering file."""

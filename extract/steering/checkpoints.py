@@ -1,0 +1,91 @@
+"""Where a training run stands, in a file beside its result: the same command goes on from there.
+
+Layout: safetensors whose metadata hold ``stackbone-checkpoint``, JSON of ``run`` (which run it is of), ``facts`` and
+``sha256`` over both and all tensors. It is written anew after every epoch, whole or not at all, and removed at the
+end. No generator's state is in it, since every draw of a training run depends on its seed and its epoch alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache.disk.output_file import write_output
+
+_METADATA = "stackbone-checkpoint"
+_log = logging.getLogger(__name__)
+
+Tensors = Mapping[str, NDArray[np.float32]]
+
+
+def checkpoint_path(out: Path) -> Path:
+    """Return where the checkpoint of a run lies whose result will be `out`."""
+    return out.with_name(f"{out.name}.partial")
+
+
+def save_checkpoint(path: Path, run: str, facts: Mapping[str, Any], tensors: Tensors) -> None:
+    """Write where a run stands.
+
+    Parameters
+    ----------
+    run
+        Fingerprint of its options, images and backbone.
+    facts
+        JSON-able.
+    tensors
+        float32.
+
+    Raises
+    ------
+    CacheError
+        If the file cannot be written.
+    """
+    from safetensors.numpy import save
+
+    tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    described = {"run": run, "facts": dict(facts), "sha256": _checksum(run, facts, tensors)}
+    write_output(path, save(tensors, {_METADATA: json.dumps(described)}))
+
+
+def load_checkpoint(path: Path, run: str) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]] | None:
+    """Return the facts and tensors of a run's checkpoint; None, and a warning that says why, if it is not usable."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="np") as opened:
+            described = json.loads((opened.metadata() or {})[_METADATA])
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no dict
+        sound = described["sha256"] == _checksum(described["run"], described["facts"], tensors)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+        sound = False
+    if not sound:
+        _log.warning("%s is no sound checkpoint, it may have been damaged: the training starts anew", path)
+        return None
+    if described["run"] != run:
+        _log.warning("%s is of a run with other options, images or backbone: the training starts anew", path)
+        return None
+    return described["facts"], tensors
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Remove a checkpoint whose run is finished."""
+    with contextlib.suppress(OSError):  # it does no harm where it lies: the finished result is asked first
+        path.unlink()
+
+
+def _checksum(run: str, facts: Mapping[str, Any], tensors: Tensors) -> str:
+    digest = hashlib.sha256(json.dumps([run, facts], sort_keys=True).encode())
+    for name in sorted(tensors):
+        digest.update(json.dumps([name, tensors[name].shape]).encode())
+        digest.update(tensors[name].tobytes())
+    return digest.hexdigest()

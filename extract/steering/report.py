@@ -1,0 +1,113 @@
+"""What a training run reports, for people and for machines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stackbone.cache import DatasetIndex, as_keys
+from stackbone.cache.disk.reading import ListedFile
+from stackbone.extract.steerings.file import Steering
+
+_SHOWN_FAILURES = 10
+
+
+@dataclass(frozen=True, eq=False)
+class SteerReport:
+    """What a training run came to.
+
+    Attributes
+    ----------
+    path, sha256
+        The steering file, and what its features are known by.
+    steering
+        What it holds.
+    best_epoch
+        The epoch, from 1, whose parameters were kept.
+    n_tuned, n_parameters
+        Numbers that were trained, and numbers of the whole network, the head's among both; 0 where nothing was
+        trained now.
+    seconds
+        Wall time.
+    resumed_from
+        Epochs that an earlier run had left in a checkpoint.
+    already_done
+        Whether the file was there before, made from the same inputs.
+    failures
+        (path, reason) of each image that was left out.
+    """
+
+    path: Path
+    sha256: str
+    steering: Steering
+    best_epoch: int
+    n_tuned: int
+    n_parameters: int
+    seconds: float
+    resumed_from: int
+    already_done: bool
+    failures: list[tuple[str, str]]
+
+    def examples(self, index: DatasetIndex, n_images: int = 24) -> list[ListedFile]:
+        """Return images of a dataset for pictures: class after class in turn, those not seen before others."""
+        was_seen = np.isin(as_keys(index.image_sha256), as_keys(self.steering.seen))
+        by_class: dict[str, list[int]] = {}
+        for row in np.flatnonzero(index.ok)[np.argsort(was_seen[index.ok], kind="stable")]:
+            by_class.setdefault(index.label[row], []).append(int(row))
+        turns = zip_longest(*(by_class[name] for name in sorted(by_class)))
+        rows = [row for turn in turns for row in turn if row is not None]
+        digests = index.image_sha256
+        return [ListedFile(index.root, index.path[row], digests[row].tobytes()) for row in rows[:n_images]]
+
+    def lines(self) -> list[str]:
+        """Return the summary that people read."""
+        steering, best = self.steering, self.steering.history[self.best_epoch - 1]
+        n_images = len(steering.seen)
+        if self.already_done:
+            return [f"{self.path}: nothing to train, it was made from the same images and options before"]
+        lines = [
+            f"{self.path}: {steering.name}, {len(steering.classes)} classes, {n_images:,} images seen, "
+            f"{self.n_tuned:,} of {self.n_parameters:,} parameters trained in {self.seconds:.1f} s"
+        ]
+        if self.resumed_from:
+            lines.append(f"went on after epoch {self.resumed_from}, where an earlier run stopped")
+        accuracy = best.get("validation_accuracy")
+        on = "training" if accuracy is None else "validation"
+        shown = best["accuracy"] if accuracy is None else accuracy
+        return [*lines, f"kept epoch {self.best_epoch} of {len(steering.history)}: {on} accuracy {shown:.1%}"]
+
+    def failure_lines(self) -> list[str]:
+        """Return the first images that were left out, one a line."""
+        lines = [f"left out: {path!r}: {reason}" for path, reason in self.failures[:_SHOWN_FAILURES]]
+        if len(self.failures) > _SHOWN_FAILURES:
+            lines.append(f"left out: {len(self.failures) - _SHOWN_FAILURES:,} more; --json lists all")
+        return lines
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able object."""
+        steering = self.steering
+        return {
+            "path": str(self.path),
+            "sha256": self.sha256,
+            "backbone": steering.name,
+            "plain": steering.backbone,
+            "method": steering.method,
+            "stage": steering.stage,
+            "options": steering.options,
+            "classes": steering.classes,
+            "n_seen": len(steering.seen),
+            "division": steering.division,
+            "training": steering.training,
+            "history": steering.history,
+            "best_epoch": self.best_epoch,
+            "n_tuned": self.n_tuned,
+            "n_parameters": self.n_parameters,
+            "resumed_from": self.resumed_from,
+            "already_done": self.already_done,
+            "left_out": [{"path": path, "reason": reason} for path, reason in self.failures],
+            "seconds": round(self.seconds, 3),
+        }

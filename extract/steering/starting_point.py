@@ -1,0 +1,151 @@
+"""What a training run starts from: nothing, a steering of an earlier stage, or a released TOAST checkpoint."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache import Digests, FeatureSpec, UsageError, WeightsError, sha256_file
+from stackbone.extract.backbones.backbone import Backbone
+from stackbone.extract.methods.method import RECIPES, steering_parameters
+from stackbone.extract.steering.options import SteerOptions
+from stackbone.extract.steerings.file import HEAD, read_steering
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_RELEASED_SEEN = "not known one by one: those of a released TOAST checkpoint, pre-tuned on ImageNet"
+_SAFETENSORS_HEADER = slice(8, 9)  # after the length of the header, its JSON begins
+_log = logging.getLogger(__name__)
+
+
+def _no_digests() -> Digests:
+    return np.zeros((0, 32), np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class StartingPoint:
+    """Parameters to begin with, and what they are known to have seen.
+
+    Attributes
+    ----------
+    sha256, path
+        Of the file; None if there is none.
+    tensors
+        By name in the method's module, the head's left out.
+    options
+        The method's, as far as they follow from the file's.
+    seen
+        (n, 32) uint8: the images whose labels it saw.
+    remark
+        What is to be said of images that `seen` cannot list, or None.
+    is_released
+        Whether the file is a released checkpoint, read once the network is there.
+    """
+
+    sha256: str | None = None
+    path: Path | None = None
+    tensors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seen: Digests = field(default_factory=_no_digests)
+    remark: str | None = None
+    is_released: bool = False
+
+    def load(self, method: nn.Module) -> None:
+        """Set the parameters of a method's module to these; what TOAST-Lite adds stays at its start.
+
+        Raises
+        ------
+        WeightsError
+            If a tensor does not fit, or the released checkpoint is not sound or of another ViT.
+        """
+        if self.path is None:
+            return
+        import torch
+
+        tensors: dict[str, Any] = {name: torch.from_numpy(array) for name, array in self.tensors.items()}
+        if self.is_released:
+            from stackbone.extract.steering.released import read_released
+
+            tensors = read_released(self.path, self.sha256 or "", method.body)  # type: ignore[arg-type]
+        own = steering_parameters(method)
+        wrong = [name for name in tensors if name not in own or own[name].shape != tensors[name].shape]
+        if wrong:
+            message = (
+                f"{self.path} cannot be started from: its {wrong[0]} {tuple(tensors[wrong[0]].shape)} does not fit the "
+                "method with these options. Give the options that it was made with"
+            )
+            raise WeightsError(message)
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                own[name].copy_(tensor)
+
+
+def read_start(path: Path, backbone: Backbone, spec: FeatureSpec, options: SteerOptions) -> StartingPoint:
+    """Return what to start from.
+
+    Parameters
+    ----------
+    spec
+        Of the plain backbone's fp32 features.
+
+    Raises
+    ------
+    UsageError
+        If the method does not go on from the file's.
+    WeightsError
+        If the file is not sound, or of another backbone.
+    NewerVersionError
+        If a newer Stackbone wrote it.
+    """
+    if options.method == "linear":
+        message = (
+            "the method linear trains nothing but a new head, so that there is nothing to start from: leave it out"
+        )
+        raise UsageError(message)
+    if _is_foreign(path):
+        if not options.method.startswith("toast"):
+            message = f"{path} is no steering file, and only TOAST starts from another: choose --method toast"
+            raise UsageError(message)
+        _log.warning(
+            "%s: which images it saw is unknown; ImageNet's it did, so that a score on those means nothing", path
+        )
+        return StartingPoint(sha256_file(path).hex(), path, remark=_RELEASED_SEEN, is_released=True)
+    steering, sha256 = read_steering(path)
+    if steering.method != options.method and (steering.method, options.method) != ("toast", "toast-lite"):
+        message = (
+            f"{path} holds {steering.method}, and {options.method} cannot go on from it: a method goes on from its "
+            "own, and toast-lite from toast too"
+        )
+        raise UsageError(message)
+    if steering.spec != spec:
+        message = (
+            f"{path} steers {steering.backbone} ({steering.spec.fingerprint}: {steering.spec.architecture}, weights "
+            f"{steering.spec.weights}), not {backbone.name} ({spec.fingerprint}: {spec.architecture}, weights "
+            f"{spec.weights}). Start from a steering of this backbone"
+        )
+        raise WeightsError(message)
+    known = RECIPES[options.method].options
+    return StartingPoint(
+        sha256=sha256,
+        path=path,
+        tensors={name: array for name, array in steering.tensors.items() if name not in HEAD},
+        options={name: value for name, value in steering.options.items() if name in known},
+        seen=steering.seen,
+        remark=steering.training.get("parent_seen"),
+    )
+
+
+def _is_foreign(path: Path) -> bool:
+    """Return whether a file is there and no safetensors file."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(9)[_SAFETENSORS_HEADER] != b"{"
+    except OSError:
+        return False  # reading it as a steering says what is wrong

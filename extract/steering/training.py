@@ -1,0 +1,276 @@
+"""The training loop: one for every method, resumed where it stopped."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import skip_init
+
+from stackbone.cache import StackboneError
+from stackbone.extract.methods.method import RECIPES, TRAINS_THE_HEAD_FIRST, steering_parameters
+from stackbone.extract.steering.checkpoints import load_checkpoint, save_checkpoint
+from stackbone.extract.steering.mixed_precision import mixed_precision
+from stackbone.extract.steering.options import EpochReport, SteerOptions
+from stackbone.extract.steering.training_data import Batches
+from stackbone.extract.steerings.file import HEAD
+
+VARIATIONAL_WEIGHT = 0.1
+_log = logging.getLogger(__name__)
+
+
+class Trainer:
+    """Trains a method's module and a linear head on what it gives.
+
+    Parameters
+    ----------
+    method
+        From `build_method`; what requires gradients is trained.
+    features
+        What turns a batch's inputs into features (B, dim) float32, by way of `method`; or the identity.
+    dim, n_classes
+        Of the head, which starts at zero.
+    autocast
+        Type to compute in where that is sound, or None for float32.
+    """
+
+    def __init__(
+        self,
+        method: nn.Module,
+        features: nn.Module,
+        dim: int,
+        n_classes: int,
+        options: SteerOptions,
+        device: torch.device,
+        autocast: torch.dtype | None,
+    ) -> None:
+        self._features = features.to(device)
+        self._head = skip_init(nn.Linear, dim, n_classes).to(device)  # type: ignore[no-untyped-call]
+        nn.init.zeros_(self._head.weight)
+        nn.init.zeros_(self._head.bias)
+        self._method = method
+        self._options = options
+        self._device = device
+        self._autocast = autocast
+        head = dict(zip(HEAD, (self._head.weight, self._head.bias), strict=True))
+        self._parameters = steering_parameters(method) | head
+        self._steered = [each for each in method.parameters() if each.requires_grad]
+        self._optimiser = self._make_optimiser()
+        self.history: list[dict[str, float]] = []
+        self._best = -1  # epoch, 0 the first
+        self._best_tensors: dict[str, NDArray[np.float32]] = {}
+
+    @property
+    def n_tuned(self) -> int:
+        """Numbers that are trained, the head's included."""
+        return sum(each.numel() for each in [*self._steered, *self._head.parameters()])
+
+    @property
+    def n_parameters(self) -> int:
+        """Numbers of the whole network, the head's included."""
+        return sum(each.numel() for module in (self._method, self._head) for each in module.parameters())
+
+    def run(
+        self,
+        batches: Batches,
+        checkpoint: Path,
+        fingerprint: str,
+        *,
+        on_epoch: Callable[[EpochReport], None] | None = None,
+        on_step: Callable[[str, int, int], None] | None = None,
+    ) -> int:
+        """Train to the end, from the checkpoint if it is of this run; return how many epochs that one had.
+
+        Raises
+        ------
+        StackboneError
+            If the loss is not finite, memory does not suffice, or the checkpoint cannot be written.
+        """
+        resumed = self._resume(checkpoint, fingerprint)
+        try:
+            while len(self.history) < self._options.epochs and not self._is_stopped():
+                report = self._run_epoch(batches, on_step)
+                self._save(checkpoint, fingerprint)
+                if on_epoch:
+                    on_epoch(report)
+        except KeyboardInterrupt:
+            if self.history:
+                done, in_all = len(self.history), self._options.epochs
+                message = "interrupted after %d of %d epochs, which %s keeps: the same command goes on from there"
+                _log.warning(message, done, in_all, checkpoint)
+            raise
+        except RuntimeError as exc:  # torch has one type for all its errors
+            if isinstance(exc, torch.OutOfMemoryError) or "allocate memory" in str(exc):
+                message = (
+                    f"memory does not suffice for {self._options.batch_size} images at once on {self._device}. "
+                    "Lower --batch-size"
+                )
+                if self.history:
+                    message += (
+                        f", and the training starts anew; or free memory, and the same command goes on after epoch "
+                        f"{len(self.history)}, which {checkpoint} keeps"
+                    )
+                raise StackboneError(message) from exc
+            raise
+        return resumed
+
+    def tensors(self) -> dict[str, NDArray[np.float32]]:
+        """Return the parameters of the best epoch, by name."""
+        return self._best_tensors
+
+    def _run_epoch(self, batches: Batches, on_step: Callable[[str, int, int], None] | None) -> EpochReport:
+        started = time.monotonic()
+        epoch, options = len(self.history), self._options
+        is_head_alone = options.method in TRAINS_THE_HEAD_FIRST and epoch < options.warmup_epochs
+        for parameter in self._steered:
+            parameter.requires_grad = not is_head_alone
+        self._features.train()
+        n_steps = -(-batches.n_training // options.batch_size)
+        loss, n_right = 0.0, 0
+        for step, (inputs, codes) in enumerate(batches.training(epoch)):
+            self._set_rate(options.rate(epoch + (step + 0.5) / n_steps))
+            step_loss, step_right = self._step(inputs, codes)
+            loss, n_right = loss + step_loss, n_right + step_right
+            if on_step:
+                on_step(f"epoch {epoch + 1} of {options.epochs}", step + 1, n_steps)
+        facts = {"loss": loss / batches.n_training, "accuracy": n_right / batches.n_training}
+        if batches.n_validation:
+            facts |= self._validate(batches)
+        facts["lr"] = options.rate(epoch + 1)
+        self.history.append(facts)
+        is_best = self._is_best(epoch)
+        if is_best:
+            self._best, self._best_tensors = epoch, self._snapshot()
+        return EpochReport(
+            epoch=epoch + 1,
+            n_epochs=options.epochs,
+            loss=facts["loss"],
+            accuracy=facts["accuracy"],
+            validation_loss=facts.get("validation_loss"),
+            validation_accuracy=facts.get("validation_accuracy"),
+            lr=facts["lr"],
+            seconds=time.monotonic() - started,
+            is_best=is_best,
+        )
+
+    def _step(self, inputs: Tensor, codes: Tensor) -> tuple[float, int]:
+        """Take one step; return the sum of the images' losses, and how many were right before it."""
+        inputs, codes = self._move(inputs), self._move(codes)
+        self._optimiser.zero_grad(set_to_none=True)
+        logits = self._head(self._embed(inputs))
+        loss = F.cross_entropy(logits, codes)
+        objective = loss
+        if self._options.stage == "pretune" and hasattr(self._method, "variational_loss"):
+            with mixed_precision(self._device, self._autocast):
+                objective = loss + VARIATIONAL_WEIGHT * cast("Any", self._method).variational_loss()
+        value = float(loss.detach())
+        self._check_finite(float(objective.detach()))
+        objective.backward()  # type: ignore[no-untyped-call]
+        self._optimiser.step()
+        return value * len(codes), int((logits.argmax(1) == codes).sum())
+
+    def _check_finite(self, loss: float) -> None:
+        if not np.isfinite(loss):
+            message = (
+                f"the loss is no longer finite in epoch {len(self.history) + 1}: the steps are too long. "
+                f"Lower --learning-rate, which is {self._options.highest_rate:g}, and run again"
+            )
+            raise StackboneError(message)
+
+    @torch.no_grad()
+    def _validate(self, batches: Batches) -> dict[str, float]:
+        self._features.eval()
+        loss, n_right = 0.0, 0
+        for inputs, codes in batches.validation():
+            codes = self._move(codes)
+            logits = self._head(self._embed(self._move(inputs)))
+            loss += float(F.cross_entropy(logits, codes, reduction="sum"))
+            n_right += int((logits.argmax(1) == codes).sum())
+        self._check_finite(loss)
+        return {
+            "validation_loss": loss / batches.n_validation,
+            "validation_accuracy": n_right / batches.n_validation,
+        }
+
+    def _embed(self, inputs: Tensor) -> Tensor:
+        with mixed_precision(self._device, self._autocast):
+            return cast("Tensor", self._features(inputs)).float()
+
+    def _move(self, tensor: Tensor) -> Tensor:
+        if self._device.type == "cuda":  # the copy overlaps with the step before only from pinned memory
+            return tensor.pin_memory().to(self._device, non_blocking=True)
+        return tensor.to(self._device)
+
+    def _is_best(self, epoch: int) -> bool:
+        """Return whether the last epoch is the best so far; without validation the last one always is."""
+        if self._best < 0 or "validation_accuracy" not in self.history[epoch]:
+            return True
+        return self._quality(epoch) > self._quality(self._best)
+
+    def _quality(self, epoch: int) -> tuple[float, float]:
+        facts = self.history[epoch]
+        return facts["validation_accuracy"], -facts["validation_loss"]
+
+    def _is_stopped(self) -> bool:
+        return len(self.history) - (self._best + 1) >= self._options.patience
+
+    def _set_rate(self, rate: float) -> None:
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate * group["share"]
+
+    def _make_optimiser(self) -> torch.optim.Optimizer:
+        recipe, options = RECIPES[self._options.method], self._options
+        groups = [
+            {"params": self._steered, "share": recipe.body_rate},
+            {"params": list(self._head.parameters()), "share": 1.0},
+        ]
+        groups = [group for group in groups if group["params"]]
+        if options.chosen_optimiser == "sgd":
+            return torch.optim.SGD(groups, lr=0.0, momentum=options.momentum, weight_decay=options.weight_decay)
+        return torch.optim.AdamW(groups, lr=0.0, betas=(options.momentum, 0.999), weight_decay=options.weight_decay)
+
+    def _snapshot(self) -> dict[str, NDArray[np.float32]]:
+        return {name: each.detach().cpu().numpy().copy() for name, each in self._parameters.items()}
+
+    def _save(self, path: Path, fingerprint: str) -> None:
+        facts = {"history": self.history, "best": self._best}
+        tensors = {f"now.{name}": array for name, array in self._snapshot().items()}
+        if self._best < len(self.history) - 1:
+            tensors |= {f"best.{name}": array for name, array in self._best_tensors.items()}
+        for name, parameter in self._parameters.items():
+            for key, value in self._optimiser.state.get(parameter, {}).items():
+                if value is not None:  # SGD without momentum says so
+                    tensors[f"optimiser.{key}.{name}"] = value.detach().cpu().numpy()
+        save_checkpoint(path, fingerprint, facts, tensors)
+
+    @torch.no_grad()
+    def _resume(self, path: Path, fingerprint: str) -> int:
+        found = load_checkpoint(path, fingerprint)
+        if found is None:
+            return 0
+        facts, tensors = found
+        self.history, self._best = facts["history"], facts["best"]
+        for name, parameter in self._parameters.items():
+            parameter.copy_(torch.from_numpy(tensors[f"now.{name}"]))
+        of = "best" if self._best < len(self.history) - 1 else "now"
+        self._best_tensors = {name: tensors[f"{of}.{name}"] for name in self._parameters}
+        for key, array in tensors.items():
+            part, _, rest = key.partition(".")
+            if part == "optimiser":
+                entry, _, name = rest.partition(".")
+                parameter, value = self._parameters[name], torch.from_numpy(array)
+                # Adam counts its steps on the CPU; the rest lies where and as its parameter does.
+                is_count = value.shape != parameter.shape
+                self._optimiser.state[parameter][entry] = (
+                    value if is_count else torch.empty_like(parameter).copy_(value)
+                )
+        _log.info("going on after %d of %d epochs, from %s", len(self.history), self._options.epochs, path)
+        return len(self.history)

@@ -1,0 +1,185 @@
+"""One training run put together: the network of a method, its batches, its trainer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from stackbone.extract.backbones.backbone import Backbone
+from stackbone.extract.backbones.weights import Weights
+from stackbone.extract.embedding.run import Progress
+from stackbone.extract.methods.method import build_method, default_options
+from stackbone.extract.networks.engines import pick_device
+from stackbone.extract.networks.network import FeatureNetwork, build_body
+from stackbone.extract.steering.batches import PixelStore, split_for_validation
+from stackbone.extract.steering.mixed_precision import choose_autocast, set_fast_attention
+from stackbone.extract.steering.options import EpochReport, SteerOptions
+from stackbone.extract.steering.starting_point import StartingPoint
+from stackbone.extract.steering.training import Trainer
+from stackbone.extract.steering.training_data import FeatureBatches, ImageBatches, embed_once
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What a run came to.
+
+    Attributes
+    ----------
+    options
+        All of the method's.
+    tensors
+        What a steering file holds, by name, float32.
+    history
+        As of `Steering`.
+    precision
+        ``fp32`` or ``bf16``: what ``auto`` became.
+    n_tuned, n_parameters, resumed_from
+        As of `SteerReport`.
+    """
+
+    options: dict[str, Any]
+    tensors: dict[str, NDArray[np.float32]]
+    history: list[dict[str, float]]
+    precision: str
+    n_tuned: int
+    n_parameters: int
+    resumed_from: int
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A network ready to be trained, before any image is decoded.
+
+    Attributes
+    ----------
+    method
+        The method's module around the backbone, at its start.
+    options
+        All of the method's.
+    network
+        What turns pixels (B, H, W, 3) uint8 into features (B, dim) float32, by way of `method`.
+    dim
+        Of the features.
+    device, autocast
+        Where and in what it computes; None for float32.
+    """
+
+    method: nn.Module
+    options: dict[str, Any]
+    network: nn.Module
+    dim: int
+    device: torch.device
+    autocast: torch.dtype | None
+
+
+def prepare(
+    backbone: Backbone, weights: Weights, options: SteerOptions, point: StartingPoint, device_name: str
+) -> Prepared:
+    """Build the network that is to be trained; parameters and errors as of `extract.steering.steer.steer`."""
+    device = pick_device(device_name)
+    autocast = choose_autocast(options.precision, device)
+    method, told = _build_method(backbone, weights, options, point)
+    network = _around(method, backbone, device, autocast)
+    return Prepared(method, told, network, _width(network, backbone, device), device, autocast)
+
+
+def train_on_images(
+    prepared: Prepared,
+    store: PixelStore,
+    labels: Mapping[int, str],
+    groups: Sequence[int] | None,
+    options: SteerOptions,
+    checkpoint: Path,
+    fingerprint: str,
+    on_epoch: Callable[[EpochReport], None] | None,
+    report: Progress,
+) -> Trained:
+    """Train a method on those rows of a store that have labels.
+
+    Parameters
+    ----------
+    store, labels
+        The images, and the class of each row that is to be learned from.
+    groups
+        Of every row of the store, if rows belong together.
+    checkpoint, fingerprint
+        Where the run keeps what it has, and what tells it from other runs.
+    on_epoch, report
+        As `on_epoch` and `on_progress` of `extract.steering.steer.steer`.
+
+    Raises
+    ------
+    DatasetError
+        If an image can no longer be read.
+    StackboneError
+        If the loss is no longer finite, memory does not suffice, or the checkpoint cannot be written.
+    """
+    device, autocast = prepared.device, prepared.autocast
+    precision = "fp32" if autocast is None else "bf16"
+    classes = sorted(set(labels.values()))
+    code_of = {label: code for code, label in enumerate(classes)}
+    codes = np.full(max(labels) + 1, -1, np.int64)
+    for row, label in labels.items():
+        codes[row] = code_of[label]
+    training, validation = split_for_validation(labels, options.validation, options.seed, groups)
+    if options.validation and not len(validation):
+        share = f"{options.validation:.0%} of the {len(labels):,} images"
+        _log.warning("no class or group is small enough to validate on %s: the last epoch will be kept", share)
+    features = prepared.network
+    batches: ImageBatches | FeatureBatches
+    if options.method == "linear":
+        rows = np.array(sorted(labels), np.int64)
+        embedded = embed_once(features, store, len(codes), rows, device, autocast, partial(report, "embedding"))
+        batches = FeatureBatches(embedded, codes, training, validation, options)
+        features = nn.Identity()
+    else:
+        batches = ImageBatches(store, codes, training, validation, options)
+    trainer = Trainer(prepared.method, features, prepared.dim, len(classes), options, device, autocast)
+    resumed = trainer.run(batches, checkpoint, f"{fingerprint} {precision}", on_epoch=on_epoch, on_step=report)
+    return Trained(
+        options=prepared.options,
+        tensors=trainer.tensors(),
+        history=trainer.history,
+        precision=precision,
+        n_tuned=trainer.n_tuned,
+        n_parameters=trainer.n_parameters,
+        resumed_from=resumed,
+    )
+
+
+def _build_method(
+    backbone: Backbone, weights: Weights, options: SteerOptions, point: StartingPoint
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Return the method's module at its start, and all of its options."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        body = build_body(backbone, weights)
+        told = {**default_options(options.method, body), **point.options, **options.method_options}
+        method = build_method(options.method, body, told)
+    point.load(method)
+    return method, told
+
+
+def _around(method: nn.Module, backbone: Backbone, device: torch.device, autocast: torch.dtype | None) -> nn.Module:
+    """Return the network that takes pixels, on its device."""
+    network: nn.Module = FeatureNetwork(method, replace(backbone, pooling="model"))
+    network = cast("Any", network).to(device, memory_format=torch.channels_last)
+    set_fast_attention(network, device, autocast)
+    return network
+
+
+def _width(network: nn.Module, backbone: Backbone, device: torch.device) -> int:
+    height, width = backbone.transform.input_size
+    with torch.no_grad():
+        return int(network.eval()(torch.zeros((1, height, width, 3), dtype=torch.uint8, device=device)).shape[1])

@@ -1,0 +1,1 @@
+"""Steering files: written, read, and found again for the backbones that they make."""

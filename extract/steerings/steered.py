@@ -1,0 +1,161 @@
+"""Backbones that a steering file makes: rebuilt from the file alone, without torch or timm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from stackbone.cache import SeenRecord, UsageError, sha256_file
+from stackbone.extract.backbones.backbone import (
+    ALL,
+    BACKBONES,
+    Backbone,
+    SteeredBy,
+    Transform,
+    get_backbone,
+    parse_backbones,
+)
+from stackbone.extract.backbones.weights import OFFLINE_INSTALL, available_backbones
+from stackbone.extract.steerings.file import Steering, list_steering_files, read_steering
+
+DEFAULT_BACKBONES = "published"
+
+
+@dataclass(frozen=True, eq=False)
+class SteeredBackbone:
+    """A backbone that a file steers, with the record that its feature sets keep."""
+
+    backbone: Backbone
+    record: SeenRecord
+
+
+def steered_backbone(path: Path) -> tuple[Backbone, Steering]:
+    """Return the backbone that a steering file makes, and the steering.
+
+    Its transform and architecture are those that the steering was trained with. Nothing is imported for it, so it
+    does not know on which hub weights of ``timm:MODEL`` lie: see `with_hub`.
+
+    Raises
+    ------
+    WeightsError, NewerVersionError
+        As of `read_steering`.
+    """
+    steering, sha256 = read_steering(path)
+    spec = steering.spec
+    known = BACKBONES.get(steering.backbone)
+    backbone = Backbone(
+        name=steering.name,
+        architecture=spec.architecture,
+        transform=Transform(spec.input_size, spec.crop_fraction, spec.interpolation, spec.crop_mode),
+        mean=spec.mean,
+        std=spec.std,
+        pooling=spec.pooling,
+        hub=known.hub if known else "",
+        package=known.package if known else None,
+        steering=SteeredBy(path, sha256, steering.backbone, spec.weights),
+    )
+    return backbone, steering
+
+
+def read_steered(paths: Sequence[Path]) -> list[SteeredBackbone]:
+    """Return the backbones that some files, and folders of files, steer; the same file under two names counts once.
+
+    Passed over in a folder are linear steerings, which train a classifier and change no feature, and those of the stage
+    ``pretune``, which are there to start from.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file, a linear steering is named, or a folder holds no others.
+    WeightsError, NewerVersionError
+        As of `read_steering`.
+    """
+    found: dict[str, SteeredBackbone] = {}
+    passed_over = ""
+    for path in list_steering_files(paths):
+        backbone, steering = steered_backbone(path)  # its tensors, maybe hundreds of megabytes, are not kept
+        if steering.method == "linear":
+            passed_over = (
+                f"--steering {path}: a linear steering trains a classifier and leaves the features of "
+                f"{steering.backbone} as they are. Use --backbones {steering.backbone} without it"
+            )
+            if path in paths:
+                raise UsageError(passed_over)
+            continue
+        if steering.stage == "pretune" and path not in paths:
+            passed_over = (
+                f"--steering {path}: it was trained for others to start from, and its folder holds no other. "
+                "Train one on the task with `stackbone steer --start`, or name the file itself"
+            )
+            continue
+        found[backbone.key] = SteeredBackbone(backbone, steering.record(cast("SteeredBy", backbone.steering).sha256))
+    if passed_over and not found:
+        raise UsageError(passed_over)
+    return list(found.values())
+
+
+def choose_backbones(backbones: str | Sequence[str] | None, steered: Sequence[SteeredBackbone]) -> list[Backbone]:
+    """Return the backbones of a run, a steered one once for every file that makes it.
+
+    Parameters
+    ----------
+    backbones
+        Names and groups, comma-separated or as a list; None stands for `DEFAULT_BACKBONES` and all of `steered`.
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown, or the names leave one of `steered` out.
+    """
+    made: dict[str, list[Backbone]] = {}
+    for each in steered:
+        made.setdefault(each.backbone.name, []).append(each.backbone)
+    if backbones is None:
+        backbones = [DEFAULT_BACKBONES, *made]
+    asked = [name.strip() for name in (backbones.split(",") if isinstance(backbones, str) else backbones)]
+    if ALL in asked:
+        here = [*available_backbones(), *made]
+        if not here:
+            message = (
+                "`all` means every backbone whose weights are on this machine, and there is none. "
+                f"Run `{OFFLINE_INSTALL}`, or name the backbones"
+            )
+            raise UsageError(message)
+        asked = [name for each in asked for name in (here if each == ALL else [each])]
+    names = parse_backbones(asked, made)
+    unused = [name for name in made if name not in names]
+    if unused:
+        message = (
+            f"--steering makes {', '.join(unused)}, which --backbones {','.join(asked)} does not ask for. "
+            "Name it there too, or leave one of the two options out"
+        )
+        raise UsageError(message)
+    return [backbone for name in names for backbone in (made.get(name) or [get_backbone(name)])]
+
+
+def with_hub(backbone: Backbone) -> Backbone:
+    """Return a steered backbone that knows where its weights lie; for ``timm:MODEL`` this imports timm (seconds)."""
+    if backbone.steering is None or backbone.hub or backbone.plain in BACKBONES:
+        return backbone
+    return replace(backbone, hub=get_backbone(backbone.plain).hub)
+
+
+def find_steered(sha256: str, name: str, paths: Sequence[Path]) -> SteeredBackbone:
+    """Return the backbone of the one among some steering files that has a digest.
+
+    Raises
+    ------
+    UsageError
+        If none has; the message names the digest, the backbone and what to type.
+    """
+    for path in list_steering_files(paths):
+        if sha256_file(path).hex() == sha256:
+            return read_steered([path])[0]
+    given = f"; of the {len(paths)} given, none is it" if paths else ""
+    message = (
+        f"the features of {name} were made with the steering file whose SHA-256 is {sha256}{given}. "
+        "Give that file: --steering FILE"
+    )
+    raise UsageError(message)

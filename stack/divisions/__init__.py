@@ -1,0 +1,1 @@
+"""How an experiment divides its images, and what can be had where a division is refused."""

@@ -1,0 +1,172 @@
+"""The dataset's own split as the one fold, and what can be had where it does not serve.
+
+A file that is byte-identical to a test image counts as that image, once, and so does a near copy of one where these
+were looked for; where this empties the training part, or takes a class out of it, the message says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache import StackError, as_keys
+from stackbone.stack.divisions.labelled import Labelled, label_images
+from stackbone.stack.folds.class_folds import check_inner
+from stackbone.stack.folds.division import Fold, check_fold_classes
+from stackbone.stack.folds.folds import split_folds
+from stackbone.stack.folds.groups import join_groups
+from stackbone.stack.folds.labels import check_labels, list_classes
+from stackbone.stack.folds.target_folds import check_target_folds, divide_targets
+from stackbone.stack.folds.trials import Trials, class_steps, split_steps, target_steps
+from stackbone.stack.folds.ways_out import Groups, divide_and_check, join_ways
+from stackbone.stack.tasks.targets import parse_targets
+
+if TYPE_CHECKING:
+    from stackbone.stack.divisions.outer_folds import Division
+
+Images = TypeVar("Images", bound=Labelled)
+
+_USUAL_FOLDS = (3, 5, 2)  # of a cross-validation in place of a split
+
+
+def own_split(images: Images, division: Division) -> tuple[Images, list[Fold]]:
+    """Return the images without near copies of test images, and the one fold that the dataset's own split prescribes.
+
+    Parameters
+    ----------
+    images : Labelled
+        The images that take part; of byte-identical ones that in the test part.
+    division : Division
+        Names the split to test on.
+
+    Raises
+    ------
+    StackError
+        If labels, groups or the split do not allow it, to the inner folds of the training part; the message names
+        what does.
+    """
+    images = images.leave_out_copies(division.split or "")
+    try:
+        return images, _divide(images.labels, images.groups, images.splits, division)
+    except StackError as exc:
+        message = f"{exc}{_merged(images, division)}{_ways(images, division)}"
+        raise StackError(message) from exc
+
+
+def _divide(y: NDArray[np.str_], groups: Groups, splits: NDArray[np.str_], division: Division) -> list[Fold]:
+    folds = split_folds(splits, division.split or "", groups=groups)
+    if division.task == "regression":
+        check_target_folds(folds, groups, len(y))
+    else:
+        check_labels(y)
+        check_fold_classes(y, folds[0], "the training part")
+        check_inner(y, groups, folds, division.ask())
+    return folds
+
+
+def _merged(images: Labelled, division: Division) -> str:
+    """Return in a sentence how many files of the training part count as test images, or not at all."""
+    index, test = images.index, division.split
+    listed = np.array([label != "" for label in index.label]) & index.ok
+    training = listed & (np.array(index.split, dtype=np.str_) != test) & (np.array(index.split, dtype=np.str_) != "")
+    training[images.rows] = False
+    keys = as_keys(index.image_sha256)
+    tested = images.rows[images.splits == test]
+    in_test = np.isin(keys, keys[tested])
+    near = np.zeros(len(keys), np.bool_)
+    if images.near is not None:
+        near = training & ~in_test & (images.near >= 0) & np.isin(images.near, images.near[tested])
+    copies, torn = int((training & in_test).sum()), int((training & ~near & ~np.isin(keys, keys[images.rows])).sum())
+    said = []
+    if copies:
+        of = np.unique(np.array(index.label, dtype=np.str_)[training & in_test])
+        said.append(
+            f"{copies:,} files of the other splits ({list_classes(of)}) are byte-identical to images of {test!r} and "
+            "count there, once: put other photographs into the training part"
+        )
+    if near.any():
+        of = np.unique(np.array(index.label, dtype=np.str_)[near])
+        said.append(
+            f"{int(near.sum()):,} files of the other splits ({list_classes(of)}) are near copies of images of {test!r} "
+            "(--near-duplicates) and take no part: put other photographs into the training part"
+        )
+    if torn:
+        said.append(
+            f"{torn:,} files of the other splits are byte-identical to one of another label and take no part: "
+            "`stackbone inspect` lists them, to be corrected"
+        )
+    return "".join(f". {each}" for each in said) + ("." if said else "")
+
+
+def _ways(images: Labelled, division: Division) -> str:
+    """Return what was tried and works in place of the split, for the end of a message."""
+    trials = Trials()
+    y, groups, splits = images.labels, images.groups, images.splits
+
+    def works(kept: NDArray[np.bool_] | slice, divided: NDArray[np.str_]) -> bool:
+        own = None if groups is None else groups[kept]
+        steps = split_steps(len(y), groups, division.inner_splits)
+        return trials.work(steps, lambda: _divide(y[kept], own, divided[kept], division))
+
+    names = [str(name) for name in np.unique(splits) if name not in ("", division.split)]
+    tested = [repr(name) for name in names if _works_anew(trials, images, replace(division, split=name))]
+    ways = [f"test on {' or '.join(tested)} (--split)"] if tested else []
+    gathered = _gather(groups, splits, division.split or "")
+    if gathered is not None and works(slice(None), gathered):
+        ways.append("put each group of images that is on both sides whole into the training part")
+    if division.task != "regression":
+        in_test = splits == division.split
+        unknown = np.setdiff1d(y[in_test], y[~in_test])
+        if len(unknown) and works(~np.isin(y, unknown), splits):
+            ways.append(f"leave out {list_classes(unknown)}")
+    return join_ways([*ways, *_cross_validation(trials, images, division)], trials)
+
+
+def _cross_validation(trials: Trials, images: Labelled, division: Division) -> list[str]:
+    """Return the first usual cross-validation that works, as the options that ask for it."""
+    for rare in ("refuse", "drop") if division.task != "regression" else ("refuse",):
+        for cv in _USUAL_FOLDS:
+            if _works_anew(trials, images, replace(division, split=None, cv=cv, rare=rare)):
+                return [f"use cross-validation (--cv {cv}{' --rare drop' if rare == 'drop' else ''})"]
+    return []
+
+
+def _works_anew(trials: Trials, images: Labelled, division: Division) -> bool:
+    n, groups = len(images.labels), images.groups
+    if division.split is not None:
+        steps = split_steps(n, groups, division.inner_splits)
+    elif division.task == "regression":
+        steps = target_steps(n, division.ask())
+    else:
+        steps = class_steps(n, groups, division.ask())
+    return trials.work(steps, lambda: _divide_anew(images, division))
+
+
+def _divide_anew(images: Labelled, division: Division) -> None:
+    """Divide the dataset in another way: of byte-identical images another may be the one that counts."""
+    other = label_images(images.index, split=division.split, group_by=division.group_by)
+    other = replace(other, near=images.near)
+    if division.split is not None:
+        other = other.leave_out_copies(division.split)
+    y = other.labels
+    groups = None if images.groups is None else join_groups(images.kin[other.rows])
+    if division.split is not None:
+        _divide(y, groups, other.splits, division)
+    elif division.task == "regression":
+        divide_targets(parse_targets(y), groups, division.ask())
+    else:
+        check_labels(y)
+        divide_and_check(y, groups, division.ask())
+
+
+def _gather(groups: Groups, splits: NDArray[np.str_], test: str) -> NDArray[np.str_] | None:
+    """Return the splits with every torn group in the training part; None where none is torn."""
+    names = np.setdiff1d(splits, ["", test])
+    if groups is None or not len(names):
+        return None
+    in_test = splits == test
+    torn = in_test & (groups >= 0) & np.isin(groups, groups[~in_test])
+    return np.where(torn, names[0], splits) if torn.any() else None

@@ -1,0 +1,99 @@
+"""The images that a steering may be trained on: the training part of each fold that `stack` will score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache import Digests, FeatureStore, UsageError
+from stackbone.stack.divisions.labelled import Labelled, label_images
+from stackbone.stack.divisions.outer_folds import Division, outer_folds
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingPart:
+    """Labelled images to train on, each once.
+
+    Attributes
+    ----------
+    digests : Digests
+        ``(n, 32)`` SHA-256 of each.
+    paths : list of str
+        Path of each, relative to the dataset's root.
+    labels : list of str
+        Label of each.
+    groups : list of int, optional
+        Group of each; None where nothing groups them.
+    division : dict, optional
+        JSON-able, which part of the dataset this is: ``cv``, ``seed``, ``fold`` (from 1), ``group_by``, ``rare`` and
+        ``task``, or ``split`` (the one to test on); None if it is everything.
+    """
+
+    digests: Digests
+    paths: list[str]
+    labels: list[str]
+    groups: list[int] | None
+    division: dict[str, Any] | None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+def training_parts(
+    store: FeatureStore,
+    dataset: str | None = None,
+    *,
+    cv: int | None = None,
+    split: str | None = None,
+    seed: int = 0,
+    group_by: str = "auto",
+    rare: str = "refuse",
+    task: str = "classification",
+) -> list[TrainingPart]:
+    """Return what each outer fold of `stack.experiments.experiment.run_experiment` with the same options may train on.
+
+    Labels alone decide it: the dataset has to be in the cache, and no features of it.
+
+    Parameters
+    ----------
+    store : FeatureStore
+        The cache.
+    dataset : str, optional
+        Its name; by default the most lately extracted one.
+    cv : int, optional
+        Number of folds: one part for each.
+    split : str, optional
+        The split to test on instead: one part, of the other splits. With neither, one part of everything.
+    seed, group_by, rare, task
+        See `stack.experiments.experiment.run_experiment`.
+
+    Raises
+    ------
+    StackError
+        If labels, groups or the split do not allow it.
+    CacheError
+        If the cache lacks the dataset or is damaged.
+    UsageError
+        If options are unknown or contradict each other.
+    """
+    if cv is not None and split is not None:
+        message = f"--cv {cv} divides the images, and --split {split} says how they are divided: use one of the two"
+        raise UsageError(message)
+    images = label_images(store.dataset(dataset), split=split, group_by=group_by)
+    if cv is None and split is None:
+        if rare != "refuse":
+            message = "--rare is for classes smaller than the folds of a cross-validation: leave it out, or give --cv"
+            raise UsageError(message)
+        return [_part(images, np.arange(len(images.rows)), None)]
+    division = Division(task=task, cv=cv or 0, split=split, group_by=group_by, rare=rare, seed=seed)
+    images, folds = outer_folds(images, division)
+    return [_part(images, fold.train, division.to_dict(number)) for number, fold in enumerate(folds)]
+
+
+def _part(images: Labelled, positions: NDArray[np.int64], division: dict[str, Any] | None) -> TrainingPart:
+    part = images.take(positions)
+    groups = None if part.groups is None else part.groups.tolist()
+    return TrainingPart(part.digests, part.paths, part.labels.tolist(), groups, division)

@@ -1,0 +1,1 @@
+"""The stack as scikit-learn estimators."""

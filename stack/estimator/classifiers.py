@@ -1,0 +1,202 @@
+"""The solvers of `stack.solvers.linear` as scikit-learn estimators.
+
+`SoftmaxRegression` and `LinearSVM` minimise what scikit-learn's ``LogisticRegression`` and ``LinearSVC`` minimise,
+and differ in how: all classes at once, by matrix products in float32.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import log_softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from stackbone.stack.estimator.weighted import fit_weighted, read_weights
+from stackbone.stack.solvers.linear import MAX_ITER, TOL, LinearPath
+
+
+class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
+    """Fit and decide; the subclasses name the loss."""
+
+    _loss: Literal["log", "squared_hinge"]
+
+    def __init__(self, C: float, *, standardise: bool, tol: float, max_iter: int) -> None:
+        self.C = C
+        self.standardise = standardise
+        self.tol = tol
+        self.max_iter = max_iter
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the classifier.
+
+        Parameters
+        ----------
+        X : array-like
+            ``(n, n_features)`` finite features.
+        y : array-like
+            ``(n,)`` class labels, of at least two classes.
+        sample_weight : array-like, optional
+            ``(n,)`` weights, 0 or more: how often each row counts, in the objective and in the moments that
+            standardise. Weights that differ go to scikit-learn's own solvers (`weighted`), which takes longer.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If there is one class only, or the data are not finite or not of one length.
+        UsageError
+            If C is not a positive number.
+        """
+        # Not float32 alone: what float64 features have in common is taken off before they are rounded.
+        features, labels = validate_data(self, X, y, dtype=[np.float64, np.float32])
+        check_classification_targets(labels)
+        self.classes_, codes = np.unique(labels, return_inverse=True)
+        if len(self.classes_) < 2:
+            msg = f"the labels have 1 class, {self.classes_[0]!r}; at least 2 are needed: add images of another class"
+            raise ValueError(msg)
+        weights = read_weights(sample_weight, features)
+        coef: NDArray[np.floating]
+        intercept: NDArray[np.floating]
+        if weights is None or np.ptp(weights) == 0:
+            coef, intercept = self._fit_alike(features, codes, 1.0 if weights is None else float(weights[0]))
+        else:
+            coef, intercept, self.n_iter_ = fit_weighted(
+                self._loss, features, codes, weights, self.C, standardise=self.standardise
+            )
+        self.coef_ = np.ascontiguousarray(coef, dtype=features.dtype)
+        self.intercept_ = intercept.astype(features.dtype)
+        return self
+
+    def _fit_alike(
+        self, features: NDArray[np.floating], codes: NDArray[np.int64], weight: float
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return ``(n_outputs, n_features)`` coefficients and ``(n_outputs,)`` intercepts; all rows weigh the same."""
+        n_classes = len(self.classes_)
+        path = LinearPath(
+            features,
+            codes,
+            n_classes,
+            [np.arange(len(codes))],
+            loss=self._loss,
+            standardise=self.standardise,
+            tol=self.tol,
+            max_iter=self.max_iter,
+        )
+        (found,) = path.solve(self.C * weight)
+        self.n_iter_ = path.iterations
+        outputs = slice(1, 2) if n_classes == 2 else slice(None)
+        return found.coef.T[outputs], found.intercept[outputs]
+
+    def decision_function(self, X: ArrayLike) -> NDArray[np.floating]:
+        """Return the decision values: ``(n, n_classes)``, or ``(n,)`` in favour of the second of two classes."""
+        check_is_fitted(self)
+        features = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        decision: NDArray[np.floating] = features @ self.coef_.T + self.intercept_
+        return decision.ravel() if decision.shape[1] == 1 else decision
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the ``(n,)`` class labels of the largest decision value."""
+        decision = self.decision_function(X)
+        codes = (decision > 0).astype(np.int64) if decision.ndim == 1 else decision.argmax(axis=1)
+        labels: NDArray[Any] = self.classes_[codes]
+        return labels
+
+
+class SoftmaxRegression(_LinearClassifier):
+    """Multinomial logistic regression, as scikit-learn's ``LogisticRegression`` defines it.
+
+    Minimises C Σ log-loss + ½‖W‖², the intercept free; for two classes the binary objective.
+
+    Parameters
+    ----------
+    C : float
+        Inverse regularisation strength, more than 0.
+    standardise : bool
+        Whether to standardise the features first, as ``StandardScaler`` does. The coefficients are for raw features
+        all the same.
+    tol : float
+        Share of the objective by which it may exceed its minimum, as the solver estimates it.
+    max_iter : int
+        Most steps of the solver.
+
+    Attributes
+    ----------
+    classes_ : NDArray
+        ``(n_classes,)`` labels, ascending.
+    coef_ : NDArray
+        ``(n_classes, n_features)``, or ``(1, n_features)`` for two classes; in the dtype of the features.
+    intercept_ : NDArray
+        ``(n_classes,)``, or ``(1,)``.
+    n_iter_ : int
+        Steps that the solver took.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : NDArray
+        Names of the features, where `fit` got a data frame.
+    """
+
+    _loss = "log"
+
+    def __init__(self, C: float = 1.0, *, standardise: bool = True, tol: float = TOL, max_iter: int = MAX_ITER) -> None:
+        super().__init__(C, standardise=standardise, tol=tol, max_iter=max_iter)
+
+    def predict_log_proba(self, X: ArrayLike) -> NDArray[np.floating]:
+        """Return ``(n, n_classes)`` natural-log probabilities."""
+        decision = self.decision_function(X)
+        if decision.ndim == 1:
+            decision = np.column_stack([np.zeros_like(decision), decision])
+        scores: NDArray[np.floating] = log_softmax(decision, axis=1)
+        return scores
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.floating]:
+        """Return ``(n, n_classes)`` probabilities."""
+        probabilities: NDArray[np.floating] = np.exp(self.predict_log_proba(X))
+        return probabilities
+
+
+class LinearSVM(_LinearClassifier):
+    """Linear support vector machine with squared hinge loss, one class against the rest.
+
+    Minimises what liblinear and scikit-learn's ``LinearSVC`` minimise: ½‖w‖² + ½b² + C Σ max(0, 1 - y·z)².
+
+    Parameters
+    ----------
+    C : float
+        Inverse regularisation strength, more than 0.
+    standardise : bool
+        Whether to standardise the features first, as ``StandardScaler`` does. The coefficients are for raw features
+        all the same.
+    tol : float
+        Share of the objective by which it may exceed its minimum, as the solver estimates it.
+    max_iter : int
+        Most steps of the solver.
+
+    Attributes
+    ----------
+    classes_ : NDArray
+        ``(n_classes,)`` labels, ascending.
+    coef_ : NDArray
+        ``(n_classes, n_features)``, or ``(1, n_features)`` for two classes; in the dtype of the features.
+    intercept_ : NDArray
+        ``(n_classes,)``, or ``(1,)``.
+    n_iter_ : int
+        Steps that the slowest class took.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : NDArray
+        Names of the features, where `fit` got a data frame.
+    """
+
+    _loss = "squared_hinge"
+
+    def __init__(
+        self, C: float = 1.0, *, standardise: bool = False, tol: float = TOL, max_iter: int = MAX_ITER
+    ) -> None:
+        super().__init__(C, standardise=standardise, tol=tol, max_iter=max_iter)

@@ -1,0 +1,81 @@
+"""The solver of `stack.solvers.ridge` as a scikit-learn estimator."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from stackbone.stack.estimator.weighted import fit_weighted, read_weights
+from stackbone.stack.solvers.ridge import Design, fit_ridge
+
+
+class RidgeRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
+    """Ridge regression on standardised features, as ``StandardScaler`` and ``Ridge`` make it.
+
+    Minimises ``‖y - Xw - b‖² + alpha ‖w‖²``, the intercept b free, without a standardised copy of the features.
+
+    Parameters
+    ----------
+    alpha : float
+        Regularisation strength, more than 0.
+
+    Attributes
+    ----------
+    coef_ : NDArray
+        ``(n_features,)`` for raw features, float64.
+    intercept_ : float
+        In the target's unit.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : NDArray
+        Names of the features, where `fit` got a data frame.
+    """
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the regression.
+
+        Parameters
+        ----------
+        X : array-like
+            ``(n, n_features)`` finite features.
+        y : array-like
+            ``(n,)`` numbers.
+        sample_weight : array-like, optional
+            ``(n,)`` weights, 0 or more: how often each row counts, in the objective and in the moments that
+            standardise. Weights that differ go to scikit-learn's own ``Ridge`` (`stack.estimator.weighted`).
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the data are not finite or not of one length.
+        UsageError
+            If alpha is not a positive number.
+        """
+        features, targets = validate_data(self, X, y, dtype=[np.float64, np.float32], y_numeric=True)
+        weights = read_weights(sample_weight, features)
+        if weights is None or np.ptp(weights) == 0:
+            alpha = self.alpha if weights is None else self.alpha / float(weights[0])
+            path = fit_ridge(Design.whole(features), targets.astype(np.float64), [alpha])
+            self.coef_, self.intercept_ = path.coef[:, 0], float(path.intercept[0])
+        else:
+            coef, intercept, _ = fit_weighted("squared", features, targets, weights, self.alpha, standardise=True)
+            self.coef_, self.intercept_ = coef[0], float(intercept[0])
+        return self
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the ``(n,)`` predictions, float64, in the target's unit."""
+        check_is_fitted(self)
+        features = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        predicted: NDArray[Any] = features @ self.coef_ + self.intercept_
+        return predicted

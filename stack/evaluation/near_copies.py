@@ -1,0 +1,204 @@
+"""Near copies of training images among those that are tested, and the difference that they make to the score.
+
+Other encodings, sizes and crops of one picture have other bytes, so that they count as images of their own. A
+classifier that learnt one of them recognises the others, and scores better than it will on new images. The folds are
+left as they are: `stackbone steer` makes the same ones before there are features to compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.stack.evaluation.findings import Findings
+from stackbone.stack.evaluation.scores import Evaluation
+from stackbone.stack.evaluation.target_findings import TargetFindings
+from stackbone.stack.features.join import Joined
+from stackbone.stack.folds.folds import Fold
+from stackbone.stack.folds.groups import SAME_PICTURE, near_duplicates
+from stackbone.stack.solvers.fits import Progress
+from stackbone.stack.tasks.regression import RegressionEvaluation
+from stackbone.stack.tasks.targets import parse_targets
+
+MOST_COMPARED = 20_000
+"""Images compared, each with each, without being asked for: beyond, it may cost more than it tells."""
+
+_ASK = f"--near-duplicates {SAME_PICTURE:g}"
+
+
+@dataclass(frozen=True)
+class CopyScore:
+    """One model's score on tested images, by whether the training part had a near copy of them.
+
+    Attributes
+    ----------
+    copies, others : float, optional
+        Mean over the predictions of all folds: accuracy, 0 to 1, or absolute error in the target's unit; None where
+        there is no such image.
+    """
+
+    copies: float | None
+    others: float | None
+
+
+@dataclass(frozen=True)
+class NearCopies:
+    """Tested images of which the training part of their fold had a near copy.
+
+    Attributes
+    ----------
+    threshold : float
+        Least cosine, in every plain backbone.
+    n_copies, n_tested : int
+        Images that had one in a fold at least, and all that were tested.
+    example : tuple of (str, str), optional
+        Paths of such an image and of one in the training part that looks like it; None if there is none.
+    metric : str
+        ``accuracy``, or ``mae``: the mean absolute error.
+    scores : dict of str to CopyScore
+        By model.
+    """
+
+    threshold: float
+    n_copies: int
+    n_tested: int
+    example: tuple[str, str] | None
+    metric: str
+    scores: dict[str, CopyScore]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able object."""
+        return asdict(self)
+
+
+def look_for_copies(
+    joined: Joined,
+    folds: Sequence[Fold],
+    evaluation: Evaluation | RegressionEvaluation,
+    findings: Findings | TargetFindings,
+    *,
+    progress: Progress | None = None,
+) -> tuple[NearCopies | None, Joined]:
+    """Look for near copies of training images in the test parts, and measure models on them and on the others.
+
+    These are the stack that `findings` speak of and the best model of a single backbone.
+
+    Parameters
+    ----------
+    joined : Joined
+        The images that took part, with their features.
+    folds : sequence of Fold
+        Their outer folds.
+    evaluation : Evaluation or RegressionEvaluation
+        Of these folds.
+    findings : Findings or TargetFindings
+        What it means.
+    progress : callable, optional
+        See `stack.solvers.fits.Progress`; for the comparison.
+
+    Returns
+    -------
+    found : NearCopies or None
+        None where they could not be looked for.
+    joined : Joined
+        The same images; with a note that says what was found, unless there is no near copy.
+    """
+    n = len(joined.rows)
+    if not joined.blocks:
+        return None, _noted(joined, "near copies were not looked for: steered backbones cannot tell them")
+    if n > MOST_COMPARED:
+        note = f"near copies were not looked for among more than {MOST_COMPARED:,} images: {_ASK} looks for them"
+        return None, _noted(joined, f"{note} and keeps them together, in time that grows with the square of the number")
+    group = near_duplicates(joined.blocks, SAME_PICTURE, progress=progress)
+    known = [recognised(group, fold) for fold in folds]
+    tested = np.concatenate([fold.test for fold in folds])
+    copies = np.concatenate(known)
+    models = [findings.stack, findings.single]
+    found = NearCopies(
+        threshold=SAME_PICTURE,
+        n_copies=len(np.unique(tested[copies])),
+        n_tested=len(np.unique(tested)),
+        example=_example(group, folds, known, joined.paths),
+        metric="accuracy" if isinstance(evaluation, Evaluation) else "mae",
+        scores={
+            model: CopyScore(_mean(each[copies]), _mean(each[~copies]))
+            for model, each in _measure(evaluation, joined.labels, folds, models).items()
+        },
+    )
+    return found, _noted(joined, _note(found, joined)) if found.n_copies else joined
+
+
+def recognised(group: NDArray[np.int64], fold: Fold) -> NDArray[np.bool_]:
+    """Return for each row of a fold's test part whether its training part has one of the same group.
+
+    Parameters
+    ----------
+    group : NDArray[np.int64]
+        ``(n_images,)`` group ids, negative for none.
+    fold : Fold
+        The fold.
+    """
+    tested = group[fold.test]
+    return (tested >= 0) & np.isin(tested, group[fold.train])
+
+
+def _noted(joined: Joined, note: str) -> Joined:
+    return replace(joined, notes=[*joined.notes, note])
+
+
+def _measure(
+    evaluation: Evaluation | RegressionEvaluation,
+    labels: NDArray[np.str_],
+    folds: Sequence[Fold],
+    models: Sequence[str],
+) -> Mapping[str, NDArray[np.float64]]:
+    """Return each model's hits, 1 or 0, or its absolute errors, fold after fold in the order of their test rows."""
+    tested = np.concatenate([fold.test for fold in folds])
+    if isinstance(evaluation, RegressionEvaluation):
+        y = parse_targets(labels)[tested]
+        values = {model: np.concatenate([each.values for each in evaluation.predictions[model]]) for model in models}
+        return {model: np.abs(each - y) for model, each in values.items()}
+    _, codes = np.unique(labels, return_inverse=True)
+    scores = {model: np.concatenate([each.scores for each in evaluation.predictions[model]]) for model in models}
+    return {model: (each.argmax(axis=1) == codes[tested]).astype(np.float64) for model, each in scores.items()}
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def _example(
+    group: NDArray[np.int64], folds: Sequence[Fold], known: Sequence[NDArray[np.bool_]], paths: Sequence[str]
+) -> tuple[str, str] | None:
+    for fold, copies in zip(folds, known, strict=True):
+        if copies.any():
+            tested = fold.test[copies][0]
+            return paths[tested], paths[fold.train[group[fold.train] == group[tested]][0]]
+    return None
+
+
+def _note(found: NearCopies, joined: Joined) -> str:
+    if found.example is None:  # there is one wherever there are copies
+        raise AssertionError
+    tested, trained = found.example
+    return (
+        f"{found.n_copies:,} of {found.n_tested:,} tested images have a near copy in the training part (a cosine of "
+        f"{found.threshold:g} or more in every plain backbone), such as {tested} of {trained}; "
+        f"{'; '.join(_words(model, score, found.metric) for model, score in found.scores.items())}. {_advice(joined)}"
+    )
+
+
+def _words(model: str, score: CopyScore, metric: str) -> str:
+    what, form = ("scores", ".3f") if metric == "accuracy" else ("has a mean absolute error of", ".4g")
+    others = "" if score.others is None else f" and {score.others:{form}} on the others"
+    return f"{model} {what} {score.copies:{form}} on them{others}"
+
+
+def _advice(joined: Joined) -> str:
+    if joined.steered:
+        return f"Name plain backbones alone (--backbones) to keep copies together with {_ASK}"
+    return f"Ask for {_ASK} to keep copies together"

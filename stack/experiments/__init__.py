@@ -1,0 +1,1 @@
+"""A whole experiment: run, recorded, repeated, and checked on itself."""

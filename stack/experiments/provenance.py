@@ -1,0 +1,115 @@
+"""Where an experiment's numbers come from: versions, seeds, feature sets, and the commands that repeat it."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+
+from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore
+from stackbone.stack.evaluation.options import stack_options
+from stackbone.stack.experiments.experiment import Experiment
+from stackbone.stack.experiments.used_features import used_features
+
+_LIBRARIES = ("stackbone", "numpy", "scipy", "scikit-learn", "mlxtend")
+
+
+def provenance(experiment: Experiment, store: FeatureStore) -> dict[str, object]:
+    """Return what made an experiment's numbers, JSON-able.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Evaluated.
+    store : FeatureStore
+        The cache it was made with.
+
+    Raises
+    ------
+    CacheError
+        If its features have left the cache meanwhile, or are damaged.
+    """
+    used = used_features(experiment, store)
+    headers = {
+        each.id if one.per_fold else one.name: (each.id, each.header()) for one in used for each in one.feature_sets
+    }
+    return {
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+        "seed": experiment.seed,
+        "folds": [{"n_train": len(fold.train), "n_test": len(fold.test)} for fold in experiment.folds],
+        "options": {
+            "cv": experiment.cv,
+            "repeats": experiment.repeats,
+            "split": experiment.split,
+            "group_by": experiment.group_by,
+            "near_duplicates": experiment.near_duplicates,
+            "rare": experiment.rare,
+            **asdict(experiment.options),
+        },
+        "feature_sets": {
+            name: {"id": identity, "spec": asdict(header.spec), "provenance": header.provenance}
+            for name, (identity, header) in headers.items()
+        },
+        "commands": repeat_commands(experiment, store),
+    }
+
+
+def repeat_commands(experiment: Experiment, store: FeatureStore) -> list[str]:
+    """Return the commands that embed the images again and score them again.
+
+    The first are there only where they are known: a dataset whose labels are the names of its folders was read from
+    its root, while the cache does not keep the name of a table, or of a steering file.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Evaluated.
+    store : FeatureStore
+        The cache it was made with.
+    """
+    ids = list(dict.fromkeys(each.id for used in used_features(experiment, store) for each in used.feature_sets))
+    sets = [each for each in store.feature_sets() if each.id in ids]
+    commands = [_stack_command(experiment, ids)]
+    if _is_folder(experiment.joined.index) and not any(each.header().spec.steering for each in sets):
+        commands = [*_extract_commands(experiment.joined.index, sets), *commands]
+    return [shlex.join([*words, "--dataset", experiment.dataset, "--cache", str(store.root)]) for words in commands]
+
+
+def _extract_commands(index: DatasetIndex, sets: Sequence[FeatureSet]) -> list[list[str]]:
+    """Return a command for each precision."""
+    names: dict[str, list[str]] = {}
+    for each in sets:
+        names.setdefault(each.header().spec.precision, []).append(each.backbone)
+    to_root = ["stackbone", "extract", index.root]
+    return [
+        [*to_root, "--backbones", ",".join(dict.fromkeys(backbones)), "--precision", precision]
+        for precision, backbones in names.items()
+    ]
+
+
+def _stack_command(experiment: Experiment, ids: list[str]) -> list[str]:
+    e, plain = experiment, stack_options(experiment.task)
+    recipes = [r.model.partition(":")[2] for r in e.evaluation.results if r.model.startswith("stack:")]
+    asked = {
+        "--task": (e.task, "classification"),
+        "--repeats": (e.repeats, 1),
+        "--recipe": (recipes[0] if len(recipes) == 1 and e.task == "classification" else None, None),
+        "--meta": (e.options.meta.learner, plain.meta.learner),
+        "--meta-scores": (e.options.meta.scores, plain.meta.scores),
+        "--meta-combine": (e.options.meta.combine, plain.meta.combine),
+        "--c": (e.options.c, plain.c),
+        "--inner-cv": (e.options.inner_splits, plain.inner_splits),
+        "--group-by": (e.group_by, "auto"),
+        "--near-duplicates": (e.near_duplicates, None),
+        "--rare": (e.rare, "refuse"),
+    }
+    divided = ["--cv", str(e.cv)] if e.split is None else ["--split", e.split]
+    chosen = [word for name, (value, default) in asked.items() if value != default for word in (name, str(value))]
+    return ["stackbone", "stack", *divided, "--seed", str(e.seed), *chosen, "--backbones", ",".join(ids)]
+
+
+def _is_folder(index: DatasetIndex) -> bool:
+    listed = zip(index.path, index.label, strict=True)
+    return all(path.split("/")[-2:-1] == [label] for path, label in listed if label)

@@ -1,0 +1,205 @@
+"""Folds of classes: what is asked for, the division, and what inner folds need of its training parts.
+
+Refuses with what was found and what was expected; what can be had instead is for `stack.folds.ways_out` to say.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache.errors import StackError, UsageError
+from stackbone.stack.folds.division import Fold
+from stackbone.stack.folds.labels import check_class_sizes, class_sizes, find_testable, list_classes, resolve_groups
+from stackbone.stack.folds.splitters import ATTEMPTS, distinct_seeds, divide_stratified, find_lost, spare_groups
+
+INNER_FOLDS = 5
+"""Inner folds where nobody asks for another number."""
+
+MIN_INNER_GROUPS = 2
+"""Images (groups) that a class needs in a training part, so that an inner fold tests it and another learns it."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """How classes are to be divided.
+
+    Attributes
+    ----------
+    n_splits : int
+        Folds of each repeat.
+    seed : int
+        Of the shuffle.
+    repeats : int
+        Times that all rows are divided.
+    rare : str
+        What becomes of classes with fewer images (groups) than folds: ``refuse``, ``drop`` or ``keep``.
+    inner_splits : int
+        Most inner folds that every training part is divided into.
+    """
+
+    n_splits: int
+    seed: int = 0
+    repeats: int = 1
+    rare: str = "refuse"
+    inner_splits: int = INNER_FOLDS
+
+
+def divide_classes(y: NDArray[np.str_], groups: NDArray[np.int64] | None, ask: Ask) -> list[Fold]:
+    """Divide labelled rows as `stack.folds.folds.stratified_folds` does.
+
+    Parameters
+    ----------
+    y : NDArray[np.str_]
+        ``(n_images,)`` class names, of two classes or more.
+    groups : NDArray[np.int64], optional
+        ``(n_images,)`` group ids.
+    ask : Ask
+        How to divide them; rows that it drops are not among these.
+
+    Raises
+    ------
+    StackError
+        If these labels and groups do not allow it.
+    UsageError
+        If the seed or the number of repeats is out of range.
+    """
+    check_numbers(ask.n_splits, ask.repeats)
+    group = resolve_groups(groups, len(y))
+    names, codes = np.unique(y, return_inverse=True)
+    if ask.rare != "keep":
+        check_class_sizes(y, ask.n_splits, groups)
+    tested = find_testable(codes, group, ask.n_splits)
+    if len(np.unique(codes[tested])) < 2:
+        msg = (
+            f"fewer than 2 of {len(names)} classes have the {ask.n_splits} {name_unit(groups)} that a test in "
+            f"each of {ask.n_splits} folds takes"
+        )
+        raise StackError(msg)
+    seeds = distinct_seeds(ask.seed)
+    folds = []
+    for _ in range(ask.repeats):
+        parts = divide_stratified(codes, group, tested, ask.n_splits, seeds)
+        _check_learnt(parts, names, codes)
+        folds += [Fold.testing(part, len(y)) for part in parts]
+    return folds
+
+
+def find_inner_testable(
+    codes: NDArray[np.int64], class_names: NDArray[np.str_], groups: NDArray[np.int64] | None, where: str
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Mark the rows of a training part that its inner folds can test.
+
+    Parameters
+    ----------
+    codes : NDArray[np.int64]
+        ``(n_train,)`` class codes, indices into `class_names`.
+    class_names : NDArray[np.str_]
+        ``(n_known,)`` names of all classes.
+    groups : NDArray[np.int64], optional
+        ``(n_train,)`` group ids.
+    where : str
+        What to call the training part in the message.
+
+    Returns
+    -------
+    testable : NDArray[np.bool_]
+        ``(n_train,)`` True where an inner fold can test the row.
+    sizes : NDArray[np.int64]
+        ``(n_known,)`` images (groups) of each class among them.
+
+    Raises
+    ------
+    StackError
+        If they are of fewer than two classes.
+    """
+    group = resolve_groups(groups, len(codes))
+    tested = find_testable(codes, group, MIN_INNER_GROUPS)
+    sizes = class_sizes(codes[tested], group[tested], len(class_names))
+    if np.count_nonzero(sizes) < 2:
+        short = np.setdiff1d(codes, codes[tested])
+        found = f" (too few to test of {list_classes(class_names[short])})" if len(short) else ""
+        enough = f"only {list_classes(class_names[sizes > 0])}" if sizes.any() else "no class"
+        msg = (
+            f"{where} has {enough} with at least {MIN_INNER_GROUPS} {name_unit(groups)}{found}; choosing C "
+            "and out-of-fold scores need 2 such classes"
+        )
+        raise StackError(msg)
+    return tested, sizes
+
+
+def divide_inner(
+    codes: NDArray[np.int64],
+    class_names: NDArray[np.str_],
+    groups: NDArray[np.int64] | None,
+    seed: int,
+    n_splits: int,
+    where: str,
+) -> list[Fold]:
+    """Divide a training part as `stack.folds.folds.inner_folds` does; `where` is what the message calls it."""
+    check_numbers(n_splits, 1)
+    group = resolve_groups(groups, len(codes))
+    tested, sizes = find_inner_testable(codes, class_names, groups, where)
+    k = min(n_splits, int(sizes[sizes > 0].min()))
+    parts = divide_stratified(codes, group, tested, k, distinct_seeds(seed))
+    return [Fold.testing(spare_groups(codes, group, part), len(codes)) for part in parts]
+
+
+def check_inner(y: NDArray[np.str_], groups: NDArray[np.int64] | None, folds: list[Fold], ask: Ask) -> None:
+    """Require that the training part of every fold can be divided into inner folds that a meta-learner can learn from.
+
+    Parameters
+    ----------
+    y : NDArray[np.str_]
+        ``(n_images,)`` class names.
+    groups : NDArray[np.int64], optional
+        ``(n_images,)`` group ids.
+    folds : list of Fold
+        Of these rows.
+    ask : Ask
+        Its seed and its inner folds.
+
+    Raises
+    ------
+    StackError
+        If one cannot.
+    """
+    names, codes = np.unique(y, return_inverse=True)
+    codes = codes.astype(np.int64)
+    for number, fold in enumerate(folds, start=1):
+        own = None if groups is None else groups[fold.train]
+        where = f"the training part of fold {number} of {len(folds)}" if len(folds) > 1 else "the training part"
+        inner = divide_inner(codes[fold.train], names, own, ask.seed, ask.inner_splits, where)
+        in_folds = np.bincount(np.concatenate([np.unique(codes[fold.train][f.test]) for f in inner]), minlength=2)
+        if np.count_nonzero(in_folds > 1) < 2:
+            msg = (
+                f"{where} has images of {np.count_nonzero(in_folds > 1)} of {len(names)} classes in two inner folds or "
+                "more; a meta-learner needs 2 such classes"
+            )
+            raise StackError(msg)
+
+
+def check_numbers(n_splits: int, repeats: int) -> None:
+    """Raise `StackError` for fewer than two folds, and `UsageError` for no repeat."""
+    if n_splits < 2:
+        msg = f"{n_splits} cross-validation folds were asked for; at least 2 are needed"
+        raise StackError(msg)
+    if repeats < 1:
+        msg = f"{repeats} repeats of the cross-validation were asked for; at least 1 is needed: choose 1 or more"
+        raise UsageError(msg)
+
+
+def name_unit(groups: NDArray[np.int64] | None) -> str:
+    """Return what a message counts."""
+    return "images" if groups is None else "groups of images"
+
+
+def _check_learnt(parts: list[NDArray[np.int64]], names: NDArray[np.str_], codes: NDArray[np.int64]) -> None:
+    lost = np.unique(np.concatenate([find_lost(codes, part) for part in parts]))
+    if len(lost):
+        msg = (
+            f"no division into {len(parts)} folds was found that keeps groups together and yet has images of "
+            f"every class in every training part ({ATTEMPTS} seeds tried); the last one tests all of "
+            f"{list_classes(names[lost])} in one fold"
+        )
+        raise StackError(msg)

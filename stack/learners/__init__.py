@@ -1,0 +1,1 @@
+"""Base learners and meta-learners."""

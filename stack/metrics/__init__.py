@@ -1,0 +1,1 @@
+"""Scores in numbers: metrics, comparisons, confusion, calibration."""

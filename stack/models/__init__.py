@@ -1,0 +1,1 @@
+"""The finished stack: fitted on everything, saved, loaded, asked about new images."""

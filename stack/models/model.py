@@ -1,0 +1,250 @@
+"""The finished stack: all that it takes to turn the features of a new image into an answer.
+
+A model is plain data (arrays, names, numbers): it predicts from features alone and knows nothing of images or
+networks. `stack.models.model_file` writes it to a file and reads it back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache import Digests, FeatureSpec, ModelError, UsageError, as_keys, feature_set_id
+from stackbone.cache.records.spec import parse_feature_set_id
+from stackbone.stack.learners.meta import COMBINE, LEARNERS, SCORES, MetaModel, MetaOptions, meta_features
+from stackbone.stack.solvers.linear import LinearMap
+
+LEARNERS_OF_TASK = {"classification": LEARNERS, "regression": ("linear",)}
+"""Meta-learners by task; ``linear`` is any linear map of the bases' predictions: ridge, SVR or their mean."""
+
+
+@dataclass(frozen=True)
+class ModelBackbone:
+    """One backbone of a model.
+
+    Attributes
+    ----------
+    name
+        Key of its features in `StackModel.log_probabilities`; unique in the model.
+    feature_set
+        ``NAME-XXXXXXXXXXXX``, the identity of the features that the model takes.
+    spec
+        What that identity stands for.
+    """
+
+    name: str
+    feature_set: str
+    spec: FeatureSpec
+
+
+@dataclass(frozen=True, eq=False)
+class StackModel:
+    """Base learners of several backbones under one meta-learner, fitted on everything.
+
+    Attributes
+    ----------
+    task
+        ``classification`` or ``regression``.
+    classes
+        The K class names, in the order of the columns; empty for regression.
+    backbones
+        One per base learner.
+    bases
+        In the same order, ``(dim, K)`` maps from raw features to decision values; ``(dim, 1)`` for regression.
+    learner
+        The meta-learner: ``svm``, ``lr``, ``mean``; ``linear`` for regression.
+    scores, combine
+        What the meta-learner sees: see `stack.learners.meta.meta_features`. For regression ``decision`` and ``concat``.
+    meta_linear
+        The meta-learner's map from B times K (``concat``) or K (``average``) meta-features; None for ``mean``.
+    scale
+        Calibration factor of the decision values, the inverse of a temperature; 1 for regression.
+    n_images
+        Images that it was fitted on.
+    digests_sha256
+        Which: see `hash_digests`.
+    score
+        Its score on images that it had not seen, as printed: ``{"accuracy": "0.905 ± 0.004 (3 folds)"}``.
+    versions
+        Libraries that made it, by name.
+    created
+        When, in ISO 8601.
+
+    Raises
+    ------
+    ModelError
+        If the parts contradict each other: names, shapes, numbers that are not finite.
+    """
+
+    task: str
+    classes: list[str]
+    backbones: list[ModelBackbone]
+    bases: list[LinearMap]
+    learner: str
+    scores: str
+    combine: str
+    meta_linear: LinearMap | None
+    scale: float
+    n_images: int
+    digests_sha256: str
+    score: dict[str, str | float]
+    versions: dict[str, str]
+    created: str
+
+    def __post_init__(self) -> None:
+        problem = next(chain(_option_problems(self), _backbone_problems(self), _shape_problems(self)), None)
+        if problem:
+            message = f"the model is not sound: {problem}. Fit it again, with `stackbone stack --save FILE`"
+            raise ModelError(message)
+
+    @property
+    def n_outputs(self) -> int:
+        """Columns of decision values: the number of classes, or 1 for regression."""
+        return len(self.classes) if self.task == "classification" else 1
+
+    def log_probabilities(self, blocks: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:
+        """Return calibrated class probabilities.
+
+        Parameters
+        ----------
+        blocks
+            Name of each of the model's backbones to its ``(n, dim)`` features, raw; the same rows in every block.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            ``(n, K)`` natural-log probabilities; the columns are `classes`.
+
+        Raises
+        ------
+        ModelError
+            If features of a backbone are missing, not finite, or of another shape.
+        UsageError
+            If this is a regression.
+        """
+        self._check_task("classification", "predict_values")
+        meta = MetaModel(MetaOptions(self.learner, self.scores, self.combine), None, self.meta_linear, self.scale)
+        return meta.log_probabilities(self._decide(blocks))
+
+    def predict_values(self, blocks: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:
+        """Return ``(n,)`` predicted values, in the unit of the labels; arguments and errors as `log_probabilities`."""
+        self._check_task("regression", "log_probabilities")
+        meta = cast(LinearMap, self.meta_linear)  # `_shape_problems` refuses a regression without one
+        values = meta.decide(meta_features(self._decide(blocks), self.scores, self.combine))
+        return values[:, 0].astype(np.float64)
+
+    def describe(self) -> str:
+        """Return in one line what it is made of and how well it does."""
+        what = f"{len(self.classes)} classes" if self.task == "classification" else "a number"
+        names = ", ".join(backbone.name for backbone in self.backbones)
+        score = ", ".join(f"{name} {_shown(value)}" for name, value in self.score.items()) or "never scored"
+        return f"{what} by {self.learner} on {names}; {self.n_images:,} training images; on unseen images: {score}"
+
+    def _decide(self, blocks: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        problem = next(_block_problems(self, blocks), None)
+        if problem:
+            message = f"{problem}. Embed the images with the feature sets that the model names"
+            raise ModelError(message)
+        pairs = zip(self.backbones, self.bases, strict=True)
+        return [base.decide(blocks[backbone.name]) for backbone, base in pairs]
+
+    def _check_task(self, task: str, other: str) -> None:
+        if self.task != task:
+            message = f"the model's task is {self.task}, not {task}: call `{other}`"
+            raise UsageError(message)
+
+
+def hash_digests(digests: Digests) -> str:
+    """Return the hex SHA-256 over the sorted, distinct rows of ``(n, 32)`` image digests: which images, in any order.
+
+    A later question whether a model was fitted on exactly these images needs no list of them.
+    """
+    return hashlib.sha256(np.unique(as_keys(digests)).tobytes()).hexdigest()
+
+
+def _shown(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:.3f}"
+
+
+def _option_problems(model: StackModel) -> Iterator[str]:
+    known: Sequence[tuple[str, str, Sequence[str]]] = (
+        ("task", model.task, tuple(LEARNERS_OF_TASK)),
+        ("meta-learner", model.learner, LEARNERS_OF_TASK.get(model.task, ())),
+        ("scores", model.scores, SCORES),
+        ("combination", model.combine, COMBINE),
+    )
+    for what, value, choices in known:
+        if value not in choices:
+            yield f"its {what} is {value!r}, expected one of {', '.join(choices)}"
+    n_classes, n_names = len(model.classes), len(set(model.classes))
+    if model.task == "classification" and not 2 <= n_names == n_classes:
+        yield f"it has {n_classes} class names, {n_names} of them distinct; expected two or more"
+    if model.task == "regression" and model.classes:
+        yield "it is a regression and has class names"
+    if not (np.isfinite(model.scale) and model.scale > 0):
+        yield f"its calibration factor is {model.scale}, expected a positive number"
+    if model.n_images < 1:
+        yield f"it was fitted on {model.n_images} images"
+    if len(model.digests_sha256) != 64 or set(model.digests_sha256) - set("0123456789abcdef"):
+        yield f"the hash of its training images is {model.digests_sha256!r}, expected 64 hex digits"
+
+
+def _backbone_problems(model: StackModel) -> Iterator[str]:
+    names = [backbone.name for backbone in model.backbones]
+    if not names:
+        yield "it has no backbone"
+    if len(set(names)) != len(names):
+        yield f"two of its backbones have one name: {', '.join(names)}"
+    if len(model.bases) != len(names):
+        yield f"it has {len(model.bases)} base learners for {len(names)} backbones"
+    for backbone in model.backbones:
+        parsed = parse_feature_set_id(backbone.feature_set)
+        if parsed is None or feature_set_id(parsed[0], backbone.spec) != backbone.feature_set:
+            yield f"the spec of {backbone.name!r} is not that of the feature set {backbone.feature_set!r}"
+
+
+def _shape_problems(model: StackModel) -> Iterator[str]:
+    for backbone, base in zip(model.backbones, model.bases, strict=True):
+        yield from _map_problems(f"the base learner of {backbone.name}", base, None, model.n_outputs)
+    if (model.learner == "mean") != (model.meta_linear is None):
+        have = "lack" if model.meta_linear is None else "exist"
+        yield f"its meta-learner is {model.learner!r}, and coefficients {have}"
+    if model.meta_linear is not None:
+        n_inputs = model.n_outputs * (len(model.bases) if model.combine == "concat" else 1)
+        yield from _map_problems("the meta-learner", model.meta_linear, n_inputs, model.n_outputs)
+
+
+def _map_problems(what: str, linear: LinearMap, n_inputs: int | None, n_outputs: int) -> Iterator[str]:
+    coef, intercept = linear.coef, linear.intercept
+    expected = (coef.shape[0] if n_inputs is None and coef.ndim == 2 else n_inputs, n_outputs)
+    if coef.dtype != np.float32 or intercept.dtype != np.float32:
+        yield f"{what} has numbers of type {coef.dtype} and {intercept.dtype}, expected float32"
+    elif coef.shape != expected or intercept.shape != (n_outputs,) or not coef.size:
+        yield (
+            f"{what} has coefficients of shape {coef.shape} and intercepts of shape {intercept.shape}, "
+            f"expected ({n_inputs or 'dim'}, {n_outputs}) and ({n_outputs},)"
+        )
+    elif not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
+        yield f"{what} has numbers that are not finite"
+
+
+def _block_problems(model: StackModel, blocks: Mapping[str, NDArray[np.float32]]) -> Iterator[str]:
+    n_rows: int | None = None
+    for backbone, base in zip(model.backbones, model.bases, strict=True):
+        block = blocks.get(backbone.name)
+        if block is None:
+            yield f"features of {backbone.name!r} are missing; there are {', '.join(sorted(blocks)) or 'none'}"
+            return
+        n_rows = len(block) if n_rows is None else n_rows
+        expected = (n_rows, base.coef.shape[0])
+        if block.shape != expected:
+            yield f"the features of {backbone.name!r} have shape {block.shape}, expected {expected}"
+        elif not np.isfinite(block).all():
+            row = int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
+            yield f"the features of {backbone.name!r} are not finite in row {row}"

@@ -1,0 +1,206 @@
+"""One file for a finished stack: safetensors, whose metadata hold the rest as JSON; reading it runs no code.
+
+Layout, version 1. Metadata: ``format`` (``stackbone-model``), ``format_version``, ``model`` (a JSON object: task,
+classes, backbones with their specs, meta-learner, training, score, versions, time) and ``sha256`` (over the three
+others and every tensor's name, shape and bytes). Tensors, all float32: ``base.I.coef`` (dim, K) and
+``base.I.intercept`` (K,) of backbone I, ``meta.coef`` and ``meta.intercept`` unless the meta-learner is ``mean``.
+
+The checksum tells damage, not an author: whoever changes a file on purpose can renew it. What such a file can do
+is predict wrongly, and no more: nothing in it is ever executed, and every shape and number is checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from stackbone.cache import CacheError, FeatureSpec, ModelError
+from stackbone.cache.disk.output_file import write_output
+from stackbone.stack.models.model import ModelBackbone, StackModel
+from stackbone.stack.solvers.linear import LinearMap
+
+FORMAT = "stackbone-model"
+FORMAT_VERSION = 1
+
+_METADATA = {"format", "format_version", "model", "sha256"}
+_KEYS = {"task", "classes", "backbones", "meta", "training", "score", "versions", "created"}
+_Tensors = dict[str, NDArray[np.float32]]
+_T = TypeVar("_T")
+
+
+def save_model(model: StackModel, file: Path | str) -> None:
+    """Write a model to one file, whole or not at all, replacing what was there.
+
+    Raises
+    ------
+    CacheError
+        If the file cannot be written.
+    """
+    file = Path(file)
+    tensors = {f"base.{i}.{part}": array for i, base in enumerate(model.bases) for part, array in _parts(base)}
+    if model.meta_linear is not None:
+        tensors |= {f"meta.{part}": array for part, array in _parts(model.meta_linear)}
+    # ASCII: class names may hold bytes of folder names that are not UTF-8, which safetensors would refuse.
+    described = json.dumps(_describe(model), sort_keys=True, ensure_ascii=True, allow_nan=False)
+    metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "model": described}
+    write_output(file, save(tensors, {**metadata, "sha256": _checksum(metadata, tensors)}))
+
+
+def load_model(file: Path | str) -> StackModel:
+    """Read the model that `save_model` wrote. No code in the file is ever run, whatever it holds.
+
+    Raises
+    ------
+    ModelError
+        If there is no such file, it is no model, damaged, changed, or of a newer version.
+    """
+    file = Path(file)
+    if not file.is_file():
+        found = "is a folder" if file.is_dir() else "does not exist"
+        message = f"the model {file} {found}. Name a file that `stackbone stack --save FILE` wrote"
+        raise ModelError(message)
+    metadata, tensors = _read(file)
+    if _checksum(metadata, tensors) != metadata["sha256"]:
+        _refuse(file, "its checksum does not match: it was damaged or changed after it was written")
+    try:
+        return _parse(json.loads(metadata["model"], parse_constant=_refuse_constant), tensors)
+    except (ModelError, CacheError, ValueError, RecursionError) as exc:
+        _refuse(file, str(exc), exc)
+
+
+def _read(file: Path) -> tuple[dict[str, str], _Tensors]:
+    """Return the metadata and the tensors of a file of our format and version."""
+    try:
+        with safe_open(file, framework="np") as opened:
+            metadata = _checked_metadata(file, opened.metadata())
+            names = list(opened.keys())
+            other = [name for name in names if opened.get_slice(name).get_dtype() != "F32"]
+            if other:
+                _refuse(file, f"its tensors {sorted(other)} are not float32")
+            return metadata, {name: opened.get_tensor(name) for name in names}
+    except SafetensorError as exc:
+        _refuse(file, f"it is no whole safetensors file ({exc})", exc)
+    except OSError as exc:
+        message = f"the model {file} cannot be read: {exc.strerror or exc}. See to its permissions"
+        raise ModelError(message) from exc
+
+
+def _checked_metadata(file: Path, metadata: Mapping[str, str] | None) -> dict[str, str]:
+    if metadata is None or metadata.get("format") != FORMAT:
+        _refuse(file, "it is a safetensors file of something else, not a model of Stackbone")
+    version = metadata.get("format_version", "")
+    if version.isdecimal() and version.isascii() and len(version) < 10 and int(version) > FORMAT_VERSION:
+        message = (
+            f"the model {file} has format version {version}, and this Stackbone reads up to {FORMAT_VERSION}. "
+            "Update Stackbone to use it; nothing is wrong with the file"
+        )
+        raise ModelError(message)
+    if version != str(FORMAT_VERSION) or set(metadata) != _METADATA:
+        _refuse(file, f"its metadata are version {version!r} with the keys {sorted(metadata)}")
+    return dict(metadata)
+
+
+def _checksum(metadata: Mapping[str, str], tensors: _Tensors) -> str:
+    digest = hashlib.sha256()
+    for key in sorted(_METADATA - {"sha256"}):
+        digest.update(json.dumps([key, metadata[key]]).encode())
+    for name in sorted(tensors):
+        digest.update(json.dumps([name, tensors[name].shape]).encode())
+        digest.update(np.ascontiguousarray(tensors[name], "<f4").data)
+    return digest.hexdigest()
+
+
+def _parts(linear: LinearMap) -> list[tuple[str, NDArray[np.float32]]]:
+    return [("coef", np.ascontiguousarray(linear.coef)), ("intercept", np.ascontiguousarray(linear.intercept))]
+
+
+def _describe(model: StackModel) -> dict[str, Any]:
+    return {
+        "task": model.task,
+        "classes": model.classes,
+        "backbones": [
+            {"name": each.name, "feature_set": each.feature_set, "spec": json.loads(each.spec.to_json())}
+            for each in model.backbones
+        ],
+        "meta": {
+            "learner": model.learner,
+            "scores": model.scores,
+            "combine": model.combine,
+            "scale": float(model.scale),
+        },
+        "training": {"n_images": int(model.n_images), "digests_sha256": model.digests_sha256},
+        "score": {name: value if isinstance(value, str) else float(value) for name, value in model.score.items()},
+        "versions": model.versions,
+        "created": model.created,
+    }
+
+
+def _parse(raw: object, tensors: _Tensors) -> StackModel:
+    described = _as(dict, raw, "the description", keys=_KEYS)
+    meta = _as(dict, described["meta"], "meta", keys={"learner", "scores", "combine", "scale"})
+    training = _as(dict, described["training"], "training", keys={"n_images", "digests_sha256"})
+    backbones = [_parse_backbone(each) for each in _as(list, described["backbones"], "backbones")]
+    learner = _as(str, meta["learner"], "meta.learner")
+    names = [f"base.{i}" for i in range(len(backbones))] + ([] if learner == "mean" else ["meta"])
+    expected = {f"{name}.{part}" for name in names for part in ("coef", "intercept")}
+    if set(tensors) != expected:
+        message = f"its tensors differ from the format's in {sorted(set(tensors) ^ expected)}"
+        raise ModelError(message)
+    maps = [LinearMap(tensors[f"{name}.coef"], tensors[f"{name}.intercept"]) for name in names]
+    score = _as(dict, described["score"], "score")
+    return StackModel(
+        task=_as(str, described["task"], "task"),
+        classes=[_as(str, each, "classes") for each in _as(list, described["classes"], "classes")],
+        backbones=backbones,
+        bases=maps[: len(backbones)],
+        learner=learner,
+        scores=_as(str, meta["scores"], "meta.scores"),
+        combine=_as(str, meta["combine"], "meta.combine"),
+        meta_linear=None if learner == "mean" else maps[-1],
+        scale=_as(float, meta["scale"], "meta.scale"),
+        n_images=_as(int, training["n_images"], "training.n_images"),
+        digests_sha256=_as(str, training["digests_sha256"], "training.digests_sha256"),
+        score={name: value if type(value) is float else _as(str, value, "score") for name, value in score.items()},
+        versions={
+            name: _as(str, each, "versions") for name, each in _as(dict, described["versions"], "versions").items()
+        },
+        created=_as(str, described["created"], "created"),
+    )
+
+
+def _parse_backbone(raw: object) -> ModelBackbone:
+    described = _as(dict, raw, "a backbone", keys={"name", "feature_set", "spec"})
+    spec = FeatureSpec.from_json(json.dumps(described["spec"]))
+    return ModelBackbone(_as(str, described["name"], "name"), _as(str, described["feature_set"], "feature_set"), spec)
+
+
+def _as(kind: type[_T], value: object, what: str, *, keys: set[str] | None = None) -> _T:
+    """Return `value` if it is exactly of a type (True is no number) and, where given, has just these keys."""
+    if type(value) is not kind:
+        message = f"{what} is a JSON {type(value).__name__}, expected {kind.__name__}"
+        raise ModelError(message)
+    if keys is not None and isinstance(value, dict) and set(value) != keys:
+        message = f"the keys of {what} differ from the format's in {sorted(set(value) ^ keys)}"
+        raise ModelError(message)
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    message = f"it holds the number {name}"
+    raise ModelError(message)
+
+
+def _refuse(file: Path, found: str, cause: BaseException | None = None) -> NoReturn:
+    message = (
+        f"{file} is not a sound model: {found}. Nothing in it was run or used. "
+        "Copy it again from where it is sound, or fit it again with `stackbone stack --save FILE`"
+    )
+    raise ModelError(message) from cause

@@ -1,0 +1,120 @@
+"""Features in two dimensions, to be looked at: which images lie together, and which stray."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+
+from stackbone.cache.errors import UsageError
+from stackbone.stack.folds.checks import check_choice
+
+PROJECTIONS = ("auto", "pca", "umap")
+
+_LEAST_NEIGHBOURS = 15  # UMAP's own number; of as few images there is nothing to embed
+_BEFORE_UMAP = 50  # dimensions that neighbours are looked for in
+_POWER = 7  # iterations: the plane is then that of the full decomposition to several digits
+_DIGITS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Where each image lies on a plane.
+
+    Attributes
+    ----------
+    method : str
+        ``PCA`` or ``UMAP``.
+    points : NDArray[np.float64]
+        ``(n, 2)``, without a unit; rounded to four digits of the widest extent.
+    explained : tuple of float, optional
+        Share of the variance that each axis of a PCA holds, 0 to 1; None for UMAP.
+    """
+
+    method: str
+    points: NDArray[np.float64]
+    explained: tuple[float, float] | None
+
+
+def choose_projection(asked: str) -> str:
+    """Return ``pca`` or ``umap``; of ``auto`` UMAP where umap-learn is installed.
+
+    Raises
+    ------
+    UsageError
+        If the name is unknown, or UMAP was asked for and is not installed.
+    """
+    check_choice("projection", asked, PROJECTIONS)
+    installed = has_umap()
+    if asked == "auto":
+        return "umap" if installed else "pca"
+    if asked == "umap" and not installed:
+        message = (
+            "the projection umap was asked for, and umap-learn is not installed. Run `pip install umap-learn`, "
+            "or use the projection pca"
+        )
+        raise UsageError(message)
+    return asked
+
+
+def has_umap() -> bool:
+    """Return whether umap-learn is installed; another package, or what is left of this one, has the name umap too."""
+    try:
+        return bool(version("umap-learn"))
+    except PackageNotFoundError:
+        return False
+
+
+def project(x: NDArray[np.float32], method: str = "pca", seed: int = 0) -> Projection:
+    """Lay features out on a plane; the same features and seed give the same plane.
+
+    PCA by randomised subspace iteration (Halko, Martinsson & Tropp 2011, SIAM Review 53(2), algorithm 4.4), each
+    axis turned so that its largest loading is positive. UMAP (McInnes, Healy & Melville 2018, arXiv 1802.03426) on
+    the first 50 principal components.
+
+    Parameters
+    ----------
+    x : NDArray[np.float32]
+        ``(n, dim)`` finite features.
+    method : str
+        ``pca`` or ``umap``; the latter becomes the former where there are too few images to have neighbours.
+    seed : int
+        Of the random start.
+    """
+    if method == "umap" and len(x) > _LEAST_NEIGHBOURS + 1:
+        return Projection("UMAP", _round(_umap(x, seed)), None)
+    points, explained = _principal(x, 2, seed)
+    shares = (float(explained[0]), float(explained[1]))
+    return Projection("PCA", _round(points), shares)
+
+
+def _principal(x: NDArray[np.float32], n: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return ``(len(x), n)`` principal components and the ``(n,)`` shares of the variance, zero where there is none."""
+    points, shares = np.zeros((len(x), n), np.float32), np.zeros(n, np.float32)
+    found = min(n, *x.shape)
+    if np.ptp(x, axis=0).any():
+        pca = PCA(found, svd_solver="randomized", iterated_power=_POWER, random_state=seed)
+        points[:, :found] = pca.fit_transform(x)
+        shares[:found] = pca.explained_variance_ratio_
+    return points, shares
+
+
+def _umap(x: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    reduced, _ = _principal(x, min(_BEFORE_UMAP, *x.shape), seed)
+    with warnings.catch_warnings():
+        # Of its own dependencies, and that a seed costs parallelism.
+        warnings.simplefilter("ignore")
+        from umap import UMAP
+
+        return np.asarray(UMAP(n_neighbors=_LEAST_NEIGHBOURS, random_state=seed).fit_transform(reduced), np.float32)
+
+
+def _round(points: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return points without the digits that no screen shows; a report of many images is the smaller for it."""
+    exact = points.astype(np.float64)
+    extent = float(np.abs(exact).max(initial=0.0))
+    return exact if extent == 0 else np.round(exact, _DIGITS - int(np.ceil(np.log10(extent))))

@@ -1,0 +1,1 @@
+"""Objectives and their minimisers, for many problems on one matrix; they know no folds."""

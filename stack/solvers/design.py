@@ -1,0 +1,329 @@
+"""The matrix as the linear solvers see it: centred once, standardised per training subset without a copy.
+
+All subsets share one float32 matrix, centred (and, on request, scaled) by the moments of all rows, with a last column
+of ones. What is left of a subset's own standardisation is an affine map of its coefficients. Centring first is what
+lets float32 do: nothing large is left to cancel.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.stack.solvers.losses import Groups
+from stackbone.stack.solvers.rows import Matrix
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+FULL_RANK = 1024
+"""Up to this many coefficients the preconditioner knows the whole spectrum; beyond, its largest part."""
+
+SKETCH_RANK = 256
+"""Eigenpairs of the preconditioner where it does not know all."""
+
+_WELL_CONDITIONED = 1e5  # curvature times squared length of a row, up to which products in float32 will do
+_ROWS = 1024  # rows converted to float64 at a time
+
+
+class StandardisedDesign:
+    """One matrix and, per group, the affine map to its subset's standardised features.
+
+    Parameters
+    ----------
+    x : NDArray[np.float32] or Rows
+        ``(n, dim)`` finite raw features, float32 or float64.
+    rows : NDArray[np.int64]
+        ``(n_rows,)`` ascending rows of `x` that take part.
+    fitted : NDArray[np.bool_]
+        ``(n_subsets, n_rows)`` which of these rows each subset is fitted on.
+    standardise : bool
+        Whether the coefficients are those of features standardised by each subset's own moments.
+    moderation : float
+        How many rows the common variance of all columns counts for in that of each: see `moderated_scales`.
+    free_intercept : bool
+        Whether the intercept, the last coefficient, goes unpenalised. If not, and without `standardise`, it belongs
+        to the features as they came, whose mean then matters.
+
+    Attributes
+    ----------
+    ridge : NDArray[np.float32]
+        ``(n_coefficients,)`` weight of each coefficient's square in the penalty.
+    """
+
+    def __init__(
+        self,
+        x: Matrix,
+        rows: NDArray[np.int64],
+        fitted: NDArray[np.bool_],
+        *,
+        standardise: bool,
+        moderation: float,
+        free_intercept: bool,
+    ) -> None:
+        everyone = np.ones((1, len(rows)), dtype=np.bool_)
+        middle = x[rows[0]].astype(np.float64)  # a value from among them, so that no sum of squares cancels
+        means, variances = _moments(x, rows, everyone, middle)
+        self._mean = middle + means[0]
+        self._std = moderated_scales(variances, len(rows), moderation)[0] if standardise else np.ones(x.shape[1])
+        self._free = free_intercept
+        self._matrix = np.empty((len(rows), x.shape[1] + 1), dtype=np.float32)
+        self._matrix[:, -1] = 1
+        for part in _parts(len(rows)):
+            self._matrix[part, :-1] = (x[rows[part]] - self._mean) / self._std
+        if standardise or free_intercept:
+            means, variances = _moments(self._matrix[:, :-1], np.arange(len(rows)), fitted, np.zeros(1))
+            scales = self._own_scales(variances, fitted, moderation) if standardise else np.ones_like(variances)
+        else:
+            means, scales = np.tile(-self._mean, (len(fitted), 1)), np.ones((len(fitted), x.shape[1]))
+        self._shifts, self._scales = (means * scales).astype(np.float32), scales.astype(np.float32)
+        self._unscale = np.ones((len(fitted), x.shape[1] + 1), dtype=np.float32)
+        np.divide(1, self._scales, out=self._unscale[:, :-1], where=self._scales > 0)
+        self.ridge = np.ones(self.n_coefficients, dtype=np.float32)
+        self.ridge[-1] = 0 if free_intercept else 1
+        raw = not (standardise or free_intercept)
+        self._spectrum = _Spectrum(self._matrix, self._mean if raw else None, free_intercept=free_intercept)
+
+    @property
+    def n_coefficients(self) -> int:
+        """Number of features and the intercept."""
+        return int(self._matrix.shape[1])
+
+    def select(self, groups: Groups) -> Self:
+        """Return the design of these groups only; of a fresh design, every subset is a group."""
+        chosen = copy.copy(self)
+        chosen._shifts, chosen._scales = self._shifts[groups], self._scales[groups]
+        chosen._unscale = self._unscale[groups]
+        return chosen
+
+    def forward(self, u: Floats) -> Floats:
+        """Map coefficients ``(groups, width, n_coefficients)`` to decision values ``(groups, width, n_rows)``."""
+        v = np.empty_like(u)
+        np.multiply(u[..., :-1], self._scales[:, None], out=v[..., :-1])
+        v[..., -1] = u[..., -1] - np.einsum("gwd,gd->gw", u[..., :-1], self._shifts)
+        z: Floats = v.reshape(-1, self.n_coefficients) @ self._matrix.T
+        return z.reshape(*u.shape[:2], -1)
+
+    def backward(self, residual: Floats) -> Floats:
+        """Apply the transpose of `forward`: ``(groups, width, n_rows)`` to ``(groups, width, n_coefficients)``."""
+        flat: Floats = residual.reshape(-1, len(self._matrix)) @ self._matrix
+        g = flat.reshape(*residual.shape[:2], -1)
+        g[..., :-1] *= self._scales[:, None]
+        g[..., :-1] -= g[..., -1:] * self._shifts[:, None]
+        return g
+
+    def _own_scales(self, variances: Doubles, fitted: NDArray[np.bool_], moderation: float) -> Doubles:
+        """Return what to multiply the scaled columns by, ``(n_subsets, dim)``; 0 takes a column out of a fit."""
+        std = np.where(np.isfinite(self._std), self._std, 0)
+        raw = variances * np.square(std)  # moderation compares columns in their own unit
+        return std / moderated_scales(raw, fitted.sum(axis=1, keepdims=True), moderation)
+
+    def precondition(self, g: Floats, curvature: Floats) -> Floats:
+        """Solve with the Hessian that a loss of this curvature, the same in every row, would have.
+
+        Parameters
+        ----------
+        g : NDArray[np.float32]
+            ``(groups, width, n_coefficients)`` gradient.
+        curvature : NDArray[np.float32]
+            ``(groups, width)`` second derivative of the loss, summed over rows.
+
+        Returns
+        -------
+        NDArray[np.float32]
+            As `g`.
+        """
+        # The spectrum's row space is that of the shared matrix. A subset's own scales turn it a little, and what so
+        # leaks out of it would be taken for flat: where the leak is more curved than the ridge, the scales are undone.
+        leak = curvature * self._spectrum.largest * np.square(self._unscale - 1).mean(axis=1, keepdims=True)
+        scale = np.where(leak[..., None] > 1, self._unscale[:, None], np.float32(1))
+        flat = (g * scale).reshape(-1, self.n_coefficients)
+        solution = self._spectrum.solve(flat, curvature.reshape(-1, 1)).reshape(g.shape)
+        solution *= scale
+        return solution
+
+    def rounding(self, u: Floats) -> Doubles:
+        """Return the size, ``(groups,)``, of the numbers that cancel in the decision values of these coefficients."""
+        terms = np.einsum("gwd,gd->gw", np.abs(u[..., :-1]), np.abs(self._shifts), dtype=np.float64)
+        largest: Doubles = terms.max(axis=1)
+        return largest
+
+    def alone(self, group: int, rows: NDArray[np.int64]) -> tuple[Doubles, Doubles]:
+        """Return these rows of one group, ``(n, dim)`` in double precision, and the ``(dim,)`` shift of each column.
+
+        Decision values are ``features @ u[:-1] + u[-1] - u[:-1] @ shift``.
+        """
+        features = self._matrix[rows, :-1] * self._scales[group].astype(np.float64)
+        return features, self._shifts[group].astype(np.float64)
+
+    def newton(self, g: Floats, group: int, rows: NDArray[np.int64], curvature: float) -> Floats:
+        """Solve with the Hessian of one group whose loss has this curvature in these rows and none in others.
+
+        By the Woodbury identity, a system as large as there are rows. Every coefficient must be penalised.
+
+        Parameters
+        ----------
+        g : NDArray[np.float32]
+            ``(n_coefficients,)`` gradient.
+        group : int
+            The group.
+        rows : NDArray[np.int64]
+            ``(n_curved,)`` rows where the loss is curved.
+        curvature : float
+            Its second derivative there.
+
+        Returns
+        -------
+        NDArray[np.float32]
+            As `g`.
+        """
+        if len(rows) == 0:
+            return g
+        block = self._matrix[rows]
+        block[:, :-1] *= self._scales[group]
+        block[:, :-1] -= self._shifts[group]
+        if curvature * float(np.einsum("nd,nd->n", block, block).max()) > _WELL_CONDITIONED:
+            block = block.astype(np.float64)
+        system = (block @ block.T).astype(np.float64)
+        system[np.diag_indices_from(system)] += 1 / curvature
+        # Not scipy's Cholesky: scipy brings a BLAS of its own, whose threads and numpy's would wait for each other.
+        weights = np.linalg.solve(system, block @ g)
+        solution: Floats = g - weights.astype(np.float32) @ block.astype(np.float32, copy=False)
+        return solution
+
+    def unfold(self, u: Floats, subset: int) -> tuple[Doubles, Doubles]:
+        """Return the ``(width, dim)`` coefficients and ``(width,)`` intercepts for raw features."""
+        wide = u.astype(np.float64)
+        scale, shift = self._scales[subset].astype(np.float64), self._shifts[subset].astype(np.float64)
+        coef = wide[:, :-1] * (scale / self._std)
+        return coef, wide[:, -1] - wide[:, :-1] @ shift - coef @ self._mean
+
+
+class _Spectrum:
+    """The largest eigenpairs of the matrix's second moments, which precondition every group and every C.
+
+    With the loss's curvature the same in all rows, h in sum, the Hessian is ``h·M + I`` with the second moments M. Its
+    inverse needs only M's eigenpairs, whatever h is. The held-out rows and the subsets' own scales are
+    left out of account: the preconditioner need only be near. Where the matrix is wide, the largest eigenpairs come
+    from a randomised range finder (Halko, Martinsson & Tropp 2011, SIAM Review 53(2), 217-288, section 4), and the
+    rest counts by its mean, as in Nyström preconditioning (Frangella, Tropp & Udell 2023, SIAM J. Matrix
+    Anal. Appl. 44(2), 718-752).
+
+    Parameters
+    ----------
+    matrix : NDArray[np.float32]
+        ``(n_rows, n_coefficients)``, its last column ones.
+    offset : NDArray[np.float64] or None
+        ``(n_coefficients - 1,)`` what to add to every row, or None for nothing.
+    free_intercept : bool
+        Whether the last coefficient is unpenalised. Then every column but the last must be centred, which
+        makes the intercept a problem of its own.
+    """
+
+    def __init__(self, matrix: Floats, offset: Doubles | None, *, free_intercept: bool) -> None:
+        self._free, self._offset = free_intercept, None if offset is None else offset.astype(np.float32)
+        self._matrix = matrix[:, :-1] if free_intercept else matrix
+        n_rows, size = self._matrix.shape
+        if size <= FULL_RANK:
+            moments = self._lower(self._lower(self._matrix.T @ self._matrix).T)
+            values, self._vectors = np.linalg.eigh(moments / n_rows)
+            self._rest = np.float32(np.inf)  # no direction is left, and none is moved
+        else:
+            values, self._vectors = self._sketch(min(SKETCH_RANK, n_rows))
+            total = np.einsum("nd,nd->", self._matrix, self._matrix, dtype=np.float64) / n_rows
+            if self._offset is not None:
+                total += np.square(self._offset, dtype=np.float64).sum()
+            self._rest = np.float32(max(total - values.sum(), 0) / max(size - len(values), 1))
+        self._values = np.maximum(values, 0)
+        self.largest = self._values.max()
+        del self._matrix
+
+    def solve(self, g: Floats, curvature: Floats) -> Floats:
+        """Return ``(h·M + I)⁻¹ g`` of each row of `g`, for the ``(rows, 1)`` curvatures h."""
+        h = np.maximum(curvature, np.float32(1e-6))
+        body = g[:, :-1] if self._free else g
+        rest = 1 / (h * self._rest + 1)
+        # Beyond this ratio the rounding of the eigenvectors would outweigh what it scales.
+        damping = np.maximum(1 / (h * self._values + 1), np.float32(4e-6) * rest)
+        coordinates = body @ self._vectors
+        coordinates *= damping - rest
+        solution: Floats = coordinates @ self._vectors.T
+        solution += rest * body
+        return np.hstack([solution, g[:, -1:] / h]) if self._free else solution
+
+    def _sketch(self, rank: int) -> tuple[Floats, Floats]:
+        random = np.random.default_rng(0).standard_normal((self._matrix.shape[1], rank), dtype=np.float32)
+        image = self._lower(self._matrix.T @ (self._matrix @ self._raise(random)))
+        basis, _ = np.linalg.qr(image)
+        seen = self._matrix @ self._raise(basis)
+        values, rotation = np.linalg.eigh(seen.T @ seen / len(self._matrix))
+        return values, basis @ rotation
+
+    def _raise(self, v: Floats) -> Floats:
+        """Turn coefficients of the offset rows into those of the matrix: only the intercept changes."""
+        if self._offset is None:
+            return v
+        raised = v.copy()
+        raised[-1] += self._offset @ v[:-1]
+        return raised
+
+    def _lower(self, v: Floats) -> Floats:
+        """Apply the transpose of `_raise`, in place."""
+        if self._offset is not None:
+            v[:-1] += self._offset[:, None] * v[-1]
+        return v
+
+
+def moderated_scales(variances: Doubles, n_rows: int | NDArray[np.int64], moderation: float) -> Doubles:
+    """Return what each column is divided by: a standard deviation that a handful of rows cannot make tiny by chance.
+
+    A column's variance over `n_rows` rows is averaged with what the columns have in common, their median, which
+    counts for `moderation` rows (the moderated variance of Smyth 2004, Statistical Applications in Genetics and
+    Molecular Biology 3(1), article 3, equation 3.2, with the median for its prior). Columns standardised by
+    their own few rows alone would throw rows not among them hundreds of standard deviations out.
+
+    Parameters
+    ----------
+    variances : NDArray[np.float64]
+        ``(n_subsets, dim)`` population variances; 0 where a column is constant.
+    n_rows : int or NDArray[np.int64]
+        Rows that they were taken over; ``(n_subsets, 1)`` where subsets differ.
+    moderation : float
+        Rows that the median counts for; 0 gives the columns' own standard deviations.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        ``(n_subsets, dim)`` scales. A constant column gets infinity, which takes it out of a fit: scikit-learn's
+        StandardScaler gives it 1, and its fits give it the coefficient 0.
+    """
+    varying = np.where(variances > 0, variances, np.nan)
+    common = np.zeros((len(variances), 1))
+    some = variances.any(axis=1)
+    common[some] = np.nanmedian(varying[some], axis=1, keepdims=True)
+    moderated = (n_rows * variances + moderation * common) / (n_rows + moderation)
+    return np.sqrt(np.where(variances > 0, moderated, np.inf))
+
+
+def _moments(x: Matrix, rows: NDArray[np.int64], fitted: NDArray[np.bool_], middle: Doubles) -> tuple[Doubles, Doubles]:
+    """Return ``(n_subsets, dim)`` means of ``x - middle`` and its population variances, 0 for a constant column."""
+    sums, squares = np.zeros((2, len(fitted), x.shape[1]))
+    for part in _parts(len(rows)):
+        values = x[rows[part]] - middle
+        weights = fitted[:, part].astype(np.float64)
+        sums += weights @ values
+        squares += weights @ np.square(values, out=values)
+    counts = fitted.sum(axis=1, keepdims=True)
+    means = sums / counts
+    spread = squares / counts
+    variances = spread - np.square(means)
+    constant = variances <= 1e-10 * spread  # what rounding leaves
+    return means, np.where(constant, 0, variances)
+
+
+def _parts(n_rows: int) -> Iterator[slice]:
+    return (slice(start, start + _ROWS) for start in range(0, n_rows, _ROWS))

@@ -1,0 +1,278 @@
+"""Linear classifiers of many training subsets of one matrix, for one C after another.
+
+Choosing C by cross-validation fits the same features again and again: K classes, several folds, several C. Here
+they share one centred copy of the matrix. One matrix product each way serves all classes of several folds, one
+eigendecomposition preconditions them all for every C, and each C starts where the last one ended.
+The objectives are scikit-learn's ``LogisticRegression`` and liblinear's ``LinearSVC``, to the letter.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+
+from stackbone.cache.errors import StackError, UsageError
+from stackbone.stack.solvers.design import StandardisedDesign
+from stackbone.stack.solvers.lbfgs import minimise
+from stackbone.stack.solvers.losses import LogisticLoss, Loss, SoftmaxLoss, SquaredHingeLoss
+from stackbone.stack.solvers.newton import MAX_STEPS, solve_alone
+from stackbone.stack.solvers.rows import Matrix, pieces
+
+TOL = 1e-6
+"""Share of the objective by which it may exceed its minimum, as the solver estimates it."""
+
+MAX_ITER = 1000
+"""A ceiling on steps; 15 to 60 are usual."""
+
+_PROMISED = 1e-3  # the most, as a share of the objective, that a fit may be proved to be above its minimum
+_HOPEFUL = 200  # steps in float32, after which a fit that can go on alone does
+_MOST_ALONE = 2**26  # values of a training subset that is solved alone, in double precision
+_MOST_DIRECTIONS = 4096  # rows or columns, whichever are fewer, of such a subset
+_EVERY_ROW = slice(None)
+_COLUMNS = 256  # decision values per row held at once: enough for a matrix product to run at full speed
+
+
+@dataclass(frozen=True, eq=False)
+class LinearMap:
+    """A fitted linear classifier.
+
+    Attributes
+    ----------
+    coef : NDArray[np.float32]
+        ``(dim, n_outputs)``, for raw (not standardised) features.
+    intercept : NDArray[np.float32]
+        ``(n_outputs,)``.
+    """
+
+    coef: NDArray[np.float32]
+    intercept: NDArray[np.float32]
+
+    def decide(self, x: Matrix) -> NDArray[np.float32]:
+        """Return the ``(n, n_outputs)`` decision values of ``(n, dim)`` raw features."""
+        decision = np.empty((len(x), len(self.intercept)), np.float32)
+        for part, values in pieces(x):
+            decision[part] = values @ self.coef + self.intercept
+        return decision
+
+
+class LinearPath:
+    """Linear classifiers of several training subsets of one matrix, refitted for one C after another.
+
+    ``log`` is scikit-learn's multinomial ``LogisticRegression``, C Σ log-loss + ½‖W‖² with a free intercept; for two
+    classes its binary objective, with outputs (0, z). Log-softmax of the outputs gives natural-log probabilities.
+    ``squared_hinge`` is liblinear's L2-regularised L2-loss SVM (Fan et al. 2008, JMLR 9, 1871-1874), one against the
+    rest, ½‖w‖² + ½b² + C Σ max(0, 1 - y·z)² with y = ±1; for two classes its one problem, with outputs (-z, z).
+
+    The solver is `lbfgs`, preconditioned as `design` tells. All sums over classes and features run in
+    float32, those of the objective in float64. A fit that this leaves without a proof of being near its minimum goes on
+    alone, in float64, by `stack.solvers.newton`, where its subset is small enough (up to 2**26 values).
+
+    Parameters
+    ----------
+    x : NDArray[np.float32] or Rows
+        ``(n, dim)`` finite features; float64 is read too. One centred float32 copy of the rows used is made.
+    codes : NDArray[np.int64]
+        ``(n,)`` class codes, 0 to ``n_classes - 1``.
+    n_classes : int
+        Number of classes, at least 2.
+    subsets : sequence of NDArray[np.int64]
+        Rows of each training subset.
+    loss : {"log", "squared_hinge"}
+        The objective.
+    standardise : bool
+        Whether each subset's features are standardised by its own rows' mean and population standard deviation
+        (columns constant in a subset take no part in it), folded into the maps returned.
+    moderation : float
+        With `standardise`: how many rows the columns' common variance counts for in that of each
+        (`stack.solvers.design.moderated_scales`). 0 standardises as ``StandardScaler`` does.
+    prior : LinearMap, optional
+        The map that is penalised for leaving, in place of the zero map: with C near 0 every fit ends there, and the
+        more rows, or the larger C, the further from it. It knows no subset, so that it must not have seen labels.
+    tol : float
+        Share of the objective by which it may exceed its minimum, as the solver estimates it.
+    max_iter : int
+        Most steps for one C; a fit that goes on alone has as many again, and at most 500.
+
+    Raises
+    ------
+    StackError
+        If a subset lacks a class.
+    UsageError
+        If there are fewer than two classes, or no subset.
+    """
+
+    def __init__(
+        self,
+        x: Matrix,
+        codes: NDArray[np.int64],
+        n_classes: int,
+        subsets: Sequence[NDArray[np.int64]],
+        *,
+        loss: Literal["log", "squared_hinge"],
+        standardise: bool,
+        moderation: float = 0.0,
+        prior: LinearMap | None = None,
+        tol: float = TOL,
+        max_iter: int = MAX_ITER,
+    ) -> None:
+        _check_subsets(codes, n_classes, subsets)
+        rows = np.unique(np.concatenate(subsets))
+        self._codes = codes[rows]
+        self._fitted = np.zeros((len(subsets), len(rows)), dtype=np.bool_)
+        for fitted, subset in zip(self._fitted, subsets, strict=True):
+            fitted[np.searchsorted(rows, subset)] = True
+        self._n_classes, self._kind, self._tol, self._max_iter = n_classes, loss, tol, max_iter
+        # liblinear's intercept is the weight of one more, constant feature; scikit-learn's is free.
+        self._design = StandardisedDesign(
+            x, rows, self._fitted, standardise=standardise, moderation=moderation, free_intercept=loss == "log"
+        )
+        problems = 1 if loss == "log" or n_classes == 2 else n_classes
+        self._subset_of = np.repeat(np.arange(len(subsets)), problems)
+        self._class_of = np.tile(np.arange(n_classes)[-problems:], len(subsets))
+        width = n_classes if loss == "log" and n_classes > 2 else 1
+        self._prior = prior
+        self._start = None if prior is None else self._decisions(prior.decide(x[rows]))
+        self._u = np.zeros((len(self._subset_of), width, self._design.n_coefficients), dtype=np.float32)
+        self.iterations = 0
+        """Steps that the slowest problem took in the last call of `solve`."""
+
+    def solve(self, c: float) -> list[LinearMap]:
+        """Fit every subset, from where the last call ended.
+
+        Parameters
+        ----------
+        c : float
+            Inverse regularisation strength, in scikit-learn's sense; more than 0.
+
+        Returns
+        -------
+        list of LinearMap
+            One per subset, with ``n_classes`` outputs.
+
+        Raises
+        ------
+        UsageError
+            If C is not a positive number.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If a fit stopped, at `max_iter` or at the limits of precision, where its objective is not proved to be
+            within a thousandth of the minimum (or within `tol`, where that is more).
+        """
+        if not (np.isfinite(c) and c > 0):
+            msg = f"C is {c}; expected a number above 0: choose a larger one"
+            raise UsageError(msg)
+        bounds = np.empty(len(self._u))
+        self.iterations = 0
+        steps = min(self._max_iter, _HOPEFUL) if self._fits_alone().any() else self._max_iter
+        for groups in self._batches():
+            design = self._design.select(self._subset_of[groups])
+            start = None if self._start is None else self._start[self._class_of[groups]]
+            found = minimise(design, self._loss(groups), c, self._u[groups], self._tol, steps, start)
+            self._u[groups], bounds[groups] = found.u, found.bound
+            self.iterations = max(self.iterations, found.iterations)
+        promised = max(_PROMISED, self._tol)
+        alone = self._fits_alone()[self._subset_of]
+        for group in np.flatnonzero(alone & ~(bounds <= promised)):
+            bounds[group] = self._solve_alone(int(group), c)
+        self._warn(c, bounds, promised)
+        return [self._map(subset) for subset in range(len(self._fitted))]
+
+    def _fits_alone(self) -> NDArray[np.bool_]:
+        """Return of each subset whether it is small enough to be solved alone, in double precision."""
+        n_rows, dim = self._fitted.sum(axis=1), self._design.n_coefficients
+        small: NDArray[np.bool_] = (n_rows * dim <= _MOST_ALONE) & (np.minimum(n_rows, dim) <= _MOST_DIRECTIONS)
+        return small
+
+    def _solve_alone(self, group: int, c: float) -> float:
+        """Solve one problem in double precision, from where it is, and return the bound on its gap."""
+        subset = self._subset_of[group]
+        rows = np.flatnonzero(self._fitted[subset])
+        features, shift = self._design.alone(int(subset), rows)
+        offset = None if self._start is None else self._start[self._class_of[group]][:, rows].astype(np.float64)
+        found = solve_alone(
+            features,
+            shift,
+            self._loss(np.array([group]), rows),
+            c,
+            self._u[group].astype(np.float64),
+            free_intercept=self._kind == "log",
+            offset=offset,
+            tol=self._tol,
+            max_steps=min(self._max_iter, MAX_STEPS),
+        )
+        self._u[group] = found.u
+        self.iterations = max(self.iterations, found.steps)
+        return found.bound
+
+    def _batches(self) -> list[NDArray[np.int64]]:
+        """Divide the problems so that working memory stays small beside the matrix."""
+        size = max(1, _COLUMNS // self._u.shape[1])
+        everyone = np.arange(len(self._u))
+        return np.array_split(everyone, -(-len(everyone) // size))
+
+    def _decisions(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the decision values that ``(n_rows, n_classes)`` outputs stand for: by class, ``width``, row."""
+        if self._kind == "log" and self._n_classes > 2:
+            return np.broadcast_to(outputs.T, (self._n_classes, *outputs.T.shape))
+        if self._n_classes > 2:
+            return outputs.T[:, None]
+        between = (outputs[:, 1] - outputs[:, 0]) / (1 if self._kind == "log" else 2)
+        return np.broadcast_to(between, (2, 1, len(between)))
+
+    def _loss(self, groups: NDArray[np.int64], rows: NDArray[np.int64] | slice = _EVERY_ROW) -> Loss:
+        fitted, codes = self._fitted[self._subset_of[groups]][:, rows], self._codes[rows]
+        if self._u.shape[1] > 1:
+            return SoftmaxLoss(codes, self._n_classes, fitted)
+        is_class = codes == self._class_of[groups][:, None]
+        signs = np.where(is_class, fitted, -fitted.astype(np.float32)).astype(np.float32)
+        return LogisticLoss(signs) if self._kind == "log" else SquaredHingeLoss(signs)
+
+    def _map(self, subset: int) -> LinearMap:
+        u = self._u[self._subset_of == subset].reshape(-1, self._design.n_coefficients)
+        coef, intercept = self._design.unfold(u, subset)
+        if self._kind == "log" and len(coef) > 1:
+            # A shift shared by all classes changes no probability: of equal answers, scikit-learn's sums to zero.
+            coef, intercept = coef - coef.mean(axis=0), intercept - intercept.mean()
+        elif len(coef) == 1:
+            first = 0.0 if self._kind == "log" else -1.0
+            coef, intercept = np.vstack([first * coef, coef]), np.concatenate([first * intercept, intercept])
+        if self._prior is not None:
+            coef, intercept = coef + self._prior.coef.T, intercept + self._prior.intercept
+        return LinearMap(np.ascontiguousarray(coef.T, dtype=np.float32), intercept.astype(np.float32))
+
+    def _warn(self, c: float, bounds: NDArray[np.float64], promised: float) -> None:
+        far = ~(bounds <= promised)
+        if far.any():
+            msg = (
+                f"{int(far.sum())} of {len(far)} fits at C = {c:g} stopped after up to {self.iterations} steps, where "
+                f"the objective may be {bounds[far].max():.0e} of itself above its minimum (at most {promised:.0e} was "
+                "to be left); choose a smaller C, standardise the features, or allow more iterations"
+            )
+            warnings.warn(msg, ConvergenceWarning, stacklevel=3)
+
+
+def _check_subsets(codes: NDArray[np.int64], n_classes: int, subsets: Sequence[NDArray[np.int64]]) -> None:
+    if n_classes < 2 or not subsets:
+        msg = (
+            f"found {n_classes} class(es) and {len(subsets)} training subset(s); "
+            "a classifier needs at least 2 classes and 1 subset: check the labels and folds"
+        )
+        raise UsageError(msg)
+    for number, subset in enumerate(subsets, start=1):
+        missing = np.setdiff1d(np.arange(n_classes), codes[subset])
+        if len(missing):
+            named = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
+            msg = (
+                f"training subset {number} of {len(subsets)} ({len(subset)} rows) lacks {len(missing)} of "
+                f"{n_classes} classes (codes {named}); no classifier can learn a class it never saw: "
+                "put images of every class into every training subset"
+            )
+            raise StackError(msg)

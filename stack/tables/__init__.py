@@ -1,0 +1,1 @@
+"""An experiment as text: tables for terminals, spreadsheets and other programs."""

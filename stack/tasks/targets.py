@@ -1,0 +1,123 @@
+"""Numeric labels: read, checked, and what was predicted of them measured."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache.errors import StackError
+from stackbone.stack.evaluation.scores import ModelScore
+from stackbone.stack.metrics.metrics import regression_metrics
+
+
+@dataclass(frozen=True, eq=False)
+class TargetPrediction:
+    """What one model says of one fold's test part.
+
+    Attributes
+    ----------
+    rows : NDArray[np.int64]
+        ``(n_test,)`` row indices.
+    values : NDArray[np.float64]
+        ``(n_test,)`` predictions in the target's unit.
+    """
+
+    rows: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+
+def measure_targets(model: str, predictions: Sequence[TargetPrediction], y: NDArray[np.float64]) -> ModelScore:
+    """Measure one model's predictions, fold by fold, against the ``(n_images,)`` targets `y`."""
+    folds = [regression_metrics(y[each.rows], each.values) for each in predictions]
+    metrics = {name: [numbers[name] for numbers in folds] for name in folds[0]}
+    return ModelScore(model, metrics.pop("r2"), metrics, chief="r2")
+
+
+def mean_targets(predictions: Sequence[TargetPrediction]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Join one model's predictions of all folds; with repeats a row is tested several times, and its mean counts.
+
+    Returns
+    -------
+    rows : NDArray[np.int64]
+        ``(n_scored,)`` ascending rows that a fold tests.
+    values : NDArray[np.float64]
+        ``(n_scored,)`` predictions in the target's unit.
+    """
+    tested = np.concatenate([each.rows for each in predictions])
+    rows, position, counts = np.unique(tested, return_inverse=True, return_counts=True)
+    return rows, np.bincount(position, weights=np.concatenate([each.values for each in predictions])) / counts
+
+
+def parse_targets(labels: NDArray[np.str_]) -> NDArray[np.float64]:
+    """Read the numbers that a dataset's labels spell.
+
+    Parameters
+    ----------
+    labels : NDArray[np.str_]
+        ``(n_images,)`` labels, such as ``41.5`` or ``-3e2``.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        ``(n_images,)`` targets, finite, in the labels' unit.
+
+    Raises
+    ------
+    StackError
+        If a label is not a finite number; the message names the first.
+    """
+    targets = np.array([_number(str(label)) for label in labels], np.float64)
+    wrong = np.flatnonzero(~np.isfinite(targets))
+    if len(wrong):
+        first = ", ".join(f"{str(labels[row])!r} (row {row})" for row in wrong[:5])
+        msg = (
+            f"{len(wrong)} of {len(labels)} labels are not finite numbers: {first}{', ...' if len(wrong) > 5 else ''}; "
+            "regression needs a number for every image, with a decimal point and without its unit, such as 41.5: "
+            "correct the label column, or leave out --task regression to classify"
+        )
+        raise StackError(msg)
+    return targets
+
+
+def check_targets(y: NDArray[np.float64]) -> None:
+    """Require targets that a regression can be fitted to and scored on.
+
+    Parameters
+    ----------
+    y : NDArray[np.float64]
+        ``(n_images,)`` targets.
+
+    Raises
+    ------
+    StackError
+        If `y` is not one-dimensional, a target is not finite, all are equal, or they differ by less than
+        the float32 of saved regressions can tell apart.
+    """
+    if y.ndim != 1 or len(y) == 0:
+        msg = f"targets have shape {y.shape}; expected one number per image, shape (n_images,): pass such"
+        raise StackError(msg)
+    bad = np.flatnonzero(~np.isfinite(y))
+    if len(bad):
+        msg = (
+            f"{len(bad)} of {len(y)} targets are NaN or infinite (row {bad[0]} first); every image needs a number: "
+            "correct the labels or leave these images out"
+        )
+        raise StackError(msg)
+    if np.ptp(y) == 0:
+        msg = f"every image has the target {y[0]:g}; there is nothing to predict: check the label column"
+        raise StackError(msg)
+    if y.std() < 1e-4 * np.abs(y).max():
+        msg = (
+            f"targets lie between {y.min():.10g} and {y.max():.10g}, so close together for their size that single "
+            "precision blurs them: subtract a constant (the smallest, say) from the labels"
+        )
+        raise StackError(msg)
+
+
+def _number(label: str) -> float:
+    # Python reads "1_2" as twelve; in a label it is a name.
+    try:
+        return np.nan if "_" in label else float(label)
+    except ValueError:
+        return np.nan

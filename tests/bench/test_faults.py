@@ -1,0 +1,37 @@
+"""The fault bench, in small: nothing lost, nothing silently wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.made.checkout import ROOT
+
+
+@pytest.mark.slow
+def test_no_fault_loses_a_row_or_gives_a_wrong_one(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    command = [sys.executable, "-W", "error", "bench/faults.py", "--quick", "--no-mount", "--dir", str(tmp_path)]
+    run = subprocess.run(
+        [*command, "--json", str(figures)], cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    outcomes = json.loads(figures.read_text())["figures"]
+    assert [each["fault"] for each in outcomes] == [
+        "SIGKILL while writing",
+        "SIGKILL while compacting",
+        "bit flip",
+        "truncation",
+        "4 writers at once",
+        "full disk",
+    ]
+    for outcome in outcomes:
+        assert outcome["survived"] == outcome["tried"] > 1
+        assert outcome["silently_wrong"] == outcome["rows_lost"] == 0
+    for outcome in outcomes[2], outcomes[3], outcomes[5]:
+        assert outcome["detected"] == outcome["tried"]
+    assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]

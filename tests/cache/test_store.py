@@ -1,0 +1,220 @@
+"""A store finds its feature sets and datasets by name, and says what it has when asked for what it lacks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from stackbone.cache import (
+    CacheError,
+    CorruptFileError,
+    DatasetIndex,
+    Digests,
+    FeatureSpec,
+    FeatureStore,
+    FileStamps,
+    UsageError,
+    default_cache,
+)
+from stackbone.cache import store as store_module
+from stackbone.cache.upkeep.compact import used_digests
+from stackbone.cache.upkeep.verify import verify
+
+SPEC = FeatureSpec(
+    architecture="resnet50.tv_in1k",
+    weights="random(0)",
+    input_size=(224, 224),
+    crop_fraction=0.875,
+    crop_mode="center",
+    interpolation="bilinear",
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+    pooling="avg",
+)
+
+
+def make_digests(n: int, seed: int = 0) -> Digests:
+    return np.random.default_rng(seed).integers(0, 256, (n, 32), dtype=np.uint8)
+
+
+def features_of(digests: Digests, dim: int = 8) -> NDArray[np.float32]:
+    """Return rows that follow from their digests, so that any row can be checked anywhere."""
+    return digests[:, :dim].astype(np.float32)
+
+
+def make_index(name: str, digests: Digests, labels: Sequence[str] = (), failed: Sequence[int] = ()) -> DatasetIndex:
+    n = len(digests)
+    status = np.zeros(n, np.uint8)
+    status[list(failed)] = 1
+    return DatasetIndex(
+        name=name,
+        root="/data",
+        path=[f"{i}.jpg" for i in range(n)],
+        label=list(labels) or ["cat"] * n,
+        split=["train" if i % 2 else "test" for i in range(n)],
+        group=[""] * n,
+        image_sha256=digests,
+        status=status,
+        reason=["broken" if failed else "" for failed in status],
+        stamps=FileStamps(np.zeros((n, 4), np.int64)),
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FeatureStore:
+    return FeatureStore(tmp_path / "features")
+
+
+def write_dataset(store: FeatureStore, name: str, written_s: int, seed: int = 0) -> None:
+    store.write_dataset(make_index(name, make_digests(5, seed)))
+    os.utime(store.root / "datasets" / f"{name}.h5", (written_s, written_s))
+
+
+def test_cache_directory_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STACKBONE_CACHE", raising=False)
+    assert FeatureStore().root == default_cache() == Path("features")
+    monkeypatch.setenv("STACKBONE_CACHE", "/elsewhere")
+    assert FeatureStore().root == Path("/elsewhere")
+    assert FeatureStore("here").root == Path("here")
+
+
+def test_absent_cache_is_empty_and_is_not_made_by_looking(store: FeatureStore) -> None:
+    assert store.feature_sets() == []
+    assert store.dataset_names() == []
+    assert store.remove_abandoned() == 0
+    assert not store.root.exists()
+
+
+def test_feature_sets_are_found_by_folder_name(store: FeatureStore) -> None:
+    specs = {"resnet50": SPEC, "timm:convnext_tiny.fb_in22k": replace(SPEC, architecture="convnext_tiny.fb_in22k")}
+    digests = make_digests(3)
+    for backbone, spec in specs.items():
+        store.feature_set(backbone, spec).append(spec, digests, features_of(digests), {})
+    for name in (
+        "datasets",
+        "set-aside",
+        "resnet50",
+        "resnet50-XYZ",
+        "resnet50-0123456789ABC",
+        ".resnet50-0123456789ab",
+    ):
+        (store.root / name).mkdir()
+    (store.root / "vgg19-0123456789ab").touch()
+    found = store.feature_sets()
+    assert {each.backbone: each.fingerprint for each in found} == {
+        backbone: spec.fingerprint for backbone, spec in specs.items()
+    }
+    assert [each.id for each in found] == sorted(each.id for each in found)
+    for each in found:
+        assert each == store.feature_set(each.backbone, specs[each.backbone])
+        np.testing.assert_array_equal(each.load(digests), features_of(digests))
+
+
+def test_covering_feature_sets_hold_every_sound_image(store: FeatureStore) -> None:
+    digests = make_digests(10)
+    for view, rows in (("plain", digests), ("hflip", digests[:9]), ("half", digests[:8])):
+        spec = replace(SPEC, view=view)
+        store.feature_set(view, spec).append(spec, rows, features_of(rows), {})
+    (store.root / f"empty-{SPEC.fingerprint}").mkdir()
+    assert [each.backbone for each in store.covering(make_index("photos", digests))] == ["plain"]
+    assert [each.backbone for each in store.covering(make_index("photos", digests, failed=[9]))] == ["hflip", "plain"]
+
+
+def test_dataset_is_by_default_the_latest_written(store: FeatureStore) -> None:
+    for name, written_s in (("a", 2_000), ("b", 3_000), ("c", 1_000)):
+        write_dataset(store, name, written_s)
+    assert store.dataset_names() == ["b", "a", "c"]
+    assert store.dataset().name == "b"
+    assert store.dataset("c").name == "c"
+    write_dataset(store, "c", 4_000, seed=1)
+    np.testing.assert_array_equal(store.dataset().image_sha256, make_digests(5, 1))
+
+
+def test_unknown_dataset_is_answered_with_those_here(store: FeatureStore) -> None:
+    write_dataset(store, "flowers", 1_000)
+    write_dataset(store, "birds", 2_000)
+    for name in ("bird", "../datasets/birds", "", "datasets/birds"):
+        with pytest.raises(UsageError, match="it has birds, flowers"):
+            store.dataset(name)
+
+
+def test_cache_without_dataset_says_what_to_run(store: FeatureStore) -> None:
+    for name in (None, "photos"):
+        with pytest.raises(CacheError, match="stackbone extract FOLDER"):
+            store.dataset(name)
+
+
+def test_files_that_cannot_be_indexes_are_passed_over(store: FeatureStore) -> None:
+    write_dataset(store, "photos", 1_000)
+    folder = store.root / "datasets"
+    for name in ("my photos.h5", ".hidden.h5", ".writing-x", "notes.txt"):
+        (folder / name).touch()
+    assert store.dataset_names() == ["photos"]
+    assert store.dataset().name == "photos"
+
+
+@pytest.mark.parametrize("target", ["nowhere.h5", "gone.h5", "/dev/zero", "."])
+def test_link_that_leads_to_no_index_is_an_error_that_names_it(store: FeatureStore, target: str) -> None:
+    # Not as if there were no such dataset: `forget --unused` would drop its rows while a drive is not mounted.
+    write_dataset(store, "photos", 1_000)
+    (store.root / "datasets" / "gone.h5").symlink_to(target)
+    assert sorted(store.dataset_names()) == ["gone", "photos"]
+    assert store.dataset("photos").name == "photos"
+    with pytest.raises(CorruptFileError, match=r"gone\.h5 is not a sound cache file: it is"):
+        store.dataset("gone")
+    with pytest.raises(CorruptFileError, match=r"gone\.h5"):
+        used_digests(store)
+    (finding,) = verify(store, repair=True).findings
+    assert finding.moved_to is not None
+    assert finding.moved_to.is_symlink()
+    assert store.dataset_names() == ["photos"]
+
+
+def test_unsafe_dataset_name_is_not_written(store: FeatureStore) -> None:
+    with pytest.raises(UsageError, match="cannot name a dataset"):
+        store.write_dataset(make_index("../evil", make_digests(1)))
+    assert not store.root.exists()
+
+
+def test_damaged_index_is_an_error_that_names_it(store: FeatureStore) -> None:
+    write_dataset(store, "photos", 1_000)
+    (store.root / "datasets" / "photos.h5").write_bytes(b"")
+    with pytest.raises(CorruptFileError, match=r"photos\.h5"):
+        store.dataset()
+
+
+def test_dataset_forgotten_meanwhile_is_an_error_and_no_traceback(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_dataset(store, "photos", 1_000)
+
+    def forgotten(path: Path) -> DatasetIndex:
+        raise FileNotFoundError(2, "No such file", str(path))
+
+    monkeypatch.setattr(store_module, "read_index", forgotten)
+    with pytest.raises(CacheError, match="removed just now"):
+        store.dataset()
+
+
+def test_abandoned_files_are_removed_everywhere(store: FeatureStore) -> None:
+    write_dataset(store, "photos", 1_000)
+    digests = make_digests(3)
+    feature_set = store.feature_set("resnet50", SPEC)
+    feature_set.append(SPEC, digests, features_of(digests), {})
+    for folder in (feature_set.folder, store.root / "datasets"):
+        (folder / ".writing-x").touch()
+    assert store.remove_abandoned() == 2
+    assert not list(store.root.rglob(".writing-*"))
+    assert not feature_set.missing(digests).any()
+
+
+@pytest.mark.parametrize("name", ["a/b", "../x", "a-b", "", ".x", "timm.x", "a b", "timm:hf-hub:x/y", "é"])
+def test_backbone_whose_folder_would_not_be_found_again_is_refused(store: FeatureStore, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot name a feature set"):
+        store.feature_set(name, SPEC)

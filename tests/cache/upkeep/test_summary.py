@@ -1,0 +1,130 @@
+"""A summary counts what the cache holds, what each dataset lacks, and where labels disagree."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from stackbone.cache import CorruptFileError, DatasetIndex, Digests, FeatureSpec, FeatureStore, FileStamps
+from stackbone.cache.upkeep.summary import Conflict, summarise
+
+SPEC = FeatureSpec(
+    architecture="resnet50.tv_in1k",
+    weights="random(0)",
+    input_size=(224, 224),
+    crop_fraction=0.875,
+    crop_mode="center",
+    interpolation="bilinear",
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+    pooling="avg",
+)
+
+
+def make_digests(n: int, seed: int = 0) -> Digests:
+    return np.random.default_rng(seed).integers(0, 256, (n, 32), dtype=np.uint8)
+
+
+def features_of(digests: Digests, dim: int = 8) -> NDArray[np.float32]:
+    """Return rows that follow from their digests, so that any row can be checked anywhere."""
+    return digests[:, :dim].astype(np.float32)
+
+
+def make_index(name: str, digests: Digests, labels: Sequence[str] = (), failed: Sequence[int] = ()) -> DatasetIndex:
+    n = len(digests)
+    status = np.zeros(n, np.uint8)
+    status[list(failed)] = 1
+    return DatasetIndex(
+        name=name,
+        root="/data",
+        path=[f"{i}.jpg" for i in range(n)],
+        label=list(labels) or ["cat"] * n,
+        split=["train" if i % 2 else "test" for i in range(n)],
+        group=[""] * n,
+        image_sha256=digests,
+        status=status,
+        reason=["broken" if failed else "" for failed in status],
+        stamps=FileStamps(np.zeros((n, 4), np.int64)),
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FeatureStore:
+    return FeatureStore(tmp_path / "features")
+
+
+def test_rows_doubles_shards_and_bytes_are_counted(store: FeatureStore) -> None:
+    digests = make_digests(30)
+    feature_set = store.feature_set("resnet50", SPEC)
+    for start in (0, 5, 10):
+        part = digests[start : start + 20]
+        feature_set.append(SPEC, part, features_of(part), {"engine": "torch", "device": "cpu"})
+    (found,) = summarise(store).feature_sets
+    assert (found.n_rows, found.n_doubles, found.n_shards) == (30, 30, 3)
+    assert found.n_bytes == sum(path.stat().st_size for path in feature_set.folder.iterdir())
+    assert (found.header.dim, found.header.dtype, found.header.spec) == (8, "float32", SPEC)
+    text = "\n".join(found.lines())
+    for words in (feature_set.id, "30 images x 8 float32", "30 doubles", "resnet50.tv_in1k", "fp32", "engine torch"):
+        assert words in text
+    assert json.loads(json.dumps(found.to_dict()))["spec"]["architecture"] == "resnet50.tv_in1k"
+
+
+def test_missing_counts_distinct_sound_images_of_each_dataset(store: FeatureStore) -> None:
+    digests = make_digests(10)
+    for view, n in (("plain", 10), ("hflip", 6)):
+        spec = replace(SPEC, view=view)
+        store.feature_set(view, spec).append(spec, digests[:n], features_of(digests[:n]), {})
+    store.write_dataset(make_index("all", np.concatenate([digests, digests[8:]]), failed=[7]))
+    store.write_dataset(make_index("few", digests[:3]))
+    missing = {each.feature_set.backbone: each.missing for each in summarise(store).feature_sets}
+    assert missing == {"hflip": {"all": 3, "few": 0}, "plain": {"all": 0, "few": 0}}
+
+
+def test_dataset_is_counted(store: FeatureStore) -> None:
+    digests = make_digests(6)
+    rows = digests[[0, 1, 2, 3, 0, 0, 4, 5]]
+    labels = ["dog", "cat", "cat", "", "dog", "dog", "emu", "cat"]
+    store.write_dataset(make_index("photos", rows, labels, failed=[7]))
+    (found,) = summarise(store).datasets
+    assert (found.n_listed, found.n_images, found.n_failed, found.n_labelled, found.n_doubles) == (8, 5, 1, 6, 2)
+    assert found.classes == {"cat": 2, "dog": 3, "emu": 1}
+    assert found.splits == {"test": 4, "train": 3}
+    assert found.conflicts == []
+    assert json.loads(json.dumps(found.to_dict()))["n_images"] == 5
+
+
+def test_files_of_the_same_bytes_and_different_labels_are_listed(store: FeatureStore) -> None:
+    digests = make_digests(4)
+    rows = digests[[0, 1, 0, 2, 2, 3, 3, 0]]
+    labels = ["cat", "cat", "dog", "emu", "emu", "emu", "fox", "cat"]
+    store.write_dataset(make_index("photos", rows, labels, failed=[6]))
+    (found,) = summarise(store).datasets
+    assert found.conflicts == [Conflict(["0.jpg", "2.jpg", "7.jpg"], ["cat", "dog", "cat"])]
+    assert "same image, different labels: '0.jpg' ('cat'), '2.jpg' ('dog')" in "\n".join(found.lines())
+
+
+def test_unlabelled_double_is_no_conflict(store: FeatureStore) -> None:
+    store.write_dataset(make_index("photos", make_digests(1)[[0, 0]], ["cat", ""]))
+    assert summarise(store).datasets[0].conflicts == []
+
+
+def test_empty_dataset_and_empty_cache_are_summarised(store: FeatureStore) -> None:
+    assert (summarise(store).feature_sets, summarise(store).datasets) == ([], [])
+    assert "is empty" in summarise(store).lines()[0]
+    store.write_dataset(make_index("photos", make_digests(0)))
+    (found,) = summarise(store).datasets
+    assert (found.n_listed, found.n_images, found.n_doubles, found.classes, found.splits) == (0, 0, 0, {}, {})
+
+
+def test_damaged_shard_is_an_error_that_names_it(store: FeatureStore) -> None:
+    digests = make_digests(3)
+    path = store.feature_set("resnet50", SPEC).append(SPEC, digests, features_of(digests), {})
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CorruptFileError, match=path.name):
+        summarise(store)

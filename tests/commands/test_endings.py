@@ -1,0 +1,191 @@
+"""However a command ends, it ends with a sentence and the right exit code."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stackbone.cache import CacheError, FeatureStore, StackError, UsageError
+from stackbone.commands.endings import Outputs, check_outputs, explain
+from tests.made.checkout import ROOT
+
+HOSTILE = ["\x1b[31mcat", "[bold]dog", "=emu"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, make_cache: Callable[..., FeatureStore]) -> Path:
+    """Return a folder with a cache whose class names are hostile."""
+    folder = tmp_path_factory.mktemp("place")
+    make_cache(folder / "features", HOSTILE * 8)
+    return folder
+
+
+def shell(line: str, place: Path, **options: Any) -> subprocess.CompletedProcess[str]:  # noqa: ANN401 - of the shell
+    """Run a line of shell in which `stackbone` is this checkout's."""
+    script = f'stackbone() {{ "{sys.executable}" "{ROOT / "cli.py"}" "$@"; }}; {line}'
+    options = {"capture_output": True, "text": True, "timeout": 120, "check": False} | options
+    done = subprocess.run(["bash", "-c", script], cwd=place, **options)
+    assert "Traceback" not in done.stderr
+    assert "unexpected" not in done.stderr
+    return done
+
+
+FAST = "stackbone stack --cv 2 --c 0.1 --inner-cv 2 --recipe oof"
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        ("stackbone inspect >&-", 1, "standard output: Bad file descriptor"),
+        ("stackbone inspect >/dev/full", 1, "standard output: No space left"),
+        ("stackbone inspect --json >/dev/full", 1, "standard output: No space left"),
+        ("stackbone inspect >&- 2>&-", 1, ""),
+        ("stackbone inspect 2>/dev/full >/dev/null", 0, ""),
+        ("stackbone inspect <&- >/dev/null", 0, ""),
+        ("stackbone inspect | head -1; exit ${PIPESTATUS[0]}", 0, ""),
+        ("stackbone verify | true; exit ${PIPESTATUS[0]}", 0, ""),
+        ("mkdir gone; cd gone; rmdir ../gone; stackbone stack", 1, "no dataset in the cache"),
+        ("stackbone nonsense", 2, "No such command"),
+        ("stackbone inspect $'--a\\x1b[2J'", 2, r"\x1b[2J"),
+        ("stackbone forget photos <&-", 1, "nothing was done"),
+    ],
+)
+def test_outputs_that_are_closed_or_full_end_a_command_in_words(place: Path, line: str, code: int, words: str) -> None:
+    done = shell(line, place)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "-5", "abc", "²", "99999999999"])
+def test_any_columns_print_the_same_in_a_pipe(place: Path, columns: str) -> None:
+    done = shell("stackbone inspect", place, env={**os.environ, "COLUMNS": columns, "LINES": columns})
+    assert done.returncode == 0
+    assert "24 listed, 24 distinct images" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", ["--c 1e308", "--repeats 1000000000", "--save x --result x", "--save /dev/null", "--result ."]
+)
+def test_what_cannot_be_done_is_refused_before_the_work(place: Path, arguments: str) -> None:
+    done = shell(f"stackbone stack {arguments}", place)
+    assert done.returncode == 2
+    assert done.stdout == ""
+
+
+def test_more_jobs_than_threads_are_no_fault(place: Path) -> None:
+    done = shell(f"{FAST} --seed 3 --jobs 100000", place)
+    assert done.returncode == 0, done.stderr
+
+
+def test_text_of_files_reaches_the_terminal_escaped(place: Path) -> None:
+    done = shell(FAST, place)
+    assert done.returncode == 0
+    assert r"\x1b[31mcat" in done.stdout
+    assert "[bold]dog" in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_the_table_is_printed_where_a_file_cannot_be_written_and_the_others_are(place: Path) -> None:
+    files = "--save file/m --predictions p.csv --result r.json"
+    done = shell(f"touch file; {FAST} {files}", place)
+    assert done.returncode == 1
+    assert "stack:oof" in done.stdout
+    assert "could not create the folder" in done.stderr or "could not write" in done.stderr
+    assert all((place / name).stat().st_size for name in ("p.csv", "r.json"))
+
+
+def test_files_are_written_where_the_table_cannot_be_printed(place: Path) -> None:
+    done = shell(f"{FAST} --result kept.json >/dev/full", place)
+    assert done.returncode == 1
+    assert (place / "kept.json").stat().st_size
+
+
+@pytest.mark.parametrize("megabytes", [400, 600, 800])
+def test_too_little_memory_is_said(place: Path, megabytes: int) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
+
+    done = shell(f"{FAST} --seed {megabytes}", place, preexec_fn=limit)
+    assert done.returncode in (0, 1)
+    assert done.returncode == 0 or "not enough memory" in done.stderr, done.stderr
+
+
+def heed_signals() -> None:
+    """Undo what a shell or nohup that started the tests may have told their children to ignore."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_command_with_130(place: Path, number: signal.Signals) -> None:
+    command = [sys.executable, str(ROOT / "cli.py"), "stack", "--repeats", "1000", "--seed", "7"]
+    running = subprocess.Popen(
+        command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_signals
+    )
+    before = len(list((place / "features" / "scores").glob("*")))
+    deadline = time.monotonic() + 120
+    while len(list((place / "features" / "scores").glob("*"))) <= before and time.monotonic() < deadline:
+        time.sleep(0.1)
+    running.send_signal(number)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130, said
+    assert "interrupted: scores that were computed are kept" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("exc", "words"),
+    [
+        (MemoryError("Unable to allocate 9 GiB"), "not enough memory"),
+        (RuntimeError("can't start new thread"), "not enough memory"),
+        (ImportError("libtorch.so: failed to map segment from shared object"), "not enough memory"),
+        (OSError(12, "Cannot allocate memory"), "not enough memory"),
+        (PermissionError(13, "Permission denied", "m"), r"Permission denied \(m\)"),
+        (ImportError("No module named 'scipy'"), "Install Stackbone again"),
+        (ValueError("oops"), "unexpected ValueError: oops.*--debug"),
+        (CacheError("as it is"), "^as it is$"),
+    ],
+)
+def test_every_error_has_a_sentence(exc: Exception, words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        raise AssertionError(explain(exc))
+
+
+def test_a_folder_that_is_gone_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert "folder that this command was started in is gone" in explain(FileNotFoundError(2, "No such file"))
+
+
+def test_every_file_has_its_turn_and_the_first_error_is_raised(capsys: pytest.CaptureFixture[str]) -> None:
+    done: list[str] = []
+
+    def write_all() -> None:
+        with Outputs() as outputs:
+            for name, error in {"a": None, "b": CacheError("b is full"), "c": StackError("c too"), "d": None}.items():
+                with outputs.file(f"{name} is written"):
+                    if error:
+                        raise error
+                    done.append(name)
+
+    with pytest.raises(CacheError, match="b is full"):
+        write_all()
+    assert done == ["a", "d"]
+    assert capsys.readouterr().err.splitlines() == ["a is written", "d is written", "error: c too"]
+
+
+def test_two_options_may_not_name_one_file(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    check_outputs({"--save": tmp_path / "file", "--result": None, "--report": tmp_path / "other"})
+    with pytest.raises(UsageError, match="--save and --report name the same file"):
+        check_outputs({"--save": tmp_path / "file", "--result": None, "--report": tmp_path / "link"})

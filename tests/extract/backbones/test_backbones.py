@@ -1,0 +1,238 @@
+"""The table says of every backbone what timm's pinned tag says, and a spec's fingerprint changes with every part."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+import timm
+from timm.data import resolve_data_config
+
+from stackbone.cache import FeatureSpec, UsageError, feature_set_id
+from stackbone.extract.backbones.backbone import BACKBONES, GROUPS, Backbone, Transform, get_backbone, parse_backbones
+
+SMALL = "timm:mobilenetv3_small_050.lamb_in1k"
+NO_WEIGHTS = "sha256:" + "0" * 64
+
+
+# The table
+
+
+def test_the_names_are_those_of_the_design() -> None:
+    assert {name: backbone.architecture for name, backbone in BACKBONES.items()} == {
+        "resnet50": "resnet50.tv_in1k",
+        "vgg19": "vgg19.tv_in1k",
+        "inception_v3": "inception_v3.tv_in1k",
+        "xception": "legacy_xception.tf_in1k",
+        "vit_base": "vit_base_patch16_224.augreg2_in21k_ft_in1k",
+        "efficientnet_lite0": "tf_efficientnet_lite0.in1k",
+        "efficientnet_lite1": "tf_efficientnet_lite1.in1k",
+        "efficientnet_lite2": "tf_efficientnet_lite2.in1k",
+    }
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_the_table_equals_timms_pretrained_configuration(name: str) -> None:
+    backbone = BACKBONES[name]
+    assert backbone.name == name
+    config = timm.get_pretrained_cfg(backbone.architecture)
+    assert f"{config.architecture}.{config.tag}" == backbone.architecture
+    assert (3, *backbone.transform.input_size) == config.input_size
+    assert backbone.transform.crop_fraction == config.crop_pct
+    assert backbone.transform.interpolation == config.interpolation
+    assert backbone.transform.crop_mode == config.crop_mode
+    assert backbone.mean == config.mean
+    assert backbone.std == config.std
+    assert backbone.hub == (config.hf_hub_id or config.url)
+    data = resolve_data_config(pretrained_cfg=config.to_dict())
+    assert data["input_size"] == (3, *backbone.transform.input_size)
+    assert data["crop_pct"] == backbone.transform.crop_fraction
+
+
+def test_groups_are_of_the_table() -> None:
+    assert GROUPS["published"] == ("resnet50", "vgg19", "inception_v3", "xception")
+    assert GROUPS["offline"] == ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+    assert all(name in BACKBONES for group in GROUPS.values() for name in group)
+    assert all(BACKBONES[name].package for name in GROUPS["offline"])
+
+
+def test_backbones_that_may_share_a_transform_do() -> None:
+    assert BACKBONES["resnet50"].transform == BACKBONES["vgg19"].transform
+    assert BACKBONES["resnet50"].transform != BACKBONES["efficientnet_lite0"].transform
+
+
+# Names
+
+
+def test_names_and_groups_are_expanded_once_and_in_order() -> None:
+    assert parse_backbones("vit_base, resnet50,vit_base") == ["vit_base", "resnet50"]
+    assert parse_backbones("offline,resnet50") == [*GROUPS["offline"], "resnet50"]
+    assert parse_backbones(["xception", "published"]) == ["xception", "resnet50", "vgg19", "inception_v3"]
+    assert parse_backbones("all") == list(BACKBONES)
+    assert parse_backbones(SMALL) == [SMALL]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("resnet5", "resnet50"),
+        ("resnet-50", "resnet50"),
+        ("vgg16", "vgg19"),
+        ("inceptionv3", "inception_v3"),
+        ("Xception", "xception"),
+        ("vit", "vit_base"),
+        ("ofline", "offline"),
+    ],
+)
+def test_an_unknown_name_suggests_the_nearest(typed: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=rf"unknown backbone '{typed}': did you mean '{meant}'\?"):
+        parse_backbones(typed)
+
+
+def test_a_name_like_no_other_lists_those_that_are_known() -> None:
+    with pytest.raises(UsageError, match=r"known are resnet50, .*timm:MODEL"):
+        parse_backbones("qqqqqq")
+
+
+@pytest.mark.parametrize("typed", ["", " , ", []])
+def test_no_name_is_an_error_that_lists_them(typed: str | list[str]) -> None:
+    with pytest.raises(UsageError, match=r"no backbone was named.*resnet50.*published, offline, all"):
+        parse_backbones(typed)
+
+
+@pytest.mark.parametrize("typed", ["timm:", "timm:../../etc", "timm:a b", "timm:-x", "timm:a/b"])
+def test_a_timm_name_that_could_not_be_one_is_refused(typed: str) -> None:
+    with pytest.raises(UsageError, match="is not timm: and the name of a timm model"):
+        parse_backbones(typed)
+
+
+# Any model of timm
+
+
+def test_a_timm_model_resolves_with_its_own_configuration() -> None:
+    backbone = get_backbone(SMALL)
+    assert backbone == Backbone(
+        name=SMALL,
+        architecture="mobilenetv3_small_050.lamb_in1k",
+        transform=Transform((224, 224), 0.875, "bicubic"),
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        pooling="model",
+        hub="timm/mobilenetv3_small_050.lamb_in1k",
+    )
+
+
+def test_a_timm_model_without_a_tag_gets_the_default_one() -> None:
+    assert get_backbone("timm:resnet18").architecture == f"resnet18.{timm.get_pretrained_cfg('resnet18').tag}"
+    assert get_backbone("timm:resnet18").name == "timm:resnet18"
+
+
+def test_squash_and_oblong_inputs_resolve() -> None:
+    squash = get_backbone("timm:convnext_tiny.fb_in22k_ft_in1k_384")
+    assert squash.transform == Transform((384, 384), 1.0, "bicubic", "squash")
+
+
+@pytest.mark.parametrize(
+    ("typed", "match"),
+    [
+        ("timm:resnet51x", r"timm has no model 'resnet51x': the nearest are .*resnet"),
+        ("timm:resnet50.nowhere", r"no weights of that tag; it has .*resnet50\.tv_in1k"),
+    ],
+)
+def test_a_timm_model_that_is_not_there_suggests_what_is(typed: str, match: str) -> None:
+    with pytest.raises(UsageError, match=match):
+        get_backbone(typed)
+
+
+def test_a_timm_model_without_weights_is_refused() -> None:
+    with_weights = {name.split(".", 1)[0] for name in timm.list_pretrained()}
+    without = next(name for name in timm.list_models() if name not in with_weights)
+    with pytest.raises(UsageError, match=f"timm names no pretrained weights for '{without}'"):
+        get_backbone(f"timm:{without}")
+
+
+@pytest.mark.parametrize(
+    "change", [{"crop_mode": "border"}, {"interpolation": "nearest"}, {"input_size": (1, 224, 224)}], ids=str
+)
+def test_an_input_that_cannot_be_fed_is_refused(monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]) -> None:
+    config = replace(timm.get_pretrained_cfg("resnet18.a1_in1k"), **change)
+    monkeypatch.setattr(timm, "get_pretrained_cfg", lambda _model: config)
+    with pytest.raises(UsageError, match="Stackbone feeds RGB images"):
+        get_backbone("timm:resnet18.a1_in1k")
+
+
+def test_a_table_name_needs_no_timm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    assert get_backbone("resnet50") is BACKBONES["resnet50"]
+
+
+# Identity
+
+
+def test_fingerprints_are_what_they_were() -> None:
+    """A change here makes every cache in the world embed again: never by accident."""
+    found = {name: backbone.spec(NO_WEIGHTS).fingerprint for name, backbone in BACKBONES.items()}
+    assert found == {
+        "resnet50": "8c535cc43384",
+        "vgg19": "fe9d0dde302b",
+        "inception_v3": "8d8c194e682f",
+        "xception": "a900223b14e1",
+        "vit_base": "46f83839e94a",
+        "efficientnet_lite0": "aaab9952a87b",
+        "efficientnet_lite1": "1330621b7e8b",
+        "efficientnet_lite2": "fc6b7c6b9161",
+    }
+    assert feature_set_id("resnet50", BACKBONES["resnet50"].spec(NO_WEIGHTS)) == "resnet50-8c535cc43384"
+
+
+def test_the_canonical_json_is_what_it_was() -> None:
+    assert BACKBONES["resnet50"].spec(NO_WEIGHTS).to_json() == (
+        '{"architecture":"resnet50.tv_in1k","crop_fraction":0.875,"crop_mode":"center","input_size":[224,224],'
+        '"interpolation":"bilinear","mean":[0.485,0.456,0.406],"pooling":"avg","precision":"fp32",'
+        '"std":[0.229,0.224,0.225],"steering":null,"version":1,"view":"plain",'
+        f'"weights":"{NO_WEIGHTS}"}}'
+    )
+
+
+OTHER: dict[str, Any] = {
+    "architecture": "resnet50.a1_in1k",
+    "weights": "sha256:" + "1" * 64,
+    "input_size": (224, 225),
+    "crop_fraction": 0.876,
+    "crop_mode": "squash",
+    "interpolation": "bicubic",
+    "mean": (0.485, 0.456, 0.407),
+    "std": (0.229, 0.225, 0.224),
+    "pooling": "model",
+    "precision": "bf16",
+    "view": "hflip",
+    "steering": "2" * 64,
+    "version": 2,
+}
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(FeatureSpec)])
+def test_the_fingerprint_changes_with_every_field(field: str) -> None:
+    spec = BACKBONES["resnet50"].spec(NO_WEIGHTS)
+    assert getattr(spec, field) != OTHER[field]
+    assert replace(spec, **{field: OTHER[field]}).fingerprint != spec.fingerprint
+
+
+@pytest.mark.parametrize("field", ["architecture", "mean", "std", "pooling"])
+def test_the_spec_follows_the_backbone(field: str) -> None:
+    backbone = replace(BACKBONES["resnet50"], **{field: OTHER[field]})
+    assert getattr(backbone.spec(NO_WEIGHTS), field) == OTHER[field]
+
+
+@pytest.mark.parametrize("field", ["input_size", "crop_fraction", "crop_mode", "interpolation"])
+def test_the_spec_follows_the_transform(field: str) -> None:
+    transform = replace(BACKBONES["resnet50"].transform, **{field: OTHER[field]})
+    assert getattr(replace(BACKBONES["resnet50"], transform=transform).spec(NO_WEIGHTS), field) == OTHER[field]
+
+
+def test_the_fingerprint_does_not_depend_on_the_users_name_for_it() -> None:
+    table, by_timm = BACKBONES["vit_base"], get_backbone("timm:vit_base_patch16_224.augreg2_in21k_ft_in1k")
+    assert table.spec(NO_WEIGHTS) == by_timm.spec(NO_WEIGHTS)
+    assert BACKBONES["resnet50"].spec(NO_WEIGHTS, "bf16").precision == "bf16"

@@ -1,0 +1,164 @@
+"""Each method is built by its name, says what it cannot steer, and loads its own tensors and no others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from timm.models.convnext import ConvNeXt
+from timm.models.resnet import BasicBlock, ResNet
+from timm.models.vision_transformer import ParallelScalingBlock, VisionTransformer
+from torch import nn
+
+from stackbone.cache import UsageError, WeightsError
+from stackbone.extract.methods.method import (
+    build_method,
+    check_options,
+    default_options,
+    load_parameters,
+    steering_parameters,
+    supports,
+)
+from stackbone.extract.networks.network import Pooled
+from stackbone.extract.steerings.file import METHODS
+
+
+def make_vit() -> nn.Module:
+    torch.manual_seed(0)
+    vit: nn.Module = VisionTransformer(
+        img_size=16, patch_size=8, embed_dim=16, depth=2, num_heads=2, num_classes=0
+    ).eval()
+    return vit
+
+
+def make_cnn() -> nn.Module:
+    cnn: nn.Module = ResNet(BasicBlock, layers=(1, 1, 1, 1), channels=(8, 8, 8, 8), stem_width=8, num_classes=0).eval()
+    return cnn
+
+
+def make_convnext() -> nn.Module:
+    net: nn.Module = ConvNeXt(depths=(1, 1, 1, 1), dims=(8, 8, 16, 16), num_classes=0).eval()
+    return net
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_gives_features_of_a_vit_and_trains_what_it_should(method: str) -> None:
+    module = build_method(method, make_vit(), {})
+    assert module(torch.zeros(2, 3, 16, 16)).shape == (2, 16)
+    trained = [name for name, each in module.named_parameters() if each.requires_grad]
+    assert bool(trained) == (method != "linear")
+    assert all(name.startswith("body.") == (method == "finetune") for name in trained)
+
+
+@pytest.mark.parametrize("method", ["linear", "finetune"])
+def test_methods_for_any_network_take_a_cnn(method: str) -> None:
+    module = build_method(method, Pooled(make_cnn(), "avg"), {})
+    assert module(torch.zeros(2, 3, 32, 32)).shape == (2, 8)
+
+
+@pytest.mark.parametrize("method", ["toast", "toast-lite", "lora", "vpt"])
+@pytest.mark.parametrize("wrap", [False, True])
+def test_a_backbone_that_is_no_vit_is_refused(method: str, wrap: bool) -> None:  # noqa: FBT001
+    body = Pooled(make_cnn(), "avg") if wrap else make_cnn()
+    with pytest.raises(UsageError, match=r"this backbone's network is ResNet\. Choose a ViT .* --method finetune"):
+        supports(method, body)
+    with pytest.raises(UsageError, match="this backbone's network is ResNet"):
+        build_method(method, body, {})
+
+
+def test_toast_takes_a_convnext_and_lora_does_not() -> None:
+    assert default_options("toast", make_convnext()) == {}
+    assert default_options("toast-lite", make_convnext()) == {"rank": 4}
+    module = build_method("toast-lite", make_convnext(), {"rank": 2})
+    assert module(torch.zeros(1, 3, 64, 64)).shape == (1, 16)
+    with pytest.raises(UsageError, match="ConvNeXt"):
+        supports("lora", make_convnext())
+
+
+def test_a_vit_without_the_joint_projection_is_refused_but_takes_prompts() -> None:
+    parallel = VisionTransformer(
+        img_size=16, patch_size=8, embed_dim=16, depth=2, num_heads=2, num_classes=0, block_fn=ParallelScalingBlock
+    )
+    for method in ("toast", "toast-lite", "lora"):
+        with pytest.raises(UsageError, match=r"attn\.qkv, and the blocks of this ViT \(ParallelScalingBlock\)"):
+            supports(method, parallel)
+    assert build_method("vpt", parallel, {})(torch.zeros(1, 3, 16, 16)).shape == (1, 16)
+
+
+def test_default_options_of_a_vit() -> None:
+    found = {method: default_options(method, make_vit()) for method in METHODS}
+    assert found == {
+        "toast": {"value_bias": True},
+        "toast-lite": {"value_bias": True, "rank": 4},
+        "linear": {},
+        "lora": {"rank": 4},
+        "vpt": {"n_prompts": 10},
+        "finetune": {"blocks": None},
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [
+        ("lara", {}, "unknown method 'lara': known are toast"),
+        ("lora", {"n_prompts": 3}, "the method lora has no option --prompts: it takes --rank"),
+        ("linear", {"rank": 3}, "it takes none"),
+        ("lora", {"rank": 0}, "rank of the method lora is 0, expected is a whole number from 1"),
+        ("lora", {"rank": True}, "rank of the method lora is True"),
+        ("vpt", {"n_prompts": 2.0}, "--prompts of the method vpt is 2.0"),
+        ("toast", {"value_bias": 1}, "expected is True or False"),
+        ("finetune", {"blocks": 0}, "blocks of the method finetune is 0"),
+    ],
+)
+def test_wrong_options_are_refused(method: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        check_options(method, options)
+
+
+def test_an_option_that_the_network_has_no_use_for_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"--value-bias of the method toast .* a ConvNeXt, has none\. Leave it out"):
+        build_method("toast", make_convnext(), {"value_bias": False})
+
+
+def test_options_reach_the_module() -> None:
+    assert build_method("lora", make_vit(), {"rank": 2}).get_parameter("qkv.0.down").shape == (2, 16)
+    assert build_method("vpt", make_vit(), {"n_prompts": 5}).get_parameter("prompts.1.tokens").shape == (5, 16)
+    names = steering_parameters(build_method("finetune", make_vit(), {"blocks": 1}))
+    assert {name.rsplit(".", 2)[0] for name in names} >= {"body.blocks.1.attn"}
+    assert not any(name.startswith("body.blocks.0") for name in names)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_parameters_come_back(method: str) -> None:
+    torch.manual_seed(1)
+    one = build_method(method, make_vit(), {})
+    with torch.no_grad():
+        for each in steering_parameters(one).values():
+            each.add_(torch.randn(each.shape) * 0.1)
+    tensors = {name: each.detach().numpy().copy() for name, each in steering_parameters(one).items()}
+    torch.manual_seed(2)
+    other = build_method(method, make_vit(), {})
+    load_parameters(other, tensors | {"head.weight": np.zeros((2, 16), np.float32)}, "file")
+    x = torch.randn(2, 3, 16, 16)
+    with torch.no_grad():
+        assert torch.equal(one(x), other(x))
+
+
+def test_the_frozen_matrices_of_toast_lite_are_part_of_its_file() -> None:
+    module = build_method("toast-lite", make_vit(), {})
+    frozen = {name for name, each in steering_parameters(module).items() if not each.requires_grad}
+    assert {"feedback.0.weight", "output.1.weight"} <= frozen
+
+
+def test_tensors_that_do_not_fit_are_refused_by_name() -> None:
+    module = build_method("lora", make_vit(), {"rank": 2})
+    tensors = {name: each.detach().numpy() for name, each in steering_parameters(module).items()}
+    lacking = {name: each for name, each in tensors.items() if name != "proj.1.up"}
+    with pytest.raises(WeightsError, match=r"my.file does not steer this network: its tensor proj.1.up has the shape"):
+        load_parameters(module, lacking, "my.file")
+    with pytest.raises(WeightsError, match=r"tensor odd has the shape \(1,\), expected is None"):
+        load_parameters(module, tensors | {"odd": np.zeros(1, np.float32)}, "my.file")
+    with pytest.raises(WeightsError, match=r"qkv.0.down has the shape \(3, 16\), expected is \(2, 16\)"):
+        load_parameters(module, tensors | {"qkv.0.down": np.zeros((3, 16), np.float32)}, "my.file")

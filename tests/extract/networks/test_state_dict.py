@@ -1,0 +1,48 @@
+"""Weights are those whose SHA-256 names the features, whatever happens to their file between the two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from stackbone.cache import WeightsError, sha256_file
+from stackbone.extract.networks.state_dict import read_state_dict
+
+
+@pytest.fixture(params=["safetensors", "torch"])
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    write(path := tmp_path / "weights", request.param, 1.0)
+    return path
+
+
+def write(path: Path, kind: str, value: float) -> None:
+    tensors = {"a.weight": torch.full((2, 3), value)}
+    if kind == "safetensors":
+        save_file(tensors, path)
+    else:
+        torch.save({"state_dict": {f"module.{name}": each for name, each in tensors.items()}}, path)
+
+
+def identity(path: Path) -> str:
+    return f"sha256:{sha256_file(path).hex()}"
+
+
+def test_tensors_come_back(file: Path) -> None:
+    found = read_state_dict("resnet50", file, identity(file))
+    assert {name: tensor.tolist() for name, tensor in found.items()} == {"a.weight": [[1.0] * 3] * 2}
+
+
+@pytest.mark.parametrize("change", ["swapped", "cut", "gone"])
+def test_a_file_that_changed_since_it_was_hashed_is_refused(file: Path, change: str) -> None:
+    before = identity(file)
+    if change == "swapped":
+        write(file, "torch", 2.0)
+    elif change == "cut":
+        file.write_bytes(file.read_bytes()[:-1])
+    else:
+        file.unlink()
+    with pytest.raises(WeightsError, match=r"Nothing was computed with it"):
+        read_state_dict("resnet50", file, before)

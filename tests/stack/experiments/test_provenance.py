@@ -1,0 +1,109 @@
+"""The commands of a report repeat its experiment: the command line reads them, and asks for the same."""
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from stackbone.cache import FeatureStore
+from stackbone.cli import app
+from stackbone.stack import Experiment, StackOptions, run_experiment, stack_options
+from stackbone.stack.experiments.provenance import repeat_commands
+
+pytestmark = pytest.mark.usefixtures("one_blas_thread")
+
+N = 60
+LABELS = [f"class {i % 3}" for i in range(N)]
+FIXED = StackOptions(c=0.1, inner_splits=3)
+Make = Callable[..., FeatureStore]
+
+
+class Stop(Exception):
+    """Raised in place of the work."""
+
+
+def asked(command: str, monkeypatch: pytest.MonkeyPatch, work: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return what a command asks of the room that does the work."""
+    seen: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    def record(*args: Any, **options: Any) -> None:  # noqa: ANN401
+        seen.append((args, options))
+        raise Stop
+
+    words = shlex.split(command)
+    assert words[0] == "stackbone"
+    with monkeypatch.context() as patch:
+        patch.setattr(work, record)
+        result = CliRunner().invoke(app, words[1:])
+    assert isinstance(result.exception, Stop), result.output
+    return seen[0]
+
+
+def stack_arguments(experiment: Experiment, store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    args, options = asked(repeat_commands(experiment, store)[-1], monkeypatch, "stackbone.stack.run_experiment")
+    assert args[0].root == store.root
+    return options
+
+
+@pytest.fixture
+def store(tmp_path: Path, make_cache: Make) -> FeatureStore:
+    return make_cache(tmp_path / "my photos' $HOME features", LABELS)
+
+
+ASKED: list[dict[str, Any]] = [
+    {},
+    {"cv": 2, "seed": 5, "repeats": 2, "recipes": ["published"], "group_by": "none", "near_duplicates": 0.999},
+    {"backbones": ["vgg19"], "rare": "keep", "recipes": ["oof"]},
+    {
+        "recipes": ["oof"],
+        "options": stack_options(meta="lr", scores="log-probability", combine="average", c=0.03, inner_splits=2),
+    },
+]
+
+
+@pytest.mark.parametrize("options", ASKED, ids=range(len(ASKED)))
+def test_the_command_asks_for_the_same_experiment(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    experiment = run_experiment(store, **({"options": FIXED} | options))
+    found = stack_arguments(experiment, store, monkeypatch)
+    assert found["options"] == experiment.options
+    assert found["backbones"] == list(experiment.backbones.values())
+    for name in ("cv", "repeats", "split", "seed", "group_by", "near_duplicates", "rare", "task", "dataset"):
+        assert found[name] == getattr(experiment, name), name
+    assert tuple(found["recipes"]) == tuple(options.get("recipes", ("oof", "published")))
+
+
+def test_a_split_and_a_regression_are_asked_for_again(
+    tmp_path: Path, make_cache: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = [str(number) for number in np.arange(N) / 4]
+    store = make_cache(tmp_path, labels, splits=["hold out" if i % 3 else "rest" for i in range(N)])
+    experiment = run_experiment(
+        store, split="hold out", task="regression", options=stack_options("regression", meta="svr")
+    )
+    found = stack_arguments(experiment, store, monkeypatch)
+    assert (found["split"], found["task"], found["options"]) == ("hold out", "regression", experiment.options)
+
+
+def test_a_folder_of_classes_is_extracted_again(
+    tmp_path: Path, make_cache: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = tmp_path / "my; photos"
+    photos.mkdir()
+    store = make_cache(tmp_path / "features", LABELS, root=photos)
+    extract, _ = repeat_commands(run_experiment(store, options=FIXED, recipes=["oof"]), store)
+    (data,), options = asked(extract, monkeypatch, "stackbone.extract.open_dataset")
+    assert data == str(photos)
+    assert options["name"] == "photos"
+    assert " --backbones resnet50,vgg19 --precision fp32 " in extract
+
+
+def test_the_cache_does_not_know_the_name_of_a_table(tmp_path: Path, make_cache: Make) -> None:
+    store = make_cache(tmp_path, LABELS, paths=[f"{i}.jpg" for i in range(N)])
+    [command] = repeat_commands(run_experiment(store, options=FIXED, recipes=["oof"]), store)
+    assert command.startswith("stackbone stack ")

@@ -1,0 +1,212 @@
+"""Every piece of advice that a refused division gives works, on small made layouts."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from stackbone.cache import FeatureStore, StackError
+from stackbone.stack.evaluation.evaluate import evaluate
+from stackbone.stack.evaluation.options import stack_options
+from stackbone.stack.experiments.experiment import run_experiment
+from stackbone.stack.folds.class_folds import Ask
+from stackbone.stack.folds.folds import regression_folds, stratified_folds
+from stackbone.stack.folds.groups import join_groups
+from stackbone.stack.folds.labels import find_rare
+from stackbone.stack.folds.ways_out import divide_and_check, ways_for_classes, ways_for_targets
+from stackbone.stack.tasks.regression import evaluate_regression
+
+Groups = NDArray[np.int64] | None
+MakeCache = Callable[..., FeatureStore]
+LAYOUTS = 60
+
+
+def made_layout(seed: int) -> tuple[NDArray[np.str_], Groups, Ask]:
+    """Return a few classes of one to six images, alone, in groups of one class, or in groups across classes."""
+    rng = np.random.default_rng(seed)
+    y = np.repeat(np.array(list("abcd"))[: rng.integers(2, 5)], 1)
+    y = np.repeat(y, rng.integers(1, 7, len(y)))
+    groups: Groups = None
+    if seed % 3 == 1:
+        groups = join_groups(np.char.add(y, rng.integers(0, 4, len(y)).astype(str)))
+    elif seed % 3 == 2:
+        groups = join_groups(rng.integers(-1, 6, len(y)))
+    rare = ("refuse", "drop", "keep")[rng.integers(3)]
+    return y, groups, Ask(int(rng.integers(2, 6)), seed, int(rng.integers(1, 3)), str(rare))
+
+
+def follow(y: NDArray[np.str_], groups: Groups, ask: Ask, advice: str) -> list[tuple[NDArray[np.str_], Groups, Ask]]:
+    """Return the layouts that the advice leads to, one for each thing that it says."""
+    followed = []
+    unread = advice
+    for pattern in (
+        r"add images until every class (?:has|is in) (\d+) (?:images|groups of images)(?: and ask for (\d+) folds)?",
+    ):
+        for each in re.finditer(pattern, unread):
+            target, n_splits = int(each[1]), int(each[2] or ask.n_splits)
+            group = np.arange(len(y)) if groups is None else groups
+            names = [name for name in np.unique(y) for _ in range(max(0, target - len(np.unique(group[y == name]))))]
+            grown = None if groups is None else np.append(groups, len(y) + np.arange(len(names)))
+            followed.append((np.append(y, names).astype(np.str_), grown, replace(ask, n_splits=n_splits)))
+        unread = re.sub(pattern, "", unread)
+    if found := re.search(r"ask for ([\d, or]+) folds", unread):
+        followed += [(y, groups, replace(ask, n_splits=int(n))) for n in re.findall(r"\d+", found[1])]
+        unread = unread.replace(found[0], "")
+    for words, rare in (
+        ("leave these classes out (--rare drop)", "drop"),
+        ("keep them in the training parts alone (--rare keep)", "keep"),
+    ):
+        if words in unread:
+            followed.append((y, groups, replace(ask, rare=rare)))
+            unread = unread.replace(words, "")
+    if found := re.search(r"leave out class '(\w)'", unread):
+        kept = y != found[1]
+        followed.append((y[kept], None if groups is None else groups[kept], ask))
+        unread = unread.replace(found[0], "")
+    assert re.fullmatch(r"[:,. ]*(or )?", unread), f"advice that no test follows: {unread!r} of {advice!r}"
+    return followed
+
+
+def evaluate_layout(y: NDArray[np.str_], groups: Groups, ask: Ask) -> None:
+    """Do what a run does, on made features, from the labels on."""
+    if ask.rare == "drop":
+        kept = ~np.isin(y, find_rare(y, ask.n_splits, groups))
+        y, groups = y[kept], None if groups is None else groups[kept]
+    rare: Literal["keep", "refuse"] = "keep" if ask.rare == "keep" else "refuse"
+    folds = stratified_folds(y, ask.n_splits, ask.seed, groups=groups, repeats=ask.repeats, rare=rare)
+    x = np.random.default_rng(0).normal(size=(len(y), 2)).astype(np.float32)
+    options = stack_options("classification", meta="mean", c=1.0)
+    evaluate({"a": x}, y, folds, recipes=("oof",), baselines=False, options=options, groups=groups, n_jobs=1)
+
+
+def test_advice_on_made_layouts_works() -> None:
+    counts: dict[str, int] = {}
+    for seed in range(LAYOUTS):
+        y, groups, ask = made_layout(seed)
+        try:
+            divide_and_check(y, groups, ask)
+        except StackError:
+            advice = ways_for_classes(y, groups, ask)
+        else:
+            continue
+        counts["refused"] = counts.get("refused", 0) + 1
+        assert advice.startswith(": "), f"no way out of {y.tolist()} {groups} {ask}"
+        for way in follow(y, groups, ask, advice):
+            divide_and_check(*way)
+            if seed % 5 == 0:
+                evaluate_layout(*way)
+                counts["evaluated"] = counts.get("evaluated", 0) + 1
+    assert counts["refused"] > LAYOUTS / 3
+    assert counts["evaluated"] > LAYOUTS / 10
+
+
+@pytest.mark.parametrize(("cv", "advised"), [(2, 4), (3, 3)])
+def test_five_groups_of_one_class_each_are_told_what_works(cv: int, advised: int) -> None:
+    y, groups = np.repeat(["a", "b"], [9, 6]), np.repeat(np.arange(5), 3)
+    with pytest.raises(StackError):
+        divide_and_check(y, groups, Ask(cv))
+    advice = ways_for_classes(y, groups, Ask(cv))
+    assert advice == f": add images until every class is in {advised} groups of images"
+    ((grown, own, ask),) = follow(y, groups, Ask(cv), advice)
+    evaluate_layout(grown, own, ask)
+
+
+@pytest.mark.parametrize("n", range(1, 7))
+@pytest.mark.parametrize("n_splits", [2, 3, 5])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_advice_on_numeric_targets_works(n: int, n_splits: int, grouped: bool) -> None:  # noqa: FBT001  # a parameter
+    groups = np.repeat(np.arange(n), 2) if grouped else None
+    y = np.arange(float(2 * n if grouped else n))
+    advice = ways_for_targets(y, groups, Ask(n_splits))
+    for each in re.finditer(r"ask for ([\d, or]+) folds(?!, or predict)", advice.split("add images")[0]):
+        for k in map(int, re.findall(r"\d+", each[1])):
+            folds = regression_folds(y, k, 0, groups=groups)
+            evaluate_regression({"a": np.c_[y, y**2].astype(np.float32)}, y, folds, groups=groups, n_jobs=1)
+    if found := re.search(r"until there are (\d+) (?:groups of )?images(?: and ask for (\d+) folds)?", advice):
+        more = np.arange(int(found[1]) - n)
+        y = np.append(y, 100.0 + more)
+        groups = None if groups is None else np.append(groups, n + more)
+        folds = regression_folds(y, int(found[2] or n_splits), 0, groups=groups)
+        evaluate_regression({"a": np.c_[y, y**2].astype(np.float32)}, y, folds, groups=groups, n_jobs=1)
+    else:
+        assert "ask for" in advice
+
+
+def test_run_of_a_refused_number_of_folds_works_as_advised(make_cache: MakeCache, tmp_path: Path) -> None:
+    store = make_cache(tmp_path, [*"aaaaaaaa", *"bbbbbbbb", *"cc"])
+    with pytest.raises(StackError, match=r"'c' \(2\).*ask for 2 folds") as caught:
+        run_experiment(store, cv=3)
+    with pytest.raises(StackError, match="training part of fold"):
+        run_experiment(make_cache(tmp_path / "few", [*"aaabb"], groups=[*"12345"]), cv=2)
+    assert "--rare drop" in str(caught.value)
+    for options in ({"cv": 2}, {"rare": "drop"}, {"rare": "keep"}):
+        run_experiment(store, recipes=("oof",), n_jobs=1, **options)
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_advice_on_splits_works(make_cache: MakeCache, tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation([*"aaaaaa", *"bbbbbb", *"ccc"]).tolist()
+    splits = rng.choice(["train", "validation", "test"], len(labels), p=[0.3, 0.2, 0.5]).tolist()
+    groups = rng.integers(0, 9, len(labels)).astype(str).tolist() if seed % 2 else None
+    content = rng.integers(0, 12, len(labels)).tolist() if seed % 4 == 0 else None
+    if content is not None:  # copies have one label
+        labels = [labels[content.index(each)] for each in content]
+    store = make_cache(tmp_path, labels, splits=splits, groups=groups, content=content)
+
+    def run(**asked: object) -> None:
+        run_experiment(store, recipes=("oof",), n_jobs=1, **asked)  # type: ignore[arg-type]  # as read from the advice
+
+    try:
+        run(split="test")
+    except StackError as exc:
+        message = str(exc)
+    else:
+        return
+    for found in re.findall(r"test on ([^(]+) \(--split\)", message):
+        for name in re.findall(r"'(\w+)'", found):
+            run(split=name)
+    if found := re.search(r"use cross-validation \(--cv (\d)(?: --rare (drop))?\)", message):
+        run(cv=int(found[1]), rare=found[2] or "refuse")
+    if found := re.search(r"leave out class(?:es)? ((?:'\w'(?:, )?)+)", message):
+        kept = [i for i, label in enumerate(labels) if f"'{label}'" not in found[1]]
+
+        def take(values: list[str] | list[int] | None) -> list[object] | None:
+            return None if values is None else [values[i] for i in kept]
+
+        less = make_cache(
+            tmp_path / "less",
+            take(labels),
+            splits=take(splits),
+            groups=take(groups),
+            content=take(content),
+        )
+        run_experiment(less, split="test", recipes=("oof",), n_jobs=1)
+
+
+def test_training_images_that_are_all_copies_of_test_images_are_said_to_be(
+    make_cache: MakeCache, tmp_path: Path
+) -> None:
+    labels = ["a", "b"] * 6
+    store = make_cache(tmp_path, labels * 2, content=[*range(12), *range(12)], splits=["train"] * 12 + ["test"] * 12)
+    expected = (
+        r"12 files of the other splits \(classes 'a', 'b'\) are byte-identical to images of 'test' and count there, "
+        r"once: .*: use cross-validation \(--cv 3\)"
+    )
+    with pytest.raises(StackError, match=expected):
+        run_experiment(store, split="test")
+    run_experiment(store, cv=3, recipes=("oof",), n_jobs=1)
+
+
+def test_class_whose_training_images_are_all_copies_is_said_to_be(make_cache: MakeCache, tmp_path: Path) -> None:
+    labels = [*"aabbaabb", *"ccc", *"ccc"]
+    content = [*range(8), 8, 9, 10, 8, 9, 10]
+    splits = ["train"] * 4 + ["train"] * 4 + ["train"] * 3 + ["test"] * 3
+    store = make_cache(tmp_path, labels, content=content, splits=splits)
+    with pytest.raises(StackError, match=r"no image of class 'c'.* 3 files of the other splits \(class 'c'\) are byte"):
+        run_experiment(store, split="test")

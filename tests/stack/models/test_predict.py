@@ -1,0 +1,114 @@
+"""What a model says about images, ranked, and written for people, spreadsheets and programs."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from io import StringIO
+
+import numpy as np
+import pytest
+
+from stackbone.cache import FeatureSpec, UsageError, feature_set_id
+from stackbone.stack.models.model import ModelBackbone, StackModel
+from stackbone.stack.models.predict import Answer, check_format, columns, predict, table_rows, to_csv, to_json_lines
+from stackbone.stack.solvers.linear import LinearMap
+
+PATHS = ["a.jpg", 'odd, "name"\n.jpg', "h\udce4t.jpg"]
+BLOCKS = {"resnet50": np.array([[2, 0, 0], [0, 3, 0], [1, 1, 0]], np.float32)}
+
+
+def made_model(classes: list[str]) -> StackModel:
+    """Return the mean of one backbone, whose features are the decision values themselves."""
+    half = (0.5, 0.5, 0.5)
+    spec = FeatureSpec("net.tag", "sha256:00", (224, 224), 0.875, "center", "bicubic", half, half, "avg")
+    return StackModel(
+        task="classification",
+        classes=classes,
+        backbones=[ModelBackbone("resnet50", feature_set_id("resnet50", spec), spec)],
+        bases=[LinearMap(np.eye(3, len(classes), dtype=np.float32), np.zeros(len(classes), np.float32))],
+        learner="mean",
+        scores="probability",
+        combine="concat",
+        meta_linear=None,
+        scale=1.0,
+        n_images=40,
+        digests_sha256="ab" * 32,
+        score={},
+        versions={},
+        created="2026-01-01",
+    )
+
+
+def made_regression() -> StackModel:
+    identity = LinearMap(np.ones((1, 1), np.float32), np.full(1, 0.1, np.float32))
+    sum_of_features = LinearMap(np.ones((3, 1), np.float32), np.zeros(1, np.float32))
+    return replace(
+        made_model(["a", "b", "c"]),
+        task="regression",
+        classes=[],
+        bases=[sum_of_features],
+        learner="linear",
+        scores="decision",
+        meta_linear=identity,
+    )
+
+
+def test_classes_are_ranked_by_probability() -> None:
+    found = predict(made_model(["coat", "hat", "shoe"]), PATHS, BLOCKS, top=2)
+    assert [[name for name, _ in each.ranked] for each in found] == [["coat", "hat"], ["hat", "coat"], ["coat", "hat"]]
+    e = np.exp(1.0)
+    assert found[0].ranked[0][1] == pytest.approx(e**2 / (e**2 + 2), abs=1e-6)
+    assert found[2].ranked[0][1] == found[2].ranked[1][1] == pytest.approx(e / (2 * e + 1), abs=1e-6)
+
+
+def test_there_are_no_more_answers_than_classes() -> None:
+    found = predict(made_model(["coat", "hat"]), PATHS, BLOCKS, top=9)
+    assert {len(each.ranked) for each in found} == {2}
+    assert columns(found) == ["path", "class_1", "probability_1", "class_2", "probability_2"]
+    assert sum(probability for _, probability in found[0].ranked) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_csv_survives_odd_names() -> None:
+    found = predict(made_model(["coat", 'hat, "big"', "shoe"]), PATHS, BLOCKS, top=1)
+    rows = list(csv.reader(StringIO(to_csv(found))))
+    assert rows[0] == ["path", "class_1", "probability_1"]
+    assert [row[:2] for row in rows[1:]] == [[PATHS[0], "coat"], [PATHS[1], 'hat, "big"'], [PATHS[2], "coat"]]
+    assert float(rows[1][2]) == found[0].ranked[0][1]
+
+
+def test_json_lines_are_one_object_an_image() -> None:
+    found = predict(made_model(["coat", "hat", "shoe"]), PATHS, BLOCKS, top=2)
+    lines = list(to_json_lines(found))
+    assert all("\n" not in line for line in lines)
+    content = [json.loads(line) for line in lines]
+    assert [each["path"] for each in content] == PATHS
+    assert content[1]["classes"][0] == {"class": "hat", "probability": found[1].ranked[0][1]}
+    assert len(content[1]["classes"]) == 2
+
+
+def test_the_table_is_short() -> None:
+    found = predict(made_model(["coat", "hat", "shoe"]), PATHS, BLOCKS, top=1)
+    assert table_rows(found)[0] == ["a.jpg", "coat", "0.787"]
+
+
+def test_a_regression_gives_a_value_an_image() -> None:
+    found = predict(made_regression(), PATHS, BLOCKS)
+    assert [each.value for each in found] == [2.1, 3.1, 2.1]
+    assert to_csv(found).splitlines()[:2] == ["path,value", "a.jpg,2.1"]
+    assert json.loads(next(to_json_lines(found))) == {"path": "a.jpg", "value": 2.1}
+    assert table_rows(found)[0] == ["a.jpg", "2.1"]
+
+
+def test_a_value_of_zero_is_a_value() -> None:
+    assert Answer("a.jpg", [], 0.0).to_dict() == {"path": "a.jpg", "value": 0.0}
+    assert columns([Answer("a.jpg", [], 0.0)]) == ["path", "value"]
+
+
+def test_an_unknown_format_suggests_the_likely_one() -> None:
+    check_format("jsonl")
+    with pytest.raises(UsageError, match="did you mean jsonl"):
+        check_format("json")
+    with pytest.raises(UsageError, match="table, csv, jsonl"):
+        check_format("parquet")

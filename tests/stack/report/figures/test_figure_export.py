@@ -1,0 +1,77 @@
+"""Figures as files: real ones, drawn by a real browser, and errors that say what to install."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from made_report import made_report
+from stackbone.cache import StackError, UsageError
+from stackbone.stack.report.figures.export import export_figures
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+def few_figures() -> dict[str, Any]:
+    """Return a report whose only figures are of models, confusions and classes."""
+    data = made_report(names=["<b>x</b>", "y", "z"])
+    left_out = ("ablation", "cost", "weights", "calibration", "maps", "learning_curve")
+    empty: dict[str, Any] = {key: [] for key in left_out}
+    return {**data, **empty, "overlap": None, "scores": None}
+
+
+@pytest.mark.slow
+def test_each_figure_becomes_a_vector_and_a_pixel_file(tmp_path: Path) -> None:
+    pytest.importorskip("kaleido", reason="no kaleido: run `pip install kaleido`")
+    if not any(map(shutil.which, BROWSERS)):
+        pytest.skip("no Chromium or Chrome: install one (Debian and Ubuntu: `apt install chromium`)")
+    folder = tmp_path / "made" / "figures"
+    files = export_figures(few_figures(), folder)
+    names = [f"{name}.{kind}" for name in ("models", "confusion", "per_class") for kind in ("svg", "png")]
+    assert files == [folder / name for name in names]
+    root = ElementTree.parse(folder / "confusion.svg").getroot()
+    assert root.get("width") == "960"
+    assert "<b>x</b>" in "".join(root.itertext())
+    width, height = struct.unpack(">II", (folder / "models.png").read_bytes()[16:24])
+    assert (width, height) == (1800, 2 * (96 + 6 * 34))
+
+
+def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="choose from svg, png"):
+        export_figures(few_figures(), tmp_path, formats=("gif",))
+
+
+def test_without_kaleido_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kaleido", None)
+    with pytest.raises(UsageError, match=r"pip install 'stackbone\[figures\]'"):
+        export_figures(few_figures(), tmp_path)
+
+
+def test_without_a_browser_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kaleido = pytest.importorskip("kaleido", reason="no kaleido: run `pip install kaleido`")
+    from kaleido.errors import ChromeNotFoundError
+
+    def no_browser(*_: object, **__: object) -> None:
+        raise ChromeNotFoundError
+
+    monkeypatch.setattr(kaleido, "write_fig_from_object_sync", no_browser)
+    with pytest.raises(UsageError, match="apt install chromium"):
+        export_figures(few_figures(), tmp_path)
+
+
+def test_a_browser_that_fails_is_told_from_one_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kaleido = pytest.importorskip("kaleido", reason="no kaleido: run `pip install kaleido`")
+
+    def crash(*_: object, **__: object) -> None:
+        message = "it crashed"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(kaleido, "write_fig_from_object_sync", crash)
+    with pytest.raises(StackError, match=r"could not draw .*it crashed"):
+        export_figures(few_figures(), tmp_path)

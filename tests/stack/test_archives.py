@@ -1,0 +1,25 @@
+"""Models saved by every past release open with their exact values."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stackbone.stack import load_model
+
+ARCHIVES = Path(__file__).parent / "archives"
+
+
+def test_a_model_of_version_1_predicts_what_it_did() -> None:
+    model = load_model(ARCHIVES / "model-v1.stackbone")
+    assert model.classes == ["cat", "dog", "größe"]
+    assert [backbone.feature_set for backbone in model.backbones] == [
+        "resnet50-ea2ab74516a4",
+        "convnext-0dc2c3c4017b",
+    ]
+    assert model.score == {"accuracy": "0.905 ± 0.004 (3 folds)"}
+    x = (np.arange(8).reshape(2, 4) / 8 - 0.5).astype(np.float32)
+    assert np.exp(model.log_probabilities({"resnet50": x, "convnext": 2 * x})).tolist() == [
+        pytest.approx([0.51396887, 0.31346450, 0.17256664]),
+        pytest.approx([0.49859099, 0.27147497, 0.22993403]),
+    ]
