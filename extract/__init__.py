@@ -4,7 +4,8 @@ from extract.backbones import BACKBONES, GROUPS, Backbone, Transform, get_backbo
 from extract.datasets import Dataset, open_dataset
 from extract.report import BackboneReport, ExtractReport
 from extract.run import extract, index_dataset
-from extract.steering_file import Steering, list_steering_files, read_steering
+from extract.steering import Steering
+from extract.steering_file import list_steering_files, read_steering
 from extract.weights import Weights, available_backbones, find_weights, parse_weights_options
 
 __all__ = [

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cache import UsageError, WeightsError
+from cache.text import typed
 from extract.backbones import Backbone, SteeredBy
 from extract.methods import build_method, load_parameters
 from extract.state_dict import read_state_dict
@@ -177,7 +178,7 @@ def _load_foreign_names(
     """Let timm convert a checkpoint that names its tensors otherwise, such as torchvision's of VGG."""
     refusal = WeightsError(
         f"{path} does not hold weights of {backbone.architecture}: {problem}. "
-        f"Give the file of this architecture with --weights {backbone.name}=FILE"
+        f"Give the file of this architecture with --weights {typed(backbone.name)}=FILE"
     )
     try:
         body = _create(backbone, _SEED, pretrained=True, pretrained_cfg_overlay={"state_dict": state})

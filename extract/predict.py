@@ -21,6 +21,7 @@ from cache import (
     write_seen,
 )
 from cache.spec import parse_feature_set_id
+from cache.text import typed
 from extract.backbones import Backbone, get_backbone
 from extract.datasets import Dataset
 from extract.embedder import Embedder
@@ -216,7 +217,7 @@ def _difference(backbone: Backbone, wanted: FeatureSpec, weights: Weights) -> st
     if "weights" in differing:
         lines.append(
             f"    these weights come from {weights.source}; name the file that made the model: "
-            f"--weights {backbone.name}=FILE"
+            f"--weights {typed(backbone.name)}=FILE"
         )
     if set(differing) - {"weights"}:
         lines.append(

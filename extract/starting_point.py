@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache import Digests, FeatureSpec, UsageError, WeightsError, sha256_file
+from cache.reading import open_regular
 from extract.backbones import Backbone
 from extract.methods import RECIPES, steering_parameters
 from extract.steer_options import SteerOptions
-from extract.steering_file import HEAD, read_steering
+from extract.steering import HEAD
+from extract.steering_file import read_steering
 
 if TYPE_CHECKING:
     from torch import nn
@@ -145,7 +147,7 @@ def read_start(path: Path, backbone: Backbone, spec: FeatureSpec, options: Steer
 def _is_foreign(path: Path) -> bool:
     """Return whether a file is there and no safetensors file."""
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             return stream.read(9)[_SAFETENSORS_HEADER] != b"{"
     except OSError:
         return False  # reading it as a steering says what is wrong

@@ -24,7 +24,8 @@ from extract.run import Progress, silent
 from extract.starting_point import StartingPoint, read_start
 from extract.steer_options import EpochReport, SteerOptions, TrainingImages
 from extract.steer_report import SteerReport
-from extract.steering_file import Steering, read_steering, write_steering
+from extract.steering import Steering
+from extract.steering_file import read_steering, write_steering
 from extract.weights import Weights
 
 __all__ = ["EpochReport", "SteerOptions", "SteerReport", "TrainingImages", "steer", "steering_path"]
@@ -210,7 +211,7 @@ def _finished(out: Path, inputs: str, seconds: float) -> SteerReport | None:
     if not out.exists():
         return None
     steering, sha256 = read_steering(out)
-    if steering.training.get("versions", {}).get("inputs") != inputs:
+    if steering.training.get("versions", {}).get("inputs") != inputs or not steering.history:
         message = (
             f"{out} is a finished steering of other images, options or weights, and features may have been made "
             "with it. Name another --out, or remove it first"

@@ -20,7 +20,7 @@ from extract.checkpoints import load_checkpoint, save_checkpoint
 from extract.methods import RECIPES, TRAINS_THE_HEAD_FIRST, steering_parameters
 from extract.mixed_precision import mixed_precision
 from extract.steer_options import EpochReport, SteerOptions
-from extract.steering_file import HEAD
+from extract.steering import HEAD
 from extract.training_data import Batches
 
 VARIATIONAL_WEIGHT = 0.1
@@ -253,7 +253,8 @@ class Trainer:
 
     @torch.no_grad()
     def _resume(self, path: Path, fingerprint: str) -> int:
-        found = load_checkpoint(path, fingerprint)
+        shapes = {name: tuple(parameter.shape) for name, parameter in self._parameters.items()}
+        found = load_checkpoint(path, fingerprint, shapes)
         if found is None:
             return 0
         facts, tensors = found

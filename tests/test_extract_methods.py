@@ -22,7 +22,7 @@ from extract.methods import (
     supports,
 )
 from extract.network import Pooled
-from extract.steering_file import METHODS
+from extract.steering import METHODS
 
 
 def make_vit() -> nn.Module:

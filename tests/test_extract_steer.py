@@ -34,7 +34,8 @@ from extract.images import apply_transform, decode
 from extract.methods import OPTIMISERS, build_method, load_parameters
 from extract.network import FeatureNetwork, build_body, build_network
 from extract.steer import EpochReport, SteerOptions, SteerReport, TrainingImages, steer, steering_path
-from extract.steering_file import METHODS, Steering, read_steering, write_steering
+from extract.steering import METHODS, Steering
+from extract.steering_file import read_steering, write_steering
 from extract.weights import random_weights
 
 ROOT = Path(__file__).resolve().parents[1]

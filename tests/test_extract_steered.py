@@ -31,7 +31,8 @@ from extract.network import build_body, build_network
 from extract.predict import embed_for
 from extract.recompute import recompute
 from extract.steered import find_steered, read_steered, steered_backbone, with_hub
-from extract.steering_file import Steering, read_steering, write_steering
+from extract.steering import Steering
+from extract.steering_file import read_steering, write_steering
 from extract.weights import find_weights
 
 ROOT = Path(__file__).resolve().parents[1]

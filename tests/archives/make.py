@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps, feature_set_id, write_seen
-from extract.steering_file import Steering, write_steering
+from extract.steering import Steering
+from extract.steering_file import write_steering
 from stack import StackModel, save_model
 from stack.linear import LinearMap
 from stack.model import ModelBackbone
