@@ -122,8 +122,10 @@ def test_any_columns_print_the_same_in_a_pipe(place: Path, columns: str) -> None
 @pytest.mark.parametrize(
     "arguments", ["--c 1e308", "--repeats 1000000000", "--save x --result x", "--save /dev/null", "--result ."]
 )
-def test_what_cannot_be_done_is_refused_before_the_work(place: Path, arguments: str) -> None:
-    done = shell(f"stackbone stack {arguments}", place)
+def test_what_cannot_be_done_is_refused_before_the_work(
+    place: Path, in_process: Callable[..., subprocess.CompletedProcess[str]], arguments: str
+) -> None:
+    done = in_process("stack", *arguments.split(), cwd=place)
     assert done.returncode == 2
     assert done.stdout == ""
 
