@@ -28,7 +28,7 @@ def sparse_features(n: int, n_classes: int, seed: int) -> tuple[Doubles, NDArray
     rng = np.random.default_rng([seed, n_classes])
     centres = rng.normal(0, 0.5, (n_classes, 2 * DIM))
     codes = np.arange(n) % n_classes
-    x = np.maximum(centres[codes] + rng.standard_t(2, (n, 2 * DIM)) - 1.5, 0) + 1e-3 * rng.random((n, 2 * DIM))
+    x = np.maximum(centres[codes] + rng.normal(size=(n, 2 * DIM)) - 1.5, 0) + 1e-3 * rng.random((n, 2 * DIM))
     return x, codes
 
 

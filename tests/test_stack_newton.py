@@ -123,13 +123,14 @@ def test_200_classes_at_a_large_c_end_near_the_minimum_or_in_a_warning(kind: Kin
         if said:
             assert "fits at C" in str(said[0].message)
             continue
+        if kind == "squared_hinge":
+            assert objective(kind, seen, codes, *ours, c) <= best(kind, seen, codes, c) * (1 + 1e-3)
+            continue
         # No reference minimises this in seconds; strong convexity bounds what can be left, from the gradient alone.
         slope = gradient(kind, seen, codes, *ours, c)
-        bound = float(np.square(slope).sum()) / 2
-        if kind == "log":
-            p = softmax(seen @ ours[0].T + ours[1], axis=1)
-            curvature = c * (p * (1 - p)).sum(axis=0)
-            bound = float(np.square(slope[:-200]).sum()) / 2 + float((np.square(slope[-200:]) / curvature).sum())
+        p = softmax(seen @ ours[0].T + ours[1], axis=1)
+        curvature = c * (p * (1 - p)).sum(axis=0)
+        bound = float(np.square(slope[:-200]).sum()) / 2 + float((np.square(slope[-200:]) / curvature).sum())
         assert bound <= 2e-3 * objective(kind, seen, codes, *ours, c)
 
 
