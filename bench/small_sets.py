@@ -2,10 +2,10 @@
 
 Draws small training sets from real photographs (clothing, and handwritten digits), fits everything on the draw, and
 tests on photographs of its classes that were not drawn (all, or 1,000 at random where there are more). Every draw is
-another choice of classes and of images; `uneven` draws have classes of very different sizes. Per size: mean accuracy of
-every model; the difference of ``mean`` and ``stack:oof`` from the best single backbone's linear SVM (the one with the best mean over all
-draws, which nobody could have known) with its standard error over draws; draws of ``stack:oof`` that end near chance
-where that SVM is above .9; log-loss beside that of a uniform guess.
+another choice of classes and of images; `uneven` draws have classes of very different sizes. Per size: mean accuracy
+of every model; the difference of ``mean`` and ``stack:oof`` from the best single backbone's linear SVM (the one with
+the best mean over all draws, which nobody could have known) with its standard error over draws; draws of ``stack:oof``
+that end near chance where that SVM is above .9; log-loss beside that of a uniform guess.
 ``python bench/small_sets.py [--quick] [--json FILE] [--photos FOLDER] [--draws N]``.
 """
 
