@@ -28,9 +28,6 @@ def read_weights(sample_weight: ArrayLike | None, x: NDArray[np.floating]) -> Do
     if sample_weight is None:
         return None
     weights: Doubles = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
-    if not weights.any():
-        msg = f"all {len(weights)} sample weights are 0; at least one row must count: give it a weight above 0"
-        raise ValueError(msg)
     return weights
 
 
