@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cache.errors import UsageError
-from stack.base import C_GRID, MODERATION
+from stack.base import C_GRID
 from stack.checks import check_choice
+from stack.design import MODERATION
 from stack.meta import COMBINE, LEARNERS, SCORES, MetaOptions
 from stack.regression import META_LEARNERS as REGRESSION_LEARNERS
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cache.errors import StackError
 from stack.checks import check_blocks, check_choice, check_folds
+from stack.design import MODERATION
 from stack.fits import FitCounter, FitKey, Progress, run_fits
 from stack.folds import Fold, regression_folds
 from stack.labels import resolve_groups
@@ -253,7 +254,7 @@ def _base_fits(
             run = partial(_fit, [of_fold(blocks[name], p.number) for name in names], p)
             fits[model, p.number] = run
             if cache is not None:
-                learner: dict[str, object] = {"name": "ridge", "alphas": ALPHA_GRID}
+                learner: dict[str, object] = {"name": "ridge", "alphas": ALPHA_GRID, "moderation": MODERATION}
                 key = cache.key(learner, names, y, Fold(p.train, p.test), p.inner, number=p.number)
                 fits[model, p.number] = partial(cache.find_or_run, key, run)
     return fits

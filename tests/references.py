@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from sklearn.preprocessing import StandardScaler
 
-from stack.base import MODERATION
+from stack.design import MODERATION
 
 Doubles = NDArray[np.float64]
 
