@@ -66,15 +66,20 @@ def load_checkpoint(path: Path, run: str) -> tuple[dict[str, Any], dict[str, NDA
             described = json.loads((opened.metadata() or {})[_METADATA])
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no dict
         sound = described["sha256"] == _checksum(described["run"], described["facts"], tensors)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError):
         sound = False
     if not sound:
-        _log.warning("%s is no sound checkpoint, it may have been damaged: the training starts anew", path)
+        warn_unsound(path)
         return None
     if described["run"] != run:
         _log.warning("%s is of a run with other options, images or backbone: the training starts anew", path)
         return None
     return described["facts"], tensors
+
+
+def warn_unsound(path: Path) -> None:
+    """Say that a checkpoint is not used, and what follows."""
+    _log.warning("%s is no sound checkpoint, it may have been damaged: the training starts anew", path)
 
 
 def remove_checkpoint(path: Path) -> None:
