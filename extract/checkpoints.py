@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from cache.output_file import write_output
 from extract.tensor_file import parse_tensors, read_content
 
 _METADATA = "stackbone-checkpoint"
-_STATES = ("momentum_buffer", "step", "exp_avg", "exp_avg_sq")  # what SGD and AdamW remember of a parameter
 _log = logging.getLogger(__name__)
 
 Tensors = Mapping[str, NDArray[np.float32]]
@@ -58,29 +56,18 @@ def save_checkpoint(path: Path, run: str, facts: Mapping[str, Any], tensors: Ten
     write_output(path, save(tensors, {_METADATA: json.dumps(described)}))
 
 
-def load_checkpoint(
-    path: Path, run: str, shapes: Mapping[str, tuple[int, ...]]
-) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]] | None:
-    """Return the facts and tensors of a run's checkpoint; None, and a warning that says why, if it is not usable.
-
-    Parameters
-    ----------
-    run
-        As of `save_checkpoint`.
-    shapes
-        Of each trained parameter, by name: a checkpoint whose tensors are others is not sound.
-    """
+def load_checkpoint(path: Path, run: str) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]] | None:
+    """Return the facts and tensors of a run's checkpoint; None, and a warning that says why, if it is not usable."""
     try:
         metadata, tensors = parse_tensors(read_content(path))
         described = json.loads(metadata[_METADATA])
         sound = described["sha256"] == _checksum(described["run"], described["facts"], tensors)
-        sound = sound and (described["run"] != run or _fits(described["facts"], tensors, shapes))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         sound = False
     if not sound:
-        _log.warning("%s is no sound checkpoint, it may have been damaged: the training starts anew", path)
+        warn_unsound(path)
         return None
     if described["run"] != run:
         _log.warning("%s is of a run with other options, images or backbone: the training starts anew", path)
@@ -88,27 +75,15 @@ def load_checkpoint(
     return described["facts"], tensors
 
 
+def warn_unsound(path: Path) -> None:
+    """Say that a checkpoint is not used, and what follows."""
+    _log.warning("%s is no sound checkpoint, it may have been damaged: the training starts anew", path)
+
+
 def remove_checkpoint(path: Path) -> None:
     """Remove a checkpoint whose run is finished."""
     with contextlib.suppress(OSError):  # it does no harm where it lies: the finished result is asked first
         path.unlink()
-
-
-def _fits(facts: Mapping[str, Any], tensors: Tensors, shapes: Mapping[str, tuple[int, ...]]) -> bool:
-    """Return whether these are the facts and tensors of a training of parameters of these shapes."""
-    history, best = facts["history"], facts["best"]
-    numbers = [value for epoch in history for value in epoch.values()]
-    if not all(type(value) in (int, float) and math.isfinite(value) for value in numbers):
-        return False
-    if type(best) is not int or not 0 <= best < len(history) or any(set(epoch) != set(history[0]) for epoch in history):
-        return False
-    kept = {f"{part}.{name}": shape for part in ("now", "best") for name, shape in shapes.items()}
-    wanted = set(kept) if best < len(history) - 1 else {key for key in kept if key.startswith("now.")}
-    expected = {f"optimiser.{state}.{name}": shape for state in _STATES for name, shape in shapes.items()} | kept
-    return wanted <= set(tensors) <= set(expected) and all(
-        array.shape == expected[key] or (key.startswith("optimiser.step.") and array.shape == ())
-        for key, array in tensors.items()
-    )
 
 
 def _checksum(run: str, facts: Mapping[str, Any], tensors: Tensors) -> str:

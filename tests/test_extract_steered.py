@@ -307,6 +307,14 @@ def test_a_parameter_of_another_shape_is_refused(make: Make, files: Mapping[str,
     assert "(3,)" in refusal(make(tensors=tensors), files)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (160, 1), (100, 4096)])
+def test_an_input_size_that_the_network_does_not_take_is_refused(
+    make: Make, files: Mapping[str, Path], size: tuple[int, int]
+) -> None:
+    spec = replace(read_steering(make())[0].spec, input_size=size)
+    assert f"images of {size[1]} x {size[0]} pixels" in refusal(make(spec=spec), files)
+
+
 def test_an_option_that_the_method_lacks_is_refused(make: Make, files: Mapping[str, Path]) -> None:
     steering, _ = read_steering(make())
     path = make(tensors=steering.tensors)
