@@ -4,6 +4,9 @@ LOWEST := .venv-lowest
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# Tests run side by side: each process computes on one thread, and may hold 5 GiB, so that there are four at most.
+SIDE_BY_SIDE = --numprocesses auto --maxprocesses 4 --dist worksteal
+
 BROWSERS = chromium chromium-browser google-chrome google-chrome-stable
 FIND_BROWSER = { for name in $(BROWSERS); do command -v $$name && exit 0; done; false; } >/dev/null
 GET_BROWSER = { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qq --yes chromium >/dev/null; }
@@ -14,10 +17,10 @@ demo: $(VENV)/.ready-to-run   ## The main job, offline, on handwritten digits: p
 	$(BIN)/python cli.py demo
 
 test: $(VENV)/.ready-to-test  ## All tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-lowest: $(LOWEST)/.ready ## All tests, with the lowest declared version of every dependency
-	$(LOWEST)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest $(SIDE_BY_SIDE)
 
 check: $(VENV)/.ready-to-test .types/stackbone ## Lint, format, types, import directions
 	$(BIN)/ruff check .

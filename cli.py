@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
+if __name__ == "__main__":  # before what follows, which takes half a second
+    from stackbone.commands import launch
+
+    launch.guard()
+
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -13,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from stackbone.cache import DatasetIndex, FeatureStore, UsageError
+from stackbone.cache.text import typed
 from stackbone.commands import endings
 from stackbone.commands.console import as_given, can_draw, err, out, print_bars, print_json, print_table, progress
 
@@ -169,7 +174,7 @@ def extract_command(
         _print_extract(report)
         if any(report.index.label):
             folds = _folds_of(report, store) if steering else "--cv 3"
-            where = shlex.join(["--report", "report.html", *as_given(context, "cache")])
+            where = typed("--report", "report.html", *as_given(context, "cache"))
             again = (
                 "steer once for each fold (stackbone steer --cv 3): features that saw every label have no honest score"
             )
@@ -325,11 +330,11 @@ def steer_command(
         out.print(line)
     if stage == "pretune":
         start_from = ["--backbone", backbone, "--method", method, "--start", str(reports[0].path)]
-        out.print(f"next: stackbone steer TASK {shlex.join([*start_from, *as_given(context, 'weights', 'cache')])}")
+        out.print(f"next: stackbone steer TASK {typed(*start_from, *as_given(context, 'weights', 'cache'))}")
     elif method != "linear":
         files = [word for report in reports for word in ("--steering", str(report.path))]
         asked = ["--backbones", reports[0].steering.name, *files, *as_given(context, *_REPEATED)]
-        out.print(f"next: stackbone extract {shlex.join([*data, *asked])}")
+        out.print(f"next: stackbone extract {typed(*data, *asked)}")
 
 
 _REPEATED = ["weights", "cache", "dataset", "labels", "suffix"]
@@ -478,7 +483,7 @@ def stack_command(
             with outputs.file(f"each prediction is in {predictions}"):
                 write_predictions(experiment, predictions)
         if save and experiment.model:
-            words = shlex.join(["stackbone", "predict", "PHOTOS", "--model", str(save)])
+            words = typed("stackbone", "predict", "PHOTOS", "--model", save)
             fitted = f"the model, fitted on all {experiment.n_images:,} images, is in {save}"
             with outputs.file(fitted, f"use it: {words}"):
                 save_model(experiment.model, save)
@@ -709,7 +714,9 @@ def compact_command(*, cache: _CacheOption = None, as_json: _JsonOption = False)
     """Merge shards into fewer, larger ones and drop doubles."""
     from stackbone.cache.upkeep.compact import compact
 
-    done = [compact(each) for each in FeatureStore(cache).feature_sets()]
+    store = FeatureStore(cache)
+    store.check_there()
+    done = [compact(each) for each in store.feature_sets()]
     if as_json:
         print_json([asdict(each) for each in done])
         return

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from stack_speed import make_features
 
 from machine import arguments, report
+from stack_speed import make_features
 from stackbone.cache import FeatureStore
 from stackbone.extract import extract, open_dataset, parse_weights_options
 from stackbone.stack import Fold, evaluate, stratified_folds

@@ -1,7 +1,6 @@
-"""What kills, bit flips, truncations, full disks and writers side by side do to a cache.
+"""What kills, full disks, damage and hostile changes do to a cache, and to every file that Stackbone reads.
 
-Every row follows from its digest, so every row can be checked. Each trial breaks a cache, looks at what a reader gets,
-and then does what a user would (run again; ``verify --repair``, then run again). Columns of the table:
+Two tables. Of caches (`cache_faults`):
 
 survived        at the end every row was there, and right
 detected        the fault was noticed: by `verify`, by a clear error of the writer, or by the next run, which had
@@ -10,368 +9,105 @@ silently wrong  rows that a reader got and that were not the image's: must be 0
 rows lost       rows whose commit had returned and that a reader then missed, or that running again did not bring
                 back: must be 0
 
-``python bench/faults.py [--quick] [--json FILE] [--seed N] [--dir DIR] [--no-mount]``. Exits 1 if a must-be-0 is not.
+Of files (`fuzz`): bits flipped, ends cut, ranges zeroed, swapped, copied and inserted, numbers and JSON values
+replaced by odd ones, most with every checksum and seal renewed. What a trial comes to is told in `fuzz.trial`;
+silent, traceback and hang must be 0.
+
+``python bench/faults.py [--quick] [--json FILE] [--seed N] [--only caches|files] [--kinds shard,model] [--first N]
+[--faults N]``. Exits 1 if a must-be-0 is not. A large number can be tried in parts: ``--first`` goes on where another
+run ended.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
+import math
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
+from cache_faults import Outcome, break_caches
+from fuzz.kinds import KINDS
+from fuzz.trial import OUTCOMES, Faults
+from fuzz.workers import try_faults
+from machine import arguments, report, write_figures
 
-from machine import arguments, report
-from stackbone.cache import CacheError, CorruptFileError, Digests, FeatureSet, FeatureSpec, FeatureStore
-from stackbone.cache.records.shard import is_intact
-from stackbone.cache.upkeep.compact import compact
-from stackbone.cache.upkeep.verify import verify
-
-ROOT = Path(__file__).resolve().parents[1]
-
-SPEC = FeatureSpec(
-    architecture="synthetic",
-    weights="random(0)",
-    input_size=(224, 224),
-    crop_fraction=0.875,
-    crop_mode="center",
-    interpolation="bicubic",
-    mean=(0.5, 0.5, 0.5),
-    std=(0.5, 0.5, 0.5),
-    pooling="avg",
-)
-DIM = 256
-ROWS_A_COMMIT = 25
-N_ROWS = 1_000
-Features = NDArray[np.float32]
+_QUICK = 120
+_SLOW = ("steering", "result")  # each builds a network, or fits a stack
 
 
-@dataclass
-class Outcome:
-    """Counts of one kind of fault."""
-
-    fault: str
-    tried: int = 0
-    survived: int = 0
-    detected: int = 0
-    silently_wrong: int = 0
-    rows_lost: int = 0
-    note: str = ""
+def _kinds(text: str) -> list[str]:
+    """Return the kinds of files that were named: ``shard`` stands for its versions, too."""
+    asked = [name.strip() for name in text.split(",")]
+    found = [name for name in KINDS if name in asked or name.partition(",")[0] in asked]
+    if not found:
+        message = f"{text!r} names no kind of file: there are {'; '.join(KINDS)}"
+        raise argparse.ArgumentTypeError(message)
+    return found
 
 
-def digests_of(numbers: Sequence[int] | range) -> Digests:
-    """Return the (n, 32) uint8 digests of synthetic images."""
-    return np.stack([np.frombuffer(hashlib.sha256(b"image %d" % i).digest(), np.uint8) for i in numbers])
+def _numbers(options: argparse.Namespace) -> dict[str, range]:
+    """Return which faults to try of each kind; of the slow ones a tenth."""
+    kinds = options.kinds or list(KINDS)
+    shares = {name: 0.1 if name in _SLOW else 1.0 for name in kinds}
+    each = (_QUICK if options.quick else options.faults) / sum(shares.values())
+    return {name: range(options.first, options.first + math.ceil(each * share)) for name, share in shares.items()}
 
 
-def features_of(digests: Digests) -> Features:
-    """Return the (n, `DIM`) float32 row that each digest must have."""
-    return np.tile(digests, DIM // 32).astype(np.float32) / np.float32(255)
+def _report_caches(outcomes: Sequence[Outcome], title: str) -> None:
+    header = ["fault", "tried", "survived", "detected", "silently wrong", "rows lost", "note"]
+    report(f"Caches, {title}", header, [[str(value) for value in asdict(each).values()] for each in outcomes], [], None)
 
 
-def open_set(cache: str | Path) -> FeatureSet:
-    """Return the one feature set of a cache."""
-    return FeatureStore(cache).feature_set("synthetic", SPEC)
-
-
-def extract(cache: str, first: int = 0, last: int = N_ROWS, seed: int = 0) -> None:
-    """Do what `stackbone extract` does to a cache: clean up, ask what is missing, commit it piece by piece.
-
-    Runs in a process of its own, and prints the number of each row once its commit has returned.
-    """
-    store, feature_set = FeatureStore(cache), open_set(cache)
-    store.remove_abandoned()
-    numbers = np.random.default_rng(seed).permutation(np.arange(first, last))
-    digests = digests_of(numbers.tolist())
-    print("ready", flush=True)
-    missing = np.flatnonzero(feature_set.missing(digests))
-    try:
-        for start in range(0, len(missing), ROWS_A_COMMIT):
-            rows = missing[start : start + ROWS_A_COMMIT]
-            feature_set.append(SPEC, digests[rows], features_of(digests[rows]), {"seed": str(seed)})
-            print(*numbers[rows].tolist(), flush=True)
-    except CacheError as exc:
-        print(exc, file=sys.stderr)
-        sys.exit(3)
-
-
-def merge(cache: str) -> None:
-    """Compact a cache, in a process of its own; several shards come out."""
-    from stackbone.cache.upkeep import compact as module
-
-    module.TARGET_BYTES = 300 * DIM * 4
-    print("ready", flush=True)
-    module.compact(open_set(cache))
-
-
-def start(call: str, *, prelude: str = "") -> subprocess.Popen[str]:
-    """Start a function of this module in a process of its own, and wait until it is ready."""
-    script = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{prelude}\nimport faults\nfaults.{call}"
-    command = [sys.executable, "-c", script]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout
-    if process.stdout.readline() != "ready\n":
-        message = f"{call} did not start: {process.communicate()[1]}"
-        raise RuntimeError(message)
-    return process
-
-
-def finish(process: subprocess.Popen[str], allowed: Sequence[int] = (0,)) -> list[int]:
-    """Return the numbers of the rows whose commits returned."""
-    output, error = process.communicate()
-    if process.returncode not in allowed:
-        message = f"a process ended with {process.returncode}, not one of {allowed}: {error}"
-        raise RuntimeError(message)
-    whole_lines = output[: output.rfind("\n") + 1]
-    return [int(number) for number in whole_lines.split()]
-
-
-def check(outcome: Outcome, cache: str | Path, numbers: Sequence[int] | range) -> bool:
-    """Return whether every one of these rows is there and right; count those that are not."""
-    digests = digests_of(numbers) if len(numbers) else np.zeros((0, 32), np.uint8)
-    feature_set = open_set(cache)
-    here = ~feature_set.missing(digests)
-    wrong = (feature_set.load(digests[here]) != features_of(digests[here])).any(axis=1) if here.any() else here[:0]
-    outcome.silently_wrong += int(wrong.sum())
-    outcome.rows_lost += int((~here).sum())
-    return bool(here.all() and not wrong.any())
-
-
-def check_present(outcome: Outcome, cache: str | Path) -> None:
-    """Count the rows in a cache that are not what they should be; whole files only."""
-    feature_set = open_set(cache)
-    everything = digests_of(range(N_ROWS))
-    here = everything[~feature_set.missing(everything)]
-    if len(here):
-        outcome.silently_wrong += int((feature_set.load(here) != features_of(here)).any(axis=1).sum())
-    outcome.silently_wrong += sum(not is_intact(path) for path in feature_set.shards())
-
-
-def is_clean(cache: str | Path) -> bool:
-    """Return whether nothing but shards lies in the feature set's folder."""
-    return all(path.name.startswith("part-") for path in open_set(cache).folder.glob("*"))
-
-
-def kills_while_writing(folder: Path, rng: np.random.Generator, n: int) -> Outcome:
-    """SIGKILL a writer at a random moment; run again."""
-    outcome = Outcome("SIGKILL while writing")
-    took_s = _time(folder, "extract")
-    n_cut = 0
-    for trial in range(n):
-        cache = folder / f"kill-{trial}"
-        writer = start(f"extract({str(cache)!r})")
-        time.sleep(rng.uniform(0, 0.8 * took_s))  # the rest is the interpreter's own end
-        writer.kill()
-        committed = finish(writer, (-signal.SIGKILL, 0))
-        n_cut += writer.returncode != 0
-        kept = check(outcome, cache, committed)
-        check_present(outcome, cache)
-        outcome.detected += bool(finish(start(f"extract({str(cache)!r})")))
-        outcome.tried += 1
-        outcome.survived += check(outcome, cache, range(N_ROWS)) and kept and is_clean(cache)
-        shutil.rmtree(cache)
-    outcome.note = f"{n_cut} before the end"
-    return outcome
-
-
-def kills_while_compacting(folder: Path, rng: np.random.Generator, n: int) -> Outcome:
-    """SIGKILL `compact` at a random moment; compact again."""
-    outcome = Outcome("SIGKILL while compacting")
-    whole = folder / "whole"
-    finish(start(f"extract({str(whole)!r})"))
-    took_s = _time(folder, "merge", whole)
-    n_cut = 0
-    for trial in range(n):
-        cache = folder / f"compact-{trial}"
-        shutil.copytree(whole, cache)
-        process = start(f"merge({str(cache)!r})")
-        time.sleep(rng.uniform(0, took_s))
-        process.kill()
-        finish(process, (-signal.SIGKILL, 0))
-        n_cut += process.returncode != 0
-        kept = check(outcome, cache, range(N_ROWS))
-        check_present(outcome, cache)
-        n_abandoned = FeatureStore(cache).remove_abandoned()
-        done = compact(open_set(cache))
-        outcome.detected += n_abandoned > 0 or done.rows_before > done.rows_after  # a temporary file, or doubles
-        outcome.tried += 1
-        outcome.survived += check(outcome, cache, range(N_ROWS)) and kept and is_clean(cache)
-        shutil.rmtree(cache)
-    outcome.note = f"{n_cut} before the end"
-    return outcome
-
-
-def _time(folder: Path, call: str, source: Path | None = None) -> float:
-    """Return how long an undisturbed run takes, the quickest of three."""
-    cache, took_s = folder / "timed", []
-    for _ in range(3):
-        if source:
-            shutil.copytree(source, cache)
-        process = start(f"{call}({str(cache)!r})")
-        started = time.monotonic()
-        finish(process)
-        took_s.append(time.monotonic() - started)
-        shutil.rmtree(cache)
-    return min(took_s)
-
-
-def damage(folder: Path, n: int, fault: str, spoil: Callable[[bytearray], bytes]) -> Outcome:
-    """Change the bytes of one shard of three; read, verify and repair, refill."""
-    outcome = Outcome(fault)
-    whole, cache = folder / f"{fault}s", folder / fault
-    digests = digests_of(range(3 * ROWS_A_COMMIT))
-    for part in np.array_split(digests, 3):
-        open_set(whole).append(SPEC, part, features_of(part), {})
-    feature_set, n_refused = open_set(cache), 0
-    for trial in range(n):
-        shutil.copytree(whole, cache)
-        path = feature_set.shards()[trial % 3]
-        path.write_bytes(spoil(bytearray(path.read_bytes())))
-        try:
-            outcome.silently_wrong += int((feature_set.load(digests) != features_of(digests)).any(axis=1).sum())
-        except CorruptFileError:
-            n_refused += 1
-        outcome.detected += [each.path for each in verify(FeatureStore(cache), repair=True).findings] == [path]
-        lacking = digests[feature_set.missing(digests)]
-        feature_set.append(SPEC, lacking, features_of(lacking), {})
-        outcome.tried += 1
-        outcome.survived += check(outcome, cache, range(len(digests)))
-        shutil.rmtree(cache)
-    outcome.note = f"{n_refused} refused by readers, all others read right"
-    return outcome
-
-
-def flip(rng: np.random.Generator) -> Callable[[bytearray], bytes]:
-    """Return a function that flips one random bit."""
-
-    def spoil(content: bytearray) -> bytes:
-        position = int(rng.integers(8 * len(content)))
-        content[position // 8] ^= 1 << position % 8
-        return bytes(content)
-
-    return spoil
-
-
-def truncate(rng: np.random.Generator) -> Callable[[bytearray], bytes]:
-    """Return a function that cuts at a random length."""
-    return lambda content: bytes(content[: int(rng.integers(len(content)))])
-
-
-def writers_side_by_side(folder: Path, rng: np.random.Generator, n: int) -> Outcome:
-    """Let four writers of overlapping images run at once."""
-    outcome = Outcome("4 writers at once")
-    for trial in range(n):
-        cache = folder / f"writers-{trial}"
-        seeds = rng.integers(1 << 30, size=4).tolist()
-        calls = [f"extract({str(cache)!r}, {200 * i}, {200 * i + 400}, {seed})" for i, seed in enumerate(seeds)]
-        for process in [start(call) for call in calls]:
-            finish(process)
-        present = {row.tobytes() for row in open_set(cache).digests()}
-        exact = present == {row.tobytes() for row in digests_of(range(1_000))}
-        outcome.tried += 1
-        outcome.survived += check(outcome, cache, range(1_000)) and exact and is_clean(cache)
-        check_present(outcome, cache)
-        shutil.rmtree(cache)
-    outcome.note = "no fault, so nothing to detect"
-    return outcome
-
-
-def full_disks(folder: Path, rng: np.random.Generator, n: int, *, mount: bool) -> Outcome:
-    """Run out of space at a random size; make room and run again."""
-    outcome = Outcome("full disk")
-    needed = N_ROWS * (DIM * 4 + 32)
-    for trial in range(n):
-        with _small_disk(folder / f"disk-{trial}", int(rng.integers(needed)), mount=mount) as disk:
-            cache = disk.folder / "features"
-            limit = ROWS_A_COMMIT * (DIM * 4 + 32)
-            prelude = "" if disk.is_mounted else _limit_file_size(int(rng.integers(limit)))
-            writer = start(f"extract({str(cache)!r})", prelude=prelude)
-            committed = finish(writer, (3,))
-            outcome.detected += writer.returncode == 3
-            kept = check(outcome, cache, committed) and is_clean(cache)
-            check_present(outcome, cache)
-            disk.make_room()
-            finish(start(f"extract({str(cache)!r})"))
-            outcome.tried += 1
-            outcome.survived += check(outcome, cache, range(N_ROWS)) and kept and is_clean(cache)
-            outcome.note = "tmpfs of a random size" if disk.is_mounted else "file size limit (RLIMIT_FSIZE)"
-    return outcome
-
-
-def _limit_file_size(size: int) -> str:
-    return f"import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))"
-
-
-@dataclass
-class _Disk:
-    folder: Path
-    is_mounted: bool
-
-    def make_room(self) -> None:
-        if self.is_mounted:
-            subprocess.run(["mount", "-o", "remount,size=64m", str(self.folder)], check=True)
-
-
-@contextmanager
-def _small_disk(folder: Path, size: int, *, mount: bool) -> Iterator[_Disk]:
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={max(size, 8192)}", "stackbone-bench", str(folder)]
-    is_mounted = mount and subprocess.run(command, capture_output=True, check=False).returncode == 0
-    try:
-        yield _Disk(folder, is_mounted)
-    finally:
-        if is_mounted:
-            subprocess.run(["umount", str(folder)], check=True)
-        shutil.rmtree(folder)
-
-
-def run(folder: Path, seed: int, *, quick: bool, mount: bool) -> list[Outcome]:
-    """Return the outcome of every kind of fault."""
-    rng = np.random.default_rng(seed)
-    share = 0.04 if quick else 1.0
-
-    def times(n: int) -> int:
-        return max(2, round(n * share))
-
-    return [
-        kills_while_writing(folder, rng, times(100)),
-        kills_while_compacting(folder, rng, times(20)),
-        damage(folder, times(500), "bit flip", flip(rng)),
-        damage(folder, times(100), "truncation", truncate(rng)),
-        writers_side_by_side(folder, rng, times(20)),
-        full_disks(folder, rng, times(20), mount=mount),
+def _report_files(outcomes: Sequence[Faults], title: str) -> None:
+    rows = [
+        [each.kind, *(f"{n:,}" for n in (each.tried, *(each.counts[name] for name in OUTCOMES)))] for each in outcomes
     ]
+    total = [sum(each.tried for each in outcomes), *(sum(each.counts[name] for each in outcomes) for name in OUTCOMES)]
+    rows.append(["all", *(f"{n:,}" for n in total)])
+    report(f"Files, {title}", ["file", "tried", *OUTCOMES], rows, [], None)
+    for each in outcomes:
+        for outcome, number, said in each.examples[:5]:
+            print(f"\n{each.kind}, number {number}: {outcome}\n{said}")
 
 
 def main() -> int:
-    """Break caches, print what came of it, and return 1 if anything was lost or silently wrong."""
+    """Break caches and files, print what came of it, and return 1 if anything was lost, silent, a traceback, a hang."""
     parser = arguments(__doc__ or "")
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--seed", type=int, default=0, help="of the random moments, offsets and sizes")
     parser.add_argument("--dir", type=Path, default=Path(tempfile.gettempdir()), help="where caches are made")
     parser.add_argument("--no-mount", action="store_true", help="limit file sizes instead of mounting a small tmpfs")
+    parser.add_argument("--only", choices=("caches", "files"), help="one of the two tables")
+    parser.add_argument("--kinds", type=_kinds, help="kinds of files, comma-separated")
+    parser.add_argument("--faults", type=int, default=10_000, help="tried in files, over all kinds")
+    parser.add_argument("--first", type=int, default=0, help="number of the first fault of each kind")
     options = parser.parse_args()
     started = time.monotonic()
+    caches: list[Outcome] = []
+    files: list[Faults] = []
     with tempfile.TemporaryDirectory(prefix="stackbone-faults-", dir=options.dir) as folder:
-        mount = not options.no_mount and shutil.which("mount") is not None and os.geteuid() == 0
-        outcomes = run(Path(folder), options.seed, quick=options.quick, mount=mount)
-    header = ["fault", "tried", "survived", "detected", "silently wrong", "rows lost", "note"]
-    rows = [[str(value) for value in asdict(outcome).values()] for outcome in outcomes]
-    title = f"Faults, seed {options.seed}, {time.monotonic() - started:.0f} s"
-    report(title, header, rows, [asdict(outcome) for outcome in outcomes], options.json)
-    good = all(o.silently_wrong == o.rows_lost == 0 and o.survived == o.tried for o in outcomes)
-    print("\nnothing lost, nothing silently wrong" if good else "\nFAILED: see the columns that must be 0")
+        if options.only != "files":
+            mount = not options.no_mount and shutil.which("mount") is not None and os.geteuid() == 0
+            caches = break_caches(Path(folder), options.seed, quick=options.quick, mount=mount)
+        if options.only != "caches":
+            files = try_faults(_numbers(options), Path(folder), options.seed, os.cpu_count() or 1)
+    title = f"seed {options.seed}, {time.monotonic() - started:.0f} s"
+    if caches:
+        _report_caches(caches, title)
+    if files:
+        _report_files(files, title)
+    if options.json:
+        figures = {"caches": [asdict(each) for each in caches], "files": [asdict(each) for each in files]}
+        write_figures(f"Faults, {title}", figures, options.json)
+    good = all(o.silently_wrong == o.rows_lost == 0 and o.survived == o.tried for o in caches)
+    good = good and all(each.is_good for each in files)
+    print("\nnothing lost, nothing silent" if good else "\nFAILED: see the columns that must be 0")
     return 0 if good else 1
 
 

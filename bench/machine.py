@@ -72,7 +72,12 @@ def report(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], fig
     for row in rows:
         print(f"| {' | '.join(row)} |")
     if file:
-        file.write_text(json.dumps({"title": title, "machine": machine, "figures": figures}, indent=2) + "\n")
+        write_figures(title, figures, file)
+
+
+def write_figures(title: str, figures: Any, file: Path) -> None:  # noqa: ANN401 - any JSON
+    """Write figures as JSON, with the machine that they were measured on."""
+    file.write_text(json.dumps({"title": title, "machine": describe_machine(), "figures": figures}, indent=2) + "\n")
 
 
 def _processor() -> str:

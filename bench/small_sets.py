@@ -1,11 +1,11 @@
 """What models and stacks are worth on a handful of labelled photographs, beside one linear SVM.
 
 Draws small training sets from real photographs (clothing, and handwritten digits), fits everything on the draw, and
-tests on all photographs of its classes that were not drawn. Every draw is another choice of classes and of images;
-`uneven` draws have classes of very different sizes. Per size: mean accuracy of every model; the difference of
-``mean`` and ``stack:oof`` from the best single backbone's linear SVM (the one with the best mean over all
-draws, which nobody could have known) with its standard error over draws; draws of ``stack:oof`` that end near chance
-where that SVM is above .9; log-loss beside that of a uniform guess.
+tests on photographs of its classes that were not drawn (all, or 1,000 at random where there are more). Every draw is
+another choice of classes and of images; `uneven` draws have classes of very different sizes. Per size: mean accuracy
+of every model; the difference of ``mean`` and ``stack:oof`` from the best single backbone's linear SVM (the one with
+the best mean over all draws, which nobody could have known) with its standard error over draws; draws of ``stack:oof``
+that end near chance where that SVM is above .9; log-loss beside that of a uniform guess.
 ``python bench/small_sets.py [--quick] [--json FILE] [--photos FOLDER] [--draws N]``.
 """
 
@@ -21,7 +21,6 @@ from typing import Any
 import joblib
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from machine import add_folder, arguments, report
 from stackbone.cache import FeatureStore
@@ -68,7 +67,7 @@ def score(blocks: Mapping[str, NDArray[np.float32]], labels: NDArray[np.str_], d
     """Return accuracy and log-loss of every model on one draw."""
     rows = np.concatenate([draw.train, draw.test])
     fold = Fold.testing(np.arange(len(draw.train), len(rows)), len(rows))
-    found = evaluate({name: x[rows] for name, x in blocks.items()}, labels[rows], [fold], n_jobs=1)
+    found = evaluate({name: x[rows] for name, x in blocks.items()}, labels[rows], [fold], ablation=False, n_jobs=1)
     return {
         each.model: {"accuracy": each.mean, "log_loss": each.metrics.get("log_loss", [None])[0]}
         for each in found.results
@@ -115,9 +114,9 @@ def main() -> None:
                     if uneven and n < 3 * n_classes:
                         continue
                     chosen = draws(joined.labels, n, n_classes, count, uneven=uneven)
-                    with threadpool_limits(limits=1):
-                        jobs = (joblib.delayed(score)(joined.blocks, joined.labels, draw) for draw in chosen)
-                        found = summarise(joblib.Parallel(-1, backend="threading")(jobs), n_classes)
+                    # Processes: so few rows are a matter of Python's steps and not of products, and threads would wait.
+                    jobs = (joblib.delayed(score)(joined.blocks, joined.labels, draw) for draw in chosen)
+                    found = summarise(joblib.Parallel(-1)(jobs), n_classes)
                     kind = f"{name}, {n} in {n_classes}{', uneven' if uneven else ''}"
                     figures[kind] = found
                     rows.append([kind, *_cells(found)])

@@ -40,7 +40,7 @@ class FeatureStore:
     Raises
     ------
     CacheError
-        If it is a file.
+        If something else than a folder is there.
 
     Examples
     --------
@@ -52,8 +52,14 @@ class FeatureStore:
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
         self.root = Path(root) if root is not None else default_cache()
-        if os.path.isfile(self.root):
-            message = f"the cache {self.root} is a file, not a folder. Name another one with --cache"
+        if os.path.lexists(self.root) and not os.path.isdir(self.root):
+            message = f"the cache {self.root} is not a folder. Name another one with --cache"
+            raise CacheError(message)
+
+    def check_there(self) -> None:
+        """Raise `CacheError` if there is no such directory: of what is not there nothing can be said."""
+        if not self.root.is_dir():
+            message = f"there is no cache at {self.root}: name another with --cache, or run `stackbone extract` first"
             raise CacheError(message)
 
     def feature_set(self, backbone: str, spec: FeatureSpec) -> FeatureSet:

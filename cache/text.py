@@ -1,9 +1,10 @@
-"""Text from files as a terminal may show it, and numbers as JSON may hold them."""
+"""Text from files as a terminal may show it and a shell may take it, and numbers as JSON may hold them."""
 
 from __future__ import annotations
 
 import json
 import math
+import shlex
 from typing import Any
 
 
@@ -18,6 +19,11 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def typed(*words: object) -> str:
+    """Return words as they are to be typed into a shell, quoted where it would make something else of them."""
+    return shlex.join(map(str, words))
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:  # noqa: ANN401 - any JSON

@@ -39,6 +39,7 @@ class _Console(Console):
     """A console that shows text as it is, and outlives the stream it writes to."""
 
     failure: OSError | None = None
+    _is_end_told = False
 
     def print(self, *texts: Any, **options: Any) -> None:  # noqa: ANN401 - as rich declares it
         """Print printable text, or what rich draws."""
@@ -52,6 +53,12 @@ class _Console(Console):
                 self.print(line)
         else:
             self._guarded(lambda: _write(self.file, text))
+
+    def tell_end(self, sentence: str) -> None:
+        """Say why a command ends early, unless that was said before."""
+        if not self._is_end_told:
+            self.print(sentence)
+        self._is_end_told = True
 
     def flush(self) -> None:
         """Hand on what was printed."""
@@ -193,7 +200,7 @@ def progress(on_interrupt: str = "nothing was changed") -> Iterator[Callable[[st
         else:
             yield _log_line_a_minute()
     except KeyboardInterrupt:
-        err.print(f"interrupted: {on_interrupt}")
+        err.tell_end(f"interrupted: {on_interrupt}")
         raise
 
 

@@ -21,6 +21,7 @@ import typer
 
 from stackbone.cache.disk.output_file import check_output
 from stackbone.cache.errors import StackboneError, UsageError
+from stackbone.commands import launch
 from stackbone.commands.console import LogPrinter, err, finish
 
 _ClickError: type[Exception] = next(
@@ -34,6 +35,7 @@ _NO_MEMORY = (
     "out of memory",
     "start new thread",
 )
+_INTERRUPTED = 130
 _MEMORY_ADVICE = (
     "What was committed is kept. Use fewer backbones at a time, a smaller --batch-size or fewer --jobs and --workers, "
     "or give the process more memory"
@@ -57,13 +59,14 @@ def run(command: Callable[[], object], *, debug: bool) -> NoReturn:
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, _interrupt)
     try:
+        launch.release()
         code = command()
         finish()
     except typer.Abort as exc:
-        err.print("aborted: nothing was done")
-        code = 130 if isinstance(exc.__context__, KeyboardInterrupt) else 1
+        err.tell_end("aborted: nothing was done")
+        code = _INTERRUPTED if isinstance(exc.__context__, KeyboardInterrupt) else 1
     except KeyboardInterrupt:
-        code = 130
+        code = _INTERRUPTED
     except _ClickError as exc:
         code = _show_usage(exc)
     except Exception as exc:
@@ -72,6 +75,8 @@ def run(command: Callable[[], object], *, debug: bool) -> NoReturn:
         for line in f"error: {explain(exc)}".split("\n"):
             err.print(line)
         code = exc.exit_code if isinstance(exc, StackboneError) else 1
+    if code == _INTERRUPTED:  # typer makes an exit code of an interrupt, too
+        err.tell_end("interrupted")
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,10 +12,9 @@ from stat import S_ISREG
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.disk.reading import open_regular
+from stackbone.cache.disk.reading import open_regular, sha256_of
 
 DIGEST_BYTES = 32
-_BLOCK = 1 << 20
 _FILES_IN_FLIGHT = 1024  # bounds the memory that waiting tasks take on a million files
 # A file changed again within its clock's tick keeps its time stamp, and the coarsest clock in use (FAT) ticks
 # every 2 s. So a stamp that was younger than this when the file was hashed proves nothing later on.
@@ -74,11 +72,8 @@ def usable_cores() -> int:
 
 def sha256_file(path: str | os.PathLike[str]) -> bytes:
     """Return the SHA-256 of a file's bytes (32 bytes), read in blocks of 1 MiB."""
-    digest = hashlib.sha256()
     with open_regular(path) as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-    return digest.digest()
+        return sha256_of(stream.fileno())
 
 
 def list_digests(

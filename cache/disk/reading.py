@@ -1,4 +1,7 @@
-"""Files that a list or an option names, read without harm: regular ones, of bounded size, and those that were meant."""
+"""Files read without harm: regular ones alone, opened so that nothing waits or acts, and those that were meant.
+
+Whatever path a cache, a list or an option names, it is opened here.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +13,37 @@ from stat import S_ISREG
 from typing import BinaryIO
 
 from stackbone.cache.errors import ImageError
+from stackbone.cache.hdf5.source import Malformed
 
 MOST_IMAGE_BYTES = 2 << 30
 """Size of an image file above which it is not read: no image under the limit of pixels comes near it."""
 
+_SLICE = 1 << 20
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
 _FLAGS |= getattr(os, "O_BINARY", 0)
 
 
+class NotRegularError(OSError):
+    """There is something at a path, and it is no regular file; its `strerror` says what, after "it"."""
+
+    def __init__(self, path: str | os.PathLike[str], what: str) -> None:
+        super().__init__(errno.EINVAL, what, os.fspath(path))
+
+
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open a regular file, unbuffered, to be read; a pipe or a device is never waited for.
+    """Open a regular file, at the end of a link perhaps, unbuffered, to be read; a pipe or device is never waited for.
 
     Raises
     ------
+    NotRegularError
+        If it is something else, or a link that leads nowhere, which no writer will bring back.
     OSError
-        If it cannot be opened, or is not a regular file.
+        If it cannot be opened; FileNotFoundError if it is gone.
     """
-    _check_regular(os.stat(path).st_mode)  # before it is opened: to open a device may be to act on it
+    _check_path(path)  # before it is opened: to open a device may be to act on it
     descriptor = os.open(path, _FLAGS)
     try:
-        _check_regular(os.fstat(descriptor).st_mode)  # another file may have taken its place
+        _check_mode(path, os.fstat(descriptor).st_mode)  # another file may have taken its place
         return os.fdopen(descriptor, "rb", buffering=0)
     except BaseException:
         os.close(descriptor)
@@ -52,6 +66,35 @@ def read_regular(path: str | os.PathLike[str], most: int | None = None) -> bytes
         while parts[-1] and (rest := size - sum(map(len, parts))):
             parts.append(stream.read(rest))
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def read_at(descriptor: int, offset: int, length: int) -> memoryview:
+    """Return bytes of a file, wherever its descriptor stands; `Malformed` if it ends before them."""
+    content = bytearray(length)
+    view, done = memoryview(content), 0
+    if not hasattr(os, "preadv"):
+        os.lseek(descriptor, offset, os.SEEK_SET)
+    while done < length:
+        if hasattr(os, "preadv"):
+            n_read = os.preadv(descriptor, [view[done:]], offset + done)
+        else:  # Windows
+            piece = os.read(descriptor, length - done)
+            n_read = len(piece)
+            view[done : done + n_read] = piece
+        if not n_read:
+            message = f"it ended after {offset + done:,} bytes while it was read"
+            raise Malformed(message)
+        done += n_read
+    return view
+
+
+def sha256_of(descriptor: int) -> bytes:
+    """Return the SHA-256 of all bytes of a file."""
+    digest = hashlib.sha256()
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    while block := os.read(descriptor, _SLICE):
+        digest.update(block)
+    return digest.digest()
 
 
 def read_listed(path: str | os.PathLike[str], digest: bytes) -> bytes:
@@ -118,6 +161,20 @@ class ListedFile:
         return read_listed(self.place, self.digest)
 
 
-def _check_regular(mode: int) -> None:
+def _check_path(path: str | os.PathLike[str]) -> None:
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        if os.path.islink(path):
+            raise NotRegularError(path, "is a link to a file that does not exist") from None
+        raise
+    except OSError as exc:
+        if exc.errno != errno.ELOOP:
+            raise
+        raise NotRegularError(path, "is a link that leads back to itself") from exc
+    _check_mode(path, mode)
+
+
+def _check_mode(path: str | os.PathLike[str], mode: int) -> None:
     if not S_ISREG(mode):
-        raise OSError(errno.EINVAL, "is not a regular file")
+        raise NotRegularError(path, "is not a regular file")

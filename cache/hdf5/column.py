@@ -23,6 +23,7 @@ from stackbone.cache.hdf5.chunks import (
 from stackbone.cache.hdf5.source import Cursor, Malformed, Source
 from stackbone.cache.hdf5.structure import UNDEFINED, Message, read_messages
 
+_CONTIGUOUS, _CHUNKED = 1, 2  # kinds of layout
 _MAX_CHUNK_BYTES = 64 << 20
 _MAX_INFLATION = 1100  # deflate cannot shrink data by more than 1032:1
 _TYPES: dict[bytes, np.dtype[Any]] = {
@@ -113,9 +114,13 @@ def read_column(source: Source, address: int, *, may_inflate: bool) -> Column:
     dtype = parse_type(bytes(messages[Message.DATATYPE]))
     filters = parse_filters(Cursor(messages[Message.FILTERS])) if Message.FILTERS in messages else ()
     layout = Cursor(messages[Message.LAYOUT])
-    if layout.number(1) == 3:
+    version, storage = layout.number(1), layout.number(1)
+    if version in (3, 4) and storage == _CONTIGUOUS:  # HDF5 1.14 writes the same bytes as version 4
         return _contiguous(source, shape, dtype, layout, filters)
-    return _chunked(source, shape, dtype, layout, filters, may_inflate=may_inflate)
+    if version == 4 and storage == _CHUNKED:
+        return _chunked(source, shape, dtype, layout, filters, may_inflate=may_inflate)
+    message = f"the kind of its layout is {storage}, in version {version}"
+    raise Malformed(message)
 
 
 def parse_shape(dataspace: Cursor) -> tuple[int, ...]:
@@ -143,7 +148,6 @@ def parse_type(datatype: bytes) -> np.dtype[Any]:
 def _contiguous(
     source: Source, shape: tuple[int, ...], dtype: np.dtype[Any], layout: Cursor, filters: tuple[int, ...]
 ) -> Column:
-    layout.expect(b"\x01", "the kind of its layout")
     address, stored = layout.number(), layout.number()
     declared = math.prod(shape) * dtype.itemsize
     if not source.is_sealed or filters:
@@ -164,7 +168,7 @@ def _chunked(
     *,
     may_inflate: bool,
 ) -> Column:
-    layout.expect(b"\x02\0", "the kind of its layout")
+    layout.expect(b"\0", "what its layout asks of chunks")
     rank, width = layout.number(1), layout.number(1)
     dims = tuple(layout.number(width) for _ in range(min(rank, 3)))
     if len(shape) == 0 or rank != len(shape) + 1 or not dims[0] or dims[1:] != (*shape[1:], dtype.itemsize):

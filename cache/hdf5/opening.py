@@ -6,13 +6,14 @@ HDF5's library takes no part: see `cache.hdf5.structure`.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stackbone.cache.disk.regular_file import open_regular, read_at, sha256_of
+from stackbone.cache.disk.reading import NotRegularError, open_regular, read_at, sha256_of
 from stackbone.cache.errors import CacheError, CorruptFileError, NewerVersionError
 from stackbone.cache.hdf5.column import Column, parse_shape, parse_type, read_column
 from stackbone.cache.hdf5.seal import BLOCK_BYTES, START, Seal, parse_seal
@@ -139,7 +140,7 @@ def open_checked(path: Path, kind: str) -> Iterator[CacheFile]:
     FileNotFoundError
         If it is gone.
     """
-    with _translated(path), open_regular(path) as (descriptor, size):
+    with _opened(path) as (descriptor, size):
         source, seal = _source(path, kind, descriptor, size)
         file = CacheFile(seal.version if seal else _UNSEALED, seal, size, source, read_root(source), descriptor)
         if file.text("format") != kind:
@@ -161,7 +162,7 @@ def read_sha256(path: Path) -> bytes:
     CacheError, FileNotFoundError
         As of `open_checked`.
     """
-    with _translated(path), open_regular(path) as (descriptor, size):
+    with _opened(path) as (descriptor, size):
         if bytes(read_at(descriptor, 0, min(size, len(START)))) != START:
             return sha256_of(descriptor)
         seal = parse_seal(read_at(descriptor, 0, min(size, BLOCK_BYTES)))
@@ -217,12 +218,15 @@ def _source(path: Path, kind: str, descriptor: int, size: int) -> tuple[Source, 
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Raise errors of the cache for what goes wrong while a file is read."""
+def _opened(path: Path) -> Iterator[tuple[int, int]]:
+    """Yield a descriptor and the size in bytes of a regular file; raise errors of the cache for what goes wrong."""
     try:
-        yield
+        with open_regular(path) as stream:
+            yield stream.fileno(), os.fstat(stream.fileno()).st_size
     except FileNotFoundError:
         raise
+    except NotRegularError as exc:
+        raise CorruptFileError(corrupt_message(path, f"it {exc.strerror}")) from exc
     except PermissionError as exc:
         message = f"{path} may not be read by this user. Make it readable, or name another cache with --cache"
         raise CacheError(message) from exc

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
@@ -119,10 +120,15 @@ _LENGTHS = {"input_size": 2, "mean": 3, "std": 3}
 
 def _has_type(name: str, value: object) -> bool:
     if name in _LENGTHS:
-        return isinstance(value, list) and [type(each) for each in value] == [_NUMBERS[name]] * _LENGTHS[name]
+        return isinstance(value, list) and len(value) == _LENGTHS[name] and all(_is_number(name, n) for n in value)
     if name in _NUMBERS:
-        return type(value) is _NUMBERS[name]
+        return _is_number(name, value)
     return name == "version" or isinstance(value, str) or (name == "steering" and value is None)
+
+
+def _is_number(name: str, value: object) -> bool:
+    # Python's parser takes NaN, Infinity and 1e400, which no canonical JSON holds.
+    return type(value) is _NUMBERS[name] and (not isinstance(value, float) or math.isfinite(value))
 
 
 _SET_ID = re.compile(rf"(?P<slug>[A-Za-z0-9][A-Za-z0-9._]*)-(?P<fingerprint>[0-9a-f]{{{FINGERPRINT_LENGTH}}})")

@@ -76,8 +76,9 @@ def plan_forget(store: FeatureStore, names: Sequence[str], *, unused: bool) -> F
     UsageError
         If nothing was asked for, or a name is neither a feature set, a backbone nor a dataset here.
     CacheError
-        If `unused` is asked of a cache without datasets, or an index is damaged.
+        If there is no cache, `unused` is asked of a cache without datasets, or an index is damaged.
     """
+    store.check_there()
     present, datasets = store.feature_sets(), store.dataset_names()
     if not names and not unused:
         message = "name what to forget (a feature set, a backbone or a dataset), or give --unused"

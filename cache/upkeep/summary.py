@@ -205,9 +205,10 @@ def summarise(store: FeatureStore) -> Summary:
 
     Raises
     ------
-    CorruptFileError
-        If a file is damaged; `verify` tells which ones.
+    CacheError
+        If there is none, or a file is damaged; `verify` tells which ones.
     """
+    store.check_there()
     datasets = []
     for name in store.dataset_names():
         with suppress(FileNotFoundError):  # forgotten meanwhile

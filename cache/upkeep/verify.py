@@ -133,9 +133,7 @@ def verify(
     CacheError
         If there is no cache, or its shards vanish again and again.
     """
-    if not store.root.is_dir():
-        message = f"there is no cache at {store.root}: name another with --cache, or run `stackbone extract` first"
-        raise CacheError(message)
+    store.check_there()
     looks = _Looks(on_progress)
     sets = store.feature_sets()
     indexes = sorted((store.root / "datasets").glob("*.h5"))

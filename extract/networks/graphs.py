@@ -21,6 +21,7 @@ from stackbone.cache.disk.files import make_folder, write_atomically
 from stackbone.cache.disk.reading import open_regular, read_regular
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import Weights
+from stackbone.extract.networks.home import cache_home
 
 if TYPE_CHECKING:
     import openvino
@@ -45,12 +46,12 @@ def import_openvino() -> ModuleType:
     return importlib.import_module("openvino")
 
 
-def graphs_folder() -> Path:
-    """Return where converted networks are kept: ``STACKBONE_GRAPHS``, else in the user's cache folder."""
-    chosen = os.environ.get("STACKBONE_GRAPHS")
-    if chosen:
+def graphs_folder() -> Path | None:
+    """Return where converted networks are kept: ``STACKBONE_GRAPHS``, else in the user's cache folder; None without."""
+    if chosen := os.environ.get("STACKBONE_GRAPHS"):
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "stackbone" / "graphs"
+    home = cache_home()
+    return home / "stackbone" / "graphs" if home else None
 
 
 def load_graph(backbone: Backbone, weights: Weights, *, reuse: bool = True) -> openvino.Model:
@@ -71,18 +72,22 @@ def load_graph(backbone: Backbone, weights: Weights, *, reuse: bool = True) -> o
         If the weights are not this architecture's, or were changed since they were found.
     """
     kept = _kept(backbone, weights)
-    graph = _read(kept, backbone, weights) if reuse else None
+    graph = _read(kept, backbone, weights) if reuse and kept else None
     if graph is None:
         graph = convert_graph(backbone, weights)
-        # A read-only home or a full disk costs a conversion a run, nothing else. OpenVINO has no error of its own.
+        # No home, a read-only one or a full disk costs a conversion a run, nothing else; OpenVINO has no error of its
+        # own.
         with contextlib.suppress(CacheError, OSError, RuntimeError):
-            _keep(graph, kept, _record(backbone, weights))
+            if kept:
+                _keep(graph, kept, _record(backbone, weights))
     return graph
 
 
-def _kept(backbone: Backbone, weights: Weights) -> Path:
+def _kept(backbone: Backbone, weights: Weights) -> Path | None:
+    folder = graphs_folder()
     identity = feature_set_id(backbone.name, backbone.spec(weights.identity))
-    return graphs_folder() / f"{identity}-{'-'.join(version(name) for name in CONVERTERS)}.json"
+    name = f"{identity}-{'-'.join(version(name) for name in CONVERTERS)}.json"
+    return folder / name if folder else None
 
 
 def _record(backbone: Backbone, weights: Weights) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stackbone.cache import UsageError, WeightsError
+from stackbone.cache.text import typed
 from stackbone.extract.backbones.backbone import Backbone, SteeredBy
 from stackbone.extract.backbones.weights import Weights
 from stackbone.extract.methods.method import build_method, load_parameters
@@ -88,7 +89,24 @@ def build_network(backbone: Backbone, weights: Weights) -> FeatureNetwork:
     else:
         body = _steer(build_body(backbone, weights), backbone.steering)
         network = FeatureNetwork(body, replace(backbone, pooling="model"))
+        _try_steered(network.eval(), backbone, backbone.steering)
     return network.eval().requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)
+
+
+def _try_steered(network: FeatureNetwork, backbone: Backbone, by: SteeredBy) -> None:
+    """Refuse a steering whose input size, which is anybody's word, its network does not take."""
+    height, width = backbone.transform.input_size
+    try:
+        with torch.inference_mode():
+            network(torch.zeros((1, height, width, 3), dtype=torch.uint8))
+    except (AssertionError, RuntimeError, ValueError) as exc:  # each of timm's layers refuses in its own way
+        if isinstance(exc, torch.OutOfMemoryError) or "allocate memory" in str(exc):
+            raise MemoryError(str(exc)) from exc
+        message = (
+            f"{by.path} does not steer {by.plain}: its network does not take images of {width} x {height} pixels "
+            f"({exc}). Make it again with `stackbone steer`"
+        )
+        raise WeightsError(message) from exc
 
 
 def build_body(backbone: Backbone, weights: Weights) -> nn.Module:
@@ -177,7 +195,7 @@ def _load_foreign_names(
     """Let timm convert a checkpoint that names its tensors otherwise, such as torchvision's of VGG."""
     refusal = WeightsError(
         f"{path} does not hold weights of {backbone.architecture}: {problem}. "
-        f"Give the file of this architecture with --weights {backbone.name}=FILE"
+        f"Give the file of this architecture with --weights {typed(backbone.name)}=FILE"
     )
     try:
         body = _create(backbone, _SEED, pretrained=True, pretrained_cfg_overlay={"state_dict": state})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,12 @@ from torch import Tensor
 
 from stackbone.cache import WeightsError
 from stackbone.cache.disk.reading import read_regular
+from stackbone.cache.text import typed
 
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 """Where a training's checkpoint keeps its weights, the best place first, as timm looks for them."""
+
+_MOST_INFLATION = 4
 
 _SAFETENSORS_HEADER = slice(8, 9)  # after the length of the header, its JSON begins
 
@@ -76,13 +80,14 @@ def read_state_dict(name: str, path: Path, identity: str) -> dict[str, Tensor]:
         raise
     except Exception as exc:  # safetensors, torch and zipfile each raise their own
         message = (
-            f"--weights {name}: {path} is no checkpoint that can be loaded safely ({type(exc).__name__}: {exc}). "
-            "Expected are safetensors, or a state dict that torch.load(weights_only=True) takes"
+            f"--weights {typed(name)}: {path} is no checkpoint that can be loaded safely "
+            f"({type(exc).__name__}: {exc}). Expected are safetensors, or a state dict that "
+            "torch.load(weights_only=True) takes"
         )
         raise WeightsError(message) from exc
     tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
     if not tensors:
-        message = f"--weights {name}: {path} holds no tensors"
+        message = f"--weights {typed(name)}: {path} holds no tensors"
         raise WeightsError(message)
     return tensors
 
@@ -93,6 +98,18 @@ def load_content(content: bytes) -> Any:  # noqa: ANN401 - whatever was saved
         from safetensors.torch import load
 
         return load(content)
+    _check_inflation(content)
     # A namespace of a training's own options lies in many checkpoints; to load one runs nothing.
     with torch.serialization.safe_globals([argparse.Namespace]):
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+
+
+def _check_inflation(content: bytes) -> None:
+    """Refuse an archive that would take far more memory than its file: torch stores tensors as they are."""
+    stream = io.BytesIO(content)
+    if not zipfile.is_zipfile(stream):
+        return
+    size = sum(each.file_size for each in zipfile.ZipFile(stream).infolist())
+    if size > _MOST_INFLATION * len(content):
+        message = f"its {len(content):,} bytes would become {size:,}"
+        raise ValueError(message)

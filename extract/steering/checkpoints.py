@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.disk.output_file import write_output
+from stackbone.extract.steerings.tensor_file import parse_tensors, read_content
 
 _METADATA = "stackbone-checkpoint"
 _log = logging.getLogger(__name__)
@@ -57,24 +58,26 @@ def save_checkpoint(path: Path, run: str, facts: Mapping[str, Any], tensors: Ten
 
 def load_checkpoint(path: Path, run: str) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]] | None:
     """Return the facts and tensors of a run's checkpoint; None, and a warning that says why, if it is not usable."""
-    from safetensors import SafetensorError, safe_open
-
-    if not path.exists():
-        return None
     try:
-        with safe_open(path, framework="np") as opened:
-            described = json.loads((opened.metadata() or {})[_METADATA])
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no dict
+        metadata, tensors = parse_tensors(read_content(path))
+        described = json.loads(metadata[_METADATA])
         sound = described["sha256"] == _checksum(described["run"], described["facts"], tensors)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         sound = False
     if not sound:
-        _log.warning("%s is no sound checkpoint, it may have been damaged: the training starts anew", path)
+        warn_unsound(path)
         return None
     if described["run"] != run:
         _log.warning("%s is of a run with other options, images or backbone: the training starts anew", path)
         return None
     return described["facts"], tensors
+
+
+def warn_unsound(path: Path) -> None:
+    """Say that a checkpoint is not used, and what follows."""
+    _log.warning("%s is no sound checkpoint, it may have been damaged: the training starts anew", path)
 
 
 def remove_checkpoint(path: Path) -> None:

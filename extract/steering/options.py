@@ -13,7 +13,7 @@ import numpy as np
 
 from stackbone.cache import Digests, UsageError
 from stackbone.extract.methods.method import OPTIMISERS, RECIPES, TRAINS_THE_HEAD_FIRST, check_method, check_options
-from stackbone.extract.steerings.file import STAGES
+from stackbone.extract.steerings.steering import MOST_SEED, STAGES
 
 PRECISIONS = ("auto", "fp32", "bf16")
 _WARMUP_SHARE = 10  # of the epochs, one in so many: 10 of the published 100
@@ -119,7 +119,7 @@ class SteerOptions:
             (self.patience >= 1, f"--patience is {self.patience}, expected is 1 or more"),
             (self.precision in PRECISIONS, f"--precision is {self.precision!r}, known are {', '.join(PRECISIONS)}"),
             (0 < self.crop_area <= 1, f"--crop-area is {self.crop_area}, expected is more than 0, and 1 at most"),
-            (self.seed >= 0, f"--seed is {self.seed}, expected is 0 or more"),
+            (0 <= self.seed <= MOST_SEED, f"--seed is {self.seed}, expected is from 0 to {MOST_SEED:,}"),
             (
                 (self.method, self.stage) != ("linear", "pretune"),
                 "the method linear trains nothing but a head, of no use to a later stage: leave out --stage pretune",

@@ -71,7 +71,7 @@ def _read(path: Path, sha256: str) -> dict[str, Tensor]:
             loaded = loaded[key]
     if not isinstance(loaded, dict):
         _refuse(path, f"it holds a {type(loaded).__name__}, not tensors by name")
-    state = {str(name): value.float() for name, value in loaded.items() if isinstance(value, Tensor)}
+    state = {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
     for prefix in _PREFIXES:
         if state and all(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): value for name, value in state.items()}
@@ -83,7 +83,7 @@ def _check_backbone(path: Path, state: dict[str, Tensor], expected: dict[str, Te
         found = state.get(name)
         if found is None:
             _refuse(path, f"it lacks {name}, so that its ViT cannot be told to be the backbone's")
-        if found.shape != wanted.shape or not torch.equal(found, wanted):
+        if found.shape != wanted.shape or not torch.equal(found.float(), wanted):
             what = "another shape" if found.shape != wanted.shape else "other values"
             _refuse(
                 path,
@@ -95,10 +95,11 @@ def _take(path: Path, state: dict[str, Tensor], name: str, shape: tuple[int, ...
     tensor = state.get(name)
     if tensor is None:
         _refuse(path, f"it lacks {name}, expected are the keys of a released TOAST checkpoint")
-    squeezed = tensor.reshape(-1) if len(shape) == 1 else tensor
-    if squeezed.shape != shape or not bool(torch.isfinite(squeezed).all()):
+    # Counted before anything is copied: a few stored numbers may be declared to be a tensor of any size.
+    is_vector = len(shape) == 1 and tensor.numel() == shape[0]
+    if not (is_vector or tensor.shape == shape) or not bool(torch.isfinite(tensor).all()):
         _refuse(path, f"its {name} is {tuple(tensor.shape)}, expected is {shape} of finite numbers")
-    return squeezed
+    return tensor.reshape(shape).float()
 
 
 def _refuse(path: Path, found: str) -> NoReturn:

@@ -11,7 +11,7 @@ import numpy as np
 
 from stackbone.cache import DatasetIndex, as_keys
 from stackbone.cache.disk.reading import ListedFile
-from stackbone.extract.steerings.file import Steering
+from stackbone.extract.steerings.steering import Steering
 
 _SHOWN_FAILURES = 10
 
@@ -65,10 +65,10 @@ class SteerReport:
 
     def lines(self) -> list[str]:
         """Return the summary that people read."""
-        steering, best = self.steering, self.steering.history[self.best_epoch - 1]
-        n_images = len(steering.seen)
         if self.already_done:
             return [f"{self.path}: nothing to train, it was made from the same images and options before"]
+        steering, best = self.steering, self.steering.history[self.best_epoch - 1]
+        n_images = len(steering.seen)
         lines = [
             f"{self.path}: {steering.name}, {len(steering.classes)} classes, {n_images:,} images seen, "
             f"{self.n_tuned:,} of {self.n_parameters:,} parameters trained in {self.seconds:.1f} s"

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import Digests, FeatureSpec, UsageError, WeightsError, sha256_file
+from stackbone.cache.disk.reading import open_regular
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.methods.method import RECIPES, steering_parameters
 from stackbone.extract.steering.options import SteerOptions
-from stackbone.extract.steerings.file import HEAD, read_steering
+from stackbone.extract.steerings.file import read_steering
+from stackbone.extract.steerings.steering import HEAD
 
 if TYPE_CHECKING:
     from torch import nn
@@ -145,7 +147,7 @@ def read_start(path: Path, backbone: Backbone, spec: FeatureSpec, options: Steer
 def _is_foreign(path: Path) -> bool:
     """Return whether a file is there and no safetensors file."""
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             return stream.read(9)[_SAFETENSORS_HEADER] != b"{"
     except OSError:
         return False  # reading it as a steering says what is wrong

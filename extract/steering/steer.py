@@ -25,7 +25,8 @@ from stackbone.extract.steering.checkpoints import checkpoint_path, remove_check
 from stackbone.extract.steering.options import EpochReport, SteerOptions, TrainingImages
 from stackbone.extract.steering.report import SteerReport
 from stackbone.extract.steering.starting_point import StartingPoint, read_start
-from stackbone.extract.steerings.file import Steering, read_steering, write_steering
+from stackbone.extract.steerings.file import read_steering, write_steering
+from stackbone.extract.steerings.steering import Steering
 
 __all__ = ["EpochReport", "SteerOptions", "SteerReport", "TrainingImages", "steer", "steering_path"]
 
@@ -213,7 +214,7 @@ def _finished(out: Path, inputs: str, seconds: float) -> SteerReport | None:
     if not out.exists():
         return None
     steering, sha256 = read_steering(out)
-    if steering.training.get("versions", {}).get("inputs") != inputs:
+    if steering.training.get("versions", {}).get("inputs") != inputs or not steering.history:
         message = (
             f"{out} is a finished steering of other images, options or weights, and features may have been made "
             "with it. Name another --out, or remove it first"

@@ -17,11 +17,12 @@ from torch.nn.utils import skip_init
 
 from stackbone.cache import StackboneError
 from stackbone.extract.methods.method import RECIPES, TRAINS_THE_HEAD_FIRST, steering_parameters
-from stackbone.extract.steering.checkpoints import load_checkpoint, save_checkpoint
+from stackbone.extract.steering.checkpoints import load_checkpoint, save_checkpoint, warn_unsound
 from stackbone.extract.steering.mixed_precision import mixed_precision
 from stackbone.extract.steering.options import EpochReport, SteerOptions
 from stackbone.extract.steering.training_data import Batches
-from stackbone.extract.steerings.file import HEAD
+from stackbone.extract.steering.training_state import parse_training_state
+from stackbone.extract.steerings.steering import HEAD
 
 VARIATIONAL_WEIGHT = 0.1
 _log = logging.getLogger(__name__)
@@ -256,17 +257,17 @@ class Trainer:
         found = load_checkpoint(path, fingerprint)
         if found is None:
             return 0
-        facts, tensors = found
-        self.history, self._best = facts["history"], facts["best"]
+        shapes = {name: tuple(each.shape) for name, each in self._parameters.items()}
+        state = parse_training_state(*found, shapes, self._options.chosen_optimiser)
+        if state is None:
+            warn_unsound(path)
+            return 0
+        self.history, self._best = state.history, state.best
+        self._best_tensors = state.best_tensors
         for name, parameter in self._parameters.items():
-            parameter.copy_(torch.from_numpy(tensors[f"now.{name}"]))
-        of = "best" if self._best < len(self.history) - 1 else "now"
-        self._best_tensors = {name: tensors[f"{of}.{name}"] for name in self._parameters}
-        for key, array in tensors.items():
-            part, _, rest = key.partition(".")
-            if part == "optimiser":
-                entry, _, name = rest.partition(".")
-                parameter, value = self._parameters[name], torch.from_numpy(array)
+            parameter.copy_(torch.from_numpy(state.tensors[name]))
+            for entry, array in state.optimiser.get(name, {}).items():
+                value = torch.from_numpy(array)
                 # Adam counts its steps on the CPU; the rest lies where and as its parameter does.
                 is_count = value.shape != parameter.shape
                 self._optimiser.state[parameter][entry] = (

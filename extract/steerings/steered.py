@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
-from stackbone.cache import SeenRecord, UsageError, sha256_file
+from stackbone.cache import SeenRecord, UsageError
+from stackbone.cache.text import typed
 from stackbone.extract.backbones.backbone import (
     ALL,
     BACKBONES,
@@ -18,7 +18,8 @@ from stackbone.extract.backbones.backbone import (
     parse_backbones,
 )
 from stackbone.extract.backbones.weights import OFFLINE_INSTALL, available_backbones
-from stackbone.extract.steerings.file import Steering, list_steering_files, read_steering
+from stackbone.extract.steerings.file import find_steering, list_steering_files, read_steering
+from stackbone.extract.steerings.steering import Steering
 
 DEFAULT_BACKBONES = "published"
 
@@ -43,9 +44,13 @@ def steered_backbone(path: Path) -> tuple[Backbone, Steering]:
         As of `read_steering`.
     """
     steering, sha256 = read_steering(path)
+    return _backbone_of(path, steering, sha256), steering
+
+
+def _backbone_of(path: Path, steering: Steering, sha256: str) -> Backbone:
     spec = steering.spec
     known = BACKBONES.get(steering.backbone)
-    backbone = Backbone(
+    return Backbone(
         name=steering.name,
         architecture=spec.architecture,
         transform=Transform(spec.input_size, spec.crop_fraction, spec.interpolation, spec.crop_mode),
@@ -56,7 +61,6 @@ def steered_backbone(path: Path) -> tuple[Backbone, Steering]:
         package=known.package if known else None,
         steering=SteeredBy(path, sha256, steering.backbone, spec.weights),
     )
-    return backbone, steering
 
 
 def read_steered(paths: Sequence[Path]) -> list[SteeredBackbone]:
@@ -75,22 +79,20 @@ def read_steered(paths: Sequence[Path]) -> list[SteeredBackbone]:
     found: dict[str, SteeredBackbone] = {}
     passed_over = ""
     for path in list_steering_files(paths):
-        backbone, steering = steered_backbone(path)  # its tensors, maybe hundreds of megabytes, are not kept
+        steering, sha256 = read_steering(path)  # its tensors, maybe hundreds of megabytes, are not kept
         if steering.method == "linear":
-            passed_over = (
-                f"--steering {path}: a linear steering trains a classifier and leaves the features of "
-                f"{steering.backbone} as they are. Use --backbones {steering.backbone} without it"
-            )
+            passed_over = _no_features(path, steering)
             if path in paths:
                 raise UsageError(passed_over)
             continue
         if steering.stage == "pretune" and path not in paths:
             passed_over = (
-                f"--steering {path}: it was trained for others to start from, and its folder holds no other. "
+                f"--steering {typed(path)}: it was trained for others to start from, and its folder holds no other. "
                 "Train one on the task with `stackbone steer --start`, or name the file itself"
             )
             continue
-        found[backbone.key] = SteeredBackbone(backbone, steering.record(cast("SteeredBy", backbone.steering).sha256))
+        backbone = _backbone_of(path, steering, sha256)
+        found[backbone.key] = SteeredBackbone(backbone, steering.record(sha256))
     if passed_over and not found:
         raise UsageError(passed_over)
     return list(found.values())
@@ -128,7 +130,7 @@ def choose_backbones(backbones: str | Sequence[str] | None, steered: Sequence[St
     unused = [name for name in made if name not in names]
     if unused:
         message = (
-            f"--steering makes {', '.join(unused)}, which --backbones {','.join(asked)} does not ask for. "
+            f"--steering makes {', '.join(unused)}, which --backbones {typed(','.join(asked))} does not ask for. "
             "Name it there too, or leave one of the two options out"
         )
         raise UsageError(message)
@@ -142,17 +144,28 @@ def with_hub(backbone: Backbone) -> Backbone:
     return replace(backbone, hub=get_backbone(backbone.plain).hub)
 
 
+def _no_features(path: Path, steering: Steering) -> str:
+    return (
+        f"--steering {typed(path)}: a linear steering trains a classifier and leaves the features of "
+        f"{steering.backbone} as they are. Use --backbones {typed(steering.backbone)} without it"
+    )
+
+
 def find_steered(sha256: str, name: str, paths: Sequence[Path]) -> SteeredBackbone:
     """Return the backbone of the one among some steering files that has a digest.
 
     Raises
     ------
     UsageError
-        If none has; the message names the digest, the backbone and what to type.
+        If none has; the message names the digest, the backbone and what to type. Or if it is a linear one.
+    WeightsError, NewerVersionError
+        As of `read_steering`.
     """
-    for path in list_steering_files(paths):
-        if sha256_file(path).hex() == sha256:
-            return read_steered([path])[0]
+    if found := find_steering(sha256, paths):
+        path, steering = found
+        if steering.method == "linear":
+            raise UsageError(_no_features(path, steering))
+        return SteeredBackbone(_backbone_of(path, steering, sha256), steering.record(sha256))
     given = f"; of the {len(paths)} given, none is it" if paths else ""
     message = (
         f"the features of {name} were made with the steering file whose SHA-256 is {sha256}{given}. "

@@ -16,7 +16,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from stackbone.stack.estimator.weighted import fit_weighted, read_weights
+from stackbone.stack.solvers.design import MODERATION
 from stackbone.stack.solvers.linear import MAX_ITER, TOL, LinearPath
+from stackbone.stack.solvers.rows import pieces
 
 
 class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
@@ -24,9 +26,10 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
 
     _loss: Literal["log", "squared_hinge"]
 
-    def __init__(self, C: float, *, standardise: bool, tol: float, max_iter: int) -> None:
+    def __init__(self, C: float, *, standardise: bool, moderation: float, tol: float, max_iter: int) -> None:
         self.C = C
         self.standardise = standardise
+        self.moderation = moderation
         self.tol = tol
         self.max_iter = max_iter
 
@@ -62,21 +65,18 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             msg = f"the labels have 1 class, {self.classes_[0]!r}; at least 2 are needed: add images of another class"
             raise ValueError(msg)
         weights = read_weights(sample_weight, features)
-        coef: NDArray[np.floating]
-        intercept: NDArray[np.floating]
         if weights is None or np.ptp(weights) == 0:
             coef, intercept = self._fit_alike(features, codes, 1.0 if weights is None else float(weights[0]))
         else:
             coef, intercept, self.n_iter_ = fit_weighted(
-                self._loss, features, codes, weights, self.C, standardise=self.standardise
+                self._loss, features, codes, weights, self.C, self.moderation if self.standardise else None
             )
-        self.coef_ = np.ascontiguousarray(coef, dtype=features.dtype)
-        self.intercept_ = intercept.astype(features.dtype)
+        self.coef_, self.intercept_ = np.ascontiguousarray(coef), intercept
         return self
 
     def _fit_alike(
         self, features: NDArray[np.floating], codes: NDArray[np.int64], weight: float
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return ``(n_outputs, n_features)`` coefficients and ``(n_outputs,)`` intercepts; all rows weigh the same."""
         n_classes = len(self.classes_)
         path = LinearPath(
@@ -86,19 +86,24 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             [np.arange(len(codes))],
             loss=self._loss,
             standardise=self.standardise,
+            moderation=self.moderation / weight,  # rows of weight 2 are twice as many
             tol=self.tol,
             max_iter=self.max_iter,
         )
         (found,) = path.solve(self.C * weight)
         self.n_iter_ = path.iterations
         outputs = slice(1, 2) if n_classes == 2 else slice(None)
-        return found.coef.T[outputs], found.intercept[outputs]
+        coef, intercept = found.uncentred()
+        return coef.T[outputs], intercept[outputs]
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.floating]:
         """Return the decision values: ``(n, n_classes)``, or ``(n,)`` in favour of the second of two classes."""
         check_is_fitted(self)
         features = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        decision: NDArray[np.floating] = features @ self.coef_.T + self.intercept_
+        # In double precision: of features far from zero, float32 would leave no digit of the decision.
+        decision = np.empty((len(features), len(self.intercept_)), features.dtype)
+        for part, values in pieces(features):
+            decision[part] = values @ self.coef_.T + self.intercept_
         return decision.ravel() if decision.shape[1] == 1 else decision
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
@@ -119,8 +124,11 @@ class SoftmaxRegression(_LinearClassifier):
     C : float
         Inverse regularisation strength, more than 0.
     standardise : bool
-        Whether to standardise the features first, as ``StandardScaler`` does. The coefficients are for raw features
-        all the same.
+        Whether to standardise the features first. The coefficients are for raw features all the same.
+    moderation : float
+        With `standardise`: how many rows the median variance of all columns counts for in that of each, so that a
+        handful of rows cannot make one tiny by chance (`stack.solvers.design.moderated_scales`). 0 standardises as
+        ``StandardScaler`` does.
     tol : float
         Share of the objective by which it may exceed its minimum, as the solver estimates it.
     max_iter : int
@@ -131,7 +139,7 @@ class SoftmaxRegression(_LinearClassifier):
     classes_ : NDArray
         ``(n_classes,)`` labels, ascending.
     coef_ : NDArray
-        ``(n_classes, n_features)``, or ``(1, n_features)`` for two classes; in the dtype of the features.
+        ``(n_classes, n_features)``, or ``(1, n_features)`` for two classes; float64.
     intercept_ : NDArray
         ``(n_classes,)``, or ``(1,)``.
     n_iter_ : int
@@ -144,8 +152,16 @@ class SoftmaxRegression(_LinearClassifier):
 
     _loss = "log"
 
-    def __init__(self, C: float = 1.0, *, standardise: bool = True, tol: float = TOL, max_iter: int = MAX_ITER) -> None:
-        super().__init__(C, standardise=standardise, tol=tol, max_iter=max_iter)
+    def __init__(
+        self,
+        C: float = 1.0,
+        *,
+        standardise: bool = True,
+        moderation: float = MODERATION,
+        tol: float = TOL,
+        max_iter: int = MAX_ITER,
+    ) -> None:
+        super().__init__(C, standardise=standardise, moderation=moderation, tol=tol, max_iter=max_iter)
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.floating]:
         """Return ``(n, n_classes)`` natural-log probabilities."""
@@ -171,8 +187,11 @@ class LinearSVM(_LinearClassifier):
     C : float
         Inverse regularisation strength, more than 0.
     standardise : bool
-        Whether to standardise the features first, as ``StandardScaler`` does. The coefficients are for raw features
-        all the same.
+        Whether to standardise the features first. The coefficients are for raw features all the same.
+    moderation : float
+        With `standardise`: how many rows the median variance of all columns counts for in that of each, so that a
+        handful of rows cannot make one tiny by chance (`stack.solvers.design.moderated_scales`). 0 standardises as
+        ``StandardScaler`` does.
     tol : float
         Share of the objective by which it may exceed its minimum, as the solver estimates it.
     max_iter : int
@@ -183,7 +202,7 @@ class LinearSVM(_LinearClassifier):
     classes_ : NDArray
         ``(n_classes,)`` labels, ascending.
     coef_ : NDArray
-        ``(n_classes, n_features)``, or ``(1, n_features)`` for two classes; in the dtype of the features.
+        ``(n_classes, n_features)``, or ``(1, n_features)`` for two classes; float64.
     intercept_ : NDArray
         ``(n_classes,)``, or ``(1,)``.
     n_iter_ : int
@@ -197,6 +216,12 @@ class LinearSVM(_LinearClassifier):
     _loss = "squared_hinge"
 
     def __init__(
-        self, C: float = 1.0, *, standardise: bool = False, tol: float = TOL, max_iter: int = MAX_ITER
+        self,
+        C: float = 1.0,
+        *,
+        standardise: bool = False,
+        moderation: float = MODERATION,
+        tol: float = TOL,
+        max_iter: int = MAX_ITER,
     ) -> None:
-        super().__init__(C, standardise=standardise, tol=tol, max_iter=max_iter)
+        super().__init__(C, standardise=standardise, moderation=moderation, tol=tol, max_iter=max_iter)

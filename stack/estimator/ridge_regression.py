@@ -10,11 +10,12 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from stackbone.stack.estimator.weighted import fit_weighted, read_weights
+from stackbone.stack.solvers.design import MODERATION
 from stackbone.stack.solvers.ridge import Design, fit_ridge
 
 
 class RidgeRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
-    """Ridge regression on standardised features, as ``StandardScaler`` and ``Ridge`` make it.
+    """Ridge regression on standardised features.
 
     Minimises ``‖y - Xw - b‖² + alpha ‖w‖²``, the intercept b free, without a standardised copy of the features.
 
@@ -22,6 +23,10 @@ class RidgeRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc] # sc
     ----------
     alpha : float
         Regularisation strength, more than 0.
+    moderation : float
+        How many rows the median variance of all columns counts for in that of each when they are standardised, so that
+        a handful of rows cannot make one tiny by chance (`stack.solvers.design.moderated_scales`). 0 standardises as
+        ``StandardScaler`` does.
 
     Attributes
     ----------
@@ -35,8 +40,9 @@ class RidgeRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc] # sc
         Names of the features, where `fit` got a data frame.
     """
 
-    def __init__(self, alpha: float = 1.0) -> None:
+    def __init__(self, alpha: float = 1.0, *, moderation: float = MODERATION) -> None:
         self.alpha = alpha
+        self.moderation = moderation
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the regression.
@@ -65,11 +71,12 @@ class RidgeRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc] # sc
         features, targets = validate_data(self, X, y, dtype=[np.float64, np.float32], y_numeric=True)
         weights = read_weights(sample_weight, features)
         if weights is None or np.ptp(weights) == 0:
-            alpha = self.alpha if weights is None else self.alpha / float(weights[0])
-            path = fit_ridge(Design.whole(features), targets.astype(np.float64), [alpha])
+            weight = 1.0 if weights is None else float(weights[0])  # rows of weight 2 are twice as many
+            design = Design.whole(features)
+            path = fit_ridge(design, targets.astype(np.float64), [self.alpha / weight], self.moderation / weight)
             self.coef_, self.intercept_ = path.coef[:, 0], float(path.intercept[0])
         else:
-            coef, intercept, _ = fit_weighted("squared", features, targets, weights, self.alpha, standardise=True)
+            coef, intercept, _ = fit_weighted("squared", features, targets, weights, self.alpha, self.moderation)
             self.coef_, self.intercept_ = coef[0], float(intercept[0])
         return self
 

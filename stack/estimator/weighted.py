@@ -9,11 +9,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils.validation import _check_sample_weight
 
 from stackbone.cache.errors import UsageError
+from stackbone.stack.solvers.design import moderated_scales, moments
 
 Doubles = NDArray[np.float64]
 
@@ -37,8 +37,7 @@ def fit_weighted(
     y: NDArray[np.int64] | Doubles,
     weights: Doubles,
     strength: float,
-    *,
-    standardise: bool,
+    moderation: float | None,
 ) -> tuple[Doubles, Doubles, int]:
     """Fit a linear model of weighted rows.
 
@@ -54,8 +53,9 @@ def fit_weighted(
         ``(n,)`` weights, 0 or more; what a row of weight 2 says counts as if it were there twice.
     strength : float
         C; of a ridge regression alpha; more than 0.
-    standardise : bool
-        Whether to standardise by the weighted moments first.
+    moderation : float, optional
+        How many rows the columns' common variance counts for where they are standardised, by the weighted moments:
+        see `stack.solvers.design.moderated_scales`. None does not standardise.
 
     Returns
     -------
@@ -82,9 +82,11 @@ def fit_weighted(
         raise UsageError(msg)
     wide = x.astype(np.float64)
     mean, scale = np.zeros(x.shape[1]), np.ones(x.shape[1])
-    if standardise:
-        scaler = StandardScaler().fit(wide, sample_weight=weights)
-        mean, scale = scaler.mean_, scaler.scale_
+    if moderation is not None:
+        counted = np.flatnonzero(weights)
+        middle = wide[counted[0]]
+        means, variances = moments(wide, counted, weights[None, counted], middle)
+        mean, scale = middle + means[0], moderated_scales(variances, weights.sum(), moderation)[0]
     model = {
         "log": LogisticRegression(C=strength, tol=TOL, max_iter=MAX_ITER),
         "squared_hinge": LinearSVC(C=strength, dual=False, tol=TOL, max_iter=MAX_ITER),

@@ -53,6 +53,7 @@ def evaluate(
     *,
     recipes: Sequence[str] = STACKS,
     baselines: bool = True,
+    ablation: bool = True,
     options: StackOptions | None = None,
     groups: NDArray[np.int64] | None = None,
     seed: int = 0,
@@ -74,7 +75,9 @@ def evaluate(
         What to evaluate beside the single backbones, of `stack.learners.recipes.ROWS`; ``mean`` and ``concat`` are
         baselines in any case.
     baselines : bool
-        Whether to fit ``svm:``, ``concat`` and the stacks that lack one backbone, too.
+        Whether to fit ``svm:`` and ``concat``, too.
+    ablation : bool
+        Whether to fit the stacks that lack one backbone, beside `baselines`.
     options : StackOptions, optional
         What is fitted; the defaults are the ``oof`` recipe.
     groups : NDArray[np.int64], optional
@@ -125,7 +128,7 @@ def evaluate(
         key: fit.run if cache is None else partial(_find_or_run, fit, cache, codes, parts[key[1]], found_keys)
         for key, fit in base.items()
     }
-    metas = _meta_backbones(list(blocks), ablation=baselines) if "oof" in recipes else {}
+    metas = _meta_backbones(list(blocks), ablation=baselines and ablation) if "oof" in recipes else {}
     counter = FitCounter(progress, len(base) + len(parts) * len(metas))
     with recorded() as warned:
         outcomes = _run_base(runs, sum(x.nbytes for _, x in distinct_blocks(blocks)), n_jobs, counter)

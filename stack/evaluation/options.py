@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from stackbone.cache.errors import UsageError
 from stackbone.stack.folds.checks import check_choice
-from stackbone.stack.learners.base import C_GRID, MODERATION
+from stackbone.stack.learners.base import C_GRID
 from stackbone.stack.learners.meta import COMBINE, LEARNERS, SCORES, MetaOptions
+from stackbone.stack.solvers.design import MODERATION
 from stackbone.stack.tasks.regression import META_LEARNERS as REGRESSION_LEARNERS
 
 TASKS = ("classification", "regression")

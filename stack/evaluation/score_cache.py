@@ -33,7 +33,7 @@ from stackbone.stack.learners.regressors import RegressionScores
 from stackbone.stack.solvers.fit_warnings import messages
 from stackbone.stack.solvers.linear import LinearMap
 
-SCORES_VERSION = 2
+SCORES_VERSION = 3
 """To be raised with any change of a learner that changes its scores by more than rounding."""
 
 BaseOutcome = ClassScores | RegressionScores | Prediction
@@ -227,7 +227,7 @@ def _of_fold(value: _T | Sequence[_T], number: int) -> _T:
 
 def _most_bytes(key: FitKey) -> int:
     outputs = max(1, key.n_classes)
-    return _NUMBER_BYTES * (1 + outputs * (key.n_train + key.n_test + key.dim + 1))
+    return _NUMBER_BYTES * (1 + outputs * (key.n_train + key.n_test + key.dim + 1) + key.dim)
 
 
 def _to_arrays(outcome: BaseOutcome) -> Arrays:
@@ -240,6 +240,9 @@ def _to_arrays(outcome: BaseOutcome) -> Arrays:
         "test": outcome.test,
         "coef": outcome.linear.coef,
         "intercept": outcome.linear.intercept,
+        "mean": outcome.linear.mean
+        if outcome.linear.mean is not None
+        else np.zeros(len(outcome.linear.coef), np.float32),
     }
 
 
@@ -253,7 +256,7 @@ def _from_arrays(arrays: Arrays, key: FitKey) -> BaseOutcome | None:
             return None
         return Prediction(scores, probability=bool(probability))
     strength = "alpha" if key.n_classes == 0 else "c"
-    if set(arrays) != {strength, "out_of_fold", "test", "coef", "intercept"}:
+    if set(arrays) != {strength, "out_of_fold", "test", "coef", "intercept", "mean"}:
         return None
     columns = (key.n_classes,) if key.n_classes else ()
     number = np.float32 if key.n_classes else np.float64
@@ -263,6 +266,7 @@ def _from_arrays(arrays: Arrays, key: FitKey) -> BaseOutcome | None:
         "test": ((key.n_test, *columns), number),
         "coef": ((key.dim, n_outputs), np.float32),
         "intercept": ((n_outputs,), np.float32),
+        "mean": ((key.dim,), np.float32),
     }
     if any(arrays[name].shape != shape or arrays[name].dtype != dtype for name, (shape, dtype) in expected.items()):
         return None
@@ -270,7 +274,7 @@ def _from_arrays(arrays: Arrays, key: FitKey) -> BaseOutcome | None:
     scored = np.isfinite(out_of_fold[key.tested]).all() and np.isnan(out_of_fold[~key.tested]).all()
     if not scored or not all(np.isfinite(arrays[name]).all() for name in expected if name != "out_of_fold"):
         return None
-    chosen, linear = float(arrays[strength]), LinearMap(arrays["coef"], arrays["intercept"])
+    chosen, linear = float(arrays[strength]), LinearMap(arrays["coef"], arrays["intercept"], arrays["mean"])
     if key.n_classes == 0:
         return RegressionScores(chosen, out_of_fold, arrays["test"], linear) if chosen >= 0 else None
     return ClassScores(chosen, out_of_fold, arrays["test"], linear) if chosen > 0 else None

@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from stackbone.stack.folds.folds import Fold
+from stackbone.stack.solvers.design import MODERATION
 from stackbone.stack.solvers.linear import LinearMap, LinearPath
 from stackbone.stack.solvers.rows import Matrix, pieces
 
 C_GRID = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0)
 """Inverse regularisation strengths tried, ascending; each in scikit-learn's sense."""
-
-MODERATION = 50.0
-"""Rows that the columns' common variance counts for when each is standardised; `bench/small_sets.py` shows why."""
 
 _PATIENCE = 2
 """Values of C in a row that are worse than the best so far and end the search."""

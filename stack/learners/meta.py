@@ -203,7 +203,7 @@ def fit_meta(
     scale = fit_scale(decision, y)
     shares = weight_shares(whole, x, len(scores)) if options.combine == "concat" else None
     linear = LinearMap(prior.coef.copy(), prior.intercept.copy())
-    linear.coef[:, classes], linear.intercept[classes] = whole.coef, whole.intercept
+    linear.coef[:, classes], linear.intercept[classes] = whole.uncentred()
     return MetaModel(options, c, linear, scale, shares)
 
 

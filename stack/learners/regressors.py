@@ -13,6 +13,7 @@ from sklearn.svm import LinearSVR
 
 from stackbone.stack.folds.checks import check_choice
 from stackbone.stack.folds.folds import Fold
+from stackbone.stack.solvers.design import MODERATION, moderated_scales
 from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.solvers.ridge import ALPHA_GRID, Design, choose_alpha, fit_ridge
 
@@ -146,7 +147,8 @@ def fit_meta(
         The inner folds that made them, which choose the meta-learner's own strength too.
     learner : str
         ``ridge``; ``svr``, a linear support vector regression (squared epsilon-insensitive loss in the primal,
-        columns and target standardised: Ho & Lin 2012, JMLR 13, 3323-3348); or ``mean``, which learns nothing.
+        columns, as those of every learner, and target standardised: Ho & Lin 2012, JMLR 13, 3323-3348); or ``mean``,
+        which learns nothing.
 
     Returns
     -------
@@ -185,11 +187,11 @@ def _choose_svr_c(x: NDArray[np.float64], y: NDArray[np.float64], folds: Sequenc
 
 
 def _fit_svr(x: NDArray[np.float64], y: NDArray[np.float64], c: float) -> LinearMap:
-    mean, scale = x.mean(axis=0), np.where(np.ptp(x, axis=0) > 0, x.std(axis=0), 1.0)
+    mean, variances = x.mean(axis=0), np.where(np.ptp(x, axis=0) > 0, x.var(axis=0), 0.0)
+    scale = moderated_scales(variances[None], len(x), MODERATION)[0]
     centre, spread = y.mean(), y.std() if np.ptp(y) > 0 else 1.0
     model = LinearSVR(
         C=c, epsilon=SVR_EPSILON, loss="squared_epsilon_insensitive", dual=False, max_iter=SVR_MAX_ITER
     ).fit((x - mean) / scale, (y - centre) / spread)
     coef = spread * model.coef_ / scale
-    intercept = centre + spread * model.intercept_ - mean @ coef
-    return LinearMap(coef[:, None].astype(np.float32), np.ravel(intercept).astype(np.float32))
+    return LinearMap.rounded(coef[:, None], np.ravel(centre + spread * model.intercept_), mean)

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score
 
 from stackbone.cache.errors import StackError, UsageError
 
@@ -82,7 +81,7 @@ def class_metrics(truth: NDArray[np.int64], scores: Scores, *, probability: bool
     predicted = scores.argmax(axis=1)
     metrics = {
         "accuracy": float((predicted == truth).mean()),
-        "macro_f1": float(f1_score(truth, predicted, average="macro", zero_division=0)),
+        "macro_f1": _macro_f1(truth, predicted),
     }
     if scores.shape[1] >= TOP5_CLASSES:
         metrics["top5"] = float((_rank_of_truth(truth, scores) < 5).mean())
@@ -133,6 +132,14 @@ def calibration_curve(truth: NDArray[np.int64], scores: Scores, bins: int = BINS
     number = n_lower * bins // len(truth)
     members = [np.flatnonzero(number == each) for each in np.unique(number)]
     return [CalibrationBin(float(confidence[m].mean()), float(right[m].mean()), len(m)) for m in members]
+
+
+def _macro_f1(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
+    """Return the mean over classes of twice what is right by what is true and what is predicted, together."""
+    named = np.bincount(np.concatenate([truth, predicted]))
+    right = np.bincount(truth[truth == predicted], minlength=len(named))
+    found = np.flatnonzero(named)
+    return float((2 * right[found] / named[found]).mean())
 
 
 def calibration_error(curve: Sequence[CalibrationBin]) -> float:

@@ -230,7 +230,10 @@ def _map_problems(what: str, linear: LinearMap, n_inputs: int | None, n_outputs:
             f"{what} has coefficients of shape {coef.shape} and intercepts of shape {intercept.shape}, "
             f"expected ({n_inputs or 'dim'}, {n_outputs}) and ({n_outputs},)"
         )
-    elif not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
+    elif linear.mean is not None and (linear.mean.dtype != np.float32 or linear.mean.shape != coef.shape[:1]):
+        found = f"shape {linear.mean.shape} and type {linear.mean.dtype}"
+        yield f"{what} has a mean of {found}, expected {coef.shape[:1]} and float32"
+    elif not all(np.isfinite(each).all() for each in (coef, intercept, linear.mean) if each is not None):
         yield f"{what} has numbers that are not finite"
 
 

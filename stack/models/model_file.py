@@ -1,9 +1,10 @@
 """One file for a finished stack: safetensors, whose metadata hold the rest as JSON; reading it runs no code.
 
-Layout, version 1. Metadata: ``format`` (``stackbone-model``), ``format_version``, ``model`` (a JSON object: task,
+Layout, version 2. Metadata: ``format`` (``stackbone-model``), ``format_version``, ``model`` (a JSON object: task,
 classes, backbones with their specs, meta-learner, training, score, versions, time) and ``sha256`` (over the three
-others and every tensor's name, shape and bytes). Tensors, all float32: ``base.I.coef`` (dim, K) and
-``base.I.intercept`` (K,) of backbone I, ``meta.coef`` and ``meta.intercept`` unless the meta-learner is ``mean``.
+others and every tensor's name, shape and bytes). Tensors, all float32: ``base.I.coef`` (dim, K),
+``base.I.intercept`` (K,) and, where it is subtracted from the features first, ``base.I.mean`` (dim,) of backbone I;
+``meta.coef``, ``meta.intercept`` and ``meta.mean`` alike, unless the meta-learner is ``mean``. Version 1 had no means.
 
 The checksum tells damage, not an author: whoever changes a file on purpose can renew it. What such a file can do
 is predict wrongly, and no more: nothing in it is ever executed, and every shape and number is checked.
@@ -28,7 +29,7 @@ from stackbone.stack.models.model import ModelBackbone, StackModel
 from stackbone.stack.solvers.linear import LinearMap
 
 FORMAT = "stackbone-model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _METADATA = {"format", "format_version", "model", "sha256"}
 _KEYS = {"task", "classes", "backbones", "meta", "training", "score", "versions", "created"}
@@ -71,7 +72,8 @@ def load_model(file: Path | str) -> StackModel:
     if _checksum(metadata, tensors) != metadata["sha256"]:
         _refuse(file, "its checksum does not match: it was damaged or changed after it was written")
     try:
-        return _parse(json.loads(metadata["model"], parse_constant=_refuse_constant), tensors)
+        described = json.loads(metadata["model"], parse_constant=_refuse_constant)
+        return _parse(described, tensors, with_means=metadata["format_version"] != "1")
     except (ModelError, CacheError, ValueError, RecursionError) as exc:
         _refuse(file, str(exc), exc)
 
@@ -103,7 +105,7 @@ def _checked_metadata(file: Path, metadata: Mapping[str, str] | None) -> dict[st
             "Update Stackbone to use it; nothing is wrong with the file"
         )
         raise ModelError(message)
-    if version != str(FORMAT_VERSION) or set(metadata) != _METADATA:
+    if version not in map(str, range(1, FORMAT_VERSION + 1)) or set(metadata) != _METADATA:
         _refuse(file, f"its metadata are version {version!r} with the keys {sorted(metadata)}")
     return dict(metadata)
 
@@ -119,7 +121,8 @@ def _checksum(metadata: Mapping[str, str], tensors: _Tensors) -> str:
 
 
 def _parts(linear: LinearMap) -> list[tuple[str, NDArray[np.float32]]]:
-    return [("coef", np.ascontiguousarray(linear.coef)), ("intercept", np.ascontiguousarray(linear.intercept))]
+    arrays = {"coef": linear.coef, "intercept": linear.intercept, "mean": linear.mean}
+    return [(name, np.ascontiguousarray(array)) for name, array in arrays.items() if array is not None]
 
 
 def _describe(model: StackModel) -> dict[str, Any]:
@@ -143,7 +146,7 @@ def _describe(model: StackModel) -> dict[str, Any]:
     }
 
 
-def _parse(raw: object, tensors: _Tensors) -> StackModel:
+def _parse(raw: object, tensors: _Tensors, *, with_means: bool) -> StackModel:
     described = _as(dict, raw, "the description", keys=_KEYS)
     meta = _as(dict, described["meta"], "meta", keys={"learner", "scores", "combine", "scale"})
     training = _as(dict, described["training"], "training", keys={"n_images", "digests_sha256"})
@@ -151,10 +154,14 @@ def _parse(raw: object, tensors: _Tensors) -> StackModel:
     learner = _as(str, meta["learner"], "meta.learner")
     names = [f"base.{i}" for i in range(len(backbones))] + ([] if learner == "mean" else ["meta"])
     expected = {f"{name}.{part}" for name in names for part in ("coef", "intercept")}
+    if with_means:
+        expected |= {f"{name}.mean" for name in names} & set(tensors)
     if set(tensors) != expected:
         message = f"its tensors differ from the format's in {sorted(set(tensors) ^ expected)}"
         raise ModelError(message)
-    maps = [LinearMap(tensors[f"{name}.coef"], tensors[f"{name}.intercept"]) for name in names]
+    maps = [
+        LinearMap(tensors[f"{name}.coef"], tensors[f"{name}.intercept"], tensors.get(f"{name}.mean")) for name in names
+    ]
     score = _as(dict, described["score"], "score")
     return StackModel(
         task=_as(str, described["task"], "task"),

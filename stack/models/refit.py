@@ -157,7 +157,11 @@ def _fit_concat(part: _Part) -> _Fitted:
     found = run_alone({("concat", 0): partial(part.score_classes, names)}, part.n_jobs, counter)
     linear = found["concat", 0].linear
     ends = np.cumsum([part.blocks[name].shape[1] for name in names])[:-1]
-    bases = [LinearMap(coef * np.float32(len(names)), linear.intercept) for coef in np.split(linear.coef, ends)]
+    centres = [None] * len(names) if linear.mean is None else np.split(linear.mean, ends)
+    bases = [
+        LinearMap(coef * np.float32(len(names)), linear.intercept, mean)
+        for coef, mean in zip(np.split(linear.coef, ends), centres, strict=True)
+    ]
     same = LinearMap(np.eye(part.n_classes, dtype=np.float32), np.zeros(part.n_classes, np.float32))
     return _Fitted(bases, MetaModel(MetaOptions("lr", "decision", "average"), None, same, 1.0))
 

@@ -26,6 +26,9 @@ FULL_RANK = 1024
 SKETCH_RANK = 256
 """Eigenpairs of the preconditioner where it does not know all."""
 
+MODERATION = 50.0
+"""Rows that the columns' common variance counts for when each is standardised; `bench/small_sets.py` shows why."""
+
 _WELL_CONDITIONED = 1e5  # curvature times squared length of a row, up to which products in float32 will do
 _ROWS = 1024  # rows converted to float64 at a time
 
@@ -67,7 +70,7 @@ class StandardisedDesign:
     ) -> None:
         everyone = np.ones((1, len(rows)), dtype=np.bool_)
         middle = x[rows[0]].astype(np.float64)  # a value from among them, so that no sum of squares cancels
-        means, variances = _moments(x, rows, everyone, middle)
+        means, variances = moments(x, rows, everyone, middle)
         self._mean = middle + means[0]
         self._std = moderated_scales(variances, len(rows), moderation)[0] if standardise else np.ones(x.shape[1])
         self._free = free_intercept
@@ -76,11 +79,14 @@ class StandardisedDesign:
         for part in _parts(len(rows)):
             self._matrix[part, :-1] = (x[rows[part]] - self._mean) / self._std
         if standardise or free_intercept:
-            means, variances = _moments(self._matrix[:, :-1], np.arange(len(rows)), fitted, np.zeros(1))
+            means, variances = moments(self._matrix[:, :-1], np.arange(len(rows)), fitted, np.zeros(1))
             scales = self._own_scales(variances, fitted, moderation) if standardise else np.ones_like(variances)
         else:
             means, scales = np.tile(-self._mean, (len(fitted), 1)), np.ones((len(fitted), x.shape[1]))
         self._shifts, self._scales = (means * scales).astype(np.float32), scales.astype(np.float32)
+        self._exact = (
+            means * scales
+        )  # raw features can lie so far out that float32 moves an intercept by more than it is
         self._unscale = np.ones((len(fitted), x.shape[1] + 1), dtype=np.float32)
         np.divide(1, self._scales, out=self._unscale[:, :-1], where=self._scales > 0)
         self.ridge = np.ones(self.n_coefficients, dtype=np.float32)
@@ -158,7 +164,7 @@ class StandardisedDesign:
         Decision values are ``features @ u[:-1] + u[-1] - u[:-1] @ shift``.
         """
         features = self._matrix[rows, :-1] * self._scales[group].astype(np.float64)
-        return features, self._shifts[group].astype(np.float64)
+        return features, self._exact[group]
 
     def newton(self, g: Floats, group: int, rows: NDArray[np.int64], curvature: float) -> Floats:
         """Solve with the Hessian of one group whose loss has this curvature in these rows and none in others.
@@ -181,26 +187,15 @@ class StandardisedDesign:
         NDArray[np.float32]
             As `g`.
         """
-        if len(rows) == 0:
-            return g
         block = self._matrix[rows]
         block[:, :-1] *= self._scales[group]
         block[:, :-1] -= self._shifts[group]
-        if curvature * float(np.einsum("nd,nd->n", block, block).max()) > _WELL_CONDITIONED:
-            block = block.astype(np.float64)
-        system = (block @ block.T).astype(np.float64)
-        system[np.diag_indices_from(system)] += 1 / curvature
-        # Not scipy's Cholesky: scipy brings a BLAS of its own, whose threads and numpy's would wait for each other.
-        weights = np.linalg.solve(system, block @ g)
-        solution: Floats = g - weights.astype(np.float32) @ block.astype(np.float32, copy=False)
-        return solution
+        return newton_direction(block, g, curvature)
 
-    def unfold(self, u: Floats, subset: int) -> tuple[Doubles, Doubles]:
-        """Return the ``(width, dim)`` coefficients and ``(width,)`` intercepts for raw features."""
-        wide = u.astype(np.float64)
-        scale, shift = self._scales[subset].astype(np.float64), self._shifts[subset].astype(np.float64)
-        coef = wide[:, :-1] * (scale / self._std)
-        return coef, wide[:, -1] - wide[:, :-1] @ shift - coef @ self._mean
+    def unfold(self, u: Doubles, subset: int) -> tuple[Doubles, Doubles, Doubles]:
+        """Return ``(width, dim)`` coefficients for raw features, ``(width,)`` intercepts, and the mean of these."""
+        coef = u[:, :-1] * (self._scales[subset].astype(np.float64) / self._std)
+        return coef, u[:, -1] - u[:, :-1] @ self._exact[subset], self._mean
 
 
 class _Spectrum:
@@ -278,7 +273,37 @@ class _Spectrum:
         return v
 
 
-def moderated_scales(variances: Doubles, n_rows: int | NDArray[np.int64], moderation: float) -> Doubles:
+def newton_direction(block: Floats, g: Floats, curvature: float) -> Floats:
+    """Solve ``(I + curvature · blockᵀ block) v = g`` by the Woodbury identity.
+
+    Parameters
+    ----------
+    block : NDArray[np.float32]
+        ``(n_curved, n_coefficients)`` rows where the loss is curved.
+    g : NDArray[np.float32]
+        ``(n_coefficients,)`` gradient.
+    curvature : float
+        The loss's second derivative in these rows.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        As `g`.
+    """
+    if len(block) == 0:
+        return g
+    wide = block
+    if curvature * float(np.einsum("nd,nd->n", block, block).max()) > _WELL_CONDITIONED:
+        wide = block.astype(np.float64)
+    system = (wide @ wide.T).astype(np.float64)
+    system[np.diag_indices_from(system)] += 1 / curvature
+    # Not scipy's Cholesky: scipy brings a BLAS of its own, whose threads and numpy's would wait for each other.
+    weights = np.linalg.solve(system, wide @ g)
+    solution: Floats = g - weights.astype(np.float32) @ block
+    return solution
+
+
+def moderated_scales(variances: Doubles, n_rows: float | NDArray[np.int64], moderation: float) -> Doubles:
     """Return what each column is divided by: a standard deviation that a handful of rows cannot make tiny by chance.
 
     A column's variance over `n_rows` rows is averaged with what the columns have in common, their median, which
@@ -290,8 +315,8 @@ def moderated_scales(variances: Doubles, n_rows: int | NDArray[np.int64], modera
     ----------
     variances : NDArray[np.float64]
         ``(n_subsets, dim)`` population variances; 0 where a column is constant.
-    n_rows : int or NDArray[np.int64]
-        Rows that they were taken over; ``(n_subsets, 1)`` where subsets differ.
+    n_rows : float or NDArray[np.int64]
+        Rows that they were taken over (of weighted ones, the sum); ``(n_subsets, 1)`` where subsets differ.
     moderation : float
         Rows that the median counts for; 0 gives the columns' own standard deviations.
 
@@ -309,15 +334,29 @@ def moderated_scales(variances: Doubles, n_rows: int | NDArray[np.int64], modera
     return np.sqrt(np.where(variances > 0, moderated, np.inf))
 
 
-def _moments(x: Matrix, rows: NDArray[np.int64], fitted: NDArray[np.bool_], middle: Doubles) -> tuple[Doubles, Doubles]:
-    """Return ``(n_subsets, dim)`` means of ``x - middle`` and its population variances, 0 for a constant column."""
-    sums, squares = np.zeros((2, len(fitted), x.shape[1]))
+def moments(
+    x: Matrix, rows: NDArray[np.int64], weights: NDArray[np.bool_] | Doubles, middle: Doubles
+) -> tuple[Doubles, Doubles]:
+    """Return ``(n_subsets, dim)`` means of ``x - middle`` and its population variances, 0 for a constant column.
+
+    Parameters
+    ----------
+    x : NDArray[np.floating] or Rows
+        ``(n, dim)`` features.
+    rows : NDArray[np.int64]
+        ``(n_rows,)`` rows that take part.
+    weights : NDArray
+        ``(n_subsets, n_rows)`` how often each counts.
+    middle : NDArray[np.float64]
+        ``(dim,)``, or ``(1,)``, a value from among them, so that no sum of squares cancels.
+    """
+    sums, squares = np.zeros((2, len(weights), x.shape[1]))
     for part in _parts(len(rows)):
         values = x[rows[part]] - middle
-        weights = fitted[:, part].astype(np.float64)
-        sums += weights @ values
-        squares += weights @ np.square(values, out=values)
-    counts = fitted.sum(axis=1, keepdims=True)
+        counted = weights[:, part].astype(np.float64)
+        sums += counted @ values
+        squares += counted @ np.square(values, out=values)
+    counts = weights.sum(axis=1, keepdims=True)
     means = sums / counts
     spread = squares / counts
     variances = spread - np.square(means)

@@ -17,12 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from stackbone.cache.errors import StackError, UsageError
+from stackbone.cache.errors import UsageError
+from stackbone.stack.folds.checks import check_subsets
 from stackbone.stack.solvers.design import StandardisedDesign
 from stackbone.stack.solvers.lbfgs import minimise
 from stackbone.stack.solvers.losses import LogisticLoss, Loss, SoftmaxLoss, SquaredHingeLoss
 from stackbone.stack.solvers.newton import MAX_STEPS, solve_alone
+from stackbone.stack.solvers.row_space import RowSpaceDesign, few_rows
 from stackbone.stack.solvers.rows import Matrix, pieces
+
+Doubles = NDArray[np.float64]
 
 TOL = 1e-6
 """Share of the objective by which it may exceed its minimum, as the solver estimates it."""
@@ -40,25 +44,41 @@ _COLUMNS = 256  # decision values per row held at once: enough for a matrix prod
 
 @dataclass(frozen=True, eq=False)
 class LinearMap:
-    """A fitted linear classifier.
+    """A fitted linear model of raw (not standardised) features: ``(x - mean) @ coef + intercept``.
 
     Attributes
     ----------
     coef : NDArray[np.float32]
-        ``(dim, n_outputs)``, for raw (not standardised) features.
+        ``(dim, n_outputs)``.
     intercept : NDArray[np.float32]
-        ``(n_outputs,)``.
+        ``(n_outputs,)`` outputs at the mean.
+    mean : NDArray[np.float32], optional
+        ``(dim,)`` what is subtracted from the features first; by default nothing. Where they are far from zero, outputs
+        would else be small differences of large numbers, of which float32 keeps no digit.
     """
 
     coef: NDArray[np.float32]
     intercept: NDArray[np.float32]
+    mean: NDArray[np.float32] | None = None
+
+    @classmethod
+    def rounded(cls, coef: Doubles, intercept: Doubles, mean: Doubles) -> LinearMap:
+        """Return the map of ``(dim, n_outputs)`` coefficients and ``(n_outputs,)`` intercepts at a ``(dim,)`` mean."""
+        near = mean.astype(np.float32)
+        narrow = np.ascontiguousarray(coef, dtype=np.float32)
+        return cls(narrow, (intercept + (near - mean) @ coef).astype(np.float32), near)
 
     def decide(self, x: Matrix) -> NDArray[np.float32]:
         """Return the ``(n, n_outputs)`` decision values of ``(n, dim)`` raw features."""
         decision = np.empty((len(x), len(self.intercept)), np.float32)
         for part, values in pieces(x):
-            decision[part] = values @ self.coef + self.intercept
+            decision[part] = (values if self.mean is None else values - self.mean) @ self.coef + self.intercept
         return decision
+
+    def uncentred(self) -> tuple[Doubles, Doubles]:
+        """Return the coefficients and, in double precision, the intercepts of the same map without a mean."""
+        coef, intercept = self.coef.astype(np.float64), self.intercept.astype(np.float64)
+        return coef, intercept if self.mean is None else intercept - self.mean @ coef
 
 
 class LinearPath:
@@ -69,7 +89,8 @@ class LinearPath:
     ``squared_hinge`` is liblinear's L2-regularised L2-loss SVM (Fan et al. 2008, JMLR 9, 1871-1874), one against the
     rest, ½‖w‖² + ½b² + C Σ max(0, 1 - y·z)² with y = ±1; for two classes its one problem, with outputs (-z, z).
 
-    The solver is `lbfgs`, preconditioned as `design` tells. All sums over classes and features run in
+    The solver is `lbfgs`, preconditioned as `design` tells, or, where rows are few beside columns, `row_space`. All
+    sums over classes and features run in
     float32, those of the objective in float64. A fit that this leaves without a proof of being near its minimum goes on
     alone, in float64, by `stack.solvers.newton`, where its subset is small enough (up to 2**26 values).
 
@@ -121,24 +142,27 @@ class LinearPath:
         tol: float = TOL,
         max_iter: int = MAX_ITER,
     ) -> None:
-        _check_subsets(codes, n_classes, subsets)
+        check_subsets(codes, n_classes, subsets)
         rows = np.unique(np.concatenate(subsets))
         self._codes = codes[rows]
         self._fitted = np.zeros((len(subsets), len(rows)), dtype=np.bool_)
         for fitted, subset in zip(self._fitted, subsets, strict=True):
             fitted[np.searchsorted(rows, subset)] = True
         self._n_classes, self._kind, self._tol, self._max_iter = n_classes, loss, tol, max_iter
-        # liblinear's intercept is the weight of one more, constant feature; scikit-learn's is free.
-        self._design = StandardisedDesign(
+        problems = 1 if loss == "log" or n_classes == 2 else n_classes
+        # liblinear's intercept is the weight of one more, constant feature; scikit-learn's is free. Where it is not,
+        # and features stay as they came, their mean is penalised with it: only the shared design knows that.
+        centred = standardise or loss == "log"
+        kind = RowSpaceDesign if centred and few_rows(self._fitted, problems, x.shape[1]) else StandardisedDesign
+        self._design: RowSpaceDesign | StandardisedDesign = kind(
             x, rows, self._fitted, standardise=standardise, moderation=moderation, free_intercept=loss == "log"
         )
-        problems = 1 if loss == "log" or n_classes == 2 else n_classes
         self._subset_of = np.repeat(np.arange(len(subsets)), problems)
         self._class_of = np.tile(np.arange(n_classes)[-problems:], len(subsets))
         width = n_classes if loss == "log" and n_classes > 2 else 1
         self._prior = prior
         self._start = None if prior is None else self._decisions(prior.decide(x[rows]))
-        self._u = np.zeros((len(self._subset_of), width, self._design.n_coefficients), dtype=np.float32)
+        self._u = np.zeros((len(self._subset_of), width, self._design.n_coefficients))
         self.iterations = 0
         """Steps that the slowest problem took in the last call of `solve`."""
 
@@ -175,7 +199,7 @@ class LinearPath:
         for groups in self._batches():
             design = self._design.select(self._subset_of[groups])
             start = None if self._start is None else self._start[self._class_of[groups]]
-            found = minimise(design, self._loss(groups), c, self._u[groups], self._tol, steps, start)
+            found = minimise(design, self._loss(groups), c, self._u[groups].astype(np.float32), self._tol, steps, start)
             self._u[groups], bounds[groups] = found.u, found.bound
             self.iterations = max(self.iterations, found.iterations)
         promised = max(_PROMISED, self._tol)
@@ -202,7 +226,7 @@ class LinearPath:
             shift,
             self._loss(np.array([group]), rows),
             c,
-            self._u[group].astype(np.float64),
+            self._u[group],
             free_intercept=self._kind == "log",
             offset=offset,
             tol=self._tol,
@@ -237,7 +261,7 @@ class LinearPath:
 
     def _map(self, subset: int) -> LinearMap:
         u = self._u[self._subset_of == subset].reshape(-1, self._design.n_coefficients)
-        coef, intercept = self._design.unfold(u, subset)
+        coef, intercept, mean = self._design.unfold(u, subset)
         if self._kind == "log" and len(coef) > 1:
             # A shift shared by all classes changes no probability: of equal answers, scikit-learn's sums to zero.
             coef, intercept = coef - coef.mean(axis=0), intercept - intercept.mean()
@@ -245,8 +269,9 @@ class LinearPath:
             first = 0.0 if self._kind == "log" else -1.0
             coef, intercept = np.vstack([first * coef, coef]), np.concatenate([first * intercept, intercept])
         if self._prior is not None:
-            coef, intercept = coef + self._prior.coef.T, intercept + self._prior.intercept
-        return LinearMap(np.ascontiguousarray(coef.T, dtype=np.float32), intercept.astype(np.float32))
+            prior_coef, prior_intercept = self._prior.uncentred()
+            coef, intercept = coef + prior_coef.T, intercept + prior_intercept + mean @ prior_coef
+        return LinearMap.rounded(coef.T, intercept, mean)
 
     def _warn(self, c: float, bounds: NDArray[np.float64], promised: float) -> None:
         far = ~(bounds <= promised)
@@ -257,22 +282,3 @@ class LinearPath:
                 "to be left); choose a smaller C, standardise the features, or allow more iterations"
             )
             warnings.warn(msg, ConvergenceWarning, stacklevel=3)
-
-
-def _check_subsets(codes: NDArray[np.int64], n_classes: int, subsets: Sequence[NDArray[np.int64]]) -> None:
-    if n_classes < 2 or not subsets:
-        msg = (
-            f"found {n_classes} class(es) and {len(subsets)} training subset(s); "
-            "a classifier needs at least 2 classes and 1 subset: check the labels and folds"
-        )
-        raise UsageError(msg)
-    for number, subset in enumerate(subsets, start=1):
-        missing = np.setdiff1d(np.arange(n_classes), codes[subset])
-        if len(missing):
-            named = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
-            msg = (
-                f"training subset {number} of {len(subsets)} ({len(subset)} rows) lacks {len(missing)} of "
-                f"{n_classes} classes (codes {named}); no classifier can learn a class it never saw: "
-                "put images of every class into every training subset"
-            )
-            raise StackError(msg)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stackbone.cache.errors import StackError, UsageError
 from stackbone.stack.folds.checks import check_folds
 from stackbone.stack.folds.folds import Fold
+from stackbone.stack.solvers.design import MODERATION, moderated_scales
 from stackbone.stack.solvers.linear import LinearMap
 
 ALPHA_GRID = tuple(float(10.0 ** (k / 2)) for k in range(-2, 15))
@@ -89,10 +90,13 @@ class RidgePath:
         ``(dim, n_alphas)`` coefficients for raw (not standardised) features.
     intercept : NDArray[np.float64]
         ``(n_alphas,)`` in the target's unit.
+    mean : NDArray[np.float64]
+        ``(dim,)`` of the features that they were fitted on.
     """
 
     coef: NDArray[np.float64]
     intercept: NDArray[np.float64]
+    mean: NDArray[np.float64]
 
     def predict(self, design: Design) -> NDArray[np.float64]:
         """Return ``(n, n_alphas)`` predictions in the target's unit."""
@@ -103,17 +107,19 @@ class RidgePath:
 
     def linear_map(self) -> LinearMap:
         """Return the regressions as a map with one output per alpha."""
-        return LinearMap(self.coef.astype(np.float32), self.intercept.astype(np.float32))
+        return LinearMap.rounded(self.coef, self.intercept + self.mean @ self.coef, self.mean)
 
 
-def fit_ridge(design: Design, y: NDArray[np.float64], alphas: Sequence[float]) -> RidgePath:
+def fit_ridge(
+    design: Design, y: NDArray[np.float64], alphas: Sequence[float], moderation: float = MODERATION
+) -> RidgePath:
     """Standardise, then minimise ``‖y - Xw - b‖² + alpha ‖w‖²`` for every alpha, the intercept b free.
 
-    Standardised are the columns, by mean and population standard deviation of these rows; a constant column
-    counts for nothing. With ``S = XᵀX = V diag(s) Vᵀ``, ``w = V diag(1/(s + alpha)) Vᵀ Xᵀy``: one
-    eigendecomposition serves every alpha (Hastie, Tibshirani & Friedman, The Elements of Statistical Learning,
-    2nd ed., section 3.4.1). With more columns than rows the same is done on ``XXᵀ``, since
-    ``w = Xᵀ (XXᵀ + alpha I)⁻¹ y`` (section 18.3.5).
+    Standardised are the columns, by the mean and the moderated standard deviation of these rows
+    (`stack.solvers.design.moderated_scales`); a constant column counts for nothing. With ``S = XᵀX = V diag(s) Vᵀ``, ``w =
+    V diag(1/(s + alpha)) Vᵀ Xᵀy``: one eigendecomposition serves every alpha (Hastie, Tibshirani & Friedman, The
+    Elements of Statistical Learning, 2nd ed., section 3.4.1). With more columns than rows the same is done on
+    ``XXᵀ``, since ``w = Xᵀ (XXᵀ + alpha I)⁻¹ y`` (section 18.3.5).
 
     Parameters
     ----------
@@ -123,6 +129,8 @@ def fit_ridge(design: Design, y: NDArray[np.float64], alphas: Sequence[float]) -
         ``(n,)`` targets.
     alphas : sequence of float
         Positive regularisation strengths, in the sense of scikit-learn's ``Ridge``.
+    moderation : float
+        How many rows the columns' common variance counts for in that of each; 0 standardises as ``StandardScaler``.
 
     Returns
     -------
@@ -137,11 +145,12 @@ def fit_ridge(design: Design, y: NDArray[np.float64], alphas: Sequence[float]) -
     if not alphas or not min(alphas) > 0:
         msg = f"the alphas of a ridge regression are {list(alphas)}; at least one, all above 0, is needed: pass such"
         raise UsageError(msg)
-    mean, scale = _moments(design)
+    mean, variances = _moments(design)
+    scale = moderated_scales(variances[None], design.n, moderation)[0]
     centre = float(y.mean())
     solve = _solve_columns if design.dim <= design.n else _solve_rows
     coef = solve(design, y - centre, mean, scale, np.asarray(alphas)) / scale[:, None]
-    return RidgePath(coef, centre - mean @ coef)
+    return RidgePath(coef, centre - mean @ coef, mean)
 
 
 def choose_alpha(
@@ -185,7 +194,7 @@ def choose_alpha(
 
 
 def _moments(design: Design) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the ``(dim,)`` means and population standard deviations, 1 for a constant column."""
+    """Return the ``(dim,)`` means and population variances, 0 for a constant column."""
     mean, variance = np.zeros(design.dim), np.zeros(design.dim)
     low, high = np.full(design.dim, np.inf), np.full(design.dim, -np.inf)
     for _, piece in design.by_rows():
@@ -196,7 +205,7 @@ def _moments(design: Design) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         piece -= mean
         variance += np.einsum("ij,ij->j", piece, piece) / design.n
     # By the range: the variance of equal numbers comes out as rounding error, which must not be scaled up.
-    return mean, np.where((low < high) & (variance > 0), np.sqrt(variance), 1.0)
+    return mean, np.where(low < high, variance, 0.0)
 
 
 def _solve_columns(

@@ -27,6 +27,7 @@ from stackbone.stack.learners.regressors import (
     score_design,
     score_targets,
 )
+from stackbone.stack.solvers.design import MODERATION
 from stackbone.stack.solvers.fits import FitCounter, FitKey, Progress, run_fits
 from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.solvers.ridge import ALPHA_GRID, Design
@@ -260,7 +261,7 @@ def _base_fits(
             run = partial(_fit, [of_fold(blocks[name], p.number) for name in names], p)
             fits[model, p.number] = run
             if cache is not None:
-                learner: dict[str, object] = {"name": "ridge", "alphas": ALPHA_GRID}
+                learner: dict[str, object] = {"name": "ridge", "alphas": ALPHA_GRID, "moderation": MODERATION}
                 key = cache.key(learner, names, y, Fold(p.train, p.test), p.inner, number=p.number)
                 fits[model, p.number] = partial(cache.find_or_run, key, run)
     return fits

@@ -1,4 +1,4 @@
-"""The fault bench, in small: nothing lost, nothing silently wrong."""
+"""The fault bench, in small: nothing lost, nothing silently wrong, no traceback and no hang."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def test_no_fault_loses_a_row_or_gives_a_wrong_one(tmp_path: Path) -> None:
         [*command, "--json", str(figures)], cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    outcomes = json.loads(figures.read_text())["figures"]
+    found = json.loads(figures.read_text())["figures"]
+    outcomes = found["caches"]
     assert [each["fault"] for each in outcomes] == [
         "SIGKILL while writing",
         "SIGKILL while compacting",
@@ -34,4 +35,10 @@ def test_no_fault_loses_a_row_or_gives_a_wrong_one(tmp_path: Path) -> None:
         assert outcome["silently_wrong"] == outcome["rows_lost"] == 0
     for outcome in outcomes[2], outcomes[3], outcomes[5]:
         assert outcome["detected"] == outcome["tried"]
+    for kind in found["files"]:
+        assert kind["tried"] == sum(kind["counts"].values()) > 0
+        assert not any(kind["counts"][name] for name in ("silent", "traceback", "hang"))
+    assert {kind["kind"].partition(",")[0] for kind in found["files"]} == {
+        *("shard", "index", "seen", "scores", "model", "steering", "checkpoint", "result", "graph", "table")
+    }
     assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]

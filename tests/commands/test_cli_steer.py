@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
-import signal
 import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +15,9 @@ import timm
 from PIL import Image
 from safetensors.torch import save_file
 
-from stackbone import cli
-
 VIT = "timm:test_vit.r160_in1k"
 CLASSES = ("coat", "hat", "shoe")
-Done = subprocess.CompletedProcess[str]
-Here = Callable[..., Done]
+Here = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
@@ -40,21 +36,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def here(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
-    """Return a way to run a command in this process, which spares the seconds that a start costs."""
-
-    def call(*arguments: str | Path) -> Done:
-        monkeypatch.chdir(folder)
-        monkeypatch.setattr(sys, "argv", ["stackbone", *map(str, arguments)])
-        monkeypatch.setattr(signal, "signal", lambda *_: None)
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        shown = capsys.readouterr()
-        assert isinstance(end.value.code, int)
-        return subprocess.CompletedProcess(sys.argv, end.value.code, shown.out, shown.err)
-
-    return call
+def here(folder: Path, in_process: Here) -> Here:
+    """Return a way to run a command in this process, in the folder."""
+    return partial(in_process, cwd=folder)
 
 
 STEER = ("steer", "photos", "--backbone", VIT, "--weights", f"{VIT}=vit.safetensors", "--epochs", "1")

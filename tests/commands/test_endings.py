@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from stackbone import cli
 from stackbone.cache import CacheError, FeatureStore, StackError, UsageError
 from stackbone.commands.endings import Outputs, check_outputs, explain
 from tests.made.checkout import ROOT
@@ -65,6 +66,52 @@ def test_outputs_that_are_closed_or_full_end_a_command_in_words(place: Path, lin
     assert words in done.stderr
 
 
+@pytest.mark.parametrize(
+    "command", ["inspect", "inspect --json", "verify", "compact", "forget photos --yes", "stack", "report r.json"]
+)
+@pytest.mark.parametrize(
+    ("cache", "words"),
+    [
+        ("/dev/null", "the cache /dev/null is not a folder"),
+        ("file", "the cache file is not a folder"),
+        ("pipe", "the cache pipe is not a folder"),
+        ("to-nowhere", "the cache to-nowhere is not a folder"),
+        ("nowhere", "nowhere"),
+    ],
+)
+def test_what_is_no_cache_is_said(
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    cache: str,
+    words: str,
+) -> None:
+    monkeypatch.chdir(place)
+    Path("file").touch()
+    if not Path("pipe").exists():
+        os.mkfifo("pipe")
+        Path("to-nowhere").symlink_to("nowhere")
+        Path("r.json").write_text('{"format": "stackbone-result"}')
+    monkeypatch.setattr(sys, "argv", ["stackbone", *command.split(), "--cache", cache])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code in (1, 2)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert words in printed.err or command.startswith("report")
+    assert not Path("nowhere").exists()
+
+
+@pytest.mark.parametrize("cache", ["/dev/null", "file", "pipe"])
+def test_nothing_is_extracted_into_what_is_no_folder(place: Path, cache: str) -> None:
+    done = shell(f"touch file; test -p pipe || mkfifo pipe; mkdir -p images; stackbone demo --folder {cache}", place)
+    assert done.returncode == 1
+    assert cache in done.stderr
+
+
 @pytest.mark.parametrize("columns", ["0", "1", "-5", "abc", "²", "99999999999"])
 def test_any_columns_print_the_same_in_a_pipe(place: Path, columns: str) -> None:
     done = shell("stackbone inspect", place, env={**os.environ, "COLUMNS": columns, "LINES": columns})
@@ -75,8 +122,10 @@ def test_any_columns_print_the_same_in_a_pipe(place: Path, columns: str) -> None
 @pytest.mark.parametrize(
     "arguments", ["--c 1e308", "--repeats 1000000000", "--save x --result x", "--save /dev/null", "--result ."]
 )
-def test_what_cannot_be_done_is_refused_before_the_work(place: Path, arguments: str) -> None:
-    done = shell(f"stackbone stack {arguments}", place)
+def test_what_cannot_be_done_is_refused_before_the_work(
+    place: Path, in_process: Callable[..., subprocess.CompletedProcess[str]], arguments: str
+) -> None:
+    done = in_process("stack", *arguments.split(), cwd=place)
     assert done.returncode == 2
     assert done.stdout == ""
 

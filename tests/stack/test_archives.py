@@ -10,8 +10,9 @@ from stackbone.stack import load_model
 ARCHIVES = Path(__file__).parent / "archives"
 
 
-def test_a_model_of_version_1_predicts_what_it_did() -> None:
-    model = load_model(ARCHIVES / "model-v1.stackbone")
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_archived_model_predicts_what_it_did(version: int) -> None:
+    model = load_model(ARCHIVES / f"model-v{version}.stackbone")
     assert model.classes == ["cat", "dog", "größe"]
     assert [backbone.feature_set for backbone in model.backbones] == [
         "resnet50-ea2ab74516a4",

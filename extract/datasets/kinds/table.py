@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import csv
 import difflib
-import os
-import re
+import io
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from stackbone.cache.errors import DatasetError, StackboneError, UsageError
+from stackbone.cache.disk.reading import open_regular
+from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.extract.datasets.kinds.folder import Anchor, Entries
+from stackbone.extract.datasets.parquet import read_columns
+from stackbone.extract.datasets.table_limits import (
+    DECIMAL,
+    MOST_CELL,
+    MOST_ROWS,
+    MOST_TEXT_BYTES,
+    ZERO_FRACTION,
+    too_large,
+)
 
 TEXT_TABLES = (".csv", ".tsv")
 PARQUET_TABLES = (".parquet", ".pq")
@@ -26,8 +35,9 @@ _USUAL_NAMES = {
     "path": ("file", "filename", "file_name", "filepath", "image", "image_path", "img"),
     "label": ("class", "class_name", "category", "species", "target", "y"),
 }
-_DECIMAL = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
-_ZERO_FRACTION = re.compile(r"\.0+\Z")
+
+
+_LONGEST_LINE = 16 * MOST_CELL
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,7 @@ class TableColumns:
 class _Cells:
     """The chosen columns as text; `numbers` says on which line (CSV) or row (Parquet) each row starts."""
 
-    numbers: list[int]
+    numbers: Sequence[int]
     columns: dict[str, list[str]]
 
 
@@ -76,7 +86,8 @@ def read_table(file: Path, root: Path, wanted: TableColumns) -> Entries:
     UsageError
         A column is missing; the message names the nearest one and the option to type.
     DatasetError
-        The file cannot be read, a row is ragged or has no path, or two rows disagree about one path.
+        The file cannot be read, exceeds a limit of `extract.datasets.table_limits`, a row is ragged or has no path, or two rows
+        disagree about one path.
     StackboneError
         A Parquet file, and pyarrow is not installed.
     """
@@ -120,7 +131,10 @@ def read_table(file: Path, root: Path, wanted: TableColumns) -> Entries:
 
 def _read_text(file: Path, wanted: TableColumns) -> _Cells:
     # Surrogates, as in file names: a path in another encoding must still open its file.
-    with file.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as stream:
+    with (
+        io.BufferedReader(open_regular(file)) as content,
+        io.TextIOWrapper(content, "utf-8-sig", "surrogateescape", newline="") as stream,
+    ):
         records = _records(file, stream)
         _, header = next(records, (0, []))
         chosen = _choose_columns(file, [name.strip() for name in header], wanted)
@@ -136,6 +150,8 @@ def _read_text(file: Path, wanted: TableColumns) -> _Cells:
                 )
                 raise DatasetError(msg)
             numbers.append(line)
+            if len(numbers) > MOST_ROWS:
+                raise too_large(file, f"more than {MOST_ROWS:,} rows")
             for append, at in targets:
                 append(row[at])
     return _Cells(numbers, {k: v if k == "path" else _mark_texts(v) for k, v in columns.items()})
@@ -143,14 +159,14 @@ def _read_text(file: Path, wanted: TableColumns) -> _Cells:
 
 def _records(file: Path, stream: TextIO) -> Iterator[tuple[int, list[str]]]:
     """Rows that hold anything, each with the line it starts on (a quoted cell may span lines)."""
-    first = stream.readline()
+    first = stream.readline(_LONGEST_LINE)
     stream.seek(0)
     if first.startswith(("\udcff\udcfe", "\udcfe\udcff")):
         msg = f"The table {str(file)!r} is in UTF-16. Expected UTF-8. Save it again as 'CSV UTF-8'."
         raise DatasetError(msg)
     # Spreadsheets write `;` where the comma is the decimal sign.
     delimiter = "\t" if file.suffix.lower() == ".tsv" else ";" if ";" in first and "," not in first else ","
-    rows = csv.reader(stream, delimiter=delimiter, strict=True)
+    rows = csv.reader(_lines(file, stream), delimiter=delimiter, strict=True)
     start = 1
     try:
         for row in rows:
@@ -166,63 +182,29 @@ def _records(file: Path, stream: TextIO) -> Iterator[tuple[int, list[str]]]:
         raise DatasetError(msg) from exc
 
 
+def _lines(file: Path, stream: TextIO) -> Iterator[str]:
+    """Lines of bounded length, up to a bounded size of all: a file without a line end is not read whole."""
+    size = 0
+    while line := stream.readline(_LONGEST_LINE):
+        size += len(line)
+        if len(line) == _LONGEST_LINE:
+            raise too_large(file, f"a line of {_LONGEST_LINE:,} characters or more")
+        if size > MOST_TEXT_BYTES:
+            raise too_large(file, f"more than {MOST_TEXT_BYTES >> 20:,} MiB of text")
+        yield line
+
+
 def _mark_texts(column: list[str]) -> list[str]:
     """Strip the cells; in a column of numbers alone, write 3.0 as 3, as a Parquet column is read."""
     column = [cell.strip() for cell in column]
-    if all(not cell or _DECIMAL.fullmatch(cell) for cell in column):
-        return [_ZERO_FRACTION.sub("", cell) for cell in column]
+    if all(not cell or DECIMAL.fullmatch(cell) for cell in column):
+        return [ZERO_FRACTION.sub("", cell) for cell in column]
     return column
 
 
 def _read_parquet(file: Path, wanted: TableColumns) -> _Cells:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as exc:
-        msg = (
-            f"Reading {str(file)!r} needs pyarrow, which is not installed here. "
-            "Run: pip install pyarrow, or save the table as CSV."
-        )
-        raise StackboneError(msg) from exc
-    try:
-        with file.open("rb") as stream:
-            table = parquet.ParquetFile(stream)
-            header = list(table.schema_arrow.names)
-            chosen = _choose_columns(file, header, wanted)
-            data = table.read(columns=[header[at] for at in chosen.values()])
-    except (pyarrow.ArrowException, UnicodeDecodeError) as exc:
-        msg = (
-            f"The file {str(file)!r} is no whole Parquet file: {str(exc).rstrip('.')}. "
-            "Expected a table written by Parquet. Write or download it again."
-        )
-        raise DatasetError(msg) from exc
-    columns: dict[str, list[str]] = {}
-    for key, at in chosen.items():
-        column = data.column(header[at])
-        if pyarrow.types.is_nested(column.type):
-            msg = (
-                f"The column {header[at]!r} of {str(file)!r} holds {column.type}. Expected text or numbers "
-                f"as the {key}. Name another column with --{key}-column, or write a plain one."
-            )
-            raise DatasetError(msg)
-        try:
-            columns[key] = [_cell_text(value) for value in column.to_pylist()]
-        except (pyarrow.ArrowException, ValueError, OverflowError) as exc:
-            msg = (
-                f"The column {header[at]!r} of {str(file)!r} cannot be read as {column.type}: {exc}. Expected text or "
-                f"numbers as the {key}. Write it again as text, or name another with --{key}-column."
-            )
-            raise DatasetError(msg) from exc
-    return _Cells(list(range(1, data.num_rows + 1)), columns)
-
-
-def _cell_text(value: object) -> str:
-    if value is None or value != value:  # NaN, with which data frames write an empty cell
-        return ""
-    if isinstance(value, str | bytes):
-        return os.fsdecode(value)
-    text = str(value)
-    return _ZERO_FRACTION.sub("", text) if _DECIMAL.fullmatch(text) else text
+    n_rows, columns = read_columns(file, lambda header: _choose_columns(file, header, wanted))
+    return _Cells(range(1, n_rows + 1), columns)
 
 
 def _choose_columns(file: Path, header: list[str], wanted: TableColumns) -> dict[str, int]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from stackbone.cache import CacheError, ImageError
-from stackbone.cache.disk.reading import ListedFile, open_regular, read_regular
+from stackbone.cache import CacheError, CorruptFileError, ImageError, sha256_file
+from stackbone.cache.disk.reading import ListedFile, NotRegularError, open_regular, read_regular
+from stackbone.cache.hdf5.opening import read_sha256
 from stackbone.cache.records.division import parse_division
 
 
@@ -55,11 +57,35 @@ def test_an_image_that_was_never_read_is_not_read_now(tmp_path: Path) -> None:
         ListedFile(str(tmp_path), "a.jpg", bytes(32)).read()
 
 
-def test_a_pipe_is_neither_opened_nor_waited_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("read", [open_regular, read_regular, sha256_file, read_sha256])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("pipe", "is not a regular file"),
+        ("folder", "is not a regular file"),
+        ("/dev/zero", "is not a regular file"),
+        ("to-device", "is not a regular file"),
+        ("to-nowhere", "is a link to a file that does not exist"),
+        ("ring", "is a link that leads back to itself"),
+    ],
+)
+def test_what_is_no_regular_file_is_neither_opened_nor_waited_for(
+    tmp_path: Path, read: Callable[[Path], object], name: str, words: str
+) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for read in (open_regular, read_regular):
-        with pytest.raises(OSError, match="not a regular file"):
-            read(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "to-device").symlink_to("/dev/zero")
+    (tmp_path / "to-nowhere").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "ring").symlink_to(tmp_path / "ring")
+    expected = CorruptFileError if read is read_sha256 else NotRegularError
+    with pytest.raises(expected, match=words):
+        read(tmp_path / name)
+
+
+def test_a_file_that_is_gone_is_told_from_one_that_is_none(tmp_path: Path) -> None:
+    for read in (open_regular, read_regular, sha256_file, read_sha256):
+        with pytest.raises(FileNotFoundError):
+            read(tmp_path / "gone")
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,15 @@ def test_text_that_is_no_spec_is_refused(text: str, match: str) -> None:
         FeatureSpec.from_json(text)
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400"])
+@pytest.mark.parametrize("field", ["crop_fraction", "mean", "std"])
+def test_text_with_a_number_that_is_not_finite_is_refused(field: str, number: str) -> None:
+    raw = json.loads(SPEC.to_json())
+    raw[field] = "@" if field == "crop_fraction" else ["@", 0.5, 0.5]
+    with pytest.raises(CacheError, match=field):
+        FeatureSpec.from_json(json.dumps(raw).replace('"@"', number))
+
+
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_number_that_json_does_not_have_is_refused(number: float) -> None:
     with pytest.raises(ValueError, match="JSON"):

@@ -115,6 +115,7 @@ def test_unlabelled_double_is_no_conflict(store: FeatureStore) -> None:
 
 
 def test_empty_dataset_and_empty_cache_are_summarised(store: FeatureStore) -> None:
+    store.root.mkdir()
     assert (summarise(store).feature_sets, summarise(store).datasets) == ([], [])
     assert "is empty" in summarise(store).lines()[0]
     store.write_dataset(make_index("photos", make_digests(0)))

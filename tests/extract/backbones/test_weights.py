@@ -183,11 +183,11 @@ def in_subprocess(code: str, *arguments: str, home: Path, endpoint: str, **envir
 
 
 @pytest.fixture
-def closed_port() -> int:
+def closed_port() -> Iterator[int]:
+    """Refuse connections; the port is held, so that no test that runs meanwhile gets it."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
-        port: int = server.getsockname()[1]
-        return port
+        yield server.getsockname()[1]
 
 
 @pytest.fixture

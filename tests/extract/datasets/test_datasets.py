@@ -634,7 +634,7 @@ def test_an_unreadable_table_is_named(table: Callable[..., Path], monkeypatch: p
         raise PermissionError(13, "Permission denied")
 
     file = table("path,label\na.jpg,x\n")
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(sys.modules["stackbone.extract.datasets.kinds.table"], "open_regular", refuse)
     assert "list.csv" in message(DatasetError, data=file)
 
 

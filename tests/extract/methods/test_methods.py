@@ -22,7 +22,7 @@ from stackbone.extract.methods.method import (
     supports,
 )
 from stackbone.extract.networks.network import Pooled
-from stackbone.extract.steerings.file import METHODS
+from stackbone.extract.steerings.steering import METHODS
 
 
 def make_vit() -> nn.Module:

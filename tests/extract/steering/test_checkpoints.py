@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,16 @@ def test_a_damaged_one_is_not_used(path: Path, kind: str, caplog: pytest.LogCapt
     path.write_bytes(damaged[kind])
     with caplog.at_level(logging.WARNING):
         assert load_checkpoint(path, "run") is None
+    assert "no sound checkpoint" in caplog.text
+
+
+@pytest.mark.parametrize("place", ["pipe", "folder", "/dev/zero"])
+def test_a_checkpoint_in_whose_place_is_something_else_is_not_waited_for(
+    tmp_path: Path, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    assert load_checkpoint(tmp_path / place, "run") is None
     assert "no sound checkpoint" in caplog.text
 
 

@@ -42,7 +42,8 @@ from stackbone.extract.steering.steer import (
     steer,
     steering_path,
 )
-from stackbone.extract.steerings.file import METHODS, Steering, read_steering, write_steering
+from stackbone.extract.steerings.file import read_steering, write_steering
+from stackbone.extract.steerings.steering import METHODS, Steering
 from tests.made.checkout import ROOT
 
 WEIGHTS = random_weights(3)

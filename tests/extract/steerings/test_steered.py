@@ -31,8 +31,9 @@ from stackbone.extract.images.decode import apply_transform, decode
 from stackbone.extract.methods.method import build_method, steering_parameters
 from stackbone.extract.networks.engines import OpenVinoEngine, TorchEngine
 from stackbone.extract.networks.network import build_body, build_network
-from stackbone.extract.steerings.file import Steering, read_steering, write_steering
+from stackbone.extract.steerings.file import read_steering, write_steering
 from stackbone.extract.steerings.steered import find_steered, read_steered, steered_backbone, with_hub
+from stackbone.extract.steerings.steering import Steering
 from tests.made.checkout import ROOT
 
 VIT = "timm:test_vit.r160_in1k"
@@ -306,6 +307,14 @@ def test_a_file_with_a_parameter_too_many_is_refused(make: Make, files: Mapping[
 def test_a_parameter_of_another_shape_is_refused(make: Make, files: Mapping[str, Path]) -> None:
     tensors = {**read_steering(make())[0].tensors, "xi": np.zeros(3, np.float32)}
     assert "(3,)" in refusal(make(tensors=tensors), files)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (160, 1), (100, 4096)])
+def test_an_input_size_that_the_network_does_not_take_is_refused(
+    make: Make, files: Mapping[str, Path], size: tuple[int, int]
+) -> None:
+    spec = replace(read_steering(make())[0].spec, input_size=size)
+    assert f"images of {size[1]} x {size[0]} pixels" in refusal(make(spec=spec), files)
 
 
 def test_an_option_that_the_method_lacks_is_refused(make: Make, files: Mapping[str, Path]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,15 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from stackbone.cache import CacheError, FeatureSpec, NewerVersionError, UsageError, WeightsError
-from stackbone.extract.steerings.file import Steering, list_steering_files, read_steering, write_steering
+from stackbone.extract.steerings.file import (
+    _checksum,
+    find_steering,
+    list_steering_files,
+    read_steering,
+    write_steering,
+)
+from stackbone.extract.steerings.steering import Steering
+from stackbone.extract.steerings.tensor_file import read_content
 from tests.made.checkout import ARCHIVES
 
 SPEC = FeatureSpec(
@@ -267,6 +276,105 @@ def test_metadata_that_are_no_json_are_refused(path: Path) -> None:
     for text in ("{", "[]", "[" * 100_000, '{"format_version": NaN}'):
         save_file({"seen": np.zeros((0, 32), np.uint8)}, path, {"stackbone-steering": text})
         refusal(path)
+
+
+def renew(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the description of a file and renew its checksum, as whoever can write the file may."""
+
+    def changed(metadata: dict[str, Any], tensors: dict[str, Any]) -> None:
+        change(metadata["steering"])
+        metadata["sha256"] = _checksum(metadata["steering"], tensors)
+
+    rewrite(path, changed)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("options", {"rank": 10**12}, "rank is 1000000000000, and none of its tensors has such a side"),
+        ("options", {"rank": 5}, "none of its tensors"),
+        ("options", {"rank": True}, "none of its tensors"),
+        ("options", {"n_prompts": 10**9}, "n_prompts is 1000000000, and none of its tensors"),
+        ("options", {"n_prompts": 4.0}, "none of its tensors"),
+        ("options", {"blocks": 10**400}, "beyond all bounds"),
+        ("training", {"seed": 1 << 32}, "its seed is 4294967296"),
+        ("training", {"seed": -1}, "its seed is -1"),
+        ("training", {"seed": 0, "epochs": 10**400}, "beyond all bounds"),
+        ("history", [{"loss": 10**400}], "no number within bounds"),
+        ("history", [{"loss": 1.0}, {"accuracy": 1.0}], "the same facts"),
+        ("history", [{"validation_accuracy": 1.0}], "the same facts"),
+        ("spec", {"input_size": [10**9, 10**9]}, "no input_size"),
+        ("spec", {"input_size": [0, 224]}, "no input_size"),
+        ("spec", {"crop_fraction": 1e-300}, "no crop_fraction"),
+        ("spec", {"std": [1e-300, 1.0, 1.0]}, "no mean and std"),
+        ("spec", {"mean": [1e300, 1.0, 1.0]}, "no mean and std"),
+        ("spec", {"architecture": "hf-hub:evil/model"}, "no architecture"),
+        ("division", {"cv": 10**30, "seed": 0, "fold": 1}, "division"),
+    ],
+)
+def test_a_number_or_name_beyond_its_bounds_is_refused_though_the_checksum_holds(
+    path: Path,
+    field: str,
+    value: Any,  # noqa: ANN401 - any JSON
+    words: str,
+) -> None:
+    def change(described: dict[str, Any]) -> None:
+        described[field] = {**described["spec"], **value} if field == "spec" else value
+
+    renew(path, change)
+    assert words in refusal(path)
+
+
+@pytest.mark.parametrize("options", [{"rank": 4}, {"n_prompts": 3}, {"value_bias": False}, {"blocks": None}])
+def test_options_that_fit_the_tensors_are_taken(path: Path, options: dict[str, Any]) -> None:
+    renew(path, lambda described: described.update(options=options))
+    assert read_steering(path)[0].options == options
+
+
+@pytest.mark.parametrize("place", ["pipe", "folder", "/dev/zero", "huge"])
+def test_what_is_no_plain_file_is_not_waited_for(tmp_path: Path, place: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(1 << 42)  # sparse
+    assert "cannot be read" in refusal(tmp_path / place)
+
+
+def test_a_file_is_read_once_and_what_was_hashed_is_what_is_parsed(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_steering(tmp_path / "other.safetensors", make_steering(backbone="resnet50"))
+    read: list[Path] = []
+
+    def swapped(place: Path) -> bytes:
+        content = read_content(place)
+        read.append(place)
+        os.replace(tmp_path / "other.safetensors", place)  # the moment it was read, another takes its place
+        return content
+
+    monkeypatch.setattr("stackbone.extract.steerings.file.read_content", swapped)
+    expected = hashlib.sha256(path.read_bytes()).hexdigest()
+    found, sha256 = read_steering(path)
+    assert (found.backbone, sha256, read) == ("vit_base", expected, [path])
+
+
+def test_a_steering_is_found_by_its_digest_among_files_that_are_read_once_and_need_not_be_sound(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "0.safetensors").write_bytes(b"damaged")
+    (tmp_path / "z.safetensors").write_bytes(b"not looked at")
+    read: list[str] = []
+
+    def noted(place: Path) -> bytes:
+        read.append(place.name)
+        return read_content(place)
+
+    monkeypatch.setattr("stackbone.extract.steerings.file.read_content", noted)
+    found = find_steering(hashlib.sha256(path.read_bytes()).hexdigest(), [tmp_path])
+    assert found is not None
+    assert (found[0], found[1].backbone) == (path, "vit_base")
+    assert read == ["0.safetensors", "a.safetensors"]
+    assert find_steering("ab" * 32, [tmp_path]) is None
 
 
 # The list of files

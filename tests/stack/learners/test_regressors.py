@@ -14,6 +14,7 @@ from stackbone.cache.errors import UsageError
 from stackbone.stack.folds.folds import Fold, regression_folds
 from stackbone.stack.learners.regressors import SVR_C_GRID, SVR_EPSILON, apply_meta, fit_meta, score_targets
 from stackbone.stack.solvers.ridge import ALPHA_GRID
+from tests.made.references import ModeratedScaler
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -47,7 +48,7 @@ def test_base_learner_is_scikit_learns_grid_search(y: Floats, folds: list[Fold])
     x_test = rng.normal(0, 60, size=(10, 20)).astype(np.float32)
     scores = score_targets(x, y, x_test, folds)
     search = GridSearchCV(
-        make_pipeline(StandardScaler(), Ridge()),
+        make_pipeline(ModeratedScaler(), Ridge()),
         {"ridge__alpha": ALPHA_GRID},
         cv=plain(folds),
         scoring="neg_mean_squared_error",
@@ -69,7 +70,7 @@ def test_given_alphas_are_the_only_ones_tried(y: Floats, folds: list[Fold], out_
 
 def test_ridge_meta_is_scikit_learns_grid_search(y: Floats, folds: list[Fold], out_of_fold: Floats) -> None:
     search = GridSearchCV(
-        make_pipeline(StandardScaler(), Ridge()),
+        make_pipeline(ModeratedScaler(), Ridge()),
         {"ridge__alpha": ALPHA_GRID},
         cv=plain(folds),
         scoring="neg_mean_squared_error",
@@ -81,7 +82,7 @@ def test_ridge_meta_is_scikit_learns_grid_search(y: Floats, folds: list[Fold], o
 def test_svr_meta_is_scikit_learns_grid_search(y: Floats, folds: list[Fold], out_of_fold: Floats) -> None:
     svr = LinearSVR(epsilon=SVR_EPSILON, loss="squared_epsilon_insensitive", dual=False)
     search = GridSearchCV(
-        TransformedTargetRegressor(make_pipeline(StandardScaler(), svr), transformer=StandardScaler()),
+        TransformedTargetRegressor(make_pipeline(ModeratedScaler(), svr), transformer=StandardScaler()),
         {"regressor__linearsvr__C": SVR_C_GRID},
         cv=plain(folds),
         scoring="neg_mean_squared_error",

@@ -26,7 +26,8 @@ BLOCKS = {name: np.random.default_rng(3).normal(size=(6, dim)).astype(np.float32
 def made_map(seed: int, dim: int, n_outputs: int) -> LinearMap:
     rng = np.random.default_rng(seed)
     coef = rng.normal(size=(dim, n_outputs)).astype(np.float32)
-    return LinearMap(coef, rng.normal(size=n_outputs).astype(np.float32))
+    mean = rng.normal(size=dim).astype(np.float32) if seed % 2 else None
+    return LinearMap(coef, rng.normal(size=n_outputs).astype(np.float32), mean)
 
 
 def made_model() -> StackModel:
@@ -122,7 +123,7 @@ def test_a_mean_and_a_regression_come_back(tmp_path: Path) -> None:
 
 def test_coefficients_in_any_memory_order_are_saved_alike(file: Path, tmp_path: Path) -> None:
     model = made_model()
-    turned = [LinearMap(np.asfortranarray(base.coef), base.intercept) for base in model.bases]
+    turned = [LinearMap(np.asfortranarray(base.coef), base.intercept, base.mean) for base in model.bases]
     save_model(replace(model, bases=turned), tmp_path / "turned")
     assert metadata_of(tmp_path / "turned") == metadata_of(file)
     np.testing.assert_array_equal(load_model(tmp_path / "turned").bases[0].coef, model.bases[0].coef)
@@ -179,7 +180,7 @@ def test_one_changed_bit_is_refused_wherever_it_is(file: Path) -> None:
 
 def test_a_newer_version_is_sound_and_asks_for_an_update(file: Path) -> None:
     rewrite(file, format_version=str(FORMAT_VERSION + 1))
-    with pytest.raises(ModelError, match=r"format version 2.*reads up to 1.*Update Stackbone.*nothing is wrong"):
+    with pytest.raises(ModelError, match=r"format version 3.*reads up to 2.*Update Stackbone.*nothing is wrong"):
         load_model(file)
 
 

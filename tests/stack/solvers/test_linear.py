@@ -91,7 +91,8 @@ def reference(kind: Kind, x: Doubles, codes: Codes, c: float) -> tuple[Doubles, 
 
 def as_fitted(found: LinearMap, scaler: StandardScaler | None) -> tuple[Doubles, Doubles]:
     """Turn a map for raw features into scikit-learn's attributes for (standardised) features."""
-    coef, intercept = found.coef.T.astype(np.float64), found.intercept.astype(np.float64)
+    coef, intercept = found.uncentred()
+    coef = coef.T
     if scaler is not None:
         coef, intercept = coef * scaler.scale_, intercept + coef @ scaler.mean_
     return (coef[1:], intercept[1:]) if len(coef) == 2 else (coef, intercept)

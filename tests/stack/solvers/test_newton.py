@@ -7,13 +7,14 @@ import warnings
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from stackbone.stack.solvers.linear import LinearPath
-from tests.stack.solvers.test_linear import KINDS, Kind, as_fitted, objective, photos, thirds
+from tests.stack.solvers.test_linear import KINDS, Kind, as_fitted, gradient, objective, photos, thirds
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -65,6 +66,68 @@ def test_every_c_reaches_the_reference_objective_or_warns(
         scaler = StandardScaler().fit(x[subset]) if standardise else None
         ours = objective(kind, scaled, codes[subset], *as_fitted(maps[0], scaler), c)
         assert said or ours <= best(kind, scaled, codes[subset], c) * (1 + 1e-3), c
+
+
+def far_out(where: str, n_classes: int) -> tuple[Doubles, NDArray[np.int64]]:
+    """Features whose columns lie 1e6 from zero, in one of three ways."""
+    narrow, codes = photos(n=120, dim=20 if where != "wide" else 160, n_classes=n_classes)
+    x = narrow.astype(np.float64)
+    offset = np.random.default_rng(7).uniform(-1e6, 1e6, x.shape[1])
+    if where == "one column":
+        offset[1:] = 0
+    elif where == "alike":
+        offset[:] = 1e6
+    return x + offset, codes
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+@pytest.mark.parametrize("where", ["alike", "one column", "each its own", "wide"])
+@pytest.mark.parametrize("n_classes", [2, 5])
+@pytest.mark.parametrize("kind", KINDS)
+def test_features_a_million_from_zero_reach_the_reference_objective(
+    kind: Kind, n_classes: int, where: str, *, standardise: bool
+) -> None:
+    x, codes = far_out(where, n_classes)
+    subset = thirds(len(codes))[0]
+    scaler = StandardScaler().fit(x[subset]) if standardise else None
+    # The reference sees what is left without the offset where the intercept is free, and so the objective the same.
+    seen = x[subset] if scaler is None else scaler.transform(x[subset])
+    middle = seen.mean(axis=0) if kind == "log" else np.zeros(seen.shape[1])
+    for c in (1e-2, 1.0, 100.0):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            found = LinearPath(x, codes, n_classes, thirds(len(codes)), loss=kind, standardise=standardise).solve(c)[0]  # type: ignore[arg-type]
+        coef, intercept = as_fitted(found, scaler)
+        ours = objective(kind, seen - middle, codes[subset], coef, intercept + coef @ middle, c)
+        assert said or ours <= best(kind, seen - middle, codes[subset], c) * (1 + 1e-3), c
+        # In double precision the map decides the same: nothing cancelled in float32.
+        exact = seen @ coef.T + intercept
+        decided = found.decide(x[subset])[:, -exact.shape[1] :]  # type: ignore[arg-type]
+        np.testing.assert_allclose(decided, exact, atol=2e-3 * max(1.0, float(np.abs(exact).max())))
+
+
+@pytest.mark.parametrize("standardise", [True])
+def test_200_classes_at_a_large_c_end_near_the_minimum_or_in_a_warning(*, standardise: bool) -> None:
+    narrow, codes = photos(n=230, dim=8, n_classes=200)
+    x = narrow.astype(np.float64)
+    everyone = [np.arange(len(codes))]
+    seen = StandardScaler().fit_transform(x) if standardise else x
+    scaler = StandardScaler().fit(x) if standardise else None
+    kind: Kind = "log"
+    for c in (1e3, 1e6):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            (found,) = LinearPath(x, codes, 200, everyone, loss=kind, standardise=standardise, max_iter=50).solve(c)  # type: ignore[arg-type]
+        ours = as_fitted(found, scaler)
+        if said:
+            assert "fits at C" in str(said[0].message)
+            continue
+        # No reference minimises this in seconds; strong convexity bounds what can be left, from the gradient alone.
+        slope = gradient(kind, seen, codes, *ours, c)
+        p = softmax(seen @ ours[0].T + ours[1], axis=1)
+        curvature = c * (p * (1 - p)).sum(axis=0)
+        bound = float(np.square(slope[:-200]).sum()) / 2 + float((np.square(slope[-200:]) / curvature).sum())
+        assert bound <= 2e-3 * objective(kind, seen, codes, *ours, c)
 
 
 @pytest.mark.parametrize("c", [300.0, 1e4])

@@ -6,11 +6,11 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from stackbone.cache.errors import StackError, UsageError
 from stackbone.stack.folds.folds import Fold, regression_folds
 from stackbone.stack.solvers.ridge import ALPHA_GRID, Design, choose_alpha, fit_ridge
+from tests.made.references import ModeratedScaler
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -27,7 +27,7 @@ def made(n: int, dim: int, seed: int = 0) -> Data:
 
 
 def reference(alpha: float) -> Pipeline:
-    return make_pipeline(StandardScaler(), Ridge(alpha=alpha, solver="svd"))
+    return make_pipeline(ModeratedScaler(), Ridge(alpha=alpha, solver="svd"))
 
 
 @pytest.mark.parametrize(("n", "dim"), [(60, 7), (30, 30), (20, 50)])

@@ -1,0 +1,165 @@
+"""Columns of a Parquet file as text, read piece by piece and never more than a table may hold."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stackbone.cache.disk.reading import open_regular
+from stackbone.cache.errors import DatasetError, StackboneError
+from stackbone.extract.datasets.table_limits import (
+    DECIMAL,
+    MOST_CELL,
+    MOST_ROWS,
+    MOST_TEXT_BYTES,
+    ZERO_FRACTION,
+    too_large,
+)
+
+_ROWS_AT_A_TIME = 1 << 14
+
+
+def read_columns(file: Path, choose: Callable[[list[str]], dict[str, int]]) -> tuple[int, dict[str, list[str]]]:
+    """Return the number of rows, and the chosen columns as text.
+
+    Parameters
+    ----------
+    file
+        A Parquet file.
+    choose
+        Is given the names of all columns and returns, by key, the positions of those to read.
+
+    Returns
+    -------
+    tuple of int and dict of str to list of str
+        Whole numbers lose their ``.0``; what is empty is ``""``.
+
+    Raises
+    ------
+    DatasetError
+        If it is no whole Parquet file, a column holds neither text nor numbers, or it exceeds a limit of
+        `extract.datasets.table_limits`.
+    StackboneError
+        If pyarrow is not installed.
+    OSError
+        If the file cannot be read, or is not a regular one.
+    """
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as exc:
+        msg = (
+            f"Reading {str(file)!r} needs pyarrow, which is not installed here. "
+            "Run: pip install pyarrow, or save the table as CSV."
+        )
+        raise StackboneError(msg) from exc
+    try:
+        with io.BufferedReader(open_regular(file)) as stream:  # type: ignore[type-var]  # a raw file
+            schema = parquet.read_schema(stream)
+            chosen = choose(list(schema.names))
+            names = {key: schema.names[at] for key, at in chosen.items()}
+            _check_plain(file, schema, names)
+            # A text that repeats is decoded once: a million of it take no more than one.
+            table = parquet.ParquetFile(stream, read_dictionary=list(names.values()))
+            _check_declared(file, table, set(names.values()))
+            columns = _Columns(file, names)
+            for batch in table.iter_batches(_ROWS_AT_A_TIME, columns=list(dict.fromkeys(names.values()))):
+                columns.add(batch)
+    except (pyarrow.ArrowException, UnicodeDecodeError) as exc:
+        msg = (
+            f"The file {str(file)!r} is no whole Parquet file: {str(exc).rstrip('.')}. "
+            "Expected a table written by Parquet. Write or download it again."
+        )
+        raise DatasetError(msg) from exc
+    return columns.n_rows, columns.texts
+
+
+def _check_plain(file: Path, schema: Any, names: dict[str, str]) -> None:  # noqa: ANN401 - pyarrow has no types
+    """Refuse columns of lists and structures."""
+    import pyarrow
+
+    for key, name in names.items():
+        kind = schema.field(name).type
+        if pyarrow.types.is_nested(kind):
+            msg = (
+                f"The column {name!r} of {str(file)!r} holds {kind}. Expected text or numbers "
+                f"as the {key}. Name another column with --{key}-column, or write a plain one."
+            )
+            raise DatasetError(msg)
+
+
+def _check_declared(file: Path, table: Any, names: set[str]) -> None:  # noqa: ANN401 - pyarrow has no types
+    """Refuse what the file itself says to be too large, before anything of it is unpacked."""
+    about = table.metadata
+    if about.num_rows > MOST_ROWS:
+        raise too_large(file, f"{about.num_rows:,} rows")
+    size = 0
+    for number in range(about.num_row_groups):
+        group = about.row_group(number)
+        parts = [group.column(at) for at in range(group.num_columns)]
+        size += sum(part.total_uncompressed_size for part in parts if part.path_in_schema in names)
+        if size > MOST_TEXT_BYTES:
+            raise too_large(file, f"more than {MOST_TEXT_BYTES >> 20:,} MiB of text")
+
+
+class _Columns:
+    """The text of some columns, grown batch by batch."""
+
+    def __init__(self, file: Path, names: dict[str, str]) -> None:
+        self.texts: dict[str, list[str]] = {key: [] for key in names}
+        self.n_rows = 0
+        self._file = file
+        self._names = names
+        self._size = 0
+        self._words: dict[str, tuple[Any, list[str]]] = {}  # of each column, its last dictionary
+
+    def add(self, batch: Any) -> None:  # noqa: ANN401 - pyarrow has no types
+        """Add the rows of a record batch."""
+        self.n_rows += batch.num_rows
+        if self.n_rows > MOST_ROWS:
+            raise too_large(self._file, f"more than {MOST_ROWS:,} rows")
+        for key, name in self._names.items():
+            self.texts[key] += self._cells(key, batch.column(name))
+
+    def _cells(self, key: str, column: Any) -> list[str]:  # noqa: ANN401 - pyarrow has no types
+        import pyarrow
+
+        if not pyarrow.types.is_dictionary(column.type):
+            return self._read(key, column)
+        words = self._words.get(key)
+        if words is None or not words[0].equals(column.dictionary):
+            words = self._words[key] = (column.dictionary, self._read(key, column.dictionary))
+        return ["" if at is None else words[1][at] for at in column.indices.to_pylist()]
+
+    def _read(self, key: str, column: Any) -> list[str]:  # noqa: ANN401 - pyarrow has no types
+        """Return a plain column as text, once it is found to be of bounded size."""
+        import pyarrow
+
+        name = self._names[key]
+        self._size += column.nbytes
+        if self._size > MOST_TEXT_BYTES:
+            raise too_large(self._file, f"more than {MOST_TEXT_BYTES >> 20:,} MiB of text")
+        try:
+            texts = [_cell_text(value) for value in column.to_pylist()]
+        except (pyarrow.ArrowException, ValueError, OverflowError) as exc:
+            msg = (
+                f"The column {name!r} of {str(self._file)!r} cannot be read as {column.type}: {exc}. Expected text or "
+                f"numbers as the {key}. Write it again as text, or name another with --{key}-column."
+            )
+            raise DatasetError(msg) from exc
+        longest = max(map(len, texts), default=0)
+        if longest > MOST_CELL:
+            raise too_large(self._file, f"a cell of {longest:,} characters")
+        return texts
+
+
+def _cell_text(value: object) -> str:
+    if value is None or value != value:  # NaN, with which data frames write an empty cell
+        return ""
+    if isinstance(value, str | bytes):
+        return os.fsdecode(value)
+    text = str(value)
+    return ZERO_FRACTION.sub("", text) if DECIMAL.fullmatch(text) else text

@@ -1,0 +1,169 @@
+"""The matrix as the linear solvers see it where rows are few: each training subset in the space of its own rows.
+
+With fewer rows than columns, the coefficients that minimise a penalised loss are sums of the rows (Kimeldorf & Wahba
+1971, J. Math. Anal. Appl. 33(1), 82-95). In the basis of a subset's own singular vectors there are at most as many of
+them as rows, and the preconditioner of equal curvature is exact and diagonal. So 40 rows of 1,280 columns, standardised
+by each subset's own moments, cost what 40 columns do.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.stack.solvers.design import Doubles, Floats, moderated_scales, moments, newton_direction
+from stackbone.stack.solvers.losses import Groups
+from stackbone.stack.solvers.rows import Matrix
+
+_MOST_VALUES = 2**22  # of all subsets' bases, and of the matrices of all problems
+_WIDER = 2  # times as many columns as rows, for the basis to be worth its price
+
+
+def few_rows(fitted: NDArray[np.bool_], problems: int, dim: int) -> bool:
+    """Return whether subsets are so small that `RowSpaceDesign` costs less time than the shared design, and no memory.
+
+    Parameters
+    ----------
+    fitted : NDArray[np.bool_]
+        ``(n_subsets, n_rows)`` which rows each subset is fitted on.
+    problems : int
+        Problems of each subset.
+    dim : int
+        Number of columns.
+    """
+    sizes = fitted.sum(axis=1)
+    most = max(int(sizes.sum()) * dim, problems * fitted.size * int(sizes.max()))
+    return bool(_WIDER * sizes.max() <= dim and most <= _MOST_VALUES)
+
+
+class RowSpaceDesign:
+    """Per group, its subset's centred features in the basis of their right singular vectors, and a column of ones.
+
+    Parameters
+    ----------
+    x : NDArray[np.float32] or Rows
+        ``(n, dim)`` finite raw features, float32 or float64.
+    rows : NDArray[np.int64]
+        ``(n_rows,)`` ascending rows of `x` that take part.
+    fitted : NDArray[np.bool_]
+        ``(n_subsets, n_rows)`` which of these rows each subset is fitted on. Rows that it is not fitted on have only
+        zeros: no loss looks at their decision values.
+    standardise : bool
+        Whether the penalised coefficients are those of features standardised by each subset's own moments.
+    moderation : float
+        See `stack.solvers.design.moderated_scales`.
+    free_intercept : bool
+        Whether the intercept, the last coefficient, goes unpenalised. It is that of the centred features.
+
+    Attributes
+    ----------
+    ridge : NDArray[np.float32]
+        ``(n_coefficients,)`` weight of each coefficient's square in the penalty.
+    """
+
+    def __init__(
+        self,
+        x: Matrix,
+        rows: NDArray[np.int64],
+        fitted: NDArray[np.bool_],
+        *,
+        standardise: bool,
+        moderation: float,
+        free_intercept: bool,
+    ) -> None:
+        self._fitted = fitted
+        self._bases = [_Basis(x, rows[own], moderation if standardise else None) for own in fitted]
+        rank = max(len(basis.sizes) for basis in self._bases)
+        self._matrix = np.zeros((*fitted.shape, rank + 1), dtype=np.float32)
+        self._moments = np.zeros((len(fitted), 1, rank + 1), dtype=np.float32)
+        self._moments[..., -1] = 1
+        for number, (basis, own) in enumerate(zip(self._bases, fitted, strict=True)):
+            self._matrix[number, own, : len(basis.sizes)] = basis.scores
+            self._matrix[number, own, -1] = 1
+            self._moments[number, 0, : len(basis.sizes)] = np.square(basis.sizes) / own.sum()
+        self._largest = np.abs(self._matrix).max(axis=1)[:, None]
+        self.ridge = np.ones(rank + 1, dtype=np.float32)
+        self.ridge[-1] = 0 if free_intercept else 1
+
+    @property
+    def n_coefficients(self) -> int:
+        """Number of directions and the intercept."""
+        return len(self.ridge)
+
+    def select(self, groups: Groups) -> Self:
+        """Return the design of these groups only; of a fresh design, every subset is a group."""
+        chosen = copy.copy(self)
+        chosen._matrix, chosen._moments = self._matrix[groups], self._moments[groups]
+        chosen._largest = self._largest[groups]
+        return chosen
+
+    def forward(self, u: Floats) -> Floats:
+        """Map coefficients ``(groups, width, n_coefficients)`` to decision values ``(groups, width, n_rows)``."""
+        z: Floats = u @ self._matrix.transpose(0, 2, 1)
+        return z
+
+    def backward(self, residual: Floats) -> Floats:
+        """Apply the transpose of `forward`: ``(groups, width, n_rows)`` to ``(groups, width, n_coefficients)``."""
+        g: Floats = residual @ self._matrix
+        return g
+
+    def precondition(self, g: Floats, curvature: Floats) -> Floats:
+        """Solve with the Hessian that a loss of this curvature, the same in every row, would have.
+
+        Parameters
+        ----------
+        g : NDArray[np.float32]
+            ``(groups, width, n_coefficients)`` gradient.
+        curvature : NDArray[np.float32]
+            ``(groups, width)`` second derivative of the loss, summed over rows.
+
+        Returns
+        -------
+        NDArray[np.float32]
+            As `g`.
+        """
+        h = np.maximum(curvature, np.float32(1e-6))[..., None]
+        solution: Floats = g / (h * self._moments + self.ridge)
+        return solution
+
+    def rounding(self, u: Floats) -> Doubles:
+        """Return the size, ``(groups,)``, of the numbers that cancel in the decision values of these coefficients."""
+        terms: Doubles = (np.abs(u) * self._largest).sum(axis=2, dtype=np.float64).max(axis=1)
+        return terms
+
+    def alone(self, group: int, rows: NDArray[np.int64]) -> tuple[Doubles, Doubles]:
+        """Return the features of one fresh group's fitted rows, ``(n, dim)`` in double precision, and no shift.
+
+        Decision values are ``features @ u[:-1] + u[-1]``; see `stack.solvers.design.StandardisedDesign.alone`.
+        """
+        features = np.zeros((self._fitted.shape[1], self.n_coefficients - 1))
+        basis = self._bases[group]
+        features[self._fitted[group], : len(basis.sizes)] = basis.scores
+        return features[rows], np.zeros(self.n_coefficients - 1)
+
+    def newton(self, g: Floats, group: int, rows: NDArray[np.int64], curvature: float) -> Floats:
+        """Solve with the Hessian of one group, curved in these rows alone: see `stack.solvers.design.newton_direction`."""
+        return newton_direction(self._matrix[group, rows], g, curvature)
+
+    def unfold(self, u: Doubles, subset: int) -> tuple[Doubles, Doubles, Doubles]:
+        """Return ``(width, dim)`` coefficients for raw features, ``(width,)`` intercepts, and the mean of these."""
+        basis = self._bases[subset]
+        return u[:, : len(basis.sizes)] @ basis.directions / basis.scales, u[:, -1], basis.mean
+
+
+class _Basis:
+    """One subset's features as ``scores @ directions``, the directions orthonormal."""
+
+    def __init__(self, x: Matrix, rows: NDArray[np.int64], moderation: float | None) -> None:
+        middle = x[rows[0]].astype(np.float64)
+        means, variances = moments(x, rows, np.ones((1, len(rows)), np.bool_), middle)
+        self.mean = middle + means[0]
+        scales = np.ones_like(means) if moderation is None else moderated_scales(variances, len(rows), moderation)
+        self.scales = scales[0]
+        left, sizes, directions = np.linalg.svd((x[rows] - self.mean) / self.scales, full_matrices=False)
+        kept = sizes > sizes[0] * np.finfo(np.float64).eps * len(rows)
+        self.sizes, self.directions = sizes[kept], directions[kept]
+        self.scores = left[:, kept] * self.sizes
