@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import CacheError, Digests, FeatureSet, FeatureSpec, FeatureStore
 
-ROOT = Path(__file__).resolve().parents[1]
+HERE = Path(__file__).resolve().parent
 
 SPEC = FeatureSpec(
     architecture="synthetic",
@@ -79,10 +79,10 @@ def merge(cache: str) -> None:
 
 def start(call: str, *, prelude: str = "") -> subprocess.Popen[str]:
     """Start a function of this module in a process of its own, and wait until it is ready."""
-    script = f"import sys\nsys.path.insert(0, {str(ROOT / 'bench')!r})\n{prelude}\n"
+    script = f"import sys\nsys.path.insert(0, {str(HERE)!r})\n{prelude}\n"
     script += f"import cache_processes as processes\nprocesses.{call}"
     command = [sys.executable, "-c", script]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout
     if process.stdout.readline() != "ready\n":
         message = f"{call} did not start: {process.communicate()[1]}"

@@ -116,7 +116,7 @@ def fit_ridge(
     """Standardise, then minimise ``‖y - Xw - b‖² + alpha ‖w‖²`` for every alpha, the intercept b free.
 
     Standardised are the columns, by the mean and the moderated standard deviation of these rows
-    (`stack.solvers.design.moderated_scales`); a constant column counts for nothing. With ``S = XᵀX = V diag(s) Vᵀ``, ``w =
+    (`design.moderated_scales`); a constant column counts for nothing. With ``S = XᵀX = V diag(s) Vᵀ``, ``w =
     V diag(1/(s + alpha)) Vᵀ Xᵀy``: one eigendecomposition serves every alpha (Hastie, Tibshirani & Friedman, The
     Elements of Statistical Learning, 2nd ed., section 3.4.1). With more columns than rows the same is done on
     ``XXᵀ``, since ``w = Xᵀ (XXᵀ + alpha I)⁻¹ y`` (section 18.3.5).

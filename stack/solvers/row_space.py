@@ -145,7 +145,7 @@ class RowSpaceDesign:
         return features[rows], np.zeros(self.n_coefficients - 1)
 
     def newton(self, g: Floats, group: int, rows: NDArray[np.int64], curvature: float) -> Floats:
-        """Solve with the Hessian of one group, curved in these rows alone: see `stack.solvers.design.newton_direction`."""
+        """Solve with the Hessian of one group, curved in these rows alone: see `design.newton_direction`."""
         return newton_direction(self._matrix[group, rows], g, curvature)
 
     def unfold(self, u: Doubles, subset: int) -> tuple[Doubles, Doubles, Doubles]:

@@ -36,9 +36,7 @@ def interrupted_at(module: str, start: str, *arguments: str, cwd: Path) -> subpr
     )
 
 
-@pytest.mark.parametrize(
-    "module", ["typer", "numpy", "rich.console", "stackbone.cache.store", "stackbone.commands.endings"]
-)
+@pytest.mark.parametrize("module", ["typer", "numpy", "rich.console", "stackbone.cache.store"])
 def test_an_interrupt_while_the_command_line_loads(tmp_path: Path, module: str) -> None:
     done = interrupted_at(module, "cli.py", "inspect", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (130, "")

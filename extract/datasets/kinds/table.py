@@ -86,7 +86,7 @@ def read_table(file: Path, root: Path, wanted: TableColumns) -> Entries:
     UsageError
         A column is missing; the message names the nearest one and the option to type.
     DatasetError
-        The file cannot be read, exceeds a limit of `extract.datasets.table_limits`, a row is ragged or has no path, or two rows
+        The file cannot be read, exceeds a limit of `table_limits`, a row is ragged or has no path, or two rows
         disagree about one path.
     StackboneError
         A Parquet file, and pyarrow is not installed.
