@@ -14,7 +14,8 @@
     └── StackError            the features or labels do not allow the asked evaluation
         └── ModelError        a saved model is not sound, or cannot be used with what is here
 
-A message says what was found, what was expected, where, and what to do next.
+A message says what was found, what was expected, where, and what to do next. `Malformed` is none of them: it goes from
+who looks at bytes to who opened the file, and becomes a `CorruptFileError` there.
 """
 
 
@@ -64,3 +65,7 @@ class StackError(StackboneError):
 
 class ModelError(StackError):
     """A saved model is not sound, is of a newer version, or cannot be used with what is here."""
+
+
+class Malformed(Exception):
+    """A file is not what Stackbone writes; the text says in what, and who opened the file adds where and what to do."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISREG
 
-from stackbone.cache.hdf5.source import Malformed
+from stackbone.cache.errors import Malformed
 
 _SLICE = 1 << 20
 

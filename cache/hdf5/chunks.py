@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stackbone.cache.errors import Malformed
 from stackbone.cache.hdf5.checksums import fletcher32
-from stackbone.cache.hdf5.source import Cursor, Malformed, Source
+from stackbone.cache.hdf5.source import Cursor, Source
 from stackbone.cache.hdf5.structure import UNDEFINED
 
 DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.errors import Malformed
 from stackbone.cache.hdf5.chunks import (
     DEFLATE,
     FLETCHER32,
@@ -20,7 +21,7 @@ from stackbone.cache.hdf5.chunks import (
     parse_filters,
     read_chunk,
 )
-from stackbone.cache.hdf5.source import Cursor, Malformed, Source
+from stackbone.cache.hdf5.source import Cursor, Source
 from stackbone.cache.hdf5.structure import UNDEFINED, Message, read_messages
 
 _MAX_CHUNK_BYTES = 64 << 20

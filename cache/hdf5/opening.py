@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from stackbone.cache.disk.regular_file import open_regular, read_at, sha256_of
-from stackbone.cache.errors import CacheError, CorruptFileError, NewerVersionError
+from stackbone.cache.errors import CacheError, CorruptFileError, Malformed, NewerVersionError
 from stackbone.cache.hdf5.column import Column, parse_shape, parse_type, read_column
 from stackbone.cache.hdf5.seal import BLOCK_BYTES, START, Seal, parse_seal
-from stackbone.cache.hdf5.source import Cursor, Malformed, Source
+from stackbone.cache.hdf5.source import Cursor, Source
 from stackbone.cache.hdf5.structure import SIGNATURE, Root, read_root
 
 MAX_TEXT_BYTES = 60_000  # what an HDF5 object header holds; a longer attribute is none of ours

@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stackbone.cache.hdf5.source import Malformed, Source
+from stackbone.cache.errors import Malformed
+from stackbone.cache.hdf5.source import Source
 
 BLOCK_BYTES = 512  # the least that HDF5 allows in front of a superblock
 START = b"stackbone-"

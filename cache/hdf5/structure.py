@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from stackbone.cache.hdf5.source import Cursor, Malformed, Source
+from stackbone.cache.errors import Malformed
+from stackbone.cache.hdf5.source import Cursor, Source
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 UNDEFINED = (1 << 64) - 1  # the address of what is not stored

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from stackbone.cache.disk.digest import DIGEST_BYTES, Digests, FileStamps
 from stackbone.cache.disk.files import fsync_folder, write_atomically
-from stackbone.cache.errors import CacheError, UsageError
+from stackbone.cache.errors import CacheError, Malformed, UsageError
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.column import Column
 from stackbone.cache.hdf5.opening import CacheFile, open_checked
-from stackbone.cache.hdf5.source import Malformed
 
 FORMAT = "stackbone-index"
 _TEXT_COLUMNS = ("path", "label", "split", "group", "reason")

@@ -13,10 +13,9 @@ import numpy as np
 
 from stackbone.cache.disk.digest import DIGEST_BYTES, Digests
 from stackbone.cache.disk.files import make_folder, write_atomically
-from stackbone.cache.errors import CacheError, CorruptFileError
+from stackbone.cache.errors import CacheError, CorruptFileError, Malformed
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.opening import FORMAT_VERSION, CacheFile, corrupt_message, open_checked
-from stackbone.cache.hdf5.source import Malformed
 from stackbone.cache.records.division import parse_division
 
 FORMAT = "stackbone-seen"
