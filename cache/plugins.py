@@ -33,9 +33,13 @@ class Named(Protocol):
 _T = TypeVar("_T", bound=Named)
 
 
-def module_names(package: str) -> list[str]:
-    """Return the names of the modules and sub-packages in a package's folder, sorted; none of them is imported."""
-    return sorted(module.name for module in pkgutil.iter_modules(importlib.import_module(package).__path__))
+def module_names(package: str, *, folders: bool = False) -> list[str]:
+    """Return the names of the modules in a package's folder, sorted; with `folders`, those of its sub-packages instead.
+
+    None of them is imported.
+    """
+    modules = pkgutil.iter_modules(importlib.import_module(package).__path__)
+    return sorted(module.name for module in modules if module.ispkg == folders)
 
 
 class Plugins(Mapping[str, _T], Generic[_T]):
@@ -55,7 +59,7 @@ class Plugins(Mapping[str, _T], Generic[_T]):
     declared
         Name under which each of its modules declares one, or a tuple of them, such as ``BACKBONES``.
     module
-        Where the folder holds a folder for each: the module in it that declares it, such as ``recipe``.
+        Where each has a folder of its own in ours: the module in it that declares it, such as ``recipe``.
     order
         Sort key of the listing; by default ours come first, by module, then those of other packages.
 
@@ -95,7 +99,7 @@ class Plugins(Mapping[str, _T], Generic[_T]):
     @cached_property
     def _ours(self) -> dict[str, _T]:
         found: dict[str, _T] = {}
-        for name in module_names(self._package):
+        for name in module_names(self._package, folders=bool(self._module)):
             path = ".".join(filter(None, (self._package, name, self._module)))
             for each in _several(getattr(importlib.import_module(path), self._declared)):
                 if not isinstance(each, self._kind) or each.name in found:

@@ -71,6 +71,9 @@ def test_folders_declare_through_one_of_their_modules(folder: Path) -> None:
     for each in (inner, inner.parent):
         (each / "__init__.py").touch()
     (inner / "recipe.py").write_text("from made_kind import Thing\nTHINGS = Thing('plum')\n")
+    (inner.parent / "shared.py").write_text("raise RuntimeError\n")
+    assert module_names("ours_made_too") == ["shared"]
+    assert module_names("ours_made_too", folders=True) == ["plum"]
     assert list(things(package="ours_made_too", module="recipe")) == ["plum"]
 
 
