@@ -8,7 +8,6 @@ end. No generator's state is in it, since every draw of a training run depends o
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.disk.output_file import write_output
+from stackbone.cache.tensor_file import checksum, parse_tensors, read_content, write_tensors
 
 _METADATA = "stackbone-checkpoint"
 _log = logging.getLogger(__name__)
@@ -48,25 +47,19 @@ def save_checkpoint(path: Path, run: str, facts: Mapping[str, Any], tensors: Ten
     CacheError
         If the file cannot be written.
     """
-    from safetensors.numpy import save
-
-    tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     described = {"run": run, "facts": dict(facts), "sha256": _checksum(run, facts, tensors)}
-    write_output(path, save(tensors, {_METADATA: json.dumps(described)}))
+    write_tensors(path, tensors, {_METADATA: json.dumps(described)})
 
 
 def load_checkpoint(path: Path, run: str) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]] | None:
     """Return the facts and tensors of a run's checkpoint; None, and a warning that says why, if it is not usable."""
-    from safetensors import SafetensorError, safe_open
-
-    if not path.exists():
-        return None
     try:
-        with safe_open(path, framework="np") as opened:
-            described = json.loads((opened.metadata() or {})[_METADATA])
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no dict
+        header, tensors = parse_tensors(read_content(path))
+        described = json.loads(header[_METADATA])
         sound = described["sha256"] == _checksum(described["run"], described["facts"], tensors)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         sound = False
     if not sound:
         _log.warning("%s is no sound checkpoint, it may have been damaged: the training starts anew", path)
@@ -84,8 +77,4 @@ def remove_checkpoint(path: Path) -> None:
 
 
 def _checksum(run: str, facts: Mapping[str, Any], tensors: Tensors) -> str:
-    digest = hashlib.sha256(json.dumps([run, facts], sort_keys=True).encode())
-    for name in sorted(tensors):
-        digest.update(json.dumps([name, tensors[name].shape]).encode())
-        digest.update(tensors[name].tobytes())
-    return digest.hexdigest()
+    return checksum([json.dumps([run, facts], sort_keys=True)], tensors)

@@ -298,8 +298,8 @@ def test_a_number_that_overflows_is_refused(file: Path) -> None:
         ({"base.0.intercept": np.zeros((3, 1), np.float32)}, r"shape \(3, 1\)"),
         ({"meta.coef": np.zeros((5, 3), np.float32)}, r"expected \(6, 3\)"),
         ({"meta.coef": np.full((6, 3), np.nan, np.float32)}, "not finite"),
-        ({"base.0.coef": np.zeros((5, 3), np.float64)}, r"\['base\.0\.coef'\] are not float32"),
-        ({"base.0.coef": np.zeros((5, 3), np.int32)}, r"\['base\.0\.coef'\] are not float32"),
+        ({"base.0.coef": np.zeros((5, 3), np.float64)}, r"\['base\.0\.coef'\] are of the types \['F64'\]"),
+        ({"base.0.coef": np.zeros((5, 3), np.int32)}, r"\['base\.0\.coef'\] are of the types \['I32'\]"),
     ],
 )
 def test_wrong_tensors_are_refused(file: Path, tensors: dict[str, np.ndarray[Any, Any] | None], words: str) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from stackbone.cache import SeenRecord, UsageError, sha256_file
+from stackbone.cache.choices import nearest
 from stackbone.extract.backbones.backbone import (
     ALL,
     BACKBONES,
+    GROUPS,
+    TIMM_PREFIX,
     Backbone,
     SteeredBy,
     Transform,
@@ -18,13 +21,15 @@ from stackbone.extract.backbones.backbone import (
     parse_backbones,
 )
 from stackbone.extract.backbones.weights import OFFLINE_INSTALL, available_backbones
-from stackbone.extract.steerings.file import Steering, list_steering_files, read_steering
+from stackbone.extract.methods.method import RECIPES
+from stackbone.extract.steering_files.file import list_steering_files, read_steering
+from stackbone.extract.steering_files.steering import Steering
 
 DEFAULT_BACKBONES = "published"
 
 
 @dataclass(frozen=True, eq=False)
-class SteeredBackbone:
+class RecordedBackbone:
     """A backbone that a file steers, with the record that its feature sets keep."""
 
     backbone: Backbone
@@ -59,11 +64,11 @@ def steered_backbone(path: Path) -> tuple[Backbone, Steering]:
     return backbone, steering
 
 
-def read_steered(paths: Sequence[Path]) -> list[SteeredBackbone]:
+def read_steered(paths: Sequence[Path]) -> list[RecordedBackbone]:
     """Return the backbones that some files, and folders of files, steer; the same file under two names counts once.
 
-    Passed over in a folder are linear steerings, which train a classifier and change no feature, and those of the stage
-    ``pretune``, which are there to start from.
+    Passed over in a folder are steerings that train a classifier and change no feature, such as linear ones, and those
+    of the stage ``pretune``, which are there to start from.
 
     Raises
     ------
@@ -72,13 +77,13 @@ def read_steered(paths: Sequence[Path]) -> list[SteeredBackbone]:
     WeightsError, NewerVersionError
         As of `read_steering`.
     """
-    found: dict[str, SteeredBackbone] = {}
+    found: dict[str, RecordedBackbone] = {}
     passed_over = ""
     for path in list_steering_files(paths):
         backbone, steering = steered_backbone(path)  # its tensors, maybe hundreds of megabytes, are not kept
-        if steering.method == "linear":
+        if not RECIPES[steering.method].changes_features:
             passed_over = (
-                f"--steering {path}: a linear steering trains a classifier and leaves the features of "
+                f"--steering {path}: a {steering.method} steering trains a classifier and leaves the features of "
                 f"{steering.backbone} as they are. Use --backbones {steering.backbone} without it"
             )
             if path in paths:
@@ -90,13 +95,13 @@ def read_steered(paths: Sequence[Path]) -> list[SteeredBackbone]:
                 "Train one on the task with `stackbone steer --start`, or name the file itself"
             )
             continue
-        found[backbone.key] = SteeredBackbone(backbone, steering.record(cast("SteeredBy", backbone.steering).sha256))
+        found[backbone.key] = RecordedBackbone(backbone, steering.record(cast("SteeredBy", backbone.steering).sha256))
     if passed_over and not found:
         raise UsageError(passed_over)
     return list(found.values())
 
 
-def choose_backbones(backbones: str | Sequence[str] | None, steered: Sequence[SteeredBackbone]) -> list[Backbone]:
+def choose_backbones(backbones: str | Sequence[str] | None, steered: Sequence[RecordedBackbone]) -> list[Backbone]:
     """Return the backbones of a run, a steered one once for every file that makes it.
 
     Parameters
@@ -124,6 +129,8 @@ def choose_backbones(backbones: str | Sequence[str] | None, steered: Sequence[St
             )
             raise UsageError(message)
         asked = [name for each in asked for name in (here if each == ALL else [each])]
+    for name in asked:
+        _check_steered_name(name, made)
     names = parse_backbones(asked, made)
     unused = [name for name in made if name not in names]
     if unused:
@@ -135,6 +142,23 @@ def choose_backbones(backbones: str | Sequence[str] | None, steered: Sequence[St
     return [backbone for name in names for backbone in (made.get(name) or [get_backbone(name)])]
 
 
+def _check_steered_name(name: str, made: Collection[str]) -> None:
+    """Raise `UsageError` if an unknown name is, or looks most like, that of a backbone which no file given makes."""
+    if not name or name in made or name in BACKBONES or name in GROUPS or name.startswith(TIMM_PREFIX):
+        return
+    if name.endswith(tuple(f"_{method.replace('-', '_')}" for method in RECIPES)):
+        message = (
+            f"{name} is a steered backbone, and no steering file that was given makes it. "
+            "Give the file that `stackbone steer` wrote: --steering FILE"
+        )
+        raise UsageError(message)
+    usual = {recipe.steered_name(recipe.name, "vit_base", "") for recipe in RECIPES.values() if recipe.changes_features}
+    near = nearest(name, [*BACKBONES, *GROUPS, *made, *sorted(usual)])
+    if near in usual:
+        message = f"unknown backbone {name!r}: did you mean {near!r}? It takes --steering FILE, from `stackbone steer`"
+        raise UsageError(message)
+
+
 def with_hub(backbone: Backbone) -> Backbone:
     """Return a steered backbone that knows where its weights lie; for ``timm:MODEL`` this imports timm (seconds)."""
     if backbone.steering is None or backbone.hub or backbone.plain in BACKBONES:
@@ -142,7 +166,7 @@ def with_hub(backbone: Backbone) -> Backbone:
     return replace(backbone, hub=get_backbone(backbone.plain).hub)
 
 
-def find_steered(sha256: str, name: str, paths: Sequence[Path]) -> SteeredBackbone:
+def find_steered(sha256: str, name: str, paths: Sequence[Path]) -> RecordedBackbone:
     """Return the backbone of the one among some steering files that has a digest.
 
     Raises
@@ -153,7 +177,13 @@ def find_steered(sha256: str, name: str, paths: Sequence[Path]) -> SteeredBackbo
     for path in list_steering_files(paths):
         if sha256_file(path).hex() == sha256:
             return read_steered([path])[0]
-    given = f"; of the {len(paths)} given, none is it" if paths else ""
+    given = (
+        f"; none of the {len(paths)} given is that file"
+        if len(paths) > 1
+        else "; the one given is another"
+        if paths
+        else ""
+    )
     message = (
         f"the features of {name} were made with the steering file whose SHA-256 is {sha256}{given}. "
         "Give that file: --steering FILE"

@@ -20,6 +20,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
+import stackbone.extract.embedding.plan
 import stackbone.extract.embedding.run
 from stackbone.cache import CacheError, FeatureStore, NewerVersionError, UsageError, WeightsError, as_keys, read_seen
 from stackbone.extract import ExtractReport, index_dataset, open_dataset
@@ -27,12 +28,14 @@ from stackbone.extract.backbones.backbone import BACKBONES, Backbone, get_backbo
 from stackbone.extract.backbones.weights import find_weights
 from stackbone.extract.embedding.predict import embed_for
 from stackbone.extract.embedding.recompute import recompute
+from stackbone.extract.engines.engine import OpenVinoEngine, TorchEngine
+from stackbone.extract.engines.network import build_network
 from stackbone.extract.images.decode import apply_transform, decode
 from stackbone.extract.methods.method import build_method, steering_parameters
-from stackbone.extract.networks.engines import OpenVinoEngine, TorchEngine
-from stackbone.extract.networks.network import build_body, build_network
-from stackbone.extract.steerings.file import Steering, read_steering, write_steering
-from stackbone.extract.steerings.steered import find_steered, read_steered, steered_backbone, with_hub
+from stackbone.extract.networks.network import build_body
+from stackbone.extract.steering_files.file import read_steering, write_steering
+from stackbone.extract.steering_files.steered import find_steered, read_steered, steered_backbone, with_hub
+from stackbone.extract.steering_files.steering import Steering
 from tests.made.checkout import ROOT
 
 VIT = "timm:test_vit.r160_in1k"
@@ -149,7 +152,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(backbone.name)
         return MeanEngine()
 
-    monkeypatch.setattr(stackbone.extract.embedding.run, "make_engine", make_mean_engine)
+    monkeypatch.setattr(stackbone.extract.embedding.plan, "make_engine", make_mean_engine)
     return names
 
 
@@ -471,7 +474,7 @@ def test_the_record_is_there_before_the_first_shard(
         assert [path.name for path in folder.iterdir()] == ["seen.h5"]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stackbone.extract.embedding.run, "make_engine", lambda *_: MeanEngine(die))
+    monkeypatch.setattr(stackbone.extract.embedding.plan, "make_engine", lambda *_: MeanEngine(die))
     with pytest.raises(KeyboardInterrupt):
         run(photos, store, [toast], weights=files_of(files))
     assert [each.shards() for each in store.feature_sets()] == [[]]

@@ -15,7 +15,8 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from stackbone.cache import CacheError, FeatureSpec, NewerVersionError, UsageError, WeightsError
-from stackbone.extract.steerings.file import Steering, list_steering_files, read_steering, write_steering
+from stackbone.extract.steering_files.file import list_steering_files, read_steering, write_steering
+from stackbone.extract.steering_files.steering import Steering
 from tests.made.checkout import ARCHIVES
 
 SPEC = FeatureSpec(
