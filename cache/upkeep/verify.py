@@ -17,6 +17,7 @@ from stackbone.cache.disk.files import fsync_folder, make_folder
 from stackbone.cache.errors import CacheError, CorruptFileError
 from stackbone.cache.feature_set import FeatureSet
 from stackbone.cache.hdf5.opening import FORMAT_VERSION, corrupt_message
+from stackbone.cache.progress import Steps
 from stackbone.cache.records import shard
 from stackbone.cache.records.index import read_with_version
 from stackbone.cache.records.seen import FILE, load_record, load_with_version, read_seen
@@ -116,9 +117,7 @@ class Verification:
         return [sound, *lines]
 
 
-def verify(
-    store: FeatureStore, *, repair: bool = False, on_progress: Callable[[int, int], None] | None = None
-) -> Verification:
+def verify(store: FeatureStore, *, repair: bool = False, on_progress: Steps | None = None) -> Verification:
     """Check every file of a cache: seal and name against bytes, every checksum, spec, shapes, finite features.
 
     Parameters
@@ -173,7 +172,7 @@ _Sound = tuple[int, tuple[int, int]]
 class _Looks:
     """What came of looking at each file."""
 
-    def __init__(self, on_progress: Callable[[int, int], None] | None) -> None:
+    def __init__(self, on_progress: Steps | None) -> None:
         self.sound: dict[str, dict[Path, _Sound]] = {"shard": {}, "record": {}, "index": {}}
         self.problems: dict[Path, CacheError] = {}
         self.n_bytes = self.n_all = self.n_unsealed = self._n_done = 0

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stackbone.cache import FeatureSet, FeatureSpec, StackboneError
 from stackbone.cache.disk.digest import DIGEST_BYTES
 from stackbone.extract.backbones.backbone import Backbone
-from stackbone.extract.networks.engines import Engine
+from stackbone.extract.engines.engine import Engine
 
 COMMIT_BYTES = 4 << 20  # of features at most in a shard; every copy made of them on their way to disk is as large
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import CacheError, Digests, ImageError, usable_cores
 from stackbone.cache.disk.reading import read_listed
+from stackbone.cache.progress import Steps
 from stackbone.extract.backbones.backbone import Transform
 from stackbone.extract.embedding.embedder import Embedder, Failure
 from stackbone.extract.images.budget import DecodingBudget
@@ -120,7 +121,7 @@ def embed_images(
     *,
     workers: int | None = None,
     profile: Profile | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Steps | None = None,
 ) -> dict[bytes, Failure]:
     """Embed images with every backbone that lacks them, and commit the features.
 
@@ -181,7 +182,7 @@ def embed_images(
 
 
 def find_unreadable(
-    images: Images, numbers: NDArray[np.intp], *, on_progress: Callable[[int, int], None] | None = None
+    images: Images, numbers: NDArray[np.intp], *, on_progress: Steps | None = None
 ) -> dict[bytes, Failure]:
     """Return what `embed_images` would say of images that cannot be read or decoded, by digest, embedding nothing.
 

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore, ImageError, StackboneError, as_keys
 from stackbone.cache.disk.reading import ListedFile
-from stackbone.extract.backbones.backbone import Transform, get_backbone
-from stackbone.extract.backbones.weights import find_weights
+from stackbone.extract.backbones.backbone import Transform
+from stackbone.extract.embedding.plan import backbone_of, find_weights_of
+from stackbone.extract.engines.engine import check_engine, make_engine
 from stackbone.extract.images.decode import apply_transform, decode, quiet_pillow
-from stackbone.extract.networks.engines import check_engine, make_engine
-from stackbone.extract.steerings.steered import find_steered, with_hub
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2, "fp16": 5e-3}
 """Largest relative difference of a row (L2) that counts as the same feature, by precision."""
@@ -106,12 +105,8 @@ def _recompute(
     try:
         spec = feature_set.header().spec
         tolerance = TOLERANCE.get(spec.precision, tolerance)
-        if spec.steering is None:
-            backbone = get_backbone(feature_set.backbone)
-        else:
-            backbone = with_hub(find_steered(spec.steering, feature_set.backbone, steering).backbone)
-        here = {name: path for name, path in files.items() if name in (backbone.name, backbone.plain)}
-        weights = find_weights([backbone], here)[backbone.key]
+        backbone, _ = backbone_of(feature_set.backbone, spec, steering)
+        weights = find_weights_of([backbone], files)[backbone.key]
         if backbone.spec(weights.identity, spec.precision) != spec:
             message = "the weights or the transform here are others than those it was made with"
             return Recomputation(feature_set.id, 0, None, tolerance, message)

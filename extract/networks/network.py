@@ -1,9 +1,8 @@
-"""A backbone as a torch module: uint8 pixels in, pooled features out."""
+"""A plain backbone as a torch module: uint8 pixels in, pooled features out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,12 +10,10 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from stackbone.cache import UsageError, WeightsError
-from stackbone.extract.backbones.backbone import Backbone, SteeredBy
+from stackbone.cache import WeightsError
+from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import Weights
-from stackbone.extract.methods.method import build_method, load_parameters
 from stackbone.extract.networks.state_dict import read_state_dict
-from stackbone.extract.steerings.file import read_steering
 
 # Parts that checkpoints carry and features do without, beyond the classifier that timm names.
 _TRAINING_ONLY = ("AuxLogits.",)
@@ -74,46 +71,24 @@ class FeatureNetwork(Pooled):
         return super().forward(self.normalise(pixels)).float()
 
 
-def build_network(backbone: Backbone, weights: Weights) -> FeatureNetwork:
-    """Return the frozen network of a backbone, in evaluation mode, channels last, without gradients.
+def build_body(backbone: Backbone, weights: Weights) -> nn.Module:
+    """Return the plain network of a backbone, whose forward gives features of normalised images, for `build_method`.
+
+    Where the pooling is ``model`` it is the timm model itself, else that model in `Pooled`.
 
     Raises
     ------
     WeightsError
         If the file is no checkpoint, or its tensors are not this architecture's; the message names the first
-        tensor that does not fit. Or if the steering file of a steered backbone does not fit it.
-    """
-    if backbone.steering is None:
-        network = FeatureNetwork(_load_body(backbone, weights), backbone)
-    else:
-        body = _steer(build_body(backbone, weights), backbone.steering)
-        network = FeatureNetwork(body, replace(backbone, pooling="model"))
-    return network.eval().requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)
-
-
-def build_body(backbone: Backbone, weights: Weights) -> nn.Module:
-    """Return the plain network of a backbone, whose forward gives features of normalised images, for `build_method`.
-
-    Where the pooling is ``model`` it is the timm model itself, else that model in `Pooled`; errors as `build_network`.
+        tensor that does not fit.
     """
     body = _load_body(backbone, weights)
     return (body if backbone.pooling == "model" else Pooled(body, backbone.pooling)).eval()
 
 
-def _steer(body: nn.Module, by: SteeredBy) -> nn.Module:
-    """Return the module of a steering file around the plain network that it was trained on."""
-    steering, sha256 = read_steering(by.path)
-    if sha256 != by.sha256:
-        message = f"{by.path} was changed since it was read: its SHA-256 was {by.sha256}, now it is {sha256}. Run again"
-        raise WeightsError(message)
-    with torch.random.fork_rng(devices=[]):
-        try:
-            module = build_method(steering.method, body, steering.options)
-        except UsageError as exc:
-            message = f"{by.path} does not steer {by.plain}: {exc}. Make it again with `stackbone steer`"
-            raise WeightsError(message) from exc
-    load_parameters(module, steering.tensors, str(by.path))
-    return module
+def plain_network(body: nn.Module) -> nn.Module:
+    """Return the timm model itself of what `build_body` returned."""
+    return body.body if isinstance(body, Pooled) else body
 
 
 def _load_body(backbone: Backbone, weights: Weights) -> nn.Module:
@@ -128,7 +103,7 @@ def _load_body(backbone: Backbone, weights: Weights) -> nn.Module:
 
 
 def load_classifier(backbone: Backbone, weights: Weights) -> nn.Module:
-    """Return the whole timm model with its classifier, in evaluation mode; errors as `build_network`."""
+    """Return the whole timm model with its classifier, in evaluation mode; errors as `build_body`."""
     if weights.path is None:
         message = f"{backbone.name}: random weights do not classify"
         raise WeightsError(message)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from stackbone.cache import DatasetError, Digests, ImageError, usable_cores
 from stackbone.cache.disk.reading import read_listed
+from stackbone.cache.progress import Steps
 from stackbone.extract.backbones.backbone import Transform
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import apply_transform, decoded
@@ -62,7 +63,7 @@ class PixelStore:
         self._room = budget
         self._decoding = DecodingBudget()
 
-    def load(self, on_progress: Callable[[int, int], None] | None = None) -> dict[int, str]:
+    def load(self, on_progress: Steps | None = None) -> dict[int, str]:
         """Decode every image once, keep what fits into the budget, and return why each unreadable one is so, by row.
 
         What fits is decided in the order of the rows, and has no influence on the pixels.

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from stackbone.cache import Digests, UsageError
-from stackbone.extract.methods.method import OPTIMISERS, RECIPES, TRAINS_THE_HEAD_FIRST, check_method, check_options
-from stackbone.extract.steerings.file import STAGES
+from stackbone.cache.choices import unknown_choice
+from stackbone.extract.methods.method import OPTIMISERS, RECIPES, check_method, check_options
+from stackbone.extract.steering_files.steering import STAGES
 
 PRECISIONS = ("auto", "fp32", "bf16")
 _WARMUP_SHARE = 10  # of the epochs, one in so many: 10 of the published 100
@@ -26,7 +27,7 @@ class SteerOptions:
     Attributes
     ----------
     method, stage
-        Of `METHODS` and `STAGES`.
+        Of `RECIPES` and `STAGES`.
     epochs, batch_size
         Passes over the training images, and images a step.
     warmup
@@ -78,7 +79,7 @@ class SteerOptions:
         """Epochs of warm-up, given or not."""
         if self.warmup is not None:
             return self.warmup
-        least = 1 if self.method in TRAINS_THE_HEAD_FIRST and self.epochs > 1 else 0
+        least = 1 if RECIPES[self.method].trains_head_first and self.epochs > 1 else 0
         return max(self.epochs // _WARMUP_SHARE, least)
 
     @property
@@ -104,25 +105,26 @@ class SteerOptions:
         check_options(self.method, self.method_options)
         rate = self.learning_rate
         rules = [
-            (self.stage in STAGES, f"the stage is {self.stage!r}, known are {', '.join(STAGES)}"),
+            (self.stage in STAGES, unknown_choice("--stage", self.stage, STAGES)),
             (self.epochs >= 1, f"--epochs is {self.epochs}, expected is 1 or more"),
             (0 <= self.warmup_epochs < max(self.epochs, 1), f"--warmup is {self.warmup}, of {self.epochs} epochs"),
             (self.batch_size >= 1, f"--batch-size is {self.batch_size}, expected is 1 or more"),
             (
                 self.optimiser in (None, *OPTIMISERS),
-                f"--optimiser is {self.optimiser!r}, known are {', '.join(OPTIMISERS)}",
+                unknown_choice("--optimiser", self.optimiser or "", OPTIMISERS),
             ),
             (rate is None or 0 < rate < math.inf, f"--learning-rate is {rate}, expected is more than 0"),
             (0 <= self.momentum < 1, f"--momentum is {self.momentum}, expected is from 0 to less than 1"),
             (0 <= self.weight_decay < math.inf, f"--weight-decay is {self.weight_decay}, expected is 0 or more"),
             (0 <= self.validation <= 0.5, f"--validation is {self.validation}, expected is from 0 to 0.5"),
             (self.patience >= 1, f"--patience is {self.patience}, expected is 1 or more"),
-            (self.precision in PRECISIONS, f"--precision is {self.precision!r}, known are {', '.join(PRECISIONS)}"),
+            (self.precision in PRECISIONS, unknown_choice("--precision", self.precision, PRECISIONS)),
             (0 < self.crop_area <= 1, f"--crop-area is {self.crop_area}, expected is more than 0, and 1 at most"),
             (self.seed >= 0, f"--seed is {self.seed}, expected is 0 or more"),
             (
-                (self.method, self.stage) != ("linear", "pretune"),
-                "the method linear trains nothing but a head, of no use to a later stage: leave out --stage pretune",
+                self.stage != "pretune" or RECIPES[self.method].changes_features,
+                f"the method {self.method} trains nothing but a head, which no later stage can start from: "
+                "leave out --stage pretune",
             ),
         ]
         wrong = [message for is_sound, message in rules if not is_sound]

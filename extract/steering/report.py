@@ -11,7 +11,7 @@ import numpy as np
 
 from stackbone.cache import DatasetIndex, as_keys
 from stackbone.cache.disk.reading import ListedFile
-from stackbone.extract.steerings.file import Steering
+from stackbone.extract.steering_files.steering import Steering
 
 _SHOWN_FAILURES = 10
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from stackbone.cache import Digests, FeatureSpec, UsageError, WeightsError, sha256_file
 from stackbone.extract.backbones.backbone import Backbone
-from stackbone.extract.methods.method import RECIPES, steering_parameters
+from stackbone.extract.methods.method import HEAD, RECIPES, steering_parameters
 from stackbone.extract.steering.options import SteerOptions
-from stackbone.extract.steerings.file import HEAD, read_steering
+from stackbone.extract.steering_files.file import read_steering
 
 if TYPE_CHECKING:
     from torch import nn
@@ -104,24 +104,23 @@ def read_start(path: Path, backbone: Backbone, spec: FeatureSpec, options: Steer
     NewerVersionError
         If a newer Stackbone wrote it.
     """
-    if options.method == "linear":
-        message = (
-            "the method linear trains nothing but a new head, so that there is nothing to start from: leave it out"
-        )
+    recipe = RECIPES[options.method]
+    if not recipe.changes_features:
+        message = f"the method {options.method} trains nothing but a new head, which needs no start: leave --start out"
         raise UsageError(message)
     if _is_foreign(path):
-        if not options.method.startswith("toast"):
-            message = f"{path} is no steering file, and only TOAST starts from another: choose --method toast"
+        if not recipe.takes_released:
+            message = f"{path} is no steering file, and only TOAST can start from anything else: choose --method toast"
             raise UsageError(message)
         _log.warning(
             "%s: which images it saw is unknown; ImageNet's it did, so that a score on those means nothing", path
         )
         return StartingPoint(sha256_file(path).hex(), path, remark=_RELEASED_SEEN, is_released=True)
     steering, sha256 = read_steering(path)
-    if steering.method != options.method and (steering.method, options.method) != ("toast", "toast-lite"):
+    if steering.method not in (options.method, *recipe.continues):
         message = (
-            f"{path} holds {steering.method}, and {options.method} cannot go on from it: a method goes on from its "
-            "own, and toast-lite from toast too"
+            f"{path} holds {steering.method}, and {options.method} cannot go on from it, but only from "
+            f"{' or '.join((options.method, *recipe.continues))}"
         )
         raise UsageError(message)
     if steering.spec != spec:
@@ -131,12 +130,11 @@ def read_start(path: Path, backbone: Backbone, spec: FeatureSpec, options: Steer
             f"{spec.weights}). Start from a steering of this backbone"
         )
         raise WeightsError(message)
-    known = RECIPES[options.method].options
     return StartingPoint(
         sha256=sha256,
         path=path,
         tensors={name: array for name, array in steering.tensors.items() if name not in HEAD},
-        options={name: value for name, value in steering.options.items() if name in known},
+        options={name: value for name, value in steering.options.items() if name in recipe.options},
         seen=steering.seen,
         remark=steering.training.get("parent_seen"),
     )

@@ -16,16 +16,17 @@ from typing import Any
 import numpy as np
 
 from stackbone.cache import DatasetError, FeatureSpec, UsageError
+from stackbone.cache.progress import Progress, silent
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import Weights
-from stackbone.extract.embedding.run import Progress, silent
 from stackbone.extract.images.decode import quiet_pillow
 from stackbone.extract.steering.batches import PixelStore
 from stackbone.extract.steering.checkpoints import checkpoint_path, remove_checkpoint
 from stackbone.extract.steering.options import EpochReport, SteerOptions, TrainingImages
 from stackbone.extract.steering.report import SteerReport
 from stackbone.extract.steering.starting_point import StartingPoint, read_start
-from stackbone.extract.steerings.file import Steering, read_steering, write_steering
+from stackbone.extract.steering_files.file import read_steering, write_steering
+from stackbone.extract.steering_files.steering import Steering
 
 __all__ = ["EpochReport", "SteerOptions", "SteerReport", "TrainingImages", "steer", "steering_path"]
 

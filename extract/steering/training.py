@@ -16,12 +16,12 @@ from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
 from stackbone.cache import StackboneError
-from stackbone.extract.methods.method import RECIPES, TRAINS_THE_HEAD_FIRST, steering_parameters
+from stackbone.cache.progress import Progress
+from stackbone.extract.methods.method import HEAD, RECIPES, steering_parameters
 from stackbone.extract.steering.checkpoints import load_checkpoint, save_checkpoint
 from stackbone.extract.steering.mixed_precision import mixed_precision
 from stackbone.extract.steering.options import EpochReport, SteerOptions
 from stackbone.extract.steering.training_data import Batches
-from stackbone.extract.steerings.file import HEAD
 
 VARIATIONAL_WEIGHT = 0.1
 _log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class Trainer:
         fingerprint: str,
         *,
         on_epoch: Callable[[EpochReport], None] | None = None,
-        on_step: Callable[[str, int, int], None] | None = None,
+        on_step: Progress | None = None,
     ) -> int:
         """Train to the end, from the checkpoint if it is of this run; return how many epochs that one had.
 
@@ -126,10 +126,10 @@ class Trainer:
         """Return the parameters of the best epoch, by name."""
         return self._best_tensors
 
-    def _run_epoch(self, batches: Batches, on_step: Callable[[str, int, int], None] | None) -> EpochReport:
+    def _run_epoch(self, batches: Batches, on_step: Progress | None) -> EpochReport:
         started = time.monotonic()
         epoch, options = len(self.history), self._options
-        is_head_alone = options.method in TRAINS_THE_HEAD_FIRST and epoch < options.warmup_epochs
+        is_head_alone = RECIPES[options.method].trains_head_first and epoch < options.warmup_epochs
         for parameter in self._steered:
             parameter.requires_grad = not is_head_alone
         self._features.train()

@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from stackbone.cache.progress import Progress
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import Weights
-from stackbone.extract.embedding.run import Progress
-from stackbone.extract.methods.method import build_method, default_options
-from stackbone.extract.networks.engines import pick_device
+from stackbone.extract.engines.engine import pick_device
+from stackbone.extract.methods.method import RECIPES, build_method, default_options
 from stackbone.extract.networks.network import FeatureNetwork, build_body
 from stackbone.extract.steering.batches import PixelStore, split_for_validation
 from stackbone.extract.steering.mixed_precision import choose_autocast, set_fast_attention
@@ -138,7 +138,7 @@ def train_on_images(
         _log.warning("no class or group is small enough to validate on %s: the last epoch will be kept", share)
     features = prepared.network
     batches: ImageBatches | FeatureBatches
-    if options.method == "linear":
+    if not RECIPES[options.method].changes_features:
         rows = np.array(sorted(labels), np.int64)
         embedded = embed_once(features, store, len(codes), rows, device, autocast, partial(report, "embedding"))
         batches = FeatureBatches(embedded, codes, training, validation, options)

@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+import stackbone.extract.embedding.plan
 import stackbone.extract.embedding.run
 from stackbone.cache import FeatureSpec, FeatureStore, ModelError, UsageError, as_keys, feature_set_id
 from stackbone.extract import open_dataset
@@ -51,7 +52,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     def make(backbone: Backbone, _weights: object, _engine: str, _device: str, precision: str) -> CountingEngine:
         return CountingEngine(counted, f"{backbone.name} {precision}")
 
-    monkeypatch.setattr(stackbone.extract.embedding.run, "make_engine", make)
+    monkeypatch.setattr(stackbone.extract.embedding.plan, "make_engine", make)
     return counted
 
 

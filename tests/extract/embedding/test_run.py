@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import stackbone.extract.embedding.pipeline
+import stackbone.extract.embedding.plan
 import stackbone.extract.embedding.run
-import stackbone.extract.steerings.steered
+import stackbone.extract.steering_files.steered
 from stackbone.cache import CacheError, FeatureStore, ImageError, UsageError, WeightsError
 from stackbone.extract import ExtractReport, open_dataset
 from stackbone.extract.backbones.backbone import BACKBONES, Backbone
 from stackbone.extract.backbones.weights import Weights, find_weights, random_weights
+from stackbone.extract.engines.engine import make_engine
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import apply_transform, decode, decoded
-from stackbone.extract.networks.engines import make_engine
 from tests.made.checkout import ROOT
 
 LITES = "efficientnet_lite0,efficientnet_lite1"
@@ -54,7 +55,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     def make(backbone: Backbone, *_: object, **__: object) -> CountingEngine:
         return CountingEngine(counted, backbone.name)
 
-    monkeypatch.setattr(stackbone.extract.embedding.run, "make_engine", make)
+    monkeypatch.setattr(stackbone.extract.embedding.plan, "make_engine", make)
     return counted
 
 
@@ -464,7 +465,7 @@ def test_all_means_the_backbones_whose_weights_are_here(
     photos: Path, store: FeatureStore, monkeypatch: pytest.MonkeyPatch, counts: dict[str, int]
 ) -> None:
     here: dict[str, Weights] = {"efficientnet_lite1": random_weights(0)}
-    monkeypatch.setattr(stackbone.extract.steerings.steered, "available_backbones", lambda: here)
+    monkeypatch.setattr(stackbone.extract.steering_files.steered, "available_backbones", lambda: here)
     report = stackbone.extract.embedding.run.extract(open_dataset(photos), "all", store, random_seed=0)
     assert [each.backbone for each in report.backbones] == ["efficientnet_lite1"]
     assert counts == {"efficientnet_lite1": 12}

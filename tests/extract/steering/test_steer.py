@@ -28,9 +28,10 @@ from torch import nn
 from stackbone.cache import DatasetError, NewerVersionError, StackboneError, UsageError, WeightsError
 from stackbone.extract.backbones.backbone import Backbone, Transform
 from stackbone.extract.backbones.weights import random_weights
+from stackbone.extract.engines.network import build_network
 from stackbone.extract.images.decode import apply_transform, decode
-from stackbone.extract.methods.method import OPTIMISERS, build_method, load_parameters
-from stackbone.extract.networks.network import FeatureNetwork, build_body, build_network
+from stackbone.extract.methods.method import OPTIMISERS, RECIPES, build_method, load_parameters
+from stackbone.extract.networks.network import FeatureNetwork, build_body
 from stackbone.extract.steering import training
 from stackbone.extract.steering.batches import PixelStore
 from stackbone.extract.steering.checkpoints import checkpoint_path, save_checkpoint
@@ -42,7 +43,8 @@ from stackbone.extract.steering.steer import (
     steer,
     steering_path,
 )
-from stackbone.extract.steerings.file import METHODS, Steering, read_steering, write_steering
+from stackbone.extract.steering_files.file import read_steering, write_steering
+from stackbone.extract.steering_files.steering import Steering
 from tests.made.checkout import ROOT
 
 WEIGHTS = random_weights(3)
@@ -134,7 +136,7 @@ def logits(steering: Steering, backbone: Backbone, images: TrainingImages) -> ND
 
 
 class TestEveryMethod:
-    @pytest.mark.parametrize("method", METHODS)
+    @pytest.mark.parametrize("method", RECIPES)
     def test_it_learns_and_its_file_rebuilds_it(self, tmp_path: Path, images: TrainingImages, method: str) -> None:
         options = replace(QUICK, method=method, epochs=8, augment=False, learning_rate=0.01)
         epochs: list[EpochReport] = []
@@ -305,7 +307,7 @@ def stop_after(n: int) -> Any:  # noqa: ANN401
 class TestGoingOn:
     LONG = replace(QUICK, epochs=5, patience=2)
 
-    @pytest.mark.parametrize("method", METHODS)
+    @pytest.mark.parametrize("method", RECIPES)
     def test_a_run_cut_short_ends_as_the_whole_one(
         self, tmp_path: Path, images: TrainingImages, method: str, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -471,7 +473,7 @@ class TestStart:
     ) -> None:
         newer = tmp_path / "newer.safetensors"
         with monkeypatch.context() as patch:
-            patch.setattr("stackbone.extract.steerings.file.FORMAT_VERSION", 99)
+            patch.setattr("stackbone.extract.steering_files.file.FORMAT_VERSION", 99)
             write_steering(newer, pretuned.steering)
         with pytest.raises(NewerVersionError, match="format version 99"):
             steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", replace(QUICK, method="toast"), start=newer)
@@ -495,7 +497,7 @@ class TestStart:
         assert steering.training["parent"] == hashlib.sha256(path.read_bytes()).hexdigest()
         child = steer(images, VIT, WEIGHTS, tmp_path / "b.safetensors", options, start=tmp_path / "a.safetensors")
         assert "ImageNet" in child.steering.training["parent_seen"]
-        with pytest.raises(UsageError, match="only TOAST starts from another"):
+        with pytest.raises(UsageError, match="only TOAST can start from anything else"):
             steer(images, VIT, WEIGHTS, tmp_path / "c.safetensors", QUICK, start=path)
         with pytest.raises(WeightsError, match="its ViT is not the backbone's"):
             steer(images, VIT, random_weights(4), tmp_path / "c.safetensors", options, start=path)
@@ -614,7 +616,7 @@ class TestBadInput:
             ({"epochs": 0}, "--epochs is 0"),
             ({"warmup": 3}, "--warmup is 3, of 3 epochs"),
             ({"batch_size": 0}, "--batch-size is 0"),
-            ({"optimiser": "adam"}, "--optimiser is 'adam', known are sgd, adamw"),
+            ({"optimiser": "adam"}, "unknown --optimiser 'adam': known are sgd, adamw; did you mean 'adamw'"),
             ({"learning_rate": -1.0}, "--learning-rate is -1.0"),
             ({"learning_rate": float("nan")}, "--learning-rate is nan"),
             ({"momentum": 1.0}, "--momentum is 1.0"),
@@ -655,7 +657,7 @@ def test_the_rate_warms_up_and_falls_along_a_cosine() -> None:
     assert SteerOptions("finetune", epochs=5).warmup_epochs == 1  # of its head alone
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", RECIPES)
 def test_every_method_has_a_rate_for_each_optimiser(method: str) -> None:
     rates = [SteerOptions(method, optimiser=name).highest_rate for name in OPTIMISERS]
     assert all(rate > 0 for rate in rates)

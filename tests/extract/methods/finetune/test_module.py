@@ -12,7 +12,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from stackbone.cache import UsageError
-from stackbone.extract.methods.finetune import FineTuned
+from stackbone.extract.methods.finetune.module import FineTuned
 from stackbone.extract.networks.network import Pooled
 
 

@@ -162,7 +162,7 @@ def convert_graph(backbone: Backbone, weights: Weights) -> openvino.Model:
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    from stackbone.extract.networks.network import build_network
+    from stackbone.extract.engines.network import build_network
 
     height, width = backbone.transform.input_size
     network = build_network(backbone, weights)

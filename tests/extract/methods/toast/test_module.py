@@ -20,8 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from stackbone.cache import UsageError
 from stackbone.extract.attention.maps import fused_attention
-from stackbone.extract.methods.toast import LowRankLinear, ToastViT
-from stackbone.extract.networks.graphs import import_openvino
+from stackbone.extract.engines.graphs import import_openvino
+from stackbone.extract.methods.toast.module import LowRankLinear, ToastViT
 
 SIZE, DIM, HEADS, DEPTH = 32, 48, 3, 3
 Floats = NDArray[np.float64]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stackbone.cache import UsageError
-from stackbone.extract.methods.toast import TopDown
+from stackbone.extract.methods.toast.module import TopDown
 
 
 class Deconvolution(nn.Module):

@@ -15,7 +15,7 @@ from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
 from stackbone.cache import UsageError
-from stackbone.extract.methods.toast_convnext import Deconvolution, ToastConvNext
+from stackbone.extract.methods.toast.convnext import Deconvolution, ToastConvNext
 
 SIZE, DIMS = 64, (8, 16, 24, 32)
 Floats = NDArray[np.float64]

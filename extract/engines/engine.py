@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import StackboneError, UsageError
+from stackbone.cache.choices import check_choice
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import Weights
 
@@ -55,16 +56,12 @@ class Engine(Protocol):
 
 def check_engine(name: str) -> None:
     """Raise `UsageError` unless `name` is one of `ENGINES`."""
-    if name not in ENGINES:
-        message = f"unknown engine {name!r}: known are {', '.join(ENGINES)}"
-        raise UsageError(message)
+    check_choice("engine", name, ENGINES)
 
 
 def check_precision(name: str) -> None:
     """Raise `UsageError` unless `name` is one of `PRECISIONS`."""
-    if name not in PRECISIONS:
-        message = f"unknown precision {name!r}: known are {', '.join(PRECISIONS)}"
-        raise UsageError(message)
+    check_choice("precision", name, PRECISIONS)
 
 
 def make_engine(
@@ -161,7 +158,7 @@ class OpenVinoEngine:
     ) -> None:
         import PIL
 
-        from stackbone.extract.networks.graphs import CONVERTERS, convert_graph, import_openvino, load_graph
+        from stackbone.extract.engines.graphs import CONVERTERS, convert_graph, import_openvino, load_graph
 
         openvino = import_openvino()
         self.batch_size = _OPENVINO_BATCH
@@ -204,7 +201,7 @@ class TorchEngine:
         import timm
         import torch
 
-        from stackbone.extract.networks.network import build_network
+        from stackbone.extract.engines.network import build_network
 
         self._torch = torch
         self._device = pick_device(device)

@@ -10,7 +10,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from stackbone.extract.methods.lora import LoraViT
+from stackbone.extract.methods.lora.module import LoraViT
 
 
 def make_vit(**options: object) -> nn.Module:

@@ -10,7 +10,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from stackbone.extract.methods.vpt import PromptedViT
+from stackbone.extract.methods.vpt.module import PromptedViT
 
 
 def make_vit(**options: object) -> Any:  # noqa: ANN401 - timm has no types

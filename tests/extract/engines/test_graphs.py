@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import stackbone.extract.networks.graphs
+import stackbone.extract.engines.graphs
 from stackbone.extract.backbones.backbone import BACKBONES, Backbone, Transform
 from stackbone.extract.backbones.weights import Weights, random_weights
-from stackbone.extract.networks.engines import OpenVinoEngine, TorchEngine
-from stackbone.extract.networks.graphs import graphs_folder, import_openvino, load_graph
+from stackbone.extract.engines.engine import OpenVinoEngine, TorchEngine
+from stackbone.extract.engines.graphs import graphs_folder, import_openvino, load_graph
 from tests.made.checkout import ROOT
 
 TINY = replace(BACKBONES["efficientnet_lite0"], name="tiny", transform=Transform((64, 64), 0.875, "bicubic"))
@@ -30,7 +30,7 @@ import json, sys
 from dataclasses import replace
 import numpy as np
 from stackbone.extract.backbones.backbone import BACKBONES, Transform
-from stackbone.extract.networks.engines import OpenVinoEngine
+from stackbone.extract.engines.engine import OpenVinoEngine
 from stackbone.extract.backbones.weights import random_weights
 tiny = replace(BACKBONES["efficientnet_lite0"], name="tiny", transform=Transform((64, 64), 0.875, "bicubic"))
 pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
@@ -87,7 +87,7 @@ def conversions(converted: dict[str, bytes], tmp_path: Path, monkeypatch: pytest
         names.append(backbone.name)
         return import_openvino().Core().read_model(only(copy, ".xml"), only(copy, ".bin"))
 
-    monkeypatch.setattr(stackbone.extract.networks.graphs, "convert_graph", convert)
+    monkeypatch.setattr(stackbone.extract.engines.graphs, "convert_graph", convert)
     return names
 
 
@@ -162,7 +162,7 @@ def test_another_version_of_a_converter_is_another_graph(
     kept: Path, conversions: list[str], monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     monkeypatch.setattr(
-        "stackbone.extract.networks.graphs.version", lambda name: "2031.1.0" if name == package else version(name)
+        "stackbone.extract.engines.graphs.version", lambda name: "2031.1.0" if name == package else version(name)
     )
     load_graph(TINY, random_weights(0))
     assert conversions == ["tiny"]
