@@ -68,8 +68,9 @@ def parse_tensors(content: bytes, types: Collection[str] = ("F32",)) -> tuple[di
     """
     from safetensors import SafetensorError, deserialize
 
+    read: Any = deserialize  # which has no types
     try:
-        entries = deserialize(content)  # proves the layout: no tensor reaches beyond the file or into another
+        entries = read(content)  # proves the layout: no tensor reaches beyond the file or into another
     except SafetensorError as exc:
         message = f"it is no whole safetensors file ({exc})"
         raise ValueError(message) from exc

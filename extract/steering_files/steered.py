@@ -177,13 +177,8 @@ def find_steered(sha256: str, name: str, paths: Sequence[Path]) -> RecordedBackb
     for path in list_steering_files(paths):
         if sha256_file(path).hex() == sha256:
             return read_steered([path])[0]
-    given = (
-        f"; none of the {len(paths)} given is that file"
-        if len(paths) > 1
-        else "; the one given is another"
-        if paths
-        else ""
-    )
+    other = "; the one given is another" if len(paths) == 1 else f"; none of the {len(paths)} given is that file"
+    given = other if paths else ""
     message = (
         f"the features of {name} were made with the steering file whose SHA-256 is {sha256}{given}. "
         "Give that file: --steering FILE"

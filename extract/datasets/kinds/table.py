@@ -7,7 +7,6 @@ file is an entry in the list of failures and not the end of a run.
 from __future__ import annotations
 
 import csv
-import difflib
 import os
 import re
 import shlex
@@ -16,11 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from stackbone.cache.choices import nearest
 from stackbone.cache.errors import DatasetError, StackboneError, UsageError
-from stackbone.extract.datasets.kinds.folder import Anchor, Entries
+from stackbone.extract.datasets.kind import DatasetKind, Entries, Request, Source, TableColumns
+from stackbone.extract.datasets.kinds.folder import Anchor
+from stackbone.extract.datasets.missing import missing_message
 
 TEXT_TABLES = (".csv", ".tsv")
 PARQUET_TABLES = (".parquet", ".pq")
+TABLES = TEXT_TABLES + PARQUET_TABLES
 
 _USUAL_NAMES = {
     "path": ("file", "filename", "file_name", "filepath", "image", "image_path", "img"),
@@ -28,20 +31,6 @@ _USUAL_NAMES = {
 }
 _DECIMAL = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _ZERO_FRACTION = re.compile(r"\.0+\Z")
-
-
-@dataclass(frozen=True)
-class TableColumns:
-    """Names of a table's columns; `label` is None for a table without labels.
-
-    `suffix` is the file extension that the table's paths lack, or ''.
-    """
-
-    path: str = "path"
-    label: str | None = "label"
-    split: str = "split"
-    group: str = "group"
-    suffix: str = ""
 
 
 @dataclass(frozen=True)
@@ -251,8 +240,8 @@ def _column_message(file: Path, header: list[str], key: str, wanted: TableColumn
     free = [column for column in header if column not in taken and column.isprintable()]
     by_lower_case = {column.lower(): column for column in reversed(free)}
     usual = [by_lower_case[alias] for alias in _USUAL_NAMES.get(key, ()) if alias in by_lower_case]
-    near = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.5)
-    best = [by_lower_case[match] for match in near] + usual
+    near = nearest(name.lower(), by_lower_case, cutoff=0.5)
+    best = ([by_lower_case[near]] if near else []) + usual
     guess = f" The nearest is {best[0]!r}." if best else ""
     option = shlex.quote(best[0]) if best else "NAME"
     way_out = ", or `extract --no-labels` to read the images without labels" if key == "label" else ""
@@ -260,3 +249,42 @@ def _column_message(file: Path, header: list[str], key: str, wanted: TableColumn
         f"The table {str(file)!r} has no column {name!r}, expected for the {key}; its columns: "
         f"{listed}.{guess} Type --{key}-column {option}{way_out}."
     )
+
+
+def _recognises(request: Request) -> bool:
+    path = request.path
+    if path is None:
+        return False
+    return request.labels is not None or (os.path.isfile(path) and path.suffix.lower() in TABLES)
+
+
+def _read(request: Request) -> Source:
+    path = Path(request.paths[0])
+    if request.labels is None:
+        return Source(path.stem, path.parent, read_table(path, path.parent, request.columns))
+    _check_labels(path, request.labels)
+    return Source(path.name, path, read_table(request.labels, path, request.columns))
+
+
+def _check_labels(folder: Path, table: Path) -> None:
+    if not folder.is_dir():
+        msg = (
+            f"--labels goes with a folder of images, and {str(folder)!r} is a file. Expected the folder that "
+            f"the table's paths are relative to. Type: extract {str(folder.parent)!r} --labels {str(table)!r}"
+        )
+        raise UsageError(msg)
+    if not os.path.exists(table):
+        raise DatasetError(missing_message(table))
+    if not table.is_file() or table.suffix.lower() not in TABLES:
+        msg = f"--labels {str(table)!r} is no table. Expected a file ending in {' '.join(TABLES)}. Name one."
+        raise UsageError(msg)
+
+
+KIND = DatasetKind(
+    name="table",
+    what="a CSV or Parquet table, or a folder of images with one",
+    recognises=_recognises,
+    read=_read,
+    place=10,
+    takes_columns=True,
+)

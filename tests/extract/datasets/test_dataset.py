@@ -688,6 +688,9 @@ def test_the_current_folder_is_named_after_itself(tree: Tree, monkeypatch: pytes
 
 
 def test_importing_datasets_loads_no_heavy_library() -> None:
-    code = "import sys, extract.datasets; print(*{'torch', 'timm', 'pyarrow', 'pandas'} & set(sys.modules))"
+    code = (
+        "import sys, stackbone.extract.datasets.dataset; "
+        "print(*{'torch', 'timm', 'pyarrow', 'pandas'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
