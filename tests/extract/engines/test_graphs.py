@@ -21,6 +21,7 @@ from stackbone.extract.backbones.weights import Weights, random_weights
 from stackbone.extract.engines.engine import OpenVinoEngine, TorchEngine
 from stackbone.extract.engines.graphs import graphs_folder, import_openvino, load_graph
 from tests.made.checkout import ROOT
+from tests.made.networks import relative
 
 TINY = replace(BACKBONES["efficientnet_lite0"], name="tiny", transform=Transform((64, 64), 0.875, "bicubic"))
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
@@ -47,10 +48,6 @@ def embed() -> NDArray[np.float32]:
 @pytest.fixture(scope="module")
 def reference() -> NDArray[np.float32]:
     return TorchEngine(TINY, random_weights(0), "cpu").embed(PIXELS)
-
-
-def relative(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
 @pytest.fixture(scope="module")

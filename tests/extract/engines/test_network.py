@@ -27,6 +27,7 @@ from stackbone.extract.engines.engine import Engine, make_engine
 from stackbone.extract.engines.network import build_network
 from stackbone.extract.images.decode import apply_transform, decode
 from stackbone.extract.networks.network import FeatureNetwork, load_classifier
+from tests.made.networks import relative
 
 DIMS = {
     "resnet50": 2048,
@@ -40,11 +41,6 @@ DIMS = {
     "timm:mobilenetv3_small_050.lamb_in1k": 1024,
 }
 SEED = 0
-
-
-def relative(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    """Largest difference as a share of the largest feature."""
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
 def some_pixels(backbone: Backbone, n: int = 2) -> NDArray[np.uint8]:

@@ -7,10 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from timm.models.convnext import ConvNeXt
-from timm.models.resnet import BasicBlock, ResNet
 from timm.models.vision_transformer import ParallelScalingBlock, VisionTransformer
-from torch import nn
 
 from stackbone.cache import UsageError, WeightsError
 from stackbone.extract.methods.method import (
@@ -23,24 +20,7 @@ from stackbone.extract.methods.method import (
     supports,
 )
 from stackbone.extract.networks.network import Pooled
-
-
-def make_vit() -> nn.Module:
-    torch.manual_seed(0)
-    vit: nn.Module = VisionTransformer(
-        img_size=16, patch_size=8, embed_dim=16, depth=2, num_heads=2, num_classes=0
-    ).eval()
-    return vit
-
-
-def make_cnn() -> nn.Module:
-    cnn: nn.Module = ResNet(BasicBlock, layers=(1, 1, 1, 1), channels=(8, 8, 8, 8), stem_width=8, num_classes=0).eval()
-    return cnn
-
-
-def make_convnext() -> nn.Module:
-    net: nn.Module = ConvNeXt(depths=(1, 1, 1, 1), dims=(8, 8, 16, 16), num_classes=0).eval()
-    return net
+from tests.made.networks import make_cnn, make_convnext, make_vit
 
 
 @pytest.mark.parametrize("method", RECIPES)

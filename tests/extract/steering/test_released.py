@@ -9,22 +9,14 @@ from typing import Any
 import pytest
 import timm
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from stackbone.cache import WeightsError, sha256_file
 from stackbone.extract.methods.method import build_method, steering_parameters
 from stackbone.extract.steering.released import read_released
+from tests.made.networks import make_vit
 
 D, DEPTH = 16, 2
-
-
-def make_vit(seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
-    vit: nn.Module = VisionTransformer(
-        img_size=16, patch_size=8, embed_dim=D, depth=DEPTH, num_heads=2, num_classes=0
-    ).eval()
-    return vit
 
 
 def made_state(prompt_shape: tuple[int, ...] = (1, D)) -> dict[str, Any]:
@@ -34,7 +26,7 @@ def made_state(prompt_shape: tuple[int, ...] = (1, D)) -> dict[str, Any]:
     def draw(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator) * 0.2
 
-    state = dict(make_vit().state_dict())
+    state = dict(make_vit(embed_dim=D, depth=DEPTH).state_dict())
     for block in range(DEPTH):
         state[f"decoders.{block}.linear.weight"] = draw(D, D)
         state[f"decoders.{block}.linear2.weight"] = draw(D, D)
@@ -49,7 +41,7 @@ def saved(path: Path, content: object) -> Path:
 
 def read(path: Path, body: nn.Module | None = None) -> dict[str, Tensor]:
     sha256 = sha256_file(path).hex() if path.exists() else "00" * 32
-    return read_released(path, sha256, body or make_vit())
+    return read_released(path, sha256, body or make_vit(embed_dim=D, depth=DEPTH))
 
 
 def refusal(path: Path) -> str:
@@ -75,7 +67,10 @@ def test_key_names_are_mapped(tmp_path: Path, prefix: str, within: str | None, p
 @pytest.mark.parametrize("method", ["toast", "toast-lite"])
 def test_they_are_all_that_toast_holds(tmp_path: Path, method: str) -> None:
     found = read(saved(tmp_path / "toast.pth", made_state()))
-    own = {name: each.shape for name, each in steering_parameters(build_method(method, make_vit(), {})).items()}
+    own = {
+        name: each.shape
+        for name, each in steering_parameters(build_method(method, make_vit(embed_dim=D, depth=DEPTH), {})).items()
+    }
     left = {name for name in own if name not in found}
     assert all(own[name] == found[name].shape for name in found)
     assert all(name.endswith((".down", ".up")) for name in left)

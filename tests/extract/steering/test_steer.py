@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +45,8 @@ from stackbone.extract.steering.steer import (
 from stackbone.extract.steering_files.file import read_steering, write_steering
 from stackbone.extract.steering_files.steering import Steering
 from tests.made.checkout import ROOT
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 WEIGHTS = random_weights(3)
 TRANSFORM = Transform((16, 16), 1.0, "bilinear")
@@ -100,15 +101,6 @@ def make_images(folder: Path, n: int = 36, seed: int = 0) -> TrainingImages:
         labels.append(label)
         digests.append(hashlib.sha256(path.read_bytes()).digest())
     return TrainingImages(paths, np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32), labels)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Arrays this small are slower on two cores than on one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

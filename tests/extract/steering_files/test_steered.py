@@ -16,7 +16,6 @@ import pytest
 import timm
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -37,19 +36,13 @@ from stackbone.extract.steering_files.file import read_steering, write_steering
 from stackbone.extract.steering_files.steered import find_steered, read_steered, steered_backbone, with_hub
 from stackbone.extract.steering_files.steering import Steering
 from tests.made.checkout import ROOT
+from tests.made.networks import relative
+from tests.made.photos import write_photos
 
 VIT = "timm:test_vit.r160_in1k"
 RESNET = "timm:test_resnet.r160_in1k"
 CONVNEXT = "timm:test_convnext.r160_in1k"
 N_IMAGES = 6
-
-
-def add_photos(folder: Path, seeds: range) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for seed in seeds:
-        colours = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), dtype=np.uint8)
-        Image.fromarray(colours).resize((90 + seed, 70), Image.Resampling.BICUBIC).save(folder / f"{seed:02d}.png")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -120,12 +113,7 @@ def toast(make: Make) -> Path:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    return add_photos(tmp_path / "photos", range(N_IMAGES))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> FeatureStore:
-    return FeatureStore(tmp_path / "features")
+    return write_photos(tmp_path / "photos", range(N_IMAGES))
 
 
 class MeanEngine:
@@ -168,10 +156,6 @@ def run(
     return stackbone.extract.embedding.run.extract(
         dataset, backbones, store, steering=steering, weights=weights, **options
     )
-
-
-def relative(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
 # The backbone that a file makes
@@ -460,7 +444,7 @@ def test_weights_that_nothing_is_to_be_embedded_with_are_not_looked_for(
 ) -> None:
     run(photos, store, [toast], weights=files_of(files))
     assert run(photos, store, [toast], weights={VIT: files[RESNET]}).n_embedded == 0
-    add_photos(photos, range(20, 21))
+    write_photos(photos, range(20, 21))
     with pytest.raises(WeightsError, match="was trained on the weights"):
         run(photos, store, [toast], weights={VIT: files[RESNET]})
     assert started == ["vit_toast"]
@@ -564,7 +548,7 @@ def test_predict_embeds_new_images_with_the_models_steering(
 ) -> None:
     run(photos, store, [toast], weights=files_of(files), engine="torch")
     (feature_set,) = store.feature_sets()
-    dataset = open_dataset(add_photos(tmp_path / "new", range(4, 9)), label_column=None)
+    dataset = open_dataset(write_photos(tmp_path / "new", range(4, 9)), label_column=None)
     other = FeatureStore(tmp_path / "other")
     specs = {feature_set.id: feature_set.header().spec}
     folder = tmp_path / "steerings"
@@ -590,7 +574,7 @@ def test_predict_without_the_steering_file_names_it(
 ) -> None:
     report = run(photos, store, [toast], weights=files_of(files))
     specs = {report.backbones[0].feature_set: store.feature_sets()[0].header().spec}
-    add_photos(photos, range(30, 31))
+    write_photos(photos, range(30, 31))
     dataset = open_dataset(photos, label_column=None)
     sha256 = read_steering(toast)[1]
     for given in ([], [make(seed=2)]):

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import timm
 import torch
-from timm.models.resnet import BasicBlock, ResNet
-from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from stackbone.cache import UsageError
 from stackbone.extract.methods.finetune.module import FineTuned
 from stackbone.extract.networks.network import Pooled
-
-
-def make_vit() -> nn.Module:
-    vit: nn.Module = VisionTransformer(
-        img_size=16, patch_size=8, embed_dim=16, depth=3, num_heads=2, num_classes=0, global_pool="avg"
-    )
-    return vit
-
-
-def make_cnn() -> Any:  # noqa: ANN401 - timm has no types
-    return ResNet(BasicBlock, layers=(1, 1, 1, 1), channels=(8, 8, 16, 16), stem_width=8, num_classes=0)
+from tests.made.networks import make_cnn, make_vit
 
 
 def trained_names(module: nn.Module) -> set[str]:
@@ -32,24 +18,24 @@ def trained_names(module: nn.Module) -> set[str]:
 
 
 def test_the_last_blocks_are_trained_with_what_follows_them() -> None:
-    names = trained_names(FineTuned(make_vit(), blocks=1))
+    names = trained_names(FineTuned(make_vit(depth=3, global_pool="avg"), blocks=1))
     assert {name.split(".")[0] for name in names} == {"blocks", "fc_norm"}
     assert {name.split(".")[1] for name in names if name.startswith("blocks")} == {"2"}
-    names = trained_names(FineTuned(make_vit(), blocks=2))
+    names = trained_names(FineTuned(make_vit(depth=3, global_pool="avg"), blocks=2))
     assert {name.split(".")[1] for name in names if name.startswith("blocks")} == {"1", "2"}
 
 
 def test_everything_is_trained_by_default_and_nothing_with_no_block() -> None:
-    whole = FineTuned(make_vit())
+    whole = FineTuned(make_vit(depth=3, global_pool="avg"))
     assert all(each.requires_grad for each in whole.parameters())
-    assert trained_names(FineTuned(make_vit(), blocks=0)) == set()
+    assert trained_names(FineTuned(make_vit(depth=3, global_pool="avg"), blocks=0)) == set()
 
 
 @pytest.mark.parametrize("pooling", ["avg", "model"])
 def test_blocks_of_a_cnn(pooling: str) -> None:
-    body = Pooled(make_cnn(), "avg") if pooling == "avg" else make_cnn()
+    body = Pooled(make_cnn(channels=(8, 8, 16, 16)), "avg") if pooling == "avg" else make_cnn(channels=(8, 8, 16, 16))
     assert {name.split(".")[0] for name in trained_names(FineTuned(body, blocks=1))} == {"layer4"}
-    body = Pooled(make_cnn(), "avg") if pooling == "avg" else make_cnn()
+    body = Pooled(make_cnn(channels=(8, 8, 16, 16)), "avg") if pooling == "avg" else make_cnn(channels=(8, 8, 16, 16))
     assert {name.split(".")[0] for name in trained_names(FineTuned(body, blocks=2))} == {"layer3", "layer4"}
 
 
@@ -69,12 +55,12 @@ def test_the_last_block_of_the_named_backbones(architecture: str, expected: set[
 
 def test_more_blocks_than_there_are_is_refused() -> None:
     with pytest.raises(UsageError, match=r"has 4 blocks, and the last 5 were to be trained"):
-        FineTuned(make_vit(), blocks=5)  # three, and the stem
+        FineTuned(make_vit(depth=3, global_pool="avg"), blocks=5)  # three, and the stem
 
 
 def test_batch_norm_keeps_its_statistics_and_trains_its_scale() -> None:
     torch.manual_seed(0)
-    method = FineTuned(make_cnn())
+    method = FineTuned(make_cnn(channels=(8, 8, 16, 16)))
     norms = [module for module in method.modules() if isinstance(module, nn.BatchNorm2d)]
     before = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in norms]  # type: ignore[union-attr]
     optimiser = torch.optim.SGD(method.parameters(), lr=0.1)

@@ -7,18 +7,10 @@ import warnings
 
 import pytest
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from stackbone.extract.methods.lora.module import LoraViT
-
-
-def make_vit(**options: object) -> nn.Module:
-    torch.manual_seed(0)
-    vit: nn.Module = VisionTransformer(
-        **{"img_size": 16, "patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2, "num_classes": 0, **options}
-    ).eval()
-    return vit
+from tests.made.networks import make_vit
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,9 @@ from torch import Tensor, nn
 
 from stackbone.cache import UsageError
 from stackbone.extract.methods.toast.convnext import Deconvolution, ToastConvNext
+from tests.made.networks import own_parameters, randomise
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 SIZE, DIMS = 64, (8, 16, 24, 32)
 Floats = NDArray[np.float64]
@@ -37,13 +39,6 @@ def make_convnext(seed: int = 0, **options: Any) -> nn.Module:  # noqa: ANN401 -
     return convnext.eval()
 
 
-def randomise(module: nn.Module, seed: int, scale: float = 0.2) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
-
-
 def images(size: int = SIZE, n: int = 2) -> Tensor:
     return torch.randn((n, 3, size, size), generator=torch.Generator().manual_seed(1))
 
@@ -57,18 +52,6 @@ def steered(convnext: nn.Module, **options: Any) -> ToastConvNext:  # noqa: ANN4
         network.select.copy_(torch.randn((DIMS[-1], DIMS[-1]), generator=torch.Generator().manual_seed(2)) * 0.2)
         network.train()(images())
     return network.eval()
-
-
-def own_parameters(network: nn.Module) -> dict[str, nn.Parameter]:
-    return {name: p for name, p in network.named_parameters() if not name.startswith("body.")}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("size", [64, 100], ids=["even sizes", "odd sizes"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import math
 import warnings
-from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -22,6 +21,9 @@ from stackbone.cache import UsageError
 from stackbone.extract.attention.maps import fused_attention
 from stackbone.extract.engines.graphs import import_openvino
 from stackbone.extract.methods.toast.module import LowRankLinear, ToastViT
+from tests.made.networks import own_parameters, randomise
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 SIZE, DIM, HEADS, DEPTH = 32, 48, 3, 3
 Floats = NDArray[np.float64]
@@ -54,13 +56,6 @@ def make_vit(*, distilled: bool = False, seed: int = 0, **options: Any) -> nn.Mo
     return vit.eval()
 
 
-def randomise(module: nn.Module, seed: int, scale: float = 0.2) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
-
-
 def images(n: int = 2) -> Tensor:
     return torch.randn((n, 3, SIZE, SIZE), generator=torch.Generator().manual_seed(1))
 
@@ -74,18 +69,6 @@ def steered(vit: nn.Module, **options: Any) -> ToastViT:  # noqa: ANN401 - of To
         network.select.copy_(torch.randn((DIM, DIM), generator=torch.Generator().manual_seed(2)) * 0.2)
         network.train()(images())
     return network.eval()
-
-
-def own_parameters(network: nn.Module) -> dict[str, nn.Parameter]:
-    return {name: p for name, p in network.named_parameters() if not name.startswith("body.")}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)

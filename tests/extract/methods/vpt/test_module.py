@@ -7,17 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from stackbone.extract.methods.vpt.module import PromptedViT
-
-
-def make_vit(**options: object) -> Any:  # noqa: ANN401 - timm has no types
-    torch.manual_seed(0)
-    return VisionTransformer(
-        **{"img_size": 16, "patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2, "num_classes": 0, **options}
-    ).eval()
+from tests.made.networks import make_vit
 
 
 @pytest.fixture
