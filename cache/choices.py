@@ -1,4 +1,4 @@
-"""Options that take one of a few words: what is said of another word, and which was probably meant."""
+"""Options that take one of a few words: the message about any other word, and which was probably meant."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | No
 
 
 def unknown_choice(what: str, chosen: str, known: Iterable[str]) -> str:
-    """Return the sentence about a word that is none of the known ones: it lists them and says which was meant.
+    """Return the message about a word that is not among the known ones: it lists them and suggests the nearest.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How long work tells of its progress: the types of the callbacks that it takes."""
+"""Types of the callbacks by which long work reports its progress."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ Steps = Callable[[int, int], None]
 
 
 def silent(_what: str, _done: int, _total: int) -> None:
-    """Take a report of progress and do nothing with it."""
+    """Ignore a report of progress."""

@@ -64,7 +64,7 @@ def parse_tensors(content: bytes, types: Collection[str] = ("F32",)) -> tuple[di
     Raises
     ------
     ValueError
-        If it is no whole safetensors file, or has tensors of other types.
+        If it is not a whole safetensors file, or has tensors of other types.
     """
     from safetensors import SafetensorError, deserialize
 
@@ -72,7 +72,7 @@ def parse_tensors(content: bytes, types: Collection[str] = ("F32",)) -> tuple[di
     try:
         entries = read(content)  # proves the layout: no tensor reaches beyond the file or into another
     except SafetensorError as exc:
-        message = f"it is no whole safetensors file ({exc})"
+        message = f"it is not a whole safetensors file ({exc})"
         raise ValueError(message) from exc
     other = {name: entry["dtype"] for name, entry in entries if entry["dtype"] not in types}
     if other:

@@ -99,7 +99,7 @@ def read_column(source: Source, address: int, *, may_inflate: bool) -> Column:
     Raises
     ------
     Malformed
-        If it is no dataset, or not laid out as Stackbone's.
+        If it is not a dataset, or not laid out as Stackbone's.
     """
     messages: dict[Message, memoryview] = {}
     for kind, content in read_messages(source, address):
@@ -108,7 +108,7 @@ def read_column(source: Source, address: int, *, may_inflate: bool) -> Column:
             raise Malformed(message)
         messages[kind] = content
     if not {Message.DATASPACE, Message.DATATYPE, Message.LAYOUT} <= messages.keys():
-        message = "it is no dataset"
+        message = "it is not a dataset"
         raise Malformed(message)
     shape = parse_shape(Cursor(messages[Message.DATASPACE]))
     dtype = parse_type(bytes(messages[Message.DATATYPE]))

@@ -54,13 +54,13 @@ class CacheFile:
         Raises
         ------
         Malformed
-            If there is none, or it is no fixed-length string of at most 60,000 bytes.
+            If there is none, or it is not a fixed-length string of at most 60,000 bytes.
         """
         found = self._root.attributes.get(name)
         if found is None:
             message = f"it lacks the attribute {name!r}"
             raise Malformed(message)
-        message = f"the attribute {name!r} is no fixed-length string of at most {MAX_TEXT_BYTES:,} bytes"
+        message = f"the attribute {name!r} is not a fixed-length string of at most {MAX_TEXT_BYTES:,} bytes"
         try:
             shape, dtype = parse_shape(Cursor(memoryview(found.dataspace))), parse_type(found.datatype)
         except Malformed as exc:
@@ -232,7 +232,7 @@ def _translated(path: Path) -> Iterator[None]:
     except OSError as exc:
         message = (
             f"could not read {path}: {exc.strerror or exc}. The file itself may be sound. "
-            "See to its permissions, its disk or its network, and run again"
+            "Check its permissions, its disk or its network, and run again"
         )
         raise CacheError(message) from exc
     except Malformed as exc:

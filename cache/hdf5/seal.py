@@ -59,7 +59,7 @@ class Seal:
         """
         end = self.start + self.length
         if not BLOCK_BYTES <= self.start <= end <= size:
-            message = f"its seal speaks of bytes {self.start:,} to {end:,}, the file has {size:,}"
+            message = f"its seal claims bytes {self.start:,} to {end:,}, the file has {size:,}"
             raise Malformed(message)
         before = read_at(BLOCK_BYTES, self.start - BLOCK_BYTES)
         after = read_at(end, size - end)

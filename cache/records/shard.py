@@ -140,7 +140,7 @@ def read_proven(path: Path, fingerprint: str) -> tuple[ShardHeader, int]:
         _rows(opened)
         if path.name != _name(file.sha256()):
             message = (
-                f"{path} does not have the bytes that its name promises: it was changed after it was written, or "
+                f"{path} does not have the bytes that its name stands for: it was changed after it was written, or "
                 "renamed. Run `stackbone verify --repair` to set it aside, then `stackbone extract` to refill it"
             )
             raise CorruptFileError(message)

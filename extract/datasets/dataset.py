@@ -172,7 +172,7 @@ def _refuse_table_options(labels: Path | None, columns: TableColumns) -> None:
         if value is not None and value != getattr(defaults, key):
             option = "--suffix" if key == "suffix" else f"--{key}-column"
             msg = (
-                f"{option} {value} describes a table, and the dataset is none. Expected a file ending in "
+                f"{option} {value} describes a table, and the dataset is not one. Expected a file ending in "
                 f"{' '.join(TABLES)}. Name that file, add it with --labels FILE, or leave {option} out."
             )
             raise UsageError(msg)

@@ -1,4 +1,4 @@
-"""What to say of a path where nothing is."""
+"""The message about a path that does not exist."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _MOST_SIBLINGS = 10_000
 
 
 def missing_message(path: Path) -> str:
-    """Return how far a path leads, and which name in the last folder there is was probably meant."""
+    """Return how far a path leads, and which name in its last existing folder was probably meant."""
     if os.path.islink(path):
         target = os.readlink(path)
-        return f"The link {str(path)!r} leads to {target!r}, which is missing. Expected data. Mend the link."
+        return f"The link {str(path)!r} leads to {target!r}, which is missing. Expected data. Repair the link."
     there = path.parent
     while not os.path.lexists(there):
         there = there.parent
     if not os.path.isdir(there):
-        return f"{str(there)!r} is no folder; expected {str(path)!r}. Name the file itself, or a folder."
+        return f"{str(there)!r} is not a folder; expected {str(path)!r}. Name the file itself, or a folder."
     wrong = path.relative_to(there).parts[0]
     found = f"There is no {wrong!r} in {str(there)!r}; expected {str(path)!r}."
     try:

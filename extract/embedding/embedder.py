@@ -88,7 +88,7 @@ class Embedder:
         Raises
         ------
         StackboneError
-            If memory does not suffice for a single image; of the kinds of `commit`.
+            If there is not enough memory for a single image; also as of `commit`.
         """
         if not self._batch or self._engine is None:
             return {}
@@ -136,7 +136,7 @@ class Embedder:
             half = len(pixels) // 2
             if not half:
                 message = (
-                    f"memory does not suffice to run {self.backbone.name} on one image "
+                    f"there is not enough memory to run {self.backbone.name} on one image "
                     f"({engine.provenance.get('device', 'cpu')}). Close other programs, or choose another --device; "
                     "what was computed is kept"
                 )

@@ -266,6 +266,6 @@ def _read(image: Image, transforms: set[Transform], budget: DecodingBudget) -> _
     except ImageError as exc:
         return Failure(str(exc))
     except MemoryError as exc:
-        found = str(exc) or "memory did not suffice to decode it"
+        found = str(exc) or "there was not enough memory to decode it"
         return Failure(f"{found}; close other programs and run again", lasting=False)
     return _Prepared(pixels, read - started, ready - read, time.perf_counter() - ready)

@@ -1,4 +1,4 @@
-"""What a run has to compute, whoever asks for it: which images, which backbone, which weights, which engine."""
+"""What a run has to compute, whoever asks for it: images, backbones, weights, engines."""
 
 from __future__ import annotations
 

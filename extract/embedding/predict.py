@@ -95,7 +95,7 @@ def embed_for(
     specs
         Feature set id to what it stands for.
     dataset
-        The images, from `open_dataset`; labels are of no account.
+        The images, from `open_dataset`; labels are ignored.
     store
         The cache; by default `default_cache`.
     steering
@@ -213,7 +213,7 @@ def _difference(backbone: Backbone, wanted: FeatureSpec, weights: Weights) -> st
         )
     if set(differing) - {"weights"}:
         lines.append(
-            f"    {backbone.name} is defined otherwise here: install the Stackbone and timm that made the model, or "
+            f"    {backbone.name} is defined differently here: install the Stackbone and timm that made the model, or "
             "fit it again with what is here"
         )
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore, ImageError, StackboneError, as_keys
 from stackbone.cache.disk.reading import ListedFile
+from stackbone.cache.text import counted
 from stackbone.extract.backbones.backbone import Transform
 from stackbone.extract.embedding.plan import backbone_of, find_weights_of
 from stackbone.extract.engines.engine import check_engine, make_engine
@@ -50,13 +51,13 @@ class Recomputation:
     by: str = ""
 
     def line(self) -> str:
-        """Return it for people."""
+        """Return one line for people."""
         if self.largest is None:
             return f"{self.feature_set}: could not be embedded again: {self.problem}"
         verdict = f"OFF: {self.problem}" if self.problem else "same"
         return (
-            f"{self.feature_set}: {self.n_images} images embedded again by {self.by}; largest relative difference "
-            f"{self.largest:.1e} (allowed {self.tolerance:.0e}): {verdict}"
+            f"{self.feature_set}: {counted(self.n_images, 'image')} embedded again by {self.by}; "
+            f"largest relative difference {self.largest:.1e} (allowed {self.tolerance:.0e}): {verdict}"
         )
 
 
@@ -108,12 +109,12 @@ def _recompute(
         backbone, _ = backbone_of(feature_set.backbone, spec, steering)
         weights = find_weights_of([backbone], files)[backbone.key]
         if backbone.spec(weights.identity, spec.precision) != spec:
-            message = "the weights or the transform here are others than those it was made with"
+            message = "the weights or the transform here are not those that it was made with"
             return Recomputation(feature_set.id, 0, None, tolerance, message)
         with quiet_pillow():
             sample = _sample(feature_set, indexes, n_images, seed, backbone.transform)
         if not sample:
-            message = "none of its images' files is where it was, unchanged"
+            message = "none of its images is still where it was, with the same bytes"
             return Recomputation(feature_set.id, 0, None, tolerance, message)
         # A graph that an earlier run kept may be what is at fault, so that it must not be the judge.
         made = make_engine(backbone, weights, INDEPENDENT[engine], "auto", spec.precision, reuse=False)
@@ -126,7 +127,9 @@ def _recompute(
     difference = np.linalg.norm(embedded - cached, axis=1) / np.maximum(np.linalg.norm(cached, axis=1), 1e-30)
     worst = int(difference.argmax())
     largest = float(difference[worst])
-    problem = "" if largest <= tolerance else f"the image {digests[worst].tobytes().hex()} is off by more than allowed"
+    problem = (
+        "" if largest <= tolerance else f"the image {digests[worst].tobytes().hex()} differs by more than is allowed"
+    )
     by = f"{made.provenance['engine']} on {made.provenance['device']}, from the weights alone"
     return Recomputation(feature_set.id, len(sample), largest, tolerance, problem, by)
 

@@ -1,1 +1,1 @@
-"""What runs a network on the hardware of this machine."""
+"""Run a network on the hardware of this machine."""

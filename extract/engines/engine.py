@@ -168,7 +168,7 @@ class OpenVinoEngine:
         ):
             message = f"this processor does not compute in {precision} with OpenVINO. Use --precision fp32"
             raise UsageError(message)
-        # Unless told otherwise, OpenVINO computes in bf16 where the processor has it.
+        # Unless asked not to, OpenVINO computes in bf16 where the processor has it.
         hint = {"fp32": "f32", "bf16": "bf16"}[precision]
         settings = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
         graph = load_graph(backbone, weights) if reuse else convert_graph(backbone, weights)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FORMAT = "stackbone-graph"
 FORMAT_VERSION = 2
 CONVERTERS = ("openvino", "torch", "timm")
-"""Packages that make a converted network what it is; another version of one converts anew."""
+"""Packages that make a converted network what it is; with another version of one they are converted again."""
 
 _MOST_RECORD_BYTES = 1 << 20
 _MOST_XML_BYTES = 256 << 20
@@ -86,7 +86,7 @@ def _kept(backbone: Backbone, weights: Weights) -> Path:
 
 
 def _record(backbone: Backbone, weights: Weights) -> dict[str, Any]:
-    """Return what a kept graph must be of; its files' digests join it."""
+    """Return what the record of a kept graph must say, apart from the digests of its files."""
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,

@@ -70,7 +70,7 @@ def _thumbnail(file: ListedFile, size: int, budget: DecodingBudget) -> bytes | s
     except ImageError as exc:
         return str(exc)
     except MemoryError:
-        return "memory did not suffice to decode it"
+        return "there was not enough memory to decode it"
 
 
 def _encode(picture: Image.Image) -> bytes:

@@ -1,4 +1,4 @@
-"""What every way to steer a backbone says of itself, and how its module is built and filled, whichever it is."""
+"""What every steering method declares, and how the module of any of them is built and filled."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from stackbone.cache import WeightsError
+from stackbone.cache.text import counted
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import Weights
 from stackbone.extract.networks.state_dict import read_state_dict
@@ -179,9 +180,8 @@ def _rename_by_order(
             )
             raise WeightsError(message)
     if len(expected) != len(state):
-        message = (
-            f"{path} does not hold weights of {name}: it has {len(state)} tensors, the network has {len(expected)}"
-        )
+        found = counted(len(state), "tensor")
+        message = f"{path} does not hold weights of {name}: it has {found}, the network has {len(expected)}"
         raise WeightsError(message)
     return {key: tensor for (key, _), tensor in pairs}
 
@@ -196,7 +196,7 @@ def _first_mismatch(state: Mapping[str, Tensor], expected: Mapping[str, Tensor])
     for name, wanted in expected.items():
         found = state.get(name)
         if found is not None and found.shape != wanted.shape:
-            return f"the tensor {name} has shape {tuple(found.shape)}, expected is {tuple(wanted.shape)}"
+            return f"the tensor {name} has shape {tuple(found.shape)}, expected {tuple(wanted.shape)}"
     for name, wanted in expected.items():
         if name not in state and not name.endswith("num_batches_tracked"):
             return f"it lacks the tensor {name} {tuple(wanted.shape)}"

@@ -136,7 +136,7 @@ class PixelStore:
         except ImageError as exc:
             message = (
                 f"{self._paths[row]} could be read when the training began, and now {exc}. "
-                "What was trained is kept: see to the file, and run the same command again"
+                "What was trained is kept: check the file, and run the same command again"
             )
             raise DatasetError(message) from exc
 
@@ -146,7 +146,7 @@ class PixelStore:
             with decoded(content, self._decoding) as picture:
                 return picture
         except MemoryError as exc:
-            message = str(exc) or "memory did not suffice to decode it"
+            message = str(exc) or "there was not enough memory to decode it"
             raise ImageError(message) from exc
 
 
@@ -186,10 +186,10 @@ def split_for_validation(
     rng = np.random.default_rng([seed, len(labels)])
     left = Counter(labels.values())
     wanted = {label: math.floor(n * share + rng.random()) if share else 0 for label, n in sorted(left.items())}
-    kin: dict[int, list[int]] = {}
+    rows_of: dict[int, list[int]] = {}
     for row in sorted(labels):
-        kin.setdefault(groups[row] if groups else row, []).append(row)
-    members = list(kin.values())
+        rows_of.setdefault(groups[row] if groups else row, []).append(row)
+    members = list(rows_of.values())
     validation: list[int] = []
     target = sum(wanted.values())
     for number in rng.permutation(len(members)):

@@ -1,7 +1,7 @@
-"""Where a training run stands, in a file beside its result: the same command goes on from there.
+"""How far a training run has come, in a file beside its result: the same command resumes from there.
 
 Layout: safetensors whose metadata hold ``stackbone-checkpoint``, JSON of ``run`` (which run it is of), ``facts`` and
-``sha256`` over both and all tensors. It is written anew after every epoch, whole or not at all, and removed at the
+``sha256`` over both and all tensors. It is rewritten after every epoch, whole or not at all, and removed at the
 end. No generator's state is in it, since every draw of a training run depends on its seed and its epoch alone.
 """
 
@@ -26,12 +26,12 @@ Tensors = Mapping[str, NDArray[np.float32]]
 
 
 def checkpoint_path(out: Path) -> Path:
-    """Return where the checkpoint of a run lies whose result will be `out`."""
+    """Return the path of the checkpoint of a run whose result will be `out`."""
     return out.with_name(f"{out.name}.partial")
 
 
 def save_checkpoint(path: Path, run: str, facts: Mapping[str, Any], tensors: Tensors) -> None:
-    """Write where a run stands.
+    """Write how far a run has come.
 
     Parameters
     ----------
@@ -62,10 +62,10 @@ def load_checkpoint(path: Path, run: str) -> tuple[dict[str, Any], dict[str, NDA
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         sound = False
     if not sound:
-        _log.warning("%s is no sound checkpoint, it may have been damaged: the training starts anew", path)
+        _log.warning("%s is not a sound checkpoint; it may have been damaged. The training starts over", path)
         return None
     if described["run"] != run:
-        _log.warning("%s is of a run with other options, images or backbone: the training starts anew", path)
+        _log.warning("%s is of a run with other options, images or another backbone. The training starts over", path)
         return None
     return described["facts"], tensors
 

@@ -1,4 +1,4 @@
-"""What can be said about a training run before torch is loaded: its options, its images, its epochs."""
+"""What is known of a training run before torch is loaded: its options, its images, its epochs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SteerOptions:
         Passes over the training images, and images a step.
     warmup
         Epochs in which the learning rate rises; it then falls to zero along a cosine. By default a tenth of all.
-        `finetune` trains its head alone meanwhile.
+        Some methods, such as `finetune`, train their head alone until then.
     optimiser
         Of `OPTIMISERS`; by default the method's own.
     learning_rate
@@ -54,7 +54,7 @@ class SteerOptions:
     seed
         Of every draw: same seed, same machine, same result.
     method_options
-        What the method itself can be told: ``value_bias``, ``rank``, ``n_prompts``, ``blocks``.
+        Options of the method itself, such as ``rank``: see its recipe.
     """
 
     method: str
@@ -106,21 +106,21 @@ class SteerOptions:
         rate = self.learning_rate
         rules = [
             (self.stage in STAGES, unknown_choice("--stage", self.stage, STAGES)),
-            (self.epochs >= 1, f"--epochs is {self.epochs}, expected is 1 or more"),
+            (self.epochs >= 1, f"--epochs is {self.epochs}, expected 1 or more"),
             (0 <= self.warmup_epochs < max(self.epochs, 1), f"--warmup is {self.warmup}, of {self.epochs} epochs"),
-            (self.batch_size >= 1, f"--batch-size is {self.batch_size}, expected is 1 or more"),
+            (self.batch_size >= 1, f"--batch-size is {self.batch_size}, expected 1 or more"),
             (
                 self.optimiser in (None, *OPTIMISERS),
                 unknown_choice("--optimiser", self.optimiser or "", OPTIMISERS),
             ),
-            (rate is None or 0 < rate < math.inf, f"--learning-rate is {rate}, expected is more than 0"),
-            (0 <= self.momentum < 1, f"--momentum is {self.momentum}, expected is from 0 to less than 1"),
-            (0 <= self.weight_decay < math.inf, f"--weight-decay is {self.weight_decay}, expected is 0 or more"),
-            (0 <= self.validation <= 0.5, f"--validation is {self.validation}, expected is from 0 to 0.5"),
-            (self.patience >= 1, f"--patience is {self.patience}, expected is 1 or more"),
+            (rate is None or 0 < rate < math.inf, f"--learning-rate is {rate}, expected more than 0"),
+            (0 <= self.momentum < 1, f"--momentum is {self.momentum}, expected at least 0 and less than 1"),
+            (0 <= self.weight_decay < math.inf, f"--weight-decay is {self.weight_decay}, expected 0 or more"),
+            (0 <= self.validation <= 0.5, f"--validation is {self.validation}, expected 0 to 0.5"),
+            (self.patience >= 1, f"--patience is {self.patience}, expected 1 or more"),
             (self.precision in PRECISIONS, unknown_choice("--precision", self.precision, PRECISIONS)),
-            (0 < self.crop_area <= 1, f"--crop-area is {self.crop_area}, expected is more than 0, and 1 at most"),
-            (self.seed >= 0, f"--seed is {self.seed}, expected is 0 or more"),
+            (0 < self.crop_area <= 1, f"--crop-area is {self.crop_area}, expected more than 0 and at most 1"),
+            (self.seed >= 0, f"--seed is {self.seed}, expected 0 or more"),
             (
                 self.stage != "pretune" or RECIPES[self.method].changes_features,
                 f"the method {self.method} trains nothing but a head, which no later stage can start from: "
@@ -168,7 +168,7 @@ class TrainingImages:
     def distinct(self) -> tuple[TrainingImages, list[tuple[str, str]]]:
         """Return each image once, sorted by digest, so that neither doubles nor the order of a listing matter.
 
-        Also (path, reason) of the images that are left out, since the same bytes bear two labels.
+        Also (path, reason) of the images that are left out, since the same bytes have two labels.
         """
         _, first, inverse = np.unique(self.digests, axis=0, return_index=True, return_inverse=True)
         labels: dict[int, set[str]] = {}
@@ -180,7 +180,7 @@ class TrainingImages:
         return images.without(torn), reasons
 
     def without(self, rows: Container[int]) -> TrainingImages:
-        """Return the images but for some rows."""
+        """Return the images without some rows."""
         return self._take([row for row in range(len(self.paths)) if row not in rows])
 
     def _take(self, rows: list[int]) -> TrainingImages:
@@ -191,7 +191,7 @@ class TrainingImages:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What one epoch came to.
+    """The outcome of one epoch.
 
     Attributes
     ----------
@@ -225,7 +225,7 @@ class EpochReport:
         return {name: value for name, value in asdict(self).items() if name in kept and value is not None}
 
     def line(self) -> str:
-        """Return it for people."""
+        """Return one line for people."""
         text = f"epoch {self.epoch:>3} of {self.n_epochs}: loss {self.loss:.3f}, accuracy {self.accuracy:.1%}"
         if self.validation_loss is not None:
             text += f"; validation loss {self.validation_loss:.3f}, accuracy {self.validation_accuracy:.1%}"

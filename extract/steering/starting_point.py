@@ -78,8 +78,8 @@ class StartingPoint:
         wrong = [name for name in tensors if name not in own or own[name].shape != tensors[name].shape]
         if wrong:
             message = (
-                f"{self.path} cannot be started from: its {wrong[0]} {tuple(tensors[wrong[0]].shape)} does not fit the "
-                "method with these options. Give the options that it was made with"
+                f"{self.path} cannot be used as a start: its {wrong[0]} {tuple(tensors[wrong[0]].shape)} does not fit "
+                "the method with these options. Give the options that it was made with"
             )
             raise WeightsError(message)
         with torch.no_grad():
@@ -110,7 +110,9 @@ def read_start(path: Path, backbone: Backbone, spec: FeatureSpec, options: Steer
         raise UsageError(message)
     if _is_foreign(path):
         if not recipe.takes_released:
-            message = f"{path} is no steering file, and only TOAST can start from anything else: choose --method toast"
+            message = (
+                f"{path} is not a steering file, and only TOAST can start from anything else: choose --method toast"
+            )
             raise UsageError(message)
         _log.warning(
             "%s: which images it saw is unknown; ImageNet's it did, so that a score on those means nothing", path

@@ -90,7 +90,7 @@ def steer(
     WeightsError
         If the weights, `start` or `out` are not sound, or `start` is of another backbone.
     StackboneError
-        If the loss is no longer finite, or memory does not suffice.
+        If the loss is no longer finite, or there is not enough memory.
     """
     started = time.monotonic()
     report = on_progress or silent
@@ -175,11 +175,11 @@ def steering_path(
     Such as ``vit_base-toast-birds-seed0-cv3-fold1.safetensors``. Runs that differ in other options have the same
     place, where `steer` refuses to replace one with the other: a folder holds the steerings of one recipe.
     """
-    told = division or {}
+    part = division or {}
     parts = [backbone.name, options.method, *(["pretune"] if options.stage == "pretune" else []), dataset]
     parts.append(f"seed{options.seed}")
-    parts += [f"cv{told['cv']}", f"fold{told['fold']}"] if "fold" in told else []
-    parts += [f"without-{told['split']}"] if "split" in told else []
+    parts += [f"cv{part['cv']}", f"fold{part['fold']}"] if "fold" in part else []
+    parts += [f"without-{part['split']}"] if "split" in part else []
     return folder / f"{_UNSAFE.sub('_', '-'.join(parts))}{_SUFFIX}"
 
 
@@ -191,8 +191,8 @@ def _check_classes(images: TrainingImages) -> None:
         raise DatasetError(message)
     if n_images == n_classes:
         message = (
-            f"there are {n_images:,} images that can be learned from and as many classes: no class can be told from "
-            "one image each. Are the labels those of the right column or folders?"
+            f"there are {n_images:,} images that can be learned from, and as many classes: no class can be learned "
+            "from one image. Are these the labels of the right column or folders?"
         )
         raise DatasetError(message)
 

@@ -70,12 +70,12 @@ class Trainer:
 
     @property
     def n_tuned(self) -> int:
-        """Numbers that are trained, the head's included."""
+        """Number of trained parameters, the head's included."""
         return sum(each.numel() for each in [*self._steered, *self._head.parameters()])
 
     @property
     def n_parameters(self) -> int:
-        """Numbers of the whole network, the head's included."""
+        """Number of parameters of the whole network, the head's included."""
         return sum(each.numel() for module in (self._method, self._head) for each in module.parameters())
 
     def run(
@@ -87,12 +87,12 @@ class Trainer:
         on_epoch: Callable[[EpochReport], None] | None = None,
         on_step: Progress | None = None,
     ) -> int:
-        """Train to the end, from the checkpoint if it is of this run; return how many epochs that one had.
+        """Train to the end, from the checkpoint if it is this run's; return how many epochs it had.
 
         Raises
         ------
         StackboneError
-            If the loss is not finite, memory does not suffice, or the checkpoint cannot be written.
+            If the loss is not finite, there is not enough memory, or the checkpoint cannot be written.
         """
         resumed = self._resume(checkpoint, fingerprint)
         try:
@@ -110,12 +110,12 @@ class Trainer:
         except RuntimeError as exc:  # torch has one type for all its errors
             if isinstance(exc, torch.OutOfMemoryError) or "allocate memory" in str(exc):
                 message = (
-                    f"memory does not suffice for {self._options.batch_size} images at once on {self._device}. "
+                    f"there is not enough memory for {self._options.batch_size} images at once on {self._device}. "
                     "Lower --batch-size"
                 )
                 if self.history:
                     message += (
-                        f", and the training starts anew; or free memory, and the same command goes on after epoch "
+                        f", and the training starts over; or free memory, and the same command goes on after epoch "
                         f"{len(self.history)}, which {checkpoint} keeps"
                     )
                 raise StackboneError(message) from exc

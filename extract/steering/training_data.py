@@ -58,7 +58,7 @@ class ImageBatches:
         self.n_training, self.n_validation = len(training), len(validation)
 
     def training(self, epoch: int) -> Iterator[Batch]:
-        """Yield the training part, shuffled, and cropped at random unless told otherwise."""
+        """Yield the training part, shuffled, and cropped at random unless the options say not to."""
         options = self._options
         rows = _shuffled(self._training, options.seed, epoch).tolist()
         if options.augment:

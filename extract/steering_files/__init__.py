@@ -1,1 +1,1 @@
-"""Steering files: written, read, and found again for the backbones that they make."""
+"""Files of steerings: write them, read them, and rebuild the backbones that they make."""

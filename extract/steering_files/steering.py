@@ -1,4 +1,4 @@
-"""What trained parameters make of a plain backbone, and what a description must be to be one of these.
+"""A steering in memory, and the checks that a description from a file must pass to become one.
 
 A description comes from a file that anybody may have written: each value is of its type before anything is made of it.
 """
@@ -183,7 +183,7 @@ def _training(raw: object) -> dict[str, Any]:
     training = _as(dict, raw, "training")
     versions = _as(dict, training.get("versions", {}), "versions")
     if wrong := [name for name, value in versions.items() if type(value) is not str]:
-        message = f"the version of {wrong[0]!r} is no text"
+        message = f"the version of {wrong[0]!r} is not text"
         raise UnsoundError(message)
     _scalars({name: value for name, value in training.items() if name != "versions"}, "training")
     for name, kind in (("seed", int), ("parent", str), ("parent_seen", str)):

@@ -14,7 +14,7 @@ from torch import nn
 
 
 def make_vit(*, seed: int = 0, **options: Any) -> Any:  # noqa: ANN401 - timm has no types
-    """Return a ViT for 16 x 16 pixels: 4 patches, 16 wide, 2 blocks, unless told otherwise."""
+    """Return a ViT for 16 x 16 pixels: 4 patches, 16 wide, 2 blocks, unless the options say otherwise."""
     torch.manual_seed(seed)
     sizes = {"img_size": 16, "patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2, "num_classes": 0}
     return VisionTransformer(**sizes | options).eval()
@@ -25,14 +25,10 @@ def make_cnn(*, channels: tuple[int, int, int, int] = (8, 8, 8, 8)) -> Any:  # n
     return ResNet(BasicBlock, layers=(1, 1, 1, 1), channels=channels, stem_width=8, num_classes=0).eval()
 
 
-def make_convnext(
-    *,
-    depths: tuple[int, int, int, int] = (1, 1, 1, 1),
-    dims: tuple[int, int, int, int] = (8, 8, 16, 16),
-    **options: Any,
-) -> Any:  # noqa: ANN401 - timm has no types
-    """Return a ConvNeXt."""
-    return ConvNeXt(depths=depths, dims=dims, num_classes=0, **options).eval()
+def make_convnext(**options: Any) -> Any:  # noqa: ANN401 - timm has no types
+    """Return a ConvNeXt of one block a stage, 8 to 16 channels wide, unless the options say otherwise."""
+    sizes = {"depths": (1, 1, 1, 1), "dims": (8, 8, 16, 16), "num_classes": 0}
+    return ConvNeXt(**sizes | options).eval()
 
 
 def randomise(module: nn.Module, seed: int, scale: float = 0.2) -> None:

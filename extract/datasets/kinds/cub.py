@@ -102,7 +102,7 @@ def _numbered(file: Path, what: str) -> _Numbered:
 
 
 def _at(file: Path, line: int, found: str, expected: str) -> DatasetError:
-    msg = f"{str(file)!r}, line {line}: found {found}, expected {expected}. Mend the line, or unpack CUB again."
+    msg = f"{str(file)!r}, line {line}: found {found}, expected {expected}. Correct the line, or unpack CUB again."
     return DatasetError(msg)
 
 

@@ -76,7 +76,7 @@ def read_table(file: Path, root: Path, wanted: TableColumns) -> Entries:
     except OSError as exc:
         msg = (
             f"Cannot read the table {str(file)!r}: {exc}. Expected a readable {file.suffix} file. "
-            "Check the file and its permissions, or write it anew."
+            "Check the file and its permissions, or write it again."
         )
         raise DatasetError(msg) from exc
     rows = len(cells.numbers)
@@ -120,7 +120,7 @@ def _read_text(file: Path, wanted: TableColumns) -> _Cells:
             if len(row) != len(header):
                 msg = (
                     f"Ragged row in {str(file)!r}, line {line}: found {len(row)} cells, expected "
-                    f"{len(header)} as in the header. Mend the line; a cell that holds the delimiter must be "
+                    f"{len(header)} as in the header. Correct the line; a cell that holds the delimiter must be "
                     "in double quotes."
                 )
                 raise DatasetError(msg)
@@ -150,7 +150,7 @@ def _records(file: Path, stream: TextIO) -> Iterator[tuple[int, list[str]]]:
         msg = (
             f"Broken quoting in {str(file)!r}, in the row that starts on line {start}: {exc}. Expected "
             "cells that hold a delimiter, a quote or a line break in double quotes, and quotes inside them "
-            "doubled. Mend the line, or write the table with a CSV library."
+            "doubled. Correct the line, or write the table with a CSV library."
         )
         raise DatasetError(msg) from exc
 
@@ -276,7 +276,7 @@ def _check_labels(folder: Path, table: Path) -> None:
     if not os.path.exists(table):
         raise DatasetError(missing_message(table))
     if not table.is_file() or table.suffix.lower() not in TABLES:
-        msg = f"--labels {str(table)!r} is no table. Expected a file ending in {' '.join(TABLES)}. Name one."
+        msg = f"--labels {str(table)!r} is not a table. Expected a file ending in {' '.join(TABLES)}. Name one."
         raise UsageError(msg)
 
 

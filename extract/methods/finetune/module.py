@@ -7,6 +7,7 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from stackbone.cache import UsageError
+from stackbone.cache.text import counted
 from stackbone.extract.networks.network import Pooled
 
 _WITH_THE_ONE_BEFORE = (99999,)  # in timm's patterns of parameter names
@@ -38,7 +39,9 @@ class FineTuned(nn.Module):
         self.body = body.requires_grad_(requires_grad=False).eval()
         names = _block_parameters(body.body if isinstance(body, Pooled) else body)
         if blocks is not None and blocks > len(names):
-            message = f"the backbone has {len(names)} blocks, and the last {blocks} were to be trained; name fewer"
+            message = (
+                f"the backbone has {counted(len(names), 'block')}, and the last {blocks} should be trained: name fewer"
+            )
             raise UsageError(message)
         for block in names[len(names) - (len(names) if blocks is None else blocks) :]:
             for parameter in block:

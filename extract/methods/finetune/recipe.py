@@ -1,4 +1,4 @@
-"""Fine-tuning as users meet it: how many blocks of any network are trained, slowly, after the head has settled."""
+"""The recipe of fine-tuning: any network, how many of its blocks are trained, and slowly, after the head."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def takes_any_network(_network: nn.Module) -> None:
-    """Find nothing wrong with a network."""
+    """Accept any network."""
 
 
 def _build(network: nn.Module, options: Mapping[str, Any]) -> nn.Module:

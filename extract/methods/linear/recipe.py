@@ -1,4 +1,4 @@
-"""The linear probe as users meet it: nothing to set, any network, and features that stay as they are."""
+"""The recipe of the linear probe: any network, nothing to set, and features that stay as they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LoRA as users meet it: a rank, and Adam, with which its authors train it."""
+"""The recipe of LoRA: a rank, and Adam, with which its authors train it."""
 
 from __future__ import annotations
 

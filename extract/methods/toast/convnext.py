@@ -73,8 +73,9 @@ class ToastConvNext(TopDown):
     def __init__(self, body: nn.Module, *, lite: bool = False, rank: int = 4) -> None:
         if not isinstance(body, ConvNeXt):
             message = (
-                f"this variant of TOAST is for timm's ConvNeXt, and {type(body).__name__} is none. Choose a ConvNeXt "
-                "such as --backbone timm:convnext_tiny.fb_in22k, or --method finetune, which takes any network"
+                f"this variant of TOAST is for timm's ConvNeXt, and {type(body).__name__} is not one. "
+                "Choose a ConvNeXt such as --backbone timm:convnext_tiny.fb_in22k, or --method finetune, which takes "
+                "any network"
             )
             raise UsageError(message)
         convnext = cast("Any", body)

@@ -238,7 +238,7 @@ def _added_to_values(qkv: nn.Linear, top_down: Tensor, *, bias: bool) -> Iterato
 def _check_vit(body: nn.Module) -> None:
     if not isinstance(body, VisionTransformer):
         message = (
-            f"TOAST steers the attention of a timm VisionTransformer, and {type(body).__name__} is none. "
+            f"TOAST steers the attention of a timm VisionTransformer, and {type(body).__name__} is not one. "
             "Choose a ViT such as --backbone vit_base, or --method finetune, which takes any network"
         )
         raise UsageError(message)

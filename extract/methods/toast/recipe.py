@@ -1,4 +1,4 @@
-"""TOAST as users meet it: what can be set, and which networks it takes."""
+"""The recipe of TOAST: what can be set, and which networks it takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TOAST-Lite as users meet it: TOAST with a rank, and faster steps."""
+"""The recipe of TOAST-Lite: TOAST with a rank, and larger steps with Adam."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Visual prompt tuning as users meet it: the number of prompts in each block of a ViT."""
+"""The recipe of visual prompt tuning: the number of prompts in each block of a ViT."""
 
 from __future__ import annotations
 

@@ -584,7 +584,7 @@ def test_a_missing_folder_suggests_its_near_sibling(tree: Tree) -> None:
     assert f"no 'fotos' in {str(folder.parent)!r}" in text
     assert f"Did you mean {str(folder)!r}?" in text
     assert "Check the spelling" in message(DatasetError, data=folder / "qqqq.csv")
-    assert "is no folder" in message(DatasetError, data=folder / "hat" / "a.jpg" / "b.jpg")
+    assert "is not a folder" in message(DatasetError, data=folder / "hat" / "a.jpg" / "b.jpg")
 
 
 def test_a_link_that_leads_nowhere_is_named_as_one(tmp_path: Path) -> None:

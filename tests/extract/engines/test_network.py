@@ -326,7 +326,7 @@ def refusal(backbone: str, weights: Weights) -> str:
 
 def test_a_smaller_network_is_refused_by_its_first_tensor(tmp_path: Path) -> None:
     message = refusal("resnet50", saved(tmp_path / "resnet18.safetensors", state_of("resnet18.tv_in1k")))
-    assert "layer1.0.conv1.weight has shape (64, 64, 3, 3), expected is (64, 64, 1, 1)" in message
+    assert "layer1.0.conv1.weight has shape (64, 64, 3, 3), expected (64, 64, 1, 1)" in message
 
 
 def test_a_deeper_network_is_refused_by_its_first_tensor(tmp_path: Path) -> None:

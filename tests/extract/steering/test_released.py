@@ -26,7 +26,7 @@ def made_state(prompt_shape: tuple[int, ...] = (1, D)) -> dict[str, Any]:
     def draw(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator) * 0.2
 
-    state = dict(make_vit(embed_dim=D, depth=DEPTH).state_dict())
+    state = dict(make_vit().state_dict())
     for block in range(DEPTH):
         state[f"decoders.{block}.linear.weight"] = draw(D, D)
         state[f"decoders.{block}.linear2.weight"] = draw(D, D)
@@ -41,7 +41,7 @@ def saved(path: Path, content: object) -> Path:
 
 def read(path: Path, body: nn.Module | None = None) -> dict[str, Tensor]:
     sha256 = sha256_file(path).hex() if path.exists() else "00" * 32
-    return read_released(path, sha256, body or make_vit(embed_dim=D, depth=DEPTH))
+    return read_released(path, sha256, body or make_vit())
 
 
 def refusal(path: Path) -> str:
@@ -67,10 +67,7 @@ def test_key_names_are_mapped(tmp_path: Path, prefix: str, within: str | None, p
 @pytest.mark.parametrize("method", ["toast", "toast-lite"])
 def test_they_are_all_that_toast_holds(tmp_path: Path, method: str) -> None:
     found = read(saved(tmp_path / "toast.pth", made_state()))
-    own = {
-        name: each.shape
-        for name, each in steering_parameters(build_method(method, make_vit(embed_dim=D, depth=DEPTH), {})).items()
-    }
+    own = {name: each.shape for name, each in steering_parameters(build_method(method, make_vit(), {})).items()}
     left = {name for name in own if name not in found}
     assert all(own[name] == found[name].shape for name in found)
     assert all(name.endswith((".down", ".up")) for name in left)

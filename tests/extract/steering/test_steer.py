@@ -376,7 +376,7 @@ class TestGoingOn:
             path.write_bytes(path.read_bytes()[:-10])
         with caplog.at_level(logging.WARNING):
             assert steer(inputs, VIT, weights, out, options).resumed_from == 0
-        assert "the training starts anew" in caplog.text
+        assert "The training starts over" in caplog.text
 
     def test_training_stops_early_and_keeps_the_best_epoch(self, tmp_path: Path, images: TrainingImages) -> None:
         noise = replace(images, labels=[("a", "b", "c")[i] for i in np.random.default_rng(0).integers(0, 3, 36)])
@@ -448,7 +448,7 @@ class TestStart:
         inherited = steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK, start=out)
         assert inherited.steering.options == {"rank": 2}
         options = replace(QUICK, method_options={"rank": 3})
-        with pytest.raises(WeightsError, match=r"cannot be started from: its proj\.0\.down \(2, 24\) does not fit"):
+        with pytest.raises(WeightsError, match=r"cannot be used as a start: its proj\.0\.down \(2, 24\) does not fit"):
             steer(images, VIT, WEIGHTS, tmp_path / "b.safetensors", options, start=out)
 
     def test_a_truncated_start_is_refused(self, tmp_path: Path, images: TrainingImages, pretuned: SteerReport) -> None:
@@ -532,7 +532,9 @@ class TestBadInput:
 
     def test_as_many_classes_as_images_are_refused(self, tmp_path: Path, images: TrainingImages) -> None:
         names = replace(images, labels=[Path(path).stem for path in images.paths])
-        with pytest.raises(DatasetError, match=r"36 images that can be learned from and as many classes.*right column"):
+        with pytest.raises(
+            DatasetError, match=r"36 images that can be learned from, and as many classes.*right column"
+        ):
             steer(names, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK)
 
     def test_a_class_with_one_image_is_learned_but_not_validated(self, tmp_path: Path, images: TrainingImages) -> None:
@@ -580,7 +582,9 @@ class TestBadInput:
             raise RuntimeError(message)
 
         monkeypatch.setattr(training.Trainer, "_step", fail)
-        with pytest.raises(StackboneError, match=r"not suffice for 8 images at once on cpu\. Lower --batch-size$"):
+        with pytest.raises(
+            StackboneError, match=r"not enough memory for 8 images at once on cpu\. Lower --batch-size$"
+        ):
             steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK)
 
     def test_too_little_memory_later_says_what_is_kept(
@@ -595,7 +599,7 @@ class TestBadInput:
             return run_epoch(trainer, *rest)
 
         monkeypatch.setattr(training.Trainer, "_run_epoch", fail_after_two)
-        with pytest.raises(StackboneError, match=r"starts anew; or free memory.* goes on after epoch 2, which .*a\."):
+        with pytest.raises(StackboneError, match=r"starts over; or free memory.* goes on after epoch 2, which .*a\."):
             steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK)
         monkeypatch.undo()
         assert steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK).resumed_from == 2

@@ -220,7 +220,7 @@ def test_an_absent_file_is_named(tmp_path: Path) -> None:
 def test_a_truncated_file_is_refused(path: Path, kept: float) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content)) if kept < 1 else int(kept)])
-    assert "no whole safetensors file" in refusal(path)
+    assert "not a whole safetensors file" in refusal(path)
 
 
 def test_flipped_bits_are_found(path: Path) -> None:
