@@ -21,13 +21,15 @@ from stackbone.cache.disk.reading import read_regular
 
 _MOST_BYTES = 64 << 30  # the largest networks of timm take a tenth of it
 _LENGTH_BYTES = 8
-_DTYPES = {"F32": np.dtype("<f4"), "U8": np.dtype("u1")}
+_DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "U8": np.dtype("u1")}
 
 Tensors = Mapping[str, NDArray[Any]]
 
 
 def write_tensors(file: Path, tensors: Tensors, header: Mapping[str, str]) -> str:
-    """Write a file whole or not at all; equal tensors and headers give equal bytes.
+    """Write a file whole or not at all.
+
+    Equal tensors under an equal header of one entry give equal bytes; safetensors writes several entries in any order.
 
     Returns
     -------

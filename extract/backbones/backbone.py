@@ -11,16 +11,26 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from stackbone.cache import FeatureSpec, UsageError
 from stackbone.cache.choices import nearest
 from stackbone.cache.plugins import Plugins
 
-IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-"""Normalisation by the mean and standard deviation of ImageNet's training images."""
-INCEPTION = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
-"""Normalisation to values from -1 to 1, as Google's networks are trained with."""
 TIMM_PREFIX = "timm:"
+
+
+class Normalisation(TypedDict):
+    """Mean and standard deviation per RGB channel, for values from 0 to 1."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+IMAGENET: Normalisation = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+"""By the mean and standard deviation of ImageNet's training images."""
+INCEPTION: Normalisation = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+"""To values from -1 to 1, with which Google's networks are trained."""
 
 
 @dataclass(frozen=True)

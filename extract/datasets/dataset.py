@@ -157,7 +157,9 @@ def _list(request: Request) -> Source:
     if kind is None or not kind.takes_columns:
         _refuse_table_options(request.labels, request.columns)
     if kind is None:
-        raise DatasetError(neither_message(Path(request.paths[0])))
+        known = "; ".join(kind.what for kind in KINDS.values())
+        msg = f"{neither_message(Path(request.paths[0]))} A dataset can be: {known}."
+        raise DatasetError(msg)
     return kind.read(request)
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from stackbone.cache.errors import DatasetError, StackboneError, UsageError
 from stackbone.extract.datasets.dataset import Dataset, open_dataset
+from stackbone.extract.datasets.kind import KINDS
 from tests.made.checkout import ROOT
 
 Tree = Callable[..., Path]
@@ -613,6 +614,12 @@ def test_a_file_that_is_neither_table_nor_image_is_an_error(tree: Tree) -> None:
     assert ".parquet" in text
 
 
+def test_the_kinds_are_asked_from_the_most_to_the_least_particular(tree: Tree) -> None:
+    assert list(KINDS) == ["table", "cub", "folder", "images"]
+    text = message(DatasetError, data=tree("notes.txt") / "notes.txt")
+    assert "A dataset can be: a CSV or Parquet table, or a folder of images with one; a CUB_200_2011 folder; " in text
+
+
 def test_an_unreadable_folder_is_named(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tree("hat/a.jpg", "dress/b.jpg")
     scandir = os.scandir
@@ -642,7 +649,7 @@ def test_labels_that_fit_no_folder_are_refused(tree: Tree, table: Callable[..., 
     folder, file = tree("a.jpg", "b.jpg", "notes.txt"), table("path,label\na.jpg,x\n")
     assert "is a file" in message(UsageError, data=folder / "a.jpg", labels=file)
     assert "list" in message(UsageError, data=[folder / "a.jpg", folder / "b.jpg"], labels=file)
-    assert "no table" in message(UsageError, data=folder, labels=folder / "notes.txt")
+    assert "is not a table" in message(UsageError, data=folder, labels=folder / "notes.txt")
     assert "list.csv" in message(DatasetError, data=folder, labels=file.parent / "lists.csv")
 
 

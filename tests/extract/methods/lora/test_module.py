@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ def draw_all(method: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"reg_tokens": 2}, {"global_pool": "avg"}, {"qkv_bias": False}])
-def test_it_starts_at_the_plain_network(images: Tensor, options: dict[str, object]) -> None:
+def test_it_starts_at_the_plain_network(images: Tensor, options: dict[str, Any]) -> None:
     expected = make_vit(**options)(images)
     assert torch.equal(LoraViT(make_vit(**options), rank=2)(images), expected)
 
@@ -38,7 +39,7 @@ def test_it_equals_the_network_whose_weights_hold_the_products(images: Tensor) -
     draw_all(lora)
     merged = make_vit()
     with torch.no_grad():
-        for block, qkv, proj in zip(merged.blocks, lora.qkv, lora.proj, strict=True):  # type: ignore[arg-type]
+        for block, qkv, proj in zip(merged.blocks, lora.qkv, lora.proj, strict=True):
             block.attn.qkv.weight += qkv.up @ qkv.down  # type: ignore[operator]
             block.attn.proj.weight += proj.up @ proj.down  # type: ignore[operator]
         found, expected = lora(images), merged(images)

@@ -32,7 +32,7 @@ def reference(vit: Any, prompts: nn.ModuleList, x: Tensor) -> Tensor:  # noqa: A
 
 
 @pytest.mark.parametrize("options", [{}, {"reg_tokens": 2}, {"global_pool": "avg"}, {"pre_norm": True}])
-def test_equals_a_plain_reference(images: Tensor, options: dict[str, object]) -> None:
+def test_equals_a_plain_reference(images: Tensor, options: dict[str, Any]) -> None:
     vpt = PromptedViT(make_vit(**options), n_prompts=3)
     with torch.no_grad():
         expected = reference(make_vit(**options), vpt.prompts, images)
