@@ -113,7 +113,7 @@ class Backbone:
 
     @property
     def key(self) -> str:
-        """What tells it from all others of a run: its name, of a steered one with the SHA-256 of its file."""
+        """What distinguishes it within a run: its name and, if it is steered, the SHA-256 of its file."""
         return f"{self.name} {self.steering.sha256}" if self.steering else self.name
 
     @property
@@ -222,7 +222,7 @@ def _from_timm(name: str) -> Backbone:
         config = timm.get_pretrained_cfg(model)
     except RuntimeError as exc:
         tags = ", ".join(timm.list_pretrained(model.split(".", 1)[0] + ".*")) or "no pretrained weights"
-        message = f"timm's model {model.split('.', 1)[0]!r} has no weights of that tag; it has {tags}"
+        message = f"timm's model {model.split('.', 1)[0]!r} has no weights with that tag; it has {tags}"
         raise UsageError(message) from exc
     if config is None or not config.has_weights:
         tags = ", ".join(timm.list_pretrained(model.split(".", 1)[0] + ".*")) or "none"

@@ -86,7 +86,7 @@ class Images(Sequence[Image]):
 
 @dataclass(frozen=True)
 class _Prepared:
-    """An image's pixels for every transform, and what they took of a thread's time."""
+    """An image's pixels for every transform, and how long a thread took to make them."""
 
     pixels: dict[Transform, NDArray[np.uint8]]
     read_seconds: float

@@ -1,4 +1,4 @@
-"""New images for a finished model: embedded with exactly the feature sets that it names, or not at all."""
+"""Embed new images for a finished model, with exactly the feature sets that it names or not at all."""
 
 from __future__ import annotations
 

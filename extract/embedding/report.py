@@ -1,4 +1,4 @@
-"""What a run of `extract` did, for programs and for people."""
+"""The report of a run of `extract`, for programs and for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The main job: a dataset, some backbones, a cache; computes what is missing and nothing else."""
+"""Fill a cache with the features of a dataset by some backbones, computing only what is missing: the main job."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def _known_reasons(listing: Listing, old: DatasetIndex) -> list[str]:
 
 
 def _refuse_other_dataset(dataset: Dataset, old: DatasetIndex, digests: Digests) -> None:
-    """Raise if another dataset has this name: one that lies elsewhere still, and shares few images with this one."""
+    """Raise if another dataset has this name, still exists elsewhere, and shares few images with this one."""
     if not old.root or old.root == str(dataset.root) or not Path(old.root).is_dir():
         return
     shared = np.isin(as_keys(old.image_sha256[old.ok]), as_keys(digests))

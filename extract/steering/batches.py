@@ -151,7 +151,7 @@ class PixelStore:
 
 
 def crop_at_random(picture: Image.Image, transform: Transform, area: float, rng: np.random.Generator) -> Pixels:
-    """Return a random part of an image at the network's input size, mirrored half of the time; (H, W, 3) uint8.
+    """Return a random part of an image at the network's input size, mirrored half the time; (H, W, 3) uint8.
 
     Area and ratio of the part are drawn as Szegedy et al. did ("Going Deeper with Convolutions", CVPR 2015, section
     6): the area uniform, from the share `area` of the image's up to all of it, the logarithm of the ratio uniform; a

@@ -62,7 +62,7 @@ def _read(path: Path, sha256: str) -> dict[str, Tensor]:
     except Exception as exc:  # torch, pickle and zipfile each raise their own
         message = (
             f"{path} is neither a steering file nor a checkpoint that can be loaded safely "
-            f"({type(exc).__name__}: {str(exc).split(chr(10))[0]}). Expected is what `stackbone steer` "
+            f"({type(exc).__name__}: {str(exc).split(chr(10))[0]}). Expected what `stackbone steer` "
             "wrote, or a state dict that torch.load(weights_only=True) takes"
         )
         raise WeightsError(message) from exc

@@ -1,4 +1,4 @@
-"""What a training run reports, for people and for machines."""
+"""The report of a training run, for people and for programs."""
 
 from __future__ import annotations
 

@@ -115,13 +115,13 @@ def read_start(path: Path, backbone: Backbone, spec: FeatureSpec, options: Steer
             )
             raise UsageError(message)
         _log.warning(
-            "%s: which images it saw is unknown; ImageNet's it did, so that a score on those means nothing", path
+            "%s: it is unknown which images it saw; it did see ImageNet's, so a score on those means nothing", path
         )
         return StartingPoint(sha256_file(path).hex(), path, remark=_RELEASED_SEEN, is_released=True)
     steering, sha256 = read_steering(path)
     if steering.method not in (options.method, *recipe.continues):
         message = (
-            f"{path} holds {steering.method}, and {options.method} cannot go on from it, but only from "
+            f"{path} holds {steering.method}, and {options.method} cannot continue it, only "
             f"{' or '.join((options.method, *recipe.continues))}"
         )
         raise UsageError(message)
@@ -143,7 +143,7 @@ def read_start(path: Path, backbone: Backbone, spec: FeatureSpec, options: Steer
 
 
 def _is_foreign(path: Path) -> bool:
-    """Return whether a file is there and no safetensors file."""
+    """Return whether a file exists and is not a safetensors file."""
     try:
         with path.open("rb") as stream:
             return stream.read(9)[_SAFETENSORS_HEADER] != b"{"

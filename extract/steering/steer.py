@@ -1,4 +1,4 @@
-"""The main job of steering: labelled images and a plain backbone in, a steering file out."""
+"""Make a steering file from labelled images and a plain backbone: the main job of steering."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def steer(
 ) -> SteerReport:
     """Train what steers a plain backbone to the classes of some labelled images.
 
-    A run that was cut short goes on after its last whole epoch, to the same result, when it is called again with the
+    A run that was cut short resumes after its last whole epoch, to the same result, when it is called again with the
     same inputs; one that is finished is not trained again.
 
     Parameters
     ----------
     images
-        Those that may be learned from, and no others: a validation part is taken from among them.
+        Those that may be learned from, and no others; the validation part is taken from them.
     backbone, weights
         The plain backbone.
     out
@@ -97,7 +97,7 @@ def steer(
     options.check()
     if backbone.steering is not None or out.suffix != _SUFFIX:
         message = (
-            f"{backbone.name} is steered already: name the plain backbone, and the steering as the start"
+            f"{backbone.name} is already steered: name the plain backbone, and give the steering with --start"
             if backbone.steering is not None
             else f"{out} would not be taken for a steering file: name one that ends in {_SUFFIX}"
         )
@@ -246,7 +246,7 @@ def _describe(options: SteerOptions, point: StartingPoint, precision: str, input
 
 
 def _best_epoch(history: list[dict[str, float]]) -> int:
-    """Return the epoch, from 1, that a trainer kept: the first of the best, or without validation the last."""
+    """Return the epoch, from 1, that a trainer kept: the first of the best ones; without validation, the last."""
     if "validation_accuracy" not in history[-1]:
         return len(history)
     quality = [(each["validation_accuracy"], -each["validation_loss"]) for each in history]

@@ -104,7 +104,7 @@ class Trainer:
         except KeyboardInterrupt:
             if self.history:
                 done, in_all = len(self.history), self._options.epochs
-                message = "interrupted after %d of %d epochs, which %s keeps: the same command goes on from there"
+                message = "interrupted after %d of %d epochs, which %s keeps: the same command resumes from there"
                 _log.warning(message, done, in_all, checkpoint)
             raise
         except RuntimeError as exc:  # torch has one type for all its errors
@@ -115,7 +115,7 @@ class Trainer:
                 )
                 if self.history:
                     message += (
-                        f", and the training starts over; or free memory, and the same command goes on after epoch "
+                        f", and the training starts over; or free memory, and the same command resumes after epoch "
                         f"{len(self.history)}, which {checkpoint} keeps"
                     )
                 raise StackboneError(message) from exc
@@ -180,7 +180,7 @@ class Trainer:
     def _check_finite(self, loss: float) -> None:
         if not np.isfinite(loss):
             message = (
-                f"the loss is no longer finite in epoch {len(self.history) + 1}: the steps are too long. "
+                f"the loss is no longer finite in epoch {len(self.history) + 1}: the steps are too large. "
                 f"Lower --learning-rate, which is {self._options.highest_rate:g}, and run again"
             )
             raise StackboneError(message)

@@ -311,7 +311,7 @@ class TestGoingOn:
         assert checkpoint_path(out).exists()
         assert not out.exists()
         assert "interrupted after 2 of 5 epochs" in caplog.text
-        assert "the same command goes on from there" in caplog.text
+        assert "the same command resumes from there" in caplog.text
         resumed = steer(images, VIT, WEIGHTS, out, options)
         assert resumed.resumed_from == 2
         assert "went on after epoch 2" in "\n".join(resumed.lines())
@@ -426,7 +426,8 @@ class TestStart:
             steer(images, VIT, WEIGHTS, out, replace(QUICK, method="toast"), start=pretuned.path)
 
     @pytest.mark.parametrize(
-        ("method", "message"), [("lora", "lora cannot go on from it"), ("linear", "nothing to start from")]
+        ("method", "message"),
+        [("lora", "lora cannot continue it, only lora"), ("linear", "needs no start: leave --start out")],
     )
     def test_an_incompatible_method_is_refused(
         self, tmp_path: Path, images: TrainingImages, pretuned: SteerReport, method: str, message: str
@@ -599,7 +600,7 @@ class TestBadInput:
             return run_epoch(trainer, *rest)
 
         monkeypatch.setattr(training.Trainer, "_run_epoch", fail_after_two)
-        with pytest.raises(StackboneError, match=r"starts over; or free memory.* goes on after epoch 2, which .*a\."):
+        with pytest.raises(StackboneError, match=r"starts over; or free memory.* resumes after epoch 2, which .*a\."):
             steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK)
         monkeypatch.undo()
         assert steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK).resumed_from == 2
