@@ -344,8 +344,8 @@ _REPEATED += ["path_column", "label_column", "split_column", "group_column"]
 
 def _write_pictures(report: SteerReport, weights: Weights, index: DatasetIndex, folder: Path) -> None:
     from stackbone.extract.attention.maps import attention_pictures, write_pictures
-    from stackbone.extract.networks.network import build_network
-    from stackbone.extract.steerings.steered import steered_backbone
+    from stackbone.extract.engines.network import build_network
+    from stackbone.extract.steering_files.steered import steered_backbone
 
     backbone, _ = steered_backbone(report.path)
     files = report.examples(index)

@@ -25,7 +25,7 @@ def make_step(settings: dict[str, int], n_images: int, *, toast: bool, fused: bo
     import torch
     from timm.models.vision_transformer import VisionTransformer
 
-    from stackbone.extract.methods.toast import ToastViT
+    from stackbone.extract.methods.toast.module import ToastViT
 
     vit = VisionTransformer(**settings)
     for block in vit.blocks:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from machine import arguments, report, spread
 from stackbone.extract.backbones.backbone import BACKBONES, Backbone, get_backbone
 from stackbone.extract.backbones.weights import random_weights
-from stackbone.extract.networks.engines import make_engine
-from stackbone.extract.networks.network import build_network
+from stackbone.extract.engines.engine import make_engine
+from stackbone.extract.engines.network import build_network
 
 Run = Callable[[NDArray[np.uint8]], object]
 _WEIGHTS = random_weights(0)

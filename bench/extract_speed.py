@@ -44,7 +44,7 @@ def reference_loop(files: list[str], names: list[str], folder: Path, *, random: 
 
     from stackbone.extract import find_weights, get_backbone
     from stackbone.extract.backbones.weights import random_weights
-    from stackbone.extract.networks.network import build_network
+    from stackbone.extract.engines.network import build_network
 
     class Photos(Dataset):  # type: ignore[type-arg]
         def __init__(self, transform: Any) -> None:  # noqa: ANN401 - torchvision's Compose

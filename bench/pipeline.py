@@ -25,8 +25,8 @@ from stackbone.cache import usable_cores
 from stackbone.extract import find_weights, get_backbone
 from stackbone.extract.backbones.backbone import Backbone, Transform
 from stackbone.extract.backbones.weights import random_weights
+from stackbone.extract.engines.engine import Engine, make_engine
 from stackbone.extract.images.decode import apply_transform, decode
-from stackbone.extract.networks.engines import Engine, make_engine
 
 IN_MEMORY = 64  # distinct photographs that the engines run over again and again
 

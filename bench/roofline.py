@@ -16,9 +16,9 @@ import numpy as np
 from machine import arguments, report, spread
 from stackbone.extract.backbones.backbone import BACKBONES, Backbone, get_backbone
 from stackbone.extract.backbones.weights import random_weights
-from stackbone.extract.networks.engines import make_engine
-from stackbone.extract.networks.graphs import import_openvino
-from stackbone.extract.networks.network import build_network
+from stackbone.extract.engines.engine import make_engine
+from stackbone.extract.engines.graphs import import_openvino
+from stackbone.extract.engines.network import build_network
 
 PRECISIONS = ("fp32", "bf16")
 

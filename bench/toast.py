@@ -123,9 +123,9 @@ def _test_accuracy(file: Path, weights: Any, paths: Sequence[str]) -> float:  # 
     """Return the accuracy of the head that was trained with a steering, on features in fp32."""
     import torch
 
+    from stackbone.extract.engines.network import build_network
     from stackbone.extract.images.decode import apply_transform, decode
-    from stackbone.extract.networks.network import build_network
-    from stackbone.extract.steerings.steered import steered_backbone
+    from stackbone.extract.steering_files.steered import steered_backbone
 
     backbone, steering = steered_backbone(file)
     network = build_network(backbone, weights)
@@ -288,9 +288,9 @@ def look(file: Path, weights: Any, paths: list[Path], folder: Path | None) -> di
     from stackbone.cache import sha256_file
     from stackbone.cache.disk.reading import ListedFile
     from stackbone.extract.attention.maps import attention_maps, attention_pictures, patch_attention, write_pictures
+    from stackbone.extract.engines.network import build_network
     from stackbone.extract.images.decode import apply_transform, decode
-    from stackbone.extract.networks.network import build_network
-    from stackbone.extract.steerings.steered import steered_backbone
+    from stackbone.extract.steering_files.steered import steered_backbone
 
     backbone, _ = steered_backbone(file)
     network: Any = build_network(backbone, weights)

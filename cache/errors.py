@@ -7,13 +7,15 @@
     ├── DatasetError          the listing of images and labels is unusable
     ├── ImageError            one image cannot be embedded (recorded, never fatal to a run)
     ├── WeightsError          weights are absent, out of reach, or not this network's
+    ├── PluginError           what another package adds to Stackbone cannot be used
     ├── CacheError            the cache directory cannot be used
     │   ├── CorruptFileError  a file in it is not what the format promises
     │   └── NewerVersionError a file in it was written by a newer Stackbone; it is sound, and not ours to judge
     └── StackError            the features or labels do not allow the asked evaluation
         └── ModelError        a saved model is not sound, or cannot be used with what is here
 
-A message says what was found, what was expected, where, and what to do next.
+A message says what was found, what was expected, where, and what to do next. `Malformed` is none of them: it goes from
+who looks at bytes to who opened the file, and becomes a `CorruptFileError` there.
 """
 
 
@@ -41,6 +43,10 @@ class WeightsError(StackboneError):
     """Weights were not found, are out of reach, or belong to another network."""
 
 
+class PluginError(StackboneError):
+    """What another package adds cannot be imported or used; the message names the package and how to remove it."""
+
+
 class CacheError(StackboneError):
     """The cache directory is missing, not writable, or lacks what was asked for."""
 
@@ -59,3 +65,7 @@ class StackError(StackboneError):
 
 class ModelError(StackError):
     """A saved model is not sound, is of a newer version, or cannot be used with what is here."""
+
+
+class Malformed(Exception):
+    """A file is not what Stackbone writes; the text says in what, and who opened the file adds where and what to do."""

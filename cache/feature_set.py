@@ -122,7 +122,7 @@ class FeatureSet:
     ) -> Path:
         """Commit rows as one new shard and return its path; errors as `write_shard`."""
         if spec.fingerprint != self.fingerprint:
-            message = f"features made by the spec {spec.fingerprint} do not belong into the feature set {self.id}"
+            message = f"features made by the spec {spec.fingerprint} do not belong in the feature set {self.id}"
             raise CacheError(message)
         make_folder(self.folder)
         return shard.write_shard(self.folder, spec, digests, features, provenance)

@@ -83,7 +83,7 @@ class FeatureStore:
         except OSError as exc:
             message = (
                 f"could not list the cache {self.root}: {exc.strerror or exc}. "
-                "See to its permissions, or name another one with --cache"
+                "Check its permissions, or name another one with --cache"
             )
             raise CacheError(message) from exc
 
@@ -114,18 +114,18 @@ class FeatureStore:
         names = self.dataset_names()
         if not names:
             message = (
-                f"there is no dataset in the cache {self.root}. Run `stackbone extract FOLDER` first, "
+                f"there is no dataset in the cache in {self.root}. Run `stackbone extract FOLDER` first, "
                 "or name another cache with --cache"
             )
             raise CacheError(message)
         if name is not None and name not in names:
-            message = f"the cache {self.root} has no dataset {name!r}; it has {', '.join(sorted(names))}"
+            message = f"the cache in {self.root} has no dataset {name!r}; it has {', '.join(sorted(names))}"
             raise UsageError(message)
         path = index_path(self.root, name or names[0])
         try:
             return read_index(path)
         except FileNotFoundError as exc:
-            message = f"the dataset {path.stem!r} of the cache {self.root} was removed just now. Run again"
+            message = f"the dataset {path.stem!r} in the cache {self.root} was removed just now. Run again"
             raise CacheError(message) from exc
 
     def write_dataset(self, index: DatasetIndex) -> None:

@@ -5,8 +5,8 @@ from stackbone.extract.backbones.weights import Weights, available_backbones, fi
 from stackbone.extract.datasets.dataset import Dataset, open_dataset
 from stackbone.extract.embedding.report import BackboneReport, ExtractReport
 from stackbone.extract.embedding.run import extract, index_dataset
-from stackbone.extract.steerings.file import list_steering_files, read_steering
-from stackbone.extract.steerings.steering import Steering
+from stackbone.extract.steering_files.file import list_steering_files, read_steering
+from stackbone.extract.steering_files.steering import Steering
 
 __all__ = [
     "BACKBONES",

@@ -50,6 +50,23 @@ def one_blas_thread() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def one_torch_thread() -> Iterator[None]:
+    """Limit torch to one thread: arrays as small as those of tests are slower on two cores."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FeatureStore:
+    """Return an empty cache of the test's own."""
+    return FeatureStore(tmp_path / "features")
+
+
 @pytest.fixture(scope="session")
 def digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Scikit-learn's 1,797 handwritten digits: ``(n, 64)`` pixels and ``(n,)`` codes 0 to 9; read-only, so shared.

@@ -40,10 +40,13 @@ EXCEPTIONS = {"extract/datasets/digits.py": {"mlxtend"}}
 
 # The sub-rooms of each room, and the modules beside them: each imports those above it alone.
 ORDER = {
-    "cache": ("errors", "text", "csv_text", "disk", "hdf5", "records", "feature_set", "store", "upkeep"),
+    "cache": (
+        *("errors", "text", "csv_text", "choices", "progress", "plugins"),
+        *("disk", "tensor_file", "hdf5", "records", "feature_set", "store", "upkeep"),
+    ),
     "extract": (
-        *("backbones", "images", "datasets", "steerings", "networks", "methods"),
-        *("embedding", "steering", "attention"),
+        *("backbones", "images", "datasets", "networks", "methods", "steering_files"),
+        *("engines", "embedding", "steering", "attention"),
     ),
     "stack": (
         *("folds", "solvers", "metrics", "learners", "tasks", "divisions", "features", "evaluation"),
@@ -60,11 +63,12 @@ TORCH_MODULES = {
     for name in (
         "attention/maps",
         "attention/pages",
-        "methods/finetune",
-        "methods/lora",
-        "methods/toast",
-        "methods/toast_convnext",
-        "methods/vpt",
+        "engines/network",
+        "methods/finetune/module",
+        "methods/lora/module",
+        "methods/toast/convnext",
+        "methods/toast/module",
+        "methods/vpt/module",
         "networks/network",
         "networks/state_dict",
         "steering/mixed_precision",

@@ -1,1 +1,1 @@
-"""Files as the operating system has them: whole or not at all, regular, bounded, and told apart by content."""
+"""Files on disk: written whole or not at all, read only if they are regular, identified by their content."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from stat import S_ISREG
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.disk.reading import open_regular, sha256_of
+from stackbone.cache.progress import Steps
 
 DIGEST_BYTES = 32
 _FILES_IN_FLIGHT = 1024  # bounds the memory that waiting tasks take on a million files
@@ -83,7 +84,7 @@ def list_digests(
     old_stamps: FileStamps,
     *,
     root: str = "",
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Steps | None = None,
 ) -> Listing:
     """Return the digests of `paths`, reading only files whose stamps changed since they were remembered.
 

@@ -70,6 +70,6 @@ def write_output(file: Path, content: bytes | memoryview) -> None:
         reason = cause.strerror if isinstance(cause, OSError) else None
         message = (
             f"could not write {file}: {reason or exc}. What was there before is as it was. "
-            "Free space, see to the permissions of the folder, or name another file"
+            "Free space, check the permissions of the folder, or name another file"
         )
         raise CacheError(message) from exc

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from stat import S_ISREG
 from typing import BinaryIO
 
-from stackbone.cache.errors import ImageError
-from stackbone.cache.hdf5.source import Malformed
+from stackbone.cache.errors import ImageError, Malformed
 
 MOST_IMAGE_BYTES = 2 << 30
 """Size of an image file above which it is not read: no image under the limit of pixels comes near it."""

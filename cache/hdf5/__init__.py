@@ -1,1 +1,1 @@
-"""The one layout of HDF5 that Stackbone writes: sealed, and read back by a few bounded steps without HDF5's library."""
+"""The one HDF5 layout that Stackbone writes: sealed, and read back in a few bounded steps without HDF5's library."""

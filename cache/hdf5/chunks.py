@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stackbone.cache.errors import Malformed
 from stackbone.cache.hdf5.checksums import fletcher32
-from stackbone.cache.hdf5.source import Cursor, Malformed, Source
+from stackbone.cache.hdf5.source import Cursor, Source
 from stackbone.cache.hdf5.structure import UNDEFINED
 
 DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
@@ -160,7 +161,7 @@ def _undone(number: int, content: memoryview, n_bytes: int, item_bytes: int) -> 
         return content
     if number == SHUFFLE:
         if len(content) % item_bytes:
-            message = f"a chunk of it has {len(content):,} bytes, which are no whole items of {item_bytes}"
+            message = f"a chunk of it has {len(content):,} bytes, which are not whole items of {item_bytes}"
             raise Malformed(message)
         planes = np.frombuffer(content, np.uint8).reshape(item_bytes, -1)
         return np.ascontiguousarray(planes.T).reshape(-1).data

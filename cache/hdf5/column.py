@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.errors import Malformed
 from stackbone.cache.hdf5.chunks import (
     DEFLATE,
     FLETCHER32,
@@ -20,7 +21,7 @@ from stackbone.cache.hdf5.chunks import (
     parse_filters,
     read_chunk,
 )
-from stackbone.cache.hdf5.source import Cursor, Malformed, Source
+from stackbone.cache.hdf5.source import Cursor, Source
 from stackbone.cache.hdf5.structure import UNDEFINED, Message, read_messages
 
 _CONTIGUOUS, _CHUNKED = 1, 2  # kinds of layout
@@ -99,7 +100,7 @@ def read_column(source: Source, address: int, *, may_inflate: bool) -> Column:
     Raises
     ------
     Malformed
-        If it is no dataset, or not laid out as Stackbone's.
+        If it is not a dataset, or not laid out as Stackbone's.
     """
     messages: dict[Message, memoryview] = {}
     for kind, content in read_messages(source, address):
@@ -108,7 +109,7 @@ def read_column(source: Source, address: int, *, may_inflate: bool) -> Column:
             raise Malformed(message)
         messages[kind] = content
     if not {Message.DATASPACE, Message.DATATYPE, Message.LAYOUT} <= messages.keys():
-        message = "it is no dataset"
+        message = "it is not a dataset"
         raise Malformed(message)
     shape = parse_shape(Cursor(messages[Message.DATASPACE]))
     dtype = parse_type(bytes(messages[Message.DATATYPE]))

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from stackbone.cache.disk.reading import NotRegularError, open_regular, read_at, sha256_of
-from stackbone.cache.errors import CacheError, CorruptFileError, NewerVersionError
+from stackbone.cache.errors import CacheError, CorruptFileError, Malformed, NewerVersionError
 from stackbone.cache.hdf5.column import Column, parse_shape, parse_type, read_column
 from stackbone.cache.hdf5.seal import BLOCK_BYTES, START, Seal, parse_seal
-from stackbone.cache.hdf5.source import Cursor, Malformed, Source
+from stackbone.cache.hdf5.source import Cursor, Source
 from stackbone.cache.hdf5.structure import SIGNATURE, Root, read_root
 
 MAX_TEXT_BYTES = 60_000  # what an HDF5 object header holds; a longer attribute is none of ours
@@ -55,13 +55,13 @@ class CacheFile:
         Raises
         ------
         Malformed
-            If there is none, or it is no fixed-length string of at most 60,000 bytes.
+            If there is none, or it is not a fixed-length string of at most 60,000 bytes.
         """
         found = self._root.attributes.get(name)
         if found is None:
             message = f"it lacks the attribute {name!r}"
             raise Malformed(message)
-        message = f"the attribute {name!r} is no fixed-length string of at most {MAX_TEXT_BYTES:,} bytes"
+        message = f"the attribute {name!r} is not a fixed-length string of at most {MAX_TEXT_BYTES:,} bytes"
         try:
             shape, dtype = parse_shape(Cursor(memoryview(found.dataspace))), parse_type(found.datatype)
         except Malformed as exc:
@@ -236,7 +236,7 @@ def _opened(path: Path) -> Iterator[tuple[int, int]]:
     except OSError as exc:
         message = (
             f"could not read {path}: {exc.strerror or exc}. The file itself may be sound. "
-            "See to its permissions, its disk or its network, and run again"
+            "Check its permissions, its disk or its network, and run again"
         )
         raise CacheError(message) from exc
     except Malformed as exc:

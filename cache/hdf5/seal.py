@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stackbone.cache.hdf5.source import Malformed, Source
+from stackbone.cache.errors import Malformed
+from stackbone.cache.hdf5.source import Source
 
 BLOCK_BYTES = 512  # the least that HDF5 allows in front of a superblock
 START = b"stackbone-"
@@ -58,7 +59,7 @@ class Seal:
         """
         end = self.start + self.length
         if not BLOCK_BYTES <= self.start <= end <= size:
-            message = f"its seal speaks of bytes {self.start:,} to {end:,}, the file has {size:,}"
+            message = f"its seal claims bytes {self.start:,} to {end:,}, the file has {size:,}"
             raise Malformed(message)
         before = read_at(BLOCK_BYTES, self.start - BLOCK_BYTES)
         after = read_at(end, size - end)

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from stackbone.cache.errors import Malformed
 from stackbone.cache.hdf5.checksums import lookup3
 
 _CHECKSUM = 4
-
-
-class Malformed(Exception):
-    """A file is not what Stackbone writes; the text says in what, and who opened the file adds where and what to do."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from stackbone.cache.hdf5.source import Cursor, Malformed, Source
+from stackbone.cache.errors import Malformed
+from stackbone.cache.hdf5.source import Cursor, Source
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 UNDEFINED = (1 << 64) - 1  # the address of what is not stored
@@ -81,7 +82,7 @@ def read_root(source: Source) -> Root:
     base, extension, end, root = (superblock.number() for _ in range(4))
     source.check("superblock", block[:44], superblock.take(4))
     if (base, extension, end) != (source.base, UNDEFINED, source.base + source.size):
-        message = f"its superblock speaks of {end:,} bytes from {base:,} on, the file has {source.base + source.size:,}"
+        message = f"its superblock claims {end:,} bytes from {base:,} on, the file has {source.base + source.size:,}"
         raise Malformed(message)
     attributes: dict[str, Attribute] = {}
     links: dict[str, int | None] = {}

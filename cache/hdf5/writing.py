@@ -11,10 +11,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.errors import CacheError
+from stackbone.cache.errors import CacheError, Malformed
 from stackbone.cache.hdf5.opening import FORMAT_VERSION, MAX_FILE_BYTES, MAX_TEXT_BYTES, read_memory
 from stackbone.cache.hdf5.seal import BLOCK_BYTES, sealed
-from stackbone.cache.hdf5.source import Malformed
 
 _LAYOUT = ("v110", "v110")  # the same bytes from any HDF5 since 1.10
 _CHUNK_BYTES = 1 << 20

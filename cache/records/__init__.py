@@ -1,1 +1,1 @@
-"""What each kind of cache file says: specs, shards, indexes of datasets, seen records, kept scores."""
+"""What each kind of cache file holds: specs, shards, indexes of datasets, records of steerings, kept scores."""

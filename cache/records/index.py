@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from stackbone.cache.disk.digest import DIGEST_BYTES, Digests, FileStamps
 from stackbone.cache.disk.files import fsync_folder, write_atomically
-from stackbone.cache.errors import CacheError, UsageError
+from stackbone.cache.errors import CacheError, Malformed, UsageError
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.column import Column
 from stackbone.cache.hdf5.opening import CacheFile, open_checked
-from stackbone.cache.hdf5.source import Malformed
 
 FORMAT = "stackbone-index"
 _TEXT_COLUMNS = ("path", "label", "split", "group", "reason")
@@ -112,7 +111,7 @@ def write_index(path: Path, index: DatasetIndex) -> None:
     if any(len(column) != len(index.image_sha256) for column in columns):
         message = (
             f"the columns of the dataset {index.name!r} have {sorted({len(column) for column in columns})} rows for "
-            f"{len(index.image_sha256)} digests; give each as many. Nothing was written to {path}"
+            f"{len(index.image_sha256)} digests; give each the same number. Nothing was written to {path}"
         )
         raise CacheError(message)
     with hdf5.build_in_memory(FORMAT) as (file, memory):
@@ -139,7 +138,7 @@ def remove_index(path: Path) -> None:
         path.unlink(missing_ok=True)
         fsync_folder(path.parent)
     except OSError as exc:
-        message = f"could not remove {path}: {exc.strerror or exc}. See to its permissions and run again"
+        message = f"could not remove {path}: {exc.strerror or exc}. Check its permissions and run again"
         raise CacheError(message) from exc
 
 
@@ -201,7 +200,9 @@ def _encode(dataset: str, texts: Sequence[str]) -> list[bytes]:
     try:
         return [text.encode("utf-8", "surrogateescape") for text in texts]
     except UnicodeEncodeError as exc:
-        message = f"the dataset {dataset!r} has a text that is neither UTF-8 nor a file name: {exc.object!r}. Mend it"
+        message = (
+            f"the dataset {dataset!r} has a text that is neither UTF-8 nor a file name: {exc.object!r}. Correct it"
+        )
         raise CacheError(message) from exc
 
 

@@ -160,7 +160,7 @@ def remove_scores(folder: Path, *, datasets: Collection[str] = (), feature_sets:
             except (FileNotFoundError, IsADirectoryError):  # gone already; not ours
                 continue
             except OSError as exc:
-                message = f"could not remove {path}: {exc.strerror or exc}. See to the permissions of the folder"
+                message = f"could not remove {path}: {exc.strerror or exc}. Check the permissions of the folder"
                 raise CacheError(message) from exc
             removed += 1
     return removed

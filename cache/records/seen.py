@@ -13,11 +13,11 @@ import numpy as np
 
 from stackbone.cache.disk.digest import DIGEST_BYTES, Digests
 from stackbone.cache.disk.files import make_folder, write_atomically
-from stackbone.cache.errors import CacheError, CorruptFileError
+from stackbone.cache.errors import CacheError, CorruptFileError, Malformed
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.opening import FORMAT_VERSION, CacheFile, corrupt_message, open_checked
-from stackbone.cache.hdf5.source import Malformed
 from stackbone.cache.records.division import parse_division
+from stackbone.cache.text import counted
 
 FORMAT = "stackbone-seen"
 FILE = "seen.h5"
@@ -52,13 +52,13 @@ class SeenRecord:
         return {"steering": self.steering, "n_images": len(self.digests), **self.description}
 
     def line(self) -> str:
-        """Return it for people, in one sentence."""
+        """Return one sentence for people."""
         about, division = self.description, self.description["division"] or {}
         shown = [key for key in ("split", "cv", "fold", "seed") if key in division]
         part = ", ".join(f"{key} {division[key]}" for key in shown) or "everything"
         return (
             f"steered by {about['method']} of {about['backbone']} (stage {about['stage']}), "
-            f"which saw the labels of {len(self.digests):,} images ({part})"
+            f"which saw the labels of {counted(len(self.digests), 'image')} ({part})"
         )
 
 
@@ -105,7 +105,7 @@ def read_seen(folder: Path, steering: str) -> SeenRecord:
     """
     path = folder / FILE
     way_out = (
-        f"Run `stackbone extract` with --steering and the file of SHA-256 {steering[:12]}...: it writes {FILE} anew"
+        f"Run `stackbone extract` with --steering and the file of SHA-256 {steering[:12]}...: it writes {FILE} again"
     )
     try:
         record = load_record(path)
@@ -152,7 +152,7 @@ def _record(file: CacheFile) -> SeenRecord:
         raise Malformed(message)
     description = file.json("description")
     if not isinstance(description, dict) or not set(description) >= _DESCRIBED:
-        message = f"its description is no JSON object of {', '.join(sorted(_DESCRIBED))}"
+        message = f"its description is not a JSON object of {', '.join(sorted(_DESCRIBED))}"
         raise Malformed(message)
     try:
         _check_description(description)

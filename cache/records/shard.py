@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from stackbone.cache.disk.digest import DIGEST_BYTES, Digests
 from stackbone.cache.disk.files import write_atomically
-from stackbone.cache.errors import CacheError, CorruptFileError, NewerVersionError
+from stackbone.cache.errors import CacheError, CorruptFileError, Malformed, NewerVersionError
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.column import Column
 from stackbone.cache.hdf5.opening import CacheFile, newer_message, open_checked, read_sha256
 from stackbone.cache.hdf5.seal import BLOCK_BYTES, parse_seal
-from stackbone.cache.hdf5.source import Malformed
 from stackbone.cache.records.spec import FeatureSpec
 
 FORMAT = "stackbone-features"
@@ -141,7 +140,7 @@ def read_proven(path: Path, fingerprint: str) -> tuple[ShardHeader, int]:
         _rows(opened)
         if path.name != _name(file.sha256()):
             message = (
-                f"{path} does not have the bytes that its name promises: it was changed after it was written, or "
+                f"{path} does not have the bytes that its name stands for: it was changed after it was written, or "
                 "renamed. Run `stackbone verify --repair` to set it aside, then `stackbone extract` to refill it"
             )
             raise CorruptFileError(message)

@@ -1,1 +1,1 @@
-"""Care of a whole cache: summarise, verify, compact, forget."""
+"""Look after a whole cache: summarise, verify, compact, forget."""

@@ -1,4 +1,4 @@
-"""Fewer, larger shards without doubles, and rows that nobody needs any more."""
+"""Merge shards into fewer, larger ones without doubles, and drop rows that nobody needs any more."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from stackbone.cache.hdf5.opening import corrupt_message
 from stackbone.cache.records import shard
 from stackbone.cache.records.seen import FILE as RECORD
 from stackbone.cache.store import FeatureStore
+from stackbone.cache.text import counted
 
 TARGET_BYTES = 64 << 20  # of features in a shard: bounds the memory that a reader or a merge needs
 _VALUES_SHOWN = 6  # of a merged provenance: it must stay short over any number of merges
@@ -28,7 +29,7 @@ _Rows = tuple[Digests, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Compaction:
-    """What became of a feature set: shards and rows before and after."""
+    """What compaction did to a feature set: shards and rows before and after."""
 
     feature_set: str
     shards_before: int
@@ -37,13 +38,17 @@ class Compaction:
     rows_after: int
 
     def line(self) -> str:
-        """Return it for people."""
+        """Return one line for people."""
         if self.shards_before == self.shards_after and self.rows_before == self.rows_after:
-            return f"{self.feature_set}: nothing to do, {self.rows_after:,} rows in {self.shards_after:,} shards"
+            return f"{self.feature_set}: nothing to do, {_size(self.rows_after, self.shards_after)}"
         return (
-            f"{self.feature_set}: {self.rows_before:,} rows in {self.shards_before:,} shards became "
-            f"{self.rows_after:,} rows in {self.shards_after:,}"
+            f"{self.feature_set}: {_size(self.rows_before, self.shards_before)} became "
+            f"{_size(self.rows_after, self.shards_after)}"
         )
+
+
+def _size(rows: int, shards: int) -> str:
+    return f"{counted(rows, 'row')} in {counted(shards, 'shard')}"
 
 
 def compact(feature_set: FeatureSet, *, drop: Digests | None = None) -> Compaction:
@@ -111,7 +116,7 @@ def used_digests(store: FeatureStore, leaving: Sequence[str] = ()) -> Digests:
     parts = [store.dataset(name).image_sha256 for name in store.dataset_names() if name not in leaving]
     if not parts:
         message = (
-            f"no dataset stays in the cache {store.root}, so every row would count as unused. "
+            f"no dataset would stay in the cache {store.root}, so every row would count as unused. "
             "To remove whole feature sets, name them"
         )
         raise CacheError(message)
@@ -147,7 +152,7 @@ def remove_feature_set(feature_set: FeatureSet) -> int:
 def _os_message(feature_set: FeatureSet, exc: OSError) -> str:
     return (
         f"could not change the feature set {feature_set.id} in {feature_set.folder.parent}: {exc.strerror or exc}. "
-        "No row was lost. See to its permissions and its disk, and run again"
+        "No row was lost. Check its permissions and its disk, and run again"
     )
 
 

@@ -14,6 +14,7 @@ from stackbone.cache.feature_set import FeatureSet, as_keys
 from stackbone.cache.records.index import index_path, remove_index
 from stackbone.cache.records.scores import remove_scores
 from stackbone.cache.store import FeatureStore
+from stackbone.cache.text import counted
 from stackbone.cache.upkeep.compact import compact, remove_feature_set, used_digests
 
 
@@ -38,9 +39,9 @@ class ForgetPlan:
 
     def lines(self) -> list[str]:
         """Return the plan for people, one removal a line."""
-        lines = [f"the feature set {each.id} with {_n_rows(each):,} rows" for each in self.feature_sets]
+        lines = [f"the feature set {each.id} with {counted(_n_rows(each), 'row')}" for each in self.feature_sets]
         lines += [f"the dataset {name} (its images' features stay)" for name in self.datasets]
-        lines += [f"{len(rows):,} rows of {each.id} that no dataset lists" for each, rows in self.unused]
+        lines += [f"{counted(len(rows), 'row')} of {each.id} that no dataset lists" for each, rows in self.unused]
         return lines or ["nothing"]
 
     def run(self) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def plan_forget(store: FeatureStore, names: Sequence[str], *, unused: bool) -> F
     for name in names:
         if name not in {*datasets, *(each.id for each in present), *(each.backbone for each in present)}:
             known = ", ".join([*(each.id for each in present), *datasets]) or "nothing"
-            message = f"the cache {store.root} has no feature set, backbone or dataset {name!r}; it has {known}"
+            message = f"the cache in {store.root} has no feature set, backbone or dataset {name!r}; it has {known}"
             raise UsageError(message)
     leaving = [name for name in datasets if name in names]
     chosen = [each for each in present if each.id in names or each.backbone in names]

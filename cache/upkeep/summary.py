@@ -18,6 +18,7 @@ from stackbone.cache.records.index import DatasetIndex, index_path, read_index
 from stackbone.cache.records.seen import FILE, SeenRecord
 from stackbone.cache.records.shard import ShardHeader, read_summary
 from stackbone.cache.store import FeatureStore
+from stackbone.cache.text import counted
 
 _SHOWN = 20  # classes or conflicts that people are shown
 
@@ -69,14 +70,14 @@ class FeatureSetSummary:
         }
 
     def lines(self) -> list[str]:
-        """Return it for people, spec and provenance in words."""
+        """Return lines for people, with spec and provenance in words."""
         spec, h = self.header.spec, self.header
-        doubles = f" (and {self.n_doubles:,} doubles: run `compact`)" if self.n_doubles else ""
+        doubles = f" (and {counted(self.n_doubles, 'double')}: run `compact`)" if self.n_doubles else ""
         size = " x ".join(map(str, spec.input_size))
         lines = [
             self.feature_set.id,
-            f"  {self.n_rows:,} images x {h.dim:,} {h.dtype}{doubles}",
-            f"  in {self.n_shards:,} shards, {self.n_bytes / 1e6:,.1f} MB",
+            f"  {counted(self.n_rows, 'image')} x {h.dim:,} {h.dtype}{doubles}",
+            f"  in {counted(self.n_shards, 'shard')}, {self.n_bytes / 1e6:,.1f} MB",
             f"  made by {spec.architecture}, weights {spec.weights[:19]}, {spec.precision}, view {spec.view}",
             f"  from {size} pixels ({spec.interpolation}, {spec.crop_mode} crop {spec.crop_fraction:g})"
             f", pooling {spec.pooling}",
@@ -90,7 +91,7 @@ class FeatureSetSummary:
                 "Run `extract` with that file as --steering"
             )
         for name, n in self.missing.items():
-            lines.append(f"  lacks {n:,} images of {name}" if n else f"  covers {name}")
+            lines.append(f"  lacks {counted(n, 'image')} of {name}" if n else f"  covers {name}")
         return lines
 
 
@@ -148,20 +149,21 @@ class DatasetSummary:
         }
 
     def lines(self) -> list[str]:
-        """Return it for people."""
+        """Return lines for people."""
         lines = [
             f"dataset {self.index.name}, of {self.index.root}",
-            f"  {self.n_listed:,} listed, {self.n_images:,} distinct images, {self.n_failed:,} failed, "
+            f"  {self.n_listed:,} listed, {counted(self.n_images, 'distinct image')}, {self.n_failed:,} failed, "
             f"{self.n_labelled:,} labelled",
         ]
-        for title, counts in (("classes", self.classes), ("splits", self.splits)):
+        for noun, plural, counts in (("class", "classes", self.classes), ("split", "splits", self.splits)):
             named = sorted(((n, name) for name, n in counts.items() if name), reverse=True)
             if named:
                 shown = ", ".join(f"{name} {n:,}" for n, name in named[:_SHOWN])
                 more = f", and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
-                lines.append(f"  {len(named)} {title}: {shown}{more}")
+                lines.append(f"  {counted(len(named), noun, plural)}: {shown}{more}")
         if self.n_doubles:
-            lines.append(f"  {self.n_doubles:,} files are byte-identical to another")
+            are = "file is" if self.n_doubles == 1 else "files are"
+            lines.append(f"  {self.n_doubles:,} {are} byte-identical to another")
         for conflict in self.conflicts[:_SHOWN]:
             pairs = ", ".join(
                 f"{path!r} ({label!r})" for path, label in zip(conflict.paths, conflict.labels, strict=True)
@@ -189,11 +191,11 @@ class Summary:
         }
 
     def lines(self) -> list[str]:
-        """Return it for people."""
+        """Return lines for people."""
         if not self.feature_sets and not self.datasets:
-            return [f"the cache {self.root} is empty. Run `stackbone extract FOLDER` to fill it"]
+            return [f"the cache in {self.root} is empty. Run `stackbone extract FOLDER` to fill it"]
         size = sum(each.n_bytes for each in self.feature_sets)
-        lines = [f"{self.root}: {len(self.feature_sets)} feature sets, {size / 1e6:,.1f} MB"]
+        lines = [f"{self.root}: {counted(len(self.feature_sets), 'feature set')}, {size / 1e6:,.1f} MB"]
         for group in (self.feature_sets, self.datasets):
             for each in group:
                 lines += ["", *each.lines()]

@@ -1,4 +1,4 @@
-"""Prove that a cache is sound, and set aside what is not."""
+"""Check that a cache is sound, and set aside what is not."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from stackbone.cache.disk.files import fsync_folder, make_folder
 from stackbone.cache.errors import CacheError, CorruptFileError
 from stackbone.cache.feature_set import FeatureSet
 from stackbone.cache.hdf5.opening import FORMAT_VERSION, corrupt_message
+from stackbone.cache.progress import Steps
 from stackbone.cache.records import shard
 from stackbone.cache.records.index import read_with_version
 from stackbone.cache.records.seen import FILE, load_record, load_with_version, read_seen
 from stackbone.cache.store import FeatureStore
+from stackbone.cache.text import counted
 
 SET_ASIDE = "set-aside"
 
@@ -47,7 +49,7 @@ class Finding:
     not_moved: str = ""
 
     def line(self) -> str:
-        """Return it for people."""
+        """Return one line for people."""
         if self.moved_to:
             return f"DAMAGED: {self.problem} [set aside as {self.moved_to}]"
         return f"DAMAGED: {self.problem}" + (f" [could not be set aside: {self.not_moved}]" if self.not_moved else "")
@@ -99,26 +101,25 @@ class Verification:
         }
 
     def lines(self) -> list[str]:
-        """Return it for people."""
-        records = f", {self.n_records:,} records of steerings" if self.n_records else ""
+        """Return lines for people."""
+        records = f", {counted(self.n_records, 'record')} of steerings" if self.n_records else ""
         sound = (
-            f"sound: {self.n_shards:,} shards with {self.n_rows:,} rows and {self.n_indexes:,} dataset indexes"
+            f"sound: {counted(self.n_shards, 'shard')} with {counted(self.n_rows, 'row')} and "
+            f"{counted(self.n_indexes, 'dataset index', 'dataset indexes')}"
             f"{records}, {self.n_bytes / 1e6:,.1f} MB read"
         )
         lines = [finding.line() for finding in self.findings]
         if self.n_unsealed:
             lines.append(
-                f"{self.n_unsealed:,} indexes or records are of format version 1: checksums of 32 bits speak for them, "
-                "which some damage passes, and no SHA-256. `stackbone extract` on the dataset writes them anew"
+                f"{self.n_unsealed:,} indexes or records are of format version 1: they have checksums of 32 bits, "
+                "which some damage gets past, and no SHA-256. `stackbone extract` on the dataset rewrites them"
             )
         if any(f.moved_to for f in self.findings):
             lines.append("run `stackbone extract` on the dataset to refill what the files set aside held")
         return [sound, *lines]
 
 
-def verify(
-    store: FeatureStore, *, repair: bool = False, on_progress: Callable[[int, int], None] | None = None
-) -> Verification:
+def verify(store: FeatureStore, *, repair: bool = False, on_progress: Steps | None = None) -> Verification:
     """Check every file of a cache: seal and name against bytes, every checksum, spec, shapes, finite features.
 
     Parameters
@@ -169,9 +170,9 @@ _Sound = tuple[int, tuple[int, int]]
 
 
 class _Looks:
-    """What came of looking at each file."""
+    """The results of checking each file."""
 
-    def __init__(self, on_progress: Callable[[int, int], None] | None) -> None:
+    def __init__(self, on_progress: Steps | None) -> None:
         self.sound: dict[str, dict[Path, _Sound]] = {"shard": {}, "record": {}, "index": {}}
         self.problems: dict[Path, CacheError] = {}
         self.n_bytes = self.n_all = self.n_unsealed = self._n_done = 0
@@ -215,7 +216,8 @@ def _check_record(feature_set: FeatureSet, path: Path) -> tuple[_Sound, int]:
     except CacheError:
         steering = load_record(path).steering
     if steering is None:
-        found = f"it is the record of the steering {load_record(path).steering[:12]}..., the features are plain ones"
+        of = load_record(path).steering[:12]
+        found = f"it is the record of the steering {of}..., and the features are a plain backbone's"
         raise CorruptFileError(corrupt_message(path, found))
     try:
         read_seen(feature_set.folder, steering)

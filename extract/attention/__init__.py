@@ -1,1 +1,1 @@
-"""What a network looks at, without and with its steering."""
+"""Show what a network looks at, without and with its steering."""

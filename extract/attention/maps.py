@@ -22,7 +22,7 @@ from stackbone.cache.disk.output_file import write_output
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.extract.backbones.backbone import Transform
 from stackbone.extract.images.decode import apply_transform, decode, quiet_pillow
-from stackbone.extract.methods.toast import ToastViT
+from stackbone.extract.methods.toast.module import ToastViT
 from stackbone.extract.networks.network import FeatureNetwork
 
 _BATCH = 8  # all heads' maps of all blocks in float32 are some 25 MB an image for a ViT-B
@@ -51,7 +51,7 @@ class AttentionMaps:
 
 
 @dataclass(frozen=True, eq=False)
-class AttentionPicture:
+class AttentionPanels:
     """One image with its maps, as panels of equal size, (height, width, 3) uint8.
 
     Attributes
@@ -162,7 +162,7 @@ def patch_attention(vit: nn.Module, attention: Tensor, grid: tuple[int, int]) ->
 
 def attention_pictures(
     network: FeatureNetwork, transform: Transform, files: Sequence[ListedFile]
-) -> tuple[list[AttentionPicture], dict[Path, str]]:
+) -> tuple[list[AttentionPanels], dict[Path, str]]:
     """Return the maps of image files as pictures, and of each file that could not be read, or was changed, why not.
 
     Parameters
@@ -192,7 +192,7 @@ def attention_pictures(
                 readable.append((Path(file.place), apply_transform(decode(file.read()), transform)))
             except ImageError as exc:
                 skipped[Path(file.place)] = str(exc)
-    pictures: list[AttentionPicture] = []
+    pictures: list[AttentionPanels] = []
     toast.eval()
     for start in range(0, len(readable), _BATCH):
         pictures.extend(_draw(network, toast, readable[start : start + _BATCH]))
@@ -201,7 +201,7 @@ def attention_pictures(
 
 def _draw(
     network: FeatureNetwork, toast: ToastViT, images: Sequence[tuple[Path, NDArray[np.uint8]]]
-) -> Iterator[AttentionPicture]:
+) -> Iterator[AttentionPanels]:
     pixels = torch.from_numpy(np.stack([pixels for _, pixels in images])).to(network.scale.device)
     maps = attention_maps(toast, network.normalise(pixels))
     plain = patch_attention(toast.body, maps.plain, maps.grid).float().cpu().numpy()
@@ -212,7 +212,7 @@ def _draw(
         enlarged = math.ceil(_SIDE / min(height, width))
         size = (enlarged * width, enlarged * height)
         first, second, third = (colour_map(value, size) for value in values)
-        yield AttentionPicture(
+        yield AttentionPanels(
             path=path,
             image=np.array(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)),
             plain=first,
@@ -253,7 +253,7 @@ _CONE_TO_RGB = np.array(
 )
 
 
-def write_pictures(pictures: Sequence[AttentionPicture], folder: Path) -> list[Path]:
+def write_pictures(pictures: Sequence[AttentionPanels], folder: Path) -> list[Path]:
     """Write each picture's panels side by side as ``NNN-NAME.png`` into `folder`; return the files in order.
 
     Raises

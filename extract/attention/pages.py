@@ -12,9 +12,9 @@ from stackbone.cache import FeatureSpec
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.extract.attention.maps import attention_pictures
 from stackbone.extract.backbones.weights import find_weights
-from stackbone.extract.methods.toast import ToastViT
-from stackbone.extract.networks.network import build_network
-from stackbone.extract.steerings.steered import find_steered, with_hub
+from stackbone.extract.engines.network import build_network
+from stackbone.extract.methods.toast.module import ToastViT
+from stackbone.extract.steering_files.steered import find_steered, with_hub
 
 _QUALITY = 80
 

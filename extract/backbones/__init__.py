@@ -1,1 +1,1 @@
-"""Which network by which name, and where its weights come from."""
+"""Backbones by name, and where their weights come from."""

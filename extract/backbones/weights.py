@@ -103,7 +103,7 @@ def find_weights(
     ------
     WeightsError
         If a backbone's weights are neither here nor on a hub in reach; the message names all such backbones
-        and the ways out. It comes within 10 s. Or if a steered backbone was trained on other weights.
+        and the ways out. It is raised within 10 s. Or if a steered backbone was trained on other weights.
     UsageError
         If `files` names a backbone that is not asked for.
     """
@@ -165,7 +165,7 @@ def _file_weights(path: Path, source: str, *, by_order: bool = False) -> Weights
     try:
         digest = sha256_file(path).hex()
     except OSError as exc:
-        message = f"the weights file {path} cannot be read: {exc.strerror or exc}. Name a file that can with --weights"
+        message = f"the weights file {path} cannot be read: {exc.strerror or exc}. Name a readable file with --weights"
         raise WeightsError(message) from exc
     return Weights(f"sha256:{digest}", source, path, by_order)
 

@@ -1,1 +1,1 @@
-"""Which images there are, and what is known of each."""
+"""List the images of a dataset, with their labels, splits and groups."""

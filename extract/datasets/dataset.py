@@ -6,33 +6,22 @@ this module knows how they were listed.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.text import typed
-from stackbone.extract.datasets.kinds.cub import is_cub, read_cub
-from stackbone.extract.datasets.kinds.folder import (
-    IMAGE_EXTENSIONS,
-    Anchor,
-    Entries,
-    is_image_name,
-    label_by_folder,
-    list_images,
-)
-from stackbone.extract.datasets.kinds.table import PARQUET_TABLES, TEXT_TABLES, TableColumns, read_table
+from stackbone.extract.datasets.kind import KINDS, Request, Source, TableColumns
+from stackbone.extract.datasets.kinds.images import neither_message
+from stackbone.extract.datasets.kinds.table import TABLES
+from stackbone.extract.datasets.missing import missing_message
 
-_TABLES = TEXT_TABLES + PARQUET_TABLES
-_CUB_FOLDER = "CUB_200_2011"
-_NO_MARKS = ("", "", "")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
@@ -82,13 +71,6 @@ class Dataset:
     def has_splits(self) -> bool:
         """Whether any image belongs to a split."""
         return any(self.splits)
-
-
-@dataclass(frozen=True)
-class _Source:
-    title: str
-    root: Path
-    entries: Entries
 
 
 def open_dataset(
@@ -143,17 +125,12 @@ def open_dataset(
         A Parquet file, and pyarrow is not installed.
     """
     columns = TableColumns(path_column, label_column, split_column, group_column, suffix)
-    if isinstance(data, str | os.PathLike):
-        data = [data]
-    if len(data) == 1:
-        source = _open_one(_absolute(data[0]), labels, columns)
-    else:
-        _refuse_table_options(labels, columns)
-        source = _open_list(data)
+    given = [data] if isinstance(data, str | os.PathLike) else data
+    source = _list(Request(_absolute_paths(given), None if labels is None else _absolute(labels), columns))
     return _build(source, name, labelled=label_column is not None)
 
 
-def _build(source: _Source, name: str | None, *, labelled: bool) -> Dataset:
+def _build(source: Source, name: str | None, *, labelled: bool) -> Dataset:
     if name is not None and not _SAFE_NAME.fullmatch(name):
         msg = (
             f"The dataset name {name!r} cannot be used for a file. Expected up to 100 letters, digits, '.', "
@@ -172,73 +149,22 @@ def _build(source: _Source, name: str | None, *, labelled: bool) -> Dataset:
     )
 
 
-def _open_one(path: Path, labels: Path | str | None, columns: TableColumns) -> _Source:
+def _list(request: Request) -> Source:
+    """Return what the first kind lists that recognises what was named."""
     # os.path, not pathlib: pathlib's questions raise where a folder may not be searched.
-    if not os.path.exists(path):
-        raise DatasetError(_missing_message(path))
-    if labels is not None:
-        return _open_labelled_folder(path, _absolute(labels), columns)
-    if os.path.isfile(path) and path.suffix.lower() in _TABLES:
-        return _Source(path.stem, path.parent, read_table(path, path.parent, columns))
-    _refuse_table_options(labels, columns)
-    if path.is_dir():
-        return _open_folder(path)
-    if is_image_name(path.name):
-        return _Source(path.stem, path.parent, {path.name: _NO_MARKS})
-    raise DatasetError(_neither_message(path))
+    if request.path and not os.path.exists(request.path):
+        raise DatasetError(missing_message(request.path))
+    kind = next((kind for kind in KINDS.values() if kind.recognises(request)), None)
+    if kind is None or not kind.takes_columns:
+        _refuse_table_options(request.labels, request.columns)
+    if kind is None:
+        known = "; ".join(kind.what for kind in KINDS.values())
+        msg = f"{neither_message(Path(request.paths[0]))} A dataset can be: {known}."
+        raise DatasetError(msg)
+    return kind.read(request)
 
 
-def _open_folder(folder: Path) -> _Source:
-    # The archive of CUB unpacks this folder next to a stray text file: either may be pointed to.
-    for cub in (folder, folder / _CUB_FOLDER):
-        if is_cub(cub):
-            return _Source(cub.name, cub, read_cub(cub))
-    return _Source(folder.name, folder, label_by_folder(folder, list_images(folder)))
-
-
-def _open_labelled_folder(folder: Path, table: Path, columns: TableColumns) -> _Source:
-    if not folder.is_dir():
-        msg = (
-            f"--labels goes with a folder of images, and {str(folder)!r} is a file. Expected the folder that "
-            f"the table's paths are relative to. Type: stackbone extract {typed(folder.parent, '--labels', table)}"
-        )
-        raise UsageError(msg)
-    if not os.path.exists(table):
-        raise DatasetError(_missing_message(table))
-    if not table.is_file() or table.suffix.lower() not in _TABLES:
-        msg = f"--labels {typed(table)} is no table. Expected a file ending in {' '.join(_TABLES)}. Name one."
-        raise UsageError(msg)
-    return _Source(folder.name, folder, read_table(table, folder, columns))
-
-
-def _open_list(files: Sequence[Path | str]) -> _Source:
-    if not files:
-        msg = "No images: the list of files is empty. Expected at least one. Name a folder or some images."
-        raise UsageError(msg)
-    paths = [os.path.abspath(file) if ".." not in os.fspath(file) else str(_absolute(file)) for file in files]
-    for path in paths:
-        # A listed image that is missing is found out when it is read, like a row of a table.
-        if not is_image_name(path):
-            _refuse_listed(Path(path))
-    root = Path(os.path.commonpath([os.path.dirname(path) for path in paths]))
-    anchor = Anchor(root)
-    return _Source(f"{root.name}-list", root, {anchor.relative(path): _NO_MARKS for path in paths})
-
-
-def _refuse_listed(path: Path) -> None:
-    if not os.path.exists(path):
-        raise DatasetError(_missing_message(path))
-    if path.is_dir() or path.suffix.lower() in _TABLES:
-        kind = "folder" if path.is_dir() else "table"
-        msg = (
-            f"A list of images holds the {kind} {str(path)!r}. Expected images only, or one {kind} by "
-            f"itself. Give the {kind} alone, so that its labels are read, or name its images."
-        )
-        raise UsageError(msg)
-    raise DatasetError(_neither_message(path))
-
-
-def _refuse_table_options(labels: Path | str | None, columns: TableColumns) -> None:
+def _refuse_table_options(labels: Path | None, columns: TableColumns) -> None:
     """Options that would have no effect were meant to have one."""
     if labels is not None:
         msg = f"--labels {typed(labels)} goes with one folder of images. Found a list. Name the folder alone."
@@ -249,10 +175,14 @@ def _refuse_table_options(labels: Path | str | None, columns: TableColumns) -> N
         if value is not None and value != getattr(defaults, key):
             option = "--suffix" if key == "suffix" else f"--{key}-column"
             msg = (
-                f"{option} {typed(value)} describes a table, and the dataset is none. Expected a file ending in "
-                f"{' '.join(_TABLES)}. Name that file, add it with --labels FILE, or leave {option} out."
+                f"{option} {typed(value)} describes a table, and the dataset is not one. Expected a file ending in "
+                f"{' '.join(TABLES)}. Name that file, add it with --labels FILE, or leave {option} out."
             )
             raise UsageError(msg)
+
+
+def _absolute_paths(paths: Sequence[Path | str]) -> list[str]:
+    return [os.path.abspath(path) if ".." not in os.fspath(path) else str(_absolute(path)) for path in paths]
 
 
 def _absolute(path: Path | str) -> Path:
@@ -269,30 +199,3 @@ def _safe_name(title: str) -> str:
         return safe
     # Two folders with names in another script must not share one index.
     return f"{safe[:90]}-{hashlib.sha256(os.fsencode(title)).hexdigest()[:6]}"
-
-
-def _missing_message(path: Path) -> str:
-    if os.path.islink(path):
-        target = os.readlink(path)
-        return f"The link {str(path)!r} leads to {target!r}, which is missing. Expected data. Mend the link."
-    there = path.parent
-    while not os.path.lexists(there):
-        there = there.parent
-    if not os.path.isdir(there):
-        return f"{str(there)!r} is no folder; expected {str(path)!r}. Name the file itself, or a folder."
-    wrong = path.relative_to(there).parts[0]
-    found = f"There is no {wrong!r} in {str(there)!r}; expected {str(path)!r}."
-    try:
-        with os.scandir(there) as entries:
-            siblings = [entry.name for entry in islice(entries, 10_000)]
-    except OSError as exc:
-        return f"{found} That folder cannot be listed: {exc.strerror}. Give yourself read permission on it."
-    near = difflib.get_close_matches(wrong, siblings, n=1)
-    return f"{found} {f'Did you mean {str(there / near[0])!r}?' if near else 'Check the spelling.'}"
-
-
-def _neither_message(path: Path) -> str:
-    return (
-        f"The extension of {str(path)!r} is neither an image's nor a table's. Expected a folder, an image "
-        f"({' '.join(IMAGE_EXTENSIONS)}) or a table ({' '.join(_TABLES)}). Name one, or rename the file."
-    )

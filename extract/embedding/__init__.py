@@ -1,1 +1,1 @@
-"""Images through backbones into the cache, for new datasets, for predictions, and again as a proof."""
+"""Embed images into the cache: for datasets, for predictions, and once more to check what is there."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stackbone.cache import FeatureSet, FeatureSpec, StackboneError
 from stackbone.cache.disk.digest import DIGEST_BYTES
 from stackbone.extract.backbones.backbone import Backbone
-from stackbone.extract.networks.engines import Engine
+from stackbone.extract.engines.engine import Engine
 
 COMMIT_BYTES = 4 << 20  # of features at most in a shard; every copy made of them on their way to disk is as large
 
@@ -88,7 +88,7 @@ class Embedder:
         Raises
         ------
         StackboneError
-            If memory does not suffice for a single image; of the kinds of `commit`.
+            If there is not enough memory for a single image; also as of `commit`.
         """
         if not self._batch or self._engine is None:
             return {}
@@ -136,7 +136,7 @@ class Embedder:
             half = len(pixels) // 2
             if not half:
                 message = (
-                    f"memory does not suffice to run {self.backbone.name} on one image "
+                    f"there is not enough memory to run {self.backbone.name} on one image "
                     f"({engine.provenance.get('device', 'cpu')}). Close other programs, or choose another --device; "
                     "what was computed is kept"
                 )

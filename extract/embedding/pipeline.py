@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import CacheError, Digests, ImageError, usable_cores
 from stackbone.cache.disk.reading import read_listed
+from stackbone.cache.progress import Steps
 from stackbone.extract.backbones.backbone import Transform
 from stackbone.extract.embedding.embedder import Embedder, Failure
 from stackbone.extract.images.budget import DecodingBudget
@@ -85,7 +86,7 @@ class Images(Sequence[Image]):
 
 @dataclass(frozen=True)
 class _Prepared:
-    """An image's pixels for every transform, and what they took of a thread's time."""
+    """An image's pixels for every transform, and how long a thread took to make them."""
 
     pixels: dict[Transform, NDArray[np.uint8]]
     read_seconds: float
@@ -120,7 +121,7 @@ def embed_images(
     *,
     workers: int | None = None,
     profile: Profile | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Steps | None = None,
 ) -> dict[bytes, Failure]:
     """Embed images with every backbone that lacks them, and commit the features.
 
@@ -181,7 +182,7 @@ def embed_images(
 
 
 def find_unreadable(
-    images: Images, numbers: NDArray[np.intp], *, on_progress: Callable[[int, int], None] | None = None
+    images: Images, numbers: NDArray[np.intp], *, on_progress: Steps | None = None
 ) -> dict[bytes, Failure]:
     """Return what `embed_images` would say of images that cannot be read or decoded, by digest, embedding nothing.
 
@@ -265,6 +266,6 @@ def _read(image: Image, transforms: set[Transform], budget: DecodingBudget) -> _
     except ImageError as exc:
         return Failure(str(exc))
     except MemoryError as exc:
-        found = str(exc) or "memory did not suffice to decode it"
+        found = str(exc) or "there was not enough memory to decode it"
         return Failure(f"{found}; close other programs and run again", lasting=False)
     return _Prepared(pixels, read - started, ready - read, time.perf_counter() - ready)

@@ -1,4 +1,4 @@
-"""New images for a finished model: embedded with exactly the feature sets that it names, or not at all."""
+"""Embed new images for a finished model, with exactly the feature sets that it names or not at all."""
 
 from __future__ import annotations
 
@@ -20,16 +20,22 @@ from stackbone.cache import (
     list_digests,
     write_seen,
 )
+from stackbone.cache.progress import Progress, silent
 from stackbone.cache.records.spec import parse_feature_set_id
 from stackbone.cache.text import typed
-from stackbone.extract.backbones.backbone import Backbone, get_backbone
-from stackbone.extract.backbones.weights import Weights, find_weights
+from stackbone.extract.backbones.backbone import Backbone
+from stackbone.extract.backbones.weights import Weights
 from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.embedding.embedder import Embedder
 from stackbone.extract.embedding.pipeline import embed_images
-from stackbone.extract.embedding.run import Progress, distinct_images, make_embedder, silent, start_engine
-from stackbone.extract.networks.engines import check_engine
-from stackbone.extract.steerings.steered import find_steered, with_hub
+from stackbone.extract.embedding.plan import (
+    EngineOptions,
+    backbone_of,
+    distinct_images,
+    find_weights_of,
+    make_embedder,
+)
+from stackbone.extract.engines.engine import check_engine
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +96,7 @@ def embed_for(
     specs
         Feature set id to what it stands for.
     dataset
-        The images, from `open_dataset`; labels are of no account.
+        The images, from `open_dataset`; labels are ignored.
     store
         The cache; by default `default_cache`.
     steering
@@ -128,27 +134,19 @@ def embed_for(
         for identity, spec in specs.items()
         if store.feature_set(names[identity], spec).missing(digests).any()
     }
-    steered = {
-        identity: find_steered(spec.steering, names[identity], steering)
-        for identity, spec in lacking.items()
-        if spec.steering
-    }
-    backbones = {
-        identity: with_hub(steered[identity].backbone) if identity in steered else get_backbone(names[identity])
-        for identity in lacking
-    }
-    if all(identity in steered or spec.steering is None for identity, spec in specs.items()):
+    made = {identity: backbone_of(names[identity], spec, steering) for identity, spec in lacking.items()}
+    backbones = {identity: backbone for identity, (backbone, _) in made.items()}
+    if all(identity in made or spec.steering is None for identity, spec in specs.items()):
         # A steered backbone that is cached does not say here which plain one it was made of.
         _check_weights_names(weights or {}, {*names.values(), *(each.plain for each in backbones.values())})
     found = _checked_weights(lacking, backbones, weights or {}, report)
     embedders: list[Embedder] = []
+    on = EngineOptions(engine, device, batch_size)
     for identity, spec in lacking.items():
-        backbone = backbones[identity]
-        if identity in steered:
-            write_seen(store.feature_set(backbone.name, spec).folder, steered[identity].record)
-        its = found[backbone.key]
-        start = partial(start_engine, backbone, its, engine, device, spec.precision, report)
-        embedders.append(make_embedder(store, backbone, spec, its, images, start, batch_size))
+        backbone, record = made[identity]
+        if record:
+            write_seen(store.feature_set(backbone.name, spec).folder, record)
+        embedders.append(make_embedder(store, backbone, spec, found[backbone.key], images, on, report))
     failed = embed_images(images, embedders, workers=workers, on_progress=partial(report, "embedding"))
     for row, digest in enumerate(listing.digests):
         if digest.tobytes() in failed:
@@ -186,12 +184,7 @@ def _checked_weights(
 ) -> dict[str, Weights]:
     """Return the weights of every backbone, by name, once they and its transform are proven to be the model's."""
     wanted = list({backbone.key: backbone for backbone in backbones.values()}.values())
-    asked = {name for backbone in wanted for name in (backbone.name, backbone.plain)}
-    found = find_weights(
-        wanted,
-        {name: file for name, file in files.items() if name in asked},
-        on_download=lambda name: report(f"downloading weights of {name}", 0, 0),
-    )
+    found = find_weights_of(wanted, files, report=report)
     problems = [
         problem
         for identity, spec in specs.items()
@@ -221,7 +214,7 @@ def _difference(backbone: Backbone, wanted: FeatureSpec, weights: Weights) -> st
         )
     if set(differing) - {"weights"}:
         lines.append(
-            f"    {backbone.name} is defined otherwise here: install the Stackbone and timm that made the model, or "
+            f"    {backbone.name} is defined differently here: install the Stackbone and timm that made the model, or "
             "fit it again with what is here"
         )
     return "\n".join(lines)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore, ImageError, StackboneError, as_keys
 from stackbone.cache.disk.reading import ListedFile
-from stackbone.extract.backbones.backbone import Transform, get_backbone
-from stackbone.extract.backbones.weights import find_weights
+from stackbone.cache.text import counted
+from stackbone.extract.backbones.backbone import Transform
+from stackbone.extract.embedding.plan import backbone_of, find_weights_of
+from stackbone.extract.engines.engine import check_engine, make_engine
 from stackbone.extract.images.decode import apply_transform, decode, quiet_pillow
-from stackbone.extract.networks.engines import check_engine, make_engine
-from stackbone.extract.steerings.steered import find_steered, with_hub
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2, "fp16": 5e-3}
 """Largest relative difference of a row (L2) that counts as the same feature, by precision."""
@@ -51,13 +51,13 @@ class Recomputation:
     by: str = ""
 
     def line(self) -> str:
-        """Return it for people."""
+        """Return one line for people."""
         if self.largest is None:
             return f"{self.feature_set}: could not be embedded again: {self.problem}"
         verdict = f"OFF: {self.problem}" if self.problem else "same"
         return (
-            f"{self.feature_set}: {self.n_images} images embedded again by {self.by}; largest relative difference "
-            f"{self.largest:.1e} (allowed {self.tolerance:.0e}): {verdict}"
+            f"{self.feature_set}: {counted(self.n_images, 'image')} embedded again by {self.by}; "
+            f"largest relative difference {self.largest:.1e} (allowed {self.tolerance:.0e}): {verdict}"
         )
 
 
@@ -106,19 +106,15 @@ def _recompute(
     try:
         spec = feature_set.header().spec
         tolerance = TOLERANCE.get(spec.precision, tolerance)
-        if spec.steering is None:
-            backbone = get_backbone(feature_set.backbone)
-        else:
-            backbone = with_hub(find_steered(spec.steering, feature_set.backbone, steering).backbone)
-        here = {name: path for name, path in files.items() if name in (backbone.name, backbone.plain)}
-        weights = find_weights([backbone], here)[backbone.key]
+        backbone, _ = backbone_of(feature_set.backbone, spec, steering)
+        weights = find_weights_of([backbone], files)[backbone.key]
         if backbone.spec(weights.identity, spec.precision) != spec:
-            message = "the weights or the transform here are others than those it was made with"
+            message = "the weights or the transform here are not those that it was made with"
             return Recomputation(feature_set.id, 0, None, tolerance, message)
         with quiet_pillow():
             sample = _sample(feature_set, indexes, n_images, seed, backbone.transform)
         if not sample:
-            message = "none of its images' files is where it was, unchanged"
+            message = "none of its images is still where it was, with the same bytes"
             return Recomputation(feature_set.id, 0, None, tolerance, message)
         # A graph that an earlier run kept may be what is at fault, so that it must not be the judge.
         made = make_engine(backbone, weights, INDEPENDENT[engine], "auto", spec.precision, reuse=False)
@@ -131,7 +127,9 @@ def _recompute(
     difference = np.linalg.norm(embedded - cached, axis=1) / np.maximum(np.linalg.norm(cached, axis=1), 1e-30)
     worst = int(difference.argmax())
     largest = float(difference[worst])
-    problem = "" if largest <= tolerance else f"the image {digests[worst].tobytes().hex()} is off by more than allowed"
+    problem = (
+        "" if largest <= tolerance else f"the image {digests[worst].tobytes().hex()} differs by more than is allowed"
+    )
     by = f"{made.provenance['engine']} on {made.provenance['device']}, from the weights alone"
     return Recomputation(feature_set.id, len(sample), largest, tolerance, problem, by)
 

@@ -1,4 +1,4 @@
-"""What a run of `extract` did, for programs and for people."""
+"""The report of a run of `extract`, for programs and for people."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from stackbone.cache import FAILED, DatasetIndex
+from stackbone.cache.text import counted
 from stackbone.extract.embedding.pipeline import Profile
 
 _SHOWN_FAILURES = 20
@@ -94,20 +95,21 @@ class ExtractReport:
     def lines(self) -> list[str]:
         """Return the summary that people read."""
         doubles = int(self.index.ok.sum()) - self.n_images
-        facts = [f"{len(self.index):,} images listed"]
+        facts = [f"{counted(len(self.index), 'image')} listed"]
         facts += [f"{doubles:,} byte-identical to another"] if doubles else []
         facts += [f"{len(self.failures):,} failed"]
         lines = [f"{self.index.name}: {', '.join(facts)}"]
         if self.n_abandoned:
-            lines.append(f"an earlier run was cut short: {self.n_abandoned} unfinished files removed, its commits kept")
+            removed = counted(self.n_abandoned, "unfinished file")
+            lines.append(f"an earlier run was cut short: {removed} removed, its commits kept")
         width = max(len(each.feature_set) for each in self.backbones)
         lines += [self._backbone_line(each, width) for each in self.backbones]
         if self.n_embedded:
             n_images = max(each.n_embedded for each in self.backbones)
             once = f", each decoded once for {len(self.backbones)} backbones" if len(self.backbones) > 1 else ""
             lines.append(
-                f"{n_images:,} images embedded in {self.seconds:.1f} s, {n_images / self.seconds:.0f} a second{once}; "
-                f"kept in {self.cache}"
+                f"{counted(n_images, 'image')} embedded in {self.seconds:.1f} s, {n_images / self.seconds:.0f} a second"
+                f"{once}; kept in {self.cache}"
             )
         else:
             lines.append(f"nothing to compute: every feature was in {self.cache} already ({self.seconds:.1f} s)")

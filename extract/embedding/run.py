@@ -1,18 +1,16 @@
-"""The main job: a dataset, some backbones, a cache; computes what is missing and nothing else."""
+"""Fill a cache with the features of a dataset by some backbones, computing only what is missing: the main job."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stackbone.cache import (
     FAILED,
@@ -20,7 +18,6 @@ from stackbone.cache import (
     CacheError,
     DatasetIndex,
     Digests,
-    FeatureSpec,
     FeatureStore,
     FileStamps,
     Listing,
@@ -30,27 +27,18 @@ from stackbone.cache import (
     list_digests,
     write_seen,
 )
-from stackbone.extract.backbones.backbone import Backbone
-from stackbone.extract.backbones.weights import (
-    Weights,
-    check_steered_weights,
-    check_weights_names,
-    find_weights,
-    named_weights,
-    random_weights,
-)
+from stackbone.cache.progress import Progress, silent
+from stackbone.extract.backbones.weights import check_weights_names, named_weights
 from stackbone.extract.datasets.dataset import Dataset
-from stackbone.extract.embedding.embedder import Embedder, Failure
-from stackbone.extract.embedding.pipeline import Images, Profile, embed_images, find_unreadable
+from stackbone.extract.embedding.embedder import Failure
+from stackbone.extract.embedding.pipeline import Profile, embed_images, find_unreadable
+from stackbone.extract.embedding.plan import EngineOptions, distinct_images, find_weights_of, make_embedder
 from stackbone.extract.embedding.report import BackboneReport, ExtractReport
-from stackbone.extract.networks.engines import Engine, check_engine, check_precision, make_engine
-from stackbone.extract.steerings.steered import choose_backbones, read_steered, with_hub
+from stackbone.extract.engines.engine import check_engine, check_precision
+from stackbone.extract.steering_files.steered import choose_backbones, read_steered, with_hub
 
 _SAME_DATASET = 0.5  # share of its images by which a dataset found elsewhere counts as moved or copied
 _log = logging.getLogger(__name__)
-
-Progress = Callable[[str, int, int], None]
-"""Called with (what is going on, done, in all)."""
 
 
 def extract(
@@ -115,7 +103,7 @@ def extract(
     steered = read_steered(steering)
     chosen = choose_backbones(backbones, steered)
     check_weights_names(weights or {}, chosen)
-    find = partial(_weights, files=weights or {}, random_seed=random_seed, report=report)
+    find = partial(find_weights_of, files=weights or {}, random_seed=random_seed, report=report)
     # A steered backbone names its weights: the file is looked for only once there is something to embed with it.
     found = find([b for b in chosen if not b.steering]) | {b.key: named_weights(b) for b in chosen if b.steering}
     n_abandoned = store.remove_abandoned()
@@ -129,11 +117,10 @@ def extract(
     found |= find([with_hub(b) for b in chosen if b.steering and sets[b.key].missing(sound).any()])
     for each in steered:
         write_seen(sets[each.backbone.key].folder, each.record)
-    embedders = []
+    embedders, on = [], EngineOptions(engine, device, batch_size)
     for backbone in chosen:
-        weights_here, spec = found[backbone.key], specs[backbone.key]
-        start = partial(start_engine, backbone, weights_here, engine, device, precision, report)
-        embedders.append(make_embedder(store, backbone, spec, weights_here, images, start, batch_size))
+        spec, its = specs[backbone.key], found[backbone.key]
+        embedders.append(make_embedder(store, backbone, spec, its, images, on, report))
     profile = Profile()
     on_image = partial(report, "embedding")
     failed = embed_images(images, embedders, workers=workers, profile=profile, on_progress=on_image)
@@ -154,33 +141,6 @@ def extract(
     n_sound = len(np.unique(as_keys(index.image_sha256[index.ok])))
     seconds = time.monotonic() - started
     return ExtractReport(index, str(store.root), n_hashed, n_sound, n_abandoned, reports, profile, seconds)
-
-
-def start_engine(
-    backbone: Backbone, weights: Weights, engine: str, device: str, precision: str, report: Progress
-) -> Engine:
-    """Return what `make_engine` does, and report that it takes time."""
-    report(f"preparing {backbone.name}", 0, 1)
-    made = make_engine(backbone, weights, engine, device, precision)
-    report(f"preparing {backbone.name}", 1, 1)
-    return made
-
-
-def silent(_what: str, _done: int, _total: int) -> None:
-    """Take a report of progress and do nothing with it."""
-
-
-def _weights(
-    backbones: Sequence[Backbone], *, files: Mapping[str, Path], random_seed: int | None, report: Progress
-) -> dict[str, Weights]:
-    if random_seed is not None:
-        found = {backbone.key: random_weights(random_seed) for backbone in backbones}
-        for backbone in backbones:
-            check_steered_weights(backbone, found[backbone.key])
-        return found
-    asked = {name for backbone in backbones for name in (backbone.name, backbone.plain)}
-    here = {name: file for name, file in files.items() if name in asked}
-    return find_weights(backbones, here, on_download=lambda name: report(f"downloading weights of {name}", 0, 0))
 
 
 def index_dataset(dataset: Dataset, store: FeatureStore, *, on_progress: Progress | None = None) -> DatasetIndex:
@@ -252,7 +212,7 @@ def _known_reasons(listing: Listing, old: DatasetIndex) -> list[str]:
 
 
 def _refuse_other_dataset(dataset: Dataset, old: DatasetIndex, digests: Digests) -> None:
-    """Raise if another dataset has this name: one that lies elsewhere still, and shares few images with this one."""
+    """Raise if another dataset has this name, still exists elsewhere, and shares few images with this one."""
     if not old.root or old.root == str(dataset.root) or not Path(old.root).is_dir():
         return
     shared = np.isin(as_keys(old.image_sha256[old.ok]), as_keys(digests))
@@ -262,29 +222,6 @@ def _refuse_other_dataset(dataset: Dataset, old: DatasetIndex, digests: Digests)
             f"Give this one a name of its own, such as --dataset {dataset.name}-2; features that both need are shared"
         )
         raise UsageError(message)
-
-
-def distinct_images(root: Path, paths: Sequence[str], digests: Digests, ok: NDArray[np.bool_]) -> Images:
-    """Return each distinct image of the rows that are `ok` once, in the order of `paths`, which `root` holds."""
-    rows = np.flatnonzero(ok)
-    _, first = np.unique(as_keys(digests[rows]), return_index=True)
-    return Images(root, paths, digests, rows[np.sort(first)])
-
-
-def make_embedder(
-    store: FeatureStore,
-    backbone: Backbone,
-    spec: FeatureSpec,
-    weights: Weights,
-    images: Images,
-    start: Callable[[], Engine],
-    batch_size: int | None,
-) -> Embedder:
-    """Return what embeds those of `images` that the backbone's feature set lacks; `start` makes its engine."""
-    feature_set = store.feature_set(backbone.name, spec)
-    lacking = feature_set.missing(images.digests)
-    provenance = {"stackbone": version("stackbone"), "weights": weights.source}
-    return Embedder(backbone, spec, feature_set, lacking, start, provenance, batch_size)
 
 
 def _with_failures(index: DatasetIndex, failed: Mapping[bytes, Failure]) -> DatasetIndex:

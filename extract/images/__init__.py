@@ -1,1 +1,1 @@
-"""Encoded bytes to pixels: decoding within a memory budget, resizing, thumbnails."""
+"""Turn encoded bytes into pixels: decode within a memory budget, resize, make thumbnails."""

@@ -77,7 +77,7 @@ def decoded(
     ImageError
         If the bytes are empty, no image, damaged, or declare more than `MAX_PIXELS`.
     MemoryError
-        If memory does not suffice.
+        If there is not enough memory.
     """
     if not content:
         message = "the file is empty"

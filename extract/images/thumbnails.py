@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
 
 from stackbone.cache import ImageError, usable_cores
 from stackbone.cache.disk.reading import ListedFile
+from stackbone.cache.progress import Steps
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import decoded, quiet_pillow
 
@@ -25,7 +26,7 @@ def thumbnails(
     *,
     size: int = SIZE,
     workers: int | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Steps | None = None,
 ) -> list[bytes | str]:
     """Return WebP pictures of image files, oriented by their EXIF tags, in the order of the files.
 
@@ -69,7 +70,7 @@ def _thumbnail(file: ListedFile, size: int, budget: DecodingBudget) -> bytes | s
     except ImageError as exc:
         return str(exc)
     except MemoryError:
-        return "memory did not suffice to decode it"
+        return "there was not enough memory to decode it"
 
 
 def _encode(picture: Image.Image) -> bytes:

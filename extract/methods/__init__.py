@@ -1,1 +1,1 @@
-"""The ways to steer a backbone: what each trains, and the torch module that it trains."""
+"""Ways to steer a backbone: one folder a method, which says what can be set and holds the module that is trained."""

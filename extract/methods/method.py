@@ -1,17 +1,17 @@
-"""The six ways to steer a backbone, by name: what each can be told, what it trains, how fast it learns."""
+"""What every steering method declares, and how the module of any of them is built and filled."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import UsageError, WeightsError
-from stackbone.extract.steerings.steering import HEAD, METHODS
+from stackbone.cache.choices import check_choice
+from stackbone.cache.plugins import Plugins
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,26 +19,98 @@ if TYPE_CHECKING:
 
 OPTIMISERS = ("sgd", "adamw")
 """SGD with momentum, and Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv 1711.05101)."""
+HEAD = ("head.weight", "head.bias")
+"""The classifier's tensors in a steering file; features do without them."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """Something that can be set about a method.
+
+    Attributes
+    ----------
+    flag
+        As typed on the command line.
+    default
+        Its value unless it is set.
+    expected
+        What it may be, in words.
+    allows
+        Whether it may be this value.
+    """
+
+    flag: str
+    default: Any
+    expected: str
+    allows: Callable[[object], bool]
+
+
+def count(flag: str, default: int | None, most: int | None = None) -> Option:
+    """Return an option that is a whole number from 1 on, to `most`; where the default is None, that is allowed too."""
+
+    def allows(value: object) -> bool:
+        is_count = type(value) is int and value >= 1 and (most is None or value <= most)
+        return is_count or (value is None and default is None)
+
+    return Option(flag, default, f"a whole number from 1{'' if most is None else f' to {most:,}'}", allows)
+
+
+def switch(flag: str, *, default: bool) -> Option:
+    """Return an option that is True or False."""
+    return Option(flag, default, "True or False", lambda value: isinstance(value, bool))
+
+
+def name_after_backbone(method: str, backbone: str, _architecture: str) -> str:
+    """Return the usual name of a steered backbone, such as ``vit_base_lora`` or ``resnet50_finetune``."""
+    return f"{backbone.removeprefix('timm:')}_{method}".replace("-", "_")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a method is trained unless told otherwise.
+    """A method: what can be set, what it trains and how, and which network it takes; known without torch.
 
     Attributes
     ----------
+    name
+        As typed by users.
     rates
         For each of `OPTIMISERS` the learning rate at its highest, of the head and of whatever the method trains. The
         first optimiser is the method's own.
-    body_rate
-        Times that, for what the method trains; the head keeps the whole.
+    build
+        Given the plain network and all of the method's options that the network has a use for, returns the module:
+        normalised images (B, 3, H, W) to features (B, dim). What it trains requires gradients, all else is frozen.
+    check_network
+        Raises `UsageError` if the method cannot steer a network.
     options
-        What the method can be told, with its default.
+        What can be set, by name.
+    body_rate
+        Times the learning rate, for what the method trains; the head keeps the whole.
+    idle_options
+        Names of those options that a network has no use for.
+    trains_head_first
+        Whether the backbone is left alone while the learning rate warms up: a new head would only disturb it.
+    changes_features
+        Whether it trains anything but the head.
+    continues
+        Methods, beside itself, whose steerings it can start from.
+    takes_released
+        Whether it can start from a checkpoint that TOAST's authors released.
+    steered_name
+        Given its name, the plain backbone's name and architecture, returns the steered backbone's name.
     """
 
+    name: str
     rates: Mapping[str, float]
-    body_rate: float
-    options: Mapping[str, Any]
+    build: Callable[[nn.Module, Mapping[str, Any]], nn.Module]
+    check_network: Callable[[nn.Module], None]
+    options: Mapping[str, Option] = field(default_factory=dict)
+    body_rate: float = 1.0
+    idle_options: Callable[[nn.Module], tuple[str, ...]] = lambda _network: ()
+    trains_head_first: bool = False
+    changes_features: bool = True
+    continues: tuple[str, ...] = ()
+    takes_released: bool = False
+    steered_name: Callable[[str, str, str], str] = name_after_backbone
 
     @property
     def optimiser(self) -> str:
@@ -46,75 +118,50 @@ class Recipe:
         return next(iter(self.rates))
 
 
-RECIPES: dict[str, Recipe] = {
-    "toast": Recipe({"sgd": 0.03, "adamw": 2e-3}, 1.0, {"value_bias": True}),
-    "toast-lite": Recipe({"sgd": 0.03, "adamw": 5e-3}, 1.0, {"value_bias": True, "rank": 4}),
-    "linear": Recipe({"sgd": 0.01, "adamw": 1e-3}, 1.0, {}),
-    # Its authors train it with Adam. Momentum's steps grow with the square of its factors, and can end at chance.
-    "lora": Recipe({"adamw": 1e-3, "sgd": 0.01}, 1.0, {"rank": 4}),
-    "vpt": Recipe({"sgd": 0.1, "adamw": 3e-3}, 1.0, {"n_prompts": 10}),
-    # A thousandth for the head and a hundred-thousandth for what is unfrozen, as people fine-tune with Adam.
-    "finetune": Recipe({"adamw": 1e-3, "sgd": 0.01}, 1e-2, {"blocks": None}),
-}
-MOST_PROMPTS = 1_000
-"""Five times what the paper of VPT tries at most; attention takes memory with the square of its tokens."""
-TRAINS_THE_HEAD_FIRST = ("finetune",)
-"""Methods that leave the backbone alone while the learning rate warms up: a new head would only disturb it."""
+RECIPES = Plugins(Recipe, "stackbone.methods", "stackbone.extract.methods", "RECIPE", module="recipe")
+"""Every method by name: each folder of this one holds a ``recipe`` without torch, and a ``module`` of torch code."""
 
 
 def check_method(method: str) -> None:
-    """Raise `UsageError` unless `method` is one of `METHODS`."""
-    if method not in METHODS:
-        message = f"unknown method {method!r}: known are {', '.join(METHODS)}"
-        raise UsageError(message)
+    """Raise `UsageError` unless `method` is one of `RECIPES`."""
+    if method not in RECIPES:
+        check_choice("method", method, RECIPES)
 
 
 def check_options(method: str, options: Mapping[str, Any]) -> None:
-    """Raise `UsageError` if the method cannot be told one of `options`, or not that."""
+    """Raise `UsageError` if one of `options` cannot be set about the method, or not to that value."""
     check_method(method)
     known = RECIPES[method].options
     for name, value in options.items():
         if name not in known:
-            takes = f"takes {', '.join(map(_flag, known))}" if known else "takes none"
+            takes = f"takes {', '.join(each.flag for each in known.values())}" if known else "takes none"
             message = f"the method {method} has no option {_flag(name)}: it {takes}"
             raise UsageError(message)
-        most = MOST_PROMPTS if name == "n_prompts" else math.inf
-        is_count = type(value) is int and 1 <= value <= most
-        sound = isinstance(value, bool) if name == "value_bias" else is_count or (name == "blocks" and value is None)
-        if not sound:
-            expected = "True or False" if name == "value_bias" else "a whole number from 1"
-            expected += f" to {most:,}" if name == "n_prompts" else ""
-            message = f"{_flag(name)} of the method {method} is {value!r}, expected is {expected}"
+        if not known[name].allows(value):
+            message = f"{known[name].flag} of the method {method} is {value!r}, expected {known[name].expected}"
             raise UsageError(message)
 
 
 def _flag(option: str) -> str:
-    return "--prompts" if option == "n_prompts" else f"--{option.replace('_', '-')}"
+    """Return what is typed for an option of any method."""
+    return next(
+        (recipe.options[option].flag for recipe in RECIPES.values() if option in recipe.options),
+        f"--{option.replace('_', '-')}",
+    )
 
 
 def default_options(method: str, body: nn.Module) -> dict[str, Any]:
-    """Return what a method can be told of this network, with its defaults."""
+    """Return what can be set about a method on this network, with its defaults."""
     check_method(method)
-    options = dict(RECIPES[method].options)
-    if "value_bias" in options and not _is_vit(body):
-        del options["value_bias"]  # there are no values without attention
-    return options
+    recipe = RECIPES[method]
+    idle = recipe.idle_options(body)
+    return {name: option.default for name, option in recipe.options.items() if name not in idle}
 
 
 def supports(method: str, body: nn.Module) -> None:
     """Raise `UsageError` if a method cannot steer a network, such as VPT one without tokens."""
     check_method(method)
-    if method in ("linear", "finetune") or (method.startswith("toast") and _is_convnext(body)):
-        return
-    if _is_vit(body):
-        _check_projections(method, body)
-        return
-    takes = "a timm VisionTransformer" + (" or ConvNeXt" if method.startswith("toast") else "")
-    message = (
-        f"the method {method} steers {takes}, and this backbone's network is {type(_plain(body)).__name__}. "
-        "Choose a ViT such as --backbone vit_base, or --method finetune, which takes any network"
-    )
-    raise UsageError(message)
+    RECIPES[method].check_network(body)
 
 
 def build_method(method: str, body: nn.Module, options: Mapping[str, Any]) -> nn.Module:
@@ -137,41 +184,16 @@ def build_method(method: str, body: nn.Module, options: Mapping[str, Any]) -> nn
     check_options(method, options)
     supports(method, body)
     defaults = default_options(method, body)
-    useless = [name for name in options if name not in defaults]
-    if useless:
+    idle = [name for name in options if name not in defaults]
+    if idle:
+        from stackbone.extract.networks.network import plain_network
+
         message = (
-            f"the option {_flag(useless[0])} of the method {method} is about the values of an attention, and this "
-            f"backbone, a {type(_plain(body)).__name__}, has none. Leave it out"
+            f"the option {_flag(idle[0])} of the method {method} is about the values of an attention, and this "
+            f"backbone, a {type(plain_network(body)).__name__}, has none. Leave it out"
         )
         raise UsageError(message)
-    told = {**defaults, **options}
-    width = int(cast("Any", _plain(body)).num_features)
-    if told.get("rank", 0) > width:
-        message = (
-            f"{_flag('rank')} of the method {method} is {told['rank']:,}, and this backbone, a "
-            f"{type(_plain(body)).__name__}, has {width:,} channels: expected is a whole number from 1 to {width:,}"
-        )
-        raise UsageError(message)
-    if method in ("linear", "finetune"):
-        from stackbone.extract.methods.finetune import FineTuned
-
-        return FineTuned(body, **{"blocks": 0, **told})
-    if method == "lora":
-        from stackbone.extract.methods.lora import LoraViT
-
-        return LoraViT(body, **told)
-    if method == "vpt":
-        from stackbone.extract.methods.vpt import PromptedViT
-
-        return PromptedViT(body, **told)
-    lite = method == "toast-lite"
-    if _is_vit(body):
-        from stackbone.extract.methods.toast import ToastViT
-
-        return ToastViT(body, lite=lite, **told)
-    from stackbone.extract.methods.toast_convnext import ToastConvNext
-
-    return ToastConvNext(body, lite=lite, **told)
+    return RECIPES[method].build(body, {**defaults, **options})
 
 
 def steering_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
@@ -203,40 +225,10 @@ def load_parameters(module: nn.Module, tensors: Mapping[str, NDArray[np.float32]
         expected = tuple(own[name].shape) if name in own else None
         if found != expected:
             message = (
-                f"{file} does not steer this network: its tensor {name} has the shape {found}, expected is {expected} "
+                f"{file} does not steer this network: its tensor {name} has the shape {found}, expected {expected} "
                 "(None: there is none). Make the steering again with `stackbone steer`"
             )
             raise WeightsError(message)
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(torch.from_numpy(tensors[name]))
-
-
-def _check_projections(method: str, body: nn.Module) -> None:
-    from torch import nn
-
-    for block in cast("Any", body).blocks:
-        if method != "vpt" and not isinstance(getattr(getattr(block, "attn", None), "qkv", None), nn.Linear):
-            message = (
-                f"the method {method} works on attention with one projection attn.qkv, and the blocks of this ViT "
-                f"({type(block).__name__}) have none. Choose another ViT, or --method vpt or finetune"
-            )
-            raise UsageError(message)
-
-
-def _plain(body: nn.Module) -> nn.Module:
-    from stackbone.extract.networks.network import Pooled
-
-    return body.body if isinstance(body, Pooled) else body
-
-
-def _is_vit(body: nn.Module) -> bool:
-    from timm.models.vision_transformer import VisionTransformer
-
-    return isinstance(body, VisionTransformer)
-
-
-def _is_convnext(body: nn.Module) -> bool:
-    from timm.models.convnext import ConvNeXt
-
-    return isinstance(body, ConvNeXt)

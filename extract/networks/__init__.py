@@ -1,1 +1,1 @@
-"""Backbones as torch modules, and the engines that run them on this machine."""
+"""Plain backbones as torch modules, with their weights read from files."""

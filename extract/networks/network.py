@@ -1,9 +1,8 @@
-"""A backbone as a torch module: uint8 pixels in, pooled features out."""
+"""A plain backbone as a torch module: uint8 pixels in, pooled features out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,13 +10,11 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from stackbone.cache import UsageError, WeightsError
-from stackbone.cache.text import typed
-from stackbone.extract.backbones.backbone import Backbone, SteeredBy
+from stackbone.cache import WeightsError
+from stackbone.cache.text import counted, typed
+from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import Weights
-from stackbone.extract.methods.method import build_method, load_parameters
 from stackbone.extract.networks.state_dict import read_state_dict
-from stackbone.extract.steerings.file import read_steering
 
 # Parts that checkpoints carry and features do without, beyond the classifier that timm names.
 _TRAINING_ONLY = ("AuxLogits.",)
@@ -75,63 +72,24 @@ class FeatureNetwork(Pooled):
         return super().forward(self.normalise(pixels)).float()
 
 
-def build_network(backbone: Backbone, weights: Weights) -> FeatureNetwork:
-    """Return the frozen network of a backbone, in evaluation mode, channels last, without gradients.
+def build_body(backbone: Backbone, weights: Weights) -> nn.Module:
+    """Return the plain network of a backbone, whose forward gives features of normalised images, for `build_method`.
+
+    Where the pooling is ``model`` it is the timm model itself, else that model in `Pooled`.
 
     Raises
     ------
     WeightsError
         If the file is no checkpoint, or its tensors are not this architecture's; the message names the first
-        tensor that does not fit. Or if the steering file of a steered backbone does not fit it.
-    """
-    if backbone.steering is None:
-        network = FeatureNetwork(_load_body(backbone, weights), backbone)
-    else:
-        body = _steer(build_body(backbone, weights), backbone.steering)
-        network = FeatureNetwork(body, replace(backbone, pooling="model"))
-        _try_steered(network.eval(), backbone, backbone.steering)
-    return network.eval().requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)
-
-
-def _try_steered(network: FeatureNetwork, backbone: Backbone, by: SteeredBy) -> None:
-    """Refuse a steering whose input size, which is anybody's word, its network does not take."""
-    height, width = backbone.transform.input_size
-    try:
-        with torch.inference_mode():
-            network(torch.zeros((1, height, width, 3), dtype=torch.uint8))
-    except (AssertionError, RuntimeError, ValueError) as exc:  # each of timm's layers refuses in its own way
-        if isinstance(exc, torch.OutOfMemoryError) or "allocate memory" in str(exc):
-            raise MemoryError(str(exc)) from exc
-        message = (
-            f"{by.path} does not steer {by.plain}: its network does not take images of {width} x {height} pixels "
-            f"({exc}). Make it again with `stackbone steer`"
-        )
-        raise WeightsError(message) from exc
-
-
-def build_body(backbone: Backbone, weights: Weights) -> nn.Module:
-    """Return the plain network of a backbone, whose forward gives features of normalised images, for `build_method`.
-
-    Where the pooling is ``model`` it is the timm model itself, else that model in `Pooled`; errors as `build_network`.
+        tensor that does not fit.
     """
     body = _load_body(backbone, weights)
     return (body if backbone.pooling == "model" else Pooled(body, backbone.pooling)).eval()
 
 
-def _steer(body: nn.Module, by: SteeredBy) -> nn.Module:
-    """Return the module of a steering file around the plain network that it was trained on."""
-    steering, sha256 = read_steering(by.path)
-    if sha256 != by.sha256:
-        message = f"{by.path} was changed since it was read: its SHA-256 was {by.sha256}, now it is {sha256}. Run again"
-        raise WeightsError(message)
-    with torch.random.fork_rng(devices=[]):
-        try:
-            module = build_method(steering.method, body, steering.options)
-        except UsageError as exc:
-            message = f"{by.path} does not steer {by.plain}: {exc}. Make it again with `stackbone steer`"
-            raise WeightsError(message) from exc
-    load_parameters(module, steering.tensors, str(by.path))
-    return module
+def plain_network(body: nn.Module) -> nn.Module:
+    """Return the timm model itself of what `build_body` returned."""
+    return body.body if isinstance(body, Pooled) else body
 
 
 def _load_body(backbone: Backbone, weights: Weights) -> nn.Module:
@@ -146,7 +104,7 @@ def _load_body(backbone: Backbone, weights: Weights) -> nn.Module:
 
 
 def load_classifier(backbone: Backbone, weights: Weights) -> nn.Module:
-    """Return the whole timm model with its classifier, in evaluation mode; errors as `build_network`."""
+    """Return the whole timm model with its classifier, in evaluation mode; errors as `build_body`."""
     if weights.path is None:
         message = f"{backbone.name}: random weights do not classify"
         raise WeightsError(message)
@@ -222,9 +180,8 @@ def _rename_by_order(
             )
             raise WeightsError(message)
     if len(expected) != len(state):
-        message = (
-            f"{path} does not hold weights of {name}: it has {len(state)} tensors, the network has {len(expected)}"
-        )
+        found = counted(len(state), "tensor")
+        message = f"{path} does not hold weights of {name}: it has {found}, the network has {len(expected)}"
         raise WeightsError(message)
     return {key: tensor for (key, _), tensor in pairs}
 
@@ -239,7 +196,7 @@ def _first_mismatch(state: Mapping[str, Tensor], expected: Mapping[str, Tensor])
     for name, wanted in expected.items():
         found = state.get(name)
         if found is not None and found.shape != wanted.shape:
-            return f"the tensor {name} has shape {tuple(found.shape)}, expected is {tuple(wanted.shape)}"
+            return f"the tensor {name} has shape {tuple(found.shape)}, expected {tuple(wanted.shape)}"
     for name, wanted in expected.items():
         if name not in state and not name.endswith("num_batches_tracked"):
             return f"it lacks the tensor {name} {tuple(wanted.shape)}"

@@ -41,7 +41,7 @@ def read_hashed(path: Path, identity: str) -> bytes:
     try:
         content = read_regular(path)
     except OSError as exc:
-        message = f"{path} cannot be read: {exc.strerror or exc}. Nothing was computed with it; see to the file"
+        message = f"{path} cannot be read: {exc.strerror or exc}. Nothing was computed with it; check the file"
         raise WeightsError(message) from exc
     found = f"sha256:{hashlib.sha256(content).hexdigest()}"
     if found != identity:
@@ -68,7 +68,7 @@ def read_state_dict(name: str, path: Path, identity: str) -> dict[str, Tensor]:
     Raises
     ------
     WeightsError
-        As of `read_hashed`; also if the file is no checkpoint that can be loaded safely, or holds no tensors.
+        As of `read_hashed`; also if the file is not a checkpoint that can be loaded safely, or holds no tensors.
     """
     from timm.models import clean_state_dict
 
@@ -80,9 +80,9 @@ def read_state_dict(name: str, path: Path, identity: str) -> dict[str, Tensor]:
         raise
     except Exception as exc:  # safetensors, torch and zipfile each raise their own
         message = (
-            f"--weights {typed(name)}: {path} is no checkpoint that can be loaded safely "
-            f"({type(exc).__name__}: {exc}). Expected are safetensors, or a state dict that "
-            "torch.load(weights_only=True) takes"
+            f"--weights {typed(name)}: {path} is not a checkpoint that can be loaded safely "
+            f"({type(exc).__name__}: {exc}). "
+            "Expected safetensors, or a state dict that torch.load(weights_only=True) takes"
         )
         raise WeightsError(message) from exc
     tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}

@@ -1,1 +1,1 @@
-"""Training what steers a backbone, from labelled images to a steering file."""
+"""Train a steering: from labelled images to a steering file."""

@@ -15,6 +15,7 @@ from PIL import Image
 
 from stackbone.cache import DatasetError, Digests, ImageError, usable_cores
 from stackbone.cache.disk.reading import read_listed
+from stackbone.cache.progress import Steps
 from stackbone.extract.backbones.backbone import Transform
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import apply_transform, decoded
@@ -62,7 +63,7 @@ class PixelStore:
         self._room = budget
         self._decoding = DecodingBudget()
 
-    def load(self, on_progress: Callable[[int, int], None] | None = None) -> dict[int, str]:
+    def load(self, on_progress: Steps | None = None) -> dict[int, str]:
         """Decode every image once, keep what fits into the budget, and return why each unreadable one is so, by row.
 
         What fits is decided in the order of the rows, and has no influence on the pixels.
@@ -135,7 +136,7 @@ class PixelStore:
         except ImageError as exc:
             message = (
                 f"{self._paths[row]} could be read when the training began, and now {exc}. "
-                "What was trained is kept: see to the file, and run the same command again"
+                "What was trained is kept: check the file, and run the same command again"
             )
             raise DatasetError(message) from exc
 
@@ -145,12 +146,12 @@ class PixelStore:
             with decoded(content, self._decoding) as picture:
                 return picture
         except MemoryError as exc:
-            message = str(exc) or "memory did not suffice to decode it"
+            message = str(exc) or "there was not enough memory to decode it"
             raise ImageError(message) from exc
 
 
 def crop_at_random(picture: Image.Image, transform: Transform, area: float, rng: np.random.Generator) -> Pixels:
-    """Return a random part of an image at the network's input size, mirrored half of the time; (H, W, 3) uint8.
+    """Return a random part of an image at the network's input size, mirrored half the time; (H, W, 3) uint8.
 
     Area and ratio of the part are drawn as Szegedy et al. did ("Going Deeper with Convolutions", CVPR 2015, section
     6): the area uniform, from the share `area` of the image's up to all of it, the logarithm of the ratio uniform; a
@@ -185,10 +186,10 @@ def split_for_validation(
     rng = np.random.default_rng([seed, len(labels)])
     left = Counter(labels.values())
     wanted = {label: math.floor(n * share + rng.random()) if share else 0 for label, n in sorted(left.items())}
-    kin: dict[int, list[int]] = {}
+    rows_of: dict[int, list[int]] = {}
     for row in sorted(labels):
-        kin.setdefault(groups[row] if groups else row, []).append(row)
-    members = list(kin.values())
+        rows_of.setdefault(groups[row] if groups else row, []).append(row)
+    members = list(rows_of.values())
     validation: list[int] = []
     target = sum(wanted.values())
     for number in rng.permutation(len(members)):

@@ -1,14 +1,13 @@
-"""Where a training run stands, in a file beside its result: the same command goes on from there.
+"""How far a training run has come, in a file beside its result: the same command resumes from there.
 
 Layout: safetensors whose metadata hold ``stackbone-checkpoint``, JSON of ``run`` (which run it is of), ``facts`` and
-``sha256`` over both and all tensors. It is written anew after every epoch, whole or not at all, and removed at the
+``sha256`` over both and all tensors. It is rewritten after every epoch, whole or not at all, and removed at the
 end. No generator's state is in it, since every draw of a training run depends on its seed and its epoch alone.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -18,8 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.disk.output_file import write_output
-from stackbone.extract.steerings.tensor_file import parse_tensors, read_content
+from stackbone.cache.tensor_file import checksum, parse_tensors, read_content, write_tensors
 
 _METADATA = "stackbone-checkpoint"
 _log = logging.getLogger(__name__)
@@ -28,12 +26,12 @@ Tensors = Mapping[str, NDArray[np.float32]]
 
 
 def checkpoint_path(out: Path) -> Path:
-    """Return where the checkpoint of a run lies whose result will be `out`."""
+    """Return the path of the checkpoint of a run whose result will be `out`."""
     return out.with_name(f"{out.name}.partial")
 
 
 def save_checkpoint(path: Path, run: str, facts: Mapping[str, Any], tensors: Tensors) -> None:
-    """Write where a run stands.
+    """Write how far a run has come.
 
     Parameters
     ----------
@@ -49,18 +47,15 @@ def save_checkpoint(path: Path, run: str, facts: Mapping[str, Any], tensors: Ten
     CacheError
         If the file cannot be written.
     """
-    from safetensors.numpy import save
-
-    tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     described = {"run": run, "facts": dict(facts), "sha256": _checksum(run, facts, tensors)}
-    write_output(path, save(tensors, {_METADATA: json.dumps(described)}))
+    write_tensors(path, tensors, {_METADATA: json.dumps(described)})
 
 
 def load_checkpoint(path: Path, run: str) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]] | None:
     """Return the facts and tensors of a run's checkpoint; None, and a warning that says why, if it is not usable."""
     try:
-        metadata, tensors = parse_tensors(read_content(path))
-        described = json.loads(metadata[_METADATA])
+        header, tensors = parse_tensors(read_content(path))
+        described = json.loads(header[_METADATA])
         sound = described["sha256"] == _checksum(described["run"], described["facts"], tensors)
     except FileNotFoundError:
         return None
@@ -70,14 +65,14 @@ def load_checkpoint(path: Path, run: str) -> tuple[dict[str, Any], dict[str, NDA
         warn_unsound(path)
         return None
     if described["run"] != run:
-        _log.warning("%s is of a run with other options, images or backbone: the training starts anew", path)
+        _log.warning("%s is of a run with other options, images or another backbone. The training starts over", path)
         return None
     return described["facts"], tensors
 
 
 def warn_unsound(path: Path) -> None:
     """Say that a checkpoint is not used, and what follows."""
-    _log.warning("%s is no sound checkpoint, it may have been damaged: the training starts anew", path)
+    _log.warning("%s is not a sound checkpoint; it may have been damaged. The training starts over", path)
 
 
 def remove_checkpoint(path: Path) -> None:
@@ -87,8 +82,4 @@ def remove_checkpoint(path: Path) -> None:
 
 
 def _checksum(run: str, facts: Mapping[str, Any], tensors: Tensors) -> str:
-    digest = hashlib.sha256(json.dumps([run, facts], sort_keys=True).encode())
-    for name in sorted(tensors):
-        digest.update(json.dumps([name, tensors[name].shape]).encode())
-        digest.update(tensors[name].tobytes())
-    return digest.hexdigest()
+    return checksum([json.dumps([run, facts], sort_keys=True)], tensors)

@@ -43,5 +43,5 @@ def set_fast_attention(network: nn.Module, device: torch.device, autocast: torch
 
 
 def _cpu_capabilities() -> dict[str, Any]:
-    """Return what torch knows of the processor; nothing before torch could be asked, and float32 is the safe choice."""
+    """Return what torch knows of the processor; an older torch cannot say, and float32 is the safe choice."""
     return cast("dict[str, Any]", getattr(torch.cpu, "get_capabilities", dict)())

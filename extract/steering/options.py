@@ -1,4 +1,4 @@
-"""What can be said about a training run before torch is loaded: its options, its images, its epochs."""
+"""What is known of a training run before torch is loaded: its options, its images, its epochs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from stackbone.cache import Digests, UsageError
-from stackbone.extract.methods.method import OPTIMISERS, RECIPES, TRAINS_THE_HEAD_FIRST, check_method, check_options
-from stackbone.extract.steerings.steering import MOST_SEED, STAGES
+from stackbone.cache.choices import unknown_choice
+from stackbone.extract.methods.method import OPTIMISERS, RECIPES, check_method, check_options
+from stackbone.extract.steering_files.steering import MOST_SEED, STAGES
 
 PRECISIONS = ("auto", "fp32", "bf16")
 _WARMUP_SHARE = 10  # of the epochs, one in so many: 10 of the published 100
@@ -26,12 +27,12 @@ class SteerOptions:
     Attributes
     ----------
     method, stage
-        Of `METHODS` and `STAGES`.
+        Of `RECIPES` and `STAGES`.
     epochs, batch_size
         Passes over the training images, and images a step.
     warmup
         Epochs in which the learning rate rises; it then falls to zero along a cosine. By default a tenth of all.
-        `finetune` trains its head alone meanwhile.
+        Some methods, such as `finetune`, train their head alone until then.
     optimiser
         Of `OPTIMISERS`; by default the method's own.
     learning_rate
@@ -53,7 +54,7 @@ class SteerOptions:
     seed
         Of every draw: same seed, same machine, same result.
     method_options
-        What the method itself can be told: ``value_bias``, ``rank``, ``n_prompts``, ``blocks``.
+        Options of the method itself, such as ``rank``: see its recipe.
     """
 
     method: str
@@ -78,7 +79,7 @@ class SteerOptions:
         """Epochs of warm-up, given or not."""
         if self.warmup is not None:
             return self.warmup
-        least = 1 if self.method in TRAINS_THE_HEAD_FIRST and self.epochs > 1 else 0
+        least = 1 if RECIPES[self.method].trains_head_first and self.epochs > 1 else 0
         return max(self.epochs // _WARMUP_SHARE, least)
 
     @property
@@ -104,25 +105,26 @@ class SteerOptions:
         check_options(self.method, self.method_options)
         rate = self.learning_rate
         rules = [
-            (self.stage in STAGES, f"the stage is {self.stage!r}, known are {', '.join(STAGES)}"),
-            (self.epochs >= 1, f"--epochs is {self.epochs}, expected is 1 or more"),
+            (self.stage in STAGES, unknown_choice("--stage", self.stage, STAGES)),
+            (self.epochs >= 1, f"--epochs is {self.epochs}, expected 1 or more"),
             (0 <= self.warmup_epochs < max(self.epochs, 1), f"--warmup is {self.warmup}, of {self.epochs} epochs"),
-            (self.batch_size >= 1, f"--batch-size is {self.batch_size}, expected is 1 or more"),
+            (self.batch_size >= 1, f"--batch-size is {self.batch_size}, expected 1 or more"),
             (
                 self.optimiser in (None, *OPTIMISERS),
-                f"--optimiser is {self.optimiser!r}, known are {', '.join(OPTIMISERS)}",
+                unknown_choice("--optimiser", self.optimiser or "", OPTIMISERS),
             ),
-            (rate is None or 0 < rate < math.inf, f"--learning-rate is {rate}, expected is more than 0"),
-            (0 <= self.momentum < 1, f"--momentum is {self.momentum}, expected is from 0 to less than 1"),
-            (0 <= self.weight_decay < math.inf, f"--weight-decay is {self.weight_decay}, expected is 0 or more"),
-            (0 <= self.validation <= 0.5, f"--validation is {self.validation}, expected is from 0 to 0.5"),
-            (self.patience >= 1, f"--patience is {self.patience}, expected is 1 or more"),
-            (self.precision in PRECISIONS, f"--precision is {self.precision!r}, known are {', '.join(PRECISIONS)}"),
-            (0 < self.crop_area <= 1, f"--crop-area is {self.crop_area}, expected is more than 0, and 1 at most"),
-            (0 <= self.seed <= MOST_SEED, f"--seed is {self.seed}, expected is from 0 to {MOST_SEED:,}"),
+            (rate is None or 0 < rate < math.inf, f"--learning-rate is {rate}, expected more than 0"),
+            (0 <= self.momentum < 1, f"--momentum is {self.momentum}, expected at least 0 and less than 1"),
+            (0 <= self.weight_decay < math.inf, f"--weight-decay is {self.weight_decay}, expected 0 or more"),
+            (0 <= self.validation <= 0.5, f"--validation is {self.validation}, expected 0 to 0.5"),
+            (self.patience >= 1, f"--patience is {self.patience}, expected 1 or more"),
+            (self.precision in PRECISIONS, unknown_choice("--precision", self.precision, PRECISIONS)),
+            (0 < self.crop_area <= 1, f"--crop-area is {self.crop_area}, expected more than 0 and at most 1"),
+            (0 <= self.seed <= MOST_SEED, f"--seed is {self.seed}, expected 0 to {MOST_SEED:,}"),
             (
-                (self.method, self.stage) != ("linear", "pretune"),
-                "the method linear trains nothing but a head, of no use to a later stage: leave out --stage pretune",
+                self.stage != "pretune" or RECIPES[self.method].changes_features,
+                f"the method {self.method} trains nothing but a head, which no later stage can start from: "
+                "leave out --stage pretune",
             ),
         ]
         wrong = [message for is_sound, message in rules if not is_sound]
@@ -166,7 +168,7 @@ class TrainingImages:
     def distinct(self) -> tuple[TrainingImages, list[tuple[str, str]]]:
         """Return each image once, sorted by digest, so that neither doubles nor the order of a listing matter.
 
-        Also (path, reason) of the images that are left out, since the same bytes bear two labels.
+        Also (path, reason) of the images that are left out, since the same bytes have two labels.
         """
         _, first, inverse = np.unique(self.digests, axis=0, return_index=True, return_inverse=True)
         labels: dict[int, set[str]] = {}
@@ -178,7 +180,7 @@ class TrainingImages:
         return images.without(torn), reasons
 
     def without(self, rows: Container[int]) -> TrainingImages:
-        """Return the images but for some rows."""
+        """Return the images without some rows."""
         return self._take([row for row in range(len(self.paths)) if row not in rows])
 
     def _take(self, rows: list[int]) -> TrainingImages:
@@ -189,7 +191,7 @@ class TrainingImages:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What one epoch came to.
+    """The outcome of one epoch.
 
     Attributes
     ----------
@@ -223,7 +225,7 @@ class EpochReport:
         return {name: value for name, value in asdict(self).items() if name in kept and value is not None}
 
     def line(self) -> str:
-        """Return it for people."""
+        """Return one line for people."""
         text = f"epoch {self.epoch:>3} of {self.n_epochs}: loss {self.loss:.3f}, accuracy {self.accuracy:.1%}"
         if self.validation_loss is not None:
             text += f"; validation loss {self.validation_loss:.3f}, accuracy {self.validation_accuracy:.1%}"

@@ -1,4 +1,4 @@
-"""The checkpoints that TOAST's authors released, as a place to start from: a user's file, which runs no code."""
+"""Start from a checkpoint that TOAST's authors released: a user's file, which is read without running code."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _read(path: Path, sha256: str) -> dict[str, Tensor]:
     except Exception as exc:  # torch, pickle and zipfile each raise their own
         message = (
             f"{path} is neither a steering file nor a checkpoint that can be loaded safely "
-            f"({type(exc).__name__}: {str(exc).split(chr(10))[0]}). Expected is what `stackbone steer` "
+            f"({type(exc).__name__}: {str(exc).split(chr(10))[0]}). Expected what `stackbone steer` "
             "wrote, or a state dict that torch.load(weights_only=True) takes"
         )
         raise WeightsError(message) from exc
@@ -82,7 +82,7 @@ def _check_backbone(path: Path, state: dict[str, Tensor], expected: dict[str, Te
     for name, wanted in expected.items():
         found = state.get(name)
         if found is None:
-            _refuse(path, f"it lacks {name}, so that its ViT cannot be told to be the backbone's")
+            _refuse(path, f"it lacks {name}, so it cannot be checked that its ViT is the backbone's")
         if found.shape != wanted.shape or not torch.equal(found.float(), wanted):
             what = "another shape" if found.shape != wanted.shape else "other values"
             _refuse(
@@ -94,14 +94,14 @@ def _check_backbone(path: Path, state: dict[str, Tensor], expected: dict[str, Te
 def _take(path: Path, state: dict[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
     tensor = state.get(name)
     if tensor is None:
-        _refuse(path, f"it lacks {name}, expected are the keys of a released TOAST checkpoint")
+        _refuse(path, f"it lacks {name}, expected the keys of a released TOAST checkpoint")
     # Counted before anything is copied: a few stored numbers may be declared to be a tensor of any size.
     is_vector = len(shape) == 1 and tensor.numel() == shape[0]
     if not (is_vector or tensor.shape == shape) or not bool(torch.isfinite(tensor).all()):
-        _refuse(path, f"its {name} is {tuple(tensor.shape)}, expected is {shape} of finite numbers")
+        _refuse(path, f"its {name} is {tuple(tensor.shape)}, expected {shape} of finite numbers")
     return tensor.reshape(shape).float()
 
 
 def _refuse(path: Path, found: str) -> NoReturn:
-    message = f"{path} cannot be started from: {found}. Nothing was trained"
+    message = f"{path} cannot be used as a start: {found}. Nothing was trained"
     raise WeightsError(message)

@@ -1,4 +1,4 @@
-"""What a training run reports, for people and for machines."""
+"""The report of a training run, for people and for programs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import numpy as np
 
 from stackbone.cache import DatasetIndex, as_keys
 from stackbone.cache.disk.reading import ListedFile
-from stackbone.extract.steerings.steering import Steering
+from stackbone.cache.text import counted
+from stackbone.extract.steering_files.steering import Steering
 
 _SHOWN_FAILURES = 10
 
 
 @dataclass(frozen=True, eq=False)
 class SteerReport:
-    """What a training run came to.
+    """The outcome of a training run.
 
     Attributes
     ----------
@@ -29,8 +30,8 @@ class SteerReport:
     best_epoch
         The epoch, from 1, whose parameters were kept.
     n_tuned, n_parameters
-        Numbers that were trained, and numbers of the whole network, the head's among both; 0 where nothing was
-        trained now.
+        Trained parameters, and parameters of the whole network, both with the head's; 0 where nothing was trained
+        now.
     seconds
         Wall time.
     resumed_from
@@ -66,15 +67,16 @@ class SteerReport:
     def lines(self) -> list[str]:
         """Return the summary that people read."""
         if self.already_done:
-            return [f"{self.path}: nothing to train, it was made from the same images and options before"]
+            return [f"{self.path}: nothing to train, it was already made from the same images and options"]
         steering, best = self.steering, self.steering.history[self.best_epoch - 1]
         n_images = len(steering.seen)
         lines = [
-            f"{self.path}: {steering.name}, {len(steering.classes)} classes, {n_images:,} images seen, "
+            f"{self.path}: {steering.name}, {counted(len(steering.classes), 'class', 'classes')}, "
+            f"{counted(n_images, 'image')} seen, "
             f"{self.n_tuned:,} of {self.n_parameters:,} parameters trained in {self.seconds:.1f} s"
         ]
         if self.resumed_from:
-            lines.append(f"went on after epoch {self.resumed_from}, where an earlier run stopped")
+            lines.append(f"resumed after epoch {self.resumed_from}, where an earlier run stopped")
         accuracy = best.get("validation_accuracy")
         on = "training" if accuracy is None else "validation"
         shown = best["accuracy"] if accuracy is None else accuracy

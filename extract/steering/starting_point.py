@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from stackbone.cache import Digests, FeatureSpec, UsageError, WeightsError, sha256_file
 from stackbone.cache.disk.reading import open_regular
 from stackbone.extract.backbones.backbone import Backbone
-from stackbone.extract.methods.method import RECIPES, steering_parameters
+from stackbone.extract.methods.method import HEAD, RECIPES, steering_parameters
 from stackbone.extract.steering.options import SteerOptions
-from stackbone.extract.steerings.file import read_steering
-from stackbone.extract.steerings.steering import HEAD
+from stackbone.extract.steering_files.file import read_steering
 
 if TYPE_CHECKING:
     from torch import nn
@@ -80,8 +79,8 @@ class StartingPoint:
         wrong = [name for name in tensors if name not in own or own[name].shape != tensors[name].shape]
         if wrong:
             message = (
-                f"{self.path} cannot be started from: its {wrong[0]} {tuple(tensors[wrong[0]].shape)} does not fit the "
-                "method with these options. Give the options that it was made with"
+                f"{self.path} cannot be used as a start: its {wrong[0]} {tuple(tensors[wrong[0]].shape)} does not fit "
+                "the method with these options. Give the options that it was made with"
             )
             raise WeightsError(message)
         with torch.no_grad():
@@ -106,24 +105,25 @@ def read_start(path: Path, backbone: Backbone, spec: FeatureSpec, options: Steer
     NewerVersionError
         If a newer Stackbone wrote it.
     """
-    if options.method == "linear":
-        message = (
-            "the method linear trains nothing but a new head, so that there is nothing to start from: leave it out"
-        )
+    recipe = RECIPES[options.method]
+    if not recipe.changes_features:
+        message = f"the method {options.method} trains nothing but a new head, which needs no start: leave --start out"
         raise UsageError(message)
     if _is_foreign(path):
-        if not options.method.startswith("toast"):
-            message = f"{path} is no steering file, and only TOAST starts from another: choose --method toast"
+        if not recipe.takes_released:
+            message = (
+                f"{path} is not a steering file, and only TOAST can start from anything else: choose --method toast"
+            )
             raise UsageError(message)
         _log.warning(
-            "%s: which images it saw is unknown; ImageNet's it did, so that a score on those means nothing", path
+            "%s: it is unknown which images it saw; it did see ImageNet's, so a score on those means nothing", path
         )
         return StartingPoint(sha256_file(path).hex(), path, remark=_RELEASED_SEEN, is_released=True)
     steering, sha256 = read_steering(path)
-    if steering.method != options.method and (steering.method, options.method) != ("toast", "toast-lite"):
+    if steering.method not in (options.method, *recipe.continues):
         message = (
-            f"{path} holds {steering.method}, and {options.method} cannot go on from it: a method goes on from its "
-            "own, and toast-lite from toast too"
+            f"{path} holds {steering.method}, and {options.method} cannot continue it, only "
+            f"{' or '.join((options.method, *recipe.continues))}"
         )
         raise UsageError(message)
     if steering.spec != spec:
@@ -133,19 +133,18 @@ def read_start(path: Path, backbone: Backbone, spec: FeatureSpec, options: Steer
             f"{spec.weights}). Start from a steering of this backbone"
         )
         raise WeightsError(message)
-    known = RECIPES[options.method].options
     return StartingPoint(
         sha256=sha256,
         path=path,
         tensors={name: array for name, array in steering.tensors.items() if name not in HEAD},
-        options={name: value for name, value in steering.options.items() if name in known},
+        options={name: value for name, value in steering.options.items() if name in recipe.options},
         seen=steering.seen,
         remark=steering.training.get("parent_seen"),
     )
 
 
 def _is_foreign(path: Path) -> bool:
-    """Return whether a file is there and no safetensors file."""
+    """Return whether a file exists and is not a safetensors file."""
     try:
         with open_regular(path) as stream:
             return stream.read(9)[_SAFETENSORS_HEADER] != b"{"

@@ -1,4 +1,4 @@
-"""The main job of steering: labelled images and a plain backbone in, a steering file out."""
+"""Make a steering file from labelled images and a plain backbone: the main job of steering."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 
 from stackbone.cache import DatasetError, FeatureSpec, UsageError
+from stackbone.cache.progress import Progress, silent
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import Weights
-from stackbone.extract.embedding.run import Progress, silent
 from stackbone.extract.images.decode import quiet_pillow
 from stackbone.extract.steering.batches import PixelStore
 from stackbone.extract.steering.checkpoints import checkpoint_path, remove_checkpoint
 from stackbone.extract.steering.options import EpochReport, SteerOptions, TrainingImages
 from stackbone.extract.steering.report import SteerReport
 from stackbone.extract.steering.starting_point import StartingPoint, read_start
-from stackbone.extract.steerings.file import read_steering, write_steering
-from stackbone.extract.steerings.steering import Steering
+from stackbone.extract.steering_files.file import read_steering, write_steering
+from stackbone.extract.steering_files.steering import Steering
 
 __all__ = ["EpochReport", "SteerOptions", "SteerReport", "TrainingImages", "steer", "steering_path"]
 
@@ -51,13 +51,13 @@ def steer(
 ) -> SteerReport:
     """Train what steers a plain backbone to the classes of some labelled images.
 
-    A run that was cut short goes on after its last whole epoch, to the same result, when it is called again with the
+    A run that was cut short resumes after its last whole epoch, to the same result, when it is called again with the
     same inputs; one that is finished is not trained again.
 
     Parameters
     ----------
     images
-        Those that may be learned from, and no others: a validation part is taken from among them.
+        Those that may be learned from, and no others; the validation part is taken from them.
     backbone, weights
         The plain backbone.
     out
@@ -90,14 +90,14 @@ def steer(
     WeightsError
         If the weights, `start` or `out` are not sound, or `start` is of another backbone.
     StackboneError
-        If the loss is no longer finite, or memory does not suffice.
+        If the loss is no longer finite, or there is not enough memory.
     """
     started = time.monotonic()
     report = on_progress or silent
     options.check()
     if backbone.steering is not None or out.suffix != _SUFFIX:
         message = (
-            f"{backbone.name} is steered already: name the plain backbone, and the steering as the start"
+            f"{backbone.name} is already steered: name the plain backbone, and give the steering with --start"
             if backbone.steering is not None
             else f"{out} would not be taken for a steering file: name one that ends in {_SUFFIX}"
         )
@@ -175,11 +175,11 @@ def steering_path(
     Such as ``vit_base-toast-birds-seed0-cv3-fold1.safetensors``. Runs that differ in other options have the same
     place, where `steer` refuses to replace one with the other: a folder holds the steerings of one recipe.
     """
-    told = division or {}
+    part = division or {}
     parts = [backbone.name, options.method, *(["pretune"] if options.stage == "pretune" else []), dataset]
     parts.append(f"seed{options.seed}")
-    parts += [f"cv{told['cv']}", f"fold{told['fold']}"] if "fold" in told else []
-    parts += [f"without-{told['split']}"] if "split" in told else []
+    parts += [f"cv{part['cv']}", f"fold{part['fold']}"] if "fold" in part else []
+    parts += [f"without-{part['split']}"] if "split" in part else []
     return folder / f"{_UNSAFE.sub('_', '-'.join(parts))}{_SUFFIX}"
 
 
@@ -191,8 +191,8 @@ def _check_classes(images: TrainingImages) -> None:
         raise DatasetError(message)
     if n_images == n_classes:
         message = (
-            f"there are {n_images:,} images that can be learned from and as many classes: no class can be told from "
-            "one image each. Are the labels those of the right column or folders?"
+            f"there are {n_images:,} images that can be learned from, and as many classes: no class can be learned "
+            "from one image. Are these the labels of the right column or folders?"
         )
         raise DatasetError(message)
 
@@ -246,7 +246,7 @@ def _describe(options: SteerOptions, point: StartingPoint, precision: str, input
 
 
 def _best_epoch(history: list[dict[str, float]]) -> int:
-    """Return the epoch, from 1, that a trainer kept: the first of the best, or without validation the last."""
+    """Return the epoch, from 1, that a trainer kept: the first of the best ones; without validation, the last."""
     if "validation_accuracy" not in history[-1]:
         return len(history)
     quality = [(each["validation_accuracy"], -each["validation_loss"]) for each in history]

@@ -16,13 +16,13 @@ from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
 from stackbone.cache import StackboneError
-from stackbone.extract.methods.method import RECIPES, TRAINS_THE_HEAD_FIRST, steering_parameters
+from stackbone.cache.progress import Progress
+from stackbone.extract.methods.method import HEAD, RECIPES, steering_parameters
 from stackbone.extract.steering.checkpoints import load_checkpoint, save_checkpoint, warn_unsound
 from stackbone.extract.steering.mixed_precision import mixed_precision
 from stackbone.extract.steering.options import EpochReport, SteerOptions
 from stackbone.extract.steering.training_data import Batches
 from stackbone.extract.steering.training_state import parse_training_state
-from stackbone.extract.steerings.steering import HEAD
 
 VARIATIONAL_WEIGHT = 0.1
 _log = logging.getLogger(__name__)
@@ -71,12 +71,12 @@ class Trainer:
 
     @property
     def n_tuned(self) -> int:
-        """Numbers that are trained, the head's included."""
+        """Number of trained parameters, the head's included."""
         return sum(each.numel() for each in [*self._steered, *self._head.parameters()])
 
     @property
     def n_parameters(self) -> int:
-        """Numbers of the whole network, the head's included."""
+        """Number of parameters of the whole network, the head's included."""
         return sum(each.numel() for module in (self._method, self._head) for each in module.parameters())
 
     def run(
@@ -86,14 +86,14 @@ class Trainer:
         fingerprint: str,
         *,
         on_epoch: Callable[[EpochReport], None] | None = None,
-        on_step: Callable[[str, int, int], None] | None = None,
+        on_step: Progress | None = None,
     ) -> int:
-        """Train to the end, from the checkpoint if it is of this run; return how many epochs that one had.
+        """Train to the end, from the checkpoint if it is this run's; return how many epochs it had.
 
         Raises
         ------
         StackboneError
-            If the loss is not finite, memory does not suffice, or the checkpoint cannot be written.
+            If the loss is not finite, there is not enough memory, or the checkpoint cannot be written.
         """
         resumed = self._resume(checkpoint, fingerprint)
         try:
@@ -105,18 +105,18 @@ class Trainer:
         except KeyboardInterrupt:
             if self.history:
                 done, in_all = len(self.history), self._options.epochs
-                message = "interrupted after %d of %d epochs, which %s keeps: the same command goes on from there"
+                message = "interrupted after %d of %d epochs, which %s keeps: the same command resumes from there"
                 _log.warning(message, done, in_all, checkpoint)
             raise
         except RuntimeError as exc:  # torch has one type for all its errors
             if isinstance(exc, torch.OutOfMemoryError) or "allocate memory" in str(exc):
                 message = (
-                    f"memory does not suffice for {self._options.batch_size} images at once on {self._device}. "
+                    f"there is not enough memory for {self._options.batch_size} images at once on {self._device}. "
                     "Lower --batch-size"
                 )
                 if self.history:
                     message += (
-                        f", and the training starts anew; or free memory, and the same command goes on after epoch "
+                        f", and the training starts over; or free memory, and the same command resumes after epoch "
                         f"{len(self.history)}, which {checkpoint} keeps"
                     )
                 raise StackboneError(message) from exc
@@ -127,10 +127,10 @@ class Trainer:
         """Return the parameters of the best epoch, by name."""
         return self._best_tensors
 
-    def _run_epoch(self, batches: Batches, on_step: Callable[[str, int, int], None] | None) -> EpochReport:
+    def _run_epoch(self, batches: Batches, on_step: Progress | None) -> EpochReport:
         started = time.monotonic()
         epoch, options = len(self.history), self._options
-        is_head_alone = options.method in TRAINS_THE_HEAD_FIRST and epoch < options.warmup_epochs
+        is_head_alone = RECIPES[options.method].trains_head_first and epoch < options.warmup_epochs
         for parameter in self._steered:
             parameter.requires_grad = not is_head_alone
         self._features.train()
@@ -181,7 +181,7 @@ class Trainer:
     def _check_finite(self, loss: float) -> None:
         if not np.isfinite(loss):
             message = (
-                f"the loss is no longer finite in epoch {len(self.history) + 1}: the steps are too long. "
+                f"the loss is no longer finite in epoch {len(self.history) + 1}: the steps are too large. "
                 f"Lower --learning-rate, which is {self._options.highest_rate:g}, and run again"
             )
             raise StackboneError(message)

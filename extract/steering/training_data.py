@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from stackbone.cache.progress import Steps
 from stackbone.extract.steering.batches import PixelStore
 from stackbone.extract.steering.mixed_precision import mixed_precision
 from stackbone.extract.steering.options import SteerOptions
@@ -57,7 +58,7 @@ class ImageBatches:
         self.n_training, self.n_validation = len(training), len(validation)
 
     def training(self, epoch: int) -> Iterator[Batch]:
-        """Yield the training part, shuffled, and cropped at random unless told otherwise."""
+        """Yield the training part, shuffled, and cropped at random unless the options say not to."""
         options = self._options
         rows = _shuffled(self._training, options.seed, epoch).tolist()
         if options.augment:
@@ -116,7 +117,7 @@ def embed_once(
     rows: NDArray[np.int64],
     device: torch.device,
     autocast: torch.dtype | None,
-    on_progress: Callable[[int, int], None],
+    on_progress: Steps,
 ) -> Tensor:
     """Return the features (n, dim) float32, on the CPU, of the rows of a store; those not among `rows` are zero."""
     parts = []

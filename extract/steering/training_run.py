@@ -1,4 +1,4 @@
-"""One training run put together: the network of a method, its batches, its trainer."""
+"""Put one training run together: the network of a method, its batches, its trainer."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from stackbone.cache.progress import Progress
+from stackbone.cache.text import counted
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import Weights
-from stackbone.extract.embedding.run import Progress
-from stackbone.extract.methods.method import build_method, default_options
-from stackbone.extract.networks.engines import pick_device
+from stackbone.extract.engines.engine import pick_device
+from stackbone.extract.methods.method import RECIPES, build_method, default_options
 from stackbone.extract.networks.network import FeatureNetwork, build_body
 from stackbone.extract.steering.batches import PixelStore, split_for_validation
 from stackbone.extract.steering.mixed_precision import choose_autocast, set_fast_attention
@@ -32,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What a run came to.
+    """The outcome of a run.
 
     Attributes
     ----------
@@ -89,9 +90,9 @@ def prepare(
     """Build the network that is to be trained; parameters and errors as of `extract.steering.steer.steer`."""
     device = pick_device(device_name)
     autocast = choose_autocast(options.precision, device)
-    method, told = _build_method(backbone, weights, options, point)
+    method, chosen = _build_method(backbone, weights, options, point)
     network = _around(method, backbone, device, autocast)
-    return Prepared(method, told, network, _width(network, backbone, device), device, autocast)
+    return Prepared(method, chosen, network, _width(network, backbone, device), device, autocast)
 
 
 def train_on_images(
@@ -123,7 +124,7 @@ def train_on_images(
     DatasetError
         If an image can no longer be read.
     StackboneError
-        If the loss is no longer finite, memory does not suffice, or the checkpoint cannot be written.
+        If the loss is no longer finite, there is not enough memory, or the checkpoint cannot be written.
     """
     device, autocast = prepared.device, prepared.autocast
     precision = "fp32" if autocast is None else "bf16"
@@ -134,11 +135,11 @@ def train_on_images(
         codes[row] = code_of[label]
     training, validation = split_for_validation(labels, options.validation, options.seed, groups)
     if options.validation and not len(validation):
-        share = f"{options.validation:.0%} of the {len(labels):,} images"
+        share = f"{options.validation:.0%} of the {counted(len(labels), 'image')}"
         _log.warning("no class or group is small enough to validate on %s: the last epoch will be kept", share)
     features = prepared.network
     batches: ImageBatches | FeatureBatches
-    if options.method == "linear":
+    if not RECIPES[options.method].changes_features:
         rows = np.array(sorted(labels), np.int64)
         embedded = embed_once(features, store, len(codes), rows, device, autocast, partial(report, "embedding"))
         batches = FeatureBatches(embedded, codes, training, validation, options)
@@ -165,10 +166,10 @@ def _build_method(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         body = build_body(backbone, weights)
-        told = {**default_options(options.method, body), **point.options, **options.method_options}
-        method = build_method(options.method, body, told)
+        chosen = {**default_options(options.method, body), **point.options, **options.method_options}
+        method = build_method(options.method, body, chosen)
     point.load(method)
-    return method, told
+    return method, chosen
 
 
 def _around(method: nn.Module, backbone: Backbone, device: torch.device, autocast: torch.dtype | None) -> nn.Module:

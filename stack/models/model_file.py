@@ -12,7 +12,6 @@ is predict wrongly, and no more: nothing in it is ever executed, and every shape
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,11 +19,17 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from stackbone.cache import CacheError, FeatureSpec, ModelError
-from stackbone.cache.disk.output_file import write_output
+from stackbone.cache.tensor_file import (
+    checksum,
+    header_json,
+    is_newer,
+    parse_header_json,
+    parse_tensors,
+    read_content,
+    write_tensors,
+)
 from stackbone.stack.models.model import ModelBackbone, StackModel
 from stackbone.stack.solvers.linear import LinearMap
 
@@ -49,10 +54,8 @@ def save_model(model: StackModel, file: Path | str) -> None:
     tensors = {f"base.{i}.{part}": array for i, base in enumerate(model.bases) for part, array in _parts(base)}
     if model.meta_linear is not None:
         tensors |= {f"meta.{part}": array for part, array in _parts(model.meta_linear)}
-    # ASCII: class names may hold bytes of folder names that are not UTF-8, which safetensors would refuse.
-    described = json.dumps(_describe(model), sort_keys=True, ensure_ascii=True, allow_nan=False)
-    metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "model": described}
-    write_output(file, save(tensors, {**metadata, "sha256": _checksum(metadata, tensors)}))
+    metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "model": header_json(_describe(model))}
+    write_tensors(file, tensors, {**metadata, "sha256": _checksum(metadata, tensors)})
 
 
 def load_model(file: Path | str) -> StackModel:
@@ -72,7 +75,7 @@ def load_model(file: Path | str) -> StackModel:
     if _checksum(metadata, tensors) != metadata["sha256"]:
         _refuse(file, "its checksum does not match: it was damaged or changed after it was written")
     try:
-        described = json.loads(metadata["model"], parse_constant=_refuse_constant)
+        described = parse_header_json(metadata["model"])
         return _parse(described, tensors, with_means=metadata["format_version"] != "1")
     except (ModelError, CacheError, ValueError, RecursionError) as exc:
         _refuse(file, str(exc), exc)
@@ -81,25 +84,20 @@ def load_model(file: Path | str) -> StackModel:
 def _read(file: Path) -> tuple[dict[str, str], _Tensors]:
     """Return the metadata and the tensors of a file of our format and version."""
     try:
-        with safe_open(file, framework="np") as opened:
-            metadata = _checked_metadata(file, opened.metadata())
-            names = list(opened.keys())
-            other = [name for name in names if opened.get_slice(name).get_dtype() != "F32"]
-            if other:
-                _refuse(file, f"its tensors {sorted(other)} are not float32")
-            return metadata, {name: opened.get_tensor(name) for name in names}
-    except SafetensorError as exc:
-        _refuse(file, f"it is no whole safetensors file ({exc})", exc)
+        header, tensors = parse_tensors(read_content(file))
+        return _checked_metadata(file, header), tensors
+    except ValueError as exc:
+        _refuse(file, str(exc), exc)
     except OSError as exc:
         message = f"the model {file} cannot be read: {exc.strerror or exc}. See to its permissions"
         raise ModelError(message) from exc
 
 
-def _checked_metadata(file: Path, metadata: Mapping[str, str] | None) -> dict[str, str]:
-    if metadata is None or metadata.get("format") != FORMAT:
+def _checked_metadata(file: Path, metadata: Mapping[str, str]) -> dict[str, str]:
+    if metadata.get("format") != FORMAT:
         _refuse(file, "it is a safetensors file of something else, not a model of Stackbone")
     version = metadata.get("format_version", "")
-    if version.isdecimal() and version.isascii() and len(version) < 10 and int(version) > FORMAT_VERSION:
+    if is_newer(version, FORMAT_VERSION):
         message = (
             f"the model {file} has format version {version}, and this Stackbone reads up to {FORMAT_VERSION}. "
             "Update Stackbone to use it; nothing is wrong with the file"
@@ -111,13 +109,7 @@ def _checked_metadata(file: Path, metadata: Mapping[str, str] | None) -> dict[st
 
 
 def _checksum(metadata: Mapping[str, str], tensors: _Tensors) -> str:
-    digest = hashlib.sha256()
-    for key in sorted(_METADATA - {"sha256"}):
-        digest.update(json.dumps([key, metadata[key]]).encode())
-    for name in sorted(tensors):
-        digest.update(json.dumps([name, tensors[name].shape]).encode())
-        digest.update(np.ascontiguousarray(tensors[name], "<f4").data)
-    return digest.hexdigest()
+    return checksum((json.dumps([key, metadata[key]]) for key in sorted(_METADATA - {"sha256"})), tensors)
 
 
 def _parts(linear: LinearMap) -> list[tuple[str, NDArray[np.float32]]]:
@@ -198,11 +190,6 @@ def _as(kind: type[_T], value: object, what: str, *, keys: set[str] | None = Non
         message = f"the keys of {what} differ from the format's in {sorted(set(value) ^ keys)}"
         raise ModelError(message)
     return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    message = f"it holds the number {name}"
-    raise ModelError(message)
 
 
 def _refuse(file: Path, found: str, cause: BaseException | None = None) -> NoReturn:

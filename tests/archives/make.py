@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from stackbone.cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps, feature_set_id, write_seen
-from stackbone.extract.steerings.file import write_steering
-from stackbone.extract.steerings.steering import Steering
+from stackbone.extract.steering_files.file import write_steering
+from stackbone.extract.steering_files.steering import Steering
 from stackbone.stack import StackModel, save_model
 from stackbone.stack.models.model import ModelBackbone
 from stackbone.stack.solvers.linear import LinearMap

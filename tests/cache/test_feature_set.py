@@ -12,26 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stackbone.cache import CacheError, CorruptFileError, Digests, FeatureSet, FeatureSpec, FeatureStore, as_keys
+from stackbone.cache import CacheError, CorruptFileError, Digests, FeatureSet, FeatureStore, as_keys
 from stackbone.cache.records import shard as shard_module
 from stackbone.cache.upkeep.compact import compact
+from tests.made.caches import SPEC, make_digests
 from tests.made.checkout import ROOT
-
-SPEC = FeatureSpec(
-    architecture="resnet50.tv_in1k",
-    weights="random(0)",
-    input_size=(224, 224),
-    crop_fraction=0.875,
-    crop_mode="center",
-    interpolation="bilinear",
-    mean=(0.485, 0.456, 0.406),
-    std=(0.229, 0.224, 0.225),
-    pooling="avg",
-)
-
-
-def make_digests(n: int, seed: int = 0) -> Digests:
-    return np.random.default_rng(seed).integers(0, 256, (n, 32), dtype=np.uint8)
 
 
 def features_of(digests: Digests, dim: int = 40) -> NDArray[np.float32]:

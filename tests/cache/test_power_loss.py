@@ -15,24 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from stackbone.cache import CacheError, DatasetIndex, Digests, FeatureSet, FeatureSpec, FeatureStore, FileStamps
+from stackbone.cache import CacheError, DatasetIndex, FeatureSet, FeatureStore, FileStamps
 from stackbone.cache.records.index import read_index
 from stackbone.cache.records.shard import is_intact
 from stackbone.cache.upkeep.compact import compact
+from tests.made.caches import SPEC, features_of, make_digests
 
-SPEC = FeatureSpec(
-    architecture="resnet50.tv_in1k",
-    weights="random(0)",
-    input_size=(224, 224),
-    crop_fraction=0.875,
-    crop_mode="center",
-    interpolation="bilinear",
-    mean=(0.485, 0.456, 0.406),
-    std=(0.229, 0.224, 0.225),
-    pooling="avg",
-)
 Entry = tuple[Path, int | None]  # a name, and the number of the file that it has from then on
 Call = tuple[str, int, object]  # write, fsync or entry; the file or folder; the bytes or the entries
 
@@ -135,14 +124,6 @@ def _apply(names: dict[Path, int], entries: tuple[Entry, ...]) -> None:
             names.pop(path, None)
         else:
             names[path] = number
-
-
-def make_digests(n: int, seed: int = 0) -> Digests:
-    return np.random.default_rng(seed).integers(0, 256, (n, 32), dtype=np.uint8)
-
-
-def features_of(digests: Digests) -> NDArray[np.float32]:
-    return digests[:, :8].astype(np.float32)
 
 
 def restore(disk: dict[Path, bytes], run: Path, target: Path) -> None:

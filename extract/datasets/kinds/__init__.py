@@ -1,1 +1,1 @@
-"""The kinds of listings: one file a kind."""
+"""The kinds of datasets that are recognised: one file a kind."""

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from stackbone.cache.errors import DatasetError
-from stackbone.extract.datasets.kinds.folder import Entries
+from stackbone.extract.datasets.kind import DatasetKind, Entries, Request, Source
 
 IMAGES, LABELS, SPLITS, CLASSES = (
     "images.txt",
@@ -21,6 +21,7 @@ IMAGES, LABELS, SPLITS, CLASSES = (
     "classes.txt",
 )
 
+_FOLDER = "CUB_200_2011"
 _Numbered = dict[str, tuple[str, int]]
 
 
@@ -101,5 +102,25 @@ def _numbered(file: Path, what: str) -> _Numbered:
 
 
 def _at(file: Path, line: int, found: str, expected: str) -> DatasetError:
-    msg = f"{str(file)!r}, line {line}: found {found}, expected {expected}. Mend the line, or unpack CUB again."
+    msg = f"{str(file)!r}, line {line}: found {found}, expected {expected}. Correct the line, or unpack CUB again."
     return DatasetError(msg)
+
+
+def _find(request: Request) -> Path | None:
+    # The archive of CUB unpacks this folder next to a stray text file: either may be pointed to.
+    path = request.path
+    return None if path is None else next((each for each in (path, path / _FOLDER) if is_cub(each)), None)
+
+
+def _read(request: Request) -> Source:
+    folder = _find(request) or Path(request.paths[0])
+    return Source(folder.name, folder, read_cub(folder))
+
+
+KIND = DatasetKind(
+    name="cub",
+    what="a CUB_200_2011 folder",
+    recognises=lambda request: _find(request) is not None,
+    read=_read,
+    place=20,
+)

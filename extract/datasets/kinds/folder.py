@@ -1,7 +1,5 @@
 """Folders of images: which files are images, and what the folders above them say.
 
-A path of a listing is posix-style and relative to the dataset's root, or absolute when it lies outside.
-
 Entries a million files must cost little more than reading their names, so a file is judged by its
 extension alone: never opened, and never asked for its status.
 """
@@ -11,12 +9,9 @@ from __future__ import annotations
 import os
 from collections import Counter
 from pathlib import Path
-from typing import TypeAlias
 
 from stackbone.cache.errors import DatasetError
-
-Entries: TypeAlias = dict[str, tuple[str, str, str]]
-"""Path of an image to its label, split and group; '' where it has none."""
+from stackbone.extract.datasets.kind import DatasetKind, Entries, Request, Source
 
 IMAGE_EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff"),
@@ -231,3 +226,17 @@ def _no_images_message(root: Path, others: Counter[str]) -> str:
     else:
         advice += ", or convert the files to JPEG or PNG"
     return f"No images in {str(root)!r}; found instead: {found}. {looked_for} {advice}."
+
+
+def _read(request: Request) -> Source:
+    folder = Path(request.paths[0])
+    return Source(folder.name, folder, label_by_folder(folder, list_images(folder)))
+
+
+KIND = DatasetKind(
+    name="folder",
+    what="a folder of class folders",
+    recognises=lambda request: request.path is not None and request.path.is_dir(),
+    read=_read,
+    place=30,
+)

@@ -7,17 +7,21 @@ file is an entry in the list of failures and not the end of a run.
 from __future__ import annotations
 
 import csv
-import difflib
 import io
+import os
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from stackbone.cache.choices import nearest
 from stackbone.cache.disk.reading import open_regular
 from stackbone.cache.errors import DatasetError, UsageError
-from stackbone.extract.datasets.kinds.folder import Anchor, Entries
+from stackbone.cache.text import typed
+from stackbone.extract.datasets.kind import DatasetKind, Entries, Request, Source, TableColumns
+from stackbone.extract.datasets.kinds.folder import Anchor
+from stackbone.extract.datasets.missing import missing_message
 from stackbone.extract.datasets.parquet import read_columns
 from stackbone.extract.datasets.table_limits import (
     DECIMAL,
@@ -30,6 +34,7 @@ from stackbone.extract.datasets.table_limits import (
 
 TEXT_TABLES = (".csv", ".tsv")
 PARQUET_TABLES = (".parquet", ".pq")
+TABLES = TEXT_TABLES + PARQUET_TABLES
 
 _USUAL_NAMES = {
     "path": ("file", "filename", "file_name", "filepath", "image", "image_path", "img"),
@@ -38,20 +43,6 @@ _USUAL_NAMES = {
 
 
 _LONGEST_LINE = 16 * MOST_CELL
-
-
-@dataclass(frozen=True)
-class TableColumns:
-    """Names of a table's columns; `label` is None for a table without labels.
-
-    `suffix` is the file extension that the table's paths lack, or ''.
-    """
-
-    path: str = "path"
-    label: str | None = "label"
-    split: str = "split"
-    group: str = "group"
-    suffix: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,7 +89,7 @@ def read_table(file: Path, root: Path, wanted: TableColumns) -> Entries:
     except OSError as exc:
         msg = (
             f"Cannot read the table {str(file)!r}: {exc}. Expected a readable {file.suffix} file. "
-            "Check the file and its permissions, or write it anew."
+            "Check the file and its permissions, or write it again."
         )
         raise DatasetError(msg) from exc
     rows = len(cells.numbers)
@@ -145,7 +136,7 @@ def _read_text(file: Path, wanted: TableColumns) -> _Cells:
             if len(row) != len(header):
                 msg = (
                     f"Ragged row in {str(file)!r}, line {line}: found {len(row)} cells, expected "
-                    f"{len(header)} as in the header. Mend the line; a cell that holds the delimiter must be "
+                    f"{len(header)} as in the header. Correct the line; a cell that holds the delimiter must be "
                     "in double quotes."
                 )
                 raise DatasetError(msg)
@@ -177,7 +168,7 @@ def _records(file: Path, stream: TextIO) -> Iterator[tuple[int, list[str]]]:
         msg = (
             f"Broken quoting in {str(file)!r}, in the row that starts on line {start}: {exc}. Expected "
             "cells that hold a delimiter, a quote or a line break in double quotes, and quotes inside them "
-            "doubled. Mend the line, or write the table with a CSV library."
+            "doubled. Correct the line, or write the table with a CSV library."
         )
         raise DatasetError(msg) from exc
 
@@ -233,8 +224,8 @@ def _column_message(file: Path, header: list[str], key: str, wanted: TableColumn
     free = [column for column in header if column not in taken and column.isprintable()]
     by_lower_case = {column.lower(): column for column in reversed(free)}
     usual = [by_lower_case[alias] for alias in _USUAL_NAMES.get(key, ()) if alias in by_lower_case]
-    near = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.5)
-    best = [by_lower_case[match] for match in near] + usual
+    near = nearest(name.lower(), by_lower_case, cutoff=0.5)
+    best = ([by_lower_case[near]] if near else []) + usual
     guess = f" The nearest is {best[0]!r}." if best else ""
     option = shlex.quote(best[0]) if best else "NAME"
     way_out = ", or `extract --no-labels` to read the images without labels" if key == "label" else ""
@@ -242,3 +233,42 @@ def _column_message(file: Path, header: list[str], key: str, wanted: TableColumn
         f"The table {str(file)!r} has no column {name!r}, expected for the {key}; its columns: "
         f"{listed}.{guess} Type --{key}-column {option}{way_out}."
     )
+
+
+def _recognises(request: Request) -> bool:
+    path = request.path
+    if path is None:
+        return False
+    return request.labels is not None or (os.path.isfile(path) and path.suffix.lower() in TABLES)
+
+
+def _read(request: Request) -> Source:
+    path = Path(request.paths[0])
+    if request.labels is None:
+        return Source(path.stem, path.parent, read_table(path, path.parent, request.columns))
+    _check_labels(path, request.labels)
+    return Source(path.name, path, read_table(request.labels, path, request.columns))
+
+
+def _check_labels(folder: Path, table: Path) -> None:
+    if not folder.is_dir():
+        msg = (
+            f"--labels goes with a folder of images, and {str(folder)!r} is a file. Expected the folder that "
+            f"the table's paths are relative to. Type: stackbone extract {typed(folder.parent, '--labels', table)}"
+        )
+        raise UsageError(msg)
+    if not os.path.exists(table):
+        raise DatasetError(missing_message(table))
+    if not table.is_file() or table.suffix.lower() not in TABLES:
+        msg = f"--labels {typed(table)} is not a table. Expected a file ending in {' '.join(TABLES)}. Name one."
+        raise UsageError(msg)
+
+
+KIND = DatasetKind(
+    name="table",
+    what="a CSV or Parquet table, or a folder of images with one",
+    recognises=_recognises,
+    read=_read,
+    place=10,
+    takes_columns=True,
+)

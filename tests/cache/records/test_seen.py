@@ -30,6 +30,7 @@ from stackbone.cache.upkeep.compact import compact
 from stackbone.cache.upkeep.forget import plan_forget
 from stackbone.cache.upkeep.summary import summarise
 from stackbone.cache.upkeep.verify import verify
+from tests.made.caches import make_digests
 from tests.made.checkout import ARCHIVES
 from tests.made.sealing import edited, reseal, unsealed, write_checked
 
@@ -44,10 +45,6 @@ DESCRIPTION = {
     "division": {"cv": 3, "fold": 2, "seed": 0},
     "seed": 0,
 }
-
-
-def make_digests(n: int, seed: int = 0) -> Digests:
-    return np.random.default_rng(seed).integers(0, 256, (n, 32), dtype=np.uint8)
 
 
 def make_record(n: int = 5, steering: str = STEERING) -> SeenRecord:

@@ -576,13 +576,13 @@ HOSTILE = {
     _of_type("f4", (2, 2, 2)): "'features' .* rank 3",
     _more_rows_than_digests: r"\(3, 4\) float32 features for 2 digests",
     _wide_digests: "'image_sha256' .* has type",
-    _vlen_spec: "'spec' is no fixed-length string",
-    _array_spec: "'spec' is no fixed-length string",
-    _empty_spec: "'spec' is no fixed-length string",
-    _number_as_spec: "'spec' is no fixed-length string",
+    _vlen_spec: "'spec' is not a fixed-length string",
+    _array_spec: "'spec' is not a fixed-length string",
+    _empty_spec: "'spec' is not a fixed-length string",
+    _number_as_spec: "'spec' is not a fixed-length string",
     _long_spec: "attributes are more, or longer",
     _huge_spec: "attributes are more, or longer",
-    _huge_vlen_spec: "'spec' is no fixed-length string",
+    _huge_vlen_spec: "'spec' is not a fixed-length string",
 }
 
 _READ = """

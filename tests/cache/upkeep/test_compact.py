@@ -9,35 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from stackbone.cache import CacheError, CorruptFileError, Digests, FeatureSet, FeatureSpec, FeatureStore, FileStamps
+from stackbone.cache import CacheError, CorruptFileError, Digests, FeatureSet, FeatureStore, FileStamps
 from stackbone.cache.records.index import DatasetIndex
 from stackbone.cache.records.shard import is_intact, read_digests, read_header
 from stackbone.cache.upkeep import compact as compact_module
 from stackbone.cache.upkeep.compact import Compaction, _regroup, compact, remove_feature_set, used_digests
+from tests.made.caches import SPEC, features_of, make_digests
 from tests.made.checkout import ROOT
-
-SPEC = FeatureSpec(
-    architecture="resnet50.tv_in1k",
-    weights="random(0)",
-    input_size=(224, 224),
-    crop_fraction=0.875,
-    crop_mode="center",
-    interpolation="bilinear",
-    mean=(0.485, 0.456, 0.406),
-    std=(0.229, 0.224, 0.225),
-    pooling="avg",
-)
-
-
-def make_digests(n: int, seed: int = 0) -> Digests:
-    return np.random.default_rng(seed).integers(0, 256, (n, 32), dtype=np.uint8)
-
-
-def features_of(digests: Digests, dim: int = 8) -> NDArray[np.float32]:
-    """Return rows that follow from their digests, so that any row can be checked anywhere."""
-    return digests[:, :dim].astype(np.float32)
 
 
 @pytest.fixture

@@ -5,60 +5,20 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from stackbone.cache import CacheError, DatasetIndex, Digests, FeatureSet, FeatureSpec, FeatureStore, FileStamps
+from stackbone.cache import CacheError, FeatureSet, FeatureStore
 from stackbone.cache.records import shard as shard_module
 from stackbone.cache.upkeep.compact import compact
 from stackbone.cache.upkeep.verify import verify
+from tests.made.caches import SPEC, features_of, make_digests, make_index
 from tests.made.sealing import reseal
-
-SPEC = FeatureSpec(
-    architecture="resnet50.tv_in1k",
-    weights="random(0)",
-    input_size=(224, 224),
-    crop_fraction=0.875,
-    crop_mode="center",
-    interpolation="bilinear",
-    mean=(0.485, 0.456, 0.406),
-    std=(0.229, 0.224, 0.225),
-    pooling="avg",
-)
-
-
-def make_digests(n: int, seed: int = 0) -> Digests:
-    return np.random.default_rng(seed).integers(0, 256, (n, 32), dtype=np.uint8)
-
-
-def features_of(digests: Digests, dim: int = 8) -> NDArray[np.float32]:
-    """Return rows that follow from their digests, so that any row can be checked anywhere."""
-    return digests[:, :dim].astype(np.float32)
-
-
-def make_index(name: str, digests: Digests, labels: Sequence[str] = (), failed: Sequence[int] = ()) -> DatasetIndex:
-    n = len(digests)
-    status = np.zeros(n, np.uint8)
-    status[list(failed)] = 1
-    return DatasetIndex(
-        name=name,
-        root="/data",
-        path=[f"{i}.jpg" for i in range(n)],
-        label=list(labels) or ["cat"] * n,
-        split=["train" if i % 2 else "test" for i in range(n)],
-        group=[""] * n,
-        image_sha256=digests,
-        status=status,
-        reason=["broken" if failed else "" for failed in status],
-        stamps=FileStamps(np.zeros((n, 4), np.int64)),
-    )
-
 
 DIGESTS = make_digests(60)
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from stackbone.cache import CacheError, UsageError
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.extract.attention.maps import (
-    AttentionPicture,
+    AttentionPanels,
     attention_maps,
     attention_pictures,
     colour_map,
@@ -28,7 +28,7 @@ from stackbone.extract.attention.maps import (
     write_pictures,
 )
 from stackbone.extract.backbones.backbone import BACKBONES, Transform
-from stackbone.extract.methods.toast import ToastViT
+from stackbone.extract.methods.toast.module import ToastViT
 from stackbone.extract.networks.network import FeatureNetwork
 
 HEIGHT, WIDTH, PATCH, DIM, HEADS = 32, 48, 8, 48, 3
@@ -217,10 +217,10 @@ def test_a_network_without_steered_attention_is_refused(photos: list[Path]) -> N
         attention_pictures(plain, TRANSFORM, [listed(photo) for photo in photos])
 
 
-def picture(path: Path) -> AttentionPicture:
+def picture(path: Path) -> AttentionPanels:
     rng = np.random.default_rng(0)
     image, plain, steered, similarity = rng.integers(0, 256, (4, 50, 60, 3), dtype=np.uint8)
-    return AttentionPicture(path, image, plain, steered, similarity, (0.1, 0.2, 0.3))
+    return AttentionPanels(path, image, plain, steered, similarity, (0.1, 0.2, 0.3))
 
 
 def test_written_pictures_hold_the_panels_side_by_side_over_their_captions(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_an_unknown_name_suggests_the_nearest(typed: str, meant: str) -> None:
 
 
 def test_a_name_like_no_other_lists_those_that_are_known() -> None:
-    with pytest.raises(UsageError, match=r"known are resnet50, .*timm:MODEL"):
+    with pytest.raises(UsageError, match=r"known are efficientnet_lite0, .*resnet50, .*published, .*all.*timm:MODEL"):
         parse_backbones("qqqqqq")
 
 
@@ -138,7 +138,7 @@ def test_squash_and_oblong_inputs_resolve() -> None:
     ("typed", "match"),
     [
         ("timm:resnet51x", r"timm has no model 'resnet51x': the nearest are .*resnet"),
-        ("timm:resnet50.nowhere", r"no weights of that tag; it has .*resnet50\.tv_in1k"),
+        ("timm:resnet50.nowhere", r"no weights with that tag; it has .*resnet50\.tv_in1k"),
     ],
 )
 def test_a_timm_model_that_is_not_there_suggests_what_is(typed: str, match: str) -> None:

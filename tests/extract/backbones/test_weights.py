@@ -326,7 +326,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 LOAD = f"""
 import hashlib, json
 from stackbone.extract.backbones.backbone import get_backbone
-from stackbone.extract.networks.network import build_network
+from stackbone.extract.engines.network import build_network
 from stackbone.extract.backbones.weights import find_weights
 backbone = get_backbone("timm:{SMALL}")
 downloads = []

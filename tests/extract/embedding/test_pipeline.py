@@ -28,29 +28,9 @@ from stackbone.extract.embedding.pipeline import Image, embed_images
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import apply_transform, decode, decoded
 from tests.made.checkout import ROOT
+from tests.made.engines import BlockMeans, block_means
 
 LITE0, LITE1, RESNET = BACKBONES["efficientnet_lite0"], BACKBONES["efficientnet_lite1"], BACKBONES["resnet50"]
-
-
-class BlockMeans:
-    """An engine whose features are the mean colours of an 8 x 8 grid: (B, 192) float32, told apart at a glance."""
-
-    def __init__(self) -> None:
-        self.batch_size = 4
-        self.provenance = {"engine": "block means", "device": "cpu"}
-        self.batches: list[int] = []
-
-    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        self.batches.append(len(pixels))
-        return block_means(pixels)
-
-
-def block_means(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    n, height, width, _ = pixels.shape
-    cut = pixels[:, : height // 8 * 8, : width // 8 * 8]
-    blocks = cut.reshape(n, 8, height // 8, 8, width // 8, 3)
-    means: NDArray[np.float32] = blocks.mean((2, 4), dtype=np.float32).reshape(n, -1)
-    return means
 
 
 def make_images(folder: Path, n: int, start: int = 0) -> list[Image]:
@@ -92,11 +72,6 @@ def own_features(image: Image, backbone: Backbone = LITE0) -> NDArray[np.float32
     pixels = apply_transform(decode(Path(image.path).read_bytes()), backbone.transform)
     row: NDArray[np.float32] = block_means(pixels[None])[0]
     return row
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> FeatureStore:
-    return FeatureStore(tmp_path / "features")
 
 
 # Rows

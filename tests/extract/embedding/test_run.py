@@ -12,38 +12,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 import stackbone.extract.embedding.pipeline
+import stackbone.extract.embedding.plan
 import stackbone.extract.embedding.run
-import stackbone.extract.steerings.steered
+import stackbone.extract.steering_files.steered
 from stackbone.cache import CacheError, FeatureStore, ImageError, UsageError, WeightsError
 from stackbone.extract import ExtractReport, open_dataset
 from stackbone.extract.backbones.backbone import BACKBONES, Backbone
 from stackbone.extract.backbones.weights import Weights, find_weights, random_weights
+from stackbone.extract.engines.engine import make_engine
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import apply_transform, decode, decoded
-from stackbone.extract.networks.engines import make_engine
 from tests.made.checkout import ROOT
+from tests.made.engines import CountingEngine
+from tests.made.photos import write_photos
 
 LITES = "efficientnet_lite0,efficientnet_lite1"
-
-
-class CountingEngine:
-    """Mean colours of an 8 x 8 grid, (B, 192) float32; counts images over all its instances."""
-
-    def __init__(self, counts: dict[str, int], name: str) -> None:
-        self.batch_size = 4
-        self.provenance = {"engine": "counting", "device": "cpu"}
-        self.counts, self.name = counts, name
-
-    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        self.counts[self.name] = self.counts.get(self.name, 0) + len(pixels)
-        n, height, width, _ = pixels.shape
-        blocks = pixels[:, : height // 8 * 8, : width // 8 * 8].reshape(n, 8, height // 8, 8, width // 8, 3)
-        means: NDArray[np.float32] = blocks.mean((2, 4), dtype=np.float32).reshape(n, -1)
-        return means
 
 
 @pytest.fixture
@@ -54,28 +40,16 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     def make(backbone: Backbone, *_: object, **__: object) -> CountingEngine:
         return CountingEngine(counted, backbone.name)
 
-    monkeypatch.setattr(stackbone.extract.embedding.run, "make_engine", make)
+    monkeypatch.setattr(stackbone.extract.embedding.plan, "make_engine", make)
     return counted
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Twelve images in two class folders."""
-    add_photos(tmp_path / "photos" / "cat", range(6))
-    add_photos(tmp_path / "photos" / "dog", range(6, 12))
+    write_photos(tmp_path / "photos" / "cat", range(6))
+    write_photos(tmp_path / "photos" / "dog", range(6, 12))
     return tmp_path / "photos"
-
-
-def add_photos(folder: Path, seeds: range) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for seed in seeds:
-        colours = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), dtype=np.uint8)
-        Image.fromarray(colours).resize((90 + seed, 70), Image.Resampling.BICUBIC).save(folder / f"{seed:02d}.png")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> FeatureStore:
-    return FeatureStore(tmp_path / "features")
 
 
 Run = Callable[..., ExtractReport]
@@ -121,7 +95,7 @@ def test_a_second_run_computes_nothing(photos: Path, run: Run, counts: dict[str,
 
 def test_added_photos_alone_are_embedded(photos: Path, run: Run, counts: dict[str, int]) -> None:
     run(photos, LITES)
-    add_photos(photos / "dog", range(20, 25))
+    write_photos(photos / "dog", range(20, 25))
     report = run(photos, LITES)
     assert [(each.n_embedded, each.n_found) for each in report.backbones] == [(5, 12), (5, 12)]
     assert counts == {"efficientnet_lite0": 17, "efficientnet_lite1": 17}
@@ -186,7 +160,7 @@ def test_two_datasets_share_the_features_of_common_images(
     tmp_path: Path, photos: Path, run: Run, counts: dict[str, int]
 ) -> None:
     run(photos)
-    add_photos(tmp_path / "more" / "bird", range(8, 16))
+    write_photos(tmp_path / "more" / "bird", range(8, 16))
     report = run(tmp_path / "more")
     assert report.n_embedded == 4
     assert counts == {"efficientnet_lite0": 16}
@@ -324,7 +298,7 @@ def test_unreadable_files_are_recorded_and_read_once_they_can_be(
     assert "symbolic link" in reasons["cat/loop.png"]
     assert "cat/pipe.png" not in report.index.path  # reading a pipe would wait for ever
     assert report.n_images == 12
-    add_photos(photos, range(30, 31))
+    write_photos(photos, range(30, 31))
     (photos / "30.png").rename(photos / "nowhere.png")
     assert "cat/gone.png" not in dict(run(photos).failures)
     assert counts == {"efficientnet_lite0": 13}
@@ -341,7 +315,7 @@ def test_link_loops_and_odd_names_are_survived(photos: Path, run: Run, counts: d
     (photos / "cat/again").symlink_to(photos, target_is_directory=True)
     odd = ["with space.png", "new\nline.png", "фото-写真.png", "quote'\".png", "-dash.png"]
     for i, name in enumerate(odd):
-        add_photos(photos / "odd", range(40 + i, 41 + i))
+        write_photos(photos / "odd", range(40 + i, 41 + i))
         (photos / f"odd/{40 + i}.png").rename(photos / "odd" / name)
     (photos / "odd" / os.fsdecode(b"latin-\xe9.png")).write_bytes((photos / "odd" / odd[0]).read_bytes())
     report = run(photos)
@@ -420,7 +394,7 @@ def test_a_cache_that_cannot_be_written_is_an_error(photos: Path, tmp_path: Path
 @pytest.mark.usefixtures("counts")
 def test_another_folder_of_the_same_name_is_refused(tmp_path: Path, photos: Path, run: Run) -> None:
     run(photos)
-    add_photos(tmp_path / "elsewhere/photos/cat", range(50, 55))
+    write_photos(tmp_path / "elsewhere/photos/cat", range(50, 55))
     with pytest.raises(UsageError, match="--dataset photos-2"):
         run(tmp_path / "elsewhere/photos")
     assert run(tmp_path / "elsewhere/photos", name="photos-2").n_embedded == 5
@@ -464,7 +438,7 @@ def test_all_means_the_backbones_whose_weights_are_here(
     photos: Path, store: FeatureStore, monkeypatch: pytest.MonkeyPatch, counts: dict[str, int]
 ) -> None:
     here: dict[str, Weights] = {"efficientnet_lite1": random_weights(0)}
-    monkeypatch.setattr(stackbone.extract.steerings.steered, "available_backbones", lambda: here)
+    monkeypatch.setattr(stackbone.extract.steering_files.steered, "available_backbones", lambda: here)
     report = stackbone.extract.embedding.run.extract(open_dataset(photos), "all", store, random_seed=0)
     assert [each.backbone for each in report.backbones] == ["efficientnet_lite1"]
     assert counts == {"efficientnet_lite1": 12}

@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from timm.models.convnext import ConvNeXt
-from timm.models.resnet import BasicBlock, ResNet
 from timm.models.vision_transformer import ParallelScalingBlock, VisionTransformer
-from torch import nn
 
 from stackbone.cache import UsageError, WeightsError
 from stackbone.extract.methods.method import (
+    RECIPES,
     build_method,
     check_options,
     default_options,
@@ -22,28 +20,10 @@ from stackbone.extract.methods.method import (
     supports,
 )
 from stackbone.extract.networks.network import Pooled
-from stackbone.extract.steerings.steering import METHODS
+from tests.made.networks import make_cnn, make_convnext, make_vit
 
 
-def make_vit() -> nn.Module:
-    torch.manual_seed(0)
-    vit: nn.Module = VisionTransformer(
-        img_size=16, patch_size=8, embed_dim=16, depth=2, num_heads=2, num_classes=0
-    ).eval()
-    return vit
-
-
-def make_cnn() -> nn.Module:
-    cnn: nn.Module = ResNet(BasicBlock, layers=(1, 1, 1, 1), channels=(8, 8, 8, 8), stem_width=8, num_classes=0).eval()
-    return cnn
-
-
-def make_convnext() -> nn.Module:
-    net: nn.Module = ConvNeXt(depths=(1, 1, 1, 1), dims=(8, 8, 16, 16), num_classes=0).eval()
-    return net
-
-
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", RECIPES)
 def test_every_method_gives_features_of_a_vit_and_trains_what_it_should(method: str) -> None:
     module = build_method(method, make_vit(), {})
     assert module(torch.zeros(2, 3, 16, 16)).shape == (2, 16)
@@ -88,7 +68,7 @@ def test_a_vit_without_the_joint_projection_is_refused_but_takes_prompts() -> No
 
 
 def test_default_options_of_a_vit() -> None:
-    found = {method: default_options(method, make_vit()) for method in METHODS}
+    found = {method: default_options(method, make_vit()) for method in RECIPES}
     assert found == {
         "toast": {"value_bias": True},
         "toast-lite": {"value_bias": True, "rank": 4},
@@ -102,13 +82,13 @@ def test_default_options_of_a_vit() -> None:
 @pytest.mark.parametrize(
     ("method", "options", "message"),
     [
-        ("lara", {}, "unknown method 'lara': known are toast"),
+        ("lara", {}, r"unknown method 'lara': known are finetune, .*, toast-lite, vpt; did you mean 'lora'\?"),
         ("lora", {"n_prompts": 3}, "the method lora has no option --prompts: it takes --rank"),
         ("linear", {"rank": 3}, "it takes none"),
-        ("lora", {"rank": 0}, "rank of the method lora is 0, expected is a whole number from 1"),
+        ("lora", {"rank": 0}, "rank of the method lora is 0, expected a whole number from 1"),
         ("lora", {"rank": True}, "rank of the method lora is True"),
         ("vpt", {"n_prompts": 2.0}, "--prompts of the method vpt is 2.0"),
-        ("toast", {"value_bias": 1}, "expected is True or False"),
+        ("toast", {"value_bias": 1}, "expected True or False"),
         ("finetune", {"blocks": 0}, "blocks of the method finetune is 0"),
     ],
 )
@@ -130,7 +110,7 @@ def test_options_reach_the_module() -> None:
     assert not any(name.startswith("body.blocks.0") for name in names)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", RECIPES)
 def test_parameters_come_back(method: str) -> None:
     torch.manual_seed(1)
     one = build_method(method, make_vit(), {})
@@ -158,7 +138,7 @@ def test_tensors_that_do_not_fit_are_refused_by_name() -> None:
     lacking = {name: each for name, each in tensors.items() if name != "proj.1.up"}
     with pytest.raises(WeightsError, match=r"my.file does not steer this network: its tensor proj.1.up has the shape"):
         load_parameters(module, lacking, "my.file")
-    with pytest.raises(WeightsError, match=r"tensor odd has the shape \(1,\), expected is None"):
+    with pytest.raises(WeightsError, match=r"tensor odd has the shape \(1,\), expected None"):
         load_parameters(module, tensors | {"odd": np.zeros(1, np.float32)}, "my.file")
-    with pytest.raises(WeightsError, match=r"qkv.0.down has the shape \(3, 16\), expected is \(2, 16\)"):
+    with pytest.raises(WeightsError, match=r"qkv.0.down has the shape \(3, 16\), expected \(2, 16\)"):
         load_parameters(module, tensors | {"qkv.0.down": np.zeros((3, 16), np.float32)}, "my.file")

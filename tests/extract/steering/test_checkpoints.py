@@ -46,7 +46,7 @@ def test_without_a_file_nothing_is_said(tmp_path: Path, caplog: pytest.LogCaptur
 
 def test_that_of_another_run_is_not_used(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert load_checkpoint(path, "other") is None
-    assert "other options, images or backbone: the training starts anew" in caplog.text
+    assert "other options, images or another backbone. The training starts over" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["truncated", "flipped", "empty", "foreign"])
@@ -62,7 +62,7 @@ def test_a_damaged_one_is_not_used(path: Path, kind: str, caplog: pytest.LogCapt
     path.write_bytes(damaged[kind])
     with caplog.at_level(logging.WARNING):
         assert load_checkpoint(path, "run") is None
-    assert "no sound checkpoint" in caplog.text
+    assert "not a sound checkpoint" in caplog.text
 
 
 @pytest.mark.parametrize("place", ["pipe", "folder", "/dev/zero"])

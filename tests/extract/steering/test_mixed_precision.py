@@ -5,18 +5,12 @@ from __future__ import annotations
 import pytest
 import timm
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from stackbone.extract.steering.mixed_precision import choose_autocast, mixed_precision, set_fast_attention
+from tests.made.networks import make_vit
 
 CPU = torch.device("cpu")
-
-
-def make_vit() -> nn.Module:
-    torch.manual_seed(0)
-    vit: nn.Module = VisionTransformer(img_size=16, patch_size=8, embed_dim=16, depth=2, num_heads=2, num_classes=0)
-    return vit.eval()
 
 
 def fused(network: nn.Module) -> list[bool]:

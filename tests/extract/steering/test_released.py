@@ -9,22 +9,14 @@ from typing import Any
 import pytest
 import timm
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from stackbone.cache import WeightsError, sha256_file
 from stackbone.extract.methods.method import build_method, steering_parameters
 from stackbone.extract.steering.released import read_released
+from tests.made.networks import make_vit
 
 D, DEPTH = 16, 2
-
-
-def make_vit(seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
-    vit: nn.Module = VisionTransformer(
-        img_size=16, patch_size=8, embed_dim=D, depth=DEPTH, num_heads=2, num_classes=0
-    ).eval()
-    return vit
 
 
 def made_state(prompt_shape: tuple[int, ...] = (1, D)) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,9 +27,10 @@ from torch import nn
 from stackbone.cache import DatasetError, NewerVersionError, StackboneError, UsageError, WeightsError
 from stackbone.extract.backbones.backbone import Backbone, Transform
 from stackbone.extract.backbones.weights import random_weights
+from stackbone.extract.engines.network import build_network
 from stackbone.extract.images.decode import apply_transform, decode
-from stackbone.extract.methods.method import OPTIMISERS, build_method, load_parameters
-from stackbone.extract.networks.network import FeatureNetwork, build_body, build_network
+from stackbone.extract.methods.method import OPTIMISERS, RECIPES, build_method, load_parameters
+from stackbone.extract.networks.network import FeatureNetwork, build_body
 from stackbone.extract.steering import training
 from stackbone.extract.steering.batches import PixelStore
 from stackbone.extract.steering.checkpoints import checkpoint_path, save_checkpoint
@@ -42,9 +42,11 @@ from stackbone.extract.steering.steer import (
     steer,
     steering_path,
 )
-from stackbone.extract.steerings.file import read_steering, write_steering
-from stackbone.extract.steerings.steering import METHODS, Steering
+from stackbone.extract.steering_files.file import read_steering, write_steering
+from stackbone.extract.steering_files.steering import Steering
 from tests.made.checkout import ROOT
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 WEIGHTS = random_weights(3)
 TRANSFORM = Transform((16, 16), 1.0, "bilinear")
@@ -101,15 +103,6 @@ def make_images(folder: Path, n: int = 36, seed: int = 0) -> TrainingImages:
     return TrainingImages(paths, np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32), labels)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Arrays this small are slower on two cores than on one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> TrainingImages:
     return make_images(tmp_path_factory.mktemp("images"))
@@ -135,7 +128,7 @@ def logits(steering: Steering, backbone: Backbone, images: TrainingImages) -> ND
 
 
 class TestEveryMethod:
-    @pytest.mark.parametrize("method", METHODS)
+    @pytest.mark.parametrize("method", RECIPES)
     def test_it_learns_and_its_file_rebuilds_it(self, tmp_path: Path, images: TrainingImages, method: str) -> None:
         options = replace(QUICK, method=method, epochs=8, augment=False, learning_rate=0.01)
         epochs: list[EpochReport] = []
@@ -306,7 +299,7 @@ def stop_after(n: int) -> Any:  # noqa: ANN401
 class TestGoingOn:
     LONG = replace(QUICK, epochs=5, patience=2)
 
-    @pytest.mark.parametrize("method", METHODS)
+    @pytest.mark.parametrize("method", RECIPES)
     def test_a_run_cut_short_ends_as_the_whole_one(
         self, tmp_path: Path, images: TrainingImages, method: str, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -318,7 +311,7 @@ class TestGoingOn:
         assert checkpoint_path(out).exists()
         assert not out.exists()
         assert "interrupted after 2 of 5 epochs" in caplog.text
-        assert "the same command goes on from there" in caplog.text
+        assert "the same command resumes from there" in caplog.text
         resumed = steer(images, VIT, WEIGHTS, out, options)
         assert resumed.resumed_from == 2
         assert "went on after epoch 2" in "\n".join(resumed.lines())
@@ -383,7 +376,7 @@ class TestGoingOn:
             path.write_bytes(path.read_bytes()[:-10])
         with caplog.at_level(logging.WARNING):
             assert steer(inputs, VIT, weights, out, options).resumed_from == 0
-        assert "the training starts anew" in caplog.text
+        assert "The training starts over" in caplog.text
 
     def test_training_stops_early_and_keeps_the_best_epoch(self, tmp_path: Path, images: TrainingImages) -> None:
         noise = replace(images, labels=[("a", "b", "c")[i] for i in np.random.default_rng(0).integers(0, 3, 36)])
@@ -433,7 +426,8 @@ class TestStart:
             steer(images, VIT, WEIGHTS, out, replace(QUICK, method="toast"), start=pretuned.path)
 
     @pytest.mark.parametrize(
-        ("method", "message"), [("lora", "lora cannot go on from it"), ("linear", "nothing to start from")]
+        ("method", "message"),
+        [("lora", "lora cannot continue it, only lora"), ("linear", "needs no start: leave --start out")],
     )
     def test_an_incompatible_method_is_refused(
         self, tmp_path: Path, images: TrainingImages, pretuned: SteerReport, method: str, message: str
@@ -455,7 +449,7 @@ class TestStart:
         inherited = steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK, start=out)
         assert inherited.steering.options == {"rank": 2}
         options = replace(QUICK, method_options={"rank": 3})
-        with pytest.raises(WeightsError, match=r"cannot be started from: its proj\.0\.down \(2, 24\) does not fit"):
+        with pytest.raises(WeightsError, match=r"cannot be used as a start: its proj\.0\.down \(2, 24\) does not fit"):
             steer(images, VIT, WEIGHTS, tmp_path / "b.safetensors", options, start=out)
 
     def test_a_truncated_start_is_refused(self, tmp_path: Path, images: TrainingImages, pretuned: SteerReport) -> None:
@@ -472,7 +466,7 @@ class TestStart:
     ) -> None:
         newer = tmp_path / "newer.safetensors"
         with monkeypatch.context() as patch:
-            patch.setattr("stackbone.extract.steerings.file.FORMAT_VERSION", 99)
+            patch.setattr("stackbone.extract.steering_files.file.FORMAT_VERSION", 99)
             write_steering(newer, pretuned.steering)
         with pytest.raises(NewerVersionError, match="format version 99"):
             steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", replace(QUICK, method="toast"), start=newer)
@@ -496,7 +490,7 @@ class TestStart:
         assert steering.training["parent"] == hashlib.sha256(path.read_bytes()).hexdigest()
         child = steer(images, VIT, WEIGHTS, tmp_path / "b.safetensors", options, start=tmp_path / "a.safetensors")
         assert "ImageNet" in child.steering.training["parent_seen"]
-        with pytest.raises(UsageError, match="only TOAST starts from another"):
+        with pytest.raises(UsageError, match="only TOAST can start from anything else"):
             steer(images, VIT, WEIGHTS, tmp_path / "c.safetensors", QUICK, start=path)
         with pytest.raises(WeightsError, match="its ViT is not the backbone's"):
             steer(images, VIT, random_weights(4), tmp_path / "c.safetensors", options, start=path)
@@ -539,7 +533,9 @@ class TestBadInput:
 
     def test_as_many_classes_as_images_are_refused(self, tmp_path: Path, images: TrainingImages) -> None:
         names = replace(images, labels=[Path(path).stem for path in images.paths])
-        with pytest.raises(DatasetError, match=r"36 images that can be learned from and as many classes.*right column"):
+        with pytest.raises(
+            DatasetError, match=r"36 images that can be learned from, and as many classes.*right column"
+        ):
             steer(names, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK)
 
     def test_a_class_with_one_image_is_learned_but_not_validated(self, tmp_path: Path, images: TrainingImages) -> None:
@@ -587,7 +583,9 @@ class TestBadInput:
             raise RuntimeError(message)
 
         monkeypatch.setattr(training.Trainer, "_step", fail)
-        with pytest.raises(StackboneError, match=r"not suffice for 8 images at once on cpu\. Lower --batch-size$"):
+        with pytest.raises(
+            StackboneError, match=r"not enough memory for 8 images at once on cpu\. Lower --batch-size$"
+        ):
             steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK)
 
     def test_too_little_memory_later_says_what_is_kept(
@@ -602,7 +600,7 @@ class TestBadInput:
             return run_epoch(trainer, *rest)
 
         monkeypatch.setattr(training.Trainer, "_run_epoch", fail_after_two)
-        with pytest.raises(StackboneError, match=r"starts anew; or free memory.* goes on after epoch 2, which .*a\."):
+        with pytest.raises(StackboneError, match=r"starts over; or free memory.* resumes after epoch 2, which .*a\."):
             steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK)
         monkeypatch.undo()
         assert steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK).resumed_from == 2
@@ -615,7 +613,7 @@ class TestBadInput:
             ({"epochs": 0}, "--epochs is 0"),
             ({"warmup": 3}, "--warmup is 3, of 3 epochs"),
             ({"batch_size": 0}, "--batch-size is 0"),
-            ({"optimiser": "adam"}, "--optimiser is 'adam', known are sgd, adamw"),
+            ({"optimiser": "adam"}, "unknown --optimiser 'adam': known are sgd, adamw; did you mean 'adamw'"),
             ({"learning_rate": -1.0}, "--learning-rate is -1.0"),
             ({"learning_rate": float("nan")}, "--learning-rate is nan"),
             ({"momentum": 1.0}, "--momentum is 1.0"),
@@ -656,7 +654,7 @@ def test_the_rate_warms_up_and_falls_along_a_cosine() -> None:
     assert SteerOptions("finetune", epochs=5).warmup_epochs == 1  # of its head alone
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", RECIPES)
 def test_every_method_has_a_rate_for_each_optimiser(method: str) -> None:
     rates = [SteerOptions(method, optimiser=name).highest_rate for name in OPTIMISERS]
     assert all(rate > 0 for rate in rates)

@@ -215,7 +215,7 @@ def test_a_pickle_is_refused_and_never_opened(tmp_path: Path) -> None:
     file, target = tmp_path / "model.stackbone", tmp_path / "owned"
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         file.write_bytes(pickle.dumps(Hostile(target), protocol))
-        with pytest.raises(ModelError, match="no whole safetensors file"):
+        with pytest.raises(ModelError, match="not a whole safetensors file"):
             load_model(file)
     assert not target.exists()
     pickle.loads(file.read_bytes())  # the pickle does bite
@@ -226,7 +226,7 @@ def test_an_archive_with_a_pickle_in_it_is_refused_and_never_opened(tmp_path: Pa
     file, target = tmp_path / "model.stackbone", tmp_path / "owned"
     with file.open("wb") as stream:
         np.savez(stream, coef=np.array([Hostile(target)], object))
-    with pytest.raises(ModelError, match="no whole safetensors file"):
+    with pytest.raises(ModelError, match="not a whole safetensors file"):
         load_model(file)
     assert not target.exists()
 
@@ -299,8 +299,8 @@ def test_a_number_that_overflows_is_refused(file: Path) -> None:
         ({"base.0.intercept": np.zeros((3, 1), np.float32)}, r"shape \(3, 1\)"),
         ({"meta.coef": np.zeros((5, 3), np.float32)}, r"expected \(6, 3\)"),
         ({"meta.coef": np.full((6, 3), np.nan, np.float32)}, "not finite"),
-        ({"base.0.coef": np.zeros((5, 3), np.float64)}, r"\['base\.0\.coef'\] are not float32"),
-        ({"base.0.coef": np.zeros((5, 3), np.int32)}, r"\['base\.0\.coef'\] are not float32"),
+        ({"base.0.coef": np.zeros((5, 3), np.float64)}, r"\['base\.0\.coef'\] are of the types \['F64'\]"),
+        ({"base.0.coef": np.zeros((5, 3), np.int32)}, r"\['base\.0\.coef'\] are of the types \['I32'\]"),
     ],
 )
 def test_wrong_tensors_are_refused(file: Path, tensors: dict[str, np.ndarray[Any, Any] | None], words: str) -> None:

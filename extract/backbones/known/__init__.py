@@ -1,0 +1,1 @@
+"""The backbones that have a name of their own: one file a family."""

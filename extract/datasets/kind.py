@@ -1,0 +1,114 @@
+"""A kind of dataset: how it knows what it can list, and how it lists it.
+
+Each kind is one file of `kinds`; other packages add theirs through entry points of the group ``stackbone.datasets``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from stackbone.cache.plugins import Plugins
+
+Entries: TypeAlias = dict[str, tuple[str, str, str]]
+"""Path of an image to its label, split and group; '' where it has none.
+
+A path is posix-style and relative to the dataset's root, or absolute where it lies outside.
+"""
+
+
+@dataclass(frozen=True)
+class TableColumns:
+    """Names of a table's columns; `label` is None for a table without labels.
+
+    `suffix` is the file extension that the table's paths lack, or ''.
+    """
+
+    path: str = "path"
+    label: str | None = "label"
+    split: str = "split"
+    group: str = "group"
+    suffix: str = ""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user named as a dataset.
+
+    Attributes
+    ----------
+    paths
+        Absolute paths of one folder, one table, one image, or many images; one by itself exists.
+    labels
+        Absolute path of a table of labels for a folder, or None.
+    columns
+        Of that table, or of the one that `paths` names.
+    """
+
+    paths: Sequence[str]
+    labels: Path | None
+    columns: TableColumns
+
+    @property
+    def path(self) -> Path | None:
+        """The path, if there is just one."""
+        return Path(self.paths[0]) if len(self.paths) == 1 else None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset as it was listed.
+
+    Attributes
+    ----------
+    title
+        What it is called unless the user gives it a name.
+    root
+        Absolute folder that the paths of `entries` are relative to.
+    entries
+        Its images; at least one.
+    """
+
+    title: str
+    root: Path
+    entries: Entries
+
+
+@dataclass(frozen=True)
+class DatasetKind:
+    """A kind of dataset.
+
+    Attributes
+    ----------
+    name
+        Such as ``folder``.
+    what
+        What a user names, in words: ``a folder of class folders``.
+    recognises
+        Whether this kind can list what was named; it looks at names, and at whether files exist, no more.
+    read
+        Lists it; raises `DatasetError` or `UsageError` if it cannot. No image is opened.
+    place
+        The kinds are asked in this order, the smallest first; those of Stackbone begin at 10.
+    takes_columns
+        Whether it reads a table, so that the options about columns mean something.
+    """
+
+    name: str
+    what: str
+    recognises: Callable[[Request], bool]
+    read: Callable[[Request], Source]
+    place: int = 0
+    takes_columns: bool = False
+
+
+KINDS = Plugins(
+    DatasetKind,
+    "stackbone.datasets",
+    "stackbone.extract.datasets.kinds",
+    "KIND",
+    order=lambda kind: kind.place,
+)
+"""Every kind of dataset, in the order in which they are asked."""

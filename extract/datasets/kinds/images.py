@@ -1,0 +1,59 @@
+"""Plain images: one, or a list of them, without labels."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from stackbone.cache.errors import DatasetError, UsageError
+from stackbone.extract.datasets.kind import DatasetKind, Request, Source
+from stackbone.extract.datasets.kinds.folder import IMAGE_EXTENSIONS, Anchor, is_image_name
+from stackbone.extract.datasets.kinds.table import TABLES
+from stackbone.extract.datasets.missing import missing_message
+
+_NO_MARKS = ("", "", "")
+
+
+def neither_message(path: Path) -> str:
+    """Return what to say of a file that no kind of dataset recognises."""
+    return (
+        f"The extension of {str(path)!r} is neither an image's nor a table's. Expected a folder, an image "
+        f"({' '.join(IMAGE_EXTENSIONS)}) or a table ({' '.join(TABLES)}). Name one, or rename the file."
+    )
+
+
+def _read(request: Request) -> Source:
+    if request.path:
+        return Source(request.path.stem, request.path.parent, {request.path.name: _NO_MARKS})
+    if not request.paths:
+        msg = "No images: the list of files is empty. Expected at least one. Name a folder or some images."
+        raise UsageError(msg)
+    for path in request.paths:
+        # A listed image that is missing is found out when it is read, like a row of a table.
+        if not is_image_name(path):
+            _refuse_listed(Path(path))
+    root = Path(os.path.commonpath([os.path.dirname(path) for path in request.paths]))
+    anchor = Anchor(root)
+    return Source(f"{root.name}-list", root, {anchor.relative(path): _NO_MARKS for path in request.paths})
+
+
+def _refuse_listed(path: Path) -> None:
+    if not os.path.exists(path):
+        raise DatasetError(missing_message(path))
+    if path.is_dir() or path.suffix.lower() in TABLES:
+        kind = "folder" if path.is_dir() else "table"
+        msg = (
+            f"A list of images holds the {kind} {str(path)!r}. Expected images only, or one {kind} by "
+            f"itself. Give the {kind} alone, so that its labels are read, or name its images."
+        )
+        raise UsageError(msg)
+    raise DatasetError(neither_message(path))
+
+
+KIND = DatasetKind(
+    name="images",
+    what="image files",
+    recognises=lambda request: request.path is None or is_image_name(request.path.name),
+    read=_read,
+    place=40,
+)

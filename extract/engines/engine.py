@@ -1,0 +1,253 @@
+"""Engines: what runs a network on this machine's hardware."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache import StackboneError, UsageError
+from stackbone.cache.choices import check_choice
+from stackbone.extract.backbones.backbone import Backbone
+from stackbone.extract.backbones.weights import Weights
+
+if TYPE_CHECKING:
+    import torch
+
+_log = logging.getLogger(__name__)
+
+ENGINES = ("auto", "torch", "openvino")
+PRECISIONS = ("fp32", "bf16", "fp16")
+# Larger ones push activations out of the processor's caches: see bench/engines.py --batch-size.
+_OPENVINO_BATCH = 8
+_CPU_BATCH = 16
+_GPU_BATCH = 64
+
+
+class Engine(Protocol):
+    """Runs one backbone.
+
+    Attributes
+    ----------
+    batch_size
+        Images it takes at once with good use of its hardware.
+    provenance
+        Engine, device and library versions, as strings.
+    """
+
+    batch_size: int
+    provenance: dict[str, str]
+
+    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return features (B, dim) float32 of pixels (B, H, W, 3) uint8; a row depends on its own image only.
+
+        Raises
+        ------
+        MemoryError
+            If so many images at once do not fit.
+        """
+        ...
+
+
+def check_engine(name: str) -> None:
+    """Raise `UsageError` unless `name` is one of `ENGINES`."""
+    check_choice("engine", name, ENGINES)
+
+
+def check_precision(name: str) -> None:
+    """Raise `UsageError` unless `name` is one of `PRECISIONS`."""
+    check_choice("precision", name, PRECISIONS)
+
+
+def make_engine(
+    backbone: Backbone,
+    weights: Weights,
+    engine: str = "auto",
+    device: str = "auto",
+    precision: str = "fp32",
+    *,
+    reuse: bool = True,
+) -> Engine:
+    """Return an engine that runs `backbone` here; building it takes from a second to a minute.
+
+    Parameters
+    ----------
+    engine
+        ``torch``, ``openvino`` (CPU only), or ``auto``: OpenVINO on a CPU where it is installed, else torch.
+    device
+        ``auto`` (CUDA, then MPS, then CPU), or a torch device such as ``cuda:1``.
+    precision
+        ``fp32`` (truly so, on every device), ``bf16``, or, on CUDA, ``fp16``.
+    reuse
+        Whether a network that an earlier run converted and kept may serve; without, it is converted in memory.
+
+    Raises
+    ------
+    UsageError
+        If the engine is unknown or not installed, or does not run on the device or in the precision.
+    WeightsError
+        If the weights are not this architecture's.
+    StackboneError
+        If the network cannot be run; with ``auto``, torch is tried after OpenVINO.
+    """
+    check_precision(precision)
+    chosen = _engine_class(engine, device)
+    try:
+        if chosen is OpenVinoEngine:
+            return OpenVinoEngine(backbone, weights, device, precision, reuse=reuse)
+        return chosen(backbone, weights, device, precision)
+    except RuntimeError as exc:  # OpenVINO has one type for all its errors
+        reason = str(exc).strip().splitlines()[-1]
+        if engine != "auto" or chosen is TorchEngine:
+            message = f"{backbone.name} cannot be run here ({reason}). Try another --engine: {', '.join(ENGINES[1:])}"
+            raise StackboneError(message) from exc
+        _log.warning("%s: OpenVINO does not take it (%s); running it with torch", backbone.name, reason)
+        return TorchEngine(backbone, weights, device, precision)
+
+
+def _engine_class(engine: str, device: str) -> Callable[[Backbone, Weights, str, str], Engine]:
+    check_engine(engine)
+    installed = importlib.util.find_spec("openvino") is not None
+    if engine == "openvino":
+        if not installed:
+            message = "the engine openvino is not installed here. Run `pip install openvino`, or use --engine torch"
+            raise UsageError(message)
+        if device not in ("auto", "cpu"):
+            message = f"the engine openvino runs on the CPU, not on {device!r}. Use --engine torch for this device"
+            raise UsageError(message)
+        return OpenVinoEngine
+    if engine == "auto" and installed and device in ("auto", "cpu") and not (device == "auto" and _has_accelerator()):
+        return OpenVinoEngine
+    return TorchEngine
+
+
+def _has_accelerator() -> bool:
+    """Return whether torch would find a GPU, asking torch only where there are signs of one."""
+    import ctypes.util
+    import sys
+    from pathlib import Path
+
+    if sys.platform == "darwin":
+        return pick_device("auto").type != "cpu"
+    if not Path("/dev/nvidiactl").exists() and not Path("/dev/kfd").exists() and not ctypes.util.find_library("nvcuda"):
+        return False
+    return pick_device("auto").type != "cpu"
+
+
+def _failed_message(exc: RuntimeError) -> str:
+    reason = str(exc).strip().splitlines()[-1]
+    return f"the engine failed on a batch: {reason}. What was computed is kept; run again, or try another --engine"
+
+
+class OpenVinoEngine:
+    """OpenVINO on a CPU; see `make_engine` for the parameters and errors."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        weights: Weights,
+        device: str = "auto",
+        precision: str = "fp32",
+        *,
+        reuse: bool = True,
+    ) -> None:
+        import PIL
+
+        from stackbone.extract.engines.graphs import CONVERTERS, convert_graph, import_openvino, load_graph
+
+        openvino = import_openvino()
+        self.batch_size = _OPENVINO_BATCH
+        core = openvino.Core()
+        if precision == "fp16" or (
+            precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        ):
+            message = f"this processor does not compute in {precision} with OpenVINO. Use --precision fp32"
+            raise UsageError(message)
+        # Unless asked not to, OpenVINO computes in bf16 where the processor has it.
+        hint = {"fp32": "f32", "bf16": "bf16"}[precision]
+        settings = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
+        graph = load_graph(backbone, weights) if reuse else convert_graph(backbone, weights)
+        try:
+            self._compiled = core.compile_model(graph, "CPU", settings)
+        except RuntimeError:
+            if not reuse:
+                raise
+            # A kept graph that was tampered with may be read and not compile; a new one tells whether it was that.
+            self._compiled = core.compile_model(load_graph(backbone, weights, reuse=False), "CPU", settings)
+        versions = {name: version(name) for name in CONVERTERS}
+        self.provenance = {"engine": "openvino", "device": "cpu", **versions, "pillow": PIL.__version__}
+
+    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return features (B, dim) float32 of pixels (B, H, W, 3) uint8."""
+        try:
+            features: NDArray[np.float32] = self._compiled(pixels)[0]
+        except RuntimeError as exc:
+            if "alloc" in str(exc):  # as in std::bad_alloc: OpenVINO has one type for all its errors
+                raise MemoryError(str(exc)) from exc
+            raise StackboneError(_failed_message(exc)) from exc
+        return features
+
+
+class TorchEngine:
+    """Eager PyTorch, channels last; see `make_engine` for the parameters and errors."""
+
+    def __init__(self, backbone: Backbone, weights: Weights, device: str = "auto", precision: str = "fp32") -> None:
+        import PIL
+        import timm
+        import torch
+
+        from stackbone.extract.engines.network import build_network
+
+        self._torch = torch
+        self._device = pick_device(device)
+        if precision == "fp16" and self._device.type != "cuda":
+            message = f"fp16 is for CUDA, and this is {self._device}. Use --precision bf16 or fp32"
+            raise UsageError(message)
+        self._autocast = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        self.batch_size = _CPU_BATCH if self._device.type == "cpu" else _GPU_BATCH
+        # Recent GPUs would compute in TF32, and a cache made there would not serve elsewhere.
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+        self._network = build_network(backbone, weights).to(self._device)
+        self.provenance = {
+            "engine": "torch",
+            "device": str(self._device),
+            "torch": torch.__version__,
+            "timm": timm.__version__,
+            "pillow": PIL.__version__,
+        }
+
+    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return features (B, dim) float32 of pixels (B, H, W, 3) uint8."""
+        torch = self._torch
+        autocast = torch.autocast(self._device.type, self._autocast, enabled=self._autocast is not None)
+        try:
+            with torch.inference_mode(), autocast:
+                batch = torch.from_numpy(pixels).to(self._device)
+                features: NDArray[np.float32] = self._network(batch).cpu().numpy()
+        except RuntimeError as exc:
+            if isinstance(exc, torch.OutOfMemoryError) or "allocate memory" in str(exc):
+                raise MemoryError(str(exc)) from exc
+            raise StackboneError(_failed_message(exc)) from exc
+        return features
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device of a name, ``auto`` for the fastest there is; `UsageError` if it cannot be used here."""
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as exc:
+        reason = str(exc).splitlines()[0]
+        message = f"the device {name!r} cannot be used here ({reason}). Use --device auto or --device cpu"
+        raise UsageError(message) from exc
+    return device

@@ -1,0 +1,1 @@
+"""Linear probe: a classifier on features that stay as they are."""

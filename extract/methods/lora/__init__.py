@@ -1,0 +1,1 @@
+"""LoRA: trained sums of low rank beside the projections of a ViT's attention."""

@@ -1,0 +1,1 @@
+"""TOAST: attention steered from the top down, for ViTs and ConvNeXts."""

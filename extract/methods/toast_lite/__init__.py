@@ -1,0 +1,1 @@
+"""TOAST-Lite: TOAST whose large matrices stay frozen, with trained ones of low rank beside them."""

@@ -1,0 +1,18 @@
+"""The recipe of TOAST-Lite: TOAST with a rank, and larger steps with Adam."""
+
+from __future__ import annotations
+
+from stackbone.extract.methods.method import Recipe, count, switch
+from stackbone.extract.methods.toast.recipe import build, check_network, idle_options, steered_name
+
+RECIPE = Recipe(
+    name="toast-lite",
+    rates={"sgd": 0.03, "adamw": 5e-3},
+    build=lambda network, options: build(network, options, lite=True),
+    check_network=lambda network: check_network("toast-lite", network),
+    options={"value_bias": switch("--value-bias", default=True), "rank": count("--rank", 4)},
+    idle_options=idle_options,
+    continues=("toast",),
+    takes_released=True,
+    steered_name=steered_name,
+)

@@ -1,0 +1,1 @@
+"""Visual prompt tuning: learned tokens in every block of a ViT."""
