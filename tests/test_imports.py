@@ -19,7 +19,7 @@ from tests.made.checkout import ROOT
 
 # What the modules of each room may import beyond themselves and the standard library.
 ROOMS = {
-    "cache": {"numpy", "h5py"},
+    "cache": {"numpy", "h5py", "safetensors"},
     "extract": {
         *("stackbone.cache", "numpy", "PIL", "torch", "timm", "openvino"),
         *("safetensors", "huggingface_hub", "pyarrow"),  # weights files, timm's hub, tables

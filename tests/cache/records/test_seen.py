@@ -272,7 +272,7 @@ def test_forgetting_takes_the_record_along(store: FeatureStore) -> None:
 def test_verify_proves_the_record(store: FeatureStore) -> None:
     found = verify(store)
     assert (found.n_shards, found.n_records, found.n_indexes, found.findings) == (3, 1, 0, [])
-    assert "1 records of steerings" in found.lines()[0]
+    assert "1 record of steerings" in found.lines()[0]
     assert found.to_dict()["n_records"] == 1
 
 

@@ -93,7 +93,7 @@ def test_a_dataset_and_its_rows_go_together(store: FeatureStore) -> None:
 
 
 def test_rows_are_not_unused_for_want_of_any_dataset(store: FeatureStore) -> None:
-    with pytest.raises(CacheError, match="no dataset stays"):
+    with pytest.raises(CacheError, match="no dataset would stay"):
         plan_forget(store, ["first", "second"], unused=True)
     assert all(held(store)["resnet50"])
 

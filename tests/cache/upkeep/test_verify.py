@@ -158,7 +158,7 @@ def test_renamed_shard_is_found(store: FeatureStore) -> None:
     renamed = path.rename(path.with_name("part-1.h5"))
     (finding,) = verify(store).findings
     assert finding.path == renamed
-    assert "name promises" in finding.problem
+    assert "name stands for" in finding.problem
 
 
 def test_shard_of_another_width_than_most_rows_is_found(store: FeatureStore) -> None:

@@ -84,7 +84,7 @@ def test_cached_images_cost_no_embedding(
     found = embed(specs, photos, store)
     assert found.n_embedded == 4
     assert counts == {f"{name} fp32": 2 for name in LITES}
-    assert found.features[next(iter(specs))].shape == (8, 48)
+    assert found.features[next(iter(specs))].shape == (8, 192)
     assert embed(specs, photos, store).n_embedded == 0
 
 

@@ -54,7 +54,7 @@ def test_the_last_block_of_the_named_backbones(architecture: str, expected: set[
 
 
 def test_more_blocks_than_there_are_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"has 4 blocks, and the last 5 were to be trained"):
+    with pytest.raises(UsageError, match=r"has 4 blocks, and the last 5 should be trained"):
         FineTuned(make_vit(depth=3, global_pool="avg"), blocks=5)  # three, and the stem
 
 

@@ -197,5 +197,5 @@ def test_the_feedback_keeps_the_mean_square_at_the_start() -> None:
 
 
 def test_a_network_that_is_no_convnext_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"ConvNeXt, and ResNet is none.*finetune"):
+    with pytest.raises(UsageError, match=r"ConvNeXt, and ResNet is not one.*finetune"):
         ToastConvNext(timm.create_model("resnet18", num_classes=0))

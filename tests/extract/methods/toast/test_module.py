@@ -363,7 +363,7 @@ def test_a_low_rank_matrix_is_the_sum_of_both() -> None:
 
 
 def test_a_network_that_is_no_vit_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"VisionTransformer, and ResNet is none.*finetune"):
+    with pytest.raises(UsageError, match=r"VisionTransformer, and ResNet is not one.*finetune"):
         ToastViT(timm.create_model("resnet18", num_classes=0))
     with pytest.raises(UsageError, match=r"attn\.qkv.*ParallelScalingBlock"):
         ToastViT(make_vit(block_fn=ParallelScalingBlock))
