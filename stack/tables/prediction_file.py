@@ -61,7 +61,7 @@ def check_prediction_file(file: Path) -> None:
 def _chunks(experiment: Experiment) -> Iterator[dict[str, list[Any]]]:
     """Yield the table's columns for each model and fold."""
     joined = experiment.joined
-    classes = [str(name) for name in np.unique(joined.labels)] if experiment.task == "classification" else []
+    classes = [str(name) for name in np.unique(joined.labels)] if experiment.n_classes else []
     paths, digests = joined.paths, joined.digests
     found: dict[str, list[Prediction] | list[TargetPrediction]] = {**experiment.evaluation.predictions}
     for model, predictions in found.items():

@@ -6,11 +6,33 @@ Colours: Okabe & Ito 2008, "Color Universal Design", figure 16; those of them th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
-from typing import Any, TypeAlias
+from typing import Any
 
-Figure: TypeAlias = dict[str, Any]
-"""Plotly JSON: ``data``, a list of traces, and ``layout``."""
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure as Plotly JSON; colours of text, grid and heat maps come from a template that is laid under it.
+
+    Attributes
+    ----------
+    data : list of dict
+        Its traces.
+    layout : dict
+        With its ``height`` in pixels.
+    drawn_by_script : bool
+        Whether the page's script makes the traces itself, of what `Section.script` gives to it.
+    """
+
+    data: list[dict[str, Any]]
+    layout: dict[str, Any]
+    drawn_by_script: bool = False
+
+    def to_page(self) -> dict[str, Any]:
+        """Return the figure for the page's script."""
+        return {"data": [] if self.drawn_by_script else self.data, "layout": self.layout}
+
 
 BLUE, ORANGE, GREEN, VERMILION = "#0072b2", "#e69f00", "#009e73", "#d55e00"
 PURPLE, SKY, GREY = "#cc79a7", "#56b4e9", "#8c8c8c"
@@ -40,12 +62,19 @@ NAMES: dict[str, Any] = {"type": "category", "automargin": True, "fixedrange": T
 ROW = 34
 """Pixels between two names."""
 
+DRAWN_AS_VECTORS = 3000
+"""Points in a figure; more of them are drawn by the graphics card."""
+
 _LONGEST = 28  # characters of a name on an axis
 
 
 def plain_text(name: object) -> str:
-    """Return text that Plotly shows as it is: it reads a subset of HTML, and entities, in every label."""
-    return escape(" ".join(str(name).split()), quote=False) or "(no name)"
+    """Return text that Plotly shows as it is: it reads a subset of HTML, and entities, in every label.
+
+    A name's bytes that are not UTF-8 are written as escapes.
+    """
+    text = " ".join(str(name).split()).encode(errors="backslashreplace").decode()
+    return escape(text, quote=False) or "(no name)"
 
 
 def short_names(names: Sequence[str]) -> list[str]:
@@ -59,11 +88,6 @@ def short_names(names: Sequence[str]) -> list[str]:
             text, number = f"{plain_text(short)} ({number})", number + 1
         found[text] = None
     return list(found)
-
-
-def chief_name(chief: str) -> str:
-    """Return how people write the score that models are ranked by."""
-    return "R²" if chief == "r2" else chief
 
 
 def between(means: Sequence[float], intervals: Sequence[Sequence[float | None]], color: str) -> dict[str, Any]:
