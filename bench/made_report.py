@@ -219,7 +219,7 @@ def _classes(
     matrix = ConfusionMatrix(names, counts, rng.permutation(len(names)))
     return ClassesRecord(
         model="stack:oof",
-        counted="images",
+        noun="image",
         matrix=matrix,
         frequent=confused_pairs(truth, predicted, names, top=100) if len(names) > 20 else None,
         scored=sorted(_reports(counts, names), key=lambda each: each.f1),
@@ -285,7 +285,7 @@ def _confidence(n_images: int) -> ConfidenceRecord:
         if n
     ]
     right = (counts * np.linspace(0.05, 0.95, 10)).astype(int)
-    return ConfidenceRecord("images", ranges, 0.031, ScoreHistogram(edges, right.tolist(), (counts - right).tolist()))
+    return ConfidenceRecord("image", ranges, 0.031, ScoreHistogram(edges, right.tolist(), (counts - right).tolist()))
 
 
 def _learning() -> LearningRecord:

@@ -1,4 +1,4 @@
-"""What the models of a classification say of each image, for the sections that look at single images."""
+"""What the models of a classification say about each image, for the sections that show single images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_WRONG = 60
 
 @dataclass(frozen=True)
 class Vote:
-    """What one backbone's logistic regression takes an image for, and how surely (0 to 1)."""
+    """The class that one backbone's logistic regression takes an image for, and its probability, 0 to 1."""
 
     backbone: str
     predicted: str
@@ -36,7 +36,7 @@ class WrongImage:
     true, predicted : str
         Its class, and the class that the model takes it for.
     probability : float, optional
-        Of the predicted class, 0 to 1; None where the model knows none.
+        Of the predicted class, 0 to 1; None where the model gives none.
     votes : list of Vote
         Of each backbone.
     """
@@ -49,12 +49,12 @@ class WrongImage:
 
     @property
     def all_agree(self) -> bool:
-        """Whether several backbones, and all of them, say what the model says."""
+        """Whether there are several backbones, and all of them agree with the model."""
         return len(self.votes) > 1 and all(vote.predicted == self.predicted for vote in self.votes)
 
 
 class Answers:
-    """What the models of a classification say of each image; of several repeats their mean.
+    """What the models of a classification say about each image: with several repeats, the mean.
 
     Parameters
     ----------

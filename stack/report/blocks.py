@@ -50,7 +50,7 @@ def figure(
     page, name
         The figure; where the page lacks it, nothing is returned.
     says
-        What it shows, for who cannot see it.
+        What it shows, for those who cannot see it.
     title, note
         Above and below it.
     numbers
@@ -81,7 +81,7 @@ def figure(
 
 
 def scrolled(content: Child, label: str) -> Markup:
-    """Return content that scrolls by itself, by keyboard too, so that a wide table does not widen the page."""
+    """Return content that scrolls by itself, also by keyboard, so that a wide table does not widen the page."""
     return element("div", content, class_="scrolled", role="region", aria_label=label, tabindex="0")
 
 
@@ -113,14 +113,14 @@ def join_all(*children: Child) -> Markup:
 
 
 def more_button(n: int, shown: int, cards: str) -> Markup | None:
-    """Return what reveals the cards of class ``later`` in the list of that id; None where all are shown already."""
+    """Return a button that reveals the cards of class ``later`` in the list of that id; None where all are shown."""
     if n <= shown:
         return None
     return element("button", f"Show all {n}", type="button", class_="more", aria_controls=cards)
 
 
 def zoom_buttons() -> Markup:
-    """Return what zooms a figure without a mouse."""
+    """Return buttons that zoom a figure without a mouse."""
     labels = {"in": ("+", "Zoom in"), "out": ("-", "Zoom out"), "reset": ("Reset", "Reset the zoom")}
     buttons = [
         element("button", text, type="button", data_zoom=key, aria_label=label) for key, (text, label) in labels.items()

@@ -99,18 +99,18 @@ class Context:
         return len(self.experiment.folds)
 
     @property
-    def counted(self) -> str:
+    def noun(self) -> str:
         """What errors are counted in: with several repeats every image is predicted several times."""
-        return "predictions" if self.experiment.repeats > 1 else "images"
+        return "prediction" if self.experiment.repeats > 1 else "image"
 
     @cached_property
     def classes(self) -> list[str]:
-        """Names of the classes, by code; empty where labels are no classes."""
+        """Names of the classes, by code; empty where labels are not classes."""
         return [str(name) for name in np.unique(self.experiment.joined.labels)] if self.experiment.n_classes else []
 
     @cached_property
     def codes(self) -> NDArray[np.int64]:
-        """Class code of each image, ``(n_images,)``; all 0 where labels are no classes."""
+        """Class code of each image, ``(n_images,)``; all 0 where labels are not classes."""
         labels = self.experiment.joined.labels
         if not self.classes:
             return np.zeros(len(labels), np.int64)
@@ -123,13 +123,13 @@ class Context:
 
     @property
     def class_predictions(self) -> Mapping[str, Sequence[Prediction]]:
-        """What each model says of classes, by fold; empty where labels are no classes."""
+        """What each model says of classes, by fold; empty where labels are not classes."""
         found = self.experiment.evaluation.predictions if self.classes else {}
         return cast("Mapping[str, Sequence[Prediction]]", found)
 
     @property
     def class_findings(self) -> Findings | None:
-        """What the scores mean; None where labels are no classes."""
+        """What the scores mean; None where labels are not classes."""
         return cast(Findings, self.experiment.findings) if self.classes else None
 
     @property
@@ -140,7 +140,7 @@ class Context:
 
     @cached_property
     def answers(self) -> Answers | None:
-        """What the models say of each image; None where labels are no classes."""
+        """What the models say of each image; None where labels are not classes."""
         experiment = self.experiment
         if not self.classes:
             return None

@@ -1,4 +1,4 @@
-"""A map of each backbone's features, where images lie near those that the backbone finds alike."""
+"""A map of each backbone's features, where images that the backbone finds alike lie close together."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class EmbeddingMap:
     rows : NDArray[np.int64]
         ``(n,)`` rows of the dataset's index, ascending.
     codes : NDArray[np.int64], optional
-        ``(n,)`` class codes; None where labels are no classes.
+        ``(n,)`` class codes; None where labels are not classes.
     values : NDArray[np.float64], optional
         ``(n,)`` numbers; None where labels are classes.
     """
@@ -40,8 +40,8 @@ class EmbeddingMap:
 def embedding_maps(context: Context) -> list[EmbeddingMap]:
     """Lay the features of each backbone out on a plane; of more than 50,000 images a sample that keeps every class.
 
-    A steered backbone has seen labels, and a map of images that it learnt from would show what it was told. Of
-    such features the map is of the first fold's test part alone.
+    A steered backbone has seen labels, and a map of the images that it learnt from would show just that: its map holds
+    the test part of the first fold alone.
 
     Parameters
     ----------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from stackbone.cache.text import counted
 from stackbone.stack.report.blocks import join_all, number
 from stackbone.stack.report.context import Context
 from stackbone.stack.report.markup import Markup, element
@@ -14,10 +15,11 @@ from stackbone.stack.tables.metric_names import primary_metric
 from stackbone.stack.tables.verdict import Verdict, verdict
 
 _LEFT_OUT = {
-    "conflicting": "conflicting copies",
-    "doubles": "copies",
-    "failed": "unreadable",
-    "near_copies": "near copies",
+    "conflicting": ("conflicting copy", "conflicting copies"),
+    "doubles": ("copy", "copies"),
+    "failed": ("unreadable", "unreadable"),
+    "near_copies": ("near copy", "near copies"),
+    "unlabelled": ("unlabelled", "unlabelled"),
 }
 
 
@@ -28,7 +30,7 @@ class Facts:
     Attributes
     ----------
     n_images, n_classes : int
-        Images that took part, and classes among them; 0 of the latter where labels are no classes.
+        Images that took part, and classes among them; 0 of the latter where labels are not classes.
     n_groups : int, optional
         Groups among the images; None where they are not grouped.
     how : str
@@ -145,7 +147,7 @@ def _facts_html(facts: Facts) -> Markup:
         "classes": f"{facts.n_classes:,}" if facts.n_classes else None,
         "groups": f"{facts.n_groups:,}" if facts.n_groups else None,
         "evaluation": facts.how,
-        "left out": ", ".join(f"{n:,} {_LEFT_OUT.get(why, why)}" for why, n in facts.left_out.items() if n) or None,
+        "left out": ", ".join(counted(n, *_LEFT_OUT[why]) for why, n in facts.left_out.items() if n) or None,
     }
     pairs = [element("div", element("dt", name), element("dd", value)) for name, value in shown.items() if value]
     notes = element("ul", [element("li", note) for note in facts.notes], class_="notes") if facts.notes else None

@@ -1,4 +1,4 @@
-"""A report as one HTML file: opened by a double click, with no network, and nothing in it but data and our own script.
+"""A report as one HTML file that opens by a double click, without a network, and holds nothing but data and our script.
 
 Text and tables are HTML already; figures are Plotly JSON, drawn by plotly.js, which is in the file too (compressed, or
 it would be most of it). The content security policy lets run only the two scripts whose hashes it names, and forbids

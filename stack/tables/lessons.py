@@ -1,4 +1,4 @@
-"""What an experiment teaches beside its scores, line by line."""
+"""What an experiment teaches besides its scores, line by line."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def lessons(experiment: Experiment) -> list[Lesson]:
 
 def _steered_lesson(name: str, ids: Sequence[str]) -> Lesson:
     return Lesson(
-        f"each fold takes features whose steering saw nothing of its test part ({', '.join(dict.fromkeys(ids))}); "
-        "labels that it saw of the training part may make a stack trust it too much",
+        f"each fold uses features whose steering never saw the fold's test part ({', '.join(dict.fromkeys(ids))}); "
+        "the steering did see labels of the training part, so the stack may trust this backbone too much",
         f"{name} is steered",
     )
 

@@ -1,4 +1,4 @@
-"""Scores as people write them, and the units that differences between them are told in."""
+"""Scores as people write them, and the units in which differences between them are given."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class PrimaryMetric:
     least : float
         Its lowest possible value.
     unit : float
-        What a difference is multiplied by to be shown: 100 where it is told in percentage points.
+        What a difference is multiplied by to be shown: 100 where it is given in percentage points.
     unit_name : str
         ``points``, or the name of the score.
     suffix, in_points : str
-        What follows a difference in a sentence, and the title of a column of differences: empty unless in points.
+        What follows a difference in a sentence, and the title of a column of differences; empty unless in points.
     digits : int
         Decimals of a difference in a sentence.
     """

@@ -26,9 +26,9 @@ class Lesson:
     Attributes
     ----------
     text : str
-        What it is.
+        The lesson.
     topic : str, optional
-        What it is about, where the text is a list or a remark.
+        What it is about; None where the text says so itself.
     """
 
     text: str
@@ -91,9 +91,9 @@ def _class_lessons(experiment: Experiment) -> list[Lesson]:
         lessons.append(Lesson(", ".join(f"{each.name} {each.f1:.2f}" for each in weakest), "weakest classes (F1)"))
     if found.confused:
         pairs = (f"{each.true} for {each.predicted} ({each.n})" for each in found.confused[:_SHOWN])
-        lessons.append(Lesson(", ".join(pairs), "most often taken"))
+        lessons.append(Lesson(", ".join(pairs), "most often mistaken"))
     return lessons + [
-        Lesson(f"{each.path} is {each.label}, taken for {each.predicted}", "surely wrong, or wrongly labelled")
+        Lesson(f"{each.path} is labelled {each.label}, taken for {each.predicted}", "confidently wrong, or mislabelled")
         for each in found.wrong[:_SHOWN]
     ]
 
@@ -101,7 +101,9 @@ def _class_lessons(experiment: Experiment) -> list[Lesson]:
 def _target_lessons(experiment: Experiment) -> list[Lesson]:
     found = cast(TargetFindings, experiment.findings)
     return [
-        Lesson(f"{each.path} is {each.label:g}, taken for {each.predicted:.4g}", "furthest off, or wrongly labelled")
+        Lesson(
+            f"{each.path} is labelled {each.label:g}, taken for {each.predicted:.4g}", "furthest off, or mislabelled"
+        )
         for each in found.worst[:_SHOWN]
     ]
 

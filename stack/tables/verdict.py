@@ -71,16 +71,16 @@ def _best_plain(experiment: Experiment, model: str) -> ModelScore | None:
 
 
 def _advice(experiment: Experiment) -> str:
-    """Return what to do where the model is no better than one of its members."""
+    """Return what to do when the model is no better than one of its members."""
     evaluation, judged = experiment.evaluation, experiment.model_name
     single, plain = evaluation.best(*_SINGLE), _best_plain(experiment, judged)
     members = [each for each in evaluation.results if each.model.startswith(("lr:", "ridge:"))]
     if single is None or plain is None or len(members) == 1:
         return "with one backbone there is nothing to stack"
     if task_words(experiment).has_recipes and plain.mean > max(single.mean, evaluation.score(judged).mean):
-        return f"the plain {plain.model} ({plain.mean:.3f}) does better, and --recipe {plain.model} takes and saves it"
+        return f"the plain {plain.model} ({plain.mean:.3f}) does better, and --recipe {plain.model} uses and saves it"
     name = single.model.partition(":")[2]
-    return f"stacking does not help here; --backbones {shlex.quote(name)} takes that one alone"
+    return f"stacking does not help here; --backbones {shlex.quote(name)} uses that one alone"
 
 
 def _certainty(experiment: Experiment, difference: Difference, metric: PrimaryMetric) -> str:
@@ -89,7 +89,7 @@ def _certainty(experiment: Experiment, difference: Difference, metric: PrimaryMe
         return f"Every {where} gives the same difference, so no interval can be given."
     low, high = metric.unit * difference.low, metric.unit * difference.high
     can_repeat = experiment.split is None and not experiment.steered  # steerings are of one division
-    advice = "; more --repeats narrow it" if can_repeat else ""
+    advice = "; more --repeats would narrow it" if can_repeat else ""
     doubt = "" if difference.excludes_zero else f", so this may be chance{advice}"
     interval = f"{low:+.{metric.digits}f} to {high:+.{metric.digits}f}{metric.suffix} ({difference.method})"
     return f"{100 * difference.confidence:.0f}% interval of the difference: {interval}{doubt}."

@@ -24,7 +24,7 @@ class Cost:
     megabytes : float
         Size of the features of the images that take part, as they lie on disk, in 10⁶ bytes.
     images_per_s : float, optional
-        Speed of the run that embedded them; None where the shard does not tell.
+        Speed of the run that embedded them; None where the shard does not record it.
     score : float
         Primary metric of its logistic regression, or of its ridge regression.
     """
@@ -37,7 +37,7 @@ class Cost:
 
 
 def draw_overlap(overlap: ErrorOverlap) -> Figure:
-    """Draw which share of their errors each two backbones have in common."""
+    """Draw the share of their errors that each two backbones have in common."""
     names = short_names(overlap.names)
     shares = [
         [None if i == j else value for j, value in enumerate(row)] for i, row in enumerate(overlap.jaccard.tolist())
@@ -89,7 +89,7 @@ def draw_ablation(ablation: Sequence[Loss], metric: PrimaryMetric) -> Figure:
 
 def draw_cost(costs: Sequence[Cost], metric: str) -> Figure:
     """Draw score against speed, or against size where a speed is not known."""
-    x, title = [each.images_per_s for each in costs if each.images_per_s], "images embedded a second"
+    x, title = [each.images_per_s for each in costs if each.images_per_s], "images embedded per second"
     if len(x) < len(costs):
         x, title = [each.megabytes for each in costs], "megabytes in the cache"
     scores = [each.score for each in costs]
@@ -113,7 +113,7 @@ def draw_cost(costs: Sequence[Cost], metric: str) -> Figure:
 
 
 def draw_weights(shares: Mapping[str, float]) -> Figure:
-    """Draw how the meta-classifier shares its weight among the backbones."""
+    """Draw how the meta-learner shares its weight among the backbones."""
     ranked = sorted(shares.items(), key=lambda each: each[1])
     bars = {
         "type": "bar",
@@ -130,7 +130,7 @@ def draw_weights(shares: Mapping[str, float]) -> Figure:
         "height": max(360, 120 + ROW * len(ranked)),
         "bargap": 0.35,
         "xaxis": {
-            "title": {"text": "share of the meta-classifier's weight"},
+            "title": {"text": "share of the meta-learner's weight"},
             "tickformat": ".0%",
             "range": [0, 1.12 * ranked[-1][1] or 1],
         },

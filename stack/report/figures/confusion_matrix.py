@@ -60,8 +60,8 @@ def similarity_order(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """Order classes so that those taken for one another are neighbours.
 
     The optimal leaf ordering (Bar-Joseph, Gifford & Jaakkola 2001, Bioinformatics 17 suppl. 1) of an
-    average-linkage clustering, where two classes are the nearer the larger the share of either that is taken for the
-    other. Of more than 400 classes the order of the clustering as it comes.
+    average-linkage clustering, where two classes are the nearer, the larger the share of either that is taken for the
+    other. For more than 400 classes, the order of the clustering as it comes.
 
     Parameters
     ----------

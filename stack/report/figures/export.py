@@ -42,10 +42,10 @@ TEMPLATE: dict[str, Any] = {
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
     }
 }
-"""What the page's style sheet is to the page."""
+"""Does for exported figures what its style sheet does for the page."""
 
 _ADVICE = (
-    "figures are drawn by Chrome or Chromium through kaleido: install a browser (Debian and Ubuntu: `apt install "
+    "figures are drawn by Chrome or Chromium through kaleido. Install a browser (Debian and Ubuntu: `apt install "
     "chromium`; anywhere: `plotly_get_chrome`), or leave --figures out; the report itself needs neither"
 )
 
@@ -87,7 +87,10 @@ def export_figures(figures: Mapping[str, Figure], folder: Path, formats: Sequenc
         drafts = [Path(place, file.name) for _, file in files]
         _draw([_job(name, figures[name], draft) for (name, _), draft in zip(files, drafts, strict=True)], folder)
         if empty := [draft.name for draft in drafts if not draft.is_file() or not draft.stat().st_size]:
-            message = f"the browser drew nothing into {', '.join(empty)}: is {tempfile.gettempdir()} full? Free space"
+            message = (
+                f"the browser drew nothing into {', '.join(empty)}: is {tempfile.gettempdir()} full? Free some space "
+                "and run again"
+            )
             raise StackError(message)
         for (_, file), draft in zip(files, drafts, strict=True):
             write_output(file, draft.read_bytes())
@@ -109,7 +112,7 @@ def _draw(jobs: list[dict[str, Any]], folder: Path) -> None:
         import kaleido
         from kaleido.errors import ChromeNotFoundError
     except ImportError as exc:
-        message = "kaleido is not installed, which writes figures: run `pip install 'stackbone[figures]'`"
+        message = "kaleido, which writes figures, is not installed: run `pip install 'stackbone[figures]'`"
         raise UsageError(message) from exc
     try:
         # MathJax would be asked for on the network.
@@ -118,7 +121,7 @@ def _draw(jobs: list[dict[str, Any]], folder: Path) -> None:
         message = f"no browser was found; {_ADVICE}"
         raise UsageError(message) from exc
     except OSError as exc:
-        message = f"could not write figures to {folder}: {exc.strerror or exc}. Free space or name another folder"
+        message = f"could not write figures to {folder}: {exc.strerror or exc}. Free some space or name another folder"
         raise CacheError(message) from exc
     except Exception as exc:
         message = f"the browser could not draw the figures for {folder} ({type(exc).__name__}: {exc}); {_ADVICE}"

@@ -47,14 +47,15 @@ CLASS_LOOKS = (
     ("#9a8500", "star"),  # the palette's yellow is lost on white: the same hue, darker
     ("#7a5195", "x"),  # the palette's black is lost on dark
 )
-"""Colour and shape of up to eight classes that are looked at together."""
+"""Colour and shape of up to eight classes that are compared."""
 
 ON_DARK = {"#0072b2": "#4ba3dd", "#009e73": "#27b98f", "#d55e00": "#f0813a", "#7a5195": "#b18bd0", "#9a8500": "#c9b43a"}
 """The same colours a step lighter, for dark paper."""
 
 HEAT_ON_LIGHT = ("#c2eddb", "#93d6ca", "#5fbebf", "#34a3b5", "#0087aa", "#006a9c", "#0d4d88", "#1c316b", "#1b1a49")
 HEAT_ON_DARK = ("#333962", "#345082", "#2b699d", "#2183b0", "#149fbf", "#38b9c7", "#64d1cd", "#98e5d4", "#cdf6e3")
-"""Heat maps: lightness changes evenly (in OKLCH), so they read without colour; few is near the paper, many far."""
+"""Heat maps: lightness changes evenly (in OKLCH), so they read without colour; few is close to the paper's
+colour, many far from it."""
 
 NAMES: dict[str, Any] = {"type": "category", "automargin": True, "fixedrange": True}
 """An axis of names."""
@@ -91,7 +92,7 @@ def short_names(names: Sequence[str]) -> list[str]:
 
 
 def between(means: Sequence[float], intervals: Sequence[Sequence[float | None]], color: str) -> dict[str, Any]:
-    """Return pale error bars from ``low`` to ``high``; an end that is not known is not drawn."""
+    """Return pale error bars from ``low`` to ``high``; an unknown end is not drawn."""
     ends = [
         (mean if low is None else low, mean if high is None else high)
         for mean, (low, high) in zip(means, intervals, strict=True)
@@ -108,6 +109,6 @@ def between(means: Sequence[float], intervals: Sequence[Sequence[float | None]],
 
 
 def padded(values: Sequence[float], share: float) -> list[float]:
-    """Return an axis range with so much room, as a share of the values' own, at both ends."""
+    """Return an axis range with room at both ends, as a share of the values' own range."""
     pad = share * (max(values) - min(values)) or 0.05 * abs(values[0]) or 1
     return [min(values) - pad, max(values) + pad]

@@ -22,7 +22,7 @@ _MOST_ERRORS = 6  # of these
 
 @dataclass(frozen=True)
 class Look:
-    """An image, by its row in the dataset's index, and the steered backbone whose look at it is worth a picture."""
+    """An image, by its row in the dataset's index, and a steered backbone whose attention to it is to be pictured."""
 
     row: int
     backbone: str
@@ -45,7 +45,7 @@ class AttentionRecord:
 
 
 class Attention(Section[AttentionRecord]):
-    """Shows where a steered backbone looks, of images that its steering of the first fold never saw."""
+    """Shows where a steered backbone looks, in images that the steering of the first fold never saw."""
 
     name = "attention"
     title = "Attention"
@@ -97,7 +97,7 @@ def choose_images(test: NDArray[np.int64], codes: NDArray[np.int64], wrong: Sequ
     test : NDArray[np.int64]
         ``(n_test,)`` rows of the dataset's index of the test part.
     codes : NDArray[np.int64]
-        ``(n_test,)`` class codes; all equal where there are no classes.
+        ``(n_test,)`` class codes; all equal where labels are not classes.
     wrong : sequence of int
         Rows of images that the model is wrong about, the surest first.
     seed : int

@@ -33,9 +33,9 @@ class BackbonesRecord:
     metric : PrimaryMetric
         What models are ranked by.
     ablation : list of Loss
-        What the stack loses without each backbone; empty where it has one alone.
+        What the stack loses without each backbone; empty where it has only one.
     overlap : ErrorOverlap, optional
-        Of the backbones' errors; None where there are not two, or labels are no classes.
+        Of the backbones' errors; None for a single backbone, or where labels are not classes.
     costs : list of Cost
         Of each backbone.
     shares : dict of str to float
@@ -57,7 +57,7 @@ class Backbones(Section[BackbonesRecord]):
     order = 50
 
     def collect(self, context: Context) -> BackbonesRecord | None:
-        """Return what each backbone adds and costs; None of one backbone that has no weight either."""
+        """Return what each backbone adds and costs; None where there is nothing to compare."""
         experiment, found = context.experiment, context.class_findings
         overlap = found.overlap if found and len(found.overlap.names) > 1 else None
         record = BackbonesRecord(
@@ -86,31 +86,31 @@ class Backbones(Section[BackbonesRecord]):
                 page,
                 "ablation",
                 says="Dot plot of what the stack loses without each backbone, with intervals.",
-                title="What each adds",
-                note="Right of zero: the stack is worse without it. A line that crosses zero may be chance.",
+                title="What each backbone adds",
+                note="Right of zero: the stack is worse without it. An interval that crosses zero may be chance.",
                 numbers=_ablation(record),
             ),
             figure(
                 page,
                 "overlap",
                 says="Heat map of the share of errors that two backbones have in common.",
-                title="Errors they share",
-                note="Of the images that either gets wrong, the share that both do. "
-                "A stack can mend what is not shared.",
+                title="Shared errors",
+                note="Among the images that either gets wrong, the share that both get wrong. "
+                "A stack can correct errors that are not shared.",
                 numbers=_overlap(record.overlap) if record.overlap else None,
             ),
             figure(
                 page,
                 "cost",
                 says=f"Scatter plot of {record.metric.name} against cost, a point for each backbone.",
-                title="What each costs",
+                title="What each backbone costs",
                 numbers=_costs(record),
             ),
             figure(
                 page,
                 "weights",
-                says="Bars of the share that each backbone has in the meta-classifier's weights.",
-                title="Whom the stack listens to",
+                says="Bars of the share that each backbone has in the meta-learner's weights.",
+                title="Which backbones the stack relies on",
                 numbers=_weights(record),
             ),
         )
@@ -123,7 +123,7 @@ SECTION = Backbones()
 def backbone_shares(context: Context) -> dict[str, float]:
     """Return each backbone's share of the weight of ``stack:oof``, mean over folds.
 
-    Empty where the meta-learner has no weights (``mean``), or does not know one backbone from another (``average``).
+    Empty where the meta-learner has no weights (``mean``), or cannot tell the backbones apart (``average``).
     """
     experiment = context.experiment
     if context.classes:
@@ -134,7 +134,7 @@ def backbone_shares(context: Context) -> dict[str, float]:
     alone = zip(*(predictions[f"ridge:{name}"] for name in names), strict=True)
     folds = zip(predictions["stack:oof"], alone, strict=True)
     each = [target_shares(stacked.values, np.column_stack([one.values for one in ones])) for stacked, ones in folds]
-    return mean_shares(names, each)
+    return dict(mean_shares(names, each))
 
 
 def _cost(experiment: Experiment, used: UsedFeatures) -> Cost:
@@ -179,4 +179,4 @@ def _costs(record: BackbonesRecord) -> Markup:
 
 def _weights(record: BackbonesRecord) -> Markup:
     rows = [[name, f"{share:.1%}"] for name, share in record.shares.items()]
-    return table(["backbone", "share"], rows, caption="Shares of the meta-classifier's weights")
+    return table(["backbone", "share"], rows, caption="Shares of the meta-learner's weights")

@@ -1,4 +1,4 @@
-"""What a classification takes for what: the confusion matrix, every class, and the pairs most often confused."""
+"""Which classes a classification confuses: the confusion matrix, every class, and the pairs most often confused."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stackbone.cache.text import counted
 from stackbone.stack.metrics.confusion import ClassReport, ConfusedPair, confused_pairs
 from stackbone.stack.report.blocks import (
     Page,
@@ -47,8 +48,8 @@ class ClassesRecord:
     ----------
     model : str
         The model examined.
-    counted : str
-        What is counted: images, or predictions where there are several of each.
+    noun : str
+        What is counted: ``image``, or ``prediction`` where there are several of each image.
     matrix : ConfusionMatrix
         How often each class is taken for each.
     frequent : list of ConfusedPair, optional
@@ -58,11 +59,11 @@ class ClassesRecord:
     untested : list of str
         Classes of which no image was tested.
     pairs : list of PairPictures
-        The confusions to look at.
+        The most frequent confusions, with examples.
     """
 
     model: str
-    counted: str
+    noun: str
     matrix: ConfusionMatrix
     frequent: list[ConfusedPair] | None
     scored: list[ClassReport]
@@ -71,7 +72,7 @@ class ClassesRecord:
 
 
 class Classes(Section[ClassesRecord]):
-    """Shows what is taken for what."""
+    """Shows which classes the model confuses."""
 
     name = "classes"
     title = "Classes"
@@ -79,7 +80,7 @@ class Classes(Section[ClassesRecord]):
     tasks = frozenset({"classification"})
 
     def collect(self, context: Context) -> ClassesRecord | None:
-        """Count what the examined model says of each fold, each prediction of each repeat for itself."""
+        """Count the predictions of the examined model; with several repeats, each of them counts."""
         experiment, found, answers = context.experiment, context.class_findings, context.answers
         if found is None or answers is None:
             return None
@@ -92,7 +93,7 @@ class Classes(Section[ClassesRecord]):
             context.images.add(each.examples)
         return ClassesRecord(
             model=experiment.model_name,
-            counted=context.counted,
+            noun=context.noun,
             matrix=count_confusions(truth, predicted, context.classes),
             frequent=confused_pairs(truth, predicted, context.classes, top=_LISTED) if is_large else None,
             scored=sorted((each for each in found.classes if each.n), key=lambda each: each.f1),
@@ -117,7 +118,7 @@ class Classes(Section[ClassesRecord]):
                 page,
                 "confusion",
                 says=says,
-                title=f"What {model} takes for what",
+                title=f"Which classes {model} confuses",
                 note=note,
                 numbers=_confusions(record),
                 controls=_matrix_controls(names),
@@ -191,12 +192,12 @@ def _confusions(record: ClassesRecord) -> Markup:
         return table(["true \\ predicted", *names], rows, caption="Confusion matrix: rows are true classes")
     listed = [[each.true, each.predicted, str(each.n), f"{each.share:.1%}"] for each in record.frequent]
     caption = f"The {len(listed)} most frequent confusions"
-    return table(["true class", "taken for", record.counted, "of the true class"], listed, caption=caption)
+    return table(["true class", "taken for", f"{record.noun}s", "share of the true class"], listed, caption=caption)
 
 
 def _per_class(record: ClassesRecord) -> Markup:
     rows = [[each.name, f"{each.n:,}", bar(each.precision), bar(each.recall), bar(each.f1)] for each in record.scored]
-    header = ["class", record.counted, "precision", "recall", "F1"]
+    header = ["class", f"{record.noun}s", "precision", "recall", "F1"]
     return table(header, rows, caption="Scores of each class, the weakest first", class_="sortable per-class")
 
 
@@ -215,7 +216,7 @@ def _pairs(record: ClassesRecord, page: Page) -> Markup | None:
         element(
             "li",
             element("p", element("b", each.pair.true), " taken for ", element("b", each.pair.predicted), class_="pair"),
-            element("p", f"{each.pair.n:,} {record.counted}, {each.pair.share:.1%} of the class", class_="quiet"),
+            element("p", f"{counted(each.pair.n, record.noun)}, {each.pair.share:.1%} of the class", class_="quiet"),
             element("div", [picture(page, row, 88) for row in each.examples], class_="strip"),
             class_="later" if position >= _PAIRS_AT_FIRST else None,
         )

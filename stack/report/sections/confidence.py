@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.text import counted
 from stackbone.stack.metrics.metrics import CalibrationBin, calibration_error
 from stackbone.stack.report.blocks import Page, figure, join_all, number
 from stackbone.stack.report.context import Context
@@ -54,17 +55,17 @@ class ConfidenceRecord:
 
     Attributes
     ----------
-    counted : str
-        What is counted: images, or predictions where there are several of each.
+    noun : str
+        What is counted: ``image``, or ``prediction`` where there are several of each image.
     ranges : list of CalibrationRange
-        By ascending confidence; none is empty.
+        By ascending confidence; each holds a prediction or more.
     error : float
         Expected calibration error, 0 to 1.
     histogram : ScoreHistogram
         How sure the model is, right and wrong.
     """
 
-    counted: str
+    noun: str
     ranges: list[CalibrationRange]
     error: float
     histogram: ScoreHistogram
@@ -87,7 +88,7 @@ class Confidence(Section[ConfidenceRecord]):
         truth = context.codes[np.concatenate([fold.test for fold in experiment.folds])]
         confidence = np.exp(np.minimum(scores.max(axis=1).astype(np.float64), 0.0))
         return ConfidenceRecord(
-            context.counted,
+            context.noun,
             calibration_ranges(found.calibration, np.sort(confidence)),
             calibration_error(found.calibration),
             score_histogram(confidence, scores.argmax(axis=1) == truth),
@@ -116,17 +117,17 @@ class Confidence(Section[ConfidenceRecord]):
                 page,
                 "calibration",
                 says=f"Share of right predictions against their probability. {says}",
-                title="Is it as often right as it is sure?",
-                note=f"Below the line: surer than it should be. {says} {_counts(record)}",
+                title="Is it right as often as it claims?",
+                note=f"Below the line: overconfident. {says} {_counts(record)}",
                 numbers=table(
-                    ["probability", "mean", "right", record.counted], bins, caption="Calibration, bin by bin"
+                    ["probability", "mean", "right", f"{record.noun}s"], bins, caption="Calibration, bin by bin"
                 ),
             ),
             figure(
                 page,
                 "scores",
                 says="Histogram of the probability of the predicted class, of right and of wrong predictions.",
-                title="How sure it is, right and wrong",
+                title="How sure it is when right and when wrong",
                 numbers=table(["probability", "right", "wrong"], spans, caption="Right and wrong predictions"),
             ),
         )
@@ -182,7 +183,7 @@ def draw_calibration(ranges: Sequence[CalibrationRange]) -> Figure:
         "x": confidence,
         "y": [each.accuracy for each in ranges],
         "error_x": between(confidence, [(each.low, each.high) for each in ranges], BLUE),
-        "text": [f"{each.n:,} predictions" for each in ranges],
+        "text": [counted(each.n, "prediction") for each in ranges],
         "marker": {"size": 10, "color": BLUE, "opacity": [0.4 + 0.6 * each.n / largest for each in ranges]},
         "line": {"color": BLUE, "width": 2},
         "hovertemplate": "sure %{x:.1%}, right %{y:.1%}<br>%{text}<extra></extra>",
@@ -190,7 +191,7 @@ def draw_calibration(ranges: Sequence[CalibrationRange]) -> Figure:
     layout = {
         "height": 460,
         "xaxis": {"title": {"text": "probability of the predicted class"}, "range": [0, 1.02]},
-        "yaxis": {"title": {"text": "share that is right"}, "range": [0, 1.02]},
+        "yaxis": {"title": {"text": "share of correct predictions"}, "range": [0, 1.02]},
     }
     return Figure([ideal, model], layout)
 
@@ -217,12 +218,13 @@ def draw_scores(histogram: ScoreHistogram) -> Figure:
         "barmode": "group",
         "bargap": 0.15,
         "xaxis": {"title": {"text": "probability of the predicted class"}, "range": [edges[0], edges[-1]]},
-        "yaxis": {"title": {"text": "share of the right, and of the wrong"}, "tickformat": ".0%"},
+        "yaxis": {"title": {"text": "share of right and of wrong predictions"}, "tickformat": ".0%"},
     }
     return Figure(traces, layout)
 
 
 def _counts(record: ConfidenceRecord) -> str:
     counts = [each.n for each in record.ranges]
-    n = f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"
-    return f"Each point: {n} {record.counted}; pale: their range of probabilities."
+    most = counted(max(counts), record.noun)
+    n = most if min(counts) == max(counts) else f"{min(counts):,} to {most}"
+    return f"Each point: {n}; pale: their range of probabilities."

@@ -1,4 +1,4 @@
-"""The images that the model is surely wrong about, and copies whose labels conflict."""
+"""The images that the model is confidently wrong about, and copies whose labels conflict."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ErrorsRecord:
     Attributes
     ----------
     wrong : list of WrongImage
-        Images that the model is most confidently wrong about; empty where labels are no classes.
+        Images that the model is most confidently wrong about; empty where labels are not classes.
     conflicts : list of list of int
         Files with the same bytes and different labels, by rows of the dataset's index.
     """
@@ -33,7 +33,7 @@ class ErrorsRecord:
 
 
 class Errors(Section[ErrorsRecord]):
-    """Shows images that are surely wrong, and copies with conflicting labels."""
+    """Shows confident errors, and copies with conflicting labels."""
 
     name = "errors"
     title = "Errors"
@@ -72,12 +72,12 @@ def conflicting_rows(conflicts: Sequence[Conflict], paths: Sequence[str]) -> lis
 
 def _wrong(wrong: Sequence[WrongImage], page: Page) -> Markup:
     lead = (
-        "Test images that the model was most sure of, and wrong about. Where all backbones agree against the label, "
-        "look at the label first."
+        "Test images that the model got wrong with the most confidence. If all backbones agree against the label, "
+        "check the label first."
     )
     cards = [_wrong_card(each, page, is_later=position >= SHOWN_AT_FIRST) for position, each in enumerate(wrong)]
     return join_all(
-        element("h3", "Surely wrong, or wrongly labelled"),
+        element("h3", "Confidently wrong, or mislabelled"),
         element("p", lead, class_="lead"),
         element("ul", cards, class_="cards wrong", id="wrong"),
         more_button(len(wrong), SHOWN_AT_FIRST, "wrong"),
@@ -125,10 +125,11 @@ def _conflicts(conflicts: Sequence[Sequence[int]], page: Page) -> Markup:
     ]
     return join_all(
         element("h3", "Copies with conflicting labels"),
-        element("p", "The same bytes, under different labels: at most one of them is right.", class_="lead"),
+        element("p", "The same bytes under different labels: at most one of them is right.", class_="lead"),
         element("ul", cards, class_="cards conflicts"),
     )
 
 
 def _labelled(row: int, page: Page) -> list[Child]:
-    return [element("p", "labelled ", element("b", page.images[row].label or "not at all")), path(page, row)]
+    label = page.images[row].label
+    return [element("p", "labelled ", element("b", label)) if label else element("p", "not labelled"), path(page, row)]

@@ -1,4 +1,4 @@
-"""How far the numbers of a regression are off, and on which images the most."""
+"""How far off the numbers of a regression are, and on which images the most."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class FitRecord:
     images : NDArray[np.int64]
         ``(n,)`` row of the dataset's index of each point.
     quantiles : dict of int to float
-        Of predicted less true, by percent.
+        Of predicted minus true, by percent.
     """
 
     model: str
@@ -88,13 +88,13 @@ class Fit(Section[FitRecord]):
     def html(self, record: FitRecord, page: Page) -> Markup:
         """Return both figures, and the images that the model misses by most."""
         rows = [[f"{percent}%", number(value)] for percent, value in record.quantiles.items()]
-        summary = table(["quantile", "predicted less true"], rows, caption="Quantiles of the residuals")
+        summary = table(["quantile", "predicted minus true"], rows, caption="Quantiles of the residuals")
         figures = join_all(
             figure(
                 page,
                 "fit",
                 says="Scatter plot of predicted against true values, with the line on which they are equal.",
-                title=f"Predicted and true, {record.model}",
+                title=f"Predicted against true values, {record.model}",
                 note="Each point is an image that the model had not seen.",
                 numbers=summary,
             ),
@@ -103,7 +103,7 @@ class Fit(Section[FitRecord]):
                 "residuals",
                 says="Scatter plot of the residuals against the predicted values.",
                 title="How far off",
-                note="A slope or a funnel tells of numbers that the model gets wrong in a regular way.",
+                note="A slope or a funnel shows that the model errs systematically.",
                 numbers=summary,
             ),
         )
@@ -114,7 +114,7 @@ SECTION = Fit()
 
 
 def target_points(predictions: Sequence[TargetPrediction], y: NDArray[np.float64], seed: int) -> TargetPoints:
-    """Return the points of a regression; of more than 20,000 images a random sample and the worst.
+    """Return the points of a regression; of more than 20,000 images, a random sample and the worst.
 
     Parameters
     ----------
@@ -143,11 +143,11 @@ def draw_fit(record: FitRecord) -> Figure:
 
 
 def draw_residuals(record: FitRecord) -> Figure:
-    """Draw how far off predictions are, against the predictions."""
+    """Draw how far off the predictions are, against the predictions."""
     true, predicted = record.points.true.tolist(), record.points.predicted.tolist()
     off = [round(p - t, 6) for t, p in zip(true, predicted, strict=True)]
     line = ([min(predicted), max(predicted)], [0, 0])
-    return _points(record, predicted, off, ("predicted value", "predicted less true"), line)
+    return _points(record, predicted, off, ("predicted value", "predicted minus true"), line)
 
 
 def _points(
@@ -201,7 +201,7 @@ def _furthest(record: FitRecord, page: Page) -> Markup:
         for position, i in enumerate(points.worst)
     ]
     return join_all(
-        element("h3", "Furthest off, or wrongly labelled"),
+        element("h3", "Furthest off, or mislabelled"),
         element("ul", cards, class_="cards wrong", id="furthest"),
         more_button(len(cards), SHOWN_AT_FIRST, "furthest"),
     )

@@ -54,9 +54,9 @@ class Learning(Section[LearningRecord]):
         return figure(
             page,
             "learning_curve",
-            says=f"Score against the number of training images, of {models}.",
+            says=f"Score of {models} against the number of training images.",
             title="Would more images help?",
-            note="Still rising at the right end: yes. The same test images at every size.",
+            note="If a curve still rises at its right end, yes. The test images are the same at every size.",
             numbers=table(["model", "training images", "mean", "± std"], rows, caption="Learning curve"),
         )
 

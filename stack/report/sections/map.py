@@ -1,4 +1,4 @@
-"""All images as points, near each other where a backbone finds them alike."""
+"""All images as points, close together where a backbone finds them alike."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class MapRecord:
     maps : list of EmbeddingMap
         One of each backbone.
     classes : list of str
-        Names by code; empty where labels are no classes.
+        Names by code; empty where labels are not classes.
     highlighted : list of int
         Codes of the classes that are in colour at first.
     neighbours : list of Neighbour
-        Of the first map; empty where labels are no classes.
+        Of the first map; empty where labels are not classes.
     """
 
     maps: list[EmbeddingMap]
@@ -52,7 +52,7 @@ class MapRecord:
     neighbours: list[Neighbour]
 
     def by_name(self) -> dict[str, EmbeddingMap]:
-        """Return the maps by the name of their figure: what does not belong in a file's name is a hyphen there."""
+        """Return the maps by the names of their figures, with hyphens for what does not belong in a file's name."""
         found: dict[str, EmbeddingMap] = {}
         for each in self.maps:
             name = f"map_{each.projection.method.lower()}_{re.sub(r'[^A-Za-z0-9._-]+', '-', each.backbone)}"
@@ -83,7 +83,7 @@ class Map(Section[MapRecord]):
         return {name: draw_map(each, names, record.highlighted) for name, each in record.by_name().items()}
 
     def script(self, record: MapRecord, page: Page) -> Mapping[str, object]:
-        """Return points for the script to colour; classes and images, which most maps share, go in once."""
+        """Return the points for the script to colour; classes and images, which most maps share, go in once."""
         shared: list[dict[str, Any]] = []
         maps = {}
         for name, each in record.by_name().items():
@@ -101,9 +101,12 @@ class Map(Section[MapRecord]):
         """Return one figure, the choice of a backbone for it, and the classes in colour."""
         maps = record.by_name()
         first = next(iter(maps))
-        note = "Near: alike to the backbone. Rest on a point to see its image; drag to zoom, double-click to zoom out."
+        note = (
+            "Images that the backbone finds alike lie close together. Point at one to see it; drag to zoom, "
+            "double-click to zoom out."
+        )
         if len({len(each.rows) for each in record.maps}) > 1:
-            note += " A steered backbone's map holds only images that its steering never saw."
+            note += " The map of a steered backbone holds only images that its steering never saw."
         return figure(
             page,
             first,
@@ -217,7 +220,7 @@ def _size(points: EmbeddingMap) -> int:
 
 def _says(points: EmbeddingMap) -> str:
     n, name = len(points.rows), points.backbone
-    return f"Map of {n:,} images in two dimensions, near each other where {name} finds them alike."
+    return f"Map of {n:,} images in two dimensions, close together where {name} finds them alike."
 
 
 def _choice(maps: Mapping[str, EmbeddingMap]) -> Markup:

@@ -1,4 +1,4 @@
-"""How to repeat the experiment, and everything it was made of."""
+"""How to repeat the experiment, and what it was made of."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ProvenanceRecord:
 
 
 class Provenance(Section[ProvenanceRecord]):
-    """Tells how to repeat it, and everything it was made of."""
+    """Tells how to repeat the experiment, and what it was made of."""
 
     name = "provenance"
     title = "Provenance"
@@ -61,7 +61,7 @@ class Provenance(Section[ProvenanceRecord]):
         copy = element("button", "Copy", type="button", data_copy="commands")
         commands = element("code", "\n".join(record.commands), id="commands")
         repeat = element("div", element("pre", commands, tabindex="0"), copy, class_="commands")
-        return join_all(element("h3", "To repeat it"), repeat, *map(_values, record.made_with))
+        return join_all(element("h3", "How to repeat it"), repeat, *map(_values, record.made_with))
 
 
 SECTION = Provenance()

@@ -39,7 +39,7 @@ class ModelSummary:
     folds : list of float
         The primary metric of each.
     interval : tuple of float, optional
-        95% interval of the mean, by `stack.metrics.compare`; None where there is no spread to tell it by.
+        95% interval of the mean, by `stack.metrics.compare`; None where there is no spread to judge it by.
     metrics : dict of str to float
         Mean of each other score.
     """
@@ -113,7 +113,7 @@ class Scores(Section[ScoresRecord]):
         return join_all(
             figure(page, "models", says=says, title="Every model on the same folds", note=_legend(record)),
             scrolled(_table(record), "Scores of all models"),
-            element("h3", "What else it teaches") if record.lessons else None,
+            element("h3", "What else there is to learn") if record.lessons else None,
             element("ul", [_lesson(each) for each in record.lessons], class_="lessons") if record.lessons else None,
         )
 
@@ -220,11 +220,11 @@ def _table(record: ScoresRecord) -> Markup:
 
 
 def _legend(record: ScoresRecord) -> str:
-    parts = ["Filled: the mean."]
+    parts = ["Filled: mean."]
     if len(record.best.folds) > 1:
         parts.append("Open: single folds.")
     if any(each.interval for each in record.models):
-        parts.append("Pale: 95% interval of the mean; it is wide where folds are few.")
+        parts.append("Pale: 95% interval of the mean, wide when there are few folds.")
     return " ".join(parts)
 
 

@@ -520,7 +520,7 @@ def test_a_length_is_predicted_and_told_in_words(measured: FeatureStore) -> None
     assert found.findings.ablation == {name: stack.mean - without[name].mean for name in ("resnet50", "vgg19")}
     ends = [str(each).split(" is ")[0] for each in lessons(found)]
     assert ends[0].startswith("stack:oof without one backbone, in R²: resnet50 -")
-    assert ends[1] == f"furthest off, or wrongly labelled: {found.findings.worst[0].path}"
+    assert ends[1] == f"furthest off, or mislabelled: {found.findings.worst[0].path}"
 
 
 def test_a_regression_is_written_whole(measured: FeatureStore, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def codes_of(report: Report) -> list[int]:
     """Return the class code of each point of the first map."""
     codes = record_of(report, MapRecord).maps[0].codes
     assert codes is not None
-    return codes.tolist()
+    return [int(code) for code in codes]
 
 
 def box_of(locator: Locator) -> FloatRect:

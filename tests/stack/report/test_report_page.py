@@ -102,7 +102,7 @@ def test_a_regression_shows_the_images_that_it_misses_by_most(tmp_path: Path) ->
     record = record_of(report, FitRecord)
     page = write(tmp_path, report)
     first = record.points.worst[0]
-    shown = page.text.partition("Furthest off, or wrongly labelled")[2]
+    shown = page.text.partition("Furthest off, or mislabelled")[2]
     told = f"labelled {record.points.true[first]:g}taken for {record.points.predicted[first]:.4g}"
     assert shown.startswith(told) or shown.startswith(f"no picture{told}")
     assert report.images[int(record.images[first])].path in shown
@@ -135,11 +135,22 @@ def test_classes_that_no_fold_tests_have_no_score(tmp_path: Path) -> None:
 
 def test_with_repeats_predictions_are_counted_and_not_images(tmp_path: Path) -> None:
     report = made_report()
-    pair = record_of(report, ClassesRecord).pairs[0].pair
-    shown = f"{pair.n} {{}}, {pair.share:.1%} of the class"
+    first = record_of(report, ClassesRecord).pairs[0]
+    shown = f"{first.pair.n} {{}}, {first.pair.share:.1%} of the class"
     assert shown.format("images") in write(tmp_path, report).text
-    repeated = changed(report, classes={"counted": "predictions"})
+    repeated = changed(report, classes={"noun": "prediction"})
     assert shown.format("predictions") in write(tmp_path, repeated).text
+
+
+def test_one_is_counted_in_the_singular(tmp_path: Path) -> None:
+    report = made_report()
+    first = record_of(report, ClassesRecord).pairs[0]
+    once = [replace(first, pair=replace(first.pair, n=1))]
+    facts = replace(report.head.facts, left_out={"failed": 1, "doubles": 1, "conflicting": 2, "near_copies": 1})
+    head = replace(report.head, facts=facts)
+    text = write(tmp_path, replace(changed(report, classes={"pairs": once}), head=head)).text
+    assert "1 image, " in text
+    assert "1 unreadable, 1 copy, 2 conflicting copies, 1 near copy" in text
 
 
 def test_a_map_of_fewer_images_says_why(tmp_path: Path) -> None:
@@ -159,13 +170,13 @@ def test_an_unlabelled_copy_is_called_so(tmp_path: Path) -> None:
     report = made_report()
     row = record_of(report, ErrorsRecord).conflicts[0][1]
     images = {**report.images, row: replace(report.images[row], label="")}
-    assert "labelled not at all" in write(tmp_path, replace(report, images=images)).text
+    assert "not labelled" in write(tmp_path, replace(report, images=images)).text
 
 
 def test_wrong_images_without_probability_are_shown_without(tmp_path: Path) -> None:
     wrong = [replace(each, probability=None, votes=[]) for each in record_of(made_report(), ErrorsRecord).wrong]
     page = write(tmp_path, changed(made_report(), errors={"wrong": wrong}))
-    assert "%" not in page.text.partition("Surely wrong")[2].partition("Copies with")[0]
+    assert "%" not in page.text.partition("Confidently wrong")[2].partition("Copies with")[0]
 
 
 def test_the_file_asks_for_nothing_outside_itself(tmp_path: Path) -> None:
@@ -247,7 +258,7 @@ def test_the_reason_for_a_missing_thumbnail_stands_in_its_place(tmp_path: Path) 
     report, file = made_report(), tmp_path / "report.html"
     row = record_of(report, ErrorsRecord).wrong[0].row
     write_page(report, file, Pictures(missing={row: "its bytes changed since it was listed; run again"}))
-    shown = Page(file.read_text(encoding="utf-8")).text.partition("Surely wrong")[2]
+    shown = Page(file.read_text(encoding="utf-8")).text.partition("Confidently wrong")[2]
     assert "its bytes changed since it was listed" in shown
 
 

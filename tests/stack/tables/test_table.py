@@ -233,9 +233,9 @@ def test_verdict_says_when_stacking_does_not_help() -> None:
 @pytest.mark.parametrize(
     ("mean", "concat", "advice"),
     [
-        (0.85, 0.8, "the plain mean (0.850) does better, and --recipe mean takes and saves it."),
-        (0.8, 0.9, "the plain concat (0.900) does better, and --recipe concat takes and saves it."),
-        (0.8, 0.75, "stacking does not help here; --backbones 'a b' takes that one alone."),
+        (0.85, 0.8, "the plain mean (0.850) does better, and --recipe mean uses and saves it."),
+        (0.8, 0.9, "the plain concat (0.900) does better, and --recipe concat uses and saves it."),
+        (0.8, 0.75, "stacking does not help here; --backbones 'a b' uses that one alone."),
     ],
 )
 def test_a_model_below_its_best_member_is_said_first_with_what_to_do(mean: float, concat: float, advice: str) -> None:
@@ -264,7 +264,7 @@ def test_the_verdict_speaks_of_the_recipe_asked_for_and_not_of_the_best_row() ->
         (
             Difference(0.04, -0.0123, 0.0923, 0.1, RESAMPLED_T),
             "95% interval of the difference: -1.2 to +9.2 points (corrected resampled t), "
-            "so this may be chance; more --repeats narrow it.",
+            "so this may be chance; more --repeats would narrow it.",
         ),
         (
             Difference(0.04, 0.0123, 0.0677, 0.02, RESAMPLED_T, 0.9),
@@ -303,10 +303,10 @@ def test_lessons_name_what_each_backbone_adds_and_where_the_stack_errs() -> None
         "at least one backbone is right on 92.3% of the images; resnet50 and alexnet share the fewest errors "
         "(25% of those that either makes)",
         "weakest classes (F1): hat 0.50, skirt 0.60, shoe 0.70",
-        "most often taken: hat for coat (9), hat for coat (8), hat for coat (7)",
-        "surely wrong, or wrongly labelled: hat/0.jpg is hat, taken for coat",
-        "surely wrong, or wrongly labelled: hat/1.jpg is hat, taken for coat",
-        "surely wrong, or wrongly labelled: hat/2.jpg is hat, taken for coat",
+        "most often mistaken: hat for coat (9), hat for coat (8), hat for coat (7)",
+        "confidently wrong, or mislabelled: hat/0.jpg is labelled hat, taken for coat",
+        "confidently wrong, or mislabelled: hat/1.jpg is labelled hat, taken for coat",
+        "confidently wrong, or mislabelled: hat/2.jpg is labelled hat, taken for coat",
     ]
 
 
@@ -366,11 +366,11 @@ def test_a_regression_has_an_interval_and_its_largest_errors() -> None:
     shown = replace(REGRESSION, findings=found)
     assert told(shown).endswith(
         "95% interval of the difference: -0.005 to +0.039 (corrected resampled t), so this may be chance; "
-        "more --repeats narrow it."
+        "more --repeats would narrow it."
     )
     assert lines(shown) == [
         "stack:oof without one backbone, in R²: vgg16 -0.020, resnet50 0.000",
-        *[f"furthest off, or wrongly labelled: cats/{i}.jpg is 45.5, taken for 61.23" for i in range(3)],
+        *[f"furthest off, or mislabelled: cats/{i}.jpg is labelled 45.5, taken for 61.23" for i in range(3)],
     ]
 
 
@@ -379,8 +379,9 @@ STEERED = replace(EXPERIMENT, steered={"vit_toast": ["vit_toast-a", "vit_toast-b
 
 def test_lessons_say_which_features_of_a_steered_backbone_the_folds_took() -> None:
     line = (
-        "vit_toast is steered: each fold takes features whose steering saw nothing of its test part "
-        "(vit_toast-a, vit_toast-b); labels that it saw of the training part may make a stack trust it too much"
+        "vit_toast is steered: each fold uses features whose steering never saw the fold's test part "
+        "(vit_toast-a, vit_toast-b); the steering did see labels of the training part, so the stack may trust this "
+        "backbone too much"
     )
     assert lines(STEERED)[0] == line
     assert lines(STEERED)[1:] == lines(replace(EXPERIMENT, findings=FINDINGS))

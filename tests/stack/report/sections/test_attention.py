@@ -83,4 +83,5 @@ def test_pictures_are_drawn_from_the_features_that_the_first_fold_used(
     assert asked == [("toast0", "toast0", [report.images[look.row].path for look in record.looks])]
     assert list(pictures.attention) == [0, *range(2, 12)]
     assert pictures.attention[2] == b"picture 2"
-    assert pictures.thumbnails == pictures.missing == {}
+    assert not pictures.thumbnails
+    assert not pictures.missing
