@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from stackbone.cache import DatasetIndex, FeatureStore, UsageError
+from stackbone.cache import DatasetIndex, FeatureSpec, FeatureStore, UsageError
+from stackbone.cache.disk.reading import ListedFile
 from stackbone.cache.text import typed
 from stackbone.commands import endings
 from stackbone.commands.console import as_given, can_draw, err, out, print_bars, print_json, print_table, progress
@@ -553,40 +554,36 @@ def _write_report(
     """Write the page, and the figures into a folder, as far as they are asked for."""
     from stackbone.extract import parse_weights_options
     from stackbone.extract.images.thumbnails import thumbnails
-    from stackbone.stack.experiments.used_features import used_features
-    from stackbone.stack.report.data import collect
+    from stackbone.stack.report.context import ReportOptions
     from stackbone.stack.report.figures.export import export_figures
-    from stackbone.stack.report.page import write_report
+    from stackbone.stack.report.page import write_page
+    from stackbone.stack.report.report import collect_report, draw_pictures
+    from stackbone.stack.report.sections.attention import AttentionRecord
 
+    def small(files: Sequence[ListedFile]) -> list[bytes | str]:
+        return thumbnails(files, on_progress=lambda done, total: on_progress("thumbnails", done, total))
+
+    def attention(name: str, spec: FeatureSpec, files: Sequence[ListedFile]) -> list[bytes | None]:
+        from stackbone.extract.attention.pages import encoded_pictures
+
+        return encoded_pictures(name, spec, files, steering, parse_weights_options(weights))
+
+    options = ReportOptions(projection=projection, learning_curve=curve, n_jobs=jobs)
     with progress() as on_progress:
-        data = collect(
-            experiment, store, projection=projection, learning_curve=curve, n_jobs=jobs, progress=on_progress
-        )
+        report = collect_report(experiment, store, options, progress=on_progress)
         if page:
-            files = data.image_files()
-            found = thumbnails(files, on_progress=lambda done, total: on_progress("thumbnails", done, total))
-            pictures: dict[int, bytes] = {}
-            for used in used_features(experiment, store) if steering else ():
-                places = [i for i, each in enumerate(data.attention) if each.backbone == used.name]
-                if places:
-                    from stackbone.extract.attention.pages import encoded_pictures
-
-                    spec, images = used.of_fold(0).header().spec, [data.files[data.attention[i].image] for i in places]
-                    drawn = encoded_pictures(used.name, spec, images, steering, parse_weights_options(weights))
-                    pictures |= {i: content for i, content in zip(places, drawn, strict=True) if content}
-            content = {i: each for i, each in enumerate(found) if isinstance(each, bytes)}
-            reasons = {i: each for i, each in enumerate(found) if isinstance(each, str)}
-            write_report(data.to_dict(), content, page, attention=pictures, reasons=reasons)
-            if reasons:
-                first = min(reasons)
-                left_out = f"{len(reasons):,} of {len(found):,} pictures are left out of the report"
-                err.print(f"note: {left_out}; the first is {files[first].path!r}: {reasons[first]}")
+            pictures = draw_pictures(report, small, attention if steering else None)
+            write_page(report, page, pictures)
+            if pictures.missing:
+                first = next(iter(pictures.missing))
+                left_out = f"{len(pictures.missing):,} of {len(report.files()):,} pictures are left out of the report"
+                err.print(f"note: {left_out}; the first is {report.images[first].path!r}: {pictures.missing[first]}")
     if page:
-        if data.attention and not steering:
+        if report.record(AttentionRecord) and not steering:
             err.print("note: with --steering FILES the report shows the steered attention too")
         err.print(f"the report is in {page}")
     if folder:
-        written = export_figures(data.to_dict(), folder)
+        written = export_figures(report.figures(), folder)
         err.print(f"{len(written)} figures are in {folder}")
 
 
@@ -814,6 +811,8 @@ def _print_experiment(experiment: Experiment) -> None:
     from stackbone.stack.solvers.fit_warnings import in_words
     from stackbone.stack.tables import table
     from stackbone.stack.tables.dot_plot import dot_plot
+    from stackbone.stack.tables.lessons import lessons
+    from stackbone.stack.tables.verdict import verdict
 
     for kind, n in experiment.joined.left_out.items():
         if n:
@@ -830,9 +829,9 @@ def _print_experiment(experiment: Experiment) -> None:
     if can_draw():
         for line in ["", *dot_plot(experiment.evaluation.results, out.width), ""]:
             out.print(line)
-    out.print(table.verdict(experiment))
-    for line in table.lessons(experiment):
-        out.print(line)
+    out.print(str(verdict(experiment)))
+    for lesson in lessons(experiment):
+        out.print(str(lesson))
 
 
 _LEFT_OUT = {

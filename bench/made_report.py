@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from stackbone.cache.disk.reading import ListedFile
+from stackbone.stack.experiments.learning_curve import LearningCurve
+from stackbone.stack.metrics.compare import ErrorOverlap
+from stackbone.stack.metrics.confusion import ClassReport, ConfusedPair, confused_pairs
+from stackbone.stack.report.answers import Vote, WrongImage
+from stackbone.stack.report.embedding_maps import EmbeddingMap
+from stackbone.stack.report.figures.backbone_figures import Cost
+from stackbone.stack.report.figures.confusion_matrix import ConfusionMatrix
+from stackbone.stack.report.head import Facts, Head
+from stackbone.stack.report.images import ReportImage
+from stackbone.stack.report.pictures import Pictures
+from stackbone.stack.report.projection import Projection
+from stackbone.stack.report.report import Part, Report
+from stackbone.stack.report.section import SECTIONS
+from stackbone.stack.report.sections.attention import AttentionRecord, Look
+from stackbone.stack.report.sections.backbones import BackbonesRecord
+from stackbone.stack.report.sections.classes import ClassesRecord, PairPictures
+from stackbone.stack.report.sections.confidence import CalibrationRange, ConfidenceRecord, ScoreHistogram
+from stackbone.stack.report.sections.errors import ErrorsRecord
+from stackbone.stack.report.sections.fit import FitRecord, TargetPoints
+from stackbone.stack.report.sections.learning import LearningRecord
+from stackbone.stack.report.sections.map import MapRecord, highlighted_classes, nearest_classes
+from stackbone.stack.report.sections.provenance import ProvenanceRecord, Values
+from stackbone.stack.report.sections.scores import ModelSummary, ScoresRecord
+from stackbone.stack.tables.losses import Loss
+from stackbone.stack.tables.metric_names import PRIMARY
+from stackbone.stack.tables.task_words import Lesson
+from stackbone.stack.tables.verdict import Verdict
+
+R = TypeVar("R")
 
 BACKBONES = ("resnet50", "vit_base", "efficientnet_lite2")
 _MODELS = (
@@ -20,8 +53,8 @@ _MODELS = (
 
 def made_report(
     n_images: int = 400, n_classes: int = 6, n_pictures: int = 24, names: list[str] | None = None, seed: int = 0
-) -> dict[str, Any]:
-    """Return a classification report as `stack.report.data.ReportData.to_dict` gives it.
+) -> Report:
+    """Return the report of a classification, as `stack.report.report.collect_report` does.
 
     Parameters
     ----------
@@ -40,94 +73,59 @@ def made_report(
     truth = np.sort(rng.integers(0, n_classes, n_images))
     shift = rng.integers(1, 4, n_images) * (rng.random(n_images) < 0.15)
     predicted = (truth + shift) % n_classes
-    counts = np.zeros((n_classes, n_classes), int)
-    np.add.at(counts, (truth, predicted), 1)
-    pictures = rng.choice(n_images, min(n_pictures, n_images), replace=False)
-    return {
-        "task": "classification",
-        "dataset": "made",
-        "created": "2025-01-31T12:00:00+00:00",
-        "verdict": "stack:oof (0.861) beats the best single backbone, lr:vit_base (0.838), by 2.3 points, ahead in "
-        "3 of 3 folds; it is 0.4 points above the plain concat (0.857). 95% interval of the difference: +0.9 to "
-        "+3.7 points (corrected resampled t).",
-        "lessons": ["stack:oof without one backbone, in points: resnet50 -0.4, vit_base -2.1", "weakest classes: a, b"],
-        "facts": {
-            "n_images": n_images,
-            "n_classes": n_classes,
-            "n_groups": n_images - 3,
-            "left_out": {"unlabelled": 0, "failed": 2, "doubles": 3, "conflicting": 0},
-            "notes": ["3 images are byte-for-byte copies"],
-            "how": "3 folds, seed 0",
-        },
-        "classes": [{"name": name, "n_images": int((truth == i).sum())} for i, name in enumerate(names)],
-        "images": [
-            {"path": f"photos/{i:05}.jpg", "label": names[truth[i]], "copies": 2 if i % 9 == 0 else 1} for i in pictures
-        ],
-        "models": _models(rng),
-        "difference": {
-            "a": "stack:oof",
-            "b": "lr:vit_base",
-            "mean": 0.023,
-            "low": 0.009,
-            "high": 0.037,
-            "confidence": 0.95,
-        },
-        "confusion": {"model": "stack:oof", "order": rng.permutation(n_classes).tolist(), "counts": counts.tolist()},
-        "per_class": _per_class(counts),
-        "confused_pairs": _pairs(counts, len(pictures)),
-        "wrong": [_wrong(i, n_classes, int(truth[image]), rng) for i, image in enumerate(pictures)],
-        "conflicts": [{"images": [0, 1], "labels": names[:2]}],
-        "overlap": {"models": list(BACKBONES), "matrix": [[1, 0.31, 0.42], [0.31, 1, 0.35], [0.42, 0.35, 1]]},
-        "ablation": [
-            {"without": name, "mean_difference": 0.012 * i - 0.004, "low": 0.012 * i - 0.01, "high": 0.012 * i + 0.002}
-            for i, name in enumerate(BACKBONES)
-        ],
-        "cost": [
-            {
-                "backbone": name,
-                "feature_set": f"{name}-0123456789ab",
-                "dim": 1280,
-                "megabytes": 5.1 * (i + 1),
-                "images_per_s": 90.0 / (i + 1),
-                "accuracy": 0.81 + 0.02 * i,
-            }
-            for i, name in enumerate(BACKBONES)
-        ],
-        "weights": [{"backbone": name, "share": (i + 1) / 6} for i, name in enumerate(BACKBONES)],
-        **_probabilities(n_images),
-        "learning_curve": [
-            {"model": model, "n": [50, 100, 200, 400], "mean": [0.5, 0.6, 0.7, top], "std": [0.02, 0.02, 0.01, 0.01]}
-            for model, top in (("stack:oof", 0.86), ("lr:vit_base", 0.83))
-        ],
-        "maps": [_map(name, "PCA", truth, pictures, rng) for name in BACKBONES],
-        "regression": None,
-        "attention": [{"image": 0, "backbone": "vit_toast"}],
+    rows = rng.choice(n_images, min(n_pictures, n_images), replace=False).tolist()
+    scores = _scores(rng)
+    classes = _classes(truth, predicted, names, rows, rng)
+    wrong = [_wrong(place, row, int(truth[row]), names, rng) for place, row in enumerate(rows)]
+    maps = [_map(name, truth, rng) for name in BACKBONES]
+    pairs = [each.pair for each in classes.pairs]
+    records = {
+        "scores": scores,
+        "classes": classes,
+        "errors": ErrorsRecord(wrong, [rows[:2]]),
+        "backbones": _backbones(),
+        "confidence": _confidence(n_images),
+        "learning": _learning(),
+        "map": MapRecord(maps, names, highlighted_classes(names, pairs), nearest_classes(maps[0], names)),
+        "attention": AttentionRecord([Look(rows[0], "vit_toast")], {}),
         "provenance": _provenance(),
     }
+    images = {row: ReportImage(names[truth[row]], ListedFile("/made", f"photos/{row:05}.jpg", b"")) for row in rows}
+    return Report(_head(n_images, n_classes), _parts(records), images)
 
 
-def made_regression(n_images: int = 300, seed: int = 0) -> dict[str, Any]:
-    """Return a regression report: `made_report` without what classes are needed for."""
+def made_regression(n_images: int = 300, seed: int = 0) -> Report:
+    """Return the report of a regression: `made_report` without what classes are needed for."""
     rng = np.random.default_rng(seed)
     true = rng.normal(40, 12, n_images).round(2)
-    data = made_report(n_images, seed=seed)
-    empty: dict[str, Any] = {
-        **{key: [] for key in ("classes", "per_class", "confused_pairs", "wrong", "conflicts", "calibration")},
-        **{key: None for key in ("confusion", "scores", "calibration_error", "overlap", "difference")},
-    }
-    image = [i if i < len(data["images"]) else -1 for i in range(n_images)]
+    classes = made_report(n_images, seed=seed)
     predicted = (0.9 * true + 4 + rng.normal(0, 4, n_images)).round(3)
-    models = [{**each, "chief": "r2", "metrics": {"mae": 3.1, "rmse": 4.2}} for each in data["models"]]
-    maps = [{**each, "class": [], "value": true.tolist()} for each in data["maps"]]
-    worst = np.argsort(-np.abs(predicted - true)[: len(data["images"])]).tolist()
-    points = {
-        "model": "stack:oof",
-        "true": true.tolist(),
-        "predicted": predicted.tolist(),
-        "image": image,
-        "worst": worst,
+    pictured = np.sort(list(classes.images))
+    worst = pictured[np.argsort(-np.abs(predicted - true)[pictured])]
+    every = np.arange(n_images)
+    points = TargetPoints(every, true, predicted, worst)
+    quantiles = np.percentile(predicted - true, (5, 25, 50, 75, 95)).tolist()
+    scores, maps = record_of(classes, ScoresRecord), record_of(classes, MapRecord).maps
+    models = [replace(each, metrics={"mae": 3.1, "rmse": 4.2}) for each in scores.models]
+    shown = [replace(each, codes=None, values=true) for each in maps]
+    records = {
+        "scores": replace(scores, metric="R²", models=models, best=models[-1]),
+        "fit": FitRecord("stack:oof", points, every, dict(zip((5, 25, 50, 75, 95), quantiles, strict=True))),
+        "backbones": replace(record_of(classes, BackbonesRecord), metric=PRIMARY["r2"], overlap=None),
+        "learning": replace(record_of(classes, LearningRecord), metric="R²"),
+        "map": MapRecord(shown, [], [], []),
     }
-    return {**data, **empty, "task": "regression", "models": models, "maps": maps, "regression": points}
+    lacking = {"classes", "errors", "confidence"}
+    kept = {each.section.name: each.record for each in classes.parts if each.section.name not in lacking}
+    head = replace(classes.head, metric="R²", facts=replace(classes.head.facts, n_classes=0))
+    return replace(classes, head=head, parts=_parts({**kept, **records}))
+
+
+def made_pictures(report: Report, n: int, size: int = 120, *, n_attention: int = 0) -> Pictures:
+    """Return pictures of the first n images, and of the first looks."""
+    drawn = made_thumbnails(max(n, n_attention), size)
+    attention = {number: drawn[number] for number in range(n_attention)}
+    return Pictures(dict(zip(list(report.images)[:n], drawn.values(), strict=False)), {}, attention)
 
 
 def made_thumbnails(n: int, size: int = 120) -> dict[int, bytes]:
@@ -142,122 +140,189 @@ def made_thumbnails(n: int, size: int = 120) -> dict[int, bytes]:
     return found
 
 
+def record_of(report: Report, kind: type[R]) -> R:
+    """Return the record of that type, which the report has."""
+    record = report.record(kind)
+    assert record is not None, kind
+    return record
+
+
+def changed(report: Report, **changes: Any) -> Report:  # noqa: ANN401 - fields of any record
+    """Return a report with other fields in the record of a section: ``section={"field": value}``; None removes it."""
+    parts = [
+        replace(each, record=replace(each.record, **(changes.get(each.section.name) or {})))
+        for each in report.parts
+        if changes.get(each.section.name, {}) is not None
+    ]
+    return replace(report, parts=parts)
+
+
+def _parts(records: dict[str, Any]) -> list[Part[Any]]:
+    return [Part(section, records[name]) for name, section in SECTIONS.items() if name in records]
+
+
 def _word(i: int) -> str:
     return ("warbler", "jay", "sparrow", "gull", "tern", "wren", "kingfisher", "vireo")[i % 8]
 
 
-def _models(rng: np.random.Generator) -> list[dict[str, Any]]:
+def _head(n_images: int, n_classes: int) -> Head:
+    return Head(
+        dataset="made",
+        created=datetime(2025, 1, 31, 12, tzinfo=UTC),
+        model="stack:oof",
+        metric="accuracy",
+        mean=0.861,
+        std=0.006,
+        verdict=Verdict(
+            "stack:oof (0.861) beats the best single backbone, lr:vit_base (0.838), by 2.3 points, ahead in 3 of 3 "
+            "folds; it is 0.4 points above the plain concat (0.857).",
+            "95% interval of the difference: +0.9 to +3.7 points (corrected resampled t).",
+        ),
+        facts=Facts(
+            n_images=n_images,
+            n_classes=n_classes,
+            n_groups=n_images - 3,
+            how="3 folds, seed 0",
+            left_out={"unlabelled": 0, "failed": 2, "doubles": 3, "conflicting": 0},
+            notes=["3 images are byte-for-byte copies"],
+        ),
+    )
+
+
+def _scores(rng: np.random.Generator) -> ScoresRecord:
     means = (0.802, 0.838, 0.815, 0.849, 0.857, 0.861)
-    found = []
-    for (name, kind, what), mean in zip(_MODELS, means, strict=True):
-        folds = (mean + rng.normal(0, 0.006, 3)).round(4).tolist()
-        found.append(
-            {
-                "name": name,
-                "kind": kind,
-                "what": what,
-                "chief": "accuracy",
-                "mean": mean,
-                "std": 0.006,
-                "folds": folds,
-                "interval": [mean - 0.012, mean + 0.012],
-                "metrics": {"macro_f1": mean - 0.01, **({"log_loss": 0.41} if kind != "backbone" else {})},
-                "best": name == "stack:oof",
-                "about": name == "stack:oof",
-            }
+    models = [
+        ModelSummary(
+            name=name,
+            kind=kind,
+            what=what,
+            mean=mean,
+            std=0.006,
+            folds=(mean + rng.normal(0, 0.006, 3)).round(4).tolist(),
+            interval=(mean - 0.012, mean + 0.012),
+            metrics={"macro_f1": mean - 0.01, **({"log_loss": 0.41} if kind != "backbone" else {})},
         )
-    return found
+        for (name, kind, what), mean in zip(_MODELS, means, strict=True)
+    ]
+    lessons = [
+        Lesson("resnet50 -0.4, vit_base -2.1", "stack:oof without one backbone, in points"),
+        Lesson("a, b", "weakest classes"),
+    ]
+    return ScoresRecord("accuracy", models, models[-1], lessons)
 
 
-def _per_class(counts: NDArray[np.int_]) -> list[dict[str, Any]]:
+def _classes(
+    truth: NDArray[np.int_], predicted: NDArray[np.int_], names: list[str], rows: list[int], rng: np.random.Generator
+) -> ClassesRecord:
+    counts = np.zeros((len(names), len(names)), np.int64)
+    np.add.at(counts, (truth, predicted), 1)
+    matrix = ConfusionMatrix(names, counts, rng.permutation(len(names)))
+    return ClassesRecord(
+        model="stack:oof",
+        noun="image",
+        matrix=matrix,
+        frequent=confused_pairs(truth, predicted, names, top=100) if len(names) > 20 else None,
+        scored=sorted(_reports(counts, names), key=lambda each: each.f1),
+        untested=[],
+        pairs=_pairs(counts, names, rows),
+    )
+
+
+def _reports(counts: NDArray[np.int64], names: list[str]) -> list[ClassReport]:
     right = np.diag(counts)
     recall = right / np.maximum(counts.sum(axis=1), 1)
     precision = right / np.maximum(counts.sum(axis=0), 1)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
     return [
-        {"class": i, "n": int(n), "precision": float(p), "recall": float(r), "f1": float(f)}
-        for i, (n, p, r, f) in enumerate(zip(counts.sum(axis=1), precision, recall, f1, strict=True))
+        ClassReport(name, int(n), float(p), float(r), float(f))
+        for name, n, p, r, f in zip(names, counts.sum(axis=1), precision, recall, f1, strict=True)
+        if n
     ]
 
 
-def _pairs(counts: NDArray[np.int_], n_pictures: int) -> list[dict[str, Any]]:
+def _pairs(counts: NDArray[np.int64], names: list[str], rows: list[int]) -> list[PairPictures]:
     wrong = counts - np.diag(np.diag(counts))
     order = np.argsort(-wrong, axis=None)[:8]
     pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
     return [
-        {
-            "true": int(i),
-            "predicted": int(j),
-            "n": int(wrong[i, j]),
-            "share": float(wrong[i, j] / max(counts[i].sum(), 1)),
-            "examples": [(number * 3 + k) % n_pictures for k in range(3)],
-        }
+        PairPictures(
+            ConfusedPair(names[i], names[j], int(wrong[i, j]), float(wrong[i, j] / max(counts[i].sum(), 1))),
+            [rows[(number * 3 + k) % len(rows)] for k in range(3)],
+        )
         for number, (i, j) in enumerate(pairs)
     ]
 
 
-def _wrong(image: int, n_classes: int, true: int, rng: np.random.Generator) -> dict[str, Any]:
-    taken = (true + 1) % n_classes
-    probability = round(0.99 - 0.01 * image, 3)
+def _wrong(place: int, row: int, true: int, names: list[str], rng: np.random.Generator) -> WrongImage:
+    taken = names[(true + 1) % len(names)]
     votes = [
-        {
-            "backbone": name,
-            "predicted": taken if i < 2 or image % 2 else true,
-            "probability": round(float(rng.uniform(0.4, 1)), 3),
-        }
+        Vote(name, taken if i < 2 or place % 2 else names[true], round(float(rng.uniform(0.4, 1)), 3))
         for i, name in enumerate(BACKBONES)
     ]
-    return {"image": image, "true": true, "predicted": taken, "probability": probability, "votes": votes}
+    return WrongImage(row, names[true], taken, round(0.99 - 0.01 * place, 3), votes)
 
 
-def _probabilities(n_images: int) -> dict[str, Any]:
+def _backbones() -> BackbonesRecord:
+    costs = [Cost(name, 1280, 5.1 * (i + 1), 90.0 / (i + 1), 0.81 + 0.02 * i) for i, name in enumerate(BACKBONES)]
+    return BackbonesRecord(
+        metric=PRIMARY["accuracy"],
+        ablation=[Loss(name, 1.2 * i - 0.4, 1.2 * i - 1, 1.2 * i + 0.2) for i, name in enumerate(BACKBONES)],
+        overlap=ErrorOverlap(
+            list(BACKBONES), np.array([[1, 0.31, 0.42], [0.31, 1, 0.35], [0.42, 0.35, 1]]), [0.2, 0.17, 0.19], 0.95
+        ),
+        costs=costs,
+        shares={name: (i + 1) / 6 for i, name in enumerate(BACKBONES)},
+    )
+
+
+def _confidence(n_images: int) -> ConfidenceRecord:
     edges = np.linspace(0, 1, 11).round(3).tolist()
     share = np.array([0, 0, 0.01, 0.02, 0.04, 0.06, 0.08, 0.12, 0.2, 0.47])
-    n = (share * n_images).astype(int)
-    bins = [
-        {"low": low, "high": high, "confidence": (low + high) / 2, "accuracy": (low + high) / 2 - 0.03, "n": int(count)}
-        for low, high, count in zip(edges, edges[1:], n, strict=False)
+    counts = (share * n_images).astype(int)
+    ranges = [
+        CalibrationRange(low, high, (low + high) / 2, (low + high) / 2 - 0.03, int(n))
+        for low, high, n in zip(edges, edges[1:], counts, strict=False)
+        if n
     ]
-    right = (n * np.linspace(0.05, 0.95, 10)).astype(int)
-    return {
-        "calibration": bins,
-        "calibration_error": 0.031,
-        "scores": {"edges": edges, "right": right.tolist(), "wrong": (n - right).tolist()},
-    }
+    right = (counts * np.linspace(0.05, 0.95, 10)).astype(int)
+    return ConfidenceRecord("image", ranges, 0.031, ScoreHistogram(edges, right.tolist(), (counts - right).tolist()))
 
 
-def _map(
-    backbone: str, method: str, truth: NDArray[np.int_], pictures: NDArray[np.int_], rng: np.random.Generator
-) -> dict[str, Any]:
+def _learning() -> LearningRecord:
+    curves = [
+        LearningCurve(model, [50, 100, 200, 400], [0.5, 0.6, 0.7, top], [0.02, 0.02, 0.01, 0.01])
+        for model, top in (("stack:oof", 0.86), ("lr:vit_base", 0.83))
+    ]
+    return LearningRecord("accuracy", curves)
+
+
+def _map(backbone: str, truth: NDArray[np.int_], rng: np.random.Generator) -> EmbeddingMap:
     centres = rng.normal(0, 4, (int(truth.max()) + 1, 2))
     points = (centres[truth] + rng.normal(0, 1, (len(truth), 2))).round(4)
-    image = np.full(len(truth), -1)
-    image[pictures] = np.arange(len(pictures))
-    return {
-        "backbone": backbone,
-        "method": method,
-        "x": points[:, 0].tolist(),
-        "y": points[:, 1].tolist(),
-        "class": truth.tolist(),
-        "value": None,
-        "image": image.tolist(),
-        "explained": [0.21, 0.12],
-    }
+    return EmbeddingMap(backbone, Projection("PCA", points, (0.21, 0.12)), np.arange(len(truth)), truth, None)
 
 
-def _provenance() -> dict[str, Any]:
-    return {
-        "versions": {"stackbone": "0.1.0", "numpy": "2.2", "scikit-learn": "1.7"},
-        "seed": 0,
-        "folds": [{"n_train": 266, "n_test": 134}] * 3,
-        "options": {"repeats": 1, "meta": {"learner": "svm", "scores": "log-probability"}},
-        "feature_sets": {
-            name: {
+def _provenance() -> ProvenanceRecord:
+    features = [
+        Values(
+            f"Features of {name}",
+            {
                 "id": f"{name}-0123456789ab",
-                "spec": {"architecture": name, "input_size": [224, 224], "pooling": "avg"},
-                "provenance": {"engine": "openvino", "torch": "2.9"},
-            }
-            for name in BACKBONES
-        },
-        "commands": ["stackbone extract photos", "stackbone stack --cv 3 --seed 0 --report report.html"],
+                **{"architecture": name, "input_size": [224, 224], "pooling": "avg"},
+                **{"made: engine": "openvino", "made: torch": "2.9"},
+            },
+        )
+        for name in BACKBONES
+    ]
+    options = {
+        **{"seed": 0, "folds": [{"n_train": 266, "n_test": 134}] * 3, "repeats": 1},
+        "meta": {"learner": "svm", "scores": "log-probability"},
     }
+    return ProvenanceRecord(
+        ["stackbone extract photos", "stackbone stack --cv 3 --seed 0 --report report.html"],
+        [
+            Values("Versions", {"stackbone": "0.1.0", "numpy": "2.2", "scikit-learn": "1.7"}),
+            Values("Options", options),
+            *features,
+        ],
+    )

@@ -19,6 +19,8 @@ from stackbone.cache import FeatureStore
 from stackbone.extract import extract, open_dataset
 from stackbone.stack import Experiment, MetaOptions, StackOptions, run_experiment
 from stackbone.stack.tables import table
+from stackbone.stack.tables.lessons import lessons
+from stackbone.stack.tables.verdict import verdict
 
 NAMES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 METAS = (
@@ -37,7 +39,7 @@ def show(experiment: Experiment, figures: dict[str, Any], name: str) -> None:
     """Print an experiment's table and verdict, and keep its numbers."""
     header = table.header(experiment)
     report(table.title(experiment), header, table.rows(experiment), None, None)
-    for line in (table.verdict(experiment), *table.lessons(experiment)):
+    for line in (verdict(experiment), *lessons(experiment)):
         print(f"\n{line}")
     figures[name] = experiment.to_dict()["results"]
 

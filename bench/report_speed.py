@@ -20,14 +20,14 @@ import numpy as np
 from PIL import Image
 
 from machine import arguments, report
-from made_report import made_report, made_thumbnails
+from made_report import made_pictures, made_report
 from stackbone.cache import OK, DatasetIndex, FeatureStore, FileStamps
 from stackbone.extract.backbones.backbone import BACKBONES
 from stackbone.extract.images.thumbnails import thumbnails
 from stackbone.stack import StackOptions, run_experiment
-from stackbone.stack.report.data import collect
-from stackbone.stack.report.figures.figures import figures
-from stackbone.stack.report.page import write_report
+from stackbone.stack.report.context import ReportOptions
+from stackbone.stack.report.page import write_page
+from stackbone.stack.report.report import collect_report, draw_pictures
 
 SIZES = ((5_000, 10), (5_000, 200), (50_000, 200))
 QUICK = ((1_000, 10),)
@@ -36,17 +36,17 @@ BOUND_SECONDS, BOUND_BYTES, BOUND_IMAGES = 20, 10e6, 5_000
 
 def measure(n_images: int, n_classes: int, repeats: int) -> dict[str, float]:
     """Return medians of the seconds for figures and for the whole page, and the page's bytes."""
-    data = made_report(n_images, n_classes, n_pictures=600)
-    thumbnails = made_thumbnails(600, 160)
+    made = made_report(n_images, n_classes, n_pictures=600)
+    pictures = made_pictures(made, 600, 160)
     drawing, writing = [], []
     with tempfile.TemporaryDirectory(prefix="stackbone-report-") as folder:
         file = Path(folder) / "report.html"
         for _ in range(repeats):
             started = time.perf_counter()
-            figures(data)
+            made.figures()
             drawing.append(time.perf_counter() - started)
             started = time.perf_counter()
-            write_report(data, thumbnails, file)
+            write_page(made, file, pictures)
             writing.append(time.perf_counter() - started)
         size = file.stat().st_size
     return {
@@ -55,7 +55,7 @@ def measure(n_images: int, n_classes: int, repeats: int) -> dict[str, float]:
         "figures_s": statistics.median(drawing),
         "page_s": statistics.median(writing),
         "bytes": size,
-        "thumbnail_bytes": sum(map(len, thumbnails.values())),
+        "thumbnail_bytes": sum(map(len, pictures.thumbnails.values())),
     }
 
 
@@ -67,12 +67,12 @@ def measure_whole(n_images: int, n_classes: int) -> dict[str, float]:
         store = make_experiment_cache(folder, n_images, n_classes, rng)
         experiment = run_experiment(store, recipes=("oof",), options=StackOptions(c=0.01))
         times = [time.perf_counter()]
-        data = collect(experiment, store, projection="pca")
+        collected = collect_report(experiment, store, ReportOptions(projection="pca"))
         times.append(time.perf_counter())
-        pictures = {i: each for i, each in enumerate(thumbnails(data.image_files())) if isinstance(each, bytes)}
+        pictures = draw_pictures(collected, thumbnails)
         times.append(time.perf_counter())
         file = folder / "report.html"
-        write_report(data.to_dict(), pictures, file)
+        write_page(collected, file, pictures)
         times.append(time.perf_counter())
         gather, draw, write = np.diff(times).tolist()
         return {"images": n_images, "collect": gather, "thumbnails": draw, "page": write, "bytes": file.stat().st_size}

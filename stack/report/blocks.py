@@ -4,63 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from stackbone.stack.report.figures.style import Figure
+from stackbone.stack.report.images import ReportImage
 from stackbone.stack.report.markup import Child, Markup, element, join
+from stackbone.stack.report.pictures import Pictures
 
 SHOWN_AT_FIRST = 24
 """Cards of single images; the others are behind a button."""
 
 
 @dataclass(frozen=True)
-class Report:
-    """What the sections show.
+class Page:
+    """What the page holds beside a section's own record.
 
     Attributes
     ----------
-    data : mapping
-        `stack.report.data.ReportData.to_dict`.
-    figures : dict of str to dict
-        `stack.report.figures.figures.figures` of it.
-    pictures, attention : frozenset of int
-        Images of which there is a thumbnail, and entries of ``data["attention"]`` of which there is a picture.
-    reasons : mapping of int to str
-        Why there is no thumbnail of an image.
+    figures : mapping of str to Figure
+        Of all sections, by name.
+    images : mapping of int to ReportImage
+        By row of the dataset's index.
+    pictures : Pictures
+        Thumbnails, and pictures of attention.
     """
 
-    data: Mapping[str, Any]
-    figures: dict[str, Figure]
-    pictures: frozenset[int] = field(default_factory=frozenset)
-    attention: frozenset[int] = field(default_factory=frozenset)
-    reasons: Mapping[int, str] = field(default_factory=dict)
-
-    def class_name(self, code: int) -> str:
-        """Return the name of a class."""
-        return str(self.data["classes"][code]["name"])
-
-    @property
-    def n_folds(self) -> int:
-        """How many scores each model has."""
-        return len(self.data["models"][0]["folds"])
-
-    @property
-    def counted(self) -> str:
-        """What errors are counted in: of several repeats every image is predicted several times."""
-        return "predictions" if self.data["provenance"]["options"]["repeats"] > 1 else "images"
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page that the navigation leads to."""
-
-    id: str
-    title: str
-    content: Markup
+    figures: Mapping[str, Figure]
+    images: Mapping[int, ReportImage]
+    pictures: Pictures = field(default_factory=Pictures)
 
 
 def figure(
-    report: Report,
+    page: Page,
     name: str,
     *,
     says: str,
@@ -73,10 +47,10 @@ def figure(
 
     Parameters
     ----------
-    report, name
-        The figure; without it, nothing is returned.
+    page, name
+        The figure; where the page lacks it, nothing is returned.
     says
-        What it shows, for who cannot see it.
+        What it shows, for those who cannot see it.
     title, note
         Above and below it.
     numbers
@@ -84,7 +58,7 @@ def figure(
     controls
         Buttons above it.
     """
-    if name not in report.figures:
+    if name not in page.figures:
         return Markup()
     canvas = element(
         "div",
@@ -92,7 +66,7 @@ def figure(
         role="img",
         aria_label=says,
         data_figure=name,
-        style=f"--height:{report.figures[name]['layout']['height']}",
+        style=f"--height:{page.figures[name].layout['height']}",
     )
     table = element("details", element("summary", "The numbers"), scrolled(numbers, f"Numbers: {title}"))
     return element(
@@ -107,21 +81,20 @@ def figure(
 
 
 def scrolled(content: Child, label: str) -> Markup:
-    """Return content that scrolls by itself, by keyboard too, so that a wide table does not widen the page."""
+    """Return content that scrolls by itself, also by keyboard, so that a wide table does not widen the page."""
     return element("div", content, class_="scrolled", role="region", aria_label=label, tabindex="0")
 
 
-def picture(report: Report, index: int, size: int = 160) -> Markup:
-    """Return an image by its number; the page's script fills it in, since many places show the same one."""
-    label = report.data["images"][index]["label"]
-    if index not in report.pictures:
-        return element("span", report.reasons.get(index, "no picture").partition(";")[0], class_="no-picture")
-    return element("img", data_image=index, alt=f"image labelled {label}", width=size, height=size)
+def picture(page: Page, row: int, size: int = 160) -> Markup:
+    """Return an image by its row in the index; the page's script fills it in, since many places show the same one."""
+    if row not in page.pictures.thumbnails:
+        return element("span", page.pictures.missing.get(row, "no picture"), class_="no-picture")
+    return element("img", data_image=row, alt=f"image labelled {page.images[row].label}", width=size, height=size)
 
 
-def path(report: Report, index: int) -> Markup:
+def path(page: Page, row: int) -> Markup:
     """Return the path of an image, which may break anywhere."""
-    return element("code", report.data["images"][index]["path"], class_="path")
+    return element("code", page.images[row].path, class_="path")
 
 
 def bar(value: float) -> Markup:
@@ -140,14 +113,14 @@ def join_all(*children: Child) -> Markup:
 
 
 def more_button(n: int, shown: int, cards: str) -> Markup | None:
-    """Return what reveals the cards of class ``later`` in the list of that id; None where all are shown already."""
+    """Return a button that reveals the cards of class ``later`` in the list of that id; None where all are shown."""
     if n <= shown:
         return None
     return element("button", f"Show all {n}", type="button", class_="more", aria_controls=cards)
 
 
 def zoom_buttons() -> Markup:
-    """Return what zooms a figure without a mouse."""
+    """Return buttons that zoom a figure without a mouse."""
     labels = {"in": ("+", "Zoom in"), "out": ("-", "Zoom out"), "reset": ("Reset", "Reset the zoom")}
     buttons = [
         element("button", text, type="button", data_zoom=key, aria_label=label) for key, (text, label) in labels.items()

@@ -1,21 +1,15 @@
-"""A map of each backbone's features, where images lie near those that the backbone finds alike."""
+"""A map of each backbone's features, where images that the backbone finds alike lie close together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.stack.experiments.experiment import Experiment
-from stackbone.stack.experiments.used_features import UsedFeatures, load_block
-from stackbone.stack.folds.subsets import sample_rows
-from stackbone.stack.report.gallery import ImageList
-from stackbone.stack.report.projection import Projection, project
-from stackbone.stack.solvers.fits import Progress
-
-MOST_POINTS = 50_000
+from stackbone.stack.experiments.used_features import load_block
+from stackbone.stack.report.context import MOST_POINTS, Context
+from stackbone.stack.report.projection import Projection, choose_projection, project
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,88 +22,48 @@ class EmbeddingMap:
         Its name.
     projection : Projection
         Of ``n`` images.
-    codes : NDArray[np.int64]
-        ``(n,)`` class codes; of a regression empty.
+    rows : NDArray[np.int64]
+        ``(n,)`` rows of the dataset's index, ascending.
+    codes : NDArray[np.int64], optional
+        ``(n,)`` class codes; None where labels are not classes.
     values : NDArray[np.float64], optional
-        ``(n,)`` targets of a regression.
-    images : NDArray[np.int64]
-        ``(n,)`` numbers in the list of images, -1 where one is not in it.
+        ``(n,)`` numbers; None where labels are classes.
     """
 
     backbone: str
     projection: Projection
-    codes: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    codes: NDArray[np.int64] | None
     values: NDArray[np.float64] | None
-    images: NDArray[np.int64]
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the map as a JSON object."""
-        x, y = self.projection.points.T.tolist()
-        return {
-            "backbone": self.backbone,
-            "method": self.projection.method,
-            "x": x,
-            "y": y,
-            "class": self.codes.tolist(),
-            "value": None if self.values is None else self.values.tolist(),
-            "image": self.images.tolist(),
-            "explained": self.projection.explained,
-        }
 
 
-def embedding_maps(
-    experiment: Experiment,
-    features: Sequence[UsedFeatures],
-    codes: NDArray[np.int64],
-    values: NDArray[np.float64] | None,
-    images: ImageList,
-    *,
-    method: str,
-    max_images: int,
-    progress: Progress | None = None,
-) -> list[EmbeddingMap]:
+def embedding_maps(context: Context) -> list[EmbeddingMap]:
     """Lay the features of each backbone out on a plane; of more than 50,000 images a sample that keeps every class.
 
-    A steered backbone has seen labels, and a map of images that it learnt from would show what it was told. Of
-    such features the map is of the first fold's test part alone.
+    A steered backbone has seen labels, and a map of the images that it learnt from would show just that: its map holds
+    the test part of the first fold alone.
 
     Parameters
     ----------
-    experiment : Experiment
-        Evaluated.
-    features : sequence of UsedFeatures
-        Of its backbones.
-    codes : NDArray[np.int64]
-        ``(n_images,)`` class codes; of a regression all equal.
-    values : NDArray[np.float64], optional
-        ``(n_images,)`` targets of a regression.
-    images : ImageList
-        Grows to `max_images`, by images spread over the classes.
-    method : str
-        ``pca`` or ``umap``.
-    max_images : int
-        Images that the list may hold; where it holds as many, it does not grow.
-    progress : callable, optional
-        Called with ("projecting", maps done, maps in all).
+    context : Context
+        Its ``progress`` is called with ("projecting", maps done, maps in all).
 
     Raises
     ------
     CacheError
         If features have left the cache meanwhile, or are damaged.
     """
-    seed, rows = experiment.seed, experiment.joined.rows
-    shown = sample_rows(codes, MOST_POINTS, seed)
-    new = shown[images.numbers(rows[shown]) < 0]
-    for row in rows[new[sample_rows(codes[new], max(0, max_images - len(images)), seed)]]:
-        images.add(row)
+    experiment, asked, told = context.experiment, context.options.projection, context.progress
+    method = choose_projection("pca" if asked == "auto" and experiment.n_images > MOST_POINTS else asked)
     maps = []
-    for done, used in enumerate(features):
-        if progress is not None:
-            progress("projecting", done, len(features))
-        drawn = np.intersect1d(shown, experiment.folds[0].test) if used.per_fold else shown
-        plane = project(load_block(experiment, used, 0)[drawn], method, seed)
-        of_classes, of_targets = (codes[drawn], None) if values is None else (codes[:0], values[drawn])
-        maps.append(EmbeddingMap(used.name, plane, of_classes, of_targets, images.numbers(rows[drawn])))
-    if progress is not None:
-        progress("projecting", len(features), len(features))
+    for done, used in enumerate(context.features):
+        if told is not None:
+            told("projecting", done, len(context.features))
+        shown = np.intersect1d(context.shown, experiment.folds[0].test) if used.per_fold else context.shown
+        plane = project(load_block(experiment, used, 0)[shown], method, experiment.seed)
+        codes = context.codes[shown] if context.classes else None
+        values = None if context.targets is None else context.targets[shown]
+        maps.append(EmbeddingMap(used.name, plane, context.rows[shown], codes, values))
+    if told is not None:
+        told("projecting", len(context.features), len(context.features))
     return maps

@@ -64,7 +64,7 @@ def table(
     header, rows
         Cells. One that reads as a number is of class ``number``.
     caption
-        What the table shows, for who cannot see what stands around it.
+        What the table shows, for those who cannot see what stands around it.
     class_
         Of the table.
     """

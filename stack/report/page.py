@@ -1,4 +1,4 @@
-"""A report as one HTML file: opened by a double click, with no network, and nothing in it but data and our own script.
+"""A report as one HTML file that opens by a double click, without a network, and holds nothing but data and our script.
 
 Text and tables are HTML already; figures are Plotly JSON, drawn by plotly.js, which is in the file too (compressed, or
 it would be most of it). The content security policy lets run only the two scripts whose hashes it names, and forbids
@@ -12,79 +12,102 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+import re
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Any
 
+from stackbone.cache import FeatureStore
 from stackbone.cache.disk.output_file import write_output
-from stackbone.stack.report.blocks import Report, Section
-from stackbone.stack.report.figures.figures import figures
-from stackbone.stack.report.figures.point_figures import highlighted_classes
-from stackbone.stack.report.figures.style import CLASS_LOOKS, GREY, HEAT_ON_DARK, HEAT_ON_LIGHT, ON_DARK, Figure
-from stackbone.stack.report.markup import element
-from stackbone.stack.report.sections import backbones as report_backbones
-from stackbone.stack.report.sections import classes as report_sections
-from stackbone.stack.report.sections import head as report_head
-from stackbone.stack.report.sections import targets as report_targets
+from stackbone.stack.experiments.experiment import Experiment
+from stackbone.stack.report.blocks import Page
+from stackbone.stack.report.context import ReportOptions
+from stackbone.stack.report.figures.style import CLASS_LOOKS, GREY, HEAT_ON_DARK, HEAT_ON_LIGHT, ON_DARK
+from stackbone.stack.report.head import head_html
+from stackbone.stack.report.markup import Markup, element
+from stackbone.stack.report.pictures import DrawAttention, DrawThumbnails, Pictures, data_uri
+from stackbone.stack.report.report import Report, collect_report, draw_pictures
+from stackbone.stack.report.section import Section
+from stackbone.stack.solvers.fits import Progress
 
-_SECTIONS = (
-    report_head.scores,
-    report_targets.fit,
-    report_sections.classes,
-    report_sections.errors,
-    report_backbones.backbones,
-    report_sections.confidence,
-    report_backbones.learning,
-    report_backbones.maps,
-    report_backbones.attention,
-    report_backbones.provenance,
-)
 _ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def write_report(
-    data: Mapping[str, Any],
-    thumbnails: Mapping[int, bytes],
-    file: Path,
+    experiment: Experiment,
+    store: FeatureStore,
+    path: str | os.PathLike[str],
     *,
-    attention: Mapping[int, bytes] | None = None,
-    reasons: Mapping[int, str] | None = None,
-) -> None:
-    """Write a report that needs nothing beside itself.
+    options: ReportOptions | None = None,
+    thumbnails: DrawThumbnails | None = None,
+    attention: DrawAttention | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Write all there is to see of an experiment as one HTML file that needs nothing beside itself.
 
     Parameters
     ----------
-    data : mapping
-        `stack.report.data.ReportData.to_dict`.
-    thumbnails : mapping of int to bytes
-        WebP, JPEG or PNG by index into ``data["images"]``; images without one are shown by name.
-    file : Path
-        Written whole or not at all.
-    attention : mapping of int to bytes, optional
-        Pictures by index into ``data["attention"]``.
-    reasons : mapping of int to str, optional
-        Why there is no thumbnail, by index into ``data["images"]``, such as that the image was changed since.
+    experiment : Experiment
+        As of `run_experiment`.
+    store : FeatureStore
+        The cache it was made with.
+    path : str or path
+        The file, written whole or not at all.
+    options : ReportOptions, optional
+        What to show.
+    thumbnails : callable, optional
+        Draws the images, such as `extract.images.thumbnails.thumbnails`; without it, they are shown by path.
+    attention : callable, optional
+        Draws where steered backbones look; without it, the page does not show it.
+    progress : callable, optional
+        See `stack.solvers.fits.Progress`.
+
+    Returns
+    -------
+    Report
+        What the page shows, for `export_figures`, say.
+
+    Raises
+    ------
+    CacheError
+        If the file cannot be written; also as of `collect_report`.
+    StackError, PluginError
+        As of `collect_report`.
+    """
+    report = collect_report(experiment, store, options, progress=progress)
+    write_page(report, path, draw_pictures(report, thumbnails, attention))
+    return report
+
+
+def write_page(report: Report, path: str | os.PathLike[str], pictures: Pictures | None = None) -> None:
+    """Write a report that was collected already.
+
+    Parameters
+    ----------
+    report : Report
+        As of `collect_report`.
+    path : str or path
+        The file, written whole or not at all.
+    pictures : Pictures, optional
+        What it carries with it; by default none.
 
     Raises
     ------
     CacheError
         If the file cannot be written.
     """
-    content = render_report(data, thumbnails, attention or {}, reasons or {})
-    write_output(file, content.encode("utf-8", "backslashreplace"))
+    content = render_page(report, pictures or Pictures())
+    write_output(Path(path), content.encode("utf-8", "backslashreplace"))
 
 
-def render_report(
-    data: Mapping[str, Any],
-    thumbnails: Mapping[int, bytes],
-    attention: Mapping[int, bytes],
-    reasons: Mapping[int, str],
-) -> str:
+def render_page(report: Report, pictures: Pictures) -> str:
     """Return the report's HTML."""
-    report = Report(data, figures(data), frozenset(thumbnails), frozenset(attention), reasons)
-    sections = [section for make in _SECTIONS if (section := make(report)) is not None]
+    page = Page(report.figures(), report.images, pictures)
+    written = [(part.section, part.section.html(part.record, page)) for part in report.parts]
+    sections = [(section, content) for section, content in written if content]
     script, plotly = _own("page.js"), _plotly()
     policy = (
         f"default-src 'none'; script-src {_hash(plotly)} {_hash(script)} 'unsafe-eval'; style-src 'unsafe-inline'; "
@@ -92,70 +115,50 @@ def render_report(
     )
     return Template(_own("page.html")).substitute(
         policy=policy,
-        title=element("title", f"{data['dataset']}: Stackbone report"),
+        title=element("title", f"{report.head.dataset}: Stackbone report"),
         style=_own("page.css"),
-        links=_links(sections),
-        hero=report_head.hero(report),
-        sections="\n".join(_section(each) for each in sections),
-        data=to_script_json(_payload(report, thumbnails, attention)),
+        links=element("ul", [element("li", element("a", each.title, href=f"#{each.name}")) for each, _ in sections]),
+        hero=head_html(report.head),
+        sections="\n".join(_section(*each) for each in sections),
+        data=to_script_json(_payload(report, page)),
         plotly=base64.b64encode(gzip.compress(plotly.encode(), mtime=0)).decode(),
         script=script,
     )
 
 
 def to_script_json(value: object) -> str:
-    r"""Return JSON that cannot end the script element it stands in: ``<``, ``>``, ``&`` are written as ``\u003c``..."""
+    r"""Return JSON that cannot end the script element it stands in: ``<``, ``>``, ``&`` are written as ``\u003c``...
+
+    A name's bytes that are not UTF-8 are written as escapes.
+    """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.translate(_ESCAPES)
+    return _SURROGATE.sub(lambda found: rf"\\u{ord(found[0]):04x}", text.translate(_ESCAPES))
 
 
-def _payload(report: Report, thumbnails: Mapping[int, bytes], attention: Mapping[int, bytes]) -> dict[str, Any]:
-    """Return what the script needs; a map's points go in once, and it colours them itself."""
-    data = report.data
-    maps = dict(zip((name for name in report.figures if name.startswith("map_")), data["maps"], strict=True))
-    by_class = {name for name, each in maps.items() if each["class"]}
-    drawn: dict[str, Figure] = {
-        name: {**figure, "data": []} if name in by_class else figure for name, figure in report.figures.items()
-    }
-    shared: list[dict[str, Any]] = []
-    points = {}
-    for name, each in maps.items():
-        same = {"class": each["class"], "image": each["image"]}
-        if same not in shared:
-            shared.append(same)
-        points[name] = (
-            {"rows": shared.index(same), "x": each["x"], "y": each["y"]}
-            if name in by_class
-            else {"rows": shared.index(same)}
-        )
-    return {
-        "figures": drawn,
-        "maps": points,
-        "rows": shared,
-        "classes": [each["name"] for each in data["classes"]],
-        "images": [{"label": each["label"], "path": each["path"]} for each in data["images"]],
-        "thumbnails": {index: _data_uri(content) for index, content in thumbnails.items()},
-        "attention": {index: _data_uri(content) for index, content in attention.items()},
+def _payload(report: Report, page: Page) -> dict[str, Any]:
+    """Return what the script needs: the figures, the images, the looks, and what sections give to it."""
+    payload: dict[str, Any] = {
+        "figures": {name: each.to_page() for name, each in page.figures.items()},
+        "images": {row: {"label": each.label, "path": each.path} for row, each in page.images.items()},
+        "thumbnails": {row: data_uri(content) for row, content in page.pictures.thumbnails.items()},
+        "attention": {number: data_uri(content) for number, content in page.pictures.attention.items()},
+        "maps": {},
+        "rows": [],
+        "classes": [],
+        "highlighted": [],
         "looks": CLASS_LOOKS,
         "grey": GREY,
         "heat": {"light": HEAT_ON_LIGHT, "dark": HEAT_ON_DARK},
         "onDark": ON_DARK,
-        "highlighted": highlighted_classes(data),
     }
+    for part in report.parts:
+        payload |= part.section.script(part.record, page)
+    return payload
 
 
-def _data_uri(content: bytes) -> str:
-    kind = "webp" if content[8:12] == b"WEBP" else "png" if content.startswith(b"\x89PNG") else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _links(sections: list[Section]) -> str:
-    return element("ul", [element("li", element("a", each.title, href=f"#{each.id}")) for each in sections])
-
-
-def _section(section: Section) -> str:
-    heading = element("h2", section.title, id=f"{section.id}-title")
-    return element("section", heading, section.content, id=section.id, aria_labelledby=f"{section.id}-title")
+def _section(section: Section[Any], content: Markup) -> Markup:
+    heading = element("h2", section.title, id=f"{section.name}-title")
+    return element("section", heading, content, id=section.name, aria_labelledby=f"{section.name}-title")
 
 
 def _own(name: str) -> str:

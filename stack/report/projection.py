@@ -1,4 +1,4 @@
-"""Features in two dimensions, to be looked at: which images lie together, and which stray."""
+"""Features in two dimensions, for people to see which images lie together and which stray."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from stackbone.stack.folds.checks import check_choice
 
 PROJECTIONS = ("auto", "pca", "umap")
 
-_LEAST_NEIGHBOURS = 15  # UMAP's own number; of as few images there is nothing to embed
-_BEFORE_UMAP = 50  # dimensions that neighbours are looked for in
+_LEAST_NEIGHBOURS = 15  # UMAP's own number; with no more images than this there is nothing to embed
+_BEFORE_UMAP = 50  # dimensions in which neighbours are sought
 _POWER = 7  # iterations: the plane is then that of the full decomposition to several digits
 _DIGITS = 4
 
@@ -41,7 +41,7 @@ class Projection:
 
 
 def choose_projection(asked: str) -> str:
-    """Return ``pca`` or ``umap``; of ``auto`` UMAP where umap-learn is installed.
+    """Return ``pca`` or ``umap``; for ``auto``, UMAP where umap-learn is installed.
 
     Raises
     ------
@@ -54,8 +54,8 @@ def choose_projection(asked: str) -> str:
         return "umap" if installed else "pca"
     if asked == "umap" and not installed:
         message = (
-            "the projection umap was asked for, and umap-learn is not installed. Run `pip install umap-learn`, "
-            "or use the projection pca"
+            "the projection umap needs umap-learn, which is not installed. Run `pip install umap-learn`, or use the "
+            "projection pca"
         )
         raise UsageError(message)
     return asked
@@ -81,7 +81,7 @@ def project(x: NDArray[np.float32], method: str = "pca", seed: int = 0) -> Proje
     x : NDArray[np.float32]
         ``(n, dim)`` finite features.
     method : str
-        ``pca`` or ``umap``; the latter becomes the former where there are too few images to have neighbours.
+        ``pca`` or ``umap``; the former also where there are too few images to have neighbours.
     seed : int
         Of the random start.
     """
@@ -106,7 +106,7 @@ def _principal(x: NDArray[np.float32], n: int, seed: int) -> tuple[NDArray[np.fl
 def _umap(x: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     reduced, _ = _principal(x, min(_BEFORE_UMAP, *x.shape), seed)
     with warnings.catch_warnings():
-        # Of its own dependencies, and that a seed costs parallelism.
+        # It warns about its own dependencies, and that a seed costs parallelism.
         warnings.simplefilter("ignore")
         from umap import UMAP
 
@@ -114,7 +114,7 @@ def _umap(x: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
 
 
 def _round(points: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return points without the digits that no screen shows; a report of many images is the smaller for it."""
+    """Return points without digits that no screen shows, which makes a report of many images smaller."""
     exact = points.astype(np.float64)
     extent = float(np.abs(exact).max(initial=0.0))
     return exact if extent == 0 else np.round(exact, _DIGITS - int(np.ceil(np.log10(extent))))

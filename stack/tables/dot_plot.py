@@ -35,7 +35,7 @@ class _Scale:
 
 
 def dot_plot(scores: Sequence[ModelScore], width: int) -> list[str]:
-    """Return the lines of a dot plot, the scale last; none where all scores are equal or `width` does not suffice.
+    """Return the lines of a dot plot, the scale last; none where all scores are equal or `width` is too small.
 
     Parameters
     ----------

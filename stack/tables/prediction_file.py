@@ -16,11 +16,13 @@ from stackbone.stack.evaluation.scores import Prediction
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.tasks.targets import TargetPrediction
 
-_PARQUET_ADVICE = "writing Parquet needs pyarrow. Run `pip install 'stackbone[parquet]'`, or name a .csv file"
+_PARQUET_ADVICE = (
+    "writing Parquet needs pyarrow, which is not installed. Run `pip install 'stackbone[parquet]'`, or name a .csv file"
+)
 
 
 def write_predictions(experiment: Experiment, file: Path) -> None:
-    """Write what every model said of every image that it had not seen.
+    """Write what every model predicted for every image that it had not seen.
 
     One row for each model, fold and test image: ``path``, ``image_sha256`` (hex), ``label``, ``fold`` (from 1),
     ``model``, ``predicted``, and for classification the score of each class in a column ``score:CLASS``: its
@@ -37,7 +39,7 @@ def write_predictions(experiment: Experiment, file: Path) -> None:
     Raises
     ------
     UsageError
-        If the ending is another, or Parquet cannot be written here.
+        If the file has another ending, or Parquet cannot be written here.
     CacheError
         If the file cannot be written.
     """
@@ -49,7 +51,7 @@ def write_predictions(experiment: Experiment, file: Path) -> None:
 def check_prediction_file(file: Path) -> None:
     """Raise `UsageError` unless predictions can be written to such a file here."""
     if file.suffix not in (".csv", ".parquet"):
-        message = f"predictions are written as .csv or .parquet, and {file} is neither: name such a file"
+        message = f"predictions can be written as .csv or .parquet, and {file} is neither: choose one of these endings"
         raise UsageError(message)
     if file.suffix == ".parquet":
         try:
@@ -61,7 +63,7 @@ def check_prediction_file(file: Path) -> None:
 def _chunks(experiment: Experiment) -> Iterator[dict[str, list[Any]]]:
     """Yield the table's columns for each model and fold."""
     joined = experiment.joined
-    classes = [str(name) for name in np.unique(joined.labels)] if experiment.task == "classification" else []
+    classes = [str(name) for name in np.unique(joined.labels)] if experiment.n_classes else []
     paths, digests = joined.paths, joined.digests
     found: dict[str, list[Prediction] | list[TargetPrediction]] = {**experiment.evaluation.predictions}
     for model, predictions in found.items():

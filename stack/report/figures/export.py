@@ -10,7 +10,6 @@ from typing import Any
 
 from stackbone.cache import CacheError, StackError, UsageError
 from stackbone.cache.disk.output_file import check_output, write_output
-from stackbone.stack.report.figures.figures import figures
 from stackbone.stack.report.figures.style import HEAT_ON_LIGHT, Figure
 
 FORMATS = ("svg", "png")
@@ -43,21 +42,21 @@ TEMPLATE: dict[str, Any] = {
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
     }
 }
-"""What the page's style sheet is to the page."""
+"""Does for exported figures what its style sheet does for the page."""
 
 _ADVICE = (
-    "figures are drawn by Chrome or Chromium through kaleido: install a browser (Debian and Ubuntu: `apt install "
+    "figures are drawn by Chrome or Chromium through kaleido. Install a browser (Debian and Ubuntu: `apt install "
     "chromium`; anywhere: `plotly_get_chrome`), or leave --figures out; the report itself needs neither"
 )
 
 
-def export_figures(data: Mapping[str, Any], folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+def export_figures(figures: Mapping[str, Figure], folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Write every figure of a report to a file of its own, ``NAME.svg`` and ``NAME.png`` (twice the pixels).
 
     Parameters
     ----------
-    data : mapping
-        `stack.report.data.ReportData.to_dict`.
+    figures : mapping of str to Figure
+        By name, as of `Report.figures`.
     folder : Path
         Made if it is not there; files of the same names are replaced.
     formats : sequence of str
@@ -81,15 +80,17 @@ def export_figures(data: Mapping[str, Any], folder: Path, formats: Sequence[str]
     if unknown:
         message = f"figures cannot be written as {', '.join(unknown)}: choose from {', '.join(FORMATS)}"
         raise UsageError(message)
-    drawn = figures(data)
-    files = [(name, folder / f"{name}.{kind}") for name, kind in product(drawn, formats)]
+    files = [(name, folder / f"{name}.{kind}") for name, kind in product(figures, formats)]
     for _, file in files:
         check_output(file)
     with tempfile.TemporaryDirectory() as place:  # the browser writes where it is told, over links and piece by piece
         drafts = [Path(place, file.name) for _, file in files]
-        _draw([_job(name, drawn[name], draft) for (name, _), draft in zip(files, drafts, strict=True)], folder)
+        _draw([_job(name, figures[name], draft) for (name, _), draft in zip(files, drafts, strict=True)], folder)
         if empty := [draft.name for draft in drafts if not draft.is_file() or not draft.stat().st_size]:
-            message = f"the browser drew nothing into {', '.join(empty)}: is {tempfile.gettempdir()} full? Free space"
+            message = (
+                f"the browser drew nothing into {', '.join(empty)}: is {tempfile.gettempdir()} full? Free some space "
+                "and run again"
+            )
             raise StackError(message)
         for (_, file), draft in zip(files, drafts, strict=True):
             write_output(file, draft.read_bytes())
@@ -97,13 +98,13 @@ def export_figures(data: Mapping[str, Any], folder: Path, formats: Sequence[str]
 
 
 def _job(name: str, figure: Figure, file: Path) -> dict[str, Any]:
-    layout = {**figure["layout"], "template": TEMPLATE}
+    layout = {**figure.layout, "template": TEMPLATE}
     size = {
         "width": _NARROW.get(name, _WIDTH),
         "height": layout["height"],
         "scale": _PNG_SCALE if file.suffix == ".png" else 1,
     }
-    return {"fig": {**figure, "layout": layout}, "path": file, "opts": {"format": file.suffix[1:], **size}}
+    return {"fig": {"data": figure.data, "layout": layout}, "path": file, "opts": {"format": file.suffix[1:], **size}}
 
 
 def _draw(jobs: list[dict[str, Any]], folder: Path) -> None:
@@ -111,7 +112,7 @@ def _draw(jobs: list[dict[str, Any]], folder: Path) -> None:
         import kaleido
         from kaleido.errors import ChromeNotFoundError
     except ImportError as exc:
-        message = "kaleido is not installed, which writes figures: run `pip install 'stackbone[figures]'`"
+        message = "kaleido, which writes figures, is not installed: run `pip install 'stackbone[figures]'`"
         raise UsageError(message) from exc
     try:
         # MathJax would be asked for on the network.
@@ -120,7 +121,7 @@ def _draw(jobs: list[dict[str, Any]], folder: Path) -> None:
         message = f"no browser was found; {_ADVICE}"
         raise UsageError(message) from exc
     except OSError as exc:
-        message = f"could not write figures to {folder}: {exc.strerror or exc}. Free space or name another folder"
+        message = f"could not write figures to {folder}: {exc.strerror or exc}. Free some space or name another folder"
         raise CacheError(message) from exc
     except Exception as exc:
         message = f"the browser could not draw the figures for {folder} ({type(exc).__name__}: {exc}); {_ADVICE}"

@@ -6,11 +6,33 @@ Colours: Okabe & Ito 2008, "Color Universal Design", figure 16; those of them th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
-from typing import Any, TypeAlias
+from typing import Any
 
-Figure: TypeAlias = dict[str, Any]
-"""Plotly JSON: ``data``, a list of traces, and ``layout``."""
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure as Plotly JSON; colours of text, grid and heat maps come from a template that is laid under it.
+
+    Attributes
+    ----------
+    data : list of dict
+        Its traces.
+    layout : dict
+        With its ``height`` in pixels.
+    drawn_by_script : bool
+        Whether the page's script makes the traces itself, of what `Section.script` gives to it.
+    """
+
+    data: list[dict[str, Any]]
+    layout: dict[str, Any]
+    drawn_by_script: bool = False
+
+    def to_page(self) -> dict[str, Any]:
+        """Return the figure for the page's script."""
+        return {"data": [] if self.drawn_by_script else self.data, "layout": self.layout}
+
 
 BLUE, ORANGE, GREEN, VERMILION = "#0072b2", "#e69f00", "#009e73", "#d55e00"
 PURPLE, SKY, GREY = "#cc79a7", "#56b4e9", "#8c8c8c"
@@ -25,14 +47,15 @@ CLASS_LOOKS = (
     ("#9a8500", "star"),  # the palette's yellow is lost on white: the same hue, darker
     ("#7a5195", "x"),  # the palette's black is lost on dark
 )
-"""Colour and shape of up to eight classes that are looked at together."""
+"""Colour and shape of up to eight classes that are compared."""
 
 ON_DARK = {"#0072b2": "#4ba3dd", "#009e73": "#27b98f", "#d55e00": "#f0813a", "#7a5195": "#b18bd0", "#9a8500": "#c9b43a"}
 """The same colours a step lighter, for dark paper."""
 
 HEAT_ON_LIGHT = ("#c2eddb", "#93d6ca", "#5fbebf", "#34a3b5", "#0087aa", "#006a9c", "#0d4d88", "#1c316b", "#1b1a49")
 HEAT_ON_DARK = ("#333962", "#345082", "#2b699d", "#2183b0", "#149fbf", "#38b9c7", "#64d1cd", "#98e5d4", "#cdf6e3")
-"""Heat maps: lightness changes evenly (in OKLCH), so they read without colour; few is near the paper, many far."""
+"""Heat maps: lightness changes evenly (in OKLCH), so they read without colour; few is close to the paper's
+colour, many far from it."""
 
 NAMES: dict[str, Any] = {"type": "category", "automargin": True, "fixedrange": True}
 """An axis of names."""
@@ -40,12 +63,19 @@ NAMES: dict[str, Any] = {"type": "category", "automargin": True, "fixedrange": T
 ROW = 34
 """Pixels between two names."""
 
+DRAWN_AS_VECTORS = 3000
+"""Points in a figure; more of them are drawn by the graphics card."""
+
 _LONGEST = 28  # characters of a name on an axis
 
 
 def plain_text(name: object) -> str:
-    """Return text that Plotly shows as it is: it reads a subset of HTML, and entities, in every label."""
-    return escape(" ".join(str(name).split()), quote=False) or "(no name)"
+    """Return text that Plotly shows as it is: it reads a subset of HTML, and entities, in every label.
+
+    A name's bytes that are not UTF-8 are written as escapes.
+    """
+    text = " ".join(str(name).split()).encode(errors="backslashreplace").decode()
+    return escape(text, quote=False) or "(no name)"
 
 
 def short_names(names: Sequence[str]) -> list[str]:
@@ -61,13 +91,8 @@ def short_names(names: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def chief_name(chief: str) -> str:
-    """Return how people write the score that models are ranked by."""
-    return "R²" if chief == "r2" else chief
-
-
 def between(means: Sequence[float], intervals: Sequence[Sequence[float | None]], color: str) -> dict[str, Any]:
-    """Return pale error bars from ``low`` to ``high``; an end that is not known is not drawn."""
+    """Return pale error bars from ``low`` to ``high``; an unknown end is not drawn."""
     ends = [
         (mean if low is None else low, mean if high is None else high)
         for mean, (low, high) in zip(means, intervals, strict=True)
@@ -84,6 +109,6 @@ def between(means: Sequence[float], intervals: Sequence[Sequence[float | None]],
 
 
 def padded(values: Sequence[float], share: float) -> list[float]:
-    """Return an axis range with so much room, as a share of the values' own, at both ends."""
+    """Return an axis range with room at both ends, as a share of the values' own range."""
     pad = share * (max(values) - min(values)) or 0.05 * abs(values[0]) or 1
     return [min(values) - pad, max(values) + pad]

@@ -1,1 +1,1 @@
-"""The report's sections: one file a section."""
+"""The report's sections: one file a section, found by listing this folder."""

@@ -1,64 +1,165 @@
-"""The sections that a classification alone has: classes, errors and confidence.
-
-Names, labels and paths go through `stack.report.markup.element`, which escapes them.
-"""
+"""Which classes a classification confuses: the confusion matrix, every class, and the pairs most often confused."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
-from typing import Any
+from dataclasses import dataclass
 
+import numpy as np
+
+from stackbone.cache.text import counted
+from stackbone.stack.metrics.confusion import ClassReport, ConfusedPair, confused_pairs
 from stackbone.stack.report.blocks import (
-    SHOWN_AT_FIRST,
-    Report,
-    Section,
+    Page,
     bar,
     figure,
     join_all,
     more_button,
-    number,
-    path,
     picture,
     scrolled,
     zoom_buttons,
 )
+from stackbone.stack.report.context import Context
+from stackbone.stack.report.figures.confusion_matrix import ConfusionMatrix, count_confusions, draw_confusion
+from stackbone.stack.report.figures.style import BLUE, GREEN, NAMES, VERMILION, Figure, short_names
 from stackbone.stack.report.markup import Child, Markup, element, table
+from stackbone.stack.report.section import Section
 
 _WHOLE_MATRIX = 20  # classes; of more, the numbers are those of the most frequent confusions
 _LISTED = 100
 _NAMED = 10
+_EXAMPLES = 6  # of each confused pair
 _PAIRS_AT_FIRST = 9
+_MOST_CLASSES = 60  # in the figure of single classes: the weakest; the page's table has all
 
 
-def classes(report: Report) -> Section | None:
-    """Show what is taken for what."""
-    if "confusion" not in report.figures:
-        return None
-    data = report.data
-    model = data["confusion"]["model"]
-    names = [each["name"] for each in data["classes"]]
-    says = f"Heat map of the confusions of {model} among {len(names)} classes; its numbers are in the table below."
-    note = "Colour is the share of the true class, on a square-root scale so that rare confusions show. Empty: none."
-    return Section(
-        "classes",
-        "Classes",
-        join_all(
+@dataclass(frozen=True)
+class PairPictures:
+    """One class taken for another, and rows of the dataset's index of images for which it is so, the surest first."""
+
+    pair: ConfusedPair
+    examples: list[int]
+
+
+@dataclass(frozen=True, eq=False)
+class ClassesRecord:
+    """What the section shows.
+
+    Attributes
+    ----------
+    model : str
+        The model examined.
+    noun : str
+        What is counted: ``image``, or ``prediction`` where there are several of each image.
+    matrix : ConfusionMatrix
+        How often each class is taken for each.
+    frequent : list of ConfusedPair, optional
+        The most frequent confusions, in place of the matrix's numbers where it is large; else None.
+    scored : list of ClassReport
+        Scores of each class that was tested, the weakest first.
+    untested : list of str
+        Classes of which no image was tested.
+    pairs : list of PairPictures
+        The most frequent confusions, with examples.
+    """
+
+    model: str
+    noun: str
+    matrix: ConfusionMatrix
+    frequent: list[ConfusedPair] | None
+    scored: list[ClassReport]
+    untested: list[str]
+    pairs: list[PairPictures]
+
+
+class Classes(Section[ClassesRecord]):
+    """Shows which classes the model confuses."""
+
+    name = "classes"
+    title = "Classes"
+    order = 30
+    tasks = frozenset({"classification"})
+
+    def collect(self, context: Context) -> ClassesRecord | None:
+        """Count the predictions of the examined model; with several repeats, each of them counts."""
+        experiment, found, answers = context.experiment, context.class_findings, context.answers
+        if found is None or answers is None:
+            return None
+        predictions = context.class_predictions[experiment.model_name]
+        truth = context.codes[np.concatenate([fold.test for fold in experiment.folds])]
+        predicted = np.concatenate([each.scores.argmax(axis=1) for each in predictions])
+        is_large = len(context.classes) > _WHOLE_MATRIX
+        pairs = [PairPictures(each, answers.examples(each.true, each.predicted, _EXAMPLES)) for each in found.confused]
+        for each in pairs:
+            context.images.add(each.examples)
+        return ClassesRecord(
+            model=experiment.model_name,
+            noun=context.noun,
+            matrix=count_confusions(truth, predicted, context.classes),
+            frequent=confused_pairs(truth, predicted, context.classes, top=_LISTED) if is_large else None,
+            scored=sorted((each for each in found.classes if each.n), key=lambda each: each.f1),
+            untested=[each.name for each in found.classes if not each.n],
+            pairs=pairs,
+        )
+
+    def figures(self, record: ClassesRecord) -> dict[str, Figure]:
+        """Draw the confusion matrix, and the scores of each class."""
+        return {"confusion": draw_confusion(record.matrix), "per_class": draw_per_class(record.scored)}
+
+    def html(self, record: ClassesRecord, page: Page) -> Markup:
+        """Return the matrix, the classes and the pairs."""
+        model, names = record.model, record.matrix.names
+        says = f"Heat map of the confusions of {model} among {len(names)} classes; its numbers are in the table below."
+        note = (
+            "Colour is the share of the true class, on a square-root scale so that rare confusions show. Empty: none. "
+            "Drag to zoom, double-click to zoom out."
+        )
+        return join_all(
             figure(
-                report,
+                page,
                 "confusion",
                 says=says,
-                title=f"What {model} takes for what",
-                note=f"{note} Drag to zoom, double-click to zoom out.",
-                numbers=_confusions(report),
+                title=f"Which classes {model} confuses",
+                note=note,
+                numbers=_confusions(record),
                 controls=_matrix_controls(names),
             ),
             element("h3", "Class by class"),
-            scrolled(_per_class(report), "Scores of each class"),
-            _never_tested(report),
-            _pairs(report),
-        ),
-    )
+            scrolled(_per_class(record), "Scores of each class"),
+            _never_tested(record.untested),
+            _pairs(record, page),
+        )
+
+
+SECTION = Classes()
+
+
+def draw_per_class(scored: list[ClassReport]) -> Figure:
+    """Draw precision, recall and F1 of each class that was tested, the weakest first."""
+    shown = scored[:_MOST_CLASSES]
+    names = short_names([each.name for each in shown])
+    values = {
+        "precision": [each.precision for each in shown],
+        "recall": [each.recall for each in shown],
+        "F1": [each.f1 for each in shown],
+    }
+    looks = {"precision": (BLUE, "circle-open"), "recall": (GREEN, "square-open"), "F1": (VERMILION, "diamond")}
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": metric,
+            "x": values[metric],
+            "y": names,
+            "marker": {"color": color, "symbol": symbol, "size": 10},
+        }
+        for metric, (color, symbol) in looks.items()
+    ]
+    layout = {
+        "height": 96 + 24 * len(names),
+        "xaxis": {"title": {"text": "score"}, "range": [0, 1.02]},
+        "yaxis": {"autorange": "reversed", "dtick": 1, **NAMES},
+    }
+    return Figure(traces, layout)
 
 
 def _matrix_controls(names: list[str]) -> Markup:
@@ -82,36 +183,25 @@ def _matrix_controls(names: list[str]) -> Markup:
     )
 
 
-def _confusions(report: Report) -> Markup:
-    counts, names = report.data["confusion"]["counts"], [each["name"] for each in report.data["classes"]]
-    if len(names) <= _WHOLE_MATRIX:
-        rows: Iterable[list[Child]] = ([name, *map(str, row)] for name, row in zip(names, counts, strict=True))
-        return table(["true \\ predicted", *names], rows, caption="Confusion matrix: rows are true classes")
-    cells = [(n, i, j) for i, row in enumerate(counts) for j, n in enumerate(row) if n and i != j]
-    cells.sort(key=lambda cell: (-cell[0], cell[1], cell[2]))
-    listed = [[names[i], names[j], str(n), f"{n / sum(counts[i]):.1%}"] for n, i, j in cells[:_LISTED]]
-    caption = f"The {len(listed)} most frequent confusions"
-    return table(["true class", "taken for", report.counted, "of the true class"], listed, caption=caption)
-
-
-def _per_class(report: Report) -> Markup:
-    rows = [
-        [
-            report.class_name(each["class"]),
-            f"{each['n']:,}",
-            bar(each["precision"]),
-            bar(each["recall"]),
-            bar(each["f1"]),
+def _confusions(record: ClassesRecord) -> Markup:
+    names = record.matrix.names
+    if record.frequent is None:
+        rows: list[list[Child]] = [
+            [name, *map(str, row)] for name, row in zip(names, record.matrix.counts.tolist(), strict=True)
         ]
-        for each in sorted(report.data["per_class"], key=lambda each: each["f1"])
-        if each["n"]
-    ]
-    header = ["class", report.counted, "precision", "recall", "F1"]
+        return table(["true \\ predicted", *names], rows, caption="Confusion matrix: rows are true classes")
+    listed = [[each.true, each.predicted, str(each.n), f"{each.share:.1%}"] for each in record.frequent]
+    caption = f"The {len(listed)} most frequent confusions"
+    return table(["true class", "taken for", f"{record.noun}s", "share of the true class"], listed, caption=caption)
+
+
+def _per_class(record: ClassesRecord) -> Markup:
+    rows = [[each.name, f"{each.n:,}", bar(each.precision), bar(each.recall), bar(each.f1)] for each in record.scored]
+    header = ["class", f"{record.noun}s", "precision", "recall", "F1"]
     return table(header, rows, caption="Scores of each class, the weakest first", class_="sortable per-class")
 
 
-def _never_tested(report: Report) -> Markup | None:
-    names = [report.class_name(each["class"]) for each in report.data["per_class"] if not each["n"]]
+def _never_tested(names: list[str]) -> Markup | None:
     if not names:
         return None
     more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
@@ -119,146 +209,21 @@ def _never_tested(report: Report) -> Markup | None:
     return element("p", f"No image of these classes was tested, so they have no score: {listed}{more}.", class_="quiet")
 
 
-def _pairs(report: Report) -> Markup | None:
-    if not report.data["confused_pairs"]:
+def _pairs(record: ClassesRecord, page: Page) -> Markup | None:
+    if not record.pairs:
         return None
     cards = [
         element(
             "li",
-            element(
-                "p",
-                element("b", report.class_name(each["true"])),
-                " taken for ",
-                element("b", report.class_name(each["predicted"])),
-                class_="pair",
-            ),
-            element("p", f"{each['n']:,} {report.counted}, {each['share']:.1%} of the class", class_="quiet"),
-            element("div", [picture(report, i, 88) for i in each["examples"]], class_="strip"),
+            element("p", element("b", each.pair.true), " taken for ", element("b", each.pair.predicted), class_="pair"),
+            element("p", f"{counted(each.pair.n, record.noun)}, {each.pair.share:.1%} of the class", class_="quiet"),
+            element("div", [picture(page, row, 88) for row in each.examples], class_="strip"),
             class_="later" if position >= _PAIRS_AT_FIRST else None,
         )
-        for position, each in enumerate(report.data["confused_pairs"])
+        for position, each in enumerate(record.pairs)
     ]
     return join_all(
         element("h3", "Most often confused"),
         element("ul", cards, class_="cards pairs", id="pairs"),
         more_button(len(cards), _PAIRS_AT_FIRST, "pairs"),
     )
-
-
-def errors(report: Report) -> Section | None:
-    """Show the images that the stack is surely wrong about, and copies whose labels conflict."""
-    wrong, conflicts = report.data["wrong"], report.data["conflicts"]
-    if not wrong and not conflicts:
-        return None
-    parts: list[Child] = []
-    if wrong:
-        lead = (
-            "Test images that the model was most sure of, and wrong about. Where all backbones agree against the "
-            "label, look at the label first."
-        )
-        cards = [_wrong_card(report, number, each) for number, each in enumerate(wrong)]
-        parts += [element("h3", "Surely wrong, or wrongly labelled"), element("p", lead, class_="lead")]
-        parts.append(element("ul", cards, class_="cards wrong", id="wrong"))
-        parts.append(more_button(len(wrong), SHOWN_AT_FIRST, "wrong"))
-    if conflicts:
-        lead = "The same bytes, under different labels: at most one of them is right."
-        cards = [
-            element(
-                "li",
-                element("div", picture(report, each["images"][0], 112), class_="thumbnail"),
-                [
-                    [
-                        element("p", "labelled ", element("b", report.data["images"][i]["label"] or "not at all")),
-                        path(report, i),
-                    ]
-                    for i in each["images"]
-                ],
-            )
-            for each in conflicts
-        ]
-        parts += [element("h3", "Copies with conflicting labels"), element("p", lead, class_="lead")]
-        parts.append(element("ul", cards, class_="cards conflicts"))
-    return Section("errors", "Errors", join_all(*parts))
-
-
-def _wrong_card(report: Report, position: int, each: Mapping[str, Any]) -> Markup:
-    votes = each["votes"]
-    agree = len(votes) > 1 and all(vote["predicted"] == each["predicted"] for vote in votes)
-    rows = [
-        element(
-            "div",
-            element("dt", vote["backbone"]),
-            element(
-                "dd",
-                report.class_name(vote["predicted"]),
-                _sure(vote["probability"], 0),
-                class_="right" if vote["predicted"] == each["true"] else None,
-            ),
-        )
-        for vote in votes
-    ]
-    return element(
-        "li",
-        element("div", picture(report, each["image"]), class_="thumbnail"),
-        element("p", "labelled ", element("b", report.class_name(each["true"]))),
-        element("p", "taken for ", element("b", report.class_name(each["predicted"])), _sure(each["probability"], 1)),
-        element("p", "all backbones agree", class_="badge") if agree else None,
-        element("dl", rows, class_="votes") if rows else None,
-        path(report, each["image"]),
-        class_="later" if position >= SHOWN_AT_FIRST else None,
-    )
-
-
-def _sure(probability: float | None, digits: int) -> str:
-    return "" if probability is None else f" {probability:.{digits}%}"
-
-
-def confidence(report: Report) -> Section | None:
-    """Show whether probabilities can be taken at their word."""
-    if not {"calibration", "scores"} & set(report.figures):
-        return None
-    data = report.data
-    error = data["calibration_error"]
-    bins = [
-        [
-            f"{each['low']:.2f} to {each['high']:.2f}",
-            number(each["confidence"]),
-            number(each["accuracy"]),
-            f"{each['n']:,}",
-        ]
-        for each in data["calibration"] or ()
-    ]
-    histogram = data["scores"] or {"edges": [], "right": [], "wrong": []}
-    spans = [
-        [f"{low:.2f} to {high:.2f}", f"{right:,}", f"{wrong:,}"]
-        for (low, high), right, wrong in zip(
-            pairwise(histogram["edges"]), histogram["right"], histogram["wrong"], strict=True
-        )
-    ]
-    says = "" if error is None else f" Expected calibration error {error:.3f}."
-    figures = join_all(
-        figure(
-            report,
-            "calibration",
-            says=f"Share of right predictions against their probability.{says}",
-            title="Is it as often right as it is sure?",
-            note=f"Below the line: surer than it should be.{says}{_counts(data['calibration'], report.counted)}",
-            numbers=table(["probability", "mean", "right", report.counted], bins, caption="Calibration, bin by bin"),
-        ),
-        figure(
-            report,
-            "scores",
-            says="Histogram of the probability of the predicted class, of right and of wrong predictions.",
-            title="How sure it is, right and wrong",
-            numbers=table(["probability", "right", "wrong"], spans, caption="Right and wrong predictions"),
-        ),
-    )
-    return Section("confidence", "Confidence", element("div", figures, class_="pair-of-figures"))
-
-
-def _counts(bins: Sequence[Mapping[str, Any]] | None, counted: str) -> str:
-    counts = [each["n"] for each in bins or () if each["n"]]
-    if not counts:
-        return ""
-    n = f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"
-    return f" Each point: {n} {counted}; pale: their range of probabilities."

@@ -1,293 +1,135 @@
-"""Where the examined model errs, as numbers to be drawn: confusion, calibration, how sure it was."""
+"""The images that the model is confidently wrong about, and copies whose labels conflict."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
-from scipy.spatial.distance import squareform
+from stackbone.cache.upkeep.summary import Conflict, summarise_dataset
+from stackbone.stack.report.answers import WrongImage
+from stackbone.stack.report.blocks import SHOWN_AT_FIRST, Page, join_all, more_button, path, picture
+from stackbone.stack.report.context import Context
+from stackbone.stack.report.markup import Child, Markup, element
+from stackbone.stack.report.section import Section
 
-from stackbone.stack.evaluation.findings import Findings
-from stackbone.stack.evaluation.scores import Evaluation, Prediction
-from stackbone.stack.experiments.experiment import Experiment
-from stackbone.stack.folds.folds import Fold
-from stackbone.stack.metrics.compare import ErrorOverlap
-from stackbone.stack.metrics.confusion import ClassReport
-from stackbone.stack.metrics.metrics import CalibrationBin, calibration_error
-from stackbone.stack.report.gallery import Answers, ImageList, PairPictures, WrongPicture
-from stackbone.stack.tasks.targets import TargetPrediction, mean_targets
-
-_BINS = 20  # of the histogram of probabilities
-_MOST_OPTIMAL = 400  # classes; the optimal order of twice as many takes eight times as long
-_MOST_TARGETS = 20_000
-_WORST_TARGETS = 60
-
-
-@dataclass(frozen=True, eq=False)
-class ConfusionMatrix:
-    """How often each class is taken for each.
-
-    Attributes
-    ----------
-    model : str
-        The model examined.
-    order : NDArray[np.int64]
-        Class codes so that classes taken for one another are neighbours.
-    counts : NDArray[np.int64]
-        ``(n_classes, n_classes)``, the true class in rows, the predicted one in columns, by code. With repeats
-        each prediction counts.
-    """
-
-    model: str
-    order: NDArray[np.int64]
-    counts: NDArray[np.int64]
+_MOST_CONFLICTS = 40
+_COPIES_SHOWN = 6  # of each conflict
 
 
 @dataclass(frozen=True)
-class CalibrationRange:
-    """Predictions of about the same confidence: its range, its mean, how many are right, how many there are."""
-
-    low: float
-    high: float
-    confidence: float
-    accuracy: float
-    n: int
-
-
-@dataclass(frozen=True, eq=False)
-class ScoreHistogram:
-    """The probability of the predicted class, of right and of wrong predictions.
+class ErrorsRecord:
+    """What the section shows.
 
     Attributes
     ----------
-    edges : NDArray[np.float64]
-        ``(n_bins + 1,)`` from 0 to 1; empty where the examined model gives no probabilities, as are the others.
-    right, wrong : NDArray[np.int64]
-        ``(n_bins,)`` predictions.
+    wrong : list of WrongImage
+        Images that the model is most confidently wrong about; empty where labels are not classes.
+    conflicts : list of list of int
+        Files with the same bytes and different labels, by rows of the dataset's index.
     """
 
-    edges: NDArray[np.float64]
-    right: NDArray[np.int64]
-    wrong: NDArray[np.int64]
+    wrong: list[WrongImage]
+    conflicts: list[list[int]]
 
 
-@dataclass(frozen=True, eq=False)
-class ErrorFigures:
-    """What there is to draw of one model's predictions."""
+class Errors(Section[ErrorsRecord]):
+    """Shows confident errors, and copies with conflicting labels."""
 
-    confusion: ConfusionMatrix
-    calibration: list[CalibrationRange]
-    calibration_error: float | None
-    scores: ScoreHistogram
+    name = "errors"
+    title = "Errors"
+    order = 40
 
+    def collect(self, context: Context) -> ErrorsRecord | None:
+        """Return the errors and the conflicts, if there are any."""
+        joined = context.experiment.joined
+        wrong = context.answers.wrong if context.answers else []
+        context.images.add(each.row for each in wrong)
+        conflicts: list[list[int]] = []
+        if joined.left_out["conflicting"]:
+            conflicts = conflicting_rows(summarise_dataset(joined.index).conflicts, joined.index.path)
+        for rows in conflicts:
+            context.images.add(rows)
+        return ErrorsRecord(wrong, conflicts) if wrong or conflicts else None
 
-@dataclass(frozen=True, eq=False)
-class ClassErrors:
-    """Where a classification errs.
-
-    Attributes
-    ----------
-    figures : ErrorFigures
-        Of the examined model.
-    classes : list of ClassReport
-        Scores of each class.
-    pairs : list of PairPictures
-        Most frequent confusions.
-    wrong : list of WrongPicture
-        Most confidently wrong.
-    overlap : ErrorOverlap
-        Of the backbones' errors.
-    """
-
-    figures: ErrorFigures
-    classes: list[ClassReport]
-    pairs: list[PairPictures]
-    wrong: list[WrongPicture]
-    overlap: ErrorOverlap
-
-
-@dataclass(frozen=True, eq=False)
-class TargetPoints:
-    """Predicted numbers against true ones.
-
-    Attributes
-    ----------
-    model : str
-        The model examined.
-    rows : NDArray[np.int64]
-        ``(n,)`` images, ascending.
-    true, predicted : NDArray[np.float64]
-        ``(n,)`` in the label's unit; of several repeats the mean.
-    worst : NDArray[np.int64]
-        Those of the rows that are furthest off, the worst first.
-    """
-
-    model: str
-    rows: NDArray[np.int64]
-    true: NDArray[np.float64]
-    predicted: NDArray[np.float64]
-    worst: NDArray[np.int64]
-
-
-def class_errors(
-    experiment: Experiment, evaluation: Evaluation, names: list[str], codes: NDArray[np.int64], images: ImageList
-) -> ClassErrors:
-    """Return where a classification errs.
-
-    Parameters
-    ----------
-    experiment : Experiment
-        Evaluated.
-    evaluation : Evaluation
-        Its own.
-    names : list of str
-        Of the classes, by code.
-    codes : NDArray[np.int64]
-        ``(n_images,)`` class codes.
-    images : ImageList
-        Grows by those to show.
-    """
-    found, folds, rows = experiment.findings, experiment.folds, experiment.joined.rows
-    if not isinstance(found, Findings):  # a classification has them
-        raise AssertionError
-    answers = Answers(evaluation.predictions, folds, codes, found.stack)
-    return ClassErrors(
-        figures=error_figures(
-            found.stack, evaluation.predictions[found.stack], folds, codes, len(names), found.calibration
-        ),
-        classes=found.classes,
-        wrong=answers.wrong(images, rows),
-        pairs=answers.pairs(found.confused, names, images, rows),
-        overlap=found.overlap,
-    )
-
-
-def error_sections(found: ClassErrors | None) -> dict[str, object]:
-    """Return the sections of a report that a classification fills; empty or null for a regression."""
-    return {
-        "confusion": found and found.figures.confusion,
-        "per_class": [
-            {"class": code, "n": each.n, "precision": each.precision, "recall": each.recall, "f1": each.f1}
-            for code, each in enumerate(found.classes if found else [])
-        ],
-        "confused_pairs": found.pairs if found else [],
-        "wrong": found.wrong if found else [],
-        "overlap": found and {"models": found.overlap.names, "matrix": found.overlap.jaccard},
-        "calibration": found.figures.calibration if found else [],
-        "calibration_error": found and found.figures.calibration_error,
-        "scores": found and found.figures.scores,
-    }
-
-
-def error_figures(
-    model: str,
-    predictions: Sequence[Prediction],
-    folds: Sequence[Fold],
-    codes: NDArray[np.int64],
-    n_classes: int,
-    curve: Sequence[CalibrationBin],
-) -> ErrorFigures:
-    """Count what a model's predictions of each fold say, each prediction of each repeat for itself.
-
-    Parameters
-    ----------
-    model : str
-        Its name.
-    predictions : sequence of Prediction
-        One per fold.
-    folds : sequence of Fold
-        The outer folds.
-    codes : NDArray[np.int64]
-        ``(n_images,)`` class codes.
-    n_classes : int
-        Number of classes.
-    curve : sequence of CalibrationBin
-        `stack.metrics.metrics.calibration_curve` of the same predictions; empty where they are no probabilities.
-    """
-    truth = codes[np.concatenate([fold.test for fold in folds])]
-    scores = np.concatenate([each.scores for each in predictions])
-    predicted = scores.argmax(axis=1)
-    counts = np.zeros((n_classes, n_classes), np.int64)
-    np.add.at(counts, (truth, predicted), 1)
-    matrix = ConfusionMatrix(model, similarity_order(counts), counts)
-    if not curve:
-        nothing = np.zeros(0, np.int64)
-        return ErrorFigures(matrix, [], None, ScoreHistogram(np.zeros(0), nothing, nothing))
-    confidence = np.exp(np.minimum(scores.max(axis=1).astype(np.float64), 0.0))
-    right = predicted == truth
-    edges = np.linspace(0.0, 1.0, _BINS + 1)
-    histogram = ScoreHistogram(
-        edges, np.histogram(confidence[right], edges)[0], np.histogram(confidence[~right], edges)[0]
-    )
-    return ErrorFigures(matrix, _ranges(curve, np.sort(confidence)), calibration_error(curve), histogram)
-
-
-def similarity_order(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Order classes so that those taken for one another are neighbours.
-
-    The optimal leaf ordering (Bar-Joseph, Gifford & Jaakkola 2001, Bioinformatics 17 suppl. 1) of an
-    average-linkage clustering, where two classes are the nearer the larger the share of either that is taken for the
-    other. Of more than 400 classes the order of the clustering as it comes.
-
-    Parameters
-    ----------
-    counts : NDArray[np.int64]
-        ``(n_classes, n_classes)`` confusion matrix, the true class in rows.
-
-    Returns
-    -------
-    NDArray[np.int64]
-        ``(n_classes,)`` class codes.
-    """
-    n = len(counts)
-    if n < 3:
-        return np.arange(n)
-    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    distance = 1.0 - (shares + shares.T) / 2
-    np.fill_diagonal(distance, 0.0)
-    condensed = squareform(distance, checks=False)
-    tree = linkage(condensed, "average")
-    if n <= _MOST_OPTIMAL:
-        tree = optimal_leaf_ordering(tree, condensed)
-    return cast("NDArray[np.int64]", leaves_list(tree).astype(np.int64))
-
-
-def target_points(
-    model: str, predictions: Sequence[TargetPrediction], y: NDArray[np.float64], seed: int
-) -> TargetPoints:
-    """Return the points of a regression; of more than 20,000 images a random sample and the worst.
-
-    Parameters
-    ----------
-    model : str
-        Its name.
-    predictions : sequence of TargetPrediction
-        One per fold.
-    y : NDArray[np.float64]
-        ``(n_images,)`` targets.
-    seed : int
-        Of the sample.
-    """
-    tested, values = mean_targets(predictions)
-    worst = np.argsort(-np.abs(values - y[tested]), kind="stable")[:_WORST_TARGETS]
-    kept = np.arange(len(tested))
-    if len(tested) > _MOST_TARGETS:
-        drawn = np.random.default_rng(seed).permutation(len(tested))[: _MOST_TARGETS - len(worst)]
-        kept = np.union1d(drawn, worst)
-    rows = tested[kept]
-    return TargetPoints(model, rows, y[rows], values[kept], tested[worst])
-
-
-def _ranges(curve: Sequence[CalibrationBin], confidence: NDArray[np.float64]) -> list[CalibrationRange]:
-    """Add the range of each bin: they follow each other in the ascending `confidence`."""
-    ends = np.cumsum([each.n for each in curve])
-    return [
-        CalibrationRange(
-            float(confidence[end - each.n]), float(confidence[end - 1]), each.confidence, each.accuracy, each.n
+    def html(self, record: ErrorsRecord, page: Page) -> Markup:
+        """Return a card for each image."""
+        return join_all(
+            _wrong(record.wrong, page) if record.wrong else None,
+            _conflicts(record.conflicts, page) if record.conflicts else None,
         )
-        for each, end in zip(curve, ends.tolist(), strict=True)
+
+
+SECTION = Errors()
+
+
+def conflicting_rows(conflicts: Sequence[Conflict], paths: Sequence[str]) -> list[list[int]]:
+    """Return the rows of the first conflicts; `paths` are those of the index, row by row."""
+    shown = [each.paths[:_COPIES_SHOWN] for each in conflicts[:_MOST_CONFLICTS]]
+    wanted = {path for paths_ in shown for path in paths_}
+    row_of = {path: row for row, path in enumerate(paths) if path in wanted}
+    return [[row_of[path] for path in paths_] for paths_ in shown]
+
+
+def _wrong(wrong: Sequence[WrongImage], page: Page) -> Markup:
+    lead = (
+        "Test images that the model got wrong with the most confidence. If all backbones agree against the label, "
+        "check the label first."
+    )
+    cards = [_wrong_card(each, page, is_later=position >= SHOWN_AT_FIRST) for position, each in enumerate(wrong)]
+    return join_all(
+        element("h3", "Confidently wrong, or mislabelled"),
+        element("p", lead, class_="lead"),
+        element("ul", cards, class_="cards wrong", id="wrong"),
+        more_button(len(wrong), SHOWN_AT_FIRST, "wrong"),
+    )
+
+
+def _wrong_card(image: WrongImage, page: Page, *, is_later: bool) -> Markup:
+    rows = [
+        element(
+            "div",
+            element("dt", vote.backbone),
+            element(
+                "dd",
+                vote.predicted,
+                _sure(vote.probability, 0),
+                class_="right" if vote.predicted == image.true else None,
+            ),
+        )
+        for vote in image.votes
     ]
+    return element(
+        "li",
+        element("div", picture(page, image.row), class_="thumbnail"),
+        element("p", "labelled ", element("b", image.true)),
+        element("p", "taken for ", element("b", image.predicted), _sure(image.probability, 1)),
+        element("p", "all backbones agree", class_="badge") if image.all_agree else None,
+        element("dl", rows, class_="votes") if rows else None,
+        path(page, image.row),
+        class_="later" if is_later else None,
+    )
+
+
+def _sure(probability: float | None, digits: int) -> str:
+    return "" if probability is None else f" {probability:.{digits}%}"
+
+
+def _conflicts(conflicts: Sequence[Sequence[int]], page: Page) -> Markup:
+    cards = [
+        element(
+            "li",
+            element("div", picture(page, rows[0], 112), class_="thumbnail"),
+            [_labelled(row, page) for row in rows],
+        )
+        for rows in conflicts
+    ]
+    return join_all(
+        element("h3", "Copies with conflicting labels"),
+        element("p", "The same bytes under different labels: at most one of them is right.", class_="lead"),
+        element("ul", cards, class_="cards conflicts"),
+    )
+
+
+def _labelled(row: int, page: Page) -> list[Child]:
+    label = page.images[row].label
+    return [element("p", "labelled ", element("b", label)) if label else element("p", "not labelled"), path(page, row)]

@@ -1,23 +1,27 @@
-"""How the models of an experiment compare, each with the interval of its mean score, and what each backbone adds."""
+"""How the models of an experiment compare, each with the interval of its mean score, and what else they teach."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
 from stackbone.stack.evaluation.findings import mean_sizes
-from stackbone.stack.evaluation.scores import Evaluation, ModelScore, Prediction
-from stackbone.stack.experiments.experiment import Experiment
-from stackbone.stack.experiments.used_features import UsedFeatures
-from stackbone.stack.learners.weight_shares import mean_shares, target_shares
+from stackbone.stack.evaluation.scores import ModelScore
 from stackbone.stack.metrics.compare import Difference, bootstrap_difference, paired_difference
-from stackbone.stack.tables import table
+from stackbone.stack.report.blocks import Page, figure, join_all, number, scrolled
+from stackbone.stack.report.context import Context
+from stackbone.stack.report.figures.style import BLUE, GREEN, NAMES, ROW, VERMILION, Figure, between, short_names
+from stackbone.stack.report.markup import Child, Markup, element, table
+from stackbone.stack.report.section import Section
+from stackbone.stack.tables.lessons import lessons
+from stackbone.stack.tables.metric_names import METRICS, primary_metric
+from stackbone.stack.tables.table import describe
+from stackbone.stack.tables.task_words import Lesson
 
 _KINDS = {"lr": "backbone", "svm": "backbone", "ridge": "backbone", "stack": "stack"}
-_RATE = "images_per_s"  # in a shard's provenance, where its writer measured it
+_LOOKS = {"backbone": (BLUE, "circle"), "baseline": (GREEN, "square"), "stack": (VERMILION, "diamond")}
+_MOST_FOLDS = 5  # shown one by one in the table
 
 
 @dataclass(frozen=True)
@@ -30,192 +34,199 @@ class ModelSummary:
         The model, and what it is in a few words.
     kind : str
         ``backbone`` (one alone), ``baseline`` (several, plainly joined) or ``stack``.
-    chief : str
-        Name of the chief score: ``accuracy`` or ``r2``.
     mean, std : float
-        Of the chief score over folds; see `stack.evaluation.scores.ModelScore`.
+        Of the primary metric over folds; see `stack.evaluation.scores.ModelScore`.
     folds : list of float
-        The chief score of each.
+        The primary metric of each.
     interval : tuple of float, optional
-        95% interval of the mean, by `stack.metrics.compare`; None where there is no spread to tell it by.
+        95% interval of the mean, by `stack.metrics.compare`; None where there is no spread to judge it by.
     metrics : dict of str to float
         Mean of each other score.
-    best : bool
-        Whether its mean is the highest.
     """
 
     name: str
     kind: str
     what: str
-    chief: str
     mean: float
     std: float
     folds: list[float]
     interval: tuple[float, float] | None
     metrics: dict[str, float]
-    best: bool
-    about: bool
 
 
 @dataclass(frozen=True)
-class Gain:
-    """What the best stack scores above the best single backbone; the ends are None where there is no interval."""
-
-    a: str
-    b: str
-    mean: float
-    low: float | None
-    high: float | None
-    confidence: float
-
-
-@dataclass(frozen=True)
-class Ablation:
-    """What ``stack:oof`` loses without one backbone: negative where it is better off."""
-
-    without: str
-    mean_difference: float
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a backbone costs, and what it scores alone.
+class ScoresRecord:
+    """What the section shows.
 
     Attributes
     ----------
-    backbone, feature_set : str
-        Its name, and the id of its features; of a steered one, of those of the first fold.
-    dim : int
-        Features of each image.
-    megabytes : float
-        Size of the features of the images that take part, as they lie on disk, in 10⁶ bytes.
-    images_per_s : float, optional
-        Speed of the run that embedded them; None where the shard does not tell.
-    accuracy : float
-        Of its logistic regression; of a regression R² of its ridge.
+    metric : str
+        Name of the primary metric.
+    models : list of ModelSummary
+        In the order of the table.
+    best : ModelSummary
+        The one of highest mean, the first of equals.
+    lessons : list of Lesson
+        What else the experiment teaches.
     """
 
-    backbone: str
-    feature_set: str
-    dim: int
-    megabytes: float
-    images_per_s: float | None
-    accuracy: float
+    metric: str
+    models: list[ModelSummary]
+    best: ModelSummary
+    lessons: list[Lesson]
 
 
-@dataclass(frozen=True)
-class BackboneShare:
-    """How much of the meta-learner's weight is on one backbone, 0 to 1."""
+class Scores(Section[ScoresRecord]):
+    """Compares all models."""
 
-    backbone: str
-    share: float
+    name = "scores"
+    title = "Scores"
+    order = 10
 
+    def collect(self, context: Context) -> ScoresRecord:
+        """Return every model of the table, in its order."""
+        experiment = context.experiment
+        models = [
+            ModelSummary(
+                name=score.model,
+                kind=_KINDS.get(score.model.partition(":")[0], "baseline"),
+                what=describe(experiment, score.model),
+                mean=score.mean,
+                std=score.std,
+                folds=score.folds,
+                interval=_interval(context, score),
+                metrics={name: float(np.mean(folds)) for name, folds in score.metrics.items()},
+            )
+            for score in experiment.evaluation.results
+        ]
+        best = max(models, key=lambda each: each.mean)
+        return ScoresRecord(primary_metric(experiment).name, models, best, lessons(experiment))
 
-def summarise_models(experiment: Experiment) -> list[ModelSummary]:
-    """Return every model of the table, in its order."""
-    about, best = table.model_row(experiment), _best_row(experiment)
-    return [
-        ModelSummary(
-            name=score.model,
-            kind=_KINDS.get(score.model.partition(":")[0], "baseline"),
-            what=table.describe(experiment, score.model),
-            chief=score.chief,
-            mean=score.mean,
-            std=score.std,
-            folds=score.folds,
-            interval=_interval(experiment, score),
-            metrics={name: float(np.mean(folds)) for name, folds in score.metrics.items()},
-            best=row == best,
-            about=row == about,
+    def figures(self, record: ScoresRecord) -> dict[str, Figure]:
+        """Draw every model."""
+        return {"models": draw_models(record)}
+
+    def html(self, record: ScoresRecord, page: Page) -> Markup:
+        """Return figure, table and lessons."""
+        best, n = record.best, len(record.models)
+        says = f"Dot plot of the {record.metric} of {n} models; the best is {best.name} with {best.mean:.3f}."
+        return join_all(
+            figure(page, "models", says=says, title="Every model on the same folds", note=_legend(record)),
+            scrolled(_table(record), "Scores of all models"),
+            element("h3", "What else there is to learn") if record.lessons else None,
+            element("ul", [_lesson(each) for each in record.lessons], class_="lessons") if record.lessons else None,
         )
-        for row, score in enumerate(experiment.evaluation.results)
-    ]
 
 
-def _best_row(experiment: Experiment) -> int:
-    """Return the row of the highest mean score, the first of equals."""
-    means = [score.mean for score in experiment.evaluation.results]
-    return means.index(max(means))
+SECTION = Scores()
 
 
-def gain(experiment: Experiment) -> Gain | None:
-    """Return how far the model is above the best single backbone; None where it was not compared."""
-    found = experiment.findings
-    each = found.difference
-    return None if each is None else Gain(found.stack, found.single, each.mean, each.low, each.high, each.confidence)
+def draw_models(record: ScoresRecord) -> Figure:
+    """Draw every model's mean score, its folds, and its interval where there is one; the best on top."""
+    ranked = sorted(record.models, key=lambda each: each.mean)
+    names = short_names([each.name for each in ranked])
+    traces = []
+    for kind, (color, symbol) in _LOOKS.items():
+        of_kind = [(name, each) for name, each in zip(names, ranked, strict=True) if each.kind == kind]
+        if not of_kind:
+            continue
+        folds = [(fold, name) for name, each in of_kind for fold in each.folds if len(each.folds) > 1]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "x": [fold for fold, _ in folds],
+                "y": [name for _, name in folds],
+                "marker": {"size": 8, "color": color, "symbol": f"{symbol}-open"},
+                "hovertemplate": "one fold: %{x:.3f}<extra></extra>",
+                "legendgroup": kind,
+                "showlegend": False,
+            }
+        )
+        means = [each.mean for _, each in of_kind]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": kind,
+                "x": means,
+                "y": [name for name, _ in of_kind],
+                "error_x": between(means, [each.interval or (each.mean, each.mean) for _, each in of_kind], color),
+                "marker": {"size": 13, "color": color, "symbol": symbol},
+                "hovertemplate": "%{y}: %{x:.3f}<extra></extra>",
+                "legendgroup": kind,
+            }
+        )
+    shown = [value for each in ranked for value in (each.mean, *each.folds, *(each.interval or ()))]
+    pad = 0.05 * (max(shown) - min(shown)) or 0.01
+    layout = {
+        "height": 96 + ROW * len(names),
+        "xaxis": {"title": {"text": record.metric}, "range": [min(shown) - pad, max(shown) + pad]},
+        "yaxis": {"categoryorder": "array", "categoryarray": names, **NAMES},
+        "legend": {"traceorder": "reversed"},
+        "margin": {"r": 56},
+        "annotations": [
+            {
+                "x": 1,
+                "xref": "paper",
+                "xanchor": "left",
+                "xshift": 10,
+                "y": name,
+                "text": f"<b>{each.mean:.3f}</b>" if each is record.best else f"{each.mean:.3f}",
+                "showarrow": False,
+            }
+            for name, each in zip(names, ranked, strict=True)
+        ],
+    }
+    return Figure(traces, layout)
 
 
-def ablations(experiment: Experiment) -> list[Ablation]:
-    """Return what the stack loses without each backbone; of a regression without intervals."""
-    return [
-        Ablation(name, lost.mean, lost.low, lost.high)
-        if isinstance(lost, Difference)
-        else Ablation(name, lost, None, None)
-        for name, lost in experiment.findings.ablation.items()
-    ]
-
-
-def costs(experiment: Experiment, features: Sequence[UsedFeatures]) -> list[Cost]:
-    """Return what each backbone costs.
-
-    Raises
-    ------
-    CacheError
-        If its features have left the cache meanwhile, or are damaged.
-    """
-    learner = "lr" if experiment.task == "classification" else "ridge"
-    return [
-        _cost(used, experiment.n_images, experiment.evaluation.score(f"{learner}:{used.name}").mean)
-        for used in features
-    ]
-
-
-def backbone_shares(experiment: Experiment) -> list[BackboneShare] | None:
-    """Return each backbone's share of the weight of ``stack:oof``, mean over folds.
-
-    None where the meta-learner has no weights (``mean``), or does not know one backbone from another (``average``).
-    """
-    evaluation = experiment.evaluation
-    if isinstance(evaluation, Evaluation):
-        shares = evaluation.shares
-    elif experiment.options.meta.learner == "mean":
-        shares = {}
-    else:
-        names = list(experiment.backbones)
-        alone = zip(*(evaluation.predictions[f"ridge:{name}"] for name in names), strict=True)
-        folds = zip(evaluation.predictions["stack:oof"], alone, strict=True)
-        each = [target_shares(stacked.values, np.column_stack([one.values for one in ones])) for stacked, ones in folds]
-        shares = mean_shares(names, each)
-    return [BackboneShare(name, share) for name, share in shares.items()] or None
-
-
-def _interval(experiment: Experiment, score: ModelScore) -> tuple[float, float] | None:
+def _interval(context: Context, score: ModelScore) -> tuple[float, float] | None:
     """Return the interval of a mean score: that of its difference from a model that scores nothing."""
     if len(score.folds) > 1:
-        found = paired_difference(score.folds, [0.0] * len(score.folds), *mean_sizes(experiment.folds))
-    elif experiment.task == "classification":
-        found = _bootstrap(experiment, cast(Prediction, experiment.evaluation.predictions[score.model][0]))
+        found = paired_difference(score.folds, [0.0] * len(score.folds), *mean_sizes(context.experiment.folds))
+    elif context.classes:
+        found = _bootstrap(context, score.model)
     else:
         return None
     if found.low is None or found.high is None:
         return None
-    least = 0.0 if score.chief == "accuracy" else -np.inf
-    return max(found.low, least), min(found.high, 1.0)
+    return max(found.low, primary_metric(context.experiment).least), min(found.high, 1.0)
 
 
-def _bootstrap(experiment: Experiment, prediction: Prediction) -> Difference:
-    joined, rows = experiment.joined, experiment.folds[0].test
-    codes = np.unique(joined.labels, return_inverse=True)[1]
-    right = prediction.scores.argmax(axis=1) == codes[rows]
+def _bootstrap(context: Context, model: str) -> Difference:
+    joined, rows = context.experiment.joined, context.experiment.folds[0].test
+    right = context.class_predictions[model][0].scores.argmax(axis=1) == context.codes[rows]
     groups = None if joined.groups is None else joined.groups[rows]
-    return bootstrap_difference(right, np.zeros_like(right), seed=experiment.seed, groups=groups)
+    return bootstrap_difference(right, np.zeros_like(right), seed=context.experiment.seed, groups=groups)
 
 
-def _cost(used: UsedFeatures, n_images: int, score: float) -> Cost:
-    feature_set = used.of_fold(0)
-    header = feature_set.header()
-    size = n_images * header.dim * np.dtype(header.dtype).itemsize / 1e6
-    rate = header.provenance.get(_RATE)
-    return Cost(used.name, feature_set.id, header.dim, size, None if rate is None else float(rate), score)
+def _table(record: ScoresRecord) -> Markup:
+    n_folds = len(record.best.folds)
+    metrics = [name for name in METRICS if any(name in each.metrics for each in record.models)]
+    folds = n_folds if 1 < n_folds <= _MOST_FOLDS else 0
+    spread = ["± std"] if n_folds > 1 else []
+    header = ["model", record.metric, *spread, *(METRICS[name] for name in metrics)]
+    header += [f"fold {i + 1}" for i in range(folds)] + ["what it is"]
+    rows = []
+    for each in record.models:
+        name = element("span", each.name, class_=f"model {each.kind}")
+        cells: list[Child] = [element("strong", name) if each is record.best else name, number(each.mean)]
+        cells += [number(each.std)] if n_folds > 1 else []
+        cells += [number(each.metrics.get(metric)) for metric in metrics]
+        cells += [number(each.folds[i]) for i in range(folds)]
+        rows.append([*cells, each.what])
+    return table(header, rows, caption="Scores of all models", class_="models")
+
+
+def _legend(record: ScoresRecord) -> str:
+    parts = ["Filled: mean."]
+    if len(record.best.folds) > 1:
+        parts.append("Open: single folds.")
+    if any(each.interval for each in record.models):
+        parts.append("Pale: 95% interval of the mean, wide when there are few folds.")
+    return " ".join(parts)
+
+
+def _lesson(lesson: Lesson) -> Markup:
+    return element("li", element("b", lesson.topic), " ", lesson.text) if lesson.topic else element("li", lesson.text)

@@ -39,7 +39,9 @@ from stackbone.stack.experiments.result_file import write_result
 from stackbone.stack.folds.folds import Fold, regression_folds
 from stackbone.stack.metrics.compare import paired_difference
 from stackbone.stack.tables import table
+from stackbone.stack.tables.lessons import lessons
 from stackbone.stack.tables.prediction_file import write_predictions
+from stackbone.stack.tables.verdict import verdict
 from stackbone.stack.tasks.regression import evaluate_regression
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -330,8 +332,8 @@ def test_rare_classes_are_kept_for_training_alone_on_request(store: FeatureStore
     assert not any({0, 1} & set(fold.test.tolist()) for fold in found.folds)
     assert isinstance(found.findings, Findings)
     assert {each.name: each.n for each in found.findings.classes}["rare"] == 0
-    [weakest] = [line for line in table.lessons(found) if line.startswith("weakest")]
-    assert "rare" not in weakest, "a class that no image was tested of is not weak"
+    [weakest] = [each for each in lessons(found) if (each.topic or "").startswith("weakest")]
+    assert "rare" not in weakest.text, "a class that no image was tested of is not weak"
 
 
 def test_dropped_groups_are_not_counted(store: FeatureStore) -> None:
@@ -507,7 +509,7 @@ def test_a_length_is_predicted_and_told_in_words(measured: FeatureStore) -> None
         f"{np.mean(stack.metrics['mae']):.3f}",
         f"{np.mean(stack.metrics['rmse']):.3f}",
     ]
-    assert table.verdict(found).startswith(
+    assert verdict(found).comparison.startswith(
         f"stack:oof ({stack.mean:.3f}) beats the best single backbone, ridge:resnet50 ({single.mean:.3f}), "
         f"by {stack.mean - single.mean:.3f}, ahead in 3 of 3 folds"
     )
@@ -516,9 +518,9 @@ def test_a_length_is_predicted_and_told_in_words(measured: FeatureStore) -> None
     assert found.findings.difference == paired_difference(stack.folds, single.folds, 60, 30)
     without = found.evaluation.without
     assert found.findings.ablation == {name: stack.mean - without[name].mean for name in ("resnet50", "vgg19")}
-    ends = [line.split(" is ")[0] for line in table.lessons(found)]
+    ends = [str(each).split(" is ")[0] for each in lessons(found)]
     assert ends[0].startswith("stack:oof without one backbone, in R²: resnet50 -")
-    assert ends[1] == f"furthest off, or wrongly labelled: {found.findings.worst[0].path}"
+    assert ends[1] == f"furthest off, or mislabelled: {found.findings.worst[0].path}"
 
 
 def test_a_regression_is_written_whole(measured: FeatureStore, tmp_path: Path) -> None:

@@ -10,8 +10,6 @@ import pytest
 from stackbone.cache import CacheError, FeatureStore
 from stackbone.stack import Experiment, StackOptions, run_experiment
 from stackbone.stack.experiments.used_features import load_block, used_features
-from stackbone.stack.report.embedding_maps import embedding_maps
-from stackbone.stack.report.gallery import ImageList
 
 LABELS = [f"class {i % 3}" for i in range(60)]
 
@@ -50,31 +48,6 @@ def test_steered_features_are_those_of_the_fold(steered: Experiment, store: Feat
         assert used.of_fold(fold).backbone == f"toast{fold}"
         expected = used.of_fold(fold).load(steered.joined.digests)
         np.testing.assert_array_equal(load_block(steered, used, fold), expected)
-
-
-def test_a_map_of_steered_features_shows_unseen_images_alone(steered: Experiment, store: FeatureStore) -> None:
-    codes = np.unique(LABELS, return_inverse=True)[1].astype(np.int64)
-    images = ImageList(steered.joined.index)
-    plain, toast = embedding_maps(
-        steered, used_features(steered, store), codes, None, images, method="pca", max_images=60
-    )
-    assert len(plain.codes) == len(plain.projection.points) == 60
-    test = steered.folds[0].test
-    assert len(toast.projection.points) == len(test)
-    np.testing.assert_array_equal(toast.codes, codes[test])
-    np.testing.assert_array_equal(toast.images, images.numbers(steered.joined.rows[test]))
-
-
-def test_many_images_are_a_sample(experiment: Experiment, store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stackbone.stack.report.embedding_maps.MOST_POINTS", 30)
-    codes = np.unique(LABELS, return_inverse=True)[1].astype(np.int64)
-    images = ImageList(experiment.joined.index)
-    maps = embedding_maps(
-        experiment, used_features(experiment, store), codes, None, images, method="pca", max_images=12
-    )
-    for each in maps:
-        assert np.bincount(each.codes).tolist() == [10, 10, 10]
-        assert (each.images >= 0).sum() == len(images) == 12
 
 
 def test_features_that_left_the_cache_are_named(experiment: Experiment, store: FeatureStore) -> None:

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from made_report import made_regression, made_report, made_thumbnails
-from stackbone.stack.report.page import write_report
+from made_report import made_pictures, made_regression, made_report, record_of
+from stackbone.stack.report.page import write_page
+from stackbone.stack.report.report import Report
+from stackbone.stack.report.sections.classes import ClassesRecord
+from stackbone.stack.report.sections.map import MapRecord
+from stackbone.stack.report.sections.provenance import ProvenanceRecord
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, FloatRect, Locator
@@ -39,10 +43,14 @@ def browser() -> Iterator[Browser]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of the reports."""
     folder = tmp_path_factory.mktemp("reports")
-    write_report(made_report(), made_thumbnails(24, 48), folder / "small.html", attention=made_thumbnails(1, 48))
-    write_report(made_report(names=NASTY), made_thumbnails(2, 48), folder / "nasty.html")
-    write_report(made_regression(), made_thumbnails(24, 48), folder / "regression.html")
-    write_report(made_report(50_000, 20), made_thumbnails(24, 48), folder / "large.html")
+    small = made_report()
+    write_page(small, folder / "small.html", made_pictures(small, 24, 48, n_attention=1))
+    for name, report, n_pictures in (
+        ("nasty", made_report(names=NASTY), 2),
+        ("regression", made_regression(), 24),
+        ("large", made_report(50_000, 20), 24),
+    ):
+        write_page(report, folder / f"{name}.html", made_pictures(report, n_pictures, 48))
     return folder
 
 
@@ -85,6 +93,13 @@ class Opened:
         return x, y
 
 
+def codes_of(report: Report) -> list[int]:
+    """Return the class code of each point of the first map."""
+    codes = record_of(report, MapRecord).maps[0].codes
+    assert codes is not None
+    return [int(code) for code in codes]
+
+
 def box_of(locator: Locator) -> FloatRect:
     box = locator.first.bounding_box()
     assert box is not None
@@ -124,16 +139,15 @@ def test_pictures_are_shown(shared: Opened) -> None:
 
 def test_resting_on_a_point_shows_its_image_and_label(shared: Opened) -> None:
     shared.show("map_pca_resnet50")
-    data = made_report()
-    row = data["maps"][0]["image"].index(5)
+    row, image = list(made_report().images.items())[5]  # points of the made maps are rows of the made dataset
     x, y = shared.place_of("map_pca_resnet50", row)
     shared.page.mouse.move(x - 40, y - 40)
     shared.page.mouse.move(x, y, steps=4)
     tooltip = shared.page.locator(".tooltip")
-    tooltip.filter(has_text=data["images"][5]["path"]).wait_for(state="visible")
-    assert data["images"][5]["label"] in tooltip.inner_text()
+    tooltip.filter(has_text=image.path).wait_for(state="visible")
+    assert image.label in tooltip.inner_text()
     source = tooltip.locator("img").get_attribute("src")
-    assert source == shared.page.locator('img[data-image="5"]').first.get_attribute("src")
+    assert source == shared.page.locator(f'img[data-image="{row}"]').first.get_attribute("src")
     shared.page.mouse.move(5, 5)
     tooltip.wait_for(state="hidden")
 
@@ -162,7 +176,7 @@ def test_the_confusion_matrix_zooms_by_button_by_mouse_and_to_a_class(shared: Op
     figure.get_by_label("Reset the zoom").click()
     assert shared.range_of("confusion") == pytest.approx(whole)
 
-    name = made_report()["classes"][4]["name"]
+    name = record_of(made_report(), ClassesRecord).matrix.names[4]
     shared.page.locator("[data-jump]").select_option(label=name)
     place = shared.value("document.querySelector('[data-figure=confusion]').data[0].x").index(name)
     low, high = shared.range_of("confusion")
@@ -173,7 +187,7 @@ def test_the_confusion_matrix_zooms_by_button_by_mouse_and_to_a_class(shared: Op
 
 def test_the_confusion_matrix_takes_another_order(shared: Opened) -> None:
     shared.show("confusion")
-    names = [each["name"] for each in made_report()["classes"]]
+    names = record_of(made_report(), ClassesRecord).matrix.names
     drawn = "document.querySelector('[data-figure=confusion]').data[0]"
     before = shared.value(f"[{drawn}.x, {drawn}.z]")
     shared.page.get_by_role("button", name="A to Z").click()
@@ -188,7 +202,7 @@ def test_the_confusion_matrix_takes_another_order(shared: Opened) -> None:
 def test_choosing_classes_colors_them_alone(shared: Opened) -> None:
     shared.show("map_pca_resnet50")
     sizes = "document.querySelector('[data-figure^=map]').data.map((trace) => trace.x.length)"
-    codes = made_report()["maps"][0]["class"]
+    codes = codes_of(made_report())
     chips = shared.page.locator("[data-class]")
     chips.nth(2).click()
     assert shared.value(sizes) == [len(codes) - codes.count(2), codes.count(2)]
@@ -204,14 +218,14 @@ def test_another_backbone_is_drawn_in_the_same_place(shared: Opened) -> None:
     shared.show("map_pca_resnet50")
     shared.page.locator("[data-map]").select_option("map_pca_vit_base")
     x = shared.value("document.querySelector('[data-figure^=map]').data.flatMap((trace) => trace.x)")
-    assert sorted(x) == sorted(made_report()["maps"][1]["x"])
+    assert sorted(x) == sorted(record_of(made_report(), MapRecord).maps[1].projection.points[:, 0])
     assert "vit_base" in (shared.page.locator("[data-figure^=map]").get_attribute("aria-label") or "")
     shared.page.locator("[data-map]").select_option("map_pca_resnet50")
 
 
 def test_tables_sort_by_any_column_in_both_directions(shared: Opened) -> None:
     table = shared.page.locator("table.per-class")
-    recall = [each["recall"] for each in made_report()["per_class"]]
+    recall = [each.recall for each in record_of(made_report(), ClassesRecord).scored]
 
     def column() -> list[float]:
         return [float(text) for text in table.locator("tbody td:nth-child(4)").all_inner_texts()]
@@ -290,7 +304,7 @@ def test_names_that_look_like_markup_stay_text(browser: Browser, folder: Path) -
     assert NASTY[0] in labels
     assert NASTY[3] in labels
     assert opened.page.locator("table.per-class tbody th").filter(has_text=NASTY[1]).count() == 1
-    row = made_report(names=NASTY)["maps"][0]["image"].index(0)
+    row = next(iter(made_report(names=NASTY).images))
     opened.page.mouse.move(*opened.place_of("map_pca_resnet50", row))
     assert opened.page.locator("script").count() == 4  # data, plotly.js packed and unpacked, our own
     assert opened.page.locator("[data-figure] a").count() == 0
@@ -304,7 +318,7 @@ def test_a_regression_shows_points_and_their_images(browser: Browser, folder: Pa
     for name in ("fit", "residuals", "map_pca_resnet50"):
         opened.show(name)
     opened.show("fit")
-    x, y = opened.place_of("fit", 7)
+    x, y = opened.place_of("fit", list(made_regression().images)[7])
     opened.page.mouse.move(x - 30, y)
     opened.page.mouse.move(x, y, steps=3)
     opened.page.locator(".tooltip").wait_for(state="visible")
@@ -315,7 +329,7 @@ def test_a_regression_shows_points_and_their_images(browser: Browser, folder: Pa
 def test_fifty_thousand_points_answer(browser: Browser, folder: Path) -> None:
     opened = Opened(browser, folder / "large.html")
     opened.show("map_pca_resnet50")
-    row = made_report(50_000, 20)["maps"][0]["image"].index(3)
+    row = list(made_report(50_000, 20).images)[3]
     opened.page.wait_for_timeout(200)
     x, y = opened.place_of("map_pca_resnet50", row)
     opened.page.mouse.move(x - 30, y - 30)
@@ -349,7 +363,7 @@ def test_a_finger_scrolls_past_a_map_taps_a_point_and_moves_what_is_zoomed(brows
         return taken;
     }"""
     assert opened.page.evaluate(is_taken) is False
-    x, y = opened.place_of("map_pca_resnet50", made_report()["maps"][0]["image"].index(5))
+    x, y = opened.place_of("map_pca_resnet50", list(made_report().images)[5])
     opened.page.touchscreen.tap(x, y)
     opened.page.locator(".tooltip").wait_for(state="visible")
     zoom = opened.page.locator("#figure-map_pca_resnet50")
@@ -362,7 +376,7 @@ def test_a_finger_scrolls_past_a_map_taps_a_point_and_moves_what_is_zoomed(brows
 
 
 def test_more_errors_are_shown_on_demand_and_read_on_from_there(browser: Browser, tmp_path: Path) -> None:
-    write_report(made_report(n_pictures=30), {}, tmp_path / "many.html")
+    write_page(made_report(n_pictures=30), tmp_path / "many.html")
     opened = Opened(browser, tmp_path / "many.html")
     cards = opened.page.locator("#wrong > li")
     assert [each.is_visible() for each in cards.all()] == [True] * 24 + [False] * 6
@@ -389,5 +403,6 @@ def test_the_keyboard_skips_to_the_report_and_copies_its_commands(browser: Brows
     assert opened.value("document.activeElement.closest('section').id") == "scores"
     opened.page.get_by_role("button", name="Copy").press("Enter")
     opened.page.get_by_role("button", name="Copied").wait_for()
-    assert opened.value("navigator.clipboard.readText()") == "\n".join(made_report()["provenance"]["commands"])
+    commands = record_of(made_report(), ProvenanceRecord).commands
+    assert opened.value("navigator.clipboard.readText()") == "\n".join(commands)
     opened.context.close()

@@ -7,17 +7,29 @@ import gzip
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from made_report import made_regression, made_report, made_thumbnails
+from made_report import changed, made_pictures, made_regression, made_report, made_thumbnails, record_of
 from stackbone.cache import CacheError
+from stackbone.cache.disk.reading import ListedFile
 from stackbone.stack.report.blocks import join_all
 from stackbone.stack.report.markup import Markup, element, table
-from stackbone.stack.report.page import to_script_json, write_report
+from stackbone.stack.report.page import to_script_json, write_page
+from stackbone.stack.report.pictures import Pictures
+from stackbone.stack.report.report import Report
+from stackbone.stack.report.sections.attention import AttentionRecord
+from stackbone.stack.report.sections.classes import ClassesRecord
+from stackbone.stack.report.sections.errors import ErrorsRecord
+from stackbone.stack.report.sections.fit import FitRecord
+from stackbone.stack.report.sections.map import MapRecord
+from stackbone.stack.report.sections.provenance import ProvenanceRecord, Values
+from stackbone.stack.report.sections.scores import ScoresRecord
+from stackbone.stack.tables.task_words import Lesson
+from stackbone.stack.tables.verdict import Verdict
 
 NASTY = [
     "<script>alert(1)</script>",
@@ -58,16 +70,15 @@ class Page(HTMLParser):
         return [attributes.get("id") for tag, attributes in self.tags if tag == name]
 
 
-def write(tmp_path: Path, data: dict[str, Any], n_thumbnails: int = 4) -> Page:
+def write(tmp_path: Path, report: Report, n_thumbnails: int = 4) -> Page:
     file = tmp_path / "made" / "report.html"
-    write_report(data, made_thumbnails(n_thumbnails, 32), file)
+    write_page(report, file, made_pictures(report, n_thumbnails, 32))
     return Page(file.read_text(encoding="utf-8"))
 
 
 def test_all_sections_are_there_and_the_navigation_leads_to_them(tmp_path: Path) -> None:
-    data = made_report()
-    file = tmp_path / "report.html"
-    write_report(data, made_thumbnails(3, 32), file, attention=made_thumbnails(1, 32))
+    report, file = made_report(), tmp_path / "report.html"
+    write_page(report, file, made_pictures(report, 3, 32, n_attention=1))
     page = Page(file.read_text(encoding="utf-8"))
     sections = page.ids("section")
     assert sections == [
@@ -87,69 +98,85 @@ def test_a_regression_has_its_own_sections(tmp_path: Path) -> None:
 
 
 def test_a_regression_shows_the_images_that_it_misses_by_most(tmp_path: Path) -> None:
-    data = made_regression()
-    points = data["regression"]
-    page = write(tmp_path, data)
-    first = points["worst"][0]
-    shown = page.text.partition("Furthest off, or wrongly labelled")[2]
-    told = f"labelled {points['true'][first]:g}taken for {points['predicted'][first]:.4g}"
+    report = made_regression()
+    record = record_of(report, FitRecord)
+    page = write(tmp_path, report)
+    first = record.points.worst[0]
+    shown = page.text.partition("Furthest off, or mislabelled")[2]
+    told = f"labelled {record.points.true[first]:g}taken for {record.points.predicted[first]:.4g}"
     assert shown.startswith(told) or shown.startswith(f"no picture{told}")
-    assert data["images"][points["image"][first]]["path"] in shown
+    assert report.images[int(record.images[first])].path in shown
 
 
 def test_what_is_not_known_leaves_no_hole(tmp_path: Path) -> None:
-    data = made_report()
-    for key in ("weights", "learning_curve", "overlap", "difference", "calibration_error"):
-        data[key] = None
-    for key in ("ablation", "cost", "calibration", "maps", "confused_pairs", "wrong", "conflicts", "lessons"):
-        data[key] = []
-    data["scores"] = {"edges": [], "right": [], "wrong": []}
-    data["facts"]["n_groups"] = None
-    assert write(tmp_path, data).ids("section") == ["scores", "classes", "provenance"]
+    report = changed(
+        made_report(),
+        **dict.fromkeys(("errors", "backbones", "confidence", "learning", "map", "attention")),
+        classes={"pairs": []},
+        scores={"lessons": []},
+    )
+    facts = replace(report.head.facts, n_groups=None, notes=[])
+    bare = replace(report.head, std=None, verdict=replace(report.head.verdict, certainty=None), facts=facts)
+    assert write(tmp_path, replace(report, head=bare)).ids("section") == ["scores", "classes", "provenance"]
+
+
+def test_attention_that_nobody_drew_is_left_out(tmp_path: Path) -> None:
+    assert record_of(made_report(), AttentionRecord).looks
+    assert "attention" not in write(tmp_path, made_report()).ids("section")
 
 
 def test_classes_that_no_fold_tests_have_no_score(tmp_path: Path) -> None:
-    data = made_report()
-    data["per_class"][1] |= {"n": 0, "precision": 0.0, "recall": 0.0, "f1": 0.0}
-    name = data["classes"][1]["name"]
-    page = write(tmp_path, data)
-    scored = page.text.partition("Class by class")[2].partition("Most often confused")[0]
-    assert scored.count(name) == 1
-    assert f"No image of these classes was tested, so they have no score: {name}." in scored
+    name, *scored = record_of(made_report(), ClassesRecord).scored
+    page = write(tmp_path, changed(made_report(), classes={"scored": scored, "untested": [name.name]}))
+    shown = page.text.partition("Class by class")[2].partition("Most often confused")[0]
+    assert shown.count(name.name) == 1
+    assert f"No image of these classes was tested, so they have no score: {name.name}." in shown
 
 
 def test_with_repeats_predictions_are_counted_and_not_images(tmp_path: Path) -> None:
-    data = made_report()
-    pair = f"{data['confused_pairs'][0]['n']} {{}}, {data['confused_pairs'][0]['share']:.1%} of the class"
-    assert pair.format("images") in write(tmp_path, data).text
-    data["provenance"]["options"]["repeats"] = 10
-    assert pair.format("predictions") in write(tmp_path, data).text
+    report = made_report()
+    first = record_of(report, ClassesRecord).pairs[0]
+    shown = f"{first.pair.n} {{}}, {first.pair.share:.1%} of the class"
+    assert shown.format("images") in write(tmp_path, report).text
+    repeated = changed(report, classes={"noun": "prediction"})
+    assert shown.format("predictions") in write(tmp_path, repeated).text
+
+
+def test_one_is_counted_in_the_singular(tmp_path: Path) -> None:
+    report = made_report()
+    first = record_of(report, ClassesRecord).pairs[0]
+    once = [replace(first, pair=replace(first.pair, n=1))]
+    facts = replace(report.head.facts, left_out={"failed": 1, "doubles": 1, "conflicting": 2, "near_copies": 1})
+    head = replace(report.head, facts=facts)
+    text = write(tmp_path, replace(changed(report, classes={"pairs": once}), head=head)).text
+    assert "1 image, " in text
+    assert "1 unreadable, 1 copy, 2 conflicting copies, 1 near copy" in text
 
 
 def test_a_map_of_fewer_images_says_why(tmp_path: Path) -> None:
-    data = made_report()
-    assert "its steering never saw" not in write(tmp_path, data).text
-    last = data["maps"][-1]
-    data["maps"][-1] = last | {name: last[name][:9] for name in ("x", "y", "class", "image")}
-    page = write(tmp_path, data)
+    report = made_report()
+    assert "its steering never saw" not in write(tmp_path, report).text
+    *others, last = record_of(report, MapRecord).maps
+    assert last.codes is not None
+    plane = replace(last.projection, points=last.projection.points[:9])
+    fewer = replace(last, projection=plane, codes=last.codes[:9], rows=last.rows[:9])
+    page = write(tmp_path, changed(report, map={"maps": [*others, fewer]}))
     assert "its steering never saw" in page.text
     says = [attributes["data-says"] or "" for tag, attributes in page.tags if "data-says" in attributes]
     assert [each.split()[2] for each in says] == ["400", "400", "9"]
 
 
 def test_an_unlabelled_copy_is_called_so(tmp_path: Path) -> None:
-    data = made_report()
-    data["images"][1]["label"] = ""
-    assert "labelled not at all" in write(tmp_path, data).text
+    report = made_report()
+    row = record_of(report, ErrorsRecord).conflicts[0][1]
+    images = {**report.images, row: replace(report.images[row], label="")}
+    assert "not labelled" in write(tmp_path, replace(report, images=images)).text
 
 
 def test_wrong_images_without_probability_are_shown_without(tmp_path: Path) -> None:
-    data = made_report()
-    for each in data["wrong"]:
-        each["probability"] = None
-        for vote in each["votes"]:
-            vote["probability"] = None
-    assert "%" not in write(tmp_path, data).text.partition("Surely wrong")[2].partition("Copies with")[0]
+    wrong = [replace(each, probability=None, votes=[]) for each in record_of(made_report(), ErrorsRecord).wrong]
+    page = write(tmp_path, changed(made_report(), errors={"wrong": wrong}))
+    assert "%" not in page.text.partition("Confidently wrong")[2].partition("Copies with")[0]
 
 
 def test_the_file_asks_for_nothing_outside_itself(tmp_path: Path) -> None:
@@ -169,19 +196,25 @@ def test_only_scripts_whose_hash_the_policy_names_may_run(tmp_path: Path) -> Non
     assert re.findall(r"'sha256-([^']+)'", policy) == hashes
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert "'unsafe-inline'" not in policy.partition("style-src")[0]
-    assert json.loads(data)["classes"] == [each["name"] for each in made_report()["classes"]]
+    assert json.loads(data)["classes"] == record_of(made_report(), MapRecord).classes
 
 
 def test_names_stay_text_wherever_they_stand(tmp_path: Path) -> None:
-    data = made_report(names=NASTY)
-    data["dataset"] = data["verdict"] = data["lessons"][0] = NASTY[1]
-    data["images"] = [{**each, "path": NASTY[1]} for each in data["images"]]
-    data["facts"]["notes"] = data["provenance"]["commands"] = [NASTY[1]]
-    data["provenance"]["versions"] = {NASTY[1]: NASTY[1]}
-    data["provenance"]["feature_sets"] = {NASTY[1]: {"id": NASTY[1], "spec": {"x": NASTY}, "provenance": {}}}
-    for each in data["models"]:
-        each["name"] = each["what"] = NASTY[1]
-    page = write(tmp_path, data)
+    bad, report = NASTY[1], made_report(names=NASTY)
+    scores, features = record_of(report, ScoresRecord), record_of(report, ProvenanceRecord).made_with[-1]
+    models = [replace(each, name=bad, what=bad) for each in scores.models]
+    report = changed(
+        report,
+        scores={"models": models, "best": models[-1], "lessons": [Lesson(bad), Lesson(bad, bad)]},
+        provenance={
+            "commands": [bad],
+            "made_with": [Values("Versions", {bad: bad}), replace(features, title=bad, values={"x": NASTY})],
+        },
+    )
+    head = replace(report.head, dataset=bad, model=bad, verdict=Verdict(bad, bad))
+    head = replace(head, facts=replace(head.facts, notes=[bad]))
+    files = {row: replace(each, file=ListedFile("/", bad, b"")) for row, each in report.images.items()}
+    page = write(tmp_path, replace(report, head=head, images=files))
     assert len(page.scripts) == 3
     assert not [attributes for tag, attributes in page.tags if tag == "img" and "onerror" in attributes]
     for name in NASTY:
@@ -190,8 +223,9 @@ def test_names_stay_text_wherever_they_stand(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_not_unicode_is_written_as_escapes(tmp_path: Path) -> None:
-    data = made_report(names=["a\udcff", "b"])
-    assert "a\\udcff" in write(tmp_path, data).text
+    page = write(tmp_path, made_report(names=["a\udcff", "b"]))
+    assert "a\\udcff" in page.text
+    assert json.loads(page.scripts[0])["classes"] == ["a\\udcff", "b"]
 
 
 def test_script_json_cannot_end_its_element() -> None:
@@ -204,20 +238,28 @@ def test_script_json_cannot_end_its_element() -> None:
 
 
 def test_thumbnails_are_in_the_file_once(tmp_path: Path) -> None:
-    thumbnails = made_thumbnails(4, 32)
-    file = tmp_path / "report.html"
-    write_report(made_report(), thumbnails, file)
+    report, file = made_report(), tmp_path / "report.html"
+    pictures = made_pictures(report, 4, 32)
+    write_page(report, file, pictures)
     text = file.read_text(encoding="utf-8")
-    for content in thumbnails.values():
+    for content in pictures.thumbnails.values():
         assert text.count(f"data:image/webp;base64,{base64.b64encode(content).decode()}") == 1
 
 
 def test_images_without_thumbnail_are_shown_by_path(tmp_path: Path) -> None:
-    data = made_report()
-    page = write(tmp_path, data, n_thumbnails=0)
+    report = made_report()
+    page = write(tmp_path, report, n_thumbnails=0)
     assert not [attributes for tag, attributes in page.tags if tag == "img" and "data-image" in attributes]
     assert "no picture" in page.text
-    assert data["images"][data["wrong"][0]["image"]]["path"] in page.text
+    assert report.images[record_of(report, ErrorsRecord).wrong[0].row].path in page.text
+
+
+def test_the_reason_for_a_missing_thumbnail_stands_in_its_place(tmp_path: Path) -> None:
+    report, file = made_report(), tmp_path / "report.html"
+    row = record_of(report, ErrorsRecord).wrong[0].row
+    write_page(report, file, Pictures(missing={row: "its bytes changed since it was listed; run again"}))
+    shown = Page(file.read_text(encoding="utf-8")).text.partition("Confidently wrong")[2]
+    assert "its bytes changed since it was listed" in shown
 
 
 def test_every_figure_is_described_and_its_numbers_are_in_a_table(tmp_path: Path) -> None:
@@ -232,10 +274,10 @@ def test_every_figure_is_described_and_its_numbers_are_in_a_table(tmp_path: Path
 
 
 def test_votes_are_listed_and_agreement_is_pointed_out(tmp_path: Path) -> None:
-    data = made_report()
-    page = write(tmp_path, data)
-    agreeing = sum(all(vote["predicted"] == each["predicted"] for vote in each["votes"]) for each in data["wrong"])
-    assert 0 < agreeing < len(data["wrong"])
+    page = write(tmp_path, made_report())
+    wrong = record_of(made_report(), ErrorsRecord).wrong
+    agreeing = sum(all(vote.predicted == each.predicted for vote in each.votes) for each in wrong)
+    assert 0 < agreeing < len(wrong)
     assert sum(attributes.get("class") == "badge" for _, attributes in page.tags) == agreeing
 
 
@@ -257,14 +299,14 @@ def test_an_older_report_stays_when_the_new_one_cannot_be_written(
 
     monkeypatch.setattr("stackbone.cache.disk.files.os.write", full_disk)
     with pytest.raises(CacheError, match="No space left"):
-        write_report(made_report(), {}, file)
+        write_page(made_report(), file)
     assert file.read_text() == "older"
 
 
 def test_five_thousand_images_make_less_than_ten_megabytes(tmp_path: Path) -> None:
-    file = tmp_path / "report.html"
+    report, file = made_report(5000, 10, 600), tmp_path / "report.html"
     heaviest = made_thumbnails(1, 160)[0].ljust(6_500, b"\0")  # see `extract.images.thumbnails`
-    write_report(made_report(5000, 10, 600), dict.fromkeys(range(600), heaviest), file)
+    write_page(report, file, Pictures(dict.fromkeys(report.images, heaviest)))
     assert file.stat().st_size < 10e6
 
 

@@ -1,6 +1,7 @@
 """The table says what was measured and does not flatter."""
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from stackbone.stack.folds.folds import Fold
 from stackbone.stack.metrics.compare import BOOTSTRAP, RESAMPLED_T, Difference, ErrorOverlap
 from stackbone.stack.metrics.confusion import ClassReport, ConfusedPair
 from stackbone.stack.tables import table
+from stackbone.stack.tables.lessons import lessons
+from stackbone.stack.tables.verdict import verdict
 from stackbone.stack.tasks.regression import RegressionEvaluation
 
 JOINED = Joined(
@@ -29,11 +32,31 @@ JOINED = Joined(
 )
 
 
+def told(experiment: Experiment) -> str:
+    """Return the verdict as people read it."""
+    return str(verdict(experiment))
+
+
+def lines(experiment: Experiment) -> list[str]:
+    """Return the lessons as people read them."""
+    return [str(each) for each in lessons(experiment)]
+
+
 def evaluation(*results: ModelScore) -> Evaluation:
     return Evaluation(results=list(results), predictions={}, without={}, chosen={})
 
 
-NOTHING = TargetFindings("stack:oof", "lr:resnet50", None, {}, [])
+NOTHING = Findings(
+    stack="stack:oof",
+    single="lr:resnet50",
+    difference=cast("Difference", None),  # for the verdict's first sentence alone
+    ablation={},
+    overlap=ErrorOverlap([], np.zeros((0, 0)), [], 1.0),
+    classes=[],
+    confused=[],
+    wrong=[],
+    calibration=[],
+)
 EXPERIMENT = Experiment(
     task="classification",
     joined=JOINED,
@@ -94,6 +117,7 @@ REGRESSION = replace(
     EXPERIMENT,
     task="regression",
     options=stack_options("regression", meta="svr"),
+    findings=TargetFindings("stack:oof", "ridge:vgg16", None, {}, []),
     evaluation=RegressionEvaluation(
         results=[
             ModelScore("ridge:vgg16", [0.5, 0.6, 0.7], {"mae": [4, 5, 6], "rmse": [6.0, 6.0, 7.5]}, "r2"),
@@ -162,8 +186,8 @@ def test_single_split_has_no_spread() -> None:
     assert table.header(SINGLE) == ["model", "accuracy", "what it is"]
     assert table.rows(SINGLE)[2][:2] == ["stack:published", "0.900"]
     assert "tested on 'test'" in table.title(SINGLE)
-    assert "folds" not in table.verdict(SINGLE)
-    assert "no better than the plain mean" in table.verdict(SINGLE)
+    assert "folds" not in told(SINGLE)
+    assert "no better than the plain mean" in told(SINGLE)
 
 
 def test_every_model_is_described_in_words() -> None:
@@ -192,33 +216,33 @@ def test_the_meta_learner_is_described_as_asked_for(meta: str, scores: str, comb
 
 
 def test_verdict_gives_the_gain_and_the_folds_won() -> None:
-    assert table.verdict(EXPERIMENT) == (
+    assert told(EXPERIMENT) == (
         "stack:oof (0.850) beats the best single backbone, lr:resnet50 (0.810), by 4.0 points, ahead in 2 of 3 folds; "
         "it is 4.0 points above the plain mean (0.810)."
     )
 
 
 def test_verdict_says_when_stacking_does_not_help() -> None:
-    assert table.verdict(with_scores([0.7, 0.7, 0.7])) == (
+    assert told(with_scores([0.7, 0.7, 0.7])) == (
         "stack:oof (0.700) is 11.0 points below the best single backbone, lr:resnet50 (0.810): "
         "with one backbone there is nothing to stack."
     )
-    assert "does not beat the best single backbone" in table.verdict(with_scores([0.8, 0.81, 0.82]))
+    assert "does not beat the best single backbone" in told(with_scores([0.8, 0.81, 0.82]))
 
 
 @pytest.mark.parametrize(
     ("mean", "concat", "advice"),
     [
-        (0.85, 0.8, "the plain mean (0.850) does better, and --recipe mean takes and saves it."),
-        (0.8, 0.9, "the plain concat (0.900) does better, and --recipe concat takes and saves it."),
-        (0.8, 0.75, "stacking does not help here; --backbones 'a b' takes that one alone."),
+        (0.85, 0.8, "the plain mean (0.850) does better, and --recipe mean uses and saves it."),
+        (0.8, 0.9, "the plain concat (0.900) does better, and --recipe concat uses and saves it."),
+        (0.8, 0.75, "stacking does not help here; --backbones 'a b' uses that one alone."),
     ],
 )
 def test_a_model_below_its_best_member_is_said_first_with_what_to_do(mean: float, concat: float, advice: str) -> None:
     names = ("lr:a b", "lr:vgg19", "mean", "concat", "stack:oof")
     means = (0.82, 0.7, mean, concat, 0.7)
     scores = [ModelScore(name, [score] * 3) for name, score in zip(names, means, strict=True)]
-    sentence = table.verdict(replace(EXPERIMENT, evaluation=evaluation(*scores)))
+    sentence = told(replace(EXPERIMENT, evaluation=evaluation(*scores)))
     assert sentence.startswith("stack:oof (0.700) is 12.0 points below the best single backbone, lr:a b (0.820): ")
     assert sentence.endswith(advice)
 
@@ -226,10 +250,10 @@ def test_a_model_below_its_best_member_is_said_first_with_what_to_do(mean: float
 def test_the_verdict_speaks_of_the_recipe_asked_for_and_not_of_the_best_row() -> None:
     scores = [*EXPERIMENT.evaluation.results, ModelScore("stack:published", [0.95, 0.95, 0.95])]
     shown = replace(EXPERIMENT, evaluation=evaluation(*scores))
-    assert table.verdict(shown).startswith("stack:oof (0.850) beats")
+    assert told(shown).startswith("stack:oof (0.850) beats")
     assert table.model_row(shown) == 4
     published = replace(shown, recipe="published")
-    assert table.verdict(published).startswith("stack:published (0.950) beats")
+    assert told(published).startswith("stack:published (0.950) beats")
     assert table.title(published).endswith("; the model is stack:published")
     assert table.model_row(published) == 5
 
@@ -240,7 +264,7 @@ def test_the_verdict_speaks_of_the_recipe_asked_for_and_not_of_the_best_row() ->
         (
             Difference(0.04, -0.0123, 0.0923, 0.1, RESAMPLED_T),
             "95% interval of the difference: -1.2 to +9.2 points (corrected resampled t), "
-            "so this may be chance; more --repeats narrow it.",
+            "so this may be chance; more --repeats would narrow it.",
         ),
         (
             Difference(0.04, 0.0123, 0.0677, 0.02, RESAMPLED_T, 0.9),
@@ -254,40 +278,40 @@ def test_the_verdict_speaks_of_the_recipe_asked_for_and_not_of_the_best_row() ->
 )
 def test_verdict_says_how_sure_the_difference_is(difference: Difference, words: str) -> None:
     found = replace(FINDINGS, difference=difference)
-    plain = table.verdict(EXPERIMENT)
-    assert table.verdict(replace(EXPERIMENT, findings=found)) == f"{plain} {words}"
+    plain = told(EXPERIMENT)
+    assert told(replace(EXPERIMENT, findings=found)) == f"{plain} {words}"
 
 
 def test_a_single_split_is_not_told_to_repeat() -> None:
     found = replace(FINDINGS, difference=Difference(0.1, -0.02, 0.2, 0.1, BOOTSTRAP))
-    sentence = table.verdict(replace(SINGLE, findings=found))
+    sentence = told(replace(SINGLE, findings=found))
     assert "-2.0 to +20.0 points (paired bootstrap over images), so this may be chance" in sentence
     assert "--repeats" not in sentence, "--split and --repeats exclude each other"
 
 
 def test_a_single_split_without_spread_has_no_folds_to_speak_of() -> None:
     found = replace(FINDINGS, difference=Difference(0.0, None, None, 1.0, BOOTSTRAP))
-    sentence = table.verdict(replace(SINGLE, findings=found))
+    sentence = told(replace(SINGLE, findings=found))
     assert "no interval" in sentence
     assert "fold" not in sentence
 
 
 def test_lessons_name_what_each_backbone_adds_and_where_the_stack_errs() -> None:
-    lines = table.lessons(replace(EXPERIMENT, findings=FINDINGS))
-    assert lines[0].startswith("stack:oof without one backbone, in points: resnet50 -2.1, vgg19 +0.4, alexnet ")
-    assert lines[1:] == [
+    found = lines(replace(EXPERIMENT, findings=FINDINGS))
+    assert found[0].startswith("stack:oof without one backbone, in points: resnet50 -2.1, vgg19 +0.4, alexnet ")
+    assert found[1:] == [
         "at least one backbone is right on 92.3% of the images; resnet50 and alexnet share the fewest errors "
         "(25% of those that either makes)",
         "weakest classes (F1): hat 0.50, skirt 0.60, shoe 0.70",
-        "most often taken: hat for coat (9), hat for coat (8), hat for coat (7)",
-        "surely wrong, or wrongly labelled: hat/0.jpg is hat, taken for coat",
-        "surely wrong, or wrongly labelled: hat/1.jpg is hat, taken for coat",
-        "surely wrong, or wrongly labelled: hat/2.jpg is hat, taken for coat",
+        "most often mistaken: hat for coat (9), hat for coat (8), hat for coat (7)",
+        "confidently wrong, or mislabelled: hat/0.jpg is labelled hat, taken for coat",
+        "confidently wrong, or mislabelled: hat/1.jpg is labelled hat, taken for coat",
+        "confidently wrong, or mislabelled: hat/2.jpg is labelled hat, taken for coat",
     ]
 
 
 def test_a_backbone_that_changes_nothing_has_no_sign() -> None:
-    line = table.lessons(replace(EXPERIMENT, findings=FINDINGS))[0]
+    line = lines(replace(EXPERIMENT, findings=FINDINGS))[0]
     assert "-0.0" not in line
 
 
@@ -299,15 +323,13 @@ def test_lessons_leave_out_what_there_is_none_of() -> None:
         confused=[],
         wrong=[],
     )
-    assert table.lessons(replace(EXPERIMENT, findings=alone)) == [
-        "weakest classes (F1): hat 0.50, skirt 0.60, shoe 0.70"
-    ]
-    assert table.lessons(EXPERIMENT) == []
+    assert lines(replace(EXPERIMENT, findings=alone)) == ["weakest classes (F1): hat 0.50, skirt 0.60, shoe 0.70"]
+    assert lines(EXPERIMENT) == []
 
 
 def test_a_class_that_was_not_tested_is_not_weak() -> None:
     kept = replace(FINDINGS, classes=[*FINDINGS.classes, ClassReport("rare", 0, 0.0, 0.0, 0.0)])
-    assert not any("rare" in line for line in table.lessons(replace(EXPERIMENT, findings=kept)))
+    assert not any("rare" in line for line in lines(replace(EXPERIMENT, findings=kept)))
 
 
 def test_a_regression_is_shown_in_its_own_unit() -> None:
@@ -321,17 +343,17 @@ def test_a_regression_is_shown_in_its_own_unit() -> None:
         "linear SVR on out-of-fold predictions",
     ]
     assert table.model_row(REGRESSION) == 3
-    assert table.verdict(REGRESSION) == (
+    assert told(REGRESSION) == (
         "stack:oof (0.617) beats the best single backbone, ridge:vgg16 (0.600), by 0.017, ahead in 2 of 3 folds; "
         "it is 0.017 above the plain concat (0.600)."
     )
-    assert table.lessons(REGRESSION) == []
+    assert lines(REGRESSION) == []
 
 
 def test_a_regression_that_stacking_does_not_help_says_so() -> None:
     worse = [*REGRESSION.evaluation.results[:3], ModelScore("stack:oof", [0.5, 0.5, 0.5], {}, "r2")]
     shown = replace(REGRESSION, evaluation=RegressionEvaluation(results=worse, predictions={}, without={}, chosen={}))
-    assert table.verdict(shown) == (
+    assert told(shown) == (
         "stack:oof (0.500) is 0.100 below the best single backbone, ridge:vgg16 (0.600): "
         "with one backbone there is nothing to stack."
     )
@@ -342,13 +364,13 @@ def test_a_regression_has_an_interval_and_its_largest_errors() -> None:
     difference = Difference(0.017, -0.005, 0.039, 0.1, RESAMPLED_T)
     found = TargetFindings("stack:oof", "ridge:vgg16", difference, {"vgg16": 0.02, "resnet50": 0.0}, worst)
     shown = replace(REGRESSION, findings=found)
-    assert table.verdict(shown).endswith(
+    assert told(shown).endswith(
         "95% interval of the difference: -0.005 to +0.039 (corrected resampled t), so this may be chance; "
-        "more --repeats narrow it."
+        "more --repeats would narrow it."
     )
-    assert table.lessons(shown) == [
+    assert lines(shown) == [
         "stack:oof without one backbone, in R²: vgg16 -0.020, resnet50 0.000",
-        *[f"furthest off, or wrongly labelled: cats/{i}.jpg is 45.5, taken for 61.23" for i in range(3)],
+        *[f"furthest off, or mislabelled: cats/{i}.jpg is labelled 45.5, taken for 61.23" for i in range(3)],
     ]
 
 
@@ -357,14 +379,15 @@ STEERED = replace(EXPERIMENT, steered={"vit_toast": ["vit_toast-a", "vit_toast-b
 
 def test_lessons_say_which_features_of_a_steered_backbone_the_folds_took() -> None:
     line = (
-        "vit_toast is steered: each fold takes features whose steering saw nothing of its test part "
-        "(vit_toast-a, vit_toast-b); labels that it saw of the training part may make a stack trust it too much"
+        "vit_toast is steered: each fold uses features whose steering never saw the fold's test part "
+        "(vit_toast-a, vit_toast-b); the steering did see labels of the training part, so the stack may trust this "
+        "backbone too much"
     )
-    assert table.lessons(STEERED)[0] == line
-    assert table.lessons(STEERED)[1:] == table.lessons(replace(EXPERIMENT, findings=FINDINGS))
-    assert table.lessons(replace(STEERED, findings=NOTHING)) == [line]
+    assert lines(STEERED)[0] == line
+    assert lines(STEERED)[1:] == lines(replace(EXPERIMENT, findings=FINDINGS))
+    assert lines(replace(STEERED, findings=NOTHING)) == [line]
 
 
 def test_repeats_are_not_advised_where_steerings_are_of_one_division() -> None:
-    assert "so this may be chance; more --repeats" in table.verdict(replace(STEERED, steered={}))
-    assert table.verdict(STEERED).endswith("so this may be chance.")
+    assert "so this may be chance; more --repeats" in told(replace(STEERED, steered={}))
+    assert told(STEERED).endswith("so this may be chance.")

@@ -1,0 +1,125 @@
+"""What the models of a classification say about each image, for the sections that show single images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.stack.evaluation.scores import Prediction, pool
+from stackbone.stack.folds.folds import Fold
+from stackbone.stack.metrics.confusion import confidently_wrong
+
+MOST_WRONG = 60
+
+
+@dataclass(frozen=True)
+class Vote:
+    """The class that one backbone's logistic regression takes an image for, and its probability, 0 to 1."""
+
+    backbone: str
+    predicted: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class WrongImage:
+    """An image that the examined model is sure of, and wrong about.
+
+    Attributes
+    ----------
+    row : int
+        Of the dataset's index.
+    true, predicted : str
+        Its class, and the class that the model takes it for.
+    probability : float, optional
+        Of the predicted class, 0 to 1; None where the model gives none.
+    votes : list of Vote
+        Of each backbone.
+    """
+
+    row: int
+    true: str
+    predicted: str
+    probability: float | None
+    votes: list[Vote]
+
+    @property
+    def all_agree(self) -> bool:
+        """Whether there are several backbones, and all of them agree with the model."""
+        return len(self.votes) > 1 and all(vote.predicted == self.predicted for vote in self.votes)
+
+
+class Answers:
+    """What the models of a classification say about each image: with several repeats, the mean.
+
+    Parameters
+    ----------
+    predictions : mapping of str to list of Prediction
+        By model, one per fold.
+    folds : sequence of Fold
+        Their folds.
+    names : sequence of str
+        Of the classes, by code.
+    codes : NDArray[np.int64]
+        ``(n_images,)`` class codes.
+    rows : NDArray[np.int64]
+        ``(n_images,)`` row of the dataset's index of each image.
+    model : str
+        The model whose errors are shown.
+    """
+
+    def __init__(
+        self,
+        predictions: Mapping[str, Sequence[Prediction]],
+        folds: Sequence[Fold],
+        names: Sequence[str],
+        codes: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        model: str,
+    ) -> None:
+        self._predictions, self._folds, self._names = predictions, folds, names
+        tested, self._scores = pool(predictions[model], folds)
+        self._rows, self._truth = rows[tested], codes[tested]
+        self._predicted = self._scores.argmax(axis=1)
+        self._probability = predictions[model][0].probability
+
+    @cached_property
+    def wrong(self) -> list[WrongImage]:
+        """The images that the model is most confidently wrong about, the surest first; at most 60."""
+        found = confidently_wrong(self._truth, self._scores, MOST_WRONG, probability=self._probability)
+        votes = self._votes(found)
+        return [
+            WrongImage(
+                row=int(self._rows[i]),
+                true=self._names[self._truth[i]],
+                predicted=self._names[self._predicted[i]],
+                probability=float(np.exp(self._scores[i].max())) if self._probability else None,
+                votes=[Vote(name, self._names[code[n]], float(sure[n])) for name, (code, sure) in votes.items()],
+            )
+            for n, i in enumerate(found)
+        ]
+
+    def examples(self, true: str, predicted: str, most: int) -> list[int]:
+        """Return the rows of images of one class that are taken for another, the surest first."""
+        pair = (self._truth == self._names.index(true)) & (self._predicted == self._names.index(predicted))
+        found: list[int] = self._rows[self._surest[pair[self._surest]][:most]].tolist()
+        return found
+
+    @cached_property
+    def _surest(self) -> NDArray[np.intp]:
+        """Return ``(n_scored,)`` positions, the surest prediction first."""
+        return np.argsort(-self._scores.max(axis=1), kind="stable")
+
+    def _votes(self, found: NDArray[np.int64]) -> dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """Return each backbone's class codes and probabilities for some of the scored images."""
+        votes = {}
+        for model, predictions in self._predictions.items():
+            kind, _, backbone = model.partition(":")
+            if kind == "lr":
+                scores = pool(predictions, self._folds)[1][found]
+                votes[backbone] = scores.argmax(axis=1), np.exp(scores.max(axis=1))
+        return votes

@@ -1,0 +1,160 @@
+"""What the report's sections collect their records from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache import FeatureStore
+from stackbone.stack.evaluation.findings import Findings
+from stackbone.stack.evaluation.scores import Prediction
+from stackbone.stack.experiments.experiment import Experiment
+from stackbone.stack.experiments.used_features import UsedFeatures, used_features
+from stackbone.stack.folds.subsets import sample_rows
+from stackbone.stack.report.answers import Answers
+from stackbone.stack.report.images import ImageList
+from stackbone.stack.report.projection import choose_projection
+from stackbone.stack.solvers.fits import Progress
+from stackbone.stack.tasks.targets import TargetPrediction, parse_targets
+
+MOST_POINTS = 50_000
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What a report is asked to show.
+
+    Attributes
+    ----------
+    projection : str
+        ``pca``, ``umap``, or ``auto``: UMAP where umap-learn is installed and there are at most 50,000 images.
+    learning_curve : bool
+        Whether to score shares of the training images too, which takes about as long as the experiment did.
+    max_thumbnails : int
+        Images to picture, at most.
+    n_jobs : int, optional
+        Fits of the learning curve at a time; all cores by default.
+
+    Raises
+    ------
+    UsageError
+        If the projection is unknown or not installed.
+    """
+
+    projection: str = "auto"
+    learning_curve: bool = False
+    max_thumbnails: int = 600
+    n_jobs: int | None = None
+
+    def __post_init__(self) -> None:
+        choose_projection(self.projection)
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """An experiment, and what several sections derive from it, derived once.
+
+    A section takes what it needs: what only a classification has is None, or empty, for other tasks.
+
+    Attributes
+    ----------
+    experiment : Experiment
+        Evaluated.
+    store : FeatureStore
+        The cache it was made with.
+    options : ReportOptions
+        What was asked for.
+    progress : callable, optional
+        See `stack.solvers.fits.Progress`.
+    """
+
+    experiment: Experiment
+    store: FeatureStore
+    options: ReportOptions = field(default_factory=ReportOptions)
+    progress: Progress | None = None
+
+    @cached_property
+    def images(self) -> ImageList:
+        """The images that the report shows; sections add theirs."""
+        return ImageList(self.experiment.joined.index)
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Row in the dataset's index of each image that took part, ``(n_images,)``."""
+        return self.experiment.joined.rows
+
+    @cached_property
+    def features(self) -> list[UsedFeatures]:
+        """The features of each backbone."""
+        return used_features(self.experiment, self.store)
+
+    @property
+    def n_folds(self) -> int:
+        """How many scores each model has."""
+        return len(self.experiment.folds)
+
+    @property
+    def noun(self) -> str:
+        """What errors are counted in: with several repeats every image is predicted several times."""
+        return "prediction" if self.experiment.repeats > 1 else "image"
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """Names of the classes, by code; empty where labels are not classes."""
+        return [str(name) for name in np.unique(self.experiment.joined.labels)] if self.experiment.n_classes else []
+
+    @cached_property
+    def codes(self) -> NDArray[np.int64]:
+        """Class code of each image, ``(n_images,)``; all 0 where labels are not classes."""
+        labels = self.experiment.joined.labels
+        if not self.classes:
+            return np.zeros(len(labels), np.int64)
+        return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+
+    @cached_property
+    def targets(self) -> NDArray[np.float64] | None:
+        """Number of each image, ``(n_images,)``; None where labels are classes."""
+        return None if self.classes else parse_targets(self.experiment.joined.labels)
+
+    @property
+    def class_predictions(self) -> Mapping[str, Sequence[Prediction]]:
+        """What each model says of classes, by fold; empty where labels are not classes."""
+        found = self.experiment.evaluation.predictions if self.classes else {}
+        return cast("Mapping[str, Sequence[Prediction]]", found)
+
+    @property
+    def class_findings(self) -> Findings | None:
+        """What the scores mean; None where labels are not classes."""
+        return cast(Findings, self.experiment.findings) if self.classes else None
+
+    @property
+    def target_predictions(self) -> Mapping[str, Sequence[TargetPrediction]]:
+        """What each model says of numbers, by fold; empty where labels are classes."""
+        found = {} if self.classes else self.experiment.evaluation.predictions
+        return cast("Mapping[str, Sequence[TargetPrediction]]", found)
+
+    @cached_property
+    def answers(self) -> Answers | None:
+        """What the models say of each image; None where labels are not classes."""
+        experiment = self.experiment
+        if not self.classes:
+            return None
+        return Answers(
+            self.class_predictions, experiment.folds, self.classes, self.codes, self.rows, experiment.model_name
+        )
+
+    @cached_property
+    def shown(self) -> NDArray[np.int64]:
+        """Images that maps show, ``(n_shown,)``: of more than 50,000 a sample that keeps every class."""
+        return sample_rows(self.codes, MOST_POINTS, self.experiment.seed)
+
+    def fill_images(self) -> None:
+        """Add images spread over the classes for as long as more can be pictured: those that a map shows."""
+        new = self.shown[~np.isin(self.rows[self.shown], list(self.images))]
+        room = max(0, self.options.max_thumbnails - len(self.images))
+        self.images.add(self.rows[new[sample_rows(self.codes[new], room, self.experiment.seed)]])

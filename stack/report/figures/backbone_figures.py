@@ -1,0 +1,139 @@
+"""Figures of backbones: what each adds, which errors they share, what they cost, what weight they have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from stackbone.stack.metrics.compare import ErrorOverlap
+from stackbone.stack.report.figures.style import BLUE, NAMES, ROW, Figure, between, padded, short_names
+from stackbone.stack.tables.losses import Loss
+from stackbone.stack.tables.metric_names import PrimaryMetric
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a backbone costs, and what it scores alone.
+
+    Attributes
+    ----------
+    backbone : str
+        Its name.
+    dim : int
+        Features of each image.
+    megabytes : float
+        Size of the features of the images that take part, as they lie on disk, in 10⁶ bytes.
+    images_per_s : float, optional
+        Speed of the run that embedded them; None where the shard does not record it.
+    score : float
+        Primary metric of its logistic regression, or of its ridge regression.
+    """
+
+    backbone: str
+    dim: int
+    megabytes: float
+    images_per_s: float | None
+    score: float
+
+
+def draw_overlap(overlap: ErrorOverlap) -> Figure:
+    """Draw the share of their errors that each two backbones have in common."""
+    names = short_names(overlap.names)
+    shares = [
+        [None if i == j else value for j, value in enumerate(row)] for i, row in enumerate(overlap.jaccard.tolist())
+    ]
+    heat = {
+        "type": "heatmap",
+        "x": names,
+        "y": names,
+        "z": shares,
+        "zmin": 0,
+        "zmax": 1,
+        "autocolorscale": True,
+        "text": [["" if value is None else f"{value:.0%}" for value in row] for row in shares],
+        "texttemplate": "%{text}",
+        "hovertemplate": "%{x} and %{y}: %{z:.1%} of the errors are shared<extra></extra>",
+        "hoverongaps": False,
+        "showscale": False,
+        "xgap": 2,
+        "ygap": 2,
+    }
+    layout = {
+        "height": 360,
+        "xaxis": {**NAMES, "showgrid": False},
+        "yaxis": {**NAMES, "showgrid": False, "autorange": "reversed"},
+    }
+    return Figure([heat], layout)
+
+
+def draw_ablation(ablation: Sequence[Loss], metric: PrimaryMetric) -> Figure:
+    """Draw what the stack loses without each backbone, with its interval."""
+    ranked = sorted(ablation, key=lambda each: each.mean)
+    lost = [each.mean for each in ranked]
+    dots = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": lost,
+        "y": short_names([each.without for each in ranked]),
+        "error_x": between(lost, [(each.low, each.high) for each in ranked], BLUE),
+        "marker": {"size": 12, "color": BLUE},
+        "hovertemplate": "without %{y}: %{x:.3f} lost<extra></extra>",
+    }
+    layout = {
+        "height": max(360, 120 + ROW * len(ranked)),
+        "xaxis": {"title": {"text": f"{metric.name} lost without it{metric.in_points}"}, "zeroline": True},
+        "yaxis": NAMES,
+    }
+    return Figure([dots], layout)
+
+
+def draw_cost(costs: Sequence[Cost], metric: str) -> Figure:
+    """Draw score against speed, or against size where a speed is not known."""
+    x, title = [each.images_per_s for each in costs if each.images_per_s], "images embedded per second"
+    if len(x) < len(costs):
+        x, title = [each.megabytes for each in costs], "megabytes in the cache"
+    scores = [each.score for each in costs]
+    points = {
+        "type": "scatter",
+        "mode": "markers+text",
+        "x": x,
+        "y": scores,
+        "text": short_names([each.backbone for each in costs]),
+        "textposition": "top center",
+        "cliponaxis": False,
+        "marker": {"size": 13, "color": BLUE},
+        "hovertemplate": "%{text}: %{x:.4g}, %{y:.3f}<extra></extra>",
+    }
+    layout = {
+        "height": 360,
+        "xaxis": {"title": {"text": title}, "range": padded(x, 0.3)},
+        "yaxis": {"title": {"text": metric}, "range": padded(scores, 0.25)},
+    }
+    return Figure([points], layout)
+
+
+def draw_weights(shares: Mapping[str, float]) -> Figure:
+    """Draw how the meta-learner shares its weight among the backbones."""
+    ranked = sorted(shares.items(), key=lambda each: each[1])
+    bars = {
+        "type": "bar",
+        "orientation": "h",
+        "x": [share for _, share in ranked],
+        "y": short_names([name for name, _ in ranked]),
+        "text": [f"{share:.0%}" for _, share in ranked],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "marker": {"color": BLUE},
+        "hovertemplate": "%{y}: %{x:.1%}<extra></extra>",
+    }
+    layout = {
+        "height": max(360, 120 + ROW * len(ranked)),
+        "bargap": 0.35,
+        "xaxis": {
+            "title": {"text": "share of the meta-learner's weight"},
+            "tickformat": ".0%",
+            "range": [0, 1.12 * ranked[-1][1] or 1],
+        },
+        "yaxis": NAMES,
+    }
+    return Figure([bars], layout)

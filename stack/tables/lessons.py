@@ -1,0 +1,33 @@
+"""What an experiment teaches besides its scores, line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stackbone.stack.experiments.experiment import Experiment
+from stackbone.stack.tables.losses import losses
+from stackbone.stack.tables.metric_names import primary_metric
+from stackbone.stack.tables.task_words import Lesson, task_words
+
+
+def lessons(experiment: Experiment) -> list[Lesson]:
+    """Return what else the experiment teaches; the result file has all of it."""
+    found = [_steered_lesson(name, ids) for name, ids in experiment.steered.items()]
+    if lost := losses(experiment):
+        metric = primary_metric(experiment)
+        changes = ", ".join(f"{each.without} {_signed(-each.mean, metric.digits)}" for each in lost)
+        found.append(Lesson(changes, f"stack:oof without one backbone, in {metric.unit_name}"))
+    return found + task_words(experiment).error_lessons(experiment)
+
+
+def _steered_lesson(name: str, ids: Sequence[str]) -> Lesson:
+    return Lesson(
+        f"each fold uses features whose steering never saw the fold's test part ({', '.join(dict.fromkeys(ids))}); "
+        "the steering did see labels of the training part, so the stack may trust this backbone too much",
+        f"{name} is steered",
+    )
+
+
+def _signed(change: float, digits: int) -> str:
+    shown = f"{change:+.{digits}f}"
+    return shown if float(shown) else shown[1:]

@@ -1,0 +1,95 @@
+"""An experiment's verdict: its model against the best single backbone, and how sure the difference is."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from stackbone.stack.evaluation.scores import ModelScore
+from stackbone.stack.experiments.experiment import Experiment
+from stackbone.stack.metrics.compare import Difference
+from stackbone.stack.tables.metric_names import PrimaryMetric, primary_metric
+from stackbone.stack.tables.task_words import task_words
+
+_SINGLE = ("lr:", "svm:", "ridge:")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The experiment in a sentence or two.
+
+    Attributes
+    ----------
+    comparison : str
+        How the model compares with the best single backbone, whichever way it went.
+    certainty : str, optional
+        The interval of the difference; None on a single split of a regression, whose one number has no spread.
+    """
+
+    comparison: str
+    certainty: str | None
+
+    def __str__(self) -> str:
+        return self.comparison if self.certainty is None else f"{self.comparison} {self.certainty}"
+
+
+def verdict(experiment: Experiment) -> Verdict:
+    """Compare the model with the best single backbone.
+
+    The model is the one that `Experiment.recipe` named before any score was known, and that is saved.
+    """
+    evaluation, metric = experiment.evaluation, primary_metric(experiment)
+    stack, single = evaluation.score(experiment.model_name), evaluation.best(*_SINGLE)
+    plain = _best_plain(experiment, stack.model)
+    if single is None or plain is None:  # every evaluation has them
+        raise AssertionError
+    gain = metric.unit * (stack.mean - single.mean)
+    pair = f"{single.model} ({single.mean:.3f})"
+    if gain <= 0:
+        below = f"is {_told(-gain, metric)} below" if float(f"{gain:.{metric.digits}f}") else "does not beat"
+        sentence = f"{stack.model} ({stack.mean:.3f}) {below} the best single backbone, {pair}: {_advice(experiment)}."
+    else:
+        wins = sum(a > b for a, b in zip(stack.folds, single.folds, strict=True))
+        folds = f", ahead in {wins} of {len(stack.folds)} folds" if len(stack.folds) > 1 else ""
+        lead = metric.unit * (stack.mean - plain.mean)
+        better = f"is {_told(lead, metric)} above" if lead > 0 else "is no better than"
+        sentence = (
+            f"{stack.model} ({stack.mean:.3f}) beats the best single backbone, {pair}, by {_told(gain, metric)}"
+            f"{folds}; it {better} the plain {plain.model} ({plain.mean:.3f})."
+        )
+    difference = experiment.findings.difference
+    return Verdict(sentence, None if difference is None else _certainty(experiment, difference, metric))
+
+
+def _told(difference: float, metric: PrimaryMetric) -> str:
+    return f"{difference:.{metric.digits}f}{metric.suffix}"
+
+
+def _best_plain(experiment: Experiment, model: str) -> ModelScore | None:
+    rows = [each for each in experiment.evaluation.results if each.model in ("mean", "concat") and each.model != model]
+    return max(rows, key=lambda each: each.mean, default=None)
+
+
+def _advice(experiment: Experiment) -> str:
+    """Return what to do when the model is no better than one of its members."""
+    evaluation, judged = experiment.evaluation, experiment.model_name
+    single, plain = evaluation.best(*_SINGLE), _best_plain(experiment, judged)
+    members = [each for each in evaluation.results if each.model.startswith(("lr:", "ridge:"))]
+    if single is None or plain is None or len(members) == 1:
+        return "with one backbone there is nothing to stack"
+    if task_words(experiment).has_recipes and plain.mean > max(single.mean, evaluation.score(judged).mean):
+        return f"the plain {plain.model} ({plain.mean:.3f}) does better, and --recipe {plain.model} uses and saves it"
+    name = single.model.partition(":")[2]
+    return f"stacking does not help here; --backbones {shlex.quote(name)} uses that one alone"
+
+
+def _certainty(experiment: Experiment, difference: Difference, metric: PrimaryMetric) -> str:
+    if difference.low is None or difference.high is None:
+        where = "fold" if experiment.split is None else "image"
+        return f"Every {where} gives the same difference, so no interval can be given."
+    low, high = metric.unit * difference.low, metric.unit * difference.high
+    can_repeat = experiment.split is None and not experiment.steered  # steerings are of one division
+    advice = "; more --repeats would narrow it" if can_repeat else ""
+    doubt = "" if difference.excludes_zero else f", so this may be chance{advice}"
+    interval = f"{low:+.{metric.digits}f} to {high:+.{metric.digits}f}{metric.suffix} ({difference.method})"
+    return f"{100 * difference.confidence:.0f}% interval of the difference: {interval}{doubt}."
