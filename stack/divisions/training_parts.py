@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import Digests, FeatureStore, UsageError
-from stackbone.stack.divisions.labelled import Labelled, label_images
-from stackbone.stack.divisions.outer_folds import Division, outer_folds
+from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
+from stackbone.stack.divisions.outer_folds import outer_folds
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingPart:
-    """Labelled images to train on, each once.
+    """LabelledImages images to train on, each once.
 
     Attributes
     ----------
@@ -93,7 +94,7 @@ def training_parts(
     return [_part(images, fold.train, division.to_dict(number)) for number, fold in enumerate(folds)]
 
 
-def _part(images: Labelled, positions: NDArray[np.int64], division: dict[str, Any] | None) -> TrainingPart:
+def _part(images: LabelledImages, positions: NDArray[np.int64], division: dict[str, Any] | None) -> TrainingPart:
     part = images.take(positions)
     groups = None if part.groups is None else part.groups.tolist()
     return TrainingPart(part.digests, part.paths, part.labels.tolist(), groups, division)

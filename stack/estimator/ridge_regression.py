@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from stackbone.stack.estimator.weighted import fit_weighted, read_weights
-from stackbone.stack.solvers.ridge import Design, fit_ridge
+from stackbone.stack.solvers.ridge import SideBySide, fit_ridge
 
 
 class RidgeRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
@@ -66,7 +66,7 @@ class RidgeRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc] # sc
         weights = read_weights(sample_weight, features)
         if weights is None or np.ptp(weights) == 0:
             alpha = self.alpha if weights is None else self.alpha / float(weights[0])
-            path = fit_ridge(Design.whole(features), targets.astype(np.float64), [alpha])
+            path = fit_ridge(SideBySide.whole(features), targets.astype(np.float64), [alpha])
             self.coef_, self.intercept_ = path.coef[:, 0], float(path.intercept[0])
         else:
             coef, intercept, _ = fit_weighted("squared", features, targets, weights, self.alpha, standardise=True)

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
-
 from stackbone.cache import FeatureStore, UsageError
-from stackbone.stack.divisions.outer_folds import Division, outer_folds
+from stackbone.cache.choices import check_choice
+from stackbone.cache.progress import Progress
+from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.outer_folds import outer_folds
 from stackbone.stack.evaluation.evaluate import evaluate
-from stackbone.stack.evaluation.findings import Findings, find
+from stackbone.stack.evaluation.findings import find
 from stackbone.stack.evaluation.near_copies import NearCopies, look_for_copies
-from stackbone.stack.evaluation.options import StackOptions, stack_options
+from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
-from stackbone.stack.evaluation.scores import Evaluation
-from stackbone.stack.evaluation.target_findings import TargetFindings, find_targets
-from stackbone.stack.features.join import Joined, features_of_folds, join_features, settle
-from stackbone.stack.folds.checks import check_choice
-from stackbone.stack.folds.folds import Fold
-from stackbone.stack.learners.recipes import ROWS, STACKS
+from stackbone.stack.features.join import Joined, choose_final_features, features_of_folds, join_features
+from stackbone.stack.folds.fold import Fold
+from stackbone.stack.learners.options import StackOptions
+from stackbone.stack.learners.recipes import STACKS, recipe_rows
+from stackbone.stack.metrics.model_scores import Evaluation
 from stackbone.stack.models.model import StackModel
 from stackbone.stack.models.refit import refit
 from stackbone.stack.solvers.fit_warnings import recorded
-from stackbone.stack.solvers.fits import Progress
-from stackbone.stack.tasks.regression import RegressionEvaluation, evaluate_regression
-from stackbone.stack.tasks.targets import parse_targets
+from stackbone.stack.tasks.findings import Findings
+from stackbone.stack.tasks.task import Task
+from stackbone.stack.tasks.truth import Truth
 
 RESULT_FORMAT = "stackbone-result"
 RESULT_VERSION = 1
@@ -39,20 +40,12 @@ class Experiment:
 
     Attributes
     ----------
-    task
-        ``classification`` or ``regression``.
+    division
+        How the images were to be divided, and what is predicted of them.
     joined
         Labels and features that took part.
     folds
         The outer folds, repeat after repeat.
-    cv
-        Folds of each repeat; None if the dataset's own split was used.
-    repeats
-        How often all images were divided anew.
-    split
-        Name of the test split; None under cross-validation.
-    seed
-        Of the folds and the inner folds.
     options
         What was fitted.
     evaluation
@@ -61,8 +54,6 @@ class Experiment:
         What they mean.
     model
         The stack fitted on everything, if it was asked for.
-    group_by, near_duplicates, rare
-        As they were asked for: see `run_experiment`.
     steered
         Steered backbone to the id of the feature set that each fold used.
     recipe
@@ -71,23 +62,51 @@ class Experiment:
         Tested images that look like one of the training part; None where they were not looked for.
     """
 
-    task: str
+    division: Division
     joined: Joined
     folds: list[Fold]
-    cv: int | None
-    repeats: int
-    split: str | None
-    seed: int
     options: StackOptions
-    evaluation: Evaluation | RegressionEvaluation
-    findings: Findings | TargetFindings
+    evaluation: Evaluation
+    findings: Findings
     model: StackModel | None = None
-    group_by: str = "auto"
-    near_duplicates: float | None = None
-    rare: str = "refuse"
     steered: dict[str, list[str]] = field(default_factory=dict)
     recipe: str = "oof"
     near_copies: NearCopies | None = None
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return self.division.task
+
+    @property
+    def kind(self) -> Task:
+        """The task itself: whatever depends on what is predicted, it knows."""
+        return self.division.kind
+
+    @cached_property
+    def truth(self) -> Truth:
+        """Class codes and names of the images that took part, or their numbers."""
+        return self.kind.read(self.joined.labels)
+
+    @property
+    def cv(self) -> int | None:
+        """Folds of each repeat; None if the dataset's own split was used."""
+        return None if self.division.split is not None else self.division.cv
+
+    @property
+    def repeats(self) -> int:
+        """How often all images were divided, each time into new folds."""
+        return self.division.repeats
+
+    @property
+    def split(self) -> str | None:
+        """Name of the test split; None under cross-validation."""
+        return self.division.split
+
+    @property
+    def seed(self) -> int:
+        """Of the folds and the inner folds."""
+        return self.division.seed
 
     @property
     def dataset(self) -> str:
@@ -97,7 +116,7 @@ class Experiment:
     @property
     def model_name(self) -> str:
         """Row of the model that this is about, which `recipe` named before any score was known."""
-        return ROWS[self.recipe]
+        return recipe_rows()[self.recipe]
 
     @property
     def n_images(self) -> int:
@@ -107,7 +126,7 @@ class Experiment:
     @property
     def n_classes(self) -> int:
         """Classes among them; of regression, 0."""
-        return len(np.unique(self.joined.labels)) if self.task == "classification" else 0
+        return self.truth.n_classes
 
     @property
     def backbones(self) -> dict[str, str | list[str]]:
@@ -130,9 +149,9 @@ class Experiment:
             "repeats": self.repeats,
             "split": self.split,
             "seed": self.seed,
-            "group_by": self.group_by,
-            "near_duplicates": self.near_duplicates,
-            "rare": self.rare,
+            "group_by": self.division.group_by,
+            "near_duplicates": self.division.near_duplicates,
+            "rare": self.division.rare,
             "recipe": self.recipe,
             **asdict(self.options),
             "stackbone": version("stackbone"),
@@ -185,7 +204,7 @@ def run_experiment(
     cv
         Number of stratified (of regression: shuffled) folds.
     repeats
-        How often to divide all images anew; more of them narrow the interval of the comparison.
+        How often to repeat the cross-validation with new folds; more repeats narrow the interval of the comparison.
     split
         Test on this split of the dataset instead, and train on its others.
     group_by, near_duplicates
@@ -206,7 +225,7 @@ def run_experiment(
     n_jobs
         Fits at a time; all cores by default.
     progress
-        See `stack.solvers.fits.Progress`.
+        See `stack.progress.Progress`.
 
     Raises
     ------
@@ -229,7 +248,7 @@ def run_experiment(
         seed=seed,
         inner_splits=options.inner_splits,
     )
-    _check_recipes(task, recipes)
+    _check_recipes(division.kind, recipes)
     store = store or FeatureStore()
     joined = join_features(
         store,
@@ -242,91 +261,69 @@ def run_experiment(
     )
     joined, folds = outer_folds(joined, division)
     features = features_of_folds(joined, folds, division)
-    name, ids = joined.index.name, features.feature_sets
-    cache = ScoreCache(store.scores_folder, features.blocks, dataset=name, feature_sets=ids)
-    evaluation: Evaluation | RegressionEvaluation
-    findings: Findings | TargetFindings
-    if task == "classification":
-        evaluation = evaluate(
-            features.blocks,
-            joined.labels,
-            folds,
-            recipes=recipes,
-            options=options,
-            groups=joined.groups,
-            seed=seed,
-            n_jobs=n_jobs,
-            cache=cache,
-            progress=progress,
-        )
-        findings = find(evaluation, joined.labels, folds, joined.paths, seed, joined.groups, ROWS[recipes[0]])
-    else:
-        y = parse_targets(joined.labels)
-        with recorded() as warned:
-            evaluation = evaluate_regression(
-                features.blocks,
-                y,
-                folds,
-                groups=joined.groups,
-                meta=options.meta.learner,
-                inner_splits=options.inner_splits,
-                seed=seed,
-                n_jobs=n_jobs,
-                cache=cache,
-                progress=progress,
-            )
-        evaluation.warnings.update({name or "stack:oof": said for name, said in warned.by_model().items()})
-        findings = find_targets(evaluation, y, folds, joined.paths)
+    name, row = joined.index.name, recipe_rows()[recipes[0]]
+    cache = ScoreCache(store.scores_folder, features.blocks, dataset=name, feature_sets=features.feature_sets)
+    evaluation = evaluate(
+        features.blocks,
+        joined.labels,
+        folds,
+        task=task,
+        recipes=recipes,
+        options=options,
+        groups=joined.groups,
+        seed=seed,
+        n_jobs=n_jobs,
+        cache=cache,
+        progress=progress,
+    )
+    kind, truth = division.kind, division.kind.read(joined.labels)
+    findings = find(kind, evaluation, truth, folds, joined.paths, seed=seed, groups=joined.groups, model=row)
     copies = None
     if near_duplicates is None:
-        copies, joined = look_for_copies(joined, folds, evaluation, findings, progress=progress)
-    model = None
-    if with_model:
-        score = evaluation.score(ROWS[recipes[0]])
-        settled = settle(joined)
-        joined = replace(joined, notes=settled.notes)
-        ids = {block: each.id for block, each in settled.feature_sets.items()}
-        cache = ScoreCache(store.scores_folder, settled.blocks, dataset=name, feature_sets=ids)
-        with recorded() as warned:
-            model = refit(
-                settled,
-                task,
-                options,
-                score,
-                recipe=recipes[0],
-                seed=seed,
-                n_jobs=n_jobs,
-                cache=cache,
-                progress=progress,
-            )
-        evaluation.warnings.update({f"saved stack {fit}".rstrip(): said for fit, said in warned.by_model().items()})
-    return Experiment(
-        task=task,
+        copies, joined = look_for_copies(kind, joined, truth, folds, evaluation, findings, progress=progress)
+    experiment = Experiment(
+        division=division,
         joined=joined,
         folds=folds,
-        cv=None if split else cv,
-        repeats=repeats,
-        split=split,
-        group_by=group_by,
-        near_duplicates=near_duplicates,
-        rare=rare,
-        seed=seed,
         options=options,
         evaluation=evaluation,
         findings=findings,
-        model=model,
         steered=features.steered,
         recipe=recipes[0],
         near_copies=copies,
     )
+    return _with_model(experiment, store, n_jobs=n_jobs, progress=progress) if with_model else experiment
 
 
-def _check_recipes(task: str, recipes: Sequence[str]) -> None:
+def _with_model(
+    experiment: Experiment, store: FeatureStore, *, n_jobs: int | None, progress: Progress | None
+) -> Experiment:
+    """Return the experiment with its model, fitted on every image."""
+    final = choose_final_features(experiment.joined)
+    ids = {block: each.id for block, each in final.feature_sets.items()}
+    cache = ScoreCache(store.scores_folder, final.blocks, dataset=experiment.dataset, feature_sets=ids)
+    with recorded() as warned:
+        model = refit(
+            final,
+            experiment.kind,
+            experiment.options,
+            experiment.evaluation.score(experiment.model_name),
+            recipe=experiment.recipe,
+            seed=experiment.seed,
+            n_jobs=n_jobs,
+            cache=cache,
+            progress=progress,
+        )
+    said = {f"saved stack {fit}".rstrip(): messages for fit, messages in warned.by_model().items()}
+    evaluation = replace(experiment.evaluation, warnings={**experiment.evaluation.warnings, **said})
+    joined = replace(experiment.joined, notes=final.notes)
+    return replace(experiment, joined=joined, evaluation=evaluation, model=model)
+
+
+def _check_recipes(task: Task, recipes: Sequence[str]) -> None:
     for recipe in recipes:
-        check_choice("recipe", recipe, tuple(ROWS))
+        check_choice("recipe", recipe, recipe_rows())
     if not recipes:
-        message = f"no recipe was named; name one or more of {', '.join(ROWS)}"
+        message = f"no recipe was named; name one or more of {', '.join(recipe_rows())}"
         raise UsageError(message)
-    if task == "regression" and recipes[0] != "oof":
-        message = f"regression has the recipe oof, and {recipes[0]} was asked for: leave --recipe out, or use oof"
-        raise UsageError(message)
+    task.check_recipes(recipes)

@@ -1,29 +1,13 @@
 """What must hold before anything is fitted, said in words when it does not."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.errors import StackError, UsageError
+from stackbone.cache.errors import StackError
 from stackbone.stack.folds.folds import Fold
 from stackbone.stack.folds.per_fold import Features, distinct_blocks
-
-
-def check_choice(what: str, chosen: str, known: Sequence[str]) -> None:
-    """Require that `chosen` is one of the `known` names.
-
-    Raises
-    ------
-    UsageError
-        If it is not; the message names one that is much alike.
-    """
-    if chosen not in known:
-        near = difflib.get_close_matches(chosen, known, n=1)
-        meant = f": did you mean {near[0]!r}?" if near else ""
-        msg = f"unknown {what} {chosen!r}; there are {', '.join(known)}{meant}"
-        raise UsageError(msg)
 
 
 def check_blocks(blocks: Mapping[str, Features], n_images: int) -> None:

@@ -77,7 +77,7 @@ def predict(
     ModelError
         If the features are not what the model takes.
     """
-    if model.task == "regression":
+    if not model.classes:
         values = model.predict_values(blocks)
         return [Answer(path, [], _rounded(value)) for path, value in zip(paths, values, strict=True)]
     probabilities = np.exp(model.log_probabilities(blocks))

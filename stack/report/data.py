@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from stackbone.cache import FeatureStore
 from stackbone.cache.disk.reading import ListedFile
+from stackbone.cache.progress import Progress
 from stackbone.cache.upkeep.summary import summarise_dataset
-from stackbone.stack.evaluation.scores import Evaluation
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.learning_curve import LearningCurve, learning_curves
 from stackbone.stack.experiments.provenance import provenance
@@ -48,9 +48,7 @@ from stackbone.stack.report.sections.scores import (
     summarise_models,
 )
 from stackbone.stack.solvers.fit_warnings import in_words
-from stackbone.stack.solvers.fits import Progress
 from stackbone.stack.tables import table
-from stackbone.stack.tasks.targets import parse_targets
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +190,7 @@ def collect(
     n_jobs : int, optional
         Fits of the learning curve at a time; all cores by default.
     progress : callable, optional
-        See `stack.solvers.fits.Progress`.
+        See `stack.progress.Progress`.
 
     Raises
     ------
@@ -210,13 +208,14 @@ def collect(
     names: list[str] = []
     codes = np.zeros(len(joined.rows), np.int64)
     errors, targets, values = None, None, None
-    if isinstance(evaluation, Evaluation):
-        classes, inverse = np.unique(joined.labels, return_inverse=True)
-        names, codes = classes.tolist(), inverse.astype(np.int64)
+    if experiment.truth.n_classes:
+        names, codes = experiment.truth.classes.tolist(), experiment.truth.codes
         errors = class_errors(experiment, evaluation, names, codes, images)
     else:
-        values = parse_targets(joined.labels)
-        targets = target_points("stack:oof", evaluation.predictions["stack:oof"], values, experiment.seed)
+        values = experiment.truth.values
+        targets = target_points(
+            "stack:oof", evaluation.predictions["stack:oof"], experiment.folds, values, experiment.seed
+        )
         for row in joined.rows[targets.worst]:
             images.add(row)
     conflicts: list[ConflictPictures] = []

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.progress import Progress
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.used_features import UsedFeatures, load_block
 from stackbone.stack.folds.subsets import sample_rows
 from stackbone.stack.report.gallery import ImageList
 from stackbone.stack.report.projection import Projection, project
-from stackbone.stack.solvers.fits import Progress
 
 MOST_POINTS = 50_000
 

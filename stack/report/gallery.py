@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from stackbone.cache import DatasetIndex, as_keys
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.cache.upkeep.summary import Conflict
-from stackbone.stack.evaluation.scores import Prediction, pool
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.used_features import UsedFeatures
 from stackbone.stack.folds.folds import Fold
 from stackbone.stack.folds.subsets import sample_rows
 from stackbone.stack.metrics.confusion import ConfusedPair, confidently_wrong
+from stackbone.stack.metrics.model_scores import Prediction, pool
 
 MOST_WRONG = 60
 MOST_CONFLICTS = 40

@@ -7,10 +7,8 @@ import joblib
 from threadpoolctl import threadpool_limits
 
 from stackbone.cache import usable_cores
+from stackbone.cache.progress import Progress
 from stackbone.stack.solvers.fit_warnings import fitting
-
-Progress = Callable[[str, int, int], None]
-"""Called with ("fitting", fits done, fits in all) in the caller's thread, first with none done."""
 
 FitKey = tuple[str, int]
 """Model, and number of the fold."""
@@ -24,7 +22,7 @@ class FitCounter:
     Parameters
     ----------
     progress : callable, optional
-        See `Progress`.
+        Called with ("fitting", fits done, fits in all) in the caller's thread, first with none done.
     total : int
         Fits in all.
     """

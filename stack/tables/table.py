@@ -5,12 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from itertools import combinations
+from typing import cast
 
-from stackbone.stack.evaluation.findings import Findings
-from stackbone.stack.evaluation.scores import ModelScore
-from stackbone.stack.evaluation.target_findings import TargetFindings
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.metrics.compare import Difference
+from stackbone.stack.metrics.model_scores import ModelScore
+from stackbone.stack.tasks.class_findings import ClassFindings
+from stackbone.stack.tasks.target_findings import TargetFindings
 
 _WHAT = {
     "lr": "logistic regression on {name}",
@@ -58,7 +59,7 @@ def header(experiment: Experiment) -> list[str]:
     """Return the table's column titles; under a single split there is no spread to show."""
     first = experiment.evaluation.results[0]
     spread = ["± std"] if len(first.folds) > 1 else []
-    chief = "R²" if first.chief == "r2" else first.chief
+    chief = "R²" if first.primary_metric == "r2" else first.primary_metric
     return ["model", chief, *spread, *(_COLUMNS[name] for name in _metrics(experiment)), *_folds(first), "what it is"]
 
 
@@ -103,10 +104,10 @@ def verdict(experiment: Experiment) -> str:
     plain = _best_plain(experiment, stack.model)
     if single is None or plain is None:  # every evaluation has them
         raise AssertionError
-    unit = 1 if stack.chief == "r2" else 100
-    points = "" if stack.chief == "r2" else " points"
+    unit = 1 if stack.primary_metric == "r2" else 100
+    points = "" if stack.primary_metric == "r2" else " points"
     gain = unit * (stack.mean - single.mean)
-    digits = 3 if stack.chief == "r2" else 1
+    digits = 3 if stack.primary_metric == "r2" else 1
     pair = f"{single.model} ({single.mean:.3f})"
     if gain <= 0:
         below = f"is {-gain:.{digits}f}{points} below" if float(f"{gain:.{digits}f}") else "does not beat"
@@ -149,15 +150,18 @@ def lessons(experiment: Experiment) -> list[str]:
     found = experiment.findings
     steered = [_steered_line(name, ids) for name, ids in experiment.steered.items()]
     if isinstance(found, TargetFindings):
-        changes = ", ".join(f"{name} {_signed(-lost, 3)}" for name, lost in found.ablation.items())
+        changes = ", ".join(f"{name} {_signed(-cast(float, lost), 3)}" for name, lost in found.ablation.items())
         lines = steered + [f"stack:oof without one backbone, in R²: {changes}"] * bool(changes)
         return lines + [
             f"furthest off, or wrongly labelled: {each.path} is {each.label:g}, taken for {each.predicted:.4g}"
             for each in found.worst[:_SHOWN]
         ]
     lines = steered
+    if not isinstance(found, ClassFindings):
+        return lines
     if found.ablation:
-        changes = ", ".join(f"{name} {_signed(-100 * each.mean, 1)}" for name, each in found.ablation.items())
+        losses = cast("dict[str, Difference]", found.ablation)
+        changes = ", ".join(f"{name} {_signed(-100 * each.mean, 1)}" for name, each in losses.items())
         lines.append(f"stack:oof without one backbone, in points: {changes}")
     if len(found.overlap.names) > 1:
         lines.append(_overlap_line(found))
@@ -196,7 +200,7 @@ def _interval(experiment: Experiment, difference: Difference, unit: int, points:
     return f"{100 * difference.confidence:.0f}% interval of the difference: {interval}{doubt}."
 
 
-def _overlap_line(found: Findings) -> str:
+def _overlap_line(found: ClassFindings) -> str:
     overlap = found.overlap
     shared = {
         (overlap.names[i], overlap.names[j]): float(overlap.jaccard[i, j])

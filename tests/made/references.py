@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from sklearn.preprocessing import StandardScaler
 
-from stackbone.stack.learners.base import MODERATION
+from stackbone.stack.learners.bases.lr import MODERATION
 
 Doubles = NDArray[np.float64]
 

@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
-from stackbone.stack.evaluation.findings import Findings
-from stackbone.stack.evaluation.scores import Evaluation, Prediction
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.folds.folds import Fold
+from stackbone.stack.metrics.calibration import CalibrationBin, calibration_error
 from stackbone.stack.metrics.compare import ErrorOverlap
 from stackbone.stack.metrics.confusion import ClassReport
-from stackbone.stack.metrics.metrics import CalibrationBin, calibration_error
+from stackbone.stack.metrics.model_scores import Evaluation, Prediction, pool
 from stackbone.stack.report.gallery import Answers, ImageList, PairPictures, WrongPicture
-from stackbone.stack.tasks.targets import TargetPrediction, mean_targets
+from stackbone.stack.tasks.class_findings import ClassFindings
 
 _BINS = 20  # of the histogram of probabilities
 _MOST_OPTIMAL = 400  # classes; the optimal order of twice as many takes eight times as long
@@ -152,7 +151,7 @@ def class_errors(
         Grows by those to show.
     """
     found, folds, rows = experiment.findings, experiment.folds, experiment.joined.rows
-    if not isinstance(found, Findings):  # a classification has them
+    if not isinstance(found, ClassFindings):  # a classification has them
         raise AssertionError
     answers = Answers(evaluation.predictions, folds, codes, found.stack)
     return ClassErrors(
@@ -206,7 +205,7 @@ def error_figures(
     n_classes : int
         Number of classes.
     curve : sequence of CalibrationBin
-        `stack.metrics.metrics.calibration_curve` of the same predictions; empty where they are no probabilities.
+        `stack.metrics.calibration.calibration_curve` of the same predictions; empty where they are no probabilities.
     """
     truth = codes[np.concatenate([fold.test for fold in folds])]
     scores = np.concatenate([each.scores for each in predictions])
@@ -257,7 +256,7 @@ def similarity_order(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def target_points(
-    model: str, predictions: Sequence[TargetPrediction], y: NDArray[np.float64], seed: int
+    model: str, predictions: Sequence[Prediction], folds: Sequence[Fold], y: NDArray[np.float64], seed: int
 ) -> TargetPoints:
     """Return the points of a regression; of more than 20,000 images a random sample and the worst.
 
@@ -265,14 +264,16 @@ def target_points(
     ----------
     model : str
         Its name.
-    predictions : sequence of TargetPrediction
+    predictions : sequence of Prediction
         One per fold.
+    folds : sequence of Fold
+        Their folds.
     y : NDArray[np.float64]
         ``(n_images,)`` targets.
     seed : int
         Of the sample.
     """
-    tested, values = mean_targets(predictions)
+    tested, values = pool(predictions, folds)
     worst = np.argsort(-np.abs(values - y[tested]), kind="stable")[:_WORST_TARGETS]
     kept = np.arange(len(tested))
     if len(tested) > _MOST_TARGETS:

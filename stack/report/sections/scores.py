@@ -8,12 +8,10 @@ from typing import cast
 
 import numpy as np
 
-from stackbone.stack.evaluation.findings import mean_sizes
-from stackbone.stack.evaluation.scores import Evaluation, ModelScore, Prediction
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.used_features import UsedFeatures
-from stackbone.stack.learners.weight_shares import mean_shares, target_shares
-from stackbone.stack.metrics.compare import Difference, bootstrap_difference, paired_difference
+from stackbone.stack.metrics.compare import Difference, bootstrap_difference, mean_sizes, paired_difference
+from stackbone.stack.metrics.model_scores import ModelScore, Prediction
 from stackbone.stack.tables import table
 
 _KINDS = {"lr": "backbone", "svm": "backbone", "ridge": "backbone", "stack": "stack"}
@@ -33,7 +31,7 @@ class ModelSummary:
     chief : str
         Name of the chief score: ``accuracy`` or ``r2``.
     mean, std : float
-        Of the chief score over folds; see `stack.evaluation.scores.ModelScore`.
+        Of the chief score over folds; see `stack.metrics.model_scores.ModelScore`.
     folds : list of float
         The chief score of each.
     interval : tuple of float, optional
@@ -121,7 +119,7 @@ def summarise_models(experiment: Experiment) -> list[ModelSummary]:
             name=score.model,
             kind=_KINDS.get(score.model.partition(":")[0], "baseline"),
             what=table.describe(experiment, score.model),
-            chief=score.chief,
+            chief=score.primary_metric,
             mean=score.mean,
             std=score.std,
             folds=score.folds,
@@ -165,7 +163,7 @@ def costs(experiment: Experiment, features: Sequence[UsedFeatures]) -> list[Cost
     CacheError
         If its features have left the cache meanwhile, or are damaged.
     """
-    learner = "lr" if experiment.task == "classification" else "ridge"
+    learner = experiment.kind.base
     return [
         _cost(used, experiment.n_images, experiment.evaluation.score(f"{learner}:{used.name}").mean)
         for used in features
@@ -177,17 +175,7 @@ def backbone_shares(experiment: Experiment) -> list[BackboneShare] | None:
 
     None where the meta-learner has no weights (``mean``), or does not know one backbone from another (``average``).
     """
-    evaluation = experiment.evaluation
-    if isinstance(evaluation, Evaluation):
-        shares = evaluation.shares
-    elif experiment.options.meta.learner == "mean":
-        shares = {}
-    else:
-        names = list(experiment.backbones)
-        alone = zip(*(evaluation.predictions[f"ridge:{name}"] for name in names), strict=True)
-        folds = zip(evaluation.predictions["stack:oof"], alone, strict=True)
-        each = [target_shares(stacked.values, np.column_stack([one.values for one in ones])) for stacked, ones in folds]
-        shares = mean_shares(names, each)
+    shares = experiment.evaluation.shares
     return [BackboneShare(name, share) for name, share in shares.items()] or None
 
 
@@ -195,13 +183,13 @@ def _interval(experiment: Experiment, score: ModelScore) -> tuple[float, float] 
     """Return the interval of a mean score: that of its difference from a model that scores nothing."""
     if len(score.folds) > 1:
         found = paired_difference(score.folds, [0.0] * len(score.folds), *mean_sizes(experiment.folds))
-    elif experiment.task == "classification":
+    elif experiment.truth.n_classes:
         found = _bootstrap(experiment, cast(Prediction, experiment.evaluation.predictions[score.model][0]))
     else:
         return None
     if found.low is None or found.high is None:
         return None
-    least = 0.0 if score.chief == "accuracy" else -np.inf
+    least = 0.0 if score.primary_metric == "accuracy" else -np.inf
     return max(found.low, least), min(found.high, 1.0)
 
 

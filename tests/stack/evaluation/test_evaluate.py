@@ -21,7 +21,8 @@ from sklearn.svm import LinearSVC
 from stackbone.cache.errors import StackError, UsageError
 from stackbone.stack import Evaluation, Fold, MetaOptions, StackOptions, evaluate, split_folds, stratified_folds
 from stackbone.stack.folds.per_fold import PerFold
-from stackbone.stack.learners.base import ClassScores, score_classes
+from stackbone.stack.learners.learner import BaseScores
+from stackbone.stack.learners.bases.lr import score_classes
 from tests.made.references import ModeratedScaler, ShrunkLinear
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -281,7 +282,7 @@ def recorded_inner_folds(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[Fold]
 
     def record(
         x: Matrix, y: NDArray[np.int64], test: Matrix, k: int, folds: Sequence[Fold], grid: Sequence[float]
-    ) -> ClassScores:
+    ) -> BaseScores:
         given.append(folds)
         return score_classes(x, y, test, k, folds, grid)
 
@@ -398,11 +399,11 @@ def test_progress_counts_every_fit_to_the_end(blocks: Blocks, y: Labels, folds: 
 def test_lr_baselines_are_log_probabilities_of_their_decisions(
     monkeypatch: pytest.MonkeyPatch, blocks: Blocks, y: Labels, folds: list[Fold]
 ) -> None:
-    made: list[ClassScores] = []
+    made: list[BaseScores] = []
     fit: Callable[..., Any] = ROOM._fit_scores
 
-    def keep(*args: Any, **options: Any) -> ClassScores:  # noqa: ANN401 - passed on
-        found: ClassScores = fit(*args, **options)
+    def keep(*args: Any, **options: Any) -> BaseScores:  # noqa: ANN401 - passed on
+        found: BaseScores = fit(*args, **options)
         made.append(found)
         return found
 

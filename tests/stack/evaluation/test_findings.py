@@ -7,8 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from stackbone.stack.evaluation.evaluate import WITHOUT
-from stackbone.stack.evaluation.findings import Findings, find
-from stackbone.stack.evaluation.scores import Evaluation, ModelScore, Prediction
+from stackbone.stack.tasks.class_findings import ClassFindings
+from stackbone.stack.evaluation.findings import find
+from stackbone.stack.metrics.model_scores import Evaluation, ModelScore, Prediction
 from stackbone.stack.folds.folds import Fold
 from stackbone.stack.metrics.compare import BOOTSTRAP, RESAMPLED_T, paired_difference
 
@@ -72,11 +73,11 @@ def complete(folds: list[Fold]) -> Evaluation:
 
 
 @pytest.fixture(scope="module")
-def found() -> Findings:
+def found() -> ClassFindings:
     return find(complete(FOLDS), Y, FOLDS, PATHS, seed=0)
 
 
-def test_the_best_stack_meets_the_best_single_backbone(found: Findings) -> None:
+def test_the_best_stack_meets_the_best_single_backbone(found: ClassFindings) -> None:
     assert (found.stack, found.single) == ("stack:oof", "lr:resnet50")
     stack, single = [2 / 3, 1, 2 / 3], [1 / 3, 2 / 3, 2 / 3]
     assert found.difference == paired_difference(stack, single, n_train=6, n_test=3)
@@ -84,19 +85,19 @@ def test_the_best_stack_meets_the_best_single_backbone(found: Findings) -> None:
     assert found.difference.method == RESAMPLED_T
 
 
-def test_a_backbone_that_helps_is_missed_and_one_that_harms_is_not(found: Findings) -> None:
+def test_a_backbone_that_helps_is_missed_and_one_that_harms_is_not(found: ClassFindings) -> None:
     assert found.ablation["resnet50"].mean == pytest.approx(7 / 9 - 4 / 9)
     assert found.ablation["vgg19"].mean == pytest.approx(7 / 9 - 8 / 9)
 
 
-def test_the_overlap_is_of_the_backbones_alone(found: Findings) -> None:
+def test_the_overlap_is_of_the_backbones_alone(found: ClassFindings) -> None:
     assert found.overlap.names == ["resnet50", "vgg19"]
     assert found.overlap.wrong == pytest.approx([4 / 9, 5 / 9])
     assert found.overlap.jaccard[0, 1] == pytest.approx(1 / 8)  # row 1 of rows 1 to 8
     assert found.overlap.oracle == pytest.approx(8 / 9)
 
 
-def test_wrong_images_come_by_confidence_with_path_label_and_answer(found: Findings) -> None:
+def test_wrong_images_come_by_confidence_with_path_label_and_answer(found: ClassFindings) -> None:
     assert found.stack == "stack:oof"
     assert [(each.path, each.label, each.predicted) for each in found.wrong] == [
         ("cow/8.jpg", "cow", "ape"),
@@ -105,14 +106,14 @@ def test_wrong_images_come_by_confidence_with_path_label_and_answer(found: Findi
     assert [each.score for each in found.wrong] == pytest.approx([0.8, 0.6])
 
 
-def test_classes_and_confusions_are_of_the_examined_stack(found: Findings) -> None:
+def test_classes_and_confusions_are_of_the_examined_stack(found: ClassFindings) -> None:
     assert [(each.name, each.n) for each in found.classes] == [("ape", 3), ("bee", 3), ("cow", 3)]
     assert [each.recall for each in found.classes] == pytest.approx([1, 2 / 3, 2 / 3])
     assert {(each.true, each.predicted, each.n) for each in found.confused} == {("bee", "cow", 1), ("cow", "ape", 1)}
     assert sum(each.n for each in found.calibration) == 9
 
 
-def test_the_findings_are_json(found: Findings) -> None:
+def test_the_findings_are_json(found: ClassFindings) -> None:
     content = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert content["ablation"]["vgg19"]["mean"] == pytest.approx(-1 / 9)
     assert content["wrong"][0] == {

@@ -4,7 +4,7 @@ import pytest
 
 from stackbone.cache import UsageError
 from stackbone.stack import MetaOptions, StackOptions, stack_options
-from stackbone.stack.learners.base import C_GRID
+from stackbone.stack.learners.bases.lr import C_GRID
 
 
 def test_the_defaults_are_the_oof_recipe() -> None:

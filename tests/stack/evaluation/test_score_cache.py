@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from stackbone.stack import Evaluation, Fold, MetaOptions, StackOptions, evaluate, stratified_folds
 from stackbone.stack.evaluation.score_cache import ScoreCache
-from stackbone.stack.evaluation.scores import Prediction
+from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.folds.per_fold import Features, PerFold
-from stackbone.stack.learners.base import ClassScores, score_classes
+from stackbone.stack.learners.learner import BaseScores
+from stackbone.stack.learners.bases.lr import score_classes
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -516,7 +517,7 @@ def test_no_mutation_with_a_renewed_checksum_raises_or_takes_another_shape(
     learnt = score_classes(
         made_blocks()["a"][folds[0].train], codes[folds[0].train], made_blocks()["a"], 3, inner, (1.0,)
     )
-    outcomes: list[Prediction | ClassScores] = [
+    outcomes: list[Prediction | BaseScores] = [
         Prediction(np.ones((len(folds[0].test), 3), np.float32), probability=False),
         learnt,
     ]
@@ -543,7 +544,7 @@ def test_no_mutation_with_a_renewed_checksum_raises_or_takes_another_shape(
 def numbers_of(outcome: object) -> list[NDArray[Any]]:
     if isinstance(outcome, Prediction):
         return [outcome.scores]
-    assert isinstance(outcome, ClassScores)
+    assert isinstance(outcome, BaseScores)
     return [np.array(outcome.c), outcome.out_of_fold, outcome.test, outcome.linear.coef, outcome.linear.intercept]
 
 

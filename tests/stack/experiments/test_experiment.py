@@ -32,9 +32,9 @@ from stackbone.stack import (
     stack_options,
     stratified_folds,
 )
-from stackbone.stack.evaluation.findings import Findings
-from stackbone.stack.evaluation.scores import Prediction
-from stackbone.stack.evaluation.target_findings import TargetFindings
+from stackbone.stack.tasks.class_findings import ClassFindings
+from stackbone.stack.metrics.model_scores import Prediction
+from stackbone.stack.tasks.target_findings import TargetFindings
 from stackbone.stack.experiments.result_file import write_result
 from stackbone.stack.folds.folds import Fold, regression_folds
 from stackbone.stack.metrics.compare import paired_difference
@@ -328,7 +328,7 @@ def test_rare_classes_are_kept_for_training_alone_on_request(store: FeatureStore
     assert (found.n_images, found.n_classes) == (N, 4)
     assert all({0, 1} <= set(fold.train.tolist()) for fold in found.folds)
     assert not any({0, 1} & set(fold.test.tolist()) for fold in found.folds)
-    assert isinstance(found.findings, Findings)
+    assert isinstance(found.findings, ClassFindings)
     assert {each.name: each.n for each in found.findings.classes}["rare"] == 0
     [weakest] = [line for line in table.lessons(found) if line.startswith("weakest")]
     assert "rare" not in weakest, "a class that no image was tested of is not weak"

@@ -17,7 +17,7 @@ from stackbone.stack.experiments.experiment import run_experiment
 from stackbone.stack.folds.class_folds import Ask
 from stackbone.stack.folds.folds import regression_folds, stratified_folds
 from stackbone.stack.folds.groups import join_groups
-from stackbone.stack.folds.labels import find_rare
+from stackbone.stack.folds.class_labels import find_rare
 from stackbone.stack.folds.ways_out import divide_and_check, ways_for_classes, ways_for_targets
 from stackbone.stack.tasks.regression import evaluate_regression
 

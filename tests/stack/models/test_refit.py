@@ -16,12 +16,13 @@ from sklearn.preprocessing import StandardScaler
 from stackbone.cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps, StackError
 from stackbone.stack import ModelScore, load_model, save_model, stack_options
 from stackbone.stack.evaluation.evaluate import evaluate
-from stackbone.stack.evaluation.options import StackOptions
+from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.features.join import Joined, join_features
 from stackbone.stack.folds.folds import Fold, inner_folds
-from stackbone.stack.learners.base import score_classes
-from stackbone.stack.learners.meta import fit_meta, mean_probability
+from stackbone.stack.learners.bases.lr import score_classes
+from stackbone.stack.learners.linear_meta import fit_meta
+from stackbone.stack.learners.meta_model import mean_probability
 from stackbone.stack.learners.recipes import ROWS
 from stackbone.stack.models.model import hash_digests
 from stackbone.stack.models.refit import refit
@@ -175,7 +176,7 @@ def test_a_saved_regression_predicts_as_its_parts(joined: Joined, meta: str, tmp
     y = 10 + CODES[:N].astype(np.float64)
     targets = replace(joined, labels=y.astype(np.str_))
     options = stack_options("regression", meta=meta, inner_splits=3)
-    score = ModelScore("stack:oof", [0.8, 0.9], chief="r2")
+    score = ModelScore("stack:oof", [0.8, 0.9], primary_metric="r2")
     save_model(refit(targets, "regression", options, score, seed=4), tmp_path / "model")
     model = load_model(tmp_path / "model")
     folds = inner_target_folds(y, 4, joined.groups, 3)
@@ -196,7 +197,7 @@ def test_a_regression_of_one_backbone_is_a_ridge(joined: Joined) -> None:
         feature_sets={"vgg19": joined.feature_sets["vgg19"]},
     )
     options = stack_options("regression", meta="mean", inner_splits=3)
-    model = refit(one, "regression", options, ModelScore("stack:oof", [0.8, 0.9], chief="r2"), seed=0)
+    model = refit(one, "regression", options, ModelScore("stack:oof", [0.8, 0.9], primary_metric="r2"), seed=0)
     x, new = TRAIN["vgg19"].astype(np.float64), NEW["vgg19"].astype(np.float64)
     folds = inner_target_folds(y, 0, joined.groups, 3)
     alpha = score_targets(TRAIN["vgg19"], y, NEW["vgg19"], folds).alpha
@@ -205,7 +206,7 @@ def test_a_regression_of_one_backbone_is_a_ridge(joined: Joined) -> None:
 
 
 def test_labels_that_are_no_numbers_are_named(joined: Joined) -> None:
-    score = ModelScore("stack:oof", [0.8], chief="r2")
+    score = ModelScore("stack:oof", [0.8], primary_metric="r2")
     with pytest.raises(StackError, match=r"'digit \d' \(row 0\)"):
         refit(joined, "regression", stack_options("regression"), score, seed=0)
 

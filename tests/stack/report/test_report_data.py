@@ -12,7 +12,7 @@ import pytest
 
 from stackbone.cache import FeatureStore
 from stackbone.stack import Experiment, MetaOptions, StackOptions, run_experiment
-from stackbone.stack.evaluation.findings import Findings
+from stackbone.stack.tasks.class_findings import ClassFindings
 from stackbone.stack.metrics.compare import bootstrap_difference, paired_difference
 from stackbone.stack.metrics.metrics import regression_metrics
 from stackbone.stack.report.data import collect
@@ -96,7 +96,7 @@ def test_models_are_the_table_with_the_interval_of_each_mean(report: dict[str, A
 
 def test_comparisons_are_those_of_the_findings(report: dict[str, Any], experiment: Experiment) -> None:
     found = experiment.findings
-    assert isinstance(found, Findings)
+    assert isinstance(found, ClassFindings)
     expected = found.difference
     assert report["difference"] == {
         **{"a": found.stack, "b": found.single, "mean": expected.mean, "low": expected.low, "high": expected.high},
@@ -124,7 +124,7 @@ def test_wrong_images_agree_with_the_findings_and_are_in_the_list(
     report: dict[str, Any], experiment: Experiment
 ) -> None:
     found = experiment.findings
-    assert isinstance(found, Findings)
+    assert isinstance(found, ClassFindings)
     assert len(found.wrong) > 3
     names = [each["name"] for each in report["classes"]]
     for shown, each in zip(report["wrong"], found.wrong, strict=False):

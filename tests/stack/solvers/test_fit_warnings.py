@@ -12,9 +12,9 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from stackbone.stack.evaluation.evaluate import evaluate
-from stackbone.stack.evaluation.options import StackOptions
+from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.evaluation.score_cache import ScoreCache
-from stackbone.stack.evaluation.scores import Prediction
+from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.folds.folds import Fold, stratified_folds
 from stackbone.stack.solvers.fit_warnings import fitting, in_words, recorded
 from stackbone.stack.solvers.fits import FitCounter, FitKey, run_alone, run_fits
@@ -84,7 +84,7 @@ def test_scores_from_the_cache_bring_their_warnings(tmp_path: Path) -> None:
 
 
 def test_an_evaluation_carries_what_the_published_recipe_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stackbone.stack.learners.published._MAX_ITER", 1)
+    monkeypatch.setattr("stackbone.stack.learners.bases.published._MAX_ITER", 1)
     rng = np.random.default_rng(0)
     y = np.repeat(np.array(["cat", "dog", "owl"]), 20)
     x = (rng.normal(size=(60, 6)) * 50 + np.repeat(np.arange(3), 20)[:, None]).astype(np.float32)

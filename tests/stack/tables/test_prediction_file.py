@@ -11,8 +11,8 @@ import pytest
 
 from stackbone.cache import CacheError, DatasetIndex, FileStamps, UsageError
 from stackbone.stack.evaluation.options import stack_options
-from stackbone.stack.evaluation.scores import Evaluation, ModelScore, Prediction
-from stackbone.stack.evaluation.target_findings import TargetFindings
+from stackbone.stack.metrics.model_scores import Evaluation, ModelScore, Prediction
+from stackbone.stack.tasks.target_findings import TargetFindings
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.result_file import write_result
 from stackbone.stack.features.join import Joined
@@ -48,7 +48,7 @@ def made_joined() -> Joined:
         feature_sets={},
         blocks={},
         groups=None,
-        kin=np.arange(0),
+        file_groups=np.arange(0),
         left_out={"failed": 1},
         notes=[],
     )
@@ -89,7 +89,7 @@ def made_regression() -> Experiment:
         task="regression",
         joined=replace(made_joined(), labels=np.array([str(i / 2) for i in range(6)])),
         evaluation=RegressionEvaluation(
-            results=[ModelScore("stack:oof", [0.5, 0.5], chief="r2")],
+            results=[ModelScore("stack:oof", [0.5, 0.5], primary_metric="r2")],
             predictions={"stack:oof": values},
             without={},
             chosen={},
@@ -226,6 +226,6 @@ def test_a_number_that_is_not_finite_is_null(tmp_path: Path, number: float) -> N
     experiment.evaluation.results[0].folds[0] = number
     write_result(experiment, tmp_path / "r.json")
     written = json.loads((tmp_path / "r.json").read_text(), parse_constant=pytest.fail)
-    chief = written["results"][0][experiment.evaluation.results[0].chief]
+    chief = written["results"][0][experiment.evaluation.results[0].primary_metric]
     assert chief["folds"][0] is None
     assert None not in chief["folds"][1:]

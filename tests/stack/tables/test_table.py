@@ -7,8 +7,8 @@ import pytest
 
 from stackbone.cache.records.index import empty_index
 from stackbone.stack import Evaluation, Experiment, ModelScore, stack_options
-from stackbone.stack.evaluation.findings import Findings, WrongImage
-from stackbone.stack.evaluation.target_findings import TargetError, TargetFindings
+from stackbone.stack.tasks.class_findings import ClassFindings, WrongImage
+from stackbone.stack.tasks.target_findings import TargetError, TargetFindings
 from stackbone.stack.features.join import Joined
 from stackbone.stack.folds.folds import Fold
 from stackbone.stack.metrics.compare import BOOTSTRAP, RESAMPLED_T, Difference, ErrorOverlap
@@ -23,7 +23,7 @@ JOINED = Joined(
     feature_sets={},
     blocks={},
     groups=None,
-    kin=np.arange(0),
+    file_groups=np.arange(0),
     left_out={"unlabelled": 0, "failed": 0, "doubles": 0, "conflicting": 0},
     notes=[],
 )
@@ -53,7 +53,7 @@ EXPERIMENT = Experiment(
     findings=NOTHING,
 )
 
-FINDINGS = Findings(
+FINDINGS = ClassFindings(
     stack="stack:oof",
     single="lr:resnet50",
     difference=Difference(0.04, -0.0123, 0.0923, 0.1, RESAMPLED_T),

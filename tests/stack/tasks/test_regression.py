@@ -11,9 +11,10 @@ from stackbone.cache.errors import StackError, UsageError
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.folds.folds import Fold, regression_folds, split_folds
 from stackbone.stack.folds.per_fold import PerFold
-from stackbone.stack.learners.regressors import META_LEARNERS, RegressionScores, score_design, score_targets
+from stackbone.stack.learners.bases.ridge import META_LEARNERS, score_design, score_targets
+from stackbone.stack.learners.learner import BaseScores
 from stackbone.stack.solvers.linear import LinearMap
-from stackbone.stack.solvers.ridge import Design
+from stackbone.stack.solvers.ridge import SideBySide
 from stackbone.stack.tasks.regression import (
     RegressionEvaluation,
     evaluate_regression,
@@ -309,7 +310,7 @@ def test_scores_of_an_earlier_run_are_found_again(tmp_path: Path, monkeypatch: p
     folds = regression_folds(y, 3, 0)
     fits: list[int] = []
 
-    def counted(train: Design, y_train: Floats, test: Design, inner: Sequence[Fold]) -> RegressionScores:
+    def counted(train: SideBySide, y_train: Floats, test: SideBySide, inner: Sequence[Fold]) -> BaseScores:
         fits.append(test.n)
         return score_design(train, y_train, test, inner)
 

@@ -56,5 +56,5 @@ def test_predictions_are_measured_fold_by_fold() -> None:
     assert score.folds == pytest.approx([r2_score(y[p.rows], p.values) for p in predictions])
     assert score.metrics["mae"] == pytest.approx([mean_absolute_error(y[p.rows], p.values) for p in predictions])
     assert score.metrics["rmse"] == pytest.approx([root_mean_squared_error(y[p.rows], p.values) for p in predictions])
-    assert score.chief == "r2"
+    assert score.primary_metric == "r2"
     assert list(json.loads(json.dumps(score.to_dict()))) == ["model", "r2", "mae", "rmse"]

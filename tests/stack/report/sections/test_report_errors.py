@@ -5,9 +5,9 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
-from stackbone.stack.evaluation.scores import Prediction
+from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.folds.folds import Fold
-from stackbone.stack.metrics.metrics import calibration_curve, calibration_error
+from stackbone.stack.metrics.calibration import calibration_curve, calibration_error
 from stackbone.stack.report.sections.errors import error_figures, error_sections, similarity_order, target_points
 from stackbone.stack.tasks.targets import TargetPrediction
 
