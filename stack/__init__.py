@@ -8,7 +8,8 @@ from stackbone.stack.divisions.training_parts import TrainingPart, training_part
 from stackbone.stack.estimator.estimator import StackedBackbones, StackedBackbonesRegressor
 from stackbone.stack.evaluation.evaluate import evaluate
 from stackbone.stack.evaluation.options import stack_options
-from stackbone.stack.experiments.experiment import Experiment, run_experiment
+from stackbone.stack.experiments.experiment import Experiment
+from stackbone.stack.experiments.run import run_experiment
 from stackbone.stack.experiments.self_check import run_self_check
 from stackbone.stack.folds.folds import Fold, split_folds, stratified_folds
 from stackbone.stack.learners.options import MetaOptions, StackOptions

@@ -19,7 +19,7 @@ RARE = ("refuse", "drop", "keep")
 
 @dataclass(frozen=True)
 class Division:
-    """How images are to be divided; the fields are parameters of `stack.experiments.experiment.run_experiment`.
+    """How images are to be divided; the fields are parameters of `stack.experiments.run.run_experiment`.
 
     Raises
     ------

@@ -54,7 +54,7 @@ def training_parts(
     rare: str = "refuse",
     task: str = "classification",
 ) -> list[TrainingPart]:
-    """Return what each outer fold of `stack.experiments.experiment.run_experiment` with the same options may train on.
+    """Return what each outer fold of `stack.experiments.run.run_experiment` with the same options may train on.
 
     Labels alone decide it: the dataset has to be in the cache, and no features of it.
 
@@ -69,7 +69,7 @@ def training_parts(
     split : str, optional
         The split to test on instead: one part, of the other splits. With neither, one part of everything.
     seed, group_by, rare, task
-        See `stack.experiments.experiment.run_experiment`.
+        See `stack.experiments.run.run_experiment`.
 
     Raises
     ------

@@ -11,8 +11,9 @@ from typing import Any
 from stackbone.cache import FeatureStore, StackboneError, StackError
 from stackbone.cache.progress import Progress
 from stackbone.stack.evaluation.options import stack_options
-from stackbone.stack.experiments.experiment import Experiment, run_experiment
+from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.result_file import not_a_result, read_result
+from stackbone.stack.experiments.run import run_experiment
 from stackbone.stack.learners.options import MetaOptions, StackOptions
 from stackbone.stack.learners.recipes import STACKS, recipe_rows
 

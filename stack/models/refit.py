@@ -11,8 +11,10 @@ from importlib.metadata import version
 import numpy as np
 
 from stackbone.cache.progress import Progress
+from stackbone.stack.evaluation.options import check_meta
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.features.join import Joined
+from stackbone.stack.folds.checks import check_blocks
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.learner import BaseOutcome, BaseScores, FinalFit, Part
 from stackbone.stack.learners.meta_model import MetaModel
@@ -68,8 +70,10 @@ def refit(
     StackError
         If the labels do not allow it.
     """
+    check_meta(task.name, options.meta)
     truth = task.read(joined.labels)
     task.check(truth)
+    check_blocks(joined.blocks, len(truth.values))
     rows = np.arange(len(truth.values))
     inner = task.inner_folds(truth, rows, joined.groups, seed, options.inner_splits)
     part = Part(0, Fold(rows, np.empty(0, np.int64)), truth.values, truth.n_classes, inner)

@@ -32,15 +32,15 @@ from stackbone.stack import (
     stack_options,
     stratified_folds,
 )
-from stackbone.stack.tasks.class_findings import ClassFindings
-from stackbone.stack.metrics.model_scores import Prediction
-from stackbone.stack.tasks.target_findings import TargetFindings
 from stackbone.stack.experiments.result_file import write_result
 from stackbone.stack.folds.folds import Fold, regression_folds
 from stackbone.stack.metrics.compare import paired_difference
+from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.tables import table
 from stackbone.stack.tables.prediction_file import write_predictions
-from stackbone.stack.tasks.regression import evaluate_regression
+from stackbone.stack.tasks.class_findings import ClassFindings
+from stackbone.stack.tasks.target_findings import TargetFindings
+from tests.made.learners import evaluate_numbers
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -481,7 +481,7 @@ def test_the_recipe_asked_for_is_judged_and_saved(store: FeatureStore, recipe: s
 def test_a_length_is_predicted_and_told_in_words(measured: FeatureStore) -> None:
     found = run_experiment(measured, task="regression", cv=3, seed=2)
     y = lengths()
-    expected = evaluate_regression(blocks(), y, regression_folds(y, 3, 2), seed=2)
+    expected = evaluate_numbers(blocks(), y, regression_folds(y, 3, 2), seed=2)
     assert found.evaluation.results == expected.results
     assert [score.model for score in found.evaluation.results] == [
         "ridge:resnet50",
@@ -543,7 +543,7 @@ def test_a_regression_uses_the_inner_folds_asked_for(measured: FeatureStore) -> 
     options = stack_options("regression", inner_splits=2)
     found = run_experiment(measured, task="regression", cv=3, options=options)
     y = lengths()
-    expected = evaluate_regression(blocks(), y, regression_folds(y, 3, 0), inner_splits=2)
+    expected = evaluate_numbers(blocks(), y, regression_folds(y, 3, 0), inner_splits=2)
     assert found.evaluation.results == expected.results
 
 

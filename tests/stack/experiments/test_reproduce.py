@@ -66,7 +66,7 @@ def test_the_same_experiment_comes_out_without_a_fit_of_a_backbone(
     first = run_experiment(store, **asked)
     write_result(first, tmp_path / "result.json")
     monkeypatch.setattr(
-        sys.modules["stackbone.stack.evaluation.evaluate"],
+        sys.modules["stackbone.stack.learners.bases.lr"],
         "score_classes",
         lambda *_: pytest.fail("a fit was run again"),
     )

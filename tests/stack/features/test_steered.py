@@ -23,7 +23,7 @@ from stackbone.cache import (
 from stackbone.cache.records.seen import FILE, write_seen
 from stackbone.stack import Fold
 from stackbone.stack.divisions.division import Division, options_of
-from stackbone.stack.features.join import Joined, features_of_folds, join_features, choose_final_features
+from stackbone.stack.features.join import Joined, choose_final_features, features_of_folds, join_features
 from stackbone.stack.folds.per_fold import PerFold, of_fold
 
 N, DIM = 12, 4

@@ -17,14 +17,15 @@ from sklearn.svm import LinearSVC
 
 from stackbone.cache.errors import StackError, UsageError
 from stackbone.stack.folds.folds import Fold, inner_folds
-from stackbone.stack.learners.learner import BaseScores
 from stackbone.stack.learners.bases.lr import score_classes
-from stackbone.stack.learners.options import COMBINE, SCORES, MetaOptions
-from stackbone.stack.learners.linear_meta import META_C_GRID, fit_meta
-from stackbone.stack.learners.meta_model import MetaModel, mean_probability, meta_features
 from stackbone.stack.learners.bases.published import predict_published
+from stackbone.stack.learners.learner import BaseScores
+from stackbone.stack.learners.linear_meta import META_C_GRID
+from stackbone.stack.learners.meta_model import MetaModel, mean_probability, meta_features
+from stackbone.stack.learners.options import COMBINE, SCORES, MetaOptions
 from stackbone.stack.metrics.temperature import fit_scale
 from stackbone.stack.solvers.linear import LinearMap
+from tests.made.learners import fit_meta
 from tests.made.references import ShrunkLinear
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -162,9 +163,7 @@ def test_a_handful_of_rows_does_not_draw_the_stack_below_the_mean(n: int) -> Non
         rng = np.random.default_rng([n, seed])
         y = np.arange(n + 400) % 2
         members = [(np.where(y[:, None] == [0, 1], 1, -1) + 2 * rng.normal(size=(len(y), 2))) for _ in range(3)]
-        scores = [
-            BaseScores(1.0, each[:n].astype(np.float32), each[n:].astype(np.float32), NO_MAP) for each in members
-        ]
+        scores = [BaseScores(1.0, each[:n].astype(np.float32), each[n:].astype(np.float32), NO_MAP) for each in members]
         stacked = fit_meta(scores, y[:n], 2, inner_folds(y[:n], NAMES, 0)).log_probabilities(on_test_part(scores))
         mean = mean_probability(on_test_part(scores))
         differences.append(np.mean(stacked.argmax(axis=1) == y[n:]) - np.mean(mean.argmax(axis=1) == y[n:]))
@@ -229,7 +228,7 @@ def test_mean_of_probabilities_that_vanish_is_no_nan() -> None:
 
 
 def test_meta_learner_never_sees_the_test_scores(scores: list[BaseScores], y: Codes, inner: list[Fold]) -> None:
-    blind = [BaseScores(s.c, s.out_of_fold, np.full_like(s.test, np.nan), s.linear) for s in scores]
+    blind = [BaseScores(s.chosen, s.out_of_fold, np.full_like(s.test, np.nan), s.linear) for s in scores]
     seeing, unseeing = (fit_meta(each, y[TRAIN], 10, inner) for each in (scores, blind))
     assert seeing.scale == unseeing.scale
     np.testing.assert_array_equal(
@@ -246,7 +245,7 @@ def test_rows_without_out_of_fold_scores_are_left_out(blocks: list[Matrix], y: C
     model = fit_meta(scores, y[TRAIN], 10, folds, MetaOptions(learner, c=0.1))
     kept = np.setdiff1d(np.arange(400), spared)
     # The same without the rows: their numbers are gone, and folds count the rows that remain.
-    fewer = [BaseScores(s.c, s.out_of_fold[kept], s.test, s.linear) for s in scores]
+    fewer = [BaseScores(s.chosen, s.out_of_fold[kept], s.test, s.linear) for s in scores]
     renumbered = [
         Fold(np.searchsorted(kept, np.setdiff1d(f.train, spared)), np.searchsorted(kept, f.test)) for f in folds
     ]

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from stackbone.stack.folds.folds import Fold
+from stackbone.stack.learners.bases.ridge import apply_meta
 from stackbone.stack.learners.learner import BaseScores
 from stackbone.stack.learners.options import MetaOptions
-from stackbone.stack.learners.linear_meta import fit_meta
-from stackbone.stack.learners.bases.ridge import apply_meta
 from stackbone.stack.learners.weight_shares import mean_shares, target_shares, weight_shares
 from stackbone.stack.solvers.linear import LinearMap
+from tests.made.learners import fit_meta
 
 
 def test_a_weight_counts_as_much_as_it_moves_the_scores() -> None:

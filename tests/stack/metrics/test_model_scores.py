@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stackbone.stack.metrics.model_scores import Evaluation, ModelScore, Prediction, pool
 from stackbone.stack.folds.folds import Fold
+from stackbone.stack.metrics.model_scores import Evaluation, ModelScore, Prediction, pool
 
 
 def fold(*test: int) -> Fold:

@@ -8,8 +8,8 @@ from scipy.special import log_softmax
 from sklearn.metrics import log_loss
 
 from stackbone.cache.errors import StackError, UsageError
-from stackbone.stack.metrics.temperature import LEAST_REACH, MOST_REACH, fit_scale, log_probabilities
 from stackbone.stack.metrics.metrics import class_metrics
+from stackbone.stack.metrics.temperature import LEAST_REACH, MOST_REACH, fit_scale, log_probabilities
 
 Codes = NDArray[np.int64]
 Matrix = NDArray[np.float64]

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from stackbone.cache import FeatureStore
 from stackbone.cache.upkeep.summary import Conflict, summarise_dataset
 from stackbone.stack import Experiment, StackOptions, run_experiment
-from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.experiments.used_features import UsedFeatures
 from stackbone.stack.folds.folds import Fold
 from stackbone.stack.metrics.confusion import ConfusedPair
+from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.report.gallery import Answers, ImageList, WrongPicture, picture_attention, picture_conflicts
 
 CODES = np.arange(12, dtype=np.int64) % 3

@@ -12,11 +12,11 @@ import pytest
 
 from stackbone.cache import FeatureStore
 from stackbone.stack import Experiment, MetaOptions, StackOptions, run_experiment
-from stackbone.stack.tasks.class_findings import ClassFindings
 from stackbone.stack.metrics.compare import bootstrap_difference, paired_difference
 from stackbone.stack.metrics.metrics import regression_metrics
 from stackbone.stack.report.data import collect
 from stackbone.stack.tables import table
+from stackbone.stack.tasks.class_findings import ClassFindings
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 

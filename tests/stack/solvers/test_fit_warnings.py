@@ -12,10 +12,10 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from stackbone.stack.evaluation.evaluate import evaluate
-from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.evaluation.score_cache import ScoreCache
-from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.folds.folds import Fold, stratified_folds
+from stackbone.stack.learners.options import StackOptions
+from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.solvers.fit_warnings import fitting, in_words, recorded
 from stackbone.stack.solvers.fits import FitCounter, FitKey, run_alone, run_fits
 

@@ -104,8 +104,11 @@ def test_features_far_from_zero_keep_their_precision() -> None:
     x, y = made(80, 5)
     far = x.astype(np.float64) + 2.0**12
     near = (far.astype(np.float32).astype(np.float64) - 2.0**12).astype(np.float32)
-    predicted = fit_ridge(SideBySide.whole(far.astype(np.float32)), y, ALPHAS).predict(SideBySide.whole(far.astype(np.float32)))
-    np.testing.assert_allclose(predicted, fit_ridge(SideBySide.whole(near), y, ALPHAS).predict(SideBySide.whole(near)))
+    predicted = fit_ridge(SideBySide.whole(far.astype(np.float32)), y, ALPHAS).predict(
+        SideBySide.whole(far.astype(np.float32))
+    )
+    expected = fit_ridge(SideBySide.whole(near), y, ALPHAS).predict(SideBySide.whole(near))
+    np.testing.assert_allclose(predicted, expected)
 
 
 def test_a_shifted_target_shifts_every_prediction() -> None:

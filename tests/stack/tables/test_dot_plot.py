@@ -26,7 +26,10 @@ def test_marks_stand_above_their_numbers() -> None:
 
 
 def test_negative_scores_have_their_place() -> None:
-    lines = dot_plot([ModelScore("ridge:a", [-0.4, 0.1], primary_metric="r2"), ModelScore("mean", [0.3, 0.55], primary_metric="r2")], 80)
+    lines = dot_plot(
+        [ModelScore("ridge:a", [-0.4, 0.1], primary_metric="r2"), ModelScore("mean", [0.3, 0.55], primary_metric="r2")],
+        80,
+    )
     assert lines[0].index("∙") == lines[-1].index("-0.4")
     assert lines[1].rindex("∙") <= lines[-1].rindex("0.6")
 

@@ -7,14 +7,14 @@ import pytest
 
 from stackbone.cache.records.index import empty_index
 from stackbone.stack import Evaluation, Experiment, ModelScore, stack_options
-from stackbone.stack.tasks.class_findings import ClassFindings, WrongImage
-from stackbone.stack.tasks.target_findings import TargetError, TargetFindings
+from stackbone.stack.divisions.division import Division
 from stackbone.stack.features.join import Joined
 from stackbone.stack.folds.folds import Fold
 from stackbone.stack.metrics.compare import BOOTSTRAP, RESAMPLED_T, Difference, ErrorOverlap
 from stackbone.stack.metrics.confusion import ClassReport, ConfusedPair
 from stackbone.stack.tables import table
-from stackbone.stack.tasks.regression import RegressionEvaluation
+from stackbone.stack.tasks.class_findings import ClassFindings, WrongImage
+from stackbone.stack.tasks.target_findings import TargetError, TargetFindings
 
 JOINED = Joined(
     index=empty_index("photos", "/photos"),
@@ -35,13 +35,9 @@ def evaluation(*results: ModelScore) -> Evaluation:
 
 NOTHING = TargetFindings("stack:oof", "lr:resnet50", None, {}, [])
 EXPERIMENT = Experiment(
-    task="classification",
+    division=Division(cv=3),
     joined=JOINED,
     folds=[Fold.testing(np.arange(k, 3781, 3), 3781) for k in range(3)],
-    cv=3,
-    repeats=1,
-    split=None,
-    seed=0,
     options=stack_options(),
     evaluation=evaluation(
         ModelScore("lr:resnet50", [0.8, 0.81, 0.82]),
@@ -82,8 +78,7 @@ FINDINGS = ClassFindings(
 SINGLE = replace(
     EXPERIMENT,
     folds=EXPERIMENT.folds[:1],
-    cv=None,
-    split="test",
+    division=Division(split="test"),
     recipe="published",
     evaluation=evaluation(
         ModelScore("lr:resnet50", [0.8]), ModelScore("mean", [0.9]), ModelScore("stack:published", [0.9])
@@ -92,9 +87,9 @@ SINGLE = replace(
 
 REGRESSION = replace(
     EXPERIMENT,
-    task="regression",
+    division=Division(task="regression", cv=3),
     options=stack_options("regression", meta="svr"),
-    evaluation=RegressionEvaluation(
+    evaluation=Evaluation(
         results=[
             ModelScore("ridge:vgg16", [0.5, 0.6, 0.7], {"mae": [4, 5, 6], "rmse": [6.0, 6.0, 7.5]}, "r2"),
             ModelScore("mean", [0.4, 0.5, 0.6], {"mae": [5, 5, 6], "rmse": [6.0, 6.0, 7.5]}, "r2"),
@@ -330,7 +325,7 @@ def test_a_regression_is_shown_in_its_own_unit() -> None:
 
 def test_a_regression_that_stacking_does_not_help_says_so() -> None:
     worse = [*REGRESSION.evaluation.results[:3], ModelScore("stack:oof", [0.5, 0.5, 0.5], {}, "r2")]
-    shown = replace(REGRESSION, evaluation=RegressionEvaluation(results=worse, predictions={}, without={}, chosen={}))
+    shown = replace(REGRESSION, evaluation=Evaluation(results=worse, predictions={}, without={}, chosen={}))
     assert table.verdict(shown) == (
         "stack:oof (0.500) is 0.100 below the best single backbone, ridge:vgg16 (0.600): "
         "with one backbone there is nothing to stack."

@@ -62,7 +62,7 @@ def test_scores_equal_plain_scikit_learn_fold_by_fold(halves: Digits, c: float) 
     np.testing.assert_allclose(softmax(scores.test, axis=1), reference.predict_proba(x[test]), atol=1e-4)
     np.testing.assert_array_equal(scores.test.argmax(axis=1), reference.predict(x[test]))
     np.testing.assert_array_equal(scores.linear.decide(x[test]), scores.test)
-    assert scores.c == c
+    assert scores.chosen == c
 
 
 def test_scores_differ_from_plain_scikit_learn_by_less_than_matters(halves: Digits) -> None:

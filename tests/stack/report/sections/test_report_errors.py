@@ -5,11 +5,11 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
-from stackbone.stack.metrics.model_scores import Prediction
+from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.folds import Fold
 from stackbone.stack.metrics.calibration import calibration_curve, calibration_error
+from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.report.sections.errors import error_figures, error_sections, similarity_order, target_points
-from stackbone.stack.tasks.targets import TargetPrediction
 
 N, CLASSES = 120, 4
 
@@ -85,8 +85,8 @@ def test_targets_of_repeats_are_averaged_and_the_worst_come_first() -> None:
     y = np.arange(100, dtype=np.float64)
     once = y.copy()
     once[[7, 40]] += [30, -50]
-    answers = [TargetPrediction(np.arange(100), once), TargetPrediction(np.arange(100), y)]
-    found = target_points("stack:oof", answers, y, seed=0)
+    answers = [Prediction(values, probability=False) for values in (once, y)]
+    found = target_points("stack:oof", answers, [Fold.testing(np.arange(100), 100)] * 2, y, seed=0)
     assert found.worst[:2].tolist() == [40, 7]
     assert len(found.worst) == 60
     np.testing.assert_allclose(found.predicted - found.true, (once - y) / 2)
@@ -95,11 +95,12 @@ def test_targets_of_repeats_are_averaged_and_the_worst_come_first() -> None:
 def test_many_targets_are_a_sample_that_holds_the_worst() -> None:
     n = 25_000
     y, rng = np.zeros(n), np.random.default_rng(0)
-    found = target_points("stack:oof", [TargetPrediction(np.arange(n), rng.normal(size=n))], y, seed=0)
+    folds = [Fold.testing(np.arange(n), n)]
+    found = target_points("stack:oof", [Prediction(rng.normal(size=n), probability=False)], folds, y, seed=0)
     assert 19_000 < len(found.rows) <= 20_000
     assert np.isin(found.worst, found.rows).all()
     assert (np.diff(found.rows) > 0).all()
-    again = target_points("stack:oof", [TargetPrediction(np.arange(n), rng.normal(size=n))], y, seed=0)
+    again = target_points("stack:oof", [Prediction(rng.normal(size=n), probability=False)], folds, y, seed=0)
     assert len(np.intersect1d(again.rows, found.rows)) > 19_900
 
 
