@@ -4,7 +4,6 @@ Parameters flow in; one member per block flows out. All that is wrong with the p
 ValueError, scikit-learn's kind, so that a call is mended once.
 """
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral
@@ -14,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import is_classifier, is_regressor
 
+from stackbone.cache.choices import nearest
 from stackbone.stack.estimator.blocks import Columns, find_blocks
 from stackbone.stack.estimator.inner_folds import WITHOUT_FOLDS
+from stackbone.stack.learners.options import COMBINE
 
 SCORE_METHODS = {
     "auto": ("predict_proba", "decision_function", "predict"),
@@ -28,7 +29,6 @@ SCORE_METHODS = {
 }
 """`stack_method` to the methods of a member that will do, the best first."""
 
-COMBINATIONS = ("concat", "average")
 DROPPED = "drop"
 """Stands in place of a member that is to be left out, as scikit-learn has it."""
 
@@ -129,11 +129,11 @@ def is_dropped(estimator: object) -> bool:
 
 def _judge_options(kind: Kind, params: Mapping[str, Any]) -> list[str]:
     problems = []
-    for option, choices in (("stack_method", tuple(SCORE_METHODS)), ("combine", COMBINATIONS)):
+    for option, choices in (("stack_method", tuple(SCORE_METHODS)), ("combine", COMBINE)):
         found = params.get(option, choices[0])
         if found not in choices:
-            near = difflib.get_close_matches(str(found), choices, n=1, cutoff=0.4)
-            hint = f": did you mean {near[0]!r}?" if near else ""
+            near = nearest(str(found), choices, cutoff=0.4)
+            hint = f": did you mean {near!r}?" if near else ""
             problems.append(f"{option} is {found!r}; it is one of {_listed(choices)}{hint}")
     if not isinstance(params["passthrough"], bool | np.bool_):
         problems.append(f"passthrough is {params['passthrough']!r}; it is True or False")

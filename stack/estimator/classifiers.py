@@ -24,6 +24,8 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
 
     _loss: Literal["log", "squared_hinge"]
 
+    moderation: float = 0.0
+
     def __init__(self, C: float, *, standardise: bool, tol: float, max_iter: int) -> None:
         self.C = C
         self.standardise = standardise
@@ -66,6 +68,12 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         intercept: NDArray[np.floating]
         if weights is None or np.ptp(weights) == 0:
             coef, intercept = self._fit_alike(features, codes, 1.0 if weights is None else float(weights[0]))
+        elif self.moderation:
+            msg = (
+                f"moderation is {self.moderation}, and rows have different weights: set moderation to 0, or leave "
+                "the weights out"
+            )
+            raise ValueError(msg)
         else:
             coef, intercept, self.n_iter_ = fit_weighted(
                 self._loss, features, codes, weights, self.C, standardise=self.standardise
@@ -86,6 +94,7 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             [np.arange(len(codes))],
             loss=self._loss,
             standardise=self.standardise,
+            moderation=self.moderation,
             tol=self.tol,
             max_iter=self.max_iter,
         )
@@ -125,6 +134,9 @@ class SoftmaxRegression(_LinearClassifier):
         Share of the objective by which it may exceed its minimum, as the solver estimates it.
     max_iter : int
         Most steps of the solver.
+    moderation : float
+        Rows that the columns' common variance counts for when each is standardised; the command line has
+        `stack.learners.bases.lr.MODERATION`. With 0 each column is standardised by its own variance alone.
 
     Attributes
     ----------
@@ -144,8 +156,17 @@ class SoftmaxRegression(_LinearClassifier):
 
     _loss = "log"
 
-    def __init__(self, C: float = 1.0, *, standardise: bool = True, tol: float = TOL, max_iter: int = MAX_ITER) -> None:
+    def __init__(
+        self,
+        C: float = 1.0,
+        *,
+        standardise: bool = True,
+        tol: float = TOL,
+        max_iter: int = MAX_ITER,
+        moderation: float = 0.0,
+    ) -> None:
         super().__init__(C, standardise=standardise, tol=tol, max_iter=max_iter)
+        self.moderation = moderation
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.floating]:
         """Return ``(n, n_classes)`` natural-log probabilities."""

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold, check_cv
 
-DEFAULT_FOLDS = 5
+from stackbone.stack.folds.class_folds import INNER_FOLDS
+
 WITHOUT_FOLDS = ("in-sample", "prefit")
 """Values of `cv` that make no folds."""
 
@@ -65,7 +66,7 @@ def split_rows(
             raise ValueError(msg)
         return []
     if cv is None or isinstance(cv, Integral):
-        cv = _splitter(DEFAULT_FOLDS if cv is None else int(cv), y, groups, random_state, classes=classes)
+        cv = _splitter(INNER_FOLDS if cv is None else int(cv), y, groups, random_state, classes=classes)
         metadata = None
     rows = np.arange(len(y))
     asked = {"groups": groups} if metadata is None else metadata

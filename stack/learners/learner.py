@@ -102,6 +102,8 @@ class BaseLearner(ABC):
         Its rows of the table are called ``name:BACKBONE``; or, where it sees all backbones, ``stack:name``.
     task : str
         Name of the task that it is for.
+    what : str
+        What it is, in a few words; of a learner of one backbone with ``{name}`` for that backbone.
     sees_all : bool
         Whether it is fitted on all backbones together. It is then a recipe, run where it is asked for.
     uses_inner_folds : bool
@@ -114,6 +116,7 @@ class BaseLearner(ABC):
 
     name: str
     task: str
+    what: str
     sees_all: bool = False
     uses_inner_folds: bool = True
     copies_rows: bool = True
@@ -177,6 +180,8 @@ class MetaLearner(ABC):
         What ``--meta`` takes.
     tasks : tuple of str
         Names of the tasks that it is for.
+    what : str
+        What it is, in a few words.
     has_weights : bool
         Whether it learns how much each backbone counts.
     place : int
@@ -185,6 +190,7 @@ class MetaLearner(ABC):
 
     name: str
     tasks: tuple[str, ...]
+    what: str
     has_weights: bool = True
     place: int = 100
 

@@ -65,7 +65,9 @@ def fit_linear(scores: Sequence[BaseScores], part: Part, options: MetaOptions, l
     x = meta_features(decisions, options.scores, options.combine)
     inner = [_within(scored, fold) for fold in part.inner]
     subsets = [*(fold.train for fold in inner), np.arange(len(scored))]
-    prior = averaging_map(decisions, y, options, loss)
+    mean = meta_features(decisions, options.scores, "average")
+    n_averaged = len(decisions) if options.combine == "concat" else 1
+    prior = averaging_map(mean, y, n_averaged, loss, are_probabilities=options.scores == "probability")
     own = LinearMap(prior.coef[:, classes], prior.intercept[classes])
     path = LinearPath(x, codes.astype(np.int64), len(classes), subsets, loss=loss, standardise=False, prior=own)
     tried = []
@@ -93,38 +95,38 @@ def fit_mean(scores: Sequence[BaseScores], part: Part, options: MetaOptions) -> 
 
 
 def averaging_map(
-    decisions: Sequence[NDArray[np.float32]], codes: NDArray[np.int64], options: MetaOptions, loss: Loss
+    mean: NDArray[np.float32], codes: NDArray[np.int64], n_averaged: int, loss: Loss, *, are_probabilities: bool
 ) -> LinearMap:
     """Return the map that averages over backbones, in the unit of the meta-learner's decision values.
 
     Parameters
     ----------
-    decisions : sequence of NDArray[np.float32]
-        ``(n, n_classes)`` decision values of each backbone, of rows that it had not seen.
+    mean : NDArray[np.float32]
+        ``(n, n_classes)`` mean over backbones of what the meta-learner sees, of rows that they had not seen.
     codes : NDArray[np.int64]
         ``(n,)`` class codes.
-    options : MetaOptions
-        What the meta-learner sees.
+    n_averaged : int
+        Backbones side by side in the meta-features; 1 where they are averaged before.
     loss : {"log", "squared_hinge"}
         Of a logistic regression, the mean is multiplied by the factor that calibrates it. An SVM's targets are -1 and
         1: probabilities become 2p - 1, other scores the line through them that is nearest to the targets, never
         falling.
+    are_probabilities : bool
+        Whether the meta-learner sees probabilities.
 
     Returns
     -------
     LinearMap
         From the meta-features to ``n_classes`` outputs.
     """
-    n_classes = decisions[0].shape[1]
-    mean = meta_features(decisions, options.scores, "average")
+    n_classes = mean.shape[1]
     slope, intercept = 2.0, -1.0
     if loss == "log":
         slope, intercept = fit_scale(mean, codes), 0.0
-    elif options.scores != "probability":
+    elif not are_probabilities:
         target = np.where(codes[:, None] == np.arange(n_classes), 1.0, -1.0)
         slope = max(float(np.cov(mean.ravel(), target.ravel())[0, 1] / max(mean.var(), np.finfo(np.float32).tiny)), 0.0)
         intercept = float(target.mean() - slope * mean.mean())
-    n_averaged = len(decisions) if options.combine == "concat" else 1
     coef = np.tile(np.eye(n_classes), (n_averaged, 1)) * (slope / n_averaged)
     return LinearMap(coef.astype(np.float32), np.full(n_classes, intercept, np.float32))
 

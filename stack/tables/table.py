@@ -13,21 +13,6 @@ from stackbone.stack.metrics.model_scores import ModelScore
 from stackbone.stack.tasks.class_findings import ClassFindings
 from stackbone.stack.tasks.target_findings import TargetFindings
 
-_WHAT = {
-    "lr": "logistic regression on {name}",
-    "svm": "linear SVM on {name}",
-    "ridge": "ridge regression on {name}",
-    "mean": "mean of the backbones' probabilities",
-    "concat": "logistic regression on all features side by side",
-    "stack:published": "linear SVM on averaged in-sample probabilities",
-}
-_WHAT_REGRESSION = {
-    "mean": "mean of the backbones' predictions",
-    "concat": "ridge regression on all features side by side",
-}
-_META = {"svm": "linear SVM on", "lr": "logistic regression on"}
-_SCORES = {"probability": "probabilities", "log-probability": "log-probabilities", "decision": "decision values"}
-_REGRESSION_META = {"ridge": "ridge", "svr": "linear SVR", "mean": "mean"}
 _COLUMNS = {
     "macro_f1": "macro-F1",
     "top5": "top-5",
@@ -79,19 +64,7 @@ def model_row(experiment: Experiment) -> int:
 
 def describe(experiment: Experiment, model: str) -> str:
     """Return in a few words what a model is."""
-    kind, _, name = model.partition(":")
-    meta = experiment.options.meta
-    if experiment.task == "regression":
-        if model == "stack:oof":
-            return f"{_REGRESSION_META[meta.learner]} on out-of-fold predictions"
-        if model in _WHAT_REGRESSION:
-            return _WHAT_REGRESSION[model]
-    elif model == "stack:oof":
-        if meta.learner == "mean":
-            return "calibrated mean of the backbones' probabilities"
-        averaged = "averaged " if meta.combine == "average" else ""
-        return f"{_META[meta.learner]} {averaged}out-of-fold {_SCORES[meta.scores]}"
-    return _WHAT.get(model) or _WHAT[kind].format(name=name)
+    return experiment.kind.describe(model, experiment.options.meta)
 
 
 def verdict(experiment: Experiment) -> str:
@@ -100,7 +73,7 @@ def verdict(experiment: Experiment) -> str:
     The model is the one that `Experiment.recipe` named before any score was known, and that is saved.
     """
     evaluation = experiment.evaluation
-    stack, single = evaluation.score(experiment.model_name), evaluation.best("lr:", "svm:", "ridge:")
+    stack, single = evaluation.score(experiment.model_name), experiment.kind.best(evaluation)
     plain = _best_plain(experiment, stack.model)
     if single is None or plain is None:  # every evaluation has them
         raise AssertionError
@@ -135,11 +108,11 @@ def _best_plain(experiment: Experiment, model: str) -> ModelScore | None:
 def _advice(experiment: Experiment) -> str:
     """Return what to do where the model is no better than one of its members."""
     evaluation, about = experiment.evaluation, experiment.model_name
-    single, plain = evaluation.best("lr:", "svm:", "ridge:"), _best_plain(experiment, about)
-    members = [each for each in evaluation.results if each.model.startswith(("lr:", "ridge:"))]
+    single, plain = experiment.kind.best(evaluation), _best_plain(experiment, about)
+    members = [each for each in evaluation.results if each.model.startswith(f"{experiment.kind.base}:")]
     if single is None or plain is None or len(members) == 1:
         return "with one backbone there is nothing to stack"
-    if experiment.task == "classification" and plain.mean > max(single.mean, evaluation.score(about).mean):
+    if plain.model in experiment.kind.recipes and plain.mean > max(single.mean, evaluation.score(about).mean):
         return f"the plain {plain.model} ({plain.mean:.3f}) does better, and --recipe {plain.model} takes and saves it"
     name = single.model.partition(":")[2]
     return f"stacking does not help here; --backbones {shlex.quote(name)} takes that one alone"
@@ -149,7 +122,8 @@ def lessons(experiment: Experiment) -> list[str]:
     """Return what else the experiment teaches, a line each; the result file has all of it."""
     found = experiment.findings
     steered = [_steered_line(name, ids) for name, ids in experiment.steered.items()]
-    if isinstance(found, TargetFindings):
+    if not experiment.n_classes:
+        found = cast(TargetFindings, found)
         changes = ", ".join(f"{name} {_signed(-cast(float, lost), 3)}" for name, lost in found.ablation.items())
         lines = steered + [f"stack:oof without one backbone, in R²: {changes}"] * bool(changes)
         return lines + [
@@ -157,8 +131,7 @@ def lessons(experiment: Experiment) -> list[str]:
             for each in found.worst[:_SHOWN]
         ]
     lines = steered
-    if not isinstance(found, ClassFindings):
-        return lines
+    found = cast(ClassFindings, found)
     if found.ablation:
         losses = cast("dict[str, Difference]", found.ablation)
         changes = ", ".join(f"{name} {_signed(-100 * each.mean, 1)}" for name, each in losses.items())

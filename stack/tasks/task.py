@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from stackbone.cache.errors import UsageError
 from stackbone.stack.folds.class_folds import Ask
 from stackbone.stack.folds.fold import Fold
-from stackbone.stack.learners.learner import BaseLearner, BaseScores
+from stackbone.stack.learners.learner import BaseLearner, BaseScores, MetaLearner
 from stackbone.stack.learners.meta_model import MetaModel
-from stackbone.stack.learners.options import StackOptions
-from stackbone.stack.learners.registry import base_learners, meta_learners
+from stackbone.stack.learners.options import MetaOptions, StackOptions
+from stackbone.stack.learners.registry import META_LEARNERS, base_learners, meta_learners
 from stackbone.stack.metrics.compare import Difference
 from stackbone.stack.metrics.model_scores import Evaluation, ModelScore, Prediction
 from stackbone.stack.tasks.findings import Examined, Findings
@@ -39,6 +39,8 @@ class Task(ABC):
         The metric that models are ranked by.
     copies_metric : str
         What near copies are measured by, image by image: see `errors`.
+    said : str
+        What base learners say of an image, in the plural: ``probabilities`` or ``predictions``.
     base : str
         Name of the base learner whose scores the meta-learners see, and that ``concat`` is.
     rare : tuple of str
@@ -52,6 +54,7 @@ class Task(ABC):
     name: str
     primary_metric: str
     copies_metric: str
+    said: str
     base: str
     rare: tuple[str, ...] = ("refuse",)
     can_be_steered: bool = False
@@ -174,6 +177,22 @@ class Task(ABC):
         return ModelScore(model, metrics.pop(self.primary_metric), metrics, self.primary_metric)
 
     # What it means
+
+    def describe(self, model: str, options: MetaOptions) -> str:
+        """Return in a few words what a model of the table is."""
+        learners = {each.name: each for each in self.learners}
+        prefix, _, name = model.partition(":")
+        if model == "stack:oof":
+            return self.describe_stack(META_LEARNERS[options.learner], options)
+        if model == "mean":
+            return f"mean of the backbones' {self.said}"
+        if model == "concat":
+            return learners[self.base].what.format(name="all features side by side")
+        return learners[name if prefix == "stack" else prefix].what.format(name=name)
+
+    def describe_stack(self, learner: MetaLearner, options: MetaOptions) -> str:
+        """Return in a few words what ``stack:oof`` is."""
+        return f"{learner.what} on out-of-fold {self.said}"
 
     @abstractmethod
     def compare_on_split(self, a: str, b: str, examined: Examined) -> Difference | None:

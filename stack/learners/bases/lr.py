@@ -32,6 +32,7 @@ class LogisticRegressionBase(BaseLearner):
 
     name = "lr"
     task = "classification"
+    what = "logistic regression on {name}"
     place = 0
 
     def settings(self, options: StackOptions, seed: int) -> dict[str, object]:

@@ -37,6 +37,7 @@ class PublishedRecipe(BaseLearner):
 
     name = "published"
     task = "classification"
+    what = "linear SVM on averaged in-sample probabilities"
     sees_all = True
     uses_inner_folds = False
     place = 2

@@ -30,6 +30,7 @@ class RidgeBase(BaseLearner):
 
     name = "ridge"
     task = "regression"
+    what = "ridge regression on {name}"
     copies_rows = False
     place = 10
 

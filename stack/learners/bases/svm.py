@@ -19,6 +19,7 @@ class LinearSVMBase(BaseLearner):
 
     name = "svm"
     task = "classification"
+    what = "linear SVM on {name}"
     uses_inner_folds = False
     place = 1
 

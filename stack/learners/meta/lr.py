@@ -15,6 +15,7 @@ class LogisticMeta(MetaLearner):
 
     name = "lr"
     tasks = ("classification",)
+    what = "logistic regression"
     place = 1
 
     def fit(self, scores: Sequence[BaseScores], part: Part, options: MetaOptions) -> MetaModel:

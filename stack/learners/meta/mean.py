@@ -18,6 +18,7 @@ class MeanMeta(MetaLearner):
 
     name = "mean"
     tasks = ("classification", "regression")
+    what = "mean"
     has_weights = False
     place = 20
 

@@ -18,6 +18,7 @@ class RidgeMeta(MetaLearner):
 
     name = "ridge"
     tasks = ("regression",)
+    what = "ridge"
     place = 10
 
     def fit(self, scores: Sequence[BaseScores], part: Part, options: MetaOptions) -> MetaModel:

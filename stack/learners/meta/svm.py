@@ -15,6 +15,7 @@ class LinearSVMMeta(MetaLearner):
 
     name = "svm"
     tasks = ("classification",)
+    what = "linear SVM"
     place = 0
 
     def fit(self, scores: Sequence[BaseScores], part: Part, options: MetaOptions) -> MetaModel:

@@ -32,6 +32,7 @@ class SupportVectorMeta(MetaLearner):
 
     name = "svr"
     tasks = ("regression",)
+    what = "linear SVR"
     place = 11
 
     def fit(self, scores: Sequence[BaseScores], part: Part, options: MetaOptions) -> MetaModel:

@@ -150,9 +150,7 @@ def class_errors(
     images : ImageList
         Grows by those to show.
     """
-    found, folds, rows = experiment.findings, experiment.folds, experiment.joined.rows
-    if not isinstance(found, ClassFindings):  # a classification has them
-        raise AssertionError
+    found, folds, rows = cast(ClassFindings, experiment.findings), experiment.folds, experiment.joined.rows
     answers = Answers(evaluation.predictions, folds, codes, found.stack)
     return ClassErrors(
         figures=error_figures(

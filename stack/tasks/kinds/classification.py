@@ -16,9 +16,9 @@ from stackbone.stack.folds.fold import Fold, check_fold_classes
 from stackbone.stack.folds.folds import inner_folds
 from stackbone.stack.folds.trials import class_steps
 from stackbone.stack.folds.ways_out import divide_and_check, ways_for_classes
-from stackbone.stack.learners.learner import BaseScores
+from stackbone.stack.learners.learner import BaseScores, MetaLearner
 from stackbone.stack.learners.meta_model import MetaModel, mean_probability
-from stackbone.stack.learners.options import StackOptions
+from stackbone.stack.learners.options import MetaOptions, StackOptions
 from stackbone.stack.metrics.compare import Difference, bootstrap_difference
 from stackbone.stack.metrics.metrics import class_metrics
 from stackbone.stack.metrics.model_scores import ModelScore, Prediction
@@ -27,6 +27,8 @@ from stackbone.stack.tasks.findings import Examined, Findings
 from stackbone.stack.tasks.task import Groups, Task
 from stackbone.stack.tasks.truth import Truth
 
+_SEEN = {"probability": "probabilities", "log-probability": "log-probabilities", "decision": "decision values"}
+
 
 class Classification(Task):
     """See the module."""
@@ -34,6 +36,7 @@ class Classification(Task):
     name = "classification"
     primary_metric = "accuracy"
     copies_metric = "accuracy"
+    said = "probabilities"
     base = "lr"
     rare = ("refuse", "drop", "keep")
     can_be_steered = True
@@ -132,6 +135,13 @@ class Classification(Task):
     def find_errors(self, common: Findings, examined: Examined) -> Findings:
         """Add classes, confusions, images that are surely wrong, and calibration."""
         return find_class_errors(common, examined, f"{self.base}:")
+
+    def describe_stack(self, learner: MetaLearner, options: MetaOptions) -> str:
+        """Return what the meta-learner is, and what it sees."""
+        if not learner.has_weights:
+            return f"calibrated {learner.what} of the backbones' probabilities"
+        averaged = "averaged " if options.combine == "average" else ""
+        return f"{learner.what} on {averaged}out-of-fold {_SEEN[options.scores]}"
 
     def classes_problem(self, classes: Sequence[str]) -> str | None:
         """Require two distinct names or more."""

@@ -36,6 +36,7 @@ class Regression(Task):
     name = "regression"
     primary_metric = "r2"
     copies_metric = "mae"
+    said = "predictions"
     base = "ridge"
     sections = ("targets",)
 

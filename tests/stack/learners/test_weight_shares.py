@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from stackbone.stack.folds.folds import Fold
-from stackbone.stack.learners.bases.ridge import apply_meta
 from stackbone.stack.learners.learner import BaseScores
+from stackbone.stack.learners.meta_model import NUMBERS, MetaModel
 from stackbone.stack.learners.options import MetaOptions
 from stackbone.stack.learners.weight_shares import mean_shares, target_shares, weight_shares
 from stackbone.stack.solvers.linear import LinearMap
@@ -47,7 +47,7 @@ def test_predictions_give_the_weights_of_a_regression_away() -> None:
     rng = np.random.default_rng(0)
     alone = rng.normal(size=(40, 3)) * [1.0, 2.0, 5.0] + 100
     linear = LinearMap(np.array([[0.5], [-0.25], [0.1]], np.float32), np.full(1, 3.0, np.float32))
-    found = target_shares(apply_meta(linear, alone), alone)
+    found = target_shares(MetaModel(NUMBERS, None, linear, 1.0).values(list(alone.T)), alone)
     moved = np.array([0.5, 0.25, 0.1]) * alone.std(axis=0)
     assert found is not None
     np.testing.assert_allclose(found, moved / moved.sum(), rtol=1e-3)

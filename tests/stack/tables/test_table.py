@@ -88,6 +88,7 @@ SINGLE = replace(
 REGRESSION = replace(
     EXPERIMENT,
     division=Division(task="regression", cv=3),
+    joined=replace(JOINED, labels=np.arange(3781).astype(np.str_)),
     options=stack_options("regression", meta="svr"),
     evaluation=Evaluation(
         results=[
@@ -145,7 +146,7 @@ def test_many_folds_are_not_shown_one_by_one() -> None:
     six = [0.8, 0.81, 0.82] * 2
     shown = replace(
         EXPERIMENT,
-        repeats=2,
+        division=Division(cv=3, repeats=2),
         evaluation=evaluation(ModelScore("lr:a", six), ModelScore("mean", six), ModelScore("stack:oof", six)),
     )
     assert table.header(shown) == ["model", "accuracy", "± std", "what it is"]
@@ -297,7 +298,7 @@ def test_lessons_leave_out_what_there_is_none_of() -> None:
     assert table.lessons(replace(EXPERIMENT, findings=alone)) == [
         "weakest classes (F1): hat 0.50, skirt 0.60, shoe 0.70"
     ]
-    assert table.lessons(EXPERIMENT) == []
+    assert table.lessons(replace(REGRESSION, findings=NOTHING)) == []
 
 
 def test_a_class_that_was_not_tested_is_not_weak() -> None:
@@ -357,7 +358,8 @@ def test_lessons_say_which_features_of_a_steered_backbone_the_folds_took() -> No
     )
     assert table.lessons(STEERED)[0] == line
     assert table.lessons(STEERED)[1:] == table.lessons(replace(EXPERIMENT, findings=FINDINGS))
-    assert table.lessons(replace(STEERED, findings=NOTHING)) == [line]
+    of_numbers = replace(REGRESSION, steered=STEERED.steered, findings=NOTHING)
+    assert table.lessons(of_numbers) == [line]
 
 
 def test_repeats_are_not_advised_where_steerings_are_of_one_division() -> None:

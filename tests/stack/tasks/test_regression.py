@@ -63,7 +63,7 @@ def values(evaluation: Evaluation, model: str) -> list[Floats]:
 
 def test_models_come_in_the_order_of_the_table(evaluation: Evaluation, folds: list[Fold]) -> None:
     assert [score.model for score in evaluation.results] == MODELS
-    assert list(evaluation.predictions) == MODELS
+    assert list(evaluation.predictions) == [*MODELS, "without:a", "without:b"]
     assert list(evaluation.chosen) == ["ridge:a", "ridge:b", "concat"]
     assert all(len(score.folds) == 3 for score in evaluation.results)
     for predictions in evaluation.predictions.values():

@@ -78,7 +78,7 @@ def test_a_c_that_was_searched_gives_the_scores_of_that_c_alone(halves: Digits) 
     x, y = halves
     folds = inner_folds(y[:400], NAMES, 0)
     searched = score_classes(x[:400], y[:400], x[400:], 10, folds, [1e-3, 1e-2, 1e-1])
-    alone = score_classes(x[:400], y[:400], x[400:], 10, folds, [searched.c])
+    alone = score_classes(x[:400], y[:400], x[400:], 10, folds, [searched.chosen])
     for found, expected in ((searched.out_of_fold, alone.out_of_fold), (searched.test, alone.test)):
         np.testing.assert_allclose(softmax(found, axis=1), softmax(expected, axis=1), atol=1e-4)
 

@@ -5,7 +5,6 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
-from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.folds import Fold
 from stackbone.stack.metrics.calibration import calibration_curve, calibration_error
 from stackbone.stack.metrics.model_scores import Prediction
