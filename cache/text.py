@@ -20,6 +20,11 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
+def counted(n: int, noun: str, plural: str = "") -> str:
+    """Return a number of things in words: ``1 image``, ``1,200 images``; `plural` if it is not the noun and an s."""
+    return f"{n:,} {noun if n == 1 else plural or f'{noun}s'}"
+
+
 def to_json(value: Any, *, indent: int | None = None) -> str:  # noqa: ANN401 - any JSON
     """Return JSON in ASCII; a number that is not finite, for which JSON has no word, becomes null."""
     return json.dumps(_finite(value), indent=indent, allow_nan=False)

@@ -44,7 +44,7 @@ class Division:
             message = "--rare is for classes smaller than the folds of a cross-validation: leave it out"
             raise UsageError(message)
         if self.split is not None and self.repeats > 1:
-            message = "--repeats divides images anew, and --split says how they are divided: use one of the two"
+            message = "--repeats draws new folds, and --split uses the dataset's own division: use one of the two"
             raise UsageError(message)
         if self.repeats < 1:
             message = f"{self.repeats} repeats were asked for; use 1 or more"

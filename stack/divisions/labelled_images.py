@@ -145,7 +145,7 @@ def label_images(index: DatasetIndex, *, split: str | None = None, group_by: str
     """
     if group_by not in GROUP_BY:
         message = (
-            f"--group-by takes {', '.join(GROUP_BY)}, and not {group_by!r}. To group by a column of a table, name it "
+            f"--group-by takes {', '.join(GROUP_BY)}, not {group_by!r}. To group by a column of a table, name it "
             f"when the table is read: `stackbone extract TABLE --group-column {shlex.quote(group_by)}`; it costs no "
             "embedding"
         )

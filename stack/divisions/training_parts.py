@@ -63,7 +63,7 @@ def training_parts(
     store : FeatureStore
         The cache.
     dataset : str, optional
-        Its name; by default the most lately extracted one.
+        Its name; by default the most recently extracted one.
     cv : int, optional
         Number of folds: one part for each.
     split : str, optional
@@ -81,7 +81,7 @@ def training_parts(
         If options are unknown or contradict each other.
     """
     if cv is not None and split is not None:
-        message = f"--cv {cv} divides the images, and --split {split} says how they are divided: use one of the two"
+        message = f"--cv {cv} draws folds, and --split {split} uses the dataset's own division: use one of the two"
         raise UsageError(message)
     images = label_images(store.dataset(dataset), split=split, group_by=group_by)
     if cv is None and split is None:

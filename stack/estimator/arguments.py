@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sklearn.base import is_classifier, is_regressor
 
 from stackbone.cache.choices import nearest
+from stackbone.cache.text import counted
 from stackbone.stack.estimator.blocks import Columns, find_blocks
 from stackbone.stack.estimator.inner_folds import WITHOUT_FOLDS
 from stackbone.stack.learners.options import COMBINE
@@ -114,10 +115,10 @@ def read_arguments(
     else:
         given = dict.fromkeys(columns, default if estimators is None else estimators)
         if params["cv"] == "prefit":
-            problems.append(f"cv is 'prefit', and estimators is no list: give (name, fitted {kind}) tuples")
+            problems.append(f"cv is 'prefit', and estimators is not a list: give (name, fitted {kind}) tuples")
     methods = {name: _judge_member(kind, name, each, params, problems) for name, each in given.items()}
     if problems:
-        msg = "\n- ".join([f"{len(problems)} wrong argument(s) of {owner}:", *problems])
+        msg = "\n- ".join([f"{counted(len(problems), 'wrong argument')} of {owner}:", *problems])
         raise ValueError(msg)
     return [Member(name, given[name], columns[name], methods[name]) for name in columns if not is_dropped(given[name])]
 

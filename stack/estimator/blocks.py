@@ -14,6 +14,7 @@ from scipy import sparse
 from sklearn.utils import _safe_indexing, check_array
 
 from stackbone.cache.choices import nearest
+from stackbone.cache.text import counted
 
 Columns = slice | NDArray[np.intp]
 
@@ -129,9 +130,10 @@ def _find_columns(wanted: object, n_features: int, feature_names: NDArray[np.obj
         hint = f"{known}; did you mean {near!r}?" if near else known
         places = np.array([place.get(name, -1) for name in columns])
     if len(absent):
-        msg = f"names {len(absent)} column(s) that X lacks ({absent[0]} first): {hint}"
+        msg = f"names {counted(len(absent), 'column')} that X lacks ({absent[0]} first): {hint}"
         raise ValueError(msg)
     if len(np.unique(places)) < len(places):
-        msg = f"names {len(places) - len(np.unique(places))} column(s) more than once: name each once"
+        repeated = len(places) - len(np.unique(places))
+        msg = f"names {counted(repeated, 'column')} more than once: name each once"
         raise ValueError(msg)
     return places.astype(np.intp)

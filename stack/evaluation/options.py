@@ -29,7 +29,7 @@ def stack_options(
     meta : str, optional
         The meta-learner; by default the task's first.
     scores, combine : str
-        See `MetaOptions`; of a regression there is no choice.
+        See `MetaOptions`; for classification only.
     c : float, optional
         See `StackOptions`.
     inner_splits : int

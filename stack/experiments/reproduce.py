@@ -64,7 +64,7 @@ def reproduce_experiment(
     Raises
     ------
     StackError
-        If the file is no sound result, or the numbers are others now: the cache has changed since.
+        If the file is not a valid result, or the numbers are different now: the cache has changed since.
     CacheError, UsageError
         If the cache lacks the dataset or its features.
     """
@@ -139,7 +139,7 @@ def _options(recorded: dict[str, Any], meta: dict[str, Any], file: Path) -> Stac
     except (StackboneError, TypeError) as exc:
         raise StackError(not_a_result(file, f"its options are not as they are written ({exc})")) from exc
     if meta["c"] is not None and not (type(meta["c"]) in (int, float) and 0 < meta["c"] < float("inf")):
-        raise StackError(not_a_result(file, "the C of its meta-learner is no positive number"))
+        raise StackError(not_a_result(file, "the C of its meta-learner is not a positive number"))
     return replace(plain, meta=replace(plain.meta, c=meta["c"]))
 
 
@@ -157,7 +157,7 @@ def _first_difference(recorded: dict[str, Any], now: dict[str, Any], file: Path)
     before, after = _scores(recorded, file), _scores(now, file)
     if before.keys() != after.keys():
         names = sorted({" ".join(key) for key in before.keys() ^ after.keys()})
-        return f"one of both has {', '.join(names)}, and the other has not"
+        return f"only one of the two has {', '.join(names)}"
     for (model, metric), folds in before.items():
         for number, (old, new) in enumerate(zip(folds, after[model, metric], strict=True), start=1):
             if not math.isclose(old, new, **_SAME):

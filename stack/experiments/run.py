@@ -53,7 +53,7 @@ def run_experiment(
     store
         The cache; by default `cache.default_cache`.
     dataset
-        Its name; by default the most lately extracted one.
+        Its name; by default the most recently extracted one.
     backbones
         Names of backbones or feature sets; by default every feature set that covers the dataset.
     task

@@ -64,7 +64,7 @@ def join_features(
     store : FeatureStore
         The cache.
     dataset : str, optional
-        Its name; by default the most lately extracted one.
+        Its name; by default the most recently extracted one.
     backbones : sequence of str, optional
         Names of backbones or feature sets; by default every feature set that covers the dataset. The name of a
         steered backbone stands for all its feature sets.

@@ -64,7 +64,7 @@ def check_folds(folds: Sequence[Fold], n_images: int) -> None:
     Raises
     ------
     StackError
-        If one has not.
+        If a fold breaks this.
     """
     if not folds:
         msg = "no folds were given; make them with stratified_folds or split_folds"

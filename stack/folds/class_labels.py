@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError
+from stackbone.cache.text import counted
 from stackbone.stack.folds.groups import join_groups
 
 _SHOWN = 10  # rare classes that a message names
@@ -69,8 +70,8 @@ def check_class_sizes(y: NDArray[np.str_], n_splits: int, groups: NDArray[np.int
     found = ", ".join(named[:_SHOWN]) + (f" and {len(named) - _SHOWN:,} more" if len(named) > _SHOWN else "")
     unit = "images" if groups is None else "groups of images"
     msg = (
-        f"{int(rare.sum())} class(es) have fewer {unit} than the {n_splits} folds asked for: {found}; "
-        f"every fold needs at least one of every class"
+        f"{counted(int(rare.sum()), 'class has', 'classes have')} fewer {unit} than the {n_splits} folds asked for: "
+        f"{found}; every fold needs at least one of every class"
     )
     raise StackError(msg)
 

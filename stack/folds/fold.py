@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError
+from stackbone.cache.text import counted
 from stackbone.stack.folds.class_labels import list_classes, list_first
 
 
@@ -56,7 +57,7 @@ def check_fold_classes(y: NDArray[np.str_], fold: Fold, where: str) -> None:
         )
         raise StackError(msg)
     if len(known) < 2:
-        msg = f"{where} has {len(known)} class(es); at least 2 are needed"
+        msg = f"{where} has {counted(len(known), 'class', 'classes')}; at least 2 are needed"
         raise StackError(msg)
 
 
@@ -82,8 +83,8 @@ def check_fold_groups(groups: NDArray[np.int64], fold: Fold, where: str) -> None
     if len(shared):
         learnt, asked = (rows[groups[rows] == shared[0]][0] for rows in (fold.train, fold.test))
         msg = (
-            f"{where} has {len(shared)} group(s) of images on both sides, such as that of row {learnt} (training) and "
-            f"row {asked} (test); what was learnt of one image would be recognised on the other"
+            f"{where} has {counted(len(shared), 'group')} of images on both sides, such as that of row {learnt} "
+            f"(training) and row {asked} (test); what was learnt of one image would be recognised on the other"
         )
         raise StackError(msg)
 

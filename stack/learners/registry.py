@@ -6,10 +6,18 @@ from stackbone.cache.plugins import Plugins
 from stackbone.stack.learners.learner import BaseLearner, MetaLearner
 
 BASE_LEARNERS: Plugins[BaseLearner] = Plugins(
-    BaseLearner, "stackbone.learners", "stackbone.stack.learners.bases", "LEARNER", order=lambda each: each.place
+    BaseLearner,  # type: ignore[type-abstract] # nothing is made of it
+    "stackbone.learners",
+    "stackbone.stack.learners.bases",
+    "LEARNER",
+    order=lambda each: each.place,
 )
 META_LEARNERS: Plugins[MetaLearner] = Plugins(
-    MetaLearner, "stackbone.meta_learners", "stackbone.stack.learners.meta", "LEARNER", order=lambda each: each.place
+    MetaLearner,  # type: ignore[type-abstract] # nothing is made of it
+    "stackbone.meta_learners",
+    "stackbone.stack.learners.meta",
+    "LEARNER",
+    order=lambda each: each.place,
 )
 
 

@@ -17,7 +17,11 @@ from stackbone.stack.metrics.checks import Scores, check_log_probabilities, chec
 from stackbone.stack.metrics.metric import Metric
 
 METRICS: Plugins[Metric] = Plugins(
-    Metric, "stackbone.metrics", "stackbone.stack.metrics.known", "METRIC", order=lambda each: each.place
+    Metric,  # type: ignore[type-abstract] # nothing is made of it
+    "stackbone.metrics",
+    "stackbone.stack.metrics.known",
+    "METRIC",
+    order=lambda each: each.place,
 )
 
 

@@ -99,7 +99,7 @@ class StackModel:
     def __post_init__(self) -> None:
         problem = next(chain(_option_problems(self), _backbone_problems(self), _shape_problems(self)), None)
         if problem:
-            message = f"the model is not sound: {problem}. Fit it again, with `stackbone stack --save FILE`"
+            message = f"the model is not valid: {problem}. Fit it again, with `stackbone stack --save FILE`"
             raise ModelError(message)
 
     @property

@@ -60,7 +60,7 @@ def load_model(file: Path | str) -> StackModel:
     Raises
     ------
     ModelError
-        If there is no such file, it is no model, damaged, changed, or of a newer version.
+        If the file does not exist, is not a model, is damaged or changed, or has a newer version.
     """
     file = Path(file)
     if not file.is_file():
@@ -87,9 +87,9 @@ def _read(file: Path) -> tuple[dict[str, str], _Tensors]:
                 _refuse(file, f"its tensors {sorted(other)} are not float32")
             return metadata, {name: opened.get_tensor(name) for name in names}
     except SafetensorError as exc:
-        _refuse(file, f"it is no whole safetensors file ({exc})", exc)
+        _refuse(file, f"it is not a complete safetensors file ({exc})", exc)
     except OSError as exc:
-        message = f"the model {file} cannot be read: {exc.strerror or exc}. See to its permissions"
+        message = f"the model {file} cannot be read: {exc.strerror or exc}. Check its permissions"
         raise ModelError(message) from exc
 
 
@@ -200,7 +200,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _refuse(file: Path, found: str, cause: BaseException | None = None) -> NoReturn:
     message = (
-        f"{file} is not a sound model: {found}. Nothing in it was run or used. "
-        "Copy it again from where it is sound, or fit it again with `stackbone stack --save FILE`"
+        f"{file} is not a valid model: {found}. Nothing in it was run or used. "
+        "Copy it again from an intact file, or fit it again with `stackbone stack --save FILE`"
     )
     raise ModelError(message) from cause

@@ -1,4 +1,4 @@
-"""Warnings of fits, in words and by model: what a solver grumbles in some thread is told once, with whom it concerns.
+"""Warnings of fits, in words and by model: each warning of a solver is shown once, with the models that it concerns.
 
 The filters of warnings belong to the whole process, and threads that set and restore them would undo each other's. So
 they are set once, around all fits, and each fit says who it is in a context of its own.
@@ -47,7 +47,7 @@ class FitWarnings:
 
 @contextmanager
 def recorded() -> Iterator[FitWarnings]:
-    """Keep all warnings meanwhile, of every thread, from the terminal, and record them."""
+    """Record all warnings of every thread meanwhile, and keep them from the terminal."""
     found = FitWarnings()
 
     def show(message: Warning | str, category: type[Warning], *_: object) -> None:

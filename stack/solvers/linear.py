@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from stackbone.cache.errors import StackError, UsageError
+from stackbone.cache.text import counted
 from stackbone.stack.solvers.design import StandardisedDesign
 from stackbone.stack.solvers.lbfgs import minimise
 from stackbone.stack.solvers.losses import LogisticLoss, Loss, SoftmaxLoss, SquaredHingeLoss
@@ -262,7 +263,7 @@ class LinearPath:
 def _check_subsets(codes: NDArray[np.int64], n_classes: int, subsets: Sequence[NDArray[np.int64]]) -> None:
     if n_classes < 2 or not subsets:
         msg = (
-            f"found {n_classes} class(es) and {len(subsets)} training subset(s); "
+            f"found {counted(n_classes, 'class', 'classes')} and {counted(len(subsets), 'training subset')}; "
             "a classifier needs at least 2 classes and 1 subset: check the labels and folds"
         )
         raise UsageError(msg)

@@ -126,7 +126,7 @@ def fit_ridge(design: SideBySide, y: NDArray[np.float64], alphas: Sequence[float
         If there is no alpha, or one is not positive.
     """
     if not alphas or not min(alphas) > 0:
-        msg = f"the alphas of a ridge regression are {list(alphas)}; at least one, all above 0, is needed: pass such"
+        msg = f"the alphas of a ridge regression are {list(alphas)}; give at least one, and only numbers above 0"
         raise UsageError(msg)
     mean, scale = _moments(design)
     centre = float(y.mean())

@@ -6,7 +6,12 @@ from stackbone.cache.choices import check_choice
 from stackbone.cache.plugins import Plugins
 from stackbone.stack.tasks.task import Task
 
-TASKS: Plugins[Task] = Plugins(Task, "stackbone.tasks", "stackbone.stack.tasks.kinds", "TASK")
+TASKS: Plugins[Task] = Plugins(
+    Task,  # type: ignore[type-abstract] # nothing is made of it
+    "stackbone.tasks",
+    "stackbone.stack.tasks.kinds",
+    "TASK",
+)
 
 
 def get_task(name: str) -> Task:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError
+from stackbone.cache.text import counted
 from stackbone.stack.folds.fold import Fold
 
 
@@ -57,7 +58,7 @@ def check_targets(y: NDArray[np.float64]) -> None:
         the float32 of saved regressions can tell apart.
     """
     if y.ndim != 1 or len(y) == 0:
-        msg = f"targets have shape {y.shape}; expected one number per image, shape (n_images,): pass such"
+        msg = f"targets have shape {y.shape}; expected shape (n_images,): pass one number per image"
         raise StackError(msg)
     bad = np.flatnonzero(~np.isfinite(y))
     if len(bad):
@@ -97,7 +98,7 @@ def check_groups_apart(folds: Sequence[Fold], group: NDArray[np.int64]) -> None:
         if len(shared):
             in_train, in_test = (rows[group[rows] == shared[0]][0] for rows in (fold.train, fold.test))
             msg = (
-                f"{len(shared)} group(s) of fold {number} of {len(folds)} are both in its training and its test part "
+                f"{counted(len(shared), 'group')} of fold {number} of {len(folds)} in both its training and test part "
                 f"(rows {in_train} and {in_test} share one); scores on them would be too high: "
                 "make the folds with these groups"
             )

@@ -64,7 +64,7 @@ def score_classes(
     and its scores go to the meta-learner. So choosing C costs no fit beyond the out-of-fold scores
     themselves (stacked generalization: Wolpert 1992, Neural Networks 5(2), 241-259).
 
-    The scores handed on are thus a touch optimistic: the label of a row helped to choose, among at most
+    The scores handed on are thus slightly optimistic: the label of a row helped to choose, among at most
     ``len(c_grid)`` values, the one C of its own score. All this happens inside the training part of an
     outer fold, whose test part had no say, so that outer scores stay honest.
 

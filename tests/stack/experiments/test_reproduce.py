@@ -121,7 +121,7 @@ def test_numbers_that_one_side_lacks_are_a_difference(store: FeatureStore, file:
     content = json.loads(file.read_text())
     content["results"][0]["kappa"] = {"folds": [0.5] * 3}
     rewrite(file, results=content["results"])
-    with pytest.raises(StackError, match="one of both has lr:resnet50 kappa"):
+    with pytest.raises(StackError, match="only one of the two has lr:resnet50 kappa"):
         reproduce_experiment(file, store)
     del content["results"][0]["kappa"]
     content["results"][0]["accuracy"]["folds"].pop()
@@ -162,7 +162,7 @@ def test_what_is_no_sound_result_is_refused(
 def test_what_is_no_json_object_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "result.json"
     file.write_bytes(content)
-    with pytest.raises(StackError, match=r"result\.json is not a sound result.*stack --result FILE"):
+    with pytest.raises(StackError, match=r"result\.json is not a valid result.*stack --result FILE"):
         read_result(file)
 
 

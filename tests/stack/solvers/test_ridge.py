@@ -150,7 +150,7 @@ def test_the_grid_ascends_by_half_decades() -> None:
 @pytest.mark.parametrize("alphas", [(), (0.0, 1.0), (-1.0,), (float("nan"),)])
 def test_alphas_must_be_positive(alphas: tuple[float, ...]) -> None:
     x, y = made(10, 2)
-    with pytest.raises(UsageError, match="all above 0, is needed"):
+    with pytest.raises(UsageError, match="only numbers above 0"):
         fit_ridge(SideBySide.whole(x), y, alphas)
 
 

@@ -201,7 +201,7 @@ def test_few_groups_make_few_inner_folds(blocks: Blocks, y: Floats) -> None:
 def test_a_group_on_both_sides_is_refused(blocks: Blocks, y: Floats, folds: list[Fold]) -> None:
     groups = np.arange(N)
     groups[folds[1].test[0]] = groups[folds[1].train[0]]
-    with pytest.raises(StackError, match=r"1 group\(s\) of fold \d of 3 .* make the folds with these groups"):
+    with pytest.raises(StackError, match=r"1 group of fold \d of 3 .* make the folds with these groups"):
         evaluate_numbers(blocks, y, folds, groups=groups)
 
 
