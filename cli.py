@@ -187,7 +187,7 @@ def extract_command(
 
 def _folds_of(report: ExtractReport, store: FeatureStore) -> str | None:
     """Return the options of `stack` for the folds that the steerings of a run were made for; None if for none."""
-    from stackbone.stack.divisions.outer_folds import options_of
+    from stackbone.stack.divisions.division import options_of
 
     made = {each.feature_set for each in report.backbones}
     records = [each.seen() for each in store.feature_sets() if each.id in made]
@@ -517,7 +517,7 @@ def report_command(
     jobs: _JobsOption = None,
 ) -> None:
     """Write the report of a finished experiment: its scores are in the cache, so it takes seconds."""
-    from stackbone.stack.experiments.repeat import repeat_experiment
+    from stackbone.stack.experiments.reproduce import reproduce_experiment
     from stackbone.stack.report.projection import choose_projection
 
     choose_projection(projection)  # refused before the work
@@ -525,7 +525,7 @@ def report_command(
     endings.check_outputs({"RESULT": result, "--out": page})
     store = FeatureStore(cache)
     with progress("scores that were computed are kept; run the same command to go on") as on_progress:
-        experiment = repeat_experiment(result, store, n_jobs=jobs, progress=on_progress)
+        experiment = reproduce_experiment(result, store, n_jobs=jobs, progress=on_progress)
     _write_report(
         experiment,
         store,
@@ -808,7 +808,7 @@ def _print_answers(answers: Sequence[Answer], form: str) -> None:
 
 
 def _print_experiment(experiment: Experiment) -> None:
-    from stackbone.stack.solvers.fit_warnings import in_words
+    from stackbone.stack.fitting.fit_warnings import in_words
     from stackbone.stack.tables import table
     from stackbone.stack.tables.dot_plot import dot_plot
     from stackbone.stack.tables.lessons import lessons

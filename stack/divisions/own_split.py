@@ -7,27 +7,22 @@ were looked for; where this empties the training part, or takes a class out of i
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import StackError, as_keys
-from stackbone.stack.divisions.labelled import Labelled, label_images
-from stackbone.stack.folds.class_folds import check_inner
-from stackbone.stack.folds.division import Fold, check_fold_classes
+from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
+from stackbone.stack.folds.class_labels import list_classes
+from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.folds import split_folds
 from stackbone.stack.folds.groups import join_groups
-from stackbone.stack.folds.labels import check_labels, list_classes
-from stackbone.stack.folds.target_folds import check_target_folds, divide_targets
-from stackbone.stack.folds.trials import Trials, class_steps, split_steps, target_steps
-from stackbone.stack.folds.ways_out import Groups, divide_and_check, join_ways
-from stackbone.stack.tasks.targets import parse_targets
+from stackbone.stack.folds.trials import Trials, split_steps
+from stackbone.stack.folds.ways_out import Groups, join_ways
 
-if TYPE_CHECKING:
-    from stackbone.stack.divisions.outer_folds import Division
-
-Images = TypeVar("Images", bound=Labelled)
+Images = TypeVar("Images", bound=LabelledImages)
 
 _USUAL_FOLDS = (3, 5, 2)  # of a cross-validation in place of a split
 
@@ -37,7 +32,7 @@ def own_split(images: Images, division: Division) -> tuple[Images, list[Fold]]:
 
     Parameters
     ----------
-    images : Labelled
+    images : LabelledImages
         The images that take part; of byte-identical ones that in the test part.
     division : Division
         Names the split to test on.
@@ -58,16 +53,11 @@ def own_split(images: Images, division: Division) -> tuple[Images, list[Fold]]:
 
 def _divide(y: NDArray[np.str_], groups: Groups, splits: NDArray[np.str_], division: Division) -> list[Fold]:
     folds = split_folds(splits, division.split or "", groups=groups)
-    if division.task == "regression":
-        check_target_folds(folds, groups, len(y))
-    else:
-        check_labels(y)
-        check_fold_classes(y, folds[0], "the training part")
-        check_inner(y, groups, folds, division.ask())
+    division.kind.check_split(y, groups, folds, division.ask())
     return folds
 
 
-def _merged(images: Labelled, division: Division) -> str:
+def _merged(images: LabelledImages, division: Division) -> str:
     """Return in a sentence how many files of the training part count as test images, or not at all."""
     index, test = images.index, division.split
     listed = np.array([label != "" for label in index.label]) & index.ok
@@ -101,7 +91,7 @@ def _merged(images: Labelled, division: Division) -> str:
     return "".join(f". {each}" for each in said) + ("." if said else "")
 
 
-def _ways(images: Labelled, division: Division) -> str:
+def _ways(images: LabelledImages, division: Division) -> str:
     """Return what was tried and works in place of the split, for the end of a message."""
     trials = Trials()
     y, groups, splits = images.labels, images.groups, images.splits
@@ -117,49 +107,43 @@ def _ways(images: Labelled, division: Division) -> str:
     gathered = _gather(groups, splits, division.split or "")
     if gathered is not None and works(slice(None), gathered):
         ways.append("put each group of images that is on both sides whole into the training part")
-    if division.task != "regression":
-        in_test = splits == division.split
-        unknown = np.setdiff1d(y[in_test], y[~in_test])
-        if len(unknown) and works(~np.isin(y, unknown), splits):
-            ways.append(f"leave out {list_classes(unknown)}")
+    unknown = division.kind.unknown(y, splits == division.split)
+    if len(unknown) and works(~np.isin(y, unknown), splits):
+        ways.append(f"leave out {list_classes(unknown)}")
     return join_ways([*ways, *_cross_validation(trials, images, division)], trials)
 
 
-def _cross_validation(trials: Trials, images: Labelled, division: Division) -> list[str]:
+def _cross_validation(trials: Trials, images: LabelledImages, division: Division) -> list[str]:
     """Return the first usual cross-validation that works, as the options that ask for it."""
-    for rare in ("refuse", "drop") if division.task != "regression" else ("refuse",):
+    for rare in (each for each in ("refuse", "drop") if each in division.kind.rare):
         for cv in _USUAL_FOLDS:
             if _works_anew(trials, images, replace(division, split=None, cv=cv, rare=rare)):
                 return [f"use cross-validation (--cv {cv}{' --rare drop' if rare == 'drop' else ''})"]
     return []
 
 
-def _works_anew(trials: Trials, images: Labelled, division: Division) -> bool:
+def _works_anew(trials: Trials, images: LabelledImages, division: Division) -> bool:
     n, groups = len(images.labels), images.groups
     if division.split is not None:
         steps = split_steps(n, groups, division.inner_splits)
-    elif division.task == "regression":
-        steps = target_steps(n, division.ask())
     else:
-        steps = class_steps(n, groups, division.ask())
+        steps = division.kind.steps(n, groups, division.ask())
     return trials.work(steps, lambda: _divide_anew(images, division))
 
 
-def _divide_anew(images: Labelled, division: Division) -> None:
+def _divide_anew(images: LabelledImages, division: Division) -> None:
     """Divide the dataset in another way: of byte-identical images another may be the one that counts."""
     other = label_images(images.index, split=division.split, group_by=division.group_by)
     other = replace(other, near=images.near)
     if division.split is not None:
         other = other.leave_out_copies(division.split)
     y = other.labels
-    groups = None if images.groups is None else join_groups(images.kin[other.rows])
+    groups = None if images.groups is None else join_groups(images.file_groups[other.rows])
     if division.split is not None:
         _divide(y, groups, other.splits, division)
-    elif division.task == "regression":
-        divide_targets(parse_targets(y), groups, division.ask())
     else:
-        check_labels(y)
-        divide_and_check(y, groups, division.ask())
+        division.kind.read(y)
+        division.kind.divide(y, groups, division.ask())
 
 
 def _gather(groups: Groups, splits: NDArray[np.str_], test: str) -> NDArray[np.str_] | None:

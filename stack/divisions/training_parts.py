@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import Digests, FeatureStore, UsageError
-from stackbone.stack.divisions.labelled import Labelled, label_images
-from stackbone.stack.divisions.outer_folds import Division, outer_folds
+from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
+from stackbone.stack.divisions.outer_folds import outer_folds
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingPart:
-    """Labelled images to train on, each once.
+    """LabelledImages images to train on, each once.
 
     Attributes
     ----------
@@ -53,7 +54,7 @@ def training_parts(
     rare: str = "refuse",
     task: str = "classification",
 ) -> list[TrainingPart]:
-    """Return what each outer fold of `stack.experiments.experiment.run_experiment` with the same options may train on.
+    """Return what each outer fold of `stack.experiments.run.run_experiment` with the same options may train on.
 
     Labels alone decide it: the dataset has to be in the cache, and no features of it.
 
@@ -62,13 +63,13 @@ def training_parts(
     store : FeatureStore
         The cache.
     dataset : str, optional
-        Its name; by default the most lately extracted one.
+        Its name; by default the most recently extracted one.
     cv : int, optional
         Number of folds: one part for each.
     split : str, optional
         The split to test on instead: one part, of the other splits. With neither, one part of everything.
     seed, group_by, rare, task
-        See `stack.experiments.experiment.run_experiment`.
+        See `stack.experiments.run.run_experiment`.
 
     Raises
     ------
@@ -80,7 +81,7 @@ def training_parts(
         If options are unknown or contradict each other.
     """
     if cv is not None and split is not None:
-        message = f"--cv {cv} divides the images, and --split {split} says how they are divided: use one of the two"
+        message = f"--cv {cv} draws folds, and --split {split} uses the dataset's own division: use one of the two"
         raise UsageError(message)
     images = label_images(store.dataset(dataset), split=split, group_by=group_by)
     if cv is None and split is None:
@@ -93,7 +94,7 @@ def training_parts(
     return [_part(images, fold.train, division.to_dict(number)) for number, fold in enumerate(folds)]
 
 
-def _part(images: Labelled, positions: NDArray[np.int64], division: dict[str, Any] | None) -> TrainingPart:
+def _part(images: LabelledImages, positions: NDArray[np.int64], division: dict[str, Any] | None) -> TrainingPart:
     part = images.take(positions)
     groups = None if part.groups is None else part.groups.tolist()
     return TrainingPart(part.digests, part.paths, part.labels.tolist(), groups, division)

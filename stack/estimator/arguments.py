@@ -4,7 +4,6 @@ Parameters flow in; one member per block flows out. All that is wrong with the p
 ValueError, scikit-learn's kind, so that a call is mended once.
 """
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral
@@ -14,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import is_classifier, is_regressor
 
+from stackbone.cache.choices import nearest
+from stackbone.cache.text import counted
 from stackbone.stack.estimator.blocks import Columns, find_blocks
 from stackbone.stack.estimator.inner_folds import WITHOUT_FOLDS
+from stackbone.stack.learners.options import COMBINE
 
 SCORE_METHODS = {
     "auto": ("predict_proba", "decision_function", "predict"),
@@ -28,7 +30,6 @@ SCORE_METHODS = {
 }
 """`stack_method` to the methods of a member that will do, the best first."""
 
-COMBINATIONS = ("concat", "average")
 DROPPED = "drop"
 """Stands in place of a member that is to be left out, as scikit-learn has it."""
 
@@ -114,10 +115,10 @@ def read_arguments(
     else:
         given = dict.fromkeys(columns, default if estimators is None else estimators)
         if params["cv"] == "prefit":
-            problems.append(f"cv is 'prefit', and estimators is no list: give (name, fitted {kind}) tuples")
+            problems.append(f"cv is 'prefit', and estimators is not a list: give (name, fitted {kind}) tuples")
     methods = {name: _judge_member(kind, name, each, params, problems) for name, each in given.items()}
     if problems:
-        msg = "\n- ".join([f"{len(problems)} wrong argument(s) of {owner}:", *problems])
+        msg = "\n- ".join([f"{counted(len(problems), 'wrong argument')} of {owner}:", *problems])
         raise ValueError(msg)
     return [Member(name, given[name], columns[name], methods[name]) for name in columns if not is_dropped(given[name])]
 
@@ -129,11 +130,11 @@ def is_dropped(estimator: object) -> bool:
 
 def _judge_options(kind: Kind, params: Mapping[str, Any]) -> list[str]:
     problems = []
-    for option, choices in (("stack_method", tuple(SCORE_METHODS)), ("combine", COMBINATIONS)):
+    for option, choices in (("stack_method", tuple(SCORE_METHODS)), ("combine", COMBINE)):
         found = params.get(option, choices[0])
         if found not in choices:
-            near = difflib.get_close_matches(str(found), choices, n=1, cutoff=0.4)
-            hint = f": did you mean {near[0]!r}?" if near else ""
+            near = nearest(str(found), choices, cutoff=0.4)
+            hint = f": did you mean {near!r}?" if near else ""
             problems.append(f"{option} is {found!r}; it is one of {_listed(choices)}{hint}")
     if not isinstance(params["passthrough"], bool | np.bool_):
         problems.append(f"passthrough is {params['passthrough']!r}; it is True or False")

@@ -4,7 +4,6 @@ What a stack was asked for flows in, places flow out. Nothing here looks at a va
 may hold anything.
 """
 
-import difflib
 from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
@@ -13,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils import _safe_indexing, check_array
+
+from stackbone.cache.choices import nearest
+from stackbone.cache.text import counted
 
 Columns = slice | NDArray[np.intp]
 
@@ -124,13 +126,14 @@ def _find_columns(wanted: object, n_features: int, feature_names: NDArray[np.obj
             msg = "names columns, but some names of X occur twice: give indices, or rename its columns"
             raise ValueError(msg)
         absent = np.array([name for name in columns if name not in place], dtype=object)
-        near = difflib.get_close_matches(str(absent[0]), list(place), n=1, cutoff=0.0) if len(absent) else []
-        hint = f"{known}; did you mean {near[0]!r}?" if near else known
+        near = nearest(str(absent[0]), place, cutoff=0.0) if len(absent) else None
+        hint = f"{known}; did you mean {near!r}?" if near else known
         places = np.array([place.get(name, -1) for name in columns])
     if len(absent):
-        msg = f"names {len(absent)} column(s) that X lacks ({absent[0]} first): {hint}"
+        msg = f"names {counted(len(absent), 'column')} that X lacks ({absent[0]} first): {hint}"
         raise ValueError(msg)
     if len(np.unique(places)) < len(places):
-        msg = f"names {len(places) - len(np.unique(places))} column(s) more than once: name each once"
+        repeated = len(places) - len(np.unique(places))
+        msg = f"names {counted(repeated, 'column')} more than once: name each once"
         raise ValueError(msg)
     return places.astype(np.intp)

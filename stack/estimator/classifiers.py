@@ -133,6 +133,9 @@ class SoftmaxRegression(_LinearClassifier):
         Share of the objective by which it may exceed its minimum, as the solver estimates it.
     max_iter : int
         Most steps of the solver.
+    moderation : float
+        Rows that the columns' common variance counts for when each is standardised; the command line has
+        `stack.learners.bases.lr.MODERATION`. With 0 each column is standardised by its own variance alone.
 
     Attributes
     ----------

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold, check_cv
 
-DEFAULT_FOLDS = 5
+from stackbone.cache.text import counted
+from stackbone.stack.folds.class_folds import INNER_FOLDS
+
 WITHOUT_FOLDS = ("in-sample", "prefit")
 """Values of `cv` that make no folds."""
 
@@ -65,7 +67,7 @@ def split_rows(
             raise ValueError(msg)
         return []
     if cv is None or isinstance(cv, Integral):
-        cv = _splitter(DEFAULT_FOLDS if cv is None else int(cv), y, groups, random_state, classes=classes)
+        cv = _splitter(INNER_FOLDS if cv is None else int(cv), y, groups, random_state, classes=classes)
         metadata = None
     rows = np.arange(len(y))
     asked = {"groups": groups} if metadata is None else metadata
@@ -110,8 +112,8 @@ def _require_class_sizes(y: NDArray[Any], groups: NDArray[Any] | None, n_splits:
     lone = [str(label) for label, size in sizes.items() if size < 2]
     if lone:
         msg = (
-            f"{len(lone)} class(es) have 1 of the {unit} only: {', '.join(lone)}; the members that score it never "
-            f"saw the class: add {unit} of it"
+            f"{counted(len(lone), 'class', 'classes')} with one {unit[:-1]} only: {', '.join(lone)}; the members that "
+            f"score it never saw the class: add {unit} of it"
         )
         raise ValueError(msg)
     largest = max(sizes.values())
@@ -132,8 +134,8 @@ def _require_honest(fold: Split, y: NDArray[Any], groups: NDArray[Any] | None, w
     missing = np.setdiff1d(y, y[train]) if classes else y[:0]
     if len(missing):
         msg = (
-            f"the training part of {where} has no row of {len(missing)} class(es) ({missing[0]} first); their scores "
-            "would be missing: put rows of every class into the training part of every fold"
+            f"the training part of {where} has no row of {counted(len(missing), 'class', 'classes')} ({missing[0]} "
+            "first); their scores would be missing: put rows of every class into the training part of every fold"
         )
         raise ValueError(msg)
     if groups is None:
@@ -141,7 +143,7 @@ def _require_honest(fold: Split, y: NDArray[Any], groups: NDArray[Any] | None, w
     both = np.intersect1d(groups[train], groups[test])
     if len(both):
         msg = (
-            f"{where} has {len(both)} group(s) on both sides ({both[0]} first): "
+            f"{where} has {counted(len(both), 'group')} on both sides ({both[0]} first): "
             "give cv a number, or a splitter that keeps groups together such as StratifiedGroupKFold"
         )
         raise ValueError(msg)

@@ -1,7 +1,7 @@
 """Fit any scikit-learn estimators, and score their training rows by estimators that never saw them.
 
-Members, and what each may see of X, flow in; each fitted on all rows, and the scores that its kin of the inner
-folds gave, flow out. `stack.learners.base` does the same for the one classifier whose C it chooses.
+Members, and what each may see of X, flow in; each fitted on all rows, and the out-of-fold scores of its clones, flow
+out. `stack.learners.bases.lr` does the same for the one classifier whose C it chooses.
 """
 
 from collections.abc import Mapping, Sequence

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from stackbone.stack.estimator.weighted import fit_weighted, read_weights
 from stackbone.stack.solvers.design import MODERATION
-from stackbone.stack.solvers.ridge import Design, fit_ridge
+from stackbone.stack.solvers.ridge import SideBySide, fit_ridge
 
 
 class RidgeRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
@@ -72,7 +72,7 @@ class RidgeRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc] # sc
         weights = read_weights(sample_weight, features)
         if weights is None or np.ptp(weights) == 0:
             weight = 1.0 if weights is None else float(weights[0])  # rows of weight 2 are twice as many
-            design = Design.whole(features)
+            design = SideBySide.whole(features)
             path = fit_ridge(design, targets.astype(np.float64), [self.alpha / weight], self.moderation / weight)
             self.coef_, self.intercept_ = path.coef[:, 0], float(path.intercept[0])
         else:

@@ -2,55 +2,50 @@
 
 Features and folds flow in; each base learner is fitted once per outer fold and serves its own row of
 the table, the mean and the stack; predictions and scores per fold flow out. All choices a learner makes
-(scaling, C, the meta-learner, its calibration) are made inside the training part of the fold it is scored on.
+(scaling, its regularisation, the meta-learner, its calibration) are made inside the training part of the fold it is
+scored on.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
-from stackbone.stack.evaluation.options import StackOptions
-from stackbone.stack.evaluation.score_cache import BaseOutcome, ScoreCache
-from stackbone.stack.evaluation.scores import Evaluation, ModelScore, Prediction
-from stackbone.stack.folds.checks import check_blocks, check_choice, check_folds, check_groups
-from stackbone.stack.folds.folds import Fold, check_fold_classes, check_labels, inner_folds
+from stackbone.cache.choices import check_choice
+from stackbone.cache.progress import Progress
+from stackbone.stack.evaluation.options import check_meta, stack_options
+from stackbone.stack.evaluation.score_cache import ScoreCache
+from stackbone.stack.fitting.fit_warnings import recorded
+from stackbone.stack.fitting.fits import FitCounter, FitKey, run_alone, run_fits
+from stackbone.stack.folds.checks import check_blocks, check_folds, check_groups
+from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.per_fold import Features, check_per_fold, distinct_blocks, of_fold
-from stackbone.stack.learners.base import ClassScores, predict_svm, score_classes
-from stackbone.stack.learners.meta import MetaModel, MetaOptions, check_meta, fit_meta, mean_probability
-from stackbone.stack.learners.published import predict_published
-from stackbone.stack.learners.recipes import ROWS, STACKS
+from stackbone.stack.learners.learner import BaseLearner, BaseOutcome, BaseScores, Part
+from stackbone.stack.learners.meta_model import MetaModel
+from stackbone.stack.learners.options import StackOptions
+from stackbone.stack.learners.recipes import STACKS, recipe_rows
+from stackbone.stack.learners.registry import META_LEARNERS
 from stackbone.stack.learners.weight_shares import mean_shares
-from stackbone.stack.metrics.metrics import class_metrics
-from stackbone.stack.solvers.fit_warnings import recorded
-from stackbone.stack.solvers.fits import FitCounter, FitKey, Progress, run_alone, run_fits
-from stackbone.stack.solvers.rows import Rows
+from stackbone.stack.metrics.model_scores import Evaluation, Prediction
+from stackbone.stack.tasks.registry import get_task
+from stackbone.stack.tasks.task import Task
 
 _LARGE = 2**27  # bytes of features
 WITHOUT = "without:"
 """How the name of a stack that lacks one backbone begins."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """One outer fold as the learners need it."""
-
-    number: int
-    fold: Fold
-    y_train: NDArray[np.int64]
-    n_classes: int
-    inner: list[Fold]
-
-
 def evaluate(
     blocks: Mapping[str, Features],
-    y: NDArray[np.str_],
+    y: NDArray[Any],
     folds: Sequence[Fold],
     *,
+    task: str = "classification",
     recipes: Sequence[str] = STACKS,
     baselines: bool = True,
     ablation: bool = True,
@@ -67,27 +62,30 @@ def evaluate(
     ----------
     blocks : mapping of str to Features
         Backbone name to its ``(n_images, dim)`` features, or those of each fold; the same rows in every block.
-    y : NDArray[np.str_]
-        ``(n_images,)`` class names.
+    y : NDArray
+        ``(n_images,)`` labels: class names; of a regression numbers, or text that spells them.
     folds : sequence of Fold
-        Outer folds, of `stratified_folds` or `split_folds`.
+        Outer folds, of `stratified_folds`, `regression_folds` or `split_folds`.
+    task : str
+        What is predicted: ``classification`` or ``regression``.
     recipes : sequence of str
-        What to evaluate beside the single backbones, of `stack.learners.recipes.ROWS`; ``mean`` and ``concat`` are
-        baselines in any case.
+        What to evaluate beside the single backbones, of `stack.learners.recipes.recipe_rows`; those that the task does
+        not have are left out. ``mean`` and ``concat`` are baselines in any case.
     baselines : bool
-        Whether to fit ``svm:`` and ``concat``, too.
+        Whether to fit base learners beside the one that is stacked, and ``concat``, too.
     ablation : bool
         Whether to fit the stacks that lack one backbone, beside `baselines`.
     options : StackOptions, optional
-        What is fitted; the defaults are the ``oof`` recipe.
+        What is fitted; by default the ``oof`` recipe as the task has it.
     groups : NDArray[np.int64], optional
         ``(n_images,)`` group of each row; the inner folds keep groups together. The outer folds are the caller's.
     seed : int
         Seed of the inner folds; the same seed gives the same scores, whatever `n_jobs`.
     n_jobs : int, optional
         Fits at a time, in threads that share the features; all cores by default, negative numbers as
-        in joblib. Each running fit holds one copy of its own training rows; of large features, those that see every
-        backbone run one at a time, with all cores.
+        in joblib. Each running fit holds one copy of its own training rows, of a ridge regression up to five float64
+        matrices of ``min(n_train, dim)`` rows and columns; of large features, classifiers that see every backbone run
+        one at a time, with all cores.
     cache : ScoreCache, optional
         Where scores of earlier fits are found, and those of new ones kept.
     progress : callable, optional
@@ -96,98 +94,96 @@ def evaluate(
     Returns
     -------
     Evaluation
-        ``lr:`` and ``svm:`` of each backbone, ``mean``, ``concat``, then ``stack:oof`` and
-        ``stack:published`` as asked for.
+        ``lr:`` and ``svm:`` of each backbone (of a regression ``ridge:``), ``mean``, ``concat``, then ``stack:oof``
+        and ``stack:published`` as asked for.
 
     Raises
     ------
     StackError
         If features are not finite, shapes disagree, or labels and folds do not allow a fair score.
     UsageError
-        If a recipe is unknown.
+        If a recipe, a meta-learner or the task is unknown.
     """
-    options = options or StackOptions()
+    kind = get_task(task)
+    options = options or stack_options(task)
     for recipe in recipes:
-        check_choice("recipe", recipe, tuple(ROWS))
-    check_meta(options.meta)
-    check_labels(y)
+        check_choice("recipe", recipe, recipe_rows())
+    check_meta(task, options.meta)
+    truth = kind.read(y)
+    kind.check(truth)
     check_blocks(blocks, len(y))
     check_groups(groups, len(y))
     check_folds(folds, len(y))
     check_per_fold(blocks, len(folds))
-    for number, fold in enumerate(folds, start=1):
-        check_fold_classes(y, fold, f"the training part of fold {number} of {len(folds)}")
-    names, codes = np.unique(y, return_inverse=True)
-    codes = codes.astype(np.int64)
-    parts = [_part(number, fold, codes, names, groups, options, seed) for number, fold in enumerate(folds)]
+    kind.check_folds(truth, groups, folds)
+    parts = [
+        Part(
+            number,
+            fold,
+            truth.values[fold.train],
+            truth.n_classes,
+            kind.inner_folds(truth, fold.train, groups, seed, options.inner_splits),
+        )
+        for number, fold in enumerate(folds)
+    ]
 
     found_keys: list[str] = []
-    models = _models(list(blocks), recipes, baselines=baselines)
-    base = {key: fit for key, fit in _base_fits(blocks, parts, options, seed).items() if key[0] in models}
+    models = _models(kind, list(blocks), recipes, baselines=baselines)
+    base = {key: fit for key, fit in _base_fits(kind, blocks, parts, options, seed).items() if key[0] in models}
     runs: dict[FitKey, Callable[[], BaseOutcome]] = {
-        key: fit.run if cache is None else partial(_find_or_run, fit, cache, codes, parts[key[1]], found_keys)
+        key: fit.run if cache is None else partial(_find_or_run, fit, cache, truth.values, parts[key[1]], found_keys)
         for key, fit in base.items()
     }
     metas = _meta_backbones(list(blocks), ablation=baselines and ablation) if "oof" in recipes else {}
     counter = FitCounter(progress, len(base) + len(parts) * len(metas))
     with recorded() as warned:
-        outcomes = _run_base(runs, sum(x.nbytes for _, x in distinct_blocks(blocks)), n_jobs, counter)
+        outcomes = _run_base(kind, runs, sum(x.nbytes for _, x in distinct_blocks(blocks)), n_jobs, counter)
         if len(blocks) == 1 and baselines:  # side by side with nothing: the same fit
-            outcomes |= {("concat", p.number): outcomes[f"lr:{next(iter(blocks))}", p.number] for p in parts}
-        scores = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, ClassScores)}
-        stacks = run_fits(_meta_fits(metas, parts, scores, options.meta), n_jobs, counter)
+            outcomes |= {("concat", p.number): outcomes[f"{kind.base}:{next(iter(blocks))}", p.number] for p in parts}
+        scores = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, BaseScores)}
+        members = {
+            (model, p.number): [scores[f"{kind.base}:{name}", p.number] for name in names]
+            for model, names in {"mean": list(blocks), **metas}.items()
+            for p in parts
+        }
+        learner = META_LEARNERS[options.meta.learner]
+        fits = {
+            (model, p.number): partial(learner.fit, members[model, p.number], p, options.meta)
+            for model in metas
+            for p in parts
+        }
+        stacks = run_fits(fits, n_jobs, counter)
 
     def predict(model: str, number: int) -> Prediction:
         outcome = outcomes.get((model, number))
         if isinstance(outcome, Prediction):
             return outcome
-        if isinstance(outcome, ClassScores):
-            return Prediction(log_softmax(outcome.test.astype(np.float64), axis=1), probability=True)
-        decisions = [scores[f"lr:{name}", number].test for name in metas.get(model, blocks)]
-        meta = stacks.get((model, number))
-        log = mean_probability(decisions) if meta is None else meta.log_probabilities(decisions)
-        return Prediction(log, probability=True)
+        if isinstance(outcome, BaseScores):
+            return kind.predict(outcome)
+        of_backbones, meta = members[model, number], stacks.get((model, number))
+        return kind.mean(of_backbones) if meta is None else kind.combine(meta, [each.test for each in of_backbones])
 
-    def score(model: str) -> tuple[ModelScore, list[Prediction]]:
-        predictions = [predict(model, p.number) for p in parts]
-        each = [
-            class_metrics(codes[p.fold.test], prediction.scores, probability=prediction.probability)
-            for p, prediction in zip(parts, predictions, strict=True)
-        ]
-        metrics = {metric: [numbers[metric] for numbers in each] for metric in each[0]}
-        return ModelScore(model, metrics.pop("accuracy"), metrics), predictions
-
-    found = {model: score(model) for model in dict.fromkeys([*models, *metas])}
+    predictions = {model: [predict(model, p.number) for p in parts] for model in dict.fromkeys([*models, *metas])}
+    found = {model: kind.score(model, truth, each, folds) for model, each in predictions.items()}
+    own = [stacks[key] for key in stacks if key[0] == "stack:oof"] if learner.has_weights else []
+    shares = [kind.shares(meta, members["stack:oof", p.number]) for meta, p in zip(own, parts, strict=bool(own))]
     return Evaluation(
-        results=[found[model][0] for model in models],
-        predictions={model: each for model, (_, each) in found.items()},
-        without={model.removeprefix(WITHOUT): found[model][0] for model in metas if model.startswith(WITHOUT)},
-        chosen=_chosen_c({**scores, **stacks}, models, len(parts)),
+        results=[found[model] for model in models],
+        predictions=predictions,
+        without={model.removeprefix(WITHOUT): found[model] for model in metas if model.startswith(WITHOUT)},
+        chosen=_chosen(scores, stacks, models, len(parts)),
         warnings=warned.by_model(),
         n_from_cache=len(found_keys),
-        shares=mean_shares(list(blocks), [each.shares for key, each in stacks.items() if key[0] == "stack:oof"]),
+        shares=mean_shares(list(blocks), shares),
     )
 
 
-def _part(
-    number: int,
-    fold: Fold,
-    codes: NDArray[np.int64],
-    names: NDArray[np.str_],
-    groups: NDArray[np.int64] | None,
-    options: StackOptions,
-    seed: int,
-) -> _Part:
-    y_train = codes[fold.train]
-    own_groups = None if groups is None else groups[fold.train]
-    inner = inner_folds(y_train, names, seed, groups=own_groups, n_splits=options.inner_splits)
-    return _Part(number, fold, y_train, len(names), inner)
-
-
-def _models(backbones: list[str], recipes: Sequence[str], *, baselines: bool) -> list[str]:
-    singles = [f"{learner}:{name}" for learner in ("lr", *(["svm"] if baselines else [])) for name in backbones]
+def _models(kind: Task, backbones: list[str], recipes: Sequence[str], *, baselines: bool) -> list[str]:
+    learners = [each for each in kind.learners if not each.sees_all and (baselines or each.name == kind.base)]
+    singles = [f"{learner.name}:{name}" for learner in learners for name in backbones]
     plain = ["mean", "concat"] if baselines else ["mean"]
-    return [*singles, *plain, *(ROWS[recipe] for recipe in STACKS if recipe in recipes)]
+    stacks = [row for recipe, row in kind.recipes.items() if recipe in recipes and row not in plain]
+    return [*singles, *plain, *(row for row in stacks if row not in ("mean", "concat"))]
 
 
 def _meta_backbones(backbones: list[str], *, ablation: bool) -> dict[str, list[str]]:
@@ -198,30 +194,17 @@ def _meta_backbones(backbones: list[str], *, ablation: bool) -> dict[str, list[s
     return stacks
 
 
-def _chosen_c(
-    fitted: Mapping[FitKey, ClassScores | MetaModel], models: list[str], n_folds: int
+def _chosen(
+    scores: Mapping[FitKey, BaseScores], stacks: Mapping[FitKey, MetaModel], models: list[str], n_folds: int
 ) -> dict[str, list[float]]:
-    chosen = {}
-    for model in models:
-        found = [fitted[model, number].c for number in range(n_folds) if (model, number) in fitted]
-        if found and None not in found:
-            chosen[model] = [float(c) for c in found if c is not None]
-    return chosen
-
-
-def _meta_fits(
-    metas: Mapping[str, list[str]],
-    parts: list[_Part],
-    scores: Mapping[FitKey, ClassScores],
-    options: MetaOptions,
-) -> dict[FitKey, Callable[[], MetaModel]]:
-    """List what is fitted on the backbones' scores."""
+    """Return the strength of regularisation that each model chose in each fold, where it chose one."""
+    strengths = {key: each.chosen for key, each in scores.items()}
+    strengths |= {key: float(each.c) for key, each in stacks.items() if each.c is not None}
+    every = {model: [(model, number) for number in range(n_folds)] for model in models}
     return {
-        (model, p.number): partial(
-            fit_meta, [scores[f"lr:{name}", p.number] for name in names], p.y_train, p.n_classes, p.inner, options
-        )
-        for model, names in metas.items()
-        for p in parts
+        model: [float(strengths[key]) for key in keys]
+        for model, keys in every.items()
+        if all(key in strengths for key in keys)
     }
 
 
@@ -229,72 +212,57 @@ def _meta_fits(
 class _BaseFit:
     """A fit on features, and what decides its outcome beside the images and labels of its fold."""
 
-    learner: dict[str, object]
+    settings: dict[str, object]
     names: list[str]
     uses_inner_folds: bool
     run: Callable[[], BaseOutcome]
 
 
 def _base_fits(
-    blocks: Mapping[str, Features],
-    parts: list[_Part],
-    options: StackOptions,
-    seed: int,
+    kind: Task, blocks: Mapping[str, Features], parts: list[Part], options: StackOptions, seed: int
 ) -> dict[FitKey, _BaseFit]:
     """List all that can be fitted on features; the longest first, so that no core ends with a long one alone."""
     everything = list(blocks)
-    lr = options.lr_learner
-    fit_lr = partial(_fit_scores, c_grid=options.c_grid)
-    kinds: list[tuple[str, list[str], dict[str, object], Callable[..., BaseOutcome]]] = []
+    learners = {each.name: each for each in kind.learners}
+    fitted: list[tuple[str, list[str], BaseLearner]] = []
     if len(blocks) > 1:
-        kinds.append(("concat", everything, lr, fit_lr))
-    published: dict[str, object] = {
-        "name": "published",
-        "seed": seed,
-        **{name: version(name) for name in ("mlxtend", "scikit-learn")},  # what they compute is theirs to change
-    }
-    kinds.append(("stack:published", everything, published, partial(_fit_published, seed=seed)))
-    kinds += [(f"lr:{name}", [name], lr, fit_lr) for name in blocks]
-    kinds += [(f"svm:{name}", [name], {"name": "svm"}, _fit_svm) for name in blocks]
+        fitted.append(("concat", everything, learners[kind.base]))
+    fitted += [(f"stack:{each.name}", everything, each) for each in learners.values() if each.sees_all]
+    fitted += [
+        (f"{each.name}:{name}", [name], each) for each in learners.values() if not each.sees_all for name in blocks
+    ]
     return {
         (model, p.number): _BaseFit(
-            learner, names, learner is lr, partial(fit, [of_fold(blocks[name], p.number) for name in names], p)
+            learner.settings(options, seed),
+            names,
+            learner.uses_inner_folds,
+            partial(learner.fit, [of_fold(blocks[name], p.number) for name in names], p, options, seed),
         )
-        for model, names, learner, fit in kinds
+        for model, names, learner in fitted
         for p in parts
     }
 
 
 def _run_base(
-    runs: Mapping[FitKey, Callable[[], BaseOutcome]], n_bytes: int, n_jobs: int | None, counter: FitCounter
+    kind: Task,
+    runs: Mapping[FitKey, Callable[[], BaseOutcome]],
+    n_bytes: int,
+    n_jobs: int | None,
+    counter: FitCounter,
 ) -> dict[FitKey, BaseOutcome]:
     """Run the fits side by side; of large features, those that see every backbone one at a time.
 
     Each of these holds a copy of its training rows, and its products are large enough for BLAS to use every core.
     """
-    of_all = [key for key in runs if key[0] in ("concat", "stack:published")] if n_bytes > _LARGE else []
+    learners = {each.name: each for each in kind.learners}
+    seeing_all = {f"stack:{each.name}" for each in learners.values() if each.sees_all}
+    seeing_all |= {"concat"} if learners[kind.base].copies_rows else set()
+    of_all = [key for key in runs if key[0] in seeing_all] if n_bytes > _LARGE else []
     alone = run_alone({key: runs[key] for key in of_all}, n_jobs, counter)
     return alone | run_fits({key: run for key, run in runs.items() if key not in alone}, n_jobs, counter)
 
 
-def _fit_scores(features: list[NDArray[np.float32]], part: _Part, c_grid: Sequence[float]) -> ClassScores:
-    train, test = Rows(features, part.fold.train), Rows(features, part.fold.test)
-    return score_classes(train, part.y_train, test, part.n_classes, part.inner, c_grid)
-
-
-def _fit_svm(features: list[NDArray[np.float32]], part: _Part) -> Prediction:
-    train, test = Rows(features, part.fold.train), Rows(features, part.fold.test)
-    return Prediction(predict_svm(train, part.y_train, test, part.n_classes), probability=False)
-
-
-def _fit_published(features: list[NDArray[np.float32]], part: _Part, seed: int) -> Prediction:
-    train, test = [x[part.fold.train] for x in features], [x[part.fold.test] for x in features]
-    return Prediction(predict_published(train, part.y_train, test, seed), probability=False)
-
-
-def _find_or_run(
-    fit: _BaseFit, cache: ScoreCache, codes: NDArray[np.int64], part: _Part, found: list[str]
-) -> BaseOutcome:
+def _find_or_run(fit: _BaseFit, cache: ScoreCache, values: NDArray[Any], part: Part, found: list[str]) -> BaseOutcome:
     inner = part.inner if fit.uses_inner_folds else []
-    key = cache.key(fit.learner, fit.names, codes, part.fold, inner, number=part.number)
+    key = cache.key(fit.settings, fit.names, values, part.fold, inner, number=part.number)
     return cache.find_or_run(key, fit.run, found)

@@ -7,22 +7,21 @@ left as they are: `stackbone steer` makes the same ones before there are feature
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.stack.evaluation.findings import Findings
-from stackbone.stack.evaluation.scores import Evaluation
-from stackbone.stack.evaluation.target_findings import TargetFindings
+from stackbone.cache.progress import Progress
 from stackbone.stack.features.join import Joined
 from stackbone.stack.folds.folds import Fold
 from stackbone.stack.folds.groups import SAME_PICTURE, near_duplicates
-from stackbone.stack.solvers.fits import Progress
-from stackbone.stack.tasks.regression import RegressionEvaluation
-from stackbone.stack.tasks.targets import parse_targets
+from stackbone.stack.metrics.model_scores import Evaluation
+from stackbone.stack.tasks.findings import Findings
+from stackbone.stack.tasks.task import Task
+from stackbone.stack.tasks.truth import Truth
 
 MOST_COMPARED = 20_000
 """Images compared, each with each, without being asked for: beyond, it may cost more than it tells."""
@@ -76,10 +75,12 @@ class NearCopies:
 
 
 def look_for_copies(
+    task: Task,
     joined: Joined,
+    truth: Truth,
     folds: Sequence[Fold],
-    evaluation: Evaluation | RegressionEvaluation,
-    findings: Findings | TargetFindings,
+    evaluation: Evaluation,
+    findings: Findings,
     *,
     progress: Progress | None = None,
 ) -> tuple[NearCopies | None, Joined]:
@@ -89,16 +90,20 @@ def look_for_copies(
 
     Parameters
     ----------
+    task : Task
+        What was predicted.
     joined : Joined
         The images that took part, with their features.
+    truth : Truth
+        What their labels say.
     folds : sequence of Fold
         Their outer folds.
-    evaluation : Evaluation or RegressionEvaluation
+    evaluation : Evaluation
         Of these folds.
-    findings : Findings or TargetFindings
+    findings : Findings
         What it means.
     progress : callable, optional
-        See `stack.solvers.fits.Progress`; for the comparison.
+        See `stack.progress.Progress`; for the comparison.
 
     Returns
     -------
@@ -117,17 +122,19 @@ def look_for_copies(
     known = [recognised(group, fold) for fold in folds]
     tested = np.concatenate([fold.test for fold in folds])
     copies = np.concatenate(known)
-    models = [findings.stack, findings.single]
+    errors = {
+        model: task.errors(
+            truth.values[tested], np.concatenate([each.scores for each in evaluation.predictions[model]])
+        )
+        for model in (findings.stack, findings.single)
+    }
     found = NearCopies(
         threshold=SAME_PICTURE,
         n_copies=len(np.unique(tested[copies])),
         n_tested=len(np.unique(tested)),
         example=_example(group, folds, known, joined.paths),
-        metric="accuracy" if isinstance(evaluation, Evaluation) else "mae",
-        scores={
-            model: CopyScore(_mean(each[copies]), _mean(each[~copies]))
-            for model, each in _measure(evaluation, joined.labels, folds, models).items()
-        },
+        metric=task.copies_metric,
+        scores={model: CopyScore(_mean(each[copies]), _mean(each[~copies])) for model, each in errors.items()},
     )
     return found, _noted(joined, _note(found, joined)) if found.n_copies else joined
 
@@ -148,23 +155,6 @@ def recognised(group: NDArray[np.int64], fold: Fold) -> NDArray[np.bool_]:
 
 def _noted(joined: Joined, note: str) -> Joined:
     return replace(joined, notes=[*joined.notes, note])
-
-
-def _measure(
-    evaluation: Evaluation | RegressionEvaluation,
-    labels: NDArray[np.str_],
-    folds: Sequence[Fold],
-    models: Sequence[str],
-) -> Mapping[str, NDArray[np.float64]]:
-    """Return each model's hits, 1 or 0, or its absolute errors, fold after fold in the order of their test rows."""
-    tested = np.concatenate([fold.test for fold in folds])
-    if isinstance(evaluation, RegressionEvaluation):
-        y = parse_targets(labels)[tested]
-        values = {model: np.concatenate([each.values for each in evaluation.predictions[model]]) for model in models}
-        return {model: np.abs(each - y) for model, each in values.items()}
-    _, codes = np.unique(labels, return_inverse=True)
-    scores = {model: np.concatenate([each.scores for each in evaluation.predictions[model]]) for model in models}
-    return {model: (each.argmax(axis=1) == codes[tested]).astype(np.float64) for model, each in scores.items()}
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:

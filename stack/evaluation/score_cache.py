@@ -25,19 +25,15 @@ from sklearn.exceptions import ConvergenceWarning
 from stackbone.cache.disk.digest import DIGEST_BYTES, Digests
 from stackbone.cache.errors import CacheError
 from stackbone.cache.records.scores import Arrays, Origin, read_scores, write_scores
-from stackbone.stack.evaluation.scores import Prediction
+from stackbone.stack.fitting.fit_warnings import messages
 from stackbone.stack.folds.folds import Fold
 from stackbone.stack.folds.per_fold import Features, PerFold
-from stackbone.stack.learners.base import ClassScores
-from stackbone.stack.learners.regressors import RegressionScores
-from stackbone.stack.solvers.fit_warnings import messages
+from stackbone.stack.learners.learner import BaseOutcome, BaseScores
+from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.solvers.linear import LinearMap
 
 SCORES_VERSION = 3
 """To be raised with any change of a learner that changes its scores by more than rounding."""
-
-BaseOutcome = ClassScores | RegressionScores | Prediction
-"""What a fit on features gives: scores of a base learner, or predictions alone."""
 
 Outcome = TypeVar("Outcome", bound=BaseOutcome)
 
@@ -189,7 +185,13 @@ class ScoreCache:
         if not self._may_write:
             return
         try:
-            write_scores(self.folder, key.digest, Origin(self._dataset, key.feature_sets), _to_arrays(outcome), warned)
+            write_scores(
+                self.folder,
+                key.digest,
+                Origin(self._dataset, key.feature_sets),
+                _to_arrays(outcome, key.n_classes),
+                warned,
+            )
         except CacheError as exc:
             self._may_write = False
             _log.warning("scores are not kept for later runs: %s", exc)
@@ -230,12 +232,16 @@ def _most_bytes(key: FitKey) -> int:
     return _NUMBER_BYTES * (1 + outputs * (key.n_train + key.n_test + key.dim + 1) + key.dim)
 
 
-def _to_arrays(outcome: BaseOutcome) -> Arrays:
+def _strength(n_classes: int) -> str:
+    """Return the name under which the chosen strength of regularisation is kept."""
+    return "c" if n_classes else "alpha"
+
+
+def _to_arrays(outcome: BaseOutcome, n_classes: int) -> Arrays:
     if isinstance(outcome, Prediction):
         return {"scores": outcome.scores, "probability": np.array(outcome.probability)}
-    strength = {"c": outcome.c} if isinstance(outcome, ClassScores) else {"alpha": outcome.alpha}
     return {
-        **{name: np.array(value, np.float64) for name, value in strength.items()},
+        _strength(n_classes): np.array(outcome.chosen, np.float64),
         "out_of_fold": outcome.out_of_fold,
         "test": outcome.test,
         "coef": outcome.linear.coef,
@@ -251,11 +257,11 @@ def _from_arrays(arrays: Arrays, key: FitKey) -> BaseOutcome | None:
     n_outputs = max(1, key.n_classes)
     if set(arrays) == {"scores", "probability"}:
         scores, probability = arrays["scores"], arrays["probability"]
-        fits = scores.shape == (key.n_test, key.n_classes) and scores.dtype.kind == "f"
+        fits = scores.shape == (key.n_test, *([key.n_classes] if key.n_classes else [])) and scores.dtype.kind == "f"
         if not fits or probability.shape or probability.dtype != np.bool_ or not np.isfinite(scores).all():
             return None
         return Prediction(scores, probability=bool(probability))
-    strength = "alpha" if key.n_classes == 0 else "c"
+    strength = _strength(key.n_classes)
     if set(arrays) != {strength, "out_of_fold", "test", "coef", "intercept", "mean"}:
         return None
     columns = (key.n_classes,) if key.n_classes else ()
@@ -275,6 +281,5 @@ def _from_arrays(arrays: Arrays, key: FitKey) -> BaseOutcome | None:
     if not scored or not all(np.isfinite(arrays[name]).all() for name in expected if name != "out_of_fold"):
         return None
     chosen, linear = float(arrays[strength]), LinearMap(arrays["coef"], arrays["intercept"], arrays["mean"])
-    if key.n_classes == 0:
-        return RegressionScores(chosen, out_of_fold, arrays["test"], linear) if chosen >= 0 else None
-    return ClassScores(chosen, out_of_fold, arrays["test"], linear) if chosen > 0 else None
+    is_strength = chosen > 0 if key.n_classes else chosen >= 0
+    return BaseScores(chosen, out_of_fold, arrays["test"], linear) if is_strength else None

@@ -10,17 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import FeatureStore, StackError
+from stackbone.cache.progress import Progress
 from stackbone.stack.evaluation.evaluate import evaluate
 from stackbone.stack.evaluation.score_cache import ScoreCache
-from stackbone.stack.evaluation.scores import ModelScore, Scoreboard
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.used_features import load_block, used_features
+from stackbone.stack.folds.class_labels import resolve_groups
 from stackbone.stack.folds.folds import Fold
-from stackbone.stack.folds.labels import resolve_groups
 from stackbone.stack.folds.subsets import nested_order, take_share
-from stackbone.stack.solvers.fits import Progress
-from stackbone.stack.tasks.regression import evaluate_regression
-from stackbone.stack.tasks.targets import parse_targets
+from stackbone.stack.metrics.model_scores import Evaluation, ModelScore
 
 SIZES = 5
 
@@ -40,7 +38,7 @@ class LearningCurve:
     n : list of int
         Training images, ascending; the mean over folds. The last are whole training parts.
     mean, std : list of float
-        Of the chief score over the folds of the first repeat.
+        Of the primary metric over the folds of the first repeat.
     """
 
     model: str
@@ -93,9 +91,7 @@ def learning_curves(
         raise StackError(message)
     scored = [each.model for each in experiment.evaluation.results]
     models = [_best_single(experiment).model, *(model for model in scored if model == "stack:oof")]
-    codes = np.zeros(len(joined.labels), np.int64)
-    if experiment.task == "classification":
-        codes = np.unique(joined.labels, return_inverse=True)[1].astype(np.int64)
+    codes = experiment.truth.codes
     group = resolve_groups(joined.groups, len(codes))
     shares = _shares(experiment, folds)
     n = np.zeros((len(shares), len(folds)))
@@ -125,28 +121,17 @@ def learning_curves(
 
 def _score(
     experiment: Experiment, blocks: Mapping[str, NDArray[np.float32]], part: Fold, cache: ScoreCache, n_jobs: int | None
-) -> Scoreboard:
+) -> Evaluation:
     """Score what one fold's share of the training part teaches."""
-    joined, options = experiment.joined, experiment.options
-    if experiment.task == "regression":
-        return evaluate_regression(
-            blocks,
-            parse_targets(joined.labels),
-            [part],
-            groups=joined.groups,
-            meta=options.meta.learner,
-            inner_splits=options.inner_splits,
-            seed=experiment.seed,
-            n_jobs=n_jobs,
-            cache=cache,
-        )
+    joined = experiment.joined
     return evaluate(
         blocks,
         joined.labels,
         [part],
+        task=experiment.task,
         recipes=["oof"],
         baselines=False,
-        options=options,
+        options=experiment.options,
         groups=joined.groups,
         seed=experiment.seed,
         n_jobs=n_jobs,
@@ -163,7 +148,7 @@ def _shares(experiment: Experiment, folds: Sequence[Fold]) -> list[float]:
 
 
 def _best_single(experiment: Experiment) -> ModelScore:
-    best = experiment.evaluation.best("lr:", "ridge:")
+    best = experiment.evaluation.best(f"{experiment.kind.base}:")
     if best is None:
         message = "an evaluation has a single backbone"
         raise ValueError(message)

@@ -43,9 +43,9 @@ def provenance(experiment: Experiment, store: FeatureStore) -> dict[str, object]
             "cv": experiment.cv,
             "repeats": experiment.repeats,
             "split": experiment.split,
-            "group_by": experiment.group_by,
-            "near_duplicates": experiment.near_duplicates,
-            "rare": experiment.rare,
+            "group_by": experiment.division.group_by,
+            "near_duplicates": experiment.division.near_duplicates,
+            "rare": experiment.division.rare,
             **asdict(experiment.options),
         },
         "feature_sets": {
@@ -95,15 +95,15 @@ def _stack_command(experiment: Experiment, ids: list[str]) -> list[str]:
     asked = {
         "--task": (e.task, "classification"),
         "--repeats": (e.repeats, 1),
-        "--recipe": (recipes[0] if len(recipes) == 1 and e.task == "classification" else None, None),
+        "--recipe": (recipes[0] if len(recipes) == 1 and len(e.kind.recipes) > 1 else None, None),
         "--meta": (e.options.meta.learner, plain.meta.learner),
         "--meta-scores": (e.options.meta.scores, plain.meta.scores),
         "--meta-combine": (e.options.meta.combine, plain.meta.combine),
         "--c": (e.options.c, plain.c),
         "--inner-cv": (e.options.inner_splits, plain.inner_splits),
-        "--group-by": (e.group_by, "auto"),
-        "--near-duplicates": (e.near_duplicates, None),
-        "--rare": (e.rare, "refuse"),
+        "--group-by": (e.division.group_by, "auto"),
+        "--near-duplicates": (e.division.near_duplicates, None),
+        "--rare": (e.division.rare, "refuse"),
     }
     divided = ["--cv", str(e.cv)] if e.split is None else ["--split", e.split]
     chosen = [word for name, (value, default) in asked.items() if value != default for word in (name, str(value))]

@@ -35,7 +35,7 @@ def read_result(file: Path) -> dict[str, Any]:
     Raises
     ------
     StackError
-        If there is no such file, it is no result, or of a newer version.
+        If the file does not exist, is not a result, or has a newer version.
     """
     if not file.is_file():
         found = "is a folder" if file.is_dir() else "does not exist"
@@ -44,10 +44,10 @@ def read_result(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(read_regular(file, _MOST_BYTES), parse_constant=_refuse_constant)
     except OSError as exc:
-        message = f"the result {file} cannot be read: {exc.strerror or exc}. See to its permissions"
+        message = f"the result {file} cannot be read: {exc.strerror or exc}. Check its permissions"
         raise StackError(message) from exc
     except (ValueError, RecursionError) as exc:
-        raise StackError(not_a_result(file, f"it is no JSON ({exc})")) from exc
+        raise StackError(not_a_result(file, f"it is not JSON ({exc})")) from exc
     if not isinstance(content, dict) or content.get("format") != RESULT_FORMAT:
         raise StackError(not_a_result(file, f"its format is not {RESULT_FORMAT!r}"))
     version = content.get("format_version")
@@ -69,4 +69,4 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def not_a_result(file: Path, found: str) -> str:
     """Return the message for a file that is not what `write_result` writes."""
-    return f"{file} is not a sound result: {found}. Name a file that `stackbone stack --result FILE` wrote"
+    return f"{file} is not a valid result: {found}. Name a file that `stackbone stack --result FILE` wrote"

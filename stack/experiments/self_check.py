@@ -15,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import FeatureStore, StackError
-from stackbone.stack.divisions.outer_folds import Division, drop_rare, outer_folds
+from stackbone.cache.progress import Progress
+from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.outer_folds import drop_rare, outer_folds
 from stackbone.stack.evaluation.evaluate import evaluate
-from stackbone.stack.evaluation.options import StackOptions
-from stackbone.stack.evaluation.scores import ModelScore
 from stackbone.stack.features.join import Joined, features_of_folds, join_features
 from stackbone.stack.folds.folds import Fold
 from stackbone.stack.folds.groups import SAME_PICTURE, join_groups, near_duplicates
-from stackbone.stack.solvers.fits import Progress
+from stackbone.stack.learners.options import StackOptions
+from stackbone.stack.metrics.model_scores import ModelScore
 
 _MOST_COMPARED = 50_000  # images, each with each: a minute on two cores
 _DEVIATIONS = 4.0  # one false alarm in 30,000 of a normal distribution, for each model

@@ -10,18 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import FeatureSet, FeatureStore, UsageError
-from stackbone.stack.divisions.labelled import Labelled, label_images
-from stackbone.stack.divisions.outer_folds import Division
+from stackbone.cache.progress import Progress
+from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
 from stackbone.stack.features.selection import list_incomplete, select_backbones
 from stackbone.stack.features.steered import SteeredBackbone, choose_for_all, choose_for_folds, remarks
 from stackbone.stack.folds.folds import Fold
 from stackbone.stack.folds.groups import check_threshold, near_duplicates
 from stackbone.stack.folds.per_fold import Features, PerFold
-from stackbone.stack.solvers.fits import Progress
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Joined(Labelled):
+class Joined(LabelledImages):
     """Labels and features of the images that take part, row by row.
 
     Attributes
@@ -64,18 +64,18 @@ def join_features(
     store : FeatureStore
         The cache.
     dataset : str, optional
-        Its name; by default the most lately extracted one.
+        Its name; by default the most recently extracted one.
     backbones : sequence of str, optional
         Names of backbones or feature sets; by default every feature set that covers the dataset. The name of a
         steered backbone stands for all its feature sets.
     split : str, optional
         The split to test on: of byte-identical images the one in this split is kept.
     group_by : str
-        See `stack.divisions.labelled.label_images`.
+        See `stack.divisions.labelled_images.label_images`.
     near : float, optional
         Images whose features have at least this cosine in every plain backbone are one group too.
     progress : callable, optional
-        See `stack.solvers.fits.Progress`; for that comparison.
+        See `stack.progress.Progress`; for that comparison.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def features_of_folds(joined: Joined, folds: Sequence[Fold], division: Division)
     return FoldFeatures(blocks, steered, {name: plain.get(name) or steered[name] for name in joined.names})
 
 
-def settle(joined: Joined) -> Joined:
+def choose_final_features(joined: Joined) -> Joined:
     """Return the same images with one feature set of each backbone, for a model that is fitted on all of them.
 
     Of a steered backbone it is the one that saw most of them, with a note that says which; no score may be taken of

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import CacheError, Digests, FeatureSet, FeatureSpec, SeenRecord, StackError, as_keys
-from stackbone.stack.divisions.labelled import Labelled
-from stackbone.stack.divisions.outer_folds import Division
+from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.labelled_images import LabelledImages
 from stackbone.stack.folds.folds import Fold
 
 _SHORT = 8  # hex digits of a recipe that tell two of them apart
@@ -100,7 +100,7 @@ def read_candidate(feature_set: FeatureSet) -> Candidate | None:
 
 
 def choose_for_folds(
-    backbone: SteeredBackbone, images: Labelled, folds: Sequence[Fold], division: Division, others: Sequence[str]
+    backbone: SteeredBackbone, images: LabelledImages, folds: Sequence[Fold], division: Division, others: Sequence[str]
 ) -> list[Candidate]:
     """Return for each fold the features that are fair to it.
 
@@ -111,7 +111,7 @@ def choose_for_folds(
     ----------
     backbone : SteeredBackbone
         To choose from.
-    images : Labelled
+    images : LabelledImages
         The images of the experiment.
     folds : sequence of Fold
         Its outer folds.
@@ -130,13 +130,13 @@ def choose_for_folds(
     sights: list[list[_Sight]] = [[] for _ in folds]
     for candidate in backbone.candidates:
         seen = _seen(candidate, images.index.image_sha256)
-        kin = np.unique(images.kin[seen])
-        in_seen_group = np.isin(images.kin, kin[kin >= 0])
+        file_groups = np.unique(images.file_groups[seen])
+        in_seen_group = np.isin(images.file_groups, file_groups[file_groups >= 0])
         for n, fold in enumerate(folds):
             test, train = images.rows[fold.test], images.rows[fold.train]
             sight = _Sight(int(seen[test].sum()), int((in_seen_group[test] & ~seen[test]).sum()))
             sights[n].append(sight)
-            if not (sight.images or sight.kin) and int(seen[train].sum()) > most[n]:
+            if not (sight.images or sight.file_groups) and int(seen[train].sum()) > most[n]:
                 chosen[n], most[n] = candidate, int(seen[train].sum())
     fair = [each for each in chosen if each is not None]
     if len(fair) < len(folds):
@@ -167,7 +167,7 @@ def choose_for_all(backbone: SteeredBackbone, digests: Digests) -> tuple[Candida
     return chosen, note
 
 
-def remarks(backbone: SteeredBackbone, images: Labelled) -> list[str]:
+def remarks(backbone: SteeredBackbone, images: LabelledImages) -> list[str]:
     """Return a sentence on each thing that a steering saw and that the guard cannot know of.
 
     These are groups of images that the dataset does not list, and images that no record lists, such as those of a
@@ -177,7 +177,7 @@ def remarks(backbone: SteeredBackbone, images: Labelled) -> list[str]:
     ----------
     backbone : SteeredBackbone
         Whose features are to be scored.
-    images : Labelled
+    images : LabelledImages
         The images of the experiment.
     """
     said = {}
@@ -204,16 +204,16 @@ class _Sight:
     """How many images of a test part a steering saw, and how many others share a group with one that it saw."""
 
     images: int
-    kin: int
+    file_groups: int
 
     def words(self, candidate: Candidate, n_test: int) -> str:
-        groups = f", and {self.kin:,} more share a group with images that it saw" if self.kin else ""
+        groups = f", and {self.file_groups:,} more share a group with images that it saw" if self.file_groups else ""
         return f"the steering of {candidate.feature_set.id} saw {self.images:,} of its {n_test:,} test images{groups}"
 
 
 def _refusal(
     backbone: SteeredBackbone,
-    images: Labelled,
+    images: LabelledImages,
     folds: Sequence[Fold],
     n: int,
     sights: list[_Sight],
@@ -239,7 +239,7 @@ def _way_out(backbone: SteeredBackbone, root: str, division: Division, others: S
         f"`stackbone steer {data} {how}` and the options that yours had, cache their features with "
         f"`stackbone extract {data} --backbones {name} --steering FOLDER`, and run this again"
     ]
-    if division.task == "regression" and division.split is None:
+    if not division.kind.can_be_steered and division.split is None:
         lines = ["`stackbone steer` learns classes and knows no folds of numbers: use plain backbones"]
     if division.repeats > 1:
         lines.append("It divides the images once, so leave --repeats out")

@@ -1,29 +1,13 @@
 """What must hold before anything is fitted, said in words when it does not."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.errors import StackError, UsageError
+from stackbone.cache.errors import StackError
 from stackbone.stack.folds.folds import Fold
 from stackbone.stack.folds.per_fold import Features, distinct_blocks
-
-
-def check_choice(what: str, chosen: str, known: Sequence[str]) -> None:
-    """Require that `chosen` is one of the `known` names.
-
-    Raises
-    ------
-    UsageError
-        If it is not; the message names one that is much alike.
-    """
-    if chosen not in known:
-        near = difflib.get_close_matches(chosen, known, n=1)
-        meant = f": did you mean {near[0]!r}?" if near else ""
-        msg = f"unknown {what} {chosen!r}; there are {', '.join(known)}{meant}"
-        raise UsageError(msg)
 
 
 def check_blocks(blocks: Mapping[str, Features], n_images: int) -> None:
@@ -80,7 +64,7 @@ def check_folds(folds: Sequence[Fold], n_images: int) -> None:
     Raises
     ------
     StackError
-        If one has not.
+        If a fold breaks this.
     """
     if not folds:
         msg = "no folds were given; make them with stratified_folds or split_folds"
@@ -99,42 +83,5 @@ def check_folds(folds: Sequence[Fold], n_images: int) -> None:
             msg = (
                 f"{where} shares {len(shared)} rows with its test part (row {shared[0]} first); "
                 "scores on rows that were learnt mean nothing: make disjoint folds"
-            )
-            raise StackError(msg)
-
-
-def check_subsets(codes: NDArray[np.int64], n_classes: int, subsets: Sequence[NDArray[np.int64]]) -> None:
-    """Require two classes and one training subset at least, and every class in every subset.
-
-    Parameters
-    ----------
-    codes : NDArray[np.int64]
-        ``(n,)`` class codes, 0 to ``n_classes - 1``.
-    n_classes : int
-        Number of classes.
-    subsets : sequence of NDArray[np.int64]
-        Rows of each training subset.
-
-    Raises
-    ------
-    UsageError
-        If there are fewer.
-    StackError
-        If a subset lacks a class.
-    """
-    if n_classes < 2 or not subsets:
-        msg = (
-            f"found {n_classes} class(es) and {len(subsets)} training subset(s); "
-            "a classifier needs at least 2 classes and 1 subset: check the labels and folds"
-        )
-        raise UsageError(msg)
-    for number, subset in enumerate(subsets, start=1):
-        missing = np.setdiff1d(np.arange(n_classes), codes[subset])
-        if len(missing):
-            named = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
-            msg = (
-                f"training subset {number} of {len(subsets)} ({len(subset)} rows) lacks {len(missing)} of "
-                f"{n_classes} classes (codes {named}); no classifier can learn a class it never saw: "
-                "put images of every class into every training subset"
             )
             raise StackError(msg)

@@ -9,8 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError, UsageError
-from stackbone.stack.folds.division import Fold
-from stackbone.stack.folds.labels import check_class_sizes, class_sizes, find_testable, list_classes, resolve_groups
+from stackbone.stack.folds.class_labels import (
+    check_class_sizes,
+    class_sizes,
+    find_testable,
+    list_classes,
+    resolve_groups,
+)
+from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.splitters import ATTEMPTS, distinct_seeds, divide_stratified, find_lost, spare_groups
 
 INNER_FOLDS = 5

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError, UsageError
 from stackbone.stack.folds.class_folds import INNER_FOLDS, Ask, divide_classes, divide_inner
-from stackbone.stack.folds.division import Fold, check_fold_classes, check_fold_groups, check_split
-from stackbone.stack.folds.labels import check_labels, find_rare, list_first, resolve_groups
+from stackbone.stack.folds.class_labels import check_labels, find_rare, list_first, resolve_groups
+from stackbone.stack.folds.fold import Fold, check_fold_classes, check_fold_groups, check_split
 from stackbone.stack.folds.target_folds import divide_rows
 from stackbone.stack.folds.ways_out import ways_for_classes, ways_for_targets
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError
 from stackbone.stack.folds.class_folds import Ask, check_numbers, name_unit
-from stackbone.stack.folds.division import Fold
-from stackbone.stack.folds.labels import resolve_groups
+from stackbone.stack.folds.class_labels import resolve_groups
+from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.splitters import distinct_seeds, divide_groups
 
 _MIN_TESTED = 2  # images: R² compares with their mean

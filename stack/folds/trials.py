@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError
 from stackbone.stack.folds.class_folds import Ask
-from stackbone.stack.folds.labels import resolve_groups
+from stackbone.stack.folds.class_labels import resolve_groups
 
 _MOST_STEPS = 45_000  # about 2 seconds
 _ROWS_A_STEP = 500  # that are divided at once, where none are grouped, in the time that one group takes

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError
 from stackbone.stack.folds.class_folds import Ask, check_inner, divide_classes
-from stackbone.stack.folds.division import Fold
-from stackbone.stack.folds.labels import class_sizes, find_rare, list_classes, resolve_groups
+from stackbone.stack.folds.class_labels import class_sizes, find_rare, list_classes, resolve_groups
+from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.target_folds import divide_targets
 from stackbone.stack.folds.trials import Trials, class_steps, target_steps
 

@@ -6,7 +6,7 @@ its interval, or the overlap of the errors, flows out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr, stdtrit
 
 from stackbone.cache.errors import StackError, UsageError
+from stackbone.stack.folds.fold import Fold
 
 RESAMPLED_T = "corrected resampled t"
 BOOTSTRAP = "paired bootstrap over images"
@@ -131,6 +132,11 @@ def paired_difference(
     reach = float(stdtrit(n_folds - 1, (1 + confidence) / 2)) * error
     p_value = 2 * float(stdtr(n_folds - 1, -abs(mean) / error))
     return Difference(mean, mean - reach, mean + reach, p_value, RESAMPLED_T, confidence)
+
+
+def mean_sizes(folds: Sequence[Fold]) -> tuple[int, int]:
+    """Return the mean number of training and of test rows."""
+    return round(np.mean([len(f.train) for f in folds])), round(np.mean([len(f.test) for f in folds]))
 
 
 def bootstrap_difference(

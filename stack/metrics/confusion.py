@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_fscore_support
 
 from stackbone.cache.errors import StackError, UsageError
-from stackbone.stack.metrics.metrics import Scores, check_codes, check_log_probabilities, check_scores
+from stackbone.stack.metrics.checks import Scores, check_codes, check_log_probabilities, check_scores
 
 
 @dataclass(frozen=True)

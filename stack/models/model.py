@@ -10,18 +10,16 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import Digests, FeatureSpec, ModelError, UsageError, as_keys, feature_set_id
 from stackbone.cache.records.spec import parse_feature_set_id
-from stackbone.stack.learners.meta import COMBINE, LEARNERS, SCORES, MetaModel, MetaOptions, meta_features
+from stackbone.stack.learners.meta_model import MetaModel
+from stackbone.stack.learners.options import COMBINE, SCORES, MetaOptions
 from stackbone.stack.solvers.linear import LinearMap
-
-LEARNERS_OF_TASK = {"classification": LEARNERS, "regression": ("linear",)}
-"""Meta-learners by task; ``linear`` is any linear map of the bases' predictions: ridge, SVR or their mean."""
+from stackbone.stack.tasks.registry import TASKS
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,8 @@ class StackModel:
     learner
         The meta-learner: ``svm``, ``lr``, ``mean``; ``linear`` for regression.
     scores, combine
-        What the meta-learner sees: see `stack.learners.meta.meta_features`. For regression ``decision`` and ``concat``.
+        What the meta-learner sees: see `stack.learners.meta_model.meta_features`. For regression ``decision`` and
+        ``concat``.
     meta_linear
         The meta-learner's map from B times K (``concat``) or K (``average``) meta-features; None for ``mean``.
     scale
@@ -100,13 +99,13 @@ class StackModel:
     def __post_init__(self) -> None:
         problem = next(chain(_option_problems(self), _backbone_problems(self), _shape_problems(self)), None)
         if problem:
-            message = f"the model is not sound: {problem}. Fit it again, with `stackbone stack --save FILE`"
+            message = f"the model is not valid: {problem}. Fit it again, with `stackbone stack --save FILE`"
             raise ModelError(message)
 
     @property
     def n_outputs(self) -> int:
         """Columns of decision values: the number of classes, or 1 for regression."""
-        return len(self.classes) if self.task == "classification" else 1
+        return len(self.classes) or 1
 
     def log_probabilities(self, blocks: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:
         """Return calibrated class probabilities.
@@ -128,20 +127,21 @@ class StackModel:
         UsageError
             If this is a regression.
         """
-        self._check_task("classification", "predict_values")
-        meta = MetaModel(MetaOptions(self.learner, self.scores, self.combine), None, self.meta_linear, self.scale)
-        return meta.log_probabilities(self._decide(blocks))
+        if not self.classes:
+            message = f"the model's task is {self.task}: it knows no probabilities. Call `predict_values`"
+            raise UsageError(message)
+        return self._meta().log_probabilities(self._decide(blocks))
 
     def predict_values(self, blocks: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:
         """Return ``(n,)`` predicted values, in the unit of the labels; arguments and errors as `log_probabilities`."""
-        self._check_task("regression", "log_probabilities")
-        meta = cast(LinearMap, self.meta_linear)  # `_shape_problems` refuses a regression without one
-        values = meta.decide(meta_features(self._decide(blocks), self.scores, self.combine))
-        return values[:, 0].astype(np.float64)
+        if self.classes:
+            message = f"the model's task is {self.task}: it predicts no numbers. Call `log_probabilities`"
+            raise UsageError(message)
+        return self._meta().values([each[:, 0] for each in self._decide(blocks)])
 
     def describe(self) -> str:
         """Return in one line what it is made of and how well it does."""
-        what = f"{len(self.classes)} classes" if self.task == "classification" else "a number"
+        what = f"{len(self.classes)} classes" if self.classes else "a number"
         names = ", ".join(backbone.name for backbone in self.backbones)
         score = ", ".join(f"{name} {_shown(value)}" for name, value in self.score.items()) or "never scored"
         return f"{what} by {self.learner} on {names}; {self.n_images:,} training images; on unseen images: {score}"
@@ -154,10 +154,9 @@ class StackModel:
         pairs = zip(self.backbones, self.bases, strict=True)
         return [base.decide(blocks[backbone.name]) for backbone, base in pairs]
 
-    def _check_task(self, task: str, other: str) -> None:
-        if self.task != task:
-            message = f"the model's task is {self.task}, not {task}: call `{other}`"
-            raise UsageError(message)
+    def _meta(self) -> MetaModel:
+        options = MetaOptions(self.learner, self.scores, self.combine)
+        return MetaModel(options, None, self.meta_linear, self.scale)
 
 
 def hash_digests(digests: Digests) -> str:
@@ -173,20 +172,19 @@ def _shown(value: str | float) -> str:
 
 
 def _option_problems(model: StackModel) -> Iterator[str]:
+    task = TASKS.get(model.task)
     known: Sequence[tuple[str, str, Sequence[str]]] = (
-        ("task", model.task, tuple(LEARNERS_OF_TASK)),
-        ("meta-learner", model.learner, LEARNERS_OF_TASK.get(model.task, ())),
+        ("task", model.task, tuple(TASKS)),
+        ("meta-learner", model.learner, task.saved_learners if task else ()),
         ("scores", model.scores, SCORES),
         ("combination", model.combine, COMBINE),
     )
     for what, value, choices in known:
         if value not in choices:
             yield f"its {what} is {value!r}, expected one of {', '.join(choices)}"
-    n_classes, n_names = len(model.classes), len(set(model.classes))
-    if model.task == "classification" and not 2 <= n_names == n_classes:
-        yield f"it has {n_classes} class names, {n_names} of them distinct; expected two or more"
-    if model.task == "regression" and model.classes:
-        yield "it is a regression and has class names"
+    problem = task.classes_problem(model.classes) if task else None
+    if problem:
+        yield problem
     if not (np.isfinite(model.scale) and model.scale > 0):
         yield f"its calibration factor is {model.scale}, expected a positive number"
     if model.n_images < 1:

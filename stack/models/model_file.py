@@ -64,7 +64,7 @@ def load_model(file: Path | str) -> StackModel:
     Raises
     ------
     ModelError
-        If there is no such file, it is no model, damaged, changed, or of a newer version.
+        If the file does not exist, is not a model, is damaged or changed, or has a newer version.
     """
     file = Path(file)
     if not file.is_file():
@@ -89,7 +89,7 @@ def _read(file: Path) -> tuple[dict[str, str], _Tensors]:
     except ValueError as exc:
         _refuse(file, str(exc), exc)
     except OSError as exc:
-        message = f"the model {file} cannot be read: {exc.strerror or exc}. See to its permissions"
+        message = f"the model {file} cannot be read: {exc.strerror or exc}. Check its permissions"
         raise ModelError(message) from exc
 
 
@@ -194,7 +194,7 @@ def _as(kind: type[_T], value: object, what: str, *, keys: set[str] | None = Non
 
 def _refuse(file: Path, found: str, cause: BaseException | None = None) -> NoReturn:
     message = (
-        f"{file} is not a sound model: {found}. Nothing in it was run or used. "
-        "Copy it again from where it is sound, or fit it again with `stackbone stack --save FILE`"
+        f"{file} is not a valid model: {found}. Nothing in it was run or used. "
+        "Copy it again from an intact file, or fit it again with `stackbone stack --save FILE`"
     )
     raise ModelError(message) from cause

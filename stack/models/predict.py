@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache import UsageError
+from stackbone.cache.choices import check_choice
 from stackbone.cache.csv_text import csv_lines
 from stackbone.cache.text import to_json
 from stackbone.stack.models.model import StackModel
@@ -49,11 +48,7 @@ class Answer:
 
 def check_format(name: str) -> None:
     """Raise `UsageError`, with the likely spelling, unless `name` is one of `FORMATS`."""
-    if name not in FORMATS:
-        near = difflib.get_close_matches(name, FORMATS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(FORMATS)}"
-        message = f"unknown --format {name!r}: {hint}"
-        raise UsageError(message)
+    check_choice("--format", name, FORMATS)
 
 
 def predict(
@@ -77,7 +72,7 @@ def predict(
     ModelError
         If the features are not what the model takes.
     """
-    if model.task == "regression":
+    if not model.classes:
         values = model.predict_values(blocks)
         return [Answer(path, [], _rounded(value)) for path, value in zip(paths, values, strict=True)]
     probabilities = np.exp(model.log_probabilities(blocks))

@@ -15,11 +15,11 @@ from stackbone.stack.evaluation.findings import Findings
 from stackbone.stack.evaluation.scores import Prediction
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.used_features import UsedFeatures, used_features
+from stackbone.stack.fitting.fits import Progress
 from stackbone.stack.folds.subsets import sample_rows
 from stackbone.stack.report.answers import Answers
 from stackbone.stack.report.images import ImageList
 from stackbone.stack.report.projection import choose_projection
-from stackbone.stack.solvers.fits import Progress
 from stackbone.stack.tasks.targets import TargetPrediction, parse_targets
 
 MOST_POINTS = 50_000
@@ -70,7 +70,7 @@ class Context:
     options : ReportOptions
         What was asked for.
     progress : callable, optional
-        See `stack.solvers.fits.Progress`.
+        See `stack.fitting.fits.Progress`.
     """
 
     experiment: Experiment

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from stackbone.cache.text import counted
+from stackbone.stack.fitting.fit_warnings import in_words
 from stackbone.stack.report.blocks import join_all, number
 from stackbone.stack.report.context import Context
 from stackbone.stack.report.markup import Markup, element
-from stackbone.stack.solvers.fit_warnings import in_words
 from stackbone.stack.tables import table
 from stackbone.stack.tables.metric_names import primary_metric
 from stackbone.stack.tables.verdict import Verdict, verdict

@@ -22,6 +22,7 @@ from typing import Any
 from stackbone.cache import FeatureStore
 from stackbone.cache.disk.output_file import write_output
 from stackbone.stack.experiments.experiment import Experiment
+from stackbone.stack.fitting.fits import Progress
 from stackbone.stack.report.blocks import Page
 from stackbone.stack.report.context import ReportOptions
 from stackbone.stack.report.figures.style import CLASS_LOOKS, GREY, HEAT_ON_DARK, HEAT_ON_LIGHT, ON_DARK
@@ -30,7 +31,6 @@ from stackbone.stack.report.markup import Markup, element
 from stackbone.stack.report.pictures import DrawAttention, DrawThumbnails, Pictures, data_uri
 from stackbone.stack.report.report import Report, collect_report, draw_pictures
 from stackbone.stack.report.section import Section
-from stackbone.stack.solvers.fits import Progress
 
 _ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -63,7 +63,7 @@ def write_report(
     attention : callable, optional
         Draws where steered backbones look; without it, the page does not show it.
     progress : callable, optional
-        See `stack.solvers.fits.Progress`.
+        See `stack.fitting.fits.Progress`.
 
     Returns
     -------

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
+from stackbone.cache.choices import check_choice
 from stackbone.cache.errors import UsageError
-from stackbone.stack.folds.checks import check_choice
 
 PROJECTIONS = ("auto", "pca", "umap")
 

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from stackbone.cache import FeatureStore
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.stack.experiments.experiment import Experiment
+from stackbone.stack.fitting.fits import Progress
 from stackbone.stack.report.context import Context, ReportOptions
 from stackbone.stack.report.figures.style import Figure
 from stackbone.stack.report.head import Head, collect_head
@@ -16,7 +17,6 @@ from stackbone.stack.report.images import ReportImage
 from stackbone.stack.report.pictures import DrawAttention, DrawThumbnails, Pictures
 from stackbone.stack.report.section import SECTIONS, Section
 from stackbone.stack.report.sections.attention import AttentionRecord
-from stackbone.stack.solvers.fits import Progress
 
 R = TypeVar("R")
 
@@ -85,7 +85,7 @@ def collect_report(
     options : ReportOptions, optional
         What to show.
     progress : callable, optional
-        See `stack.solvers.fits.Progress`.
+        See `stack.fitting.fits.Progress`.
 
     Raises
     ------

@@ -16,15 +16,10 @@ from numpy.typing import NDArray
 
 from stackbone.stack.solvers.losses import Groups
 from stackbone.stack.solvers.rows import Matrix
+from stackbone.stack.solvers.spectrum import Spectrum
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
-
-FULL_RANK = 1024
-"""Up to this many coefficients the preconditioner knows the whole spectrum; beyond, its largest part."""
-
-SKETCH_RANK = 256
-"""Eigenpairs of the preconditioner where it does not know all."""
 
 MODERATION = 50.0
 """Rows that the columns' common variance counts for when each is standardised; `bench/small_sets.py` shows why."""
@@ -92,7 +87,7 @@ class StandardisedDesign:
         self.ridge = np.ones(self.n_coefficients, dtype=np.float32)
         self.ridge[-1] = 0 if free_intercept else 1
         raw = not (standardise or free_intercept)
-        self._spectrum = _Spectrum(self._matrix, self._mean if raw else None, free_intercept=free_intercept)
+        self._spectrum = Spectrum(self._matrix, self._mean if raw else None, free_intercept=free_intercept)
 
     @property
     def n_coefficients(self) -> int:
@@ -196,81 +191,6 @@ class StandardisedDesign:
         """Return ``(width, dim)`` coefficients for raw features, ``(width,)`` intercepts, and the mean of these."""
         coef = u[:, :-1] * (self._scales[subset].astype(np.float64) / self._std)
         return coef, u[:, -1] - u[:, :-1] @ self._exact[subset], self._mean
-
-
-class _Spectrum:
-    """The largest eigenpairs of the matrix's second moments, which precondition every group and every C.
-
-    With the loss's curvature the same in all rows, h in sum, the Hessian is ``h·M + I`` with the second moments M. Its
-    inverse needs only M's eigenpairs, whatever h is. The held-out rows and the subsets' own scales are
-    left out of account: the preconditioner need only be near. Where the matrix is wide, the largest eigenpairs come
-    from a randomised range finder (Halko, Martinsson & Tropp 2011, SIAM Review 53(2), 217-288, section 4), and the
-    rest counts by its mean, as in Nyström preconditioning (Frangella, Tropp & Udell 2023, SIAM J. Matrix
-    Anal. Appl. 44(2), 718-752).
-
-    Parameters
-    ----------
-    matrix : NDArray[np.float32]
-        ``(n_rows, n_coefficients)``, its last column ones.
-    offset : NDArray[np.float64] or None
-        ``(n_coefficients - 1,)`` what to add to every row, or None for nothing.
-    free_intercept : bool
-        Whether the last coefficient is unpenalised. Then every column but the last must be centred, which
-        makes the intercept a problem of its own.
-    """
-
-    def __init__(self, matrix: Floats, offset: Doubles | None, *, free_intercept: bool) -> None:
-        self._free, self._offset = free_intercept, None if offset is None else offset.astype(np.float32)
-        self._matrix = matrix[:, :-1] if free_intercept else matrix
-        n_rows, size = self._matrix.shape
-        if size <= FULL_RANK:
-            moments = self._lower(self._lower(self._matrix.T @ self._matrix).T)
-            values, self._vectors = np.linalg.eigh(moments / n_rows)
-            self._rest = np.float32(np.inf)  # no direction is left, and none is moved
-        else:
-            values, self._vectors = self._sketch(min(SKETCH_RANK, n_rows))
-            total = np.einsum("nd,nd->", self._matrix, self._matrix, dtype=np.float64) / n_rows
-            if self._offset is not None:
-                total += np.square(self._offset, dtype=np.float64).sum()
-            self._rest = np.float32(max(total - values.sum(), 0) / max(size - len(values), 1))
-        self._values = np.maximum(values, 0)
-        self.largest = self._values.max()
-        del self._matrix
-
-    def solve(self, g: Floats, curvature: Floats) -> Floats:
-        """Return ``(h·M + I)⁻¹ g`` of each row of `g`, for the ``(rows, 1)`` curvatures h."""
-        h = np.maximum(curvature, np.float32(1e-6))
-        body = g[:, :-1] if self._free else g
-        rest = 1 / (h * self._rest + 1)
-        # Beyond this ratio the rounding of the eigenvectors would outweigh what it scales.
-        damping = np.maximum(1 / (h * self._values + 1), np.float32(4e-6) * rest)
-        coordinates = body @ self._vectors
-        coordinates *= damping - rest
-        solution: Floats = coordinates @ self._vectors.T
-        solution += rest * body
-        return np.hstack([solution, g[:, -1:] / h]) if self._free else solution
-
-    def _sketch(self, rank: int) -> tuple[Floats, Floats]:
-        random = np.random.default_rng(0).standard_normal((self._matrix.shape[1], rank), dtype=np.float32)
-        image = self._lower(self._matrix.T @ (self._matrix @ self._raise(random)))
-        basis, _ = np.linalg.qr(image)
-        seen = self._matrix @ self._raise(basis)
-        values, rotation = np.linalg.eigh(seen.T @ seen / len(self._matrix))
-        return values, basis @ rotation
-
-    def _raise(self, v: Floats) -> Floats:
-        """Turn coefficients of the offset rows into those of the matrix: only the intercept changes."""
-        if self._offset is None:
-            return v
-        raised = v.copy()
-        raised[-1] += self._offset @ v[:-1]
-        return raised
-
-    def _lower(self, v: Floats) -> Floats:
-        """Apply the transpose of `_raise`, in place."""
-        if self._offset is not None:
-            v[:-1] += self._offset[:, None] * v[-1]
-        return v
 
 
 def newton_direction(block: Floats, g: Floats, curvature: float) -> Floats:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from stackbone.cache.errors import UsageError
-from stackbone.stack.folds.checks import check_subsets
+from stackbone.stack.solvers.checks import check_subsets
 from stackbone.stack.solvers.design import StandardisedDesign
 from stackbone.stack.solvers.lbfgs import minimise
 from stackbone.stack.solvers.losses import LogisticLoss, Loss, SoftmaxLoss, SquaredHingeLoss

@@ -10,25 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.errors import StackError, UsageError
-from stackbone.stack.folds.checks import check_folds
-from stackbone.stack.folds.folds import Fold
+from stackbone.cache.errors import UsageError
 from stackbone.stack.solvers.design import MODERATION, moderated_scales
 from stackbone.stack.solvers.linear import LinearMap
-
-ALPHA_GRID = tuple(float(10.0 ** (k / 2)) for k in range(-2, 15))
-"""Regularisation strengths tried, ascending, 0.1 to 10,000,000; in scikit-learn's sense, for standardised features.
-
-With uncorrelated standardised features the best alpha is about the number of features times the noise variance by the
-squared length of the coefficients (Hoerl & Kennard 1970, Technometrics 12, 55-67): tens where a few features know the
-target, millions where 10,000 know next to nothing."""
 
 PIECE_BYTES = 16 * 2**20
 """Bytes of the float64 copy that is made of the features at a time."""
 
 
 @dataclass(frozen=True, eq=False)
-class Design:
+class SideBySide:
     """Rows of feature matrices side by side, as a regression sees them.
 
     Attributes
@@ -43,7 +34,7 @@ class Design:
     rows: NDArray[np.int64]
 
     @classmethod
-    def whole(cls, *blocks: NDArray[np.floating]) -> "Design":
+    def whole(cls, *blocks: NDArray[np.floating]) -> "SideBySide":
         """Take part with every row."""
         return cls(blocks, np.arange(len(blocks[0])))
 
@@ -57,9 +48,9 @@ class Design:
         """Number of columns of all blocks."""
         return sum(block.shape[1] for block in self.blocks)
 
-    def take(self, rows: NDArray[np.int64]) -> "Design":
+    def take(self, rows: NDArray[np.int64]) -> "SideBySide":
         """Return the design of some of these rows, by their position here."""
-        return Design(self.blocks, self.rows[rows])
+        return SideBySide(self.blocks, self.rows[rows])
 
     def by_rows(self) -> Iterator[tuple[slice, NDArray[np.float64]]]:
         """Yield ``(m, dim)`` copies of pieces with the positions of their rows."""
@@ -98,7 +89,7 @@ class RidgePath:
     intercept: NDArray[np.float64]
     mean: NDArray[np.float64]
 
-    def predict(self, design: Design) -> NDArray[np.float64]:
+    def predict(self, design: SideBySide) -> NDArray[np.float64]:
         """Return ``(n, n_alphas)`` predictions in the target's unit."""
         predicted = np.empty((design.n, len(self.intercept)))
         for rows, piece in design.by_rows():
@@ -111,7 +102,7 @@ class RidgePath:
 
 
 def fit_ridge(
-    design: Design, y: NDArray[np.float64], alphas: Sequence[float], moderation: float = MODERATION
+    design: SideBySide, y: NDArray[np.float64], alphas: Sequence[float], moderation: float = MODERATION
 ) -> RidgePath:
     """Standardise, then minimise ``‖y - Xw - b‖² + alpha ‖w‖²`` for every alpha, the intercept b free.
 
@@ -123,7 +114,7 @@ def fit_ridge(
 
     Parameters
     ----------
-    design : Design
+    design : SideBySide
         ``(n, dim)`` features.
     y : NDArray[np.float64]
         ``(n,)`` targets.
@@ -143,7 +134,7 @@ def fit_ridge(
         If there is no alpha, or one is not positive.
     """
     if not alphas or not min(alphas) > 0:
-        msg = f"the alphas of a ridge regression are {list(alphas)}; at least one, all above 0, is needed: pass such"
+        msg = f"the alphas of a ridge regression are {list(alphas)}; give at least one, and only numbers above 0"
         raise UsageError(msg)
     mean, variances = _moments(design)
     scale = moderated_scales(variances[None], design.n, moderation)[0]
@@ -153,47 +144,7 @@ def fit_ridge(
     return RidgePath(coef, centre - mean @ coef, mean)
 
 
-def choose_alpha(
-    design: Design, y: NDArray[np.float64], folds: Sequence[Fold], alphas: Sequence[float] = ALPHA_GRID
-) -> tuple[float, NDArray[np.float64]]:
-    """Find the alpha of the least out-of-fold squared error, with the predictions that it gave.
-
-    Parameters
-    ----------
-    design : Design
-        ``(n, dim)`` features.
-    y : NDArray[np.float64]
-        ``(n,)`` targets.
-    folds : sequence of Fold
-        Inner folds over the rows of `design`; every row is in exactly one test part.
-    alphas : sequence of float
-        Regularisation strengths, ascending; of equals the largest wins.
-
-    Returns
-    -------
-    alpha : float
-        The chosen strength.
-    out_of_fold : NDArray[np.float64]
-        ``(n,)`` predictions, each by a regression that never saw the row.
-
-    Raises
-    ------
-    StackError
-        If a row is in no test part, or in several.
-    UsageError
-        If there is no alpha, or one is not positive.
-    """
-    _check_partition(folds, design.n)
-    out_of_fold = np.empty((design.n, len(alphas)))
-    for fold in folds:
-        path = fit_ridge(design.take(fold.train), y[fold.train], alphas)
-        out_of_fold[fold.test] = path.predict(design.take(fold.test))
-    errors = np.square(out_of_fold - y[:, None]).sum(axis=0)
-    best = len(alphas) - 1 - int(errors[::-1].argmin())
-    return alphas[best], out_of_fold[:, best]
-
-
-def _moments(design: Design) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _moments(design: SideBySide) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the ``(dim,)`` means and population variances, 0 for a constant column."""
     mean, variance = np.zeros(design.dim), np.zeros(design.dim)
     low, high = np.full(design.dim, np.inf), np.full(design.dim, -np.inf)
@@ -209,7 +160,7 @@ def _moments(design: Design) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _solve_columns(
-    design: Design,
+    design: SideBySide,
     y: NDArray[np.float64],
     mean: NDArray[np.float64],
     scale: NDArray[np.float64],
@@ -226,7 +177,7 @@ def _solve_columns(
 
 
 def _solve_rows(
-    design: Design,
+    design: SideBySide,
     y: NDArray[np.float64],
     mean: NDArray[np.float64],
     scale: NDArray[np.float64],
@@ -258,16 +209,3 @@ def _shrink(
     values, vectors = np.linalg.eigh(matrix)
     solution: NDArray[np.float64] = vectors @ ((target @ vectors)[:, None] / (np.maximum(values, 0)[:, None] + alphas))
     return solution
-
-
-def _check_partition(folds: Sequence[Fold], n_rows: int) -> None:
-    check_folds(folds, n_rows)
-    times = np.bincount(np.concatenate([fold.test for fold in folds]), minlength=n_rows)
-    wrong = np.flatnonzero(times != 1)
-    if len(wrong):
-        msg = (
-            f"{len(wrong)} of {n_rows} rows are not in exactly one test part of the {len(folds)} inner folds (row "
-            f"{wrong[0]}, in {times[wrong[0]]}, first); out-of-fold predictions need one of each row: "
-            "make the folds with regression_folds, without repeats"
-        )
-        raise StackError(msg)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stackbone.stack.evaluation.scores import ModelScore
+from stackbone.stack.metrics.model_scores import ModelScore
 
 _LEAST, _MOST = 24, 72  # columns; with fewer it would say less than the table does
 _TICK = 12  # columns from one number of the scale to the next, at least

@@ -1,52 +1,15 @@
-"""Numeric labels: read, checked, and what was predicted of them measured."""
+"""Numeric labels: read, and checked."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError
-from stackbone.stack.evaluation.scores import ModelScore
-from stackbone.stack.metrics.metrics import regression_metrics
-
-
-@dataclass(frozen=True, eq=False)
-class TargetPrediction:
-    """What one model says of one fold's test part.
-
-    Attributes
-    ----------
-    rows : NDArray[np.int64]
-        ``(n_test,)`` row indices.
-    values : NDArray[np.float64]
-        ``(n_test,)`` predictions in the target's unit.
-    """
-
-    rows: NDArray[np.int64]
-    values: NDArray[np.float64]
-
-
-def measure_targets(model: str, predictions: Sequence[TargetPrediction], y: NDArray[np.float64]) -> ModelScore:
-    """Measure one model's predictions, fold by fold, against the ``(n_images,)`` targets `y`."""
-    folds = [regression_metrics(y[each.rows], each.values) for each in predictions]
-    metrics = {name: [numbers[name] for numbers in folds] for name in folds[0]}
-    return ModelScore(model, metrics.pop("r2"), metrics, chief="r2")
-
-
-def mean_targets(predictions: Sequence[TargetPrediction]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Join one model's predictions of all folds; with repeats a row is tested several times, and its mean counts.
-
-    Returns
-    -------
-    rows : NDArray[np.int64]
-        ``(n_scored,)`` ascending rows that a fold tests.
-    values : NDArray[np.float64]
-        ``(n_scored,)`` predictions in the target's unit.
-    """
-    tested = np.concatenate([each.rows for each in predictions])
-    rows, position, counts = np.unique(tested, return_inverse=True, return_counts=True)
-    return rows, np.bincount(position, weights=np.concatenate([each.values for each in predictions])) / counts
+from stackbone.cache.text import counted
+from stackbone.stack.folds.fold import Fold
 
 
 def parse_targets(labels: NDArray[np.str_]) -> NDArray[np.float64]:
@@ -95,7 +58,7 @@ def check_targets(y: NDArray[np.float64]) -> None:
         the float32 of saved regressions can tell apart.
     """
     if y.ndim != 1 or len(y) == 0:
-        msg = f"targets have shape {y.shape}; expected one number per image, shape (n_images,): pass such"
+        msg = f"targets have shape {y.shape}; expected shape (n_images,): pass one number per image"
         raise StackError(msg)
     bad = np.flatnonzero(~np.isfinite(y))
     if len(bad):
@@ -113,6 +76,33 @@ def check_targets(y: NDArray[np.float64]) -> None:
             "precision blurs them: subtract a constant (the smallest, say) from the labels"
         )
         raise StackError(msg)
+
+
+def check_groups_apart(folds: Sequence[Fold], group: NDArray[np.int64]) -> None:
+    """Require that no group is on both sides of a fold.
+
+    Parameters
+    ----------
+    folds : sequence of Fold
+        The outer folds.
+    group : NDArray[np.int64]
+        ``(n_images,)`` group ids, none negative.
+
+    Raises
+    ------
+    StackError
+        If one is.
+    """
+    for number, fold in enumerate(folds, start=1):
+        shared = np.intersect1d(group[fold.train], group[fold.test])
+        if len(shared):
+            in_train, in_test = (rows[group[rows] == shared[0]][0] for rows in (fold.train, fold.test))
+            msg = (
+                f"{counted(len(shared), 'group')} of fold {number} of {len(folds)} in both its training and test part "
+                f"(rows {in_train} and {in_test} share one); scores on them would be too high: "
+                "make the folds with these groups"
+            )
+            raise StackError(msg)
 
 
 def _number(label: str) -> float:

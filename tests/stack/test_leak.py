@@ -31,7 +31,7 @@ from stackbone.stack import (
 )
 from stackbone.stack.divisions.training_parts import training_parts
 from stackbone.stack.folds.folds import stratified_folds
-from stackbone.stack.tasks.regression import evaluate_regression
+from tests.made.learners import evaluate_numbers
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -266,7 +266,7 @@ def test_a_regression_is_guarded_too(store: FeatureStore) -> None:
     x[:, 0] = y
     every = {"resnet50": noise(0), "vit_toast": x}
     folds = run_experiment(store, task="regression", options=stack_options("regression", inner_splits=3)).folds
-    assert evaluate_regression(every, y, folds).score("stack:oof").mean > 0.95
+    assert evaluate_numbers(every, y, folds).score("stack:oof").mean > 0.95
     leaking = add_steered(store, digests_of(), x)
     options = stack_options("regression", inner_splits=3)
     with pytest.raises(StackError, match=rf"steering of {leaking.id} saw 30 .*knows no folds of numbers"):

@@ -1,6 +1,5 @@
 """The table of scores: right models, right numbers, no leak, and an error for what cannot be scored."""
 
-import importlib
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,7 +20,9 @@ from sklearn.svm import LinearSVC
 from stackbone.cache.errors import StackError, UsageError
 from stackbone.stack import Evaluation, Fold, MetaOptions, StackOptions, evaluate, split_folds, stratified_folds
 from stackbone.stack.folds.per_fold import PerFold
-from stackbone.stack.learners.base import ClassScores, score_classes
+from stackbone.stack.learners.bases import lr as lr_module
+from stackbone.stack.learners.bases.lr import score_classes
+from stackbone.stack.learners.learner import BaseScores
 from tests.made.references import ModeratedScaler, ShrunkLinear
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -30,7 +31,6 @@ Matrix = NDArray[np.float32]
 Blocks = dict[str, Matrix]
 Labels = NDArray[np.str_]
 Digits = tuple[Matrix, NDArray[np.int64]]
-ROOM = importlib.import_module("stackbone.stack.evaluation.evaluate")  # the package gives the function of this name
 MODELS = ["lr:a", "lr:b", "svm:a", "svm:b", "mean", "concat", "stack:oof", "stack:published"]
 FIXED = StackOptions(c=0.01, meta=MetaOptions(c=0.1))
 """One C each: a fit in place of a search, where the search is not what is tested."""
@@ -281,11 +281,11 @@ def recorded_inner_folds(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[Fold]
 
     def record(
         x: Matrix, y: NDArray[np.int64], test: Matrix, k: int, folds: Sequence[Fold], grid: Sequence[float]
-    ) -> ClassScores:
+    ) -> BaseScores:
         given.append(folds)
         return score_classes(x, y, test, k, folds, grid)
 
-    monkeypatch.setattr(ROOM, "score_classes", record)
+    monkeypatch.setattr(lr_module, "score_classes", record)
     return given
 
 
@@ -398,15 +398,15 @@ def test_progress_counts_every_fit_to_the_end(blocks: Blocks, y: Labels, folds: 
 def test_lr_baselines_are_log_probabilities_of_their_decisions(
     monkeypatch: pytest.MonkeyPatch, blocks: Blocks, y: Labels, folds: list[Fold]
 ) -> None:
-    made: list[ClassScores] = []
-    fit: Callable[..., Any] = ROOM._fit_scores
+    made: list[BaseScores] = []
+    fit: Callable[..., Any] = lr_module.score_classes
 
-    def keep(*args: Any, **options: Any) -> ClassScores:  # noqa: ANN401 - passed on
-        found: ClassScores = fit(*args, **options)
+    def keep(*args: Any, **options: Any) -> BaseScores:  # noqa: ANN401 - passed on
+        found: BaseScores = fit(*args, **options)
         made.append(found)
         return found
 
-    monkeypatch.setattr(ROOM, "_fit_scores", keep)
+    monkeypatch.setattr(lr_module, "score_classes", keep)
     evaluation = evaluate({"a": blocks["a"]}, y, folds, recipes=(), options=FIXED, n_jobs=1)
     for scores, prediction in zip(made, evaluation.predictions["lr:a"], strict=True):
         np.testing.assert_allclose(prediction.scores, log_softmax(scores.test.astype(np.float64), axis=1))

@@ -1,16 +1,19 @@
 """What the scores mean, checked against predictions made by hand."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from stackbone.stack.evaluation.evaluate import WITHOUT
-from stackbone.stack.evaluation.findings import Findings, find
-from stackbone.stack.evaluation.scores import Evaluation, ModelScore, Prediction
+from stackbone.stack.evaluation.findings import find
 from stackbone.stack.folds.folds import Fold
 from stackbone.stack.metrics.compare import BOOTSTRAP, RESAMPLED_T, paired_difference
+from stackbone.stack.metrics.model_scores import Evaluation, ModelScore, Prediction
+from stackbone.stack.tasks.class_findings import ClassFindings
+from stackbone.stack.tasks.registry import TASKS
 
 Y = np.array(["ape", "bee", "cow", "ape", "bee", "cow", "ape", "bee", "cow"])
 CODES = np.arange(9) % 3
@@ -71,12 +74,25 @@ def complete(folds: list[Fold]) -> Evaluation:
     )
 
 
+def find_classes(
+    evaluation: Evaluation,
+    y: NDArray[np.str_],
+    folds: list[Fold],
+    paths: list[str],
+    **asked: Any,  # noqa: ANN401 - passed on
+) -> ClassFindings:
+    task = TASKS["classification"]
+    found = find(task, evaluation, task.read(y), folds, paths, **asked)
+    assert isinstance(found, ClassFindings)
+    return found
+
+
 @pytest.fixture(scope="module")
-def found() -> Findings:
-    return find(complete(FOLDS), Y, FOLDS, PATHS, seed=0)
+def found() -> ClassFindings:
+    return find_classes(complete(FOLDS), Y, FOLDS, PATHS, seed=0)
 
 
-def test_the_best_stack_meets_the_best_single_backbone(found: Findings) -> None:
+def test_the_best_stack_meets_the_best_single_backbone(found: ClassFindings) -> None:
     assert (found.stack, found.single) == ("stack:oof", "lr:resnet50")
     stack, single = [2 / 3, 1, 2 / 3], [1 / 3, 2 / 3, 2 / 3]
     assert found.difference == paired_difference(stack, single, n_train=6, n_test=3)
@@ -84,19 +100,19 @@ def test_the_best_stack_meets_the_best_single_backbone(found: Findings) -> None:
     assert found.difference.method == RESAMPLED_T
 
 
-def test_a_backbone_that_helps_is_missed_and_one_that_harms_is_not(found: Findings) -> None:
+def test_a_backbone_that_helps_is_missed_and_one_that_harms_is_not(found: ClassFindings) -> None:
     assert found.ablation["resnet50"].mean == pytest.approx(7 / 9 - 4 / 9)
     assert found.ablation["vgg19"].mean == pytest.approx(7 / 9 - 8 / 9)
 
 
-def test_the_overlap_is_of_the_backbones_alone(found: Findings) -> None:
+def test_the_overlap_is_of_the_backbones_alone(found: ClassFindings) -> None:
     assert found.overlap.names == ["resnet50", "vgg19"]
     assert found.overlap.wrong == pytest.approx([4 / 9, 5 / 9])
     assert found.overlap.jaccard[0, 1] == pytest.approx(1 / 8)  # row 1 of rows 1 to 8
     assert found.overlap.oracle == pytest.approx(8 / 9)
 
 
-def test_wrong_images_come_by_confidence_with_path_label_and_answer(found: Findings) -> None:
+def test_wrong_images_come_by_confidence_with_path_label_and_answer(found: ClassFindings) -> None:
     assert found.stack == "stack:oof"
     assert [(each.path, each.label, each.predicted) for each in found.wrong] == [
         ("cow/8.jpg", "cow", "ape"),
@@ -105,14 +121,14 @@ def test_wrong_images_come_by_confidence_with_path_label_and_answer(found: Findi
     assert [each.score for each in found.wrong] == pytest.approx([0.8, 0.6])
 
 
-def test_classes_and_confusions_are_of_the_examined_stack(found: Findings) -> None:
+def test_classes_and_confusions_are_of_the_examined_stack(found: ClassFindings) -> None:
     assert [(each.name, each.n) for each in found.classes] == [("ape", 3), ("bee", 3), ("cow", 3)]
     assert [each.recall for each in found.classes] == pytest.approx([1, 2 / 3, 2 / 3])
     assert {(each.true, each.predicted, each.n) for each in found.confused} == {("bee", "cow", 1), ("cow", "ape", 1)}
     assert sum(each.n for each in found.calibration) == 9
 
 
-def test_the_findings_are_json(found: Findings) -> None:
+def test_the_findings_are_json(found: ClassFindings) -> None:
     content = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert content["ablation"]["vgg19"]["mean"] == pytest.approx(-1 / 9)
     assert content["wrong"][0] == {
@@ -126,12 +142,12 @@ def test_the_findings_are_json(found: Findings) -> None:
 
 def test_a_single_split_is_compared_by_bootstrap_over_its_images() -> None:
     folds = [Fold.testing(np.arange(9), 12)]
-    found = find(complete(folds), np.concatenate([Y, Y[:3]]), folds, [*PATHS, "x", "y", "z"], seed=3)
+    found = find_classes(complete(folds), np.concatenate([Y, Y[:3]]), folds, [*PATHS, "x", "y", "z"], seed=3)
     assert found.difference.method == BOOTSTRAP
     assert found.difference.mean == pytest.approx(2 / 9)  # the single errs on 1, 2, 4, 8 and the stack on 1, 8
     assert found.ablation["vgg19"].mean == pytest.approx(-1 / 9)
     assert found.ablation["vgg19"].method == BOOTSTRAP
-    again = find(complete(folds), np.concatenate([Y, Y[:3]]), folds, [*PATHS, "x", "y", "z"], seed=3)
+    again = find_classes(complete(folds), np.concatenate([Y, Y[:3]]), folds, [*PATHS, "x", "y", "z"], seed=3)
     assert again.to_dict() == found.to_dict()
 
 
@@ -141,7 +157,7 @@ def test_repeats_count_each_prediction_and_list_an_image_once() -> None:
     hesitant[8] = np.log([0.05, 0.05, 0.9])  # right the second time, and surer than it was wrong
     stack = in_folds(STACK, FOLDS) + in_folds(hesitant, FOLDS)
     single = in_folds(RESNET, FOLDS) * 2
-    found = find(made(folds, {"lr:resnet50": single, "stack:oof": stack}), Y, folds, PATHS, seed=0)
+    found = find_classes(made(folds, {"lr:resnet50": single, "stack:oof": stack}), Y, folds, PATHS, seed=0)
     assert [each.path for each in found.wrong] == ["bee/1.jpg"]
     assert found.wrong[0].score == pytest.approx((0.6 + 0.5) / 2)
     assert sum(each.n for each in found.classes) == 18
@@ -151,7 +167,7 @@ def test_repeats_count_each_prediction_and_list_an_image_once() -> None:
 
 def test_images_that_no_fold_tests_are_not_counted() -> None:
     folds = FOLDS[:2]
-    found = find(complete(folds), Y, folds, PATHS, seed=0)
+    found = find_classes(complete(folds), Y, folds, PATHS, seed=0)
     assert [each.path for each in found.wrong] == ["bee/1.jpg"]
     assert [each.n for each in found.classes] == [2, 2, 2]
 
@@ -161,7 +177,7 @@ def test_published_alone_has_no_probabilities_and_no_ablation() -> None:
         "lr:resnet50": in_folds(RESNET, FOLDS),
         "stack:published": in_folds(STACK, FOLDS, probability=False),
     }
-    found = find(made(FOLDS, models), Y, FOLDS, PATHS, seed=0, model="stack:published")
+    found = find_classes(made(FOLDS, models), Y, FOLDS, PATHS, seed=0, model="stack:published")
     assert found.stack == "stack:published"
     assert found.ablation == {}
     assert found.calibration == []
@@ -178,7 +194,7 @@ def test_at_most_twenty_images_and_pairs_are_listed() -> None:
     right = np.roll(wrong, -1, axis=1)
     predictions = {"lr:a": in_folds(right, folds), "stack:oof": in_folds(wrong, folds)}
     scores = [ModelScore("lr:a", [1.0, 1.0]), ModelScore("stack:oof", [0.0, 0.0])]
-    found = find(
+    found = find_classes(
         Evaluation(results=scores, predictions=predictions, without={}, chosen={}),
         y,
         folds,
@@ -194,4 +210,4 @@ def test_at_most_twenty_images_and_pairs_are_listed() -> None:
 def test_an_evaluation_without_the_model_is_refused() -> None:
     evaluation = made(FOLDS, {"lr:resnet50": in_folds(RESNET, FOLDS)})
     with pytest.raises(ValueError, match="stack:oof"):
-        find(evaluation, Y, FOLDS, PATHS, seed=0)
+        find_classes(evaluation, Y, FOLDS, PATHS, seed=0)

@@ -144,7 +144,7 @@ def test_the_numbers_of_a_regression_are_absolute_errors(make_cache: MakeCache, 
     truth = parse_targets(found.joined.labels)
 
     def errors(model: str, number: int) -> NDArray[np.float64]:
-        values: NDArray[np.float64] = found.evaluation.predictions[model][number].values  # type: ignore[union-attr]
+        values = found.evaluation.predictions[model][number].scores
         return np.abs(values - truth[found.folds[number].test])
 
     copies = found.near_copies

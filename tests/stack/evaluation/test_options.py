@@ -4,7 +4,7 @@ import pytest
 
 from stackbone.cache import UsageError
 from stackbone.stack import MetaOptions, StackOptions, stack_options
-from stackbone.stack.learners.base import C_GRID
+from stackbone.stack.learners.bases.lr import C_GRID, c_grid
 
 
 def test_the_defaults_are_the_oof_recipe() -> None:
@@ -13,8 +13,8 @@ def test_the_defaults_are_the_oof_recipe() -> None:
 
 
 def test_a_fixed_c_is_not_searched() -> None:
-    assert stack_options().c_grid == C_GRID
-    assert stack_options(c=0.3).c_grid == (0.3,)
+    assert c_grid(stack_options()) == C_GRID
+    assert c_grid(stack_options(c=0.3)) == (0.3,)
 
 
 @pytest.mark.parametrize(
@@ -40,13 +40,13 @@ def test_scores_and_combination_reach_the_meta_learner() -> None:
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"task": "regresion"}, r"unknown task 'regresion'; there are classification, regression: .*'regression'"),
-        ({"meta": "smv"}, r"unknown meta-learner 'smv'; there are svm, lr, mean: did you mean 'svm'"),
-        ({"meta": "ridge"}, r"unknown meta-learner 'ridge'; there are svm, lr, mean"),
-        ({"task": "regression", "meta": "svm"}, r"unknown meta-learner 'svm'; there are ridge, svr, mean"),
+        ({"task": "regresion"}, r"unknown task 'regresion': known are classification, regression; .*'regression'"),
+        ({"meta": "smv"}, r"unknown meta-learner 'smv': known are svm, lr, mean; did you mean 'svm'"),
+        ({"meta": "ridge"}, r"unknown meta-learner 'ridge': known are svm, lr, mean"),
+        ({"task": "regression", "meta": "svm"}, r"unknown meta-learner 'svm': known are ridge, svr, mean"),
         ({"meta": ""}, r"unknown meta-learner ''"),
-        ({"scores": "probabilities"}, r"--meta-scores 'probabilities'; .*did you mean 'probability'"),
-        ({"combine": "concatenate"}, r"--meta-combine 'concatenate'; .*did you mean 'concat'"),
+        ({"scores": "probabilities"}, r"--meta-scores 'probabilities': .*did you mean 'probability'"),
+        ({"combine": "concatenate"}, r"--meta-combine 'concatenate': .*did you mean 'concat'"),
         ({"c": 0.0}, r"--c is 0\.0; .*above 0 and up to 1e\+06, such as 0\.01"),
         ({"c": -1.0}, r"--c is -1\.0"),
         ({"c": float("nan")}, r"--c is nan"),

@@ -1,7 +1,6 @@
 """Scores of earlier fits are found again when nothing that decides them changed, and never otherwise."""
 
 import hashlib
-import importlib
 import json
 import os
 import pickle
@@ -16,16 +15,17 @@ from numpy.typing import NDArray
 
 from stackbone.stack import Evaluation, Fold, MetaOptions, StackOptions, evaluate, stratified_folds
 from stackbone.stack.evaluation.score_cache import ScoreCache
-from stackbone.stack.evaluation.scores import Prediction
 from stackbone.stack.folds.per_fold import Features, PerFold
-from stackbone.stack.learners.base import ClassScores, score_classes
+from stackbone.stack.learners.bases import lr, published, svm
+from stackbone.stack.learners.bases.lr import score_classes
+from stackbone.stack.learners.learner import BaseScores
+from stackbone.stack.metrics.model_scores import Prediction
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
 Blocks = dict[str, NDArray[np.float32]]
 Labels = NDArray[np.str_]
 
-ROOM = importlib.import_module("stackbone.stack.evaluation.evaluate")  # the package gives the function of this name
 N = 60
 IDS = {"a": "aaaa", "b": "bbbb", "c": "cccc"}
 FIXED = StackOptions(c=0.1, inner_splits=3, meta=MetaOptions(c=1.0))
@@ -63,8 +63,8 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         return run
 
-    for name in ("score_classes", "predict_svm", "predict_published"):
-        monkeypatch.setattr(ROOM, name, counted(name, getattr(ROOM, name)))
+    for room, name in ((lr, "score_classes"), (svm, "predict_svm"), (published, "predict_published")):
+        monkeypatch.setattr(room, name, counted(name, getattr(room, name)))
     return counts
 
 
@@ -516,7 +516,7 @@ def test_no_mutation_with_a_renewed_checksum_raises_or_takes_another_shape(
     learnt = score_classes(
         made_blocks()["a"][folds[0].train], codes[folds[0].train], made_blocks()["a"], 3, inner, (1.0,)
     )
-    outcomes: list[Prediction | ClassScores] = [
+    outcomes: list[Prediction | BaseScores] = [
         Prediction(np.ones((len(folds[0].test), 3), np.float32), probability=False),
         learnt,
     ]
@@ -543,8 +543,8 @@ def test_no_mutation_with_a_renewed_checksum_raises_or_takes_another_shape(
 def numbers_of(outcome: object) -> list[NDArray[Any]]:
     if isinstance(outcome, Prediction):
         return [outcome.scores]
-    assert isinstance(outcome, ClassScores)
-    return [np.array(outcome.c), outcome.out_of_fold, outcome.test, outcome.linear.coef, outcome.linear.intercept]
+    assert isinstance(outcome, BaseScores)
+    return [np.array(outcome.chosen), outcome.out_of_fold, outcome.test, outcome.linear.coef, outcome.linear.intercept]
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link to itself", "link to zeros", "folder", "sparse"])
@@ -577,7 +577,7 @@ def test_what_was_fitted_before_a_failure_is_kept(
     tmp_path: Path, y: Labels, folds: list[Fold], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fits = 0
-    fit = ROOM.predict_svm
+    fit = svm.predict_svm
 
     def fail_at_third(*args: Any) -> Any:  # noqa: ANN401 - passed on
         nonlocal fits
@@ -586,7 +586,7 @@ def test_what_was_fitted_before_a_failure_is_kept(
             raise KeyboardInterrupt
         return fit(*args)
 
-    monkeypatch.setattr(ROOM, "predict_svm", fail_at_third)
+    monkeypatch.setattr(svm, "predict_svm", fail_at_third)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, y, folds)
     kept = len(list((tmp_path / "scores").glob("*.scores")))

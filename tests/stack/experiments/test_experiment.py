@@ -32,17 +32,17 @@ from stackbone.stack import (
     stack_options,
     stratified_folds,
 )
-from stackbone.stack.evaluation.findings import Findings
-from stackbone.stack.evaluation.scores import Prediction
-from stackbone.stack.evaluation.target_findings import TargetFindings
 from stackbone.stack.experiments.result_file import write_result
 from stackbone.stack.folds.folds import Fold, regression_folds
 from stackbone.stack.metrics.compare import paired_difference
+from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.tables import table
 from stackbone.stack.tables.lessons import lessons
 from stackbone.stack.tables.prediction_file import write_predictions
 from stackbone.stack.tables.verdict import verdict
-from stackbone.stack.tasks.regression import evaluate_regression
+from stackbone.stack.tasks.class_findings import ClassFindings
+from stackbone.stack.tasks.target_findings import TargetFindings
+from tests.made.learners import evaluate_numbers
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -330,7 +330,7 @@ def test_rare_classes_are_kept_for_training_alone_on_request(store: FeatureStore
     assert (found.n_images, found.n_classes) == (N, 4)
     assert all({0, 1} <= set(fold.train.tolist()) for fold in found.folds)
     assert not any({0, 1} & set(fold.test.tolist()) for fold in found.folds)
-    assert isinstance(found.findings, Findings)
+    assert isinstance(found.findings, ClassFindings)
     assert {each.name: each.n for each in found.findings.classes}["rare"] == 0
     [weakest] = [each for each in lessons(found) if (each.topic or "").startswith("weakest")]
     assert "rare" not in weakest.text, "a class that no image was tested of is not weak"
@@ -483,7 +483,7 @@ def test_the_recipe_asked_for_is_judged_and_saved(store: FeatureStore, recipe: s
 def test_a_length_is_predicted_and_told_in_words(measured: FeatureStore) -> None:
     found = run_experiment(measured, task="regression", cv=3, seed=2)
     y = lengths()
-    expected = evaluate_regression(blocks(), y, regression_folds(y, 3, 2), seed=2)
+    expected = evaluate_numbers(blocks(), y, regression_folds(y, 3, 2), seed=2)
     assert found.evaluation.results == expected.results
     assert [score.model for score in found.evaluation.results] == [
         "ridge:resnet50",
@@ -545,7 +545,7 @@ def test_a_regression_uses_the_inner_folds_asked_for(measured: FeatureStore) -> 
     options = stack_options("regression", inner_splits=2)
     found = run_experiment(measured, task="regression", cv=3, options=options)
     y = lengths()
-    expected = evaluate_regression(blocks(), y, regression_folds(y, 3, 0), inner_splits=2)
+    expected = evaluate_numbers(blocks(), y, regression_folds(y, 3, 0), inner_splits=2)
     assert found.evaluation.results == expected.results
 
 

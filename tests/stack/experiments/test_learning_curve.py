@@ -11,7 +11,7 @@ from stackbone.cache import FeatureStore
 from stackbone.stack import Experiment, Fold, MetaOptions, StackOptions, evaluate, run_experiment
 from stackbone.stack.experiments.learning_curve import SIZES, learning_curves
 from stackbone.stack.folds.subsets import nested_order, take_share
-from stackbone.stack.tasks.regression import evaluate_regression
+from tests.made.learners import evaluate_numbers
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -56,7 +56,7 @@ def test_fits_are_kept_for_the_next_time(store: FeatureStore, monkeypatch: pytes
     assert told[0] == ("learning curve", 0, 15)
     assert told[-1] == ("learning curve", 15, 15)
     monkeypatch.setattr(
-        sys.modules["stackbone.stack.evaluation.evaluate"],
+        sys.modules["stackbone.stack.learners.bases.lr"],
         "score_classes",
         lambda *_: pytest.fail("a fit was run again"),
     )
@@ -106,6 +106,6 @@ def test_a_regression_has_a_curve_of_its_chief_score(numbers: tuple[FeatureStore
     parts = [
         Fold(take_share(nested_order(f.train, same, np.arange(N), 0), same, 0.2), f.test) for f in experiment.folds
     ]
-    expected = evaluate_regression(experiment.joined.blocks, np.arange(N, dtype=np.float64), parts)
+    expected = evaluate_numbers(experiment.joined.blocks, np.arange(N, dtype=np.float64), parts)
     assert stack.mean[0] == pytest.approx(expected.score("stack:oof").mean)
     assert stack.mean[-1] == pytest.approx(experiment.evaluation.score("stack:oof").mean)

@@ -74,7 +74,8 @@ def test_the_command_asks_for_the_same_experiment(
     assert found["options"] == experiment.options
     assert found["backbones"] == list(experiment.backbones.values())
     for name in ("cv", "repeats", "split", "seed", "group_by", "near_duplicates", "rare", "task", "dataset"):
-        assert found[name] == getattr(experiment, name), name
+        holder = experiment if hasattr(experiment, name) else experiment.division
+        assert found[name] == getattr(holder, name), name
     assert tuple(found["recipes"]) == tuple(options.get("recipes", ("oof", "published")))
 
 

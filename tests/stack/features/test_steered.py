@@ -22,8 +22,8 @@ from stackbone.cache import (
 )
 from stackbone.cache.records.seen import FILE, write_seen
 from stackbone.stack import Fold
-from stackbone.stack.divisions.outer_folds import Division, options_of
-from stackbone.stack.features.join import Joined, features_of_folds, join_features, settle
+from stackbone.stack.divisions.division import Division, options_of
+from stackbone.stack.features.join import Joined, choose_final_features, features_of_folds, join_features
 from stackbone.stack.folds.per_fold import PerFold, of_fold
 
 N, DIM = 12, 4
@@ -127,7 +127,7 @@ def test_the_order_asked_for_is_the_order_of_the_blocks(store: FeatureStore) -> 
     asked = ["xception", "vit_toast", "resnet50"]
     joined = join_features(store, backbones=asked)
     assert list(features_of_folds(joined, FOLDS, ASKED).blocks) == asked
-    assert list(settle(joined).blocks) == list(settle(joined).feature_sets) == asked
+    assert list(choose_final_features(joined).blocks) == list(choose_final_features(joined).feature_sets) == asked
 
 
 def test_of_several_fair_ones_the_one_that_saw_most_of_the_training_part_is_taken(store: FeatureStore) -> None:
@@ -145,7 +145,7 @@ def test_of_equals_the_first_by_id_is_taken_whatever_the_order(store: FeatureSto
     for asked in (ids, ids[::-1], ["vit_toast"]):
         joined = join_features(store, backbones=asked)
         assert chosen(joined, FOLDS[:1]) == {"vit_toast": [ids[0]]}
-        assert settle(joined).feature_sets["vit_toast"].id == ids[0]
+        assert choose_final_features(joined).feature_sets["vit_toast"].id == ids[0]
 
 
 def test_features_that_several_folds_share_are_read_once(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +166,7 @@ def test_features_that_several_folds_share_are_read_once(store: FeatureStore, mo
     assert isinstance(features.blocks["vit_toast"], PerFold)
     first, second, _ = features.blocks["vit_toast"].blocks
     assert first is second
-    assert settle(joined).feature_sets["vit_toast"] == unused
+    assert choose_final_features(joined).feature_sets["vit_toast"] == unused
 
 
 def test_the_refusal_names_fold_sets_counts_and_the_ways_out(store: FeatureStore) -> None:
@@ -250,13 +250,13 @@ def test_the_final_model_takes_the_steering_that_saw_most_and_says_so(store: Fea
     most = add_steered(store, range(N - 1), 8)
     add_steered(store, [0, *range(20, 90)], 9)
     joined = join_features(store)
-    final = settle(joined)
+    final = choose_final_features(joined)
     assert final.feature_sets["vit_toast"] == most
     np.testing.assert_array_equal(final.blocks["vit_toast"], made_features(8))
     assert joined.notes == []
     [note] = final.notes
     assert f"takes vit_toast from {most.id}, whose steering saw 11 of the 12 images" in note
-    some = settle(joined.take(np.arange(4), "eight are left out"))
+    some = choose_final_features(joined.take(np.arange(4), "eight are left out"))
     np.testing.assert_array_equal(some.blocks["vit_toast"], some.feature_sets["vit_toast"].load(digests_of()[:4]))
 
 
@@ -282,7 +282,7 @@ def test_a_division_gives_the_options_that_ask_for_it(division: Division) -> Non
 def test_what_the_guard_cannot_know_is_said(store: FeatureStore) -> None:
     for fold in FOLDS:
         add_steered(store, [*fold.train, 50, 51])
-    assert join_features(store).notes == [], "without groups an unlisted image is nobody's kin"
+    assert join_features(store).notes == [], "without groups an unlisted image is nobody's file_groups"
     [note] = join_features(store, group_by="folder").notes
     assert note.startswith("a steering of vit_toast saw 2 images that the dataset does not list: whether they belong")
     add_steered(store, FOLDS[0].train, recipe="cd", parent_seen="those of ImageNet")

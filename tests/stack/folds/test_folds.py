@@ -108,7 +108,7 @@ def test_class_missing_from_the_training_part_is_named() -> None:
 
 
 def test_training_part_of_one_class_is_refused() -> None:
-    with pytest.raises(StackError, match=r"has 1 class\(es\)"):
+    with pytest.raises(StackError, match="has 1 class;"):
         check_fold_classes(Y, Fold(np.arange(5), np.arange(5, 9)), "fold 1")
 
 
@@ -382,7 +382,7 @@ def test_targets_of_the_wrong_shape_are_refused() -> None:
 def test_split_that_tears_a_group_says_which() -> None:
     split = np.array(["train", "test", "train", "test", "train"])
     groups = np.array([4, 7, 7, -1, -1])
-    with pytest.raises(StackError, match=r"tested on 'test', has 1 group\(s\) .*row 2 \(training\) and row 1 \(test\)"):
+    with pytest.raises(StackError, match=r"tested on 'test', has 1 group .*row 2 \(training\) and row 1 \(test\)"):
         split_folds(split, "test", groups=groups)
     (fold,) = split_folds(split, "test", groups=np.array([4, 7, 4, 7, -1]))
     np.testing.assert_array_equal(fold.test, [1, 3])
@@ -391,5 +391,5 @@ def test_split_that_tears_a_group_says_which() -> None:
 def test_own_folds_that_tear_a_group_are_refused() -> None:
     fold = Fold(np.array([0, 1]), np.array([2, 3]))
     check_fold_groups(np.array([-1, 5, -1, 6]), fold, "fold 1")
-    with pytest.raises(StackError, match=r"fold 1 has 2 group\(s\) .*row 0 \(training\) and row 3 \(test\)"):
+    with pytest.raises(StackError, match=r"fold 1 has 2 groups .*row 0 \(training\) and row 3 \(test\)"):
         check_fold_groups(np.array([5, 6, 6, 5]), fold, "fold 1")

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from stackbone.cache import FeatureStore, StackError
 from stackbone.stack.evaluation.evaluate import evaluate
 from stackbone.stack.evaluation.options import stack_options
-from stackbone.stack.experiments.experiment import run_experiment
+from stackbone.stack.experiments.run import run_experiment
 from stackbone.stack.folds.class_folds import Ask
+from stackbone.stack.folds.class_labels import find_rare
 from stackbone.stack.folds.folds import regression_folds, stratified_folds
 from stackbone.stack.folds.groups import join_groups
-from stackbone.stack.folds.labels import find_rare
 from stackbone.stack.folds.ways_out import divide_and_check, ways_for_classes, ways_for_targets
-from stackbone.stack.tasks.regression import evaluate_regression
+from tests.made.learners import evaluate_numbers
 
 Groups = NDArray[np.int64] | None
 MakeCache = Callable[..., FeatureStore]
@@ -126,13 +126,13 @@ def test_advice_on_numeric_targets_works(n: int, n_splits: int, grouped: bool) -
     for each in re.finditer(r"ask for ([\d, or]+) folds(?!, or predict)", advice.split("add images")[0]):
         for k in map(int, re.findall(r"\d+", each[1])):
             folds = regression_folds(y, k, 0, groups=groups)
-            evaluate_regression({"a": np.c_[y, y**2].astype(np.float32)}, y, folds, groups=groups, n_jobs=1)
+            evaluate_numbers({"a": np.c_[y, y**2].astype(np.float32)}, y, folds, groups=groups, n_jobs=1)
     if found := re.search(r"until there are (\d+) (?:groups of )?images(?: and ask for (\d+) folds)?", advice):
         more = np.arange(int(found[1]) - n)
         y = np.append(y, 100.0 + more)
         groups = None if groups is None else np.append(groups, n + more)
         folds = regression_folds(y, int(found[2] or n_splits), 0, groups=groups)
-        evaluate_regression({"a": np.c_[y, y**2].astype(np.float32)}, y, folds, groups=groups, n_jobs=1)
+        evaluate_numbers({"a": np.c_[y, y**2].astype(np.float32)}, y, folds, groups=groups, n_jobs=1)
     else:
         assert "ask for" in advice
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from stackbone.stack.folds.folds import Fold
-from stackbone.stack.learners.base import ClassScores
-from stackbone.stack.learners.meta import MetaOptions, fit_meta
-from stackbone.stack.learners.regressors import apply_meta
+from stackbone.stack.learners.learner import BaseScores
+from stackbone.stack.learners.meta_model import NUMBERS, MetaModel
+from stackbone.stack.learners.options import MetaOptions
 from stackbone.stack.learners.weight_shares import mean_shares, target_shares, weight_shares
 from stackbone.stack.solvers.linear import LinearMap
+from tests.made.learners import fit_meta
 
 
 def test_a_weight_counts_as_much_as_it_moves_the_scores() -> None:
@@ -20,11 +21,11 @@ def test_a_weight_counts_as_much_as_it_moves_the_scores() -> None:
     assert weight_shares(linear, np.ones((2, 4), np.float32), 2) is None, "nothing moves"
 
 
-def scores_of(codes: np.ndarray, noise: float, seed: int) -> ClassScores:
+def scores_of(codes: np.ndarray, noise: float, seed: int) -> BaseScores:
     scores = (np.eye(3)[codes] * 4 + noise * np.random.default_rng(seed).normal(size=(len(codes), 3))).astype(
         np.float32
     )
-    return ClassScores(1.0, scores, scores[:0], LinearMap(np.zeros((1, 3), np.float32), np.zeros(3, np.float32)))
+    return BaseScores(1.0, scores, scores[:0], LinearMap(np.zeros((1, 3), np.float32), np.zeros(3, np.float32)))
 
 
 def test_the_meta_classifier_leans_on_the_backbone_that_knows() -> None:
@@ -46,7 +47,7 @@ def test_predictions_give_the_weights_of_a_regression_away() -> None:
     rng = np.random.default_rng(0)
     alone = rng.normal(size=(40, 3)) * [1.0, 2.0, 5.0] + 100
     linear = LinearMap(np.array([[0.5], [-0.25], [0.1]], np.float32), np.full(1, 3.0, np.float32))
-    found = target_shares(apply_meta(linear, alone), alone)
+    found = target_shares(MetaModel(NUMBERS, None, linear, 1.0).values(list(alone.T)), alone)
     moved = np.array([0.5, 0.25, 0.1]) * alone.std(axis=0)
     assert found is not None
     np.testing.assert_allclose(found, moved / moved.sum(), rtol=1e-3)

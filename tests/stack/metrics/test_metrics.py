@@ -10,13 +10,9 @@ from sklearn import metrics as plain
 from sklearn.calibration import calibration_curve as plain_curve
 
 from stackbone.cache.errors import StackError, UsageError
-from stackbone.stack.metrics.metrics import (
-    calibration_curve,
-    calibration_error,
-    check_log_probabilities,
-    class_metrics,
-    regression_metrics,
-)
+from stackbone.stack.metrics.calibration import calibration_curve, calibration_error
+from stackbone.stack.metrics.checks import check_log_probabilities
+from stackbone.stack.metrics.metrics import class_metrics, regression_metrics
 
 Codes = NDArray[np.int64]
 Matrix = NDArray[np.float64]

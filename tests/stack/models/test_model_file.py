@@ -165,7 +165,7 @@ def test_a_truncated_file_is_refused_at_any_length(file: Path) -> None:
     whole = file.read_bytes()
     for length in (0, 1, 7, 8, 9, 100, len(whole) // 2, len(whole) - 1):
         file.write_bytes(whole[:length])
-        with pytest.raises(ModelError, match=f"{file.name} is not a sound model"):
+        with pytest.raises(ModelError, match=f"{file.name} is not a valid model"):
             load_model(file)
 
 
@@ -240,7 +240,7 @@ def test_an_archive_with_a_pickle_in_it_is_refused_and_never_opened(tmp_path: Pa
 )
 def test_a_description_of_another_form_is_refused(file: Path, text: str) -> None:
     rewrite(file, model=text)
-    with pytest.raises(ModelError, match="not a sound model"):
+    with pytest.raises(ModelError, match="not a valid model"):
         load_model(file)
 
 

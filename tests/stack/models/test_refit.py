@@ -12,23 +12,25 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 
-from stackbone.cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps, StackError
-from stackbone.stack import ModelScore, load_model, save_model, stack_options
+from stackbone.cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps, StackError, UsageError
+from stackbone.stack import MetaOptions, ModelScore, load_model, save_model, stack_options
 from stackbone.stack.evaluation.evaluate import evaluate
-from stackbone.stack.evaluation.options import StackOptions
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.features.join import Joined, join_features
 from stackbone.stack.folds.folds import Fold, inner_folds
-from stackbone.stack.learners.base import score_classes
-from stackbone.stack.learners.meta import fit_meta, mean_probability
-from stackbone.stack.learners.recipes import ROWS
+from stackbone.stack.learners.bases.lr import c_grid, score_classes
+from stackbone.stack.learners.meta_model import mean_probability
+from stackbone.stack.learners.options import StackOptions
+from stackbone.stack.learners.recipes import recipe_rows
 from stackbone.stack.models.model import hash_digests
 from stackbone.stack.models.refit import refit
-from stackbone.stack.tasks.regression import fit_regression, inner_target_folds, score_targets
+from stackbone.stack.tasks.registry import TASKS
+from tests.made.learners import fit_meta, fit_numbers, inner_number_folds, score_matrix
 from tests.made.references import ModeratedScaler
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
+CLASSIFICATION, REGRESSION = TASKS["classification"], TASKS["regression"]
 N = 150
 SCORE = ModelScore("stack:oof", [0.9, 0.91, 0.93])
 
@@ -75,7 +77,7 @@ def by_hand(options: StackOptions, groups: NDArray[np.int64] | None, seed: int) 
     """Return log-probabilities of the new digits by the parts that `refit` is made of."""
     y = CODES[:N]
     inner = inner_folds(y, np.unique(y).astype(np.str_), seed, groups=groups, n_splits=options.inner_splits)
-    parts = [score_classes(TRAIN[name], y, NEW[name], 5, inner, options.c_grid) for name in TRAIN]
+    parts = [score_classes(TRAIN[name], y, NEW[name], 5, inner, c_grid(options)) for name in TRAIN]
     meta = fit_meta(parts, y, 5, inner, options.meta)
     return meta.log_probabilities([part.test for part in parts])
 
@@ -92,7 +94,7 @@ def by_hand(options: StackOptions, groups: NDArray[np.int64] | None, seed: int) 
 def test_a_saved_model_predicts_as_its_parts_fitted_by_hand(
     joined: Joined, options: StackOptions, tmp_path: Path
 ) -> None:
-    save_model(refit(joined, "classification", options, SCORE, seed=2), tmp_path / "model")
+    save_model(refit(joined, CLASSIFICATION, options, SCORE, seed=2), tmp_path / "model")
     found = load_model(tmp_path / "model").log_probabilities(NEW)
     np.testing.assert_allclose(found, by_hand(options, joined.groups, seed=2), atol=1e-4)
     np.testing.assert_allclose(np.exp(found).sum(axis=1), 1, atol=1e-9)
@@ -102,7 +104,7 @@ def test_a_saved_model_predicts_as_its_parts_fitted_by_hand(
 @pytest.mark.usefixtures("exact_solver")
 def test_the_mean_is_that_of_logistic_regressions(joined: Joined) -> None:
     options = stack_options(meta="mean", c=0.01, inner_splits=3)
-    model = refit(joined, "classification", options, SCORE, seed=0)
+    model = refit(joined, CLASSIFICATION, options, SCORE, seed=0)
     decisions = []
     for name, x in TRAIN.items():
         plain = make_pipeline(ModeratedScaler(), LogisticRegression(C=0.01, tol=1e-8, max_iter=5000))
@@ -115,8 +117,8 @@ def test_the_mean_is_that_of_logistic_regressions(joined: Joined) -> None:
 
 def test_groups_reach_the_inner_folds(joined: Joined) -> None:
     options = stack_options(c=0.1, inner_splits=3)
-    kept = refit(joined, "classification", options, SCORE, seed=0).log_probabilities(NEW)
-    loose = refit(replace(joined, groups=None), "classification", options, SCORE, seed=0).log_probabilities(NEW)
+    kept = refit(joined, CLASSIFICATION, options, SCORE, seed=0).log_probabilities(NEW)
+    loose = refit(replace(joined, groups=None), CLASSIFICATION, options, SCORE, seed=0).log_probabilities(NEW)
     np.testing.assert_allclose(kept, by_hand(options, joined.groups, seed=0), atol=1e-4)
     np.testing.assert_allclose(loose, by_hand(options, None, seed=0), atol=1e-4)
     assert np.abs(kept - loose).max() > 1e-3
@@ -124,7 +126,7 @@ def test_groups_reach_the_inner_folds(joined: Joined) -> None:
 
 def test_the_model_says_what_it_is_made_of(joined: Joined) -> None:
     options = stack_options(meta="lr", scores="log-probability", combine="average", c=0.1, inner_splits=3)
-    model = refit(joined, "classification", options, SCORE, seed=0)
+    model = refit(joined, CLASSIFICATION, options, SCORE, seed=0)
     assert model.task == "classification"
     assert model.classes == [f"digit {code}" for code in range(5)]
     assert (model.learner, model.scores, model.combine) == ("lr", "log-probability", "average")
@@ -140,7 +142,7 @@ def test_the_model_says_what_it_is_made_of(joined: Joined) -> None:
 
 def test_a_single_split_has_no_spread_to_print(joined: Joined) -> None:
     options = stack_options(c=0.1, inner_splits=3)
-    model = refit(joined, "classification", options, ModelScore("stack:oof", [0.9]), seed=0)
+    model = refit(joined, CLASSIFICATION, options, ModelScore("stack:oof", [0.9]), seed=0)
     score = str(model.score["accuracy"])
     assert score.startswith("0.900")
     assert "±" not in score
@@ -149,14 +151,14 @@ def test_a_single_split_has_no_spread_to_print(joined: Joined) -> None:
 
 def test_the_same_seed_makes_the_same_model(joined: Joined) -> None:
     options = stack_options(c=0.1, inner_splits=3)
-    first, again = (refit(joined, "classification", options, SCORE, seed=1, n_jobs=jobs) for jobs in (1, 2))
+    first, again = (refit(joined, CLASSIFICATION, options, SCORE, seed=1, n_jobs=jobs) for jobs in (1, 2))
     np.testing.assert_array_equal(first.log_probabilities(NEW), again.log_probabilities(NEW))
 
 
 def test_progress_counts_the_backbones(joined: Joined) -> None:
     seen: list[tuple[str, int, int]] = []
     options = stack_options(c=0.1, inner_splits=3)
-    refit(joined, "classification", options, SCORE, seed=0, progress=lambda *each: seen.append(each))
+    refit(joined, CLASSIFICATION, options, SCORE, seed=0, progress=lambda *each: seen.append(each))
     assert seen == [("fitting", done, 2) for done in range(3)]
 
 
@@ -164,7 +166,7 @@ def test_a_class_of_one_image_is_known_to_the_model(joined: Joined) -> None:
     labels = joined.labels.copy()
     labels[0] = "alone"
     options = stack_options(c=0.1, inner_splits=3)
-    model = refit(replace(joined, labels=labels, groups=None), "classification", options, SCORE, seed=0)
+    model = refit(replace(joined, labels=labels, groups=None), CLASSIFICATION, options, SCORE, seed=0)
     assert model.classes[0] == "alone"
     assert np.isfinite(model.log_probabilities(NEW)).all()
 
@@ -174,13 +176,13 @@ def test_a_saved_regression_predicts_as_its_parts(joined: Joined, meta: str, tmp
     y = 10 + CODES[:N].astype(np.float64)
     targets = replace(joined, labels=y.astype(np.str_))
     options = stack_options("regression", meta=meta, inner_splits=3)
-    score = ModelScore("stack:oof", [0.8, 0.9], chief="r2")
-    save_model(refit(targets, "regression", options, score, seed=4), tmp_path / "model")
+    score = ModelScore("stack:oof", [0.8, 0.9], primary_metric="r2")
+    save_model(refit(targets, REGRESSION, options, score, seed=4), tmp_path / "model")
     model = load_model(tmp_path / "model")
-    folds = inner_target_folds(y, 4, joined.groups, 3)
-    bases, top = fit_regression(TRAIN, y, folds, meta)
-    seen = np.hstack([base.decide(NEW[name]) for name, base in zip(TRAIN, bases, strict=True)])
-    np.testing.assert_allclose(model.predict_values(NEW), top.decide(seen)[:, 0], rtol=1e-5)
+    folds = inner_number_folds(y, 4, joined.groups, 3)
+    bases, top = fit_numbers(TRAIN, y, folds, meta)
+    seen = [base.decide(NEW[name])[:, 0] for name, base in zip(TRAIN, bases, strict=True)]
+    np.testing.assert_allclose(model.predict_values(NEW), top.values(seen), rtol=1e-5)
     assert np.abs(model.predict_values(NEW) - 10 - CODES[N:]).mean() < 1
     assert (model.task, model.classes, model.learner) == ("regression", [], "linear")
     assert model.score == {"r2": "0.850 ± 0.050 (2 folds)"}
@@ -195,18 +197,34 @@ def test_a_regression_of_one_backbone_is_a_ridge(joined: Joined) -> None:
         feature_sets={"vgg19": joined.feature_sets["vgg19"]},
     )
     options = stack_options("regression", meta="mean", inner_splits=3)
-    model = refit(one, "regression", options, ModelScore("stack:oof", [0.8, 0.9], chief="r2"), seed=0)
+    model = refit(one, REGRESSION, options, ModelScore("stack:oof", [0.8, 0.9], primary_metric="r2"), seed=0)
     x, new = TRAIN["vgg19"].astype(np.float64), NEW["vgg19"].astype(np.float64)
-    folds = inner_target_folds(y, 0, joined.groups, 3)
-    alpha = score_targets(TRAIN["vgg19"], y, NEW["vgg19"], folds).alpha
+    folds = inner_number_folds(y, 0, joined.groups, 3)
+    alpha = score_matrix(TRAIN["vgg19"], y, NEW["vgg19"], folds).chosen
     expected = make_pipeline(ModeratedScaler(), Ridge(alpha)).fit(x, y).predict(new)
     np.testing.assert_allclose(model.predict_values(NEW), expected, atol=1e-4)
 
 
 def test_labels_that_are_no_numbers_are_named(joined: Joined) -> None:
-    score = ModelScore("stack:oof", [0.8], chief="r2")
+    score = ModelScore("stack:oof", [0.8], primary_metric="r2")
     with pytest.raises(StackError, match=r"'digit \d' \(row 0\)"):
-        refit(joined, "regression", stack_options("regression"), score, seed=0)
+        refit(joined, REGRESSION, stack_options("regression"), score, seed=0)
+
+
+def test_features_that_are_not_finite_are_named(joined: Joined) -> None:
+    spoilt = {**joined.blocks, "vgg19": np.where(np.arange(N)[:, None] == 4, np.nan, joined.blocks["vgg19"])}
+    for task in (CLASSIFICATION, REGRESSION):
+        labels = joined.labels if task is CLASSIFICATION else CODES[:N].astype(np.str_)
+        with pytest.raises(StackError, match=r"'vgg19' hold NaN or infinity in 1 of 150 rows \(first rows: 4\)"):
+            refit(replace(joined, labels=labels, blocks=spoilt), task, stack_options(task.name), SCORE, seed=0)
+
+
+def test_an_unknown_meta_learner_is_refused_before_anything_is_fitted(joined: Joined) -> None:
+    for task, name, meant in ((CLASSIFICATION, "svn", "svm"), (REGRESSION, "svm", "svr")):
+        labels = joined.labels if task is CLASSIFICATION else CODES[:N].astype(np.str_)
+        options = StackOptions(meta=MetaOptions(name))
+        with pytest.raises(UsageError, match=f"unknown meta-learner '{name}'.*did you mean '{meant}'"):
+            refit(replace(joined, labels=labels), task, options, SCORE, seed=0)
 
 
 def test_fits_of_an_earlier_refit_are_found_again(
@@ -215,23 +233,23 @@ def test_fits_of_an_earlier_refit_are_found_again(
     options = stack_options(c=0.1, inner_splits=3)
     ids = {name: each.id for name, each in joined.feature_sets.items()}
     cache = ScoreCache(tmp_path, joined.blocks, dataset="photos", feature_sets=ids)
-    first = refit(joined, "classification", options, SCORE, seed=0, cache=cache)
+    first = refit(joined, CLASSIFICATION, options, SCORE, seed=0, cache=cache)
 
     def refuse(*_: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("stackbone.stack.models.refit.score_classes", refuse)
-    again = refit(joined, "classification", options, SCORE, seed=0, cache=cache)
+    monkeypatch.setattr("stackbone.stack.learners.bases.lr.score_classes", refuse)
+    again = refit(joined, CLASSIFICATION, options, SCORE, seed=0, cache=cache)
     np.testing.assert_array_equal(again.log_probabilities(NEW), first.log_probabilities(NEW))
     with pytest.raises(AssertionError):
-        refit(joined, "classification", options, SCORE, seed=1, cache=cache)  # other inner folds
+        refit(joined, CLASSIFICATION, options, SCORE, seed=1, cache=cache)  # other inner folds
 
 
-@pytest.mark.parametrize("recipe", list(ROWS))
+@pytest.mark.parametrize("recipe", list(recipe_rows()))
 def test_every_recipe_is_saved_as_the_row_that_scored_it(joined: Joined, recipe: str, tmp_path: Path) -> None:
     options = stack_options(c=0.1, inner_splits=3)
-    score = ModelScore(ROWS[recipe], [0.9, 0.91, 0.93])
-    save_model(refit(joined, "classification", options, score, seed=0, recipe=recipe), tmp_path / "model")
+    score = ModelScore(recipe_rows()[recipe], [0.9, 0.91, 0.93])
+    save_model(refit(joined, CLASSIFICATION, options, score, seed=0, recipe=recipe), tmp_path / "model")
     found = load_model(tmp_path / "model").log_probabilities(NEW)
     np.testing.assert_allclose(np.exp(found).sum(axis=1), 1, atol=1e-9)
     everything = {name: np.vstack([TRAIN[name], NEW[name]]) for name in TRAIN}
@@ -240,7 +258,7 @@ def test_every_recipe_is_saved_as_the_row_that_scored_it(joined: Joined, recipe:
     assert joined.groups is not None
     groups = np.concatenate([joined.groups, joined.groups.max() + 1 + np.arange(len(CODES) - N)])
     evaluation = evaluate(everything, labels, [fold], recipes=[recipe], options=options, groups=groups, seed=0)
-    row = evaluation.predictions[ROWS[recipe]][0].scores
+    row = evaluation.predictions[recipe_rows()[recipe]][0].scores
     np.testing.assert_array_equal(found.argmax(axis=1), row.argmax(axis=1))
     if recipe in ("oof", "concat"):
         np.testing.assert_allclose(np.exp(found), np.exp(row), atol=1e-3)

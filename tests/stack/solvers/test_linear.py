@@ -15,9 +15,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from stackbone.cache.errors import StackError, UsageError
-from stackbone.stack.solvers import design as design_module
 from stackbone.stack.solvers import lbfgs as lbfgs_module
 from stackbone.stack.solvers import linear as linear_module
+from stackbone.stack.solvers import spectrum as spectrum_module
 from stackbone.stack.solvers.design import StandardisedDesign, moderated_scales
 from stackbone.stack.solvers.linear import LinearMap, LinearPath
 from stackbone.stack.solvers.losses import LogisticLoss, Loss, SoftmaxLoss, SquaredHingeLoss
@@ -182,8 +182,8 @@ def test_a_sketched_spectrum_gives_the_same_answer(
     x, codes = photos()
     subsets = thirds(len(codes))
     whole = LinearPath(x, codes, 4, subsets, loss=kind, standardise=standardise, tol=1e-9).solve(0.1)
-    monkeypatch.setattr(design_module, "FULL_RANK", 8)
-    monkeypatch.setattr(design_module, "SKETCH_RANK", 8)
+    monkeypatch.setattr(spectrum_module, "FULL_RANK", 8)
+    monkeypatch.setattr(spectrum_module, "SKETCH_RANK", 8)
     sketched = LinearPath(x, codes, 4, subsets, loss=kind, standardise=standardise, tol=1e-9).solve(0.1)
     for one, other in zip(whole, sketched, strict=True):
         np.testing.assert_allclose(one.decide(x), other.decide(x), atol=5e-3)

@@ -9,7 +9,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from stackbone.cache.errors import StackError, UsageError
 from stackbone.stack.folds.folds import Fold, regression_folds
-from stackbone.stack.solvers.ridge import ALPHA_GRID, Design, choose_alpha, fit_ridge
+from stackbone.stack.learners.bases.ridge import ALPHA_GRID, choose_alpha
+from stackbone.stack.solvers.ridge import SideBySide, fit_ridge
 from tests.made.references import ModeratedScaler
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -33,8 +34,8 @@ def reference(alpha: float) -> Pipeline:
 @pytest.mark.parametrize(("n", "dim"), [(60, 7), (30, 30), (20, 50)])
 def test_every_alpha_gives_scikit_learns_ridge(n: int, dim: int) -> None:
     x, y = made(n, dim)
-    path = fit_ridge(Design.whole(x), y, ALPHAS)
-    predicted = path.predict(Design.whole(x))
+    path = fit_ridge(SideBySide.whole(x), y, ALPHAS)
+    predicted = path.predict(SideBySide.whole(x))
     for column, alpha in enumerate(ALPHAS):
         model = reference(alpha).fit(x.astype(np.float64), y)
         np.testing.assert_allclose(path.coef[:, column] * model[0].scale_, model[1].coef_, rtol=1e-6, atol=1e-9)
@@ -44,27 +45,27 @@ def test_every_alpha_gives_scikit_learns_ridge(n: int, dim: int) -> None:
 @pytest.mark.parametrize(("n", "dim"), [(60, 7), (20, 50)])
 def test_one_alpha_alone_gives_what_it_gives_among_others(n: int, dim: int) -> None:
     x, y = made(n, dim)
-    among = fit_ridge(Design.whole(x), y, ALPHAS)
+    among = fit_ridge(SideBySide.whole(x), y, ALPHAS)
     for column, alpha in enumerate(ALPHAS):
-        alone = fit_ridge(Design.whole(x), y, [alpha])
+        alone = fit_ridge(SideBySide.whole(x), y, [alpha])
         np.testing.assert_allclose(alone.coef[:, 0], among.coef[:, column], rtol=1e-7, atol=1e-11)
         np.testing.assert_allclose(alone.intercept[0], among.intercept[column])
 
 
 def test_the_linear_map_decides_as_the_path_predicts() -> None:
     x, y = made(50, 6)
-    path = fit_ridge(Design.whole(x), y, ALPHAS)
+    path = fit_ridge(SideBySide.whole(x), y, ALPHAS)
     linear = path.linear_map()
     assert linear.coef.shape == (6, 3)
     assert linear.coef.dtype == linear.intercept.dtype == np.float32
-    np.testing.assert_allclose(linear.decide(x), path.predict(Design.whole(x)), rtol=1e-4)
+    np.testing.assert_allclose(linear.decide(x), path.predict(SideBySide.whole(x)), rtol=1e-4)
 
 
 def test_rows_of_blocks_side_by_side_are_one_matrix() -> None:
     (a, y), (b, _) = made(40, 5), made(40, 50, seed=1)
     rows = np.random.default_rng(2).permutation(40)[:30]
-    beside = Design([a, b], np.arange(40)).take(rows)
-    whole = Design.whole(np.hstack([a, b])[rows])
+    beside = SideBySide([a, b], np.arange(40)).take(rows)
+    whole = SideBySide.whole(np.hstack([a, b])[rows])
     assert (beside.n, beside.dim) == (whole.n, whole.dim) == (30, 55)
     np.testing.assert_allclose(
         fit_ridge(beside, y[rows], ALPHAS).predict(beside),
@@ -76,7 +77,7 @@ def test_rows_of_blocks_side_by_side_are_one_matrix() -> None:
 @pytest.mark.parametrize(("n", "dim"), [(60, 7), (20, 50)])
 def test_pieces_add_up_to_the_whole(monkeypatch: pytest.MonkeyPatch, n: int, dim: int) -> None:
     x, y = made(n, dim)
-    design = Design([x[:, :3], x[:, 3:]], np.arange(n))
+    design = SideBySide([x[:, :3], x[:, 3:]], np.arange(n))
     whole = fit_ridge(design, y, ALPHAS)
     monkeypatch.setattr("stackbone.stack.solvers.ridge.PIECE_BYTES", 8 * dim * 3)
     assert len(list(design.by_rows())) > 5
@@ -91,11 +92,11 @@ def test_constant_columns_count_for_nothing(n: int) -> None:
     x, y = made(n, 6)
     x[:, 2] = 0.1  # the mean of equal numbers need not equal them to the last bit
     x[:, 4] = 0.0
-    path = fit_ridge(Design.whole(x), y, ALPHAS)
+    path = fit_ridge(SideBySide.whole(x), y, ALPHAS)
     varying = [0, 1, 3, 5]
     np.testing.assert_allclose(path.coef[[2, 4]], 0, atol=1e-12)
     np.testing.assert_allclose(
-        path.coef[varying], fit_ridge(Design.whole(x[:, varying]), y, ALPHAS).coef, rtol=1e-6, atol=1e-9
+        path.coef[varying], fit_ridge(SideBySide.whole(x[:, varying]), y, ALPHAS).coef, rtol=1e-6, atol=1e-9
     )
 
 
@@ -103,13 +104,16 @@ def test_features_far_from_zero_keep_their_precision() -> None:
     x, y = made(80, 5)
     far = x.astype(np.float64) + 2.0**12
     near = (far.astype(np.float32).astype(np.float64) - 2.0**12).astype(np.float32)
-    predicted = fit_ridge(Design.whole(far.astype(np.float32)), y, ALPHAS).predict(Design.whole(far.astype(np.float32)))
-    np.testing.assert_allclose(predicted, fit_ridge(Design.whole(near), y, ALPHAS).predict(Design.whole(near)))
+    predicted = fit_ridge(SideBySide.whole(far.astype(np.float32)), y, ALPHAS).predict(
+        SideBySide.whole(far.astype(np.float32))
+    )
+    expected = fit_ridge(SideBySide.whole(near), y, ALPHAS).predict(SideBySide.whole(near))
+    np.testing.assert_allclose(predicted, expected)
 
 
 def test_a_shifted_target_shifts_every_prediction() -> None:
     x, y = made(30, 40)
-    design = Design.whole(x)
+    design = SideBySide.whole(x)
     np.testing.assert_allclose(
         fit_ridge(design, y + 500, ALPHAS).predict(design), fit_ridge(design, y, ALPHAS).predict(design) + 500
     )
@@ -119,7 +123,7 @@ def test_a_shifted_target_shifts_every_prediction() -> None:
 def test_alpha_is_chosen_as_by_a_plain_loop(n: int, dim: int) -> None:
     x, y = made(n, dim)
     y = y + np.random.default_rng(1).normal(scale=5, size=n)
-    alpha, out_of_fold = choose_alpha(Design.whole(x), y, regression_folds(y, 4, 3))
+    alpha, out_of_fold = choose_alpha(SideBySide.whole(x), y, regression_folds(y, 4, 3))
     plain = {
         each: cross_val_predict(reference(each), x.astype(np.float64), y, cv=KFold(4, shuffle=True, random_state=3))
         for each in ALPHA_GRID
@@ -132,7 +136,7 @@ def test_alpha_is_chosen_as_by_a_plain_loop(n: int, dim: int) -> None:
 def test_the_strongest_of_equal_alphas_wins() -> None:
     x, y = np.full((20, 3), 7, np.float32), made(20, 2)[1]
     fold = regression_folds(y, 2, 0)[0]
-    alpha, out_of_fold = choose_alpha(Design.whole(x), y, regression_folds(y, 2, 0), ALPHAS)
+    alpha, out_of_fold = choose_alpha(SideBySide.whole(x), y, regression_folds(y, 2, 0), ALPHAS)
     assert alpha == ALPHAS[-1]
     np.testing.assert_allclose(out_of_fold[fold.test], y[fold.train].mean())
 
@@ -146,20 +150,20 @@ def test_the_grid_ascends_by_half_decades() -> None:
 @pytest.mark.parametrize("alphas", [(), (0.0, 1.0), (-1.0,), (float("nan"),)])
 def test_alphas_must_be_positive(alphas: tuple[float, ...]) -> None:
     x, y = made(10, 2)
-    with pytest.raises(UsageError, match="all above 0, is needed"):
-        fit_ridge(Design.whole(x), y, alphas)
+    with pytest.raises(UsageError, match="only numbers above 0"):
+        fit_ridge(SideBySide.whole(x), y, alphas)
 
 
 def test_a_row_without_an_out_of_fold_prediction_is_refused() -> None:
     x, y = made(20, 3)
     with pytest.raises(StackError, match=r"10 of 20 rows are not in exactly one test part .* \(row 0, in 0, first\)"):
-        choose_alpha(Design.whole(x), y, [halves(20)])
+        choose_alpha(SideBySide.whole(x), y, [halves(20)])
 
 
 def test_a_row_with_two_out_of_fold_predictions_is_refused() -> None:
     x, y = made(20, 3)
     with pytest.raises(StackError, match=r"row 0, in 2, first.*without repeats"):
-        choose_alpha(Design.whole(x), y, regression_folds(y, 2, 0, repeats=2))
+        choose_alpha(SideBySide.whole(x), y, regression_folds(y, 2, 0, repeats=2))
 
 
 def halves(n: int) -> Fold:

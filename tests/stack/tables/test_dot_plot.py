@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stackbone.stack.evaluation.scores import ModelScore
+from stackbone.stack.metrics.model_scores import ModelScore
 from stackbone.stack.tables.dot_plot import dot_plot
 
 SCORES = [ModelScore("lr:a", [0.80, 0.90, 0.85]), ModelScore("stack:oof", [0.91, 0.93, 0.95])]
@@ -26,7 +26,10 @@ def test_marks_stand_above_their_numbers() -> None:
 
 
 def test_negative_scores_have_their_place() -> None:
-    lines = dot_plot([ModelScore("ridge:a", [-0.4, 0.1], chief="r2"), ModelScore("mean", [0.3, 0.55], chief="r2")], 80)
+    lines = dot_plot(
+        [ModelScore("ridge:a", [-0.4, 0.1], primary_metric="r2"), ModelScore("mean", [0.3, 0.55], primary_metric="r2")],
+        80,
+    )
     assert lines[0].index("∙") == lines[-1].index("-0.4")
     assert lines[1].rindex("∙") <= lines[-1].rindex("0.6")
 

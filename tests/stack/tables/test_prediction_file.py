@@ -10,16 +10,15 @@ import numpy as np
 import pytest
 
 from stackbone.cache import CacheError, DatasetIndex, FileStamps, UsageError
+from stackbone.stack.divisions.division import Division
 from stackbone.stack.evaluation.options import stack_options
-from stackbone.stack.evaluation.scores import Evaluation, ModelScore, Prediction
-from stackbone.stack.evaluation.target_findings import TargetFindings
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.result_file import write_result
 from stackbone.stack.features.join import Joined
 from stackbone.stack.folds.folds import Fold
+from stackbone.stack.metrics.model_scores import Evaluation, ModelScore, Prediction
 from stackbone.stack.tables.prediction_file import check_prediction_file, write_predictions
-from stackbone.stack.tasks.regression import RegressionEvaluation
-from stackbone.stack.tasks.targets import TargetPrediction
+from stackbone.stack.tasks.target_findings import TargetFindings
 
 LABELS = ["ape", "bee", 'a "cow", \n grazing', "ape", "bee", "ape"]
 CLASSES = sorted(set(LABELS))
@@ -48,7 +47,7 @@ def made_joined() -> Joined:
         feature_sets={},
         blocks={},
         groups=None,
-        kin=np.arange(0),
+        file_groups=np.arange(0),
         left_out={"failed": 1},
         notes=[],
     )
@@ -64,13 +63,9 @@ def made_experiment() -> Experiment:
     svm = [Prediction(np.array([[-0.5, 2.0, -1.0]] * len(f.test)), probability=False) for f in FOLDS]
     models = {"svm:vgg19": svm, "stack:oof": oof}
     return Experiment(
-        task="classification",
+        division=Division(cv=2),
         joined=made_joined(),
         folds=FOLDS,
-        cv=2,
-        repeats=1,
-        split=None,
-        seed=0,
         options=stack_options(),
         evaluation=Evaluation(
             results=[ModelScore(model, [0.5, 0.5]) for model in models],
@@ -83,13 +78,13 @@ def made_experiment() -> Experiment:
 
 
 def made_regression() -> Experiment:
-    values = [TargetPrediction(f.test, f.test.astype(np.float64) + 0.125) for f in FOLDS]
+    values = [Prediction(f.test.astype(np.float64) + 0.125, probability=False) for f in FOLDS]
     return replace(
         made_experiment(),
-        task="regression",
+        division=Division(task="regression", cv=2),
         joined=replace(made_joined(), labels=np.array([str(i / 2) for i in range(6)])),
-        evaluation=RegressionEvaluation(
-            results=[ModelScore("stack:oof", [0.5, 0.5], chief="r2")],
+        evaluation=Evaluation(
+            results=[ModelScore("stack:oof", [0.5, 0.5], primary_metric="r2")],
             predictions={"stack:oof": values},
             without={},
             chosen={},
@@ -226,6 +221,6 @@ def test_a_number_that_is_not_finite_is_null(tmp_path: Path, number: float) -> N
     experiment.evaluation.results[0].folds[0] = number
     write_result(experiment, tmp_path / "r.json")
     written = json.loads((tmp_path / "r.json").read_text(), parse_constant=pytest.fail)
-    chief = written["results"][0][experiment.evaluation.results[0].chief]
+    chief = written["results"][0][experiment.evaluation.results[0].primary_metric]
     assert chief["folds"][0] is None
     assert None not in chief["folds"][1:]

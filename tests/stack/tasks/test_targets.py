@@ -7,7 +7,11 @@ import pytest
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
 from stackbone.cache.errors import StackError
-from stackbone.stack.tasks.targets import TargetPrediction, check_targets, measure_targets, parse_targets
+from stackbone.stack.folds.fold import Fold
+from stackbone.stack.metrics.model_scores import Prediction
+from stackbone.stack.tasks.registry import TASKS
+from stackbone.stack.tasks.targets import check_targets, parse_targets
+from stackbone.stack.tasks.truth import Truth
 
 
 def test_labels_are_read_as_numbers() -> None:
@@ -50,11 +54,13 @@ def test_targets_that_cannot_be_regressed_are_refused() -> None:
 def test_predictions_are_measured_fold_by_fold() -> None:
     rng = np.random.default_rng(0)
     y = rng.normal(40, 10, size=30)
-    folds = [np.arange(0, 12), np.arange(12, 30)]
-    predictions = [TargetPrediction(rows, y[rows] + rng.normal(size=len(rows))) for rows in folds]
-    score = measure_targets("ridge:a", predictions, y)
-    assert score.folds == pytest.approx([r2_score(y[p.rows], p.values) for p in predictions])
-    assert score.metrics["mae"] == pytest.approx([mean_absolute_error(y[p.rows], p.values) for p in predictions])
-    assert score.metrics["rmse"] == pytest.approx([root_mean_squared_error(y[p.rows], p.values) for p in predictions])
-    assert score.chief == "r2"
+    folds = [Fold.testing(rows, 30) for rows in (np.arange(0, 12), np.arange(12, 30))]
+    said = [y[fold.test] + rng.normal(size=len(fold.test)) for fold in folds]
+    predictions = [Prediction(values, probability=False) for values in said]
+    score = TASKS["regression"].score("ridge:a", Truth(y, np.empty(0, np.str_)), predictions, folds)
+    pairs = [(y[fold.test], values) for fold, values in zip(folds, said, strict=True)]
+    assert score.folds == pytest.approx([r2_score(*pair) for pair in pairs])
+    assert score.metrics["mae"] == pytest.approx([mean_absolute_error(*pair) for pair in pairs])
+    assert score.metrics["rmse"] == pytest.approx([root_mean_squared_error(*pair) for pair in pairs])
+    assert score.primary_metric == "r2"
     assert list(json.loads(json.dumps(score.to_dict()))) == ["model", "r2", "mae", "rmse"]

@@ -1,0 +1,181 @@
+"""An experiment run again as a result file records it, and compared with what the file says."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from stackbone.cache import FeatureStore, StackboneError, StackError
+from stackbone.cache.progress import Progress
+from stackbone.stack.evaluation.options import stack_options
+from stackbone.stack.experiments.experiment import Experiment
+from stackbone.stack.experiments.result_file import not_a_result, read_result
+from stackbone.stack.experiments.run import run_experiment
+from stackbone.stack.learners.options import MetaOptions, StackOptions
+from stackbone.stack.learners.recipes import STACKS, recipe_rows
+
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "task": str,
+    "dataset": str,
+    "cv": (int, type(None)),
+    "repeats": int,
+    "split": (str, type(None)),
+    "seed": int,
+    "group_by": str,
+    "near_duplicates": (int, float, type(None)),
+    "rare": str,
+    "c": (int, float, type(None)),
+    "inner_splits": int,
+    "meta": dict,
+    "backbones": dict,
+    "results": list,
+    "without": dict,
+}
+_COUNTS = {"n_images": "images", "n_classes": "classes", "n_groups": "groups"}
+_SAME = {"rel_tol": 1e-6, "abs_tol": 1e-9}  # another machine rounds otherwise; a changed image shows in more digits
+
+_Scores = dict[tuple[str, str], list[float]]
+
+
+def reproduce_experiment(
+    result_file: Path, store: FeatureStore, *, n_jobs: int | None = None, progress: Progress | None = None
+) -> Experiment:
+    """Run the experiment of a result file again; where its scores are still in the cache, in seconds.
+
+    Parameters
+    ----------
+    result_file : Path
+        What `stack.experiments.result_file.write_result` wrote.
+    store : FeatureStore
+        The cache that it was made with.
+    n_jobs : int, optional
+        Fits at a time; all cores by default.
+    progress : callable, optional
+        See `stack.progress.Progress`.
+
+    Returns
+    -------
+    Experiment
+        Whose numbers are those of the file.
+
+    Raises
+    ------
+    StackError
+        If the file is not a valid result, or the numbers are different now: the cache has changed since.
+    CacheError, UsageError
+        If the cache lacks the dataset or its features.
+    """
+    recorded = read_result(result_file)
+    experiment = run_experiment(store, **_arguments(recorded, result_file), n_jobs=n_jobs, progress=progress)
+    found = _first_difference(recorded, experiment.to_dict(), result_file)
+    if found is not None:
+        by, here = recorded.get("stackbone"), version("stackbone")
+        versions = "" if by == here else f" (it was recorded by Stackbone {by}, and this is {here})"
+        message = (
+            f"{result_file} does not describe what is in the cache {store.root} now: {found}{versions}. Labels, images "
+            "or features have changed since; run `stackbone stack` with --result again to record what is there"
+        )
+        raise StackError(message)
+    return experiment
+
+
+def _arguments(recorded: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Return the arguments of `run_experiment`."""
+    for name, kind in _KINDS.items():
+        if name not in recorded or type(recorded[name]) not in (kind if isinstance(kind, tuple) else (kind,)):
+            raise StackError(not_a_result(file, f"its field {name!r} is missing or of another type"))
+    meta = recorded["meta"]
+    if set(meta) != set(MetaOptions.__dataclass_fields__):
+        raise StackError(not_a_result(file, f"its field 'meta' has {', '.join(map(str, meta)) or 'nothing'}"))
+    scores = _scores(recorded, file)
+    _check_folds(recorded, scores, file)
+    models = {model for model, _ in scores}
+    options = _options(recorded, meta, file)
+    same = ("task", "dataset", "repeats", "split", "seed", "group_by", "near_duplicates", "rare")
+    return {
+        **{name: recorded[name] for name in same},
+        **({} if recorded["cv"] is None else {"cv": recorded["cv"]}),
+        "backbones": _ids(recorded["backbones"]),
+        "recipes": _recipes(recorded, models, file),
+        "options": options,
+    }
+
+
+def _recipes(recorded: dict[str, Any], models: set[str], file: Path) -> list[str]:
+    """Return the recipe that the result is about, and the stacks beside it; results before 0.2 name no recipe."""
+    rows = recipe_rows()
+    stacks = [recipe for recipe in STACKS if rows[recipe] in models]
+    first = recorded.get("recipe", next(iter(stacks), None))
+    if not isinstance(first, str) or rows.get(first) not in models:
+        raise StackError(not_a_result(file, f"its recipe is {first!r}"))
+    return list(dict.fromkeys([first, *stacks]))
+
+
+def _check_folds(recorded: dict[str, Any], scores: _Scores, file: Path) -> None:
+    """Refuse a number of folds that the file's own scores do not bear out: it would be fitted before it is compared."""
+    n_folds = 1 if recorded["split"] is not None else (recorded["cv"] or 0) * recorded["repeats"]
+    listed = {len(folds) for folds in scores.values()}
+    if n_folds < 1 or listed != {n_folds}:
+        counts = ", ".join(map(str, sorted(listed)[:5])) or "none"
+        found = f"it names {recorded['repeats']} repeats of {recorded['cv']} folds and lists the scores of {counts}"
+        raise StackError(not_a_result(file, found))
+    if not 0 <= recorded["seed"] < 1 << 32:
+        raise StackError(not_a_result(file, "its seed is out of range"))
+
+
+def _options(recorded: dict[str, Any], meta: dict[str, Any], file: Path) -> StackOptions:
+    try:
+        plain = stack_options(
+            recorded["task"],
+            meta=meta["learner"],
+            scores=meta["scores"],
+            combine=meta["combine"],
+            c=recorded["c"],
+            inner_splits=recorded["inner_splits"],
+        )
+    except (StackboneError, TypeError) as exc:
+        raise StackError(not_a_result(file, f"its options are not as they are written ({exc})")) from exc
+    if meta["c"] is not None and not (type(meta["c"]) in (int, float) and 0 < meta["c"] < float("inf")):
+        raise StackError(not_a_result(file, "the C of its meta-learner is not a positive number"))
+    return replace(plain, meta=replace(plain.meta, c=meta["c"]))
+
+
+def _ids(backbones: dict[str, Any]) -> list[str]:
+    """Return the feature sets to use; a steered backbone lists one for each fold."""
+    listed = [each if isinstance(each, list) else [each] for each in backbones.values()]
+    return list(dict.fromkeys(str(identity) for ids in listed for identity in ids))
+
+
+def _first_difference(recorded: dict[str, Any], now: dict[str, Any], file: Path) -> str | None:
+    """Return in words the first number that is not as recorded."""
+    for name, what in _COUNTS.items():
+        if recorded.get(name) != now[name]:
+            return f"it records {recorded.get(name)} {what}, and there are {now[name]}"
+    before, after = _scores(recorded, file), _scores(now, file)
+    if before.keys() != after.keys():
+        names = sorted({" ".join(key) for key in before.keys() ^ after.keys()})
+        return f"only one of the two has {', '.join(names)}"
+    for (model, metric), folds in before.items():
+        for number, (old, new) in enumerate(zip(folds, after[model, metric], strict=True), start=1):
+            if not math.isclose(old, new, **_SAME):
+                return f"it records {old:.6g} for {metric} of {model} in fold {number}, which is {new:.6g}"
+    return None
+
+
+def _scores(result: dict[str, Any], file: Path) -> _Scores:
+    """Return the numbers of each fold by model and metric; stacks that lack a backbone under their name."""
+    listed = [(each, "") for each in result["results"]] + [
+        (each, f" without {n}") for n, each in result["without"].items()
+    ]
+    try:
+        return {
+            (each["model"] + without, metric): [float(number) for number in numbers["folds"]]
+            for each, without in listed
+            for metric, numbers in each.items()
+            if metric != "model"
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+        raise StackError(not_a_result(file, f"its scores are not as they are written ({exc!r})")) from exc

@@ -1,0 +1,186 @@
+"""Run an experiment: join a dataset's labels by digest to the features of its backbones, divide, score, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from stackbone.cache import FeatureStore, UsageError
+from stackbone.cache.choices import check_choice
+from stackbone.cache.progress import Progress
+from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.outer_folds import outer_folds
+from stackbone.stack.evaluation.evaluate import evaluate
+from stackbone.stack.evaluation.findings import find
+from stackbone.stack.evaluation.near_copies import look_for_copies
+from stackbone.stack.evaluation.options import stack_options
+from stackbone.stack.evaluation.score_cache import ScoreCache
+from stackbone.stack.experiments.experiment import Experiment
+from stackbone.stack.features.join import choose_final_features, features_of_folds, join_features
+from stackbone.stack.fitting.fit_warnings import recorded
+from stackbone.stack.learners.options import StackOptions
+from stackbone.stack.learners.recipes import STACKS, recipe_rows
+from stackbone.stack.models.refit import refit
+from stackbone.stack.tasks.task import Task
+
+
+def run_experiment(
+    store: FeatureStore | None = None,
+    *,
+    dataset: str | None = None,
+    backbones: Sequence[str] | None = None,
+    task: str = "classification",
+    cv: int = 3,
+    repeats: int = 1,
+    split: str | None = None,
+    group_by: str = "auto",
+    near_duplicates: float | None = None,
+    rare: str = "refuse",
+    seed: int = 0,
+    recipes: Sequence[str] = STACKS,
+    options: StackOptions | None = None,
+    with_model: bool = False,
+    n_jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Experiment:
+    """Score single backbones, their plain combinations and their stacks on cached features.
+
+    Scores of earlier runs are taken from the cache: a backbone that joins a finished experiment costs its own fits
+    and those of the models that see every backbone.
+
+    Parameters
+    ----------
+    store
+        The cache; by default `cache.default_cache`.
+    dataset
+        Its name; by default the most recently extracted one.
+    backbones
+        Names of backbones or feature sets; by default every feature set that covers the dataset.
+    task
+        ``classification``, or ``regression`` where labels are numbers.
+    cv
+        Number of stratified (of regression: shuffled) folds.
+    repeats
+        How often to repeat the cross-validation with new folds; more repeats narrow the interval of the comparison.
+    split
+        Test on this split of the dataset instead, and train on its others.
+    group_by, near_duplicates
+        What is kept on one side of every fold: see `stack.features.join.join_features` and, without the second,
+        `near_copies`.
+    rare
+        What to do with classes of fewer images (or groups) than folds: ``refuse``, ``drop``, or ``keep``: in every
+        training part and never scored.
+    seed
+        Of the folds.
+    recipes
+        Of ``oof``, ``published``, ``mean`` and ``concat``. The first is the model that the findings are about and that
+        is fitted on everything; of regression there is ``oof`` alone.
+    options
+        What is fitted; see `StackOptions`.
+    with_model
+        Fit the model on everything too, to be saved.
+    n_jobs
+        Fits at a time; all cores by default.
+    progress
+        See `stack.progress.Progress`.
+
+    Raises
+    ------
+    StackError
+        If labels or features do not allow the evaluation, or a steering saw what a fold is to be scored on.
+    CacheError
+        If the cache lacks the dataset, or features of some of its images.
+    UsageError
+        If a name is unknown.
+    """
+    options = options or stack_options(task)
+    division = Division(
+        task=task,
+        cv=cv,
+        repeats=repeats,
+        split=split,
+        group_by=group_by,
+        near_duplicates=near_duplicates,
+        rare=rare,
+        seed=seed,
+        inner_splits=options.inner_splits,
+    )
+    _check_recipes(division.kind, recipes)
+    store = store or FeatureStore()
+    joined = join_features(
+        store,
+        dataset=dataset,
+        backbones=backbones,
+        split=split,
+        group_by=group_by,
+        near=near_duplicates,
+        progress=progress,
+    )
+    joined, folds = outer_folds(joined, division)
+    features = features_of_folds(joined, folds, division)
+    name, row = joined.index.name, recipe_rows()[recipes[0]]
+    cache = ScoreCache(store.scores_folder, features.blocks, dataset=name, feature_sets=features.feature_sets)
+    evaluation = evaluate(
+        features.blocks,
+        joined.labels,
+        folds,
+        task=task,
+        recipes=recipes,
+        options=options,
+        groups=joined.groups,
+        seed=seed,
+        n_jobs=n_jobs,
+        cache=cache,
+        progress=progress,
+    )
+    kind, truth = division.kind, division.kind.read(joined.labels)
+    findings = find(kind, evaluation, truth, folds, joined.paths, seed=seed, groups=joined.groups, model=row)
+    copies = None
+    if near_duplicates is None:
+        copies, joined = look_for_copies(kind, joined, truth, folds, evaluation, findings, progress=progress)
+    experiment = Experiment(
+        division=division,
+        joined=joined,
+        folds=folds,
+        options=options,
+        evaluation=evaluation,
+        findings=findings,
+        steered=features.steered,
+        recipe=recipes[0],
+        near_copies=copies,
+    )
+    return _with_model(experiment, store, n_jobs=n_jobs, progress=progress) if with_model else experiment
+
+
+def _with_model(
+    experiment: Experiment, store: FeatureStore, *, n_jobs: int | None, progress: Progress | None
+) -> Experiment:
+    """Return the experiment with its model, fitted on every image."""
+    final = choose_final_features(experiment.joined)
+    ids = {block: each.id for block, each in final.feature_sets.items()}
+    cache = ScoreCache(store.scores_folder, final.blocks, dataset=experiment.dataset, feature_sets=ids)
+    with recorded() as warned:
+        model = refit(
+            final,
+            experiment.kind,
+            experiment.options,
+            experiment.evaluation.score(experiment.model_name),
+            recipe=experiment.recipe,
+            seed=experiment.seed,
+            n_jobs=n_jobs,
+            cache=cache,
+            progress=progress,
+        )
+    said = {f"saved stack {fit}".rstrip(): messages for fit, messages in warned.by_model().items()}
+    evaluation = replace(experiment.evaluation, warnings={**experiment.evaluation.warnings, **said})
+    joined = replace(experiment.joined, notes=final.notes)
+    return replace(experiment, joined=joined, evaluation=evaluation, model=model)
+
+
+def _check_recipes(task: Task, recipes: Sequence[str]) -> None:
+    for recipe in recipes:
+        check_choice("recipe", recipe, recipe_rows())
+    if not recipes:
+        message = f"no recipe was named; name one or more of {', '.join(recipe_rows())}"
+        raise UsageError(message)
+    task.check_recipes(recipes)

@@ -1,0 +1,91 @@
+"""Fits side by side, each on one core."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
+
+import joblib
+from threadpoolctl import threadpool_limits
+
+from stackbone.cache import usable_cores
+from stackbone.cache.progress import Progress
+from stackbone.stack.fitting.fit_warnings import fitting
+
+FitKey = tuple[str, int]
+"""Model, and number of the fold."""
+
+Outcome = TypeVar("Outcome")
+
+
+class FitCounter:
+    """Turns finished fits into calls of a progress callback.
+
+    Parameters
+    ----------
+    progress : callable, optional
+        Called with ("fitting", fits done, fits in all) in the caller's thread, first with none done.
+    total : int
+        Fits in all.
+    """
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+        self._report()
+
+    def step(self) -> None:
+        """Count one more."""
+        self._done += 1
+        self._report()
+
+    def _report(self) -> None:
+        if self._progress is not None:
+            self._progress("fitting", self._done, self._total)
+
+
+def run_fits(
+    fits: Mapping[FitKey, Callable[[], Outcome]], n_jobs: int | None, counter: FitCounter
+) -> dict[FitKey, Outcome]:
+    """Run fits in threads that share the features, and return their outcomes.
+
+    A fit is many small matrix products: a BLAS that spreads each over the cores loses by it, even alone,
+    and by far more when several fits do so at once. So each has one core.
+
+    Parameters
+    ----------
+    fits : mapping
+        What to run, the longest first, so that no core ends with a long one alone.
+    n_jobs : int, optional
+        Fits at a time; all cores by default, negative numbers as in joblib.
+    counter : FitCounter
+        Told of each that ends.
+    """
+
+    def run(key: FitKey, fit: Callable[[], Outcome]) -> tuple[FitKey, Outcome]:
+        with fitting(*key):
+            return key, fit()
+
+    outcomes: dict[FitKey, Outcome] = {}
+    with threadpool_limits(limits=1, user_api="blas"):
+        parallel = joblib.Parallel(_n_threads(n_jobs), backend="threading", return_as="generator_unordered")
+        done: Iterable[tuple[FitKey, Outcome]] = parallel(joblib.delayed(run)(*item) for item in fits.items())
+        for key, outcome in done:
+            outcomes[key] = outcome
+            counter.step()
+    return outcomes
+
+
+def run_alone(
+    fits: Mapping[FitKey, Callable[[], Outcome]], n_jobs: int | None, counter: FitCounter
+) -> dict[FitKey, Outcome]:
+    """Run fits one after another, each with all cores, or with `n_jobs` of them; parameters as `run_fits`."""
+    outcomes = {}
+    with threadpool_limits(limits=_n_threads(n_jobs) if n_jobs and n_jobs > 0 else None, user_api="blas"):
+        for key, fit in fits.items():
+            with fitting(*key):
+                outcomes[key] = fit()
+            counter.step()
+    return outcomes
+
+
+def _n_threads(n_jobs: int | None) -> int:
+    """Return how many threads to start: more than a few a core only cost memory, and the system refuses thousands."""
+    return -1 if n_jobs is None else min(n_jobs, 4 * usable_cores())

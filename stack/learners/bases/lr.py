@@ -1,0 +1,172 @@
+"""Logistic regression on standardised features: the base learner of the ``oof`` recipe, of ``lr:`` and of ``concat``.
+
+It sees the training part of one outer fold only, and returns what it makes of the test part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from stackbone.stack.folds.fold import Fold
+from stackbone.stack.learners.learner import BaseLearner, BaseScores, Part
+from stackbone.stack.learners.options import StackOptions
+from stackbone.stack.solvers.design import MODERATION
+from stackbone.stack.solvers.linear import LinearMap, LinearPath
+from stackbone.stack.solvers.rows import Matrix, Rows
+
+C_GRID = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0)
+"""Inverse regularisation strengths tried, ascending; each in scikit-learn's sense."""
+
+_PATIENCE = 2
+"""Values of C in a row that are worse than the best so far and end the search."""
+
+
+class LogisticRegressionBase(BaseLearner):
+    """Standardise, choose C, fit; see `score_classes`."""
+
+    name = "lr"
+    task = "classification"
+    what = "logistic regression on {name}"
+    place = 0
+
+    def settings(self, options: StackOptions, seed: int) -> dict[str, object]:
+        """Return what decides its outcome."""
+        return {"name": "lr", "c_grid": c_grid(options), "moderation": MODERATION}
+
+    def fit(self, features: Sequence[NDArray[np.float32]], part: Part, options: StackOptions, seed: int) -> BaseScores:
+        """Fit on the training part, out of fold and as a whole, and score the test part."""
+        train, test = Rows(features, part.fold.train), Rows(features, part.fold.test)
+        return score_classes(train, part.y_train, test, part.n_classes, part.inner, c_grid(options))
+
+
+def c_grid(options: StackOptions) -> tuple[float, ...]:
+    """Return the values of C to try, ascending."""
+    return C_GRID if options.c is None else (options.c,)
+
+
+def score_classes(
+    x_train: Matrix,
+    y_train: NDArray[np.int64],
+    x_test: Matrix,
+    n_classes: int,
+    folds: Sequence[Fold],
+    c_grid: Sequence[float] = C_GRID,
+) -> BaseScores:
+    """Standardise, choose C, fit a multinomial logistic regression; score out-of-fold and test rows.
+
+    The out-of-fold scores for each C come from the same inner folds; the C of the least log-loss wins
+    and its scores go to the meta-learner. So choosing C costs no fit beyond the out-of-fold scores
+    themselves (stacked generalization: Wolpert 1992, Neural Networks 5(2), 241-259).
+
+    The scores handed on are thus slightly optimistic: the label of a row helped to choose, among at most
+    ``len(c_grid)`` values, the one C of its own score. All this happens inside the training part of an
+    outer fold, whose test part had no say, so that outer scores stay honest.
+
+    Parameters
+    ----------
+    x_train : NDArray[np.float32] or Rows
+        ``(n_train, dim)`` features.
+    y_train : NDArray[np.int64]
+        ``(n_train,)`` class codes, 0 to ``n_classes - 1``.
+    x_test : NDArray[np.float32] or Rows
+        ``(n_test, dim)`` features.
+    n_classes : int
+        Number of classes; each has a row in the training part of every inner fold.
+    folds : sequence of Fold
+        Inner folds over the rows of `x_train`.
+    c_grid : sequence of float
+        Values of C, ascending. The search ends after two in a row that are worse than the best so far: the
+        log-loss has one valley along C (with a ripple where rows are few), and the values beyond cost most.
+        One value: no search.
+
+    Returns
+    -------
+    BaseScores
+        The chosen C, the scores, and the classifier.
+
+    Raises
+    ------
+    StackError
+        If an inner fold's training part lacks a class.
+    """
+    if len(c_grid) == 1:
+        c = c_grid[0]
+        subsets = [*(fold.train for fold in folds), np.arange(len(y_train))]
+        *inner, whole = regression_path(x_train, y_train, n_classes, subsets).solve(c)
+        out_of_fold = _out_of_fold(x_train, n_classes, folds, inner)
+    else:
+        c, out_of_fold = choose_c(x_train, y_train, n_classes, folds, c_grid)
+        everything = [np.arange(len(y_train))]
+        (whole,) = regression_path(x_train, y_train, n_classes, everything).solve(c)
+    return BaseScores(c, out_of_fold, whole.decide(x_test), whole)
+
+
+def regression_path(
+    x: Matrix, y: NDArray[np.int64], n_classes: int, subsets: Sequence[NDArray[np.int64]]
+) -> LinearPath:
+    """Return the logistic regressions of ``lr:``, ``concat`` and the stack, on these subsets of the rows."""
+    return LinearPath(x, y, n_classes, subsets, loss="log", standardise=True, moderation=MODERATION)
+
+
+def choose_c(
+    x: Matrix,
+    y: NDArray[np.int64],
+    n_classes: int,
+    folds: Sequence[Fold],
+    c_grid: Sequence[float],
+) -> tuple[float, NDArray[np.float32]]:
+    """Find the C of the least out-of-fold log-loss, with the scores that it gave.
+
+    Parameters
+    ----------
+    x : NDArray[np.float32] or Rows
+        ``(n_train, dim)`` features.
+    y : NDArray[np.int64]
+        ``(n_train,)`` class codes, 0 to ``n_classes - 1``.
+    n_classes : int
+        Number of classes.
+    folds : sequence of Fold
+        Inner folds; no row is in more than one test part.
+    c_grid : sequence of float
+        Values of C, ascending.
+
+    Returns
+    -------
+    c : float
+        The chosen value.
+    out_of_fold : NDArray[np.float32]
+        ``(n_train, n_classes)`` decision values; NaN in rows of no test part.
+
+    Raises
+    ------
+    StackError
+        If an inner fold's training part lacks a class.
+    """
+    path = regression_path(x, y, n_classes, [fold.train for fold in folds])
+    scored = np.concatenate([fold.test for fold in folds])
+    best_c, best_loss, best_scores = np.nan, np.inf, np.empty((0, 0), np.float32)
+    n_worse = 0
+    for c in c_grid:
+        scores = _out_of_fold(x, n_classes, folds, path.solve(c))
+        loss = -float(log_softmax(scores[scored].astype(np.float64), axis=1)[np.arange(len(scored)), y[scored]].mean())
+        if loss < best_loss:
+            best_c, best_loss, best_scores, n_worse = c, loss, scores, 0
+        else:
+            n_worse += 1
+            if n_worse == _PATIENCE:
+                break
+    return best_c, best_scores
+
+
+def _out_of_fold(x: Matrix, n_classes: int, folds: Sequence[Fold], maps: Sequence[LinearMap]) -> NDArray[np.float32]:
+    scores = np.full((len(x), n_classes), np.nan, np.float32)
+    for fold, linear in zip(folds, maps, strict=True):
+        scores[fold.test] = linear.decide(x[fold.test])
+    return scores
+
+
+LEARNER = LogisticRegressionBase()

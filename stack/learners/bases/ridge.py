@@ -1,0 +1,145 @@
+"""Ridge regression on standardised features: the base learner of every backbone, and of ``concat``, for numbers.
+
+It sees the training part of one outer fold only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache.errors import StackError
+from stackbone.stack.folds.checks import check_folds
+from stackbone.stack.folds.fold import Fold
+from stackbone.stack.learners.learner import BaseLearner, BaseScores, Part
+from stackbone.stack.learners.options import StackOptions
+from stackbone.stack.solvers.design import MODERATION
+from stackbone.stack.solvers.ridge import SideBySide, fit_ridge
+
+ALPHA_GRID = tuple(float(10.0 ** (k / 2)) for k in range(-2, 15))
+"""Regularisation strengths tried, ascending, 0.1 to 10,000,000; in scikit-learn's sense, for standardised features.
+
+With uncorrelated standardised features the best alpha is about the number of features times the noise variance by the
+squared length of the coefficients (Hoerl & Kennard 1970, Technometrics 12, 55-67): tens where a few features know the
+target, millions where 10,000 know next to nothing."""
+
+
+class RidgeBase(BaseLearner):
+    """Standardise, choose alpha, fit; see `score_numbers`."""
+
+    name = "ridge"
+    task = "regression"
+    what = "ridge regression on {name}"
+    copies_rows = False
+    place = 10
+
+    def settings(self, options: StackOptions, seed: int) -> dict[str, object]:
+        """Return what decides its outcome."""
+        return {"name": "ridge", "alphas": ALPHA_GRID, "moderation": MODERATION}
+
+    def fit(self, features: Sequence[NDArray[np.float32]], part: Part, options: StackOptions, seed: int) -> BaseScores:
+        """Fit on the training part, out of fold and as a whole, and predict the test part."""
+        train, test = SideBySide(features, part.fold.train), SideBySide(features, part.fold.test)
+        return score_numbers(train, part.y_train, test, part.inner)
+
+
+def score_numbers(
+    train: SideBySide,
+    y_train: NDArray[np.float64],
+    test: SideBySide,
+    folds: Sequence[Fold],
+    alphas: Sequence[float] = ALPHA_GRID,
+) -> BaseScores:
+    """Standardise, choose alpha, fit a ridge regression; predict out-of-fold and test rows.
+
+    The alpha of the least squared error on the inner folds wins, and the predictions that it gave there go to the
+    meta-learner (stacked regressions: Breiman 1996, Machine Learning 24, 49-64). As in
+    `stack.learners.bases.lr.score_classes` the target of a row thus helped to choose the one alpha of its own
+    prediction; the outer test part had no say.
+
+    Parameters
+    ----------
+    train : SideBySide
+        ``(n_train, dim)`` features.
+    y_train : NDArray[np.float64]
+        ``(n_train,)`` targets.
+    test : SideBySide
+        ``(n_test, dim)`` features; there may be no row.
+    folds : sequence of Fold
+        Inner folds over the rows of `train`; every row is in exactly one test part.
+    alphas : sequence of float
+        Regularisation strengths, ascending.
+
+    Returns
+    -------
+    BaseScores
+        The chosen alpha, the predictions and the regression.
+
+    Raises
+    ------
+    StackError
+        If a row is in no inner test part, or in several.
+    UsageError
+        If there is no alpha, or one is not positive.
+    """
+    alpha, out_of_fold = choose_alpha(train, y_train, folds, alphas)
+    path = fit_ridge(train, y_train, [alpha])
+    return BaseScores(alpha, out_of_fold, path.predict(test)[:, 0], path.linear_map())
+
+
+def choose_alpha(
+    design: SideBySide, y: NDArray[np.float64], folds: Sequence[Fold], alphas: Sequence[float] = ALPHA_GRID
+) -> tuple[float, NDArray[np.float64]]:
+    """Find the alpha of the least out-of-fold squared error, with the predictions that it gave.
+
+    Parameters
+    ----------
+    design : SideBySide
+        ``(n, dim)`` features.
+    y : NDArray[np.float64]
+        ``(n,)`` targets.
+    folds : sequence of Fold
+        Inner folds over the rows of `design`; every row is in exactly one test part.
+    alphas : sequence of float
+        Regularisation strengths, ascending; of equals the largest wins.
+
+    Returns
+    -------
+    alpha : float
+        The chosen strength.
+    out_of_fold : NDArray[np.float64]
+        ``(n,)`` predictions, each by a regression that never saw the row.
+
+    Raises
+    ------
+    StackError
+        If a row is in no test part, or in several.
+    UsageError
+        If there is no alpha, or one is not positive.
+    """
+    _check_partition(folds, design.n)
+    out_of_fold = np.empty((design.n, len(alphas)))
+    for fold in folds:
+        path = fit_ridge(design.take(fold.train), y[fold.train], alphas)
+        out_of_fold[fold.test] = path.predict(design.take(fold.test))
+    errors = np.square(out_of_fold - y[:, None]).sum(axis=0)
+    best = len(alphas) - 1 - int(errors[::-1].argmin())
+    return alphas[best], out_of_fold[:, best]
+
+
+def _check_partition(folds: Sequence[Fold], n_rows: int) -> None:
+    check_folds(folds, n_rows)
+    times = np.bincount(np.concatenate([fold.test for fold in folds]), minlength=n_rows)
+    wrong = np.flatnonzero(times != 1)
+    if len(wrong):
+        msg = (
+            f"{len(wrong)} of {n_rows} rows are not in exactly one test part of the {len(folds)} inner folds (row "
+            f"{wrong[0]}, in {times[wrong[0]]}, first); out-of-fold predictions need one of each row: "
+            "make the folds with regression_folds, without repeats"
+        )
+        raise StackError(msg)
+
+
+LEARNER = RidgeBase()

@@ -1,0 +1,67 @@
+"""A linear SVM on the features as they are: a plain baseline of every backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.stack.learners.learner import BaseLearner, Part
+from stackbone.stack.learners.options import StackOptions
+from stackbone.stack.metrics.model_scores import Prediction
+from stackbone.stack.solvers.linear import LinearPath
+from stackbone.stack.solvers.rows import Matrix, Rows, pieces
+
+
+class LinearSVMBase(BaseLearner):
+    """See `predict_svm`."""
+
+    name = "svm"
+    task = "classification"
+    what = "linear SVM on {name}"
+    uses_inner_folds = False
+    place = 1
+
+    def settings(self, options: StackOptions, seed: int) -> dict[str, object]:
+        """Return what decides its outcome: nothing is chosen."""
+        return {"name": "svm"}
+
+    def fit(self, features: Sequence[NDArray[np.float32]], part: Part, options: StackOptions, seed: int) -> Prediction:
+        """Fit on the training part, and predict the test part."""
+        train, test = Rows(features, part.fold.train), Rows(features, part.fold.test)
+        return Prediction(predict_svm(train, part.y_train, test, part.n_classes), probability=False)
+
+
+def predict_svm(x_train: Matrix, y_train: NDArray[np.int64], x_test: Matrix, n_classes: int) -> NDArray[np.float32]:
+    """Classify with a linear SVM, one class against the rest, squared hinge loss, C = 1.
+
+    The features are neither centred nor scaled column by column; the whole matrix is divided by one
+    number, the root mean square of the training rows' lengths. On raw features C = 1 means something
+    else for every backbone; at unit length it suits all of them, and the baseline is the stronger for it.
+
+    Parameters
+    ----------
+    x_train : NDArray[np.float32] or Rows
+        ``(n_train, dim)`` features.
+    y_train : NDArray[np.int64]
+        ``(n_train,)`` class codes, 0 to ``n_classes - 1``.
+    x_test : NDArray[np.float32] or Rows
+        ``(n_test, dim)`` features.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        ``(n_test, n_classes)`` decision values.
+    """
+    squares = sum(float(np.square(values, dtype=np.float64).sum()) for _, values in pieces(x_train))
+    scale = (squares / len(x_train)) ** -0.5 if squares > 0 else 1.0
+    everything = [np.arange(len(y_train))]
+    path = LinearPath(x_train * scale, y_train, n_classes, everything, loss="squared_hinge", standardise=False)
+    (linear,) = path.solve(1.0)
+    return linear.decide(x_test * scale)
+
+
+LEARNER = LinearSVMBase()

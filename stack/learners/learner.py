@@ -1,0 +1,209 @@
+"""What a learner is: base learners see features, meta-learners see what the base learners say.
+
+To add one is to write one file, in `stack.learners.bases` or `stack.learners.meta`, or in a package of one's own.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache.errors import UsageError
+from stackbone.cache.progress import Progress
+from stackbone.stack.folds.fold import Fold
+from stackbone.stack.learners.meta_model import MetaModel
+from stackbone.stack.learners.options import MetaOptions, StackOptions
+from stackbone.stack.metrics.model_scores import Prediction
+from stackbone.stack.solvers.linear import LinearMap
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One outer fold as the learners see it.
+
+    Attributes
+    ----------
+    number : int
+        Of the fold, from 0.
+    fold : Fold
+        Its rows of the features.
+    y_train : NDArray[np.int64] or NDArray[np.float64]
+        ``(n_train,)`` class codes, 0 to ``n_classes - 1``, or numbers.
+    n_classes : int
+        Number of classes; 0 where numbers are predicted.
+    inner : list of Fold
+        Inner folds over the rows of the training part.
+    """
+
+    number: int
+    fold: Fold
+    y_train: NDArray[Any]
+    n_classes: int
+    inner: list[Fold]
+
+
+@dataclass(frozen=True, eq=False)
+class BaseScores:
+    """What one base learner says of one outer fold.
+
+    Of classes these are decision values (logits): their log-softmax gives natural-log probabilities. Of numbers they
+    are predictions in the labels' unit.
+
+    Attributes
+    ----------
+    chosen : float
+        The strength of regularisation that was chosen: C of a classifier, alpha of a ridge regression.
+    out_of_fold : NDArray[np.float32] or NDArray[np.float64]
+        ``(n_train, n_classes)`` float32, or ``(n_train,)`` float64 numbers; each row by a model that never saw it.
+        NaN in the rows that no inner fold tests.
+    test : NDArray[np.float32] or NDArray[np.float64]
+        ``(n_test, n_classes)`` or ``(n_test,)``, by the model of the whole training part.
+    linear : LinearMap
+        That model.
+    """
+
+    chosen: float
+    out_of_fold: NDArray[Any]
+    test: NDArray[Any]
+    linear: LinearMap
+
+
+BaseOutcome = BaseScores | Prediction
+"""What a fit on features gives: scores that a meta-learner can learn from, or predictions of the test part alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class FinalFit:
+    """A model fitted on every image, as `stack.models.model.StackModel` holds it.
+
+    Attributes
+    ----------
+    bases : list of LinearMap
+        ``(dim, n_classes)`` of each backbone, or ``(dim, 1)``.
+    meta : MetaModel
+        What makes one answer of theirs.
+    """
+
+    bases: list[LinearMap]
+    meta: MetaModel
+
+
+class BaseLearner(ABC):
+    """A learner that sees features: of one backbone, or of all of them.
+
+    Attributes
+    ----------
+    name : str
+        Its rows of the table are called ``name:BACKBONE``; or, where it sees all backbones, ``stack:name``.
+    task : str
+        Name of the task that it is for.
+    what : str
+        What it is, in a few words; of a learner of one backbone with ``{name}`` for that backbone.
+    sees_all : bool
+        Whether it is fitted on all backbones together. It is then a recipe, run where it is asked for.
+    uses_inner_folds : bool
+        Whether the inner folds decide its outcome.
+    copies_rows : bool
+        Whether a fit copies its training rows: of large features such fits run one at a time, with all cores.
+    place : int
+        Where its rows stand in the table, ascending.
+    """
+
+    name: str
+    task: str
+    what: str
+    sees_all: bool = False
+    uses_inner_folds: bool = True
+    copies_rows: bool = True
+    place: int = 100
+
+    @abstractmethod
+    def settings(self, options: StackOptions, seed: int) -> dict[str, object]:
+        """Return its name and all settings that decide its outcome, JSON-able: its part of a key of the score cache."""
+
+    @abstractmethod
+    def fit(self, features: Sequence[NDArray[np.float32]], part: Part, options: StackOptions, seed: int) -> BaseOutcome:
+        """Fit on the training part, and predict the test part.
+
+        Parameters
+        ----------
+        features : sequence of NDArray[np.float32]
+            ``(n_images, dim)`` of each backbone that it sees.
+        part : Part
+            Which rows train and which are predicted.
+        options : StackOptions
+            What the user decided.
+        seed : int
+            Of whatever is drawn at random.
+        """
+
+    def fit_final(
+        self,
+        features: Sequence[NDArray[np.float32]],
+        part: Part,
+        seed: int,
+        *,
+        n_jobs: int | None = None,
+        progress: Progress | None = None,
+    ) -> FinalFit:
+        """Fit on every image, to be saved; of a learner that sees all backbones.
+
+        Parameters
+        ----------
+        features, part, seed
+            As of `fit`; the training part is everything.
+        n_jobs : int, optional
+            Fits at a time; all cores by default.
+        progress : callable, optional
+            Told of each fit.
+
+        Raises
+        ------
+        UsageError
+            If its model cannot be saved.
+        """
+        message = f"a model of the recipe {self.name} cannot be saved: leave --save out, or use another --recipe"
+        raise UsageError(message)
+
+
+class MetaLearner(ABC):
+    """A learner that makes one answer of what the base learners say.
+
+    Attributes
+    ----------
+    name : str
+        What ``--meta`` takes.
+    tasks : tuple of str
+        Names of the tasks that it is for.
+    what : str
+        What it is, in a few words.
+    has_weights : bool
+        Whether it learns how much each backbone counts.
+    place : int
+        Of a task's meta-learners the first is the default.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    what: str
+    has_weights: bool = True
+    place: int = 100
+
+    @abstractmethod
+    def fit(self, scores: Sequence[BaseScores], part: Part, options: MetaOptions) -> MetaModel:
+        """Fit on the backbones' out-of-fold scores of one training part.
+
+        Parameters
+        ----------
+        scores : sequence of BaseScores
+            One per backbone, of the same fold and the same inner folds.
+        part : Part
+            That fold; rows that no inner fold tests take no part.
+        options : MetaOptions
+            What it sees, and its strength of regularisation.
+        """

@@ -1,0 +1,33 @@
+"""The mean of what the backbones say: of classes the calibrated mean probability, of numbers the mean prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from stackbone.stack.learners.learner import BaseScores, MetaLearner, Part
+from stackbone.stack.learners.linear_meta import fit_mean
+from stackbone.stack.learners.meta_model import NUMBERS, MetaModel
+from stackbone.stack.learners.options import MetaOptions
+from stackbone.stack.solvers.linear import LinearMap
+
+
+class MeanMeta(MetaLearner):
+    """See the module."""
+
+    name = "mean"
+    tasks = ("classification", "regression")
+    what = "mean"
+    has_weights = False
+    place = 20
+
+    def fit(self, scores: Sequence[BaseScores], part: Part, options: MetaOptions) -> MetaModel:
+        """Learn nothing but, of classes, the calibration."""
+        if part.n_classes:
+            return fit_mean(scores, part, options)
+        n = len(scores)
+        return MetaModel(NUMBERS, None, LinearMap(np.full((n, 1), 1 / n, np.float32), np.zeros(1, np.float32)), 1.0)
+
+
+LEARNER = MeanMeta()

@@ -1,0 +1,31 @@
+"""A ridge regression on the backbones' out-of-fold predictions (stacked regressions: Breiman 1996)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from stackbone.stack.learners.bases.ridge import choose_alpha
+from stackbone.stack.learners.learner import BaseScores, MetaLearner, Part
+from stackbone.stack.learners.meta_model import NUMBERS, MetaModel
+from stackbone.stack.learners.options import MetaOptions
+from stackbone.stack.solvers.ridge import SideBySide, fit_ridge
+
+
+class RidgeMeta(MetaLearner):
+    """See the module."""
+
+    name = "ridge"
+    tasks = ("regression",)
+    what = "ridge"
+    place = 10
+
+    def fit(self, scores: Sequence[BaseScores], part: Part, options: MetaOptions) -> MetaModel:
+        """Choose alpha on the inner folds that made the predictions, and fit."""
+        x = SideBySide.whole(np.column_stack([each.out_of_fold for each in scores]))
+        alpha, _ = choose_alpha(x, part.y_train, part.inner)
+        return MetaModel(NUMBERS, None, fit_ridge(x, part.y_train, [alpha]).linear_map(), 1.0)
+
+
+LEARNER = RidgeMeta()

@@ -1,0 +1,26 @@
+"""The expected calibration error of the predicted class, 0 to 1; see `stack.metrics.calibration`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from stackbone.stack.metrics.calibration import calibration_curve, calibration_error
+from stackbone.stack.metrics.checks import Scores
+from stackbone.stack.metrics.metric import Metric
+
+
+class CalibrationError(Metric):
+    """See the module."""
+
+    name = "calibration_error"
+    task = "classification"
+    place = 4
+
+    def measure(self, truth: NDArray[Any], scores: Scores, *, probability: bool) -> float | None:
+        """Return the number; see `Metric.measure`."""
+        return calibration_error(calibration_curve(truth, scores)) if probability else None
+
+
+METRIC = CalibrationError()

@@ -1,0 +1,39 @@
+"""The share of rows whose class is among the five highest, where there are classes enough."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.stack.metrics.checks import Scores
+from stackbone.stack.metrics.metric import Metric
+
+TOP5_CLASSES = 20
+"""From so many classes on, five guesses are worth counting."""
+
+
+class Top5(Metric):
+    """See the module."""
+
+    name = "top5"
+    task = "classification"
+    place = 2
+
+    def measure(self, truth: NDArray[Any], scores: Scores, *, probability: bool) -> float | None:
+        """Return the number; see `Metric.measure`."""
+        if scores.shape[1] < TOP5_CLASSES:
+            return None
+        return float((_rank_of_truth(truth, scores) < 5).mean())
+
+
+def _rank_of_truth(truth: NDArray[np.int64], scores: Scores) -> NDArray[np.int64]:
+    """Return how many classes come before the true one, the first of equals first, as argmax has it."""
+    of_truth = scores[np.arange(len(truth)), truth][:, None]
+    first = np.arange(scores.shape[1]) < truth[:, None]
+    rank: NDArray[np.int64] = ((scores > of_truth) | ((scores == of_truth) & first)).sum(axis=1)
+    return rank
+
+
+METRIC = Top5()

@@ -1,0 +1,42 @@
+"""What a metric is: one number of what a model predicts against the truth."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from numpy.typing import NDArray
+
+from stackbone.stack.metrics.checks import Scores
+
+
+class Metric(ABC):
+    """One number of a task.
+
+    Attributes
+    ----------
+    name : str
+        As tables and result files call it.
+    task : str
+        Name of the task whose predictions it measures.
+    place : int
+        Where it stands among a task's metrics, ascending.
+    """
+
+    name: str
+    task: str
+    place: int = 100
+
+    @abstractmethod
+    def measure(self, truth: NDArray[Any], scores: Scores, *, probability: bool) -> float | None:
+        """Return the number, never NaN; None where these scores do not allow it.
+
+        Parameters
+        ----------
+        truth : NDArray[np.int64] or NDArray[np.float64]
+            ``(n,)`` class codes, or numbers.
+        scores : NDArray of float
+            ``(n, n_classes)`` natural-log probabilities or decision values, or ``(n,)`` predicted numbers; checked.
+        probability : bool
+            Whether the scores are log-probabilities.
+        """

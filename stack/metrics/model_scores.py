@@ -1,0 +1,145 @@
+"""What an evaluation finds: predictions, scores per fold, and all of them together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.stack.folds.folds import Fold
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What one model says of one fold's test part.
+
+    Attributes
+    ----------
+    scores : NDArray[np.floating]
+        ``(n_test, n_classes)`` natural-log probabilities, or decision values of a linear SVM; where numbers are
+        predicted, ``(n_test,)`` of them in the labels' unit.
+    probability : bool
+        Whether they are log-probabilities.
+    """
+
+    scores: NDArray[np.floating]
+    probability: bool
+
+
+@dataclass(frozen=True)
+class ModelScore:
+    """How one model did on each outer fold.
+
+    Attributes
+    ----------
+    model : str
+        ``lr:BACKBONE``, ``svm:BACKBONE``, ``mean``, ``concat``, ``stack:oof`` or ``stack:published``; for
+        regression ``ridge:BACKBONE`` in place of the first two.
+    folds : list of float
+        The primary metric, one per fold: accuracy (the share of the test rows classified correctly, 0 to 1), or R².
+    metrics : dict of str to list of float
+        The other numbers of `stack.metrics.metrics`, one per fold.
+    primary_metric : str
+        Its name: ``accuracy`` or ``r2``.
+    """
+
+    model: str
+    folds: list[float]
+    metrics: dict[str, list[float]] = field(default_factory=dict)
+    primary_metric: str = "accuracy"
+
+    @property
+    def mean(self) -> float:
+        """Mean of the primary metric over folds."""
+        return float(np.mean(self.folds))
+
+    @property
+    def std(self) -> float:
+        """Population standard deviation over folds (``ddof=0``, as ``scores.std()`` prints it).
+
+        It describes the spread of these folds; it is not a standard error, since the folds share
+        training rows.
+        """
+        return float(np.std(self.folds))
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the score as one entry of the ``results`` of ``stack --json``."""
+        numbers = {self.primary_metric: self.folds, **self.metrics}
+        return {
+            "model": self.model,
+            **{
+                name: {"mean": float(np.mean(each)), "std": float(np.std(each)), "folds": each}
+                for name, each in numbers.items()
+            },
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The scores of several models on the same folds, and the predictions that they are of.
+
+    Attributes
+    ----------
+    results : list of ModelScore
+        One per model, in the table's order.
+    predictions : dict of str to list of Prediction
+        By model, one per fold; also of ``without:BACKBONE``, the stacks that lack one.
+    without : dict of str to ModelScore
+        ``stack:oof`` with one backbone dropped, by the name of that backbone; empty for a single backbone or
+        without that recipe.
+    chosen : dict of str to list of float
+        The regularisation (C, or alpha of a ridge) that each model chose in each fold.
+    warnings : dict of str to list of str
+        What the solvers warned of, by model, with the number of fits that it concerns.
+    n_from_cache : int
+        Fits whose scores an earlier run had left.
+    shares : mapping of str to float
+        Share of ``stack:oof``'s weight that is on each backbone, mean over folds; empty where it has no weights.
+    """
+
+    results: list[ModelScore]
+    predictions: dict[str, list[Prediction]]
+    without: dict[str, ModelScore]
+    chosen: dict[str, list[float]]
+    warnings: dict[str, list[str]] = field(default_factory=dict, kw_only=True)
+    n_from_cache: int = field(default=0, kw_only=True)
+    shares: Mapping[str, float] = field(default_factory=dict, kw_only=True)
+
+    def score(self, model: str) -> ModelScore:
+        """Return the score of one model."""
+        return next(each for each in self.results if each.model == model)
+
+    def best(self, *prefixes: str) -> ModelScore | None:
+        """Return the score of highest mean among models whose names start so, the first of equals; None if none do."""
+        found = [each for each in self.results if each.model.startswith(prefixes)]
+        return max(found, key=lambda each: each.mean, default=None)
+
+
+def pool(predictions: Sequence[Prediction], folds: Sequence[Fold]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Join one model's predictions of all folds.
+
+    Parameters
+    ----------
+    predictions : sequence of Prediction
+        One per fold.
+    folds : sequence of Fold
+        Their folds. With repeats a row is tested several times: its scores are averaged (probabilities as such).
+
+    Returns
+    -------
+    rows : NDArray[np.int64]
+        ``(n_scored,)`` ascending rows that a fold tests.
+    scores : NDArray[np.float64]
+        ``(n_scored, n_classes)`` natural-log probabilities or decision values, or ``(n_scored,)`` numbers.
+    """
+    probability = predictions[0].probability
+    tested = np.concatenate([fold.test for fold in folds])
+    rows, position, counts = np.unique(tested, return_inverse=True, return_counts=True)
+    stacked = np.concatenate([each.scores for each in predictions]).astype(np.float64)
+    total = np.zeros((len(rows), *stacked.shape[1:]))
+    np.add.at(total, position, np.exp(stacked) if probability else stacked)
+    mean = (total.T / counts).T
+    if not probability:
+        return rows, mean
+    tiny = np.finfo(np.float64).tiny  # where a probability underflowed
+    return rows, np.log(np.maximum(mean, tiny))

@@ -1,0 +1,124 @@
+"""Where a classification errs: on which classes and images, and how well it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.stack.metrics.calibration import CalibrationBin, calibration_curve
+from stackbone.stack.metrics.compare import ErrorOverlap, error_overlap
+from stackbone.stack.metrics.confusion import ClassReport, ConfusedPair, confidently_wrong, confused_pairs, per_class
+from stackbone.stack.metrics.model_scores import pool
+from stackbone.stack.tasks.findings import Examined, Findings
+from stackbone.stack.tasks.truth import Truth
+
+_MOST = 20  # confused pairs and wrong images that are listed
+
+
+@dataclass(frozen=True)
+class WrongImage:
+    """An image that a model is sure of, and wrong about: often the label is.
+
+    Attributes
+    ----------
+    path : str
+        Of the image, as the dataset lists it.
+    label, predicted : str
+        Its label, and the class that the model takes it for.
+    score : float
+        Probability of the predicted class, 0 to 1; of a linear SVM, the decision value.
+    """
+
+    path: str
+    label: str
+    predicted: str
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class ClassFindings(Findings):
+    """What the scores of a classification mean.
+
+    Attributes
+    ----------
+    overlap : ErrorOverlap
+        Of the errors of the backbones' logistic regressions.
+    classes : list of ClassReport
+        Scores of each class.
+    confused : list of ConfusedPair
+        The most frequent confusions.
+    wrong : list of WrongImage
+        The most confidently wrong.
+    calibration : list of CalibrationBin
+        Confidence against accuracy; empty if the model gives no probabilities.
+    """
+
+    overlap: ErrorOverlap
+    classes: list[ClassReport]
+    confused: list[ConfusedPair]
+    wrong: list[WrongImage]
+    calibration: list[CalibrationBin]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able object."""
+        return {
+            **super().to_dict(),
+            "overlap": self.overlap.to_dict(),
+            "classes": [each.to_dict() for each in self.classes],
+            "confused": [each.to_dict() for each in self.confused],
+            "wrong": [asdict(each) for each in self.wrong],
+            "calibration": [each.to_dict() for each in self.calibration],
+        }
+
+
+def find_class_errors(common: Findings, examined: Examined, members: str) -> ClassFindings:
+    """Look at the errors of a classification, each prediction of each repeat for itself.
+
+    Parameters
+    ----------
+    common : Findings
+        What every task finds.
+    examined : Examined
+        The predictions.
+    members : str
+        How the names of the models begin whose errors are compared, such as ``lr:``.
+    """
+    truth, model = examined.truth, common.stack
+    true = truth.values[examined.tested]
+    predictions = examined.evaluation.predictions
+    predicted = {name: examined.joined(name).argmax(axis=1) for name in predictions}
+    probability = predictions[model][0].probability
+    pooled = pool(predictions[model], examined.folds)
+    return ClassFindings(
+        common.stack,
+        common.single,
+        common.difference,
+        common.ablation,
+        overlap=error_overlap(
+            {name.removeprefix(members): found != true for name, found in predicted.items() if name.startswith(members)}
+        ),
+        classes=per_class(true, predicted[model], truth.classes),
+        confused=confused_pairs(true, predicted[model], truth.classes, top=_MOST),
+        wrong=_wrong_images(*pooled, truth, examined.paths, probability=probability),
+        calibration=calibration_curve(true, examined.joined(model)) if probability else [],
+    )
+
+
+def _wrong_images(
+    rows: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    truth: Truth,
+    paths: Sequence[str],
+    *,
+    probability: bool,
+) -> list[WrongImage]:
+    """List the most confidently wrong images; of several repeats, each image counts once, with its mean scores."""
+    names, codes = truth.classes, truth.values
+    wrong = confidently_wrong(codes[rows], scores, top=_MOST, probability=probability)
+    best = np.exp(scores.max(axis=1)) if probability else scores.max(axis=1)
+    predicted = names[scores.argmax(axis=1)]
+    return [WrongImage(paths[rows[i]], str(names[codes[rows[i]]]), str(predicted[i]), float(best[i])) for i in wrong]

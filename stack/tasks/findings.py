@@ -1,0 +1,82 @@
+"""What an evaluation teaches beyond its scores, whatever the task: is the gain real, what does each backbone add."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.stack.folds.fold import Fold
+from stackbone.stack.metrics.compare import Difference
+from stackbone.stack.metrics.model_scores import Evaluation
+from stackbone.stack.tasks.truth import Truth
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What the scores mean; each task adds what it knows of errors.
+
+    Attributes
+    ----------
+    stack : str
+        The model that all of this is about, named before its score was known.
+    single : str
+        The best model of a single backbone, by mean score.
+    difference : Difference, optional
+        Primary metric of the first less that of the second; None where nothing tells how sure it is.
+    ablation : mapping of str to (Difference or float)
+        What ``stack:oof`` loses without each backbone, in the primary metric; negative where it is better off without.
+    """
+
+    stack: str
+    single: str
+    difference: Difference | None
+    ablation: Mapping[str, Difference | float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able object."""
+        losses = {
+            name: each.to_dict() if isinstance(each, Difference) else each for name, each in self.ablation.items()
+        }
+        difference = None if self.difference is None else self.difference.to_dict()
+        return {"stack": self.stack, "single": self.single, "difference": difference, "ablation": losses}
+
+
+@dataclass(frozen=True, eq=False)
+class Examined:
+    """What a task looks at to say where a model errs.
+
+    Attributes
+    ----------
+    evaluation : Evaluation
+        With the predictions.
+    truth : Truth
+        Of every image.
+    folds : sequence of Fold
+        The outer folds.
+    paths : sequence of str
+        ``n_images`` paths.
+    groups : NDArray[np.int64], optional
+        ``(n_images,)`` groups.
+    seed : int
+        Of whatever is drawn at random.
+    """
+
+    evaluation: Evaluation
+    truth: Truth
+    folds: Sequence[Fold]
+    paths: Sequence[str]
+    groups: NDArray[np.int64] | None
+    seed: int
+
+    @property
+    def tested(self) -> NDArray[np.int64]:
+        """Rows of all test parts, fold after fold."""
+        return np.concatenate([fold.test for fold in self.folds])
+
+    def joined(self, model: str) -> NDArray[np.floating]:
+        """Return one model's predictions of all folds, in the order of `tested`."""
+        return np.concatenate([each.scores for each in self.evaluation.predictions[model]])

@@ -1,0 +1,154 @@
+"""Classification: one class of every image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from stackbone.cache.errors import UsageError
+from stackbone.stack.folds.class_folds import Ask, check_inner
+from stackbone.stack.folds.class_labels import check_labels
+from stackbone.stack.folds.fold import Fold, check_fold_classes
+from stackbone.stack.folds.folds import inner_folds
+from stackbone.stack.folds.trials import class_steps
+from stackbone.stack.folds.ways_out import divide_and_check, ways_for_classes
+from stackbone.stack.learners.learner import BaseScores, MetaLearner
+from stackbone.stack.learners.meta_model import MetaModel, mean_probability
+from stackbone.stack.learners.options import MetaOptions, StackOptions
+from stackbone.stack.metrics.compare import Difference, bootstrap_difference
+from stackbone.stack.metrics.metrics import class_metrics
+from stackbone.stack.metrics.model_scores import ModelScore, Prediction
+from stackbone.stack.tasks.class_findings import find_class_errors
+from stackbone.stack.tasks.findings import Examined, Findings
+from stackbone.stack.tasks.task import Groups, Task
+from stackbone.stack.tasks.truth import Truth
+
+_SEEN = {"probability": "probabilities", "log-probability": "log-probabilities", "decision": "decision values"}
+
+
+class Classification(Task):
+    """See the module."""
+
+    name = "classification"
+    primary_metric = "accuracy"
+    copies_metric = "accuracy"
+    said = "probabilities"
+    base = "lr"
+    rare = ("refuse", "drop", "keep")
+    can_be_steered = True
+    sections = ("classes", "calibration", "errors")
+
+    @property
+    def recipes(self) -> Mapping[str, str]:
+        """Each recipe with the row of the table that scores it; the plain baselines are recipes too."""
+        return {**super().recipes, "mean": "mean", "concat": "concat"}
+
+    def check_options(self, options: StackOptions) -> None:
+        """Refuse a mean of anything but probabilities."""
+        meta = options.meta
+        if meta.learner == "mean" and (meta.scores, meta.combine) != ("probability", "concat"):
+            message = "--meta mean is the mean of the probabilities: leave --meta-scores and --meta-combine out"
+            raise UsageError(message)
+
+    def read(self, labels: NDArray[Any]) -> Truth:
+        """Return class names and codes."""
+        check_labels(labels)
+        classes, codes = np.unique(labels, return_inverse=True)
+        return Truth(codes.astype(np.int64), classes)
+
+    def check(self, truth: Truth) -> None:
+        """Accept what `read` returns."""
+
+    def divide(self, labels: NDArray[np.str_], groups: Groups, ask: Ask) -> list[Fold]:
+        """Return stratified folds."""
+        _, folds = divide_and_check(labels, groups, ask)
+        return folds
+
+    def ways_out(self, labels: NDArray[np.str_], groups: Groups, ask: Ask) -> str:
+        """Return other numbers of folds, fewer classes, more images."""
+        return ways_for_classes(labels, groups, ask)
+
+    def check_split(self, labels: NDArray[np.str_], groups: Groups, folds: list[Fold], ask: Ask) -> None:
+        """Require that the training part knows every class, and can be divided into inner folds."""
+        check_labels(labels)
+        check_fold_classes(labels, folds[0], "the training part")
+        check_inner(labels, groups, folds, ask)
+
+    def check_folds(self, truth: Truth, groups: Groups, folds: Sequence[Fold]) -> None:
+        """Require that every training part knows the classes that its test part asks for."""
+        for number, fold in enumerate(folds, start=1):
+            check_fold_classes(truth.names, fold, f"the training part of fold {number} of {len(folds)}")
+
+    def inner_folds(self, truth: Truth, rows: NDArray[np.int64], groups: Groups, seed: int, most: int) -> list[Fold]:
+        """Return stratified inner folds, of which every training part has every class."""
+        own = None if groups is None else groups[rows]
+        return inner_folds(truth.values[rows], truth.classes, seed, groups=own, n_splits=most)
+
+    def steps(self, n: int, groups: Groups, ask: Ask) -> int:
+        """Count what a splitter weighs."""
+        return class_steps(n, groups, ask)
+
+    def unknown(self, labels: NDArray[np.str_], tested: NDArray[np.bool_]) -> NDArray[np.str_]:
+        """Return the classes of the test part that the training part lacks."""
+        lacking: NDArray[np.str_] = np.setdiff1d(labels[tested], labels[~tested])
+        return lacking
+
+    def predict(self, scores: BaseScores) -> Prediction:
+        """Return log-probabilities."""
+        return Prediction(log_softmax(scores.test.astype(np.float64), axis=1), probability=True)
+
+    def mean(self, scores: Sequence[BaseScores]) -> Prediction:
+        """Return the log of the mean probability."""
+        return Prediction(mean_probability([each.test for each in scores]), probability=True)
+
+    def combine(self, meta: MetaModel, scores: Sequence[NDArray[Any]]) -> Prediction:
+        """Return calibrated log-probabilities."""
+        return Prediction(meta.log_probabilities(scores), probability=True)
+
+    def shares(self, meta: MetaModel, scores: Sequence[BaseScores]) -> NDArray[np.float64] | None:
+        """Return what the fit found."""
+        return meta.shares
+
+    def measure(self, truth: NDArray[Any], prediction: Prediction) -> dict[str, float]:
+        """Return accuracy and the other metrics of classes."""
+        return class_metrics(truth, prediction.scores, probability=prediction.probability)
+
+    def errors(self, truth: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
+        """Return hits."""
+        return (scores.argmax(axis=1) == truth).astype(np.float64)
+
+    def compare_on_split(self, a: str, b: str, examined: Examined) -> Difference:
+        """Return the paired bootstrap over images, or over groups of them."""
+        rows = examined.tested
+        true, groups = examined.truth.values[rows], examined.groups
+        right = (examined.joined(model).argmax(axis=1) == true for model in (a, b))
+        return bootstrap_difference(*right, seed=examined.seed, groups=None if groups is None else groups[rows])
+
+    def loss(self, full: ModelScore, without: ModelScore, difference: Difference | None) -> Difference | float:
+        """Return the difference with its interval."""
+        return full.mean - without.mean if difference is None else difference
+
+    def find_errors(self, common: Findings, examined: Examined) -> Findings:
+        """Add classes, confusions, images that are surely wrong, and calibration."""
+        return find_class_errors(common, examined, f"{self.base}:")
+
+    def describe_stack(self, learner: MetaLearner, options: MetaOptions) -> str:
+        """Return what the meta-learner is, and what it sees."""
+        if not learner.has_weights:
+            return f"calibrated {learner.what} of the backbones' probabilities"
+        averaged = "averaged " if options.combine == "average" else ""
+        return f"{learner.what} on {averaged}out-of-fold {_SEEN[options.scores]}"
+
+    def classes_problem(self, classes: Sequence[str]) -> str | None:
+        """Require two distinct names or more."""
+        n_classes, n_names = len(classes), len(set(classes))
+        if 2 <= n_names == n_classes:
+            return None
+        return f"it has {n_classes} class names, {n_names} of them distinct; expected two or more"
+
+
+TASK = Classification()

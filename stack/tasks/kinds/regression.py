@@ -1,0 +1,138 @@
+"""Regression: one number of every image, in the unit of its label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache.errors import UsageError
+from stackbone.stack.folds.class_folds import Ask
+from stackbone.stack.folds.class_labels import resolve_groups
+from stackbone.stack.folds.fold import Fold
+from stackbone.stack.folds.folds import regression_folds
+from stackbone.stack.folds.target_folds import check_target_folds, divide_targets
+from stackbone.stack.folds.trials import target_steps
+from stackbone.stack.folds.ways_out import ways_for_targets
+from stackbone.stack.learners.learner import BaseScores
+from stackbone.stack.learners.meta_model import MetaModel
+from stackbone.stack.learners.options import StackOptions
+from stackbone.stack.learners.weight_shares import target_shares
+from stackbone.stack.metrics.compare import Difference
+from stackbone.stack.metrics.metrics import regression_metrics
+from stackbone.stack.metrics.model_scores import ModelScore, Prediction
+from stackbone.stack.tasks.findings import Examined, Findings
+from stackbone.stack.tasks.target_findings import find_target_errors
+from stackbone.stack.tasks.targets import check_groups_apart, check_targets, parse_targets
+from stackbone.stack.tasks.task import Groups, Task
+from stackbone.stack.tasks.truth import Truth
+
+
+class Regression(Task):
+    """See the module."""
+
+    name = "regression"
+    primary_metric = "r2"
+    copies_metric = "mae"
+    said = "predictions"
+    base = "ridge"
+    sections = ("targets",)
+
+    @property
+    def saved_learners(self) -> Sequence[str]:
+        """Every meta-learner is saved as a linear map of the backbones' predictions."""
+        return ("linear",)
+
+    def check_options(self, options: StackOptions) -> None:
+        """Refuse the options of classifiers."""
+        meta = options.meta
+        if options.c is not None or (meta.scores, meta.combine) != ("probability", "concat"):
+            message = (
+                "--c, --meta-scores and --meta-combine are for classification: leave them out, or use "
+                "--task classification"
+            )
+            raise UsageError(message)
+
+    def read(self, labels: NDArray[Any]) -> Truth:
+        """Return the numbers that the labels spell."""
+        values = labels.astype(np.float64) if labels.dtype.kind == "f" else parse_targets(labels)
+        return Truth(values, np.empty(0, np.str_))
+
+    def check(self, truth: Truth) -> None:
+        """Require numbers that vary."""
+        check_targets(truth.values)
+
+    def divide(self, labels: NDArray[np.str_], groups: Groups, ask: Ask) -> list[Fold]:
+        """Return shuffled folds."""
+        return divide_targets(parse_targets(labels), groups, ask)
+
+    def ways_out(self, labels: NDArray[np.str_], groups: Groups, ask: Ask) -> str:
+        """Return other numbers of folds, or more images."""
+        return ways_for_targets(parse_targets(labels), groups, ask)
+
+    def check_split(self, labels: NDArray[np.str_], groups: Groups, folds: list[Fold], ask: Ask) -> None:
+        """Require enough images on both sides."""
+        check_target_folds(folds, groups, len(labels))
+
+    def check_folds(self, truth: Truth, groups: Groups, folds: Sequence[Fold]) -> None:
+        """Require enough images on both sides, and no group on both."""
+        n = len(truth.values)
+        check_target_folds(folds, groups, n)
+        check_groups_apart(folds, resolve_groups(groups, n))
+
+    def inner_folds(self, truth: Truth, rows: NDArray[np.int64], groups: Groups, seed: int, most: int) -> list[Fold]:
+        """Return shuffled inner folds, as many as there are rows (or groups) if these are fewer."""
+        own = resolve_groups(None if groups is None else groups[rows], len(rows))
+        n_groups = len(np.unique(own))
+        # A row each: so a message speaks of images and not of groups.
+        kept = None if n_groups == len(rows) else own
+        return regression_folds(truth.values[rows], max(2, min(most, n_groups)), seed, groups=kept)
+
+    def steps(self, n: int, groups: Groups, ask: Ask) -> int:
+        """Count rows: no group is weighed."""
+        return target_steps(n, ask)
+
+    def predict(self, scores: BaseScores) -> Prediction:
+        """Return the numbers as they are."""
+        return Prediction(scores.test, probability=False)
+
+    def mean(self, scores: Sequence[BaseScores]) -> Prediction:
+        """Return the mean prediction."""
+        return Prediction(np.mean([each.test for each in scores], axis=0), probability=False)
+
+    def combine(self, meta: MetaModel, scores: Sequence[NDArray[Any]]) -> Prediction:
+        """Return the weighted sum of the predictions."""
+        return Prediction(meta.values(scores), probability=False)
+
+    def shares(self, meta: MetaModel, scores: Sequence[BaseScores]) -> NDArray[np.float64] | None:
+        """Return how much of the predictions each backbone moves."""
+        alone = [each.test for each in scores]
+        return target_shares(meta.values(alone), np.column_stack(alone))
+
+    def measure(self, truth: NDArray[Any], prediction: Prediction) -> dict[str, float]:
+        """Return R² and the other metrics of numbers."""
+        return regression_metrics(truth, prediction.scores.astype(np.float64))
+
+    def errors(self, truth: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
+        """Return absolute errors."""
+        return np.abs(scores - truth)
+
+    def compare_on_split(self, a: str, b: str, examined: Examined) -> None:
+        """Return nothing: one R² has no spread."""
+
+    def loss(self, full: ModelScore, without: ModelScore, difference: Difference | None) -> float:
+        """Return the difference of the mean R²."""
+        return full.mean - without.mean
+
+    def find_errors(self, common: Findings, examined: Examined) -> Findings:
+        """Add the images that are furthest off."""
+        return find_target_errors(common, examined)
+
+    def classes_problem(self, classes: Sequence[str]) -> str | None:
+        """Require that there are none."""
+        return "it is a regression and has class names" if classes else None
+
+
+TASK = Regression()

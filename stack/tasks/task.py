@@ -1,0 +1,217 @@
+"""What a task is: all that depends on what is predicted of an image, in one object.
+
+Nothing outside `stack.tasks` asks which task it has; it asks the task for its part. To add a task is to write one file
+in `stack.tasks.kinds`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache.errors import UsageError
+from stackbone.stack.folds.class_folds import Ask
+from stackbone.stack.folds.fold import Fold
+from stackbone.stack.learners.learner import BaseLearner, BaseScores, MetaLearner
+from stackbone.stack.learners.meta_model import MetaModel
+from stackbone.stack.learners.options import MetaOptions, StackOptions
+from stackbone.stack.learners.registry import META_LEARNERS, base_learners, meta_learners
+from stackbone.stack.metrics.compare import Difference
+from stackbone.stack.metrics.model_scores import Evaluation, ModelScore, Prediction
+from stackbone.stack.tasks.findings import Examined, Findings
+from stackbone.stack.tasks.truth import Truth
+
+Groups = NDArray[np.int64] | None
+
+
+class Task(ABC):
+    """What is predicted of an image, and everything that depends on it.
+
+    Attributes
+    ----------
+    name : str
+        What ``--task`` takes.
+    primary_metric : str
+        The metric that models are ranked by.
+    copies_metric : str
+        What near copies are measured by, image by image: see `errors`.
+    said : str
+        What base learners say of an image, in the plural: ``probabilities`` or ``predictions``.
+    base : str
+        Name of the base learner whose scores the meta-learners see, and that ``concat`` is.
+    rare : tuple of str
+        What can be done with classes too rare for the folds; ``refuse`` alone where there are no classes.
+    can_be_steered : bool
+        Whether `stackbone steer` makes this task's cross-validation folds.
+    sections : tuple of str
+        Names of the report's sections that this task alone fills.
+    """
+
+    name: str
+    primary_metric: str
+    copies_metric: str
+    said: str
+    base: str
+    rare: tuple[str, ...] = ("refuse",)
+    can_be_steered: bool = False
+    sections: tuple[str, ...] = ()
+
+    @property
+    def learners(self) -> list[BaseLearner]:
+        """The base learners, in the order of the table."""
+        return base_learners(self.name)
+
+    @property
+    def meta_learners(self) -> list[str]:
+        """Names of the meta-learners, the default first."""
+        return meta_learners(self.name)
+
+    @property
+    def saved_learners(self) -> Sequence[str]:
+        """Names of the meta-learners that a saved model may have."""
+        return self.meta_learners
+
+    @property
+    def recipes(self) -> Mapping[str, str]:
+        """Each recipe with the row of the table that scores it."""
+        return {"oof": "stack:oof"} | {each.name: f"stack:{each.name}" for each in self.learners if each.sees_all}
+
+    @property
+    def singles(self) -> tuple[str, ...]:
+        """How the names of the models of a single backbone begin."""
+        return tuple(f"{each.name}:" for each in self.learners if not each.sees_all)
+
+    def check_recipes(self, recipes: Sequence[str]) -> None:
+        """Refuse to be about a recipe that this task does not have.
+
+        Raises
+        ------
+        UsageError
+            If the first is none of this task's.
+        """
+        if recipes[0] not in self.recipes:
+            has = ", ".join(self.recipes)
+            message = (
+                f"{self.name} has the recipe {has}, and {recipes[0]} was asked for: leave --recipe out, or use oof"
+            )
+            raise UsageError(message)
+
+    def check_options(self, options: StackOptions) -> None:  # noqa: B027 - most tasks take all options
+        """Refuse options that mean nothing for this task, by a `UsageError`."""
+
+    # What is true
+
+    @abstractmethod
+    def read(self, labels: NDArray[Any]) -> Truth:
+        """Return what ``(n_images,)`` labels say; a `StackError` says why they cannot be learnt."""
+
+    @abstractmethod
+    def check(self, truth: Truth) -> None:
+        """Raise `StackError` unless there is something to predict."""
+
+    # Who trains, who tests
+
+    @abstractmethod
+    def divide(self, labels: NDArray[np.str_], groups: Groups, ask: Ask) -> list[Fold]:
+        """Return outer folds whose training parts can be divided again, or raise `StackError`."""
+
+    @abstractmethod
+    def ways_out(self, labels: NDArray[np.str_], groups: Groups, ask: Ask) -> str:
+        """Return what can be done where `divide` was refused, for the end of a message."""
+
+    @abstractmethod
+    def check_split(self, labels: NDArray[np.str_], groups: Groups, folds: list[Fold], ask: Ask) -> None:
+        """Raise `StackError` unless the dataset's own split can be scored, and its training part divided again."""
+
+    @abstractmethod
+    def check_folds(self, truth: Truth, groups: Groups, folds: Sequence[Fold]) -> None:
+        """Raise `StackError` unless these outer folds can be scored fairly."""
+
+    @abstractmethod
+    def inner_folds(self, truth: Truth, rows: NDArray[np.int64], groups: Groups, seed: int, most: int) -> list[Fold]:
+        """Divide a training part, the `rows` of all images, into at most so many inner folds."""
+
+    @abstractmethod
+    def steps(self, n: int, groups: Groups, ask: Ask) -> int:
+        """Return about how many steps of `stack.folds.trials.Trials` it takes to divide `n` rows."""
+
+    def unknown(self, labels: NDArray[np.str_], tested: NDArray[np.bool_]) -> NDArray[np.str_]:
+        """Return the classes that a split tests and does not teach; none where numbers are predicted."""
+        return labels[:0]
+
+    # What models say
+
+    @abstractmethod
+    def predict(self, scores: BaseScores) -> Prediction:
+        """Return what one base learner says of the test part."""
+
+    @abstractmethod
+    def mean(self, scores: Sequence[BaseScores]) -> Prediction:
+        """Return the mean of what the backbones say of the test part."""
+
+    @abstractmethod
+    def combine(self, meta: MetaModel, scores: Sequence[NDArray[Any]]) -> Prediction:
+        """Return what a meta-learner makes of the backbones' scores, one array of the same rows for each."""
+
+    @abstractmethod
+    def shares(self, meta: MetaModel, scores: Sequence[BaseScores]) -> NDArray[np.float64] | None:
+        """Return the ``(n_backbones,)`` shares of a meta-learner's weight; None where it cannot be told."""
+
+    @abstractmethod
+    def measure(self, truth: NDArray[Any], prediction: Prediction) -> dict[str, float]:
+        """Return every metric of the predictions of rows whose truth is given."""
+
+    @abstractmethod
+    def errors(self, truth: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
+        """Return ``(n,)`` hits (1 or 0), or errors in the labels' unit, whose mean is `copies_metric`."""
+
+    def score(self, model: str, truth: Truth, predictions: Sequence[Prediction], folds: Sequence[Fold]) -> ModelScore:
+        """Measure one model's predictions, fold by fold."""
+        pairs = zip(predictions, folds, strict=True)
+        each = [self.measure(truth.values[fold.test], prediction) for prediction, fold in pairs]
+        metrics = {metric: [numbers[metric] for numbers in each] for metric in each[0]}
+        return ModelScore(model, metrics.pop(self.primary_metric), metrics, self.primary_metric)
+
+    # What it means
+
+    def describe(self, model: str, options: MetaOptions) -> str:
+        """Return in a few words what a model of the table is."""
+        learners = {each.name: each for each in self.learners}
+        prefix, _, name = model.partition(":")
+        if model == "stack:oof":
+            return self.describe_stack(META_LEARNERS[options.learner], options)
+        if model == "mean":
+            return f"mean of the backbones' {self.said}"
+        if model == "concat":
+            return learners[self.base].what.format(name="all features side by side")
+        return learners[name if prefix == "stack" else prefix].what.format(name=name)
+
+    def describe_stack(self, learner: MetaLearner, options: MetaOptions) -> str:
+        """Return in a few words what ``stack:oof`` is."""
+        return f"{learner.what} on out-of-fold {self.said}"
+
+    @abstractmethod
+    def compare_on_split(self, a: str, b: str, examined: Examined) -> Difference | None:
+        """Return how far one model is above another on a single split; None where it cannot be told."""
+
+    @abstractmethod
+    def loss(self, full: ModelScore, without: ModelScore, difference: Difference | None) -> Difference | float:
+        """Return what a stack loses without a backbone, as `Findings.ablation` holds it."""
+
+    @abstractmethod
+    def find_errors(self, common: Findings, examined: Examined) -> Findings:
+        """Return what every task finds with what this one knows of the model's errors."""
+
+    # What is saved
+
+    @abstractmethod
+    def classes_problem(self, classes: Sequence[str]) -> str | None:
+        """Return what is wrong with a saved model's class names, if anything."""
+
+    def best(self, evaluation: Evaluation) -> ModelScore | None:
+        """Return the model of a single backbone that scores highest."""
+        return evaluation.best(*self.singles)
