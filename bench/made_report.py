@@ -37,8 +37,8 @@ from stackbone.stack.report.sections.provenance import ProvenanceRecord, Values
 from stackbone.stack.report.sections.scores import ModelSummary, ScoresRecord
 from stackbone.stack.tables.losses import Loss
 from stackbone.stack.tables.metric_names import PRIMARY
-from stackbone.stack.tables.task_words import Lesson
 from stackbone.stack.tables.verdict import Verdict
+from stackbone.stack.tasks.findings import Lesson
 
 R = TypeVar("R")
 

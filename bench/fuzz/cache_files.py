@@ -24,7 +24,7 @@ from stackbone.cache.records.seen import load_record
 from stackbone.cache.records.shard import _name
 from stackbone.cache.upkeep.summary import summarise
 from stackbone.cache.upkeep.verify import verify
-from stackbone.stack.divisions.outer_folds import options_of
+from stackbone.stack.divisions.division import options_of
 
 _ARCHIVES = Path(__file__).resolve().parents[2] / "tests" / "archives"
 

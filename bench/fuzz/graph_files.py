@@ -11,13 +11,13 @@ from unittest.mock import patch
 
 import numpy as np
 
-import stackbone.extract.networks.graphs
+import stackbone.extract.engines.graphs
 from fuzz.mutations import Rng, mutate, mutate_json
 from fuzz.trial import MadeAnew, OutOfForm, environment
 from stackbone.extract.backbones.backbone import BACKBONES, Transform
 from stackbone.extract.backbones.weights import random_weights
-from stackbone.extract.networks.engines import OpenVinoEngine
-from stackbone.extract.networks.graphs import import_openvino
+from stackbone.extract.engines.engine import OpenVinoEngine
+from stackbone.extract.engines.graphs import import_openvino
 
 _SIDE, _DIM = 8, 4
 _TINY = replace(BACKBONES["efficientnet_lite0"], name="tiny", transform=Transform((_SIDE, _SIDE), 0.875, "bicubic"))
@@ -50,9 +50,9 @@ class Graph:
         graph = openvino.Model([x], [pixels], "tiny")
         with environment(STACKBONE_GRAPHS=str(folder)):
             weights = random_weights(0)
-            record = stackbone.extract.networks.graphs._record(_TINY, weights)
-            stackbone.extract.networks.graphs._keep(
-                graph, stackbone.extract.networks.graphs._kept(_TINY, weights), record
+            record = stackbone.extract.engines.graphs._record(_TINY, weights)
+            stackbone.extract.engines.graphs._keep(
+                graph, stackbone.extract.engines.graphs._kept(_TINY, weights), record
             )
 
     def spoil(self, folder: Path, rng: Rng) -> bool:
@@ -76,7 +76,7 @@ class Graph:
         pixels = np.random.default_rng(1).integers(0, 256, (3, _SIDE, _SIDE, 3), dtype=np.uint8)
         with (
             environment(STACKBONE_GRAPHS=str(folder)),
-            patch("stackbone.extract.networks.graphs.convert_graph", _convert_anew),
+            patch("stackbone.extract.engines.graphs.convert_graph", _convert_anew),
         ):
             features = OpenVinoEngine(_TINY, random_weights(0)).embed(pixels)
         if features.ndim != 2 or len(features) != len(pixels) or features.dtype != np.float32:

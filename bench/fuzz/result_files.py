@@ -10,7 +10,7 @@ import numpy as np
 from fuzz.mutations import Rng, mutate, mutate_json
 from stackbone.cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps
 from stackbone.stack import StackOptions, run_experiment
-from stackbone.stack.experiments.repeat import repeat_experiment
+from stackbone.stack.experiments.reproduce import reproduce_experiment
 from stackbone.stack.experiments.result_file import write_result
 
 _N = 36
@@ -35,7 +35,7 @@ class Result:
 
     def read(self, folder: Path) -> object:
         """Read it as users do; see `Kind`."""
-        return repeat_experiment(folder / _FILE, FeatureStore(folder / "cache"), n_jobs=1).to_dict()
+        return reproduce_experiment(folder / _FILE, FeatureStore(folder / "cache"), n_jobs=1).to_dict()
 
 
 def _make_cache(root: Path) -> FeatureStore:

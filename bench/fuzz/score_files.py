@@ -11,7 +11,7 @@ from fuzz.mutations import Rng, mutate, mutate_json
 from fuzz.trial import MadeAnew, OutOfForm
 from stackbone.cache.records.scores import remove_scores
 from stackbone.stack.evaluation.score_cache import FitKey, ScoreCache
-from stackbone.stack.learners.base import ClassScores
+from stackbone.stack.learners.learner import BaseScores
 from stackbone.stack.solvers.linear import LinearMap
 
 
@@ -21,7 +21,7 @@ class Scores:
     def __init__(self) -> None:
         rng = np.random.default_rng(0)
         self._key = FitKey("ab" * 32, ("resnet50-0123456789ab",), 6, 3, 3, 4, np.ones(6, np.bool_))
-        self._outcome = ClassScores(
+        self._outcome = BaseScores(
             0.5,
             rng.normal(size=(6, 3)).astype(np.float32),
             rng.normal(size=(3, 3)).astype(np.float32),
@@ -54,7 +54,7 @@ class Scores:
         if found is None:
             raise MadeAnew
         outcome, warned = found
-        assert isinstance(outcome, ClassScores)
+        assert isinstance(outcome, BaseScores)
         arrays = [outcome.out_of_fold, outcome.test, outcome.linear.coef, outcome.linear.intercept]
         if [each.shape for each in arrays] != [(6, 3), (3, 3), (4, 3), (3,)] or not all(
             np.isfinite(each).all() for each in arrays

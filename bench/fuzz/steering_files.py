@@ -19,10 +19,11 @@ from stackbone.extract.networks.network import build_body, build_network
 from stackbone.extract.steering import checkpoints
 from stackbone.extract.steering.options import SteerOptions
 from stackbone.extract.steering.training import Trainer
-from stackbone.extract.steerings import file as steering_file
-from stackbone.extract.steerings.file import Steering, write_steering
-from stackbone.extract.steerings.steered import steered_backbone
-from stackbone.stack.divisions.outer_folds import options_of
+from stackbone.extract.steering_files import file as steering_file
+from stackbone.extract.steering_files.file import write_steering
+from stackbone.extract.steering_files.steered import steered_backbone
+from stackbone.extract.steering_files.steering import Steering
+from stackbone.stack.divisions.division import options_of
 
 
 class SteeringFile(TensorFile):

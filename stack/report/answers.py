@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.stack.evaluation.scores import Prediction, pool
 from stackbone.stack.folds.folds import Fold
 from stackbone.stack.metrics.confusion import confidently_wrong
+from stackbone.stack.metrics.model_scores import Prediction, pool
 
 MOST_WRONG = 60
 

@@ -11,16 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import FeatureStore
-from stackbone.stack.evaluation.findings import Findings
-from stackbone.stack.evaluation.scores import Prediction
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.used_features import UsedFeatures, used_features
 from stackbone.stack.fitting.fits import Progress
 from stackbone.stack.folds.subsets import sample_rows
+from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.report.answers import Answers
 from stackbone.stack.report.images import ImageList
 from stackbone.stack.report.projection import choose_projection
-from stackbone.stack.tasks.targets import TargetPrediction, parse_targets
+from stackbone.stack.tasks.class_findings import ClassFindings
 
 MOST_POINTS = 50_000
 
@@ -106,37 +105,32 @@ class Context:
     @cached_property
     def classes(self) -> list[str]:
         """Names of the classes, by code; empty where labels are not classes."""
-        return [str(name) for name in np.unique(self.experiment.joined.labels)] if self.experiment.n_classes else []
+        return [str(name) for name in self.experiment.truth.classes]
 
     @cached_property
     def codes(self) -> NDArray[np.int64]:
         """Class code of each image, ``(n_images,)``; all 0 where labels are not classes."""
-        labels = self.experiment.joined.labels
-        if not self.classes:
-            return np.zeros(len(labels), np.int64)
-        return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+        return self.experiment.truth.codes
 
     @cached_property
     def targets(self) -> NDArray[np.float64] | None:
         """Number of each image, ``(n_images,)``; None where labels are classes."""
-        return None if self.classes else parse_targets(self.experiment.joined.labels)
+        return None if self.classes else self.experiment.truth.values
 
     @property
     def class_predictions(self) -> Mapping[str, Sequence[Prediction]]:
         """What each model says of classes, by fold; empty where labels are not classes."""
-        found = self.experiment.evaluation.predictions if self.classes else {}
-        return cast("Mapping[str, Sequence[Prediction]]", found)
+        return self.experiment.evaluation.predictions if self.classes else {}
 
     @property
-    def class_findings(self) -> Findings | None:
+    def class_findings(self) -> ClassFindings | None:
         """What the scores mean; None where labels are not classes."""
-        return cast(Findings, self.experiment.findings) if self.classes else None
+        return cast(ClassFindings, self.experiment.findings) if self.classes else None
 
     @property
-    def target_predictions(self) -> Mapping[str, Sequence[TargetPrediction]]:
+    def target_predictions(self) -> Mapping[str, Sequence[Prediction]]:
         """What each model says of numbers, by fold; empty where labels are classes."""
-        found = {} if self.classes else self.experiment.evaluation.predictions
-        return cast("Mapping[str, Sequence[TargetPrediction]]", found)
+        return {} if self.classes else self.experiment.evaluation.predictions
 
     @cached_property
     def answers(self) -> Answers | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.tables.losses import losses
 from stackbone.stack.tables.metric_names import primary_metric
-from stackbone.stack.tables.task_words import Lesson, task_words
+from stackbone.stack.tasks.findings import Lesson
 
 
 def lessons(experiment: Experiment) -> list[Lesson]:
@@ -17,7 +17,7 @@ def lessons(experiment: Experiment) -> list[Lesson]:
         metric = primary_metric(experiment)
         changes = ", ".join(f"{each.without} {_signed(-each.mean, metric.digits)}" for each in lost)
         found.append(Lesson(changes, f"stack:oof without one backbone, in {metric.unit_name}"))
-    return found + task_words(experiment).error_lessons(experiment)
+    return found + experiment.findings.error_lessons()
 
 
 def _steered_lesson(name: str, ids: Sequence[str]) -> Lesson:

@@ -55,4 +55,4 @@ PRIMARY = {
 
 def primary_metric(experiment: Experiment) -> PrimaryMetric:
     """Return the score that the models of an experiment are ranked by."""
-    return PRIMARY[experiment.evaluation.results[0].chief]
+    return PRIMARY[experiment.evaluation.results[0].primary_metric]

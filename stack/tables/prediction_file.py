@@ -12,9 +12,7 @@ from stackbone.cache import UsageError
 from stackbone.cache.csv_text import csv_lines
 from stackbone.cache.disk.output_file import write_output
 from stackbone.stack.evaluation.evaluate import WITHOUT
-from stackbone.stack.evaluation.scores import Prediction
 from stackbone.stack.experiments.experiment import Experiment
-from stackbone.stack.tasks.targets import TargetPrediction
 
 _PARQUET_ADVICE = (
     "writing Parquet needs pyarrow, which is not installed. Run `pip install 'stackbone[parquet]'`, or name a .csv file"
@@ -63,10 +61,9 @@ def check_prediction_file(file: Path) -> None:
 def _chunks(experiment: Experiment) -> Iterator[dict[str, list[Any]]]:
     """Yield the table's columns for each model and fold."""
     joined = experiment.joined
-    classes = [str(name) for name in np.unique(joined.labels)] if experiment.n_classes else []
+    classes = [str(name) for name in experiment.truth.classes]
     paths, digests = joined.paths, joined.digests
-    found: dict[str, list[Prediction] | list[TargetPrediction]] = {**experiment.evaluation.predictions}
-    for model, predictions in found.items():
+    for model, predictions in experiment.evaluation.predictions.items():
         if model.startswith(WITHOUT):
             continue
         for number, (fold, prediction) in enumerate(zip(experiment.folds, predictions, strict=True), start=1):
@@ -77,9 +74,9 @@ def _chunks(experiment: Experiment) -> Iterator[dict[str, list[Any]]]:
                 "fold": [number] * len(fold.test),
                 "model": [model] * len(fold.test),
             }
-            if isinstance(prediction, TargetPrediction):
-                chunk["predicted"] = prediction.values.tolist()
-            elif isinstance(prediction, Prediction):
+            if not classes:
+                chunk["predicted"] = prediction.scores.tolist()
+            else:
                 chunk["predicted"] = [classes[code] for code in prediction.scores.argmax(axis=1)]
                 shown = np.exp(prediction.scores) if prediction.probability else prediction.scores
                 chunk |= {f"score:{name}": each.tolist() for name, each in zip(classes, shown.T, strict=True)}

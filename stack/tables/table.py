@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from stackbone.stack.evaluation.scores import ModelScore
 from stackbone.stack.experiments.experiment import Experiment
+from stackbone.stack.metrics.model_scores import ModelScore
 from stackbone.stack.tables.metric_names import METRICS, primary_metric
-from stackbone.stack.tables.task_words import task_words
 
 _MOST_FOLDS = 3  # shown one by one; of more folds the spread says enough
 
@@ -49,7 +48,7 @@ def model_row(experiment: Experiment) -> int:
 
 def describe(experiment: Experiment, model: str) -> str:
     """Return in a few words what a model is."""
-    return task_words(experiment).describe(model, experiment.options.meta)
+    return experiment.kind.describe(model, experiment.options.meta)
 
 
 def _metrics(experiment: Experiment) -> list[str]:

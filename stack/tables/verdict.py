@@ -5,13 +5,10 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from stackbone.stack.evaluation.scores import ModelScore
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.metrics.compare import Difference
+from stackbone.stack.metrics.model_scores import ModelScore
 from stackbone.stack.tables.metric_names import PrimaryMetric, primary_metric
-from stackbone.stack.tables.task_words import task_words
-
-_SINGLE = ("lr:", "svm:", "ridge:")
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ def verdict(experiment: Experiment) -> Verdict:
     The model is the one that `Experiment.recipe` named before any score was known, and that is saved.
     """
     evaluation, metric = experiment.evaluation, primary_metric(experiment)
-    stack, single = evaluation.score(experiment.model_name), evaluation.best(*_SINGLE)
+    stack, single = evaluation.score(experiment.model_name), experiment.kind.best(evaluation)
     plain = _best_plain(experiment, stack.model)
     if single is None or plain is None:  # every evaluation has them
         raise AssertionError
@@ -73,11 +70,11 @@ def _best_plain(experiment: Experiment, model: str) -> ModelScore | None:
 def _advice(experiment: Experiment) -> str:
     """Return what to do when the model is no better than one of its members."""
     evaluation, judged = experiment.evaluation, experiment.model_name
-    single, plain = evaluation.best(*_SINGLE), _best_plain(experiment, judged)
-    members = [each for each in evaluation.results if each.model.startswith(("lr:", "ridge:"))]
+    single, plain = experiment.kind.best(evaluation), _best_plain(experiment, judged)
+    members = [each for each in evaluation.results if each.model.startswith(f"{experiment.kind.base}:")]
     if single is None or plain is None or len(members) == 1:
         return "with one backbone there is nothing to stack"
-    if task_words(experiment).has_recipes and plain.mean > max(single.mean, evaluation.score(judged).mean):
+    if plain.model in experiment.kind.recipes and plain.mean > max(single.mean, evaluation.score(judged).mean):
         return f"the plain {plain.model} ({plain.mean:.3f}) does better, and --recipe {plain.model} uses and saves it"
     name = single.model.partition(":")[2]
     return f"stacking does not help here; --backbones {shlex.quote(name)} uses that one alone"

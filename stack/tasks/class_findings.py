@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from stackbone.stack.metrics.calibration import CalibrationBin, calibration_curv
 from stackbone.stack.metrics.compare import ErrorOverlap, error_overlap
 from stackbone.stack.metrics.confusion import ClassReport, ConfusedPair, confidently_wrong, confused_pairs, per_class
 from stackbone.stack.metrics.model_scores import pool
-from stackbone.stack.tasks.findings import Examined, Findings
+from stackbone.stack.tasks.findings import SHOWN, Examined, Findings, Lesson
 from stackbone.stack.tasks.truth import Truth
 
 _MOST = 20  # confused pairs and wrong images that are listed
@@ -62,6 +63,22 @@ class ClassFindings(Findings):
     confused: list[ConfusedPair]
     wrong: list[WrongImage]
     calibration: list[CalibrationBin]
+
+    def error_lessons(self) -> list[Lesson]:
+        """Return shared errors, the weakest classes, the commonest confusions and the surest errors."""
+        lessons = [_overlap_lesson(self.overlap)] if len(self.overlap.names) > 1 else []
+        weakest = sorted((each for each in self.classes if each.n), key=lambda each: each.f1)[:SHOWN]
+        if weakest:
+            lessons.append(Lesson(", ".join(f"{each.name} {each.f1:.2f}" for each in weakest), "weakest classes (F1)"))
+        if self.confused:
+            pairs = (f"{each.true} for {each.predicted} ({each.n})" for each in self.confused[:SHOWN])
+            lessons.append(Lesson(", ".join(pairs), "most often mistaken"))
+        return lessons + [
+            Lesson(
+                f"{each.path} is labelled {each.label}, taken for {each.predicted}", "confidently wrong, or mislabelled"
+            )
+            for each in self.wrong[:SHOWN]
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object."""
@@ -122,3 +139,15 @@ def _wrong_images(
     best = np.exp(scores.max(axis=1)) if probability else scores.max(axis=1)
     predicted = names[scores.argmax(axis=1)]
     return [WrongImage(paths[rows[i]], str(names[codes[rows[i]]]), str(predicted[i]), float(best[i])) for i in wrong]
+
+
+def _overlap_lesson(overlap: ErrorOverlap) -> Lesson:
+    shared = {
+        (overlap.names[i], overlap.names[j]): float(overlap.jaccard[i, j])
+        for i, j in combinations(range(len(overlap.names)), 2)
+    }
+    (a, b), least = min(shared.items(), key=lambda each: each[1])
+    return Lesson(
+        f"at least one backbone is right on {overlap.oracle:.1%} of the images; {a} and {b} share the fewest errors "
+        f"({least:.0%} of those that either makes)"
+    )

@@ -14,6 +14,28 @@ from stackbone.stack.metrics.compare import Difference
 from stackbone.stack.metrics.model_scores import Evaluation
 from stackbone.stack.tasks.truth import Truth
 
+SHOWN = 3
+"""Classes, confusions and errors that a lesson lists; the result file has more."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Something that an experiment teaches.
+
+    Attributes
+    ----------
+    text : str
+        The lesson.
+    topic : str, optional
+        What it is about; None where the text says so itself.
+    """
+
+    text: str
+    topic: str | None = None
+
+    def __str__(self) -> str:
+        return self.text if self.topic is None else f"{self.topic}: {self.text}"
+
 
 @dataclass(frozen=True, eq=False)
 class Findings:
@@ -35,6 +57,10 @@ class Findings:
     single: str
     difference: Difference | None
     ablation: Mapping[str, Difference | float]
+
+    def error_lessons(self) -> list[Lesson]:
+        """Return where the model errs, most telling first; by default nothing."""
+        return []
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object."""

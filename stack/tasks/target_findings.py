@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stackbone.stack.metrics.model_scores import pool
-from stackbone.stack.tasks.findings import Examined, Findings
+from stackbone.stack.tasks.findings import SHOWN, Examined, Findings, Lesson
 
 _MOST = 20  # largest errors that are listed
 
@@ -41,6 +41,16 @@ class TargetFindings(Findings):
     """
 
     worst: list[TargetError]
+
+    def error_lessons(self) -> list[Lesson]:
+        """Return the images that are furthest off."""
+        return [
+            Lesson(
+                f"{each.path} is labelled {each.label:g}, taken for {each.predicted:.4g}",
+                "furthest off, or mislabelled",
+            )
+            for each in self.worst[:SHOWN]
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object."""

@@ -14,7 +14,7 @@ from stackbone.cache import StackboneError
 from stackbone.cache.text import typed
 from stackbone.extract.backbones.weights import _no_weights_message, parse_weights_options
 from stackbone.extract.datasets.dataset import open_dataset
-from stackbone.extract.steerings.steered import read_steered
+from stackbone.extract.steering_files.steered import read_steered
 from tests.made.checkout import ROOT
 
 NAMES = ["two words", "it's", "a; touch owned", "$(touch owned)", 'say "no"', "`id`", "a\nb", "-rf", "*"]

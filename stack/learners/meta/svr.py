@@ -1,6 +1,7 @@
 """A linear support vector regression on the backbones' out-of-fold predictions.
 
-Squared epsilon-insensitive loss in the primal, columns, as those of every learner, and target standardised (Ho & Lin 2012, JMLR 13, 3323-3348).
+Squared epsilon-insensitive loss in the primal; columns, as those of every learner, and target are standardised (Ho &
+Lin 2012, JMLR 13, 3323-3348).
 """
 
 from __future__ import annotations

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
-from stackbone.stack.evaluation.scores import Evaluation
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.used_features import UsedFeatures
-from stackbone.stack.learners.weight_shares import mean_shares, target_shares
 from stackbone.stack.metrics.compare import ErrorOverlap
 from stackbone.stack.report.blocks import Page, figure, join_all, number
 from stackbone.stack.report.context import Context
@@ -65,7 +62,7 @@ class Backbones(Section[BackbonesRecord]):
             losses(experiment),
             overlap,
             [_cost(experiment, used) for used in context.features],
-            backbone_shares(context),
+            dict(experiment.evaluation.shares),
         )
         return record if self.figures(record) else None
 
@@ -120,29 +117,11 @@ class Backbones(Section[BackbonesRecord]):
 SECTION = Backbones()
 
 
-def backbone_shares(context: Context) -> dict[str, float]:
-    """Return each backbone's share of the weight of ``stack:oof``, mean over folds.
-
-    Empty where the meta-learner has no weights (``mean``), or cannot tell the backbones apart (``average``).
-    """
-    experiment = context.experiment
-    if context.classes:
-        return dict(cast(Evaluation, experiment.evaluation).shares)
-    if experiment.options.meta.learner == "mean":
-        return {}
-    predictions, names = context.target_predictions, list(experiment.backbones)
-    alone = zip(*(predictions[f"ridge:{name}"] for name in names), strict=True)
-    folds = zip(predictions["stack:oof"], alone, strict=True)
-    each = [target_shares(stacked.values, np.column_stack([one.values for one in ones])) for stacked, ones in folds]
-    return dict(mean_shares(names, each))
-
-
 def _cost(experiment: Experiment, used: UsedFeatures) -> Cost:
     header = used.of_fold(0).header()
     size = experiment.n_images * header.dim * np.dtype(header.dtype).itemsize / 1e6
     rate = header.provenance.get(_RATE)
-    alone = (f"lr:{used.name}", f"ridge:{used.name}")
-    score = next(each.mean for each in experiment.evaluation.results if each.model in alone)
+    score = experiment.evaluation.score(f"{experiment.kind.base}:{used.name}").mean
     return Cost(used.name, header.dim, size, None if rate is None else float(rate), score)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.text import counted
-from stackbone.stack.metrics.metrics import CalibrationBin, calibration_error
+from stackbone.stack.metrics.calibration import CalibrationBin, calibration_error
 from stackbone.stack.report.blocks import Page, figure, join_all, number
 from stackbone.stack.report.context import Context
 from stackbone.stack.report.figures.style import BLUE, GREY, VERMILION, Figure, between

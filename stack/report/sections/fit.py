@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.stack.folds.fold import Fold
+from stackbone.stack.metrics.model_scores import Prediction, pool
 from stackbone.stack.report.blocks import SHOWN_AT_FIRST, Page, figure, join_all, more_button, number, path, picture
 from stackbone.stack.report.context import Context
 from stackbone.stack.report.figures.style import BLUE, DRAWN_AS_VECTORS, VERMILION, Figure
 from stackbone.stack.report.markup import Markup, element, table
 from stackbone.stack.report.section import Section
-from stackbone.stack.tasks.targets import TargetPrediction, mean_targets
 
 _MOST_TARGETS = 20_000
 _WORST_TARGETS = 60
@@ -75,7 +76,8 @@ class Fit(Section[FitRecord]):
         if context.targets is None:
             return None
         model = context.experiment.model_name
-        points = target_points(context.target_predictions[model], context.targets, context.experiment.seed)
+        experiment = context.experiment
+        points = target_points(context.target_predictions[model], experiment.folds, context.targets, experiment.seed)
         images = context.rows[points.rows]
         context.images.add(images[points.worst])
         off = np.percentile(points.predicted - points.true, _QUANTILES)
@@ -113,19 +115,23 @@ class Fit(Section[FitRecord]):
 SECTION = Fit()
 
 
-def target_points(predictions: Sequence[TargetPrediction], y: NDArray[np.float64], seed: int) -> TargetPoints:
+def target_points(
+    predictions: Sequence[Prediction], folds: Sequence[Fold], y: NDArray[np.float64], seed: int
+) -> TargetPoints:
     """Return the points of a regression; of more than 20,000 images, a random sample and the worst.
 
     Parameters
     ----------
-    predictions : sequence of TargetPrediction
+    predictions : sequence of Prediction
         One per fold.
+    folds : sequence of Fold
+        Their folds.
     y : NDArray[np.float64]
         ``(n_images,)`` targets.
     seed : int
         Of the sample.
     """
-    tested, values = mean_targets(predictions)
+    tested, values = pool(predictions, folds)
     worst = np.argsort(-np.abs(values - y[tested]), kind="stable")[:_WORST_TARGETS]
     kept = np.arange(len(tested))
     if len(tested) > _MOST_TARGETS:

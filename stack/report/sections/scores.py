@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stackbone.stack.evaluation.findings import mean_sizes
-from stackbone.stack.evaluation.scores import ModelScore
-from stackbone.stack.metrics.compare import Difference, bootstrap_difference, paired_difference
+from stackbone.stack.metrics.compare import Difference, bootstrap_difference, mean_sizes, paired_difference
+from stackbone.stack.metrics.model_scores import ModelScore
 from stackbone.stack.report.blocks import Page, figure, join_all, number, scrolled
 from stackbone.stack.report.context import Context
 from stackbone.stack.report.figures.style import BLUE, GREEN, NAMES, ROW, VERMILION, Figure, between, short_names
@@ -17,7 +16,7 @@ from stackbone.stack.report.section import Section
 from stackbone.stack.tables.lessons import lessons
 from stackbone.stack.tables.metric_names import METRICS, primary_metric
 from stackbone.stack.tables.table import describe
-from stackbone.stack.tables.task_words import Lesson
+from stackbone.stack.tasks.findings import Lesson
 
 _KINDS = {"lr": "backbone", "svm": "backbone", "ridge": "backbone", "stack": "stack"}
 _LOOKS = {"backbone": (BLUE, "circle"), "baseline": (GREEN, "square"), "stack": (VERMILION, "diamond")}
@@ -35,7 +34,7 @@ class ModelSummary:
     kind : str
         ``backbone`` (one alone), ``baseline`` (several, plainly joined) or ``stack``.
     mean, std : float
-        Of the primary metric over folds; see `stack.evaluation.scores.ModelScore`.
+        Of the primary metric over folds; see `stack.metrics.model_scores.ModelScore`.
     folds : list of float
         The primary metric of each.
     interval : tuple of float, optional

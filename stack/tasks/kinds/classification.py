@@ -40,7 +40,6 @@ class Classification(Task):
     base = "lr"
     rare = ("refuse", "drop", "keep")
     can_be_steered = True
-    sections = ("classes", "calibration", "errors")
 
     @property
     def recipes(self) -> Mapping[str, str]:

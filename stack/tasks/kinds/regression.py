@@ -38,7 +38,6 @@ class Regression(Task):
     copies_metric = "mae"
     said = "predictions"
     base = "ridge"
-    sections = ("targets",)
 
     @property
     def saved_learners(self) -> Sequence[str]:

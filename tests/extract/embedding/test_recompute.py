@@ -18,7 +18,7 @@ from stackbone.extract import extract, open_dataset
 from stackbone.extract.backbones.backbone import get_backbone
 from stackbone.extract.backbones.weights import find_weights
 from stackbone.extract.embedding.recompute import Recomputation, recompute
-from stackbone.extract.networks.graphs import import_openvino, load_graph
+from stackbone.extract.engines.graphs import import_openvino, load_graph
 
 RESNET = "timm:test_resnet.r160_in1k"
 BY = {

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stackbone.stack.evaluation.scores import Prediction
 from stackbone.stack.folds.folds import Fold
+from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.report.answers import Answers
 
 CODES = np.arange(12, dtype=np.int64) % 3

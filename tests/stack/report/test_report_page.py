@@ -28,8 +28,8 @@ from stackbone.stack.report.sections.fit import FitRecord
 from stackbone.stack.report.sections.map import MapRecord
 from stackbone.stack.report.sections.provenance import ProvenanceRecord, Values
 from stackbone.stack.report.sections.scores import ScoresRecord
-from stackbone.stack.tables.task_words import Lesson
 from stackbone.stack.tables.verdict import Verdict
+from stackbone.stack.tasks.findings import Lesson
 
 NASTY = [
     "<script>alert(1)</script>",

@@ -9,7 +9,6 @@ import pytest
 from stackbone.cache.records.index import empty_index
 from stackbone.stack import Evaluation, Experiment, ModelScore, stack_options
 from stackbone.stack.evaluation.findings import Findings, WrongImage
-from stackbone.stack.evaluation.target_findings import TargetError, TargetFindings
 from stackbone.stack.features.join import Joined
 from stackbone.stack.folds.folds import Fold
 from stackbone.stack.metrics.compare import BOOTSTRAP, RESAMPLED_T, Difference, ErrorOverlap
@@ -18,6 +17,7 @@ from stackbone.stack.tables import table
 from stackbone.stack.tables.lessons import lessons
 from stackbone.stack.tables.verdict import verdict
 from stackbone.stack.tasks.regression import RegressionEvaluation
+from stackbone.stack.tasks.target_findings import TargetError, TargetFindings
 
 JOINED = Joined(
     index=empty_index("photos", "/photos"),

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from stackbone.stack.metrics.metrics import calibration_curve
+from stackbone.stack.metrics.calibration import calibration_curve
 from stackbone.stack.report.sections.confidence import calibration_ranges, score_histogram
 
 
