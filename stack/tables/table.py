@@ -120,21 +120,19 @@ def _advice(experiment: Experiment) -> str:
 
 def lessons(experiment: Experiment) -> list[str]:
     """Return what else the experiment teaches, a line each; the result file has all of it."""
-    found = experiment.findings
     steered = [_steered_line(name, ids) for name, ids in experiment.steered.items()]
     if not experiment.n_classes:
-        found = cast(TargetFindings, found)
-        changes = ", ".join(f"{name} {_signed(-cast(float, lost), 3)}" for name, lost in found.ablation.items())
+        errors = cast(TargetFindings, experiment.findings)
+        changes = ", ".join(f"{name} {_signed(-lost, 3)}" for name, lost in errors.ablation.items())
         lines = steered + [f"stack:oof without one backbone, in R²: {changes}"] * bool(changes)
         return lines + [
             f"furthest off, or wrongly labelled: {each.path} is {each.label:g}, taken for {each.predicted:.4g}"
-            for each in found.worst[:_SHOWN]
+            for each in errors.worst[:_SHOWN]
         ]
     lines = steered
-    found = cast(ClassFindings, found)
+    found = cast(ClassFindings, experiment.findings)
     if found.ablation:
-        losses = cast("dict[str, Difference]", found.ablation)
-        changes = ", ".join(f"{name} {_signed(-100 * each.mean, 1)}" for name, each in losses.items())
+        changes = ", ".join(f"{name} {_signed(-100 * each.mean, 1)}" for name, each in found.ablation.items())
         lines.append(f"stack:oof without one backbone, in points: {changes}")
     if len(found.overlap.names) > 1:
         lines.append(_overlap_line(found))

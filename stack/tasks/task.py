@@ -47,8 +47,6 @@ class Task(ABC):
         What can be done with classes too rare for the folds; ``refuse`` alone where there are no classes.
     can_be_steered : bool
         Whether `stackbone steer` makes this task's cross-validation folds.
-    sections : tuple of str
-        Names of the report's sections that this task alone fills.
     """
 
     name: str
@@ -58,7 +56,6 @@ class Task(ABC):
     base: str
     rare: tuple[str, ...] = ("refuse",)
     can_be_steered: bool = False
-    sections: tuple[str, ...] = ()
 
     @property
     def learners(self) -> list[BaseLearner]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
@@ -184,7 +183,7 @@ def _interval(experiment: Experiment, score: ModelScore) -> tuple[float, float] 
     if len(score.folds) > 1:
         found = paired_difference(score.folds, [0.0] * len(score.folds), *mean_sizes(experiment.folds))
     elif experiment.truth.n_classes:
-        found = _bootstrap(experiment, cast(Prediction, experiment.evaluation.predictions[score.model][0]))
+        found = _bootstrap(experiment, experiment.evaluation.predictions[score.model][0])
     else:
         return None
     if found.low is None or found.high is None:

@@ -224,7 +224,7 @@ def test_a_single_split_has_intervals_over_images(tmp_path: Path, make_cache: Ma
     experiment = run_experiment(store, split="test", options=FIXED, recipes=["oof"])
     found = to_json(experiment, store)
     fold, predicted = experiment.folds[0], experiment.evaluation.predictions["lr:vgg19"][0]
-    right = np.unique(LABELS, return_inverse=True)[1][fold.test] == predicted.scores.argmax(axis=1)  # type: ignore[union-attr]
+    right = np.unique(LABELS, return_inverse=True)[1][fold.test] == predicted.scores.argmax(axis=1)
     expected = bootstrap_difference(right, np.zeros_like(right), seed=0)
     shown = next(each for each in found["models"] if each["name"] == "lr:vgg19")
     assert shown["interval"] == [expected.low, expected.high]
