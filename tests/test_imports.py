@@ -49,7 +49,7 @@ ORDER = {
         *("engines", "embedding", "steering", "attention"),
     ),
     "stack": (
-        *("folds", "solvers", "metrics", "learners", "tasks", "divisions", "features", "evaluation"),
+        *("solvers", "folds", "metrics", "learners", "tasks", "divisions", "features", "evaluation"),
         *("estimator", "models", "experiments", "tables", "report"),
     ),
 }

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.stack.metrics.calibration import CalibrationBin, calibration_curve
-from stackbone.stack.metrics.compare import ErrorOverlap, error_overlap
+from stackbone.stack.metrics.compare import Difference, ErrorOverlap, error_overlap
 from stackbone.stack.metrics.confusion import ClassReport, ConfusedPair, confidently_wrong, confused_pairs, per_class
 from stackbone.stack.metrics.model_scores import pool
 from stackbone.stack.tasks.findings import SHOWN, Examined, Findings, Lesson
@@ -46,6 +46,10 @@ class ClassFindings(Findings):
 
     Attributes
     ----------
+    difference : Difference
+        As of every task; of classes it can always be told.
+    ablation : mapping of str to Difference
+        As of every task, each with its interval.
     overlap : ErrorOverlap
         Of the errors of the backbones' logistic regressions.
     classes : list of ClassReport
@@ -58,6 +62,8 @@ class ClassFindings(Findings):
         Confidence against accuracy; empty if the model gives no probabilities.
     """
 
+    difference: Difference
+    ablation: Mapping[str, Difference]
     overlap: ErrorOverlap
     classes: list[ClassReport]
     confused: list[ConfusedPair]
@@ -113,8 +119,8 @@ def find_class_errors(common: Findings, examined: Examined, members: str) -> Cla
     return ClassFindings(
         common.stack,
         common.single,
-        common.difference,
-        common.ablation,
+        cast(Difference, common.difference),
+        cast("Mapping[str, Difference]", common.ablation),
         overlap=error_overlap(
             {name.removeprefix(members): found != true for name, found in predicted.items() if name.startswith(members)}
         ),

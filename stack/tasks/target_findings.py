@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -36,10 +37,13 @@ class TargetFindings(Findings):
 
     Attributes
     ----------
+    ablation : mapping of str to float
+        As of every task, in R²; without an interval.
     worst : list of TargetError
         The largest errors.
     """
 
+    ablation: Mapping[str, float]
     worst: list[TargetError]
 
     def error_lessons(self) -> list[Lesson]:
@@ -71,4 +75,6 @@ def find_target_errors(common: Findings, examined: Examined) -> TargetFindings:
     tested, values = pool(examined.evaluation.predictions[common.stack], examined.folds)
     order = np.argsort(-np.abs(values - y[tested]), kind="stable")[:_MOST]
     worst = [TargetError(examined.paths[tested[i]], float(y[tested[i]]), float(values[i])) for i in order]
-    return TargetFindings(common.stack, common.single, common.difference, common.ablation, worst)
+    return TargetFindings(
+        common.stack, common.single, common.difference, cast("Mapping[str, float]", common.ablation), worst
+    )

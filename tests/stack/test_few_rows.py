@@ -13,7 +13,7 @@ from stackbone.stack.estimator.classifiers import LinearSVM, SoftmaxRegression
 from stackbone.stack.estimator.estimator import StackedBackbones, StackedBackbonesRegressor
 from stackbone.stack.estimator.ridge_regression import RidgeRegression
 from stackbone.stack.folds.folds import regression_folds
-from stackbone.stack.learners.regressors import score_targets
+from tests.made.learners import score_matrix
 from tests.made.references import ModeratedScaler
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -117,5 +117,5 @@ def test_the_experiments_ridge_is_the_estimators(n: int) -> None:
     x, y = sparse_features(n, 4, 2)
     narrow = x.astype(np.float32)
     numbers = y.astype(np.float64)
-    scores = score_targets(narrow, numbers, narrow, regression_folds(numbers, 3, 0), alphas=[33.0])
+    scores = score_matrix(narrow, numbers, narrow, regression_folds(numbers, 3, 0), alphas=[33.0])
     np.testing.assert_allclose(scores.test, RidgeRegression(33.0).fit(narrow, numbers).predict(narrow), rtol=1e-6)

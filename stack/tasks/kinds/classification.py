@@ -118,7 +118,8 @@ class Classification(Task):
 
     def errors(self, truth: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
         """Return hits."""
-        return (scores.argmax(axis=1) == truth).astype(np.float64)
+        hits: NDArray[np.float64] = (scores.argmax(axis=1) == truth).astype(np.float64)
+        return hits
 
     def compare_on_split(self, a: str, b: str, examined: Examined) -> Difference:
         """Return the paired bootstrap over images, or over groups of them."""

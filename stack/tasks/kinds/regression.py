@@ -116,7 +116,8 @@ class Regression(Task):
 
     def errors(self, truth: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
         """Return absolute errors."""
-        return np.abs(scores - truth)
+        errors: NDArray[np.float64] = np.abs(scores - truth)
+        return errors
 
     def compare_on_split(self, a: str, b: str, examined: Examined) -> None:
         """Return nothing: one R² has no spread."""

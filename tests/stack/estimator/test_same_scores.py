@@ -91,7 +91,7 @@ def test_a_classification_scores_alike(tmp_path: Path, digits: Digits, learner: 
 
 
 def test_a_regression_scores_alike(tmp_path: Path, digits: Digits) -> None:
-    x, y = digits[0][:N], digits[1][:N] + 0.25
+    x, y = digits[0][:N], digits[1][:N].astype(np.float64) + 0.25
     store = store_of(tmp_path, x, [str(each) for each in y])
     experiment = run_experiment(store, cv=3, task="regression", options=stack_options("regression", inner_splits=3))
     for number, fold in enumerate(experiment.folds):

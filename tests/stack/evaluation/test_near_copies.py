@@ -58,7 +58,7 @@ def accuracies(experiment: Experiment) -> dict[str, CopyScore]:
     _, codes = np.unique(experiment.joined.labels, return_inverse=True)
 
     def right(model: str, number: int) -> NDArray[np.float64]:
-        scores: NDArray[np.floating] = experiment.evaluation.predictions[model][number].scores  # type: ignore[union-attr]
+        scores: NDArray[np.floating] = experiment.evaluation.predictions[model][number].scores
         found: NDArray[np.float64] = (scores.argmax(axis=1) == codes[experiment.folds[number].test]).astype(np.float64)
         return found
 

@@ -8,7 +8,7 @@ import pytest
 
 from stackbone.cache.records.index import empty_index
 from stackbone.stack import Evaluation, Experiment, ModelScore, stack_options
-from stackbone.stack.evaluation.findings import Findings, WrongImage
+from stackbone.stack.divisions.division import Division
 from stackbone.stack.features.join import Joined
 from stackbone.stack.folds.folds import Fold
 from stackbone.stack.metrics.compare import BOOTSTRAP, RESAMPLED_T, Difference, ErrorOverlap
@@ -16,7 +16,7 @@ from stackbone.stack.metrics.confusion import ClassReport, ConfusedPair
 from stackbone.stack.tables import table
 from stackbone.stack.tables.lessons import lessons
 from stackbone.stack.tables.verdict import verdict
-from stackbone.stack.tasks.regression import RegressionEvaluation
+from stackbone.stack.tasks.class_findings import ClassFindings, WrongImage
 from stackbone.stack.tasks.target_findings import TargetError, TargetFindings
 
 JOINED = Joined(
@@ -46,7 +46,7 @@ def evaluation(*results: ModelScore) -> Evaluation:
     return Evaluation(results=list(results), predictions={}, without={}, chosen={})
 
 
-NOTHING = Findings(
+NOTHING = ClassFindings(
     stack="stack:oof",
     single="lr:resnet50",
     difference=cast("Difference", None),  # for the verdict's first sentence alone
@@ -58,13 +58,9 @@ NOTHING = Findings(
     calibration=[],
 )
 EXPERIMENT = Experiment(
-    task="classification",
+    division=Division(cv=3),
     joined=JOINED,
     folds=[Fold.testing(np.arange(k, 3781, 3), 3781) for k in range(3)],
-    cv=3,
-    repeats=1,
-    split=None,
-    seed=0,
     options=stack_options(),
     evaluation=evaluation(
         ModelScore("lr:resnet50", [0.8, 0.81, 0.82]),
@@ -76,7 +72,7 @@ EXPERIMENT = Experiment(
     findings=NOTHING,
 )
 
-FINDINGS = Findings(
+FINDINGS = ClassFindings(
     stack="stack:oof",
     single="lr:resnet50",
     difference=Difference(0.04, -0.0123, 0.0923, 0.1, RESAMPLED_T),
@@ -118,7 +114,7 @@ REGRESSION = replace(
     task="regression",
     options=stack_options("regression", meta="svr"),
     findings=TargetFindings("stack:oof", "ridge:vgg16", None, {}, []),
-    evaluation=RegressionEvaluation(
+    evaluation=Evaluation(
         results=[
             ModelScore("ridge:vgg16", [0.5, 0.6, 0.7], {"mae": [4, 5, 6], "rmse": [6.0, 6.0, 7.5]}, "r2"),
             ModelScore("mean", [0.4, 0.5, 0.6], {"mae": [5, 5, 6], "rmse": [6.0, 6.0, 7.5]}, "r2"),
@@ -352,7 +348,7 @@ def test_a_regression_is_shown_in_its_own_unit() -> None:
 
 def test_a_regression_that_stacking_does_not_help_says_so() -> None:
     worse = [*REGRESSION.evaluation.results[:3], ModelScore("stack:oof", [0.5, 0.5, 0.5], {}, "r2")]
-    shown = replace(REGRESSION, evaluation=RegressionEvaluation(results=worse, predictions={}, without={}, chosen={}))
+    shown = replace(REGRESSION, evaluation=Evaluation(results=worse, predictions={}, without={}, chosen={}))
     assert told(shown) == (
         "stack:oof (0.500) is 0.100 below the best single backbone, ridge:vgg16 (0.600): "
         "with one backbone there is nothing to stack."

@@ -58,7 +58,7 @@ def means(evaluation: Evaluation) -> dict[str, float]:
 
 
 def values(evaluation: Evaluation, model: str) -> list[Floats]:
-    return [prediction.scores for prediction in evaluation.predictions[model]]
+    return [prediction.scores.astype(np.float64) for prediction in evaluation.predictions[model]]
 
 
 def test_models_come_in_the_order_of_the_table(evaluation: Evaluation, folds: list[Fold]) -> None:
