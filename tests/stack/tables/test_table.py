@@ -101,8 +101,7 @@ FINDINGS = ClassFindings(
 SINGLE = replace(
     EXPERIMENT,
     folds=EXPERIMENT.folds[:1],
-    cv=None,
-    split="test",
+    division=Division(split="test"),
     recipe="published",
     evaluation=evaluation(
         ModelScore("lr:resnet50", [0.8]), ModelScore("mean", [0.9]), ModelScore("stack:published", [0.9])
@@ -111,7 +110,8 @@ SINGLE = replace(
 
 REGRESSION = replace(
     EXPERIMENT,
-    task="regression",
+    division=Division(task="regression", cv=3),
+    joined=replace(JOINED, labels=np.arange(3781).astype(np.str_)),
     options=stack_options("regression", meta="svr"),
     findings=TargetFindings("stack:oof", "ridge:vgg16", None, {}, []),
     evaluation=Evaluation(
@@ -170,7 +170,7 @@ def test_many_folds_are_not_shown_one_by_one() -> None:
     six = [0.8, 0.81, 0.82] * 2
     shown = replace(
         EXPERIMENT,
-        repeats=2,
+        division=Division(cv=3, repeats=2),
         evaluation=evaluation(ModelScore("lr:a", six), ModelScore("mean", six), ModelScore("stack:oof", six)),
     )
     assert table.header(shown) == ["model", "accuracy", "± std", "what it is"]
