@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from stackbone.cache import CacheError, FeatureStore, StackError, UsageError
-from stackbone.commands.endings import Outputs, check_outputs, explain
+from stackbone.commands.shared.endings import Outputs, check_outputs, explain
 from tests.made.checkout import ROOT
 
 HOSTILE = ["\x1b[31mcat", "[bold]dog", "=emu"]
