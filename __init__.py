@@ -1,42 +1,55 @@
 """Stackbone: embed images once with several frozen pretrained backbones, then stack classifiers on the features.
 
-The public names, each loaded when it is first used: ``import stackbone`` itself loads neither torch nor scikit-learn.
+The public names, each loaded when it is first used: ``import stackbone`` itself loads neither torch nor NumPy.
+``stackbone.extract`` is both the function and the package that holds it (which can be called).
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from importlib import import_module
-from typing import Any
+from stackbone.cache.lazy import lazy_names
 
-_ROOMS = {
-    "cache": ("FeatureStore", "StackboneError"),
-    "extract": ("available_backbones", "extract", "index_dataset", "open_dataset"),
-    "extract.embedding.predict": ("embed_for",),
-    "extract.steering.steer": ("steer",),
-    "stack": (
-        "Experiment",
-        "StackOptions",
-        "StackedBackbones",
-        "StackedBackbonesRegressor",
-        "evaluate",
-        "load_model",
-        "run_experiment",
-        "save_model",
-        "stack_options",
-    ),
-    "stack.models.predict": ("predict",),
-    "stack.report.page": ("write_report",),
-}
-_PLACES = {name: f"stackbone.{room}" for room, names in _ROOMS.items() for name in names}
+if TYPE_CHECKING:
+    from stackbone.cache import FeatureStore, StackboneError
+    from stackbone.extract import available_backbones, extract, index_dataset, open_dataset
+    from stackbone.extract.embedding.predict import embed_for
+    from stackbone.extract.steering.steer import steer
+    from stackbone.stack import (
+        Experiment,
+        StackedBackbones,
+        StackedBackbonesRegressor,
+        StackOptions,
+        evaluate,
+        load_model,
+        run_experiment,
+        save_model,
+        stack_options,
+    )
+    from stackbone.stack.models.predict import predict
+    from stackbone.stack.report.page import write_report
+else:
+    __getattr__ = lazy_names(__name__, __file__)
 
-__all__ = sorted(_PLACES)
-
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
-    if name not in _PLACES:
-        message = f"module 'stackbone' has no attribute {name!r}; it has {', '.join(__all__)}"
-        raise AttributeError(message)
-    return getattr(import_module(_PLACES[name]), name)
+__all__ = [
+    "Experiment",
+    "FeatureStore",
+    "StackOptions",
+    "StackboneError",
+    "StackedBackbones",
+    "StackedBackbonesRegressor",
+    "available_backbones",
+    "embed_for",
+    "evaluate",
+    "extract",
+    "index_dataset",
+    "load_model",
+    "open_dataset",
+    "predict",
+    "run_experiment",
+    "save_model",
+    "stack_options",
+    "steer",
+    "write_report",
+]
 
 
 def __dir__() -> list[str]:

@@ -26,7 +26,7 @@ _RUN = """
 import json, sys
 from pathlib import Path
 import numpy as np
-import stackbone.extract.embedding.run
+from stackbone.extract.embedding import run as run_module
 from stackbone.cache import FeatureStore
 from stackbone.extract import extract as embed, open_dataset
 
@@ -39,7 +39,7 @@ class Stub:
 
 folder, cache, names, precision, stub = sys.argv[1:]
 if stub:
-    stackbone.extract.embedding.run.make_engine = Stub
+    run_module.make_engine = Stub
 done = embed(open_dataset(folder), names, FeatureStore(cache), precision=precision)
 lines = Path("/proc/self/status").read_text().splitlines()
 peak = next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))

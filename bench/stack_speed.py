@@ -2,8 +2,7 @@
 
 Both sides fit the same float32 matrix with the same C, one after the other, with all cores to themselves, each stopping
 at its own default tolerance; objectives are computed afterwards in float64. The features are made, not extracted: see
-`make_features`. ``python bench/stack_speed.py [--quick] [--json FILE]``; in full, liblinear alone
-takes about ten minutes.
+`make_features`. ``python bench/stack_speed.py [--quick] [--json FILE]``; in full, liblinear takes about ten minutes.
 """
 
 from __future__ import annotations

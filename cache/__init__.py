@@ -1,23 +1,30 @@
 """Files on disk: image digests, feature shards, dataset indexes. Knows nothing of networks or classifiers."""
 
-from stackbone.cache.disk.digest import Digests, FileStamps, Listing, list_digests, sha256_file, usable_cores
-from stackbone.cache.errors import (
-    CacheError,
-    CorruptFileError,
-    DatasetError,
-    ImageError,
-    ModelError,
-    NewerVersionError,
-    StackboneError,
-    StackError,
-    UsageError,
-    WeightsError,
-)
-from stackbone.cache.feature_set import FeatureSet, as_keys
-from stackbone.cache.records.index import FAILED, OK, DatasetIndex, empty_index
-from stackbone.cache.records.seen import SeenRecord, read_seen, write_seen
-from stackbone.cache.records.spec import FeatureSpec, feature_set_id
-from stackbone.cache.store import FeatureStore, default_cache
+from typing import TYPE_CHECKING
+
+from stackbone.cache.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from stackbone.cache.disk.digest import Digests, FileStamps, Listing, list_digests, sha256_file, usable_cores
+    from stackbone.cache.errors import (
+        CacheError,
+        CorruptFileError,
+        DatasetError,
+        ImageError,
+        ModelError,
+        NewerVersionError,
+        StackboneError,
+        StackError,
+        UsageError,
+        WeightsError,
+    )
+    from stackbone.cache.feature_set import FeatureSet, as_keys
+    from stackbone.cache.records.index import FAILED, OK, DatasetIndex, empty_index
+    from stackbone.cache.records.seen import SeenRecord, read_seen, write_seen
+    from stackbone.cache.records.spec import FeatureSpec, feature_set_id
+    from stackbone.cache.store import FeatureStore, default_cache
+else:
+    __getattr__ = lazy_names(__name__, __file__)
 
 __all__ = [
     "FAILED",

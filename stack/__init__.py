@@ -4,19 +4,26 @@ Knows nothing of images or networks: feature blocks by backbone name and labels 
 out. `stack.experiments.experiment` joins them from a cache; everything else works on arrays alone.
 """
 
-from stackbone.stack.divisions.training_parts import TrainingPart, training_parts
-from stackbone.stack.estimator.estimator import StackedBackbones, StackedBackbonesRegressor
-from stackbone.stack.evaluation.evaluate import evaluate
-from stackbone.stack.evaluation.options import stack_options
-from stackbone.stack.experiments.experiment import Experiment
-from stackbone.stack.experiments.run import run_experiment
-from stackbone.stack.experiments.self_check import run_self_check
-from stackbone.stack.folds.folds import Fold, split_folds, stratified_folds
-from stackbone.stack.learners.options import MetaOptions, StackOptions
-from stackbone.stack.learners.recipes import STACKS
-from stackbone.stack.metrics.model_scores import Evaluation, ModelScore, Prediction
-from stackbone.stack.models.model import StackModel
-from stackbone.stack.models.model_file import load_model, save_model
+from typing import TYPE_CHECKING
+
+from stackbone.cache.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from stackbone.stack.divisions.training_parts import TrainingPart, training_parts
+    from stackbone.stack.estimator.estimator import StackedBackbones, StackedBackbonesRegressor
+    from stackbone.stack.evaluation.evaluate import evaluate
+    from stackbone.stack.evaluation.options import stack_options
+    from stackbone.stack.experiments.experiment import Experiment
+    from stackbone.stack.experiments.run import run_experiment
+    from stackbone.stack.experiments.self_check import run_self_check
+    from stackbone.stack.folds.folds import Fold, split_folds, stratified_folds
+    from stackbone.stack.learners.options import MetaOptions, StackOptions
+    from stackbone.stack.learners.recipes import STACKS
+    from stackbone.stack.metrics.model_scores import Evaluation, ModelScore, Prediction
+    from stackbone.stack.models.model import StackModel
+    from stackbone.stack.models.model_file import load_model, save_model
+else:
+    __getattr__ = lazy_names(__name__, __file__)
 
 __all__ = [
     "STACKS",

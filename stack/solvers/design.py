@@ -255,7 +255,7 @@ def moderated_scales(variances: Doubles, n_rows: float | NDArray[np.int64], mode
 
 
 def moments(
-    x: Matrix, rows: NDArray[np.int64], weights: NDArray[np.bool_] | Doubles, middle: Doubles
+    x: Matrix | Doubles, rows: NDArray[np.int64], weights: NDArray[np.bool_] | Doubles, middle: Doubles
 ) -> tuple[Doubles, Doubles]:
     """Return ``(n_subsets, dim)`` means of ``x - middle`` and its population variances, 0 for a constant column.
 

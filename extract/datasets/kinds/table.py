@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 from stackbone.cache.choices import nearest
 from stackbone.cache.disk.reading import open_regular
@@ -123,7 +123,7 @@ def read_table(file: Path, root: Path, wanted: TableColumns) -> Entries:
 def _read_text(file: Path, wanted: TableColumns) -> _Cells:
     # Surrogates, as in file names: a path in another encoding must still open its file.
     with (
-        io.BufferedReader(open_regular(file)) as content,
+        io.BufferedReader(cast("io.RawIOBase", open_regular(file))) as content,
         io.TextIOWrapper(content, "utf-8-sig", "surrogateescape", newline="") as stream,
     ):
         records = _records(file, stream)

@@ -12,8 +12,9 @@ import pytest
 
 from stackbone.cache.errors import DatasetError
 from stackbone.extract.datasets import parquet
+from stackbone.extract.datasets.kind import TableColumns
 from stackbone.extract.datasets.kinds import table as tables
-from stackbone.extract.datasets.kinds.table import TableColumns, read_table
+from stackbone.extract.datasets.kinds.table import read_table
 
 
 def write_parquet(file: Path, path: Any, **options: Any) -> Path:  # noqa: ANN401 - pyarrow has no types

@@ -12,11 +12,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
-import stackbone.extract.embedding.embedder
-import stackbone.extract.embedding.pipeline
 from stackbone.cache import FeatureStore
 from stackbone.cache.records.shard import read_rows
 from stackbone.extract.backbones.backbone import BACKBONES
+from stackbone.extract.embedding import embedder, pipeline
 from stackbone.extract.embedding.embedder import Embedder
 from stackbone.extract.embedding.pipeline import Images, Profile, embed_images
 
@@ -69,7 +68,7 @@ def shard_sizes(each: Embedder) -> list[int]:
 def test_rows_are_committed_before_they_take_more_than_is_allowed(
     make: Callable[..., Embedder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stackbone.extract.embedding.embedder, "COMMIT_BYTES", 10 * 16 * 4)
+    monkeypatch.setattr(embedder, "COMMIT_BYTES", 10 * 16 * 4)
     each = make(Widened(16))
     for value in range(1, 31):
         each.take(digest_of(value), pixels_of(value))
@@ -85,7 +84,7 @@ def test_rows_are_committed_before_they_take_more_than_is_allowed(
 def test_rows_wider_than_is_allowed_are_committed_batch_by_batch(
     make: Callable[..., Embedder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stackbone.extract.embedding.embedder, "COMMIT_BYTES", 1)
+    monkeypatch.setattr(embedder, "COMMIT_BYTES", 1)
     each = make(Widened(8, batch_size=3))
     for value in range(1, 8):
         each.take(digest_of(value), pixels_of(value))
@@ -98,7 +97,7 @@ def test_rows_wider_than_is_allowed_are_committed_batch_by_batch(
 def test_a_batch_may_be_larger_than_the_first_one_with_finite_features(
     make: Callable[..., Embedder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stackbone.extract.embedding.embedder, "COMMIT_BYTES", 1)
+    monkeypatch.setattr(embedder, "COMMIT_BYTES", 1)
     each = make(Widened(8))
     failed: set[bytes] = set()
     for number, value in enumerate([0, 0, 0, 0, 0, 0, 5, 0, 9, 10, 11, 12]):
@@ -132,8 +131,8 @@ def test_memory_does_not_grow_with_the_number_of_images(
     tmp_path: Path, make: Callable[..., Embedder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row_bytes = 25_600 * 4
-    monkeypatch.setattr(stackbone.extract.embedding.embedder, "COMMIT_BYTES", 10 * row_bytes)
-    monkeypatch.setattr(stackbone.extract.embedding.pipeline, "IMAGES_AHEAD", 4)
+    monkeypatch.setattr(embedder, "COMMIT_BYTES", 10 * row_bytes)
+    monkeypatch.setattr(pipeline, "IMAGES_AHEAD", 4)
     images = write_images(tmp_path / "photos", 150)
 
     def peak(n: int) -> int:
@@ -152,7 +151,7 @@ def test_memory_does_not_grow_with_the_number_of_images(
 def test_the_profile_counts_the_time_of_all_commits(
     tmp_path: Path, make: Callable[..., Embedder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stackbone.extract.embedding.embedder, "COMMIT_BYTES", 1)
+    monkeypatch.setattr(embedder, "COMMIT_BYTES", 1)
     images = write_images(tmp_path / "photos", 9)
     profile, each = Profile(), make(Widened(8), 9)
     embed_images(images, [each], profile=profile)

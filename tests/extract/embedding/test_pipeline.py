@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image as Picture
 
 import stackbone.cache.disk.reading
-import stackbone.extract.embedding.pipeline
 from stackbone.cache import CacheError, FeatureStore, StackboneError
 from stackbone.extract.backbones.backbone import BACKBONES, Backbone
+from stackbone.extract.embedding import pipeline
 from stackbone.extract.embedding.embedder import Embedder, Failure
 from stackbone.extract.embedding.pipeline import Image, embed_images
 from stackbone.extract.images.budget import DecodingBudget
@@ -108,7 +108,7 @@ def test_an_image_is_decoded_once_for_all_backbones(
         n_decoded.append(content)
         return decoded(content, budget)
 
-    monkeypatch.setattr(stackbone.extract.embedding.pipeline, "decoded", count)
+    monkeypatch.setattr(pipeline, "decoded", count)
     images = make_images(tmp_path / "photos", 7)
     embed_images(images, [embedder(store, images, backbone=backbone) for backbone in (LITE0, LITE1, RESNET)])
     assert len(n_decoded) == 7
@@ -123,7 +123,7 @@ def test_equal_transforms_are_computed_once(
         done.append(transform)
         return apply_transform(picture, LITE0.transform)
 
-    monkeypatch.setattr(stackbone.extract.embedding.pipeline, "apply_transform", count)
+    monkeypatch.setattr(pipeline, "apply_transform", count)
     images = make_images(tmp_path / "photos", 3)
     assert RESNET.transform == BACKBONES["vgg19"].transform
     embed_images(images, [embedder(store, images, backbone=b) for b in (RESNET, BACKBONES["vgg19"], LITE0)])
@@ -264,7 +264,7 @@ def test_odd_metadata_warns_nobody(tmp_path: Path, store: FeatureStore) -> None:
 def test_a_commit_comes_at_least_every_so_many_images(
     tmp_path: Path, store: FeatureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stackbone.extract.embedding.pipeline, "COMMIT_IMAGES", 8)
+    monkeypatch.setattr(pipeline, "COMMIT_IMAGES", 8)
     images = make_images(tmp_path / "photos", 20)
     each = embedder(store, images)
     committed: list[int] = []
@@ -278,7 +278,7 @@ def test_a_commit_comes_at_least_every_so_many_seconds(
     tmp_path: Path, store: FeatureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr(stackbone.extract.embedding.pipeline, "COMMIT_SECONDS", 60.0)
+    monkeypatch.setattr(pipeline, "COMMIT_SECONDS", 60.0)
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     images = make_images(tmp_path / "photos", 12)
     each = embedder(store, images, batch_size=1)
@@ -295,8 +295,8 @@ def test_a_commit_comes_at_least_every_so_many_seconds(
 
 def test_the_limits_are_those_that_the_docs_promise() -> None:
     assert (
-        stackbone.extract.embedding.pipeline.COMMIT_IMAGES,
-        stackbone.extract.embedding.pipeline.COMMIT_SECONDS,
+        pipeline.COMMIT_IMAGES,
+        pipeline.COMMIT_SECONDS,
     ) == (2048, 60.0)
 
 
@@ -361,7 +361,7 @@ def test_a_bad_start_of_one_engine_is_raised(tmp_path: Path, store: FeatureStore
 def test_a_bounded_number_of_images_is_decoded_ahead(
     tmp_path: Path, store: FeatureStore, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
-    monkeypatch.setattr(stackbone.extract.embedding.pipeline, "IMAGES_AHEAD", 6)
+    monkeypatch.setattr(pipeline, "IMAGES_AHEAD", 6)
     images = make_images(tmp_path / "photos", 40)
     n_decoded = [0]
     lock = threading.Lock()
@@ -371,7 +371,7 @@ def test_a_bounded_number_of_images_is_decoded_ahead(
             n_decoded[0] += 1
         return decoded(content, budget)
 
-    monkeypatch.setattr(stackbone.extract.embedding.pipeline, "decoded", count)
+    monkeypatch.setattr(pipeline, "decoded", count)
     ahead: list[int] = []
 
     class Slow(BlockMeans):
@@ -405,9 +405,9 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 import test_pipeline as t
 from pathlib import Path
 import stackbone.cache.disk.reading
-import stackbone.extract.embedding.pipeline
+from stackbone.extract.embedding import pipeline
 from stackbone.cache import CacheError, FeatureStore, StackboneError
-stackbone.extract.embedding.pipeline.COMMIT_IMAGES = 8
+pipeline.COMMIT_IMAGES = 8
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = FeatureStore({str(tmp_path / "features")!r})
 images = [t.listed(path) for path in sorted(Path({str(tmp_path / "photos")!r}).glob("*.png"))]

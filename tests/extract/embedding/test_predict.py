@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import stackbone.extract.embedding.plan
-import stackbone.extract.embedding.run
 from stackbone.cache import FeatureSpec, FeatureStore, ModelError, UsageError, as_keys, feature_set_id
 from stackbone.extract import open_dataset
 from stackbone.extract.backbones.backbone import BACKBONES, Backbone
 from stackbone.extract.backbones.weights import find_weights
+from stackbone.extract.embedding import plan
+from stackbone.extract.embedding import run as run_module
 from stackbone.extract.embedding.predict import EmbeddedImages, embed_for
 from tests.made.checkout import ROOT
 from tests.made.engines import CountingEngine
@@ -36,7 +36,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     def make(backbone: Backbone, _weights: object, _engine: str, _device: str, precision: str) -> CountingEngine:
         return CountingEngine(counted, f"{backbone.name} {precision}")
 
-    monkeypatch.setattr(stackbone.extract.embedding.plan, "make_engine", make)
+    monkeypatch.setattr(plan, "make_engine", make)
     return counted
 
 
@@ -67,7 +67,7 @@ def test_features_are_those_of_extract(
     assert found.n_embedded == 12
     assert counts == {f"{name} fp32": 6 for name in LITES}
     other = FeatureStore(tmp_path / "other")
-    report = stackbone.extract.embedding.run.extract(open_dataset(photos), ",".join(LITES), other)
+    report = run_module.extract(open_dataset(photos), ",".join(LITES), other)
     assert [each.feature_set for each in report.backbones] == list(specs)
     for feature_set in other.covering(report.index):
         np.testing.assert_array_equal(found.features[feature_set.id], feature_set.load(report.index.image_sha256))
@@ -77,7 +77,7 @@ def test_features_are_those_of_extract(
 def test_cached_images_cost_no_embedding(
     photos: Path, store: FeatureStore, specs: dict[str, FeatureSpec], counts: dict[str, int]
 ) -> None:
-    stackbone.extract.embedding.run.extract(open_dataset(photos), list(LITES), store)
+    run_module.extract(open_dataset(photos), list(LITES), store)
     counts.clear()
     assert embed(specs, photos, store).n_embedded == 0
     write_photos(photos, range(20, 22))
@@ -91,7 +91,7 @@ def test_cached_images_cost_no_embedding(
 def test_only_the_backbone_that_lacks_an_image_embeds_it(
     photos: Path, store: FeatureStore, specs: dict[str, FeatureSpec], counts: dict[str, int]
 ) -> None:
-    stackbone.extract.embedding.run.extract(open_dataset(photos), LITES[1], store)
+    run_module.extract(open_dataset(photos), LITES[1], store)
     assert embed(specs, photos, store).n_embedded == 6
     assert counts == {f"{name} fp32": 6 for name in LITES}
 

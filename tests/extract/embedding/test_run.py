@@ -14,17 +14,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import stackbone.extract.embedding.pipeline
-import stackbone.extract.embedding.plan
-import stackbone.extract.embedding.run
-import stackbone.extract.steering_files.steered
 from stackbone.cache import CacheError, FeatureStore, ImageError, UsageError, WeightsError
 from stackbone.extract import ExtractReport, open_dataset
 from stackbone.extract.backbones.backbone import BACKBONES, Backbone
 from stackbone.extract.backbones.weights import Weights, find_weights, random_weights
+from stackbone.extract.embedding import pipeline, plan
+from stackbone.extract.embedding import run as run_module
 from stackbone.extract.engines.engine import make_engine
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import apply_transform, decode, decoded
+from stackbone.extract.steering_files import steered
 from tests.made.checkout import ROOT
 from tests.made.engines import CountingEngine
 from tests.made.photos import write_photos
@@ -40,7 +39,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     def make(backbone: Backbone, *_: object, **__: object) -> CountingEngine:
         return CountingEngine(counted, backbone.name)
 
-    monkeypatch.setattr(stackbone.extract.embedding.plan, "make_engine", make)
+    monkeypatch.setattr(plan, "make_engine", make)
     return counted
 
 
@@ -68,7 +67,7 @@ def run(store: FeatureStore) -> Run:
         workers: int | None = None,
         on_progress: Callable[[str, int, int], None] | None = None,
     ) -> ExtractReport:
-        return stackbone.extract.embedding.run.extract(
+        return run_module.extract(
             open_dataset(folder, name=name),
             backbones,
             store,
@@ -168,9 +167,7 @@ def test_two_datasets_share_the_features_of_common_images(
 
 def test_other_weights_are_another_feature_set(photos: Path, store: FeatureStore, counts: dict[str, int]) -> None:
     ids = [
-        stackbone.extract.embedding.run.extract(open_dataset(photos), "efficientnet_lite0", store, random_seed=seed)
-        .backbones[0]
-        .feature_set
+        run_module.extract(open_dataset(photos), "efficientnet_lite0", store, random_seed=seed).backbones[0].feature_set
         for seed in (0, 1)
     ]
     assert ids[0] != ids[1]
@@ -189,9 +186,7 @@ print(json.dumps([report.n_embedded, report.n_hashed, sorted(heavy)]))
 """
     for path in photos.glob("*/*"):
         os.utime(path, (1_600_000_000, 1_600_000_000))
-    stackbone.extract.embedding.run.extract(
-        open_dataset(photos), "efficientnet_lite0", FeatureStore(tmp_path / "features"), engine="torch"
-    )
+    run_module.extract(open_dataset(photos), "efficientnet_lite0", FeatureStore(tmp_path / "features"), engine="torch")
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     n_embedded, n_hashed, heavy = json.loads(done.stdout)
     assert n_embedded == 0
@@ -207,9 +202,7 @@ print(json.dumps([report.n_embedded, report.n_hashed, sorted(heavy)]))
 def test_real_features_are_each_images_own(photos: Path, store: FeatureStore, workers: int) -> None:
     backbone = BACKBONES["efficientnet_lite0"]
     weights = find_weights([backbone], {})[backbone.name]
-    report = stackbone.extract.embedding.run.extract(
-        open_dataset(photos), backbone.name, store, engine="torch", workers=workers
-    )
+    report = run_module.extract(open_dataset(photos), backbone.name, store, engine="torch", workers=workers)
     rows = store.covering(report.index)[0].load(report.index.image_sha256)
     assert rows.shape == (12, 1280)
     engine = make_engine(backbone, weights, "torch")
@@ -240,7 +233,7 @@ def test_a_bad_image_is_recorded_and_not_tried_again_unless_asked(
         n_decoded.append(len(content))
         return decoded(content, budget)
 
-    monkeypatch.setattr(stackbone.extract.embedding.pipeline, "decoded", count)
+    monkeypatch.setattr(pipeline, "decoded", count)
     whole = (photos / "cat/02.png").read_bytes()
     (photos / "cat/02.png").write_bytes(whole[: len(whole) // 2])
     (photos / "dog/text.jpg").write_text("not a photograph")
@@ -278,7 +271,7 @@ def test_a_retried_image_that_can_be_read_now_is_embedded(
         return decoded(content, budget)
 
     with monkeypatch.context() as patch:
-        patch.setattr(stackbone.extract.embedding.pipeline, "decoded", refuse)
+        patch.setattr(pipeline, "decoded", refuse)
         assert run(photos).failures == [("cat/01.png", "out of memory")]
     assert run(photos).failures == [("cat/01.png", "out of memory")]
     retried = run(photos, retry_failed=True)
@@ -333,7 +326,7 @@ def test_a_file_that_changes_after_it_was_listed_is_recorded(photos: Path, run: 
             (photos / "dog/10.png").unlink()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stackbone.extract.embedding.pipeline, "IMAGES_AHEAD", 1)
+        patch.setattr(pipeline, "IMAGES_AHEAD", 1)
         report = run(photos, on_progress=spoil)
     assert {path for path, _ in report.failures} == {"dog/10.png", "dog/11.png"}
     assert "changed since it was listed" in dict(report.failures)["dog/11.png"]
@@ -352,7 +345,7 @@ def test_a_file_that_was_away_for_a_while_is_embedded_by_the_next_run(
             away.rename(photos / "away")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stackbone.extract.embedding.pipeline, "IMAGES_AHEAD", 1)
+        patch.setattr(pipeline, "IMAGES_AHEAD", 1)
         assert run(photos, on_progress=unmount).failures == [("dog/11.png", "No such file or directory")]
     (photos / "away").rename(away)
     assert run(photos).failures == []
@@ -386,7 +379,7 @@ def test_progress_reaches_the_end_of_every_step(photos: Path, run: Run, counts: 
 def test_a_cache_that_cannot_be_written_is_an_error(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(CacheError, match="taken"):
-        stackbone.extract.embedding.run.extract(
+        run_module.extract(
             open_dataset(photos), "efficientnet_lite0", FeatureStore(tmp_path / "taken/features"), random_seed=0
         )
 
@@ -413,7 +406,7 @@ def test_weights_that_are_another_networks_stop_the_run(photos: Path, tmp_path: 
 
     torch.save({"fc.weight": torch.zeros(3, 3)}, tmp_path / "wrong.pth")
     with pytest.raises(WeightsError, match="lacks the tensor"):
-        stackbone.extract.embedding.run.extract(
+        run_module.extract(
             open_dataset(photos),
             "efficientnet_lite0",
             store,
@@ -430,7 +423,7 @@ def test_a_steady_error_comes_before_any_image_is_read(photos: Path, store: Feat
         ({"backbones": "efficientnet_lite0", "weights": {"vgg19": Path("x")}}, "does not ask for"),
     ]:
         with pytest.raises(UsageError, match=match):
-            stackbone.extract.embedding.run.extract(dataset, store=store, **options)  # type: ignore[arg-type]
+            run_module.extract(dataset, store=store, **options)  # type: ignore[arg-type]
     assert not store.root.exists()
 
 
@@ -438,10 +431,10 @@ def test_all_means_the_backbones_whose_weights_are_here(
     photos: Path, store: FeatureStore, monkeypatch: pytest.MonkeyPatch, counts: dict[str, int]
 ) -> None:
     here: dict[str, Weights] = {"efficientnet_lite1": random_weights(0)}
-    monkeypatch.setattr(stackbone.extract.steering_files.steered, "available_backbones", lambda: here)
-    report = stackbone.extract.embedding.run.extract(open_dataset(photos), "all", store, random_seed=0)
+    monkeypatch.setattr(steered, "available_backbones", lambda: here)
+    report = run_module.extract(open_dataset(photos), "all", store, random_seed=0)
     assert [each.backbone for each in report.backbones] == ["efficientnet_lite1"]
     assert counts == {"efficientnet_lite1": 12}
     here.clear()
     with pytest.raises(UsageError, match="there is none"):
-        stackbone.extract.embedding.run.extract(open_dataset(photos), "all", store, random_seed=0)
+        run_module.extract(open_dataset(photos), "all", store, random_seed=0)

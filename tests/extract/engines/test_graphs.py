@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import stackbone.extract.engines.graphs
 from stackbone.extract.backbones.backbone import BACKBONES, Backbone, Transform
 from stackbone.extract.backbones.weights import Weights, random_weights
+from stackbone.extract.engines import graphs
 from stackbone.extract.engines.engine import OpenVinoEngine, TorchEngine
 from stackbone.extract.engines.graphs import graphs_folder, import_openvino, load_graph
 from tests.made.checkout import ROOT
@@ -84,7 +84,7 @@ def conversions(converted: dict[str, bytes], tmp_path: Path, monkeypatch: pytest
         names.append(backbone.name)
         return import_openvino().Core().read_model(only(copy, ".xml"), only(copy, ".bin"))
 
-    monkeypatch.setattr(stackbone.extract.engines.graphs, "convert_graph", convert)
+    monkeypatch.setattr(graphs, "convert_graph", convert)
     return names
 
 

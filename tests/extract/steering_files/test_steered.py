@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
-import stackbone.extract.embedding.plan
-import stackbone.extract.embedding.run
 from stackbone.cache import CacheError, FeatureStore, NewerVersionError, UsageError, WeightsError, as_keys, read_seen
 from stackbone.extract import ExtractReport, index_dataset, open_dataset
 from stackbone.extract.backbones.backbone import BACKBONES, Backbone, get_backbone
 from stackbone.extract.backbones.weights import find_weights
+from stackbone.extract.embedding import plan
+from stackbone.extract.embedding import run as run_module
 from stackbone.extract.embedding.predict import embed_for
 from stackbone.extract.embedding.recompute import recompute
 from stackbone.extract.engines.engine import OpenVinoEngine, TorchEngine
@@ -140,7 +140,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(backbone.name)
         return MeanEngine()
 
-    monkeypatch.setattr(stackbone.extract.embedding.plan, "make_engine", make_mean_engine)
+    monkeypatch.setattr(plan, "make_engine", make_mean_engine)
     return names
 
 
@@ -153,9 +153,7 @@ def run(
     **options: Any,  # noqa: ANN401 - those of `extract`
 ) -> ExtractReport:
     dataset = open_dataset(photos, label_column=None)
-    return stackbone.extract.embedding.run.extract(
-        dataset, backbones, store, steering=steering, weights=weights, **options
-    )
+    return run_module.extract(dataset, backbones, store, steering=steering, weights=weights, **options)
 
 
 # The backbone that a file makes
@@ -466,7 +464,7 @@ def test_the_record_is_there_before_the_first_shard(
         assert [path.name for path in folder.iterdir()] == ["seen.h5"]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stackbone.extract.embedding.plan, "make_engine", lambda *_: MeanEngine(die))
+    monkeypatch.setattr(plan, "make_engine", lambda *_: MeanEngine(die))
     with pytest.raises(KeyboardInterrupt):
         run(photos, store, [toast], weights=files_of(files))
     assert [each.shards() for each in store.feature_sets()] == [[]]

@@ -45,7 +45,7 @@ def test_an_interrupt_while_the_command_line_loads(tmp_path: Path, module: str) 
 
 @pytest.mark.parametrize("module", ["stackbone.cli", "typer", "numpy"])
 def test_an_interrupt_while_the_installed_command_loads(tmp_path: Path, module: str) -> None:
-    (tmp_path / "stackbone").write_text("from stackbone.commands.launch import main\nmain()\n")
+    (tmp_path / "stackbone").write_text("from stackbone.__main__ import main\nmain()\n")
     command = [sys.executable, "-c", INTERRUPTED_AT, module, str(tmp_path / "stackbone"), "inspect"]
     done = subprocess.run(
         command,

@@ -16,7 +16,7 @@ import pytest
 
 from stackbone import cli
 from stackbone.cache import CacheError, FeatureStore, StackError, UsageError
-from stackbone.commands.endings import Outputs, check_outputs, explain
+from stackbone.commands.shared.endings import Outputs, check_outputs, explain
 from tests.made.checkout import ROOT
 
 HOSTILE = ["\x1b[31mcat", "[bold]dog", "=emu"]

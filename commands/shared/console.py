@@ -113,8 +113,8 @@ def finish() -> None:
     err.flush()
     if out.failure is not None:
         message = (
-            f"could not write to standard output: {out.failure.strerror or out.failure}. All else was done; "
-            "send the output to another place and run again: what was computed is kept"
+            f"could not write to standard output: {out.failure.strerror or out.failure}. Everything else was done; "
+            "send the output elsewhere and run again: what was computed is kept"
         )
         raise OutputError(message)
 

@@ -14,7 +14,7 @@ from stackbone.cache import CacheError, UsageError
 from stackbone.cache.csv_text import csv_lines
 from stackbone.cache.disk.output_file import check_output, write_output
 from stackbone.cache.text import printable, to_json
-from stackbone.commands.console import err, out, print_bars, print_json, print_table
+from stackbone.commands.shared.console import err, out, print_bars, print_json, print_table
 
 HOSTILE = {
     "escape": ("\x1b]0;owned\x07", r"\x1b]0;owned\x07"),
@@ -54,7 +54,7 @@ def test_text_of_any_language_and_markup_stay_as_they_are(text: str, capsys: pyt
 
 
 def test_bars_show_names_escaped(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("console.can_draw", lambda: True)
+    monkeypatch.setattr("stackbone.commands.shared.console.can_draw", lambda: True)
     print_bars("images of each class of \x1b[2J", {"\x1b[31mcat": 3, "do\ng": 1})
     shown = capsys.readouterr().out
     assert "\x1b[2J" not in shown

@@ -10,14 +10,6 @@ import signal
 from types import FrameType
 
 
-def main() -> None:
-    """Run the command line and exit, as `cli.main` does."""
-    guard()
-    from stackbone.cli import main
-
-    main()
-
-
 def guard() -> None:
     """Let an interrupt end the process at once, with a line and exit code 130."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell may have told us to ignore it

@@ -21,8 +21,8 @@ import typer
 
 from stackbone.cache.disk.output_file import check_output
 from stackbone.cache.errors import StackboneError, UsageError
-from stackbone.commands import launch
-from stackbone.commands.console import LogPrinter, err, finish
+from stackbone.commands.shared import interrupts
+from stackbone.commands.shared.console import LogPrinter, err, finish
 
 _ClickError: type[Exception] = next(
     each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException"
@@ -59,7 +59,7 @@ def run(command: Callable[[], object], *, debug: bool) -> NoReturn:
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, _interrupt)
     try:
-        launch.release()
+        interrupts.release()
         code = command()
         finish()
     except typer.Abort as exc:
@@ -104,6 +104,14 @@ def check_outputs(files: Mapping[str, Path | None]) -> None:
             raise UsageError(message)
 
 
+def exit_if_too_many_failed(n_failed: int, n_images: int, allowed: float, kept: str) -> None:
+    """End the command with exit code 1 if more than a share of its images failed, saying what is kept all the same."""
+    if n_failed / max(1, n_images) > allowed:
+        share = f"{n_failed:,} of {n_images:,} images failed, more than the {allowed:.2%} that --max-failed allows"
+        err.print(f"error: {share}; {kept}")
+        raise typer.Exit(1)
+
+
 class Outputs:
     """Files to be written one after another: where one cannot be, the next is written all the same.
 
@@ -118,7 +126,7 @@ class Outputs:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        """Raise the first error, after the others were told."""
+        """Raise the first error, after printing the others."""
         for each in self._errors[1:]:
             err.print(f"error: {each}")
         if self._errors:
@@ -137,7 +145,7 @@ class Outputs:
 
 
 def explain(exc: Exception) -> str:
-    """Return what to tell about an error: what was found, and what to do next."""
+    """Return what to say about an error: what was found, and what to do next."""
     if isinstance(exc, StackboneError):
         return str(exc)
     text = str(exc) or type(exc).__name__
@@ -145,13 +153,13 @@ def explain(exc: Exception) -> str:
         return f"there is not enough memory ({text}). {_MEMORY_ADVICE}"
     if isinstance(exc, OSError):
         if _has_lost_its_folder():
-            return "the folder that this command was started in is gone. Change to another and run it again"
+            return "the folder that this command was started in is gone. Change to another folder and run it again"
         where = f" ({exc.filename})" if exc.filename else ""
-        return f"the system refused: {exc.strerror or text}{where}. What was committed is kept; see to it and run again"
+        return f"the system refused: {exc.strerror or text}{where}. What was committed is kept; fix this and run again"
     if isinstance(exc, ImportError):
         return f"a library cannot be loaded: {text}. Install Stackbone again, in an environment of its own"
     return (
-        f"unexpected {type(exc).__name__}: {text}. This is a fault of Stackbone, and what was committed is kept. "
+        f"unexpected {type(exc).__name__}: {text}. This is a bug in Stackbone; what was committed is kept. "
         "Run the command again with --debug and report what it shows"
     )
 

@@ -1,0 +1,116 @@
+"""Embed images once with every backbone that lacks them.
+
+What the cache holds already is not computed again, so the same command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stackbone.cache.text import typed
+from stackbone.commands.shared.console import as_given, out, print_json, print_table, progress
+from stackbone.commands.shared.endings import exit_if_too_many_failed
+from stackbone.commands.shared.experiment_output import print_extract
+from stackbone.commands.shared.option_groups import grouped
+from stackbone.commands.shared.options import (
+    CacheOption,
+    DatasetOptions,
+    DeviceOption,
+    EngineOption,
+    JsonOption,
+    MaxFailedOption,
+    SourceOptions,
+    WorkersOption,
+)
+
+if TYPE_CHECKING:
+    from stackbone.cache import FeatureStore
+    from stackbone.extract import ExtractReport
+
+
+@dataclass(frozen=True)
+class EmbeddingOptions:
+    """How images are embedded: fields are arguments of `extract.extract`."""
+
+    precision: Annotated[
+        str, typer.Option(help="Arithmetic of the networks: {precisions}; each makes a feature set of its own")
+    ] = "fp32"
+    engine: EngineOption = "auto"
+    device: DeviceOption = "auto"
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images that a network takes at once [default: what suits the engine]")
+    ] = None
+    workers: WorkersOption = None
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try again the images that failed in earlier runs")
+    ] = False
+
+
+@grouped
+def command(
+    context: typer.Context,
+    data: Annotated[
+        list[str],
+        typer.Argument(help="A folder of class folders, a CSV or Parquet table, a CUB_200_2011 folder, or image files"),
+    ],
+    *,
+    backbones: Annotated[
+        str | None,
+        typer.Option(
+            help="Names, groups ({groups}, all) or timm:MODEL, separated by commas [default: published, and what "
+            "--steering makes]"
+        ),
+    ] = None,
+    sources: SourceOptions,
+    cache: CacheOption = None,
+    listing: DatasetOptions,
+    no_labels: Annotated[bool, typer.Option("--no-labels", help="Ignore labels: compute features only")] = False,
+    embedding: EmbeddingOptions,
+    max_failed: MaxFailedOption = 0.01,
+    profile: Annotated[bool, typer.Option("--profile", help="Show where the time went")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    from stackbone.cache import FeatureStore
+    from stackbone.extract import extract
+
+    dataset = listing.open(data, labelled=not no_labels)
+    store = FeatureStore(cache)
+    with progress("what was computed is kept; run the same command to go on") as on_progress:
+        report = extract(
+            dataset,
+            backbones,
+            store,
+            steering=sources.steering_files,
+            weights=sources.weights_files,
+            **asdict(embedding),
+            on_progress=on_progress,
+        )
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        print_extract(report)
+        if any(report.index.label):
+            out.print(f"next: {_next_step(context, report, store, steered=bool(sources.steering))}")
+        if profile:
+            print_table(["where the time went", "seconds", "share"], report.profile_rows())
+    exit_if_too_many_failed(len(report.failures), len(report.index), max_failed, "the features of all others are kept")
+
+
+def _next_step(context: typer.Context, report: ExtractReport, store: FeatureStore, *, steered: bool) -> str:
+    folds = _folds_of(report, store) if steered else "--cv 3"
+    if not folds:
+        return "steer once for each fold (stackbone steer --cv 3): features that saw every label have no honest score"
+    return f"stackbone stack {folds} {typed('--report', 'report.html', *as_given(context, 'cache'))}"
+
+
+def _folds_of(report: ExtractReport, store: FeatureStore) -> str | None:
+    """Return the options of `stack` for the folds that the steerings of a run were made for; None if for none."""
+    from stackbone.stack.divisions.division import options_of
+
+    made = {each.feature_set for each in report.backbones}
+    records = [each.seen() for each in store.feature_sets() if each.id in made]
+    divisions = [record.description["division"] for record in records if record]
+    return next((options_of(each) for each in divisions if each), None)

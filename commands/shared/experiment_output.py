@@ -1,0 +1,55 @@
+"""What several commands print: a finished extraction, a finished experiment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stackbone.commands.shared.console import can_draw, err, out, print_table
+
+if TYPE_CHECKING:
+    from stackbone.extract import ExtractReport
+    from stackbone.stack import Experiment
+
+_LEFT_OUT = {
+    "unlabelled": "without a label",
+    "failed": "could not be read",
+    "doubles": "byte-identical to one that takes part",
+    "conflicting": "byte-identical to one with another label",
+    "near_copies": "near copies of images that are tested",
+}
+
+
+def print_extract(report: ExtractReport) -> None:
+    """Print the images that failed, and what was computed for each backbone."""
+    for line in report.failure_lines():
+        err.print(line)
+    for line in report.lines():
+        out.print(line)
+
+
+def print_experiment(experiment: Experiment) -> None:
+    """Print the table, the verdict and what else an experiment teaches; notes and warnings go before it."""
+    from stackbone.stack.fitting.fit_warnings import in_words
+    from stackbone.stack.tables import table
+    from stackbone.stack.tables.dot_plot import dot_plot
+    from stackbone.stack.tables.lessons import lessons
+    from stackbone.stack.tables.verdict import verdict
+
+    for kind, n in experiment.joined.left_out.items():
+        if n:
+            err.print(f"left out: {n:,} {'image' if n == 1 else 'images'} ({_LEFT_OUT[kind]})")
+    if experiment.joined.n_groups is not None:
+        n_groups, n = experiment.joined.n_groups, experiment.n_images
+        err.print(f"note: {n_groups:,} groups among {n:,} images; a group is never on both sides of a fold")
+    for note in experiment.joined.notes:
+        err.print(f"note: {note}")
+    for sentence in in_words(experiment.evaluation.warnings):
+        err.print(f"warning: {sentence}")
+    out.print(table.title(experiment))
+    print_table(table.header(experiment), table.rows(experiment), bold=table.model_row(experiment))
+    if can_draw():
+        for line in ["", *dot_plot(experiment.evaluation.results, out.width), ""]:
+            out.print(line)
+    out.print(str(verdict(experiment)))
+    for lesson in lessons(experiment):
+        out.print(str(lesson))

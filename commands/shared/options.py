@@ -1,0 +1,149 @@
+"""Options that several commands take: each is declared here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from stackbone.extract import Dataset
+
+CacheOption = Annotated[
+    Path | None, typer.Option("--cache", help="Cache directory [default: $STACKBONE_CACHE, else features]")
+]
+DatasetNameOption = Annotated[
+    str | None, typer.Option("--dataset", help="Name of the dataset in the cache [default: the last one extracted]")
+]
+WeightsOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=FILE", help="Read a backbone's weights from this file; repeat for more backbones"),
+]
+SteeringOption = Annotated[
+    list[Path] | None,
+    typer.Option("--steering", help="Steering file that `steer` wrote, or a folder of them; repeat for more"),
+]
+EngineOption = Annotated[str, typer.Option(help="What runs the networks: {engines}")]
+DeviceOption = Annotated[str, typer.Option(help="Where networks run: auto, cpu, cuda, cuda:1, mps")]
+WorkersOption = Annotated[int | None, typer.Option(min=1, help="Threads that decode images [default: one per core]")]
+MaxFailedOption = Annotated[
+    float, typer.Option(min=0, max=1, help="Exit with code 1 if more than this share of the images fails")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation")]
+
+
+@dataclass(frozen=True)
+class DatasetOptions:
+    """How a dataset is called, and where a table keeps what is known of its images."""
+
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", help="Name for the dataset in the cache [default: that of the folder or file]"),
+    ] = None
+    labels: Annotated[
+        Path | None, typer.Option(help="Table with the labels of the images in the folder DATA; others are left out")
+    ] = None
+    path_column: Annotated[str, typer.Option(help="Table column with the image paths")] = "path"
+    label_column: Annotated[str, typer.Option(help="Table column with the labels")] = "label"
+    split_column: Annotated[str, typer.Option(help="Table column with split names such as train and test")] = "split"
+    group_column: Annotated[
+        str, typer.Option(help="Table column that names what belongs together, such as a patient or a scene")
+    ] = "group"
+    suffix: Annotated[str, typer.Option(help="File extension to add to table paths that lack it, such as .jpg")] = ""
+
+    def open(self, data: Sequence[str], *, labelled: bool = True) -> Dataset:
+        """List the dataset's images: one folder, table or file, or several image files."""
+        from stackbone.extract import open_dataset
+
+        return open_dataset(
+            data[0] if len(data) == 1 else data,
+            name=self.dataset,
+            labels=self.labels,
+            path_column=self.path_column,
+            label_column=self.label_column if labelled else None,
+            split_column=self.split_column,
+            group_column=self.group_column,
+            suffix=self.suffix,
+        )
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """Where networks come from: files of weights, and steering files."""
+
+    steering: SteeringOption = None
+    weights: WeightsOption = None
+
+    @property
+    def steering_files(self) -> list[Path]:
+        """Steering files, or folders of them."""
+        return self.steering or []
+
+    @property
+    def weights_files(self) -> dict[str, Path]:
+        """Files by backbone name."""
+        return weights_files(self.weights)
+
+
+@dataclass(frozen=True)
+class FoldOptions:
+    """Which images are tested and which are trained on."""
+
+    split: Annotated[
+        str | None,
+        typer.Option(help="Keep this split of the dataset for testing and train on the others, instead of folds"),
+    ] = None
+    seed: Annotated[int, typer.Option(min=0, help="Random seed: the same seed gives the same folds and results")] = 0
+    group_by: Annotated[
+        str,
+        typer.Option(
+            help="Never divide these images between training and testing: those of one group (the dataset's group "
+            "column) or of one folder; auto: groups where there are any. Choices: {group_by}"
+        ),
+    ] = "auto"
+    rare: Annotated[
+        str,
+        typer.Option(
+            help="Classes with fewer images than folds: refuse to run, drop them, or keep them for training without "
+            "scoring them. Choices: {rare}"
+        ),
+    ] = "refuse"
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What goes into a report beside what is always in it."""
+
+    figures: Annotated[
+        Path | None, typer.Option(help="Write the report's figures to this folder too, as SVG and PNG")
+    ] = None
+    learning_curve: Annotated[
+        bool, typer.Option("--learning-curve", help="Show in the report how scores grow with training images (minutes)")
+    ] = False
+    projection: Annotated[
+        str, typer.Option(help="How the report maps images to a plane: {projections}; auto is UMAP where installed")
+    ] = "auto"
+    steering: Annotated[
+        list[Path] | None,
+        typer.Option("--steering", help="Show in the report what these steering files attend to; repeat for more"),
+    ] = None
+    weights: WeightsOption = None
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Number of classifiers to fit at a time [default: one per core]")
+    ] = None
+
+    @property
+    def weights_files(self) -> dict[str, Path]:
+        """Files by backbone name."""
+        return weights_files(self.weights)
+
+
+def weights_files(weights: Sequence[str] | None) -> dict[str, Path]:
+    """Return the files that ``--weights`` names, by backbone name."""
+    from stackbone.extract import parse_weights_options
+
+    return dict(parse_weights_options(weights or []))

@@ -1,0 +1,53 @@
+"""Writing a report: its records from `stack`, its pictures from `extract`, which know nothing of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stackbone.cache.text import counted
+from stackbone.commands.shared.console import err, progress
+
+if TYPE_CHECKING:
+    from stackbone.cache import FeatureSpec, FeatureStore
+    from stackbone.cache.disk.reading import ListedFile
+    from stackbone.commands.shared.options import ReportOptions
+    from stackbone.stack import Experiment
+
+
+def write_page(experiment: Experiment, store: FeatureStore, page: Path | None, options: ReportOptions) -> None:
+    """Write the page, and the figures into a folder, as far as they are asked for."""
+    from stackbone.extract.images.thumbnails import thumbnails
+    from stackbone.stack.report import page as html
+    from stackbone.stack.report.context import ReportOptions as Asked
+    from stackbone.stack.report.figures.export import export_figures
+    from stackbone.stack.report.report import collect_report, draw_pictures
+    from stackbone.stack.report.sections.attention import AttentionRecord
+
+    def small(files: Sequence[ListedFile]) -> list[bytes | str]:
+        return thumbnails(files, on_progress=lambda done, total: on_progress("thumbnails", done, total))
+
+    def attention(name: str, spec: FeatureSpec, files: Sequence[ListedFile]) -> list[bytes | None]:
+        from stackbone.extract.attention.pages import encoded_pictures
+
+        return encoded_pictures(name, spec, files, options.steering or [], options.weights_files)
+
+    asked = Asked(projection=options.projection, learning_curve=options.learning_curve, n_jobs=options.jobs)
+    with progress() as on_progress:
+        report = collect_report(experiment, store, asked, progress=on_progress)
+        if page:
+            pictures = draw_pictures(report, small, attention if options.steering else None)
+            html.write_page(report, page, pictures)
+            if pictures.missing:
+                first = next(iter(pictures.missing))
+                left_out = f"{len(pictures.missing):,} of {counted(len(report.files()), 'picture')} left out"
+                path, reason = report.images[first].path, pictures.missing[first]
+                err.print(f"note: {left_out} of the report; the first is {path!r}: {reason}")
+    if page:
+        if report.record(AttentionRecord) and not options.steering:
+            err.print("note: with --steering FILES the report shows the steered attention too")
+        err.print(f"the report is in {page}")
+    if options.figures:
+        written = export_figures(report.figures(), options.figures)
+        err.print(f"{counted(len(written), 'figure')} written to {options.figures}")

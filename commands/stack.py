@@ -1,0 +1,224 @@
+"""Score backbones, and stacks of them, by cross-validation.
+
+Works on cached features. Compares each backbone alone, their plain combinations and their stacks on the same folds, and
+says whether stacking helps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stackbone.cache.errors import UsageError
+from stackbone.cache.text import typed
+from stackbone.commands.shared import endings
+from stackbone.commands.shared.console import out, print_json, progress
+from stackbone.commands.shared.experiment_output import print_experiment
+from stackbone.commands.shared.option_groups import changed, grouped
+from stackbone.commands.shared.options import CacheOption, DatasetNameOption, FoldOptions, JsonOption, ReportOptions
+from stackbone.commands.shared.report_output import write_page
+
+if TYPE_CHECKING:
+    from stackbone.cache import FeatureStore
+    from stackbone.stack import Experiment, StackOptions
+
+
+@dataclass(frozen=True)
+class CrossValidationOptions:
+    """How images are divided, beside `FoldOptions`: fields are arguments of `run_experiment`."""
+
+    cv: Annotated[int, typer.Option(min=2, help="Number of cross-validation folds")] = 3
+    repeats: Annotated[
+        int,
+        typer.Option(min=1, max=1000, help="Repeat cross-validation N times with new folds, for a surer comparison"),
+    ] = 1
+    near_duplicates: Annotated[
+        float | None,
+        typer.Option(
+            metavar="COSINE",
+            help="Never divide near-duplicates between training and testing: images whose features are at least this "
+            "similar, such as 0.98",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What is fitted."""
+
+    task: Annotated[str, typer.Option(help="What labels are: {tasks}; regression takes labels that are numbers")] = (
+        "classification"
+    )
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="Model that the verdict is about and that --save keeps: oof, {stacks}, mean, concat [default: oof, "
+            "beside published]"
+        ),
+    ] = None
+    meta: Annotated[
+        str | None,
+        typer.Option(
+            help="Meta-learner of the stack: {meta_learners}; for regression {regression_meta_learners} [default: the "
+            "first]"
+        ),
+    ] = None
+    meta_scores: Annotated[
+        str, typer.Option(help="Scores of the backbones that the meta-learner learns from: {meta_scores}")
+    ] = "probability"
+    meta_combine: Annotated[
+        str, typer.Option(help="Put the backbones' scores side by side (concat), or average them: {meta_combine}")
+    ] = "concat"
+    c: Annotated[
+        float | None,
+        typer.Option(
+            "--c",
+            help="C of the logistic regressions: larger values fit the training images more closely [default: chosen "
+            "by inner cross-validation]",
+        ),
+    ] = None
+    inner_cv: Annotated[
+        int, typer.Option(min=2, help="Inner folds that choose C and give the meta-learner its out-of-fold scores")
+    ] = 5
+
+    def to_options(self) -> StackOptions:
+        """Return the options of the fits, checked."""
+        from stackbone.stack import stack_options
+
+        return stack_options(
+            self.task,
+            meta=self.meta,
+            scores=self.meta_scores,
+            combine=self.meta_combine,
+            c=self.c,
+            inner_splits=self.inner_cv,
+        )
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Files to write beside the table."""
+
+    save: Annotated[
+        Path | None, typer.Option(help="Fit the model on all images and save it to this file, for `predict`")
+    ] = None
+    result: Annotated[Path | None, typer.Option(help="Write all numbers to this file, as JSON, for `report`")] = None
+    predictions: Annotated[Path | None, typer.Option(help="Write every prediction to this file, .csv or .parquet")] = (
+        None
+    )
+    report: Annotated[Path | None, typer.Option(help="Write a report with figures to this file, one HTML page")] = None
+
+
+@grouped
+def command(
+    *,
+    backbones: Annotated[
+        str | None,
+        typer.Option(help="Backbones to stack, separated by commas [default: all that cover the dataset]"),
+    ] = None,
+    division: CrossValidationOptions,
+    folds: FoldOptions,
+    models: ModelOptions,
+    self_check: Annotated[
+        bool, typer.Option("--self-check", help="Shuffle the labels and check that every model scores at chance")
+    ] = False,
+    files: OutputOptions,
+    page: ReportOptions,
+    cache: CacheOption = None,
+    dataset: DatasetNameOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    from stackbone.cache import FeatureStore
+    from stackbone.stack import STACKS, run_experiment, run_self_check
+    from stackbone.stack.report.projection import choose_projection
+    from stackbone.stack.tables.prediction_file import check_prediction_file
+
+    options = models.to_options()
+    if self_check:
+        ignored = [*changed(files, page), *(["--json"] if as_json else [])]
+        ignored += [each for each in changed(models, division, folds) if each in _NOT_CHECKED]
+        if ignored := [each for each in ignored if each != "--jobs"]:
+            message = f"--self-check prints one sentence and takes no {', '.join(ignored)}: leave it out"
+            raise UsageError(message)
+    _check_page(files, page)
+    choose_projection(page.projection)  # refused before the work
+    endings.check_outputs({f"--{name}": file for name, file in vars(files).items()})
+    if files.predictions:
+        check_prediction_file(files.predictions)
+    store = FeatureStore(cache)
+    asked: dict[str, Any] = {
+        "dataset": dataset,
+        "backbones": [name.strip() for name in backbones.split(",")] if backbones else None,
+        "cv": division.cv,
+        "split": folds.split,
+        "group_by": folds.group_by,
+        "near_duplicates": division.near_duplicates,
+        "seed": folds.seed,
+        "options": options,
+        "n_jobs": page.jobs,
+    }
+    if self_check:
+        with progress() as on_progress:
+            found = run_self_check(store, **asked, progress=on_progress)
+        out.print(found)
+        return
+    with progress("scores that were computed are kept; run the same command to go on") as on_progress:
+        experiment = run_experiment(
+            store,
+            **asked,
+            task=models.task,
+            repeats=division.repeats,
+            rare=folds.rare,
+            recipes=[models.recipe] if models.recipe else STACKS,
+            with_model=files.save is not None,
+            progress=on_progress,
+        )
+    if as_json:
+        print_json(experiment.to_dict())
+    else:
+        print_experiment(experiment)
+    _write(experiment, store, files, page)
+
+
+_NOT_CHECKED = ("--recipe", "--task", "--repeats", "--rare")
+"""Options that say how models are fitted or scored, and that `--self-check` has no use for."""
+
+
+def _check_page(files: OutputOptions, page: ReportOptions) -> None:
+    """Refuse options of a report that is not asked for."""
+    of_a_page = ("--steering", "--weights")
+    without_effect = (
+        () if files.report else of_a_page if page.figures else (*of_a_page, "--learning-curve", "--projection")
+    )
+    if idle := [each for each in changed(page) if each in without_effect]:
+        message = f"{', '.join(idle)} is for the report: add --report FILE, or leave it out"
+        raise UsageError(message)
+    if page.weights and not page.steering:
+        message = "--weights are those of the networks that --steering draws: name both, or neither"
+        raise UsageError(message)
+
+
+def _write(experiment: Experiment, store: FeatureStore, files: OutputOptions, page: ReportOptions) -> None:
+    """Write each file that was asked for: the table stands, whatever becomes of them."""
+    from stackbone.stack import save_model
+    from stackbone.stack.experiments.result_file import write_result
+    from stackbone.stack.tables.prediction_file import write_predictions
+
+    with endings.Outputs() as outputs:
+        if files.result:
+            with outputs.file(f"all numbers are in {files.result}"):
+                write_result(experiment, files.result)
+        if files.predictions:
+            with outputs.file(f"each prediction is in {files.predictions}"):
+                write_predictions(experiment, files.predictions)
+        if files.save and experiment.model:
+            words = typed("stackbone", "predict", "PHOTOS", "--model", files.save)
+            fitted = f"the model, fitted on all {experiment.n_images:,} images, is in {files.save}"
+            with outputs.file(fitted, f"use it: {words}"):
+                save_model(experiment.model, files.save)
+        if files.report or page.figures:
+            with outputs.file():
+                write_page(experiment, store, files.report, page)

@@ -1,0 +1,153 @@
+"""Adapt a frozen backbone to your labels.
+
+Steers or fine-tunes it and writes a steering file, which `extract --steering` makes features with. With --cv, it trains
+once for each fold, so that `stack` scores every image on features that never saw its label.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stackbone.cache.errors import UsageError
+from stackbone.cache.text import typed
+from stackbone.commands.shared.console import as_given, err, out, print_json, progress
+from stackbone.commands.shared.option_groups import grouped, names
+from stackbone.commands.shared.options import (
+    CacheOption,
+    DatasetOptions,
+    DeviceOption,
+    FoldOptions,
+    JsonOption,
+    WeightsOption,
+    WorkersOption,
+    weights_files,
+)
+from stackbone.commands.shared.training_options import MethodOptions, TrainingOptions
+
+if TYPE_CHECKING:
+    from stackbone.cache import DatasetIndex
+    from stackbone.extract import Backbone, Weights
+    from stackbone.extract.steering.steer import SteerReport
+
+
+@grouped
+def command(
+    context: typer.Context,
+    data: Annotated[list[str], typer.Argument(help="A folder of class folders, a table, or a CUB_200_2011 folder")],
+    *,
+    backbone: Annotated[str, typer.Option(help="Backbone to adapt: a name, or timm:MODEL")] = "vit_base",
+    method: Annotated[str, typer.Option(help="What to train: {methods}; docs/steering.md compares them")] = "toast",
+    stage: Annotated[
+        str, typer.Option(help="tune: train on your task; pretune: prepare on general images first, for --start")
+    ] = "tune",
+    start: Annotated[
+        Path | None, typer.Option(help="Start from this steering file, or from a released TOAST checkpoint")
+    ] = None,
+    cv: Annotated[
+        int | None,
+        typer.Option(
+            min=2, help="Train once for each of N folds, those of `stack --cv N` [default: once, on all images]"
+        ),
+    ] = None,
+    folds: FoldOptions,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the steering files [default: steering/DATASET]")
+    ] = None,
+    pictures: Annotated[Path | None, typer.Option(help="Write pictures of the attention to this folder")] = None,
+    training: TrainingOptions,
+    own: MethodOptions,
+    weights: WeightsOption = None,
+    cache: CacheOption = None,
+    listing: DatasetOptions,
+    device: DeviceOption = "auto",
+    workers: WorkersOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    from stackbone.cache import FeatureStore
+    from stackbone.extract import find_weights, get_backbone, index_dataset
+    from stackbone.extract.steering.steer import TrainingImages, steer, steering_path
+    from stackbone.stack.divisions.training_parts import training_parts
+
+    options = training.to_options(method, stage, folds.seed, own)
+    options.check()
+    if cv and stage == "pretune":
+        message = "--stage pretune makes one start for all folds of the task: leave --cv out"
+        raise UsageError(message)
+    plain = get_backbone(backbone)
+    if pictures:
+        _check_pictures(method, plain)
+    dataset = listing.open(data)
+    found = find_weights([plain], weights_files(weights))[plain.key]
+    store = FeatureStore(cache)
+    reports = []
+    with progress("whole epochs are kept; run the same command to go on") as on_progress:
+        index = index_dataset(dataset, store, on_progress=on_progress)
+        parts = training_parts(
+            store,
+            index.name,
+            cv=cv,
+            split=folds.split,
+            seed=folds.seed,
+            group_by=folds.group_by,
+            rare=folds.rare,
+        )
+        for part in parts:
+            paths = [str(dataset.root / path) for path in part.paths]
+            report = steer(
+                TrainingImages(paths, part.digests, part.labels, part.groups),
+                plain,
+                found,
+                steering_path(folder or Path("steering", index.name), index.name, plain, options, part.division),
+                options,
+                start=start,
+                division=part.division,
+                device=device,
+                workers=workers,
+                on_epoch=lambda epoch: err.print(epoch.line()),
+                on_progress=on_progress,
+            )
+            for line in report.failure_lines():
+                err.print(line)
+            if pictures:
+                _write_pictures(report, found, index, pictures)
+            # No report prints a tensor, and those of ten folds of a fine-tuned ViT-B are some gigabytes.
+            reports.append(replace(report, steering=replace(report.steering, tensors={})))
+    if as_json:
+        print_json([report.to_dict() for report in reports])
+        return
+    for line in (line for report in reports for line in report.lines()):
+        out.print(line)
+    if stage == "pretune":
+        start_from = ["--backbone", backbone, "--method", method, "--start", str(reports[0].path)]
+        out.print(f"next: stackbone steer TASK {typed(*start_from, *as_given(context, 'weights', 'cache'))}")
+    elif method != "linear":
+        files = [word for report in reports for word in ("--steering", str(report.path))]
+        asked = ["--backbones", reports[0].steering.name, *files]
+        asked += as_given(context, "weights", "cache", *names(DatasetOptions))  # the same dataset, cache and weights
+        out.print(f"next: stackbone extract {typed(*data, *asked)}")
+
+
+def _check_pictures(method: str, plain: Backbone) -> None:
+    if not method.startswith("toast") or "convnext" in plain.architecture:
+        message = (
+            f"--pictures shows the attention of a ViT that TOAST steers, not {method} of {plain.name}: leave it out"
+        )
+        raise UsageError(message)
+
+
+def _write_pictures(report: SteerReport, weights: Weights, index: DatasetIndex, folder: Path) -> None:
+    from stackbone.extract.attention.maps import attention_pictures, write_pictures
+    from stackbone.extract.engines.network import build_network
+    from stackbone.extract.steering_files.steered import steered_backbone
+
+    backbone, _ = steered_backbone(report.path)
+    files = report.examples(index)
+    pictures, skipped = attention_pictures(build_network(backbone, weights), backbone.transform, files)
+    for path, reason in skipped.items():
+        err.print(f"no picture of {str(path)!r}: {reason}")
+    write_pictures(pictures, folder / report.path.stem)
+    err.print(f"pictures of the attention are in {folder / report.path.stem}")

@@ -1,0 +1,180 @@
+"""The list of commands and the help of each: found by listing a folder, quick, and true to what there is."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from stackbone.commands.shared.listing import own_commands, summary
+from stackbone.commands.shared.names import REGISTRIES, filled, names_of
+from stackbone.commands.shared.options import DatasetOptions, FoldOptions, ReportOptions
+from stackbone.commands.shared.training_options import MethodOptions, TrainingOptions
+from stackbone.commands.stack import CrossValidationOptions, ModelOptions
+from stackbone.extract.methods.method import RECIPES
+from stackbone.stack.learners.recipes import recipe_rows
+from stackbone.stack.learners.registry import meta_learners
+from stackbone.stack.tasks.registry import TASKS
+from tests.made.checkout import CLI, ROOT
+from tests.made.plugin import install_plugin
+
+COMMANDS = (
+    *("backbones", "compact", "demo", "extract", "forget", "inspect"),
+    *("predict", "report", "stack", "steer", "verify"),
+)
+
+
+def run(*arguments: str, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    search = os.pathsep.join(filter(None, [str(path or ""), os.environ.get("PYTHONPATH", "")]))
+    return subprocess.run(
+        [sys.executable, str(CLI), *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": search, "COLUMNS": "120"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_every_module_of_the_folder_is_a_command_and_no_other() -> None:
+    """Adding a command is a decision: it stays."""
+    assert tuple(own_commands()) == COMMANDS
+    assert {file.stem for file in (ROOT / "commands").glob("*.py")} == {"__init__", *COMMANDS}
+
+
+def test_the_list_of_commands_says_what_each_does_in_one_line(tmp_path: Path) -> None:
+    done = run("--help", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    listed = dict(re.findall(r"^  ([a-z]+) {2,}(\S.*)$", done.stdout.split("Commands:")[1], re.MULTILINE))
+    assert listed == {name: summary(f"stackbone.commands.{name}") for name in COMMANDS}
+    assert all(10 < len(text) < 70 and text.endswith(".") for text in listed.values()), "80 columns show it whole"
+
+
+def test_the_list_of_commands_imports_none_of_them(tmp_path: Path) -> None:
+    code = (
+        "import sys; from stackbone import cli; sys.argv = ['stackbone', *sys.argv[1:]]\n"
+        "try: cli.main()\n"
+        "except SystemExit: print('\\n', *[m for m in sys.modules if m.startswith('stackbone.commands.')\n"
+        "                             and m.count('.') == 2 and not m.endswith('.shared')])\n"
+    )
+    for arguments, imported in (["--help"], []), (["inspect", "--help"], ["stackbone.commands.inspect"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.splitlines()[-1].split() == imported
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_has_help_in_plain_words(command: str, tmp_path: Path) -> None:
+    done = run(command, "--help", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"Usage: stackbone {command} ")
+    assert summary(f"stackbone.commands.{command}") in done.stdout
+    assert "{" not in done.stdout.split("Options:")[1], "a name in braces is filled in"
+    options = re.findall(r"^  (--[a-z-]+)(.*\n(?: {6,}\S.*\n)*)", done.stdout, re.MULTILINE)
+    assert options
+    assert [option for option, text in options if not re.search(r" {2,}[A-Za-z]", text)] == []
+
+
+@pytest.mark.parametrize("registry", REGISTRIES)
+def test_help_names_what_the_registries_hold(registry: str) -> None:
+    module, constant = REGISTRIES[registry]
+    assert names_of(registry) == tuple(getattr(import_module(module), constant))
+    assert filled(f"Choices: {{{registry}}} (or none)") == f"Choices: {', '.join(names_of(registry))} (or none)"
+
+
+def test_help_names_what_folders_hold() -> None:
+    assert names_of("methods") == tuple(RECIPES)
+    assert names_of("tasks") == tuple(TASKS)
+    assert names_of("meta_learners") == tuple(meta_learners("classification"))
+    assert names_of("regression_meta_learners") == tuple(meta_learners("regression"))
+    assert ("oof", *names_of("stacks"), "mean", "concat") == tuple(recipe_rows())
+
+
+def test_a_registry_that_is_not_there_is_no_silent_gap() -> None:
+    with pytest.raises(KeyError, match="colours"):
+        filled("Choices: {colours}")
+
+
+@pytest.mark.parametrize(
+    ("group", "place", "arguments", "renamed"),
+    [
+        (DatasetOptions, "stackbone.extract.datasets.dataset", "open_dataset", {"dataset": "name"}),
+        (FoldOptions, "stackbone.stack.experiments.run", "run_experiment", {}),
+        (CrossValidationOptions, "stackbone.stack.experiments.run", "run_experiment", {}),
+        (
+            ModelOptions,
+            "stackbone.stack.evaluation.options",
+            "stack_options",
+            {"meta_scores": "scores", "meta_combine": "combine", "inner_cv": "inner_splits", "recipe": "task"},
+        ),
+        (ReportOptions, "stackbone.stack.report.context", "ReportOptions", {"jobs": "n_jobs"}),
+        (TrainingOptions, "stackbone.extract.steering.options", "SteerOptions", {}),
+    ],
+)
+def test_options_have_the_defaults_of_the_functions_that_they_are_for(
+    group: type[FoldOptions], place: str, arguments: str, renamed: dict[str, str]
+) -> None:
+    parameters = inspect.signature(getattr(import_module(place), arguments)).parameters
+    checked = 0
+    for each in fields(group):
+        found = parameters.get(renamed.get(each.name, each.name))
+        if found is not None and each.name != "recipe":
+            assert each.default == found.default, each.name
+            checked += 1
+    assert checked >= 2
+
+
+def test_options_of_single_methods_are_those_that_the_methods_have() -> None:
+    recipes = import_module("stackbone.extract.methods.method").RECIPES
+    every = MethodOptions(rank=1, value_bias=True, prompts=1, blocks=1)
+    assert set(every.given()) == {option for recipe in recipes.values() for option in recipe.options}
+    assert MethodOptions(rank=3).given() == {"rank": 3}
+
+
+HELLO = '''
+    """Greet somebody.
+
+    More words.
+    """
+    import typer
+
+
+    def command(name: str = "you", loud: bool = False) -> None:
+        typer.echo(f"hello {name}" + "!" * loud)
+'''
+
+
+def test_another_package_adds_a_command(tmp_path: Path) -> None:
+    path = install_plugin(tmp_path / "site", "hello", HELLO, {"stackbone.commands": "command"})
+    install_plugin(tmp_path / "site", "stack", HELLO, {"stackbone.commands": "command"})
+    listed = run("--help", cwd=tmp_path, path=path)
+    assert re.search(r"^  hello +Greet somebody\.$", listed.stdout, re.MULTILINE)
+    assert listed.stdout.count("\n  stack ") == 1, "ours cannot be replaced"
+    helped = run("hello", "--help", cwd=tmp_path, path=path)
+    assert ("Greet somebody." in helped.stdout, "--loud" in helped.stdout) == (True, True)
+    assert run("hello", "--name", "world", "--loud", cwd=tmp_path, path=path).stdout == "hello world!\n"
+    assert "Greet" not in run("stack", "--help", cwd=tmp_path, path=path).stdout
+    assert "did you mean 'hello'?" in run("helo", cwd=tmp_path, path=path).stderr.lower()
+
+
+@pytest.mark.parametrize("source", ["import no_such_module\n", "1 / 0\n", "def other() -> None: ...\n"])
+def test_a_broken_command_of_another_package_breaks_no_other(tmp_path: Path, source: str) -> None:
+    path = install_plugin(tmp_path / "site", "broken", source, {"stackbone.commands": "command"})
+    assert run("--help", cwd=tmp_path, path=path).returncode == 0
+    assert run("stack", "--help", cwd=tmp_path, path=path).returncode == 0
+    done = run("broken", cwd=tmp_path, path=path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert (
+        "the package broken adds the command 'broken' (stackbone.commands: broken:command) to Stackbone" in done.stderr
+    )
+    assert "`pip uninstall broken`" in done.stderr
+    assert "Traceback" not in done.stderr
