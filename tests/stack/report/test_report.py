@@ -15,8 +15,7 @@ from made_report import record_of
 from stackbone.cache import CacheError, FeatureStore, UsageError
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.stack import Experiment, MetaOptions, StackOptions, run_experiment
-from stackbone.stack.evaluation.findings import Findings
-from stackbone.stack.metrics.compare import bootstrap_difference, paired_difference
+from stackbone.stack.metrics.compare import Difference, bootstrap_difference, paired_difference
 from stackbone.stack.metrics.metrics import regression_metrics
 from stackbone.stack.report.context import ReportOptions
 from stackbone.stack.report.page import render_page, write_report
@@ -34,6 +33,7 @@ from stackbone.stack.report.sections.scores import ScoresRecord
 from stackbone.stack.tables import table
 from stackbone.stack.tables.lessons import lessons
 from stackbone.stack.tables.verdict import verdict
+from stackbone.stack.tasks.class_findings import ClassFindings
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -118,8 +118,9 @@ def test_models_are_the_table_with_the_interval_of_each_mean(report: Report, exp
 
 def test_comparisons_are_those_of_the_findings(report: Report, experiment: Experiment) -> None:
     found, record = experiment.findings, record_of(report, BackbonesRecord)
-    assert isinstance(found, Findings)
+    assert isinstance(found, ClassFindings)
     for loss, (name, each) in zip(record.ablation, found.ablation.items(), strict=True):
+        assert isinstance(each, Difference)
         assert loss.without == name
         assert loss.mean == pytest.approx(100 * each.mean)
         assert each.low is not None
@@ -159,7 +160,7 @@ def test_with_repeats_every_prediction_counts(store: FeatureStore) -> None:
 
 def test_wrong_images_agree_with_the_findings_and_are_in_the_list(report: Report, experiment: Experiment) -> None:
     found, wrong = experiment.findings, record_of(report, ErrorsRecord).wrong
-    assert isinstance(found, Findings)
+    assert isinstance(found, ClassFindings)
     assert len(found.wrong) > 3
     for shown, each in zip(wrong, found.wrong, strict=False):
         image = report.images[shown.row]
@@ -297,7 +298,7 @@ def test_a_single_split_has_intervals_over_images(tmp_path: Path, make_cache: Ma
     experiment = run_experiment(store, split="test", options=FIXED, recipes=["oof"])
     found = collected(experiment, store)
     fold, predicted = experiment.folds[0], experiment.evaluation.predictions["lr:vgg19"][0]
-    right = np.unique(LABELS, return_inverse=True)[1][fold.test] == predicted.scores.argmax(axis=1)  # type: ignore[union-attr]
+    right = np.unique(LABELS, return_inverse=True)[1][fold.test] == predicted.scores.argmax(axis=1)
     expected = bootstrap_difference(right, np.zeros_like(right), seed=0)
     shown = next(each for each in record_of(found, ScoresRecord).models if each.name == "lr:vgg19")
     assert shown.interval == (expected.low, expected.high)

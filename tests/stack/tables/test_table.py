@@ -26,7 +26,7 @@ JOINED = Joined(
     feature_sets={},
     blocks={},
     groups=None,
-    kin=np.arange(0),
+    file_groups=np.arange(0),
     left_out={"unlabelled": 0, "failed": 0, "doubles": 0, "conflicting": 0},
     notes=[],
 )

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-import stackbone.extract.networks.graphs
+from stackbone.extract.backbones.home import cache_home, expanded, torch_downloads
 from stackbone.extract.backbones.weights import available_backbones, parse_weights_options
-from stackbone.extract.networks.home import cache_home, expanded, torch_downloads
+from stackbone.extract.engines.graphs import graphs_folder
 from tests.made.checkout import ROOT
 
 pwd = pytest.importorskip("pwd", reason="Windows has no list of users")
@@ -42,7 +42,7 @@ def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("homeless")
 def test_without_home_there_is_no_folder_to_keep_things_in(tmp_path: Path) -> None:
-    assert (cache_home(), torch_downloads(), stackbone.extract.networks.graphs.graphs_folder()) == (None, None, None)
+    assert (cache_home(), torch_downloads(), graphs_folder()) == (None, None, None)
     assert expanded("~/weights") is None
     assert expanded(str(tmp_path)) == tmp_path
     assert isinstance(available_backbones(), dict)
@@ -59,7 +59,7 @@ def test_weights_in_a_home_that_is_not_there_are_named(file: str) -> None:
 @pytest.mark.parametrize("variable", ["XDG_CACHE_HOME", "TORCH_HOME", "STACKBONE_GRAPHS"])
 def test_folders_that_are_named_need_no_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str) -> None:
     monkeypatch.setenv(variable, str(tmp_path))
-    found = [folder for folder in (torch_downloads(), stackbone.extract.networks.graphs.graphs_folder()) if folder]
+    found = [folder for folder in (torch_downloads(), graphs_folder()) if folder]
     assert found
     assert all(folder.is_relative_to(tmp_path) for folder in found)
 
