@@ -74,7 +74,7 @@ class Graph:
         pixels = np.random.default_rng(1).integers(0, 256, (3, _SIDE, _SIDE, 3), dtype=np.uint8)
         with (
             environment(STACKBONE_GRAPHS=str(folder)),
-            patch("graphs.convert_graph", _convert_anew),
+            patch("stackbone.extract.engines.graphs.convert_graph", _convert_anew),
         ):
             features = OpenVinoEngine(_TINY, random_weights(0)).embed(pixels)
         if features.ndim != 2 or len(features) != len(pixels) or features.dtype != np.float32:
