@@ -90,7 +90,7 @@ def test_a_class_that_some_members_would_never_see_is_named(x: Matrix, y: Labels
     with pytest.raises(ValueError, match="1 class with one row only: two"):
         StackedBackbones().fit(x[few], y[few])
     groups = np.where(y == "one", 0, np.arange(len(y)))
-    with pytest.raises(ValueError, match=r"1 of the groups only: one"):
+    with pytest.raises(ValueError, match=r"1 class with one group only: one"):
         StackedBackbones(cv=2).fit(x, y, groups=groups)
     with pytest.raises(ValueError, match=r"no class has as many rows as cv has folds \(90\); the largest has 80"):
         StackedBackbones(cv=90).fit(x, y)

@@ -108,7 +108,7 @@ def test_a_value_of_zero_is_a_value() -> None:
 
 def test_an_unknown_format_suggests_the_likely_one() -> None:
     check_format("jsonl")
-    with pytest.raises(UsageError, match="did you mean jsonl"):
+    with pytest.raises(UsageError, match="did you mean 'jsonl'"):
         check_format("json")
     with pytest.raises(UsageError, match="table, csv, jsonl"):
         check_format("parquet")
