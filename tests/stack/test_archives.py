@@ -1,13 +1,10 @@
 """Models saved by every past release open with their exact values."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from stackbone.stack import load_model
-
-ARCHIVES = Path(__file__).parent / "archives"
+from tests.made.checkout import ARCHIVES
 
 
 def test_a_model_of_version_1_predicts_what_it_did() -> None:
