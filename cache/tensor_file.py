@@ -54,7 +54,7 @@ def read_content(file: str | os.PathLike[str]) -> bytes:
 
 
 def parse_tensors(content: bytes, types: Collection[str] = ("F32",)) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
-    """Return the header and the tensors of a safetensors file.
+    """Return the header of a safetensors file, and its tensors in the order of their names.
 
     Parameters
     ----------
@@ -86,7 +86,8 @@ def parse_tensors(content: bytes, types: Collection[str] = ("F32",)) -> tuple[di
     length = int.from_bytes(content[:_LENGTH_BYTES], "little")
     header = json.loads(content[_LENGTH_BYTES : _LENGTH_BYTES + length]).get("__metadata__") or {}
     return header, {
-        name: np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"]) for name, entry in entries
+        name: np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        for name, entry in sorted(entries, key=lambda each: str(each[0]))
     }
 
 

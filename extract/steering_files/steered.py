@@ -192,7 +192,7 @@ def find_steered(sha256: str, name: str, paths: Sequence[Path]) -> RecordedBackb
     other = "; the one given is another" if len(paths) == 1 else f"; none of the {len(paths)} given is that file"
     given = other if paths else ""
     message = (
-        f"the features of {name} were made with the steering file of SHA-256 {sha256}{given}. "
+        f"the features of {name} were made with the steering file whose SHA-256 is {sha256}{given}. "
         "Give that file: --steering FILE"
     )
     raise UsageError(message)

@@ -314,7 +314,7 @@ class TestGoingOn:
         assert "the same command resumes from there" in caplog.text
         resumed = steer(images, VIT, WEIGHTS, out, options)
         assert resumed.resumed_from == 2
-        assert "went on after epoch 2" in "\n".join(resumed.lines())
+        assert "resumed after epoch 2" in "\n".join(resumed.lines())
         assert_same(resumed.steering, whole.steering)
         assert resumed.sha256 == whole.sha256
 
@@ -485,7 +485,7 @@ class TestStart:
         options = replace(QUICK, method="toast-lite")
         steering = steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", options, start=path).steering
         np.testing.assert_array_equal(steering.tensors["feedback.1.weight"], state["decoders.1.linear.weight"].numpy())
-        assert "which images it saw is unknown" in caplog.text
+        assert "it is unknown which images it saw" in caplog.text
         assert "ImageNet" in steering.training["parent_seen"]
         assert steering.training["parent"] == hashlib.sha256(path.read_bytes()).hexdigest()
         child = steer(images, VIT, WEIGHTS, tmp_path / "b.safetensors", options, start=tmp_path / "a.safetensors")
@@ -609,7 +609,7 @@ class TestBadInput:
         ("change", "message"),
         [
             ({"method": "tost"}, "unknown method 'tost'"),
-            ({"stage": "late"}, "the stage is 'late'"),
+            ({"stage": "late"}, "unknown --stage 'late': known are pretune, tune"),
             ({"epochs": 0}, "--epochs is 0"),
             ({"warmup": 3}, "--warmup is 3, of 3 epochs"),
             ({"batch_size": 0}, "--batch-size is 0"),
@@ -618,7 +618,7 @@ class TestBadInput:
             ({"learning_rate": float("nan")}, "--learning-rate is nan"),
             ({"momentum": 1.0}, "--momentum is 1.0"),
             ({"validation": 0.6, "patience": 0}, "--validation is 0.6.*--patience is 0"),
-            ({"precision": "fp16"}, "--precision is 'fp16'"),
+            ({"precision": "fp16"}, "unknown --precision 'fp16': known are auto, fp32, bf16"),
             ({"crop_area": 0.0}, "--crop-area is 0.0"),
             ({"crop_area": 1.5}, "--crop-area is 1.5"),
             ({"seed": -1}, "--seed is -1"),
@@ -714,7 +714,10 @@ def test_every_part_of_a_dataset_has_a_place_of_its_own(
 
 
 def test_what_steering_is_told_loads_no_torch() -> None:
-    code = "import sys, extract.steer, extract.methods; print('torch' in sys.modules, 'timm' in sys.modules)"
+    code = (
+        "import sys, stackbone.extract.steering.steer, stackbone.extract.methods.method; "
+        "print('torch' in sys.modules, 'timm' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
 
