@@ -88,7 +88,8 @@ def scrolled(content: Child, label: str) -> Markup:
 def picture(page: Page, row: int, size: int = 160) -> Markup:
     """Return an image by its row in the index; the page's script fills it in, since many places show the same one."""
     if row not in page.pictures.thumbnails:
-        return element("span", page.pictures.missing.get(row, "no picture"), class_="no-picture")
+        reason = page.pictures.missing.get(row)  # it may be longer than its place: the whole of it shows on hover
+        return element("span", reason or "no picture", class_="no-picture", title=reason)
     return element("img", data_image=row, alt=f"image labelled {page.images[row].label}", width=size, height=size)
 
 
