@@ -69,6 +69,7 @@ def command(
 ) -> None:
     from stackbone.cache import FeatureStore
     from stackbone.extract import find_weights, get_backbone, index_dataset
+    from stackbone.extract.methods.method import RECIPES
     from stackbone.extract.steering.steer import TrainingImages, steer, steering_path
     from stackbone.stack.divisions.training_parts import training_parts
 
@@ -124,7 +125,7 @@ def command(
     if stage == "pretune":
         start_from = ["--backbone", backbone, "--method", method, "--start", str(reports[0].path)]
         out.print(f"next: stackbone steer TASK {typed(*start_from, *as_given(context, 'weights', 'cache'))}")
-    elif method != "linear":
+    elif RECIPES[method].changes_features:
         files = [word for report in reports for word in ("--steering", str(report.path))]
         asked = ["--backbones", reports[0].steering.name, *files]
         asked += as_given(context, "weights", "cache", *names(DatasetOptions))  # the same dataset, cache and weights

@@ -163,7 +163,7 @@ class Index(_CacheFile):
         summarise(store).lines()
         columns = [index.path, index.label, index.split, index.group, index.reason]
         arrays = (index.image_sha256, index.status, index.stamps.values)
-        lengths = {*map(len, columns), *map(len, arrays)}
+        lengths = {len(each) for each in columns} | {len(each) for each in arrays}
         if len(lengths) != 1 or index.image_sha256.shape[1:] != (32,):
             message = f"columns of the lengths {lengths}"
             raise OutOfForm(message)

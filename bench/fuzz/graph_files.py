@@ -51,7 +51,9 @@ class Graph:
         with environment(STACKBONE_GRAPHS=str(folder)):
             weights = random_weights(0)
             record = graphs._record(_TINY, weights)
-            graphs._keep(graph, graphs._kept(_TINY, weights), record)
+            kept = graphs._kept(_TINY, weights)
+            assert kept
+            graphs._keep(graph, kept, record)
 
     def spoil(self, folder: Path, rng: Rng) -> bool:
         """Change it; see `Kind`."""

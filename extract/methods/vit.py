@@ -42,3 +42,17 @@ def check_joint_projection(method: str, vit: nn.Module) -> None:
                 f"({type(block).__name__}) have none. Choose another ViT, or --method vpt or finetune"
             )
             raise UsageError(message)
+
+
+def check_rank(method: str, network: nn.Module, rank: int) -> None:
+    """Raise `UsageError` if a trained update of this rank would be wider than the network."""
+    from stackbone.extract.networks.network import plain_network
+
+    plain = plain_network(network)
+    width = int(cast("Any", plain).num_features)
+    if rank > width:
+        message = (
+            f"--rank of the method {method} is {rank:,}, and this backbone, a {type(plain).__name__}, has {width:,} "
+            f"channels: expected a whole number from 1 to {width:,}"
+        )
+        raise UsageError(message)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from stackbone.extract.methods.method import Recipe, count
-from stackbone.extract.methods.vit import check_joint_projection, check_vit
+from stackbone.extract.methods.vit import check_joint_projection, check_rank, check_vit
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,6 +20,7 @@ def _check_network(network: nn.Module) -> None:
 def _build(network: nn.Module, options: Mapping[str, Any]) -> nn.Module:
     from stackbone.extract.methods.lora.module import LoraViT
 
+    check_rank("lora", network, options["rank"])
     return LoraViT(network, **options)
 
 

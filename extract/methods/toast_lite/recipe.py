@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 from stackbone.extract.methods.method import Recipe, count, switch
 from stackbone.extract.methods.toast.recipe import build, check_network, idle_options, steered_name
+from stackbone.extract.methods.vit import check_rank
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def _build(network: nn.Module, options: Mapping[str, Any]) -> nn.Module:
+    check_rank("toast-lite", network, options["rank"])
+    return build(network, options, lite=True)
+
 
 RECIPE = Recipe(
     name="toast-lite",
     rates={"sgd": 0.03, "adamw": 5e-3},
-    build=lambda network, options: build(network, options, lite=True),
+    build=_build,
     check_network=lambda network: check_network("toast-lite", network),
     options={"value_bias": switch("--value-bias", default=True), "rank": count("--rank", 4)},
     idle_options=idle_options,

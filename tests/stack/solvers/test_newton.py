@@ -72,7 +72,7 @@ def far_out(where: str, n_classes: int) -> tuple[Doubles, NDArray[np.int64]]:
     """Features whose columns lie 1e6 from zero, in one of three ways."""
     narrow, codes = photos(n=120, dim=20 if where != "wide" else 160, n_classes=n_classes)
     x = narrow.astype(np.float64)
-    offset: Doubles = np.random.default_rng(7).uniform(-1e6, 1e6, x.shape[1])
+    offset = np.random.default_rng(7).uniform(-1e6, 1e6, (x.shape[1],))
     if where == "one column":
         offset[1:] = 0
     elif where == "alike":
