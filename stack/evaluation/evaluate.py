@@ -165,8 +165,8 @@ def evaluate(
 
     predictions = {model: [predict(model, p.number) for p in parts] for model in dict.fromkeys([*models, *metas])}
     found = {model: kind.score(model, truth, each, folds) for model, each in predictions.items()}
-    own = [stacks[key] for key in stacks if key[0] == "stack:oof"] if learner.has_weights else []
-    shares = [kind.shares(meta, members["stack:oof", p.number]) for meta, p in zip(own, parts, strict=bool(own))]
+    own = [("stack:oof", p.number) for p in parts] if learner.has_weights and "stack:oof" in metas else []
+    shares = [kind.shares(stacks[key], members[key]) for key in own]
     return Evaluation(
         results=[found[model] for model in models],
         predictions=predictions,
