@@ -15,6 +15,7 @@ from made_report import record_of
 from stackbone.cache import CacheError, FeatureStore, UsageError
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.stack import Experiment, MetaOptions, StackOptions, run_experiment
+from stackbone.stack.learners.weight_shares import mean_shares, target_shares
 from stackbone.stack.metrics.compare import Difference, bootstrap_difference, paired_difference
 from stackbone.stack.metrics.metrics import regression_metrics
 from stackbone.stack.report.context import ReportOptions
@@ -360,6 +361,15 @@ def test_a_regression_shows_numbers_and_no_classes(tmp_path: Path, make_cache: M
     backbones = record_of(found, BackbonesRecord)
     assert [each.low for each in backbones.ablation] == [None, None]
     assert backbones.overlap is None
+    predictions, names = experiment.evaluation.predictions, list(experiment.backbones)
+    each = [
+        target_shares(
+            stack.scores.astype(np.float64),
+            np.column_stack([predictions[f"ridge:{name}"][fold].scores for name in names]),
+        )
+        for fold, stack in enumerate(predictions["stack:oof"])
+    ]
+    assert backbones.shares == pytest.approx(mean_shares(names, each)), "of each fold, its own meta-learner"
     assert sum(backbones.shares.values()) == pytest.approx(1.0)
     assert payload(found)["maps"] == {}
 
