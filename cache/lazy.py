@@ -12,11 +12,9 @@ The idea is that of scientific Python's ``lazy_loader.attach_stub`` (SPEC 1), wi
 
 from __future__ import annotations
 
-import ast
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 
@@ -37,7 +35,7 @@ def lazy_names(package: str, file: str) -> Callable[[str], Any]:
             message = f"module {package!r} has no attribute {name!r}"
             raise AttributeError(message)
         if not places:
-            places.update(_promised(Path(file)))
+            places.update(_promised(file))
         if name not in places:
             message = f"module {package!r} has no attribute {name!r}; it has {', '.join(sorted(places))}"
             raise AttributeError(message)
@@ -48,11 +46,15 @@ def lazy_names(package: str, file: str) -> Callable[[str], Any]:
     return load
 
 
-def _promised(file: Path) -> dict[str, str]:
+def _promised(file: str) -> dict[str, str]:
     """Return name to module of every import that a file makes for type checkers."""
+    import ast  # not before a name is used: importing a package takes no longer than it must
+
+    with open(file, "rb") as stream:
+        source = stream.read()
     return {
         alias.name: node.module
-        for block in ast.parse(file.read_bytes()).body
+        for block in ast.parse(source).body
         if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
         for node in block.body
         if isinstance(node, ast.ImportFrom) and node.module
