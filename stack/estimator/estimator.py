@@ -57,7 +57,8 @@ class StackedBackbones(ClassifierMixin, Stacking):  # type: ignore[misc]  # scik
         `stack.evaluation.evaluate` chooses C inside the training part, this class leaves that to GridSearchCV or to the
         classifiers given here.
     final_estimator : classifier, optional
-        Learns from the scores. By default ``LinearSVM()``.
+        Learns from the scores. By default ``LinearSVM()``. Where rows are few, `MetaClassifier(C=0.01)` stays nearer to
+        the mean of the members' probabilities, and leaves it only as far as the labels carry.
     blocks : mapping of str to columns, optional
         Block name to its columns: a slice, a list of indices, or a list of a DataFrame's column names.
         Blocks may overlap; columns in no block are not used, nor looked at. By default one block ``features`` with

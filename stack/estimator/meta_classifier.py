@@ -34,9 +34,9 @@ class MetaClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sc
     ----------
     classes_ : NDArray
         ``(n_classes,)`` labels, ascending.
-    coef_ : NDArray[np.float32]
+    coef_ : NDArray[np.float64]
         ``(n_backbones * n_classes, n_classes)``.
-    intercept_ : NDArray[np.float32]
+    intercept_ : NDArray[np.float64]
         ``(n_classes,)``.
     n_features_in_ : int
         Number of columns: of two classes one for each backbone, else ``n_backbones * n_classes``.
@@ -93,7 +93,7 @@ class MetaClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sc
         everything = [np.arange(len(x))]
         path = LinearPath(x, codes, n_classes, everything, loss=loss, standardise=False, prior=prior)
         (self._linear,) = path.solve(self.C)
-        self.coef_, self.intercept_ = self._linear.coef, self._linear.intercept
+        self.coef_, self.intercept_ = self._linear.uncentred()
         return self
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:
