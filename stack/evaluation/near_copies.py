@@ -103,7 +103,7 @@ def look_for_copies(
     findings : Findings
         What it means.
     progress : callable, optional
-        See `stack.progress.Progress`; for the comparison.
+        See `cache.progress.Progress`; for the comparison.
 
     Returns
     -------

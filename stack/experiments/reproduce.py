@@ -54,7 +54,7 @@ def reproduce_experiment(
     n_jobs : int, optional
         Fits at a time; all cores by default.
     progress : callable, optional
-        See `stack.progress.Progress`.
+        See `cache.progress.Progress`.
 
     Returns
     -------

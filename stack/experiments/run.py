@@ -82,7 +82,7 @@ def run_experiment(
     n_jobs
         Fits at a time; all cores by default.
     progress
-        See `stack.progress.Progress`.
+        See `cache.progress.Progress`.
 
     Raises
     ------

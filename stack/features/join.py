@@ -75,7 +75,7 @@ def join_features(
     near : float, optional
         Images whose features have at least this cosine in every plain backbone are one group too.
     progress : callable, optional
-        See `stack.progress.Progress`; for that comparison.
+        See `cache.progress.Progress`; for that comparison.
 
     Raises
     ------

@@ -63,7 +63,7 @@ def refit(
     cache : ScoreCache, optional
         Of these feature sets, where the fits of an earlier run are found, and these kept.
     progress : callable, optional
-        See `stack.progress.Progress`.
+        See `cache.progress.Progress`.
 
     Raises
     ------

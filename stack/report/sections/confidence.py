@@ -143,7 +143,7 @@ def calibration_ranges(curve: Sequence[CalibrationBin], confidence: NDArray[np.f
     Parameters
     ----------
     curve : sequence of CalibrationBin
-        `stack.metrics.metrics.calibration_curve` of the same predictions.
+        `stack.metrics.calibration.calibration_curve` of the same predictions.
     confidence : NDArray[np.float64]
         ``(n,)`` probabilities of the predicted classes, 0 to 1, ascending.
     """

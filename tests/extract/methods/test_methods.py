@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from timm.models.vision_transformer import ParallelScalingBlock, VisionTransformer
+from torch import nn
 
 from stackbone.cache import UsageError, WeightsError
 from stackbone.extract.methods.method import (
@@ -88,6 +90,7 @@ def test_default_options_of_a_vit() -> None:
         ("lora", {"rank": 0}, "rank of the method lora is 0, expected a whole number from 1"),
         ("lora", {"rank": True}, "rank of the method lora is True"),
         ("vpt", {"n_prompts": 2.0}, "--prompts of the method vpt is 2.0"),
+        ("vpt", {"n_prompts": 1_001}, "--prompts of the method vpt is 1001, expected a whole number from 1 to 1,000"),
         ("toast", {"value_bias": 1}, "expected True or False"),
         ("finetune", {"blocks": 0}, "blocks of the method finetune is 0"),
     ],
@@ -95,6 +98,15 @@ def test_default_options_of_a_vit() -> None:
 def test_wrong_options_are_refused(method: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         check_options(method, options)
+
+
+@pytest.mark.parametrize(
+    ("method", "make"), [("lora", make_vit), ("toast-lite", make_vit), ("toast-lite", make_convnext)]
+)
+def test_a_rank_above_the_width_of_the_network_is_refused(method: str, make: Callable[[], nn.Module]) -> None:
+    build_method(method, make(), {"rank": 16})
+    with pytest.raises(UsageError, match=rf"--rank of the method {method} is 17, .* has 16 channels"):
+        build_method(method, make(), {"rank": 17})
 
 
 def test_an_option_that_the_network_has_no_use_for_is_refused() -> None:

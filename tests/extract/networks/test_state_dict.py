@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,15 @@ def test_a_file_that_changed_since_it_was_hashed_is_refused(file: Path, change: 
         file.unlink()
     with pytest.raises(WeightsError, match=r"Nothing was computed with it"):
         read_state_dict("resnet50", file, before)
+
+
+@pytest.mark.parametrize("n", [1 << 12, 1 << 16, 1 << 20])
+def test_an_archive_that_would_inflate_is_refused_before_it_does(tmp_path: Path, n: int) -> None:
+    stored = io.BytesIO()
+    torch.save({"a.weight": torch.zeros(n)}, stored)
+    path = tmp_path / "weights.pth"
+    with zipfile.ZipFile(stored) as plain, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for entry in plain.infolist():
+            packed.writestr(entry.filename, plain.read(entry))
+    with pytest.raises(WeightsError, match=r"its [\d,]+ bytes would become [\d,]+"):
+        read_state_dict("resnet50", path, identity(path))
