@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from stackbone.cache import FeatureStore, StackboneError
     from stackbone.extract import available_backbones, extract, index_dataset, open_dataset
     from stackbone.extract.embedding.predict import embed_for
+    from stackbone.extract.images.thumbnails import thumbnails
     from stackbone.extract.steering.steer import steer
     from stackbone.stack import (
         Experiment,
@@ -48,6 +49,7 @@ __all__ = [
     "save_model",
     "stack_options",
     "steer",
+    "thumbnails",
     "write_report",
 ]
 

@@ -306,6 +306,7 @@ def test_public_names_of_stackbone() -> None:
         "save_model",
         "stack_options",
         "steer",
+        "thumbnails",
         "write_report",
     ]
 
