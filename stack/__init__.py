@@ -10,7 +10,10 @@ from stackbone.cache.lazy import lazy_names
 
 if TYPE_CHECKING:
     from stackbone.stack.divisions.training_parts import TrainingPart, training_parts
+    from stackbone.stack.estimator.classifiers import LinearSVM, SoftmaxRegression
     from stackbone.stack.estimator.estimator import StackedBackbones, StackedBackbonesRegressor
+    from stackbone.stack.estimator.meta_classifier import MetaClassifier
+    from stackbone.stack.estimator.ridge_regression import RidgeRegression
     from stackbone.stack.evaluation.evaluate import evaluate
     from stackbone.stack.evaluation.options import stack_options
     from stackbone.stack.experiments.experiment import Experiment
@@ -30,9 +33,13 @@ __all__ = [
     "Evaluation",
     "Experiment",
     "Fold",
+    "LinearSVM",
+    "MetaClassifier",
     "MetaOptions",
     "ModelScore",
     "Prediction",
+    "RidgeRegression",
+    "SoftmaxRegression",
     "StackModel",
     "StackOptions",
     "StackedBackbones",

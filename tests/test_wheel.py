@@ -104,7 +104,7 @@ def test_the_installed_command_works_among_files_named_like_our_rooms(
     words = [sys.executable, *(str(site / word) if "/" in word else word for word in command)]
     assert "\n  extract  " in run(site, elsewhere, *words, "--help")
     assert "--images" in run(site, elsewhere, *words, "demo", "--help")
-    assert "no feature sets" in run(site, elsewhere, *words, "compact", "--cache", "none")
+    assert "group published:" in run(site, elsewhere, *words, "backbones")
 
 
 def test_the_command_in_a_checkout_takes_the_rooms_beside_it(site: Path, elsewhere: Path) -> None:

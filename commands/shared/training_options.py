@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from stackbone.cache.errors import UsageError
 
 if TYPE_CHECKING:
     from stackbone.extract.steering.options import SteerOptions
@@ -30,10 +33,29 @@ class MethodOptions:
         int | None, typer.Option(help="finetune: train only the last N blocks of the backbone [default: all]")
     ] = None
 
+    method_option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="An option of a method that another package adds; repeat for more"),
+    ] = None
+
     def given(self) -> dict[str, Any]:
         """Return what was given, by the names that the methods use."""
         options = {"rank": self.rank, "value_bias": self.value_bias, "n_prompts": self.prompts, "blocks": self.blocks}
-        return {name: value for name, value in options.items() if value is not None}
+        return {name: value for name, value in options.items() if value is not None} | self._others()
+
+    def _others(self) -> dict[str, Any]:
+        """Return what ``--method-option`` gives, as the numbers, true or false that it spells."""
+        found: dict[str, Any] = {}
+        for each in self.method_option or []:
+            name, is_given, value = each.partition("=")
+            if not name or not is_given:
+                message = f"--method-option {each} has no value: write it as NAME=VALUE"
+                raise UsageError(message)
+            try:
+                found[name] = json.loads(value)
+            except ValueError:
+                found[name] = value
+        return found
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore
 from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.used_features import used_features
+from stackbone.stack.learners.recipes import STACKS
 
 _LIBRARIES = ("stackbone", "numpy", "scipy", "scikit-learn", "mlxtend")
 
@@ -91,11 +92,13 @@ def _extract_commands(index: DatasetIndex, sets: Sequence[FeatureSet]) -> list[l
 
 def _stack_command(experiment: Experiment, ids: list[str]) -> list[str]:
     e, plain = experiment, stack_options(experiment.task)
-    recipes = [r.model.partition(":")[2] for r in e.evaluation.results if r.model.startswith("stack:")]
+    scored = {each.model for each in e.evaluation.results}
+    by_default = {e.kind.recipes[name] for name in STACKS if name in e.kind.recipes}
+    is_default = e.recipe == STACKS[0] and by_default <= scored
     asked = {
         "--task": (e.task, "classification"),
         "--repeats": (e.repeats, 1),
-        "--recipe": (recipes[0] if len(recipes) == 1 and len(e.kind.recipes) > 1 else None, None),
+        "--recipe": (None if is_default else e.recipe, None),
         "--meta": (e.options.meta.learner, plain.meta.learner),
         "--meta-scores": (e.options.meta.scores, plain.meta.scores),
         "--meta-combine": (e.options.meta.combine, plain.meta.combine),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -16,16 +17,25 @@ class Metric(ABC):
     Attributes
     ----------
     name : str
-        As tables and result files call it.
+        As result files call it.
+    title : str
+        As people write it; by default the name.
     task : str
         Name of the task whose predictions it measures.
     place : int
         Where it stands among a task's metrics, ascending.
+    least : float
+        Its lowest possible value.
+    in_points : bool
+        Whether differences are given in percentage points.
     """
 
     name: str
     task: str
+    title: str = ""
     place: int = 100
+    least: float = -math.inf
+    in_points: bool = False
 
     @abstractmethod
     def measure(self, truth: NDArray[Any], scores: Scores, *, probability: bool) -> float | None:

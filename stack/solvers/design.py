@@ -218,7 +218,11 @@ def newton_direction(block: Floats, g: Floats, curvature: float) -> Floats:
     system = (wide @ wide.T).astype(np.float64)
     system[np.diag_indices_from(system)] += 1 / curvature
     # Not scipy's Cholesky: scipy brings a BLAS of its own, whose threads and numpy's would wait for each other.
-    weights = np.linalg.solve(system, wide @ g)
+    try:
+        weights = np.linalg.solve(system, wide @ g)
+    except np.linalg.LinAlgError:  # rows so long that 1 / curvature is lost in their rounding
+        system[np.diag_indices_from(system)] += len(system) * np.finfo(np.float64).eps * system.diagonal().max()
+        weights = np.linalg.solve(system, wide @ g)
     solution: Floats = g - weights.astype(np.float32) @ block
     return solution
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from stackbone.stack.experiments.experiment import Experiment
+from stackbone.stack.metrics.metrics import METRICS
 
-METRICS = {
-    "macro_f1": "macro-F1",
-    "top5": "top-5",
-    "log_loss": "log-loss",
-    "calibration_error": "cal. error",
-    "mae": "MAE",
-    "rmse": "RMSE",
-}
-"""Column titles of the scores beside the primary one, in the order of the columns."""
+
+def titles() -> dict[str, str]:
+    """Return what people call each metric, by name, in the order of the columns."""
+    return {each.name: each.title or each.name for each in METRICS.values()}
 
 
 @dataclass(frozen=True)
@@ -47,12 +42,14 @@ class PrimaryMetric:
     digits: int
 
 
-PRIMARY = {
-    "accuracy": PrimaryMetric("accuracy", 0.0, 100.0, "points", " points", ", points", 1),
-    "r2": PrimaryMetric("R²", -math.inf, 1.0, "R²", "", "", 3),
-}
-
-
 def primary_metric(experiment: Experiment) -> PrimaryMetric:
     """Return the score that the models of an experiment are ranked by."""
-    return PRIMARY[experiment.evaluation.results[0].primary_metric]
+    return as_primary(experiment.evaluation.results[0].primary_metric)
+
+
+def as_primary(name: str) -> PrimaryMetric:
+    """Return a metric as the score that models are ranked by."""
+    metric, title = METRICS[name], titles()[name]
+    if metric.in_points:
+        return PrimaryMetric(title, metric.least, 100.0, "points", " points", ", points", 1)
+    return PrimaryMetric(title, metric.least, 1.0, title, "", "", 3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.metrics.model_scores import ModelScore
-from stackbone.stack.tables.metric_names import METRICS, primary_metric
+from stackbone.stack.tables.metric_names import primary_metric, titles
 
 _MOST_FOLDS = 3  # shown one by one; of more folds the spread says enough
 
@@ -28,7 +28,7 @@ def header(experiment: Experiment) -> list[str]:
     """Return the table's column titles; under a single split there is no spread to show."""
     first = experiment.evaluation.results[0]
     spread = ["± std"] if len(first.folds) > 1 else []
-    names = [METRICS[name] for name in _metrics(experiment)]
+    names = [titles()[name] for name in _metrics(experiment)]
     return ["model", primary_metric(experiment).name, *spread, *names, *_folds(first), "what it is"]
 
 
@@ -53,7 +53,7 @@ def describe(experiment: Experiment, model: str) -> str:
 
 def _metrics(experiment: Experiment) -> list[str]:
     found = {name for score in experiment.evaluation.results for name in score.metrics}
-    return [name for name in METRICS if name in found]
+    return [name for name in titles() if name in found]
 
 
 def _folds(score: ModelScore) -> list[str]:

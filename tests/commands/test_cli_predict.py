@@ -153,7 +153,7 @@ def test_cached_images_import_no_torch(finished: Path) -> None:
     [
         (["new", "--model", "cut"], 1, "cut is not a valid model"),
         (["new"], 2, "--model"),
-        (["new", "--model", "m", "--format", "cvs"], 2, "did you mean csv"),
+        (["new", "--model", "m", "--format", "cvs"], 2, "did you mean 'csv'"),
         (["new", "--model", "m", "--weights", f"{LITE0}=new/hat.jpg"], 1, f"--weights {LITE0}=FILE"),
     ],
 )

@@ -163,7 +163,7 @@ def test_a_start_for_each_fold_is_refused(here: Here) -> None:
         (("stack", "--figures", "f", "--steering", "f"), "--steering is for the report: add --report FILE"),
         (
             ("stack", "--report", "r.html", "--projection", "tsne"),
-            "unknown projection 'tsne'; there are auto, pca, umap",
+            "unknown projection 'tsne': choose from auto, pca, umap",
         ),
     ],
 )

@@ -16,6 +16,8 @@ class Accuracy(Metric):
     name = "accuracy"
     task = "classification"
     place = 0
+    least = 0.0
+    in_points = True
 
     def measure(self, truth: NDArray[Any], scores: Scores, *, probability: bool) -> float | None:
         """Return the number; see `Metric.measure`."""

@@ -16,6 +16,7 @@ class CalibrationError(Metric):
 
     name = "calibration_error"
     task = "classification"
+    title = "cal. error"
     place = 4
 
     def measure(self, truth: NDArray[Any], scores: Scores, *, probability: bool) -> float | None:

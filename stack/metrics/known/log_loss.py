@@ -19,6 +19,7 @@ class LogLoss(Metric):
 
     name = "log_loss"
     task = "classification"
+    title = "log-loss"
     place = 3
 
     def measure(self, truth: NDArray[Any], scores: Scores, *, probability: bool) -> float | None:

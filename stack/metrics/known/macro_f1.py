@@ -16,6 +16,7 @@ class MacroF1(Metric):
 
     name = "macro_f1"
     task = "classification"
+    title = "macro-F1"
     place = 1
 
     def measure(self, truth: NDArray[Any], scores: Scores, *, probability: bool) -> float | None:

@@ -16,6 +16,7 @@ class MeanAbsoluteError(Metric):
 
     name = "mae"
     task = "regression"
+    title = "MAE"
     place = 11
 
     def measure(self, truth: NDArray[Any], scores: Scores, *, probability: bool) -> float | None:

@@ -20,6 +20,7 @@ class R2(Metric):
 
     name = "r2"
     task = "regression"
+    title = "R²"
     place = 10
 
     def measure(self, truth: NDArray[Any], scores: Scores, *, probability: bool) -> float | None:

@@ -16,6 +16,7 @@ class RootMeanSquaredError(Metric):
 
     name = "rmse"
     task = "regression"
+    title = "RMSE"
     place = 12
 
     def measure(self, truth: NDArray[Any], scores: Scores, *, probability: bool) -> float | None:

@@ -19,6 +19,7 @@ class Top5(Metric):
 
     name = "top5"
     task = "classification"
+    title = "top-5"
     place = 2
 
     def measure(self, truth: NDArray[Any], scores: Scores, *, probability: bool) -> float | None:

@@ -14,7 +14,7 @@ from stackbone.stack.report.figures.style import BLUE, GREEN, NAMES, ROW, VERMIL
 from stackbone.stack.report.markup import Child, Markup, element, table
 from stackbone.stack.report.section import Section
 from stackbone.stack.tables.lessons import lessons
-from stackbone.stack.tables.metric_names import METRICS, primary_metric
+from stackbone.stack.tables.metric_names import primary_metric, titles
 from stackbone.stack.tables.table import describe
 from stackbone.stack.tasks.findings import Lesson
 
@@ -202,10 +202,10 @@ def _bootstrap(context: Context, model: str) -> Difference:
 
 def _table(record: ScoresRecord) -> Markup:
     n_folds = len(record.best.folds)
-    metrics = [name for name in METRICS if any(name in each.metrics for each in record.models)]
+    metrics = [name for name in titles() if any(name in each.metrics for each in record.models)]
     folds = n_folds if 1 < n_folds <= _MOST_FOLDS else 0
     spread = ["± std"] if n_folds > 1 else []
-    header = ["model", record.metric, *spread, *(METRICS[name] for name in metrics)]
+    header = ["model", record.metric, *spread, *(titles()[name] for name in metrics)]
     header += [f"fold {i + 1}" for i in range(folds)] + ["what it is"]
     rows = []
     for each in record.models:

@@ -82,7 +82,7 @@ def test_features_of_a_wrong_kept_graph_are_off_and_sound_ones_the_same(
         assert (off.n_images, off.by.lower()) == (3, by)
         assert off.largest is not None
         assert off.largest > 0.01
-        assert "is off by more than allowed" in off.problem
+        assert "differs by more than is allowed" in off.problem
         assert f"embedded again by {off.by}; largest relative difference" in off.line()
         assert off.line().endswith(f"OFF: {off.problem}")
         [same] = recompute(FeatureStore(tmp_path / "sound"), 3, weights=named, engine=engine)

@@ -72,7 +72,7 @@ def test_a_checkpoint_in_whose_place_is_something_else_is_not_waited_for(
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     assert load_checkpoint(tmp_path / place, "run") is None
-    assert "no sound checkpoint" in caplog.text
+    assert "not a sound checkpoint" in caplog.text
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:

@@ -352,7 +352,7 @@ def test_a_file_is_read_once_and_what_was_hashed_is_what_is_parsed(
         os.replace(tmp_path / "other.safetensors", place)  # the moment it was read, another takes its place
         return content
 
-    monkeypatch.setattr("stackbone.extract.steerings.file.read_content", swapped)
+    monkeypatch.setattr("stackbone.extract.steering_files.file.read_content", swapped)
     expected = hashlib.sha256(path.read_bytes()).hexdigest()
     found, sha256 = read_steering(path)
     assert (found.backbone, sha256, read) == ("vit_base", expected, [path])
@@ -369,7 +369,7 @@ def test_a_steering_is_found_by_its_digest_among_files_that_are_read_once_and_ne
         read.append(place.name)
         return read_content(place)
 
-    monkeypatch.setattr("stackbone.extract.steerings.file.read_content", noted)
+    monkeypatch.setattr("stackbone.extract.steering_files.file.read_content", noted)
     found = find_steering(hashlib.sha256(path.read_bytes()).hexdigest(), [tmp_path])
     assert found is not None
     assert (found[0], found[1].backbone) == (path, "vit_base")

@@ -58,6 +58,8 @@ ASKED: list[dict[str, Any]] = [
     {},
     {"cv": 2, "seed": 5, "repeats": 2, "recipes": ["published"], "group_by": "none", "near_duplicates": 0.999},
     {"backbones": ["vgg19"], "rare": "keep", "recipes": ["oof"]},
+    {"recipes": ["mean"]},
+    {"recipes": ["concat"], "seed": 1},
     {
         "recipes": ["oof"],
         "options": stack_options(meta="lr", scores="log-probability", combine="average", c=0.03, inner_splits=2),

@@ -99,6 +99,7 @@ def test_a_learner_from_outside_is_a_row_of_the_table(tmp_path: Path, cache: Pat
         assert each["error_rate"]["mean"] == pytest.approx(1 - each["accuracy"]["mean"])
     shown = stack(cache, plugins, "--recipe", "oof")
     assert "nearest class mean on resnet50" in shown.stdout
+    assert "error_rate" in shown.stdout
 
 
 def test_a_recipe_from_outside_is_what_the_verdict_is_about(tmp_path: Path, cache: Path) -> None:

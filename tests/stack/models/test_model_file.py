@@ -264,7 +264,7 @@ def _set(*path: str | int, value: object) -> Callable[[dict[str, Any]], object]:
         (_set("classes", value=["coat", "hat"]), "shape"),
         (_set("meta", "scale", value=1), "meta.scale is a JSON int, expected float"),
         (_set("meta", "scale", value=1e400), "holds the number Infinity"),
-        (_set("meta", "learner", value="mean"), r"tensors differ .*\['meta\.coef', 'meta\.intercept'\]"),
+        (_set("meta", "learner", value="mean"), r"tensors differ .*\['meta\.coef', 'meta\.intercept', 'meta\.mean'\]"),
         (_set("training", "n_images", value=True), "training.n_images is a JSON bool"),
         (_set("backbones", value=[]), "tensors differ"),
         (_set("backbones", 0, "spec", value={}), "the spec"),
