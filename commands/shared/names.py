@@ -18,7 +18,6 @@ REGISTRIES = {
     "engines": ("stackbone.extract.engines.engine", "ENGINES"),
     "precisions": ("stackbone.extract.engines.engine", "PRECISIONS"),
     "groups": ("stackbone.extract.backbones.backbone", "GROUPS"),
-    "stages": ("stackbone.extract.steering_files.steering", "STAGES"),
     "optimisers": ("stackbone.extract.methods.method", "OPTIMISERS"),
     "training_precisions": ("stackbone.extract.steering.options", "PRECISIONS"),
     "meta_scores": ("stackbone.stack.learners.options", "SCORES"),

@@ -182,8 +182,8 @@ def _models(kind: Task, backbones: list[str], recipes: Sequence[str], *, baselin
     learners = [each for each in kind.learners if not each.sees_all and (baselines or each.name == kind.base)]
     singles = [f"{learner.name}:{name}" for learner in learners for name in backbones]
     plain = ["mean", "concat"] if baselines else ["mean"]
-    stacks = [row for recipe, row in kind.recipes.items() if recipe in recipes and row not in plain]
-    return [*singles, *plain, *(row for row in stacks if row not in ("mean", "concat"))]
+    stacks = [row for recipe, row in kind.recipes.items() if recipe in recipes and row not in ("mean", "concat")]
+    return [*singles, *plain, *stacks]
 
 
 def _meta_backbones(backbones: list[str], *, ablation: bool) -> dict[str, list[str]]:
