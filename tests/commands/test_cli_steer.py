@@ -153,7 +153,7 @@ def test_a_start_for_each_fold_is_refused(here: Here) -> None:
     ("command", "words"),
     [
         (("verify", "--engine", "torch"), "--engine is for embedding a sample again"),
-        (("stack", "--report", "r.html", "--weights", "a=b"), "those of the networks that --steering draws"),
+        (("stack", "--report", "r.html", "--weights", "a=b"), "--weights needs --steering: give both or neither"),
         (
             ("stack", "--self-check", "--projection", "pca"),
             "--self-check prints one sentence and takes no --projection",
@@ -163,7 +163,7 @@ def test_a_start_for_each_fold_is_refused(here: Here) -> None:
         (("stack", "--figures", "f", "--steering", "f"), "--steering is for the report: add --report FILE"),
         (
             ("stack", "--report", "r.html", "--projection", "tsne"),
-            "unknown projection 'tsne'; there are auto, pca, umap",
+            "unknown projection 'tsne': choose from auto, pca, umap",
         ),
     ],
 )
