@@ -25,7 +25,7 @@ def unknown_choice(what: str, chosen: str, known: Iterable[str]) -> str:
     known = list(known)
     near = nearest(chosen, known)
     meant = f"; did you mean {near!r}?" if near else ""
-    return f"unknown {what} {chosen!r}: known are {', '.join(known)}{meant}"
+    return f"unknown {what} {chosen!r}: choose from {', '.join(known)}{meant}"
 
 
 def check_choice(what: str, chosen: str, known: Iterable[str]) -> None:

@@ -103,7 +103,9 @@ class Plugins(Mapping[str, _T], Generic[_T]):
             path = ".".join(filter(None, (self._package, name, self._module)))
             for each in _several(getattr(importlib.import_module(path), self._declared)):
                 if not isinstance(each, self._kind) or each.name in found:
-                    message = f"{path} declares {each!r}, which is no {self._kind.__name__} or has a name that is taken"
+                    message = (
+                        f"{path} declares {each!r}, which is not a {self._kind.__name__} or has a name that is taken"
+                    )
                     raise TypeError(message)
                 found[each.name] = each
         return found

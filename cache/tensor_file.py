@@ -131,7 +131,7 @@ def parse_header_json(text: str) -> Any:  # noqa: ANN401 - any JSON
     Raises
     ------
     ValueError
-        If it is no JSON, is nested too deeply, or holds a number such as NaN.
+        If it is not JSON, is nested too deeply, or holds a number such as NaN.
     """
     try:
         return json.loads(text, parse_constant=_refuse_constant)

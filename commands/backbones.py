@@ -1,4 +1,4 @@
-"""List backbones, and whose weights are on this machine."""
+"""List the backbones and which have their weights on this machine."""
 
 from __future__ import annotations
 

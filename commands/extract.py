@@ -36,7 +36,7 @@ class EmbeddingOptions:
     """How images are embedded: fields are arguments of `extract.extract`."""
 
     precision: Annotated[
-        str, typer.Option(help="Arithmetic of the networks: {precisions}; each makes a feature set of its own")
+        str, typer.Option(help="Numeric precision: {precisions}; each gives a separate feature set")
     ] = "fp32"
     engine: EngineOption = "auto"
     device: DeviceOption = "auto"

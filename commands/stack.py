@@ -49,9 +49,9 @@ class CrossValidationOptions:
 class ModelOptions:
     """What is fitted."""
 
-    task: Annotated[str, typer.Option(help="What labels are: {tasks}; regression takes labels that are numbers")] = (
-        "classification"
-    )
+    task: Annotated[
+        str, typer.Option(help="What the labels are: {tasks}; regression takes labels that are numbers")
+    ] = "classification"
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -141,7 +141,8 @@ def command(
         ignored = [*changed(files, page), *(["--json"] if as_json else [])]
         ignored += [each for each in changed(models, division, folds) if each in _NOT_CHECKED]
         if ignored := [each for each in ignored if each != "--jobs"]:
-            message = f"--self-check prints one sentence and takes no {', '.join(ignored)}: leave it out"
+            them = "it" if len(ignored) == 1 else "them"
+            message = f"--self-check prints one sentence and takes no {', '.join(ignored)}: leave {them} out"
             raise UsageError(message)
     _check_page(files, page)
     choose_projection(page.projection)  # refused before the work
@@ -194,10 +195,11 @@ def _check_page(files: OutputOptions, page: ReportOptions) -> None:
         () if files.report else of_a_page if page.figures else (*of_a_page, "--learning-curve", "--projection")
     )
     if idle := [each for each in changed(page) if each in without_effect]:
-        message = f"{', '.join(idle)} is for the report: add --report FILE, or leave it out"
+        be, them = ("is", "it") if len(idle) == 1 else ("are", "them")
+        message = f"{', '.join(idle)} {be} for the report: add --report FILE, or leave {them} out"
         raise UsageError(message)
     if page.weights and not page.steering:
-        message = "--weights are those of the networks that --steering draws: name both, or neither"
+        message = "--weights needs --steering: give both or neither"
         raise UsageError(message)
 
 

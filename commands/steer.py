@@ -76,7 +76,7 @@ def command(
     options = training.to_options(method, stage, folds.seed, own)
     options.check()
     if cv and stage == "pretune":
-        message = "--stage pretune makes one start for all folds of the task: leave --cv out"
+        message = "--stage pretune trains one starting point for all folds: leave --cv out"
         raise UsageError(message)
     plain = get_backbone(backbone)
     if pictures:

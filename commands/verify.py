@@ -32,7 +32,8 @@ def command(
 
     idle = [*changed(sources), *(["--engine"] if engine != "auto" else [])]
     if not recompute and idle:
-        message = f"{', '.join(idle)} is for embedding a sample again: add --recompute N, or leave it out"
+        be, them = ("is", "it") if len(idle) == 1 else ("are", "them")
+        message = f"{', '.join(idle)} {be} for embedding a sample again: add --recompute N, or leave {them} out"
         raise UsageError(message)
     store = FeatureStore(cache)
     with progress() as on_progress:

@@ -22,7 +22,7 @@ def check_output(file: Path) -> None:
     """
     folder = os.path.realpath(file.parent)
     if _is_system(folder):
-        message = f"{file} is the system's, and a rename would replace it: name a plain file in a folder of yours"
+        message = f"{file} is a system file; choose a file in one of your own folders"
         raise UsageError(message)
     try:
         mode = os.stat(file).st_mode

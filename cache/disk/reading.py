@@ -23,7 +23,7 @@ _FLAGS |= getattr(os, "O_BINARY", 0)
 
 
 class NotRegularError(OSError):
-    """There is something at a path, and it is no regular file; its `strerror` says what, after "it"."""
+    """There is something at a path, and it is not a regular file; its `strerror` says what, after "it"."""
 
     def __init__(self, path: str | os.PathLike[str], what: str) -> None:
         super().__init__(errno.EINVAL, what, os.fspath(path))

@@ -71,7 +71,7 @@ def read_root(source: Source) -> Root:
     """
     block = source.read(0, min(_SUPERBLOCK_BYTES, source.size))
     if block[:8] != SIGNATURE:
-        message = "it is no HDF5 file"
+        message = "it is not an HDF5 file"
         raise Malformed(message)
     superblock = Cursor(block[8:])
     version = superblock.number(1)

@@ -167,7 +167,7 @@ def remove_scores(folder: Path, *, datasets: Collection[str] = (), feature_sets:
 
 
 def _origin(path: Path) -> Origin | None:
-    """Return what a file says that its scores hang on; None if it is no file of scores of this version."""
+    """Return what a file says that its scores hang on; None if it is not a file of scores of this version."""
     with _open(path) as descriptor:
         if descriptor is None:
             return None

@@ -79,7 +79,7 @@ class FeatureSpec:
         Raises
         ------
         CacheError
-            If the text is no JSON object, lacks a field, or has an unknown one or one of another type.
+            If the text is not a JSON object, lacks a field, or has an unknown one or one of another type.
         NewerVersionError
             If it is of a newer version.
         """

@@ -162,8 +162,7 @@ class DatasetSummary:
                 more = f", and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
                 lines.append(f"  {counted(len(named), noun, plural)}: {shown}{more}")
         if self.n_doubles:
-            are = "file is" if self.n_doubles == 1 else "files are"
-            lines.append(f"  {self.n_doubles:,} {are} byte-identical to another")
+            lines.append(f"  {counted(self.n_doubles, 'file is', 'files are')} byte-identical to another")
         for conflict in self.conflicts[:_SHOWN]:
             pairs = ", ".join(
                 f"{path!r} ({label!r})" for path, label in zip(conflict.paths, conflict.labels, strict=True)

@@ -111,8 +111,8 @@ class Verification:
         lines = [finding.line() for finding in self.findings]
         if self.n_unsealed:
             lines.append(
-                f"{self.n_unsealed:,} indexes or records are of format version 1: they have checksums of 32 bits, "
-                "which some damage gets past, and no SHA-256. `stackbone extract` on the dataset rewrites them"
+                f"{counted(self.n_unsealed, 'index or record file uses', 'index or record files use')} format version "
+                "1, whose 32-bit checksums can miss damage. `stackbone extract` on the dataset rewrites them"
             )
         if any(f.moved_to for f in self.findings):
             lines.append("run `stackbone extract` on the dataset to refill what the files set aside held")

@@ -91,7 +91,7 @@ def _write(stream: IO[str], text: str) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment without a terminal's size where it is no size (rich takes ``COLUMNS=0`` at its word)."""
+    """Return the environment without a terminal's size that is not a size (rich takes ``COLUMNS=0`` at its word)."""
     sizes = ("COLUMNS", "LINES")
     return {name: text for name, text in os.environ.items() if name not in sizes or _is_size(name, text)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stackbone.cache.text import counted
 from stackbone.commands.shared.console import can_draw, err, out, print_table
 
 if TYPE_CHECKING:
@@ -37,10 +38,10 @@ def print_experiment(experiment: Experiment) -> None:
 
     for kind, n in experiment.joined.left_out.items():
         if n:
-            err.print(f"left out: {n:,} {'image' if n == 1 else 'images'} ({_LEFT_OUT[kind]})")
+            err.print(f"left out: {counted(n, 'image')} ({_LEFT_OUT[kind]})")
     if experiment.joined.n_groups is not None:
-        n_groups, n = experiment.joined.n_groups, experiment.n_images
-        err.print(f"note: {n_groups:,} groups among {n:,} images; a group is never on both sides of a fold")
+        groups, images = counted(experiment.joined.n_groups, "group"), counted(experiment.n_images, "image")
+        err.print(f"note: {groups} among {images}; a group is never on both sides of a fold")
     for note in experiment.joined.notes:
         err.print(f"note: {note}")
     for sentence in in_words(experiment.evaluation.warnings):

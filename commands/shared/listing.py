@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _PACKAGE = _GROUP = "stackbone.commands"
 _COMMAND = "command"  # the function that does the work
-_SHARED = "shared"  # the one sub-package is no command, but what they have in common
+_SHARED = "shared"  # the one sub-package is not a command, but what they have in common
 
 
 def own_commands() -> list[str]:

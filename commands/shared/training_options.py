@@ -83,7 +83,7 @@ class TrainingOptions:
     validation: Annotated[
         float, typer.Option(help="Share of the training images set aside to choose the best epoch; 0 keeps the last")
     ] = 0.1
-    patience: Annotated[int, typer.Option(help="Stop after this many epochs without a better one")] = 20
+    patience: Annotated[int, typer.Option(help="Stop after this many epochs without improvement")] = 20
     crop_area: Annotated[float, typer.Option(help="Smallest share of an image that a random crop keeps")] = 0.7
     no_augment: Annotated[bool, typer.Option("--no-augment", help="Do not crop and mirror images at random")] = False
     precision: Annotated[

@@ -189,7 +189,7 @@ def check_name(name: str, steered: Collection[str] = ()) -> None:
         raise UsageError(message)
     known = [*BACKBONES, *GROUPS, ALL]
     near = nearest(name, known, cutoff=0.5)
-    hint = f"did you mean {near!r}?" if near else f"known are {', '.join(known)}."
+    hint = f"did you mean {near!r}?" if near else f"choose from {', '.join(known)}."
     message = f"unknown backbone {name!r}: {hint} Any model of timm is named timm:MODEL"
     raise UsageError(message)
 

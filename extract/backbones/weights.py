@@ -265,7 +265,7 @@ def _download_address(address: str) -> Path:
 
     folder = torch_downloads()
     if folder is None:
-        message = "there is no home to keep it in: set TORCH_HOME to a folder"
+        message = "there is no home directory to store it in: set TORCH_HOME to a folder"
         raise OSError(message)
     path = folder / address.rsplit("/", 1)[1]
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -40,7 +40,7 @@ def read_columns(file: Path, choose: Callable[[list[str]], dict[str, int]]) -> t
     Raises
     ------
     DatasetError
-        If it is no whole Parquet file, a column holds neither text nor numbers, or it exceeds a limit of
+        If it is not a complete Parquet file, a column holds neither text nor numbers, or it exceeds a limit of
         `extract.datasets.table_limits`.
     StackboneError
         If pyarrow is not installed.
@@ -70,7 +70,7 @@ def read_columns(file: Path, choose: Callable[[list[str]], dict[str, int]]) -> t
                 columns.add(batch)
     except (pyarrow.ArrowException, UnicodeDecodeError) as exc:
         msg = (
-            f"The file {str(file)!r} is no whole Parquet file: {str(exc).rstrip('.')}. "
+            f"The file {str(file)!r} is not a complete Parquet file: {str(exc).rstrip('.')}. "
             "Expected a table written by Parquet. Write or download it again."
         )
         raise DatasetError(msg) from exc

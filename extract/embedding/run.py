@@ -218,8 +218,9 @@ def _refuse_other_dataset(dataset: Dataset, old: DatasetIndex, digests: Digests)
     shared = np.isin(as_keys(old.image_sha256[old.ok]), as_keys(digests))
     if not len(shared) or shared.mean() < _SAME_DATASET:
         message = (
-            f"the cache already has a dataset {dataset.name!r}, of {old.root}, and {dataset.root} is another folder. "
-            f"Give this one a name of its own, such as --dataset {dataset.name}-2; features that both need are shared"
+            f"the cache already has a dataset {dataset.name!r} from {old.root}; this one is in {dataset.root}. "
+            f"Give it another name with --dataset, such as --dataset {dataset.name}-2; features that both "
+            "need are shared"
         )
         raise UsageError(message)
 

@@ -80,7 +80,7 @@ def build_body(backbone: Backbone, weights: Weights) -> nn.Module:
     Raises
     ------
     WeightsError
-        If the file is no checkpoint, or its tensors are not this architecture's; the message names the first
+        If the file is not a checkpoint, or its tensors are not this architecture's; the message names the first
         tensor that does not fit.
     """
     body = _load_body(backbone, weights)

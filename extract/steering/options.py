@@ -107,7 +107,10 @@ class SteerOptions:
         rules = [
             (self.stage in STAGES, unknown_choice("--stage", self.stage, STAGES)),
             (self.epochs >= 1, f"--epochs is {self.epochs}, expected 1 or more"),
-            (0 <= self.warmup_epochs < max(self.epochs, 1), f"--warmup is {self.warmup}, of {self.epochs} epochs"),
+            (
+                0 <= self.warmup_epochs < max(self.epochs, 1),
+                f"--warmup is {self.warmup}; expected 0 to {max(self.epochs, 1) - 1}, fewer than --epochs",
+            ),
             (self.batch_size >= 1, f"--batch-size is {self.batch_size}, expected 1 or more"),
             (
                 self.optimiser in (None, *OPTIMISERS),

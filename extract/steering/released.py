@@ -33,7 +33,7 @@ def read_released(path: Path, sha256: str, body: nn.Module) -> dict[str, Tensor]
     ------
     WeightsError
         If the file was changed since it was hashed, is not such a checkpoint, cannot be loaded safely, or is of other
-        weights or another size; or `body` is no ViT.
+        weights or another size; or `body` is not a ViT.
     """
     if not isinstance(body, VisionTransformer):
         _refuse(

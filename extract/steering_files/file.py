@@ -62,7 +62,7 @@ def read_steering(path: Path) -> tuple[Steering, str]:
     Raises
     ------
     WeightsError
-        If there is no such file, or it is no steering, truncated or damaged.
+        If there is no such file, or it is not a steering, truncated or damaged.
     NewerVersionError
         If a newer Stackbone wrote it.
     """

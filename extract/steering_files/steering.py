@@ -122,7 +122,9 @@ def parse_steering(raw: object, tensors: Mapping[str, NDArray[Any]]) -> Steering
         raise UnsoundError(message)
     method, stage, division = described["method"], described["stage"], described["division"]
     if method not in RECIPES or stage not in STAGES:
-        message = f"its method is {method!r} in stage {stage!r}, known are {', '.join(RECIPES)} in {', '.join(STAGES)}"
+        message = (
+            f"its method is {method!r} in stage {stage!r}, expected one of {', '.join(RECIPES)} in {', '.join(STAGES)}"
+        )
         raise UnsoundError(message)
     spec = FeatureSpec.from_json(json.dumps(described["spec"]))
     check_name(_as(str, described["backbone"], "backbone"))
@@ -212,7 +214,7 @@ def _training(raw: object) -> dict[str, Any]:
         if training.get(name) is not None:
             _as(kind, training[name], name)
     if not 0 <= (training.get("seed") or 0) <= MOST_SEED:
-        message = f"its seed is {training['seed']}, expected is from 0 to {MOST_SEED:,}"
+        message = f"its seed is {training['seed']}, expected 0 to {MOST_SEED:,}"
         raise UnsoundError(message)
     return training
 
@@ -229,7 +231,7 @@ def _history(raw: object) -> list[dict[str, float]]:
 def _numbers(raw: object) -> dict[str, float]:
     epoch = _as(dict, raw, "an epoch")
     if wrong := [name for name, value in epoch.items() if type(value) not in (int, float) or not _is_bounded(value)]:
-        message = f"{wrong[0]!r} of an epoch is no number within bounds"
+        message = f"{wrong[0]!r} of an epoch is not a number within bounds"
         raise UnsoundError(message)
     return epoch
 

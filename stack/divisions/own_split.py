@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import StackError, as_keys
+from stackbone.cache.text import counted
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
 from stackbone.stack.folds.class_labels import list_classes
@@ -74,18 +75,22 @@ def _merged(images: LabelledImages, division: Division) -> str:
     if copies:
         of = np.unique(np.array(index.label, dtype=np.str_)[training & in_test])
         said.append(
-            f"{copies:,} files of the other splits ({list_classes(of)}) are byte-identical to images of {test!r} and "
-            "count there, once: put other photographs into the training part"
+            f"{counted(copies, 'file')} of the other splits ({list_classes(of)}) {'is' if copies == 1 else 'are'} "
+            f"byte-identical to images of {test!r} and {'counts' if copies == 1 else 'count'} there, once: "
+            "put other photographs into the training part"
         )
-    if near.any():
+    if n_near := int(near.sum()):
         of = np.unique(np.array(index.label, dtype=np.str_)[near])
         said.append(
-            f"{int(near.sum()):,} files of the other splits ({list_classes(of)}) are near copies of images of {test!r} "
-            "(--near-duplicates) and take no part: put other photographs into the training part"
+            f"{counted(n_near, 'file')} of the other splits ({list_classes(of)}) "
+            f"{'is a near copy' if n_near == 1 else 'are near copies'} of images of {test!r} "
+            f"(--near-duplicates) and {'takes' if n_near == 1 else 'take'} no part: "
+            "put other photographs into the training part"
         )
     if torn:
         said.append(
-            f"{torn:,} files of the other splits are byte-identical to one of another label and take no part: "
+            f"{counted(torn, 'file')} of the other splits {'is' if torn == 1 else 'are'} byte-identical to one of "
+            f"another label and {'takes' if torn == 1 else 'take'} no part: "
             "`stackbone inspect` lists them, to be corrected"
         )
     return "".join(f". {each}" for each in said) + ("." if said else "")

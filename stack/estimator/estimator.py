@@ -151,8 +151,8 @@ class StackedBackbones(ClassifierMixin, Stacking):  # type: ignore[misc]  # scik
         labels = np.asarray(y)
         if labels.ndim == 2 and labels.shape[1] > 1:
             msg = (
-                f"y has {labels.shape[1]} columns; StackedBackbones learns one label a row: for several, give each its "
-                "stack, by sklearn.multioutput.MultiOutputClassifier(StackedBackbones(...))"
+                f"y has {labels.shape[1]} columns; StackedBackbones predicts one label per row; for several, wrap it "
+                "in sklearn.multioutput.MultiOutputClassifier"
             )
             raise ValueError(msg)
         labels = column_or_1d(y, warn=True)
@@ -244,8 +244,8 @@ class StackedBackbonesRegressor(RegressorMixin, Stacking):  # type: ignore[misc]
         numbers = np.asarray(y)
         if numbers.ndim == 2 and numbers.shape[1] > 1:
             msg = (
-                f"y has {numbers.shape[1]} columns; StackedBackbonesRegressor learns one number a row: for several, "
-                "give each its stack, by sklearn.multioutput.MultiOutputRegressor(StackedBackbonesRegressor(...))"
+                f"y has {numbers.shape[1]} columns; StackedBackbonesRegressor predicts one number per row; for "
+                "several, wrap it in sklearn.multioutput.MultiOutputRegressor"
             )
             raise ValueError(msg)
         values: NDArray[Any] = check_array(column_or_1d(y, warn=True), ensure_2d=False, input_name="y")

@@ -87,7 +87,8 @@ def refuse_unrouted(owner: str, params: Metadata) -> None:
     if unknown and not is_routing():
         msg = (
             f"{owner}.fit got {', '.join(unknown)}, which is only supported if enable_metadata_routing=True: call "
-            "sklearn.set_config(enable_metadata_routing=True), and set_fit_request on each estimator that shall have it"
+            "sklearn.set_config(enable_metadata_routing=True), and set_fit_request on each estimator that should "
+            "receive it"
         )
         raise ValueError(msg)
 

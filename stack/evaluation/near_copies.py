@@ -116,8 +116,8 @@ def look_for_copies(
     if not joined.blocks:
         return None, _noted(joined, "near copies were not looked for: steered backbones cannot tell them")
     if n > MOST_COMPARED:
-        note = f"near copies were not looked for among more than {MOST_COMPARED:,} images: {_ASK} looks for them"
-        return None, _noted(joined, f"{note} and keeps them together, in time that grows with the square of the number")
+        note = f"near copies are not searched for above {MOST_COMPARED:,} images; {_ASK} does, and is slow"
+        return None, _noted(joined, note)
     group = near_duplicates(joined.blocks, SAME_PICTURE, progress=progress)
     known = [recognised(group, fold) for fold in folds]
     tested = np.concatenate([fold.test for fold in folds])

@@ -105,7 +105,7 @@ def _arguments(recorded: dict[str, Any], file: Path) -> dict[str, Any]:
 
 
 def _recipes(recorded: dict[str, Any], models: set[str], file: Path) -> list[str]:
-    """Return the recipe that the result is about, and the stacks beside it; results before 0.2 name no recipe."""
+    """Return the recipe that the result is about, and the stacks beside it; those of earlier versions name none."""
     rows = recipe_rows()
     stacks = [recipe for recipe in STACKS if rows[recipe] in models]
     first = recorded.get("recipe", next(iter(stacks), None))

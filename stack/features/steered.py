@@ -235,8 +235,8 @@ def _way_out(backbone: SteeredBackbone, root: str, division: Division, others: S
     made = shlex.join(["--backbone", str(about["backbone"]), "--method", str(about["method"])])
     how = f"{made} {division.options()}"
     lines = [
-        "Make one steering for each of these folds, started from none that saw what the fold tests, with "
-        f"`stackbone steer {data} {how}` and the options that yours had, cache their features with "
+        "For each of these folds, train a steering that never saw the images that the fold tests: run "
+        f"`stackbone steer {data} {how}` with the options that yours had, cache their features with "
         f"`stackbone extract {data} --backbones {name} --steering FOLDER`, and run this again"
     ]
     if not division.kind.can_be_steered and division.split is None:
@@ -244,7 +244,7 @@ def _way_out(backbone: SteeredBackbone, root: str, division: Division, others: S
     if division.repeats > 1:
         lines.append("It divides the images once, so leave --repeats out")
     if division.near_duplicates is not None:
-        lines.append("It knows no features to compare, so leave --near-duplicates out")
+        lines.append("It has no features to compare, so leave --near-duplicates out")
     if backbone.incomplete:
         lines.append(f"Not considered, since images are missing there: {', '.join(backbone.incomplete)}")
     if others:

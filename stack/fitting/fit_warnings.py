@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from stackbone.cache.text import counted
+
 _running: ContextVar[tuple[str, int] | None] = ContextVar("running fit", default=None)
 _said: ContextVar[list[str] | None] = ContextVar("what the running fit was warned of", default=None)
 
@@ -37,10 +39,7 @@ class FitWarnings:
     def by_model(self) -> dict[str, list[str]]:
         """Return each model's messages, with the number of its fits (one a fold) that they concern."""
         return {
-            model: [
-                f"{message} ({len(numbers)} fit{'s' if len(numbers) > 1 else ''})"
-                for message, numbers in self._found[model].values()
-            ]
+            model: [f"{message} ({counted(len(numbers), 'fit')})" for message, numbers in self._found[model].values()]
             for model in sorted(self._found)
         }
 

@@ -78,8 +78,8 @@ def divide_classes(y: NDArray[np.str_], groups: NDArray[np.int64] | None, ask: A
     tested = find_testable(codes, group, ask.n_splits)
     if len(np.unique(codes[tested])) < 2:
         msg = (
-            f"fewer than 2 of {len(names)} classes have the {ask.n_splits} {name_unit(groups)} that a test in "
-            f"each of {ask.n_splits} folds takes"
+            f"fewer than 2 of {len(names)} classes have at least {ask.n_splits} {name_unit(groups)}, "
+            "one to test in each fold"
         )
         raise StackError(msg)
     seeds = distinct_seeds(ask.seed)

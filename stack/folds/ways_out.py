@@ -183,7 +183,7 @@ def join_ways(ways: list[str], trials: Trials) -> str:
             "or fewer classes, or add images"
         )
     if not ways:
-        return ". Nothing that was tried serves: no other split, no other number of folds, nor fewer classes"
+        return ". Nothing tried works: no other split or number of folds, and no smaller set of classes"
     *first, last = ways
     return f": {', '.join(first)}, or {last}" if first else f": {last}"
 

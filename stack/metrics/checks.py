@@ -15,7 +15,7 @@ Scores = NDArray[np.floating[Any]]
 def check_scores(truth: NDArray[np.int64], scores: Scores) -> None:
     """Refuse class scores that cannot be compared with the truth.
 
-    Minus infinity is no reason: it is the logarithm of an impossible class.
+    Minus infinity is not a reason: it is the logarithm of an impossible class.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def check_log_probabilities(scores: Scores) -> None:
         np.abs(total - 1.0) < 1e-3,
         "the probabilities do not sum to 1",
         "expected natural-log probabilities: make them of decision values by "
-        "stack.metrics.temperature.log_probabilities",
+        "stackbone.stack.metrics.temperature.log_probabilities",
     )
 
 

@@ -267,5 +267,5 @@ def _check_answers(answers: Mapping[str, NDArray[np.bool_]]) -> None:
         raise StackError(msg)
     for name, answer in answers.items():
         if answer.dtype != np.bool_:
-            msg = f"answers of {name} are {answer.dtype}; expected booleans: pass `predicted == truth` or its contrary"
+            msg = f"answers of {name} are {answer.dtype}; expected booleans: pass `predicted == truth` or its negation"
             raise StackError(msg)

@@ -128,7 +128,7 @@ class StackModel:
             If this is a regression.
         """
         if not self.classes:
-            message = f"the model's task is {self.task}: it knows no probabilities. Call `predict_values`"
+            message = f"a {self.task} model has no probabilities; call predict_values"
             raise UsageError(message)
         return self._meta().log_probabilities(self._decide(blocks))
 

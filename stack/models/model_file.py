@@ -182,7 +182,7 @@ def _parse_backbone(raw: object) -> ModelBackbone:
 
 
 def _as(kind: type[_T], value: object, what: str, *, keys: set[str] | None = None) -> _T:
-    """Return `value` if it is exactly of a type (True is no number) and, where given, has just these keys."""
+    """Return `value` if it is exactly of a type (True is not a number) and, where given, has just these keys."""
     if type(value) is not kind:
         message = f"{what} is a JSON {type(value).__name__}, expected {kind.__name__}"
         raise ModelError(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stackbone.cache.text import counted
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.metrics.model_scores import ModelScore
 from stackbone.stack.tables.metric_names import primary_metric, titles
@@ -12,7 +13,7 @@ _MOST_FOLDS = 3  # shown one by one; of more folds the spread says enough
 def title(experiment: Experiment) -> str:
     """Return what was evaluated and how, in one line."""
     what = f"{experiment.n_classes} classes" if experiment.n_classes else "a number each"
-    images = f"{experiment.n_images:,} images"
+    images = counted(experiment.n_images, "image")
     return f"{experiment.dataset}: {images}, {what}, {how(experiment)}; the model is {experiment.model_name}"
 
 

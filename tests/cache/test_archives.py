@@ -140,7 +140,7 @@ def test_archive_is_sound_beside_the_record_of_its_steering(tmp_path: Path) -> N
     found = verify(FeatureStore(tmp_path / "features"))
     assert (found.n_shards, found.n_rows, found.n_indexes, found.findings) == (3, 9, 1, [])
     assert found.n_unsealed == 2
-    assert "2 indexes or records are of format version 1" in "\n".join(found.lines())
+    assert "2 index or record files use format version 1" in "\n".join(found.lines())
 
 
 def _snippets(language: str) -> list[str]:

@@ -129,5 +129,5 @@ def test_two_packages_of_one_name_are_told_apart(folder: Path, monkeypatch: pyte
 
 def test_a_module_of_ours_that_declares_something_else_is_a_fault_of_ours(folder: Path) -> None:
     (folder / "ours" / "ours_made" / "rock.py").write_text("THINGS = 3\n")
-    with pytest.raises(TypeError, match=r"ours_made\.rock declares 3, which is no Thing"):
+    with pytest.raises(TypeError, match=r"ours_made\.rock declares 3, which is not a Thing"):
         list(things())

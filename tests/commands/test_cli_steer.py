@@ -153,7 +153,7 @@ def test_a_start_for_each_fold_is_refused(here: Here) -> None:
     ("command", "words"),
     [
         (("verify", "--engine", "torch"), "--engine is for embedding a sample again"),
-        (("stack", "--report", "r.html", "--weights", "a=b"), "those of the networks that --steering draws"),
+        (("stack", "--report", "r.html", "--weights", "a=b"), "--weights needs --steering: give both or neither"),
         (
             ("stack", "--self-check", "--projection", "pca"),
             "--self-check prints one sentence and takes no --projection",

@@ -67,7 +67,7 @@ class ToastConvNext(TopDown):
     Raises
     ------
     UsageError
-        If `body` is no such network.
+        If `body` is not such a network.
     """
 
     def __init__(self, body: nn.Module, *, lite: bool = False, rank: int = 4) -> None:

@@ -153,7 +153,7 @@ class ToastViT(TopDown):
     Raises
     ------
     UsageError
-        If `body` is no such network.
+        If `body` is not such a network.
     """
 
     def __init__(self, body: nn.Module, *, value_bias: bool = True, lite: bool = False, rank: int = 4) -> None:

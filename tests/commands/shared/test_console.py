@@ -85,7 +85,7 @@ def test_numbers_and_plain_text_stay_as_they_are_in_csv(cell: object) -> None:
 
 @pytest.mark.parametrize("place", ["/dev/null", "/dev/stdout", "/proc/self/fd/1", "/dev/no-such-file"])
 def test_no_file_of_the_system_is_replaced(place: str) -> None:
-    with pytest.raises(UsageError, match="name a plain file"):
+    with pytest.raises(UsageError, match="is a system file; choose a file in one of your own folders"):
         write_output(Path(place), b"x")
 
 

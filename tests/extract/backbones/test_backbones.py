@@ -92,7 +92,7 @@ def test_an_unknown_name_suggests_the_nearest(typed: str, meant: str) -> None:
 
 
 def test_a_name_like_no_other_lists_those_that_are_known() -> None:
-    with pytest.raises(UsageError, match=r"known are efficientnet_lite0, .*resnet50, .*published, .*all.*timm:MODEL"):
+    with pytest.raises(UsageError, match=r"choose from efficientnet_lite0, .*resnet50, .*published, .*all.*timm:MODEL"):
         parse_backbones("qqqqqq")
 
 

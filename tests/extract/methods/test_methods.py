@@ -84,7 +84,7 @@ def test_default_options_of_a_vit() -> None:
 @pytest.mark.parametrize(
     ("method", "options", "message"),
     [
-        ("lara", {}, r"unknown method 'lara': known are finetune, .*, toast-lite, vpt; did you mean 'lora'\?"),
+        ("lara", {}, r"unknown method 'lara': choose from finetune, .*, toast-lite, vpt; did you mean 'lora'\?"),
         ("lora", {"n_prompts": 3}, "the method lora has no option --prompts: it takes --rank"),
         ("linear", {"rank": 3}, "it takes none"),
         ("lora", {"rank": 0}, "rank of the method lora is 0, expected a whole number from 1"),

@@ -270,7 +270,7 @@ def test_class_left_rare_by_the_groups_of_another_is_not_tested() -> None:
 
 
 def test_keeping_needs_two_classes_to_test() -> None:
-    with pytest.raises(StackError, match=r"fewer than 2 of 3 classes have the 4 images .* 4 folds"):
+    with pytest.raises(StackError, match=r"fewer than 2 of 3 classes have at least 4 images, one to test in each fold"):
         stratified_folds(np.repeat(["cat", "dog", "emu"], [9, 2, 1]), 4, 0, rare="keep")
 
 
