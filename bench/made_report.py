@@ -15,7 +15,7 @@ from stackbone.cache.disk.reading import ListedFile
 from stackbone.stack.experiments.learning_curve import LearningCurve
 from stackbone.stack.metrics.compare import ErrorOverlap
 from stackbone.stack.metrics.confusion import ClassReport, ConfusedPair, confused_pairs
-from stackbone.stack.report.answers import Vote, WrongImage
+from stackbone.stack.report.answers import ConfidentError, Vote
 from stackbone.stack.report.embedding_maps import EmbeddingMap
 from stackbone.stack.report.figures.backbone_figures import Cost
 from stackbone.stack.report.figures.confusion_matrix import ConfusionMatrix
@@ -23,7 +23,7 @@ from stackbone.stack.report.head import Facts, Head
 from stackbone.stack.report.images import ReportImage
 from stackbone.stack.report.pictures import Pictures
 from stackbone.stack.report.projection import Projection
-from stackbone.stack.report.report import Part, Report
+from stackbone.stack.report.report import FilledSection, Report
 from stackbone.stack.report.section import SECTIONS
 from stackbone.stack.report.sections.attention import AttentionRecord, Look
 from stackbone.stack.report.sections.backbones import BackbonesRecord
@@ -35,7 +35,7 @@ from stackbone.stack.report.sections.learning import LearningRecord
 from stackbone.stack.report.sections.map import MapRecord, highlighted_classes, nearest_classes
 from stackbone.stack.report.sections.provenance import ProvenanceRecord, Values
 from stackbone.stack.report.sections.scores import ModelSummary, ScoresRecord
-from stackbone.stack.tables.losses import Loss
+from stackbone.stack.tables.losses import BackboneLoss
 from stackbone.stack.tables.metric_names import as_primary
 from stackbone.stack.tables.verdict import Verdict
 from stackbone.stack.tasks.findings import Lesson
@@ -157,8 +157,8 @@ def changed(report: Report, **changes: Any) -> Report:  # noqa: ANN401 - fields 
     return replace(report, parts=parts)
 
 
-def _parts(records: dict[str, Any]) -> list[Part[Any]]:
-    return [Part(section, records[name]) for name, section in SECTIONS.items() if name in records]
+def _parts(records: dict[str, Any]) -> list[FilledSection[Any]]:
+    return [FilledSection(section, records[name]) for name, section in SECTIONS.items() if name in records]
 
 
 def _word(i: int) -> str:
@@ -253,20 +253,20 @@ def _pairs(counts: NDArray[np.int64], names: list[str], rows: list[int]) -> list
     ]
 
 
-def _wrong(place: int, row: int, true: int, names: list[str], rng: np.random.Generator) -> WrongImage:
+def _wrong(place: int, row: int, true: int, names: list[str], rng: np.random.Generator) -> ConfidentError:
     taken = names[(true + 1) % len(names)]
     votes = [
         Vote(name, taken if i < 2 or place % 2 else names[true], round(float(rng.uniform(0.4, 1)), 3))
         for i, name in enumerate(BACKBONES)
     ]
-    return WrongImage(row, names[true], taken, round(0.99 - 0.01 * place, 3), votes)
+    return ConfidentError(row, names[true], taken, round(0.99 - 0.01 * place, 3), votes)
 
 
 def _backbones() -> BackbonesRecord:
     costs = [Cost(name, 1280, 5.1 * (i + 1), 90.0 / (i + 1), 0.81 + 0.02 * i) for i, name in enumerate(BACKBONES)]
     return BackbonesRecord(
         metric=as_primary("accuracy"),
-        ablation=[Loss(name, 1.2 * i - 0.4, 1.2 * i - 1, 1.2 * i + 0.2) for i, name in enumerate(BACKBONES)],
+        ablation=[BackboneLoss(name, 1.2 * i - 0.4, 1.2 * i - 1, 1.2 * i + 0.2) for i, name in enumerate(BACKBONES)],
         overlap=ErrorOverlap(
             list(BACKBONES), np.array([[1, 0.31, 0.42], [0.31, 1, 0.35], [0.42, 0.35, 1]]), [0.2, 0.17, 0.19], 0.95
         ),

@@ -28,7 +28,7 @@ from stackbone.extract import extract, open_dataset
 from stackbone.extract.datasets.digits import write_digits
 from stackbone.stack.evaluation.evaluate import evaluate
 from stackbone.stack.features.join import join_features
-from stackbone.stack.folds.folds import Fold
+from stackbone.stack.folds.fold import Fold
 
 NAMES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 N_DIGITS = 2000

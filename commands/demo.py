@@ -12,7 +12,7 @@ import typer
 
 from stackbone.commands.shared.console import out, progress
 from stackbone.commands.shared.experiment_output import print_experiment, print_extract
-from stackbone.commands.shared.options import ReportOptions
+from stackbone.commands.shared.options import PageOptions
 from stackbone.commands.shared.report_output import write_page
 
 
@@ -35,7 +35,7 @@ def command(
     with progress() as on_progress:
         experiment = run_experiment(store, dataset=report.index.name, cv=3, progress=on_progress)
     print_experiment(experiment)
-    write_page(experiment, store, folder / "report.html", ReportOptions())
+    write_page(experiment, store, folder / "report.html", PageOptions())
     for line in (
         "",
         f"Open {folder / 'report.html'} in a browser to see the errors, image by image, and more.",

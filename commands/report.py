@@ -13,7 +13,7 @@ import typer
 from stackbone.commands.shared import endings
 from stackbone.commands.shared.console import progress
 from stackbone.commands.shared.option_groups import grouped
-from stackbone.commands.shared.options import CacheOption, ReportOptions
+from stackbone.commands.shared.options import CacheOption, PageOptions
 from stackbone.commands.shared.report_output import write_page
 
 
@@ -22,7 +22,7 @@ def command(
     result: Annotated[Path, typer.Argument(help="File that `stack --result` wrote")],
     *,
     page: Annotated[Path | None, typer.Option("--out", help="Report to write [default: RESULT.html]")] = None,
-    options: ReportOptions,
+    options: PageOptions,
     cache: CacheOption = None,
 ) -> None:
     from stackbone.cache import FeatureStore

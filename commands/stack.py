@@ -18,7 +18,7 @@ from stackbone.commands.shared import endings
 from stackbone.commands.shared.console import out, print_json, progress
 from stackbone.commands.shared.experiment_output import print_experiment
 from stackbone.commands.shared.option_groups import changed, grouped
-from stackbone.commands.shared.options import CacheOption, DatasetNameOption, FoldOptions, JsonOption, ReportOptions
+from stackbone.commands.shared.options import CacheOption, DatasetNameOption, FoldOptions, JsonOption, PageOptions
 from stackbone.commands.shared.report_output import write_page
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def command(
         bool, typer.Option("--self-check", help="Shuffle the labels and check that every model scores at chance")
     ] = False,
     files: OutputOptions,
-    page: ReportOptions,
+    page: PageOptions,
     cache: CacheOption = None,
     dataset: DatasetNameOption = None,
     as_json: JsonOption = False,
@@ -188,7 +188,7 @@ _NOT_CHECKED = ("--recipe", "--task", "--repeats", "--rare")
 """Options that say how models are fitted or scored, and that `--self-check` has no use for."""
 
 
-def _check_page(files: OutputOptions, page: ReportOptions) -> None:
+def _check_page(files: OutputOptions, page: PageOptions) -> None:
     """Refuse options of a report that is not asked for."""
     of_a_page = ("--steering", "--weights")
     without_effect = (
@@ -203,7 +203,7 @@ def _check_page(files: OutputOptions, page: ReportOptions) -> None:
         raise UsageError(message)
 
 
-def _write(experiment: Experiment, store: FeatureStore, files: OutputOptions, page: ReportOptions) -> None:
+def _write(experiment: Experiment, store: FeatureStore, files: OutputOptions, page: PageOptions) -> None:
     """Write each file that was asked for: the table stands, whatever becomes of them."""
     from stackbone.stack import save_model
     from stackbone.stack.experiments.result_file import write_result

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from stackbone.stack.experiments.experiment import Experiment
     from stackbone.stack.experiments.run import run_experiment
     from stackbone.stack.experiments.self_check import run_self_check
-    from stackbone.stack.folds.folds import Fold, split_folds, stratified_folds
+    from stackbone.stack.folds.fold import Fold
+    from stackbone.stack.folds.folds import split_folds, stratified_folds
     from stackbone.stack.learners.options import MetaOptions, StackOptions
     from stackbone.stack.learners.recipes import STACKS
     from stackbone.stack.metrics.model_scores import Evaluation, ModelScore, Prediction

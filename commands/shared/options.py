@@ -115,7 +115,7 @@ class FoldOptions:
 
 
 @dataclass(frozen=True)
-class ReportOptions:
+class PageOptions:
     """What goes into a report beside what is always in it."""
 
     figures: Annotated[

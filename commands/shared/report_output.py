@@ -12,15 +12,15 @@ from stackbone.commands.shared.console import err, progress
 if TYPE_CHECKING:
     from stackbone.cache import FeatureSpec, FeatureStore
     from stackbone.cache.disk.reading import ListedFile
-    from stackbone.commands.shared.options import ReportOptions
+    from stackbone.commands.shared.options import PageOptions
     from stackbone.stack import Experiment
 
 
-def write_page(experiment: Experiment, store: FeatureStore, page: Path | None, options: ReportOptions) -> None:
+def write_page(experiment: Experiment, store: FeatureStore, page: Path | None, options: PageOptions) -> None:
     """Write the page, and the figures into a folder, as far as they are asked for."""
     from stackbone.extract.images.thumbnails import thumbnails
     from stackbone.stack.report import page as html
-    from stackbone.stack.report.context import ReportOptions as Asked
+    from stackbone.stack.report.context import ReportOptions
     from stackbone.stack.report.figures.export import export_figures
     from stackbone.stack.report.report import collect_report, draw_pictures
     from stackbone.stack.report.sections.attention import AttentionRecord
@@ -33,7 +33,7 @@ def write_page(experiment: Experiment, store: FeatureStore, page: Path | None, o
 
         return encoded_pictures(name, spec, files, options.steering or [], options.weights_files)
 
-    asked = Asked(projection=options.projection, learning_curve=options.learning_curve, n_jobs=options.jobs)
+    asked = ReportOptions(projection=options.projection, learning_curve=options.learning_curve, n_jobs=options.jobs)
     with progress() as on_progress:
         report = collect_report(experiment, store, asked, progress=on_progress)
         if page:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stackbone.cache.errors import UsageError
+from stackbone.cache.text import typed
 
 if TYPE_CHECKING:
     from stackbone.extract.steering.options import SteerOptions
@@ -49,7 +50,7 @@ class MethodOptions:
         for each in self.method_option or []:
             name, is_given, value = each.partition("=")
             if not name or not is_given:
-                message = f"--method-option {each} has no value: write it as NAME=VALUE"
+                message = f"--method-option {typed(each)} has no value: write it as NAME=VALUE"
                 raise UsageError(message)
             try:
                 found[name] = json.loads(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from stackbone.cache.choices import check_choice
 from stackbone.cache.errors import UsageError
 from stackbone.cache.records.division import parse_division
+from stackbone.cache.text import typed
 from stackbone.stack.folds.class_folds import INNER_FOLDS, Ask
 from stackbone.stack.tasks.registry import get_task
 from stackbone.stack.tasks.task import Task
@@ -61,9 +61,9 @@ class Division:
 
     def options(self) -> str:
         """Return the options that ask for it, of those that need no features and divide once."""
-        divided = f"--cv {self.cv} --seed {self.seed}" if self.split is None else f"--split {shlex.quote(self.split)}"
+        divided = f"--cv {self.cv} --seed {self.seed}" if self.split is None else f"--split {typed(self.split)}"
         options = [divided]
-        options += [f"--group-by {shlex.quote(self.group_by)}"] if self.group_by != "auto" else []
+        options += [f"--group-by {typed(self.group_by)}"] if self.group_by != "auto" else []
         options += [f"--rare {self.rare}"] if self.rare != "refuse" else []
         return " ".join(options)
 

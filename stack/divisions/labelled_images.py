@@ -6,7 +6,6 @@ Folds are made of this alone, with no features, so that who trains on labels bef
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Self
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import DatasetIndex, Digests, StackError, UsageError, as_keys
+from stackbone.cache.text import typed
 from stackbone.stack.folds.groups import join_groups
 
 GROUP_BY = ("auto", "group", "folder", "none")
@@ -146,7 +146,7 @@ def label_images(index: DatasetIndex, *, split: str | None = None, group_by: str
     if group_by not in GROUP_BY:
         message = (
             f"--group-by takes {', '.join(GROUP_BY)}, not {group_by!r}. To group by a column of a table, name it "
-            f"when the table is read: `stackbone extract TABLE --group-column {shlex.quote(group_by)}`; it costs no "
+            f"when the table is read: `stackbone extract TABLE --group-column {typed(group_by)}`; it costs no "
             "embedding"
         )
         raise UsageError(message)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import Digests, FeatureStore, UsageError
+from stackbone.cache.text import typed
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
 from stackbone.stack.divisions.outer_folds import outer_folds
@@ -81,7 +82,9 @@ def training_parts(
         If options are unknown or contradict each other.
     """
     if cv is not None and split is not None:
-        message = f"--cv {cv} draws folds, and --split {split} uses the dataset's own division: use one of the two"
+        message = (
+            f"--cv {cv} draws folds, and --split {typed(split)} uses the dataset's own division: use one of the two"
+        )
         raise UsageError(message)
     images = label_images(store.dataset(dataset), split=split, group_by=group_by)
     if cv is None and split is None:

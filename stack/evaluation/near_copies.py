@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache.progress import Progress
 from stackbone.stack.features.join import Joined
-from stackbone.stack.folds.folds import Fold
+from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.groups import SAME_PICTURE, near_duplicates
 from stackbone.stack.metrics.model_scores import Evaluation
 from stackbone.stack.tasks.findings import Findings

@@ -26,7 +26,7 @@ from stackbone.cache.disk.digest import DIGEST_BYTES, Digests
 from stackbone.cache.errors import CacheError
 from stackbone.cache.records.scores import Arrays, Origin, read_scores, write_scores
 from stackbone.stack.fitting.fit_warnings import messages
-from stackbone.stack.folds.folds import Fold
+from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.per_fold import Features, PerFold
 from stackbone.stack.learners.learner import BaseOutcome, BaseScores
 from stackbone.stack.metrics.model_scores import Prediction

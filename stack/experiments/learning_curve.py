@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,12 +10,13 @@ from numpy.typing import NDArray
 
 from stackbone.cache import FeatureStore, StackError
 from stackbone.cache.progress import Progress
+from stackbone.cache.text import typed
 from stackbone.stack.evaluation.evaluate import evaluate
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.used_features import load_block, used_features
 from stackbone.stack.folds.class_labels import resolve_groups
-from stackbone.stack.folds.folds import Fold
+from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.subsets import nested_order, take_share
 from stackbone.stack.metrics.model_scores import Evaluation, ModelScore
 
@@ -86,7 +86,7 @@ def learning_curves(
         message = (
             f"no learning curve with the steered {', '.join(steered)}: its features saw the labels of all training "
             "images, also where a classifier learns from few. Leave --learning-curve out, or stack without it"
-            + (f": --backbones {shlex.quote(','.join(plain))}" if plain else "")
+            + (f": --backbones {typed(','.join(plain))}" if plain else "")
         )
         raise StackError(message)
     scored = [each.model for each in experiment.evaluation.results]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import platform
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 
 from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore
+from stackbone.cache.text import typed
 from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.used_features import used_features
@@ -75,7 +75,7 @@ def repeat_commands(experiment: Experiment, store: FeatureStore) -> list[str]:
     commands = [_stack_command(experiment, ids)]
     if _is_folder(experiment.joined.index) and not any(each.header().spec.steering for each in sets):
         commands = [*_extract_commands(experiment.joined.index, sets), *commands]
-    return [shlex.join([*words, "--dataset", experiment.dataset, "--cache", str(store.root)]) for words in commands]
+    return [typed(*words, "--dataset", experiment.dataset, "--cache", store.root) for words in commands]
 
 
 def _extract_commands(index: DatasetIndex, sets: Sequence[FeatureSet]) -> list[list[str]]:

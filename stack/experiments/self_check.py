@@ -20,7 +20,7 @@ from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.outer_folds import drop_rare, outer_folds
 from stackbone.stack.evaluation.evaluate import evaluate
 from stackbone.stack.features.join import Joined, features_of_folds, join_features
-from stackbone.stack.folds.folds import Fold
+from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.groups import SAME_PICTURE, join_groups, near_duplicates
 from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.metrics.model_scores import ModelScore

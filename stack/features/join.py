@@ -15,7 +15,7 @@ from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
 from stackbone.stack.features.selection import list_incomplete, select_backbones
 from stackbone.stack.features.steered import SteeredBackbone, choose_for_all, choose_for_folds, remarks
-from stackbone.stack.folds.folds import Fold
+from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.groups import check_threshold, near_duplicates
 from stackbone.stack.folds.per_fold import Features, PerFold
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Hashable, Iterable, Sequence
 
 from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore, StackError, UsageError
+from stackbone.cache.text import typed
 from stackbone.stack.features.steered import Candidate, SteeredBackbone, read_candidate
 
 
@@ -46,7 +46,7 @@ def select_backbones(
             known = ", ".join(dict.fromkeys(each.backbone for each in present)) or "none"
             message = (
                 f"the cache {store.root} has no features of {name!r}; it has {known}. "
-                f"Run `stackbone extract` with --backbones {shlex.quote(name)} to add them"
+                f"Run `stackbone extract` with --backbones {typed(name)} to add them"
             )
             raise UsageError(message)
         whole = [each for each in matches if not _n_missing(index, each)]
@@ -68,7 +68,7 @@ def list_incomplete(
             steering = " --steering FILE" if each.header().spec.steering else ""
             notes.append(
                 f"{each.id} is left out: it lacks {n:,} images of the dataset. "
-                f"Run `stackbone extract {shlex.quote(index.root)} --backbones {each.backbone}{steering}` "
+                f"Run `stackbone extract {typed(index.root)} --backbones {typed(each.backbone)}{steering}` "
                 "to complete it"
             )
     return notes
@@ -126,6 +126,6 @@ def _uncovered_message(index: DatasetIndex, feature_sets: Sequence[FeatureSet]) 
     lacks = "; ".join(f"{each.id} lacks {_n_missing(index, each):,}" for each in feature_sets)
     return (
         f"no features of every image of the dataset {index.name!r} ({n:,} images): {lacks or 'the cache has none'}. "
-        f"Features of other datasets do not serve. Run `stackbone extract {shlex.quote(index.root)}` with the "
+        f"Features of other datasets do not serve. Run `stackbone extract {typed(index.root)}` with the "
         "backbones you want"
     )

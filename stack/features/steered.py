@@ -8,7 +8,6 @@ fold takes one that is fair to it, and where there is none, nothing is scored.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import CacheError, Digests, FeatureSet, FeatureSpec, SeenRecord, StackError, as_keys
+from stackbone.cache.text import typed
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.labelled_images import LabelledImages
-from stackbone.stack.folds.folds import Fold
+from stackbone.stack.folds.fold import Fold
 
 _SHORT = 8  # hex digits of a recipe that tell two of them apart
 
@@ -231,8 +231,8 @@ def _refusal(
 
 def _way_out(backbone: SteeredBackbone, root: str, division: Division, others: Sequence[str]) -> str:
     about = backbone.candidates[0].seen.description
-    data, name = shlex.quote(root), backbone.candidates[0].feature_set.backbone
-    made = shlex.join(["--backbone", str(about["backbone"]), "--method", str(about["method"])])
+    data, name = typed(root), typed(backbone.candidates[0].feature_set.backbone)
+    made = typed("--backbone", about["backbone"], "--method", about["method"])
     how = f"{made} {division.options()}"
     lines = [
         "For each of these folds, train a steering that never saw the images that the fold tests: run "
@@ -248,5 +248,5 @@ def _way_out(backbone: SteeredBackbone, root: str, division: Division, others: S
     if backbone.incomplete:
         lines.append(f"Not considered, since images are missing there: {', '.join(backbone.incomplete)}")
     if others:
-        lines.append(f"Or leave the backbone out with --backbones {shlex.quote(','.join(others))}")
+        lines.append(f"Or leave the backbone out with --backbones {typed(','.join(others))}")
     return ". ".join(lines)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError
-from stackbone.stack.folds.folds import Fold
+from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.per_fold import Features, distinct_blocks
 
 

@@ -18,7 +18,6 @@ from stackbone.stack.folds.target_folds import divide_rows
 from stackbone.stack.folds.ways_out import ways_for_classes, ways_for_targets
 
 __all__ = [
-    "Fold",
     "check_fold_classes",
     "check_fold_groups",
     "check_labels",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.stack.folds.folds import Fold
+from stackbone.stack.folds.fold import Fold
 
 
 @dataclass(frozen=True, eq=False)

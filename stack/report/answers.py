@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.stack.folds.folds import Fold
+from stackbone.stack.folds.fold import Fold
 from stackbone.stack.metrics.confusion import confidently_wrong
 from stackbone.stack.metrics.model_scores import Prediction, pool
 
@@ -26,7 +26,7 @@ class Vote:
 
 
 @dataclass(frozen=True)
-class WrongImage:
+class ConfidentError:
     """An image that the examined model is sure of, and wrong about.
 
     Attributes
@@ -88,12 +88,12 @@ class Answers:
         self._probability = predictions[model][0].probability
 
     @cached_property
-    def wrong(self) -> list[WrongImage]:
+    def wrong(self) -> list[ConfidentError]:
         """The images that the model is most confidently wrong about, the surest first; at most 60."""
         found = confidently_wrong(self._truth, self._scores, MOST_WRONG, probability=self._probability)
         votes = self._votes(found)
         return [
-            WrongImage(
+            ConfidentError(
                 row=int(self._rows[i]),
                 true=self._names[self._truth[i]],
                 predicted=self._names[self._predicted[i]],

@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Part(Generic[R]):
+class FilledSection(Generic[R]):
     """A section and what it found."""
 
     section: Section[R]
@@ -41,7 +41,7 @@ class Report:
     ----------
     head : Head
         Of the page.
-    parts : list of Part
+    parts : list of FilledSection
         The sections that have something to show, in the order of the page.
     images : mapping of int to ReportImage
         Every image that a section shows, by row of the dataset's index.
@@ -50,7 +50,7 @@ class Report:
     """
 
     head: Head
-    parts: list[Part[Any]]
+    parts: list[FilledSection[Any]]
     images: Mapping[int, ReportImage]
     max_thumbnails: int = 600
 
@@ -98,7 +98,7 @@ def collect_report(
     """
     context = Context(experiment, store, options or ReportOptions(), progress)
     sections = [each for each in SECTIONS.values() if not each.tasks or experiment.task in each.tasks]
-    parts = [Part(each, record) for each in sections if (record := each.collect(context)) is not None]
+    parts = [FilledSection(each, record) for each in sections if (record := each.collect(context)) is not None]
     context.fill_images()
     return Report(collect_head(context), parts, context.images.records(), context.options.max_thumbnails)
 

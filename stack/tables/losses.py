@@ -10,7 +10,7 @@ from stackbone.stack.tables.metric_names import primary_metric
 
 
 @dataclass(frozen=True)
-class Loss:
+class BackboneLoss:
     """What ``stack:oof`` loses without one backbone; below 0 where it does better without it.
 
     Attributes
@@ -29,7 +29,7 @@ class Loss:
     high: float | None
 
 
-def losses(experiment: Experiment) -> list[Loss]:
+def losses(experiment: Experiment) -> list[BackboneLoss]:
     """Return what the stack loses without each backbone; empty where no such stacks were scored."""
     unit = primary_metric(experiment).unit
 
@@ -37,8 +37,8 @@ def losses(experiment: Experiment) -> list[Loss]:
         return None if value is None else unit * value
 
     return [
-        Loss(name, unit * lost.mean, scaled(lost.low), scaled(lost.high))
+        BackboneLoss(name, unit * lost.mean, scaled(lost.low), scaled(lost.high))
         if isinstance(lost, Difference)
-        else Loss(name, unit * lost, None, None)
+        else BackboneLoss(name, unit * lost, None, None)
         for name, lost in experiment.findings.ablation.items()
     ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 
+from stackbone.cache.text import typed
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.metrics.compare import Difference
 from stackbone.stack.metrics.model_scores import ModelScore
@@ -77,7 +77,7 @@ def _advice(experiment: Experiment) -> str:
     if plain.model in experiment.kind.recipes and plain.mean > max(single.mean, evaluation.score(judged).mean):
         return f"the plain {plain.model} ({plain.mean:.3f}) does better, and --recipe {plain.model} uses and saves it"
     name = single.model.partition(":")[2]
-    return f"stacking does not help here; --backbones {shlex.quote(name)} uses that one alone"
+    return f"stacking does not help here; --backbones {typed(name)} uses that one alone"
 
 
 def _certainty(experiment: Experiment, difference: Difference, metric: PrimaryMetric) -> str:

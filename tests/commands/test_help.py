@@ -15,7 +15,7 @@ import pytest
 
 from stackbone.commands.shared.listing import own_commands, summary
 from stackbone.commands.shared.names import REGISTRIES, filled, names_of
-from stackbone.commands.shared.options import DatasetOptions, FoldOptions, ReportOptions
+from stackbone.commands.shared.options import DatasetOptions, FoldOptions, PageOptions
 from stackbone.commands.shared.training_options import MethodOptions, TrainingOptions
 from stackbone.commands.stack import CrossValidationOptions, ModelOptions
 from stackbone.extract.methods.method import RECIPES
@@ -116,7 +116,7 @@ def test_a_registry_that_is_not_there_is_no_silent_gap() -> None:
             "stack_options",
             {"meta_scores": "scores", "meta_combine": "combine", "inner_cv": "inner_splits", "recipe": "task"},
         ),
-        (ReportOptions, "stackbone.stack.report.context", "ReportOptions", {"jobs": "n_jobs"}),
+        (PageOptions, "stackbone.stack.report.context", "ReportOptions", {"jobs": "n_jobs"}),
         (TrainingOptions, "stackbone.extract.steering.options", "SteerOptions", {}),
     ],
 )

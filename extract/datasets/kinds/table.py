@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -227,7 +226,7 @@ def _column_message(file: Path, header: list[str], key: str, wanted: TableColumn
     near = nearest(name.lower(), by_lower_case, cutoff=0.5)
     best = ([by_lower_case[near]] if near else []) + usual
     guess = f" The nearest is {best[0]!r}." if best else ""
-    option = shlex.quote(best[0]) if best else "NAME"
+    option = typed(best[0]) if best else "NAME"
     way_out = ", or `extract --no-labels` to read the images without labels" if key == "label" else ""
     return (
         f"The table {str(file)!r} has no column {name!r}, expected for the {key}; its columns: "

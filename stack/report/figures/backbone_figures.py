@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from stackbone.stack.metrics.compare import ErrorOverlap
 from stackbone.stack.report.figures.style import BLUE, NAMES, ROW, Figure, between, padded, short_names
-from stackbone.stack.tables.losses import Loss
+from stackbone.stack.tables.losses import BackboneLoss
 from stackbone.stack.tables.metric_names import PrimaryMetric
 
 
@@ -66,7 +66,7 @@ def draw_overlap(overlap: ErrorOverlap) -> Figure:
     return Figure([heat], layout)
 
 
-def draw_ablation(ablation: Sequence[Loss], metric: PrimaryMetric) -> Figure:
+def draw_ablation(ablation: Sequence[BackboneLoss], metric: PrimaryMetric) -> Figure:
     """Draw what the stack loses without each backbone, with its interval."""
     ranked = sorted(ablation, key=lambda each: each.mean)
     lost = [each.mean for each in ranked]

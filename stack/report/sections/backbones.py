@@ -15,7 +15,7 @@ from stackbone.stack.report.figures.backbone_figures import Cost, draw_ablation,
 from stackbone.stack.report.figures.style import Figure
 from stackbone.stack.report.markup import Markup, element, table
 from stackbone.stack.report.section import Section
-from stackbone.stack.tables.losses import Loss, losses
+from stackbone.stack.tables.losses import BackboneLoss, losses
 from stackbone.stack.tables.metric_names import PrimaryMetric, primary_metric
 
 _RATE = "images_per_s"  # in a shard's provenance, where its writer measured it
@@ -29,7 +29,7 @@ class BackbonesRecord:
     ----------
     metric : PrimaryMetric
         What models are ranked by.
-    ablation : list of Loss
+    ablation : list of BackboneLoss
         What the stack loses without each backbone; empty where it has only one.
     overlap : ErrorOverlap, optional
         Of the backbones' errors; None for a single backbone, or where labels are not classes.
@@ -40,7 +40,7 @@ class BackbonesRecord:
     """
 
     metric: PrimaryMetric
-    ablation: list[Loss]
+    ablation: list[BackboneLoss]
     overlap: ErrorOverlap | None
     costs: list[Cost]
     shares: dict[str, float]

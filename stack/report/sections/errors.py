@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stackbone.cache.upkeep.summary import Conflict, summarise_dataset
-from stackbone.stack.report.answers import WrongImage
+from stackbone.stack.report.answers import ConfidentError
 from stackbone.stack.report.blocks import SHOWN_AT_FIRST, Page, join_all, more_button, path, picture
 from stackbone.stack.report.context import Context
 from stackbone.stack.report.markup import Child, Markup, element
@@ -22,13 +22,13 @@ class ErrorsRecord:
 
     Attributes
     ----------
-    wrong : list of WrongImage
+    wrong : list of ConfidentError
         Images that the model is most confidently wrong about; empty where labels are not classes.
     conflicts : list of list of int
         Files with the same bytes and different labels, by rows of the dataset's index.
     """
 
-    wrong: list[WrongImage]
+    wrong: list[ConfidentError]
     conflicts: list[list[int]]
 
 
@@ -70,7 +70,7 @@ def conflicting_rows(conflicts: Sequence[Conflict], paths: Sequence[str]) -> lis
     return [[row_of[path] for path in paths_] for paths_ in shown]
 
 
-def _wrong(wrong: Sequence[WrongImage], page: Page) -> Markup:
+def _wrong(wrong: Sequence[ConfidentError], page: Page) -> Markup:
     lead = (
         "Test images that the model got wrong with the most confidence. If all backbones agree against the label, "
         "check the label first."
@@ -84,7 +84,7 @@ def _wrong(wrong: Sequence[WrongImage], page: Page) -> Markup:
     )
 
 
-def _wrong_card(image: WrongImage, page: Page, *, is_later: bool) -> Markup:
+def _wrong_card(image: ConfidentError, page: Page, *, is_later: bool) -> Markup:
     rows = [
         element(
             "div",

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stackbone.stack.evaluation.evaluate import WITHOUT
 from stackbone.stack.evaluation.findings import find
-from stackbone.stack.folds.folds import Fold
+from stackbone.stack.folds.fold import Fold
 from stackbone.stack.metrics.compare import BOOTSTRAP, RESAMPLED_T, paired_difference
 from stackbone.stack.metrics.model_scores import Evaluation, ModelScore, Prediction
 from stackbone.stack.tasks.class_findings import ClassFindings

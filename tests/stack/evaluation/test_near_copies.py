@@ -17,7 +17,7 @@ from stackbone.extract import extract, open_dataset
 from stackbone.stack import Experiment, StackOptions, run_experiment, stack_options
 from stackbone.stack.evaluation import near_copies as module
 from stackbone.stack.evaluation.near_copies import CopyScore, recognised
-from stackbone.stack.folds.folds import Fold
+from stackbone.stack.folds.fold import Fold
 from stackbone.stack.tasks.targets import parse_targets
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")

@@ -33,7 +33,8 @@ from stackbone.stack import (
     stratified_folds,
 )
 from stackbone.stack.experiments.result_file import write_result
-from stackbone.stack.folds.folds import Fold, regression_folds
+from stackbone.stack.folds.fold import Fold
+from stackbone.stack.folds.folds import regression_folds
 from stackbone.stack.metrics.compare import paired_difference
 from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.tables import table

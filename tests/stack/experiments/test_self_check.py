@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from stackbone.cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps, StackError
 from stackbone.stack import ModelScore, StackOptions, run_self_check
 from stackbone.stack.experiments.self_check import check_at_chance, shuffle_labels
-from stackbone.stack.folds.folds import Fold, stratified_folds
+from stackbone.stack.folds.fold import Fold
+from stackbone.stack.folds.folds import stratified_folds
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 

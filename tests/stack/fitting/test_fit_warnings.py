@@ -15,7 +15,8 @@ from stackbone.stack.evaluation.evaluate import evaluate
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.fitting.fit_warnings import fitting, in_words, recorded
 from stackbone.stack.fitting.fits import FitCounter, FitKey, run_alone, run_fits
-from stackbone.stack.folds.folds import Fold, stratified_folds
+from stackbone.stack.folds.fold import Fold
+from stackbone.stack.folds.folds import stratified_folds
 from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.metrics.model_scores import Prediction
 

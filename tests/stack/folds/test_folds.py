@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
 from stackbone.cache.errors import StackError, UsageError
+from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.folds import (
-    Fold,
     check_fold_classes,
     check_fold_groups,
     find_rare,

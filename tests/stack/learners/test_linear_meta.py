@@ -16,7 +16,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
 from stackbone.cache.errors import StackError, UsageError
-from stackbone.stack.folds.folds import Fold, inner_folds
+from stackbone.stack.folds.fold import Fold
+from stackbone.stack.folds.folds import inner_folds
 from stackbone.stack.learners.bases.lr import score_classes
 from stackbone.stack.learners.bases.published import predict_published
 from stackbone.stack.learners.learner import BaseScores

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stackbone.stack.folds.folds import Fold
+from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.learner import BaseScores
 from stackbone.stack.learners.meta_model import NUMBERS, MetaModel
 from stackbone.stack.learners.options import MetaOptions

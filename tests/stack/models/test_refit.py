@@ -17,7 +17,8 @@ from stackbone.stack import MetaOptions, ModelScore, load_model, save_model, sta
 from stackbone.stack.evaluation.evaluate import evaluate
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.features.join import Joined, join_features
-from stackbone.stack.folds.folds import Fold, inner_folds
+from stackbone.stack.folds.fold import Fold
+from stackbone.stack.folds.folds import inner_folds
 from stackbone.stack.learners.bases.lr import c_grid, score_classes
 from stackbone.stack.learners.meta_model import mean_probability
 from stackbone.stack.learners.options import StackOptions

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stackbone.stack.folds.folds import Fold
+from stackbone.stack.folds.fold import Fold
 from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.report.answers import Answers
 

@@ -8,7 +8,8 @@ from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from stackbone.cache.errors import StackError, UsageError
-from stackbone.stack.folds.folds import Fold, regression_folds
+from stackbone.stack.folds.fold import Fold
+from stackbone.stack.folds.folds import regression_folds
 from stackbone.stack.learners.bases.ridge import ALPHA_GRID, choose_alpha
 from stackbone.stack.solvers.ridge import SideBySide, fit_ridge
 from tests.made.references import ModeratedScaler

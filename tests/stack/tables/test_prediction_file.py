@@ -15,7 +15,7 @@ from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.result_file import write_result
 from stackbone.stack.features.join import Joined
-from stackbone.stack.folds.folds import Fold
+from stackbone.stack.folds.fold import Fold
 from stackbone.stack.metrics.model_scores import Evaluation, ModelScore, Prediction
 from stackbone.stack.tables.prediction_file import check_prediction_file, write_predictions
 from stackbone.stack.tasks.target_findings import TargetFindings

@@ -10,7 +10,7 @@ from stackbone.cache.records.index import empty_index
 from stackbone.stack import Evaluation, Experiment, ModelScore, stack_options
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.features.join import Joined
-from stackbone.stack.folds.folds import Fold
+from stackbone.stack.folds.fold import Fold
 from stackbone.stack.metrics.compare import BOOTSTRAP, RESAMPLED_T, Difference, ErrorOverlap
 from stackbone.stack.metrics.confusion import ClassReport, ConfusedPair
 from stackbone.stack.tables import table

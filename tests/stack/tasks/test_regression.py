@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from stackbone.cache.errors import StackError, UsageError
 from stackbone.stack import Evaluation
 from stackbone.stack.evaluation.score_cache import ScoreCache
-from stackbone.stack.folds.folds import Fold, regression_folds, split_folds
+from stackbone.stack.folds.fold import Fold
+from stackbone.stack.folds.folds import regression_folds, split_folds
 from stackbone.stack.folds.per_fold import PerFold
 from stackbone.stack.learners.bases.ridge import score_numbers
 from stackbone.stack.learners.learner import BaseScores

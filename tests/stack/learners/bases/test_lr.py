@@ -13,7 +13,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.svm import LinearSVC
 
 from stackbone.cache.errors import StackError, UsageError
-from stackbone.stack.folds.folds import Fold, inner_folds
+from stackbone.stack.folds.fold import Fold
+from stackbone.stack.folds.folds import inner_folds
 from stackbone.stack.learners.bases.lr import C_GRID, choose_c, score_classes
 from stackbone.stack.learners.bases.svm import predict_svm
 from stackbone.stack.solvers.linear import LinearMap, LinearPath

@@ -11,7 +11,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVR
 
 from stackbone.cache.errors import UsageError
-from stackbone.stack.folds.folds import Fold, regression_folds
+from stackbone.stack.folds.fold import Fold
+from stackbone.stack.folds.folds import regression_folds
 from stackbone.stack.learners.bases.ridge import ALPHA_GRID
 from stackbone.stack.learners.meta.svr import SVR_C_GRID, SVR_EPSILON
 from stackbone.stack.learners.meta_model import MetaModel

@@ -21,7 +21,7 @@ from stackbone.stack.report.sections.classes import ClassesRecord
 from stackbone.stack.report.sections.fit import FitRecord, draw_residuals
 from stackbone.stack.report.sections.map import MapRecord, highlighted_classes
 from stackbone.stack.report.sections.scores import ScoresRecord, draw_models
-from stackbone.stack.tables.losses import Loss
+from stackbone.stack.tables.losses import BackboneLoss
 from stackbone.stack.tables.metric_names import as_primary
 
 NASTY = ["<script>alert(1)</script>", "<b>a</b> & b", "$x$ %{y}", "", "two\nlines"]
@@ -115,7 +115,7 @@ def test_cost_falls_back_to_size_where_a_speed_is_unknown() -> None:
 
 
 def test_an_ablation_without_interval_is_a_bare_dot() -> None:
-    trace = draw_ablation([Loss("resnet50", 1.0, None, None)], as_primary("accuracy")).data[0]
+    trace = draw_ablation([BackboneLoss("resnet50", 1.0, None, None)], as_primary("accuracy")).data[0]
     assert trace["x"] == [pytest.approx(1.0)]  # points
     assert trace["error_x"]["array"] == trace["error_x"]["arrayminus"] == [0]
 
