@@ -300,7 +300,7 @@ def renew(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
         ("training", {"seed": 1 << 32}, "its seed is 4294967296"),
         ("training", {"seed": -1}, "its seed is -1"),
         ("training", {"seed": 0, "epochs": 10**400}, "beyond all bounds"),
-        ("history", [{"loss": 10**400}], "no number within bounds"),
+        ("history", [{"loss": 10**400}], "not a number within bounds"),
         ("history", [{"loss": 1.0}, {"accuracy": 1.0}], "the same facts"),
         ("history", [{"validation_accuracy": 1.0}], "the same facts"),
         ("spec", {"input_size": [10**9, 10**9]}, "no input_size"),
