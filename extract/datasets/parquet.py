@@ -132,6 +132,7 @@ class _Columns:
         words = self._words.get(key)
         if words is None or not words[0].equals(column.dictionary):
             words = self._words[key] = (column.dictionary, self._read(key, column.dictionary))
+        column.validate(full=True)  # a file may name words that its dictionary does not have
         return ["" if at is None else words[1][at] for at in column.indices.to_pylist()]
 
     def _read(self, key: str, column: Any) -> list[str]:  # noqa: ANN401 - pyarrow has no types

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ Tensors = dict[str, NDArray[np.float32]]
 _FACTS = {"loss", "accuracy", "lr"}
 _VALIDATED = {"validation_loss", "validation_accuracy"}
 _STEP = "step"
+_LARGEST = 1e30  # no loss of a training that goes on comes near it; a whole number in JSON has no bound of its own
 _ENTRIES = {"sgd": {"momentum_buffer"}, "adamw": {_STEP, "exp_avg", "exp_avg_sq"}}
 
 
@@ -93,7 +93,7 @@ def _history(facts: object) -> list[dict[str, float]] | None:
     for epoch in history:
         if not isinstance(epoch, dict) or set(epoch) not in (_FACTS, _FACTS | _VALIDATED):
             return None
-        if not all(type(value) in (int, float) and math.isfinite(value) for value in epoch.values()):
+        if not all(type(value) in (int, float) and abs(value) <= _LARGEST for value in epoch.values()):
             return None
     if len({frozenset(epoch) for epoch in history}) != 1:  # either every epoch was validated or none was
         return None

@@ -51,6 +51,13 @@ CHANGES: dict[str, Callable[[dict[str, Any], dict[str, Any]], Any]] = {
     "no epoch": lambda facts, _: facts.update(history=[]),
     "an unknown fact": lambda facts, _: facts["history"].append({"loss": 1.0, "\x1b": 1.0}),
     "a fact of text": lambda facts, _: facts["history"].append({"loss": "1", "accuracy": 0.5, "lr": 0.1}),
+    "a number beyond any float": lambda facts, _: facts["history"].append(
+        {"loss": 10**400, "accuracy": 0.5, "lr": 0.1}
+    ),
+    "a number below any float": lambda facts, _: facts["history"].append(
+        {"loss": -(10**400), "accuracy": 0.5, "lr": 0.1}
+    ),
+    "not a number": lambda facts, _: facts["history"].append({"loss": float("nan"), "accuracy": 0.5, "lr": 0.1}),
     "best is none": lambda facts, _: facts.update(best=None),
     "best is true": lambda facts, _: facts.update(best=True),
     "best too late": lambda facts, _: facts.update(best=2),
