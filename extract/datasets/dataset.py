@@ -17,7 +17,7 @@ from pathlib import Path
 
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.text import typed
-from stackbone.extract.datasets.kind import KINDS, Request, Source, TableColumns
+from stackbone.extract.datasets.kind import KINDS, Listing, Request, Skipped, TableColumns
 from stackbone.extract.datasets.kinds.images import neither_message
 from stackbone.extract.datasets.kinds.table import TABLES
 from stackbone.extract.datasets.missing import missing_message
@@ -43,6 +43,10 @@ class Dataset:
         'train', 'validation' and 'test' for split folders, a table's own names otherwise, '' for none.
     groups
         Names of what belongs together (a patient, a scene); '' for none.
+    skipped
+        Files and folders that were met and not taken.
+    notes
+        What was believed where it could be read in another way, a sentence each.
     """
 
     name: str
@@ -51,6 +55,8 @@ class Dataset:
     labels: list[str]
     splits: list[str]
     groups: list[str]
+    skipped: Sequence[Skipped] = ()
+    notes: Sequence[str] = ()
 
     @property
     def n(self) -> int:
@@ -126,30 +132,32 @@ def open_dataset(
     """
     columns = TableColumns(path_column, label_column, split_column, group_column, suffix)
     given = [data] if isinstance(data, str | os.PathLike) else data
-    source = _list(Request(_absolute_paths(given), None if labels is None else _absolute(labels), columns))
-    return _build(source, name, labelled=label_column is not None)
+    listing = _list(Request(_absolute_paths(given), None if labels is None else _absolute(labels), columns))
+    return _build(listing, name, labelled=label_column is not None)
 
 
-def _build(source: Source, name: str | None, *, labelled: bool) -> Dataset:
+def _build(listing: Listing, name: str | None, *, labelled: bool) -> Dataset:
     if name is not None and not _SAFE_NAME.fullmatch(name):
         msg = (
             f"The dataset name {name!r} cannot be used for a file. Expected up to 100 letters, digits, '.', "
             f"'_' and '-', the first neither '.' nor '-'. Type --dataset {typed(_safe_name(name))}."
         )
         raise UsageError(msg)
-    paths = sorted(source.entries)
-    marks = [source.entries[path] for path in paths]
+    paths = sorted(listing.entries)
+    marks = [listing.entries[path] for path in paths]
     return Dataset(
-        name=name or _safe_name(source.title),
-        root=source.root,
+        name=name or _safe_name(listing.title),
+        root=listing.root,
         paths=paths,
         labels=list(map(itemgetter(0), marks)) if labelled else [""] * len(paths),
         splits=list(map(itemgetter(1), marks)),
         groups=list(map(itemgetter(2), marks)),
+        skipped=listing.skipped,
+        notes=listing.notes,
     )
 
 
-def _list(request: Request) -> Source:
+def _list(request: Request) -> Listing:
     """Return what the first kind lists that recognises what was named."""
     # os.path, not pathlib: pathlib's questions raise where a folder may not be searched.
     if request.path and not os.path.exists(request.path):

@@ -58,7 +58,29 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Source:
+class Skipped:
+    """Files or folders of one sort that were met and not taken.
+
+    Attributes
+    ----------
+    sort
+        What they have in common: an extension such as ``.heic``, ``no extension``, or a folder's name.
+    reason
+        Why they were not taken, in words that follow their number: ``not an image``.
+    count
+        How many there are.
+    example
+        Path of one, relative to the dataset's root.
+    """
+
+    sort: str
+    reason: str
+    count: int
+    example: str
+
+
+@dataclass(frozen=True)
+class Listing:
     """A dataset as it was listed.
 
     Attributes
@@ -69,11 +91,17 @@ class Source:
         Absolute folder that the paths of `entries` are relative to.
     entries
         Its images; at least one.
+    skipped
+        What was met and not taken.
+    notes
+        What was believed where it could be read in another way, a sentence each: ``'dev' is the split 'validation'.``
     """
 
     title: str
     root: Path
     entries: Entries
+    skipped: Sequence[Skipped] = ()
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -99,7 +127,7 @@ class DatasetKind:
     name: str
     what: str
     recognises: Callable[[Request], bool]
-    read: Callable[[Request], Source]
+    read: Callable[[Request], Listing]
     place: int = 0
     takes_columns: bool = False
 

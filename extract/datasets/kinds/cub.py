@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from stackbone.cache.errors import DatasetError
-from stackbone.extract.datasets.kind import DatasetKind, Entries, Request, Source
+from stackbone.extract.datasets.kind import DatasetKind, Entries, Listing, Request
 
 IMAGES, LABELS, SPLITS, CLASSES = (
     "images.txt",
@@ -112,9 +112,9 @@ def _find(request: Request) -> Path | None:
     return None if path is None else next((each for each in (path, path / _FOLDER) if is_cub(each)), None)
 
 
-def _read(request: Request) -> Source:
+def _read(request: Request) -> Listing:
     folder = _find(request) or Path(request.paths[0])
-    return Source(folder.name, folder, read_cub(folder))
+    return Listing(folder.name, folder, read_cub(folder))
 
 
 KIND = DatasetKind(

@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 from stackbone.cache.errors import DatasetError
-from stackbone.extract.datasets.kind import DatasetKind, Entries, Request, Source
+from stackbone.extract.datasets.kind import DatasetKind, Entries, Listing, Request
 
 IMAGE_EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff"),
@@ -228,9 +228,9 @@ def _no_images_message(root: Path, others: Counter[str]) -> str:
     return f"No images in {str(root)!r}; found instead: {found}. {looked_for} {advice}."
 
 
-def _read(request: Request) -> Source:
+def _read(request: Request) -> Listing:
     folder = Path(request.paths[0])
-    return Source(folder.name, folder, label_by_folder(folder, list_images(folder)))
+    return Listing(folder.name, folder, label_by_folder(folder, list_images(folder)))
 
 
 KIND = DatasetKind(

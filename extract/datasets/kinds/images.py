@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from stackbone.cache.errors import DatasetError, UsageError
-from stackbone.extract.datasets.kind import DatasetKind, Request, Source
+from stackbone.extract.datasets.kind import DatasetKind, Listing, Request
 from stackbone.extract.datasets.kinds.folder import IMAGE_EXTENSIONS, Anchor, is_image_name
 from stackbone.extract.datasets.kinds.table import TABLES
 from stackbone.extract.datasets.missing import missing_message
@@ -22,9 +22,9 @@ def neither_message(path: Path) -> str:
     )
 
 
-def _read(request: Request) -> Source:
+def _read(request: Request) -> Listing:
     if request.path:
-        return Source(request.path.stem, request.path.parent, {request.path.name: _NO_MARKS})
+        return Listing(request.path.stem, request.path.parent, {request.path.name: _NO_MARKS})
     if not request.paths:
         msg = "No images: the list of files is empty. Expected at least one. Name a folder or some images."
         raise UsageError(msg)
@@ -34,7 +34,7 @@ def _read(request: Request) -> Source:
             _refuse_listed(Path(path))
     root = Path(os.path.commonpath([os.path.dirname(path) for path in request.paths]))
     anchor = Anchor(root)
-    return Source(f"{root.name}-list", root, {anchor.relative(path): _NO_MARKS for path in request.paths})
+    return Listing(f"{root.name}-list", root, {anchor.relative(path): _NO_MARKS for path in request.paths})
 
 
 def _refuse_listed(path: Path) -> None:

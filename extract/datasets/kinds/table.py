@@ -18,7 +18,7 @@ from stackbone.cache.choices import nearest
 from stackbone.cache.disk.reading import open_regular
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.text import typed
-from stackbone.extract.datasets.kind import DatasetKind, Entries, Request, Source, TableColumns
+from stackbone.extract.datasets.kind import DatasetKind, Entries, Listing, Request, TableColumns
 from stackbone.extract.datasets.kinds.folder import Anchor
 from stackbone.extract.datasets.missing import missing_message
 from stackbone.extract.datasets.parquet import read_columns
@@ -241,12 +241,12 @@ def _recognises(request: Request) -> bool:
     return request.labels is not None or (os.path.isfile(path) and path.suffix.lower() in TABLES)
 
 
-def _read(request: Request) -> Source:
+def _read(request: Request) -> Listing:
     path = Path(request.paths[0])
     if request.labels is None:
-        return Source(path.stem, path.parent, read_table(path, path.parent, request.columns))
+        return Listing(path.stem, path.parent, read_table(path, path.parent, request.columns))
     _check_labels(path, request.labels)
-    return Source(path.name, path, read_table(request.labels, path, request.columns))
+    return Listing(path.name, path, read_table(request.labels, path, request.columns))
 
 
 def _check_labels(folder: Path, table: Path) -> None:
