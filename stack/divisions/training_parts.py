@@ -12,6 +12,7 @@ from stackbone.cache import Digests, FeatureStore, UsageError
 from stackbone.cache.text import typed
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
+from stackbone.stack.divisions.named_split import find_split
 from stackbone.stack.divisions.outer_folds import outer_folds
 
 
@@ -86,7 +87,9 @@ def training_parts(
             f"--cv {cv} draws folds, and --split {typed(split)} uses the dataset's own division: use one of the two"
         )
         raise UsageError(message)
-    images = label_images(store.dataset(dataset), split=split, group_by=group_by)
+    index = store.dataset(dataset)
+    split = None if split is None else find_split(index, split)
+    images = label_images(index, split=split, group_by=group_by)
     if cv is None and split is None:
         if rare != "refuse":
             message = "--rare is for classes smaller than the folds of a cross-validation: leave it out, or give --cv"

@@ -9,6 +9,7 @@ from stackbone.cache import FeatureStore, UsageError
 from stackbone.cache.choices import check_choice
 from stackbone.cache.progress import Progress
 from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.named_split import find_split
 from stackbone.stack.divisions.outer_folds import outer_folds
 from stackbone.stack.evaluation.evaluate import evaluate
 from stackbone.stack.evaluation.findings import find
@@ -94,6 +95,8 @@ def run_experiment(
         If a name is unknown.
     """
     options = options or stack_options(task)
+    store = store or FeatureStore()
+    split = None if split is None else find_split(store.dataset(dataset), split)
     division = Division(
         task=task,
         cv=cv,
@@ -106,7 +109,6 @@ def run_experiment(
         inner_splits=options.inner_splits,
     )
     _check_recipes(division.kind, recipes)
-    store = store or FeatureStore()
     joined = join_features(
         store,
         dataset=dataset,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from stackbone.cache import FeatureStore, StackError
 from stackbone.cache.progress import Progress
 from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.named_split import find_split
 from stackbone.stack.divisions.outer_folds import drop_rare, outer_folds
 from stackbone.stack.evaluation.evaluate import evaluate
 from stackbone.stack.features.join import Joined, features_of_folds, join_features
@@ -59,9 +60,11 @@ def run_self_check(
     StackError
         If a model scores above what luck explains; else as `run_experiment`.
     """
+    store = store or FeatureStore()
+    split = None if split is None else find_split(store.dataset(dataset), split)
     division = Division(cv=cv, split=split, group_by=group_by, near_duplicates=near_duplicates, seed=seed)
     joined = join_features(
-        store or FeatureStore(),
+        store,
         dataset=dataset,
         backbones=backbones,
         split=split,
