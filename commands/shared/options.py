@@ -54,6 +54,18 @@ class DatasetOptions:
         str, typer.Option(help="Table column that names what belongs together, such as a patient or a scene")
     ] = "group"
     suffix: Annotated[str, typer.Option(help="File extension to add to table paths that lack it, such as .jpg")] = ""
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Leave out files and folders of this name or path; repeat for more"),
+    ] = None
+    splits: Annotated[
+        str,
+        typer.Option(help="Whether folders named like train or test_set are splits: auto, or none if they are classes"),
+    ] = "auto"
+    class_level: Annotated[
+        str | None,
+        typer.Option(help="Level of folders that are the classes, from 1, or leaf for the innermost [default: 1]"),
+    ] = None
 
     def open(self, data: Sequence[str], *, labelled: bool = True) -> Dataset:
         """List the dataset's images: one folder, table or file, or several image files."""
@@ -68,6 +80,9 @@ class DatasetOptions:
             split_column=self.split_column,
             group_column=self.group_column,
             suffix=self.suffix,
+            exclude=self.exclude or (),
+            splits=self.splits,
+            class_level=self.class_level,
         )
 
 

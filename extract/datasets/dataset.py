@@ -11,17 +11,21 @@ import os
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
 
+from stackbone.cache.choices import check_choice
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.text import typed
+from stackbone.extract.datasets.folders.pruning import Exclusion
+from stackbone.extract.datasets.folders.reading import LEAF
 from stackbone.extract.datasets.kind import KINDS, Listing, Request, Skipped, TableColumns
 from stackbone.extract.datasets.kinds.images import neither_message
-from stackbone.extract.datasets.kinds.table import TABLES
 from stackbone.extract.datasets.missing import missing_message
+from stackbone.extract.datasets.table_options import refuse_table_options
 
+SPLIT_CHOICES = ("auto", "none")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
@@ -89,6 +93,9 @@ def open_dataset(
     split_column: str = "split",
     group_column: str = "group",
     suffix: str = "",
+    exclude: Sequence[str] = (),
+    splits: str = "auto",
+    class_level: int | str | None = None,
 ) -> Dataset:
     """List the images of a dataset with their labels, splits and groups. No image is opened.
 
@@ -97,10 +104,10 @@ def open_dataset(
     data
         One of these, or a sequence that holds one of these alone:
 
-        - a folder. Its first level of folders are the classes, however deep the images lie below. When every
-          top-level folder with images is named ``train``, ``val``, ``test`` or the like, these are the splits
-          and the level below are the classes. Images that lie beside class folders instead of inside one are
-          kept, unlabelled;
+        - a folder. Its first level of folders are the classes, however deep the images lie below. Folders that
+          are named ``train``, ``val``, ``test_set`` or the like are splits, and the level below are the classes.
+          Images that lie beside class folders instead of inside one are kept, unlabelled. Tables named
+          ``metadata.csv``, ``.jsonl`` or ``.parquet`` beside the images are read. See docs/datasets.md;
         - an unpacked ``CUB_200_2011`` folder, or the folder that holds it;
         - a CSV, TSV or Parquet file, one row per image, paths relative to the file's folder;
         - one image, or a list of images: unlabelled.
@@ -115,6 +122,13 @@ def open_dataset(
         ``label_column=None`` every image is unlabelled, whatever the kind of dataset.
     suffix
         File extension added to those of a table's paths that lack it, such as '.jpg'.
+    exclude
+        Patterns of files and folders to leave out, such as ``thumbnails``, ``*_mask.png`` or ``./train/broken``.
+    splits
+        ``auto``, or ``none`` if folders named like splits are classes.
+    class_level
+        Which level of folders below splits and wrappers is the class, from 1, or ``leaf`` for the innermost; by
+        default the first, with a note if there are more.
 
     Returns
     -------
@@ -131,8 +145,17 @@ def open_dataset(
         A Parquet file, and pyarrow is not installed.
     """
     columns = TableColumns(path_column, label_column, split_column, group_column, suffix)
+    check_choice("value of --splits", splits, SPLIT_CHOICES)
     given = [data] if isinstance(data, str | os.PathLike) else data
-    listing = _list(Request(_absolute_paths(given), None if labels is None else _absolute(labels), columns))
+    request = Request(
+        _absolute_paths(given),
+        None if labels is None else _absolute(labels),
+        columns,
+        [exclude] if isinstance(exclude, str) else exclude,
+        splits,
+        _class_level(class_level),
+    )
+    listing = _list(request)
     return _build(listing, name, labelled=label_column is not None)
 
 
@@ -164,29 +187,53 @@ def _list(request: Request) -> Listing:
         raise DatasetError(missing_message(request.path))
     kind = next((kind for kind in KINDS.values() if kind.recognises(request)), None)
     if kind is None or not kind.takes_columns:
-        _refuse_table_options(request.labels, request.columns)
+        refuse_table_options(request.labels, request.columns)
+    if kind is None or not kind.takes_levels:
+        _refuse_level_options(request)
     if kind is None:
         known = "; ".join(kind.what for kind in KINDS.values())
         msg = f"{neither_message(Path(request.paths[0]))} A dataset can be: {known}."
         raise DatasetError(msg)
-    return kind.read(request)
+    listing = kind.read(request)
+    return _leave_out(listing, request.exclude) if request.exclude else listing
 
 
-def _refuse_table_options(labels: Path | None, columns: TableColumns) -> None:
-    """Options that would have no effect were meant to have one."""
-    if labels is not None:
-        msg = f"--labels {typed(labels)} goes with one folder of images. Found a list. Name the folder alone."
-        raise UsageError(msg)
-    defaults = TableColumns()
-    for key in ("path", "label", "split", "group", "suffix"):
-        value = getattr(columns, key)
-        if value is not None and value != getattr(defaults, key):
-            option = "--suffix" if key == "suffix" else f"--{key}-column"
+def _refuse_level_options(request: Request) -> None:
+    for option, given, default in (
+        ("--splits", request.splits, "auto"),
+        ("--class-level", request.class_level, None),
+    ):
+        if given != default:
             msg = (
-                f"{option} {typed(value)} describes a table, and the dataset is not one. Expected a file ending in "
-                f"{' '.join(TABLES)}. Name that file, add it with --labels FILE, or leave {option} out."
+                f"{option} {given} says how the names of folders are read, and this dataset is not a folder of class "
+                f"folders. Leave {option} out."
             )
             raise UsageError(msg)
+
+
+def _leave_out(listing: Listing, patterns: Sequence[str]) -> Listing:
+    """Return a listing without the images that patterns name, and with a note on patterns that name nothing."""
+    exclusion = Exclusion(patterns)
+    entries = {path: marks for path, marks in listing.entries.items() if not exclusion.covers_path(path)}
+    skipped, notes = list(listing.skipped), list(listing.notes)
+    if gone := sorted(listing.entries.keys() - entries):
+        skipped.append(Skipped("images", "excluded", len(gone), gone[0]))
+    if not entries:
+        msg = f"No images: --exclude {typed(*patterns)} leaves out all {len(gone):,}. Expected one or more. Change it."
+        raise DatasetError(msg)
+    if not any(each.reason == "excluded" for each in skipped):
+        notes.append(f"--exclude {typed(*patterns)} leaves out nothing: no file or folder has such a name.")
+    return replace(listing, entries=entries, skipped=skipped, notes=notes)
+
+
+def _class_level(given: int | str | None) -> int | str | None:
+    """Return the level as it was meant: a number from 1, `LEAF`, or None."""
+    if given is None or given == LEAF:
+        return given
+    if (isinstance(given, int) or given.isdecimal()) and int(given) >= 1:
+        return int(given)
+    msg = f"--class-level takes a number from 1, or {LEAF} for the innermost folders, not {given!r}"
+    raise UsageError(msg)
 
 
 def _absolute_paths(paths: Sequence[Path | str]) -> list[str]:

@@ -44,12 +44,21 @@ class Request:
     labels
         Absolute path of a table of labels for a folder, or None.
     columns
-        Of that table, or of the one that `paths` names.
+        Of that table, of the one that `paths` names, or of those beside a folder's images.
+    exclude
+        Patterns of files and folders to leave out, see `folders.pruning.Exclusion`.
+    splits
+        ``auto`` for folders named like splits to be splits, ``none`` for none to be one.
+    class_level
+        Which folder is the class, counted from 1, or ``leaf``; None where nobody asked.
     """
 
     paths: Sequence[str]
     labels: Path | None
     columns: TableColumns
+    exclude: Sequence[str] = ()
+    splits: str = "auto"
+    class_level: int | str | None = None
 
     @property
     def path(self) -> Path | None:
@@ -122,6 +131,8 @@ class DatasetKind:
         The kinds are asked in this order, the smallest first; those of Stackbone begin at 10.
     takes_columns
         Whether it reads a table, so that the options about columns mean something.
+    takes_levels
+        Whether it reads folders' names, so that the options about splits and class levels mean something.
     """
 
     name: str
@@ -130,6 +141,7 @@ class DatasetKind:
     read: Callable[[Request], Listing]
     place: int = 0
     takes_columns: bool = False
+    takes_levels: bool = False
 
 
 KINDS = Plugins(

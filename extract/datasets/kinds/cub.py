@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 from stackbone.cache.errors import DatasetError
+from stackbone.extract.datasets.folders.walking import folders_in_wrappers
 from stackbone.extract.datasets.kind import DatasetKind, Entries, Listing, Request
 
 IMAGES, LABELS, SPLITS, CLASSES = (
@@ -107,9 +108,11 @@ def _at(file: Path, line: int, found: str, expected: str) -> DatasetError:
 
 
 def _find(request: Request) -> Path | None:
-    # The archive of CUB unpacks this folder next to a stray text file: either may be pointed to.
-    path = request.path
-    return None if path is None else next((each for each in (path, path / _FOLDER) if is_cub(each)), None)
+    # The archive of CUB unpacks this folder next to a stray text file, and often into a folder of its own.
+    if request.path is None or not os.path.isdir(request.path):
+        return None
+    places = (place for folder in folders_in_wrappers(request.path) for place in (folder, folder / _FOLDER))
+    return next(filter(is_cub, places), None)
 
 
 def _read(request: Request) -> Listing:

@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 
 from stackbone.cache.errors import DatasetError, UsageError
+from stackbone.extract.datasets.folders.anchor import Anchor
+from stackbone.extract.datasets.folders.extensions import image_extensions, missing_decoder
+from stackbone.extract.datasets.folders.first_bytes import is_image_file
 from stackbone.extract.datasets.kind import DatasetKind, Listing, Request
-from stackbone.extract.datasets.kinds.folder import IMAGE_EXTENSIONS, Anchor, is_image_name
 from stackbone.extract.datasets.kinds.table import TABLES
 from stackbone.extract.datasets.missing import missing_message
 
@@ -16,9 +18,11 @@ _NO_MARKS = ("", "", "")
 
 def neither_message(path: Path) -> str:
     """Return what to say of a file that no kind of dataset recognises."""
+    if reason := missing_decoder(path.suffix.lower()):
+        return f"{str(path)!r} cannot be decoded: {reason}."
     return (
         f"The extension of {str(path)!r} is neither an image's nor a table's. Expected a folder, an image "
-        f"({' '.join(IMAGE_EXTENSIONS)}) or a table ({' '.join(TABLES)}). Name one, or rename the file."
+        f"({' '.join(image_extensions())}) or a table ({' '.join(TABLES)}). Name one, or rename the file."
     )
 
 
@@ -30,7 +34,7 @@ def _read(request: Request) -> Listing:
         raise UsageError(msg)
     for path in request.paths:
         # A listed image that is missing is found out when it is read, like a row of a table.
-        if not is_image_name(path):
+        if not is_image_file(path):
             _refuse_listed(Path(path))
     root = Path(os.path.commonpath([os.path.dirname(path) for path in request.paths]))
     anchor = Anchor(root)
@@ -53,7 +57,7 @@ def _refuse_listed(path: Path) -> None:
 KIND = DatasetKind(
     name="images",
     what="image files",
-    recognises=lambda request: request.path is None or is_image_name(request.path.name),
+    recognises=lambda request: request.path is None or is_image_file(request.path),
     read=_read,
     place=40,
 )

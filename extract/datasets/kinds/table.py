@@ -18,8 +18,8 @@ from stackbone.cache.choices import nearest
 from stackbone.cache.disk.reading import open_regular
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.text import typed
+from stackbone.extract.datasets.folders.anchor import Anchor
 from stackbone.extract.datasets.kind import DatasetKind, Entries, Listing, Request, TableColumns
-from stackbone.extract.datasets.kinds.folder import Anchor
 from stackbone.extract.datasets.missing import missing_message
 from stackbone.extract.datasets.parquet import read_columns
 from stackbone.extract.datasets.table_limits import (

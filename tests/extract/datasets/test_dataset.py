@@ -120,19 +120,6 @@ def test_top_level_folders_without_images_do_not_hide_the_split_level(tree: Tree
     assert open_dataset(folder).splits == ["test", "train"]
 
 
-def test_a_class_called_test_among_other_classes_is_a_class(tree: Tree) -> None:
-    dataset = open_dataset(tree("test/a.jpg", "train/b.jpg", "bus/c.jpg"))
-    assert dataset.classes == ["bus", "test", "train"]
-    assert not dataset.has_splits
-
-
-def test_split_folders_with_classes_beside_another_folder_are_refused_as_ambiguous(tree: Tree) -> None:
-    text = message(DatasetError, data=tree("train/dress/a.jpg", "test/dress/b.jpg", "extra/c.jpg"))
-    assert "'test', 'train'" in text
-    assert "'extra'" in text
-    assert "Move the other folders out" in text
-
-
 def test_split_folders_without_class_folders_are_unlabelled(tree: Tree) -> None:
     dataset = open_dataset(tree("train/a.jpg", "test/b.jpg"))
     assert rows(dataset) == [("test/b.jpg", "", "test", ""), ("train/a.jpg", "", "train", "")]
@@ -508,6 +495,16 @@ def test_the_folder_that_holds_a_cub_tree_serves_as_well(cub: Path) -> None:
     assert rows(open_dataset(cub.parent)) == rows(open_dataset(cub))
 
 
+def test_a_cub_tree_is_found_in_a_folder_of_its_own(cub: Path, tmp_path: Path) -> None:
+    known = rows(open_dataset(cub))
+    (tmp_path / "archive" / "__MACOSX").mkdir(parents=True)
+    (tmp_path / "archive" / "data").mkdir()
+    cub.rename(tmp_path / "archive" / "data" / "birds")
+    assert rows(open_dataset(tmp_path / "archive")) == known
+    (tmp_path / "archive" / "data" / "more").mkdir()
+    assert "No images" in message(DatasetError, data=tmp_path / "archive")
+
+
 @pytest.mark.parametrize(
     ("file", "text", "expected"),
     [
@@ -594,15 +591,16 @@ def test_a_link_that_leads_nowhere_is_named_as_one(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_is_an_error(tree: Tree) -> None:
+    assert "is empty" in message(DatasetError, data=tree())
     text = message(DatasetError, data=tree(".hidden.jpg"))
-    assert "is empty" in text
+    assert "1 hidden" in text
     assert ".jpeg" in text
 
 
 def test_a_folder_without_images_says_what_it_holds_and_what_was_looked_for(tree: Tree) -> None:
-    text = message(DatasetError, data=tree("a/x.heic", "a/y.HEIC", "b/z.txt", "LICENSE"))
-    assert "found instead: '.heic' (2), " in text
-    assert "no extension (1)" in text
+    text = message(DatasetError, data=tree("a/x.mp4", "a/y.MP4", "b/z.txt", "LICENSE"))
+    assert "found instead: 2 .mp4 (a video); " in text
+    assert "1 no extension (not an image)" in text
     assert ".jpg .jpeg" in text
     assert "convert the files" in text
     assert "the table file itself" in message(DatasetError, data=tree("l.csv", root="tables"))
@@ -620,19 +618,25 @@ def test_the_kinds_are_asked_from_the_most_to_the_least_particular(tree: Tree) -
     assert "A dataset can be: a CSV or Parquet table, or a folder of images with one; a CUB_200_2011 folder; " in text
 
 
-def test_an_unreadable_folder_is_named(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_folder_is_named_and_ends_nothing(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tree("hat/a.jpg", "dress/b.jpg")
     scandir = os.scandir
 
     def refuse(path: str) -> Iterator[os.DirEntry[str]]:
         # Simulated, because permissions do not bind a superuser, as whom containers run tests.
-        if os.fspath(path).rstrip("/").endswith("dress"):
+        if os.fspath(path).rstrip("/").endswith(refused):
             raise PermissionError(13, "Permission denied", path)
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
+    refused = "dress"
+    dataset = open_dataset(folder)
+    assert dataset.labels == ["hat"]
+    assert "'dress' cannot be read (Permission denied)" in dataset.notes[0]
+    assert [(each.sort, each.count) for each in dataset.skipped] == [("dress", 1)]
+    refused = "photos"
     text = message(DatasetError, data=folder)
-    assert "photos/dress" in text
+    assert "photos" in text
     assert "Permission denied" in text
 
 

@@ -1,0 +1,96 @@
+"""The listing of a folder: its images, with what folders and tables beside them say."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from stackbone.cache.errors import DatasetError
+from stackbone.extract.datasets.folders.extensions import image_extensions
+from stackbone.extract.datasets.folders.levels import read_levels
+from stackbone.extract.datasets.folders.metadata import apply_metadata
+from stackbone.extract.datasets.folders.notes import say_reading
+from stackbone.extract.datasets.folders.pruning import Exclusion
+from stackbone.extract.datasets.folders.reading import Reading
+from stackbone.extract.datasets.folders.tree import grow
+from stackbone.extract.datasets.folders.walking import Found, walk
+from stackbone.extract.datasets.kind import Listing, Request
+from stackbone.extract.datasets.table_options import refuse_table_options
+
+_MOST_SHOWN = 5
+
+
+def list_folder(request: Request) -> Listing:
+    """List the images below a folder, with splits and classes from the folders' names and from tables beside them.
+
+    Raises
+    ------
+    DatasetError
+        The folder cannot be read or holds no image, or it cannot be told what its folders are, or a table is damaged.
+    UsageError
+        An option names a table's column, and there is no table, or it lacks that column.
+    """
+    root = Path(request.paths[0])
+    found = walk(root, Exclusion(request.exclude))
+    if not found.images:
+        raise DatasetError(_no_images_message(root, found))
+    if not found.tables:
+        refuse_table_options(request.labels, request.columns)
+    splits = request.splits != "none"
+    reading = read_levels(root, grow(found.images), splits=splits, class_level=request.class_level)
+    marks = {path: (mark.label, mark.split, "") for path, mark in reading.marks.items()}
+    entries = {path: marks[path.rpartition("/")[0]] for path in found.images}
+    applied = apply_metadata(root, entries, found.tables, request.columns)
+    reading = replace(reading, spoken_for=applied.spoken_for)
+    notes = [*_unreadable(found), *_barren(found, reading), *say_reading(reading), *applied.notes]
+    return Listing(root.name, root, applied.entries, found.skipped, notes)
+
+
+def _unreadable(found: Found) -> Iterator[str]:
+    for folder, reason in sorted(found.unreadable.items())[:_MOST_SHOWN]:
+        yield (
+            f"The folder {folder.rstrip('/')!r} cannot be read ({reason}), so its images are left out. Give yourself "
+            "read and execute permission on it, and run again."
+        )
+    if len(found.unreadable) > _MOST_SHOWN:
+        yield f"{len(found.unreadable) - _MOST_SHOWN:,} more folders cannot be read, so their images are left out."
+
+
+def _barren(found: Found, reading: Reading) -> Iterator[str]:
+    """Say which folders would be classes or splits if any file in them had been taken."""
+    full = {f"{node.path}/" if node.path else "" for node in reading.tree.walk()}
+    sorts: dict[str, Counter[str]] = defaultdict(Counter)
+    for folder, counts in found.sorts.items():
+        below = folder
+        while folder not in full:
+            below, folder = folder, folder[: folder.rstrip("/").rfind("/") + 1]
+        if below not in full and folder.rstrip("/") in reading.above_classes:
+            sorts[below] += counts
+    if sorts:
+        said = [f"{folder.rstrip('/')!r} ({_say_sorts(counts)})" for folder, counts in sorted(sorts.items())]
+        more = f" and {len(said) - _MOST_SHOWN} more" if len(said) > _MOST_SHOWN else ""
+        yield f"No image was taken from {', '.join(said[:_MOST_SHOWN])}{more}: none of these folders is a class."
+
+
+def _say_sorts(counts: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {sort}" for sort, count in counts.most_common(_MOST_SHOWN)) or "empty"
+
+
+def _no_images_message(root: Path, found: Found) -> str:
+    looked_for = f"Looked, in all its subfolders, for files ending in {' '.join(image_extensions())}."
+    skipped = found.skipped
+    if not skipped:
+        return f"No images: the folder {str(root)!r} is empty. {looked_for} Check the path, or name another folder."
+    said = "; ".join(f"{each.count:,} {each.sort} ({each.reason})" for each in skipped[:_MOST_SHOWN])
+    if len(skipped) > _MOST_SHOWN:
+        said += f"; {sum(each.count for each in skipped[_MOST_SHOWN:]):,} more"
+    sorts = {each.sort for each in skipped}
+    if sorts & {".csv", ".tsv", ".parquet"}:
+        advice = "Point to the folder that holds the images, or give the table file itself"
+    elif sorts & {".zip", ".tar", ".gz", ".tgz"}:
+        advice = "Point to the folder that holds the images, or unpack the archive first"
+    else:
+        advice = "Point to the folder that holds the images, or convert the files to JPEG or PNG"
+    return f"No images in {str(root)!r}; found instead: {said}. {looked_for} {advice}."

@@ -1,0 +1,230 @@
+"""Tables beside images, as the imagefolder of Hugging Face's datasets has them: ``metadata.csv`` and the like.
+
+A row says of the file that its column ``file_name`` names, relative to the table's folder, what its other columns hold.
+Reference: the library's documentation, "Create an image dataset", ImageFolder.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from stackbone.cache.disk.reading import open_regular
+from stackbone.cache.errors import DatasetError, UsageError
+from stackbone.cache.splits import canonical_splits
+from stackbone.cache.text import counted, typed
+from stackbone.extract.datasets.folders.anchor import Anchor, DiskNames
+from stackbone.extract.datasets.folders.tree import quoted
+from stackbone.extract.datasets.kind import Entries, TableColumns
+from stackbone.extract.datasets.kinds.table import read_table
+from stackbone.extract.datasets.table_limits import MOST_CELL, MOST_ROWS, MOST_TEXT_BYTES, ZERO_FRACTION, too_large
+
+_PATH = "file_name"
+_LONGEST_LINE = 16 * MOST_CELL
+
+
+@dataclass(frozen=True)
+class _Metadata:
+    """A table's rows, their paths relative to its folder; `labelled` is whether it has the column of labels."""
+
+    entries: Entries
+    labelled: bool
+
+
+@dataclass(frozen=True)
+class Applied:
+    """Images with what tables say of them.
+
+    Attributes
+    ----------
+    entries
+        Of every image.
+    spoken_for
+        Folders, each with a slash at the end, of whose images tables say the labels.
+    notes
+        What was believed.
+    """
+
+    entries: Entries
+    spoken_for: list[str]
+    notes: list[str]
+
+
+def apply_metadata(root: Path, entries: Entries, tables: Sequence[str], columns: TableColumns) -> Applied:
+    """Return the images of a folder with what the tables beside them say.
+
+    Below a table that has labels, no folder's name is a label any more: an image that it does not list has none. A
+    table's own splits and groups go before those of folders. Of several tables above an image the nearest counts.
+
+    Parameters
+    ----------
+    root
+        Absolute folder of the dataset.
+    entries
+        Its images, with what their folders say.
+    tables
+        Paths of the tables, relative to `root`.
+    columns
+        The columns' names as the user gave them; the default of ``path`` stands for ``file_name``.
+
+    Raises
+    ------
+    UsageError
+        If a column that the user named is missing.
+    DatasetError
+        If a table is damaged, or two lie in one folder.
+    """
+    _refuse_two(root, tables)
+    applied = Applied(dict(entries), [], [])
+    for table in sorted(tables, key=lambda path: (path.count("/"), path)):
+        metadata = _read(root / table, columns)
+        if metadata is None:
+            applied.notes.append(f"{table!r} has no column {_PATH!r}, so it is not read as a table of images.")
+        else:
+            _apply(applied, root, table, metadata, columns)
+    return applied
+
+
+def _apply(applied: Applied, root: Path, table: str, metadata: _Metadata, columns: TableColumns) -> None:
+    entries, prefix = applied.entries, table[: table.rfind("/") + 1]
+    disk, rows, absent = DiskNames(root), {}, []
+    for name, row in metadata.entries.items():
+        path = disk.find(name if os.path.isabs(name) else prefix + name)
+        if path in entries:
+            rows[path] = row
+        else:
+            absent.append(path)
+    splits = canonical_splits(split for _, split, _ in rows.values())
+    below = [path for path in entries if path.startswith(prefix)]
+    for path in below:
+        label, split, group = entries[path]
+        given = rows.get(path, ("", "", ""))
+        label = given[0] if metadata.labelled else label
+        entries[path] = (label, splits.get(given[1]) or split, given[2] or group)
+    if metadata.labelled:
+        applied.spoken_for.append(prefix)
+    applied.notes.extend(_say(table, metadata, columns, len(below) - len(rows), absent))
+
+
+def _say(table: str, metadata: _Metadata, columns: TableColumns, n_bare: int, absent: list[str]) -> Iterator[str]:
+    if metadata.labelled:
+        yield f"Labels are those of {table!r}, not the names of folders."
+        if n_bare:
+            have = "it has" if n_bare == 1 else "they have"
+            yield f"{table!r} does not list {counted(n_bare, 'image')}: {have} no label."
+    elif columns.label is not None:
+        yield (
+            f"{table!r} has no column {columns.label!r}, so labels are the names of folders. If another column holds "
+            "the labels, type --label-column NAME."
+        )
+    if absent:
+        names = "names" if len(absent) == 1 else "name"
+        yield f"{counted(len(absent), 'row')} of {table!r} {names} no image of this dataset: {quoted(absent)}."
+
+
+def _refuse_two(root: Path, tables: Sequence[str]) -> None:
+    by_folder: dict[str, list[str]] = {}
+    for table in tables:
+        by_folder.setdefault(table[: table.rfind("/") + 1], []).append(table)
+    for folder, found in by_folder.items():
+        if len(found) > 1:
+            msg = (
+                f"The folder {str(root / folder)!r} holds {quoted(os.path.basename(table) for table in found)}. "
+                f"Expected one table beside images. Leave the others out: type --exclude {typed('./' + max(found))}"
+            )
+            raise DatasetError(msg)
+
+
+def _read(file: Path, columns: TableColumns) -> _Metadata | None:
+    """Return what a table says; None if it is no table of images and nobody said that it was."""
+    wanted = replace(columns, path=_PATH) if columns.path == TableColumns().path else columns
+    read = _read_lines if file.suffix.lower() == ".jsonl" else read_table
+    try:
+        return _Metadata(read(file, file.parent, wanted), labelled=wanted.label is not None)
+    except UsageError:
+        if columns.label not in (None, TableColumns().label):
+            raise
+    try:
+        return _Metadata(read(file, file.parent, replace(wanted, label=None)), labelled=False)
+    except UsageError:
+        if replace(columns, label=TableColumns().label) != TableColumns():
+            raise
+    return None
+
+
+def _read_lines(file: Path, root: Path, wanted: TableColumns) -> Entries:
+    """Read lines of JSON objects as `read_table` reads a table."""
+    anchor = Anchor(root)
+    entries: Entries = {}
+    met: set[str] = set()
+    suffix = f".{wanted.suffix}" if wanted.suffix.isalnum() else wanted.suffix
+    for line, row in _objects(file):
+        met |= row.keys()
+        path, label, split, group = (
+            "" if key is None else _text(file, line, key, row.get(key))
+            for key in (wanted.path, wanted.label, wanted.split, wanted.group)
+        )
+        if not path.strip() or "\0" in path:
+            if wanted.path not in met:
+                break
+            found = f"found {path!r} as {wanted.path!r}"
+            raise _at(file, line, f"{found}, expected the path of an image. Fill it in, or delete the line.")
+        key = anchor.relative(path if path.lower().endswith(suffix.lower()) else path + suffix)
+        if entries.setdefault(key, (label, split, group)) != (label, split, group):
+            raise _at(file, line, f"it says something else of {key!r} than a line before. Delete one of them.")
+    default = TableColumns()
+    needed = [wanted.path, wanted.label]
+    needed += [getattr(wanted, key) for key in ("split", "group") if getattr(wanted, key) != getattr(default, key)]
+    for name in needed:
+        if name is not None and name not in met:
+            msg = (
+                f"The table {str(file)!r} has no column {name!r}; its columns: {quoted(met) or 'none'}. Name one of "
+                "them with --path-column, --label-column, --split-column or --group-column."
+            )
+            raise UsageError(msg)
+    return entries
+
+
+def _objects(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    size = number = 0
+    try:
+        with (
+            io.BufferedReader(cast("io.RawIOBase", open_regular(file))) as content,
+            io.TextIOWrapper(content, "utf-8-sig", "surrogateescape") as stream,
+        ):
+            while line := stream.readline(_LONGEST_LINE):
+                number, size = number + 1, size + len(line)
+                if len(line) == _LONGEST_LINE or number > MOST_ROWS or size > MOST_TEXT_BYTES:
+                    raise too_large(file, f"a line too long or too many of them (line {number:,})")
+                if not line.strip():
+                    continue
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise _at(file, number, f"found {line.strip()[:60]!r}, expected an object in braces. Correct it.")
+                yield number, row
+    except (ValueError, RecursionError) as exc:
+        raise _at(file, number, f"it is not JSON ({exc}). Expected an object in braces. Correct the line.") from exc
+    except OSError as exc:
+        msg = f"Cannot read the table {str(file)!r}: {exc.strerror or exc}. Check the file and its permissions."
+        raise DatasetError(msg) from exc
+
+
+def _text(file: Path, line: int, key: str, value: object) -> str:
+    """Return a value as a label's text, as a table's cell would give it."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value if key == _PATH else value.strip()
+    if isinstance(value, int | float):
+        return ZERO_FRACTION.sub("", str(value))
+    found = f"{key!r} holds {'a list' if isinstance(value, list) else 'an object'}, expected text or a number"
+    raise _at(file, line, f"{found}. Name another column, such as --label-column NAME.")
+
+
+def _at(file: Path, line: int, what: str) -> DatasetError:
+    return DatasetError(f"{str(file)!r}, line {line}: {what}")

@@ -1,0 +1,121 @@
+"""Which folders are splits: by what their names say, and by what stands beside them. In doubt nothing is guessed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from stackbone.cache.errors import DatasetError
+from stackbone.cache.splits import SPLITS, UNLABELLED, Role, role_of, splits_of
+from stackbone.cache.text import typed
+from stackbone.extract.datasets.folders.tree import Node, quoted
+
+_MOST_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class SplitLevel:
+    """Folders that are splits.
+
+    Attributes
+    ----------
+    splits
+        Canonical split of each folder, by its path; '' for images that nobody labelled.
+    below_classes
+        Whether they lie in each class's folder, as in ``cat/train/``, and not above the classes.
+    """
+
+    splits: dict[str, str]
+    below_classes: bool = False
+
+
+def find_splits(root: Path, base: Node) -> SplitLevel | None:
+    """Return which folders in `base`, or in each folder in it, are splits; None if none is.
+
+    Raises
+    ------
+    DatasetError
+        If some are named like splits, and beside others they may as well be classes; or if names hold class and split
+        at once.
+    """
+    roles = {name: role for name in base.children if (role := role_of(name))}
+    plain = {name: role for name, role in roles.items() if role.plain}
+    if len({role.split for role in plain.values()}) < 2:
+        plain = {name: role for name, role in plain.items() if not role.short}
+    decorated = {name: role for name, role in roles.items() if not role.plain}
+    taken = plain | _paired(root, base, plain, decorated)
+    if not any(role.split in SPLITS for role in taken.values()):
+        return _below_classes(base)
+    if others := sorted(base.children.keys() - taken):
+        serious = [name for name in plain if plain[name].split in SPLITS and not plain[name].short]
+        if not serious and len(taken) == len(plain):
+            return None  # countries, say: `tr` and `te` among others
+        raise _doubtful(root, base, sorted(taken), others)
+    splits = splits_of({name: role for name, role in taken.items() if role.split != UNLABELLED})
+    return SplitLevel({base.children[name].path: splits.get(name, "") for name in taken})
+
+
+def _paired(root: Path, base: Node, plain: dict[str, Role], decorated: dict[str, Role]) -> dict[str, Role]:
+    """Return the decorated names that are splits': two share their other words, or plain names stand beside them."""
+    by_rest: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for role in decorated.values():
+        by_rest[role.rest].add(role.split)
+    pairs = {rest for rest, splits in by_rest.items() if len(splits & {*SPLITS}) > 1}
+    if len(pairs) > 1 and not plain:
+        names = sorted(name for name, role in decorated.items() if role.rest in pairs)
+        msg = (
+            f"In {_place(root, base)!r} the names {quoted(names)} seem to hold a class and a split at once. Expected "
+            "a folder for each split with class folders inside, or class folders alone. Type --splits none to read "
+            "each as a class, or list the images in a CSV file with the columns path,label,split and pass it with "
+            "--labels."
+        )
+        raise DatasetError(msg)
+    found = {role.split for role in (*plain.values(), *decorated.values())} & {*SPLITS}
+    no_other = bool(plain) and len(found) > 1 and len(base.children) == len(plain) + len(decorated)
+    return {name: role for name, role in decorated.items() if role.rest in pairs or no_other}
+
+
+def _below_classes(base: Node) -> SplitLevel | None:
+    """Return the splits in each class's folder; None unless every class holds such and nothing else."""
+    splits: dict[str, str] = {}
+    for child in base.children.values():
+        roles = {name: role for name in child.children if (role := role_of(name)) and role.plain and not role.short}
+        if child.images or roles.keys() != child.children.keys():
+            return None
+        names = splits_of({name: role for name, role in roles.items() if role.split != UNLABELLED})
+        splits |= {child.children[name].path: names.get(name, "") for name in roles}
+    found = set(splits.values()) & {*SPLITS}
+    return SplitLevel(splits, below_classes=True) if len(found) > 1 else None
+
+
+def _doubtful(root: Path, base: Node, taken: list[str], others: list[str]) -> DatasetError:
+    where = _place(root, base)
+    found = f"In {where!r} {_named(taken)} like {'a split' if len(taken) == 1 else 'splits'}, beside {quoted(others)}."
+    if any(base.children[name].children for name in taken):
+        out, reading = others, f"{_are(taken)} splits" if len(taken) > 1 else f"{_are(taken)} a split"
+        reading += f" and {quoted(others)} {'belongs' if len(others) == 1 else 'belong'} to none"
+    else:
+        out, reading = taken, f"the images in {quoted(taken)} belong to no class"
+    prefix = f"./{base.path}/" if base.path else "./"
+    options = " ".join(f"--exclude {typed(f'{prefix}{name}')}" for name in out[:_MOST_SHOWN])
+    if len(out) > _MOST_SHOWN:
+        options += ", and so on for the others"
+    msg = (
+        f"{found} This can be read in two ways. If all of them are classes, type --splits none. If {reading}, leave "
+        f"{'it' if len(out) == 1 else 'them'} out: type {options}. Otherwise list the images in a CSV file with the "
+        "columns path,label,split and pass it with --labels."
+    )
+    return DatasetError(msg)
+
+
+def _place(root: Path, base: Node) -> str:
+    return str(root / base.path)
+
+
+def _named(names: list[str]) -> str:
+    return f"the folder {quoted(names)} is named" if len(names) == 1 else f"the folders {quoted(names)} are named"
+
+
+def _are(names: list[str]) -> str:
+    return f"{quoted(names)} {'is' if len(names) == 1 else 'are'}"

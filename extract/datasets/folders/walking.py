@@ -1,0 +1,225 @@
+"""What lies below a folder: images, tables beside them, and what is not taken, counted.
+
+To list a million files must cost little more than to read their names, so a file with an image's extension is neither
+opened nor asked for its status.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from stackbone.cache.errors import DatasetError
+from stackbone.extract.datasets.folders.extensions import image_extensions, is_image_name, why_not
+from stackbone.extract.datasets.folders.first_bytes import look_into
+from stackbone.extract.datasets.folders.pruning import (
+    Exclusion,
+    is_cache,
+    is_figures,
+    is_system_file,
+    is_system_folder,
+)
+from stackbone.extract.datasets.kind import Skipped
+
+METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+"""Tables beside images, as the imagefolder of Hugging Face's datasets has them."""
+
+_NO_FILE = "not a file: a pipe, a socket or a device"
+_SYSTEM = "made by an operating system or a file server"
+_OURS = "written by Stackbone"
+_EXCLUDED = "excluded"
+_HIDDEN = "hidden"
+
+
+@dataclass
+class Found:
+    """What lies below a folder; paths are posix-style, relative to it, folders with a slash at the end.
+
+    Bytes of a name that are not UTF-8 are kept as lone surrogates (``os.fsencode`` gives them back).
+
+    Attributes
+    ----------
+    images
+        Sorted by code point.
+    tables
+        Files named as in `METADATA`.
+    unreadable
+        Folders that could not be listed, with the reason.
+    sorts
+        For each folder that was entered, what was not taken of the files in it, by `Skipped.sort`.
+    """
+
+    images: list[str] = field(default_factory=list)
+    tables: list[str] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    sorts: dict[str, Counter[str]] = field(default_factory=dict)
+    _skipped: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
+
+    @property
+    def skipped(self) -> list[Skipped]:
+        """What was not taken, the most frequent first."""
+        sorts = sorted(self._skipped.items(), key=lambda item: (-item[1][0], item[0]))
+        return [Skipped(sort, reason, count, example) for (sort, reason), (count, example) in sorts]
+
+    def skip(self, sort: str, reason: str, path: str) -> None:
+        """Count a file or folder that is not taken."""
+        count, example = self._skipped.get((sort, reason), (0, path))
+        self._skipped[sort, reason] = (count + 1, min(example, path))
+
+    def skip_file(self, reason: str, path: str) -> None:
+        """Count a file that is not taken by its extension, and in its folder."""
+        sort = os.path.splitext(path)[1].lower() or "no extension"
+        self.sorts[path[: path.rfind("/") + 1]][sort] += 1
+        self.skip(sort, reason, path)
+
+
+class _Names(NamedTuple):
+    """Names in one folder."""
+
+    folders: list[str]
+    images: list[str]
+    others: list[str]
+    specials: list[str]
+
+
+def walk(root: Path, exclusion: Exclusion) -> Found:
+    """List what lies below a folder.
+
+    Links to files and folders are followed; a folder that is met again below itself is not entered a second time. A
+    folder that cannot be listed is counted, and the others are listed.
+
+    Raises
+    ------
+    DatasetError
+        If `root` itself cannot be listed.
+    """
+    found = Found()
+    unknown: list[str] = []
+    pending: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
+    while pending:
+        prefix, above = pending.pop()
+        folder = os.path.join(root, prefix)
+        try:
+            status = os.stat(folder)
+            chain = above | {(status.st_dev, status.st_ino)}
+            # A link loop: all that is below has been listed through the folder's first appearance.
+            if chain == above:
+                continue
+            names = _scan(folder)
+        except OSError as exc:
+            if not prefix:
+                raise _unreadable_root(folder, exc) from exc
+            reason = exc.strerror or str(exc)
+            found.skip(prefix.split("/")[-2], f"a folder that cannot be read: {reason}", prefix)
+            found.unreadable[prefix] = reason
+            continue
+        if prefix and (is_cache(names.folders) or is_figures(names.images, names.others)):
+            found.skip(prefix.split("/")[-2], _OURS, prefix)
+            continue
+        found.sorts[prefix] = Counter()
+        pending.extend(
+            (f"{prefix}{name}/", chain) for name in names.folders if _is_entered(found, exclusion, prefix, name)
+        )
+        unknown += _sort_files(found, exclusion, prefix, names)
+    for path, reason in look_into(root, unknown):
+        if reason:
+            found.skip_file(reason, path)
+        else:
+            found.images.append(path)
+    found.images.sort()
+    return found
+
+
+def folders_in_wrappers(root: Path) -> Iterator[Path]:
+    """Yield a folder, the only folder in it if no images lie beside that, the only one in that, and so on."""
+    folder, seen = root, set()
+    while (real := os.path.realpath(folder)) not in seen:
+        seen.add(real)
+        yield folder
+        inner: list[str] = []
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    is_folder = _is_folder(entry) and not (entry.name.startswith(".") or is_system_folder(entry.name))
+                    inner += [entry.name] if is_folder else []
+                    if len(inner) > 1 or (not is_folder and is_image_name(entry.name)):
+                        return
+        except OSError:
+            return
+        folder = folder.joinpath(*inner)
+
+
+def _scan(folder: str) -> _Names:
+    names = _Names([], [], [], [])
+    endings = image_extensions()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name
+            if _is_folder(entry):
+                names.folders.append(name)
+            # A broken link stays in the list, to be reported when it is read; a pipe or a device with an
+            # image's name would block the reader for ever.
+            elif not entry.is_symlink() and not entry.is_file():
+                names.specials.append(name)
+            elif name.lower().endswith(endings) and name[0] != ".":
+                names.images.append(name)
+            else:
+                names.others.append(name)
+    return names
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or to a place that may not be looked at
+        return False
+
+
+def _is_entered(found: Found, exclusion: Exclusion, prefix: str, name: str) -> bool:
+    """Return whether a folder is looked into; count it if not."""
+    if name.startswith("."):
+        found.skip(_HIDDEN, "hidden", f"{prefix}{name}/")
+    elif is_system_folder(name):
+        found.skip(name, _SYSTEM, f"{prefix}{name}/")
+    elif exclusion and exclusion.covers(prefix, name):
+        found.skip(name, _EXCLUDED, f"{prefix}{name}/")
+    else:
+        return True
+    return False
+
+
+def _sort_files(found: Found, exclusion: Exclusion, prefix: str, names: _Names) -> list[str]:
+    """Take a folder's images and tables, count what is nothing, and return the files whose names do not say."""
+    images, others = names.images, names.others
+    if exclusion:
+        for name in (*images, *others):
+            if exclusion.covers(prefix, name):
+                found.skip(os.path.splitext(name)[1].lower() or "no extension", _EXCLUDED, prefix + name)
+        images, others = ([n for n in each if not exclusion.covers(prefix, n)] for each in (images, others))
+    found.images.extend(prefix + name for name in images)
+    for name in names.specials:
+        found.skip_file(_NO_FILE, prefix + name)
+    unknown = []
+    for name in others:
+        if name.startswith("."):
+            found.skip(_HIDDEN, "hidden", prefix + name)
+        elif is_system_file(name):
+            found.skip(name, _SYSTEM, prefix + name)
+        elif name.lower() in METADATA:
+            found.tables.append(prefix + name)
+        elif reason := why_not(os.path.splitext(name)[1].lower()):
+            found.skip_file(reason, prefix + name)
+        else:
+            unknown.append(prefix + name)
+    return unknown
+
+
+def _unreadable_root(folder: str, exc: OSError) -> DatasetError:
+    return DatasetError(
+        f"Cannot list the folder {folder!r}: {exc.strerror or exc}. A dataset's folder must be readable. Give yourself "
+        "read and execute permission on it, or name another."
+    )
