@@ -58,7 +58,7 @@ class DatasetOptions:
         list[str] | None,
         typer.Option(metavar="GLOB", help="Leave out files and folders of this name or path; repeat for more"),
     ] = None
-    splits: Annotated[
+    split_folders: Annotated[
         str,
         typer.Option(help="Whether folders named like train or test_set are splits: auto, or none if they are classes"),
     ] = "auto"
@@ -80,8 +80,8 @@ class DatasetOptions:
             split_column=self.split_column,
             group_column=self.group_column,
             suffix=self.suffix,
-            exclude=self.exclude or (),
-            splits=self.splits,
+            exclude=self.exclude,
+            split_folders=self.split_folders,
             class_level=self.class_level,
         )
 

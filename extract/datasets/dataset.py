@@ -25,7 +25,7 @@ from stackbone.extract.datasets.kinds.images import neither_message
 from stackbone.extract.datasets.missing import missing_message
 from stackbone.extract.datasets.table_options import refuse_table_options
 
-SPLIT_CHOICES = ("auto", "none")
+SPLIT_FOLDERS = ("auto", "none")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
@@ -93,8 +93,8 @@ def open_dataset(
     split_column: str = "split",
     group_column: str = "group",
     suffix: str = "",
-    exclude: Sequence[str] = (),
-    splits: str = "auto",
+    exclude: Sequence[str] | str | None = None,
+    split_folders: str = "auto",
     class_level: int | str | None = None,
 ) -> Dataset:
     """List the images of a dataset with their labels, splits and groups. No image is opened.
@@ -124,7 +124,7 @@ def open_dataset(
         File extension added to those of a table's paths that lack it, such as '.jpg'.
     exclude
         Patterns of files and folders to leave out, such as ``thumbnails``, ``*_mask.png`` or ``./train/broken``.
-    splits
+    split_folders
         ``auto``, or ``none`` if folders named like splits are classes.
     class_level
         Which level of folders below splits and wrappers is the class, from 1, or ``leaf`` for the innermost; by
@@ -145,14 +145,14 @@ def open_dataset(
         A Parquet file, and pyarrow is not installed.
     """
     columns = TableColumns(path_column, label_column, split_column, group_column, suffix)
-    check_choice("value of --splits", splits, SPLIT_CHOICES)
+    check_choice("value of --split-folders", split_folders, SPLIT_FOLDERS)
     given = [data] if isinstance(data, str | os.PathLike) else data
     request = Request(
         _absolute_paths(given),
         None if labels is None else _absolute(labels),
         columns,
-        [exclude] if isinstance(exclude, str) else exclude,
-        splits,
+        [exclude] if isinstance(exclude, str) else exclude or (),
+        split_folders,
         _class_level(class_level),
     )
     listing = _list(request)
@@ -200,7 +200,7 @@ def _list(request: Request) -> Listing:
 
 def _refuse_level_options(request: Request) -> None:
     for option, given, default in (
-        ("--splits", request.splits, "auto"),
+        ("--split-folders", request.split_folders, "auto"),
         ("--class-level", request.class_level, None),
     ):
         if given != default:

@@ -47,7 +47,7 @@ class Request:
         Of that table, of the one that `paths` names, or of those beside a folder's images.
     exclude
         Patterns of files and folders to leave out, see `folders.pruning.Exclusion`.
-    splits
+    split_folders
         ``auto`` for folders named like splits to be splits, ``none`` for none to be one.
     class_level
         Which folder is the class, counted from 1, or ``leaf``; None where nobody asked.
@@ -57,7 +57,7 @@ class Request:
     labels: Path | None
     columns: TableColumns
     exclude: Sequence[str] = ()
-    splits: str = "auto"
+    split_folders: str = "auto"
     class_level: int | str | None = None
 
     @property

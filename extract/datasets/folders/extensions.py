@@ -13,8 +13,8 @@ IMAGE_EXTENSIONS = (
 
 _NEEDS = {
     **dict.fromkeys((".heic", ".heif", ".hif"), ("pillow_heif", "pip install 'stackbone[heif]'")),
-    ".jxl": ("pillow_jxl", "pip install 'stackbone[jxl]'"),
-    ".avif": ("", "pip install --upgrade pillow"),
+    ".jxl": ("pillow_jxl", "pip install pillow-jxl-plugin"),
+    **dict.fromkeys((".avif", ".avifs"), ("", "pip install 'pillow>=11.3'")),
 }
 """Extension of images that not every machine decodes: the module that decodes them ('' for Pillow), what to type."""
 

@@ -38,7 +38,7 @@ def list_folder(request: Request) -> Listing:
         raise DatasetError(_no_images_message(root, found))
     if not found.tables:
         refuse_table_options(request.labels, request.columns)
-    splits = request.splits != "none"
+    splits = request.split_folders != "none"
     reading = read_levels(root, grow(found.images), splits=splits, class_level=request.class_level)
     marks = {path: (mark.label, mark.split, "") for path, mark in reading.marks.items()}
     entries = {path: marks[path.rpartition("/")[0]] for path in found.images}

@@ -47,7 +47,7 @@ def _splits(reading: Reading) -> Iterator[str]:
             for split, names in sorted(folders.items(), key=lambda item: (not item[0], item[0]))
         ]
         where = " in each class's folder" if reading.level.below_classes else ""
-        yield f"Folders{where} were read as splits: {'; '.join(said)}. Type --splits none if they are none."
+        yield f"Folders{where} were read as splits: {'; '.join(said)}. Type --split-folders none if they are none."
 
 
 def _resembling(reading: Reading) -> Iterator[str]:

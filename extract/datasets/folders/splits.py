@@ -66,8 +66,8 @@ def _paired(root: Path, base: Node, plain: dict[str, Role], decorated: dict[str,
         names = sorted(name for name, role in decorated.items() if role.rest in pairs)
         msg = (
             f"In {_place(root, base)!r} the names {quoted(names)} seem to hold a class and a split at once. Expected "
-            "a folder for each split with class folders inside, or class folders alone. Type --splits none to read "
-            "each as a class, or list the images in a CSV file with the columns path,label,split and pass it with "
+            "a folder for each split with class folders inside, or class folders alone. Type --split-folders none to "
+            "read each as a class, or list the images in a CSV file with the columns path,label,split and pass it with "
             "--labels."
         )
         raise DatasetError(msg)
@@ -102,9 +102,9 @@ def _doubtful(root: Path, base: Node, taken: list[str], others: list[str]) -> Da
     if len(out) > _MOST_SHOWN:
         options += ", and so on for the others"
     msg = (
-        f"{found} This can be read in two ways. If all of them are classes, type --splits none. If {reading}, leave "
-        f"{'it' if len(out) == 1 else 'them'} out: type {options}. Otherwise list the images in a CSV file with the "
-        "columns path,label,split and pass it with --labels."
+        f"{found} This can be read in two ways. If all of them are classes, type --split-folders none. If {reading}, "
+        f"leave {'it' if len(out) == 1 else 'them'} out: type {options}. Otherwise list the images in a CSV file with "
+        "the columns path,label,split and pass it with --labels."
     )
     return DatasetError(msg)
 

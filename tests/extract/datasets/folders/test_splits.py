@@ -35,7 +35,7 @@ def test_splits_are_recognised_by_their_role_and_said(
     found = {path.split("/")[0]: split for path, split in zip(dataset.paths, dataset.splits, strict=True)}
     assert found == dict(zip(folders, splits, strict=True))
     assert dataset.classes == ["cat", "dog"]
-    assert said(dataset.notes, "Type --splits none")
+    assert said(dataset.notes, "Type --split-folders none")
     assert all(said(dataset.notes, repr(folder)) for folder in folders)
 
 
@@ -68,11 +68,11 @@ def test_a_doubtful_folder_is_refused_with_both_readings_and_what_it_says_works(
     folder = photos(*files)
     with pytest.raises(DatasetError) as caught:
         open_dataset(folder)
-    assert "type --splits none" in str(caught.value)
+    assert "type --split-folders none" in str(caught.value)
     typed = re.search(r"leave (?:it|them) out: type (.*?)\. Otherwise", str(caught.value))
     assert typed
     assert typed[1] == way_out
-    as_classes = open_dataset(folder, splits="none")
+    as_classes = open_dataset(folder, split_folders="none")
     assert not as_classes.has_splits
     assert counts(open_dataset(folder, exclude=[word for word in shlex.split(typed[1]) if word != "--exclude"])) == left
 
@@ -82,7 +82,7 @@ def test_names_that_hold_class_and_split_are_refused(photos: Photos) -> None:
         folder = photos(*(f"{pairs[0]}_/{name}/1.jpg" for name in pairs)) / f"{pairs[0]}_"
         with pytest.raises(DatasetError, match="a class and a split at once"):
             open_dataset(folder)
-        assert open_dataset(folder, splits="none").classes == sorted(pairs)
+        assert open_dataset(folder, split_folders="none").classes == sorted(pairs)
 
 
 @pytest.mark.parametrize(
@@ -140,10 +140,10 @@ def test_a_class_that_one_split_has_alone_is_said(photos: Photos) -> None:
     assert said(dataset.notes, "The split 'test' has the class 'unknown', which no other split has.")
 
 
-@pytest.mark.parametrize("option", [{"splits": "none"}, {"class_level": 2}])
+@pytest.mark.parametrize("option", [{"split_folders": "none"}, {"class_level": 2}])
 def test_options_for_folders_are_refused_where_there_are_none(photos: Photos, option: dict[str, object]) -> None:
     folder = photos("a.jpg", "b.jpg")
-    with pytest.raises(UsageError, match=r"--splits none|--class-level 2"):
+    with pytest.raises(UsageError, match=r"--split-folders none|--class-level 2"):
         open_dataset([folder / "a.jpg", folder / "b.jpg"], **option)  # type: ignore[arg-type] # one of two types
     with pytest.raises(UsageError, match="auto, none"):
-        open_dataset(folder, splits="no")
+        open_dataset(folder, split_folders="no")
