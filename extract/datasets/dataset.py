@@ -188,7 +188,7 @@ def _list(request: Request) -> Listing:
     kind = next((kind for kind in KINDS.values() if kind.recognises(request)), None)
     if kind is None or not kind.takes_columns:
         refuse_table_options(request.labels, request.columns)
-    if kind is None or not kind.takes_levels:
+    if kind is None or not (kind.takes_levels or request.labels):
         _refuse_level_options(request)
     if kind is None:
         known = "; ".join(kind.what for kind in KINDS.values())

@@ -67,8 +67,8 @@ def _paired(root: Path, base: Node, plain: dict[str, Role], decorated: dict[str,
         msg = (
             f"In {_place(root, base)!r} the names {quoted(names)} seem to hold a class and a split at once. Expected "
             "a folder for each split with class folders inside, or class folders alone. Type --split-folders none to "
-            "read each as a class, or list the images in a CSV file with the columns path,label,split and pass it with "
-            "--labels."
+            "read each as a class, or list the images in a CSV file with the columns path,label,split and name that file "
+            "in place of the folder."
         )
         raise DatasetError(msg)
     found = {role.split for role in (*plain.values(), *decorated.values())} & {*SPLITS}
@@ -104,7 +104,7 @@ def _doubtful(root: Path, base: Node, taken: list[str], others: list[str]) -> Da
     msg = (
         f"{found} This can be read in two ways. If all of them are classes, type --split-folders none. If {reading}, "
         f"leave {'it' if len(out) == 1 else 'them'} out: type {options}. Otherwise list the images in a CSV file with "
-        "the columns path,label,split and pass it with --labels."
+        "the columns path,label,split, and name that file in place of the folder."
     )
     return DatasetError(msg)
 

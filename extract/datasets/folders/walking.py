@@ -33,6 +33,7 @@ _SYSTEM = "made by an operating system or a file server"
 _OURS = "written by Stackbone"
 _EXCLUDED = "excluded"
 _HIDDEN = "hidden"
+_MOST_SORTS = 50
 
 
 @dataclass
@@ -61,9 +62,15 @@ class Found:
 
     @property
     def skipped(self) -> list[Skipped]:
-        """What was not taken, the most frequent first."""
-        sorts = sorted(self._skipped.items(), key=lambda item: (-item[1][0], item[0]))
-        return [Skipped(sort, reason, count, example) for (sort, reason), (count, example) in sorts]
+        """What was not taken, the most frequent sorts first, rare ones together: each file may have one of its own."""
+        ordered = sorted(self._skipped.items(), key=lambda item: (-item[1][0], item[0]))
+        rare: dict[str, list[tuple[int, str]]] = {}
+        for (_, reason), counted in ordered[_MOST_SORTS:]:
+            rare.setdefault(reason, []).append(counted)
+        return [
+            *(Skipped(sort, reason, *counted) for (sort, reason), counted in ordered[:_MOST_SORTS]),
+            *(Skipped("others", why, sum(n for n, _ in each), min(p for _, p in each)) for why, each in rare.items()),
+        ]
 
     def skip(self, sort: str, reason: str, path: str) -> None:
         """Count a file or folder that is not taken."""

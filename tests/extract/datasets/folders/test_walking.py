@@ -144,6 +144,14 @@ def test_looking_into_files_ends_where_it_finds_nothing(photos: Photos, monkeypa
     assert sum(each.count for each in dataset.skipped if each.sort == ".dat") == 8
 
 
+def test_many_sorts_of_files_are_counted_together(photos: Photos) -> None:
+    dataset = open_dataset(photos("cat/1.jpg", *(f"cat/log.{i}" for i in range(200)), "cat/a.txt", "cat/b.txt"))
+    assert len(dataset.skipped) < 60
+    assert sum(each.count for each in dataset.skipped) == 202
+    assert (dataset.skipped[0].sort, dataset.skipped[0].count) == (".txt", 2)
+    assert (dataset.skipped[-1].sort, dataset.skipped[-1].reason) == ("others", "not an image")
+
+
 # --- folders -----------------------------------------------------------------------------------------------
 
 
