@@ -6,6 +6,7 @@ Reference: the library's documentation, "Create an image dataset", ImageFolder.
 
 from __future__ import annotations
 
+import glob
 import io
 import json
 import os
@@ -82,7 +83,11 @@ def apply_metadata(root: Path, entries: Entries, tables: Sequence[str], columns:
     _refuse_two(root, tables)
     applied = Applied(dict(entries), [], [])
     for table in sorted(tables, key=lambda path: (path.count("/"), path)):
-        metadata = _read(root / table, columns)
+        try:
+            metadata = _read(root / table, columns)
+        except DatasetError as exc:
+            msg = f"{exc} Or leave this table out: type --exclude {typed('./' + glob.escape(table))}"
+            raise DatasetError(msg) from exc
         if metadata is None:
             applied.notes.append(f"{table!r} has no column {_PATH!r}, so it is not read as a table of images.")
         else:
@@ -133,9 +138,11 @@ def _refuse_two(root: Path, tables: Sequence[str]) -> None:
         by_folder.setdefault(table[: table.rfind("/") + 1], []).append(table)
     for folder, found in by_folder.items():
         if len(found) > 1:
+            first, *others = sorted(found)
+            options = " ".join(f"--exclude {typed('./' + glob.escape(table))}" for table in others)
             msg = (
                 f"The folder {str(root / folder)!r} holds {quoted(os.path.basename(table) for table in found)}. "
-                f"Expected one table beside images. Leave the others out: type --exclude {typed('./' + max(found))}"
+                f"Expected one table beside images. To keep {os.path.basename(first)!r}, type {options}"
             )
             raise DatasetError(msg)
 

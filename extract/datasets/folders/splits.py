@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from stackbone.cache.text import typed
 from stackbone.extract.datasets.folders.tree import Node, quoted
 
 _MOST_SHOWN = 5
+_FOLD = re.compile(r"(fold|cv|split|run|k)[\W_]*[0-9]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def find_splits(root: Path, base: Node) -> SplitLevel | None:
     decorated = {name: role for name, role in roles.items() if not role.plain}
     taken = plain | _paired(root, base, plain, decorated)
     if not any(role.split in SPLITS for role in taken.values()):
-        return _below_classes(base)
+        return _below_classes(root, base)
     if others := sorted(base.children.keys() - taken):
         serious = [name for name in plain if plain[name].split in SPLITS and not plain[name].short]
         if not serious and len(taken) == len(plain):
@@ -67,8 +70,8 @@ def _paired(root: Path, base: Node, plain: dict[str, Role], decorated: dict[str,
         msg = (
             f"In {_place(root, base)!r} the names {quoted(names)} seem to hold a class and a split at once. Expected "
             "a folder for each split with class folders inside, or class folders alone. Type --split-folders none to "
-            "read each as a class, or list the images in a CSV file with the columns path,label,split and name that file "
-            "in place of the folder."
+            "read each as a class, or list the images in a CSV file with the columns path,label,split, and name that "
+            "file in place of the folder."
         )
         raise DatasetError(msg)
     found = {role.split for role in (*plain.values(), *decorated.values())} & {*SPLITS}
@@ -76,7 +79,7 @@ def _paired(root: Path, base: Node, plain: dict[str, Role], decorated: dict[str,
     return {name: role for name, role in decorated.items() if role.rest in pairs or no_other}
 
 
-def _below_classes(base: Node) -> SplitLevel | None:
+def _below_classes(root: Path, base: Node) -> SplitLevel | None:
     """Return the splits in each class's folder; None unless every class holds such and nothing else."""
     splits: dict[str, str] = {}
     for child in base.children.values():
@@ -85,28 +88,43 @@ def _below_classes(base: Node) -> SplitLevel | None:
             return None
         names = splits_of({name: role for name, role in roles.items() if role.split != UNLABELLED})
         splits |= {child.children[name].path: names.get(name, "") for name in roles}
-    found = set(splits.values()) & {*SPLITS}
-    return SplitLevel(splits, below_classes=True) if len(found) > 1 else None
+    if len(set(splits.values()) & {*SPLITS}) < 2:
+        return None
+    if all(map(_FOLD.fullmatch, base.children)):
+        msg = (
+            f"In {_place(root, base)!r} each of {quoted(base.children)} holds splits of its own. Expected one division "
+            f"of the images. Name one of these folders, such as {str(root / base.path / min(base.children))!r}, or type "
+            "--split-folders none if they are classes."
+        )
+        raise DatasetError(msg)
+    return SplitLevel(splits, below_classes=True)
 
 
 def _doubtful(root: Path, base: Node, taken: list[str], others: list[str]) -> DatasetError:
-    where = _place(root, base)
-    found = f"In {where!r} {_named(taken)} like {'a split' if len(taken) == 1 else 'splits'}, beside {quoted(others)}."
-    if any(base.children[name].children for name in taken):
-        out, reading = others, f"{_are(taken)} splits" if len(taken) > 1 else f"{_are(taken)} a split"
-        reading += f" and {quoted(others)} {'belongs' if len(others) == 1 else 'belong'} to none"
+    found = f"{_named(taken)} like {'a split' if len(taken) == 1 else 'splits'}, beside {quoted(others)}"
+    classes = {name for split in taken for name in base.children[split].children}
+    splits = f"{_are(taken)} {'a split' if len(taken) == 1 else 'splits'}"
+    if classes & {*others}:
+        second = f"If {splits} and the others are classes to train on, move these into a folder 'train' beside."
+    elif classes:
+        second = (
+            f"If {splits} and {quoted(others)} {'is' if len(others) == 1 else 'are'} none, {_leave_out(base, others)}."
+        )
     else:
-        out, reading = taken, f"the images in {quoted(taken)} belong to no class"
-    prefix = f"./{base.path}/" if base.path else "./"
-    options = " ".join(f"--exclude {typed(f'{prefix}{name}')}" for name in out[:_MOST_SHOWN])
-    if len(out) > _MOST_SHOWN:
-        options += ", and so on for the others"
+        second = f"If the images in {quoted(taken)} belong to no class, {_leave_out(base, taken)}."
     msg = (
-        f"{found} This can be read in two ways. If all of them are classes, type --split-folders none. If {reading}, "
-        f"leave {'it' if len(out) == 1 else 'them'} out: type {options}. Otherwise list the images in a CSV file with "
-        "the columns path,label,split, and name that file in place of the folder."
+        f"In {_place(root, base)!r} {found}. This can be read in two ways. If all of them are classes, type "
+        f"--split-folders none. {second} Otherwise list the images in a CSV file with the columns path,label,split, "
+        "and name that file in place of the folder."
     )
     return DatasetError(msg)
+
+
+def _leave_out(base: Node, names: list[str]) -> str:
+    prefix = f"./{base.path}/" if base.path else "./"
+    options = " ".join(f"--exclude {typed(glob.escape(prefix + name))}" for name in names[:_MOST_SHOWN])
+    more = ", and so on for the others" if len(names) > _MOST_SHOWN else ""
+    return f"leave {'it' if len(names) == 1 else 'them'} out: type {options}{more}"
 
 
 def _place(root: Path, base: Node) -> str:

@@ -32,7 +32,7 @@ _NO_FILE = "not a file: a pipe, a socket or a device"
 _SYSTEM = "made by an operating system or a file server"
 _OURS = "written by Stackbone"
 _EXCLUDED = "excluded"
-_HIDDEN = "hidden"
+_HIDDEN = "a name that begins with a dot"
 _MOST_SORTS = 50
 
 
@@ -189,7 +189,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _is_entered(found: Found, exclusion: Exclusion, prefix: str, name: str) -> bool:
     """Return whether a folder is looked into; count it if not."""
     if name.startswith("."):
-        found.skip(_HIDDEN, "hidden", f"{prefix}{name}/")
+        found.skip("hidden", _HIDDEN, f"{prefix}{name}/")
     elif is_system_folder(name):
         found.skip(name, _SYSTEM, f"{prefix}{name}/")
     elif exclusion and exclusion.covers(prefix, name):
@@ -213,7 +213,7 @@ def _sort_files(found: Found, exclusion: Exclusion, prefix: str, names: _Names) 
     unknown = []
     for name in others:
         if name.startswith("."):
-            found.skip(_HIDDEN, "hidden", prefix + name)
+            found.skip("hidden", _HIDDEN, prefix + name)
         elif is_system_file(name):
             found.skip(name, _SYSTEM, prefix + name)
         elif name.lower() in METADATA:

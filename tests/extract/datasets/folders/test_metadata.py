@@ -134,6 +134,8 @@ def test_a_damaged_line_is_an_error_with_its_number(photos: Photos, text: str, f
     with pytest.raises(DatasetError) as caught:
         open_dataset(folder)
     assert found in str(caught.value)
+    assert str(caught.value).endswith("type --exclude ./metadata.jsonl")
+    assert open_dataset(folder, exclude="./metadata.jsonl").n == 1
 
 
 def test_options_of_a_table_are_refused_where_there_is_none(photos: Photos) -> None:

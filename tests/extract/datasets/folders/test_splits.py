@@ -60,6 +60,7 @@ def test_the_usual_names_need_no_note(photos: Photos) -> None:
             {("a", "train"): 1, ("b", "train"): 1},
         ),
         (("valid/1.jpg", "invalid/2.jpg"), "--exclude ./valid", {("invalid", ""): 1}),
+        (("train/a/1.jpg", "[x] *y/3.jpg"), "--exclude './[[]x] [*]y'", {("a", "train"): 1}),
     ],
 )
 def test_a_doubtful_folder_is_refused_with_both_readings_and_what_it_says_works(
@@ -75,6 +76,25 @@ def test_a_doubtful_folder_is_refused_with_both_readings_and_what_it_says_works(
     as_classes = open_dataset(folder, split_folders="none")
     assert not as_classes.has_splits
     assert counts(open_dataset(folder, exclude=[word for word in shlex.split(typed[1]) if word != "--exclude"])) == left
+
+
+def test_classes_beside_a_split_with_the_same_classes_are_refused_with_the_way_out(photos: Photos) -> None:
+    folder = photos("cat/1.jpg", "dog/2.jpg", "test/cat/3.jpg", "test/dog/4.jpg")
+    with pytest.raises(DatasetError, match="move these into a folder 'train'"):
+        open_dataset(folder)
+    (folder / "train").mkdir()
+    for name in ("cat", "dog"):
+        (folder / name).rename(folder / "train" / name)
+    assert len(counts(open_dataset(folder))) == 4
+
+
+@pytest.mark.parametrize("names", [("fold1", "fold2"), ("Fold_0", "Fold_1"), ("cv-1", "cv-2")])
+def test_folds_with_splits_of_their_own_are_no_classes(photos: Photos, names: tuple[str, str]) -> None:
+    folder = photos(*(f"{name}/{split}/cat/1.jpg" for name in names for split in ("train", "test")))
+    with pytest.raises(DatasetError, match="holds splits of its own"):
+        open_dataset(folder)
+    assert open_dataset(folder / names[0]).has_splits
+    assert open_dataset(folder, split_folders="none").classes == sorted(names)
 
 
 def test_names_that_hold_class_and_split_are_refused(photos: Photos) -> None:

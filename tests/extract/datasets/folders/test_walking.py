@@ -46,7 +46,7 @@ def test_files_that_are_not_taken_are_counted_with_the_reason(photos: Photos) ->
         ".mp4": ("a video", 2),
         ".heic": ("no decoder is installed; pip install 'stackbone[heif]'", 1),
         ".txt": ("not an image", 1),
-        "hidden": ("hidden", 1),
+        "hidden": ("a name that begins with a dot", 1),
         "Thumbs.db": ("made by an operating system or a file server", 1),
         ".cr2": ("a camera's raw file; convert to TIFF or JPEG", 1),
     }
