@@ -93,7 +93,7 @@ def _below_classes(root: Path, base: Node) -> SplitLevel | None:
     if all(map(_FOLD.fullmatch, base.children)):
         msg = (
             f"In {_place(root, base)!r} each of {quoted(base.children)} holds splits of its own. Expected one division "
-            f"of the images. Name one of these folders, such as {str(root / base.path / min(base.children))!r}, or type "
+            f"of the images. Name one of them, such as {str(root / base.path / min(base.children))!r}, or type "
             "--split-folders none if they are classes."
         )
         raise DatasetError(msg)
