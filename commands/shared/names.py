@@ -56,6 +56,15 @@ class Folder:
     every: Callable[[], Iterable[str]]
 
 
+def _backbones() -> tuple[str, ...]:
+    from stackbone.extract.backbones.backbone import BACKBONES  # its files are quick to import
+
+    try:
+        return tuple(BACKBONES)
+    except PluginError:  # said where it is used: help is there all the same
+        return tuple(BACKBONES.our_names)
+
+
 def _methods() -> Iterable[str]:
     from stackbone.extract.methods.method import RECIPES
 
@@ -93,9 +102,6 @@ FOLDERS = {
 }
 """Word in braces to the folder whose files declare what it stands for."""
 
-BACKBONES = "backbones"
-"""Word in braces that stands for every backbone: their files are quick to import."""
-
 
 def registries_in(help_text: str) -> list[str]:
     """Return the words in braces of a help text."""
@@ -116,10 +122,8 @@ def filled(help_text: str) -> str:
 @cache
 def names_of(registry: str) -> tuple[str, ...]:
     """Return the names that a registry holds, in its order."""
-    if registry == BACKBONES:
-        from stackbone.extract.backbones.backbone import BACKBONES as BY_NAME
-
-        return tuple(BY_NAME)
+    if registry == "backbones":
+        return _backbones()
     if registry == "recipes":
         return ("oof", *names_of("stacks"), "mean", "concat")
     if registry in FOLDERS:
