@@ -128,12 +128,13 @@ def _stems(those: Sequence[int], header: Sequence[str]) -> list[list[int]]:
 
 
 def _print_block(columns: Sequence[Sequence[str]], numeric: Sequence[bool], bold: int | None) -> None:
-    from rich.table import Table
+    widths = [_width(cells) for cells in columns]
+    for number, row in enumerate(zip(*columns, strict=True)):
+        cells = [_padded(*each) for each in zip(row, widths, numeric, strict=True)]
+        is_bold = number == 0 or number - 1 == bold
+        out.print((" " * _GAP).join(cells).rstrip(), style="bold" if is_bold else None)
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for cells, is_number in zip(columns, numeric, strict=True):
-        table.add_column(cells[0], justify="right" if is_number else "left", no_wrap=True)
-    for i, row in enumerate(zip(*(cells[1:] for cells in columns), strict=True)):
-        table.add_row(*row, style="bold" if i == bold else None)
-    needed = sum(map(_width, columns)) + _GAP * (len(columns) - 1)
-    out.print(table, width=max(needed, out.width))
+
+def _padded(cell: str, width: int, is_number: bool) -> str:  # noqa: FBT001 - a cell of a row
+    blank = " " * (width - cell_len(cell))
+    return f"{blank}{cell}" if is_number else f"{cell}{blank}"

@@ -87,7 +87,8 @@ def test_columns_survive_odd_names() -> None:
 def test_json_rows_have_the_columns_of_the_table() -> None:
     found = predict(made_model(["coat", "hat", "shoe"]), PATHS, BLOCKS, top=2)
     table = to_columns(found)
-    assert [each.to_dict() for each in found] == [dict(zip(table, row, strict=True)) for row in zip(*table.values())]
+    rows = zip(*table.values(), strict=True)
+    assert [each.to_dict() for each in found] == [dict(zip(table, row, strict=True)) for row in rows]
     assert found[1].to_dict()["class_1"] == "hat"
 
 
