@@ -77,7 +77,7 @@ def command(
     from stackbone.cache import FeatureStore
     from stackbone.extract import extract
 
-    dataset = listing.open(data, labelled=not no_labels, name=listing.dataset)
+    dataset = listing.open(data, labelled=not no_labels)
     store = FeatureStore(cache)
     with progress("what was computed is kept; run the same command to go on") as on_progress:
         report = extract(

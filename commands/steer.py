@@ -82,7 +82,7 @@ def command(
     plain = get_backbone(backbone)
     if pictures:
         _check_pictures(method, plain)
-    dataset = listing.open(data, name=listing.dataset)
+    dataset = listing.open(data)
     found = find_weights([plain], weights_files(weights), ask=_other)[plain.key]
     store = FeatureStore(cache)
     reports = []

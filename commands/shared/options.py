@@ -58,13 +58,18 @@ class ListingOptions:
     ] = "group"
     suffix: Annotated[str, typer.Option(help="File extension to add to table paths that lack it, such as .jpg")] = ""
 
-    def open(self, data: Sequence[str], *, labelled: bool = True, name: str | None = None) -> Dataset:
+    @property
+    def name(self) -> str | None:
+        """What the dataset is called; None leaves it to the folder or file."""
+        return None
+
+    def open(self, data: Sequence[str], *, labelled: bool = True) -> Dataset:
         """List the dataset's images: one folder, table or file, or several image files."""
         from stackbone.extract import open_dataset
 
         return open_dataset(
             data[0] if len(data) == 1 else data,
-            name=name,
+            name=self.name,
             labels=self.labels,
             path_column=self.path_column,
             label_column=self.label_column if labelled else None,
@@ -82,6 +87,11 @@ class DatasetOptions(ListingOptions):
         str | None,
         typer.Option("--dataset", help="Name for the dataset in the cache [default: that of the folder or file]"),
     ] = None
+
+    @property
+    def name(self) -> str | None:
+        """As ``--dataset`` gives it."""
+        return self.dataset
 
 
 @dataclass(frozen=True)
