@@ -24,15 +24,15 @@ if __name__ == "__main__":  # in a checkout: the rooms beside this file, whichev
 import typer
 
 from stackbone.commands.shared import endings
-from stackbone.commands.shared.console import out
+from stackbone.commands.shared.console import be_quiet, out
 from stackbone.commands.shared.listing import CommandGroup
+from stackbone.commands.shared.options import DebugOption, QuietOption
 
 app = typer.Typer(
     name="stackbone",
     cls=CommandGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
     help="Embed images once with frozen pretrained backbones, then stack classifiers on the cached features.",
@@ -43,8 +43,15 @@ app = typer.Typer(
 
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 data or machine at fault, 2 wrong usage, 130 interrupted."""
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    endings.run(lambda: app(args=arguments, prog_name="stackbone", standalone_mode=False), debug="--debug" in sys.argv)
+    words = sys.argv[1:]
+    end = words.index("--") if "--" in words else len(words)  # behind it are names, whatever they look like
+    asked = {word for word in words[:end] if word in _ANYWHERE}
+    be_quiet(quiet="--quiet" in asked)
+    arguments = [word for word in words[:end] if word not in asked] + words[end:]
+    endings.run(lambda: app(args=arguments, prog_name="stackbone", standalone_mode=False), debug="--debug" in asked)
+
+
+_ANYWHERE = ("--debug", "--quiet")
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001 - the signature of a callback
@@ -58,7 +65,8 @@ def _show_version(asked: bool) -> None:  # noqa: FBT001 - the signature of a cal
 @app.callback()
 def _options(
     *,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error message")] = False,
+    debug: DebugOption = False,
+    quiet: QuietOption = False,
     show_version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit")
     ] = False,

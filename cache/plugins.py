@@ -96,6 +96,11 @@ class Plugins(Mapping[str, _T], Generic[_T]):
     def __len__(self) -> int:
         return len(self._all)
 
+    @property
+    def our_names(self) -> list[str]:
+        """Names of our own folder, whatever other packages add."""
+        return list(self._ours)
+
     @cached_property
     def _ours(self) -> dict[str, _T]:
         found: dict[str, _T] = {}

@@ -19,7 +19,7 @@ def command(*, cache: CacheOption = None, as_json: JsonOption = False) -> None:
     store.check_there()
     done = [compact(each) for each in store.feature_sets()]
     if as_json:
-        print_json([asdict(each) for each in done])
+        print_json({"feature_sets": [asdict(each) for each in done]})
         return
     for each in done:
         out.print(each.line())

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from stackbone.commands.shared.console import out, progress
+from stackbone.commands.shared.console import out, print_json, progress
 from stackbone.commands.shared.experiment_output import print_experiment, print_extract
-from stackbone.commands.shared.options import PageOptions
+from stackbone.commands.shared.options import JsonOption, PageOptions
 from stackbone.commands.shared.report_output import write_page
 
 
@@ -20,6 +20,7 @@ def command(
     *,
     folder: Annotated[Path, typer.Option(help="Folder for the images, the cache and the report")] = Path("demo"),
     images: Annotated[int, typer.Option(min=30, max=5000, help="Number of handwritten digits")] = 500,
+    as_json: JsonOption = False,
 ) -> None:
     from stackbone.cache import FeatureStore
     from stackbone.extract import extract, open_dataset
@@ -28,14 +29,20 @@ def command(
 
     photos = write_digits(folder / f"digits-{images}", images)
     store = FeatureStore(folder / "features")
-    out.print(f"{images} handwritten digits are in {photos} as PNG files, one folder for each class")
+    if not as_json:
+        out.print(f"{images} handwritten digits are in {photos} as PNG files, one folder for each class")
     with progress() as on_progress:
         report = extract(open_dataset(photos), "offline", store, on_progress=on_progress)
-    print_extract(report)
+    if not as_json:
+        print_extract(report)
     with progress() as on_progress:
         experiment = run_experiment(store, dataset=report.index.name, cv=3, progress=on_progress)
-    print_experiment(experiment)
-    write_page(experiment, store, folder / "report.html", PageOptions())
+    if not as_json:
+        print_experiment(experiment)
+    page = write_page(experiment, store, folder / "report.html", PageOptions())
+    if as_json:
+        print_json({"extract": report.to_dict(), "stack": experiment.to_dict(), **page})
+        return
     for line in (
         "",
         f"Open {folder / 'report.html'} in a browser to see the errors, image by image, and more.",

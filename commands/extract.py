@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stackbone.cache.text import typed
-from stackbone.commands.shared.console import as_given, out, print_json, print_table, progress
+from stackbone.commands.shared.console import as_given, out, print_json, progress
 from stackbone.commands.shared.endings import exit_if_too_many_failed
 from stackbone.commands.shared.experiment_output import print_extract
 from stackbone.commands.shared.option_groups import grouped
@@ -25,6 +25,7 @@ from stackbone.commands.shared.options import (
     SourceOptions,
     WorkersOption,
 )
+from stackbone.commands.shared.tables import print_table
 
 if TYPE_CHECKING:
     from stackbone.cache import FeatureStore
@@ -60,8 +61,8 @@ def command(
     backbones: Annotated[
         str | None,
         typer.Option(
-            help="Names, groups ({groups}, all) or timm:MODEL, separated by commas [default: published, and what "
-            "--steering makes]"
+            help="Names ({backbones}), groups ({groups}, all) or timm:MODEL, separated by commas [default: published, "
+            "and what --steering makes]"
         ),
     ] = None,
     sources: SourceOptions,
@@ -93,7 +94,7 @@ def command(
     else:
         print_extract(report)
         if any(report.index.label):
-            out.print(f"next: {_next_step(context, report, store, steered=bool(sources.steering))}")
+            out.note(f"next: {_next_step(context, report, store, steered=bool(sources.steering))}")
         if profile:
             print_table(["where the time went", "seconds", "share"], report.profile_rows())
     exit_if_too_many_failed(len(report.failures), len(report.index), max_failed, "the features of all others are kept")

@@ -5,47 +5,58 @@ Gives calibrated probabilities of classes, or numbers where the model is a regre
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from stackbone.commands.shared.console import err, out, print_table, progress
-from stackbone.commands.shared.endings import exit_if_too_many_failed
+from stackbone.commands.shared.console import as_given, err, out, print_json, progress
+from stackbone.commands.shared.endings import Outputs, check_outputs, exit_if_too_many_failed
 from stackbone.commands.shared.option_groups import grouped
-from stackbone.commands.shared.options import CacheOption, DeviceOption, EngineOption, MaxFailedOption, SourceOptions
-
-if TYPE_CHECKING:
-    from stackbone.stack.models.predict import Answer
+from stackbone.commands.shared.options import (
+    CacheOption,
+    DeviceOption,
+    EngineOption,
+    JsonOption,
+    ListingOptions,
+    MaxFailedOption,
+    RowOptions,
+    SourceOptions,
+)
+from stackbone.commands.shared.tables import print_table
 
 
 @grouped
 def command(
+    context: typer.Context,
     images: Annotated[list[str], typer.Argument(help="Image files, a folder of images, or a table of their paths")],
     *,
     model: Annotated[Path, typer.Option(help="File that `stack --save` wrote")],
     top: Annotated[int, typer.Option(min=1, help="Number of classes to name for each image, most probable first")] = 3,
-    form: Annotated[str, typer.Option("--format", help="How to print the predictions: {formats}")] = "table",
+    listing: ListingOptions,
     sources: SourceOptions,
     cache: CacheOption = None,
     engine: EngineOption = "auto",
     device: DeviceOption = "auto",
     max_failed: MaxFailedOption = 0.01,
+    files: RowOptions,
+    as_json: JsonOption = False,
 ) -> None:
     from stackbone.cache import FeatureStore
-    from stackbone.extract import open_dataset
     from stackbone.extract.embedding.predict import embed_for
     from stackbone.stack.models.model_file import load_model
-    from stackbone.stack.models.predict import check_format, predict
+    from stackbone.stack.models.predict import agreement, predict, table_columns, table_rows, to_columns
 
-    check_format(form)
+    check_outputs({"--model": model, **files.files})
+    files.check()
     loaded = load_model(model)
-    err.print(f"{model.name}: {loaded.describe()}")
+    err.note(f"{model.name}: {loaded.describe()}")
+    is_labelled = bool(as_given(context, "labels", "label_column"))
+    dataset = listing.open(images, labelled=is_labelled)
     with progress("what was computed is kept; run the same command to go on") as on_progress:
         embedded = embed_for(
             {backbone.feature_set: backbone.spec for backbone in loaded.backbones},
-            open_dataset(images[0] if len(images) == 1 else images, label_column=None),
+            dataset,
             FeatureStore(cache),
             steering=sources.steering_files,
             weights=sources.weights_files,
@@ -55,18 +66,17 @@ def command(
         )
     for path, reason in embedded.failures:
         err.print(f"failed: {path!r}: {reason}")
-    if embedded.sound_paths:
-        blocks = {backbone.name: embedded.features[backbone.feature_set] for backbone in loaded.backbones}
-        _print_answers(predict(loaded, embedded.sound_paths, blocks, top=top), form)
+    blocks = {backbone.name: embedded.features[backbone.feature_set] for backbone in loaded.backbones}
+    answers = predict(loaded, embedded.sound_paths, blocks, top=top) if embedded.sound_paths else []
+    right = agreement(answers, embedded.sound(dataset.labels)) if is_labelled else None
+    if as_json:
+        failed = [{"path": path, "reason": reason} for path, reason in embedded.failures]
+        rows = [each.to_dict() for each in answers]
+        print_json({"model": str(model), "predictions": rows, "failed": failed, "agreement": right and right.to_dict()})
+    elif answers:
+        print_table(table_columns(answers), table_rows(answers), shorten=["path"])
+        if right:
+            out.print(right.line())
+    with Outputs() as outputs:
+        files.write(to_columns(answers), outputs)
     exit_if_too_many_failed(len(embedded.failures), len(embedded.paths), max_failed, "all others are predicted")
-
-
-def _print_answers(answers: Sequence[Answer], form: str) -> None:
-    from stackbone.stack.models.predict import columns, table_rows, to_csv, to_json_lines
-
-    if form == "table":
-        print_table(columns(answers), table_rows(answers), whole=True)
-    elif form == "csv":
-        out.write(to_csv(answers))
-    else:
-        out.write("".join(line + "\n" for line in to_json_lines(answers)))

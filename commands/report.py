@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from stackbone.commands.shared import endings
-from stackbone.commands.shared.console import progress
+from stackbone.commands.shared.console import print_json, progress
 from stackbone.commands.shared.option_groups import grouped
-from stackbone.commands.shared.options import CacheOption, PageOptions
+from stackbone.commands.shared.options import CacheOption, JsonOption, PageOptions
 from stackbone.commands.shared.report_output import write_page
 
 
@@ -24,6 +24,7 @@ def command(
     page: Annotated[Path | None, typer.Option("--out", help="Report to write [default: RESULT.html]")] = None,
     options: PageOptions,
     cache: CacheOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     from stackbone.cache import FeatureStore
     from stackbone.stack.experiments.reproduce import reproduce_experiment
@@ -35,4 +36,6 @@ def command(
     store = FeatureStore(cache)
     with progress("scores that were computed are kept; run the same command to go on") as on_progress:
         experiment = reproduce_experiment(result, store, n_jobs=options.jobs, progress=on_progress)
-    write_page(experiment, store, page, options)
+    written = write_page(experiment, store, page, options)
+    if as_json:
+        print_json({**written, "result": str(result), "dataset": experiment.dataset})

@@ -15,10 +15,17 @@ import typer
 from stackbone.cache.errors import UsageError
 from stackbone.cache.text import typed
 from stackbone.commands.shared import endings
-from stackbone.commands.shared.console import out, print_json, progress
+from stackbone.commands.shared.console import err, out, print_json, progress
 from stackbone.commands.shared.experiment_output import print_experiment
 from stackbone.commands.shared.option_groups import changed, grouped
-from stackbone.commands.shared.options import CacheOption, DatasetNameOption, FoldOptions, JsonOption, PageOptions
+from stackbone.commands.shared.options import (
+    CacheOption,
+    DatasetNameOption,
+    FoldOptions,
+    JsonOption,
+    PageOptions,
+    RowOptions,
+)
 from stackbone.commands.shared.report_output import write_page
 
 if TYPE_CHECKING:
@@ -55,8 +62,7 @@ class ModelOptions:
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="Model that the verdict is about and that --save keeps: oof, {stacks}, mean, concat [default: oof, "
-            "beside published]"
+            help="Model that the verdict is about and that --save keeps: {recipes} [default: oof, beside published]"
         ),
     ] = None
     meta: Annotated[
@@ -117,7 +123,10 @@ def command(
     *,
     backbones: Annotated[
         str | None,
-        typer.Option(help="Backbones to stack, separated by commas [default: all that cover the dataset]"),
+        typer.Option(
+            help="Backbones to stack, separated by commas: names, groups ({groups}, all) or feature sets [default: all "
+            "that cover the dataset]"
+        ),
     ] = None,
     division: CrossValidationOptions,
     folds: FoldOptions,
@@ -126,6 +135,7 @@ def command(
         bool, typer.Option("--self-check", help="Shuffle the labels and check that every model scores at chance")
     ] = False,
     files: OutputOptions,
+    scores: RowOptions,
     page: PageOptions,
     cache: CacheOption = None,
     dataset: DatasetNameOption = None,
@@ -134,25 +144,29 @@ def command(
     from stackbone.cache import FeatureStore
     from stackbone.stack import STACKS, run_experiment, run_self_check
     from stackbone.stack.report.projection import choose_projection
-    from stackbone.stack.tables.prediction_file import check_prediction_file
+    from stackbone.stack.tables.row_file import check_row_file
+    from stackbone.stack.tables.score_rows import score_rows
 
     options = models.to_options()
     if self_check:
-        ignored = [*changed(files, page), *(["--json"] if as_json else [])]
+        ignored = changed(files, scores, page)
         ignored += [each for each in changed(models, division, folds) if each in _NOT_CHECKED]
         if ignored := [each for each in ignored if each != "--jobs"]:
             them = "it" if len(ignored) == 1 else "them"
-            message = f"--self-check prints one sentence and takes no {', '.join(ignored)}: leave {them} out"
+            message = f"--self-check says one sentence and takes no {', '.join(ignored)}: leave {them} out"
             raise UsageError(message)
     _check_page(files, page)
     choose_projection(page.projection)  # refused before the work
-    endings.check_outputs({f"--{name}": file for name, file in vars(files).items()})
+    endings.check_outputs({**{f"--{name}": file for name, file in vars(files).items()}, **scores.files})
+    scores.check()
     if files.predictions:
-        check_prediction_file(files.predictions)
+        check_row_file("--predictions", files.predictions)
     store = FeatureStore(cache)
+    if dataset is None:
+        _tell_dataset(store)
     asked: dict[str, Any] = {
         "dataset": dataset,
-        "backbones": [name.strip() for name in backbones.split(",")] if backbones else None,
+        "backbones": backbones,
         "cv": division.cv,
         "split": folds.split,
         "group_by": folds.group_by,
@@ -164,7 +178,10 @@ def command(
     if self_check:
         with progress() as on_progress:
             found = run_self_check(store, **asked, progress=on_progress)
-        out.print(found)
+        if as_json:
+            print_json({"self_check": found})
+        else:
+            out.print(found)
         return
     with progress("scores that were computed are kept; run the same command to go on") as on_progress:
         experiment = run_experiment(
@@ -178,12 +195,21 @@ def command(
             progress=on_progress,
         )
     if as_json:
-        print_json(experiment.to_dict())
+        print_json({**experiment.to_dict(), "scores": score_rows(experiment)})
     else:
         print_experiment(experiment)
-    _write(experiment, store, files, page)
+    _write(experiment, store, files, scores, page)
 
 
+def _tell_dataset(store: FeatureStore) -> None:
+    """Say which of several datasets is taken, before the work on it."""
+    first, *others = store.dataset_names() or [""]
+    if others:
+        shown, more = ", ".join(others[:_SHOWN]), f" and {len(others) - _SHOWN:,} more" if len(others) > _SHOWN else ""
+        err.note(f"note: this is {first}, the dataset extracted last; --dataset NAME takes another: {shown}{more}")
+
+
+_SHOWN = 10
 _NOT_CHECKED = ("--recipe", "--task", "--repeats", "--rare")
 """Options that say how models are fitted or scored, and that `--self-check` has no use for."""
 
@@ -203,13 +229,18 @@ def _check_page(files: OutputOptions, page: PageOptions) -> None:
         raise UsageError(message)
 
 
-def _write(experiment: Experiment, store: FeatureStore, files: OutputOptions, page: PageOptions) -> None:
+def _write(
+    experiment: Experiment, store: FeatureStore, files: OutputOptions, scores: RowOptions, page: PageOptions
+) -> None:
     """Write each file that was asked for: the table stands, whatever becomes of them."""
     from stackbone.stack import save_model
     from stackbone.stack.experiments.result_file import write_result
     from stackbone.stack.tables.prediction_file import write_predictions
+    from stackbone.stack.tables.score_rows import score_rows
 
+    rows = score_rows(experiment)
     with endings.Outputs() as outputs:
+        scores.write({name: [row[name] for row in rows] for name in rows[0]}, outputs)
         if files.result:
             with outputs.file(f"all numbers are in {files.result}"):
                 write_result(experiment, files.result)

@@ -6,6 +6,7 @@ once for each fold, so that `stack` scores every image on features that never sa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -39,7 +40,7 @@ def command(
     context: typer.Context,
     data: Annotated[list[str], typer.Argument(help="A folder of class folders, a table, or a CUB_200_2011 folder")],
     *,
-    backbone: Annotated[str, typer.Option(help="Backbone to adapt: a name, or timm:MODEL")] = "vit_base",
+    backbone: Annotated[str, typer.Option(help="Backbone to adapt: a name ({backbones}), or timm:MODEL")] = "vit_base",
     method: Annotated[str, typer.Option(help="What to train: {methods}; docs/steering.md compares them")] = "toast",
     stage: Annotated[
         str, typer.Option(help="tune: train on your task; pretune: prepare on general images first, for --start")
@@ -82,7 +83,7 @@ def command(
     if pictures:
         _check_pictures(method, plain)
     dataset = listing.open(data)
-    found = find_weights([plain], weights_files(weights))[plain.key]
+    found = find_weights([plain], weights_files(weights), ask=_other)[plain.key]
     store = FeatureStore(cache)
     reports = []
     with progress("whole epochs are kept; run the same command to go on") as on_progress:
@@ -108,7 +109,7 @@ def command(
                 division=part.division,
                 device=device,
                 workers=workers,
-                on_epoch=lambda epoch: err.print(epoch.line()),
+                on_epoch=lambda epoch: err.note(epoch.line()),
                 on_progress=on_progress,
             )
             for line in report.failure_lines():
@@ -118,18 +119,23 @@ def command(
             # No report prints a tensor, and those of ten folds of a fine-tuned ViT-B are some gigabytes.
             reports.append(replace(report, steering=replace(report.steering, tensors={})))
     if as_json:
-        print_json([report.to_dict() for report in reports])
+        print_json({"steerings": [report.to_dict() for report in reports]})
         return
     for line in (line for report in reports for line in report.lines()):
         out.print(line)
     if stage == "pretune":
         start_from = ["--backbone", backbone, "--method", method, "--start", str(reports[0].path)]
-        out.print(f"next: stackbone steer TASK {typed(*start_from, *as_given(context, 'weights', 'cache'))}")
+        out.note(f"next: stackbone steer TASK {typed(*start_from, *as_given(context, 'weights', 'cache'))}")
     elif RECIPES[method].changes_features:
         files = [word for report in reports for word in ("--steering", str(report.path))]
         asked = ["--backbones", reports[0].steering.name, *files]
         asked += as_given(context, "weights", "cache", *names(DatasetOptions))  # the same dataset, cache and weights
-        out.print(f"next: stackbone extract {typed(*data, *asked)}")
+        out.note(f"next: stackbone extract {typed(*data, *asked)}")
+
+
+def _other(names: Sequence[str]) -> str:
+    """Return what to type for a backbone in place of one that has no weights here."""
+    return typed("--backbone", names[0], *([] if names[0].startswith("vit") else ["--method", "finetune"]))
 
 
 def _check_pictures(method: str, plain: Backbone) -> None:
@@ -151,4 +157,4 @@ def _write_pictures(report: SteerReport, weights: Weights, index: DatasetIndex, 
     for path, reason in skipped.items():
         err.print(f"no picture of {str(path)!r}: {reason}")
     write_pictures(pictures, folder / report.path.stem)
-    err.print(f"pictures of the attention are in {folder / report.path.stem}")
+    err.note(f"pictures of the attention are in {folder / report.path.stem}")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from stackbone.cache.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from stackbone.cache.backbone_groups import GROUPS
     from stackbone.extract.backbones.backbone import (
         BACKBONES,
-        GROUPS,
         Backbone,
         Transform,
         get_backbone,

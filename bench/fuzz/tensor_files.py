@@ -17,7 +17,7 @@ from fuzz.trial import OutOfForm
 from stackbone.cache import FeatureSpec, feature_set_id
 from stackbone.stack import StackModel, load_model, save_model
 from stackbone.stack.models.model import ModelBackbone
-from stackbone.stack.models.predict import predict, to_csv
+from stackbone.stack.models.predict import predict, to_columns
 from stackbone.stack.solvers.linear import LinearMap
 
 Tensors = dict[str, NDArray[Any]]
@@ -123,4 +123,4 @@ class Model(TensorFile):
         if not np.isfinite(probabilities).all() or not all(0 <= p <= 1 for p in probabilities):
             message = f"probabilities {probabilities}"
             raise OutOfForm(message)
-        return model.describe(), to_csv(answers), [(each.feature_set, each.spec) for each in model.backbones]
+        return model.describe(), to_columns(answers), [(each.feature_set, each.spec) for each in model.backbones]

@@ -1,4 +1,4 @@
-"""What the commands print: tables, JSON and what to type next on standard output, progress and notes on error.
+"""What the commands print: text, JSON and what to type next on standard output, progress and notes on error.
 
 All text goes through `printable`: most of it comes from files, and a terminal obeys what is in it. A reader that goes
 away, such as ``head``, ends nothing: work goes on without a word, and a file that was asked for is written. Where
@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import IO, TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 from rich.console import Console
 
 from stackbone.cache.errors import StackboneError
+from stackbone.cache.progress import silent
 from stackbone.cache.text import printable, to_json
 
 if TYPE_CHECKING:
@@ -39,12 +40,19 @@ class _Console(Console):
     """A console that shows text as it is, and outlives the stream it writes to."""
 
     failure: OSError | None = None
+    is_quiet = False
+    """Whether what is neither a result nor a fault, such as progress, goes unsaid: ``--quiet``."""
     _is_end_told = False
 
     def print(self, *texts: Any, **options: Any) -> None:  # noqa: ANN401 - as rich declares it
         """Print printable text, or what rich draws."""
         shown = [printable(text) if isinstance(text, str) else text for text in texts]
         self._guarded(lambda: super(_Console, self).print(*shown, **options))
+
+    def note(self, text: str) -> None:
+        """Print what is good to know, and neither a result nor a fault, unless the console is to be quiet."""
+        if not self.is_quiet:
+            self.print(text)
 
     def write(self, text: str) -> None:
         """Write text for programs as it is; on a terminal, printable."""
@@ -107,6 +115,11 @@ out = _Console(width=None if sys.stdout and sys.stdout.isatty() else _PIPE_WIDTH
 err = _Console(stderr=True, **_PLAIN)
 
 
+def be_quiet(*, quiet: bool) -> None:
+    """Let both streams tell results and faults alone, or all."""
+    out.is_quiet = err.is_quiet = quiet
+
+
 def finish() -> None:
     """Raise `OutputError` if something could not be printed on standard output."""
     out.flush()
@@ -130,30 +143,6 @@ class LogPrinter(logging.Handler):
 def can_draw() -> bool:
     """Return whether standard output is a terminal that shows what plots of text are made of."""
     return out.is_terminal and out.encoding.startswith("utf")
-
-
-def print_table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], bold: int | None = None, *, whole: bool = False
-) -> None:
-    """Print columns, numbers to the right; too wide a table loses its last columns unless it must stay `whole`."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for i, title in enumerate(header):
-        is_number = all(row[i] == "-" or row[i].lstrip("+-")[:1].isdigit() for row in rows)
-        table.add_column(printable(title), justify="right" if is_number else "left", no_wrap=True)
-    for i, row in enumerate(rows):
-        table.add_row(*map(printable, row), style="bold" if i == bold else None)
-    width = table.__rich_measure__(out, out.options.update(width=_PIPE_WIDTH)).maximum
-    if whole and width > out.width:
-        out.print(table, width=width)
-    elif width > out.width and len(header) > 2:
-        kept = len(header) - 1  # words give way first, then the single folds, all together
-        while header[kept - 1].startswith("fold ") and header[kept].startswith("fold "):
-            kept -= 1
-        print_table(header[:kept], [row[:kept] for row in rows], bold)
-    else:
-        out.print(table)
 
 
 def print_bars(title: str, counts: Mapping[str, int]) -> None:
@@ -194,7 +183,9 @@ def as_given(context: Context, *names: str) -> list[str]:
 def progress(on_interrupt: str = "nothing was changed") -> Iterator[Callable[[str, int, int], None]]:
     """Yield a callback that draws a bar with rate and time left, or, without a terminal, logs a line a minute."""
     try:
-        if err.is_terminal:
+        if err.is_quiet:
+            yield silent
+        elif err.is_terminal:
             with _bar() as show:
                 yield show
         else:

@@ -37,8 +37,8 @@ _NO_MEMORY = (
 )
 _INTERRUPTED = 130
 _MEMORY_ADVICE = (
-    "What was committed is kept. Use fewer backbones at a time, a smaller --batch-size or fewer --jobs and --workers, "
-    "or give the process more memory"
+    "What was committed is kept. Use fewer backbones or images at a time, do fewer things at once where the command "
+    "has an option for it, or give the process more memory"
 )
 
 
@@ -141,7 +141,7 @@ class Outputs:
             self._errors.append(exc)
             return
         for line in said:
-            err.print(line)
+            err.note(line)
 
 
 def explain(exc: Exception) -> str:

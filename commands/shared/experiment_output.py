@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stackbone.cache.text import counted
-from stackbone.commands.shared.console import can_draw, err, out, print_table
+from stackbone.commands.shared.console import can_draw, err, out
+from stackbone.commands.shared.tables import print_table
 
 if TYPE_CHECKING:
     from stackbone.extract import ExtractReport
@@ -38,16 +39,17 @@ def print_experiment(experiment: Experiment) -> None:
 
     for kind, n in experiment.joined.left_out.items():
         if n:
-            err.print(f"left out: {counted(n, 'image')} ({_LEFT_OUT[kind]})")
+            err.note(f"left out: {counted(n, 'image')} ({_LEFT_OUT[kind]})")
     if experiment.joined.n_groups is not None:
         groups, images = counted(experiment.joined.n_groups, "group"), counted(experiment.n_images, "image")
-        err.print(f"note: {groups} among {images}; a group is never on both sides of a fold")
+        err.note(f"note: {groups} among {images}; a group is never on both sides of a fold")
     for note in experiment.joined.notes:
-        err.print(f"note: {note}")
+        err.note(f"note: {note}")
     for sentence in in_words(experiment.evaluation.warnings):
         err.print(f"warning: {sentence}")
     out.print(table.title(experiment))
-    print_table(table.header(experiment), table.rows(experiment), bold=table.model_row(experiment))
+    rows, model = table.rows(experiment), table.model_row(experiment)
+    print_table(table.header(experiment), rows, bold=model, spare=["what it is"])
     if can_draw():
         for line in ["", *dot_plot(experiment.evaluation.results, out.width), ""]:
             out.print(line)

@@ -8,17 +8,20 @@ Another package adds a command by an entry point, whose module has a docstring f
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.models import OptionInfo
 
 from stackbone.cache.errors import PluginError
 from stackbone.cache.plugins import module_names
-from stackbone.commands.shared.names import filled
+from stackbone.commands.shared.names import filled, names_of, registries_in
+from stackbone.commands.shared.options import DebugOption, QuietOption
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -105,5 +108,38 @@ class _Command(TyperCommand):
 def _load(name: str, module: str, function: str) -> Any:  # noqa: ANN401 - as above
     loaded = import_module(module)
     alone = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    alone.command(name, cls=_Command, help=loaded.__doc__)(getattr(loaded, function))
-    return typer.main.get_command(alone)
+    command = getattr(loaded, function)
+    _complete_choices(command)
+    alone.command(name, cls=_Command, help=loaded.__doc__)(command)
+    made: Any = typer.main.get_command(alone)
+    made.params += _taken_anywhere()
+    return made
+
+
+def _complete_choices(function: Callable[..., None]) -> None:
+    """Let a shell complete the values of options whose help names what a registry holds."""
+    for hint in get_type_hints(function, include_extras=True).values():
+        for option in getattr(hint, "__metadata__", ()):
+            if isinstance(option, OptionInfo) and (registries := registries_in(option.help or "")):
+                option.autocompletion = _completion(registries)
+
+
+def _completion(registries: Sequence[str]) -> Callable[[str], list[str]]:
+    """Return a function that tells how a word that was begun may go on; of several, separated by commas, the last."""
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",")
+        names = [name for registry in registries for name in names_of(registry)]
+        return [f"{before}{comma}{name}" for name in names if name.startswith(last)]
+
+    return complete
+
+
+def _taken_anywhere() -> list[Any]:
+    """Return the options of every command, which `cli.main` acts on: here they are for its help and for completion."""
+    alone = typer.Typer(add_completion=False)
+
+    @alone.command()
+    def _common(*, quiet: QuietOption = False, debug: DebugOption = False) -> None: ...
+
+    return typer.main.get_command(alone).params

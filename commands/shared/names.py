@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import ast
 import re
-from functools import cache
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
+
+from stackbone.cache.errors import PluginError
 
 _NAME = re.compile(r'^ +name ?= ?"([^"]+)"', re.MULTILINE)
 _PLACE = re.compile(r"^ +place ?= ?(\d+)", re.MULTILINE)
@@ -17,7 +21,7 @@ _STACKBONE = Path(__file__).parents[2]  # the package's folder
 REGISTRIES = {
     "engines": ("stackbone.extract.engines.engine", "ENGINES"),
     "precisions": ("stackbone.extract.engines.engine", "PRECISIONS"),
-    "groups": ("stackbone.extract.backbones.backbone", "GROUPS"),
+    "groups": ("stackbone.cache.backbone_groups", "GROUPS"),
     "optimisers": ("stackbone.extract.methods.method", "OPTIMISERS"),
     "training_precisions": ("stackbone.extract.steering.options", "PRECISIONS"),
     "meta_scores": ("stackbone.stack.learners.options", "SCORES"),
@@ -25,18 +29,83 @@ REGISTRIES = {
     "group_by": ("stackbone.stack.divisions.labelled_images", "GROUP_BY"),
     "rare": ("stackbone.stack.divisions.division", "RARE"),
     "projections": ("stackbone.stack.report.projection", "PROJECTIONS"),
-    "formats": ("stackbone.stack.models.predict", "FORMATS"),
 }
 """Word in braces, as help texts have it, to module and constant (a tuple, or a dict's keys) that it stands for."""
 
+
+@dataclass(frozen=True)
+class Folder:
+    """Where the names lie that the files of a folder declare, one each.
+
+    Attributes
+    ----------
+    path, pattern
+        The folder, and the files in it.
+    having
+        What those that count have in their text.
+    group
+        Of the entry points by which other packages add theirs.
+    every
+        Imports the registry and returns all names that count; asked for only where other packages add some.
+    """
+
+    path: str
+    pattern: str
+    having: str
+    group: str
+    every: Callable[[], Iterable[str]]
+
+
+def _backbones() -> tuple[str, ...]:
+    from stackbone.extract.backbones.backbone import BACKBONES  # its files are quick to import
+
+    try:
+        return tuple(BACKBONES)
+    except PluginError:  # said where it is used: help is there all the same
+        return tuple(BACKBONES.our_names)
+
+
+def _methods() -> Iterable[str]:
+    from stackbone.extract.methods.method import RECIPES
+
+    return RECIPES
+
+
+def _tasks() -> Iterable[str]:
+    from stackbone.stack.tasks.registry import TASKS
+
+    return TASKS
+
+
+def _stacks() -> Iterable[str]:
+    from stackbone.stack.learners.registry import BASE_LEARNERS
+
+    return [each.name for each in BASE_LEARNERS.values() if each.sees_all]
+
+
+def _meta_learners(task: str) -> Iterable[str]:
+    from stackbone.stack.learners.registry import meta_learners
+
+    return meta_learners(task)
+
+
 FOLDERS = {
-    "methods": ("extract/methods", "*/recipe.py", ""),
-    "tasks": ("stack/tasks/kinds", "*.py", ""),
-    "stacks": ("stack/learners/bases", "*.py", "sees_all = True"),
-    "meta_learners": ("stack/learners/meta", "*.py", '"classification"'),
-    "regression_meta_learners": ("stack/learners/meta", "*.py", '"regression"'),
+    "methods": Folder("extract/methods", "*/recipe.py", "", "stackbone.methods", _methods),
+    "tasks": Folder("stack/tasks/kinds", "*.py", "", "stackbone.tasks", _tasks),
+    "stacks": Folder("stack/learners/bases", "*.py", "sees_all = True", "stackbone.learners", _stacks),
+    **{
+        word: Folder(
+            "stack/learners/meta", "*.py", f'"{task}"', "stackbone.meta_learners", partial(_meta_learners, task)
+        )
+        for word, task in {"meta_learners": "classification", "regression_meta_learners": "regression"}.items()
+    },
 }
-"""Word in braces to the folder, and the files in it, each of which declares one; with what these have in their text."""
+"""Word in braces to the folder whose files declare what it stands for."""
+
+
+def registries_in(help_text: str) -> list[str]:
+    """Return the words in braces of a help text."""
+    return re.findall(r"\{(\w+)\}", help_text)
 
 
 def filled(help_text: str) -> str:
@@ -53,8 +122,12 @@ def filled(help_text: str) -> str:
 @cache
 def names_of(registry: str) -> tuple[str, ...]:
     """Return the names that a registry holds, in its order."""
+    if registry == "backbones":
+        return _backbones()
+    if registry == "recipes":
+        return ("oof", *names_of("stacks"), "mean", "concat")
     if registry in FOLDERS:
-        return _declared(*FOLDERS[registry])
+        return _added(FOLDERS[registry]) or _declared(FOLDERS[registry])
     module, constant = REGISTRIES[registry]
     source = _STACKBONE.joinpath(*module.split(".")[1:]).with_suffix(".py").read_text(encoding="utf-8")
     for node in ast.parse(source).body:
@@ -67,9 +140,22 @@ def names_of(registry: str) -> tuple[str, ...]:
     raise KeyError(message)
 
 
-def _declared(folder: str, pattern: str, having: str) -> tuple[str, ...]:
+def _added(folder: Folder) -> tuple[str, ...]:
+    """Return all names, ours too, if other packages add any and these can be used; else none."""
+    from importlib.metadata import entry_points  # takes a while to import
+
+    if not entry_points(group=folder.group):
+        return ()
+    try:
+        return tuple(folder.every())
+    except PluginError:  # said where it is used: help is there all the same
+        return ()
+
+
+def _declared(folder: Folder) -> tuple[str, ...]:
     """Return the names that the files of a folder declare, by the place that they declare, else by file."""
-    texts = [file.read_text(encoding="utf-8") for file in sorted(_STACKBONE.joinpath(folder).glob(pattern))]
-    found = [text for text in texts if having in text and _NAME.search(text)]
+    files = sorted(_STACKBONE.joinpath(folder.path).glob(folder.pattern))
+    texts = [file.read_text(encoding="utf-8") for file in files]
+    found = [text for text in texts if folder.having in text and _NAME.search(text)]
     found.sort(key=lambda text: int(place[1]) if (place := _PLACE.search(text)) else 100)
     return tuple(name[1] for text in found if (name := _NAME.search(text)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from stackbone.commands.shared.endings import Outputs
     from stackbone.extract import Dataset
 
 CacheOption = Annotated[
@@ -32,18 +33,20 @@ WorkersOption = Annotated[int | None, typer.Option(min=1, help="Threads that dec
 MaxFailedOption = Annotated[
     float, typer.Option(min=0, max=1, help="Exit with code 1 if more than this share of the images fails")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text")]
+DebugOption = Annotated[
+    bool, typer.Option("--debug", expose_value=False, help="Show a traceback with an error message")
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", expose_value=False, help="Print results and errors alone: no progress, no notes")
+]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation")]
 
 
 @dataclass(frozen=True)
-class DatasetOptions:
-    """How a dataset is called, and where a table keeps what is known of its images."""
+class ListingOptions:
+    """Which images are meant, and where a table keeps what is known of them."""
 
-    dataset: Annotated[
-        str | None,
-        typer.Option("--dataset", help="Name for the dataset in the cache [default: that of the folder or file]"),
-    ] = None
     labels: Annotated[
         Path | None, typer.Option(help="Table with the labels of the images in the folder DATA; others are left out")
     ] = None
@@ -67,13 +70,18 @@ class DatasetOptions:
         typer.Option(help="Level of folders that are the classes, from 1, or leaf for the innermost [default: 1]"),
     ] = None
 
+    @property
+    def name(self) -> str | None:
+        """What the dataset is called; None leaves it to the folder or file."""
+        return None
+
     def open(self, data: Sequence[str], *, labelled: bool = True) -> Dataset:
         """List the dataset's images: one folder, table or file, or several image files."""
         from stackbone.extract import open_dataset
 
         return open_dataset(
             data[0] if len(data) == 1 else data,
-            name=self.dataset,
+            name=self.name,
             labels=self.labels,
             path_column=self.path_column,
             label_column=self.label_column if labelled else None,
@@ -84,6 +92,52 @@ class DatasetOptions:
             split_folders=self.split_folders,
             class_level=self.class_level,
         )
+
+
+@dataclass(frozen=True)
+class DatasetOptions(ListingOptions):
+    """The same, and how the dataset is called in the cache."""
+
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", help="Name for the dataset in the cache [default: that of the folder or file]"),
+    ] = None
+
+    @property
+    def name(self) -> str | None:
+        """As ``--dataset`` gives it."""
+        return self.dataset
+
+
+@dataclass(frozen=True)
+class RowOptions:
+    """Files for the rows that a command prints, beside what it prints."""
+
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write the rows to this file too, as CSV in UTF-8")] = None
+    parquet: Annotated[
+        Path | None, typer.Option("--parquet", help="Write the rows to this file too, as Parquet, exact and typed")
+    ] = None
+
+    @property
+    def files(self) -> dict[str, Path | None]:
+        """Files by option; None where it was not given."""
+        return {"--csv": self.csv, "--parquet": self.parquet}
+
+    def check(self) -> None:
+        """Raise `UsageError` if a file cannot be written, before the work."""
+        from stackbone.stack.tables.row_file import check_row_file
+
+        for option, file in self.files.items():
+            if file is not None:
+                check_row_file(option, file, [f".{option.removeprefix('--')}"])
+
+    def write(self, rows: Mapping[str, Sequence[object]], outputs: Outputs) -> None:
+        """Write rows, by column, to each file that was asked for."""
+        from stackbone.stack.tables.row_file import write_rows
+
+        for file in filter(None, self.files.values()):
+            with outputs.file(f"the rows are in {file}"):
+                write_rows(file, [rows])
 
 
 @dataclass(frozen=True)

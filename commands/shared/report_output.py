@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stackbone.cache.text import counted
 from stackbone.commands.shared.console import err, progress
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from stackbone.stack import Experiment
 
 
-def write_page(experiment: Experiment, store: FeatureStore, page: Path | None, options: PageOptions) -> None:
-    """Write the page, and the figures into a folder, as far as they are asked for."""
+def write_page(experiment: Experiment, store: FeatureStore, page: Path | None, options: PageOptions) -> dict[str, Any]:
+    """Write the page, and the figures into a folder, as far as they are asked for; return what was, JSON-able."""
     from stackbone.extract.images.thumbnails import thumbnails
     from stackbone.stack.report import page as html
     from stackbone.stack.report.context import ReportOptions
@@ -34,6 +34,8 @@ def write_page(experiment: Experiment, store: FeatureStore, page: Path | None, o
         return encoded_pictures(name, spec, files, options.steering or [], options.weights_files)
 
     asked = ReportOptions(projection=options.projection, learning_curve=options.learning_curve, n_jobs=options.jobs)
+    written: list[Path] = []
+    missing: dict[str, str] = {}
     with progress() as on_progress:
         report = collect_report(experiment, store, asked, progress=on_progress)
         if page:
@@ -42,12 +44,18 @@ def write_page(experiment: Experiment, store: FeatureStore, page: Path | None, o
             if pictures.missing:
                 first = next(iter(pictures.missing))
                 left_out = f"{len(pictures.missing):,} of {counted(len(report.files()), 'picture')} left out"
+                missing = {report.images[number].path: reason for number, reason in pictures.missing.items()}
                 path, reason = report.images[first].path, pictures.missing[first]
-                err.print(f"note: {left_out} of the report; the first is {path!r}: {reason}")
+                err.note(f"note: {left_out} of the report; the first is {path!r}: {reason}")
     if page:
         if report.record(AttentionRecord) and not options.steering:
-            err.print("note: with --steering FILES the report shows the steered attention too")
-        err.print(f"the report is in {page}")
+            err.note("note: with --steering FILES the report shows the steered attention too")
+        err.note(f"the report is in {page}")
     if options.figures:
         written = export_figures(report.figures(), options.figures)
-        err.print(f"{counted(len(written), 'figure')} written to {options.figures}")
+        err.note(f"{counted(len(written), 'figure')} written to {options.figures}")
+    return {
+        "report": None if page is None else str(page),
+        "figures": [str(file) for file in written],
+        "missing_pictures": [{"path": path, "reason": reason} for path, reason in missing.items()],
+    }

@@ -48,7 +48,7 @@ def encoded_pictures(
         If the plain backbone's weights are not here.
     """
     backbone = with_hub(find_steered(spec.steering or "", name, steering).backbone)
-    network = build_network(backbone, find_weights([backbone], weights)[backbone.key])
+    network = build_network(backbone, find_weights([backbone], weights, ask=None)[backbone.key])
     if not isinstance(network.body, ToastViT):
         return [None] * len(files)
     pictures, _ = attention_pictures(network, backbone.transform, files)

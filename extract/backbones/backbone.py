@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from stackbone.cache import FeatureSpec, UsageError
+from stackbone.cache.backbone_groups import ALL, GROUPS, expand_groups
 from stackbone.cache.choices import nearest
 from stackbone.cache.plugins import Plugins
 
@@ -141,41 +142,27 @@ class Backbone:
 BACKBONES = Plugins(Backbone, "stackbone.backbones", "stackbone.extract.backbones.known", "BACKBONES")
 """Every backbone with a name of its own, in the order of `known`, and then those that other packages add."""
 
-GROUPS: dict[str, tuple[str, ...]] = {
-    "published": ("resnet50", "vgg19", "inception_v3", "xception"),
-    "offline": ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"),
-}
-ALL = "all"
-
 
 def parse_backbones(text: str | Sequence[str], steered: Collection[str] = ()) -> list[str]:
     """Return backbone names from a comma-separated list of names and groups, each once, in order.
 
-    ``all`` stands for itself: which of the table's backbones it means depends on the weights that are here. `steered`
-    are the names that steering files at hand make.
+    ``all`` stands for every backbone of the table. `steered` are the names that steering files at hand make.
 
     Raises
     ------
     UsageError
         If a name is unknown; the message suggests the nearest one.
     """
-    names = text.split(",") if isinstance(text, str) else list(text)
-    result: list[str] = []
-    for name in filter(None, (name.strip() for name in names)):
-        if name == ALL:
-            result.extend(BACKBONES)
-        elif name in GROUPS:
-            result.extend(GROUPS[name])
-        else:
-            check_name(name, steered)
-            result.append(name)
-    if not result:
+    names = expand_groups(text, lambda: BACKBONES)
+    if not names:
         message = (
             f"no backbone was named. Give names from {', '.join(BACKBONES)}, a group "
             f"({', '.join(GROUPS)}, {ALL}) or timm:MODEL"
         )
         raise UsageError(message)
-    return list(dict.fromkeys(result))
+    for name in names:
+        check_name(name, steered)
+    return names
 
 
 def check_name(name: str, steered: Collection[str] = ()) -> None:
@@ -186,6 +173,10 @@ def check_name(name: str, steered: Collection[str] = ()) -> None:
         if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.]*", name.removeprefix(TIMM_PREFIX)):
             return
         message = f"{name!r} is not timm: and the name of a timm model, such as timm:convnext_tiny.fb_in22k"
+        raise UsageError(message)
+    if name in (*GROUPS, ALL):
+        members = GROUPS.get(name, tuple(BACKBONES))
+        message = f"{name!r} is a group of backbones, and one backbone is expected: choose from {', '.join(members)}"
         raise UsageError(message)
     known = [*BACKBONES, *GROUPS, ALL]
     near = nearest(name, known, cutoff=0.5)

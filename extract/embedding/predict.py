@@ -65,7 +65,11 @@ class EmbeddedImages:
     @property
     def sound_paths(self) -> list[str]:
         """The n_ok images that have features."""
-        return [path for path, reason in zip(self.paths, self.reasons, strict=True) if not reason]
+        return self.sound(self.paths)
+
+    def sound(self, column: Sequence[str]) -> list[str]:
+        """Return what a column of the n images has for the n_ok that have features."""
+        return [each for each, reason in zip(column, self.reasons, strict=True) if not reason]
 
     @property
     def failures(self) -> list[tuple[str, str]]:
@@ -184,7 +188,7 @@ def _checked_weights(
 ) -> dict[str, Weights]:
     """Return the weights of every backbone, by name, once they and its transform are proven to be the model's."""
     wanted = list({backbone.key: backbone for backbone in backbones.values()}.values())
-    found = find_weights_of(wanted, files, report=report)
+    found = find_weights_of(wanted, files, report=report, ask=None)
     problems = [
         problem
         for identity, spec in specs.items()

@@ -107,7 +107,7 @@ def _recompute(
         spec = feature_set.header().spec
         tolerance = TOLERANCE.get(spec.precision, tolerance)
         backbone, _ = backbone_of(feature_set.backbone, spec, steering)
-        weights = find_weights_of([backbone], files)[backbone.key]
+        weights = find_weights_of([backbone], files, ask=None)[backbone.key]
         if backbone.spec(weights.identity, spec.precision) != spec:
             message = "the weights or the transform here are not those that it was made with"
             return Recomputation(feature_set.id, 0, None, tolerance, message)

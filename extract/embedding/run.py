@@ -105,7 +105,8 @@ def extract(
     check_weights_names(weights or {}, chosen)
     find = partial(find_weights_of, files=weights or {}, random_seed=random_seed, report=report)
     # A steered backbone names its weights: the file is looked for only once there is something to embed with it.
-    found = find([b for b in chosen if not b.steering]) | {b.key: named_weights(b) for b in chosen if b.steering}
+    made = {b.key: named_weights(b) for b in chosen if b.steering}
+    found = find([b for b in chosen if not b.steering], also=[b.name for b in chosen if b.steering]) | made
     n_abandoned = store.remove_abandoned()
     index, n_hashed = _list(dataset, store, retry_failed=retry_failed, report=report)
     store.write_dataset(index)

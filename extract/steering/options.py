@@ -117,7 +117,7 @@ class SteerOptions:
                 unknown_choice("--optimiser", self.optimiser or "", OPTIMISERS),
             ),
             (rate is None or 0 < rate < math.inf, f"--learning-rate is {rate}, expected more than 0"),
-            (0 <= self.momentum < 1, f"--momentum is {self.momentum}, expected at least 0 and less than 1"),
+            (0 <= self.momentum < 1, f"momentum is {self.momentum}, expected at least 0 and less than 1"),
             (0 <= self.weight_decay < math.inf, f"--weight-decay is {self.weight_decay}, expected 0 or more"),
             (0 <= self.validation <= 0.5, f"--validation is {self.validation}, expected 0 to 0.5"),
             (self.patience >= 1, f"--patience is {self.patience}, expected 1 or more"),

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stackbone.cache import SeenRecord, UsageError
+from stackbone.cache.backbone_groups import GROUPS, expand_groups
 from stackbone.cache.choices import nearest
 from stackbone.cache.text import typed
 from stackbone.extract.backbones.backbone import (
-    ALL,
     BACKBONES,
-    GROUPS,
     TIMM_PREFIX,
     Backbone,
     SteeredBy,
@@ -20,7 +19,8 @@ from stackbone.extract.backbones.backbone import (
     get_backbone,
     parse_backbones,
 )
-from stackbone.extract.backbones.weights import OFFLINE_INSTALL, available_backbones
+from stackbone.extract.backbones.ways_out import OFFLINE_INSTALL
+from stackbone.extract.backbones.weights import available_backbones
 from stackbone.extract.methods.method import RECIPES
 from stackbone.extract.steering_files.file import find_steering, list_steering_files, read_steering
 from stackbone.extract.steering_files.steering import Steering
@@ -120,16 +120,7 @@ def choose_backbones(backbones: str | Sequence[str] | None, steered: Sequence[Re
         made.setdefault(each.backbone.name, []).append(each.backbone)
     if backbones is None:
         backbones = [DEFAULT_BACKBONES, *made]
-    asked = [name.strip() for name in (backbones.split(",") if isinstance(backbones, str) else backbones)]
-    if ALL in asked:
-        here = [*available_backbones(), *made]
-        if not here:
-            message = (
-                "`all` means every backbone whose weights are on this machine, and there is none. "
-                f"Run `{OFFLINE_INSTALL}`, or name the backbones"
-            )
-            raise UsageError(message)
-        asked = [name for each in asked for name in (here if each == ALL else [each])]
+    asked = expand_groups(backbones, lambda: _every(made))
     for name in asked:
         _check_steered_name(name, made)
     names = parse_backbones(asked, made)
@@ -143,9 +134,20 @@ def choose_backbones(backbones: str | Sequence[str] | None, steered: Sequence[Re
     return [backbone for name in names for backbone in (made.get(name) or [get_backbone(name)])]
 
 
+def _every(made: Collection[str]) -> list[str]:
+    here = [*available_backbones(), *made]
+    if not here:
+        message = (
+            "`all` means every backbone whose weights are on this machine, and there is none. "
+            f"Run `{OFFLINE_INSTALL}`, or name the backbones"
+        )
+        raise UsageError(message)
+    return here
+
+
 def _check_steered_name(name: str, made: Collection[str]) -> None:
     """Raise `UsageError` if an unknown name is, or looks most like, that of a backbone which no file given makes."""
-    if not name or name in made or name in BACKBONES or name in GROUPS or name.startswith(TIMM_PREFIX):
+    if name in made or name in BACKBONES or name.startswith(TIMM_PREFIX):
         return
     if name.endswith(tuple(f"_{method.replace('-', '_')}" for method in RECIPES)):
         message = (

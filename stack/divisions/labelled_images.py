@@ -207,8 +207,8 @@ def _group_names(index: DatasetIndex, labelled: NDArray[np.int64], group_by: str
     names = np.array(index.group, dtype=np.str_)
     if not np.any(names[labelled] != ""):
         message = (
-            f"the dataset {index.name!r} names no groups. Extract it again with --group-column COLUMN, "
-            "or use --group-by folder"
+            f"the dataset {index.name!r} names no groups. Name the column of a table that holds them, "
+            "`stackbone extract TABLE --group-column COLUMN`, or use --group-by folder"
         )
         raise StackError(message)
     return names

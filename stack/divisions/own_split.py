@@ -44,12 +44,29 @@ def own_split(images: Images, division: Division) -> tuple[Images, list[Fold]]:
         If labels, groups or the split do not allow it, to the inner folds of the training part; the message names
         what does.
     """
+    _check_labelled(images, division.split or "")
     images = images.leave_out_copies(division.split or "")
     try:
         return images, _divide(images.labels, images.groups, images.splits, division)
     except StackError as exc:
         message = f"{exc}{_merged(images, division)}{_ways(images, division)}"
         raise StackError(message) from exc
+
+
+def _check_labelled(images: LabelledImages, test: str) -> None:
+    """Refuse a split whose images are there and have no labels, such as a flat ``test/`` beside class folders."""
+    index = images.index
+    listed = [row for row, split in enumerate(index.split) if split == test]
+    if listed and not any(index.label[row] for row in listed):
+        others = sorted({str(split) for split in images.splits} - {"", test})
+        split = f"test on {' or '.join(map(repr, others))} (--split) or " if len(others) > 1 else ""
+        message = (
+            f"the split {test!r} of the dataset {index.name!r} has {counted(len(listed), 'image')} and no label, so "
+            "nothing can be scored on it. Put its images into class folders or list them with labels in a table and "
+            f"extract them again, or {split}use cross-validation (--cv 3) on the labelled images. A model that "
+            "`stackbone stack --save FILE` writes predicts the others: `stackbone predict PHOTOS --model FILE`"
+        )
+        raise StackError(message)
 
 
 def _divide(y: NDArray[np.str_], groups: Groups, splits: NDArray[np.str_], division: Division) -> list[Fold]:

@@ -12,6 +12,7 @@ from stackbone.cache.text import typed
 from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.used_features import used_features
+from stackbone.stack.features.source import is_folder
 from stackbone.stack.learners.recipes import STACKS
 
 _LIBRARIES = ("stackbone", "numpy", "scipy", "scikit-learn", "mlxtend")
@@ -73,7 +74,7 @@ def repeat_commands(experiment: Experiment, store: FeatureStore) -> list[str]:
     ids = list(dict.fromkeys(each.id for used in used_features(experiment, store) for each in used.feature_sets))
     sets = [each for each in store.feature_sets() if each.id in ids]
     commands = [_stack_command(experiment, ids)]
-    if _is_folder(experiment.joined.index) and not any(each.header().spec.steering for each in sets):
+    if is_folder(experiment.joined.index) and not any(each.header().spec.steering for each in sets):
         commands = [*_extract_commands(experiment.joined.index, sets), *commands]
     return [typed(*words, "--dataset", experiment.dataset, "--cache", store.root) for words in commands]
 
@@ -111,8 +112,3 @@ def _stack_command(experiment: Experiment, ids: list[str]) -> list[str]:
     divided = ["--cv", str(e.cv)] if e.split is None else ["--split", e.split]
     chosen = [word for name, (value, default) in asked.items() if value != default for word in (name, str(value))]
     return ["stackbone", "stack", *divided, "--seed", str(e.seed), *chosen, "--backbones", ",".join(ids)]
-
-
-def _is_folder(index: DatasetIndex) -> bool:
-    listed = zip(index.path, index.label, strict=True)
-    return all(path.split("/")[-2:-1] == [label] for path, label in listed if label)

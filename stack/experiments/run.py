@@ -29,7 +29,7 @@ def run_experiment(
     store: FeatureStore | None = None,
     *,
     dataset: str | None = None,
-    backbones: Sequence[str] | None = None,
+    backbones: str | Sequence[str] | None = None,
     task: str = "classification",
     cv: int = 3,
     repeats: int = 1,
@@ -56,7 +56,8 @@ def run_experiment(
     dataset
         Its name; by default the most recently extracted one.
     backbones
-        Names of backbones or feature sets; by default every feature set that covers the dataset.
+        Names of backbones, groups of them (``offline``) or feature sets, as a list or separated by commas; by default
+        every feature set that covers the dataset.
     task
         ``classification``, or ``regression`` where labels are numbers.
     cv

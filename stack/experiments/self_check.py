@@ -34,7 +34,7 @@ def run_self_check(
     store: FeatureStore | None = None,
     *,
     dataset: str | None = None,
-    backbones: Sequence[str] | None = None,
+    backbones: str | Sequence[str] | None = None,
     cv: int = 3,
     split: str | None = None,
     group_by: str = "auto",

@@ -51,7 +51,7 @@ def join_features(
     store: FeatureStore,
     *,
     dataset: str | None = None,
-    backbones: Sequence[str] | None = None,
+    backbones: str | Sequence[str] | None = None,
     split: str | None = None,
     group_by: str = "auto",
     near: float | None = None,
@@ -65,9 +65,9 @@ def join_features(
         The cache.
     dataset : str, optional
         Its name; by default the most recently extracted one.
-    backbones : sequence of str, optional
-        Names of backbones or feature sets; by default every feature set that covers the dataset. The name of a
-        steered backbone stands for all its feature sets.
+    backbones : str or sequence of str, optional
+        Names of backbones, groups of them or feature sets, as a list or separated by commas; by default every feature
+        set that covers the dataset. The name of a steered backbone stands for all its feature sets.
     split : str, optional
         The split to test on: of byte-identical images the one in this split is kept.
     group_by : str

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 
 from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore, StackError, UsageError
-from stackbone.cache.text import typed
+from stackbone.cache.backbone_groups import ALL, expand_groups
+from stackbone.cache.choices import nearest
+from stackbone.cache.records.spec import parse_feature_set_id
+from stackbone.cache.text import counted
+from stackbone.stack.features.source import extract_words
 from stackbone.stack.features.steered import Candidate, SteeredBackbone, read_candidate
 
 
 def select_backbones(
-    store: FeatureStore, index: DatasetIndex, asked: Sequence[str] | None
+    store: FeatureStore, index: DatasetIndex, asked: str | Sequence[str] | None
 ) -> dict[str, FeatureSet | SteeredBackbone]:
     """Return the backbones to stack, in the order asked for.
 
@@ -24,8 +28,9 @@ def select_backbones(
         The cache.
     index : DatasetIndex
         The dataset that the features must cover.
-    asked : sequence of str, optional
-        Names of backbones or feature sets; by default every feature set that covers the dataset.
+    asked : str or sequence of str, optional
+        Names of backbones, groups of them or feature sets, as a list or separated by commas; by default, and where
+        ``all`` is named, every feature set that covers the dataset.
 
     Raises
     ------
@@ -36,22 +41,16 @@ def select_backbones(
     """
     present = [each for each in store.feature_sets() if each.shards()]
     chosen: list[FeatureSet] = []
-    if asked is None:
-        chosen = store.covering(index)
-        if not chosen:
-            raise StackError(_uncovered_message(index, present))
-    for name in asked or ():
+    names = expand_groups(ALL if asked is None else asked, lambda: [each.id for each in store.covering(index)])
+    if not names:
+        raise StackError(_uncovered_message(store, index, present))
+    for name in names:
         matches = _find(present, name)
         if not matches:
-            known = ", ".join(dict.fromkeys(each.backbone for each in present)) or "none"
-            message = (
-                f"the cache {store.root} has no features of {name!r}; it has {known}. "
-                f"Run `stackbone extract` with --backbones {typed(name)} to add them"
-            )
-            raise UsageError(message)
+            raise UsageError(_unknown_message(store, index, present, name))
         whole = [each for each in matches if not _n_missing(index, each)]
         if not whole:
-            raise StackError(_uncovered_message(index, matches))
+            raise StackError(_uncovered_message(store, index, matches))
         chosen.extend(each for each in whole if each not in chosen)
     return _name(chosen, [each for each in present if each not in chosen], index)
 
@@ -65,12 +64,10 @@ def list_incomplete(
     for each in store.feature_sets():
         n = _n_missing(index, each) if each.id not in ids else 0
         if 0 < n < int(index.ok.sum()):
-            steering = " --steering FILE" if each.header().spec.steering else ""
-            notes.append(
-                f"{each.id} is left out: it lacks {n:,} images of the dataset. "
-                f"Run `stackbone extract {typed(index.root)} --backbones {typed(each.backbone)}{steering}` "
-                "to complete it"
-            )
+            steering = ["--steering", "FILE"] if each.header().spec.steering else []
+            complete = extract_words(store, index, "--backbones", each.backbone, *steering)
+            lacks = f"{each.id} is left out: it lacks {counted(n, 'image')} of the dataset"
+            notes.append(f"{lacks}. Run {complete} to complete it")
     return notes
 
 
@@ -121,11 +118,24 @@ def _n_missing(index: DatasetIndex, feature_set: FeatureSet) -> int:
     return int(feature_set.missing(index.image_sha256[index.ok]).sum())
 
 
-def _uncovered_message(index: DatasetIndex, feature_sets: Sequence[FeatureSet]) -> str:
+def _unknown_message(store: FeatureStore, index: DatasetIndex, present: Sequence[FeatureSet], name: str) -> str:
+    known = list(dict.fromkeys(each.backbone for each in present))
+    near = nearest(name, known)
+    meant = f"; did you mean {near!r}?" if near else "."
+    found = f"the cache {store.root} has no features of {name!r}; it has {', '.join(known) or 'none'}{meant}"
+    parsed = parse_feature_set_id(name)
+    if parsed:
+        again = extract_words(store, index, "--backbones", parsed[0])
+        return f"{found} {again} makes these where weights, precision and steering are those that they were made with"
+    add = extract_words(store, index, "--backbones", name)
+    return f"{found} Run {add} to add it, if `stackbone backbones` lists it"
+
+
+def _uncovered_message(store: FeatureStore, index: DatasetIndex, feature_sets: Sequence[FeatureSet]) -> str:
     n = int(index.ok.sum())
     lacks = "; ".join(f"{each.id} lacks {_n_missing(index, each):,}" for each in feature_sets)
     return (
         f"no features of every image of the dataset {index.name!r} ({n:,} images): {lacks or 'the cache has none'}. "
-        f"Features of other datasets do not serve. Run `stackbone extract {typed(index.root)}` with the "
+        f"Features of other datasets do not serve. Run {extract_words(store, index, '--backbones', 'NAMES')} with the "
         "backbones you want"
     )

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.choices import check_choice
-from stackbone.cache.csv_text import csv_lines
-from stackbone.cache.text import to_json
+from stackbone.cache.text import counted
 from stackbone.stack.models.model import StackModel
-
-FORMATS = ("table", "csv", "jsonl")
 
 
 @dataclass(frozen=True)
@@ -35,10 +31,8 @@ class Answer:
     value: float | None = None
 
     def to_dict(self) -> dict[str, object]:
-        """Return a JSON-able object."""
-        if self.value is not None:
-            return {"path": self.path, "value": self.value}
-        return {"path": self.path, "classes": [{"class": name, "probability": p} for name, p in self.ranked]}
+        """Return it as a JSON-able row, by column."""
+        return dict(zip(columns([self]), self.cells(), strict=True))
 
     def cells(self) -> list[str | float]:
         """Return it as one row of a table with the columns of `columns`."""
@@ -46,9 +40,42 @@ class Answer:
         return [self.path, *numbers, *(cell for pair in self.ranked for cell in pair)]
 
 
-def check_format(name: str) -> None:
-    """Raise `UsageError`, with the likely spelling, unless `name` is one of `FORMATS`."""
-    check_choice("--format", name, FORMATS)
+@dataclass(frozen=True)
+class Agreement:
+    """How well answers agree with the labels that images happen to have.
+
+    Attributes
+    ----------
+    n
+        Images with a label.
+    metric
+        ``accuracy``, or ``MAE`` of numbers.
+    value
+        The share of labels that are right, 0 to 1, or the mean absolute error in the labels' unit.
+    """
+
+    n: int
+    metric: str
+    value: float
+
+    def to_dict(self) -> dict[str, object]:
+        """Return a JSON-able object."""
+        return asdict(self)
+
+    def line(self) -> str:
+        """Return it in words."""
+        return f"{self.metric} {self.value:.3f} on {counted(self.n, 'labelled image')}"
+
+
+def agreement(answers: Sequence[Answer], labels: Sequence[str]) -> Agreement | None:
+    """Return how well answers agree with the labels of the same images, '' for none; None where no image has one."""
+    pairs = [(answer, label) for answer, label in zip(answers, labels, strict=True) if label]
+    numbers = [(answer.value, _number(label)) for answer, label in pairs]
+    errors = [abs(value - truth) for value, truth in numbers if value is not None and truth is not None]
+    if errors:
+        return Agreement(len(errors), "MAE", sum(errors) / len(errors))
+    right = [answer.ranked[0][0] == label for answer, label in pairs if answer.ranked]
+    return Agreement(len(right), "accuracy", sum(right) / len(right)) if right else None
 
 
 def predict(
@@ -91,25 +118,42 @@ def columns(answers: Sequence[Answer]) -> list[str]:
     return ["path", *(f"{name}_{rank}" for rank in ranks for name in ("class", "probability"))]
 
 
+def table_columns(answers: Sequence[Answer]) -> list[str]:
+    """Return the titles of the columns for people: ``path, class, probability, 2nd, 3rd, ...``, or ``path, value``."""
+    if columns(answers)[-1] == "value":
+        return ["path", "value"]
+    return ["path", "class", "probability", *(_nth(rank) for rank in range(2, len(answers[0].ranked) + 1))]
+
+
 def table_rows(answers: Sequence[Answer]) -> list[list[str]]:
-    """Return one row of cells per image for people: probabilities to three digits."""
-    return [[cell if isinstance(cell, str) else _short(each, cell) for cell in each.cells()] for each in answers]
-
-
-def to_csv(answers: Sequence[Answer]) -> str:
-    """Return a CSV table with a header line, its text guarded against spreadsheets: see `cache.csv_text`."""
-    return csv_lines([columns(answers), *(each.cells() for each in answers)])
-
-
-def to_json_lines(answers: Sequence[Answer]) -> Iterator[str]:
-    """Yield one JSON object per image."""
+    """Return one row of cells per image for people: probabilities to three digits, each behind its class."""
+    rows = []
     for each in answers:
-        yield to_json(each.to_dict())
+        if each.value is not None:
+            rows.append([each.path, f"{each.value:g}"])
+        else:
+            (name, probability), *others = each.ranked
+            rows.append([each.path, name, f"{probability:.3f}", *(f"{other} {p:.3f}" for other, p in others)])
+    return rows
+
+
+def to_columns(answers: Sequence[Answer]) -> dict[str, list[str | float]]:
+    """Return the answers as a table for programs, by column: those of `columns`."""
+    rows = [each.cells() for each in answers]
+    return {name: [row[i] for row in rows] for i, name in enumerate(columns(answers))}
 
 
 def _rounded(value: np.float64) -> float:
     return float(f"{value:.7g}")  # what single precision knows
 
 
-def _short(answer: Answer, number: float) -> str:
-    return f"{number:.3f}" if answer.value is None else f"{number:g}"
+def _number(label: str) -> float | None:
+    try:
+        return float(label)
+    except ValueError:
+        return None
+
+
+def _nth(rank: int) -> str:
+    ending = "th" if 10 < rank % 100 < 14 else {1: "st", 2: "nd", 3: "rd"}.get(rank % 10, "th")
+    return f"{rank}{ending}"

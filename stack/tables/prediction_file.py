@@ -8,15 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from stackbone.cache import UsageError
-from stackbone.cache.csv_text import csv_lines
-from stackbone.cache.disk.output_file import write_output
 from stackbone.stack.evaluation.evaluate import WITHOUT
 from stackbone.stack.experiments.experiment import Experiment
-
-_PARQUET_ADVICE = (
-    "writing Parquet needs pyarrow, which is not installed. Run `pip install 'stackbone[parquet]'`, or name a .csv file"
-)
+from stackbone.stack.tables.row_file import check_row_file, write_rows
 
 
 def write_predictions(experiment: Experiment, file: Path) -> None:
@@ -24,8 +18,7 @@ def write_predictions(experiment: Experiment, file: Path) -> None:
 
     One row for each model, fold and test image: ``path``, ``image_sha256`` (hex), ``label``, ``fold`` (from 1),
     ``model``, ``predicted``, and for classification the score of each class in a column ``score:CLASS``: its
-    probability, or, of a linear SVM, its decision value. Text in CSV is guarded against spreadsheets, see
-    `cache.csv_text`; in Parquet it is exact.
+    probability, or, of a linear SVM, its decision value.
 
     Parameters
     ----------
@@ -41,21 +34,8 @@ def write_predictions(experiment: Experiment, file: Path) -> None:
     CacheError
         If the file cannot be written.
     """
-    check_prediction_file(file)
-    content = _parquet(_chunks(experiment)) if file.suffix == ".parquet" else _csv(_chunks(experiment))
-    write_output(file, content)
-
-
-def check_prediction_file(file: Path) -> None:
-    """Raise `UsageError` unless predictions can be written to such a file here."""
-    if file.suffix not in (".csv", ".parquet"):
-        message = f"predictions can be written as .csv or .parquet, and {file} is neither: choose one of these endings"
-        raise UsageError(message)
-    if file.suffix == ".parquet":
-        try:
-            import pyarrow  # noqa: F401 - asked before the work, not after it
-        except ImportError as exc:
-            raise UsageError(_PARQUET_ADVICE) from exc
+    check_row_file("--predictions", file)
+    write_rows(file, _chunks(experiment))
 
 
 def _chunks(experiment: Experiment) -> Iterator[dict[str, list[Any]]]:
@@ -81,31 +61,3 @@ def _chunks(experiment: Experiment) -> Iterator[dict[str, list[Any]]]:
                 shown = np.exp(prediction.scores) if prediction.probability else prediction.scores
                 chunk |= {f"score:{name}": each.tolist() for name, each in zip(classes, shown.T, strict=True)}
             yield chunk
-
-
-def _csv(chunks: Iterator[dict[str, list[Any]]]) -> memoryview:
-    parts = []
-    for number, chunk in enumerate(chunks):
-        rows = zip(*chunk.values(), strict=True)
-        parts.append(csv_lines(rows if number else [tuple(chunk), *rows]).encode(errors="surrogateescape"))
-    return memoryview(b"".join(parts))
-
-
-def _parquet(chunks: Iterator[dict[str, list[Any]]]) -> memoryview:
-    import pyarrow
-    from pyarrow.parquet import ParquetWriter
-
-    sink = pyarrow.BufferOutputStream()
-    writer = None
-    for chunk in chunks:
-        table = pyarrow.table({_utf8(name): [_utf8(each) for each in values] for name, values in chunk.items()})
-        writer = writer or ParquetWriter(sink, table.schema)
-        writer.write_table(table)
-    if writer is not None:
-        writer.close()
-    return memoryview(sink.getvalue())
-
-
-def _utf8(value: Any) -> Any:  # noqa: ANN401 - text, or what stays as it is
-    """Return a value with the bytes of a name that are not UTF-8 written as escapes."""
-    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value

@@ -186,7 +186,10 @@ def test_stack_keeps_what_it_found_in_files(here: _Here, tmp_path: Path) -> None
     asked = ("--cv", "2", "--recipe", "oof", "--c", "0.1", "--save", model, "--result", result)
     done = here("stack", *asked, "--predictions", predictions, "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(result.read_text()) == json.loads(done.stdout)
+    content = json.loads(done.stdout)
+    scores = content.pop("scores")
+    assert json.loads(result.read_text()) == content
+    assert [each["model"] for each in scores] == [each["model"] for each in content["results"]]
     with predictions.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 24 * 5
@@ -196,11 +199,11 @@ def test_stack_keeps_what_it_found_in_files(here: _Here, tmp_path: Path) -> None
         f"the model, fitted on all 24 images, is in {model}",
         f"use it: stackbone predict PHOTOS --model {model}",
     ]
-    answered = here("predict", "photos", "--model", model, "--format", "jsonl")
+    answered = here("predict", "photos", "--model", model, "--json")
     assert answered.returncode == 0, answered.stderr
     assert "24 training images; on unseen images: accuracy" in answered.stderr
-    answers = [json.loads(line) for line in answered.stdout.splitlines()]
-    right = [each["path"].split("/")[1] == each["classes"][0]["class"] for each in answers]
+    answers = json.loads(answered.stdout)["predictions"]
+    right = [each["path"].split("/")[1] == each["class_1"] for each in answers]
     assert (len(right), sum(right) > 20) == (24, True)
 
 
@@ -217,11 +220,19 @@ def test_self_check_says_in_one_sentence_that_it_passed(here: _Here, tmp_path: P
     assert done.returncode == 0, done.stderr
     [sentence] = done.stdout.splitlines()
     assert sentence.startswith("self-check passed: ")
+    as_json = here("stack", "--self-check", "--cv", "2", "--c", "0.1", "--json", cwd=tmp_path)
+    assert json.loads(as_json.stdout) == {"self_check": sentence}
 
 
 @pytest.mark.parametrize(
     "ignored",
-    [["--task", "regression"], ["--save", "model"], ["--result", "r.json"], ["--predictions", "p.csv"], ["--json"]],
+    [
+        ["--task", "regression"],
+        ["--save", "model"],
+        ["--result", "r.json"],
+        ["--predictions", "p.csv"],
+        ["--csv", "s.csv"],
+    ],
 )
 def test_self_check_ignores_no_option_silently(here: _Here, ignored: list[str]) -> None:
     done = here("stack", "--self-check", "--cv", "2", *ignored)
@@ -246,9 +257,9 @@ def test_lengths_are_predicted_from_the_command_line(here: _Here, experiment: Pa
     assert [line.split()[0] for line in lines[2:6]] == [f"ridge:{LITE0}", "mean", "concat", "stack:oof"]
     content = json.loads((experiment / "r.json").read_text())
     assert content["results"][-1]["r2"]["mean"] > 0.3
-    answered = here("predict", "photos/hat", "--model", "model", "--format", "csv", cwd=experiment)
+    answered = here("predict", "photos/hat", "--model", "model", "--json", cwd=experiment)
     assert answered.returncode == 0, answered.stderr
-    values = [float(row["value"]) for row in csv.DictReader(answered.stdout.splitlines())]
+    values = [each["value"] for each in json.loads(answered.stdout)["predictions"]]
     assert np.mean(values) == pytest.approx(20, abs=6)
 
 
@@ -391,7 +402,7 @@ def test_inspect_verify_compact_and_forget(here: _Here, experiment: Path) -> Non
     assert verified["recomputed"][0]["problem"] == ""
     assert verified["recomputed"][0]["largest"] < 1e-4
 
-    assert json.loads(here("compact", "--json", cwd=experiment).stdout)[0]["shards_after"] == 1
+    assert json.loads(here("compact", "--json", cwd=experiment).stdout)["feature_sets"][0]["shards_after"] == 1
     refused = here("forget", LITE0, cwd=experiment, stdin="n\n")
     assert refused.returncode == 1
     assert "26 rows" in refused.stderr

@@ -94,7 +94,7 @@ def test_a_table_of_new_images(run: Run, experiment: Path) -> None:
     done = run("new", "--model", "m", "--top", "2", "--engine", "torch", cwd=experiment)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].split() == ["path", "class_1", "probability_1", "class_2", "probability_2"]
+    assert lines[0].split() == ["path", "class", "probability", "2nd"]
     assert [line.split()[:2] for line in lines[1:]] == [[f"new/{name}.jpg", name] for name in CLASSES]
     assert done.stderr == (
         f"m: 3 classes by mean on {LITE0}; 12 training images; on unseen images: accuracy 0.917 ± 0.010 (3 folds)\n"
@@ -102,24 +102,52 @@ def test_a_table_of_new_images(run: Run, experiment: Path) -> None:
     assert FeatureStore(experiment / "features").dataset_names() == ["photos"]
 
 
-def test_csv_and_json_lines_agree(run: Run, finished: Path) -> None:
-    files = sorted((finished / "photos").glob("*/*.jpg"))
-    as_csv = run(*files, "--model", "m", "--format", "csv", cwd=finished)
-    as_lines = run("photos", "--model", finished / "m", "--format", "jsonl", cwd=finished)
-    assert (as_csv.returncode, as_lines.returncode) == (0, 0), as_csv.stderr + as_lines.stderr
-    rows = list(csv.DictReader(StringIO(as_csv.stdout)))
-    content = [json.loads(line) for line in as_lines.stdout.splitlines()]
-    assert [row["path"] for row in rows] == [each["path"] for each in content]
-    assert rows[0]["path"].startswith("photos/coat/")
-    for row, each in zip(rows, content, strict=True):
-        assert row["class_1"] == each["classes"][0]["class"] == row["path"].split("/")[1]
-        assert float(row["probability_3"]) == each["classes"][2]["probability"]
-        assert sum(answer["probability"] for answer in each["classes"]) == pytest.approx(1.0, abs=1e-5)
+def test_csv_parquet_and_json_agree(run: Run, finished: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the parquet extra brings it")
+    photos = sorted((finished / "photos").glob("*/*.jpg"))
+    files = ("--csv", tmp_path / "p.csv", "--parquet", tmp_path / "p.parquet")
+    as_table = run(*photos, "--model", "m", *files, cwd=finished)
+    as_json = run("photos", "--model", finished / "m", "--json", cwd=finished)
+    assert (as_table.returncode, as_json.returncode) == (0, 0), as_table.stderr + as_json.stderr
+    rows = list(csv.DictReader(StringIO((tmp_path / "p.csv").read_text())))
+    content = json.loads(as_json.stdout)
+    assert (content["failed"], content["agreement"]) == ([], None)
+    assert parquet.read_table(tmp_path / "p.parquet").to_pylist() == content["predictions"]
+    assert [{name: str(value) for name, value in each.items()} for each in content["predictions"]] == rows
+    for row in rows:
+        assert row["path"].split("/")[:2] == ["photos", row["class_1"]]
+        assert sum(float(row[f"probability_{rank}"]) for rank in (1, 2, 3)) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_table_is_read_as_extract_reads_it(run: Run, experiment: Path) -> None:
+    (experiment / "t.csv").write_text("pic,kind\nnew/coat,coat\nnew/hat,coat\n")
+    options = ("--path-column", "pic", "--suffix", ".jpg")
+    plain = run("t.csv", "--model", "m", *options, cwd=experiment)
+    assert [line.split()[:2] for line in plain.stdout.splitlines()[1:]] == [
+        ["new/coat.jpg", "coat"],
+        ["new/hat.jpg", "hat"],
+    ]
+    scored = run("t.csv", "--model", "m", *options, "--label-column", "kind", cwd=experiment)
+    assert scored.stdout.splitlines()[-1] == "accuracy 0.500 on 2 labelled images"
+    as_json = run("t.csv", "--model", "m", *options, "--label-column", "kind", "--json", cwd=experiment)
+    assert json.loads(as_json.stdout)["agreement"] == {"n": 2, "metric": "accuracy", "value": 0.5}
+
+
+def test_quiet_leaves_results_and_errors(run: Run, experiment: Path) -> None:
+    asked = ("new", "--model", "m", "--csv", "p.csv")
+    loud, quiet = run(*asked, cwd=experiment), run(*asked, "--quiet", cwd=experiment)
+    assert quiet.stdout == loud.stdout
+    assert loud.stderr.splitlines()[-1] == "the rows are in p.csv"
+    assert quiet.stderr == ""
+    (experiment / "new" / "text.jpg").write_text("this is no picture")
+    failed = run(*asked, "--quiet", cwd=experiment)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("failed: 'new/text.jpg': ")
 
 
 def test_bad_images_are_listed_and_the_rest_is_predicted(run: Run, experiment: Path) -> None:
     (experiment / "photos" / "text.jpg").write_text("this is no picture")
-    done = run("photos", "--model", "m", "--format", "csv", cwd=experiment)
+    done = run("photos", "--model", "m", cwd=experiment)
     assert done.returncode == 1
     assert "failed: 'photos/text.jpg': " in done.stderr
     assert "1 of 13 images failed" in done.stderr
@@ -153,13 +181,19 @@ def test_cached_images_import_no_torch(finished: Path) -> None:
     [
         (["new", "--model", "cut"], 1, "cut is not a valid model"),
         (["new"], 2, "--model"),
-        (["new", "--model", "m", "--format", "cvs"], 2, "did you mean 'csv'"),
+        (["new", "--model", "m", "--csv", "p.txt"], 2, "--csv writes .csv, and p.txt has another ending"),
+        (["new", "--model", "m", "--csv", "p.parquet"], 2, "--csv writes .csv"),
+        (["new", "--model", "m", "--parquet", "p.csv"], 2, "--parquet writes .parquet"),
+        (["new", "--model", "m", "--csv", "new"], 2, "ends in .csv"),
+        (["new.csv", "--model", "m", "--path-column", "pic"], 2, "Type --path-column file"),
+        (["new", "--model", "m", "--path-column", "file"], 2, "--path-column"),
         (["new", "--model", "m", "--weights", f"{LITE0}=new/hat.jpg"], 1, f"--weights {LITE0}=FILE"),
     ],
 )
 def test_what_cannot_be_done_is_answered_in_words(
     run: Run, experiment: Path, arguments: list[str], code: int, words: str
 ) -> None:
+    (experiment / "new.csv").write_text("file\nnew/hat.jpg\n")
     (experiment / "cut").write_bytes((experiment / "m").read_bytes()[:-1])
     done = run(*arguments, cwd=experiment)
     assert done.returncode == code, done.stderr
@@ -171,5 +205,16 @@ def test_what_cannot_be_done_is_answered_in_words(
 def test_help_explains_every_option(run: Run, tmp_path: Path) -> None:
     done = run("--help", cwd=tmp_path)
     assert done.returncode == 0
-    for option in ("--model", "--top", "--format", "--weights", "--cache", "--engine", "--device", "--max-failed"):
+    for option in (
+        "--model",
+        "--top",
+        "--csv",
+        "--parquet",
+        "--json",
+        "--weights",
+        "--cache",
+        "--engine",
+        "--device",
+        "--max-failed",
+    ):
         assert option in done.stdout

@@ -18,6 +18,7 @@ from stackbone.commands.shared.names import REGISTRIES, filled, names_of
 from stackbone.commands.shared.options import DatasetOptions, FoldOptions, PageOptions
 from stackbone.commands.shared.training_options import MethodOptions, TrainingOptions
 from stackbone.commands.stack import CrossValidationOptions, ModelOptions
+from stackbone.extract.backbones.backbone import BACKBONES
 from stackbone.extract.methods.method import RECIPES
 from stackbone.stack.learners.recipes import recipe_rows
 from stackbone.stack.learners.registry import meta_learners
@@ -96,7 +97,8 @@ def test_help_names_what_folders_hold() -> None:
     assert names_of("tasks") == tuple(TASKS)
     assert names_of("meta_learners") == tuple(meta_learners("classification"))
     assert names_of("regression_meta_learners") == tuple(meta_learners("regression"))
-    assert ("oof", *names_of("stacks"), "mean", "concat") == tuple(recipe_rows())
+    assert names_of("recipes") == tuple(recipe_rows())
+    assert names_of("backbones") == tuple(BACKBONES)
 
 
 def test_a_registry_that_is_not_there_is_no_silent_gap() -> None:
@@ -138,6 +140,47 @@ def test_options_of_single_methods_are_those_that_the_methods_have() -> None:
     every = MethodOptions(rank=1, value_bias=True, prompts=1, blocks=1)
     assert set(every.given()) == {option for recipe in recipes.values() for option in recipe.options}
     assert MethodOptions(rank=3).given() == {"rank": 3}
+
+
+THEIRS = {
+    "stackbone.backbones": (
+        "from dataclasses import replace\n"
+        "from stackbone.extract.backbones.backbone import BACKBONES as OURS\n"
+        "THEIRS = replace(OURS['resnet50'], name='their_thing')\n"
+    ),
+    "stackbone.methods": (
+        "from dataclasses import replace\n"
+        "from stackbone.extract.methods.lora.recipe import RECIPE\n"
+        "THEIRS = replace(RECIPE, name='their_thing')\n"
+    ),
+    "stackbone.meta_learners": (
+        "from stackbone.stack.learners.meta.lr import LEARNER\n"
+        "class Theirs(type(LEARNER)):\n    name = 'their_thing'\n"
+        "THEIRS = Theirs()\n"
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("group", "command", "option"),
+    [
+        ("stackbone.backbones", "extract", "--backbones"),
+        ("stackbone.methods", "steer", "--method"),
+        ("stackbone.meta_learners", "stack", "--meta"),
+    ],
+)
+def test_help_names_what_other_packages_add(tmp_path: Path, group: str, command: str, option: str) -> None:
+    def help_of(path: Path) -> str:
+        done = run(command, "--help", cwd=tmp_path, path=path)
+        assert done.returncode == 0, done.stderr
+        text = re.search(rf"^  {option} .*\n(?: {{6,}}\S.*\n)*", done.stdout, re.MULTILINE)
+        return text[0] if text else ""
+
+    sound = install_plugin(tmp_path / "sound", "theirs", THEIRS[group], {group: "THEIRS"})
+    assert "their_thing" in help_of(sound)
+    broken = install_plugin(tmp_path / "broken", "theirs", "1 / 0", {group: "THEIRS"})
+    assert "their_thing" not in help_of(broken)
+    assert {"extract": "resnet50", "steer": "toast-lite", "stack": "svm"}[command] in help_of(broken)
 
 
 HELLO = '''

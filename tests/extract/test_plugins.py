@@ -114,7 +114,7 @@ def test_a_backbone_and_a_kind_of_dataset_from_outside_are_used(tmp_path: Path, 
     plugins = install_plugin(tmp_path / "theirs", "made_net", BACKBONE, {"stackbone.backbones": "BACKBONES"})
     install_plugin(plugins, "made_list", KIND, {"stackbone.datasets": "KIND"})
     listed = run("backbones", "--json", cwd=tmp_path, plugins=plugins)
-    assert "made_resnet" in [each["name"] for each in json.loads(listed.stdout)]
+    assert "made_resnet" in [each["name"] for each in json.loads(listed.stdout)["backbones"]]
     done = run(
         *("extract", photos / "pets.list", "--backbones", "made_resnet", "--weights", weights, "--engine", "torch"),
         cwd=tmp_path,

@@ -14,7 +14,8 @@ from stackbone.cache import CacheError, UsageError
 from stackbone.cache.csv_text import csv_lines
 from stackbone.cache.disk.output_file import check_output, write_output
 from stackbone.cache.text import printable, to_json
-from stackbone.commands.shared.console import err, out, print_bars, print_json, print_table
+from stackbone.commands.shared.console import err, out, print_bars, print_json
+from stackbone.commands.shared.tables import print_table
 
 HOSTILE = {
     "escape": ("\x1b]0;owned\x07", r"\x1b]0;owned\x07"),

@@ -11,7 +11,8 @@ import timm
 from timm.data import resolve_data_config
 
 from stackbone.cache import FeatureSpec, UsageError, feature_set_id
-from stackbone.extract.backbones.backbone import BACKBONES, GROUPS, Backbone, Transform, get_backbone, parse_backbones
+from stackbone.cache.backbone_groups import GROUPS
+from stackbone.extract.backbones.backbone import BACKBONES, Backbone, Transform, get_backbone, parse_backbones
 
 SMALL = "timm:mobilenetv3_small_050.lamb_in1k"
 NO_WEIGHTS = "sha256:" + "0" * 64

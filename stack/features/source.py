@@ -1,0 +1,30 @@
+"""The command that embeds a dataset's images again, as far as the cache knows where they came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stackbone.cache import DatasetIndex, FeatureStore
+from stackbone.cache.store import default_cache
+from stackbone.cache.text import typed
+
+
+def is_folder(index: DatasetIndex) -> bool:
+    """Return whether the labels are the names of the images' folders, so that the root is what was named."""
+    listed = zip(index.path, index.label, strict=True)
+    return all(path.split("/")[-2:-1] == [label] for path, label in listed if label)
+
+
+def data_word(index: DatasetIndex) -> str:
+    """Return the folder to type, or TABLE where labels came from one, whose name the cache does not keep."""
+    return index.root if is_folder(index) else "TABLE"
+
+
+def extract_words(store: FeatureStore, index: DatasetIndex, *options: str) -> str:
+    """Return the `stackbone extract` command to type for a dataset of a cache, in backticks."""
+    words = ["stackbone", "extract", data_word(index), *options]
+    if index.name != Path(index.root).name:
+        words += ["--dataset", index.name]
+    if store.root != default_cache():
+        words += ["--cache", str(store.root)]
+    return f"`{typed(*words)}`"
