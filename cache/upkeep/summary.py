@@ -15,6 +15,7 @@ from stackbone.cache.disk.digest import Digests
 from stackbone.cache.errors import CacheError
 from stackbone.cache.feature_set import FeatureSet, as_keys
 from stackbone.cache.records.index import DatasetIndex, index_path, read_index
+from stackbone.cache.records.provenance import Provenance, merge_provenance
 from stackbone.cache.records.seen import FILE, SeenRecord
 from stackbone.cache.records.shard import ShardHeader, read_summary
 from stackbone.cache.store import FeatureStore
@@ -30,7 +31,9 @@ class FeatureSetSummary:
     Attributes
     ----------
     header
-        Of its first shard: spec, provenance, dimension.
+        Of its first shard: spec, dimension.
+    provenance
+        Of all its shards.
     n_rows
         Distinct images.
     n_doubles
@@ -45,6 +48,7 @@ class FeatureSetSummary:
 
     feature_set: FeatureSet
     header: ShardHeader
+    provenance: Provenance
     n_rows: int
     n_doubles: int
     n_shards: int
@@ -64,7 +68,7 @@ class FeatureSetSummary:
             "n_shards": self.n_shards,
             "n_bytes": self.n_bytes,
             "spec": asdict(self.header.spec),
-            "provenance": self.header.provenance,
+            "provenance": dict(self.provenance),
             "missing": self.missing,
             "seen": self.seen.to_dict() if self.seen else None,
         }
@@ -81,7 +85,7 @@ class FeatureSetSummary:
             f"  made by {spec.architecture}, weights {spec.weights[:19]}, {spec.precision}, view {spec.view}",
             f"  from {size} pixels ({spec.interpolation}, {spec.crop_mode} crop {spec.crop_fraction:g})"
             f", pooling {spec.pooling}",
-            "  with " + ", ".join(f"{key} {value}" for key, value in sorted(h.provenance.items())),
+            "  with " + ", ".join(f"{name} {words}" for name, words in self.provenance.in_words().items()),
         ]
         if self.seen:
             lines.append(f"  {self.seen.line()}, file {self.seen.steering[:12]}")
@@ -236,6 +240,7 @@ def _summarise_feature_set(feature_set: FeatureSet, wanted: dict[str, np.ndarray
     return FeatureSetSummary(
         feature_set=feature_set,
         header=headers[0],
+        provenance=merge_provenance([each.provenance for each in headers]),
         n_rows=len(distinct),
         n_doubles=len(keys) - len(distinct),
         n_shards=len(parts),

@@ -14,6 +14,7 @@ import pytest
 from made_report import record_of
 from stackbone.cache import CacheError, FeatureStore, UsageError
 from stackbone.cache.disk.reading import ListedFile
+from stackbone.cache.upkeep.compact import compact
 from stackbone.stack import Experiment, MetaOptions, StackOptions, run_experiment
 from stackbone.stack.learners.weight_shares import mean_shares, target_shares
 from stackbone.stack.metrics.compare import Difference, bootstrap_difference, paired_difference
@@ -193,6 +194,29 @@ def test_a_recorded_speed_is_shown(tmp_path: Path, make_cache: Make, experiment:
         each.append(spec, digests, x, {"images_per_s": "123.4"})
     costs = record_of(collected(experiment, store), BackbonesRecord).costs
     assert [each.images_per_s for each in costs] == [123.4, 123.4]
+
+
+@pytest.mark.parametrize("merge", [False, True])
+@pytest.mark.parametrize("rates", [["24.2", "35.9"], ["102.0", "24.2; 35.9", "300"], ["24.2", "unknown"]])
+def test_the_speed_of_several_runs_is_shown_before_and_after_they_are_merged(
+    tmp_path: Path, make_cache: Make, experiment: Experiment, rates: list[str], *, merge: bool
+) -> None:
+    store = make_cache(tmp_path, LABELS)
+    for each in store.feature_sets():
+        spec, digests = each.header().spec, each.digests()
+        x = each.load(digests)
+        for shard in each.shards():
+            shard.unlink()
+        for i, rate in enumerate(rates):
+            each.append(spec, digests[i :: len(rates)], x[i :: len(rates)], {"images_per_s": rate, "engine": f"e{i}"})
+        if merge:
+            assert compact(each).shards_after == 1
+    report = collected(experiment, store)
+    numbers = [float(each) for rate in rates for each in rate.split("; ") if each != "unknown"]
+    assert [each.images_per_s for each in record_of(report, BackbonesRecord).costs] == [np.median(numbers)] * 2
+    made = record_of(report, ProvenanceRecord).made_with[-1].values
+    assert made["made: engine"] == ", ".join(f"e{i}" for i in range(len(rates)))
+    assert "made: images_per_s" in render_page(report, Pictures())
 
 
 def test_maps_hold_every_image_and_point_into_the_list(report: Report, experiment: Experiment) -> None:
