@@ -48,6 +48,10 @@ class ExtractReport:
         Files whose bytes were read to learn their digest; the others were remembered.
     n_images
         Distinct sound images.
+    n_decoded, n_failed_now
+        Distinct images decoded now, each once for every backbone that lacked it, and those that failed among them.
+    n_decoded_for_all
+        Those of the former that every backbone lacked that lacked any.
     n_abandoned
         Temporary files of writers that died, removed now.
     backbones
@@ -62,6 +66,9 @@ class ExtractReport:
     cache: str
     n_hashed: int
     n_images: int
+    n_decoded: int
+    n_failed_now: int
+    n_decoded_for_all: int
     n_abandoned: int
     backbones: list[BackboneReport]
     profile: Profile
@@ -86,6 +93,7 @@ class ExtractReport:
             "n_listed": len(self.index),
             "n_images": self.n_images,
             "n_hashed": self.n_hashed,
+            "n_decoded": self.n_decoded,
             "backbones": [asdict(each) for each in self.backbones],
             "failed": [{"path": path, "reason": reason} for path, reason in self.failures],
             "seconds": round(self.seconds, 3),
@@ -105,15 +113,24 @@ class ExtractReport:
         width = max(len(each.feature_set) for each in self.backbones)
         lines += [self._backbone_line(each, width) for each in self.backbones]
         if self.n_embedded:
-            n_images = max(each.n_embedded for each in self.backbones)
-            once = f", each decoded once for {len(self.backbones)} backbones" if len(self.backbones) > 1 else ""
+            n_images = self.n_decoded - self.n_failed_now
             lines.append(
-                f"{counted(n_images, 'image')} embedded in {self.seconds:.1f} s, {n_images / self.seconds:.0f} a second"
-                f"{once}; kept in {self.cache}"
+                f"{counted(n_images, 'image')} embedded in {self.seconds:.1f} s, {n_images / self.seconds:.1f} a second"
+                f"{self._once()}; kept in {self.cache}"
             )
+        elif self.n_decoded:
+            lines.append(f"none of {counted(self.n_decoded, 'image')} could be embedded ({self.seconds:.1f} s)")
         else:
             lines.append(f"nothing to compute: every feature was in {self.cache} already ({self.seconds:.1f} s)")
         return lines
+
+    def _once(self) -> str:
+        """Return for how many backbones an image was decoded, where that is more than one."""
+        n_backbones = sum(each.n_embedded > 0 for each in self.backbones)
+        if n_backbones < 2:
+            return ""
+        is_for_all = self.n_decoded_for_all == self.n_decoded
+        return f", each decoded once for {f'{n_backbones} backbones' if is_for_all else 'the backbones that lacked it'}"
 
     def _backbone_line(self, each: BackboneReport, width: int) -> str:
         line = (

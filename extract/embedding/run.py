@@ -138,9 +138,22 @@ def extract(
         )
         for e in embedders
     ]
+    lacking = [each.lacking for each in embedders if each.lacking.any()] or [np.zeros(len(images), np.bool_)]
     n_sound = len(np.unique(as_keys(index.image_sha256[index.ok])))
     seconds = time.monotonic() - started
-    return ExtractReport(index, str(store.root), n_hashed, n_sound, n_abandoned, reports, profile, seconds)
+    return ExtractReport(
+        index=index,
+        cache=str(store.root),
+        n_hashed=n_hashed,
+        n_images=n_sound,
+        n_decoded=int(np.logical_or.reduce(lacking).sum()),
+        n_failed_now=len(failed),
+        n_decoded_for_all=int(np.logical_and.reduce(lacking).sum()),
+        n_abandoned=n_abandoned,
+        backbones=reports,
+        profile=profile,
+        seconds=seconds,
+    )
 
 
 def index_dataset(dataset: Dataset, store: FeatureStore, *, on_progress: Progress | None = None) -> DatasetIndex:

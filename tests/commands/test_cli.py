@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -418,13 +419,20 @@ def test_damaged_shard_is_refused_set_aside_and_refilled(here: _Here, experiment
 def test_interrupt_ends_with_130_and_keeps_what_was_computed(here: _Here, finished: Path, tmp_path: Path) -> None:
     write_photos(tmp_path / "photos", {"a": 200, "b": 200})
     command = [sys.executable, str(ROOT / "cli.py"), "extract", "photos", "--backbones", LITE0, "--batch-size", "8"]
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         process, terminal = _start_on_terminal(command, tmp_path)
         _wait_for(terminal, rb"embedding[^\r\n]*?[1-9][0-9]+/")
         process.send_signal(number)
-        rest = _drain(terminal)
-        assert process.wait(60) == 130, rest
-        assert b"Traceback" not in rest
+        if number == signal.SIGHUP:  # the terminal is closed, its shell hangs up again, the machine shuts down
+            os.close(terminal)
+            with suppress(ProcessLookupError):
+                for again in (signal.SIGHUP, signal.SIGTERM):
+                    process.send_signal(again)
+            assert process.wait(60) == 130
+        else:
+            rest = _drain(terminal)
+            assert process.wait(60) == 130, rest
+            assert b"Traceback" not in rest
     shown = json.loads(here("inspect", "--json", cwd=tmp_path).stdout)
     n_kept = shown["feature_sets"][0]["n_rows"]
     assert 0 < n_kept < 400
@@ -434,12 +442,17 @@ def test_interrupt_ends_with_130_and_keeps_what_was_computed(here: _Here, finish
 
 
 def test_progress_shows_rate_and_time_left_on_a_terminal(finished: Path, tmp_path: Path) -> None:
-    write_photos(tmp_path / "photos", {"a": 60, "b": 60})
-    command = [sys.executable, str(ROOT / "cli.py"), "extract", "photos", "--backbones", LITE0, "--batch-size", "8"]
-    process, terminal = _start_on_terminal(command, tmp_path)
+    script = (
+        "import time; from stackbone.commands.shared.console import progress\n"
+        "with progress() as show:\n"
+        "    for done in range(45):\n"
+        "        show('embedding', done, 120); time.sleep(0.1)"
+    )
+    process, terminal = _start_on_terminal([sys.executable, "-c", script], tmp_path)
     shown = _drain(terminal)
     assert process.wait(120) == 0
-    assert re.search(rb"embedding[^\r\n]*\d+/120[^\r\n]*\d+\.\d/s[^\r\n]*0:00:\d\d", shown)
+    assert re.search(rb"embedding[^\r\n]*\d+/120[^\r\n]*\d+\.\d/s 0:00:\d\d left", shown)
+    assert not re.search(rb"embedding[^\r\n]* \d/120[^\r\n]*/s", shown), "the first second tells nothing"
 
 
 def _start_on_terminal(

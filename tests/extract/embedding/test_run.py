@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -135,6 +136,41 @@ def test_a_changed_image_is_embedded_anew(photos: Path, run: Run, store: Feature
     rows = store.covering(report.index)[0].load(report.index.image_sha256)
     np.testing.assert_array_equal(rows[report.index.path.index("cat/00.png")], np.full(192, 255.0))
     assert counts == {"efficientnet_lite0": 13}
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "words"),
+    [
+        ("", LITES, "12 images embedded in [^,]*, [^,]* a second, each decoded once for 2 backbones; kept"),
+        (LITES, LITES, "nothing to compute"),
+        ("efficientnet_lite0", LITES, "12 images embedded in [^,]*, [^,]* a second; kept"),
+        ("efficientnet_lite0", "efficientnet_lite0", "nothing to compute"),
+    ],
+)
+def test_for_how_many_backbones_an_image_was_decoded_is_what_happened(
+    photos: Path, run: Run, first: str, then: str, words: str
+) -> None:
+    if first:
+        run(photos, first)
+    assert re.search(words, run(photos, then).lines()[-1])
+
+
+def test_images_that_only_some_backbones_lacked_are_counted_once(photos: Path, run: Run, store: FeatureStore) -> None:
+    run(photos)
+    write_photos(photos / "dog", range(20, 23))
+    report = run(photos, LITES)
+    assert [each.n_embedded for each in report.backbones] == [3, 15]
+    assert (report.n_decoded, report.n_decoded_for_all) == (15, 3)
+    assert report.lines()[-1].startswith("15 images embedded")
+    assert "each decoded once for the backbones that lacked it" in report.lines()[-1]
+
+
+def test_where_every_image_fails_it_is_not_said_that_all_were_there(photos: Path, run: Run) -> None:
+    for path in photos.rglob("*.png"):
+        path.write_bytes(b"no image, " + path.name.encode() + path.parent.name.encode())
+    report = run(photos)
+    assert (report.n_decoded, report.n_failed_now, report.n_embedded) == (12, 12, 0)
+    assert report.lines()[-1].startswith("none of 12 images could be embedded")
 
 
 def test_an_added_backbone_embeds_with_that_one_alone(photos: Path, run: Run, counts: dict[str, int]) -> None:
