@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from stackbone.commands.shared.console import out, progress
-from stackbone.commands.shared.experiment_output import print_experiment, print_extract
+from stackbone.commands.shared.experiment_output import print_experiment, print_extract, print_summary
 from stackbone.commands.shared.options import PageOptions
 from stackbone.commands.shared.report_output import write_page
 
@@ -30,7 +30,7 @@ def command(
     store = FeatureStore(folder / "features")
     out.print(f"{images} handwritten digits are in {photos} as PNG files, one folder for each class")
     with progress() as on_progress:
-        report = extract(open_dataset(photos), "offline", store, on_progress=on_progress)
+        report = extract(open_dataset(photos), "offline", store, on_listed=print_summary, on_progress=on_progress)
     print_extract(report)
     with progress() as on_progress:
         experiment = run_experiment(store, dataset=report.index.name, cv=3, progress=on_progress)

@@ -9,6 +9,7 @@ import numpy as np
 
 from stackbone.cache import FAILED, DatasetIndex
 from stackbone.cache.text import counted
+from stackbone.cache.upkeep.dataset_summary import DatasetSummary
 from stackbone.extract.embedding.pipeline import Profile
 
 _SHOWN_FAILURES = 20
@@ -44,10 +45,10 @@ class ExtractReport:
         The dataset as it now stands in the cache.
     cache
         The cache directory.
+    summary
+        What was understood of it.
     n_hashed
         Files whose bytes were read to learn their digest; the others were remembered.
-    n_images
-        Distinct sound images.
     n_decoded, n_failed_now
         Distinct images decoded now, each once for every backbone that lacked it, and those that failed among them.
     n_decoded_for_all
@@ -63,9 +64,9 @@ class ExtractReport:
     """
 
     index: DatasetIndex
+    summary: DatasetSummary
     cache: str
     n_hashed: int
-    n_images: int
     n_decoded: int
     n_failed_now: int
     n_decoded_for_all: int
@@ -73,6 +74,11 @@ class ExtractReport:
     backbones: list[BackboneReport]
     profile: Profile
     seconds: float
+
+    @property
+    def n_images(self) -> int:
+        """Distinct sound images."""
+        return self.summary.n_images
 
     @property
     def n_embedded(self) -> int:
@@ -90,6 +96,7 @@ class ExtractReport:
         return {
             "dataset": self.index.name,
             "cache": self.cache,
+            "summary": self.summary.to_dict(),
             "n_listed": len(self.index),
             "n_images": self.n_images,
             "n_hashed": self.n_hashed,
@@ -101,12 +108,10 @@ class ExtractReport:
         }
 
     def lines(self) -> list[str]:
-        """Return the summary that people read."""
-        doubles = int(self.index.ok.sum()) - self.n_images
-        facts = [f"{counted(len(self.index), 'image')} listed"]
-        facts += [f"{doubles:,} byte-identical to another"] if doubles else []
-        facts += [f"{len(self.failures):,} failed"]
-        lines = [f"{self.index.name}: {', '.join(facts)}"]
+        """Return what people read once all is done; `summary` has its own lines, for before."""
+        lines = []
+        if self.failures:
+            lines.append(f"{len(self.failures):,} of {counted(len(self.index), 'image')} failed")
         if self.n_abandoned:
             removed = counted(self.n_abandoned, "unfinished file")
             lines.append(f"an earlier run was cut short: {removed} removed, its commits kept")

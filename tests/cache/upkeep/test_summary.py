@@ -10,7 +10,8 @@ import pytest
 
 from stackbone.cache import CorruptFileError, FeatureStore
 from stackbone.cache.upkeep.compact import compact
-from stackbone.cache.upkeep.summary import Conflict, summarise
+from stackbone.cache.upkeep.dataset_summary import Conflict
+from stackbone.cache.upkeep.summary import summarise
 from tests.made.caches import SPEC, features_of, make_digests, make_index
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from made_report import record_of
 from stackbone.cache import CacheError, FeatureStore, UsageError
 from stackbone.cache.disk.reading import ListedFile
+from stackbone.cache.records.listed import Listed, Skipped
 from stackbone.cache.upkeep.compact import compact
 from stackbone.stack import Experiment, MetaOptions, StackOptions, run_experiment
 from stackbone.stack.learners.weight_shares import mean_shares, target_shares
@@ -26,6 +28,7 @@ from stackbone.stack.report.report import Report, collect_report, draw_pictures
 from stackbone.stack.report.sections.backbones import BackbonesRecord
 from stackbone.stack.report.sections.classes import ClassesRecord
 from stackbone.stack.report.sections.confidence import ConfidenceRecord
+from stackbone.stack.report.sections.data import DataRecord
 from stackbone.stack.report.sections.errors import ErrorsRecord
 from stackbone.stack.report.sections.fit import FitRecord
 from stackbone.stack.report.sections.learning import LearningRecord
@@ -80,7 +83,7 @@ def report(experiment: Experiment, store: FeatureStore) -> Report:
 
 
 def test_every_section_that_has_something_to_show_is_there(report: Report) -> None:
-    assert sections(report) == ["scores", "classes", "errors", "backbones", "confidence", "map", "provenance"]
+    assert sections(report) == ["scores", "classes", "errors", "backbones", "confidence", "map", "data", "provenance"]
     assert report.head.dataset == "photos"
     assert record_of(report, ErrorsRecord).conflicts == []
     assert set(payload(report)["figures"]) == set(report.figures())
@@ -171,6 +174,17 @@ def test_wrong_images_agree_with_the_findings_and_are_in_the_list(report: Report
         assert shown.probability == pytest.approx(each.score)
         assert [vote.backbone for vote in shown.votes] == ["resnet50", "vgg19"]
     assert len(wrong) == N - np.trace(record_of(report, ClassesRecord).matrix.counts)
+
+
+def test_the_data_are_those_of_the_index_and_of_these_networks(tmp_path: Path, make_cache: Make) -> None:
+    store = make_cache(tmp_path, [*LABELS, ""])
+    index = store.dataset()
+    listed = Listed([Skipped(".heic", "not read here", 3, "a/b.heic")], ["It is so."])
+    store.write_dataset(replace(index, sizes=np.full((len(index), 2), 100), listed=listed))
+    summary = record_of(collected(run_experiment(store, options=FIXED), store), DataRecord).summary
+    assert summary.classes == {f"class {i}": 30 for i in range(3)}
+    assert (summary.n_listed, summary.n_labelled, summary.listed) == (N + 1, N, listed)
+    assert [each.kind for each in summary.oddities] == ["small images"]
 
 
 def test_cost_is_the_features_of_these_images(report: Report, experiment: Experiment) -> None:
@@ -362,7 +376,7 @@ def test_a_regression_shows_numbers_and_no_classes(tmp_path: Path, make_cache: M
     store = make_cache(tmp_path, labels)
     experiment = run_experiment(store, task="regression")
     found = collected(experiment, store, learning_curve=True, n_jobs=1, max_thumbnails=70)
-    assert sections(found) == ["scores", "fit", "backbones", "learning", "map", "provenance"]
+    assert sections(found) == ["scores", "fit", "backbones", "learning", "map", "data", "provenance"]
     assert (found.head.metric, found.head.facts.n_classes) == ("R²", 0)
     assert record_of(found, ScoresRecord).metric == "R²"
     record = record_of(found, FitRecord)
