@@ -127,6 +127,57 @@ def test_second_extract_computes_nothing_and_says_so(here: _Here, experiment: Pa
     assert again["backbones"][0]["n_found"] == 24
 
 
+def test_what_was_understood_is_printed_before_what_was_done(here: _Here, experiment: Path) -> None:
+    shutil.copy(experiment / "photos/coat/0-0.jpg", experiment / "photos/hat/copy.jpg")
+    done = here("extract", "photos", "--backbones", LITE0, cwd=experiment)
+    told, _, after = done.stdout.partition(f"  {LITE0}-")
+    for words in ("25 images, 1 file byte-identical to another", "3 classes: hat 9, coat 8, shoe 8", "64 x 48 pixels"):
+        assert words in told
+    assert "odd: 1 image is there several times, byte for byte, under different labels" in told
+    assert "odd: images are smaller than the networks' input and will be enlarged: from 48 pixels" in told
+    assert "next: stackbone stack" in after
+    shown = here("inspect", cwd=experiment).stdout
+    assert all(line in shown for line in told.splitlines())
+    kept = json.loads(here("extract", "photos", "--backbones", LITE0, "--json", cwd=experiment).stdout)["summary"]
+    assert kept == json.loads(here("inspect", "--json", cwd=experiment).stdout)["datasets"][0]
+    assert [each["kind"] for each in kept["oddities"]] == ["copies with different labels", "small images"]
+
+
+def test_a_dry_run_stops_before_any_network_and_writes_nothing(experiment: Path) -> None:
+    write_photos(experiment / "photos", {"scarf": 2}, seed=3)
+    before = {path: path.stat().st_mtime_ns for path in experiment.rglob("*")}
+    script = (
+        "import sys; from stackbone import cli\n"
+        "try:\n    cli.main()\n"
+        "except SystemExit as end:\n"
+        "    print(end.code, [name for name in ('torch', 'timm', 'openvino') if name in sys.modules])"
+    )
+    for options in ([], ["--backbones", LITE0], ["--json"]):  # the first asks for networks that only the hub has
+        command = [sys.executable, "-c", script, "extract", "photos", "--dry-run", *options]
+        done = subprocess.run(command, cwd=experiment, capture_output=True, text=True, check=True)
+        shown, _, end = done.stdout.rstrip().rpartition("\n")
+        assert end == "0 []", done.stderr
+        assert {path: path.stat().st_mtime_ns for path in experiment.rglob("*")} == before
+        if options == ["--json"]:
+            assert json.loads(shown)["summary"]["classes"] == {"coat": 8, "hat": 8, "scarf": 2, "shoe": 8}
+        else:
+            assert "odd: 1 class has fewer than 3 images ('scarf' 2)" in shown
+            assert shown.endswith("dry run: nothing was embedded or written; leave --dry-run out to embed")
+
+
+def test_a_report_of_two_runs_that_compact_made_one(here: _Here, experiment: Path) -> None:
+    write_photos(experiment / "photos", {"coat": 5}, seed=1)
+    assert here("extract", "photos", "--backbones", LITE0, cwd=experiment).returncode == 0
+    assert here("compact", cwd=experiment).returncode == 0
+    [feature_set] = FeatureStore(experiment / "features").feature_sets()
+    assert re.fullmatch(r"[\d.]+; [\d.]+", feature_set.header().provenance["images_per_s"])
+    done = here("stack", "--cv", "2", "--recipe", "oof", "--report", "page.html", cwd=experiment)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"made: images_per_s</th><td>[\d.]+ to [\d.]+<", (experiment / "page.html").read_text())
+    assert re.search(r"images_per_s [\d.]+ to [\d.]+", here("inspect", cwd=experiment).stdout)
+    assert here("verify", cwd=experiment).returncode == 0
+
+
 def test_added_photos_alone_are_embedded(here: _Here, experiment: Path) -> None:
     write_photos(experiment / "photos", {"coat": 5}, seed=1)
     report = json.loads(here("extract", "photos", "--backbones", LITE0, "--json", cwd=experiment).stdout)
