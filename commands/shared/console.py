@@ -22,7 +22,7 @@ from stackbone.cache.progress import Pace
 from stackbone.cache.text import printable, to_json
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
+    from rich.progress import Progress, TaskID
     from typer import Context
 
 _PIPE_WIDTH = 10_000  # a table in a pipe or a file is never cut
@@ -39,12 +39,18 @@ class _Console(Console):
     """A console that shows text as it is, and outlives the stream it writes to."""
 
     failure: OSError | None = None
+    bar: Progress | None = None
+    """A bar that the other stream draws on the same terminal perhaps: it gives way to what is printed."""
     _is_end_told = False
 
     def print(self, *texts: Any, **options: Any) -> None:  # noqa: ANN401 - as rich declares it
         """Print printable text, or what rich draws."""
         shown = [printable(text) if isinstance(text, str) else text for text in texts]
+        if self.bar:
+            self.bar.stop()
         self._guarded(lambda: super(_Console, self).print(*shown, **options))
+        if self.bar:
+            self.bar.start()
 
     def write(self, text: str) -> None:
         """Write text for programs as it is; on a terminal, printable."""
@@ -234,7 +240,11 @@ def _bar() -> Iterator[Callable[[str, int, int], None]]:
                 tasks[what] = bar.add_task(printable(what), total=total or None, pace="")
             bar.update(tasks[what], completed=done, total=total or None, pace=f"{pace.rate()} {pace.left()}")
 
-        yield show
+        out.bar = bar
+        try:
+            yield show
+        finally:
+            out.bar = None
 
 
 def _log_line_a_minute() -> Callable[[str, int, int], None]:

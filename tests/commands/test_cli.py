@@ -506,13 +506,38 @@ def test_progress_shows_rate_and_time_left_on_a_terminal(finished: Path, tmp_pat
     assert not re.search(rb"embedding[^\r\n]* \d/120[^\r\n]*/s", shown), "the first second tells nothing"
 
 
+def test_what_is_printed_meanwhile_is_not_drawn_over_by_the_bar(tmp_path: Path) -> None:
+    script = (
+        "import time; from stackbone.commands.shared.console import out, progress\n"
+        "with progress() as show:\n"
+        "    for done in range(4):\n"
+        "        show('reading', done, 4); time.sleep(0.15)\n"
+        "        out.print(f'line {done}')\n"
+        "out.print('end')"
+    )
+    process, terminal = _start_on_terminal([sys.executable, "-c", script], tmp_path, both=True)
+    shown = _drain(terminal).decode()
+    assert process.wait(60) == 0
+    screen = [""]  # as a terminal shows it: the bar takes one line, and is wiped with that line
+    for piece in re.split(r"(\x1b\[[\d?;]*[a-zA-Z]|\r|\n)", shown):
+        if piece == "\n":
+            screen.append("")
+        elif piece == "\x1b[2K":
+            screen[-1] = ""
+        elif piece == "\x1b[1A" and len(screen) > 1:
+            screen.pop()
+        elif piece != "\r" and not piece.startswith("\x1b"):
+            screen[-1] += piece
+    assert [line for line in screen if line] == ["line 0", "line 1", "line 2", "line 3", "end"]
+
+
 def _start_on_terminal(
-    command: list[str], cwd: Path, *, columns: int = 120, out: bool = False
+    command: list[str], cwd: Path, *, columns: int = 120, out: bool = False, both: bool = False
 ) -> tuple[subprocess.Popen[bytes], int]:
-    """Start a command whose standard error, or else output, is a terminal."""
+    """Start a command whose standard error, or else output, or both, are a terminal."""
     controller, terminal = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
-    streams = (terminal, subprocess.DEVNULL) if out else (subprocess.DEVNULL, terminal)
+    streams = (terminal if out or both else subprocess.DEVNULL, subprocess.DEVNULL if out else terminal)
     process = subprocess.Popen(
         command,
         cwd=cwd,

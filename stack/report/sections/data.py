@@ -36,10 +36,10 @@ class Data(Section[DataRecord]):
     def html(self, record: DataRecord, page: Page) -> Markup:
         """Return lists and tables."""
         summary = record.summary
-        odd = element("ul", [element("li", each.says) for each in summary.oddities])
+        odd = element("ul", [element("li", _sentence(each.says)) for each in summary.oddities])
         notes = element("ul", [element("li", note) for note in summary.listed.notes])
         return join_all(
-            element("ul", [element("li", line) for line in summary.facts()]),
+            element("ul", [element("li", _sentence(fact)) for fact in summary.facts()]),
             join_all(element("h3", "What looks odd"), odd) if summary.oddities else None,
             join_all(element("h3", "What was believed"), notes) if summary.listed.notes else None,
             _skipped(summary),
@@ -48,6 +48,10 @@ class Data(Section[DataRecord]):
 
 
 SECTION = Data()
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _skipped(summary: DatasetSummary) -> Markup | None:

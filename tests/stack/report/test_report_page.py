@@ -133,7 +133,13 @@ def test_what_is_not_known_leaves_no_hole(tmp_path: Path) -> None:
 
 def test_the_data_are_shown_with_what_looks_odd_and_what_was_not_taken(tmp_path: Path) -> None:
     text = write(tmp_path, made_report()).text
-    for words in ("sizes: 32 x 32 pixels in the median", "will be enlarged", "'dev' is the split", "a/<b>.heic", "12"):
+    for words in (
+        "Sizes: 32 x 32 pixels in the median",
+        "Images are smaller",
+        "'dev' is the split",
+        "a/<b>.heic",
+        "12",
+    ):
         assert words in text
 
 
