@@ -188,7 +188,7 @@ def read_with_version(path: Path) -> tuple[DatasetIndex, int, int]:
             image_sha256=digests.read(),
             status=status,
             stamps=FileStamps(_stacked(numbers)),
-            sizes=_stacked(sizes) if len(sizes) == len(_SIZES) else None,
+            sizes=_sizes(sizes),
             listed=Listed.from_json(file.json(_LISTED)) if file.has(_LISTED) else Listed(),
             **{name: _read_texts(column) for name, column in columns.items()},
         )
@@ -211,6 +211,16 @@ def _column(file: CacheFile, name: str, types: str, n: int) -> Column:
         message = f"the column {name!r} has {len(column)} rows, image_sha256 has {n}"
         raise Malformed(message)
     return column
+
+
+def _sizes(columns: Sequence[Column]) -> NDArray[np.int64] | None:
+    if len(columns) != len(_SIZES):
+        return None
+    sizes = _stacked(columns)
+    if (sizes < 0).any():
+        message = "an image has less than no pixels"
+        raise Malformed(message)
+    return sizes
 
 
 def _stacked(columns: Sequence[Column]) -> NDArray[np.int64]:

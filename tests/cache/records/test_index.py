@@ -133,6 +133,14 @@ def test_sizes_of_another_form_are_refused(path: Path, spoiled: str) -> None:
     assert read_index(path).sizes is None, "one without the other says nothing"
 
 
+def test_sizes_below_zero_are_refused(path: Path) -> None:
+    sizes = np.ones((len(ODD_NAMES), 2), np.int64)
+    sizes[2, 1] = -1
+    write_index(path, replace(make_index(ODD_NAMES), sizes=sizes))
+    with pytest.raises(CorruptFileError, match="less than no pixels"):
+        read_index(path)
+
+
 def test_sizes_for_other_rows_are_not_written(path: Path) -> None:
     with pytest.raises(CacheError, match="the columns of the dataset 'photos'"):
         write_index(path, replace(make_index(ODD_NAMES), sizes=np.ones((3, 2), np.int64)))
