@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stackbone.cache.disk.reading import ListedFile
+from stackbone.cache.records.listed import Listed, Skipped
+from stackbone.cache.upkeep.dataset_summary import DatasetSummary, Sizes
+from stackbone.cache.upkeep.oddities.find import Oddity
 from stackbone.stack.experiments.learning_curve import LearningCurve
 from stackbone.stack.metrics.compare import ErrorOverlap
 from stackbone.stack.metrics.confusion import ClassReport, ConfusedPair, confused_pairs
@@ -29,6 +32,7 @@ from stackbone.stack.report.sections.attention import AttentionRecord, Look
 from stackbone.stack.report.sections.backbones import BackbonesRecord
 from stackbone.stack.report.sections.classes import ClassesRecord, PairPictures
 from stackbone.stack.report.sections.confidence import CalibrationRange, ConfidenceRecord, ScoreHistogram
+from stackbone.stack.report.sections.data import DataRecord
 from stackbone.stack.report.sections.errors import ErrorsRecord
 from stackbone.stack.report.sections.fit import FitRecord, TargetPoints
 from stackbone.stack.report.sections.learning import LearningRecord
@@ -88,6 +92,7 @@ def made_report(
         "learning": _learning(),
         "map": MapRecord(maps, names, highlighted_classes(names, pairs), nearest_classes(maps[0], names)),
         "attention": AttentionRecord([Look(rows[0], "vit_toast")], {}),
+        "data": _data(n_images, names, truth),
         "provenance": _provenance(),
     }
     images = {row: ReportImage(names[truth[row]], ListedFile("/made", f"photos/{row:05}.jpg", b"")) for row in rows}
@@ -300,6 +305,29 @@ def _map(backbone: str, truth: NDArray[np.int_], rng: np.random.Generator) -> Em
     centres = rng.normal(0, 4, (int(truth.max()) + 1, 2))
     points = (centres[truth] + rng.normal(0, 1, (len(truth), 2))).round(4)
     return EmbeddingMap(backbone, Projection("PCA", points, (0.21, 0.12)), np.arange(len(truth)), truth, None)
+
+
+def _data(n_images: int, names: list[str], truth: NDArray[np.int64]) -> DataRecord:
+    counts = np.bincount(truth, minlength=len(names)).tolist()
+    small = "images are smaller than the networks' input and will be enlarged: from 32 pixels in the median"
+    return DataRecord(
+        DatasetSummary(
+            name="photos",
+            root="/made",
+            n_listed=n_images,
+            n_images=n_images,
+            n_failed=0,
+            n_labelled=n_images,
+            classes=dict(zip(names, counts, strict=True)),
+            splits={},
+            groups={},
+            n_doubles=0,
+            conflicts=[],
+            sizes=Sizes(n_images, (28, 28), (32, 32), (64, 48)),
+            listed=Listed([Skipped(".heic", "not read", 12, "a/<b>.heic")], ["'dev' is the split 'validation'."]),
+            oddities=[Oddity("small images", small)],
+        )
+    )
 
 
 def _provenance() -> ProvenanceRecord:

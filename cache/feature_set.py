@@ -15,6 +15,7 @@ from stackbone.cache.disk.files import make_folder
 from stackbone.cache.errors import CacheError, CorruptFileError
 from stackbone.cache.hdf5.opening import corrupt_message
 from stackbone.cache.records import shard
+from stackbone.cache.records.provenance import Provenance, merge_provenance
 from stackbone.cache.records.seen import SeenRecord, read_seen
 from stackbone.cache.records.spec import FeatureSpec
 
@@ -60,6 +61,10 @@ class FeatureSet:
             return header
         message = f"the feature set {self.id} in {self.folder.parent} has no shard yet. Run `stackbone extract`"
         raise CacheError(message)
+
+    def provenance(self) -> Provenance:
+        """Return the circumstances in which its features were made, of all shards together; errors as `read_each`."""
+        return merge_provenance([header.provenance for _, header in self.read_each(shard.read_header)])
 
     def seen(self) -> SeenRecord | None:
         """Return which images the steering of its backbone saw the labels of; None for a plain backbone.

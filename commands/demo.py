@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from stackbone.commands.shared.console import out, print_json, progress
-from stackbone.commands.shared.experiment_output import print_experiment, print_extract
+from stackbone.commands.shared.experiment_output import print_experiment, print_extract, print_summary
 from stackbone.commands.shared.options import JsonOption, PageOptions
 from stackbone.commands.shared.report_output import write_page
 
@@ -32,7 +32,13 @@ def command(
     if not as_json:
         out.print(f"{images} handwritten digits are in {photos} as PNG files, one folder for each class")
     with progress() as on_progress:
-        report = extract(open_dataset(photos), "offline", store, on_progress=on_progress)
+        report = extract(
+            open_dataset(photos),
+            "offline",
+            store,
+            on_listed=None if as_json else print_summary,
+            on_progress=on_progress,
+        )
     if not as_json:
         print_extract(report)
     with progress() as on_progress:

@@ -13,7 +13,7 @@ import typer
 from stackbone.cache.text import typed
 from stackbone.commands.shared.console import as_given, out, print_json, progress
 from stackbone.commands.shared.endings import exit_if_too_many_failed
-from stackbone.commands.shared.experiment_output import print_extract
+from stackbone.commands.shared.experiment_output import print_extract, print_summary
 from stackbone.commands.shared.option_groups import grouped
 from stackbone.commands.shared.options import (
     CacheOption,
@@ -71,14 +71,27 @@ def command(
     no_labels: Annotated[bool, typer.Option("--no-labels", help="Ignore labels: compute features only")] = False,
     embedding: EmbeddingOptions,
     max_failed: MaxFailedOption = 0.01,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what is understood of the dataset; embed and write nothing")
+    ] = False,
     profile: Annotated[bool, typer.Option("--profile", help="Show where the time went")] = False,
     as_json: JsonOption = False,
 ) -> None:
     from stackbone.cache import FeatureStore
     from stackbone.extract import extract
+    from stackbone.extract.embedding.run import preview
 
     dataset = listing.open(data, labelled=not no_labels)
     store = FeatureStore(cache)
+    if dry_run:
+        with progress("nothing was written") as on_progress:
+            summary = preview(dataset, backbones, store, steering=sources.steering_files, on_progress=on_progress)
+        if as_json:
+            print_json({"dataset": summary.name, "cache": str(store.root), "summary": summary.to_dict()})
+        else:
+            print_summary(summary)
+            out.print("dry run: nothing was embedded or written; leave --dry-run out to embed")
+        return
     with progress("what was computed is kept; run the same command to go on") as on_progress:
         report = extract(
             dataset,
@@ -87,6 +100,7 @@ def command(
             steering=sources.steering_files,
             weights=sources.weights_files,
             **asdict(embedding),
+            on_listed=None if as_json or out.is_quiet else print_summary,
             on_progress=on_progress,
         )
     if as_json:

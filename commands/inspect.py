@@ -20,4 +20,4 @@ def command(*, cache: CacheOption = None, as_json: JsonOption = False) -> None:
     for line in summary.lines():
         out.print(line)
     for dataset in summary.datasets:
-        print_bars(f"images of each class of {dataset.index.name}", dataset.classes)
+        print_bars(f"images of each class of {dataset.name}", dataset.classes)

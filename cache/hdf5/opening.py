@@ -49,6 +49,10 @@ class CacheFile:
     _root: Root
     _descriptor: int
 
+    def has(self, name: str) -> bool:
+        """Return whether there is a root attribute or a dataset of this name, of whatever form."""
+        return name in self._root.attributes or name in self._root.links
+
     def text(self, name: str) -> str:
         """Return a root attribute; surrogates stand for bytes that are not UTF-8.
 

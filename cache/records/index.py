@@ -17,10 +17,13 @@ from stackbone.cache.errors import CacheError, Malformed, UsageError
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.column import Column
 from stackbone.cache.hdf5.opening import CacheFile, open_checked
+from stackbone.cache.records.listed import Listed
 
 FORMAT = "stackbone-index"
 _TEXT_COLUMNS = ("path", "label", "split", "group", "reason")
 _STAMPS = ("size", "mtime_ns", "ctime_ns", "inode")
+_SIZES = ("width", "height")
+_LISTED = "listed"
 _PIECE_BYTES = 16 << 20
 _KNOWN = 4096
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -48,6 +51,11 @@ class DatasetIndex:
         n strings: why a row failed, else ``""``.
     stamps
         `FileStamps` of the files, so that an unchanged one is not read again.
+    sizes
+        (n, 2) int64, width and height in pixels as the file declares them; 0 of a file that was not measured. None
+        where none was.
+    listed
+        What was met beside the images, and what was believed.
     """
 
     name: str
@@ -60,6 +68,8 @@ class DatasetIndex:
     status: NDArray[np.uint8]
     reason: list[str]
     stamps: FileStamps = field(repr=False)
+    sizes: NDArray[np.int64] | None = field(default=None, repr=False)
+    listed: Listed = field(default_factory=Listed)
 
     def __len__(self) -> int:
         return len(self.path)
@@ -108,6 +118,7 @@ def write_index(path: Path, index: DatasetIndex) -> None:
         If its columns have different lengths, a text cannot be a file name or UTF-8, or the file cannot be written.
     """
     columns = [*(getattr(index, name) for name in _TEXT_COLUMNS), index.status, index.stamps.values]
+    columns += [] if index.sizes is None else [index.sizes]
     if any(len(column) != len(index.image_sha256) for column in columns):
         message = (
             f"the columns of the dataset {index.name!r} have {sorted({len(column) for column in columns})} rows for "
@@ -117,12 +128,16 @@ def write_index(path: Path, index: DatasetIndex) -> None:
     with hdf5.build_in_memory(FORMAT) as (file, memory):
         hdf5.write_text(file, "name", index.name)
         hdf5.write_text(file, "root", index.root)
+        hdf5.write_text(file, _LISTED, index.listed.to_json())
         for name in _TEXT_COLUMNS:
             _write_texts(file, name, _encode(index.name, getattr(index, name)))
         hdf5.write_column(file, "image_sha256", index.image_sha256)
         hdf5.write_compressed(file, "status", index.status)
         for i, name in enumerate(_STAMPS):
             hdf5.write_compressed(file, name, np.ascontiguousarray(index.stamps.values[:, i]))
+        if index.sizes is not None:
+            for i, name in enumerate(_SIZES):
+                hdf5.write_compressed(file, name, np.ascontiguousarray(index.sizes[:, i]))
     write_atomically(path, hdf5.sealed_image(FORMAT, memory))
 
 
@@ -166,12 +181,15 @@ def read_with_version(path: Path) -> tuple[DatasetIndex, int, int]:
         columns = {column: _column(file, column, "S", len(digests)) for column in _TEXT_COLUMNS}
         numbers = [_column(file, column, "i8", len(digests)) for column in _STAMPS]
         status = _column(file, "status", "u1", len(digests)).read()
+        sizes = [_column(file, column, "i8", len(digests)) for column in _SIZES if file.has(column)]
         index = DatasetIndex(
             name=name,
             root=file.text("root"),
             image_sha256=digests.read(),
             status=status,
-            stamps=FileStamps(np.stack([column.read() for column in numbers], axis=1).astype(np.int64, copy=False)),
+            stamps=FileStamps(_stacked(numbers)),
+            sizes=_sizes(sizes),
+            listed=Listed.from_json(file.json(_LISTED)) if file.has(_LISTED) else Listed(),
             **{name: _read_texts(column) for name, column in columns.items()},
         )
         if file.seal is None:
@@ -193,6 +211,20 @@ def _column(file: CacheFile, name: str, types: str, n: int) -> Column:
         message = f"the column {name!r} has {len(column)} rows, image_sha256 has {n}"
         raise Malformed(message)
     return column
+
+
+def _sizes(columns: Sequence[Column]) -> NDArray[np.int64] | None:
+    if len(columns) != len(_SIZES):
+        return None
+    sizes = _stacked(columns)
+    if (sizes < 0).any():
+        message = "an image has less than no pixels"
+        raise Malformed(message)
+    return sizes
+
+
+def _stacked(columns: Sequence[Column]) -> NDArray[np.int64]:
+    return np.stack([column.read() for column in columns], axis=1).astype(np.int64, copy=False)
 
 
 def _encode(dataset: str, texts: Sequence[str]) -> list[bytes]:

@@ -18,6 +18,7 @@ from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.column import Column
 from stackbone.cache.hdf5.opening import CacheFile, newer_message, open_checked, read_sha256
 from stackbone.cache.hdf5.seal import BLOCK_BYTES, parse_seal
+from stackbone.cache.records.provenance import Provenance
 from stackbone.cache.records.spec import FeatureSpec
 
 FORMAT = "stackbone-features"
@@ -41,7 +42,7 @@ class ShardHeader:
     """
 
     spec: FeatureSpec
-    provenance: dict[str, str]
+    provenance: Provenance
     n_rows: int
     dim: int
     dtype: str
@@ -215,4 +216,4 @@ def _open(path: Path, file: CacheFile, fingerprint: str) -> _Opened:
         message = f"it holds {features.shape} {features.dtype} features for {len(digests)} digests"
         raise Malformed(message)
     n_rows, dim = features.shape
-    return _Opened(ShardHeader(spec, provenance, n_rows, dim, str(features.dtype)), digests, features)
+    return _Opened(ShardHeader(spec, Provenance(provenance), n_rows, dim, str(features.dtype)), digests, features)

@@ -17,12 +17,12 @@ from stackbone.cache.errors import CacheError, CorruptFileError
 from stackbone.cache.feature_set import LOOKS, FeatureSet, as_keys
 from stackbone.cache.hdf5.opening import corrupt_message
 from stackbone.cache.records import shard
+from stackbone.cache.records.provenance import merge_provenance
 from stackbone.cache.records.seen import FILE as RECORD
 from stackbone.cache.store import FeatureStore
 from stackbone.cache.text import counted
 
 TARGET_BYTES = 64 << 20  # of features in a shard: bounds the memory that a reader or a merge needs
-_VALUES_SHOWN = 6  # of a merged provenance: it must stay short over any number of merges
 
 _Rows = tuple[Digests, NDArray[np.float32]]
 
@@ -94,7 +94,7 @@ def _compact(feature_set: FeatureSet, drop: Digests | None) -> Compaction:
     wanted = _distinct(old, feature_set.fingerprint, drop)
     if not old or (len(wanted) == rows_before and len(old) <= _n_shards(headers)):
         return Compaction(feature_set.id, len(old), len(old), rows_before, rows_before)
-    provenance = _merge_provenance([header.provenance for header in headers])
+    provenance = merge_provenance([header.provenance for header in headers])
     rows_each = _rows_each(headers[0])
     dtype = np.result_type(*(header.dtype for header in headers))
     new = [
@@ -206,19 +206,6 @@ def _regroup(parts: Iterable[_Rows], rows_each: int) -> Iterator[_Rows]:
 
 def _join(parts: list[_Rows]) -> _Rows:
     return np.concatenate([digests for digests, _ in parts]), np.concatenate([features for _, features in parts])
-
-
-def _merge_provenance(parts: list[dict[str, str]]) -> dict[str, str]:
-    return {key: _merge_values([part[key] for part in parts if key in part]) for key in sorted(set().union(*parts))}
-
-
-def _merge_values(texts: list[str]) -> str:
-    """Return the distinct values of texts that may be merged already; of many, a few from both ends."""
-    found = {value for text in texts for value in text.split("; ")}
-    values = sorted(found - {"..."})
-    half = _VALUES_SHOWN // 2
-    gap = ["..."] if "..." in found or len(values) > 2 * half else []
-    return "; ".join([*values[:half], *gap, *values[half:][-half:]])
 
 
 def _remove(paths: Iterable[Path]) -> None:

@@ -13,17 +13,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from stackbone.cache.errors import StackboneError
-from stackbone.cache.progress import silent
+from stackbone.cache.progress import Pace, silent
 from stackbone.cache.text import printable, to_json
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
+    from rich.progress import Progress, TaskID
     from typer import Context
 
 _PIPE_WIDTH = 10_000  # a table in a pipe or a file is never cut
@@ -42,12 +41,20 @@ class _Console(Console):
     failure: OSError | None = None
     is_quiet = False
     """Whether what is neither a result nor a fault, such as progress, goes unsaid: ``--quiet``."""
+
+    bar: Progress | None = None
+    """A bar that the other stream draws on the same terminal perhaps: it gives way to what is printed."""
+
     _is_end_told = False
 
     def print(self, *texts: Any, **options: Any) -> None:  # noqa: ANN401 - as rich declares it
         """Print printable text, or what rich draws."""
         shown = [printable(text) if isinstance(text, str) else text for text in texts]
+        if self.bar:
+            self.bar.stop()
         self._guarded(lambda: super(_Console, self).print(*shown, **options))
+        if self.bar:
+            self.bar.start()
 
     def note(self, text: str) -> None:
         """Print what is good to know, and neither a result nor a fault, unless the console is to be quiet."""
@@ -61,6 +68,10 @@ class _Console(Console):
                 self.print(line)
         else:
             self._guarded(lambda: _write(self.file, text))
+
+    def __exit__(self, *error: Any) -> None:  # noqa: ANN401 - as rich declares it
+        """Write what was held back; a progress bar writes so alone, to a terminal that may be closed by now."""
+        self._guarded(lambda: super(_Console, self).__exit__(*error))
 
     def tell_end(self, sentence: str) -> None:
         """Say why a command ends early, unless that was said before."""
@@ -197,43 +208,47 @@ def progress(on_interrupt: str = "nothing was changed") -> Iterator[Callable[[st
 
 @contextmanager
 def _bar() -> Iterator[Callable[[str, int, int], None]]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}", markup=False),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[pace]}", markup=False),
     )
     with Progress(*columns, console=err, transient=True) as bar:
         tasks: dict[str, TaskID] = {}
         drawn: dict[str, float] = {}
+        paces: dict[str, Pace] = {}
 
         def show(what: str, done: int, total: int) -> None:
             now = time.monotonic()
+            pace = paces.setdefault(what, Pace())
+            pace.report(now, done, total)
             if done != total and now - drawn.get(what, 0.0) < 0.1:
                 return
             drawn[what] = now
             if what not in tasks:
-                tasks[what] = bar.add_task(printable(what), total=total or None, rate="")
-            speed = bar.tasks[tasks[what]].speed
-            bar.update(tasks[what], completed=done, total=total or None, rate=f"{speed:.1f}/s" if speed else "")
+                tasks[what] = bar.add_task(printable(what), total=total or None, pace="")
+            bar.update(tasks[what], completed=done, total=total or None, pace=f"{pace.rate()} {pace.left()}")
 
-        yield show
+        out.bar = bar
+        try:
+            yield show
+        finally:
+            out.bar = None
 
 
 def _log_line_a_minute() -> Callable[[str, int, int], None]:
-    started: dict[str, float] = {}
+    paces: dict[str, Pace] = {}
     logged: dict[str, float] = {}
 
     def log(what: str, done: int, total: int) -> None:
         now = time.monotonic()
-        began = started.setdefault(what, now)
+        pace = paces.setdefault(what, Pace())
+        pace.report(now, done, total)
         if now - logged.setdefault(what, now) >= _LOG_EVERY_S and done:
             logged[what] = now
-            rate = done / (now - began)
-            left = timedelta(seconds=round((total - done) / rate))
-            err.print(f"{what}: {done:,} of {total:,}, {rate:.1f}/s, {left} left")
+            err.print(", ".join(filter(None, [f"{what}: {done:,} of {total:,}", pace.rate(), pace.left()])))
 
     return log

@@ -36,6 +36,9 @@ _NO_MEMORY = (
     "start new thread",
 )
 _INTERRUPTED = 130
+_ENDING_SIGNALS = [  # a scheduler ends a job by one, a closed terminal by the other, which Windows does not have
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
 _MEMORY_ADVICE = (
     "What was committed is kept. Use fewer backbones or images at a time, do fewer things at once where the command "
     "has an option for it, or give the process more memory"
@@ -54,9 +57,8 @@ def run(command: Callable[[], object], *, debug: bool) -> NoReturn:
     """
     _open_streams()
     logging.basicConfig(handlers=[LogPrinter()], level=logging.WARNING, format="%(message)s")
-    for name in ("SIGTERM", "SIGHUP"):  # a scheduler ends a job by one, a closed terminal by the other
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+    for number in _ENDING_SIGNALS:
+        if signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, _interrupt)
     try:
         interrupts.release()
@@ -181,7 +183,14 @@ def _open_streams() -> None:
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt  # commit what is computed, as after Ctrl-C
+    """Commit what is computed, as after Ctrl-C; a second signal must not cut that short.
+
+    A terminal that closes sends one to each process, and its shell sends another to each of its jobs.
+    """
+    for number in _ENDING_SIGNALS:
+        if signal.getsignal(number) == _interrupt:
+            signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _show_usage(exc: Exception) -> int:

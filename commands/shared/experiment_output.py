@@ -1,4 +1,4 @@
-"""What several commands print: a finished extraction, a finished experiment."""
+"""What several commands print: a dataset before it is embedded, a finished extraction, a finished experiment."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from stackbone.commands.shared.console import can_draw, err, out
 from stackbone.commands.shared.tables import print_table
 
 if TYPE_CHECKING:
+    from stackbone.cache.upkeep.dataset_summary import DatasetSummary
     from stackbone.extract import ExtractReport
     from stackbone.stack import Experiment
 
@@ -19,6 +20,12 @@ _LEFT_OUT = {
     "conflicting": "byte-identical to one with another label",
     "near_copies": "near copies of images that are tested",
 }
+
+
+def print_summary(summary: DatasetSummary) -> None:
+    """Print what was understood of a dataset."""
+    for line in summary.lines():
+        out.print(line)
 
 
 def print_extract(report: ExtractReport) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from stackbone.cache.plugins import Plugins
+from stackbone.cache.records.listed import Skipped as Skipped  # also for those who write a kind
 
 Entries: TypeAlias = dict[str, tuple[str, str, str]]
 """Path of an image to its label, split and group; '' where it has none.
@@ -64,28 +65,6 @@ class Request:
     def path(self) -> Path | None:
         """The path, if there is just one."""
         return Path(self.paths[0]) if len(self.paths) == 1 else None
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """Files or folders of one sort that were met and not taken.
-
-    Attributes
-    ----------
-    sort
-        What they have in common: an extension such as ``.heic``, ``no extension``, or a folder's name.
-    reason
-        Why they were not taken, in words that follow their number: ``not an image``.
-    count
-        How many there are.
-    example
-        Path of one, relative to the dataset's root.
-    """
-
-    sort: str
-    reason: str
-    count: int
-    example: str
 
 
 @dataclass(frozen=True)

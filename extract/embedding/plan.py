@@ -46,6 +46,11 @@ def distinct_images(root: Path, paths: Sequence[str], digests: Digests, ok: NDAr
     return Images(root, paths, digests, rows[np.sort(first)])
 
 
+def inputs_of(backbones: Sequence[Backbone]) -> dict[str, tuple[int, int]]:
+    """Return the (width, height) in pixels that backbones take, by their names."""
+    return {each.name: each.transform.input_size[::-1] for each in backbones}
+
+
 def backbone_of(name: str, spec: FeatureSpec, steering: Sequence[Path]) -> tuple[Backbone, SeenRecord | None]:
     """Return the backbone that made a feature set, and, if it was steered, the record of what its steering saw.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from stackbone.cache import FAILED, DatasetIndex
 from stackbone.cache.text import counted
+from stackbone.cache.upkeep.dataset_summary import DatasetSummary
 from stackbone.extract.embedding.pipeline import Profile
 
 _SHOWN_FAILURES = 20
@@ -44,10 +45,14 @@ class ExtractReport:
         The dataset as it now stands in the cache.
     cache
         The cache directory.
+    summary
+        What was understood of it.
     n_hashed
         Files whose bytes were read to learn their digest; the others were remembered.
-    n_images
-        Distinct sound images.
+    n_decoded, n_failed_now
+        Distinct images decoded now, each once for every backbone that lacked it, and those that failed among them.
+    n_decoded_for_all
+        Those of the former that every backbone lacked that lacked any.
     n_abandoned
         Temporary files of writers that died, removed now.
     backbones
@@ -59,13 +64,21 @@ class ExtractReport:
     """
 
     index: DatasetIndex
+    summary: DatasetSummary
     cache: str
     n_hashed: int
-    n_images: int
+    n_decoded: int
+    n_failed_now: int
+    n_decoded_for_all: int
     n_abandoned: int
     backbones: list[BackboneReport]
     profile: Profile
     seconds: float
+
+    @property
+    def n_images(self) -> int:
+        """Distinct sound images."""
+        return self.summary.n_images
 
     @property
     def n_embedded(self) -> int:
@@ -83,9 +96,11 @@ class ExtractReport:
         return {
             "dataset": self.index.name,
             "cache": self.cache,
+            "summary": self.summary.to_dict(),
             "n_listed": len(self.index),
             "n_images": self.n_images,
             "n_hashed": self.n_hashed,
+            "n_decoded": self.n_decoded,
             "backbones": [asdict(each) for each in self.backbones],
             "failed": [{"path": path, "reason": reason} for path, reason in self.failures],
             "seconds": round(self.seconds, 3),
@@ -93,27 +108,34 @@ class ExtractReport:
         }
 
     def lines(self) -> list[str]:
-        """Return the summary that people read."""
-        doubles = int(self.index.ok.sum()) - self.n_images
-        facts = [f"{counted(len(self.index), 'image')} listed"]
-        facts += [f"{doubles:,} byte-identical to another"] if doubles else []
-        facts += [f"{len(self.failures):,} failed"]
-        lines = [f"{self.index.name}: {', '.join(facts)}"]
+        """Return what people read once all is done; `summary` has its own lines, for before."""
+        lines = []
+        if self.failures:
+            lines.append(f"{len(self.failures):,} of {counted(len(self.index), 'image')} failed")
         if self.n_abandoned:
             removed = counted(self.n_abandoned, "unfinished file")
             lines.append(f"an earlier run was cut short: {removed} removed, its commits kept")
         width = max(len(each.feature_set) for each in self.backbones)
         lines += [self._backbone_line(each, width) for each in self.backbones]
         if self.n_embedded:
-            n_images = max(each.n_embedded for each in self.backbones)
-            once = f", each decoded once for {len(self.backbones)} backbones" if len(self.backbones) > 1 else ""
+            n_images = self.n_decoded - self.n_failed_now
             lines.append(
-                f"{counted(n_images, 'image')} embedded in {self.seconds:.1f} s, {n_images / self.seconds:.0f} a second"
-                f"{once}; kept in {self.cache}"
+                f"{counted(n_images, 'image')} embedded in {self.seconds:.1f} s, {n_images / self.seconds:.1f} a second"
+                f"{self._once()}; kept in {self.cache}"
             )
+        elif self.n_decoded:
+            lines.append(f"none of {counted(self.n_decoded, 'image')} could be embedded ({self.seconds:.1f} s)")
         else:
             lines.append(f"nothing to compute: every feature was in {self.cache} already ({self.seconds:.1f} s)")
         return lines
+
+    def _once(self) -> str:
+        """Return for how many backbones an image was decoded, where that is more than one."""
+        n_backbones = sum(each.n_embedded > 0 for each in self.backbones)
+        if n_backbones < 2:
+            return ""
+        is_for_all = self.n_decoded_for_all == self.n_decoded
+        return f", each decoded once for {f'{n_backbones} backbones' if is_for_all else 'the backbones that lacked it'}"
 
     def _backbone_line(self, each: BackboneReport, width: int) -> str:
         line = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -28,12 +28,15 @@ from stackbone.cache import (
     write_seen,
 )
 from stackbone.cache.progress import Progress, silent
+from stackbone.cache.records.listed import Listed
+from stackbone.cache.upkeep.dataset_summary import DatasetSummary, summarise_dataset
 from stackbone.extract.backbones.weights import check_weights_names, named_weights
 from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.embedding.embedder import Failure
 from stackbone.extract.embedding.pipeline import Profile, embed_images, find_unreadable
-from stackbone.extract.embedding.plan import EngineOptions, distinct_images, find_weights_of, make_embedder
+from stackbone.extract.embedding.plan import EngineOptions, distinct_images, find_weights_of, inputs_of, make_embedder
 from stackbone.extract.embedding.report import BackboneReport, ExtractReport
+from stackbone.extract.embedding.sizes import measure
 from stackbone.extract.engines.engine import check_engine, check_precision
 from stackbone.extract.steering_files.steered import choose_backbones, read_steered, with_hub
 
@@ -55,6 +58,7 @@ def extract(
     batch_size: int | None = None,
     workers: int | None = None,
     retry_failed: bool = False,
+    on_listed: Callable[[DatasetSummary], None] | None = None,
     on_progress: Progress | None = None,
 ) -> ExtractReport:
     """Embed a dataset's images with some backbones, as far as the cache lacks them.
@@ -83,6 +87,8 @@ def extract(
         Decoding threads; by default one per core.
     retry_failed
         Try images again that failed in an earlier run.
+    on_listed
+        Called with what was understood of the dataset, before any image is decoded.
     on_progress
         Called with (what is going on, done, in all).
 
@@ -109,6 +115,10 @@ def extract(
     found = find([b for b in chosen if not b.steering], also=[b.name for b in chosen if b.steering]) | made
     n_abandoned = store.remove_abandoned()
     index, n_hashed = _list(dataset, store, retry_failed=retry_failed, report=report)
+    inputs = inputs_of(chosen)
+    summary = summarise_dataset(index, inputs)
+    if on_listed:
+        on_listed(summary)
     store.write_dataset(index)
 
     images = distinct_images(dataset.root, index.path, index.image_sha256, index.ok)
@@ -127,6 +137,7 @@ def extract(
     failed = embed_images(images, embedders, workers=workers, profile=profile, on_progress=on_image)
     if failed:
         index = _with_failures(index, failed)
+        summary = summarise_dataset(index, inputs)
         store.write_dataset(index)
     reports = [
         BackboneReport(
@@ -139,9 +150,46 @@ def extract(
         )
         for e in embedders
     ]
-    n_sound = len(np.unique(as_keys(index.image_sha256[index.ok])))
+    lacking = [each.lacking for each in embedders if each.lacking.any()] or [np.zeros(len(images), np.bool_)]
     seconds = time.monotonic() - started
-    return ExtractReport(index, str(store.root), n_hashed, n_sound, n_abandoned, reports, profile, seconds)
+    return ExtractReport(
+        index=index,
+        cache=str(store.root),
+        n_hashed=n_hashed,
+        summary=summary,
+        n_decoded=int(np.logical_or.reduce(lacking).sum()),
+        n_failed_now=len(failed),
+        n_decoded_for_all=int(np.logical_and.reduce(lacking).sum()),
+        n_abandoned=n_abandoned,
+        backbones=reports,
+        profile=profile,
+        seconds=seconds,
+    )
+
+
+def preview(
+    dataset: Dataset,
+    backbones: str | Sequence[str] | None = None,
+    store: FeatureStore | None = None,
+    *,
+    steering: Sequence[Path] = (),
+    on_progress: Progress | None = None,
+) -> DatasetSummary:
+    """Return what `extract` would understand of a dataset; nothing is written, and no network is looked for or loaded.
+
+    Parameters
+    ----------
+    dataset, backbones, store, steering, on_progress
+        As of `extract`.
+
+    Raises
+    ------
+    StackboneError
+        As of `extract`, as far as that does not look for weights or write.
+    """
+    chosen = choose_backbones(backbones, read_steered(steering))
+    index, _ = _list(dataset, store or FeatureStore(), retry_failed=False, report=on_progress or silent)
+    return summarise_dataset(index, inputs_of(chosen))
 
 
 def index_dataset(dataset: Dataset, store: FeatureStore, *, on_progress: Progress | None = None) -> DatasetIndex:
@@ -198,6 +246,8 @@ def _list(dataset: Dataset, store: FeatureStore, *, retry_failed: bool, report: 
         status=np.array([FAILED if reason else OK for reason in reasons], np.uint8),
         reason=reasons,
         stamps=listing.stamps,
+        sizes=measure(dataset, listing.digests, old),
+        listed=Listed(dataset.skipped, dataset.notes),
     )
     return index, listing.n_hashed
 

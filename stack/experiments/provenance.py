@@ -34,9 +34,7 @@ def provenance(experiment: Experiment, store: FeatureStore) -> dict[str, object]
         If its features have left the cache meanwhile, or are damaged.
     """
     used = used_features(experiment, store)
-    headers = {
-        each.id if one.per_fold else one.name: (each.id, each.header()) for one in used for each in one.feature_sets
-    }
+    sets = {each.id if one.per_fold else one.name: each for one in used for each in one.feature_sets}
     return {
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
         "seed": experiment.seed,
@@ -51,8 +49,8 @@ def provenance(experiment: Experiment, store: FeatureStore) -> dict[str, object]
             **asdict(experiment.options),
         },
         "feature_sets": {
-            name: {"id": identity, "spec": asdict(header.spec), "provenance": header.provenance}
-            for name, (identity, header) in headers.items()
+            name: {"id": each.id, "spec": asdict(each.header().spec), "provenance": dict(each.provenance())}
+            for name, each in sets.items()
         },
         "commands": repeat_commands(experiment, store),
     }

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -124,6 +125,57 @@ def test_second_extract_computes_nothing_and_says_so(here: _Here, experiment: Pa
     again = json.loads(here("extract", "photos", "--backbones", LITE0, "--json", cwd=experiment).stdout)
     assert again["backbones"][0]["n_embedded"] == 0
     assert again["backbones"][0]["n_found"] == 24
+
+
+def test_what_was_understood_is_printed_before_what_was_done(here: _Here, experiment: Path) -> None:
+    shutil.copy(experiment / "photos/coat/0-0.jpg", experiment / "photos/hat/copy.jpg")
+    done = here("extract", "photos", "--backbones", LITE0, cwd=experiment)
+    told, _, after = done.stdout.partition(f"  {LITE0}-")
+    for words in ("25 images, 1 file byte-identical to another", "3 classes: hat 9, coat 8, shoe 8", "64 x 48 pixels"):
+        assert words in told
+    assert "odd: 1 image is there several times, byte for byte, under different labels" in told
+    assert "odd: images are smaller than the networks' input and will be enlarged: from 48 pixels" in told
+    assert "next: stackbone stack" in after
+    shown = here("inspect", cwd=experiment).stdout
+    assert all(line in shown for line in told.splitlines())
+    kept = json.loads(here("extract", "photos", "--backbones", LITE0, "--json", cwd=experiment).stdout)["summary"]
+    assert kept == json.loads(here("inspect", "--json", cwd=experiment).stdout)["datasets"][0]
+    assert [each["kind"] for each in kept["oddities"]] == ["copies with different labels", "small images"]
+
+
+def test_a_dry_run_stops_before_any_network_and_writes_nothing(experiment: Path) -> None:
+    write_photos(experiment / "photos", {"scarf": 2}, seed=3)
+    before = {path: path.stat().st_mtime_ns for path in experiment.rglob("*")}
+    script = (
+        "import sys; from stackbone import cli\n"
+        "try:\n    cli.main()\n"
+        "except SystemExit as end:\n"
+        "    print(end.code, [name for name in ('torch', 'timm', 'openvino') if name in sys.modules])"
+    )
+    for options in ([], ["--backbones", LITE0], ["--json"]):  # the first asks for networks that only the hub has
+        command = [sys.executable, "-c", script, "extract", "photos", "--dry-run", *options]
+        done = subprocess.run(command, cwd=experiment, capture_output=True, text=True, check=True)
+        shown, _, end = done.stdout.rstrip().rpartition("\n")
+        assert end == "0 []", done.stderr
+        assert {path: path.stat().st_mtime_ns for path in experiment.rglob("*")} == before
+        if options == ["--json"]:
+            assert json.loads(shown)["summary"]["classes"] == {"coat": 8, "hat": 8, "scarf": 2, "shoe": 8}
+        else:
+            assert "odd: 1 class has fewer than 3 images ('scarf' 2)" in shown
+            assert shown.endswith("dry run: nothing was embedded or written; leave --dry-run out to embed")
+
+
+def test_a_report_of_two_runs_that_compact_made_one(here: _Here, experiment: Path) -> None:
+    write_photos(experiment / "photos", {"coat": 5}, seed=1)
+    assert here("extract", "photos", "--backbones", LITE0, cwd=experiment).returncode == 0
+    assert here("compact", cwd=experiment).returncode == 0
+    [feature_set] = FeatureStore(experiment / "features").feature_sets()
+    assert re.fullmatch(r"[\d.]+; [\d.]+", feature_set.header().provenance["images_per_s"])
+    done = here("stack", "--cv", "2", "--recipe", "oof", "--report", "page.html", cwd=experiment)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"made: images_per_s</th><td>[\d.]+ to [\d.]+<", (experiment / "page.html").read_text())
+    assert re.search(r"images_per_s [\d.]+ to [\d.]+", here("inspect", cwd=experiment).stdout)
+    assert here("verify", cwd=experiment).returncode == 0
 
 
 def test_added_photos_alone_are_embedded(here: _Here, experiment: Path) -> None:
@@ -429,13 +481,20 @@ def test_damaged_shard_is_refused_set_aside_and_refilled(here: _Here, experiment
 def test_interrupt_ends_with_130_and_keeps_what_was_computed(here: _Here, finished: Path, tmp_path: Path) -> None:
     write_photos(tmp_path / "photos", {"a": 200, "b": 200})
     command = [sys.executable, str(ROOT / "cli.py"), "extract", "photos", "--backbones", LITE0, "--batch-size", "8"]
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         process, terminal = _start_on_terminal(command, tmp_path)
         _wait_for(terminal, rb"embedding[^\r\n]*?[1-9][0-9]+/")
         process.send_signal(number)
-        rest = _drain(terminal)
-        assert process.wait(60) == 130, rest
-        assert b"Traceback" not in rest
+        if number == signal.SIGHUP:  # the terminal is closed, its shell hangs up again, the machine shuts down
+            os.close(terminal)
+            with suppress(ProcessLookupError):
+                for again in (signal.SIGHUP, signal.SIGTERM):
+                    process.send_signal(again)
+            assert process.wait(60) == 130
+        else:
+            rest = _drain(terminal)
+            assert process.wait(60) == 130, rest
+            assert b"Traceback" not in rest
     shown = json.loads(here("inspect", "--json", cwd=tmp_path).stdout)
     n_kept = shown["feature_sets"][0]["n_rows"]
     assert 0 < n_kept < 400
@@ -445,21 +504,51 @@ def test_interrupt_ends_with_130_and_keeps_what_was_computed(here: _Here, finish
 
 
 def test_progress_shows_rate_and_time_left_on_a_terminal(finished: Path, tmp_path: Path) -> None:
-    write_photos(tmp_path / "photos", {"a": 60, "b": 60})
-    command = [sys.executable, str(ROOT / "cli.py"), "extract", "photos", "--backbones", LITE0, "--batch-size", "8"]
-    process, terminal = _start_on_terminal(command, tmp_path)
+    script = (
+        "import time; from stackbone.commands.shared.console import progress\n"
+        "with progress() as show:\n"
+        "    for done in range(45):\n"
+        "        show('embedding', done, 120); time.sleep(0.1)"
+    )
+    process, terminal = _start_on_terminal([sys.executable, "-c", script], tmp_path)
     shown = _drain(terminal)
     assert process.wait(120) == 0
-    assert re.search(rb"embedding[^\r\n]*\d+/120[^\r\n]*\d+\.\d/s[^\r\n]*0:00:\d\d", shown)
+    assert re.search(rb"embedding[^\r\n]*\d+/120[^\r\n]*\d+\.\d/s 0:00:\d\d left", shown)
+    assert not re.search(rb"embedding[^\r\n]* \d/120[^\r\n]*/s", shown), "the first second tells nothing"
+
+
+def test_what_is_printed_meanwhile_is_not_drawn_over_by_the_bar(tmp_path: Path) -> None:
+    script = (
+        "import time; from stackbone.commands.shared.console import out, progress\n"
+        "with progress() as show:\n"
+        "    for done in range(4):\n"
+        "        show('reading', done, 4); time.sleep(0.15)\n"
+        "        out.print(f'line {done}')\n"
+        "out.print('end')"
+    )
+    process, terminal = _start_on_terminal([sys.executable, "-c", script], tmp_path, both=True)
+    shown = _drain(terminal).decode()
+    assert process.wait(60) == 0
+    screen = [""]  # as a terminal shows it: the bar takes one line, and is wiped with that line
+    for piece in re.split(r"(\x1b\[[\d?;]*[a-zA-Z]|\r|\n)", shown):
+        if piece == "\n":
+            screen.append("")
+        elif piece == "\x1b[2K":
+            screen[-1] = ""
+        elif piece == "\x1b[1A" and len(screen) > 1:
+            screen.pop()
+        elif piece != "\r" and not piece.startswith("\x1b"):
+            screen[-1] += piece
+    assert [line for line in screen if line] == ["line 0", "line 1", "line 2", "line 3", "end"]
 
 
 def _start_on_terminal(
-    command: list[str], cwd: Path, *, columns: int = 120, out: bool = False
+    command: list[str], cwd: Path, *, columns: int = 120, out: bool = False, both: bool = False
 ) -> tuple[subprocess.Popen[bytes], int]:
-    """Start a command whose standard error, or else output, is a terminal."""
+    """Start a command whose standard error, or else output, or both, are a terminal."""
     controller, terminal = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
-    streams = (terminal, subprocess.DEVNULL) if out else (subprocess.DEVNULL, terminal)
+    streams = (terminal if out or both else subprocess.DEVNULL, subprocess.DEVNULL if out else terminal)
     process = subprocess.Popen(
         command,
         cwd=cwd,

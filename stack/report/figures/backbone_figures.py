@@ -24,7 +24,7 @@ class Cost:
     megabytes : float
         Size of the features of the images that take part, as they lie on disk, in 10⁶ bytes.
     images_per_s : float, optional
-        Speed of the run that embedded them; None where the shard does not record it.
+        Speed of the run that embedded them, the median of several; None where none is recorded.
     score : float
         Primary metric of its logistic regression, or of its ridge regression.
     """

@@ -18,8 +18,6 @@ from stackbone.stack.report.section import Section
 from stackbone.stack.tables.losses import BackboneLoss, losses
 from stackbone.stack.tables.metric_names import PrimaryMetric, primary_metric
 
-_RATE = "images_per_s"  # in a shard's provenance, where its writer measured it
-
 
 @dataclass(frozen=True, eq=False)
 class BackbonesRecord:
@@ -118,11 +116,11 @@ SECTION = Backbones()
 
 
 def _cost(experiment: Experiment, used: UsedFeatures) -> Cost:
-    header = used.of_fold(0).header()
+    feature_set = used.of_fold(0)
+    header, rate = feature_set.header(), feature_set.provenance().images_per_s
     size = experiment.n_images * header.dim * np.dtype(header.dtype).itemsize / 1e6
-    rate = header.provenance.get(_RATE)
     score = experiment.evaluation.score(f"{experiment.kind.base}:{used.name}").mean
-    return Cost(used.name, header.dim, size, None if rate is None else float(rate), score)
+    return Cost(used.name, header.dim, size, rate, score)
 
 
 def _ablation(record: BackbonesRecord) -> Markup:

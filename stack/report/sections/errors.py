@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stackbone.cache.upkeep.summary import Conflict, summarise_dataset
+from stackbone.cache.upkeep.dataset_summary import Conflict, summarise_dataset
 from stackbone.stack.report.answers import ConfidentError
 from stackbone.stack.report.blocks import SHOWN_AT_FIRST, Page, join_all, more_button, path, picture
 from stackbone.stack.report.context import Context

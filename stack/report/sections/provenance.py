@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stackbone.cache.records.provenance import Provenance as Circumstances
 from stackbone.stack.experiments.provenance import provenance
 from stackbone.stack.report.blocks import Page, join_all, scrolled
 from stackbone.stack.report.context import Context
@@ -46,7 +47,7 @@ class Provenance(Section[ProvenanceRecord]):
                 {
                     "id": each["id"],
                     **each["spec"],
-                    **{f"made: {key}": value for key, value in each["provenance"].items()},
+                    **{f"made: {key}": value for key, value in Circumstances(each["provenance"]).in_words().items()},
                 },
             )
             for name, each in found["feature_sets"].items()

@@ -26,6 +26,7 @@ from stackbone.cache import (
     empty_index,
 )
 from stackbone.cache.records.index import index_path, read_index, write_index
+from stackbone.cache.records.listed import Listed, Skipped
 from tests.made.checkout import ARCHIVES, ROOT
 from tests.made.sealing import edited, reseal
 
@@ -93,6 +94,56 @@ def test_index_of_any_length_comes_back(tmp_path: Path, n: int) -> None:
     index = make_index([f"{i % 100}/{i}.jpg" for i in range(n)])
     write_index(tmp_path / "photos.h5", index)
     assert_same(read_index(tmp_path / "photos.h5"), index)
+
+
+def test_sizes_and_what_was_met_come_back(path: Path) -> None:
+    listed = Listed([Skipped(".heic", "not read here", 3, os.fsdecode(b"caf\xe9/a.heic"))], ["'dev' is a split."])
+    sizes = np.arange(2 * len(ODD_NAMES)).reshape(-1, 2)
+    write_index(path, replace(make_index(ODD_NAMES), sizes=sizes, listed=listed))
+    got = read_index(path)
+    assert_same(got, make_index(ODD_NAMES))
+    assert got.listed == listed
+    np.testing.assert_array_equal(got.sizes, sizes)
+
+
+def test_an_index_of_before_sizes_and_notes_opens_without(path: Path) -> None:
+    with edited(path) as file:
+        del file.attrs["listed"]
+    assert (read_index(path).sizes, read_index(path).listed) == (None, Listed())
+    assert (read_index(ARCHIVED).sizes, read_index(ARCHIVED).listed) == (None, Listed())
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"notes":[1],"skipped":[]}', "[" * 50_000])
+def test_what_was_met_in_another_form_is_refused(path: Path, text: str) -> None:
+    with edited(path) as file:
+        file.attrs.create("listed", np.array(text.encode(), dtype=h5py.string_dtype("utf-8", max(1, len(text)))))
+    with pytest.raises(CorruptFileError, match=re.escape(str(path))):
+        read_index(path)
+
+
+@pytest.mark.parametrize("spoiled", ["width", "height"])
+def test_sizes_of_another_form_are_refused(path: Path, spoiled: str) -> None:
+    write_index(path, replace(make_index(ODD_NAMES), sizes=np.ones((len(ODD_NAMES), 2), np.int64)))
+    with edited(path) as file:
+        file[spoiled].resize(3, axis=0)
+    with pytest.raises(CorruptFileError, match=f"the column '{spoiled}' has 3 rows"):
+        read_index(path)
+    with edited(path) as file:
+        del file[spoiled]
+    assert read_index(path).sizes is None, "one without the other says nothing"
+
+
+def test_sizes_below_zero_are_refused(path: Path) -> None:
+    sizes = np.ones((len(ODD_NAMES), 2), np.int64)
+    sizes[2, 1] = -1
+    write_index(path, replace(make_index(ODD_NAMES), sizes=sizes))
+    with pytest.raises(CorruptFileError, match="less than no pixels"):
+        read_index(path)
+
+
+def test_sizes_for_other_rows_are_not_written(path: Path) -> None:
+    with pytest.raises(CacheError, match="the columns of the dataset 'photos'"):
+        write_index(path, replace(make_index(ODD_NAMES), sizes=np.ones((3, 2), np.int64)))
 
 
 def test_empty_index_comes_back(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_rows_come_back_exactly(tmp_path: Path) -> None:
     digests, features = make_rows(300, 7)
     path = write_shard(tmp_path, SPEC, digests, features, PROVENANCE)
     header = read_header(path, FINGERPRINT)
-    assert (header.spec, header.provenance) == (SPEC, PROVENANCE)
+    assert (header.spec, dict(header.provenance)) == (SPEC, PROVENANCE)
     assert (header.n_rows, header.dim, header.dtype) == (300, 7, "float32")
     np.testing.assert_array_equal(read_digests(path, FINGERPRINT), digests)
     got_digests, got_features = read_rows(path, FINGERPRINT)

@@ -12,6 +12,7 @@ import pytest
 
 from stackbone.cache import CacheError, CorruptFileError, Digests, FeatureSet, FeatureStore, FileStamps
 from stackbone.cache.records.index import DatasetIndex
+from stackbone.cache.records.provenance import Provenance, merge_provenance
 from stackbone.cache.records.shard import is_intact, read_digests, read_header
 from stackbone.cache.upkeep import compact as compact_module
 from stackbone.cache.upkeep.compact import Compaction, _regroup, compact, remove_feature_set, used_digests
@@ -247,13 +248,12 @@ def test_processes_compacting_at_once_lose_nothing(feature_set: FeatureSet, *, l
 def test_rows_added_meanwhile_stay(feature_set: FeatureSet, monkeypatch: pytest.MonkeyPatch) -> None:
     digests = make_digests(40)
     fill(feature_set, digests[:30], 3)
-    real = compact_module._merge_provenance
 
-    def add_then_merge(parts: list[dict[str, str]]) -> dict[str, str]:
+    def add_then_merge(parts: list[dict[str, str]]) -> Provenance:
         fill(feature_set, digests[30:], 1)
-        return real(parts)
+        return merge_provenance(parts)
 
-    monkeypatch.setattr(compact_module, "_merge_provenance", add_then_merge)
+    monkeypatch.setattr(compact_module, "merge_provenance", add_then_merge)
     compact(feature_set)
     check_rows(feature_set, digests)
 

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from stackbone.cache import CorruptFileError, FeatureStore
-from stackbone.cache.upkeep.summary import Conflict, summarise
+from stackbone.cache.upkeep.compact import compact
+from stackbone.cache.upkeep.dataset_summary import Conflict
+from stackbone.cache.upkeep.summary import summarise
 from tests.made.caches import SPEC, features_of, make_digests, make_index
 
 
@@ -27,6 +29,21 @@ def test_rows_doubles_shards_and_bytes_are_counted(store: FeatureStore) -> None:
     for words in (feature_set.id, "30 images x 8 float32", "30 doubles", "resnet50.tv_in1k", "fp32", "engine torch"):
         assert words in text
     assert json.loads(json.dumps(found.to_dict()))["spec"]["architecture"] == "resnet50.tv_in1k"
+
+
+def test_provenance_is_that_of_all_shards_merged_or_not(store: FeatureStore) -> None:
+    digests = make_digests(30)
+    feature_set = store.feature_set("resnet50", SPEC)
+    for i, rate in enumerate(("102.0", "24.2", "35.9")):
+        part = digests[10 * i : 10 * i + 10]
+        feature_set.append(SPEC, part, features_of(part), {"device": f"cuda:{i}", "images_per_s": rate})
+    before = summarise(store).feature_sets[0]
+    assert "with device cuda:0, cuda:1, cuda:2, images_per_s 24.2 to 102.0" in "\n".join(before.lines())
+    compact(feature_set)
+    after = summarise(store).feature_sets[0]
+    assert after.n_shards == 1
+    assert after.provenance == before.provenance
+    assert after.to_dict()["provenance"] == {"device": "cuda:0; cuda:1; cuda:2", "images_per_s": "24.2; 35.9; 102.0"}
 
 
 def test_missing_counts_distinct_sound_images_of_each_dataset(store: FeatureStore) -> None:

@@ -168,6 +168,31 @@ def test_too_little_memory_is_said(place: Path, megabytes: int) -> None:
     assert done.returncode == 0 or "not enough memory" in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_after_the_first_do_not_cut_short_what_is_kept(tmp_path: Path, first: signal.Signals) -> None:
+    script = (
+        "import os, signal, time\n"
+        "from stackbone.commands.shared import endings\n"
+        "def work():\n"
+        "    try:\n"
+        f"        os.kill(os.getpid(), {int(first)}); time.sleep(60)\n"
+        "    finally:\n"
+        "        os.kill(os.getpid(), signal.SIGHUP); os.kill(os.getpid(), signal.SIGTERM); time.sleep(0.05)\n"
+        "        open('kept', 'w').close()\n"
+        "endings.run(work, debug=False)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        preexec_fn=heed_signals,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+    assert (tmp_path / "kept").exists()
+
+
 def heed_signals() -> None:
     """Undo what a shell or nohup that started the tests may have told their children to ignore."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

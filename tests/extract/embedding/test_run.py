@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +17,12 @@ import pytest
 from PIL import Image
 
 from stackbone.cache import CacheError, FeatureStore, ImageError, UsageError, WeightsError
+from stackbone.cache.records.listed import Listed, Skipped
+from stackbone.cache.upkeep.summary import summarise
 from stackbone.extract import ExtractReport, open_dataset
 from stackbone.extract.backbones.backbone import BACKBONES, Backbone
 from stackbone.extract.backbones.weights import Weights, find_weights, random_weights
-from stackbone.extract.embedding import pipeline, plan
+from stackbone.extract.embedding import pipeline, plan, sizes
 from stackbone.extract.embedding import run as run_module
 from stackbone.extract.engines.engine import make_engine
 from stackbone.extract.images.budget import DecodingBudget
@@ -135,6 +139,96 @@ def test_a_changed_image_is_embedded_anew(photos: Path, run: Run, store: Feature
     rows = store.covering(report.index)[0].load(report.index.image_sha256)
     np.testing.assert_array_equal(rows[report.index.path.index("cat/00.png")], np.full(192, 255.0))
     assert counts == {"efficientnet_lite0": 13}
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "words"),
+    [
+        ("", LITES, "12 images embedded in [^,]*, [^,]* a second, each decoded once for 2 backbones; kept"),
+        (LITES, LITES, "nothing to compute"),
+        ("efficientnet_lite0", LITES, "12 images embedded in [^,]*, [^,]* a second; kept"),
+        ("efficientnet_lite0", "efficientnet_lite0", "nothing to compute"),
+    ],
+)
+def test_for_how_many_backbones_an_image_was_decoded_is_what_happened(
+    photos: Path, run: Run, first: str, then: str, words: str
+) -> None:
+    if first:
+        run(photos, first)
+    assert re.search(words, run(photos, then).lines()[-1])
+
+
+def test_images_that_only_some_backbones_lacked_are_counted_once(photos: Path, run: Run, store: FeatureStore) -> None:
+    run(photos)
+    write_photos(photos / "dog", range(20, 23))
+    report = run(photos, LITES)
+    assert [each.n_embedded for each in report.backbones] == [3, 15]
+    assert (report.n_decoded, report.n_decoded_for_all) == (15, 3)
+    assert report.lines()[-1].startswith("15 images embedded")
+    assert "each decoded once for the backbones that lacked it" in report.lines()[-1]
+
+
+def test_where_every_image_fails_it_is_not_said_that_all_were_there(photos: Path, run: Run) -> None:
+    for path in photos.rglob("*.png"):
+        path.write_bytes(b"no image, " + path.name.encode() + path.parent.name.encode())
+    report = run(photos)
+    assert (report.n_decoded, report.n_failed_now, report.n_embedded) == (12, 12, 0)
+    assert report.lines()[-1].startswith("none of 12 images could be embedded")
+
+
+# See before you compute
+
+
+def test_what_was_understood_is_told_before_an_image_is_decoded(
+    photos: Path, store: FeatureStore, counts: dict[str, int]
+) -> None:
+    told: list[tuple[dict[str, int], int]] = []
+    report = run_module.extract(
+        open_dataset(photos),
+        "efficientnet_lite0",
+        store,
+        random_seed=0,
+        on_listed=lambda summary: told.append((summary.classes, sum(counts.values()))),
+    )
+    assert told == [({"cat": 6, "dog": 6}, 0)]
+    assert report.summary.sizes
+    assert report.summary.sizes.smallest == (90, 70)
+    assert [each.kind for each in report.summary.oddities] == ["small images"]
+    assert report.to_dict()["summary"]["classes"] == {"cat": 6, "dog": 6}
+
+
+def test_an_image_that_fails_is_in_the_summary_of_the_end(photos: Path, run: Run) -> None:
+    (photos / "cat/00.png").write_bytes(b"no image")
+    report = run(photos)
+    assert (report.summary.n_failed, report.summary.classes) == (1, {"cat": 5, "dog": 6})
+    assert report.lines()[0] == "1 of 12 images failed"
+
+
+def test_a_preview_is_the_same_and_writes_nothing(photos: Path, run: Run, store: FeatureStore, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    found = run_module.preview(open_dataset(photos), "efficientnet_lite0", store)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert found == run(photos).summary
+    assert run_module.preview(open_dataset(photos), "efficientnet_lite0", store) == found
+
+
+def test_the_index_keeps_what_was_met_and_measured(photos: Path, store: FeatureStore, run: Run) -> None:
+    met = Skipped(".heic", "not read here", 2, "cat/a.heic")
+    dataset = replace(open_dataset(photos), skipped=[met], notes=["It is so."])
+    run_module.extract(dataset, "efficientnet_lite0", store, random_seed=0)
+    index = store.dataset()
+    assert index.listed == Listed([met], ["It is so."])
+    assert index.sizes is not None
+    assert index.sizes.tolist() == [[90 + i, 70] for i in range(12)]
+    assert summarise(store).datasets[0].oddities != [], "the networks are known from the features"
+
+
+def test_a_run_with_nothing_to_do_measures_nothing(photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(photos)
+    monkeypatch.setattr(sizes, "_declared_size", pytest.fail)
+    assert run(photos).summary == first.summary
+    renamed = photos.rename(photos.with_name("renamed"))
+    assert run(renamed, name="photos").summary.sizes == first.summary.sizes
 
 
 def test_an_added_backbone_embeds_with_that_one_alone(photos: Path, run: Run, counts: dict[str, int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 from made_report import record_of
 from stackbone.cache import CacheError, FeatureStore, UsageError
 from stackbone.cache.disk.reading import ListedFile
+from stackbone.cache.records.listed import Listed, Skipped
+from stackbone.cache.upkeep.compact import compact
 from stackbone.stack import Experiment, MetaOptions, StackOptions, run_experiment
 from stackbone.stack.learners.weight_shares import mean_shares, target_shares
 from stackbone.stack.metrics.compare import Difference, bootstrap_difference, paired_difference
@@ -25,6 +28,7 @@ from stackbone.stack.report.report import Report, collect_report, draw_pictures
 from stackbone.stack.report.sections.backbones import BackbonesRecord
 from stackbone.stack.report.sections.classes import ClassesRecord
 from stackbone.stack.report.sections.confidence import ConfidenceRecord
+from stackbone.stack.report.sections.data import DataRecord
 from stackbone.stack.report.sections.errors import ErrorsRecord
 from stackbone.stack.report.sections.fit import FitRecord
 from stackbone.stack.report.sections.learning import LearningRecord
@@ -79,7 +83,7 @@ def report(experiment: Experiment, store: FeatureStore) -> Report:
 
 
 def test_every_section_that_has_something_to_show_is_there(report: Report) -> None:
-    assert sections(report) == ["scores", "classes", "errors", "backbones", "confidence", "map", "provenance"]
+    assert sections(report) == ["scores", "classes", "errors", "backbones", "confidence", "map", "data", "provenance"]
     assert report.head.dataset == "photos"
     assert record_of(report, ErrorsRecord).conflicts == []
     assert set(payload(report)["figures"]) == set(report.figures())
@@ -172,6 +176,17 @@ def test_wrong_images_agree_with_the_findings_and_are_in_the_list(report: Report
     assert len(wrong) == N - np.trace(record_of(report, ClassesRecord).matrix.counts)
 
 
+def test_the_data_are_those_of_the_index_and_of_these_networks(tmp_path: Path, make_cache: Make) -> None:
+    store = make_cache(tmp_path, [*LABELS, ""])
+    index = store.dataset()
+    listed = Listed([Skipped(".heic", "not read here", 3, "a/b.heic")], ["It is so."])
+    store.write_dataset(replace(index, sizes=np.full((len(index), 2), 100), listed=listed))
+    summary = record_of(collected(run_experiment(store, options=FIXED), store), DataRecord).summary
+    assert summary.classes == {f"class {i}": 30 for i in range(3)}
+    assert (summary.n_listed, summary.n_labelled, summary.listed) == (N + 1, N, listed)
+    assert [each.kind for each in summary.oddities] == ["small images"]
+
+
 def test_cost_is_the_features_of_these_images(report: Report, experiment: Experiment) -> None:
     record = record_of(report, BackbonesRecord)
     assert [each.backbone for each in record.costs] == list(experiment.backbones)
@@ -193,6 +208,29 @@ def test_a_recorded_speed_is_shown(tmp_path: Path, make_cache: Make, experiment:
         each.append(spec, digests, x, {"images_per_s": "123.4"})
     costs = record_of(collected(experiment, store), BackbonesRecord).costs
     assert [each.images_per_s for each in costs] == [123.4, 123.4]
+
+
+@pytest.mark.parametrize("merge", [False, True])
+@pytest.mark.parametrize("rates", [["24.2", "35.9"], ["102.0", "24.2; 35.9", "300"], ["24.2", "unknown"]])
+def test_the_speed_of_several_runs_is_shown_before_and_after_they_are_merged(
+    tmp_path: Path, make_cache: Make, experiment: Experiment, rates: list[str], *, merge: bool
+) -> None:
+    store = make_cache(tmp_path, LABELS)
+    for each in store.feature_sets():
+        spec, digests = each.header().spec, each.digests()
+        x = each.load(digests)
+        for shard in each.shards():
+            shard.unlink()
+        for i, rate in enumerate(rates):
+            each.append(spec, digests[i :: len(rates)], x[i :: len(rates)], {"images_per_s": rate, "engine": f"e{i}"})
+        if merge:
+            assert compact(each).shards_after == 1
+    report = collected(experiment, store)
+    numbers = [float(each) for rate in rates for each in rate.split("; ") if each != "unknown"]
+    assert [each.images_per_s for each in record_of(report, BackbonesRecord).costs] == [np.median(numbers)] * 2
+    made = record_of(report, ProvenanceRecord).made_with[-1].values
+    assert made["made: engine"] == ", ".join(f"e{i}" for i in range(len(rates)))
+    assert "made: images_per_s" in render_page(report, Pictures())
 
 
 def test_maps_hold_every_image_and_point_into_the_list(report: Report, experiment: Experiment) -> None:
@@ -338,7 +376,7 @@ def test_a_regression_shows_numbers_and_no_classes(tmp_path: Path, make_cache: M
     store = make_cache(tmp_path, labels)
     experiment = run_experiment(store, task="regression")
     found = collected(experiment, store, learning_curve=True, n_jobs=1, max_thumbnails=70)
-    assert sections(found) == ["scores", "fit", "backbones", "learning", "map", "provenance"]
+    assert sections(found) == ["scores", "fit", "backbones", "learning", "map", "data", "provenance"]
     assert (found.head.metric, found.head.facts.n_classes) == ("R²", 0)
     assert record_of(found, ScoresRecord).metric == "R²"
     record = record_of(found, FitRecord)

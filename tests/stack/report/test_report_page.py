@@ -82,7 +82,18 @@ def test_all_sections_are_there_and_the_navigation_leads_to_them(tmp_path: Path)
     page = Page(file.read_text(encoding="utf-8"))
     sections = page.ids("section")
     assert sections == [
-        *("scores", "classes", "errors", "backbones", "confidence", "learning", "map", "attention", "provenance")
+        *(
+            "scores",
+            "classes",
+            "errors",
+            "backbones",
+            "confidence",
+            "learning",
+            "map",
+            "attention",
+            "data",
+            "provenance",
+        )
     ]
     links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
     assert links == ["#main", *(f"#{name}" for name in sections)]
@@ -93,7 +104,7 @@ def test_all_sections_are_there_and_the_navigation_leads_to_them(tmp_path: Path)
 
 def test_a_regression_has_its_own_sections(tmp_path: Path) -> None:
     page = write(tmp_path, made_regression())
-    assert page.ids("section") == ["scores", "fit", "backbones", "learning", "map", "provenance"]
+    assert page.ids("section") == ["scores", "fit", "backbones", "learning", "map", "data", "provenance"]
     assert "R² of stack:oof" in page.text
 
 
@@ -117,7 +128,19 @@ def test_what_is_not_known_leaves_no_hole(tmp_path: Path) -> None:
     )
     facts = replace(report.head.facts, n_groups=None, notes=[])
     bare = replace(report.head, std=None, verdict=replace(report.head.verdict, certainty=None), facts=facts)
-    assert write(tmp_path, replace(report, head=bare)).ids("section") == ["scores", "classes", "provenance"]
+    assert write(tmp_path, replace(report, head=bare)).ids("section") == ["scores", "classes", "data", "provenance"]
+
+
+def test_the_data_are_shown_with_what_looks_odd_and_what_was_not_taken(tmp_path: Path) -> None:
+    text = write(tmp_path, made_report()).text
+    for words in (
+        "Sizes: 32 x 32 pixels in the median",
+        "Images are smaller",
+        "'dev' is the split",
+        "a/<b>.heic",
+        "12",
+    ):
+        assert words in text
 
 
 def test_attention_that_nobody_drew_is_left_out(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stackbone.cache import FeatureStore
-from stackbone.cache.upkeep.summary import Conflict, summarise_dataset
+from stackbone.cache.upkeep.dataset_summary import Conflict, summarise_dataset
 from stackbone.stack.report.sections.errors import conflicting_rows
 
 

@@ -1,0 +1,113 @@
+"""What was met when a dataset was listed, beside its images: what was not taken, and what was believed.
+
+An index keeps it as one attribute of JSON, so it is short: of many sorts of files the most frequent ones, of a long
+text its beginning. Read back it is data of a stranger: anything of another form is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from stackbone.cache.errors import Malformed
+
+_MOST_SORTS = 40
+_MOST_NOTES = 40
+_MOST_CHARACTERS = 300  # of a text
+_MOST_BYTES = 50_000
+_OTHERS = "others"
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Files or folders of one sort that were met and not taken.
+
+    Attributes
+    ----------
+    sort
+        What they have in common: an extension such as ``.heic``, ``no extension``, or a folder's name.
+    reason
+        Why they were not taken, in words that follow their number: ``not an image``.
+    count
+        How many there are.
+    example
+        Path of one, relative to the dataset's root.
+    """
+
+    sort: str
+    reason: str
+    count: int
+    example: str
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What was met and not taken, and what was believed where it could be read in another way, a sentence each."""
+
+    skipped: Sequence[Skipped] = ()
+    notes: Sequence[str] = ()
+
+    def to_json(self) -> str:
+        """Return canonical JSON that `from_json` reads, shortened as said above."""
+        skipped = sorted(self.skipped, key=lambda each: -each.count)
+        notes = [_short(note) for note in self.notes[:_MOST_NOTES]]
+        n_sorts = min(len(skipped), _MOST_SORTS)
+        while True:
+            content = {"notes": notes, "skipped": [_shortened(each) for each in _cut(skipped, n_sorts)]}
+            text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+            if len(text) <= _MOST_BYTES:
+                return text
+            n_sorts, notes = n_sorts // 2, notes[: len(notes) // 2]
+
+    @classmethod
+    def from_json(cls, content: Any) -> Listed:  # noqa: ANN401 - whatever a file holds
+        """Return what an index keeps.
+
+        Raises
+        ------
+        Malformed
+            If it is of another form.
+        """
+        if not isinstance(content, dict) or set(content) != {"notes", "skipped"}:
+            message = "what it tells of its listing is not a JSON object of notes and skipped"
+            raise Malformed(message)
+        notes, skipped = content["notes"], content["skipped"]
+        if not _is_list(notes) or not all(type(note) is str for note in notes):
+            message = "its notes are not a list of texts"
+            raise Malformed(message)
+        if not _is_list(skipped) or not all(_is_skipped(each) for each in skipped):
+            message = "what it skipped is not a list of sort, reason, count and example"
+            raise Malformed(message)
+        return cls([Skipped(**each) for each in skipped], notes)
+
+
+def _cut(skipped: Sequence[Skipped], n_sorts: int) -> list[Skipped]:
+    rest = skipped[n_sorts:]
+    if not rest:
+        return list(skipped)
+    others = Skipped(_OTHERS, "of various reasons", sum(each.count for each in rest), rest[0].example)
+    return [*skipped[:n_sorts], others]
+
+
+def _shortened(each: Skipped) -> dict[str, Any]:
+    return asdict(Skipped(_short(each.sort), _short(each.reason), each.count, _short(each.example)))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 3]}..."
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list) and len(value) <= max(_MOST_SORTS, _MOST_NOTES) + 1
+
+
+def _is_skipped(value: object) -> bool:
+    types = {"sort": str, "reason": str, "count": int, "example": str}
+    return (
+        isinstance(value, dict)
+        and set(value) == set(types)
+        and all(type(value[name]) is kind for name, kind in types.items())
+        and 0 < value["count"] < 1 << 63
+    )

@@ -1,0 +1,89 @@
+"""Circumstances of features that do not change them, of one shard or merged from many: engine, versions, time, speed.
+
+On disk each is one text (see FORMAT.md); a merged one lists distinct values, of many a few from both ends. Whoever
+wants a value reads it here, so that a shard that `compact` made is read like any other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+RATE = "images_per_s"
+"""Images that the network took in a second, while the shard was made."""
+
+_CREATED = "created"
+_VALUES_SHOWN = 6  # of a merged text: it must stay short over any number of merges
+_SEPARATOR, _GAP = "; ", "..."
+
+
+@dataclass(frozen=True, eq=False)
+class Provenance(Mapping[str, str]):
+    """A mapping of names to texts as they are on disk, which knows what they say.
+
+    Attributes
+    ----------
+    texts
+        Such as ``{"engine": "torch", "images_per_s": "24.2; 35.9"}``.
+    """
+
+    texts: Mapping[str, str]
+
+    def __getitem__(self, name: str) -> str:
+        return self.texts[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.texts)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def values_of(self, name: str) -> list[str]:
+        """Return the distinct values of a fact, in ascending order; several where shards were merged."""
+        return _ascending(name, set(self.texts.get(name, "").split(_SEPARATOR)) - {_GAP, ""})
+
+    @property
+    def images_per_s(self) -> float | None:
+        """Speed of the run that made the features, the median of several; None where none was recorded."""
+        rates = [rate for text in self.values_of(RATE) if (rate := _number(text)) is not None and rate > 0]
+        return median(rates) if rates else None
+
+    def in_words(self) -> dict[str, str]:
+        """Return what people read, by name: ``24.2 to 35.9`` of numbers and times, ``cpu, cuda:0`` of others."""
+        return {name: self._words(name) for name in sorted(self.texts)}
+
+    def _words(self, name: str) -> str:
+        values = self.values_of(name)
+        if len(values) > 1 and name in (RATE, _CREATED):
+            return f"{values[0]} to {values[-1]}"
+        is_cut = _GAP in self.texts[name].split(_SEPARATOR)
+        return ", ".join([*values, "and others"] if is_cut else values)
+
+
+def merge_provenance(parts: Sequence[Mapping[str, str]]) -> Provenance:
+    """Return the provenance of shards that become one; each of them may be merged already."""
+    names = sorted(set().union(*parts))
+    return Provenance({name: _merge_values(name, [part[name] for part in parts if name in part]) for name in names})
+
+
+def _merge_values(name: str, texts: Sequence[str]) -> str:
+    found = {value for text in texts for value in text.split(_SEPARATOR)}
+    values = _ascending(name, found - {_GAP})
+    half = _VALUES_SHOWN // 2
+    gap = [_GAP] if _GAP in found or len(values) > 2 * half else []
+    return _SEPARATOR.join([*values[:half], *gap, *values[half:][-half:]])
+
+
+def _ascending(name: str, values: set[str]) -> list[str]:
+    texts = sorted(values)
+    return sorted(texts, key=lambda text: _number(text) or 0.0) if name == RATE else texts
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

@@ -1,0 +1,1 @@
+"""What looks odd in a dataset: found before anything is computed, told in sentences."""

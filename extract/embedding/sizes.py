@@ -1,0 +1,75 @@
+"""How large the images are, from the headers of some: what is known before any is decoded.
+
+The images with the smallest digests are measured. That is a fair sample, and nearly the same one after images were
+added, so that a run measures what is new alone.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from stackbone.cache import DatasetIndex, Digests, usable_cores
+from stackbone.cache.disk.reading import open_regular
+from stackbone.extract.datasets.dataset import Dataset
+from stackbone.extract.images.decode import quiet_pillow
+
+MOST_MEASURED = 1000
+_MOST_PIXELS = 1 << 31  # of a side; no format of images declares more
+
+
+def measure(dataset: Dataset, digests: Digests, old: DatasetIndex) -> NDArray[np.int64]:
+    """Return (n, 2) int64, width and height in pixels that the files of a sample declare; 0 of all other rows.
+
+    An image that cannot be read counts as not measured: why, its embedding will say.
+
+    Parameters
+    ----------
+    digests
+        (n, 32) uint8 of the dataset's files; zero where one could not be read.
+    old
+        The dataset's index of an earlier run, whose sizes are not read again.
+    """
+    sizes = np.zeros((len(digests), 2), np.int64)
+    rows = _sample(digests)
+    known = _known(old)
+    for row in rows:
+        sizes[row] = known.get(digests[row].tobytes(), (0, 0))
+    unknown = rows[~sizes[rows].all(axis=1)]
+    paths = [os.path.join(dataset.root, dataset.paths[row]) for row in unknown]
+    if paths:
+        with quiet_pillow(), ThreadPoolExecutor(max_workers=min(8, usable_cores() + 2)) as pool:
+            sizes[unknown] = list(pool.map(_declared_size, paths))
+    return sizes
+
+
+def _sample(digests: Digests) -> NDArray[np.intp]:
+    """Return the rows of the smallest digests, one of each image."""
+    rows = np.flatnonzero(digests.any(axis=1))
+    keys = np.ascontiguousarray(digests[rows, :8]).view(">u8").reshape(-1)
+    if len(keys) > MOST_MEASURED:
+        least = np.argpartition(keys, MOST_MEASURED)[:MOST_MEASURED]
+        rows, keys = rows[least], keys[least]
+    return np.sort(rows[np.unique(keys, return_index=True)[1]])
+
+
+def _known(old: DatasetIndex) -> dict[bytes, tuple[int, int]]:
+    if old.sizes is None:
+        return {}
+    rows = np.flatnonzero(old.sizes.all(axis=1))
+    return {old.image_sha256[row].tobytes(): (int(old.sizes[row, 0]), int(old.sizes[row, 1])) for row in rows}
+
+
+def _declared_size(path: str) -> tuple[int, int]:
+    try:
+        with open_regular(path) as stream, Image.open(io.BufferedReader(cast(io.FileIO, stream))) as opened:
+            width, height = opened.size
+    except Exception:  # decoders of hostile files raise anything
+        return 0, 0
+    return (width, height) if 0 < width < _MOST_PIXELS and 0 < height < _MOST_PIXELS else (0, 0)

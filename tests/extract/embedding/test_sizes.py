@@ -1,0 +1,82 @@
+"""Sizes are read from headers, of a sample, once."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stackbone.cache import Digests, FileStamps, empty_index, list_digests
+from stackbone.extract import Dataset, open_dataset
+from stackbone.extract.embedding import sizes as sizes_module
+from stackbone.extract.embedding.sizes import measure
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Dataset:
+    """Files of several formats, one of them cut to its header, one of no format, one gone, one a pipe."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i, name in enumerate(("a.png", "b.jpg", "c.gif", "d.tif", "e.webp")):
+        Image.new("RGB", (10 + i, 20 + i), (i, 0, 0)).save(folder / name)
+    pixels = np.random.default_rng(0).integers(0, 256, (500, 400, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / "f.jpg")
+    (folder / "f.jpg").write_bytes((folder / "f.jpg").read_bytes()[:5000])
+    (folder / "g.jpg").write_bytes(b"no image")
+    (folder / "h.jpg").symlink_to("nowhere")
+    (folder / "i.png").write_bytes((folder / "a.png").read_bytes())
+    os.mkfifo(tmp_path / "pipe")
+    (folder / "j.jpg").symlink_to(tmp_path / "pipe")
+    return open_dataset(folder)
+
+
+def digests_of(dataset: Dataset) -> Digests:
+    nothing = FileStamps(np.zeros((0, 4), np.int64))
+    return list_digests(dataset.paths, {}, np.zeros((0, 32), np.uint8), nothing, root=str(dataset.root)).digests
+
+
+def test_a_size_is_what_the_header_declares(photos: Dataset) -> None:
+    found = measure(photos, digests_of(photos), empty_index("photos", ""))
+    expected = [[10, 20], [11, 21], [12, 22], [13, 23], [14, 24], [400, 500], [0, 0], [0, 0], [0, 0], [0, 0]]
+    assert found.tolist() == expected, "of the same bytes one is measured"
+    assert found.dtype == np.int64
+
+
+def test_what_an_index_knows_is_not_read_again(photos: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    digests = digests_of(photos)
+    found = measure(photos, digests, empty_index("photos", ""))
+    n = photos.n
+    index = replace(
+        empty_index("photos", ""), path=photos.paths, image_sha256=digests, sizes=found, status=np.zeros(n, np.uint8)
+    )
+    read: list[str] = []
+
+    def note(path: str) -> tuple[int, int]:
+        read.append(Path(path).name)
+        return 1, 2
+
+    monkeypatch.setattr(sizes_module, "_declared_size", note)
+    again = measure(photos, digests, index)
+    assert read == ["g.jpg"], "what could not be measured is tried again"
+    assert again[:6].tolist() == found[:6].tolist()
+
+
+def test_of_many_images_a_sample_is_measured_that_hardly_changes(
+    photos: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n = 5000
+    digests = np.random.default_rng(0).integers(0, 256, (n, 32), dtype=np.uint8)
+    monkeypatch.setattr(sizes_module, "_declared_size", lambda _: (3, 4))
+    dataset = replace(photos, paths=[f"{i}.jpg" for i in range(n)])
+    first = measure(dataset, digests, empty_index("photos", ""))
+    assert first.all(axis=1).sum() == sizes_module.MOST_MEASURED
+    index = replace(empty_index("photos", ""), image_sha256=digests, sizes=np.where(first > 0, 5, 0))
+    more = np.concatenate([digests, np.random.default_rng(1).integers(0, 256, (50, 32), dtype=np.uint8)])
+    dataset = replace(dataset, paths=[*dataset.paths, *(f"new{i}.jpg" for i in range(50))])
+    again = measure(dataset, more, index)
+    assert again.all(axis=1).sum() == sizes_module.MOST_MEASURED
+    assert (again == 3).any(axis=1).sum() == again[n:].all(axis=1).sum() < 30, "new images alone are measured"
