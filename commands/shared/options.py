@@ -45,8 +45,9 @@ class DatasetOptions:
         typer.Option("--dataset", help="Name for the dataset in the cache [default: that of the folder or file]"),
     ] = None
     labels: Annotated[
-        Path | None, typer.Option(help="Table with the labels of the images in the folder DATA; others are left out")
+        Path | None, typer.Option(help="Table that corrects labels of images in the folder DATA; others keep theirs")
     ] = None
+    only_listed: Annotated[bool, typer.Option("--only-listed", help="Leave out images that --labels lacks")] = False
     path_column: Annotated[str, typer.Option(help="Table column with the image paths")] = "path"
     label_column: Annotated[str, typer.Option(help="Table column with the labels")] = "label"
     split_column: Annotated[str, typer.Option(help="Table column with split names such as train and test")] = "split"
@@ -54,6 +55,13 @@ class DatasetOptions:
         str, typer.Option(help="Table column that names what belongs together, such as a patient or a scene")
     ] = "group"
     suffix: Annotated[str, typer.Option(help="File extension to add to table paths that lack it, such as .jpg")] = ""
+    encoding: Annotated[
+        str, typer.Option(help="Encoding of a table of text, such as cp1251 [default: what it looks like]")
+    ] = ""
+    keep_na: Annotated[
+        bool,
+        typer.Option("--keep-na", help="Take NA, None, nan and so on in a table for names, not for missing values"),
+    ] = False
 
     def open(self, data: Sequence[str], *, labelled: bool = True) -> Dataset:
         """List the dataset's images: one folder, table or file, or several image files."""
@@ -68,6 +76,9 @@ class DatasetOptions:
             split_column=self.split_column,
             group_column=self.group_column,
             suffix=self.suffix,
+            encoding=self.encoding,
+            keep_na=self.keep_na,
+            only_listed=self.only_listed,
         )
 
 

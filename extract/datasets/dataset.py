@@ -11,7 +11,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from operator import itemgetter
 from pathlib import Path
 
@@ -89,6 +89,9 @@ def open_dataset(
     split_column: str = "split",
     group_column: str = "group",
     suffix: str = "",
+    encoding: str = "",
+    keep_na: bool = False,
+    only_listed: bool = False,
 ) -> Dataset:
     """List the images of a dataset with their labels, splits and groups. No image is opened.
 
@@ -102,19 +105,29 @@ def open_dataset(
           and the level below are the classes. Images that lie beside class folders instead of inside one are
           kept, unlabelled;
         - an unpacked ``CUB_200_2011`` folder, or the folder that holds it;
-        - a CSV, TSV or Parquet file, one row per image, paths relative to the file's folder;
+        - a CSV, TSV or Parquet file, one row per image, paths relative to the file's folder. Where the files are not
+          there, they are found by their names where just one fits, and the dataset's notes say so;
         - one image, or a list of images: unlabelled.
     name
         The dataset's name; by default that of the folder or the file without its extension, and of the
         common folder followed by ``-list`` for a list of images.
     labels
-        A table that lists the images of the folder `data`; its paths are relative to that folder. Images
-        that it does not list are not in the dataset.
+        A table that corrects what the folder `data` says of some of its images; its paths are relative to that
+        folder. Images that it does not list stay as they are, unless with `only_listed`.
     path_column, label_column, split_column, group_column
-        Names of a table's columns; the last two may be absent unless named otherwise than by default. With
+        Names of a table's columns; the last two may be absent unless named otherwise than by default. Of a default that
+        is absent, the one column that says the same (``filename``, ``species``) is taken. With
         ``label_column=None`` every image is unlabelled, whatever the kind of dataset.
     suffix
         File extension added to those of a table's paths that lack it, such as '.jpg'.
+    encoding
+        Of a table of text, as Python calls it, such as 'cp1251'; by default UTF-8, UTF-16 or Windows-1252, whichever
+        it is.
+    keep_na
+        Whether the texts ``NA``, ``None``, ``nan`` and the like are names in a table's columns of labels, splits and
+        groups; by default they stand for missing values, as pandas takes them.
+    only_listed
+        Whether images that the table `labels` does not list are left out.
 
     Returns
     -------
@@ -130,9 +143,13 @@ def open_dataset(
     StackboneError
         A Parquet file, and pyarrow is not installed.
     """
-    columns = TableColumns(path_column, label_column, split_column, group_column, suffix)
+    columns = TableColumns(path_column, label_column, split_column, group_column, suffix, encoding, keep_na)
     given = [data] if isinstance(data, str | os.PathLike) else data
-    listing = _list(Request(_absolute_paths(given), None if labels is None else _absolute(labels), columns))
+    table = None if labels is None else _absolute(labels)
+    if only_listed and table is None:
+        msg = "--only-listed goes with a table of labels for a folder. Found none. Add --labels FILE, or leave it out."
+        raise UsageError(msg)
+    listing = _list(Request(_absolute_paths(given), table, columns, only_listed))
     return _build(listing, name, labelled=label_column is not None)
 
 
@@ -177,14 +194,14 @@ def _refuse_table_options(labels: Path | None, columns: TableColumns) -> None:
     if labels is not None:
         msg = f"--labels {typed(labels)} goes with one folder of images. Found a list. Name the folder alone."
         raise UsageError(msg)
-    defaults = TableColumns()
-    for key in ("path", "label", "split", "group", "suffix"):
-        value = getattr(columns, key)
-        if value is not None and value != getattr(defaults, key):
-            option = "--suffix" if key == "suffix" else f"--{key}-column"
+    for field in fields(TableColumns):
+        value = getattr(columns, field.name)
+        if value is not None and value != field.default:
+            option = field.name.replace("_", "-") if field.default in ("", False) else f"{field.name}-column"
+            given = f"--{option}" if value is True else f"--{option} {typed(value)}"
             msg = (
-                f"{option} {typed(value)} describes a table, and the dataset is not one. Expected a file ending in "
-                f"{' '.join(TABLES)}. Name that file, add it with --labels FILE, or leave {option} out."
+                f"{given} describes a table, and the dataset is not one. Expected a file ending in "
+                f"{' '.join(TABLES)}. Name that file, add it with --labels FILE, or leave --{option} out."
             )
             raise UsageError(msg)
 

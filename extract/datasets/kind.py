@@ -21,9 +21,10 @@ A path is posix-style and relative to the dataset's root, or absolute where it l
 
 @dataclass(frozen=True)
 class TableColumns:
-    """Names of a table's columns; `label` is None for a table without labels.
+    """Names of a table's columns, and how its cells are read; `label` is None for a table without labels.
 
-    `suffix` is the file extension that the table's paths lack, or ''.
+    `suffix` is the file extension that the table's paths lack, or ''; `encoding` is that of its text, or '' to find it
+    out; with `keep_na`, texts such as ``NA`` and ``None`` are names like any other, not missing values.
     """
 
     path: str = "path"
@@ -31,6 +32,8 @@ class TableColumns:
     split: str = "split"
     group: str = "group"
     suffix: str = ""
+    encoding: str = ""
+    keep_na: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,14 @@ class Request:
         Absolute path of a table of labels for a folder, or None.
     columns
         Of that table, or of the one that `paths` names.
+    only_listed
+        Whether images that the table of labels does not list are left out.
     """
 
     paths: Sequence[str]
     labels: Path | None
     columns: TableColumns
+    only_listed: bool = False
 
     @property
     def path(self) -> Path | None:

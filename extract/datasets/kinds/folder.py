@@ -197,7 +197,7 @@ def _has_split_level(root: Path, paths: list[str]) -> bool:
             f"In {str(root)!r} the split folders {_quoted(nested)} stand beside {_quoted(tops - splits)}. "
             "Expected at the top either split folders only (train, validation, test, each with class folders "
             "inside) or class folders only. Move the other folders out, or list the images in a CSV file "
-            "with the columns path,label,split and pass it with --labels."
+            "with the columns path,label,split and pass it with --labels and --only-listed."
         )
         raise DatasetError(msg)
     return bool(splits) and splits == tops
