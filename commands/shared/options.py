@@ -45,8 +45,9 @@ class DatasetOptions:
         typer.Option("--dataset", help="Name for the dataset in the cache [default: that of the folder or file]"),
     ] = None
     labels: Annotated[
-        Path | None, typer.Option(help="Table with the labels of the images in the folder DATA; others are left out")
+        Path | None, typer.Option(help="Table that corrects labels of images in the folder DATA; others keep theirs")
     ] = None
+    only_listed: Annotated[bool, typer.Option("--only-listed", help="Leave out images that --labels lacks")] = False
     path_column: Annotated[str, typer.Option(help="Table column with the image paths")] = "path"
     label_column: Annotated[str, typer.Option(help="Table column with the labels")] = "label"
     split_column: Annotated[str, typer.Option(help="Table column with split names such as train and test")] = "split"
@@ -66,6 +67,13 @@ class DatasetOptions:
         str | None,
         typer.Option(help="Level of folders that are the classes, from 1, or leaf for the innermost [default: 1]"),
     ] = None
+    encoding: Annotated[
+        str, typer.Option(help="Encoding of a table of text, such as cp1251 [default: what it looks like]")
+    ] = ""
+    keep_na: Annotated[
+        bool,
+        typer.Option("--keep-na", help="Take NA, None, nan and so on in a table for names, not for missing values"),
+    ] = False
 
     def open(self, data: Sequence[str], *, labelled: bool = True) -> Dataset:
         """List the dataset's images: one folder, table or file, or several image files."""
@@ -83,6 +91,9 @@ class DatasetOptions:
             exclude=self.exclude,
             split_folders=self.split_folders,
             class_level=self.class_level,
+            encoding=self.encoding,
+            keep_na=self.keep_na,
+            only_listed=self.only_listed,
         )
 
 

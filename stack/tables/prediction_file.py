@@ -87,7 +87,7 @@ def _csv(chunks: Iterator[dict[str, list[Any]]]) -> memoryview:
     parts = []
     for number, chunk in enumerate(chunks):
         rows = zip(*chunk.values(), strict=True)
-        parts.append(csv_lines(rows if number else [tuple(chunk), *rows]).encode(errors="surrogateescape"))
+        parts.append(csv_lines(rows if number else [tuple(chunk), *rows]).encode(errors="backslashreplace"))
     return memoryview(b"".join(parts))
 
 
