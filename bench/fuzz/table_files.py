@@ -36,7 +36,7 @@ class _Table:
 
     def read(self, folder: Path) -> object:
         """Read it as users do; see `Kind`."""
-        entries = read_table(folder / self.file, folder, TableColumns())
+        entries = read_table(folder / self.file, folder, TableColumns()).entries
         texts = [text for path, marks in entries.items() for text in (path, *marks)]
         if not all(type(text) is str for text in texts) or any("\0" in path or not path for path in entries):
             message = f"paths {[path for path in entries if not path or chr(0) in path][:3]}"

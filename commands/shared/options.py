@@ -48,8 +48,9 @@ class ListingOptions:
     """Which images are meant, and where a table keeps what is known of them."""
 
     labels: Annotated[
-        Path | None, typer.Option(help="Table with the labels of the images in the folder DATA; others are left out")
+        Path | None, typer.Option(help="Table that corrects labels of images in the folder DATA; others keep theirs")
     ] = None
+    only_listed: Annotated[bool, typer.Option("--only-listed", help="Leave out images that --labels lacks")] = False
     path_column: Annotated[str, typer.Option(help="Table column with the image paths")] = "path"
     label_column: Annotated[str, typer.Option(help="Table column with the labels")] = "label"
     split_column: Annotated[str, typer.Option(help="Table column with split names such as train and test")] = "split"
@@ -69,6 +70,13 @@ class ListingOptions:
         str | None,
         typer.Option(help="Level of folders that are the classes, from 1, or leaf for the innermost [default: 1]"),
     ] = None
+    encoding: Annotated[
+        str, typer.Option(help="Encoding of a table of text, such as cp1251 [default: what it looks like]")
+    ] = ""
+    keep_na: Annotated[
+        bool,
+        typer.Option("--keep-na", help="Take NA, None, nan and so on in a table for names, not for missing values"),
+    ] = False
 
     @property
     def name(self) -> str | None:
@@ -91,6 +99,9 @@ class ListingOptions:
             exclude=self.exclude,
             split_folders=self.split_folders,
             class_level=self.class_level,
+            encoding=self.encoding,
+            keep_na=self.keep_na,
+            only_listed=self.only_listed,
         )
 
 

@@ -96,6 +96,9 @@ def open_dataset(
     exclude: Sequence[str] | str | None = None,
     split_folders: str = "auto",
     class_level: int | str | None = None,
+    encoding: str = "",
+    keep_na: bool = False,
+    only_listed: bool = False,
 ) -> Dataset:
     """List the images of a dataset with their labels, splits and groups. No image is opened.
 
@@ -109,16 +112,18 @@ def open_dataset(
           Images that lie beside class folders instead of inside one are kept, unlabelled. Tables named
           ``metadata.csv``, ``.jsonl`` or ``.parquet`` beside the images are read. See docs/datasets.md;
         - an unpacked ``CUB_200_2011`` folder, or the folder that holds it;
-        - a CSV, TSV or Parquet file, one row per image, paths relative to the file's folder;
+        - a CSV, TSV or Parquet file, one row per image, paths relative to the file's folder. Where the files are not
+          there, they are found by their names where just one fits, and the dataset's notes say so;
         - one image, or a list of images: unlabelled.
     name
         The dataset's name; by default that of the folder or the file without its extension, and of the
         common folder followed by ``-list`` for a list of images.
     labels
-        A table that lists the images of the folder `data`; its paths are relative to that folder. Images
-        that it does not list are not in the dataset.
+        A table that corrects what the folder `data` says of some of its images; its paths are relative to that
+        folder. Images that it does not list stay as they are, unless with `only_listed`.
     path_column, label_column, split_column, group_column
-        Names of a table's columns; the last two may be absent unless named otherwise than by default. With
+        Names of a table's columns; the last two may be absent unless named otherwise than by default. Of a default that
+        is absent, the one column that says the same (``filename``, ``species``) is taken. With
         ``label_column=None`` every image is unlabelled, whatever the kind of dataset.
     suffix
         File extension added to those of a table's paths that lack it, such as '.jpg'.
@@ -129,6 +134,14 @@ def open_dataset(
     class_level
         Which level of folders below splits and wrappers is the class, from 1, or ``leaf`` for the innermost; by
         default the first, with a note if there are more.
+    encoding
+        Of a table of text, as Python calls it, such as 'cp1251'; by default UTF-8, UTF-16 or Windows-1252, whichever
+        it is.
+    keep_na
+        Whether the texts ``NA``, ``None``, ``nan`` and the like are names in a table's columns of labels, splits and
+        groups; by default they stand for missing values, as pandas takes them.
+    only_listed
+        Whether images that the table `labels` does not list are left out.
 
     Returns
     -------
@@ -144,16 +157,21 @@ def open_dataset(
     StackboneError
         A Parquet file, and pyarrow is not installed.
     """
-    columns = TableColumns(path_column, label_column, split_column, group_column, suffix)
+    columns = TableColumns(path_column, label_column, split_column, group_column, suffix, encoding, keep_na)
     check_choice("value of --split-folders", split_folders, SPLIT_FOLDERS)
     given = [data] if isinstance(data, str | os.PathLike) else data
+    table = None if labels is None else _absolute(labels)
+    if only_listed and table is None:
+        msg = "--only-listed goes with a table of labels for a folder. Found none. Add --labels FILE, or leave it out."
+        raise UsageError(msg)
     request = Request(
         _absolute_paths(given),
-        None if labels is None else _absolute(labels),
+        table,
         columns,
         [exclude] if isinstance(exclude, str) else exclude or (),
         split_folders,
         _class_level(class_level),
+        only_listed,
     )
     listing = _list(request)
     return _build(listing, name, labelled=label_column is not None)

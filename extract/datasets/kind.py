@@ -22,9 +22,10 @@ A path is posix-style and relative to the dataset's root, or absolute where it l
 
 @dataclass(frozen=True)
 class TableColumns:
-    """Names of a table's columns; `label` is None for a table without labels.
+    """Names of a table's columns, and how its cells are read; `label` is None for a table without labels.
 
-    `suffix` is the file extension that the table's paths lack, or ''.
+    `suffix` is the file extension that the table's paths lack, or ''; `encoding` is that of its text, or '' to find it
+    out; with `keep_na`, texts such as ``NA`` and ``None`` are names like any other, not missing values.
     """
 
     path: str = "path"
@@ -32,6 +33,8 @@ class TableColumns:
     split: str = "split"
     group: str = "group"
     suffix: str = ""
+    encoding: str = ""
+    keep_na: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Request:
         ``auto`` for folders named like splits to be splits, ``none`` for none to be one.
     class_level
         Which folder is the class, counted from 1, or ``leaf``; None where nobody asked.
+    only_listed
+        Whether images that the table of labels does not list are left out.
     """
 
     paths: Sequence[str]
@@ -60,6 +65,7 @@ class Request:
     exclude: Sequence[str] = ()
     split_folders: str = "auto"
     class_level: int | str | None = None
+    only_listed: bool = False
 
     @property
     def path(self) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 from stackbone.cache.errors import UsageError
@@ -15,13 +16,13 @@ def refuse_table_options(labels: Path | None, columns: TableColumns) -> None:
     if labels is not None:
         msg = f"--labels {typed(labels)} goes with one folder of images. Found a list. Name the folder alone."
         raise UsageError(msg)
-    defaults = TableColumns()
-    for key in ("path", "label", "split", "group", "suffix"):
-        value = getattr(columns, key)
-        if value is not None and value != getattr(defaults, key):
-            option = "--suffix" if key == "suffix" else f"--{key}-column"
+    for field in fields(TableColumns):
+        value = getattr(columns, field.name)
+        if value is not None and value != field.default:
+            option = field.name.replace("_", "-") if field.default in ("", False) else f"{field.name}-column"
+            given = f"--{option}" if value is True else f"--{option} {typed(value)}"
             msg = (
-                f"{option} {typed(value)} describes a table, and the dataset is not one. Expected a file ending in "
-                f"{' '.join(TABLES)}. Name that file, add it with --labels FILE, or leave {option} out."
+                f"{given} describes a table, and the dataset is not one. Expected a file ending in "
+                f"{' '.join(TABLES)}. Name that file, add it with --labels FILE, or leave --{option} out."
             )
             raise UsageError(msg)

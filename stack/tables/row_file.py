@@ -63,7 +63,7 @@ def _csv(chunks: Iterable[Mapping[str, Sequence[Any]]]) -> memoryview:
     parts = []
     for number, chunk in enumerate(chunks):
         rows = zip(*chunk.values(), strict=True)
-        parts.append(csv_lines(rows if number else [tuple(chunk), *rows]).encode(errors="surrogateescape"))
+        parts.append(csv_lines(rows if number else [tuple(chunk), *rows]).encode(errors="backslashreplace"))
     return memoryview(b"".join(parts))
 
 

@@ -22,8 +22,8 @@ from stackbone.cache.text import counted, typed
 from stackbone.extract.datasets.folders.anchor import Anchor, DiskNames
 from stackbone.extract.datasets.folders.tree import quoted
 from stackbone.extract.datasets.kind import Entries, TableColumns
-from stackbone.extract.datasets.kinds.table import read_table
-from stackbone.extract.datasets.table_limits import MOST_CELL, MOST_ROWS, MOST_TEXT_BYTES, ZERO_FRACTION, too_large
+from stackbone.extract.datasets.kinds.table import Table, read_table
+from stackbone.extract.datasets.tables.limits import MOST_CELL, MOST_ROWS, MOST_TEXT_BYTES, ZERO_FRACTION, too_large
 
 _PATH = "file_name"
 _LONGEST_LINE = 16 * MOST_CELL
@@ -35,6 +35,7 @@ class _Metadata:
 
     entries: Entries
     labelled: bool
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ def _apply(applied: Applied, root: Path, table: str, metadata: _Metadata, column
 
 
 def _say(table: str, metadata: _Metadata, columns: TableColumns, n_bare: int, absent: list[str]) -> Iterator[str]:
+    yield from metadata.notes
     if metadata.labelled:
         yield f"Labels are those of {table!r}, not the names of folders."
         if n_bare:
@@ -152,19 +154,21 @@ def _read(file: Path, columns: TableColumns) -> _Metadata | None:
     wanted = replace(columns, path=_PATH) if columns.path == TableColumns().path else columns
     read = _read_lines if file.suffix.lower() == ".jsonl" else read_table
     try:
-        return _Metadata(read(file, file.parent, wanted), labelled=wanted.label is not None)
+        table = read(file, file.parent, wanted)
+        return _Metadata(table.entries, "label" in table.marks, table.notes)
     except UsageError:
         if columns.label not in (None, TableColumns().label):
             raise
     try:
-        return _Metadata(read(file, file.parent, replace(wanted, label=None)), labelled=False)
+        table = read(file, file.parent, replace(wanted, label=None))
+        return _Metadata(table.entries, labelled=False, notes=table.notes)
     except UsageError:
         if replace(columns, label=TableColumns().label) != TableColumns():
             raise
     return None
 
 
-def _read_lines(file: Path, root: Path, wanted: TableColumns) -> Entries:
+def _read_lines(file: Path, root: Path, wanted: TableColumns) -> Table:
     """Read lines of JSON objects as `read_table` reads a table."""
     anchor = Anchor(root)
     entries: Entries = {}
@@ -194,7 +198,7 @@ def _read_lines(file: Path, root: Path, wanted: TableColumns) -> Entries:
                 "them with --path-column, --label-column, --split-column or --group-column."
             )
             raise UsageError(msg)
-    return entries
+    return Table(entries, frozenset({"label"} if wanted.label else ()))
 
 
 def _objects(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from stackbone.cache.errors import DatasetError, StackboneError, UsageError
-from stackbone.extract.datasets.dataset import Dataset, open_dataset
+from stackbone.cache.errors import DatasetError, UsageError
+from stackbone.extract.datasets.dataset import open_dataset
 from stackbone.extract.datasets.kind import KINDS
 from tests.made.checkout import ROOT
+from tests.made.listings import message, rows
 
 Tree = Callable[..., Path]
 
@@ -36,18 +37,6 @@ def tree(tmp_path: Path) -> Tree:
 
 
 @pytest.fixture
-def table(tmp_path: Path) -> Callable[..., Path]:
-    """Write a table and return its path."""
-
-    def write(text: str | bytes, name: str = "list.csv") -> Path:
-        file = tmp_path / name
-        file.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return file
-
-    return write
-
-
-@pytest.fixture
 def cub(tmp_path: Path) -> Path:
     """Write the four listing files of a three-image CUB tree."""
     folder = tmp_path / "CUB_200_2011"
@@ -58,18 +47,6 @@ def cub(tmp_path: Path) -> Path:
     (folder / "train_test_split.txt").write_text("1 0\n2 1\n3 1\n")
     (folder / "classes.txt").write_text("1 001.Black_footed_Albatross\n2 002.Crow\n")
     return folder
-
-
-def rows(dataset: Dataset) -> list[tuple[str, str, str, str]]:
-    return list(zip(dataset.paths, dataset.labels, dataset.splits, dataset.groups, strict=True))
-
-
-def message(error: type[StackboneError], **arguments: object) -> str:
-    """Open a dataset that must fail, and return the error's message."""
-    with pytest.raises(error) as caught:
-        open_dataset(**arguments)  # type: ignore[arg-type] # tests pass wrong types on purpose, too
-    assert type(caught.value) is error
-    return str(caught.value)
 
 
 # --- folders of classes ------------------------------------------------------------------------------------
@@ -242,241 +219,6 @@ def test_listing_neither_opens_nor_examines_single_files(tree: Tree, monkeypatch
     assert len(examined) < 15
 
 
-# --- tables ------------------------------------------------------------------------------------------------
-
-
-def test_a_csv_gives_labels_splits_and_groups(table: Callable[..., Path]) -> None:
-    file = table("path,label,split,group\nb/2.jpg,hat,test,p1\na.jpg,dress,fold 3,\n")
-    dataset = open_dataset(file)
-    assert (dataset.name, dataset.root) == ("list", file.parent)
-    assert rows(dataset) == [("a.jpg", "dress", "fold 3", ""), ("b/2.jpg", "hat", "test", "p1")]
-
-
-def test_split_and_group_columns_may_be_absent(table: Callable[..., Path]) -> None:
-    assert rows(open_dataset(table("label,path\nhat,a.jpg\n"))) == [("a.jpg", "hat", "", "")]
-
-
-@pytest.mark.parametrize(("name", "delimiter"), [("l.tsv", "\t"), ("l.csv", ";"), ("L.CSV", ",")])
-def test_tabs_and_semicolons_separate_too(table: Callable[..., Path], name: str, delimiter: str) -> None:
-    file = table(f"path{delimiter}label\na.jpg{delimiter}hat\n", name)
-    assert rows(open_dataset(file)) == [("a.jpg", "hat", "", "")]
-
-
-def test_a_byte_order_mark_empty_lines_and_quoted_line_breaks_are_read(table: Callable[..., Path]) -> None:
-    text = '\ufeffpath,label\r\n\r\n"two\nlines.jpg","a ""hat"", red"\r\n,\r\nb.jpg, dress \r\n'
-    assert rows(open_dataset(table(text))) == [
-        ("b.jpg", "dress", "", ""),
-        ("two\nlines.jpg", 'a "hat", red', "", ""),
-    ]
-
-
-def test_columns_of_other_names_are_read_by_option(table: Callable[..., Path]) -> None:
-    file = table("file,kind,fold,patient\na.jpg,hat,2,p\n")
-    dataset = open_dataset(file, path_column="file", label_column="kind", split_column="fold", group_column="patient")
-    assert rows(dataset) == [("a.jpg", "hat", "2", "p")]
-
-
-def test_a_table_without_labels_is_read_when_asked_for(table: Callable[..., Path]) -> None:
-    dataset = open_dataset(table("path\na.jpg\n"), label_column=None)
-    assert rows(dataset) == [("a.jpg", "", "", "")]
-
-
-@pytest.mark.parametrize("suffix", [".jpg", "jpg"])
-def test_the_suffix_is_added_only_where_it_is_missing(table: Callable[..., Path], suffix: str) -> None:
-    dataset = open_dataset(table("path,label\n0001,3\nb.JPG,4\nc.jpg,4\n"), suffix=suffix)
-    assert dataset.paths == ["0001.jpg", "b.JPG", "c.jpg"]
-
-
-@pytest.mark.parametrize(
-    ("written", "read"),
-    [
-        (["3", "10"], ["3", "10"]),
-        (["3.0", "10"], ["3", "10"]),
-        (["3.0", "12.5"], ["3", "12.5"]),
-        (["007", "7"], ["007", "7"]),
-        (["3.0", "v1.0"], ["3.0", "v1.0"]),
-        (["", "3.0"], ["", "3"]),
-    ],
-)
-def test_numbers_as_labels_become_text(table: Callable[..., Path], written: list[str], read: list[str]) -> None:
-    dataset = open_dataset(table(f"path,label\na.jpg,{written[0]}\nb.jpg,{written[1]}\n"))
-    assert dataset.labels == read
-
-
-def test_paths_are_relative_to_the_table_and_absolute_outside_its_folder(tree: Tree) -> None:
-    folder, outside = tree("lists/x.txt", "images/o.jpg"), "/somewhere/else.jpg"
-    file = folder / "lists" / "l.csv"
-    inside = folder / "lists" / "in.jpg"
-    file.write_text(f"path,label\n./a.jpg,1\nb//c.jpg,1\n{inside},1\n../images/o.jpg,1\n{outside},1\nd/../e.jpg,1\n")
-    dataset = open_dataset(file)
-    expected = ["a.jpg", "b/c.jpg", "in.jpg", str(folder / "images" / "o.jpg"), outside, "e.jpg"]
-    assert dataset.paths == sorted(expected)
-
-
-def test_a_parent_step_behind_a_link_names_the_file_the_system_would_open(tree: Tree) -> None:
-    folder = tree("list/x.txt")
-    target = tree("deep/inside/x.txt", "deep/a.jpg", root="elsewhere")
-    (folder / "list" / "link").symlink_to(target / "deep" / "inside")
-    (folder / "list" / "l.csv").write_text("path,label\nlink/../a.jpg,1\n")
-    dataset = open_dataset(folder / "list" / "l.csv")
-    assert (dataset.root / dataset.paths[0]).samefile(target / "deep" / "a.jpg")
-
-
-def test_a_labels_table_is_relative_to_the_folder_of_images(tree: Tree, table: Callable[..., Path]) -> None:
-    folder = tree("a.jpg", "b.jpg", "c/d.jpg")
-    file = table("path,label\nc/d.jpg,hat\na.jpg,dress\n")
-    dataset = open_dataset(folder, labels=file)
-    assert (dataset.name, dataset.root) == ("photos", folder)
-    assert rows(dataset) == [("a.jpg", "dress", "", ""), ("c/d.jpg", "hat", "", "")]
-
-
-def test_missing_images_of_a_table_are_left_to_the_reading(table: Callable[..., Path]) -> None:
-    assert open_dataset(table("path,label\nnowhere.jpg,hat\n")).n == 1
-
-
-def test_a_repeated_row_counts_once(table: Callable[..., Path]) -> None:
-    assert open_dataset(table("path,label\na.jpg,hat\n./a.jpg,hat\n")).n == 1
-
-
-def test_rows_that_disagree_about_a_path_are_an_error_with_the_line(table: Callable[..., Path]) -> None:
-    text = message(DatasetError, data=table("path,label\na.jpg,hat\n\na.jpg,dress\n"))
-    assert "line 4" in text
-    assert "'a.jpg'" in text
-    assert "'hat'" in text
-    assert "'dress'" in text
-
-
-def test_a_missing_column_names_the_columns_the_nearest_and_the_option(table: Callable[..., Path]) -> None:
-    text = message(UsageError, data=table("path,Labels,x\na.jpg,hat,1\n"))
-    assert "'path', 'Labels', 'x'" in text
-    assert "nearest is 'Labels'" in text
-    assert "--label-column Labels" in text
-    assert "--no-labels" in text
-
-
-@pytest.mark.parametrize(
-    ("header", "arguments", "advice"),
-    [
-        ("image_path,label", {}, "--path-column image_path"),
-        ("filename,label", {}, "--path-column filename"),
-        ("path,species", {}, "--label-column species"),
-        ("path,label,my fold", {"split_column": "fold"}, "--split-column 'my fold'"),
-        ("path,label", {"group_column": "patient"}, "--group-column NAME"),
-        ("path,label,label", {}, "2 columns named 'label'"),
-    ],
-)
-def test_a_missing_or_doubled_column_says_what_to_type(
-    table: Callable[..., Path], header: str, arguments: dict[str, str], advice: str
-) -> None:
-    cells = ",".join("x" for _ in header.split(","))
-    assert advice in message(UsageError, data=table(f"{header}\n{cells}\n"), **arguments)
-
-
-@pytest.mark.parametrize("row", ["b.jpg", "b.jpg,hat,1", "b,c.jpg,hat"])
-def test_ragged_rows_are_an_error_with_the_line(table: Callable[..., Path], row: str) -> None:
-    text = message(DatasetError, data=table(f'path,label\n"a\n.jpg",x\n{row}\n'))
-    assert "line 4" in text
-    assert "expected 2" in text
-
-
-@pytest.mark.parametrize("path", ["", "  ", "a\0b"])
-def test_rows_without_a_usable_path_are_an_error_with_the_line(table: Callable[..., Path], path: str) -> None:
-    text = message(DatasetError, data=table(f"path,label\na.jpg,x\n{path},hat\n"))
-    assert "line 3" in text
-    assert "'path'" in text
-
-
-@pytest.mark.parametrize("text", ["", "\n\n", "path,label\n", "path,label\n\n,\n"])
-def test_a_table_without_rows_is_an_error(table: Callable[..., Path], text: str) -> None:
-    error = DatasetError if "path" in text else UsageError
-    assert "list.csv" in message(error, data=table(text))
-
-
-@pytest.mark.parametrize("text", ['path,label\n"a.jpg,hat\nb.jpg,hat\n', 'path,label\n"a"b.jpg,hat\n'])
-def test_broken_quoting_is_an_error_with_the_line(table: Callable[..., Path], text: str) -> None:
-    assert "starts on line 2" in message(DatasetError, data=table(text))
-
-
-def test_a_table_in_utf_16_is_refused_with_the_way_out(table: Callable[..., Path]) -> None:
-    assert "UTF-8" in message(DatasetError, data=table("path,label\na.jpg,é\n".encode("utf-16")))
-
-
-def test_paths_in_another_encoding_keep_their_bytes(table: Callable[..., Path]) -> None:
-    dataset = open_dataset(table(b"path,label\ncaf\xe9.jpg,hat\n"))
-    assert os.fsencode(dataset.paths[0]) == b"caf\xe9.jpg"
-
-
-# --- Parquet -----------------------------------------------------------------------------------------------
-
-
-def write_parquet(file: Path, columns: dict[str, object]) -> Path:
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
-    parquet.write_table(pyarrow.table(columns), file)
-    return file
-
-
-def test_a_parquet_file_reads_like_a_csv(tmp_path: Path) -> None:
-    file = write_parquet(
-        tmp_path / "birds.parquet",
-        {
-            "path": ["b.jpg", "a.jpg", "c.jpg", "d.jpg"],
-            "label": [3.0, 12.5, None, float("nan")],
-            "group": [1, 2, 2, None],
-            "pixels": [[1], [2], [3], [4]],
-        },
-    )
-    dataset = open_dataset(file)
-    assert dataset.name == "birds"
-    assert rows(dataset) == [
-        ("a.jpg", "12.5", "", "2"),
-        ("b.jpg", "3", "", "1"),
-        ("c.jpg", "", "", "2"),
-        ("d.jpg", "", "", ""),
-    ]
-
-
-def test_parquet_numbers_serve_as_paths_with_a_suffix(tmp_path: Path) -> None:
-    file = write_parquet(tmp_path / "l.parquet", {"id": [17, 4], "label": ["x", "y"]})
-    assert open_dataset(file, path_column="id", suffix=".png").paths == ["17.png", "4.png"]
-
-
-@pytest.mark.parametrize("kind", ["text", "large text", "dictionary", "time"])
-def test_parquet_values_that_cannot_be_read_are_refused_in_words(tmp_path: Path, kind: str) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    names = pyarrow.array([b"caf\xe9.jpg", b"b.jpg"])
-    columns = {
-        "text": names.view(pyarrow.string()),
-        "large text": names.cast(pyarrow.large_binary()).view(pyarrow.large_string()),
-        "dictionary": pyarrow.DictionaryArray.from_arrays(pyarrow.array([0, 1]), names.view(pyarrow.string())),
-        "time": pyarrow.array([2**62, 0]).view(pyarrow.timestamp("ms")),
-    }
-    file = write_parquet(tmp_path / "l.parquet", {"path": columns[kind], "label": ["x", "y"]})
-    with pytest.raises(DatasetError, match=r"l\.parquet"):
-        open_dataset(file)
-
-
-def test_parquet_errors_name_the_row_or_the_column(tmp_path: Path) -> None:
-    file = write_parquet(tmp_path / "l.parquet", {"path": ["a.jpg", None], "label": [1, 2]})
-    assert "row 2" in message(DatasetError, data=file)
-    assert "--label-column label" in message(UsageError, data=file, label_column="lable")
-    nested = write_parquet(tmp_path / "n.parquet", {"path": [{"bytes": b""}], "label": [1]})
-    assert "struct" in message(DatasetError, data=nested)
-
-
-@pytest.mark.parametrize("content", [b"", b"not a table", b"PAR1" + bytes(64) + b"PAR1"])
-def test_a_broken_parquet_file_is_an_error(table: Callable[..., Path], content: bytes) -> None:
-    pytest.importorskip("pyarrow")
-    assert "l.parquet" in message(DatasetError, data=table(content, "l.parquet"))
-
-
-def test_parquet_without_pyarrow_says_what_to_install(
-    table: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    assert "pip install pyarrow" in message(StackboneError, data=table(b"", "l.parquet"))
-
-
 # --- CUB-200-2011 ------------------------------------------------------------------------------------------
 
 
@@ -645,7 +387,7 @@ def test_an_unreadable_table_is_named(table: Callable[..., Path], monkeypatch: p
         raise PermissionError(13, "Permission denied")
 
     file = table("path,label\na.jpg,x\n")
-    monkeypatch.setattr(sys.modules["stackbone.extract.datasets.kinds.table"], "open_regular", refuse)
+    monkeypatch.setattr(sys.modules["stackbone.extract.datasets.tables.encodings"], "open_regular", refuse)
     assert "list.csv" in message(DatasetError, data=file)
 
 
@@ -660,6 +402,9 @@ def test_labels_that_fit_no_folder_are_refused(tree: Tree, table: Callable[..., 
 def test_table_options_without_a_table_are_refused(tree: Tree) -> None:
     assert "--label-column kind" in message(UsageError, data=tree("hat/a.jpg"), label_column="kind")
     assert "--suffix .jpg" in message(UsageError, data=tree("hat/a.jpg"), suffix=".jpg")
+    assert "--encoding cp1251 describes" in message(UsageError, data=tree("hat/a.jpg"), encoding="cp1251")
+    assert "leave --keep-na out" in message(UsageError, data=tree("hat/a.jpg"), keep_na=True)
+    assert "--labels FILE" in message(UsageError, data=tree("hat/a.jpg"), only_listed=True)
 
 
 # --- names and imports -------------------------------------------------------------------------------------

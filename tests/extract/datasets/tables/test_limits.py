@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from stackbone.cache.errors import DatasetError
-from stackbone.extract.datasets import parquet
 from stackbone.extract.datasets.kind import TableColumns
-from stackbone.extract.datasets.kinds import table as tables
 from stackbone.extract.datasets.kinds.table import read_table
+from stackbone.extract.datasets.tables import parquet
+from stackbone.extract.datasets.tables import text as tables
 
 
 def write_parquet(file: Path, path: Any, **options: Any) -> Path:  # noqa: ANN401 - pyarrow has no types
@@ -51,7 +51,7 @@ def test_more_text_than_allowed_is_refused_before_it_is_unpacked(
 ) -> None:
     paths = [f"{i:0100d}" for i in range(1_000)]
     file = write_parquet(tmp_path / "wide.parquet", paths, **options)
-    assert len(read_table(file, tmp_path, TableColumns())) == 1_000
+    assert len(read_table(file, tmp_path, TableColumns()).entries) == 1_000
     monkeypatch.setattr(parquet, "MOST_TEXT_BYTES", 1 << 16)
     monkeypatch.setattr(parquet._Columns, "add", lambda *_: pytest.fail("rows were read"))
     assert "MiB of text" in refusal(file)
@@ -98,7 +98,7 @@ def test_text_without_line_ends_is_not_read_whole(tmp_path: Path, write: Callabl
 def test_text_beyond_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "large.csv"
     file.write_text("path,label\n" + "".join(f"{i}.jpg,x\n" for i in range(1_000)))
-    assert len(read_table(file, tmp_path, TableColumns())) == 1_000
+    assert len(read_table(file, tmp_path, TableColumns()).entries) == 1_000
     monkeypatch.setattr(tables, "MOST_TEXT_BYTES", 5_000)
     assert "MiB of text" in refusal(file)
 
@@ -118,4 +118,4 @@ def test_repeated_texts_read_as_they_would_alone(tmp_path: Path) -> None:
     from pyarrow import parquet
 
     parquet.write_table(pyarrow.table({"path": ["1", "2", "3", "4"], "label": words}), file, row_group_size=2)
-    assert [entry[0] for entry in read_table(file, tmp_path, TableColumns()).values()] == ["a", "b", "", "a"]
+    assert [entry[0] for entry in read_table(file, tmp_path, TableColumns()).entries.values()] == ["a", "b", "", "a"]

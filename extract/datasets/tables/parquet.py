@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from stackbone.cache.disk.reading import open_regular
-from stackbone.cache.errors import DatasetError, StackboneError
-from stackbone.extract.datasets.table_limits import (
+from stackbone.cache.errors import DatasetError, StackboneError, UsageError
+from stackbone.cache.text import typed
+from stackbone.extract.datasets.kind import TableColumns
+from stackbone.extract.datasets.tables.cells import Cells
+from stackbone.extract.datasets.tables.columns import choose_columns
+from stackbone.extract.datasets.tables.limits import (
     DECIMAL,
     MOST_CELL,
     MOST_ROWS,
@@ -20,33 +23,32 @@ from stackbone.extract.datasets.table_limits import (
 )
 
 _ROWS_AT_A_TIME = 1 << 14
+_LONGEST_PATH = 4096  # bytes, on Linux; no other system allows more
+_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*", b"\0\0\0")
+"""Of images: JPEG, PNG, GIF, BMP, WebP, TIFF, and what is kept in boxes (AVIF, HEIC, JPEG 2000, JPEG XL)."""
 
 
-def read_columns(file: Path, choose: Callable[[list[str]], dict[str, int]]) -> tuple[int, dict[str, list[str]]]:
-    """Return the number of rows, and the chosen columns as text.
-
-    Parameters
-    ----------
-    file
-        A Parquet file.
-    choose
-        Is given the names of all columns and returns, by key, the positions of those to read.
-
-    Returns
-    -------
-    tuple of int and dict of str to list of str
-        Whole numbers lose their ``.0``; what is empty is ``""``.
+def read_parquet(file: Path, wanted: TableColumns) -> Cells:
+    """Return the chosen columns of a Parquet file: whole numbers lose their ``.0``; what is empty is ``""``.
 
     Raises
     ------
+    UsageError
+        If a column is missing, or an encoding was stated.
     DatasetError
         If it is not a complete Parquet file, a column holds neither text nor numbers, or it exceeds a limit of
-        `extract.datasets.table_limits`.
+        `limits`.
     StackboneError
         If pyarrow is not installed.
     OSError
         If the file cannot be read, or is not a regular one.
     """
+    if wanted.encoding:
+        msg = (
+            f"--encoding {typed(wanted.encoding)} describes a table of text, and {str(file)!r} is a Parquet file, "
+            "whose text is always UTF-8. Leave --encoding out."
+        )
+        raise UsageError(msg)
     try:
         import pyarrow
         from pyarrow import parquet
@@ -59,11 +61,12 @@ def read_columns(file: Path, choose: Callable[[list[str]], dict[str, int]]) -> t
     try:
         with io.BufferedReader(open_regular(file)) as stream:  # type: ignore[type-var]  # a raw file
             schema = parquet.read_schema(stream)
-            chosen = choose(list(schema.names))
-            names = {key: schema.names[at] for key, at in chosen.items()}
+            chosen = choose_columns(file, list(schema.names), wanted)
+            names = chosen.names
             _check_plain(file, schema, names)
             # A text that repeats is decoded once: a million of it take no more than one.
             table = parquet.ParquetFile(stream, read_dictionary=list(names.values()))
+            _check_no_images(file, schema, table, names)
             _check_declared(file, table, set(names.values()))
             columns = _Columns(file, names)
             for batch in table.iter_batches(_ROWS_AT_A_TIME, columns=list(dict.fromkeys(names.values()))):
@@ -74,7 +77,7 @@ def read_columns(file: Path, choose: Callable[[list[str]], dict[str, int]]) -> t
             "Expected a table written by Parquet. Write or download it again."
         )
         raise DatasetError(msg) from exc
-    return columns.n_rows, columns.texts
+    return Cells("row", range(1, columns.n_rows + 1), columns.texts, names, chosen.notes)
 
 
 def _check_plain(file: Path, schema: Any, names: dict[str, str]) -> None:  # noqa: ANN401 - pyarrow has no types
@@ -83,12 +86,43 @@ def _check_plain(file: Path, schema: Any, names: dict[str, str]) -> None:  # noq
 
     for key, name in names.items():
         kind = schema.field(name).type
+        if pyarrow.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+            raise _holds_images(file, name)
         if pyarrow.types.is_nested(kind):
             msg = (
-                f"The column {name!r} of {str(file)!r} holds {kind}. Expected text or numbers "
+                f"The column {name!r} of {str(file)!r} holds {str(kind)[:80]}. Expected text or numbers "
                 f"as the {key}. Name another column with --{key}-column, or write a plain one."
             )
             raise DatasetError(msg)
+
+
+def _check_no_images(file: Path, schema: Any, table: Any, names: dict[str, str]) -> None:  # noqa: ANN401 - as above
+    """Refuse a column of images themselves, by its size or by the first of them, before it is read."""
+    import pyarrow
+
+    for name in names.values():
+        kind = schema.field(name).type
+        if not (pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind)):
+            continue
+        about = table.metadata
+        groups = (about.row_group(number) for number in range(about.num_row_groups))
+        parts = [group.column(at) for group in groups for at in range(group.num_columns)]
+        size = sum(part.total_uncompressed_size for part in parts if part.path_in_schema == name)
+        if size > _LONGEST_PATH * max(1, about.num_rows):
+            raise _holds_images(file, name)
+        for batch in table.iter_batches(1, columns=[name]):
+            value = next((each for each in batch.column(0).to_pylist() if each is not None), None)
+            if value is not None:
+                if value.startswith(_BEGINNINGS) or b"\0" in value:
+                    raise _holds_images(file, name)
+                break
+
+
+def _holds_images(file: Path, name: str) -> DatasetError:
+    return DatasetError(
+        f"The column {name!r} of {str(file)!r} holds the images themselves. Expected their paths: write each image to "
+        "a file, put its path into a column of text, and name that with --path-column."
+    )
 
 
 def _check_declared(file: Path, table: Any, names: set[str]) -> None:  # noqa: ANN401 - pyarrow has no types

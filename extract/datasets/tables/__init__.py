@@ -1,0 +1,1 @@
+"""Tables of images: read as text or Parquet, their columns chosen, their files found."""

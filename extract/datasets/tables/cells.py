@@ -1,0 +1,31 @@
+"""What is read of a table, whatever its form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The chosen columns of a table as text.
+
+    Attributes
+    ----------
+    unit
+        What a row is in this form of table: ``line`` or ``row``.
+    numbers
+        The number of the line or row that each row starts on.
+    columns
+        Their cells, by key: ``path``, and ``label``, ``split`` and ``group`` where the table has them.
+    names
+        What they are called in the table, by key.
+    notes
+        What was believed where it could be read in another way.
+    """
+
+    unit: str
+    numbers: Sequence[int]
+    columns: dict[str, list[str]]
+    names: dict[str, str]
+    notes: Sequence[str] = ()

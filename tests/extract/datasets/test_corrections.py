@@ -1,0 +1,125 @@
+"""`--labels` corrects what a folder says of some of its images; the others stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stackbone.cache.errors import DatasetError
+from stackbone.extract.datasets.dataset import open_dataset
+from tests.made.listings import message, rows, touch
+
+Table = Callable[..., Path]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return touch(tmp_path / "photos", "train/cat/1.jpg", "train/cat/2.jpg", "train/dog/3.jpg", "test/dog/4.jpg")
+
+
+def test_a_few_rows_correct_their_images_and_keep_all_others(photos: Path, table: Table) -> None:
+    dataset = open_dataset(photos, labels=table("path,label\ntrain/cat/1.jpg,dog\n", "fixes.csv"))
+    assert (dataset.name, dataset.root) == ("photos", photos)
+    assert rows(dataset) == [
+        ("test/dog/4.jpg", "dog", "test", ""),
+        ("train/cat/1.jpg", "dog", "train", ""),
+        ("train/cat/2.jpg", "cat", "train", ""),
+        ("train/dog/3.jpg", "dog", "train", ""),
+    ]
+    assert dataset.notes == [
+        "'fixes.csv' corrects what the folder says of 1 image.",
+        "3 images that 'fixes.csv' does not list keep the labels of their folders ('dog', 'cat'); --only-listed leaves "
+        "them out.",
+    ]
+
+
+@pytest.mark.parametrize("written", ["1.jpg", "cat/1.jpg", "train\\cat\\1.jpg", "photos/train/cat/1.jpg"])
+def test_paths_need_not_be_exact(photos: Path, table: Table, written: str) -> None:
+    dataset = open_dataset(photos, labels=table(f"path,label\n{written},bird\n"))
+    assert dict(zip(dataset.paths, dataset.labels, strict=True))["train/cat/1.jpg"] == "bird"
+    assert dataset.n == 4
+
+
+@pytest.mark.parametrize("cell", ["", "NA", "nan"])
+def test_an_empty_cell_takes_the_label_away(photos: Path, table: Table, cell: str) -> None:
+    dataset = open_dataset(photos, labels=table(f"path,label\ntrain/cat/1.jpg,{cell}\n"))
+    assert dataset.labels == ["dog", "", "cat", "dog"]
+    assert dataset.splits == ["test", "train", "train", "train"]
+
+
+def test_splits_and_groups_are_corrected_where_the_table_has_them(photos: Path, table: Table) -> None:
+    file = table("path,label,split,group\ntrain/cat/1.jpg,cat,val,g1\ntrain/cat/2.jpg,cat,train,\n")
+    dataset = open_dataset(photos, labels=file)
+    assert rows(dataset)[1:3] == [
+        ("train/cat/1.jpg", "cat", "validation", "g1"),
+        ("train/cat/2.jpg", "cat", "train", ""),
+    ]
+    assert "corrects what the folder says of 1 image; 1 image that it lists had it right." in " ".join(dataset.notes)
+
+
+def test_rows_that_name_no_image_are_counted(photos: Path, table: Table) -> None:
+    file = table("path,label\ntrain/cat/1.jpg,dog\nx.jpg,dog\ny.jpg,cat\n", images=())
+    dataset = open_dataset(photos, labels=file)
+    assert dataset.n == 4
+    assert "2 rows of 'list.csv' name no image, such as 'x.jpg'." in dataset.notes
+
+
+def test_no_row_that_names_an_image_is_an_error(photos: Path, table: Table) -> None:
+    file = table("path,label\nx.jpg,dog\ny.jpg,cat\n", images=())
+    assert "Not one image" in message(DatasetError, data=photos, labels=file)
+    assert "Not one image" in message(DatasetError, data=photos, labels=file, only_listed=True)
+
+
+def test_images_beside_the_folder_are_added(photos: Path, table: Table) -> None:
+    file = table(f"path,label\n{photos.parent / 'a.jpg'},dog\ntrain/dog/3.jpg,dog\n")
+    dataset = open_dataset(photos, labels=file)
+    assert (str(photos.parent / "a.jpg"), "dog", "", "") in rows(dataset)
+    assert dataset.n == 5
+    assert "'list.csv' adds 1 image that the folder's own listing does not have." in dataset.notes
+
+
+def test_a_flat_folder_takes_all_its_labels_from_the_table(tmp_path: Path, table: Table) -> None:
+    folder = touch(tmp_path / "flat", "a.jpg", "b.jpg", "c.jpg")
+    file = table("path,label\na.jpg,cat\nb.jpg,dog\n")
+    dataset = open_dataset(folder, labels=file)
+    assert dataset.labels == ["cat", "dog", ""]
+    assert "1 image that 'list.csv' does not list keeps no label; --only-listed leaves it out." in dataset.notes
+
+
+def test_labels_of_another_kind_than_the_tables_are_pointed_out(tmp_path: Path, table: Table) -> None:
+    folder = touch(tmp_path / "flat", "000/a.jpg", "000/b.jpg", "001/c.jpg")
+    dataset = open_dataset(folder, labels=table("path,label\n000/a.jpg,cat\n000/b.jpg,dog\n"))
+    assert dataset.labels == ["cat", "dog", "001"]
+    assert dataset.notes[-1].endswith("('001'); --only-listed leaves it out. The table has no such label.")
+
+
+def test_only_what_is_listed_when_asked_for(photos: Path, table: Table) -> None:
+    file = table("path,label\ntrain/dog/3.jpg,hat\ntrain/cat/1.jpg,dress\n")
+    dataset = open_dataset(photos, labels=file, only_listed=True)
+    assert (dataset.name, dataset.root) == ("photos", photos)
+    assert rows(dataset) == [("train/cat/1.jpg", "dress", "", ""), ("train/dog/3.jpg", "hat", "", "")]
+
+
+def test_a_folder_that_cannot_be_read_alone_is_left_to_the_table(tmp_path: Path, table: Table) -> None:
+    folder = touch(tmp_path / "doubtful", "train/dress/a.jpg", "test/dress/b.jpg", "extra/c.jpg")
+    file = table("path,label\nextra/c.jpg,hat\ntrain/dress/a.jpg,dress\n")
+    assert "add --only-listed" in message(DatasetError, data=folder, labels=file)
+    assert open_dataset(folder, labels=file, only_listed=True).labels == ["hat", "dress"]
+
+
+def test_without_labels_all_images_are_there(photos: Path, table: Table) -> None:
+    file = table("path,split\ntrain/cat/1.jpg,val\n")
+    dataset = open_dataset(photos, labels=file, label_column=None)
+    assert (dataset.labels, dataset.splits) == ([""] * 4, ["test", "validation", "train", "train"])
+
+
+def test_a_cub_tree_is_corrected_too(tmp_path: Path, table: Table) -> None:
+    folder = touch(tmp_path / "CUB_200_2011", "images/001.Crow/a.jpg", "images/001.Crow/b.jpg")
+    (folder / "images.txt").write_text("1 001.Crow/a.jpg\n2 001.Crow/b.jpg\n")
+    (folder / "image_class_labels.txt").write_text("1 1\n2 1\n")
+    (folder / "train_test_split.txt").write_text("1 0\n2 1\n")
+    (folder / "classes.txt").write_text("1 001.Crow\n")
+    dataset = open_dataset(folder, labels=table("path,label\nimages/001.Crow/a.jpg,raven\n"))
+    assert (dataset.labels, dataset.splits) == (["raven", "001.Crow"], ["test", "train"])
