@@ -53,7 +53,12 @@ def plain_name(name: str) -> str:
 
 
 def choose_columns(
-    file: Path, header: Sequence[str], wanted: TableColumns, first_row: Sequence[str] | None = None
+    file: Path,
+    header: Sequence[str],
+    wanted: TableColumns,
+    first_row: Sequence[str] | None = None,
+    *,
+    has_names: bool = False,
 ) -> Chosen:
     """Choose a table's columns by their names.
 
@@ -71,6 +76,8 @@ def choose_columns(
         The columns' names.
     first_row
         Its second row, by which a column of images is known; None if it cannot be told.
+    has_names
+        Whether this form of table names its columns always.
 
     Raises
     ------
@@ -81,7 +88,7 @@ def choose_columns(
     for key, name in asked.items():
         if header.count(name) > 1:
             raise UsageError(_doubled_message(file, header, key, name))
-    if wanted.path not in header and _is_headerless(header, wanted, first_row):
+    if not has_names and wanted.path not in header and _is_headerless(header, wanted, first_row):
         return _by_position(file, header, wanted, first_row)
     at = {key: _place(header, name) for key, name in asked.items() if _place(header, name) >= 0}
     notes = []
@@ -100,12 +107,13 @@ def choose_columns(
 def _same_meaning(key: str, header: Sequence[str], at: dict[str, int], first_row: Sequence[str] | None) -> list[int]:
     """Positions of the columns that may be meant, the surest kind of them alone."""
     free = [place for place in range(len(header)) if place not in at.values()]
+    exact = [place for place in free if plain_name(header[place]) == key]
     found = [place for place in free if plain_name(header[place]) in _ALIASES[key]]
     if key == "path" and len(found) != 1:
         images = [place for place in found or free if is_image_name(_cell(first_row or (), place))]
         less_sure = [place for place in free if plain_name(header[place]) in _LESS_SURE]
-        return images or found or less_sure
-    return found
+        found = images or found or less_sure
+    return [place for place in exact if place in found] or found
 
 
 def _place(header: Sequence[str], name: str) -> int:
@@ -151,7 +159,7 @@ def _by_position(file: Path, header: Sequence[str], wanted: TableColumns, second
     if wanted.label is not None and "label" not in at:
         if len(free) != 1:
             near = next((place for place in free if place > at["path"]), next(iter(free), None))
-            option = "--no-labels" if near is None else f"--label-column {typed(near + 1)}"
+            option = "`extract --no-labels`" if near is None else f"--label-column {typed(near + 1)}"
             msg = (
                 f"The table {str(file)!r} has no header line; its first line is {_listed(header)}. Expected the "
                 f"number of the column with the labels. Type {option}, or give the table a header."

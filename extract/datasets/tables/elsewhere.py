@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -17,6 +18,7 @@ MOST_ENTRIES = 2_000_000
 """Files and folders below a root that are looked through, at most."""
 
 _USUAL = ("images", "image", "imgs", "img", "photos", "pictures", "JPEGImages", "jpg")
+_UNFIT = -1
 
 
 class Elsewhere:
@@ -35,10 +37,12 @@ class Elsewhere:
     def __init__(self, root: Path, lost: Iterable[str]) -> None:
         self.ambiguous: dict[str, list[str]] = {}
         self.is_bounded = False
-        self._root = root
         self._anchor = Anchor(root)
-        self._wanted = {alike(_name(path)) for path in lost} - {""}
-        self._files: dict[str, list[str]] = {}
+        self._root = root
+        self._wanted = {alike(plain_path(path).rpartition("/")[2]) for path in lost} - {""}
+        self._files: dict[str, list[tuple[str, str]]] = {}  # the folder below what was looked through, and the path
+        self._fitness = cache(_fitness)  # a million files lie in some thousand folders
+        self._parts = cache(_parts)
         if self._wanted:
             self._look_through(root)
             if not self._files:
@@ -52,55 +56,53 @@ class Elsewhere:
         all of them, unless these are those of another machine. Of several, those are meant that share most folders with
         the path, that lie in no folder of another split than the image's, and in a folder of its label.
         """
-        written = plain_path(path)
-        parts = [alike(part) for part in written.split("/") if part not in ("", ".", "..")]
-        is_foreign = os.path.isabs(written) and not os.path.isdir(os.path.dirname(written))
-        best: dict[int, list[str]] = {}
-        for at in self._files.get(alike(_name(path)), ()):
-            folders = [alike(part) for part in os.path.join(self._root, at).split("/")[:-1]]
-            n_same = _same_end(parts[:-1], folders)
-            if is_foreign or n_same or _is_within(parts[:-1], folders):
-                best.setdefault(n_same, []).append(at)
+        written, _, name = plain_path(path).rpartition("/")
+        best: dict[int, list[tuple[str, str]]] = {}
+        for folder, at in self._files.get(alike(name), ()):
+            there = os.path.join(self._root, at).rpartition("/")[0]
+            best.setdefault(self._fitness(written, there), []).append((folder, at))
+        best.pop(_UNFIT, None)
         fits = best[max(best)] if best else []
         label, split, _ = marks
         if split in SPLITS:
-            fits = [at for at in fits if not _splits_of(at) - {split}]
+            fits = [each for each in fits if not _splits_of(self._parts(each[0])) - {split}]
         if len(fits) > 1 and label:
-            fits = [at for at in fits if alike(label) in map(alike, at.split("/")[:-1])] or fits
+            fits = [each for each in fits if alike(label) in self._parts(each[0])] or fits
         if len(fits) > 1:
-            self.ambiguous[path] = sorted(fits)
-        return fits[0] if len(fits) == 1 else None
+            self.ambiguous[path] = sorted(at for _, at in fits)
+        return fits[0][1] if len(fits) == 1 else None
 
-    def _look_through(self, folder: Path) -> None:
-        entries = walk(str(folder))
-        for below, name in islice(entries, MOST_ENTRIES):
+    def _look_through(self, top: Path) -> None:
+        # Whatever is not below the root is absolute.
+        above = "" if top == self._root else f"{self._anchor.relative(str(top))}/"
+        entries = walk(str(top))
+        for folder, name in islice(entries, MOST_ENTRIES):
             if name.endswith("/"):
                 continue
-            stem, dot, _ = name.rpartition(".")
-            for known in {alike(name), alike(stem) if dot and is_image_name(name) else ""} & self._wanted:
-                place = f"{below}{name}"
-                at = place if folder == self._root else self._anchor.relative(str(folder / place))
-                self._files.setdefault(known, []).append(at)
+            known = alike(name)
+            if known in self._wanted:
+                self._files.setdefault(known, []).append((folder, f"{above}{folder}{name}"))
+            stem, dot, _ = known.rpartition(".")
+            if dot and stem in self._wanted and is_image_name(name):
+                self._files.setdefault(stem, []).append((folder, f"{above}{folder}{name}"))
         self.is_bounded |= next(entries, None) is not None
 
 
-def _name(path: str) -> str:
-    return plain_path(path).rpartition("/")[2]
-
-
-def _same_end(parts: list[str], folders: list[str]) -> int:
-    """Return how many folders two paths have in common, from the last one up."""
+def _fitness(written: str, folder: str) -> int:
+    """Return how many folders a file's has in common with those written, from the last one up, or `_UNFIT`."""
+    parts, there = _parts(written), _parts(folder)
     n = 0
-    while n < min(len(parts), len(folders)) and parts[-1 - n] == folders[-1 - n]:
+    while n < min(len(parts), len(there)) and parts[-1 - n] == there[-1 - n]:
         n += 1
-    return n
+    rest = iter(there)
+    is_within = all(part in rest for part in parts)  # in their order
+    is_foreign = os.path.isabs(f"{written}/") and not os.path.isdir(f"{written}/")
+    return n if n or is_within or is_foreign else _UNFIT
 
 
-def _is_within(parts: list[str], folders: list[str]) -> bool:
-    """Return whether all parts are among some folders, in their order."""
-    rest = iter(folders)
-    return all(part in rest for part in parts)
+def _parts(folder: str) -> list[str]:
+    return [alike(part) for part in folder.split("/") if part not in ("", ".", "..")]
 
 
-def _splits_of(path: str) -> set[str]:
-    return {canonical_split(part) for part in path.split("/")[:-1]} & set(SPLITS)
+def _splits_of(parts: list[str]) -> set[str]:
+    return {canonical_split(part) for part in parts} & set(SPLITS)

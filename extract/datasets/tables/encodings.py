@@ -34,6 +34,7 @@ _KNOWN = (
     *("utf-8", "utf-16", "cp1252", "latin-1", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp437"),
     *("koi8-r", "iso8859-2", "iso8859-15", "mac-roman", "gb18030", "gbk", "big5", "shift-jis", "euc-jp", "euc-kr"),
 )
+_ESCAPES = ("unicode-escape", "raw-unicode-escape", "utf-7")
 _SAMPLE = 4096
 # Western text has no three letters with accents in a row, and these bytes mean nothing in it, or what nobody writes.
 # Nor are there capitals with a caron or a diaeresis inside a word of small letters: they are Mac Roman's small ones.
@@ -134,8 +135,8 @@ def _checked(name: str) -> str:
         found = codecs.lookup(name)
     except (LookupError, ValueError):
         found = None
-    # Codecs such as `hex` turn bytes into bytes.
-    if found is None or not getattr(found, "_is_text_encoding", True):
+    # Codecs such as `hex` turn bytes into bytes; and some encodings can write half a letter.
+    if found is None or not getattr(found, "_is_text_encoding", True) or found.name in _ESCAPES:
         near = nearest(name.lower(), _KNOWN)
         meant = f" Did you mean {near}?" if near else ""
         msg = (

@@ -61,7 +61,7 @@ def read_parquet(file: Path, wanted: TableColumns) -> Cells:
     try:
         with io.BufferedReader(open_regular(file)) as stream:  # type: ignore[type-var]  # a raw file
             schema = parquet.read_schema(stream)
-            chosen = choose_columns(file, list(schema.names), wanted)
+            chosen = choose_columns(file, list(schema.names), wanted, has_names=True)
             names = chosen.names
             _check_plain(file, schema, names)
             # A text that repeats is decoded once: a million of it take no more than one.

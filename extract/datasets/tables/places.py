@@ -82,12 +82,13 @@ def place(file: Path, root: Path, entries: Entries) -> Placed:
         if placed.setdefault(at, marks) != marks:
             msg = (
                 f"Two rows of {str(file)!r} disagree about one file, {at!r}, which they call {written[at]!r} and "
-                f"{path!r}: (label, split, group) {placed[at]} and {marks}. Expected one row per image. Delete one."
+                f"{path!r}: (label, split, group) {str(placed[at])[:200]} and {str(marks)[:200]}. Expected one row per "
+                "image. Delete one."
             )
             raise DatasetError(msg)
         written[at] = path
     moved = {path: at for path, at in found.items() if at is not None and at != path}
-    return Placed(placed, missing, _moved_notes(file, moved))
+    return Placed(placed, missing, [*_moved_notes(file, moved), *_ambiguous_notes(file, elsewhere)])
 
 
 class _Search:
@@ -139,6 +140,17 @@ def _moved_notes(file: Path, moved: dict[str, str]) -> list[str]:
         return [f"1 path in {file.name!r} is not exactly that of a file; taken was {next(iter(example.values()))}."]
     shown = ", ".join(example[kind] for kind, _ in kinds.most_common(3))
     return [f"{len(moved):,} paths in {file.name!r} are not exactly those of files; taken were, for example, {shown}."]
+
+
+def _ambiguous_notes(file: Path, elsewhere: Elsewhere) -> list[str]:
+    if not elsewhere.ambiguous:
+        return []
+    path, places = next(iter(elsewhere.ambiguous.items()))
+    n = len(elsewhere.ambiguous)
+    return [
+        f"{counted(n, 'path')} in {file.name!r} {'fits' if n == 1 else 'fit'} several files, and none was taken: "
+        f"{path[:200]!r} may be {' or '.join(map(repr, places[:3]))}."
+    ]
 
 
 def _change(path: str, at: str) -> tuple[str, str]:

@@ -41,6 +41,7 @@ def test_a_column_that_is_obviously_the_label_is_taken_and_said(table: Table, na
 def test_splits_and_groups_are_taken_too_but_not_missed(table: Table) -> None:
     assert rows(open_dataset(table("Path,Label,Data Set,Group\na.jpg,hat,test,g\n"))) == [("a.jpg", "hat", "test", "g")]
     assert rows(open_dataset(table("path,label,set,subset\na.jpg,hat,x,y\n"))) == [("a.jpg", "hat", "", "")]
+    assert rows(open_dataset(table("Path,file,class,LABEL\na.jpg,1,x,hat\n"))) == [("a.jpg", "hat", "", "")]
 
 
 @pytest.mark.parametrize("header", ["id,image,filename,class", "image,file,path_,class", "x,Which,name,class"])

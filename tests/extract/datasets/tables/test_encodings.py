@@ -83,7 +83,8 @@ def test_a_wrong_encoding_is_refused_in_words(table: Table) -> None:
     assert "not in SHIFT_JIS" in message(DatasetError, data=table(b"path,label\na.jpg,\xff\n"), encoding="shift-jis")
     assert "not in UTF-16" in message(DatasetError, data=table(b"\xff\xfep\0a\0t\0h\0,\0l\0\n\0a\0.\0,\0\0\xd8"))
     assert "Did you mean cp1251?" in message(UsageError, data=file, encoding="cp12511")
-    assert "not an encoding of text" in message(UsageError, data=file, encoding="base64")
+    for name in ("base64", "unicode_escape", "utf-7", "no/such"):
+        assert "not an encoding of text" in message(UsageError, data=file, encoding=name)
 
 
 @pytest.mark.parametrize("start", [b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1"])

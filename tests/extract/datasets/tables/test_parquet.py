@@ -53,6 +53,12 @@ def test_columns_are_found_as_in_text(tmp_path: Path) -> None:
     assert rows(open_dataset(file)) == [("a.jpg", "x", "validation", "")]
 
 
+def test_parquet_always_names_its_columns(tmp_path: Path) -> None:
+    file = write_parquet(tmp_path / "l.parquet", {"what": ["a.jpg"], "b.jpg": ["x"]})
+    assert "no column 'path'" in message(UsageError, data=file)
+    assert rows(open_dataset(file, path_column="1", label_column="2")) == [("a.jpg", "x", "", "")]
+
+
 @pytest.mark.parametrize("index", [None, "name", "path"])
 def test_what_pandas_writes_is_read(tmp_path: Path, index: str | None) -> None:
     pandas = pytest.importorskip("pandas")

@@ -80,6 +80,12 @@ def test_addresses_of_files_are_paths(table: Table, tmp_path: Path, address: str
     assert open_dataset(file).paths == ["my dog.jpg"]
 
 
+def test_what_the_folders_above_are_called_says_nothing_of_splits(tmp_path: Path) -> None:
+    file = touch(tmp_path / "test", "lists/x.txt", "images/a.jpg", "images/b.jpg") / "lists" / "l.csv"
+    file.write_text("path,label,split\na.jpg,x,train\nb.jpg,y,validation\n")
+    assert open_dataset(file).paths == [f"{tmp_path}/test/images/a.jpg", f"{tmp_path}/test/images/b.jpg"]
+
+
 @pytest.mark.parametrize("address", ["https://x.org/a.jpg", "s3://bucket/a.jpg", "HTTP://x.org/a.jpg?w=200"])
 def test_addresses_elsewhere_are_refused_once(table: Table, address: str) -> None:
     text = message(DatasetError, data=table(listing({"x": address, "y": address + "x", "z": "a.jpg"})))
@@ -123,6 +129,13 @@ def test_of_several_files_the_one_of_the_images_label_and_split_is_meant(table: 
     assert "4 files of that name" in message(DatasetError, data=table("path,label\n1.jpg,bird\n"))
     # One file of the name, in a folder of another split.
     assert "Not one image" in message(DatasetError, data=table("path,label,split\n2.jpg,dog,test\n"))
+
+
+def test_one_name_for_several_files_among_others_is_noted(table: Table) -> None:
+    file = table(listing({"x": "1.jpg", "y": "2.jpg"}), images=("images/1.jpg", "thumbs/1.jpg", "images/2.jpg"))
+    notes = open_dataset(file).notes
+    assert "1 path in 'list.csv' fits several files, and none was taken: '1.jpg' may be 'images/1.jpg' or" in notes[1]
+    assert notes[2] == "1 of 2 images of 'list.csv' is not there, such as '1.jpg'."
 
 
 def test_a_correction_of_the_folders_label_finds_the_file_all_the_same(table: Table) -> None:
