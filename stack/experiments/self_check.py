@@ -59,7 +59,15 @@ def run_self_check(
     StackError
         If a model scores above what luck explains; else as `run_experiment`.
     """
-    division = Division(cv=cv, split=split, group_by=group_by, near_duplicates=near_duplicates, seed=seed)
+    options = options or StackOptions()
+    division = Division(
+        cv=cv,
+        split=split,
+        group_by=group_by,
+        near_duplicates=near_duplicates,
+        seed=seed,
+        inner_splits=options.inner_splits,
+    )
     joined = join_features(
         store or FeatureStore(),
         dataset=dataset,
