@@ -14,6 +14,7 @@ from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
 from stackbone.stack.divisions.named_split import find_split
 from stackbone.stack.divisions.outer_folds import outer_folds
+from stackbone.stack.folds.class_folds import INNER_FOLDS
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,7 @@ def training_parts(
     group_by: str = "auto",
     rare: str = "refuse",
     task: str = "classification",
+    inner_splits: int = INNER_FOLDS,
 ) -> list[TrainingPart]:
     """Return what each outer fold of `stack.experiments.run.run_experiment` with the same options may train on.
 
@@ -72,6 +74,8 @@ def training_parts(
         The split to test on instead: one part, of the other splits. With neither, one part of everything.
     seed, group_by, rare, task
         See `stack.experiments.run.run_experiment`.
+    inner_splits : int
+        Inner folds that `stack --inner-cv` will ask for: they change no outer fold, but which ones can be had.
 
     Raises
     ------
@@ -95,7 +99,9 @@ def training_parts(
             message = "--rare is for classes smaller than the folds of a cross-validation: leave it out, or give --cv"
             raise UsageError(message)
         return [_part(images, np.arange(len(images.rows)), None)]
-    division = Division(task=task, cv=cv or 0, split=split, group_by=group_by, rare=rare, seed=seed)
+    division = Division(
+        task=task, cv=cv or 0, split=split, group_by=group_by, rare=rare, seed=seed, inner_splits=inner_splits
+    )
     images, folds = outer_folds(images, division)
     return [_part(images, fold.train, division.to_dict(number)) for number, fold in enumerate(folds)]
 

@@ -61,8 +61,16 @@ def run_self_check(
         If a model scores above what luck explains; else as `run_experiment`.
     """
     store = store or FeatureStore()
+    options = options or StackOptions()
     split = None if split is None else find_split(store.dataset(dataset), split)
-    division = Division(cv=cv, split=split, group_by=group_by, near_duplicates=near_duplicates, seed=seed)
+    division = Division(
+        cv=cv,
+        split=split,
+        group_by=group_by,
+        near_duplicates=near_duplicates,
+        seed=seed,
+        inner_splits=options.inner_splits,
+    )
     joined = join_features(
         store,
         dataset=dataset,

@@ -37,6 +37,7 @@ def stratified_folds(
     groups: NDArray[np.int64] | None = None,
     repeats: int = 1,
     rare: Literal["refuse", "keep"] = "refuse",
+    inner_splits: int = INNER_FOLDS,
 ) -> list[Fold]:
     """Divide the rows into folds that keep the class proportions, and groups whole.
 
@@ -60,6 +61,8 @@ def stratified_folds(
     rare : {"refuse", "keep"}
         What becomes of a class with fewer rows (groups) than folds: an error, or it stays in every
         training part and is never tested, nor is what shares a group with it.
+    inner_splits : int
+        Inner folds that training parts will be divided into; what a message advises allows them.
 
     Returns
     -------
@@ -79,7 +82,7 @@ def stratified_folds(
     if rare not in ("refuse", "keep"):
         msg = f"unknown way {rare!r} with rare classes; expected 'refuse' or 'keep'"
         raise UsageError(msg)
-    ask = Ask(n_splits, seed, repeats, rare)
+    ask = Ask(n_splits, seed, repeats, rare, inner_splits)
     try:
         return divide_classes(y, groups, ask)
     except StackError as exc:
@@ -138,6 +141,7 @@ def regression_folds(
     *,
     groups: NDArray[np.int64] | None = None,
     repeats: int = 1,
+    inner_splits: int = INNER_FOLDS,
 ) -> list[Fold]:
     """Divide rows with numeric targets into shuffled folds, and groups whole.
 
@@ -156,6 +160,8 @@ def regression_folds(
         ``(n_images,)`` group ids.
     repeats : int
         Times the rows are divided, each time by another seed; the first time by `seed` itself.
+    inner_splits : int
+        Inner folds that training parts will be divided into; what a message advises allows them.
 
     Returns
     -------
@@ -180,7 +186,7 @@ def regression_folds(
             "every image needs a number: correct the label column, or leave them out"
         )
         raise StackError(msg)
-    ask = Ask(n_splits, seed, repeats)
+    ask = Ask(n_splits, seed, repeats, inner_splits=inner_splits)
     try:
         return divide_rows(len(y), groups, ask)
     except StackError as exc:

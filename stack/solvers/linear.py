@@ -38,6 +38,7 @@ _PROMISED = 1e-3  # the most, as a share of the objective, that a fit may be pro
 _HOPEFUL = 200  # steps in float32, after which a fit that can go on alone does
 _MOST_ALONE = 2**26  # values of a training subset that is solved alone, in double precision
 _MOST_DIRECTIONS = 4096  # rows or columns, whichever are fewer, of such a subset
+_MOST_WORK = 2.0**42  # multiplications of all that goes on alone for one C: some minutes
 _EVERY_ROW = slice(None)
 _COLUMNS = 256  # decision values per row held at once: enough for a matrix product to run at full speed
 
@@ -92,7 +93,8 @@ class LinearPath:
     The solver is `lbfgs`, preconditioned as `design` tells, or, where rows are few beside columns, `row_space`. All
     sums over classes and features run in
     float32, those of the objective in float64. A fit that this leaves without a proof of being near its minimum goes on
-    alone, in float64, by `stack.solvers.newton`, where its subset is small enough (up to 2**26 values).
+    alone, in float64, by `stack.solvers.newton`, where its subset is small enough (up to 2**26 values), and for some
+    minutes at most: what is then not proved is named in a warning.
 
     Parameters
     ----------
@@ -204,8 +206,9 @@ class LinearPath:
             self.iterations = max(self.iterations, found.iterations)
         promised = max(_PROMISED, self._tol)
         alone = self._fits_alone()[self._subset_of]
-        for group in np.flatnonzero(alone & ~(bounds <= promised)):
-            bounds[group] = self._solve_alone(int(group), c)
+        left = np.flatnonzero(alone & ~(bounds <= promised))
+        for group in left:
+            bounds[group] = self._solve_alone(int(group), c, _MOST_WORK / len(left))
         self._warn(c, bounds, promised)
         return [self._map(subset) for subset in range(len(self._fitted))]
 
@@ -215,7 +218,7 @@ class LinearPath:
         small: NDArray[np.bool_] = (n_rows * dim <= _MOST_ALONE) & (np.minimum(n_rows, dim) <= _MOST_DIRECTIONS)
         return small
 
-    def _solve_alone(self, group: int, c: float) -> float:
+    def _solve_alone(self, group: int, c: float, work: float) -> float:
         """Solve one problem in double precision, from where it is, and return the bound on its gap."""
         subset = self._subset_of[group]
         rows = np.flatnonzero(self._fitted[subset])
@@ -230,6 +233,7 @@ class LinearPath:
             free_intercept=self._kind == "log",
             offset=offset,
             tol=self._tol,
+            work=work,
             max_steps=min(self._max_iter, MAX_STEPS),
         )
         self._u[group] = found.u

@@ -78,9 +78,11 @@ def evaluate_layout(y: NDArray[np.str_], groups: Groups, ask: Ask) -> None:
         kept = ~np.isin(y, find_rare(y, ask.n_splits, groups))
         y, groups = y[kept], None if groups is None else groups[kept]
     rare: Literal["keep", "refuse"] = "keep" if ask.rare == "keep" else "refuse"
-    folds = stratified_folds(y, ask.n_splits, ask.seed, groups=groups, repeats=ask.repeats, rare=rare)
+    folds = stratified_folds(
+        y, ask.n_splits, ask.seed, groups=groups, repeats=ask.repeats, rare=rare, inner_splits=ask.inner_splits
+    )
     x = np.random.default_rng(0).normal(size=(len(y), 2)).astype(np.float32)
-    options = stack_options("classification", meta="mean", c=1.0)
+    options = stack_options("classification", meta="mean", c=1.0, inner_splits=ask.inner_splits)
     evaluate({"a": x}, y, folds, recipes=("oof",), baselines=False, options=options, groups=groups, n_jobs=1)
 
 
@@ -103,6 +105,28 @@ def test_advice_on_made_layouts_works() -> None:
                 counts["evaluated"] = counts.get("evaluated", 0) + 1
     assert counts["refused"] > LAYOUTS / 3
     assert counts["evaluated"] > LAYOUTS / 10
+
+
+@pytest.mark.parametrize("inner_splits", [2, 3, 8])
+def test_refused_folds_advise_what_works_with_the_inner_folds_asked_for(inner_splits: int) -> None:
+    refused = 0
+    for seed in range(30):
+        y, groups, ask = made_layout(seed)
+        ask = replace(ask, rare="refuse", inner_splits=inner_splits)
+        try:
+            stratified_folds(y, ask.n_splits, seed, groups=groups, repeats=ask.repeats, inner_splits=inner_splits)
+        except StackError as exc:
+            said = str(exc)
+        else:
+            continue
+        advice = ways_for_classes(y, groups, ask)
+        assert said.endswith(advice)
+        for way in follow(y, groups, ask, advice):
+            divide_and_check(*way)
+            if seed % 6 == 0:
+                evaluate_layout(*way)
+        refused += 1
+    assert refused > 5
 
 
 @pytest.mark.parametrize(("cv", "advised"), [(2, 4), (3, 3)])

@@ -13,7 +13,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
+from stackbone.stack.solvers import linear as linear_module
 from stackbone.stack.solvers.linear import LinearPath
+from stackbone.stack.solvers.losses import SquaredHingeLoss
+from stackbone.stack.solvers.newton import solve_alone
 from tests.stack.solvers.test_linear import KINDS, Kind, as_fitted, gradient, objective, photos, thirds
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -128,6 +131,41 @@ def test_200_classes_at_a_large_c_end_near_the_minimum_or_in_a_warning(*, standa
         curvature = c * (p * (1 - p)).sum(axis=0)
         bound = float(np.square(slope[:-200]).sum()) / 2 + float((np.square(slope[-200:]) / curvature).sum())
         assert bound <= 2e-3 * objective(kind, seen, codes, *ours, c)
+
+
+@pytest.mark.parametrize("c", [100.0, 1e6])
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_classes_of_few_rows_each_reach_the_reference_objective(kind: Kind, c: float) -> None:
+    x, codes = photos(n=80, dim=24, n_classes=20)
+    scaled = StandardScaler().fit_transform(x.astype(np.float64))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        (found,) = LinearPath(x, codes, 20, [np.arange(80)], loss=kind, standardise=True).solve(c)
+    ours = objective(kind, scaled, codes, *as_fitted(found, StandardScaler().fit(x.astype(np.float64))), c)
+    assert ours <= best(kind, scaled, codes, c) * (1 + 1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_work_without_end_is_stopped_and_named(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear_module, "_HOPEFUL", 1)
+    monkeypatch.setattr(linear_module, "_MOST_WORK", 1.0)
+    x, codes = photos(n=60, dim=20, n_classes=10)
+    path = LinearPath(x, codes, 10, [np.arange(60)], loss=kind, standardise=True)
+    with pytest.warns(ConvergenceWarning, match=r"the objective may be \S+ of itself above its minimum"):
+        (found,) = path.solve(1e6)
+    assert np.isfinite(found.decide(x)).all()
+
+
+@pytest.mark.parametrize("far", [0.0, 1.0, 1e6])
+def test_a_bad_start_costs_few_steps(far: float, digits: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
+    x = digits[0][:300].astype(np.float64)
+    x -= x.mean(axis=0)
+    signs = np.where(digits[1][:300] == 3, 1, -1).astype(np.float32)[None]
+    start = far * np.random.default_rng(0).normal(size=(1, x.shape[1] + 1))
+    shift = np.zeros(x.shape[1])
+    found = solve_alone(x, shift, SquaredHingeLoss(signs), 1e4, start, free_intercept=False, tol=1e-6)
+    assert found.bound <= 1e-6
+    assert found.steps <= 40  # hundreds, where the support is not followed from a small C
 
 
 @pytest.mark.parametrize("c", [300.0, 1e4])
