@@ -153,7 +153,7 @@ def command(
         ignored += [each for each in changed(models, division, folds) if each in _NOT_CHECKED]
         if ignored := [each for each in ignored if each != "--jobs"]:
             them = "it" if len(ignored) == 1 else "them"
-            message = f"--self-check says one sentence and takes no {', '.join(ignored)}: leave {them} out"
+            message = f"--self-check prints one sentence and takes no {', '.join(ignored)}: leave {them} out"
             raise UsageError(message)
     _check_page(files, page)
     choose_projection(page.projection)  # refused before the work
