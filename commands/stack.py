@@ -158,6 +158,7 @@ def command(
         "group_by": folds.group_by,
         "near_duplicates": division.near_duplicates,
         "seed": folds.seed,
+        "dealing": folds.dealing,
         "options": options,
         "n_jobs": page.jobs,
     }

@@ -13,6 +13,7 @@ from stackbone.cache.text import typed
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
 from stackbone.stack.divisions.outer_folds import outer_folds
+from stackbone.stack.folds.dealing import DEALINGS
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +31,9 @@ class TrainingPart:
     groups : list of int, optional
         Group of each; None where nothing groups them.
     division : dict, optional
-        JSON-able, which part of the dataset this is: ``cv``, ``seed``, ``fold`` (from 1), ``group_by``, ``rare`` and
-        ``task``, or ``split`` (the one to test on); None if it is everything.
+        JSON-able, which part of the dataset this is: ``cv``, ``seed``, ``fold`` (from 1), ``group_by``, ``rare``,
+        ``task`` and, unless images are dealt by row, ``dealing``; or ``split`` (the one to test on); None if it is
+        everything.
     """
 
     digests: Digests
@@ -54,6 +56,7 @@ def training_parts(
     group_by: str = "auto",
     rare: str = "refuse",
     task: str = "classification",
+    dealing: str = DEALINGS[0],
 ) -> list[TrainingPart]:
     """Return what each outer fold of `stack.experiments.run.run_experiment` with the same options may train on.
 
@@ -69,7 +72,7 @@ def training_parts(
         Number of folds: one part for each.
     split : str, optional
         The split to test on instead: one part, of the other splits. With neither, one part of everything.
-    seed, group_by, rare, task
+    seed, group_by, rare, task, dealing
         See `stack.experiments.run.run_experiment`.
 
     Raises
@@ -92,7 +95,7 @@ def training_parts(
             message = "--rare is for classes smaller than the folds of a cross-validation: leave it out, or give --cv"
             raise UsageError(message)
         return [_part(images, np.arange(len(images.rows)), None)]
-    division = Division(task=task, cv=cv or 0, split=split, group_by=group_by, rare=rare, seed=seed)
+    division = Division(task=task, cv=cv or 0, split=split, group_by=group_by, rare=rare, seed=seed, dealing=dealing)
     images, folds = outer_folds(images, division)
     return [_part(images, fold.train, division.to_dict(number)) for number, fold in enumerate(folds)]
 

@@ -9,13 +9,13 @@ from stackbone.cache import FeatureStore, UsageError
 from stackbone.cache.choices import check_choice
 from stackbone.cache.progress import Progress
 from stackbone.stack.divisions.division import Division
-from stackbone.stack.divisions.outer_folds import outer_folds
 from stackbone.stack.evaluation.evaluate import evaluate
 from stackbone.stack.evaluation.findings import find
 from stackbone.stack.evaluation.near_copies import look_for_copies
 from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.experiments.experiment import Experiment
+from stackbone.stack.features.fair_folds import fair_folds
 from stackbone.stack.features.join import choose_final_features, features_of_folds, join_features
 from stackbone.stack.fitting.fit_warnings import recorded
 from stackbone.stack.learners.options import StackOptions
@@ -37,6 +37,7 @@ def run_experiment(
     near_duplicates: float | None = None,
     rare: str = "refuse",
     seed: int = 0,
+    dealing: str | None = None,
     recipes: Sequence[str] = STACKS,
     options: StackOptions | None = None,
     with_model: bool = False,
@@ -72,6 +73,9 @@ def run_experiment(
         training part and never scored.
     seed
         Of the folds.
+    dealing
+        How images are dealt to folds: ``digests``, by content, so that a changed label or image moves few others, or
+        ``rows``, as Stackbone 0.1.0 did. By default by digests, unless a backbone was steered for the folds of rows.
     recipes
         Of ``oof``, ``published``, ``mean`` and ``concat``. The first is the model that the findings are about and that
         is fitted on everything; of regression there is ``oof`` alone.
@@ -116,7 +120,7 @@ def run_experiment(
         near=near_duplicates,
         progress=progress,
     )
-    joined, folds = outer_folds(joined, division)
+    joined, folds, division = fair_folds(joined, division, dealing)
     features = features_of_folds(joined, folds, division)
     name, row = joined.index.name, recipe_rows()[recipes[0]]
     cache = ScoreCache(store.scores_folder, features.blocks, dataset=name, feature_sets=features.feature_sets)
@@ -128,6 +132,7 @@ def run_experiment(
         recipes=recipes,
         options=options,
         groups=joined.groups,
+        digests=joined.units(division.dealing).digests,
         seed=seed,
         n_jobs=n_jobs,
         cache=cache,
@@ -167,6 +172,7 @@ def _with_model(
             experiment.evaluation.score(experiment.model_name),
             recipe=experiment.recipe,
             seed=experiment.seed,
+            dealing=experiment.division.dealing,
             n_jobs=n_jobs,
             cache=cache,
             progress=progress,

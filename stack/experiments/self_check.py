@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from stackbone.cache import FeatureStore, StackError
 from stackbone.cache.progress import Progress
 from stackbone.stack.divisions.division import Division
-from stackbone.stack.divisions.outer_folds import drop_rare, outer_folds
+from stackbone.stack.divisions.outer_folds import drop_rare
 from stackbone.stack.evaluation.evaluate import evaluate
+from stackbone.stack.features.fair_folds import fair_folds
 from stackbone.stack.features.join import Joined, features_of_folds, join_features
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.groups import SAME_PICTURE, join_groups, near_duplicates
@@ -39,6 +40,7 @@ def run_self_check(
     group_by: str = "auto",
     near_duplicates: float | None = None,
     seed: int = 0,
+    dealing: str | None = None,
     options: StackOptions | None = None,
     n_jobs: int | None = None,
     progress: Progress | None = None,
@@ -70,7 +72,7 @@ def run_self_check(
     )
     if split is None:
         joined = drop_rare(joined, cv)
-    joined, folds = outer_folds(joined, division)
+    joined, folds, division = fair_folds(joined, division, dealing)
     clusters = _clusters(joined)
     joined = replace(joined, labels=shuffle_labels(joined.labels, clusters, seed))
     learnable = _learnable(joined.labels, folds)
@@ -84,6 +86,7 @@ def run_self_check(
         recipes=("oof",),
         options=options,
         groups=joined.groups,
+        digests=joined.units(division.dealing).digests,
         seed=seed,
         n_jobs=n_jobs,
         progress=progress,

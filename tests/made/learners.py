@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stackbone.stack import Evaluation, MetaOptions, evaluate, stack_options
 from stackbone.stack.evaluation.options import check_meta
+from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.bases.ridge import ALPHA_GRID, score_numbers
 from stackbone.stack.learners.learner import BaseScores, Part
@@ -78,7 +79,7 @@ def evaluate_numbers(
 
 def inner_number_folds(y: Floats, seed: int, groups: NDArray[np.int64] | None = None, most: int = 5) -> list[Fold]:
     """Divide all rows as a training part of a regression is divided."""
-    return TASKS["regression"].inner_folds(Truth(y, np.empty(0, np.str_)), np.arange(len(y)), groups, seed, most)
+    return TASKS["regression"].inner_folds(Truth(y, np.empty(0, np.str_)), np.arange(len(y)), Units(groups), seed, most)
 
 
 def fit_numbers(

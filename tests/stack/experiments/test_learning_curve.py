@@ -10,7 +10,7 @@ import pytest
 from stackbone.cache import FeatureStore
 from stackbone.stack import Experiment, Fold, MetaOptions, StackOptions, evaluate, run_experiment
 from stackbone.stack.experiments.learning_curve import SIZES, learning_curves
-from stackbone.stack.folds.subsets import nested_order, take_share
+from stackbone.stack.experiments.subsets import nested_order, take_share
 from tests.made.learners import evaluate_numbers
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
