@@ -126,7 +126,8 @@ def shares_no_group(folds: list[Fold], groups: list[str]) -> bool:
 
 def test_features_are_joined_by_digest_not_by_position(store: FeatureStore) -> None:
     found = run_experiment(store, cv=3, seed=1)
-    expected = evaluate(blocks(), np.array(LABELS), stratified_folds(np.array(LABELS), 3, 1), seed=1)
+    y, digests = np.array(LABELS), found.joined.digests
+    expected = evaluate(blocks(), y, stratified_folds(y, 3, 1, digests=digests), digests=digests, seed=1)
     assert found.evaluation.results == expected.results
     assert found.evaluation.without == expected.without
     assert found.n_images == N
@@ -225,10 +226,11 @@ def test_groups_are_never_on_both_sides(store: FeatureStore) -> None:
     expected = evaluate(
         blocks(),
         np.array(LABELS),
-        stratified_folds(np.array(LABELS), 3, 4, groups=np.arange(N) // 3, repeats=2),
+        stratified_folds(np.array(LABELS), 3, 4, groups=np.arange(N) // 3, digests=found.joined.digests, repeats=2),
         recipes=("oof",),
         options=FIXED,
         groups=np.arange(N) // 3,
+        digests=found.joined.digests,
         seed=4,
     )
     assert found.evaluation.results == expected.results
@@ -321,7 +323,9 @@ def test_rare_classes_are_dropped_on_request(store: FeatureStore) -> None:
     [note] = found.joined.notes
     assert all(words in note for words in ("2 images", "left out", "3 folds", "rare"))
     y = np.array(LABELS[2:])
-    expected = evaluate(blocks(np.arange(2, N)), y, stratified_folds(y, 3, 0), recipes=("oof",), options=FIXED)
+    folds = stratified_folds(y, 3, 0, digests=found.joined.digests)
+    known = blocks(np.arange(2, N))
+    expected = evaluate(known, y, folds, recipes=("oof",), options=FIXED, digests=found.joined.digests)
     assert found.evaluation.results == expected.results
 
 
@@ -439,7 +443,8 @@ def test_a_copy_of_a_test_image_is_not_trained_on(store: FeatureStore) -> None:
     found = run_experiment(store, split="test", recipes=("oof",))
     rows = np.array([i for i in range(N) if i != 3])
     y = np.array(LABELS)[rows]
-    expected = evaluate(blocks(rows), y, split_folds(np.array(listed.split)[rows], "test"), recipes=("oof",))
+    folds = split_folds(np.array(listed.split)[rows], "test")
+    expected = evaluate(blocks(rows), y, folds, recipes=("oof",), digests=found.joined.digests)
     assert found.evaluation.results == expected.results
 
 
@@ -483,8 +488,8 @@ def test_the_recipe_asked_for_is_judged_and_saved(store: FeatureStore, recipe: s
 
 def test_a_length_is_predicted_and_told_in_words(measured: FeatureStore) -> None:
     found = run_experiment(measured, task="regression", cv=3, seed=2)
-    y = lengths()
-    expected = evaluate_numbers(blocks(), y, regression_folds(y, 3, 2), seed=2)
+    y, digests = lengths(), found.joined.digests
+    expected = evaluate_numbers(blocks(), y, regression_folds(y, 3, 2, digests=digests), digests=digests, seed=2)
     assert found.evaluation.results == expected.results
     assert [score.model for score in found.evaluation.results] == [
         "ridge:resnet50",
@@ -545,8 +550,10 @@ def test_a_regression_is_written_whole(measured: FeatureStore, tmp_path: Path) -
 def test_a_regression_uses_the_inner_folds_asked_for(measured: FeatureStore) -> None:
     options = stack_options("regression", inner_splits=2)
     found = run_experiment(measured, task="regression", cv=3, options=options)
-    y = lengths()
-    expected = evaluate_numbers(blocks(), y, regression_folds(y, 3, 0), inner_splits=2)
+    y, digests = lengths(), found.joined.digests
+    expected = evaluate_numbers(
+        blocks(), y, regression_folds(y, 3, 0, digests=digests), digests=digests, inner_splits=2
+    )
     assert found.evaluation.results == expected.results
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -183,9 +184,9 @@ def test_inner_folds_are_as_many_as_asked_for(
 ) -> None:
     asked: list[int] = []
 
-    def record(y: Floats, n_splits: int, seed: int, groups: NDArray[np.int64] | None) -> list[Fold]:
+    def record(y: Floats, n_splits: int, seed: int, **units: Any) -> list[Fold]:  # noqa: ANN401 - passed on
         asked.append(n_splits)
-        return regression_folds(y, n_splits, seed, groups=groups)
+        return regression_folds(y, n_splits, seed, **units)
 
     monkeypatch.setattr("stackbone.stack.tasks.kinds.regression.regression_folds", record)
     evaluate_numbers(blocks, y, folds, inner_splits=3)
