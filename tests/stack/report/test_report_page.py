@@ -138,7 +138,7 @@ def test_with_repeats_predictions_are_counted_and_not_images(tmp_path: Path) -> 
     first = record_of(report, ClassesRecord).pairs[0]
     shown = f"{first.pair.n} {{}}, {first.pair.share:.1%} of the class"
     assert shown.format("images") in write(tmp_path, report).text
-    repeated = changed(report, classes={"noun": "prediction"})
+    repeated = changed(report, classes={"repeats": 5})
     assert shown.format("predictions") in write(tmp_path, repeated).text
 
 
