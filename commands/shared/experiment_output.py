@@ -48,6 +48,8 @@ def print_experiment(experiment: Experiment) -> None:
         err.print(f"warning: {sentence}")
     out.print(table.title(experiment))
     print_table(table.header(experiment), table.rows(experiment), bold=table.model_row(experiment))
+    for note in table.footnotes(experiment):
+        out.print(note)
     if can_draw():
         for line in ["", *dot_plot(experiment.evaluation.results, out.width), ""]:
             out.print(line)

@@ -73,7 +73,7 @@ def evaluate(
         What is predicted: ``classification`` or ``regression``.
     recipes : sequence of str
         What to evaluate beside the single backbones, of `stack.learners.recipes.recipe_rows`; those that the task does
-        not have are left out. ``mean`` and ``concat`` are baselines in any case.
+        not have are left out. ``mean`` and ``concat`` of several backbones are baselines in any case.
     baselines : bool
         Whether to fit base learners beside the one that is stacked, and ``concat``, too.
     ablation : bool
@@ -99,8 +99,8 @@ def evaluate(
     Returns
     -------
     Evaluation
-        ``lr:`` and ``svm:`` of each backbone (of a regression ``ridge:``), ``mean``, ``concat``, then ``stack:oof``
-        and ``stack:published`` as asked for.
+        ``lr:`` and ``svm:`` of each backbone (of a regression ``ridge:``), ``mean`` and ``concat`` of several, then
+        ``stack:oof`` and ``stack:published`` as asked for.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def evaluate(
     counter = FitCounter(progress, len(base) + len(parts) * len(metas))
     with recorded() as warned:
         outcomes = _run_base(kind, runs, sum(x.nbytes for _, x in distinct_blocks(blocks)), n_jobs, counter)
-        if len(blocks) == 1 and baselines:  # side by side with nothing: the same fit
+        if len(blocks) == 1 and "concat" in models:  # side by side with nothing: the same fit
             outcomes |= {("concat", p.number): outcomes[f"{kind.base}:{next(iter(blocks))}", p.number] for p in parts}
         scores = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, BaseScores)}
         members = {
@@ -188,6 +188,8 @@ def _models(kind: Task, backbones: list[str], recipes: Sequence[str], *, baselin
     learners = [each for each in kind.learners if not each.sees_all and (baselines or each.name == kind.base)]
     singles = [f"{learner.name}:{name}" for learner in learners for name in backbones]
     plain = ["mean", "concat"] if baselines else ["mean"]
+    if len(backbones) == 1:  # both would repeat its row
+        plain = [each for each in plain if each in recipes]
     stacks = [row for recipe, row in kind.recipes.items() if recipe in recipes and row not in ("mean", "concat")]
     return [*singles, *plain, *stacks]
 

@@ -166,6 +166,8 @@ def _first_difference(recorded: dict[str, Any], now: dict[str, Any], file: Path)
         if recorded.get(name) != now[name]:
             return f"it records {recorded.get(name)} {what}, and there are {now[name]}"
     before, after = _scores(recorded, file), _scores(now, file)
+    if len(now["backbones"]) == 1:  # earlier versions repeated the scores of a single backbone in these rows
+        before = {key: folds for key, folds in before.items() if key in after or key[0] not in ("mean", "concat")}
     if before.keys() != after.keys():
         names = sorted({" ".join(key) for key in before.keys() ^ after.keys()})
         return f"only one of the two has {', '.join(names)}"
