@@ -37,7 +37,7 @@ def command(
     from stackbone.extract import open_dataset
     from stackbone.extract.embedding.predict import embed_for
     from stackbone.stack.models.model_file import load_model
-    from stackbone.stack.models.predict import check_format, predict
+    from stackbone.stack.models.predict import about_training, check_format, predict
 
     check_format(form)
     loaded = load_model(model)
@@ -57,7 +57,10 @@ def command(
         err.print(f"failed: {path!r}: {reason}")
     if embedded.sound_paths:
         blocks = {backbone.name: embedded.features[backbone.feature_set] for backbone in loaded.backbones}
-        _print_answers(predict(loaded, embedded.sound_paths, blocks, top=top), form)
+        answers = predict(loaded, embedded.sound_paths, blocks, top=top, digests=embedded.sound_digests)
+        if note := about_training(answers):
+            err.print(f"note: {note}")
+        _print_answers(answers, form)
     exit_if_too_many_failed(len(embedded.failures), len(embedded.paths), max_failed, "all others are predicted")
 
 

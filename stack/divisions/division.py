@@ -90,6 +90,22 @@ class Division:
         return named if self.dealing == UNNAMED else {**named, "dealing": self.dealing}
 
 
+def choose_cv(cv: int | None, split: str | None) -> int:
+    """Return the number of folds: the one asked for, or the usual one.
+
+    Raises
+    ------
+    UsageError
+        If a split is to be tested on as well.
+    """
+    if cv is not None and split is not None:
+        message = (
+            f"--cv {cv} draws folds, and --split {typed(split)} uses the dataset's own division: use one of the two"
+        )
+        raise UsageError(message)
+    return Division.cv if cv is None else cv
+
+
 def options_of(division: Mapping[str, Any]) -> str:
     """Return the options that ask for the folds of which `division`, made by `Division.to_dict`, names one.
 

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import Digests, FeatureStore, UsageError
-from stackbone.cache.text import typed
-from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.division import Division, choose_cv
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
 from stackbone.stack.divisions.outer_folds import outer_folds
 from stackbone.stack.folds.dealing import DEALINGS
@@ -84,18 +83,14 @@ def training_parts(
     UsageError
         If options are unknown or contradict each other.
     """
-    if cv is not None and split is not None:
-        message = (
-            f"--cv {cv} draws folds, and --split {typed(split)} uses the dataset's own division: use one of the two"
-        )
-        raise UsageError(message)
+    n_splits = choose_cv(cv, split)
     images = label_images(store.dataset(dataset), split=split, group_by=group_by)
     if cv is None and split is None:
         if rare != "refuse":
             message = "--rare is for classes smaller than the folds of a cross-validation: leave it out, or give --cv"
             raise UsageError(message)
         return [_part(images, np.arange(len(images.rows)), None)]
-    division = Division(task=task, cv=cv or 0, split=split, group_by=group_by, rare=rare, seed=seed, dealing=dealing)
+    division = Division(task=task, cv=n_splits, split=split, group_by=group_by, rare=rare, seed=seed, dealing=dealing)
     images, folds = outer_folds(images, division)
     return [_part(images, fold.train, division.to_dict(number)) for number, fold in enumerate(folds)]
 

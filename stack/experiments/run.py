@@ -8,7 +8,7 @@ from dataclasses import replace
 from stackbone.cache import FeatureStore, UsageError
 from stackbone.cache.choices import check_choice
 from stackbone.cache.progress import Progress
-from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.division import Division, choose_cv
 from stackbone.stack.evaluation.evaluate import evaluate
 from stackbone.stack.evaluation.findings import find
 from stackbone.stack.evaluation.near_copies import look_for_copies
@@ -16,7 +16,13 @@ from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.features.fair_folds import fair_folds
-from stackbone.stack.features.join import choose_final_features, features_of_folds, join_features
+from stackbone.stack.features.join import (
+    Joined,
+    choose_features,
+    choose_final_features,
+    features_of_folds,
+    join_features,
+)
 from stackbone.stack.fitting.fit_warnings import recorded
 from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.learners.recipes import STACKS, recipe_rows
@@ -30,7 +36,7 @@ def run_experiment(
     dataset: str | None = None,
     backbones: Sequence[str] | None = None,
     task: str = "classification",
-    cv: int = 3,
+    cv: int | None = None,
     repeats: int = 1,
     split: str | None = None,
     group_by: str = "auto",
@@ -41,6 +47,7 @@ def run_experiment(
     recipes: Sequence[str] = STACKS,
     options: StackOptions | None = None,
     with_model: bool = False,
+    train_only: bool = False,
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Experiment:
@@ -60,7 +67,7 @@ def run_experiment(
     task
         ``classification``, or ``regression`` where labels are numbers.
     cv
-        Number of stratified (of regression: shuffled) folds.
+        Number of stratified (of regression: shuffled) folds; 3 by default.
     repeats
         How often to repeat the cross-validation with new folds; more repeats narrow the interval of the comparison.
     split
@@ -83,6 +90,8 @@ def run_experiment(
         What is fitted; see `StackOptions`.
     with_model
         Fit the model on everything too, to be saved.
+    train_only
+        Fit it on the training part alone where a split is tested on, so that nobody has to ask which images it knows.
     n_jobs
         Fits at a time; all cores by default.
     progress
@@ -95,12 +104,15 @@ def run_experiment(
     CacheError
         If the cache lacks the dataset, or features of some of its images.
     UsageError
-        If a name is unknown.
+        If a name is unknown, or arguments contradict each other.
     """
+    if train_only and (split is None or not with_model):
+        message = "--save-train-only is for --split with --save: folds have several training parts, and no model of one"
+        raise UsageError(message)
     options = options or stack_options(task)
     division = Division(
         task=task,
-        cv=cv,
+        cv=choose_cv(cv, split),
         repeats=repeats,
         split=split,
         group_by=group_by,
@@ -154,14 +166,26 @@ def run_experiment(
         recipe=recipes[0],
         near_copies=copies,
     )
-    return _with_model(experiment, store, n_jobs=n_jobs, progress=progress) if with_model else experiment
+    if not with_model:
+        return experiment
+    fitted_on = _training_part(experiment) if train_only else experiment.joined
+    return _with_model(experiment, fitted_on, store, n_jobs=n_jobs, progress=progress)
+
+
+def _training_part(experiment: Experiment) -> Joined:
+    """Return the images of the training part; of steered backbones with features that never saw the test part."""
+    chosen = choose_features(experiment.joined, experiment.folds, experiment.division)
+    part = experiment.joined.take(experiment.folds[0].train)
+    return replace(
+        part, steered={name: replace(each, candidates=chosen[name][:1]) for name, each in part.steered.items()}
+    )
 
 
 def _with_model(
-    experiment: Experiment, store: FeatureStore, *, n_jobs: int | None, progress: Progress | None
+    experiment: Experiment, fitted_on: Joined, store: FeatureStore, *, n_jobs: int | None, progress: Progress | None
 ) -> Experiment:
-    """Return the experiment with its model, fitted on every image."""
-    final = choose_final_features(experiment.joined)
+    """Return the experiment with its model, fitted on all of some images."""
+    final = choose_final_features(fitted_on)
     ids = {block: each.id for block, each in final.feature_sets.items()}
     cache = ScoreCache(store.scores_folder, final.blocks, dataset=experiment.dataset, feature_sets=ids)
     with recorded() as warned:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import FeatureStore, StackError
 from stackbone.cache.progress import Progress
-from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.division import Division, choose_cv
 from stackbone.stack.divisions.outer_folds import drop_rare
 from stackbone.stack.evaluation.evaluate import evaluate
 from stackbone.stack.features.fair_folds import fair_folds
@@ -35,7 +35,7 @@ def run_self_check(
     *,
     dataset: str | None = None,
     backbones: Sequence[str] | None = None,
-    cv: int = 3,
+    cv: int | None = None,
     split: str | None = None,
     group_by: str = "auto",
     near_duplicates: float | None = None,
@@ -61,7 +61,8 @@ def run_self_check(
     StackError
         If a model scores above what luck explains; else as `run_experiment`.
     """
-    division = Division(cv=cv, split=split, group_by=group_by, near_duplicates=near_duplicates, seed=seed)
+    n_splits = choose_cv(cv, split)
+    division = Division(cv=n_splits, split=split, group_by=group_by, near_duplicates=near_duplicates, seed=seed)
     joined = join_features(
         store or FeatureStore(),
         dataset=dataset,
@@ -71,7 +72,7 @@ def run_self_check(
         near=near_duplicates,
     )
     if split is None:
-        joined = drop_rare(joined, cv)
+        joined = drop_rare(joined, n_splits)
     joined, folds, division = fair_folds(joined, division, dealing)
     clusters = _clusters(joined)
     joined = replace(joined, labels=shuffle_labels(joined.labels, clusters, seed))

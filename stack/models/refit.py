@@ -23,7 +23,7 @@ from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import MetaOptions, StackOptions
 from stackbone.stack.learners.registry import BASE_LEARNERS, META_LEARNERS
 from stackbone.stack.metrics.model_scores import ModelScore
-from stackbone.stack.models.model import ModelBackbone, StackModel, hash_digests
+from stackbone.stack.models.model import ModelBackbone, StackModel, hash_digests, shorten_digests
 from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.tasks.task import Task
 from stackbone.stack.tasks.truth import Truth
@@ -107,6 +107,7 @@ def refit(
         score={score.primary_metric: _shown(score)},
         versions={name: version(name) for name in _LIBRARIES},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seen=shorten_digests(joined.digests),
     )
 
 

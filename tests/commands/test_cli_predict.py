@@ -19,7 +19,7 @@ from PIL import Image
 
 from stackbone.cache import FeatureStore
 from stackbone.extract import extract, open_dataset
-from stackbone.stack.models.model import ModelBackbone, StackModel, hash_digests
+from stackbone.stack.models.model import ModelBackbone, StackModel, hash_digests, shorten_digests
 from stackbone.stack.models.model_file import save_model
 from stackbone.stack.solvers.linear import LinearMap
 
@@ -80,6 +80,7 @@ def nearest_mean(x: NDArray[np.float32], labels: list[str], identity: str, store
         score={"accuracy": "0.917 ± 0.010 (3 folds)"},
         versions={},
         created="2026-01-01T00:00:00+00:00",
+        seen=shorten_digests(feature_set.digests()),
     )
 
 
@@ -94,7 +95,7 @@ def test_a_table_of_new_images(run: Run, experiment: Path) -> None:
     done = run("new", "--model", "m", "--top", "2", "--engine", "torch", cwd=experiment)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].split() == ["path", "class_1", "probability_1", "class_2", "probability_2"]
+    assert lines[0].split() == ["path", "class_1", "probability_1", "class_2", "probability_2", "trained_on"]
     assert [line.split()[:2] for line in lines[1:]] == [[f"new/{name}.jpg", name] for name in CLASSES]
     assert done.stderr == (
         f"m: 3 classes by mean on {LITE0}; 12 training images; on unseen images: accuracy 0.917 ± 0.010 (3 folds)\n"
@@ -113,6 +114,7 @@ def test_csv_and_json_lines_agree(run: Run, finished: Path) -> None:
     assert rows[0]["path"].startswith("photos/coat/")
     for row, each in zip(rows, content, strict=True):
         assert row["class_1"] == each["classes"][0]["class"] == row["path"].split("/")[1]
+        assert (row["trained_on"], each["trained_on"]) == ("yes", True)
         assert float(row["probability_3"]) == each["classes"][2]["probability"]
         assert sum(answer["probability"] for answer in each["classes"]) == pytest.approx(1.0, abs=1e-5)
 

@@ -3,9 +3,11 @@
 import csv
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +34,9 @@ from stackbone.stack import (
     stack_options,
     stratified_folds,
 )
+from stackbone.stack.divisions.training_parts import training_parts
 from stackbone.stack.experiments.result_file import write_result
+from stackbone.stack.experiments.self_check import run_self_check
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.folds import regression_folds
 from stackbone.stack.metrics.compare import paired_difference
@@ -419,7 +423,7 @@ def test_unknown_dataset_names_those_that_are_there(store: FeatureStore) -> None
 def test_chosen_backbones_alone_are_stacked(store: FeatureStore) -> None:
     found = run_experiment(store, backbones=["vgg19"], cv=3, recipes=("oof",), options=FIXED)
     models = [score.model for score in found.evaluation.results]
-    assert models == ["lr:vgg19", "svm:vgg19", "mean", "concat", "stack:oof"]
+    assert models == ["lr:vgg19", "svm:vgg19", "stack:oof"]
     assert list(found.backbones) == ["vgg19"]
     assert found.evaluation.without == {}
 
@@ -467,6 +471,35 @@ def test_progress_counts_every_fit(store: FeatureStore) -> None:
     fitting, comparing = seen[: total + 1], seen[total + 1 :]
     assert fitting == [("fitting", done, total) for done in range(total + 1)]
     assert comparing == [("comparing", 0, 1), ("comparing", 1, 1)]  # for near copies, in one tile
+
+
+@pytest.mark.parametrize("divide", [run_experiment, run_self_check, training_parts])
+def test_folds_and_a_split_at_once_are_refused(store: FeatureStore, divide: Callable[..., object]) -> None:
+    with pytest.raises(UsageError, match=r"--cv 4 draws folds, and --split test uses .* own division: use one of the"):
+        divide(store, cv=4, split="test")
+
+
+def test_of_repeats_every_image_counts_once(store: FeatureStore) -> None:
+    once, thrice = (run_experiment(store, options=FIXED, recipes=("oof",), repeats=n) for n in (1, 3))
+    for found in (once, thrice):
+        assert isinstance(found.findings, ClassFindings)
+        assert [each.n for each in found.findings.classes] == [30, 30, 30]
+        assert all(1 <= each.n <= 30 and each.n == max(1, round(30 * each.share)) for each in found.findings.confused)
+
+
+def test_a_model_of_a_split_may_leave_out_what_is_tested(store: FeatureStore) -> None:
+    store.write_dataset(index(LABELS, ["train" if i < 60 else "test" for i in range(N)]))
+    asked: dict[str, Any] = {"split": "test", "recipes": ("oof",), "options": FIXED, "with_model": True}
+    digests = store.dataset("photos").image_sha256
+    for train_only, known in ((False, [True] * N), (True, [True] * 60 + [False] * 30)):
+        found = run_experiment(store, train_only=train_only, **asked)
+        assert found.model is not None
+        assert (found.model.n_images, found.n_images) == (sum(known), N)
+        np.testing.assert_array_equal(found.model.knows(digests), known)
+    wrong: dict[str, Any]
+    for wrong in ({"with_model": True}, {"split": "test"}, {}):
+        with pytest.raises(UsageError, match="--save-train-only is for --split with --save"):
+            run_experiment(store, train_only=True, **wrong)
 
 
 def test_the_model_is_that_of_the_oof_recipe(store: FeatureStore) -> None:

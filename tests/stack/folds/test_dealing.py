@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -172,6 +173,7 @@ def test_inner_folds_stay_too() -> None:
 
 
 def test_digests_that_are_not_these_images_are_refused() -> None:
+    wrong: Any
     for wrong in (DIGESTS[:5], DIGESTS[:, :4], DIGESTS.astype(np.int64)):
         with pytest.raises(StackError, match=r"digests have shape .* for 600 labels; expected \(600, 32\) uint8"):
             stratified_folds(Y, 3, 0, digests=wrong)

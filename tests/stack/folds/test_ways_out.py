@@ -115,6 +115,22 @@ def test_advice_on_made_layouts_works(dealing: str) -> None:
     assert counts["evaluated"] > LAYOUTS / 10
 
 
+@pytest.mark.parametrize("sizes", [(40, 2), (40, 2, 2), (40, 3), (40, 2, 9)])
+@pytest.mark.parametrize("cv", [2, 3, 5])
+@pytest.mark.parametrize("rare", ["refuse", "keep"])
+def test_advice_where_one_class_has_a_few_images_works(sizes: tuple[int, ...], cv: int, rare: str) -> None:
+    y, n = np.repeat(list("abc")[: len(sizes)], sizes), sum(sizes)
+    for units in (Units(), Units(digests=made_digests(n, 0))):
+        ask = Ask(cv, rare=rare)
+        try:
+            divide_and_check(y, units, ask)
+        except StackError:
+            ways = follow(y, units, ask, ways_for_classes(y, units, ask))
+            assert ways
+            for way in ways:
+                divide_and_check(*way)
+
+
 @pytest.mark.parametrize(("cv", "advised"), [(2, 4), (3, 3)])
 def test_five_groups_of_one_class_each_are_told_what_works(cv: int, advised: int) -> None:
     y, units = np.repeat(["a", "b"], [9, 6]), Units(np.repeat(np.arange(5), 3))

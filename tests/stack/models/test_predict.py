@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import replace
 from io import StringIO
 
@@ -11,8 +12,17 @@ import numpy as np
 import pytest
 
 from stackbone.cache import FeatureSpec, UsageError, feature_set_id
-from stackbone.stack.models.model import ModelBackbone, StackModel
-from stackbone.stack.models.predict import Answer, check_format, columns, predict, table_rows, to_csv, to_json_lines
+from stackbone.stack.models.model import ModelBackbone, StackModel, shorten_digests
+from stackbone.stack.models.predict import (
+    Answer,
+    about_training,
+    check_format,
+    columns,
+    predict,
+    table_rows,
+    to_csv,
+    to_json_lines,
+)
 from stackbone.stack.solvers.linear import LinearMap
 
 PATHS = ["a.jpg", 'odd, "name"\n.jpg', "h\udce4t.jpg"]
@@ -66,14 +76,14 @@ def test_classes_are_ranked_by_probability() -> None:
 def test_there_are_no_more_answers_than_classes() -> None:
     found = predict(made_model(["coat", "hat"]), PATHS, BLOCKS, top=9)
     assert {len(each.ranked) for each in found} == {2}
-    assert columns(found) == ["path", "class_1", "probability_1", "class_2", "probability_2"]
+    assert columns(found) == ["path", "class_1", "probability_1", "class_2", "probability_2", "trained_on"]
     assert sum(probability for _, probability in found[0].ranked) == pytest.approx(1.0, abs=1e-6)
 
 
 def test_csv_survives_odd_names() -> None:
     found = predict(made_model(["coat", 'hat, "big"', "shoe"]), PATHS, BLOCKS, top=1)
     rows = list(csv.reader(StringIO(to_csv(found))))
-    assert rows[0] == ["path", "class_1", "probability_1"]
+    assert rows[0] == ["path", "class_1", "probability_1", "trained_on"]
     assert [row[:2] for row in rows[1:]] == [[PATHS[0], "coat"], [PATHS[1], 'hat, "big"'], [PATHS[2], "coat"]]
     assert float(rows[1][2]) == found[0].ranked[0][1]
 
@@ -90,20 +100,41 @@ def test_json_lines_are_one_object_an_image() -> None:
 
 def test_the_table_is_short() -> None:
     found = predict(made_model(["coat", "hat", "shoe"]), PATHS, BLOCKS, top=1)
-    assert table_rows(found)[0] == ["a.jpg", "coat", "0.787"]
+    assert table_rows(found)[0] == ["a.jpg", "coat", "0.787", "unknown"]
 
 
 def test_a_regression_gives_a_value_an_image() -> None:
     found = predict(made_regression(), PATHS, BLOCKS)
     assert [each.value for each in found] == [2.1, 3.1, 2.1]
-    assert to_csv(found).splitlines()[:2] == ["path,value", "a.jpg,2.1"]
-    assert json.loads(next(to_json_lines(found))) == {"path": "a.jpg", "value": 2.1}
-    assert table_rows(found)[0] == ["a.jpg", "2.1"]
+    assert to_csv(found).splitlines()[:2] == ["path,value,trained_on", "a.jpg,2.1,unknown"]
+    assert json.loads(next(to_json_lines(found))) == {"path": "a.jpg", "value": 2.1, "trained_on": None}
+    assert table_rows(found)[0] == ["a.jpg", "2.1", "unknown"]
+
+
+@pytest.mark.parametrize("model", [made_model(["coat", "hat", "shoe"]), made_regression()], ids=["classes", "number"])
+def test_images_that_the_model_was_fitted_on_are_said_to_be(model: StackModel) -> None:
+    digests = np.random.default_rng(0).integers(256, size=(43, 32), dtype=np.uint8)
+    knowing = replace(model, seen=shorten_digests(digests[3:]))
+    for asked, known, words in (
+        (digests[[0, 3, 42]], ["no", "yes", "yes"], r"2 of 3 images are among those that the model was fitted on"),
+        (digests[[0, 1, 3]], ["no", "no", "yes"], r"1 of 3 images is among .* of this one tells nothing of new images"),
+        (digests[:3], ["no", "no", "no"], None),
+    ):
+        found = predict(knowing, PATHS, BLOCKS, digests=asked)
+        assert [row[-1] for row in table_rows(found)] == known
+        assert [row["trained_on"] for row in csv.DictReader(StringIO(to_csv(found)))] == known
+        in_json = [json.loads(line)["trained_on"] for line in to_json_lines(found)]
+        assert in_json == [each == "yes" for each in known]
+        said = about_training(found)
+        assert said is None if words is None else re.search(words, said or "")
+    older = predict(model, PATHS, BLOCKS, digests=digests[:3])
+    assert [each.trained_on for each in older] == [None] * 3
+    assert "is unknown: its file is from before models recorded that" in str(about_training(older))
 
 
 def test_a_value_of_zero_is_a_value() -> None:
-    assert Answer("a.jpg", [], 0.0).to_dict() == {"path": "a.jpg", "value": 0.0}
-    assert columns([Answer("a.jpg", [], 0.0)]) == ["path", "value"]
+    assert Answer("a.jpg", [], 0.0).to_dict() == {"path": "a.jpg", "value": 0.0, "trained_on": None}
+    assert columns([Answer("a.jpg", [], 0.0)]) == ["path", "value", "trained_on"]
 
 
 def test_an_unknown_format_suggests_the_likely_one() -> None:

@@ -261,8 +261,9 @@ def test_every_recipe_is_saved_as_the_row_that_scored_it(joined: Joined, recipe:
     assert joined.groups is not None
     groups = np.concatenate([joined.groups, joined.groups.max() + 1 + np.arange(len(CODES) - N)])
     digests = np.concatenate([joined.digests, np.zeros((len(CODES) - N, 32), np.uint8)])
-    units = {"groups": groups, "digests": digests}
-    evaluation = evaluate(everything, labels, [fold], recipes=[recipe], options=options, **units, seed=0)
+    evaluation = evaluate(
+        everything, labels, [fold], recipes=[recipe], options=options, groups=groups, digests=digests, seed=0
+    )
     row = evaluation.predictions[recipe_rows()[recipe]][0].scores
     np.testing.assert_array_equal(found.argmax(axis=1), row.argmax(axis=1))
     if recipe in ("oof", "concat"):
