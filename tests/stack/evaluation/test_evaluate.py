@@ -509,7 +509,7 @@ def test_every_model_of_a_fold_sees_the_features_of_that_fold(blocks: Blocks, y:
         assert list(found.predictions) == list(alone.predictions)
         for model, [prediction] in alone.predictions.items():
             np.testing.assert_array_equal(found.predictions[model][number].scores, prediction.scores, err_msg=model)
-    one = evaluate({"b": PerFold(own)}, y, folds, options=FIXED)
+    one = evaluate({"b": PerFold(own)}, y, folds, recipes=("concat",), options=FIXED)
     assert by_model(one)["concat"] == by_model(one)["lr:b"]
 
 
