@@ -115,6 +115,8 @@ class Classes(Section[ClassesRecord]):
             "Colour is the share of the true class, on a square-root scale so that rare confusions show. Empty: none. "
             "Drag to zoom, double-click to zoom out."
         )
+        if record.repeats > 1:
+            note += f" Numbers are predictions, {record.repeats} of each image."
         return join_all(
             figure(
                 page,
@@ -191,8 +193,7 @@ def _confusions(record: ClassesRecord) -> Markup:
         rows: list[list[Child]] = [
             [name, *map(str, row)] for name, row in zip(names, record.matrix.counts.tolist(), strict=True)
         ]
-        counts = "" if record.repeats == 1 else f"; numbers are predictions, {record.repeats} of each image"
-        return table(["true \\ predicted", *names], rows, caption=f"Confusion matrix: rows are true classes{counts}")
+        return table(["true \\ predicted", *names], rows, caption="Confusion matrix: rows are true classes")
     listed = [[each.true, each.predicted, str(each.n), f"{each.share:.1%}"] for each in record.frequent]
     caption = f"The {len(listed)} most frequent confusions"
     return table(["true class", "taken for", "images", "share of the true class"], listed, caption=caption)
