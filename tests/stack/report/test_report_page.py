@@ -138,7 +138,7 @@ def test_with_repeats_images_are_counted_and_of_the_matrix_it_is_said_that_they_
     first = record_of(report, ClassesRecord).pairs[0]
     shown, said = (
         f"{first.pair.n} images, {first.pair.share:.1%} of the class",
-        "numbers are predictions, 5 of each image",
+        "Numbers are predictions, 5 of each image",
     )
     for repeats in (1, 5):
         text = write(tmp_path, changed(report, classes={"repeats": repeats})).text
