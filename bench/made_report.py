@@ -224,7 +224,7 @@ def _classes(
     matrix = ConfusionMatrix(names, counts, rng.permutation(len(names)))
     return ClassesRecord(
         model="stack:oof",
-        noun="image",
+        repeats=1,
         matrix=matrix,
         frequent=confused_pairs(truth, predicted, names, top=100) if len(names) > 20 else None,
         scored=sorted(_reports(counts, names), key=lambda each: each.f1),

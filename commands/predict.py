@@ -45,7 +45,7 @@ def command(
     from stackbone.cache import FeatureStore
     from stackbone.extract.embedding.predict import embed_for
     from stackbone.stack.models.model_file import load_model
-    from stackbone.stack.models.predict import agreement, predict, table_columns, table_rows, to_columns
+    from stackbone.stack.models.predict import about_training, agreement, predict, table_columns, table_rows, to_columns
 
     check_outputs({"--model": model, **files.files})
     files.check()
@@ -67,7 +67,10 @@ def command(
     for path, reason in embedded.failures:
         err.print(f"failed: {path!r}: {reason}")
     blocks = {backbone.name: embedded.features[backbone.feature_set] for backbone in loaded.backbones}
-    answers = predict(loaded, embedded.sound_paths, blocks, top=top) if embedded.sound_paths else []
+    paths, digests = embedded.sound_paths, embedded.sound_digests
+    answers = predict(loaded, paths, blocks, top=top, digests=digests) if paths else []
+    if note := about_training(answers):
+        err.note(f"note: {note}")
     right = agreement(answers, embedded.sound(dataset.labels)) if is_labelled else None
     if as_json:
         failed = [{"path": path, "reason": reason} for path, reason in embedded.failures]

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 class CrossValidationOptions:
     """How images are divided, beside `FoldOptions`: fields are arguments of `run_experiment`."""
 
-    cv: Annotated[int, typer.Option(min=2, help="Number of cross-validation folds")] = 3
+    cv: Annotated[int | None, typer.Option(min=2, help="Number of cross-validation folds [default: 3]")] = None
     repeats: Annotated[
         int,
         typer.Option(min=1, max=1000, help="Repeat cross-validation N times with new folds, for a surer comparison"),
@@ -111,6 +111,10 @@ class OutputOptions:
     save: Annotated[
         Path | None, typer.Option(help="Fit the model on all images and save it to this file, for `predict`")
     ] = None
+    save_train_only: Annotated[
+        bool,
+        typer.Option("--save-train-only", help="With --split: fit the saved model without the images that are tested"),
+    ] = False
     result: Annotated[Path | None, typer.Option(help="Write all numbers to this file, as JSON, for `report`")] = None
     predictions: Annotated[Path | None, typer.Option(help="Write every prediction to this file, .csv or .parquet")] = (
         None
@@ -157,7 +161,8 @@ def command(
             raise UsageError(message)
     _check_page(files, page)
     choose_projection(page.projection)  # refused before the work
-    endings.check_outputs({**{f"--{name}": file for name, file in vars(files).items()}, **scores.files})
+    written = {f"--{name}": file for name, file in vars(files).items() if name != "save_train_only"}
+    endings.check_outputs({**written, **scores.files})
     scores.check()
     if files.predictions:
         check_row_file("--predictions", files.predictions)
@@ -172,6 +177,7 @@ def command(
         "group_by": folds.group_by,
         "near_duplicates": division.near_duplicates,
         "seed": folds.seed,
+        "dealing": folds.dealing,
         "options": options,
         "n_jobs": page.jobs,
     }
@@ -192,6 +198,7 @@ def command(
             rare=folds.rare,
             recipes=[models.recipe] if models.recipe else STACKS,
             with_model=files.save is not None,
+            train_only=files.save_train_only,
             progress=on_progress,
         )
     if as_json:
@@ -229,6 +236,19 @@ def _check_page(files: OutputOptions, page: PageOptions) -> None:
         raise UsageError(message)
 
 
+def _fitted(experiment: Experiment) -> str:
+    """Return which images the model to save was fitted on."""
+    n_fitted = experiment.model.n_images if experiment.model else 0
+    if n_fitted < experiment.n_images:
+        return f"fitted on the {n_fitted:,} images of the other splits alone"
+    if experiment.split is None:
+        return f"fitted on all {n_fitted:,} images"
+    return (
+        f"fitted on all {n_fitted:,} images, those of the split {experiment.split!r} among them "
+        "(--save-train-only leaves them out)"
+    )
+
+
 def _write(
     experiment: Experiment, store: FeatureStore, files: OutputOptions, scores: RowOptions, page: PageOptions
 ) -> None:
@@ -249,8 +269,7 @@ def _write(
                 write_predictions(experiment, files.predictions)
         if files.save and experiment.model:
             words = typed("stackbone", "predict", "PHOTOS", "--model", files.save)
-            fitted = f"the model, fitted on all {experiment.n_images:,} images, is in {files.save}"
-            with outputs.file(fitted, f"use it: {words}"):
+            with outputs.file(f"the model, {_fitted(experiment)}, is in {files.save}", f"use it: {words}"):
                 save_model(experiment.model, files.save)
         if files.report or page.figures:
             with outputs.file():

@@ -73,6 +73,7 @@ def command(
     from stackbone.extract.methods.method import RECIPES
     from stackbone.extract.steering.steer import TrainingImages, steer, steering_path
     from stackbone.stack.divisions.training_parts import training_parts
+    from stackbone.stack.folds.dealing import DEALINGS
 
     options = training.to_options(method, stage, folds.seed, own)
     options.check()
@@ -96,6 +97,7 @@ def command(
             seed=folds.seed,
             group_by=folds.group_by,
             rare=folds.rare,
+            dealing=folds.dealing or DEALINGS[0],
         )
         for part in parts:
             paths = [str(dataset.root / path) for path in part.paths]

@@ -10,7 +10,7 @@ from stackbone.cache.errors import CacheError
 
 _LEAST = {"cv": 2, "seed": 0, "fold": 0}  # Stackbone counts folds from 1; a file of another writer may not
 _MOST = (1 << 32) - 1
-_WORDS = ("group_by", "rare", "task")
+_WORDS = ("group_by", "rare", "task", "dealing")
 _WORD = re.compile(r"[a-z]+(-[a-z]+)*")
 _LONGEST = 1_000
 
@@ -19,7 +19,7 @@ def parse_division(raw: object) -> dict[str, Any]:
     """Return what a file says of a division, every value of its type: it is printed and typed as a command.
 
     That is ``{"split": NAME}``, or ``cv``, ``seed`` and ``fold`` (whole numbers, the fold at most ``cv``) with
-    ``group_by``, ``rare`` and ``task`` (words) or without.
+    ``group_by``, ``rare``, ``task`` and ``dealing`` (words) or without.
 
     Raises
     ------

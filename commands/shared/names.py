@@ -27,6 +27,7 @@ REGISTRIES = {
     "meta_scores": ("stackbone.stack.learners.options", "SCORES"),
     "meta_combine": ("stackbone.stack.learners.options", "COMBINE"),
     "group_by": ("stackbone.stack.divisions.labelled_images", "GROUP_BY"),
+    "dealing": ("stackbone.stack.folds.dealing", "DEALINGS"),
     "rare": ("stackbone.stack.divisions.division", "RARE"),
     "projections": ("stackbone.stack.report.projection", "PROJECTIONS"),
 }

@@ -192,6 +192,14 @@ class FoldOptions:
             "scoring them. Choices: {rare}"
         ),
     ] = "refuse"
+    dealing: Annotated[
+        str | None,
+        typer.Option(
+            help="Deal images to folds by their content, so that a corrected label or a new image moves few others, or "
+            "by row, as version 0.1.0 did. Choices: {dealing} [default: digests; of `stack` rows, where steerings were "
+            "made for these]"
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

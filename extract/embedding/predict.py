@@ -72,6 +72,12 @@ class EmbeddedImages:
         return [each for each, reason in zip(column, self.reasons, strict=True) if not reason]
 
     @property
+    def sound_digests(self) -> Digests:
+        """``(n_ok, 32)`` SHA-256 of the images that have features."""
+        digests: Digests = self.digests[[not reason for reason in self.reasons]]
+        return digests
+
+    @property
     def failures(self) -> list[tuple[str, str]]:
         """(path, reason) of every image that has none."""
         return [(path, reason) for path, reason in zip(self.paths, self.reasons, strict=True) if reason]

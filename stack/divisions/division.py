@@ -11,10 +11,14 @@ from stackbone.cache.errors import UsageError
 from stackbone.cache.records.division import parse_division
 from stackbone.cache.text import typed
 from stackbone.stack.folds.class_folds import INNER_FOLDS, Ask
+from stackbone.stack.folds.dealing import DEALINGS
 from stackbone.stack.tasks.registry import get_task
 from stackbone.stack.tasks.task import Task
 
 RARE = ("refuse", "drop", "keep")
+
+UNNAMED = "rows"
+"""The dealing of a division, or of a result, that names none: all did so before there were two."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +40,12 @@ class Division:
     rare: str = "refuse"
     seed: int = 0
     inner_splits: int = INNER_FOLDS
+    dealing: str = DEALINGS[0]
 
     def __post_init__(self) -> None:
         task = get_task(self.task)
         check_choice("value of --rare", self.rare, RARE)
+        check_choice("value of --dealing", self.dealing, DEALINGS)
         if self.rare != "refuse" and (self.split is not None or self.rare not in task.rare):
             message = "--rare is for classes smaller than the folds of a cross-validation: leave it out"
             raise UsageError(message)
@@ -65,13 +71,14 @@ class Division:
         options = [divided]
         options += [f"--group-by {typed(self.group_by)}"] if self.group_by != "auto" else []
         options += [f"--rare {self.rare}"] if self.rare != "refuse" else []
+        options += [f"--dealing {self.dealing}"] if self.dealing != DEALINGS[0] else []
         return " ".join(options)
 
     def to_dict(self, number: int) -> dict[str, Any]:
         """Return a JSON-able object that names the training part of a fold, counted from 0."""
         if self.split is not None:
             return {"split": self.split}
-        return {
+        named = {
             "cv": self.cv,
             "seed": self.seed,
             "fold": number + 1,
@@ -79,6 +86,24 @@ class Division:
             "rare": self.rare,
             "task": self.task,
         }
+        # What names no dealing is from before there were two.
+        return named if self.dealing == UNNAMED else {**named, "dealing": self.dealing}
+
+
+def choose_cv(cv: int | None, split: str | None) -> int:
+    """Return the number of folds: the one asked for, or the usual one.
+
+    Raises
+    ------
+    UsageError
+        If a split is to be tested on as well.
+    """
+    if cv is not None and split is not None:
+        message = (
+            f"--cv {cv} draws folds, and --split {typed(split)} uses the dataset's own division: use one of the two"
+        )
+        raise UsageError(message)
+    return Division.cv if cv is None else cv
 
 
 def options_of(division: Mapping[str, Any]) -> str:
@@ -89,4 +114,5 @@ def options_of(division: Mapping[str, Any]) -> str:
     CacheError
         If it is not of that form: it was read from a file.
     """
-    return Division(**{key: value for key, value in parse_division(division).items() if key != "fold"}).options()
+    named = {key: value for key, value in parse_division(division).items() if key != "fold"}
+    return Division(**({} if "split" in named else {"dealing": UNNAMED}) | named).options()

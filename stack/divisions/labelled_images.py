@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import DatasetIndex, Digests, StackError, UsageError, as_keys
 from stackbone.cache.text import typed
+from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.groups import join_groups
 
 GROUP_BY = ("auto", "group", "folder", "none")
@@ -75,6 +76,10 @@ class LabelledImages:
     def splits(self) -> NDArray[np.str_]:
         """``(n_images,)`` name of each image's split, empty where there is none."""
         return np.array(self.index.split, dtype=np.str_)[self.rows]
+
+    def units(self, dealing: str) -> Units:
+        """Return what folds are made of, dealt in one of `stack.folds.dealing.DEALINGS`."""
+        return Units(self.groups, self.digests if dealing == "digests" else None)
 
     def take(self, positions: NDArray[np.int64], note: str | None = None) -> Self:
         """Return some of the images, by position, with a note that says why the others are left out."""

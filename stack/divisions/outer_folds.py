@@ -40,8 +40,8 @@ def outer_folds(images: Images, division: Division) -> tuple[Images, list[Fold]]
     task, ask = division.kind, division.ask()
     task.read(images.labels)
     try:
-        folds = task.divide(images.labels, images.groups, ask)
+        folds = task.divide(images.labels, images.units(division.dealing), ask)
     except StackError as exc:
-        message = f"{exc}{task.ways_out(images.labels, images.groups, ask)}"
+        message = f"{exc}{task.ways_out(images.labels, images.units(division.dealing), ask)}"
         raise StackError(message) from exc
     return drop_rare(images, division.cv) if division.rare == "drop" else images, folds

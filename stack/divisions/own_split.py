@@ -17,11 +17,12 @@ from stackbone.cache.text import counted
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
 from stackbone.stack.folds.class_labels import list_classes
+from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.folds import split_folds
 from stackbone.stack.folds.groups import join_groups
 from stackbone.stack.folds.trials import Trials, split_steps
-from stackbone.stack.folds.ways_out import Groups, join_ways
+from stackbone.stack.folds.ways_out import join_ways
 
 Images = TypeVar("Images", bound=LabelledImages)
 
@@ -47,7 +48,7 @@ def own_split(images: Images, division: Division) -> tuple[Images, list[Fold]]:
     _check_labelled(images, division.split or "")
     images = images.leave_out_copies(division.split or "")
     try:
-        return images, _divide(images.labels, images.groups, images.splits, division)
+        return images, _divide(images.labels, images.units(division.dealing), images.splits, division)
     except StackError as exc:
         message = f"{exc}{_merged(images, division)}{_ways(images, division)}"
         raise StackError(message) from exc
@@ -69,9 +70,9 @@ def _check_labelled(images: LabelledImages, test: str) -> None:
         raise StackError(message)
 
 
-def _divide(y: NDArray[np.str_], groups: Groups, splits: NDArray[np.str_], division: Division) -> list[Fold]:
-    folds = split_folds(splits, division.split or "", groups=groups)
-    division.kind.check_split(y, groups, folds, division.ask())
+def _divide(y: NDArray[np.str_], units: Units, splits: NDArray[np.str_], division: Division) -> list[Fold]:
+    folds = split_folds(splits, division.split or "", groups=units.groups)
+    division.kind.check_split(y, units, folds, division.ask())
     return folds
 
 
@@ -116,18 +117,17 @@ def _merged(images: LabelledImages, division: Division) -> str:
 def _ways(images: LabelledImages, division: Division) -> str:
     """Return what was tried and works in place of the split, for the end of a message."""
     trials = Trials()
-    y, groups, splits = images.labels, images.groups, images.splits
+    y, units, splits = images.labels, images.units(division.dealing), images.splits
 
-    def works(kept: NDArray[np.bool_] | slice, divided: NDArray[np.str_]) -> bool:
-        own = None if groups is None else groups[kept]
-        steps = split_steps(len(y), groups, division.inner_splits)
-        return trials.work(steps, lambda: _divide(y[kept], own, divided[kept], division))
+    def works(kept: NDArray[np.bool_], divided: NDArray[np.str_]) -> bool:
+        steps = split_steps(len(y), units, division.inner_splits)
+        return trials.work(steps, lambda: _divide(y[kept], units.take(kept), divided[kept], division))
 
     names = [str(name) for name in np.unique(splits) if name not in ("", division.split)]
     tested = [repr(name) for name in names if _works_anew(trials, images, replace(division, split=name))]
     ways = [f"test on {' or '.join(tested)} (--split)"] if tested else []
-    gathered = _gather(groups, splits, division.split or "")
-    if gathered is not None and works(slice(None), gathered):
+    gathered = _gather(units.groups, splits, division.split or "")
+    if gathered is not None and works(np.ones(len(y), np.bool_), gathered):
         ways.append("put each group of images that is on both sides whole into the training part")
     unknown = division.kind.unknown(y, splits == division.split)
     if len(unknown) and works(~np.isin(y, unknown), splits):
@@ -145,11 +145,11 @@ def _cross_validation(trials: Trials, images: LabelledImages, division: Division
 
 
 def _works_anew(trials: Trials, images: LabelledImages, division: Division) -> bool:
-    n, groups = len(images.labels), images.groups
+    n, units = len(images.labels), images.units(division.dealing)
     if division.split is not None:
-        steps = split_steps(n, groups, division.inner_splits)
+        steps = split_steps(n, units, division.inner_splits)
     else:
-        steps = division.kind.steps(n, groups, division.ask())
+        steps = division.kind.steps(n, units, division.ask())
     return trials.work(steps, lambda: _divide_anew(images, division))
 
 
@@ -161,14 +161,15 @@ def _divide_anew(images: LabelledImages, division: Division) -> None:
         other = other.leave_out_copies(division.split)
     y = other.labels
     groups = None if images.groups is None else join_groups(images.file_groups[other.rows])
+    units = replace(other.units(division.dealing), groups=groups)
     if division.split is not None:
-        _divide(y, groups, other.splits, division)
+        _divide(y, units, other.splits, division)
     else:
         division.kind.read(y)
-        division.kind.divide(y, groups, division.ask())
+        division.kind.divide(y, units, division.ask())
 
 
-def _gather(groups: Groups, splits: NDArray[np.str_], test: str) -> NDArray[np.str_] | None:
+def _gather(groups: NDArray[np.int64] | None, splits: NDArray[np.str_], test: str) -> NDArray[np.str_] | None:
     """Return the splits with every torn group in the training part; None where none is torn."""
     names = np.setdiff1d(splits, ["", test])
     if groups is None or not len(names):

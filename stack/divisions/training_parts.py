@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import Digests, FeatureStore, UsageError
-from stackbone.cache.text import typed
-from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.division import Division, choose_cv
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
 from stackbone.stack.divisions.named_split import find_split
 from stackbone.stack.divisions.outer_folds import outer_folds
 from stackbone.stack.folds.class_folds import INNER_FOLDS
+from stackbone.stack.folds.dealing import DEALINGS
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +32,9 @@ class TrainingPart:
     groups : list of int, optional
         Group of each; None where nothing groups them.
     division : dict, optional
-        JSON-able, which part of the dataset this is: ``cv``, ``seed``, ``fold`` (from 1), ``group_by``, ``rare`` and
-        ``task``, or ``split`` (the one to test on); None if it is everything.
+        JSON-able, which part of the dataset this is: ``cv``, ``seed``, ``fold`` (from 1), ``group_by``, ``rare``,
+        ``task`` and, unless images are dealt by row, ``dealing``; or ``split`` (the one to test on); None if it is
+        everything.
     """
 
     digests: Digests
@@ -57,6 +58,7 @@ def training_parts(
     rare: str = "refuse",
     task: str = "classification",
     inner_splits: int = INNER_FOLDS,
+    dealing: str = DEALINGS[0],
 ) -> list[TrainingPart]:
     """Return what each outer fold of `stack.experiments.run.run_experiment` with the same options may train on.
 
@@ -72,7 +74,7 @@ def training_parts(
         Number of folds: one part for each.
     split : str, optional
         The split to test on instead: one part, of the other splits. With neither, one part of everything.
-    seed, group_by, rare, task
+    seed, group_by, rare, task, dealing
         See `stack.experiments.run.run_experiment`.
     inner_splits : int
         Inner folds that `stack --inner-cv` will ask for: they change no outer fold, but which ones can be had.
@@ -86,11 +88,7 @@ def training_parts(
     UsageError
         If options are unknown or contradict each other.
     """
-    if cv is not None and split is not None:
-        message = (
-            f"--cv {cv} draws folds, and --split {typed(split)} uses the dataset's own division: use one of the two"
-        )
-        raise UsageError(message)
+    n_splits = choose_cv(cv, split)
     index = store.dataset(dataset)
     split = None if split is None else find_split(index, split)
     images = label_images(index, split=split, group_by=group_by)
@@ -100,7 +98,14 @@ def training_parts(
             raise UsageError(message)
         return [_part(images, np.arange(len(images.rows)), None)]
     division = Division(
-        task=task, cv=cv or 0, split=split, group_by=group_by, rare=rare, seed=seed, inner_splits=inner_splits
+        task=task,
+        cv=n_splits,
+        split=split,
+        group_by=group_by,
+        rare=rare,
+        seed=seed,
+        dealing=dealing,
+        inner_splits=inner_splits,
     )
     images, folds = outer_folds(images, division)
     return [_part(images, fold.train, division.to_dict(number)) for number, fold in enumerate(folds)]

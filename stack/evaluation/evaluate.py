@@ -17,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.choices import check_choice
+from stackbone.cache.disk.digest import Digests
 from stackbone.cache.progress import Progress
 from stackbone.stack.evaluation.options import check_meta, stack_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.fitting.fit_warnings import recorded
 from stackbone.stack.fitting.fits import FitCounter, FitKey, run_alone, run_fits
 from stackbone.stack.folds.checks import check_blocks, check_folds, check_groups
+from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.per_fold import Features, check_per_fold, distinct_blocks, of_fold
 from stackbone.stack.learners.learner import BaseLearner, BaseOutcome, BaseScores, Part
@@ -51,6 +53,7 @@ def evaluate(
     ablation: bool = True,
     options: StackOptions | None = None,
     groups: NDArray[np.int64] | None = None,
+    digests: Digests | None = None,
     seed: int = 0,
     n_jobs: int | None = None,
     cache: ScoreCache | None = None,
@@ -70,7 +73,7 @@ def evaluate(
         What is predicted: ``classification`` or ``regression``.
     recipes : sequence of str
         What to evaluate beside the single backbones, of `stack.learners.recipes.recipe_rows`; those that the task does
-        not have are left out. ``mean`` and ``concat`` are baselines in any case.
+        not have are left out. ``mean`` and ``concat`` of several backbones are baselines in any case.
     baselines : bool
         Whether to fit base learners beside the one that is stacked, and ``concat``, too.
     ablation : bool
@@ -79,6 +82,8 @@ def evaluate(
         What is fitted; by default the ``oof`` recipe as the task has it.
     groups : NDArray[np.int64], optional
         ``(n_images,)`` group of each row; the inner folds keep groups together. The outer folds are the caller's.
+    digests : Digests, optional
+        ``(n_images, 32)`` uint8, SHA-256 of each image: deals the inner folds by content, see `stratified_folds`.
     seed : int
         Seed of the inner folds; the same seed gives the same scores, whatever `n_jobs`.
     n_jobs : int, optional
@@ -94,8 +99,8 @@ def evaluate(
     Returns
     -------
     Evaluation
-        ``lr:`` and ``svm:`` of each backbone (of a regression ``ridge:``), ``mean``, ``concat``, then ``stack:oof``
-        and ``stack:published`` as asked for.
+        ``lr:`` and ``svm:`` of each backbone (of a regression ``ridge:``), ``mean`` and ``concat`` of several, then
+        ``stack:oof`` and ``stack:published`` as asked for.
 
     Raises
     ------
@@ -116,13 +121,14 @@ def evaluate(
     check_folds(folds, len(y))
     check_per_fold(blocks, len(folds))
     kind.check_folds(truth, groups, folds)
+    units = Units(groups, digests)
     parts = [
         Part(
             number,
             fold,
             truth.values[fold.train],
             truth.n_classes,
-            kind.inner_folds(truth, fold.train, groups, seed, options.inner_splits),
+            kind.inner_folds(truth, fold.train, units, seed, options.inner_splits),
         )
         for number, fold in enumerate(folds)
     ]
@@ -138,7 +144,7 @@ def evaluate(
     counter = FitCounter(progress, len(base) + len(parts) * len(metas))
     with recorded() as warned:
         outcomes = _run_base(kind, runs, sum(x.nbytes for _, x in distinct_blocks(blocks)), n_jobs, counter)
-        if len(blocks) == 1 and baselines:  # side by side with nothing: the same fit
+        if len(blocks) == 1 and "concat" in models:  # side by side with nothing: the same fit
             outcomes |= {("concat", p.number): outcomes[f"{kind.base}:{next(iter(blocks))}", p.number] for p in parts}
         scores = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, BaseScores)}
         members = {
@@ -182,6 +188,8 @@ def _models(kind: Task, backbones: list[str], recipes: Sequence[str], *, baselin
     learners = [each for each in kind.learners if not each.sees_all and (baselines or each.name == kind.base)]
     singles = [f"{learner.name}:{name}" for learner in learners for name in backbones]
     plain = ["mean", "concat"] if baselines else ["mean"]
+    if len(backbones) == 1:  # both would repeat its row
+        plain = [each for each in plain if each in recipes]
     stacks = [row for recipe, row in kind.recipes.items() if recipe in recipes and row not in ("mean", "concat")]
     return [*singles, *plain, *stacks]
 

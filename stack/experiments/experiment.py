@@ -141,6 +141,7 @@ class Experiment:
             "group_by": self.division.group_by,
             "near_duplicates": self.division.near_duplicates,
             "rare": self.division.rare,
+            "dealing": self.division.dealing,
             "recipe": self.recipe,
             **asdict(self.options),
             "stackbone": version("stackbone"),

@@ -14,10 +14,10 @@ from stackbone.cache.text import typed
 from stackbone.stack.evaluation.evaluate import evaluate
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.experiments.experiment import Experiment
+from stackbone.stack.experiments.subsets import nested_order, take_share
 from stackbone.stack.experiments.used_features import load_block, used_features
 from stackbone.stack.folds.class_labels import resolve_groups
 from stackbone.stack.folds.fold import Fold
-from stackbone.stack.folds.subsets import nested_order, take_share
 from stackbone.stack.metrics.model_scores import Evaluation, ModelScore
 
 SIZES = 5
@@ -133,6 +133,7 @@ def _score(
         baselines=False,
         options=experiment.options,
         groups=joined.groups,
+        digests=joined.units(experiment.division.dealing).digests,
         seed=experiment.seed,
         n_jobs=n_jobs,
         cache=cache,

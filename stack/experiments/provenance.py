@@ -13,6 +13,7 @@ from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.used_features import used_features
 from stackbone.stack.features.source import is_folder
+from stackbone.stack.folds.dealing import DEALINGS
 from stackbone.stack.learners.recipes import STACKS
 
 _LIBRARIES = ("stackbone", "numpy", "scipy", "scikit-learn", "mlxtend")
@@ -46,6 +47,7 @@ def provenance(experiment: Experiment, store: FeatureStore) -> dict[str, object]
             "group_by": experiment.division.group_by,
             "near_duplicates": experiment.division.near_duplicates,
             "rare": experiment.division.rare,
+            "dealing": experiment.division.dealing,
             **asdict(experiment.options),
         },
         "feature_sets": {
@@ -106,6 +108,7 @@ def _stack_command(experiment: Experiment, ids: list[str]) -> list[str]:
         "--group-by": (e.division.group_by, "auto"),
         "--near-duplicates": (e.division.near_duplicates, None),
         "--rare": (e.division.rare, "refuse"),
+        "--dealing": (e.division.dealing, DEALINGS[0]),
     }
     divided = ["--cv", str(e.cv)] if e.split is None else ["--split", e.split]
     chosen = [word for name, (value, default) in asked.items() if value != default for word in (name, str(value))]

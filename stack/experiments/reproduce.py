@@ -10,10 +10,12 @@ from typing import Any
 
 from stackbone.cache import FeatureStore, StackboneError, StackError
 from stackbone.cache.progress import Progress
+from stackbone.stack.divisions.division import UNNAMED
 from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.result_file import not_a_result, read_result
 from stackbone.stack.experiments.run import run_experiment
+from stackbone.stack.folds.dealing import DEALINGS
 from stackbone.stack.learners.options import MetaOptions, StackOptions
 from stackbone.stack.learners.recipes import STACKS, recipe_rows
 
@@ -98,6 +100,7 @@ def _arguments(recorded: dict[str, Any], file: Path) -> dict[str, Any]:
     return {
         **{name: recorded[name] for name in same},
         **({} if recorded["cv"] is None else {"cv": recorded["cv"]}),
+        "dealing": _dealing(recorded, file),
         "backbones": _ids(recorded["backbones"]),
         "recipes": _recipes(recorded, models, file),
         "options": options,
@@ -112,6 +115,14 @@ def _recipes(recorded: dict[str, Any], models: set[str], file: Path) -> list[str
     if not isinstance(first, str) or rows.get(first) not in models:
         raise StackError(not_a_result(file, f"its recipe is {first!r}"))
     return list(dict.fromkeys([first, *stacks]))
+
+
+def _dealing(recorded: dict[str, Any], file: Path) -> str:
+    """Return how images were dealt to folds; results of earlier versions name no way, and had one alone."""
+    dealing = recorded.get("dealing", UNNAMED)
+    if dealing not in DEALINGS:
+        raise StackError(not_a_result(file, f"its dealing is {dealing!r}"))
+    return str(dealing)
 
 
 def _check_folds(recorded: dict[str, Any], scores: _Scores, file: Path) -> None:
@@ -155,6 +166,8 @@ def _first_difference(recorded: dict[str, Any], now: dict[str, Any], file: Path)
         if recorded.get(name) != now[name]:
             return f"it records {recorded.get(name)} {what}, and there are {now[name]}"
     before, after = _scores(recorded, file), _scores(now, file)
+    if len(now["backbones"]) == 1:  # earlier versions repeated the scores of a single backbone in these rows
+        before = {key: folds for key, folds in before.items() if key in after or key[0] not in ("mean", "concat")}
     if before.keys() != after.keys():
         names = sorted({" ".join(key) for key in before.keys() ^ after.keys()})
         return f"only one of the two has {', '.join(names)}"

@@ -8,16 +8,22 @@ from dataclasses import replace
 from stackbone.cache import FeatureStore, UsageError
 from stackbone.cache.choices import check_choice
 from stackbone.cache.progress import Progress
-from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.division import Division, choose_cv
 from stackbone.stack.divisions.named_split import find_split
-from stackbone.stack.divisions.outer_folds import outer_folds
 from stackbone.stack.evaluation.evaluate import evaluate
 from stackbone.stack.evaluation.findings import find
 from stackbone.stack.evaluation.near_copies import look_for_copies
 from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.experiments.experiment import Experiment
-from stackbone.stack.features.join import choose_final_features, features_of_folds, join_features
+from stackbone.stack.features.fair_folds import fair_folds
+from stackbone.stack.features.join import (
+    Joined,
+    choose_features,
+    choose_final_features,
+    features_of_folds,
+    join_features,
+)
 from stackbone.stack.fitting.fit_warnings import recorded
 from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.learners.recipes import STACKS, recipe_rows
@@ -31,16 +37,18 @@ def run_experiment(
     dataset: str | None = None,
     backbones: str | Sequence[str] | None = None,
     task: str = "classification",
-    cv: int = 3,
+    cv: int | None = None,
     repeats: int = 1,
     split: str | None = None,
     group_by: str = "auto",
     near_duplicates: float | None = None,
     rare: str = "refuse",
     seed: int = 0,
+    dealing: str | None = None,
     recipes: Sequence[str] = STACKS,
     options: StackOptions | None = None,
     with_model: bool = False,
+    train_only: bool = False,
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Experiment:
@@ -61,7 +69,7 @@ def run_experiment(
     task
         ``classification``, or ``regression`` where labels are numbers.
     cv
-        Number of stratified (of regression: shuffled) folds.
+        Number of stratified (of regression: shuffled) folds; 3 by default.
     repeats
         How often to repeat the cross-validation with new folds; more repeats narrow the interval of the comparison.
     split
@@ -74,6 +82,9 @@ def run_experiment(
         training part and never scored.
     seed
         Of the folds.
+    dealing
+        How images are dealt to folds: ``digests``, by content, so that a changed label or image moves few others, or
+        ``rows``, as Stackbone 0.1.0 did. By default by digests, unless a backbone was steered for the folds of rows.
     recipes
         Of ``oof``, ``published``, ``mean`` and ``concat``. The first is the model that the findings are about and that
         is fitted on everything; of regression there is ``oof`` alone.
@@ -81,6 +92,8 @@ def run_experiment(
         What is fitted; see `StackOptions`.
     with_model
         Fit the model on everything too, to be saved.
+    train_only
+        Fit it on the training part alone where a split is tested on, so that nobody has to ask which images it knows.
     n_jobs
         Fits at a time; all cores by default.
     progress
@@ -93,14 +106,17 @@ def run_experiment(
     CacheError
         If the cache lacks the dataset, or features of some of its images.
     UsageError
-        If a name is unknown.
+        If a name is unknown, or arguments contradict each other.
     """
+    if train_only and (split is None or not with_model):
+        message = "--save-train-only is for --split with --save: folds have several training parts, and no model of one"
+        raise UsageError(message)
     options = options or stack_options(task)
     store = store or FeatureStore()
     split = None if split is None else find_split(store.dataset(dataset), split)
     division = Division(
         task=task,
-        cv=cv,
+        cv=choose_cv(cv, split),
         repeats=repeats,
         split=split,
         group_by=group_by,
@@ -119,7 +135,7 @@ def run_experiment(
         near=near_duplicates,
         progress=progress,
     )
-    joined, folds = outer_folds(joined, division)
+    joined, folds, division = fair_folds(joined, division, dealing)
     features = features_of_folds(joined, folds, division)
     name, row = joined.index.name, recipe_rows()[recipes[0]]
     cache = ScoreCache(store.scores_folder, features.blocks, dataset=name, feature_sets=features.feature_sets)
@@ -131,6 +147,7 @@ def run_experiment(
         recipes=recipes,
         options=options,
         groups=joined.groups,
+        digests=joined.units(division.dealing).digests,
         seed=seed,
         n_jobs=n_jobs,
         cache=cache,
@@ -152,14 +169,26 @@ def run_experiment(
         recipe=recipes[0],
         near_copies=copies,
     )
-    return _with_model(experiment, store, n_jobs=n_jobs, progress=progress) if with_model else experiment
+    if not with_model:
+        return experiment
+    fitted_on = _training_part(experiment) if train_only else experiment.joined
+    return _with_model(experiment, fitted_on, store, n_jobs=n_jobs, progress=progress)
+
+
+def _training_part(experiment: Experiment) -> Joined:
+    """Return the images of the training part; of steered backbones with features that never saw the test part."""
+    chosen = choose_features(experiment.joined, experiment.folds, experiment.division)
+    part = experiment.joined.take(experiment.folds[0].train)
+    return replace(
+        part, steered={name: replace(each, candidates=chosen[name][:1]) for name, each in part.steered.items()}
+    )
 
 
 def _with_model(
-    experiment: Experiment, store: FeatureStore, *, n_jobs: int | None, progress: Progress | None
+    experiment: Experiment, fitted_on: Joined, store: FeatureStore, *, n_jobs: int | None, progress: Progress | None
 ) -> Experiment:
-    """Return the experiment with its model, fitted on every image."""
-    final = choose_final_features(experiment.joined)
+    """Return the experiment with its model, fitted on all of some images."""
+    final = choose_final_features(fitted_on)
     ids = {block: each.id for block, each in final.feature_sets.items()}
     cache = ScoreCache(store.scores_folder, final.blocks, dataset=experiment.dataset, feature_sets=ids)
     with recorded() as warned:
@@ -170,6 +199,7 @@ def _with_model(
             experiment.evaluation.score(experiment.model_name),
             recipe=experiment.recipe,
             seed=experiment.seed,
+            dealing=experiment.division.dealing,
             n_jobs=n_jobs,
             cache=cache,
             progress=progress,

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from stackbone.cache import FeatureStore, StackError
 from stackbone.cache.progress import Progress
-from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.division import Division, choose_cv
 from stackbone.stack.divisions.named_split import find_split
-from stackbone.stack.divisions.outer_folds import drop_rare, outer_folds
+from stackbone.stack.divisions.outer_folds import drop_rare
 from stackbone.stack.evaluation.evaluate import evaluate
+from stackbone.stack.features.fair_folds import fair_folds
 from stackbone.stack.features.join import Joined, features_of_folds, join_features
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.groups import SAME_PICTURE, join_groups, near_duplicates
@@ -35,11 +36,12 @@ def run_self_check(
     *,
     dataset: str | None = None,
     backbones: str | Sequence[str] | None = None,
-    cv: int = 3,
+    cv: int | None = None,
     split: str | None = None,
     group_by: str = "auto",
     near_duplicates: float | None = None,
     seed: int = 0,
+    dealing: str | None = None,
     options: StackOptions | None = None,
     n_jobs: int | None = None,
     progress: Progress | None = None,
@@ -60,11 +62,12 @@ def run_self_check(
     StackError
         If a model scores above what luck explains; else as `run_experiment`.
     """
+    n_splits = choose_cv(cv, split)
     store = store or FeatureStore()
     options = options or StackOptions()
     split = None if split is None else find_split(store.dataset(dataset), split)
     division = Division(
-        cv=cv,
+        cv=n_splits,
         split=split,
         group_by=group_by,
         near_duplicates=near_duplicates,
@@ -80,8 +83,8 @@ def run_self_check(
         near=near_duplicates,
     )
     if split is None:
-        joined = drop_rare(joined, cv)
-    joined, folds = outer_folds(joined, division)
+        joined = drop_rare(joined, n_splits)
+    joined, folds, division = fair_folds(joined, division, dealing)
     clusters = _clusters(joined)
     joined = replace(joined, labels=shuffle_labels(joined.labels, clusters, seed))
     learnable = _learnable(joined.labels, folds)
@@ -95,6 +98,7 @@ def run_self_check(
         recipes=("oof",),
         options=options,
         groups=joined.groups,
+        digests=joined.units(division.dealing).digests,
         seed=seed,
         n_jobs=n_jobs,
         progress=progress,

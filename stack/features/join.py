@@ -14,7 +14,7 @@ from stackbone.cache.progress import Progress
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
 from stackbone.stack.features.selection import list_incomplete, select_backbones
-from stackbone.stack.features.steered import SteeredBackbone, choose_for_all, choose_for_folds, remarks
+from stackbone.stack.features.steered import Candidate, SteeredBackbone, choose_for_all, choose_for_folds, remarks
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.groups import check_threshold, near_duplicates
 from stackbone.stack.folds.per_fold import Features, PerFold
@@ -133,6 +133,20 @@ class FoldFeatures:
     feature_sets: dict[str, str | list[str]]
 
 
+def choose_features(joined: Joined, folds: Sequence[Fold], division: Division) -> dict[str, list[Candidate]]:
+    """Return for each steered backbone the features that each fold may use; parameters as `features_of_folds`.
+
+    Raises
+    ------
+    StackError
+        If a fold has none of a backbone.
+    """
+    return {
+        name: choose_for_folds(each, joined, folds, division, [other for other in joined.names if other != name])
+        for name, each in joined.steered.items()
+    }
+
+
 def features_of_folds(joined: Joined, folds: Sequence[Fold], division: Division) -> FoldFeatures:
     """Return the features that each fold may use; those of a steered backbone never saw the fold's test part.
 
@@ -154,10 +168,7 @@ def features_of_folds(joined: Joined, folds: Sequence[Fold], division: Division)
     CacheError
         If features are damaged.
     """
-    chosen = {
-        name: choose_for_folds(each, joined, folds, division, [other for other in joined.names if other != name])
-        for name, each in joined.steered.items()
-    }
+    chosen = choose_features(joined, folds, division)
     blocks: dict[str, Features] = {}
     for name in joined.names:
         if name in joined.blocks:

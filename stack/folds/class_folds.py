@@ -14,10 +14,10 @@ from stackbone.stack.folds.class_labels import (
     class_sizes,
     find_testable,
     list_classes,
-    resolve_groups,
 )
+from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold
-from stackbone.stack.folds.splitters import ATTEMPTS, distinct_seeds, divide_stratified, find_lost, spare_groups
+from stackbone.stack.folds.splitters import ATTEMPTS, find_lost, spare_groups
 
 INNER_FOLDS = 5
 """Inner folds where nobody asks for another number."""
@@ -51,15 +51,15 @@ class Ask:
     inner_splits: int = INNER_FOLDS
 
 
-def divide_classes(y: NDArray[np.str_], groups: NDArray[np.int64] | None, ask: Ask) -> list[Fold]:
+def divide_classes(y: NDArray[np.str_], units: Units, ask: Ask) -> list[Fold]:
     """Divide labelled rows as `stack.folds.folds.stratified_folds` does.
 
     Parameters
     ----------
     y : NDArray[np.str_]
         ``(n_images,)`` class names, of two classes or more.
-    groups : NDArray[np.int64], optional
-        ``(n_images,)`` group ids.
+    units : Units
+        What belongs together, and what the rows are dealt by.
     ask : Ask
         How to divide them; rows that it drops are not among these.
 
@@ -71,28 +71,27 @@ def divide_classes(y: NDArray[np.str_], groups: NDArray[np.int64] | None, ask: A
         If the seed or the number of repeats is out of range.
     """
     check_numbers(ask.n_splits, ask.repeats)
-    group = resolve_groups(groups, len(y))
+    group = units.ids(len(y))
     names, codes = np.unique(y, return_inverse=True)
     if ask.rare != "keep":
-        check_class_sizes(y, ask.n_splits, groups)
+        check_class_sizes(y, ask.n_splits, units.groups)
     tested = find_testable(codes, group, ask.n_splits)
     if len(np.unique(codes[tested])) < 2:
         msg = (
-            f"fewer than 2 of {len(names)} classes have at least {ask.n_splits} {name_unit(groups)}, "
-            "one to test in each fold"
+            f"fewer than 2 of {len(names)} classes have at least {ask.n_splits} {units.name}, one to test in each fold"
         )
         raise StackError(msg)
-    seeds = distinct_seeds(ask.seed)
+    dealer = units.dealer(ask.seed)
     folds = []
     for _ in range(ask.repeats):
-        parts = divide_stratified(codes, group, tested, ask.n_splits, seeds)
+        parts = dealer.stratified(codes, names, group, tested, ask.n_splits)
         _check_learnt(parts, names, codes)
         folds += [Fold.testing(part, len(y)) for part in parts]
     return folds
 
 
 def find_inner_testable(
-    codes: NDArray[np.int64], class_names: NDArray[np.str_], groups: NDArray[np.int64] | None, where: str
+    codes: NDArray[np.int64], class_names: NDArray[np.str_], units: Units, where: str
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Mark the rows of a training part that its inner folds can test.
 
@@ -102,8 +101,8 @@ def find_inner_testable(
         ``(n_train,)`` class codes, indices into `class_names`.
     class_names : NDArray[np.str_]
         ``(n_known,)`` names of all classes.
-    groups : NDArray[np.int64], optional
-        ``(n_train,)`` group ids.
+    units : Units
+        What belongs together, and what the rows are dealt by.
     where : str
         What to call the training part in the message.
 
@@ -119,7 +118,7 @@ def find_inner_testable(
     StackError
         If they are of fewer than two classes.
     """
-    group = resolve_groups(groups, len(codes))
+    group = units.ids(len(codes))
     tested = find_testable(codes, group, MIN_INNER_GROUPS)
     sizes = class_sizes(codes[tested], group[tested], len(class_names))
     if np.count_nonzero(sizes) < 2:
@@ -127,7 +126,7 @@ def find_inner_testable(
         found = f" (too few to test of {list_classes(class_names[short])})" if len(short) else ""
         enough = f"only {list_classes(class_names[sizes > 0])}" if sizes.any() else "no class"
         msg = (
-            f"{where} has {enough} with at least {MIN_INNER_GROUPS} {name_unit(groups)}{found}; choosing C "
+            f"{where} has {enough} with at least {MIN_INNER_GROUPS} {units.name}{found}; choosing C "
             "and out-of-fold scores need 2 such classes"
         )
         raise StackError(msg)
@@ -137,29 +136,29 @@ def find_inner_testable(
 def divide_inner(
     codes: NDArray[np.int64],
     class_names: NDArray[np.str_],
-    groups: NDArray[np.int64] | None,
+    units: Units,
     seed: int,
     n_splits: int,
     where: str,
 ) -> list[Fold]:
     """Divide a training part as `stack.folds.folds.inner_folds` does; `where` is what the message calls it."""
     check_numbers(n_splits, 1)
-    group = resolve_groups(groups, len(codes))
-    tested, sizes = find_inner_testable(codes, class_names, groups, where)
+    group = units.ids(len(codes))
+    tested, sizes = find_inner_testable(codes, class_names, units, where)
     k = min(n_splits, int(sizes[sizes > 0].min()))
-    parts = divide_stratified(codes, group, tested, k, distinct_seeds(seed))
+    parts = units.dealer(seed).stratified(codes, class_names, group, tested, k)
     return [Fold.testing(spare_groups(codes, group, part), len(codes)) for part in parts]
 
 
-def check_inner(y: NDArray[np.str_], groups: NDArray[np.int64] | None, folds: list[Fold], ask: Ask) -> None:
+def check_inner(y: NDArray[np.str_], units: Units, folds: list[Fold], ask: Ask) -> None:
     """Require that the training part of every fold can be divided into inner folds that a meta-learner can learn from.
 
     Parameters
     ----------
     y : NDArray[np.str_]
         ``(n_images,)`` class names.
-    groups : NDArray[np.int64], optional
-        ``(n_images,)`` group ids.
+    units : Units
+        What belongs together, and what the rows are dealt by.
     folds : list of Fold
         Of these rows.
     ask : Ask
@@ -173,7 +172,7 @@ def check_inner(y: NDArray[np.str_], groups: NDArray[np.int64] | None, folds: li
     names, codes = np.unique(y, return_inverse=True)
     codes = codes.astype(np.int64)
     for number, fold in enumerate(folds, start=1):
-        own = None if groups is None else groups[fold.train]
+        own = units.take(fold.train)
         where = f"the training part of fold {number} of {len(folds)}" if len(folds) > 1 else "the training part"
         inner = divide_inner(codes[fold.train], names, own, ask.seed, ask.inner_splits, where)
         in_folds = np.bincount(np.concatenate([np.unique(codes[fold.train][f.test]) for f in inner]), minlength=2)
@@ -193,11 +192,6 @@ def check_numbers(n_splits: int, repeats: int) -> None:
     if repeats < 1:
         msg = f"{repeats} repeats of the cross-validation were asked for; at least 1 is needed: choose 1 or more"
         raise UsageError(msg)
-
-
-def name_unit(groups: NDArray[np.int64] | None) -> str:
-    """Return what a message counts."""
-    return "images" if groups is None else "groups of images"
 
 
 def _check_learnt(parts: list[NDArray[np.int64]], names: NDArray[np.str_], codes: NDArray[np.int64]) -> None:

@@ -10,9 +10,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.disk.digest import Digests
 from stackbone.cache.errors import StackError, UsageError
 from stackbone.stack.folds.class_folds import INNER_FOLDS, Ask, divide_classes, divide_inner
 from stackbone.stack.folds.class_labels import check_labels, find_rare, list_first, resolve_groups
+from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold, check_fold_classes, check_fold_groups, check_split
 from stackbone.stack.folds.target_folds import divide_rows
 from stackbone.stack.folds.ways_out import ways_for_classes, ways_for_targets
@@ -35,16 +37,19 @@ def stratified_folds(
     seed: int,
     *,
     groups: NDArray[np.int64] | None = None,
+    digests: Digests | None = None,
     repeats: int = 1,
     rare: Literal["refuse", "keep"] = "refuse",
     inner_splits: int = INNER_FOLDS,
 ) -> list[Fold]:
     """Divide the rows into folds that keep the class proportions, and groups whole.
 
-    Exactly ``sklearn.model_selection.StratifiedKFold(n_splits, shuffle=True, random_state=seed)``, or
-    ``StratifiedGroupKFold`` where groups join any rows, except that a class with fewer rows (groups)
-    than folds is an error and not a warning: some fold would lack it, and its scores would mean
-    something else.
+    With the images' digests, images are dealt by them (`stack.folds.dealing.DigestDealer`): a changed label, an
+    added or a removed image moves a few others at most, which is what `stackbone stack` does. Without, exactly
+    ``sklearn.model_selection.StratifiedKFold(n_splits, shuffle=True, random_state=seed)``, or
+    ``StratifiedGroupKFold`` where groups join any rows, where each of these is another shuffle. Except that a class
+    with fewer rows (groups) than folds is an error and not a warning: some fold would lack it, and its scores would
+    mean something else.
 
     Parameters
     ----------
@@ -56,8 +61,10 @@ def stratified_folds(
         Seed of the shuffle, 0 to 2³² - 1; the same seed gives the same folds.
     groups : NDArray[np.int64], optional
         ``(n_images,)`` group ids.
+    digests : Digests, optional
+        ``(n_images, 32)`` uint8, SHA-256 of each image; those of one digest are one group.
     repeats : int
-        Times the rows are divided, each time by another seed; the first time by `seed` itself.
+        Times the rows are divided, each time otherwise; the first time as without repeats.
     rare : {"refuse", "keep"}
         What becomes of a class with fewer rows (groups) than folds: an error, or it stays in every
         training part and is never tested, nor is what shares a group with it.
@@ -82,11 +89,11 @@ def stratified_folds(
     if rare not in ("refuse", "keep"):
         msg = f"unknown way {rare!r} with rare classes; expected 'refuse' or 'keep'"
         raise UsageError(msg)
-    ask = Ask(n_splits, seed, repeats, rare, inner_splits)
+    ask, units = Ask(n_splits, seed, repeats, rare, inner_splits), Units(groups, digests)
     try:
-        return divide_classes(y, groups, ask)
+        return divide_classes(y, units, ask)
     except StackError as exc:
-        msg = f"{exc}{ways_for_classes(y, groups, ask)}"
+        msg = f"{exc}{ways_for_classes(y, units, ask)}"
         raise StackError(msg) from exc
 
 
@@ -96,6 +103,7 @@ def inner_folds(
     seed: int,
     *,
     groups: NDArray[np.int64] | None = None,
+    digests: Digests | None = None,
     n_splits: int = INNER_FOLDS,
 ) -> list[Fold]:
     """Divide an outer training part into the folds that serve C, out-of-fold scores and the meta-learner.
@@ -115,6 +123,8 @@ def inner_folds(
         Seed of the shuffle, 0 to 2³² - 1.
     groups : NDArray[np.int64], optional
         ``(n_train,)`` group ids.
+    digests : Digests, optional
+        ``(n_train, 32)`` uint8, SHA-256 of each image: to deal by, see `stratified_folds`.
     n_splits : int
         Most folds to make, at least 2.
 
@@ -131,7 +141,7 @@ def inner_folds(
     UsageError
         If `seed` is out of range.
     """
-    return divide_inner(codes, class_names, groups, seed, n_splits, "a training part")
+    return divide_inner(codes, class_names, Units(groups, digests), seed, n_splits, "a training part")
 
 
 def regression_folds(
@@ -140,12 +150,15 @@ def regression_folds(
     seed: int,
     *,
     groups: NDArray[np.int64] | None = None,
+    digests: Digests | None = None,
     repeats: int = 1,
     inner_splits: int = INNER_FOLDS,
 ) -> list[Fold]:
     """Divide rows with numeric targets into shuffled folds, and groups whole.
 
-    Exactly ``sklearn.model_selection.KFold(n_splits, shuffle=True, random_state=seed)`` of the rows,
+    With the images' digests, images are dealt by them, so that a changed target moves none, and an added or removed
+    image ``n_splits - 1`` at most (`stack.folds.dealing.DigestDealer`). Without, exactly
+    ``sklearn.model_selection.KFold(n_splits, shuffle=True, random_state=seed)`` of the rows,
     or of the groups (``GroupKFold`` with the same arguments).
 
     Parameters
@@ -158,8 +171,10 @@ def regression_folds(
         Seed of the shuffle, 0 to 2³² - 1; the same seed gives the same folds.
     groups : NDArray[np.int64], optional
         ``(n_images,)`` group ids.
+    digests : Digests, optional
+        ``(n_images, 32)`` uint8, SHA-256 of each image; those of one digest are one group.
     repeats : int
-        Times the rows are divided, each time by another seed; the first time by `seed` itself.
+        Times the rows are divided, each time otherwise; the first time as without repeats.
     inner_splits : int
         Inner folds that training parts will be divided into; what a message advises allows them.
 
@@ -186,11 +201,11 @@ def regression_folds(
             "every image needs a number: correct the label column, or leave them out"
         )
         raise StackError(msg)
-    ask = Ask(n_splits, seed, repeats, inner_splits=inner_splits)
+    ask, units = Ask(n_splits, seed, repeats, inner_splits=inner_splits), Units(groups, digests)
     try:
-        return divide_rows(len(y), groups, ask)
+        return divide_rows(len(y), units, ask)
     except StackError as exc:
-        msg = f"{exc}{ways_for_targets(y, groups, ask)}"
+        msg = f"{exc}{ways_for_targets(y, units, ask)}"
         raise StackError(msg) from exc
 
 

@@ -14,29 +14,67 @@ from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
 from stackbone.cache.errors import UsageError
 
 ATTEMPTS = 8
-"""Seeds tried for grouped test parts that leave every training part every class; the first mostly does."""
+"""Seeds (or hashes) tried for grouped test parts that leave every training part every class; the first mostly does."""
 
 
-def distinct_seeds(seed: int) -> Iterator[int]:
-    """Yield `seed` and then, without end, seeds drawn from it, all different.
+class RowDealer:
+    """Deals rows by scikit-learn's splitters: another seed for each repeat, the first time the one given.
 
     Parameters
     ----------
     seed : int
         0 to 2³² - 1.
-
-    Raises
-    ------
-    UsageError
-        If `seed` is out of range.
     """
+
+    def __init__(self, seed: int) -> None:
+        check_seed(seed)
+        self._seeds = _distinct_seeds(seed)
+
+    def stratified(
+        self,
+        codes: NDArray[np.int64],
+        names: NDArray[np.str_],
+        group: NDArray[np.int64],
+        tested: NDArray[np.bool_],
+        n_splits: int,
+    ) -> list[NDArray[np.int64]]:
+        """See `stack.folds.dealing.Dealer`.
+
+        ``StratifiedKFold`` where no two tested rows share a group, else ``StratifiedGroupKFold``, which places group
+        after group greedily and may put all rows of a class into one test part. Then the next seeds are tried,
+        `ATTEMPTS` in all. `names` decide nothing.
+        """
+        rows = np.flatnonzero(tested)
+        grouped = len(np.unique(group[rows])) < len(rows)
+        kind = StratifiedGroupKFold if grouped else StratifiedKFold
+        parts: list[NDArray[np.int64]] = []
+        for seed in islice(self._seeds, ATTEMPTS):
+            splitter = kind(n_splits, shuffle=True, random_state=seed)
+            parts = [rows[test] for _, test in splitter.split(rows, codes[rows], group[rows] if grouped else None)]
+            if all(len(part) and not len(find_lost(codes, part)) for part in parts):
+                break
+        return parts
+
+    def plain(self, group: NDArray[np.int64], n_splits: int) -> list[NDArray[np.int64]]:
+        """See `stack.folds.dealing.Dealer`.
+
+        ``KFold`` over the groups, which is ``GroupKFold(n_splits, shuffle=True, random_state=seed)`` and, where every
+        row is its own group, ``KFold`` over the rows.
+        """
+        splitter = KFold(n_splits, shuffle=True, random_state=next(self._seeds))
+        divided = splitter.split(np.arange(group.max() + 1))
+        return [np.flatnonzero(np.isin(group, tested)) for _, tested in divided]
+
+
+def check_seed(seed: int) -> None:
+    """Raise `UsageError` unless it is a whole number from 0 to 2³² - 1."""
     if not 0 <= seed < 2**32:
         msg = f"the seed is {seed}; scikit-learn's splitters take 0 to {2**32 - 1}: choose one of these"
         raise UsageError(msg)
-    return _draw(seed)
 
 
-def _draw(seed: int) -> Iterator[int]:
+def _distinct_seeds(seed: int) -> Iterator[int]:
+    """Yield `seed` and then, without end, seeds drawn from it, all different."""
     rng = np.random.default_rng(seed)
     drawn: set[int] = set()
     while True:
@@ -44,73 +82,6 @@ def _draw(seed: int) -> Iterator[int]:
             drawn.add(seed)
             yield seed
         seed = int(rng.integers(2**32))
-
-
-def divide_stratified(
-    codes: NDArray[np.int64],
-    group: NDArray[np.int64],
-    tested: NDArray[np.bool_],
-    n_splits: int,
-    seeds: Iterator[int],
-) -> list[NDArray[np.int64]]:
-    """Divide the tested rows into test parts of about equal class proportions.
-
-    ``StratifiedKFold`` where no two tested rows share a group, else ``StratifiedGroupKFold``, which
-    places group after group greedily and may put all rows of a class into one test part. Then the
-    next seeds are tried, `ATTEMPTS` in all.
-
-    Parameters
-    ----------
-    codes, group : NDArray[np.int64]
-        ``(n,)`` class codes and group ids.
-    tested : NDArray[np.bool_]
-        ``(n,)`` rows to divide; each of their classes has `n_splits` groups among them or more, and no
-        group is partly among them.
-    n_splits : int
-        Number of parts.
-    seeds : iterator of int
-        Where seeds are taken from, as many as needed.
-
-    Returns
-    -------
-    list of NDArray[np.int64]
-        Ascending rows of each test part; of the last seed tried if all were unlucky (`find_lost` tells).
-    """
-    rows = np.flatnonzero(tested)
-    grouped = len(np.unique(group[rows])) < len(rows)
-    kind = StratifiedGroupKFold if grouped else StratifiedKFold
-    parts: list[NDArray[np.int64]] = []
-    for seed in islice(seeds, ATTEMPTS):
-        splitter = kind(n_splits, shuffle=True, random_state=seed)
-        parts = [rows[test] for _, test in splitter.split(rows, codes[rows], group[rows] if grouped else None)]
-        if all(len(part) and not len(find_lost(codes, part)) for part in parts):
-            break
-    return parts
-
-
-def divide_groups(group: NDArray[np.int64], n_splits: int, seed: int) -> list[NDArray[np.int64]]:
-    """Divide all rows into test parts of about equal numbers of groups.
-
-    ``KFold`` over the groups, which is ``GroupKFold(n_splits, shuffle=True, random_state=seed)`` and,
-    where every row is its own group, ``KFold`` over the rows.
-
-    Parameters
-    ----------
-    group : NDArray[np.int64]
-        ``(n,)`` group ids, 0 to the number of groups - 1 without gaps.
-    n_splits : int
-        Number of parts, at most the number of groups.
-    seed : int
-        Seed of the shuffle.
-
-    Returns
-    -------
-    list of NDArray[np.int64]
-        Ascending rows of each test part.
-    """
-    splitter = KFold(n_splits, shuffle=True, random_state=seed)
-    divided = splitter.split(np.arange(group.max() + 1))
-    return [np.flatnonzero(np.isin(group, tested)) for _, tested in divided]
 
 
 def find_lost(codes: NDArray[np.int64], test: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -4,29 +4,27 @@ Refuses with what was found and what was expected; what can be had instead is fo
 """
 
 from collections.abc import Sequence
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError
-from stackbone.stack.folds.class_folds import Ask, check_numbers, name_unit
-from stackbone.stack.folds.class_labels import resolve_groups
+from stackbone.stack.folds.class_folds import Ask, check_numbers
+from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold
-from stackbone.stack.folds.splitters import distinct_seeds, divide_groups
 
 _MIN_TESTED = 2  # images: R² compares with their mean
 
 
-def divide_rows(n: int, groups: NDArray[np.int64] | None, ask: Ask) -> list[Fold]:
+def divide_rows(n: int, units: Units, ask: Ask) -> list[Fold]:
     """Divide rows into shuffled folds, and groups whole.
 
     Parameters
     ----------
     n : int
         How many rows.
-    groups : NDArray[np.int64], optional
-        ``(n,)`` group ids.
+    units : Units
+        What belongs together, and what the rows are dealt by.
     ask : Ask
         How to divide them.
 
@@ -38,27 +36,24 @@ def divide_rows(n: int, groups: NDArray[np.int64] | None, ask: Ask) -> list[Fold
         If the seed or the number of repeats is out of range.
     """
     check_numbers(ask.n_splits, ask.repeats)
-    group = resolve_groups(groups, n)
+    group = units.ids(n)
     n_groups = len(np.unique(group))
     if n_groups < ask.n_splits:
-        msg = f"there are {n_groups} {name_unit(groups)} for {ask.n_splits} folds; every fold tests at least one"
+        msg = f"there are {n_groups} {units.name} for {ask.n_splits} folds; every fold tests at least one"
         raise StackError(msg)
-    return [
-        Fold.testing(part, n)
-        for seed in islice(distinct_seeds(ask.seed), ask.repeats)
-        for part in divide_groups(group, ask.n_splits, seed)
-    ]
+    dealer = units.dealer(ask.seed)
+    return [Fold.testing(part, n) for _ in range(ask.repeats) for part in dealer.plain(group, ask.n_splits)]
 
 
-def divide_targets(y: NDArray[np.float64], groups: NDArray[np.int64] | None, ask: Ask) -> list[Fold]:
+def divide_targets(y: NDArray[np.float64], units: Units, ask: Ask) -> list[Fold]:
     """Divide rows into outer folds that R² can be taken of, and whose training parts can be divided again.
 
     Parameters
     ----------
     y : NDArray[np.float64]
         ``(n_images,)`` targets.
-    groups : NDArray[np.int64], optional
-        ``(n_images,)`` group ids.
+    units : Units
+        What belongs together, and what the rows are dealt by.
     ask : Ask
         How to divide them.
 
@@ -67,12 +62,12 @@ def divide_targets(y: NDArray[np.float64], groups: NDArray[np.int64] | None, ask
     StackError
         If there are too few rows (groups).
     """
-    folds = divide_rows(len(y), groups, ask)
-    check_target_folds(folds, groups, len(y))
+    folds = divide_rows(len(y), units, ask)
+    check_target_folds(folds, units, len(y))
     return folds
 
 
-def check_target_folds(folds: Sequence[Fold], groups: NDArray[np.int64] | None, n: int) -> None:
+def check_target_folds(folds: Sequence[Fold], units: Units, n: int) -> None:
     """Require two images in every test part, and two images (groups) in every training part.
 
     Raises
@@ -80,7 +75,7 @@ def check_target_folds(folds: Sequence[Fold], groups: NDArray[np.int64] | None, 
     StackError
         If a fold has fewer.
     """
-    group = resolve_groups(groups, n)
+    group = units.ids(n)
     for number, fold in enumerate(folds, start=1):
         where = f"fold {number} of {len(folds)}"
         if len(fold.test) < _MIN_TESTED:
@@ -89,7 +84,7 @@ def check_target_folds(folds: Sequence[Fold], groups: NDArray[np.int64] | None, 
         n_groups = len(np.unique(group[fold.train]))
         if n_groups < 2:
             msg = (
-                f"the training part of {where} has {n_groups} of the {name_unit(groups)}; choosing alpha and "
+                f"the training part of {where} has {n_groups} of the {units.name}; choosing alpha and "
                 "out-of-fold predictions need 2"
             )
             raise StackError(msg)

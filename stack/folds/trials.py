@@ -8,14 +8,13 @@ from bisect import bisect_right
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError
 from stackbone.stack.folds.class_folds import Ask
-from stackbone.stack.folds.class_labels import resolve_groups
+from stackbone.stack.folds.dealing import Units
 
 _MOST_STEPS = 45_000  # about 2 seconds
-_ROWS_A_STEP = 500  # that are divided at once, where none are grouped, in the time that one group takes
+_ROWS_A_STEP = 500  # that are divided at once, where no group is weighed, in the time that one group takes
 
 
 class Trials:
@@ -58,14 +57,14 @@ class Trials:
         return allowed
 
 
-def class_steps(n: int, groups: NDArray[np.int64] | None, ask: Ask) -> int:
+def class_steps(n: int, units: Units, ask: Ask) -> int:
     """Return about how many steps it takes to divide `n` rows of classes, and to divide every training part again."""
-    return _placed(n, groups) * ask.repeats * (ask.n_splits + (ask.n_splits - 1) * ask.inner_splits)
+    return _placed(n, units) * ask.repeats * (ask.n_splits + (ask.n_splits - 1) * ask.inner_splits)
 
 
-def split_steps(n: int, groups: NDArray[np.int64] | None, inner_splits: int) -> int:
+def split_steps(n: int, units: Units, inner_splits: int) -> int:
     """Return about how many steps it takes to divide one training part of at most `n` rows of classes."""
-    return _placed(n, groups) * inner_splits
+    return _placed(n, units) * inner_splits
 
 
 def target_steps(n: int, ask: Ask) -> int:
@@ -73,6 +72,6 @@ def target_steps(n: int, ask: Ask) -> int:
     return n * ask.n_splits * ask.repeats // _ROWS_A_STEP
 
 
-def _placed(n: int, groups: NDArray[np.int64] | None) -> int:
-    n_groups = len(np.unique(resolve_groups(groups, n)))
-    return n_groups if n_groups < n else n // _ROWS_A_STEP
+def _placed(n: int, units: Units) -> int:
+    n_groups = len(np.unique(units.ids(n)))
+    return n_groups if n_groups < n and units.digests is None else n // _ROWS_A_STEP

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError
 from stackbone.stack.folds.class_folds import Ask, check_inner, divide_classes
-from stackbone.stack.folds.class_labels import class_sizes, find_rare, list_classes, resolve_groups
+from stackbone.stack.folds.class_labels import class_sizes, find_rare, list_classes
+from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.target_folds import divide_targets
 from stackbone.stack.folds.trials import Trials, class_steps, target_steps
@@ -20,18 +21,16 @@ _USUAL_FOLDS = (2, 3, 5)
 _MOST_NUMBERS = 3  # of folds that a message names
 _MOST_TRIED = 12  # numbers of folds, or classes to leave out
 
-Groups = NDArray[np.int64] | None
 
-
-def divide_and_check(y: NDArray[np.str_], groups: Groups, ask: Ask) -> tuple[NDArray[np.int64], list[Fold]]:
+def divide_and_check(y: NDArray[np.str_], units: Units, ask: Ask) -> tuple[NDArray[np.int64], list[Fold]]:
     """Divide labelled rows into outer folds whose training parts can be divided again.
 
     Parameters
     ----------
     y : NDArray[np.str_]
         ``(n_images,)`` class names.
-    groups : NDArray[np.int64], optional
-        ``(n_images,)`` group ids.
+    units : Units
+        What belongs together, and what the rows are dealt by.
     ask : Ask
         How.
 
@@ -49,7 +48,7 @@ def divide_and_check(y: NDArray[np.str_], groups: Groups, ask: Ask) -> tuple[NDA
     """
     kept = np.arange(len(y))
     if ask.rare == "drop":
-        rare = find_rare(y, ask.n_splits, groups)
+        rare = find_rare(y, ask.n_splits, units.groups)
         kept = np.flatnonzero(~np.isin(y, rare))
         left = np.unique(y[kept])
         if len(left) < 2:
@@ -59,81 +58,80 @@ def divide_and_check(y: NDArray[np.str_], groups: Groups, ask: Ask) -> tuple[NDA
                 "a classifier needs at least 2 classes"
             )
             raise StackError(msg)
-    own = None if groups is None else groups[kept]
+    own = units.take(kept)
     folds = divide_classes(y[kept], own, ask)
     check_inner(y[kept], own, folds, ask)
     return kept, folds
 
 
-def ways_for_classes(y: NDArray[np.str_], groups: Groups, ask: Ask) -> str:
+def ways_for_classes(y: NDArray[np.str_], units: Units, ask: Ask) -> str:
     """Return what can be done where a division into folds was refused, for the end of a message.
 
     Parameters
     ----------
     y : NDArray[np.str_]
         ``(n_images,)`` class names, of two classes or more.
-    groups : NDArray[np.int64], optional
-        ``(n_images,)`` group ids.
+    units : Units
+        What belongs together, and what the rows are dealt by.
     ask : Ask
         What was refused.
     """
     trials = Trials()
     ways = []
-    numbers = fold_numbers(y, groups, ask, trials)
+    numbers = fold_numbers(y, units, ask, trials)
     if numbers:
         ways.append(f"ask for {list_numbers(numbers)} folds")
-    rare = find_rare(y, ask.n_splits, groups) if ask.n_splits > 1 else np.empty(0, np.str_)
+    rare = find_rare(y, ask.n_splits, units.groups) if ask.n_splits > 1 else np.empty(0, np.str_)
     if len(rare) and ask.rare == "refuse":
-        if _works(trials, y, groups, replace(ask, rare="drop")):
+        if _works(trials, y, units, replace(ask, rare="drop")):
             ways.append("leave these classes out (--rare drop)")
-        if _works(trials, y, groups, replace(ask, rare="keep")):
+        if _works(trials, y, units, replace(ask, rare="keep")):
             ways.append("keep them in the training parts alone (--rare keep)")
-    elif not len(rare) and (name := class_to_leave_out(y, groups, lambda kept, own: _works(trials, kept, own, ask))):
+    elif not len(rare) and (name := class_to_leave_out(y, units, lambda kept, own: _works(trials, kept, own, ask))):
         ways.append(f"leave out class {name!r}")
-    if (more := _enough_images(y, groups, ask, trials)) is not None:
+    if (more := _enough_images(y, units, ask, trials)) is not None:
         ways.append(more)
-    if _are_numbers(y) and ask.n_splits > 1 and _works_for_targets(trials, y.astype(np.float64), groups, ask):
+    if _are_numbers(y) and ask.n_splits > 1 and _works_for_targets(trials, y.astype(np.float64), units, ask):
         ways.append("predict the labels as the numbers that they are (--task regression)")
     return join_ways(ways, trials)
 
 
-def ways_for_targets(y: NDArray[np.float64], groups: Groups, ask: Ask) -> str:
+def ways_for_targets(y: NDArray[np.float64], units: Units, ask: Ask) -> str:
     """Return what can be done where folds of numeric targets were refused, for the end of a message.
 
     Parameters
     ----------
     y : NDArray[np.float64]
         ``(n_images,)`` targets.
-    groups : NDArray[np.int64], optional
-        ``(n_images,)`` group ids.
+    units : Units
+        What belongs together, and what the rows are dealt by.
     ask : Ask
         What was refused.
     """
     trials = Trials()
-    n_groups = len(np.unique(resolve_groups(groups, len(y))))
+    n_groups = len(np.unique(units.ids(len(y))))
     most = trials.most(n_groups, lambda n: target_steps(len(y), replace(ask, n_splits=n)))
     found = _nearest(ask.n_splits, most)
-    numbers = [n for n in found if _works_for_targets(trials, y, groups, replace(ask, n_splits=n))]
+    numbers = [n for n in found if _works_for_targets(trials, y, units, replace(ask, n_splits=n))]
     ways = [f"ask for {list_numbers(sorted(numbers[:_MOST_NUMBERS]))} folds"] if numbers else []
     for n_splits, n in ((k, n) for k in _to_try(ask) for n in range(n_groups + 1, 2 * k + 3)):
         more = np.arange(n - n_groups)
-        grown = None if groups is None else np.concatenate([resolve_groups(groups, len(y)), n_groups + more])
+        grown = units.grow(len(y), len(more))
         if _works_for_targets(trials, np.concatenate([y, 0.0 * more]), grown, replace(ask, n_splits=n_splits)):
-            where = "images" if groups is None else "groups of images"
-            ways.append(f"add images until there are {n} {where}{_and_ask(n_splits, ask)}")
+            ways.append(f"add images until there are {n} {units.name}{_and_ask(n_splits, ask)}")
             break
     return join_ways(ways, trials)
 
 
-def fold_numbers(y: NDArray[np.str_], groups: Groups, ask: Ask, trials: Trials) -> list[int]:
+def fold_numbers(y: NDArray[np.str_], units: Units, ask: Ask, trials: Trials) -> list[int]:
     """Return numbers of folds that these labels and groups allow.
 
     Parameters
     ----------
     y : NDArray[np.str_]
         ``(n_images,)`` class names.
-    groups : NDArray[np.int64], optional
-        ``(n_images,)`` group ids.
+    units : Units
+        What belongs together, and what the rows are dealt by.
     ask : Ask
         Whose seed, repeats and way with rare classes it is to be, and a number of folds to start from.
     trials : Trials
@@ -145,12 +143,12 @@ def fold_numbers(y: NDArray[np.str_], groups: Groups, ask: Ask, trials: Trials) 
         Ascending, of those nearest to the number asked for; empty if none of them serves.
     """
     names, codes = np.unique(y, return_inverse=True)
-    sizes = np.sort(class_sizes(codes, resolve_groups(groups, len(y)), len(names)))
+    sizes = np.sort(class_sizes(codes, units.ids(len(y)), len(names)))
     most = sizes[0] if ask.rare == "refuse" else sizes[-2] if len(sizes) > 1 else 0
-    allowed = trials.most(int(most), lambda n: class_steps(len(y), groups, replace(ask, n_splits=n)))
+    allowed = trials.most(int(most), lambda n: class_steps(len(y), units, replace(ask, n_splits=n)))
     found = []
     for n in _nearest(ask.n_splits, allowed):
-        if _works(trials, y, groups, replace(ask, n_splits=n)):
+        if _works(trials, y, units, replace(ask, n_splits=n)):
             found.append(n)
         if len(found) == _MOST_NUMBERS:
             break
@@ -158,13 +156,13 @@ def fold_numbers(y: NDArray[np.str_], groups: Groups, ask: Ask, trials: Trials) 
 
 
 def class_to_leave_out(
-    y: NDArray[np.str_], groups: Groups, works: Callable[[NDArray[np.str_], Groups], bool]
+    y: NDArray[np.str_], units: Units, works: Callable[[NDArray[np.str_], Units], bool]
 ) -> str | None:
     """Return the class, of the fewest images, without which `works` is true of labels and groups; None if no one is."""
     names, counts = np.unique(y, return_counts=True)
     for name in names[np.argsort(counts, kind="stable")][:_MOST_TRIED]:
         kept = y != name
-        if len(np.unique(y[kept])) > 1 and works(y[kept], None if groups is None else groups[kept]):
+        if len(np.unique(y[kept])) > 1 and works(y[kept], units.take(kept)):
             return str(name)
     return None
 
@@ -188,12 +186,12 @@ def join_ways(ways: list[str], trials: Trials) -> str:
     return f": {', '.join(first)}, or {last}" if first else f": {last}"
 
 
-def _works(trials: Trials, y: NDArray[np.str_], groups: Groups, ask: Ask) -> bool:
-    return trials.work(class_steps(len(y), groups, ask), lambda: divide_and_check(y, groups, ask))
+def _works(trials: Trials, y: NDArray[np.str_], units: Units, ask: Ask) -> bool:
+    return trials.work(class_steps(len(y), units, ask), lambda: divide_and_check(y, units, ask))
 
 
-def _works_for_targets(trials: Trials, y: NDArray[np.float64], groups: Groups, ask: Ask) -> bool:
-    return trials.work(target_steps(len(y), ask), lambda: divide_targets(y, groups, ask))
+def _works_for_targets(trials: Trials, y: NDArray[np.float64], units: Units, ask: Ask) -> bool:
+    return trials.work(target_steps(len(y), ask), lambda: divide_targets(y, units, ask))
 
 
 def _nearest(asked: int, most: int) -> list[int]:
@@ -207,18 +205,18 @@ def _to_try(ask: Ask) -> list[int]:
     return [*([ask.n_splits] if ask.n_splits > 1 else []), *(n for n in _USUAL_FOLDS if n != ask.n_splits)]
 
 
-def _enough_images(y: NDArray[np.str_], groups: Groups, ask: Ask, trials: Trials) -> str | None:
+def _enough_images(y: NDArray[np.str_], units: Units, ask: Ask, trials: Trials) -> str | None:
     """Return how many images (groups) of every class would do: for the folds asked for, else for others; or None."""
     names, codes = np.unique(y, return_inverse=True)
-    group = resolve_groups(groups, len(y))
+    group = units.ids(len(y))
     sizes = class_sizes(codes, group, len(names))
     for n_splits in _to_try(ask):
         for target in dict.fromkeys((n_splits, n_splits + 1, n_splits + 2, 2 * n_splits)):
             lacking = np.maximum(target - sizes, 0)
             grown = np.concatenate([y, np.repeat(names, lacking)])
-            own = None if groups is None else np.concatenate([group, len(y) + np.arange(lacking.sum())])
+            own = units.grow(len(y), int(lacking.sum()))
             if lacking.any() and _works(trials, grown, own, replace(ask, n_splits=n_splits)):
-                unit = f"has {target} images" if groups is None else f"is in {target} groups of images"
+                unit = f"has {target} images" if units.groups is None else f"is in {target} groups of images"
                 return f"add images until every class {unit}{_and_ask(n_splits, ask)}"
     return None
 

@@ -57,7 +57,7 @@ class ConfusedPair:
     true, predicted : str
         The class it is, and the class it is taken for.
     n : int
-        Images of the one that are taken for the other.
+        Images of the one that are taken for the other; of several repeats their mean, rounded, and at least 1.
     share : float
         The same as a share of all images of the true class, 0 to 1.
     """
@@ -73,7 +73,7 @@ class ConfusedPair:
 
 
 def per_class(
-    truth: NDArray[np.int64], predicted: NDArray[np.int64], names: Sequence[str] | NDArray[np.str_]
+    truth: NDArray[np.int64], predicted: NDArray[np.int64], names: Sequence[str] | NDArray[np.str_], repeats: int = 1
 ) -> list[ClassReport]:
     """Measure each class by itself.
 
@@ -83,6 +83,8 @@ def per_class(
         ``(n,)`` class codes.
     names : sequence of str
         ``(n_classes,)`` names of the classes, by code.
+    repeats : int
+        How often each image is among the rows: images are counted, not predictions.
 
     Returns
     -------
@@ -97,7 +99,7 @@ def per_class(
     _check_predicted(truth, predicted, len(names))
     columns = precision_recall_fscore_support(truth, predicted, labels=np.arange(len(names)), zero_division=0)
     return [
-        ClassReport(str(name), int(n), float(precision), float(recall), float(f1))
+        ClassReport(str(name), int(n) // repeats, float(precision), float(recall), float(f1))
         for name, precision, recall, f1, n in zip(names, *columns, strict=True)
     ]
 
@@ -107,6 +109,7 @@ def confused_pairs(
     predicted: NDArray[np.int64],
     names: Sequence[str] | NDArray[np.str_],
     top: int = 10,
+    repeats: int = 1,
 ) -> list[ConfusedPair]:
     """Find which classes are most often taken for which.
 
@@ -120,6 +123,8 @@ def confused_pairs(
         ``(n_classes,)`` names of the classes, by code.
     top : int
         How many pairs, at most.
+    repeats : int
+        How often each image is among the rows: images are counted, as many as are mistaken in the mean repeat, rounded.
 
     Returns
     -------
@@ -138,14 +143,42 @@ def confused_pairs(
     wrong = predicted != truth
     pairs, counts = np.unique(np.stack([truth[wrong], predicted[wrong]], axis=1), axis=0, return_counts=True)
     shares = counts / np.bincount(truth, minlength=len(names))[pairs[:, 0]]
+    images = np.maximum(1, np.rint(counts / repeats)).astype(np.int64)
     return [
-        ConfusedPair(str(names[pairs[i, 0]]), str(names[pairs[i, 1]]), int(counts[i]), float(shares[i]))
+        ConfusedPair(str(names[pairs[i, 0]]), str(names[pairs[i, 1]]), int(images[i]), float(shares[i]))
         for i in np.lexsort((pairs[:, 1], pairs[:, 0], -shares, -counts))[:top]
     ]
 
 
+def overruled(predicted: NDArray[np.int64], members: Sequence[NDArray[np.int64]]) -> NDArray[np.bool_]:
+    """Find where all members agree, and a model that sees them answers otherwise.
+
+    Parameters
+    ----------
+    predicted : NDArray[np.int64]
+        ``(n,)`` class codes that the model predicts.
+    members : sequence of NDArray[np.int64]
+        ``(n,)`` class codes that each member predicts.
+
+    Returns
+    -------
+    NDArray[np.bool_]
+        ``(n,)``; False everywhere where there are fewer than two members.
+    """
+    if len(members) < 2:
+        return np.zeros(len(predicted), np.bool_)
+    agree = np.all([each == members[0] for each in members[1:]], axis=0)
+    against: NDArray[np.bool_] = agree & (predicted != members[0])
+    return against
+
+
 def confidently_wrong(
-    truth: NDArray[np.int64], scores: Scores, top: int = 20, *, probability: bool = True
+    truth: NDArray[np.int64],
+    scores: Scores,
+    top: int = 20,
+    *,
+    probability: bool = True,
+    without: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int64]:
     """Find the rows that are wrong and most sure of it; wrong labels gather here.
 
@@ -161,6 +194,8 @@ def confidently_wrong(
         True for natural-log probabilities: ordered by the probability of the wrong answer, highest
         first, of equals the least probability of the true class first. False for decision values, which
         compare within a row only: ordered by how far the wrong answer is above the truth.
+    without : NDArray[np.bool_], optional
+        ``(n,)`` rows to leave out, such as those of `overruled`.
 
     Returns
     -------
@@ -179,7 +214,8 @@ def confidently_wrong(
     if probability:
         check_log_probabilities(scores)
     predicted = scores.argmax(axis=1)
-    rows = np.flatnonzero(predicted != truth)
+    wrong = predicted != truth
+    rows = np.flatnonzero(wrong if without is None else wrong & ~without)
     of_answer = scores[rows, predicted[rows]].astype(np.float64)
     of_truth = scores[rows, truth[rows]].astype(np.float64)
     sureness = of_answer if probability else of_answer - of_truth

@@ -28,6 +28,8 @@ class Metric(ABC):
         Its lowest possible value.
     in_points : bool
         Whether differences are given in percentage points.
+    note : str
+        What it is, in a sentence, where its title does not say it.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Metric(ABC):
     place: int = 100
     least: float = -math.inf
     in_points: bool = False
+    note: str = ""
 
     @abstractmethod
     def measure(self, truth: NDArray[Any], scores: Scores, *, probability: bool) -> float | None:

@@ -1,10 +1,12 @@
 """One file for a finished stack: safetensors, whose metadata hold the rest as JSON; reading it runs no code.
 
-Layout, version 2. Metadata: ``format`` (``stackbone-model``), ``format_version``, ``model`` (a JSON object: task,
+Layout, version 3. Metadata: ``format`` (``stackbone-model``), ``format_version``, ``model`` (a JSON object: task,
 classes, backbones with their specs, meta-learner, training, score, versions, time) and ``sha256`` (over the three
-others and every tensor's name, shape and bytes). Tensors, all float32: ``base.I.coef`` (dim, K),
+others and every tensor's name, shape and bytes). Tensors, float32: ``base.I.coef`` (dim, K),
 ``base.I.intercept`` (K,) and, where it is subtracted from the features first, ``base.I.mean`` (dim,) of backbone I;
-``meta.coef``, ``meta.intercept`` and ``meta.mean`` alike, unless the meta-learner is ``mean``. Version 1 had no means.
+``meta.coef``, ``meta.intercept`` and ``meta.mean`` alike, unless the meta-learner is ``mean``; and, unless they are
+unknown, ``training.seen``, uint8 (n_images, 8): the first bytes of the SHA-256 of each training image, ascending.
+Version 2 had no such digests, version 1 no means either.
 
 The checksum tells damage, not an author: whoever changes a file on purpose can renew it. What such a file can do
 is predict wrongly, and no more: nothing in it is ever executed, and every shape and number is checked.
@@ -34,11 +36,12 @@ from stackbone.stack.models.model import ModelBackbone, StackModel
 from stackbone.stack.solvers.linear import LinearMap
 
 FORMAT = "stackbone-model"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 _METADATA = {"format", "format_version", "model", "sha256"}
 _KEYS = {"task", "classes", "backbones", "meta", "training", "score", "versions", "created"}
-_Tensors = dict[str, NDArray[np.float32]]
+_Tensors = dict[str, NDArray[Any]]
+_SEEN = "training.seen"
 _T = TypeVar("_T")
 
 
@@ -51,9 +54,12 @@ def save_model(model: StackModel, file: Path | str) -> None:
         If the file cannot be written.
     """
     file = Path(file)
-    tensors = {f"base.{i}.{part}": array for i, base in enumerate(model.bases) for part, array in _parts(base)}
+    bases = enumerate(model.bases)
+    tensors: _Tensors = {f"base.{i}.{part}": array for i, base in bases for part, array in _parts(base)}
     if model.meta_linear is not None:
         tensors |= {f"meta.{part}": array for part, array in _parts(model.meta_linear)}
+    if model.seen is not None:
+        tensors[_SEEN] = np.ascontiguousarray(model.seen)
     metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "model": header_json(_describe(model))}
     write_tensors(file, tensors, {**metadata, "sha256": _checksum(metadata, tensors)})
 
@@ -76,7 +82,7 @@ def load_model(file: Path | str) -> StackModel:
         _refuse(file, "its checksum does not match: it was damaged or changed after it was written")
     try:
         described = parse_header_json(metadata["model"])
-        return _parse(described, tensors, with_means=metadata["format_version"] != "1")
+        return _parse(described, tensors, int(metadata["format_version"]))
     except (ModelError, CacheError, ValueError, RecursionError) as exc:
         _refuse(file, str(exc), exc)
 
@@ -84,7 +90,7 @@ def load_model(file: Path | str) -> StackModel:
 def _read(file: Path) -> tuple[dict[str, str], _Tensors]:
     """Return the metadata and the tensors of a file of our format and version."""
     try:
-        header, tensors = parse_tensors(read_content(file))
+        header, tensors = parse_tensors(read_content(file), ("F32", "U8"))
         return _checked_metadata(file, header), tensors
     except ValueError as exc:
         _refuse(file, str(exc), exc)
@@ -138,7 +144,7 @@ def _describe(model: StackModel) -> dict[str, Any]:
     }
 
 
-def _parse(raw: object, tensors: _Tensors, *, with_means: bool) -> StackModel:
+def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
     described = _as(dict, raw, "the description", keys=_KEYS)
     meta = _as(dict, described["meta"], "meta", keys={"learner", "scores", "combine", "scale"})
     training = _as(dict, described["training"], "training", keys={"n_images", "digests_sha256"})
@@ -146,8 +152,10 @@ def _parse(raw: object, tensors: _Tensors, *, with_means: bool) -> StackModel:
     learner = _as(str, meta["learner"], "meta.learner")
     names = [f"base.{i}" for i in range(len(backbones))] + ([] if learner == "mean" else ["meta"])
     expected = {f"{name}.{part}" for name in names for part in ("coef", "intercept")}
-    if with_means:
+    if version >= 2:
         expected |= {f"{name}.mean" for name in names} & set(tensors)
+    if version >= 3:
+        expected |= {_SEEN} & set(tensors)
     if set(tensors) != expected:
         message = f"its tensors differ from the format's in {sorted(set(tensors) ^ expected)}"
         raise ModelError(message)
@@ -172,6 +180,7 @@ def _parse(raw: object, tensors: _Tensors, *, with_means: bool) -> StackModel:
             name: _as(str, each, "versions") for name, each in _as(dict, described["versions"], "versions").items()
         },
         created=_as(str, described["created"], "created"),
+        seen=tensors.get(_SEEN),
     )
 
 

@@ -8,8 +8,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.disk.digest import Digests
 from stackbone.cache.text import counted
 from stackbone.stack.models.model import StackModel
+
+_TRAINED_ON = {True: "yes", False: "no", None: "unknown"}
 
 
 @dataclass(frozen=True)
@@ -24,11 +27,15 @@ class Answer:
         (class, calibrated probability from 0 to 1), the most probable first; empty for regression.
     value
         The predicted number, in the unit of the labels; None for classification.
+    trained_on
+        Whether the model was fitted on this image, so that its answer says nothing of how it does on new ones; None
+        where that is unknown.
     """
 
     path: str
     ranked: list[tuple[str, float]]
     value: float | None = None
+    trained_on: bool | None = None
 
     def to_dict(self) -> dict[str, object]:
         """Return it as a JSON-able row, by column."""
@@ -37,7 +44,7 @@ class Answer:
     def cells(self) -> list[str | float]:
         """Return it as one row of a table with the columns of `columns`."""
         numbers: list[str | float] = [] if self.value is None else [self.value]
-        return [self.path, *numbers, *(cell for pair in self.ranked for cell in pair)]
+        return [self.path, *numbers, *(cell for pair in self.ranked for cell in pair), _TRAINED_ON[self.trained_on]]
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,12 @@ def agreement(answers: Sequence[Answer], labels: Sequence[str]) -> Agreement | N
 
 
 def predict(
-    model: StackModel, paths: Sequence[str], blocks: Mapping[str, NDArray[np.float32]], *, top: int = 3
+    model: StackModel,
+    paths: Sequence[str],
+    blocks: Mapping[str, NDArray[np.float32]],
+    *,
+    top: int = 3,
+    digests: Digests | None = None,
 ) -> list[Answer]:
     """Return what the model says about each image.
 
@@ -93,48 +105,80 @@ def predict(
         As of `StackModel.log_probabilities`: ``(n, dim)`` features by backbone name, in the order of `paths`.
     top
         Classes to name for each image, at most; of equally probable ones the first in the model's order.
+    digests
+        ``(n, 32)`` SHA-256 of the images, by which those are found that the model was fitted on.
 
     Raises
     ------
     ModelError
         If the features are not what the model takes.
     """
+    known = None if digests is None else model.knows(digests)
+    trained_on: list[bool | None] = [None] * len(paths) if known is None else known.tolist()
     if not model.classes:
         values = model.predict_values(blocks)
-        return [Answer(path, [], _rounded(value)) for path, value in zip(paths, values, strict=True)]
+        rows = zip(paths, values, trained_on, strict=True)
+        return [Answer(path, [], _rounded(value), is_known) for path, value, is_known in rows]
     probabilities = np.exp(model.log_probabilities(blocks))
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     return [
-        Answer(path, [(model.classes[code], round(float(row[code]), 6)) for code in codes])
-        for path, row, codes in zip(paths, probabilities, order, strict=True)
+        Answer(path, [(model.classes[code], round(float(row[code]), 6)) for code in codes], trained_on=is_known)
+        for path, row, codes, is_known in zip(paths, probabilities, order, trained_on, strict=True)
     ]
 
 
 def columns(answers: Sequence[Answer]) -> list[str]:
-    """Return the titles of the columns: ``path, class_1, probability_1, ...``, or ``path, value``."""
+    """Return the titles: ``path, class_1, probability_1, ..., trained_on``, or ``path, value, trained_on``."""
     if not answers or answers[0].value is not None:
-        return ["path", "value"]
+        return ["path", "value", "trained_on"]
     ranks = range(1, len(answers[0].ranked) + 1)
-    return ["path", *(f"{name}_{rank}" for rank in ranks for name in ("class", "probability"))]
+    return ["path", *(f"{name}_{rank}" for rank in ranks for name in ("class", "probability")), "trained_on"]
+
+
+def about_training(answers: Sequence[Answer]) -> str | None:
+    """Return in a sentence what answers on images that the model was fitted on are worth; None if there are none."""
+    known = sum(each.trained_on is True for each in answers)
+    if known:
+        images = f"{known:,} of {counted(len(answers), 'image')} {'is' if known == 1 else 'are'}"
+        return (
+            f"{images} among those that the model was fitted on (trained_on: yes): what it says of "
+            f"{'this one' if known == 1 else 'these'} tells nothing of new images"
+        )
+    if any(each.trained_on is None for each in answers):
+        return (
+            "whether the model was fitted on some of these images is unknown: its file is from before models recorded "
+            "that. Save it again with `stackbone stack --save FILE` to know"
+        )
+    return None
 
 
 def table_columns(answers: Sequence[Answer]) -> list[str]:
-    """Return the titles of the columns for people: ``path, class, probability, 2nd, 3rd, ...``, or ``path, value``."""
-    if columns(answers)[-1] == "value":
-        return ["path", "value"]
-    return ["path", "class", "probability", *(_nth(rank) for rank in range(2, len(answers[0].ranked) + 1))]
+    """Return the titles of the columns for people: ``path, class, probability, 2nd, 3rd, ...``, or ``path, value``.
+
+    The last one is ``trained_on`` where the model was fitted on some of the images.
+    """
+    last = ["trained_on"] if _any_known(answers) else []
+    if not answers or answers[0].value is not None:
+        return ["path", "value", *last]
+    return ["path", "class", "probability", *(_nth(rank) for rank in range(2, len(answers[0].ranked) + 1)), *last]
 
 
 def table_rows(answers: Sequence[Answer]) -> list[list[str]]:
     """Return one row of cells per image for people: probabilities to three digits, each behind its class."""
     rows = []
+    any_known = _any_known(answers)
     for each in answers:
+        last = [_TRAINED_ON[each.trained_on]] if any_known else []
         if each.value is not None:
-            rows.append([each.path, f"{each.value:g}"])
+            rows.append([each.path, f"{each.value:g}", *last])
         else:
             (name, probability), *others = each.ranked
-            rows.append([each.path, name, f"{probability:.3f}", *(f"{other} {p:.3f}" for other, p in others)])
+            rows.append([each.path, name, f"{probability:.3f}", *(f"{other} {p:.3f}" for other, p in others), *last])
     return rows
+
+
+def _any_known(answers: Sequence[Answer]) -> bool:
+    return any(each.trained_on for each in answers)
 
 
 def to_columns(answers: Sequence[Answer]) -> dict[str, list[str | float]]:

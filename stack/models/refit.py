@@ -16,13 +16,14 @@ from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.features.join import Joined
 from stackbone.stack.fitting.fits import FitCounter, run_alone, run_fits
 from stackbone.stack.folds.checks import check_blocks
+from stackbone.stack.folds.dealing import DEALINGS
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.learner import BaseOutcome, BaseScores, FinalFit, Part
 from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import MetaOptions, StackOptions
 from stackbone.stack.learners.registry import BASE_LEARNERS, META_LEARNERS
 from stackbone.stack.metrics.model_scores import ModelScore
-from stackbone.stack.models.model import ModelBackbone, StackModel, hash_digests
+from stackbone.stack.models.model import ModelBackbone, StackModel, hash_digests, shorten_digests
 from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.tasks.task import Task
 from stackbone.stack.tasks.truth import Truth
@@ -37,6 +38,7 @@ def refit(
     score: ModelScore,
     *,
     seed: int,
+    dealing: str = DEALINGS[0],
     recipe: str = "oof",
     n_jobs: int | None = None,
     cache: ScoreCache | None = None,
@@ -56,6 +58,8 @@ def refit(
         What the same model scored on images that it had not seen; kept in the model.
     seed : int
         Of the inner folds.
+    dealing : str
+        Of the inner folds: one of `stack.folds.dealing.DEALINGS`.
     recipe : str
         One of `stack.learners.recipes.recipe_rows`.
     n_jobs : int, optional
@@ -75,7 +79,7 @@ def refit(
     task.check(truth)
     check_blocks(joined.blocks, len(truth.values))
     rows = np.arange(len(truth.values))
-    inner = task.inner_folds(truth, rows, joined.groups, seed, options.inner_splits)
+    inner = task.inner_folds(truth, rows, joined.units(dealing), seed, options.inner_splits)
     part = Part(0, Fold(rows, np.empty(0, np.int64)), truth.values, truth.n_classes, inner)
     everything = _Everything(task, joined, truth, part, options, seed, cache, n_jobs, progress)
     if recipe == "oof":
@@ -103,6 +107,7 @@ def refit(
         score={score.primary_metric: _shown(score)},
         versions={name: version(name) for name in _LIBRARIES},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seen=shorten_digests(joined.digests),
     )
 
 

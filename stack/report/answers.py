@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.stack.folds.fold import Fold
-from stackbone.stack.metrics.confusion import confidently_wrong
+from stackbone.stack.metrics.confusion import confidently_wrong, overruled
 from stackbone.stack.metrics.model_scores import Prediction, pool
 
 MOST_WRONG = 60
@@ -27,7 +27,7 @@ class Vote:
 
 @dataclass(frozen=True)
 class ConfidentError:
-    """An image that the examined model is sure of, and wrong about.
+    """What the examined model and the backbones say of an image, one that the model is wrong about or they are.
 
     Attributes
     ----------
@@ -90,7 +90,24 @@ class Answers:
     @cached_property
     def wrong(self) -> list[ConfidentError]:
         """The images that the model is most confidently wrong about, the surest first; at most 60."""
-        found = confidently_wrong(self._truth, self._scores, MOST_WRONG, probability=self._probability)
+        return self._shown(
+            confidently_wrong(
+                self._truth, self._scores, MOST_WRONG, probability=self._probability, without=self._against
+            )
+        )
+
+    @cached_property
+    def overruled(self) -> list[ConfidentError]:
+        """The images on which all backbones agree and the model answers otherwise, the surest first; at most 60."""
+        return self._shown(self._surest[self._against[self._surest]][:MOST_WRONG])
+
+    @cached_property
+    def _against(self) -> NDArray[np.bool_]:
+        """Return ``(n_scored,)`` whether the model answers otherwise than all backbones."""
+        everything = np.arange(len(self._truth))
+        return overruled(self._predicted, [codes for codes, _ in self._votes(everything).values()])
+
+    def _shown(self, found: NDArray[np.int64]) -> list[ConfidentError]:
         votes = self._votes(found)
         return [
             ConfidentError(

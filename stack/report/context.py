@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from stackbone.cache import FeatureStore
 from stackbone.cache.progress import Progress
 from stackbone.stack.experiments.experiment import Experiment
+from stackbone.stack.experiments.subsets import sample_rows
 from stackbone.stack.experiments.used_features import UsedFeatures, used_features
-from stackbone.stack.folds.subsets import sample_rows
 from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.report.answers import Answers
 from stackbone.stack.report.images import ImageList

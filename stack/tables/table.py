@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stackbone.cache.text import counted
 from stackbone.stack.experiments.experiment import Experiment
+from stackbone.stack.metrics.metrics import METRICS
 from stackbone.stack.metrics.model_scores import ModelScore
 from stackbone.stack.tables.metric_names import primary_metric, titles
 
@@ -50,6 +51,12 @@ def model_row(experiment: Experiment) -> int:
 def describe(experiment: Experiment, model: str) -> str:
     """Return in a few words what a model is."""
     return experiment.kind.describe(model, experiment.options.meta)
+
+
+def footnotes(experiment: Experiment) -> list[str]:
+    """Return a line on each score whose title does not say what it is."""
+    notes = [(titles()[name], METRICS[name].note) for name in _metrics(experiment)]
+    return [f"{title}: {note}" for title, note in notes if note]
 
 
 def _metrics(experiment: Experiment) -> list[str]:

@@ -38,8 +38,11 @@ def verdict(experiment: Experiment) -> Verdict:
     evaluation, metric = experiment.evaluation, primary_metric(experiment)
     stack, single = evaluation.score(experiment.model_name), experiment.kind.best(evaluation)
     plain = _best_plain(experiment, stack.model)
-    if single is None or plain is None:  # every evaluation has them
+    if single is None:  # every evaluation has one
         raise AssertionError
+    if len(experiment.joined.names) == 1 or plain is None:
+        sentence = f"With one backbone there is nothing to stack: {single.model} scores {single.mean:.3f}."
+        return Verdict(f"{sentence} Embed the images with another one too, to compare and to stack.", None)
     gain = metric.unit * (stack.mean - single.mean)
     pair = f"{single.model} ({single.mean:.3f})"
     if gain <= 0:
@@ -71,9 +74,8 @@ def _advice(experiment: Experiment) -> str:
     """Return what to do when the model is no better than one of its members."""
     evaluation, judged = experiment.evaluation, experiment.model_name
     single, plain = experiment.kind.best(evaluation), _best_plain(experiment, judged)
-    members = [each for each in evaluation.results if each.model.startswith(f"{experiment.kind.base}:")]
-    if single is None or plain is None or len(members) == 1:
-        return "with one backbone there is nothing to stack"
+    if single is None or plain is None:  # there are several backbones
+        raise AssertionError
     if plain.model in experiment.kind.recipes and plain.mean > max(single.mean, evaluation.score(judged).mean):
         return f"the plain {plain.model} ({plain.mean:.3f}) does better, and --recipe {plain.model} uses and saves it"
     name = single.model.partition(":")[2]

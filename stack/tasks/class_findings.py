@@ -10,9 +10,17 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.text import counted
 from stackbone.stack.metrics.calibration import CalibrationBin, calibration_curve
 from stackbone.stack.metrics.compare import Difference, ErrorOverlap, error_overlap
-from stackbone.stack.metrics.confusion import ClassReport, ConfusedPair, confidently_wrong, confused_pairs, per_class
+from stackbone.stack.metrics.confusion import (
+    ClassReport,
+    ConfusedPair,
+    confidently_wrong,
+    confused_pairs,
+    overruled,
+    per_class,
+)
 from stackbone.stack.metrics.model_scores import pool
 from stackbone.stack.tasks.findings import SHOWN, Examined, Findings, Lesson
 from stackbone.stack.tasks.truth import Truth
@@ -40,6 +48,39 @@ class WrongImage:
     score: float
 
 
+@dataclass(frozen=True)
+class OverruledImage(WrongImage):
+    """An image on which all backbones agree, and the model answers otherwise, rightly or not.
+
+    Attributes
+    ----------
+    backbones : str
+        The class that all backbones take it for.
+    """
+
+    backbones: str
+
+
+@dataclass(frozen=True)
+class Overruled:
+    """Where all backbones agree, and the model answers otherwise.
+
+    Attributes
+    ----------
+    n : int
+        Such images.
+    n_right, n_backbones_right : int
+        Those on which the model is right, and those on which the backbones are.
+    images : list of OverruledImage
+        The first of them, those of which the model is surest.
+    """
+
+    n: int
+    n_right: int
+    n_backbones_right: int
+    images: list[OverruledImage]
+
+
 @dataclass(frozen=True, eq=False)
 class ClassFindings(Findings):
     """What the scores of a classification mean.
@@ -57,9 +98,11 @@ class ClassFindings(Findings):
     confused : list of ConfusedPair
         The most frequent confusions.
     wrong : list of WrongImage
-        The most confidently wrong.
+        The most confidently wrong, but for those on which the model overrules all backbones.
     calibration : list of CalibrationBin
         Confidence against accuracy; empty if the model gives no probabilities.
+    overruled : Overruled, optional
+        Where the model answers otherwise than all backbones; None if nowhere.
     """
 
     difference: Difference
@@ -69,6 +112,7 @@ class ClassFindings(Findings):
     confused: list[ConfusedPair]
     wrong: list[WrongImage]
     calibration: list[CalibrationBin]
+    overruled: Overruled | None = None
 
     def error_lessons(self) -> list[Lesson]:
         """Return shared errors, the weakest classes, the commonest confusions and the surest errors."""
@@ -79,6 +123,8 @@ class ClassFindings(Findings):
         if self.confused:
             pairs = (f"{each.true} for {each.predicted} ({each.n})" for each in self.confused[:SHOWN])
             lessons.append(Lesson(", ".join(pairs), "most often mistaken"))
+        if self.overruled is not None:
+            lessons.append(_overruled_lesson(self.overruled, self.stack))
         return lessons + [
             Lesson(
                 f"{each.path} is labelled {each.label}, taken for {each.predicted}", "confidently wrong, or mislabelled"
@@ -95,11 +141,12 @@ class ClassFindings(Findings):
             "confused": [each.to_dict() for each in self.confused],
             "wrong": [asdict(each) for each in self.wrong],
             "calibration": [each.to_dict() for each in self.calibration],
+            "overruled": None if self.overruled is None else asdict(self.overruled),
         }
 
 
 def find_class_errors(common: Findings, examined: Examined, members: str) -> ClassFindings:
-    """Look at the errors of a classification, each prediction of each repeat for itself.
+    """Look at the errors of a classification; of several repeats, each image counts once, by its mean in each number.
 
     Parameters
     ----------
@@ -116,6 +163,11 @@ def find_class_errors(common: Findings, examined: Examined, members: str) -> Cla
     predicted = {name: examined.joined(name).argmax(axis=1) for name in predictions}
     probability = predictions[model][0].probability
     pooled = pool(predictions[model], examined.folds)
+    voters = [
+        pool(each, examined.folds)[1].argmax(axis=1) for name, each in predictions.items() if name.startswith(members)
+    ]
+    against = overruled(pooled[1].argmax(axis=1), voters)
+    repeats = len(true) // len(pooled[0])  # every repeat tests the same images, each once
     return ClassFindings(
         common.stack,
         common.single,
@@ -124,10 +176,11 @@ def find_class_errors(common: Findings, examined: Examined, members: str) -> Cla
         overlap=error_overlap(
             {name.removeprefix(members): found != true for name, found in predicted.items() if name.startswith(members)}
         ),
-        classes=per_class(true, predicted[model], truth.classes),
-        confused=confused_pairs(true, predicted[model], truth.classes, top=_MOST),
-        wrong=_wrong_images(*pooled, truth, examined.paths, probability=probability),
+        classes=per_class(true, predicted[model], truth.classes, repeats),
+        confused=confused_pairs(true, predicted[model], truth.classes, top=_MOST, repeats=repeats),
+        wrong=_wrong_images(*pooled, truth, examined.paths, against, probability=probability),
         calibration=calibration_curve(true, examined.joined(model)) if probability else [],
+        overruled=_overruled(*pooled, truth, examined.paths, against, voters, probability=probability),
     )
 
 
@@ -136,15 +189,55 @@ def _wrong_images(
     scores: NDArray[np.float64],
     truth: Truth,
     paths: Sequence[str],
+    against: NDArray[np.bool_],
     *,
     probability: bool,
 ) -> list[WrongImage]:
     """List the most confidently wrong images; of several repeats, each image counts once, with its mean scores."""
     names, codes = truth.classes, truth.values
-    wrong = confidently_wrong(codes[rows], scores, top=_MOST, probability=probability)
+    wrong = confidently_wrong(codes[rows], scores, top=_MOST, probability=probability, without=against)
     best = np.exp(scores.max(axis=1)) if probability else scores.max(axis=1)
     predicted = names[scores.argmax(axis=1)]
     return [WrongImage(paths[rows[i]], str(names[codes[rows[i]]]), str(predicted[i]), float(best[i])) for i in wrong]
+
+
+def _overruled(
+    rows: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    truth: Truth,
+    paths: Sequence[str],
+    against: NDArray[np.bool_],
+    voters: Sequence[NDArray[np.int64]],
+    *,
+    probability: bool,
+) -> Overruled | None:
+    """List the images on which all backbones agree and the model answers otherwise, the surest first."""
+    if not against.any():
+        return None
+    names, codes, predicted, best = truth.classes, truth.values[rows], scores.argmax(axis=1), scores.max(axis=1)
+    found = np.flatnonzero(against)
+    images = [
+        OverruledImage(
+            paths[rows[i]],
+            str(names[codes[i]]),
+            str(names[predicted[i]]),
+            float(np.exp(best[i]) if probability else best[i]),
+            str(names[voters[0][i]]),
+        )
+        for i in found[np.argsort(-best[found], kind="stable")][:_MOST]
+    ]
+    n_right = int((predicted == codes)[found].sum())
+    return Overruled(len(found), n_right, int((voters[0] == codes)[found].sum()), images)
+
+
+def _overruled_lesson(found: Overruled, model: str) -> Lesson:
+    first = found.images[0]
+    return Lesson(
+        f"{model} answers otherwise on {counted(found.n, 'image')}, and is right on {found.n_right} of them, where the "
+        f"backbones are on {found.n_backbones_right}; such as {first.path}, labelled {first.label}: they say "
+        f"{first.backbones}, it says {first.predicted}",
+        "where all backbones agree",
+    )
 
 
 def _overlap_lesson(overlap: ErrorOverlap) -> Lesson:

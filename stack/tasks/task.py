@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache.errors import UsageError
 from stackbone.stack.folds.class_folds import Ask
+from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.learner import BaseLearner, BaseScores, MetaLearner
 from stackbone.stack.learners.meta_model import MetaModel
@@ -113,15 +114,15 @@ class Task(ABC):
     # Who trains, who tests
 
     @abstractmethod
-    def divide(self, labels: NDArray[np.str_], groups: Groups, ask: Ask) -> list[Fold]:
+    def divide(self, labels: NDArray[np.str_], units: Units, ask: Ask) -> list[Fold]:
         """Return outer folds whose training parts can be divided again, or raise `StackError`."""
 
     @abstractmethod
-    def ways_out(self, labels: NDArray[np.str_], groups: Groups, ask: Ask) -> str:
+    def ways_out(self, labels: NDArray[np.str_], units: Units, ask: Ask) -> str:
         """Return what can be done where `divide` was refused, for the end of a message."""
 
     @abstractmethod
-    def check_split(self, labels: NDArray[np.str_], groups: Groups, folds: list[Fold], ask: Ask) -> None:
+    def check_split(self, labels: NDArray[np.str_], units: Units, folds: list[Fold], ask: Ask) -> None:
         """Raise `StackError` unless the dataset's own split can be scored, and its training part divided again."""
 
     @abstractmethod
@@ -129,11 +130,11 @@ class Task(ABC):
         """Raise `StackError` unless these outer folds can be scored fairly."""
 
     @abstractmethod
-    def inner_folds(self, truth: Truth, rows: NDArray[np.int64], groups: Groups, seed: int, most: int) -> list[Fold]:
+    def inner_folds(self, truth: Truth, rows: NDArray[np.int64], units: Units, seed: int, most: int) -> list[Fold]:
         """Divide a training part, the `rows` of all images, into at most so many inner folds."""
 
     @abstractmethod
-    def steps(self, n: int, groups: Groups, ask: Ask) -> int:
+    def steps(self, n: int, units: Units, ask: Ask) -> int:
         """Return about how many steps of `stack.folds.trials.Trials` it takes to divide `n` rows."""
 
     def unknown(self, labels: NDArray[np.str_], tested: NDArray[np.bool_]) -> NDArray[np.str_]:

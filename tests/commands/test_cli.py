@@ -198,16 +198,15 @@ def test_stack_prints_the_table_on_stdout(finished: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[0] == "photos: 24 images, 3 classes, 2 folds, seed 0; the model is stack:oof"
     assert lines[1].split()[:4] == ["model", "accuracy", "±", "std"]
-    assert [line.split()[0] for line in lines[2:8]] == [
+    assert [line.split()[0] for line in lines[2:6]] == [
         f"lr:{LITE0}",
         f"svm:{LITE0}",
-        "mean",
-        "concat",
         "stack:oof",
         "stack:published",
     ]
-    assert "best single backbone" in lines[8]
-    assert lines[9].startswith("weakest classes (F1): ")
+    assert lines[6].startswith("cal. error: ")
+    assert lines[7].startswith(f"With one backbone there is nothing to stack: lr:{LITE0} scores ")
+    assert lines[8].startswith("weakest classes (F1): ")
     assert re.fullmatch(r"note: \d+ of 24 tested images have a near copy .*\n", done.stderr)  # the made ones are alike
 
 
@@ -244,7 +243,7 @@ def test_stack_keeps_what_it_found_in_files(here: _Here, tmp_path: Path) -> None
     assert [each["model"] for each in scores] == [each["model"] for each in content["results"]]
     with predictions.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 24 * 5
+    assert len(rows) == 24 * 3
     assert done.stderr.splitlines() == [
         f"all numbers are in {result}",
         f"each prediction is in {predictions}",
@@ -254,13 +253,14 @@ def test_stack_keeps_what_it_found_in_files(here: _Here, tmp_path: Path) -> None
     answered = here("predict", "photos", "--model", model, "--json")
     assert answered.returncode == 0, answered.stderr
     assert "24 training images; on unseen images: accuracy" in answered.stderr
+    assert "note: 24 of 24 images are among those that the model was fitted on (trained_on: yes)" in answered.stderr
     answers = json.loads(answered.stdout)["predictions"]
     right = [each["path"].split("/")[1] == each["class_1"] for each in answers]
     assert (len(right), sum(right) > 20) == (24, True)
 
 
 def test_numbers_are_flush_right_where_a_model_lacks_one(here: _Here) -> None:
-    header, *rows = here("stack", "--cv", "2", "--recipe", "oof").stdout.splitlines()[1:7]
+    header, *rows = here("stack", "--cv", "2", "--recipe", "oof").stdout.splitlines()[1:5]
     end = header.index("log-loss") + len("log-loss")
     assert all(row[end - 1] != " " and row[end] == " " for row in rows)
 
@@ -306,7 +306,7 @@ def test_lengths_are_predicted_from_the_command_line(here: _Here, experiment: Pa
     lines = done.stdout.splitlines()
     assert lines[0] == "lengths: 24 images, a number each, 3 folds, seed 0; the model is stack:oof"
     assert lines[1].split()[:6] == ["model", "R²", "±", "std", "MAE", "RMSE"]
-    assert [line.split()[0] for line in lines[2:6]] == [f"ridge:{LITE0}", "mean", "concat", "stack:oof"]
+    assert [line.split()[0] for line in lines[2:4]] == [f"ridge:{LITE0}", "stack:oof"]
     content = json.loads((experiment / "r.json").read_text())
     assert content["results"][-1]["r2"]["mean"] > 0.3
     answered = here("predict", "photos/hat", "--model", "model", "--json", cwd=experiment)
@@ -370,12 +370,16 @@ def test_bad_options_of_stack_are_refused_before_any_work(
         (["--near-duplicates", "1.5"], 2, "0.98"),
         (["--split", "test"], 1, "split"),
         (["--split", "test", "--repeats", "2"], 2, "--repeats"),
+        (["--split", "test", "--cv", "3"], 2, "use one of the two"),
+        (["--save-train-only", "--save", "m"], 2, "--save-train-only is for --split with --save"),
+        (["--dealing", "row"], 2, "rows"),
         (["--task", "regression"], 1, "'coat'"),
         (["--task", "regression", "--recipe", "published"], 2, "recipe"),
     ],
 )
 def test_stack_answers_bad_usage_in_words(here: _Here, arguments: list[str], code: int, words: str) -> None:
-    done = here("stack", "--cv", "2", *arguments)
+    folds = () if "--split" in arguments else ("--cv", "2")
+    done = here("stack", *folds, *arguments)
     assert done.returncode == code, done.stderr
     assert words in done.stderr
     assert done.stdout == ""

@@ -19,7 +19,7 @@ from PIL import Image
 
 from stackbone.cache import FeatureStore
 from stackbone.extract import extract, open_dataset
-from stackbone.stack.models.model import ModelBackbone, StackModel, hash_digests
+from stackbone.stack.models.model import ModelBackbone, StackModel, hash_digests, shorten_digests
 from stackbone.stack.models.model_file import save_model
 from stackbone.stack.solvers.linear import LinearMap
 
@@ -80,6 +80,7 @@ def nearest_mean(x: NDArray[np.float32], labels: list[str], identity: str, store
         score={"accuracy": "0.917 ± 0.010 (3 folds)"},
         versions={},
         created="2026-01-01T00:00:00+00:00",
+        seen=shorten_digests(feature_set.digests()),
     )
 
 
@@ -116,6 +117,7 @@ def test_csv_parquet_and_json_agree(run: Run, finished: Path, tmp_path: Path) ->
     assert [{name: str(value) for name, value in each.items()} for each in content["predictions"]] == rows
     for row in rows:
         assert row["path"].split("/")[:2] == ["photos", row["class_1"]]
+        assert row["trained_on"] == "yes"
         assert sum(float(row[f"probability_{rank}"]) for rank in (1, 2, 3)) == pytest.approx(1.0, abs=1e-5)
 
 

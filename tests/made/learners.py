@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache import Digests
 from stackbone.stack import Evaluation, MetaOptions, evaluate, stack_options
 from stackbone.stack.evaluation.options import check_meta
+from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.bases.ridge import ALPHA_GRID, score_numbers
 from stackbone.stack.learners.learner import BaseScores, Part
@@ -76,9 +78,12 @@ def evaluate_numbers(
     return evaluate(blocks, y, folds, task="regression", options=options, **others)
 
 
-def inner_number_folds(y: Floats, seed: int, groups: NDArray[np.int64] | None = None, most: int = 5) -> list[Fold]:
+def inner_number_folds(
+    y: Floats, seed: int, groups: NDArray[np.int64] | None = None, most: int = 5, digests: Digests | None = None
+) -> list[Fold]:
     """Divide all rows as a training part of a regression is divided."""
-    return TASKS["regression"].inner_folds(Truth(y, np.empty(0, np.str_)), np.arange(len(y)), groups, seed, most)
+    units = Units(groups, digests)
+    return TASKS["regression"].inner_folds(Truth(y, np.empty(0, np.str_)), np.arange(len(y)), units, seed, most)
 
 
 def fit_numbers(

@@ -10,6 +10,7 @@ from tests.made.checkout import ARCHIVES
 @pytest.mark.parametrize("version", [1, 2])
 def test_an_archived_model_predicts_what_it_did(version: int) -> None:
     model = load_model(ARCHIVES / f"model-v{version}.stackbone")
+    assert model.seen is None, "unknown"
     assert model.classes == ["cat", "dog", "größe"]
     assert [backbone.feature_set for backbone in model.backbones] == [
         "resnet50-ea2ab74516a4",

@@ -18,6 +18,10 @@ class CalibrationError(Metric):
     task = "classification"
     title = "cal. error"
     place = 4
+    note = (
+        "how far the probability of the predicted class is from the share that is right, in 15 bins of equally many "
+        "images, mean over folds (Roelofs et al. 2022)"
+    )
 
     def measure(self, truth: NDArray[Any], scores: Scores, *, probability: bool) -> float | None:
         """Return the number; see `Metric.measure`."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import FeatureSpec
-from stackbone.stack.folds.subsets import sample_rows
+from stackbone.stack.experiments.subsets import sample_rows
 from stackbone.stack.report.blocks import Page, join_all, path
 from stackbone.stack.report.context import Context
 from stackbone.stack.report.markup import Markup, element

@@ -48,8 +48,8 @@ class ClassesRecord:
     ----------
     model : str
         The model examined.
-    noun : str
-        What is counted: ``image``, or ``prediction`` where there are several of each image.
+    repeats : int
+        Predictions of each image; the matrix counts predictions, all else images.
     matrix : ConfusionMatrix
         How often each class is taken for each.
     frequent : list of ConfusedPair, optional
@@ -63,7 +63,7 @@ class ClassesRecord:
     """
 
     model: str
-    noun: str
+    repeats: int
     matrix: ConfusionMatrix
     frequent: list[ConfusedPair] | None
     scored: list[ClassReport]
@@ -80,7 +80,7 @@ class Classes(Section[ClassesRecord]):
     tasks = frozenset({"classification"})
 
     def collect(self, context: Context) -> ClassesRecord | None:
-        """Count the predictions of the examined model; with several repeats, each of them counts."""
+        """Count the confusions of the examined model."""
         experiment, found, answers = context.experiment, context.class_findings, context.answers
         if found is None or answers is None:
             return None
@@ -93,9 +93,11 @@ class Classes(Section[ClassesRecord]):
             context.images.add(each.examples)
         return ClassesRecord(
             model=experiment.model_name,
-            noun=context.noun,
+            repeats=experiment.repeats,
             matrix=count_confusions(truth, predicted, context.classes),
-            frequent=confused_pairs(truth, predicted, context.classes, top=_LISTED) if is_large else None,
+            frequent=confused_pairs(truth, predicted, context.classes, top=_LISTED, repeats=experiment.repeats)
+            if is_large
+            else None,
             scored=sorted((each for each in found.classes if each.n), key=lambda each: each.f1),
             untested=[each.name for each in found.classes if not each.n],
             pairs=pairs,
@@ -113,6 +115,8 @@ class Classes(Section[ClassesRecord]):
             "Colour is the share of the true class, on a square-root scale so that rare confusions show. Empty: none. "
             "Drag to zoom, double-click to zoom out."
         )
+        if record.repeats > 1:
+            note += f" Numbers are predictions, {record.repeats} of each image."
         return join_all(
             figure(
                 page,
@@ -192,12 +196,12 @@ def _confusions(record: ClassesRecord) -> Markup:
         return table(["true \\ predicted", *names], rows, caption="Confusion matrix: rows are true classes")
     listed = [[each.true, each.predicted, str(each.n), f"{each.share:.1%}"] for each in record.frequent]
     caption = f"The {len(listed)} most frequent confusions"
-    return table(["true class", "taken for", f"{record.noun}s", "share of the true class"], listed, caption=caption)
+    return table(["true class", "taken for", "images", "share of the true class"], listed, caption=caption)
 
 
 def _per_class(record: ClassesRecord) -> Markup:
     rows = [[each.name, f"{each.n:,}", bar(each.precision), bar(each.recall), bar(each.f1)] for each in record.scored]
-    header = ["class", f"{record.noun}s", "precision", "recall", "F1"]
+    header = ["class", "images", "precision", "recall", "F1"]
     return table(header, rows, caption="Scores of each class, the weakest first", class_="sortable per-class")
 
 
@@ -216,7 +220,7 @@ def _pairs(record: ClassesRecord, page: Page) -> Markup | None:
         element(
             "li",
             element("p", element("b", each.pair.true), " taken for ", element("b", each.pair.predicted), class_="pair"),
-            element("p", f"{counted(each.pair.n, record.noun)}, {each.pair.share:.1%} of the class", class_="quiet"),
+            element("p", f"{counted(each.pair.n, 'image')}, {each.pair.share:.1%} of the class", class_="quiet"),
             element("div", [picture(page, row, 88) for row in each.examples], class_="strip"),
             class_="later" if position >= _PAIRS_AT_FIRST else None,
         )

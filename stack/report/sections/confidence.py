@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.text import counted
-from stackbone.stack.metrics.calibration import CalibrationBin, calibration_error
+from stackbone.stack.metrics.calibration import CalibrationBin
 from stackbone.stack.report.blocks import Page, figure, join_all, number
 from stackbone.stack.report.context import Context
 from stackbone.stack.report.figures.style import BLUE, GREY, VERMILION, Figure, between
@@ -60,7 +60,7 @@ class ConfidenceRecord:
     ranges : list of CalibrationRange
         By ascending confidence; each holds a prediction or more.
     error : float
-        Expected calibration error, 0 to 1.
+        Expected calibration error, 0 to 1: mean over folds, the number of the table.
     histogram : ScoreHistogram
         How sure the model is, right and wrong.
     """
@@ -90,7 +90,7 @@ class Confidence(Section[ConfidenceRecord]):
         return ConfidenceRecord(
             context.noun,
             calibration_ranges(found.calibration, np.sort(confidence)),
-            calibration_error(found.calibration),
+            float(np.mean(experiment.evaluation.score(experiment.model_name).metrics["calibration_error"])),
             score_histogram(confidence, scores.argmax(axis=1) == truth),
         )
 
@@ -111,14 +111,14 @@ class Confidence(Section[ConfidenceRecord]):
                 pairwise(histogram.edges), histogram.right, histogram.wrong, strict=True
             )
         ]
-        says = f"Expected calibration error {record.error:.3f}."
+        says = f"Calibration error {record.error:.3f}, as in the table: the mean over folds."
         figures = join_all(
             figure(
                 page,
                 "calibration",
                 says=f"Share of right predictions against their probability. {says}",
                 title="Is it right as often as it claims?",
-                note=f"Below the line: overconfident. {says} {_counts(record)}",
+                note=f"Below the line: overconfident. {says} The points show all folds together. {_counts(record)}",
                 numbers=table(
                     ["probability", "mean", "right", f"{record.noun}s"], bins, caption="Calibration, bin by bin"
                 ),

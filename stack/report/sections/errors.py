@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stackbone.cache.upkeep.dataset_summary import Conflict, summarise_dataset
 from stackbone.stack.report.answers import ConfidentError
@@ -24,12 +24,15 @@ class ErrorsRecord:
     ----------
     wrong : list of ConfidentError
         Images that the model is most confidently wrong about; empty where labels are not classes.
+    overruled : list of ConfidentError
+        Images on which all backbones agree and the model answers otherwise.
     conflicts : list of list of int
         Files with the same bytes and different labels, by rows of the dataset's index.
     """
 
     wrong: list[ConfidentError]
     conflicts: list[list[int]]
+    overruled: list[ConfidentError] = field(default_factory=list)
 
 
 class Errors(Section[ErrorsRecord]):
@@ -43,18 +46,20 @@ class Errors(Section[ErrorsRecord]):
         """Return the errors and the conflicts, if there are any."""
         joined = context.experiment.joined
         wrong = context.answers.wrong if context.answers else []
-        context.images.add(each.row for each in wrong)
+        overruled = context.answers.overruled if context.answers else []
+        context.images.add(each.row for each in [*wrong, *overruled])
         conflicts: list[list[int]] = []
         if joined.left_out["conflicting"]:
             conflicts = conflicting_rows(summarise_dataset(joined.index).conflicts, joined.index.path)
         for rows in conflicts:
             context.images.add(rows)
-        return ErrorsRecord(wrong, conflicts) if wrong or conflicts else None
+        return ErrorsRecord(wrong, conflicts, overruled) if wrong or conflicts or overruled else None
 
     def html(self, record: ErrorsRecord, page: Page) -> Markup:
         """Return a card for each image."""
         return join_all(
             _wrong(record.wrong, page) if record.wrong else None,
+            _overruled(record.overruled, page) if record.overruled else None,
             _conflicts(record.conflicts, page) if record.conflicts else None,
         )
 
@@ -81,6 +86,20 @@ def _wrong(wrong: Sequence[ConfidentError], page: Page) -> Markup:
         element("p", lead, class_="lead"),
         element("ul", cards, class_="cards wrong", id="wrong"),
         more_button(len(wrong), SHOWN_AT_FIRST, "wrong"),
+    )
+
+
+def _overruled(overruled: Sequence[ConfidentError], page: Page) -> Markup:
+    right = sum(each.predicted == each.true for each in overruled)
+    lead = (
+        f"All backbones agree on these images, and the model answers otherwise: right on {right} of {len(overruled)}."
+    )
+    cards = [_wrong_card(each, page, is_later=position >= SHOWN_AT_FIRST) for position, each in enumerate(overruled)]
+    return join_all(
+        element("h3", "Where the model overrules all backbones"),
+        element("p", lead, class_="lead"),
+        element("ul", cards, class_="cards wrong", id="overruled"),
+        more_button(len(overruled), SHOWN_AT_FIRST, "overruled"),
     )
 
 

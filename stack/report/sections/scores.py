@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from stackbone.stack.report.markup import Child, Markup, element, table
 from stackbone.stack.report.section import Section
 from stackbone.stack.tables.lessons import lessons
 from stackbone.stack.tables.metric_names import primary_metric, titles
-from stackbone.stack.tables.table import describe
+from stackbone.stack.tables.table import describe, footnotes
 from stackbone.stack.tasks.findings import Lesson
 
 _KINDS = {"lr": "backbone", "svm": "backbone", "ridge": "backbone", "stack": "stack"}
@@ -67,12 +67,15 @@ class ScoresRecord:
         The one of highest mean, the first of equals.
     lessons : list of Lesson
         What else the experiment teaches.
+    footnotes : list of str
+        What the scores are whose titles do not say it.
     """
 
     metric: str
     models: list[ModelSummary]
     best: ModelSummary
     lessons: list[Lesson]
+    footnotes: list[str] = field(default_factory=list)
 
 
 class Scores(Section[ScoresRecord]):
@@ -99,7 +102,7 @@ class Scores(Section[ScoresRecord]):
             for score in experiment.evaluation.results
         ]
         best = max(models, key=lambda each: each.mean)
-        return ScoresRecord(primary_metric(experiment).name, models, best, lessons(experiment))
+        return ScoresRecord(primary_metric(experiment).name, models, best, lessons(experiment), footnotes(experiment))
 
     def figures(self, record: ScoresRecord) -> dict[str, Figure]:
         """Draw every model."""
@@ -112,6 +115,7 @@ class Scores(Section[ScoresRecord]):
         return join_all(
             figure(page, "models", says=says, title="Every model on the same folds", note=_legend(record)),
             scrolled(_table(record), "Scores of all models"),
+            [element("p", note, class_="quiet") for note in record.footnotes],
             element("h3", "What else there is to learn") if record.lessons else None,
             element("ul", [_lesson(each) for each in record.lessons], class_="lessons") if record.lessons else None,
         )

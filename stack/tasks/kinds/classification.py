@@ -12,6 +12,7 @@ from scipy.special import log_softmax
 from stackbone.cache.errors import UsageError
 from stackbone.stack.folds.class_folds import Ask, check_inner
 from stackbone.stack.folds.class_labels import check_labels
+from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold, check_fold_classes
 from stackbone.stack.folds.folds import inner_folds
 from stackbone.stack.folds.trials import class_steps
@@ -62,34 +63,35 @@ class Classification(Task):
     def check(self, truth: Truth) -> None:
         """Accept what `read` returns."""
 
-    def divide(self, labels: NDArray[np.str_], groups: Groups, ask: Ask) -> list[Fold]:
+    def divide(self, labels: NDArray[np.str_], units: Units, ask: Ask) -> list[Fold]:
         """Return stratified folds."""
-        _, folds = divide_and_check(labels, groups, ask)
+        _, folds = divide_and_check(labels, units, ask)
         return folds
 
-    def ways_out(self, labels: NDArray[np.str_], groups: Groups, ask: Ask) -> str:
+    def ways_out(self, labels: NDArray[np.str_], units: Units, ask: Ask) -> str:
         """Return other numbers of folds, fewer classes, more images."""
-        return ways_for_classes(labels, groups, ask)
+        return ways_for_classes(labels, units, ask)
 
-    def check_split(self, labels: NDArray[np.str_], groups: Groups, folds: list[Fold], ask: Ask) -> None:
+    def check_split(self, labels: NDArray[np.str_], units: Units, folds: list[Fold], ask: Ask) -> None:
         """Require that the training part knows every class, and can be divided into inner folds."""
         check_labels(labels)
         check_fold_classes(labels, folds[0], "the training part")
-        check_inner(labels, groups, folds, ask)
+        check_inner(labels, units, folds, ask)
 
     def check_folds(self, truth: Truth, groups: Groups, folds: Sequence[Fold]) -> None:
         """Require that every training part knows the classes that its test part asks for."""
         for number, fold in enumerate(folds, start=1):
             check_fold_classes(truth.names, fold, f"the training part of fold {number} of {len(folds)}")
 
-    def inner_folds(self, truth: Truth, rows: NDArray[np.int64], groups: Groups, seed: int, most: int) -> list[Fold]:
+    def inner_folds(self, truth: Truth, rows: NDArray[np.int64], units: Units, seed: int, most: int) -> list[Fold]:
         """Return stratified inner folds, of which every training part has every class."""
-        own = None if groups is None else groups[rows]
-        return inner_folds(truth.values[rows], truth.classes, seed, groups=own, n_splits=most)
+        own = units.take(rows)
+        codes = truth.values[rows]
+        return inner_folds(codes, truth.classes, seed, groups=own.groups, digests=own.digests, n_splits=most)
 
-    def steps(self, n: int, groups: Groups, ask: Ask) -> int:
+    def steps(self, n: int, units: Units, ask: Ask) -> int:
         """Count what a splitter weighs."""
-        return class_steps(n, groups, ask)
+        return class_steps(n, units, ask)
 
     def unknown(self, labels: NDArray[np.str_], tested: NDArray[np.bool_]) -> NDArray[np.str_]:
         """Return the classes of the test part that the training part lacks."""

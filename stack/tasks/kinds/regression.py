@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from stackbone.cache.errors import UsageError
 from stackbone.stack.folds.class_folds import Ask
 from stackbone.stack.folds.class_labels import resolve_groups
+from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.folds import regression_folds
 from stackbone.stack.folds.target_folds import check_target_folds, divide_targets
@@ -63,33 +64,35 @@ class Regression(Task):
         """Require numbers that vary."""
         check_targets(truth.values)
 
-    def divide(self, labels: NDArray[np.str_], groups: Groups, ask: Ask) -> list[Fold]:
+    def divide(self, labels: NDArray[np.str_], units: Units, ask: Ask) -> list[Fold]:
         """Return shuffled folds."""
-        return divide_targets(parse_targets(labels), groups, ask)
+        return divide_targets(parse_targets(labels), units, ask)
 
-    def ways_out(self, labels: NDArray[np.str_], groups: Groups, ask: Ask) -> str:
+    def ways_out(self, labels: NDArray[np.str_], units: Units, ask: Ask) -> str:
         """Return other numbers of folds, or more images."""
-        return ways_for_targets(parse_targets(labels), groups, ask)
+        return ways_for_targets(parse_targets(labels), units, ask)
 
-    def check_split(self, labels: NDArray[np.str_], groups: Groups, folds: list[Fold], ask: Ask) -> None:
+    def check_split(self, labels: NDArray[np.str_], units: Units, folds: list[Fold], ask: Ask) -> None:
         """Require enough images on both sides."""
-        check_target_folds(folds, groups, len(labels))
+        check_target_folds(folds, units, len(labels))
 
     def check_folds(self, truth: Truth, groups: Groups, folds: Sequence[Fold]) -> None:
         """Require enough images on both sides, and no group on both."""
         n = len(truth.values)
-        check_target_folds(folds, groups, n)
+        check_target_folds(folds, Units(groups), n)
         check_groups_apart(folds, resolve_groups(groups, n))
 
-    def inner_folds(self, truth: Truth, rows: NDArray[np.int64], groups: Groups, seed: int, most: int) -> list[Fold]:
+    def inner_folds(self, truth: Truth, rows: NDArray[np.int64], units: Units, seed: int, most: int) -> list[Fold]:
         """Return shuffled inner folds, as many as there are rows (or groups) if these are fewer."""
-        own = resolve_groups(None if groups is None else groups[rows], len(rows))
+        part = units.take(rows)
+        own = part.ids(len(rows))
         n_groups = len(np.unique(own))
         # A row each: so a message speaks of images and not of groups.
         kept = None if n_groups == len(rows) else own
-        return regression_folds(truth.values[rows], max(2, min(most, n_groups)), seed, groups=kept)
+        most = max(2, min(most, n_groups))
+        return regression_folds(truth.values[rows], most, seed, groups=kept, digests=part.digests)
 
-    def steps(self, n: int, groups: Groups, ask: Ask) -> int:
+    def steps(self, n: int, units: Units, ask: Ask) -> int:
         """Count rows: no group is weighed."""
         return target_steps(n, ask)
 

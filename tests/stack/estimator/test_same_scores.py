@@ -63,7 +63,7 @@ def store_of(folder: Path, x: NDArray[np.float32], labels: list[str]) -> Feature
 def inner_folds(experiment: Experiment, number: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     train, options = experiment.folds[number].train, experiment.options
     made = experiment.kind.inner_folds(
-        experiment.truth, train, experiment.joined.groups, experiment.seed, options.inner_splits
+        experiment.truth, train, experiment.joined.units("digests"), experiment.seed, options.inner_splits
     )
     return [(each.train, each.test) for each in made]
 
@@ -101,7 +101,7 @@ def test_a_regression_scores_alike(tmp_path: Path, digits: Digits) -> None:
             blocks=COLUMNS,
             cv=inner_folds(experiment, number),
         ).fit(x[fold.train], y[fold.train])
-        inner = experiment.kind.inner_folds(experiment.truth, fold.train, experiment.joined.groups, 0, 3)
+        inner = experiment.kind.inner_folds(experiment.truth, fold.train, experiment.joined.units("digests"), 0, 3)
         alpha, _ = choose_alpha(SideBySide.whole(stack.stacked_features_), y[fold.train], inner)
         stack.set_params(final_estimator=RidgeRegression(alpha)).fit(x[fold.train], y[fold.train])
         found = r2_score(y[fold.test], stack.predict(x[fold.test]))

@@ -329,10 +329,12 @@ def test_features_that_tell_the_group_alone_leave_the_stack_as_unsure_as_it_shou
         assert abs(score.mean - 1 / 3) < 3 * np.sqrt(1 / 3 * 2 / 3 / 60)
 
 
-def test_one_backbone_is_its_own_concatenation(blocks: Blocks, y: Labels, folds: list[Fold]) -> None:
-    evaluation = evaluate({"a": blocks["a"]}, y, folds, options=FIXED)
+def test_of_one_backbone_no_row_repeats_its_own_unless_asked_for(blocks: Blocks, y: Labels, folds: list[Fold]) -> None:
+    alone = {"a": blocks["a"]}
+    assert list(by_model(evaluate(alone, y, folds, options=FIXED))) == ["lr:a", "svm:a", "stack:oof", "stack:published"]
+    evaluation = evaluate(alone, y, folds, recipes=("mean", "concat"), options=FIXED)
     scores = by_model(evaluation)
-    assert list(scores) == ["lr:a", "svm:a", "mean", "concat", "stack:oof", "stack:published"]
+    assert list(scores) == ["lr:a", "svm:a", "mean", "concat"]
     assert scores["lr:a"] == scores["mean"] == scores["concat"]
     assert evaluation.chosen["concat"] == evaluation.chosen["lr:a"]
 
@@ -507,7 +509,7 @@ def test_every_model_of_a_fold_sees_the_features_of_that_fold(blocks: Blocks, y:
         assert list(found.predictions) == list(alone.predictions)
         for model, [prediction] in alone.predictions.items():
             np.testing.assert_array_equal(found.predictions[model][number].scores, prediction.scores, err_msg=model)
-    one = evaluate({"b": PerFold(own)}, y, folds, options=FIXED)
+    one = evaluate({"b": PerFold(own)}, y, folds, recipes=("concat",), options=FIXED)
     assert by_model(one)["concat"] == by_model(one)["lr:b"]
 
 

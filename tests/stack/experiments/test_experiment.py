@@ -3,9 +3,11 @@
 import csv
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +34,9 @@ from stackbone.stack import (
     stack_options,
     stratified_folds,
 )
+from stackbone.stack.divisions.training_parts import training_parts
 from stackbone.stack.experiments.result_file import write_result
+from stackbone.stack.experiments.self_check import run_self_check
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.folds import regression_folds
 from stackbone.stack.metrics.compare import paired_difference
@@ -126,7 +130,8 @@ def shares_no_group(folds: list[Fold], groups: list[str]) -> bool:
 
 def test_features_are_joined_by_digest_not_by_position(store: FeatureStore) -> None:
     found = run_experiment(store, cv=3, seed=1)
-    expected = evaluate(blocks(), np.array(LABELS), stratified_folds(np.array(LABELS), 3, 1), seed=1)
+    y, digests = np.array(LABELS), found.joined.digests
+    expected = evaluate(blocks(), y, stratified_folds(y, 3, 1, digests=digests), digests=digests, seed=1)
     assert found.evaluation.results == expected.results
     assert found.evaluation.without == expected.without
     assert found.n_images == N
@@ -225,10 +230,11 @@ def test_groups_are_never_on_both_sides(store: FeatureStore) -> None:
     expected = evaluate(
         blocks(),
         np.array(LABELS),
-        stratified_folds(np.array(LABELS), 3, 4, groups=np.arange(N) // 3, repeats=2),
+        stratified_folds(np.array(LABELS), 3, 4, groups=np.arange(N) // 3, digests=found.joined.digests, repeats=2),
         recipes=("oof",),
         options=FIXED,
         groups=np.arange(N) // 3,
+        digests=found.joined.digests,
         seed=4,
     )
     assert found.evaluation.results == expected.results
@@ -321,7 +327,9 @@ def test_rare_classes_are_dropped_on_request(store: FeatureStore) -> None:
     [note] = found.joined.notes
     assert all(words in note for words in ("2 images", "left out", "3 folds", "rare"))
     y = np.array(LABELS[2:])
-    expected = evaluate(blocks(np.arange(2, N)), y, stratified_folds(y, 3, 0), recipes=("oof",), options=FIXED)
+    folds = stratified_folds(y, 3, 0, digests=found.joined.digests)
+    known = blocks(np.arange(2, N))
+    expected = evaluate(known, y, folds, recipes=("oof",), options=FIXED, digests=found.joined.digests)
     assert found.evaluation.results == expected.results
 
 
@@ -415,7 +423,7 @@ def test_unknown_dataset_names_those_that_are_there(store: FeatureStore) -> None
 def test_chosen_backbones_alone_are_stacked(store: FeatureStore) -> None:
     found = run_experiment(store, backbones=["vgg19"], cv=3, recipes=("oof",), options=FIXED)
     models = [score.model for score in found.evaluation.results]
-    assert models == ["lr:vgg19", "svm:vgg19", "mean", "concat", "stack:oof"]
+    assert models == ["lr:vgg19", "svm:vgg19", "stack:oof"]
     assert list(found.backbones) == ["vgg19"]
     assert found.evaluation.without == {}
 
@@ -439,7 +447,8 @@ def test_a_copy_of_a_test_image_is_not_trained_on(store: FeatureStore) -> None:
     found = run_experiment(store, split="test", recipes=("oof",))
     rows = np.array([i for i in range(N) if i != 3])
     y = np.array(LABELS)[rows]
-    expected = evaluate(blocks(rows), y, split_folds(np.array(listed.split)[rows], "test"), recipes=("oof",))
+    folds = split_folds(np.array(listed.split)[rows], "test")
+    expected = evaluate(blocks(rows), y, folds, recipes=("oof",), digests=found.joined.digests)
     assert found.evaluation.results == expected.results
 
 
@@ -464,6 +473,35 @@ def test_progress_counts_every_fit(store: FeatureStore) -> None:
     assert comparing == [("comparing", 0, 1), ("comparing", 1, 1)]  # for near copies, in one tile
 
 
+@pytest.mark.parametrize("divide", [run_experiment, run_self_check, training_parts])
+def test_folds_and_a_split_at_once_are_refused(store: FeatureStore, divide: Callable[..., object]) -> None:
+    with pytest.raises(UsageError, match=r"--cv 4 draws folds, and --split test uses .* own division: use one of the"):
+        divide(store, cv=4, split="test")
+
+
+def test_of_repeats_every_image_counts_once(store: FeatureStore) -> None:
+    once, thrice = (run_experiment(store, options=FIXED, recipes=("oof",), repeats=n) for n in (1, 3))
+    for found in (once, thrice):
+        assert isinstance(found.findings, ClassFindings)
+        assert [each.n for each in found.findings.classes] == [30, 30, 30]
+        assert all(1 <= each.n <= 30 and each.n == max(1, round(30 * each.share)) for each in found.findings.confused)
+
+
+def test_a_model_of_a_split_may_leave_out_what_is_tested(store: FeatureStore) -> None:
+    store.write_dataset(index(LABELS, ["train" if i < 60 else "test" for i in range(N)]))
+    asked: dict[str, Any] = {"split": "test", "recipes": ("oof",), "options": FIXED, "with_model": True}
+    digests = store.dataset("photos").image_sha256
+    for train_only, known in ((False, [True] * N), (True, [True] * 60 + [False] * 30)):
+        found = run_experiment(store, train_only=train_only, **asked)
+        assert found.model is not None
+        assert (found.model.n_images, found.n_images) == (sum(known), N)
+        np.testing.assert_array_equal(found.model.knows(digests), known)
+    wrong: dict[str, Any]
+    for wrong in ({"with_model": True}, {"split": "test"}, {}):
+        with pytest.raises(UsageError, match="--save-train-only is for --split with --save"):
+            run_experiment(store, train_only=True, **wrong)
+
+
 def test_the_model_is_that_of_the_oof_recipe(store: FeatureStore) -> None:
     found = run_experiment(store, cv=2, recipes=("oof",), options=FIXED, with_model=True)
     assert found.model is not None
@@ -483,8 +521,8 @@ def test_the_recipe_asked_for_is_judged_and_saved(store: FeatureStore, recipe: s
 
 def test_a_length_is_predicted_and_told_in_words(measured: FeatureStore) -> None:
     found = run_experiment(measured, task="regression", cv=3, seed=2)
-    y = lengths()
-    expected = evaluate_numbers(blocks(), y, regression_folds(y, 3, 2), seed=2)
+    y, digests = lengths(), found.joined.digests
+    expected = evaluate_numbers(blocks(), y, regression_folds(y, 3, 2, digests=digests), digests=digests, seed=2)
     assert found.evaluation.results == expected.results
     assert [score.model for score in found.evaluation.results] == [
         "ridge:resnet50",
@@ -545,8 +583,10 @@ def test_a_regression_is_written_whole(measured: FeatureStore, tmp_path: Path) -
 def test_a_regression_uses_the_inner_folds_asked_for(measured: FeatureStore) -> None:
     options = stack_options("regression", inner_splits=2)
     found = run_experiment(measured, task="regression", cv=3, options=options)
-    y = lengths()
-    expected = evaluate_numbers(blocks(), y, regression_folds(y, 3, 0), inner_splits=2)
+    y, digests = lengths(), found.joined.digests
+    expected = evaluate_numbers(
+        blocks(), y, regression_folds(y, 3, 0, digests=digests), digests=digests, inner_splits=2
+    )
     assert found.evaluation.results == expected.results
 
 

@@ -10,7 +10,7 @@ import pytest
 from stackbone.cache import FeatureStore
 from stackbone.stack import Experiment, Fold, MetaOptions, StackOptions, evaluate, run_experiment
 from stackbone.stack.experiments.learning_curve import SIZES, learning_curves
-from stackbone.stack.folds.subsets import nested_order, take_share
+from stackbone.stack.experiments.subsets import nested_order, take_share
 from tests.made.learners import evaluate_numbers
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -41,7 +41,9 @@ def test_points_are_what_evaluate_gives_on_those_rows(store: FeatureStore) -> No
         Fold(take_share(nested_order(f.train, codes, np.arange(N), 0), codes, share), f.test) for f in experiment.folds
     ]
     joined = experiment.joined
-    expected = evaluate(joined.blocks, joined.labels, parts, recipes=["oof"], baselines=False, options=FIXED)
+    expected = evaluate(
+        joined.blocks, joined.labels, parts, recipes=["oof"], baselines=False, options=FIXED, digests=joined.digests
+    )
     for curve in (single, stack):
         score = expected.score(curve.model)
         assert [curve.mean[2], curve.std[2]] == pytest.approx([score.mean, score.std])
@@ -106,6 +108,8 @@ def test_a_regression_has_a_curve_of_its_chief_score(numbers: tuple[FeatureStore
     parts = [
         Fold(take_share(nested_order(f.train, same, np.arange(N), 0), same, 0.2), f.test) for f in experiment.folds
     ]
-    expected = evaluate_numbers(experiment.joined.blocks, np.arange(N, dtype=np.float64), parts)
+    expected = evaluate_numbers(
+        experiment.joined.blocks, np.arange(N, dtype=np.float64), parts, digests=experiment.joined.digests
+    )
     assert stack.mean[0] == pytest.approx(expected.score("stack:oof").mean)
     assert stack.mean[-1] == pytest.approx(experiment.evaluation.score("stack:oof").mean)

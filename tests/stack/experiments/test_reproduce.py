@@ -110,6 +110,28 @@ def test_the_version_that_recorded_other_numbers_is_named(store: FeatureStore, f
         reproduce_experiment(file, store)
 
 
+def test_a_result_that_names_no_dealing_is_repeated_with_the_folds_of_rows(store: FeatureStore, file: Path) -> None:
+    write_result(run_experiment(store, dealing="rows", options=FIXED), file)
+    content = json.loads(file.read_text())
+    assert content.pop("dealing") == "rows"
+    file.write_text(json.dumps(content))
+    assert reproduce_experiment(file, store).division.dealing == "rows"
+    rewrite(file, dealing="digests")
+    with pytest.raises(StackError, match="does not describe what is in the cache"):
+        reproduce_experiment(file, store)
+    rewrite(file, dealing="cards")
+    with pytest.raises(StackError, match="its dealing is 'cards'"):
+        reproduce_experiment(file, store)
+
+
+def test_rows_that_repeated_a_single_backbone_are_no_difference(store: FeatureStore, file: Path) -> None:
+    asked: dict[str, Any] = {"backbones": ["vgg19"], "options": FIXED}
+    older = run_experiment(store, recipes=("oof", "mean", "concat"), **asked).to_dict()
+    write_result(run_experiment(store, recipes=("oof",), **asked), file)
+    rewrite(file, results=older["results"], recipe="oof")
+    assert list(reproduce_experiment(file, store).backbones) == ["vgg19"]
+
+
 def test_rounding_is_no_difference(store: FeatureStore, file: Path) -> None:
     content = json.loads(file.read_text())
     content["results"][0]["log_loss"]["folds"][1] *= 1 + 1e-8

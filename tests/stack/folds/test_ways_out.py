@@ -10,37 +10,43 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stackbone.cache import FeatureStore, StackError
+from stackbone.cache import Digests, FeatureStore, StackError
 from stackbone.stack.evaluation.evaluate import evaluate
 from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.experiments.run import run_experiment
 from stackbone.stack.folds.class_folds import Ask
 from stackbone.stack.folds.class_labels import find_rare
+from stackbone.stack.folds.dealing import DEALINGS, Units
 from stackbone.stack.folds.folds import regression_folds, stratified_folds
 from stackbone.stack.folds.groups import join_groups
 from stackbone.stack.folds.ways_out import divide_and_check, ways_for_classes, ways_for_targets
 from tests.made.learners import evaluate_numbers
 
-Groups = NDArray[np.int64] | None
 MakeCache = Callable[..., FeatureStore]
 LAYOUTS = 60
+Layout = tuple[NDArray[np.str_], Units, Ask]
 
 
-def made_layout(seed: int) -> tuple[NDArray[np.str_], Groups, Ask]:
+def made_digests(n: int, seed: int) -> Digests:
+    return np.random.default_rng([seed, n]).integers(256, size=(n, 32), dtype=np.uint8)
+
+
+def made_layout(seed: int, dealing: str) -> Layout:
     """Return a few classes of one to six images, alone, in groups of one class, or in groups across classes."""
     rng = np.random.default_rng(seed)
     y = np.repeat(np.array(list("abcd"))[: rng.integers(2, 5)], 1)
     y = np.repeat(y, rng.integers(1, 7, len(y)))
-    groups: Groups = None
+    groups = None
     if seed % 3 == 1:
         groups = join_groups(np.char.add(y, rng.integers(0, 4, len(y)).astype(str)))
     elif seed % 3 == 2:
         groups = join_groups(rng.integers(-1, 6, len(y)))
     rare = ("refuse", "drop", "keep")[rng.integers(3)]
-    return y, groups, Ask(int(rng.integers(2, 6)), seed, int(rng.integers(1, 3)), str(rare))
+    units = Units(groups, made_digests(len(y), seed) if dealing == "digests" else None)
+    return y, units, Ask(int(rng.integers(2, 6)), seed, int(rng.integers(1, 3)), str(rare))
 
 
-def follow(y: NDArray[np.str_], groups: Groups, ask: Ask, advice: str) -> list[tuple[NDArray[np.str_], Groups, Ask]]:
+def follow(y: NDArray[np.str_], units: Units, ask: Ask, advice: str) -> list[Layout]:
     """Return the layouts that the advice leads to, one for each thing that it says."""
     followed = []
     unread = advice
@@ -49,56 +55,60 @@ def follow(y: NDArray[np.str_], groups: Groups, ask: Ask, advice: str) -> list[t
     ):
         for each in re.finditer(pattern, unread):
             target, n_splits = int(each[1]), int(each[2] or ask.n_splits)
-            group = np.arange(len(y)) if groups is None else groups
+            group = np.arange(len(y)) if units.groups is None else units.groups
             names = [name for name in np.unique(y) for _ in range(max(0, target - len(np.unique(group[y == name]))))]
-            grown = None if groups is None else np.append(groups, len(y) + np.arange(len(names)))
+            grown = units.grow(len(y), len(names))
+            if grown.digests is not None:
+                grown.digests[len(y) :] = made_digests(len(names), 7)
             followed.append((np.append(y, names).astype(np.str_), grown, replace(ask, n_splits=n_splits)))
         unread = re.sub(pattern, "", unread)
     if found := re.search(r"ask for ([\d, or]+) folds", unread):
-        followed += [(y, groups, replace(ask, n_splits=int(n))) for n in re.findall(r"\d+", found[1])]
+        followed += [(y, units, replace(ask, n_splits=int(n))) for n in re.findall(r"\d+", found[1])]
         unread = unread.replace(found[0], "")
     for words, rare in (
         ("leave these classes out (--rare drop)", "drop"),
         ("keep them in the training parts alone (--rare keep)", "keep"),
     ):
         if words in unread:
-            followed.append((y, groups, replace(ask, rare=rare)))
+            followed.append((y, units, replace(ask, rare=rare)))
             unread = unread.replace(words, "")
     if found := re.search(r"leave out class '(\w)'", unread):
         kept = y != found[1]
-        followed.append((y[kept], None if groups is None else groups[kept], ask))
+        followed.append((y[kept], units.take(kept), ask))
         unread = unread.replace(found[0], "")
     assert re.fullmatch(r"[:,. ]*(or )?", unread), f"advice that no test follows: {unread!r} of {advice!r}"
     return followed
 
 
-def evaluate_layout(y: NDArray[np.str_], groups: Groups, ask: Ask) -> None:
+def evaluate_layout(y: NDArray[np.str_], units: Units, ask: Ask) -> None:
     """Do what a run does, on made features, from the labels on."""
     if ask.rare == "drop":
-        kept = ~np.isin(y, find_rare(y, ask.n_splits, groups))
-        y, groups = y[kept], None if groups is None else groups[kept]
+        kept = ~np.isin(y, find_rare(y, ask.n_splits, units.groups))
+        y, units = y[kept], units.take(kept)
     rare: Literal["keep", "refuse"] = "keep" if ask.rare == "keep" else "refuse"
+    of_units = vars(units)
     folds = stratified_folds(
-        y, ask.n_splits, ask.seed, groups=groups, repeats=ask.repeats, rare=rare, inner_splits=ask.inner_splits
+        y, ask.n_splits, ask.seed, **of_units, repeats=ask.repeats, rare=rare, inner_splits=ask.inner_splits
     )
     x = np.random.default_rng(0).normal(size=(len(y), 2)).astype(np.float32)
     options = stack_options("classification", meta="mean", c=1.0, inner_splits=ask.inner_splits)
-    evaluate({"a": x}, y, folds, recipes=("oof",), baselines=False, options=options, groups=groups, n_jobs=1)
+    evaluate({"a": x}, y, folds, recipes=("oof",), baselines=False, options=options, **of_units, n_jobs=1)
 
 
-def test_advice_on_made_layouts_works() -> None:
+@pytest.mark.parametrize("dealing", DEALINGS)
+def test_advice_on_made_layouts_works(dealing: str) -> None:
     counts: dict[str, int] = {}
     for seed in range(LAYOUTS):
-        y, groups, ask = made_layout(seed)
+        y, units, ask = made_layout(seed, dealing)
         try:
-            divide_and_check(y, groups, ask)
+            divide_and_check(y, units, ask)
         except StackError:
-            advice = ways_for_classes(y, groups, ask)
+            advice = ways_for_classes(y, units, ask)
         else:
             continue
         counts["refused"] = counts.get("refused", 0) + 1
-        assert advice.startswith(": "), f"no way out of {y.tolist()} {groups} {ask}"
-        for way in follow(y, groups, ask, advice):
+        assert advice.startswith(": "), f"no way out of {y.tolist()} {units.groups} {ask}"
+        for way in follow(y, units, ask, advice):
             divide_and_check(*way)
             if seed % 5 == 0:
                 evaluate_layout(*way)
@@ -111,17 +121,17 @@ def test_advice_on_made_layouts_works() -> None:
 def test_refused_folds_advise_what_works_with_the_inner_folds_asked_for(inner_splits: int) -> None:
     refused = 0
     for seed in range(30):
-        y, groups, ask = made_layout(seed)
+        y, units, ask = made_layout(seed, DEALINGS[0])
         ask = replace(ask, rare="refuse", inner_splits=inner_splits)
         try:
-            stratified_folds(y, ask.n_splits, seed, groups=groups, repeats=ask.repeats, inner_splits=inner_splits)
+            stratified_folds(y, ask.n_splits, seed, **vars(units), repeats=ask.repeats, inner_splits=inner_splits)
         except StackError as exc:
             said = str(exc)
         else:
             continue
-        advice = ways_for_classes(y, groups, ask)
+        advice = ways_for_classes(y, units, ask)
         assert said.endswith(advice)
-        for way in follow(y, groups, ask, advice):
+        for way in follow(y, units, ask, advice):
             divide_and_check(*way)
             if seed % 6 == 0:
                 evaluate_layout(*way)
@@ -129,14 +139,30 @@ def test_refused_folds_advise_what_works_with_the_inner_folds_asked_for(inner_sp
     assert refused > 5
 
 
+@pytest.mark.parametrize("sizes", [(40, 2), (40, 2, 2), (40, 3), (40, 2, 9)])
+@pytest.mark.parametrize("cv", [2, 3, 5])
+@pytest.mark.parametrize("rare", ["refuse", "keep"])
+def test_advice_where_one_class_has_a_few_images_works(sizes: tuple[int, ...], cv: int, rare: str) -> None:
+    y, n = np.repeat(list("abc")[: len(sizes)], sizes), sum(sizes)
+    for units in (Units(), Units(digests=made_digests(n, 0))):
+        ask = Ask(cv, rare=rare)
+        try:
+            divide_and_check(y, units, ask)
+        except StackError:
+            ways = follow(y, units, ask, ways_for_classes(y, units, ask))
+            assert ways
+            for way in ways:
+                divide_and_check(*way)
+
+
 @pytest.mark.parametrize(("cv", "advised"), [(2, 4), (3, 3)])
 def test_five_groups_of_one_class_each_are_told_what_works(cv: int, advised: int) -> None:
-    y, groups = np.repeat(["a", "b"], [9, 6]), np.repeat(np.arange(5), 3)
+    y, units = np.repeat(["a", "b"], [9, 6]), Units(np.repeat(np.arange(5), 3))
     with pytest.raises(StackError):
-        divide_and_check(y, groups, Ask(cv))
-    advice = ways_for_classes(y, groups, Ask(cv))
+        divide_and_check(y, units, Ask(cv))
+    advice = ways_for_classes(y, units, Ask(cv))
     assert advice == f": add images until every class is in {advised} groups of images"
-    ((grown, own, ask),) = follow(y, groups, Ask(cv), advice)
+    ((grown, own, ask),) = follow(y, units, Ask(cv), advice)
     evaluate_layout(grown, own, ask)
 
 
@@ -146,7 +172,7 @@ def test_five_groups_of_one_class_each_are_told_what_works(cv: int, advised: int
 def test_advice_on_numeric_targets_works(n: int, n_splits: int, grouped: bool) -> None:  # noqa: FBT001  # a parameter
     groups = np.repeat(np.arange(n), 2) if grouped else None
     y = np.arange(float(2 * n if grouped else n))
-    advice = ways_for_targets(y, groups, Ask(n_splits))
+    advice = ways_for_targets(y, Units(groups), Ask(n_splits))
     for each in re.finditer(r"ask for ([\d, or]+) folds(?!, or predict)", advice.split("add images")[0]):
         for k in map(int, re.findall(r"\d+", each[1])):
             folds = regression_folds(y, k, 0, groups=groups)

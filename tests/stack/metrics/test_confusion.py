@@ -9,7 +9,14 @@ from scipy.special import log_softmax
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from stackbone.cache.errors import StackError, UsageError
-from stackbone.stack.metrics.confusion import ClassReport, ConfusedPair, confidently_wrong, confused_pairs, per_class
+from stackbone.stack.metrics.confusion import (
+    ClassReport,
+    ConfusedPair,
+    confidently_wrong,
+    confused_pairs,
+    overruled,
+    per_class,
+)
 
 Codes = NDArray[np.int64]
 ANIMALS = np.array(["cat", "dog", "owl", "yak"])
@@ -128,3 +135,20 @@ def test_a_top_of_none_is_wrong_usage() -> None:
         confused_pairs(truth, predicted, ANIMALS, top=0)
     with pytest.raises(UsageError, match="top -1"):
         confidently_wrong(truth, np.zeros((10, 4)), top=-1, probability=False)
+
+
+def test_a_model_overrules_its_members_only_where_these_agree() -> None:
+    says = [np.array(each) for each in ([0, 0, 1, 1], [0, 0, 1, 0], [1, 0, 2, 1])]
+    assert overruled(says[2], says[:2]).tolist() == [True, False, True, False]
+    assert overruled(says[2], says[:1]).tolist() == [False] * 4
+    assert overruled(says[2], []).tolist() == [False] * 4
+
+
+def test_of_repeats_images_are_counted_and_shares_stay() -> None:
+    truth, predicted = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
+    often, again = np.tile(truth, 5), np.tile(predicted, 5)
+    assert per_class(often, again, ["a", "b"], 5) == per_class(truth, predicted, ["a", "b"])
+    assert confused_pairs(often, again, ["a", "b"], repeats=5) == confused_pairs(truth, predicted, ["a", "b"])
+    truth, predicted = np.array([0, 0, 0, 0]), np.array([0, 0, 1, 0])  # wrong in one repeat of two
+    [pair] = confused_pairs(truth, predicted, ["a", "b"], repeats=2)
+    assert (pair.n, pair.share) == (1, 0.25)

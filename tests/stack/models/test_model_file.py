@@ -15,7 +15,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from stackbone.cache import CacheError, FeatureSpec, ModelError, UsageError, feature_set_id
-from stackbone.stack.models.model import ModelBackbone, StackModel
+from stackbone.stack.models.model import ModelBackbone, StackModel, shorten_digests
 from stackbone.stack.models.model_file import FORMAT_VERSION, _checksum, load_model, save_model
 from stackbone.stack.solvers.linear import LinearMap
 
@@ -100,6 +100,23 @@ def test_a_model_comes_back_bit_for_bit(file: Path) -> None:
     assert found.bases[1].coef.tobytes() == model.bases[1].coef.tobytes()
 
 
+def test_the_training_images_come_back(tmp_path: Path) -> None:
+    model, digests = made_model(), np.random.default_rng(0).integers(256, size=(9, 32), dtype=np.uint8)
+    model = replace(model, n_images=9, seen=shorten_digests(digests))
+    save_model(model, tmp_path / "m")
+    found = load_model(tmp_path / "m")
+    known = found.knows(np.concatenate([digests[:2], digests[:2] ^ 1]))
+    assert known is not None
+    assert known.tolist() == [True, True, False, False]
+    assert made_model().knows(digests) is None
+    wrong: Any
+    for wrong in (np.zeros((8, 8), np.uint8), np.zeros((9, 8), np.float32), np.zeros(72, np.uint8)):
+        with pytest.raises(
+            ModelError, match=r"digests of its training images have shape .*expected \(9, 8\) and uint8"
+        ):
+            replace(model, seen=wrong)
+
+
 def test_a_mean_and_a_regression_come_back(tmp_path: Path) -> None:
     mean = replace(made_model(), learner="mean", meta_linear=None)
     save_model(mean, tmp_path / "mean")
@@ -180,7 +197,7 @@ def test_one_changed_bit_is_refused_wherever_it_is(file: Path) -> None:
 
 def test_a_newer_version_is_sound_and_asks_for_an_update(file: Path) -> None:
     rewrite(file, format_version=str(FORMAT_VERSION + 1))
-    with pytest.raises(ModelError, match=r"format version 3.*reads up to 2.*Update Stackbone.*nothing is wrong"):
+    with pytest.raises(ModelError, match=r"format version 4.*reads up to 3.*Update Stackbone.*nothing is wrong"):
         load_model(file)
 
 

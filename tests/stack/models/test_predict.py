@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from stackbone.cache import FeatureSpec, feature_set_id
-from stackbone.stack.models.model import ModelBackbone, StackModel
+from stackbone.stack.models.model import ModelBackbone, StackModel, shorten_digests
 from stackbone.stack.models.predict import (
     Answer,
+    about_training,
     agreement,
     columns,
     predict,
@@ -71,14 +73,14 @@ def test_classes_are_ranked_by_probability() -> None:
 def test_there_are_no_more_answers_than_classes() -> None:
     found = predict(made_model(["coat", "hat"]), PATHS, BLOCKS, top=9)
     assert {len(each.ranked) for each in found} == {2}
-    assert columns(found) == ["path", "class_1", "probability_1", "class_2", "probability_2"]
+    assert columns(found) == ["path", "class_1", "probability_1", "class_2", "probability_2", "trained_on"]
     assert sum(probability for _, probability in found[0].ranked) == pytest.approx(1.0, abs=1e-6)
 
 
 def test_columns_survive_odd_names() -> None:
     found = predict(made_model(["coat", 'hat, "big"', "shoe"]), PATHS, BLOCKS, top=1)
     table = to_columns(found)
-    assert list(table) == ["path", "class_1", "probability_1"]
+    assert list(table) == ["path", "class_1", "probability_1", "trained_on"]
     assert table["path"] == PATHS
     assert table["class_1"] == ["coat", 'hat, "big"', "coat"]
     assert table["probability_1"] == [each.ranked[0][1] for each in found]
@@ -94,20 +96,41 @@ def test_json_rows_have_the_columns_of_the_table() -> None:
 
 def test_the_table_is_short() -> None:
     found = predict(made_model(["coat", "hat", "shoe"]), PATHS, BLOCKS, top=1)
-    assert table_rows(found)[0] == ["a.jpg", "coat", "0.787"]
+    assert table_rows(found)[0] == ["a.jpg", "coat", "0.787", "unknown"]
 
 
 def test_a_regression_gives_a_value_an_image() -> None:
     found = predict(made_regression(), PATHS, BLOCKS)
     assert [each.value for each in found] == [2.1, 3.1, 2.1]
-    assert to_columns(found) == {"path": PATHS, "value": [2.1, 3.1, 2.1]}
-    assert found[0].to_dict() == {"path": "a.jpg", "value": 2.1}
+    assert to_columns(found) == {"path": PATHS, "value": [2.1, 3.1, 2.1], "trained_on": ["unknown"] * 3}
+    assert found[0].to_dict() == {"path": "a.jpg", "value": 2.1, "trained_on": "unknown"}
     assert table_rows(found)[0] == ["a.jpg", "2.1"]
 
 
+@pytest.mark.parametrize("model", [made_model(["coat", "hat", "shoe"]), made_regression()], ids=["classes", "number"])
+def test_images_that_the_model_was_fitted_on_are_said_to_be(model: StackModel) -> None:
+    digests = np.random.default_rng(0).integers(256, size=(43, 32), dtype=np.uint8)
+    knowing = replace(model, seen=shorten_digests(digests[3:]))
+    for asked, known, words in (
+        (digests[[0, 3, 42]], ["no", "yes", "yes"], r"2 of 3 images are among those that the model was fitted on"),
+        (digests[[0, 1, 3]], ["no", "no", "yes"], r"1 of 3 images is among .* of this one tells nothing of new images"),
+        (digests[:3], ["no", "no", "no"], None),
+    ):
+        found = predict(knowing, PATHS, BLOCKS, digests=asked)
+        assert to_columns(found)["trained_on"] == known
+        assert [each.to_dict()["trained_on"] for each in found] == known
+        shown = [row[-1] for row in table_rows(found)]
+        assert (shown == known, table_columns(found)[-1] == "trained_on") == ("yes" in known, "yes" in known)
+        said = about_training(found)
+        assert said is None if words is None else re.search(words, said or "")
+    older = predict(model, PATHS, BLOCKS, digests=digests[:3])
+    assert [each.trained_on for each in older] == [None] * 3
+    assert "is unknown: its file is from before models recorded that" in str(about_training(older))
+
+
 def test_a_value_of_zero_is_a_value() -> None:
-    assert Answer("a.jpg", [], 0.0).to_dict() == {"path": "a.jpg", "value": 0.0}
-    assert columns([Answer("a.jpg", [], 0.0)]) == ["path", "value"]
+    assert Answer("a.jpg", [], 0.0).to_dict() == {"path": "a.jpg", "value": 0.0, "trained_on": "unknown"}
+    assert columns([Answer("a.jpg", [], 0.0)]) == ["path", "value", "trained_on"]
 
 
 @pytest.mark.parametrize(

@@ -74,10 +74,12 @@ def joined(tmp_path: Path) -> Joined:
     return join_features(store)
 
 
-def by_hand(options: StackOptions, groups: NDArray[np.int64] | None, seed: int) -> NDArray[np.float64]:
+def by_hand(options: StackOptions, joined: Joined, seed: int) -> NDArray[np.float64]:
     """Return log-probabilities of the new digits by the parts that `refit` is made of."""
-    y = CODES[:N]
-    inner = inner_folds(y, np.unique(y).astype(np.str_), seed, groups=groups, n_splits=options.inner_splits)
+    y, units = CODES[:N], vars(joined.units("digests"))
+    inner = inner_folds(
+        y, np.array([f"digit {code}" for code in range(5)]), seed, **units, n_splits=options.inner_splits
+    )
     parts = [score_classes(TRAIN[name], y, NEW[name], 5, inner, c_grid(options)) for name in TRAIN]
     meta = fit_meta(parts, y, 5, inner, options.meta)
     return meta.log_probabilities([part.test for part in parts])
@@ -97,7 +99,7 @@ def test_a_saved_model_predicts_as_its_parts_fitted_by_hand(
 ) -> None:
     save_model(refit(joined, CLASSIFICATION, options, SCORE, seed=2), tmp_path / "model")
     found = load_model(tmp_path / "model").log_probabilities(NEW)
-    np.testing.assert_allclose(found, by_hand(options, joined.groups, seed=2), atol=1e-4)
+    np.testing.assert_allclose(found, by_hand(options, joined, seed=2), atol=1e-4)
     np.testing.assert_allclose(np.exp(found).sum(axis=1), 1, atol=1e-9)
     assert (found.argmax(axis=1) == CODES[N:]).mean() > 0.9
 
@@ -120,8 +122,8 @@ def test_groups_reach_the_inner_folds(joined: Joined) -> None:
     options = stack_options(c=0.1, inner_splits=3)
     kept = refit(joined, CLASSIFICATION, options, SCORE, seed=0).log_probabilities(NEW)
     loose = refit(replace(joined, groups=None), CLASSIFICATION, options, SCORE, seed=0).log_probabilities(NEW)
-    np.testing.assert_allclose(kept, by_hand(options, joined.groups, seed=0), atol=1e-4)
-    np.testing.assert_allclose(loose, by_hand(options, None, seed=0), atol=1e-4)
+    np.testing.assert_allclose(kept, by_hand(options, joined, seed=0), atol=1e-4)
+    np.testing.assert_allclose(loose, by_hand(options, replace(joined, groups=None), seed=0), atol=1e-4)
     assert np.abs(kept - loose).max() > 1e-3
 
 
@@ -180,7 +182,7 @@ def test_a_saved_regression_predicts_as_its_parts(joined: Joined, meta: str, tmp
     score = ModelScore("stack:oof", [0.8, 0.9], primary_metric="r2")
     save_model(refit(targets, REGRESSION, options, score, seed=4), tmp_path / "model")
     model = load_model(tmp_path / "model")
-    folds = inner_number_folds(y, 4, joined.groups, 3)
+    folds = inner_number_folds(y, 4, joined.groups, 3, joined.digests)
     bases, top = fit_numbers(TRAIN, y, folds, meta)
     seen = [base.decide(NEW[name])[:, 0] for name, base in zip(TRAIN, bases, strict=True)]
     np.testing.assert_allclose(model.predict_values(NEW), top.values(seen), rtol=1e-5)
@@ -200,7 +202,7 @@ def test_a_regression_of_one_backbone_is_a_ridge(joined: Joined) -> None:
     options = stack_options("regression", meta="mean", inner_splits=3)
     model = refit(one, REGRESSION, options, ModelScore("stack:oof", [0.8, 0.9], primary_metric="r2"), seed=0)
     x, new = TRAIN["vgg19"].astype(np.float64), NEW["vgg19"].astype(np.float64)
-    folds = inner_number_folds(y, 0, joined.groups, 3)
+    folds = inner_number_folds(y, 0, joined.groups, 3, joined.digests)
     alpha = score_matrix(TRAIN["vgg19"], y, NEW["vgg19"], folds).chosen
     expected = make_pipeline(ModeratedScaler(), Ridge(alpha)).fit(x, y).predict(new)
     np.testing.assert_allclose(model.predict_values(NEW), expected, atol=1e-4)
@@ -258,7 +260,10 @@ def test_every_recipe_is_saved_as_the_row_that_scored_it(joined: Joined, recipe:
     fold = Fold(np.arange(N), np.arange(N, len(CODES)))
     assert joined.groups is not None
     groups = np.concatenate([joined.groups, joined.groups.max() + 1 + np.arange(len(CODES) - N)])
-    evaluation = evaluate(everything, labels, [fold], recipes=[recipe], options=options, groups=groups, seed=0)
+    digests = np.concatenate([joined.digests, np.zeros((len(CODES) - N, 32), np.uint8)])
+    evaluation = evaluate(
+        everything, labels, [fold], recipes=[recipe], options=options, groups=groups, digests=digests, seed=0
+    )
     row = evaluation.predictions[recipe_rows()[recipe]][0].scores
     np.testing.assert_array_equal(found.argmax(axis=1), row.argmax(axis=1))
     if recipe in ("oof", "concat"):

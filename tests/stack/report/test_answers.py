@@ -48,6 +48,26 @@ def test_the_surest_errors_come_first_with_the_vote_of_every_logistic_regression
     assert not first.all_agree
 
 
+def test_what_the_model_answers_against_all_backbones_is_shown_apart() -> None:
+    fold = Fold.testing(np.arange(12), 12)
+
+    def says(changed: dict[int, int]) -> list[Prediction]:
+        p = np.full((12, 3), 0.1)
+        p[np.arange(12), np.array([changed.get(i, int(code)) for i, code in enumerate(CODES)])] = 0.8
+        return [Prediction(np.log(p), probability=True)]
+
+    away = (CODES + 1) % 3
+    # 0: the model alone is wrong; 1: it alone is right; 2: all are wrong alike; 3: one backbone stands by the model
+    members = {"lr:a": says({1: away[1], 2: away[2], 3: away[3]}), "lr:b": says({1: away[1], 2: away[2]})}
+    model = says({0: away[0], 2: away[2], 3: away[3]})
+    found = Answers({**members, "stack:oof": model}, [fold], NAMES, CODES, ROWS, "stack:oof")
+    assert [each.row for each in found.overruled] == [100, 101]
+    assert [each.predicted == each.true for each in found.overruled] == [False, True]
+    assert [each.row for each in found.wrong] == [102, 103]
+    alone = Answers({"lr:a": members["lr:a"], "stack:oof": model}, [fold], NAMES, CODES, ROWS, "stack:oof")
+    assert alone.overruled == []
+
+
 def test_decision_values_order_the_errors_and_are_no_probabilities() -> None:
     decisions = np.eye(3)[CODES]
     decisions[5] = [9, 0, 1]

@@ -156,7 +156,8 @@ def test_the_confusion_matrix_holds_every_prediction(report: Report, experiment:
 def test_with_repeats_every_prediction_counts(store: FeatureStore) -> None:
     found = collected(run_experiment(store, options=FIXED, recipes=["oof"], repeats=2), store)
     record, confidence = record_of(found, ClassesRecord), record_of(found, ConfidenceRecord)
-    assert record.noun == confidence.noun == "prediction"
+    assert (record.repeats, confidence.noun) == (2, "prediction")
+    assert sum(each.n for each in record.scored) == N
     assert record.matrix.counts.sum() == 2 * N
     assert sum(confidence.histogram.right) == record.matrix.counts.trace()
     assert sum(confidence.histogram.wrong) == 2 * N - record.matrix.counts.trace()

@@ -156,13 +156,17 @@ def test_classes_that_no_fold_tests_have_no_score(tmp_path: Path) -> None:
     assert f"No image of these classes was tested, so they have no score: {name.name}." in shown
 
 
-def test_with_repeats_predictions_are_counted_and_not_images(tmp_path: Path) -> None:
+def test_with_repeats_images_are_counted_and_of_the_matrix_it_is_said_that_they_are_not(tmp_path: Path) -> None:
     report = made_report()
     first = record_of(report, ClassesRecord).pairs[0]
-    shown = f"{first.pair.n} {{}}, {first.pair.share:.1%} of the class"
-    assert shown.format("images") in write(tmp_path, report).text
-    repeated = changed(report, classes={"noun": "prediction"})
-    assert shown.format("predictions") in write(tmp_path, repeated).text
+    shown, said = (
+        f"{first.pair.n} images, {first.pair.share:.1%} of the class",
+        "Numbers are predictions, 5 of each image",
+    )
+    for repeats in (1, 5):
+        text = write(tmp_path, changed(report, classes={"repeats": repeats})).text
+        assert shown in text
+        assert (said in text) == (repeats == 5)
 
 
 def test_one_is_counted_in_the_singular(tmp_path: Path) -> None:

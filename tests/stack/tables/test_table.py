@@ -221,7 +221,7 @@ def test_verdict_gives_the_gain_and_the_folds_won() -> None:
 def test_verdict_says_when_stacking_does_not_help() -> None:
     assert told(with_scores([0.7, 0.7, 0.7])) == (
         "stack:oof (0.700) is 11.0 points below the best single backbone, lr:resnet50 (0.810): "
-        "with one backbone there is nothing to stack."
+        "stacking does not help here; --backbones resnet50 uses that one alone."
     )
     assert "does not beat the best single backbone" in told(with_scores([0.8, 0.81, 0.82]))
 
@@ -351,8 +351,30 @@ def test_a_regression_that_stacking_does_not_help_says_so() -> None:
     shown = replace(REGRESSION, evaluation=Evaluation(results=worse, predictions={}, without={}, chosen={}))
     assert told(shown) == (
         "stack:oof (0.500) is 0.100 below the best single backbone, ridge:vgg16 (0.600): "
-        "with one backbone there is nothing to stack."
+        "stacking does not help here; --backbones vgg16 uses that one alone."
     )
+
+
+@pytest.mark.parametrize("score", [0.9, 0.81, 0.7])
+@pytest.mark.parametrize("single", ["lr:resnet50", "ridge:resnet50"])
+def test_one_backbone_is_no_stack_whatever_it_scores(score: float, single: str) -> None:
+    scores = evaluation(ModelScore(single, [0.8, 0.81, 0.82]), ModelScore("stack:oof", [score] * 3))
+    base = EXPERIMENT if single.startswith("lr") else REGRESSION
+    alone = replace(base, joined=replace(base.joined, names=["resnet50"]), evaluation=scores)
+    assert told(alone) == (
+        f"With one backbone there is nothing to stack: {single} scores 0.810. "
+        "Embed the images with another one too, to compare and to stack."
+    )
+
+
+def test_a_score_whose_title_does_not_say_it_is_explained() -> None:
+    assert table.footnotes(EXPERIMENT) == []
+    scores = evaluation(
+        ModelScore("lr:resnet50", [0.8, 0.9], {"log_loss": [0.5, 0.5], "calibration_error": [0.0, 0.1]})
+    )
+    [note] = table.footnotes(replace(EXPERIMENT, evaluation=scores))
+    assert note.startswith("cal. error: how far the probability of the predicted class is from the share that is right")
+    assert "mean over folds" in note
 
 
 def test_a_regression_has_an_interval_and_its_largest_errors() -> None:

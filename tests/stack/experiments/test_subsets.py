@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from stackbone.stack.folds.subsets import nested_order, sample_rows, take_share
+from stackbone.stack.experiments.subsets import nested_order, sample_rows, take_share
 
 
 def test_a_sample_keeps_the_shares_of_the_classes_and_the_smallest() -> None:
