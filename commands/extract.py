@@ -18,6 +18,7 @@ from stackbone.commands.shared.option_groups import grouped
 from stackbone.commands.shared.options import (
     CacheOption,
     DatasetOptions,
+    DecodingOptions,
     DeviceOption,
     EngineOption,
     JsonOption,
@@ -69,6 +70,7 @@ def command(
     listing: DatasetOptions,
     no_labels: Annotated[bool, typer.Option("--no-labels", help="Ignore labels: compute features only")] = False,
     embedding: EmbeddingOptions,
+    decoding: DecodingOptions,
     max_failed: MaxFailedOption = 0.01,
     profile: Annotated[bool, typer.Option("--profile", help="Show where the time went")] = False,
     as_json: JsonOption = False,
@@ -86,6 +88,7 @@ def command(
             steering=sources.steering_files,
             weights=sources.weights_files,
             **asdict(embedding),
+            **asdict(decoding),
             on_progress=on_progress,
         )
     if as_json:

@@ -6,6 +6,7 @@ Gives calibrated probabilities of classes, or numbers where the model is a regre
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,14 @@ import typer
 from stackbone.commands.shared.console import err, out, print_table, progress
 from stackbone.commands.shared.endings import exit_if_too_many_failed
 from stackbone.commands.shared.option_groups import grouped
-from stackbone.commands.shared.options import CacheOption, DeviceOption, EngineOption, MaxFailedOption, SourceOptions
+from stackbone.commands.shared.options import (
+    CacheOption,
+    DecodingOptions,
+    DeviceOption,
+    EngineOption,
+    MaxFailedOption,
+    SourceOptions,
+)
 
 if TYPE_CHECKING:
     from stackbone.stack.models.predict import Answer
@@ -31,6 +39,7 @@ def command(
     cache: CacheOption = None,
     engine: EngineOption = "auto",
     device: DeviceOption = "auto",
+    decoding: DecodingOptions,
     max_failed: MaxFailedOption = 0.01,
 ) -> None:
     from stackbone.cache import FeatureStore
@@ -51,8 +60,11 @@ def command(
             weights=sources.weights_files,
             engine=engine,
             device=device,
+            **asdict(decoding),
             on_progress=on_progress,
         )
+    for path, remark in embedded.remarks:
+        err.print(f"note: {path!r}: {remark}")
     for path, reason in embedded.failures:
         err.print(f"failed: {path!r}: {reason}")
     if embedded.sound_paths:

@@ -17,6 +17,7 @@ from stackbone.cache.errors import CacheError, CorruptFileError
 from stackbone.cache.feature_set import LOOKS, FeatureSet, as_keys
 from stackbone.cache.hdf5.opening import corrupt_message
 from stackbone.cache.records import shard
+from stackbone.cache.records.cut import CUT, merged_cut
 from stackbone.cache.records.seen import FILE as RECORD
 from stackbone.cache.store import FeatureStore
 from stackbone.cache.text import counted
@@ -209,7 +210,9 @@ def _join(parts: list[_Rows]) -> _Rows:
 
 
 def _merge_provenance(parts: list[dict[str, str]]) -> dict[str, str]:
-    return {key: _merge_values([part[key] for part in parts if key in part]) for key in sorted(set().union(*parts))}
+    keys = sorted(set().union(*parts) - {CUT})
+    merged = {key: _merge_values([part[key] for part in parts if key in part]) for key in keys}
+    return merged | merged_cut(part[CUT] for part in parts if CUT in part)
 
 
 def _merge_values(texts: list[str]) -> str:

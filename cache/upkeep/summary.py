@@ -151,7 +151,7 @@ class DatasetSummary:
     def lines(self) -> list[str]:
         """Return lines for people."""
         lines = [
-            f"dataset {self.index.name}, of {self.index.root}",
+            f"dataset {self.index.name}, of {self.index.root or 'arrays in memory'}",
             f"  {self.n_listed:,} listed, {counted(self.n_images, 'distinct image')}, {self.n_failed:,} failed, "
             f"{self.n_labelled:,} labelled",
         ]

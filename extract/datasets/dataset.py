@@ -1,6 +1,6 @@
 """A dataset: which images there are, and what is known of each.
 
-Folders of classes, tables, CUB-200-2011, and plain images all become the same four columns; nothing after
+Folders of classes, tables, CUB-200-2011, plain images, and arrays all become the same four columns; nothing after
 this module knows how they were listed.
 """
 
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.text import typed
@@ -21,6 +22,10 @@ from stackbone.extract.datasets.kind import KINDS, Listing, Request, Skipped, Ta
 from stackbone.extract.datasets.kinds.images import neither_message
 from stackbone.extract.datasets.kinds.table import TABLES
 from stackbone.extract.datasets.missing import missing_message
+from stackbone.extract.images.arrays import Arrays, are_images
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
@@ -34,9 +39,9 @@ class Dataset:
     name
         Name of the dataset's index, safe as a file name: ``[A-Za-z0-9._-]``, never empty.
     root
-        Absolute folder that `paths` are relative to.
+        Absolute folder that `paths` are relative to; means nothing where `arrays` are.
     paths
-        Posix-style paths relative to `root`, absolute where an image lies outside it.
+        Posix-style paths relative to `root`, absolute where an image lies outside it; ``array/000012`` of arrays.
     labels
         Class names; '' for an unlabelled image.
     splits
@@ -47,6 +52,8 @@ class Dataset:
         Files and folders that were met and not taken.
     notes
         What was believed where it could be read in another way, a sentence each.
+    arrays
+        The images themselves, in the order of `paths`, where they are in memory and no files.
     """
 
     name: str
@@ -57,6 +64,7 @@ class Dataset:
     groups: list[str]
     skipped: Sequence[Skipped] = ()
     notes: Sequence[str] = ()
+    arrays: Arrays | None = None
 
     @property
     def n(self) -> int:
@@ -80,10 +88,12 @@ class Dataset:
 
 
 def open_dataset(
-    data: Path | str | Sequence[Path | str],
+    data: Path | str | Sequence[Any] | NDArray[Any],
     *,
     name: str | None = None,
-    labels: Path | str | None = None,
+    labels: Path | str | Sequence[object] | NDArray[Any] | None = None,
+    splits: Sequence[object] | NDArray[Any] | None = None,
+    groups: Sequence[object] | NDArray[Any] | None = None,
     path_column: str = "path",
     label_column: str | None = "label",
     split_column: str = "split",
@@ -103,13 +113,19 @@ def open_dataset(
           kept, unlabelled;
         - an unpacked ``CUB_200_2011`` folder, or the folder that holds it;
         - a CSV, TSV or Parquet file, one row per image, paths relative to the file's folder;
-        - one image, or a list of images: unlabelled.
+        - one image, or a list of images: unlabelled;
+        - images in memory: an array (n, height, width, 3) uint8, (n, height, width) of grey, or (n, height, width, 4)
+          with transparency; a memory map is read image by image. Or a list of such arrays without the first axis, of
+          different sizes perhaps, and of PIL images, which are turned upright and converted as files are.
     name
-        The dataset's name; by default that of the folder or the file without its extension, and of the
-        common folder followed by ``-list`` for a list of images.
+        The dataset's name; by default that of the folder or the file without its extension, of the
+        common folder followed by ``-list`` for a list of images, and ``arrays`` for images in memory.
     labels
         A table that lists the images of the folder `data`; its paths are relative to that folder. Images
-        that it does not list are not in the dataset.
+        that it does not list are not in the dataset. Of images in memory, their labels, one each; None or NaN for an
+        image without.
+    splits, groups
+        Of images in memory, their splits and groups, as `labels`.
     path_column, label_column, split_column, group_column
         Names of a table's columns; the last two may be absent unless named otherwise than by default. With
         ``label_column=None`` every image is unlabelled, whatever the kind of dataset.
@@ -131,8 +147,16 @@ def open_dataset(
         A Parquet file, and pyarrow is not installed.
     """
     columns = TableColumns(path_column, label_column, split_column, group_column, suffix)
-    given = [data] if isinstance(data, str | os.PathLike) else data
-    listing = _list(Request(_absolute_paths(given), None if labels is None else _absolute(labels), columns))
+    given: dict[str, Any] = {"labels": labels, "splits": splits, "groups": groups}
+    marks = {name: each for name, each in given.items() if each is not None}
+    if are_images(data):
+        _check_marks(marks, columns)
+        listing = _list(Request((), None, columns, data, marks))
+    else:
+        _refuse_marks(marks)
+        paths = cast("Sequence[Path | str]", [data] if isinstance(data, str | os.PathLike) else data)
+        table = marks.get("labels")
+        listing = _list(Request(_absolute_paths(paths), None if table is None else _absolute(table), columns))
     return _build(listing, name, labelled=label_column is not None)
 
 
@@ -154,6 +178,7 @@ def _build(listing: Listing, name: str | None, *, labelled: bool) -> Dataset:
         groups=list(map(itemgetter(2), marks)),
         skipped=listing.skipped,
         notes=listing.notes,
+        arrays=listing.arrays,
     )
 
 
@@ -185,6 +210,29 @@ def _refuse_table_options(labels: Path | None, columns: TableColumns) -> None:
             msg = (
                 f"{option} {typed(value)} describes a table, and the dataset is not one. Expected a file ending in "
                 f"{' '.join(TABLES)}. Name that file, add it with --labels FILE, or leave {option} out."
+            )
+            raise UsageError(msg)
+
+
+def _check_marks(marks: dict[str, Any], columns: TableColumns) -> None:
+    for name, given in marks.items():
+        if isinstance(given, str | bytes | os.PathLike) or not hasattr(given, "__len__"):
+            msg = (
+                f"{name}= is {given!r}, and the images are in memory. Expected a sequence with a value for each image, "
+                f"such as a list. Leave {name}= out if you have none."
+            )
+            raise UsageError(msg)
+    _refuse_table_options(None, columns)
+
+
+def _refuse_marks(marks: dict[str, Any]) -> None:
+    """Raise where values for each image were given, and the images are no arrays."""
+    for name, given in marks.items():
+        if name != "labels" or not isinstance(given, str | os.PathLike):
+            instead = "name a table, labels='labels.csv', or leave labels= out" if name == "labels" else "give a table"
+            msg = (
+                f"{name}= with a value for each image goes with images in memory: an array, or a list of arrays or PIL "
+                f"images. Found files: {instead}."
             )
             raise UsageError(msg)
 

@@ -5,12 +5,13 @@ Each kind is one file of `kinds`; other packages add theirs through entry points
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from stackbone.cache.plugins import Plugins
+from stackbone.extract.images.arrays import Arrays
 
 Entries: TypeAlias = dict[str, tuple[str, str, str]]
 """Path of an image to its label, split and group; '' where it has none.
@@ -40,16 +41,23 @@ class Request:
     Attributes
     ----------
     paths
-        Absolute paths of one folder, one table, one image, or many images; one by itself exists.
+        Absolute paths of one folder, one table, one image, or many images; one by itself exists. None where `images`
+        are.
     labels
         Absolute path of a table of labels for a folder, or None.
     columns
         Of that table, or of the one that `paths` names.
+    images
+        An array of images, or a list of arrays or PIL images, if that was given in the place of paths.
+    marks
+        Of these images: ``labels``, ``splits`` and ``groups``, as far as they were given.
     """
 
     paths: Sequence[str]
     labels: Path | None
     columns: TableColumns
+    images: Any = None
+    marks: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
     @property
     def path(self) -> Path | None:
@@ -95,6 +103,8 @@ class Listing:
         What was met and not taken.
     notes
         What was believed where it could be read in another way, a sentence each: ``'dev' is the split 'validation'.``
+    arrays
+        The images themselves, in the order of `entries`, where they are in memory and no files.
     """
 
     title: str
@@ -102,6 +112,7 @@ class Listing:
     entries: Entries
     skipped: Sequence[Skipped] = ()
     notes: Sequence[str] = ()
+    arrays: Arrays | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +11,9 @@ import numpy as np
 from stackbone.cache import FAILED, DatasetIndex
 from stackbone.cache.text import counted
 from stackbone.extract.embedding.pipeline import Profile
+
+REMARK_MARK = "; "
+"""Parts what is to be known of one image, in its index."""
 
 _SHOWN_FAILURES = 20
 
@@ -78,6 +82,13 @@ class ExtractReport:
         rows = np.flatnonzero(self.index.status == FAILED)
         return [(self.index.path[i], self.index.reason[i]) for i in rows]
 
+    @property
+    def remarks(self) -> dict[str, int]:
+        """What is to be known of how sound images were read, and of how many images."""
+        rows = np.flatnonzero(self.index.ok)
+        told = (self.index.reason[i] for i in rows if self.index.reason[i])
+        return dict(Counter(remark for reason in told for remark in reason.split(REMARK_MARK)))
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object."""
         return {
@@ -87,6 +98,7 @@ class ExtractReport:
             "n_images": self.n_images,
             "n_hashed": self.n_hashed,
             "backbones": [asdict(each) for each in self.backbones],
+            "remarks": self.remarks,
             "failed": [{"path": path, "reason": reason} for path, reason in self.failures],
             "seconds": round(self.seconds, 3),
             "profile": {name: round(seconds, 3) for name, seconds in asdict(self.profile).items()},
@@ -99,6 +111,7 @@ class ExtractReport:
         facts += [f"{doubles:,} byte-identical to another"] if doubles else []
         facts += [f"{len(self.failures):,} failed"]
         lines = [f"{self.index.name}: {', '.join(facts)}"]
+        lines += [f"{counted(n, 'image')}: {remark}" for remark, n in self.remarks.items()]
         if self.n_abandoned:
             removed = counted(self.n_abandoned, "unfinished file")
             lines.append(f"an earlier run was cut short: {removed} removed, its commits kept")

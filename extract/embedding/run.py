@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stackbone.cache import (
     FAILED,
@@ -24,17 +25,18 @@ from stackbone.cache import (
     UsageError,
     as_keys,
     empty_index,
-    list_digests,
     write_seen,
 )
 from stackbone.cache.progress import Progress, silent
 from stackbone.extract.backbones.weights import check_weights_names, named_weights
 from stackbone.extract.datasets.dataset import Dataset
+from stackbone.extract.embedding.digests import list_dataset
 from stackbone.extract.embedding.embedder import Failure
 from stackbone.extract.embedding.pipeline import Profile, embed_images, find_unreadable
 from stackbone.extract.embedding.plan import EngineOptions, distinct_images, find_weights_of, make_embedder
-from stackbone.extract.embedding.report import BackboneReport, ExtractReport
+from stackbone.extract.embedding.report import REMARK_MARK, BackboneReport, ExtractReport
 from stackbone.extract.engines.engine import check_engine, check_precision
+from stackbone.extract.images.limits import USUAL, limits_of
 from stackbone.extract.steering_files.steered import choose_backbones, read_steered, with_hub
 
 _SAME_DATASET = 0.5  # share of its images by which a dataset found elsewhere counts as moved or copied
@@ -55,6 +57,8 @@ def extract(
     batch_size: int | None = None,
     workers: int | None = None,
     retry_failed: bool = False,
+    allow_truncated: bool = False,
+    max_pixels: int | None = None,
     on_progress: Progress | None = None,
 ) -> ExtractReport:
     """Embed a dataset's images with some backbones, as far as the cache lacks them.
@@ -82,7 +86,11 @@ def extract(
     workers
         Decoding threads; by default one per core.
     retry_failed
-        Try images again that failed in an earlier run.
+        Try images again that failed in an earlier run; so do the next two.
+    allow_truncated
+        Embed images whose files are cut short, with what is missing grey or black.
+    max_pixels
+        Pixels that an image may declare, by default 178,956,970, where Pillow stops: a small file can declare many.
     on_progress
         Called with (what is going on, done, in all).
 
@@ -100,6 +108,7 @@ def extract(
     store = store or FeatureStore()
     check_engine(engine)
     check_precision(precision)
+    limits = limits_of(allow_truncated=allow_truncated, max_pixels=max_pixels)
     steered = read_steered(steering)
     chosen = choose_backbones(backbones, steered)
     check_weights_names(weights or {}, chosen)
@@ -107,10 +116,10 @@ def extract(
     # A steered backbone names its weights: the file is looked for only once there is something to embed with it.
     found = find([b for b in chosen if not b.steering]) | {b.key: named_weights(b) for b in chosen if b.steering}
     n_abandoned = store.remove_abandoned()
-    index, n_hashed = _list(dataset, store, retry_failed=retry_failed, report=report)
+    index, n_hashed = _list(dataset, store, retry_failed=retry_failed or limits != USUAL, report=report)
     store.write_dataset(index)
 
-    images = distinct_images(dataset.root, index.path, index.image_sha256, index.ok)
+    images = distinct_images(dataset.root, index.path, index.image_sha256, index.ok, dataset.arrays)
     specs = {backbone.key: backbone.spec(found[backbone.key].identity, precision) for backbone in chosen}
     sets = {backbone.key: store.feature_set(backbone.name, specs[backbone.key]) for backbone in chosen}
     sound = index.image_sha256[index.ok]
@@ -120,12 +129,15 @@ def extract(
     embedders, on = [], EngineOptions(engine, device, batch_size)
     for backbone in chosen:
         spec, its = specs[backbone.key], found[backbone.key]
-        embedders.append(make_embedder(store, backbone, spec, its, images, on, report))
+        embedders.append(make_embedder(store, backbone, spec, its, images, on, report, limits))
     profile = Profile()
     on_image = partial(report, "embedding")
-    failed = embed_images(images, embedders, workers=workers, profile=profile, on_progress=on_image)
-    if failed:
-        index = _with_failures(index, failed)
+    remarks: dict[bytes, list[str]] = {}
+    failed = embed_images(
+        images, embedders, limits=limits, workers=workers, profile=profile, remarks=remarks, on_progress=on_image
+    )
+    if failed or remarks:
+        index = _with_found(index, failed, remarks)
         store.write_dataset(index)
     reports = [
         BackboneReport(
@@ -143,7 +155,14 @@ def extract(
     return ExtractReport(index, str(store.root), n_hashed, n_sound, n_abandoned, reports, profile, seconds)
 
 
-def index_dataset(dataset: Dataset, store: FeatureStore, *, on_progress: Progress | None = None) -> DatasetIndex:
+def index_dataset(
+    dataset: Dataset,
+    store: FeatureStore,
+    *,
+    allow_truncated: bool = False,
+    max_pixels: int | None = None,
+    on_progress: Progress | None = None,
+) -> DatasetIndex:
     """Bring a dataset's index up to date and return it: what `extract` leaves behind, but for the features.
 
     Images that no feature set has are decoded once, for the index to say which are unreadable: folds are made of the
@@ -157,14 +176,16 @@ def index_dataset(dataset: Dataset, store: FeatureStore, *, on_progress: Progres
         If the cache cannot be written.
     """
     report = on_progress or silent
-    index, _ = _list(dataset, store, retry_failed=False, report=report)
-    images = distinct_images(dataset.root, index.path, index.image_sha256, index.ok)
+    limits = limits_of(allow_truncated=allow_truncated, max_pixels=max_pixels)
+    index, _ = _list(dataset, store, retry_failed=limits != USUAL, report=report)
+    images = distinct_images(dataset.root, index.path, index.image_sha256, index.ok, dataset.arrays)
     unproven = np.ones(len(images), np.bool_)
     for each in store.feature_sets():
         with suppress(CacheError):  # of damaged features the images are decoded once more
             unproven &= each.missing(images.digests)
-    failed = find_unreadable(images, np.flatnonzero(unproven), on_progress=partial(report, "checking"))
-    index = _with_failures(index, failed)
+    on_image, remarks = partial(report, "checking"), dict[bytes, list[str]]()
+    failed = find_unreadable(images, np.flatnonzero(unproven), limits=limits, remarks=remarks, on_progress=on_image)
+    index = _with_found(index, failed, remarks)
     store.write_dataset(index)
     rows = np.flatnonzero(~index.ok)
     if len(rows):
@@ -176,63 +197,79 @@ def index_dataset(dataset: Dataset, store: FeatureStore, *, on_progress: Progres
 def _list(dataset: Dataset, store: FeatureStore, *, retry_failed: bool, report: Progress) -> tuple[DatasetIndex, int]:
     """Return the dataset's index, with digests and what is known of failures, and how many files were read."""
     old = store.dataset(dataset.name) if dataset.name in store.dataset_names() else empty_index(dataset.name, "")
-    listing = list_digests(
-        dataset.paths,
-        {path: i for i, path in enumerate(old.path)},
-        old.image_sha256,
-        old.stamps,
-        root=str(dataset.root),
-        on_progress=partial(report, "reading"),
-    )
+    listing = list_dataset(dataset, old, partial(report, "reading"))
     _refuse_other_dataset(dataset, old, listing.digests)
-    reasons = listing.reasons if retry_failed else _known_reasons(listing, old)
+    reasons, status = _known(listing, old, retry_failed=retry_failed)
     index = DatasetIndex(
         name=dataset.name,
-        root=str(dataset.root),
+        root="" if dataset.arrays else str(dataset.root),
         path=dataset.paths,
         label=dataset.labels,
         split=dataset.splits,
         group=dataset.groups,
         image_sha256=listing.digests,
-        status=np.array([FAILED if reason else OK for reason in reasons], np.uint8),
+        status=status,
         reason=reasons,
         stamps=listing.stamps,
     )
     return index, listing.n_hashed
 
 
-def _known_reasons(listing: Listing, old: DatasetIndex) -> list[str]:
-    """Return why each file failed, now or, with the same bytes, in an earlier run."""
-    rows = np.flatnonzero((old.status == FAILED) & old.image_sha256.any(axis=1))
-    known = {old.image_sha256[i].tobytes(): old.reason[i] for i in rows}
-    if not known:
-        return listing.reasons
-    pairs = zip(listing.reasons, listing.digests, strict=True)
-    return [reason or known.get(digest.tobytes(), "") for reason, digest in pairs]
+def _known(listing: Listing, old: DatasetIndex, *, retry_failed: bool) -> tuple[list[str], NDArray[np.uint8]]:
+    """Return what is known of each file, now or from an earlier run on the same bytes, and whether it failed.
+
+    Parameters
+    ----------
+    retry_failed
+        Forget that files failed in an earlier run.
+    """
+    failed = np.array([FAILED if reason else OK for reason in listing.reasons], np.uint8)
+    told = np.array([bool(reason) for reason in old.reason], np.bool_) & old.image_sha256.any(axis=1)
+    rows = np.flatnonzero(told & old.ok if retry_failed else told)
+    if not len(rows):
+        return listing.reasons, failed
+    known = {old.image_sha256[row].tobytes(): (old.reason[row], old.status[row]) for row in rows}
+    reasons = list(listing.reasons)
+    for row, digest in enumerate(listing.digests):
+        if not reasons[row] and digest.tobytes() in known:
+            reasons[row], failed[row] = known[digest.tobytes()]
+    return reasons, failed
 
 
 def _refuse_other_dataset(dataset: Dataset, old: DatasetIndex, digests: Digests) -> None:
     """Raise if another dataset has this name, still exists elsewhere, and shares few images with this one."""
-    if not old.root or old.root == str(dataset.root) or not Path(old.root).is_dir():
+    here = "" if dataset.arrays else str(dataset.root)
+    if not len(old) or (old.root == here and not old.in_memory) or not (old.in_memory or Path(old.root).is_dir()):
         return
-    shared = np.isin(as_keys(old.image_sha256[old.ok]), as_keys(digests))
-    if not len(shared) or shared.mean() < _SAME_DATASET:
-        message = (
-            f"the cache already has a dataset {dataset.name!r} from {old.root}; this one is in {dataset.root}. "
-            f"Give it another name with --dataset, such as --dataset {dataset.name}-2; features that both "
-            "need are shared"
-        )
-        raise UsageError(message)
+    before, now = as_keys(old.image_sha256[old.ok]), as_keys(digests)
+    shared = np.isin(before, now)
+    if len(shared) and shared.mean() >= _SAME_DATASET:
+        return
+    if dataset.arrays and old.in_memory and np.isin(now, before).mean() >= _SAME_DATASET:  # a part of what was there
+        return
+    place = "that was in memory" if old.in_memory else f"from {old.root}"
+    this = f"name={f'{dataset.name}-2'!r}" if dataset.arrays else f"--dataset, such as --dataset {dataset.name}-2"
+    message = (
+        f"the cache already has a dataset {dataset.name!r} {place}; this one is "
+        f"{'in memory, of other images' if dataset.arrays else f'in {dataset.root}'}. "
+        f"Give it another name with {this}; features that both need are shared"
+    )
+    raise UsageError(message)
 
 
-def _with_failures(index: DatasetIndex, failed: Mapping[bytes, Failure]) -> DatasetIndex:
-    """Return the index with what failed now; an unread file has no digest, so that the next run reads it again."""
+def _with_found(
+    index: DatasetIndex, failed: Mapping[bytes, Failure], remarks: Mapping[bytes, Sequence[str]]
+) -> DatasetIndex:
+    """Return the index with what was found now; an unread file has no digest, so that the next run reads it again."""
     reasons, digests, stamps = list(index.reason), index.image_sha256.copy(), index.stamps.values.copy()
+    status = index.status.copy()
     for row, digest in enumerate(index.image_sha256):
-        failure = failed.get(digest.tobytes())
+        key = digest.tobytes()
+        if key in remarks:
+            reasons[row] = REMARK_MARK.join(remarks[key])
+        failure = failed.get(key)
         if failure:
-            reasons[row] = failure.reason
+            reasons[row], status[row] = failure.reason, FAILED
             if not failure.lasting:
                 digests[row], stamps[row, 0] = 0, -1
-    status = np.array([FAILED if reason else OK for reason in reasons], np.uint8)
     return replace(index, status=status, reason=reasons, image_sha256=digests, stamps=FileStamps(stamps))

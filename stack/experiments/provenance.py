@@ -115,4 +115,4 @@ def _stack_command(experiment: Experiment, ids: list[str]) -> list[str]:
 
 def _is_folder(index: DatasetIndex) -> bool:
     listed = zip(index.path, index.label, strict=True)
-    return all(path.split("/")[-2:-1] == [label] for path, label in listed if label)
+    return not index.in_memory and all(path.split("/")[-2:-1] == [label] for path, label in listed if label)

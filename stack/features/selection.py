@@ -68,8 +68,7 @@ def list_incomplete(
             steering = " --steering FILE" if each.header().spec.steering else ""
             notes.append(
                 f"{each.id} is left out: it lacks {n:,} images of the dataset. "
-                f"Run `stackbone extract {typed(index.root)} --backbones {typed(each.backbone)}{steering}` "
-                "to complete it"
+                f"{_embed(index, f' --backbones {typed(each.backbone)}{steering}')} to complete it"
             )
     return notes
 
@@ -126,6 +125,12 @@ def _uncovered_message(index: DatasetIndex, feature_sets: Sequence[FeatureSet]) 
     lacks = "; ".join(f"{each.id} lacks {_n_missing(index, each):,}" for each in feature_sets)
     return (
         f"no features of every image of the dataset {index.name!r} ({n:,} images): {lacks or 'the cache has none'}. "
-        f"Features of other datasets do not serve. Run `stackbone extract {typed(index.root)}` with the "
-        "backbones you want"
+        f"Features of other datasets do not serve. {_embed(index)} with the backbones you want"
     )
+
+
+def _embed(index: DatasetIndex, options: str = "") -> str:
+    """Return what embeds a dataset again, as the beginning of a sentence."""
+    if index.in_memory:
+        return "Call `extract` in Python on the same arrays"
+    return f"Run `stackbone extract {typed(index.root)}{options}`"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from stackbone.cache.errors import DatasetError
 from stackbone.extract.datasets.kind import DatasetKind, Entries, Listing, Request
+from stackbone.extract.images.formats import decodable_extensions
 
 IMAGE_EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff"),
@@ -30,7 +31,7 @@ _CLUTTER = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 
 def is_image_name(name: str) -> bool:
     """Return whether a file's name has an image's extension, in any case of letters."""
-    return name.lower().endswith(IMAGE_EXTENSIONS)
+    return name.lower().endswith((*IMAGE_EXTENSIONS, *decodable_extensions()))
 
 
 def list_images(root: Path) -> list[str]:

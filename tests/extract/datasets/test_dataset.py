@@ -600,8 +600,8 @@ def test_an_empty_folder_is_an_error(tree: Tree) -> None:
 
 
 def test_a_folder_without_images_says_what_it_holds_and_what_was_looked_for(tree: Tree) -> None:
-    text = message(DatasetError, data=tree("a/x.heic", "a/y.HEIC", "b/z.txt", "LICENSE"))
-    assert "found instead: '.heic' (2), " in text
+    text = message(DatasetError, data=tree("a/x.mov", "a/y.MOV", "b/z.txt", "LICENSE"))
+    assert "found instead: '.mov' (2), " in text
     assert "no extension (1)" in text
     assert ".jpg .jpeg" in text
     assert "convert the files" in text
@@ -615,7 +615,7 @@ def test_a_file_that_is_neither_table_nor_image_is_an_error(tree: Tree) -> None:
 
 
 def test_the_kinds_are_asked_from_the_most_to_the_least_particular(tree: Tree) -> None:
-    assert list(KINDS) == ["table", "cub", "folder", "images"]
+    assert list(KINDS) == ["table", "cub", "folder", "arrays", "images"]
     text = message(DatasetError, data=tree("notes.txt") / "notes.txt")
     assert "A dataset can be: a CSV or Parquet table, or a folder of images with one; a CUB_200_2011 folder; " in text
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -229,9 +230,9 @@ def test_a_bad_image_is_recorded_and_not_tried_again_unless_asked(
 ) -> None:
     n_decoded: list[int] = []
 
-    def count(content: bytes, budget: DecodingBudget) -> AbstractContextManager[Image.Image]:
+    def count(content: bytes, budget: DecodingBudget, **options: Any) -> AbstractContextManager[Image.Image]:  # noqa: ANN401 - its own
         n_decoded.append(len(content))
-        return decoded(content, budget)
+        return decoded(content, budget, **options)
 
     monkeypatch.setattr(pipeline, "decoded", count)
     whole = (photos / "cat/02.png").read_bytes()
@@ -264,11 +265,11 @@ def test_a_retried_image_that_can_be_read_now_is_embedded(
     photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch, counts: dict[str, int]
 ) -> None:
     # As when Pillow gains a decoder, or memory was short.
-    def refuse(content: bytes, budget: DecodingBudget) -> AbstractContextManager[Image.Image]:
+    def refuse(content: bytes, budget: DecodingBudget, **options: Any) -> AbstractContextManager[Image.Image]:  # noqa: ANN401 - its own
         if content == (photos / "cat/01.png").read_bytes():
             message = "out of memory"
             raise ImageError(message)
-        return decoded(content, budget)
+        return decoded(content, budget, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(pipeline, "decoded", refuse)
