@@ -241,7 +241,7 @@ def stack_with_cnns(options: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN4
     register_vit()
     from stackbone.extract import extract, get_backbone, open_dataset
     from stackbone.extract.backbones.weights import find_weights
-    from stackbone.extract.embedding.run import index_dataset
+    from stackbone.extract.embedding.indexing import index_dataset
     from stackbone.extract.steering.steer import SteerOptions, TrainingImages, steer
     from stackbone.stack import run_experiment
     from stackbone.stack.divisions.training_parts import training_parts

@@ -6,6 +6,7 @@
     ├── UsageError            exit code 2: the command or call was wrong; says what to type instead
     ├── DatasetError          the listing of images and labels is unusable
     ├── ImageError            one image cannot be embedded (recorded, never fatal to a run)
+    │   └── NotLetInError     an option would let it in
     ├── WeightsError          weights are absent, out of reach, or not this network's
     ├── PluginError           what another package adds to Stackbone cannot be used
     ├── CacheError            the cache directory cannot be used
@@ -37,6 +38,14 @@ class DatasetError(StackboneError):
 
 class ImageError(StackboneError):
     """One image cannot be embedded; the pipeline records it and goes on."""
+
+
+class NotLetInError(ImageError):
+    """One image is cut short or too large; `way_out` says which option of the commands that embed would let it in."""
+
+    def __init__(self, message: str, way_out: str) -> None:
+        super().__init__(message)
+        self.way_out = way_out
 
 
 class WeightsError(StackboneError):

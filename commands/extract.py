@@ -18,6 +18,7 @@ from stackbone.commands.shared.option_groups import grouped
 from stackbone.commands.shared.options import (
     CacheOption,
     DatasetOptions,
+    DecodingOptions,
     DeviceOption,
     EngineOption,
     JsonOption,
@@ -70,6 +71,7 @@ def command(
     listing: DatasetOptions,
     no_labels: Annotated[bool, typer.Option("--no-labels", help="Ignore labels: compute features only")] = False,
     embedding: EmbeddingOptions,
+    decoding: DecodingOptions,
     max_failed: MaxFailedOption = 0.01,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what is understood of the dataset; embed and write nothing")
@@ -79,7 +81,7 @@ def command(
 ) -> None:
     from stackbone.cache import FeatureStore
     from stackbone.extract import extract
-    from stackbone.extract.embedding.run import preview
+    from stackbone.extract.embedding.indexing import preview
 
     dataset = listing.open(data, labelled=not no_labels)
     store = FeatureStore(cache)
@@ -100,6 +102,7 @@ def command(
             steering=sources.steering_files,
             weights=sources.weights_files,
             **asdict(embedding),
+            **asdict(decoding),
             on_listed=None if as_json or out.is_quiet else print_summary,
             on_progress=on_progress,
         )

@@ -5,6 +5,7 @@ Gives calibrated probabilities of classes, or numbers where the model is a regre
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from stackbone.commands.shared.endings import Outputs, check_outputs, exit_if_to
 from stackbone.commands.shared.option_groups import grouped
 from stackbone.commands.shared.options import (
     CacheOption,
+    DecodingOptions,
     DeviceOption,
     EngineOption,
     JsonOption,
@@ -38,6 +40,7 @@ def command(
     cache: CacheOption = None,
     engine: EngineOption = "auto",
     device: DeviceOption = "auto",
+    decoding: DecodingOptions,
     max_failed: MaxFailedOption = 0.01,
     files: RowOptions,
     as_json: JsonOption = False,
@@ -62,8 +65,11 @@ def command(
             weights=sources.weights_files,
             engine=engine,
             device=device,
+            **asdict(decoding),
             on_progress=on_progress,
         )
+    for path, remark in embedded.remarks:
+        err.print(f"note: {path!r}: {remark}")
     for path, reason in embedded.failures:
         err.print(f"failed: {path!r}: {reason}")
     blocks = {backbone.name: embedded.features[backbone.feature_set] for backbone in loaded.backbones}

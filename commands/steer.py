@@ -7,7 +7,7 @@ once for each fold, so that `stack` scores every image on features that never sa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +20,7 @@ from stackbone.commands.shared.option_groups import grouped, names
 from stackbone.commands.shared.options import (
     CacheOption,
     DatasetOptions,
+    DecodingOptions,
     DeviceOption,
     FoldOptions,
     JsonOption,
@@ -64,6 +65,7 @@ def command(
     weights: WeightsOption = None,
     cache: CacheOption = None,
     listing: DatasetOptions,
+    decoding: DecodingOptions,
     device: DeviceOption = "auto",
     workers: WorkersOption = None,
     as_json: JsonOption = False,
@@ -88,7 +90,7 @@ def command(
     store = FeatureStore(cache)
     reports = []
     with progress("whole epochs are kept; run the same command to go on") as on_progress:
-        index = index_dataset(dataset, store, on_progress=on_progress)
+        index = index_dataset(dataset, store, **asdict(decoding), on_progress=on_progress)
         parts = training_parts(
             store,
             index.name,
@@ -111,6 +113,7 @@ def command(
                 division=part.division,
                 device=device,
                 workers=workers,
+                **asdict(decoding),
                 on_epoch=lambda epoch: err.note(epoch.line()),
                 on_progress=on_progress,
             )
@@ -131,7 +134,8 @@ def command(
     elif RECIPES[method].changes_features:
         files = [word for report in reports for word in ("--steering", str(report.path))]
         asked = ["--backbones", reports[0].steering.name, *files]
-        asked += as_given(context, "weights", "cache", *names(DatasetOptions))  # the same dataset, cache and weights
+        # The same dataset, cache and weights.
+        asked += as_given(context, "weights", "cache", *names(DatasetOptions), *names(DecodingOptions))
         out.note(f"next: stackbone extract {typed(*data, *asked)}")
 
 

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     )
     from stackbone.extract.backbones.weights import Weights, available_backbones, find_weights, parse_weights_options
     from stackbone.extract.datasets.dataset import Dataset, open_dataset
+    from stackbone.extract.embedding.indexing import index_dataset
     from stackbone.extract.embedding.report import BackboneReport, ExtractReport
-    from stackbone.extract.embedding.run import extract, index_dataset
+    from stackbone.extract.embedding.run import extract
     from stackbone.extract.steering_files.file import list_steering_files, read_steering
     from stackbone.extract.steering_files.steering import Steering
 else:

@@ -24,6 +24,7 @@ ROOMS = {
     "extract": {
         *("stackbone.cache", "numpy", "PIL", "torch", "timm", "openvino"),
         *("safetensors", "huggingface_hub", "pyarrow"),  # weights files, timm's hub, tables
+        *("pillow_heif", "pillow_jxl"),  # formats that Pillow reads by plug-ins
     },
     "stack": {
         *("stackbone.cache", "numpy", "scipy", "sklearn", "mlxtend", "joblib"),
@@ -57,7 +58,7 @@ ORDER = {
 
 # Libraries that take long to import: inside functions only, so that --help and a re-run with nothing to do are quick.
 HEAVY = {"torch", "torchvision", "timm", "openvino", "mlxtend", "huggingface_hub", "pyarrow", "safetensors"}
-HEAVY |= {"plotly", "kaleido", "umap"}
+HEAVY |= {"plotly", "kaleido", "umap", "pillow_heif", "pillow_jxl"}
 # Nothing but torch code: outside of themselves they are imported inside functions alone.
 TORCH_MODULES = {
     f"extract/{name}.py"

@@ -126,7 +126,7 @@ class ListedFile:
     Attributes
     ----------
     root
-        The dataset's folder.
+        The dataset's folder; '' of images that were arrays in memory.
     path
         Relative to it, or absolute where the dataset was listed so.
     digest
@@ -149,10 +149,13 @@ class ListedFile:
         ------
         ImageError
             As of `read_listed`; also if the path leads out of the dataset's folder step by step, as none does that
-            `extract` lists, or the file could not be read when it was listed.
+            `extract` lists, or the file could not be read when it was listed, or was none.
         """
         if ".." in self.path.replace(os.sep, "/").split("/"):
             message = "its path leads out of the dataset's folder, as none does that is listed; run again"
+            raise ImageError(message)
+        if not self.root:
+            message = "it was an array in memory, and there is no file to read"
             raise ImageError(message)
         if not any(self.digest):
             message = "it could not be read when it was listed"

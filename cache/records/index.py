@@ -40,7 +40,7 @@ class DatasetIndex:
     name
         Of the dataset; its file is ``datasets/NAME.h5``.
     root
-        Folder that the paths are relative to, as it was when listed.
+        Folder that the paths are relative to, as it was when listed; ``""`` of images that were arrays in memory.
     path, label, split, group
         Lists of n strings; ``""`` where there is none.
     image_sha256
@@ -48,7 +48,7 @@ class DatasetIndex:
     status
         (n,) uint8: 0 listed, 1 failed.
     reason
-        n strings: why a row failed, else ``""``.
+        n strings: why a row failed, or what is to be known of how a sound one was read, else ``""``.
     stamps
         `FileStamps` of the files, so that an unchanged one is not read again.
     sizes
@@ -73,6 +73,11 @@ class DatasetIndex:
 
     def __len__(self) -> int:
         return len(self.path)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether its images were arrays in memory: no file can be read again."""
+        return not self.root
 
     @property
     def ok(self) -> NDArray[np.bool_]:

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from stackbone.cache.records.cut import CUT, merged_cut
+
 RATE = "images_per_s"
 """Images that the network took in a second, while the shard was made."""
 
@@ -64,8 +66,9 @@ class Provenance(Mapping[str, str]):
 
 def merge_provenance(parts: Sequence[Mapping[str, str]]) -> Provenance:
     """Return the provenance of shards that become one; each of them may be merged already."""
-    names = sorted(set().union(*parts))
-    return Provenance({name: _merge_values(name, [part[name] for part in parts if name in part]) for name in names})
+    names = sorted(set().union(*parts) - {CUT})
+    merged = {name: _merge_values(name, [part[name] for part in parts if name in part]) for name in names}
+    return Provenance(merged | merged_cut(part[CUT] for part in parts if CUT in part))
 
 
 def _merge_values(name: str, texts: Sequence[str]) -> str:

@@ -114,7 +114,7 @@ class DatasetSummary:
 
     def lines(self) -> list[str]:
         """Return lines for people."""
-        lines = [f"dataset {self.name}, of {self.root}", *(f"  {fact}" for fact in self.facts())]
+        lines = [f"dataset {self.name}, of {self.root or 'images in memory'}", *(f"  {fact}" for fact in self.facts())]
         lines += [f"  skipped: {line}" for line in self._skipped()]
         for conflict in self.conflicts[:_SHOWN_CONFLICTS]:
             pairs = zip(conflict.paths, conflict.labels, strict=True)

@@ -152,6 +152,20 @@ class RowOptions:
 
 
 @dataclass(frozen=True)
+class DecodingOptions:
+    """Which images are let in: fields are arguments of `extract.extract`, `embed_for` and `steer`."""
+
+    allow_truncated: Annotated[
+        bool,
+        typer.Option("--allow-truncated", help="Take images whose files are cut short; what is missing stays grey"),
+    ] = False
+    max_pixels: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Take images of up to N pixels [default: some 179 million]"),
+    ] = None
+
+
+@dataclass(frozen=True)
 class SourceOptions:
     """Where networks come from: files of weights, and steering files."""
 

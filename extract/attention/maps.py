@@ -22,9 +22,11 @@ from stackbone.cache.disk.output_file import write_output
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.extract.backbones.backbone import Transform
 from stackbone.extract.images.decode import apply_transform, decode, quiet_pillow
+from stackbone.extract.images.limits import Limits
 from stackbone.extract.methods.toast.module import ToastViT
 from stackbone.extract.networks.network import FeatureNetwork
 
+_LIMITS = Limits(allow_truncated=True)  # the network was trained on what there is of such images
 _BATCH = 8  # all heads' maps of all blocks in float32 are some 25 MB an image for a ViT-B
 _SIDE = 224  # of a panel, in pixels, at least
 _GAP, _CAPTION, _FONT = 8, 20, 13  # in pixels
@@ -189,7 +191,7 @@ def attention_pictures(
     with quiet_pillow():
         for file in files:
             try:
-                readable.append((Path(file.place), apply_transform(decode(file.read()), transform)))
+                readable.append((Path(file.place), apply_transform(decode(file.read(), limits=_LIMITS), transform)))
             except ImageError as exc:
                 skipped[Path(file.place)] = str(exc)
     pictures: list[AttentionPanels] = []

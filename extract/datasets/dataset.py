@@ -1,6 +1,6 @@
 """A dataset: which images there are, and what is known of each.
 
-Folders of classes, tables, CUB-200-2011, and plain images all become the same four columns; nothing after
+Folders of classes, tables, CUB-200-2011, plain images, and arrays all become the same four columns; nothing after
 this module knows how they were listed.
 """
 
@@ -11,19 +11,29 @@ import os
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from stackbone.cache.choices import check_choice
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.text import typed
-from stackbone.extract.datasets.folders.pruning import Exclusion
-from stackbone.extract.datasets.folders.reading import LEAF
+from stackbone.extract.datasets.folders.pruning import leave_out
 from stackbone.extract.datasets.kind import KINDS, Listing, Request, Skipped, TableColumns
 from stackbone.extract.datasets.kinds.images import neither_message
+from stackbone.extract.datasets.listing_options import (
+    check_marks,
+    read_class_level,
+    refuse_level_options,
+    refuse_marks,
+    refuse_table_options,
+)
 from stackbone.extract.datasets.missing import missing_message
-from stackbone.extract.datasets.table_options import refuse_table_options
+from stackbone.extract.images.arrays import Arrays, are_images
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SPLIT_FOLDERS = ("auto", "none")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
@@ -38,9 +48,9 @@ class Dataset:
     name
         Name of the dataset's index, safe as a file name: ``[A-Za-z0-9._-]``, never empty.
     root
-        Absolute folder that `paths` are relative to.
+        Absolute folder that `paths` are relative to; means nothing where `arrays` are.
     paths
-        Posix-style paths relative to `root`, absolute where an image lies outside it.
+        Posix-style paths relative to `root`, absolute where an image lies outside it; ``array/000012`` of arrays.
     labels
         Class names; '' for an unlabelled image.
     splits
@@ -51,6 +61,8 @@ class Dataset:
         Files and folders that were met and not taken.
     notes
         What was believed where it could be read in another way, a sentence each.
+    arrays
+        The images themselves, in the order of `paths`, where they are in memory and no files.
     """
 
     name: str
@@ -61,6 +73,7 @@ class Dataset:
     groups: list[str]
     skipped: Sequence[Skipped] = ()
     notes: Sequence[str] = ()
+    arrays: Arrays | None = None
 
     @property
     def n(self) -> int:
@@ -84,10 +97,12 @@ class Dataset:
 
 
 def open_dataset(
-    data: Path | str | Sequence[Path | str],
+    data: Path | str | Sequence[Any] | NDArray[Any],
     *,
     name: str | None = None,
-    labels: Path | str | None = None,
+    labels: Path | str | Sequence[object] | NDArray[Any] | None = None,
+    splits: Sequence[object] | NDArray[Any] | None = None,
+    groups: Sequence[object] | NDArray[Any] | None = None,
     path_column: str = "path",
     label_column: str | None = "label",
     split_column: str = "split",
@@ -114,13 +129,19 @@ def open_dataset(
         - an unpacked ``CUB_200_2011`` folder, or the folder that holds it;
         - a CSV, TSV or Parquet file, one row per image, paths relative to the file's folder. Where the files are not
           there, they are found by their names where just one fits, and the dataset's notes say so;
-        - one image, or a list of images: unlabelled.
+        - one image, or a list of images: unlabelled;
+        - images in memory: an array (n, height, width, 3) uint8, (n, height, width) of grey, or (n, height, width, 4)
+          with transparency; a memory map is read image by image. Or a list of such arrays without the first axis, of
+          different sizes perhaps, and of PIL images, which are turned upright and converted as files are.
     name
-        The dataset's name; by default that of the folder or the file without its extension, and of the
-        common folder followed by ``-list`` for a list of images.
+        The dataset's name; by default that of the folder or the file without its extension, of the
+        common folder followed by ``-list`` for a list of images, and ``arrays`` for images in memory.
     labels
         A table that corrects what the folder `data` says of some of its images; its paths are relative to that
-        folder. Images that it does not list stay as they are, unless with `only_listed`.
+        folder. Images that it does not list stay as they are, unless with `only_listed`. Of images in memory, their
+        labels, one each; None or NaN for an image without.
+    splits, groups
+        Of images in memory, their splits and groups, as `labels`.
     path_column, label_column, split_column, group_column
         Names of a table's columns; the last two may be absent unless named otherwise than by default. Of a default that
         is absent, the one column that says the same (``filename``, ``species``) is taken. With
@@ -159,19 +180,29 @@ def open_dataset(
     """
     columns = TableColumns(path_column, label_column, split_column, group_column, suffix, encoding, keep_na)
     check_choice("value of --split-folders", split_folders, SPLIT_FOLDERS)
-    given = [data] if isinstance(data, str | os.PathLike) else data
-    table = None if labels is None else _absolute(labels)
+    given: dict[str, Any] = {"labels": labels, "splits": splits, "groups": groups}
+    marks = {name: each for name, each in given.items() if each is not None}
+    paths: Sequence[str] = ()
+    if are_images(data):
+        check_marks(marks)
+    else:
+        refuse_marks(marks)
+        named = cast("Sequence[Path | str]", [data] if isinstance(data, str | os.PathLike) else data)
+        paths, marks = _absolute_paths(named), {}
+    table = None if are_images(data) or labels is None else _absolute(cast("Path | str", labels))
     if only_listed and table is None:
         msg = "--only-listed goes with a table of labels for a folder. Found none. Add --labels FILE, or leave it out."
         raise UsageError(msg)
     request = Request(
-        _absolute_paths(given),
+        paths,
         table,
         columns,
-        [exclude] if isinstance(exclude, str) else exclude or (),
-        split_folders,
-        _class_level(class_level),
-        only_listed,
+        exclude=[exclude] if isinstance(exclude, str) else exclude or (),
+        split_folders=split_folders,
+        class_level=read_class_level(class_level),
+        only_listed=only_listed,
+        images=data if are_images(data) else None,
+        marks=marks,
     )
     listing = _list(request)
     return _build(listing, name, labelled=label_column is not None)
@@ -195,6 +226,7 @@ def _build(listing: Listing, name: str | None, *, labelled: bool) -> Dataset:
         groups=list(map(itemgetter(2), marks)),
         skipped=listing.skipped,
         notes=listing.notes,
+        arrays=listing.arrays,
     )
 
 
@@ -207,51 +239,13 @@ def _list(request: Request) -> Listing:
     if kind is None or not kind.takes_columns:
         refuse_table_options(request.labels, request.columns)
     if kind is None or not (kind.takes_levels or request.labels):
-        _refuse_level_options(request)
+        refuse_level_options(request)
     if kind is None:
         known = "; ".join(kind.what for kind in KINDS.values())
         msg = f"{neither_message(Path(request.paths[0]))} A dataset can be: {known}."
         raise DatasetError(msg)
     listing = kind.read(request)
-    return _leave_out(listing, request.exclude) if request.exclude else listing
-
-
-def _refuse_level_options(request: Request) -> None:
-    for option, given, default in (
-        ("--split-folders", request.split_folders, "auto"),
-        ("--class-level", request.class_level, None),
-    ):
-        if given != default:
-            msg = (
-                f"{option} {given} says how the names of folders are read, and this dataset is not a folder of class "
-                f"folders. Leave {option} out."
-            )
-            raise UsageError(msg)
-
-
-def _leave_out(listing: Listing, patterns: Sequence[str]) -> Listing:
-    """Return a listing without the images that patterns name, and with a note on patterns that name nothing."""
-    exclusion = Exclusion(patterns)
-    entries = {path: marks for path, marks in listing.entries.items() if not exclusion.covers_path(path)}
-    skipped, notes = list(listing.skipped), list(listing.notes)
-    if gone := sorted(listing.entries.keys() - entries):
-        skipped.append(Skipped("images", "excluded", len(gone), gone[0]))
-    if not entries:
-        msg = f"No images: --exclude {typed(*patterns)} leaves out all {len(gone):,}. Expected one or more. Change it."
-        raise DatasetError(msg)
-    if not any(each.reason == "excluded" for each in skipped):
-        notes.append(f"--exclude {typed(*patterns)} leaves out nothing: no file or folder has such a name.")
-    return replace(listing, entries=entries, skipped=skipped, notes=notes)
-
-
-def _class_level(given: int | str | None) -> int | str | None:
-    """Return the level as it was meant: a number from 1, `LEAF`, or None."""
-    if given is None or given == LEAF:
-        return given
-    if (isinstance(given, int) or given.isdecimal()) and int(given) >= 1:
-        return int(given)
-    msg = f"--class-level takes a number from 1, or {LEAF} for the innermost folders, not {given!r}"
-    raise UsageError(msg)
+    return leave_out(listing, request.exclude) if request.exclude else listing
 
 
 def _absolute_paths(paths: Sequence[Path | str]) -> list[str]:

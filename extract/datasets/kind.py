@@ -5,13 +5,14 @@ Each kind is one file of `kinds`; other packages add theirs through entry points
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from stackbone.cache.plugins import Plugins
 from stackbone.cache.records.listed import Skipped as Skipped  # also for those who write a kind
+from stackbone.extract.images.arrays import Arrays
 
 Entries: TypeAlias = dict[str, tuple[str, str, str]]
 """Path of an image to its label, split and group; '' where it has none.
@@ -44,7 +45,8 @@ class Request:
     Attributes
     ----------
     paths
-        Absolute paths of one folder, one table, one image, or many images; one by itself exists.
+        Absolute paths of one folder, one table, one image, or many images; one by itself exists. None where `images`
+        are.
     labels
         Absolute path of a table of labels for a folder, or None.
     columns
@@ -57,6 +59,10 @@ class Request:
         Which folder is the class, counted from 1, or ``leaf``; None where nobody asked.
     only_listed
         Whether images that the table of labels does not list are left out.
+    images
+        An array of images, or a list of arrays or PIL images, if that was given in the place of paths.
+    marks
+        Of these images: ``labels``, ``splits`` and ``groups``, as far as they were given.
     """
 
     paths: Sequence[str]
@@ -66,6 +72,8 @@ class Request:
     split_folders: str = "auto"
     class_level: int | str | None = None
     only_listed: bool = False
+    images: Any = None
+    marks: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
     @property
     def path(self) -> Path | None:
@@ -89,6 +97,8 @@ class Listing:
         What was met and not taken.
     notes
         What was believed where it could be read in another way, a sentence each: ``'dev' is the split 'validation'.``
+    arrays
+        The images themselves, in the order of `entries`, where they are in memory and no files.
     """
 
     title: str
@@ -96,6 +106,7 @@ class Listing:
     entries: Entries
     skipped: Sequence[Skipped] = ()
     notes: Sequence[str] = ()
+    arrays: Arrays | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import FeatureSet, FeatureSpec, StackboneError
 from stackbone.cache.disk.digest import DIGEST_BYTES
+from stackbone.cache.records.cut import named_cut
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.engines.engine import Engine
 
@@ -68,13 +69,22 @@ class Embedder:
     embed_seconds: float = 0.0
     commit_seconds: float = 0.0
     _engine: Engine | None = None
+    _cut: set[bytes] = field(default_factory=set)
     _batch: list[tuple[bytes, NDArray[np.uint8]]] = field(default_factory=list)
     # The same place serves every commit: rows kept batch by batch would be joined by another copy of them all.
     _digests: NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, DIGEST_BYTES), np.uint8))
     _features: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
-    def take(self, digest: bytes, pixels: NDArray[np.uint8]) -> dict[bytes, Failure]:
-        """Add an image to the batch, and embed the batch once it is full; returns what `run` does."""
+    def take(self, digest: bytes, pixels: NDArray[np.uint8], *, is_cut: bool = False) -> dict[bytes, Failure]:
+        """Add an image to the batch, and embed the batch once it is full; returns what `run` does.
+
+        Parameters
+        ----------
+        is_cut
+            Whether its file is cut short, for the shard to say so.
+        """
+        if is_cut:
+            self._cut.add(digest)
         if self._engine is None:
             started = time.perf_counter()
             self._engine = self.start()
@@ -114,6 +124,8 @@ class Embedder:
         created = datetime.now(UTC).isoformat(timespec="seconds")
         rate = f"{(self.n_embedded + n) / self.embed_seconds:.1f}"
         provenance = {**self.provenance, **self._engine.provenance, "created": created, "images_per_s": rate}
+        if self._cut:
+            provenance |= named_cut(row.tobytes().hex() for row in self._digests[:n] if row.tobytes() in self._cut)
         self.feature_set.append(self.spec, self._digests[:n], self._features[:n], provenance)
         self.n_uncommitted = 0
         self.n_embedded += n

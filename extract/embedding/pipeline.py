@@ -2,93 +2,38 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache import CacheError, Digests, ImageError, usable_cores
-from stackbone.cache.disk.reading import read_listed
+from stackbone.cache import CacheError, ImageError, usable_cores
+from stackbone.cache.errors import NotLetInError
 from stackbone.cache.progress import Steps
 from stackbone.extract.backbones.backbone import Transform
 from stackbone.extract.embedding.embedder import Embedder, Failure
+from stackbone.extract.embedding.images import Image, Images
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import apply_transform, decoded, quiet_pillow
+from stackbone.extract.images.limits import USUAL, Limits
+from stackbone.extract.images.opening import TRUNCATED
 
 COMMIT_IMAGES = 2048
 COMMIT_SECONDS = 60.0
 IMAGES_AHEAD = 64  # decoded and waiting for the networks; with the batches, this bounds the memory
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
-    """An image to embed.
-
-    Attributes
-    ----------
-    path
-        Where to read it.
-    digest
-        SHA-256 that its bytes must have (32 bytes).
-    """
-
-    path: str
-    digest: bytes
-
-
-@dataclass(frozen=True, eq=False)
-class Images(Sequence[Image]):
-    """Some images of a dataset, each made when it is asked for: a million of them would take 300 MB.
-
-    Attributes
-    ----------
-    root
-        Folder that the paths are relative to.
-    paths
-        Of all files of the dataset.
-    file_digests
-        (n_files, 32) uint8: SHA-256 of all files.
-    rows
-        (n,) int: which of the files these images are.
-    """
-
-    root: Path
-    paths: Sequence[str]
-    file_digests: Digests
-    rows: NDArray[np.intp]
-
-    @property
-    def digests(self) -> Digests:
-        """(n, 32) uint8: SHA-256 of the images."""
-        return self.file_digests[self.rows]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @overload
-    def __getitem__(self, which: int) -> Image: ...
-    @overload
-    def __getitem__(self, which: slice) -> list[Image]: ...
-    def __getitem__(self, which: int | slice) -> Image | list[Image]:
-        if isinstance(which, slice):
-            return [self[i] for i in range(*which.indices(len(self)))]
-        row = self.rows[which]
-        return Image(os.path.join(self.root, self.paths[row]), self.file_digests[row].tobytes())
-
-
 @dataclass(frozen=True)
 class _Prepared:
-    """An image's pixels for every transform, and how long a thread took to make them."""
+    """An image's pixels for every transform, how they were read, and how long a thread took to make them."""
 
     pixels: dict[Transform, NDArray[np.uint8]]
+    remarks: list[str]
     read_seconds: float
     decode_seconds: float
     resize_seconds: float
@@ -119,8 +64,10 @@ def embed_images(
     images: Sequence[Image],
     embedders: Sequence[Embedder],
     *,
+    limits: Limits = USUAL,
     workers: int | None = None,
     profile: Profile | None = None,
+    remarks: dict[bytes, list[str]] | None = None,
     on_progress: Steps | None = None,
 ) -> dict[bytes, Failure]:
     """Embed images with every backbone that lacks them, and commit the features.
@@ -135,10 +82,14 @@ def embed_images(
         Distinct images; those that no backbone lacks are passed over.
     embedders
         Each says which of the images its feature set lacks.
+    limits
+        Which images are let in.
     workers
         Decoding threads; by default one per core.
     profile
         Added to.
+    remarks
+        Added to: what is to be known of how an image was read, by digest.
     on_progress
         Called with (images done, images that a backbone lacks).
 
@@ -155,12 +106,14 @@ def embed_images(
     committed_at = time.monotonic()
     transforms = {embedder.backbone.transform for embedder in embedders}
     try:
-        with quiet_pillow(), closing(_prepare(images, lacked, transforms, workers, profile)) as prepared:
+        with quiet_pillow(limits), closing(_prepare(images, lacked, transforms, workers, profile, limits)) as prepared:
             for done, (number, image, found) in enumerate(prepared, start=1):
                 if isinstance(found, Failure):
                     failed[image.digest] = found
                 else:
-                    _feed(number, image.digest, found.pixels, embedders, failed)
+                    _feed(number, image.digest, found, embedders, failed)
+                    if remarks is not None and found.remarks:
+                        remarks[image.digest] = found.remarks
                 in_time = time.monotonic() - committed_at < COMMIT_SECONDS
                 for embedder in embedders:
                     if not in_time or embedder.n_uncommitted >= COMMIT_IMAGES:
@@ -182,7 +135,12 @@ def embed_images(
 
 
 def find_unreadable(
-    images: Images, numbers: NDArray[np.intp], *, on_progress: Steps | None = None
+    images: Images,
+    numbers: NDArray[np.intp],
+    *,
+    limits: Limits = USUAL,
+    remarks: dict[bytes, list[str]] | None = None,
+    on_progress: Steps | None = None,
 ) -> dict[bytes, Failure]:
     """Return what `embed_images` would say of images that cannot be read or decoded, by digest, embedding nothing.
 
@@ -190,14 +148,18 @@ def find_unreadable(
     ----------
     numbers
         (n,) int: which of the images to look at.
+    limits, remarks
+        As of `embed_images`.
     on_progress
         Called with (images done, n).
     """
     failed: dict[bytes, Failure] = {}
-    with quiet_pillow(), closing(_prepare(images, numbers, set(), None, Profile())) as prepared:
+    with quiet_pillow(limits), closing(_prepare(images, numbers, set(), None, Profile(), limits)) as prepared:
         for done, (_, image, found) in enumerate(prepared, start=1):
             if isinstance(found, Failure):
                 failed[image.digest] = found
+            elif remarks is not None and found.remarks:
+                remarks[image.digest] = found.remarks
             if on_progress:
                 on_progress(done, len(numbers))
     return failed
@@ -206,13 +168,14 @@ def find_unreadable(
 def _feed(
     number: int,
     digest: bytes,
-    pixels: Mapping[Transform, NDArray[np.uint8]],
+    found: _Prepared,
     embedders: Sequence[Embedder],
     failed: dict[bytes, Failure],
 ) -> None:
     for embedder in embedders:
         if embedder.lacking[number]:
-            failed.update(embedder.take(digest, pixels[embedder.backbone.transform]))
+            pixels = found.pixels[embedder.backbone.transform]
+            failed.update(embedder.take(digest, pixels, is_cut=TRUNCATED in found.remarks))
 
 
 def _commit_all(embedders: Sequence[Embedder]) -> None:
@@ -226,6 +189,7 @@ def _prepare(
     transforms: set[Transform],
     workers: int | None,
     profile: Profile,
+    limits: Limits,
 ) -> Generator[tuple[int, Image, _Prepared | Failure]]:
     """Yield those numbers with their images and their pixels, in order, or with the reason why there are none."""
     pool = ThreadPoolExecutor(max_workers=workers or usable_cores())
@@ -236,7 +200,7 @@ def _prepare(
         while True:
             while len(waiting) < IMAGES_AHEAD and (upcoming := next(rest, None)) is not None:
                 image = images[int(upcoming)]
-                waiting.append((int(upcoming), image, pool.submit(_read, image, transforms, budget)))
+                waiting.append((int(upcoming), image, pool.submit(_read, image, transforms, budget, limits)))
             if not waiting:
                 return
             number, image, future = waiting.popleft()
@@ -252,20 +216,23 @@ def _prepare(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _read(image: Image, transforms: set[Transform], budget: DecodingBudget) -> _Prepared | Failure:
+def _read(image: Image, transforms: set[Transform], budget: DecodingBudget, limits: Limits) -> _Prepared | Failure:
     started = time.perf_counter()
+    remarks: list[str] = []
     try:
-        content = read_listed(image.path, image.digest)
+        content = image.read()
     except ImageError as exc:
         return Failure(str(exc), lasting=False)
     read = time.perf_counter()
     try:
-        with decoded(content, budget) as picture:
+        with decoded(content, budget, limits=limits, remarks=remarks) as picture:
             ready = time.perf_counter()
             pixels = {transform: apply_transform(picture, transform) for transform in transforms}
+    except NotLetInError as exc:
+        return Failure(f"{exc}; {exc.way_out}")
     except ImageError as exc:
         return Failure(str(exc))
     except MemoryError as exc:
         found = str(exc) or "there was not enough memory to decode it"
         return Failure(f"{found}; close other programs and run again", lasting=False)
-    return _Prepared(pixels, read - started, ready - read, time.perf_counter() - ready)
+    return _Prepared(pixels, remarks, read - started, ready - read, time.perf_counter() - ready)

@@ -17,8 +17,11 @@ from stackbone.extract.backbones.backbone import Backbone, get_backbone
 from stackbone.extract.backbones.ways_out import Ask, ask_for_all
 from stackbone.extract.backbones.weights import Weights, check_steered_weights, find_weights, random_weights
 from stackbone.extract.embedding.embedder import Embedder
-from stackbone.extract.embedding.pipeline import Images
+from stackbone.extract.embedding.images import Images
 from stackbone.extract.engines.engine import Engine, make_engine
+from stackbone.extract.images.arrays import Arrays
+from stackbone.extract.images.decode import DECODING
+from stackbone.extract.images.limits import USUAL, Limits
 from stackbone.extract.steering_files.steered import find_steered, with_hub
 
 
@@ -39,11 +42,19 @@ class EngineOptions:
     batch_size: int | None = None
 
 
-def distinct_images(root: Path, paths: Sequence[str], digests: Digests, ok: NDArray[np.bool_]) -> Images:
-    """Return each distinct image of the rows that are `ok` once, in the order of `paths`, which `root` holds."""
+def distinct_images(
+    root: Path, paths: Sequence[str], digests: Digests, ok: NDArray[np.bool_], arrays: Arrays | None = None
+) -> Images:
+    """Return each distinct image of the rows that are `ok` once, in the order of `paths`, which `root` holds.
+
+    Parameters
+    ----------
+    arrays
+        The images of all rows, where they are in memory and no files.
+    """
     rows = np.flatnonzero(ok)
     _, first = np.unique(as_keys(digests[rows]), return_index=True)
-    return Images(root, paths, digests, rows[np.sort(first)])
+    return Images(root, paths, digests, rows[np.sort(first)], arrays)
 
 
 def inputs_of(backbones: Sequence[Backbone]) -> dict[str, tuple[int, int]]:
@@ -112,11 +123,19 @@ def make_embedder(
     images: Images,
     options: EngineOptions,
     report: Progress,
+    limits: Limits = USUAL,
 ) -> Embedder:
-    """Return what embeds those of `images` that the backbone's feature set lacks; its engine starts with the first."""
+    """Return what embeds those of `images` that the backbone's feature set lacks; its engine starts with the first.
+
+    Parameters
+    ----------
+    limits
+        Which images are let in, for the shards to say so.
+    """
     feature_set = store.feature_set(backbone.name, spec)
     lacking = feature_set.missing(images.digests)
-    provenance = {"stackbone": version("stackbone"), "weights": weights.source}
+    provenance = {"stackbone": version("stackbone"), "weights": weights.source, "decoding": DECODING}
+    provenance |= limits.provenance
     start = partial(_start_engine, backbone, weights, options, spec.precision, report)
     return Embedder(backbone, spec, feature_set, lacking, start, provenance, options.batch_size)
 

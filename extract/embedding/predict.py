@@ -17,7 +17,6 @@ from stackbone.cache import (
     ModelError,
     UsageError,
     empty_index,
-    list_digests,
     write_seen,
 )
 from stackbone.cache.progress import Progress, silent
@@ -26,6 +25,7 @@ from stackbone.cache.text import typed
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import Weights
 from stackbone.extract.datasets.dataset import Dataset
+from stackbone.extract.embedding.digests import list_dataset
 from stackbone.extract.embedding.embedder import Embedder
 from stackbone.extract.embedding.pipeline import embed_images
 from stackbone.extract.embedding.plan import (
@@ -36,6 +36,7 @@ from stackbone.extract.embedding.plan import (
     make_embedder,
 )
 from stackbone.extract.engines.engine import check_engine
+from stackbone.extract.images.limits import limits_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,8 @@ class EmbeddedImages:
         Feature set id to the (n_ok, dim) float32 rows of the images that did not fail, in their order.
     n_embedded
         Rows of features computed now, over all feature sets; the others were in the cache.
+    remarks
+        (path, what is to be known of how it was read) of images that were read now.
     """
 
     paths: list[str]
@@ -61,6 +64,7 @@ class EmbeddedImages:
     reasons: list[str]
     features: dict[str, NDArray[np.float32]]
     n_embedded: int
+    remarks: list[tuple[str, str]]
 
     @property
     def sound_paths(self) -> list[str]:
@@ -94,6 +98,8 @@ def embed_for(
     device: str = "auto",
     batch_size: int | None = None,
     workers: int | None = None,
+    allow_truncated: bool = False,
+    max_pixels: int | None = None,
     on_progress: Progress | None = None,
 ) -> EmbeddedImages:
     """Return the features of a dataset's images in the feature sets that a model names, computing what is missing.
@@ -111,7 +117,7 @@ def embed_for(
         The cache; by default `default_cache`.
     steering
         Files, or folders of them, of the model's steered backbones; needed where an image is not cached.
-    weights, engine, device, batch_size, workers, on_progress
+    weights, engine, device, batch_size, workers, allow_truncated, max_pixels, on_progress
         As of `extract`. The precision is the model's.
 
     Returns
@@ -131,12 +137,11 @@ def embed_for(
     report = on_progress or silent
     store = store or FeatureStore()
     check_engine(engine)
+    limits = limits_of(allow_truncated=allow_truncated, max_pixels=max_pixels)
     names = {identity: _backbone_name(identity, spec) for identity, spec in specs.items()}
-    nothing = empty_index("", "")
-    files = [str(dataset.root / path) for path in dataset.paths]
-    listing = list_digests(files, {}, nothing.image_sha256, nothing.stamps, on_progress=partial(report, "reading"))
+    listing = list_dataset(dataset, empty_index("", ""), partial(report, "reading"))
     reasons = list(listing.reasons)
-    images = distinct_images(dataset.root, dataset.paths, listing.digests, _sound(reasons))
+    images = distinct_images(dataset.root, dataset.paths, listing.digests, _sound(reasons), dataset.arrays)
 
     digests = images.digests
     lacking = {
@@ -156,16 +161,26 @@ def embed_for(
         backbone, record = made[identity]
         if record:
             write_seen(store.feature_set(backbone.name, spec).folder, record)
-        embedders.append(make_embedder(store, backbone, spec, found[backbone.key], images, on, report))
-    failed = embed_images(images, embedders, workers=workers, on_progress=partial(report, "embedding"))
+        embedders.append(make_embedder(store, backbone, spec, found[backbone.key], images, on, report, limits))
+    remarks: dict[bytes, list[str]] = {}
+    on_image = partial(report, "embedding")
+    failed = embed_images(images, embedders, limits=limits, workers=workers, remarks=remarks, on_progress=on_image)
     for row, digest in enumerate(listing.digests):
         if digest.tobytes() in failed:
             reasons[row] = failed[digest.tobytes()].reason
 
     sound = listing.digests[_sound(reasons)]
     features = {identity: store.feature_set(names[identity], specs[identity]).load(sound) for identity in specs}
-    paths = [_shown(Path(file)) for file in files]
-    return EmbeddedImages(paths, listing.digests, reasons, features, sum(each.n_embedded for each in embedders))
+    paths = dataset.paths if dataset.arrays else [_shown(dataset.root / path) for path in dataset.paths]
+    told = [remarks.get(digest.tobytes(), []) for digest in listing.digests]
+    return EmbeddedImages(
+        paths,
+        listing.digests,
+        reasons,
+        features,
+        sum(each.n_embedded for each in embedders),
+        [(path, remark) for path, each in zip(paths, told, strict=True) for remark in each],
+    )
 
 
 def _backbone_name(identity: str, spec: FeatureSpec) -> str:

@@ -16,7 +16,9 @@ from stackbone.cache.text import counted
 from stackbone.extract.backbones.backbone import Transform
 from stackbone.extract.embedding.plan import backbone_of, find_weights_of
 from stackbone.extract.engines.engine import check_engine, make_engine
-from stackbone.extract.images.decode import apply_transform, decode, quiet_pillow
+from stackbone.extract.images.budget import DecodingBudget
+from stackbone.extract.images.decode import apply_transform, decoded, quiet_pillow
+from stackbone.extract.images.limits import ANY
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2, "fp16": 5e-3}
 """Largest relative difference of a row (L2) that counts as the same feature, by precision."""
@@ -111,10 +113,12 @@ def _recompute(
         if backbone.spec(weights.identity, spec.precision) != spec:
             message = "the weights or the transform here are not those that it was made with"
             return Recomputation(feature_set.id, 0, None, tolerance, message)
-        with quiet_pillow():
+        with quiet_pillow(ANY):
             sample = _sample(feature_set, indexes, n_images, seed, backbone.transform)
         if not sample:
+            in_memory = any(each.in_memory for each in indexes)
             message = "none of its images is still where it was, with the same bytes"
+            message += ", but for those that were arrays in memory and are no files" if in_memory else ""
             return Recomputation(feature_set.id, 0, None, tolerance, message)
         # A graph that an earlier run kept may be what is at fault, so that it must not be the judge.
         made = make_engine(backbone, weights, INDEPENDENT[engine], "auto", spec.precision, reuse=False)
@@ -145,11 +149,14 @@ def _sample(
         for row in np.flatnonzero(index.ok & np.isin(as_keys(index.image_sha256), held))
     ]
     sample: dict[bytes, NDArray[np.uint8]] = {}
+    budget = DecodingBudget()
     for i in np.random.default_rng(seed).permutation(len(rows)):
         if len(sample) == n_images:
             break
         index, row = rows[i]
         digest = index.image_sha256[row].tobytes()
-        with suppress(ImageError):  # gone, or changed since
-            sample[digest] = apply_transform(decode(ListedFile(index.root, index.path[row], digest).read()), transform)
+        with suppress(ImageError, MemoryError):  # gone, or changed since, or more than this machine takes
+            content = ListedFile(index.root, index.path[row], digest).read()
+            with decoded(content, budget, limits=ANY) as picture:  # whoever embedded it had let it in
+                sample[digest] = apply_transform(picture, transform)
     return sample

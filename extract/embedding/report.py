@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +12,9 @@ from stackbone.cache import FAILED, DatasetIndex
 from stackbone.cache.text import counted
 from stackbone.cache.upkeep.dataset_summary import DatasetSummary
 from stackbone.extract.embedding.pipeline import Profile
+
+REMARK_MARK = "; "
+"""Parts what is to be known of one image, in its index."""
 
 _SHOWN_FAILURES = 20
 
@@ -91,6 +95,13 @@ class ExtractReport:
         rows = np.flatnonzero(self.index.status == FAILED)
         return [(self.index.path[i], self.index.reason[i]) for i in rows]
 
+    @property
+    def remarks(self) -> dict[str, int]:
+        """What is to be known of how sound images were read, and of how many images."""
+        rows = np.flatnonzero(self.index.ok)
+        told = (self.index.reason[i] for i in rows if self.index.reason[i])
+        return dict(Counter(remark for reason in told for remark in reason.split(REMARK_MARK)))
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object."""
         return {
@@ -102,6 +113,7 @@ class ExtractReport:
             "n_hashed": self.n_hashed,
             "n_decoded": self.n_decoded,
             "backbones": [asdict(each) for each in self.backbones],
+            "remarks": self.remarks,
             "failed": [{"path": path, "reason": reason} for path, reason in self.failures],
             "seconds": round(self.seconds, 3),
             "profile": {name: round(seconds, 3) for name, seconds in asdict(self.profile).items()},
@@ -109,7 +121,7 @@ class ExtractReport:
 
     def lines(self) -> list[str]:
         """Return what people read once all is done; `summary` has its own lines, for before."""
-        lines = []
+        lines = [f"{counted(n, 'image')}: {remark}" for remark, n in self.remarks.items()]
         if self.failures:
             lines.append(f"{len(self.failures):,} of {counted(len(self.index), 'image')} failed")
         if self.n_abandoned:

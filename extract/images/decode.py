@@ -2,64 +2,71 @@
 
 from __future__ import annotations
 
-import io
+import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image
 
 from stackbone.cache import ImageError
 from stackbone.extract.backbones.backbone import Transform
 from stackbone.extract.images.budget import DecodingBudget
+from stackbone.extract.images.limits import USUAL, Limits
+from stackbone.extract.images.opening import load, translated_errors
+from stackbone.extract.images.rgb import upright_rgb
 
-MAX_PIXELS = 178_956_970  # where Pillow stops by itself; a file that declares more is taken for a bomb
+DECODING = "2"
+"""Version of the rules by which bytes become pixels, kept in the provenance of shards; see FORMAT.md."""
+
 _INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _WIDEST_SUPPORT = 2.0  # of bicubic, in pixels of the coarser of the two grids
 _WIDE = 8  # resized images this many times wider than the input cost more memory than exactness is worth
-_STORED = 4  # bytes that Pillow keeps of a pixel in most modes, RGB among them
-_STRIP_PIXELS = 1 << 22
-_RUNS_PROGRAMS = ("EPS",)  # which Pillow has Ghostscript draw
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 @contextmanager
-def quiet_pillow() -> Iterator[None]:
-    """Silence Pillow's warnings of odd metadata and large images, for `decode` in this and other threads.
+def quiet_pillow(limits: Limits = USUAL) -> Iterator[None]:
+    """Silence what Pillow says of odd metadata and large images, for `decode` in this and other threads.
 
     `decode` cannot do so itself: the filters of warnings belong to the whole process, and threads that set and
-    restore them side by side leave behind whatever the last one found.
+    restore them side by side leave behind whatever the last one found. Nor can it raise Pillow's own limit of pixels
+    where `limits` asks for more.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield
+    before, log, silent = Image.MAX_IMAGE_PIXELS, logging.getLogger("PIL"), logging.NullHandler()
+    log.addHandler(silent)  # without any handler, its errors would go to the terminal
+    try:
+        if before is not None:
+            Image.MAX_IMAGE_PIXELS = max(before, (limits.max_pixels + 1) // 2)  # an error comes at twice as many
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+        log.removeHandler(silent)
 
 
-def decode(content: bytes, least: tuple[int, int] | None = None) -> Image.Image:
+def decode(content: bytes, least: tuple[int, int] | None = None, *, limits: Limits = USUAL) -> Image.Image:
     """Return the first frame of an encoded image, oriented by its EXIF tag, as RGB; see `decoded`."""
-    with decoded(content, least=least) as picture:
+    with decoded(content, least=least, limits=limits) as picture:
         return picture
 
 
 @contextmanager
 def decoded(
-    content: bytes, budget: DecodingBudget | None = None, *, least: tuple[int, int] | None = None
+    content: bytes,
+    budget: DecodingBudget | None = None,
+    *,
+    least: tuple[int, int] | None = None,
+    limits: Limits = USUAL,
+    remarks: list[str] | None = None,
 ) -> Iterator[Image.Image]:
     """Yield the first frame of an encoded image, oriented by its EXIF tag, as RGB.
 
-    Transparency is laid over white, 16-bit grey is scaled to 8 bits. Any file that is cut short is an error,
-    never grey pixels. A broken EXIF block counts as none.
+    Transparency is laid over white, samples of more than 8 bits are scaled to 8 (docs/datasets.md). Any file that is
+    cut short is an error, never grey pixels, unless `limits` lets it in. A broken EXIF block counts as none.
 
     Parameters
     ----------
@@ -71,113 +78,29 @@ def decoded(
     least
         (width, height) in pixels that suffice: a JPEG may be decoded at a fraction of its size, which is fast and gives
         other pixels, so for pictures to look at only.
+    limits
+        What it may be.
+    remarks
+        Added to: what is to be known of how it was read, such as that it is the first of several pages.
 
     Raises
     ------
     ImageError
-        If the bytes are empty, no image, damaged, or declare more than `MAX_PIXELS`.
+        If the bytes are empty, no image, damaged, or declare more pixels than `limits` allows.
     MemoryError
         If there is not enough memory.
     """
     if not content:
         message = "the file is empty"
         raise ImageError(message)
-    with _translated_errors():
-        opened = Image.open(io.BytesIO(content))
-    with opened, ExitStack() as taken:
-        with _translated_errors():
-            _refuse_hostile(opened)
-            if least:
-                opened.draft("RGB", least)
-            if budget:
-                taken.enter_context(budget.room_for(declared_bytes(opened)))
-            opened.load()
-            picture = _to_rgb(_orient(opened))
-            opened.close()  # its pixels are not needed any more
+    with ExitStack() as held:
+        with translated_errors(content, limits):
+            loaded = load(content, limits, least, budget, held)
+            picture, said = upright_rgb(loaded.picture, loaded.said)
+            loaded.picture.close()  # its pixels are not needed any more
+        if remarks is not None:
+            remarks += [*loaded.remarks, *([said] if said else [])]
         yield picture
-
-
-def declared_bytes(opened: Image.Image) -> int:
-    """Return the memory that an image takes to be decoded, as its header declares size and mode, at most.
-
-    That is what Pillow keeps of each pixel, once as decoded and once as turned upright, and the RGB that comes out,
-    in four bytes. When the whole image is resized, there are two such.
-    """
-    stored = 1 if opened.mode in ("1", "L", "P") else 2 if opened.mode.startswith("I;16") else _STORED
-    return opened.width * opened.height * max(2 * stored + _STORED, 2 * _STORED)
-
-
-@contextmanager
-def _translated_errors() -> Iterator[None]:
-    try:
-        yield
-    except (ImageError, MemoryError):
-        raise
-    except UnidentifiedImageError as exc:
-        message = "it is not an image in a format that Pillow reads"
-        raise ImageError(message) from exc
-    except Image.DecompressionBombError as exc:
-        message = f"it declares more pixels than the limit of {MAX_PIXELS:,}"
-        raise ImageError(message) from exc
-    except Exception as exc:  # decoders of hostile files raise anything: struct.error, SyntaxError
-        message = f"it could not be decoded ({type(exc).__name__}: {exc})"
-        raise ImageError(message) from exc
-
-
-def _refuse_hostile(opened: Image.Image) -> None:
-    if opened.format in _RUNS_PROGRAMS:
-        message = f"it is {opened.format}, which is a program to run and not pixels; save it as PNG"
-        raise ImageError(message)
-    if opened.width * opened.height > MAX_PIXELS:
-        message = f"it declares {opened.width} x {opened.height} pixels, over the limit of {MAX_PIXELS:,}"
-        raise ImageError(message)
-
-
-def _orient(picture: Image.Image) -> Image.Image:
-    try:
-        orientation = picture.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # as many kinds as there are ways to break a block of tags
-        return picture
-    return picture.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else picture
-
-
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I"):
-        return _in_strips(picture, _scale_16_bit)
-    if picture.mode == "F":
-        message = "its pixels are floating-point numbers without a known range; save it as 8- or 16-bit"
-        raise ImageError(message)
-    if picture.has_transparency_data:
-        return _in_strips(picture, _over_white)
-    return picture.convert("RGB")
-
-
-def _in_strips(picture: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
-    """Return what `convert` makes of a picture, made strip by strip, so that its copies are small."""
-    width, height = picture.size
-    n_rows = max(1, _STRIP_PIXELS // width)
-    whole = Image.new("RGB", picture.size)
-    for top in range(0, height, n_rows):
-        whole.paste(convert(picture.crop((0, top, width, min(height, top + n_rows)))), (0, top))
-    return whole
-
-
-def _over_white(picture: Image.Image) -> Image.Image:
-    over = picture.convert("RGBA")
-    white = Image.new("RGBA", over.size, "white")
-    return Image.alpha_composite(white, over).convert("RGB")
-
-
-def _scale_16_bit(picture: Image.Image) -> Image.Image:
-    """Return 16-bit grey as RGB; Pillow's own conversion would clip at 255."""
-    values = np.asarray(picture)
-    if values.min() < 0 or values.max() > 65535:
-        message = "its pixels are 32-bit or signed numbers without a known range; save it as 8- or 16-bit"
-        raise ImageError(message)
-    levels = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if isinstance(picture.info.get("transparency"), int):
-        levels[values == picture.info["transparency"]] = 255
-    return Image.fromarray(levels).convert("RGB")
 
 
 def apply_transform(picture: Image.Image, transform: Transform) -> NDArray[np.uint8]:

@@ -13,11 +13,13 @@ from stackbone.cache.disk.reading import ListedFile
 from stackbone.cache.progress import Steps
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import decoded, quiet_pillow
+from stackbone.extract.images.limits import Limits
 
 SIZE = 160  # pixels of the longer side
 
 _MOST_BYTES = 6_500  # so that 600 of them stay under 4 MB
 _QUALITIES = (80, 65, 50, 35, 20, 5)
+_LIMITS = Limits(allow_truncated=True)  # what an index lists as sound was embedded: it is to be seen
 _EFFORT = 2  # of 0 to 6: the default takes twice the time for a few percent of the size
 
 
@@ -64,7 +66,7 @@ def thumbnails(
 
 def _thumbnail(file: ListedFile, size: int, budget: DecodingBudget) -> bytes | str:
     try:
-        with decoded(file.read(), budget, least=(2 * size, 2 * size)) as picture:
+        with decoded(file.read(), budget, least=(2 * size, 2 * size), limits=_LIMITS) as picture:
             picture.thumbnail((size, size), Image.Resampling.BICUBIC)
             return _encode(picture)
     except ImageError as exc:

@@ -15,10 +15,12 @@ from PIL import Image
 
 from stackbone.cache import DatasetError, Digests, ImageError, usable_cores
 from stackbone.cache.disk.reading import read_listed
+from stackbone.cache.errors import NotLetInError
 from stackbone.cache.progress import Steps
 from stackbone.extract.backbones.backbone import Transform
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import apply_transform, decoded
+from stackbone.extract.images.limits import USUAL, Limits
 
 MEMORY_BUDGET = 1 << 30  # bytes of decoded images that are kept; the others are decoded again in every epoch
 _BATCHES_AHEAD = 2  # for each thread
@@ -44,6 +46,8 @@ class PixelStore:
         Threads that decode and resize; by default one per core.
     budget
         Bytes of decoded images that are kept in memory.
+    limits
+        Which images are let in.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class PixelStore:
         *,
         workers: int | None = None,
         budget: int = MEMORY_BUDGET,
+        limits: Limits = USUAL,
     ) -> None:
         self._paths = paths
         self._digests = digests
@@ -61,6 +66,7 @@ class PixelStore:
         self._workers = workers or usable_cores()
         self._kept: dict[int, Pixels] = {}
         self._room = budget
+        self._limits = limits
         self._decoding = DecodingBudget()
 
     def load(self, on_progress: Steps | None = None) -> dict[int, str]:
@@ -124,6 +130,8 @@ class PixelStore:
     def _try_decode(self, row: int) -> Pixels | str:
         try:
             return np.asarray(self._decode(row))
+        except NotLetInError as exc:
+            return f"{exc}; {exc.way_out}"
         except ImageError as exc:
             return str(exc)
 
@@ -143,7 +151,7 @@ class PixelStore:
     def _decode(self, row: int) -> Image.Image:
         content = read_listed(self._paths[row], self._digests[row].tobytes())
         try:
-            with decoded(content, self._decoding) as picture:
+            with decoded(content, self._decoding, limits=self._limits) as picture:
                 return picture
         except MemoryError as exc:
             message = str(exc) or "there was not enough memory to decode it"

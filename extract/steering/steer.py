@@ -20,6 +20,7 @@ from stackbone.cache.progress import Progress, silent
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import Weights
 from stackbone.extract.images.decode import quiet_pillow
+from stackbone.extract.images.limits import limits_of
 from stackbone.extract.steering.batches import PixelStore
 from stackbone.extract.steering.checkpoints import checkpoint_path, remove_checkpoint
 from stackbone.extract.steering.options import EpochReport, SteerOptions, TrainingImages
@@ -46,6 +47,8 @@ def steer(
     division: dict[str, Any] | None = None,
     device: str = "auto",
     workers: int | None = None,
+    allow_truncated: bool = False,
+    max_pixels: int | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
     on_progress: Progress | None = None,
 ) -> SteerReport:
@@ -71,6 +74,8 @@ def steer(
         As of `make_engine`.
     workers
         Decoding threads; by default one per core.
+    allow_truncated, max_pixels
+        As of `extract`.
     on_epoch
         Called after every epoch.
     on_progress
@@ -94,6 +99,7 @@ def steer(
     """
     started = time.monotonic()
     report = on_progress or silent
+    limits = limits_of(allow_truncated=allow_truncated, max_pixels=max_pixels)
     options.check()
     if backbone.steering is not None or out.suffix != _SUFFIX:
         message = (
@@ -119,8 +125,8 @@ def steer(
     report(f"preparing {backbone.name}", 0, 1)
     prepared = prepare(backbone, weights, options, point, device)  # refused, if at all, before any image is decoded
     report(f"preparing {backbone.name}", 1, 1)
-    with quiet_pillow():
-        store = PixelStore(distinct.paths, distinct.digests, backbone.transform, workers=workers)
+    with quiet_pillow(limits):
+        store = PixelStore(distinct.paths, distinct.digests, backbone.transform, workers=workers, limits=limits)
         failed = store.load(partial(report, "reading"))
         failures += [(distinct.paths[row], reason) for row, reason in failed.items()]
         readable = distinct.without(failed)

@@ -11,6 +11,8 @@ from stackbone.cache.text import typed
 
 def is_folder(index: DatasetIndex) -> bool:
     """Return whether the labels are the names of the images' folders, so that the root is what was named."""
+    if index.in_memory:
+        return False
     listed = zip(index.path, index.label, strict=True)
     return all(path.split("/")[-2:-1] == [label] for path, label in listed if label)
 
@@ -21,7 +23,9 @@ def data_word(index: DatasetIndex) -> str:
 
 
 def extract_words(store: FeatureStore, index: DatasetIndex, *options: str) -> str:
-    """Return the `stackbone extract` command to type for a dataset of a cache, in backticks."""
+    """Return what embeds a dataset of a cache again, after "Run": a command in backticks, or what to call in Python."""
+    if index.in_memory:
+        return "`extract` in Python on the same arrays"
     words = ["stackbone", "extract", data_word(index), *options]
     if index.name != Path(index.root).name:
         words += ["--dataset", index.name]

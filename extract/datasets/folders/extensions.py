@@ -2,21 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.util import find_spec
-
-IMAGE_EXTENSIONS = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp"),
-    *(".jp2", ".j2k", ".jpx", ".jpf", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".pcx", ".sgi", ".psd", ".qoi", ".dds"),
-)
-"""What every Pillow reads by itself."""
-
-_NEEDS = {
-    **dict.fromkeys((".heic", ".heif", ".hif"), ("pillow_heif", "pip install 'stackbone[heif]'")),
-    ".jxl": ("pillow_jxl", "pip install pillow-jxl-plugin"),
-    **dict.fromkeys((".avif", ".avifs"), ("", "pip install 'pillow>=11.3'")),
-}
-"""Extension of images that not every machine decodes: the module that decodes them ('' for Pillow), what to type."""
+from stackbone.extract.images.formats import decodable_extensions, what_decodes
 
 _RAW = ".cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .dng .raf .orf .rw2 .pef .srw .x3f .3fr .iiq .kdc .mrw .raw"
 _VIDEOS = ".mp4 .m4v .mov .avi .mkv .webm .wmv .flv .mpg .mpeg .3gp .mts .m2ts .ts .ogv"
@@ -41,15 +27,9 @@ _NOT_IMAGES = {
 NO_IMAGE = "not an image"
 
 
-@cache
-def image_extensions() -> tuple[str, ...]:
-    """Return the extensions of the images that can be decoded on this machine, in lower case."""
-    return (*IMAGE_EXTENSIONS, *(extension for extension, (module, _) in _NEEDS.items() if _is_there(module)))
-
-
 def is_image_name(name: str) -> bool:
     """Return whether a file's name has the extension of an image that can be decoded, in any case of letters."""
-    return name.lower().endswith(image_extensions())
+    return name.lower().endswith(decodable_extensions())
 
 
 def why_not(extension: str) -> str | None:
@@ -65,14 +45,5 @@ def why_not(extension: str) -> str | None:
 
 def missing_decoder(extension: str) -> str | None:
     """Return what to do for images of this extension to be decoded; None if they are, or are none."""
-    if extension not in _NEEDS or extension in image_extensions():
-        return None
-    return f"no decoder is installed; {_NEEDS[extension][1]}"
-
-
-def _is_there(module: str) -> bool:
-    if module:
-        return find_spec(module) is not None
-    from PIL import features
-
-    return "avif" in features.modules and features.check_module("avif") is True
+    needs = what_decodes(extension)
+    return needs and f"no decoder is installed; {needs}"

@@ -12,13 +12,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from stackbone.cache.disk.reading import NotRegularError, open_regular
-from stackbone.extract.datasets.folders.extensions import (
-    NO_IMAGE,
-    image_extensions,
-    is_image_name,
-    missing_decoder,
-    why_not,
-)
+from stackbone.extract.datasets.folders.extensions import NO_IMAGE, is_image_name, missing_decoder, why_not
+from stackbone.extract.images.formats import decodable_extensions
 
 _LENGTH = 32  # bytes
 _MOST_MISSES = 1_000  # of one extension, and then no more of it are opened
@@ -102,4 +97,4 @@ def _reason(path: str | os.PathLike[str], extension: str) -> str:
         return f"cannot be read: {exc.strerror or exc}"
     if found is None:
         return missing_decoder(extension) or NO_IMAGE
-    return "" if found in image_extensions() else missing_decoder(found) or NO_IMAGE
+    return "" if found in decodable_extensions() else missing_decoder(found) or NO_IMAGE

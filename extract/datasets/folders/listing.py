@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from stackbone.cache.errors import DatasetError
-from stackbone.extract.datasets.folders.extensions import image_extensions
 from stackbone.extract.datasets.folders.levels import read_levels
 from stackbone.extract.datasets.folders.metadata import apply_metadata
 from stackbone.extract.datasets.folders.notes import say_reading
@@ -17,7 +16,8 @@ from stackbone.extract.datasets.folders.reading import Reading
 from stackbone.extract.datasets.folders.tree import grow
 from stackbone.extract.datasets.folders.walking import Found, walk
 from stackbone.extract.datasets.kind import Listing, Request
-from stackbone.extract.datasets.table_options import refuse_table_options
+from stackbone.extract.datasets.listing_options import refuse_table_options
+from stackbone.extract.images.formats import decodable_extensions
 
 _MOST_SHOWN = 5
 
@@ -79,7 +79,7 @@ def _say_sorts(counts: Counter[str]) -> str:
 
 
 def _no_images_message(root: Path, found: Found) -> str:
-    looked_for = f"Looked, in all its subfolders, for files ending in {' '.join(image_extensions())}."
+    looked_for = f"Looked, in all its subfolders, for files ending in {' '.join(decodable_extensions())}."
     skipped = found.skipped
     if not skipped:
         return f"No images: the folder {str(root)!r} is empty. {looked_for} Check the path, or name another folder."

@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
+
+from stackbone.cache.errors import DatasetError
+from stackbone.cache.text import typed
+from stackbone.extract.datasets.kind import Listing, Skipped
 
 _SYSTEM_FOLDERS = frozenset(
     {
@@ -71,6 +76,21 @@ class Exclusion:
                 return True
             folder += f"{name}/"
         return False
+
+
+def leave_out(listing: Listing, patterns: Sequence[str]) -> Listing:
+    """Return a listing without the images that patterns name, and with a note on patterns that name nothing."""
+    exclusion = Exclusion(patterns)
+    entries = {path: marks for path, marks in listing.entries.items() if not exclusion.covers_path(path)}
+    skipped, notes = list(listing.skipped), list(listing.notes)
+    if gone := sorted(listing.entries.keys() - entries):
+        skipped.append(Skipped("images", "excluded", len(gone), gone[0]))
+    if not entries:
+        msg = f"No images: --exclude {typed(*patterns)} leaves out all {len(gone):,}. Expected one or more. Change it."
+        raise DatasetError(msg)
+    if not any(each.reason == "excluded" for each in skipped):
+        notes.append(f"--exclude {typed(*patterns)} leaves out nothing: no file or folder has such a name.")
+    return replace(listing, entries=entries, skipped=skipped, notes=notes)
 
 
 def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stackbone.cache.errors import DatasetError
-from stackbone.extract.datasets.folders.extensions import image_extensions, is_image_name, why_not
+from stackbone.extract.datasets.folders.extensions import is_image_name, why_not
 from stackbone.extract.datasets.folders.first_bytes import look_into
 from stackbone.extract.datasets.folders.pruning import (
     Exclusion,
@@ -24,6 +24,7 @@ from stackbone.extract.datasets.folders.pruning import (
     is_system_folder,
 )
 from stackbone.extract.datasets.kind import Skipped
+from stackbone.extract.images.formats import decodable_extensions
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 """Tables beside images, as the imagefolder of Hugging Face's datasets has them."""
@@ -162,7 +163,7 @@ def folders_in_wrappers(root: Path) -> Iterator[Path]:
 
 def _scan(folder: str) -> _Names:
     names = _Names([], [], [], [])
-    endings = image_extensions()
+    endings = decodable_extensions()
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.extract.datasets.folders.anchor import Anchor
-from stackbone.extract.datasets.folders.extensions import image_extensions, missing_decoder
+from stackbone.extract.datasets.folders.extensions import missing_decoder
 from stackbone.extract.datasets.folders.first_bytes import is_image_file
 from stackbone.extract.datasets.kind import DatasetKind, Listing, Request
 from stackbone.extract.datasets.kinds.table import TABLES
 from stackbone.extract.datasets.missing import missing_message
+from stackbone.extract.images.formats import decodable_extensions
 
 _NO_MARKS = ("", "", "")
 
@@ -22,7 +23,7 @@ def neither_message(path: Path) -> str:
         return f"{str(path)!r} cannot be decoded: {reason}."
     return (
         f"The extension of {str(path)!r} is neither an image's nor a table's. Expected a folder, an image "
-        f"({' '.join(image_extensions())}) or a table ({' '.join(TABLES)}). Name one, or rename the file."
+        f"({' '.join(decodable_extensions())}) or a table ({' '.join(TABLES)}). Name one, or rename the file."
     )
 
 

@@ -17,7 +17,8 @@ from stackbone.cache.records.shard import read_rows
 from stackbone.extract.backbones.backbone import BACKBONES
 from stackbone.extract.embedding import embedder, pipeline
 from stackbone.extract.embedding.embedder import Embedder
-from stackbone.extract.embedding.pipeline import Images, Profile, embed_images
+from stackbone.extract.embedding.images import Images
+from stackbone.extract.embedding.pipeline import Profile, embed_images
 
 LITE0 = BACKBONES["efficientnet_lite0"]
 

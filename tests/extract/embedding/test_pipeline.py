@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -24,7 +24,8 @@ from stackbone.cache import CacheError, FeatureStore, StackboneError
 from stackbone.extract.backbones.backbone import BACKBONES, Backbone
 from stackbone.extract.embedding import pipeline
 from stackbone.extract.embedding.embedder import Embedder, Failure
-from stackbone.extract.embedding.pipeline import Image, embed_images
+from stackbone.extract.embedding.images import Image
+from stackbone.extract.embedding.pipeline import embed_images
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import apply_transform, decode, decoded
 from tests.made.checkout import ROOT
@@ -104,9 +105,9 @@ def test_an_image_is_decoded_once_for_all_backbones(
 ) -> None:
     n_decoded: list[bytes] = []
 
-    def count(content: bytes, budget: DecodingBudget) -> AbstractContextManager[Picture.Image]:
+    def count(content: bytes, budget: DecodingBudget, **rest: Any) -> AbstractContextManager[Picture.Image]:  # noqa: ANN401
         n_decoded.append(content)
-        return decoded(content, budget)
+        return decoded(content, budget, **rest)
 
     monkeypatch.setattr(pipeline, "decoded", count)
     images = make_images(tmp_path / "photos", 7)
@@ -171,7 +172,7 @@ def test_a_bad_image_is_recorded_and_does_not_spoil_its_batch(tmp_path: Path, st
     engine = BlockMeans()
     failed = embed_images(images, [embedder(store, images, engine)])
     assert set(failed) == {images[1].digest, images[5].digest}
-    assert "could not be decoded" in failed[images[1].digest].reason
+    assert "is cut short" in failed[images[1].digest].reason
     assert "not an image" in failed[images[5].digest].reason
     good = [image for image in images if image.digest not in failed]
     rows = embedder(store, images).feature_set.load(digests(good))
@@ -366,10 +367,10 @@ def test_a_bounded_number_of_images_is_decoded_ahead(
     n_decoded = [0]
     lock = threading.Lock()
 
-    def count(content: bytes, budget: DecodingBudget) -> AbstractContextManager[Picture.Image]:
+    def count(content: bytes, budget: DecodingBudget, **rest: Any) -> AbstractContextManager[Picture.Image]:  # noqa: ANN401
         with lock:
             n_decoded[0] += 1
-        return decoded(content, budget)
+        return decoded(content, budget, **rest)
 
     monkeypatch.setattr(pipeline, "decoded", count)
     ahead: list[int] = []

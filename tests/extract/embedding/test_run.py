@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from stackbone.extract.backbones.backbone import BACKBONES, Backbone
 from stackbone.extract.backbones.weights import Weights, find_weights, random_weights
 from stackbone.extract.embedding import pipeline, plan, sizes
 from stackbone.extract.embedding import run as run_module
+from stackbone.extract.embedding.indexing import preview
 from stackbone.extract.engines.engine import make_engine
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import apply_transform, decode, decoded
@@ -206,10 +208,10 @@ def test_an_image_that_fails_is_in_the_summary_of_the_end(photos: Path, run: Run
 
 def test_a_preview_is_the_same_and_writes_nothing(photos: Path, run: Run, store: FeatureStore, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
-    found = run_module.preview(open_dataset(photos), "efficientnet_lite0", store)
+    found = preview(open_dataset(photos), "efficientnet_lite0", store)
     assert sorted(tmp_path.rglob("*")) == before
     assert found == run(photos).summary
-    assert run_module.preview(open_dataset(photos), "efficientnet_lite0", store) == found
+    assert preview(open_dataset(photos), "efficientnet_lite0", store) == found
 
 
 def test_the_index_keeps_what_was_met_and_measured(photos: Path, store: FeatureStore, run: Run) -> None:
@@ -323,9 +325,9 @@ def test_a_bad_image_is_recorded_and_not_tried_again_unless_asked(
 ) -> None:
     n_decoded: list[int] = []
 
-    def count(content: bytes, budget: DecodingBudget) -> AbstractContextManager[Image.Image]:
+    def count(content: bytes, budget: DecodingBudget, **options: Any) -> AbstractContextManager[Image.Image]:  # noqa: ANN401 - its own
         n_decoded.append(len(content))
-        return decoded(content, budget)
+        return decoded(content, budget, **options)
 
     monkeypatch.setattr(pipeline, "decoded", count)
     whole = (photos / "cat/02.png").read_bytes()
@@ -358,11 +360,11 @@ def test_a_retried_image_that_can_be_read_now_is_embedded(
     photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch, counts: dict[str, int]
 ) -> None:
     # As when Pillow gains a decoder, or memory was short.
-    def refuse(content: bytes, budget: DecodingBudget) -> AbstractContextManager[Image.Image]:
+    def refuse(content: bytes, budget: DecodingBudget, **options: Any) -> AbstractContextManager[Image.Image]:  # noqa: ANN401 - its own
         if content == (photos / "cat/01.png").read_bytes():
             message = "out of memory"
             raise ImageError(message)
-        return decoded(content, budget)
+        return decoded(content, budget, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(pipeline, "decoded", refuse)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stackbone.extract.images import decode as decode_module
+from stackbone.extract.images import strips
 from stackbone.extract.images.budget import DecodingBudget, memory_limit
 from stackbone.extract.images.decode import decode, decoded
 
@@ -59,5 +59,5 @@ def test_strips_give_the_pixels_of_the_whole(mode: str, monkeypatch: pytest.Monk
     content = io.BytesIO()
     picture.save(content, "PNG")
     whole = np.asarray(decode(content.getvalue()))
-    monkeypatch.setattr(decode_module, "_STRIP_PIXELS", 300)
+    monkeypatch.setattr(strips, "_STRIP_PIXELS", 300)
     assert np.array_equal(np.asarray(decode(content.getvalue())), whole)

@@ -20,7 +20,8 @@ from PIL import ExifTags, Image, features
 
 from stackbone.cache import ImageError
 from stackbone.extract.backbones.backbone import BACKBONES, Transform
-from stackbone.extract.images.decode import MAX_PIXELS, apply_transform, decode, quiet_pillow
+from stackbone.extract.images.decode import apply_transform, decode, quiet_pillow
+from stackbone.extract.images.limits import MAX_PIXELS
 from tests.made.checkout import ROOT
 
 Pixels = NDArray[np.uint8]
@@ -397,12 +398,6 @@ def test_a_decompression_bomb_is_refused_by_what_it_declares(width: int, height:
 def test_the_limit_on_pixels_is_pillows_own() -> None:
     assert Image.MAX_IMAGE_PIXELS is not None
     assert MAX_PIXELS == 2 * Image.MAX_IMAGE_PIXELS
-
-
-@pytest.mark.parametrize("values", [np.array([[0.0, 0.5, 1.0]], np.float32), np.array([[0, 1, 70_000]], np.int32)])
-def test_numbers_without_a_known_range_are_an_error(values: NDArray[np.generic]) -> None:
-    with pytest.raises(ImageError, match="known range"):
-        decode(encoded(Image.fromarray(values), "TIFF"))
 
 
 def test_pillows_warnings_are_silenced_and_others_are_not() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,8 +14,9 @@ from PIL import Image
 from stackbone.cache.disk.reading import open_regular
 from stackbone.cache.errors import DatasetError
 from stackbone.extract.datasets.dataset import open_dataset
-from stackbone.extract.datasets.folders import extensions, first_bytes
+from stackbone.extract.datasets.folders import first_bytes
 from stackbone.extract.datasets.folders.first_bytes import extension_of
+from stackbone.extract.images import formats
 from stackbone.extract.images.decode import decode
 from tests.extract.datasets.folders.conftest import Photos
 
@@ -27,12 +29,12 @@ def skipped(folder: Path) -> dict[str, tuple[str, int]]:
 
 
 @pytest.fixture
-def no_heif(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_heif(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No decoder of HEIC is installed."""
-    plain = extensions.IMAGE_EXTENSIONS
-    monkeypatch.setattr(extensions, "image_extensions", lambda: plain)
-    monkeypatch.setattr(first_bytes, "image_extensions", lambda: plain)
-    monkeypatch.setattr("stackbone.extract.datasets.folders.walking.image_extensions", lambda: plain)
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    formats.decodable_extensions.cache_clear()
+    yield
+    formats.decodable_extensions.cache_clear()
 
 
 # --- files -------------------------------------------------------------------------------------------------
@@ -96,7 +98,7 @@ def test_every_listed_extension_can_be_decoded(extension: str) -> None:
         pytest.skip(f"this Pillow does not write {extension}")
     Image.new("RGB", (8, 8), "red").save(file, forms[extension])
     assert decode(file.getvalue()).size == (8, 8)
-    assert extension in extensions.image_extensions()
+    assert extension in formats.decodable_extensions()
 
 
 @pytest.mark.parametrize(

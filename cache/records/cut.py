@@ -1,0 +1,28 @@
+"""Which rows of a shard are of images whose files are cut short, as its provenance tells (see FORMAT.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+CUT = "truncated"
+"""The key of the provenance."""
+
+_DIGITS = 16  # hex digits of each digest
+_MOST = 2000  # named: an attribute of a shard has at most 60,000 bytes
+_MORE = "..."
+
+
+def named_cut(digests: Iterable[str]) -> dict[str, str]:
+    """Return the entry of the provenance that names images by their digests in hex; none where there are none."""
+    return _named({digest[:_DIGITS] for digest in digests})
+
+
+def merged_cut(texts: Iterable[str]) -> dict[str, str]:
+    """Return the entry that names all images that the entries of merged shards name."""
+    return _named({name for text in texts for name in text.split()})
+
+
+def _named(names: set[str]) -> dict[str, str]:
+    named = sorted(names - {_MORE})
+    more = [_MORE] if _MORE in names or len(named) > _MOST else []
+    return {CUT: " ".join([*named[:_MOST], *more])} if names else {}

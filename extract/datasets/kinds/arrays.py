@@ -1,0 +1,57 @@
+"""Images in memory, from Python: an array of them, or a list of arrays or PIL images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from stackbone.cache.errors import UsageError
+from stackbone.extract.datasets.kind import DatasetKind, Entries, Listing, Request
+from stackbone.extract.images.arrays import Arrays, check_images
+
+_FEWEST_DIGITS = 6
+
+
+def _read(request: Request) -> Listing:
+    images = request.images
+    check_images(images)
+    n = len(images)
+    width = max(_FEWEST_DIGITS, len(str(n - 1)))  # so that sorted paths are in the order of the images
+    columns = [
+        _column(request.marks.get(name), name, n, [f"array/{row:0{width}}" for row in (0, n - 1)])
+        for name in ("labels", "splits", "groups")
+    ]
+    entries: Entries = {f"array/{row:0{width}}": marks for row, marks in enumerate(zip(*columns, strict=True))}
+    return Listing("arrays", Path(), entries, arrays=Arrays(images))
+
+
+def _column(values: Sequence[object] | None, name: str, n: int, ends: list[str]) -> list[str]:
+    if values is None:
+        return [""] * n
+    if len(values) != n:
+        message = (
+            f"{name}= has {len(values):,} values for {n:,} images. Expected one for each, in their order "
+            f"({ends[0]} to {ends[1]}), and None for an image without."
+        )
+        raise UsageError(message)
+    return [_text(value) for value in values]
+
+
+def _text(value: object) -> str:
+    """Return a mark as text, '' for None and NaN; 3.0 is 3, as in tables."""
+    if value is None or value != value:  # NaN alone is not itself
+        return ""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+KIND = DatasetKind(
+    name="arrays",
+    what="from Python, an array of images or a list of arrays or PIL images",
+    recognises=lambda request: request.images is not None,
+    read=_read,
+    place=35,
+)

@@ -1,0 +1,55 @@
+"""The digests of a dataset's images, whether they are files or arrays in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from stackbone.cache import DatasetIndex, FileStamps, ImageError, Listing, list_digests, usable_cores
+from stackbone.cache.disk.digest import DIGEST_BYTES
+from stackbone.cache.progress import Steps
+from stackbone.extract.datasets.dataset import Dataset
+from stackbone.extract.images.arrays import Arrays
+
+_AHEAD = 64  # images whose bytes may wait for their hash
+
+
+def list_dataset(dataset: Dataset, old: DatasetIndex, on_progress: Steps) -> Listing:
+    """Return the digests of a dataset's images.
+
+    Files that `old` remembers and that are unchanged are not read; arrays are hashed every time.
+
+    Raises
+    ------
+    UsageError
+        If an array has pixels of another type or shape than images have.
+    """
+    if dataset.arrays:
+        return _list_arrays(dataset.arrays, on_progress)
+    remembered = {path: i for i, path in enumerate(old.path)}
+    return list_digests(
+        dataset.paths, remembered, old.image_sha256, old.stamps, root=str(dataset.root), on_progress=on_progress
+    )
+
+
+def _list_arrays(arrays: Arrays, on_progress: Steps) -> Listing:
+    n = len(arrays)
+    digests, reasons = np.zeros((n, DIGEST_BYTES), np.uint8), [""] * n
+
+    def digest(row: int) -> bytes:
+        try:
+            return hashlib.sha256(arrays.read(row)).digest()
+        except ImageError as exc:
+            reasons[row] = str(exc)
+            return bytes(DIGEST_BYTES)
+
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        for start in range(0, n, _AHEAD):
+            rows = range(start, min(n, start + _AHEAD))
+            for row, found in zip(rows, pool.map(digest, rows), strict=True):
+                digests[row] = np.frombuffer(found, np.uint8)
+                on_progress(row + 1, n)
+    nothing_known = np.full((n, 4), -1, np.int64)
+    return Listing(digests, FileStamps(nothing_known), reasons, n)
