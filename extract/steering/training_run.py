@@ -19,11 +19,11 @@ from stackbone.cache.text import counted
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import Weights
 from stackbone.extract.engines.engine import pick_device
-from stackbone.extract.methods.method import RECIPES, build_method, default_options
+from stackbone.extract.methods.method import RECIPES, build_method, default_options, without_unnamed
 from stackbone.extract.networks.network import FeatureNetwork, build_body
 from stackbone.extract.steering.batches import PixelStore, split_for_validation
 from stackbone.extract.steering.mixed_precision import choose_autocast, set_fast_attention
-from stackbone.extract.steering.options import EpochReport, SteerOptions
+from stackbone.extract.steering.options import RELEASED, EpochReport, SteerOptions
 from stackbone.extract.steering.starting_point import StartingPoint
 from stackbone.extract.steering.training import Trainer
 from stackbone.extract.steering.training_data import FeatureBatches, ImageBatches, embed_once
@@ -38,7 +38,7 @@ class Trained:
     Attributes
     ----------
     options
-        All of the method's.
+        Those of the method that a file names.
     tensors
         What a steering file holds, by name, float32.
     history
@@ -67,13 +67,15 @@ class Prepared:
     method
         The method's module around the backbone, at its start.
     options
-        All of the method's.
+        Those of the method that a file names.
     network
         What turns pixels (B, H, W, 3) uint8 into features (B, dim) float32, by way of `method`.
     dim
         Of the features.
     device, autocast
         Where and in what it computes; None for float32.
+    start
+        Of a released checkpoint that it starts from, what was read of the file, in words.
     """
 
     method: nn.Module
@@ -82,6 +84,7 @@ class Prepared:
     dim: int
     device: torch.device
     autocast: torch.dtype | None
+    start: str | None
 
 
 def prepare(
@@ -91,8 +94,9 @@ def prepare(
     device = pick_device(device_name)
     autocast = choose_autocast(options.precision, device)
     method, chosen = _build_method(backbone, weights, options, point)
+    start = point.load(method)
     network = _around(method, backbone, device, autocast)
-    return Prepared(method, chosen, network, _width(network, backbone, device), device, autocast)
+    return Prepared(method, chosen, network, _width(network, backbone, device), device, autocast, start)
 
 
 def train_on_images(
@@ -162,14 +166,17 @@ def train_on_images(
 def _build_method(
     backbone: Backbone, weights: Weights, options: SteerOptions, point: StartingPoint
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """Return the method's module at its start, and all of its options."""
+    """Return the method's module, and those of its options that a file names."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         body = build_body(backbone, weights)
-        chosen = {**default_options(options.method, body), **point.options, **options.method_options}
+        defaults = default_options(options.method, body)
+        started = {name: value for name, value in point.options.items() if name in defaults}
+        chosen = {**defaults, **started, **options.chosen_method_options}
         method = build_method(options.method, body, chosen)
-    point.load(method)
-    return method, chosen
+        if options.recipe == RELEASED:
+            cast("Any", method).train_as_released()
+    return method, without_unnamed(options.method, chosen)
 
 
 def _around(method: nn.Module, backbone: Backbone, device: torch.device, autocast: torch.dtype | None) -> nn.Module:
