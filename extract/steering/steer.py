@@ -179,6 +179,7 @@ def steering_path(
     parts.append(f"seed{options.seed}")
     parts += [f"cv{part['cv']}", f"fold{part['fold']}"] if "fold" in part else []
     parts += [f"without-{part['split']}"] if "split" in part else []
+    parts += [f"inner{part['inner']}"] if "inner" in part else []
     return folder / f"{_UNSAFE.sub('_', '-'.join(parts))}{_SUFFIX}"
 
 

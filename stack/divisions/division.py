@@ -89,4 +89,5 @@ def options_of(division: Mapping[str, Any]) -> str:
     CacheError
         If it is not of that form: it was read from a file.
     """
-    return Division(**{key: value for key, value in parse_division(division).items() if key != "fold"}).options()
+    asked = {key: value for key, value in parse_division(division).items() if key not in ("fold", "inner")}
+    return Division(**asked).options()

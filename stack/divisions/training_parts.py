@@ -12,7 +12,7 @@ from stackbone.cache import Digests, FeatureStore, UsageError
 from stackbone.cache.text import typed
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
-from stackbone.stack.divisions.outer_folds import outer_folds
+from stackbone.stack.divisions.outer_folds import inner_of_folds, outer_folds
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,8 @@ class TrainingPart:
         Group of each; None where nothing groups them.
     division : dict, optional
         JSON-able, which part of the dataset this is: ``cv``, ``seed``, ``fold`` (from 1), ``group_by``, ``rare`` and
-        ``task``, or ``split`` (the one to test on); None if it is everything.
+        ``task``, or ``split`` (the one to test on); of an inner fold's training part ``inner`` (from 1) and
+        ``inner_splits`` too. None if it is everything.
     """
 
     digests: Digests
@@ -54,8 +55,11 @@ def training_parts(
     group_by: str = "auto",
     rare: str = "refuse",
     task: str = "classification",
+    nested: bool = False,
 ) -> list[TrainingPart]:
     """Return what each outer fold of `stack.experiments.run.run_experiment` with the same options may train on.
+
+    With `nested`, what each inner fold of these may train on follows them all.
 
     Labels alone decide it: the dataset has to be in the cache, and no features of it.
 
@@ -71,6 +75,8 @@ def training_parts(
         The split to test on instead: one part, of the other splits. With neither, one part of everything.
     seed, group_by, rare, task
         See `stack.experiments.run.run_experiment`.
+    nested : bool
+        Whether to divide each training part again, as the experiment does for its out-of-fold scores.
 
     Raises
     ------
@@ -87,6 +93,9 @@ def training_parts(
         )
         raise UsageError(message)
     images = label_images(store.dataset(dataset), split=split, group_by=group_by)
+    if nested and cv is None and split is None:
+        message = "--nested is about the training part of a fold: give --cv or --split too"
+        raise UsageError(message)
     if cv is None and split is None:
         if rare != "refuse":
             message = "--rare is for classes smaller than the folds of a cross-validation: leave it out, or give --cv"
@@ -94,7 +103,14 @@ def training_parts(
         return [_part(images, np.arange(len(images.rows)), None)]
     division = Division(task=task, cv=cv or 0, split=split, group_by=group_by, rare=rare, seed=seed)
     images, folds = outer_folds(images, division)
-    return [_part(images, fold.train, division.to_dict(number)) for number, fold in enumerate(folds)]
+    parts = [_part(images, fold.train, division.to_dict(number)) for number, fold in enumerate(folds)]
+    if nested:
+        inner = inner_of_folds(images, folds, division)
+        for number, (fold, own) in enumerate(zip(folds, inner, strict=True)):
+            for count, each in enumerate(own, start=1):
+                described = division.to_dict(number) | {"inner": count, "inner_splits": len(own)}
+                parts.append(_part(images, fold.train[each.train], described))
+    return parts
 
 
 def _part(images: LabelledImages, positions: NDArray[np.int64], division: dict[str, Any] | None) -> TrainingPart:

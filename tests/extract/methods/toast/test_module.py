@@ -382,7 +382,9 @@ def test_the_authors_recipe_drops_paths_in_both_passes_of_training_alone() -> No
     trained = {name: each.clone() for name, each in own_parameters(network).items()}
     network.train_as_released()
     drawn = own_parameters(network)
-    assert all(0.01 < float(drawn[name].detach().std()) < 0.03 for name in ("xi", "feedback.1.weight", "output.2.weight"))
+    assert all(
+        0.01 < float(drawn[name].detach().std()) < 0.03 for name in ("xi", "feedback.1.weight", "output.2.weight")
+    )
     with torch.no_grad():
         for name, each in trained.items():
             drawn[name].copy_(each)
