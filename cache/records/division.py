@@ -39,9 +39,9 @@ def parse_division(raw: object) -> dict[str, Any]:
 
 
 def _parse_inner(inner: dict[str, Any]) -> dict[str, Any]:
-    numbers = [inner.get(key) for key in _INNER]
-    if any(type(number) is not int or not 1 <= number <= _MOST for number in numbers) or numbers[0] > numbers[1]:
-        message = f"its division names the inner fold {str(numbers[0])[:80]} of {str(numbers[1])[:80]}"
+    number, n_splits = (inner.get(key) for key in _INNER)
+    if type(number) is not int or type(n_splits) is not int or not 1 <= number <= n_splits <= _MOST:
+        message = f"its division names the inner fold {str(number)[:80]} of {str(n_splits)[:80]}"
         raise CacheError(message)
     return inner
 

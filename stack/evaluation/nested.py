@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,10 @@ class NestedFit:
         """Return what decides its outcome beside the outer fold's features: its part of a key of the score cache."""
         sha = hashlib.sha256()
         for block, deeper in zip(self.nested.blocks, self.deeper, strict=True):
-            arrays = [block[self.part.fold.train], *(rows for fold in deeper for rows in (fold.train, fold.test))]
+            arrays: list[NDArray[Any]] = [
+                block[self.part.fold.train],
+                *(rows for fold in deeper for rows in (fold.train, fold.test)),
+            ]
             for array in arrays:
                 sha.update(len(array).to_bytes(8, "little"))
                 sha.update(np.ascontiguousarray(array).tobytes())

@@ -14,7 +14,7 @@ from stackbone.stack.evaluation.nested import NestedFit
 from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.folds.folds import inner_folds, stratified_folds
-from stackbone.stack.folds.per_fold import Nested, PerFold
+from stackbone.stack.folds.per_fold import Features, Nested, PerFold
 from stackbone.stack.learners.bases.lr import LEARNER
 from stackbone.stack.learners.learner import BaseScores, Part
 from stackbone.stack.learners.options import StackOptions
@@ -113,7 +113,7 @@ def test_kept_scores_are_found_again_and_not_for_other_inner_features(tmp_path: 
     folds, block = blocks_of(labels, nested=True)
 
     def run(block: PerFold) -> tuple[int, float]:
-        blocks = {"plain": useful(labels), "vit_toast": block}
+        blocks: dict[str, Features] = {"plain": useful(labels), "vit_toast": block}
         sets = {"plain": "plain-1", "vit_toast": ["a", "b", "c"]}
         cache = ScoreCache(tmp_path, blocks, dataset="d", feature_sets=sets)
         found = evaluate(blocks, labels, folds, options=FIXED, cache=cache, baselines=False, recipes=["oof"])

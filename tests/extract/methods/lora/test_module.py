@@ -36,13 +36,13 @@ def test_it_starts_at_the_plain_network(images: Tensor, options: dict[str, Any])
 
 
 def test_it_equals_the_network_whose_weights_hold_the_products(images: Tensor) -> None:
-    lora = LoraViT(make_vit(), rank=2)
+    lora: Any = LoraViT(make_vit(), rank=2)
     draw_all(lora)
     merged = make_vit()
     with torch.no_grad():
         for block, qkv, proj in zip(merged.blocks, lora.qkv, lora.proj, strict=True):
-            block.attn.qkv.weight += qkv.up @ qkv.down  # type: ignore[operator]
-            block.attn.proj.weight += proj.up @ proj.down  # type: ignore[operator]
+            block.attn.qkv.weight += qkv.up @ qkv.down
+            block.attn.proj.weight += proj.up @ proj.down
         found, expected = lora(images), merged(images)
         assert not torch.allclose(found, make_vit()(images), atol=1e-2)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
