@@ -25,7 +25,7 @@ from stackbone.stack.fitting.fit_warnings import recorded
 from stackbone.stack.fitting.fits import FitCounter, FitKey, run_alone, run_fits
 from stackbone.stack.folds.checks import check_blocks, check_folds, check_groups
 from stackbone.stack.folds.fold import Fold
-from stackbone.stack.folds.per_fold import Features, check_per_fold, distinct_blocks, nested_of, of_fold
+from stackbone.stack.folds.per_fold import Features, check_nested, check_per_fold, distinct_blocks, nested_of, of_fold
 from stackbone.stack.learners.learner import BaseLearner, BaseOutcome, BaseScores, Part
 from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import StackOptions
@@ -250,6 +250,7 @@ def _base_fits(
         for name, features in blocks.items():
             nested, base = nested_of(features, p.number), learners[kind.base]
             if nested:
+                check_nested(name, nested, len(p.inner))
                 deeper = [inner_folds(p.fold.train[each.train]) for each in p.inner]
                 fit = NestedFit(base, of_fold(features, p.number), nested, p, deeper, options, seed)
                 found[f"{base.name}:{name}", p.number] = _BaseFit(

@@ -83,3 +83,19 @@ def check_per_fold(blocks: Mapping[str, Features], n_folds: int) -> None:
                 "choose them for these very folds"
             )
             raise StackError(message)
+
+
+def check_nested(name: str, nested: Nested, n_inner: int) -> None:
+    """Require features of every inner fold.
+
+    Raises
+    ------
+    StackError
+        If there are those of more or fewer inner folds.
+    """
+    if len(nested.blocks) != n_inner:
+        message = (
+            f"features of {name!r} are of {len(nested.blocks)} inner folds, and there are {n_inner}: "
+            "choose them for these very folds"
+        )
+        raise StackError(message)

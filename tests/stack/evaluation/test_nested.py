@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from stackbone.cache import StackError
 from stackbone.stack import Fold
 from stackbone.stack.evaluation.evaluate import evaluate
 from stackbone.stack.evaluation.nested import NestedFit
@@ -125,3 +126,9 @@ def test_kept_scores_are_found_again_and_not_for_other_inner_features(tmp_path: 
     other = [Nested([x[::-1].copy() for x in each.blocks], each.feature_sets) for each in block.nested]
     assert run(PerFold(block.blocks, other))[0] == 3, "those of the plain backbone alone"
     assert run(PerFold(block.blocks))[0] == 3
+
+
+def test_features_of_other_inner_folds_are_refused(labels: NDArray[np.str_]) -> None:
+    folds, block = blocks_of(labels, nested=True)
+    with pytest.raises(StackError, match="features of 'b' are of 5 inner folds, and there are 2"):
+        evaluate({"a": useful(labels), "b": block}, labels, folds, options=StackOptions(c=0.1, inner_splits=2))
