@@ -152,7 +152,7 @@ def command(
 
 def _say_cost(plain: Backbone, weights: Weights, options: SteerOptions, n_images: list[int], device: str) -> None:
     """Say how many trainings are to come, and about how long they take."""
-    from stackbone.extract.steering.cost import estimate_seconds
+    from stackbone.extract.steering.training_run import estimate_seconds
 
     if not n_images:
         return

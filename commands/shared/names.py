@@ -19,7 +19,7 @@ REGISTRIES = {
     "precisions": ("stackbone.extract.engines.engine", "PRECISIONS"),
     "groups": ("stackbone.extract.backbones.backbone", "GROUPS"),
     "optimisers": ("stackbone.extract.methods.method", "OPTIMISERS"),
-    "lora_targets": ("stackbone.extract.methods.lora.recipe", "TARGETS"),
+    "lora_targets": ("stackbone.extract.methods.lora.targets", "TARGETS"),
     "trainings": ("stackbone.extract.steering.options", "TRAININGS"),
     "training_precisions": ("stackbone.extract.steering.options", "PRECISIONS"),
     "meta_scores": ("stackbone.stack.learners.options", "SCORES"),

@@ -1,8 +1,9 @@
-"""Put one training run together: the network of a method, its batches, its trainer."""
+"""Put one training run together, the network of a method, its batches, its trainer, and estimate what runs cost."""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,12 +23,13 @@ from stackbone.extract.engines.engine import pick_device
 from stackbone.extract.methods.method import RECIPES, build_method, default_options, without_unnamed
 from stackbone.extract.networks.network import FeatureNetwork, build_body
 from stackbone.extract.steering.batches import PixelStore, split_for_validation
-from stackbone.extract.steering.mixed_precision import choose_autocast, set_fast_attention
+from stackbone.extract.steering.mixed_precision import choose_autocast, mixed_precision, set_fast_attention
 from stackbone.extract.steering.options import RELEASED, EpochReport, SteerOptions
 from stackbone.extract.steering.starting_point import StartingPoint
 from stackbone.extract.steering.training import Trainer
 from stackbone.extract.steering.training_data import FeatureBatches, ImageBatches, embed_once
 
+_TRIED_STEPS = 3  # the first also allocates what the others use again
 _log = logging.getLogger(__name__)
 
 
@@ -161,6 +163,34 @@ def train_on_images(
         n_parameters=trainer.n_parameters,
         resumed_from=resumed,
     )
+
+
+def estimate_seconds(
+    backbone: Backbone, weights: Weights, options: SteerOptions, n_images: Sequence[int], *, device: str = "auto"
+) -> float:
+    """Return about how many seconds trainings on so many images each take at most, none of them stopping early.
+
+    A few steps are taken on pixels of one grey, and nothing is kept. Reading the images and validating are not in it.
+
+    Raises
+    ------
+    UsageError
+        If the method does not take the backbone.
+    """
+    n_training = [max(1, round(n * (1 - options.validation))) for n in n_images]
+    n_steps = sum(options.epochs * -(-n // options.batch_size) for n in n_training)
+    prepared = prepare(backbone, weights, options, StartingPoint(), device)
+    size = (min(max(n_training), options.batch_size), *backbone.transform.input_size, 3)
+    pixels = torch.full(size, 128, dtype=torch.uint8, device=prepared.device)
+    network, seconds = prepared.network.train(), []
+    for _ in range(_TRIED_STEPS):
+        started = time.perf_counter()
+        with mixed_precision(prepared.device, prepared.autocast):
+            loss = network(pixels).float().square().mean()
+        loss.backward()
+        float(loss.detach())  # a GPU is waited for
+        seconds.append(time.perf_counter() - started)
+    return n_steps * min(seconds)
 
 
 def _build_method(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stackbone.cache import UsageError
-from stackbone.extract.methods.lora.recipe import TARGETS, USUAL
+from stackbone.extract.methods.lora.targets import TARGETS, USUAL
 
 
 class LowRankSum(nn.Module):

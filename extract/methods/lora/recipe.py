@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from stackbone.extract.methods.lora.targets import TARGETS, USUAL
 from stackbone.extract.methods.method import Option, Recipe, alpha, count
 from stackbone.extract.methods.vit import check_joint_projection, check_rank, check_vit
 
@@ -12,17 +13,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-TARGETS: dict[str, tuple[str, int | None]] = {
-    "qkv": ("attn.qkv", None),
-    "q_proj": ("attn.qkv", 0),
-    "k_proj": ("attn.qkv", 1),
-    "v_proj": ("attn.qkv", 2),
-    "proj": ("attn.proj", None),
-    "fc1": ("mlp.fc1", None),
-    "fc2": ("mlp.fc2", None),
-}
-"""Name, as peft's ``target_modules`` has it, to the layer of a block in timm, and the third of its output."""
-USUAL = "qkv,proj"
 _THIRDS = {"q_proj", "k_proj", "v_proj"}
 
 
