@@ -170,7 +170,8 @@ def test_nested_parts_are_the_training_parts_of_the_experiments_inner_folds(
         assert sum(map(len, held_out)) == len(set.union(*held_out))
         codes = np.unique(np.array(part.labels), return_inverse=True)[1]
         groups = None if part.groups is None else np.array(part.groups)
-        folds = inner_folds(codes, np.unique(part.labels), asked.get("seed", 0), groups=groups)
+        names, seed = np.unique(part.labels), asked.get("seed", 0)
+        folds = inner_folds(codes, names, seed, groups=groups, digests=part.digests)
         for each, fold in zip(own, folds, strict=True):
             np.testing.assert_array_equal(each.digests, part.digests[fold.train])
 
