@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stackbone.cache.errors import UsageError
-from stackbone.cache.text import typed
+from stackbone.cache.text import counted, typed
 from stackbone.commands.shared.console import as_given, err, out, print_json, progress
 from stackbone.commands.shared.option_groups import grouped, names
 from stackbone.commands.shared.options import (
@@ -33,6 +33,7 @@ from stackbone.commands.shared.training_options import MethodOptions, TrainingOp
 if TYPE_CHECKING:
     from stackbone.cache import DatasetIndex
     from stackbone.extract import Backbone, Weights
+    from stackbone.extract.steering.options import SteerOptions
     from stackbone.extract.steering.steer import SteerReport
 
 
@@ -56,6 +57,14 @@ def command(
         ),
     ] = None,
     folds: FoldOptions,
+    nested: Annotated[
+        bool,
+        typer.Option(
+            "--nested",
+            help="Train for the inner folds of each fold too, so that the stack does not lean on labels that the "
+            "steering saw; five times as many trainings again",
+        ),
+    ] = False,
     folder: Annotated[
         Path | None, typer.Option("--out", help="Folder for the steering files [default: steering/DATASET]")
     ] = None,
@@ -85,6 +94,9 @@ def command(
     plain = get_backbone(backbone)
     if pictures:
         _check_pictures(method, plain)
+    if nested and not RECIPES[method].changes_features:
+        message = f"--nested makes features for the inner folds, and the method {method} changes none: leave it out"
+        raise UsageError(message)
     dataset = listing.open(data)
     found = find_weights([plain], weights_files(weights), ask=_other)[plain.key]
     store = FeatureStore(cache)
@@ -100,14 +112,20 @@ def command(
             group_by=folds.group_by,
             rare=folds.rare,
             dealing=folds.dealing or DEALINGS[0],
+            nested=nested,
         )
-        for part in parts:
+        place = folder or Path("steering", index.name)
+        made = [steering_path(place, index.name, plain, options, part.division) for part in parts]
+        if nested:
+            to_come = [len(part) for part, file in zip(parts, made, strict=True) if not file.exists()]
+            _say_cost(plain, found, options, to_come, device)
+        for part, file in zip(parts, made, strict=True):
             paths = [str(dataset.root / path) for path in part.paths]
             report = steer(
                 TrainingImages(paths, part.digests, part.labels, part.groups),
                 plain,
                 found,
-                steering_path(folder or Path("steering", index.name), index.name, plain, options, part.division),
+                file,
                 options,
                 start=start,
                 division=part.division,
@@ -142,6 +160,20 @@ def command(
 def _other(names: Sequence[str]) -> str:
     """Return what to type for a backbone in place of one that has no weights here."""
     return typed("--backbone", names[0], *([] if names[0].startswith("vit") else ["--method", "finetune"]))
+
+
+def _say_cost(plain: Backbone, weights: Weights, options: SteerOptions, n_images: list[int], device: str) -> None:
+    """Say how many trainings are to come, and about how long they take."""
+    from stackbone.extract.steering.training_run import estimate_seconds
+
+    if not n_images:
+        return
+    hours, minutes = divmod(round(estimate_seconds(plain, weights, options, n_images, device=device) / 60), 60)
+    err.print(
+        f"--nested: {counted(len(n_images), 'training')} to come, each of up to {counted(options.epochs, 'epoch')}: "
+        f"about {hours:,} h {minutes} min here at most, and less where one stops early. `extract` then makes as many "
+        "feature sets. Whole trainings are kept: the same command goes on where this one is stopped"
+    )
 
 
 def _check_pictures(method: str, plain: Backbone) -> None:

@@ -11,6 +11,7 @@ from stackbone.cache.errors import CacheError
 _LEAST = {"cv": 2, "seed": 0, "fold": 0}  # Stackbone counts folds from 1; a file of another writer may not
 _MOST = (1 << 32) - 1
 _WORDS = ("group_by", "rare", "task", "dealing")
+_INNER = ("inner", "inner_splits")
 _WORD = re.compile(r"[a-z]+(-[a-z]+)*")
 _LONGEST = 1_000
 
@@ -19,7 +20,8 @@ def parse_division(raw: object) -> dict[str, Any]:
     """Return what a file says of a division, every value of its type: it is printed and typed as a command.
 
     That is ``{"split": NAME}``, or ``cv``, ``seed`` and ``fold`` (whole numbers, the fold at most ``cv``) with
-    ``group_by``, ``rare``, ``task`` and ``dealing`` (words) or without.
+    ``group_by``, ``rare``, ``task`` and ``dealing`` (words) or without. Either may name an inner fold of its training
+    part by ``inner``, from 1, and ``inner_splits`` (whole numbers).
 
     Raises
     ------
@@ -29,7 +31,22 @@ def parse_division(raw: object) -> dict[str, Any]:
     if not isinstance(raw, Mapping):
         message = f"its division is a JSON {type(raw).__name__}, not an object"
         raise CacheError(message)
-    division = dict(raw)
+    division = {key: value for key, value in raw.items() if key not in _INNER}
+    inner = {key: raw[key] for key in _INNER if key in raw}
+    if inner:
+        return _parse_outer(division) | _parse_inner(inner)
+    return _parse_outer(division)
+
+
+def _parse_inner(inner: dict[str, Any]) -> dict[str, Any]:
+    number, n_splits = (inner.get(key) for key in _INNER)
+    if type(number) is not int or type(n_splits) is not int or not 1 <= number <= n_splits <= _MOST:
+        message = f"its division names the inner fold {str(number)[:80]} of {str(n_splits)[:80]}"
+        raise CacheError(message)
+    return inner
+
+
+def _parse_outer(division: dict[str, Any]) -> dict[str, Any]:
     if set(division) == {"split"}:
         split = division["split"]
         if type(split) is not str or not 0 < len(split) <= _LONGEST:

@@ -23,6 +23,8 @@ REGISTRIES = {
     "precisions": ("stackbone.extract.engines.engine", "PRECISIONS"),
     "groups": ("stackbone.cache.backbone_groups", "GROUPS"),
     "optimisers": ("stackbone.extract.methods.method", "OPTIMISERS"),
+    "lora_targets": ("stackbone.extract.methods.lora.targets", "TARGETS"),
+    "trainings": ("stackbone.extract.steering.options", "TRAININGS"),
     "training_precisions": ("stackbone.extract.steering.options", "PRECISIONS"),
     "meta_scores": ("stackbone.stack.learners.options", "SCORES"),
     "meta_combine": ("stackbone.stack.learners.options", "COMBINE"),

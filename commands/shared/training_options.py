@@ -22,6 +22,13 @@ class MethodOptions:
     rank: Annotated[
         int | None, typer.Option(help="lora, toast-lite: rank of the trained updates; more learns more [default: 4]")
     ] = None
+    alpha: Annotated[
+        float | None, typer.Option(help="lora, toast-lite: scale the updates by ALPHA / rank [default: not scaled]")
+    ] = None
+    targets: Annotated[
+        str | None,
+        typer.Option(help="lora: layers that get an update, by peft's names: {lora_targets} [default: qkv,proj]"),
+    ] = None
     value_bias: Annotated[
         bool | None,
         typer.Option(
@@ -30,6 +37,7 @@ class MethodOptions:
         ),
     ] = None
     prompts: Annotated[int | None, typer.Option(help="vpt: trained tokens in each block [default: 10]")] = None
+    shallow: Annotated[bool, typer.Option("--shallow", help="vpt: train tokens of the first block alone")] = False
     blocks: Annotated[
         int | None, typer.Option(help="finetune: train only the last N blocks of the backbone [default: all]")
     ] = None
@@ -41,7 +49,15 @@ class MethodOptions:
 
     def given(self) -> dict[str, Any]:
         """Return what was given, by the names that the methods use."""
-        options = {"rank": self.rank, "value_bias": self.value_bias, "n_prompts": self.prompts, "blocks": self.blocks}
+        options = {
+            "rank": self.rank,
+            "alpha": self.alpha,
+            "targets": self.targets,
+            "value_bias": self.value_bias,
+            "n_prompts": self.prompts,
+            "shallow": self.shallow or None,
+            "blocks": self.blocks,
+        }
         return {name: value for name, value in options.items() if value is not None} | self._others()
 
     def _others(self) -> dict[str, Any]:
@@ -63,6 +79,13 @@ class MethodOptions:
 class TrainingOptions:
     """How long, how fast and on what a steering is trained."""
 
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="How to train TOAST: {trainings}; released is as its authors do from a pre-tuned checkpoint, own "
+            "starts better without one (docs/steering.md has the differences)"
+        ),
+    ] = "own"
     epochs: Annotated[int, typer.Option(help="Passes over the training images")] = 100
     warmup: Annotated[
         int | None, typer.Option(help="Epochs in which the learning rate rises [default: a tenth of all]")
@@ -84,7 +107,10 @@ class TrainingOptions:
     validation: Annotated[
         float, typer.Option(help="Share of the training images set aside to choose the best epoch; 0 keeps the last")
     ] = 0.1
-    patience: Annotated[int, typer.Option(help="Stop after this many epochs without improvement")] = 20
+    patience: Annotated[
+        int | None,
+        typer.Option(help="Stop after this many epochs without improvement [default: 20; of --recipe released never]"),
+    ] = None
     crop_area: Annotated[float, typer.Option(help="Smallest share of an image that a random crop keeps")] = 0.7
     no_augment: Annotated[bool, typer.Option("--no-augment", help="Do not crop and mirror images at random")] = False
     precision: Annotated[

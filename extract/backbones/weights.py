@@ -231,7 +231,7 @@ def _check_hub(backbones: Sequence[Backbone]) -> dict[str, str]:
 def _probe(backbone: Backbone) -> str:
     """Return why the weights of `backbone` cannot be fetched from the hub, or ``""``."""
     if not backbone.hub:
-        return "timm knows no address for its weights"
+        return "its weights come as a file alone: no address of any is known"
     if _is_address(backbone.hub):
         return _probe_address(backbone.hub)
     from huggingface_hub import hf_hub_url

@@ -10,7 +10,7 @@ from torch import nn
 from stackbone.cache import UsageError, WeightsError
 from stackbone.extract.backbones.backbone import Backbone, SteeredBy
 from stackbone.extract.backbones.weights import Weights
-from stackbone.extract.methods.method import build_method, load_parameters
+from stackbone.extract.methods.method import load_parameters, rebuild_method
 from stackbone.extract.networks.network import FeatureNetwork, build_body, plain_network
 from stackbone.extract.steering_files.file import read_steering
 
@@ -56,7 +56,7 @@ def _steer(body: nn.Module, by: SteeredBy) -> nn.Module:
         raise WeightsError(message)
     with torch.random.fork_rng(devices=[]):
         try:
-            module = build_method(steering.method, body, steering.options)
+            module = rebuild_method(steering.method, body, steering.options)
         except UsageError as exc:
             message = f"{by.path} does not steer {by.plain}: {exc}. Make it again with `stackbone steer`"
             raise WeightsError(message) from exc

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,10 @@ OPTIMISERS = ("sgd", "adamw")
 """SGD with momentum, and Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv 1711.05101)."""
 HEAD = ("head.weight", "head.bias")
 """The classifier's tensors in a steering file; features do without them."""
+_MOST_ALPHA = 1_000_000
+
+
+_ALWAYS_NAMED = object()
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,16 @@ class Option:
         What it may be, in words.
     allows
         Whether it may be this value.
+    unnamed
+        Of an option that came later than the method: its value in steerings that do not name it. They are those of
+        earlier versions, and those of this one, where it has this value: so they stay the same to the byte.
     """
 
     flag: str
     default: Any
     expected: str
     allows: Callable[[object], bool]
+    unnamed: Any = _ALWAYS_NAMED
 
 
 def count(flag: str, default: int | None, most: int | None = None) -> Option:
@@ -55,9 +63,18 @@ def count(flag: str, default: int | None, most: int | None = None) -> Option:
     return Option(flag, default, f"a whole number from 1{'' if most is None else f' to {most:,}'}", allows)
 
 
-def switch(flag: str, *, default: bool) -> Option:
+def switch(flag: str, *, default: bool, unnamed: Any = _ALWAYS_NAMED) -> Option:  # noqa: ANN401 - as of `Option`
     """Return an option that is True or False."""
-    return Option(flag, default, "True or False", lambda value: isinstance(value, bool))
+    return Option(flag, default, "True or False", lambda value: isinstance(value, bool), unnamed)
+
+
+def alpha() -> Option:
+    """Return the option of a sum of low rank that scales it by alpha / rank; by default it is not scaled."""
+
+    def allows(value: object) -> bool:
+        return value is None or (type(value) in (int, float) and 0 < cast("float", value) <= _MOST_ALPHA)
+
+    return Option("--alpha", None, f"a number above 0, to {_MOST_ALPHA:,}", allows, unnamed=None)
 
 
 def name_after_backbone(method: str, backbone: str, _architecture: str) -> str:
@@ -95,6 +112,11 @@ class Recipe:
         Methods, beside itself, whose steerings it can start from.
     takes_released
         Whether it can start from a checkpoint that TOAST's authors released.
+    released
+        Options that ``--recipe released`` sets; None where there is no such recipe. Its module then has a
+        ``train_as_released``.
+    version
+        Given the architecture, the version of its training: raised when the same inputs would give another result.
     steered_name
         Given its name, the plain backbone's name and architecture, returns the steered backbone's name.
     """
@@ -110,6 +132,8 @@ class Recipe:
     changes_features: bool = True
     continues: tuple[str, ...] = ()
     takes_released: bool = False
+    released: Mapping[str, Any] | None = None
+    version: Callable[[str], int] = lambda _architecture: 1
     steered_name: Callable[[str, str, str], str] = name_after_backbone
 
     @property
@@ -158,6 +182,28 @@ def default_options(method: str, body: nn.Module) -> dict[str, Any]:
     return {name: option.default for name, option in recipe.options.items() if name not in idle}
 
 
+def with_unnamed(method: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that a steering file names, and what those stand at that it need not name.
+
+    They may be more than the network has a use for.
+    """
+    later = {name: each.unnamed for name, each in RECIPES[method].options.items() if each.unnamed is not _ALWAYS_NAMED}
+    return {**later, **options}
+
+
+def without_unnamed(method: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a method's options that a steering file names."""
+    known = RECIPES[method].options
+    return {name: value for name, value in options.items() if known[name].unnamed != value}
+
+
+def rebuild_method(method: str, body: nn.Module, options: Mapping[str, Any]) -> nn.Module:
+    """Return the module of a steering file's method and options around a backbone; errors as of `build_method`."""
+    useful = default_options(method, body)
+    meant = {name: value for name, value in with_unnamed(method, options).items() if name in {*useful, *options}}
+    return build_method(method, body, meant)
+
+
 def supports(method: str, body: nn.Module) -> None:
     """Raise `UsageError` if a method cannot steer a network, such as VPT one without tokens."""
     check_method(method)
@@ -189,8 +235,8 @@ def build_method(method: str, body: nn.Module, options: Mapping[str, Any]) -> nn
         from stackbone.extract.networks.network import plain_network
 
         message = (
-            f"the option {_flag(idle[0])} of the method {method} is about the values of an attention, and this "
-            f"backbone, a {type(plain_network(body)).__name__}, has none. Leave it out"
+            f"the option {_flag(idle[0])} of the method {method} changes nothing on this backbone, a "
+            f"{type(plain_network(body)).__name__}. Leave it out"
         )
         raise UsageError(message)
     return RECIPES[method].build(body, {**defaults, **options})

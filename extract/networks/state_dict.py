@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,12 +16,15 @@ from torch import Tensor
 
 from stackbone.cache import WeightsError
 from stackbone.cache.disk.reading import read_regular
-from stackbone.cache.text import typed
+from stackbone.cache.text import printable, typed
+from stackbone.extract.networks.released import is_released, released_parts
 
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 """Where a training's checkpoint keeps its weights, the best place first, as timm looks for them."""
 
 _MOST_INFLATION = 4
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_FOUND = "WeightsUnpickler error: "
 
 _SAFETENSORS_HEADER = slice(8, 9)  # after the length of the header, its JSON begins
 
@@ -61,7 +65,8 @@ def read_state_dict(name: str, path: Path, identity: str) -> dict[str, Tensor]:
     name
         Of the backbone, for messages.
     path
-        safetensors, or a state dict that ``torch.load(weights_only=True)`` takes, bare or in a training's checkpoint.
+        safetensors, or a state dict that ``torch.load(weights_only=True)`` takes, bare or in a training's checkpoint;
+        of a checkpoint that TOAST's authors released, the tensors of its ViT are taken.
     identity
         As of `read_hashed`.
 
@@ -74,14 +79,16 @@ def read_state_dict(name: str, path: Path, identity: str) -> dict[str, Tensor]:
 
     try:
         loaded = load_content(read_hashed(path, identity))
+        released = released_parts(loaded)
         wrapper = next((key for key in _WRAPPERS if loaded.get(key) is not None), None)
-        state: Mapping[str, Any] = clean_state_dict(loaded if wrapper is None else loaded[wrapper])
+        bare = released.vit if is_released(released) else loaded if wrapper is None else loaded[wrapper]
+        state: Mapping[str, Any] = clean_state_dict(bare)
     except WeightsError:
         raise
     except Exception as exc:  # safetensors, torch and zipfile each raise their own
         message = (
             f"--weights {typed(name)}: {path} is not a checkpoint that can be loaded safely "
-            f"({type(exc).__name__}: {exc}). "
+            f"({reason(exc)}). "
             "Expected safetensors, or a state dict that torch.load(weights_only=True) takes"
         )
         raise WeightsError(message) from exc
@@ -102,6 +109,17 @@ def load_content(content: bytes) -> Any:  # noqa: ANN401 - whatever was saved
     # A namespace of a training's own options lies in many checkpoints; to load one runs nothing.
     with torch.serialization.safe_globals([argparse.Namespace]):
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+
+
+def reason(exc: Exception) -> str:
+    """Return in a line, and without what commands a terminal, why `load_content` failed.
+
+    torch prints what to do about it, which is to run the file's code; what it found comes last.
+    """
+    text = _COLOUR.sub("", str(exc))
+    text = text.partition(_FOUND)[2] or text
+    first = text.strip().split("\n")[0].partition(". Please ")[0]
+    return f"{type(exc).__name__}: {printable(first)}"
 
 
 def _check_inflation(content: bytes) -> None:

@@ -26,6 +26,7 @@ MEMORY_BUDGET = 1 << 30  # bytes of decoded images that are kept; the others are
 _BATCHES_AHEAD = 2  # for each thread
 _RATIO = (3 / 4, 4 / 3)  # of its width to its height
 _ATTEMPTS = 10
+_CROPPED = 224 / 256
 _INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 Pixels = NDArray[np.uint8]
@@ -90,9 +91,11 @@ class PixelStore:
         return self._batches(rows, size, lambda row: apply_transform(self._picture(row), self._transform))
 
     def random_batches(
-        self, rows: Sequence[int], size: int, *, area: float, seed: int, epoch: int
+        self, rows: Sequence[int], size: int, *, area: float | None, seed: int, epoch: int
     ) -> Iterator[tuple[NDArray[np.int64], Pixels]]:
         """Yield as `plain_batches`, each image cropped to `area` of it or more, and mirrored, at random.
+
+        Without an `area` it is cropped as TOAST's authors do, see `crop_as_released`.
 
         The draw depends on the seed, the epoch and the image's digest alone: neither on the batch nor on the threads,
         nor on whether the run was cut short before.
@@ -101,6 +104,8 @@ class PixelStore:
         def draw(row: int) -> Pixels:
             words = self._digests[row].view("<u4").tolist()
             rng = np.random.default_rng([seed, epoch, *words])
+            if area is None:
+                return crop_as_released(self._picture(row), self._transform, rng)
             return crop_at_random(self._picture(row), self._transform, area, rng)
 
         return self._batches(rows, size, draw)
@@ -175,7 +180,26 @@ def crop_at_random(picture: Image.Image, transform: Transform, area: float, rng:
             left, top = rng.uniform(0, width - w), rng.uniform(0, height - h)
             box = (left, top, left + w, top + h)
             break
-    is_mirrored = rng.random() < 0.5
+    return _resized(picture, transform, box, is_mirrored=rng.random() < 0.5)
+
+
+def crop_as_released(picture: Image.Image, transform: Transform, rng: np.random.Generator) -> Pixels:
+    """Return a square of an image at a random place, mirrored half the time; (H, W, 3) uint8.
+
+    As TOAST's authors do: the image is resized to 256 pixels and 224 of them are cropped, or as much of another input
+    size. The shorter side is resized, as in evaluation.
+    """
+    width, height = picture.size
+    high, wide = transform.input_size
+    share = _CROPPED * min(width / wide, height / high)
+    w, h = wide * share, high * share
+    left, top = rng.uniform(0, width - w), rng.uniform(0, height - h)
+    return _resized(picture, transform, (left, top, left + w, top + h), is_mirrored=rng.random() < 0.5)
+
+
+def _resized(
+    picture: Image.Image, transform: Transform, box: tuple[float, float, float, float], *, is_mirrored: bool
+) -> Pixels:
     high, wide = transform.input_size
     pixels = np.asarray(picture.resize((wide, high), _INTERPOLATION[transform.interpolation], box))
     return np.ascontiguousarray(pixels[:, ::-1]) if is_mirrored else np.array(pixels)

@@ -17,12 +17,19 @@ from stackbone.extract.methods.method import OPTIMISERS, RECIPES, check_method, 
 from stackbone.extract.steering_files.steering import MOST_SEED, STAGES
 
 PRECISIONS = ("auto", "fp32", "bf16")
+OWN, RELEASED = "own", "released"
+TRAININGS = ("own", "released")
+"""Our way to train, and that of TOAST's authors as far as it is known: docs/steering.md has the table."""
+_PATIENCE = 20
+_CROP_AREA = 0.7
 _WARMUP_SHARE = 10  # of the epochs, one in so many: 10 of the published 100
 
 
 @dataclass(frozen=True)
 class SteerOptions:
-    """How to train a steering; the defaults are the published recipe (Shi et al. 2023, arXiv 2305.15542, section 4).
+    """How to train a steering.
+
+    Optimiser, schedule, epochs and batch size are by default those of Shi et al. 2023, arXiv 2305.15542, section 4.
 
     Attributes
     ----------
@@ -43,18 +50,21 @@ class SteerOptions:
         Share of the images that is kept from training, to choose the best epoch and to stop early; 0 trains on all
         and keeps the last epoch.
     patience
-        Epochs without a better one after which training stops.
+        Epochs without a better one after which training stops; by default 20, of the recipe ``released`` never.
     precision
         ``fp32``, ``bf16`` (automatic mixed precision; the trained parameters are float32 all the same), or ``auto``:
         bf16 where the hardware has it.
     augment
         Crop and mirror the training images at random; `linear` never does.
     crop_area
-        Share of an image that a random crop keeps at least; 1 keeps images whole.
+        Share of an image that a random crop keeps at least; 1 keeps images whole. The recipe ``released`` crops all
+        images alike.
     seed
         Of every draw: same seed, same machine, same result.
     method_options
         Options of the method itself, such as ``rank``: see its recipe.
+    recipe
+        Of `TRAININGS`.
     """
 
     method: str
@@ -67,12 +77,13 @@ class SteerOptions:
     momentum: float = 0.9
     weight_decay: float = 1e-4
     validation: float = 0.1
-    patience: int = 20
+    patience: int | None = None
     precision: str = "auto"
     augment: bool = True
-    crop_area: float = 0.7
+    crop_area: float = _CROP_AREA
     seed: int = 0
     method_options: Mapping[str, Any] = field(default_factory=dict)
+    recipe: str = OWN
 
     @property
     def warmup_epochs(self) -> int:
@@ -92,19 +103,49 @@ class SteerOptions:
         """The learning rate, given or not."""
         return RECIPES[self.method].rates[self.chosen_optimiser] if self.learning_rate is None else self.learning_rate
 
+    @property
+    def chosen_patience(self) -> int:
+        """Epochs without a better one after which training stops, given or not."""
+        if self.patience is not None:
+            return self.patience
+        return self.epochs if self.recipe == RELEASED else _PATIENCE
+
+    @property
+    def chosen_method_options(self) -> dict[str, Any]:
+        """Options of the method: those of the recipe, and those that were given."""
+        of_recipe = RECIPES[self.method].released if self.recipe == RELEASED else None
+        return {**(of_recipe or {}), **self.method_options}
+
+    def described(self) -> dict[str, Any]:
+        """Return what tells one way to train from others; an own one as versions before ``--recipe`` described it."""
+        described = asdict(self) | {"patience": self.chosen_patience}
+        return {name: value for name, value in described.items() if name != "recipe" or value != OWN}
+
     def rate(self, time: float) -> float:
-        """Return the learning rate at a time in epochs, 0 to `epochs`."""
+        """Return the learning rate at a time in epochs, 0 to `epochs`; ``released`` changes it between epochs only."""
         warmup = self.warmup_epochs
+        time = math.floor(time) if self.recipe == RELEASED else time
         if time < warmup:
             return self.highest_rate * time / warmup
         return self.highest_rate * 0.5 * (1.0 + math.cos(math.pi * (time - warmup) / (self.epochs - warmup)))
+
+    def rate_after(self, epoch: int) -> float:
+        """Return the learning rate at the end of an epoch, 0 the first."""
+        return self.rate(epoch if self.recipe == RELEASED else epoch + 1)
 
     def check(self) -> None:
         """Raise `UsageError`, naming everything that is wrong."""
         check_method(self.method)
         check_options(self.method, self.method_options)
         rate = self.learning_rate
+        is_own = self.recipe != RELEASED
         rules = [
+            (self.recipe in TRAININGS, unknown_choice("--recipe", self.recipe, TRAININGS)),
+            (
+                is_own or RECIPES[self.method].released is not None,
+                f"--recipe released is how TOAST's authors train it, not the method {self.method}: leave it out",
+            ),
+            (is_own or self.crop_area == _CROP_AREA, "--crop-area is of our own recipe, not of --recipe released"),
             (self.stage in STAGES, unknown_choice("--stage", self.stage, STAGES)),
             (self.epochs >= 1, f"--epochs is {self.epochs}, expected 1 or more"),
             (
@@ -120,7 +161,7 @@ class SteerOptions:
             (0 <= self.momentum < 1, f"momentum is {self.momentum}, expected at least 0 and less than 1"),
             (0 <= self.weight_decay < math.inf, f"--weight-decay is {self.weight_decay}, expected 0 or more"),
             (0 <= self.validation <= 0.5, f"--validation is {self.validation}, expected 0 to 0.5"),
-            (self.patience >= 1, f"--patience is {self.patience}, expected 1 or more"),
+            (self.chosen_patience >= 1, f"--patience is {self.patience}, expected 1 or more"),
             (self.precision in PRECISIONS, unknown_choice("--precision", self.precision, PRECISIONS)),
             (0 < self.crop_area <= 1, f"--crop-area is {self.crop_area}, expected more than 0 and at most 1"),
             (0 <= self.seed <= MOST_SEED, f"--seed is {self.seed}, expected 0 to {MOST_SEED:,}"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -10,19 +12,38 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from stackbone.cache import WeightsError
-from stackbone.extract.networks.state_dict import load_content, read_hashed
+from stackbone.cache.text import printable
+from stackbone.extract.networks.released import ReleasedParts, is_released, released_parts
+from stackbone.extract.networks.state_dict import load_content, read_hashed, reason
 
-_PREFIXES = ("module.", "model.")
 _MATRICES = {"linear": "feedback", "linear2": "output"}
+_ALPHA = 1.0  # of the low-rank updates of TOAST-Lite, which count alpha / rank
 
 
-def read_released(path: Path, sha256: str, body: nn.Module) -> dict[str, Tensor]:
+@dataclass(frozen=True, eq=False)
+class Released:
+    """What a released checkpoint steers a ViT with.
+
+    Attributes
+    ----------
+    tensors
+        By name in `ToastViT`.
+    read
+        What was read of the file and how, in words.
+    """
+
+    tensors: dict[str, Tensor]
+    read: str
+
+
+def read_released(path: Path, sha256: str, body: nn.Module) -> Released:
     """Return a released checkpoint's parameters under the names of `ToastViT`.
 
     Its ``decoders.N.linear.weight`` is the feedback W of block N, ``decoders.N.linear2.weight`` the output U,
-    ``prompt`` the task embedding ξ, and ``top_down_transform`` the selection P, taken as it stands (that a file does
-    not hold its transpose could not be checked against a released one). The ViT's own tensors beside them
-    must be those of `body`: top-down parameters trained on another ViT do not steer this one.
+    ``prompt`` the task embedding ξ, and ``top_down_transform`` the transpose of the selection P, since tokens are rows
+    that it is multiplied by; a file without it left P at the identity. Where ``lora_A`` (r, d) and ``lora_B`` (d, r)
+    lie beside a matrix, as in one of TOAST-Lite, the matrix gets their product, scaled by 1 / r. The ViT's own tensors
+    beside them must be those of `body`: top-down parameters trained on another ViT do not steer this one.
 
     Parameters
     ----------
@@ -32,53 +53,57 @@ def read_released(path: Path, sha256: str, body: nn.Module) -> dict[str, Tensor]
     Raises
     ------
     WeightsError
-        If the file was changed since it was hashed, is not such a checkpoint, cannot be loaded safely, or is of other
-        weights or another size; or `body` is not a ViT.
+        If the file was changed since it was hashed, is not such a checkpoint, cannot be loaded safely, is of other
+        weights or another size, or holds what is not known to steer; or `body` is not a ViT.
     """
     if not isinstance(body, VisionTransformer):
         _refuse(
             path,
             f"the released checkpoints are of ViTs, and this backbone's network is {type(body).__name__}. Choose a ViT "
-            "such as --backbone vit_base, or leave --start out",
+            "such as --backbone vit_base_imagenet, or leave --start out",
         )
-    state = _read(path, sha256)
-    expected = body.state_dict()
+    parts = _read(path, sha256)
+    state = parts.top_down
     n_blocks, d = len(cast("Any", body).blocks), int(cast("Any", body).embed_dim)
-    _check_backbone(path, state, expected)
-    found = {"xi": _take(path, state, "prompt", (d,)), "select": _take(path, state, "top_down_transform", (d, d))}
+    _check_backbone(path, parts.vit, body.state_dict())
+    known = {"prompt", "top_down_transform"}
+    found = {"xi": _take(path, state, "prompt", (d,))}
+    has_selection = "top_down_transform" in state
+    found["select"] = _take(path, state, "top_down_transform", (d, d)).T.contiguous() if has_selection else torch.eye(d)
+    ranks = set()
     for block in range(n_blocks):
         for theirs, ours in _MATRICES.items():
-            name = f"decoders.{block}.{theirs}.weight"
-            found[f"{ours}.{block}.weight"] = _take(path, state, name, (d, d))
-    if f"decoders.{n_blocks}.linear.weight" in state:
-        _refuse(path, f"it has more decoders than the backbone has blocks, {n_blocks}")
-    return found
+            name = f"decoders.{block}.{theirs}"
+            matrix, rank = _matrix(path, state, name, d)
+            found[f"{ours}.{block}.weight"] = matrix
+            ranks |= {rank} - {0}
+            known |= {f"{name}.{part}" for part in ("weight", "lora_A", "lora_B")}
+    _check_known(path, state, known, n_blocks)
+    selection = "P transposed" if has_selection else "P the identity, since there is no top_down_transform"
+    low_rank = f"; updates of rank {', '.join(map(str, sorted(ranks)))} added, scaled by 1 / rank" if ranks else ""
+    return Released(found, f"{parts.read}; {selection}{low_rank}")
 
 
-def _read(path: Path, sha256: str) -> dict[str, Tensor]:
+def _read(path: Path, sha256: str) -> ReleasedParts:
     content = read_hashed(path, f"sha256:{sha256}")
     try:
         loaded = load_content(content)
     except Exception as exc:  # torch, pickle and zipfile each raise their own
         message = (
             f"{path} is neither a steering file nor a checkpoint that can be loaded safely "
-            f"({type(exc).__name__}: {str(exc).split(chr(10))[0]}). Expected what `stackbone steer` "
-            "wrote, or a state dict that torch.load(weights_only=True) takes"
+            f"({reason(exc)}). Expected what `stackbone steer` "
+            "wrote, or a state dict that torch.load(weights_only=True) takes, an argparse.Namespace beside it or not"
         )
         raise WeightsError(message) from exc
-    for key in ("state_dict", "model"):
-        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
-            loaded = loaded[key]
     if not isinstance(loaded, dict):
         _refuse(path, f"it holds a {type(loaded).__name__}, not tensors by name")
-    state = {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
-    for prefix in _PREFIXES:
-        if state and all(name.startswith(prefix) for name in state):
-            state = {name.removeprefix(prefix): value for name, value in state.items()}
-    return state
+    parts = released_parts(loaded)
+    if not is_released(parts):
+        _refuse(path, "it lacks decoders.0.linear.weight, expected the keys of a released TOAST checkpoint")
+    return parts
 
 
-def _check_backbone(path: Path, state: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+def _check_backbone(path: Path, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
     for name, wanted in expected.items():
         found = state.get(name)
         if found is None:
@@ -91,7 +116,28 @@ def _check_backbone(path: Path, state: dict[str, Tensor], expected: dict[str, Te
             )
 
 
-def _take(path: Path, state: dict[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
+def _check_known(path: Path, state: Mapping[str, Tensor], known: set[str], n_blocks: int) -> None:
+    if f"decoders.{n_blocks}.linear.weight" in state:
+        _refuse(path, f"it has more decoders than the backbone has blocks, {n_blocks}")
+    unknown = sorted(set(state) - known)
+    if unknown:
+        _refuse(path, f"what its {printable(unknown[0])} does is not known, and without it the features would differ")
+
+
+def _matrix(path: Path, state: Mapping[str, Tensor], name: str, d: int) -> tuple[Tensor, int]:
+    """Return a (d, d) matrix with its low-rank update, and the update's rank, 0 for none."""
+    matrix = _take(path, state, f"{name}.weight", (d, d))
+    a, b = f"{name}.lora_A", f"{name}.lora_B"
+    if a not in state and b not in state:
+        return matrix, 0
+    rank = len(state[a]) if a in state and state[a].ndim == 2 else 0
+    if not 1 <= rank <= d:
+        _refuse(path, f"its {a} is {tuple(state[a].shape) if a in state else 'absent'}, expected (rank, {d})")
+    update = _take(path, state, b, (d, rank)) @ _take(path, state, a, (rank, d))
+    return matrix + (_ALPHA / rank) * update, rank
+
+
+def _take(path: Path, state: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
     tensor = state.get(name)
     if tensor is None:
         _refuse(path, f"it lacks {name}, expected the keys of a released TOAST checkpoint")

@@ -11,7 +11,7 @@ import numpy as np
 
 from stackbone.cache import DatasetIndex, as_keys
 from stackbone.cache.disk.reading import ListedFile
-from stackbone.cache.text import counted
+from stackbone.cache.text import counted, printable
 from stackbone.extract.steering_files.steering import Steering
 
 _SHOWN_FAILURES = 10
@@ -77,6 +77,8 @@ class SteerReport:
         ]
         if self.resumed_from:
             lines.append(f"resumed after epoch {self.resumed_from}, where an earlier run stopped")
+        if read := steering.training.get("parent_read"):
+            lines.append(f"started from a released checkpoint: read {printable(read)}")
         accuracy = best.get("validation_accuracy")
         on = "training" if accuracy is None else "validation"
         shown = best["accuracy"] if accuracy is None else accuracy

@@ -13,15 +13,19 @@ from numpy.typing import NDArray
 
 from stackbone.cache import Digests, FeatureSpec, UsageError, WeightsError, sha256_file
 from stackbone.cache.disk.reading import open_regular
-from stackbone.extract.backbones.backbone import Backbone
-from stackbone.extract.methods.method import HEAD, RECIPES, steering_parameters
+from stackbone.cache.text import typed
+from stackbone.extract.backbones.backbone import IMAGENET, Backbone
+from stackbone.extract.methods.method import HEAD, RECIPES, steering_parameters, with_unnamed
 from stackbone.extract.steering.options import SteerOptions
 from stackbone.extract.steering_files.file import read_steering
 
 if TYPE_CHECKING:
     from torch import nn
 
-_RELEASED_SEEN = "not known one by one: those of a released TOAST checkpoint, pre-tuned on ImageNet"
+_RELEASED_SEEN = (
+    "not known one by one: those of a released TOAST checkpoint, pre-tuned on ImageNet and maybe tuned on more since"
+)
+_RELEASED_VIT = "vit_base_imagenet"
 _SAFETENSORS_HEADER = slice(8, 9)  # after the length of the header, its JSON begins
 _log = logging.getLogger(__name__)
 
@@ -58,8 +62,13 @@ class StartingPoint:
     remark: str | None = None
     is_released: bool = False
 
-    def load(self, method: nn.Module) -> None:
+    def load(self, method: nn.Module) -> str | None:
         """Set the parameters of a method's module to these; what TOAST-Lite adds stays at its start.
+
+        Returns
+        -------
+        str or None
+            Of a released checkpoint, what was read of the file, in words.
 
         Raises
         ------
@@ -67,14 +76,16 @@ class StartingPoint:
             If a tensor does not fit, or the released checkpoint is not sound or of another ViT.
         """
         if self.path is None:
-            return
+            return None
         import torch
 
         tensors: dict[str, Any] = {name: torch.from_numpy(array) for name, array in self.tensors.items()}
+        read = None
         if self.is_released:
             from stackbone.extract.steering.released import read_released
 
-            tensors = read_released(self.path, self.sha256 or "", method.body)  # type: ignore[arg-type]
+            released = read_released(self.path, self.sha256 or "", method.body)  # type: ignore[arg-type]
+            tensors, read = released.tensors, released.read
         own = steering_parameters(method)
         wrong = [name for name in tensors if name not in own or own[name].shape != tensors[name].shape]
         if wrong:
@@ -86,6 +97,7 @@ class StartingPoint:
         with torch.no_grad():
             for name, tensor in tensors.items():
                 own[name].copy_(tensor)
+        return read
 
 
 def read_start(path: Path, backbone: Backbone, spec: FeatureSpec, options: SteerOptions) -> StartingPoint:
@@ -99,7 +111,8 @@ def read_start(path: Path, backbone: Backbone, spec: FeatureSpec, options: Steer
     Raises
     ------
     UsageError
-        If the method does not go on from the file's.
+        If the method does not go on from the file's, or the file is not a steering and the backbone is normalised
+        otherwise than the ViTs of released checkpoints.
     WeightsError
         If the file is not sound, or of another backbone.
     NewerVersionError
@@ -115,6 +128,7 @@ def read_start(path: Path, backbone: Backbone, spec: FeatureSpec, options: Steer
                 f"{path} is not a steering file, and only TOAST can start from anything else: choose --method toast"
             )
             raise UsageError(message)
+        _check_normalisation(path, backbone)
         _log.warning(
             "%s: it is unknown which images it saw; it did see ImageNet's, so a score on those means nothing", path
         )
@@ -137,10 +151,28 @@ def read_start(path: Path, backbone: Backbone, spec: FeatureSpec, options: Steer
         sha256=sha256,
         path=path,
         tensors={name: array for name, array in steering.tensors.items() if name not in HEAD},
-        options={name: value for name, value in steering.options.items() if name in recipe.options},
+        options={
+            name: value
+            for name, value in with_unnamed(steering.method, steering.options).items()
+            if name in recipe.options
+        },
         seen=steering.seen,
         remark=steering.training.get("parent_seen"),
     )
+
+
+def _check_normalisation(path: Path, backbone: Backbone) -> None:
+    """Refuse a backbone whose images are normalised otherwise than those that a released checkpoint was trained on."""
+    if {"mean": backbone.mean, "std": backbone.std} == IMAGENET:
+        return
+    means, stds = (", ".join(f"{each:g}" for each in values) for values in (backbone.mean, backbone.std))
+    how = typed("--backbone", _RELEASED_VIT, "--weights", f"{_RELEASED_VIT}={path}", "--start", path)
+    message = (
+        f"{path} is not a steering file, and the checkpoints that TOAST's authors released are of ViTs whose images "
+        f"are normalised with ImageNet's mean and standard deviation; those of {backbone.name} are with mean {means} "
+        f"and standard deviation {stds}. Choose the backbone of that kind, whose weights the checkpoint holds: {how}"
+    )
+    raise UsageError(message)
 
 
 def _is_foreign(path: Path) -> bool:

@@ -7,7 +7,6 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +20,7 @@ from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import Weights
 from stackbone.extract.images.decode import quiet_pillow
 from stackbone.extract.images.limits import limits_of
+from stackbone.extract.methods.method import RECIPES
 from stackbone.extract.steering.batches import PixelStore
 from stackbone.extract.steering.checkpoints import checkpoint_path, remove_checkpoint
 from stackbone.extract.steering.options import EpochReport, SteerOptions, TrainingImages
@@ -31,7 +31,6 @@ from stackbone.extract.steering_files.steering import Steering
 
 __all__ = ["EpochReport", "SteerOptions", "SteerReport", "TrainingImages", "steer", "steering_path"]
 
-_RUN_VERSION = 1  # of the training itself: raised when the same inputs would give another result
 _SUFFIX = ".safetensors"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in names of files
 
@@ -153,7 +152,7 @@ def steer(
         classes=sorted(set(readable.labels)),
         seen=np.unique(np.concatenate([readable.digests, point.seen]), axis=0),
         division=division,
-        training=_describe(options, point, trained.precision, inputs),
+        training=_describe(options, point, prepared.start, trained.precision, inputs),
         history=trained.history,
         tensors=trained.tensors,
     )
@@ -186,6 +185,7 @@ def steering_path(
     parts.append(f"seed{options.seed}")
     parts += [f"cv{part['cv']}", f"fold{part['fold']}"] if "fold" in part else []
     parts += [f"without-{part['split']}"] if "split" in part else []
+    parts += [f"inner{part['inner']}"] if "inner" in part else []
     return folder / f"{_UNSAFE.sub('_', '-'.join(parts))}{_SUFFIX}"
 
 
@@ -211,7 +211,8 @@ def _fingerprint(
     division: Mapping[str, Any] | None,
 ) -> str:
     """Return the hex digest of all that the result depends on; known without torch."""
-    inputs = [_RUN_VERSION, images.fingerprint, spec.to_json(), asdict(options), point.sha256, division]
+    version = RECIPES[options.method].version(spec.architecture)
+    inputs = [version, images.fingerprint, spec.to_json(), options.described(), point.sha256, division]
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
@@ -240,12 +241,15 @@ def _finished(out: Path, inputs: str, seconds: float) -> SteerReport | None:
     )
 
 
-def _describe(options: SteerOptions, point: StartingPoint, precision: str, inputs: str) -> dict[str, Any]:
-    training = {key: value for key, value in asdict(options).items() if key not in ("method", "stage")}
+def _describe(
+    options: SteerOptions, point: StartingPoint, read: str | None, precision: str, inputs: str
+) -> dict[str, Any]:
+    training = {key: value for key, value in options.described().items() if key not in ("method", "stage")}
     del training["method_options"]
     training |= {"warmup": options.warmup_epochs, "precision": precision}
     training |= {"optimiser": options.chosen_optimiser, "learning_rate": options.highest_rate}
     training |= {"parent": point.sha256, "parent_seen": point.remark}
+    training |= {"parent_read": read} if read else {}
     # The inputs beside the libraries: the data's version, which differs among the folds of one recipe.
     versions = {name: version(name) for name in ("stackbone", "torch", "timm", "pillow")} | {"inputs": inputs}
     return training | {"versions": versions}

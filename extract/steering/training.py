@@ -24,7 +24,6 @@ from stackbone.extract.steering.options import EpochReport, SteerOptions
 from stackbone.extract.steering.training_data import Batches
 from stackbone.extract.steering.training_state import parse_training_state
 
-VARIATIONAL_WEIGHT = 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -136,16 +135,19 @@ class Trainer:
         self._features.train()
         n_steps = -(-batches.n_training // options.batch_size)
         loss, n_right = 0.0, 0
-        for step, (inputs, codes) in enumerate(batches.training(epoch)):
-            self._set_rate(options.rate(epoch + (step + 0.5) / n_steps))
-            step_loss, step_right = self._step(inputs, codes)
-            loss, n_right = loss + step_loss, n_right + step_right
-            if on_step:
-                on_step(f"epoch {epoch + 1} of {options.epochs}", step + 1, n_steps)
+        # What a module draws, as for its drop path, depends on seed and epoch alone, like all other draws.
+        with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
+            torch.manual_seed(_mixed(options.seed, epoch))
+            for step, (inputs, codes) in enumerate(batches.training(epoch)):
+                self._set_rate(options.rate(epoch + (step + 0.5) / n_steps))
+                step_loss, step_right = self._step(inputs, codes)
+                loss, n_right = loss + step_loss, n_right + step_right
+                if on_step:
+                    on_step(f"epoch {epoch + 1} of {options.epochs}", step + 1, n_steps)
         facts = {"loss": loss / batches.n_training, "accuracy": n_right / batches.n_training}
         if batches.n_validation:
             facts |= self._validate(batches)
-        facts["lr"] = options.rate(epoch + 1)
+        facts["lr"] = options.rate_after(epoch)
         self.history.append(facts)
         is_best = self._is_best(epoch)
         if is_best:
@@ -171,7 +173,8 @@ class Trainer:
         objective = loss
         if self._options.stage == "pretune" and hasattr(self._method, "variational_loss"):
             with mixed_precision(self._device, self._autocast):
-                objective = loss + VARIATIONAL_WEIGHT * cast("Any", self._method).variational_loss()
+                method = cast("Any", self._method)
+                objective = loss + method.variational_weight * method.variational_loss()
         value = float(loss.detach())
         self._check_finite(float(objective.detach()))
         objective.backward()  # type: ignore[no-untyped-call]
@@ -221,7 +224,7 @@ class Trainer:
         return facts["validation_accuracy"], -facts["validation_loss"]
 
     def _is_stopped(self) -> bool:
-        return len(self.history) - (self._best + 1) >= self._options.patience
+        return len(self.history) - (self._best + 1) >= self._options.chosen_patience
 
     def _set_rate(self, rate: float) -> None:
         for group in self._optimiser.param_groups:
@@ -275,3 +278,8 @@ class Trainer:
                 )
         _log.info("going on after %d of %d epochs, from %s", len(self.history), self._options.epochs, path)
         return len(self.history)
+
+
+def _mixed(seed: int, epoch: int) -> int:
+    """Return a seed for one epoch of a training."""
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from stackbone.cache.progress import Steps
 from stackbone.extract.steering.batches import PixelStore
 from stackbone.extract.steering.mixed_precision import mixed_precision
-from stackbone.extract.steering.options import SteerOptions
+from stackbone.extract.steering.options import RELEASED, SteerOptions
 
 _PLAIN_BATCH = 64  # where nothing is kept for gradients
 _ORDER = 1  # tells the draw of an epoch's order from the draws of its crops
@@ -62,9 +62,8 @@ class ImageBatches:
         options = self._options
         rows = _shuffled(self._training, options.seed, epoch).tolist()
         if options.augment:
-            drawn = self._store.random_batches(
-                rows, options.batch_size, area=options.crop_area, seed=options.seed, epoch=epoch
-            )
+            area = None if options.recipe == RELEASED else options.crop_area
+            drawn = self._store.random_batches(rows, options.batch_size, area=area, seed=options.seed, epoch=epoch)
             return self._paired(drawn)
         return self._paired(self._store.plain_batches(rows, options.batch_size))
 

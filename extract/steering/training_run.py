@@ -1,8 +1,9 @@
-"""Put one training run together: the network of a method, its batches, its trainer."""
+"""Put one training run together, the network of a method, its batches, its trainer, and estimate what runs cost."""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,15 +20,16 @@ from stackbone.cache.text import counted
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import Weights
 from stackbone.extract.engines.engine import pick_device
-from stackbone.extract.methods.method import RECIPES, build_method, default_options
+from stackbone.extract.methods.method import RECIPES, build_method, default_options, without_unnamed
 from stackbone.extract.networks.network import FeatureNetwork, build_body
 from stackbone.extract.steering.batches import PixelStore, split_for_validation
-from stackbone.extract.steering.mixed_precision import choose_autocast, set_fast_attention
-from stackbone.extract.steering.options import EpochReport, SteerOptions
+from stackbone.extract.steering.mixed_precision import choose_autocast, mixed_precision, set_fast_attention
+from stackbone.extract.steering.options import RELEASED, EpochReport, SteerOptions
 from stackbone.extract.steering.starting_point import StartingPoint
 from stackbone.extract.steering.training import Trainer
 from stackbone.extract.steering.training_data import FeatureBatches, ImageBatches, embed_once
 
+_TRIED_STEPS = 3  # the first also allocates what the others use again
 _log = logging.getLogger(__name__)
 
 
@@ -38,7 +40,7 @@ class Trained:
     Attributes
     ----------
     options
-        All of the method's.
+        Those of the method that a file names.
     tensors
         What a steering file holds, by name, float32.
     history
@@ -67,13 +69,15 @@ class Prepared:
     method
         The method's module around the backbone, at its start.
     options
-        All of the method's.
+        Those of the method that a file names.
     network
         What turns pixels (B, H, W, 3) uint8 into features (B, dim) float32, by way of `method`.
     dim
         Of the features.
     device, autocast
         Where and in what it computes; None for float32.
+    start
+        Of a released checkpoint that it starts from, what was read of the file, in words.
     """
 
     method: nn.Module
@@ -82,6 +86,7 @@ class Prepared:
     dim: int
     device: torch.device
     autocast: torch.dtype | None
+    start: str | None
 
 
 def prepare(
@@ -91,8 +96,9 @@ def prepare(
     device = pick_device(device_name)
     autocast = choose_autocast(options.precision, device)
     method, chosen = _build_method(backbone, weights, options, point)
+    start = point.load(method)
     network = _around(method, backbone, device, autocast)
-    return Prepared(method, chosen, network, _width(network, backbone, device), device, autocast)
+    return Prepared(method, chosen, network, _width(network, backbone, device), device, autocast, start)
 
 
 def train_on_images(
@@ -159,17 +165,48 @@ def train_on_images(
     )
 
 
+def estimate_seconds(
+    backbone: Backbone, weights: Weights, options: SteerOptions, n_images: Sequence[int], *, device: str = "auto"
+) -> float:
+    """Return about how many seconds trainings on so many images each take at most, none of them stopping early.
+
+    A few steps are taken on pixels of one grey, and nothing is kept. Reading the images and validating are not in it.
+
+    Raises
+    ------
+    UsageError
+        If the method does not take the backbone.
+    """
+    n_training = [max(1, round(n * (1 - options.validation))) for n in n_images]
+    n_steps = sum(options.epochs * -(-n // options.batch_size) for n in n_training)
+    prepared = prepare(backbone, weights, options, StartingPoint(), device)
+    size = (min(max(n_training), options.batch_size), *backbone.transform.input_size, 3)
+    pixels = torch.full(size, 128, dtype=torch.uint8, device=prepared.device)
+    network, seconds = prepared.network.train(), []
+    for _ in range(_TRIED_STEPS):
+        started = time.perf_counter()
+        with mixed_precision(prepared.device, prepared.autocast):
+            loss = network(pixels).float().square().mean()
+        loss.backward()
+        float(loss.detach())  # a GPU is waited for
+        seconds.append(time.perf_counter() - started)
+    return n_steps * min(seconds)
+
+
 def _build_method(
     backbone: Backbone, weights: Weights, options: SteerOptions, point: StartingPoint
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """Return the method's module at its start, and all of its options."""
+    """Return the method's module, and those of its options that a file names."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         body = build_body(backbone, weights)
-        chosen = {**default_options(options.method, body), **point.options, **options.method_options}
+        defaults = default_options(options.method, body)
+        started = {name: value for name, value in point.options.items() if name in defaults}
+        chosen = {**defaults, **started, **options.chosen_method_options}
         method = build_method(options.method, body, chosen)
-    point.load(method)
-    return method, chosen
+        if options.recipe == RELEASED:
+            cast("Any", method).train_as_released()
+    return method, without_unnamed(options.method, chosen)
 
 
 def _around(method: nn.Module, backbone: Backbone, device: torch.device, autocast: torch.dtype | None) -> nn.Module:

@@ -114,5 +114,5 @@ def options_of(division: Mapping[str, Any]) -> str:
     CacheError
         If it is not of that form: it was read from a file.
     """
-    named = {key: value for key, value in parse_division(division).items() if key != "fold"}
+    named = {key: value for key, value in parse_division(division).items() if key not in ("fold", "inner")}
     return Division(**({} if "split" in named else {"dealing": UNNAMED}) | named).options()

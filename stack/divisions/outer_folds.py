@@ -1,7 +1,8 @@
-"""The outer folds of an experiment: its own split, or folds that suit task, groups and classes."""
+"""The outer folds of an experiment: its own split, or folds that suit task, groups and classes. And inner folds."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -45,3 +46,10 @@ def outer_folds(images: Images, division: Division) -> tuple[Images, list[Fold]]
         message = f"{exc}{task.ways_out(images.labels, images.units(division.dealing), ask)}"
         raise StackError(message) from exc
     return drop_rare(images, division.cv) if division.rare == "drop" else images, folds
+
+
+def inner_of_folds(images: LabelledImages, folds: Sequence[Fold], division: Division) -> list[list[Fold]]:
+    """Return the inner folds of each outer fold, over the rows of its training part, as `evaluate` divides it."""
+    task = division.kind
+    truth, units = task.read(images.labels), images.units(division.dealing)
+    return [task.inner_folds(truth, fold.train, units, division.seed, division.inner_splits) for fold in folds]

@@ -12,7 +12,7 @@ from stackbone.cache import Digests, FeatureStore, UsageError
 from stackbone.stack.divisions.division import Division, choose_cv
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
 from stackbone.stack.divisions.named_split import find_split
-from stackbone.stack.divisions.outer_folds import outer_folds
+from stackbone.stack.divisions.outer_folds import inner_of_folds, outer_folds
 from stackbone.stack.folds.class_folds import INNER_FOLDS
 from stackbone.stack.folds.dealing import DEALINGS
 
@@ -33,8 +33,8 @@ class TrainingPart:
         Group of each; None where nothing groups them.
     division : dict, optional
         JSON-able, which part of the dataset this is: ``cv``, ``seed``, ``fold`` (from 1), ``group_by``, ``rare``,
-        ``task`` and, unless images are dealt by row, ``dealing``; or ``split`` (the one to test on); None if it is
-        everything.
+        ``task`` and, unless images are dealt by row, ``dealing``; or ``split`` (the one to test on); of an inner fold's
+        training part ``inner`` (from 1) and ``inner_splits`` too. None if it is everything.
     """
 
     digests: Digests
@@ -59,8 +59,11 @@ def training_parts(
     task: str = "classification",
     inner_splits: int = INNER_FOLDS,
     dealing: str = DEALINGS[0],
+    nested: bool = False,
 ) -> list[TrainingPart]:
     """Return what each outer fold of `stack.experiments.run.run_experiment` with the same options may train on.
+
+    With `nested`, what each inner fold of these may train on follows them all.
 
     Labels alone decide it: the dataset has to be in the cache, and no features of it.
 
@@ -78,6 +81,8 @@ def training_parts(
         See `stack.experiments.run.run_experiment`.
     inner_splits : int
         Inner folds that `stack --inner-cv` will ask for: they change no outer fold, but which ones can be had.
+    nested : bool
+        Whether to divide each training part again, as the experiment does for its out-of-fold scores.
 
     Raises
     ------
@@ -92,6 +97,9 @@ def training_parts(
     index = store.dataset(dataset)
     split = None if split is None else find_split(index, split)
     images = label_images(index, split=split, group_by=group_by)
+    if nested and cv is None and split is None:
+        message = "--nested is about the training part of a fold: give --cv or --split too"
+        raise UsageError(message)
     if cv is None and split is None:
         if rare != "refuse":
             message = "--rare is for classes smaller than the folds of a cross-validation: leave it out, or give --cv"
@@ -108,7 +116,14 @@ def training_parts(
         inner_splits=inner_splits,
     )
     images, folds = outer_folds(images, division)
-    return [_part(images, fold.train, division.to_dict(number)) for number, fold in enumerate(folds)]
+    parts = [_part(images, fold.train, division.to_dict(number)) for number, fold in enumerate(folds)]
+    if nested:
+        inner = inner_of_folds(images, folds, division)
+        for number, (fold, own) in enumerate(zip(folds, inner, strict=True)):
+            for count, each in enumerate(own, start=1):
+                described = division.to_dict(number) | {"inner": count, "inner_splits": len(own)}
+                parts.append(_part(images, fold.train[each.train], described))
+    return parts
 
 
 def _part(images: LabelledImages, positions: NDArray[np.int64], division: dict[str, Any] | None) -> TrainingPart:

@@ -9,7 +9,7 @@ scored on.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from stackbone.cache.choices import check_choice
 from stackbone.cache.disk.digest import Digests
 from stackbone.cache.progress import Progress
+from stackbone.stack.evaluation.nested import NestedFit
 from stackbone.stack.evaluation.options import check_meta, stack_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.fitting.fit_warnings import recorded
@@ -26,7 +27,7 @@ from stackbone.stack.fitting.fits import FitCounter, FitKey, run_alone, run_fits
 from stackbone.stack.folds.checks import check_blocks, check_folds, check_groups
 from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold
-from stackbone.stack.folds.per_fold import Features, check_per_fold, distinct_blocks, of_fold
+from stackbone.stack.folds.per_fold import Features, check_nested, check_per_fold, distinct_blocks, nested_of, of_fold
 from stackbone.stack.learners.learner import BaseLearner, BaseOutcome, BaseScores, Part
 from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import StackOptions
@@ -122,20 +123,18 @@ def evaluate(
     check_per_fold(blocks, len(folds))
     kind.check_folds(truth, groups, folds)
     units = Units(groups, digests)
+
+    def inner_folds(rows: NDArray[np.int64]) -> list[Fold]:
+        return kind.inner_folds(truth, rows, units, seed, options.inner_splits)
+
     parts = [
-        Part(
-            number,
-            fold,
-            truth.values[fold.train],
-            truth.n_classes,
-            kind.inner_folds(truth, fold.train, units, seed, options.inner_splits),
-        )
+        Part(number, fold, truth.values[fold.train], truth.n_classes, inner_folds(fold.train))
         for number, fold in enumerate(folds)
     ]
-
     found_keys: list[str] = []
     models = _models(kind, list(blocks), recipes, baselines=baselines)
-    base = {key: fit for key, fit in _base_fits(kind, blocks, parts, options, seed).items() if key[0] in models}
+    fits_of_all = _base_fits(kind, blocks, parts, options, seed, inner_folds)
+    base = {key: fit for key, fit in fits_of_all.items() if key[0] in models}
     runs: dict[FitKey, Callable[[], BaseOutcome]] = {
         key: fit.run if cache is None else partial(_find_or_run, fit, cache, truth.values, parts[key[1]], found_keys)
         for key, fit in base.items()
@@ -224,10 +223,16 @@ class _BaseFit:
     names: list[str]
     uses_inner_folds: bool
     run: Callable[[], BaseOutcome]
+    inner_sets: Sequence[str] = ()
 
 
 def _base_fits(
-    kind: Task, blocks: Mapping[str, Features], parts: list[Part], options: StackOptions, seed: int
+    kind: Task,
+    blocks: Mapping[str, Features],
+    parts: list[Part],
+    options: StackOptions,
+    seed: int,
+    inner_folds: Callable[[NDArray[np.int64]], list[Fold]],
 ) -> dict[FitKey, _BaseFit]:
     """List all that can be fitted on features; the longest first, so that no core ends with a long one alone."""
     everything = list(blocks)
@@ -239,7 +244,7 @@ def _base_fits(
     fitted += [
         (f"{each.name}:{name}", [name], each) for each in learners.values() if not each.sees_all for name in blocks
     ]
-    return {
+    found = {
         (model, p.number): _BaseFit(
             learner.settings(options, seed),
             names,
@@ -249,6 +254,17 @@ def _base_fits(
         for model, names, learner in fitted
         for p in parts
     }
+    for p in parts:  # the meta-learner sees what the task's own base learner says of each backbone, and of no other
+        for name, features in blocks.items():
+            nested, base = nested_of(features, p.number), learners[kind.base]
+            if nested:
+                check_nested(name, nested, len(p.inner))
+                deeper = [inner_folds(p.fold.train[each.train]) for each in p.inner]
+                fit = NestedFit(base, of_fold(features, p.number), nested, p, deeper, options, seed)
+                found[f"{base.name}:{name}", p.number] = _BaseFit(
+                    fit.settings(), [name], base.uses_inner_folds, fit.run, nested.feature_sets
+                )
+    return found
 
 
 def _run_base(
@@ -273,4 +289,5 @@ def _run_base(
 def _find_or_run(fit: _BaseFit, cache: ScoreCache, values: NDArray[Any], part: Part, found: list[str]) -> BaseOutcome:
     inner = part.inner if fit.uses_inner_folds else []
     key = cache.key(fit.settings, fit.names, values, part.fold, inner, number=part.number)
+    key = replace(key, feature_sets=(*key.feature_sets, *fit.inner_sets))
     return cache.find_or_run(key, fit.run, found)

@@ -45,6 +45,8 @@ class Experiment:
         The stack fitted on everything, if it was asked for.
     steered
         Steered backbone to the id of the feature set that each fold used.
+    nested
+        Steered backbones that had features of their own for the inner folds.
     recipe
         Of the model that the findings, the verdict and the saved file are about; named before any score is known.
     near_copies
@@ -59,6 +61,7 @@ class Experiment:
     findings: Findings
     model: StackModel | None = None
     steered: dict[str, list[str]] = field(default_factory=dict)
+    nested: list[str] = field(default_factory=list)
     recipe: str = "oof"
     near_copies: NearCopies | None = None
 

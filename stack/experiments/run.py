@@ -137,6 +137,7 @@ def run_experiment(
     )
     joined, folds, division = fair_folds(joined, division, dealing)
     features = features_of_folds(joined, folds, division)
+    joined = replace(joined, notes=[*joined.notes, *features.notes])
     name, row = joined.index.name, recipe_rows()[recipes[0]]
     cache = ScoreCache(store.scores_folder, features.blocks, dataset=name, feature_sets=features.feature_sets)
     evaluation = evaluate(
@@ -166,6 +167,7 @@ def run_experiment(
         evaluation=evaluation,
         findings=findings,
         steered=features.steered,
+        nested=features.nested,
         recipe=recipes[0],
         near_copies=copies,
     )

@@ -13,11 +13,19 @@ from stackbone.cache import FeatureSet, FeatureStore, UsageError
 from stackbone.cache.progress import Progress
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
+from stackbone.stack.divisions.outer_folds import inner_of_folds
 from stackbone.stack.features.selection import list_incomplete, select_backbones
-from stackbone.stack.features.steered import Candidate, SteeredBackbone, choose_for_all, choose_for_folds, remarks
+from stackbone.stack.features.steered import (
+    Candidate,
+    SteeredBackbone,
+    choose_for_all,
+    choose_for_folds,
+    choose_for_inner,
+    remarks,
+)
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.groups import check_threshold, near_duplicates
-from stackbone.stack.folds.per_fold import Features, PerFold
+from stackbone.stack.folds.per_fold import Features, Nested, PerFold
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -126,11 +134,17 @@ class FoldFeatures:
         Steered backbones' feature set ids, one per fold.
     feature_sets : dict of str to (str or list of str)
         Every backbone's feature set id; of a steered one, one per fold.
+    nested : list of str
+        The steered backbones that have features of their own for every inner fold.
+    notes : list of str
+        What a reader of the scores should know of them, in sentences.
     """
 
     blocks: dict[str, Features]
     steered: dict[str, list[str]]
     feature_sets: dict[str, str | list[str]]
+    nested: list[str]
+    notes: list[str]
 
 
 def choose_features(joined: Joined, folds: Sequence[Fold], division: Division) -> dict[str, list[Candidate]]:
@@ -169,17 +183,44 @@ def features_of_folds(joined: Joined, folds: Sequence[Fold], division: Division)
         If features are damaged.
     """
     chosen = choose_features(joined, folds, division)
+    tried = {name: each for name, each in joined.steered.items() if any(c.is_of_inner_fold for c in each.candidates)}
+    inner = inner_of_folds(joined, folds, division) if tried else []
+    nested = {name: choose_for_inner(each, joined, folds, inner) for name, each in tried.items()}
     blocks: dict[str, Features] = {}
     for name in joined.names:
         if name in joined.blocks:
             blocks[name] = joined.blocks[name]
         else:
-            sets = {each.feature_set.id: each.feature_set for each in chosen[name]}
-            loaded = {identity: each.load(joined.digests) for identity, each in sets.items()}
-            blocks[name] = PerFold([loaded[each.feature_set.id] for each in chosen[name]])
+            blocks[name] = _load(joined, chosen[name], nested.get(name))
     steered = {name: [each.feature_set.id for each in found] for name, found in chosen.items()}
     plain = {name: each.id for name, each in joined.feature_sets.items()}
-    return FoldFeatures(blocks, steered, {name: plain.get(name) or steered[name] for name in joined.names})
+    return FoldFeatures(
+        blocks=blocks,
+        steered=steered,
+        feature_sets={name: plain.get(name) or steered[name] for name in joined.names},
+        nested=[name for name, found in nested.items() if found],
+        notes=[_nested_note(name, found) for name, found in nested.items()],
+    )
+
+
+def _load(joined: Joined, chosen: Sequence[Candidate], nested: Sequence[Sequence[Candidate]] | None) -> PerFold:
+    sets = {each.feature_set.id: each.feature_set for own in (chosen, *(nested or [])) for each in own}
+    loaded = {identity: each.load(joined.digests) for identity, each in sets.items()}
+    ids = [[each.feature_set.id for each in own] for own in nested or []]
+    of_inner = [Nested([loaded[identity] for identity in own], own) for own in ids]
+    return PerFold([loaded[each.feature_set.id] for each in chosen], of_inner or None)
+
+
+def _nested_note(name: str, found: object) -> str:
+    if found:
+        return (
+            f"the out-of-fold scores of {name} are of steerings that were made for the inner folds, and saw no label "
+            "that they are compared with"
+        )
+    return (
+        f"the steerings of inner folds that {name} has are not of the inner folds of this experiment, one for each, so "
+        "they are not used: steer with --nested and the same folds, seed and groups"
+    )
 
 
 def choose_final_features(joined: Joined) -> Joined:

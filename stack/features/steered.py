@@ -48,6 +48,11 @@ class Candidate:
         return self.feature_set.backbone, self.seen.description["recipe"], replace(self.spec, steering=None)
 
     @property
+    def is_of_inner_fold(self) -> bool:
+        """Whether its steering was made for an inner fold."""
+        return "inner" in (self.seen.description["division"] or {})
+
+    @property
     def long_name(self) -> str:
         """Name of its steered backbone where that backbone was steered in several ways."""
         return f"{self.feature_set.backbone}-{self.seen.description['recipe'][:_SHORT]}-{self.spec.precision}"
@@ -126,10 +131,47 @@ def choose_for_folds(
     StackError
         If a fold has none.
     """
+    chosen, sights = _fairest(backbone.candidates, images, folds)
+    fair = [each for each in chosen if each is not None]
+    if len(fair) < len(folds):
+        n = chosen.index(None)
+        raise StackError(_refusal(backbone, images, folds, n, sights[n], division, others))
+    return fair
+
+
+def choose_for_inner(
+    backbone: SteeredBackbone, images: LabelledImages, folds: Sequence[Fold], inner: Sequence[Sequence[Fold]]
+) -> list[list[Candidate]] | None:
+    """Return for each inner fold of each outer fold the features that are fair to both their test parts.
+
+    None unless every inner fold has some, by a steering that was made for an inner fold: then the plain way is left.
+
+    Parameters
+    ----------
+    backbone, images, folds
+        As of `choose_for_folds`.
+    inner : sequence of sequence of Fold
+        The inner folds of each outer fold, over the rows of its training part.
+    """
+    made_for_inner = [each for each in backbone.candidates if each.is_of_inner_fold]
+    pairs = [
+        Fold(fold.train[own.train], np.concatenate([fold.test, fold.train[own.test]]))
+        for fold, of_fold in zip(folds, inner, strict=True)
+        for own in of_fold
+    ]
+    chosen, _ = _fairest(made_for_inner, images, pairs)
+    fair = iter([each for each in chosen if each is not None])
+    return None if None in chosen else [[next(fair) for _ in of_fold] for of_fold in inner]
+
+
+def _fairest(
+    candidates: Sequence[Candidate], images: LabelledImages, folds: Sequence[Fold]
+) -> tuple[list[Candidate | None], list[list[_Sight]]]:
+    """Return the fair candidate that saw most of each fold's training part, and what each saw of its test part."""
     chosen: list[Candidate | None] = [None] * len(folds)
     most = [-1] * len(folds)
     sights: list[list[_Sight]] = [[] for _ in folds]
-    for candidate in backbone.candidates:
+    for candidate in candidates:
         seen = _seen(candidate, images.index.image_sha256)
         file_groups = np.unique(images.file_groups[seen])
         in_seen_group = np.isin(images.file_groups, file_groups[file_groups >= 0])
@@ -139,11 +181,7 @@ def choose_for_folds(
             sights[n].append(sight)
             if not (sight.images or sight.file_groups) and int(seen[train].sum()) > most[n]:
                 chosen[n], most[n] = candidate, int(seen[train].sum())
-    fair = [each for each in chosen if each is not None]
-    if len(fair) < len(folds):
-        n = chosen.index(None)
-        raise StackError(_refusal(backbone, images, folds, n, sights[n], division, others))
-    return fair
+    return chosen, sights
 
 
 def choose_for_all(backbone: SteeredBackbone, digests: Digests) -> tuple[Candidate, str]:

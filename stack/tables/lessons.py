@@ -12,7 +12,9 @@ from stackbone.stack.tasks.findings import Lesson
 
 def lessons(experiment: Experiment) -> list[Lesson]:
     """Return what else the experiment teaches; the result file has all of it."""
-    found = [_steered_lesson(name, ids) for name, ids in experiment.steered.items()]
+    found = [
+        _steered_lesson(name, ids, is_nested=name in experiment.nested) for name, ids in experiment.steered.items()
+    ]
     if lost := losses(experiment):
         metric = primary_metric(experiment)
         changes = ", ".join(f"{each.without} {_signed(-each.mean, metric.digits)}" for each in lost)
@@ -20,10 +22,15 @@ def lessons(experiment: Experiment) -> list[Lesson]:
     return found + experiment.findings.error_lessons()
 
 
-def _steered_lesson(name: str, ids: Sequence[str]) -> Lesson:
+def _steered_lesson(name: str, ids: Sequence[str], *, is_nested: bool) -> Lesson:
+    inside = (
+        "the stack learnt to trust it on features of the inner folds, whose steerings saw no label of theirs"
+        if is_nested
+        else "the steering did see labels of the training part, so the stack may trust this backbone too much"
+    )
     return Lesson(
         f"each fold uses features whose steering never saw the fold's test part ({', '.join(dict.fromkeys(ids))}); "
-        "the steering did see labels of the training part, so the stack may trust this backbone too much",
+        f"{inside}",
         f"{name} is steered",
     )
 

@@ -149,6 +149,46 @@ def test_a_start_for_each_fold_is_refused(here: Here) -> None:
     assert "leave --cv out" in done.stderr
 
 
+@pytest.mark.slow
+def test_nested_steerings_are_said_before_they_start_and_used_by_the_stack(folder: Path, here: Here) -> None:
+    options = (*STEER, "--method", "lora", "--cv", "2", "--nested", "--out", "nested", "--cache", "nested cache")
+    steered = here(*options)
+    assert steered.returncode == 0, steered.stderr
+    said = "--nested: 10 trainings to come, each of up to 1 epoch: about 0 h 0 min here at most"
+    assert said in " ".join(steered.stderr.split())
+    assert len(list((folder / "nested").glob("*-cv2-fold2-inner4.safetensors"))) == 1
+    again = here(*options)
+    assert again.stdout.count("nothing to train") == 10
+    assert "to come" not in again.stderr
+    embedded = here(*shlex.split(steered.stdout.split("next: stackbone ")[1]))
+    assert embedded.returncode == 0, embedded.stderr
+    assert "next: stackbone stack --cv 2 --seed 0" in embedded.stdout
+    stack = ("stack", "--cache", "nested cache", "--result", "nested.json", "--cv", "2")
+    scored = here(*stack)
+    assert scored.returncode == 0, scored.stderr
+    shown = " ".join((scored.stdout + scored.stderr).split())
+    assert "the stack learnt to trust it on features of the inner folds" in shown
+    notes = json.loads((folder / "nested.json").read_text())["notes"]
+    assert any("saw no label that they are compared with" in note for note in notes)
+    other = here(*stack, "--inner-cv", "2")
+    assert "the steering did see labels of the training part" in " ".join((other.stdout + other.stderr).split())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "give --cv or --split too"),
+        (("--cv", "2", "--method", "linear"), "the method linear changes none: leave it out"),
+    ],
+)
+def test_nested_steerings_without_folds_or_features_are_refused(
+    here: Here, options: tuple[str, ...], words: str
+) -> None:
+    done = here(*STEER, "--nested", "--out", "other", "--cache", "other cache", *options)
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [

@@ -1,15 +1,14 @@
 """TOAST: a frozen ViT looks twice, the second time with its attention steered to the task.
 
-Method: Shi, Gai, Darrell, Wang, "TOAST: Transfer Learning via Attention Steering", 2023, arXiv 2305.15542, section 3;
-the variational term is that of Shi, Darrell, Wang, "Top-Down Visual Attention from Analysis by Synthesis", 2023,
-arXiv 2303.13043. In the shapes, B is images, N tokens (prefix tokens and patches), d the width, L the blocks.
+Method: Shi, Gai, Darrell, Wang, "TOAST: Transfer Learning via Attention Steering", 2023, arXiv 2305.15542, section 3.
+In the shapes, B is images, N tokens (prefix tokens and patches), d the width, L the blocks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -17,113 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stackbone.cache import UsageError
-
-
-class LowRankLinear(nn.Linear):
-    """A frozen d-by-d matrix plus a trained one of low rank (Hu et al. 2022, LoRA, arXiv 2106.09685, section 4.1).
-
-    The sum starts at the frozen matrix, since one of the two factors starts at zero.
-    """
-
-    def __init__(self, d: int, rank: int) -> None:
-        super().__init__(d, d, bias=False)
-        self.weight.requires_grad_(False)  # noqa: FBT003 - torch names it otherwise for tensors
-        self.down = nn.Parameter(torch.empty(rank, d).normal_(std=d**-0.5))
-        self.up = nn.Parameter(torch.zeros(d, rank))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (B, N, d) of (B, N, d)."""
-        return super().forward(x) + F.linear(F.linear(x, self.down), self.up)
-
-
-class TopDown(nn.Module):
-    """What TOAST adds to any backbone: selection of features, the way back down, and the variational term.
-
-    Every parameter outside ``body`` belongs to the steering, trained or (with TOAST-Lite) not: a file that is to
-    rebuild it holds them all. ``body`` stays frozen and in evaluation mode, also while the steering is trained.
-
-    Parameters
-    ----------
-    body
-        The backbone without classifier; its parameters cease to require gradients.
-    d
-        Width of its last features.
-
-    Attributes
-    ----------
-    xi
-        Task embedding, (d,). Zero until the first pass in training mode, which starts it at the mean direction of
-        that batch's features, with length √d: from a random start, all of an image's cosines may be negative and so
-        clamped to zero, and then no gradient ever reaches it. At zero nothing is selected.
-    select
-        Channel selection P, (d, d).
-    feedback, output
-        One module W and one module U for each layer, the first layer first.
-    """
-
-    body: Any
-    feedback: nn.ModuleList
-    output: nn.ModuleList
-
-    def __init__(self, body: nn.Module, d: int) -> None:
-        super().__init__()
-        self.body = body.requires_grad_(requires_grad=False).eval()
-        self.xi = nn.Parameter(torch.zeros(d))
-        self.select = nn.Parameter(torch.eye(d))
-        self._stream: list[Tensor] = []
-
-    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - torch's own signature
-        """Set the mode of all but the body: dropout or batch statistics in it would make another network."""
-        super().train(mode)
-        self.body.eval()
-        return self
-
-    def similarity(self, z: Tensor) -> Tensor:
-        """Return clamp(cos(ξ, z_i), 0, 1), (B, N), of features (B, N, d)."""
-        # Not as a matrix product, which autocast would compute in bf16, nor by F.cosine_similarity, which OpenVINO
-        # does not convert.
-        cosine = (F.normalize(self.xi.float(), dim=0) * F.normalize(z.float(), dim=-1)).sum(-1)
-        return cosine.clamp(0, 1).to(z.dtype)
-
-    def selection(self, z: Tensor) -> Tensor:
-        """Return z̃_i = P · clamp(cos(ξ, z_i), 0, 1) · z_i, (B, N, d), of features (B, N, d)."""
-        if self.training and not self.xi.any():
-            with torch.no_grad():
-                mean = F.normalize(z.float(), dim=-1).mean((0, 1))
-                # As long as a normed token: the shorter it is, the further a step turns it, and one that has turned
-                # away from all tokens gets no gradient any more.
-                self.xi.copy_(F.normalize(mean, dim=0) * len(mean) ** 0.5)
-        return F.linear(self.similarity(z)[..., None] * z, self.select)
-
-    def variational_loss(self) -> Tensor:
-        """Return Σ_l MSE(W_l(out_l), in_l), a scalar, over the second pass of the last forward in training mode.
-
-        The feedback learns to predict a layer's input from its output: what it carries down then looks like what
-        the layer is used to. Input and output are detached, so that W alone is trained by it.
-
-        Raises
-        ------
-        RuntimeError
-            If there was no forward pass in training mode with gradients, or its loss was already asked for.
-        """
-        if not self._stream:
-            message = "no forward pass in training mode, with gradients, since the last variational loss"
-            raise RuntimeError(message)
-        stream, self._stream = self._stream, []
-        terms = [
-            F.mse_loss(self._predict(feedback, after, before), before)
-            for feedback, before, after in zip(self.feedback, stream, stream[1:], strict=False)
-        ]
-        return torch.stack(terms).sum()
-
-    @property
-    def _records(self) -> bool:
-        return self.training and torch.is_grad_enabled()
-
-    def _predict(self, feedback: nn.Module, above: Tensor, below: Tensor) -> Tensor:
-        """Return W_l of what is `above` a layer, in the shape of what is `below` it."""
-        del below  # the same shape in a ViT
-        return cast("Tensor", feedback(above))
+from stackbone.extract.methods.toast.top_down import LowRankLinear, TopDown
 
 
 class ToastViT(TopDown):
@@ -149,6 +42,8 @@ class ToastViT(TopDown):
         TOAST-Lite: W and U are frozen, and low-rank matrices beside them are trained.
     rank
         Of those matrices.
+    alpha
+        They count alpha / rank times; None for once.
 
     Raises
     ------
@@ -156,21 +51,33 @@ class ToastViT(TopDown):
         If `body` is not such a network.
     """
 
-    def __init__(self, body: nn.Module, *, value_bias: bool = True, lite: bool = False, rank: int = 4) -> None:
+    def __init__(
+        self,
+        body: nn.Module,
+        *,
+        value_bias: bool = True,
+        lite: bool = False,
+        rank: int = 4,
+        alpha: float | None = None,
+    ) -> None:
         _check_vit(body)
         vit = cast("Any", body)
         d, n_blocks = int(vit.embed_dim), len(vit.blocks)
-        super().__init__(body, d)
+        super().__init__(body, d, lite=lite)
         self.value_bias = value_bias
+        scale = 1.0 if alpha is None else alpha / rank
 
         def matrix() -> nn.Linear:
-            return LowRankLinear(d, rank) if lite else nn.Linear(d, d, bias=False)
+            return LowRankLinear(d, rank, scale) if lite else nn.Linear(d, d, bias=False)
 
         self.feedback = nn.ModuleList(matrix() for _ in range(n_blocks))
         self.output = nn.ModuleList(matrix() for _ in range(n_blocks))
         for w, u in zip(self.feedback, self.output, strict=True):
             nn.init.eye_(cast("Tensor", w.weight))
             nn.init.zeros_(cast("Tensor", u.weight))
+
+    def _blocks(self) -> list[nn.Module]:
+        return list(self.body.blocks)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features (B, d) of normalised images (B, 3, H, W)."""

@@ -38,8 +38,13 @@ def build(network: nn.Module, options: Mapping[str, Any], *, lite: bool) -> nn.M
 
 
 def idle_options(network: nn.Module) -> tuple[str, ...]:
-    """Return the options about an attention's values, where there is no attention."""
-    return () if is_vit(network) else ("value_bias",)
+    """Return the option about a ConvNeXt for a ViT, and that about an attention's values for a ConvNeXt."""
+    return ("as_released",) if is_vit(network) else ("value_bias",)
+
+
+def training_version(architecture: str) -> int:
+    """Return 2 for a ConvNeXt, whose top-down path became that of TOAST's authors."""
+    return 2 if "convnext" in architecture else 1
 
 
 def steered_name(method: str, backbone: str, architecture: str) -> str:
@@ -48,13 +53,17 @@ def steered_name(method: str, backbone: str, architecture: str) -> str:
     return name_after_backbone(method, "vit" if is_of_a_vit else backbone, architecture)
 
 
+AS_RELEASED = switch("--method-option as_released", default=True, unnamed=False)
+
 RECIPE = Recipe(
     name="toast",
     rates={"sgd": 0.03, "adamw": 2e-3},
     build=lambda network, options: build(network, options, lite=False),
     check_network=lambda network: check_network("toast", network),
-    options={"value_bias": switch("--value-bias", default=True)},
+    options={"value_bias": switch("--value-bias", default=True), "as_released": AS_RELEASED},
     idle_options=idle_options,
     takes_released=True,
+    released={},
+    version=training_version,
     steered_name=steered_name,
 )

@@ -1,11 +1,11 @@
-"""The recipe of visual prompt tuning: the number of prompts in each block of a ViT."""
+"""The recipe of visual prompt tuning: how many prompts, in each block of a ViT or in the first."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from stackbone.extract.methods.method import Recipe, count
+from stackbone.extract.methods.method import Recipe, count, switch
 from stackbone.extract.methods.vit import check_vit
 
 if TYPE_CHECKING:
@@ -26,5 +26,8 @@ RECIPE = Recipe(
     rates={"sgd": 0.1, "adamw": 3e-3},
     build=_build,
     check_network=lambda network: check_vit("vpt", network),
-    options={"n_prompts": count("--prompts", 10, MOST_PROMPTS)},
+    options={
+        "n_prompts": count("--prompts", 10, MOST_PROMPTS),
+        "shallow": switch("--shallow", default=False, unnamed=False),
+    },
 )

@@ -94,6 +94,8 @@ def test_a_file_that_is_gone_is_told_from_one_that_is_none(tmp_path: Path) -> No
         {"split": "a test; of $(quotes)"},
         {"cv": 3, "seed": 0, "fold": 1},
         {"cv": 3, "seed": 0, "fold": 3, "group_by": "auto", "rare": "keep", "task": "classification"},
+        {"cv": 3, "seed": 0, "fold": 1, "inner": 5, "inner_splits": 5},
+        {"split": "test", "inner": 1, "inner_splits": 2},
     ],
 )
 def test_a_division_as_it_is_written_is_taken(division: dict[str, object]) -> None:
@@ -110,6 +112,10 @@ def test_a_division_as_it_is_written_is_taken(division: dict[str, object]) -> No
         {"cv": 10**30, "seed": 0, "fold": 1},
         {"cv": 3, "seed": 0, "fold": 1, "unknown": 1},
         {"cv": 3, "seed": 0, "fold": 1, "group_by": "auto; rm"},
+        {"cv": 3, "seed": 0, "fold": 1, "inner": 6, "inner_splits": 5},
+        {"cv": 3, "seed": 0, "fold": 1, "inner": 1},
+        {"cv": 3, "seed": 0, "fold": 1, "inner": "1; rm", "inner_splits": 5},
+        {"inner": 1, "inner_splits": 5},
         {"split": 3},
         {"split": "a", "cv": 3},
         [],

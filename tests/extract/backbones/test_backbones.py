@@ -10,9 +10,10 @@ import pytest
 import timm
 from timm.data import resolve_data_config
 
-from stackbone.cache import FeatureSpec, UsageError, feature_set_id
+from stackbone.cache import FeatureSpec, UsageError, WeightsError, feature_set_id
 from stackbone.cache.backbone_groups import GROUPS
 from stackbone.extract.backbones.backbone import BACKBONES, Backbone, Transform, get_backbone, parse_backbones
+from stackbone.extract.backbones.weights import find_weights
 
 SMALL = "timm:mobilenetv3_small_050.lamb_in1k"
 NO_WEIGHTS = "sha256:" + "0" * 64
@@ -28,13 +29,25 @@ def test_the_names_are_those_of_the_design() -> None:
         "inception_v3": "inception_v3.tv_in1k",
         "xception": "legacy_xception.tf_in1k",
         "vit_base": "vit_base_patch16_224.augreg2_in21k_ft_in1k",
+        "vit_base_imagenet": "vit_base_patch16_224",
         "efficientnet_lite0": "tf_efficientnet_lite0.in1k",
         "efficientnet_lite1": "tf_efficientnet_lite1.in1k",
         "efficientnet_lite2": "tf_efficientnet_lite2.in1k",
     }
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+def test_the_vit_of_the_released_checkpoints_is_normalised_as_imagenet_is_and_lies_on_no_hub() -> None:
+    backbone = BACKBONES["vit_base_imagenet"]
+    deit = timm.get_pretrained_cfg("deit_base_patch16_224.fb_in1k")
+    assert (backbone.mean, backbone.std) == (deit.mean, deit.std)
+    assert (3, *backbone.transform.input_size) == deit.input_size
+    assert backbone.transform.crop_fraction == 224 / 256
+    assert backbone.hub == ""
+    with pytest.raises(WeightsError, match=r"vit_base_imagenet: .* weights come as a file alone"):
+        find_weights([backbone], {})
+
+
+@pytest.mark.parametrize("name", [name for name, each in BACKBONES.items() if each.hub])
 def test_the_table_equals_timms_pretrained_configuration(name: str) -> None:
     backbone = BACKBONES[name]
     assert backbone.name == name
@@ -181,6 +194,7 @@ def test_fingerprints_are_what_they_were() -> None:
         "inception_v3": "8d8c194e682f",
         "xception": "a900223b14e1",
         "vit_base": "46f83839e94a",
+        "vit_base_imagenet": "deb7f395d041",
         "efficientnet_lite0": "aaab9952a87b",
         "efficientnet_lite1": "1330621b7e8b",
         "efficientnet_lite2": "fc6b7c6b9161",

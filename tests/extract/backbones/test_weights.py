@@ -249,7 +249,7 @@ def test_an_offline_setting_is_named(tmp_path: Path, closed_port: int) -> None:
 
 
 def test_a_backbone_without_an_address_is_named() -> None:
-    with pytest.raises(WeightsError, match="resnet50: timm knows no address"):
+    with pytest.raises(WeightsError, match="resnet50: its weights come as a file alone"):
         find_weights([replace(RESNET, hub="")], {})
 
 

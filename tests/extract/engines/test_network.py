@@ -35,6 +35,7 @@ DIMS = {
     "inception_v3": 2048,
     "xception": 2048,
     "vit_base": 768,
+    "vit_base_imagenet": 768,
     "efficientnet_lite0": 1280,
     "efficientnet_lite1": 1280,
     "efficientnet_lite2": 1280,

@@ -18,8 +18,11 @@ from stackbone.extract.methods.method import (
     check_options,
     default_options,
     load_parameters,
+    rebuild_method,
     steering_parameters,
     supports,
+    with_unnamed,
+    without_unnamed,
 )
 from stackbone.extract.networks.network import Pooled
 from tests.made.networks import make_cnn, make_convnext, make_vit
@@ -51,8 +54,8 @@ def test_a_backbone_that_is_no_vit_is_refused(method: str, wrap: bool) -> None: 
 
 
 def test_toast_takes_a_convnext_and_lora_does_not() -> None:
-    assert default_options("toast", make_convnext()) == {}
-    assert default_options("toast-lite", make_convnext()) == {"rank": 4}
+    assert default_options("toast", make_convnext()) == {"as_released": True}
+    assert default_options("toast-lite", make_convnext()) == {"rank": 4, "alpha": None, "as_released": True}
     module = build_method("toast-lite", make_convnext(), {"rank": 2})
     assert module(torch.zeros(1, 3, 64, 64)).shape == (1, 16)
     with pytest.raises(UsageError, match="ConvNeXt"):
@@ -73,10 +76,10 @@ def test_default_options_of_a_vit() -> None:
     found = {method: default_options(method, make_vit()) for method in RECIPES}
     assert found == {
         "toast": {"value_bias": True},
-        "toast-lite": {"value_bias": True, "rank": 4},
+        "toast-lite": {"value_bias": True, "rank": 4, "alpha": None},
         "linear": {},
-        "lora": {"rank": 4},
-        "vpt": {"n_prompts": 10},
+        "lora": {"rank": 4, "alpha": None, "targets": "qkv,proj"},
+        "vpt": {"n_prompts": 10, "shallow": False},
         "finetune": {"blocks": None},
     }
 
@@ -93,6 +96,14 @@ def test_default_options_of_a_vit() -> None:
         ("vpt", {"n_prompts": 1_001}, "--prompts of the method vpt is 1001, expected a whole number from 1 to 1,000"),
         ("toast", {"value_bias": 1}, "expected True or False"),
         ("finetune", {"blocks": 0}, "blocks of the method finetune is 0"),
+        ("lora", {"alpha": 0.0}, "--alpha of the method lora is 0.0, expected a number above 0"),
+        ("toast-lite", {"alpha": float("nan")}, "--alpha of the method toast-lite is nan"),
+        ("lora", {"alpha": True}, "--alpha of the method lora is True"),
+        ("lora", {"targets": "query"}, "--targets of the method lora is 'query', expected names from qkv, q_proj, "),
+        ("lora", {"targets": "qkv,q_proj"}, "--targets of the method lora is 'qkv,q_proj', .* none twice"),
+        ("lora", {"targets": "fc1,fc1"}, "--targets of the method lora is 'fc1,fc1'"),
+        ("lora", {"targets": ""}, "--targets of the method lora is ''"),
+        ("vpt", {"shallow": 1}, "--shallow of the method vpt is 1"),
     ],
 )
 def test_wrong_options_are_refused(method: str, options: dict[str, Any], message: str) -> None:
@@ -110,8 +121,39 @@ def test_a_rank_above_the_width_of_the_network_is_refused(method: str, make: Cal
 
 
 def test_an_option_that_the_network_has_no_use_for_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"--value-bias of the method toast .* a ConvNeXt, has none\. Leave it out"):
+    with pytest.raises(
+        UsageError, match=r"--value-bias of the method toast changes nothing .* ConvNeXt\. Leave it out"
+    ):
         build_method("toast", make_convnext(), {"value_bias": False})
+    with pytest.raises(UsageError, match=r"as_released of the method toast changes nothing .* VisionTransformer"):
+        build_method("toast", make_vit(), {"as_released": True})
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "named"),
+    [
+        ("lora", {"rank": 2, "alpha": None, "targets": "qkv,proj"}, {"rank": 2}),
+        ("lora", {"rank": 2, "alpha": 8, "targets": "q_proj"}, {"rank": 2, "alpha": 8, "targets": "q_proj"}),
+        ("vpt", {"n_prompts": 3, "shallow": False}, {"n_prompts": 3}),
+        ("toast", {"as_released": True}, {"as_released": True}),
+        ("toast", {"as_released": False}, {}),
+        ("finetune", {"blocks": None}, {"blocks": None}),
+    ],
+)
+def test_a_file_names_later_options_only_where_they_change_something(
+    method: str, options: dict[str, Any], named: dict[str, Any]
+) -> None:
+    assert without_unnamed(method, options) == named
+    assert with_unnamed(method, named) == options
+
+
+def test_a_file_of_an_earlier_version_is_rebuilt_as_it_was_trained() -> None:
+    assert rebuild_method("toast", make_convnext(), {}).get_parameter("feedback.0.weight").shape[1] == 8
+    assert build_method("toast", make_convnext(), {}).get_parameter("feedback.0.weight").shape[1] == 3
+    assert rebuild_method("lora", make_vit(), {"rank": 2}).get_parameter("proj.0.down").shape == (2, 16)
+    assert rebuild_method("toast", make_vit(), {"value_bias": True}).get_parameter("xi").shape == (16,)
+    with pytest.raises(UsageError, match="changes nothing on this backbone"):
+        rebuild_method("toast", make_vit(), {"as_released": True})
 
 
 def test_options_reach_the_module() -> None:

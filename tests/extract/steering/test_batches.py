@@ -16,7 +16,7 @@ from PIL import Image
 from stackbone.cache import DatasetError
 from stackbone.extract.backbones.backbone import Transform
 from stackbone.extract.images.decode import apply_transform, decode
-from stackbone.extract.steering.batches import PixelStore, crop_at_random, split_for_validation
+from stackbone.extract.steering.batches import PixelStore, crop_as_released, crop_at_random, split_for_validation
 
 TRANSFORM = Transform((16, 16), 0.9, "bicubic")
 N = 7
@@ -124,6 +124,31 @@ def test_an_area_of_one_mirrors_alone(contents: list[bytes]) -> None:
     mirrored = [bool((crop == whole[:, ::-1]).all()) for crop in crops]
     assert 0 < sum(mirrored) < 20
     assert all((crop == whole).all() for crop, is_mirrored in zip(crops, mirrored, strict=True) if not is_mirrored)
+
+
+@pytest.mark.parametrize(("wide", "high", "size"), [(256, 256, 224), (512, 256, 224), (256, 300, 224), (64, 48, 32)])
+def test_the_authors_crop_is_seven_eighths_of_the_shorter_side(wide: int, high: int, size: int) -> None:
+    """On an image whose colours tell the place: red rises by a step a column, green by a step a row."""
+    across, down = np.meshgrid(np.arange(wide) * 255 / (wide - 1), np.arange(high) * 255 / (high - 1))
+    picture = Image.fromarray(np.stack([across, down, down], -1).astype(np.uint8))
+    rng = np.random.default_rng(0)
+    transform = Transform((size, size), 0.875, "bilinear")
+    lefts, tops, mirrored = [], [], 0
+    for _ in range(60):
+        crop = crop_as_released(picture, transform, rng).astype(float)
+        red, green = crop[size // 2, [1, -2], 0] * (wide - 1) / 255, crop[[1, -2], size // 2, 1] * (high - 1) / 255
+        mirrored += int(red[0] > red[1])
+        side = min(wide, high) * 0.875
+        pixel = side / size
+        assert abs(red[1] - red[0]) == pytest.approx(side - 3 * pixel, abs=2 * wide / 255)
+        assert green[1] - green[0] == pytest.approx(side - 3 * pixel, abs=2 * high / 255)
+        lefts.append(red.min() - 1.5 * pixel)
+        tops.append(green[0] - 1.5 * pixel)
+    assert 15 < mirrored < 45
+    for places, room in ((lefts, wide - min(wide, high) * 0.875), (tops, high - min(wide, high) * 0.875)):
+        assert min(places) < 0.2 * room + 3
+        assert max(places) > 0.8 * room - 3
+        assert max(places) < room + 3
 
 
 def test_images_that_cannot_be_read_are_told_with_their_reason(paths: list[str], contents: list[bytes]) -> None:

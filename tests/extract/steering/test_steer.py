@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,12 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from stackbone.cache import DatasetError, NewerVersionError, StackboneError, UsageError, WeightsError
-from stackbone.extract.backbones.backbone import Backbone, Transform
+from stackbone.extract.backbones.backbone import IMAGENET, Backbone, Transform
 from stackbone.extract.backbones.weights import random_weights
 from stackbone.extract.engines.network import build_network
 from stackbone.extract.images.decode import apply_transform, decode
 from stackbone.extract.methods.method import OPTIMISERS, RECIPES, build_method, load_parameters
+from stackbone.extract.methods.toast.top_down import TopDown
 from stackbone.extract.networks.network import FeatureNetwork, build_body
 from stackbone.extract.steering import training
 from stackbone.extract.steering.batches import PixelStore
@@ -205,7 +207,7 @@ class TestEveryMethod:
         plain = steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", options).steering
         general = replace(options, stage="pretune")
         pretuned = steer(images, VIT, WEIGHTS, tmp_path / "b.safetensors", general).steering
-        monkeypatch.setattr(training, "VARIATIONAL_WEIGHT", 0.0)
+        monkeypatch.setattr(TopDown, "variational_weight", 0.0)
         without = steer(images, VIT, WEIGHTS, tmp_path / "c.safetensors", general).steering
         np.testing.assert_array_equal(without.tensors["feedback.1.weight"], plain.tensors["feedback.1.weight"])
         assert not np.array_equal(pretuned.tensors["feedback.1.weight"], plain.tensors["feedback.1.weight"])
@@ -481,19 +483,81 @@ class TestStart:
                 state[f"decoders.{block}.{part}.weight"] = torch.randn(24, 24, generator=generator) * 0.1
         state |= {"prompt": torch.ones(1, 24), "top_down_transform": torch.eye(24)}
         path = tmp_path / "released.pth"
-        torch.save(state, path)
-        options = replace(QUICK, method="toast-lite")
-        steering = steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", options, start=path).steering
+        torch.save({"model": state, "model_ema": state, "args": Namespace(lr=0.1)}, path)
+        options = replace(QUICK, method="toast-lite", epochs=1, warmup=0)
+        imagenet = replace(VIT, **IMAGENET)
+        report = steer(images, imagenet, WEIGHTS, tmp_path / "a.safetensors", options, start=path)
+        steering = report.steering
         np.testing.assert_array_equal(steering.tensors["feedback.1.weight"], state["decoders.1.linear.weight"].numpy())
         assert "it is unknown which images it saw" in caplog.text
         assert "ImageNet" in steering.training["parent_seen"]
+        read = "its model; not model_ema, args beside it; P transposed"
+        assert steering.training["parent_read"] == read
+        assert f"started from a released checkpoint: read {read}" in report.lines()
         assert steering.training["parent"] == hashlib.sha256(path.read_bytes()).hexdigest()
-        child = steer(images, VIT, WEIGHTS, tmp_path / "b.safetensors", options, start=tmp_path / "a.safetensors")
+        child = steer(images, imagenet, WEIGHTS, tmp_path / "b.safetensors", options, start=tmp_path / "a.safetensors")
         assert "ImageNet" in child.steering.training["parent_seen"]
         with pytest.raises(UsageError, match="only TOAST can start from anything else"):
-            steer(images, VIT, WEIGHTS, tmp_path / "c.safetensors", QUICK, start=path)
+            steer(images, imagenet, WEIGHTS, tmp_path / "c.safetensors", QUICK, start=path)
         with pytest.raises(WeightsError, match="its ViT is not the backbone's"):
-            steer(images, VIT, random_weights(4), tmp_path / "c.safetensors", options, start=path)
+            steer(images, imagenet, random_weights(4), tmp_path / "c.safetensors", options, start=path)
+        how = f"--backbone vit_base_imagenet --weights vit_base_imagenet={path} --start {path}"
+        with pytest.raises(
+            UsageError, match=r"those of timm:steer_micro_vit are with mean 0\.5, 0\.5, 0\.5 .* kind"
+        ) as no:
+            steer(images, VIT, WEIGHTS, tmp_path / "c.safetensors", options, start=path)
+        assert str(no.value).endswith(how)
+
+
+class TestTheAuthorsRecipe:
+    @pytest.mark.parametrize("method", ["toast", "toast-lite"])
+    def test_it_trains_what_they_train_and_resumes_to_the_same(
+        self, tmp_path: Path, images: TrainingImages, method: str
+    ) -> None:
+        options = replace(QUICK, method=method, recipe="released", epochs=3, warmup=1, learning_rate=0.3)
+        report = steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", options)
+        steering = report.steering
+        low_rank = 24 * 24 + 2 * 2 * 2 * 4 * 24
+        assert report.n_tuned == 24 + (2 * 2 * 24 * 24 if method == "toast" else low_rank) + 3 * 25
+        is_frozen = np.array_equal(steering.tensors["select"], np.eye(24, dtype=np.float32))
+        assert is_frozen == (method == "toast")
+        assert steering.options == {"value_bias": True, **({"rank": 4, "alpha": 1} if method == "toast-lite" else {})}
+        assert (steering.training["recipe"], steering.training["patience"]) == ("released", 3)
+        assert [each["lr"] for each in steering.history] == pytest.approx([0.0, 0.3, 0.15])
+
+        def stop(epoch: EpochReport) -> None:
+            if epoch.epoch == 2:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            steer(images, VIT, WEIGHTS, tmp_path / "b.safetensors", options, on_epoch=stop)
+        again = steer(images, VIT, WEIGHTS, tmp_path / "b.safetensors", options)
+        assert again.resumed_from == 2
+        assert_same(again.steering, steering)
+
+    def test_the_first_epoch_changes_nothing(self, tmp_path: Path, images: TrainingImages) -> None:
+        options = replace(QUICK, method="toast", recipe="released", epochs=2, warmup=1)
+        steering = steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", options).steering
+        losses = [each["validation_loss"] for each in steering.history]
+        assert losses[0] == pytest.approx(np.log(3))  # the head is still zero
+        assert losses[1] != losses[0]
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"method": "lora"}, "how TOAST's authors train it, not the method lora"),
+            ({"method": "finetune"}, "not the method finetune"),
+            ({"crop_area": 0.5}, "--crop-area is of our own recipe"),
+            ({"recipe": "relased"}, r"--recipe .*did you mean 'released'\?"),
+        ],
+    )
+    def test_what_it_does_not_go_with_is_refused(self, change: dict[str, Any], message: str) -> None:
+        with pytest.raises(UsageError, match=message):
+            replace(SteerOptions("toast", recipe="released"), **change).check()
+
+    def test_a_convnext_of_an_earlier_version_has_another_fingerprint(self) -> None:
+        assert RECIPES["toast"].version("convnext_tiny.fb_in22k") == 2
+        assert {recipe.version("vit_base_patch16_224.x") for recipe in RECIPES.values()} == {1}
 
 
 class TestBadInput:
@@ -652,6 +716,23 @@ def test_the_rate_warms_up_and_falls_along_a_cosine() -> None:
     assert options.rate(100) == pytest.approx(0, abs=1e-12)
     assert SteerOptions("toast", epochs=5).warmup_epochs == 0
     assert SteerOptions("finetune", epochs=5).warmup_epochs == 1  # of its head alone
+
+
+def test_the_authors_change_the_rate_between_epochs_alone() -> None:
+    own = SteerOptions("toast", epochs=100, learning_rate=0.01)
+    theirs = replace(own, recipe="released")
+    assert [theirs.rate(time) for time in (0, 0.5, 0.99)] == [0.0] * 3
+    for epoch in (1, 7, 10, 55, 99):
+        assert theirs.rate(epoch + 0.7) == own.rate(epoch) == theirs.rate_after(epoch)
+    assert own.rate_after(54) == own.rate(55)
+
+
+def test_our_own_training_is_described_as_it_was_before_there_was_another() -> None:
+    described = SteerOptions("toast").described()
+    assert "recipe" not in described
+    assert described["patience"] == 20
+    assert SteerOptions("toast", patience=5).described()["patience"] == 5
+    assert SteerOptions("toast", recipe="released", epochs=50).described()["patience"] == 50
 
 
 @pytest.mark.parametrize("method", RECIPES)

@@ -30,7 +30,7 @@ from stackbone.extract.embedding.recompute import recompute
 from stackbone.extract.engines.engine import OpenVinoEngine, TorchEngine
 from stackbone.extract.engines.network import build_network
 from stackbone.extract.images.decode import apply_transform, decode
-from stackbone.extract.methods.method import build_method, steering_parameters
+from stackbone.extract.methods.method import rebuild_method, steering_parameters
 from stackbone.extract.networks.network import build_body
 from stackbone.extract.steering_files.file import read_steering, write_steering
 from stackbone.extract.steering_files.steered import find_steered, read_steered, steered_backbone, with_hub
@@ -84,7 +84,7 @@ def make(files: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
         backbone = get_backbone(plain)
         weights = find_weights([backbone], {plain: files[plain]})[plain]
         torch.manual_seed(seed)
-        module = build_method(method, build_body(backbone, weights), options or {})
+        module = rebuild_method(method, build_body(backbone, weights), options or {})
         tensors = {name: shaken(parameter) for name, parameter in steering_parameters(module).items()}
         steering = Steering(
             method=method,
@@ -211,11 +211,12 @@ def test_a_linear_steering_in_a_folder_with_others_is_passed_over(make: Make, tm
 METHODS = [
     ("toast", VIT, {"value_bias": True}),
     ("toast-lite", VIT, {"rank": 2}),
-    ("lora", VIT, {"rank": 2}),
-    ("vpt", VIT, {"n_prompts": 3}),
+    ("lora", VIT, {"rank": 2, "alpha": 8, "targets": "q_proj,v_proj"}),
+    ("vpt", VIT, {"n_prompts": 3, "shallow": True}),
     ("finetune", VIT, {"blocks": 2}),
     ("finetune", RESNET, {"blocks": None}),
-    ("toast", CONVNEXT, {}),
+    ("toast", CONVNEXT, {"as_released": True}),
+    ("toast", CONVNEXT, {}),  # of an earlier version
 ]
 
 
@@ -230,7 +231,7 @@ def test_the_network_is_the_methods_module_with_the_files_parameters(
     path = make(method, plain, options=options)
     backbone, steering = steered_backbone(path)
     weights = find_weights([backbone], {plain: files[plain]})[backbone.key]
-    module = build_method(method, build_body(get_backbone(plain), weights), options).eval()
+    module = rebuild_method(method, build_body(get_backbone(plain), weights), options).eval()
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             if name in steering.tensors:

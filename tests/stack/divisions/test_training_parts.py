@@ -11,6 +11,7 @@ import pytest
 from stackbone.cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps, StackError, UsageError
 from stackbone.stack import StackOptions, run_experiment, stack_options
 from stackbone.stack.divisions.training_parts import training_parts
+from stackbone.stack.folds.folds import inner_folds
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -144,3 +145,37 @@ def test_a_part_says_which_images_belong_together(tmp_path: Path) -> None:
         assert all(len(names) == 1 for names in named.values())
         assert len(named) == len({name for names in named.values() for name in names})
     assert [part.groups for part in training_parts(store, cv=3, group_by="none")] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("columns", "asked"),
+    [({}, {"cv": 3}), (GROUPS, {"cv": 3, "seed": 2}), (RARE, {"cv": 3, "rare": "keep"}), ({}, {"split": "test"})],
+)
+def test_nested_parts_are_the_training_parts_of_the_experiments_inner_folds(
+    tmp_path: Path, columns: dict[str, list[str]], asked: dict[str, Any]
+) -> None:
+    index = made_index(**columns)
+    store = made_store(tmp_path, index, with_features=False)
+    outer = training_parts(store, **asked)
+    nested = training_parts(store, **asked, nested=True)
+    assert [part.division for part in nested[: len(outer)]] == [part.division for part in outer]
+    rest = nested[len(outer) :]
+    for part in outer:
+        own = [each for each in rest if part.division.items() <= each.division.items()]  # type: ignore[union-attr]
+        assert [each.division["inner"] for each in own] == list(range(1, len(own) + 1))  # type: ignore[index]
+        assert {each.division["inner_splits"] for each in own} == {len(own)}  # type: ignore[index]
+        whole = {digest.tobytes() for digest in part.digests}
+        held_out = [whole - {digest.tobytes() for digest in each.digests} for each in own]
+        assert all({digest.tobytes() for digest in each.digests} < whole for each in own)
+        assert sum(map(len, held_out)) == len(set.union(*held_out))
+        codes = np.unique(np.array(part.labels), return_inverse=True)[1]
+        groups = None if part.groups is None else np.array(part.groups)
+        folds = inner_folds(codes, np.unique(part.labels), asked.get("seed", 0), groups=groups)
+        for each, fold in zip(own, folds, strict=True):
+            np.testing.assert_array_equal(each.digests, part.digests[fold.train])
+
+
+def test_nested_parts_are_of_folds(tmp_path: Path) -> None:
+    store = made_store(tmp_path, made_index(), with_features=False)
+    with pytest.raises(UsageError, match="--nested is about the training part of a fold: give --cv or --split too"):
+        training_parts(store, nested=True)

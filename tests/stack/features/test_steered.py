@@ -23,8 +23,9 @@ from stackbone.cache import (
 from stackbone.cache.records.seen import FILE, write_seen
 from stackbone.stack import Fold
 from stackbone.stack.divisions.division import Division, options_of
+from stackbone.stack.divisions.outer_folds import inner_of_folds
 from stackbone.stack.features.join import Joined, choose_final_features, features_of_folds, join_features
-from stackbone.stack.folds.per_fold import PerFold, of_fold
+from stackbone.stack.folds.per_fold import PerFold, nested_of, of_fold
 
 N, DIM = 12, 4
 LABELS = [f"class {i % 2}" for i in range(N)]
@@ -65,6 +66,7 @@ def add_steered(
     n: int = N,
     parent_seen: str | None = None,
     of_seed: int = 0,
+    division: dict[str, object] | None = None,
 ) -> FeatureSet:
     """Cache features whose steering saw these images, by number; from `N` on they are of another dataset."""
     steering = hashlib.sha256(f"{recipe} {seed} {[*map(int, seen)]}".encode()).hexdigest()
@@ -76,7 +78,7 @@ def add_steered(
         "backbone": "vit_base",
         "recipe": recipe and recipe * 32,
     }
-    described |= {"division": None, "seed": of_seed, "parent_seen": parent_seen}
+    described |= {"division": division, "seed": of_seed, "parent_seen": parent_seen}
     write_seen(feature_set.folder, SeenRecord(steering, digests_of(99)[np.array(list(seen), int)], described))
     feature_set.append(spec, digests_of()[:n], made_features(seed, n), {})
     return feature_set
@@ -305,3 +307,63 @@ def test_near_duplicates_are_looked_for_in_plain_features_alone(
     assert compared == [["resnet50", "xception"]]
     with pytest.raises(UsageError, match=r"--near-duplicates compares .* plain backbones.*vit_toast"):
         join_features(store, backbones=["vit_toast"], near=0.98)
+
+
+def inner_division(fold: int, inner: int) -> dict[str, object]:
+    return {"cv": 3, "seed": 0, "fold": fold + 1, "inner": inner + 1, "inner_splits": 4}
+
+
+def add_nested(store: FeatureStore, joined: Joined) -> list[list[FeatureSet]]:
+    """Cache features for every inner fold of `FOLDS`."""
+    inner = inner_of_folds(joined, FOLDS, ASKED)
+    return [
+        [
+            add_steered(store, fold.train[own.train], 30 + 10 * n + m, division=inner_division(n, m))
+            for m, own in enumerate(inner[n])
+        ]
+        for n, fold in enumerate(FOLDS)
+    ]
+
+
+def test_each_inner_fold_has_the_features_that_saw_neither_its_labels_nor_the_tested(store: FeatureStore) -> None:
+    outer = [add_steered(store, fold.train, 10 + number) for number, fold in enumerate(FOLDS)]
+    nested = add_nested(store, join_features(store))
+    found = features_of_folds(join_features(store), FOLDS, ASKED)
+    assert found.steered == {"vit_toast": [each.id for each in outer]}
+    assert found.nested == ["vit_toast"]
+    assert "saw no label that they are compared with" in found.notes[0]
+    for number in range(3):
+        own = nested_of(found.blocks["vit_toast"], number)
+        assert own is not None
+        assert own.feature_sets == [each.id for each in nested[number]]
+        for inner, block in enumerate(own.blocks):
+            np.testing.assert_array_equal(block, made_features(30 + 10 * number + inner))
+        assert nested_of(found.blocks["resnet50"], number) is None
+
+
+@pytest.mark.parametrize("wrong", ["one is missing", "one saw a tested image", "other inner folds"])
+def test_without_fair_features_of_every_inner_fold_the_plain_way_is_left_and_said(
+    store: FeatureStore, wrong: str
+) -> None:
+    for number, fold in enumerate(FOLDS):
+        add_steered(store, fold.train, 10 + number)
+    joined = join_features(store)
+    inner = inner_of_folds(joined, FOLDS, ASKED)
+    for n, fold in enumerate(FOLDS):
+        for m, own in enumerate(inner[n]):
+            rows = fold.train[own.train]
+            if (n, m) == (2, 1):
+                rows = {"one saw a tested image": np.append(rows, fold.train[own.test[0]])}.get(wrong, rows)
+            if (n, m) != (2, 1) or wrong != "one is missing":
+                add_steered(store, rows, 30 + 10 * n + m, division=inner_division(n, m))
+    asked = Division(inner_splits=2) if wrong == "other inner folds" else ASKED
+    found = features_of_folds(join_features(store), FOLDS, asked)
+    assert found.nested == []
+    assert nested_of(found.blocks["vit_toast"], 0) is None
+    assert "not used: steer with --nested and the same folds, seed and groups" in found.notes[0]
+
+
+def test_steerings_of_outer_folds_alone_say_nothing_of_inner_ones(store: FeatureStore) -> None:
+    for fold in FOLDS:
+        add_steered(store, fold.train)
+    assert features_of_folds(join_features(store), FOLDS, ASKED).notes == []

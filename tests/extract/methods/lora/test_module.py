@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from stackbone.cache import UsageError
 from stackbone.extract.methods.lora.module import LoraViT
 from tests.made.networks import make_vit
 
@@ -35,16 +36,52 @@ def test_it_starts_at_the_plain_network(images: Tensor, options: dict[str, Any])
 
 
 def test_it_equals_the_network_whose_weights_hold_the_products(images: Tensor) -> None:
-    lora = LoraViT(make_vit(), rank=2)
+    lora: Any = LoraViT(make_vit(), rank=2)
     draw_all(lora)
     merged = make_vit()
     with torch.no_grad():
         for block, qkv, proj in zip(merged.blocks, lora.qkv, lora.proj, strict=True):
-            block.attn.qkv.weight += qkv.up @ qkv.down  # type: ignore[operator]
-            block.attn.proj.weight += proj.up @ proj.down  # type: ignore[operator]
+            block.attn.qkv.weight += qkv.up @ qkv.down
+            block.attn.proj.weight += proj.up @ proj.down
         found, expected = lora(images), merged(images)
         assert not torch.allclose(found, make_vit()(images), atol=1e-2)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("targets", ["q_proj,v_proj", "k_proj", "q_proj,k_proj,v_proj,proj,fc1,fc2"])
+@pytest.mark.parametrize("alpha", [None, 1, 8.0])
+def test_targets_by_pefts_names_are_slices_of_timms_projection(
+    images: Tensor, targets: str, alpha: float | None
+) -> None:
+    """Against merged weights: W + alpha / r · B A, of which q, k and v are the thirds of ``qkv``."""
+    lora = LoraViT(make_vit(), rank=2, alpha=alpha, targets=targets)
+    draw_all(lora)
+    scale = 1.0 if alpha is None else alpha / 2
+    merged: Any = make_vit()
+    with torch.no_grad():
+        for number, block in enumerate(merged.blocks):
+            q, k, v = block.attn.qkv.weight.chunk(3)  # views
+            weights = {"q_proj": q, "k_proj": k, "v_proj": v, "proj": block.attn.proj.weight}
+            weights |= {"fc1": block.mlp.fc1.weight, "fc2": block.mlp.fc2.weight}
+            for target in targets.split(","):
+                factors: Any = lora.get_submodule(f"{target}.{number}")
+                weights[target] += scale * factors.up @ factors.down
+        found, expected = lora(images), merged(images)
+        assert not torch.allclose(found, make_vit()(images), atol=1e-4)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    trained = {name.split(".")[0] for name, each in lora.named_parameters() if each.requires_grad}
+    assert trained == set(targets.split(","))
+
+
+def test_three_slices_of_rank_r_are_no_joint_update_of_rank_r() -> None:
+    sliced, joint = LoraViT(make_vit(), rank=2, targets="q_proj,k_proj,v_proj"), LoraViT(make_vit(), rank=2)
+    assert [each.shape for each in sliced.get_submodule("v_proj.0").parameters()] == [(2, 16), (16, 2)]
+    assert [each.shape for each in joint.get_submodule("qkv.0").parameters()] == [(2, 16), (48, 2)]
+
+
+def test_a_layer_that_the_blocks_lack_is_refused_by_name() -> None:
+    with pytest.raises(UsageError, match=r"--targets names fc1, the layer mlp\.fc1 of every block, .* have none"):
+        LoraViT(make_vit(mlp_layer=nn.Identity), targets="proj,fc1")
 
 
 def test_gradients_reach_the_sums_and_nothing_of_the_backbone(images: Tensor) -> None:

@@ -14,7 +14,11 @@ from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
 from stackbone.cache import UsageError
+from stackbone.extract.methods.method import load_parameters, rebuild_method
 from stackbone.extract.methods.toast.convnext import Deconvolution, ToastConvNext
+from stackbone.extract.steering_files.file import read_steering
+from tests.made import networks
+from tests.made.checkout import ARCHIVES
 from tests.made.networks import own_parameters, randomise
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
@@ -43,6 +47,9 @@ def images(size: int = SIZE, n: int = 2) -> Tensor:
     return torch.randn((n, 3, size, size), generator=torch.Generator().manual_seed(1))
 
 
+WAYS = pytest.mark.parametrize("as_released", [True, False], ids=["as released", "as in earlier steerings"])
+
+
 def steered(convnext: nn.Module, **options: Any) -> ToastConvNext:  # noqa: ANN401 - of ToastConvNext
     """Return TOAST with all weights of its own at random, so that a missing one shows, and xi at its start."""
     network = ToastConvNext(convnext, **options)
@@ -54,12 +61,15 @@ def steered(convnext: nn.Module, **options: Any) -> ToastConvNext:  # noqa: ANN4
     return network.eval()
 
 
-@pytest.mark.parametrize("size", [64, 100], ids=["even sizes", "odd sizes"])
+@pytest.mark.parametrize("size", [64, 101], ids=["even sizes", "odd sizes"])
 @pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
-def test_without_output_it_is_the_plain_network_to_the_bit(options: dict[str, Any], size: int) -> None:
+@WAYS
+def test_without_output_it_is_the_plain_network_to_the_bit(
+    options: dict[str, Any], size: int, *, as_released: bool
+) -> None:
     convnext = make_convnext(**options)
     plain = convnext(images(size))
-    network = ToastConvNext(convnext)
+    network = ToastConvNext(convnext, as_released=as_released)
     assert torch.equal(network.eval()(images(size)), plain)
     assert torch.equal(network.train()(images(size)), plain)
 
@@ -75,24 +85,29 @@ def test_gradients_reach_the_steering_and_nothing_of_the_backbone(options: dict[
     assert all(p.grad is None and not p.requires_grad for p in network.body.parameters())
 
 
-@pytest.mark.parametrize("size", [64, 100], ids=["even sizes", "odd sizes"])
-def test_every_formula_is_that_of_a_plain_reference(size: int) -> None:
-    network = steered(make_convnext()).double()
+@pytest.mark.parametrize("size", [64, 101], ids=["even sizes", "odd sizes"])
+@WAYS
+def test_every_formula_is_that_of_a_plain_reference(size: int, *, as_released: bool) -> None:
+    network = steered(make_convnext(), as_released=as_released).double()
     state = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
-    inputs, z = network.first_pass(images(size).double())
+    inputs, raw = network.first_pass(images(size).double())
+    first = images(size).double() if as_released else network.body.stem(images(size).double())
+    assert torch.equal(inputs[0], first)
 
     last = network.body.stages[3](inputs[3]).detach().numpy()
+    np.testing.assert_allclose(raw.numpy(), last, rtol=1e-9, atol=1e-9)
     centred = last - last.mean(1, keepdims=True)
     normed = centred / np.sqrt((centred**2).mean(1, keepdims=True) + 1e-6)
     per_channel = (slice(None), None, None)
     normed = normed * state["body.head.norm.weight"][per_channel] + state["body.head.norm.bias"][per_channel]
-    np.testing.assert_allclose(z.numpy(), normed, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(network.normed(raw).numpy(), normed, rtol=1e-9, atol=1e-9)
 
     cosine = (
         np.einsum("c,bchw->bhw", state["xi"], normed) / np.linalg.norm(normed, axis=1) / np.linalg.norm(state["xi"])
     )
-    h = np.einsum("ij,bjhw->bihw", state["select"], np.clip(cosine, 0, 1)[:, None] * normed)
-    selected = network.select_positions(z)
+    fed_back = last if as_released else normed
+    h = np.einsum("ij,bjhw->bihw", state["select"], np.clip(cosine, 0, 1)[:, None] * fed_back)
+    selected = network.select_positions(raw)
     np.testing.assert_allclose(selected.detach().numpy(), h, atol=1e-5)  # similarities are computed in float32
 
     h, expected = selected.detach().numpy(), inputs[0]
@@ -102,7 +117,10 @@ def test_every_formula_is_that_of_a_plain_reference(size: int) -> None:
         np.testing.assert_allclose(states[3 - stage].detach().numpy(), h, rtol=1e-9, atol=1e-9)
     for stage in range(4):
         td = np.einsum("io,bihw->bohw", state[f"output.{stage}.weight"][:, :, 0, 0], states[3 - stage].detach().numpy())
-        expected = network.body.stages[stage](expected + torch.from_numpy(td))
+        expected = expected + torch.from_numpy(td)
+        if stage == 0 and as_released:
+            expected = network.body.stem(expected)
+        expected = network.body.stages[stage](expected)
     torch.testing.assert_close(network.second_pass(inputs[0], list(states)), expected)
     torch.testing.assert_close(
         network(images(size).double()), network.body.forward_head(expected, pre_logits=True), atol=1e-5, rtol=1e-5
@@ -120,9 +138,13 @@ def enlarge(x: Floats, weight: Floats, shape: tuple[int, ...]) -> Floats:
     return result
 
 
-@pytest.mark.parametrize("size", [64, 100], ids=["even sizes", "odd sizes"])
-def test_the_variational_loss_compares_the_second_pass_with_what_the_feedback_makes_of_it(size: int) -> None:
-    network = steered(make_convnext()).train()
+@pytest.mark.parametrize("size", [64, 101], ids=["even sizes", "odd sizes"])
+@WAYS
+def test_the_variational_loss_compares_the_second_pass_with_what_the_feedback_makes_of_it(
+    size: int, *, as_released: bool
+) -> None:
+    network = steered(make_convnext(), as_released=as_released).train()
+    assert network.variational_weight == (0.01 if as_released else 0.1)
     outputs: list[Tensor] = []
     hooks = [
         stage.register_forward_hook(lambda _, __, out: outputs.append(out.detach())) for stage in network.body.stages
@@ -130,7 +152,8 @@ def test_the_variational_loss_compares_the_second_pass_with_what_the_feedback_ma
     network(images(size))
     for hook in hooks:
         hook.remove()
-    stream = [network.body.stem(images(size)).detach(), *outputs[4:]]  # the first pass came before
+    first = images(size) if as_released else network.body.stem(images(size)).detach()
+    stream = [first, *outputs[4:]]  # the first pass came before
     expected = 0.0
     for stage in range(4):
         below, above = stream[stage].double().numpy(), stream[stage + 1].double().numpy()
@@ -194,6 +217,34 @@ def test_the_feedback_keeps_the_mean_square_at_the_start() -> None:
     for feedback in reversed(network.feedback):
         x = feedback(x)
     assert 0.5 < x.square().mean().item() < 2.0
+
+
+def test_what_is_fed_to_the_first_stage_has_the_images_channels() -> None:
+    network = ToastConvNext(make_convnext())
+    assert network.feedback[0].weight.shape == (DIMS[0], 3, 4, 4)
+    assert network.output[0].weight.shape == (3, 3, 1, 1)
+
+
+def test_an_archived_steering_gives_the_features_that_it_did() -> None:
+    """Written by the version before, with a network of `tests.made.networks` whose weights are drawn with seed 0."""
+    steering, _ = read_steering(ARCHIVES / "steering-convnext-v1.safetensors")
+    body = networks.make_convnext()
+    randomise(body, 0)
+    network = rebuild_method(steering.method, body, steering.options)
+    load_parameters(network, steering.tensors, "the archive")
+    with torch.no_grad():
+        features = network.eval()(images(n=1))[0]
+    expected = [-0.059492, -0.355291, 0.029152, -0.148576, -0.194168, -0.10647, 0.073682, 0.125461]
+    expected += [0.012619, 0.032042, 0.042296, -0.689742, 0.199059, 0.130062, 0.304688, 0.345707]
+    np.testing.assert_allclose(features.numpy(), expected, atol=2e-6)
+
+
+def test_lite_is_an_extension_that_the_authors_have_no_recipe_for() -> None:
+    with pytest.raises(UsageError, match=r"own extension.* leave --recipe released out"):
+        ToastConvNext(make_convnext(), lite=True).train_as_released()
+    network = ToastConvNext(make_convnext())
+    network.train_as_released()
+    assert not network.select.requires_grad
 
 
 def test_a_network_that_is_no_convnext_is_refused() -> None:

@@ -20,7 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from stackbone.cache import UsageError
 from stackbone.extract.attention.maps import fused_attention
 from stackbone.extract.engines.graphs import import_openvino
-from stackbone.extract.methods.toast.module import LowRankLinear, ToastViT
+from stackbone.extract.methods.toast.module import ToastViT
+from stackbone.extract.methods.toast.top_down import LowRankLinear
 from tests.made.networks import own_parameters, randomise
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
@@ -355,11 +356,52 @@ def test_lite_trains_low_rank_matrices_beside_the_frozen_ones() -> None:
     assert lite.state_dict()["feedback.0.down"].shape == (2, DIM)
 
 
-def test_a_low_rank_matrix_is_the_sum_of_both() -> None:
-    matrix = LowRankLinear(5, 2)
+@pytest.mark.parametrize("scale", [1.0, 0.25])
+def test_a_low_rank_matrix_is_the_sum_of_both(scale: float) -> None:
+    matrix = LowRankLinear(5, 2, scale)
     randomise(matrix, 0)
     x = torch.randn((3, 4, 5), generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(matrix(x), x @ (matrix.weight + matrix.up @ matrix.down).T)
+    torch.testing.assert_close(matrix(x), x @ (matrix.weight + scale * matrix.up @ matrix.down).T)
+
+
+def test_the_authors_recipe_trains_what_they_train(vit_base: nn.Module) -> None:
+    def tuned(*, lite: bool) -> int:
+        with torch.device("meta"):
+            network = ToastViT(vit_base, lite=lite, alpha=1)
+            network.train_as_released()
+        return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+    assert tuned(lite=False) == 14_156_544
+    assert tuned(lite=True) == 768 + 768 * 768 + 24 * 2 * 4 * 768
+    assert ToastViT(make_vit(), lite=True, rank=4, alpha=1).feedback[0].scale == 0.25
+
+
+def test_the_authors_recipe_drops_paths_in_both_passes_of_training_alone() -> None:
+    network = steered(make_vit())
+    plain = network(images())
+    trained = {name: each.clone() for name, each in own_parameters(network).items()}
+    network.train_as_released()
+    drawn = own_parameters(network)
+    assert all(
+        0.01 < float(drawn[name].detach().std()) < 0.03 for name in ("xi", "feedback.1.weight", "output.2.weight")
+    )
+    with torch.no_grad():
+        for name, each in trained.items():
+            drawn[name].copy_(each)
+    torch.testing.assert_close(network(images()), plain)
+    assert not any(module.training for module in network.body.modules())
+
+    rates = [block.drop_path2.drop_prob for block in network.body.blocks]
+    assert rates == pytest.approx([0.0, 0.05, 0.1])
+    network.train()
+    assert [name for name, module in network.body.named_modules() if module.training] == [
+        f"blocks.{number}.drop_path{half}" for number in range(DEPTH) for half in (1, 2)
+    ]
+    tokens = network.embed(images(64))
+    torch.manual_seed(0)
+    assert not torch.equal(network.first_pass(tokens), network.first_pass(tokens))
+    states = network.feed_back(network.selection(network.first_pass(tokens)))
+    assert not torch.equal(network.second_pass(tokens, [*states]), network.second_pass(tokens, [*states]))
 
 
 def test_a_network_that_is_no_vit_is_refused() -> None:

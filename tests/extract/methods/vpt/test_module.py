@@ -40,6 +40,41 @@ def test_equals_a_plain_reference(images: Tensor, options: dict[str, Any]) -> No
         assert not torch.allclose(expected, make_vit(**options)(images), atol=1e-3)
 
 
+@pytest.mark.parametrize("options", [{}, {"reg_tokens": 2}, {"global_pool": "avg"}])
+def test_shallow_prompts_go_through_every_block(images: Tensor, options: dict[str, Any]) -> None:
+    """Jia et al. 2022, equation 4: inserted before the first block, and carried along."""
+    vpt: Any = PromptedViT(make_vit(**options), n_prompts=3, shallow=True)
+    vit = make_vit(**options)
+    with torch.no_grad():
+        tokens = vit.norm_pre(vit._pos_embed(vit.patch_embed(images)))
+        joint = torch.cat([tokens[:, :1], vpt.prompts[0].tokens.expand(len(images), -1, -1), tokens[:, 1:]], dim=1)
+        for block in vit.blocks:
+            joint = block(joint)
+        tokens = torch.cat([joint[:, :1], joint[:, 4:]], dim=1)
+        expected = vit.forward_head(vit.norm(tokens), pre_logits=True)
+        torch.testing.assert_close(vpt(images), expected, rtol=1e-5, atol=1e-5)
+        deep = PromptedViT(make_vit(**options), n_prompts=3)
+        assert not torch.allclose(deep(images), expected, atol=1e-3)
+    assert [each.shape for each in vpt.parameters() if each.requires_grad] == [(3, 16)]
+
+
+@pytest.mark.parametrize(("options", "place"), [({}, 1), ({"reg_tokens": 2}, 3), ({"class_token": False}, 0)])
+@pytest.mark.parametrize("shallow", [False, True])
+def test_prompts_stand_behind_the_class_token(
+    images: Tensor, options: dict[str, Any], place: int, *, shallow: bool
+) -> None:
+    options = options | ({"global_pool": "avg"} if place == 0 else {})
+    vpt: Any = PromptedViT(make_vit(**options), n_prompts=2, shallow=shallow)
+    seen: list[Tensor] = []
+    hook = vpt.body.blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    vpt(images)
+    hook.remove()
+    plain = vpt.body.norm_pre(vpt.body._pos_embed(vpt.body.patch_embed(images)))
+    assert torch.equal(seen[0][:, :place], plain[:, :place])
+    assert torch.equal(seen[0][1, place : place + 2], vpt.prompts[0].tokens)
+    assert torch.equal(seen[0][:, place + 2 :], plain[:, place:])
+
+
 def test_gradients_reach_the_prompts_and_nothing_of_the_backbone(images: Tensor) -> None:
     vpt = PromptedViT(make_vit(), n_prompts=3)
     vpt.train()(images).square().sum().backward()
