@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from stackbone.cache.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from stackbone.cache.disk.digest import Digests, FileStamps, Listing, list_digests, sha256_file, usable_cores
+    from stackbone.cache.disk.digest import Digests, FileDigests, FileStamps, list_digests, sha256_file, usable_cores
     from stackbone.cache.errors import (
         CacheError,
         CorruptFileError,
@@ -37,9 +37,9 @@ __all__ = [
     "FeatureSet",
     "FeatureSpec",
     "FeatureStore",
+    "FileDigests",
     "FileStamps",
     "ImageError",
-    "Listing",
     "ModelError",
     "NewerVersionError",
     "SeenRecord",

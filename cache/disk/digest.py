@@ -45,7 +45,7 @@ class FileStamps:
 
 
 @dataclass(frozen=True)
-class Listing:
+class FileDigests:
     """Digests of a list of files, with what to remember for the next run.
 
     Attributes
@@ -85,7 +85,7 @@ def list_digests(
     *,
     root: str = "",
     on_progress: Steps | None = None,
-) -> Listing:
+) -> FileDigests:
     """Return the digests of `paths`, reading only files whose stamps changed since they were remembered.
 
     Parameters
@@ -121,7 +121,7 @@ def list_digests(
             on_progress(done, len(to_hash))
     racy = to_hash[stamps[to_hash, 1:3].max(axis=1, initial=0) > started_ns - _RACY_NS]
     stamps[racy, 0] = -1
-    return Listing(digests, FileStamps(stamps), reasons, len(to_hash))
+    return FileDigests(digests, FileStamps(stamps), reasons, len(to_hash))
 
 
 def _read_stamps(paths: Sequence[str], reasons: list[str], root: str = "") -> NDArray[np.int64]:

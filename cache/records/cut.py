@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from stackbone.cache.text import counted
+
 CUT = "truncated"
 """The key of the provenance."""
 
@@ -20,6 +22,12 @@ def named_cut(digests: Iterable[str]) -> dict[str, str]:
 def merged_cut(texts: Iterable[str]) -> dict[str, str]:
     """Return the entry that names all images that the entries of merged shards name."""
     return _named({name for text in texts for name in text.split()})
+
+
+def count_cut(text: str) -> str:
+    """Return how many images an entry names, in words for people."""
+    names = set(text.split())
+    return counted(len(names - {_MORE}), "image") + (" and more" if _MORE in names else "")
 
 
 def _named(names: set[str]) -> dict[str, str]:

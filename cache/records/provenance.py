@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from stackbone.cache.records.cut import CUT, merged_cut
+from stackbone.cache.records.cut import CUT, count_cut, merged_cut
 
 RATE = "images_per_s"
 """Images that the network took in a second, while the shard was made."""
@@ -57,6 +57,8 @@ class Provenance(Mapping[str, str]):
         return {name: self._words(name) for name in sorted(self.texts)}
 
     def _words(self, name: str) -> str:
+        if name == CUT:  # thousands of digests
+            return count_cut(self.texts[name])
         values = self.values_of(name)
         if len(values) > 1 and name in (RATE, _CREATED):
             return f"{values[0]} to {values[-1]}"

@@ -43,7 +43,7 @@ class _Console(Console):
     """Whether what is neither a result nor a fault, such as progress, goes unsaid: ``--quiet``."""
 
     bar: Progress | None = None
-    """A bar that the other stream draws on the same terminal perhaps: it gives way to what is printed."""
+    """A bar that the other stream may draw on the same terminal: it gives way to what is printed."""
 
     _is_end_told = False
 

@@ -38,7 +38,7 @@ DebugOption = Annotated[
     bool, typer.Option("--debug", expose_value=False, help="Show a traceback with an error message")
 ]
 QuietOption = Annotated[
-    bool, typer.Option("--quiet", expose_value=False, help="Print results and errors alone: no progress, no notes")
+    bool, typer.Option("--quiet", expose_value=False, help="Print only results and errors: no progress, no notes")
 ]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation")]
 
@@ -50,7 +50,9 @@ class ListingOptions:
     labels: Annotated[
         Path | None, typer.Option(help="Table that corrects labels of images in the folder DATA; others keep theirs")
     ] = None
-    only_listed: Annotated[bool, typer.Option("--only-listed", help="Leave out images that --labels lacks")] = False
+    only_listed: Annotated[bool, typer.Option("--only-listed", help="Leave out images that --labels does not list")] = (
+        False
+    )
     path_column: Annotated[str, typer.Option(help="Table column with the image paths")] = "path"
     label_column: Annotated[str, typer.Option(help="Table column with the labels")] = "label"
     split_column: Annotated[str, typer.Option(help="Table column with split names such as train and test")] = "split"

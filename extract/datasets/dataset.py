@@ -131,8 +131,8 @@ def open_dataset(
           there, they are found by their names where just one fits, and the dataset's notes say so;
         - one image, or a list of images: unlabelled;
         - images in memory: an array (n, height, width, 3) uint8, (n, height, width) of grey, or (n, height, width, 4)
-          with transparency; a memory map is read image by image. Or a list of such arrays without the first axis, of
-          different sizes perhaps, and of PIL images, which are turned upright and converted as files are.
+          with transparency; a memory map is read image by image. Or a list of such arrays without the first axis, which
+          may differ in size, and of PIL images, which are turned upright and converted as files are.
     name
         The dataset's name; by default that of the folder or the file without its extension, of the
         common folder followed by ``-list`` for a list of images, and ``arrays`` for images in memory.

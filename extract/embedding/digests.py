@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from stackbone.cache import DatasetIndex, FileStamps, ImageError, Listing, list_digests, usable_cores
+from stackbone.cache import DatasetIndex, FileDigests, FileStamps, ImageError, list_digests, usable_cores
 from stackbone.cache.disk.digest import DIGEST_BYTES
 from stackbone.cache.progress import Steps
 from stackbone.extract.datasets.dataset import Dataset
@@ -16,7 +16,7 @@ from stackbone.extract.images.arrays import Arrays
 _AHEAD = 64  # images whose bytes may wait for their hash
 
 
-def list_dataset(dataset: Dataset, old: DatasetIndex, on_progress: Steps) -> Listing:
+def list_dataset(dataset: Dataset, old: DatasetIndex, on_progress: Steps) -> FileDigests:
     """Return the digests of a dataset's images.
 
     Files that `old` remembers and that are unchanged are not read; arrays are hashed every time.
@@ -34,7 +34,7 @@ def list_dataset(dataset: Dataset, old: DatasetIndex, on_progress: Steps) -> Lis
     )
 
 
-def _list_arrays(arrays: Arrays, on_progress: Steps) -> Listing:
+def _list_arrays(arrays: Arrays, on_progress: Steps) -> FileDigests:
     n = len(arrays)
     digests, reasons = np.zeros((n, DIGEST_BYTES), np.uint8), [""] * n
 
@@ -52,4 +52,4 @@ def _list_arrays(arrays: Arrays, on_progress: Steps) -> Listing:
                 digests[row] = np.frombuffer(found, np.uint8)
                 on_progress(row + 1, n)
     nothing_known = np.full((n, 4), -1, np.int64)
-    return Listing(digests, FileStamps(nothing_known), reasons, n)
+    return FileDigests(digests, FileStamps(nothing_known), reasons, n)

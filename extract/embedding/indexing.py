@@ -19,8 +19,8 @@ from stackbone.cache import (
     DatasetIndex,
     Digests,
     FeatureStore,
+    FileDigests,
     FileStamps,
-    Listing,
     UsageError,
     as_keys,
     empty_index,
@@ -137,7 +137,7 @@ def make_index(
     return index, listing.n_hashed
 
 
-def _known(listing: Listing, old: DatasetIndex, *, retry_failed: bool) -> tuple[list[str], NDArray[np.uint8]]:
+def _known(listing: FileDigests, old: DatasetIndex, *, retry_failed: bool) -> tuple[list[str], NDArray[np.uint8]]:
     """Return what is known of each file, now or from an earlier run on the same bytes, and whether it failed.
 
     Parameters

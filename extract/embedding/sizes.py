@@ -13,12 +13,12 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from stackbone.cache import DatasetIndex, Digests, usable_cores
 from stackbone.cache.disk.reading import open_regular
 from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.images.decode import quiet_pillow
+from stackbone.extract.images.opening import declared_size
 
 MOST_MEASURED = 1000
 _MOST_PIXELS = 1 << 31  # of a side; no format of images declares more
@@ -42,10 +42,14 @@ def measure(dataset: Dataset, digests: Digests, old: DatasetIndex) -> NDArray[np
     for row in rows:
         sizes[row] = known.get(digests[row].tobytes(), (0, 0))
     unknown = rows[~sizes[rows].all(axis=1)]
+    if not len(unknown):
+        return sizes
+    if dataset.arrays:
+        sizes[unknown] = [dataset.arrays.size(row) for row in unknown]
+        return sizes
     paths = [os.path.join(dataset.root, dataset.paths[row]) for row in unknown]
-    if paths:
-        with quiet_pillow(), ThreadPoolExecutor(max_workers=min(8, usable_cores() + 2)) as pool:
-            sizes[unknown] = list(pool.map(_declared_size, paths))
+    with quiet_pillow(), ThreadPoolExecutor(max_workers=min(8, usable_cores() + 2)) as pool:
+        sizes[unknown] = list(pool.map(_declared_size, paths))
     return sizes
 
 
@@ -68,8 +72,8 @@ def _known(old: DatasetIndex) -> dict[bytes, tuple[int, int]]:
 
 def _declared_size(path: str) -> tuple[int, int]:
     try:
-        with open_regular(path) as stream, Image.open(io.BufferedReader(cast(io.FileIO, stream))) as opened:
-            width, height = opened.size
+        with io.BufferedReader(cast(io.FileIO, open_regular(path))) as stream:
+            width, height = declared_size(stream)
     except Exception:  # decoders of hostile files raise anything
         return 0, 0
     return (width, height) if 0 < width < _MOST_PIXELS and 0 < height < _MOST_PIXELS else (0, 0)

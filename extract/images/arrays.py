@@ -43,6 +43,12 @@ class Arrays:
     def __len__(self) -> int:
         return len(self.images)
 
+    def size(self, row: int) -> tuple[int, int]:
+        """Return the (width, height) in pixels of an image as it lies in memory; no pixel is read."""
+        image = self.images[row]
+        width, height = image.size if isinstance(image, Image.Image) else image.shape[1::-1]
+        return width, height
+
     def read(self, row: int, digest: bytes | None = None) -> bytes:
         """Return an image as bytes of a file.
 

@@ -11,6 +11,8 @@ from importlib.util import find_spec
 
 from PIL import Image, TiffImagePlugin, features
 
+from stackbone.extract.images.jxl_size import is_jxl
+
 IMAGE_EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp"),
     *(".jp2", ".j2k", ".jpx", ".jpf", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".pcx", ".sgi", ".psd", ".qoi", ".dds"),
@@ -67,7 +69,7 @@ DECODERS = (
     Decoder(
         "JPEG XL",
         (".jxl",),
-        lambda content: content.startswith((b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n")),
+        is_jxl,
         lambda: find_spec("pillow_jxl") is not None,
         "pip install pillow-jxl-plugin",
         lambda: import_module("pillow_jxl"),

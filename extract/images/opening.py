@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -18,7 +18,7 @@ from stackbone.cache.errors import NotLetInError
 from stackbone.extract.images.arrays import decode_array
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.formats import is_multiple, prepare_decoder, unidentified_reason
-from stackbone.extract.images.jxl_size import jxl_size
+from stackbone.extract.images.jxl_size import is_jxl, jxl_size
 from stackbone.extract.images.levels import Declared, apply_scale, declared, is_deep, scale_of_bits
 from stackbone.extract.images.limits import MAX_PIXELS, Limits
 from stackbone.extract.images.png_text import is_text_limit, without_large_text
@@ -30,6 +30,7 @@ TOO_LARGE = "over the usual limit of pixels, let in by --max-pixels"
 _STORED = 4  # bytes that Pillow keeps of a pixel in most modes, RGB among them
 _RUNS_PROGRAMS = ("EPS",)  # which Pillow has Ghostscript draw
 _PIXELS_OF_BOMB = re.compile(r"\((\d+) pixels\)")
+_START = 4096  # bytes, in which a format shows and a JPEG XL tells its size
 _LEAST_THERE = 0.1  # of a cut image's rows: decoders leave a few rows of nonsense where no pixels are
 _DIM = 64  # level under which every sample lies of a picture that uses 14 of its 16 bits, or fewer
 _OTHER_ORDER = {"16L": "16B", "16B": "16L", "16N": "16B" if np.little_endian else "16L"}
@@ -124,6 +125,23 @@ def load(
             opened = dim[0]
             remarks.append(dim[1])
     return Loaded(opened, said, tuple(remarks))
+
+
+def declared_size(stream: BinaryIO) -> tuple[int, int]:
+    """Return the (width, height) in pixels that an image file declares; nothing is decoded.
+
+    Raises
+    ------
+    Exception
+        Whatever a decoder raises.
+    """
+    start = stream.read(_START)
+    if is_jxl(start):
+        return jxl_size(start) or (0, 0)
+    prepare_decoder(start)
+    stream.seek(0)
+    with Image.open(stream) as opened:
+        return opened.size
 
 
 def declared_bytes(opened: Image.Image) -> int:

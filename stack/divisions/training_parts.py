@@ -19,7 +19,7 @@ from stackbone.stack.folds.dealing import DEALINGS
 
 @dataclass(frozen=True, eq=False)
 class TrainingPart:
-    """LabelledImages images to train on, each once.
+    """Labelled images to train on, each once.
 
     Attributes
     ----------

@@ -150,7 +150,7 @@ def bootstrap_difference(
 ) -> Difference:
     """Compare the accuracy of two models on the test part of a single split.
 
-    The paired bootstrap: test images are drawn anew with replacement, each with the answers of both models
+    The paired bootstrap: test images are drawn with replacement, each with the answers of both models
     (Koehn 2004, EMNLP), and the interval holds the middle percentiles of the differences (Efron &
     Tibshirani 1993, An Introduction to the Bootstrap, section 13.3). It knows how much the choice of test
     images matters, and not how much the choice of training images does. Images of a group resemble each other:

@@ -6,10 +6,10 @@ import re
 import unicodedata
 from collections import defaultdict
 
+from stackbone.cache.splits import SPLITS, role_of
 from stackbone.cache.text import counted
 from stackbone.cache.upkeep.oddities.looks import FEW_IMAGES, SHOWN, Looks, listed, more, quoted
 
-_SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval", "holdout"}
 _FEWEST_OF_CLASS = 3  # images that `stack --cv 3`, the usual command, needs
 _IMBALANCE = 20  # times that the largest class is as large as the smallest
 _MOST_SHARE = 0.8  # of one class
@@ -50,7 +50,8 @@ def own_classes(looks: Looks) -> str:
 
 def named_like_splits(looks: Looks) -> str:
     """Return what to say where classes are called train, test and the like."""
-    found = sorted(name for name in looks.classes if name.strip().casefold() in _SPLIT_NAMES)
+    roles = {name: role for name in looks.classes if (role := role_of(name)) and role.plain and not role.short}
+    found = sorted(name for name, role in roles.items() if role.split in SPLITS)
     if len(found) < 2 or 2 * len(found) < len(looks.classes):
         return ""
     return f"the classes {listed(found)} have names of splits. Are the classes one level of folders below?"

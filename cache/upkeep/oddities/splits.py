@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from stackbone.cache.splits import canonical_split
 from stackbone.cache.text import counted
 from stackbone.cache.upkeep.oddities.looks import Looks, listed
 
@@ -51,7 +52,7 @@ def groups_across_splits(looks: Looks) -> str:
 def classes_not_in_training(looks: Looks) -> str:
     """Return what to say where a class is tested and never trained on."""
     labelled = {name: set(labels) - {""} for name, labels in looks.splits.items()}
-    training = [name for name in labelled if name.casefold().startswith("train")]
+    training = [name for name in labelled if canonical_split(name) == "train"]
     if not training or looks.are_quantities:
         return ""
     trained = set().union(*(labelled[name] for name in training))

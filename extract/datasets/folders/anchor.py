@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from pathlib import Path
 
 
@@ -35,38 +34,3 @@ class Anchor:
         if folder not in self._real:
             self._real[folder] = os.path.realpath(folder).replace(os.sep, "/").rstrip("/")
         return self._real[folder]
-
-
-class DiskNames:
-    """Finds files whose names are written in another Unicode form than on disk.
-
-    macOS writes an accent as a sign of its own (NFD), most others write the letter with its accent (NFC); an archive or
-    a table from one names no file on the other.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._names: dict[str, dict[str, str]] = {}
-
-    def find(self, path: str) -> str:
-        """Return a path as it is on disk, if only the form of its letters differs; else as it was given."""
-        if path.isascii() or os.path.lexists(os.path.join(self._root, path)):
-            return path
-        found = "/" if path.startswith("/") else ""
-        for part in path.strip("/").split("/"):
-            name = part
-            if not part.isascii() and not os.path.lexists(os.path.join(self._root, found, part)):
-                name = self._names_in(found).get(unicodedata.normalize("NFC", part), "")
-            if not name:
-                return path
-            found = os.path.join(found, name)
-        return found
-
-    def _names_in(self, folder: str) -> dict[str, str]:
-        if folder not in self._names:
-            try:
-                names = sorted(os.listdir(os.path.join(self._root, folder)))
-            except OSError:
-                names = []
-            self._names[folder] = {unicodedata.normalize("NFC", name): name for name in names}
-        return self._names[folder]

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from stackbone.cache.disk.reading import NotRegularError, open_regular
 from stackbone.extract.datasets.folders.extensions import NO_IMAGE, is_image_name, missing_decoder, why_not
-from stackbone.extract.images.formats import decodable_extensions
+from stackbone.extract.images.formats import DECODERS, decodable_extensions
 
-_LENGTH = 32  # bytes
+LENGTH = 32
+"""Bytes at the beginning of a file by which an image is recognised."""
+
 _MOST_MISSES = 1_000  # of one extension, and then no more of it are opened
 _MOST_MISSES_IN_ALL = 10_000  # each file may have an extension of its own
 
@@ -31,13 +33,7 @@ _SIGNATURES = (
     (b"8BPS\0\x01", ".psd"),
     (b"qoif", ".qoi"),
     (b"DDS |\0\0\0", ".dds"),
-    (b"\xff\x0a", ".jxl"),
-    (b"\0\0\0\x0cJXL \r\n\x87\n", ".jxl"),
 )
-_BRANDS = {
-    **dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"), ".heic"),
-    **dict.fromkeys((b"avif", b"avis"), ".avif"),
-}
 _BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})  # lengths in bytes
 
 
@@ -49,8 +45,9 @@ def extension_of(start: bytes) -> str | None:
     for signature, extension in _SIGNATURES:
         if start.startswith(signature):
             return extension
-    if start[4:8] == b"ftyp":
-        return _BRANDS.get(start[8:12])
+    for decoder in DECODERS:
+        if decoder.recognises(start):
+            return decoder.extensions[0]
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return ".webp"
     if start[:2] == b"BM" and start[6:10] == bytes(4) and int.from_bytes(start[14:18], "little") in _BMP_HEADERS:
@@ -90,7 +87,7 @@ def _reason(path: str | os.PathLike[str], extension: str) -> str:
     """Return why a file is not taken; '' for an image."""
     try:
         with open_regular(path) as file:
-            found = extension_of(file.read(_LENGTH))
+            found = extension_of(file.read(LENGTH))
     except NotRegularError as exc:
         return f"not a file: it {exc.strerror}"
     except OSError as exc:

@@ -7,26 +7,20 @@ Reference: the library's documentation, "Create an image dataset", ImageFolder.
 from __future__ import annotations
 
 import glob
-import io
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
 
-from stackbone.cache.disk.reading import open_regular
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.splits import canonical_splits
 from stackbone.cache.text import counted, typed
-from stackbone.extract.datasets.folders.anchor import Anchor, DiskNames
 from stackbone.extract.datasets.folders.tree import quoted
 from stackbone.extract.datasets.kind import Entries, TableColumns
-from stackbone.extract.datasets.kinds.table import Table, read_table
-from stackbone.extract.datasets.tables.limits import MOST_CELL, MOST_ROWS, MOST_TEXT_BYTES, ZERO_FRACTION, too_large
+from stackbone.extract.datasets.kinds.table import read_table
+from stackbone.extract.datasets.tables.disk import Disk
 
 _PATH = "file_name"
-_LONGEST_LINE = 16 * MOST_CELL
 
 
 @dataclass(frozen=True)
@@ -98,11 +92,12 @@ def apply_metadata(root: Path, entries: Entries, tables: Sequence[str], columns:
 
 def _apply(applied: Applied, root: Path, table: str, metadata: _Metadata, columns: TableColumns) -> None:
     entries, prefix = applied.entries, table[: table.rfind("/") + 1]
-    disk, rows, absent = DiskNames(root), {}, []
+    disk, rows, absent = Disk(str(root)), {}, []
     for name, row in metadata.entries.items():
-        path = disk.find(name if os.path.isabs(name) else prefix + name)
-        if path in entries:
-            rows[path] = row
+        path = name if os.path.isabs(name) else prefix + name
+        found = path if path in entries else disk.find(path)
+        if found in entries:
+            rows[found] = row
         else:
             absent.append(path)
     splits = canonical_splits(split for _, split, _ in rows.values())
@@ -152,90 +147,16 @@ def _refuse_two(root: Path, tables: Sequence[str]) -> None:
 def _read(file: Path, columns: TableColumns) -> _Metadata | None:
     """Return what a table says; None if it is no table of images and nobody said that it was."""
     wanted = replace(columns, path=_PATH) if columns.path == TableColumns().path else columns
-    read = _read_lines if file.suffix.lower() == ".jsonl" else read_table
     try:
-        table = read(file, file.parent, wanted)
+        table = read_table(file, file.parent, wanted)
         return _Metadata(table.entries, "label" in table.marks, table.notes)
     except UsageError:
         if columns.label not in (None, TableColumns().label):
             raise
     try:
-        table = read(file, file.parent, replace(wanted, label=None))
+        table = read_table(file, file.parent, replace(wanted, label=None))
         return _Metadata(table.entries, labelled=False, notes=table.notes)
     except UsageError:
         if replace(columns, label=TableColumns().label) != TableColumns():
             raise
     return None
-
-
-def _read_lines(file: Path, root: Path, wanted: TableColumns) -> Table:
-    """Read lines of JSON objects as `read_table` reads a table."""
-    anchor = Anchor(root)
-    entries: Entries = {}
-    met: set[str] = set()
-    suffix = f".{wanted.suffix}" if wanted.suffix.isalnum() else wanted.suffix
-    for line, row in _objects(file):
-        met |= row.keys()
-        path, label, split, group = (
-            "" if key is None else _text(file, line, key, row.get(key))
-            for key in (wanted.path, wanted.label, wanted.split, wanted.group)
-        )
-        if not path.strip() or "\0" in path:
-            if wanted.path not in met:
-                break
-            found = f"found {path!r} as {wanted.path!r}"
-            raise _at(file, line, f"{found}, expected the path of an image. Fill it in, or delete the line.")
-        key = anchor.relative(path if path.lower().endswith(suffix.lower()) else path + suffix)
-        if entries.setdefault(key, (label, split, group)) != (label, split, group):
-            raise _at(file, line, f"it says something else of {key!r} than a line before. Delete one of them.")
-    default = TableColumns()
-    needed = [wanted.path, wanted.label]
-    needed += [getattr(wanted, key) for key in ("split", "group") if getattr(wanted, key) != getattr(default, key)]
-    for name in needed:
-        if name is not None and name not in met:
-            msg = (
-                f"The table {str(file)!r} has no column {name!r}; its columns: {quoted(met) or 'none'}. Name one of "
-                "them with --path-column, --label-column, --split-column or --group-column."
-            )
-            raise UsageError(msg)
-    return Table(entries, frozenset({"label"} if wanted.label else ()))
-
-
-def _objects(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    size = number = 0
-    try:
-        with (
-            io.BufferedReader(cast("io.RawIOBase", open_regular(file))) as content,
-            io.TextIOWrapper(content, "utf-8-sig", "surrogateescape") as stream,
-        ):
-            while line := stream.readline(_LONGEST_LINE):
-                number, size = number + 1, size + len(line)
-                if len(line) == _LONGEST_LINE or number > MOST_ROWS or size > MOST_TEXT_BYTES:
-                    raise too_large(file, f"a line too long or too many of them (line {number:,})")
-                if not line.strip():
-                    continue
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise _at(file, number, f"found {line.strip()[:60]!r}, expected an object in braces. Correct it.")
-                yield number, row
-    except (ValueError, RecursionError) as exc:
-        raise _at(file, number, f"it is not JSON ({exc}). Expected an object in braces. Correct the line.") from exc
-    except OSError as exc:
-        msg = f"Cannot read the table {str(file)!r}: {exc.strerror or exc}. Check the file and its permissions."
-        raise DatasetError(msg) from exc
-
-
-def _text(file: Path, line: int, key: str, value: object) -> str:
-    """Return a value as a label's text, as a table's cell would give it."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value if key == _PATH else value.strip()
-    if isinstance(value, int | float):
-        return ZERO_FRACTION.sub("", str(value))
-    found = f"{key!r} holds {'a list' if isinstance(value, list) else 'an object'}, expected text or a number"
-    raise _at(file, line, f"{found}. Name another column, such as --label-column NAME.")
-
-
-def _at(file: Path, line: int, what: str) -> DatasetError:
-    return DatasetError(f"{str(file)!r}, line {line}: {what}")

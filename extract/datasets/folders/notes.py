@@ -47,7 +47,7 @@ def _splits(reading: Reading) -> Iterator[str]:
             for split, names in sorted(folders.items(), key=lambda item: (not item[0], item[0]))
         ]
         where = " in each class's folder" if reading.level.below_classes else ""
-        yield f"Folders{where} were read as splits: {'; '.join(said)}. Type --split-folders none if they are none."
+        yield f"Folders{where} were read as splits: {'; '.join(said)}. If they are classes, type --split-folders none."
 
 
 def _resembling(reading: Reading) -> Iterator[str]:
@@ -119,7 +119,7 @@ def _strangers(reading: Reading) -> Iterator[str]:
         if others and not own & others and len(own) <= len(others):
             yield (
                 f"The split {split!r} has the {_verb(own, 'class', 'classes')} {quoted(own)}, which no other split "
-                "has. If that is no class, move its images up into the split's folder: they then have no label."
+                "has. If that is not a class, move its images up into the split's folder: they then have no label."
             )
 
 

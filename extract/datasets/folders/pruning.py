@@ -94,8 +94,18 @@ def leave_out(listing: Listing, patterns: Sequence[str]) -> Listing:
 
 
 def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
-    if not pattern or not names:
-        return not names and all(each == "**" for each in pattern)
-    if pattern[0] == "**":
-        return any(_matches(names[at:], pattern[1:]) for at in range(len(names) + 1))
-    return fnmatchcase(names[0], pattern[0]) and _matches(names[1:], pattern[1:])
+    """Return whether names match a pattern; where they stop to, the last ``**`` before takes one name more."""
+    at = part = resume = 0
+    after = None  # the part behind the last `**`
+    while at < len(names):
+        if part < len(pattern) and pattern[part] == "**":
+            part, resume = part + 1, at
+            after = part
+        elif part < len(pattern) and fnmatchcase(names[at], pattern[part]):
+            at, part = at + 1, part + 1
+        elif after is not None:
+            resume += 1
+            at, part = resume, after
+        else:
+            return False
+    return all(each == "**" for each in pattern[part:])

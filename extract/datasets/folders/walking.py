@@ -152,9 +152,9 @@ def folders_in_wrappers(root: Path) -> Iterator[Path]:
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    is_folder = _is_folder(entry) and not (entry.name.startswith(".") or is_system_folder(entry.name))
-                    inner += [entry.name] if is_folder else []
-                    if len(inner) > 1 or (not is_folder and is_image_name(entry.name)):
+                    is_inner = is_folder(entry) and not (entry.name.startswith(".") or is_system_folder(entry.name))
+                    inner += [entry.name] if is_inner else []
+                    if len(inner) > 1 or (not is_inner and is_image_name(entry.name)):
                         return
         except OSError:
             return
@@ -167,7 +167,7 @@ def _scan(folder: str) -> _Names:
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
-            if _is_folder(entry):
+            if is_folder(entry):
                 names.folders.append(name)
             # A broken link stays in the list, to be reported when it is read; a pipe or a device with an
             # image's name would block the reader for ever.
@@ -180,7 +180,8 @@ def _scan(folder: str) -> _Names:
     return names
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder, or a link to one."""
     try:
         return entry.is_dir()
     except OSError:  # a link to itself, or to a place that may not be looked at

@@ -17,6 +17,8 @@ from stackbone.extract.datasets.corrections import corrected
 from stackbone.extract.datasets.folders.anchor import Anchor
 from stackbone.extract.datasets.kind import KINDS, DatasetKind, Entries, Listing, Request, TableColumns
 from stackbone.extract.datasets.missing import missing_message
+from stackbone.extract.datasets.tables.cells import Cells
+from stackbone.extract.datasets.tables.json_lines import read_json_lines
 from stackbone.extract.datasets.tables.marks import read_marks
 from stackbone.extract.datasets.tables.parquet import read_parquet
 from stackbone.extract.datasets.tables.places import place
@@ -26,6 +28,9 @@ from stackbone.extract.datasets.tables.written import local_paths
 TEXT_TABLES = (".csv", ".tsv")
 PARQUET_TABLES = (".parquet", ".pq")
 TABLES = TEXT_TABLES + PARQUET_TABLES
+"""Extensions of what a user names as a table; tables beside images may be JSON lines, too."""
+
+_READERS = {**dict.fromkeys(PARQUET_TABLES, read_parquet), ".jsonl": read_json_lines}
 
 _MARKS = ("label", "split", "group")
 
@@ -50,7 +55,7 @@ class Table:
 
 
 def read_table(file: Path, root: Path, wanted: TableColumns) -> Table:
-    """Read a CSV, TSV or Parquet table of images; whether they exist is not looked at.
+    """Read a table of images, CSV, TSV, Parquet or JSON lines; whether they exist is not looked at.
 
     A row that repeats another exactly counts once. Empty lines, and lines of empty cells, are passed over.
 
@@ -79,7 +84,7 @@ def read_table(file: Path, root: Path, wanted: TableColumns) -> Table:
     StackboneError
         A Parquet file, and pyarrow is not installed.
     """
-    read = read_parquet if file.suffix.lower() in PARQUET_TABLES else read_text
+    read = _READERS.get(file.suffix.lower(), read_text)
     try:
         cells = read(file, wanted)
     except OSError as exc:
@@ -88,6 +93,11 @@ def read_table(file: Path, root: Path, wanted: TableColumns) -> Table:
             "Check the file and its permissions, or write it again."
         )
         raise DatasetError(msg) from exc
+    return _gathered(file, root, wanted, cells)
+
+
+def _gathered(file: Path, root: Path, wanted: TableColumns, cells: Cells) -> Table:
+    """Return a table's rows by path, each path once."""
     rows = len(cells.numbers)
     if not rows:
         msg = f"No images: the table {str(file)!r} has no rows. Expected one row per image. Check the file."

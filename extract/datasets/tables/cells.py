@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from stackbone.extract.datasets.tables.limits import DECIMAL, ZERO_FRACTION
 
 
 @dataclass(frozen=True)
@@ -29,3 +32,13 @@ class Cells:
     columns: dict[str, list[str]]
     names: dict[str, str]
     notes: Sequence[str] = ()
+
+
+def cell_text(value: object) -> str:
+    """Return a typed value as a cell of text has it: whole numbers lose their ``.0``, None and NaN are empty."""
+    if value is None or value != value:  # NaN, with which data frames write an empty cell
+        return ""
+    if isinstance(value, str | bytes):
+        return os.fsdecode(value)
+    text = str(value)
+    return ZERO_FRACTION.sub("", text) if DECIMAL.fullmatch(text) else text

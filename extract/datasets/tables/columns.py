@@ -196,7 +196,7 @@ def _missing_message(
     near = f" The nearest is {best!r}." if best else ""
     option = typed(best) if best else "NAME"
     way_out = {
-        "path": "; if its first line is no header, --path-column 1 --label-column 2 or whichever they are",
+        "path": "; if its first line is not a header, --path-column 1 --label-column 2 or whichever they are",
         "label": ", or `extract --no-labels` to read the images without labels",
     }.get(key, "")
     return (

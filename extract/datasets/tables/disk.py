@@ -7,6 +7,8 @@ import unicodedata
 from collections import deque
 from collections.abc import Iterator
 
+from stackbone.extract.datasets.folders.pruning import is_system_folder
+from stackbone.extract.datasets.folders.walking import is_folder
 from stackbone.extract.datasets.tables.encodings import mended
 
 
@@ -80,7 +82,7 @@ class Disk:
         if folder not in self._names:
             try:
                 with os.scandir(os.path.join(self.root, folder)) as entries:
-                    self._names[folder] = frozenset(entry.name for entry in entries if not _is_folder(entry))
+                    self._names[folder] = frozenset(entry.name for entry in entries if not is_folder(entry))
             except OSError:
                 self._names[folder] = frozenset()
         return self._names[folder]
@@ -89,7 +91,8 @@ class Disk:
 def walk(root: str) -> Iterator[tuple[str, str]]:
     """Yield folder (``''`` or ending in a slash) and name of what is below a root; a folder's name ends in one, too.
 
-    What is hidden is passed over; a folder that is met again through a link is not entered twice.
+    What is hidden, and folders that systems make, are passed over; a folder that is met again through a link is not
+    entered twice.
     """
     pending: deque[str] = deque([""])
     seen: set[tuple[int, int]] = set()
@@ -105,16 +108,11 @@ def walk(root: str) -> Iterator[tuple[str, str]]:
                 for entry in entries:
                     if entry.name.startswith("."):
                         continue
-                    is_folder = _is_folder(entry)
-                    if is_folder:
+                    slash = "/" if is_folder(entry) else ""
+                    if slash and is_system_folder(entry.name):
+                        continue
+                    if slash:
                         pending.append(f"{folder}{entry.name}/")
-                    yield folder, f"{entry.name}/" if is_folder else entry.name
+                    yield folder, f"{entry.name}{slash}"
         except OSError:
             continue
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False

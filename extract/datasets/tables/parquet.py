@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
 from stackbone.cache.disk.reading import open_regular
 from stackbone.cache.errors import DatasetError, StackboneError, UsageError
 from stackbone.cache.text import typed
+from stackbone.extract.datasets.folders.first_bytes import LENGTH, extension_of
 from stackbone.extract.datasets.kind import TableColumns
-from stackbone.extract.datasets.tables.cells import Cells
+from stackbone.extract.datasets.tables.cells import Cells, cell_text
 from stackbone.extract.datasets.tables.columns import choose_columns
 from stackbone.extract.datasets.tables.limits import (
-    DECIMAL,
     MOST_CELL,
     MOST_ROWS,
     MOST_TEXT_BYTES,
-    ZERO_FRACTION,
     too_large,
 )
 
 _ROWS_AT_A_TIME = 1 << 14
 _LONGEST_PATH = 4096  # bytes, on Linux; no other system allows more
-_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*", b"\0\0\0")
-"""Of images: JPEG, PNG, GIF, BMP, WebP, TIFF, and what is kept in boxes (AVIF, HEIC, JPEG 2000, JPEG XL)."""
 
 
 def read_parquet(file: Path, wanted: TableColumns) -> Cells:
@@ -113,7 +109,7 @@ def _check_no_images(file: Path, schema: Any, table: Any, names: dict[str, str])
         for batch in table.iter_batches(1, columns=[name]):
             value = next((each for each in batch.column(0).to_pylist() if each is not None), None)
             if value is not None:
-                if value.startswith(_BEGINNINGS) or b"\0" in value:
+                if extension_of(value[:LENGTH]) or b"\0" in value:
                     raise _holds_images(file, name)
                 break
 
@@ -178,7 +174,7 @@ class _Columns:
         if self._size > MOST_TEXT_BYTES:
             raise too_large(self._file, f"more than {MOST_TEXT_BYTES >> 20:,} MiB of text")
         try:
-            texts = [_cell_text(value) for value in column.to_pylist()]
+            texts = [cell_text(value) for value in column.to_pylist()]
         except (pyarrow.ArrowException, ValueError, OverflowError) as exc:
             msg = (
                 f"The column {name!r} of {str(self._file)!r} cannot be read as {column.type}: {exc}. Expected text or "
@@ -189,12 +185,3 @@ class _Columns:
         if longest > MOST_CELL:
             raise too_large(self._file, f"a cell of {longest:,} characters")
         return texts
-
-
-def _cell_text(value: object) -> str:
-    if value is None or value != value:  # NaN, with which data frames write an empty cell
-        return ""
-    if isinstance(value, str | bytes):
-        return os.fsdecode(value)
-    text = str(value)
-    return ZERO_FRACTION.sub("", text) if DECIMAL.fullmatch(text) else text

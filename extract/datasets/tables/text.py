@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import csv
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -14,7 +15,6 @@ from stackbone.cache.errors import DatasetError
 from stackbone.extract.datasets.kind import TableColumns
 from stackbone.extract.datasets.tables.cells import Cells
 from stackbone.extract.datasets.tables.columns import KNOWN_NAMES, Chosen, choose_columns, plain_name
-from stackbone.extract.datasets.tables.delimiters import find_delimiter, stated_delimiter
 from stackbone.extract.datasets.tables.encodings import (
     UTF_8,
     check_western,
@@ -29,6 +29,9 @@ from stackbone.extract.datasets.tables.limits import MOST_CELL, MOST_ROWS, MOST_
 
 _LONGEST_LINE = 16 * MOST_CELL
 _N_JUDGED = 5  # first lines that tell the delimiter
+_STATED = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+_DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|"}
+"""By extension: spreadsheets write `;` where the comma is the decimal sign."""
 
 
 def read_text(file: Path, wanted: TableColumns) -> Cells:
@@ -106,7 +109,7 @@ def _collected(file: Path, rows: Iterable[tuple[int, list[str]]], width: int, ch
 
 def _records(file: Path, stream: TextIO, wanted: TableColumns) -> Iterator[tuple[int, list[str]]]:
     """Rows that hold anything, each with the line it starts on (a quoted cell may span lines)."""
-    lines = _lines(file, stream)
+    lines = bounded_lines(file, stream)
     first = list(islice(lines, 1))
     delimiter = stated_delimiter(first[0].removeprefix("\ufeff")) if first else None
     start = 1
@@ -133,7 +136,42 @@ def _records(file: Path, stream: TextIO, wanted: TableColumns) -> Iterator[tuple
         raise DatasetError(msg) from exc
 
 
-def _lines(file: Path, stream: TextIO) -> Iterator[str]:
+def stated_delimiter(line: str) -> str | None:
+    """Return the delimiter that a first line ``sep=;`` states, as Excel reads and writes it; None if it is no such."""
+    found = _STATED.fullmatch(line.strip(" \r\n"))
+    return found[1] if found else None
+
+
+def find_delimiter(lines: Sequence[str], extension: str, is_known: Callable[[str], bool]) -> str:
+    """Return what separates the cells of a table.
+
+    Parameters
+    ----------
+    lines
+        The first ones, that with the header before all others; not empty ones.
+    extension
+        Of the file, such as ``.tsv``, which decides where nothing else does.
+    is_known
+        Whether a text is the name of a column; the delimiter that lets the header hold most such names is the right
+        one. Next best is one that cuts every line into the same number of cells, the more the better.
+    """
+    if not lines:
+        return ","
+
+    def fitness(delimiter: str) -> tuple[int, bool, int]:
+        cells = [_cells(line, delimiter) for line in lines]
+        widths = {len(row) for row in cells}
+        n_known = sum(is_known(cell.strip()) for cell in cells[0])
+        return n_known, len(widths) == 1 and widths != {1}, len(cells[0])
+
+    return max(_DELIMITERS.get(extension.lower(), ",;\t|"), key=fitness)
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    return next(csv.reader([line], delimiter=delimiter), [])
+
+
+def bounded_lines(file: Path, stream: TextIO) -> Iterator[str]:
     """Lines of bounded length, up to a bounded size of all: a file without a line end is not read whole."""
     size = 0
     while line := stream.readline(_LONGEST_LINE):

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stackbone.cache import Digests, FileStamps, Listing, list_digests, sha256_file
+from stackbone.cache import Digests, FileDigests, FileStamps, list_digests, sha256_file
 from stackbone.cache.disk import digest as digest_module
 from tests.made.checkout import ROOT
 
@@ -41,11 +41,11 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return paths
 
 
-def first_listing(paths: list[str]) -> Listing:
+def first_listing(paths: list[str]) -> FileDigests:
     return list_digests(paths, {}, np.zeros((0, 32), np.uint8), FileStamps(np.zeros((0, 4), np.int64)))
 
 
-def next_listing(paths: list[str], old_paths: list[str], old: Listing) -> Listing:
+def next_listing(paths: list[str], old_paths: list[str], old: FileDigests) -> FileDigests:
     return list_digests(paths, {path: i for i, path in enumerate(old_paths)}, old.digests, old.stamps)
 
 

@@ -53,6 +53,13 @@ def test_every_fact_is_merged_and_read_by_the_same_hand(name: str, texts: list[s
     assert made.in_words() == {name: words, "stackbone": "1"}
 
 
+@pytest.mark.parametrize(
+    ("text", "words"), [("0a1b", "1 image"), ("a b c", "3 images"), ("a b ...", "2 images and more")]
+)
+def test_people_read_how_many_images_are_cut_short_not_which(text: str, words: str) -> None:
+    assert Provenance({"truncated": text}).in_words() == {"truncated": words}
+
+
 def test_a_fact_that_only_some_shards_have_is_kept() -> None:
     made = merge_provenance([{"engine": "torch"}, {"engine": "openvino", "openvino": "2026"}, {}])
     assert made == {"engine": "openvino; torch", "openvino": "2026"}

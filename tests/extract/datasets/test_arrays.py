@@ -266,5 +266,5 @@ def test_there_is_no_file_to_read_again_and_that_is_said(store: FeatureStore, co
     assert "arrays in memory" in found.problem
 
 
-def _weights(backbones: Sequence[Backbone], _files: object) -> object:
+def _weights(backbones: Sequence[Backbone], _files: object, **_options: object) -> object:
     return {backbone.key: random_weights(0) for backbone in backbones}

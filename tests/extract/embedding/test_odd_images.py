@@ -138,7 +138,7 @@ def test_verify_embeds_cut_and_large_images_again(
     assert (found.n_images, found.problem) == (7, "")
 
 
-def weights_of_tests(backbones: list[Backbone], _files: object) -> object:
+def weights_of_tests(backbones: list[Backbone], _files: object, **_options: object) -> object:
     return {backbone.key: random_weights(0) for backbone in backbones}
 
 

@@ -46,6 +46,24 @@ def test_a_size_is_what_the_header_declares(photos: Dataset) -> None:
     assert found.dtype == np.int64
 
 
+def test_images_in_memory_have_sizes_and_no_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "array").mkdir()
+    Image.new("RGB", (1, 1)).save(tmp_path / "array" / "000000.png")
+    (tmp_path / "array" / "000000.png").rename(tmp_path / "array" / "000000")
+    images = [np.zeros((5, 7, 3), np.uint8), np.zeros((6, 8), np.uint8), Image.new("RGB", (9, 4))]
+    digests = np.random.default_rng(0).integers(0, 256, (3, 32), dtype=np.uint8)
+    found = measure(open_dataset(images), digests, empty_index("arrays", ""))
+    assert found.tolist() == [[7, 5], [8, 6], [9, 4]]
+
+
+def test_heic_is_measured_though_nothing_was_decoded_before(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    heif.from_pillow(Image.new("RGB", (64, 48))).save(tmp_path / "a.heic")
+    dataset = open_dataset(tmp_path)
+    assert measure(dataset, digests_of(dataset), empty_index("photos", "")).tolist() == [[64, 48]]
+
+
 def test_what_an_index_knows_is_not_read_again(photos: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     digests = digests_of(photos)
     found = measure(photos, digests, empty_index("photos", ""))

@@ -522,6 +522,12 @@ def jxl_header(height: int, width: int | None, *, ratio: int = 0, small: bool = 
     return b"\xff\x0a" + bits.to_bytes(12, "little")
 
 
+def in_parts(codestream: bytes, n: int) -> bytes:
+    """Return a codestream in boxes of so many of its bytes each."""
+    parts = [codestream[at : at + n] for at in range(0, len(codestream), n)]
+    return b"".join(struct.pack(">I4sI", 12 + len(part), b"jxlp", i) + part for i, part in enumerate(parts))
+
+
 @pytest.mark.parametrize(
     ("content", "size"),
     [
@@ -531,6 +537,8 @@ def jxl_header(height: int, width: int | None, *, ratio: int = 0, small: bool = 
         (jxl_header(10, None, ratio=1), (10, 10)),
         (struct.pack(">I4s", 22, b"jxlc") + jxl_header(60_000, 60_000), (60_000, 60_000)),
         (struct.pack(">I4sI", 0, b"jxlp", 0) + jxl_header(50, 40), (40, 50)),
+        (in_parts(jxl_header(60_000, 60_000), 5), (60_000, 60_000)),
+        (in_parts(jxl_header(60_000, 60_000), 2), (60_000, 60_000)),
         (b"", None),
         (b"\xff\xd8\xff\xe0", None),
         (struct.pack(">I4s", 0, b"abcd"), None),

@@ -120,10 +120,10 @@ def test_two_tables_in_one_folder_are_refused_and_the_way_out_works(photos: Phot
         ('{"file_name": "1.jpg", "label": "x"}\n{"file_name": \n', "line 2: it is not JSON"),
         ('["1.jpg"]\n', "line 1: found '"),
         ('{"file_name": "1.jpg", "label": ["x"]}\n', "line 1: 'label' holds a list"),
-        ('{"file_name": "1.jpg", "label": "x"}\n{"label": "x"}\n', "line 2: found '' as 'file_name'"),
+        ('{"file_name": "1.jpg", "label": "x"}\n{"label": "x"}\n', "line 2: found '' in the column 'file_name'"),
         (
             '{"file_name": "1.jpg", "label": "x"}\n{"file_name": "1.jpg", "label": "y"}\n',
-            "line 2: it says something else",
+            "line 2 has (label, split, group) ('y', '', '')",
         ),
         ("[" * 100_000, "line 1: it is not JSON"),
     ],
@@ -136,6 +136,21 @@ def test_a_damaged_line_is_an_error_with_its_number(photos: Photos, text: str, f
     assert found in str(caught.value)
     assert str(caught.value).endswith("type --exclude ./metadata.jsonl")
     assert open_dataset(folder, exclude="./metadata.jsonl").n == 1
+
+
+@pytest.mark.parametrize("missing", ['"NA"', '"None"', "NaN", "null", '""'])
+def test_json_lines_mean_what_cells_mean(photos: Photos, missing: str) -> None:
+    folder = photos("1.jpg", "2.jpg", "3.jpg")
+    lines = [f'{{"file_name": "1.jpg", "species": {missing}}}', '{"file_name": "2.jpg", "species": 1.0}']
+    write(folder, "metadata.jsonl", "\n".join([*lines, f'{{"file_name": "{folder.as_uri()}/3.jpg", "species": 2}}']))
+    assert open_dataset(folder).labels == ["", "1", "2"]
+
+
+def test_addresses_in_json_lines_are_refused(photos: Photos) -> None:
+    folder = photos("1.jpg")
+    write(folder, "metadata.jsonl", '{"file_name": "https://example.org/1.jpg", "label": "x"}')
+    with pytest.raises(DatasetError, match="nothing is downloaded"):
+        open_dataset(folder)
 
 
 def test_options_of_a_table_are_refused_where_there_is_none(photos: Photos) -> None:

@@ -35,7 +35,7 @@ def test_splits_are_recognised_by_their_role_and_said(
     found = {path.split("/")[0]: split for path, split in zip(dataset.paths, dataset.splits, strict=True)}
     assert found == dict(zip(folders, splits, strict=True))
     assert dataset.classes == ["cat", "dog"]
-    assert said(dataset.notes, "Type --split-folders none")
+    assert said(dataset.notes, "If they are classes, type --split-folders none")
     assert all(said(dataset.notes, repr(folder)) for folder in folders)
 
 

@@ -16,6 +16,7 @@ from stackbone.cache.errors import DatasetError
 from stackbone.extract.datasets.dataset import open_dataset
 from stackbone.extract.datasets.folders import first_bytes
 from stackbone.extract.datasets.folders.first_bytes import extension_of
+from stackbone.extract.datasets.folders.pruning import Exclusion
 from stackbone.extract.images import formats
 from stackbone.extract.images.decode import decode
 from tests.extract.datasets.folders.conftest import Photos
@@ -223,3 +224,8 @@ def test_a_pattern_that_leaves_out_nothing_or_all_is_said(photos: Photos) -> Non
         open_dataset(folder, exclude=["cat", "dog"])
     with pytest.raises(DatasetError, match=r"--exclude '\*\.jpg' leaves out all 2"):
         open_dataset([folder / "cat" / "1.jpg", folder / "dog" / "2.jpg"], exclude=["*.jpg"])
+
+
+@pytest.mark.parametrize(("pattern", "is_covered"), [("**/a/**/z", False), ("**/" * 8 + "z", False), ("**/a/b", True)])
+def test_patterns_of_any_form_on_paths_of_any_depth_end_at_once(pattern: str, is_covered: bool) -> None:  # noqa: FBT001
+    assert Exclusion([pattern]).covers("a/" * 2000, "b") is is_covered

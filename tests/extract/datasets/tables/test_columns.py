@@ -94,7 +94,7 @@ def test_what_a_message_says_to_type_works_when_typed(table: Table, header: str)
         try:
             dataset = open_dataset(file, **arguments)  # type: ignore[arg-type] # names of columns
         except UsageError as exc:
-            said = str(exc).split("if its first line is no header, ")[-1].split("Type ")[-1]
+            said = str(exc).split("if its first line is not a header, ")[-1].split("Type ")[-1]
             words = shlex.split(said.split(", or")[0].split(" or ")[0].rstrip("."))
             typed = dict(zip(words[::2], words[1::2], strict=True))
             if not typed:

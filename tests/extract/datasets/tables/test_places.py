@@ -58,7 +58,8 @@ def listing(paths: dict[str, str]) -> str:
     ],
 )
 def test_a_file_is_found_where_it_obviously_is(tmp_path: Path, written: str, lies: str) -> None:
-    folder = touch(tmp_path / "photos", lies, "other/z.jpg", ".hidden/a.jpg")
+    others = (".hidden/a.jpg", "@eaDir/a.jpg", "$RECYCLE.BIN/images/a.jpg", "lost+found/cat/a.jpg")
+    folder = touch(tmp_path / "photos", lies, "other/z.jpg", *others)
     (folder / "l.csv").write_text(listing({"x": written}))
     assert found(folder / "l.csv") == {"x": lies}
 

@@ -10,7 +10,7 @@ import pytest
 
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.extract.datasets.dataset import open_dataset
-from stackbone.extract.datasets.tables.delimiters import find_delimiter, stated_delimiter
+from stackbone.extract.datasets.tables.text import find_delimiter, stated_delimiter
 from tests.made.listings import message, rows, touch
 
 Table = Callable[..., Path]
