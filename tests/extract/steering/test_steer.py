@@ -680,7 +680,7 @@ class TestBadInput:
             ({"optimiser": "adam"}, "unknown --optimiser 'adam': choose from sgd, adamw; did you mean 'adamw'"),
             ({"learning_rate": -1.0}, "--learning-rate is -1.0"),
             ({"learning_rate": float("nan")}, "--learning-rate is nan"),
-            ({"momentum": 1.0}, "--momentum is 1.0"),
+            ({"momentum": 1.0}, "^momentum is 1.0"),
             ({"validation": 0.6, "patience": 0}, "--validation is 0.6.*--patience is 0"),
             ({"precision": "fp16"}, "unknown --precision 'fp16': choose from auto, fp32, bf16"),
             ({"crop_area": 0.0}, "--crop-area is 0.0"),
