@@ -118,7 +118,15 @@ def command(
 
 
 def _next_step(context: typer.Context, report: ExtractReport, store: FeatureStore, *, steered: bool) -> str:
-    folds = _folds_of(report, store) if steered else "--cv 3"
+    from stackbone.cache import StackError
+    from stackbone.cache.upkeep.oddities.find import QUANTITIES
+    from stackbone.stack.divisions.first_division import first_division
+
+    quantities = any(each.kind == QUANTITIES for each in report.summary.oddities)
+    try:
+        folds = _folds_of(report, store) if steered else first_division(report.index, quantities=quantities)
+    except StackError as exc:
+        return f"these images cannot be scored yet: {exc}"
     if not folds:
         return "steer once for each fold (stackbone steer --cv 3): features that saw every label have no honest score"
     return f"stackbone stack {folds} {typed('--report', 'report.html', *as_given(context, 'cache'))}"

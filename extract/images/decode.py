@@ -36,7 +36,9 @@ def quiet_pillow(limits: Limits = USUAL) -> Iterator[None]:
     where `limits` asks for more.
     """
     before, log, silent = Image.MAX_IMAGE_PIXELS, logging.getLogger("PIL"), logging.NullHandler()
+    passed_on = log.propagate
     log.addHandler(silent)  # without any handler, its errors would go to the terminal
+    log.propagate = False  # to the handlers of a program, such as the command line's own
     try:
         if before is not None:
             Image.MAX_IMAGE_PIXELS = max(before, (limits.max_pixels + 1) // 2)  # an error comes at twice as many
@@ -45,6 +47,7 @@ def quiet_pillow(limits: Limits = USUAL) -> Iterator[None]:
             yield
     finally:
         Image.MAX_IMAGE_PIXELS = before
+        log.propagate = passed_on
         log.removeHandler(silent)
 
 

@@ -44,10 +44,11 @@ def select_backbones(
     names = expand_groups(ALL if asked is None else asked, lambda: [each.id for each in store.covering(index)])
     if not names:
         raise StackError(_uncovered_message(store, index, present))
+    if unknown := [name for name in names if not _find(present, name)]:
+        known = [each for each in dict.fromkeys(each.backbone for each in present) if each not in names]
+        raise UsageError(_unknown_message(store, index, present, unknown, nearest(unknown[0], known)))
     for name in names:
         matches = _find(present, name)
-        if not matches:
-            raise UsageError(_unknown_message(store, index, present, name))
         whole = [each for each in matches if not _n_missing(index, each)]
         if not whole:
             raise StackError(_uncovered_message(store, index, matches))
@@ -118,17 +119,22 @@ def _n_missing(index: DatasetIndex, feature_set: FeatureSet) -> int:
     return int(feature_set.missing(index.image_sha256[index.ok]).sum())
 
 
-def _unknown_message(store: FeatureStore, index: DatasetIndex, present: Sequence[FeatureSet], name: str) -> str:
-    known = list(dict.fromkeys(each.backbone for each in present))
-    near = nearest(name, known)
+def _unknown_message(
+    store: FeatureStore, index: DatasetIndex, present: Sequence[FeatureSet], unknown: Sequence[str], near: str | None
+) -> str:
+    has = ", ".join(dict.fromkeys(each.backbone for each in present)) or "none"
     meant = f"; did you mean {near!r}?" if near else "."
-    found = f"the cache {store.root} has no features of {name!r}; it has {', '.join(known) or 'none'}{meant}"
-    parsed = parse_feature_set_id(name)
+    lacks = f"the cache {store.root} has no features of"
+    parsed = parse_feature_set_id(unknown[0])
     if parsed:
         again = extract_words(store, index, "--backbones", parsed[0])
-        return f"{found} {again} makes these where weights, precision and steering are those that they were made with"
-    add = extract_words(store, index, "--backbones", name)
-    return f"{found} Run {add} to add it, if `stackbone backbones` lists it"
+        ways = f"{again} makes these where weights, precision and steering are those that they were made with"
+        return f"{lacks} {unknown[0]!r}; it has {has}{meant} {ways}"
+    names = [name for name in unknown if not parse_feature_set_id(name)]
+    add = extract_words(store, index, "--backbones", ",".join(names))
+    found = f"{lacks} {' or '.join(map(repr, names))}; it has {has}{meant}"
+    them = "it" if len(names) == 1 else "them"
+    return f"{found} Run {add} to add {them}, if `stackbone backbones` lists {them}"
 
 
 def _uncovered_message(store: FeatureStore, index: DatasetIndex, feature_sets: Sequence[FeatureSet]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import struct
 import subprocess
 import sys
@@ -361,6 +362,21 @@ def test_what_is_no_image_is_an_error() -> None:
     ]:
         with quiet_pillow(), pytest.raises(ImageError, match=reason):
             decode(content)
+
+
+@pytest.mark.parametrize("program", ["handlers of its own", "a level of its own", "none"])
+def test_pillows_own_errors_reach_nobody(program: str, caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("PIL")
+    if program != "none":
+        caplog.set_level(logging.DEBUG if program == "a level of its own" else logging.WARNING)
+    else:
+        logging.getLogger().removeHandler(caplog.handler)
+    with quiet_pillow():
+        logging.getLogger("PIL.TiffImagePlugin").error("More samples per pixel than can be decoded: 8")
+    assert not caplog.records
+    assert logger.propagate
+    logging.getLogger("PIL.TiffImagePlugin").error("outside")
+    assert bool(caplog.records) == (program != "none"), "what others decode is theirs"
 
 
 def test_damaged_bytes_never_raise_anything_else() -> None:

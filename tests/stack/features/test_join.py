@@ -228,7 +228,7 @@ def test_the_order_asked_for_is_the_order_of_the_blocks(store: FeatureStore) -> 
 
 
 def test_unknown_backbone_names_those_that_are_there(store: FeatureStore) -> None:
-    with pytest.raises(UsageError, match=r"no features of 'resnet'; it has resnet50, vgg19\. Run.*--backbones resnet"):
+    with pytest.raises(UsageError, match=r"no features of 'resnet'; it has resnet50, vgg19; did.*--backbones resnet"):
         join_features(store, backbones=["resnet"])
     empty = FeatureStore(store.root / "empty")
     empty.write_dataset(made_index(LABELS))
@@ -238,16 +238,29 @@ def test_unknown_backbone_names_those_that_are_there(store: FeatureStore) -> Non
         join_features(empty)
 
 
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ("resnet50,vgg16,xception", r"'vgg16' or 'xception'; it has .*--backbones vgg16,xception .*to add them"),
+        ("resnet51", r"'resnet51'; it has .*did you mean 'resnet50'\?.*--backbones resnet51 .*to add it,"),
+        ("vgg19,vgg16", r"'vgg16'; it has resnet50, vgg19\. Run"),
+    ],
+)
+def test_all_that_is_unknown_is_named_at_once_with_one_command(store: FeatureStore, asked: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        join_features(store, backbones=asked)
+
+
 def test_incomplete_features_are_mentioned_or_refused(store: FeatureStore) -> None:
     partial = add(store, made_spec("xception"), made_features(5)[:9], made_digests()[:9])
     joined = join_features(store)
     assert list(joined.blocks) == ["resnet50", "vgg19"]
     assert joined.notes == [
         f"{partial.id} is left out: it lacks 3 images of the dataset. "
-        "Run `stackbone extract /photos --backbones xception` to complete it"
+        f"Run `stackbone extract TABLE --backbones xception --cache {store.root}` to complete it"
     ]
     assert join_features(store, backbones=["vgg19"]).notes == []
-    with pytest.raises(StackError, match=rf"'photos' \(12 images\): {partial.id} lacks 3\..*stackbone extract /photos"):
+    with pytest.raises(StackError, match=rf"'photos' \(12 images\): {partial.id} lacks 3\..*stackbone extract TABLE"):
         join_features(store, backbones=["xception"])
 
 
