@@ -16,6 +16,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from stackbone.stack.estimator.classifiers import LinearSVM, SoftmaxRegression
+from stackbone.stack.estimator.inner_folds import Split
+from stackbone.stack.estimator.meta_classifier import MetaClassifier
 from stackbone.stack.estimator.out_of_fold import Matrix, Targets
 from stackbone.stack.estimator.ridge_regression import RidgeRegression
 from stackbone.stack.estimator.routing import asking_for_weights
@@ -57,8 +59,11 @@ class StackedBackbones(ClassifierMixin, Stacking):  # type: ignore[misc]  # scik
         `stack.evaluation.evaluate` chooses C inside the training part, this class leaves that to GridSearchCV or to the
         classifiers given here.
     final_estimator : classifier, optional
-        Learns from the scores. By default ``LinearSVM()``. Where rows are few, `MetaClassifier(C=0.01)` stays nearer to
-        the mean of the members' probabilities, and leaves it only as far as the labels carry.
+        Learns from the scores. By default, where these are class probabilities (side by side or averaged), what the
+        command line has: `MetaClassifier`, which stays near the mean of the members' probabilities and leaves it only
+        as far as the labels carry, with C chosen, and probabilities calibrated, on the inner folds. Decision values,
+        logarithms, predictions and, with `passthrough`, columns of X have no mean that is a decision to stay near:
+        there the default is ``LinearSVM()``, which needs hundreds of rows and has no probabilities.
     blocks : mapping of str to columns, optional
         Block name to its columns: a slice, a list of indices, or a list of a DataFrame's column names.
         Blocks may overlap; columns in no block are not used, nor looked at. By default one block ``features`` with
@@ -169,8 +174,18 @@ class StackedBackbones(ClassifierMixin, Stacking):  # type: ignore[misc]  # scik
         default: SoftmaxRegression = asking_for_weights(SoftmaxRegression(C=BASE_C))
         return default
 
-    def _final(self) -> Any:  # noqa: ANN401
-        return asking_for_weights(LinearSVM()) if self.final_estimator is None else self.final_estimator
+    def _final(self, folds: Sequence[Split] = ()) -> Any:  # noqa: ANN401
+        if self.final_estimator is not None:
+            return self.final_estimator
+        if not self._sees_probabilities():
+            return asking_for_weights(LinearSVM())
+        return asking_for_weights(MetaClassifier(cv=list(folds)) if folds else MetaClassifier())
+
+    def _sees_probabilities(self) -> bool:
+        """Return whether the final classifier sees class probabilities, and nothing else."""
+        if self.passthrough or self.stack_method not in ("auto", "probability", "predict_proba"):
+            return False
+        return all(hasattr(member, "predict_proba") for member in self._members())
 
     def _takes_logarithms(self) -> bool:
         return self.stack_method == "log-probability"
@@ -255,5 +270,5 @@ class StackedBackbonesRegressor(RegressorMixin, Stacking):  # type: ignore[misc]
         default: RidgeRegression = asking_for_weights(RidgeRegression(alpha=BASE_ALPHA))
         return default
 
-    def _final(self) -> Any:  # noqa: ANN401
+    def _final(self, folds: Sequence[Split] = ()) -> Any:  # noqa: ANN401 - its alpha is fixed
         return asking_for_weights(RidgeRegression()) if self.final_estimator is None else self.final_estimator

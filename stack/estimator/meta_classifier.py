@@ -1,4 +1,4 @@
-"""The meta-learner of the command line as a scikit-learn estimator, for a stack whose C is the caller's."""
+"""The meta-learner of the command line as a scikit-learn estimator."""
 
 from __future__ import annotations
 
@@ -7,11 +7,23 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.model_selection import StratifiedKFold, check_cv
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from stackbone.stack.learners.linear_meta import Loss, averaging_map
-from stackbone.stack.solvers.linear import LinearPath
+from stackbone.cache.errors import StackError
+from stackbone.stack.estimator.weighted import read_weights
+from stackbone.stack.folds.class_folds import INNER_FOLDS
+from stackbone.stack.folds.fold import Fold
+from stackbone.stack.learners.linear_meta import (
+    META_C_GRID,
+    Loss,
+    averaging_map,
+    choose_linear,
+    scored_rows,
+    within,
+)
+from stackbone.stack.metrics.temperature import log_probabilities
 
 _LOSSES: dict[str, Loss] = {"svm": "squared_hinge", "lr": "log"}
 
@@ -27,13 +39,22 @@ class MetaClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sc
     ----------
     learner : {"svm", "lr"}
         A linear SVM of one class against the rest, or a multinomial logistic regression.
-    C : float
-        Inverse regularisation strength, more than 0: the smaller, the nearer to the plain mean.
+    C : float, optional
+        Inverse regularisation strength, more than 0: the smaller, the nearer to the plain mean. By default the most
+        accurate on the folds of `cv`, of 0.001, 0.01, ... 10; of those equally accurate the smallest.
+    cv : int, splitter or iterable of (train, test)
+        Folds that choose C, and from whose scores the probabilities are calibrated. A number: stratified, and fewer
+        where a class has fewer rows. `StackedBackbones` gives its default final estimator its own inner folds, which
+        keep groups together; one of your own takes what you give it here.
 
     Attributes
     ----------
     classes_ : NDArray
         ``(n_classes,)`` labels, ascending.
+    C_ : float
+        The inverse regularisation strength used.
+    scale_ : float
+        What the decision values are multiplied by before the softmax.
     coef_ : NDArray[np.float64]
         ``(n_backbones * n_classes, n_classes)``.
     intercept_ : NDArray[np.float64]
@@ -42,11 +63,18 @@ class MetaClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sc
         Number of columns: of two classes one for each backbone, else ``n_backbones * n_classes``.
     """
 
-    def __init__(self, learner: Literal["svm", "lr"] = "svm", *, C: float = 1.0) -> None:
+    def __init__(
+        self,
+        learner: Literal["svm", "lr"] = "svm",
+        *,
+        C: float | None = None,
+        cv: Any = INNER_FOLDS,  # noqa: ANN401 - a number, a splitter or an iterable, as scikit-learn has it
+    ) -> None:
         self.learner = learner
         self.C = C
+        self.cv = cv
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the classifier.
 
         Parameters
@@ -56,6 +84,9 @@ class MetaClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sc
             ``(n, n_backbones)``, the second's.
         y : array-like
             ``(n,)`` class labels, of at least two classes.
+        sample_weight : array-like, optional
+            ``(n,)`` weights, 0 or more: how often each row counts, in the fit, the choice of C and the calibration.
+            Weights that differ go to liblinear (`stack.learners.weighted_path`), which takes longer.
 
         Returns
         -------
@@ -64,8 +95,8 @@ class MetaClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sc
         Raises
         ------
         ValueError
-            If there is one class only, the learner is unknown, or the columns are not one for each class of each
-            backbone.
+            If there is one class only, no two classes have rows (of weight) in two folds, the learner is unknown,
+            weights are given to "lr", or the columns are not one for each class of each backbone.
         UsageError
             If C is not a positive number.
         """
@@ -86,28 +117,74 @@ class MetaClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sc
                 "use stack_method='probability' and combine='concat'"
             )
             raise ValueError(msg)
-        by_backbone = x.reshape(len(x), -1, n_classes)
-        loss = _LOSSES[self.learner]
-        mean = by_backbone.mean(axis=1)
-        prior = averaging_map(mean, codes, by_backbone.shape[1], loss, are_probabilities=True)
-        everything = [np.arange(len(x))]
-        path = LinearPath(x, codes, n_classes, everything, loss=loss, standardise=False, prior=prior)
-        (self._linear,) = path.solve(self.C)
-        self.coef_, self.intercept_ = self._linear.uncentred()
+        weights = self._read_weights(sample_weight, features)
+        counted = np.arange(len(x)) if weights is None else np.flatnonzero(weights)
+        folds = [Fold(np.intersect1d(a, counted), np.intersect1d(b, counted)) for a, b in self._split(codes, counted)]
+        try:
+            rows = scored_rows(codes, n_classes, folds)
+        except StackError as error:
+            where = "" if weights is None else f"of {len(counted)} rows that sample_weight counts, "
+            msg = f"{where}{error}"
+            raise ValueError(msg) from error
+        own = None if weights is None else weights[rows]
+        self._fit_rows(x[rows], codes[rows], [within(rows, fold) for fold in folds], own)
         return self
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return the decision values: ``(n, n_classes)``, or ``(n,)`` in favour of the second of two classes."""
-        check_is_fitted(self)
-        decision = self._linear.decide(self._of_every_class(validate_data(self, X, dtype=np.float32, reset=False)))
+        decision = self._decide(X)
         return decision[:, 1] - decision[:, 0] if len(self.classes_) == 2 else decision
+
+    def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return ``(n, n_classes)`` calibrated natural-log probabilities."""
+        return log_probabilities(self._decide(X), self.scale_)
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return ``(n, n_classes)`` calibrated probabilities."""
+        probabilities: NDArray[np.float64] = np.exp(self.predict_log_proba(X))
+        return probabilities
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the ``(n,)`` class labels of the largest decision value."""
-        decision = self.decision_function(X)
-        codes = (decision > 0).astype(np.int64) if decision.ndim == 1 else decision.argmax(axis=1)
-        labels: NDArray[Any] = self.classes_[codes]
+        labels: NDArray[Any] = self.classes_[self._decide(X).argmax(axis=1)]
         return labels
+
+    def _decide(self, X: ArrayLike) -> NDArray[np.float32]:
+        check_is_fitted(self)
+        return self._linear.decide(self._of_every_class(validate_data(self, X, dtype=np.float32, reset=False)))
+
+    def _read_weights(self, sample_weight: ArrayLike | None, x: NDArray[np.float32]) -> NDArray[np.float64] | None:
+        """Return the weights, or None where all rows count once."""
+        weights = read_weights(sample_weight, x)
+        if weights is None or (weights == 1).all():
+            return None
+        if self.learner == "lr":
+            msg = "learner 'lr' takes no sample weights: use learner='svm', or leave the weights out"
+            raise ValueError(msg)
+        return weights
+
+    def _split(self, codes: NDArray[np.int64], counted: NDArray[np.int64]) -> list[tuple[Any, Any]]:
+        """Return the folds; a number divides the rows that count, but for those that are the only ones of a class."""
+        if not isinstance(self.cv, int | np.integer):
+            return list(check_cv(self.cv).split(codes[:, None], codes))
+        sizes = np.bincount(codes[counted])
+        divided = counted[sizes[codes[counted]] > 1]
+        n_splits = min(int(self.cv), int(sizes[sizes > 1].min(initial=len(codes))))
+        if not len(divided):
+            return []
+        folds = StratifiedKFold(n_splits, shuffle=True, random_state=0).split(divided, codes[divided])
+        return [(divided[train], divided[test]) for train, test in folds]
+
+    def _fit_rows(
+        self, x: NDArray[np.float32], codes: NDArray[np.int64], folds: list[Fold], weights: NDArray[np.float64] | None
+    ) -> None:
+        by_backbone = x.reshape(len(x), -1, len(self.classes_))
+        loss = _LOSSES[self.learner]
+        prior = averaging_map(by_backbone.mean(axis=1), codes, by_backbone.shape[1], loss, are_probabilities=True)
+        grid = META_C_GRID if self.C is None else (self.C,)
+        found = choose_linear(x, codes, folds, prior, loss, grid, weights)
+        self.C_, self.scale_, self._linear = found.c, found.scale, found.linear
+        self.coef_, self.intercept_ = self._linear.uncentred()
 
     def _of_every_class(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probabilities of every class: of two classes only the second's are given."""

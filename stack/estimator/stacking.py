@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from stackbone.stack.estimator.arguments import DROPPED, Kind, is_dropped, named_pairs, read_arguments
 from stackbone.stack.estimator.blocks import read_table, take_columns
-from stackbone.stack.estimator.inner_folds import split_rows
+from stackbone.stack.estimator.inner_folds import Split, split_rows
 from stackbone.stack.estimator.out_of_fold import Matrix, Targets, fit_clone, fit_out_of_fold, score
 from stackbone.stack.estimator.routing import make_router, refuse_unrouted, route_fit, route_predict
 
@@ -48,8 +48,8 @@ class Stacking(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]  # s
         """Return the member where none was given."""
 
     @abstractmethod
-    def _final(self) -> Any:  # noqa: ANN401
-        """Return the final estimator, not fitted."""
+    def _final(self, folds: Sequence[Split] = ()) -> Any:  # noqa: ANN401
+        """Return the final estimator, not fitted; the default may choose by these inner folds."""
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002 - scikit-learn's signature
         """Return the parameters; if `deep`, those of named members too, as ``name`` and ``name__C``."""
@@ -131,7 +131,7 @@ class Stacking(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]  # s
         self._widths = [each.shape[1] for each in scores]
         self.stacked_features_ = self._combine(scores)
         meta = self._pass_through(self.stacked_features_, x)
-        self.final_estimator_ = fit_clone(self._final(), meta, targets.values, routed.final)
+        self.final_estimator_ = fit_clone(self._final(folds), meta, targets.values, routed.final)
         return self
 
     def fit_transform(
@@ -224,12 +224,16 @@ class Stacking(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]  # s
     def __sklearn_tags__(self) -> Any:  # noqa: ANN401
         tags = super().__sklearn_tags__()
         tags.transformer_tags = TransformerTags(preserves_dtype=[])
-        one = self._default() if self.estimators is None else self.estimators
-        given = [member for _, member in named_pairs(self.estimators)] if isinstance(self.estimators, list) else [one]
-        members = [each for each in given if hasattr(each, "__sklearn_tags__") and not isinstance(each, type)]
+        members = [each for each in self._members() if hasattr(each, "__sklearn_tags__") and not isinstance(each, type)]
         tags.input_tags.sparse = all(get_tags(member).input_tags.sparse for member in members)
         tags.input_tags.allow_nan = all(get_tags(member).input_tags.allow_nan for member in members)
         return tags
+
+    def _members(self) -> list[Any]:
+        """Return what is fitted on blocks, once each: not what is dropped."""
+        if isinstance(self.estimators, list):
+            return [member for _, member in named_pairs(self.estimators) if not is_dropped(member)]
+        return [self._default() if self.estimators is None else self.estimators]
 
     def _takes_logarithms(self) -> bool:
         return False

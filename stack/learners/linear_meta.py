@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from stackbone.stack.learners.learner import BaseScores, Part
 from stackbone.stack.learners.meta_model import MetaModel, mean_probability, meta_features
 from stackbone.stack.learners.options import MetaOptions
 from stackbone.stack.learners.weight_shares import weight_shares
+from stackbone.stack.learners.weighted_path import WeightedPath
 from stackbone.stack.metrics.temperature import fit_scale
 from stackbone.stack.solvers.linear import LinearMap, LinearPath
 
@@ -24,6 +26,28 @@ META_C_GRID = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Inverse regularisation strengths of the meta-learner, ascending."""
 
 Loss = Literal["log", "squared_hinge"]
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """A linear meta-learner whose C was chosen.
+
+    Attributes
+    ----------
+    c : float
+        The inverse regularisation strength.
+    linear : LinearMap
+        From meta-features to one output for each class that exists.
+    scale : float
+        The factor that calibrates its outputs: `stack.metrics.temperature`.
+    learnt : LinearMap
+        The same map to the classes that it learnt alone.
+    """
+
+    c: float
+    linear: LinearMap
+    scale: float
+    learnt: LinearMap
 
 
 def fit_linear(scores: Sequence[BaseScores], part: Part, options: MetaOptions, loss: Loss) -> MetaModel:
@@ -61,28 +85,70 @@ def fit_linear(scores: Sequence[BaseScores], part: Part, options: MetaOptions, l
         Fitted on all rows that have out-of-fold scores.
     """
     scored, decisions, y = _scored(scores, part)
-    classes, codes = np.unique(y, return_inverse=True)
     x = meta_features(decisions, options.scores, options.combine)
-    inner = [_within(scored, fold) for fold in part.inner]
-    subsets = [*(fold.train for fold in inner), np.arange(len(scored))]
     mean = meta_features(decisions, options.scores, "average")
     n_averaged = len(decisions) if options.combine == "concat" else 1
     prior = averaging_map(mean, y, n_averaged, loss, are_probabilities=options.scores == "probability")
+    inner = [within(scored, fold) for fold in part.inner]
+    found = choose_linear(x, y, inner, prior, loss, META_C_GRID if options.c is None else (options.c,))
+    shares = weight_shares(found.learnt, x, len(scores)) if options.combine == "concat" else None
+    return MetaModel(options, found.c, found.linear, found.scale, shares)
+
+
+def choose_linear(
+    x: NDArray[np.float32],
+    y: NDArray[np.int64],
+    inner: Sequence[Fold],
+    prior: LinearMap,
+    loss: Loss,
+    grid: Sequence[float],
+    weights: NDArray[np.float64] | None = None,
+) -> Chosen:
+    """Fit a linear meta-learner for every C, keep the most accurate on the inner folds, and calibrate it there.
+
+    Parameters
+    ----------
+    x : NDArray[np.float32]
+        ``(n, n_columns)`` meta-features.
+    y : NDArray[np.int64]
+        ``(n,)`` class codes, of two classes or more.
+    inner : sequence of Fold
+        Folds of these rows; every training part has each class.
+    prior : LinearMap
+        The map that is penalised for leaving, to one output for each class that exists. Classes that `y` lacks keep it.
+    loss : {"log", "squared_hinge"}
+        What is minimised beside.
+    grid : sequence of float
+        Values of C, ascending; of those equally accurate the first, the most regularised, wins.
+    weights : NDArray[np.float64], optional
+        ``(n,)`` how often each row counts, more than 0; with the squared hinge only, and not above its margin in
+        `prior`: see `stack.learners.weighted_path`.
+
+    Returns
+    -------
+    Chosen
+        Of all rows.
+    """
+    classes, codes = np.unique(y, return_inverse=True)
+    subsets = [*(fold.train for fold in inner), np.arange(len(y))]
     own = LinearMap(prior.coef[:, classes], prior.intercept[classes])
-    path = LinearPath(x, codes.astype(np.int64), len(classes), subsets, loss=loss, standardise=False, prior=own)
+    path: LinearPath | WeightedPath = (
+        LinearPath(x, codes.astype(np.int64), len(classes), subsets, loss=loss, standardise=False, prior=own)
+        if weights is None
+        else WeightedPath(x, codes, weights, subsets, own)
+    )
     tried = []
-    for c in META_C_GRID if options.c is None else (options.c,):
+    for c in grid:
         *maps, whole = path.solve(c)
         decision = prior.decide(x)
         for fold, linear in zip(inner, maps, strict=True):
             decision[np.ix_(fold.test, classes)] = linear.decide(x[fold.test])
-        tried.append((int((decision.argmax(axis=1) == y).sum()), c, whole, decision))
+        right = decision.argmax(axis=1) == y
+        tried.append((float(right.sum() if weights is None else weights @ right), c, whole, decision))
     _, c, whole, decision = max(tried, key=lambda each: each[0])
-    scale = fit_scale(decision, y)
-    shares = weight_shares(whole, x, len(scores)) if options.combine == "concat" else None
     linear = LinearMap(prior.coef.copy(), prior.intercept.copy())
     linear.coef[:, classes], linear.intercept[classes] = whole.uncentred()
-    return MetaModel(options, c, linear, scale, shares)
+    return Chosen(c, linear, fit_scale(decision, y, weights), whole)
 
 
 def fit_mean(scores: Sequence[BaseScores], part: Part, options: MetaOptions) -> MetaModel:
@@ -135,11 +201,11 @@ def _scored(
     scores: Sequence[BaseScores], part: Part
 ) -> tuple[NDArray[np.int64], list[NDArray[np.float32]], NDArray[np.int64]]:
     """Return the rows that a meta-learner is fitted on, the backbones' out-of-fold scores of them, and their codes."""
-    scored = _scored_rows(part.y_train, part.n_classes, part.inner)
+    scored = scored_rows(part.y_train, part.n_classes, part.inner)
     return scored, [each.out_of_fold[scored] for each in scores], part.y_train[scored]
 
 
-def _scored_rows(y: NDArray[np.int64], n_classes: int, folds: Sequence[Fold]) -> NDArray[np.int64]:
+def scored_rows(y: NDArray[np.int64], n_classes: int, folds: Sequence[Fold]) -> NDArray[np.int64]:
     """Return the ascending rows that a meta-learner is fitted on.
 
     They have out-of-fold scores, and are of a class that it meets in the training part of every inner fold. A class
@@ -157,7 +223,7 @@ def _scored_rows(y: NDArray[np.int64], n_classes: int, folds: Sequence[Fold]) ->
     return np.sort(rows[learnable[y[rows]]])
 
 
-def _within(rows: NDArray[np.int64], fold: Fold) -> Fold:
+def within(rows: NDArray[np.int64], fold: Fold) -> Fold:
     """Return a fold as positions in the ascending `rows`, without what is not among them."""
     train, test = (np.searchsorted(rows, np.intersect1d(part, rows)) for part in (fold.train, fold.test))
     return Fold(train, test)

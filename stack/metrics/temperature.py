@@ -24,7 +24,7 @@ MOST_REACH = 1e5
 _ROWS_AT_A_TIME = 8192  # the double-precision copies stay small beside the features
 
 
-def fit_scale(decision: Scores, codes: NDArray[np.int64]) -> float:
+def fit_scale(decision: Scores, codes: NDArray[np.int64], weights: NDArray[np.float64] | None = None) -> float:
     """Fit the factor that turns decision values into calibrated probabilities.
 
     Temperature scaling (Guo et al. 2017, ICML, section 4.2): the factor, their 1/T, is the one that
@@ -44,6 +44,8 @@ def fit_scale(decision: Scores, codes: NDArray[np.int64]) -> float:
         ``(n, n_classes)`` finite decision values, of classifiers that never saw the row.
     codes : NDArray[np.int64]
         ``(n,)`` class codes.
+    weights : NDArray[np.float64], optional
+        ``(n,)`` how often each row counts, more than 0; by default once.
 
     Returns
     -------
@@ -57,13 +59,13 @@ def fit_scale(decision: Scores, codes: NDArray[np.int64]) -> float:
     """
     check_scores(codes, decision)
     _check_finite(decision)
-    reach = float(np.ptp(decision, axis=1).mean(dtype=np.float64))
+    reach = float(np.average(np.ptp(decision, axis=1).astype(np.float64), weights=weights))
     if reach == 0:
         return 1.0
-    target = _mean_target(decision, codes)
+    target = _mean_target(decision, codes, weights)
 
     def slope(log_scale: float) -> float:
-        return _mean_expected(decision, float(np.exp(log_scale))) - target
+        return _mean_expected(decision, float(np.exp(log_scale)), weights) - target
 
     least, most = np.log(LEAST_REACH / reach), np.log(MOST_REACH / reach)
     if slope(least) >= 0:
@@ -100,24 +102,27 @@ def log_probabilities(decision: Scores, scale: float) -> NDArray[np.float64]:
     return logs
 
 
-def _mean_target(decision: Scores, codes: NDArray[np.int64]) -> float:
+def _mean_target(decision: Scores, codes: NDArray[np.int64], weights: NDArray[np.float64] | None) -> float:
     """Return the mean decision value of the true class below its row's highest, at most 0."""
     highest = decision.max(axis=1).astype(np.float64)
     below = decision[np.arange(len(codes)), codes] - highest
     if below.any():
-        return float(below.mean())
+        return float(np.average(below, weights=weights))
     runner_up = np.partition(decision, -2, axis=1)[:, -2] - highest
-    return float(runner_up.mean()) / (len(codes) + 2)
+    n = len(codes) if weights is None else weights.sum()
+    return float(np.average(runner_up, weights=weights)) / (n + 2)
 
 
-def _mean_expected(decision: Scores, scale: float) -> float:
+def _mean_expected(decision: Scores, scale: float, weights: NDArray[np.float64] | None) -> float:
     """Return the mean of the decision value below its row's highest that the probabilities expect."""
     total = 0.0
     for start in range(0, len(decision), _ROWS_AT_A_TIME):
-        below = decision[start : start + _ROWS_AT_A_TIME].astype(np.float64)
+        part = slice(start, start + _ROWS_AT_A_TIME)
+        below = decision[part].astype(np.float64)
         below -= below.max(axis=1, keepdims=True)
-        total += float((softmax(scale * below, axis=1) * below).sum())
-    return total / len(decision)
+        expected = (softmax(scale * below, axis=1) * below).sum(axis=1)
+        total += float(expected.sum() if weights is None else weights[part] @ expected)
+    return total / (len(decision) if weights is None else weights.sum())
 
 
 def _check_finite(decision: Scores) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from stackbone.cache.text import typed
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.metrics.compare import Difference
@@ -78,15 +80,20 @@ def _advice(experiment: Experiment) -> str:
         raise AssertionError
     if plain.model in experiment.kind.recipes and plain.mean > max(single.mean, evaluation.score(judged).mean):
         return f"the plain {plain.model} ({plain.mean:.3f}) does better, and --recipe {plain.model} uses and saves it"
-    name = single.model.partition(":")[2]
-    return f"stacking does not help here; --backbones {typed(name)} uses that one alone"
+    learner, _, name = single.model.partition(":")
+    alone = f"--backbones {typed(name)} uses that one alone"
+    if learner == "svm":  # which no recipe fits alone
+        alone += f", by its logistic regression ({evaluation.score(f'lr:{name}').mean:.3f})"
+    return f"stacking does not help here; {alone}"
 
 
 def _certainty(experiment: Experiment, difference: Difference, metric: PrimaryMetric) -> str:
     if difference.low is None or difference.high is None:
         where = "fold" if experiment.split is None else "image"
         return f"Every {where} gives the same difference, so no interval can be given."
-    low, high = metric.unit * difference.low, metric.unit * difference.high
+    # Student's t knows no bounds: of a few images in two folds it goes beyond what accuracies can differ by.
+    most = metric.unit if metric.suffix else np.inf
+    low, high = np.clip([metric.unit * difference.low, metric.unit * difference.high], -most, most)
     can_repeat = experiment.split is None and not experiment.steered  # steerings are of one division
     advice = "; more --repeats would narrow it" if can_repeat else ""
     doubt = "" if difference.excludes_zero else f", so this may be chance{advice}"

@@ -60,7 +60,9 @@ class Difference:
 
 
 OWN_WORDS = "our messages name all wrong arguments at once, before anything is fitted, in our own words"
-FINAL_SVM = "the default final classifier is a linear SVM, the recipe's, and has no probabilities; pass one that has"
+FINAL_SVM = (
+    "of members without probabilities the default final classifier is a linear SVM, which has none; pass one that has"
+)
 NAMES = "columns are named by the classes they score, and without the estimator's name before them"
 ONE_LABEL = "y is one label a row; MultiOutputClassifier makes one stack a label, each with its own stratified folds"
 OWN_REQUESTS = "the final estimator gets of the metadata of fit what it asks for, as any other, and not all unasked"

@@ -24,6 +24,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from stackbone.stack.estimator.classifiers import LinearSVM, SoftmaxRegression
 from stackbone.stack.estimator.estimator import StackedBackbones, StackedBackbonesRegressor
+from stackbone.stack.estimator.meta_classifier import MetaClassifier
 from stackbone.stack.estimator.out_of_fold import LEAST_PROBABILITY
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -172,7 +173,7 @@ def test_it_predicts_as_scikit_learn_on_all_columns(
     np.testing.assert_array_equal(stack.predict(x[TEST]), reference.predict(x[TEST]))
 
 
-def test_the_default_is_softmax_regressions_under_a_linear_svm(x: Matrix, y: Labels) -> None:
+def test_the_default_is_softmax_regressions_under_the_command_lines_meta_classifier(x: Matrix, y: Labels) -> None:
     stack = StackedBackbones(blocks=BLOCKS).fit(x[TRAIN], y[TRAIN])
     folds = list(StratifiedKFold(5, shuffle=True, random_state=0).split(x[TRAIN], y[TRAIN]))
     bases = [SoftmaxRegression(C=0.01) for _ in BLOCKS]
@@ -184,8 +185,39 @@ def test_the_default_is_softmax_regressions_under_a_linear_svm(x: Matrix, y: Lab
         ]
     )
     np.testing.assert_allclose(stack.stacked_features_, by_hand, rtol=1e-4, atol=1e-6)
-    assert isinstance(stack.final_estimator_, LinearSVM)
+    meta = MetaClassifier(cv=folds).fit(by_hand, y[TRAIN])
+    assert meta.C_ == stack.final_estimator_.C_
+    np.testing.assert_allclose(stack.final_estimator_.coef_, meta.coef_, rtol=1e-2, atol=1e-3)
     assert stack.score(x[TEST], y[TEST]) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "final"),
+    [
+        ({}, MetaClassifier),
+        ({"combine": "average"}, MetaClassifier),
+        ({"cv": "in-sample"}, MetaClassifier),
+        ({"stack_method": "predict_proba"}, MetaClassifier),
+        ({"passthrough": True}, LinearSVM),
+        ({"stack_method": "decision"}, LinearSVM),
+        ({"stack_method": "log-probability"}, LinearSVM),
+        ({"stack_method": "predict"}, LinearSVM),
+        ({"estimators": LinearSVC()}, LinearSVM),
+    ],
+    ids=str,
+)
+def test_the_default_final_classifier_is_shrunk_where_there_is_a_mean_to_stay_near(
+    x: Matrix, y: Labels, arguments: dict[str, Any], final: type
+) -> None:
+    stack = StackedBackbones(**{"blocks": BLOCKS, "cv": 2, **arguments})
+    shrunk = final is MetaClassifier
+    assert hasattr(stack, "predict_proba") is shrunk  # said before the fit as after it
+    stack.fit(x[TRAIN], y[TRAIN])
+    assert type(stack.final_estimator_) is final
+    assert hasattr(stack, "predict_proba") is shrunk
+    if shrunk:
+        np.testing.assert_allclose(stack.predict_proba(x[TEST]).sum(axis=1), 1)
+        assert (stack.classes_[stack.predict_proba(x[TEST]).argmax(axis=1)] == stack.predict(x[TEST])).all()
 
 
 def test_log_probabilities_are_logarithms_with_a_floor(x: Matrix, y: Labels) -> None:
@@ -278,7 +310,7 @@ def test_each_block_has_its_own_classifier_by_name(x: Matrix, y: Labels) -> None
 
 
 def test_probabilities_are_there_where_the_final_classifier_has_them(x: Matrix, y: Labels) -> None:
-    svm = StackedBackbones(blocks=BLOCKS, cv=2)
+    svm = StackedBackbones(blocks=BLOCKS, cv=2, final_estimator=LinearSVM())
     bayes = StackedBackbones(blocks=BLOCKS, cv=2, final_estimator=GaussianNB())
     for _ in range(2):  # before and after fit
         assert hasattr(svm, "decision_function")

@@ -188,10 +188,10 @@ def test_inner_folds_solved_together_end_where_each_ends_alone(c: float) -> None
 def test_a_hard_support_vector_machine_on_raw_pixels_reaches_liblinears_objective(
     c: float, digits: tuple[NDArray[np.float32], NDArray[np.int64]]
 ) -> None:
-    x, codes = digits[0][:600], digits[1][:600]
+    x, codes = digits[0][:250], digits[1][:250]
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
-        (found,) = LinearPath(x, codes, 10, [np.arange(600)], loss="squared_hinge", standardise=False).solve(c)
+        (found,) = LinearPath(x, codes, 10, [np.arange(250)], loss="squared_hinge", standardise=False).solve(c)
     wide = x.astype(np.float64)
     ours = objective("squared_hinge", wide, codes, *as_fitted(found, None), c)
     assert ours <= best("squared_hinge", wide, codes, c) * (1 + 1e-3)

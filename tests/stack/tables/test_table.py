@@ -243,6 +243,16 @@ def test_a_model_below_its_best_member_is_said_first_with_what_to_do(mean: float
     assert sentence.endswith(advice)
 
 
+@pytest.mark.parametrize("logistic", [0.55, 0.7, 0.8])
+def test_where_a_linear_svm_is_best_the_advice_says_what_its_backbone_alone_scores(logistic: float) -> None:
+    names = ("lr:a", "lr:b", "svm:a", "svm:b", "mean", "concat", "stack:oof")
+    means = (logistic, 0.5, 0.82, 0.6, 0.6, 0.6, 0.6)
+    scores = [ModelScore(name, [score] * 3) for name, score in zip(names, means, strict=True)]
+    assert told(replace(EXPERIMENT, evaluation=evaluation(*scores))).endswith(
+        f"--backbones a uses that one alone, by its logistic regression ({logistic:.3f})."
+    )
+
+
 def test_the_verdict_speaks_of_the_recipe_asked_for_and_not_of_the_best_row() -> None:
     scores = [*EXPERIMENT.evaluation.results, ModelScore("stack:published", [0.95, 0.95, 0.95])]
     shown = replace(EXPERIMENT, evaluation=evaluation(*scores))
@@ -265,6 +275,11 @@ def test_the_verdict_speaks_of_the_recipe_asked_for_and_not_of_the_best_row() ->
         (
             Difference(0.04, 0.0123, 0.0677, 0.02, RESAMPLED_T, 0.9),
             "90% interval of the difference: +1.2 to +6.8 points (corrected resampled t).",
+        ),
+        (
+            Difference(-0.25, -5.752, 5.252, 0.6, RESAMPLED_T),
+            "95% interval of the difference: -100.0 to +100.0 points (corrected resampled t), "
+            "so this may be chance; more --repeats would narrow it.",
         ),
         (
             Difference(0.04, None, None, None, RESAMPLED_T),
