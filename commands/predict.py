@@ -46,6 +46,7 @@ def command(
     as_json: JsonOption = False,
 ) -> None:
     from stackbone.cache import FeatureStore
+    from stackbone.cache.records.listed import Listed
     from stackbone.extract.embedding.predict import embed_for
     from stackbone.stack.models.model_file import load_model
     from stackbone.stack.models.predict import about_training, agreement, predict, table_columns, table_rows, to_columns
@@ -56,6 +57,9 @@ def command(
     err.note(f"{model.name}: {loaded.describe()}")
     is_labelled = bool(as_given(context, "labels", "label_column"))
     dataset = listing.open(images, labelled=is_labelled)
+    told = dataset.notes if is_labelled or not Path(images[0]).is_dir() else ()  # a folder's notes are on its labels
+    for line in Listed(dataset.skipped, told).lines():
+        err.note(line)
     with progress("what was computed is kept; run the same command to go on") as on_progress:
         embedded = embed_for(
             {backbone.feature_set: backbone.spec for backbone in loaded.backbones},

@@ -80,6 +80,7 @@ def command(
     as_json: JsonOption = False,
 ) -> None:
     from stackbone.cache import FeatureStore
+    from stackbone.cache.records.listed import Listed
     from stackbone.extract import find_weights, get_backbone, index_dataset
     from stackbone.extract.methods.method import RECIPES
     from stackbone.extract.steering.steer import TrainingImages, steer, steering_path
@@ -98,6 +99,8 @@ def command(
         message = f"--nested makes features for the inner folds, and the method {method} changes none: leave it out"
         raise UsageError(message)
     dataset = listing.open(data)
+    for line in Listed(dataset.skipped, dataset.notes).lines():
+        err.note(line)
     found = find_weights([plain], weights_files(weights), ask=_other)[plain.key]
     store = FeatureStore(cache)
     reports = []

@@ -12,8 +12,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from stackbone.cache.errors import Malformed
+from stackbone.cache.text import counted
 
 _MOST_SORTS = 40
+_SHOWN_SORTS = 6
 _MOST_NOTES = 40
 _MOST_CHARACTERS = 300  # of a text
 _MOST_BYTES = 50_000
@@ -49,6 +51,19 @@ class Listed:
     skipped: Sequence[Skipped] = ()
     notes: Sequence[str] = ()
 
+    def lines(self) -> list[str]:
+        """Return lines for people."""
+        return [f"skipped: {words}" for words in self.skipped_in_words()] + [f"note: {note}" for note in self.notes]
+
+    def skipped_in_words(self) -> list[str]:
+        """Return what was met and not taken, the most frequent sorts first."""
+        ranked = sorted(self.skipped, key=lambda each: -each.count)
+        words = [_in_words(each) for each in ranked[:_SHOWN_SORTS]]
+        if rest := ranked[_SHOWN_SORTS:]:
+            n = sum(each.count for each in rest)
+            words.append(f"{n:,} more, of {counted(len(rest), 'other sort')}; `extract --dry-run --json` lists all")
+        return words
+
     def to_json(self) -> str:
         """Return canonical JSON that `from_json` reads, shortened as said above."""
         skipped = sorted(self.skipped, key=lambda each: -each.count)
@@ -81,6 +96,12 @@ class Listed:
             message = "what it skipped is not a list of sort, reason, count and example"
             raise Malformed(message)
         return cls([Skipped(**each) for each in skipped], notes)
+
+
+def _in_words(each: Skipped) -> str:
+    is_folder = f"/{each.example}".endswith(f"/{each.sort}/")
+    what = f"{counted(each.count, 'folder')} {each.sort!r}" if is_folder else f"{each.count:,} {each.sort}"
+    return f"{what} ({each.reason}), such as {each.example!r}"
 
 
 def _cut(skipped: Sequence[Skipped], n_sorts: int) -> list[Skipped]:

@@ -19,7 +19,6 @@ from stackbone.cache.upkeep.oddities.looks import Copies
 
 _SHOWN_CLASSES = 12
 _SHOWN_LARGEST, _SHOWN_SMALLEST = 6, 3
-_SHOWN_SORTS = 6
 _SHOWN_CONFLICTS = 5
 _LONGEST = 60  # characters of a name in a line for people
 
@@ -115,7 +114,7 @@ class DatasetSummary:
     def lines(self) -> list[str]:
         """Return lines for people."""
         lines = [f"dataset {self.name}, of {self.root or 'images in memory'}", *(f"  {fact}" for fact in self.facts())]
-        lines += [f"  skipped: {line}" for line in self._skipped()]
+        lines += [f"  skipped: {line}" for line in self.listed.skipped_in_words()]
         for conflict in self.conflicts[:_SHOWN_CONFLICTS]:
             pairs = zip(conflict.paths, conflict.labels, strict=True)
             shown = ", ".join(f"{path!r} ({label!r})" for path, label in pairs)
@@ -181,15 +180,6 @@ class DatasetSummary:
             return f"sizes: {_by(self.sizes.median)} pixels{measured}"
         spread = f"from {_by(self.sizes.smallest)} to {_by(self.sizes.largest)}"
         return f"sizes: {_by(self.sizes.median)} pixels in the median, {spread}{measured}"
-
-    def _skipped(self) -> list[str]:
-        ranked = sorted(self.listed.skipped, key=lambda each: -each.count)
-        shown = [
-            f"{each.count:,} {each.sort} ({each.reason}), such as {each.example!r}" for each in ranked[:_SHOWN_SORTS]
-        ]
-        if rest := ranked[_SHOWN_SORTS:]:
-            shown.append(f"{sum(each.count for each in rest):,} of {len(rest)} other sorts; --json lists all")
-        return shown
 
 
 def summarise_dataset(index: DatasetIndex, inputs: Mapping[str, Size] | None = None) -> DatasetSummary:
@@ -262,7 +252,13 @@ def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def _named(ranked: Sequence[tuple[str, int]]) -> str:
-    return ", ".join(f"{_short(name)} {n:,}" for name, n in ranked)
+    return ", ".join(f"{_apart(name)} {n:,}" for name, n in ranked)
+
+
+def _apart(name: str) -> str:
+    """Return a name that a number can follow."""
+    short = _short(name)
+    return short if any(map(str.isalpha, short)) else repr(short)
 
 
 def _short(name: str) -> str:

@@ -46,7 +46,8 @@ def corrected(base: Listing, file: Path, table: Placed, marks: frozenset[str]) -
         n_changed += old is not None and old != new
         n_same += old == new
     stays = f"; {counted(n_same, 'image')} that it lists had it right" if n_same else ""
-    notes = [f"{file.name!r} corrects what the folder says of {counted(n_changed, 'image')}{stays}."]
+    what = f"what the folder says of {counted(n_changed, 'image')}" if n_changed else "nothing that the folder says"
+    notes = [f"{file.name!r} corrects {what}{stays}."]
     if n_added:
         notes.append(f"{file.name!r} adds {counted(n_added, 'image')} that the folder's own listing does not have.")
     if lost:
@@ -71,10 +72,14 @@ def _kept_notes(base: Entries, table: Entries, file: Path, *, has_labels: bool) 
     classes = [label for label, _ in kept.most_common() if label]
     named = ", ".join(map(repr, classes[:3])) + (", ..." if len(classes) > 3 else "")
     one = kept.total() == 1
-    what = f"{'the label of its folder' if one else 'the labels of their folders'} ({named})" if classes else "no label"
+    if has_labels:
+        what = f"{'keeps' if one else 'keep'} {'its label' if one else 'their labels'} ({named})"
+        what = what if classes else f"{'has' if one else 'have'} no label"
+    else:
+        what = f"{'stays as it is' if one else 'stay as they are'}"
     new = sorted(set(classes) - {entry[0] for entry in table.values()}) if has_labels else []
     unshared = " The table has no such label." if new and len(new) == len(classes) else ""
     return [
-        f"{counted(kept.total(), 'image')} that {file.name!r} does not list {'keeps' if one else 'keep'} {what}; "
+        f"{counted(kept.total(), 'image')} that {file.name!r} does not list {what}; "
         f"--only-listed leaves {'it' if one else 'them'} out.{unshared}"
     ]

@@ -15,6 +15,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from stackbone.cache import ImageError
 from stackbone.cache.errors import NotLetInError
+from stackbone.cache.text import typed
 from stackbone.extract.images.arrays import decode_array
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.formats import is_multiple, prepare_decoder, unidentified_reason
@@ -183,7 +184,7 @@ def _check_size(width: int, height: int, limits: Limits) -> None:
 
 def _too_large(n_pixels: int, sides: str, limits: Limits) -> NotLetInError:
     message = f"it declares {sides}{n_pixels:,} pixels, over the limit of {limits.max_pixels:,}"
-    return NotLetInError(message, f"if you trust the file, --max-pixels {n_pixels} lets it in")
+    return NotLetInError(message, f"if you trust the file, {typed('--max-pixels', n_pixels)} lets it in")
 
 
 def _load_cut(content: bytes, limits: Limits, least: tuple[int, int] | None, error: Exception) -> Image.Image:

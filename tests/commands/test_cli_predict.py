@@ -220,3 +220,11 @@ def test_help_explains_every_option(run: Run, tmp_path: Path) -> None:
         "--max-failed",
     ):
         assert option in done.stdout
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "notes.txt", "photo.heic.part"])
+def test_what_is_not_taken_is_said(run: Run, experiment: Path, name: str) -> None:
+    (experiment / "new" / name).write_text("this is no picture")
+    done = run("new", "--model", "m", cwd=experiment)
+    assert done.returncode == 0, done.stderr
+    assert f"skipped: 1 {Path(name).suffix} (" in done.stderr

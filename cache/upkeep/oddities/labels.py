@@ -11,6 +11,7 @@ from stackbone.cache.text import counted
 from stackbone.cache.upkeep.oddities.looks import FEW_IMAGES, SHOWN, Looks, listed, more, quoted
 
 _FEWEST_OF_CLASS = 3  # images that `stack --cv 3`, the usual command, needs
+_FEWEST_CLASSES = 2  # of which one can be told from another
 _IMBALANCE = 20  # times that the largest class is as large as the smallest
 _MOST_SHARE = 0.8  # of one class
 _SEPARATORS = re.compile(r"[\s_-]+")
@@ -79,10 +80,11 @@ def rare_classes(looks: Looks) -> str:
     if not rare or len(looks.classes) == 1 or looks.are_quantities or looks.are_own_classes:
         return ""
     shown = ", ".join(f"{quoted(name)} {n}" for n, name in rare[:SHOWN])
+    n_left = len(looks.classes) - len(rare)
+    drop = ", or leave such classes out with `stackbone stack --rare drop`" if n_left >= _FEWEST_CLASSES else ""
     return (
         f"{counted(len(rare), 'class has', 'classes have')} fewer than {_FEWEST_OF_CLASS} images "
-        f"({shown}{more(len(rare))}), and each of three folds needs one. Add images, or leave such classes out with "
-        "`stackbone stack --rare drop`"
+        f"({shown}{more(len(rare))}), and each of three folds needs one. Add images{drop}"
     )
 
 

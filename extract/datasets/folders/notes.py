@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sized
 
 from stackbone.cache.splits import SPLITS, role_of
-from stackbone.cache.text import counted
+from stackbone.cache.text import counted, typed
 from stackbone.extract.datasets.folders.levels import label_of
 from stackbone.extract.datasets.folders.reading import LEAF, Reading
 from stackbone.extract.datasets.folders.tree import Node, quoted
@@ -60,8 +60,14 @@ def _resembling(reading: Reading) -> Iterator[str]:
 
 def _unlabelled(reading: Reading) -> Iterator[str]:
     marks = reading.marks
-    if not reading.level and not any(marks[node.path].label for node in _speaking(reading)):
-        return  # a folder of images, of which nobody expects labels
+    if not any(marks[node.path].label for node in _speaking(reading)):
+        if reading.class_level is not None:
+            deepest = max((len(top.names_of(node)) for top in reading.tops for node in top.node.walk()), default=0)
+            there = f"the innermost folders are of level {deepest}" if deepest else "there are no class folders"
+            yield f"No image has a label: {typed('--class-level', reading.class_level)} was typed, and {there}."
+            return
+        if not reading.level:
+            return  # a folder of images, of which nobody expects labels
     bare = [node for node in _speaking(reading) if node.images and not marks[node.path].label]
     n = sum(node.images for node in bare)
     if n:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stackbone.cache.errors import UsageError
 from stackbone.extract.datasets.kind import DatasetKind, Entries, Listing, Request
+from stackbone.extract.datasets.tables.marks import read_marks
 from stackbone.extract.images.arrays import Arrays, check_images
 
 _FEWEST_DIGITS = 6
@@ -17,12 +18,15 @@ def _read(request: Request) -> Listing:
     check_images(images)
     n = len(images)
     width = max(_FEWEST_DIGITS, len(str(n - 1)))  # so that sorted paths are in the order of the images
-    columns = [
-        _column(request.marks.get(name), name, n, [f"array/{row:0{width}}" for row in (0, n - 1)])
-        for name in ("labels", "splits", "groups")
-    ]
+    columns, notes = [], []
+    for name, key in (("labels", "label"), ("splits", "split"), ("groups", "group")):
+        texts = _column(request.marks.get(name), name, n, [f"array/{row:0{width}}" for row in (0, n - 1)])
+        # Whoever gives values and not text says by None and NaN which are missing.
+        cells, said = read_marks(key, f"{name}=", texts, keep_na=True)
+        columns.append(cells)
+        notes += said
     entries: Entries = {f"array/{row:0{width}}": marks for row, marks in enumerate(zip(*columns, strict=True))}
-    return Listing("arrays", Path(), entries, arrays=Arrays(images))
+    return Listing("arrays", Path(), entries, notes=notes, arrays=Arrays(images))
 
 
 def _column(values: Sequence[object] | None, name: str, n: int, ends: list[str]) -> list[str]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from os.path import isabs
 from pathlib import Path
 
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.text import counted, typed
 from stackbone.extract.datasets.corrections import corrected
 from stackbone.extract.datasets.folders.anchor import Anchor
+from stackbone.extract.datasets.folders.pruning import Exclusion
 from stackbone.extract.datasets.kind import KINDS, DatasetKind, Entries, Listing, Request, TableColumns
 from stackbone.extract.datasets.missing import missing_message
 from stackbone.extract.datasets.tables.cells import Cells
@@ -150,6 +152,10 @@ def _read(request: Request) -> Listing:
         return _listed(request.labels, path, path.name, request.columns)
     table = read_table(request.labels, path, request.columns)
     placed = place(request.labels, path, table.entries)
+    if request.exclude:  # or the table would bring back what its user leaves out
+        exclusion = Exclusion(request.exclude)
+        kept = {path: said for path, said in placed.entries.items() if isabs(path) or not exclusion.covers_path(path)}
+        placed = replace(placed, entries=kept)
     listing = corrected(_list_folder(request), request.labels, placed, table.marks)
     return replace(listing, notes=[*listing.notes, *table.notes])
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stackbone.cache.choices import nearest
-from stackbone.cache.errors import UsageError
+from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.splits import SPLITS, canonical_split
 from stackbone.cache.text import typed
 from stackbone.extract.datasets.folders.extensions import is_image_name
@@ -83,7 +83,15 @@ def choose_columns(
     ------
     UsageError
         A column is missing or doubled; the message names the nearest one and the option to type.
+    DatasetError
+        The table is empty.
     """
+    if not header:
+        msg = (
+            f"No images: the table {str(file)!r} is empty. Expected the names of its columns, such as path,label, and "
+            "below them one row per image. Check the file."
+        )
+        raise DatasetError(msg)
     asked = {key: name for key in _KEYS if (name := getattr(wanted, key)) is not None}
     for key, name in asked.items():
         if header.count(name) > 1:
@@ -168,7 +176,7 @@ def _by_position(file: Path, header: Sequence[str], wanted: TableColumns, second
         at["label"] = free[0]
     names = {key: str(place + 1) for key, place in at.items()}
     told = ", ".join(f"column {names[key]} for the {key}" for key in _KEYS if key in at)
-    note = f"The table {file.name!r} has no header line; taken were {told}."
+    note = f"The table {file.name!r} has no header line, so its columns went by place: {told}."
     return Chosen(at, names, [note], has_header=False)
 
 
@@ -193,6 +201,15 @@ def _missing_message(
     free = [column for place, column in enumerate(header) if place not in at.values() and column.isprintable()]
     free = [column for column in free if column and header.count(column) == 1]
     best = _best(key, name, free, header, first_row)
+    if (at_image := next((place for place, cell in enumerate(header) if is_image_name(cell)), -1)) >= 0:
+        label = next((place for place in range(len(header)) if place != at_image), at_image)
+        columns = ["--path-column", at_image + 1]
+        columns += ["--label-column", label + 1] if key == "label" and label != at_image else []
+        return (
+            f"The table {str(file)!r} has no column {name!r}, expected for the {key}; its first line is "
+            f"{_listed(header)}, which names an image. If that is no header, give the columns' numbers: type "
+            f"{typed(*columns)}."
+        )
     near = f" The nearest is {best!r}." if best else ""
     option = typed(best) if best else "NAME"
     way_out = {

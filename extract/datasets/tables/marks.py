@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 
 from stackbone.cache.splits import canonical_splits
@@ -33,10 +34,10 @@ def read_marks(key: str, column: str, cells: list[str], *, keep_na: bool) -> tup
     Returns
     -------
     tuple of list of str and list of str
-        The cells, without white space around them. In a column of numbers alone 3.0 is written as 3. Well-known
-        names of splits are ``train``, ``validation`` and ``test``. And notes, a sentence each.
+        The cells in NFC, as folders' names are, without white space around them. In a column of numbers alone 3.0 is
+        written as 3. Well-known names of splits are ``train``, ``validation`` and ``test``. And notes, a sentence each.
     """
-    texts = {cell: cell.strip() for cell in set(cells)}
+    texts = {cell: unicodedata.normalize("NFC", cell.strip()) for cell in set(cells)}
     notes = []
     missing = set() if keep_na else {cell for cell, text in texts.items() if text in MISSING}
     if missing:

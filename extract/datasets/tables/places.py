@@ -135,11 +135,11 @@ def _moved_notes(file: Path, moved: dict[str, str]) -> list[str]:
     if not moved:
         return []
     kinds = Counter(_change(path, at) for path, at in moved.items())
-    example = {_change(path, at): f"{at!r} for {path!r}" for path, at in reversed(moved.items())}
+    example = {_change(path, at): f"{at!r} was taken for {path!r}" for path, at in reversed(moved.items())}
     if len(moved) == 1:
-        return [f"1 path in {file.name!r} is not exactly that of a file; taken was {next(iter(example.values()))}."]
+        return [f"1 path in {file.name!r} is not exactly that of a file: {next(iter(example.values()))}."]
     shown = ", ".join(example[kind] for kind, _ in kinds.most_common(3))
-    return [f"{len(moved):,} paths in {file.name!r} are not exactly those of files; taken were, for example, {shown}."]
+    return [f"{len(moved):,} paths in {file.name!r} are not exactly those of files: for example, {shown}."]
 
 
 def _ambiguous_notes(file: Path, elsewhere: Elsewhere) -> list[str]:
@@ -175,9 +175,10 @@ def _nowhere_message(file: Path, root: Path, entries: Entries, elsewhere: Elsewh
         )
     option = typed("--labels", file, "--only-listed")
     advice = (
-        f"Name the folder that is meant: stackbone extract {typed(folder)} {option}"
+        f"In place of the table, type the folder that is meant, with the table behind it: {typed(folder)} {option}"
         if folder
-        else f"Name the folder that they are relative to in place of FOLDER: stackbone extract FOLDER {option}"
+        else "In place of the table, type the folder that they are relative to, with the table behind it: "
+        f"FOLDER {option}"
     )
     encoding = "" if is_clean(path) else " Or name the table's encoding with --encoding."
     return (

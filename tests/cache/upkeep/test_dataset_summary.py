@@ -74,7 +74,7 @@ def test_what_was_not_taken_and_what_was_believed_is_said() -> None:
     )
     said = lines(index)
     assert "  skipped: 12 .heic (not read here), such as 'a/b.heic'\n  skipped: 9 .x8" in said
-    assert "  skipped: 10 of 4 other sorts; --json lists all" in said
+    assert "  skipped: 10 more, of 4 other sorts; `extract --dry-run --json` lists all" in said
     assert said.endswith("  note: It is so.")
     assert len(summarise_dataset(index).to_dict()["skipped"]) == 10
 
@@ -193,3 +193,12 @@ def test_numbers_as_labels_are_told_by_their_range() -> None:
 def test_a_failed_image_plays_no_part_in_what_looks_odd() -> None:
     index = replace(dataset(["a", "b", "b", "b", "b"]), status=np.array([1, 0, 0, 0, 0], np.uint8))
     assert set(odd(index)) == {"one class"}
+
+
+def test_names_of_figures_alone_are_set_apart_from_their_counts() -> None:
+    assert "2 classes: '1' 3, '2' 3" in lines(dataset(["1", "2"] * 3))
+
+
+@pytest.mark.parametrize(("rest", "is_offered"), [(["c"], False), (["c"] * 3, False), (["c"] * 3 + ["d"] * 3, True)])
+def test_rare_classes_are_left_out_only_where_two_others_stay(rest: list[str], *, is_offered: bool) -> None:
+    assert ("--rare drop" in lines(dataset(["a", *rest]))) is is_offered

@@ -268,3 +268,17 @@ def test_there_is_no_file_to_read_again_and_that_is_said(store: FeatureStore, co
 
 def _weights(backbones: Sequence[Backbone], _files: object, **_options: object) -> object:
     return {backbone.key: random_weights(0) for backbone in backbones}
+
+
+@pytest.mark.parametrize(
+    ("marks", "told"),
+    [
+        ({"splits": ["Train", "train", "TEST"]}, ["train", "train", "test"]),
+        ({"splits": ["val", "validation", ""]}, ["validation", "validation", ""]),
+        ({"splits": ["fold_a", "Testing", None]}, ["fold_a", "test", ""]),
+    ],
+)
+def test_splits_in_memory_are_named_as_those_of_tables(marks: dict[str, list[str]], told: list[str]) -> None:
+    dataset = open_dataset(np.zeros((3, 4, 4, 3), np.uint8), **marks)  # type: ignore[arg-type]
+    assert dataset.splits == told
+    assert dataset.notes

@@ -30,8 +30,7 @@ def test_a_few_rows_correct_their_images_and_keep_all_others(photos: Path, table
     ]
     assert dataset.notes == [
         "'fixes.csv' corrects what the folder says of 1 image.",
-        "3 images that 'fixes.csv' does not list keep the labels of their folders ('dog', 'cat'); --only-listed leaves "
-        "them out.",
+        "3 images that 'fixes.csv' does not list keep their labels ('dog', 'cat'); --only-listed leaves them out.",
     ]
 
 
@@ -85,7 +84,7 @@ def test_a_flat_folder_takes_all_its_labels_from_the_table(tmp_path: Path, table
     file = table("path,label\na.jpg,cat\nb.jpg,dog\n")
     dataset = open_dataset(folder, labels=file)
     assert dataset.labels == ["cat", "dog", ""]
-    assert "1 image that 'list.csv' does not list keeps no label; --only-listed leaves it out." in dataset.notes
+    assert "1 image that 'list.csv' does not list has no label; --only-listed leaves it out." in dataset.notes
 
 
 def test_labels_of_another_kind_than_the_tables_are_pointed_out(tmp_path: Path, table: Table) -> None:
@@ -123,3 +122,25 @@ def test_a_cub_tree_is_corrected_too(tmp_path: Path, table: Table) -> None:
     (folder / "classes.txt").write_text("1 001.Crow\n")
     dataset = open_dataset(folder, labels=table("path,label\nimages/001.Crow/a.jpg,raven\n"))
     assert (dataset.labels, dataset.splits) == (["raven", "001.Crow"], ["test", "train"])
+
+
+@pytest.mark.parametrize("pattern", ["cat", "train/cat", "[12].jpg"])
+def test_a_table_brings_back_nothing_that_is_left_out(photos: Path, table: Table, pattern: str) -> None:
+    file = table("path,label\ntrain/cat/1.jpg,dog\ntrain/dog/3.jpg,cat\n")
+    dataset = open_dataset(photos, labels=file, exclude=pattern)
+    assert dataset.paths == ["test/dog/4.jpg", "train/dog/3.jpg"]
+    assert "'list.csv' corrects what the folder says of 1 image." in dataset.notes
+    assert not any("adds" in note for note in dataset.notes)
+
+
+def test_a_table_without_labels_says_nothing_of_labels(photos: Path, table: Table) -> None:
+    dataset = open_dataset(photos, labels=table("path,group\ntrain/cat/1.jpg,g1\n"), label_column=None)
+    assert (
+        dataset.notes[-1] == "3 images that 'list.csv' does not list stay as they are; --only-listed leaves them out."
+    )
+
+
+def test_accents_are_written_in_one_way_as_folders_are(tmp_path: Path, table: Table) -> None:
+    folder = touch(tmp_path / "photos", "Cafe\u0301/1.jpg", "dog/2.jpg", "dog/3.jpg")
+    dataset = open_dataset(folder, labels=table("path,label\ndog/2.jpg,Cafe\u0301\ndog/3.jpg,Caf\u00e9\n"))
+    assert set(dataset.labels) == {"Caf\u00e9"}

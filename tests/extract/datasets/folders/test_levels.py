@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
 import pytest
 
 from stackbone.cache.errors import UsageError
 from stackbone.extract.datasets.dataset import open_dataset
 from tests.extract.datasets.folders.conftest import Photos, counts
+from tests.made.listings import touch
 
 CAT_AND_DOG = {("cat", ""): 1, ("dog", ""): 1}
 BOTH_SPLITS = {("cat", "train"): 1, ("dog", "train"): 1, ("cat", "test"): 1, ("dog", "test"): 1}
@@ -113,3 +115,17 @@ def test_a_folder_from_macos_and_one_from_elsewhere_are_one_class(photos: Photos
 
 def test_classes_that_differ_in_capitals_are_said(photos: Photos) -> None:
     assert "'Cat' and 'cat' are different classes" in open_dataset(photos("Cat/1.jpg", "cat/2.jpg")).notes[0]
+
+
+@pytest.mark.parametrize(
+    ("files", "level", "said"),
+    [
+        (("a/1.jpg", "b/2.jpg"), 2, "--class-level 2 was typed, and the innermost folders are of level 1."),
+        (("train/a/1.jpg", "test/a/2.jpg"), 3, "--class-level 3 was typed, and the innermost folders are of level 1."),
+        (("1.jpg", "2.jpg"), "leaf", "--class-level leaf was typed, and there are no class folders."),
+    ],
+)
+def test_a_level_that_is_not_there_is_said(tmp_path: Path, files: tuple[str, ...], level: int | str, said: str) -> None:
+    dataset = open_dataset(touch(tmp_path / "photos", *files), class_level=level)
+    assert not dataset.has_labels
+    assert dataset.notes[-1] == f"No image has a label: {said}"

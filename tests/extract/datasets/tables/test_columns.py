@@ -120,7 +120,7 @@ def test_a_table_without_header_is_read_by_position_and_said(
 ) -> None:
     dataset = open_dataset(table(lines))
     assert rows(dataset) == read
-    assert dataset.notes[0].startswith("The table 'list.csv' has no header line; taken were column ")
+    assert dataset.notes[0].startswith("The table 'list.csv' has no header line, so its columns went by place: column ")
 
 
 def test_one_row_without_header_is_a_row(table: Table) -> None:
@@ -147,3 +147,12 @@ def test_columns_with_a_header_go_by_number_too(table: Table) -> None:
     file = table("Which,Kind,2\na.jpg,hat,x\nb.jpg,cap,y\n")
     assert rows(open_dataset(file, path_column="1", label_column="Kind")) == BOTH
     assert open_dataset(file, path_column="1", label_column="2").labels == ["x", "y"]  # a name comes before a number
+
+
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [("a.jpg,cat\nb.jpg,dog\n", "cat"), ("a.png;cat\nb.png;dog\n", "cat"), ("a.jpg\tx\nb.jpg\ty\n", "x")],
+)
+def test_a_cell_that_was_taken_for_a_header_is_answered_with_numbers(table: Table, text: str, column: str) -> None:
+    said = message(UsageError, data=table(text), path_column=column)
+    assert said.endswith("type --path-column 1 --label-column 2.")

@@ -181,7 +181,7 @@ def test_none_there_is_one_error_that_says_where_and_what_to_type(table: Table, 
     assert "1,403 paths" in text
     assert repr(str(tmp_path / "x0.jpg")) in text
     assert len(text) < 1_000
-    words = shlex.split(text.split("stackbone extract ")[1].split(". Or")[0])
+    words = shlex.split(text.split("the table behind it: ")[1].split(". Or")[0])
     assert words == ["FOLDER", "--labels", str(file), "--only-listed"]
     away = touch(tmp_path.parent / f"{tmp_path.name} away", "x0.jpg", "x1.jpg", "y.jpg")
     assert open_dataset(away, labels=file, only_listed=True).n == 1_403
@@ -191,7 +191,7 @@ def test_none_there_is_one_error_that_says_where_and_what_to_type(table: Table, 
 def test_of_two_places_one_can_be_typed(table: Table) -> None:
     file = table(listing({"x": "1.jpg"}), images=("images/1.jpg", "small ones/1.jpg"))
     text = message(DatasetError, data=file)
-    folder, *rest = shlex.split(text.split("stackbone extract ")[1].split(". Or")[0])
+    folder, *rest = shlex.split(text.split("the table behind it: ")[1].split(". Or")[0])
     assert rest == ["--labels", str(file), "--only-listed"]
     assert open_dataset(folder, labels=file, only_listed=True).paths == ["1.jpg"]
 

@@ -160,7 +160,7 @@ def test_rows_without_a_usable_path_are_an_error_with_the_line(table: Table, pat
 
 @pytest.mark.parametrize("text", ["", "\n\n", "path,label\n", "path,label\n\n,\n"])
 def test_a_table_without_rows_is_an_error(table: Table, text: str) -> None:
-    error = DatasetError if "path" in text else UsageError
+    error = UsageError if text.strip() and "path" not in text else DatasetError
     assert "list.csv" in message(error, data=table(text))
 
 
