@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from stackbone.cache import StackError
+from stackbone.cache.text import typed
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.outer_folds import outer_folds
 from stackbone.stack.features.join import Joined, choose_features
@@ -54,7 +55,7 @@ def _divide_fairly(joined: Joined, division: Division) -> tuple[Joined, list[Fol
     except StackError:
         return None
     note = (
-        f"images are dealt to folds by {division.dealing} (--dealing {division.dealing}), since the steerings of "
-        f"{', '.join(joined.steered)} were made for these folds"
+        f"images are dealt to folds by {division.dealing} ({typed('--dealing', division.dealing)}), since the "
+        f"steerings of {', '.join(joined.steered)} were made for these folds"
     )
     return replace(images, notes=[*images.notes, note]), folds, division
