@@ -18,7 +18,9 @@ _TEXTS = (b"zTXt", b"iTXt", b"tEXt")
 
 def is_text_limit(error: Exception) -> bool:
     """Return whether Pillow refused a PNG because of its text or its profile."""
-    return isinstance(error, ValueError) and "MAX_TEXT_" in str(error)
+    # Older versions of Pillow, 10.3 among them, name no limit where one text or profile is over it.
+    told = str(error)
+    return isinstance(error, ValueError) and ("MAX_TEXT_" in told or told == "Decompressed Data Too Large")
 
 
 def without_large_text(content: bytes) -> bytes:

@@ -14,6 +14,7 @@ from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, Str
 
 from stackbone.cache.text import counted
 from stackbone.stack.folds.class_folds import INNER_FOLDS
+from stackbone.stack.folds.splitters import shuffle_groups
 
 WITHOUT_FOLDS = ("in-sample", "prefit")
 """Values of `cv` that make no folds."""
@@ -66,11 +67,11 @@ def split_rows(
             msg = f"groups were given, but cv={cv!r} makes no folds to keep them together in: give cv a number"
             raise ValueError(msg)
         return []
-    if cv is None or isinstance(cv, Integral):
-        cv = _splitter(INNER_FOLDS if cv is None else int(cv), y, groups, random_state, classes=classes)
-        metadata = None
-    rows = np.arange(len(y))
     asked = {"groups": groups} if metadata is None else metadata
+    if cv is None or isinstance(cv, Integral):
+        cv, dealt = _splitter(INNER_FOLDS if cv is None else int(cv), y, groups, random_state, classes=classes)
+        asked = {"groups": dealt}
+    rows = np.arange(len(y))
     try:
         folds = [(rows[np.asarray(a)], rows[np.asarray(b)]) for a, b in check_cv(cv).split(x, y, **asked)]
     except IndexError as error:
@@ -96,13 +97,16 @@ def _splitter(
     random_state: int | np.random.RandomState | None,
     *,
     classes: bool,
-) -> Any:  # noqa: ANN401 - scikit-learn has no types to name
+) -> tuple[Any, NDArray[Any] | None]:
+    """Return a splitter, and the groups to give to it."""
     if classes:
         _require_class_sizes(y, groups, n_splits)
-        kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+        if groups is not None:
+            return StratifiedGroupKFold(n_splits), shuffle_groups(groups, random_state)
+        kind = StratifiedKFold
     else:
         kind = KFold if groups is None else GroupKFold
-    return kind(n_splits, shuffle=True, random_state=random_state)
+    return kind(n_splits, shuffle=True, random_state=random_state), groups
 
 
 def _require_class_sizes(y: NDArray[Any], groups: NDArray[Any] | None, n_splits: int) -> None:

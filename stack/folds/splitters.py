@@ -6,10 +6,12 @@ grouped) and yields row indices; `stack.folds.folds` makes folds of them.
 
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
+from sklearn.utils import check_random_state
 
 from stackbone.cache.errors import UsageError
 
@@ -40,17 +42,20 @@ class RowDealer:
     ) -> list[NDArray[np.int64]]:
         """See `stack.folds.dealing.Dealer`.
 
-        ``StratifiedKFold`` where no two tested rows share a group, else ``StratifiedGroupKFold``, which places group
-        after group greedily and may put all rows of a class into one test part. Then the next seeds are tried,
-        `ATTEMPTS` in all. `names` decide nothing.
+        ``StratifiedKFold`` where no two tested rows share a group, else ``StratifiedGroupKFold`` (`shuffle_groups`),
+        which places group after group greedily and may put all rows of a class into one test part. Then the next seeds
+        are tried, `ATTEMPTS` in all. `names` decide nothing.
         """
         rows = np.flatnonzero(tested)
         grouped = len(np.unique(group[rows])) < len(rows)
-        kind = StratifiedGroupKFold if grouped else StratifiedKFold
         parts: list[NDArray[np.int64]] = []
         for seed in islice(self._seeds, ATTEMPTS):
-            splitter = kind(n_splits, shuffle=True, random_state=seed)
-            parts = [rows[test] for _, test in splitter.split(rows, codes[rows], group[rows] if grouped else None)]
+            if grouped:
+                shuffled = shuffle_groups(group[rows], seed)
+                divided = StratifiedGroupKFold(n_splits).split(rows, codes[rows], shuffled)
+            else:
+                divided = StratifiedKFold(n_splits, shuffle=True, random_state=seed).split(rows, codes[rows])
+            parts = [rows[test] for _, test in divided]
             if all(len(part) and not len(find_lost(codes, part)) for part in parts):
                 break
         return parts
@@ -64,6 +69,31 @@ class RowDealer:
         splitter = KFold(n_splits, shuffle=True, random_state=next(self._seeds))
         divided = splitter.split(np.arange(group.max() + 1))
         return [np.flatnonzero(np.isin(group, tested)) for _, tested in divided]
+
+
+def shuffle_groups(groups: NDArray[Any], random_state: int | np.random.RandomState | None) -> NDArray[np.intp]:
+    """Return groups under other numbers, drawn at random, by which ``StratifiedGroupKFold(n_splits)`` is shuffled.
+
+    Before scikit-learn 1.8, ``shuffle=True`` counts the classes of one group for another, and folds lose their class
+    proportions (scikit-learn issue 32478). From 1.8 on, these are the very folds of
+    ``StratifiedGroupKFold(n_splits, shuffle=True, random_state=random_state)``.
+
+    Parameters
+    ----------
+    groups : NDArray
+        ``(n,)`` group of each row: numbers or names.
+    random_state : int, RandomState or None
+        Seed of the shuffle.
+
+    Returns
+    -------
+    NDArray[np.intp]
+        ``(n,)`` other numbers of the same groups, 0 upwards.
+    """
+    names, number = np.unique(groups, return_inverse=True)
+    order = check_random_state(random_state).permutation(len(names))
+    place: NDArray[np.intp] = np.argsort(order)[number]
+    return place
 
 
 def check_seed(seed: int) -> None:

@@ -5,14 +5,22 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
+import pytest
+import sklearn
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.fixes import parse_version
 
 from stackbone.stack.solvers.design import MODERATION
 
 Doubles = NDArray[np.float64]
+
+needs_shuffled_stratified_groups = pytest.mark.skipif(
+    parse_version(sklearn.__version__) < parse_version("1.8"),
+    reason="before scikit-learn 1.8, StratifiedGroupKFold(shuffle=True) takes one group for another: no reference",
+)
 
 
 class ModeratedScaler(StandardScaler):  # type: ignore[misc]  # scikit-learn has no types

@@ -278,7 +278,7 @@ LONG = "x" * 3_000_000
 )
 def test_a_png_with_much_text_or_a_large_profile_has_sound_pixels(options: dict[str, Any]) -> None:
     content = encoded(picture(), "PNG", **options)
-    with pytest.raises(ValueError, match="MAX_TEXT"):
+    with pytest.raises(ValueError, match=r"MAX_TEXT|Too Large"):  # older Pillows name no limit
         Image.open(io.BytesIO(content)).load()
     np.testing.assert_array_equal(read(content)[0], np.asarray(picture()))
 

@@ -1,5 +1,6 @@
 """The parameters of StackedBackbones are judged together, and its inner folds must be able to score fairly."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from sklearn.svm import LinearSVC
 
 from stackbone.stack.estimator.arguments import read_arguments
 from stackbone.stack.estimator.estimator import StackedBackbones
-from stackbone.stack.estimator.inner_folds import split_rows
+from stackbone.stack.estimator.inner_folds import Split, split_rows
+from tests.made.references import needs_shuffled_stratified_groups
 
 Matrix = NDArray[np.float64]
 Labels = NDArray[np.str_]
@@ -29,17 +31,33 @@ def y() -> Labels:
     return np.repeat(["zero", "one", "two", "three"], 80)[np.random.default_rng(1).permutation(320)]
 
 
+def assert_same_splits(found: list[Split], reference: Iterable[Split]) -> None:
+    for ours, theirs in zip(found, reference, strict=True):
+        np.testing.assert_array_equal(ours[0], theirs[0])
+        np.testing.assert_array_equal(ours[1], theirs[1])
+
+
 def test_a_number_of_folds_means_scikit_learns_shuffled_stratified_folds(x: Matrix, y: Labels) -> None:
-    groups = np.arange(len(y)) // 2
-    plain, grouped = (split_rows(x, y, each, 3, 7, classes=True) for each in (None, groups))
-    for found, reference in (
-        (plain, StratifiedKFold(3, shuffle=True, random_state=7).split(x, y)),
-        (grouped, StratifiedGroupKFold(3, shuffle=True, random_state=7).split(x, y, groups)),
-    ):
-        for ours, theirs in zip(found, reference, strict=True):
-            np.testing.assert_array_equal(ours[0], theirs[0])
-            np.testing.assert_array_equal(ours[1], theirs[1])
+    assert_same_splits(
+        split_rows(x, y, None, 3, 7, classes=True), StratifiedKFold(3, shuffle=True, random_state=7).split(x, y)
+    )
     assert split_rows(x, y, None, "in-sample", 7, classes=True) == []
+
+
+@needs_shuffled_stratified_groups
+@pytest.mark.parametrize("unit", [np.int64, np.str_, object], ids=["numbers", "names", "objects"])
+def test_with_groups_it_means_scikit_learns_shuffled_stratified_group_folds(x: Matrix, y: Labels, unit: type) -> None:
+    groups = (np.arange(len(y)) // 2).astype(unit)
+    for state in (7, np.random.RandomState(7)):
+        reference = StratifiedGroupKFold(3, shuffle=True, random_state=7).split(x, y, groups)
+        assert_same_splits(split_rows(x, y, groups, 3, state, classes=True), reference)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_folds_of_groups_keep_class_proportions(x: Matrix, y: Labels, seed: int) -> None:
+    groups = np.array([f"{label} {number}" for label, number in zip(y, np.arange(len(y)) % 8, strict=True)])
+    for _, test in split_rows(x, y, groups, 4, seed, classes=True):
+        assert np.ptp([np.mean(y[test] == label) for label in set(y)]) < 0.1
 
 
 def test_blocks_become_slices_and_places() -> None:

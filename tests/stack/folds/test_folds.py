@@ -20,6 +20,7 @@ from stackbone.stack.folds.folds import (
 )
 from stackbone.stack.folds.groups import join_groups
 from stackbone.stack.folds.splitters import spare_groups
+from tests.made.references import needs_shuffled_stratified_groups
 
 Y = np.repeat(["cat", "dog", "emu"], [9, 6, 4])
 
@@ -158,11 +159,29 @@ def test_grouped_folds_are_sound_and_test_every_row_once(seed: int) -> None:
         assert (times_tested(repeat, len(y)) == 1).all()
 
 
+@needs_shuffled_stratified_groups
 def test_grouped_folds_are_those_of_sklearn() -> None:
     rng = np.random.default_rng(5)
     y, groups = np.array(list("abc"))[rng.integers(3, size=200)], join_groups(rng.integers(60, size=200))
     reference = StratifiedGroupKFold(4, shuffle=True, random_state=9).split(y, y, groups)
     assert_same_folds(stratified_folds(y, 4, 9, groups=groups), reference)
+
+
+@pytest.mark.parametrize(
+    ("y", "groups"),
+    [
+        (np.repeat(["cat", "dog", "emu"], 24), np.arange(72) // 2),
+        (np.repeat(["cat", "dog"], [60, 12]), np.arange(72) // 3),
+        (np.tile(["cat", "dog"], 36), np.repeat(np.arange(12), 6)),
+    ],
+    ids=["balanced", "one rare class", "classes mixed in groups"],
+)
+@pytest.mark.parametrize("seed", range(5))
+def test_grouped_folds_keep_class_proportions(y: NDArray[np.str_], groups: NDArray[np.int64], seed: int) -> None:
+    folds = stratified_folds(y, 4, seed, groups=groups)
+    assert {tuple(np.sum(y[fold.test] == name) for name in set(y)) for fold in folds} == {
+        tuple(np.sum(y == name) / 4 for name in set(y))
+    }
 
 
 def test_groups_of_one_change_nothing() -> None:

@@ -34,7 +34,9 @@ def browser() -> Iterator[Browser]:
     if found is None:
         pytest.skip("no Chromium or Chrome: install one (Debian and Ubuntu: `apt install chromium`)")
     with playwright_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        # The second gives WebGL to machines without a graphics card; older playwrights do not pass it themselves.
+        arguments = ["--no-sandbox", "--enable-unsafe-swiftshader"]
+        chromium = playwright.chromium.launch(executable_path=found, args=arguments)
         yield chromium
         chromium.close()
 

@@ -71,7 +71,13 @@ def test_scores_differ_from_plain_scikit_learn_by_less_than_matters(halves: Digi
     folds = inner_folds(y, NAMES, 0)
     scores = score_classes(x, y, x, 10, folds, [0.03])
     np.testing.assert_allclose(softmax(scores.out_of_fold, axis=1), plain_scores(x, y, folds, 0.03), atol=1e-2)
-    np.testing.assert_array_equal(scores.test.argmax(axis=1), plain(0.03).fit(x, y).predict(x))
+    probabilities = softmax(scores.test, axis=1)
+    reference = plain(0.03).fit(x.astype(np.float64), y).predict_proba(x.astype(np.float64))
+    np.testing.assert_allclose(probabilities, reference, atol=2e-3)
+    # One row is tied within 2e-5, so that the version of scikit-learn decides it.
+    untied = np.ptp(np.sort(reference)[:, -2:], axis=1) > 1e-3
+    assert untied.sum() >= len(x) - 1
+    np.testing.assert_array_equal(probabilities.argmax(axis=1)[untied], reference.argmax(axis=1)[untied])
 
 
 @pytest.mark.usefixtures("exact_solver")
