@@ -18,7 +18,7 @@ from stackbone.stack.report.markup import Markup, element, table
 from stackbone.stack.report.section import Section
 
 _BINS = 20  # of the histogram of probabilities
-_HATCH = {"fillmode": "overlay", "fgcolor": "rgba(255, 255, 255, 0.67)", "size": 6}
+_HATCH = {"fillmode": "overlay", "fgcolor": "#ffffffaa", "size": 6}
 
 
 @dataclass(frozen=True)

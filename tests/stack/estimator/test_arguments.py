@@ -47,7 +47,7 @@ def test_a_number_of_folds_means_scikit_learns_shuffled_stratified_folds(x: Matr
 @needs_shuffled_stratified_groups
 @pytest.mark.parametrize("unit", [np.int64, np.str_, object], ids=["numbers", "names", "objects"])
 def test_with_groups_it_means_scikit_learns_shuffled_stratified_group_folds(x: Matrix, y: Labels, unit: type) -> None:
-    groups = (np.arange(len(y)) // 2).astype(unit)
+    groups: NDArray[Any] = (np.arange(len(y)) // 2).astype(unit)
     for state in (7, np.random.RandomState(7)):
         reference = StratifiedGroupKFold(3, shuffle=True, random_state=7).split(x, y, groups)
         assert_same_splits(split_rows(x, y, groups, 3, state, classes=True), reference)
