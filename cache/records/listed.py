@@ -19,6 +19,8 @@ _SHOWN_SORTS = 6
 _MOST_NOTES = 40
 _MOST_CHARACTERS = 300  # of a text
 _MOST_BYTES = 50_000
+_MOST_WORDS = 60
+_MOST_WORD_CHARACTERS = 4_000  # of all words together: a shortened word would name something else
 _OTHERS = "others"
 
 
@@ -46,10 +48,21 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Listed:
-    """What was met and not taken, and what was believed where it could be read in another way, a sentence each."""
+    """What a dataset's index tells of its listing.
+
+    Attributes
+    ----------
+    skipped
+        What was met and not taken.
+    notes
+        What was believed where it could be read in another way, a sentence each.
+    asked
+        What to type after ``stackbone extract`` to list the same again; nothing if that cannot be typed.
+    """
 
     skipped: Sequence[Skipped] = ()
     notes: Sequence[str] = ()
+    asked: Sequence[str] = ()
 
     def lines(self) -> list[str]:
         """Return lines for people."""
@@ -69,8 +82,9 @@ class Listed:
         skipped = sorted(self.skipped, key=lambda each: -each.count)
         notes = [_short(note) for note in self.notes[:_MOST_NOTES]]
         n_sorts = min(len(skipped), _MOST_SORTS)
+        asked = {"asked": list(self.asked)} if self.asked and _are_words(list(self.asked)) else {}
         while True:
-            content = {"notes": notes, "skipped": [_shortened(each) for each in _cut(skipped, n_sorts)]}
+            content = {"notes": notes, "skipped": [_shortened(each) for each in _cut(skipped, n_sorts)], **asked}
             text = json.dumps(content, sort_keys=True, separators=(",", ":"))
             if len(text) <= _MOST_BYTES:
                 return text
@@ -85,17 +99,20 @@ class Listed:
         Malformed
             If it is of another form.
         """
-        if not isinstance(content, dict) or set(content) != {"notes", "skipped"}:
-            message = "what it tells of its listing is not a JSON object of notes and skipped"
+        if not isinstance(content, dict) or set(content) - {"asked"} != {"notes", "skipped"}:
+            message = "what it tells of its listing is not a JSON object of notes, skipped and perhaps asked"
             raise Malformed(message)
-        notes, skipped = content["notes"], content["skipped"]
+        notes, skipped, asked = content["notes"], content["skipped"], content.get("asked", [])
         if not _is_list(notes) or not all(type(note) is str for note in notes):
             message = "its notes are not a list of texts"
             raise Malformed(message)
         if not _is_list(skipped) or not all(_is_skipped(each) for each in skipped):
             message = "what it skipped is not a list of sort, reason, count and example"
             raise Malformed(message)
-        return cls([Skipped(**each) for each in skipped], notes)
+        if not _are_words(asked):
+            message = "what it was asked is not a list of a few short words"
+            raise Malformed(message)
+        return cls([Skipped(**each) for each in skipped], notes, tuple(asked))
 
 
 def _in_words(each: Skipped) -> str:
@@ -122,6 +139,15 @@ def _short(text: str) -> str:
 
 def _is_list(value: object) -> bool:
     return isinstance(value, list) and len(value) <= max(_MOST_SORTS, _MOST_NOTES) + 1
+
+
+def _are_words(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) <= _MOST_WORDS
+        and all(type(word) is str and "\0" not in word for word in value)
+        and sum(map(len, value)) <= _MOST_WORD_CHARACTERS
+    )
 
 
 def _is_skipped(value: object) -> bool:

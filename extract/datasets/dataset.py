@@ -23,6 +23,7 @@ from stackbone.extract.datasets.folders.pruning import leave_out
 from stackbone.extract.datasets.kind import KINDS, Listing, Request, Skipped, TableColumns
 from stackbone.extract.datasets.kinds.images import neither_message
 from stackbone.extract.datasets.listing_options import (
+    asked_words,
     check_marks,
     read_class_level,
     refuse_level_options,
@@ -61,6 +62,8 @@ class Dataset:
         Files and folders that were met and not taken.
     notes
         What was believed where it could be read in another way, a sentence each.
+    asked
+        What to type after ``stackbone extract`` to list the same again; nothing of images in memory.
     arrays
         The images themselves, in the order of `paths`, where they are in memory and no files.
     """
@@ -73,6 +76,7 @@ class Dataset:
     groups: list[str]
     skipped: Sequence[Skipped] = ()
     notes: Sequence[str] = ()
+    asked: Sequence[str] = ()
     arrays: Arrays | None = None
 
     @property
@@ -205,10 +209,11 @@ def open_dataset(
         marks=marks,
     )
     listing = _list(request)
-    return _build(listing, name, labelled=label_column is not None)
+    labelled = label_column is not None
+    return _build(listing, name, asked_words(request, labelled=labelled), labelled=labelled)
 
 
-def _build(listing: Listing, name: str | None, *, labelled: bool) -> Dataset:
+def _build(listing: Listing, name: str | None, asked: Sequence[str], *, labelled: bool) -> Dataset:
     if name is not None and not _SAFE_NAME.fullmatch(name):
         msg = (
             f"The dataset name {name!r} cannot be used for a file. Expected up to 100 letters, digits, '.', "
@@ -226,6 +231,7 @@ def _build(listing: Listing, name: str | None, *, labelled: bool) -> Dataset:
         groups=list(map(itemgetter(2), marks)),
         skipped=listing.skipped,
         notes=listing.notes,
+        asked=tuple(asked),
         arrays=listing.arrays,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,45 @@ def refuse_table_options(labels: Path | None, columns: TableColumns) -> None:
     for field in fields(TableColumns):
         value = getattr(columns, field.name)
         if value is not None and value != field.default:
-            option = field.name.replace("_", "-") if field.default in ("", False) else f"{field.name}-column"
-            given = f"--{option}" if value is True else f"--{option} {typed(value)}"
+            option = _option_of(field)
+            given = typed(*_given(option, value))
             msg = (
                 f"{given} describes a table, and the dataset is not one. Expected a file ending in "
-                f"{' '.join(TABLES)}. Name that file, add it with --labels FILE, or leave --{option} out."
+                f"{' '.join(TABLES)}. Name that file, add it with --labels FILE, or leave {option} out."
             )
             raise UsageError(msg)
+
+
+def _option_of(field: Field[Any]) -> str:
+    """Return the option that sets a field of `TableColumns`."""
+    return f"--{field.name.replace('_', '-')}" if field.default in ("", False) else f"--{field.name}-column"
+
+
+def _given(option: str, value: object) -> list[str]:
+    return [option] if value is True else [option, str(value)]
+
+
+def asked_words(request: Request, *, labelled: bool) -> list[str]:
+    """Return what to type after ``stackbone extract`` to list the same again; nothing of images in memory."""
+    if request.images is not None:
+        return []
+    words = [*request.paths]
+    words += [] if request.labels is None else ["--labels", str(request.labels)]
+    for field in fields(TableColumns):
+        value = getattr(request.columns, field.name)
+        if value is not None and value != field.default:
+            words += _given(_option_of(field), value)
+    for pattern in request.exclude:
+        words += ["--exclude", pattern]
+    for option, value, default in (
+        ("--split-folders", request.split_folders, "auto"),
+        ("--class-level", request.class_level, None),
+        ("--only-listed", request.only_listed, False),
+        ("--no-labels", not labelled, False),
+    ):
+        if value != default:
+            words += _given(option, value)
+    return words
 
 
 def refuse_level_options(request: Request) -> None:

@@ -132,7 +132,7 @@ def make_index(
         reason=reasons,
         stamps=listing.stamps,
         sizes=measure(dataset, listing.digests, old),
-        listed=Listed(dataset.skipped, dataset.notes),
+        listed=Listed(dataset.skipped, dataset.notes, dataset.asked),
     )
     return index, listing.n_hashed
 

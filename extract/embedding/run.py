@@ -21,7 +21,7 @@ from stackbone.extract.embedding.indexing import make_index, with_found
 from stackbone.extract.embedding.pipeline import Profile, embed_images
 from stackbone.extract.embedding.plan import EngineOptions, distinct_images, find_weights_of, inputs_of, make_embedder
 from stackbone.extract.embedding.report import BackboneReport, ExtractReport
-from stackbone.extract.engines.engine import check_engine, check_precision
+from stackbone.extract.engines.engine import check_device, check_engine, check_precision
 from stackbone.extract.images.limits import USUAL, limits_of
 from stackbone.extract.steering_files.steered import choose_backbones, read_steered, with_hub
 
@@ -93,6 +93,7 @@ def extract(
     report = on_progress or silent
     store = store or FeatureStore()
     check_engine(engine)
+    check_device(device)
     check_precision(precision)
     limits = limits_of(allow_truncated=allow_truncated, max_pixels=max_pixels)
     steered = read_steered(steering)

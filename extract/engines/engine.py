@@ -110,6 +110,12 @@ def make_engine(
         return TorchEngine(backbone, weights, device, precision)
 
 
+def check_device(device: str) -> None:
+    """Raise `UsageError` if a device that was named cannot be used here; ``auto`` and ``cpu`` can, and cost no look."""
+    if device not in ("auto", "cpu"):
+        pick_device(device)
+
+
 def _engine_class(engine: str, device: str) -> Callable[[Backbone, Weights, str, str], Engine]:
     check_engine(engine)
     installed = importlib.util.find_spec("openvino") is not None

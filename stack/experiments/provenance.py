@@ -12,7 +12,7 @@ from stackbone.cache.text import typed
 from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.used_features import used_features
-from stackbone.stack.features.source import is_folder
+from stackbone.stack.features.source import data_words, is_folder
 from stackbone.stack.folds.dealing import DEALINGS
 from stackbone.stack.learners.recipes import STACKS
 
@@ -74,8 +74,9 @@ def repeat_commands(experiment: Experiment, store: FeatureStore) -> list[str]:
     ids = list(dict.fromkeys(each.id for used in used_features(experiment, store) for each in used.feature_sets))
     sets = [each for each in store.feature_sets() if each.id in ids]
     commands = [_stack_command(experiment, ids)]
-    if is_folder(experiment.joined.index) and not any(each.header().spec.steering for each in sets):
-        commands = [*_extract_commands(experiment.joined.index, sets), *commands]
+    index = experiment.joined.index
+    if (index.listed.asked or is_folder(index)) and not any(each.header().spec.steering for each in sets):
+        commands = [*_extract_commands(index, sets), *commands]
     return [typed(*words, "--dataset", experiment.dataset, "--cache", store.root) for words in commands]
 
 
@@ -84,7 +85,7 @@ def _extract_commands(index: DatasetIndex, sets: Sequence[FeatureSet]) -> list[l
     names: dict[str, list[str]] = {}
     for each in sets:
         names.setdefault(each.header().spec.precision, []).append(each.backbone)
-    to_root = ["stackbone", "extract", index.root]
+    to_root = ["stackbone", "extract", *data_words(index)]
     return [
         [*to_root, "--backbones", ",".join(dict.fromkeys(backbones)), "--precision", precision]
         for precision, backbones in names.items()

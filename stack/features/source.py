@@ -17,16 +17,16 @@ def is_folder(index: DatasetIndex) -> bool:
     return all(path.split("/")[-2:-1] == [label] for path, label in listed if label)
 
 
-def data_word(index: DatasetIndex) -> str:
-    """Return the folder to type, or TABLE where labels came from one, whose name the cache does not keep."""
-    return index.root if is_folder(index) else "TABLE"
+def data_words(index: DatasetIndex) -> list[str]:
+    """Return what to type for a dataset: what was typed, else its folder, or TABLE where labels came from one."""
+    return list(index.listed.asked) or [index.root if is_folder(index) else "TABLE"]
 
 
 def extract_words(store: FeatureStore, index: DatasetIndex, *options: str) -> str:
     """Return what embeds a dataset of a cache again, after "Run": a command in backticks, or what to call in Python."""
     if index.in_memory:
         return "`extract` in Python on the same arrays"
-    words = ["stackbone", "extract", data_word(index), *options]
+    words = ["stackbone", "extract", *data_words(index), *options]
     if index.name != Path(index.root).name:
         words += ["--dataset", index.name]
     if store.root != default_cache():

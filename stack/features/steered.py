@@ -18,7 +18,7 @@ from stackbone.cache import CacheError, Digests, FeatureSet, FeatureSpec, SeenRe
 from stackbone.cache.text import typed
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.labelled_images import LabelledImages
-from stackbone.stack.features.source import data_word
+from stackbone.stack.features.source import data_words
 from stackbone.stack.folds.fold import Fold
 
 _SHORT = 8  # hex digits of a recipe that tell two of them apart
@@ -264,13 +264,13 @@ def _refusal(
     return (
         f"fold {n + 1} of {len(folds)} has no fair features of the steered backbone {backbone.name}: {found}. Features "
         "hold the labels that their steering saw, so a score on these images would be far too high. "
-        f"{_way_out(backbone, data_word(images.index), division, others)}"
+        f"{_way_out(backbone, data_words(images.index), division, others)}"
     )
 
 
-def _way_out(backbone: SteeredBackbone, data: str, division: Division, others: Sequence[str]) -> str:
+def _way_out(backbone: SteeredBackbone, words: Sequence[str], division: Division, others: Sequence[str]) -> str:
     about = backbone.candidates[0].seen.description
-    data, name = typed(data), typed(backbone.candidates[0].feature_set.backbone)
+    data, name = typed(*words), typed(backbone.candidates[0].feature_set.backbone)
     made = typed("--backbone", about["backbone"], "--method", about["method"])
     how = f"{made} {division.options()}"
     lines = [

@@ -34,12 +34,12 @@ BACKBONE = """
 KIND = """
     from pathlib import Path
 
-    from stackbone.extract.datasets.kind import DatasetKind, Request, Source
+    from stackbone.extract.datasets.kind import DatasetKind, Listing, Request
 
 
-    def read(request: Request) -> Source:
+    def read(request: Request) -> Listing:
         lines = [line.split() for line in request.path.read_text().splitlines()]
-        return Source(request.path.stem, request.path.parent, {path: (label, "", "") for label, path in lines})
+        return Listing(request.path.stem, request.path.parent, {path: (label, "", "") for label, path in lines})
 
 
     KIND = DatasetKind(

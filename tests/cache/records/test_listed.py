@@ -45,6 +45,13 @@ def test_however_long_its_texts_are_an_attribute_holds_it(text: str) -> None:
     assert sum(each.count for each in found.skipped) == 50
 
 
+def test_words_to_type_are_kept_whole_or_not_at_all() -> None:
+    words = ("/a b/\udcff.csv", "--exclude", "*_mask.png")
+    assert back(Listed(asked=words)).asked == words
+    assert back(Listed(asked=("a" * 4001,))).asked == ()
+    assert back(Listed(asked=("a.jpg",) * 61)).asked == ()
+
+
 def test_a_long_text_keeps_its_beginning() -> None:
     [note] = back(Listed([], ["a" * 1000])).notes
     assert note == "a" * 297 + "..."
@@ -73,6 +80,11 @@ _ENTRY: dict[str, Any] = {"sort": "", "reason": "", "count": 1, "example": ""}
         {"notes": [], "skipped": [{**_ENTRY, "count": 1 << 63}]},
         {"notes": [], "skipped": [{**_ENTRY, "count": 1.0}]},
         {"notes": [], "skipped": [{**_ENTRY, "sort": None}]},
+        {"notes": [], "skipped": [], "asked": "rm"},
+        {"notes": [], "skipped": [], "asked": [1]},
+        {"notes": [], "skipped": [], "asked": ["a\0b"]},
+        {"notes": [], "skipped": [], "asked": ["a"] * 61},
+        {"notes": [], "skipped": [], "asked": ["a" * 4001]},
     ],
 )
 def test_another_form_is_refused(content: object) -> None:

@@ -219,7 +219,7 @@ def test_the_index_keeps_what_was_met_and_measured(photos: Path, store: FeatureS
     dataset = replace(open_dataset(photos), skipped=[met], notes=["It is so."])
     run_module.extract(dataset, "efficientnet_lite0", store, random_seed=0)
     index = store.dataset()
-    assert index.listed == Listed([met], ["It is so."])
+    assert index.listed == Listed([met], ["It is so."], (str(photos),))
     assert index.sizes is not None
     assert index.sizes.tolist() == [[90 + i, 70] for i in range(12)]
     assert summarise(store).datasets[0].oddities != [], "the networks are known from the features"

@@ -536,7 +536,7 @@ def test_the_index_knows_unreadable_images_before_anything_is_embedded(
     dataset = open_dataset(photos, label_column=None)
     before = index_dataset(dataset, store)
     assert [before.path[row] for row in np.flatnonzero(~before.ok)] == ["02.png"]
-    assert f"they cannot be read: 1 of {N_IMAGES} images; the first is '02.png': it could not be" in caplog.text
+    assert f"they cannot be read: 1 of {N_IMAGES} images; the first is '02.png': its file is cut short" in caplog.text
     after = run(photos, store, [toast], weights={VIT: files[VIT]}).index
     np.testing.assert_array_equal(after.ok, before.ok)
     assert after.reason == before.reason

@@ -65,7 +65,7 @@ def accuracies(experiment: Experiment) -> dict[str, CopyScore]:
     return plainly(experiment, right)
 
 
-@pytest.mark.parametrize("divided", [{}, {"repeats": 2, "seed": 3}, {"split": "test", "cv": 3}])
+@pytest.mark.parametrize("divided", [{}, {"repeats": 2, "seed": 3}, {"split": "test", "cv": None}])
 def test_copies_are_counted_and_measured_as_row_by_row(
     make_cache: MakeCache, tmp_path: Path, divided: Mapping[str, Any]
 ) -> None:
@@ -127,7 +127,9 @@ def test_nothing_is_said_where_there_are_none(make_cache: MakeCache, tmp_path: P
 
 def test_where_every_tested_image_is_a_copy_there_are_no_others(make_cache: MakeCache, tmp_path: Path) -> None:
     splits = ["train"] * 60 + ["test"] * 20 + ["train"] * 10
-    found = run_experiment(make_cache(tmp_path, LABELS, near=COPIES, splits=splits, dim=DIM), split="test", **ASKED)
+    found = run_experiment(
+        make_cache(tmp_path, LABELS, near=COPIES, splits=splits, dim=DIM), **{**ASKED, "split": "test", "cv": None}
+    )
     assert found.near_copies is not None
     assert (found.near_copies.n_copies, found.near_copies.scores["stack:oof"].others) == (20, None)
     assert "20 of 20 tested images" in found.joined.notes[0]

@@ -19,6 +19,7 @@ from stackbone.cache import (
     UsageError,
 )
 from stackbone.cache.feature_set import FeatureSet
+from stackbone.cache.records.listed import Listed
 from stackbone.cache.records.shard import PATTERN
 from stackbone.stack.features.join import Joined, join_features
 from stackbone.stack.folds.groups import join_groups
@@ -260,6 +261,10 @@ def test_incomplete_features_are_mentioned_or_refused(store: FeatureStore) -> No
         f"Run `stackbone extract TABLE --backbones xception --cache {store.root}` to complete it"
     ]
     assert join_features(store, backbones=["vgg19"]).notes == []
+    store.write_dataset(replace(store.dataset(), listed=Listed(asked=("/a b/t.csv", "--keep-na"))))
+    [note] = join_features(store).notes
+    assert "Run `stackbone extract '/a b/t.csv' --keep-na --backbones xception --cache" in note
+    store.write_dataset(replace(store.dataset(), listed=Listed()))
     with pytest.raises(StackError, match=rf"'photos' \(12 images\): {partial.id} lacks 3\..*stackbone extract TABLE"):
         join_features(store, backbones=["xception"])
 

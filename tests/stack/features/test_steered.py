@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from stackbone.cache import (
     StackError,
     UsageError,
 )
+from stackbone.cache.records.listed import Listed
 from stackbone.cache.records.seen import FILE, write_seen
 from stackbone.stack import Fold
 from stackbone.stack.divisions.division import Division, options_of
@@ -176,14 +178,15 @@ def test_the_refusal_names_fold_sets_counts_and_the_ways_out(store: FeatureStore
     leaks = add_steered(store, [1, 4], 1)
     cut = add_steered(store, FOLDS[1].train, 2, n=7)
     division = Division(cv=3, seed=4, group_by="folder", rare="keep", repeats=2, near_duplicates=0.98)
+    store.write_dataset(replace(store.dataset(), listed=Listed(asked=("/my photos", "--class-level", "2"))))
     with pytest.raises(StackError) as refusal:
         features_of_folds(join_features(store), FOLDS, division)
     for words in (
         "fold 2 of 3 has no fair features of the steered backbone vit_toast",
         f"the steering of {fair.id} saw 4 of its 4 test images",
         f"the steering of {leaks.id} saw 2 of its 4 test images",
-        "`stackbone steer '/my photos' --backbone vit_base --method toast --cv 3 --seed 4 --group-by folder "
-        "--rare keep`",
+        "`stackbone steer '/my photos' --class-level 2 --backbone vit_base --method toast --cv 3 --seed 4 "
+        "--group-by folder --rare keep`",
         "leave --repeats out",
         "leave --near-duplicates out",
         f"images are missing there: {cut.id}",
@@ -201,7 +204,7 @@ def test_an_incomplete_one_is_mentioned_with_the_way_to_complete_it(store: Featu
     cut = add_steered(store, FOLDS[1].train, n=7)
     [note] = join_features(store).notes
     assert note.startswith(f"{cut.id} is left out: it lacks 5 images")
-    assert "--backbones vit_toast --steering FILE`" in note
+    assert "--backbones vit_toast --steering FILE " in note
 
 
 def test_ways_of_steering_are_backbones_of_their_own(store: FeatureStore) -> None:
