@@ -58,7 +58,7 @@ def print_experiment(experiment: Experiment) -> None:
     rows, model = table.rows(experiment), table.model_row(experiment)
     print_table(table.header(experiment), rows, bold=model, spare=["what it is"])
     for note in table.footnotes(experiment):
-        out.note(note)
+        out.print(note)
     if can_draw():
         for line in ["", *dot_plot(experiment.evaluation.results, out.width), ""]:
             out.print(line)

@@ -71,7 +71,7 @@ class Division:
         options = [divided]
         options += [f"--group-by {typed(self.group_by)}"] if self.group_by != "auto" else []
         options += [f"--rare {self.rare}"] if self.rare != "refuse" else []
-        options += [f"--dealing {self.dealing}"] if self.dealing != DEALINGS[0] else []
+        options += [typed("--dealing", self.dealing)] if self.dealing != DEALINGS[0] else []
         return " ".join(options)
 
     def to_dict(self, number: int) -> dict[str, Any]:

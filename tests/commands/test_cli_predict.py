@@ -186,7 +186,7 @@ def test_cached_images_import_no_torch(finished: Path) -> None:
         (["new", "--model", "m", "--csv", "p.txt"], 2, "--csv writes .csv, and p.txt has another ending"),
         (["new", "--model", "m", "--csv", "p.parquet"], 2, "--csv writes .csv"),
         (["new", "--model", "m", "--parquet", "p.csv"], 2, "--parquet writes .parquet"),
-        (["new", "--model", "m", "--csv", "new"], 2, "ends in .csv"),
+        (["new", "--model", "m", "--csv", "new"], 2, "new is a folder; name a file in it"),
         (["new.csv", "--model", "m", "--path-column", "pic"], 2, "Type --path-column file"),
         (["new", "--model", "m", "--path-column", "file"], 2, "--path-column"),
         (["new", "--model", "m", "--weights", f"{LITE0}=new/hat.jpg"], 1, f"--weights {LITE0}=FILE"),
