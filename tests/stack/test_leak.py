@@ -133,8 +133,8 @@ def test_what_a_steering_on_everything_would_score_is_refused(store: FeatureStor
     for words in (
         "fold 1 of 3 has no fair features of the steered backbone vit_toast",
         f"the steering of {steered.id} saw 30 of its 30 test images",
-        "`stackbone steer /photos --backbone vit_base --method toast --cv 3 --seed 0`",
-        "`stackbone extract /photos --backbones vit_toast --steering FOLDER`",
+        "`stackbone steer TABLE --backbone vit_base --method toast --cv 3 --seed 0`",
+        "`stackbone extract TABLE --backbones vit_toast --steering FOLDER`",
         "--backbones resnet50",
     ):
         assert words in str(refusal.value)

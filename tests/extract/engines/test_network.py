@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save_file
-from timm.data import create_transform, resolve_data_config
+from timm.data import create_transform
 from torch import Tensor, nn
 
 from stackbone.cache import UsageError, WeightsError, sha256_file
@@ -28,6 +28,7 @@ from stackbone.extract.engines.network import build_network
 from stackbone.extract.images.decode import apply_transform, decode
 from stackbone.extract.networks.network import FeatureNetwork, load_classifier
 from tests.made.networks import relative
+from tests.made.timm_config import pinned_config
 
 DIMS = {
     "resnet50": 2048,
@@ -109,7 +110,7 @@ class TestConformance:
         self, backbone: Backbone, pixels: NDArray[np.uint8], features: NDArray[np.float32]
     ) -> None:
         model = timm_model(backbone.architecture)
-        config = resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(backbone.architecture).to_dict())
+        config = pinned_config(backbone)
         to_tensor_and_normalise = create_transform(**config, is_training=False).transforms[-2:]
         batch = torch.stack([normalised(image, to_tensor_and_normalise) for image in pixels])
         assert relative(timm_features(model, batch, backbone.pooling), features) < 1e-4
@@ -185,7 +186,7 @@ def test_the_whole_way_from_a_file_equals_timms(tmp_path: Path) -> None:
     weights = find_weights([backbone], {})[backbone.name]
 
     model: Any = load_classifier(backbone, weights)
-    config = resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(backbone.architecture).to_dict())
+    config = pinned_config(backbone)
     batch = create_transform(**config, is_training=False)(Image.open(path)).unsqueeze(0)
     model.reset_classifier(0)
     with torch.inference_mode():

@@ -24,6 +24,7 @@ from stackbone.extract.backbones.backbone import BACKBONES, Transform
 from stackbone.extract.images.decode import apply_transform, decode, quiet_pillow
 from stackbone.extract.images.limits import MAX_PIXELS
 from tests.made.checkout import ROOT
+from tests.made.timm_config import pinned_config
 
 Pixels = NDArray[np.uint8]
 
@@ -484,10 +485,9 @@ def photographs(shared_data: Path) -> list[Image.Image]:
 
 def pinned_transform(name: str) -> Callable[[Image.Image], Pixels]:
     """Return what timm itself makes of the pinned tag's configuration; nothing of ours but the name."""
-    import timm
-    from timm.data import create_transform, resolve_data_config
+    from timm.data import create_transform
 
-    config = resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(BACKBONES[name].architecture).to_dict())
+    config = pinned_config(BACKBONES[name])
     made = create_transform(**config, is_training=False)
     return lambda image: undone(made(image).numpy(), config["mean"], config["std"])
 

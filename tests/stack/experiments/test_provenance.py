@@ -74,7 +74,7 @@ def test_the_command_asks_for_the_same_experiment(
     experiment = run_experiment(store, **({"options": FIXED} | options))
     found = stack_arguments(experiment, store, monkeypatch)
     assert found["options"] == experiment.options
-    assert found["backbones"] == ",".join(experiment.backbones.values())
+    assert found["backbones"] == ",".join(map(str, experiment.backbones.values()))
     for name in ("cv", "repeats", "split", "seed", "group_by", "near_duplicates", "rare", "task", "dataset"):
         holder = experiment if hasattr(experiment, name) else experiment.division
         assert found[name] == getattr(holder, name), name
