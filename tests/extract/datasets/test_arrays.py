@@ -18,27 +18,16 @@ from stackbone.cache.disk.reading import ListedFile
 from stackbone.extract import ExtractReport, extract, open_dataset
 from stackbone.extract.backbones.backbone import BACKBONES, Backbone
 from stackbone.extract.backbones.weights import random_weights
-from stackbone.extract.embedding import plan, recompute
+from stackbone.extract.embedding import recompute
 from stackbone.extract.embedding.predict import embed_for
 from stackbone.extract.images.arrays import Arrays, decode_array
 from stackbone.extract.images.decode import apply_transform, decode
 from stackbone.extract.images.thumbnails import thumbnails
-from tests.made.engines import CountingEngine, block_means
+from tests.made.engines import block_means
 
 LITE = "efficientnet_lite0"
 X = np.random.default_rng(0).integers(0, 256, (6, 30, 40, 3), dtype=np.uint8)
 Y = list("ababab")
-
-
-@pytest.fixture
-def counts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    counted: dict[str, int] = {}
-
-    def make(backbone: Backbone, *_: object, **__: object) -> CountingEngine:
-        return CountingEngine(counted, backbone.name)
-
-    monkeypatch.setattr(plan, "make_engine", make)
-    return counted
 
 
 def run(images: Any, store: FeatureStore, **options: Any) -> ExtractReport:  # noqa: ANN401 - whatever a user gives
@@ -46,7 +35,7 @@ def run(images: Any, store: FeatureStore, **options: Any) -> ExtractReport:  # n
 
 
 def digest(pixels: NDArray[np.uint8]) -> bytes:
-    """Return the SHA-256 of FORMAT.md, written anew."""
+    """Return the SHA-256 that FORMAT.md defines, by plain code."""
     height, width, _ = pixels.shape
     return hashlib.sha256(b"stackbone-array\0" + f"{width} {height}\n".encode() + pixels.tobytes()).digest()
 

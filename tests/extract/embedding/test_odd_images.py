@@ -18,26 +18,15 @@ from stackbone.cache.upkeep.compact import compact
 from stackbone.extract import ExtractReport, extract, index_dataset, open_dataset
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import random_weights
-from stackbone.extract.embedding import plan, recompute
+from stackbone.extract.embedding import recompute
 from stackbone.extract.images.thumbnails import thumbnails
-from tests.made.engines import BlockMeans, CountingEngine
+from tests.made.engines import BlockMeans
 from tests.made.photos import write_photos
 
 LITE = "efficientnet_lite0"
 CUT_SHORT = "cut short, with what is missing in grey or black"
 
 Run = Callable[..., ExtractReport]
-
-
-@pytest.fixture
-def counts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    counted: dict[str, int] = {}
-
-    def make(backbone: Backbone, *_: object, **__: object) -> CountingEngine:
-        return CountingEngine(counted, backbone.name)
-
-    monkeypatch.setattr(plan, "make_engine", make)
-    return counted
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from stackbone.cache import CacheError, FeatureStore, ImageError, UsageError, We
 from stackbone.cache.records.listed import Listed, Skipped
 from stackbone.cache.upkeep.summary import summarise
 from stackbone.extract import ExtractReport, open_dataset
-from stackbone.extract.backbones.backbone import BACKBONES, Backbone
+from stackbone.extract.backbones.backbone import BACKBONES
 from stackbone.extract.backbones.weights import Weights, find_weights, random_weights
-from stackbone.extract.embedding import pipeline, plan, sizes
+from stackbone.extract.embedding import pipeline, sizes
 from stackbone.extract.embedding import run as run_module
 from stackbone.extract.embedding.indexing import preview
 from stackbone.extract.engines.engine import make_engine
@@ -31,22 +31,9 @@ from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import apply_transform, decode, decoded
 from stackbone.extract.steering_files import steered
 from tests.made.checkout import ROOT
-from tests.made.engines import CountingEngine
 from tests.made.photos import write_photos
 
 LITES = "efficientnet_lite0,efficientnet_lite1"
-
-
-@pytest.fixture
-def counts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """Replace the engines by `CountingEngine` and return the images embedded so far, by backbone."""
-    counted: dict[str, int] = {}
-
-    def make(backbone: Backbone, *_: object, **__: object) -> CountingEngine:
-        return CountingEngine(counted, backbone.name)
-
-    monkeypatch.setattr(plan, "make_engine", make)
-    return counted
 
 
 @pytest.fixture
