@@ -48,7 +48,11 @@ def command(
         str, typer.Option(help="tune: train on your task; pretune: prepare on general images first, for --start")
     ] = "tune",
     start: Annotated[
-        Path | None, typer.Option(help="Start from this steering file, or from a released TOAST checkpoint")
+        Path | None,
+        typer.Option(
+            help="Start from this steering file, a folder of them (each fold from its own), or a released TOAST "
+            "checkpoint; finetune goes on from a head that `--method linear` trained"
+        ),
     ] = None,
     cv: Annotated[
         int | None,

@@ -21,6 +21,7 @@ from stackbone.extract.backbones.backbone import Transform
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import apply_transform, decoded
 from stackbone.extract.images.limits import USUAL, Limits
+from stackbone.extract.views.views import make_views
 
 MEMORY_BUDGET = 1 << 30  # bytes of decoded images that are kept; the others are decoded again in every epoch
 _BATCHES_AHEAD = 2  # for each thread
@@ -89,6 +90,14 @@ class PixelStore:
     def plain_batches(self, rows: Sequence[int], size: int) -> Iterator[tuple[NDArray[np.int64], Pixels]]:
         """Yield (rows (B,), pixels (B, H, W, 3) uint8) in order, the pixels those that features are computed from."""
         return self._batches(rows, size, lambda row: apply_transform(self._picture(row), self._transform))
+
+    def view_batches(self, rows: Sequence[int], size: int, view: str) -> Iterator[tuple[NDArray[np.int64], Pixels]]:
+        """Yield as `plain_batches`, the pixels those that features of a view are computed from."""
+
+        def make(row: int) -> Pixels:
+            return make_views(self._picture(row), self._transform, [view], self._digests[row].tobytes())[view]
+
+        return self._batches(rows, size, make)
 
     def random_batches(
         self, rows: Sequence[int], size: int, *, area: float | None, seed: int, epoch: int

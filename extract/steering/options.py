@@ -13,6 +13,7 @@ import numpy as np
 
 from stackbone.cache import Digests, UsageError
 from stackbone.cache.choices import unknown_choice
+from stackbone.cache.views import PLAIN
 from stackbone.extract.methods.method import OPTIMISERS, RECIPES, check_method, check_options
 from stackbone.extract.steering_files.steering import MOST_SEED, STAGES
 
@@ -20,6 +21,7 @@ PRECISIONS = ("auto", "fp32", "bf16")
 OWN, RELEASED = "own", "released"
 TRAININGS = ("own", "released")
 """Our way to train, and that of TOAST's authors as far as it is known: docs/steering.md has the table."""
+_LATER = {"recipe": OWN, "views": PLAIN}
 _PATIENCE = 20
 _CROP_AREA = 0.7
 _WARMUP_SHARE = 10  # of the epochs, one in so many: 10 of the published 100
@@ -65,6 +67,9 @@ class SteerOptions:
         Options of the method itself, such as ``rank``: see its recipe.
     recipe
         Of `TRAININGS`.
+    views
+        Of each image, that a method which changes no features trains its head on (`cache.views`); it is validated on
+        the plain view.
     """
 
     method: str
@@ -84,6 +89,7 @@ class SteerOptions:
     seed: int = 0
     method_options: Mapping[str, Any] = field(default_factory=dict)
     recipe: str = OWN
+    views: tuple[str, ...] = (PLAIN,)
 
     @property
     def warmup_epochs(self) -> int:
@@ -117,9 +123,9 @@ class SteerOptions:
         return {**(of_recipe or {}), **self.method_options}
 
     def described(self) -> dict[str, Any]:
-        """Return what tells one way to train from others; an own one as versions before ``--recipe`` described it."""
-        described = asdict(self) | {"patience": self.chosen_patience}
-        return {name: value for name, value in described.items() if name != "recipe" or value != OWN}
+        """Return what tells one way to train from others; what came later is named where it is not what it was."""
+        described = asdict(self) | {"patience": self.chosen_patience, "views": ",".join(self.views)}
+        return {name: value for name, value in described.items() if _LATER.get(name) != value}
 
     def rate(self, time: float) -> float:
         """Return the learning rate at a time in epochs, 0 to `epochs`; ``released`` changes it between epochs only."""
@@ -146,6 +152,11 @@ class SteerOptions:
                 f"--recipe released is how TOAST's authors train it, not the method {self.method}: leave it out",
             ),
             (is_own or self.crop_area == _CROP_AREA, "--crop-area is of our own recipe, not of --recipe released"),
+            (
+                self.views == (PLAIN,) or not RECIPES[self.method].changes_features,
+                f"--views is for a head on a backbone that stays as it is (--method linear): {self.method} draws "
+                "another crop of each image in every epoch by itself. Leave it out",
+            ),
             (self.stage in STAGES, unknown_choice("--stage", self.stage, STAGES)),
             (self.epochs >= 1, f"--epochs is {self.epochs}, expected 1 or more"),
             (

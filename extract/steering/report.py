@@ -80,6 +80,12 @@ class SteerReport:
         if read := steering.training.get("parent_read"):
             lines.append(f"started from a released checkpoint: read {printable(read)}")
         accuracy = best.get("validation_accuracy")
+        start = steering.training.get("start_accuracy")
+        if start is not None and accuracy is not None:
+            gain = 100 * (accuracy - start)
+            lines.append(
+                f"started from a head on the frozen backbone: validation accuracy {start:.1%}, {gain:+.1f} points since"
+            )
         on = "training" if accuracy is None else "validation"
         shown = best["accuracy"] if accuracy is None else accuracy
         return [*lines, f"kept epoch {self.best_epoch} of {len(steering.history)}: {on} accuracy {shown:.1%}"]

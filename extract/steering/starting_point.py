@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,8 @@ from stackbone.cache.text import typed
 from stackbone.extract.backbones.backbone import IMAGENET, Backbone
 from stackbone.extract.methods.method import HEAD, RECIPES, steering_parameters, with_unnamed
 from stackbone.extract.steering.options import SteerOptions
-from stackbone.extract.steering_files.file import read_steering
+from stackbone.extract.steering_files.file import list_steering_files, read_steering
+from stackbone.extract.steering_files.steering import Steering
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,6 +33,47 @@ _log = logging.getLogger(__name__)
 
 def _no_digests() -> Digests:
     return np.zeros((0, 32), np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class StartingHead:
+    """A head that was trained on the frozen backbone.
+
+    Attributes
+    ----------
+    path
+        Of its file.
+    classes
+        Of its outputs.
+    weight, bias
+        (n_classes, dim) and (n_classes,) float32.
+    recipe
+        Hex digest of how it was made, which the heads of all folds share.
+    """
+
+    path: Path
+    classes: Sequence[str]
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    recipe: str
+
+    def of(self, classes: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return weight and bias of these classes, in their order.
+
+        Raises
+        ------
+        UsageError
+            If it does not know one.
+        """
+        unknown = [name for name in classes if name not in self.classes]
+        if unknown:
+            message = (
+                f"the head of {self.path} knows {', '.join(map(repr, self.classes))}, and these images are of "
+                f"{unknown[0]!r} too: train a head on the same labels (--method linear), or leave --start out"
+            )
+            raise UsageError(message)
+        rows = [list(self.classes).index(name) for name in classes]
+        return self.weight[rows], self.bias[rows]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +94,8 @@ class StartingPoint:
         What is to be said of images that `seen` cannot list, or None.
     is_released
         Whether the file is a released checkpoint, read once the network is there.
+    head
+        The head, where the file's method trains nothing else; other heads are left out.
     """
 
     sha256: str | None = None
@@ -61,6 +105,7 @@ class StartingPoint:
     seen: Digests = field(default_factory=_no_digests)
     remark: str | None = None
     is_released: bool = False
+    head: StartingHead | None = None
 
     def load(self, method: nn.Module) -> str | None:
         """Set the parameters of a method's module to these; what TOAST-Lite adds stays at its start.
@@ -158,7 +203,44 @@ def read_start(path: Path, backbone: Backbone, spec: FeatureSpec, options: Steer
         },
         seen=steering.seen,
         remark=steering.training.get("parent_seen"),
+        head=None if RECIPES[steering.method].changes_features else _head(path, steering),
     )
+
+
+def _head(path: Path, steering: Steering) -> StartingHead:
+    weight, bias = (steering.tensors[name] for name in HEAD)
+    return StartingHead(path, steering.classes, weight, bias, steering.recipe)
+
+
+def start_of_part(folder: Path, backbone: str, method: str, division: Mapping[str, Any] | None) -> Path:
+    """Return the file of a folder to start from on one part of a dataset: the steering of that very part.
+
+    A head that saw more would have seen what a fold tests, and features made with it could not be scored there.
+
+    Raises
+    ------
+    UsageError
+        If the folder has no such steering of the backbone that the method continues, or several.
+    WeightsError, NewerVersionError
+        As of `read_steering`.
+    """
+    files = list_steering_files([folder], "--start")
+    known = (method, *RECIPES[method].continues)
+    steerings = {path: read_steering(path)[0] for path in files}
+    fitting = [
+        path
+        for path, each in steerings.items()
+        if each.backbone == backbone and each.method in known and each.division == division
+    ]
+    if len(fitting) != 1:
+        part = "all images" if division is None else ", ".join(f"{key} {value}" for key, value in division.items())
+        found = " and ".join(map(str, fitting)) if fitting else f"none among its {len(files):,}"
+        message = (
+            f"--start {typed(folder)}: expected one steering of {backbone} on {part} by {' or '.join(known)}, and "
+            f"there is {found}. Train it with the same folds, seed and groups, or name one file"
+        )
+        raise UsageError(message)
+    return fitting[0]
 
 
 def _check_normalisation(path: Path, backbone: Backbone) -> None:

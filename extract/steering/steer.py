@@ -7,10 +7,11 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,9 +26,13 @@ from stackbone.extract.steering.batches import PixelStore
 from stackbone.extract.steering.checkpoints import checkpoint_path, remove_checkpoint
 from stackbone.extract.steering.options import EpochReport, SteerOptions, TrainingImages
 from stackbone.extract.steering.report import SteerReport
-from stackbone.extract.steering.starting_point import StartingPoint, read_start
+from stackbone.extract.steering.starting_point import StartingPoint, read_start, start_of_part
 from stackbone.extract.steering_files.file import read_steering, write_steering
 from stackbone.extract.steering_files.steering import Steering
+from stackbone.extract.views.views import check_fit
+
+if TYPE_CHECKING:
+    from stackbone.extract.steering.training_run import Trained
 
 __all__ = ["EpochReport", "SteerOptions", "SteerReport", "TrainingImages", "steer", "steering_path"]
 
@@ -108,7 +113,14 @@ def steer(
         )
         raise UsageError(message)
     spec = backbone.spec(weights.identity)
+    if start and start.is_dir():
+        start = start_of_part(start, backbone.name, options.method, division)
     point = read_start(start, backbone, spec, options) if start else StartingPoint()
+    if point.head and options.learning_rate is None:
+        # What is not new is trained as slowly as the backbone would be below a new head.
+        rate = options.highest_rate * RECIPES[options.method].body_rate
+        options = replace(options, learning_rate=rate)
+    check_fit(options.views, [backbone])
     inputs = _fingerprint(images, spec, options, point, division)
     finished = _finished(out, inputs, time.monotonic() - started)
     if finished is not None:
@@ -116,6 +128,8 @@ def steer(
 
     distinct, failures = images.distinct()
     _check_classes(distinct)
+    if point.head:
+        point.head.of(sorted(set(distinct.labels)))
     from stackbone.extract.steering.training_run import (  # torch, which a finished run does without
         prepare,
         train_on_images,
@@ -152,7 +166,7 @@ def steer(
         classes=sorted(set(readable.labels)),
         seen=np.unique(np.concatenate([readable.digests, point.seen]), axis=0),
         division=division,
-        training=_describe(options, point, prepared.start, trained.precision, inputs),
+        training=_describe(options, point, prepared.start, trained, inputs),
         history=trained.history,
         tensors=trained.tensors,
     )
@@ -242,13 +256,15 @@ def _finished(out: Path, inputs: str, seconds: float) -> SteerReport | None:
 
 
 def _describe(
-    options: SteerOptions, point: StartingPoint, read: str | None, precision: str, inputs: str
+    options: SteerOptions, point: StartingPoint, read: str | None, trained: Trained, inputs: str
 ) -> dict[str, Any]:
     training = {key: value for key, value in options.described().items() if key not in ("method", "stage")}
     del training["method_options"]
-    training |= {"warmup": options.warmup_epochs, "precision": precision}
+    training |= {"warmup": options.warmup_epochs, "precision": trained.precision}
     training |= {"optimiser": options.chosen_optimiser, "learning_rate": options.highest_rate}
-    training |= {"parent": point.sha256, "parent_seen": point.remark}
+    training |= {"parent": None if point.head else point.sha256, "parent_seen": point.remark}
+    if point.head:  # another file in each fold, of one recipe
+        training |= {"head": point.sha256, "head_recipe": point.head.recipe, "start_accuracy": trained.start_accuracy}
     training |= {"parent_read": read} if read else {}
     # The inputs beside the libraries: the data's version, which differs among the folds of one recipe.
     versions = {name: version(name) for name in ("stackbone", "torch", "timm", "pillow")} | {"inputs": inputs}

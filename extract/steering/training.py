@@ -40,6 +40,9 @@ class Trainer:
         Of the head, which starts at zero.
     autocast
         Type to compute in where that is sound, or None for float32.
+    head
+        (weight (n_classes, dim), bias (n_classes,)) that the head starts at, trained on the frozen backbone. Then
+        nothing is new that would disturb the backbone, and one learning rate is for all, from the first step.
     """
 
     def __init__(
@@ -51,17 +54,24 @@ class Trainer:
         options: SteerOptions,
         device: torch.device,
         autocast: torch.dtype | None,
+        head: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
     ) -> None:
         self._features = features.to(device)
         self._head = skip_init(nn.Linear, dim, n_classes).to(device)  # type: ignore[no-untyped-call]
         nn.init.zeros_(self._head.weight)
         nn.init.zeros_(self._head.bias)
+        self._is_head_new = head is None
+        if head is not None:
+            with torch.no_grad():
+                self._head.weight.copy_(torch.from_numpy(head[0]))
+                self._head.bias.copy_(torch.from_numpy(head[1]))
+        self.start_accuracy: float | None = None  # of that head on the validation part, 0 to 1
         self._method = method
         self._options = options
         self._device = device
         self._autocast = autocast
-        head = dict(zip(HEAD, (self._head.weight, self._head.bias), strict=True))
-        self._parameters = steering_parameters(method) | head
+        of_head = dict(zip(HEAD, (self._head.weight, self._head.bias), strict=True))
+        self._parameters = steering_parameters(method) | of_head
         self._steered = [each for each in method.parameters() if each.requires_grad]
         self._optimiser = self._make_optimiser()
         self.history: list[dict[str, float]] = []
@@ -94,6 +104,8 @@ class Trainer:
         StackboneError
             If the loss is not finite, there is not enough memory, or the checkpoint cannot be written.
         """
+        if not self._is_head_new and batches.n_validation:
+            self.start_accuracy = self._validate(batches)["validation_accuracy"]
         resumed = self._resume(checkpoint, fingerprint)
         try:
             while len(self.history) < self._options.epochs and not self._is_stopped():
@@ -129,7 +141,8 @@ class Trainer:
     def _run_epoch(self, batches: Batches, on_step: Progress | None) -> EpochReport:
         started = time.monotonic()
         epoch, options = len(self.history), self._options
-        is_head_alone = RECIPES[options.method].trains_head_first and epoch < options.warmup_epochs
+        is_first = self._is_head_new and RECIPES[options.method].trains_head_first
+        is_head_alone = is_first and epoch < options.warmup_epochs
         for parameter in self._steered:
             parameter.requires_grad = not is_head_alone
         self._features.train()
@@ -233,7 +246,7 @@ class Trainer:
     def _make_optimiser(self) -> torch.optim.Optimizer:
         recipe, options = RECIPES[self._options.method], self._options
         groups = [
-            {"params": self._steered, "share": recipe.body_rate},
+            {"params": self._steered, "share": recipe.body_rate if self._is_head_new else 1.0},
             {"params": list(self._head.parameters()), "share": 1.0},
         ]
         groups = [group for group in groups if group["params"]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -77,7 +77,11 @@ class ImageBatches:
 
 
 class FeatureBatches:
-    """Features (n, dim) computed once, for a head on a backbone that stays as it is."""
+    """Features (n_views, n, dim) computed once, for a head on a backbone that stays as it is.
+
+    It is trained on all views of the training part but the first, which is the plain one and validates, or on that one
+    where there is no other.
+    """
 
     def __init__(
         self,
@@ -87,9 +91,13 @@ class FeatureBatches:
         validation: NDArray[np.int64],
         options: SteerOptions,
     ) -> None:
-        self._features, self._codes, self._options = features, torch.from_numpy(codes), options
-        self._training, self._validation = training, validation
-        self.n_training, self.n_validation = len(training), len(validation)
+        n_views, n = features.shape[:2]
+        self._features = features.flatten(0, 1)
+        self._codes, self._options = torch.from_numpy(np.tile(codes, n_views)), options
+        learnt = range(1, n_views) if n_views > 1 else range(1)
+        self._training = np.concatenate([view * n + training for view in learnt])
+        self._validation = validation
+        self.n_training, self.n_validation = len(self._training), len(validation)
 
     def training(self, epoch: int) -> Iterator[Batch]:
         """Yield the training part, shuffled."""
@@ -114,19 +122,21 @@ def embed_once(
     store: PixelStore,
     n: int,
     rows: NDArray[np.int64],
+    views: Sequence[str],
     device: torch.device,
     autocast: torch.dtype | None,
     on_progress: Steps,
 ) -> Tensor:
-    """Return the features (n, dim) float32, on the CPU, of the rows of a store; those not among `rows` are zero."""
+    """Return the features (n_views, n, dim) float32, on the CPU, of the rows of a store; of others they are zero."""
     parts = []
     n_done = 0
-    for part, pixels in store.plain_batches(rows.tolist(), _PLAIN_BATCH):
-        with mixed_precision(device, autocast):
-            parts.append(network(torch.from_numpy(pixels).to(device)).cpu())
-        n_done += len(part)
-        on_progress(n_done, len(rows))
+    for view in views:
+        for part, pixels in store.view_batches(rows.tolist(), _PLAIN_BATCH, view):
+            with mixed_precision(device, autocast):
+                parts.append(network(torch.from_numpy(pixels).to(device)).cpu())
+            n_done += len(part)
+            on_progress(n_done, len(views) * len(rows))
     found = torch.cat(parts)
-    features = torch.zeros(n, found.shape[1])
-    features[torch.from_numpy(rows)] = found
+    features = torch.zeros(len(views), n, found.shape[1])
+    features[:, torch.from_numpy(rows)] = found.view(len(views), len(rows), -1)
     return features

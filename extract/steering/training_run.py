@@ -17,6 +17,7 @@ from torch import nn
 
 from stackbone.cache.progress import Progress
 from stackbone.cache.text import counted
+from stackbone.cache.views import PLAIN
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import Weights
 from stackbone.extract.engines.engine import pick_device
@@ -25,7 +26,7 @@ from stackbone.extract.networks.network import FeatureNetwork, build_body
 from stackbone.extract.steering.batches import PixelStore, split_for_validation
 from stackbone.extract.steering.mixed_precision import choose_autocast, mixed_precision, set_fast_attention
 from stackbone.extract.steering.options import RELEASED, EpochReport, SteerOptions
-from stackbone.extract.steering.starting_point import StartingPoint
+from stackbone.extract.steering.starting_point import StartingHead, StartingPoint
 from stackbone.extract.steering.training import Trainer
 from stackbone.extract.steering.training_data import FeatureBatches, ImageBatches, embed_once
 
@@ -49,6 +50,8 @@ class Trained:
         ``fp32`` or ``bf16``: what ``auto`` became.
     n_tuned, n_parameters, resumed_from
         As of `SteerReport`.
+    start_accuracy
+        Of a head that it started from, on the validation part, 0 to 1; None without either.
     """
 
     options: dict[str, Any]
@@ -58,6 +61,7 @@ class Trained:
     n_tuned: int
     n_parameters: int
     resumed_from: int
+    start_accuracy: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +82,8 @@ class Prepared:
         Where and in what it computes; None for float32.
     start
         Of a released checkpoint that it starts from, what was read of the file, in words.
+    head
+        The head that it starts with; None for one of zeros.
     """
 
     method: nn.Module
@@ -87,6 +93,7 @@ class Prepared:
     device: torch.device
     autocast: torch.dtype | None
     start: str | None
+    head: StartingHead | None = None
 
 
 def prepare(
@@ -98,7 +105,7 @@ def prepare(
     method, chosen = _build_method(backbone, weights, options, point)
     start = point.load(method)
     network = _around(method, backbone, device, autocast)
-    return Prepared(method, chosen, network, _width(network, backbone, device), device, autocast, start)
+    return Prepared(method, chosen, network, _width(network, backbone, device), device, autocast, start, point.head)
 
 
 def train_on_images(
@@ -147,12 +154,15 @@ def train_on_images(
     batches: ImageBatches | FeatureBatches
     if not RECIPES[options.method].changes_features:
         rows = np.array(sorted(labels), np.int64)
-        embedded = embed_once(features, store, len(codes), rows, device, autocast, partial(report, "embedding"))
+        views = [PLAIN] if options.views == (PLAIN,) else [PLAIN, *options.views]
+        told = partial(report, "embedding")
+        embedded = embed_once(features, store, len(codes), rows, views, device, autocast, told)
         batches = FeatureBatches(embedded, codes, training, validation, options)
         features = nn.Identity()
     else:
         batches = ImageBatches(store, codes, training, validation, options)
-    trainer = Trainer(prepared.method, features, prepared.dim, len(classes), options, device, autocast)
+    head = prepared.head.of(classes) if prepared.head else None
+    trainer = Trainer(prepared.method, features, prepared.dim, len(classes), options, device, autocast, head)
     resumed = trainer.run(batches, checkpoint, f"{fingerprint} {precision}", on_epoch=on_epoch, on_step=report)
     return Trained(
         options=prepared.options,
@@ -162,6 +172,7 @@ def train_on_images(
         n_tuned=trainer.n_tuned,
         n_parameters=trainer.n_parameters,
         resumed_from=resumed,
+        start_accuracy=trainer.start_accuracy,
     )
 
 

@@ -83,7 +83,7 @@ def find_steering(sha256: str, paths: Sequence[Path]) -> tuple[Path, Steering] |
     return None
 
 
-def list_steering_files(paths: Sequence[Path]) -> list[Path]:
+def list_steering_files(paths: Sequence[Path], option: str = "--steering") -> list[Path]:
     """Return the steering files that were named, each once; a folder stands for its ``*.safetensors``.
 
     Raises
@@ -96,7 +96,7 @@ def list_steering_files(paths: Sequence[Path]) -> list[Path]:
         found = sorted(path.glob("*.safetensors")) if path.is_dir() else [path] if path.is_file() else []
         if not found:
             problem = "the folder holds no *.safetensors" if path.is_dir() else "there is no such file"
-            message = f"--steering {typed(path)}: {problem}. `stackbone steer` makes steering files"
+            message = f"{option} {typed(path)}: {problem}. `stackbone steer` makes steering files"
             raise UsageError(message)
         files += found
     return list(dict.fromkeys(files))

@@ -30,7 +30,7 @@ FIELDS = {"method", "stage", "backbone", "spec", "options", "classes", "division
 """What a description says: every field but the arrays."""
 MOST_SEED = (1 << 32) - 1
 
-_NOT_RECIPE = {"versions", "seed", "parent_seen"}
+_NOT_RECIPE = {"versions", "seed", "parent_seen", "head", "start_accuracy"}
 _ARCHITECTURE = re.compile(r"[A-Za-z0-9_]{1,100}(\.[A-Za-z0-9_.]{1,100})?")
 _WEIGHTS = re.compile(r"sha256:[0-9a-f]{64}|random\([0-9]{1,18}\)")
 _LARGEST_INPUT = 4096
@@ -63,7 +63,8 @@ class Steering:
         Which part of a dataset it was trained on (JSON-able), or None for everything.
     training
         JSON-able: epochs, learning rate, ..., ``seed``, ``parent`` (SHA-256 of the steering that it started from, or
-        None), ``versions`` of libraries.
+        None), ``versions`` of libraries. Of one that started from a head on the frozen backbone: ``head`` (SHA-256 of
+        its file), ``head_recipe``, and ``start_accuracy``, the head's on the validation part.
     history
         Of each epoch: losses, accuracies, learning rate; no times, so that the same training gives the same file.
     tensors

@@ -29,8 +29,8 @@ def check_fit(views: Sequence[str], backbones: Sequence[Backbone]) -> None:
         height, width = next(each for each in backbones if each.name == whole[0]).transform.input_size
         message = (
             f"the view {corners[0]} does not fit {', '.join(whole)}: its input of {height} x {width} pixels is the "
-            "whole picture, squashed, so that no corner differs from the plain view. Leave the corners (five-crop, ten-crop) "
-            "out of --views, or name other --backbones"
+            "whole picture, squashed, so that no corner differs from the plain view. Leave the corners (five-crop, "
+            "ten-crop) out of --views, or name other --backbones"
         )
         raise UsageError(message)
 

@@ -30,4 +30,5 @@ RECIPE = Recipe(
     check_network=takes_any_network,
     options={"blocks": count("--blocks", None)},
     trains_head_first=True,
+    continues=("linear",),
 )
