@@ -62,7 +62,7 @@ def command(
         err.note(line)
     with progress("what was computed is kept; run the same command to go on") as on_progress:
         embedded = embed_for(
-            {backbone.feature_set: backbone.spec for backbone in loaded.backbones},
+            loaded.specs,
             dataset,
             FeatureStore(cache),
             steering=sources.steering_files,
@@ -76,7 +76,7 @@ def command(
         err.print(f"note: {path!r}: {remark}")
     for path, reason in embedded.failures:
         err.print(f"failed: {path!r}: {reason}")
-    blocks = {backbone.name: embedded.features[backbone.feature_set] for backbone in loaded.backbones}
+    blocks = loaded.blocks(embedded.features)
     paths, digests = embedded.sound_paths, embedded.sound_digests
     answers = predict(loaded, paths, blocks, top=top, digests=digests) if paths else []
     if note := about_training(answers):

@@ -16,7 +16,7 @@ from fuzz.mutations import Rng, mutate, mutate_json
 from fuzz.trial import OutOfForm
 from stackbone.cache import FeatureSpec, feature_set_id
 from stackbone.stack import StackModel, load_model, save_model
-from stackbone.stack.models.model import ModelBackbone
+from stackbone.stack.models.backbone import ModelBackbone
 from stackbone.stack.models.predict import predict, to_columns
 from stackbone.stack.solvers.linear import LinearMap
 

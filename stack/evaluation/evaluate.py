@@ -22,6 +22,7 @@ from stackbone.cache.progress import Progress
 from stackbone.stack.evaluation.nested import NestedFit
 from stackbone.stack.evaluation.options import check_meta, stack_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
+from stackbone.stack.evaluation.viewed import run_fit, view_sets, view_settings
 from stackbone.stack.fitting.fit_warnings import recorded
 from stackbone.stack.fitting.fits import FitCounter, FitKey, run_alone, run_fits
 from stackbone.stack.folds.checks import check_blocks, check_folds, check_groups
@@ -65,7 +66,7 @@ def evaluate(
     Parameters
     ----------
     blocks : mapping of str to Features
-        Backbone name to its ``(n_images, dim)`` features, or those of each fold; the same rows in every block.
+        Backbone name to its ``(n_images, dim)`` features, or those of each fold or view; the same rows in every block.
     y : NDArray
         ``(n_images,)`` labels: class names; of a regression numbers, or text that spells them.
     folds : sequence of Fold
@@ -246,13 +247,15 @@ def _base_fits(
     ]
     found = {
         (model, p.number): _BaseFit(
-            learner.settings(options, seed),
+            {**learner.settings(options, seed), **view_settings(seen)},
             names,
             learner.uses_inner_folds,
-            partial(learner.fit, [of_fold(blocks[name], p.number) for name in names], p, options, seed),
+            partial(run_fit, learner, seen, p, options, seed),
+            view_sets(seen),
         )
         for model, names, learner in fitted
         for p in parts
+        for seen in [[of_fold(blocks[name], p.number) for name in names]]
     }
     for p in parts:  # the meta-learner sees what the task's own base learner says of each backbone, and of no other
         for name, features in blocks.items():

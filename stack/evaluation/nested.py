@@ -11,13 +11,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.stack.evaluation.viewed import run_fit
 from stackbone.stack.folds.fold import Fold
-from stackbone.stack.folds.per_fold import Nested
+from stackbone.stack.folds.per_fold import Block, Nested
 from stackbone.stack.learners.learner import BaseLearner, BaseOutcome, BaseScores, Part
 from stackbone.stack.learners.options import StackOptions
 
@@ -30,7 +32,7 @@ class NestedFit:
     ----------
     learner : BaseLearner
         It sees one backbone, and gives `BaseScores`.
-    features : NDArray[np.float32]
+    features : Block
         ``(n_images, dim)`` that the outer fold may use.
     nested : Nested
         The features of each inner fold.
@@ -43,7 +45,7 @@ class NestedFit:
     """
 
     learner: BaseLearner
-    features: NDArray[np.float32]
+    features: Block
     nested: Nested
     part: Part
     deeper: Sequence[Sequence[Fold]]
@@ -65,7 +67,7 @@ class NestedFit:
 
     def run(self) -> BaseOutcome:
         """Fit on the outer fold, and on each inner fold for the scores of its test part."""
-        part, fit = self.part, self.learner.fit
+        part, fit = self.part, partial(run_fit, self.learner)
         outcome = fit([self.features], part, self.options, self.seed)
         if not isinstance(outcome, BaseScores):
             return outcome

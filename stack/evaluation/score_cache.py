@@ -27,7 +27,7 @@ from stackbone.cache.errors import CacheError
 from stackbone.cache.records.scores import Arrays, Origin, read_scores, write_scores
 from stackbone.stack.fitting.fit_warnings import messages
 from stackbone.stack.folds.fold import Fold
-from stackbone.stack.folds.per_fold import Features, PerFold
+from stackbone.stack.folds.per_fold import Features, PerFold, Viewed
 from stackbone.stack.learners.learner import BaseOutcome, BaseScores
 from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.solvers.linear import LinearMap
@@ -199,13 +199,15 @@ class ScoreCache:
 
 @dataclass(frozen=True, eq=False)
 class _HashedRows:
-    """``(n_images, 32)`` SHA-256 of each row's values, and how many values a row has."""
+    """``(n_images, 32)`` SHA-256 of each image's values, of all views, and how many values a view has."""
 
     sha256: Digests
     dim: int
 
 
 def _hash_features(features: Features) -> _HashedRows | list[_HashedRows]:
+    if isinstance(features, Viewed):
+        return _hash_rows(features.values.swapaxes(0, 1))
     if not isinstance(features, PerFold):
         return _hash_rows(features)
     hashed = {id(x): _hash_rows(x) for x in {id(x): x for x in features.blocks}.values()}
@@ -213,7 +215,7 @@ def _hash_features(features: Features) -> _HashedRows | list[_HashedRows]:
 
 
 def _hash_rows(x: NDArray[np.float32]) -> _HashedRows:
-    n, dim = x.shape
+    n, dim = len(x), x.shape[-1]
     digests = np.empty((n, DIGEST_BYTES), np.uint8)
     for row in range(n):
         digests[row] = np.frombuffer(hashlib.sha256(np.ascontiguousarray(x[row]).data).digest(), np.uint8)

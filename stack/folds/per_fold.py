@@ -1,8 +1,8 @@
-"""Features that differ from fold to fold, beside those that do not."""
+"""Features that differ from fold to fold, or from view to view, beside those that do not."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,12 +43,55 @@ class PerFold:
     nested: list[Nested] | None = None
 
 
-Features = NDArray[np.float32] | PerFold
-"""One backbone's ``(n_images, dim)`` features: the same in every outer fold, or its own in each."""
+@dataclass(frozen=True, eq=False)
+class Viewed:
+    """Features of a backbone of several views of each image.
+
+    Attributes
+    ----------
+    values : NDArray[np.float32]
+        ``(n_views + 1, n_images, dim)``: those of the views that are trained on, and last what is tested, which is the
+        mean over the views that are.
+    feature_sets : tuple of str
+        Ids of all feature sets that they are of.
+    """
+
+    values: NDArray[np.float32]
+    feature_sets: tuple[str, ...]
+
+    @property
+    def n_views(self) -> int:
+        """Views of each image that are trained on."""
+        return len(self.values) - 1
+
+    @property
+    def tested(self) -> NDArray[np.float32]:
+        """``(n_images, dim)`` what is tested."""
+        tested: NDArray[np.float32] = self.values[-1]
+        return tested
+
+    def take(self, positions: NDArray[np.int64]) -> Viewed:
+        """Return the features of some of the images."""
+        return Viewed(self.values[:, positions], self.feature_sets)
 
 
-def of_fold(features: Features, number: int) -> NDArray[np.float32]:
-    """Return the ``(n_images, dim)`` features that an outer fold, counted from 0, may use."""
+def mean_of_views(views: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return the ``(n_images, dim)`` mean of the features of several views: what is tested, in folds and by a model."""
+    total = views[0].copy()
+    for each in views[1:]:
+        total += each
+    total /= np.float32(len(views))
+    return total
+
+
+Block = NDArray[np.float32] | Viewed
+"""What a fold sees of a backbone: ``(n_images, dim)`` features, or those of several views."""
+Features = Block | PerFold
+"""One backbone's features: the same in every outer fold, or its own in each."""
+
+
+def of_fold(features: Features, number: int) -> Block:
+    """Return the features that an outer fold, counted from 0, may use."""
     return features.blocks[number] if isinstance(features, PerFold) else features
 
 
@@ -61,9 +104,11 @@ def distinct_blocks(blocks: Mapping[str, Features]) -> list[tuple[str, NDArray[n
     """Return every array once, with the name of its backbone."""
     found: list[tuple[str, NDArray[np.float32]]] = []
     for name, features in blocks.items():
-        arrays: list[NDArray[np.float32]] = [features] if not isinstance(features, PerFold) else [*features.blocks]
+        arrays: list[NDArray[np.float32]]
         if isinstance(features, PerFold):
-            arrays += [array for nested in features.nested or [] for array in nested.blocks]
+            arrays = [*features.blocks, *(array for nested in features.nested or [] for array in nested.blocks)]
+        else:
+            arrays = [*features.values] if isinstance(features, Viewed) else [features]
         found += [(name, array) for array in {id(array): array for array in arrays}.values()]
     return found
 

@@ -38,6 +38,11 @@ class Part:
         Number of classes; 0 where numbers are predicted.
     inner : list of Fold
         Inner folds over the rows of the training part.
+    fitted : NDArray[np.int64], optional
+        Positions in the training part of what is learnt from; the inner folds alone test the others, and only these.
+        None where every row is learnt from and tested. See `stack.evaluation.viewed`.
+    weight : float
+        What each row learnt from counts for: 1 / V where an image has V of them.
     """
 
     number: int
@@ -45,6 +50,18 @@ class Part:
     y_train: NDArray[Any]
     n_classes: int
     inner: list[Fold]
+    fitted: NDArray[np.int64] | None = None
+    weight: float = 1.0
+
+    @property
+    def fitted_rows(self) -> NDArray[np.int64]:
+        """``(n_fitted,)`` rows of the features that are learnt from."""
+        return self.fold.train if self.fitted is None else self.fold.train[self.fitted]
+
+    @property
+    def y_fitted(self) -> NDArray[Any]:
+        """``(n_fitted,)`` what is to be learnt of them, as `y_train`."""
+        return self.y_train if self.fitted is None else self.y_train[self.fitted]
 
 
 @dataclass(frozen=True, eq=False)

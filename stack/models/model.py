@@ -16,31 +16,15 @@ from numpy.typing import NDArray
 
 from stackbone.cache import Digests, FeatureSpec, ModelError, UsageError, as_keys, feature_set_id
 from stackbone.cache.records.spec import parse_feature_set_id
+from stackbone.cache.views import PLAIN, is_view
+from stackbone.stack.folds.per_fold import mean_of_views
 from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import COMBINE, SCORES, MetaOptions
+from stackbone.stack.models.backbone import ModelBackbone
 from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.tasks.registry import TASKS
 
 _SEEN_BYTES = 8  # of each digest of a training image
-
-
-@dataclass(frozen=True)
-class ModelBackbone:
-    """One backbone of a model.
-
-    Attributes
-    ----------
-    name
-        Key of its features in `StackModel.log_probabilities`; unique in the model.
-    feature_set
-        ``NAME-XXXXXXXXXXXX``, the identity of the features that the model takes.
-    spec
-        What that identity stands for.
-    """
-
-    name: str
-    feature_set: str
-    spec: FeatureSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +63,8 @@ class StackModel:
     seen
         ``(n_images, 8)`` the first bytes of the digests of the images that it was fitted on, ascending; None where
         they are unknown, as of files before version 3.
+    train_views
+        The views of each image that it was fitted on.
 
     Raises
     ------
@@ -101,6 +87,7 @@ class StackModel:
     versions: dict[str, str]
     created: str
     seen: NDArray[np.uint8] | None = None
+    train_views: tuple[str, ...] = (PLAIN,)
 
     def __post_init__(self) -> None:
         checks = (_option_problems, _backbone_problems, _seen_problems, _shape_problems)
@@ -113,6 +100,15 @@ class StackModel:
     def n_outputs(self) -> int:
         """Columns of decision values: the number of classes, or 1 for regression."""
         return len(self.classes) or 1
+
+    @property
+    def specs(self) -> dict[str, FeatureSpec]:
+        """Every feature set that it takes, with what it stands for: of all backbones and views."""
+        return {identity: spec for backbone in self.backbones for identity, spec in backbone.specs.items()}
+
+    def blocks(self, features: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        """Return what it takes, ``(n, dim)`` by backbone, of the features of each of its feature sets."""
+        return {each.name: mean_of_views([features[identity] for identity in each.specs]) for each in self.backbones}
 
     def log_probabilities(self, blocks: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:
         """Return calibrated class probabilities.
@@ -213,6 +209,8 @@ def _option_problems(model: StackModel) -> Iterator[str]:
         yield problem
     if not (np.isfinite(model.scale) and model.scale > 0):
         yield f"its calibration factor is {model.scale}, expected a positive number"
+    if not model.train_views or not all(is_view(view) for view in model.train_views):
+        yield f"it was fitted on the views {list(model.train_views)}"
     if model.n_images < 1:
         yield f"it was fitted on {model.n_images} images"
     if len(model.digests_sha256) != 64 or set(model.digests_sha256) - set("0123456789abcdef"):
@@ -235,9 +233,12 @@ def _backbone_problems(model: StackModel) -> Iterator[str]:
     if len(model.bases) != len(names):
         yield f"it has {len(model.bases)} base learners for {len(names)} backbones"
     for backbone in model.backbones:
-        parsed = parse_feature_set_id(backbone.feature_set)
-        if parsed is None or feature_set_id(parsed[0], backbone.spec) != backbone.feature_set:
-            yield f"the spec of {backbone.name!r} is not that of the feature set {backbone.feature_set!r}"
+        for identity, spec in [(backbone.feature_set, backbone.spec), *backbone.others]:
+            parsed = parse_feature_set_id(identity)
+            if parsed is None or feature_set_id(parsed[0], spec) != identity:
+                yield f"the spec of {backbone.name!r} is not that of the feature set {identity!r}"
+        if len(backbone.specs) != 1 + len(backbone.others):
+            yield f"{backbone.name!r} takes one of its feature sets twice"
 
 
 def _shape_problems(model: StackModel) -> Iterator[str]:

@@ -1,12 +1,14 @@
 """One file for a finished stack: safetensors, whose metadata hold the rest as JSON; reading it runs no code.
 
-Layout, version 3. Metadata: ``format`` (``stackbone-model``), ``format_version``, ``model`` (a JSON object: task,
+Layout, version 4. Metadata: ``format`` (``stackbone-model``), ``format_version``, ``model`` (a JSON object: task,
 classes, backbones with their specs, meta-learner, training, score, versions, time) and ``sha256`` (over the three
 others and every tensor's name, shape and bytes). Tensors, float32: ``base.I.coef`` (dim, K),
 ``base.I.intercept`` (K,) and, where it is subtracted from the features first, ``base.I.mean`` (dim,) of backbone I;
 ``meta.coef``, ``meta.intercept`` and ``meta.mean`` alike, unless the meta-learner is ``mean``; and, unless they are
 unknown, ``training.seen``, uint8 (n_images, 8): the first bytes of the SHA-256 of each training image, ascending.
-Version 2 had no such digests, version 1 no means either.
+Of a model that takes several views of an image, a backbone has ``others`` too (a list of ``feature_set`` and ``spec``:
+the mean of all is taken), and training has ``views`` (a list of names); other models are still written as version 3,
+which had neither. Version 2 had no digests, version 1 no means either.
 
 The checksum tells damage, not an author: whoever changes a file on purpose can renew it. What such a file can do
 is predict wrongly, and no more: nothing in it is ever executed, and every shape and number is checked.
@@ -15,7 +17,7 @@ is predict wrongly, and no more: nothing in it is ever executed, and every shape
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -32,11 +34,14 @@ from stackbone.cache.tensor_file import (
     read_content,
     write_tensors,
 )
-from stackbone.stack.models.model import ModelBackbone, StackModel
+from stackbone.cache.views import PLAIN
+from stackbone.stack.models.backbone import ModelBackbone
+from stackbone.stack.models.model import StackModel
 from stackbone.stack.solvers.linear import LinearMap
 
 FORMAT = "stackbone-model"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
+_WITHOUT_VIEWS = 3
 
 _METADATA = {"format", "format_version", "model", "sha256"}
 _KEYS = {"task", "classes", "backbones", "meta", "training", "score", "versions", "created"}
@@ -60,7 +65,9 @@ def save_model(model: StackModel, file: Path | str) -> None:
         tensors |= {f"meta.{part}": array for part, array in _parts(model.meta_linear)}
     if model.seen is not None:
         tensors[_SEEN] = np.ascontiguousarray(model.seen)
-    metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "model": header_json(_describe(model))}
+    described, has_views = _describe(model), model.train_views != (PLAIN,) or any(b.others for b in model.backbones)
+    version = FORMAT_VERSION if has_views else _WITHOUT_VIEWS
+    metadata = {"format": FORMAT, "format_version": str(version), "model": header_json(described)}
     write_tensors(file, tensors, {**metadata, "sha256": _checksum(metadata, tensors)})
 
 
@@ -128,7 +135,7 @@ def _describe(model: StackModel) -> dict[str, Any]:
         "task": model.task,
         "classes": model.classes,
         "backbones": [
-            {"name": each.name, "feature_set": each.feature_set, "spec": json.loads(each.spec.to_json())}
+            {"name": each.name, **_describe_set(each.feature_set, each.spec), **_describe_others(each)}
             for each in model.backbones
         ],
         "meta": {
@@ -137,18 +144,32 @@ def _describe(model: StackModel) -> dict[str, Any]:
             "combine": model.combine,
             "scale": float(model.scale),
         },
-        "training": {"n_images": int(model.n_images), "digests_sha256": model.digests_sha256},
+        "training": {
+            "n_images": int(model.n_images),
+            "digests_sha256": model.digests_sha256,
+            **({} if model.train_views == (PLAIN,) else {"views": list(model.train_views)}),
+        },
         "score": {name: value if isinstance(value, str) else float(value) for name, value in model.score.items()},
         "versions": model.versions,
         "created": model.created,
     }
 
 
+def _describe_set(identity: str, spec: FeatureSpec) -> dict[str, Any]:
+    return {"feature_set": identity, "spec": json.loads(spec.to_json())}
+
+
+def _describe_others(backbone: ModelBackbone) -> dict[str, Any]:
+    return {"others": [_describe_set(*each) for each in backbone.others]} if backbone.others else {}
+
+
 def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
     described = _as(dict, raw, "the description", keys=_KEYS)
     meta = _as(dict, described["meta"], "meta", keys={"learner", "scores", "combine", "scale"})
-    training = _as(dict, described["training"], "training", keys={"n_images", "digests_sha256"})
-    backbones = [_parse_backbone(each) for each in _as(list, described["backbones"], "backbones")]
+    of_views = version > _WITHOUT_VIEWS
+    optional = {"views"} if of_views else set()
+    training = _as(dict, described["training"], "training", keys={"n_images", "digests_sha256"}, optional=optional)
+    backbones = [_parse_backbone(each, of_views=of_views) for each in _as(list, described["backbones"], "backbones")]
     learner = _as(str, meta["learner"], "meta.learner")
     names = [f"base.{i}" for i in range(len(backbones))] + ([] if learner == "mean" else ["meta"])
     expected = {f"{name}.{part}" for name in names for part in ("coef", "intercept")}
@@ -181,22 +202,36 @@ def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
         },
         created=_as(str, described["created"], "created"),
         seen=tensors.get(_SEEN),
+        train_views=tuple(_as(str, each, "views") for each in _as(list, training.get("views", [PLAIN]), "views")),
     )
 
 
-def _parse_backbone(raw: object) -> ModelBackbone:
-    described = _as(dict, raw, "a backbone", keys={"name", "feature_set", "spec"})
+def _parse_backbone(raw: object, *, of_views: bool) -> ModelBackbone:
+    optional = {"others"} if of_views else set()
+    described = _as(dict, raw, "a backbone", keys={"name", "feature_set", "spec"}, optional=optional)
+    others = _as(list, described.get("others", []), "others")
+    each = [_as(dict, other, "others", keys={"feature_set", "spec"}) for other in others]
+    name = _as(str, described["name"], "name")
+    return ModelBackbone(name, *_parse_set(described), tuple(_parse_set(other) for other in each))
+
+
+def _parse_set(described: dict[str, Any]) -> tuple[str, FeatureSpec]:
     spec = FeatureSpec.from_json(json.dumps(described["spec"]))
-    return ModelBackbone(_as(str, described["name"], "name"), _as(str, described["feature_set"], "feature_set"), spec)
+    return _as(str, described["feature_set"], "feature_set"), spec
 
 
-def _as(kind: type[_T], value: object, what: str, *, keys: set[str] | None = None) -> _T:
-    """Return `value` if it is exactly of a type (True is not a number) and, where given, has just these keys."""
+def _as(
+    kind: type[_T], value: object, what: str, *, keys: set[str] | None = None, optional: Collection[str] = ()
+) -> _T:
+    """Return `value` if it is exactly of a type (True is not a number) and, where given, has just these keys.
+
+    Those that are `optional` it may have too.
+    """
     if type(value) is not kind:
         message = f"{what} is a JSON {type(value).__name__}, expected {kind.__name__}"
         raise ModelError(message)
-    if keys is not None and isinstance(value, dict) and set(value) != keys:
-        message = f"the keys of {what} differ from the format's in {sorted(set(value) ^ keys)}"
+    if keys is not None and isinstance(value, dict) and set(value) - set(optional) != keys:
+        message = f"the keys of {what} differ from the format's in {sorted((set(value) - set(optional)) ^ keys)}"
         raise ModelError(message)
     return value
 

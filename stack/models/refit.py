@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -13,17 +13,20 @@ import numpy as np
 from stackbone.cache.progress import Progress
 from stackbone.stack.evaluation.options import check_meta
 from stackbone.stack.evaluation.score_cache import ScoreCache
+from stackbone.stack.evaluation.viewed import run_fit, spread, view_sets, view_settings
 from stackbone.stack.features.join import Joined
 from stackbone.stack.fitting.fits import FitCounter, run_alone, run_fits
 from stackbone.stack.folds.checks import check_blocks
 from stackbone.stack.folds.dealing import DEALINGS
 from stackbone.stack.folds.fold import Fold
+from stackbone.stack.folds.per_fold import of_fold
 from stackbone.stack.learners.learner import BaseOutcome, BaseScores, FinalFit, Part
 from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import MetaOptions, StackOptions
 from stackbone.stack.learners.registry import BASE_LEARNERS, META_LEARNERS
 from stackbone.stack.metrics.model_scores import ModelScore
-from stackbone.stack.models.model import ModelBackbone, StackModel, hash_digests, shorten_digests
+from stackbone.stack.models.backbone import ModelBackbone
+from stackbone.stack.models.model import StackModel, hash_digests, shorten_digests
 from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.tasks.task import Task
 from stackbone.stack.tasks.truth import Truth
@@ -77,7 +80,7 @@ def refit(
     check_meta(task.name, options.meta)
     truth = task.read(joined.labels)
     task.check(truth)
-    check_blocks(joined.blocks, len(truth.values))
+    check_blocks(joined.features, len(truth.values))
     rows = np.arange(len(truth.values))
     inner = task.inner_folds(truth, rows, joined.units(dealing), seed, options.inner_splits)
     part = Part(0, Fold(rows, np.empty(0, np.int64)), truth.values, truth.n_classes, inner)
@@ -89,8 +92,8 @@ def refit(
     elif recipe == "concat":
         fitted = _fit_concat(everything)
     else:
-        blocks = list(joined.blocks.values())
-        fitted = BASE_LEARNERS[recipe].fit_final(blocks, part, seed, n_jobs=n_jobs, progress=progress)
+        blocks, own = spread([of_fold(each, 0) for each in joined.features.values()], part)
+        fitted = BASE_LEARNERS[recipe].fit_final(blocks, own, seed, n_jobs=n_jobs, progress=progress)
     meta = fitted.meta
     return StackModel(
         task=task.name,
@@ -128,14 +131,14 @@ class _Everything:
     def score(self, names: Sequence[str]) -> BaseScores:
         """Fit the base learner on some backbones side by side, or find it kept."""
         learner = BASE_LEARNERS[self.task.base]
-        blocks = [self.joined.blocks[name] for name in names]
-        run = partial(learner.fit, blocks, self.part, self.options, self.seed)
-        return _scores(run() if self.cache is None else self._find_or_run(self.cache, names, run))
-
-    def _find_or_run(self, cache: ScoreCache, names: Sequence[str], run: partial[BaseOutcome]) -> BaseOutcome:
-        settings = BASE_LEARNERS[self.task.base].settings(self.options, self.seed)
-        key = cache.key(settings, list(names), self.truth.values, self.part.fold, self.part.inner, number=0)
-        return cache.find_or_run(key, run)
+        seen = [of_fold(self.joined.features[name], 0) for name in names]
+        run = partial(run_fit, learner, seen, self.part, self.options, self.seed)
+        if self.cache is None:
+            return _scores(run())
+        settings = {**learner.settings(self.options, self.seed), **view_settings(seen)}
+        key = self.cache.key(settings, list(names), self.truth.values, self.part.fold, self.part.inner, number=0)
+        key = replace(key, feature_sets=(*key.feature_sets, *view_sets(seen)))
+        return _scores(self.cache.find_or_run(key, run))
 
 
 def _scores(outcome: BaseOutcome) -> BaseScores:

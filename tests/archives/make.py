@@ -19,7 +19,7 @@ from stackbone.cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps,
 from stackbone.extract.steering_files.file import write_steering
 from stackbone.extract.steering_files.steering import Steering
 from stackbone.stack import StackModel, save_model
-from stackbone.stack.models.model import ModelBackbone
+from stackbone.stack.models.backbone import ModelBackbone
 from stackbone.stack.solvers.linear import LinearMap
 
 RESNET50 = FeatureSpec(

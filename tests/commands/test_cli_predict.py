@@ -19,7 +19,8 @@ from PIL import Image
 
 from stackbone.cache import FeatureStore
 from stackbone.extract import extract, open_dataset
-from stackbone.stack.models.model import ModelBackbone, StackModel, hash_digests, shorten_digests
+from stackbone.stack.models.backbone import ModelBackbone
+from stackbone.stack.models.model import StackModel, hash_digests, shorten_digests
 from stackbone.stack.models.model_file import save_model
 from stackbone.stack.solvers.linear import LinearMap
 

@@ -40,7 +40,16 @@ class LogisticRegressionBase(BaseLearner):
     def fit(self, features: Sequence[NDArray[np.float32]], part: Part, options: StackOptions, seed: int) -> BaseScores:
         """Fit on the training part, out of fold and as a whole, and score the test part."""
         train, test = Rows(features, part.fold.train), Rows(features, part.fold.test)
-        return score_classes(train, part.y_train, test, part.n_classes, part.inner, c_grid(options))
+        return score_classes(
+            train,
+            part.y_train,
+            test,
+            part.n_classes,
+            part.inner,
+            c_grid(options),
+            part.fitted,
+            part.weight,
+        )
 
 
 def c_grid(options: StackOptions) -> tuple[float, ...]:
@@ -55,6 +64,8 @@ def score_classes(
     n_classes: int,
     folds: Sequence[Fold],
     c_grid: Sequence[float] = C_GRID,
+    fitted: NDArray[np.int64] | None = None,
+    weight: float = 1.0,
 ) -> BaseScores:
     """Standardise, choose C, fit a multinomial logistic regression; score out-of-fold and test rows.
 
@@ -82,6 +93,10 @@ def score_classes(
         Values of C, ascending. The search ends after two in a row that are worse than the best so far: the
         log-loss has one valley along C (with a ripple where rows are few), and the values beyond cost most.
         One value: no search.
+    fitted : NDArray[np.int64], optional
+        Rows of `x_train` that the classifier is fitted on; all by default. The others are scored out of fold alone.
+    weight : float
+        What each row counts for: the loss is multiplied by it, and so is C.
 
     Returns
     -------
@@ -93,23 +108,26 @@ def score_classes(
     StackError
         If an inner fold's training part lacks a class.
     """
+    everything = np.arange(len(y_train)) if fitted is None else fitted
     if len(c_grid) == 1:
         c = c_grid[0]
-        subsets = [*(fold.train for fold in folds), np.arange(len(y_train))]
-        *inner, whole = regression_path(x_train, y_train, n_classes, subsets).solve(c)
+        subsets = [*(fold.train for fold in folds), everything]
+        *inner, whole = regression_path(x_train, y_train, n_classes, subsets, weight).solve(c * weight)
         out_of_fold = _out_of_fold(x_train, n_classes, folds, inner)
     else:
-        c, out_of_fold = choose_c(x_train, y_train, n_classes, folds, c_grid)
-        everything = [np.arange(len(y_train))]
-        (whole,) = regression_path(x_train, y_train, n_classes, everything).solve(c)
+        c, out_of_fold = choose_c(x_train, y_train, n_classes, folds, c_grid, weight)
+        (whole,) = regression_path(x_train, y_train, n_classes, [everything], weight).solve(c * weight)
     return BaseScores(c, out_of_fold, whole.decide(x_test), whole)
 
 
 def regression_path(
-    x: Matrix, y: NDArray[np.int64], n_classes: int, subsets: Sequence[NDArray[np.int64]]
+    x: Matrix, y: NDArray[np.int64], n_classes: int, subsets: Sequence[NDArray[np.int64]], weight: float = 1.0
 ) -> LinearPath:
-    """Return the logistic regressions of ``lr:``, ``concat`` and the stack, on these subsets of the rows."""
-    return LinearPath(x, y, n_classes, subsets, loss="log", standardise=True, moderation=MODERATION)
+    """Return the logistic regressions of ``lr:``, ``concat`` and the stack, on these subsets of the rows.
+
+    A row of this `weight` stands for so many images where features are standardised; C is the caller's to multiply.
+    """
+    return LinearPath(x, y, n_classes, subsets, loss="log", standardise=True, moderation=MODERATION / weight)
 
 
 def choose_c(
@@ -118,6 +136,7 @@ def choose_c(
     n_classes: int,
     folds: Sequence[Fold],
     c_grid: Sequence[float],
+    weight: float = 1.0,
 ) -> tuple[float, NDArray[np.float32]]:
     """Find the C of the least out-of-fold log-loss, with the scores that it gave.
 
@@ -133,6 +152,8 @@ def choose_c(
         Inner folds; no row is in more than one test part.
     c_grid : sequence of float
         Values of C, ascending.
+    weight : float
+        As of `score_classes`.
 
     Returns
     -------
@@ -146,12 +167,12 @@ def choose_c(
     StackError
         If an inner fold's training part lacks a class.
     """
-    path = regression_path(x, y, n_classes, [fold.train for fold in folds])
+    path = regression_path(x, y, n_classes, [fold.train for fold in folds], weight)
     scored = np.concatenate([fold.test for fold in folds])
     best_c, best_loss, best_scores = np.nan, np.inf, np.empty((0, 0), np.float32)
     n_worse = 0
     for c in c_grid:
-        scores = _out_of_fold(x, n_classes, folds, path.solve(c))
+        scores = _out_of_fold(x, n_classes, folds, path.solve(c * weight))
         loss = -float(log_softmax(scores[scored].astype(np.float64), axis=1)[np.arange(len(scored)), y[scored]].mean())
         if loss < best_loss:
             best_c, best_loss, best_scores, n_worse = c, loss, scores, 0

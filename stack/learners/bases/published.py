@@ -48,8 +48,8 @@ class PublishedRecipe(BaseLearner):
 
     def fit(self, features: Sequence[NDArray[np.float32]], part: Part, options: StackOptions, seed: int) -> Prediction:
         """Fit on the training part, and predict the test part."""
-        train, test = [x[part.fold.train] for x in features], [x[part.fold.test] for x in features]
-        return Prediction(predict_published(train, part.y_train, test, seed), probability=False)
+        train, test = [x[part.fitted_rows] for x in features], [x[part.fold.test] for x in features]
+        return Prediction(predict_published(train, part.y_fitted, test, seed, part.weight), probability=False)
 
     def fit_final(
         self,
@@ -64,13 +64,14 @@ class PublishedRecipe(BaseLearner):
 
         def decide(fold: Fold) -> NDArray[np.float32]:
             train, test = [x[fold.train] for x in features], [x[fold.test] for x in features]
-            return predict_published(train, part.y_train[fold.train], test, seed)
+            return predict_published(train, part.y_train[fold.train], test, seed, part.weight)
 
         fits = {("stack:published", number): partial(decide, fold) for number, fold in enumerate(part.inner)}
         found = run_fits(fits, n_jobs, FitCounter(progress, len(fits)))
         decisions = np.concatenate([found["stack:published", number] for number in range(len(part.inner))])
         tested = np.concatenate([fold.test for fold in part.inner])
-        bases, meta = fit_published(features, part.y_train, seed)
+        learnt = features if part.fitted is None else [x[part.fitted_rows] for x in features]
+        bases, meta = fit_published(learnt, part.y_fitted, seed, part.weight)
         options = MetaOptions("svm", "probability", "average")
         return FinalFit(bases, MetaModel(options, None, meta, fit_scale(decisions, part.y_train[tested])))
 
@@ -80,6 +81,7 @@ def predict_published(
     y_train: NDArray[np.int64],
     test: Sequence[NDArray[np.float32]],
     seed: int = 0,
+    weight: float = 1.0,
 ) -> NDArray[np.float32]:
     """Fit the published recipe and return what it decides.
 
@@ -93,13 +95,15 @@ def predict_published(
         One ``(n_test, dim)`` matrix per backbone, in the same order.
     seed : int
         Seed of liblinear, which only draws random numbers with more classes than rows.
+    weight : float
+        What each training row counts for: the C of every classifier, 1 in the recipe, is this.
 
     Returns
     -------
     NDArray[np.float32]
         ``(n_test, n_classes)`` decision values of the ``LinearSVC``.
     """
-    model = _fit(train, y_train, seed)
+    model = _fit(train, y_train, seed, weight)
     decision = model.meta_clf_.decision_function(model.predict_meta_features(np.hstack(test)))
     if decision.ndim == 1:
         decision = np.column_stack([-decision, decision])
@@ -107,13 +111,13 @@ def predict_published(
 
 
 def fit_published(
-    train: Sequence[NDArray[np.float32]], y_train: NDArray[np.int64], seed: int = 0
+    train: Sequence[NDArray[np.float32]], y_train: NDArray[np.int64], seed: int = 0, weight: float = 1.0
 ) -> tuple[list[LinearMap], LinearMap]:
     """Fit the published recipe, to be saved.
 
     Parameters
     ----------
-    train, y_train, seed
+    train, y_train, seed, weight
         As of `predict_published`.
 
     Returns
@@ -123,12 +127,12 @@ def fit_published(
     meta : LinearMap
         From the mean of the bases' probabilities to the decision values of `predict_published`.
     """
-    model = _fit(train, y_train, seed)
+    model = _fit(train, y_train, seed, weight)
     bases = [_linear_map(each[-1], first=0.0) for each in model.clfs_]
     return bases, _linear_map(model.meta_clf_, first=-1.0)
 
 
-def _fit(train: Sequence[NDArray[np.float32]], y_train: NDArray[np.int64], seed: int) -> Any:  # noqa: ANN401 - untyped
+def _fit(train: Sequence[NDArray[np.float32]], y_train: NDArray[np.int64], seed: int, weight: float) -> Any:  # noqa: ANN401 - untyped
     from mlxtend.classifier import StackingClassifier
     from mlxtend.feature_selection import ColumnSelector
 
@@ -137,10 +141,10 @@ def _fit(train: Sequence[NDArray[np.float32]], y_train: NDArray[np.int64], seed:
     model = StackingClassifier(
         classifiers=[
             # A slice, where mlxtend documents a list: the selection is then a view and not a copy.
-            make_pipeline(ColumnSelector(cols=cols), LogisticRegression(max_iter=_MAX_ITER))
+            make_pipeline(ColumnSelector(cols=cols), LogisticRegression(C=weight, max_iter=_MAX_ITER))
             for cols in columns
         ],
-        meta_classifier=LinearSVC(random_state=seed),
+        meta_classifier=LinearSVC(C=weight, random_state=seed),
         use_probas=True,
         average_probas=True,
     )

@@ -42,7 +42,7 @@ class RidgeBase(BaseLearner):
     def fit(self, features: Sequence[NDArray[np.float32]], part: Part, options: StackOptions, seed: int) -> BaseScores:
         """Fit on the training part, out of fold and as a whole, and predict the test part."""
         train, test = SideBySide(features, part.fold.train), SideBySide(features, part.fold.test)
-        return score_numbers(train, part.y_train, test, part.inner)
+        return score_numbers(train, part.y_train, test, part.inner, ALPHA_GRID, part.fitted, part.weight)
 
 
 def score_numbers(
@@ -51,6 +51,8 @@ def score_numbers(
     test: SideBySide,
     folds: Sequence[Fold],
     alphas: Sequence[float] = ALPHA_GRID,
+    fitted: NDArray[np.int64] | None = None,
+    weight: float = 1.0,
 ) -> BaseScores:
     """Standardise, choose alpha, fit a ridge regression; predict out-of-fold and test rows.
 
@@ -68,9 +70,13 @@ def score_numbers(
     test : SideBySide
         ``(n_test, dim)`` features; there may be no row.
     folds : sequence of Fold
-        Inner folds over the rows of `train`; every row is in exactly one test part.
+        Inner folds over the rows of `train`; every row is in exactly one test part, but for those `fitted` on.
     alphas : sequence of float
         Regularisation strengths, ascending.
+    fitted : NDArray[np.int64], optional
+        Rows of `train` that the regression is fitted on and no inner fold tests; by default all are both.
+    weight : float
+        What each row counts for in the sum of squares.
 
     Returns
     -------
@@ -84,13 +90,21 @@ def score_numbers(
     UsageError
         If there is no alpha, or one is not positive.
     """
-    alpha, out_of_fold = choose_alpha(train, y_train, folds, alphas)
-    path = fit_ridge(train, y_train, [alpha])
+    tested = None if fitted is None else np.delete(np.arange(train.n), fitted)
+    alpha, out_of_fold = choose_alpha(train, y_train, folds, alphas, tested=tested, weight=weight)
+    learnt, y_learnt = (train, y_train) if fitted is None else (train.take(fitted), y_train[fitted])
+    path = fit_ridge(learnt, y_learnt, [alpha / weight], MODERATION / weight)
     return BaseScores(alpha, out_of_fold, path.predict(test)[:, 0], path.linear_map())
 
 
 def choose_alpha(
-    design: SideBySide, y: NDArray[np.float64], folds: Sequence[Fold], alphas: Sequence[float] = ALPHA_GRID
+    design: SideBySide,
+    y: NDArray[np.float64],
+    folds: Sequence[Fold],
+    alphas: Sequence[float] = ALPHA_GRID,
+    *,
+    tested: NDArray[np.int64] | None = None,
+    weight: float = 1.0,
 ) -> tuple[float, NDArray[np.float64]]:
     """Find the alpha of the least out-of-fold squared error, with the predictions that it gave.
 
@@ -104,13 +118,17 @@ def choose_alpha(
         Inner folds over the rows of `design`; every row is in exactly one test part.
     alphas : sequence of float
         Regularisation strengths, ascending; of equals the largest wins.
+    tested : NDArray[np.int64], optional
+        The rows that are in one; all by default.
+    weight : float
+        As of `score_numbers`.
 
     Returns
     -------
     alpha : float
         The chosen strength.
     out_of_fold : NDArray[np.float64]
-        ``(n,)`` predictions, each by a regression that never saw the row.
+        ``(n,)`` predictions, each by a regression that never saw the row; NaN in rows that are not tested.
 
     Raises
     ------
@@ -119,23 +137,26 @@ def choose_alpha(
     UsageError
         If there is no alpha, or one is not positive.
     """
-    _check_partition(folds, design.n)
-    out_of_fold = np.empty((design.n, len(alphas)))
+    tested = np.arange(design.n) if tested is None else tested
+    _check_partition(folds, design.n, tested)
+    out_of_fold = np.full((design.n, len(alphas)), np.nan)
     for fold in folds:
-        path = fit_ridge(design.take(fold.train), y[fold.train], alphas)
+        path = fit_ridge(
+            design.take(fold.train), y[fold.train], [alpha / weight for alpha in alphas], MODERATION / weight
+        )
         out_of_fold[fold.test] = path.predict(design.take(fold.test))
-    errors = np.square(out_of_fold - y[:, None]).sum(axis=0)
+    errors = np.square(out_of_fold[tested] - y[tested, None]).sum(axis=0)
     best = len(alphas) - 1 - int(errors[::-1].argmin())
     return alphas[best], out_of_fold[:, best]
 
 
-def _check_partition(folds: Sequence[Fold], n_rows: int) -> None:
+def _check_partition(folds: Sequence[Fold], n_rows: int, tested: NDArray[np.int64]) -> None:
     check_folds(folds, n_rows)
     times = np.bincount(np.concatenate([fold.test for fold in folds]), minlength=n_rows)
-    wrong = np.flatnonzero(times != 1)
+    wrong = tested[times[tested] != 1]
     if len(wrong):
         msg = (
-            f"{len(wrong)} of {n_rows} rows are not in exactly one test part of the {len(folds)} inner folds (row "
+            f"{len(wrong)} of {len(tested)} rows are not in exactly one test part of the {len(folds)} inner folds (row "
             f"{wrong[0]}, in {times[wrong[0]]}, first); out-of-fold predictions need one of each row: "
             "make the folds with regression_folds, without repeats"
         )

@@ -29,11 +29,14 @@ class LinearSVMBase(BaseLearner):
 
     def fit(self, features: Sequence[NDArray[np.float32]], part: Part, options: StackOptions, seed: int) -> Prediction:
         """Fit on the training part, and predict the test part."""
-        train, test = Rows(features, part.fold.train), Rows(features, part.fold.test)
-        return Prediction(predict_svm(train, part.y_train, test, part.n_classes), probability=False)
+        train, test = Rows(features, part.fitted_rows), Rows(features, part.fold.test)
+        decision = predict_svm(train, part.y_fitted, test, part.n_classes, part.weight)
+        return Prediction(decision, probability=False)
 
 
-def predict_svm(x_train: Matrix, y_train: NDArray[np.int64], x_test: Matrix, n_classes: int) -> NDArray[np.float32]:
+def predict_svm(
+    x_train: Matrix, y_train: NDArray[np.int64], x_test: Matrix, n_classes: int, weight: float = 1.0
+) -> NDArray[np.float32]:
     """Classify with a linear SVM, one class against the rest, squared hinge loss, C = 1.
 
     The features are neither centred nor scaled column by column; the whole matrix is divided by one
@@ -50,6 +53,8 @@ def predict_svm(x_train: Matrix, y_train: NDArray[np.int64], x_test: Matrix, n_c
         ``(n_test, dim)`` features.
     n_classes : int
         Number of classes.
+    weight : float
+        What each training row counts for: C is multiplied by it.
 
     Returns
     -------
@@ -60,7 +65,7 @@ def predict_svm(x_train: Matrix, y_train: NDArray[np.int64], x_test: Matrix, n_c
     scale = (squares / len(x_train)) ** -0.5 if squares > 0 else 1.0
     everything = [np.arange(len(y_train))]
     path = LinearPath(x_train * scale, y_train, n_classes, everything, loss="squared_hinge", standardise=False)
-    (linear,) = path.solve(1.0)
+    (linear,) = path.solve(weight)
     return linear.decide(x_test * scale)
 
 

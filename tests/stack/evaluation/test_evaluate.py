@@ -280,8 +280,16 @@ def recorded_inner_folds(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[Fold]
     given: list[Sequence[Fold]] = []
 
     def record(
-        x: Matrix, y: NDArray[np.int64], test: Matrix, k: int, folds: Sequence[Fold], grid: Sequence[float]
+        x: Matrix,
+        y: NDArray[np.int64],
+        test: Matrix,
+        k: int,
+        folds: Sequence[Fold],
+        grid: Sequence[float],
+        fitted: None,
+        weight: float,
     ) -> BaseScores:
+        assert (fitted, weight) == (None, 1.0)  # no views: every row is learnt from and counts as one
         given.append(folds)
         return score_classes(x, y, test, k, folds, grid)
 

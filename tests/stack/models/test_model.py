@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from stackbone.cache import FeatureSpec, ModelError, UsageError, feature_set_id
-from stackbone.stack.models.model import ModelBackbone, StackModel, hash_digests
+from stackbone.stack.models.backbone import ModelBackbone
+from stackbone.stack.models.model import StackModel, hash_digests
 from stackbone.stack.solvers.linear import LinearMap
 
 DIMS = {"resnet50": 5, "timm:resnet18.a1_in1k": 4}

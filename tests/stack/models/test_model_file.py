@@ -15,7 +15,8 @@ import pytest
 from safetensors.numpy import load, save
 
 from stackbone.cache import CacheError, FeatureSpec, ModelError, UsageError, feature_set_id
-from stackbone.stack.models.model import ModelBackbone, StackModel, shorten_digests
+from stackbone.stack.models.backbone import ModelBackbone
+from stackbone.stack.models.model import StackModel, shorten_digests
 from stackbone.stack.models.model_file import FORMAT_VERSION, _checksum, load_model, save_model
 from stackbone.stack.solvers.linear import LinearMap
 
@@ -324,3 +325,54 @@ def test_wrong_tensors_are_refused(file: Path, tensors: dict[str, np.ndarray[Any
     rewrite(file, tensors=tensors)
     with pytest.raises(ModelError, match=words):
         load_model(file)
+
+
+# Views
+
+
+def viewed_model() -> StackModel:
+    model = made_model()
+    first, *rest = model.backbones
+    mirrored = replace(first.spec, view="hflip")
+    others = ((feature_set_id("resnet50", mirrored), mirrored),)
+    return replace(model, backbones=[replace(first, others=others), *rest], train_views=("plain", "augment0"))
+
+
+def test_views_come_back_and_their_mean_is_taken(tmp_path: Path) -> None:
+    model = viewed_model()
+    save_model(model, tmp_path / "m")
+    found = load_model(tmp_path / "m")
+    assert (found.backbones, found.train_views) == (model.backbones, ("plain", "augment0"))
+    assert metadata_of(tmp_path / "m")["format_version"] == str(FORMAT_VERSION)
+    assert len(found.specs) == 3
+    features = {identity: np.full((2, 5), place, np.float32) for place, identity in enumerate(found.specs)}
+    np.testing.assert_array_equal(found.blocks(features)["resnet50"], np.full((2, 5), 0.5, np.float32))
+    np.testing.assert_array_equal(found.blocks(features)["vgg19"], np.full((2, 5), 2, np.float32))
+
+
+def test_a_model_without_views_is_written_as_earlier_versions_read_it(file: Path) -> None:
+    assert metadata_of(file)["format_version"] == "3"
+    assert "others" not in metadata_of(file)["model"]
+    assert load_model(file).train_views == ("plain",)
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda m: m["training"].update(views=[]), "fitted on the views"),
+        (lambda m: m["training"].update(views=["hflop"]), "fitted on the views"),
+        (lambda m: m["training"].update(views="plain"), "views is a JSON str"),
+        (lambda m: m["backbones"][0].update(others={}), "others is a JSON dict"),
+        (lambda m: m["backbones"][0]["others"].append(m["backbones"][0]["others"][0]), "one of its feature sets twice"),
+        (lambda m: m["backbones"][0]["others"][0].pop("spec"), "keys of others"),
+        (lambda m: m["backbones"][0]["others"][0]["spec"].update(view="plain"), "is not that of the feature set"),
+        (lambda m: m["training"].update(more=1), "keys of training"),
+    ],
+)
+def test_views_that_make_no_sense_are_refused(
+    tmp_path: Path, edit: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    save_model(viewed_model(), tmp_path / "m")
+    rewrite(tmp_path / "m", edit)
+    with pytest.raises(ModelError, match=said):
+        load_model(tmp_path / "m")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from stackbone.cache import FeatureSpec, feature_set_id
-from stackbone.stack.models.model import ModelBackbone, StackModel, shorten_digests
+from stackbone.stack.models.backbone import ModelBackbone
+from stackbone.stack.models.model import StackModel, shorten_digests
 from stackbone.stack.models.predict import (
     Answer,
     about_training,

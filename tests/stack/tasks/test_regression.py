@@ -290,9 +290,9 @@ def test_scores_of_an_earlier_run_are_found_again(tmp_path: Path, monkeypatch: p
     folds = regression_folds(y, 3, 0)
     fits: list[int] = []
 
-    def counted(train: SideBySide, y_train: Floats, test: SideBySide, inner: Sequence[Fold]) -> BaseScores:
+    def counted(train: SideBySide, y_train: Floats, test: SideBySide, inner: Sequence[Fold], *rest: Any) -> BaseScores:
         fits.append(test.n)
-        return score_numbers(train, y_train, test, inner)
+        return score_numbers(train, y_train, test, inner, *rest)
 
     monkeypatch.setattr("stackbone.stack.learners.bases.ridge.score_numbers", counted)
 
