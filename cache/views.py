@@ -11,9 +11,8 @@ from collections.abc import Sequence
 
 from stackbone.cache.choices import nearest
 from stackbone.cache.errors import UsageError
+from stackbone.cache.records.feature_name import PLAIN
 
-PLAIN = "plain"
-"""The evaluation transform of a backbone, and nothing else."""
 MIRROR = "hflip"
 """The plain view mirrored; behind the name of a corner, the corner mirrored."""
 CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")

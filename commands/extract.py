@@ -37,6 +37,13 @@ if TYPE_CHECKING:
 class EmbeddingOptions:
     """How images are embedded: fields are arguments of `extract.extract`."""
 
+    views: Annotated[
+        str | None,
+        typer.Option(
+            help="Views of each image, each a feature set of its own, separated by commas: plain, hflip, five-crop, "
+            "ten-crop, augment:K; docs/views.md shows them [default: plain]"
+        ),
+    ] = None
     precision: Annotated[
         str, typer.Option(help="Numeric precision: {precisions}; each gives a separate feature set")
     ] = "fp32"
@@ -87,7 +94,14 @@ def command(
     store = FeatureStore(cache)
     if dry_run:
         with progress("nothing was written") as on_progress:
-            summary = preview(dataset, backbones, store, steering=sources.steering_files, on_progress=on_progress)
+            summary = preview(
+                dataset,
+                backbones,
+                store,
+                views=embedding.views,
+                steering=sources.steering_files,
+                on_progress=on_progress,
+            )
         if as_json:
             print_json({"dataset": summary.name, "cache": str(store.root), "summary": summary.to_dict()})
         else:

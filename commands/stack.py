@@ -53,6 +53,23 @@ class CrossValidationOptions:
 
 
 @dataclass(frozen=True)
+class ViewOptions:
+    """What an image is: fields are arguments of `run_experiment`."""
+
+    train_views: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VIEWS",
+            help="Learn from these views of each image, made by `extract --views`: names, or all [default: plain]",
+        ),
+    ] = None
+    test_views: Annotated[
+        str | None,
+        typer.Option(metavar="VIEWS", help="Test the mean of these views: names, or mean for all [default: plain]"),
+    ] = None
+
+
+@dataclass(frozen=True)
 class ModelOptions:
     """What is fitted."""
 
@@ -134,6 +151,7 @@ def command(
     ] = None,
     division: CrossValidationOptions,
     folds: FoldOptions,
+    views: ViewOptions,
     models: ModelOptions,
     self_check: Annotated[
         bool, typer.Option("--self-check", help="Shuffle the labels and check that every model scores at chance")
@@ -176,6 +194,7 @@ def command(
         "split": folds.split,
         "group_by": folds.group_by,
         "near_duplicates": division.near_duplicates,
+        **vars(views),
         "seed": folds.seed,
         "dealing": folds.dealing,
         "options": options,

@@ -43,8 +43,8 @@ EXCEPTIONS = {"extract/datasets/digits.py": {"mlxtend"}}
 # The sub-rooms of each room, and the modules beside them: each imports those above it alone.
 ORDER = {
     "cache": (
-        *("lazy", "errors", "text", "csv_text", "choices", "splits", "backbone_groups", "views", "progress", "plugins"),
-        *("disk", "tensor_file", "hdf5", "records", "feature_set", "store", "upkeep"),
+        *("lazy", "errors", "text", "csv_text", "choices", "splits", "backbone_groups", "progress", "plugins"),
+        *("disk", "tensor_file", "hdf5", "records", "views", "feature_set", "store", "upkeep"),
     ),
     "extract": (
         *("backbones", "images", "views", "datasets", "networks", "methods", "steering_files"),

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import StackboneError
+from stackbone.cache.views import PLAIN
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.embedding.filling import Filling
 from stackbone.extract.engines.engine import Engine
@@ -43,13 +44,13 @@ class Embedder:
     Attributes
     ----------
     fillings
-        The feature sets that a pass fills, one for each output of the engine, in the same order.
+        The feature sets that are filled: each pass of an image fills those of one view, whatever the output.
     start
         Makes the engine; called once, when the first image arrives.
     batch_size
         Images the network takes at once; None leaves it to the engine. Halved when memory runs out.
     n_run
-        Images that the network took.
+        Passes of the network, one for each view of an image.
     start_seconds, embed_seconds, commit_seconds
         Wall time spent on making the engine, in it, and on writing shards.
     """
@@ -65,12 +66,21 @@ class Embedder:
     commit_seconds: float = 0.0
     _engine: Engine | None = None
     _cut: set[bytes] = field(default_factory=set)
-    _batch: list[tuple[int, bytes, NDArray[np.uint8]]] = field(default_factory=list)
+    _batch: list[tuple[int, str, bytes, NDArray[np.uint8]]] = field(default_factory=list)
+
+    @cached_property
+    def lacking_of(self) -> dict[str, NDArray[np.bool_]]:
+        """By view, (n,) bool: which of the n images that the pipeline goes through some feature set of it lacks."""
+        views = dict.fromkeys(each.spec.view for each in self.fillings)
+        return {
+            view: np.logical_or.reduce([each.lacking for each in self.fillings if each.spec.view == view])
+            for view in views
+        }
 
     @cached_property
     def lacking(self) -> NDArray[np.bool_]:
         """(n,) bool: which of the n images that the pipeline goes through some of its feature sets lacks."""
-        lacking: NDArray[np.bool_] = np.logical_or.reduce([each.lacking for each in self.fillings])
+        lacking: NDArray[np.bool_] = np.logical_or.reduce(list(self.lacking_of.values()))
         return lacking
 
     @property
@@ -79,14 +89,16 @@ class Embedder:
         return max(each.n_uncommitted for each in self.fillings)
 
     def take(
-        self, number: int, digest: bytes, pixels: NDArray[np.uint8], *, is_cut: bool = False
+        self, number: int, digest: bytes, pixels: NDArray[np.uint8], *, view: str = PLAIN, is_cut: bool = False
     ) -> dict[bytes, Failure]:
-        """Add an image to the batch, and embed the batch once it is full; returns what `run` does.
+        """Add a view of an image to the batch, and embed the batch once it is full; returns what `run` does.
 
         Parameters
         ----------
         number
             Which of the images it is that the pipeline goes through.
+        view
+            Which view of it the pixels are.
         is_cut
             Whether its file is cut short, for the shard to say so.
         """
@@ -96,7 +108,7 @@ class Embedder:
             started = time.perf_counter()
             self._engine = self.start()
             self.start_seconds = time.perf_counter() - started
-        self._batch.append((number, digest, pixels))
+        self._batch.append((number, view, digest, pixels))
         return self.run() if len(self._batch) >= (self.batch_size or self._engine.batch_size) else {}
 
     def run(self) -> dict[bytes, Failure]:
@@ -109,7 +121,7 @@ class Embedder:
         """
         if not self._batch or self._engine is None:
             return {}
-        numbers, digests, pixels = zip(*self._batch, strict=True)
+        numbers, views, digests, pixels = zip(*self._batch, strict=True)
         self._commit([each for each in self.fillings if not each.has_room(len(digests))])
         started = time.perf_counter()
         results = self._embed(self._engine, np.stack(pixels))
@@ -117,10 +129,12 @@ class Embedder:
         self.n_run += len(digests)
         self._batch.clear()
         failed: dict[bytes, Failure] = {}
-        for filling, form, result in zip(self.fillings, self._engine.forms, results, strict=True):
+        of_output = {form.output: (form, each) for form, each in zip(self._engine.forms, results, strict=True)}
+        for filling in self.fillings:
+            form, result = of_output[filling.spec.output]
             with np.errstate(over="ignore"):  # what becomes infinite in float16 is said of the image
                 features = result.astype(form.dtype, copy=False)
-            lacking = filling.lacking[list(numbers)]
+            lacking = filling.lacking[list(numbers)] & np.array([view == filling.spec.view for view in views])
             sound: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(features), axis=1)
             if (kept := lacking & sound).any():
                 filling.keep([digest for digest, keep in zip(digests, kept, strict=True) if keep], features[kept])
@@ -137,12 +151,12 @@ class Embedder:
         if not waiting or self._engine is None:
             return
         started = time.perf_counter()
-        forms = {each.feature_set.id: form for each, form in zip(self.fillings, self._engine.forms, strict=True)}
+        forms = {form.output: form for form in self._engine.forms}
         created = datetime.now(UTC).isoformat(timespec="seconds")
         rate = f"{self.n_run / self.embed_seconds:.1f}"
         provenance = {**self.provenance, **self._engine.provenance, "created": created, "images_per_s": rate}
         for filling in waiting:
-            filling.commit(forms[filling.feature_set.id], provenance, self._cut)
+            filling.commit(forms[filling.spec.output], provenance, self._cut)
         self.commit_seconds += time.perf_counter() - started
 
     def _embed(self, engine: Engine, pixels: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:

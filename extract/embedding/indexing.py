@@ -49,6 +49,7 @@ def preview(
     store: FeatureStore | None = None,
     *,
     outputs: str | Sequence[str] | None = None,
+    views: str | Sequence[str] | None = None,
     steering: Sequence[Path] = (),
     on_progress: Progress | None = None,
 ) -> DatasetSummary:
@@ -56,7 +57,7 @@ def preview(
 
     Parameters
     ----------
-    dataset, backbones, store, outputs, steering, on_progress
+    dataset, backbones, store, outputs, views, steering, on_progress
         As of `extract`.
 
     Raises
@@ -64,7 +65,7 @@ def preview(
     StackboneError
         As of `extract`, as far as that does not look for weights or write.
     """
-    chosen = [each.backbone for each in choose_backbones(backbones, read_steered(steering), outputs)]
+    chosen = [each.backbone for each in choose_backbones(backbones, read_steered(steering), outputs, views)]
     index, _ = make_index(dataset, store or FeatureStore(), retry_failed=False, report=on_progress or silent)
     return summarise_dataset(index, inputs_of(chosen))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,20 +19,25 @@ from stackbone.extract.backbones.backbone import Transform
 from stackbone.extract.embedding.embedder import Embedder, Failure
 from stackbone.extract.embedding.images import Image, Images
 from stackbone.extract.images.budget import DecodingBudget
-from stackbone.extract.images.decode import apply_transform, decoded, quiet_pillow
+from stackbone.extract.images.decode import decoded, quiet_pillow
 from stackbone.extract.images.limits import USUAL, Limits
 from stackbone.extract.images.opening import TRUNCATED
+from stackbone.extract.views.views import make_views
 
 COMMIT_IMAGES = 2048
 COMMIT_SECONDS = 60.0
 IMAGES_AHEAD = 64  # decoded and waiting for the networks; with the batches, this bounds the memory
+_LEAST_AHEAD = 8  # of several views fewer, which take as much memory together
+
+Inputs = Mapping[Transform, Sequence[str]]
+"""Transform to the views that are made of each image for it."""
 
 
 @dataclass(frozen=True)
 class _Prepared:
-    """An image's pixels for every transform, how they were read, and how long a thread took to make them."""
+    """An image's pixels for every transform and view, how they were read, and how long a thread took to make them."""
 
-    pixels: dict[Transform, NDArray[np.uint8]]
+    pixels: dict[Transform, dict[str, NDArray[np.uint8]]]
     remarks: list[str]
     read_seconds: float
     decode_seconds: float
@@ -104,9 +109,9 @@ def embed_images(
     if not len(lacked):
         return failed
     committed_at = time.monotonic()
-    transforms = {embedder.backbone.transform for embedder in embedders}
+    inputs = _inputs_of(embedders)
     try:
-        with quiet_pillow(limits), closing(_prepare(images, lacked, transforms, workers, profile, limits)) as prepared:
+        with quiet_pillow(limits), closing(_prepare(images, lacked, inputs, workers, profile, limits)) as prepared:
             for done, (number, image, found) in enumerate(prepared, start=1):
                 if isinstance(found, Failure):
                     failed[image.digest] = found
@@ -154,7 +159,7 @@ def find_unreadable(
         Called with (images done, n).
     """
     failed: dict[bytes, Failure] = {}
-    with quiet_pillow(limits), closing(_prepare(images, numbers, set(), None, Profile(), limits)) as prepared:
+    with quiet_pillow(limits), closing(_prepare(images, numbers, {}, None, Profile(), limits)) as prepared:
         for done, (_, image, found) in enumerate(prepared, start=1):
             if isinstance(found, Failure):
                 failed[image.digest] = found
@@ -173,9 +178,18 @@ def _feed(
     failed: dict[bytes, Failure],
 ) -> None:
     for embedder in embedders:
-        if embedder.lacking[number]:
-            pixels = found.pixels[embedder.backbone.transform]
-            failed.update(embedder.take(number, digest, pixels, is_cut=TRUNCATED in found.remarks))
+        for view, lacking in embedder.lacking_of.items():
+            if lacking[number]:
+                pixels = found.pixels[embedder.backbone.transform][view]
+                failed.update(embedder.take(number, digest, pixels, view=view, is_cut=TRUNCATED in found.remarks))
+
+
+def _inputs_of(embedders: Sequence[Embedder]) -> Inputs:
+    """Return the views that are wanted of every image, by transform."""
+    views: dict[Transform, dict[str, None]] = {}
+    for embedder in embedders:
+        views.setdefault(embedder.backbone.transform, {}).update(dict.fromkeys(embedder.lacking_of))
+    return {transform: list(wanted) for transform, wanted in views.items()}
 
 
 def _commit_all(embedders: Sequence[Embedder]) -> None:
@@ -186,7 +200,7 @@ def _commit_all(embedders: Sequence[Embedder]) -> None:
 def _prepare(
     images: Sequence[Image],
     numbers: NDArray[np.intp],
-    transforms: set[Transform],
+    inputs: Inputs,
     workers: int | None,
     profile: Profile,
     limits: Limits,
@@ -196,11 +210,12 @@ def _prepare(
     waiting: deque[tuple[int, Image, Future[_Prepared | Failure]]] = deque()
     rest = iter(numbers)
     budget = DecodingBudget()
+    n_ahead = max(_LEAST_AHEAD, IMAGES_AHEAD // max(map(len, inputs.values()), default=1))
     try:
         while True:
-            while len(waiting) < IMAGES_AHEAD and (upcoming := next(rest, None)) is not None:
+            while len(waiting) < n_ahead and (upcoming := next(rest, None)) is not None:
                 image = images[int(upcoming)]
-                waiting.append((int(upcoming), image, pool.submit(_read, image, transforms, budget, limits)))
+                waiting.append((int(upcoming), image, pool.submit(_read, image, inputs, budget, limits)))
             if not waiting:
                 return
             number, image, future = waiting.popleft()
@@ -216,7 +231,7 @@ def _prepare(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _read(image: Image, transforms: set[Transform], budget: DecodingBudget, limits: Limits) -> _Prepared | Failure:
+def _read(image: Image, inputs: Inputs, budget: DecodingBudget, limits: Limits) -> _Prepared | Failure:
     started = time.perf_counter()
     remarks: list[str] = []
     try:
@@ -227,7 +242,7 @@ def _read(image: Image, transforms: set[Transform], budget: DecodingBudget, limi
     try:
         with decoded(content, budget, limits=limits, remarks=remarks) as picture:
             ready = time.perf_counter()
-            pixels = {transform: apply_transform(picture, transform) for transform in transforms}
+            pixels = {each: make_views(picture, each, views, image.digest) for each, views in inputs.items()}
     except NotLetInError as exc:
         return Failure(f"{exc}; {exc.way_out}")
     except ImageError as exc:

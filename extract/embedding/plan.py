@@ -189,18 +189,18 @@ def make_embedder(
     report: Progress,
     limits: Limits = USUAL,
 ) -> Embedder:
-    """Return what fills feature sets of one backbone by one pass for each image; its engine starts with the first.
+    """Return what fills feature sets of one backbone by one pass for each view; its engine starts with the first.
 
     Parameters
     ----------
     fillings
-        They differ in the output alone.
+        They differ in output and view alone.
     limits
         Which images are let in, for the shards to say so.
     """
     provenance = {"stackbone": version("stackbone"), "weights": weights.source, "decoding": DECODING}
     provenance |= limits.provenance
-    outputs = [each.spec.output for each in fillings]
+    outputs = list(dict.fromkeys(each.spec.output for each in fillings))
     start = partial(_start_engine, backbone, weights, options, fillings[0].spec.precision, outputs, report)
     return Embedder(backbone, fillings, start, provenance, options.batch_size)
 

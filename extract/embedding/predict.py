@@ -20,7 +20,7 @@ from stackbone.cache import (
     write_seen,
 )
 from stackbone.cache.progress import Progress, silent
-from stackbone.cache.records.feature_name import POOLED, parse_feature_name
+from stackbone.cache.records.feature_name import PLAIN, POOLED, parse_feature_name
 from stackbone.cache.records.spec import parse_feature_set_id
 from stackbone.cache.text import typed
 from stackbone.extract.backbones.backbone import Backbone
@@ -201,10 +201,10 @@ def _feature_name(identity: str, spec: FeatureSpec) -> str:
 
 
 def _passes(specs: Mapping[str, FeatureSpec], backbones: Mapping[str, Backbone]) -> list[list[str]]:
-    """Return the feature sets that one pass of one network fills each time: they differ in the output alone."""
+    """Return the feature sets that one network fills each time: they differ in output and view alone."""
     passes: dict[tuple[str, FeatureSpec], list[str]] = {}
     for identity, spec in specs.items():
-        passes.setdefault((backbones[identity].key, replace(spec, output=POOLED)), []).append(identity)
+        passes.setdefault((backbones[identity].key, replace(spec, output=POOLED, view=PLAIN)), []).append(identity)
     return list(passes.values())
 
 
@@ -241,7 +241,10 @@ def _checked_weights(
 
 def _difference(backbone: Backbone, wanted: FeatureSpec, weights: Weights) -> str:
     """Return which fields of the spec differ here and what to do about it, or ``""``."""
-    made, here = asdict(wanted), asdict(backbone.spec(weights.identity, wanted.precision, wanted.output))
+    made, here = (
+        asdict(wanted),
+        asdict(replace(backbone.spec(weights.identity, wanted.precision, wanted.output), view=wanted.view)),
+    )
     differing = [name for name in made if made[name] != here[name]]
     if not differing:
         return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,9 @@ from stackbone.extract.backbones.backbone import Transform
 from stackbone.extract.embedding.plan import backbone_of, find_weights_of
 from stackbone.extract.engines.engine import check_engine, make_engine
 from stackbone.extract.images.budget import DecodingBudget
-from stackbone.extract.images.decode import apply_transform, decoded, quiet_pillow
+from stackbone.extract.images.decode import decoded, quiet_pillow
 from stackbone.extract.images.limits import ANY
+from stackbone.extract.views.views import make_views
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2, "fp16": 5e-3}
 """Largest relative difference of a row (L2) that counts as the same feature, by precision."""
@@ -110,11 +111,11 @@ def _recompute(
         tolerance = TOLERANCE.get(spec.precision, tolerance)
         backbone, _ = backbone_of(feature_set.backbone, spec, steering)
         weights = find_weights_of([backbone], files, ask=None)[backbone.key]
-        if backbone.spec(weights.identity, spec.precision, spec.output) != spec:
+        if replace(backbone.spec(weights.identity, spec.precision, spec.output), view=spec.view) != spec:
             message = "the weights or the transform here are not those that it was made with"
             return Recomputation(feature_set.id, 0, None, tolerance, message)
         with quiet_pillow(ANY):
-            sample = _sample(feature_set, indexes, n_images, seed, backbone.transform)
+            sample = _sample(feature_set, indexes, n_images, seed, backbone.transform, spec.view)
         if not sample:
             in_memory = any(each.in_memory for each in indexes)
             message = "none of its images is still where it was, with the same bytes"
@@ -143,7 +144,12 @@ def _recompute(
 
 
 def _sample(
-    feature_set: FeatureSet, indexes: list[DatasetIndex], n_images: int, seed: int, transform: Transform
+    feature_set: FeatureSet,
+    indexes: list[DatasetIndex],
+    n_images: int,
+    seed: int,
+    transform: Transform,
+    view: str,
 ) -> dict[bytes, NDArray[np.uint8]]:
     """Return digest to pixels of a random sample of images that are unchanged where a dataset lists them."""
     held = as_keys(feature_set.digests())
@@ -162,5 +168,5 @@ def _sample(
         with suppress(ImageError, MemoryError):  # gone, or changed since, or more than this machine takes
             content = ListedFile(index.root, index.path[row], digest).read()
             with decoded(content, budget, limits=ANY) as picture:  # whoever embedded it had let it in
-                sample[digest] = apply_transform(picture, transform)
+                sample[digest] = make_views(picture, transform, [view], digest)[view]
     return sample

@@ -36,7 +36,10 @@ class BackboneReport:
     start_seconds, embed_seconds
         Wall time to make the engine (to load or convert the network), and to run it, for all outputs together.
     shares_pass
-        Whether these are the times of a feature set before it, which the same pass filled.
+        Whether these are the times of a feature set before it, which the same network filled: by the same passes, but
+        for those of another view.
+    n_run
+        Passes of the network in that time: one for each view of an image.
     """
 
     backbone: str
@@ -46,6 +49,7 @@ class BackboneReport:
     start_seconds: float
     embed_seconds: float
     shares_pass: bool = False
+    n_run: int = 0
 
 
 def report_backbone(filling: Filling, embedder: Embedder | None, n_images: int) -> BackboneReport:
@@ -67,6 +71,7 @@ def report_backbone(filling: Filling, embedder: Embedder | None, n_images: int) 
         start_seconds=at_work.start_seconds if at_work else 0.0,
         embed_seconds=at_work.embed_seconds if at_work else 0.0,
         shares_pass=bool(at_work and at_work.fillings[0] is not filling),
+        n_run=at_work.n_run if at_work else 0,
     )
 
 
@@ -187,8 +192,8 @@ class ExtractReport:
         if not each.n_embedded:
             return line
         if each.shares_pass:
-            return f"{line}  in the same pass"
-        rate, share = each.n_embedded / each.embed_seconds, each.embed_seconds / self.seconds
+            return f"{line}  by the same network"
+        rate, share = each.n_run / each.embed_seconds, each.embed_seconds / self.seconds
         return f"{line}  {rate:>7.0f}/s, {share:.0%} of the time"
 
     def profile_rows(self) -> list[list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def extract(
     store: FeatureStore | None = None,
     *,
     outputs: str | Sequence[str] | None = None,
+    views: str | Sequence[str] | None = None,
     steering: Sequence[Path] = (),
     weights: Mapping[str, Path] | None = None,
     random_seed: int | None = None,
@@ -66,6 +68,9 @@ def extract(
     outputs
         Of every backbone that is named without one, comma-separated or as a list, see `extract.backbones.outputs`; by
         default ``pooled``. Each is a feature set of its own, and one pass gives all.
+    views
+        Of the images, for every backbone that is named without one, comma-separated or as a list: see `cache.views`; by
+        default ``plain``. Each is a feature set of its own, and takes a pass of its own.
     steering
         Steering files, or folders of them. Several that make backbones of one name give a feature set each.
     weights
@@ -108,7 +113,7 @@ def extract(
     check_precision(precision)
     limits = limits_of(allow_truncated=allow_truncated, max_pixels=max_pixels)
     steered = read_steered(steering)
-    choices = choose_backbones(backbones, steered, outputs)
+    choices = choose_backbones(backbones, steered, outputs, views)
     chosen = [each.backbone for each in choices]
     check_weights_names(weights or {}, chosen)
     find = partial(find_weights_of, files=weights or {}, random_seed=random_seed, report=report)
@@ -171,6 +176,7 @@ def extract(
 
 
 def _specs(choice: Choice, found: Mapping[str, Weights], precision: str) -> list[FeatureSpec]:
-    """Return what identifies each output that is wanted of a backbone."""
+    """Return what identifies each feature set that is wanted of a backbone."""
     weights = found[choice.backbone.key].identity
-    return [choice.backbone.spec(weights, precision, output) for output in choice.outputs]
+    plain = choice.backbone.spec(weights, precision)
+    return [replace(plain, output=output, view=view) for output, view in choice.wanted]

@@ -10,12 +10,14 @@ from stackbone.cache.backbone_groups import GROUPS, expand_groups
 from stackbone.cache.choices import nearest
 from stackbone.cache.records.feature_name import PLAIN, POOLED, FeatureName, parse_feature_name
 from stackbone.cache.text import typed
+from stackbone.cache.views import expand_views
 from stackbone.extract.backbones.backbone import BACKBONES, TIMM_PREFIX, Backbone, get_backbone, parse_backbones
 from stackbone.extract.backbones.outputs import check_output
 from stackbone.extract.backbones.ways_out import OFFLINE_INSTALL
 from stackbone.extract.backbones.weights import available_backbones
 from stackbone.extract.methods.method import RECIPES
 from stackbone.extract.steering_files.steered import RecordedBackbone
+from stackbone.extract.views.views import check_fit
 
 DEFAULT_BACKBONES = "published"
 
@@ -28,18 +30,19 @@ class Choice:
     ----------
     backbone
         Its network.
-    outputs
-        What is wanted of it, each a feature set of its own.
+    wanted
+        (output, view) of each feature set that is wanted of it.
     """
 
     backbone: Backbone
-    outputs: tuple[str, ...] = (POOLED,)
+    wanted: tuple[tuple[str, str], ...] = ((POOLED, PLAIN),)
 
 
 def choose_backbones(
     backbones: str | Sequence[str] | None,
     steered: Sequence[RecordedBackbone],
     outputs: str | Sequence[str] | None = None,
+    views: str | Sequence[str] | None = None,
 ) -> list[Choice]:
     """Return the backbones of a run, a steered one once for every file that makes it.
 
@@ -50,11 +53,13 @@ def choose_backbones(
         `DEFAULT_BACKBONES` and all of `steered`.
     outputs
         Of every backbone that is named without one, comma-separated or as a list; by default ``pooled``.
+    views
+        Likewise, see `cache.views`; by default ``plain``.
 
     Raises
     ------
     UsageError
-        If a name is unknown, or the names leave one of `steered` out.
+        If a name is unknown, the names leave one of `steered` out, or a view does not fit a backbone's input.
     """
     made: dict[str, list[Backbone]] = {}
     for each in steered:
@@ -64,15 +69,12 @@ def choose_backbones(
     asked = expand_groups(backbones, lambda suffix: [f"{name}{suffix}" for name in _every(made)])
     for text in asked:
         _check_steered_name(parse_feature_name(text).backbone, made)
-    wanted: dict[str, list[str]] = {}
-    for name in _multiplied(parse_backbones(asked, made), parse_outputs(outputs)):
+    wanted: dict[str, list[tuple[str, str]]] = {}
+    named_views = expand_views(PLAIN if views is None else views)
+    for name in _multiplied(parse_backbones(asked, made), parse_outputs(outputs), named_views):
         check_output(name.output)
-        if name.view != PLAIN:
-            message = (
-                f"{str(name)!r} names the view {name.view!r}: images are embedded as they are. Leave ~{name.view} out"
-            )
-            raise UsageError(message)
-        wanted.setdefault(name.backbone, []).append(name.output)
+        expand_views([name.view])
+        wanted.setdefault(name.backbone, []).append((name.output, name.view))
     unused = [name for name in made if name not in wanted]
     if unused:
         message = (
@@ -80,11 +82,14 @@ def choose_backbones(
             "Name it there too, or leave one of the two options out"
         )
         raise UsageError(message)
-    return [
+    choices = [
         Choice(backbone, tuple(dict.fromkeys(of_backbone)))
         for name, of_backbone in wanted.items()
         for backbone in (made.get(name) or [get_backbone(name)])
     ]
+    for each in choices:
+        check_fit([view for _, view in each.wanted], [each.backbone])
+    return choices
 
 
 def parse_outputs(text: str | Sequence[str] | None) -> list[str]:
@@ -107,13 +112,14 @@ def parse_outputs(text: str | Sequence[str] | None) -> list[str]:
     return found
 
 
-def _multiplied(names: Sequence[str], outputs: Sequence[str]) -> list[FeatureName]:
-    """Return every name with the output that it has, or else with each of `outputs`."""
+def _multiplied(names: Sequence[str], outputs: Sequence[str], views: Sequence[str]) -> list[FeatureName]:
+    """Return every name with the output and the view that it has, or else with each of `outputs` and `views`."""
     found = []
     for text in names:
         name = parse_feature_name(text)
-        own = [name.output] if "@" in text else outputs
-        found += [FeatureName(name.backbone, output, name.view) for output in own]
+        of_output = [name.output] if "@" in text else outputs
+        of_view = [name.view] if "~" in text else views
+        found += [FeatureName(name.backbone, output, view) for output in of_output for view in of_view]
     return found
 
 

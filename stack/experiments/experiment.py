@@ -145,6 +145,8 @@ class Experiment:
             "near_duplicates": self.division.near_duplicates,
             "rare": self.division.rare,
             "dealing": self.division.dealing,
+            "train_views": list(self.joined.views.train),
+            "test_views": list(self.joined.views.test),
             "recipe": self.recipe,
             **asdict(self.options),
             "stackbone": version("stackbone"),

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stackbone.cache import FeatureStore, StackError
 from stackbone.cache.progress import Progress
@@ -18,6 +17,7 @@ from stackbone.stack.experiments.subsets import nested_order, take_share
 from stackbone.stack.experiments.used_features import load_block, used_features
 from stackbone.stack.folds.class_labels import resolve_groups
 from stackbone.stack.folds.fold import Fold
+from stackbone.stack.folds.per_fold import Features
 from stackbone.stack.metrics.model_scores import Evaluation, ModelScore
 
 SIZES = 5
@@ -97,7 +97,9 @@ def learning_curves(
     n = np.zeros((len(shares), len(folds)))
     scores = {model: np.zeros_like(n) for model in models}
     for number, fold in enumerate(folds):
-        blocks = {used.name: load_block(experiment, used, number) for used in features}
+        blocks: dict[str, Features] = {
+            used.name: joined.features.get(used.name, load_block(experiment, used, number)) for used in features
+        }
         ids = {used.name: used.of_fold(number).id for used in features}
         cache = ScoreCache(store.scores_folder, blocks, dataset=experiment.dataset, feature_sets=ids)
         order = nested_order(fold.train, codes, group, experiment.seed)
@@ -120,7 +122,7 @@ def learning_curves(
 
 
 def _score(
-    experiment: Experiment, blocks: Mapping[str, NDArray[np.float32]], part: Fold, cache: ScoreCache, n_jobs: int | None
+    experiment: Experiment, blocks: Mapping[str, Features], part: Fold, cache: ScoreCache, n_jobs: int | None
 ) -> Evaluation:
     """Score what one fold's share of the training part teaches."""
     joined = experiment.joined

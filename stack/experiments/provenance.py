@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore
 from stackbone.cache.text import typed
+from stackbone.cache.views import PLAIN
 from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.used_features import used_features
@@ -36,6 +37,7 @@ def provenance(experiment: Experiment, store: FeatureStore) -> dict[str, object]
     """
     used = used_features(experiment, store)
     sets = {each.id if one.per_fold else one.name: each for one in used for each in one.feature_sets}
+    sets |= {each.id: each for each in _other_views(experiment)}
     return {
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
         "seed": experiment.seed,
@@ -48,6 +50,8 @@ def provenance(experiment: Experiment, store: FeatureStore) -> dict[str, object]
             "near_duplicates": experiment.division.near_duplicates,
             "rare": experiment.division.rare,
             "dealing": experiment.division.dealing,
+            "train_views": list(experiment.joined.views.train),
+            "test_views": list(experiment.joined.views.test),
             **asdict(experiment.options),
         },
         "feature_sets": {
@@ -72,12 +76,19 @@ def repeat_commands(experiment: Experiment, store: FeatureStore) -> list[str]:
         The cache it was made with.
     """
     ids = list(dict.fromkeys(each.id for used in used_features(experiment, store) for each in used.feature_sets))
-    sets = [each for each in store.feature_sets() if each.id in ids]
+    sets = [each for each in store.feature_sets() if each.id in ids] + _other_views(experiment)
     commands = [_stack_command(experiment, ids)]
     index = experiment.joined.index
     if (index.listed.asked or is_folder(index)) and not any(each.header().spec.steering for each in sets):
         commands = [*_extract_commands(index, sets), *commands]
     return [typed(*words, "--dataset", experiment.dataset, "--cache", store.root) for words in commands]
+
+
+def _other_views(experiment: Experiment) -> list[FeatureSet]:
+    """Return the feature sets of views that `Experiment.backbones` does not name."""
+    named = {each.id for each in experiment.joined.feature_sets.values()}
+    views = [each for sets in experiment.joined.view_sets.values() for each in sets.values()]
+    return [each for each in views if each.id not in named]
 
 
 def _extract_commands(index: DatasetIndex, sets: Sequence[FeatureSet]) -> list[list[str]]:
@@ -110,6 +121,8 @@ def _stack_command(experiment: Experiment, ids: list[str]) -> list[str]:
         "--near-duplicates": (e.division.near_duplicates, None),
         "--rare": (e.division.rare, "refuse"),
         "--dealing": (e.division.dealing, DEALINGS[0]),
+        "--train-views": (",".join(e.joined.views.train), PLAIN),
+        "--test-views": (",".join(e.joined.views.test), PLAIN),
     }
     divided = ["--cv", str(e.cv)] if e.split is None else ["--split", e.split]
     chosen = [word for name, (value, default) in asked.items() if value != default for word in (name, str(value))]

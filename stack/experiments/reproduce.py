@@ -10,6 +10,7 @@ from typing import Any
 
 from stackbone.cache import FeatureStore, StackboneError, StackError
 from stackbone.cache.progress import Progress
+from stackbone.cache.views import PLAIN, is_view
 from stackbone.stack.divisions.division import UNNAMED
 from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.experiments.experiment import Experiment
@@ -101,6 +102,7 @@ def _arguments(recorded: dict[str, Any], file: Path) -> dict[str, Any]:
         **{name: recorded[name] for name in same},
         **({} if recorded["cv"] is None else {"cv": recorded["cv"]}),
         "dealing": _dealing(recorded, file),
+        **_views(recorded, file),
         "backbones": _ids(recorded["backbones"]),
         "recipes": _recipes(recorded, models, file),
         "options": options,
@@ -123,6 +125,19 @@ def _dealing(recorded: dict[str, Any], file: Path) -> str:
     if dealing not in DEALINGS:
         raise StackError(not_a_result(file, f"its dealing is {dealing!r}"))
     return str(dealing)
+
+
+def _views(recorded: dict[str, Any], file: Path) -> dict[str, list[str]]:
+    """Return the views that were learnt from and tested; those of earlier versions, and of most, were plain."""
+    found = {name: recorded.get(name, [PLAIN]) for name in ("train_views", "test_views")}
+    for name, views in found.items():
+        if (
+            not isinstance(views, list)
+            or not views
+            or not all(isinstance(each, str) and is_view(each) for each in views)
+        ):
+            raise StackError(not_a_result(file, f"its field {name!r} is {views!r}"))
+    return {} if all(views == [PLAIN] for views in found.values()) else found
 
 
 def _check_folds(recorded: dict[str, Any], scores: _Scores, file: Path) -> None:

@@ -42,6 +42,8 @@ def run_experiment(
     split: str | None = None,
     group_by: str = "auto",
     near_duplicates: float | None = None,
+    train_views: str | Sequence[str] | None = None,
+    test_views: str | Sequence[str] | None = None,
     rare: str = "refuse",
     seed: int = 0,
     dealing: str | None = None,
@@ -77,6 +79,9 @@ def run_experiment(
     group_by, near_duplicates
         What is kept on one side of every fold: see `stack.features.join.join_features` and, without the second,
         `near_copies`.
+    train_views, test_views
+        Views that each image is learnt from, ``all`` for every one that all backbones have, and views whose mean is
+        tested, ``mean`` for every one; the plain view by default.
     rare
         What to do with classes of fewer images (or groups) than folds: ``refuse``, ``drop``, or ``keep``: in every
         training part and never scored.
@@ -133,6 +138,8 @@ def run_experiment(
         split=split,
         group_by=group_by,
         near=near_duplicates,
+        train_views=train_views,
+        test_views=test_views,
         progress=progress,
     )
     joined, folds, division = fair_folds(joined, division, dealing)
@@ -192,7 +199,7 @@ def _with_model(
     """Return the experiment with its model, fitted on all of some images."""
     final = choose_final_features(fitted_on)
     ids = {block: each.id for block, each in final.feature_sets.items()}
-    cache = ScoreCache(store.scores_folder, final.blocks, dataset=experiment.dataset, feature_sets=ids)
+    cache = ScoreCache(store.scores_folder, final.features, dataset=experiment.dataset, feature_sets=ids)
     with recorded() as warned:
         model = refit(
             final,

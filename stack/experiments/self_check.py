@@ -40,6 +40,8 @@ def run_self_check(
     split: str | None = None,
     group_by: str = "auto",
     near_duplicates: float | None = None,
+    train_views: str | Sequence[str] | None = None,
+    test_views: str | Sequence[str] | None = None,
     seed: int = 0,
     dealing: str | None = None,
     options: StackOptions | None = None,
@@ -81,6 +83,8 @@ def run_self_check(
         split=split,
         group_by=group_by,
         near=near_duplicates,
+        train_views=train_views,
+        test_views=test_views,
     )
     if split is None:
         joined = drop_rare(joined, n_splits)

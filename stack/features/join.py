@@ -24,9 +24,10 @@ from stackbone.stack.features.steered import (
     choose_for_inner,
     remarks,
 )
+from stackbone.stack.features.views import SetsOfViews, Views, load_views, unused_note, views_of
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.groups import check_threshold, near_duplicates
-from stackbone.stack.folds.per_fold import Features, Nested, PerFold
+from stackbone.stack.folds.per_fold import Features, Nested, PerFold, Viewed
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -38,13 +39,19 @@ class Joined(LabelledImages):
     feature_sets : dict of str to FeatureSet
         Of plain backbones, by backbone, or by id where two share a backbone.
     blocks : dict of str to NDArray[np.float32]
-        By the same names, ``(n_images, dim)`` features.
+        By the same names, ``(n_images, dim)`` features; of several views those that are tested, their mean.
     parts : dict of str to tuple of Part
         Of all backbones, what their columns are: one part, or several such as those of each stage.
     steered : dict of str to SteeredBackbone
         Of steered backbones, by their own names: which features are fair depends on the fold, see `features_of_folds`.
     names : list of str
         Of all backbones, in the order asked for.
+    views : Views
+        What is learnt from of an image, and what is tested.
+    viewed : dict of str to Viewed
+        Of plain backbones, where that is anything but the plain one.
+    view_sets : dict of str to SetsOfViews
+        The feature sets that these are of.
     """
 
     feature_sets: dict[str, FeatureSet]
@@ -52,11 +59,20 @@ class Joined(LabelledImages):
     steered: dict[str, SteeredBackbone] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
     parts: dict[str, tuple[Part, ...]] = field(default_factory=dict)
+    views: Views = field(default_factory=Views)
+    viewed: dict[str, Viewed] = field(default_factory=dict)
+    view_sets: dict[str, SetsOfViews] = field(default_factory=dict)
+
+    @property
+    def features(self) -> dict[str, Features]:
+        """What plain backbones are fitted on, by name: `viewed` where there is, else `blocks`."""
+        return {name: self.viewed.get(name, block) for name, block in self.blocks.items()}
 
     def take(self, positions: NDArray[np.int64], note: str | None = None) -> Self:
         """Return some of the images, by position, with a note that says why the others are left out."""
-        blocks = {name: x[positions] for name, x in self.blocks.items()}
-        return replace(super().take(positions, note), blocks=blocks)
+        viewed = {name: each.take(positions) for name, each in self.viewed.items()}
+        blocks = {name: viewed[name].tested if name in viewed else x[positions] for name, x in self.blocks.items()}
+        return replace(super().take(positions, note), blocks=blocks, viewed=viewed)
 
 
 def join_features(
@@ -67,6 +83,8 @@ def join_features(
     split: str | None = None,
     group_by: str = "auto",
     near: float | None = None,
+    train_views: str | Sequence[str] | None = None,
+    test_views: str | Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> Joined:
     """Read a dataset's labels and features; of steered backbones, what there is to choose from.
@@ -86,6 +104,9 @@ def join_features(
         See `stack.divisions.labelled_images.label_images`.
     near : float, optional
         Images whose features have at least this cosine in every plain backbone are one group too.
+    train_views, test_views : str or sequence of str, optional
+        Views that each image is learnt from, ``all`` for every one that there is, and views whose mean is tested,
+        ``mean`` for every one; the plain view by default.
     progress : callable, optional
         See `cache.progress.Progress`; for that comparison.
 
@@ -97,7 +118,7 @@ def join_features(
     CacheError
         If the cache lacks the dataset or is damaged.
     UsageError
-        If a name is unknown, or `near` has no plain backbone to compare.
+        If a name is unknown, a backbone lacks a view, or `near` has no plain backbone to compare.
     """
     if near is not None:
         check_threshold(near)
@@ -110,20 +131,31 @@ def join_features(
             "differ from fold to fold. Add a plain backbone to --backbones, or leave the option out"
         )
         raise UsageError(message)
-    blocks = {name: each.load(images.digests) for name, each in plain.items()}
+    views, sets = views_of(store, images.index, entries, train_views, test_views)
+    viewed = {} if views == Views() else {name: load_views(each, views, images.digests) for name, each in sets.items()}
+    blocks = {
+        name: viewed[name].tested if name in viewed else each.load(images.digests) for name, each in plain.items()
+    }
     if near is not None:
         images = images.join(near_duplicates(blocks, near, progress=progress))
     incomplete = list_incomplete(store, images.index, entries.values()) if backbones is None else []
     steered = {name: each for name, each in entries.items() if isinstance(each, SteeredBackbone)}
     unknown = [line for each in steered.values() for line in remarks(each, images)]
+    if train_views is None and test_views is None:
+        told = unused_note(store.covering(images.index), list(plain.values()))
+    else:
+        told = [] if views == Views() else [views.note()]
     return Joined(
         **{each.name: getattr(images, each.name) for each in fields(images) if each.name != "notes"},
-        notes=[*images.notes, *incomplete, *unknown],
+        notes=[*images.notes, *incomplete, *told, *unknown],
         feature_sets=plain,
         blocks=blocks,
         steered=steered,
         names=list(entries),
         parts={name: _parts(each) for name, each in entries.items()},
+        views=views,
+        viewed=viewed,
+        view_sets={name: {view: sets[name][view] for view in views.used} for name in viewed},
     )
 
 
@@ -199,7 +231,7 @@ def features_of_folds(joined: Joined, folds: Sequence[Fold], division: Division)
     blocks: dict[str, Features] = {}
     for name in joined.names:
         if name in joined.blocks:
-            blocks[name] = joined.blocks[name]
+            blocks[name] = joined.features[name]
         else:
             blocks[name] = _load(joined, chosen[name], nested.get(name))
     steered = {name: [each.feature_set.id for each in found] for name, found in chosen.items()}

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore, StackError, UsageError
 from stackbone.cache.backbone_groups import ALL, expand_groups
 from stackbone.cache.choices import nearest
-from stackbone.cache.records.feature_name import MAP, parse_feature_name
+from stackbone.cache.records.feature_name import MAP, PLAIN, parse_feature_name
 from stackbone.cache.records.spec import parse_feature_set_id
 from stackbone.cache.text import counted
 from stackbone.stack.features.source import extract_words
@@ -31,7 +31,7 @@ def select_backbones(
         The dataset that the features must cover.
     asked : str or sequence of str, optional
         Names of backbones, of their outputs, groups of them or feature sets, as a list or separated by commas; by
-        default, and where ``all`` is named, every feature set that covers the dataset, but for maps.
+        default, and where ``all`` is named, every feature set of the plain view that covers the dataset, but for maps.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def _covering(store: FeatureStore, index: DatasetIndex, suffix: str) -> list[str
     found = store.covering(index)
     if suffix:
         return [each.id for each in found if each.backbone == f"{each.name.backbone}{suffix}"]
-    return [each.id for each in found if each.name.output != MAP]
+    return [each.id for each in found if each.name.output != MAP and each.name.view == PLAIN]
 
 
 def list_incomplete(

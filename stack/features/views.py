@@ -15,6 +15,7 @@ from stackbone.cache import DatasetIndex, Digests, FeatureSet, FeatureStore, Usa
 from stackbone.cache.text import counted, typed
 from stackbone.cache.views import PLAIN, expand_views, view_order
 from stackbone.stack.features.source import extract_words
+from stackbone.stack.features.steered import SteeredBackbone
 from stackbone.stack.folds.per_fold import Viewed, mean_of_views
 
 ALL = "all"
@@ -54,7 +55,7 @@ class Views:
         return f"each image is learnt from as {rows}, and tested by {tested}"
 
 
-def sets_of_views(store: FeatureStore, index: DatasetIndex, feature_set: FeatureSet) -> dict[str, FeatureSet]:
+def _sets_of_views(store: FeatureStore, index: DatasetIndex, feature_set: FeatureSet) -> dict[str, FeatureSet]:
     """Return the feature sets that cover a dataset and differ from this one in the view alone, by view.
 
     Raises
@@ -72,7 +73,48 @@ def sets_of_views(store: FeatureStore, index: DatasetIndex, feature_set: Feature
     return {each.name.view: each for each in sorted(covering, key=lambda each: view_order(each.name.view))}
 
 
-def choose_views(
+def views_of(
+    store: FeatureStore,
+    index: DatasetIndex,
+    entries: Mapping[str, FeatureSet | SteeredBackbone],
+    train: str | Sequence[str] | None,
+    test: str | Sequence[str] | None,
+) -> tuple[Views, dict[str, SetsOfViews]]:
+    """Return the views that were asked for, with each backbone's feature sets by view; none where none were.
+
+    Parameters
+    ----------
+    store, index
+        The cache and the dataset.
+    entries : mapping of str to (FeatureSet or SteeredBackbone)
+        The backbones of the experiment.
+    train, test : str or sequence of str, optional
+        Names and groups, or `ALL` and `MEAN`.
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown, a backbone lacks a view, is steered, or is named with a view of its own.
+    """
+    if train is None and test is None:
+        return Views(), {}
+    options = " and ".join(o for o, asked in (("--train-views", train), ("--test-views", test)) if asked is not None)
+    sets: dict[str, SetsOfViews] = {}
+    for name, each in entries.items():
+        if isinstance(each, SteeredBackbone):
+            message = f"{options} cannot use views of {name}, which is steered: leave either out"
+            raise UsageError(message)
+        if each.name.view != PLAIN:
+            message = (
+                f"--backbones names the view {each.name.view} of {each.name.backbone}, and {options} choose among "
+                "views: name the backbone without its view, or leave the other out"
+            )
+            raise UsageError(message)
+        sets[name] = _sets_of_views(store, index, each)
+    return _choose(store, index, sets, train, test), sets
+
+
+def _choose(
     store: FeatureStore,
     index: DatasetIndex,
     sets: Mapping[str, SetsOfViews],
@@ -98,11 +140,11 @@ def choose_views(
     common = [view for view in next(iter(sets.values())) if all(view in each for each in sets.values())]
     chosen = []
     for option, asked, every, other in (("--train-views", train, ALL, MEAN), ("--test-views", test, MEAN, ALL)):
-        words = [asked] if isinstance(asked, str) else list(asked or [])
+        words = [asked.strip()] if isinstance(asked, str) else asked
         if words == [other]:
             message = f"{option} takes {every} for every view that there is, not {other}: write {option} {every}"
             raise UsageError(message)
-        views = common if words == [every] else expand_views((words and ",".join(words)) or PLAIN)
+        views = common if words == [every] else expand_views(PLAIN if asked is None else asked)
         for view in views:
             _check_there(store, index, sets, option, view)
         chosen.append(tuple(views))

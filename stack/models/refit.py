@@ -98,7 +98,7 @@ def refit(
     return StackModel(
         task=task.name,
         classes=[str(name) for name in truth.classes],
-        backbones=[ModelBackbone(name, each.id, each.header().spec) for name, each in joined.feature_sets.items()],
+        backbones=[_backbone(joined, name) for name in joined.feature_sets],
         bases=fitted.bases,
         learner=meta.options.learner,
         scores=meta.options.scores,
@@ -111,7 +111,16 @@ def refit(
         versions={name: version(name) for name in _LIBRARIES},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seen=shorten_digests(joined.digests),
+        train_views=joined.views.train,
     )
+
+
+def _backbone(joined: Joined, name: str) -> ModelBackbone:
+    """Return a backbone with the feature sets of the views that are tested."""
+    sets = joined.view_sets.get(name)
+    tested = [sets[view] for view in joined.views.test] if sets else [joined.feature_sets[name]]
+    (identity, spec), *others = [(each.id, each.header().spec) for each in tested]
+    return ModelBackbone(name, identity, spec, tuple(others))
 
 
 @dataclass(frozen=True, eq=False)

@@ -86,7 +86,9 @@ def test_head_and_backbone_are_trained_at_one_rate_from_the_first_step(
     with quiet_pillow():
         store = PixelStore([images.paths[i] for i in chosen], images.digests[chosen], CNN.transform)
         ((_, pixels),) = store.plain_batches(range(len(chosen)), n_images)
-    weight, bias = (torch.from_numpy(head.steering.tensors[f"head.{name}"]).requires_grad_() for name in ("weight", "bias"))
+    weight, bias = (
+        torch.from_numpy(head.steering.tensors[f"head.{name}"]).requires_grad_() for name in ("weight", "bias")
+    )
     codes = torch.tensor([labels.index(images.labels[i]) for i in chosen])
     F.cross_entropy(network(torch.from_numpy(pixels)) @ weight.T + bias, codes).backward()
     rate = options.rate(0.5)
@@ -171,8 +173,8 @@ def test_each_fold_goes_on_from_its_own_head(tmp_path: Path, images: TrainingIma
     assert len({each.training["head"] for each in made}) == 3
     with pytest.raises(UsageError, match=r"expected one steering of timm:steer_micro_cnn on all images .* none among"):
         steer(images, CNN, WEIGHTS, tmp_path / "all.safetensors", FINETUNE, start=heads)
+    (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match=r"--start .*: the folder holds no"):
-        (tmp_path / "empty").mkdir()
         steer(images, CNN, WEIGHTS, tmp_path / "all.safetensors", FINETUNE, start=tmp_path / "empty")
 
 

@@ -1,6 +1,5 @@
 """Stacked regression: right models, right numbers, no leak, and an error for what cannot be scored."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -290,9 +289,9 @@ def test_scores_of_an_earlier_run_are_found_again(tmp_path: Path, monkeypatch: p
     folds = regression_folds(y, 3, 0)
     fits: list[int] = []
 
-    def counted(train: SideBySide, y_train: Floats, test: SideBySide, inner: Sequence[Fold], *rest: Any) -> BaseScores:
+    def counted(train: SideBySide, y_train: Floats, test: SideBySide, *rest: Any) -> BaseScores:  # noqa: ANN401
         fits.append(test.n)
-        return score_numbers(train, y_train, test, inner, *rest)
+        return score_numbers(train, y_train, test, *rest)
 
     monkeypatch.setattr("stackbone.stack.learners.bases.ridge.score_numbers", counted)
 
