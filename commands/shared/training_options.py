@@ -10,7 +10,6 @@ import typer
 
 from stackbone.cache.errors import UsageError
 from stackbone.cache.text import typed
-from stackbone.cache.views import PLAIN, expand_views
 
 if TYPE_CHECKING:
     from stackbone.extract.steering.options import SteerOptions
@@ -115,11 +114,8 @@ class TrainingOptions:
     crop_area: Annotated[float, typer.Option(help="Smallest share of an image that a random crop keeps")] = 0.7
     no_augment: Annotated[bool, typer.Option("--no-augment", help="Do not crop and mirror images at random")] = False
     views: Annotated[
-        str | None,
-        typer.Option(
-            help="linear: train the head on these views of each image, such as plain,augment:8 [default: plain]"
-        ),
-    ] = None
+        str, typer.Option(help="linear: train the head on these views of each image, such as plain,augment:8")
+    ] = "plain"
     precision: Annotated[
         str, typer.Option(help="Arithmetic of the training: {training_precisions}; auto is bf16 where it is fast")
     ] = "auto"
@@ -130,5 +126,4 @@ class TrainingOptions:
 
         same = asdict(self)
         augment = not same.pop("no_augment")
-        same["views"] = tuple(expand_views(self.views or PLAIN))
         return SteerOptions(method=method, stage=stage, seed=seed, augment=augment, method_options=own.given(), **same)

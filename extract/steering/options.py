@@ -13,7 +13,7 @@ import numpy as np
 
 from stackbone.cache import Digests, UsageError
 from stackbone.cache.choices import unknown_choice
-from stackbone.cache.views import PLAIN
+from stackbone.cache.views import PLAIN, expand_views
 from stackbone.extract.methods.method import OPTIMISERS, RECIPES, check_method, check_options
 from stackbone.extract.steering_files.steering import MOST_SEED, STAGES
 
@@ -68,8 +68,8 @@ class SteerOptions:
     recipe
         Of `TRAININGS`.
     views
-        Of each image, that a method which changes no features trains its head on (`cache.views`); it is validated on
-        the plain view.
+        Of each image, that a method which changes no features trains its head on: names and groups of `cache.views`,
+        separated by commas. It is validated on the plain view.
     """
 
     method: str
@@ -89,7 +89,12 @@ class SteerOptions:
     seed: int = 0
     method_options: Mapping[str, Any] = field(default_factory=dict)
     recipe: str = OWN
-    views: tuple[str, ...] = (PLAIN,)
+    views: str = PLAIN
+
+    @property
+    def view_names(self) -> list[str]:
+        """The views, one by one."""
+        return expand_views(self.views)
 
     @property
     def warmup_epochs(self) -> int:
@@ -124,7 +129,7 @@ class SteerOptions:
 
     def described(self) -> dict[str, Any]:
         """Return what tells one way to train from others; what came later is named where it is not what it was."""
-        described = asdict(self) | {"patience": self.chosen_patience, "views": ",".join(self.views)}
+        described = asdict(self) | {"patience": self.chosen_patience, "views": ",".join(self.view_names)}
         return {name: value for name, value in described.items() if _LATER.get(name) != value}
 
     def rate(self, time: float) -> float:
@@ -153,7 +158,7 @@ class SteerOptions:
             ),
             (is_own or self.crop_area == _CROP_AREA, "--crop-area is of our own recipe, not of --recipe released"),
             (
-                self.views == (PLAIN,) or not RECIPES[self.method].changes_features,
+                self.view_names == [PLAIN] or not RECIPES[self.method].changes_features,
                 f"--views is for a head on a backbone that stays as it is (--method linear): {self.method} draws "
                 "another crop of each image in every epoch by itself. Leave it out",
             ),

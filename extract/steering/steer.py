@@ -120,7 +120,7 @@ def steer(
         # What is not new is trained as slowly as the backbone would be below a new head.
         rate = options.highest_rate * RECIPES[options.method].body_rate
         options = replace(options, learning_rate=rate)
-    check_fit(options.views, [backbone])
+    check_fit(options.view_names, [backbone])
     inputs = _fingerprint(images, spec, options, point, division)
     finished = _finished(out, inputs, time.monotonic() - started)
     if finished is not None:

@@ -79,8 +79,7 @@ class ImageBatches:
 class FeatureBatches:
     """Features (n_views, n, dim) computed once, for a head on a backbone that stays as it is.
 
-    It is trained on all views of the training part but the first, which is the plain one and validates, or on that one
-    where there is no other.
+    It is trained on those views of the training part that are `learnt`, and validated on the first.
     """
 
     def __init__(
@@ -90,11 +89,11 @@ class FeatureBatches:
         training: NDArray[np.int64],
         validation: NDArray[np.int64],
         options: SteerOptions,
+        learnt: Sequence[int] = (0,),
     ) -> None:
         n_views, n = features.shape[:2]
         self._features = features.flatten(0, 1)
         self._codes, self._options = torch.from_numpy(np.tile(codes, n_views)), options
-        learnt = range(1, n_views) if n_views > 1 else range(1)
         self._training = np.concatenate([view * n + training for view in learnt])
         self._validation = validation
         self.n_training, self.n_validation = len(self._training), len(validation)

@@ -154,10 +154,11 @@ def train_on_images(
     batches: ImageBatches | FeatureBatches
     if not RECIPES[options.method].changes_features:
         rows = np.array(sorted(labels), np.int64)
-        views = [PLAIN] if options.views == (PLAIN,) else [PLAIN, *options.views]
+        views = list(dict.fromkeys([PLAIN, *options.view_names]))  # the plain one validates
         told = partial(report, "embedding")
         embedded = embed_once(features, store, len(codes), rows, views, device, autocast, told)
-        batches = FeatureBatches(embedded, codes, training, validation, options)
+        learnt = [views.index(view) for view in options.view_names]
+        batches = FeatureBatches(embedded, codes, training, validation, options, learnt)
         features = nn.Identity()
     else:
         batches = ImageBatches(store, codes, training, validation, options)

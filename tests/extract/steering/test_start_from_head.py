@@ -185,7 +185,7 @@ def test_a_head_on_views_learns_from_all_of_them_and_is_validated_on_the_plain_o
     tmp_path: Path, images: TrainingImages
 ) -> None:
     views = expand_views("plain,hflip,augment:2")
-    options = replace(LINEAR, epochs=1, optimiser="sgd", momentum=0.0, weight_decay=0.0, views=tuple(views))
+    options = replace(LINEAR, epochs=1, optimiser="sgd", momentum=0.0, weight_decay=0.0, views="plain,hflip,augment:2")
     options = replace(options, batch_size=1000, validation=0.25)
     found = steer(images, CNN, WEIGHTS, tmp_path / "h.safetensors", options).steering
     order = np.argsort([digest.tobytes() for digest in images.digests])
@@ -208,7 +208,7 @@ def test_views_make_another_head_and_no_views_the_same_as_ever(tmp_path: Path, i
     plain = replace(LINEAR, epochs=1)
     assert "views" not in plain.described()
     one = steer(images, CNN, WEIGHTS, tmp_path / "1.safetensors", plain).steering
-    two = steer(images, CNN, WEIGHTS, tmp_path / "2.safetensors", replace(plain, views=("plain", "hflip"))).steering
+    two = steer(images, CNN, WEIGHTS, tmp_path / "2.safetensors", replace(plain, views="plain, hflip")).steering
     assert "views" not in one.training
     assert two.training["views"] == "plain,hflip"
     assert one.recipe != two.recipe
@@ -217,4 +217,4 @@ def test_views_make_another_head_and_no_views_the_same_as_ever(tmp_path: Path, i
 def test_views_of_a_method_that_crops_by_itself_are_refused(tmp_path: Path, images: TrainingImages) -> None:
     for method in ("finetune", "lora", "toast"):
         with pytest.raises(UsageError, match=rf"--views is for a head .*: {method} draws another crop"):
-            steer(images, VIT, WEIGHTS, tmp_path / "f.safetensors", replace(FINETUNE, method=method, views=("hflip",)))
+            steer(images, VIT, WEIGHTS, tmp_path / "f.safetensors", replace(FINETUNE, method=method, views="hflip"))
