@@ -101,18 +101,15 @@ def coefficients(drawn: Draw, width: int, height: int) -> tuple[float, float, fl
 class Canvas:
     """A picture resized for one transform, and what lies around it: where random views are taken from.
 
+    It is a square of what any random view can see, the middle of the plain view in its middle; where the picture ends,
+    its outermost pixels are repeated.
+
     Parameters
     ----------
     picture
         RGB.
     transform
         Of the backbones that the views are for.
-
-    Attributes
-    ----------
-    pixels
-        (side, side, 3) uint8: what any random view can see, the middle of the plain view in its middle; where the
-        picture ends, its outermost pixels are repeated.
     """
 
     def __init__(self, picture: Image.Image, transform: Transform) -> None:
@@ -128,7 +125,7 @@ class Canvas:
         end = (min(full_width, last[0]), min(full_height, last[1]))
         seen = crop_resized(picture, transform, (*begin, end[0] - begin[0], end[1] - begin[1]))
         around = [(begin[axis] - first[axis], last[axis] - end[axis]) for axis in (1, 0)]
-        self.pixels: NDArray[np.uint8] = np.pad(seen, [*around, (0, 0)], mode="edge")
+        self._square = Image.fromarray(np.pad(seen, [*around, (0, 0)], mode="edge"))
 
     def view(self, number: int, digest: bytes) -> NDArray[np.uint8]:
         """Return the random view of this number, (height, width, 3) uint8, of the image with this SHA-256."""
@@ -136,5 +133,5 @@ class Canvas:
         a, b, c, d, e, f = coefficients(draw(number, digest), width, height)
         x, y = self._middle
         matrix = (a, b, c + x - a * width / 2 - b * height / 2, d, e, f + y - d * width / 2 - e * height / 2)
-        whole = Image.fromarray(self.pixels)
-        return np.array(whole.transform(self._size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR))
+        made = self._square.transform(self._size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+        return np.array(made)

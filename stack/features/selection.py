@@ -45,7 +45,7 @@ def select_backbones(
     typed_names = expand_groups(ALL if asked is None else asked, lambda suffix: _covering(store, index, suffix))
     names = list(dict.fromkeys(map(_as_named, typed_names)))
     if not names:
-        raise StackError(_uncovered_message(store, index, present))
+        raise StackError(_views_alone_message(store, index) or _uncovered_message(store, index, present))
     if unknown := [name for name in names if not _find(present, name)]:
         known = [each for each in dict.fromkeys(each.backbone for each in present) if each not in names]
         raise UsageError(_unknown_message(store, index, present, unknown, nearest(unknown[0], known)))
@@ -157,6 +157,19 @@ def _unknown_message(
     found = f"{lacks} {' or '.join(map(repr, names))}; it has {has}{meant}"
     them = "it" if len(names) == 1 else "them"
     return f"{found} Run {add} to add {them}, if `stackbone backbones` lists {them}"
+
+
+def _views_alone_message(store: FeatureStore, index: DatasetIndex) -> str:
+    """Return what to say where every feature set that covers a dataset is of a view; ``""`` where none does."""
+    views = [each.backbone for each in store.covering(index) if each.name.view != PLAIN]
+    if not views:
+        return ""
+    plain = list(dict.fromkeys(parse_feature_name(view).backbone for view in views))
+    add = extract_words(store, index, "--backbones", ",".join(plain))
+    return (
+        f"the cache {store.root} has views of the images alone ({', '.join(views)}), and the plain one is taken by "
+        f"default. Run {add} to add it, or name views with --backbones"
+    )
 
 
 def _uncovered_message(

@@ -142,13 +142,13 @@ def test_images_that_come_later_get_every_view(
 
 
 def test_views_and_outputs_multiply(photos: Path, store: FeatureStore, batches: dict[str, list[list[int]]]) -> None:
-    report = run(photos, store, f"{NAME}@cls~hflip,{NAME}@cls,{NAME}", views="plain,augment:1")
+    report = run(photos, store, f"{NAME}@max~hflip,{NAME}@max,{NAME}", views="plain,augment:1")
     names = {each.backbone for each in report.backbones}
-    assert names == {f"{NAME}@cls~hflip", f"{NAME}@cls", f"{NAME}@cls~augment0", NAME, f"{NAME}~augment0"}
+    assert names == {f"{NAME}@max~hflip", f"{NAME}@max", f"{NAME}@max~augment0", NAME, f"{NAME}~augment0"}
     sets = {each.backbone: each.load(report.index.image_sha256) for each in store.feature_sets()}
-    ratio = sets[f"{NAME}@cls~augment0"] / sets[f"{NAME}~augment0"]
+    ratio = sets[f"{NAME}@max~augment0"] / sets[f"{NAME}~augment0"]
     np.testing.assert_allclose(ratio, ratio[0, 0])  # of one pass of the same pixels
-    assert not np.allclose(sets[f"{NAME}@cls~hflip"], sets[f"{NAME}@cls"])
+    assert not np.allclose(sets[f"{NAME}@max~hflip"], sets[f"{NAME}@max"])
     assert [sum(each) for each in batches[NAME]] == [3 * 7]
 
 

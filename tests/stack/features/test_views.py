@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stackbone.cache import FeatureStore, UsageError
+from stackbone.cache import FeatureStore, StackError, UsageError
 from stackbone.stack import Experiment, StackOptions, load_model, run_experiment, run_self_check, save_model
 from stackbone.stack.experiments.provenance import provenance, repeat_commands
 from stackbone.stack.experiments.reproduce import reproduce_experiment
@@ -136,6 +136,17 @@ def test_views_that_lack_images_or_are_of_another_network_are_not_there(store: F
     for view in ("augment1", "augment2"):
         with pytest.raises(UsageError, match=rf"names {view}, of which the cache has no features of every image"):
             join_features(store, backbones="resnet50", train_views=view)
+
+
+def test_a_cache_of_views_alone_says_what_is_missing(store: FeatureStore, tmp_path: Path) -> None:
+    for each in store.feature_sets():
+        if each.name.view == "plain":
+            each.folder.rename(tmp_path / each.id)
+    with pytest.raises(
+        StackError, match=r"has views of the images alone .*resnet50~hflip.* --backbones resnet50,vgg19"
+    ):
+        join_features(store)
+    assert join_features(store, backbones="resnet50~hflip").names == ["resnet50~hflip"]
 
 
 # To the end
