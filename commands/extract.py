@@ -69,8 +69,15 @@ def command(
     backbones: Annotated[
         str | None,
         typer.Option(
-            help="Names ({backbones}), groups ({groups}, all) or timm:MODEL, separated by commas [default: published, "
-            "and what --steering makes]"
+            help="Names ({backbones}), groups ({groups}, all) or timm:MODEL, separated by commas; NAME@OUTPUT "
+            "for one of its outputs [default: published, and what --steering makes]"
+        ),
+    ] = None,
+    outputs: Annotated[
+        str | None,
+        typer.Option(
+            help="What to keep of every backbone, separated by commas, each a feature set of its own: {outputs}, "
+            "layer:NAME; `backbones --outputs NAME` says what a network has [default: pooled]"
         ),
     ] = None,
     sources: SourceOptions,
@@ -98,6 +105,7 @@ def command(
                 dataset,
                 backbones,
                 store,
+                outputs=outputs,
                 views=embedding.views,
                 steering=sources.steering_files,
                 on_progress=on_progress,
@@ -113,6 +121,7 @@ def command(
             dataset,
             backbones,
             store,
+            outputs=outputs,
             steering=sources.steering_files,
             weights=sources.weights_files,
             **asdict(embedding),
