@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import StackboneError
-from stackbone.cache.views import PLAIN
+from stackbone.cache.records.feature_name import PLAIN
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.embedding.filling import Filling
 from stackbone.extract.engines.engine import Engine

@@ -13,7 +13,8 @@ import numpy as np
 
 from stackbone.cache import Digests, UsageError
 from stackbone.cache.choices import unknown_choice
-from stackbone.cache.views import PLAIN, expand_views
+from stackbone.cache.records.feature_name import PLAIN
+from stackbone.cache.views import expand_views
 from stackbone.extract.methods.method import OPTIMISERS, RECIPES, check_method, check_options
 from stackbone.extract.steering_files.steering import MOST_SEED, STAGES
 

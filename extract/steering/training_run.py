@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from stackbone.cache.progress import Progress
+from stackbone.cache.records.feature_name import PLAIN
 from stackbone.cache.text import counted
-from stackbone.cache.views import PLAIN
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import Weights
 from stackbone.extract.engines.engine import pick_device

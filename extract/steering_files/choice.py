@@ -87,8 +87,8 @@ def choose_backbones(
         for name, of_backbone in wanted.items()
         for backbone in (made.get(name) or [get_backbone(name)])
     ]
-    for each in choices:
-        check_fit([view for _, view in each.wanted], [each.backbone])
+    for choice in choices:
+        check_fit([view for _, view in choice.wanted], [choice.backbone])
     return choices
 
 

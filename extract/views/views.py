@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stackbone.cache import UsageError
-from stackbone.cache.views import CORNERS, MIRROR, PLAIN, augmented_number
+from stackbone.cache.records.feature_name import PLAIN
+from stackbone.cache.views import CORNERS, MIRROR, augmented_number
 from stackbone.extract.backbones.backbone import Backbone, Transform
 from stackbone.extract.images.decode import apply_transform, crop_resized, resized_size
 from stackbone.extract.views.augment import Canvas

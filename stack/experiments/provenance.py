@@ -8,8 +8,8 @@ from dataclasses import asdict
 from importlib.metadata import version
 
 from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore
+from stackbone.cache.records.feature_name import PLAIN
 from stackbone.cache.text import typed
-from stackbone.cache.views import PLAIN
 from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.used_features import used_features

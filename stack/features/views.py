@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from stackbone.cache import DatasetIndex, Digests, FeatureSet, FeatureStore, UsageError
+from stackbone.cache.records.feature_name import PLAIN
 from stackbone.cache.text import counted, typed
-from stackbone.cache.views import PLAIN, expand_views, view_order
+from stackbone.cache.views import expand_views, view_order
 from stackbone.stack.features.source import extract_words
 from stackbone.stack.features.steered import SteeredBackbone
 from stackbone.stack.folds.per_fold import Viewed, mean_of_views

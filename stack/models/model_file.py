@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import CacheError, FeatureSpec, ModelError
+from stackbone.cache.records.feature_name import PLAIN
 from stackbone.cache.tensor_file import (
     checksum,
     header_json,
@@ -34,7 +35,6 @@ from stackbone.cache.tensor_file import (
     read_content,
     write_tensors,
 )
-from stackbone.cache.views import PLAIN
 from stackbone.stack.models.backbone import ModelBackbone
 from stackbone.stack.models.model import StackModel
 from stackbone.stack.solvers.linear import LinearMap
