@@ -72,7 +72,7 @@ TORCH_MODULES = {
         "methods/toast/module",
         "methods/toast/top_down",
         "methods/vpt/module",
-            "networks/released",
+        "networks/released",
         "networks/state_dict",
         "steering/mixed_precision",
         "steering/released",

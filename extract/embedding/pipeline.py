@@ -210,7 +210,8 @@ def _prepare(
     waiting: deque[tuple[int, Image, Future[_Prepared | Failure]]] = deque()
     rest = iter(numbers)
     budget = DecodingBudget()
-    n_ahead = max(_LEAST_AHEAD, IMAGES_AHEAD // max(map(len, inputs.values()), default=1))
+    n_views = max(map(len, inputs.values()), default=1)
+    n_ahead = min(IMAGES_AHEAD, max(_LEAST_AHEAD, IMAGES_AHEAD // n_views))
     try:
         while True:
             while len(waiting) < n_ahead and (upcoming := next(rest, None)) is not None:

@@ -146,8 +146,7 @@ def _choose(
             message = f"{option} takes {every} for every view that there is, not {other}: write {option} {every}"
             raise UsageError(message)
         views = common if words == [every] else expand_views(PLAIN if asked is None else asked)
-        for view in views:
-            _check_there(store, index, sets, option, view)
+        _check_there(store, index, sets, option, views)
         chosen.append(tuple(views))
     if not all(chosen):
         has = "; ".join(f"{name} has {', '.join(each)}" for name, each in sets.items())
@@ -201,15 +200,16 @@ def unused_note(feature_sets: Sequence[FeatureSet], taken: Sequence[FeatureSet])
 
 
 def _check_there(
-    store: FeatureStore, index: DatasetIndex, sets: Mapping[str, SetsOfViews], option: str, view: str
+    store: FeatureStore, index: DatasetIndex, sets: Mapping[str, SetsOfViews], option: str, views: Sequence[str]
 ) -> None:
-    lacking = [name for name, each in sets.items() if view not in each]
+    lacking = [name for name, each in sets.items() if not set(views) <= set(each)]
     if not lacking:
         return
     has = ", ".join(sets[lacking[0]])
-    add = extract_words(store, index, "--backbones", ",".join(lacking), "--views", view)
+    missing = [view for view in views if any(view not in sets[name] for name in lacking)]
+    add = extract_words(store, index, "--backbones", ",".join(lacking), "--views", ",".join(missing))
     message = (
-        f"{option} names {view}, of which the cache has no features of every image by {', '.join(lacking)}: there "
+        f"{option} names {', '.join(missing)}, of which the cache has no features of every image by {', '.join(lacking)}: there "
         f"{'is' if len(sets[lacking[0]]) == 1 else 'are'} {has}. Run {add} to make them, or name those that are there"
     )
     raise UsageError(message)

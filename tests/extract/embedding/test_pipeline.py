@@ -125,7 +125,7 @@ def test_equal_transforms_are_computed_once(
         done.append(transform)
         return apply_transform(picture, LITE0.transform)
 
-    monkeypatch.setattr(pipeline, "apply_transform", count)
+    monkeypatch.setattr("stackbone.extract.views.views.apply_transform", count)
     images = make_images(tmp_path / "photos", 3)
     assert RESNET.transform == BACKBONES["vgg19"].transform
     embed_images(images, [embedder(store, images, backbone=b) for b in (RESNET, BACKBONES["vgg19"], LITE0)])

@@ -113,7 +113,10 @@ def test_a_view_typed_as_a_backbone_is_a_block_of_its_own(store: FeatureStore) -
     [
         ({"train_views": "hflop"}, "did you mean 'hflip'?"),
         ({"train_views": "augment0"}, "by vgg19: there are plain, hflip. Run `stackbone extract"),
-        ({"test_views": "five-crop"}, "--test-views names top_left, of which the cache has no features"),
+        (
+            {"test_views": "five-crop"},
+            "--test-views names top_left, top_right, bottom_left, bottom_right, of which the",
+        ),
         ({"train_views": "mean"}, "write --train-views all"),
         ({"test_views": "all"}, "write --test-views mean"),
         ({"train_views": ""}, "no view was named"),
