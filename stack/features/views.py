@@ -209,7 +209,7 @@ def _check_there(
     missing = [view for view in views if any(view not in sets[name] for name in lacking)]
     add = extract_words(store, index, "--backbones", ",".join(lacking), "--views", ",".join(missing))
     message = (
-        f"{option} names {', '.join(missing)}, of which the cache has no features of every image by {', '.join(lacking)}: there "
-        f"{'is' if len(sets[lacking[0]]) == 1 else 'are'} {has}. Run {add} to make them, or name those that are there"
+        f"{option} names {', '.join(missing)}, of which the cache has no features of every image by "
+        f"{', '.join(lacking)}: there {'is' if len(sets[lacking[0]]) == 1 else 'are'} {has}. Run {add} to make them, or name those that are there"
     )
     raise UsageError(message)

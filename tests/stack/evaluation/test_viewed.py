@@ -212,9 +212,9 @@ def test_features_of_one_view_pass_as_they_are() -> None:
 def test_backbones_of_other_views_are_no_one_fit() -> None:
     views = made(0, 3)
     two, three = viewed(views[:2], views), viewed(views, views)
-    for mixed in ([two, three], [two, views[0]]):
+    for other in (three, views[0]):
         with pytest.raises(ValueError, match="the same views"):
-            spread(mixed, part(FOLD, INNER))
+            spread([two, other], part(FOLD, INNER))
 
 
 # Kept scores
