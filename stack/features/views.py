@@ -205,11 +205,12 @@ def _check_there(
     lacking = [name for name, each in sets.items() if not set(views) <= set(each)]
     if not lacking:
         return
-    has = ", ".join(sets[lacking[0]])
+    there = ", ".join(sets[lacking[0]])
     missing = [view for view in views if any(view not in sets[name] for name in lacking)]
     add = extract_words(store, index, "--backbones", ",".join(lacking), "--views", ",".join(missing))
     message = (
         f"{option} names {', '.join(missing)}, of which the cache has no features of every image by "
-        f"{', '.join(lacking)}: there {'is' if len(sets[lacking[0]]) == 1 else 'are'} {has}. Run {add} to make them, or name those that are there"
+        f"{', '.join(lacking)}: there {'is' if len(sets[lacking[0]]) == 1 else 'are'} {there}. Run {add} to make them, or "
+        "name those that are there"
     )
     raise UsageError(message)
