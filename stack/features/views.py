@@ -210,7 +210,7 @@ def _check_there(
     add = extract_words(store, index, "--backbones", ",".join(lacking), "--views", ",".join(missing))
     message = (
         f"{option} names {', '.join(missing)}, of which the cache has no features of every image by "
-        f"{', '.join(lacking)}: there {'is' if len(sets[lacking[0]]) == 1 else 'are'} {there}. Run {add} to make them, or "
-        "name those that are there"
+        f"{', '.join(lacking)}: there {'is' if len(sets[lacking[0]]) == 1 else 'are'} {there}. Run {add} to make "
+        "them, or name those that are there"
     )
     raise UsageError(message)
