@@ -69,7 +69,7 @@ def extract(
         Of every backbone that is named without one, comma-separated or as a list, see `extract.backbones.outputs`; by
         default ``pooled``. Each is a feature set of its own, and one pass gives all.
     views
-        Of the images, for every backbone that is named without one, comma-separated or as a list: see `cache.views`; by
+        Of the images, for every backbone that is named without one, comma-separated or as a list: see `cache.records.views`; by
         default ``plain``. Each is a feature set of its own, and takes a pass of its own.
     steering
         Steering files, or folders of them. Several that make backbones of one name give a feature set each.

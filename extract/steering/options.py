@@ -14,7 +14,7 @@ import numpy as np
 from stackbone.cache import Digests, UsageError
 from stackbone.cache.choices import unknown_choice
 from stackbone.cache.records.feature_name import PLAIN
-from stackbone.cache.views import expand_views
+from stackbone.cache.records.views import expand_views
 from stackbone.extract.methods.method import OPTIMISERS, RECIPES, check_method, check_options
 from stackbone.extract.steering_files.steering import MOST_SEED, STAGES
 
@@ -69,7 +69,7 @@ class SteerOptions:
     recipe
         Of `TRAININGS`.
     views
-        Of each image, that a method which changes no features trains its head on: names and groups of `cache.views`,
+        Of each image, that a method which changes no features trains its head on: names and groups of `cache.records.views`,
         separated by commas. It is validated on the plain view.
     """
 

@@ -9,8 +9,8 @@ from stackbone.cache import UsageError
 from stackbone.cache.backbone_groups import GROUPS, expand_groups
 from stackbone.cache.choices import nearest
 from stackbone.cache.records.feature_name import PLAIN, POOLED, FeatureName, parse_feature_name
+from stackbone.cache.records.views import expand_views
 from stackbone.cache.text import typed
-from stackbone.cache.views import expand_views
 from stackbone.extract.backbones.backbone import BACKBONES, TIMM_PREFIX, Backbone, get_backbone, parse_backbones
 from stackbone.extract.backbones.outputs import check_output
 from stackbone.extract.backbones.ways_out import OFFLINE_INSTALL
@@ -54,7 +54,7 @@ def choose_backbones(
     outputs
         Of every backbone that is named without one, comma-separated or as a list; by default ``pooled``.
     views
-        Likewise, see `cache.views`; by default ``plain``.
+        Likewise, see `cache.records.views`; by default ``plain``.
 
     Raises
     ------

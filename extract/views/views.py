@@ -10,7 +10,7 @@ from PIL import Image
 
 from stackbone.cache import UsageError
 from stackbone.cache.records.feature_name import PLAIN
-from stackbone.cache.views import CORNERS, MIRROR, augmented_number
+from stackbone.cache.records.views import CORNERS, MIRROR, augmented_number
 from stackbone.extract.backbones.backbone import Backbone, Transform
 from stackbone.extract.images.decode import apply_transform, crop_resized, resized_size
 from stackbone.extract.views.augment import Canvas
@@ -51,7 +51,7 @@ def make_views(
     transform
         Of the backbones that the views are for.
     views
-        Names, of `cache.views.expand_views`.
+        Names, of `cache.records.views.expand_views`.
     digest
         SHA-256 of the image's bytes, 32 of them: what random views are drawn from.
     """

@@ -11,7 +11,7 @@ from typing import Any
 from stackbone.cache import FeatureStore, StackboneError, StackError
 from stackbone.cache.progress import Progress
 from stackbone.cache.records.feature_name import PLAIN
-from stackbone.cache.views import is_view
+from stackbone.cache.records.views import is_view
 from stackbone.stack.divisions.division import UNNAMED
 from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.experiments.experiment import Experiment

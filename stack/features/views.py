@@ -13,8 +13,8 @@ import numpy as np
 
 from stackbone.cache import DatasetIndex, Digests, FeatureSet, FeatureStore, UsageError
 from stackbone.cache.records.feature_name import PLAIN
+from stackbone.cache.records.views import expand_views, view_order
 from stackbone.cache.text import counted, typed
-from stackbone.cache.views import expand_views, view_order
 from stackbone.stack.features.source import extract_words
 from stackbone.stack.features.steered import SteeredBackbone
 from stackbone.stack.folds.per_fold import Viewed, mean_of_views

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from stackbone.cache import Digests, FeatureSpec, ModelError, UsageError, as_keys, feature_set_id
 from stackbone.cache.records.feature_name import PLAIN
 from stackbone.cache.records.spec import parse_feature_set_id
-from stackbone.cache.views import is_view
+from stackbone.cache.records.views import is_view
 from stackbone.stack.folds.per_fold import mean_of_views
 from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import COMBINE, SCORES, MetaOptions

@@ -64,7 +64,7 @@ def test_outputs_multiply_the_backbones_that_name_none(
     backbones: str | list[str], outputs: str | list[str] | None, expected: dict[str, list[str]]
 ) -> None:
     found = choose_backbones(backbones, [], outputs)
-    assert {each.backbone.name: list(each.outputs) for each in found} == expected
+    assert {each.backbone.name: [output for output, _ in each.wanted] for each in found} == expected
 
 
 @pytest.mark.parametrize(

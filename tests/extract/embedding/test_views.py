@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from stackbone.cache import FeatureStore, UsageError
 from stackbone.cache.records.feature_name import POOLED
-from stackbone.cache.views import expand_views
+from stackbone.cache.records.views import expand_views
 from stackbone.extract import ExtractReport, open_dataset
 from stackbone.extract.backbones.backbone import BACKBONES, Backbone
 from stackbone.extract.backbones.outputs import OutputForm
+from stackbone.extract.backbones.weights import random_weights
 from stackbone.extract.embedding import pipeline, plan, predict
 from stackbone.extract.embedding import run as run_module
-from stackbone.extract.images.decode import decode
+from stackbone.extract.images.decode import decode, decoded
 from stackbone.extract.views.views import make_views
 from tests.made.engines import block_means
 from tests.made.photos import write_photos
@@ -97,11 +98,10 @@ def test_a_picture_is_decoded_once_for_all_views_of_all_backbones(
     photos: Path, store: FeatureStore, batches: dict[str, list[list[int]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     n = []
-    opened = pipeline.decoded
 
     def count(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - passed on
         n.append(1)
-        return opened(*args, **options)
+        return decoded(*args, **options)
 
     monkeypatch.setattr(pipeline, "decoded", count)
     report = run(photos, store, LITES, views="plain,hflip,augment:3")
@@ -160,7 +160,7 @@ def test_prediction_embeds_the_views_that_it_is_asked_for(
     monkeypatch.setattr(
         predict,
         "_checked_weights",
-        lambda lacking, made, *_: dict.fromkeys((each.key for each in made.values()), plan.random_weights(0)),
+        lambda lacking, made, *_: dict.fromkeys((each.key for each in made.values()), random_weights(0)),
     )
     new = FeatureStore(store.root.parent / "new")
     embedded = predict.embed_for(specs, open_dataset(photos), new)

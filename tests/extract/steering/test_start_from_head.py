@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from stackbone.cache import UsageError
-from stackbone.cache.views import expand_views
+from stackbone.cache.records.views import expand_views
 from stackbone.extract.engines.network import build_network
 from stackbone.extract.images.decode import decode, quiet_pillow
 from stackbone.extract.steering.batches import PixelStore, split_for_validation
@@ -90,7 +90,7 @@ def test_head_and_backbone_are_trained_at_one_rate_from_the_first_step(
         torch.from_numpy(head.steering.tensors[f"head.{name}"]).requires_grad_() for name in ("weight", "bias")
     )
     codes = torch.tensor([labels.index(images.labels[i]) for i in chosen])
-    F.cross_entropy(network(torch.from_numpy(pixels)) @ weight.T + bias, codes).backward()
+    F.cross_entropy(network(torch.from_numpy(pixels)) @ weight.T + bias, codes).backward()  # type: ignore[no-untyped-call]
     rate = options.rate(0.5)
     assert weight.grad is not None
     np.testing.assert_allclose(found.tensors["head.weight"], (weight - rate * weight.grad).detach(), atol=1e-6)
@@ -195,7 +195,7 @@ def test_a_head_on_views_learns_from_all_of_them_and_is_validated_on_the_plain_o
     codes = np.array(["abc".index(labels[row]) for row in range(len(order))])
     x = torch.from_numpy(np.concatenate(embedded[:, training]))
     weight, bias = torch.zeros(3, x.shape[1], requires_grad=True), torch.zeros(3, requires_grad=True)
-    F.cross_entropy(x @ weight.T + bias, torch.from_numpy(np.tile(codes[training], len(views)))).backward()
+    F.cross_entropy(x @ weight.T + bias, torch.from_numpy(np.tile(codes[training], len(views)))).backward()  # type: ignore[no-untyped-call]
     assert weight.grad is not None
     step = -options.rate(0.5) * weight.grad.numpy()
     np.testing.assert_allclose(found.tensors["head.weight"], step, atol=1e-5)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stackbone.cache import UsageError
-from stackbone.cache.views import CORNERS, expand_views
+from stackbone.cache.records.views import CORNERS, expand_views
 from stackbone.extract.backbones.backbone import BACKBONES, Transform
 from stackbone.extract.images.decode import apply_transform, central_window, crop_resized, resized_size
 from stackbone.extract.views.augment import DEGREES, SHEAR, SHIFT, ZOOM, draw

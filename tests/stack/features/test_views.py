@@ -198,8 +198,15 @@ def test_a_saved_model_names_its_views_and_takes_their_mean(store: FeatureStore,
 
 
 def test_a_model_of_the_published_recipe_learns_from_views_too(store: FeatureStore) -> None:
-    views = {"train_views": "hflip,plain", "test_views": "plain"}
-    experiment = run_experiment(store, recipes=["published"], options=FIXED, n_jobs=1, with_model=True, **views)
+    experiment = run_experiment(
+        store,
+        recipes=["published"],
+        options=FIXED,
+        n_jobs=1,
+        with_model=True,
+        train_views="hflip,plain",
+        test_views="plain",
+    )
     assert experiment.model is not None
     assert experiment.model.train_views == ("hflip", "plain")
     assert all(not backbone.others for backbone in experiment.model.backbones)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stackbone.cache import UsageError
-from stackbone.cache.views import VIEW_GROUPS, augmented_number, expand_views, is_view
+from stackbone.cache.records.views import VIEW_GROUPS, augmented_number, expand_views, is_view
 
 CORNERS = ["top_left", "top_right", "bottom_left", "bottom_right"]
 
