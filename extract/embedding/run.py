@@ -69,8 +69,8 @@ def extract(
         Of every backbone that is named without one, comma-separated or as a list, see `extract.backbones.outputs`; by
         default ``pooled``. Each is a feature set of its own, and one pass gives all.
     views
-        Of the images, for every backbone that is named without one, comma-separated or as a list: see `cache.records.views`; by
-        default ``plain``. Each is a feature set of its own, and takes a pass of its own.
+        Of the images, for every backbone that is named without one, comma-separated or as a list, see
+        `cache.records.views`; by default ``plain``. Each is a feature set of its own, and takes a pass of its own.
     steering
         Steering files, or folders of them. Several that make backbones of one name give a feature set each.
     weights

@@ -69,8 +69,8 @@ class SteerOptions:
     recipe
         Of `TRAININGS`.
     views
-        Of each image, that a method which changes no features trains its head on: names and groups of `cache.records.views`,
-        separated by commas. It is validated on the plain view.
+        Of each image, that a method which changes no features trains its head on: names and groups of
+        `cache.records.views`, separated by commas. It is validated on the plain view.
     """
 
     method: str
