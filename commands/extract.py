@@ -63,7 +63,7 @@ def command(
         str | None,
         typer.Option(
             help="Names ({backbones}), groups ({groups}, all) or timm:MODEL, separated by commas [default: published, "
-            "and what --steering makes]"
+            "or what --backbone-module names; and what --steering makes]"
         ),
     ] = None,
     sources: SourceOptions,
@@ -87,7 +87,14 @@ def command(
     store = FeatureStore(cache)
     if dry_run:
         with progress("nothing was written") as on_progress:
-            summary = preview(dataset, backbones, store, steering=sources.steering_files, on_progress=on_progress)
+            summary = preview(
+                dataset,
+                backbones,
+                store,
+                steering=sources.steering_files,
+                modules=sources.modules,
+                on_progress=on_progress,
+            )
         if as_json:
             print_json({"dataset": summary.name, "cache": str(store.root), "summary": summary.to_dict()})
         else:
@@ -100,6 +107,7 @@ def command(
             backbones,
             store,
             steering=sources.steering_files,
+            modules=sources.modules,
             weights=sources.weights_files,
             **asdict(embedding),
             **asdict(decoding),

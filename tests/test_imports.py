@@ -73,6 +73,7 @@ TORCH_MODULES = {
         "methods/toast/top_down",
         "methods/vpt/module",
         "networks/network",
+        "networks/own_network",
         "networks/released",
         "networks/state_dict",
         "steering/mixed_precision",
@@ -291,12 +292,14 @@ def test_all_names_of_a_room_load_no_heavy_library(room: str, absent: tuple[str,
 
 def test_public_names_of_stackbone() -> None:
     assert sorted(stackbone.__all__) == [
+        "Backbone",
         "Experiment",
         "FeatureStore",
         "StackOptions",
         "StackboneError",
         "StackedBackbones",
         "StackedBackbonesRegressor",
+        "Transform",
         "available_backbones",
         "embed_for",
         "evaluate",

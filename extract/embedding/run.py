@@ -15,6 +15,7 @@ from stackbone.cache import (
 )
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.upkeep.dataset_summary import DatasetSummary, summarise_dataset
+from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import check_weights_names, named_weights
 from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.embedding.indexing import make_index, with_found
@@ -32,6 +33,7 @@ def extract(
     store: FeatureStore | None = None,
     *,
     steering: Sequence[Path] = (),
+    modules: Sequence[Backbone] = (),
     weights: Mapping[str, Path] | None = None,
     random_seed: int | None = None,
     precision: str = "fp32",
@@ -52,11 +54,14 @@ def extract(
     dataset
         From `open_dataset`.
     backbones
-        Names and groups, comma-separated or as a list; by default ``published`` and what `steering` makes.
+        Names and groups, comma-separated or as a list; by default `modules`, or without any ``published``, and what
+        `steering` makes.
     store
         The cache; by default `default_cache`.
     steering
         Steering files, or folders of them. Several that make backbones of one name give a feature set each.
+    modules
+        Networks of your own, from `Backbone.from_module`.
     weights
         Files by backbone name; else packages, else the hub.
     random_seed
@@ -97,7 +102,7 @@ def extract(
     check_precision(precision)
     limits = limits_of(allow_truncated=allow_truncated, max_pixels=max_pixels)
     steered = read_steered(steering)
-    chosen = choose_backbones(backbones, steered)
+    chosen = choose_backbones(backbones, steered, modules)
     check_weights_names(weights or {}, chosen)
     find = partial(find_weights_of, files=weights or {}, random_seed=random_seed, report=report)
     # A steered backbone names its weights: the file is looked for only once there is something to embed with it.

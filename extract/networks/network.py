@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from stackbone.cache import WeightsError
 from stackbone.cache.text import counted, typed
 from stackbone.extract.backbones.backbone import Backbone
-from stackbone.extract.backbones.weights import Weights
-from stackbone.extract.networks.state_dict import read_state_dict
+from stackbone.extract.backbones.weights import Weights, seed_of
+from stackbone.extract.networks.own_network import own_body
+from stackbone.extract.networks.state_dict import first_mismatch, read_state_dict
 
 # Parts that checkpoints carry and features do without, beyond the classifier that timm names.
 _TRAINING_ONLY = ("AuxLogits.",)
@@ -83,6 +84,8 @@ def build_body(backbone: Backbone, weights: Weights) -> nn.Module:
         If the file is not a checkpoint, or its tensors are not this architecture's; the message names the first
         tensor that does not fit.
     """
+    if backbone.own is not None:
+        return own_body(backbone, backbone.own, weights)
     body = _load_body(backbone, weights)
     return (body if backbone.pooling == "model" else Pooled(body, backbone.pooling)).eval()
 
@@ -94,11 +97,8 @@ def plain_network(body: nn.Module) -> nn.Module:
 
 def _load_body(backbone: Backbone, weights: Weights) -> nn.Module:
     """Return the timm model of a backbone with its weights, without classifier."""
-    if weights.path is None:
-        seed = int(weights.identity.removeprefix("random(").removesuffix(")"))
-        body = _create(backbone, seed)
-    else:
-        body = _load(backbone, weights, weights.path)
+    path = weights.path
+    body = _create(backbone, seed_of(weights) or 0) if path is None else _load(backbone, weights, path)
     _drop_classifier(body, backbone.pooling)
     return body
 
@@ -140,7 +140,7 @@ def _load(backbone: Backbone, weights: Weights, path: Path) -> nn.Module:
     for name in [name for name in expected if name.startswith(heads)]:
         if name not in state or state[name].shape != expected[name].shape:
             state[name] = expected[name]
-    problem = _first_mismatch(state, expected)
+    problem = first_mismatch(state, expected)
     if not problem:
         body.load_state_dict(state)
         return body
@@ -190,17 +190,3 @@ def _head_names(body: nn.Module) -> tuple[str, ...]:
     classifier = cast("Any", body).pretrained_cfg.get("classifier") or ()
     names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     return tuple(f"{name}." for name in names)
-
-
-def _first_mismatch(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
-    for name, wanted in expected.items():
-        found = state.get(name)
-        if found is not None and found.shape != wanted.shape:
-            return f"the tensor {name} has shape {tuple(found.shape)}, expected {tuple(wanted.shape)}"
-    for name, wanted in expected.items():
-        if name not in state and not name.endswith("num_batches_tracked"):
-            return f"it lacks the tensor {name} {tuple(wanted.shape)}"
-    for name in state:
-        if name not in expected:
-            return f"it has a tensor {name} that the network lacks"
-    return ""

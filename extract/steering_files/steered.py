@@ -102,36 +102,55 @@ def read_steered(paths: Sequence[Path]) -> list[RecordedBackbone]:
     return list(found.values())
 
 
-def choose_backbones(backbones: str | Sequence[str] | None, steered: Sequence[RecordedBackbone]) -> list[Backbone]:
+def choose_backbones(
+    backbones: str | Sequence[str] | None, steered: Sequence[RecordedBackbone], modules: Sequence[Backbone] = ()
+) -> list[Backbone]:
     """Return the backbones of a run, a steered one once for every file that makes it.
 
     Parameters
     ----------
     backbones
-        Names and groups, comma-separated or as a list; None stands for `DEFAULT_BACKBONES` and all of `steered`.
+        Names and groups, comma-separated or as a list; None stands for all of `modules`, or without any
+        `DEFAULT_BACKBONES`, and for all of `steered`.
+    modules
+        Networks of the user's own.
 
     Raises
     ------
     UsageError
-        If a name is unknown, or the names leave one of `steered` out.
+        If a name is unknown, two networks have one name, or the names leave one of `steered` or `modules` out.
     """
     made: dict[str, list[Backbone]] = {}
     for each in steered:
         made.setdefault(each.backbone.name, []).append(each.backbone)
+    own = _by_name(modules, made)
     if backbones is None:
-        backbones = [DEFAULT_BACKBONES, *made]
-    asked = expand_groups(backbones, lambda: _every(made))
+        backbones = [*(own or [DEFAULT_BACKBONES]), *made]
+    asked = expand_groups(backbones, lambda: _every([*own, *made]))
     for name in asked:
-        _check_steered_name(name, made)
-    names = parse_backbones(asked, made)
-    unused = [name for name in made if name not in names]
-    if unused:
+        if name not in own:
+            _check_steered_name(name, made)
+    names = parse_backbones(asked, {*made, *own})
+    for option, known in {"--steering": made, "--backbone-module": own}.items():
+        unused = [name for name in known if name not in names]
+        if not unused:
+            continue
         message = (
-            f"--steering makes {', '.join(unused)}, which --backbones {typed(','.join(asked))} does not ask for. "
+            f"{option} makes {', '.join(unused)}, which --backbones {typed(','.join(asked))} does not ask for. "
             "Name it there too, or leave one of the two options out"
         )
         raise UsageError(message)
-    return [backbone for name in names for backbone in (made.get(name) or [get_backbone(name)])]
+    return [backbone for name in names for backbone in (made.get(name) or [own.get(name) or get_backbone(name)])]
+
+
+def _by_name(modules: Sequence[Backbone], made: Collection[str]) -> dict[str, Backbone]:
+    own: dict[str, Backbone] = {}
+    for each in modules:
+        if each.name in own or each.name in made:
+            message = f"two networks of this run are called {each.name}: give one of them another name"
+            raise UsageError(message)
+        own[each.name] = each
+    return own
 
 
 def _every(made: Collection[str]) -> list[str]:
