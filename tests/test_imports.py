@@ -72,6 +72,7 @@ TORCH_MODULES = {
         "methods/toast/module",
         "methods/toast/top_down",
         "methods/vpt/module",
+        "networks/joint",
         "networks/network",
         "networks/own_network",
         "networks/released",
