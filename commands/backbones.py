@@ -1,9 +1,12 @@
-"""List the backbones: what they give, what they take, under which licence, and which are on this machine."""
+"""List the backbones with what they give and cost, their licence, and which are on this machine; or the outputs of one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from stackbone.cache.text import counted
 from stackbone.commands.shared.console import out, print_json
 from stackbone.commands.shared.endings import Outputs, check_outputs
 from stackbone.commands.shared.option_groups import grouped
@@ -20,11 +23,27 @@ _EXPLAINED = (
 
 
 @grouped
-def command(*, files: RowOptions, as_json: JsonOption = False) -> None:
-    from stackbone.extract import BACKBONES, GROUPS, available_backbones
-
+def command(
+    *,
+    outputs_of: Annotated[
+        str | None,
+        typer.Option(
+            "--outputs", metavar="NAME", help="List what this backbone can give beside its pooled vector, with sizes"
+        ),
+    ] = None,
+    files: RowOptions,
+    as_json: JsonOption = False,
+) -> None:
     check_outputs(files.files)
     files.check()
+    rows = _list_backbones(as_json=as_json) if outputs_of is None else _list_outputs(outputs_of, as_json=as_json)
+    with Outputs() as outputs:
+        files.write({name: [row[name] for row in rows] for name in rows[0]}, outputs)
+
+
+def _list_backbones(*, as_json: bool) -> list[dict[str, Any]]:
+    from stackbone.extract import BACKBONES, GROUPS, available_backbones
+
     here = {name: weights.source for name, weights in available_backbones().items()}
     rows = [_row(each, here.get(each.name)) for each in BACKBONES.values()]
     if as_json:
@@ -38,8 +57,7 @@ def command(*, files: RowOptions, as_json: JsonOption = False) -> None:
         out.print(
             "group all: those with weights here.  timm:MODEL: any model of timm, such as timm:convnext_tiny.fb_in22k"
         )
-    with Outputs() as outputs:
-        files.write({name: [row[name] for row in rows] for name in rows[0]}, outputs)
+    return rows
 
 
 def _row(backbone: Backbone, weights: str | None) -> dict[str, Any]:
@@ -68,3 +86,37 @@ def _cells(row: dict[str, Any]) -> list[str]:
         (row["weights"] or "-").split(" ", 1)[0],
         row["architecture"],
     ]
+
+
+def _list_outputs(name: str, *, as_json: bool) -> list[dict[str, Any]]:
+    """Print the outputs that a network offers, found without its weights."""
+    from stackbone.extract import get_backbone
+    from stackbone.extract.backbones.outputs import OUTPUTS
+    from stackbone.extract.networks.forms import list_forms
+
+    forms, modules = list_forms(get_backbone(name))
+    rows = [
+        {
+            "output": each.output,
+            "columns": each.n_columns,
+            "bytes an image": each.row_bytes,
+            "parts": len(each.row.parts) or 1,
+            "what": OUTPUTS.get(each.output, "its result, pooled"),
+        }
+        for each in [*forms, *modules]
+    ]
+    if as_json:
+        print_json({"backbone": name, "outputs": [each.to_dict() for each in [*forms, *modules]]})
+        return rows
+    cells = [
+        [str(row["output"]), f"{row['columns']:,}", f"{row['bytes an image']:,}", f"{row['parts']:,}", str(row["what"])]
+        for row in rows
+    ]
+    print_table(["output", "columns", "bytes an image", "parts", "what"], cells[: len(forms)], shorten=["what"])
+    if modules:
+        shown = ", ".join(each.output for each in modules[:: max(1, len(modules) // _SHOWN)][:_SHOWN])
+        out.print(f"and any of {counted(len(modules), 'module')} by its name, such as {shown}; --json lists all")
+    return rows
+
+
+_SHOWN = 4

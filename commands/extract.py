@@ -62,8 +62,15 @@ def command(
     backbones: Annotated[
         str | None,
         typer.Option(
-            help="Names ({backbones}), groups ({groups}, all) or timm:MODEL, separated by commas [default: published, "
-            "or what --backbone-module names; and what --steering makes]"
+            help="Names ({backbones}), groups ({groups}, all) or timm:MODEL, separated by commas; NAME@OUTPUT "
+            "for one of its outputs [default: published, or what --backbone-module names; and what --steering makes]"
+        ),
+    ] = None,
+    outputs: Annotated[
+        str | None,
+        typer.Option(
+            help="What to keep of every backbone, separated by commas, each a feature set of its own: {outputs}, "
+            "layer:NAME; `backbones --outputs NAME` says what a network has [default: pooled]"
         ),
     ] = None,
     sources: SourceOptions,
@@ -91,6 +98,7 @@ def command(
                 dataset,
                 backbones,
                 store,
+                outputs=outputs,
                 steering=sources.steering_files,
                 modules=sources.modules,
                 on_progress=on_progress,
@@ -106,6 +114,7 @@ def command(
             dataset,
             backbones,
             store,
+            outputs=outputs,
             steering=sources.steering_files,
             modules=sources.modules,
             weights=sources.weights_files,

@@ -50,8 +50,9 @@ class Graph:
         graph = openvino.Model([x], [pixels], "tiny")
         with environment(STACKBONE_GRAPHS=str(folder)):
             weights = random_weights(0)
-            record = graphs._record(_TINY, weights)
-            kept = graphs._kept(_TINY, weights)
+            form = OutputForm("pooled", _COLUMNS)
+            record = {**graphs._record(_TINY, weights), "outputs": [form.to_dict()]}
+            kept = graphs._kept(_TINY, weights, ["pooled"])
             assert kept
             graphs._keep(graph, kept, record)
 
@@ -78,7 +79,7 @@ class Graph:
             environment(STACKBONE_GRAPHS=str(folder)),
             patch("stackbone.extract.engines.graphs.convert_graph", _convert_anew),
         ):
-            features = OpenVinoEngine(_TINY, random_weights(0)).embed(pixels)
+            [features] = OpenVinoEngine(_TINY, random_weights(0)).embed(pixels)
         if features.ndim != 2 or len(features) != len(pixels) or features.dtype != np.float32:
             message = f"features of {features.dtype} {features.shape}"
             raise OutOfForm(message)
