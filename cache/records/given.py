@@ -138,7 +138,7 @@ def given_features(features: NDArray[np.floating], n_digests: int) -> NDArray[np
             f"{int((~finite).argmax())}. Leave these images out, or mend them"
         )
         raise UsageError(message)
-    return features  # type: ignore[return-value]  # as shards take them: float16 too
+    return features  # float16 too, as shards take them
 
 
 def _from_hex(texts: Sequence[object]) -> Digests:

@@ -122,13 +122,14 @@ def _settings(path: Path, declared: ast.ClassDef) -> dict[str, Any]:
     """Return what a class says of its input."""
     found: dict[str, Any] = {}
     for node in declared.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if _has_value(node) else []
-        for target in targets:
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+            continue
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
             name = target.id if isinstance(target, ast.Name) else ""
             if name not in _USUAL:
                 continue
             try:
-                found[name] = ast.literal_eval(node.value)  # type: ignore[attr-defined]  # an assignment has it
+                found[name] = ast.literal_eval(node.value)
             except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as exc:
                 message = (
                     f"{OPTION}: {path}, line {node.lineno}: write the value of {name} out, such as {_USUAL[name]!r}. "
@@ -136,10 +137,6 @@ def _settings(path: Path, declared: ast.ClassDef) -> dict[str, Any]:
                 )
                 raise UsageError(message) from exc
     return found
-
-
-def _has_value(node: ast.stmt) -> bool:
-    return isinstance(node, ast.AnnAssign) and node.value is not None
 
 
 def find_own(name: str, spec: FeatureSpec, modules: Sequence[Backbone]) -> Backbone:

@@ -151,4 +151,5 @@ def _features(body: nn.Module, images: Tensor, backbone: Backbone) -> Tensor:
     if problem:
         message = f"{what} gives, for images {shape}, {problem}"
         raise UsageError(message)
-    return found.float()
+    features: Tensor = found.float()
+    return features

@@ -77,7 +77,7 @@ def choose_backbones(
             )
             raise UsageError(message)
         wanted.setdefault(name.backbone, []).append(name.output)
-    for option, known in {"--steering": made, "--backbone-module": own}.items():
+    for option, known in (("--steering", list(made)), ("--backbone-module", list(own))):
         unused = [name for name in known if name not in wanted]
         if not unused:
             continue
