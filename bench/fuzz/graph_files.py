@@ -14,6 +14,7 @@ import numpy as np
 from fuzz.mutations import Rng, mutate, mutate_json
 from fuzz.trial import MadeAnew, OutOfForm, environment
 from stackbone.extract.backbones.backbone import BACKBONES, Transform
+from stackbone.extract.backbones.outputs import OutputForm
 from stackbone.extract.backbones.weights import random_weights
 from stackbone.extract.engines import graphs
 from stackbone.extract.engines.engine import OpenVinoEngine
@@ -23,7 +24,7 @@ _SIDE, _DIM = 8, 4
 _TINY = replace(BACKBONES["efficientnet_lite0"], name="tiny", transform=Transform((_SIDE, _SIDE), 0.875, "bicubic"))
 
 
-def _convert_anew(*_: object) -> NoReturn:
+def _convert_anew(*_: object, **__: object) -> NoReturn:
     raise MadeAnew
 
 
@@ -50,7 +51,7 @@ class Graph:
         graph = openvino.Model([x], [pixels], "tiny")
         with environment(STACKBONE_GRAPHS=str(folder)):
             weights = random_weights(0)
-            form = OutputForm("pooled", _COLUMNS)
+            form = OutputForm("pooled", _DIM)
             record = {**graphs._record(_TINY, weights), "outputs": [form.to_dict()]}
             kept = graphs._kept(_TINY, weights, ["pooled"])
             assert kept
