@@ -10,7 +10,7 @@ from stackbone.cache.lazy import lazy_names
 
 if TYPE_CHECKING:
     from stackbone.cache import FeatureStore, StackboneError
-    from stackbone.extract import available_backbones, extract, index_dataset, open_dataset
+    from stackbone.extract import Backbone, Transform, available_backbones, extract, index_dataset, open_dataset
     from stackbone.extract.embedding.predict import embed_for
     from stackbone.extract.images.thumbnails import thumbnails
     from stackbone.extract.steering.steer import steer
@@ -31,12 +31,14 @@ else:
     __getattr__ = lazy_names(__name__, __file__)
 
 __all__ = [
+    "Backbone",
     "Experiment",
     "FeatureStore",
     "StackOptions",
     "StackboneError",
     "StackedBackbones",
     "StackedBackbonesRegressor",
+    "Transform",
     "available_backbones",
     "embed_for",
     "evaluate",

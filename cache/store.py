@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache.disk.digest import Digests
 from stackbone.cache.disk.files import make_folder, remove_abandoned
 from stackbone.cache.errors import CacheError, UsageError
 from stackbone.cache.feature_set import FeatureSet
+from stackbone.cache.records.given import check_given_name, given_digests, given_features, given_spec
 from stackbone.cache.records.index import DatasetIndex, index_path, is_dataset_name, read_index, write_index
 from stackbone.cache.records.spec import FeatureSpec, feature_set_id, full_name, parse_feature_set_id
+from stackbone.cache.text import counted
 
 DEFAULT_CACHE = "features"
+_GIVEN_BYTES = 16 << 20  # of features given at once that go into one shard
+_OTHER_KEY = "Give what was made in another way another name or provenance"
 
 
 def default_cache() -> Path:
@@ -87,6 +96,55 @@ class FeatureStore:
             )
             raise CacheError(message) from exc
 
+    def add_features(
+        self,
+        name: str,
+        digests: Digests | Sequence[str],
+        features: NDArray[np.floating],
+        provenance: Mapping[str, str],
+    ) -> FeatureSet:
+        """Commit features that were made elsewhere, for `stack` to use like any other.
+
+        The key of the feature set is `name`, `provenance` and the type of the features: rows of further images join it
+        when they are added with the same ones. Rows that are there already, equal ones, are passed over.
+
+        Parameters
+        ----------
+        name
+            Of the features, as of a backbone; letters, digits, ``.`` and ``_``.
+        digests
+            ``(n, 32) uint8``, or n texts of 64 hex digits: the SHA-256 of each image file's bytes, each once, such as
+            ``index.image_sha256`` of a dataset.
+        features
+            ``(n, dim) float32`` or ``float16``, finite; row i is of image i.
+        provenance
+            What made them, as texts by name; they cannot be made again here, so say all that it takes.
+
+        Returns
+        -------
+        FeatureSet
+
+        Raises
+        ------
+        UsageError
+            If an argument is none of these.
+        CacheError
+            If rows of an image are there that differ, or rows of another length; or as `FeatureSet.append`.
+        """
+        check_given_name(name)
+        rows = given_digests(digests)
+        given = given_features(features, len(rows))
+        spec = given_spec(provenance, given.dtype)
+        found = self.feature_set(name, spec)
+        lacking = found.missing(rows)
+        _check_same(found, rows[~lacking], given[~lacking], given.shape[1])
+        notes = {**provenance, "created": datetime.now(UTC).isoformat(timespec="seconds")}
+        rows, given = rows[lacking], given[lacking]
+        step = max(1, _GIVEN_BYTES // given[:1].nbytes) if len(given) else 1
+        for start in range(0, len(rows), step):
+            found.append(spec, rows[start : start + step], given[start : start + step], notes)
+        return found
+
     def covering(self, index: DatasetIndex) -> list[FeatureSet]:
         """Return the feature sets that hold every sound image of a dataset."""
         digests = index.image_sha256[index.ok]
@@ -143,3 +201,22 @@ class FeatureStore:
         """Remove temporary files of dead writers; return how many there were."""
         folders = [self.root / "datasets", self.scores_folder, *(each.folder for each in self.feature_sets())]
         return sum(remove_abandoned(folder) for folder in folders)
+
+
+def _check_same(found: FeatureSet, digests: Digests, features: NDArray[np.float32], dim: int) -> None:
+    """Refuse rows of images that a feature set holds other rows of, and rows of another length than its."""
+    if not found.shards():
+        return
+    there = found.header().dim
+    if there != dim:
+        message = f"the features {found.id} have {there:,} columns, and those given {dim:,}. {_OTHER_KEY}"
+        raise CacheError(message)
+    if len(digests):
+        same = (found.load(digests) == features).all(axis=1)
+        if not same.all():
+            n, row = int((~same).sum()), int((~same).argmax())
+            message = (
+                f"{found.id} holds other features of {counted(n, 'image')} of those given, such as of "
+                f"{digests[row].tobytes().hex()}. Nothing was added. {_OTHER_KEY}"
+            )
+            raise CacheError(message)

@@ -1,8 +1,8 @@
-"""List the backbones and which have their weights on this machine, or the outputs of one."""
+"""List the backbones: what they give and cost, their licence, which are on this machine; or the outputs of one."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,14 @@ from stackbone.commands.shared.endings import Outputs, check_outputs
 from stackbone.commands.shared.option_groups import grouped
 from stackbone.commands.shared.options import JsonOption, RowOptions
 from stackbone.commands.shared.tables import print_table
+
+if TYPE_CHECKING:
+    from stackbone.extract import Backbone
+
+_EXPLAINED = (
+    "width: columns of its features.  GFLOP: billions of operations an image.  M: millions of parameters.  "
+    "gated: the hub gives the weights to those who accepted the licence"
+)
 
 
 @grouped
@@ -37,26 +45,47 @@ def _list_backbones(*, as_json: bool) -> list[dict[str, Any]]:
     from stackbone.extract import BACKBONES, GROUPS, available_backbones
 
     here = {name: weights.source for name, weights in available_backbones().items()}
-    rows = [
-        {
-            "name": each.name,
-            "input": " x ".join(map(str, each.transform.input_size)),
-            "weights": here.get(each.name),
-            "architecture": each.architecture,
-        }
-        for each in BACKBONES.values()
-    ]
+    rows = [_row(each, here.get(each.name)) for each in BACKBONES.values()]
     if as_json:
         print_json({"backbones": rows, "groups": {**GROUPS, "all": list(here)}})
     else:
-        cells = [[value or "-" for value in row.values()] for row in rows]
-        print_table(["name", "input", "weights here", "timm model"], cells, shorten=["weights here", "timm model"])
+        header = ["name", "input", "width", "GFLOP", "M", "licence", "weights here", "timm model"]
+        print_table(header, [_cells(row) for row in rows], shorten=["timm model"], spare=["timm model"])
+        out.print(_EXPLAINED)
         for name, members in GROUPS.items():
             out.print(f"group {name}: {', '.join(members)}")
         out.print(
             "group all: those with weights here.  timm:MODEL: any model of timm, such as timm:convnext_tiny.fb_in22k"
         )
     return rows
+
+
+def _row(backbone: Backbone, weights: str | None) -> dict[str, Any]:
+    return {
+        "name": backbone.name,
+        "input": " x ".join(map(str, backbone.transform.input_size)),
+        "width": backbone.width,
+        "gflop": backbone.gflop,
+        "parameters": backbone.parameters,
+        "licence": backbone.licence or None,
+        "gated": backbone.gated,
+        "weights": weights,
+        "architecture": backbone.architecture,
+    }
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    """Return a row as people read it: sides of squares once, and of weights what kind of place they lie in."""
+    height, width = row["input"].split(" x ")
+    licence = row["licence"] or "-"
+    return [
+        row["name"],
+        height if height == width else f"{height}x{width}",
+        *("-" if row[key] is None else f"{row[key]:,}" for key in ("width", "gflop", "parameters")),
+        f"{licence}, gated" if row["gated"] else licence,
+        (row["weights"] or "-").split(" ", 1)[0],
+        row["architecture"],
+    ]
 
 
 def _list_outputs(name: str, *, as_json: bool) -> list[dict[str, Any]]:

@@ -70,7 +70,7 @@ def command(
         str | None,
         typer.Option(
             help="Names ({backbones}), groups ({groups}, all) or timm:MODEL, separated by commas; NAME@OUTPUT "
-            "for one of its outputs [default: published, and what --steering makes]"
+            "for one of its outputs [default: published, or what --backbone-module names; and what --steering makes]"
         ),
     ] = None,
     outputs: Annotated[
@@ -108,6 +108,7 @@ def command(
                 outputs=outputs,
                 views=embedding.views,
                 steering=sources.steering_files,
+                modules=sources.modules,
                 on_progress=on_progress,
             )
         if as_json:
@@ -123,6 +124,7 @@ def command(
             store,
             outputs=outputs,
             steering=sources.steering_files,
+            modules=sources.modules,
             weights=sources.weights_files,
             **asdict(embedding),
             **asdict(decoding),

@@ -66,6 +66,7 @@ def command(
             dataset,
             FeatureStore(cache),
             steering=sources.steering_files,
+            modules=sources.modules,
             weights=sources.weights_files,
             engine=engine,
             device=device,

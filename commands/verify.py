@@ -43,7 +43,12 @@ def command(
         from stackbone.extract.embedding.recompute import recompute as recompute_sample
 
         again = recompute_sample(
-            store, recompute, steering=sources.steering_files, weights=sources.weights_files, engine=engine
+            store,
+            recompute,
+            steering=sources.steering_files,
+            modules=sources.modules,
+            weights=sources.weights_files,
+            engine=engine,
         )
     if as_json:
         print_json({**found.to_dict(), "recomputed": [asdict(each) for each in again]})

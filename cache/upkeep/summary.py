@@ -13,6 +13,7 @@ import numpy as np
 from stackbone.cache.errors import CacheError
 from stackbone.cache.feature_set import FeatureSet, as_keys
 from stackbone.cache.records.feature_name import POOLED
+from stackbone.cache.records.given import is_given
 from stackbone.cache.records.index import DatasetIndex, index_path, read_index
 from stackbone.cache.records.provenance import Provenance, merge_provenance
 from stackbone.cache.records.seen import FILE, SeenRecord
@@ -94,13 +95,18 @@ class FeatureSetSummary:
         spec, h = self.header.spec, self.header
         doubles = f" (and {counted(self.n_doubles, 'double')}: run `compact`)" if self.n_doubles else ""
         size = " x ".join(map(str, spec.input_size))
+        made = [
+            f"  made by {spec.architecture}, weights {spec.weights[:19]}, {spec.precision}, view {spec.view}",
+            f"  from {size} pixels ({spec.interpolation}, {spec.crop_mode} crop {spec.crop_fraction:g})"
+            f", pooling {spec.pooling}",
+        ]
+        if is_given(spec):
+            made = [f"  given with add_features, not made from images, {spec.precision}"]
         lines = [
             self.feature_set.id,
             f"  {counted(self.n_rows, 'image')} x {h.dim:,} {h.dtype}{doubles}",
             f"  in {counted(self.n_shards, 'shard')}, {self.n_bytes / 1e6:,.1f} MB",
-            f"  made by {spec.architecture}, weights {spec.weights[:19]}, {spec.precision}, view {spec.view}",
-            f"  from {size} pixels ({spec.interpolation}, {spec.crop_mode} crop {spec.crop_fraction:g})"
-            f", pooling {spec.pooling}",
+            *made,
             *self._output_lines(),
             "  with " + ", ".join(f"{name} {words}" for name, words in self.provenance.in_words().items()),
         ]

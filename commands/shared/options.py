@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from stackbone.commands.shared.endings import Outputs
-    from stackbone.extract import Dataset
+    from stackbone.extract import Backbone, Dataset
 
 CacheOption = Annotated[
     Path | None, typer.Option("--cache", help="Cache directory [default: $STACKBONE_CACHE, else features]")
@@ -22,6 +22,14 @@ DatasetNameOption = Annotated[
 WeightsOption = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=FILE", help="Read a backbone's weights from this file; repeat for more backbones"),
+]
+ModuleOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--backbone-module",
+        metavar="[NAME=]FILE.py:CLASS",
+        help="Run this torch.nn.Module of your own, with its --weights; repeat for more",
+    ),
 ]
 SteeringOption = Annotated[
     list[Path] | None,
@@ -169,10 +177,11 @@ class DecodingOptions:
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """Where networks come from: files of weights, and steering files."""
+    """Where networks come from: files of weights, steering files, and Python files of the user's own networks."""
 
     steering: SteeringOption = None
     weights: WeightsOption = None
+    backbone_module: ModuleOption = None
 
     @property
     def steering_files(self) -> list[Path]:
@@ -182,7 +191,14 @@ class SourceOptions:
     @property
     def weights_files(self) -> dict[str, Path]:
         """Files by backbone name."""
-        return weights_files(self.weights)
+        return weights_files(self.weights, self.modules)
+
+    @property
+    def modules(self) -> list[Backbone]:
+        """Networks of the user's own."""
+        from stackbone.extract.backbones.own_file import parse_module_options
+
+        return parse_module_options(self.backbone_module or [])
 
 
 @dataclass(frozen=True)
@@ -246,8 +262,8 @@ class PageOptions:
         return weights_files(self.weights)
 
 
-def weights_files(weights: Sequence[str] | None) -> dict[str, Path]:
-    """Return the files that ``--weights`` names, by backbone name."""
+def weights_files(weights: Sequence[str] | None, modules: Sequence[Backbone] = ()) -> dict[str, Path]:
+    """Return the files that ``--weights`` names, by backbone name; one without a name is of the one in `modules`."""
     from stackbone.extract import parse_weights_options
 
-    return dict(parse_weights_options(weights or []))
+    return dict(parse_weights_options(weights or [], modules[0].name if len(modules) == 1 else ""))

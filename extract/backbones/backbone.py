@@ -6,18 +6,22 @@ Each family declares its backbones in a file of `known`; other packages add thei
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, Self, TypedDict
 
 from stackbone.cache import FeatureSpec, UsageError
 from stackbone.cache.backbone_groups import ALL, GROUPS, expand_groups
 from stackbone.cache.choices import nearest
 from stackbone.cache.plugins import Plugins
 from stackbone.cache.records.feature_name import POOLED, parse_feature_name
+from stackbone.extract.backbones.own_module import OwnModule, check_own_input, module_in_memory
+from stackbone.extract.backbones.timm_tag import read_tag
+
+if TYPE_CHECKING:
+    from torch import nn
 
 TIMM_PREFIX = "timm:"
 
@@ -33,6 +37,11 @@ IMAGENET: Normalisation = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 
 """By the mean and standard deviation of ImageNet's training images."""
 INCEPTION: Normalisation = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 """To values from -1 to 1, with which Google's networks are trained."""
+CLIP: Normalisation = {
+    "mean": (0.48145466, 0.4578275, 0.40821073),
+    "std": (0.26862954, 0.26130258, 0.27577711),
+}
+"""By the mean and standard deviation of the images that CLIP was trained on."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,18 @@ class Backbone:
         Installed package that carries the weights, and the class in it that knows their path; or None.
     steering
         What steers it, or None for a plain backbone.
+    width
+        Columns of its pooled features; None where it is not declared, as of ``timm:MODEL``, like the next two.
+    parameters
+        Millions of them, in what computes the pooled features.
+    gflop
+        Billions of floating-point operations that these take an image: a multiplication and an addition are two.
+    licence
+        Of the weights, as their model card names it; empty where it is not known.
+    gated
+        Whether the hub gives the weights to those alone who accepted their licence.
+    own
+        The code behind a network of the user's own; None for one of timm's.
     """
 
     name: str
@@ -112,6 +133,52 @@ class Backbone:
     hub: str
     package: str | None = None
     steering: SteeredBy | None = None
+    width: int | None = None
+    parameters: float | None = None
+    gflop: float | None = None
+    licence: str = ""
+    gated: bool = False
+    own: OwnModule | None = None
+
+    @classmethod
+    def from_module(
+        cls,
+        network: nn.Module,
+        transform: Transform,
+        *,
+        name: str,
+        mean: tuple[float, ...] = IMAGENET["mean"],
+        std: tuple[float, ...] = IMAGENET["std"],
+        version: str = "",
+    ) -> Self:
+        """Return a backbone of a network in memory, for `extract`, `embed_for` and `recompute` as one of `modules`.
+
+        Its features are keyed by the tensors of the network, by its code (see `own_module`) and by transform, mean and
+        std; not by its name. The network is copied before it is run, and not changed.
+
+        Parameters
+        ----------
+        network
+            In evaluation mode it gives features ``(B, dim)`` of normalised images ``(B, 3, H, W)`` float32.
+        transform
+            How an image becomes its input.
+        name
+            Of its features; letters, digits, ``.`` and ``_``.
+        mean, std
+            Of the normalisation, per RGB channel, for values from 0 to 1; by default ImageNet's.
+        version
+            Stands for the code, where its source cannot be read or changes for other reasons: give another one
+            whenever the features change.
+
+        Raises
+        ------
+        UsageError
+            If the name is taken, an argument is out of range, or the code has no key.
+        """
+        own = module_in_memory(network, version)
+        check_own_name(name)
+        check_own_input(name, transform, mean, std)
+        return cls(name, own.architecture, transform, tuple(mean), tuple(std), "model", hub="", own=own)
 
     @property
     def key(self) -> str:
@@ -199,44 +266,18 @@ def get_backbone(name: str) -> Backbone:
         If the name is unknown, or the timm model has no weights or takes something else than RGB images.
     """
     check_name(name)
-    return _from_timm(name) if name.startswith(TIMM_PREFIX) else BACKBONES[name]
+    if not name.startswith(TIMM_PREFIX):
+        return BACKBONES[name]
+    tag = read_tag(name.removeprefix(TIMM_PREFIX))
+    transform = Transform(tag.input_size, tag.crop_fraction, tag.interpolation, tag.crop_mode)
+    return Backbone(name, tag.architecture, transform, tag.mean, tag.std, "model", tag.hub)
 
 
-def _from_timm(name: str) -> Backbone:
-    import timm
-    from timm.data import resolve_data_config
-
-    model = name.removeprefix(TIMM_PREFIX)
-    if not timm.is_model(model.split(".", 1)[0]):
-        near = difflib.get_close_matches(model, timm.list_models() + timm.list_pretrained(), n=3, cutoff=0.5)
-        hint = f"the nearest are {', '.join(near)}" if near else "see timm.list_pretrained()"
-        message = f"timm has no model {model!r}: {hint}"
+def check_own_name(name: str) -> None:
+    """Raise `UsageError` unless a network of the user's own may be called so."""
+    if name in (*BACKBONES, *GROUPS, ALL) or name.startswith("timm"):
+        message = f"the name {name!r} is one of Stackbone's own: give your network another"
         raise UsageError(message)
-    try:
-        config = timm.get_pretrained_cfg(model)
-    except RuntimeError as exc:
-        tags = ", ".join(timm.list_pretrained(model.split(".", 1)[0] + ".*")) or "no pretrained weights"
-        message = f"timm's model {model.split('.', 1)[0]!r} has no weights with that tag; it has {tags}"
-        raise UsageError(message) from exc
-    if config is None or not config.has_weights:
-        tags = ", ".join(timm.list_pretrained(model.split(".", 1)[0] + ".*")) or "none"
-        message = f"timm names no pretrained weights for {model!r}; tags with weights: {tags}"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.]*", name):
+        message = f"{name!r} cannot name a network: use letters, digits, '.' and '_', a letter or digit first"
         raise UsageError(message)
-    data = resolve_data_config(pretrained_cfg=config.to_dict())
-    channels, height, width = data["input_size"]
-    crop_mode, interpolation = data["crop_mode"], data["interpolation"]
-    if channels != 3 or crop_mode not in ("center", "squash") or interpolation not in ("bilinear", "bicubic"):
-        message = (
-            f"{name} takes {channels} channels, crop {crop_mode!r}, interpolation {interpolation!r}; "
-            "Stackbone feeds RGB images by center or squash, bilinear or bicubic"
-        )
-        raise UsageError(message)
-    return Backbone(
-        name=name,
-        architecture=f"{config.architecture}.{config.tag}" if config.tag else str(config.architecture),
-        transform=Transform((height, width), data["crop_pct"], interpolation, crop_mode),
-        mean=tuple(data["mean"]),
-        std=tuple(data["std"]),
-        pooling="model",
-        hub=config.hf_hub_id or str(config.url or ""),
-    )

@@ -19,6 +19,7 @@ GEM_LEAST = 1e-6
 
 OUTPUTS: Mapping[str, str] = {
     "pooled": "one vector an image, as the backbone's pooling has it",
+    "joint": "pooled features in the space that a text encoder shares (CLIP, SigLIP)",
     "stages": "mean over the positions of each stage's map, side by side",
     "blocks": "class token and mean of the patch tokens behind each block, side by side",
     "cls": "class token at the end",

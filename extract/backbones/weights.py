@@ -7,11 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import sys
-import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,26 +14,23 @@ from pathlib import Path
 from stackbone.cache import UsageError, WeightsError, sha256_file
 from stackbone.cache.text import typed
 from stackbone.extract.backbones.backbone import BACKBONES, Backbone
-from stackbone.extract.backbones.home import expanded, torch_downloads
+from stackbone.extract.backbones.home import expanded
+from stackbone.extract.backbones.hub import cached_file, check_hub, download
 from stackbone.extract.backbones.ways_out import Ask, ask_for_all, no_weights_message
-
-HUB_TIMEOUT_S = 6.0
-_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.")  # files with an address are named by their SHA-256's first digits
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A weights file on this machine, or a seed that stands for random ones.
+    """A weights file on this machine, the tensors of a network in memory, or a seed that stands for random ones.
 
     Attributes
     ----------
     identity
-        ``sha256:`` and the hex digest of the file's bytes, or ``random(SEED)``.
+        ``sha256:`` and the hex digest of the file's bytes, or of a network's tensors, or ``random(SEED)``.
     source
         Where it was found, in words, for provenance.
     path
-        The file; None for random weights.
+        The file; None without one.
     by_order
         Whether its tensors match the network's in order and shape but not in name.
     """
@@ -54,14 +46,32 @@ def random_weights(seed: int) -> Weights:
     return Weights(f"random({seed})", f"random weights of seed {seed}", None)
 
 
+def seed_of(weights: Weights) -> int | None:
+    """Return the seed that stands for weights; None for those of a file or a network in memory."""
+    found = re.fullmatch(r"random\((\d+)\)", weights.identity)
+    return int(found[1]) if found else None
+
+
+def weights_in_memory(backbone: Backbone) -> Weights | None:
+    """Return the weights of a backbone that is a network in memory; None for any other."""
+    if backbone.own is None or backbone.own.network is None:
+        return None
+    return Weights(backbone.own.weights, "a network in memory", None)
+
+
 def named_weights(backbone: Backbone) -> Weights:
     """Return the weights that a steered backbone was trained on, by name alone: their file is not looked for."""
     identity = backbone.steering.weights if backbone.steering else ""
     return Weights(identity, "the steering file, which names them", None)
 
 
-def parse_weights_options(options: Sequence[str]) -> dict[str, Path]:
+def parse_weights_options(options: Sequence[str], only: str = "") -> dict[str, Path]:
     """Return the files of ``NAME=FILE`` options.
+
+    Parameters
+    ----------
+    only
+        The one backbone that a file without a name can be of; empty where there is none or several.
 
     Raises
     ------
@@ -71,6 +81,8 @@ def parse_weights_options(options: Sequence[str]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for option in options:
         name, separator, file = option.partition("=")
+        if only and option and not separator:
+            name, separator, file = only, "=", option
         if not separator or not name or not file:
             message = f"--weights takes NAME=FILE, such as resnet50=resnet50.safetensors, not {option!r}"
             raise UsageError(message)
@@ -118,7 +130,7 @@ def find_weights(
     local = {backbone.key: _find_local(backbone, named[backbone.key]) for backbone in backbones}
     remote = [backbone for backbone in backbones if local[backbone.key] is None]
     if remote:
-        unreachable = _check_hub(remote)
+        unreachable = check_hub(remote)
         if unreachable:
             rest = [*(backbone.name for backbone in backbones if local[backbone.key] is not None), *also]
             raise WeightsError(no_weights_message(unreachable, rest=rest, here=list(available_backbones()), ask=ask))
@@ -128,7 +140,7 @@ def find_weights(
         if weights is None:
             if on_download:
                 on_download(backbone.name)
-            weights = _file_weights(_download(backbone), f"hub {backbone.hub}")
+            weights = _file_weights(download(backbone), f"hub {backbone.hub}")
         check_steered_weights(backbone, weights)
         found[backbone.key] = weights
     return found
@@ -162,12 +174,21 @@ def available_backbones() -> dict[str, Weights]:
 
 
 def _find_local(backbone: Backbone, file: Path | None) -> Weights | None:
+    in_memory = weights_in_memory(backbone)
+    if in_memory and file is not None:
+        message = (
+            f"--weights names {file} for {backbone.name}, which is a network in memory and has its tensors. "
+            "Load the file into the network before Backbone.from_module, or leave it out"
+        )
+        raise UsageError(message)
+    if in_memory:
+        return in_memory
     if file is not None:
         return _file_weights(file, f"file {file.name}")
     packaged = _packaged_file(backbone)
     if packaged is not None:
         return _file_weights(packaged, f"package {backbone.package}", by_order=True)
-    cached = _hub_cached_file(backbone)
+    cached = cached_file(backbone)
     return None if cached is None else _file_weights(cached, f"hub {backbone.hub}")
 
 
@@ -188,105 +209,3 @@ def _packaged_file(backbone: Backbone) -> Path | None:
         for path in sorted(Path(location, "models").glob("*.pth")):
             return path
     return None
-
-
-def _hub_cached_file(backbone: Backbone) -> Path | None:
-    if not backbone.hub:
-        return None
-    if _is_address(backbone.hub):
-        folder = torch_downloads()
-        path = folder / backbone.hub.rsplit("/", 1)[1] if folder else None
-        return path if path and path.is_file() else None
-    from huggingface_hub import try_to_load_from_cache
-
-    for name in _HUB_FILES:
-        cached = try_to_load_from_cache(backbone.hub, name)
-        if isinstance(cached, str):
-            return Path(cached)
-    return None
-
-
-def _is_address(hub: str) -> bool:
-    """Return whether weights lie at an address of their own, not in a repository of the hub."""
-    return "://" in hub
-
-
-def _check_hub(backbones: Sequence[Backbone]) -> dict[str, str]:
-    """Return, soon, each backbone whose address does not answer, with the reason."""
-    problems = {backbone.name: f"no answer within {HUB_TIMEOUT_S:g} s" for backbone in backbones}
-
-    def ask(backbone: Backbone) -> None:
-        problems[backbone.name] = _probe(backbone)
-
-    # Daemons, since a look-up of a host's name cannot be interrupted and must not hold up the exit.
-    probes = [threading.Thread(target=ask, args=(backbone,), daemon=True) for backbone in backbones]
-    deadline = time.monotonic() + HUB_TIMEOUT_S
-    for probe in probes:
-        probe.start()
-    for probe in probes:
-        probe.join(max(0.0, deadline - time.monotonic()))
-    return {name: problem for name, problem in problems.items() if problem}
-
-
-def _probe(backbone: Backbone) -> str:
-    """Return why the weights of `backbone` cannot be fetched from the hub, or ``""``."""
-    if not backbone.hub:
-        return "its weights come as a file alone: no address of any is known"
-    if _is_address(backbone.hub):
-        return _probe_address(backbone.hub)
-    from huggingface_hub import hf_hub_url
-
-    problem = ""
-    for name in _HUB_FILES:
-        problem = _probe_address(hf_hub_url(backbone.hub, name))
-        if not problem:
-            break
-    return problem
-
-
-def _probe_address(address: str) -> str:
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set"
-    request = urllib.request.Request(address, method="HEAD")
-    try:
-        with urllib.request.urlopen(request, timeout=HUB_TIMEOUT_S - 1):
-            return ""
-    except urllib.error.HTTPError as exc:
-        # The hub answered; a demand for a login is for the download itself to meet or to report.
-        return "" if exc.code in (401, 403) else f"the hub answered {exc.code} {exc.reason}"
-    except (OSError, ValueError) as exc:
-        return str(getattr(exc, "reason", exc))
-
-
-def _download(backbone: Backbone) -> Path:
-    fetch = _download_address if _is_address(backbone.hub) else _download_from_hub
-    try:
-        return fetch(backbone.hub)
-    except Exception as exc:  # the boundary to network libraries, each with its own exception tree
-        raise WeightsError(no_weights_message({backbone.name: f"the download failed: {exc}"}, ask=None)) from exc
-
-
-def _download_address(address: str) -> Path:
-    from torch.hub import download_url_to_file
-
-    folder = torch_downloads()
-    if folder is None:
-        message = "there is no home directory to store it in: set TORCH_HOME to a folder"
-        raise OSError(message)
-    path = folder / address.rsplit("/", 1)[1]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    match = _HASH_IN_NAME.search(path.name)
-    download_url_to_file(address, str(path), match and match[1], progress=sys.stderr.isatty())
-    return path
-
-
-def _download_from_hub(repository: str) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
-
-    try:
-        return Path(hf_hub_download(repository, _HUB_FILES[0], library_name="timm"))
-    except EntryNotFoundError:
-        return Path(hf_hub_download(repository, _HUB_FILES[1], library_name="timm"))

@@ -28,6 +28,7 @@ from stackbone.cache import (
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.records.listed import Listed
 from stackbone.cache.upkeep.dataset_summary import DatasetSummary, summarise_dataset
+from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.embedding.digests import list_dataset
 from stackbone.extract.embedding.embedder import Failure
@@ -51,13 +52,14 @@ def preview(
     outputs: str | Sequence[str] | None = None,
     views: str | Sequence[str] | None = None,
     steering: Sequence[Path] = (),
+    modules: Sequence[Backbone] = (),
     on_progress: Progress | None = None,
 ) -> DatasetSummary:
     """Return what `extract` would understand of a dataset; nothing is written, and no network is looked for or loaded.
 
     Parameters
     ----------
-    dataset, backbones, store, outputs, views, steering, on_progress
+    dataset, backbones, store, outputs, views, steering, modules, on_progress
         As of `extract`.
 
     Raises
@@ -65,7 +67,7 @@ def preview(
     StackboneError
         As of `extract`, as far as that does not look for weights or write.
     """
-    chosen = [each.backbone for each in choose_backbones(backbones, read_steered(steering), outputs, views)]
+    chosen = [each.backbone for each in choose_backbones(backbones, read_steered(steering), outputs, views, modules)]
     index, _ = make_index(dataset, store or FeatureStore(), retry_failed=False, report=on_progress or silent)
     return summarise_dataset(index, inputs_of(chosen))
 

@@ -12,13 +12,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache import CacheError, Digests, FeatureSpec, FeatureStore, SeenRecord, as_keys
+from stackbone.cache import CacheError, Digests, FeatureSpec, FeatureStore, SeenRecord, UsageError, as_keys
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.records.feature_name import POOLED, parse_feature_name
+from stackbone.cache.records.given import given_message, is_given
 from stackbone.cache.text import counted
 from stackbone.extract.backbones.backbone import Backbone, get_backbone
+from stackbone.extract.backbones.own_file import find_own
+from stackbone.extract.backbones.own_module import is_own
 from stackbone.extract.backbones.ways_out import Ask, ask_for_all
-from stackbone.extract.backbones.weights import Weights, check_steered_weights, find_weights, random_weights
+from stackbone.extract.backbones.weights import (
+    Weights,
+    check_steered_weights,
+    find_weights,
+    random_weights,
+    weights_in_memory,
+)
 from stackbone.extract.embedding.embedder import Embedder
 from stackbone.extract.embedding.filling import Filling
 from stackbone.extract.embedding.images import Images
@@ -68,7 +77,9 @@ def inputs_of(backbones: Sequence[Backbone]) -> dict[str, tuple[int, int]]:
     return {each.name: each.transform.input_size[::-1] for each in backbones}
 
 
-def backbone_of(name: str, spec: FeatureSpec, steering: Sequence[Path]) -> tuple[Backbone, SeenRecord | None]:
+def backbone_of(
+    name: str, spec: FeatureSpec, steering: Sequence[Path], modules: Sequence[Backbone] = ()
+) -> tuple[Backbone, SeenRecord | None]:
     """Return the backbone that made a feature set, and, if it was steered, the record of what its steering saw.
 
     Parameters
@@ -77,12 +88,19 @@ def backbone_of(name: str, spec: FeatureSpec, steering: Sequence[Path]) -> tuple
         Of the feature set.
     steering
         Steering files, or folders of them, among which is the one that made a steered one.
+    modules
+        Networks of the user's own, among which is the one that made features of such a one.
 
     Raises
     ------
     UsageError
-        If the name is unknown, or none of the steering files is the one.
+        If the name is unknown, none of the steering files or of `modules` is the one, or the features were given and
+        not made.
     """
+    if is_given(spec):
+        raise UsageError(given_message(name))
+    if is_own(spec.architecture):
+        return find_own(parse_feature_name(name).backbone, spec, modules), None
     if spec.steering is None:
         return get_backbone(parse_feature_name(name).backbone), None
     found = find_steered(spec.steering, name, steering)
@@ -110,7 +128,7 @@ def find_weights_of(
         Told of downloads.
     """
     if random_seed is not None:
-        found = {backbone.key: random_weights(random_seed) for backbone in backbones}
+        found = {each.key: weights_in_memory(each) or random_weights(random_seed) for each in backbones}
         for backbone in backbones:
             check_steered_weights(backbone, found[backbone.key])
         return found

@@ -24,6 +24,7 @@ from stackbone.cache.records.feature_name import PLAIN, POOLED, parse_feature_na
 from stackbone.cache.records.spec import parse_feature_set_id
 from stackbone.cache.text import typed
 from stackbone.extract.backbones.backbone import Backbone
+from stackbone.extract.backbones.own_file import check_modules_are_used
 from stackbone.extract.backbones.weights import Weights
 from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.embedding.digests import list_dataset
@@ -95,6 +96,7 @@ def embed_for(
     store: FeatureStore | None = None,
     *,
     steering: Sequence[Path] = (),
+    modules: Sequence[Backbone] = (),
     weights: Mapping[str, Path] | None = None,
     engine: str = "auto",
     device: str = "auto",
@@ -119,6 +121,8 @@ def embed_for(
         The cache; by default `default_cache`.
     steering
         Files, or folders of them, of the model's steered backbones; needed where an image is not cached.
+    modules
+        The model's networks that are your own, from `Backbone.from_module`; needed where an image is not cached.
     weights, engine, device, batch_size, workers, allow_truncated, max_pixels, on_progress
         As of `extract`. The precision is the model's.
 
@@ -139,6 +143,7 @@ def embed_for(
     report = on_progress or silent
     store = store or FeatureStore()
     check_engine(engine)
+    check_modules_are_used(modules, specs.values())
     limits = limits_of(allow_truncated=allow_truncated, max_pixels=max_pixels)
     names = {identity: _feature_name(identity, spec) for identity, spec in specs.items()}
     listing = list_dataset(dataset, empty_index("", ""), partial(report, "reading"))
@@ -150,7 +155,7 @@ def embed_for(
         for identity, spec in specs.items()
         if store.feature_set(names[identity], spec).missing(images.digests).any()
     }
-    made = {identity: backbone_of(names[identity], spec, steering) for identity, spec in lacking.items()}
+    made = {identity: backbone_of(names[identity], spec, steering, modules) for identity, spec in lacking.items()}
     backbones = {identity: backbone for identity, (backbone, _) in made.items()}
     if all(identity in made or spec.steering is None for identity, spec in specs.items()):
         # A steered backbone that is cached does not say here which plain one it was made of.

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore, ImageError, StackboneError, as_keys
 from stackbone.cache.disk.reading import ListedFile
+from stackbone.cache.records.given import is_given
 from stackbone.cache.text import counted
-from stackbone.extract.backbones.backbone import Transform
+from stackbone.extract.backbones.backbone import Backbone, Transform
 from stackbone.extract.embedding.plan import backbone_of, find_weights_of
 from stackbone.extract.engines.engine import check_engine, make_engine
 from stackbone.extract.images.budget import DecodingBudget
@@ -44,6 +45,8 @@ class Recomputation:
         Why nothing could be compared, or which row is off; ``""`` if all is well.
     by
         What embedded the sample; ``""`` if nothing did.
+    is_given
+        Whether the features were given and not made from images, so that nothing can be compared and nothing is wrong.
     """
 
     feature_set: str
@@ -52,9 +55,12 @@ class Recomputation:
     tolerance: float
     problem: str
     by: str = ""
+    is_given: bool = False
 
     def line(self) -> str:
         """Return one line for people."""
+        if self.is_given:
+            return f"{self.feature_set}: given with add_features, not made from images, so that it cannot be recomputed"
         if self.largest is None:
             return f"{self.feature_set}: could not be embedded again: {self.problem}"
         verdict = f"OFF: {self.problem}" if self.problem else "same"
@@ -69,6 +75,7 @@ def recompute(
     n_images: int,
     *,
     steering: Sequence[Path] = (),
+    modules: Sequence[Backbone] = (),
     weights: Mapping[str, Path] | None = None,
     engine: str = "auto",
     seed: int = 0,
@@ -85,6 +92,8 @@ def recompute(
     steering
         Files, or folders of them, that made the cache's steered features; a feature set whose file is not among
         them is passed over and says so.
+    modules
+        Networks of the user's own that made some of the features, from `Backbone.from_module`.
     weights
         As of `extract`.
     engine
@@ -93,7 +102,7 @@ def recompute(
     check_engine(engine)
     indexes = [store.dataset(name) for name in store.dataset_names()]
     sets = [each for each in store.feature_sets() if each.shards()]
-    return [_recompute(each, indexes, n_images, steering, weights or {}, engine, seed) for each in sets]
+    return [_recompute(each, indexes, n_images, steering, modules, weights or {}, engine, seed) for each in sets]
 
 
 def _recompute(
@@ -101,6 +110,7 @@ def _recompute(
     indexes: list[DatasetIndex],
     n_images: int,
     steering: Sequence[Path],
+    modules: Sequence[Backbone],
     files: Mapping[str, Path],
     engine: str,
     seed: int,
@@ -109,7 +119,9 @@ def _recompute(
     try:
         spec = feature_set.header().spec
         tolerance = TOLERANCE.get(spec.precision, tolerance)
-        backbone, _ = backbone_of(feature_set.backbone, spec, steering)
+        if is_given(spec):
+            return Recomputation(feature_set.id, 0, None, tolerance, "", is_given=True)
+        backbone, _ = backbone_of(feature_set.backbone, spec, steering, modules)
         weights = find_weights_of([backbone], files, ask=None)[backbone.key]
         if replace(backbone.spec(weights.identity, spec.precision, spec.output), view=spec.view) != spec:
             message = "the weights or the transform here are not those that it was made with"

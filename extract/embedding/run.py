@@ -13,6 +13,7 @@ import numpy as np
 from stackbone.cache import FeatureSpec, FeatureStore, write_seen
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.upkeep.dataset_summary import DatasetSummary, summarise_dataset
+from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import Weights, check_weights_names, named_weights
 from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.embedding.indexing import make_index, with_found
@@ -41,6 +42,7 @@ def extract(
     outputs: str | Sequence[str] | None = None,
     views: str | Sequence[str] | None = None,
     steering: Sequence[Path] = (),
+    modules: Sequence[Backbone] = (),
     weights: Mapping[str, Path] | None = None,
     random_seed: int | None = None,
     precision: str = "fp32",
@@ -61,8 +63,8 @@ def extract(
     dataset
         From `open_dataset`.
     backbones
-        Names and groups, comma-separated or as a list; by default ``published`` and what `steering` makes. A name may
-        tell the output, such as ``resnet50@stages``.
+        Names and groups, comma-separated or as a list; by default `modules`, or without any ``published``, and what
+        `steering` makes. A name may tell the output, such as ``resnet50@stages``.
     store
         The cache; by default `default_cache`.
     outputs
@@ -73,6 +75,8 @@ def extract(
         `cache.records.views`; by default ``plain``. Each is a feature set of its own, and takes a pass of its own.
     steering
         Steering files, or folders of them. Several that make backbones of one name give a feature set each.
+    modules
+        Networks of your own, from `Backbone.from_module`.
     weights
         Files by backbone name; else packages, else the hub.
     random_seed
@@ -113,7 +117,7 @@ def extract(
     check_precision(precision)
     limits = limits_of(allow_truncated=allow_truncated, max_pixels=max_pixels)
     steered = read_steered(steering)
-    choices = choose_backbones(backbones, steered, outputs, views)
+    choices = choose_backbones(backbones, steered, outputs, views, modules)
     chosen = [each.backbone for each in choices]
     check_weights_names(weights or {}, chosen)
     find = partial(find_weights_of, files=weights or {}, random_seed=random_seed, report=report)

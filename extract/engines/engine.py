@@ -88,7 +88,8 @@ def make_engine(
     Parameters
     ----------
     engine
-        ``torch``, ``openvino`` (CPU only), or ``auto``: OpenVINO on a CPU where it is installed, else torch.
+        ``torch``, ``openvino`` (CPU only), or ``auto``: OpenVINO on a CPU where it is installed, else torch, and
+        torch for a network of the user's own.
     device
         ``auto`` (CUDA, then MPS, then CPU), or a torch device such as ``cuda:1``.
     precision
@@ -109,7 +110,8 @@ def make_engine(
         If the network cannot be run; with ``auto``, torch is tried after OpenVINO.
     """
     check_precision(precision)
-    chosen = _engine_class(engine, device)
+    # To trace code that nobody knows may fix what depends on its input: only who asks for it gets OpenVINO.
+    chosen = _engine_class("torch" if engine == "auto" and backbone.own else engine, device)
     try:
         if chosen is OpenVinoEngine:
             return OpenVinoEngine(backbone, weights, device, precision, outputs=outputs, reuse=reuse)

@@ -12,20 +12,26 @@ from stackbone.cache import UsageError, WeightsError
 from stackbone.extract.backbones.backbone import Backbone, SteeredBy
 from stackbone.extract.backbones.weights import Weights
 from stackbone.extract.methods.method import load_parameters, rebuild_method
+from stackbone.extract.networks.joint import JOINT
 from stackbone.extract.networks.network import FeatureNetwork, build_body, plain_network
 from stackbone.extract.networks.outputs import OutputNetwork
 from stackbone.extract.steering_files.file import read_steering
 
 
-def build_network(backbone: Backbone, weights: Weights) -> FeatureNetwork:
+def build_network(backbone: Backbone, weights: Weights, *, joint: bool = False) -> FeatureNetwork:
     """Return the frozen network of a backbone, in evaluation mode, channels last, without gradients.
+
+    Parameters
+    ----------
+    joint
+        As of `build_body`, of a plain backbone.
 
     Raises
     ------
     WeightsError
         As of `build_body`. Or if the steering file of a steered backbone does not fit it.
     """
-    body = build_body(backbone, weights)
+    body = build_body(backbone, weights, joint=joint and backbone.steering is None)
     if backbone.steering is None:
         network = FeatureNetwork(plain_network(body), backbone)
     else:
@@ -44,7 +50,7 @@ def build_outputs(backbone: Backbone, weights: Weights, outputs: Sequence[str]) 
     UsageError
         If it lacks one of the outputs; the message names those it has.
     """
-    network = OutputNetwork(build_network(backbone, weights), backbone, outputs)
+    network = OutputNetwork(build_network(backbone, weights, joint=JOINT in outputs), backbone, outputs)
     return network.eval().requires_grad_(requires_grad=False)
 
 

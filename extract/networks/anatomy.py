@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from stackbone.cache.records.feature_name import MAP, POOLED
+from stackbone.extract.networks.joint import JOINT, joint_width
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ class Anatomy:
         Modules behind which each stage's map, or each block's tokens, are, in order, and how these are read.
     modules
         Every module whose result can be an output, by name.
+    joint
+        Columns of the features in the space of a text encoder; 0 where there is none.
     """
 
     pooled: int
@@ -81,11 +84,17 @@ class Anatomy:
     stages: Mapping[str, Reading]
     blocks: Mapping[str, Reading]
     modules: Mapping[str, Reading]
+    joint: int = 0
 
     @property
     def offered(self) -> list[str]:
         """Names of the outputs that there are, but for modules."""
-        names = [POOLED, *(["stages"] if self.stages else []), *(["blocks"] if self.blocks else [])]
+        names = [
+            POOLED,
+            *([JOINT] if self.joint else []),
+            *(["stages"] if self.stages else []),
+            *(["blocks"] if self.blocks else []),
+        ]
         if self.final is None:
             return names
         own = ("cls", "mean", "cls+mean", "max", "gem") if self.final.has_cls else ("mean", "max", "gem")
@@ -144,6 +153,7 @@ def study(trunk: nn.Module, x: Tensor, *, average: bool) -> Anatomy:
         stages=sound if layouts == {"map"} else {},
         blocks=sound if layouts == {"tok"} else {},
         modules={name: each for name, each in readings.items() if each},
+        joint=joint_width(plain) if plain is trunk and not average else 0,
     )
 
 

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from stackbone.cache import WeightsError
 from stackbone.cache.text import counted, typed
 from stackbone.extract.backbones.backbone import Backbone
-from stackbone.extract.backbones.weights import Weights
-from stackbone.extract.networks.state_dict import read_state_dict
+from stackbone.extract.backbones.weights import Weights, seed_of
+from stackbone.extract.networks.joint import JOINT, PROJECTION, find_projection, joint_width
+from stackbone.extract.networks.own_network import own_body
+from stackbone.extract.networks.state_dict import first_mismatch, read_state_dict
 
 # Parts that checkpoints carry and features do without, beyond the classifier that timm names.
 _TRAINING_ONLY = ("AuxLogits.",)
@@ -72,10 +74,15 @@ class FeatureNetwork(Pooled):
         return super().forward(self.normalise(pixels)).float()
 
 
-def build_body(backbone: Backbone, weights: Weights) -> nn.Module:
+def build_body(backbone: Backbone, weights: Weights, *, joint: bool = False) -> nn.Module:
     """Return the plain network of a backbone, whose forward gives features of normalised images, for `build_method`.
 
     Where the pooling is ``model`` it is the timm model itself, else that model in `Pooled`.
+
+    Parameters
+    ----------
+    joint
+        Whether to keep its projection into the space of a text encoder, where it has one, as `PROJECTION`.
 
     Raises
     ------
@@ -83,7 +90,9 @@ def build_body(backbone: Backbone, weights: Weights) -> nn.Module:
         If the file is not a checkpoint, or its tensors are not this architecture's; the message names the first
         tensor that does not fit.
     """
-    body = _load_body(backbone, weights)
+    if backbone.own is not None:
+        return own_body(backbone, backbone.own, weights)
+    body = _load_body(backbone, weights, joint=joint)
     return (body if backbone.pooling == "model" else Pooled(body, backbone.pooling)).eval()
 
 
@@ -92,14 +101,14 @@ def plain_network(body: nn.Module) -> nn.Module:
     return body.body if isinstance(body, Pooled) else body
 
 
-def _load_body(backbone: Backbone, weights: Weights) -> nn.Module:
+def _load_body(backbone: Backbone, weights: Weights, *, joint: bool) -> nn.Module:
     """Return the timm model of a backbone with its weights, without classifier."""
-    if weights.path is None:
-        seed = int(weights.identity.removeprefix("random(").removesuffix(")"))
-        body = _create(backbone, seed)
-    else:
-        body = _load(backbone, weights, weights.path)
+    path = weights.path
+    body = _create(backbone, seed_of(weights) or 0) if path is None else _load(backbone, weights, path, joint=joint)
+    projection = find_projection(body) if joint else None
     _drop_classifier(body, backbone.pooling)
+    if projection is not None:
+        body.add_module(PROJECTION, projection)
     return body
 
 
@@ -128,7 +137,7 @@ def _drop_classifier(body: nn.Module, pooling: str) -> None:
         body.pre_logits = nn.Identity()  # VGG's two wide layers: half a gigabyte that `avg` never runs
 
 
-def _load(backbone: Backbone, weights: Weights, path: Path) -> nn.Module:
+def _load(backbone: Backbone, weights: Weights, path: Path, *, joint: bool = False) -> nn.Module:
     state = read_state_dict(backbone.name, path, weights.identity)
     body = _create(backbone, _SEED)
     expected = body.state_dict()
@@ -138,9 +147,16 @@ def _load(backbone: Backbone, weights: Weights, path: Path) -> nn.Module:
     state = {name: tensor for name, tensor in state.items() if not name.startswith(_TRAINING_ONLY)}
     # A fine-tuned file may have another number of classes, or none: the classifier is not used for features.
     for name in [name for name in expected if name.startswith(heads)]:
-        if name not in state or state[name].shape != expected[name].shape:
-            state[name] = expected[name]
-    problem = _first_mismatch(state, expected)
+        if name in state and state[name].shape == expected[name].shape:
+            continue
+        if joint and joint_width(body):
+            message = (
+                f"{path} has no projection of {backbone.name} into the space of a text encoder: {name} "
+                f"{tuple(expected[name].shape)} is not in it. Give the whole tower's file, or leave @{JOINT} out"
+            )
+            raise WeightsError(message)
+        state[name] = expected[name]
+    problem = first_mismatch(state, expected)
     if not problem:
         body.load_state_dict(state)
         return body
@@ -190,17 +206,3 @@ def _head_names(body: nn.Module) -> tuple[str, ...]:
     classifier = cast("Any", body).pretrained_cfg.get("classifier") or ()
     names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     return tuple(f"{name}." for name in names)
-
-
-def _first_mismatch(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
-    for name, wanted in expected.items():
-        found = state.get(name)
-        if found is not None and found.shape != wanted.shape:
-            return f"the tensor {name} has shape {tuple(found.shape)}, expected {tuple(wanted.shape)}"
-    for name, wanted in expected.items():
-        if name not in state and not name.endswith("num_batches_tracked"):
-            return f"it lacks the tensor {name} {tuple(wanted.shape)}"
-    for name in state:
-        if name not in expected:
-            return f"it has a tensor {name} that the network lacks"
-    return ""

@@ -17,6 +17,7 @@ from stackbone.cache.records.parts import Part, RowForm
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.outputs import GEM_LEAST, GEM_POWER, OutputForm, check_offered
 from stackbone.extract.networks.anatomy import Anatomy, Reading, find_plain, find_trunk, study
+from stackbone.extract.networks.joint import JOINT, PROJECTION
 from stackbone.extract.networks.network import FeatureNetwork
 
 _TOLERANCE = 1e-3  # of pooled features, relative to the largest
@@ -96,6 +97,9 @@ class OutputNetwork(nn.Module):
             return lambda _final: _side_by_side([part for name in names for part in self._seen[name]])
         if output == POOLED:
             return lambda _final: self._seen[POOLED][0]
+        if output == JOINT:
+            project = getattr(find_trunk(self.network.body), PROJECTION, nn.Identity())
+            return lambda _final: cast("Tensor", project(self._seen[POOLED][0])).float()
         return _Final(output, cast("Reading", anatomy.final)).take
 
     def _hook(self, name: str, reading: Reading) -> None:
@@ -175,6 +179,8 @@ def form_of(output: str, anatomy: Anatomy) -> OutputForm:
     """Return what a network gives for an output that it has."""
     if output == POOLED:
         return OutputForm(POOLED, anatomy.pooled)
+    if output == JOINT:
+        return OutputForm(JOINT, anatomy.joint)
     if output == "stages":
         parts = [Part(f"stage{i}", each.width) for i, each in enumerate(anatomy.stages.values(), start=1)]
         return _of_parts(output, parts)

@@ -122,6 +122,21 @@ def reason(exc: Exception) -> str:
     return f"{type(exc).__name__}: {printable(first)}"
 
 
+def first_mismatch(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    """Return in what tensors of a file first differ from those that a network has, by name or shape; else empty."""
+    for name, wanted in expected.items():
+        found = state.get(name)
+        if found is not None and found.shape != wanted.shape:
+            return f"the tensor {name} has shape {tuple(found.shape)}, expected {tuple(wanted.shape)}"
+    for name, wanted in expected.items():
+        if name not in state and not name.endswith("num_batches_tracked"):
+            return f"it lacks the tensor {name} {tuple(wanted.shape)}"
+    for name in state:
+        if name not in expected:
+            return f"it has a tensor {name} that the network lacks"
+    return ""
+
+
 def _check_inflation(content: bytes) -> None:
     """Refuse an archive that would take far more memory than its file: torch stores tensors as they are."""
     stream = io.BytesIO(content)

@@ -43,6 +43,7 @@ def choose_backbones(
     steered: Sequence[RecordedBackbone],
     outputs: str | Sequence[str] | None = None,
     views: str | Sequence[str] | None = None,
+    modules: Sequence[Backbone] = (),
 ) -> list[Choice]:
     """Return the backbones of a run, a steered one once for every file that makes it.
 
@@ -50,46 +51,62 @@ def choose_backbones(
     ----------
     backbones
         Names, such as ``resnet50`` or ``resnet50@stages``, and groups, comma-separated or as a list; None stands for
-        `DEFAULT_BACKBONES` and all of `steered`.
+        all of `modules`, or without any `DEFAULT_BACKBONES`, and for all of `steered`.
     outputs
         Of every backbone that is named without one, comma-separated or as a list; by default ``pooled``.
     views
         Likewise, see `cache.records.views`; by default ``plain``.
+    modules
+        Networks of the user's own.
 
     Raises
     ------
     UsageError
-        If a name is unknown, the names leave one of `steered` out, or a view does not fit a backbone's input.
+        If a name is unknown, two networks have one name, the names leave one of `steered` or `modules` out, or a view
+        does not fit a backbone's input.
     """
     made: dict[str, list[Backbone]] = {}
     for each in steered:
         made.setdefault(each.backbone.name, []).append(each.backbone)
+    own = _by_name(modules, made)
     if backbones is None:
-        backbones = [DEFAULT_BACKBONES, *made]
-    asked = expand_groups(backbones, lambda suffix: [f"{name}{suffix}" for name in _every(made)])
+        backbones = [*(own or [DEFAULT_BACKBONES]), *made]
+    asked = expand_groups(backbones, lambda suffix: [f"{name}{suffix}" for name in _every([*own, *made])])
     for text in asked:
-        _check_steered_name(parse_feature_name(text).backbone, made)
+        _check_steered_name(parse_feature_name(text).backbone, {*made, *own})
     wanted: dict[str, list[tuple[str, str]]] = {}
     named_views = expand_views(PLAIN if views is None else views)
-    for name in _multiplied(parse_backbones(asked, made), parse_outputs(outputs), named_views):
+    for name in _multiplied(parse_backbones(asked, {*made, *own}), parse_outputs(outputs), named_views):
         check_output(name.output)
         expand_views([name.view])
         wanted.setdefault(name.backbone, []).append((name.output, name.view))
-    unused = [name for name in made if name not in wanted]
-    if unused:
+    for option, known in (("--steering", list(made)), ("--backbone-module", list(own))):
+        unused = [name for name in known if name not in wanted]
+        if not unused:
+            continue
         message = (
-            f"--steering makes {', '.join(unused)}, which --backbones {typed(','.join(asked))} does not ask for. "
+            f"{option} makes {', '.join(unused)}, which --backbones {typed(','.join(asked))} does not ask for. "
             "Name it there too, or leave one of the two options out"
         )
         raise UsageError(message)
     choices = [
         Choice(backbone, tuple(dict.fromkeys(of_backbone)))
         for name, of_backbone in wanted.items()
-        for backbone in (made.get(name) or [get_backbone(name)])
+        for backbone in (made.get(name) or [own.get(name) or get_backbone(name)])
     ]
     for choice in choices:
         check_fit([view for _, view in choice.wanted], [choice.backbone])
     return choices
+
+
+def _by_name(modules: Sequence[Backbone], made: Collection[str]) -> dict[str, Backbone]:
+    own: dict[str, Backbone] = {}
+    for each in modules:
+        if each.name in own or each.name in made:
+            message = f"two networks of this run are called {each.name}: give one of them another name"
+            raise UsageError(message)
+        own[each.name] = each
+    return own
 
 
 def parse_outputs(text: str | Sequence[str] | None) -> list[str]:

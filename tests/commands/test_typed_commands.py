@@ -12,7 +12,7 @@ import pytest
 
 from stackbone.cache import StackboneError
 from stackbone.cache.text import typed
-from stackbone.extract.backbones.ways_out import no_weights_message
+from stackbone.extract.backbones.ways_out import Problem, no_weights_message
 from stackbone.extract.backbones.weights import parse_weights_options
 from stackbone.extract.datasets.dataset import open_dataset
 from stackbone.extract.steering_files.steered import read_steered
@@ -78,7 +78,7 @@ def _weights_that_are_absent(folder: Path, name: str) -> list[str]:
 
 def _backbones_without_weights(folder: Path, name: str) -> list[str]:
     del folder
-    line = next(line for line in no_weights_message({name: "none"}).splitlines() if "=FILE" in line)
+    line = next(line for line in no_weights_message({name: Problem("none")}).splitlines() if "=FILE" in line)
     return shlex.split(line[line.index("--weights ") :].replace(" (safetensors or a state dict)", ""))
 
 

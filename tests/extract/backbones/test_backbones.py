@@ -33,6 +33,35 @@ def test_the_names_are_those_of_the_design() -> None:
         "efficientnet_lite0": "tf_efficientnet_lite0.in1k",
         "efficientnet_lite1": "tf_efficientnet_lite1.in1k",
         "efficientnet_lite2": "tf_efficientnet_lite2.in1k",
+        "convnext_tiny": "convnext_tiny.fb_in22k",
+        "convnext_base": "convnext_base.fb_in22k",
+        "convnextv2_tiny": "convnextv2_tiny.fcmae_ft_in22k_in1k",
+        "convnextv2_base": "convnextv2_base.fcmae_ft_in22k_in1k",
+        "efficientnetv2_b0": "tf_efficientnetv2_b0.in1k",
+        "efficientnetv2_s": "tf_efficientnetv2_s.in21k_ft_in1k",
+        "mobilenetv4_small": "mobilenetv4_conv_small.e2400_r224_in1k",
+        "mobilenetv4_medium": "mobilenetv4_conv_medium.e500_r256_in1k",
+        "regnety_016": "regnety_016.tv2_in1k",
+        "regnety_160": "regnety_160.tv2_in1k",
+        "vgg16": "vgg16.tv_in1k",
+        "aimv2_large": "aimv2_large_patch14_224.apple_pt_dist",
+        "clip_vit_base": "vit_base_patch16_clip_quickgelu_224.openai",
+        "clip_vit_large": "vit_large_patch14_clip_quickgelu_224.openai",
+        "dinov2_small": "vit_small_patch14_dinov2.lvd142m",
+        "dinov2_base": "vit_base_patch14_dinov2.lvd142m",
+        "dinov2_large": "vit_large_patch14_dinov2.lvd142m",
+        "dinov3_small": "vit_small_patch16_dinov3.lvd1689m",
+        "dinov3_base": "vit_base_patch16_dinov3.lvd1689m",
+        "dinov3_large": "vit_large_patch16_dinov3.lvd1689m",
+        "eva02_small": "eva02_small_patch14_336.mim_in22k_ft_in1k",
+        "eva02_base": "eva02_base_patch14_448.mim_in22k_ft_in22k_in1k",
+        "eva02_clip_base": "eva02_base_patch16_clip_224.merged2b",
+        "maxvit_tiny": "maxvit_tiny_tf_224.in1k",
+        "maxvit_base": "maxvit_base_tf_224.in21k",
+        "siglip2_base": "vit_base_patch16_siglip_224.v2_webli",
+        "siglip2_so400m": "vit_so400m_patch14_siglip_224.v2_webli",
+        "swin_tiny": "swin_tiny_patch4_window7_224.ms_in1k",
+        "swin_base": "swin_base_patch4_window7_224.ms_in22k",
     }
 
 
@@ -93,7 +122,10 @@ def test_names_and_groups_are_expanded_once_and_in_order() -> None:
     [
         ("resnet5", "resnet50"),
         ("resnet-50", "resnet50"),
-        ("vgg16", "vgg19"),
+        ("vgg-19", "vgg19"),
+        ("dinov3_basis", "dinov3_base"),
+        ("clip_vit_b", "clip_vit_base"),
+        ("moderne", "modern"),
         ("inceptionv3", "inception_v3"),
         ("Xception", "xception"),
         ("vit", "vit_base"),
@@ -106,13 +138,13 @@ def test_an_unknown_name_suggests_the_nearest(typed: str, meant: str) -> None:
 
 
 def test_a_name_like_no_other_lists_those_that_are_known() -> None:
-    with pytest.raises(UsageError, match=r"choose from efficientnet_lite0, .*resnet50, .*published, .*all.*timm:MODEL"):
+    with pytest.raises(UsageError, match=r"choose from convnext_tiny, .*resnet50, .*published, .*all.*timm:MODEL"):
         parse_backbones("qqqqqq")
 
 
 @pytest.mark.parametrize("typed", ["", " , ", []])
 def test_no_name_is_an_error_that_lists_them(typed: str | list[str]) -> None:
-    with pytest.raises(UsageError, match=r"no backbone was named.*resnet50.*published, offline, all"):
+    with pytest.raises(UsageError, match=r"no backbone was named.*resnet50.*published, offline, modern, small, all"):
         parse_backbones(typed)
 
 
@@ -198,6 +230,35 @@ def test_fingerprints_are_what_they_were() -> None:
         "efficientnet_lite0": "aaab9952a87b",
         "efficientnet_lite1": "1330621b7e8b",
         "efficientnet_lite2": "fc6b7c6b9161",
+        "convnext_tiny": "424f8db23c51",
+        "convnext_base": "9fb277ce3719",
+        "convnextv2_tiny": "c0bb22432ca1",
+        "convnextv2_base": "b0644c6fcab0",
+        "efficientnetv2_b0": "4f49b155d154",
+        "efficientnetv2_s": "15bb8734f12f",
+        "mobilenetv4_small": "2dbbc24015e7",
+        "mobilenetv4_medium": "f4aa7317ed18",
+        "regnety_016": "d239960b07bb",
+        "regnety_160": "d1fe44a71400",
+        "vgg16": "019de56250fc",
+        "aimv2_large": "993852a7ddd3",
+        "clip_vit_base": "ec89050f9db1",
+        "clip_vit_large": "047308b8ebec",
+        "dinov2_small": "fd7a758ea2f4",
+        "dinov2_base": "865b52082dba",
+        "dinov2_large": "9872008b3869",
+        "dinov3_small": "5b24586b1a67",
+        "dinov3_base": "629d1f6b5bc8",
+        "dinov3_large": "3aa84b442c65",
+        "eva02_small": "f5ac87cdff1c",
+        "eva02_base": "c81fa2ef784c",
+        "eva02_clip_base": "f7e5a7e1015e",
+        "maxvit_tiny": "394ebf6aa17b",
+        "maxvit_base": "231dd602706a",
+        "siglip2_base": "00ec4fd9b0e7",
+        "siglip2_so400m": "098708edc3fc",
+        "swin_tiny": "5d9802723452",
+        "swin_base": "553b786c58b1",
     }
     assert feature_set_id("resnet50", BACKBONES["resnet50"].spec(NO_WEIGHTS)) == "resnet50-8c535cc43384"
 
@@ -222,6 +283,7 @@ OTHER: dict[str, Any] = {
     "std": (0.229, 0.225, 0.224),
     "pooling": "model",
     "precision": "bf16",
+    "output": "stages",
     "view": "hflip",
     "steering": "2" * 64,
     "version": 2,

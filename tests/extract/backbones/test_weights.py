@@ -21,8 +21,9 @@ from typing import Any
 import pytest
 
 from stackbone.cache import UsageError, WeightsError
-from stackbone.extract.backbones import weights as weights_module
+from stackbone.extract.backbones import hub as hub_module
 from stackbone.extract.backbones.backbone import BACKBONES
+from stackbone.extract.backbones.ways_out import Problem, no_weights_message
 from stackbone.extract.backbones.weights import available_backbones, find_weights, parse_weights_options, random_weights
 from tests.made.checkout import ROOT
 
@@ -261,7 +262,9 @@ class StandIn:
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
+        self.refusals: dict[str, tuple[int, str]] = {}
         self.asked: list[tuple[str, str]] = []
+        self.tokens: list[str | None] = []
         stand_in = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -276,11 +279,13 @@ class StandIn:
             def _answer(self, *, with_body: bool) -> None:
                 path = self.path.split("?", 1)[0]
                 stand_in.asked.append((self.command, path))
+                stand_in.tokens.append(self.headers["Authorization"])
                 content = stand_in.files.get(path)
-                self.send_response(404 if content is None else 200)
+                code, error = stand_in.refusals.get(path, (404, "EntryNotFound"))
+                self.send_response(code if content is None else 200)
                 self.send_header("X-Repo-Commit", "1" * 40)
                 if content is None:
-                    self.send_header("X-Error-Code", "EntryNotFound")
+                    self.send_header("X-Error-Code", error)
                 else:
                     digest = hashlib.sha256(content).hexdigest()
                     self.send_header("ETag", f'"{digest}"')
@@ -394,6 +399,57 @@ def test_nothing_is_downloaded_unless_every_backbone_can_be_had(
     assert all(method == "HEAD" for method, _ in hub.asked)
 
 
+# Weights that are not for everybody
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "token", "words"),
+    [
+        (401, "GatedRepo", "", "its weights are gated: the hub answered 401 Unauthorized and no token is set here"),
+        (401, "GatedRepo", "hf_wrong", "are gated: the hub answered 401 Unauthorized to the token that is set here"),
+        (403, "GatedRepo", "hf_other", "are gated: the hub answered 403 Forbidden to the token that is set here"),
+        (401, "RepoNotFound", "", "it has no such repository, or shows it to some accounts alone (RepoNotFound)"),
+    ],
+)
+def test_gated_weights_say_within_seconds_where_to_accept_their_licence(
+    tmp_path: Path, hub: StandIn, code: int, error: str, token: str, words: str
+) -> None:
+    for file in ("model.safetensors", "pytorch_model.bin"):
+        hub.refusals[f"/timm/resnet50.tv_in1k/resolve/main/{file}"] = (code, error)
+    environment = {"HF_TOKEN": token} if token else {}
+    found = in_subprocess(
+        ASK, json.dumps(["resnet50"]), hub.address, home=tmp_path, endpoint=hub.address, **environment
+    )
+    assert found["error"] == "WeightsError"
+    assert words in found["message"]
+    assert f"  1. accept the licence at {hub.address}/timm/resnet50.tv_in1k, logged in there; then" in found["message"]
+    assert "type `hf auth login`, or set HF_TOKEN" in found["message"]
+    assert "--weights resnet50=FILE" in found["message"]
+    assert "out of reach" not in found["message"]
+    assert found["seconds"] < 10
+    assert set(hub.tokens) == {f"Bearer {token}" if token else None}
+
+
+def test_a_token_opens_what_is_gated(tmp_path: Path, hub: StandIn, checkpoint: bytes) -> None:
+    hub.files[f"/timm/{SMALL}/resolve/main/model.safetensors"] = checkpoint
+    found = in_subprocess(FIND, home=tmp_path, endpoint=hub.address, HF_TOKEN="hf_mine")
+    assert found == [sha256(checkpoint), "model.safetensors", ["resnet50"]]
+    assert hub.tokens[0] == "Bearer hf_mine"
+
+
+def test_what_is_gated_and_what_is_out_of_reach_each_have_their_way_out() -> None:
+    gated, unreachable = Problem("its weights are gated", "https://hub/owner/net"), Problem("no answer")
+    message = no_weights_message({"one": gated, "two": unreachable})
+    assert "accept the licence at https://hub/owner/net" in message
+    assert "connect once to the hub" in message
+    assert "out of reach" in message
+
+
+def test_a_server_that_asks_for_a_login_without_being_the_hub_is_left_to_the_download(hub: StandIn) -> None:
+    hub.refusals["/plain.pth"] = (403, "")
+    assert hub_module.check_hub([replace(RESNET, hub=f"{hub.address}/plain.pth")]) == {}
+
+
 # Weights with an address of their own
 
 
@@ -427,8 +483,8 @@ def test_a_damaged_download_is_refused_and_not_kept(
 
 
 def test_the_address_of_xception_holds_its_hash() -> None:
-    assert weights_module._HASH_IN_NAME.search(BACKBONES["xception"].hub.rsplit("/", 1)[1])
-    assert weights_module._HASH_IN_NAME.search("dino_deitsmall16_pretrain.pth") is None
+    assert hub_module._HASH_IN_NAME.search(BACKBONES["xception"].hub.rsplit("/", 1)[1])
+    assert hub_module._HASH_IN_NAME.search("dino_deitsmall16_pretrain.pth") is None
 
 
 def test_a_file_whose_name_holds_no_hash_is_downloaded_too(

@@ -11,4 +11,8 @@ BACKBONES = Backbone(
     **INCEPTION,
     pooling="avg",
     hub="timm/inception_v3.tv_in1k",
+    width=2048,
+    parameters=21.8,
+    gflop=11.4,
+    licence="apache-2.0",
 )

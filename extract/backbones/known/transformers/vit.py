@@ -12,6 +12,10 @@ BACKBONES = (
         **INCEPTION,
         pooling="model",
         hub="timm/vit_base_patch16_224.augreg2_in21k_ft_in1k",
+        width=768,
+        parameters=85.8,
+        gflop=35.1,
+        licence="apache-2.0",
     ),
     # DeiT-B's shape (Touvron et al. 2021, arXiv 2012.12877) and normalisation, of which TOAST's authors released
     # checkpoints; their weights lie on no hub, and such a checkpoint holds them.
@@ -22,5 +26,8 @@ BACKBONES = (
         **IMAGENET,
         pooling="model",
         hub="",
+        width=768,
+        parameters=85.8,
+        gflop=35.1,
     ),
 )

@@ -11,4 +11,8 @@ BACKBONES = Backbone(
     **IMAGENET,
     pooling="avg",
     hub="timm/resnet50.tv_in1k",
+    width=2048,
+    parameters=23.5,
+    gflop=8.17,
+    licence="bsd-3-clause",
 )

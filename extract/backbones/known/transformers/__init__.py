@@ -1,0 +1,1 @@
+"""Vision transformers, and networks that attend within windows: one file a family."""
