@@ -1,12 +1,14 @@
 """One file for a finished stack: safetensors, whose metadata hold the rest as JSON; reading it runs no code.
 
-Layout, version 3. Metadata: ``format`` (``stackbone-model``), ``format_version``, ``model`` (a JSON object: task,
-classes, backbones with their specs, meta-learner, training, score, versions, time) and ``sha256`` (over the three
+Layout, versions 3 and 4. Metadata: ``format`` (``stackbone-model``), ``format_version``, ``model`` (a JSON object:
+task, classes, backbones with their specs, meta-learner, training, score, versions, time) and ``sha256`` (over the three
 others and every tensor's name, shape and bytes). Tensors, float32: ``base.I.coef`` (dim, K),
 ``base.I.intercept`` (K,) and, where it is subtracted from the features first, ``base.I.mean`` (dim,) of backbone I;
 ``meta.coef``, ``meta.intercept`` and ``meta.mean`` alike, unless the meta-learner is ``mean``; and, unless they are
 unknown, ``training.seen``, uint8 (n_images, 8): the first bytes of the SHA-256 of each training image, ascending.
-Version 2 had no such digests, version 1 no means either.
+Version 4 is written where several backbones are outputs of one network that the meta-learner sees as one: ``model`` has
+``members`` too, how many backbones in a row are one, whose decision values add up. Version 2 had no digests of training
+images, version 1 no means either.
 
 The checksum tells damage, not an author: whoever changes a file on purpose can renew it. What such a file can do
 is predict wrongly, and no more: nothing in it is ever executed, and every shape and number is checked.
@@ -36,7 +38,8 @@ from stackbone.stack.models.model import ModelBackbone, StackModel
 from stackbone.stack.solvers.linear import LinearMap
 
 FORMAT = "stackbone-model"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
+_PLAIN_VERSION = 3  # of a model without members, which earlier versions of Stackbone read too
 
 _METADATA = {"format", "format_version", "model", "sha256"}
 _KEYS = {"task", "classes", "backbones", "meta", "training", "score", "versions", "created"}
@@ -60,7 +63,8 @@ def save_model(model: StackModel, file: Path | str) -> None:
         tensors |= {f"meta.{part}": array for part, array in _parts(model.meta_linear)}
     if model.seen is not None:
         tensors[_SEEN] = np.ascontiguousarray(model.seen)
-    metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "model": header_json(_describe(model))}
+    version = FORMAT_VERSION if model.members else _PLAIN_VERSION
+    metadata = {"format": FORMAT, "format_version": str(version), "model": header_json(_describe(model))}
     write_tensors(file, tensors, {**metadata, "sha256": _checksum(metadata, tensors)})
 
 
@@ -141,11 +145,13 @@ def _describe(model: StackModel) -> dict[str, Any]:
         "score": {name: value if isinstance(value, str) else float(value) for name, value in model.score.items()},
         "versions": model.versions,
         "created": model.created,
+        **({"members": list(model.members)} if model.members else {}),
     }
 
 
 def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
-    described = _as(dict, raw, "the description", keys=_KEYS)
+    described = _as(dict, raw, "the description", keys=_KEYS | ({"members"} if version > _PLAIN_VERSION else set()))
+    members = _as(list, described["members"], "members") if version > _PLAIN_VERSION else None
     meta = _as(dict, described["meta"], "meta", keys={"learner", "scores", "combine", "scale"})
     training = _as(dict, described["training"], "training", keys={"n_images", "digests_sha256"})
     backbones = [_parse_backbone(each) for each in _as(list, described["backbones"], "backbones")]
@@ -181,6 +187,7 @@ def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
         },
         created=_as(str, described["created"], "created"),
         seen=tensors.get(_SEEN),
+        members=None if members is None else [_as(int, each, "members") for each in members],
     )
 
 

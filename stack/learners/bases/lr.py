@@ -9,14 +9,14 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.learner import BaseLearner, BaseScores, Part
 from stackbone.stack.learners.options import StackOptions
-from stackbone.stack.solvers.design import MODERATION
+from stackbone.stack.learners.part_weights import ROUNDS, Choice, choose_parts, describe_parts, log_loss
 from stackbone.stack.solvers.linear import LinearMap, LinearPath
 from stackbone.stack.solvers.rows import Matrix, Rows
+from stackbone.stack.solvers.scales import MODERATION, ColumnParts
 
 C_GRID = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0)
 """Inverse regularisation strengths tried, ascending; each in scikit-learn's sense."""
@@ -26,21 +26,36 @@ _PATIENCE = 2
 
 
 class LogisticRegressionBase(BaseLearner):
-    """Standardise, choose C, fit; see `score_classes`."""
+    """Standardise, choose C, fit; see `score_classes`.
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Columns of each part of the features that counts by itself; of fewer than two parts, none.
+    """
 
     name = "lr"
     task = "classification"
     what = "logistic regression on {name}"
     place = 0
 
+    def __init__(self, widths: tuple[int, ...] = ()) -> None:
+        self._parts = ColumnParts.alike(*widths) if len(widths) > 1 else None
+
+    def of_parts(self, widths: tuple[int, ...]) -> LogisticRegressionBase:
+        """Return the learner that weighs parts of so many columns against each other."""
+        return LogisticRegressionBase(widths)
+
     def settings(self, options: StackOptions, seed: int) -> dict[str, object]:
         """Return what decides its outcome."""
-        return {"name": "lr", "c_grid": c_grid(options), "moderation": MODERATION}
+        plain = {"name": "lr", "c_grid": c_grid(options), "moderation": MODERATION}
+        return plain if self._parts is None else {**plain, "parts": self._parts.widths, "rounds": ROUNDS}
 
     def fit(self, features: Sequence[NDArray[np.float32]], part: Part, options: StackOptions, seed: int) -> BaseScores:
         """Fit on the training part, out of fold and as a whole, and score the test part."""
         train, test = Rows(features, part.fold.train), Rows(features, part.fold.test)
-        return score_classes(train, part.y_train, test, part.n_classes, part.inner, c_grid(options))
+        of_parts: dict[str, ColumnParts] = {} if self._parts is None else {"parts": self._parts}
+        return score_classes(train, part.y_train, test, part.n_classes, part.inner, c_grid(options), **of_parts)
 
 
 def c_grid(options: StackOptions) -> tuple[float, ...]:
@@ -55,6 +70,7 @@ def score_classes(
     n_classes: int,
     folds: Sequence[Fold],
     c_grid: Sequence[float] = C_GRID,
+    parts: ColumnParts | None = None,
 ) -> BaseScores:
     """Standardise, choose C, fit a multinomial logistic regression; score out-of-fold and test rows.
 
@@ -82,6 +98,8 @@ def score_classes(
         Values of C, ascending. The search ends after two in a row that are worse than the best so far: the
         log-loss has one valley along C (with a ripple where rows are few), and the values beyond cost most.
         One value: no search.
+    parts : ColumnParts, optional
+        Parts of the columns, whose penalties are chosen too: see `stack.learners.part_weights`.
 
     Returns
     -------
@@ -93,23 +111,33 @@ def score_classes(
     StackError
         If an inner fold's training part lacks a class.
     """
-    if len(c_grid) == 1:
+    everything = [np.arange(len(y_train))]
+    if len(c_grid) == 1 and parts is None:
         c = c_grid[0]
-        subsets = [*(fold.train for fold in folds), np.arange(len(y_train))]
+        subsets = [*(fold.train for fold in folds), *everything]
         *inner, whole = regression_path(x_train, y_train, n_classes, subsets).solve(c)
-        out_of_fold = _out_of_fold(x_train, n_classes, folds, inner)
-    else:
-        c, out_of_fold = choose_c(x_train, y_train, n_classes, folds, c_grid)
-        everything = [np.arange(len(y_train))]
-        (whole,) = regression_path(x_train, y_train, n_classes, everything).solve(c)
-    return BaseScores(c, out_of_fold, whole.decide(x_test), whole)
+        return BaseScores(c, _out_of_fold(x_train, n_classes, folds, inner), whole.decide(x_test), whole)
+
+    def search(weighed: ColumnParts | None, grid: Sequence[float]) -> Choice:
+        return _search(x_train, y_train, n_classes, folds, grid, weighed)
+
+    found, carried = search(parts, c_grid), None
+    if parts is not None:
+        found = choose_parts(search, found, c_grid, x_train)
+        carried = describe_parts(found, x_train, folds, lambda scores, rows: log_loss(scores[rows], y_train[rows]))
+    (whole,) = regression_path(x_train, y_train, n_classes, everything, found.parts).solve(found.strength)
+    return BaseScores(found.strength, found.out_of_fold, whole.decide(x_test), whole, carried)
 
 
 def regression_path(
-    x: Matrix, y: NDArray[np.int64], n_classes: int, subsets: Sequence[NDArray[np.int64]]
+    x: Matrix,
+    y: NDArray[np.int64],
+    n_classes: int,
+    subsets: Sequence[NDArray[np.int64]],
+    parts: ColumnParts | None = None,
 ) -> LinearPath:
     """Return the logistic regressions of ``lr:``, ``concat`` and the stack, on these subsets of the rows."""
-    return LinearPath(x, y, n_classes, subsets, loss="log", standardise=True, moderation=MODERATION)
+    return LinearPath(x, y, n_classes, subsets, loss="log", standardise=True, moderation=MODERATION, parts=parts)
 
 
 def choose_c(
@@ -146,20 +174,34 @@ def choose_c(
     StackError
         If an inner fold's training part lacks a class.
     """
-    path = regression_path(x, y, n_classes, [fold.train for fold in folds])
+    found = _search(x, y, n_classes, folds, c_grid)
+    return found.strength, found.out_of_fold
+
+
+def _search(
+    x: Matrix,
+    y: NDArray[np.int64],
+    n_classes: int,
+    folds: Sequence[Fold],
+    c_grid: Sequence[float],
+    parts: ColumnParts | None = None,
+) -> Choice:
+    """Return the best of what `choose_c` tries."""
+    path = regression_path(x, y, n_classes, [fold.train for fold in folds], parts)
     scored = np.concatenate([fold.test for fold in folds])
-    best_c, best_loss, best_scores = np.nan, np.inf, np.empty((0, 0), np.float32)
+    best = Choice(np.nan, np.inf, np.empty((0, 0), np.float32), [], parts)
     n_worse = 0
     for c in c_grid:
-        scores = _out_of_fold(x, n_classes, folds, path.solve(c))
-        loss = -float(log_softmax(scores[scored].astype(np.float64), axis=1)[np.arange(len(scored)), y[scored]].mean())
-        if loss < best_loss:
-            best_c, best_loss, best_scores, n_worse = c, loss, scores, 0
+        maps = path.solve(c)
+        scores = _out_of_fold(x, n_classes, folds, maps)
+        loss = log_loss(scores[scored], y[scored])
+        if loss < best.loss:
+            best, n_worse = Choice(c, loss, scores, maps, parts), 0
         else:
             n_worse += 1
             if n_worse == _PATIENCE:
                 break
-    return best_c, best_scores
+    return best
 
 
 def _out_of_fold(x: Matrix, n_classes: int, folds: Sequence[Fold], maps: Sequence[LinearMap]) -> NDArray[np.float32]:

@@ -15,8 +15,10 @@ from stackbone.stack.folds.checks import check_folds
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.learner import BaseLearner, BaseScores, Part
 from stackbone.stack.learners.options import StackOptions
-from stackbone.stack.solvers.design import MODERATION
+from stackbone.stack.learners.part_weights import ROUNDS, Choice, choose_parts, describe_parts
 from stackbone.stack.solvers.ridge import SideBySide, fit_ridge
+from stackbone.stack.solvers.rows import Rows
+from stackbone.stack.solvers.scales import MODERATION, ColumnParts
 
 ALPHA_GRID = tuple(float(10.0 ** (k / 2)) for k in range(-2, 15))
 """Regularisation strengths tried, ascending, 0.1 to 10,000,000; in scikit-learn's sense, for standardised features.
@@ -27,7 +29,13 @@ target, millions where 10,000 know next to nothing."""
 
 
 class RidgeBase(BaseLearner):
-    """Standardise, choose alpha, fit; see `score_numbers`."""
+    """Standardise, choose alpha, fit; see `score_numbers`.
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Columns of each part of the features that counts by itself; of fewer than two parts, none.
+    """
 
     name = "ridge"
     task = "regression"
@@ -35,14 +43,23 @@ class RidgeBase(BaseLearner):
     copies_rows = False
     place = 10
 
+    def __init__(self, widths: tuple[int, ...] = ()) -> None:
+        self._parts = ColumnParts.alike(*widths) if len(widths) > 1 else None
+
+    def of_parts(self, widths: tuple[int, ...]) -> RidgeBase:
+        """Return the learner that weighs parts of so many columns against each other."""
+        return RidgeBase(widths)
+
     def settings(self, options: StackOptions, seed: int) -> dict[str, object]:
         """Return what decides its outcome."""
-        return {"name": "ridge", "alphas": ALPHA_GRID, "moderation": MODERATION}
+        plain = {"name": "ridge", "alphas": ALPHA_GRID, "moderation": MODERATION}
+        return plain if self._parts is None else {**plain, "parts": self._parts.widths, "rounds": ROUNDS}
 
     def fit(self, features: Sequence[NDArray[np.float32]], part: Part, options: StackOptions, seed: int) -> BaseScores:
         """Fit on the training part, out of fold and as a whole, and predict the test part."""
         train, test = SideBySide(features, part.fold.train), SideBySide(features, part.fold.test)
-        return score_numbers(train, part.y_train, test, part.inner)
+        of_parts: dict[str, ColumnParts] = {} if self._parts is None else {"parts": self._parts}
+        return score_numbers(train, part.y_train, test, part.inner, **of_parts)
 
 
 def score_numbers(
@@ -51,6 +68,7 @@ def score_numbers(
     test: SideBySide,
     folds: Sequence[Fold],
     alphas: Sequence[float] = ALPHA_GRID,
+    parts: ColumnParts | None = None,
 ) -> BaseScores:
     """Standardise, choose alpha, fit a ridge regression; predict out-of-fold and test rows.
 
@@ -71,6 +89,8 @@ def score_numbers(
         Inner folds over the rows of `train`; every row is in exactly one test part.
     alphas : sequence of float
         Regularisation strengths, ascending.
+    parts : ColumnParts, optional
+        Parts of the columns, whose penalties are chosen too: see `stack.learners.part_weights`.
 
     Returns
     -------
@@ -84,9 +104,17 @@ def score_numbers(
     UsageError
         If there is no alpha, or one is not positive.
     """
-    alpha, out_of_fold = choose_alpha(train, y_train, folds, alphas)
-    path = fit_ridge(train, y_train, [alpha])
-    return BaseScores(alpha, out_of_fold, path.predict(test)[:, 0], path.linear_map())
+
+    def search(weighed: ColumnParts | None, grid: Sequence[float]) -> Choice:
+        return _search(train, y_train, folds, grid, weighed)
+
+    found, carried = search(parts, alphas), None
+    if parts is not None:
+        x = Rows(train.blocks, train.rows)
+        found = choose_parts(search, found, alphas, x)
+        carried = describe_parts(found, x, folds, lambda scores, rows: _loss(scores[rows, 0], y_train, rows))
+    path = fit_ridge(train, y_train, [found.strength], parts=found.parts)
+    return BaseScores(found.strength, found.out_of_fold, path.predict(test)[:, 0], path.linear_map(), carried)
 
 
 def choose_alpha(
@@ -119,14 +147,34 @@ def choose_alpha(
     UsageError
         If there is no alpha, or one is not positive.
     """
+    found = _search(design, y, folds, alphas)
+    return found.strength, found.out_of_fold
+
+
+def _search(
+    design: SideBySide,
+    y: NDArray[np.float64],
+    folds: Sequence[Fold],
+    alphas: Sequence[float],
+    parts: ColumnParts | None = None,
+) -> Choice:
+    """Return the best of what `choose_alpha` tries."""
     _check_partition(folds, design.n)
     out_of_fold = np.empty((design.n, len(alphas)))
+    paths = []
     for fold in folds:
-        path = fit_ridge(design.take(fold.train), y[fold.train], alphas)
+        path = fit_ridge(design.take(fold.train), y[fold.train], alphas, parts=parts)
         out_of_fold[fold.test] = path.predict(design.take(fold.test))
+        paths.append(path)
     errors = np.square(out_of_fold - y[:, None]).sum(axis=0)
     best = len(alphas) - 1 - int(errors[::-1].argmin())
-    return alphas[best], out_of_fold[:, best]
+    rows, maps = np.arange(len(y)), [path.linear_map(best) for path in paths]
+    return Choice(alphas[best], _loss(out_of_fold[:, best], y, rows), out_of_fold[:, best], maps, parts)
+
+
+def _loss(predicted: NDArray[np.float64], y: NDArray[np.float64], rows: NDArray[np.int64]) -> float:
+    """Return the mean squared error of some rows as a share of the variance of all."""
+    return float(np.square(predicted - y[rows]).mean() / max(y.var(), np.finfo(np.float64).tiny))
 
 
 def _check_partition(folds: Sequence[Fold], n_rows: int) -> None:
