@@ -15,6 +15,8 @@ from stackbone.cache.disk.files import make_folder
 from stackbone.cache.errors import CacheError, CorruptFileError
 from stackbone.cache.hdf5.opening import corrupt_message
 from stackbone.cache.records import shard
+from stackbone.cache.records.feature_name import FeatureName, parse_feature_name
+from stackbone.cache.records.parts import Part, RowForm
 from stackbone.cache.records.provenance import Provenance, merge_provenance
 from stackbone.cache.records.seen import SeenRecord, read_seen
 from stackbone.cache.records.spec import FeatureSpec
@@ -33,7 +35,7 @@ class FeatureSet:
     id
         ``NAME-XXXXXXXXXXXX``.
     backbone
-        Its name part, such as ``resnet50`` or ``timm:resnet18.a1_in1k``.
+        Its name part as it is typed, such as ``timm:resnet18.a1_in1k`` or ``resnet50@stages``; see `name`.
     fingerprint
         Its other part.
     folder
@@ -44,6 +46,11 @@ class FeatureSet:
     backbone: str
     fingerprint: str
     folder: Path
+
+    @property
+    def name(self) -> FeatureName:
+        """Which backbone made it, which of its outputs it holds, and of which view of the images."""
+        return parse_feature_name(self.backbone)
 
     def shards(self) -> list[Path]:
         """Return its shards in the order that decides between doubles: by file name."""
@@ -61,6 +68,17 @@ class FeatureSet:
             return header
         message = f"the feature set {self.id} in {self.folder.parent} has no shard yet. Run `stackbone extract`"
         raise CacheError(message)
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return what its columns are, from the first to the last: one part, named as the output, where it has no more.
+
+        Raises
+        ------
+        CacheError
+            As of `header`.
+        """
+        header = self.header()
+        return header.form.parts or (Part(header.spec.output, header.dim),)
 
     def provenance(self) -> Provenance:
         """Return the circumstances in which its features were made, of all shards together; errors as `read_each`."""
@@ -122,15 +140,16 @@ class FeatureSet:
         self,
         spec: FeatureSpec,
         digests: Digests,
-        features: NDArray[np.float32],
+        features: NDArray[np.floating],
         provenance: Mapping[str, str],
+        form: RowForm | None = None,
     ) -> Path:
         """Commit rows as one new shard and return its path; errors as `write_shard`."""
         if spec.fingerprint != self.fingerprint:
             message = f"features made by the spec {spec.fingerprint} do not belong in the feature set {self.id}"
             raise CacheError(message)
         make_folder(self.folder)
-        return shard.write_shard(self.folder, spec, digests, features, provenance)
+        return shard.write_shard(self.folder, spec, digests, features, provenance, form)
 
     def load(self, digests: Digests) -> NDArray[np.float32]:
         """Return features aligned with `digests`, in one pass over the shards.

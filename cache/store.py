@@ -11,7 +11,7 @@ from stackbone.cache.disk.files import make_folder, remove_abandoned
 from stackbone.cache.errors import CacheError, UsageError
 from stackbone.cache.feature_set import FeatureSet
 from stackbone.cache.records.index import DatasetIndex, index_path, is_dataset_name, read_index, write_index
-from stackbone.cache.records.spec import FeatureSpec, feature_set_id, parse_feature_set_id
+from stackbone.cache.records.spec import FeatureSpec, feature_set_id, full_name, parse_feature_set_id
 
 DEFAULT_CACHE = "features"
 
@@ -63,9 +63,9 @@ class FeatureStore:
             raise CacheError(message)
 
     def feature_set(self, backbone: str, spec: FeatureSpec) -> FeatureSet:
-        """Return the feature set of a backbone's spec, whether or not it has rows yet."""
+        """Return the feature set of a backbone's spec, whether or not it has rows yet; see `feature_set_id`."""
         identity = feature_set_id(backbone, spec)
-        return FeatureSet(identity, backbone, spec.fingerprint, self.root / identity)
+        return FeatureSet(identity, str(full_name(backbone, spec)), spec.fingerprint, self.root / identity)
 
     def feature_sets(self) -> list[FeatureSet]:
         """Return every feature set here, by name."""

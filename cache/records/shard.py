@@ -18,6 +18,7 @@ from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.column import Column
 from stackbone.cache.hdf5.opening import CacheFile, newer_message, open_checked, read_sha256
 from stackbone.cache.hdf5.seal import BLOCK_BYTES, parse_seal
+from stackbone.cache.records.parts import PARTS, ROW_SHAPE, RowForm, parse_form
 from stackbone.cache.records.provenance import Provenance
 from stackbone.cache.records.spec import FeatureSpec
 
@@ -39,6 +40,8 @@ class ShardHeader:
         Shape of its features.
     dtype
         ``float32`` or ``float16``.
+    form
+        What a row consists of.
     """
 
     spec: FeatureSpec
@@ -46,14 +49,21 @@ class ShardHeader:
     n_rows: int
     dim: int
     dtype: str
+    form: RowForm
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of an image's features."""
+        return self.dim * np.dtype(self.dtype).itemsize
 
 
 def write_shard(
     folder: Path,
     spec: FeatureSpec,
     digests: Digests,
-    features: NDArray[np.float32],
+    features: NDArray[np.floating],
     provenance: Mapping[str, str],
+    form: RowForm | None = None,
 ) -> Path:
     """Write one shard, durably and atomically, and return its path.
 
@@ -66,6 +76,8 @@ def write_shard(
         (n, 32) uint8, the images' SHA-256.
     features
         (n, dim) float32 or float16, finite, in the same order.
+    form
+        What a row consists of; None for one part.
 
     Raises
     ------
@@ -78,6 +90,10 @@ def write_shard(
     if features.dtype not in (np.float32, np.float16) or digests.dtype != np.uint8:
         message = f"a shard takes float32 or float16 features and uint8 digests, not {features.dtype}, {digests.dtype}"
         raise CacheError(message)
+    form = form or RowForm()
+    if problem := form.problem(features.shape[1]):
+        message = f"a shard takes rows of the form that is told: {problem}. Nothing was committed"
+        raise CacheError(message)
     row = _first_not_finite(features)
     if row is not None:
         message = (
@@ -88,6 +104,8 @@ def write_shard(
     with hdf5.build_in_memory(FORMAT) as (file, memory):
         hdf5.write_text(file, "spec", spec.to_json())
         hdf5.write_text(file, "provenance", json.dumps(dict(provenance), sort_keys=True))
+        for name, text in form.texts().items():
+            hdf5.write_text(file, name, text)
         hdf5.write_column(file, "image_sha256", digests)
         hdf5.write_column(file, "features", features)
         body = hdf5.place(file, "features")
@@ -216,4 +234,8 @@ def _open(path: Path, file: CacheFile, fingerprint: str) -> _Opened:
         message = f"it holds {features.shape} {features.dtype} features for {len(digests)} digests"
         raise Malformed(message)
     n_rows, dim = features.shape
-    return _Opened(ShardHeader(spec, Provenance(provenance), n_rows, dim, str(features.dtype)), digests, features)
+    form = parse_form(*(file.json(name) if file.has(name) else None for name in (PARTS, ROW_SHAPE)))
+    if problem := form.problem(dim):
+        raise Malformed(problem)
+    header = ShardHeader(spec, Provenance(provenance), n_rows, dim, str(features.dtype), form)
+    return _Opened(header, digests, features)

@@ -10,6 +10,14 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from stackbone.cache.errors import CacheError, NewerVersionError, UsageError
+from stackbone.cache.records.feature_name import (
+    POOLED,
+    FeatureName,
+    from_folder,
+    is_output,
+    parse_feature_name,
+    to_folder,
+)
 
 SPEC_VERSION = 1
 FINGERPRINT_LENGTH = 12  # hex digits of a SHA-256 that name a feature set's folder
@@ -46,6 +54,8 @@ class FeatureSpec:
         ``plain``, or the name of a test-time view such as ``hflip``.
     steering
         SHA-256 of the steering file, or None.
+    output
+        ``pooled``, or which other output of the network: ``stages``, ``blocks``, ``layer:blocks.3``, ...
     version
         Of the meaning of these fields.
     """
@@ -62,11 +72,15 @@ class FeatureSpec:
     precision: str = "fp32"
     view: str = "plain"
     steering: str | None = None
+    output: str = POOLED
     version: int = SPEC_VERSION
 
     def to_json(self) -> str:
-        """Return the canonical JSON: keys sorted, no white space, ASCII; 1 and 1.0 are one number."""
-        plain = asdict(self)
+        """Return the canonical JSON: keys sorted, no white space, ASCII; 1 and 1.0 are one number.
+
+        A field that came later is left out where it has its usual value, so that no spec ever becomes another one.
+        """
+        plain = {name: value for name, value in asdict(self).items() if name not in _LATER or value != _LATER[name]}
         for name, convert in _NUMBERS.items():
             value = plain[name]
             plain[name] = [convert(each) for each in value] if isinstance(value, tuple) else convert(value)
@@ -98,8 +112,8 @@ class FeatureSpec:
             message = f"the spec has version {raw.get('version')!r}, this Stackbone reads {SPEC_VERSION}"
             raise CacheError(message)
         names = {field.name for field in fields(cls)}
-        if set(raw) != names:
-            message = f"the spec's fields differ from the format's in {sorted(set(raw) ^ names)}"
+        if set(raw) | set(_LATER) != names:
+            message = f"the spec's fields differ from the format's in {sorted((set(raw) | set(_LATER)) ^ names)}"
             raise CacheError(message)
         wrong = sorted(key for key, value in raw.items() if not _has_type(key, value))
         if wrong:
@@ -114,6 +128,8 @@ class FeatureSpec:
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:FINGERPRINT_LENGTH]
 
 
+_LATER = {"output": POOLED}
+"""Fields that came after the first release, with the value that goes without saying."""
 _NUMBERS: dict[str, type[int] | type[float]] = {"input_size": int, "crop_fraction": float, "mean": float, "std": float}
 _LENGTHS = {"input_size": 2, "mean": 3, "std": 3}
 
@@ -123,6 +139,8 @@ def _has_type(name: str, value: object) -> bool:
         return isinstance(value, list) and len(value) == _LENGTHS[name] and all(_is_number(name, n) for n in value)
     if name in _NUMBERS:
         return _is_number(name, value)
+    if name == "output":
+        return isinstance(value, str) and is_output(value)
     return name == "version" or isinstance(value, str) or (name == "steering" and value is None)
 
 
@@ -131,21 +149,32 @@ def _is_number(name: str, value: object) -> bool:
     return type(value) is _NUMBERS[name] and (not isinstance(value, float) or math.isfinite(value))
 
 
-_SET_ID = re.compile(rf"(?P<slug>[A-Za-z0-9][A-Za-z0-9._]*)-(?P<fingerprint>[0-9a-f]{{{FINGERPRINT_LENGTH}}})")
+_SET_ID = re.compile(rf"(?P<name>.+)-(?P<fingerprint>[0-9a-f]{{{FINGERPRINT_LENGTH}}})")
 
 
-def feature_set_id(backbone: str, spec: FeatureSpec) -> str:
+def full_name(name: str, spec: FeatureSpec) -> FeatureName:
+    """Return the name of a feature set, given that of its backbone, or its own, and its spec."""
+    return FeatureName(parse_feature_name(name).backbone, spec.output, spec.view)
+
+
+def feature_set_id(name: str, spec: FeatureSpec) -> str:
     """Return ``NAME-XXXXXXXXXXXX``, a folder name on every file system (``timm:M`` becomes ``timm.M``).
+
+    Parameters
+    ----------
+    name
+        Of the backbone, or of one of its feature sets; which output and which view it is, the spec says.
 
     Raises
     ------
     UsageError
         If the name would not be found again in the folder's.
     """
-    identity = f"{backbone.replace(':', '.', 1)}-{spec.fingerprint}"
-    if parse_feature_set_id(identity) != (backbone, spec.fingerprint):
+    named = full_name(name, spec)
+    identity = f"{to_folder(named)}-{spec.fingerprint}"
+    if parse_feature_set_id(identity) != (str(named), spec.fingerprint):
         message = (
-            f"{backbone!r} cannot name a feature set: use letters, digits, '.' and '_', with no leading '.' or '_', "
+            f"{str(named)!r} cannot name a feature set: use letters, digits, '.' and '_', with no leading '.' or '_', "
             "or timm:MODEL"
         )
         raise UsageError(message)
@@ -153,10 +182,7 @@ def feature_set_id(backbone: str, spec: FeatureSpec) -> str:
 
 
 def parse_feature_set_id(text: str) -> tuple[str, str] | None:
-    """Return (backbone, fingerprint) of a feature set's folder name, or None if it is none."""
+    """Return (name as it is typed, fingerprint) of a feature set's folder name, or None if it is none."""
     match = _SET_ID.fullmatch(text)
-    if match is None:
-        return None
-    slug = match["slug"]
-    backbone = "timm:" + slug.removeprefix("timm.") if slug.startswith("timm.") else slug
-    return backbone, match["fingerprint"]
+    found = from_folder(match["name"]) if match else None
+    return (str(found), match["fingerprint"]) if match and found else None

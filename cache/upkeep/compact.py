@@ -87,8 +87,10 @@ def _compact(feature_set: FeatureSet, drop: Digests | None) -> Compaction:
     old = feature_set.shards()
     headers = [shard.read_proven(path, feature_set.fingerprint)[0] for path in old]
     for path, header in zip(old, headers, strict=True):
-        if header.dim != headers[0].dim:
+        if (header.dim, header.form) != (headers[0].dim, headers[0].form):
             found = f"it has {header.dim} features a row, {old[0].name} has {headers[0].dim}"
+            if header.dim == headers[0].dim:
+                found = f"the parts of its rows are not those of {old[0].name}"
             raise CorruptFileError(corrupt_message(path, found))
     rows_before = sum(header.n_rows for header in headers)
     wanted = _distinct(old, feature_set.fingerprint, drop)
@@ -98,7 +100,7 @@ def _compact(feature_set: FeatureSet, drop: Digests | None) -> Compaction:
     rows_each = _rows_each(headers[0])
     dtype = np.result_type(*(header.dtype for header in headers))
     new = [
-        feature_set.append(headers[0].spec, digests, features.astype(dtype, copy=False), provenance)
+        feature_set.append(headers[0].spec, digests, features.astype(dtype, copy=False), provenance, headers[0].form)
         for digests, features in _regroup(_selected(old, feature_set, wanted), rows_each)
     ]
     _remove(set(old) - set(new))

@@ -12,6 +12,7 @@ import numpy as np
 
 from stackbone.cache.errors import CacheError
 from stackbone.cache.feature_set import FeatureSet, as_keys
+from stackbone.cache.records.feature_name import POOLED
 from stackbone.cache.records.index import DatasetIndex, index_path, read_index
 from stackbone.cache.records.provenance import Provenance, merge_provenance
 from stackbone.cache.records.seen import FILE, SeenRecord
@@ -19,6 +20,8 @@ from stackbone.cache.records.shard import ShardHeader, read_summary
 from stackbone.cache.store import FeatureStore
 from stackbone.cache.text import counted
 from stackbone.cache.upkeep.dataset_summary import DatasetSummary, summarise_dataset
+
+_PARTS_SHOWN = 6
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,9 @@ class FeatureSetSummary:
             "n_doubles": self.n_doubles,
             "dim": self.header.dim,
             "dtype": self.header.dtype,
+            "output": self.header.spec.output,
+            "parts": [list(part) for part in self.header.form.parts],
+            "row_shape": list(self.header.form.row_shape),
             "n_shards": self.n_shards,
             "n_bytes": self.n_bytes,
             "spec": asdict(self.header.spec),
@@ -69,6 +75,19 @@ class FeatureSetSummary:
             "missing": self.missing,
             "seen": self.seen.to_dict() if self.seen else None,
         }
+
+    def _output_lines(self) -> list[str]:
+        """Return which output it is, if it is not the usual one, and its parts."""
+        form, output = self.header.form, self.header.spec.output
+        if output == POOLED:
+            return []
+        if form.row_shape:
+            return [
+                f"  output {output}: {' x '.join(map(str, form.row_shape))}, {self.header.row_bytes:,} bytes an image"
+            ]
+        shown = [f"{part.name} ({part.n_columns:,})" for part in form.parts]
+        more = [f"and {len(shown) - _PARTS_SHOWN:,} more"] if len(shown) > _PARTS_SHOWN else []
+        return [f"  output {output}" + (f": {', '.join([*shown[:_PARTS_SHOWN], *more])}" if shown else "")]
 
     def lines(self) -> list[str]:
         """Return lines for people, with spec and provenance in words."""
@@ -82,6 +101,7 @@ class FeatureSetSummary:
             f"  made by {spec.architecture}, weights {spec.weights[:19]}, {spec.precision}, view {spec.view}",
             f"  from {size} pixels ({spec.interpolation}, {spec.crop_mode} crop {spec.crop_fraction:g})"
             f", pooling {spec.pooling}",
+            *self._output_lines(),
             "  with " + ", ".join(f"{name} {words}" for name, words in self.provenance.in_words().items()),
         ]
         if self.seen:
@@ -146,7 +166,7 @@ def summarise(store: FeatureStore) -> Summary:
 def inputs_of(dataset: str, feature_sets: Sequence[FeatureSetSummary]) -> dict[str, tuple[int, int]]:
     """Return the (width, height) that networks take, by the backbone's name, of feature sets that cover a dataset."""
     covering = [each for each in feature_sets if each.missing[dataset] == 0]
-    return {each.feature_set.backbone: each.header.spec.input_size[::-1] for each in covering}
+    return {each.feature_set.name.backbone: each.header.spec.input_size[::-1] for each in covering}
 
 
 def _summarise_feature_set(feature_set: FeatureSet, wanted: dict[str, np.ndarray]) -> FeatureSetSummary | None:

@@ -6,7 +6,7 @@ import os
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -20,11 +20,13 @@ from stackbone.cache.hdf5.opening import FORMAT_VERSION, corrupt_message
 from stackbone.cache.progress import Steps
 from stackbone.cache.records import shard
 from stackbone.cache.records.index import read_with_version
+from stackbone.cache.records.parts import RowForm
 from stackbone.cache.records.seen import FILE, load_record, load_with_version, read_seen
 from stackbone.cache.store import FeatureStore
 from stackbone.cache.text import counted
 
 SET_ASIDE = "set-aside"
+_NO_ROWS = (0, RowForm())
 
 
 @dataclass(frozen=True)
@@ -150,13 +152,12 @@ def verify(store: FeatureStore, *, repair: bool = False, on_progress: Steps | No
     for path in indexes:
         with suppress(FileNotFoundError):  # forgotten meanwhile
             looks.look("index", _check_index, path)
-    shapes = {path: shape for path, (_, shape) in looks.sound["shard"].items()}
-    odd = _odd_dimensions(shapes)
-    sound = {path: shape for path, shape in shapes.items() if path not in odd}
+    odd = _odd_rows(looks.sound["shard"])
+    sound = {path: n_rows for path, (_, n_rows, _) in looks.sound["shard"].items() if path not in odd}
     found = [_finding(store.root, path, problem, repair=repair) for path, problem in {**looks.problems, **odd}.items()]
     return Verification(
         n_shards=len(sound),
-        n_rows=sum(n_rows for n_rows, _ in sound.values()),
+        n_rows=sum(sound.values()),
         n_indexes=len(looks.sound["index"]),
         n_records=len(looks.sound["record"]),
         n_unsealed=looks.n_unsealed,
@@ -165,8 +166,8 @@ def verify(store: FeatureStore, *, repair: bool = False, on_progress: Steps | No
     )
 
 
-_Sound = tuple[int, tuple[int, int]]
-"""The version of a sound file's format, and its shape: rows and their length, where it has one."""
+_Sound = tuple[int, int, tuple[int, RowForm]]
+"""The version of a sound file's format, its rows, and of a shard their length and what they consist of."""
 
 
 class _Looks:
@@ -194,12 +195,12 @@ class _Looks:
 
 def _check_shard(path: Path, fingerprint: str) -> tuple[_Sound, int]:
     header, n_bytes = shard.read_proven(path, fingerprint)
-    return (FORMAT_VERSION, (header.n_rows, header.dim)), n_bytes
+    return (FORMAT_VERSION, header.n_rows, (header.dim, header.form)), n_bytes
 
 
 def _check_index(path: Path) -> tuple[_Sound, int]:
     index, version, n_bytes = read_with_version(path)
-    return (version, (len(index), 0)), n_bytes
+    return (version, len(index), _NO_ROWS), n_bytes
 
 
 def _is_steered(feature_set: FeatureSet) -> bool:
@@ -226,20 +227,26 @@ def _check_record(feature_set: FeatureSet, path: Path) -> tuple[_Sound, int]:
             raise FileNotFoundError(path) from None
         raise
     record, version, n_bytes = load_with_version(path)
-    return (version, (len(record.digests), 0)), n_bytes
+    return (version, len(record.digests), _NO_ROWS), n_bytes
 
 
-def _odd_dimensions(shapes: dict[Path, tuple[int, int]]) -> dict[Path, CacheError]:
-    """Return the shards whose rows are not as long as most rows of their feature set."""
-    n_rows: dict[Path, Counter[int]] = {}
-    for path, (n, dim) in shapes.items():
-        n_rows.setdefault(path.parent, Counter())[dim] += n
-    usual = {folder: dims.most_common(1)[0][0] for folder, dims in n_rows.items()}
+def _odd_rows(shards: Mapping[Path, _Sound]) -> dict[Path, CacheError]:
+    """Return the shards whose rows are not as long, or not of the same parts, as most rows of their feature set."""
+    n_rows: dict[Path, Counter[tuple[int, RowForm]]] = {}
+    for path, (_, n, kind) in shards.items():
+        n_rows.setdefault(path.parent, Counter())[kind] += n
+    usual = {folder: kinds.most_common(1)[0][0] for folder, kinds in n_rows.items()}
     return {
-        path: CorruptFileError(f"{path} has {dim} features a row, most of its feature set has {usual[path.parent]}")
-        for path, (_, dim) in shapes.items()
-        if dim != usual[path.parent]
+        path: CorruptFileError(_odd_message(path, kind[0], usual[path.parent][0]))
+        for path, (_, _, kind) in shards.items()
+        if kind != usual[path.parent]
     }
+
+
+def _odd_message(path: Path, dim: int, usual: int) -> str:
+    if dim == usual:
+        return f"{path} has rows of other parts than most of its feature set"
+    return f"{path} has {dim} features a row, most of its feature set has {usual}"
 
 
 def _finding(root: Path, path: Path, problem: CacheError, *, repair: bool) -> Finding | None:

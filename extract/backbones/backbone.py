@@ -17,6 +17,7 @@ from stackbone.cache import FeatureSpec, UsageError
 from stackbone.cache.backbone_groups import ALL, GROUPS, expand_groups
 from stackbone.cache.choices import nearest
 from stackbone.cache.plugins import Plugins
+from stackbone.cache.records.feature_name import POOLED, parse_feature_name
 
 TIMM_PREFIX = "timm:"
 
@@ -122,8 +123,8 @@ class Backbone:
         """Name of the network whose weights it takes: its own, or that of the plain backbone that was steered."""
         return self.steering.plain if self.steering else self.name
 
-    def spec(self, weights: str, precision: str = "fp32") -> FeatureSpec:
-        """Return the identity of its features, given the identity of the weights (``sha256:...``)."""
+    def spec(self, weights: str, precision: str = "fp32", output: str = POOLED) -> FeatureSpec:
+        """Return the identity of its features of one output, given the identity of the weights (``sha256:...``)."""
         return FeatureSpec(
             architecture=self.architecture,
             weights=weights,
@@ -136,6 +137,7 @@ class Backbone:
             pooling=self.pooling,
             precision=precision,
             steering=self.steering.sha256 if self.steering else None,
+            output=output,
         )
 
 
@@ -144,16 +146,17 @@ BACKBONES = Plugins(Backbone, "stackbone.backbones", "stackbone.extract.backbone
 
 
 def parse_backbones(text: str | Sequence[str], steered: Collection[str] = ()) -> list[str]:
-    """Return backbone names from a comma-separated list of names and groups, each once, in order.
+    """Return names of backbones, and of their outputs, from a comma-separated list of names and groups, each once.
 
-    ``all`` stands for every backbone of the table. `steered` are the names that steering files at hand make.
+    They are in order. ``all`` stands for every backbone of the table, and ``NAME@OUTPUT`` for one output. `steered` are
+    the names that steering files at hand make.
 
     Raises
     ------
     UsageError
-        If a name is unknown; the message suggests the nearest one.
+        If a backbone or an output is unknown; the message suggests the nearest one.
     """
-    names = expand_groups(text, lambda: BACKBONES)
+    names = expand_groups(text, lambda suffix: [f"{name}{suffix}" for name in BACKBONES])
     if not names:
         message = (
             f"no backbone was named. Give names from {', '.join(BACKBONES)}, a group "
@@ -161,7 +164,7 @@ def parse_backbones(text: str | Sequence[str], steered: Collection[str] = ()) ->
         )
         raise UsageError(message)
     for name in names:
-        check_name(name, steered)
+        check_name(parse_feature_name(name).backbone, steered)
     return names
 
 

@@ -36,7 +36,8 @@ from stackbone.extract.embedding.plan import distinct_images, inputs_of
 from stackbone.extract.embedding.report import REMARK_MARK
 from stackbone.extract.embedding.sizes import measure
 from stackbone.extract.images.limits import USUAL, limits_of
-from stackbone.extract.steering_files.steered import choose_backbones, read_steered
+from stackbone.extract.steering_files.choice import choose_backbones
+from stackbone.extract.steering_files.steered import read_steered
 
 _SAME_DATASET = 0.5  # share of its images by which a dataset found elsewhere counts as moved or copied
 _log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ def preview(
     backbones: str | Sequence[str] | None = None,
     store: FeatureStore | None = None,
     *,
+    outputs: str | Sequence[str] | None = None,
     steering: Sequence[Path] = (),
     on_progress: Progress | None = None,
 ) -> DatasetSummary:
@@ -54,7 +56,7 @@ def preview(
 
     Parameters
     ----------
-    dataset, backbones, store, steering, on_progress
+    dataset, backbones, store, outputs, steering, on_progress
         As of `extract`.
 
     Raises
@@ -62,7 +64,7 @@ def preview(
     StackboneError
         As of `extract`, as far as that does not look for weights or write.
     """
-    chosen = choose_backbones(backbones, read_steered(steering))
+    chosen = [each.backbone for each in choose_backbones(backbones, read_steered(steering), outputs)]
     index, _ = make_index(dataset, store or FeatureStore(), retry_failed=False, report=on_progress or silent)
     return summarise_dataset(index, inputs_of(chosen))
 

@@ -175,7 +175,7 @@ def _feed(
     for embedder in embedders:
         if embedder.lacking[number]:
             pixels = found.pixels[embedder.backbone.transform]
-            failed.update(embedder.take(digest, pixels, is_cut=TRUNCATED in found.remarks))
+            failed.update(embedder.take(number, digest, pixels, is_cut=TRUNCATED in found.remarks))
 
 
 def _commit_all(embedders: Sequence[Embedder]) -> None:

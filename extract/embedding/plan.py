@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,18 +12,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache import Digests, FeatureSpec, FeatureStore, SeenRecord, as_keys
+from stackbone.cache import CacheError, Digests, FeatureSpec, FeatureStore, SeenRecord, as_keys
 from stackbone.cache.progress import Progress, silent
+from stackbone.cache.records.feature_name import POOLED, parse_feature_name
+from stackbone.cache.text import counted
 from stackbone.extract.backbones.backbone import Backbone, get_backbone
 from stackbone.extract.backbones.ways_out import Ask, ask_for_all
 from stackbone.extract.backbones.weights import Weights, check_steered_weights, find_weights, random_weights
 from stackbone.extract.embedding.embedder import Embedder
+from stackbone.extract.embedding.filling import Filling
 from stackbone.extract.embedding.images import Images
 from stackbone.extract.engines.engine import Engine, make_engine
 from stackbone.extract.images.arrays import Arrays
 from stackbone.extract.images.decode import DECODING
 from stackbone.extract.images.limits import USUAL, Limits
 from stackbone.extract.steering_files.steered import find_steered, with_hub
+
+_MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ def backbone_of(name: str, spec: FeatureSpec, steering: Sequence[Path]) -> tuple
         If the name is unknown, or none of the steering files is the one.
     """
     if spec.steering is None:
-        return get_backbone(name), None
+        return get_backbone(parse_feature_name(name).backbone), None
     found = find_steered(spec.steering, name, steering)
     return with_hub(found.backbone), found.record
 
@@ -115,36 +121,100 @@ def find_weights_of(
     )
 
 
+def make_fillings(
+    store: FeatureStore, backbone: Backbone, specs: Sequence[FeatureSpec], images: Images
+) -> list[Filling]:
+    """Return the feature sets of a backbone, each with which of `images` it lacks."""
+    sets = [(spec, store.feature_set(backbone.name, spec)) for spec in specs]
+    return [Filling(spec, each, each.missing(images.digests)) for spec, each in sets]
+
+
+def check_outputs(root: Path, wanted: Sequence[tuple[Backbone, Sequence[Filling]]]) -> None:
+    """Refuse, before an image is decoded, outputs that a network lacks, and rows that would not fit on the disk.
+
+    Pooled features alone are let through unasked: every backbone has them, and they are small.
+
+    Parameters
+    ----------
+    root
+        The cache.
+    wanted
+        Backbones, and what is to be filled of each.
+
+    Raises
+    ------
+    UsageError
+        If a network lacks an output; the message names those it has.
+    CacheError
+        If the disk has not as many bytes free as the rows take.
+    """
+    asked = [
+        (backbone, fillings) for backbone, fillings in wanted if any(each.spec.output != POOLED for each in fillings)
+    ]
+    sizes = [(each, size) for backbone, fillings in asked for each, size in _row_bytes(backbone, fillings)]
+    needed = sum(size * int(each.lacking.sum()) for each, size in sizes)
+    there = next(path for path in (root, *root.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if needed <= free:
+        return
+    largest = sorted(sizes, key=lambda pair: -pair[1] * int(pair[0].lacking.sum()))[:_MOST_NAMED]
+    named = "; ".join(
+        f"{each.feature_set.backbone}: {size:,} bytes an image x {counted(int(each.lacking.sum()), 'image')}"
+        for each, size in largest
+    )
+    message = (
+        f"these features take {needed / 1e9:,.2f} GB ({named}), and the disk of the cache {root} has "
+        f"{free / 1e9:,.2f} GB free. Leave {largest[0][0].feature_set.backbone} out, free space, or name a cache on "
+        "another disk with --cache. Nothing was embedded"
+    )
+    raise CacheError(message)
+
+
+def _row_bytes(backbone: Backbone, fillings: Sequence[Filling]) -> list[tuple[Filling, int]]:
+    """Return the bytes of a row of each feature set: as its shards have it, else as the network's shapes tell."""
+    known = {each.spec.output: each.feature_set.header().row_bytes for each in fillings if each.feature_set.shards()}
+    unknown = [each.spec.output for each in fillings if each.spec.output not in known]
+    if unknown:
+        from stackbone.extract.networks.forms import forms_of
+
+        known |= {form.output: form.row_bytes for form in forms_of(backbone, unknown)}
+    return [(each, known[each.spec.output]) for each in fillings]
+
+
 def make_embedder(
-    store: FeatureStore,
     backbone: Backbone,
-    spec: FeatureSpec,
+    fillings: Sequence[Filling],
     weights: Weights,
-    images: Images,
     options: EngineOptions,
     report: Progress,
     limits: Limits = USUAL,
 ) -> Embedder:
-    """Return what embeds those of `images` that the backbone's feature set lacks; its engine starts with the first.
+    """Return what fills feature sets of one backbone by one pass for each image; its engine starts with the first.
 
     Parameters
     ----------
+    fillings
+        They differ in the output alone.
     limits
         Which images are let in, for the shards to say so.
     """
-    feature_set = store.feature_set(backbone.name, spec)
-    lacking = feature_set.missing(images.digests)
     provenance = {"stackbone": version("stackbone"), "weights": weights.source, "decoding": DECODING}
     provenance |= limits.provenance
-    start = partial(_start_engine, backbone, weights, options, spec.precision, report)
-    return Embedder(backbone, spec, feature_set, lacking, start, provenance, options.batch_size)
+    outputs = [each.spec.output for each in fillings]
+    start = partial(_start_engine, backbone, weights, options, fillings[0].spec.precision, outputs, report)
+    return Embedder(backbone, fillings, start, provenance, options.batch_size)
 
 
 def _start_engine(
-    backbone: Backbone, weights: Weights, options: EngineOptions, precision: str, report: Progress
+    backbone: Backbone,
+    weights: Weights,
+    options: EngineOptions,
+    precision: str,
+    outputs: Sequence[str],
+    report: Progress,
 ) -> Engine:
     """Return what `make_engine` does, and report that it takes time."""
     report(f"preparing {backbone.name}", 0, 1)
-    made = make_engine(backbone, weights, options.engine, options.device, precision)
+    made = make_engine(backbone, weights, options.engine, options.device, precision, outputs=outputs)
     report(f"preparing {backbone.name}", 1, 1)
     return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,20 +20,22 @@ from stackbone.cache import (
     write_seen,
 )
 from stackbone.cache.progress import Progress, silent
+from stackbone.cache.records.feature_name import POOLED, parse_feature_name
 from stackbone.cache.records.spec import parse_feature_set_id
 from stackbone.cache.text import typed
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import Weights
 from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.embedding.digests import list_dataset
-from stackbone.extract.embedding.embedder import Embedder
 from stackbone.extract.embedding.pipeline import embed_images
 from stackbone.extract.embedding.plan import (
     EngineOptions,
     backbone_of,
+    check_outputs,
     distinct_images,
     find_weights_of,
     make_embedder,
+    make_fillings,
 )
 from stackbone.extract.engines.engine import check_engine
 from stackbone.extract.images.limits import limits_of
@@ -138,30 +140,34 @@ def embed_for(
     store = store or FeatureStore()
     check_engine(engine)
     limits = limits_of(allow_truncated=allow_truncated, max_pixels=max_pixels)
-    names = {identity: _backbone_name(identity, spec) for identity, spec in specs.items()}
+    names = {identity: _feature_name(identity, spec) for identity, spec in specs.items()}
     listing = list_dataset(dataset, empty_index("", ""), partial(report, "reading"))
     reasons = list(listing.reasons)
     images = distinct_images(dataset.root, dataset.paths, listing.digests, _sound(reasons), dataset.arrays)
 
-    digests = images.digests
     lacking = {
         identity: spec
         for identity, spec in specs.items()
-        if store.feature_set(names[identity], spec).missing(digests).any()
+        if store.feature_set(names[identity], spec).missing(images.digests).any()
     }
     made = {identity: backbone_of(names[identity], spec, steering) for identity, spec in lacking.items()}
     backbones = {identity: backbone for identity, (backbone, _) in made.items()}
     if all(identity in made or spec.steering is None for identity, spec in specs.items()):
         # A steered backbone that is cached does not say here which plain one it was made of.
-        _check_weights_names(weights or {}, {*names.values(), *(each.plain for each in backbones.values())})
+        plain = {parse_feature_name(name).backbone for name in names.values()}
+        _check_weights_names(weights or {}, {*plain, *(each.plain for each in backbones.values())})
     found = _checked_weights(lacking, backbones, weights or {}, report)
-    embedders: list[Embedder] = []
-    on = EngineOptions(engine, device, batch_size)
     for identity, spec in lacking.items():
         backbone, record = made[identity]
         if record:
             write_seen(store.feature_set(backbone.name, spec).folder, record)
-        embedders.append(make_embedder(store, backbone, spec, found[backbone.key], images, on, report, limits))
+    wanted = []
+    for members in _passes(lacking, backbones):
+        backbone = backbones[members[0]]
+        wanted.append((backbone, make_fillings(store, backbone, [lacking[each] for each in members], images)))
+    check_outputs(store.root, wanted)
+    on = EngineOptions(engine, device, batch_size)
+    embedders = [make_embedder(each, own, found[each.key], on, report, limits) for each, own in wanted]
     remarks: dict[bytes, list[str]] = {}
     on_image = partial(report, "embedding")
     failed = embed_images(images, embedders, limits=limits, workers=workers, remarks=remarks, on_progress=on_image)
@@ -178,12 +184,12 @@ def embed_for(
         listing.digests,
         reasons,
         features,
-        sum(each.n_embedded for each in embedders),
+        sum(each.n_embedded for _, own in wanted for each in own),
         [(path, remark) for path, each in zip(paths, told, strict=True) for remark in each],
     )
 
 
-def _backbone_name(identity: str, spec: FeatureSpec) -> str:
+def _feature_name(identity: str, spec: FeatureSpec) -> str:
     parsed = parse_feature_set_id(identity)
     if parsed is None or parsed[1] != spec.fingerprint:
         message = (
@@ -192,6 +198,14 @@ def _backbone_name(identity: str, spec: FeatureSpec) -> str:
         )
         raise ModelError(message)
     return parsed[0]
+
+
+def _passes(specs: Mapping[str, FeatureSpec], backbones: Mapping[str, Backbone]) -> list[list[str]]:
+    """Return the feature sets that one pass of one network fills each time: they differ in the output alone."""
+    passes: dict[tuple[str, FeatureSpec], list[str]] = {}
+    for identity, spec in specs.items():
+        passes.setdefault((backbones[identity].key, replace(spec, output=POOLED)), []).append(identity)
+    return list(passes.values())
 
 
 def _check_weights_names(files: Mapping[str, Path], names: Collection[str]) -> None:
@@ -227,7 +241,7 @@ def _checked_weights(
 
 def _difference(backbone: Backbone, wanted: FeatureSpec, weights: Weights) -> str:
     """Return which fields of the spec differ here and what to do about it, or ``""``."""
-    made, here = asdict(wanted), asdict(backbone.spec(weights.identity, wanted.precision))
+    made, here = asdict(wanted), asdict(backbone.spec(weights.identity, wanted.precision, wanted.output))
     differing = [name for name in made if made[name] != here[name]]
     if not differing:
         return ""

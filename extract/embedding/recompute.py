@@ -110,7 +110,7 @@ def _recompute(
         tolerance = TOLERANCE.get(spec.precision, tolerance)
         backbone, _ = backbone_of(feature_set.backbone, spec, steering)
         weights = find_weights_of([backbone], files, ask=None)[backbone.key]
-        if backbone.spec(weights.identity, spec.precision) != spec:
+        if backbone.spec(weights.identity, spec.precision, spec.output) != spec:
             message = "the weights or the transform here are not those that it was made with"
             return Recomputation(feature_set.id, 0, None, tolerance, message)
         with quiet_pillow(ANY):
@@ -121,9 +121,13 @@ def _recompute(
             message += ", but for those that were arrays in memory and are no files" if in_memory else ""
             return Recomputation(feature_set.id, 0, None, tolerance, message)
         # A graph that an earlier run kept may be what is at fault, so that it must not be the judge.
-        made = make_engine(backbone, weights, INDEPENDENT[engine], "auto", spec.precision, reuse=False)
+        made = make_engine(
+            backbone, weights, INDEPENDENT[engine], "auto", spec.precision, outputs=[spec.output], reuse=False
+        )
         step, pixels = made.batch_size, list(sample.values())
-        embedded = np.concatenate([made.embed(np.stack(pixels[i : i + step])) for i in range(0, len(pixels), step)])
+        batches = [made.embed(np.stack(pixels[i : i + step])) for i in range(0, len(pixels), step)]
+        embedded = np.concatenate([features for (features,) in batches])
+        embedded = embedded.astype(made.forms[0].dtype).astype(np.float32)  # as it is kept
         digests = np.frombuffer(b"".join(sample), np.uint8).reshape(-1, 32)
         cached = feature_set.load(digests)
     except StackboneError as exc:

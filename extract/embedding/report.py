@@ -11,6 +11,8 @@ import numpy as np
 from stackbone.cache import FAILED, DatasetIndex
 from stackbone.cache.text import counted
 from stackbone.cache.upkeep.dataset_summary import DatasetSummary
+from stackbone.extract.embedding.embedder import Embedder
+from stackbone.extract.embedding.filling import Filling
 from stackbone.extract.embedding.pipeline import Profile
 
 REMARK_MARK = "; "
@@ -21,14 +23,20 @@ _SHOWN_FAILURES = 20
 
 @dataclass(frozen=True)
 class BackboneReport:
-    """What a run did for one backbone.
+    """What a run did for one feature set.
 
     Attributes
     ----------
+    backbone
+        Its name, such as ``resnet50`` or ``resnet50@stages``.
+    feature_set
+        Its id.
     n_embedded, n_found
         Images embedded now, and found in the cache.
     start_seconds, embed_seconds
-        Wall time to make the engine (to load or convert the network), and to run it.
+        Wall time to make the engine (to load or convert the network), and to run it, for all outputs together.
+    shares_pass
+        Whether these are the times of a feature set before it, which the same pass filled.
     """
 
     backbone: str
@@ -37,6 +45,29 @@ class BackboneReport:
     n_found: int
     start_seconds: float
     embed_seconds: float
+    shares_pass: bool = False
+
+
+def report_backbone(filling: Filling, embedder: Embedder | None, n_images: int) -> BackboneReport:
+    """Return what a run did for a feature set.
+
+    Parameters
+    ----------
+    embedder
+        Of its backbone; None where no feature set of it lacked an image.
+    n_images
+        That the run went through.
+    """
+    at_work = embedder if embedder and any(each is filling for each in embedder.fillings) else None
+    return BackboneReport(
+        backbone=filling.feature_set.backbone,
+        feature_set=filling.feature_set.id,
+        n_embedded=filling.n_embedded,
+        n_found=n_images - int(filling.lacking.sum()),
+        start_seconds=at_work.start_seconds if at_work else 0.0,
+        embed_seconds=at_work.embed_seconds if at_work else 0.0,
+        shares_pass=bool(at_work and at_work.fillings[0] is not filling),
+    )
 
 
 @dataclass(frozen=True)
@@ -60,7 +91,7 @@ class ExtractReport:
     n_abandoned
         Temporary files of writers that died, removed now.
     backbones
-        A `BackboneReport` each.
+        A `BackboneReport` for each feature set.
     profile
         Where the rest of the time went.
     seconds
@@ -86,7 +117,7 @@ class ExtractReport:
 
     @property
     def n_embedded(self) -> int:
-        """Rows of features computed, over all backbones."""
+        """Rows of features computed, over all feature sets."""
         return sum(report.n_embedded for report in self.backbones)
 
     @property
@@ -143,7 +174,7 @@ class ExtractReport:
 
     def _once(self) -> str:
         """Return for how many backbones an image was decoded, where that is more than one."""
-        n_backbones = sum(each.n_embedded > 0 for each in self.backbones)
+        n_backbones = sum(each.n_embedded > 0 and not each.shares_pass for each in self.backbones)
         if n_backbones < 2:
             return ""
         is_for_all = self.n_decoded_for_all == self.n_decoded
@@ -155,13 +186,16 @@ class ExtractReport:
         )
         if not each.n_embedded:
             return line
+        if each.shares_pass:
+            return f"{line}  in the same pass"
         rate, share = each.n_embedded / each.embed_seconds, each.embed_seconds / self.seconds
         return f"{line}  {rate:>7.0f}/s, {share:.0%} of the time"
 
     def profile_rows(self) -> list[list[str]]:
         """Return (what took time, seconds, share of the wall time) for people."""
-        wall = [(f"start {each.backbone}", each.start_seconds) for each in self.backbones]
-        wall += [(f"run {each.backbone}", each.embed_seconds) for each in self.backbones]
+        passes = [each for each in self.backbones if not each.shares_pass]
+        wall = [(f"start {each.backbone}", each.start_seconds) for each in passes]
+        wall += [(f"run {each.backbone}", each.embed_seconds) for each in passes]
         wall += [("wait for pixels", self.profile.wait), ("commit", self.profile.commit)]
         wall.append(("list, digest and the rest", self.seconds - sum(seconds for _, seconds in wall)))
         rows = [[name, f"{seconds:.2f}", f"{seconds / self.seconds:.1%}"] for name, seconds in wall]

@@ -9,21 +9,27 @@ from pathlib import Path
 
 import numpy as np
 
-from stackbone.cache import (
-    FeatureStore,
-    write_seen,
-)
+from stackbone.cache import FeatureSpec, FeatureStore, write_seen
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.upkeep.dataset_summary import DatasetSummary, summarise_dataset
-from stackbone.extract.backbones.weights import check_weights_names, named_weights
+from stackbone.extract.backbones.weights import Weights, check_weights_names, named_weights
 from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.embedding.indexing import make_index, with_found
 from stackbone.extract.embedding.pipeline import Profile, embed_images
-from stackbone.extract.embedding.plan import EngineOptions, distinct_images, find_weights_of, inputs_of, make_embedder
-from stackbone.extract.embedding.report import BackboneReport, ExtractReport
+from stackbone.extract.embedding.plan import (
+    EngineOptions,
+    check_outputs,
+    distinct_images,
+    find_weights_of,
+    inputs_of,
+    make_embedder,
+    make_fillings,
+)
+from stackbone.extract.embedding.report import ExtractReport, report_backbone
 from stackbone.extract.engines.engine import check_device, check_engine, check_precision
 from stackbone.extract.images.limits import USUAL, limits_of
-from stackbone.extract.steering_files.steered import choose_backbones, read_steered, with_hub
+from stackbone.extract.steering_files.choice import Choice, choose_backbones
+from stackbone.extract.steering_files.steered import read_steered, with_hub
 
 
 def extract(
@@ -31,6 +37,7 @@ def extract(
     backbones: str | Sequence[str] | None = None,
     store: FeatureStore | None = None,
     *,
+    outputs: str | Sequence[str] | None = None,
     steering: Sequence[Path] = (),
     weights: Mapping[str, Path] | None = None,
     random_seed: int | None = None,
@@ -52,9 +59,13 @@ def extract(
     dataset
         From `open_dataset`.
     backbones
-        Names and groups, comma-separated or as a list; by default ``published`` and what `steering` makes.
+        Names and groups, comma-separated or as a list; by default ``published`` and what `steering` makes. A name may
+        tell the output, such as ``resnet50@stages``.
     store
         The cache; by default `default_cache`.
+    outputs
+        Of every backbone that is named without one, comma-separated or as a list, see `extract.backbones.outputs`; by
+        default ``pooled``. Each is a feature set of its own, and one pass gives all.
     steering
         Steering files, or folders of them. Several that make backbones of one name give a feature set each.
     weights
@@ -97,7 +108,8 @@ def extract(
     check_precision(precision)
     limits = limits_of(allow_truncated=allow_truncated, max_pixels=max_pixels)
     steered = read_steered(steering)
-    chosen = choose_backbones(backbones, steered)
+    choices = choose_backbones(backbones, steered, outputs)
+    chosen = [each.backbone for each in choices]
     check_weights_names(weights or {}, chosen)
     find = partial(find_weights_of, files=weights or {}, random_seed=random_seed, report=report)
     # A steered backbone names its weights: the file is looked for only once there is something to embed with it.
@@ -112,38 +124,36 @@ def extract(
     store.write_dataset(index)
 
     images = distinct_images(dataset.root, index.path, index.image_sha256, index.ok, dataset.arrays)
-    specs = {backbone.key: backbone.spec(found[backbone.key].identity, precision) for backbone in chosen}
-    sets = {backbone.key: store.feature_set(backbone.name, specs[backbone.key]) for backbone in chosen}
-    sound = index.image_sha256[index.ok]
-    found |= find([with_hub(b) for b in chosen if b.steering and sets[b.key].missing(sound).any()])
-    for each in steered:
-        write_seen(sets[each.backbone.key].folder, each.record)
-    embedders, on = [], EngineOptions(engine, device, batch_size)
-    for backbone in chosen:
-        spec, its = specs[backbone.key], found[backbone.key]
-        embedders.append(make_embedder(store, backbone, spec, its, images, on, report, limits))
+    fillings = {
+        each.backbone.key: make_fillings(store, each.backbone, _specs(each, found, precision), images)
+        for each in choices
+    }
+    to_fill = {key: [each for each in own if each.lacking.any()] for key, own in fillings.items()}
+    waiting = [each for each in chosen if to_fill[each.key]]
+    found |= find([with_hub(each) for each in waiting if each.steering])
+    check_outputs(store.root, [(each, to_fill[each.key]) for each in waiting])
+    for recorded in steered:
+        for filling in fillings[recorded.backbone.key]:
+            write_seen(filling.feature_set.folder, recorded.record)
+    on = EngineOptions(engine, device, batch_size)
+    embedders = {
+        each.key: make_embedder(each, to_fill[each.key], found[each.key], on, report, limits) for each in waiting
+    }
     profile = Profile()
     on_image = partial(report, "embedding")
     remarks: dict[bytes, list[str]] = {}
+    running = list(embedders.values())
     failed = embed_images(
-        images, embedders, limits=limits, workers=workers, profile=profile, remarks=remarks, on_progress=on_image
+        images, running, limits=limits, workers=workers, profile=profile, remarks=remarks, on_progress=on_image
     )
     if failed or remarks:
         index = with_found(index, failed, remarks)
         summary = summarise_dataset(index, inputs)
         store.write_dataset(index)
     reports = [
-        BackboneReport(
-            backbone=e.backbone.name,
-            feature_set=e.feature_set.id,
-            n_embedded=e.n_embedded,
-            n_found=len(images) - int(e.lacking.sum()),
-            start_seconds=e.start_seconds,
-            embed_seconds=e.embed_seconds,
-        )
-        for e in embedders
+        report_backbone(own, embedders.get(each.key), len(images)) for each in chosen for own in fillings[each.key]
     ]
-    lacking = [each.lacking for each in embedders if each.lacking.any()] or [np.zeros(len(images), np.bool_)]
+    lacking = [each.lacking for each in running] or [np.zeros(len(images), np.bool_)]
     seconds = time.monotonic() - started
     return ExtractReport(
         index=index,
@@ -158,3 +168,9 @@ def extract(
         profile=profile,
         seconds=seconds,
     )
+
+
+def _specs(choice: Choice, found: Mapping[str, Weights], precision: str) -> list[FeatureSpec]:
+    """Return what identifies each output that is wanted of a backbone."""
+    weights = found[choice.backbone.key].identity
+    return [choice.backbone.spec(weights, precision, output) for output in choice.outputs]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from stackbone.cache import StackboneError, UsageError
 from stackbone.cache.choices import check_choice
+from stackbone.cache.records.feature_name import POOLED
 from stackbone.extract.backbones.backbone import Backbone
+from stackbone.extract.backbones.outputs import OutputForm
 from stackbone.extract.backbones.weights import Weights
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ _GPU_BATCH = 64
 
 
 class Engine(Protocol):
-    """Runs one backbone.
+    """Runs one backbone, for some of its outputs.
 
     Attributes
     ----------
@@ -38,13 +40,18 @@ class Engine(Protocol):
         Images it takes at once with good use of its hardware.
     provenance
         Engine, device and library versions, as strings.
+    forms
+        What it gives for each output, in the order asked for.
     """
 
     batch_size: int
     provenance: dict[str, str]
+    forms: Sequence[OutputForm]
 
-    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return features (B, dim) float32 of pixels (B, H, W, 3) uint8; a row depends on its own image only.
+    def embed(self, pixels: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:
+        """Return (B, n_columns) float32 for each output, of pixels (B, H, W, 3) uint8.
+
+        A row depends on its own image only.
 
         Raises
         ------
@@ -71,6 +78,7 @@ def make_engine(
     device: str = "auto",
     precision: str = "fp32",
     *,
+    outputs: Sequence[str] = (POOLED,),
     reuse: bool = True,
 ) -> Engine:
     """Return an engine that runs `backbone` here; building it takes from a second to a minute.
@@ -83,13 +91,16 @@ def make_engine(
         ``auto`` (CUDA, then MPS, then CPU), or a torch device such as ``cuda:1``.
     precision
         ``fp32`` (truly so, on every device), ``bf16``, or, on CUDA, ``fp16``.
+    outputs
+        Which outputs one pass gives, see `extract.backbones.outputs`.
     reuse
         Whether a network that an earlier run converted and kept may serve; without, it is converted in memory.
 
     Raises
     ------
     UsageError
-        If the engine is unknown or not installed, or does not run on the device or in the precision.
+        If the engine is unknown or not installed, or does not run on the device or in the precision; or if the network
+        lacks one of the outputs.
     WeightsError
         If the weights are not this architecture's.
     StackboneError
@@ -99,15 +110,15 @@ def make_engine(
     chosen = _engine_class(engine, device)
     try:
         if chosen is OpenVinoEngine:
-            return OpenVinoEngine(backbone, weights, device, precision, reuse=reuse)
-        return chosen(backbone, weights, device, precision)
+            return OpenVinoEngine(backbone, weights, device, precision, outputs=outputs, reuse=reuse)
+        return TorchEngine(backbone, weights, device, precision, outputs=outputs)
     except RuntimeError as exc:  # OpenVINO has one type for all its errors
         reason = str(exc).strip().splitlines()[-1]
         if engine != "auto" or chosen is TorchEngine:
             message = f"{backbone.name} cannot be run here ({reason}). Try another --engine: {', '.join(ENGINES[1:])}"
             raise StackboneError(message) from exc
         _log.warning("%s: OpenVINO does not take it (%s); running it with torch", backbone.name, reason)
-        return TorchEngine(backbone, weights, device, precision)
+        return TorchEngine(backbone, weights, device, precision, outputs=outputs)
 
 
 def check_device(device: str) -> None:
@@ -116,7 +127,7 @@ def check_device(device: str) -> None:
         pick_device(device)
 
 
-def _engine_class(engine: str, device: str) -> Callable[[Backbone, Weights, str, str], Engine]:
+def _engine_class(engine: str, device: str) -> type[OpenVinoEngine | TorchEngine]:
     check_engine(engine)
     installed = importlib.util.find_spec("openvino") is not None
     if engine == "openvino":
@@ -160,6 +171,7 @@ class OpenVinoEngine:
         device: str = "auto",
         precision: str = "fp32",
         *,
+        outputs: Sequence[str] = (POOLED,),
         reuse: bool = True,
     ) -> None:
         import PIL
@@ -177,37 +189,47 @@ class OpenVinoEngine:
         # Unless asked not to, OpenVINO computes in bf16 where the processor has it.
         hint = {"fp32": "f32", "bf16": "bf16"}[precision]
         settings = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
-        graph = load_graph(backbone, weights) if reuse else convert_graph(backbone, weights)
+        load = load_graph if reuse else convert_graph
+        graph, self.forms = load(backbone, weights, outputs)
         try:
             self._compiled = core.compile_model(graph, "CPU", settings)
         except RuntimeError:
             if not reuse:
                 raise
             # A kept graph that was tampered with may be read and not compile; a new one tells whether it was that.
-            self._compiled = core.compile_model(load_graph(backbone, weights, reuse=False), "CPU", settings)
+            graph, self.forms = load_graph(backbone, weights, outputs, reuse=False)
+            self._compiled = core.compile_model(graph, "CPU", settings)
         versions = {name: version(name) for name in CONVERTERS}
         self.provenance = {"engine": "openvino", "device": "cpu", **versions, "pillow": PIL.__version__}
 
-    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return features (B, dim) float32 of pixels (B, H, W, 3) uint8."""
+    def embed(self, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Return (B, n_columns) float32 for each output, of pixels (B, H, W, 3) uint8."""
         try:
-            features: NDArray[np.float32] = self._compiled(pixels)[0]
+            results = self._compiled(pixels)
         except RuntimeError as exc:
             if "alloc" in str(exc):  # as in std::bad_alloc: OpenVINO has one type for all its errors
                 raise MemoryError(str(exc)) from exc
             raise StackboneError(_failed_message(exc)) from exc
-        return features
+        return [results[i] for i in range(len(self.forms))]
 
 
 class TorchEngine:
     """Eager PyTorch, channels last; see `make_engine` for the parameters and errors."""
 
-    def __init__(self, backbone: Backbone, weights: Weights, device: str = "auto", precision: str = "fp32") -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        weights: Weights,
+        device: str = "auto",
+        precision: str = "fp32",
+        *,
+        outputs: Sequence[str] = (POOLED,),
+    ) -> None:
         import PIL
         import timm
         import torch
 
-        from stackbone.extract.engines.network import build_network
+        from stackbone.extract.engines.network import build_outputs
 
         self._torch = torch
         self._device = pick_device(device)
@@ -219,7 +241,8 @@ class TorchEngine:
         # Recent GPUs would compute in TF32, and a cache made there would not serve elsewhere.
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
-        self._network = build_network(backbone, weights).to(self._device)
+        self._network = build_outputs(backbone, weights, outputs).to(self._device)
+        self.forms = self._network.forms
         self.provenance = {
             "engine": "torch",
             "device": str(self._device),
@@ -228,19 +251,18 @@ class TorchEngine:
             "pillow": PIL.__version__,
         }
 
-    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return features (B, dim) float32 of pixels (B, H, W, 3) uint8."""
+    def embed(self, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Return (B, n_columns) float32 for each output, of pixels (B, H, W, 3) uint8."""
         torch = self._torch
         autocast = torch.autocast(self._device.type, self._autocast, enabled=self._autocast is not None)
         try:
             with torch.inference_mode(), autocast:
                 batch = torch.from_numpy(pixels).to(self._device)
-                features: NDArray[np.float32] = self._network(batch).cpu().numpy()
+                return [each.cpu().numpy() for each in self._network(batch)]
         except RuntimeError as exc:
             if isinstance(exc, torch.OutOfMemoryError) or "allocate memory" in str(exc):
                 raise MemoryError(str(exc)) from exc
             raise StackboneError(_failed_message(exc)) from exc
-        return features
 
 
 def pick_device(name: str) -> torch.device:

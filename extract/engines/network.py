@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -12,6 +13,7 @@ from stackbone.extract.backbones.backbone import Backbone, SteeredBy
 from stackbone.extract.backbones.weights import Weights
 from stackbone.extract.methods.method import load_parameters, rebuild_method
 from stackbone.extract.networks.network import FeatureNetwork, build_body, plain_network
+from stackbone.extract.networks.outputs import OutputNetwork
 from stackbone.extract.steering_files.file import read_steering
 
 
@@ -30,6 +32,20 @@ def build_network(backbone: Backbone, weights: Weights) -> FeatureNetwork:
         network = FeatureNetwork(_steer(body, backbone.steering), replace(backbone, pooling="model"))
         _try_steered(network.eval(), backbone, backbone.steering)
     return network.eval().requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)
+
+
+def build_outputs(backbone: Backbone, weights: Weights, outputs: Sequence[str]) -> OutputNetwork:
+    """Return the same network, which gives several outputs.
+
+    Raises
+    ------
+    WeightsError
+        As of `build_network`.
+    UsageError
+        If it lacks one of the outputs; the message names those it has.
+    """
+    network = OutputNetwork(build_network(backbone, weights), backbone, outputs)
+    return network.eval().requires_grad_(requires_grad=False)
 
 
 def _try_steered(network: FeatureNetwork, backbone: Backbone, by: SteeredBy) -> None:

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stackbone.cache import SeenRecord, UsageError
-from stackbone.cache.backbone_groups import GROUPS, expand_groups
-from stackbone.cache.choices import nearest
 from stackbone.cache.text import typed
-from stackbone.extract.backbones.backbone import (
-    BACKBONES,
-    TIMM_PREFIX,
-    Backbone,
-    SteeredBy,
-    Transform,
-    get_backbone,
-    parse_backbones,
-)
-from stackbone.extract.backbones.ways_out import OFFLINE_INSTALL
-from stackbone.extract.backbones.weights import available_backbones
+from stackbone.extract.backbones.backbone import BACKBONES, Backbone, SteeredBy, Transform, get_backbone
 from stackbone.extract.methods.method import RECIPES
 from stackbone.extract.steering_files.file import find_steering, list_steering_files, read_steering
 from stackbone.extract.steering_files.steering import Steering
-
-DEFAULT_BACKBONES = "published"
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,66 +86,6 @@ def read_steered(paths: Sequence[Path]) -> list[RecordedBackbone]:
     if passed_over and not found:
         raise UsageError(passed_over)
     return list(found.values())
-
-
-def choose_backbones(backbones: str | Sequence[str] | None, steered: Sequence[RecordedBackbone]) -> list[Backbone]:
-    """Return the backbones of a run, a steered one once for every file that makes it.
-
-    Parameters
-    ----------
-    backbones
-        Names and groups, comma-separated or as a list; None stands for `DEFAULT_BACKBONES` and all of `steered`.
-
-    Raises
-    ------
-    UsageError
-        If a name is unknown, or the names leave one of `steered` out.
-    """
-    made: dict[str, list[Backbone]] = {}
-    for each in steered:
-        made.setdefault(each.backbone.name, []).append(each.backbone)
-    if backbones is None:
-        backbones = [DEFAULT_BACKBONES, *made]
-    asked = expand_groups(backbones, lambda: _every(made))
-    for name in asked:
-        _check_steered_name(name, made)
-    names = parse_backbones(asked, made)
-    unused = [name for name in made if name not in names]
-    if unused:
-        message = (
-            f"--steering makes {', '.join(unused)}, which --backbones {typed(','.join(asked))} does not ask for. "
-            "Name it there too, or leave one of the two options out"
-        )
-        raise UsageError(message)
-    return [backbone for name in names for backbone in (made.get(name) or [get_backbone(name)])]
-
-
-def _every(made: Collection[str]) -> list[str]:
-    here = [*available_backbones(), *made]
-    if not here:
-        message = (
-            "`all` means every backbone whose weights are on this machine, and there is none. "
-            f"Run `{OFFLINE_INSTALL}`, or name the backbones"
-        )
-        raise UsageError(message)
-    return here
-
-
-def _check_steered_name(name: str, made: Collection[str]) -> None:
-    """Raise `UsageError` if an unknown name is, or looks most like, that of a backbone which no file given makes."""
-    if name in made or name in BACKBONES or name.startswith(TIMM_PREFIX):
-        return
-    if name.endswith(tuple(f"_{method.replace('-', '_')}" for method in RECIPES)):
-        message = (
-            f"{name} is a steered backbone, and no steering file that was given makes it. "
-            "Give the file that `stackbone steer` wrote: --steering FILE"
-        )
-        raise UsageError(message)
-    usual = {recipe.steered_name(recipe.name, "vit_base", "") for recipe in RECIPES.values() if recipe.changes_features}
-    near = nearest(name, [*BACKBONES, *GROUPS, *made, *sorted(usual)])
-    if near in usual:
-        message = f"unknown backbone {name!r}: did you mean {near!r}? It takes --steering FILE, from `stackbone steer`"
-        raise UsageError(message)
 
 
 def with_hub(backbone: Backbone) -> Backbone:

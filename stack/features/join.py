@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import FeatureSet, FeatureStore, UsageError
 from stackbone.cache.progress import Progress
+from stackbone.cache.records.parts import Part
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
 from stackbone.stack.divisions.outer_folds import inner_of_folds
@@ -38,6 +39,8 @@ class Joined(LabelledImages):
         Of plain backbones, by backbone, or by id where two share a backbone.
     blocks : dict of str to NDArray[np.float32]
         By the same names, ``(n_images, dim)`` features.
+    parts : dict of str to tuple of Part
+        Of all backbones, what their columns are: one part, or several such as those of each stage.
     steered : dict of str to SteeredBackbone
         Of steered backbones, by their own names: which features are fair depends on the fold, see `features_of_folds`.
     names : list of str
@@ -48,6 +51,7 @@ class Joined(LabelledImages):
     blocks: dict[str, NDArray[np.float32]]
     steered: dict[str, SteeredBackbone] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
+    parts: dict[str, tuple[Part, ...]] = field(default_factory=dict)
 
     def take(self, positions: NDArray[np.int64], note: str | None = None) -> Self:
         """Return some of the images, by position, with a note that says why the others are left out."""
@@ -119,7 +123,13 @@ def join_features(
         blocks=blocks,
         steered=steered,
         names=list(entries),
+        parts={name: _parts(each) for name, each in entries.items()},
     )
+
+
+def _parts(entry: FeatureSet | SteeredBackbone) -> tuple[Part, ...]:
+    """Return what the columns of a backbone's features are; a steered one's are the same in every fold."""
+    return (entry if isinstance(entry, FeatureSet) else entry.candidates[0].feature_set).parts()
 
 
 @dataclass(frozen=True, eq=False)

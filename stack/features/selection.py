@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore, StackError, UsageError
 from stackbone.cache.backbone_groups import ALL, expand_groups
 from stackbone.cache.choices import nearest
+from stackbone.cache.records.feature_name import MAP, parse_feature_name
 from stackbone.cache.records.spec import parse_feature_set_id
 from stackbone.cache.text import counted
 from stackbone.stack.features.source import extract_words
@@ -18,9 +19,9 @@ def select_backbones(
 ) -> dict[str, FeatureSet | SteeredBackbone]:
     """Return the backbones to stack, in the order asked for.
 
-    A plain backbone is one feature set; it is called by its backbone, or by its id where two share a backbone. Feature
-    sets of one backbone that was steered in one way are one steered backbone; it is called by its backbone too, or by
-    its long name.
+    A plain backbone is one feature set for each of its outputs; it is called as that is typed, or by its id where two
+    share that name. Feature sets of one backbone that was steered in one way are one steered backbone; it is called in
+    the same way, or by its long name.
 
     Parameters
     ----------
@@ -29,8 +30,8 @@ def select_backbones(
     index : DatasetIndex
         The dataset that the features must cover.
     asked : str or sequence of str, optional
-        Names of backbones, groups of them or feature sets, as a list or separated by commas; by default, and where
-        ``all`` is named, every feature set that covers the dataset.
+        Names of backbones, of their outputs, groups of them or feature sets, as a list or separated by commas; by
+        default, and where ``all`` is named, every feature set that covers the dataset, but for maps.
 
     Raises
     ------
@@ -41,7 +42,8 @@ def select_backbones(
     """
     present = [each for each in store.feature_sets() if each.shards()]
     chosen: list[FeatureSet] = []
-    names = expand_groups(ALL if asked is None else asked, lambda: [each.id for each in store.covering(index)])
+    typed_names = expand_groups(ALL if asked is None else asked, lambda suffix: _covering(store, index, suffix))
+    names = list(dict.fromkeys(map(_as_named, typed_names)))
     if not names:
         raise StackError(_uncovered_message(store, index, present))
     if unknown := [name for name in names if not _find(present, name)]:
@@ -51,9 +53,25 @@ def select_backbones(
         matches = _find(present, name)
         whole = [each for each in matches if not _n_missing(index, each)]
         if not whole:
-            raise StackError(_uncovered_message(store, index, matches))
+            raise StackError(_uncovered_message(store, index, matches, name))
         chosen.extend(each for each in whole if each not in chosen)
     return _name(chosen, [each for each in present if each not in chosen], index)
+
+
+def _as_named(text: str) -> str:
+    """Return a name as feature sets have it, without what goes without saying; an id as it is."""
+    try:
+        return str(parse_feature_name(text))
+    except UsageError:
+        return text
+
+
+def _covering(store: FeatureStore, index: DatasetIndex, suffix: str) -> list[str]:
+    """Return the ids of the feature sets that cover a dataset: those whose names end so, or all that are no maps."""
+    found = store.covering(index)
+    if suffix:
+        return [each.id for each in found if each.backbone == f"{each.name.backbone}{suffix}"]
+    return [each.id for each in found if each.name.output != MAP]
 
 
 def list_incomplete(
@@ -63,7 +81,11 @@ def list_incomplete(
     ids = {each.id for entry in taken for each in _sets_of(entry)}
     notes = []
     for each in store.feature_sets():
-        n = _n_missing(index, each) if each.id not in ids else 0
+        if each.id in ids:
+            continue
+        n = _n_missing(index, each)
+        if not n and each.name.output == MAP:
+            notes.append(f"{each.id} is left out: maps are stacked only where they are named with --backbones")
         if 0 < n < int(index.ok.sum()):
             steering = ["--steering", "FILE"] if each.header().spec.steering else []
             complete = extract_words(store, index, "--backbones", each.backbone, *steering)
@@ -137,11 +159,14 @@ def _unknown_message(
     return f"{found} Run {add} to add {them}, if `stackbone backbones` lists {them}"
 
 
-def _uncovered_message(store: FeatureStore, index: DatasetIndex, feature_sets: Sequence[FeatureSet]) -> str:
+def _uncovered_message(
+    store: FeatureStore, index: DatasetIndex, feature_sets: Sequence[FeatureSet], name: str = "NAMES"
+) -> str:
     n = int(index.ok.sum())
     lacks = "; ".join(f"{each.id} lacks {_n_missing(index, each):,}" for each in feature_sets)
+    named = next((each.backbone for each in feature_sets if name in (each.backbone, each.id)), "NAMES")
+    which = " with the backbones you want" if named == "NAMES" else " to embed the others"
     return (
         f"no features of every image of the dataset {index.name!r} ({n:,} images): {lacks or 'the cache has none'}. "
-        f"Features of other datasets do not serve. Run {extract_words(store, index, '--backbones', 'NAMES')} with the "
-        "backbones you want"
+        f"Features of other datasets do not serve. Run {extract_words(store, index, '--backbones', named)}{which}"
     )

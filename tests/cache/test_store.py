@@ -71,7 +71,7 @@ def test_feature_sets_are_found_by_folder_name(store: FeatureStore) -> None:
 def test_covering_feature_sets_hold_every_sound_image(store: FeatureStore) -> None:
     digests = make_digests(10)
     for view, rows in (("plain", digests), ("hflip", digests[:9]), ("half", digests[:8])):
-        spec = replace(SPEC, view=view)
+        spec = replace(SPEC, weights=view)
         store.feature_set(view, spec).append(spec, rows, features_of(rows), {})
     (store.root / f"empty-{SPEC.fingerprint}").mkdir()
     assert [each.backbone for each in store.covering(make_index("photos", digests))] == ["plain"]

@@ -111,12 +111,11 @@ class ToastConvNext(TopDown):
             c_in, below = c_out, reduction
         self.feedback, self.output = nn.ModuleList(feedback), nn.ModuleList(output)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return features (B, C) of normalised images (B, 3, H, W)."""
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Return the last map (B, C, h', w') of the second pass, of normalised images (B, 3, H, W)."""
         inputs, raw = self.first_pass(x)  # 4 times (B, c, h, w), and (B, C, h', w')
         states = self.feed_back(self.select_positions(raw), inputs)  # 4 times (B, c, h, w)
-        z = self.second_pass(inputs[0], states)  # (B, C, h', w')
-        return cast("Tensor", self.body.forward_head(z, pre_logits=True))  # (B, C)
+        return self.second_pass(inputs[0], states)
 
     def train_as_released(self) -> None:
         """As of `TopDown`.

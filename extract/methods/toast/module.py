@@ -79,13 +79,12 @@ class ToastViT(TopDown):
     def _blocks(self) -> list[nn.Module]:
         return list(self.body.blocks)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return features (B, d) of normalised images (B, 3, H, W)."""
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Return the tokens (B, N, d) after the second pass and the final norm, of normalised images (B, 3, H, W)."""
         tokens = self.embed(x)  # (B, N, d)
         z = self.first_pass(tokens)  # (B, N, d)
         states = self.feed_back(self.selection(z))  # L times (B, N, d)
-        tokens = self.second_pass(tokens, states)  # (B, N, d)
-        return cast("Tensor", self.body.forward_head(tokens, pre_logits=True))  # (B, d)
+        return self.second_pass(tokens, states)
 
     @torch.no_grad()
     def embed(self, x: Tensor) -> Tensor:

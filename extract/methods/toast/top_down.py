@@ -79,6 +79,18 @@ class TopDown(nn.Module):
         self._stream: list[Tensor] = []
         self._drop_paths: list[nn.Module] = []
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features (B, d) of normalised images (B, 3, H, W)."""
+        return self.forward_head(self.forward_features(x))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Return the tokens, or the map, at the end of the second pass."""
+        raise NotImplementedError
+
+    def forward_head(self, z: Tensor) -> Tensor:
+        """Return the pooled features (B, d) of tokens or a map."""
+        return cast("Tensor", self.body.forward_head(z, pre_logits=True))
+
     def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - torch's own signature
         """Set the mode of all but the body: dropout or batch statistics in it would make another network."""
         super().train(mode)

@@ -30,6 +30,7 @@ CANONICAL = (
     '"std":[0.229,0.224,0.225],"steering":null,"version":1,"view":"plain","weights":"sha256:' + "ab" * 32 + '"}'
 )
 OTHER: dict[str, Any] = {
+    "output": "stages",
     "architecture": "vgg19.tv_in1k",
     "weights": "random(1)",
     "input_size": (224, 225),

@@ -49,7 +49,7 @@ def test_provenance_is_that_of_all_shards_merged_or_not(store: FeatureStore) -> 
 def test_missing_counts_distinct_sound_images_of_each_dataset(store: FeatureStore) -> None:
     digests = make_digests(10)
     for view, n in (("plain", 10), ("hflip", 6)):
-        spec = replace(SPEC, view=view)
+        spec = replace(SPEC, weights=view)
         store.feature_set(view, spec).append(spec, digests[:n], features_of(digests[:n]), {})
     store.write_dataset(make_index("all", np.concatenate([digests, digests[8:]]), failed=[7]))
     store.write_dataset(make_index("few", digests[:3]))

@@ -1,0 +1,145 @@
+"""What a run is to embed: backbones, plain and steered, and which of their outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from stackbone.cache import UsageError
+from stackbone.cache.backbone_groups import GROUPS, expand_groups
+from stackbone.cache.choices import nearest
+from stackbone.cache.records.feature_name import PLAIN, POOLED, FeatureName, parse_feature_name
+from stackbone.cache.text import typed
+from stackbone.extract.backbones.backbone import BACKBONES, TIMM_PREFIX, Backbone, get_backbone, parse_backbones
+from stackbone.extract.backbones.outputs import check_output
+from stackbone.extract.backbones.ways_out import OFFLINE_INSTALL
+from stackbone.extract.backbones.weights import available_backbones
+from stackbone.extract.methods.method import RECIPES
+from stackbone.extract.steering_files.steered import RecordedBackbone
+
+DEFAULT_BACKBONES = "published"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A backbone of a run.
+
+    Attributes
+    ----------
+    backbone
+        Its network.
+    outputs
+        What is wanted of it, each a feature set of its own.
+    """
+
+    backbone: Backbone
+    outputs: tuple[str, ...] = (POOLED,)
+
+
+def choose_backbones(
+    backbones: str | Sequence[str] | None,
+    steered: Sequence[RecordedBackbone],
+    outputs: str | Sequence[str] | None = None,
+) -> list[Choice]:
+    """Return the backbones of a run, a steered one once for every file that makes it.
+
+    Parameters
+    ----------
+    backbones
+        Names, such as ``resnet50`` or ``resnet50@stages``, and groups, comma-separated or as a list; None stands for
+        `DEFAULT_BACKBONES` and all of `steered`.
+    outputs
+        Of every backbone that is named without one, comma-separated or as a list; by default ``pooled``.
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown, or the names leave one of `steered` out.
+    """
+    made: dict[str, list[Backbone]] = {}
+    for each in steered:
+        made.setdefault(each.backbone.name, []).append(each.backbone)
+    if backbones is None:
+        backbones = [DEFAULT_BACKBONES, *made]
+    asked = expand_groups(backbones, lambda suffix: [f"{name}{suffix}" for name in _every(made)])
+    for text in asked:
+        _check_steered_name(parse_feature_name(text).backbone, made)
+    wanted: dict[str, list[str]] = {}
+    for name in _multiplied(parse_backbones(asked, made), parse_outputs(outputs)):
+        check_output(name.output)
+        if name.view != PLAIN:
+            message = (
+                f"{str(name)!r} names the view {name.view!r}: images are embedded as they are. Leave ~{name.view} out"
+            )
+            raise UsageError(message)
+        wanted.setdefault(name.backbone, []).append(name.output)
+    unused = [name for name in made if name not in wanted]
+    if unused:
+        message = (
+            f"--steering makes {', '.join(unused)}, which --backbones {typed(','.join(asked))} does not ask for. "
+            "Name it there too, or leave one of the two options out"
+        )
+        raise UsageError(message)
+    return [
+        Choice(backbone, tuple(dict.fromkeys(of_backbone)))
+        for name, of_backbone in wanted.items()
+        for backbone in (made.get(name) or [get_backbone(name)])
+    ]
+
+
+def parse_outputs(text: str | Sequence[str] | None) -> list[str]:
+    """Return outputs from a comma-separated list, each once, in order; the usual one for None.
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown, or there is none.
+    """
+    if text is None:
+        return [POOLED]
+    names = [name.strip() for name in (text.split(",") if isinstance(text, str) else text)]
+    found = list(dict.fromkeys(filter(None, names)))
+    if not found:
+        message = "no output was named. Give names such as --outputs pooled,stages, or leave the option out"
+        raise UsageError(message)
+    for name in found:
+        check_output(name)
+    return found
+
+
+def _multiplied(names: Sequence[str], outputs: Sequence[str]) -> list[FeatureName]:
+    """Return every name with the output that it has, or else with each of `outputs`."""
+    found = []
+    for text in names:
+        name = parse_feature_name(text)
+        own = [name.output] if "@" in text else outputs
+        found += [FeatureName(name.backbone, output, name.view) for output in own]
+    return found
+
+
+def _every(made: Collection[str]) -> list[str]:
+    here = [*available_backbones(), *made]
+    if not here:
+        message = (
+            "`all` means every backbone whose weights are on this machine, and there is none. "
+            f"Run `{OFFLINE_INSTALL}`, or name the backbones"
+        )
+        raise UsageError(message)
+    return here
+
+
+def _check_steered_name(name: str, made: Collection[str]) -> None:
+    """Raise `UsageError` if an unknown name is, or looks most like, that of a backbone which no file given makes."""
+    if name in made or name in BACKBONES or name.startswith(TIMM_PREFIX):
+        return
+    if name.endswith(tuple(f"_{method.replace('-', '_')}" for method in RECIPES)):
+        message = (
+            f"{name} is a steered backbone, and no steering file that was given makes it. "
+            "Give the file that `stackbone steer` wrote: --steering FILE"
+        )
+        raise UsageError(message)
+    usual = {recipe.steered_name(recipe.name, "vit_base", "") for recipe in RECIPES.values() if recipe.changes_features}
+    near = nearest(name, [*BACKBONES, *GROUPS, *made, *sorted(usual)])
+    if near in usual:
+        message = f"unknown backbone {name!r}: did you mean {near!r}? It takes --steering FILE, from `stackbone steer`"
+        raise UsageError(message)
