@@ -34,7 +34,7 @@ from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.learners.recipes import STACKS, recipe_rows
 from stackbone.stack.learners.registry import META_LEARNERS
 from stackbone.stack.learners.weight_shares import mean_shares
-from stackbone.stack.metrics.model_scores import Evaluation, Prediction
+from stackbone.stack.metrics.model_scores import Evaluation, PartScore, Prediction
 from stackbone.stack.tasks.registry import get_task
 from stackbone.stack.tasks.task import Task
 
@@ -185,6 +185,11 @@ def evaluate(
         warnings=warned.by_model(),
         n_from_cache=len(found_keys),
         shares=mean_shares(names, shares),
+        parts={
+            each.name: _parts(each, [scores[f"{kind.base}:{each.name}", p.number] for p in parts])
+            for each in members
+            if len(each.parts) > 1
+        },
     )
 
 
@@ -204,6 +209,15 @@ def _meta_backbones(backbones: list[str], *, ablation: bool) -> dict[str, list[s
     if ablation and len(backbones) > 1:
         stacks |= {f"{WITHOUT}{name}": [each for each in backbones if each != name] for name in backbones}
     return stacks
+
+
+def _parts(member: Member, folds: Sequence[BaseScores]) -> list[PartScore]:
+    """Return what each part of a member's columns carries in each fold; nothing where its learner does not tell."""
+    told = [each.parts for each in folds if each.parts is not None]
+    if len(told) < len(folds):
+        return []
+    numbers = np.stack(told, axis=2).tolist()  # (n_parts, 3, n_folds)
+    return [PartScore(name, width, *own) for (name, width), own in zip(member.parts, numbers, strict=True)]
 
 
 def _chosen(

@@ -16,7 +16,6 @@ from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.subsets import nested_order, take_share
 from stackbone.stack.experiments.used_features import load_block, used_features
-from stackbone.stack.features.fusion import fuse
 from stackbone.stack.folds.class_labels import resolve_groups
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.metrics.model_scores import Evaluation, ModelScore
@@ -129,7 +128,7 @@ def _score(
         blocks,
         joined.labels,
         [part],
-        members=fuse(joined, experiment.options.fusion),
+        members=experiment.members,
         task=experiment.task,
         recipes=["oof"],
         baselines=False,

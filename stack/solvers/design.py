@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.disk.scratch import empty_array
 from stackbone.stack.solvers.losses import Groups
 from stackbone.stack.solvers.rows import Matrix
 from stackbone.stack.solvers.scales import ColumnParts
@@ -71,7 +72,7 @@ class StandardisedDesign:
         self._parts = parts or ColumnParts.alike(x.shape[1])
         self._std = self._parts.scales(variances, len(rows), moderation)[0] if standardise else np.ones(x.shape[1])
         self._free = free_intercept
-        self._matrix = np.empty((len(rows), x.shape[1] + 1), dtype=np.float32)
+        self._matrix = empty_array((len(rows), x.shape[1] + 1))
         self._matrix[:, -1] = 1
         for part in _parts(len(rows)):
             self._matrix[part, :-1] = (x[rows[part]] - self._mean) / self._std

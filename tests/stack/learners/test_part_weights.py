@@ -23,12 +23,12 @@ Codes = NDArray[np.int64]
 NOISE, SIGNAL = 120, 12
 
 
-def made(n: int, n_classes: int, seed: int = 0) -> tuple[Matrix, Codes]:
-    """Return a wide part of noise, and beside it a narrow one that knows the classes, in another unit."""
+def made(n: int, n_classes: int, seed: int = 0, unit: float = 100) -> tuple[Matrix, Codes]:
+    """Return a wide part of noise, and beside it a narrow one that knows the classes, in a unit of its own."""
     centres = np.random.default_rng(seed).standard_normal((n_classes, SIGNAL))
     rng = np.random.default_rng([seed, n])
     codes = rng.permutation(np.arange(n) % n_classes)
-    known = 100 * (centres[codes] + rng.standard_normal((n, SIGNAL)))
+    known = unit * (centres[codes] + rng.standard_normal((n, SIGNAL)))
     return np.hstack([rng.standard_normal((n, NOISE)), known]).astype(np.float32), codes
 
 
@@ -94,7 +94,7 @@ def test_the_part_that_knows_the_classes_is_found_and_helps(n_classes: int) -> N
 
 
 def test_numbers_have_parts_too() -> None:
-    x, codes = made(200, 5)
+    x, _ = made(200, 5)
     y = x[:, NOISE:].sum(axis=1).astype(np.float64)
     folds = regression_folds(y, 4, 0)
     train = SideBySide.whole(x)
@@ -111,8 +111,8 @@ def test_numbers_have_parts_too() -> None:
 def test_few_rows_do_not_collapse(n: int, n_classes: int) -> None:
     fused, plain = [], []
     for seed in range(5):
-        x, codes = made(n, n_classes, seed)
-        new, truth = made(400, n_classes, seed)
+        x, codes = made(n, n_classes, seed, unit=1)
+        new, truth = made(400, n_classes, seed, unit=1)
         parts = ColumnParts.alike(NOISE, SIGNAL)
         fused.append(accuracy(score_classes(x, codes, new, n_classes, folds_of(codes), parts=parts).test, truth))
         plain.append(accuracy(score_classes(x, codes, new, n_classes, folds_of(codes)).test, truth))
