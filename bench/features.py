@@ -2,10 +2,10 @@
 
 Embeds photographs of clothing and 5,000 images of CIFAR-10 by three EfficientNet-Lites, at their pooled vector and at
 their stages by one pass, and scores 5 times 3 folds: each backbone by its pooled vector, by its stages, and by both,
-put together in each way that ``stack --fusion`` knows; then the stacks of all three. Differences are from the pooled vector
-alone, with the interval of the corrected resampled t-test (`stack.metrics.compare`). Then the time of a stack with
-penalties for parts beside one of as many columns without, in this run: a ratio only an idle machine tells.
-``python bench/features.py [--quick] [--json FILE] [--photos FOLDER] [--cifar FILE.zip] [--cache FOLDER]``.
+put together in each way that ``stack --fusion`` knows; then the stacks of all three. Differences are from the pooled
+vector alone, with the interval of the corrected resampled t-test (`stack.metrics.compare`). Then the time of a stack
+with penalties for parts beside one of as many columns without, in this run: a ratio that only an idle machine tells.
+``python bench/features.py [--quick] [--json FILE] [--photos FOLDER] [--data FOLDER] [--cache FOLDER]``.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def ways(backbones: Sequence[str]) -> Iterator[tuple[str, list[str], str]]:
 
 
 def score_all(scored: Scored, backbones: Sequence[str]) -> dict[str, Any]:
-    """Return scores and differences from the pooled vector, by backbone (or ``stack``) and way."""
+    """Return scores and differences from the pooled vector , by backbone (or ``stack``) and way."""
     sizes = mean_sizes(scored.folds)
     found: dict[str, Any] = {}
     for subject, own in [*((name, [name]) for name in backbones), ("stack", list(backbones))]:
