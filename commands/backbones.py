@@ -1,7 +1,12 @@
-"""List the backbones and which have their weights on this machine."""
+"""List the backbones and which have their weights on this machine, or the outputs of one."""
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
+import typer
+
+from stackbone.cache.text import counted
 from stackbone.commands.shared.console import out, print_json
 from stackbone.commands.shared.endings import Outputs, check_outputs
 from stackbone.commands.shared.option_groups import grouped
@@ -10,11 +15,27 @@ from stackbone.commands.shared.tables import print_table
 
 
 @grouped
-def command(*, files: RowOptions, as_json: JsonOption = False) -> None:
-    from stackbone.extract import BACKBONES, GROUPS, available_backbones
-
+def command(
+    *,
+    outputs_of: Annotated[
+        str | None,
+        typer.Option(
+            "--outputs", metavar="NAME", help="List what this backbone can give beside its pooled vector, with sizes"
+        ),
+    ] = None,
+    files: RowOptions,
+    as_json: JsonOption = False,
+) -> None:
     check_outputs(files.files)
     files.check()
+    rows = _list_backbones(as_json=as_json) if outputs_of is None else _list_outputs(outputs_of, as_json=as_json)
+    with Outputs() as outputs:
+        files.write({name: [row[name] for row in rows] for name in rows[0]}, outputs)
+
+
+def _list_backbones(*, as_json: bool) -> list[dict[str, Any]]:
+    from stackbone.extract import BACKBONES, GROUPS, available_backbones
+
     here = {name: weights.source for name, weights in available_backbones().items()}
     rows = [
         {
@@ -35,5 +56,38 @@ def command(*, files: RowOptions, as_json: JsonOption = False) -> None:
         out.print(
             "group all: those with weights here.  timm:MODEL: any model of timm, such as timm:convnext_tiny.fb_in22k"
         )
-    with Outputs() as outputs:
-        files.write({name: [row[name] for row in rows] for name in rows[0]}, outputs)
+    return rows
+
+
+def _list_outputs(name: str, *, as_json: bool) -> list[dict[str, Any]]:
+    """Print the outputs that a network offers, found without its weights."""
+    from stackbone.extract import get_backbone
+    from stackbone.extract.backbones.outputs import OUTPUTS
+    from stackbone.extract.networks.forms import list_forms
+
+    forms, modules = list_forms(get_backbone(name))
+    rows = [
+        {
+            "output": each.output,
+            "columns": each.n_columns,
+            "bytes an image": each.row_bytes,
+            "parts": len(each.row.parts) or 1,
+            "what": OUTPUTS.get(each.output, "its result, pooled"),
+        }
+        for each in [*forms, *modules]
+    ]
+    if as_json:
+        print_json({"backbone": name, "outputs": [each.to_dict() for each in [*forms, *modules]]})
+        return rows
+    cells = [
+        [str(row["output"]), f"{row['columns']:,}", f"{row['bytes an image']:,}", f"{row['parts']:,}", str(row["what"])]
+        for row in rows
+    ]
+    print_table(["output", "columns", "bytes an image", "parts", "what"], cells[: len(forms)], shorten=["what"])
+    if modules:
+        shown = ", ".join(each.output for each in modules[:: max(1, len(modules) // _SHOWN)][:_SHOWN])
+        out.print(f"and any of {counted(len(modules), 'module')} by its name, such as {shown}; --json lists all")
+    return rows
+
+
+_SHOWN = 4

@@ -62,8 +62,15 @@ def command(
     backbones: Annotated[
         str | None,
         typer.Option(
-            help="Names ({backbones}), groups ({groups}, all) or timm:MODEL, separated by commas [default: published, "
-            "and what --steering makes]"
+            help="Names ({backbones}), groups ({groups}, all) or timm:MODEL, separated by commas; NAME@OUTPUT "
+            "for one of its outputs [default: published, and what --steering makes]"
+        ),
+    ] = None,
+    outputs: Annotated[
+        str | None,
+        typer.Option(
+            help="What to keep of every backbone, separated by commas, each a feature set of its own: {outputs}, "
+            "layer:NAME; `backbones --outputs NAME` says what a network has [default: pooled]"
         ),
     ] = None,
     sources: SourceOptions,
@@ -87,7 +94,14 @@ def command(
     store = FeatureStore(cache)
     if dry_run:
         with progress("nothing was written") as on_progress:
-            summary = preview(dataset, backbones, store, steering=sources.steering_files, on_progress=on_progress)
+            summary = preview(
+                dataset,
+                backbones,
+                store,
+                outputs=outputs,
+                steering=sources.steering_files,
+                on_progress=on_progress,
+            )
         if as_json:
             print_json({"dataset": summary.name, "cache": str(store.root), "summary": summary.to_dict()})
         else:
@@ -99,6 +113,7 @@ def command(
             dataset,
             backbones,
             store,
+            outputs=outputs,
             steering=sources.steering_files,
             weights=sources.weights_files,
             **asdict(embedding),

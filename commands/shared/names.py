@@ -22,6 +22,7 @@ REGISTRIES = {
     "engines": ("stackbone.extract.engines.engine", "ENGINES"),
     "precisions": ("stackbone.extract.engines.engine", "PRECISIONS"),
     "groups": ("stackbone.cache.backbone_groups", "GROUPS"),
+    "outputs": ("stackbone.extract.backbones.outputs", "OUTPUTS"),
     "optimisers": ("stackbone.extract.methods.method", "OPTIMISERS"),
     "lora_targets": ("stackbone.extract.methods.lora.targets", "TARGETS"),
     "trainings": ("stackbone.extract.steering.options", "TRAININGS"),

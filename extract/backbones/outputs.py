@@ -9,7 +9,7 @@ from typing import Any
 
 from stackbone.cache import UsageError
 from stackbone.cache.choices import nearest
-from stackbone.cache.records.feature_name import LAYER, MAP, POOLED, is_output
+from stackbone.cache.records.feature_name import LAYER, MAP, is_output
 from stackbone.cache.records.parts import Part, RowForm
 
 GEM_POWER = 3.0
@@ -18,7 +18,7 @@ GEM_LEAST = 1e-6
 """What smaller values count as in it, negative ones too."""
 
 OUTPUTS: Mapping[str, str] = {
-    POOLED: "one vector an image, as the backbone's pooling has it",
+    "pooled": "one vector an image, as the backbone's pooling has it",
     "stages": "mean over the positions of each stage's map, side by side",
     "blocks": "class token and mean of the patch tokens behind each block, side by side",
     "cls": "class token at the end",
@@ -26,7 +26,7 @@ OUTPUTS: Mapping[str, str] = {
     "cls+mean": "class token and mean of the patch tokens at the end, side by side",
     "max": "maximum over the positions, or patch tokens, at the end",
     "gem": f"generalised mean over the positions, or patch tokens, at the end, p = {GEM_POWER:g}",
-    MAP: "every position, or patch token, at the end, in float16",
+    "map": "every position, or patch token, at the end, in float16",
 }
 """Name to what it is; beside them any module is an output, by `LAYER` and its name."""
 

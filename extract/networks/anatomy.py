@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from stackbone.extract.backbones.outputs import MAP, POOLED
+from stackbone.cache.records.feature_name import MAP, POOLED
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import torch
 
+from stackbone.cache.records.feature_name import LAYER
 from stackbone.extract.backbones.backbone import Backbone
-from stackbone.extract.backbones.outputs import LAYER, OutputForm, check_offered
+from stackbone.extract.backbones.outputs import OutputForm, check_offered
 from stackbone.extract.backbones.weights import random_weights
 from stackbone.extract.networks.anatomy import Anatomy
 from stackbone.extract.networks.network import FeatureNetwork, build_body, plain_network

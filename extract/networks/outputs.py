@@ -12,17 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from stackbone.cache import UsageError
+from stackbone.cache.records.feature_name import LAYER, MAP, POOLED
 from stackbone.cache.records.parts import Part, RowForm
 from stackbone.extract.backbones.backbone import Backbone
-from stackbone.extract.backbones.outputs import (
-    GEM_LEAST,
-    GEM_POWER,
-    LAYER,
-    MAP,
-    POOLED,
-    OutputForm,
-    check_offered,
-)
+from stackbone.extract.backbones.outputs import GEM_LEAST, GEM_POWER, OutputForm, check_offered
 from stackbone.extract.networks.anatomy import Anatomy, Reading, find_plain, find_trunk, study
 from stackbone.extract.networks.network import FeatureNetwork
 

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.records.feature_name import POOLED
+from stackbone.cache.records.parts import Part, RowForm
+from stackbone.extract.backbones.outputs import OutputForm
+
 _GRID = 8
+_COLUMNS = _GRID * _GRID * 3
+STAGES = RowForm((Part("stage1", 64), Part("stage2", 128)))
+"""What the columns of the output ``stages`` are said to be."""
+MAP = RowForm(row_shape=(_GRID, _GRID, 3))
+"""And those of a map."""
 
 
 def block_means(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -18,15 +29,22 @@ def block_means(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 class BlockMeans:
-    """An engine whose features are `block_means`; it remembers the sizes of its batches."""
+    """An engine whose features are `block_means`, of the k-th output k times; it remembers the sizes of its batches."""
 
-    def __init__(self) -> None:
+    def __init__(self, outputs: Sequence[str] = (POOLED,)) -> None:
         self.batch_size = 4
         self.provenance = {"engine": "block means", "device": "cpu"}
         self.batches: list[int] = []
+        rows = {"stages": STAGES, "map": MAP}
+        self.forms = [OutputForm(output, _COLUMNS, rows.get(output, RowForm())) for output in outputs]
 
-    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the features."""
+    def embed(self, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Return the features of every output."""
+        features = self.features(pixels)
+        return [features * np.float32(k) for k in range(1, len(self.forms) + 1)]
+
+    def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return those of the first."""
         self.batches.append(len(pixels))
         return block_means(pixels)
 
@@ -34,11 +52,11 @@ class BlockMeans:
 class CountingEngine(BlockMeans):
     """Counts images by name, over all its instances that share the counts."""
 
-    def __init__(self, counts: dict[str, int], name: str) -> None:
-        super().__init__()
+    def __init__(self, counts: dict[str, int], name: str, outputs: Sequence[str] = (POOLED,)) -> None:
+        super().__init__(outputs)
         self.counts, self.name = counts, name
 
-    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the features, and count the images."""
         self.counts[self.name] = self.counts.get(self.name, 0) + len(pixels)
-        return super().embed(pixels)
+        return super().features(pixels)

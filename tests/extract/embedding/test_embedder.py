@@ -15,8 +15,10 @@ from PIL import Image as Picture
 from stackbone.cache import FeatureStore
 from stackbone.cache.records.shard import read_rows
 from stackbone.extract.backbones.backbone import BACKBONES
-from stackbone.extract.embedding import embedder, pipeline
+from stackbone.extract.backbones.outputs import OutputForm
+from stackbone.extract.embedding import filling, pipeline
 from stackbone.extract.embedding.embedder import Embedder
+from stackbone.extract.embedding.filling import Filling
 from stackbone.extract.embedding.images import Images
 from stackbone.extract.embedding.pipeline import Profile, embed_images
 
@@ -30,10 +32,11 @@ class Widened:
         self.dim = dim
         self.batch_size = batch_size
         self.provenance = {"engine": "widened", "device": "cpu"}
+        self.forms = [OutputForm("pooled", dim)]
 
-    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def embed(self, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         first = pixels[:, 0, 0, :1].astype(np.float32)
-        return np.repeat(np.where(first == 0, np.float32(np.inf), first), self.dim, axis=1)
+        return [np.repeat(np.where(first == 0, np.float32(np.inf), first), self.dim, axis=1)]
 
 
 def pixels_of(value: int) -> NDArray[np.uint8]:
@@ -46,49 +49,50 @@ def digest_of(value: int) -> bytes:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., Embedder]:
-    def embedder(engine: Widened, n_images: int = 0) -> Embedder:
+    def embedder(engine: Widened, n_images: int = 50) -> Embedder:
         spec = LITE0.spec("random(0)")
         feature_set = FeatureStore(tmp_path / "features").feature_set(LITE0.name, spec)
-        return Embedder(LITE0, spec, feature_set, np.ones(n_images, np.bool_), lambda: engine, {"stackbone": "test"})
+        own = Filling(spec, feature_set, np.ones(n_images, np.bool_))
+        return Embedder(LITE0, [own], lambda: engine, {"stackbone": "test"})
 
     return embedder
 
 
 def rows_of(each: Embedder) -> dict[bytes, float]:
     """Return the first feature of every row by its digest."""
-    shards = [rows for _, rows in each.feature_set.read_each(read_rows)]
+    shards = [rows for _, rows in each.fillings[0].feature_set.read_each(read_rows)]
     return {
         digest.tobytes(): float(row[0]) for digests, rows in shards for digest, row in zip(digests, rows, strict=True)
     }
 
 
 def shard_sizes(each: Embedder) -> list[int]:
-    return sorted(len(digests) for _, (digests, _) in each.feature_set.read_each(read_rows))
+    return sorted(len(digests) for _, (digests, _) in each.fillings[0].feature_set.read_each(read_rows))
 
 
 def test_rows_are_committed_before_they_take_more_than_is_allowed(
     make: Callable[..., Embedder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedder, "COMMIT_BYTES", 10 * 16 * 4)
+    monkeypatch.setattr(filling, "COMMIT_BYTES", 10 * 16 * 4)
     each = make(Widened(16))
     for value in range(1, 31):
-        each.take(digest_of(value), pixels_of(value))
+        each.take(value, digest_of(value), pixels_of(value))
         assert each.n_uncommitted <= 10
     each.run()
     each.commit()
     assert shard_sizes(each) == [6, 8, 8, 8]  # of batches of 4, two have place for 10 rows
     assert rows_of(each) == {digest_of(value): value for value in range(1, 31)}
-    assert (each.n_embedded, each.n_uncommitted) == (30, 0)
+    assert (each.fillings[0].n_embedded, each.n_uncommitted) == (30, 0)
     assert each.commit_seconds > 0
 
 
 def test_rows_wider_than_is_allowed_are_committed_batch_by_batch(
     make: Callable[..., Embedder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedder, "COMMIT_BYTES", 1)
+    monkeypatch.setattr(filling, "COMMIT_BYTES", 1)
     each = make(Widened(8, batch_size=3))
     for value in range(1, 8):
-        each.take(digest_of(value), pixels_of(value))
+        each.take(value, digest_of(value), pixels_of(value))
     each.run()
     each.commit()
     assert shard_sizes(each) == [1, 3, 3]
@@ -98,11 +102,11 @@ def test_rows_wider_than_is_allowed_are_committed_batch_by_batch(
 def test_a_batch_may_be_larger_than_the_first_one_with_finite_features(
     make: Callable[..., Embedder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedder, "COMMIT_BYTES", 1)
+    monkeypatch.setattr(filling, "COMMIT_BYTES", 1)
     each = make(Widened(8))
     failed: set[bytes] = set()
     for number, value in enumerate([0, 0, 0, 0, 0, 0, 5, 0, 9, 10, 11, 12]):
-        failed |= set(each.take(digest_of(100 + number) if not value else digest_of(value), pixels_of(value)))
+        failed |= set(each.take(number, digest_of(value or 100 + number), pixels_of(value)))
     each.commit()
     assert failed == {digest_of(100 + number) for number in (0, 1, 2, 3, 4, 5, 7)}
     assert rows_of(each) == {digest_of(value): value for value in (5, 9, 10, 11, 12)}
@@ -111,9 +115,9 @@ def test_a_batch_may_be_larger_than_the_first_one_with_finite_features(
 def test_a_commit_of_nothing_writes_nothing(make: Callable[..., Embedder]) -> None:
     each = make(Widened(8))
     each.commit()
-    each.take(digest_of(7), pixels_of(7))
+    each.take(7, digest_of(7), pixels_of(7))
     each.commit()  # what waits in the batch is not computed yet
-    assert each.feature_set.shards() == []
+    assert each.fillings[0].feature_set.shards() == []
 
 
 # Through the pipeline
@@ -132,7 +136,7 @@ def test_memory_does_not_grow_with_the_number_of_images(
     tmp_path: Path, make: Callable[..., Embedder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row_bytes = 25_600 * 4
-    monkeypatch.setattr(embedder, "COMMIT_BYTES", 10 * row_bytes)
+    monkeypatch.setattr(filling, "COMMIT_BYTES", 10 * row_bytes)
     monkeypatch.setattr(pipeline, "IMAGES_AHEAD", 4)
     images = write_images(tmp_path / "photos", 150)
 
@@ -152,11 +156,11 @@ def test_memory_does_not_grow_with_the_number_of_images(
 def test_the_profile_counts_the_time_of_all_commits(
     tmp_path: Path, make: Callable[..., Embedder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedder, "COMMIT_BYTES", 1)
+    monkeypatch.setattr(filling, "COMMIT_BYTES", 1)
     images = write_images(tmp_path / "photos", 9)
     profile, each = Profile(), make(Widened(8), 9)
     embed_images(images, [each], profile=profile)
-    assert len(each.feature_set.shards()) == 3
+    assert len(each.fillings[0].feature_set.shards()) == 3
     assert profile.commit == each.commit_seconds > 0
 
 

@@ -24,6 +24,7 @@ from stackbone.cache import CacheError, FeatureStore, StackboneError
 from stackbone.extract.backbones.backbone import BACKBONES, Backbone
 from stackbone.extract.embedding import pipeline
 from stackbone.extract.embedding.embedder import Embedder, Failure
+from stackbone.extract.embedding.filling import Filling
 from stackbone.extract.embedding.images import Image
 from stackbone.extract.embedding.pipeline import embed_images
 from stackbone.extract.images.budget import DecodingBudget
@@ -60,8 +61,8 @@ def embedder(
     lacks = np.zeros(len(images), np.bool_)
     lacks[lacking] = True
     made = engine or BlockMeans()
-    feature_set = store.feature_set(backbone.name, spec)
-    return Embedder(backbone, spec, feature_set, lacks, start or (lambda: made), {"stackbone": "test"}, batch_size)
+    filling = Filling(spec, store.feature_set(backbone.name, spec), lacks)
+    return Embedder(backbone, [filling], start or (lambda: made), {"stackbone": "test"}, batch_size)
 
 
 def digests(images: Sequence[Image]) -> NDArray[np.uint8]:
@@ -84,11 +85,11 @@ def test_every_row_is_its_images_own(tmp_path: Path, store: FeatureStore, worker
     both = [embedder(store, images, backbone=backbone) for backbone in (LITE0, RESNET)]
     assert embed_images(images, both, workers=workers) == {}
     for each in both:
-        rows = each.feature_set.load(digests(images))
+        rows = each.fillings[0].feature_set.load(digests(images))
         assert rows.shape == (30, 192)
         for image, row in zip(images, rows, strict=True):
             np.testing.assert_array_equal(row, own_features(image, each.backbone))
-        assert each.n_embedded == 30
+        assert each.fillings[0].n_embedded == 30
 
 
 def test_each_backbone_embeds_what_it_lacks_and_nothing_else(tmp_path: Path, store: FeatureStore) -> None:
@@ -96,8 +97,8 @@ def test_each_backbone_embeds_what_it_lacks_and_nothing_else(tmp_path: Path, sto
     first = embedder(store, images, lacking=slice(6))
     second = embedder(store, images, backbone=LITE1, lacking=slice(4, None))
     embed_images(images, [first, second])
-    assert sorted(map(bytes, first.feature_set.digests())) == sorted(image.digest for image in images[:6])
-    assert sorted(map(bytes, second.feature_set.digests())) == sorted(image.digest for image in images[4:])
+    assert sorted(map(bytes, first.fillings[0].feature_set.digests())) == sorted(image.digest for image in images[:6])
+    assert sorted(map(bytes, second.fillings[0].feature_set.digests())) == sorted(image.digest for image in images[4:])
 
 
 def test_an_image_is_decoded_once_for_all_backbones(
@@ -175,7 +176,7 @@ def test_a_bad_image_is_recorded_and_does_not_spoil_its_batch(tmp_path: Path, st
     assert "is cut short" in failed[images[1].digest].reason
     assert "not an image" in failed[images[5].digest].reason
     good = [image for image in images if image.digest not in failed]
-    rows = embedder(store, images).feature_set.load(digests(good))
+    rows = embedder(store, images).fillings[0].feature_set.load(digests(good))
     for image, row in zip(good, rows, strict=True):
         np.testing.assert_array_equal(row, own_features(image))
     assert engine.batches == [4, 4]
@@ -190,7 +191,7 @@ def test_a_file_that_vanished_or_changed_is_recorded(tmp_path: Path, store: Feat
         images[1].digest: Failure("No such file or directory", lasting=False),
         images[3].digest: Failure("its bytes changed since it was listed; run again", lasting=False),
     }
-    assert each.n_embedded == 3
+    assert each.fillings[0].n_embedded == 3
 
 
 def test_an_unreadable_file_is_recorded(tmp_path: Path, store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,8 +212,8 @@ def test_an_unreadable_file_is_recorded(tmp_path: Path, store: FeatureStore, mon
 class NotFinite(BlockMeans):
     """Fails on dark images, as a network in half precision may."""
 
-    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        features = super().embed(pixels)
+    def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        features = super().features(pixels)
         features[pixels.max((1, 2, 3)) < 50, 7] = np.inf
         return features
 
@@ -226,20 +227,22 @@ def test_features_that_are_not_finite_are_recorded_and_not_committed(tmp_path: P
     failed = embed_images(images, [sick, sound])
     assert set(failed) == {images[2].digest, images[3].digest}
     assert all("efficientnet_lite0 gave features that are not finite" in failure.reason for failure in failed.values())
-    assert sick.n_embedded == 8
-    assert sound.n_embedded == 10
+    assert sick.fillings[0].n_embedded == 8
+    assert sound.fillings[0].n_embedded == 10
     good = [image for image in images if image.digest not in failed]
-    rows = sick.feature_set.load(digests(good))
+    rows = sick.fillings[0].feature_set.load(digests(good))
     for image, row in zip(good, rows, strict=True):
         np.testing.assert_array_equal(row, own_features(image))
-    assert sick.feature_set.missing(digests(images)).tolist() == [image.digest in failed for image in images]
+    assert sick.fillings[0].feature_set.missing(digests(images)).tolist() == [
+        image.digest in failed for image in images
+    ]
 
 
 def test_a_run_in_which_no_feature_is_finite_commits_nothing(tmp_path: Path, store: FeatureStore) -> None:
     Picture.new("RGB", (30, 30)).save(tmp_path / "black.png")
     black = listed(tmp_path / "black.png")
     assert set(embed_images([black], [each := embedder(store, [black], NotFinite())])) == {black.digest}
-    assert each.feature_set.shards() == []
+    assert each.fillings[0].feature_set.shards() == []
 
 
 def test_odd_metadata_warns_nobody(tmp_path: Path, store: FeatureStore) -> None:
@@ -269,10 +272,10 @@ def test_a_commit_comes_at_least_every_so_many_images(
     images = make_images(tmp_path / "photos", 20)
     each = embedder(store, images)
     committed: list[int] = []
-    embed_images(images, [each], on_progress=lambda _done, _total: committed.append(each.n_embedded))
+    embed_images(images, [each], on_progress=lambda _done, _total: committed.append(each.fillings[0].n_embedded))
     assert committed[7:16] == [8] * 8 + [16]
-    assert len(each.feature_set.shards()) == 3
-    assert not each.feature_set.missing(digests(images)).any()
+    assert len(each.fillings[0].feature_set.shards()) == 3
+    assert not each.fillings[0].feature_set.missing(digests(images)).any()
 
 
 def test_a_commit_comes_at_least_every_so_many_seconds(
@@ -286,12 +289,12 @@ def test_a_commit_comes_at_least_every_so_many_seconds(
     committed: list[int] = []
 
     def advance(_done: int, _total: int) -> None:
-        committed.append(each.n_embedded)
+        committed.append(each.fillings[0].n_embedded)
         clock[0] += 25.0
 
     embed_images(images, [each], on_progress=advance)
     assert committed == [0, 0, 0, 4, 4, 4, 7, 7, 7, 10, 10, 10]
-    assert each.n_embedded == 12
+    assert each.fillings[0].n_embedded == 12
 
 
 def test_the_limits_are_those_that_the_docs_promise() -> None:
@@ -308,10 +311,10 @@ class Failing(BlockMeans):
         super().__init__()
         self.after, self.problem = after, problem
 
-    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         if len(self.batches) == self.after:
             raise self.problem
-        return super().embed(pixels)
+        return super().features(pixels)
 
 
 @pytest.mark.parametrize("problem", [KeyboardInterrupt(), RuntimeError("out of memory"), SystemExit(1)], ids=repr)
@@ -322,18 +325,22 @@ def test_an_interrupt_or_a_failing_engine_keeps_what_was_computed(
     sound, sick = embedder(store, images, backbone=LITE1), embedder(store, images, Failing(3, problem))
     with pytest.raises(type(problem)):
         embed_images(images, [sound, sick])
-    assert sick.n_embedded == 12
-    assert sound.n_embedded == 16
+    assert sick.fillings[0].n_embedded == 12
+    assert sound.fillings[0].n_embedded == 16
     kept = images[:12]
-    for image, row in zip(kept, sick.feature_set.load(digests(kept)), strict=True):
+    for image, row in zip(kept, sick.fillings[0].feature_set.load(digests(kept)), strict=True):
         np.testing.assert_array_equal(row, own_features(image))
 
-    rest = [image for image, lacks in zip(images, sick.feature_set.missing(digests(images)), strict=True) if lacks]
+    rest = [
+        image
+        for image, lacks in zip(images, sick.fillings[0].feature_set.missing(digests(images)), strict=True)
+        if lacks
+    ]
     assert [image.path for image in rest] == [image.path for image in images[12:]]
     engine = BlockMeans()
     embed_images(rest, [embedder(store, rest, engine)])
     assert sum(engine.batches) == 8
-    assert not sick.feature_set.missing(digests(images)).any()
+    assert not sick.fillings[0].feature_set.missing(digests(images)).any()
 
 
 def test_no_thread_outlives_an_interrupt(tmp_path: Path, store: FeatureStore) -> None:
@@ -376,10 +383,10 @@ def test_a_bounded_number_of_images_is_decoded_ahead(
     ahead: list[int] = []
 
     class Slow(BlockMeans):
-        def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
             time.sleep(0.03)  # time enough for the threads to run as far ahead as they may
             ahead.append(n_decoded[0] - sum(self.batches) - len(pixels))
-            return super().embed(pixels)
+            return super().features(pixels)
 
     embed_images(images, [embedder(store, images, Slow())], workers=workers)
     assert max(ahead) <= 6
@@ -419,13 +426,13 @@ def full(done, total):
 try:
     t.embed_images(images, [each], on_progress=full)
 except CacheError as exc:
-    print(each.n_embedded, exc)
+    print(each.fillings[0].n_embedded, exc)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("16 could not write"), done.stderr
     assert "--cache" in done.stdout
     store = FeatureStore(tmp_path / "features")
-    found = embedder(store, images).feature_set
+    found = embedder(store, images).fillings[0].feature_set
     assert found.missing(digests(images)).tolist() == [False] * 16 + [True] * 24
     assert {path.name[:5] for path in found.folder.iterdir()} == {"part-"}  # no draft is left behind
 
@@ -437,16 +444,16 @@ def test_running_out_of_memory_halves_the_batch_and_goes_on(
     tmp_path: Path, store: FeatureStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     class SmallMemory(BlockMeans):
-        def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
             if len(pixels) > 2:
                 raise MemoryError
-            return super().embed(pixels)
+            return super().features(pixels)
 
     images = make_images(tmp_path / "photos", 10)
     each = embedder(store, images, SmallMemory(), batch_size=8)
     assert embed_images(images, [each]) == {}
-    assert each.n_embedded == 10
-    for image, row in zip(images, each.feature_set.load(digests(images)), strict=True):
+    assert each.fillings[0].n_embedded == 10
+    for image, row in zip(images, each.fillings[0].feature_set.load(digests(images)), strict=True):
         np.testing.assert_array_equal(row, own_features(image))
     assert "out of memory with 8 images at once; going on with 4" in caplog.text
     assert each.batch_size == 2
@@ -454,7 +461,7 @@ def test_running_out_of_memory_halves_the_batch_and_goes_on(
 
 def test_no_memory_for_one_image_is_an_error_in_words(tmp_path: Path, store: FeatureStore) -> None:
     class NoMemory(BlockMeans):
-        def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
             raise MemoryError
 
     images = make_images(tmp_path / "photos", 2)

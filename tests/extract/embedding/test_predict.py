@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,8 +33,10 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Replace the engines by `CountingEngine`; return images embedded so far, by backbone and precision."""
     counted: dict[str, int] = {}
 
-    def make(backbone: Backbone, _weights: object, _engine: str, _device: str, precision: str) -> CountingEngine:
-        return CountingEngine(counted, f"{backbone.name} {precision}")
+    def make(
+        backbone: Backbone, _weights: object, _engine: str, _device: str, precision: str, *, outputs: Sequence[str]
+    ) -> CountingEngine:
+        return CountingEngine(counted, f"{backbone.name} {precision}", outputs)
 
     monkeypatch.setattr(plan, "make_engine", make)
     return counted

@@ -291,7 +291,7 @@ def test_real_features_are_each_images_own(photos: Path, store: FeatureStore, wo
     engine = make_engine(backbone, weights, "torch")
     alone = np.concatenate(
         [
-            engine.embed(apply_transform(decode((photos / path).read_bytes()), backbone.transform)[None])
+            engine.embed(apply_transform(decode((photos / path).read_bytes()), backbone.transform)[None])[0]
             for path in report.index.path
         ]
     )

@@ -6,16 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from stackbone.extract.backbones.backbone import BACKBONES, Backbone, Transform
+from stackbone.extract.backbones.outputs import OutputForm
 from stackbone.extract.backbones.weights import Weights, random_weights
 from stackbone.extract.engines import graphs
 from stackbone.extract.engines.engine import OpenVinoEngine, TorchEngine
@@ -35,19 +36,19 @@ from stackbone.extract.engines.engine import OpenVinoEngine
 from stackbone.extract.backbones.weights import random_weights
 tiny = replace(BACKBONES["efficientnet_lite0"], name="tiny", transform=Transform((64, 64), 0.875, "bicubic"))
 pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
-features = OpenVinoEngine(tiny, random_weights(0)).embed(pixels)
+[features] = OpenVinoEngine(tiny, random_weights(0)).embed(pixels)
 heavy = sorted({"torch", "timm", "torchvision", "openvino_telemetry"} & {n for n, m in sys.modules.items() if m})
 print(json.dumps({"heavy": heavy, "features": features.tolist()}))
 """
 
 
 def embed() -> NDArray[np.float32]:
-    return OpenVinoEngine(TINY, random_weights(0)).embed(PIXELS)
+    return OpenVinoEngine(TINY, random_weights(0)).embed(PIXELS)[0]
 
 
 @pytest.fixture(scope="module")
 def reference() -> NDArray[np.float32]:
-    return TorchEngine(TINY, random_weights(0), "cpu").embed(PIXELS)
+    return TorchEngine(TINY, random_weights(0), "cpu").embed(PIXELS)[0]
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +81,11 @@ def conversions(converted: dict[str, bytes], tmp_path: Path, monkeypatch: pytest
     for name, content in converted.items():
         (copy / name).write_bytes(content)
 
-    def convert(backbone: Backbone, _weights: Weights) -> Any:  # noqa: ANN401 - OpenVINO's model
+    def convert(backbone: Backbone, _weights: Weights, outputs: Sequence[str]) -> graphs.Graph:
         names.append(backbone.name)
-        return import_openvino().Core().read_model(only(copy, ".xml"), only(copy, ".bin"))
+        assert list(outputs) == ["pooled"]
+        graph = import_openvino().Core().read_model(only(copy, ".xml"), only(copy, ".bin"))
+        return graph, (OutputForm("pooled", 1280),)
 
     monkeypatch.setattr(graphs, "convert_graph", convert)
     return names

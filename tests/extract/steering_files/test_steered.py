@@ -22,6 +22,7 @@ from torch import Tensor
 from stackbone.cache import CacheError, FeatureStore, NewerVersionError, UsageError, WeightsError, as_keys, read_seen
 from stackbone.extract import ExtractReport, index_dataset, open_dataset
 from stackbone.extract.backbones.backbone import BACKBONES, Backbone, get_backbone
+from stackbone.extract.backbones.outputs import OutputForm
 from stackbone.extract.backbones.weights import find_weights
 from stackbone.extract.embedding import plan
 from stackbone.extract.embedding import run as run_module
@@ -121,14 +122,14 @@ class MeanEngine:
 
     batch_size = 4
     provenance: dict[str, str] = {}  # noqa: RUF012 - as the protocol has it
+    forms = (OutputForm("pooled", 3),)
 
     def __init__(self, on_embed: Callable[[], None] = lambda: None) -> None:
         self.on_embed = on_embed
 
-    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def embed(self, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         self.on_embed()
-        means: NDArray[np.float32] = pixels.mean((1, 2), dtype=np.float32)
-        return means
+        return [pixels.mean((1, 2), dtype=np.float32)]
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Replace the engines by `MeanEngine`; return the names of the backbones that one was made for."""
     names: list[str] = []
 
-    def make_mean_engine(backbone: Backbone, *_: object) -> MeanEngine:
+    def make_mean_engine(backbone: Backbone, *_: object, **__: object) -> MeanEngine:
         names.append(backbone.name)
         return MeanEngine()
 
@@ -256,9 +257,9 @@ def test_openvino_computes_the_same(
     backbone, _ = steered_backbone(make(method, plain, options=options))
     weights = find_weights([backbone], {plain: files[plain]})[backbone.key]
     pixels = random_pixels(backbone)
-    expected = TorchEngine(backbone, weights, "cpu").embed(pixels)
-    assert relative(OpenVinoEngine(backbone, weights).embed(pixels), expected) < 1e-4
-    assert relative(OpenVinoEngine(backbone, weights).embed(pixels[:1]), expected[:1]) < 1e-4
+    expected = TorchEngine(backbone, weights, "cpu").embed(pixels)[0]
+    assert relative(OpenVinoEngine(backbone, weights).embed(pixels)[0], expected) < 1e-4
+    assert relative(OpenVinoEngine(backbone, weights).embed(pixels[:1])[0], expected[:1]) < 1e-4
 
 
 def test_building_it_leaves_the_random_state_alone(toast: Path, files: Mapping[str, Path]) -> None:
@@ -465,7 +466,7 @@ def test_the_record_is_there_before_the_first_shard(
         assert [path.name for path in folder.iterdir()] == ["seen.h5"]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(plan, "make_engine", lambda *_: MeanEngine(die))
+    monkeypatch.setattr(plan, "make_engine", lambda *_, **__: MeanEngine(die))
     with pytest.raises(KeyboardInterrupt):
         run(photos, store, [toast], weights=files_of(files))
     assert [each.shards() for each in store.feature_sets()] == [[]]
