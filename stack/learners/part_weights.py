@@ -1,10 +1,14 @@
-"""How much each part of the columns counts: penalties of their own, from what a first fit finds in them.
+"""How much each part of the columns counts: penalties of their own, by what held-out rows ask for.
 
-The group lasso penalises ``Σ √width ‖W_part‖``, so that parts that carry nothing fade out (Yuan & Lin 2006, J. R. Stat.
-Soc. B 68(1), 49-67); Head2Toe selects what to keep of a network's layers by it (Evci et al. 2022, ICML, arXiv
-2201.03529). Since ``‖W‖ = min over η of ½(‖W‖²/η + η)``, it is a ridge penalty whose weights follow the norms, fitted
-again and again (Bach et al. 2012, Optimization with Sparsity-Inducing Penalties, section 5): the solvers of ridge
-penalties serve, and each round is a candidate that the inner folds judge.
+A first fit penalises all parts alike. In rows that its inner folds test, the decision values are sums of what each part
+adds; by how much each of these terms had better be multiplied is a small convex problem, one number for each part
+(`gains`: stacked regressions, Breiman 1996, Machine Learning 24, 49-64, of parts instead of models). A part that
+overfits asks for less, one that is held down for more. Its columns are multiplied by that number, so that its
+coefficients cost as much the more, or the less, and everything is fitted again; at the end every part asks for 1.
+
+The group lasso, by which Head2Toe selects layers (Evci et al. 2022, ICML, arXiv 2201.03529), goes by the norms of a
+part's coefficients instead: where a wide part overfits, they are as large as those of one that knows. See
+docs/fusion.md.
 """
 
 from __future__ import annotations
@@ -15,26 +19,29 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
+from scipy.optimize import minimize
 
 from stackbone.stack.folds.fold import Fold
-from stackbone.stack.solvers.design import moments
 from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.solvers.rows import Matrix
 from stackbone.stack.solvers.scales import ColumnParts
 
-ROUNDS = 2
-"""Times that penalties follow the norms, at most: each costs about a third of the search for C before."""
+ROUNDS = 3
+"""Times that everything is fitted again, at most."""
 
-LEAST_FACTOR = 1e-2
+LEAST_GAIN = 1e-2
+"""What a part is multiplied by at least in a round: it may be asked for again in the next."""
+
+LEAST_FACTOR = 1e-3
 """Of the largest: below, a part is as good as left out, and solvers would lose its columns in rounding."""
 
-Doubles = NDArray[np.float64]
-Loss = Callable[[NDArray[Any], NDArray[np.int64]], float]
-"""Of the ``(n, width)`` decision values of all rows, in some of these."""
+_WORTHWHILE = 2e-3  # share of the loss by which a round has to lower it, for another to follow
+_PRIOR = 1.0  # how dear it is to leave 1, in nats of one row
+_MOST_VALUES = 2**24  # of what parts add in the rows that are looked at: enough to tell a handful of numbers by
 
-Search = Callable[[ColumnParts, Sequence[float]], "Choice"]
-"""Fit with these penalties of parts and each of these strengths; return the best."""
+Doubles = NDArray[np.float64]
+Loss = Callable[[Doubles, NDArray[np.int64]], tuple[float, Doubles]]
+"""Of ``(n, width)`` decision values of the rows named: the mean, and its ``(n, width)`` gradient."""
 
 
 class PartRecord(NamedTuple):
@@ -65,7 +72,7 @@ class Choice:
     strength : float
         C, or alpha of a ridge regression.
     loss : float
-        Out of fold: see `PartRecord`.
+        Out of fold: log-loss in nats, or the squared error as a share of the variance.
     out_of_fold : NDArray[np.floating]
         ``(n, n_classes)`` decision values, NaN in rows of no test part; or ``(n,)`` numbers.
     maps : list of LinearMap
@@ -81,95 +88,130 @@ class Choice:
     parts: ColumnParts | None
 
 
-def choose_parts(search: Search, first: Choice, grid: Sequence[float], x: Matrix) -> Choice:
-    """Let penalties follow the norms for as long as the inner folds are the better for it.
+@dataclass(frozen=True, eq=False)
+class Carried:
+    """What each part adds to the decision values of held-out rows.
+
+    Attributes
+    ----------
+    rows : NDArray[np.int64]
+        ``(n,)`` of the training part; all that an inner fold tests, or as many as `_MOST_VALUES` allow.
+    terms : NDArray[np.float64]
+        ``(n_parts, n, width)``.
+    rest : NDArray[np.float64]
+        ``(n, width)`` what remains: the decision at the mean of all columns.
+    """
+
+    rows: NDArray[np.int64]
+    terms: Doubles
+    rest: Doubles
+
+
+Search = Callable[[ColumnParts, Sequence[float]], Choice]
+"""Fit with these penalties of parts and each of these strengths; return the best."""
+
+
+def coarse(grid: Sequence[float]) -> Sequence[float]:
+    """Return every second value of a grid: gains make up for what lies between."""
+    return grid[1::2] if len(grid) > 1 else grid
+
+
+def choose_parts(search: Search, first: Choice, x: Matrix, folds: Sequence[Fold], loss: Loss) -> tuple[Choice, Carried]:
+    """Multiply the parts by what held-out rows ask for, for as long as these are the better for it.
 
     Parameters
     ----------
     search : callable
         See `Search`.
     first : Choice
-        Of all strengths, with parts that are penalised alike.
-    grid : sequence of float
-        All strengths; those near the last choice are tried with new penalties.
+        With parts that are penalised alike.
     x : NDArray[np.float32] or Rows
         ``(n, dim)`` features of the training part.
-    """
-    best, variances = first, column_variances(x)
-    for _ in range(ROUNDS):
-        if best.parts is None:
-            break
-        tried = search(reweighted(best.parts, squares_of_parts(best, variances)), near(grid, best.strength))
-        if tried.loss >= best.loss:
-            break
-        best = tried
-    return best
-
-
-def near(grid: Sequence[float], strength: float) -> Sequence[float]:
-    """Return the values of a grid around one of them."""
-    place = list(grid).index(strength)
-    return grid[max(0, place - 1) : place + 2]
-
-
-def reweighted(parts: ColumnParts, squares: Doubles) -> ColumnParts:
-    """Return the parts with the factors that the group lasso gives them after a fit.
-
-    Parameters
-    ----------
-    parts : ColumnParts
-        Of the fit.
-    squares : NDArray[np.float64]
-        ``(n_parts,)`` squared length of each part's coefficients for standardised columns.
+    folds : sequence of Fold
+        Its inner folds, which `search` fits.
+    loss : callable
+        See `Loss`.
 
     Returns
     -------
-    ColumnParts
-        With the square roots of ``‖W_part‖ / √width`` for factors, scaled so that the mean variance of a column remains
-        1: a penalty means what it meant before.
+    best : Choice
+        The last that lowered the loss.
+    carried : Carried
+        What its parts add.
     """
-    widths = np.asarray(parts.widths, np.float64)
-    factors = np.sqrt(np.sqrt(squares / widths))
-    if not factors.any():
-        return parts
-    factors = np.maximum(factors, LEAST_FACTOR * factors.max())
-    factors /= np.sqrt(np.square(factors) @ widths / widths.sum())
-    return ColumnParts(parts.widths, tuple(factors.tolist()))
+    best, carried = first, carry(first, x, folds)
+    for _ in range(ROUNDS):
+        tried = search(multiplied(_parts_of(best), gains(carried, loss)), [best.strength])
+        if tried.loss >= best.loss:
+            break
+        is_worthwhile = tried.loss < (1 - _WORTHWHILE) * best.loss
+        best, carried = tried, carry(tried, x, folds)
+        if not is_worthwhile:
+            break
+    return best, carried
 
 
-def column_variances(x: Matrix) -> Doubles:
-    """Return the ``(dim,)`` variances of columns."""
-    rows = np.arange(len(x))
-    _, variances = moments(x, rows, np.ones((1, len(rows)), np.bool_), x[0].astype(np.float64))
-    return variances[0]
+def carry(found: Choice, x: Matrix, folds: Sequence[Fold]) -> Carried:
+    """Return what the parts of fits on inner folds add to the decision values of the rows that these test."""
+    parts, width = _parts_of(found), len(found.maps[0].intercept)
+    most = max(1, _MOST_VALUES // (width * len(parts.widths)))
+    step = -(-sum(len(fold.test) for fold in folds) // most)
+    tested = [fold.test[::step] for fold in folds]
+    rows = np.concatenate(tested)
+    terms = np.empty((len(parts.widths), len(rows), width))
+    start = 0
+    for own, linear in zip(tested, found.maps, strict=True):
+        values = x[own] if linear.mean is None else x[own] - linear.mean
+        for number, columns in enumerate(parts.slices()):
+            terms[number, start : start + len(own)] = values[:, columns] @ linear.coef[columns]
+        start += len(own)
+    whole = found.out_of_fold.reshape(len(x), width)[rows].astype(np.float64)
+    return Carried(rows, terms, whole - terms.sum(axis=0))
 
 
-def squares_of_parts(found: Choice, variances: Doubles) -> Doubles:
-    """Return ``(n_parts,)`` squared lengths of the coefficients for standardised columns, the mean over fits."""
-    squares = np.mean([np.square(one.coef, dtype=np.float64).sum(axis=1) for one in found.maps], axis=0) * variances
-    return np.array([squares[own].sum() for own in (found.parts or ColumnParts.alike(len(squares))).slices()])
+def gains(carried: Carried, loss: Loss) -> Doubles:
+    """Return ``(n_parts,)`` what the terms had better be multiplied by, 0 or more, drawn towards 1.
+
+    Parameters
+    ----------
+    carried : Carried
+        What the parts add.
+    loss : callable
+        See `Loss`; convex.
+    """
+    dear = _PRIOR / len(carried.rows)
+
+    def objective(a: Doubles) -> tuple[float, Doubles]:
+        value, slope = loss(carried.rest + np.tensordot(a, carried.terms, 1), carried.rows)
+        gradient = np.tensordot(carried.terms, slope, 2) + 2 * dear * (a - 1)
+        return value + dear * float(np.square(a - 1).sum()), gradient
+
+    start = np.ones(len(carried.terms))
+    found: Doubles = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(start)).x
+    return found
 
 
-def describe_parts(found: Choice, x: Matrix, folds: Sequence[Fold], loss: Loss) -> Doubles:
-    """Return ``(n_parts, 3)`` numbers of `PartRecord`, of the fits on inner folds in the rows that they test."""
+def multiplied(parts: ColumnParts, by: Doubles) -> ColumnParts:
+    """Return the parts with their factors multiplied by `gains`."""
+    factors = np.asarray(parts.factors) * np.maximum(by, LEAST_GAIN)
+    return ColumnParts(parts.widths, tuple(np.maximum(factors, LEAST_FACTOR * factors.max()).tolist()))
+
+
+def describe_parts(found: Choice, carried: Carried, loss: Loss) -> Doubles:
+    """Return ``(n_parts, 3)`` numbers of `PartRecord`."""
+    terms = carried.terms
+    if terms.shape[2] > 1:  # what is added to every class alike says nothing
+        terms = terms - terms.mean(axis=2, keepdims=True)
+    squares = np.square(terms).sum(axis=(1, 2))
+    whole = carried.rest + carried.terms.sum(axis=0)
+    full, _ = loss(whole, carried.rows)
+    rises = [loss(whole - term, carried.rows)[0] - full for term in carried.terms]
+    shares = squares / max(float(squares.sum()), np.finfo(np.float64).tiny)
+    return np.column_stack([_parts_of(found).factors, shares, rises])
+
+
+def _parts_of(found: Choice) -> ColumnParts:
     if found.parts is None:
-        message = "fits that know no parts cannot tell what each carries"
+        message = "fits that know no parts have none to weigh"
         raise ValueError(message)
-    rows = np.concatenate([fold.test for fold in folds])
-    whole = found.out_of_fold.reshape(len(x), -1)
-    silent = np.tile(whole, (len(found.parts.widths), 1, 1))
-    for fold, linear in zip(folds, found.maps, strict=True):
-        values = x[fold.test] if linear.mean is None else x[fold.test] - linear.mean
-        for number, own in enumerate(found.parts.slices()):
-            silent[number, fold.test] -= values[:, own] @ linear.coef[own]
-    carried = (whole - silent)[:, rows].astype(np.float64)
-    if carried.shape[2] > 1:  # what is added to every class alike says nothing
-        carried -= carried.mean(axis=2, keepdims=True)
-    squares = np.square(carried).sum(axis=(1, 2))
-    rises = [loss(each, rows) - found.loss for each in silent]
-    return np.column_stack([found.parts.factors, squares / max(squares.sum(), np.finfo(np.float64).tiny), rises])
-
-
-def log_loss(decisions: NDArray[np.float32], y: NDArray[np.int64]) -> float:
-    """Return the mean log-loss, in nats, of ``(n, n_classes)`` logits."""
-    return -float(log_softmax(decisions.astype(np.float64), axis=1)[np.arange(len(y)), y].mean())
+    return found.parts

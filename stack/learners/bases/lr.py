@@ -9,17 +9,20 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.learner import BaseLearner, BaseScores, Part
 from stackbone.stack.learners.options import StackOptions
-from stackbone.stack.learners.part_weights import ROUNDS, Choice, choose_parts, describe_parts, log_loss
+from stackbone.stack.learners.part_weights import ROUNDS, Choice, choose_parts, coarse, describe_parts
 from stackbone.stack.solvers.linear import LinearMap, LinearPath
 from stackbone.stack.solvers.rows import Matrix, Rows
 from stackbone.stack.solvers.scales import MODERATION, ColumnParts
 
 C_GRID = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0)
 """Inverse regularisation strengths tried, ascending; each in scikit-learn's sense."""
+
+Doubles = NDArray[np.float64]
 
 _PATIENCE = 2
 """Values of C in a row that are worse than the best so far and end the search."""
@@ -118,13 +121,18 @@ def score_classes(
         *inner, whole = regression_path(x_train, y_train, n_classes, subsets).solve(c)
         return BaseScores(c, _out_of_fold(x_train, n_classes, folds, inner), whole.decide(x_test), whole)
 
-    def search(weighed: ColumnParts | None, grid: Sequence[float]) -> Choice:
-        return _search(x_train, y_train, n_classes, folds, grid, weighed)
+    if parts is None:
+        found, carried = _search(x_train, y_train, n_classes, folds, c_grid), None
+    else:
 
-    found, carried = search(parts, c_grid), None
-    if parts is not None:
-        found = choose_parts(search, found, c_grid, x_train)
-        carried = describe_parts(found, x_train, folds, lambda scores, rows: log_loss(scores[rows], y_train[rows]))
+        def search(weighed: ColumnParts, grid: Sequence[float]) -> Choice:
+            return _search(x_train, y_train, n_classes, folds, grid, weighed, patience=1)
+
+        def loss(decisions: Doubles, rows: NDArray[np.int64]) -> tuple[float, Doubles]:
+            return _log_loss(decisions, y_train[rows])
+
+        found, terms = choose_parts(search, search(parts, coarse(c_grid)), x_train, folds, loss)
+        carried = describe_parts(found, terms, loss)
     (whole,) = regression_path(x_train, y_train, n_classes, everything, found.parts).solve(found.strength)
     return BaseScores(found.strength, found.out_of_fold, whole.decide(x_test), whole, carried)
 
@@ -185,8 +193,9 @@ def _search(
     folds: Sequence[Fold],
     c_grid: Sequence[float],
     parts: ColumnParts | None = None,
+    patience: int = _PATIENCE,
 ) -> Choice:
-    """Return the best of what `choose_c` tries."""
+    """Return the best of what `choose_c` tries, with values in a row that may be worse before it gives up."""
     path = regression_path(x, y, n_classes, [fold.train for fold in folds], parts)
     scored = np.concatenate([fold.test for fold in folds])
     best = Choice(np.nan, np.inf, np.empty((0, 0), np.float32), [], parts)
@@ -194,14 +203,22 @@ def _search(
     for c in c_grid:
         maps = path.solve(c)
         scores = _out_of_fold(x, n_classes, folds, maps)
-        loss = log_loss(scores[scored], y[scored])
+        loss, _ = _log_loss(scores[scored].astype(np.float64), y[scored])
         if loss < best.loss:
             best, n_worse = Choice(c, loss, scores, maps, parts), 0
         else:
             n_worse += 1
-            if n_worse == _PATIENCE:
+            if n_worse == patience:
                 break
     return best
+
+
+def _log_loss(decisions: Doubles, y: NDArray[np.int64]) -> tuple[float, Doubles]:
+    """Return the mean log-loss, in nats, of ``(n, n_classes)`` logits, and its gradient."""
+    log_probability, own = log_softmax(decisions, axis=1), (np.arange(len(y)), y)
+    gradient = np.exp(log_probability)
+    gradient[own] -= 1
+    return -float(log_probability[own].mean()), gradient / len(y)
 
 
 def _out_of_fold(x: Matrix, n_classes: int, folds: Sequence[Fold], maps: Sequence[LinearMap]) -> NDArray[np.float32]:

@@ -20,6 +20,8 @@ from stackbone.stack.solvers.ridge import SideBySide, fit_ridge
 from stackbone.stack.solvers.rows import Rows
 from stackbone.stack.solvers.scales import MODERATION, ColumnParts
 
+Doubles = NDArray[np.float64]
+
 ALPHA_GRID = tuple(float(10.0 ** (k / 2)) for k in range(-2, 15))
 """Regularisation strengths tried, ascending, 0.1 to 10,000,000; in scikit-learn's sense, for standardised features.
 
@@ -104,15 +106,19 @@ def score_numbers(
     UsageError
         If there is no alpha, or one is not positive.
     """
+    if parts is None:
+        found, carried = _search(train, y_train, folds, alphas), None
+    else:
 
-    def search(weighed: ColumnParts | None, grid: Sequence[float]) -> Choice:
-        return _search(train, y_train, folds, grid, weighed)
+        def search(weighed: ColumnParts, grid: Sequence[float]) -> Choice:
+            return _search(train, y_train, folds, grid, weighed)
 
-    found, carried = search(parts, alphas), None
-    if parts is not None:
+        def loss(predicted: Doubles, rows: NDArray[np.int64]) -> tuple[float, Doubles]:
+            return _loss(predicted, y_train[rows, None], y_train.var())
+
         x = Rows(train.blocks, train.rows)
-        found = choose_parts(search, found, alphas, x)
-        carried = describe_parts(found, x, folds, lambda scores, rows: _loss(scores[rows, 0], y_train, rows))
+        found, terms = choose_parts(search, search(parts, alphas), x, folds, loss)
+        carried = describe_parts(found, terms, loss)
     path = fit_ridge(train, y_train, [found.strength], parts=found.parts)
     return BaseScores(found.strength, found.out_of_fold, path.predict(test)[:, 0], path.linear_map(), carried)
 
@@ -168,13 +174,15 @@ def _search(
         paths.append(path)
     errors = np.square(out_of_fold - y[:, None]).sum(axis=0)
     best = len(alphas) - 1 - int(errors[::-1].argmin())
-    rows, maps = np.arange(len(y)), [path.linear_map(best) for path in paths]
-    return Choice(alphas[best], _loss(out_of_fold[:, best], y, rows), out_of_fold[:, best], maps, parts)
+    loss, _ = _loss(out_of_fold[:, best], y, y.var())
+    maps = [path.linear_map(best) for path in paths]
+    return Choice(alphas[best], loss, out_of_fold[:, best], maps, parts)
 
 
-def _loss(predicted: NDArray[np.float64], y: NDArray[np.float64], rows: NDArray[np.int64]) -> float:
-    """Return the mean squared error of some rows as a share of the variance of all."""
-    return float(np.square(predicted - y[rows]).mean() / max(y.var(), np.finfo(np.float64).tiny))
+def _loss(predicted: Doubles, y: Doubles, variance: float) -> tuple[float, Doubles]:
+    """Return the mean squared error as a share of a variance, and its gradient."""
+    scale = max(float(variance), np.finfo(np.float64).tiny)
+    return float(np.square(predicted - y).mean() / scale), 2 * (predicted - y) / (scale * len(y))
 
 
 def _check_partition(folds: Sequence[Fold], n_rows: int) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from made_report import record_of
 from stackbone.cache import FeatureSpec, FeatureStore, UsageError
 from stackbone.cache.records.parts import Part, RowForm
 from stackbone.stack import (
@@ -30,6 +31,10 @@ from stackbone.stack.features.fusion import fuse
 from stackbone.stack.features.join import join_features
 from stackbone.stack.learners.member import Member
 from stackbone.stack.models import model as model_module
+from stackbone.stack.report.context import ReportOptions
+from stackbone.stack.report.report import collect_report
+from stackbone.stack.report.sections.backbones import BackbonesRecord
+from stackbone.stack.report.sections.layers import LayersRecord
 from tests.made.caches import make_digests, make_index
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -215,3 +220,12 @@ def test_members_of_made_blocks_need_no_cache() -> None:
     found = evaluate(blocks, y, stratified_folds(y, 3, 0), members=members, options=FIXED, recipes=("oof",))
     assert [each.model for each in found.results][:2] == ["lr:ab", "lr:c"]
     assert [each.name for each in found.parts["ab"]] == ["a", "b"]
+
+
+def test_the_report_tells_layers_and_what_a_network_costs_in_all(store: FeatureStore) -> None:
+    fused, apart = (run_experiment(store, options=replace(FIXED, fusion=each)) for each in ("parts", "none"))
+    reports = [collect_report(each, store, ReportOptions(projection="pca")) for each in (fused, apart)]
+    assert [any(part.section.name == "layers" for part in each.parts) for each in reports] == [True, False]
+    assert {name: len(each) for name, each in record_of(reports[0], LayersRecord).parts.items()} == {PAIR: 3}
+    costs = [{cost.backbone: cost.dim for cost in record_of(each, BackbonesRecord).costs} for each in reports]
+    assert costs == [{PAIR: 18, "other": 5}, {"net": 8, "net@stages": 10, "other": 5}]

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from stackbone.stack.folds.folds import inner_folds, regression_folds
+from stackbone.stack.learners import part_weights
 from stackbone.stack.learners.bases.lr import LogisticRegressionBase, score_classes
 from stackbone.stack.learners.bases.ridge import score_numbers
 from stackbone.stack.learners.options import StackOptions
-from stackbone.stack.learners.part_weights import LEAST_FACTOR, PartRecord, near, reweighted
+from stackbone.stack.learners.part_weights import LEAST_FACTOR, Carried, PartRecord, coarse, gains, multiplied
 from stackbone.stack.solvers.linear import LinearPath
 from stackbone.stack.solvers.ridge import SideBySide, fit_ridge
 from stackbone.stack.solvers.scales import ColumnParts, moderated_scales
@@ -86,7 +87,7 @@ def test_the_part_that_knows_the_classes_is_found_and_helps(n_classes: int) -> N
     assert plain.parts is None
     assert fused.parts is not None
     noise, signal = (PartRecord(*row) for row in fused.parts)
-    assert signal.factor > 2 > 1 > noise.factor
+    assert signal.factor > 1 > noise.factor
     assert signal.share > 0.8
     assert signal.loss > 0.2 > noise.loss
     assert noise.share + signal.share == pytest.approx(1)
@@ -94,8 +95,8 @@ def test_the_part_that_knows_the_classes_is_found_and_helps(n_classes: int) -> N
 
 
 def test_numbers_have_parts_too() -> None:
-    x, _ = made(200, 5)
-    y = x[:, NOISE:].sum(axis=1).astype(np.float64)
+    x, _ = made(200, 5, unit=1)
+    y = x[:, NOISE:].sum(axis=1) + np.random.default_rng(1).standard_normal(200)
     folds = regression_folds(y, 4, 0)
     train = SideBySide.whole(x)
     fused = score_numbers(train, y, train, folds, parts=ColumnParts.alike(NOISE, SIGNAL))
@@ -104,7 +105,7 @@ def test_numbers_have_parts_too() -> None:
     noise, signal = (PartRecord(*row) for row in fused.parts)
     assert signal.factor > noise.factor
     assert signal.loss > 0.5
-    assert np.square(fused.out_of_fold - y).sum() <= np.square(plain.out_of_fold - y).sum()
+    assert np.square(fused.out_of_fold - y).sum() < 0.9 * np.square(plain.out_of_fold - y).sum()
 
 
 @pytest.mark.parametrize(("n", "n_classes"), [(12, 2), (12, 4), (20, 2), (40, 10)])
@@ -151,22 +152,44 @@ def test_a_given_c_is_kept_and_parts_are_weighed_all_the_same() -> None:
     found = score_classes(x, codes, x, 3, folds_of(codes), [0.01], ColumnParts.alike(NOISE, SIGNAL))
     assert found.chosen == 0.01
     assert found.parts is not None
-    assert found.parts[1, 0] > 1
+    assert found.parts[1, 0] > found.parts[0, 0]
 
 
-def test_penalties_follow_the_norms_and_keep_the_mean_variance() -> None:
-    parts = ColumnParts.alike(100, 4, 16)
-    found = reweighted(parts, np.array([1.0, 4.0, 0.0]))
-    wide, narrow, empty = found.factors
-    assert narrow / wide == pytest.approx(np.sqrt((2 / 2) / (1 / 10)))
-    assert narrow > wide > empty
-    assert empty == pytest.approx(LEAST_FACTOR * narrow)
-    assert np.square(found.factors) @ [100, 4, 16] == pytest.approx(120)
+def test_gains_are_what_held_out_rows_ask_for() -> None:
+    rng = np.random.default_rng(0)
+    y, noise = rng.standard_normal((500, 1)), rng.standard_normal((500, 1))
+    carried = Carried(np.arange(500), np.stack([y / 2, noise]), np.zeros((500, 1)))
+
+    def squared(decisions: NDArray[np.float64], rows: Codes) -> tuple[float, NDArray[np.float64]]:
+        return float(np.square(decisions - y[rows]).mean()), 2 * (decisions - y[rows]) / len(rows)
+
+    held_down, useless = gains(carried, squared)
+    assert held_down == pytest.approx(2, abs=0.05)
+    assert useless == pytest.approx(0, abs=0.05)
+    (few, _) = gains(Carried(np.arange(2), carried.terms[:, :2], np.zeros((2, 1))), squared)
+    assert abs(few - 1) < 0.7  # of two rows not much is believed
 
 
-def test_the_strengths_near_one_are_its_neighbours_in_the_grid() -> None:
-    grid = (1.0, 2.0, 3.0, 4.0)
-    assert [near(grid, each) for each in grid] == [(1.0, 2.0), (1.0, 2.0, 3.0), (2.0, 3.0, 4.0), (3.0, 4.0)]
+def test_factors_are_multiplied_and_no_part_is_lost_for_good() -> None:
+    found = multiplied(ColumnParts((100, 4, 16), (1.0, 2.0, 1e-3)), np.array([0.5, 2.0, 0.0]))
+    assert found.widths == (100, 4, 16)
+    assert found.factors == (0.5, 4.0, LEAST_FACTOR * 4.0)
+
+
+def test_of_many_rows_some_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, codes = made(240, 3)
+    whole = score_classes(x, codes, x, 3, folds_of(codes), parts=ColumnParts.alike(NOISE, SIGNAL)).parts
+    monkeypatch.setattr(part_weights, "_MOST_VALUES", 2 * 3 * 100)
+    some = score_classes(x, codes, x, 3, folds_of(codes), parts=ColumnParts.alike(NOISE, SIGNAL)).parts
+    assert whole is not None
+    assert some is not None
+    np.testing.assert_allclose(some[:, 1], whole[:, 1], atol=0.15)
+    assert not np.array_equal(some, whole)
+
+
+def test_a_single_strength_is_no_grid_to_thin() -> None:
+    assert coarse((0.1,)) == (0.1,)
+    assert coarse((1.0, 2.0, 3.0, 4.0)) == (2.0, 4.0)
 
 
 def test_settings_tell_parts_and_those_of_one_part_stay_what_they_were() -> None:
