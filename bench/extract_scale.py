@@ -26,20 +26,22 @@ _RUN = """
 import json, sys
 from pathlib import Path
 import numpy as np
-from stackbone.extract.embedding import run as run_module
+from stackbone.cache.records.feature_name import POOLED
+from stackbone.extract.embedding import plan
+from stackbone.extract.backbones.outputs import OutputForm
 from stackbone.cache import FeatureStore
 from stackbone.extract import extract as embed, open_dataset
 
 class Stub:
-    batch_size, provenance = 8, {"engine": "stub"}
-    def __init__(self, *_of_a_network):
+    batch_size, provenance, forms = 8, {"engine": "stub"}, [OutputForm(POOLED, 1280)]
+    def __init__(self, *_of_a_network, **_options):
         self.random = np.random.default_rng(0)
     def embed(self, pixels):
-        return self.random.random((len(pixels), 1280), np.float32)
+        return [self.random.random((len(pixels), 1280), np.float32)]
 
 folder, cache, names, precision, stub = sys.argv[1:]
 if stub:
-    run_module.make_engine = Stub
+    plan.make_engine = Stub
 done = embed(open_dataset(folder), names, FeatureStore(cache), precision=precision)
 lines = Path("/proc/self/status").read_text().splitlines()
 peak = next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))

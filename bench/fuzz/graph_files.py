@@ -14,6 +14,7 @@ import numpy as np
 from fuzz.mutations import Rng, mutate, mutate_json
 from fuzz.trial import MadeAnew, OutOfForm, environment
 from stackbone.extract.backbones.backbone import BACKBONES, Transform
+from stackbone.extract.backbones.outputs import OutputForm
 from stackbone.extract.backbones.weights import random_weights
 from stackbone.extract.engines import graphs
 from stackbone.extract.engines.engine import OpenVinoEngine
@@ -23,7 +24,7 @@ _SIDE, _DIM = 8, 4
 _TINY = replace(BACKBONES["efficientnet_lite0"], name="tiny", transform=Transform((_SIDE, _SIDE), 0.875, "bicubic"))
 
 
-def _convert_anew(*_: object) -> NoReturn:
+def _convert_anew(*_: object, **__: object) -> NoReturn:
     raise MadeAnew
 
 
@@ -50,8 +51,9 @@ class Graph:
         graph = openvino.Model([x], [pixels], "tiny")
         with environment(STACKBONE_GRAPHS=str(folder)):
             weights = random_weights(0)
-            record = graphs._record(_TINY, weights)
-            kept = graphs._kept(_TINY, weights)
+            form = OutputForm("pooled", _DIM)
+            record = {**graphs._record(_TINY, weights), "outputs": [form.to_dict()]}
+            kept = graphs._kept(_TINY, weights, ["pooled"])
             assert kept
             graphs._keep(graph, kept, record)
 
@@ -78,7 +80,7 @@ class Graph:
             environment(STACKBONE_GRAPHS=str(folder)),
             patch("stackbone.extract.engines.graphs.convert_graph", _convert_anew),
         ):
-            features = OpenVinoEngine(_TINY, random_weights(0)).embed(pixels)
+            [features] = OpenVinoEngine(_TINY, random_weights(0)).embed(pixels)
         if features.ndim != 2 or len(features) != len(pixels) or features.dtype != np.float32:
             message = f"features of {features.dtype} {features.shape}"
             raise OutOfForm(message)

@@ -131,7 +131,7 @@ def _outputs_told(record: Path) -> list[str]:
 
 
 def _record(backbone: Backbone, weights: Weights) -> dict[str, Any]:
-    """Return what the record of a kept graph must say, apart from its outputs and the digests of its files."""
+    """Return what the record of a kept graph must say, apart from its outputs and the digests of all that is kept."""
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -150,6 +150,7 @@ def _read(kept: Path, backbone: Backbone, weights: Weights, outputs: Sequence[st
         digests = {
             ".xml": hashlib.sha256(description).hexdigest(),
             ".bin": hashlib.sha256(constants.data).hexdigest(),
+            "outputs": _sha256_of(recorded["outputs"]),
         }
         forms = [OutputForm.from_dict(each) for each in recorded.pop("outputs")]
         if recorded != {**_record(backbone, weights), "sha256": digests}:
@@ -215,7 +216,12 @@ def _keep(graph: openvino.Model, kept: Path, record: dict[str, Any]) -> None:
         digests = {suffix: sha256_file(draft).hex() for suffix, draft in drafts.items()}
         for suffix, draft in drafts.items():
             draft.replace(kept.with_suffix(suffix))
+    digests["outputs"] = _sha256_of(record["outputs"])
     write_atomically(kept, json.dumps({**record, "sha256": digests}).encode())
+
+
+def _sha256_of(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def convert_graph(backbone: Backbone, weights: Weights, outputs: Sequence[str] = (POOLED,)) -> Graph:

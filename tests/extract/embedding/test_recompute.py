@@ -63,7 +63,7 @@ def keep_a_wrong_graph(files: dict[str, Path], folder: Path) -> None:
         records["right"].with_suffix(suffix).write_bytes(content)
         digests[suffix] = hashlib.sha256(content).hexdigest()
     record = json.loads(records["right"].read_text())
-    records["right"].write_text(json.dumps({**record, "sha256": digests}))
+    records["right"].write_text(json.dumps({**record, "sha256": {**record["sha256"], **digests}}))
 
 
 @pytest.mark.slow

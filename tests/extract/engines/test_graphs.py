@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from stackbone.cache import UsageError
 from stackbone.extract.backbones.backbone import BACKBONES, Backbone, Transform
 from stackbone.extract.backbones.outputs import OutputForm
 from stackbone.extract.backbones.weights import Weights, random_weights
@@ -214,3 +215,95 @@ def test_openvino_writes_nothing_but_the_graph_into_the_home(tmp_path: Path, ref
     assert len(files) == 3
     assert all(name.startswith(".cache/stackbone/graphs/tiny-") for name in files)
     assert not (home / "intel").exists()
+
+
+# Several outputs
+
+
+SEVERAL = ("pooled", "stages", "mean", "gem", "map", "layer:blocks.1")
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Return the three files of a kept graph of several outputs, by name."""
+    folder = tmp_path_factory.mktemp("several")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STACKBONE_GRAPHS", str(folder))
+        load_graph(TINY, random_weights(0), SEVERAL)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, NDArray[np.float32]]:
+    """Return what torch gives for each output."""
+    found = TorchEngine(TINY, random_weights(0), "cpu", outputs=SEVERAL).embed(PIXELS)
+    return dict(zip(SEVERAL, found, strict=True))
+
+
+@pytest.fixture
+def kept_several(several: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder that holds that graph; nothing can be converted any more."""
+    folder = tmp_path / "several"
+    folder.mkdir()
+    for name, content in several.items():
+        (folder / name).write_bytes(content)
+    monkeypatch.setenv("STACKBONE_GRAPHS", str(folder))
+
+    def refuse(_backbone: Backbone, _weights: Weights, outputs: Sequence[str]) -> graphs.Graph:
+        raise RuntimeError(",".join(outputs))
+
+    monkeypatch.setattr(graphs, "convert_graph", refuse)
+    return folder
+
+
+def test_the_name_of_a_kept_graph_tells_its_outputs(several: dict[str, bytes], converted: dict[str, bytes]) -> None:
+    (stem,), (alone,) = ({Path(name).with_suffix("").name for name in kept} for kept in (several, converted))
+    assert stem.startswith(f"{alone}+")
+    [record] = [json.loads(content) for name, content in several.items() if name.endswith(".json")]
+    assert [each["output"] for each in record["outputs"]] == list(SEVERAL)
+
+
+@pytest.mark.parametrize(
+    "outputs", [SEVERAL, ("stages",), ("pooled",), ("map", "pooled"), ("layer:blocks.1", "gem", "stages")]
+)
+def test_a_graph_of_more_outputs_serves_and_equals_torch(
+    kept_several: Path, expected: dict[str, NDArray[np.float32]], outputs: Sequence[str]
+) -> None:
+    engine = OpenVinoEngine(TINY, random_weights(0), outputs=outputs)
+    assert [form.output for form in engine.forms] == list(outputs)
+    for output, form, rows in zip(outputs, engine.forms, engine.embed(PIXELS), strict=True):
+        assert rows.shape == (3, form.n_columns)
+        assert relative(rows, expected[output]) < 1e-4
+    assert len(list(kept_several.iterdir())) == 3
+
+
+@pytest.mark.parametrize("outputs", [("max",), ("pooled", "max"), ("layer:blocks.2",)])
+def test_a_graph_that_lacks_an_output_does_not_serve(kept_several: Path, outputs: Sequence[str]) -> None:
+    with pytest.raises(RuntimeError, match=",".join(outputs)):
+        load_graph(TINY, random_weights(0), outputs)
+    assert len(list(kept_several.iterdir())) == 3
+
+
+@pytest.mark.parametrize("change", ["outputs", "columns", "none", "text"])
+def test_a_record_that_tells_other_outputs_is_not_used(kept_several: Path, change: str) -> None:
+    path = only(kept_several, ".json")
+    record = json.loads(path.read_text())
+    told = record["outputs"]
+    if change == "outputs":
+        told[0]["output"], told[1]["output"] = told[1]["output"], told[0]["output"]
+    record["outputs"] = {
+        "outputs": told,
+        "columns": [{**told[0], "n_columns": 7}, *told[1:]],
+        "none": [],
+        "text": "pooled",
+    }[change]
+    path.write_text(json.dumps(record))
+    with pytest.raises(RuntimeError, match="pooled"):
+        load_graph(TINY, random_weights(0), SEVERAL)
+
+
+@pytest.mark.parametrize("outputs", [("blocks",), ("pooled", "cls")])
+def test_an_output_that_the_network_lacks_is_no_engines_fault(kept_several: Path, outputs: Sequence[str]) -> None:
+    assert kept_several
+    with pytest.raises(UsageError, match=r"tiny has no output .*: it has pooled, stages, mean, max, gem, map"):
+        TorchEngine(TINY, random_weights(0), "cpu", outputs=outputs)

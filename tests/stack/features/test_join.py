@@ -20,6 +20,7 @@ from stackbone.cache import (
 )
 from stackbone.cache.feature_set import FeatureSet
 from stackbone.cache.records.listed import Listed
+from stackbone.cache.records.parts import Part, RowForm
 from stackbone.cache.records.shard import PATTERN
 from stackbone.stack.features.join import Joined, join_features
 from stackbone.stack.folds.groups import join_groups
@@ -318,3 +319,60 @@ def test_some_of_the_images_keep_their_labels_features_and_groups(store: Feature
     np.testing.assert_array_equal(some.blocks["vgg19"], made_features(1)[positions])
     np.testing.assert_array_equal(some.digests, made_digests()[positions])
     assert (joined.n_groups, some.n_groups) == (9, 3)
+
+
+# Several outputs of one backbone
+
+
+def add_output(store: FeatureStore, output: str, seed: int, form: RowForm | None = None, n: int = N) -> FeatureSet:
+    spec = replace(made_spec("resnet50"), output=output)
+    feature_set = store.feature_set("resnet50", spec)
+    feature_set.append(spec, made_digests(n), made_features(seed, n), {}, form)
+    return feature_set
+
+
+def test_an_output_is_another_block_with_its_parts(store: FeatureStore) -> None:
+    parts = (Part("stage1", 1), Part("stage2", 3))
+    add_output(store, "stages", 5, RowForm(parts))
+    joined = join_features(store)
+    assert joined.names == ["resnet50", "resnet50@stages", "vgg19"]
+    np.testing.assert_array_equal(joined.blocks["resnet50@stages"], made_features(5))
+    assert joined.parts == {
+        "resnet50": (Part("pooled", DIM),),
+        "resnet50@stages": parts,
+        "vgg19": (Part("pooled", DIM),),
+    }
+    assert join_features(store, backbones="resnet50@stages,vgg19@pooled").names == ["resnet50@stages", "vgg19"]
+    assert join_features(store, backbones="all@stages").names == ["resnet50@stages"]
+
+
+def test_a_map_is_stacked_only_where_it_is_named(store: FeatureStore) -> None:
+    found = add_output(store, "map", 5, RowForm(row_shape=(1, 2, 2)))
+    joined = join_features(store)
+    assert joined.names == ["resnet50", "vgg19"]
+    assert f"{found.id} is left out: maps are stacked only where they are named with --backbones" in joined.notes
+    assert join_features(store, backbones="resnet50@map,vgg19").names == ["resnet50@map", "vgg19"]
+
+
+@pytest.mark.parametrize("asked", ["resnet50@stages", "resnet50,resnet50@stages", "offline@stages,resnet50@stages"])
+def test_outputs_of_other_images_are_refused_with_what_embeds_the_rest(store: FeatureStore, asked: str) -> None:
+    found = add_output(store, "stages", 5, n=N - 2)
+    if asked.startswith("offline"):
+        with pytest.raises(UsageError, match="no features of 'efficientnet_lite0@stages'"):
+            join_features(store, backbones=asked)
+        return
+    with pytest.raises(StackError) as caught:
+        join_features(store, backbones=asked)
+    assert f"{found.id} lacks 2" in str(caught.value)
+    assert "--backbones resnet50@stages" in str(caught.value)
+    assert "to embed the others" in str(caught.value)
+    joined = join_features(store)
+    assert joined.names == ["resnet50", "vgg19"]
+    assert any(f"{found.id} is left out: it lacks 2 images" in note for note in joined.notes)
+
+
+@pytest.mark.parametrize("asked", ["resnet50@stagez", "resnet5@stages", "resnet50@block"])
+def test_an_output_that_is_not_cached_is_refused_with_the_nearest(store: FeatureStore, asked: str) -> None:
+    add_output(store, "stages", 5)
+    with pytest.raises(UsageError, match=rf"no features of '{asked}'; it has resnet50, resnet50@stages, vgg19; did"):
+        join_features(store, backbones=asked)
