@@ -33,7 +33,7 @@ def in_file(array: object) -> bool:
 @pytest.mark.parametrize(("shape", "large"), [((10, 25), False), ((10, 26), True), ((0, 7), False), ((300,), True)])
 def test_only_large_arrays_lie_in_files(shape: tuple[int, ...], *, large: bool) -> None:
     found = empty_array(shape)
-    assert (found.shape, found.dtype, in_file(found)) == (shape, np.float32, large)
+    assert (found.shape, found.dtype, in_file(found)) == (shape, np.dtype(np.float32), large)
     found[...] = 3
     assert (found == 3).all()
     assert type(found) is np.ndarray
