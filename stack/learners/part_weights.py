@@ -26,7 +26,7 @@ from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.solvers.rows import Matrix
 from stackbone.stack.solvers.scales import ColumnParts
 
-ROUNDS = 3
+ROUNDS = 2
 """Times that everything is fitted again, at most."""
 
 LEAST_GAIN = 1e-2
@@ -35,7 +35,7 @@ LEAST_GAIN = 1e-2
 LEAST_FACTOR = 1e-3
 """Of the largest: below, a part is as good as left out, and solvers would lose its columns in rounding."""
 
-_WORTHWHILE = 2e-3  # share of the loss by which a round has to lower it, for another to follow
+_WORTHWHILE = 5e-3  # share of the loss by which a round has to lower it, for another to follow
 _PRIOR = 1.0  # how dear it is to leave 1, in nats of one row
 _MOST_VALUES = 2**24  # of what parts add in the rows that are looked at: enough to tell a handful of numbers by
 
