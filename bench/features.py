@@ -3,8 +3,8 @@
 Embeds photographs of clothing and 5,000 images of CIFAR-10 by three EfficientNet-Lites, at their pooled vector and at
 their stages by one pass, and scores 5 times 3 folds: each backbone by its pooled vector, by its stages, and by both,
 put together in each way that ``stack --fusion`` knows; then the stacks of all three. Differences are from the pooled
-vector alone, with the interval of the corrected resampled t-test (`stack.metrics.compare`). Then the time of a stack
-with penalties for parts beside one of as many columns without, in this run: a ratio that only an idle machine tells.
+vector alone, with the interval of the corrected resampled t-test (`stack.metrics.compare`). Then the time of the
+stack of all by each fusion, of the same columns in one run: ratios that only an idle machine tells.
 ``python bench/features.py [--quick] [--json FILE] [--photos FOLDER] [--data FOLDER] [--cache FOLDER]``.
 """
 
@@ -122,11 +122,10 @@ def score_all(scored: Scored, backbones: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def time_fusion(joined: Joined, backbone: str) -> dict[str, float]:
-    """Return the seconds of a stack of one backbone's outputs with penalties for parts, and without."""
-    names = [backbone, f"{backbone}@stages"]
+def time_fusions(joined: Joined, names: Sequence[str]) -> dict[str, float]:
+    """Return the seconds of a stack of the same features, with all baselines, by fusion; the least of three."""
     chosen, folds = select(joined, names), stratified_folds(joined.labels, SPLITS, 0)
-    seconds: dict[str, list[float]] = {"concat": [], "parts": []}
+    seconds: dict[str, list[float]] = {fusion: [] for fusion in FUSIONS}
     for _ in range(3):
         for fusion, own in seconds.items():
             started = time.perf_counter()
@@ -180,13 +179,14 @@ def main() -> None:
                 for fold in stratified_folds(joined.labels, SPLITS, repeat, digests=joined.digests)
             ]
             found = score_all(Scored(joined, folds, Path(folder) / "scores"), backbones)
-            figures[name] = {"scores": found, "seconds": time_fusion(joined, backbones[0])}
+            figures[name] = {"scores": found, "seconds": time_fusions(joined, feature_sets)}
             rows += rows_of(name, found)
     header = ["images", "backbone", "features", "accuracy", "points above pooled", "95% interval", "log-loss"]
     report(f"Outputs and fusions, {repeats} times {SPLITS} folds", header, rows, figures, options.json)
     for name, each in figures.items():
         seconds = each["seconds"]
-        print(f"{name}: parts {seconds['parts']:.1f} s, concat {seconds['concat']:.1f} s, equal columns")
+        told = ", ".join(f"{fusion} {own:.1f} s ({own / seconds['none']:.2f})" for fusion, own in seconds.items())
+        print(f"{name}, the stack of all, in seconds and beside none, which fits every output by itself: {told}")
 
 
 if __name__ == "__main__":

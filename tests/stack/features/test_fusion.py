@@ -35,6 +35,7 @@ from stackbone.stack.report.context import ReportOptions
 from stackbone.stack.report.report import collect_report
 from stackbone.stack.report.sections.backbones import BackbonesRecord
 from stackbone.stack.report.sections.layers import LayersRecord
+from stackbone.stack.tables.verdict import verdict
 from tests.made.caches import make_digests, make_index
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -229,3 +230,12 @@ def test_the_report_tells_layers_and_what_a_network_costs_in_all(store: FeatureS
     assert {name: len(each) for name, each in record_of(reports[0], LayersRecord).parts.items()} == {PAIR: 3}
     costs = [{cost.backbone: cost.dim for cost in record_of(each, BackbonesRecord).costs} for each in reports]
     assert costs == [{PAIR: 18, "other": 5}, {"net": 8, "net@stages": 10, "other": 5}]
+
+
+def test_the_outputs_of_the_best_network_are_advised_by_the_names_that_people_type(store: FeatureStore) -> None:
+    found = run_experiment(store, options=FIXED)
+    worse = [
+        each if each.model == f"lr:{PAIR}" else replace(each, folds=[0.1] * 3) for each in found.evaluation.results
+    ]
+    said = verdict(replace(found, evaluation=replace(found.evaluation, results=worse)))
+    assert "--backbones net,net@stages uses that one alone" in said.comparison
