@@ -40,13 +40,15 @@ class Engine(Protocol):
         Images it takes at once with good use of its hardware.
     provenance
         Engine, device and library versions, as strings.
-    forms
-        What it gives for each output, in the order asked for.
     """
 
     batch_size: int
     provenance: dict[str, str]
-    forms: Sequence[OutputForm]
+
+    @property
+    def forms(self) -> Sequence[OutputForm]:
+        """What it gives for each output, in the order asked for."""
+        ...
 
     def embed(self, pixels: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:
         """Return (B, n_columns) float32 for each output, of pixels (B, H, W, 3) uint8.

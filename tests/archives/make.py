@@ -59,7 +59,7 @@ def write_cache(root: Path) -> None:
     for rows in (slice(0, 3), slice(2, 4)):
         resnet50.append(RESNET50, digests[rows], features[rows], provenance)
     half = (features * 2).astype(np.float16)
-    store.feature_set("timm:convnext_tiny.fb_in22k", CONVNEXT).append(CONVNEXT, digests, half, provenance)  # type: ignore[arg-type]
+    store.feature_set("timm:convnext_tiny.fb_in22k", CONVNEXT).append(CONVNEXT, digests, half, provenance)
     store.write_dataset(
         DatasetIndex(
             name="photos",

@@ -78,7 +78,7 @@ def test_rows_over_many_chunks_of_version_1_come_back_exactly(tmp_path: Path, ro
 def test_float16_stays_half_on_disk_and_is_read_as_float32(tmp_path: Path) -> None:
     digests, features = make_rows(9)
     half = features.astype(np.float16)
-    path = write_shard(tmp_path, SPEC, digests, half, PROVENANCE)  # type: ignore[arg-type]
+    path = write_shard(tmp_path, SPEC, digests, half, PROVENANCE)
     assert read_header(path, FINGERPRINT).dtype == "float16"
     got = read_rows(path, FINGERPRINT)[1]
     assert got.dtype == np.float32

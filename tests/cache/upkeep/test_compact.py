@@ -107,7 +107,7 @@ def test_full_precision_is_not_lost_beside_half(feature_set: FeatureSet) -> None
     features[::2] = features[::2].astype(np.float16)
     for i in range(40):
         row = features[i : i + 1] if i % 2 else features[i : i + 1].astype(np.float16)
-        feature_set.append(SPEC, digests[i : i + 1], row, {})  # type: ignore[arg-type]
+        feature_set.append(SPEC, digests[i : i + 1], row, {})
     compact(feature_set)
     np.testing.assert_array_equal(feature_set.load(digests), features)
 

@@ -103,7 +103,8 @@ def fill(tmp_path: Path) -> Callable[..., Filled]:
         for each, lacks in (("pooled", lacks_pooled), (output, lacks_stages)):
             spec = LITE0.spec("random(0)", output=each)
             fillings.append(Filling(spec, store.feature_set(LITE0.name, spec), np.array(lacks, np.bool_)))
-        return Filled(Embedder(LITE0, fillings, lambda: engine, {"stackbone": "test"}), *fillings, engine)
+        embedder = Embedder(LITE0, fillings, lambda: engine, {"stackbone": "test"})
+        return Filled(embedder, fillings[0], fillings[1], engine)
 
     return make
 
@@ -124,7 +125,7 @@ def digest_of(number: int) -> bytes:
 
 
 def rows_of(filling: Filling) -> dict[bytes, float]:
-    found = {}
+    found: dict[bytes, float] = {}
     for _, (digests, rows) in filling.feature_set.read_each(read_rows):
         found |= {digest.tobytes(): float(row[0]) for digest, row in zip(digests, rows, strict=True)}
     return found

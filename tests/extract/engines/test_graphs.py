@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from stackbone.cache import UsageError
-from stackbone.extract.backbones.backbone import BACKBONES, Backbone, Transform
+from stackbone.extract.backbones.backbone import BACKBONES, Backbone, Transform, get_backbone
 from stackbone.extract.backbones.outputs import OutputForm
 from stackbone.extract.backbones.weights import Weights, random_weights
 from stackbone.extract.engines import graphs
@@ -307,3 +307,25 @@ def test_an_output_that_the_network_lacks_is_no_engines_fault(kept_several: Path
     assert kept_several
     with pytest.raises(UsageError, match=r"tiny has no output .*: it has pooled, stages, mean, max, gem, map"):
         TorchEngine(TINY, random_weights(0), "cpu", outputs=outputs)
+
+
+VIT = ("pooled", "blocks", "cls", "mean", "cls+mean", "map", "layer:blocks.0")
+CONVNEXT = ("pooled", "stages", "mean", "max", "layer:stages.0")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "outputs"), [("timm:test_vit.r160_in1k", VIT), ("timm:test_convnext.r160_in1k", CONVNEXT)]
+)
+def test_every_output_of_other_networks_equals_torch_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, outputs: Sequence[str]
+) -> None:
+    monkeypatch.setenv("STACKBONE_GRAPHS", str(tmp_path))
+    backbone = get_backbone(name)
+    height, width = backbone.transform.input_size
+    pixels = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
+    torch_engine = TorchEngine(backbone, random_weights(0), "cpu", outputs=outputs)
+    graph_engine = OpenVinoEngine(backbone, random_weights(0), outputs=outputs)
+    assert list(graph_engine.forms) == list(torch_engine.forms)
+    for found, expected in zip(graph_engine.embed(pixels), torch_engine.embed(pixels), strict=True):
+        assert relative(found, expected) < 1e-4

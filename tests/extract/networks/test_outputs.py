@@ -34,14 +34,14 @@ AVERAGED = replace(CNN, pooling="avg")
 
 def body_of(kind: str) -> Any:  # noqa: ANN401 - timm has no types
     torch.manual_seed(1)
-    body = {
+    makers: dict[str, Callable[[], Any]] = {
         "resnet": lambda: make_cnn(channels=(8, 16, 24, 32)),
         "convnext": make_convnext,
         "vit": lambda: make_vit(img_size=SIZE),
         "vit of four registers": lambda: make_vit(img_size=SIZE, reg_tokens=4),
         "vit without a class token": lambda: make_vit(img_size=SIZE, class_token=False, global_pool="avg"),
-    }[kind]()
-    return body
+    }
+    return makers[kind]()
 
 
 def outputs_of(body: nn.Module, outputs: list[str], backbone: Backbone = CNN) -> dict[str, Tensor]:
@@ -181,13 +181,14 @@ def test_lite0s_outputs_are_formulas_of_timms_maps() -> None:
 
 def steered(kind: str) -> nn.Module:
     """Return a steering of random parameters around a small network."""
-    module: nn.Module = {
+    makers: dict[str, Callable[[], nn.Module]] = {
         "toast": lambda: ToastViT(body_of("vit")),
         "toast of a convnext": lambda: ToastConvNext(body_of("convnext")),
         "lora": lambda: LoraViT(body_of("vit")),
         "vpt": lambda: PromptedViT(body_of("vit")),
         "finetune": lambda: FineTuned(Pooled(body_of("resnet"), "avg")),
-    }[kind]()
+    }
+    module = makers[kind]()
     for name, parameter in module.named_parameters():
         if not name.startswith("body."):
             randomise(cast("Any", nn.ParameterList([parameter])), 3, 0.3)
