@@ -60,8 +60,9 @@ class RidgeBase(BaseLearner):
     def fit(self, features: Sequence[NDArray[np.float32]], part: Part, options: StackOptions, seed: int) -> BaseScores:
         """Fit on the training part, out of fold and as a whole, and predict the test part."""
         train, test = SideBySide(features, part.fold.train), SideBySide(features, part.fold.test)
-        of_parts: dict[str, ColumnParts] = {} if self._parts is None else {"parts": self._parts}
-        return score_numbers(train, part.y_train, test, part.inner, **of_parts)
+        if self._parts is None:
+            return score_numbers(train, part.y_train, test, part.inner)
+        return score_numbers(train, part.y_train, test, part.inner, parts=self._parts)
 
 
 def score_numbers(

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from made_report import record_of
-from stackbone.cache import FeatureSpec, FeatureStore, UsageError
+from stackbone.cache import FeatureSpec, FeatureStore, ModelError, UsageError
 from stackbone.cache.records.parts import Part, RowForm
 from stackbone.stack import (
     StackOptions,
@@ -30,7 +30,6 @@ from stackbone.stack.experiments.self_check import run_self_check
 from stackbone.stack.features.fusion import fuse
 from stackbone.stack.features.join import join_features
 from stackbone.stack.learners.member import Member
-from stackbone.stack.models import model as model_module
 from stackbone.stack.report.context import ReportOptions
 from stackbone.stack.report.report import collect_report
 from stackbone.stack.report.sections.backbones import BackbonesRecord
@@ -177,7 +176,7 @@ def test_a_saved_model_adds_up_the_outputs_of_a_network(
 def test_members_that_do_not_add_up_to_the_backbones_are_refused(store: FeatureStore, members: list[int]) -> None:
     model = run_experiment(store, options=FIXED, with_model=True).model
     assert model is not None
-    with pytest.raises(model_module.ModelError, match=r"its members have .* backbones, and it has 3"):
+    with pytest.raises(ModelError, match=r"its members have .* backbones, and it has 3"):
         replace(model, members=members)
 
 
