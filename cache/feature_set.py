@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache.disk.digest import DIGEST_BYTES, Digests
 from stackbone.cache.disk.files import make_folder
+from stackbone.cache.disk.scratch import empty_array
 from stackbone.cache.errors import CacheError, CorruptFileError
 from stackbone.cache.hdf5.opening import corrupt_message
 from stackbone.cache.records import shard
@@ -154,7 +155,7 @@ class FeatureSet:
     def load(self, digests: Digests) -> NDArray[np.float32]:
         """Return features aligned with `digests`, in one pass over the shards.
 
-        Memory: the result, two shards, and about 10 bytes a row.
+        Memory: the result (a large one in a scratch file), two shards, and about 10 bytes a row.
 
         Parameters
         ----------
@@ -179,7 +180,7 @@ class FeatureSet:
         result: NDArray[np.float32] | None = None
         for path, (part_digests, part) in self.read_each(shard.read_rows):
             if result is None:
-                result = np.empty((len(digests), part.shape[1]), np.float32)
+                result = empty_array((len(digests), part.shape[1]))
             elif part.shape[1] != result.shape[1]:
                 found_dim = f"it has {part.shape[1]} features a row, other shards of {self.id} have {result.shape[1]}"
                 raise CorruptFileError(corrupt_message(path, found_dim))

@@ -95,6 +95,13 @@ class ModelOptions:
     meta_combine: Annotated[
         str, typer.Option(help="Put the backbones' scores side by side (concat), or average them: {meta_combine}")
     ] = "concat"
+    fusion: Annotated[
+        str,
+        typer.Option(
+            help="Fit the outputs of one backbone (pooled, stages, ...) together, each part with a weight of its own "
+            "(parts) or all alike (concat), or fit each output by itself (none): {fusions}"
+        ),
+    ] = "parts"
     c: Annotated[
         float | None,
         typer.Option(
@@ -118,6 +125,7 @@ class ModelOptions:
             combine=self.meta_combine,
             c=self.c,
             inner_splits=self.inner_cv,
+            fusion=self.fusion,
         )
 
 

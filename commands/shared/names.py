@@ -29,6 +29,7 @@ REGISTRIES = {
     "training_precisions": ("stackbone.extract.steering.options", "PRECISIONS"),
     "meta_scores": ("stackbone.stack.learners.options", "SCORES"),
     "meta_combine": ("stackbone.stack.learners.options", "COMBINE"),
+    "fusions": ("stackbone.stack.learners.options", "FUSIONS"),
     "group_by": ("stackbone.stack.divisions.labelled_images", "GROUP_BY"),
     "dealing": ("stackbone.stack.folds.dealing", "DEALINGS"),
     "rare": ("stackbone.stack.divisions.division", "RARE"),

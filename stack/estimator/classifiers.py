@@ -16,9 +16,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from stackbone.stack.estimator.weighted import fit_weighted, read_weights
-from stackbone.stack.solvers.design import MODERATION
 from stackbone.stack.solvers.linear import MAX_ITER, TOL, LinearPath
 from stackbone.stack.solvers.rows import pieces
+from stackbone.stack.solvers.scales import MODERATION
 
 
 class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
@@ -127,7 +127,7 @@ class SoftmaxRegression(_LinearClassifier):
         Whether to standardise the features first. The coefficients are for raw features all the same.
     moderation : float
         With `standardise`: how many rows the median variance of all columns counts for in that of each, so that a
-        handful of rows cannot make one tiny by chance (`stack.solvers.design.moderated_scales`). 0 standardises as
+        handful of rows cannot make one tiny by chance (`stack.solvers.scales.moderated_scales`). 0 standardises as
         ``StandardScaler`` does.
     tol : float
         Share of the objective by which it may exceed its minimum, as the solver estimates it.
@@ -135,7 +135,7 @@ class SoftmaxRegression(_LinearClassifier):
         Most steps of the solver.
     moderation : float
         Rows that the columns' common variance counts for when each is standardised; the command line has
-        `stack.learners.bases.lr.MODERATION`. With 0 each column is standardised by its own variance alone.
+        `stack.solvers.scales.MODERATION`. With 0 each column is standardised by its own variance alone.
 
     Attributes
     ----------
@@ -193,7 +193,7 @@ class LinearSVM(_LinearClassifier):
         Whether to standardise the features first. The coefficients are for raw features all the same.
     moderation : float
         With `standardise`: how many rows the median variance of all columns counts for in that of each, so that a
-        handful of rows cannot make one tiny by chance (`stack.solvers.design.moderated_scales`). 0 standardises as
+        handful of rows cannot make one tiny by chance (`stack.solvers.scales.moderated_scales`). 0 standardises as
         ``StandardScaler`` does.
     tol : float
         Share of the objective by which it may exceed its minimum, as the solver estimates it.

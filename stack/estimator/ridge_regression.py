@@ -10,8 +10,8 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from stackbone.stack.estimator.weighted import fit_weighted, read_weights
-from stackbone.stack.solvers.design import MODERATION
 from stackbone.stack.solvers.ridge import SideBySide, fit_ridge
+from stackbone.stack.solvers.scales import MODERATION
 
 
 class RidgeRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
@@ -25,7 +25,7 @@ class RidgeRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc] # sc
         Regularisation strength, more than 0.
     moderation : float
         How many rows the median variance of all columns counts for in that of each when they are standardised, so that
-        a handful of rows cannot make one tiny by chance (`stack.solvers.design.moderated_scales`). 0 standardises as
+        a handful of rows cannot make one tiny by chance (`stack.solvers.scales.moderated_scales`). 0 standardises as
         ``StandardScaler`` does.
 
     Attributes

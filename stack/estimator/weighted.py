@@ -13,7 +13,8 @@ from sklearn.svm import LinearSVC
 from sklearn.utils.validation import _check_sample_weight
 
 from stackbone.cache.errors import UsageError
-from stackbone.stack.solvers.design import moderated_scales, moments
+from stackbone.stack.solvers.design import moments
+from stackbone.stack.solvers.scales import moderated_scales
 
 Doubles = NDArray[np.float64]
 
@@ -55,7 +56,7 @@ def fit_weighted(
         C; of a ridge regression alpha; more than 0.
     moderation : float, optional
         How many rows the columns' common variance counts for where they are standardised, by the weighted moments:
-        see `stack.solvers.design.moderated_scales`. None does not standardise.
+        see `stack.solvers.scales.moderated_scales`. None does not standardise.
 
     Returns
     -------

@@ -9,7 +9,6 @@ scored on.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,27 +18,26 @@ from numpy.typing import NDArray
 from stackbone.cache.choices import check_choice
 from stackbone.cache.disk.digest import Digests
 from stackbone.cache.progress import Progress
-from stackbone.stack.evaluation.nested import NestedFit
+from stackbone.stack.evaluation.base_fits import base_fits, find_or_run, run_base
 from stackbone.stack.evaluation.options import check_meta, stack_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
-from stackbone.stack.evaluation.viewed import run_fit, view_sets, view_settings
 from stackbone.stack.fitting.fit_warnings import recorded
-from stackbone.stack.fitting.fits import FitCounter, FitKey, run_alone, run_fits
+from stackbone.stack.fitting.fits import FitCounter, FitKey, run_fits
 from stackbone.stack.folds.checks import check_blocks, check_folds, check_groups
 from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold
-from stackbone.stack.folds.per_fold import Features, check_nested, check_per_fold, distinct_blocks, nested_of, of_fold
-from stackbone.stack.learners.learner import BaseLearner, BaseOutcome, BaseScores, Part
+from stackbone.stack.folds.per_fold import Features, check_per_fold, distinct_blocks
+from stackbone.stack.learners.learner import BaseOutcome, BaseScores, Part
+from stackbone.stack.learners.member import Member, one_each
 from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.learners.recipes import STACKS, recipe_rows
 from stackbone.stack.learners.registry import META_LEARNERS
 from stackbone.stack.learners.weight_shares import mean_shares
-from stackbone.stack.metrics.model_scores import Evaluation, Prediction
+from stackbone.stack.metrics.model_scores import Evaluation, PartScore, Prediction
 from stackbone.stack.tasks.registry import get_task
 from stackbone.stack.tasks.task import Task
 
-_LARGE = 2**27  # bytes of features
 WITHOUT = "without:"
 """How the name of a stack that lacks one backbone begins."""
 
@@ -49,6 +47,7 @@ def evaluate(
     y: NDArray[Any],
     folds: Sequence[Fold],
     *,
+    members: Sequence[Member] | None = None,
     task: str = "classification",
     recipes: Sequence[str] = STACKS,
     baselines: bool = True,
@@ -71,6 +70,9 @@ def evaluate(
         ``(n_images,)`` labels: class names; of a regression numbers, or text that spells them.
     folds : sequence of Fold
         Outer folds, of `stratified_folds`, `regression_folds` or `split_folds`.
+    members : sequence of Member, optional
+        What the base learners see: each one block, by default, or outputs of one network side by side. Where other
+        words here say backbone, a member is meant.
     task : str
         What is predicted: ``classification`` or ``regression``.
     recipes : sequence of str
@@ -133,28 +135,30 @@ def evaluate(
         for number, fold in enumerate(folds)
     ]
     found_keys: list[str] = []
-    models = _models(kind, list(blocks), recipes, baselines=baselines)
-    fits_of_all = _base_fits(kind, blocks, parts, options, seed, inner_folds)
+    members = list(members or one_each(blocks))
+    names = [each.name for each in members]
+    models = _models(kind, names, recipes, baselines=baselines)
+    fits_of_all = base_fits(kind, blocks, members, parts, options, seed, inner_folds)
     base = {key: fit for key, fit in fits_of_all.items() if key[0] in models}
     runs: dict[FitKey, Callable[[], BaseOutcome]] = {
-        key: fit.run if cache is None else partial(_find_or_run, fit, cache, truth.values, parts[key[1]], found_keys)
+        key: fit.run if cache is None else partial(find_or_run, fit, cache, truth.values, parts[key[1]], found_keys)
         for key, fit in base.items()
     }
-    metas = _meta_backbones(list(blocks), ablation=baselines and ablation) if "oof" in recipes else {}
+    metas = _meta_backbones(names, ablation=baselines and ablation) if "oof" in recipes else {}
     counter = FitCounter(progress, len(base) + len(parts) * len(metas))
     with recorded() as warned:
-        outcomes = _run_base(kind, runs, sum(x.nbytes for _, x in distinct_blocks(blocks)), n_jobs, counter)
-        if len(blocks) == 1 and "concat" in models:  # side by side with nothing: the same fit
-            outcomes |= {("concat", p.number): outcomes[f"{kind.base}:{next(iter(blocks))}", p.number] for p in parts}
+        outcomes = run_base(kind, runs, sum(x.nbytes for _, x in distinct_blocks(blocks)), n_jobs, counter)
+        if len(members) == 1 and "concat" in models:  # side by side with nothing: the same fit
+            outcomes |= {("concat", p.number): outcomes[f"{kind.base}:{names[0]}", p.number] for p in parts}
         scores = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, BaseScores)}
-        members = {
-            (model, p.number): [scores[f"{kind.base}:{name}", p.number] for name in names]
-            for model, names in {"mean": list(blocks), **metas}.items()
+        stacked = {
+            (model, p.number): [scores[f"{kind.base}:{name}", p.number] for name in own]
+            for model, own in {"mean": names, **metas}.items()
             for p in parts
         }
         learner = META_LEARNERS[options.meta.learner]
         fits = {
-            (model, p.number): partial(learner.fit, members[model, p.number], p, options.meta)
+            (model, p.number): partial(learner.fit, stacked[model, p.number], p, options.meta)
             for model in metas
             for p in parts
         }
@@ -166,13 +170,13 @@ def evaluate(
             return outcome
         if isinstance(outcome, BaseScores):
             return kind.predict(outcome)
-        of_backbones, meta = members[model, number], stacks.get((model, number))
+        of_backbones, meta = stacked[model, number], stacks.get((model, number))
         return kind.mean(of_backbones) if meta is None else kind.combine(meta, [each.test for each in of_backbones])
 
     predictions = {model: [predict(model, p.number) for p in parts] for model in dict.fromkeys([*models, *metas])}
     found = {model: kind.score(model, truth, each, folds) for model, each in predictions.items()}
     own = [("stack:oof", p.number) for p in parts] if learner.has_weights and "stack:oof" in metas else []
-    shares = [kind.shares(stacks[key], members[key]) for key in own]
+    shares = [kind.shares(stacks[key], stacked[key]) for key in own]
     return Evaluation(
         results=[found[model] for model in models],
         predictions=predictions,
@@ -180,7 +184,12 @@ def evaluate(
         chosen=_chosen(scores, stacks, models, len(parts)),
         warnings=warned.by_model(),
         n_from_cache=len(found_keys),
-        shares=mean_shares(list(blocks), shares),
+        shares=mean_shares(names, shares),
+        parts={
+            each.name: _parts(each, [scores[f"{kind.base}:{each.name}", p.number] for p in parts])
+            for each in members
+            if len(each.parts) > 1
+        },
     )
 
 
@@ -202,6 +211,15 @@ def _meta_backbones(backbones: list[str], *, ablation: bool) -> dict[str, list[s
     return stacks
 
 
+def _parts(member: Member, folds: Sequence[BaseScores]) -> list[PartScore]:
+    """Return what each part of a member's columns carries in each fold; nothing where its learner does not tell."""
+    told = [each.parts for each in folds if each.parts is not None]
+    if len(told) < len(folds):
+        return []
+    numbers = np.stack(told, axis=2).tolist()  # (n_parts, 3, n_folds)
+    return [PartScore(name, width, *own) for (name, width), own in zip(member.parts, numbers, strict=True)]
+
+
 def _chosen(
     scores: Mapping[FitKey, BaseScores], stacks: Mapping[FitKey, MetaModel], models: list[str], n_folds: int
 ) -> dict[str, list[float]]:
@@ -214,83 +232,3 @@ def _chosen(
         for model, keys in every.items()
         if all(key in strengths for key in keys)
     }
-
-
-@dataclass(frozen=True, eq=False)
-class _BaseFit:
-    """A fit on features, and what decides its outcome beside the images and labels of its fold."""
-
-    settings: dict[str, object]
-    names: list[str]
-    uses_inner_folds: bool
-    run: Callable[[], BaseOutcome]
-    inner_sets: Sequence[str] = ()
-
-
-def _base_fits(
-    kind: Task,
-    blocks: Mapping[str, Features],
-    parts: list[Part],
-    options: StackOptions,
-    seed: int,
-    inner_folds: Callable[[NDArray[np.int64]], list[Fold]],
-) -> dict[FitKey, _BaseFit]:
-    """List all that can be fitted on features; the longest first, so that no core ends with a long one alone."""
-    everything = list(blocks)
-    learners = {each.name: each for each in kind.learners}
-    fitted: list[tuple[str, list[str], BaseLearner]] = []
-    if len(blocks) > 1:
-        fitted.append(("concat", everything, learners[kind.base]))
-    fitted += [(f"stack:{each.name}", everything, each) for each in learners.values() if each.sees_all]
-    fitted += [
-        (f"{each.name}:{name}", [name], each) for each in learners.values() if not each.sees_all for name in blocks
-    ]
-    found = {
-        (model, p.number): _BaseFit(
-            {**learner.settings(options, seed), **view_settings(seen)},
-            names,
-            learner.uses_inner_folds,
-            partial(run_fit, learner, seen, p, options, seed),
-            view_sets(seen),
-        )
-        for model, names, learner in fitted
-        for p in parts
-        for seen in [[of_fold(blocks[name], p.number) for name in names]]
-    }
-    for p in parts:  # the meta-learner sees what the task's own base learner says of each backbone, and of no other
-        for name, features in blocks.items():
-            nested, base = nested_of(features, p.number), learners[kind.base]
-            if nested:
-                check_nested(name, nested, len(p.inner))
-                deeper = [inner_folds(p.fold.train[each.train]) for each in p.inner]
-                fit = NestedFit(base, of_fold(features, p.number), nested, p, deeper, options, seed)
-                found[f"{base.name}:{name}", p.number] = _BaseFit(
-                    fit.settings(), [name], base.uses_inner_folds, fit.run, nested.feature_sets
-                )
-    return found
-
-
-def _run_base(
-    kind: Task,
-    runs: Mapping[FitKey, Callable[[], BaseOutcome]],
-    n_bytes: int,
-    n_jobs: int | None,
-    counter: FitCounter,
-) -> dict[FitKey, BaseOutcome]:
-    """Run the fits side by side; of large features, those that see every backbone one at a time.
-
-    Each of these holds a copy of its training rows, and its products are large enough for BLAS to use every core.
-    """
-    learners = {each.name: each for each in kind.learners}
-    seeing_all = {f"stack:{each.name}" for each in learners.values() if each.sees_all}
-    seeing_all |= {"concat"} if learners[kind.base].copies_rows else set()
-    of_all = [key for key in runs if key[0] in seeing_all] if n_bytes > _LARGE else []
-    alone = run_alone({key: runs[key] for key in of_all}, n_jobs, counter)
-    return alone | run_fits({key: run for key, run in runs.items() if key not in alone}, n_jobs, counter)
-
-
-def _find_or_run(fit: _BaseFit, cache: ScoreCache, values: NDArray[Any], part: Part, found: list[str]) -> BaseOutcome:
-    inner = part.inner if fit.uses_inner_folds else []
-    key = cache.key(fit.settings, fit.names, values, part.fold, inner, number=part.number)
-    key = replace(key, feature_sets=(*key.feature_sets, *fit.inner_sets))
-    return cache.find_or_run(key, fit.run, found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stackbone.cache.choices import check_choice
 from stackbone.cache.errors import UsageError
-from stackbone.stack.learners.options import COMBINE, SCORES, MetaOptions, StackOptions
+from stackbone.stack.learners.options import COMBINE, FUSIONS, SCORES, MetaOptions, StackOptions
 from stackbone.stack.tasks.registry import get_task
 
 MOST_C = 1e6
@@ -19,6 +19,7 @@ def stack_options(
     combine: str = "concat",
     c: float | None = None,
     inner_splits: int = 5,
+    fusion: str = StackOptions.fusion,
 ) -> StackOptions:
     """Return options that suit a task, with its own defaults.
 
@@ -32,7 +33,7 @@ def stack_options(
         See `MetaOptions`; for classification only.
     c : float, optional
         See `StackOptions`.
-    inner_splits : int
+    inner_splits, fusion
         See `StackOptions`.
 
     Raises
@@ -42,8 +43,9 @@ def stack_options(
     """
     kind = get_task(task)
     meta = kind.meta_learners[0] if meta is None else meta
-    options = StackOptions(c=c, inner_splits=inner_splits, meta=MetaOptions(meta, scores, combine))
+    options = StackOptions(c=c, inner_splits=inner_splits, meta=MetaOptions(meta, scores, combine), fusion=fusion)
     check_meta(task, options.meta)
+    check_choice("value of --fusion", fusion, FUSIONS)
     if c is not None and not 0 < c <= MOST_C:
         message = f"--c is {c}; C is an inverse regularisation strength above 0 and up to {MOST_C:g}, such as 0.01"
         raise UsageError(message)

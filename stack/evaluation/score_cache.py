@@ -29,6 +29,7 @@ from stackbone.stack.fitting.fit_warnings import messages
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.per_fold import Features, PerFold, Viewed
 from stackbone.stack.learners.learner import BaseOutcome, BaseScores
+from stackbone.stack.learners.part_weights import PartRecord
 from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.solvers.linear import LinearMap
 
@@ -231,7 +232,8 @@ def _of_fold(value: _T | Sequence[_T], number: int) -> _T:
 
 def _most_bytes(key: FitKey) -> int:
     outputs = max(1, key.n_classes)
-    return _NUMBER_BYTES * (1 + outputs * (key.n_train + key.n_test + key.dim + 1) + key.dim)
+    of_parts = len(PartRecord._fields) * key.dim  # at most: a part has a column
+    return _NUMBER_BYTES * (1 + outputs * (key.n_train + key.n_test + key.dim + 1) + key.dim + of_parts)
 
 
 def _strength(n_classes: int) -> str:
@@ -251,6 +253,7 @@ def _to_arrays(outcome: BaseOutcome, n_classes: int) -> Arrays:
         "mean": outcome.linear.mean
         if outcome.linear.mean is not None
         else np.zeros(len(outcome.linear.coef), np.float32),
+        **({} if outcome.parts is None else {"parts": outcome.parts}),
     }
 
 
@@ -264,7 +267,7 @@ def _from_arrays(arrays: Arrays, key: FitKey) -> BaseOutcome | None:
             return None
         return Prediction(scores, probability=bool(probability))
     strength = _strength(key.n_classes)
-    if set(arrays) != {strength, "out_of_fold", "test", "coef", "intercept", "mean"}:
+    if set(arrays) - {"parts"} != {strength, "out_of_fold", "test", "coef", "intercept", "mean"}:
         return None
     columns = (key.n_classes,) if key.n_classes else ()
     number = np.float32 if key.n_classes else np.float64
@@ -275,6 +278,7 @@ def _from_arrays(arrays: Arrays, key: FitKey) -> BaseOutcome | None:
         "coef": ((key.dim, n_outputs), np.float32),
         "intercept": ((n_outputs,), np.float32),
         "mean": ((key.dim,), np.float32),
+        **({"parts": ((*arrays["parts"].shape[:1], len(PartRecord._fields)), np.float64)} if "parts" in arrays else {}),
     }
     if any(arrays[name].shape != shape or arrays[name].dtype != dtype for name, (shape, dtype) in expected.items()):
         return None
@@ -284,4 +288,4 @@ def _from_arrays(arrays: Arrays, key: FitKey) -> BaseOutcome | None:
         return None
     chosen, linear = float(arrays[strength]), LinearMap(arrays["coef"], arrays["intercept"], arrays["mean"])
     is_strength = chosen > 0 if key.n_classes else chosen >= 0
-    return BaseScores(chosen, out_of_fold, arrays["test"], linear) if is_strength else None
+    return BaseScores(chosen, out_of_fold, arrays["test"], linear, arrays.get("parts")) if is_strength else None

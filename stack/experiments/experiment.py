@@ -9,8 +9,10 @@ from typing import Any
 
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.evaluation.near_copies import NearCopies
+from stackbone.stack.features.fusion import fuse
 from stackbone.stack.features.join import Joined
 from stackbone.stack.folds.fold import Fold
+from stackbone.stack.learners.member import Member
 from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.learners.recipes import recipe_rows
 from stackbone.stack.metrics.model_scores import Evaluation
@@ -79,6 +81,11 @@ class Experiment:
     def truth(self) -> Truth:
         """Class codes and names of the images that took part, or their numbers."""
         return self.kind.read(self.joined.labels)
+
+    @cached_property
+    def members(self) -> list[Member]:
+        """What the base learners saw: outputs of one network together, as was asked for."""
+        return fuse(self.joined, self.options.fusion)
 
     @property
     def cv(self) -> int | None:
@@ -156,6 +163,7 @@ class Experiment:
             "results": [score.to_dict() for score in self.evaluation.results],
             "without": {name: score.to_dict() for name, score in self.evaluation.without.items()},
             "chosen": self.evaluation.chosen,
+            "parts": {name: [asdict(each) for each in parts] for name, parts in self.evaluation.parts.items()},
             "warnings": self.evaluation.warnings,
             "findings": self.findings.to_dict(),
             "near_copies": self.near_copies.to_dict() if self.near_copies else None,

@@ -130,6 +130,7 @@ def _score(
         blocks,
         joined.labels,
         [part],
+        members=experiment.members,
         task=experiment.task,
         recipes=["oof"],
         baselines=False,

@@ -117,6 +117,7 @@ def _stack_command(experiment: Experiment, ids: list[str]) -> list[str]:
         "--meta-combine": (e.options.meta.combine, plain.meta.combine),
         "--c": (e.options.c, plain.c),
         "--inner-cv": (e.options.inner_splits, plain.inner_splits),
+        "--fusion": (e.options.fusion, plain.fusion),
         "--group-by": (e.division.group_by, "auto"),
         "--near-duplicates": (e.division.near_duplicates, None),
         "--rare": (e.division.rare, "refuse"),

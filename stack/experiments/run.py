@@ -17,6 +17,7 @@ from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.features.fair_folds import fair_folds
+from stackbone.stack.features.fusion import fuse
 from stackbone.stack.features.join import (
     Joined,
     choose_features,
@@ -151,6 +152,7 @@ def run_experiment(
         features.blocks,
         joined.labels,
         folds,
+        members=fuse(joined, options.fusion),
         task=task,
         recipes=recipes,
         options=options,
@@ -207,6 +209,7 @@ def _with_model(
             experiment.options,
             experiment.evaluation.score(experiment.model_name),
             recipe=experiment.recipe,
+            members=fuse(final, experiment.options.fusion),
             seed=experiment.seed,
             dealing=experiment.division.dealing,
             n_jobs=n_jobs,

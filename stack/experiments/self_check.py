@@ -21,6 +21,7 @@ from stackbone.stack.divisions.named_split import find_split
 from stackbone.stack.divisions.outer_folds import drop_rare
 from stackbone.stack.evaluation.evaluate import evaluate
 from stackbone.stack.features.fair_folds import fair_folds
+from stackbone.stack.features.fusion import fuse
 from stackbone.stack.features.join import Joined, features_of_folds, join_features
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.groups import SAME_PICTURE, join_groups, near_duplicates
@@ -99,6 +100,7 @@ def run_self_check(
         features_of_folds(joined, folds, division).blocks,
         y,
         folds,
+        members=fuse(joined, options.fusion),
         recipes=("oof",),
         options=options,
         groups=joined.groups,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import FeatureSet, FeatureStore, UsageError
+from stackbone.cache.disk.scratch import take_rows
 from stackbone.cache.progress import Progress
 from stackbone.cache.records.parts import Part
 from stackbone.stack.divisions.division import Division
@@ -71,7 +72,9 @@ class Joined(LabelledImages):
     def take(self, positions: NDArray[np.int64], note: str | None = None) -> Self:
         """Return some of the images, by position, with a note that says why the others are left out."""
         viewed = {name: each.take(positions) for name, each in self.viewed.items()}
-        blocks = {name: viewed[name].tested if name in viewed else x[positions] for name, x in self.blocks.items()}
+        blocks = {
+            name: viewed[name].tested if name in viewed else take_rows(x, positions) for name, x in self.blocks.items()
+        }
         return replace(super().take(positions, note), blocks=blocks, viewed=viewed)
 
 

@@ -82,12 +82,16 @@ class BaseScores:
         ``(n_test, n_classes)`` or ``(n_test,)``, by the model of the whole training part.
     linear : LinearMap
         That model.
+    parts : NDArray[np.float64], optional
+        ``(n_parts, 3)`` what its parts of columns carry: see `stack.learners.part_weights.PartRecord`; None where there
+        is one.
     """
 
     chosen: float
     out_of_fold: NDArray[Any]
     test: NDArray[Any]
     linear: LinearMap
+    parts: NDArray[np.float64] | None = None
 
 
 BaseOutcome = BaseScores | Prediction
@@ -104,10 +108,13 @@ class FinalFit:
         ``(dim, n_classes)`` of each backbone, or ``(dim, 1)``.
     meta : MetaModel
         What makes one answer of theirs.
+    members : list of int, optional
+        How many bases in a row add up to one member that `meta` sees; None where each is one.
     """
 
     bases: list[LinearMap]
     meta: MetaModel
+    members: list[int] | None = None
 
 
 class BaseLearner(ABC):
@@ -138,6 +145,10 @@ class BaseLearner(ABC):
     uses_inner_folds: bool = True
     copies_rows: bool = True
     place: int = 100
+
+    def of_parts(self, widths: tuple[int, ...]) -> BaseLearner:
+        """Return the learner of features in parts of so many columns each; by default itself: parts do not matter."""
+        return self
 
     @abstractmethod
     def settings(self, options: StackOptions, seed: int) -> dict[str, object]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 SCORES = ("probability", "log-probability", "decision")
 COMBINE = ("concat", "average")
+FUSIONS = ("parts", "concat", "none")
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,11 @@ class StackOptions:
         Inner folds, where the smallest class allows as many.
     meta : MetaOptions
         The meta-learner of ``stack:oof``.
+    fusion : str
+        How outputs of one network are put together: see `stack.features.fusion.fuse`.
     """
 
     c: float | None = None
     inner_splits: int = 5
     meta: MetaOptions = field(default_factory=MetaOptions)
+    fusion: str = "parts"

@@ -74,6 +74,33 @@ class ModelScore:
         }
 
 
+@dataclass(frozen=True)
+class PartScore:
+    """What one part of a base learner's columns, such as a stage of a network, carries in each fold.
+
+    Attributes
+    ----------
+    name : str
+        Such as ``pooled`` or ``stage4``.
+    width : int
+        Columns.
+    factors : list of float
+        What its standardised columns are multiplied by, as the training part chose: 1 where all parts are penalised
+        alike; the larger, the freer its coefficients.
+    shares : list of float
+        Its share of the decision values' squares, 0 to 1.
+    losses : list of float
+        What the loss rises by where the part is replaced by its mean, and nothing fitted again: log-loss in nats; of
+        numbers the squared error as a share of their variance. Taken, as `shares`, on inner folds' test parts.
+    """
+
+    name: str
+    width: int
+    factors: list[float]
+    shares: list[float]
+    losses: list[float]
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """The scores of several models on the same folds, and the predictions that they are of.
@@ -95,6 +122,8 @@ class Evaluation:
         Fits whose scores an earlier run had left.
     shares : mapping of str to float
         Share of ``stack:oof``'s weight that is on each backbone, mean over folds; empty where it has no weights.
+    parts : mapping of str to list of PartScore
+        What the parts of each backbone's columns carry, by its name; of backbones with several parts alone.
     """
 
     results: list[ModelScore]
@@ -104,6 +133,7 @@ class Evaluation:
     warnings: dict[str, list[str]] = field(default_factory=dict, kw_only=True)
     n_from_cache: int = field(default=0, kw_only=True)
     shares: Mapping[str, float] = field(default_factory=dict, kw_only=True)
+    parts: Mapping[str, list[PartScore]] = field(default_factory=dict, kw_only=True)
 
     def score(self, model: str) -> ModelScore:
         """Return the score of one model."""

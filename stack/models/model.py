@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,9 @@ class StackModel:
         they are unknown, as of files before version 3.
     train_views
         The views of each image that it was fitted on.
+    members
+        How many backbones in a row are outputs of one network whose decision values add up, for each member that the
+        meta-learner sees; by default every backbone is a member.
 
     Raises
     ------
@@ -89,9 +92,10 @@ class StackModel:
     created: str
     seen: NDArray[np.uint8] | None = None
     train_views: tuple[str, ...] = (PLAIN,)
+    members: list[int] | None = None
 
     def __post_init__(self) -> None:
-        checks = (_option_problems, _backbone_problems, _seen_problems, _shape_problems)
+        checks = (_option_problems, _backbone_problems, _member_problems, _seen_problems, _shape_problems)
         problem = next(chain.from_iterable(check(self) for check in checks), None)
         if problem:
             message = f"the model is not valid: {problem}. Fit it again, with `stackbone stack --save FILE`"
@@ -164,7 +168,9 @@ class StackModel:
             message = f"{problem}. Embed the images with the feature sets that the model names"
             raise ModelError(message)
         pairs = zip(self.backbones, self.bases, strict=True)
-        return [base.decide(blocks[backbone.name]) for backbone, base in pairs]
+        each = [base.decide(blocks[backbone.name]) for backbone, base in pairs]
+        ends = np.cumsum(self.members or [1] * len(each)).tolist()
+        return [np.sum(each[start:end], axis=0) for start, end in pairwise([0, *ends])]
 
     def _meta(self) -> MetaModel:
         options = MetaOptions(self.learner, self.scores, self.combine)
@@ -218,6 +224,12 @@ def _option_problems(model: StackModel) -> Iterator[str]:
         yield f"the hash of its training images is {model.digests_sha256!r}, expected 64 hex digits"
 
 
+def _member_problems(model: StackModel) -> Iterator[str]:
+    sizes = model.members
+    if sizes is not None and (sum(sizes) != len(model.backbones) or min(sizes, default=0) < 1):
+        yield f"its members have {sizes} backbones, and it has {len(model.backbones)}"
+
+
 def _seen_problems(model: StackModel) -> Iterator[str]:
     seen = model.seen
     if seen is not None and (seen.dtype != np.uint8 or seen.shape != (model.n_images, _SEEN_BYTES)):
@@ -249,7 +261,8 @@ def _shape_problems(model: StackModel) -> Iterator[str]:
         have = "lack" if model.meta_linear is None else "exist"
         yield f"its meta-learner is {model.learner!r}, and coefficients {have}"
     if model.meta_linear is not None:
-        n_inputs = model.n_outputs * (len(model.bases) if model.combine == "concat" else 1)
+        n_members = len(model.members or model.bases)
+        n_inputs = model.n_outputs * (n_members if model.combine == "concat" else 1)
         yield from _map_problems("the meta-learner", model.meta_linear, n_inputs, model.n_outputs)
 
 

@@ -1,14 +1,16 @@
 """One file for a finished stack: safetensors, whose metadata hold the rest as JSON; reading it runs no code.
 
-Layout, version 4. Metadata: ``format`` (``stackbone-model``), ``format_version``, ``model`` (a JSON object: task,
-classes, backbones with their specs, meta-learner, training, score, versions, time) and ``sha256`` (over the three
+Layout, versions 3 and 4. Metadata: ``format`` (``stackbone-model``), ``format_version``, ``model`` (a JSON object:
+task, classes, backbones with their specs, meta-learner, training, score, versions, time) and ``sha256`` (over the three
 others and every tensor's name, shape and bytes). Tensors, float32: ``base.I.coef`` (dim, K),
 ``base.I.intercept`` (K,) and, where it is subtracted from the features first, ``base.I.mean`` (dim,) of backbone I;
 ``meta.coef``, ``meta.intercept`` and ``meta.mean`` alike, unless the meta-learner is ``mean``; and, unless they are
 unknown, ``training.seen``, uint8 (n_images, 8): the first bytes of the SHA-256 of each training image, ascending.
-Of a model that takes several views of an image, a backbone has ``others`` too (a list of ``feature_set`` and ``spec``:
-the mean of all is taken), and training has ``views`` (a list of names); other models are still written as version 3,
-which had neither. Version 2 had no digests, version 1 no means either.
+Version 4 is written where several backbones are outputs of one network that the meta-learner sees as one, and of models
+that take several views of an image. The first have ``members`` in ``model``: how many backbones in a row are one, whose
+decision values add up. Of the second a backbone has ``others`` (a list of ``feature_set`` and ``spec``: the mean of all
+is taken), and training has ``views`` (a list of names). Version 2 had no digests of training images, version 1 no means
+either.
 
 The checksum tells damage, not an author: whoever changes a file on purpose can renew it. What such a file can do
 is predict wrongly, and no more: nothing in it is ever executed, and every shape and number is checked.
@@ -41,7 +43,7 @@ from stackbone.stack.solvers.linear import LinearMap
 
 FORMAT = "stackbone-model"
 FORMAT_VERSION = 4
-_WITHOUT_VIEWS = 3
+_PLAIN_VERSION = 3  # of a model without members and views, which earlier versions of Stackbone read too
 
 _METADATA = {"format", "format_version", "model", "sha256"}
 _KEYS = {"task", "classes", "backbones", "meta", "training", "score", "versions", "created"}
@@ -65,9 +67,9 @@ def save_model(model: StackModel, file: Path | str) -> None:
         tensors |= {f"meta.{part}": array for part, array in _parts(model.meta_linear)}
     if model.seen is not None:
         tensors[_SEEN] = np.ascontiguousarray(model.seen)
-    described, has_views = _describe(model), model.train_views != (PLAIN,) or any(b.others for b in model.backbones)
-    version = FORMAT_VERSION if has_views else _WITHOUT_VIEWS
-    metadata = {"format": FORMAT, "format_version": str(version), "model": header_json(described)}
+    has_views = model.train_views != (PLAIN,) or any(each.others for each in model.backbones)
+    version = FORMAT_VERSION if has_views or model.members else _PLAIN_VERSION
+    metadata = {"format": FORMAT, "format_version": str(version), "model": header_json(_describe(model))}
     write_tensors(file, tensors, {**metadata, "sha256": _checksum(metadata, tensors)})
 
 
@@ -152,6 +154,7 @@ def _describe(model: StackModel) -> dict[str, Any]:
         "score": {name: value if isinstance(value, str) else float(value) for name, value in model.score.items()},
         "versions": model.versions,
         "created": model.created,
+        **({"members": list(model.members)} if model.members else {}),
     }
 
 
@@ -164,12 +167,13 @@ def _describe_others(backbone: ModelBackbone) -> dict[str, Any]:
 
 
 def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
-    described = _as(dict, raw, "the description", keys=_KEYS)
+    is_plain = version <= _PLAIN_VERSION
+    described = _as(dict, raw, "the description", keys=_KEYS, optional=() if is_plain else {"members"})
+    members = _as(list, described["members"], "members") if "members" in described else None
     meta = _as(dict, described["meta"], "meta", keys={"learner", "scores", "combine", "scale"})
-    of_views = version > _WITHOUT_VIEWS
-    optional = {"views"} if of_views else set()
-    training = _as(dict, described["training"], "training", keys={"n_images", "digests_sha256"}, optional=optional)
-    backbones = [_parse_backbone(each, of_views=of_views) for each in _as(list, described["backbones"], "backbones")]
+    of_training = {"n_images", "digests_sha256"}
+    training = _as(dict, described["training"], "training", keys=of_training, optional=() if is_plain else {"views"})
+    backbones = [_parse_backbone(each, is_plain=is_plain) for each in _as(list, described["backbones"], "backbones")]
     learner = _as(str, meta["learner"], "meta.learner")
     names = [f"base.{i}" for i in range(len(backbones))] + ([] if learner == "mean" else ["meta"])
     expected = {f"{name}.{part}" for name in names for part in ("coef", "intercept")}
@@ -203,11 +207,12 @@ def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
         created=_as(str, described["created"], "created"),
         seen=tensors.get(_SEEN),
         train_views=tuple(_as(str, each, "views") for each in _as(list, training.get("views", [PLAIN]), "views")),
+        members=None if members is None else [_as(int, each, "members") for each in members],
     )
 
 
-def _parse_backbone(raw: object, *, of_views: bool) -> ModelBackbone:
-    optional = {"others"} if of_views else set()
+def _parse_backbone(raw: object, *, is_plain: bool) -> ModelBackbone:
+    optional = () if is_plain else {"others"}
     described = _as(dict, raw, "a backbone", keys={"name", "feature_set", "spec"}, optional=optional)
     others = _as(list, described.get("others", []), "others")
     each = [_as(dict, other, "others", keys={"feature_set", "spec"}) for other in others]

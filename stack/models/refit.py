@@ -21,6 +21,7 @@ from stackbone.stack.folds.dealing import DEALINGS
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.per_fold import of_fold
 from stackbone.stack.learners.learner import BaseOutcome, BaseScores, FinalFit, Part
+from stackbone.stack.learners.member import Member, one_each
 from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import MetaOptions, StackOptions
 from stackbone.stack.learners.registry import BASE_LEARNERS, META_LEARNERS
@@ -43,6 +44,7 @@ def refit(
     seed: int,
     dealing: str = DEALINGS[0],
     recipe: str = "oof",
+    members: Sequence[Member] | None = None,
     n_jobs: int | None = None,
     cache: ScoreCache | None = None,
     progress: Progress | None = None,
@@ -65,6 +67,8 @@ def refit(
         Of the inner folds: one of `stack.folds.dealing.DEALINGS`.
     recipe : str
         One of `stack.learners.recipes.recipe_rows`.
+    members : sequence of Member, optional
+        What the base learners of the stack see; by default each backbone is a member.
     n_jobs : int, optional
         Fits at a time; all cores by default.
     cache : ScoreCache, optional
@@ -84,7 +88,9 @@ def refit(
     rows = np.arange(len(truth.values))
     inner = task.inner_folds(truth, rows, joined.units(dealing), seed, options.inner_splits)
     part = Part(0, Fold(rows, np.empty(0, np.int64)), truth.values, truth.n_classes, inner)
-    everything = _Everything(task, joined, truth, part, options, seed, cache, n_jobs, progress)
+    seen = list(members or one_each(joined.blocks))
+    joined = _in_order(joined, seen)
+    everything = _Everything(task, joined, seen, truth, part, options, seed, cache, n_jobs, progress)
     if recipe == "oof":
         fitted = _fit_stack(everything, options.meta)
     elif recipe == "mean":
@@ -112,6 +118,16 @@ def refit(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seen=shorten_digests(joined.digests),
         train_views=joined.views.train,
+        members=fitted.members,
+    )
+
+
+def _in_order(joined: Joined, members: Sequence[Member]) -> Joined:
+    """Return the features with the blocks of each member in a row, as a model holds them."""
+    names = [name for each in members for name in each.blocks]
+    sets, blocks = joined.feature_sets, joined.blocks
+    return replace(
+        joined, feature_sets={name: sets[name] for name in names}, blocks={name: blocks[name] for name in names}
     )
 
 
@@ -129,6 +145,7 @@ class _Everything:
 
     task: Task
     joined: Joined
+    members: list[Member]
     truth: Truth
     part: Part
     options: StackOptions
@@ -137,15 +154,16 @@ class _Everything:
     n_jobs: int | None
     progress: Progress | None
 
-    def score(self, names: Sequence[str]) -> BaseScores:
-        """Fit the base learner on some backbones side by side, or find it kept."""
-        learner = BASE_LEARNERS[self.task.base]
-        seen = [of_fold(self.joined.features[name], 0) for name in names]
+    def score(self, member: Member) -> BaseScores:
+        """Fit the base learner on the blocks of a member side by side, or find it kept."""
+        learner = BASE_LEARNERS[self.task.base].of_parts(member.widths)
+        seen = [of_fold(self.joined.features[name], 0) for name in member.blocks]
         run = partial(run_fit, learner, seen, self.part, self.options, self.seed)
         if self.cache is None:
             return _scores(run())
         settings = {**learner.settings(self.options, self.seed), **view_settings(seen)}
-        key = self.cache.key(settings, list(names), self.truth.values, self.part.fold, self.part.inner, number=0)
+        names, fold = list(member.blocks), self.part.fold
+        key = self.cache.key(settings, names, self.truth.values, fold, self.part.inner, number=0)
         key = replace(key, feature_sets=(*key.feature_sets, *view_sets(seen)))
         return _scores(self.cache.find_or_run(key, run))
 
@@ -158,29 +176,37 @@ def _scores(outcome: BaseOutcome) -> BaseScores:
 
 
 def _fit_stack(everything: _Everything, options: MetaOptions) -> FinalFit:
-    names, base = list(everything.joined.blocks), everything.task.base
-    fits = {(f"{base}:{name}", 0): partial(everything.score, [name]) for name in names}
+    members, base, blocks = everything.members, everything.task.base, everything.joined.blocks
+    fits = {(f"{base}:{each.name}", 0): partial(everything.score, each) for each in members}
     found = run_fits(fits, everything.n_jobs, FitCounter(everything.progress, len(fits)))
-    scores = [found[f"{base}:{name}", 0] for name in names]
+    scores = [found[f"{base}:{each.name}", 0] for each in members]
     meta = META_LEARNERS[options.learner].fit(scores, everything.part, options)
-    return FinalFit([each.linear for each in scores], meta)
+    bases = []
+    for member, each in zip(members, scores, strict=True):
+        first, *others = _by_block(each.linear, [blocks[name].shape[1] for name in member.blocks])
+        bases += [first, *(replace(one, intercept=np.zeros_like(one.intercept)) for one in others)]
+    sizes = [len(each.blocks) for each in members]
+    return FinalFit(bases, meta, sizes if max(sizes) > 1 else None)
 
 
 def _fit_concat(everything: _Everything) -> FinalFit:
     """Fit one logistic regression on all features: its logits are B times the mean of what B backbones add."""
     blocks, n_classes = everything.joined.blocks, everything.truth.n_classes
-    names = list(blocks)
+    whole = Member("concat", tuple(blocks))
     counter = FitCounter(everything.progress, 1)
-    found = run_alone({("concat", 0): partial(everything.score, names)}, everything.n_jobs, counter)
-    linear = found["concat", 0].linear
-    ends = np.cumsum([blocks[name].shape[1] for name in names])[:-1]
-    centres = [None] * len(names) if linear.mean is None else np.split(linear.mean, ends)
-    bases = [
-        LinearMap(coef * np.float32(len(names)), linear.intercept, mean)
-        for coef, mean in zip(np.split(linear.coef, ends), centres, strict=True)
-    ]
+    found = run_alone({("concat", 0): partial(everything.score, whole)}, everything.n_jobs, counter)
+    each = _by_block(found["concat", 0].linear, [block.shape[1] for block in blocks.values()])
+    bases = [replace(one, coef=one.coef * np.float32(len(blocks))) for one in each]
     same = LinearMap(np.eye(n_classes, dtype=np.float32), np.zeros(n_classes, np.float32))
     return FinalFit(bases, MetaModel(MetaOptions("lr", "decision", "average"), None, same, 1.0))
+
+
+def _by_block(linear: LinearMap, widths: Sequence[int]) -> list[LinearMap]:
+    """Return a map of blocks side by side as one of each block, all with its intercept."""
+    ends = np.cumsum(widths)[:-1]
+    means = [None] * len(widths) if linear.mean is None else np.split(linear.mean, ends)
+    pairs = zip(np.split(linear.coef, ends), means, strict=True)
+    return [LinearMap(coef, linear.intercept, mean) for coef, mean in pairs]
 
 
 def _shown(score: ModelScore) -> str:

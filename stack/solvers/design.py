@@ -14,15 +14,14 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.disk.scratch import empty_array
 from stackbone.stack.solvers.losses import Groups
 from stackbone.stack.solvers.rows import Matrix
+from stackbone.stack.solvers.scales import ColumnParts
 from stackbone.stack.solvers.spectrum import Spectrum
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
-
-MODERATION = 50.0
-"""Rows that the columns' common variance counts for when each is standardised; `bench/small_sets.py` shows why."""
 
 _WELL_CONDITIONED = 1e5  # curvature times squared length of a row, up to which products in float32 will do
 _ROWS = 1024  # rows converted to float64 at a time
@@ -42,10 +41,12 @@ class StandardisedDesign:
     standardise : bool
         Whether the coefficients are those of features standardised by each subset's own moments.
     moderation : float
-        How many rows the common variance of all columns counts for in that of each: see `moderated_scales`.
+        How many rows the common variance of a part counts for in that of each column: see `scales.moderated_scales`.
     free_intercept : bool
         Whether the intercept, the last coefficient, goes unpenalised. If not, and without `standardise`, it belongs
         to the features as they came, whose mean then matters.
+    parts : ColumnParts, optional
+        With `standardise`: which columns are standardised and penalised among each other; by default all.
 
     Attributes
     ----------
@@ -62,14 +63,16 @@ class StandardisedDesign:
         standardise: bool,
         moderation: float,
         free_intercept: bool,
+        parts: ColumnParts | None = None,
     ) -> None:
         everyone = np.ones((1, len(rows)), dtype=np.bool_)
         middle = x[rows[0]].astype(np.float64)  # a value from among them, so that no sum of squares cancels
         means, variances = moments(x, rows, everyone, middle)
         self._mean = middle + means[0]
-        self._std = moderated_scales(variances, len(rows), moderation)[0] if standardise else np.ones(x.shape[1])
+        self._parts = parts or ColumnParts.alike(x.shape[1])
+        self._std = self._parts.scales(variances, len(rows), moderation)[0] if standardise else np.ones(x.shape[1])
         self._free = free_intercept
-        self._matrix = np.empty((len(rows), x.shape[1] + 1), dtype=np.float32)
+        self._matrix = empty_array((len(rows), x.shape[1] + 1))
         self._matrix[:, -1] = 1
         for part in _parts(len(rows)):
             self._matrix[part, :-1] = (x[rows[part]] - self._mean) / self._std
@@ -121,7 +124,7 @@ class StandardisedDesign:
         """Return what to multiply the scaled columns by, ``(n_subsets, dim)``; 0 takes a column out of a fit."""
         std = np.where(np.isfinite(self._std), self._std, 0)
         raw = variances * np.square(std)  # moderation compares columns in their own unit
-        return std / moderated_scales(raw, fitted.sum(axis=1, keepdims=True), moderation)
+        return std / self._parts.scales(raw, fitted.sum(axis=1, keepdims=True), moderation)
 
     def precondition(self, g: Floats, curvature: Floats) -> Floats:
         """Solve with the Hessian that a loss of this curvature, the same in every row, would have.
@@ -225,37 +228,6 @@ def newton_direction(block: Floats, g: Floats, curvature: float) -> Floats:
         weights = np.linalg.solve(system, wide @ g)
     solution: Floats = g - weights.astype(np.float32) @ block
     return solution
-
-
-def moderated_scales(variances: Doubles, n_rows: float | NDArray[np.int64], moderation: float) -> Doubles:
-    """Return what each column is divided by: a standard deviation that a handful of rows cannot make tiny by chance.
-
-    A column's variance over `n_rows` rows is averaged with what the columns have in common, their median, which
-    counts for `moderation` rows (the moderated variance of Smyth 2004, Statistical Applications in Genetics and
-    Molecular Biology 3(1), article 3, equation 3.2, with the median for its prior). Columns standardised by
-    their own few rows alone would throw rows not among them hundreds of standard deviations out.
-
-    Parameters
-    ----------
-    variances : NDArray[np.float64]
-        ``(n_subsets, dim)`` population variances; 0 where a column is constant.
-    n_rows : float or NDArray[np.int64]
-        Rows that they were taken over (of weighted ones, the sum); ``(n_subsets, 1)`` where subsets differ.
-    moderation : float
-        Rows that the median counts for; 0 gives the columns' own standard deviations.
-
-    Returns
-    -------
-    NDArray[np.float64]
-        ``(n_subsets, dim)`` scales. A constant column gets infinity, which takes it out of a fit: scikit-learn's
-        StandardScaler gives it 1, and its fits give it the coefficient 0.
-    """
-    varying = np.where(variances > 0, variances, np.nan)
-    common = np.zeros((len(variances), 1))
-    some = variances.any(axis=1)
-    common[some] = np.nanmedian(varying[some], axis=1, keepdims=True)
-    moderated = (n_rows * variances + moderation * common) / (n_rows + moderation)
-    return np.sqrt(np.where(variances > 0, moderated, np.inf))
 
 
 def moments(

@@ -25,6 +25,7 @@ from stackbone.stack.solvers.losses import LogisticLoss, Loss, SoftmaxLoss, Squa
 from stackbone.stack.solvers.newton import MAX_STEPS, solve_alone
 from stackbone.stack.solvers.row_space import RowSpaceDesign, few_rows
 from stackbone.stack.solvers.rows import Matrix, pieces
+from stackbone.stack.solvers.scales import ColumnParts
 
 Doubles = NDArray[np.float64]
 
@@ -113,10 +114,12 @@ class LinearPath:
         (columns constant in a subset take no part in it), folded into the maps returned.
     moderation : float
         With `standardise`: how many rows the columns' common variance counts for in that of each
-        (`stack.solvers.design.moderated_scales`). 0 standardises as ``StandardScaler`` does.
+        (`stack.solvers.scales.moderated_scales`). 0 standardises as ``StandardScaler`` does.
     prior : LinearMap, optional
         The map that is penalised for leaving, in place of the zero map: with C near 0 every fit ends there, and the
         more rows, or the larger C, the further from it. It knows no subset, so that it must not have seen labels.
+    parts : ColumnParts, optional
+        With `standardise`: which columns are standardised and penalised among each other; by default all.
     tol : float
         Share of the objective by which it may exceed its minimum, as the solver estimates it.
     max_iter : int
@@ -141,6 +144,7 @@ class LinearPath:
         standardise: bool,
         moderation: float = 0.0,
         prior: LinearMap | None = None,
+        parts: ColumnParts | None = None,
         tol: float = TOL,
         max_iter: int = MAX_ITER,
     ) -> None:
@@ -157,7 +161,13 @@ class LinearPath:
         centred = standardise or loss == "log"
         kind = RowSpaceDesign if centred and few_rows(self._fitted, problems, x.shape[1]) else StandardisedDesign
         self._design: RowSpaceDesign | StandardisedDesign = kind(
-            x, rows, self._fitted, standardise=standardise, moderation=moderation, free_intercept=loss == "log"
+            x,
+            rows,
+            self._fitted,
+            standardise=standardise,
+            moderation=moderation,
+            free_intercept=loss == "log",
+            parts=parts,
         )
         self._subset_of = np.repeat(np.arange(len(subsets)), problems)
         self._class_of = np.tile(np.arange(n_classes)[-problems:], len(subsets))

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.errors import UsageError
-from stackbone.stack.solvers.design import MODERATION, moderated_scales
 from stackbone.stack.solvers.linear import LinearMap
+from stackbone.stack.solvers.scales import MODERATION, ColumnParts
 
 PIECE_BYTES = 16 * 2**20
 """Bytes of the float64 copy that is made of the features at a time."""
@@ -96,18 +96,24 @@ class RidgePath:
             predicted[rows] = piece @ self.coef + self.intercept
         return predicted
 
-    def linear_map(self) -> LinearMap:
-        """Return the regressions as a map with one output per alpha."""
-        return LinearMap.rounded(self.coef, self.intercept + self.mean @ self.coef, self.mean)
+    def linear_map(self, number: int | None = None) -> LinearMap:
+        """Return the regressions as a map with one output per alpha, or the one of this number, from 0."""
+        own = slice(None) if number is None else slice(number, number + 1)
+        coef = self.coef[:, own]
+        return LinearMap.rounded(coef, self.intercept[own] + self.mean @ coef, self.mean)
 
 
 def fit_ridge(
-    design: SideBySide, y: NDArray[np.float64], alphas: Sequence[float], moderation: float = MODERATION
+    design: SideBySide,
+    y: NDArray[np.float64],
+    alphas: Sequence[float],
+    moderation: float = MODERATION,
+    parts: ColumnParts | None = None,
 ) -> RidgePath:
     """Standardise, then minimise ``‖y - Xw - b‖² + alpha ‖w‖²`` for every alpha, the intercept b free.
 
     Standardised are the columns, by the mean and the moderated standard deviation of these rows
-    (`design.moderated_scales`); a constant column counts for nothing. With ``S = XᵀX = V diag(s) Vᵀ``, ``w =
+    (`stack.solvers.scales`); a constant column counts for nothing. With ``S = XᵀX = V diag(s) Vᵀ``, ``w =
     V diag(1/(s + alpha)) Vᵀ Xᵀy``: one eigendecomposition serves every alpha (Hastie, Tibshirani & Friedman, The
     Elements of Statistical Learning, 2nd ed., section 3.4.1). With more columns than rows the same is done on
     ``XXᵀ``, since ``w = Xᵀ (XXᵀ + alpha I)⁻¹ y`` (section 18.3.5).
@@ -122,6 +128,8 @@ def fit_ridge(
         Positive regularisation strengths, in the sense of scikit-learn's ``Ridge``.
     moderation : float
         How many rows the columns' common variance counts for in that of each; 0 standardises as ``StandardScaler``.
+    parts : ColumnParts, optional
+        Which columns are standardised and penalised among each other; by default all.
 
     Returns
     -------
@@ -137,7 +145,7 @@ def fit_ridge(
         msg = f"the alphas of a ridge regression are {list(alphas)}; give at least one, and only numbers above 0"
         raise UsageError(msg)
     mean, variances = _moments(design)
-    scale = moderated_scales(variances[None], design.n, moderation)[0]
+    scale = (parts or ColumnParts.alike(design.dim)).scales(variances[None], design.n, moderation)[0]
     centre = float(y.mean())
     solve = _solve_columns if design.dim <= design.n else _solve_rows
     coef = solve(design, y - centre, mean, scale, np.asarray(alphas)) / scale[:, None]

@@ -14,9 +14,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.stack.solvers.design import Doubles, Floats, moderated_scales, moments, newton_direction
+from stackbone.stack.solvers.design import Doubles, Floats, moments, newton_direction
 from stackbone.stack.solvers.losses import Groups
 from stackbone.stack.solvers.rows import Matrix
+from stackbone.stack.solvers.scales import ColumnParts
 
 _MOST_VALUES = 2**22  # of all subsets' bases, and of the matrices of all problems
 _WIDER = 2  # times as many columns as rows, for the basis to be worth its price
@@ -54,9 +55,11 @@ class RowSpaceDesign:
     standardise : bool
         Whether the penalised coefficients are those of features standardised by each subset's own moments.
     moderation : float
-        See `stack.solvers.design.moderated_scales`.
+        See `stack.solvers.scales.moderated_scales`.
     free_intercept : bool
         Whether the intercept, the last coefficient, goes unpenalised. It is that of the centred features.
+    parts : ColumnParts, optional
+        See `stack.solvers.design.StandardisedDesign`.
 
     Attributes
     ----------
@@ -73,9 +76,11 @@ class RowSpaceDesign:
         standardise: bool,
         moderation: float,
         free_intercept: bool,
+        parts: ColumnParts | None = None,
     ) -> None:
         self._fitted = fitted
-        self._bases = [_Basis(x, rows[own], moderation if standardise else None) for own in fitted]
+        own_parts = parts or ColumnParts.alike(x.shape[1])
+        self._bases = [_Basis(x, rows[own], moderation if standardise else None, own_parts) for own in fitted]
         rank = max(len(basis.sizes) for basis in self._bases)
         self._matrix = np.zeros((*fitted.shape, rank + 1), dtype=np.float32)
         self._moments = np.zeros((len(fitted), 1, rank + 1), dtype=np.float32)
@@ -157,11 +162,11 @@ class RowSpaceDesign:
 class _Basis:
     """One subset's features as ``scores @ directions``, the directions orthonormal."""
 
-    def __init__(self, x: Matrix, rows: NDArray[np.int64], moderation: float | None) -> None:
+    def __init__(self, x: Matrix, rows: NDArray[np.int64], moderation: float | None, parts: ColumnParts) -> None:
         middle = x[rows[0]].astype(np.float64)
         means, variances = moments(x, rows, np.ones((1, len(rows)), np.bool_), middle)
         self.mean = middle + means[0]
-        scales = np.ones_like(means) if moderation is None else moderated_scales(variances, len(rows), moderation)
+        scales = np.ones_like(means) if moderation is None else parts.scales(variances, len(rows), moderation)
         self.scales = scales[0]
         left, sizes, directions = np.linalg.svd((x[rows] - self.mean) / self.scales, full_matrices=False)
         kept = sizes > sizes[0] * np.finfo(np.float64).eps * len(rows)

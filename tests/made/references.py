@@ -13,7 +13,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.fixes import parse_version
 
-from stackbone.stack.solvers.design import MODERATION
+from stackbone.stack.solvers.scales import MODERATION
 
 Doubles = NDArray[np.float64]
 

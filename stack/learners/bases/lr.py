@@ -14,32 +14,50 @@ from scipy.special import log_softmax
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.learner import BaseLearner, BaseScores, Part
 from stackbone.stack.learners.options import StackOptions
-from stackbone.stack.solvers.design import MODERATION
+from stackbone.stack.learners.part_weights import ROUNDS, Choice, choose_parts, coarse, describe_parts
 from stackbone.stack.solvers.linear import LinearMap, LinearPath
 from stackbone.stack.solvers.rows import Matrix, Rows
+from stackbone.stack.solvers.scales import MODERATION, ColumnParts
 
 C_GRID = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0)
 """Inverse regularisation strengths tried, ascending; each in scikit-learn's sense."""
+
+Doubles = NDArray[np.float64]
 
 _PATIENCE = 2
 """Values of C in a row that are worse than the best so far and end the search."""
 
 
 class LogisticRegressionBase(BaseLearner):
-    """Standardise, choose C, fit; see `score_classes`."""
+    """Standardise, choose C, fit; see `score_classes`.
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Columns of each part of the features that counts by itself; of fewer than two parts, none.
+    """
 
     name = "lr"
     task = "classification"
     what = "logistic regression on {name}"
     place = 0
 
+    def __init__(self, widths: tuple[int, ...] = ()) -> None:
+        self._parts = ColumnParts.alike(*widths) if len(widths) > 1 else None
+
+    def of_parts(self, widths: tuple[int, ...]) -> LogisticRegressionBase:
+        """Return the learner that weighs parts of so many columns against each other."""
+        return LogisticRegressionBase(widths)
+
     def settings(self, options: StackOptions, seed: int) -> dict[str, object]:
         """Return what decides its outcome."""
-        return {"name": "lr", "c_grid": c_grid(options), "moderation": MODERATION}
+        plain = {"name": "lr", "c_grid": c_grid(options), "moderation": MODERATION}
+        return plain if self._parts is None else {**plain, "parts": self._parts.widths, "rounds": ROUNDS}
 
     def fit(self, features: Sequence[NDArray[np.float32]], part: Part, options: StackOptions, seed: int) -> BaseScores:
         """Fit on the training part, out of fold and as a whole, and score the test part."""
         train, test = Rows(features, part.fold.train), Rows(features, part.fold.test)
+        of_parts: dict[str, ColumnParts] = {} if self._parts is None else {"parts": self._parts}
         return score_classes(
             train,
             part.y_train,
@@ -49,6 +67,7 @@ class LogisticRegressionBase(BaseLearner):
             c_grid(options),
             part.fitted,
             part.weight,
+            **of_parts,
         )
 
 
@@ -66,6 +85,7 @@ def score_classes(
     c_grid: Sequence[float] = C_GRID,
     fitted: NDArray[np.int64] | None = None,
     weight: float = 1.0,
+    parts: ColumnParts | None = None,
 ) -> BaseScores:
     """Standardise, choose C, fit a multinomial logistic regression; score out-of-fold and test rows.
 
@@ -97,6 +117,8 @@ def score_classes(
         Rows of `x_train` that the classifier is fitted on; all by default. The others are scored out of fold alone.
     weight : float
         What each row counts for: the loss is multiplied by it, and so is C.
+    parts : ColumnParts, optional
+        Parts of the columns, whose penalties are chosen too: see `stack.learners.part_weights`.
 
     Returns
     -------
@@ -108,26 +130,44 @@ def score_classes(
     StackError
         If an inner fold's training part lacks a class.
     """
-    everything = np.arange(len(y_train)) if fitted is None else fitted
-    if len(c_grid) == 1:
+    everything = [np.arange(len(y_train)) if fitted is None else fitted]
+    if len(c_grid) == 1 and parts is None:
         c = c_grid[0]
-        subsets = [*(fold.train for fold in folds), everything]
+        subsets = [*(fold.train for fold in folds), *everything]
         *inner, whole = regression_path(x_train, y_train, n_classes, subsets, weight).solve(c * weight)
-        out_of_fold = _out_of_fold(x_train, n_classes, folds, inner)
+        return BaseScores(c, _out_of_fold(x_train, n_classes, folds, inner), whole.decide(x_test), whole)
+
+    if parts is None:
+        found, carried = _search(x_train, y_train, n_classes, folds, c_grid, weight), None
     else:
-        c, out_of_fold = choose_c(x_train, y_train, n_classes, folds, c_grid, weight)
-        (whole,) = regression_path(x_train, y_train, n_classes, [everything], weight).solve(c * weight)
-    return BaseScores(c, out_of_fold, whole.decide(x_test), whole)
+
+        def search(weighed: ColumnParts, grid: Sequence[float]) -> Choice:
+            return _search(x_train, y_train, n_classes, folds, grid, weight, weighed, patience=1)
+
+        def loss(decisions: Doubles, rows: NDArray[np.int64]) -> tuple[float, Doubles]:
+            return _log_loss(decisions, y_train[rows])
+
+        found, terms = choose_parts(search, search(parts, coarse(c_grid)), x_train, folds, loss)
+        carried = describe_parts(found, terms, loss)
+    path = regression_path(x_train, y_train, n_classes, everything, weight, found.parts)
+    (whole,) = path.solve(found.strength * weight)
+    return BaseScores(found.strength, found.out_of_fold, whole.decide(x_test), whole, carried)
 
 
 def regression_path(
-    x: Matrix, y: NDArray[np.int64], n_classes: int, subsets: Sequence[NDArray[np.int64]], weight: float = 1.0
+    x: Matrix,
+    y: NDArray[np.int64],
+    n_classes: int,
+    subsets: Sequence[NDArray[np.int64]],
+    weight: float = 1.0,
+    parts: ColumnParts | None = None,
 ) -> LinearPath:
     """Return the logistic regressions of ``lr:``, ``concat`` and the stack, on these subsets of the rows.
 
     A row of this `weight` stands for so many images where features are standardised; C is the caller's to multiply.
     """
-    return LinearPath(x, y, n_classes, subsets, loss="log", standardise=True, moderation=MODERATION / weight)
+    moderation = MODERATION / weight
+    return LinearPath(x, y, n_classes, subsets, loss="log", standardise=True, moderation=moderation, parts=parts)
 
 
 def choose_c(
@@ -167,20 +207,44 @@ def choose_c(
     StackError
         If an inner fold's training part lacks a class.
     """
-    path = regression_path(x, y, n_classes, [fold.train for fold in folds], weight)
+    found = _search(x, y, n_classes, folds, c_grid, weight)
+    return found.strength, found.out_of_fold
+
+
+def _search(
+    x: Matrix,
+    y: NDArray[np.int64],
+    n_classes: int,
+    folds: Sequence[Fold],
+    c_grid: Sequence[float],
+    weight: float = 1.0,
+    parts: ColumnParts | None = None,
+    patience: int = _PATIENCE,
+) -> Choice:
+    """Return the best of what `choose_c` tries, with values in a row that may be worse before it gives up."""
+    path = regression_path(x, y, n_classes, [fold.train for fold in folds], weight, parts)
     scored = np.concatenate([fold.test for fold in folds])
-    best_c, best_loss, best_scores = np.nan, np.inf, np.empty((0, 0), np.float32)
+    best = Choice(np.nan, np.inf, np.empty((0, 0), np.float32), [], parts)
     n_worse = 0
     for c in c_grid:
-        scores = _out_of_fold(x, n_classes, folds, path.solve(c * weight))
-        loss = -float(log_softmax(scores[scored].astype(np.float64), axis=1)[np.arange(len(scored)), y[scored]].mean())
-        if loss < best_loss:
-            best_c, best_loss, best_scores, n_worse = c, loss, scores, 0
+        maps = path.solve(c * weight)
+        scores = _out_of_fold(x, n_classes, folds, maps)
+        loss, _ = _log_loss(scores[scored].astype(np.float64), y[scored])
+        if loss < best.loss:
+            best, n_worse = Choice(c, loss, scores, maps, parts), 0
         else:
             n_worse += 1
-            if n_worse == _PATIENCE:
+            if n_worse == patience:
                 break
-    return best_c, best_scores
+    return best
+
+
+def _log_loss(decisions: Doubles, y: NDArray[np.int64]) -> tuple[float, Doubles]:
+    """Return the mean log-loss, in nats, of ``(n, n_classes)`` logits, and its gradient."""
+    log_probability, own = log_softmax(decisions, axis=1), (np.arange(len(y)), y)
+    gradient = np.exp(log_probability)
+    gradient[own] -= 1
+    return -float(log_probability[own].mean()), gradient / len(y)
 
 
 def _out_of_fold(x: Matrix, n_classes: int, folds: Sequence[Fold], maps: Sequence[LinearMap]) -> NDArray[np.float32]:

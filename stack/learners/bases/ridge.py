@@ -15,8 +15,12 @@ from stackbone.stack.folds.checks import check_folds
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.learner import BaseLearner, BaseScores, Part
 from stackbone.stack.learners.options import StackOptions
-from stackbone.stack.solvers.design import MODERATION
+from stackbone.stack.learners.part_weights import ROUNDS, Choice, choose_parts, describe_parts
 from stackbone.stack.solvers.ridge import SideBySide, fit_ridge
+from stackbone.stack.solvers.rows import Rows
+from stackbone.stack.solvers.scales import MODERATION, ColumnParts
+
+Doubles = NDArray[np.float64]
 
 ALPHA_GRID = tuple(float(10.0 ** (k / 2)) for k in range(-2, 15))
 """Regularisation strengths tried, ascending, 0.1 to 10,000,000; in scikit-learn's sense, for standardised features.
@@ -27,7 +31,13 @@ target, millions where 10,000 know next to nothing."""
 
 
 class RidgeBase(BaseLearner):
-    """Standardise, choose alpha, fit; see `score_numbers`."""
+    """Standardise, choose alpha, fit; see `score_numbers`.
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Columns of each part of the features that counts by itself; of fewer than two parts, none.
+    """
 
     name = "ridge"
     task = "regression"
@@ -35,14 +45,24 @@ class RidgeBase(BaseLearner):
     copies_rows = False
     place = 10
 
+    def __init__(self, widths: tuple[int, ...] = ()) -> None:
+        self._parts = ColumnParts.alike(*widths) if len(widths) > 1 else None
+
+    def of_parts(self, widths: tuple[int, ...]) -> RidgeBase:
+        """Return the learner that weighs parts of so many columns against each other."""
+        return RidgeBase(widths)
+
     def settings(self, options: StackOptions, seed: int) -> dict[str, object]:
         """Return what decides its outcome."""
-        return {"name": "ridge", "alphas": ALPHA_GRID, "moderation": MODERATION}
+        plain = {"name": "ridge", "alphas": ALPHA_GRID, "moderation": MODERATION}
+        return plain if self._parts is None else {**plain, "parts": self._parts.widths, "rounds": ROUNDS}
 
     def fit(self, features: Sequence[NDArray[np.float32]], part: Part, options: StackOptions, seed: int) -> BaseScores:
         """Fit on the training part, out of fold and as a whole, and predict the test part."""
         train, test = SideBySide(features, part.fold.train), SideBySide(features, part.fold.test)
-        return score_numbers(train, part.y_train, test, part.inner, ALPHA_GRID, part.fitted, part.weight)
+        return score_numbers(
+            train, part.y_train, test, part.inner, ALPHA_GRID, part.fitted, part.weight, parts=self._parts
+        )
 
 
 def score_numbers(
@@ -53,6 +73,7 @@ def score_numbers(
     alphas: Sequence[float] = ALPHA_GRID,
     fitted: NDArray[np.int64] | None = None,
     weight: float = 1.0,
+    parts: ColumnParts | None = None,
 ) -> BaseScores:
     """Standardise, choose alpha, fit a ridge regression; predict out-of-fold and test rows.
 
@@ -77,6 +98,8 @@ def score_numbers(
         Rows of `train` that the regression is fitted on and no inner fold tests; by default all are both.
     weight : float
         What each row counts for in the sum of squares.
+    parts : ColumnParts, optional
+        Parts of the columns, whose penalties are chosen too: see `stack.learners.part_weights`.
 
     Returns
     -------
@@ -91,10 +114,22 @@ def score_numbers(
         If there is no alpha, or one is not positive.
     """
     tested = None if fitted is None else np.delete(np.arange(train.n), fitted)
-    alpha, out_of_fold = choose_alpha(train, y_train, folds, alphas, tested=tested, weight=weight)
+    if parts is None:
+        found, carried = _search(train, y_train, folds, alphas, tested, weight), None
+    else:
+
+        def search(weighed: ColumnParts, grid: Sequence[float]) -> Choice:
+            return _search(train, y_train, folds, grid, tested, weight, weighed)
+
+        def loss(predicted: Doubles, rows: NDArray[np.int64]) -> tuple[float, Doubles]:
+            return _loss(predicted, y_train[rows, None], y_train.var())
+
+        x = Rows(train.blocks, train.rows)
+        found, terms = choose_parts(search, search(parts, alphas), x, folds, loss)
+        carried = describe_parts(found, terms, loss)
     learnt, y_learnt = (train, y_train) if fitted is None else (train.take(fitted), y_train[fitted])
-    path = fit_ridge(learnt, y_learnt, [alpha / weight], MODERATION / weight)
-    return BaseScores(alpha, out_of_fold, path.predict(test)[:, 0], path.linear_map())
+    path = fit_ridge(learnt, y_learnt, [found.strength / weight], MODERATION / weight, found.parts)
+    return BaseScores(found.strength, found.out_of_fold, path.predict(test)[:, 0], path.linear_map(), carried)
 
 
 def choose_alpha(
@@ -137,17 +172,39 @@ def choose_alpha(
     UsageError
         If there is no alpha, or one is not positive.
     """
+    found = _search(design, y, folds, alphas, tested, weight)
+    return found.strength, found.out_of_fold
+
+
+def _search(
+    design: SideBySide,
+    y: NDArray[np.float64],
+    folds: Sequence[Fold],
+    alphas: Sequence[float],
+    tested: NDArray[np.int64] | None = None,
+    weight: float = 1.0,
+    parts: ColumnParts | None = None,
+) -> Choice:
+    """Return the best of what `choose_alpha` tries."""
     tested = np.arange(design.n) if tested is None else tested
     _check_partition(folds, design.n, tested)
     out_of_fold = np.full((design.n, len(alphas)), np.nan)
+    paths, weighed = [], [alpha / weight for alpha in alphas]
     for fold in folds:
-        path = fit_ridge(
-            design.take(fold.train), y[fold.train], [alpha / weight for alpha in alphas], MODERATION / weight
-        )
+        path = fit_ridge(design.take(fold.train), y[fold.train], weighed, MODERATION / weight, parts)
         out_of_fold[fold.test] = path.predict(design.take(fold.test))
+        paths.append(path)
     errors = np.square(out_of_fold[tested] - y[tested, None]).sum(axis=0)
     best = len(alphas) - 1 - int(errors[::-1].argmin())
-    return alphas[best], out_of_fold[:, best]
+    loss, _ = _loss(out_of_fold[tested, best], y[tested], y.var())
+    maps = [path.linear_map(best) for path in paths]
+    return Choice(alphas[best], loss, out_of_fold[:, best], maps, parts)
+
+
+def _loss(predicted: Doubles, y: Doubles, variance: float) -> tuple[float, Doubles]:
+    """Return the mean squared error as a share of a variance, and its gradient."""
+    scale = max(float(variance), np.finfo(np.float64).tiny)
+    return float(np.square(predicted - y).mean() / scale), 2 * (predicted - y) / (scale * len(y))
 
 
 def _check_partition(folds: Sequence[Fold], n_rows: int, tested: NDArray[np.int64]) -> None:

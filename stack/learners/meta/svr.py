@@ -16,8 +16,8 @@ from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.learner import BaseScores, MetaLearner, Part
 from stackbone.stack.learners.meta_model import NUMBERS, MetaModel
 from stackbone.stack.learners.options import MetaOptions
-from stackbone.stack.solvers.design import MODERATION, moderated_scales
 from stackbone.stack.solvers.linear import LinearMap
+from stackbone.stack.solvers.scales import MODERATION, moderated_scales
 
 SVR_C_GRID = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Inverse regularisation strengths of the support vector meta-learner, ascending."""

@@ -6,7 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stackbone.stack.metrics.compare import ErrorOverlap
-from stackbone.stack.report.figures.style import BLUE, NAMES, ROW, Figure, between, padded, short_names
+from stackbone.stack.metrics.model_scores import PartScore
+from stackbone.stack.report.figures.style import (
+    BLUE,
+    CLASS_LOOKS,
+    NAMES,
+    ROW,
+    Figure,
+    between,
+    padded,
+    plain_text,
+    short_names,
+)
 from stackbone.stack.tables.losses import BackboneLoss
 from stackbone.stack.tables.metric_names import PrimaryMetric
 
@@ -137,3 +148,33 @@ def draw_weights(shares: Mapping[str, float]) -> Figure:
         "yaxis": NAMES,
     }
     return Figure([bars], layout)
+
+
+def draw_parts(parts: Mapping[str, Sequence[PartScore]], loss: str) -> Figure:
+    """Draw what each backbone loses without each part of its columns, from the lowest fold to the highest."""
+    names = list(dict.fromkeys(part.name for each in parts.values() for part in each))
+    shown = dict(zip(names, short_names(names), strict=True))
+    dots = []
+    for number, (name, each) in enumerate(parts.items()):
+        color, symbol = CLASS_LOOKS[number % len(CLASS_LOOKS)]
+        means = [sum(part.losses) / len(part.losses) for part in each]
+        dots.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": plain_text(name),
+                "x": means,
+                "y": [shown[part.name] for part in each],
+                "error_x": between(means, [(min(part.losses), max(part.losses)) for part in each], color),
+                "marker": {"size": 11, "color": color, "symbol": symbol},
+                "hovertemplate": f"{plain_text(name)} without %{{y}}: %{{x:.4f}}<extra></extra>",
+            }
+        )
+    layout = {
+        "height": max(360, 140 + ROW * len(names)),
+        "xaxis": {"title": {"text": f"{plain_text(loss)} added without it"}, "zeroline": True},
+        "yaxis": {**NAMES, "autorange": "reversed", "categoryarray": list(shown.values())},
+        "showlegend": len(parts) > 1,
+        "legend": {"orientation": "h", "y": 1.1},
+    }
+    return Figure(dots, layout)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.used_features import UsedFeatures
+from stackbone.stack.learners.member import Member
 from stackbone.stack.metrics.compare import ErrorOverlap
 from stackbone.stack.report.blocks import Page, figure, join_all, number
 from stackbone.stack.report.context import Context
@@ -59,7 +61,7 @@ class Backbones(Section[BackbonesRecord]):
             primary_metric(experiment),
             losses(experiment),
             overlap,
-            [_cost(experiment, used) for used in context.features],
+            [_cost(experiment, member, context.features) for member in experiment.members],
             dict(experiment.evaluation.shares),
         )
         return record if self.figures(record) else None
@@ -115,12 +117,15 @@ class Backbones(Section[BackbonesRecord]):
 SECTION = Backbones()
 
 
-def _cost(experiment: Experiment, used: UsedFeatures) -> Cost:
-    feature_set = used.of_fold(0)
-    header, rate = feature_set.header(), feature_set.provenance().images_per_s
-    size = experiment.n_images * header.dim * np.dtype(header.dtype).itemsize / 1e6
-    score = experiment.evaluation.score(f"{experiment.kind.base}:{used.name}").mean
-    return Cost(used.name, header.dim, size, rate, score)
+def _cost(experiment: Experiment, member: Member, features: Sequence[UsedFeatures]) -> Cost:
+    """Return what a backbone costs; one that is read at several places has the features of all, by the slowest run."""
+    sets = [used.of_fold(0) for used in features if used.name in member.blocks]
+    headers, rates = [each.header() for each in sets], [each.provenance().images_per_s for each in sets]
+    size = sum(experiment.n_images * each.dim * np.dtype(each.dtype).itemsize for each in headers) / 1e6
+    known = [each for each in rates if each is not None]
+    rate = min(known) if len(known) == len(rates) else None
+    score = experiment.evaluation.score(f"{experiment.kind.base}:{member.name}").mean
+    return Cost(member.name, sum(each.dim for each in headers), size, rate, score)
 
 
 def _ablation(record: BackbonesRecord) -> Markup:

@@ -24,8 +24,8 @@ from stackbone.stack.estimator.classifiers import SoftmaxRegression
 from stackbone.stack.estimator.meta_classifier import MetaClassifier
 from stackbone.stack.estimator.ridge_regression import RidgeRegression
 from stackbone.stack.learners.bases.ridge import choose_alpha
-from stackbone.stack.solvers.design import MODERATION
 from stackbone.stack.solvers.ridge import SideBySide
+from stackbone.stack.solvers.scales import MODERATION
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread", "exact_solver")
 

@@ -18,9 +18,10 @@ from stackbone.cache.errors import StackError, UsageError
 from stackbone.stack.solvers import lbfgs as lbfgs_module
 from stackbone.stack.solvers import linear as linear_module
 from stackbone.stack.solvers import spectrum as spectrum_module
-from stackbone.stack.solvers.design import StandardisedDesign, moderated_scales
+from stackbone.stack.solvers.design import StandardisedDesign
 from stackbone.stack.solvers.linear import LinearMap, LinearPath
 from stackbone.stack.solvers.losses import LogisticLoss, Loss, SoftmaxLoss, SquaredHingeLoss
+from stackbone.stack.solvers.scales import moderated_scales
 from tests.made.references import ShrunkLinear
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")

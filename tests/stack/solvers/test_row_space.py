@@ -7,9 +7,10 @@ import pytest
 from numpy.typing import NDArray
 
 from stackbone.stack.solvers import linear as linear_module
-from stackbone.stack.solvers.design import MODERATION, StandardisedDesign
+from stackbone.stack.solvers.design import StandardisedDesign
 from stackbone.stack.solvers.linear import LinearMap, LinearPath
 from stackbone.stack.solvers.row_space import RowSpaceDesign, few_rows
+from stackbone.stack.solvers.scales import MODERATION
 from tests.stack.solvers.test_linear import KINDS, Kind, photos, thirds
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread", "exact_solver")
