@@ -15,7 +15,7 @@ TYPES = {"trained_on": bool, "value": float, "weights": str}
 
 @pytest.mark.parametrize("known", [[True, False, True], [True, None, False], [None, None, None]])
 def test_true_and_false_and_unknown_are_told_apart_in_every_form(tmp_path: Path, known: list[bool | None]) -> None:
-    rows = {"path": ["a.jpg", "b.jpg", "c.jpg"], "trained_on": known}
+    rows: dict[str, list[Any]] = {"path": ["a.jpg", "b.jpg", "c.jpg"], "trained_on": known}
     write_rows(tmp_path / "rows.csv", [rows], TYPES)
     with (tmp_path / "rows.csv").open(newline="", encoding="utf-8") as file:
         written = [row["trained_on"] for row in csv.DictReader(file)]
