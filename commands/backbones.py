@@ -36,4 +36,4 @@ def command(*, files: RowOptions, as_json: JsonOption = False) -> None:
             "group all: those with weights here.  timm:MODEL: any model of timm, such as timm:convnext_tiny.fb_in22k"
         )
     with Outputs() as outputs:
-        files.write({name: [row[name] for row in rows] for name in rows[0]}, outputs)
+        files.write({name: [row[name] for row in rows] for name in rows[0]}, outputs, {"weights": str})

@@ -91,5 +91,5 @@ def command(
         if right:
             out.print(right.line())
     with Outputs() as outputs:
-        files.write(to_columns(answers), outputs)
+        files.write(to_columns(answers), outputs, {"path": str, "value": float, "trained_on": bool})
     exit_if_too_many_failed(len(embedded.failures), len(embedded.paths), max_failed, "all others are predicted")

@@ -82,22 +82,14 @@ def command(
     from stackbone.cache import FeatureStore
     from stackbone.cache.records.listed import Listed
     from stackbone.extract import find_weights, get_backbone, index_dataset
-    from stackbone.extract.methods.method import RECIPES
     from stackbone.extract.steering.steer import TrainingImages, steer, steering_path
     from stackbone.stack.divisions.training_parts import training_parts
     from stackbone.stack.folds.dealing import DEALINGS
 
     options = training.to_options(method, stage, folds.seed, own)
     options.check()
-    if cv and stage == "pretune":
-        message = "--stage pretune trains one starting point for all folds: leave --cv out"
-        raise UsageError(message)
     plain = get_backbone(backbone)
-    if pictures:
-        _check_pictures(method, plain)
-    if nested and not RECIPES[method].changes_features:
-        message = f"--nested makes features for the inner folds, and the method {method} changes none: leave it out"
-        raise UsageError(message)
+    _check_choices(options, plain, cv=cv, nested=nested, with_pictures=pictures is not None)
     dataset = listing.open(data)
     for line in Listed(dataset.skipped, dataset.notes).lines():
         err.note(line)
@@ -149,15 +141,8 @@ def command(
         return
     for line in (line for report in reports for line in report.lines()):
         out.print(line)
-    if stage == "pretune":
-        start_from = ["--backbone", backbone, "--method", method, "--start", str(reports[0].path)]
-        out.note(f"next: stackbone steer TASK {typed(*start_from, *as_given(context, 'weights', 'cache'))}")
-    elif RECIPES[method].changes_features:
-        files = [word for report in reports for word in ("--steering", str(report.path))]
-        asked = ["--backbones", reports[0].steering.name, *files]
-        # The same dataset, cache and weights.
-        asked += as_given(context, "weights", "cache", *names(DatasetOptions), *names(DecodingOptions))
-        out.note(f"next: stackbone extract {typed(*data, *asked)}")
+    if next_step := _next_step(context, data, options, backbone, reports):
+        out.note(f"next: {next_step}")
 
 
 def _other(names: Sequence[str]) -> str:
@@ -179,12 +164,40 @@ def _say_cost(plain: Backbone, weights: Weights, options: SteerOptions, n_images
     )
 
 
-def _check_pictures(method: str, plain: Backbone) -> None:
-    if not method.startswith("toast") or "convnext" in plain.architecture:
+def _check_choices(
+    options: SteerOptions, plain: Backbone, *, cv: int | None, nested: bool, with_pictures: bool
+) -> None:
+    """Refuse options that have no meaning together, before the dataset is read."""
+    from stackbone.extract.methods.method import RECIPES
+
+    method = options.method
+    if cv and options.stage == "pretune":
+        message = "--stage pretune trains one starting point for all folds: leave --cv out"
+        raise UsageError(message)
+    if with_pictures and (not method.startswith("toast") or "convnext" in plain.architecture):
         message = (
             f"--pictures shows the attention of a ViT that TOAST steers, not {method} of {plain.name}: leave it out"
         )
         raise UsageError(message)
+    if nested and not RECIPES[method].changes_features:
+        message = f"--nested makes features for the inner folds, and the method {method} changes none: leave it out"
+        raise UsageError(message)
+
+
+def _next_step(
+    context: typer.Context, data: Sequence[str], options: SteerOptions, backbone: str, reports: Sequence[SteerReport]
+) -> str | None:
+    """Return the command that uses what was trained; None for a method whose features are those of the backbone."""
+    from stackbone.extract.methods.method import RECIPES
+
+    if options.stage == "pretune":
+        start = ["--backbone", backbone, "--method", options.method, "--start", str(reports[0].path)]
+        return f"stackbone steer TASK {typed(*start, *as_given(context, 'weights', 'cache'))}"
+    if not RECIPES[options.method].changes_features:
+        return None
+    files = [word for report in reports for word in ("--steering", str(report.path))]
+    same = as_given(context, "weights", "cache", *names(DatasetOptions), *names(DecodingOptions))  # as before
+    return f"stackbone extract {typed(*data, '--backbones', reports[0].steering.name, *files, *same)}"
 
 
 def _write_pictures(report: SteerReport, weights: Weights, index: DatasetIndex, folder: Path) -> None:

@@ -144,13 +144,15 @@ class RowOptions:
             if file is not None:
                 check_row_file(option, file, [f".{option.removeprefix('--')}"])
 
-    def write(self, rows: Mapping[str, Sequence[object]], outputs: Outputs) -> None:
-        """Write rows, by column, to each file that was asked for."""
+    def write(
+        self, rows: Mapping[str, Sequence[object]], outputs: Outputs, types: Mapping[str, type] | None = None
+    ) -> None:
+        """Write rows, by column, to each file that was asked for; types as of `write_rows`."""
         from stackbone.stack.tables.row_file import write_rows
 
         for file in filter(None, self.files.values()):
             with outputs.file(f"the rows are in {file}"):
-                write_rows(file, [rows])
+                write_rows(file, [rows], types)
 
 
 @dataclass(frozen=True)

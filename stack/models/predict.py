@@ -12,7 +12,7 @@ from stackbone.cache.disk.digest import Digests
 from stackbone.cache.text import counted
 from stackbone.stack.models.model import StackModel
 
-_TRAINED_ON = {True: "yes", False: "no", None: "unknown"}
+_TRAINED_ON = {True: "yes", False: "no", None: "unknown"}  # for people
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Answer:
         """Return it as a JSON-able row, by column."""
         return dict(zip(columns([self]), self.cells(), strict=True))
 
-    def cells(self) -> list[str | float]:
-        """Return it as one row of a table with the columns of `columns`."""
-        numbers: list[str | float] = [] if self.value is None else [self.value]
-        return [self.path, *numbers, *(cell for pair in self.ranked for cell in pair), _TRAINED_ON[self.trained_on]]
+    def cells(self) -> list[str | float | None]:
+        """Return it as one row of a table for programs, with the columns of `columns`."""
+        numbers = [] if self.value is None else [self.value]
+        return [self.path, *numbers, *(cell for pair in self.ranked for cell in pair), self.trained_on]
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def about_training(answers: Sequence[Answer]) -> str | None:
     if known:
         images = f"{known:,} of {counted(len(answers), 'image')} {'is' if known == 1 else 'are'}"
         return (
-            f"{images} among those that the model was fitted on (trained_on: yes): what it says of "
+            f"{images} among those that the model was fitted on (see trained_on): what it says of "
             f"{'this one' if known == 1 else 'these'} tells nothing of new images"
         )
     if any(each.trained_on is None for each in answers):
@@ -181,7 +181,7 @@ def _any_known(answers: Sequence[Answer]) -> bool:
     return any(each.trained_on for each in answers)
 
 
-def to_columns(answers: Sequence[Answer]) -> dict[str, list[str | float]]:
+def to_columns(answers: Sequence[Answer]) -> dict[str, list[str | float | None]]:
     """Return the answers as a table for programs, by column: those of `columns`."""
     rows = [each.cells() for each in answers]
     return {name: [row[i] for row in rows] for i, name in enumerate(columns(answers))}

@@ -58,6 +58,9 @@ def test_a_pace_that_changes_is_followed() -> None:
         ([(0, 0), (2, 1000)], "", ""),
         ([(0, 0), (1000, 4)], "250.0 s each", "6:40:00 left"),
         ([(0, 0), (10, 100)], "10.0/s", ""),
+        ([(0, 0), (10, 90), (10.5, 100)], "9.0/s", ""),
+        ([(0, 0), (10, 60), (10.2, 80), (10.4, 100)], "6.0/s", ""),
+        ([(0, 0), (10, 60), (10.2, 99)], "6.0/s", "0:00:07 left"),
     ],
 )
 def test_nothing_is_said_that_is_not_known(steps: list[tuple[float, int]], rate: str, left: str) -> None:

@@ -114,10 +114,11 @@ def test_csv_parquet_and_json_agree(run: Run, finished: Path, tmp_path: Path) ->
     content = json.loads(as_json.stdout)
     assert (content["failed"], content["agreement"]) == ([], None)
     assert parquet.read_table(tmp_path / "p.parquet").to_pylist() == content["predictions"]
-    assert [{name: str(value) for name, value in each.items()} for each in content["predictions"]] == rows
+    expected = [{**each, "trained_on": "true"} for each in content["predictions"]]
+    assert rows == [{name: str(value) for name, value in each.items()} for each in expected]
+    assert [each["trained_on"] for each in content["predictions"]] == [True] * len(rows)
     for row in rows:
         assert row["path"].split("/")[:2] == ["photos", row["class_1"]]
-        assert row["trained_on"] == "yes"
         assert sum(float(row[f"probability_{rank}"]) for rank in (1, 2, 3)) == pytest.approx(1.0, abs=1e-5)
 
 

@@ -102,8 +102,8 @@ def test_the_table_is_short() -> None:
 def test_a_regression_gives_a_value_an_image() -> None:
     found = predict(made_regression(), PATHS, BLOCKS)
     assert [each.value for each in found] == [2.1, 3.1, 2.1]
-    assert to_columns(found) == {"path": PATHS, "value": [2.1, 3.1, 2.1], "trained_on": ["unknown"] * 3}
-    assert found[0].to_dict() == {"path": "a.jpg", "value": 2.1, "trained_on": "unknown"}
+    assert to_columns(found) == {"path": PATHS, "value": [2.1, 3.1, 2.1], "trained_on": [None] * 3}
+    assert found[0].to_dict() == {"path": "a.jpg", "value": 2.1, "trained_on": None}
     assert table_rows(found)[0] == ["a.jpg", "2.1"]
 
 
@@ -112,15 +112,20 @@ def test_images_that_the_model_was_fitted_on_are_said_to_be(model: StackModel) -
     digests = np.random.default_rng(0).integers(256, size=(43, 32), dtype=np.uint8)
     knowing = replace(model, seen=shorten_digests(digests[3:]))
     for asked, known, words in (
-        (digests[[0, 3, 42]], ["no", "yes", "yes"], r"2 of 3 images are among those that the model was fitted on"),
-        (digests[[0, 1, 3]], ["no", "no", "yes"], r"1 of 3 images is among .* of this one tells nothing of new images"),
-        (digests[:3], ["no", "no", "no"], None),
+        (digests[[0, 3, 42]], [False, True, True], r"2 of 3 images are among those that the model was fitted on"),
+        (
+            digests[[0, 1, 3]],
+            [False, False, True],
+            r"1 of 3 images is among .* of this one tells nothing of new images",
+        ),
+        (digests[:3], [False, False, False], None),
     ):
         found = predict(knowing, PATHS, BLOCKS, digests=asked)
         assert to_columns(found)["trained_on"] == known
         assert [each.to_dict()["trained_on"] for each in found] == known
         shown = [row[-1] for row in table_rows(found)]
-        assert (shown == known, table_columns(found)[-1] == "trained_on") == ("yes" in known, "yes" in known)
+        is_shown = shown == ["yes" if each else "no" for each in known]
+        assert (is_shown, table_columns(found)[-1] == "trained_on") == (any(known), any(known))
         said = about_training(found)
         assert said is None if words is None else re.search(words, said or "")
     older = predict(model, PATHS, BLOCKS, digests=digests[:3])
@@ -129,7 +134,7 @@ def test_images_that_the_model_was_fitted_on_are_said_to_be(model: StackModel) -
 
 
 def test_a_value_of_zero_is_a_value() -> None:
-    assert Answer("a.jpg", [], 0.0).to_dict() == {"path": "a.jpg", "value": 0.0, "trained_on": "unknown"}
+    assert Answer("a.jpg", [], 0.0).to_dict() == {"path": "a.jpg", "value": 0.0, "trained_on": None}
     assert columns([Answer("a.jpg", [], 0.0)]) == ["path", "value", "trained_on"]
 
 
