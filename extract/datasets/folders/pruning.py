@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
@@ -83,8 +84,11 @@ def leave_out(listing: Listing, patterns: Sequence[str]) -> Listing:
     exclusion = Exclusion(patterns)
     entries = {path: marks for path, marks in listing.entries.items() if not exclusion.covers_path(path)}
     skipped, notes = list(listing.skipped), list(listing.notes)
-    if gone := sorted(listing.entries.keys() - entries):
-        skipped.append(Skipped("images", "excluded", len(gone), gone[0]))
+    gone = sorted(listing.entries.keys() - entries)
+    sorts: dict[str, list[str]] = {}
+    for path in gone:
+        sorts.setdefault(os.path.splitext(path)[1].lower() or "no extension", []).append(path)
+    skipped += [Skipped(sort, "excluded", len(paths), paths[0]) for sort, paths in sorts.items()]
     if not entries:
         msg = f"No images: --exclude {typed(*patterns)} leaves out all {len(gone):,}. Expected one or more. Change it."
         raise DatasetError(msg)
