@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any, cast
 from stackbone.cache.choices import check_choice
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.text import typed
-from stackbone.extract.datasets.folders.pruning import leave_out
+from stackbone.extract.datasets.folders.pruning import Exclusion
 from stackbone.extract.datasets.kind import KINDS, Listing, Request, Skipped, TableColumns
 from stackbone.extract.datasets.kinds.images import neither_message
 from stackbone.extract.datasets.listing_options import (
     asked_words,
     check_marks,
+    leave_out,
     read_class_level,
     refuse_file_options,
     refuse_level_options,
@@ -199,7 +200,7 @@ def open_dataset(
         paths,
         table,
         columns,
-        exclude=[exclude] if isinstance(exclude, str) else exclude or (),
+        exclude=Exclusion([exclude] if isinstance(exclude, str) else exclude or ()),
         split_folders=split_folders,
         class_level=read_class_level(class_level),
         only_listed=only_listed,

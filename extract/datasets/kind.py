@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from stackbone.cache.plugins import Plugins
 from stackbone.cache.records.listed import Skipped as Skipped  # also for those who write a kind
+from stackbone.extract.datasets.folders.pruning import Exclusion
 from stackbone.extract.images.arrays import Arrays
 
 Entries: TypeAlias = dict[str, tuple[str, str, str]]
@@ -77,7 +78,7 @@ class Request:
     columns
         Of that table, of the one that `paths` names, or of those beside a folder's images.
     exclude
-        Patterns of files and folders to leave out, see `folders.pruning.Exclusion`.
+        Files and folders to leave out.
     split_folders
         ``auto`` for folders named like splits to be splits, ``none`` for none to be one.
     class_level
@@ -93,7 +94,7 @@ class Request:
     paths: Sequence[str]
     labels: Path | None
     columns: TableColumns
-    exclude: Sequence[str] = ()
+    exclude: Exclusion = field(default_factory=Exclusion)
     split_folders: str = "auto"
     class_level: int | str | None = None
     only_listed: bool = False

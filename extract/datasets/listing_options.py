@@ -1,15 +1,17 @@
-"""Options that describe what is not there: they were meant to have an effect, and would have none."""
+"""Options of a listing: how they are typed, and those that describe what is not there and would have no effect."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stackbone.cache.errors import UsageError
+from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.text import typed
+from stackbone.extract.datasets.folders.pruning import Exclusion
 from stackbone.extract.datasets.folders.reading import LEAF
-from stackbone.extract.datasets.kind import Request, TableColumns, as_words
+from stackbone.extract.datasets.kind import Listing, Request, Skipped, TableColumns, as_words
 from stackbone.extract.datasets.kinds.table import TABLES
 
 
@@ -50,7 +52,7 @@ def _given(request: Request) -> dict[str, object]:
     options: dict[str, object] = {
         "--labels": request.labels,
         **request.columns.given,
-        "--exclude": list(request.exclude),
+        "--exclude": list(request.exclude.patterns),
         "--split-folders": request.split_folders if request.split_folders != "auto" else None,
         "--class-level": request.class_level,
         "--only-listed": request.only_listed,
@@ -80,6 +82,21 @@ def read_class_level(given: int | str | None) -> int | str | None:
         return int(given)
     msg = f"--class-level takes a number from 1, or {LEAF} for the innermost folders, not {given!r}"
     raise UsageError(msg)
+
+
+def leave_out(listing: Listing, exclusion: Exclusion) -> Listing:
+    """Return a listing without the images that are excluded, and with a note on patterns that name nothing."""
+    entries = {path: marks for path, marks in listing.entries.items() if not exclusion.covers_path(path)}
+    skipped, notes = list(listing.skipped), list(listing.notes)
+    if gone := sorted(listing.entries.keys() - entries):
+        skipped.append(Skipped("image" if len(gone) == 1 else "images", "excluded", len(gone), gone[0]))
+    if not entries:
+        options = typed(*exclusion.patterns)
+        msg = f"No images: --exclude {options} leaves out all {len(gone):,}. Expected one or more. Change it."
+        raise DatasetError(msg)
+    for pattern in exclusion.unused:
+        notes.append(f"--exclude {typed(pattern)} leaves out nothing: no other file or folder has such a name.")
+    return replace(listing, entries=entries, skipped=skipped, notes=notes)
 
 
 def check_marks(marks: dict[str, Any]) -> None:

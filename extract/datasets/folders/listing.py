@@ -11,7 +11,6 @@ from stackbone.cache.errors import DatasetError
 from stackbone.extract.datasets.folders.levels import read_levels
 from stackbone.extract.datasets.folders.metadata import apply_metadata
 from stackbone.extract.datasets.folders.notes import say_reading
-from stackbone.extract.datasets.folders.pruning import Exclusion
 from stackbone.extract.datasets.folders.reading import Reading
 from stackbone.extract.datasets.folders.tree import grow
 from stackbone.extract.datasets.folders.walking import Found, walk
@@ -34,7 +33,7 @@ def list_folder(request: Request) -> Listing:
         An option names a table's column, and there is no table, or it lacks that column.
     """
     root = Path(request.paths[0])
-    found = walk(root, Exclusion(request.exclude))
+    found = walk(root, request.exclude)
     if not found.images:
         raise DatasetError(_no_images_message(root, found))
     if not found.tables:

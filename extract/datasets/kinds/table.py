@@ -15,7 +15,6 @@ from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.text import counted, typed
 from stackbone.extract.datasets.corrections import corrected
 from stackbone.extract.datasets.folders.anchor import Anchor
-from stackbone.extract.datasets.folders.pruning import Exclusion
 from stackbone.extract.datasets.kind import KINDS, DatasetKind, Entries, Listing, Request, TableColumns, as_words
 from stackbone.extract.datasets.missing import missing_message
 from stackbone.extract.datasets.tables.cells import Cells
@@ -159,8 +158,7 @@ def _read(request: Request) -> Listing:
             "the labels, type --label-column NAME."
         )
     if request.exclude:  # or the table would bring back what its user leaves out
-        exclusion = Exclusion(request.exclude)
-        kept = {path: said for path, said in placed.entries.items() if not exclusion.covers_path(path)}
+        kept = {path: said for path, said in placed.entries.items() if not request.exclude.covers_path(path)}
         if n := len(placed.entries) - len(kept):
             images = f"all {n:,} images" if n > 1 and not kept else counted(n, "image")
             notes.append(f"--exclude leaves out {images} that {request.labels.name!r} lists.")

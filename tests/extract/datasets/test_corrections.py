@@ -184,7 +184,7 @@ def test_a_table_brings_back_nothing_that_is_left_out(photos: Path, table: Table
     [
         (["cat", "dog/3.jpg", "./train/dog"], "all 2 images", 1),
         (["train"], "all 2 images", 1),
-        (["1.jpg"], "1 image", 2),
+        (["1.jpg"], "1 image", 3),
     ],
 )
 def test_rows_that_are_left_out_are_said_and_nothing_else_of_them(
