@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stackbone.cache import DatasetError, FeatureSpec, UsageError
+from stackbone.cache import DatasetError, FeatureSpec, UsageError, as_keys
 from stackbone.cache.progress import Progress, silent
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import Weights
@@ -33,6 +33,9 @@ __all__ = ["EpochReport", "SteerOptions", "SteerReport", "TrainingImages", "stee
 
 _SUFFIX = ".safetensors"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in names of files
+_UNREAD = (
+    "it could not be read when this steering was made. To train with it, name another --out, or remove the steering"
+)
 
 
 def steer(
@@ -110,7 +113,7 @@ def steer(
     spec = backbone.spec(weights.identity)
     point = read_start(start, backbone, spec, options) if start else StartingPoint()
     inputs = _fingerprint(images, spec, options, point, division)
-    finished = _finished(out, inputs, time.monotonic() - started)
+    finished = _finished(out, inputs, images, time.monotonic() - started)
     if finished is not None:
         return finished
 
@@ -216,7 +219,7 @@ def _fingerprint(
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
-def _finished(out: Path, inputs: str, seconds: float) -> SteerReport | None:
+def _finished(out: Path, inputs: str, images: TrainingImages, seconds: float) -> SteerReport | None:
     """Return the report of a run that was finished before, or None if there is no file."""
     if not out.exists():
         return None
@@ -227,6 +230,9 @@ def _finished(out: Path, inputs: str, seconds: float) -> SteerReport | None:
             "with it. Name another --out, or remove it first"
         )
         raise UsageError(message)
+    distinct, failures = images.distinct()
+    unseen = np.flatnonzero(~np.isin(as_keys(distinct.digests), as_keys(steering.seen)))
+    failures += [(distinct.paths[row], _UNREAD) for row in unseen]
     return SteerReport(
         path=out,
         sha256=sha256,
@@ -237,7 +243,7 @@ def _finished(out: Path, inputs: str, seconds: float) -> SteerReport | None:
         seconds=seconds,
         resumed_from=0,
         already_done=True,
-        failures=[],
+        failures=failures,
     )
 
 
