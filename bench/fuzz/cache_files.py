@@ -82,13 +82,13 @@ class _CacheFile:
         name = self.texts[int(rng.integers(len(self.texts)))]
         content = path.read_bytes()
         bare = path.with_name("bare")
-        bare.write_bytes(content[BLOCK_BYTES if self._version > 1 else 0 :])
+        bare.write_bytes(content)  # with its first block, behind which the superblock says that it lies
         with h5py.File(bare, "r+", libver=("v110", "v110")) as file:
             text = mutate_json(file.attrs[name], rng)[:60_000]
             file.attrs.create(name, np.array(text, h5py.string_dtype("utf-8", max(1, len(text)))))
         changed = bare.read_bytes()
         bare.unlink()
-        path.write_bytes(self._renewed(content, changed) if self._version > 1 else changed)
+        path.write_bytes(self._renewed(content, changed[BLOCK_BYTES:]) if self._version > 1 else changed)
 
     def _renewed(self, content: bytes, hdf5: bytes) -> bytes:
         """Return a file whose seal, or whose checksums, hold."""
