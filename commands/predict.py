@@ -6,6 +6,7 @@ Gives calibrated probabilities of classes, or numbers where the model is a regre
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -49,7 +50,14 @@ def command(
     from stackbone.cache.records.listed import Listed
     from stackbone.extract.embedding.predict import embed_for
     from stackbone.stack.models.model_file import load_model
-    from stackbone.stack.models.predict import about_training, agreement, predict, table_columns, table_rows, to_columns
+    from stackbone.stack.models.predict import (
+        about_training,
+        agreement,
+        predict_from,
+        table_columns,
+        table_rows,
+        to_columns,
+    )
 
     check_outputs({"--model": model, **files.files})
     files.check()
@@ -70,15 +78,16 @@ def command(
             engine=engine,
             device=device,
             **asdict(decoding),
+            convert={each.feature_set: partial(loaded.decide, each.name) for each in loaded.backbones},
             on_progress=on_progress,
         )
     for path, remark in embedded.remarks:
         err.print(f"note: {path!r}: {remark}")
     for path, reason in embedded.failures:
         err.print(f"failed: {path!r}: {reason}")
-    blocks = {backbone.name: embedded.features[backbone.feature_set] for backbone in loaded.backbones}
+    decisions = [embedded.features[backbone.feature_set] for backbone in loaded.backbones]
     paths, digests = embedded.sound_paths, embedded.sound_digests
-    answers = predict(loaded, paths, blocks, top=top, digests=digests) if paths else []
+    answers = predict_from(loaded, paths, decisions, top=top, digests=digests) if paths else []
     if note := about_training(answers):
         err.note(f"note: {note}")
     right = agreement(answers, embedded.sound(dataset.labels)) if is_labelled else None

@@ -120,20 +120,21 @@ def make_embedder(
     backbone: Backbone,
     spec: FeatureSpec,
     weights: Weights,
-    images: Images,
+    lacking: NDArray[np.bool_],
     options: EngineOptions,
     report: Progress,
     limits: Limits = USUAL,
 ) -> Embedder:
-    """Return what embeds those of `images` that the backbone's feature set lacks; its engine starts with the first.
+    """Return what embeds the images that the backbone's feature set lacks; its engine starts with the first.
 
     Parameters
     ----------
+    lacking
+        (n,) bool: which of the run's images these are.
     limits
         Which images are let in, for the shards to say so.
     """
     feature_set = store.feature_set(backbone.name, spec)
-    lacking = feature_set.missing(images.digests)
     provenance = {"stackbone": version("stackbone"), "weights": weights.source, "decoding": DECODING}
     provenance |= limits.provenance
     start = partial(_start_engine, backbone, weights, options, spec.precision, report)

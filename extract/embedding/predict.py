@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,7 @@ from stackbone.extract.embedding.plan import (
 )
 from stackbone.extract.engines.engine import check_engine
 from stackbone.extract.images.limits import limits_of
+from stackbone.extract.images.opening import TRUNCATED
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +53,12 @@ class EmbeddedImages:
     reasons
         ``""``, or why an image has no features.
     features
-        Feature set id to the (n_ok, dim) float32 rows of the images that did not fail, in their order.
+        Feature set id to the (n_ok, dim) float32 rows of the images that did not fail, in their order, or to what was
+        to be kept of them.
     n_embedded
         Rows of features computed now, over all feature sets; the others were in the cache.
     remarks
-        (path, what is to be known of how it was read) of images that were read now.
+        (path, what is to be known of how it was read) of images that were read now, or are cut short.
     """
 
     paths: list[str]
@@ -100,6 +102,7 @@ def embed_for(
     workers: int | None = None,
     allow_truncated: bool = False,
     max_pixels: int | None = None,
+    convert: Mapping[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] | None = None,
     on_progress: Progress | None = None,
 ) -> EmbeddedImages:
     """Return the features of a dataset's images in the feature sets that a model names, computing what is missing.
@@ -119,6 +122,9 @@ def embed_for(
         Files, or folders of them, of the model's steered backbones; needed where an image is not cached.
     weights, engine, device, batch_size, workers, allow_truncated, max_pixels, on_progress
         As of `extract`. The precision is the model's.
+    convert
+        What to keep of features by feature set id, as of `FeatureSet.load`: all features of a million images are
+        gigabytes.
 
     Returns
     -------
@@ -143,12 +149,11 @@ def embed_for(
     reasons = list(listing.reasons)
     images = distinct_images(dataset.root, dataset.paths, listing.digests, _sound(reasons), dataset.arrays)
 
-    digests = images.digests
-    lacking = {
-        identity: spec
-        for identity, spec in specs.items()
-        if store.feature_set(names[identity], spec).missing(digests).any()
+    looked = {
+        identity: store.feature_set(names[identity], spec).look_up(images.digests) for identity, spec in specs.items()
     }
+    missing = {identity: each for identity, (each, _) in looked.items() if each.any()}
+    lacking = {identity: specs[identity] for identity in missing}
     made = {identity: backbone_of(names[identity], spec, steering) for identity, spec in lacking.items()}
     backbones = {identity: backbone for identity, (backbone, _) in made.items()}
     if all(identity in made or spec.steering is None for identity, spec in specs.items()):
@@ -161,8 +166,10 @@ def embed_for(
         backbone, record = made[identity]
         if record:
             write_seen(store.feature_set(backbone.name, spec).folder, record)
-        embedders.append(make_embedder(store, backbone, spec, found[backbone.key], images, on, report, limits))
-    remarks: dict[bytes, list[str]] = {}
+        its = found[backbone.key]
+        embedders.append(make_embedder(store, backbone, spec, its, missing[identity], on, report, limits))
+    cut = np.logical_or.reduce([was_cut for _, was_cut in looked.values()])
+    remarks = {digest.tobytes(): [TRUNCATED] for digest in images.digests[cut]}
     on_image = partial(report, "embedding")
     failed = embed_images(images, embedders, limits=limits, workers=workers, remarks=remarks, on_progress=on_image)
     for row, digest in enumerate(listing.digests):
@@ -170,9 +177,15 @@ def embed_for(
             reasons[row] = failed[digest.tobytes()].reason
 
     sound = listing.digests[_sound(reasons)]
-    features = {identity: store.feature_set(names[identity], specs[identity]).load(sound) for identity in specs}
+    features = {
+        identity: store.feature_set(names[identity], spec).load(sound, (convert or {}).get(identity))
+        for identity, spec in specs.items()
+    }
     paths = dataset.paths if dataset.arrays else [_shown(dataset.root / path) for path in dataset.paths]
-    told = [remarks.get(digest.tobytes(), []) for digest in listing.digests]
+    told = [
+        [] if reason else remarks.get(digest.tobytes(), [])
+        for digest, reason in zip(listing.digests, reasons, strict=True)
+    ]
     return EmbeddedImages(
         paths,
         listing.digests,

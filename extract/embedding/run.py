@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from stackbone.cache import (
+    CacheError,
     FeatureStore,
     write_seen,
 )
@@ -104,7 +106,8 @@ def extract(
     made = {b.key: named_weights(b) for b in chosen if b.steering}
     found = find([b for b in chosen if not b.steering], also=[b.name for b in chosen if b.steering]) | made
     n_abandoned = store.remove_abandoned()
-    index, n_hashed = make_index(dataset, store, retry_failed=retry_failed or limits != USUAL, report=report)
+    made_index = make_index(dataset, store, retry_failed=retry_failed or limits != USUAL, report=report)
+    index = made_index.index
     inputs = inputs_of(chosen)
     summary = summarise_dataset(index, inputs)
     if on_listed:
@@ -118,16 +121,26 @@ def extract(
     found |= find([with_hub(b) for b in chosen if b.steering and sets[b.key].missing(sound).any()])
     for each in steered:
         write_seen(sets[each.backbone.key].folder, each.record)
-    embedders, on = [], EngineOptions(engine, device, batch_size)
+    embedders, on, is_cut = [], EngineOptions(engine, device, batch_size), np.zeros(len(images), np.bool_)
     for backbone in chosen:
         spec, its = specs[backbone.key], found[backbone.key]
-        embedders.append(make_embedder(store, backbone, spec, its, images, on, report, limits))
+        missing, was_cut = sets[backbone.key].look_up(images.digests)
+        embedders.append(make_embedder(store, backbone, spec, its, missing, on, report, limits))
+        is_cut |= was_cut
     profile = Profile()
     on_image = partial(report, "embedding")
-    remarks: dict[bytes, list[str]] = {}
-    failed = embed_images(
-        images, embedders, limits=limits, workers=workers, profile=profile, remarks=remarks, on_progress=on_image
-    )
+    lacking = [each.lacking for each in embedders if each.lacking.any()] or [np.zeros(len(images), np.bool_)]
+    is_found = ~np.logical_or.reduce(lacking)
+    remarks = made_index.known_remarks(store, images.digests[is_found], is_cut[is_found])
+    try:
+        failed = embed_images(
+            images, embedders, limits=limits, workers=workers, profile=profile, remarks=remarks, on_progress=on_image
+        )
+    except BaseException:
+        # What was committed is not read again, so that the next run would not know how it was read.
+        with suppress(CacheError):
+            store.write_dataset(with_found(index, {}, remarks))
+        raise
     if failed or remarks:
         index = with_found(index, failed, remarks)
         summary = summarise_dataset(index, inputs)
@@ -143,14 +156,13 @@ def extract(
         )
         for e in embedders
     ]
-    lacking = [each.lacking for each in embedders if each.lacking.any()] or [np.zeros(len(images), np.bool_)]
     seconds = time.monotonic() - started
     return ExtractReport(
         index=index,
         cache=str(store.root),
-        n_hashed=n_hashed,
+        n_hashed=made_index.n_hashed,
         summary=summary,
-        n_decoded=int(np.logical_or.reduce(lacking).sum()),
+        n_decoded=int((~is_found).sum()),
         n_failed_now=len(failed),
         n_decoded_for_all=int(np.logical_and.reduce(lacking).sum()),
         n_abandoned=n_abandoned,

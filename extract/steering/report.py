@@ -12,10 +12,14 @@ import numpy as np
 from stackbone.cache import DatasetIndex, UsageError, as_keys
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.cache.text import counted, printable
+from stackbone.extract.steering.options import TrainingImages
 from stackbone.extract.steering_files.file import read_steering
 from stackbone.extract.steering_files.steering import Steering
 
 _SHOWN_FAILURES = 10
+_UNREAD = (
+    "it could not be read when this steering was made. To train with it, name another --out, or remove the steering"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +128,7 @@ class SteerReport:
         }
 
 
-def read_finished(out: Path, inputs: str, seconds: float) -> SteerReport | None:
+def read_finished(out: Path, inputs: str, images: TrainingImages, seconds: float) -> SteerReport | None:
     """Return the report of a run that was finished before, or None if there is no file.
 
     Parameters
@@ -133,6 +137,8 @@ def read_finished(out: Path, inputs: str, seconds: float) -> SteerReport | None:
         The steering file.
     inputs
         Hex digest of all that the result depends on.
+    images
+        Those that were asked for; the report names those that the steering left out.
     seconds
         That the question took so far.
 
@@ -152,6 +158,9 @@ def read_finished(out: Path, inputs: str, seconds: float) -> SteerReport | None:
             "with it. Name another --out, or remove it first"
         )
         raise UsageError(message)
+    distinct, failures = images.distinct()
+    unseen = np.flatnonzero(~np.isin(as_keys(distinct.digests), as_keys(steering.seen)))
+    failures += [(distinct.paths[row], _UNREAD) for row in unseen]
     return SteerReport(
         path=out,
         sha256=sha256,
@@ -161,5 +170,5 @@ def read_finished(out: Path, inputs: str, seconds: float) -> SteerReport | None:
         seconds=seconds,
         resumed_from=0,
         already_done=True,
-        failures=[],
+        failures=failures,
     )

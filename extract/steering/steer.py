@@ -108,7 +108,7 @@ def steer(
     spec = backbone.spec(weights.identity)
     point = read_start(start, backbone, spec, options) if start else StartingPoint()
     inputs = _fingerprint(images, spec, options, point, division)
-    finished = read_finished(out, inputs, time.monotonic() - started)
+    finished = read_finished(out, inputs, images, time.monotonic() - started)
     if finished is not None:
         return finished
 

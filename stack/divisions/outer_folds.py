@@ -27,8 +27,17 @@ def drop_rare(images: Images, cv: int) -> Images:
     return images.take(kept, note)
 
 
-def outer_folds(images: Images, division: Division) -> tuple[Images, list[Fold]]:
+def outer_folds(images: Images, division: Division, *, advise: bool = True) -> tuple[Images, list[Fold]]:
     """Return the images without those that the division leaves out, and the outer folds of the rest.
+
+    Parameters
+    ----------
+    images : LabelledImages
+        All images that take part.
+    division : Division
+        How they are divided.
+    advise : bool
+        Whether to look for folds that would do where these are refused, which takes seconds.
 
     Raises
     ------
@@ -43,6 +52,8 @@ def outer_folds(images: Images, division: Division) -> tuple[Images, list[Fold]]
     try:
         folds = task.divide(images.labels, images.units(division.dealing), ask)
     except StackError as exc:
+        if not advise:
+            raise
         message = f"{exc}{task.ways_out(images.labels, images.units(division.dealing), ask)}"
         raise StackError(message) from exc
     return drop_rare(images, division.cv) if division.rare == "drop" else images, folds

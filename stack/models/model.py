@@ -22,6 +22,7 @@ from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.tasks.registry import TASKS
 
 _SEEN_BYTES = 8  # of each digest of a training image
+_EMBED = "Embed the images with the feature sets that the model names"
 
 
 @dataclass(frozen=True)
@@ -137,14 +138,36 @@ class StackModel:
         if not self.classes:
             message = f"a {self.task} model has no probabilities; call predict_values"
             raise UsageError(message)
-        return self._meta().log_probabilities(self._decide(blocks))
+        return self.combined(self._decide(blocks))
 
     def predict_values(self, blocks: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:
         """Return ``(n,)`` predicted values, in the unit of the labels; arguments and errors as `log_probabilities`."""
         if self.classes:
             message = f"the model's task is {self.task}: it predicts no numbers. Call `log_probabilities`"
             raise UsageError(message)
-        return self._meta().values([each[:, 0] for each in self._decide(blocks)])
+        return self.combined(self._decide(blocks))
+
+    def decide(self, name: str, features: NDArray[np.float32], n_rows: int | None = None) -> NDArray[np.float32]:
+        """Return the ``(n, K)`` decision values of one backbone, of its ``(n, dim)`` raw features; K is 1 for numbers.
+
+        `n_rows` is how many rows there must be, if that is known. Raises `ModelError` as `log_probabilities` does.
+        """
+        base = next(base for backbone, base in zip(self.backbones, self.bases, strict=True) if backbone.name == name)
+        expected, problem = (len(features) if n_rows is None else n_rows, base.coef.shape[0]), ""
+        if features.shape != expected:
+            problem = f"the features of {name!r} have shape {features.shape}, expected {expected}"
+        elif not np.isfinite(features).all():
+            row = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
+            problem = f"the features of {name!r} are not finite in row {row}"
+        if problem:
+            message = f"{problem}. {_EMBED}"
+            raise ModelError(message)
+        return base.decide(features)
+
+    def combined(self, decisions: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+        """Return `log_probabilities` or `predict_values` from what `decide` returns for each backbone, in order."""
+        meta = MetaModel(MetaOptions(self.learner, self.scores, self.combine), None, self.meta_linear, self.scale)
+        return meta.log_probabilities(decisions) if self.classes else meta.values([each[:, 0] for each in decisions])
 
     def knows(self, digests: Digests) -> NDArray[np.bool_] | None:
         """Return ``(n,)`` whether it was fitted on each of ``(n, 32)`` images; None where that is unknown.
@@ -162,16 +185,12 @@ class StackModel:
         return f"{what} by {self.learner} on {names}; {self.n_images:,} training images; on unseen images: {score}"
 
     def _decide(self, blocks: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        problem = next(_block_problems(self, blocks), None)
-        if problem:
-            message = f"{problem}. Embed the images with the feature sets that the model names"
+        names = [backbone.name for backbone in self.backbones]
+        missing = next((name for name in names if name not in blocks), None)
+        if missing is not None:
+            message = f"features of {missing!r} are missing; there are {', '.join(sorted(blocks)) or 'none'}. {_EMBED}"
             raise ModelError(message)
-        pairs = zip(self.backbones, self.bases, strict=True)
-        return [base.decide(blocks[backbone.name]) for backbone, base in pairs]
-
-    def _meta(self) -> MetaModel:
-        options = MetaOptions(self.learner, self.scores, self.combine)
-        return MetaModel(options, None, self.meta_linear, self.scale)
+        return [self.decide(name, blocks[name], len(blocks[names[0]])) for name in names]
 
 
 def hash_digests(digests: Digests) -> str:
@@ -232,6 +251,8 @@ def _backbone_problems(model: StackModel) -> Iterator[str]:
         yield "it has no backbone"
     if len(set(names)) != len(names):
         yield f"two of its backbones have one name: {', '.join(names)}"
+    if len({backbone.feature_set for backbone in model.backbones}) != len(names):
+        yield f"two of its backbones have one feature set: {', '.join(names)}"
     if len(model.bases) != len(names):
         yield f"it has {len(model.bases)} base learners for {len(names)} backbones"
     for backbone in model.backbones:
@@ -266,19 +287,3 @@ def _map_problems(what: str, linear: LinearMap, n_inputs: int | None, n_outputs:
         yield f"{what} has a mean of {found}, expected {coef.shape[:1]} and float32"
     elif not all(np.isfinite(each).all() for each in (coef, intercept, linear.mean) if each is not None):
         yield f"{what} has numbers that are not finite"
-
-
-def _block_problems(model: StackModel, blocks: Mapping[str, NDArray[np.float32]]) -> Iterator[str]:
-    n_rows: int | None = None
-    for backbone, base in zip(model.backbones, model.bases, strict=True):
-        block = blocks.get(backbone.name)
-        if block is None:
-            yield f"features of {backbone.name!r} are missing; there are {', '.join(sorted(blocks)) or 'none'}"
-            return
-        n_rows = len(block) if n_rows is None else n_rows
-        expected = (n_rows, base.coef.shape[0])
-        if block.shape != expected:
-            yield f"the features of {backbone.name!r} have shape {block.shape}, expected {expected}"
-        elif not np.isfinite(block).all():
-            row = int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
-            yield f"the features of {backbone.name!r} are not finite in row {row}"

@@ -113,13 +113,32 @@ def predict(
     ModelError
         If the features are not what the model takes.
     """
+    outputs = np.exp(model.log_probabilities(blocks)) if model.classes else model.predict_values(blocks)
+    return _answers(model, paths, outputs, top, digests)
+
+
+def predict_from(
+    model: StackModel,
+    paths: Sequence[str],
+    decisions: Sequence[NDArray[np.float32]],
+    *,
+    top: int = 3,
+    digests: Digests | None = None,
+) -> list[Answer]:
+    """Return what `predict` does, of what `StackModel.decide` returns for each of its backbones, in their order."""
+    outputs = model.combined(decisions)
+    return _answers(model, paths, np.exp(outputs) if model.classes else outputs, top, digests)
+
+
+def _answers(
+    model: StackModel, paths: Sequence[str], outputs: NDArray[np.float64], top: int, digests: Digests | None
+) -> list[Answer]:
     known = None if digests is None else model.knows(digests)
     trained_on: list[bool | None] = [None] * len(paths) if known is None else known.tolist()
     if not model.classes:
-        values = model.predict_values(blocks)
-        rows = zip(paths, values, trained_on, strict=True)
+        rows = zip(paths, outputs, trained_on, strict=True)
         return [Answer(path, [], _rounded(value), is_known) for path, value, is_known in rows]
-    probabilities = np.exp(model.log_probabilities(blocks))
+    probabilities = outputs
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     return [
         Answer(path, [(model.classes[code], round(float(row[code]), 6)) for code in codes], trained_on=is_known)

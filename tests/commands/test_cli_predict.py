@@ -136,6 +136,29 @@ def test_a_table_is_read_as_extract_reads_it(run: Run, experiment: Path) -> None
     assert json.loads(as_json.stdout)["agreement"] == {"n": 2, "metric": "accuracy", "value": 0.5}
 
 
+@pytest.mark.parametrize(
+    ("folders", "metadata"),
+    [
+        (["train", "hat", "shoe"], ""),
+        (["coat_train", "coat_test", "hat_train"], ""),
+        (["coat", "hat", "shoe"], "file_name,label\nnowhere.jpg\n"),
+    ],
+)
+def test_folders_need_not_be_understood_where_labels_do_not_matter(
+    run: Run, experiment: Path, folders: list[str], metadata: str
+) -> None:
+    for folder, name in zip(folders, CLASSES, strict=True):
+        (experiment / "odd" / folder).mkdir(parents=True)
+        (experiment / "new" / f"{name}.jpg").rename(experiment / "odd" / folder / "1.jpg")
+    if metadata:
+        (experiment / "odd" / "metadata.csv").write_text(metadata)
+    done = run("odd", "--model", "m", "--top", "1", cwd=experiment)
+    assert done.returncode == 0, done.stderr
+    found = dict(line.split()[:2] for line in done.stdout.splitlines()[1:])
+    assert found == {f"odd/{folder}/1.jpg": name for folder, name in zip(folders, CLASSES, strict=True)}
+    assert "note" not in done.stderr
+
+
 def test_quiet_leaves_results_and_errors(run: Run, experiment: Path) -> None:
     asked = ("new", "--model", "m", "--csv", "p.csv")
     loud, quiet = run(*asked, cwd=experiment), run(*asked, "--quiet", cwd=experiment)

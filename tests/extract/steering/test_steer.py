@@ -578,6 +578,10 @@ class TestBadInput:
         seen = {digest.tobytes() for digest in report.steering.seen}
         assert images.digests[4].tobytes() not in seen
         assert len(seen) == 34
+        again = steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK)
+        assert again.already_done
+        assert [path for path, _ in again.failures] == [images.paths[4], images.paths[7]]
+        assert all("when this steering was made" in reason for _, reason in again.failures)
 
     def test_bytes_with_two_labels_are_left_out_and_named(self, tmp_path: Path, images: TrainingImages) -> None:
         double = TrainingImages(
@@ -587,6 +591,7 @@ class TestBadInput:
         )
         report = steer(double, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK)
         assert report.failures == [(images.paths[0], "the same bytes are labelled a and b")]
+        assert steer(double, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK).failures == report.failures
         assert len(report.steering.seen) == 35
 
     def test_one_class_is_refused(self, tmp_path: Path, images: TrainingImages) -> None:

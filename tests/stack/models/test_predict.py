@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stackbone.cache import FeatureSpec, feature_set_id
+from stackbone.cache import FeatureSpec, ModelError, feature_set_id
 from stackbone.stack.models.model import ModelBackbone, StackModel, shorten_digests
 from stackbone.stack.models.predict import (
     Answer,
@@ -16,6 +16,7 @@ from stackbone.stack.models.predict import (
     agreement,
     columns,
     predict,
+    predict_from,
     table_columns,
     table_rows,
     to_columns,
@@ -68,6 +69,18 @@ def test_classes_are_ranked_by_probability() -> None:
     e = np.exp(1.0)
     assert found[0].ranked[0][1] == pytest.approx(e**2 / (e**2 + 2), abs=1e-6)
     assert found[2].ranked[0][1] == found[2].ranked[1][1] == pytest.approx(e / (2 * e + 1), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["classes", "two classes", "numbers"])
+def test_answers_from_decisions_are_those_from_features(kind: str) -> None:
+    model = made_regression() if kind == "numbers" else made_model(["coat", "hat", "shoe"][: 3 - (kind[0] == "t")])
+    rows = BLOCKS["resnet50"]
+    decisions = np.concatenate([model.decide("resnet50", rows[:1]), model.decide("resnet50", rows[1:])])
+    assert predict_from(model, PATHS, [decisions]) == predict(model, PATHS, BLOCKS)
+    with pytest.raises(ModelError, match=r"shape \(2, 2\), expected \(2, 3\)"):
+        model.decide("resnet50", np.zeros((2, 2), np.float32))
+    with pytest.raises(ModelError, match="not finite in row 1"):
+        model.decide("resnet50", np.array([[0, 0, 0], [0, np.nan, 0]], np.float32))
 
 
 def test_there_are_no_more_answers_than_classes() -> None:
