@@ -22,6 +22,7 @@ from stackbone.commands.shared.options import (
     CacheOption,
     DatasetNameOption,
     FoldOptions,
+    InnerCvOption,
     JsonOption,
     PageOptions,
     RowOptions,
@@ -86,9 +87,7 @@ class ModelOptions:
             "by inner cross-validation]",
         ),
     ] = None
-    inner_cv: Annotated[
-        int, typer.Option(min=2, help="Inner folds that choose C and give the meta-learner its out-of-fold scores")
-    ] = 5
+    inner_cv: InnerCvOption = 5
 
     def to_options(self) -> StackOptions:
         """Return the options of the fits, checked."""
