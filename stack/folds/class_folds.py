@@ -117,9 +117,11 @@ def divide_classes(y: NDArray[np.str_], units: Units, ask: Ask) -> list[Fold]:
     if ask.rare != "keep":
         check_class_sizes(y, ask.n_splits, units.groups)
     tested = find_testable(codes, group, ask.n_splits)
-    if len(np.unique(codes[tested])) < 2:
+    n_testable = len(np.unique(codes[tested]))
+    if n_testable < 2:
         msg = (
-            f"fewer than 2 of {len(names)} classes have at least {ask.n_splits} {units.name}, one to test in each fold"
+            f"{n_testable or 'none'} of {len(names)} classes has at least {ask.n_splits} {units.name}, one to test in "
+            "each fold; 2 such classes are needed"
         )
         raise StackError(msg)
     dealer = units.dealer(ask.seed)
