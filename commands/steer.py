@@ -23,6 +23,7 @@ from stackbone.commands.shared.options import (
     DecodingOptions,
     DeviceOption,
     FoldOptions,
+    InnerCvOption,
     JsonOption,
     WeightsOption,
     WorkersOption,
@@ -62,9 +63,10 @@ def command(
         typer.Option(
             "--nested",
             help="Train for the inner folds of each fold too, so that the stack does not lean on labels that the "
-            "steering saw; five times as many trainings again",
+            "steering saw; --inner-cv times as many trainings again",
         ),
     ] = False,
+    inner_cv: InnerCvOption = 5,
     folder: Annotated[
         Path | None, typer.Option("--out", help="Folder for the steering files [default: steering/DATASET]")
     ] = None,
@@ -107,6 +109,7 @@ def command(
             group_by=folds.group_by,
             rare=folds.rare,
             dealing=folds.dealing or DEALINGS[0],
+            inner_splits=inner_cv,
             nested=nested,
         )
         place = folder or Path("steering", index.name)

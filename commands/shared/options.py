@@ -33,6 +33,15 @@ WorkersOption = Annotated[int | None, typer.Option(min=1, help="Threads that dec
 MaxFailedOption = Annotated[
     float, typer.Option(min=0, max=1, help="Exit with code 1 if more than this share of the images fails")
 ]
+InnerCvOption = Annotated[
+    int,
+    typer.Option(
+        "--inner-cv",
+        min=2,
+        help="Inner folds of each training part, which choose C and give the meta-learner its out-of-fold scores; "
+        "`steer --nested` trains for these",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text")]
 DebugOption = Annotated[
     bool, typer.Option("--debug", expose_value=False, help="Show a traceback with an error message")

@@ -9,7 +9,7 @@ scored on.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,26 +19,26 @@ from numpy.typing import NDArray
 from stackbone.cache.choices import check_choice
 from stackbone.cache.disk.digest import Digests
 from stackbone.cache.progress import Progress
-from stackbone.stack.evaluation.nested import NestedFit
+from stackbone.stack.evaluation.base_fits import base_fits, run_base
 from stackbone.stack.evaluation.options import check_meta, stack_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.fitting.fit_warnings import recorded
-from stackbone.stack.fitting.fits import FitCounter, FitKey, run_alone, run_fits
+from stackbone.stack.fitting.fits import FitCounter, FitKey, run_fits
 from stackbone.stack.folds.checks import check_blocks, check_folds, check_groups
 from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold
-from stackbone.stack.folds.per_fold import Features, check_nested, check_per_fold, distinct_blocks, nested_of, of_fold
-from stackbone.stack.learners.learner import BaseLearner, BaseOutcome, BaseScores, Part
+from stackbone.stack.folds.per_fold import Features, check_per_fold, distinct_blocks
+from stackbone.stack.learners.learner import BaseOutcome, BaseScores, Part
 from stackbone.stack.learners.meta_model import MetaModel
-from stackbone.stack.learners.options import StackOptions
+from stackbone.stack.learners.options import MetaOptions, StackOptions
 from stackbone.stack.learners.recipes import STACKS, recipe_rows
 from stackbone.stack.learners.registry import META_LEARNERS
 from stackbone.stack.learners.weight_shares import mean_shares
 from stackbone.stack.metrics.model_scores import Evaluation, Prediction
 from stackbone.stack.tasks.registry import get_task
 from stackbone.stack.tasks.task import Task
+from stackbone.stack.tasks.truth import Truth
 
-_LARGE = 2**27  # bytes of features
 WITHOUT = "without:"
 """How the name of a stack that lacks one backbone begins."""
 
@@ -115,13 +115,7 @@ def evaluate(
     for recipe in recipes:
         check_choice("recipe", recipe, recipe_rows())
     check_meta(task, options.meta)
-    truth = kind.read(y)
-    kind.check(truth)
-    check_blocks(blocks, len(y))
-    check_groups(groups, len(y))
-    check_folds(folds, len(y))
-    check_per_fold(blocks, len(folds))
-    kind.check_folds(truth, groups, folds)
+    truth = _read(kind, y, blocks, folds, groups)
     units = Units(groups, digests)
 
     def inner_folds(rows: NDArray[np.int64]) -> list[Fold]:
@@ -131,56 +125,128 @@ def evaluate(
         Part(number, fold, truth.values[fold.train], truth.n_classes, inner_folds(fold.train))
         for number, fold in enumerate(folds)
     ]
-    found_keys: list[str] = []
     models = _models(kind, list(blocks), recipes, baselines=baselines)
-    fits_of_all = _base_fits(kind, blocks, parts, options, seed, inner_folds)
+    metas = _meta_backbones(list(blocks), ablation=baselines and ablation) if "oof" in recipes else {}
+    fits_of_all = base_fits(kind, blocks, parts, options, seed, inner_folds)
     base = {key: fit for key, fit in fits_of_all.items() if key[0] in models}
+    found_keys: list[str] = []
     runs: dict[FitKey, Callable[[], BaseOutcome]] = {
-        key: fit.run if cache is None else partial(_find_or_run, fit, cache, truth.values, parts[key[1]], found_keys)
+        key: fit.run if cache is None else partial(fit.find_or_run, cache, truth.values, parts[key[1]], found_keys)
         for key, fit in base.items()
     }
-    metas = _meta_backbones(list(blocks), ablation=baselines and ablation) if "oof" in recipes else {}
     counter = FitCounter(progress, len(base) + len(parts) * len(metas))
     with recorded() as warned:
-        outcomes = _run_base(kind, runs, sum(x.nbytes for _, x in distinct_blocks(blocks)), n_jobs, counter)
+        outcomes = run_base(kind, runs, sum(x.nbytes for _, x in distinct_blocks(blocks)), n_jobs, counter)
         if len(blocks) == 1 and "concat" in models:  # side by side with nothing: the same fit
             outcomes |= {("concat", p.number): outcomes[f"{kind.base}:{next(iter(blocks))}", p.number] for p in parts}
-        scores = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, BaseScores)}
-        members = {
-            (model, p.number): [scores[f"{kind.base}:{name}", p.number] for name in names]
-            for model, names in {"mean": list(blocks), **metas}.items()
-            for p in parts
-        }
-        learner = META_LEARNERS[options.meta.learner]
-        fits = {
-            (model, p.number): partial(learner.fit, members[model, p.number], p, options.meta)
-            for model in metas
-            for p in parts
-        }
-        stacks = run_fits(fits, n_jobs, counter)
-
-    def predict(model: str, number: int) -> Prediction:
-        outcome = outcomes.get((model, number))
-        if isinstance(outcome, Prediction):
-            return outcome
-        if isinstance(outcome, BaseScores):
-            return kind.predict(outcome)
-        of_backbones, meta = members[model, number], stacks.get((model, number))
-        return kind.mean(of_backbones) if meta is None else kind.combine(meta, [each.test for each in of_backbones])
-
-    predictions = {model: [predict(model, p.number) for p in parts] for model in dict.fromkeys([*models, *metas])}
+        fitted = _fit_stacks(kind, outcomes, {"mean": list(blocks), **metas}, parts, options.meta, n_jobs, counter)
+    predictions = {
+        model: [fitted.predict(model, p.number) for p in parts] for model in dict.fromkeys([*models, *metas])
+    }
     found = {model: kind.score(model, truth, each, folds) for model, each in predictions.items()}
-    own = [("stack:oof", p.number) for p in parts] if learner.has_weights and "stack:oof" in metas else []
-    shares = [kind.shares(stacks[key], members[key]) for key in own]
+    has_weights = META_LEARNERS[options.meta.learner].has_weights and "stack:oof" in metas
+    shares = fitted.shares("stack:oof", len(parts)) if has_weights else []
     return Evaluation(
         results=[found[model] for model in models],
         predictions=predictions,
         without={model.removeprefix(WITHOUT): found[model] for model in metas if model.startswith(WITHOUT)},
-        chosen=_chosen(scores, stacks, models, len(parts)),
+        chosen=fitted.chosen(models, len(parts)),
         warnings=warned.by_model(),
         n_from_cache=len(found_keys),
         shares=mean_shares(list(blocks), shares),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """All that was fitted, by model and fold.
+
+    Attributes
+    ----------
+    kind : Task
+        What is predicted.
+    outcomes : mapping
+        Of every fit on features.
+    members : mapping
+        What the backbones say that are to give one answer.
+    stacks : mapping
+        What makes one answer of it; of the plain mean there is none.
+    """
+
+    kind: Task
+    outcomes: Mapping[FitKey, BaseOutcome]
+    members: Mapping[FitKey, list[BaseScores]]
+    stacks: Mapping[FitKey, MetaModel]
+
+    def predict(self, model: str, number: int) -> Prediction:
+        """Return what a model says of a fold's test part."""
+        outcome = self.outcomes.get((model, number))
+        if isinstance(outcome, Prediction):
+            return outcome
+        if isinstance(outcome, BaseScores):
+            return self.kind.predict(outcome)
+        members, meta = self.members[model, number], self.stacks.get((model, number))
+        return self.kind.mean(members) if meta is None else self.kind.combine(meta, [each.test for each in members])
+
+    def chosen(self, models: Sequence[str], n_folds: int) -> dict[str, list[float]]:
+        """Return the strength of regularisation that each model chose in each fold, where it chose one."""
+        strengths = {key: each.chosen for key, each in self.outcomes.items() if isinstance(each, BaseScores)}
+        strengths |= {key: float(each.c) for key, each in self.stacks.items() if each.c is not None}
+        every = {model: [(model, number) for number in range(n_folds)] for model in models}
+        return {
+            model: [float(strengths[key]) for key in keys]
+            for model, keys in every.items()
+            if all(key in strengths for key in keys)
+        }
+
+    def shares(self, model: str, n_folds: int) -> list[NDArray[np.float64] | None]:
+        """Return how much each backbone counts in a stack, in each fold."""
+        keys = [(model, number) for number in range(n_folds)]
+        return [self.kind.shares(self.stacks[key], self.members[key]) for key in keys]
+
+
+def _fit_stacks(
+    kind: Task,
+    outcomes: Mapping[FitKey, BaseOutcome],
+    combined: Mapping[str, list[str]],
+    parts: Sequence[Part],
+    options: MetaOptions,
+    n_jobs: int | None,
+    counter: FitCounter,
+) -> _Fitted:
+    """Fit the meta-learner on what the backbones of each model say out of fold; `combined` names them, and the mean."""
+    scores = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, BaseScores)}
+    members = {
+        (model, p.number): [scores[f"{kind.base}:{name}", p.number] for name in names]
+        for model, names in combined.items()
+        for p in parts
+    }
+    learner = META_LEARNERS[options.learner]
+    fits = {
+        (model, p.number): partial(learner.fit, members[model, p.number], p, options)
+        for model in combined
+        if model != "mean"
+        for p in parts
+    }
+    return _Fitted(kind, outcomes, members, run_fits(fits, n_jobs, counter))
+
+
+def _read(
+    kind: Task,
+    y: NDArray[Any],
+    blocks: Mapping[str, Features],
+    folds: Sequence[Fold],
+    groups: NDArray[np.int64] | None,
+) -> Truth:
+    """Return what the labels say; refuse features, groups and folds that are not theirs."""
+    truth = kind.read(y)
+    kind.check(truth)
+    check_blocks(blocks, len(y))
+    check_groups(groups, len(y))
+    check_folds(folds, len(y))
+    check_per_fold(blocks, len(folds))
+    kind.check_folds(truth, groups, folds)
+    return truth
 
 
 def _models(kind: Task, backbones: list[str], recipes: Sequence[str], *, baselines: bool) -> list[str]:
@@ -199,95 +265,3 @@ def _meta_backbones(backbones: list[str], *, ablation: bool) -> dict[str, list[s
     if ablation and len(backbones) > 1:
         stacks |= {f"{WITHOUT}{name}": [each for each in backbones if each != name] for name in backbones}
     return stacks
-
-
-def _chosen(
-    scores: Mapping[FitKey, BaseScores], stacks: Mapping[FitKey, MetaModel], models: list[str], n_folds: int
-) -> dict[str, list[float]]:
-    """Return the strength of regularisation that each model chose in each fold, where it chose one."""
-    strengths = {key: each.chosen for key, each in scores.items()}
-    strengths |= {key: float(each.c) for key, each in stacks.items() if each.c is not None}
-    every = {model: [(model, number) for number in range(n_folds)] for model in models}
-    return {
-        model: [float(strengths[key]) for key in keys]
-        for model, keys in every.items()
-        if all(key in strengths for key in keys)
-    }
-
-
-@dataclass(frozen=True, eq=False)
-class _BaseFit:
-    """A fit on features, and what decides its outcome beside the images and labels of its fold."""
-
-    settings: dict[str, object]
-    names: list[str]
-    uses_inner_folds: bool
-    run: Callable[[], BaseOutcome]
-    inner_sets: Sequence[str] = ()
-
-
-def _base_fits(
-    kind: Task,
-    blocks: Mapping[str, Features],
-    parts: list[Part],
-    options: StackOptions,
-    seed: int,
-    inner_folds: Callable[[NDArray[np.int64]], list[Fold]],
-) -> dict[FitKey, _BaseFit]:
-    """List all that can be fitted on features; the longest first, so that no core ends with a long one alone."""
-    everything = list(blocks)
-    learners = {each.name: each for each in kind.learners}
-    fitted: list[tuple[str, list[str], BaseLearner]] = []
-    if len(blocks) > 1:
-        fitted.append(("concat", everything, learners[kind.base]))
-    fitted += [(f"stack:{each.name}", everything, each) for each in learners.values() if each.sees_all]
-    fitted += [
-        (f"{each.name}:{name}", [name], each) for each in learners.values() if not each.sees_all for name in blocks
-    ]
-    found = {
-        (model, p.number): _BaseFit(
-            learner.settings(options, seed),
-            names,
-            learner.uses_inner_folds,
-            partial(learner.fit, [of_fold(blocks[name], p.number) for name in names], p, options, seed),
-        )
-        for model, names, learner in fitted
-        for p in parts
-    }
-    for p in parts:  # the meta-learner sees what the task's own base learner says of each backbone, and of no other
-        for name, features in blocks.items():
-            nested, base = nested_of(features, p.number), learners[kind.base]
-            if nested:
-                check_nested(name, nested, len(p.inner))
-                deeper = [inner_folds(p.fold.train[each.train]) for each in p.inner]
-                fit = NestedFit(base, of_fold(features, p.number), nested, p, deeper, options, seed)
-                found[f"{base.name}:{name}", p.number] = _BaseFit(
-                    fit.settings(), [name], base.uses_inner_folds, fit.run, nested.feature_sets
-                )
-    return found
-
-
-def _run_base(
-    kind: Task,
-    runs: Mapping[FitKey, Callable[[], BaseOutcome]],
-    n_bytes: int,
-    n_jobs: int | None,
-    counter: FitCounter,
-) -> dict[FitKey, BaseOutcome]:
-    """Run the fits side by side; of large features, those that see every backbone one at a time.
-
-    Each of these holds a copy of its training rows, and its products are large enough for BLAS to use every core.
-    """
-    learners = {each.name: each for each in kind.learners}
-    seeing_all = {f"stack:{each.name}" for each in learners.values() if each.sees_all}
-    seeing_all |= {"concat"} if learners[kind.base].copies_rows else set()
-    of_all = [key for key in runs if key[0] in seeing_all] if n_bytes > _LARGE else []
-    alone = run_alone({key: runs[key] for key in of_all}, n_jobs, counter)
-    return alone | run_fits({key: run for key, run in runs.items() if key not in alone}, n_jobs, counter)
-
-
-def _find_or_run(fit: _BaseFit, cache: ScoreCache, values: NDArray[Any], part: Part, found: list[str]) -> BaseOutcome:
-    inner = part.inner if fit.uses_inner_folds else []
-    key = cache.key(fit.settings, fit.names, values, part.fold, inner, number=part.number)
-    key = replace(key, feature_sets=(*key.feature_sets, *fit.inner_sets))
-    return cache.find_or_run(key, fit.run, found)

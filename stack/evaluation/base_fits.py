@@ -1,0 +1,114 @@
+"""The fits on features: which there are, whether an earlier run made them, and how they run side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.stack.evaluation.nested import NestedFit
+from stackbone.stack.evaluation.score_cache import ScoreCache
+from stackbone.stack.fitting.fits import FitCounter, FitKey, run_alone, run_fits
+from stackbone.stack.folds.fold import Fold
+from stackbone.stack.folds.per_fold import Features, check_nested, nested_of, of_fold
+from stackbone.stack.learners.learner import BaseLearner, BaseOutcome, Part
+from stackbone.stack.learners.options import StackOptions
+from stackbone.stack.tasks.task import Task
+
+_LARGE = 2**27  # bytes of features
+
+
+@dataclass(frozen=True, eq=False)
+class BaseFit:
+    """A fit on features, and what decides its outcome beside the images and labels of its fold.
+
+    Attributes
+    ----------
+    settings : dict of str to object
+        Learner and settings, JSON-able.
+    names : list of str
+        The backbones that it sees.
+    uses_inner_folds : bool
+        Whether the inner folds decide its outcome.
+    run : callable
+        Fits, without looking for kept scores.
+    inner_sets : sequence of str
+        Ids of feature sets of inner folds that it sees too.
+    """
+
+    settings: dict[str, object]
+    names: list[str]
+    uses_inner_folds: bool
+    run: Callable[[], BaseOutcome]
+    inner_sets: Sequence[str] = ()
+
+    def find_or_run(self, cache: ScoreCache, values: NDArray[Any], part: Part, found: list[str]) -> BaseOutcome:
+        """Return what the cache has kept of this fit, or run it; parameters as of `ScoreCache`."""
+        inner = part.inner if self.uses_inner_folds else []
+        key = cache.key(self.settings, self.names, values, part.fold, inner, number=part.number)
+        key = replace(key, feature_sets=(*key.feature_sets, *self.inner_sets))
+        return cache.find_or_run(key, self.run, found)
+
+
+def base_fits(
+    kind: Task,
+    blocks: Mapping[str, Features],
+    parts: list[Part],
+    options: StackOptions,
+    seed: int,
+    inner_folds: Callable[[NDArray[np.int64]], list[Fold]],
+) -> dict[FitKey, BaseFit]:
+    """List all that can be fitted on features; the longest first, so that no core ends with a long one alone."""
+    everything = list(blocks)
+    learners = {each.name: each for each in kind.learners}
+    fitted: list[tuple[str, list[str], BaseLearner]] = []
+    if len(blocks) > 1:
+        fitted.append(("concat", everything, learners[kind.base]))
+    fitted += [(f"stack:{each.name}", everything, each) for each in learners.values() if each.sees_all]
+    fitted += [
+        (f"{each.name}:{name}", [name], each) for each in learners.values() if not each.sees_all for name in blocks
+    ]
+    found = {
+        (model, p.number): BaseFit(
+            learner.settings(options, seed),
+            names,
+            learner.uses_inner_folds,
+            partial(learner.fit, [of_fold(blocks[name], p.number) for name in names], p, options, seed),
+        )
+        for model, names, learner in fitted
+        for p in parts
+    }
+    for p in parts:  # the meta-learner sees what the task's own base learner says of each backbone, and of no other
+        for name, features in blocks.items():
+            nested, base = nested_of(features, p.number), learners[kind.base]
+            if nested:
+                check_nested(name, nested, len(p.inner))
+                deeper = [inner_folds(p.fold.train[each.train]) for each in p.inner]
+                fit = NestedFit(base, of_fold(features, p.number), nested, p, deeper, options, seed)
+                found[f"{base.name}:{name}", p.number] = BaseFit(
+                    fit.settings(), [name], base.uses_inner_folds, fit.run, nested.feature_sets
+                )
+    return found
+
+
+def run_base(
+    kind: Task,
+    runs: Mapping[FitKey, Callable[[], BaseOutcome]],
+    n_bytes: int,
+    n_jobs: int | None,
+    counter: FitCounter,
+) -> dict[FitKey, BaseOutcome]:
+    """Run the fits side by side; of large features, those that see every backbone one at a time.
+
+    Each of these holds a copy of its training rows, and its products are large enough for BLAS to use every core.
+    """
+    learners = {each.name: each for each in kind.learners}
+    seeing_all = {f"stack:{each.name}" for each in learners.values() if each.sees_all}
+    seeing_all |= {"concat"} if learners[kind.base].copies_rows else set()
+    of_all = [key for key in runs if key[0] in seeing_all] if n_bytes > _LARGE else []
+    alone = run_alone({key: runs[key] for key in of_all}, n_jobs, counter)
+    return alone | run_fits({key: run for key, run in runs.items() if key not in alone}, n_jobs, counter)
