@@ -219,7 +219,7 @@ def _nested_note(name: str, found: object) -> str:
         )
     return (
         f"the steerings of inner folds that {name} has are not of the inner folds of this experiment, one for each, so "
-        "they are not used: steer with --nested and the same folds, seed and groups"
+        "they are not used: steer with --nested and the same folds, seed and groups, and leave --inner-cv out"
     )
 
 
