@@ -22,19 +22,19 @@ _DRAWS = 2_000  # of the bootstrap
 def measure_curve(options: Any, folder: Path, rows: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:  # noqa: ANN401
     """Train every method on every number of images for every seed, and print accuracy and points over the probe.
 
-    The smallest number comes first, and after each seed the figures so far are given. Images are drawn anew for each
-    seed; smaller sets lie within larger ones. The intervals hold 95%, by a bootstrap over seeds and test images, the
-    same draw for both methods of a difference.
+    The smallest number comes first, and after each training the figures so far are given. Images are drawn anew for
+    each seed; smaller sets lie within larger ones. The intervals hold 95%, by a bootstrap over seeds and test images,
+    the same draw for both methods of a difference.
 
     Parameters
     ----------
     options
         Parsed arguments.
     rows
-        Name in the table to what a training is told; ``linear`` is among them.
+        Name in the table to what a training is told; ``linear`` is the first.
     """
     cifar = options.shared / "data" / "cifar10.zip"
-    sizes, n_test, seeds = ((80,), 25, 1) if options.quick else (options.sizes, 1_000, options.seeds)
+    sizes, n_test, seeds = ((32,), 25, 1) if options.quick else (options.sizes, 1_000, options.seeds)
     common = {"weights": str(options.shared / "models" / "vit_cifar6.safetensors"), "epochs": options.epochs}
     common |= {"test": unpack(cifar, folder, "test", TASK, range(n_test)), "stage": "tune", "start": None}
     orders = [np.random.default_rng(seed).permutation(_ALL).tolist() for seed in range(seeds)]
@@ -50,9 +50,9 @@ def measure_curve(options: Any, folder: Path, rows: dict[str, dict[str, Any]]) -
             with ThreadPoolExecutor(usable_cores()) as pool:
                 for name, figures in zip(rows, pool.map(run, tasks), strict=True):
                     hits[name].append(_hits(figures))
-            for name, of_seeds in hits.items():
-                found[name][str(size)] = _figures(np.array(of_seeds), np.array(hits["linear"]))
-            yield found
+                    same_seeds = hits["linear"][: len(hits[name])]
+                    found[name][str(size)] = _figures(np.array(hits[name]), np.array(same_seeds))
+                    yield found
         title = f"accuracy on {n_test * len(TASK):,} test images of unseen classes, {options.epochs} epochs"
         title += f", {seeds} seeds; points over linear [95%]"
         done = [each for each in sorted(sizes) if each <= size]

@@ -12,21 +12,29 @@ from toast_training import TASK, VIT, register_vit, unpack
 
 from machine import report
 from stackbone.cache import FeatureStore
+from stackbone.cache.text import counted
 
 CNNS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
-STACKS: dict[str, tuple[Sequence[str], str]] = {
-    "3 CNNs": (CNNS, ""),
-    "3 CNNs + plain ViT": ((*CNNS, VIT), "3 CNNs"),
-    "3 CNNs + steered ViT": ((*CNNS, "vit_toast"), "3 CNNs"),
-    "plain ViT alone": ((VIT,), ""),
-    "steered ViT alone": (("vit_toast",), "plain ViT alone"),
-    "plain ViT + steered ViT": ((VIT, "vit_toast"), "steered ViT alone"),
-}
-"""Backbones, and the row that they are compared with."""
-NESTED_STACKS: dict[str, tuple[Sequence[str], str]] = {
-    "3 CNNs + steered ViT, nested": ((*CNNS, "vit_toast"), "3 CNNs + steered ViT"),
-    "plain ViT + steered ViT, nested": ((VIT, "vit_toast"), "plain ViT + steered ViT"),
-}
+Stacks = dict[str, tuple[Sequence[str], str]]
+"""Title in the table to backbones, and the row that they are compared with."""
+
+
+def stacks(cnns: Sequence[str], *, is_nested: bool) -> Stacks:
+    """Return what is measured the plain way, or with nested steerings."""
+    some = counted(len(cnns), "CNN")
+    if is_nested:
+        return {
+            f"{some} + steered ViT, nested": ((*cnns, "vit_toast"), f"{some} + steered ViT"),
+            "plain ViT + steered ViT, nested": ((VIT, "vit_toast"), "plain ViT + steered ViT"),
+        }
+    return {
+        some: (cnns, ""),
+        f"{some} + plain ViT": ((*cnns, VIT), some),
+        f"{some} + steered ViT": ((*cnns, "vit_toast"), some),
+        "plain ViT alone": ((VIT,), ""),
+        "steered ViT alone": (("vit_toast",), "plain ViT alone"),
+        "plain ViT + steered ViT": ((VIT, "vit_toast"), "steered ViT alone"),
+    }
 
 
 def stack_with_cnns(options: Any, folder: Path) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - parsed arguments
@@ -39,11 +47,11 @@ def stack_with_cnns(options: Any, folder: Path) -> Iterator[dict[str, Any]]:  # 
     stack = _Stack(options, folder)
     rows: list[list[str]] = []
     figures: dict[str, Any] = {}
-    for is_nested, stacks in ((False, STACKS), (True, NESTED_STACKS)):
+    for is_nested in (False, True):
         # What the cache holds decides the way, so that the plain one is measured first.
         files = stack.steer(is_nested=is_nested)
-        stack.embed(["vit_toast"] if is_nested else [*CNNS, VIT, "vit_toast"], files)
-        for title, (members, base) in stacks.items():
+        stack.embed(["vit_toast"] if is_nested else [*stack.cnns, VIT, "vit_toast"], files)
+        for title, (members, base) in stacks(stack.cnns, is_nested=is_nested).items():
             figures[title] = stack.score(members, is_nested=is_nested)
             folds = figures[title]["accuracy"]["folds"]
             over = stack.difference(folds, figures[base]["accuracy"]["folds"]) if base else None
@@ -53,7 +61,7 @@ def stack_with_cnns(options: Any, folder: Path) -> Iterator[dict[str, Any]]:  # 
         title = f"the steered ViT in a stack, {stack.n_images:,} images of the four classes, {options.epochs} epochs"
         report(title, header, rows, None, None)
         if not is_nested:
-            unseen = [Path(path) for path in unpack(stack.archive, folder, "test", TASK, range(100))]
+            unseen = [Path(path) for path in unpack(stack.archive, folder, "test", TASK, range(stack.n_shown))]
             figures |= look(files[0], stack.weights, unseen, options.pictures)
         yield figures
 
@@ -72,8 +80,11 @@ class _Stack:
         from stackbone.extract.steering.steer import SteerOptions
 
         self.archive = self.options.shared / "data" / "cifar10.zip"
-        self.n_images = 48 if self.options.quick else self.options.stack_images
-        self.cv, self.inner_splits = (2, 2) if self.options.quick else (3, 5)
+        is_quick = self.options.quick
+        self.cnns = CNNS[:1] if is_quick else CNNS
+        self.n_images: int = 32 if is_quick else self.options.stack_images
+        self.n_shown = 10 if is_quick else 100
+        self.cv, self.inner_splits = (2, 2) if is_quick else (3, 5)
         photos = self.folder / "task"
         unpack(self.archive, photos, "train", TASK, range(self.n_images // len(TASK)))
         self.dataset, self.store = open_dataset(photos / "train", name="task"), FeatureStore(self.folder / "features")
@@ -167,7 +178,7 @@ def look(file: Path, weights: Any, paths: list[Path], folder: Path | None) -> di
     title = f"share of the middle quarter, 0.25 if even, mean of {len(paths)} test images"
     report(f"{title}; steering moves {moved:.1%} of the attention", ["map", "share"], rows, figures, None)
     if folder:
-        shown = paths[:: len(paths) // 16]
+        shown = paths[:: max(1, len(paths) // 16)]
         files = [ListedFile(str(path.parent), path.name, sha256_file(path)) for path in shown]
         pictures, _ = attention_pictures(network, backbone.transform, files)
         write_pictures(pictures, folder)
