@@ -159,11 +159,13 @@ def _say_cost(plain: Backbone, weights: Weights, options: SteerOptions, n_images
 
     if not n_images:
         return
-    hours, minutes = divmod(round(estimate_seconds(plain, weights, options, n_images, device=device) / 60), 60)
+    minutes = round(estimate_seconds(plain, weights, options, n_images, device=device) / 60)
+    long = f"{minutes // 60:,} h {minutes % 60} min" if minutes >= 60 else counted(minutes, "minute")
     err.print(
-        f"--nested: {counted(len(n_images), 'training')} to come, each of up to {counted(options.epochs, 'epoch')}: "
-        f"about {hours:,} h {minutes} min here at most, and less where one stops early. `extract` then makes as many "
-        "feature sets. Whole trainings are kept: the same command goes on where this one is stopped"
+        f"--nested: {counted(len(n_images), 'training')} to come, each of up to {counted(options.epochs, 'epoch')}, of "
+        f"which the steps take {f'about {long}' if minutes else 'less than a minute'} here where none stops early. "
+        "`extract` then makes as many feature sets. Whole trainings are kept: the same command goes on where this one "
+        "is stopped"
     )
 
 

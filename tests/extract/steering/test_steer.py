@@ -555,6 +555,17 @@ class TestTheAuthorsRecipe:
         with pytest.raises(UsageError, match=message):
             replace(SteerOptions("toast", recipe="released"), **change).check()
 
+    def test_a_start_counts_its_own_updates_as_before_unless_told_otherwise(
+        self, tmp_path: Path, images: TrainingImages
+    ) -> None:
+        lite = replace(QUICK, method="toast-lite", epochs=1, warmup=0)
+        start = steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", lite).path
+        theirs = replace(lite, recipe="released")
+        for number, (given, alpha) in enumerate([({}, None), ({"alpha": 2}, 2)]):
+            options = replace(theirs, method_options=given)
+            steering = steer(images, VIT, WEIGHTS, tmp_path / f"{number}.safetensors", options, start=start).steering
+            assert steering.options.get("alpha") == alpha
+
     def test_a_convnext_of_an_earlier_version_has_another_fingerprint(self) -> None:
         assert RECIPES["toast"].version("convnext_tiny.fb_in22k") == 2
         assert {recipe.version("vit_base_patch16_224.x") for recipe in RECIPES.values()} == {1}
