@@ -44,6 +44,8 @@ class Pace:
     def report(self, seconds: float, done: int, total: int) -> None:
         """Take note of how much is done at some time of a clock, in seconds."""
         self._total, self._is_over = total, done >= total
+        if done < self._last[1]:  # work of the same name begins anew, such as the next fold's
+            self.per_second, self._started = None, None
         if self._started is None:
             self._started = self._last = (seconds, done)
             return
