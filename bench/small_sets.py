@@ -6,7 +6,7 @@ another choice of classes and of images; `uneven` draws have classes of very dif
 of every model; the difference of ``mean`` and ``stack:oof`` from the best single backbone's linear SVM (the one with
 the best mean over all draws, which nobody could have known) with its standard error over draws; draws of ``stack:oof``
 that end near chance where that SVM is above .9; log-loss beside that of a uniform guess.
-``python bench/small_sets.py [--quick] [--json FILE] [--photos FOLDER] [--draws N]``.
+``python bench/small_sets.py [--quick] [--json FILE] [--photos FOLDER] [--draws N] [--of SET] [--uneven no]``.
 """
 
 from __future__ import annotations
@@ -98,18 +98,23 @@ def main() -> None:
     add_folder(parser, "--photos", "data/clothing-small", "class folders")
     parser.add_argument("--cache", type=Path, help="a cache to keep; by default one of its own that is removed")
     parser.add_argument("--draws", type=int, default=200, help="of each size")
+    parser.add_argument("--of", choices=("digits", "clothing"), help="one of the two sets of photographs alone")
+    parser.add_argument("--uneven", choices=("no", "yes"), help="draws of one kind alone")
     options = parser.parse_args()
     count = min(options.draws, 10) if options.quick else options.draws
     rows, figures = [], {}
+    kinds = {"no": (False,), "yes": (True,)}.get(options.uneven, (False, True))
     with tempfile.TemporaryDirectory() as folder:
         store = FeatureStore(options.cache or folder)
-        digits = write_digits(Path(folder) / "digits", 300 if options.quick else N_DIGITS)
-        photos = {"digits": digits}
-        photos["clothing"] = options.photos / "validation" if options.quick else options.photos
+        photos = {}
+        if options.of != "clothing":
+            photos["digits"] = write_digits(Path(folder) / "digits", 300 if options.quick else N_DIGITS)
+        if options.of != "digits":
+            photos["clothing"] = options.photos / "validation" if options.quick else options.photos
         for name, place in photos.items():
             extract(open_dataset(place, name=name), NAMES[:2] if options.quick else NAMES, store)
             joined = join_features(store, dataset=name)
-            for uneven in (False, True):
+            for uneven in kinds:
                 for n, n_classes in QUICK if options.quick else SETS:
                     if uneven and n < 3 * n_classes:
                         continue

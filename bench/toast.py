@@ -12,16 +12,17 @@ that of the head that was trained with the method, after the last epoch, on all 
 - *stack*: the ViT, steered once per outer fold and again for each inner one, in a stack of three CNNs on the first
   seed's training images, see toast_stack.py.
 
-Of methods and curve as many trainings run side by side as there are cores, each on one.
-``python bench/toast.py [--quick] [--json FILE] [--parts NAMES] [--seeds 3] [--epochs 12] [--sizes 500,1000] [--pictures
-DIR]``.
+Of methods and curve as many trainings run side by side as there are cores, each on one. The file of figures is written
+anew after each part, each training of the curve and each way to stack: a run that is cut short leaves what it has.
+``python bench/toast.py [--quick] [--json FILE] [--parts NAMES] [--seeds 3] [--epochs 12] [--sizes 500,1000]
+[--row NAME] [--stack-images 2000] [--pictures DIR]``.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from toast_curve import SIZES, measure_curve
 from toast_stack import stack_with_cnns
 from toast_training import SOURCE, TASK, run, unpack
 
-from machine import add_folder, arguments, report
+from machine import add_folder, arguments, report, write_figures
 from stackbone.cache import usable_cores
 from stackbone.extract.methods.method import RECIPES
 
@@ -62,10 +63,10 @@ METHODS = ("linear", "lora", "vpt", "finetune", "toast", "toast-lite")
 PARTS = ("methods", "curve", "costs", "stack")
 
 
-def compare_methods(options: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401 - parsed arguments
+def compare_methods(options: Any, folder: Path) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - parsed arguments
     """Train every method for every seed, plain and pre-tuned, and print the table."""
     cifar = options.shared / "data" / "cifar10.zip"
-    n_train, n_test, seeds = (40, 100, 1) if options.quick else (500, 1000, options.seeds)
+    n_train, n_test, seeds = (8, 25, 1) if options.quick else (500, 1000, options.seeds)
     rows = QUICK_ROWS if options.quick else tuple(ROWS)
     common = {"weights": str(options.shared / "models" / "vit_cifar6.safetensors"), "epochs": options.epochs}
     common |= {"test": unpack(cifar, folder, "test", TASK, range(n_test))}
@@ -87,8 +88,8 @@ def compare_methods(options: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN4
     header = ["method", "accuracy", "pre-tuned first", "trained, with head", "share"]
     title = f"accuracy on {len(TASK)} unseen classes, {n_test * len(TASK):,} test images, mean ± std of {seeds} seeds"
     title += f", {options.epochs} epochs; in brackets points over linear, mean over the seeds"
-    report(title, header, [_row(name, figures) for name in rows], figures, None)
-    return figures
+    report(title, header, [_row(name, figures) for name in rows], None, None)
+    yield figures
 
 
 def _told(name: str) -> dict[str, Any]:
@@ -116,26 +117,26 @@ def _row(name: str, figures: dict[str, Any]) -> list[str]:
     return [name, accuracy(name), accuracy(f"{name} pre-tuned"), f"{tuned:,}", f"{tuned / whole:.1%}"]
 
 
-def draw_curve(options: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401 - parsed arguments
+def draw_curve(options: Any, folder: Path) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - parsed arguments
     """Measure the curve of the methods that it shows."""
-    rows = QUICK_ROWS if options.quick else CURVE_ROWS
+    rows = QUICK_ROWS if options.quick else tuple(dict.fromkeys(["linear", *(options.row or CURVE_ROWS)]))
     return measure_curve(options, folder, {name: _told(name) for name in rows})
 
 
-def measure_costs(options: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401 - parsed arguments
+def measure_costs(options: Any, folder: Path) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - parsed arguments
     """Train every method for a few epochs on all cores with nothing beside it, and print seconds and memory."""
-    n_train, epochs = (40, 2) if options.quick else (500, 3)
+    n_train, epochs = (8, 2) if options.quick else (500, 3)
     cifar, weights = options.shared / "data" / "cifar10.zip", options.shared / "models" / "vit_cifar6.safetensors"
     images = unpack(cifar, folder, "train", TASK, range(n_train))
     asked = {"weights": str(weights), "epochs": epochs, "stage": "tune", "images": images, "test": [], "start": None}
     figures = {}
-    for method in ("linear", "toast") if options.quick else METHODS:
+    for method in ("toast",) if options.quick else METHODS:
         out = str(folder / f"cost-{method}.safetensors")
         figures[method] = run(asked | {"method": method, "out": out, "seed": 0}, usable_cores())
     rows = [[name, f"{each['seconds']:.1f}", f"{each['peak_mb']:.0f}"] for name, each in figures.items()]
     title = f"what an epoch of {len(images):,} images costs, median of {epochs}"
-    report(title, ["method", "s/epoch", "peak MB of the process"], rows, figures, None)
-    return figures
+    report(title, ["method", "s/epoch", "peak MB of the process"], rows, None, None)
+    yield figures
 
 
 def main() -> None:
@@ -145,6 +146,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="training images of the curve")
+    parser.add_argument("--row", action="append", choices=ROWS, help="a method of the curve; repeat for more")
+    parser.add_argument("--stack-images", type=int, default=2_000, help="training images of the stack")
     parser.add_argument("--parts", default=",".join(PARTS), help="which to run")
     parser.add_argument("--pictures", type=Path, help="folder for pictures of the attention in one fold")
     options = parser.parse_args()
@@ -152,12 +155,14 @@ def main() -> None:
     if options.quick:
         options.epochs = 2
     measure = dict(zip(PARTS, (compare_methods, draw_curve, measure_costs, stack_with_cnns), strict=True))
+    title = f"What steering is worth, {options.epochs} epochs, {options.seeds} seeds"
+    figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        figures = {part: measure[part](options, Path(folder)) for part in options.parts.split(",")}
-    if options.json:
-        from machine import describe_machine
-
-        options.json.write_text(json.dumps({"machine": describe_machine(), "figures": figures}, indent=2) + "\n")
+        for part in options.parts.split(","):
+            for found in measure[part](options, Path(folder)):
+                figures[part] = found
+                if options.json:
+                    write_figures(title, figures, options.json)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,54 +19,54 @@ _ALL = 5_000  # training images of a class
 _DRAWS = 2_000  # of the bootstrap
 
 
-def measure_curve(options: Any, folder: Path, rows: dict[str, dict[str, Any]]) -> dict[str, Any]:  # noqa: ANN401
+def measure_curve(options: Any, folder: Path, rows: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:  # noqa: ANN401
     """Train every method on every number of images for every seed, and print accuracy and points over the probe.
 
-    Images are drawn anew for each seed; smaller sets lie within larger ones. The intervals hold 95%, by a bootstrap
-    over seeds and test images, the same draw for both methods of a difference.
+    The smallest number comes first, and after each training the figures so far are given. Images are drawn anew for
+    each seed; smaller sets lie within larger ones. The intervals hold 95%, by a bootstrap over seeds and test images,
+    the same draw for both methods of a difference.
 
     Parameters
     ----------
     options
         Parsed arguments.
     rows
-        Name in the table to what a training is told; ``linear`` is among them.
+        Name in the table to what a training is told; ``linear`` is the first.
     """
     cifar = options.shared / "data" / "cifar10.zip"
-    sizes, n_test, seeds = ((80,), 25, 1) if options.quick else (options.sizes, 1_000, options.seeds)
+    sizes, n_test, seeds = ((32,), 25, 1) if options.quick else (options.sizes, 1_000, options.seeds)
     common = {"weights": str(options.shared / "models" / "vit_cifar6.safetensors"), "epochs": options.epochs}
     common |= {"test": unpack(cifar, folder, "test", TASK, range(n_test)), "stage": "tune", "start": None}
-    tasks: dict[tuple[str, int, int], dict[str, Any]] = {}
-    for seed in range(seeds):
-        order = np.random.default_rng(seed).permutation(_ALL).tolist()
-        for size in sizes:
-            images = unpack(cifar, folder, "train", TASK, order[: size // len(TASK)])
-            for name, told in rows.items():
-                out = str(folder / f"curve-{len(tasks)}.safetensors")
-                tasks[name, size, seed] = common | told | {"images": images, "seed": seed, "out": out}
-    longest_first = sorted(tasks, key=lambda key: -key[1])
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        done = dict(zip(longest_first, pool.map(run, [tasks[key] for key in longest_first]), strict=True))
-    hits = {
-        (name, size): np.array([_hits(done[name, size, seed]) for seed in range(seeds)])
-        for name in rows
-        for size in sizes
-    }
-    linear = {size: hits["linear", size] for size in sizes}
-    table = [[name, *(_cell(name, hits[name, size], linear[size]) for size in sizes)] for name in rows]
-    title = f"accuracy on {n_test * len(TASK):,} test images of unseen classes, {options.epochs} epochs, {seeds} seeds"
-    report(f"{title}; points over linear [95%]", ["method", *(f"{size:,}" for size in sizes)], table, None, None)
+    orders = [np.random.default_rng(seed).permutation(_ALL).tolist() for seed in range(seeds)]
+    found: dict[str, dict[str, Any]] = {name: {} for name in rows}
+    for size in sorted(sizes):
+        hits: dict[str, list[NDArray[np.float64]]] = {name: [] for name in rows}
+        for seed, order in enumerate(orders):
+            asked = common | {"images": unpack(cifar, folder, "train", TASK, order[: size // len(TASK)]), "seed": seed}
+            tasks = [
+                asked | told | {"out": str(folder / f"curve-{size}-{seed}-{number}.safetensors")}
+                for number, told in enumerate(rows.values())
+            ]
+            with ThreadPoolExecutor(usable_cores()) as pool:
+                for name, figures in zip(rows, pool.map(run, tasks), strict=True):
+                    hits[name].append(_hits(figures))
+                    same_seeds = hits["linear"][: len(hits[name])]
+                    found[name][str(size)] = _figures(np.array(hits[name]), np.array(same_seeds))
+                    yield found
+        title = f"accuracy on {n_test * len(TASK):,} test images of unseen classes, {options.epochs} epochs"
+        title += f", {seeds} seeds; points over linear [95%]"
+        done = [each for each in sorted(sizes) if each <= size]
+        table = [[name, *(_cell(name, cells[str(each)]) for each in done)] for name, cells in found.items()]
+        report(title, ["training images", *(f"{each:,}" for each in done)], table, None, None)
+
+
+def _figures(hits: NDArray[np.float64], linear: NDArray[np.float64]) -> dict[str, Any]:
     return {
-        name: {
-            str(size): {
-                "accuracy": float(hits[name, size].mean()),
-                "interval": interval(hits[name, size]),
-                "over linear": float((hits[name, size] - linear[size]).mean()),
-                "interval over linear": interval(hits[name, size] - linear[size]),
-            }
-            for size in sizes
-        }
-        for name in rows
+        "seeds": len(hits),
+        "accuracy": float(hits.mean()),
+        "interval": interval(hits),
+        "over linear": float((hits - linear).mean()),
+        "interval over linear": interval(hits - linear),
     }
 
 
@@ -86,9 +87,9 @@ def _hits(figures: dict[str, Any]) -> NDArray[np.float64]:
     return np.array([mark == "1" for mark in figures["hits"]], np.float64)
 
 
-def _cell(name: str, hits: NDArray[np.float64], linear: NDArray[np.float64]) -> str:
+def _cell(name: str, figures: dict[str, Any]) -> str:
     if name == "linear":
-        low, high = interval(hits)
-        return f"{hits.mean():.3f} [{low:.3f}, {high:.3f}]"
-    low, high = interval(hits - linear)
-    return f"{hits.mean():.3f} ({100 * (hits - linear).mean():+.1f} [{100 * low:+.1f}, {100 * high:+.1f}])"
+        low, high = figures["interval"]
+        return f"{figures['accuracy']:.3f} [{low:.3f}, {high:.3f}]"
+    low, high = figures["interval over linear"]
+    return f"{figures['accuracy']:.3f} ({100 * figures['over linear']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}])"

@@ -15,10 +15,11 @@ def csv_lines(rows: Iterable[Iterable[object]]) -> str:
     Paths and class names are other people's text, and a spreadsheet takes a cell for a formula that begins with ``=``,
     ``+``, ``-``, ``@``, a tab or a line end (OWASP, "CSV Injection"). Such text gets an apostrophe before it, which a
     spreadsheet hides; where the exact text counts, take an apostrophe before one of these away again, or use Parquet or
-    JSON, which are exact. Numbers stay as they are, and so does text that is a number, such as the class ``-5``.
+    JSON, which are exact. Numbers stay as they are, and so does text that is a number, such as the class ``-5``. True
+    and false are written as JSON has them; None is an empty cell.
     """
     lines = _Lines()
-    csv.writer(lines, lineterminator=_LINE_END).writerows([_guarded(cell) for cell in row] for row in rows)
+    csv.writer(lines, lineterminator=_LINE_END).writerows([_written(cell) for cell in row] for row in rows)
     return "".join(lines)
 
 
@@ -30,7 +31,9 @@ class _Lines(list[str]):
         self.append(row.removesuffix(_LINE_END) + "\n")
 
 
-def _guarded(cell: object) -> object:
+def _written(cell: object) -> object:
+    if isinstance(cell, bool):
+        return str(cell).lower()
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_COMMANDS) and not _is_number(cell) else cell
 
 

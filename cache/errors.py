@@ -5,6 +5,7 @@
     StackboneError            exit code 1
     ├── UsageError            exit code 2: the command or call was wrong; says what to type instead
     ├── DatasetError          the listing of images and labels is unusable
+    │   └── DoubtError        folders can be read in two ways, and the difference matters
     ├── ImageError            one image cannot be embedded (recorded, never fatal to a run)
     │   └── NotLetInError     an option would let it in
     ├── WeightsError          weights are absent, out of reach, or not this network's
@@ -34,6 +35,14 @@ class UsageError(StackboneError):
 
 class DatasetError(StackboneError):
     """The dataset is empty, missing, or lacks what its kind requires."""
+
+
+class DoubtError(DatasetError):
+    """Folders can be read in two ways; `found` says which folders, without the ways out."""
+
+    def __init__(self, found: str, ways_out: str) -> None:
+        super().__init__(f"{found} {ways_out}")
+        self.found = found
 
 
 class ImageError(StackboneError):

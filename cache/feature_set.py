@@ -16,6 +16,7 @@ from stackbone.cache.disk.scratch import empty_array
 from stackbone.cache.errors import CacheError, CorruptFileError
 from stackbone.cache.hdf5.opening import corrupt_message
 from stackbone.cache.records import shard
+from stackbone.cache.records.cut import CUT, names_cut
 from stackbone.cache.records.feature_name import FeatureName, parse_feature_name
 from stackbone.cache.records.parts import Part, RowForm
 from stackbone.cache.records.provenance import Provenance, merge_provenance
@@ -135,7 +136,18 @@ class FeatureSet:
 
     def missing(self, digests: Digests) -> NDArray[np.bool_]:
         """Return (n,) bool: True where an image of `digests` has no features here."""
-        return ~np.isin(as_keys(digests), as_keys(self.digests()))
+        return self.look_up(digests)[0]
+
+    def look_up(self, digests: Digests) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return two (n,) bool: where an image of `digests` has no features, and where it has and its file was cut."""
+        rows, cut = [np.zeros((0, DIGEST_BYTES), np.uint8)], []
+        for _, (header, found, _) in self.read_each(shard.read_summary):
+            rows.append(found)
+            cut += [header.provenance[CUT]] if CUT in header.provenance else []
+        missing: NDArray[np.bool_] = ~np.isin(as_keys(digests), as_keys(np.concatenate(rows)))
+        if not cut:
+            return missing, np.zeros(len(digests), np.bool_)
+        return missing, ~missing & np.array(names_cut(cut, (row.tobytes().hex() for row in digests)), np.bool_)
 
     def append(
         self,
@@ -152,7 +164,9 @@ class FeatureSet:
         make_folder(self.folder)
         return shard.write_shard(self.folder, spec, digests, features, provenance, form)
 
-    def load(self, digests: Digests) -> NDArray[np.float32]:
+    def load(
+        self, digests: Digests, convert: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
+    ) -> NDArray[np.float32]:
         """Return features aligned with `digests`, in one pass over the shards.
 
         Memory: the result (a large one in a scratch file), two shards, and about 10 bytes a row.
@@ -161,11 +175,14 @@ class FeatureSet:
         ----------
         digests
             (n, 32) uint8; doubles are allowed.
+        convert
+            What to keep of features, if not all: of (m, dim) float32 it returns (m, k) float32, for some images at a
+            time.
 
         Returns
         -------
         numpy.ndarray
-            (n, dim) float32; row i belongs to ``digests[i]``.
+            (n, dim) float32, or (n, k); row i belongs to ``digests[i]``.
 
         Raises
         ------
@@ -178,15 +195,21 @@ class FeatureSet:
         order = np.argsort(wanted)
         found = np.zeros(len(wanted), np.bool_)
         result: NDArray[np.float32] | None = None
-        for path, (part_digests, part) in self.read_each(shard.read_rows):
-            if result is None:
-                result = empty_array((len(digests), part.shape[1]))
-            elif part.shape[1] != result.shape[1]:
-                found_dim = f"it has {part.shape[1]} features a row, other shards of {self.id} have {result.shape[1]}"
+        dim = 0
+        for path, (part_digests, features) in self.read_each(shard.read_rows):
+            dim = dim or features.shape[1]
+            if features.shape[1] != dim:
+                found_dim = f"it has {features.shape[1]} features a row, other shards of {self.id} have {dim}"
                 raise CorruptFileError(corrupt_message(path, found_dim))
             targets, rows = _match(wanted, order, part_digests)
             new = ~found[targets]
             targets, rows = targets[new], rows[new]
+            part = features
+            if convert:
+                used, rows = np.unique(rows, return_inverse=True)
+                part = convert(features[used])
+            if result is None:
+                result = empty_array((len(digests), part.shape[1]))
             for start in range(0, len(targets), _ROWS_COPIED):
                 piece = slice(start, start + _ROWS_COPIED)
                 result[targets[piece]] = part[rows[piece]]

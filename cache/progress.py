@@ -39,10 +39,13 @@ class Pace:
     _started: tuple[float, int] | None = None
     _last: tuple[float, int] = (0.0, 0)
     _total: int = 0
+    _is_over: bool = False
 
     def report(self, seconds: float, done: int, total: int) -> None:
         """Take note of how much is done at some time of a clock, in seconds."""
-        self._total = total
+        self._total, self._is_over = total, done >= total
+        if done < self._last[1]:  # work of the same name begins anew, such as the next fold's
+            self.per_second, self._started = None, None
         if self._started is None:
             self._started = self._last = (seconds, done)
             return
@@ -66,6 +69,6 @@ class Pace:
     def left(self) -> str:
         """Return the time left in words, ``0:01:30 left``; ``""`` while it is not known, and once all is done."""
         n_left = self._total - self._last[1]
-        if not self.per_second or n_left <= 0:
+        if not self.per_second or self._is_over:
             return ""
         return f"{timedelta(seconds=round(n_left / self.per_second))} left"

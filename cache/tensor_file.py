@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,23 +123,3 @@ def header_json(value: object) -> str:
     It is ASCII: class names may hold bytes of folder names that are not UTF-8, which safetensors would refuse.
     """
     return json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False)
-
-
-def parse_header_json(text: str) -> Any:  # noqa: ANN401 - any JSON
-    """Return what a header holds as JSON.
-
-    Raises
-    ------
-    ValueError
-        If it is not JSON, is nested too deeply, or holds a number such as NaN.
-    """
-    try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except RecursionError as exc:
-        message = "its header is nested too deeply"
-        raise ValueError(message) from exc
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    message = f"it holds the number {name}"
-    raise ValueError(message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
-from typing import Any
+from typing import Any, NoReturn
 
 
 def printable(text: str) -> str:
@@ -34,6 +34,26 @@ def counted(n: int, noun: str, plural: str = "") -> str:
 def to_json(value: Any, *, indent: int | None = None) -> str:  # noqa: ANN401 - any JSON
     """Return JSON in ASCII; a number that is not finite, for which JSON has no word, becomes null."""
     return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def from_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON
+    """Return what JSON says.
+
+    Raises
+    ------
+    ValueError
+        If it is not JSON, is nested too deeply, or holds a number for which JSON has no word, such as NaN.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as exc:
+        message = "it is nested too deeply"
+        raise ValueError(message) from exc
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    message = f"it holds the number {name}"
+    raise ValueError(message)
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON

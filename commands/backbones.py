@@ -38,7 +38,7 @@ def command(
     files.check()
     rows = _list_backbones(as_json=as_json) if outputs_of is None else _list_outputs(outputs_of, as_json=as_json)
     with Outputs() as outputs:
-        files.write({name: [row[name] for row in rows] for name in rows[0]}, outputs)
+        files.write({name: [row[name] for row in rows] for name in rows[0]}, outputs, {"weights": str})
 
 
 def _list_backbones(*, as_json: bool) -> list[dict[str, Any]]:

@@ -159,9 +159,8 @@ def _next_step(context: typer.Context, report: ExtractReport, store: FeatureStor
 
 def _folds_of(report: ExtractReport, store: FeatureStore) -> str | None:
     """Return the options of `stack` for the folds that the steerings of a run were made for; None if for none."""
-    from stackbone.stack.divisions.division import options_of
+    from stackbone.stack.divisions.division import options_of_run
 
     made = {each.feature_set for each in report.backbones}
     records = [each.seen() for each in store.feature_sets() if each.id in made]
-    divisions = [record.description["division"] for record in records if record]
-    return next((options_of(each) for each in divisions if each), None)
+    return options_of_run(record.description["division"] for record in records if record)

@@ -49,7 +49,14 @@ def command(
     from stackbone.cache.records.listed import Listed
     from stackbone.extract.embedding.predict import embed_for
     from stackbone.stack.models.model_file import load_model
-    from stackbone.stack.models.predict import about_training, agreement, predict, table_columns, table_rows, to_columns
+    from stackbone.stack.models.predict import (
+        about_training,
+        agreement,
+        predict_from,
+        table_columns,
+        table_rows,
+        to_columns,
+    )
 
     check_outputs({"--model": model, **files.files})
     files.check()
@@ -71,15 +78,16 @@ def command(
             engine=engine,
             device=device,
             **asdict(decoding),
+            convert=loaded.deciders,
             on_progress=on_progress,
         )
     for path, remark in embedded.remarks:
         err.print(f"note: {path!r}: {remark}")
     for path, reason in embedded.failures:
         err.print(f"failed: {path!r}: {reason}")
-    blocks = loaded.blocks(embedded.features)
+    decisions = loaded.decisions(embedded.features)
     paths, digests = embedded.sound_paths, embedded.sound_digests
-    answers = predict(loaded, paths, blocks, top=top, digests=digests) if paths else []
+    answers = predict_from(loaded, paths, decisions, top=top, digests=digests) if paths else []
     if note := about_training(answers):
         err.note(f"note: {note}")
     right = agreement(answers, embedded.sound(dataset.labels)) if is_labelled else None
@@ -92,5 +100,5 @@ def command(
         if right:
             out.print(right.line())
     with Outputs() as outputs:
-        files.write(to_columns(answers), outputs)
+        files.write(to_columns(answers), outputs, {"path": str, "value": float, "trained_on": bool})
     exit_if_too_many_failed(len(embedded.failures), len(embedded.paths), max_failed, "all others are predicted")

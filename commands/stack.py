@@ -22,6 +22,7 @@ from stackbone.commands.shared.options import (
     CacheOption,
     DatasetNameOption,
     FoldOptions,
+    InnerCvOption,
     JsonOption,
     PageOptions,
     RowOptions,
@@ -110,9 +111,7 @@ class ModelOptions:
             "by inner cross-validation]",
         ),
     ] = None
-    inner_cv: Annotated[
-        int, typer.Option(min=2, help="Inner folds that choose C and give the meta-learner its out-of-fold scores")
-    ] = 5
+    inner_cv: InnerCvOption = 5
 
     def to_options(self) -> StackOptions:
         """Return the options of the fits, checked."""
@@ -173,25 +172,12 @@ def command(
 ) -> None:
     from stackbone.cache import FeatureStore
     from stackbone.stack import STACKS, run_experiment, run_self_check
-    from stackbone.stack.report.projection import choose_projection
-    from stackbone.stack.tables.row_file import check_row_file
     from stackbone.stack.tables.score_rows import score_rows
 
     options = models.to_options()
     if self_check:
-        ignored = changed(files, scores, page)
-        ignored += [each for each in changed(models, division, folds) if each in _NOT_CHECKED]
-        if ignored := [each for each in ignored if each != "--jobs"]:
-            them = "it" if len(ignored) == 1 else "them"
-            message = f"--self-check prints one sentence and takes no {', '.join(ignored)}: leave {them} out"
-            raise UsageError(message)
-    _check_page(files, page)
-    choose_projection(page.projection)  # refused before the work
-    written = {f"--{name}": file for name, file in vars(files).items() if name != "save_train_only"}
-    endings.check_outputs({**written, **scores.files})
-    scores.check()
-    if files.predictions:
-        check_row_file("--predictions", files.predictions)
+        _check_self_check(changed(files, scores, page), changed(models, division, folds))
+    _check_output(files, scores, page)
     store = FeatureStore(cache)
     if dataset is None:
         _tell_dataset(store)
@@ -233,6 +219,29 @@ def command(
     else:
         print_experiment(experiment)
     _write(experiment, store, files, scores, page)
+
+
+def _check_self_check(of_output: list[str], of_fits: list[str]) -> None:
+    """Refuse options that the self-check has no use for, of those that were given."""
+    ignored = [each for each in of_output if each != "--jobs"] + [each for each in of_fits if each in _NOT_CHECKED]
+    if ignored:
+        them = "it" if len(ignored) == 1 else "them"
+        message = f"--self-check prints one sentence and takes no {', '.join(ignored)}: leave {them} out"
+        raise UsageError(message)
+
+
+def _check_output(files: OutputOptions, scores: RowOptions, page: PageOptions) -> None:
+    """Refuse, before the work, what cannot be written."""
+    from stackbone.stack.report.projection import choose_projection
+    from stackbone.stack.tables.row_file import check_row_file
+
+    _check_page(files, page)
+    choose_projection(page.projection)
+    written = {f"--{name}": file for name, file in vars(files).items() if name != "save_train_only"}
+    endings.check_outputs({**written, **scores.files})
+    scores.check()
+    if files.predictions:
+        check_row_file("--predictions", files.predictions)
 
 
 def _tell_dataset(store: FeatureStore) -> None:

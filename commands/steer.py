@@ -23,6 +23,7 @@ from stackbone.commands.shared.options import (
     DecodingOptions,
     DeviceOption,
     FoldOptions,
+    InnerCvOption,
     JsonOption,
     WeightsOption,
     WorkersOption,
@@ -66,9 +67,10 @@ def command(
         typer.Option(
             "--nested",
             help="Train for the inner folds of each fold too, so that the stack does not lean on labels that the "
-            "steering saw; five times as many trainings again",
+            "steering saw; --inner-cv times as many trainings again",
         ),
     ] = False,
+    inner_cv: InnerCvOption = 5,
     folder: Annotated[
         Path | None, typer.Option("--out", help="Folder for the steering files [default: steering/DATASET]")
     ] = None,
@@ -86,22 +88,14 @@ def command(
     from stackbone.cache import FeatureStore
     from stackbone.cache.records.listed import Listed
     from stackbone.extract import find_weights, get_backbone, index_dataset
-    from stackbone.extract.methods.method import RECIPES
     from stackbone.extract.steering.steer import TrainingImages, steer, steering_path
     from stackbone.stack.divisions.training_parts import training_parts
     from stackbone.stack.folds.dealing import DEALINGS
 
     options = training.to_options(method, stage, folds.seed, own)
     options.check()
-    if cv and stage == "pretune":
-        message = "--stage pretune trains one starting point for all folds: leave --cv out"
-        raise UsageError(message)
     plain = get_backbone(backbone)
-    if pictures:
-        _check_pictures(method, plain)
-    if nested and not RECIPES[method].changes_features:
-        message = f"--nested makes features for the inner folds, and the method {method} changes none: leave it out"
-        raise UsageError(message)
+    _check_choices(options, plain, cv=cv, nested=nested, with_pictures=pictures is not None)
     dataset = listing.open(data)
     for line in Listed(dataset.skipped, dataset.notes).lines():
         err.note(line)
@@ -119,6 +113,7 @@ def command(
             group_by=folds.group_by,
             rare=folds.rare,
             dealing=folds.dealing or DEALINGS[0],
+            inner_splits=inner_cv,
             nested=nested,
         )
         place = folder or Path("steering", index.name)
@@ -153,15 +148,8 @@ def command(
         return
     for line in (line for report in reports for line in report.lines()):
         out.print(line)
-    if stage == "pretune":
-        start_from = ["--backbone", backbone, "--method", method, "--start", str(reports[0].path)]
-        out.note(f"next: stackbone steer TASK {typed(*start_from, *as_given(context, 'weights', 'cache'))}")
-    elif RECIPES[method].changes_features:
-        files = [word for report in reports for word in ("--steering", str(report.path))]
-        asked = ["--backbones", reports[0].steering.name, *files]
-        # The same dataset, cache and weights.
-        asked += as_given(context, "weights", "cache", *names(DatasetOptions), *names(DecodingOptions))
-        out.note(f"next: stackbone extract {typed(*data, *asked)}")
+    if next_step := _next_step(context, data, options, backbone, reports):
+        out.note(f"next: {next_step}")
 
 
 def _other(names: Sequence[str]) -> str:
@@ -175,20 +163,50 @@ def _say_cost(plain: Backbone, weights: Weights, options: SteerOptions, n_images
 
     if not n_images:
         return
-    hours, minutes = divmod(round(estimate_seconds(plain, weights, options, n_images, device=device) / 60), 60)
+    minutes = round(estimate_seconds(plain, weights, options, n_images, device=device) / 60)
+    long = f"{minutes // 60:,} h {minutes % 60} min" if minutes >= 60 else counted(minutes, "minute")
     err.print(
-        f"--nested: {counted(len(n_images), 'training')} to come, each of up to {counted(options.epochs, 'epoch')}: "
-        f"about {hours:,} h {minutes} min here at most, and less where one stops early. `extract` then makes as many "
-        "feature sets. Whole trainings are kept: the same command goes on where this one is stopped"
+        f"--nested: {counted(len(n_images), 'training')} to come, each of up to {counted(options.epochs, 'epoch')}, of "
+        f"which the steps take {f'about {long}' if minutes else 'less than a minute'} here where none stops early. "
+        "`extract` then makes as many feature sets. Whole trainings are kept: the same command goes on where this one "
+        "is stopped"
     )
 
 
-def _check_pictures(method: str, plain: Backbone) -> None:
-    if not method.startswith("toast") or "convnext" in plain.architecture:
+def _check_choices(
+    options: SteerOptions, plain: Backbone, *, cv: int | None, nested: bool, with_pictures: bool
+) -> None:
+    """Refuse options that have no meaning together, before the dataset is read."""
+    from stackbone.extract.methods.method import RECIPES
+
+    method = options.method
+    if cv and options.stage == "pretune":
+        message = "--stage pretune trains one starting point for all folds: leave --cv out"
+        raise UsageError(message)
+    if with_pictures and (not method.startswith("toast") or "convnext" in plain.architecture):
         message = (
             f"--pictures shows the attention of a ViT that TOAST steers, not {method} of {plain.name}: leave it out"
         )
         raise UsageError(message)
+    if nested and not RECIPES[method].changes_features:
+        message = f"--nested makes features for the inner folds, and the method {method} changes none: leave it out"
+        raise UsageError(message)
+
+
+def _next_step(
+    context: typer.Context, data: Sequence[str], options: SteerOptions, backbone: str, reports: Sequence[SteerReport]
+) -> str | None:
+    """Return the command that uses what was trained; None for a method whose features are those of the backbone."""
+    from stackbone.extract.methods.method import RECIPES
+
+    if options.stage == "pretune":
+        start = ["--backbone", backbone, "--method", options.method, "--start", str(reports[0].path)]
+        return f"stackbone steer TASK {typed(*start, *as_given(context, 'weights', 'cache'))}"
+    if not RECIPES[options.method].changes_features:
+        return None
+    files = [word for report in reports for word in ("--steering", str(report.path))]
+    same = as_given(context, "weights", "cache", *names(DatasetOptions), *names(DecodingOptions))  # as before
+    return f"stackbone extract {typed(*data, '--backbones', reports[0].steering.name, *files, *same)}"
 
 
 def _write_pictures(report: SteerReport, weights: Weights, index: DatasetIndex, folder: Path) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -19,7 +20,8 @@ from fuzz.trial import OutOfForm
 from stackbone.cache import CacheError, FeatureStore
 from stackbone.cache.hdf5.checksums import fletcher32, lookup3
 from stackbone.cache.hdf5.seal import BLOCK_BYTES, START, parse_seal, sealed
-from stackbone.cache.records.index import read_index
+from stackbone.cache.records.index import read_index, write_index
+from stackbone.cache.records.listed import Listed, Skipped
 from stackbone.cache.records.seen import load_record
 from stackbone.cache.records.shard import _name
 from stackbone.cache.upkeep.summary import summarise
@@ -27,6 +29,11 @@ from stackbone.cache.upkeep.verify import verify
 from stackbone.stack.divisions.division import options_of
 
 _ARCHIVES = Path(__file__).resolve().parents[2] / "tests" / "archives"
+_LISTED = Listed(
+    [Skipped(".txt", "not an image", 3, "notes/a.txt"), Skipped("@eaDir", "made by a file server", 1, "x/@eaDir/")],
+    ["'dev' is the split 'validation'."],
+    ["/photos", "--exclude", "*_mask.png"],
+)
 
 
 class _CacheFile:
@@ -75,13 +82,13 @@ class _CacheFile:
         name = self.texts[int(rng.integers(len(self.texts)))]
         content = path.read_bytes()
         bare = path.with_name("bare")
-        bare.write_bytes(content[BLOCK_BYTES if self._version > 1 else 0 :])
+        bare.write_bytes(content)  # with its first block, behind which the superblock says that it lies
         with h5py.File(bare, "r+", libver=("v110", "v110")) as file:
             text = mutate_json(file.attrs[name], rng)[:60_000]
             file.attrs.create(name, np.array(text, h5py.string_dtype("utf-8", max(1, len(text)))))
         changed = bare.read_bytes()
         bare.unlink()
-        path.write_bytes(self._renewed(content, changed) if self._version > 1 else changed)
+        path.write_bytes(self._renewed(content, changed[BLOCK_BYTES:]) if self._version > 1 else changed)
 
     def _renewed(self, content: bytes, hdf5: bytes) -> bytes:
         """Return a file whose seal, or whose checksums, hold."""
@@ -155,6 +162,17 @@ class Index(_CacheFile):
 
     pattern = "cache/datasets/photos.h5"
 
+    def __init__(self, version: int = 2) -> None:
+        super().__init__(version)
+        self.texts = ("listed",) if version > 1 else ()
+
+    def make(self, folder: Path) -> None:
+        """Write a sound one, which tells how its dataset was listed."""
+        super().make(folder)
+        path = folder / self.pattern
+        if self._version > 1:
+            write_index(path, replace(read_index(path), listed=_LISTED))
+
     def read(self, folder: Path) -> object:
         """Read it as users do; see `Kind`."""
         index = read_index(folder / "cache" / "datasets" / "photos.h5")
@@ -167,7 +185,14 @@ class Index(_CacheFile):
         if len(lengths) != 1 or index.image_sha256.shape[1:] != (32,):
             message = f"columns of the lengths {lengths}"
             raise OutOfForm(message)
-        return columns, index.root, index.image_sha256.tobytes(), index.status.tobytes(), index.stamps.values.tobytes()
+        listed = index.listed
+        texts = [*listed.notes, *listed.asked, *(text for each in listed.skipped for text in (each.sort, each.reason))]
+        if not all(type(text) is str for text in [*texts, *listed.lines()]):
+            message = f"texts of the listing {texts[:3]}"
+            raise OutOfForm(message)
+        told = (list(listed.skipped), list(listed.notes), list(listed.asked))
+        stamps = index.stamps.values.tobytes()
+        return columns, index.root, index.image_sha256.tobytes(), index.status.tobytes(), stamps, told
 
 
 class Seen(_CacheFile):

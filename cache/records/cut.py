@@ -24,6 +24,12 @@ def merged_cut(texts: Iterable[str]) -> dict[str, str]:
     return _named({name for text in texts for name in text.split()})
 
 
+def names_cut(texts: Iterable[str], digests: Iterable[str]) -> list[bool]:
+    """Return which of some images, by their digests in hex, any of these entries names."""
+    names = {name for text in texts for name in text.split()}
+    return [digest[:_DIGITS] in names for digest in digests]
+
+
 def count_cut(text: str) -> str:
     """Return how many images an entry names, in words for people."""
     names = set(text.split())

@@ -71,8 +71,9 @@ class Listed:
     def skipped_in_words(self) -> list[str]:
         """Return what was met and not taken, the most frequent sorts first."""
         ranked = sorted(self.skipped, key=lambda each: -each.count)
-        words = [_in_words(each) for each in ranked[:_SHOWN_SORTS]]
-        if rest := ranked[_SHOWN_SORTS:]:
+        n_shown = _SHOWN_SORTS if len(ranked) > _SHOWN_SORTS + 1 else len(ranked)
+        words = [_in_words(each) for each in ranked[:n_shown]]
+        if rest := ranked[n_shown:]:
             n = sum(each.count for each in rest)
             words.append(f"{n:,} more, of {counted(len(rest), 'other sort')}; `extract --dry-run --json` lists all")
         return words

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from typer import Context
 
-_PIPE_WIDTH = 10_000  # a table in a pipe or a file is never cut
+_PIPE_WIDTH, _PIPE_HEIGHT = 10_000, 100  # a table in a pipe or a file is never cut
 _LEAST_WIDTH = 20  # of a terminal: COLUMNS=0 says nothing about it
+_UNKNOWN_SIZE = (80, 25)  # of a terminal that says 0
+_DUMB_TERMINALS = ("dumb", "unknown")
 _LOG_EVERY_S = 60.0
 _MOST_BARS = 20
 
@@ -110,9 +112,23 @@ def _write(stream: IO[str], text: str) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment without a terminal's size that is not a size (rich takes ``COLUMNS=0`` at its word)."""
+    """Return the environment with a terminal's size where it is one, and only there.
+
+    Rich takes ``COLUMNS=0`` at its word, and a dumb terminal for one of 80 columns unless the environment says more.
+    """
     sizes = ("COLUMNS", "LINES")
-    return {name: text for name, text in os.environ.items() if name not in sizes or _is_size(name, text)}
+    found = {name: text for name, text in os.environ.items() if name not in sizes or _is_size(name, text)}
+    is_dumb = found.get("TERM", "").lower() in _DUMB_TERMINALS
+    return _terminal_size() | found if is_dumb else found
+
+
+def _terminal_size() -> dict[str, str]:
+    """Return the size of the terminal that a standard stream is, as an environment has it; none if none is one."""
+    for descriptor in (1, 2, 0):
+        with suppress(OSError):
+            columns, lines = os.get_terminal_size(descriptor)
+            return {"COLUMNS": str(columns or _UNKNOWN_SIZE[0]), "LINES": str(lines or _UNKNOWN_SIZE[1])}
+    return {}
 
 
 def _is_size(name: str, text: str) -> bool:
@@ -122,7 +138,10 @@ def _is_size(name: str, text: str) -> bool:
 
 _PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False, "soft_wrap": True}
 _PLAIN["_environ"] = _environment()
-out = _Console(width=None if sys.stdout and sys.stdout.isatty() else _PIPE_WIDTH, **_PLAIN)
+_is_on_screen = sys.stdout is not None and sys.stdout.isatty()
+out = _Console(
+    width=None if _is_on_screen else _PIPE_WIDTH, height=None if _is_on_screen else _PIPE_HEIGHT, **_PLAIN
+)  # both or neither: rich heeds no width alone where `FORCE_COLOR` meets a dumb terminal
 err = _Console(stderr=True, **_PLAIN)
 
 
@@ -192,11 +211,11 @@ def as_given(context: Context, *names: str) -> list[str]:
 
 @contextmanager
 def progress(on_interrupt: str = "nothing was changed") -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a callback that draws a bar with rate and time left, or, without a terminal, logs a line a minute."""
+    """Yield a callback that draws a bar with rate and time left, or, where none can be drawn, logs a line a minute."""
     try:
         if err.is_quiet:
             yield silent
-        elif err.is_terminal:
+        elif err.is_interactive:  # a dumb terminal cannot move back over what was drawn
             with _bar() as show:
                 yield show
         else:

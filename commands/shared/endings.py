@@ -193,9 +193,16 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+class _Whole(io.StringIO):
+    """Takes text as it is: from what goes to no terminal, click leaves out what would colour one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def _show_usage(exc: Exception) -> int:
     """Print what click says of wrong usage; return its exit code."""
-    text = io.StringIO()
+    text = _Whole()
     exc.show(text)  # type: ignore[attr-defined]
     for line in text.getvalue().rstrip().split("\n"):
         err.print(line)

@@ -59,8 +59,8 @@ def print_experiment(experiment: Experiment) -> None:
     print_table(table.header(experiment), rows, bold=model, spare=["what it is"])
     for note in table.footnotes(experiment):
         out.print(note)
-    if can_draw():
-        for line in ["", *dot_plot(experiment.evaluation.results, out.width), ""]:
+    if can_draw() and (plot := dot_plot(experiment.evaluation.results, out.width)):
+        for line in ["", *plot, ""]:
             out.print(line)
     out.print(str(verdict(experiment)))
     for lesson in lessons(experiment):

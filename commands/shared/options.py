@@ -41,6 +41,15 @@ WorkersOption = Annotated[int | None, typer.Option(min=1, help="Threads that dec
 MaxFailedOption = Annotated[
     float, typer.Option(min=0, max=1, help="Exit with code 1 if more than this share of the images fails")
 ]
+InnerCvOption = Annotated[
+    int,
+    typer.Option(
+        "--inner-cv",
+        min=2,
+        help="Inner folds of each training part, which choose C and give the meta-learner its out-of-fold scores; "
+        "`steer --nested` trains for these",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text")]
 DebugOption = Annotated[
     bool, typer.Option("--debug", expose_value=False, help="Show a traceback with an error message")
@@ -152,13 +161,15 @@ class RowOptions:
             if file is not None:
                 check_row_file(option, file, [f".{option.removeprefix('--')}"])
 
-    def write(self, rows: Mapping[str, Sequence[object]], outputs: Outputs) -> None:
-        """Write rows, by column, to each file that was asked for."""
+    def write(
+        self, rows: Mapping[str, Sequence[object]], outputs: Outputs, types: Mapping[str, type] | None = None
+    ) -> None:
+        """Write rows, by column, to each file that was asked for; types as of `write_rows`."""
         from stackbone.stack.tables.row_file import write_rows
 
         for file in filter(None, self.files.values()):
             with outputs.file(f"the rows are in {file}"):
-                write_rows(file, [rows])
+                write_rows(file, [rows], types)
 
 
 @dataclass(frozen=True)

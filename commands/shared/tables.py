@@ -43,17 +43,17 @@ def print_table(
         Titles of columns that a narrow terminal may do without.
     """
     table = [[printable(cell) for cell in row] for row in [header, *rows]]
-    columns = [list(cells) for cells in zip(*table, strict=True)]
-    numeric = [all(cell == "-" or cell.lstrip("+-")[:1].isdigit() for cell in cells[1:]) for cells in columns]
+    whole = [list(cells) for cells in zip(*table, strict=True)]
+    numeric = [all(cell == "-" or cell.lstrip("+-")[:1].isdigit() for cell in cells[1:]) for cells in whole]
     kept = list(range(len(header)))
-    if _excess(columns, kept) > 0:
-        _shorten(columns, kept, [i for i in kept if header[i] in shorten])
+    columns = _shortened_columns(whole, kept, header, shorten)
     if _excess(columns, kept) > 0:
         kept = [i for i in kept if header[i] not in spare]
     for number, block in enumerate(_blocks(columns, kept, header)):
         if number:
             out.print()
-        _print_block([columns[i] for i in block], [numeric[i] for i in block], bold)
+        shown = _shortened_columns(whole, block, header, shorten)  # a part has more room for its own
+        _print_block([shown[i] for i in block], [numeric[i] for i in block], bold)
 
 
 def shortened(text: str, width: int) -> str:
@@ -85,18 +85,23 @@ def _excess(columns: Sequence[Sequence[str]], kept: Sequence[int]) -> int:
     return sum(_width(columns[i]) for i in kept) + _GAP * (len(kept) - 1) - out.width
 
 
-def _shorten(columns: list[list[str]], kept: Sequence[int], those: Sequence[int]) -> None:
-    """Shorten the cells of some columns as far as it takes, the widest column first, none below `_LEAST`."""
+def _shortened_columns(
+    whole: Sequence[list[str]], kept: Sequence[int], header: Sequence[str], shorten: Collection[str]
+) -> list[list[str]]:
+    """Return columns, some cut as far as it takes for those kept to fit: the widest first, none below `_LEAST`."""
+    columns = list(whole)
+    those = [i for i in kept if header[i] in shorten]
     while (excess := _excess(columns, kept)) > 0:
         widths = {i: _width(columns[i]) for i in those}
         widest = max(widths, key=lambda i: widths[i], default=None)
         if widest is None or widths[widest] <= _LEAST:
-            return
+            break
         others = [width for i, width in widths.items() if i != widest]
         width = max(_LEAST, widths[widest] - excess, min(max(others, default=0), widths[widest] - 1))
         columns[widest] = [columns[widest][0], *(shortened(cell, width) for cell in columns[widest][1:])]
         if _width(columns[widest]) >= widths[widest]:  # its title is as wide
-            return
+            break
+    return columns
 
 
 def _blocks(columns: Sequence[Sequence[str]], kept: Sequence[int], header: Sequence[str]) -> Iterator[list[int]]:

@@ -55,7 +55,8 @@ def corrected(base: Listing, file: Path, table: Placed, marks: frozenset[str]) -
             f"{counted(len(lost), 'row')} of {file.name!r} {'names' if len(lost) == 1 else 'name'} no image, such as "
             f"{lost[0][:200]!r}."
         )
-    notes += _kept_notes(base.entries, table.entries, file, has_labels="label" in marks)
+    if table.entries:
+        notes += _kept_notes(base.entries, table.entries, file, has_labels="label" in marks)
     return replace(base, entries=entries, notes=[*base.notes, *table.notes, *notes])
 
 

@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING, Any, cast
 from stackbone.cache.choices import check_choice
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.text import typed
-from stackbone.extract.datasets.folders.pruning import leave_out
+from stackbone.extract.datasets.folders.pruning import Exclusion
 from stackbone.extract.datasets.kind import KINDS, Listing, Request, Skipped, TableColumns
 from stackbone.extract.datasets.kinds.images import neither_message
 from stackbone.extract.datasets.listing_options import (
     asked_words,
     check_marks,
+    leave_out,
     read_class_level,
+    refuse_file_options,
     refuse_level_options,
     refuse_marks,
     refuse_table_options,
@@ -194,20 +196,22 @@ def open_dataset(
         named = cast("Sequence[Path | str]", [data] if isinstance(data, str | os.PathLike) else data)
         paths, marks = _absolute_paths(named), {}
     table = None if are_images(data) or labels is None else _absolute(cast("Path | str", labels))
-    if only_listed and table is None:
-        msg = "--only-listed goes with a table of labels for a folder. Found none. Add --labels FILE, or leave it out."
-        raise UsageError(msg)
     request = Request(
         paths,
         table,
         columns,
-        exclude=[exclude] if isinstance(exclude, str) else exclude or (),
+        exclude=Exclusion([exclude] if isinstance(exclude, str) else exclude or ()),
         split_folders=split_folders,
         class_level=read_class_level(class_level),
         only_listed=only_listed,
         images=data if are_images(data) else None,
         marks=marks,
     )
+    if request.images is not None:
+        refuse_file_options(request)
+    elif only_listed and table is None:
+        msg = "--only-listed goes with a table of labels for a folder. Found none. Add --labels FILE, or leave it out."
+        raise UsageError(msg)
     listing = _list(request)
     labelled = label_column is not None
     return _build(listing, name, asked_words(request, labelled=labelled), labelled=labelled)
@@ -215,9 +219,15 @@ def open_dataset(
 
 def _build(listing: Listing, name: str | None, asked: Sequence[str], *, labelled: bool) -> Dataset:
     if name is not None and not _SAFE_NAME.fullmatch(name):
+        in_python = f"name={_safe_name(name)!r}"
+        way_out = (
+            f"Write {in_python}."
+            if listing.arrays
+            else f"Type --dataset {typed(_safe_name(name))}; in Python, write {in_python}."
+        )
         msg = (
             f"The dataset name {name!r} cannot be used for a file. Expected up to 100 letters, digits, '.', "
-            f"'_' and '-', the first neither '.' nor '-'. Type --dataset {typed(_safe_name(name))}."
+            f"'_' and '-', the first neither '.' nor '-'. {way_out}"
         )
         raise UsageError(msg)
     paths = sorted(listing.entries)

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from stackbone.cache.plugins import Plugins
 from stackbone.cache.records.listed import Skipped as Skipped  # also for those who write a kind
+from stackbone.extract.datasets.folders.pruning import Exclusion
 from stackbone.extract.images.arrays import Arrays
 
 Entries: TypeAlias = dict[str, tuple[str, str, str]]
@@ -26,7 +27,8 @@ class TableColumns:
     """Names of a table's columns, and how its cells are read; `label` is None for a table without labels.
 
     `suffix` is the file extension that the table's paths lack, or ''; `encoding` is that of its text, or '' to find it
-    out; with `keep_na`, texts such as ``NA`` and ``None`` are names like any other, not missing values.
+    out; with `keep_na`, texts such as ``NA`` and ``None`` are names like any other, not missing values. With
+    `may_lack_label`, a table that has no column of labels is read all the same if it has one of splits or groups.
     """
 
     path: str = "path"
@@ -36,6 +38,30 @@ class TableColumns:
     suffix: str = ""
     encoding: str = ""
     keep_na: bool = False
+    may_lack_label: bool = False
+
+    @property
+    def given(self) -> dict[str, object]:
+        """What is not as by default, by the option that says so: ``{"--path-column": "photo"}``."""
+        options = {
+            "--path-column": (self.path, "path"),
+            "--label-column": (self.label, "label"),
+            "--split-column": (self.split, "split"),
+            "--group-column": (self.group, "group"),
+            "--suffix": (self.suffix, ""),
+            "--encoding": (self.encoding, ""),
+            "--keep-na": (self.keep_na, False),
+        }
+        return {option: value for option, (value, usual) in options.items() if value not in (usual, None)}
+
+
+def as_words(options: Mapping[str, object]) -> list[str]:
+    """Return options as they are typed, a word each; one that is True has no value, and a list repeats its option."""
+    words = []
+    for option, value in options.items():
+        for each in value if isinstance(value, list | tuple) else [value]:
+            words += [option] if each is True else [option, str(each)]
+    return words
 
 
 @dataclass(frozen=True)
@@ -52,7 +78,7 @@ class Request:
     columns
         Of that table, of the one that `paths` names, or of those beside a folder's images.
     exclude
-        Patterns of files and folders to leave out, see `folders.pruning.Exclusion`.
+        Files and folders to leave out.
     split_folders
         ``auto`` for folders named like splits to be splits, ``none`` for none to be one.
     class_level
@@ -68,7 +94,7 @@ class Request:
     paths: Sequence[str]
     labels: Path | None
     columns: TableColumns
-    exclude: Sequence[str] = ()
+    exclude: Exclusion = field(default_factory=Exclusion)
     split_folders: str = "auto"
     class_level: int | str | None = None
     only_listed: bool = False

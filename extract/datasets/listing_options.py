@@ -1,16 +1,17 @@
-"""Options that describe what is not there: they were meant to have an effect, and would have none."""
+"""Options of a listing: how they are typed, and those that describe what is not there and would have no effect."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import Field, fields
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stackbone.cache.errors import UsageError
+from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.text import typed
+from stackbone.extract.datasets.folders.pruning import Exclusion
 from stackbone.extract.datasets.folders.reading import LEAF
-from stackbone.extract.datasets.kind import Request, TableColumns
+from stackbone.extract.datasets.kind import Listing, Request, Skipped, TableColumns, as_words
 from stackbone.extract.datasets.kinds.table import TABLES
 
 
@@ -19,48 +20,44 @@ def refuse_table_options(labels: Path | None, columns: TableColumns) -> None:
     if labels is not None:
         msg = f"--labels {typed(labels)} goes with one folder of images. Found a list. Name the folder alone."
         raise UsageError(msg)
-    for field in fields(TableColumns):
-        value = getattr(columns, field.name)
-        if value is not None and value != field.default:
-            option = _option_of(field)
-            given = typed(*_given(option, value))
-            msg = (
-                f"{given} describes a table, and the dataset is not one. Expected a file ending in "
-                f"{' '.join(TABLES)}. Name that file, add it with --labels FILE, or leave {option} out."
-            )
-            raise UsageError(msg)
+    for option, value in columns.given.items():
+        given = typed(*as_words({option: value}))
+        msg = (
+            f"{given} describes a table, and the dataset is not one. Expected a file ending in "
+            f"{' '.join(TABLES)}. Name that file, add it with --labels FILE, or leave {option} out."
+        )
+        raise UsageError(msg)
 
 
-def _option_of(field: Field[Any]) -> str:
-    """Return the option that sets a field of `TableColumns`."""
-    return f"--{field.name.replace('_', '-')}" if field.default in ("", False) else f"--{field.name}-column"
-
-
-def _given(option: str, value: object) -> list[str]:
-    return [option] if value is True else [option, str(value)]
+def refuse_file_options(request: Request) -> None:
+    """Raise `UsageError` if an option is given that says how files are listed, and the images are in memory."""
+    for option in _given(request):
+        name = option.removeprefix("--").replace("-", "_")
+        msg = (
+            f"{name}= says how files and tables are listed, and the images are in memory. Expected labels=, splits=, "
+            f"groups= and name= beside them. Leave {name}= out."
+        )
+        raise UsageError(msg)
 
 
 def asked_words(request: Request, *, labelled: bool) -> list[str]:
     """Return what to type after ``stackbone extract`` to list the same again; nothing of images in memory."""
     if request.images is not None:
         return []
-    words = [*request.paths]
-    words += [] if request.labels is None else ["--labels", str(request.labels)]
-    for field in fields(TableColumns):
-        value = getattr(request.columns, field.name)
-        if value is not None and value != field.default:
-            words += _given(_option_of(field), value)
-    for pattern in request.exclude:
-        words += ["--exclude", pattern]
-    for option, value, default in (
-        ("--split-folders", request.split_folders, "auto"),
-        ("--class-level", request.class_level, None),
-        ("--only-listed", request.only_listed, False),
-        ("--no-labels", not labelled, False),
-    ):
-        if value != default:
-            words += _given(option, value)
-    return words
+    return [*request.paths, *as_words(_given(request)), *([] if labelled else ["--no-labels"])]
+
+
+def _given(request: Request) -> dict[str, object]:
+    """Return what a request says beside its images and their marks, by the option that says so."""
+    options: dict[str, object] = {
+        "--labels": request.labels,
+        **request.columns.given,
+        "--exclude": list(request.exclude.patterns),
+        "--split-folders": request.split_folders if request.split_folders != "auto" else None,
+        "--class-level": request.class_level,
+        "--only-listed": request.only_listed,
+    }
+    return {option: value for option, value in options.items() if value}
 
 
 def refuse_level_options(request: Request) -> None:
@@ -85,6 +82,21 @@ def read_class_level(given: int | str | None) -> int | str | None:
         return int(given)
     msg = f"--class-level takes a number from 1, or {LEAF} for the innermost folders, not {given!r}"
     raise UsageError(msg)
+
+
+def leave_out(listing: Listing, exclusion: Exclusion) -> Listing:
+    """Return a listing without the images that are excluded, and with a note on patterns that name nothing."""
+    entries = {path: marks for path, marks in listing.entries.items() if not exclusion.covers_path(path)}
+    skipped, notes = list(listing.skipped), list(listing.notes)
+    if gone := sorted(listing.entries.keys() - entries):
+        skipped.append(Skipped("image" if len(gone) == 1 else "images", "excluded", len(gone), gone[0]))
+    if not entries:
+        options = typed(*exclusion.patterns)
+        msg = f"No images: --exclude {options} leaves out all {len(gone):,}. Expected one or more. Change it."
+        raise DatasetError(msg)
+    for pattern in exclusion.unused:
+        notes.append(f"--exclude {typed(pattern)} leaves out nothing: no other file or folder has such a name.")
+    return replace(listing, entries=entries, skipped=skipped, notes=notes)
 
 
 def check_marks(marks: dict[str, Any]) -> None:

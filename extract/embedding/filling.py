@@ -26,6 +26,8 @@ class Filling:
         What is filled.
     lacking
         (n,) bool: which of the n images that the pipeline goes through it lacks.
+    cut
+        (n,) bool: which of the others are of files that are cut short.
     n_embedded, n_uncommitted
         Rows committed, and computed since.
     """
@@ -33,6 +35,7 @@ class Filling:
     spec: FeatureSpec
     feature_set: FeatureSet
     lacking: NDArray[np.bool_]
+    cut: NDArray[np.bool_]
     n_embedded: int = 0
     n_uncommitted: int = 0
     # The same place serves every commit: rows kept batch by batch would be joined by another copy of them all.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from stackbone.cache import (
     FeatureStore,
     FileDigests,
     FileStamps,
+    StackboneError,
     UsageError,
     as_keys,
     empty_index,
@@ -37,6 +38,7 @@ from stackbone.extract.embedding.plan import distinct_images, inputs_of
 from stackbone.extract.embedding.report import REMARK_MARK
 from stackbone.extract.embedding.sizes import measure
 from stackbone.extract.images.limits import USUAL, limits_of
+from stackbone.extract.images.opening import TRUNCATED
 from stackbone.extract.steering_files.choice import choose_backbones
 from stackbone.extract.steering_files.steered import read_steered
 
@@ -68,7 +70,7 @@ def preview(
         As of `extract`, as far as that does not look for weights or write.
     """
     chosen = [each.backbone for each in choose_backbones(backbones, read_steered(steering), outputs, views, modules)]
-    index, _ = make_index(dataset, store or FeatureStore(), retry_failed=False, report=on_progress or silent)
+    index = make_index(dataset, store or FeatureStore(), retry_failed=False, report=on_progress or silent).index
     return summarise_dataset(index, inputs_of(chosen))
 
 
@@ -94,13 +96,17 @@ def index_dataset(
     """
     report = on_progress or silent
     limits = limits_of(allow_truncated=allow_truncated, max_pixels=max_pixels)
-    index, _ = make_index(dataset, store, retry_failed=limits != USUAL, report=report)
+    made = make_index(dataset, store, retry_failed=limits != USUAL, report=report)
+    index = made.index
     images = distinct_images(dataset.root, index.path, index.image_sha256, index.ok, dataset.arrays)
-    unproven = np.ones(len(images), np.bool_)
+    unproven, is_cut = np.ones(len(images), np.bool_), np.zeros(len(images), np.bool_)
     for each in store.feature_sets():
         with suppress(CacheError):  # of damaged features the images are decoded once more
-            unproven &= each.missing(images.digests)
-    on_image, remarks = partial(report, "checking"), dict[bytes, list[str]]()
+            missing, was_cut = each.look_up(images.digests)
+            unproven &= missing
+            is_cut |= was_cut
+    on_image = partial(report, "checking")
+    remarks = made.known_remarks(store, images.digests[~unproven], is_cut[~unproven])
     failed = find_unreadable(images, np.flatnonzero(unproven), limits=limits, remarks=remarks, on_progress=on_image)
     index = with_found(index, failed, remarks)
     store.write_dataset(index)
@@ -111,10 +117,69 @@ def index_dataset(
     return index
 
 
-def make_index(
-    dataset: Dataset, store: FeatureStore, *, retry_failed: bool, report: Progress
-) -> tuple[DatasetIndex, int]:
-    """Return a dataset's index, with digests and what is known of failures, and how many files were read.
+@dataclass(frozen=True, eq=False)
+class MadeIndex:
+    """A dataset's index, with digests and what is known of failures.
+
+    Attributes
+    ----------
+    index
+        The index.
+    n_hashed
+        How many files were read.
+    old
+        The index of the run before; of no images if there was none.
+    """
+
+    index: DatasetIndex
+    n_hashed: int
+    old: DatasetIndex
+
+    def known_remarks(self, store: FeatureStore, found: Digests, is_cut: NDArray[np.bool_]) -> dict[bytes, list[str]]:
+        """Return how images were read that are not read now, as far as the cache tells and the index does not.
+
+        Parameters
+        ----------
+        found
+            (n, 32) uint8: images whose features are in the cache.
+        is_cut
+            (n,) bool: which of them are cut short, as the shards say. Whatever else was said of an image that the
+            dataset has for the first time, the indexes of other datasets say.
+
+        Returns
+        -------
+        dict
+            Remarks by digest.
+        """
+        remarks: dict[bytes, list[str]] = {}
+        new = _heads(found)[~np.isin(_heads(found), _heads(self.old.image_sha256))]
+        for name in store.dataset_names() if len(new) else ():
+            with suppress(StackboneError):  # what is damaged or gone, `verify` tells
+                remarks |= _told(store.dataset(name), new)
+        known = _told(self.index, _heads(found[is_cut])) if is_cut.any() else {}
+        for digest in map(bytes, found[is_cut]):
+            said = remarks.get(digest) or known.get(digest, [])
+            if TRUNCATED not in said:
+                remarks[digest] = [*said, TRUNCATED]
+        return remarks
+
+
+def _told(index: DatasetIndex, heads: NDArray[np.uint64]) -> dict[bytes, list[str]]:
+    """Return what an index tells of how images were read, by digest."""
+    told = np.array([bool(reason) for reason in index.reason], np.bool_) & index.ok
+    rows = np.flatnonzero(told)
+    rows = rows[np.isin(_heads(index.image_sha256[rows]), heads)]
+    return {index.image_sha256[row].tobytes(): index.reason[row].split(REMARK_MARK) for row in rows}
+
+
+def _heads(digests: Digests) -> NDArray[np.uint64]:
+    """Return (n,) uint64, the first bytes of digests: enough to tell images apart, and quick to compare."""
+    heads: NDArray[np.uint64] = np.ascontiguousarray(digests[:, :8]).view(np.uint64).reshape(-1)
+    return heads
+
+
+def make_index(dataset: Dataset, store: FeatureStore, *, retry_failed: bool, report: Progress) -> MadeIndex:
+    """Return a dataset's index as it is to be now.
 
     Raises
     ------
@@ -139,7 +204,7 @@ def make_index(
         sizes=measure(dataset, listing.digests, old),
         listed=Listed(dataset.skipped, dataset.notes, dataset.asked),
     )
-    return index, listing.n_hashed
+    return MadeIndex(index, listing.n_hashed, old)
 
 
 def _known(listing: FileDigests, old: DatasetIndex, *, retry_failed: bool) -> tuple[list[str], NDArray[np.uint8]]:

@@ -143,8 +143,14 @@ def make_fillings(
     store: FeatureStore, backbone: Backbone, specs: Sequence[FeatureSpec], images: Images
 ) -> list[Filling]:
     """Return the feature sets of a backbone, each with which of `images` it lacks."""
-    sets = [(spec, store.feature_set(backbone.name, spec)) for spec in specs]
-    return [Filling(spec, each, each.missing(images.digests)) for spec, each in sets]
+    return [make_filling(store, backbone.name, spec, images.digests) for spec in specs]
+
+
+def make_filling(store: FeatureStore, backbone: str, spec: FeatureSpec, digests: Digests) -> Filling:
+    """Return a feature set with which of some images it lacks, and which of those that it has were cut short."""
+    feature_set = store.feature_set(backbone, spec)
+    lacking, cut = feature_set.look_up(digests)
+    return Filling(spec, feature_set, lacking, cut)
 
 
 def check_outputs(root: Path, wanted: Sequence[tuple[Backbone, Sequence[Filling]]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -36,10 +36,11 @@ from stackbone.extract.embedding.plan import (
     distinct_images,
     find_weights_of,
     make_embedder,
-    make_fillings,
+    make_filling,
 )
 from stackbone.extract.engines.engine import check_engine
 from stackbone.extract.images.limits import limits_of
+from stackbone.extract.images.opening import TRUNCATED
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +56,12 @@ class EmbeddedImages:
     reasons
         ``""``, or why an image has no features.
     features
-        Feature set id to the (n_ok, dim) float32 rows of the images that did not fail, in their order.
+        Feature set id to the (n_ok, dim) float32 rows of the images that did not fail, in their order, or to what was
+        to be kept of them.
     n_embedded
         Rows of features computed now, over all feature sets; the others were in the cache.
     remarks
-        (path, what is to be known of how it was read) of images that were read now.
+        (path, what is to be known of how it was read) of images that were read now, or are cut short.
     """
 
     paths: list[str]
@@ -104,6 +106,7 @@ def embed_for(
     workers: int | None = None,
     allow_truncated: bool = False,
     max_pixels: int | None = None,
+    convert: Mapping[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] | None = None,
     on_progress: Progress | None = None,
 ) -> EmbeddedImages:
     """Return the features of a dataset's images in the feature sets that a model names, computing what is missing.
@@ -125,6 +128,9 @@ def embed_for(
         The model's networks that are your own, from `Backbone.from_module`; needed where an image is not cached.
     weights, engine, device, batch_size, workers, allow_truncated, max_pixels, on_progress
         As of `extract`. The precision is the model's.
+    convert
+        What to keep of features by feature set id, as of `FeatureSet.load`: all features of a million images are
+        gigabytes.
 
     Returns
     -------
@@ -150,11 +156,10 @@ def embed_for(
     reasons = list(listing.reasons)
     images = distinct_images(dataset.root, dataset.paths, listing.digests, _sound(reasons), dataset.arrays)
 
-    lacking = {
-        identity: spec
-        for identity, spec in specs.items()
-        if store.feature_set(names[identity], spec).missing(images.digests).any()
+    fillings = {
+        identity: make_filling(store, names[identity], spec, images.digests) for identity, spec in specs.items()
     }
+    lacking = {identity: specs[identity] for identity, each in fillings.items() if each.lacking.any()}
     made = {identity: backbone_of(names[identity], spec, steering, modules) for identity, spec in lacking.items()}
     backbones = {identity: backbone for identity, (backbone, _) in made.items()}
     if all(identity in made or spec.steering is None for identity, spec in specs.items()):
@@ -166,14 +171,12 @@ def embed_for(
         backbone, record = made[identity]
         if record:
             write_seen(store.feature_set(backbone.name, spec).folder, record)
-    wanted = []
-    for members in _passes(lacking, backbones):
-        backbone = backbones[members[0]]
-        wanted.append((backbone, make_fillings(store, backbone, [lacking[each] for each in members], images)))
+    wanted = [(backbones[members[0]], [fillings[each] for each in members]) for members in _passes(lacking, backbones)]
     check_outputs(store.root, wanted)
     on = EngineOptions(engine, device, batch_size)
     embedders = [make_embedder(each, own, found[each.key], on, report, limits) for each, own in wanted]
-    remarks: dict[bytes, list[str]] = {}
+    cut = np.logical_or.reduce([each.cut for each in fillings.values()])
+    remarks = {digest.tobytes(): [TRUNCATED] for digest in images.digests[cut]}
     on_image = partial(report, "embedding")
     failed = embed_images(images, embedders, limits=limits, workers=workers, remarks=remarks, on_progress=on_image)
     for row, digest in enumerate(listing.digests):
@@ -181,9 +184,15 @@ def embed_for(
             reasons[row] = failed[digest.tobytes()].reason
 
     sound = listing.digests[_sound(reasons)]
-    features = {identity: store.feature_set(names[identity], specs[identity]).load(sound) for identity in specs}
+    features = {
+        identity: store.feature_set(names[identity], spec).load(sound, (convert or {}).get(identity))
+        for identity, spec in specs.items()
+    }
     paths = dataset.paths if dataset.arrays else [_shown(dataset.root / path) for path in dataset.paths]
-    told = [remarks.get(digest.tobytes(), []) for digest in listing.digests]
+    told = [
+        [] if reason else remarks.get(digest.tobytes(), [])
+        for digest, reason in zip(listing.digests, reasons, strict=True)
+    ]
     return EmbeddedImages(
         paths,
         listing.digests,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from stackbone.cache import FeatureSpec, FeatureStore, write_seen
+from stackbone.cache import CacheError, FeatureSpec, FeatureStore, write_seen
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.upkeep.dataset_summary import DatasetSummary, summarise_dataset
 from stackbone.extract.backbones.backbone import Backbone
@@ -125,7 +126,8 @@ def extract(
     made = {b.key: named_weights(b) for b in chosen if b.steering}
     found = find([b for b in chosen if not b.steering], also=[b.name for b in chosen if b.steering]) | made
     n_abandoned = store.remove_abandoned()
-    index, n_hashed = make_index(dataset, store, retry_failed=retry_failed or limits != USUAL, report=report)
+    made_index = make_index(dataset, store, retry_failed=retry_failed or limits != USUAL, report=report)
+    index = made_index.index
     inputs = inputs_of(chosen)
     summary = summarise_dataset(index, inputs)
     if on_listed:
@@ -150,11 +152,20 @@ def extract(
     }
     profile = Profile()
     on_image = partial(report, "embedding")
-    remarks: dict[bytes, list[str]] = {}
     running = list(embedders.values())
-    failed = embed_images(
-        images, running, limits=limits, workers=workers, profile=profile, remarks=remarks, on_progress=on_image
-    )
+    lacking = [each.lacking for each in running] or [np.zeros(len(images), np.bool_)]
+    is_found = ~np.logical_or.reduce(lacking)
+    is_cut = np.logical_or.reduce([each.cut for own in fillings.values() for each in own])
+    remarks = made_index.known_remarks(store, images.digests[is_found], is_cut[is_found])
+    try:
+        failed = embed_images(
+            images, running, limits=limits, workers=workers, profile=profile, remarks=remarks, on_progress=on_image
+        )
+    except BaseException:
+        # What was committed is not read again, so that the next run would not know how it was read.
+        with suppress(CacheError):
+            store.write_dataset(with_found(index, {}, remarks))
+        raise
     if failed or remarks:
         index = with_found(index, failed, remarks)
         summary = summarise_dataset(index, inputs)
@@ -162,14 +173,13 @@ def extract(
     reports = [
         report_backbone(own, embedders.get(each.key), len(images)) for each in chosen for own in fillings[each.key]
     ]
-    lacking = [each.lacking for each in running] or [np.zeros(len(images), np.bool_)]
     seconds = time.monotonic() - started
     return ExtractReport(
         index=index,
         cache=str(store.root),
-        n_hashed=n_hashed,
+        n_hashed=made_index.n_hashed,
         summary=summary,
-        n_decoded=int(np.logical_or.reduce(lacking).sum()),
+        n_decoded=int((~is_found).sum()),
         n_failed_now=len(failed),
         n_decoded_for_all=int(np.logical_and.reduce(lacking).sum()),
         n_abandoned=n_abandoned,

@@ -18,7 +18,7 @@ from stackbone.cache import DatasetIndex, Digests, usable_cores
 from stackbone.cache.disk.reading import open_regular
 from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.images.decode import quiet_pillow
-from stackbone.extract.images.opening import declared_size
+from stackbone.extract.images.formats import declared_size
 
 MOST_MEASURED = 1000
 _MOST_PIXELS = 1 << 31  # of a side; no format of images declares more

@@ -7,14 +7,17 @@ FORMAT.md. So equal pixels are one image, whatever held them.
 from __future__ import annotations
 
 import hashlib
+import io
+import os
 import re
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 from stackbone.cache.errors import ImageError, UsageError
 from stackbone.extract.images.rgb import upright_rgb
@@ -25,6 +28,7 @@ _EXPECTED = (
     "Expected uint8 pixels from 0 to 255: an array (n, height, width, 3), or (n, height, width) of grey, or a list of "
     "arrays (height, width, 3) or (height, width) and of PIL images"
 )
+_OPEN_FILE = threading.Lock()  # of a picture that is in a list twice: two threads would move one another's place in it
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +116,17 @@ def check_images(images: Any) -> None:  # noqa: ANN401 - whatever a user gives
     if not len(images):
         message = f"No images: found none in the {type(images).__name__}. {_EXPECTED}."
         raise UsageError(message)
+    if isinstance(images, list | tuple):  # another sequence may read an image for each that is asked for
+        _check_list(images)
+
+
+def _check_list(images: Sequence[object]) -> None:
+    for row, image in enumerate(images):
+        if not _holds_pixels(image):
+            is_path = isinstance(image, str | os.PathLike)
+            advice = "Open it, as by PIL.Image.open, or list paths alone" if is_path else "Take it out of the list"
+            message = f"Found, as image {row} of a list of images, {repr(image)[:80]}. {_EXPECTED}. {advice}."
+            raise UsageError(message)
 
 
 def decode_array(content: bytes) -> Image.Image | None:
@@ -135,8 +150,7 @@ def decode_array(content: bytes) -> Image.Image | None:
 def _as_rgb(image: object, row: int) -> Image.Image:
     if isinstance(image, Image.Image):
         try:
-            image.load()
-            return upright_rgb(image)[0]
+            return upright_rgb(_decoded(image))[0]
         except Exception as exc:  # of an image that Pillow opened and has not decoded yet
             message = f"it could not be decoded ({type(exc).__name__}: {exc})"
             raise ImageError(message) from exc
@@ -150,6 +164,30 @@ def _as_rgb(image: object, row: int) -> Image.Image:
     mode = _MODES[1 if flat.ndim == 2 else flat.shape[2]]
     picture = Image.frombytes(mode, (flat.shape[1], flat.shape[0]), np.ascontiguousarray(flat).tobytes())
     return upright_rgb(picture)[0]
+
+
+def _decoded(image: Image.Image) -> Image.Image:
+    """Return a picture with its pixels: of one that Pillow has not decoded yet another one, from the same file.
+
+    Otherwise it would stay decoded for as long as the list is there that holds it.
+    """
+    file = getattr(image, "fp", None)
+    if isinstance(image, ImageFile.ImageFile) and file is not None and image.format:
+        with _OPEN_FILE:
+            before = file.tell()
+            file.seek(0)
+            content = file.read()
+            file.seek(before)
+        other = Image.open(io.BytesIO(content), formats=[image.format])
+        if image.tell():
+            other.seek(image.tell())
+        if other.size != image.size:  # as a draft of a JPEG
+            other.draft(image.mode, image.size)
+        if (other.size, other.mode) == (image.size, image.mode):
+            other.load()
+            return other
+    image.load()
+    return image
 
 
 def _check_array(shape: tuple[int, ...], dtype: str, found: str) -> None:

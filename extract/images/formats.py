@@ -1,4 +1,4 @@
-"""Which formats can be decoded here, and what to install for the others."""
+"""Which formats can be decoded here, what to install for the others, and how large a file of any says it is."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from typing import BinaryIO
 
 from PIL import Image, TiffImagePlugin, features
 
-from stackbone.extract.images.jxl_size import is_jxl
+from stackbone.extract.images.jxl_size import is_jxl, jxl_size
 
 IMAGE_EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp"),
@@ -19,6 +20,7 @@ IMAGE_EXTENSIONS = (
 )
 """What every Pillow reads by itself."""
 
+_START = 4096  # bytes, in which a format shows and a JPEG XL tells its size
 _TIFF = (b"II*\x00", b"MM\x00*")
 _SAMPLES, _BITS, _KINDS = 277, 258, 339  # tags of TIFF 6.0: SamplesPerPixel, BitsPerSample, SampleFormat
 _KIND_NAMES = {1: "unsigned integers", 2: "signed integers", 3: "floating-point numbers"}
@@ -107,6 +109,23 @@ def prepare_decoder(content: bytes) -> None:
     for each in DECODERS:
         if each.recognises(content) and each.is_here():
             each.register()
+
+
+def declared_size(stream: BinaryIO) -> tuple[int, int]:
+    """Return the (width, height) in pixels that an image file declares; nothing is decoded.
+
+    Raises
+    ------
+    Exception
+        Whatever a decoder raises.
+    """
+    start = stream.read(_START)
+    if is_jxl(start):
+        return jxl_size(start) or (0, 0)
+    prepare_decoder(start)
+    stream.seek(0)
+    with Image.open(stream) as opened:
+        return opened.size
 
 
 def unidentified_reason(content: bytes) -> str:

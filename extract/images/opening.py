@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -18,11 +18,11 @@ from stackbone.cache.errors import NotLetInError
 from stackbone.cache.text import typed
 from stackbone.extract.images.arrays import decode_array
 from stackbone.extract.images.budget import DecodingBudget
-from stackbone.extract.images.formats import is_multiple, prepare_decoder, unidentified_reason
+from stackbone.extract.images.formats import is_multiple, prepare_decoder, unidentified_reason, what_decodes
 from stackbone.extract.images.jxl_size import is_jxl, jxl_size
 from stackbone.extract.images.levels import Declared, apply_scale, declared, is_deep, scale_of_bits
 from stackbone.extract.images.limits import MAX_PIXELS, Limits
-from stackbone.extract.images.png_text import is_text_limit, without_large_text
+from stackbone.extract.images.png_text import is_png, is_text_limit, without_large_text
 
 TRUNCATED = "cut short, with what is missing in grey or black"
 FIRST_FRAME = "the first of several pages or frames was taken"
@@ -31,7 +31,6 @@ TOO_LARGE = "over the usual limit of pixels, let in by --max-pixels"
 _STORED = 4  # bytes that Pillow keeps of a pixel in most modes, RGB among them
 _RUNS_PROGRAMS = ("EPS",)  # which Pillow has Ghostscript draw
 _PIXELS_OF_BOMB = re.compile(r"\((\d+) pixels\)")
-_START = 4096  # bytes, in which a format shows and a JPEG XL tells its size
 _LEAST_THERE = 0.1  # of a cut image's rows: decoders leave a few rows of nonsense where no pixels are
 _DIM = 64  # level under which every sample lies of a picture that uses 14 of its 16 bits, or fewer
 _OTHER_ORDER = {"16L": "16B", "16B": "16L", "16N": "16B" if np.little_endian else "16L"}
@@ -93,9 +92,8 @@ def load(
     Exception
         Whatever a decoder raises.
     """
-    early = jxl_size(content)
-    if early:
-        _check_size(*early, limits)
+    if is_jxl(content) and not what_decodes(".jxl"):
+        _check_jxl(content, limits)
     opened, content = _open(content)
     _refuse_hostile(opened, limits)
     if least:
@@ -106,19 +104,12 @@ def load(
     remarks += [TOO_LARGE] if opened.width * opened.height > MAX_PIXELS else []
     raw = _raw_mode(opened)
     try:
-        with _PILLOW.strict():
-            opened.load()
-    except (OSError, ValueError) as exc:
-        if is_text_limit(exc):
-            content = without_large_text(content)
-            opened = Image.open(io.BytesIO(content))
-            with _PILLOW.strict():
-                opened.load()
-        elif "truncated" in str(exc).lower():
-            opened = _load_cut(content, limits, least, exc)
-            remarks.append(TRUNCATED)
-        else:
+        opened, content = _load_whole(opened, content)
+    except OSError as exc:
+        if "truncated" not in str(exc).lower():
             raise
+        opened = _load_cut(content, limits, least, exc)
+        remarks.append(TRUNCATED)
     said = declared(opened, content) if is_deep(opened) else Declared()
     if raw in _OTHER_ORDER and opened.mode in ("RGB", "RGBA") and TRUNCATED not in remarks:
         dim = _brightened(opened, content)
@@ -126,23 +117,6 @@ def load(
             opened = dim[0]
             remarks.append(dim[1])
     return Loaded(opened, said, tuple(remarks))
-
-
-def declared_size(stream: BinaryIO) -> tuple[int, int]:
-    """Return the (width, height) in pixels that an image file declares; nothing is decoded.
-
-    Raises
-    ------
-    Exception
-        Whatever a decoder raises.
-    """
-    start = stream.read(_START)
-    if is_jxl(start):
-        return jxl_size(start) or (0, 0)
-    prepare_decoder(start)
-    stream.seek(0)
-    with Image.open(stream) as opened:
-        return opened.size
 
 
 def declared_bytes(opened: Image.Image) -> int:
@@ -177,6 +151,15 @@ def _refuse_hostile(opened: Image.Image, limits: Limits) -> None:
     _check_size(opened.width, opened.height, limits)
 
 
+def _check_jxl(content: bytes, limits: Limits) -> None:
+    """Refuse a JPEG XL that is too large, or does not say how large it is: its plug-in decodes it before it tells."""
+    size = jxl_size(content)
+    if size is None:
+        message = "it is JPEG XL and does not say how large it is, so it is damaged"
+        raise ImageError(message)
+    _check_size(*size, limits)
+
+
 def _check_size(width: int, height: int, limits: Limits) -> None:
     if width * height > limits.max_pixels:
         raise _too_large(width * height, f"{width:,} x {height:,} = ", limits)
@@ -187,11 +170,28 @@ def _too_large(n_pixels: int, sides: str, limits: Limits) -> NotLetInError:
     return NotLetInError(message, f"if you trust the file, {typed('--max-pixels', n_pixels)} lets it in")
 
 
+def _load_whole(opened: Image.Image, content: bytes) -> tuple[Image.Image, bytes]:
+    """Return an image, loaded, and the bytes that it was loaded from: those of a PNG may be without a long text."""
+    try:
+        with _PILLOW.strict():
+            opened.load()
+    except ValueError as exc:
+        if not is_text_limit(exc):
+            raise
+        content = without_large_text(content)
+        opened = Image.open(io.BytesIO(content))
+        with _PILLOW.strict():
+            opened.load()
+    return opened, content
+
+
 def _load_cut(content: bytes, limits: Limits, least: tuple[int, int] | None, error: Exception) -> Image.Image:
     """Return what is there of an image whose file is cut short."""
     if not limits.allow_truncated:
         message = f"its file is cut short ({error})"
         raise NotLetInError(message, "--allow-truncated lets in what is there") from error
+    if is_png(content):  # texts behind the pixels may be too long, besides
+        content = without_large_text(content)
     opened = Image.open(io.BytesIO(content))
     if least:
         opened.draft("RGB", least)

@@ -16,6 +16,11 @@ _MOST_TEXT = 32 << 20  # bytes, of all of them
 _TEXTS = (b"zTXt", b"iTXt", b"tEXt")
 
 
+def is_png(content: bytes) -> bool:
+    """Return whether bytes are a PNG file, by the first of them."""
+    return content.startswith(_SIGNATURE)
+
+
 def is_text_limit(error: Exception) -> bool:
     """Return whether Pillow refused a PNG because of its text or its profile."""
     # Older versions of Pillow, 10.3 among them, name no limit where one text or profile is over it.
@@ -52,7 +57,7 @@ def chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def significant_bits(content: bytes) -> int | None:
     """Return how many bits of a PNG's samples its chunk sBIT calls significant, at most; None if it has none."""
-    if not content.startswith(_SIGNATURE):
+    if not is_png(content):
         return None
     for kind, chunk in chunks(content):
         if kind == b"IDAT":
@@ -65,7 +70,7 @@ def significant_bits(content: bytes) -> int | None:
 def _inflated(kind: bytes, data: bytes) -> int:
     """Return how many bytes a text has, counted as far as matters."""
     if kind == b"tEXt":
-        return 0  # Pillow takes it as it is: it is no longer than the file says
+        return len(data)
     if kind == b"iTXt":  # PNG specification, section 11.3.3.4: keyword, flag, method, language, translated keyword
         flags = data.find(b"\0") + 1
         if data[flags : flags + 1] != b"\1":

@@ -80,7 +80,13 @@ def read_state_dict(name: str, path: Path, identity: str) -> dict[str, Tensor]:
     try:
         loaded = load_content(read_hashed(path, identity))
         released = released_parts(loaded)
-        wrapper = next((key for key in _WRAPPERS if loaded.get(key) is not None), None)
+        if not isinstance(loaded, Mapping):
+            message = (
+                f"--weights {typed(name)}: {path} holds a {type(loaded).__name__}. Expected tensors by name: a state "
+                "dict, bare or in the checkpoint of a training"
+            )
+            raise WeightsError(message)
+        wrapper = next((key for key in _WRAPPERS if isinstance(loaded.get(key), Mapping)), None)
         bare = released.vit if is_released(released) else loaded if wrapper is None else loaded[wrapper]
         state: Mapping[str, Any] = clean_state_dict(bare)
     except WeightsError:

@@ -20,7 +20,7 @@ from stackbone.extract.steering_files.steering import MOST_SEED, STAGES
 
 PRECISIONS = ("auto", "fp32", "bf16")
 OWN, RELEASED = "own", "released"
-TRAININGS = ("own", "released")
+TRAININGS = (OWN, RELEASED)
 """Our way to train, and that of TOAST's authors as far as it is known: docs/steering.md has the table."""
 _LATER = {"recipe": OWN, "views": PLAIN}
 _PATIENCE = 20
@@ -123,10 +123,10 @@ class SteerOptions:
         return self.epochs if self.recipe == RELEASED else _PATIENCE
 
     @property
-    def chosen_method_options(self) -> dict[str, Any]:
-        """Options of the method: those of the recipe, and those that were given."""
+    def recipe_options(self) -> dict[str, Any]:
+        """Options of the method that the recipe sets, where neither a start nor the user does."""
         of_recipe = RECIPES[self.method].released if self.recipe == RELEASED else None
-        return {**(of_recipe or {}), **self.method_options}
+        return dict(of_recipe or {})
 
     def described(self) -> dict[str, Any]:
         """Return what tells one way to train from others; what came later is named where it is not what it was."""

@@ -59,8 +59,8 @@ def read_released(path: Path, sha256: str, body: nn.Module) -> Released:
     if not isinstance(body, VisionTransformer):
         _refuse(
             path,
-            f"the released checkpoints are of ViTs, and this backbone's network is {type(body).__name__}. Choose a ViT "
-            "such as --backbone vit_base_imagenet, or leave --start out",
+            f"of the released checkpoints those of ViTs are understood, and this backbone's network is "
+            f"{type(body).__name__}. Choose a ViT such as --backbone vit_base_imagenet, or leave --start out",
         )
     parts = _read(path, sha256)
     state = parts.top_down

@@ -9,12 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from stackbone.cache import DatasetIndex, as_keys
+from stackbone.cache import DatasetIndex, UsageError, as_keys
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.cache.text import counted, printable
+from stackbone.extract.steering.options import TrainingImages
+from stackbone.extract.steering_files.file import read_steering
 from stackbone.extract.steering_files.steering import Steering
 
 _SHOWN_FAILURES = 10
+_UNREAD = (
+    "it could not be read when this steering was made. To train with it, name another --out, or remove the steering"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +32,6 @@ class SteerReport:
         The steering file, and what its features are known by.
     steering
         What it holds.
-    best_epoch
-        The epoch, from 1, whose parameters were kept.
     n_tuned, n_parameters
         Trained parameters, and parameters of the whole network, both with the head's; 0 where nothing was trained
         now.
@@ -45,13 +48,21 @@ class SteerReport:
     path: Path
     sha256: str
     steering: Steering
-    best_epoch: int
     n_tuned: int
     n_parameters: int
     seconds: float
     resumed_from: int
     already_done: bool
     failures: list[tuple[str, str]]
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch, from 1, whose parameters were kept: the first of the best ones; without validation, the last."""
+        history = self.steering.history
+        if "validation_accuracy" not in history[-1]:
+            return len(history)
+        quality = [(each["validation_accuracy"], -each["validation_loss"]) for each in history]
+        return quality.index(max(quality)) + 1
 
     def examples(self, index: DatasetIndex, n_images: int = 24) -> list[ListedFile]:
         """Return images of a dataset for pictures: class after class in turn, those not seen before others."""
@@ -121,3 +132,49 @@ class SteerReport:
             "left_out": [{"path": path, "reason": reason} for path, reason in self.failures],
             "seconds": round(self.seconds, 3),
         }
+
+
+def read_finished(out: Path, inputs: str, images: TrainingImages, seconds: float) -> SteerReport | None:
+    """Return the report of a run that was finished before, or None if there is no file.
+
+    Parameters
+    ----------
+    out
+        The steering file.
+    inputs
+        Hex digest of all that the result depends on.
+    images
+        Those that were asked for; the report names those that the steering left out.
+    seconds
+        That the question took so far.
+
+    Raises
+    ------
+    UsageError
+        If the file was made from other inputs.
+    WeightsError
+        If it is not sound.
+    """
+    if not out.exists():
+        return None
+    steering, sha256 = read_steering(out)
+    if steering.training.get("versions", {}).get("inputs") != inputs or not steering.history:
+        message = (
+            f"{out} is a finished steering of other images, options or weights, and features may have been made "
+            "with it. Name another --out, or remove it first"
+        )
+        raise UsageError(message)
+    distinct, failures = images.distinct()
+    unseen = np.flatnonzero(~np.isin(as_keys(distinct.digests), as_keys(steering.seen)))
+    failures += [(distinct.paths[row], _UNREAD) for row in unseen]
+    return SteerReport(
+        path=out,
+        sha256=sha256,
+        steering=steering,
+        n_tuned=0,
+        n_parameters=0,
+        seconds=seconds,
+        resumed_from=0,
+        already_done=True,
+        failures=failures,
+    )

@@ -7,7 +7,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -20,14 +20,14 @@ from stackbone.cache.progress import Progress, silent
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import Weights
 from stackbone.extract.images.decode import quiet_pillow
-from stackbone.extract.images.limits import limits_of
+from stackbone.extract.images.limits import Limits, limits_of
 from stackbone.extract.methods.method import RECIPES
 from stackbone.extract.steering.batches import PixelStore
 from stackbone.extract.steering.checkpoints import checkpoint_path, remove_checkpoint
 from stackbone.extract.steering.options import EpochReport, SteerOptions, TrainingImages
-from stackbone.extract.steering.report import SteerReport
+from stackbone.extract.steering.report import SteerReport, read_finished
 from stackbone.extract.steering.starting_point import StartingPoint, read_start, start_of_part
-from stackbone.extract.steering_files.file import read_steering, write_steering
+from stackbone.extract.steering_files.file import write_steering
 from stackbone.extract.steering_files.steering import Steering
 from stackbone.extract.views.views import check_fit
 
@@ -105,13 +105,7 @@ def steer(
     report = on_progress or silent
     limits = limits_of(allow_truncated=allow_truncated, max_pixels=max_pixels)
     options.check()
-    if backbone.steering is not None or out.suffix != _SUFFIX:
-        message = (
-            f"{backbone.name} is already steered: name the plain backbone, and give the steering with --start"
-            if backbone.steering is not None
-            else f"{out} would not be taken for a steering file: name one that ends in {_SUFFIX}"
-        )
-        raise UsageError(message)
+    _check_names(backbone, out)
     spec = backbone.spec(weights.identity)
     if start and start.is_dir():
         start = start_of_part(start, backbone.name, options.method, division)
@@ -122,51 +116,35 @@ def steer(
         options = replace(options, learning_rate=rate)
     check_fit(options.view_names, [backbone])
     inputs = _fingerprint(images, spec, options, point, division)
-    finished = _finished(out, inputs, time.monotonic() - started)
+    finished = read_finished(out, inputs, images, time.monotonic() - started)
     if finished is not None:
         return finished
 
-    distinct, failures = images.distinct()
-    _check_classes(distinct)
-    if point.head:
-        point.head.of(sorted(set(distinct.labels)))
-    from stackbone.extract.steering.training_run import (  # torch, which a finished run does without
-        prepare,
-        train_on_images,
+    learned = _learn(
+        images,
+        backbone,
+        weights,
+        options,
+        point,
+        checkpoint_path(out),
+        inputs,
+        limits=limits,
+        device=device,
+        workers=workers,
+        on_epoch=on_epoch,
+        report=report,
     )
-
-    report(f"preparing {backbone.name}", 0, 1)
-    prepared = prepare(backbone, weights, options, point, device)  # refused, if at all, before any image is decoded
-    report(f"preparing {backbone.name}", 1, 1)
-    with quiet_pillow(limits):
-        store = PixelStore(distinct.paths, distinct.digests, backbone.transform, workers=workers, limits=limits)
-        failed = store.load(partial(report, "reading"))
-        failures += [(distinct.paths[row], reason) for row, reason in failed.items()]
-        readable = distinct.without(failed)
-        _check_classes(readable)
-        labels = {row: label for row, label in enumerate(distinct.labels) if row not in failed}
-        trained = train_on_images(
-            prepared,
-            store,
-            labels,
-            distinct.groups,
-            options,
-            checkpoint_path(out),
-            f"{inputs} {readable.fingerprint}",
-            on_epoch,
-            report,
-        )
-
+    trained = learned.trained
     steering = Steering(
         method=options.method,
         stage=options.stage,
         backbone=backbone.name,
         spec=spec,
         options=trained.options,
-        classes=sorted(set(readable.labels)),
-        seen=np.unique(np.concatenate([readable.digests, point.seen]), axis=0),
+        classes=sorted(set(learned.images.labels)),
+        seen=np.unique(np.concatenate([learned.images.digests, point.seen]), axis=0),
         division=division,
-        training=_describe(options, point, prepared.start, trained, inputs),
+        training=_describe(options, point, learned.start, trained, inputs),
         history=trained.history,
         tensors=trained.tensors,
     )
@@ -176,13 +154,12 @@ def steer(
         path=out,
         sha256=sha256,
         steering=steering,
-        best_epoch=_best_epoch(steering.history),
         n_tuned=trained.n_tuned,
         n_parameters=trained.n_parameters,
         seconds=time.monotonic() - started,
         resumed_from=trained.resumed_from,
         already_done=False,
-        failures=failures,
+        failures=learned.failures,
     )
 
 
@@ -201,6 +178,85 @@ def steering_path(
     parts += [f"without-{part['split']}"] if "split" in part else []
     parts += [f"inner{part['inner']}"] if "inner" in part else []
     return folder / f"{_UNSAFE.sub('_', '-'.join(parts))}{_SUFFIX}"
+
+
+@dataclass(frozen=True, eq=False)
+class _Learned:
+    """A training that went to its end.
+
+    Attributes
+    ----------
+    trained
+        What was trained.
+    images
+        Those that it learned from.
+    failures
+        (path, reason) of those that could not be read.
+    start
+        As of `Prepared`.
+    """
+
+    trained: Trained
+    images: TrainingImages
+    failures: list[tuple[str, str]]
+    start: str | None
+
+
+def _learn(
+    images: TrainingImages,
+    backbone: Backbone,
+    weights: Weights,
+    options: SteerOptions,
+    point: StartingPoint,
+    checkpoint: Path,
+    inputs: str,
+    *,
+    limits: Limits,
+    device: str,
+    workers: int | None,
+    on_epoch: Callable[[EpochReport], None] | None,
+    report: Progress,
+) -> _Learned:
+    """Read the images and train on those that can be read; parameters and errors as of `steer`."""
+    distinct, failures = images.distinct()
+    _check_classes(distinct)
+    if point.head:
+        point.head.of(sorted(set(distinct.labels)))
+    from stackbone.extract.steering.training_run import (  # torch, which a finished run does without
+        prepare,
+        train_on_images,
+    )
+
+    report(f"preparing {backbone.name}", 0, 1)
+    prepared = prepare(backbone, weights, options, point, device)  # refused, if at all, before any image is decoded
+    report(f"preparing {backbone.name}", 1, 1)
+    with quiet_pillow(limits):
+        store = PixelStore(distinct.paths, distinct.digests, backbone.transform, workers=workers, limits=limits)
+        failed = store.load(partial(report, "reading"))
+        readable = distinct.without(failed)
+        _check_classes(readable)
+        trained = train_on_images(
+            prepared,
+            store,
+            {row: label for row, label in enumerate(distinct.labels) if row not in failed},
+            distinct.groups,
+            options,
+            checkpoint,
+            f"{inputs} {readable.fingerprint}",
+            on_epoch,
+            report,
+        )
+    failures += [(distinct.paths[row], reason) for row, reason in failed.items()]
+    return _Learned(trained, readable, failures, prepared.start)
+
+
+def _check_names(backbone: Backbone, out: Path) -> None:
+    if backbone.steering is not None:
+        message = f"{backbone.name} is already steered: name the plain backbone, and give the steering with --start"
+        raise UsageError(message)
+    if out.suffix != _SUFFIX:
+        message = f"{out} would not be taken for a steering file: name one that ends in {_SUFFIX}"
+        raise UsageError(message)
 
 
 def _check_classes(images: TrainingImages) -> None:
@@ -230,31 +286,6 @@ def _fingerprint(
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
-def _finished(out: Path, inputs: str, seconds: float) -> SteerReport | None:
-    """Return the report of a run that was finished before, or None if there is no file."""
-    if not out.exists():
-        return None
-    steering, sha256 = read_steering(out)
-    if steering.training.get("versions", {}).get("inputs") != inputs or not steering.history:
-        message = (
-            f"{out} is a finished steering of other images, options or weights, and features may have been made "
-            "with it. Name another --out, or remove it first"
-        )
-        raise UsageError(message)
-    return SteerReport(
-        path=out,
-        sha256=sha256,
-        steering=steering,
-        best_epoch=_best_epoch(steering.history),
-        n_tuned=0,
-        n_parameters=0,
-        seconds=seconds,
-        resumed_from=0,
-        already_done=True,
-        failures=[],
-    )
-
-
 def _describe(
     options: SteerOptions, point: StartingPoint, read: str | None, trained: Trained, inputs: str
 ) -> dict[str, Any]:
@@ -269,11 +300,3 @@ def _describe(
     # The inputs beside the libraries: the data's version, which differs among the folds of one recipe.
     versions = {name: version(name) for name in ("stackbone", "torch", "timm", "pillow")} | {"inputs": inputs}
     return training | {"versions": versions}
-
-
-def _best_epoch(history: list[dict[str, float]]) -> int:
-    """Return the epoch, from 1, that a trainer kept: the first of the best ones; without validation, the last."""
-    if "validation_accuracy" not in history[-1]:
-        return len(history)
-    quality = [(each["validation_accuracy"], -each["validation_loss"]) for each in history]
-    return quality.index(max(quality)) + 1

@@ -214,7 +214,7 @@ def _build_method(
         body = build_body(backbone, weights)
         defaults = default_options(options.method, body)
         started = {name: value for name, value in point.options.items() if name in defaults}
-        chosen = {**defaults, **started, **options.chosen_method_options}
+        chosen = {**defaults, **options.recipe_options, **started, **options.method_options}
         method = build_method(options.method, body, chosen)
         if options.recipe == RELEASED:
             cast("Any", method).train_as_released()

@@ -21,12 +21,11 @@ from stackbone.cache.tensor_file import (
     checksum,
     header_json,
     is_newer,
-    parse_header_json,
     parse_tensors,
     read_content,
     write_tensors,
 )
-from stackbone.cache.text import typed
+from stackbone.cache.text import from_json, typed
 from stackbone.extract.steering_files.steering import FIELDS, SEEN, Steering, UnsoundError, parse_steering
 
 FORMAT_VERSION = 1
@@ -129,7 +128,7 @@ def _parse(path: Path, content: bytes) -> Steering:
 
 def _described(path: Path, metadata: str, tensors: Mapping[str, NDArray[Any]]) -> object:
     """Return the JSON of a steering, once its version is ours and its checksum holds."""
-    outer = parse_header_json(metadata)
+    outer = from_json(metadata)
     if type(outer) is not dict:
         message = f"its metadata are a JSON {type(outer).__name__}, expected an object"
         raise UnsoundError(message)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +72,7 @@ class Division:
         options += [f"--group-by {typed(self.group_by)}"] if self.group_by != "auto" else []
         options += [f"--rare {self.rare}"] if self.rare != "refuse" else []
         options += [typed("--dealing", self.dealing)] if self.dealing != DEALINGS[0] else []
+        options += [f"--inner-cv {self.inner_splits}"] if self.inner_splits != INNER_FOLDS else []
         return " ".join(options)
 
     def to_dict(self, number: int) -> dict[str, Any]:
@@ -116,3 +117,12 @@ def options_of(division: Mapping[str, Any]) -> str:
     """
     named = {key: value for key, value in parse_division(division).items() if key not in ("fold", "inner")}
     return Division(**({} if "split" in named else {"dealing": UNNAMED}) | named).options()
+
+
+def options_of_run(divisions: Iterable[Mapping[str, Any] | None]) -> str | None:
+    """Return the options that ask for the folds of which steerings of one run name theirs; None if they name none.
+
+    Those of inner folds say how many of these there are: as many as were asked for, or as the training part allowed.
+    """
+    named = [each for each in divisions if each]
+    return options_of(max(named, key=lambda each: int(each.get("inner_splits", 0)))) if named else None

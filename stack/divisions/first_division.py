@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from stackbone.cache import DatasetIndex, StackError
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.labelled_images import label_images
@@ -37,12 +39,11 @@ def first_division(index: DatasetIndex, *, quantities: bool = False) -> str:
         If none works; the message says why the first does not, and what to do.
     """
     images = label_images(index)
-    refusals = []
-    for options, division in (_OF_NUMBERS if quantities else _OF_CLASSES).items():
-        try:
-            outer_folds(images, division)
-        except StackError as exc:
-            refusals.append(exc)
-        else:
+    divisions = _OF_NUMBERS if quantities else _OF_CLASSES
+    for options, division in divisions.items():
+        with suppress(StackError):
+            outer_folds(images, division, advise=False)
             return options
-    raise refusals[0]
+    first = next(iter(divisions))
+    outer_folds(images, divisions[first])  # refused once more, with what to do
+    return first

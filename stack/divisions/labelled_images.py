@@ -157,6 +157,13 @@ def label_images(index: DatasetIndex, *, split: str | None = None, group_by: str
         raise UsageError(message)
     labels = np.array(index.label, dtype=np.str_)
     labelled = np.flatnonzero(index.ok & (labels != ""))
+    if not len(labelled) and (labels != "").any():
+        row = int(np.flatnonzero(labels != "")[0])
+        message = (
+            f"none of the {int((labels != '').sum()):,} labelled images of the dataset {index.name!r} could be read; "
+            f"the first is {index.path[row]!r}: {index.reason[row]}. Correct that, and extract them again"
+        )
+        raise StackError(message)
     if not len(labelled):
         message = (
             f"the dataset {index.name!r} has no labelled image ({len(index):,} listed). Stacking learns from labels: "

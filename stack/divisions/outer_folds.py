@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError
+from stackbone.cache.text import counted
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.labelled_images import LabelledImages
 from stackbone.stack.divisions.own_split import own_split
@@ -23,12 +26,20 @@ def drop_rare(images: Images, cv: int) -> Images:
     kept = np.flatnonzero(~np.isin(images.labels, names))
     if not len(names):
         return images
-    note = f"left out, too few for {cv} folds ({len(images.rows) - len(kept)} images): {', '.join(map(str, names))}"
-    return images.take(kept, note)
+    return images.take(kept, _note("left out", len(images.rows) - len(kept), cv, names))
 
 
-def outer_folds(images: Images, division: Division) -> tuple[Images, list[Fold]]:
+def outer_folds(images: Images, division: Division, *, advise: bool = True) -> tuple[Images, list[Fold]]:
     """Return the images without those that the division leaves out, and the outer folds of the rest.
+
+    Parameters
+    ----------
+    images : LabelledImages
+        All images that take part.
+    division : Division
+        How they are divided.
+    advise : bool
+        Whether to look for folds that would do where these are refused, which takes seconds.
 
     Raises
     ------
@@ -43,9 +54,29 @@ def outer_folds(images: Images, division: Division) -> tuple[Images, list[Fold]]
     try:
         folds = task.divide(images.labels, images.units(division.dealing), ask)
     except StackError as exc:
+        if not advise:
+            raise
         message = f"{exc}{task.ways_out(images.labels, images.units(division.dealing), ask)}"
         raise StackError(message) from exc
-    return drop_rare(images, division.cv) if division.rare == "drop" else images, folds
+    if division.rare == "drop":
+        images = drop_rare(images, division.cv)
+    return _note_untested(images, folds, division.cv), folds
+
+
+def _note_untested(images: Images, folds: Sequence[Fold], cv: int) -> Images:
+    """Return the images with a note that names the classes of which no fold tests an image, if there are any."""
+    tested = np.zeros(len(images.rows), np.bool_)
+    for fold in folds:
+        tested[fold.test] = True
+    names = np.setdiff1d(images.labels, images.labels[tested])
+    if not len(names):
+        return images
+    note = _note("in every training part and never scored", int((~tested).sum()), cv, names)
+    return replace(images, notes=[*images.notes, note])
+
+
+def _note(what: str, n: int, cv: int, names: NDArray[np.str_]) -> str:
+    return f"{what}, too few for {cv} folds ({counted(n, 'image')}): {', '.join(map(str, names))}"
 
 
 def inner_of_folds(images: LabelledImages, folds: Sequence[Fold], division: Division) -> list[list[Fold]]:

@@ -80,7 +80,7 @@ def training_parts(
     seed, group_by, rare, task, dealing
         See `stack.experiments.run.run_experiment`.
     inner_splits : int
-        Inner folds that `stack --inner-cv` will ask for: they change no outer fold, but which ones can be had.
+        Inner folds that `stack --inner-cv` will ask for. They change no outer fold, but which ones can be had.
     nested : bool
         Whether to divide each training part again, as the experiment does for its out-of-fold scores.
 
@@ -103,6 +103,9 @@ def training_parts(
     if cv is None and split is None:
         if rare != "refuse":
             message = "--rare is for classes smaller than the folds of a cross-validation: leave it out, or give --cv"
+            raise UsageError(message)
+        if inner_splits != INNER_FOLDS:
+            message = "--inner-cv is about the training part of a fold: leave it out, or give --cv or --split"
             raise UsageError(message)
         return [_part(images, np.arange(len(images.rows)), None)]
     division = Division(

@@ -1,4 +1,4 @@
-"""All fits on features of an evaluation: which there are, what decides each, and how they run side by side."""
+"""The fits on features: which there are, whether an earlier run made them, and how they run side by side."""
 
 from __future__ import annotations
 
@@ -26,13 +26,34 @@ _LARGE = 2**27  # bytes of features
 
 @dataclass(frozen=True, eq=False)
 class BaseFit:
-    """A fit on features, and what decides its outcome beside the images and labels of its fold."""
+    """A fit on features, and what decides its outcome beside the images and labels of its fold.
+
+    Attributes
+    ----------
+    settings : dict of str to object
+        Learner and settings, JSON-able.
+    names : list of str
+        The backbones that it sees.
+    uses_inner_folds : bool
+        Whether the inner folds decide its outcome.
+    run : callable
+        Fits, without looking for kept scores.
+    inner_sets : sequence of str
+        Ids of feature sets of inner folds that it sees too.
+    """
 
     settings: dict[str, object]
     names: list[str]
     uses_inner_folds: bool
     run: Callable[[], BaseOutcome]
     inner_sets: Sequence[str] = ()
+
+    def find_or_run(self, cache: ScoreCache, values: NDArray[Any], part: Part, found: list[str]) -> BaseOutcome:
+        """Return what the cache has kept of this fit, or run it; parameters as of `ScoreCache`."""
+        inner = part.inner if self.uses_inner_folds else []
+        key = cache.key(self.settings, self.names, values, part.fold, inner, number=part.number)
+        key = replace(key, feature_sets=(*key.feature_sets, *self.inner_sets))
+        return cache.find_or_run(key, self.run, found)
 
 
 def base_fits(
@@ -100,11 +121,3 @@ def run_base(
     of_all = [key for key in runs if key[0] in seeing_all] if n_bytes > _LARGE else []
     alone = run_alone({key: runs[key] for key in of_all}, n_jobs, counter)
     return alone | run_fits({key: run for key, run in runs.items() if key not in alone}, n_jobs, counter)
-
-
-def find_or_run(fit: BaseFit, cache: ScoreCache, values: NDArray[Any], part: Part, found: list[str]) -> BaseOutcome:
-    """Return the outcome of a fit that ran before, or run it and keep what comes out."""
-    inner = part.inner if fit.uses_inner_folds else []
-    key = cache.key(fit.settings, fit.names, values, part.fold, inner, number=part.number)
-    key = replace(key, feature_sets=(*key.feature_sets, *fit.inner_sets))
-    return cache.find_or_run(key, fit.run, found)

@@ -9,6 +9,7 @@ scored on.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from stackbone.cache.choices import check_choice
 from stackbone.cache.disk.digest import Digests
 from stackbone.cache.progress import Progress
-from stackbone.stack.evaluation.base_fits import base_fits, find_or_run, run_base
+from stackbone.stack.evaluation.base_fits import base_fits, run_base
 from stackbone.stack.evaluation.options import check_meta, stack_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.fitting.fit_warnings import recorded
@@ -30,13 +31,14 @@ from stackbone.stack.folds.per_fold import Features, check_per_fold, distinct_bl
 from stackbone.stack.learners.learner import BaseOutcome, BaseScores, Part
 from stackbone.stack.learners.member import Member, one_each
 from stackbone.stack.learners.meta_model import MetaModel
-from stackbone.stack.learners.options import StackOptions
+from stackbone.stack.learners.options import MetaOptions, StackOptions
 from stackbone.stack.learners.recipes import STACKS, recipe_rows
 from stackbone.stack.learners.registry import META_LEARNERS
 from stackbone.stack.learners.weight_shares import mean_shares
 from stackbone.stack.metrics.model_scores import Evaluation, PartScore, Prediction
 from stackbone.stack.tasks.registry import get_task
 from stackbone.stack.tasks.task import Task
+from stackbone.stack.tasks.truth import Truth
 
 WITHOUT = "without:"
 """How the name of a stack that lacks one backbone begins."""
@@ -118,13 +120,7 @@ def evaluate(
     for recipe in recipes:
         check_choice("recipe", recipe, recipe_rows())
     check_meta(task, options.meta)
-    truth = kind.read(y)
-    kind.check(truth)
-    check_blocks(blocks, len(y))
-    check_groups(groups, len(y))
-    check_folds(folds, len(y))
-    check_per_fold(blocks, len(folds))
-    kind.check_folds(truth, groups, folds)
+    truth = _read(kind, y, blocks, folds, groups)
     units = Units(groups, digests)
 
     def inner_folds(rows: NDArray[np.int64]) -> list[Fold]:
@@ -134,63 +130,135 @@ def evaluate(
         Part(number, fold, truth.values[fold.train], truth.n_classes, inner_folds(fold.train))
         for number, fold in enumerate(folds)
     ]
-    found_keys: list[str] = []
     members = list(members or one_each(blocks))
     names = [each.name for each in members]
     models = _models(kind, names, recipes, baselines=baselines)
+    metas = _meta_backbones(names, ablation=baselines and ablation) if "oof" in recipes else {}
     fits_of_all = base_fits(kind, blocks, members, parts, options, seed, inner_folds)
     base = {key: fit for key, fit in fits_of_all.items() if key[0] in models}
+    found_keys: list[str] = []
     runs: dict[FitKey, Callable[[], BaseOutcome]] = {
-        key: fit.run if cache is None else partial(find_or_run, fit, cache, truth.values, parts[key[1]], found_keys)
+        key: fit.run if cache is None else partial(fit.find_or_run, cache, truth.values, parts[key[1]], found_keys)
         for key, fit in base.items()
     }
-    metas = _meta_backbones(names, ablation=baselines and ablation) if "oof" in recipes else {}
     counter = FitCounter(progress, len(base) + len(parts) * len(metas))
     with recorded() as warned:
         outcomes = run_base(kind, runs, sum(x.nbytes for _, x in distinct_blocks(blocks)), n_jobs, counter)
         if len(members) == 1 and "concat" in models:  # side by side with nothing: the same fit
             outcomes |= {("concat", p.number): outcomes[f"{kind.base}:{names[0]}", p.number] for p in parts}
-        scores = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, BaseScores)}
-        stacked = {
-            (model, p.number): [scores[f"{kind.base}:{name}", p.number] for name in own]
-            for model, own in {"mean": names, **metas}.items()
-            for p in parts
-        }
-        learner = META_LEARNERS[options.meta.learner]
-        fits = {
-            (model, p.number): partial(learner.fit, stacked[model, p.number], p, options.meta)
-            for model in metas
-            for p in parts
-        }
-        stacks = run_fits(fits, n_jobs, counter)
-
-    def predict(model: str, number: int) -> Prediction:
-        outcome = outcomes.get((model, number))
-        if isinstance(outcome, Prediction):
-            return outcome
-        if isinstance(outcome, BaseScores):
-            return kind.predict(outcome)
-        of_backbones, meta = stacked[model, number], stacks.get((model, number))
-        return kind.mean(of_backbones) if meta is None else kind.combine(meta, [each.test for each in of_backbones])
-
-    predictions = {model: [predict(model, p.number) for p in parts] for model in dict.fromkeys([*models, *metas])}
+        fitted = _fit_stacks(kind, outcomes, {"mean": names, **metas}, parts, options.meta, n_jobs, counter)
+    predictions = {
+        model: [fitted.predict(model, p.number) for p in parts] for model in dict.fromkeys([*models, *metas])
+    }
     found = {model: kind.score(model, truth, each, folds) for model, each in predictions.items()}
-    own = [("stack:oof", p.number) for p in parts] if learner.has_weights and "stack:oof" in metas else []
-    shares = [kind.shares(stacks[key], stacked[key]) for key in own]
+    has_weights = META_LEARNERS[options.meta.learner].has_weights and "stack:oof" in metas
+    shares = fitted.shares("stack:oof", len(parts)) if has_weights else []
     return Evaluation(
         results=[found[model] for model in models],
         predictions=predictions,
         without={model.removeprefix(WITHOUT): found[model] for model in metas if model.startswith(WITHOUT)},
-        chosen=_chosen(scores, stacks, models, len(parts)),
+        chosen=fitted.chosen(models, len(parts)),
         warnings=warned.by_model(),
         n_from_cache=len(found_keys),
         shares=mean_shares(names, shares),
         parts={
-            each.name: _parts(each, [scores[f"{kind.base}:{each.name}", p.number] for p in parts])
-            for each in members
+            each.name: _parts(each, [fitted.members["mean", p.number][i] for p in parts])
+            for i, each in enumerate(members)
             if len(each.parts) > 1
         },
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """All that was fitted, by model and fold.
+
+    Attributes
+    ----------
+    kind : Task
+        What is predicted.
+    outcomes : mapping
+        Of every fit on features.
+    members : mapping
+        What the backbones say that are to give one answer.
+    stacks : mapping
+        What makes one answer of it; of the plain mean there is none.
+    """
+
+    kind: Task
+    outcomes: Mapping[FitKey, BaseOutcome]
+    members: Mapping[FitKey, list[BaseScores]]
+    stacks: Mapping[FitKey, MetaModel]
+
+    def predict(self, model: str, number: int) -> Prediction:
+        """Return what a model says of a fold's test part."""
+        outcome = self.outcomes.get((model, number))
+        if isinstance(outcome, Prediction):
+            return outcome
+        if isinstance(outcome, BaseScores):
+            return self.kind.predict(outcome)
+        members, meta = self.members[model, number], self.stacks.get((model, number))
+        return self.kind.mean(members) if meta is None else self.kind.combine(meta, [each.test for each in members])
+
+    def chosen(self, models: Sequence[str], n_folds: int) -> dict[str, list[float]]:
+        """Return the strength of regularisation that each model chose in each fold, where it chose one."""
+        strengths = {key: each.chosen for key, each in self.outcomes.items() if isinstance(each, BaseScores)}
+        strengths |= {key: float(each.c) for key, each in self.stacks.items() if each.c is not None}
+        every = {model: [(model, number) for number in range(n_folds)] for model in models}
+        return {
+            model: [float(strengths[key]) for key in keys]
+            for model, keys in every.items()
+            if all(key in strengths for key in keys)
+        }
+
+    def shares(self, model: str, n_folds: int) -> list[NDArray[np.float64] | None]:
+        """Return how much each backbone counts in a stack, in each fold."""
+        keys = [(model, number) for number in range(n_folds)]
+        return [self.kind.shares(self.stacks[key], self.members[key]) for key in keys]
+
+
+def _fit_stacks(
+    kind: Task,
+    outcomes: Mapping[FitKey, BaseOutcome],
+    combined: Mapping[str, list[str]],
+    parts: Sequence[Part],
+    options: MetaOptions,
+    n_jobs: int | None,
+    counter: FitCounter,
+) -> _Fitted:
+    """Fit the meta-learner on what the backbones of each model say out of fold; `combined` names them, and the mean."""
+    scores = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, BaseScores)}
+    members = {
+        (model, p.number): [scores[f"{kind.base}:{name}", p.number] for name in names]
+        for model, names in combined.items()
+        for p in parts
+    }
+    learner = META_LEARNERS[options.learner]
+    fits = {
+        (model, p.number): partial(learner.fit, members[model, p.number], p, options)
+        for model in combined
+        if model != "mean"
+        for p in parts
+    }
+    return _Fitted(kind, outcomes, members, run_fits(fits, n_jobs, counter))
+
+
+def _read(
+    kind: Task,
+    y: NDArray[Any],
+    blocks: Mapping[str, Features],
+    folds: Sequence[Fold],
+    groups: NDArray[np.int64] | None,
+) -> Truth:
+    """Return what the labels say; refuse features, groups and folds that are not theirs."""
+    truth = kind.read(y)
+    kind.check(truth)
+    check_blocks(blocks, len(y))
+    check_groups(groups, len(y))
+    check_folds(folds, len(y))
+    check_per_fold(blocks, len(folds))
+    kind.check_folds(truth, groups, folds)
+    return truth
 
 
 def _models(kind: Task, backbones: list[str], recipes: Sequence[str], *, baselines: bool) -> list[str]:
@@ -218,17 +286,3 @@ def _parts(member: Member, folds: Sequence[BaseScores]) -> list[PartScore]:
         return []
     numbers = np.stack(told, axis=2).tolist()  # (n_parts, 3, n_folds)
     return [PartScore(name, width, *own) for (name, width), own in zip(member.parts, numbers, strict=True)]
-
-
-def _chosen(
-    scores: Mapping[FitKey, BaseScores], stacks: Mapping[FitKey, MetaModel], models: list[str], n_folds: int
-) -> dict[str, list[float]]:
-    """Return the strength of regularisation that each model chose in each fold, where it chose one."""
-    strengths = {key: each.chosen for key, each in scores.items()}
-    strengths |= {key: float(each.c) for key, each in stacks.items() if each.c is not None}
-    every = {model: [(model, number) for number in range(n_folds)] for model in models}
-    return {
-        model: [float(strengths[key]) for key in keys]
-        for model, keys in every.items()
-        if all(key in strengths for key in keys)
-    }

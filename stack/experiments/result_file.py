@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from stackbone.cache import StackError
 from stackbone.cache.disk.output_file import write_output
 from stackbone.cache.disk.reading import read_regular
-from stackbone.cache.text import to_json
+from stackbone.cache.text import from_json, to_json
 from stackbone.stack.experiments.experiment import RESULT_FORMAT, RESULT_VERSION, Experiment
 
 _MOST_BYTES = 1 << 30
@@ -42,11 +41,11 @@ def read_result(file: Path) -> dict[str, Any]:
         message = f"the result {file} {found}. Name a file that `stackbone stack --result FILE` wrote"
         raise StackError(message)
     try:
-        content = json.loads(read_regular(file, _MOST_BYTES), parse_constant=_refuse_constant)
+        content = from_json(read_regular(file, _MOST_BYTES))
     except OSError as exc:
         message = f"the result {file} cannot be read: {exc.strerror or exc}. Check its permissions"
         raise StackError(message) from exc
-    except (ValueError, RecursionError) as exc:
+    except ValueError as exc:
         raise StackError(not_a_result(file, f"it is not JSON ({exc})")) from exc
     if not isinstance(content, dict) or content.get("format") != RESULT_FORMAT:
         raise StackError(not_a_result(file, f"its format is not {RESULT_FORMAT!r}"))
@@ -60,11 +59,6 @@ def read_result(file: Path) -> dict[str, Any]:
         )
         raise StackError(message)
     return content
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    message = f"it holds the number {name}"
-    raise ValueError(message)
 
 
 def not_a_result(file: Path, found: str) -> str:

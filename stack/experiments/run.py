@@ -19,6 +19,7 @@ from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.features.fair_folds import fair_folds
 from stackbone.stack.features.fusion import fuse
 from stackbone.stack.features.join import (
+    FoldFeatures,
     Joined,
     choose_features,
     choose_final_features,
@@ -26,8 +27,10 @@ from stackbone.stack.features.join import (
     join_features,
 )
 from stackbone.stack.fitting.fit_warnings import recorded
+from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.learners.recipes import STACKS, recipe_rows
+from stackbone.stack.metrics.model_scores import Evaluation
 from stackbone.stack.models.refit import refit
 from stackbone.stack.tasks.task import Task
 
@@ -146,23 +149,10 @@ def run_experiment(
     joined, folds, division = fair_folds(joined, division, dealing)
     features = features_of_folds(joined, folds, division)
     joined = replace(joined, notes=[*joined.notes, *features.notes])
-    name, row = joined.index.name, recipe_rows()[recipes[0]]
-    cache = ScoreCache(store.scores_folder, features.blocks, dataset=name, feature_sets=features.feature_sets)
-    evaluation = evaluate(
-        features.blocks,
-        joined.labels,
-        folds,
-        members=fuse(joined, options.fusion),
-        task=task,
-        recipes=recipes,
-        options=options,
-        groups=joined.groups,
-        digests=joined.units(division.dealing).digests,
-        seed=seed,
-        n_jobs=n_jobs,
-        cache=cache,
-        progress=progress,
+    evaluation = _evaluate(
+        store, joined, folds, features, division, recipes=recipes, options=options, n_jobs=n_jobs, progress=progress
     )
+    row = recipe_rows()[recipes[0]]
     kind, truth = division.kind, division.kind.read(joined.labels)
     findings = find(kind, evaluation, truth, folds, joined.paths, seed=seed, groups=joined.groups, model=row)
     copies = None
@@ -184,6 +174,38 @@ def run_experiment(
         return experiment
     fitted_on = _training_part(experiment) if train_only else experiment.joined
     return _with_model(experiment, fitted_on, store, n_jobs=n_jobs, progress=progress)
+
+
+def _evaluate(
+    store: FeatureStore,
+    joined: Joined,
+    folds: Sequence[Fold],
+    features: FoldFeatures,
+    division: Division,
+    *,
+    recipes: Sequence[str],
+    options: StackOptions,
+    n_jobs: int | None,
+    progress: Progress | None,
+) -> Evaluation:
+    """Score all models, with what earlier runs have kept."""
+    return evaluate(
+        features.blocks,
+        joined.labels,
+        folds,
+        members=fuse(joined, options.fusion),
+        task=division.task,
+        recipes=recipes,
+        options=options,
+        groups=joined.groups,
+        digests=joined.units(division.dealing).digests,
+        seed=division.seed,
+        n_jobs=n_jobs,
+        cache=ScoreCache(
+            store.scores_folder, features.blocks, dataset=joined.index.name, feature_sets=features.feature_sets
+        ),
+        progress=progress,
+    )
 
 
 def _training_part(experiment: Experiment) -> Joined:

@@ -13,7 +13,7 @@ from stackbone.cache import FeatureSet, FeatureStore, UsageError
 from stackbone.cache.disk.scratch import take_rows
 from stackbone.cache.progress import Progress
 from stackbone.cache.records.parts import Part
-from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.division import Division, options_of_run
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
 from stackbone.stack.divisions.outer_folds import inner_of_folds
 from stackbone.stack.features.selection import list_incomplete, select_backbones
@@ -244,7 +244,7 @@ def features_of_folds(joined: Joined, folds: Sequence[Fold], division: Division)
         steered=steered,
         feature_sets={name: plain.get(name) or steered[name] for name in joined.names},
         nested=[name for name, found in nested.items() if found],
-        notes=[_nested_note(name, found) for name, found in nested.items()],
+        notes=[_nested_note(tried[name], division, is_used=bool(found)) for name, found in nested.items()],
     )
 
 
@@ -256,16 +256,24 @@ def _load(joined: Joined, chosen: Sequence[Candidate], nested: Sequence[Sequence
     return PerFold([loaded[each.feature_set.id] for each in chosen], of_inner or None)
 
 
-def _nested_note(name: str, found: object) -> str:
-    if found:
+def _nested_note(backbone: SteeredBackbone, division: Division, *, is_used: bool) -> str:
+    if is_used:
         return (
-            f"the out-of-fold scores of {name} are of steerings that were made for the inner folds, and saw no label "
-            "that they are compared with"
+            f"the out-of-fold scores of {backbone.name} are of steerings that were made for the inner folds, and saw "
+            "no label that they are compared with"
         )
-    return (
-        f"the steerings of inner folds that {name} has are not of the inner folds of this experiment, one for each, so "
-        "they are not used: steer with --nested and the same folds, seed and groups"
+    found = (
+        f"the steerings of inner folds that {backbone.name} has are not of the inner folds of this experiment, one for "
+        "each, so they are not used"
     )
+    if not division.kind.can_be_steered:
+        return f"{found}: `stackbone steer` learns classes and knows no folds of numbers"
+    asked = division.options()
+    theirs = options_of_run(each.seen.description["division"] for each in backbone.candidates if each.is_of_inner_fold)
+    without = {"--repeats": division.repeats > 1, "--near-duplicates": division.near_duplicates is not None}
+    left_out = "".join(f", and leave {option} out here" for option, is_given in without.items() if is_given)
+    other = f"; or ask for theirs, {theirs}" if theirs != asked and not left_out else ""
+    return f"{found}: steer with --nested {asked}{left_out}{other}"
 
 
 def choose_final_features(joined: Joined) -> Joined:

@@ -12,6 +12,7 @@ from stackbone.cache.errors import StackError, UsageError
 from stackbone.stack.folds.class_labels import (
     check_class_sizes,
     class_sizes,
+    find_rare,
     find_testable,
     list_classes,
 )
@@ -51,6 +52,46 @@ class Ask:
     inner_splits: int = INNER_FOLDS
 
 
+def divide_and_check(y: NDArray[np.str_], units: Units, ask: Ask) -> list[Fold]:
+    """Divide labelled rows into outer folds whose training parts can be divided again.
+
+    Parameters
+    ----------
+    y : NDArray[np.str_]
+        ``(n_images,)`` class names.
+    units : Units
+        What belongs together, and what the rows are dealt by.
+    ask : Ask
+        How.
+
+    Returns
+    -------
+    list of Fold
+        Of the rows whose classes `ask` keeps, by their positions among these.
+
+    Raises
+    ------
+    StackError
+        If labels and groups do not allow it.
+    UsageError
+        If the seed or the number of repeats is out of range.
+    """
+    if ask.rare == "drop":
+        rare = find_rare(y, ask.n_splits, units.groups)
+        kept = ~np.isin(y, rare)
+        y, units, left = y[kept], units.take(kept), np.unique(y[kept])
+        if len(left) < 2:
+            found = list_classes(left) if len(left) else "no class"
+            msg = (
+                f"without the classes too rare for {ask.n_splits} folds ({list_classes(rare)}), {found} is left; "
+                "a classifier needs at least 2 classes"
+            )
+            raise StackError(msg)
+    folds = divide_classes(y, units, ask)
+    check_inner(y, units, folds, ask)
+    return folds
+
+
 def divide_classes(y: NDArray[np.str_], units: Units, ask: Ask) -> list[Fold]:
     """Divide labelled rows as `stack.folds.folds.stratified_folds` does.
 
@@ -76,9 +117,11 @@ def divide_classes(y: NDArray[np.str_], units: Units, ask: Ask) -> list[Fold]:
     if ask.rare != "keep":
         check_class_sizes(y, ask.n_splits, units.groups)
     tested = find_testable(codes, group, ask.n_splits)
-    if len(np.unique(codes[tested])) < 2:
+    n_testable = len(np.unique(codes[tested]))
+    if n_testable < 2:
         msg = (
-            f"fewer than 2 of {len(names)} classes have at least {ask.n_splits} {units.name}, one to test in each fold"
+            f"{n_testable or 'none'} of {len(names)} classes has at least {ask.n_splits} {units.name}, one to test in "
+            "each fold; 2 such classes are needed"
         )
         raise StackError(msg)
     dealer = units.dealer(ask.seed)
@@ -90,34 +133,10 @@ def divide_classes(y: NDArray[np.str_], units: Units, ask: Ask) -> list[Fold]:
     return folds
 
 
-def find_inner_testable(
+def _find_inner_testable(
     codes: NDArray[np.int64], class_names: NDArray[np.str_], units: Units, where: str
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Mark the rows of a training part that its inner folds can test.
-
-    Parameters
-    ----------
-    codes : NDArray[np.int64]
-        ``(n_train,)`` class codes, indices into `class_names`.
-    class_names : NDArray[np.str_]
-        ``(n_known,)`` names of all classes.
-    units : Units
-        What belongs together, and what the rows are dealt by.
-    where : str
-        What to call the training part in the message.
-
-    Returns
-    -------
-    testable : NDArray[np.bool_]
-        ``(n_train,)`` True where an inner fold can test the row.
-    sizes : NDArray[np.int64]
-        ``(n_known,)`` images (groups) of each class among them.
-
-    Raises
-    ------
-    StackError
-        If they are of fewer than two classes.
-    """
+    """Mark the ``(n_train,)`` rows that inner folds can test, and count each class's images (groups) among them."""
     group = units.ids(len(codes))
     tested = find_testable(codes, group, MIN_INNER_GROUPS)
     sizes = class_sizes(codes[tested], group[tested], len(class_names))
@@ -144,7 +163,7 @@ def divide_inner(
     """Divide a training part as `stack.folds.folds.inner_folds` does; `where` is what the message calls it."""
     check_numbers(n_splits, 1)
     group = units.ids(len(codes))
-    tested, sizes = find_inner_testable(codes, class_names, units, where)
+    tested, sizes = _find_inner_testable(codes, class_names, units, where)
     k = min(n_splits, int(sizes[sizes > 0].min()))
     parts = units.dealer(seed).stratified(codes, class_names, group, tested, k)
     return [Fold.testing(spare_groups(codes, group, part), len(codes)) for part in parts]

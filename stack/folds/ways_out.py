@@ -5,63 +5,20 @@ Each way is tried, to the inner folds of every training part, before a message n
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.errors import StackError
-from stackbone.stack.folds.class_folds import Ask, check_inner, divide_classes
-from stackbone.stack.folds.class_labels import class_sizes, find_rare, list_classes
+from stackbone.stack.folds.class_folds import Ask, divide_and_check
+from stackbone.stack.folds.class_labels import class_sizes, find_rare
 from stackbone.stack.folds.dealing import Units
-from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.target_folds import divide_targets
 from stackbone.stack.folds.trials import Trials, class_steps, target_steps
 
 _USUAL_FOLDS = (2, 3, 5)
 _MOST_NUMBERS = 3  # of folds that a message names
 _MOST_TRIED = 12  # numbers of folds, or classes to leave out
-
-
-def divide_and_check(y: NDArray[np.str_], units: Units, ask: Ask) -> tuple[NDArray[np.int64], list[Fold]]:
-    """Divide labelled rows into outer folds whose training parts can be divided again.
-
-    Parameters
-    ----------
-    y : NDArray[np.str_]
-        ``(n_images,)`` class names.
-    units : Units
-        What belongs together, and what the rows are dealt by.
-    ask : Ask
-        How.
-
-    Returns
-    -------
-    kept : NDArray[np.int64]
-        ``(n_kept,)`` ascending rows; those of rare classes are not among them where `ask` drops them.
-    folds : list of Fold
-        Of the rows that are kept, by their positions among these.
-
-    Raises
-    ------
-    StackError
-        If labels and groups do not allow it.
-    """
-    kept = np.arange(len(y))
-    if ask.rare == "drop":
-        rare = find_rare(y, ask.n_splits, units.groups)
-        kept = np.flatnonzero(~np.isin(y, rare))
-        left = np.unique(y[kept])
-        if len(left) < 2:
-            found = list_classes(left) if len(left) else "no class"
-            msg = (
-                f"without the classes too rare for {ask.n_splits} folds ({list_classes(rare)}), {found} is left; "
-                "a classifier needs at least 2 classes"
-            )
-            raise StackError(msg)
-    own = units.take(kept)
-    folds = divide_classes(y[kept], own, ask)
-    check_inner(y[kept], own, folds, ask)
-    return kept, folds
 
 
 def ways_for_classes(y: NDArray[np.str_], units: Units, ask: Ask) -> str:
@@ -77,17 +34,14 @@ def ways_for_classes(y: NDArray[np.str_], units: Units, ask: Ask) -> str:
         What was refused.
     """
     trials = Trials()
-    ways = []
-    numbers = fold_numbers(y, units, ask, trials)
-    if numbers:
-        ways.append(f"ask for {list_numbers(numbers)} folds")
+    ways = _ask_for(_class_numbers(y, units, ask, trials))
     rare = find_rare(y, ask.n_splits, units.groups) if ask.n_splits > 1 else np.empty(0, np.str_)
     if len(rare) and ask.rare == "refuse":
         if _works(trials, y, units, replace(ask, rare="drop")):
             ways.append("leave these classes out (--rare drop)")
         if _works(trials, y, units, replace(ask, rare="keep")):
             ways.append("keep them in the training parts alone (--rare keep)")
-    elif not len(rare) and (name := class_to_leave_out(y, units, lambda kept, own: _works(trials, kept, own, ask))):
+    elif not len(rare) and (name := _class_to_leave_out(y, units, ask, trials)):
         ways.append(f"leave out class {name!r}")
     if (more := _enough_images(y, units, ask, trials)) is not None:
         ways.append(more)
@@ -111,9 +65,9 @@ def ways_for_targets(y: NDArray[np.float64], units: Units, ask: Ask) -> str:
     trials = Trials()
     n_groups = len(np.unique(units.ids(len(y))))
     most = trials.most(n_groups, lambda n: target_steps(len(y), replace(ask, n_splits=n)))
-    found = _nearest(ask.n_splits, most)
-    numbers = [n for n in found if _works_for_targets(trials, y, units, replace(ask, n_splits=n))]
-    ways = [f"ask for {list_numbers(sorted(numbers[:_MOST_NUMBERS]))} folds"] if numbers else []
+    ways = _ask_for(
+        _nearest(ask.n_splits, most, lambda n: _works_for_targets(trials, y, units, replace(ask, n_splits=n)))
+    )
     for n_splits, n in ((k, n) for k in _to_try(ask) for n in range(n_groups + 1, 2 * k + 3)):
         more = np.arange(n - n_groups)
         grown = units.grow(len(y), len(more))
@@ -123,54 +77,14 @@ def ways_for_targets(y: NDArray[np.float64], units: Units, ask: Ask) -> str:
     return join_ways(ways, trials)
 
 
-def fold_numbers(y: NDArray[np.str_], units: Units, ask: Ask, trials: Trials) -> list[int]:
-    """Return numbers of folds that these labels and groups allow.
-
-    Parameters
-    ----------
-    y : NDArray[np.str_]
-        ``(n_images,)`` class names.
-    units : Units
-        What belongs together, and what the rows are dealt by.
-    ask : Ask
-        Whose seed, repeats and way with rare classes it is to be, and a number of folds to start from.
-    trials : Trials
-        What may still be tried.
-
-    Returns
-    -------
-    list of int
-        Ascending, of those nearest to the number asked for; empty if none of them serves.
-    """
-    names, codes = np.unique(y, return_inverse=True)
-    sizes = np.sort(class_sizes(codes, units.ids(len(y)), len(names)))
-    most = sizes[0] if ask.rare == "refuse" else sizes[-2] if len(sizes) > 1 else 0
-    allowed = trials.most(int(most), lambda n: class_steps(len(y), units, replace(ask, n_splits=n)))
-    found = []
-    for n in _nearest(ask.n_splits, allowed):
-        if _works(trials, y, units, replace(ask, n_splits=n)):
-            found.append(n)
-        if len(found) == _MOST_NUMBERS:
-            break
-    return sorted(found)
-
-
-def class_to_leave_out(
-    y: NDArray[np.str_], units: Units, works: Callable[[NDArray[np.str_], Units], bool]
-) -> str | None:
-    """Return the class, of the fewest images, without which `works` is true of labels and groups; None if no one is."""
+def _class_to_leave_out(y: NDArray[np.str_], units: Units, ask: Ask, trials: Trials) -> str | None:
+    """Return the class, of the fewest images, without which the division works; None if there is no such class."""
     names, counts = np.unique(y, return_counts=True)
     for name in names[np.argsort(counts, kind="stable")][:_MOST_TRIED]:
         kept = y != name
-        if len(np.unique(y[kept])) > 1 and works(y[kept], units.take(kept)):
+        if len(np.unique(y[kept])) > 1 and _works(trials, y[kept], units.take(kept), ask):
             return str(name)
     return None
-
-
-def list_numbers(numbers: list[int]) -> str:
-    """Return numbers as a message says them: ``2, 3 or 5``."""
-    *first, last = map(str, numbers)
-    return f"{', '.join(first)} or {last}" if first else last
 
 
 def join_ways(ways: list[str], trials: Trials) -> str:
@@ -194,10 +108,27 @@ def _works_for_targets(trials: Trials, y: NDArray[np.float64], units: Units, ask
     return trials.work(target_steps(len(y), ask), lambda: divide_targets(y, units, ask))
 
 
-def _nearest(asked: int, most: int) -> list[int]:
-    """Return other numbers of folds up to `most`, the nearest to the one asked for first."""
-    others = [n for n in range(2, most + 1) if n != asked]
-    return sorted(others, key=lambda n: abs(n - asked))[:_MOST_TRIED]
+def _class_numbers(y: NDArray[np.str_], units: Units, ask: Ask, trials: Trials) -> list[int]:
+    """Return other numbers of folds that these labels and groups allow."""
+    names, codes = np.unique(y, return_inverse=True)
+    sizes = np.sort(class_sizes(codes, units.ids(len(y)), len(names)))
+    largest = sizes[0] if ask.rare == "refuse" else sizes[-2] if len(sizes) > 1 else 0
+    most = trials.most(int(largest), lambda n: class_steps(len(y), units, replace(ask, n_splits=n)))
+    return _nearest(ask.n_splits, most, lambda n: _works(trials, y, units, replace(ask, n_splits=n)))
+
+
+def _nearest(asked: int, most: int, works: Callable[[int], bool]) -> list[int]:
+    """Return, ascending, the few numbers of folds up to `most` that work and are nearest to the one asked for."""
+    others = sorted((n for n in range(2, most + 1) if n != asked), key=lambda n: abs(n - asked))
+    return sorted(islice(filter(works, others[:_MOST_TRIED]), _MOST_NUMBERS))
+
+
+def _ask_for(numbers: list[int]) -> list[str]:
+    """Return numbers of folds as a way, ``ask for 2, 3 or 5 folds``; no way where there are none."""
+    if not numbers:
+        return []
+    *first, last = map(str, numbers)
+    return [f"ask for {', '.join(first)} or {last} folds" if first else f"ask for {last} folds"]
 
 
 def _to_try(ask: Ask) -> list[int]:

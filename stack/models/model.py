@@ -7,25 +7,25 @@ networks. `stack.models.model_file` writes it to a file and reads it back.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache import Digests, FeatureSpec, ModelError, UsageError, as_keys, feature_set_id
+from stackbone.cache import Digests, FeatureSpec, ModelError, UsageError, as_keys
 from stackbone.cache.records.feature_name import PLAIN
-from stackbone.cache.records.spec import parse_feature_set_id
-from stackbone.cache.records.views import is_view
 from stackbone.stack.folds.per_fold import mean_of_views
 from stackbone.stack.learners.meta_model import MetaModel
-from stackbone.stack.learners.options import COMBINE, SCORES, MetaOptions
+from stackbone.stack.learners.options import MetaOptions
 from stackbone.stack.models.backbone import ModelBackbone
+from stackbone.stack.models.problems import SEEN_BYTES, problems
 from stackbone.stack.solvers.linear import LinearMap
-from stackbone.stack.tasks.registry import TASKS
 
-_SEEN_BYTES = 8  # of each digest of a training image
+SEEN_BYTES = 8  # of each digest of a training image
+_EMBED = "Embed the images with the feature sets that the model names"
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +95,7 @@ class StackModel:
     members: list[int] | None = None
 
     def __post_init__(self) -> None:
-        checks = (_option_problems, _backbone_problems, _member_problems, _seen_problems, _shape_problems)
-        problem = next(chain.from_iterable(check(self) for check in checks), None)
+        problem = next(problems(self), None)
         if problem:
             message = f"the model is not valid: {problem}. Fit it again, with `stackbone stack --save FILE`"
             raise ModelError(message)
@@ -138,14 +137,50 @@ class StackModel:
         if not self.classes:
             message = f"a {self.task} model has no probabilities; call predict_values"
             raise UsageError(message)
-        return self._meta().log_probabilities(self._decide(blocks))
+        return self.combined(self._decide(blocks))
 
     def predict_values(self, blocks: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:
         """Return ``(n,)`` predicted values, in the unit of the labels; arguments and errors as `log_probabilities`."""
         if self.classes:
             message = f"the model's task is {self.task}: it predicts no numbers. Call `log_probabilities`"
             raise UsageError(message)
-        return self._meta().values([each[:, 0] for each in self._decide(blocks)])
+        return self.combined(self._decide(blocks))
+
+    def decide(self, name: str, features: NDArray[np.float32], n_rows: int | None = None) -> NDArray[np.float32]:
+        """Return the ``(n, K)`` decision values of one backbone, of its ``(n, dim)`` raw features; K is 1 for numbers.
+
+        `n_rows` is how many rows there must be, if that is known. Raises `ModelError` as `log_probabilities` does.
+        """
+        base = next(base for backbone, base in zip(self.backbones, self.bases, strict=True) if backbone.name == name)
+        expected, problem = (len(features) if n_rows is None else n_rows, base.coef.shape[0]), ""
+        if features.shape != expected:
+            problem = f"the features of {name!r} have shape {features.shape}, expected {expected}"
+        elif not np.isfinite(features).all():
+            row = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
+            problem = f"the features of {name!r} are not finite in row {row}"
+        if problem:
+            message = f"{problem}. {_EMBED}"
+            raise ModelError(message)
+        return base.decide(features)
+
+    @property
+    def deciders(self) -> dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]]:
+        """What `decide` does with features of each of its feature sets, by id: all that `decisions` needs of them."""
+        return {identity: partial(self.decide, each.name) for each in self.backbones for identity in each.specs}
+
+    def decisions(self, decided: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """Return what `decide` returns for each backbone, of what `deciders` make of its feature sets.
+
+        Of several views it is the mean: decisions are affine in the features, whose mean `blocks` takes.
+        """
+        return [mean_of_views([decided[identity] for identity in each.specs]) for each in self.backbones]
+
+    def combined(self, decisions: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+        """Return `log_probabilities` or `predict_values` from what `decide` returns for each backbone, in order."""
+        ends = np.cumsum(self.members or [1] * len(decisions)).tolist()
+        decisions = [np.sum(decisions[start:end], axis=0) for start, end in pairwise([0, *ends])]
+        meta = MetaModel(MetaOptions(self.learner, self.scores, self.combine), None, self.meta_linear, self.scale)
+        return meta.log_probabilities(decisions) if self.classes else meta.values([each[:, 0] for each in decisions])
 
     def knows(self, digests: Digests) -> NDArray[np.bool_] | None:
         """Return ``(n,)`` whether it was fitted on each of ``(n, 32)`` images; None where that is unknown.
@@ -163,18 +198,12 @@ class StackModel:
         return f"{what} by {self.learner} on {names}; {self.n_images:,} training images; on unseen images: {score}"
 
     def _decide(self, blocks: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        problem = next(_block_problems(self, blocks), None)
-        if problem:
-            message = f"{problem}. Embed the images with the feature sets that the model names"
+        names = [backbone.name for backbone in self.backbones]
+        missing = next((name for name in names if name not in blocks), None)
+        if missing is not None:
+            message = f"features of {missing!r} are missing; there are {', '.join(sorted(blocks)) or 'none'}. {_EMBED}"
             raise ModelError(message)
-        pairs = zip(self.backbones, self.bases, strict=True)
-        each = [base.decide(blocks[backbone.name]) for backbone, base in pairs]
-        ends = np.cumsum(self.members or [1] * len(each)).tolist()
-        return [np.sum(each[start:end], axis=0) for start, end in pairwise([0, *ends])]
-
-    def _meta(self) -> MetaModel:
-        options = MetaOptions(self.learner, self.scores, self.combine)
-        return MetaModel(options, None, self.meta_linear, self.scale)
+        return [self.decide(name, blocks[name], len(blocks[names[0]])) for name in names]
 
 
 def hash_digests(digests: Digests) -> str:
@@ -187,113 +216,14 @@ def hash_digests(digests: Digests) -> str:
 
 def shorten_digests(digests: Digests) -> NDArray[np.uint8]:
     """Return the ``(n_distinct, 8)`` first bytes of ``(n, 32)`` image digests, ascending: see `StackModel.seen`."""
-    return np.unique(_first_words(digests)).astype(">u8").view(np.uint8).reshape(-1, _SEEN_BYTES)
+    return np.unique(_first_words(digests)).astype(">u8").view(np.uint8).reshape(-1, SEEN_BYTES)
 
 
 def _first_words(digests: NDArray[np.uint8]) -> NDArray[np.uint64]:
     """Return the first 8 bytes of each row as a number."""
-    words = np.ascontiguousarray(digests[:, :_SEEN_BYTES]).view(">u8")
+    words = np.ascontiguousarray(digests[:, :SEEN_BYTES]).view(">u8")
     return words.reshape(len(digests)).astype(np.uint64)
 
 
 def _shown(value: str | float) -> str:
     return value if isinstance(value, str) else f"{value:.3f}"
-
-
-def _option_problems(model: StackModel) -> Iterator[str]:
-    task = TASKS.get(model.task)
-    known: Sequence[tuple[str, str, Sequence[str]]] = (
-        ("task", model.task, tuple(TASKS)),
-        ("meta-learner", model.learner, task.saved_learners if task else ()),
-        ("scores", model.scores, SCORES),
-        ("combination", model.combine, COMBINE),
-    )
-    for what, value, choices in known:
-        if value not in choices:
-            yield f"its {what} is {value!r}, expected one of {', '.join(choices)}"
-    problem = task.classes_problem(model.classes) if task else None
-    if problem:
-        yield problem
-    if not (np.isfinite(model.scale) and model.scale > 0):
-        yield f"its calibration factor is {model.scale}, expected a positive number"
-    if not model.train_views or not all(is_view(view) for view in model.train_views):
-        yield f"it was fitted on the views {list(model.train_views)}"
-    if model.n_images < 1:
-        yield f"it was fitted on {model.n_images} images"
-    if len(model.digests_sha256) != 64 or set(model.digests_sha256) - set("0123456789abcdef"):
-        yield f"the hash of its training images is {model.digests_sha256!r}, expected 64 hex digits"
-
-
-def _member_problems(model: StackModel) -> Iterator[str]:
-    sizes = model.members
-    if sizes is not None and (sum(sizes) != len(model.backbones) or min(sizes, default=0) < 1):
-        yield f"its members have {sizes} backbones, and it has {len(model.backbones)}"
-
-
-def _seen_problems(model: StackModel) -> Iterator[str]:
-    seen = model.seen
-    if seen is not None and (seen.dtype != np.uint8 or seen.shape != (model.n_images, _SEEN_BYTES)):
-        expected = f"({model.n_images}, {_SEEN_BYTES}) and uint8"
-        yield f"the digests of its training images have shape {seen.shape} and type {seen.dtype}, expected {expected}"
-
-
-def _backbone_problems(model: StackModel) -> Iterator[str]:
-    names = [backbone.name for backbone in model.backbones]
-    if not names:
-        yield "it has no backbone"
-    if len(set(names)) != len(names):
-        yield f"two of its backbones have one name: {', '.join(names)}"
-    if len(model.bases) != len(names):
-        yield f"it has {len(model.bases)} base learners for {len(names)} backbones"
-    for backbone in model.backbones:
-        for identity, spec in [(backbone.feature_set, backbone.spec), *backbone.others]:
-            parsed = parse_feature_set_id(identity)
-            if parsed is None or feature_set_id(parsed[0], spec) != identity:
-                yield f"the spec of {backbone.name!r} is not that of the feature set {identity!r}"
-        if len(backbone.specs) != 1 + len(backbone.others):
-            yield f"{backbone.name!r} takes one of its feature sets twice"
-
-
-def _shape_problems(model: StackModel) -> Iterator[str]:
-    for backbone, base in zip(model.backbones, model.bases, strict=True):
-        yield from _map_problems(f"the base learner of {backbone.name}", base, None, model.n_outputs)
-    if (model.learner == "mean") != (model.meta_linear is None):
-        have = "lack" if model.meta_linear is None else "exist"
-        yield f"its meta-learner is {model.learner!r}, and coefficients {have}"
-    if model.meta_linear is not None:
-        n_members = len(model.members or model.bases)
-        n_inputs = model.n_outputs * (n_members if model.combine == "concat" else 1)
-        yield from _map_problems("the meta-learner", model.meta_linear, n_inputs, model.n_outputs)
-
-
-def _map_problems(what: str, linear: LinearMap, n_inputs: int | None, n_outputs: int) -> Iterator[str]:
-    coef, intercept = linear.coef, linear.intercept
-    expected = (coef.shape[0] if n_inputs is None and coef.ndim == 2 else n_inputs, n_outputs)
-    if coef.dtype != np.float32 or intercept.dtype != np.float32:
-        yield f"{what} has numbers of type {coef.dtype} and {intercept.dtype}, expected float32"
-    elif coef.shape != expected or intercept.shape != (n_outputs,) or not coef.size:
-        yield (
-            f"{what} has coefficients of shape {coef.shape} and intercepts of shape {intercept.shape}, "
-            f"expected ({n_inputs or 'dim'}, {n_outputs}) and ({n_outputs},)"
-        )
-    elif linear.mean is not None and (linear.mean.dtype != np.float32 or linear.mean.shape != coef.shape[:1]):
-        found = f"shape {linear.mean.shape} and type {linear.mean.dtype}"
-        yield f"{what} has a mean of {found}, expected {coef.shape[:1]} and float32"
-    elif not all(np.isfinite(each).all() for each in (coef, intercept, linear.mean) if each is not None):
-        yield f"{what} has numbers that are not finite"
-
-
-def _block_problems(model: StackModel, blocks: Mapping[str, NDArray[np.float32]]) -> Iterator[str]:
-    n_rows: int | None = None
-    for backbone, base in zip(model.backbones, model.bases, strict=True):
-        block = blocks.get(backbone.name)
-        if block is None:
-            yield f"features of {backbone.name!r} are missing; there are {', '.join(sorted(blocks)) or 'none'}"
-            return
-        n_rows = len(block) if n_rows is None else n_rows
-        expected = (n_rows, base.coef.shape[0])
-        if block.shape != expected:
-            yield f"the features of {backbone.name!r} have shape {block.shape}, expected {expected}"
-        elif not np.isfinite(block).all():
-            row = int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
-            yield f"the features of {backbone.name!r} are not finite in row {row}"

@@ -32,11 +32,11 @@ from stackbone.cache.tensor_file import (
     checksum,
     header_json,
     is_newer,
-    parse_header_json,
     parse_tensors,
     read_content,
     write_tensors,
 )
+from stackbone.cache.text import from_json
 from stackbone.stack.models.backbone import ModelBackbone
 from stackbone.stack.models.model import StackModel
 from stackbone.stack.solvers.linear import LinearMap
@@ -90,7 +90,7 @@ def load_model(file: Path | str) -> StackModel:
     if _checksum(metadata, tensors) != metadata["sha256"]:
         _refuse(file, "its checksum does not match: it was damaged or changed after it was written")
     try:
-        described = parse_header_json(metadata["model"])
+        described = from_json(metadata["model"])
         return _parse(described, tensors, int(metadata["format_version"]))
     except (ModelError, CacheError, ValueError, RecursionError) as exc:
         _refuse(file, str(exc), exc)

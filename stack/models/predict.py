@@ -12,7 +12,7 @@ from stackbone.cache.disk.digest import Digests
 from stackbone.cache.text import counted
 from stackbone.stack.models.model import StackModel
 
-_TRAINED_ON = {True: "yes", False: "no", None: "unknown"}
+_TRAINED_ON = {True: "yes", False: "no", None: "unknown"}  # for people
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Answer:
         """Return it as a JSON-able row, by column."""
         return dict(zip(columns([self]), self.cells(), strict=True))
 
-    def cells(self) -> list[str | float]:
-        """Return it as one row of a table with the columns of `columns`."""
-        numbers: list[str | float] = [] if self.value is None else [self.value]
-        return [self.path, *numbers, *(cell for pair in self.ranked for cell in pair), _TRAINED_ON[self.trained_on]]
+    def cells(self) -> list[str | float | None]:
+        """Return it as one row of a table for programs, with the columns of `columns`."""
+        numbers = [] if self.value is None else [self.value]
+        return [self.path, *numbers, *(cell for pair in self.ranked for cell in pair), self.trained_on]
 
 
 @dataclass(frozen=True)
@@ -113,13 +113,32 @@ def predict(
     ModelError
         If the features are not what the model takes.
     """
+    outputs = np.exp(model.log_probabilities(blocks)) if model.classes else model.predict_values(blocks)
+    return _answers(model, paths, outputs, top, digests)
+
+
+def predict_from(
+    model: StackModel,
+    paths: Sequence[str],
+    decisions: Sequence[NDArray[np.float32]],
+    *,
+    top: int = 3,
+    digests: Digests | None = None,
+) -> list[Answer]:
+    """Return what `predict` does, of what `StackModel.decide` returns for each of its backbones, in their order."""
+    outputs = model.combined(decisions)
+    return _answers(model, paths, np.exp(outputs) if model.classes else outputs, top, digests)
+
+
+def _answers(
+    model: StackModel, paths: Sequence[str], outputs: NDArray[np.float64], top: int, digests: Digests | None
+) -> list[Answer]:
     known = None if digests is None else model.knows(digests)
     trained_on: list[bool | None] = [None] * len(paths) if known is None else known.tolist()
     if not model.classes:
-        values = model.predict_values(blocks)
-        rows = zip(paths, values, trained_on, strict=True)
+        rows = zip(paths, outputs, trained_on, strict=True)
         return [Answer(path, [], _rounded(value), is_known) for path, value, is_known in rows]
-    probabilities = np.exp(model.log_probabilities(blocks))
+    probabilities = outputs
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     return [
         Answer(path, [(model.classes[code], round(float(row[code]), 6)) for code in codes], trained_on=is_known)
@@ -141,7 +160,7 @@ def about_training(answers: Sequence[Answer]) -> str | None:
     if known:
         images = f"{known:,} of {counted(len(answers), 'image')} {'is' if known == 1 else 'are'}"
         return (
-            f"{images} among those that the model was fitted on (trained_on: yes): what it says of "
+            f"{images} among those that the model was fitted on (see trained_on): what it says of "
             f"{'this one' if known == 1 else 'these'} tells nothing of new images"
         )
     if any(each.trained_on is None for each in answers):
@@ -181,7 +200,7 @@ def _any_known(answers: Sequence[Answer]) -> bool:
     return any(each.trained_on for each in answers)
 
 
-def to_columns(answers: Sequence[Answer]) -> dict[str, list[str | float]]:
+def to_columns(answers: Sequence[Answer]) -> dict[str, list[str | float | None]]:
     """Return the answers as a table for programs, by column: those of `columns`."""
     rows = [each.cells() for each in answers]
     return {name: [row[i] for row in rows] for i, name in enumerate(columns(answers))}

@@ -39,24 +39,29 @@ def check_row_file(option: str, file: Path, endings: Sequence[str] = ENDINGS) ->
             raise UsageError(_PARQUET_ADVICE) from exc
 
 
-def write_rows(file: Path, chunks: Iterable[Mapping[str, Sequence[Any]]]) -> None:
+def write_rows(
+    file: Path, chunks: Iterable[Mapping[str, Sequence[Any]]], types: Mapping[str, type] | None = None
+) -> None:
     """Write rows, whole or not at all, as the ending of the file says.
 
-    Text in CSV is guarded against spreadsheets, see `cache.csv_text`; in Parquet it is exact.
+    Text in CSV is guarded against spreadsheets, see `cache.csv_text`; in Parquet it is exact, and columns are typed.
 
     Parameters
     ----------
     file
         Checked by `check_row_file`.
     chunks
-        Parts of the table, one below the other, each by column: the same columns in each, in the same order.
+        Parts of the table, one below the other, each by column: the same columns in each, in the same order. None is no
+        value, in CSV an empty cell.
+    types
+        ``bool``, ``float`` or ``str`` by column, for Parquet: what columns hold that may be None in every row.
 
     Raises
     ------
     CacheError
         If the file cannot be written.
     """
-    write_output(file, _parquet(chunks) if file.suffix == ".parquet" else _csv(chunks))
+    write_output(file, _parquet(chunks, types or {}) if file.suffix == ".parquet" else _csv(chunks))
 
 
 def _csv(chunks: Iterable[Mapping[str, Sequence[Any]]]) -> memoryview:
@@ -67,14 +72,20 @@ def _csv(chunks: Iterable[Mapping[str, Sequence[Any]]]) -> memoryview:
     return memoryview(b"".join(parts))
 
 
-def _parquet(chunks: Iterable[Mapping[str, Sequence[Any]]]) -> memoryview:
+def _parquet(chunks: Iterable[Mapping[str, Sequence[Any]]], types: Mapping[str, type]) -> memoryview:
     import pyarrow
     from pyarrow.parquet import ParquetWriter
 
+    arrow = {bool: pyarrow.bool_(), float: pyarrow.float64(), str: pyarrow.string()}
+    told = {name: arrow[each] for name, each in types.items()}
     sink = pyarrow.BufferOutputStream()
     writer = None
     for chunk in chunks:
-        table = pyarrow.table({_utf8(name): [_utf8(each) for each in values] for name, values in chunk.items()})
+        columns = {
+            _utf8(name): pyarrow.array([_utf8(each) for each in values], told.get(name))
+            for name, values in chunk.items()
+        }
+        table = pyarrow.table(columns)
         writer = writer or ParquetWriter(sink, table.schema)
         writer.write_table(table)
     if writer is not None:

@@ -116,7 +116,7 @@ class ClassFindings(Findings):
 
     def error_lessons(self) -> list[Lesson]:
         """Return shared errors, the weakest classes, the commonest confusions and the surest errors."""
-        lessons = [_overlap_lesson(self.overlap)] if len(self.overlap.names) > 1 else []
+        lessons = [_overlap_lesson(self.overlap)] if len(self.overlap.names) > 1 and any(self.overlap.wrong) else []
         weakest = sorted((each for each in self.classes if each.n), key=lambda each: each.f1)[:SHOWN]
         if weakest:
             lessons.append(Lesson(", ".join(f"{each.name} {each.f1:.2f}" for each in weakest), "weakest classes (F1)"))

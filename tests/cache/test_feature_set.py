@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import CacheError, CorruptFileError, Digests, FeatureSet, FeatureStore, as_keys
 from stackbone.cache.records import shard as shard_module
+from stackbone.cache.records.cut import named_cut
 from stackbone.cache.upkeep.compact import compact
 from tests.made.caches import SPEC, make_digests
 from tests.made.checkout import ROOT
@@ -97,6 +98,36 @@ def test_load_from_nothing_is_an_error_and_of_nothing_is_empty(feature_set: Feat
     assert feature_set.digests().shape == (0, 32)
     fill(feature_set, make_digests(6))
     assert feature_set.load(make_digests(0)).shape == (0, 40)
+
+
+@pytest.mark.parametrize("wanted", [[0, 3, 3, 29], list(range(30)), [7]])
+def test_what_is_not_to_be_kept_of_features_is_never_held(feature_set: FeatureSet, wanted: list[int]) -> None:
+    digests = make_digests(30)
+    for first in (0, 10, 20):
+        feature_set.append(SPEC, digests[first : first + 10], features_of(digests[first : first + 10]), {})
+    seen: list[int] = []
+
+    def first_two(features: NDArray[np.float32]) -> NDArray[np.float32]:
+        seen.append(len(features))
+        return features[:, :2]
+
+    np.testing.assert_array_equal(feature_set.load(digests[wanted], first_two), features_of(digests)[wanted][:, :2])
+    assert sum(seen) == len(set(wanted))
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_a_shard_says_which_images_are_cut_short(feature_set: FeatureSet, *, compacted: bool) -> None:
+    digests = make_digests(12)
+    names = named_cut(digests[row].tobytes().hex() for row in (2, 5))
+    feature_set.append(SPEC, digests[:8], features_of(digests[:8]), names)
+    feature_set.append(SPEC, digests[8:11], features_of(digests[8:11]), named_cut([digests[11].tobytes().hex()]))
+    if compacted:
+        compact(feature_set)
+    missing, cut = feature_set.look_up(digests)
+    assert np.flatnonzero(missing).tolist() == [11]
+    assert np.flatnonzero(cut).tolist() == [2, 5]
+    assert [each.shape for each in feature_set.look_up(digests[:0])] == [(0,), (0,)]
 
 
 def test_row_of_the_first_shard_by_name_counts(feature_set: FeatureSet) -> None:

@@ -58,6 +58,9 @@ def test_a_pace_that_changes_is_followed() -> None:
         ([(0, 0), (2, 1000)], "", ""),
         ([(0, 0), (1000, 4)], "250.0 s each", "6:40:00 left"),
         ([(0, 0), (10, 100)], "10.0/s", ""),
+        ([(0, 0), (10, 90), (10.5, 100)], "9.0/s", ""),
+        ([(0, 0), (10, 60), (10.2, 80), (10.4, 100)], "6.0/s", ""),
+        ([(0, 0), (10, 60), (10.2, 99)], "6.0/s", "0:00:07 left"),
     ],
 )
 def test_nothing_is_said_that_is_not_known(steps: list[tuple[float, int]], rate: str, left: str) -> None:
@@ -65,3 +68,15 @@ def test_nothing_is_said_that_is_not_known(steps: list[tuple[float, int]], rate:
     for now, done in steps:
         pace.report(now, done, 100)
     assert (pace.rate(), pace.left()) == (rate, left)
+
+
+@pytest.mark.parametrize("n_before", [1, 40, 500])
+def test_work_of_the_same_name_that_begins_anew_has_a_pace_of_its_own(n_before: int) -> None:
+    pace = Pace()
+    for step in range(n_before):
+        pace.report(float(step), step + 1, 500)
+    anew = [(1000.0 + step, step) for step in range(30)]  # long after: the pause is no part of it
+    for seconds, done in anew:
+        pace.report(seconds, done, 500)
+    assert pace.rate() == "1.0/s"
+    assert pace.left() == "0:07:51 left"

@@ -253,7 +253,7 @@ def test_stack_keeps_what_it_found_in_files(here: _Here, tmp_path: Path) -> None
     answered = here("predict", "photos", "--model", model, "--json")
     assert answered.returncode == 0, answered.stderr
     assert "24 training images; on unseen images: accuracy" in answered.stderr
-    assert "note: 24 of 24 images are among those that the model was fitted on (trained_on: yes)" in answered.stderr
+    assert "note: 24 of 24 images are among those that the model was fitted on (see trained_on)" in answered.stderr
     answers = json.loads(answered.stdout)["predictions"]
     right = [each["path"].split("/")[1] == each["class_1"] for each in answers]
     assert (len(right), sum(right) > 20) == (24, True)

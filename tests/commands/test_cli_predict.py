@@ -115,10 +115,11 @@ def test_csv_parquet_and_json_agree(run: Run, finished: Path, tmp_path: Path) ->
     content = json.loads(as_json.stdout)
     assert (content["failed"], content["agreement"]) == ([], None)
     assert parquet.read_table(tmp_path / "p.parquet").to_pylist() == content["predictions"]
-    assert [{name: str(value) for name, value in each.items()} for each in content["predictions"]] == rows
+    expected = [{**each, "trained_on": "true"} for each in content["predictions"]]
+    assert rows == [{name: str(value) for name, value in each.items()} for each in expected]
+    assert [each["trained_on"] for each in content["predictions"]] == [True] * len(rows)
     for row in rows:
         assert row["path"].split("/")[:2] == ["photos", row["class_1"]]
-        assert row["trained_on"] == "yes"
         assert sum(float(row[f"probability_{rank}"]) for rank in (1, 2, 3)) == pytest.approx(1.0, abs=1e-5)
 
 
@@ -134,6 +135,29 @@ def test_a_table_is_read_as_extract_reads_it(run: Run, experiment: Path) -> None
     assert scored.stdout.splitlines()[-1] == "accuracy 0.500 on 2 labelled images"
     as_json = run("t.csv", "--model", "m", *options, "--label-column", "kind", "--json", cwd=experiment)
     assert json.loads(as_json.stdout)["agreement"] == {"n": 2, "metric": "accuracy", "value": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("folders", "metadata"),
+    [
+        (["train", "hat", "shoe"], ""),
+        (["coat_train", "coat_test", "hat_train"], ""),
+        (["coat", "hat", "shoe"], "file_name,label\nnowhere.jpg\n"),
+    ],
+)
+def test_folders_need_not_be_understood_where_labels_do_not_matter(
+    run: Run, experiment: Path, folders: list[str], metadata: str
+) -> None:
+    for folder, name in zip(folders, CLASSES, strict=True):
+        (experiment / "odd" / folder).mkdir(parents=True)
+        (experiment / "new" / f"{name}.jpg").rename(experiment / "odd" / folder / "1.jpg")
+    if metadata:
+        (experiment / "odd" / "metadata.csv").write_text(metadata)
+    done = run("odd", "--model", "m", "--top", "1", cwd=experiment)
+    assert done.returncode == 0, done.stderr
+    found = dict(line.split()[:2] for line in done.stdout.splitlines()[1:])
+    assert found == {f"odd/{folder}/1.jpg": name for folder, name in zip(folders, CLASSES, strict=True)}
+    assert "note" not in done.stderr
 
 
 def test_quiet_leaves_results_and_errors(run: Run, experiment: Path) -> None:

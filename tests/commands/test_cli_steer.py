@@ -96,6 +96,27 @@ def test_from_photos_to_a_report_with_a_steered_backbone(folder: Path, here: Her
     assert "new.png" in answered.stdout
 
 
+@pytest.mark.slow
+def test_nested_steerings_are_of_the_inner_folds_that_stack_asks_for(folder: Path, here: Here) -> None:
+    asked = ("--method", "lora", "--cv", "2", "--nested", "--inner-cv", "2", "--cache", "inner cache", "--out", "inner")
+    steered = here(*STEER, *asked)
+    assert steered.returncode == 0, steered.stderr
+    assert "--nested: 6 trainings to come" in steered.stderr
+    assert len(list((folder / "inner").glob("*.safetensors"))) == 6
+    embedded = here(*shlex.split(steered.stdout.split("next: stackbone ")[1]))
+    assert embedded.returncode == 0, embedded.stderr
+    advised = shlex.split(embedded.stdout.split("next: stackbone ")[1])
+    assert advised[:7] == ["stack", "--cv", "2", "--seed", "0", "--inner-cv", "2"]
+    fitted = ("--c", "0.1", "--recipe", "oof", "--cache", "inner cache")
+    found = here(*advised[:7], *fitted)
+    assert found.returncode == 0, found.stderr
+    assert "were made for the inner folds, and saw no label" in " ".join(found.stderr.split())
+    other = here(*advised[:5], "--inner-cv", "3", *fitted)  # four would be halves of the two
+    assert other.returncode == 0, other.stderr
+    expected = "steer with --nested --cv 2 --seed 0 --inner-cv 3; or ask for theirs, --cv 2 --seed 0 --inner-cv 2"
+    assert expected in " ".join(other.stderr.split())
+
+
 def test_wrong_options_of_a_training_are_all_named_at_once(here: Here) -> None:
     done = here("steer", "photos", "--epochs", "0", "--validation", "0.9", "--momentum-like", "1")
     assert done.returncode == 2
@@ -154,7 +175,7 @@ def test_nested_steerings_are_said_before_they_start_and_used_by_the_stack(folde
     options = (*STEER, "--method", "lora", "--cv", "2", "--nested", "--out", "nested", "--cache", "nested cache")
     steered = here(*options)
     assert steered.returncode == 0, steered.stderr
-    said = "--nested: 10 trainings to come, each of up to 1 epoch: about 0 h 0 min here at most"
+    said = "--nested: 10 trainings to come, each of up to 1 epoch, of which the steps take less than a minute here"
     assert said in " ".join(steered.stderr.split())
     assert len(list((folder / "nested").glob("*-cv2-fold2-inner4.safetensors"))) == 1
     again = here(*options)

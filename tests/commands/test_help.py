@@ -7,12 +7,14 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from stackbone.commands import stack, steer
 from stackbone.commands.shared.listing import own_commands, summary
 from stackbone.commands.shared.names import REGISTRIES, filled, names_of
 from stackbone.commands.shared.options import DatasetOptions, FoldOptions, PageOptions
@@ -20,6 +22,7 @@ from stackbone.commands.shared.training_options import MethodOptions, TrainingOp
 from stackbone.commands.stack import CrossValidationOptions, ModelOptions
 from stackbone.extract.backbones.backbone import BACKBONES
 from stackbone.extract.methods.method import RECIPES
+from stackbone.stack.folds.class_folds import INNER_FOLDS
 from stackbone.stack.learners.recipes import recipe_rows
 from stackbone.stack.learners.registry import meta_learners
 from stackbone.stack.tasks.registry import TASKS
@@ -133,6 +136,11 @@ def test_options_have_the_defaults_of_the_functions_that_they_are_for(
             assert each.default == found.default, each.name
             checked += 1
     assert checked >= 2
+
+
+@pytest.mark.parametrize("command", [stack.command, steer.command])
+def test_inner_folds_are_as_many_by_default_as_the_divisions_have(command: Callable[..., None]) -> None:
+    assert inspect.signature(command).parameters["inner_cv"].default == INNER_FOLDS
 
 
 def test_options_of_single_methods_are_those_that_the_methods_have() -> None:

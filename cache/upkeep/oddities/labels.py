@@ -8,7 +8,7 @@ from collections import defaultdict
 
 from stackbone.cache.splits import SPLITS, role_of
 from stackbone.cache.text import counted
-from stackbone.cache.upkeep.oddities.looks import FEW_IMAGES, SHOWN, Looks, listed, more, quoted
+from stackbone.cache.upkeep.oddities.looks import FEW_IMAGES, SHOWN, Looks, cited, listed, more
 
 _FEWEST_OF_CLASS = 3  # images that `stack --cv 3`, the usual command, needs
 _FEWEST_CLASSES = 2  # of which one can be told from another
@@ -23,7 +23,7 @@ def one_class(looks: Looks) -> str:
         return ""
     [name] = looks.classes
     return (
-        f"every label is {quoted(name)}, so there is nothing to tell apart. Name the folder that holds the class "
+        f"every label is {cited(name)}, so there is nothing to tell apart. Name the folder that holds the class "
         "folders, or the right label column"
     )
 
@@ -65,7 +65,7 @@ def names_alike(looks: Looks) -> str:
         plain = unicodedata.normalize("NFKC", name).casefold().strip()
         is_word = any(map(str.isalpha, plain))  # in numbers a hyphen means something: -1 is not 1
         alike[_SEPARATORS.sub("", plain) if is_word else plain].append(name)
-    found = [" and ".join(map(quoted, names)) for names in alike.values() if len(names) > 1]
+    found = [" and ".join(map(cited, names)) for names in alike.values() if len(names) > 1]
     if not found:
         return ""
     return (
@@ -79,7 +79,7 @@ def rare_classes(looks: Looks) -> str:
     rare = sorted((n, name) for name, n in looks.classes.items() if n < _FEWEST_OF_CLASS)
     if not rare or len(looks.classes) == 1 or looks.are_quantities or looks.are_own_classes:
         return ""
-    shown = ", ".join(f"{quoted(name)} {n}" for n, name in rare[:SHOWN])
+    shown = ", ".join(f"{cited(name)} {n}" for n, name in rare[:SHOWN])
     n_left = len(looks.classes) - len(rare)
     drop = ", or leave such classes out with `stackbone stack --rare drop`" if n_left >= _FEWEST_CLASSES else ""
     return (
@@ -97,12 +97,12 @@ def imbalance(looks: Looks) -> str:
     share = most / looks.n_labelled
     if share >= _MOST_SHARE:
         return (
-            f"{share:.0%} of the labels are {quoted(name)}, so a model that always says {quoted(name)} has that "
+            f"{share:.0%} of the labels are {cited(name)}, so a model that always says {cited(name)} has that "
             "accuracy. Look at macro-F1"
         )
     if most < _IMBALANCE * least:
         return ""
     return (
-        f"{quoted(name)} has {most:,} images and {quoted(least_name)} {least:,}. Accuracy hides such small classes: "
+        f"{cited(name)} has {most:,} images and {cited(least_name)} {least:,}. Accuracy hides such small classes: "
         "look at macro-F1"
     )

@@ -93,12 +93,12 @@ class Looks:
         return self.n_labelled >= FEW_IMAGES and own >= self.n_labelled / 2 and not self.are_quantities
 
 
-def quoted(name: str) -> str:
+def cited(name: str) -> str:
     """Return a name from a file as a sentence may hold it."""
     return repr(name if len(name) <= _LONGEST else f"{name[: _LONGEST - 3]}...")
 
 
-def listed(names: Sequence[str], quote: Callable[[str], str] = quoted) -> str:
+def listed(names: Sequence[str], quote: Callable[[str], str] = cited) -> str:
     """Return the first of some names, and how many more there are."""
     return ", ".join(map(quote, names[:SHOWN])) + more(len(names))
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.upkeep.oddities.looks import Looks, quoted
+from stackbone.cache.upkeep.oddities.looks import Looks, cited
 
 _MANY = 0.5  # share of the images that are enlarged
 _FEWEST_MEASURED = 10  # images of a class whose median size means something
@@ -42,7 +42,7 @@ def sizes_differ_by_class(looks: Looks) -> str:
     if medians[large] < _RATIO * medians[small]:
         return ""
     return (
-        f"images of {quoted(large)} are larger than those of {quoted(small)} (shorter side {medians[large]:g} and "
+        f"images of {cited(large)} are larger than those of {cited(small)} (shorter side {medians[large]:g} and "
         f"{medians[small]:g} pixels in the median). A network may tell classes by sharpness, which helps on no other "
         "images"
     )

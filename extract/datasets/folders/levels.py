@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from stackbone.cache.errors import DoubtError
 from stackbone.cache.splits import is_container_name, role_of
 from stackbone.extract.datasets.folders.reading import LEAF, Marks, Reading, Top, in_nfc
 from stackbone.extract.datasets.folders.splits import SplitLevel, find_splits
 from stackbone.extract.datasets.folders.tree import Node, unwrap
 
 
-def read_levels(root: Path, tree: Node, *, splits: bool, class_level: int | str | None) -> Reading:
+def read_levels(
+    root: Path, tree: Node, *, splits: bool, class_level: int | str | None, labelled: bool = True
+) -> Reading:
     """Read splits and classes from the folders' names.
 
     Parameters
@@ -24,21 +27,29 @@ def read_levels(root: Path, tree: Node, *, splits: bool, class_level: int | str 
         Whether folders may be splits at all.
     class_level
         Which folder is the class, counted from 1 below wrappers and splits, or `LEAF`; None for the first.
+    labelled
+        Whether labels are asked for. If not, folders of which it cannot be told whether they are splits are none.
 
     Raises
     ------
-    DatasetError
-        If it cannot be told whether folders are splits.
+    DoubtError
+        If labels are asked for, and it cannot be told whether folders are splits.
     """
     base = unwrap(tree)
-    level = find_splits(root, base) if splits else None
+    level, doubt = None, ""
+    try:
+        level = find_splits(root, base) if splits else None
+    except DoubtError as exc:
+        if labelled:
+            raise
+        doubt = exc.found
     tops = list(_tops(base, level))
     marks = dict.fromkeys((node.path for node in tree.walk()), Marks("", ""))
     for top in tops:
         for node in top.node.walk():
             label = label_of(top.names_of(node), class_level) if top.labelled else ""
             marks[node.path] = Marks(label, top.split)
-    return Reading(tree, base, level, tops, class_level, marks)
+    return Reading(tree, base, level, tops, class_level, marks, doubt=doubt)
 
 
 def label_of(names: Sequence[str], class_level: int | str | None) -> str:

@@ -11,7 +11,6 @@ from stackbone.cache.errors import DatasetError
 from stackbone.extract.datasets.folders.levels import read_levels
 from stackbone.extract.datasets.folders.metadata import apply_metadata
 from stackbone.extract.datasets.folders.notes import say_reading
-from stackbone.extract.datasets.folders.pruning import Exclusion
 from stackbone.extract.datasets.folders.reading import Reading
 from stackbone.extract.datasets.folders.tree import grow
 from stackbone.extract.datasets.folders.walking import Found, walk
@@ -28,18 +27,20 @@ def list_folder(request: Request) -> Listing:
     Raises
     ------
     DatasetError
-        The folder cannot be read or holds no image, or it cannot be told what its folders are, or a table is damaged.
+        The folder cannot be read or holds no image; or labels are asked for, and it cannot be told what its folders
+        are, or a table is damaged.
     UsageError
         An option names a table's column, and there is no table, or it lacks that column.
     """
     root = Path(request.paths[0])
-    found = walk(root, Exclusion(request.exclude))
+    found = walk(root, request.exclude)
     if not found.images:
         raise DatasetError(_no_images_message(root, found))
     if not found.tables:
         refuse_table_options(request.labels, request.columns)
     splits = request.split_folders != "none"
-    reading = read_levels(root, grow(found.images), splits=splits, class_level=request.class_level)
+    labelled = request.columns.label is not None
+    reading = read_levels(root, grow(found.images), splits=splits, class_level=request.class_level, labelled=labelled)
     marks = {path: (mark.label, mark.split, "") for path, mark in reading.marks.items()}
     entries = {path: marks[path.rpartition("/")[0]] for path in found.images}
     applied = apply_metadata(root, entries, found.tables, request.columns)
@@ -69,13 +70,18 @@ def _barren(found: Found, reading: Reading) -> Iterator[str]:
         if below not in full and folder.rstrip("/") in reading.above_classes:
             sorts[below] += counts
     if sorts:
-        said = [f"{folder.rstrip('/')!r} ({_say_sorts(counts)})" for folder, counts in sorted(sorts.items())]
+        said = [
+            f"{folder.rstrip('/')!r} ({_say_sorts(found, folder, counts)})" for folder, counts in sorted(sorts.items())
+        ]
         more = f" and {len(said) - _MOST_SHOWN} more" if len(said) > _MOST_SHOWN else ""
         yield f"No image was taken from {', '.join(said[:_MOST_SHOWN])}{more}: none of these folders is a class."
 
 
-def _say_sorts(counts: Counter[str]) -> str:
-    return ", ".join(f"{count:,} {sort}" for sort, count in counts.most_common(_MOST_SHOWN)) or "empty"
+def _say_sorts(found: Found, folder: str, counts: Counter[str]) -> str:
+    said = [f"{count:,} {sort}" for sort, count in counts.most_common(_MOST_SHOWN)]
+    hidden = sum(path.startswith(folder) for path in found.unreadable)
+    said += [f"{hidden:,} {'folder' if hidden == 1 else 'folders'} that cannot be read"] if hidden else []
+    return ", ".join(said) or "empty"
 
 
 def _no_images_message(root: Path, found: Found) -> str:

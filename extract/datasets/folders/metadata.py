@@ -56,6 +56,7 @@ def apply_metadata(root: Path, entries: Entries, tables: Sequence[str], columns:
 
     Below a table that has labels, no folder's name is a label any more: an image that it does not list has none. A
     table's own splits and groups go before those of folders. Of several tables above an image the nearest counts.
+    Where labels are not asked for, a table that cannot be read is left out, with a note.
 
     Parameters
     ----------
@@ -73,14 +74,24 @@ def apply_metadata(root: Path, entries: Entries, tables: Sequence[str], columns:
     UsageError
         If a column that the user named is missing.
     DatasetError
-        If a table is damaged, or two lie in one folder.
+        If labels are asked for, and a table is damaged, or two lie in one folder.
     """
-    _refuse_two(root, tables)
+    is_needed = columns.label is not None
     applied = Applied(dict(entries), [], [])
+    try:
+        _refuse_two(root, tables)
+    except DatasetError as exc:
+        if is_needed:
+            raise
+        applied.notes.append(f"Tables beside images are left out, since labels are not asked for. {exc}")
+        return applied
     for table in sorted(tables, key=lambda path: (path.count("/"), path)):
         try:
             metadata = _read(root / table, columns)
         except DatasetError as exc:
+            if not is_needed:
+                applied.notes.append(f"{table!r} is left out, since labels are not asked for and it has a fault. {exc}")
+                continue
             msg = f"{exc} Or leave this table out: type --exclude {typed('./' + glob.escape(table))}"
             raise DatasetError(msg) from exc
         if metadata is None:

@@ -16,7 +16,7 @@ _USUAL_SPLITS = frozenset({"train", "test", "val", "valid", "validation"})  # no
 
 def say_reading(reading: Reading) -> list[str]:
     """Return what to say of how a tree of folders was read."""
-    parts = (_wrappers, _splits, _resembling, _unlabelled, _deeper, _merged, _strangers, _twins)
+    parts = (_wrappers, _splits, _doubt, _resembling, _unlabelled, _deeper, _merged, _strangers, _twins)
     return [note for part in parts for note in part(reading)]
 
 
@@ -50,9 +50,14 @@ def _splits(reading: Reading) -> Iterator[str]:
         yield f"Folders{where} were read as splits: {'; '.join(said)}. If they are classes, type --split-folders none."
 
 
+def _doubt(reading: Reading) -> Iterator[str]:
+    if reading.doubt:
+        yield f"{reading.doubt} Labels are not asked for, so none of these folders is taken for a split."
+
+
 def _resembling(reading: Reading) -> Iterator[str]:
     """Say that classes have names that splits may have, where they were not read so."""
-    if not reading.level:
+    if not reading.level and not reading.doubt:
         roles = {name: role for name in reading.base.children if (role := role_of(name)) and role.rest}
         if len({role.split for role in roles.values()} & {*SPLITS}) > 1:
             yield f"{quoted(roles)} were read as classes, not as splits, since their names have little in common."

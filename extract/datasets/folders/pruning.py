@@ -5,12 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from fnmatch import fnmatchcase
-
-from stackbone.cache.errors import DatasetError
-from stackbone.cache.text import typed
-from stackbone.extract.datasets.kind import Listing, Skipped
 
 _SYSTEM_FOLDERS = frozenset(
     {
@@ -51,7 +46,9 @@ class Exclusion:
     dataset's folder. Whatever lies in an excluded folder is excluded.
     """
 
-    def __init__(self, patterns: Sequence[str]) -> None:
+    def __init__(self, patterns: Sequence[str] = ()) -> None:
+        self.patterns = tuple(patterns)
+        self._used: set[int] = set()
         self._patterns = []
         for pattern in patterns:
             plain = unicodedata.normalize("NFC", pattern).rstrip("/").removesuffix("/**")
@@ -66,7 +63,14 @@ class Exclusion:
         """Return whether a file or folder is excluded: `name`, in the folder of the path `folder` (``a/b/``)."""
         path = folder + name
         names = (path if path.isascii() else unicodedata.normalize("NFC", path)).split("/")
-        return any(_matches(names, pattern) for pattern in self._patterns)
+        found = {number for number, pattern in enumerate(self._patterns) if _matches(names, pattern)}
+        self._used |= found
+        return bool(found)
+
+    @property
+    def unused(self) -> list[str]:
+        """Patterns that excluded none of what was asked about."""
+        return [pattern for number, pattern in enumerate(self.patterns) if number not in self._used]
 
     def covers_path(self, path: str) -> bool:
         """Return whether a path, or a folder above it, is excluded."""
@@ -76,21 +80,6 @@ class Exclusion:
                 return True
             folder += f"{name}/"
         return False
-
-
-def leave_out(listing: Listing, patterns: Sequence[str]) -> Listing:
-    """Return a listing without the images that patterns name, and with a note on patterns that name nothing."""
-    exclusion = Exclusion(patterns)
-    entries = {path: marks for path, marks in listing.entries.items() if not exclusion.covers_path(path)}
-    skipped, notes = list(listing.skipped), list(listing.notes)
-    if gone := sorted(listing.entries.keys() - entries):
-        skipped.append(Skipped("images", "excluded", len(gone), gone[0]))
-    if not entries:
-        msg = f"No images: --exclude {typed(*patterns)} leaves out all {len(gone):,}. Expected one or more. Change it."
-        raise DatasetError(msg)
-    if not any(each.reason == "excluded" for each in skipped):
-        notes.append(f"--exclude {typed(*patterns)} leaves out nothing: no file or folder has such a name.")
-    return replace(listing, entries=entries, skipped=skipped, notes=notes)
 
 
 def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:

@@ -66,6 +66,8 @@ class Reading:
         Of each folder, by its path.
     spoken_for
         Folders, each with a slash at the end, of whose images tables say the labels.
+    doubt
+        Which folders may be splits or not, in a sentence, where it does not matter; '' for none.
     """
 
     tree: Node
@@ -75,6 +77,7 @@ class Reading:
     class_level: int | str | None
     marks: Mapping[str, Marks]
     spoken_for: Sequence[str] = ()
+    doubt: str = ""
 
     def says_class(self, node: Node) -> bool:
         """Return whether a folder's name may be a class: no table says what its images are."""

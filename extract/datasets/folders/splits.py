@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackbone.cache.errors import DatasetError
+from stackbone.cache.errors import DoubtError
 from stackbone.cache.splits import SPLITS, UNLABELLED, Role, role_of, splits_of
 from stackbone.cache.text import typed
 from stackbone.extract.datasets.folders.tree import Node, quoted
@@ -38,7 +38,7 @@ def find_splits(root: Path, base: Node) -> SplitLevel | None:
 
     Raises
     ------
-    DatasetError
+    DoubtError
         If some are named like splits, and beside others they may as well be classes; or if names hold class and split
         at once.
     """
@@ -67,15 +67,15 @@ def _paired(root: Path, base: Node, plain: dict[str, Role], decorated: dict[str,
     pairs = {rest for rest, splits in by_rest.items() if len(splits & {*SPLITS}) > 1}
     if len(pairs) > 1 and not plain:
         names = sorted(name for name, role in decorated.items() if role.rest in pairs)
-        msg = (
-            f"In {_place(root, base)!r} the names {quoted(names)} seem to hold a class and a split at once. Expected "
-            "a folder for each split with class folders inside, or class folders alone. Type --split-folders none to "
-            "read each as a class, or list the images in a CSV file with the columns path,label,split, and name that "
-            "file in place of the folder."
+        found = f"In {_place(root, base)!r} the names {quoted(names)} seem to hold a class and a split at once."
+        ways_out = (
+            "Expected a folder for each split with class folders inside, or class folders alone. Type --split-folders "
+            "none to read each as a class, or list the images in a CSV file with the columns path,label,split, and "
+            "name that file in place of the folder."
         )
-        raise DatasetError(msg)
-    found = {role.split for role in (*plain.values(), *decorated.values())} & {*SPLITS}
-    no_other = bool(plain) and len(found) > 1 and len(base.children) == len(plain) + len(decorated)
+        raise DoubtError(found, ways_out)
+    said = {role.split for role in (*plain.values(), *decorated.values())} & {*SPLITS}
+    no_other = bool(plain) and len(said) > 1 and len(base.children) == len(plain) + len(decorated)
     return {name: role for name, role in decorated.items() if role.rest in pairs or no_other}
 
 
@@ -91,17 +91,18 @@ def _below_classes(root: Path, base: Node) -> SplitLevel | None:
     if len(set(splits.values()) & {*SPLITS}) < 2:
         return None
     if all(map(_FOLD.fullmatch, base.children)):
-        msg = (
-            f"In {_place(root, base)!r} each of {quoted(base.children)} holds splits of its own. Expected one division "
-            f"of the images. Name one of them, such as {str(root / base.path / min(base.children))!r}, or type "
-            "--split-folders none if they are classes."
+        found = f"In {_place(root, base)!r} each of {quoted(base.children)} holds splits of its own."
+        ways_out = (
+            f"Expected one division of the images. Name one of them, such as "
+            f"{str(root / base.path / min(base.children))!r}, or type --split-folders none if they are classes."
         )
-        raise DatasetError(msg)
+        raise DoubtError(found, ways_out)
     return SplitLevel(splits, below_classes=True)
 
 
-def _doubtful(root: Path, base: Node, taken: list[str], others: list[str]) -> DatasetError:
-    found = f"{_named(taken)} like {'a split' if len(taken) == 1 else 'splits'}, beside {quoted(others)}"
+def _doubtful(root: Path, base: Node, taken: list[str], others: list[str]) -> DoubtError:
+    like = "a split" if len(taken) == 1 else "splits"
+    found = f"In {_place(root, base)!r} {_named(taken)} like {like}, beside {quoted(others)}."
     classes = {name for split in taken for name in base.children[split].children}
     splits = f"{_are(taken)} {'a split' if len(taken) == 1 else 'splits'}"
     if classes & {*others}:
@@ -112,12 +113,11 @@ def _doubtful(root: Path, base: Node, taken: list[str], others: list[str]) -> Da
         )
     else:
         second = f"If the images in {quoted(taken)} belong to no class, {_leave_out(base, taken)}."
-    msg = (
-        f"In {_place(root, base)!r} {found}. This can be read in two ways. If all of them are classes, type "
-        f"--split-folders none. {second} Otherwise list the images in a CSV file with the columns path,label,split, "
-        "and name that file in place of the folder."
+    ways_out = (
+        f"This can be read in two ways. If all of them are classes, type --split-folders none. {second} Otherwise "
+        "list the images in a CSV file with the columns path,label,split, and name that file in place of the folder."
     )
-    return DatasetError(msg)
+    return DoubtError(found, ways_out)
 
 
 def _leave_out(base: Node, names: list[str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.extract.datasets.folders.anchor import Anchor
-from stackbone.extract.datasets.folders.extensions import missing_decoder
+from stackbone.extract.datasets.folders.extensions import NO_IMAGE, missing_decoder, why_not
 from stackbone.extract.datasets.folders.first_bytes import is_image_file
 from stackbone.extract.datasets.kind import DatasetKind, Listing, Request
 from stackbone.extract.datasets.kinds.table import TABLES
@@ -21,6 +21,9 @@ def neither_message(path: Path) -> str:
     """Return what to say of a file that no kind of dataset recognises."""
     if reason := missing_decoder(path.suffix.lower()):
         return f"{str(path)!r} cannot be decoded: {reason}."
+    reason = why_not(path.suffix.lower())
+    if reason and reason != NO_IMAGE:
+        return f"{str(path)!r} is neither a folder, nor a table, nor an image, but {reason}."
     return (
         f"The extension of {str(path)!r} is neither an image's nor a table's. Expected a folder, an image "
         f"({' '.join(decodable_extensions())}) or a table ({' '.join(TABLES)}). Name one, or rename the file."

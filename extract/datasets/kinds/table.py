@@ -9,15 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from os.path import isabs
 from pathlib import Path
 
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.text import counted, typed
 from stackbone.extract.datasets.corrections import corrected
 from stackbone.extract.datasets.folders.anchor import Anchor
-from stackbone.extract.datasets.folders.pruning import Exclusion
-from stackbone.extract.datasets.kind import KINDS, DatasetKind, Entries, Listing, Request, TableColumns
+from stackbone.extract.datasets.kind import KINDS, DatasetKind, Entries, Listing, Request, TableColumns, as_words
 from stackbone.extract.datasets.missing import missing_message
 from stackbone.extract.datasets.tables.cells import Cells
 from stackbone.extract.datasets.tables.json_lines import read_json_lines
@@ -147,17 +145,26 @@ def _read(request: Request) -> Listing:
     path = Path(request.paths[0])
     if request.labels is None:
         return _listed(path, path.parent, path.stem, request.columns)
-    _check_labels(path, request.labels)
+    _check_labels(path, request.labels, request.columns)
     if request.only_listed:
         return _listed(request.labels, path, path.name, request.columns)
-    table = read_table(request.labels, path, request.columns)
-    placed = place(request.labels, path, table.entries)
+    table = read_table(request.labels, path, replace(request.columns, may_lack_label=True))
+    placed = place(request.labels, path, table.entries, as_words(request.columns.given))
+    notes = [*table.notes]
+    if request.columns.label is not None and "label" not in table.marks:
+        what = " and ".join(f"{key}s" for key in _MARKS if key in table.marks)
+        notes.append(
+            f"{request.labels.name!r} has no column of labels, so it corrects {what} alone. If another column holds "
+            "the labels, type --label-column NAME."
+        )
     if request.exclude:  # or the table would bring back what its user leaves out
-        exclusion = Exclusion(request.exclude)
-        kept = {path: said for path, said in placed.entries.items() if isabs(path) or not exclusion.covers_path(path)}
+        kept = {path: said for path, said in placed.entries.items() if not request.exclude.covers_path(path)}
+        if n := len(placed.entries) - len(kept):
+            images = f"all {n:,} images" if n > 1 and not kept else counted(n, "image")
+            notes.append(f"--exclude leaves out {images} that {request.labels.name!r} lists.")
         placed = replace(placed, entries=kept)
     listing = corrected(_list_folder(request), request.labels, placed, table.marks)
-    return replace(listing, notes=[*listing.notes, *table.notes])
+    return replace(listing, notes=[*listing.notes, *notes])
 
 
 def _list_folder(request: Request) -> Listing:
@@ -173,7 +180,7 @@ def _list_folder(request: Request) -> Listing:
 
 def _listed(file: Path, root: Path, title: str, columns: TableColumns) -> Listing:
     table = read_table(file, root, columns)
-    placed = place(file, root, table.entries)
+    placed = place(file, root, table.entries, ["--only-listed", *as_words(columns.given)])
     notes = [*table.notes, *placed.notes]
     if placed.missing:
         n = len(placed.missing)
@@ -184,11 +191,12 @@ def _listed(file: Path, root: Path, title: str, columns: TableColumns) -> Listin
     return Listing(title, root, placed.entries, notes=notes)
 
 
-def _check_labels(folder: Path, table: Path) -> None:
+def _check_labels(folder: Path, table: Path, columns: TableColumns) -> None:
     if not folder.is_dir():
+        words = [folder.parent, "--labels", table, *as_words(columns.given)]
         msg = (
             f"--labels goes with a folder of images, and {str(folder)!r} is a file. Expected the folder that "
-            f"the table's paths are relative to. Type: stackbone extract {typed(folder.parent, '--labels', table)}"
+            f"the table's paths are relative to. Type: stackbone extract {typed(*words)}"
         )
         raise UsageError(msg)
     if not os.path.exists(table):

@@ -64,7 +64,8 @@ def choose_columns(
 
     A column that goes by its usual name is taken. For any of the usual names that the table lacks, one other that says
     the same (``filename``, ``species``) is taken if there is just one. A split or group that nobody asked for
-    may be absent. A table whose first line names an image has no header: its columns go by number, from 1.
+    may be absent, and the label where there is one of these and `wanted` allows that. A table whose first line names an
+    image has no header: its columns go by number, from 1.
 
     Parameters
     ----------
@@ -99,16 +100,21 @@ def choose_columns(
     if not has_names and wanted.path not in header and _is_headerless(header, wanted, first_row):
         return _by_position(file, header, wanted, first_row)
     at = {key: _place(header, name) for key, name in asked.items() if _place(header, name) >= 0}
-    notes = []
+    notes, lacking = [], ""
     for key, name in asked.items():
         if key in at:
             continue
-        found = _same_meaning(key, header, at, first_row) if name == getattr(_DEFAULTS, key) else []
+        is_usual = name == getattr(_DEFAULTS, key)
+        found = _same_meaning(key, header, at, first_row) if is_usual else []
         if len(found) == 1:
             at[key] = found[0]
             notes.append(f"The column {header[found[0]]!r} of {file.name!r} was taken for the {key}.")
-        elif key in ("path", "label") or name != getattr(_DEFAULTS, key):
+        elif key == "label" and wanted.may_lack_label and is_usual and not found:
+            lacking = _missing_message(file, header, key, name, at, first_row)
+        elif key in ("path", "label") or not is_usual:
             raise UsageError(_missing_message(file, header, key, name, at, first_row))
+    if lacking and at.keys() == {"path"}:
+        raise UsageError(lacking)
     return Chosen(at, {key: header[place] for key, place in at.items()}, notes)
 
 
@@ -164,7 +170,7 @@ def _by_position(file: Path, header: Sequence[str], wanted: TableColumns, second
         if len(named) == 1:
             at["split"] = named[0]
             free.remove(named[0])
-    if wanted.label is not None and "label" not in at:
+    if wanted.label is not None and "label" not in at and (free or "split" not in at or not wanted.may_lack_label):
         if len(free) != 1:
             near = next((place for place in free if place > at["path"]), next(iter(free), None))
             option = "`extract --no-labels`" if near is None else f"--label-column {typed(near + 1)}"

@@ -8,6 +8,7 @@ the root, where there is one file that fits.
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ class Placed:
     notes: Sequence[str] = ()
 
 
-def place(file: Path, root: Path, entries: Entries) -> Placed:
+def place(file: Path, root: Path, entries: Entries, options: Sequence[str]) -> Placed:
     """Find the files of a table.
 
     Parameters
@@ -56,6 +57,8 @@ def place(file: Path, root: Path, entries: Entries) -> Placed:
         Absolute folder that its paths are relative to.
     entries
         By path as it is written, relative to `root` or absolute.
+    options
+        How the table is read, as it was typed, for the message where no file exists.
 
     Raises
     ------
@@ -74,7 +77,7 @@ def place(file: Path, root: Path, entries: Entries) -> Placed:
         found |= _free(entries, taken, {path: elsewhere.find(path, entries[path]) for path in lost})
     missing = frozenset(path for path, at in found.items() if at is None)
     if len(missing) == len(entries):
-        raise DatasetError(_nowhere_message(file, root, entries, elsewhere))
+        raise DatasetError(_nowhere_message(file, root, entries, options, elsewhere))
     placed: Entries = {}
     written: dict[str, str] = {}
     for path, marks in entries.items():
@@ -135,11 +138,17 @@ def _moved_notes(file: Path, moved: dict[str, str]) -> list[str]:
     if not moved:
         return []
     kinds = Counter(_change(path, at) for path, at in moved.items())
-    example = {_change(path, at): f"{at!r} was taken for {path!r}" for path, at in reversed(moved.items())}
+    example = {_change(path, at): _taken(path, at) for path, at in reversed(moved.items())}
     if len(moved) == 1:
         return [f"1 path in {file.name!r} is not exactly that of a file: {next(iter(example.values()))}."]
     shown = ", ".join(example[kind] for kind, _ in kinds.most_common(3))
     return [f"{len(moved):,} paths in {file.name!r} are not exactly those of files: for example, {shown}."]
+
+
+def _taken(path: str, at: str) -> str:
+    """Return which file was taken for a path; two that look the same differ in their Unicode form."""
+    are_alike = unicodedata.normalize("NFC", path) == unicodedata.normalize("NFC", at)
+    return f"{at!r} was taken for {path!r}{', which has another Unicode form' if are_alike else ''}"
 
 
 def _ambiguous_notes(file: Path, elsewhere: Elsewhere) -> list[str]:
@@ -158,7 +167,7 @@ def _change(path: str, at: str) -> tuple[str, str]:
     return path.rpartition("/")[0], at.rpartition("/")[0]
 
 
-def _nowhere_message(file: Path, root: Path, entries: Entries, elsewhere: Elsewhere) -> str:
+def _nowhere_message(file: Path, root: Path, entries: Entries, options: Sequence[str], elsewhere: Elsewhere) -> str:
     path = next(iter(entries))
     folder = ""
     if elsewhere.ambiguous:
@@ -173,12 +182,11 @@ def _nowhere_message(file: Path, root: Path, entries: Entries, elsewhere: Elsewh
             f"the first is {path[:200]!r}, and there is neither {os.path.join(root, path)[:400]!r} nor, below "
             f"{str(root)!r}{bound}, one file of that name that fits"
         )
-    option = typed("--labels", file, "--only-listed")
+    behind = typed("--labels", file, *options)
     advice = (
-        f"In place of the table, type the folder that is meant, with the table behind it: {typed(folder)} {option}"
+        f"Type the folder that is meant, and the table behind it: {typed(folder)} {behind}"
         if folder
-        else "In place of the table, type the folder that they are relative to, with the table behind it: "
-        f"FOLDER {option}"
+        else f"Type the folder that they are relative to, and the table behind it: FOLDER {behind}"
     )
     encoding = "" if is_clean(path) else " Or name the table's encoding with --encoding."
     return (

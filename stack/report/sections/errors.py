@@ -91,9 +91,8 @@ def _wrong(wrong: Sequence[ConfidentError], page: Page) -> Markup:
 
 def _overruled(overruled: Sequence[ConfidentError], page: Page) -> Markup:
     right = sum(each.predicted == each.true for each in overruled)
-    lead = (
-        f"All backbones agree on these images, and the model answers otherwise: right on {right} of {len(overruled)}."
-    )
+    those = "this image" if len(overruled) == 1 else "these images"
+    lead = f"All backbones agree on {those}, and the model answers otherwise: right on {right} of {len(overruled)}."
     cards = [_wrong_card(each, page, is_later=position >= SHOWN_AT_FIRST) for position, each in enumerate(overruled)]
     return join_all(
         element("h3", "Where the model overrules all backbones"),

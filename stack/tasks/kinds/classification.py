@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from stackbone.cache.errors import UsageError
-from stackbone.stack.folds.class_folds import Ask, check_inner
+from stackbone.stack.folds.class_folds import Ask, check_inner, divide_and_check
 from stackbone.stack.folds.class_labels import check_labels
 from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold, check_fold_classes
 from stackbone.stack.folds.folds import inner_folds
 from stackbone.stack.folds.trials import class_steps
-from stackbone.stack.folds.ways_out import divide_and_check, ways_for_classes
+from stackbone.stack.folds.ways_out import ways_for_classes
 from stackbone.stack.learners.learner import BaseScores, MetaLearner
 from stackbone.stack.learners.meta_model import MetaModel, mean_probability
 from stackbone.stack.learners.options import MetaOptions, StackOptions
@@ -65,8 +65,7 @@ class Classification(Task):
 
     def divide(self, labels: NDArray[np.str_], units: Units, ask: Ask) -> list[Fold]:
         """Return stratified folds."""
-        _, folds = divide_and_check(labels, units, ask)
-        return folds
+        return divide_and_check(labels, units, ask)
 
     def ways_out(self, labels: NDArray[np.str_], units: Units, ask: Ask) -> str:
         """Return other numbers of folds, fewer classes, more images."""

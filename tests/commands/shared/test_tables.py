@@ -56,6 +56,26 @@ def test_predictions_keep_every_class_and_the_end_of_every_path(width: int, caps
     assert all((path in words(shown)) == (width == 200) for path in PATHS)
 
 
+def test_a_part_that_is_continued_below_shortens_no_more_than_it_has_to(
+    width: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"package_of_the_weights_of_backbone_{number}" for number in range(3)]
+    models = [f"a_rather_long_name_of_model_{number}" for number in range(3)]
+    print_table(
+        ["name", "input", "weights here", "timm model"],
+        [[f"efficientnet_lite{i}", "224 x 224", names[i], models[i]] for i in range(3)],
+        shorten=["weights here", "timm model"],
+    )
+    shown = lines(capsys)
+    assert max(map(cell_len, shown)) <= width
+    parts = "\n".join(shown).split("\n\n")
+    assert len(parts) == (2 if width == 60 else 1)
+    assert set(models) <= set(words(shown)) or width == 80
+    if width == 60:
+        assert max(map(cell_len, parts[0].splitlines())) == width
+    assert all(len(word) > 20 for word in words(shown) if "\u2026" in word)
+
+
 def test_scores_keep_every_fold_and_lose_the_words_first(width: int, capsys: pytest.CaptureFixture[str]) -> None:
     print_table(SCORES, MODELS, bold=1, spare=["what it is"])
     shown = lines(capsys)

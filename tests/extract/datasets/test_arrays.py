@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
@@ -142,6 +143,49 @@ def test_a_memory_map_is_never_read_whole(tmp_path: Path, store: FeatureStore, c
     assert counts == {LITE: 300}
 
 
+def opened(kind: str, **options: Any) -> Image.Image:  # noqa: ANN401 - Pillow's own
+    """Return a picture that Pillow has opened and not decoded."""
+    stream = io.BytesIO()
+    Image.fromarray(X[0]).resize((800, 600)).save(stream, kind, **options)
+    return Image.open(io.BytesIO(stream.getvalue()))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP", "GIF"])
+def test_pictures_that_are_not_decoded_stay_so(kind: str) -> None:
+    pictures = [opened(kind) for _ in range(3)]
+    arrays, expected = Arrays(pictures), hashlib.sha256(Arrays([np.asarray(opened(kind).convert("RGB"))]).read(0))
+    for row in range(len(pictures)):
+        assert hashlib.sha256(arrays.read(row)).digest() == expected.digest()
+    assert all(each.fp is not None for each in pictures)  # type: ignore[attr-defined]
+    assert np.asarray(pictures[0]).shape[:2] == (600, 800)  # its user may decode it all the same
+    assert hashlib.sha256(arrays.read(0)).digest() == expected.digest()
+
+
+def test_a_picture_is_read_as_its_user_left_it() -> None:
+    frames = [Image.fromarray(each).quantize(64) for each in X[:3]]
+    stream = io.BytesIO()
+    frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
+    second, drafted, turned = Image.open(stream), opened("JPEG"), opened("PNG")
+    second.seek(1)
+    drafted.draft("RGB", (100, 75))
+    exif = Image.Exif()
+    exif[274] = 6
+    turned = opened("JPEG", exif=exif)
+    for picture, size in ((second, (40, 30)), (drafted, (100, 75)), (turned, (600, 800))):
+        content = Arrays([picture]).read(0)
+        assert decode(content).size == size
+        if picture is not turned:
+            np.testing.assert_array_equal(np.asarray(decode(content)), np.asarray(picture.convert("RGB")))
+
+
+def test_one_picture_may_be_in_a_list_many_times(store: FeatureStore, counts: dict[str, int], tmp_path: Path) -> None:
+    path = tmp_path / "1.png"
+    Image.fromarray(X[0]).save(path)
+    with Image.open(path) as picture:
+        report = run([picture] * 50, store)
+    assert (report.failures, report.n_images, counts) == ([], 1, {LITE: 1})
+
+
 def test_pixels_that_change_after_they_were_listed_are_recorded(store: FeatureStore, counts: dict[str, int]) -> None:
     x = X.copy()
 
@@ -186,7 +230,11 @@ def test_a_picture_that_cannot_be_decoded_fails_alone(
         ([X[0], X[1].astype(np.int64)], r"image 1 is an array of shape \(30, 40, 3\) and type int64"),
         ([X[0], X[1, 0, 0]], r"image 1 is an array of shape \(3,\)"),
         ([X[0], X[1, :0]], "it has no pixels"),
-        ([X[0], "photo.jpg"], "image 1"),
+        ([X[0], "photo.jpg"], "as image 1 of a list of images, 'photo.jpg'.*Open it, as by PIL.Image.open"),
+        ([Path("a.jpg"), Path("b.jpg"), Image.fromarray(X[0])], "as image 0 of a list.*list paths alone"),
+        ((X[0], np.str_("photo.jpg")), "as image 1 of a list"),
+        ([X[0], None], "as image 1 of a list of images, None.*Take it out"),
+        ([X[0], X[1].tolist()], "as image 1 of a list"),
     ],
 )
 def test_what_is_no_image_is_answered_with_what_is(images: Any, says: str, store: FeatureStore) -> None:  # noqa: ANN401
@@ -203,7 +251,13 @@ def test_marks_fit_the_images(tmp_path: Path) -> None:
         (X, {"groups": [1] * 7}, "groups= has 7 values for 6 images"),
         (X, {"labels": "labels.csv"}, "Expected a sequence"),
         (X, {"splits": 3}, "Expected a sequence"),
-        (X, {"suffix": ".jpg"}, "--suffix"),
+        (X, {"suffix": ".jpg"}, "suffix= says how files.*Leave suffix= out"),
+        (X, {"exclude": "array/000001"}, "Leave exclude= out"),
+        (list(X), {"class_level": "leaf", "only_listed": True}, "Leave class_level= out"),
+        (X, {"only_listed": True}, "Leave only_listed= out"),
+        (X, {"name": "mine!"}, r"Write name='mine'\.$"),
+        (list(X), {"name": "-a/b"}, r"Write name='a-b'\.$"),
+        (tmp_path, {"name": "a b"}, r"Type --dataset a-b; in Python, write name='a-b'\.$"),
         (tmp_path, {"labels": Y}, "goes with images in memory"),
         (tmp_path, {"splits": Y}, "goes with images in memory"),
         ([tmp_path / "cat" / "1.png"], {"groups": ["a"]}, "goes with images in memory"),

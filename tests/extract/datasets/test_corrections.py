@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stackbone.cache.errors import DatasetError
+from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.extract.datasets.dataset import open_dataset
 from tests.made.listings import message, rows, touch
 
@@ -56,6 +56,42 @@ def test_splits_and_groups_are_corrected_where_the_table_has_them(photos: Path, 
         ("train/cat/2.jpg", "cat", "train", ""),
     ]
     assert "corrects what the folder says of 1 image; 1 image that it lists had it right." in " ".join(dataset.notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "changed", "corrects"),
+    [
+        ("path,split\ntrain/cat/1.jpg,val\n", ("cat", "validation", ""), "splits"),
+        ("path,group\ntrain/cat/1.jpg,7.0\n", ("cat", "train", "7"), "groups"),
+        ("path;note;split;group\ntrain/cat/1.jpg;blurred;test;g1\n", ("cat", "test", "g1"), "splits and groups"),
+        ("train/cat/1.jpg,val\ntrain/cat/2.jpg,train\n", ("cat", "validation", ""), "splits"),
+    ],
+)
+def test_a_table_without_labels_corrects_the_rest_alone(
+    photos: Path, table: Table, text: str, changed: tuple[str, str, str], corrects: str
+) -> None:
+    dataset = open_dataset(photos, labels=table(text))
+    assert rows(dataset)[1] == ("train/cat/1.jpg", *changed)
+    assert dataset.labels == ["dog", "cat", "cat", "dog"]
+    assert dataset.notes[-1] == (
+        f"'list.csv' has no column of labels, so it corrects {corrects} alone. If another column holds the labels, "
+        "type --label-column NAME."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("path\ntrain/cat/1.jpg\n", {}),
+        ("path,class,species,split\ntrain/cat/1.jpg,a,b,val\n", {}),
+        ("path,split\ntrain/cat/1.jpg,val\n", {"label_column": "kind"}),
+        ("path,split\ntrain/cat/1.jpg,val\n", {"only_listed": True}),
+    ],
+)
+def test_a_table_that_may_mean_labels_is_refused_without_them(
+    photos: Path, table: Table, text: str, options: dict[str, object]
+) -> None:
+    assert "--label-column" in message(UsageError, data=photos, labels=table(text), **options)
 
 
 def test_rows_that_name_no_image_are_counted(photos: Path, table: Table) -> None:
@@ -124,6 +160,16 @@ def test_a_cub_tree_is_corrected_too(tmp_path: Path, table: Table) -> None:
     assert (dataset.labels, dataset.splits) == (["raven", "001.Crow"], ["test", "train"])
 
 
+@pytest.mark.parametrize("pattern", ["elsewhere", "x.jpg", "*.jpg"])
+def test_images_outside_the_folder_are_left_out_too(photos: Path, table: Table, tmp_path: Path, pattern: str) -> None:
+    touch(photos, "train/owl/5.png")
+    outside = touch(tmp_path / "elsewhere", "x.jpg") / "x.jpg"
+    dataset = open_dataset(photos, labels=table(f"path,label\n{outside},owl\n"), exclude=pattern)
+    assert str(outside) not in dataset.paths
+    assert "--exclude leaves out 1 image that 'list.csv' lists." in dataset.notes
+    assert not any("adds" in note for note in dataset.notes)
+
+
 @pytest.mark.parametrize("pattern", ["cat", "train/cat", "[12].jpg"])
 def test_a_table_brings_back_nothing_that_is_left_out(photos: Path, table: Table, pattern: str) -> None:
     file = table("path,label\ntrain/cat/1.jpg,dog\ntrain/dog/3.jpg,cat\n")
@@ -131,6 +177,38 @@ def test_a_table_brings_back_nothing_that_is_left_out(photos: Path, table: Table
     assert dataset.paths == ["test/dog/4.jpg", "train/dog/3.jpg"]
     assert "'list.csv' corrects what the folder says of 1 image." in dataset.notes
     assert not any("adds" in note for note in dataset.notes)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "left_out", "others"),
+    [
+        (["cat", "dog/3.jpg", "./train/dog"], "all 2 images", 1),
+        (["train"], "all 2 images", 1),
+        (["1.jpg"], "1 image", 3),
+    ],
+)
+def test_rows_that_are_left_out_are_said_and_nothing_else_of_them(
+    photos: Path, table: Table, patterns: list[str], left_out: str, others: int
+) -> None:
+    file = table("path,label\ntrain/cat/1.jpg,owl\ntrain/dog/3.jpg,owl\n")
+    dataset = open_dataset(photos, labels=file, exclude=patterns)
+    assert f"--exclude leaves out {left_out} that 'list.csv' lists." in dataset.notes
+    is_empty = left_out.startswith("all")
+    assert ("'list.csv' corrects nothing that the folder says." in dataset.notes) is is_empty
+    assert any("does not list" in note for note in dataset.notes) is not is_empty
+    assert dataset.n == others
+
+
+def test_advice_repeats_how_the_table_is_read(photos: Path, table: Table, tmp_path: Path) -> None:
+    file = table("bild;art\nx/1.jpg;cat\n", "a list.csv", images=())
+    columns = {"path_column": "bild", "label_column": "art", "encoding": "cp1252"}
+    words = "--path-column bild --label-column art --encoding cp1252"
+    only = f"'{file}' --only-listed {words}"
+    assert f"FOLDER --labels {only}." in message(DatasetError, data=file, **columns)
+    assert f"FOLDER --labels '{file}' {words}." in message(DatasetError, data=photos, labels=file, **columns)
+    image = photos / "train/cat/1.jpg"
+    text = message(UsageError, data=image, labels=file, **columns)
+    assert f"Type: stackbone extract {image.parent} --labels '{file}' {words}" in text
 
 
 def test_a_table_without_labels_says_nothing_of_labels(photos: Path, table: Table) -> None:

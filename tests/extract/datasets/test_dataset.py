@@ -317,6 +317,21 @@ def test_a_list_refuses_what_would_lose_labels_or_is_no_image(tree: Tree) -> Non
     assert "empty" in message(UsageError, data=[])
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("photos.zip", "but an archive; unpack it."),
+        ("clip.MOV", "but a video."),
+        ("plan.svg", "but a drawing; export it as PNG."),
+    ],
+)
+def test_a_file_of_another_kind_is_answered_by_what_it_is(tree: Tree, name: str, says: str) -> None:
+    folder = tree(name)
+    assert message(DatasetError, data=folder / name).split(" A dataset can be")[0] == (
+        f"{str(folder / name)!r} is neither a folder, nor a table, nor an image, {says}"
+    )
+
+
 # --- what is not there -------------------------------------------------------------------------------------
 
 

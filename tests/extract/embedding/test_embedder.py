@@ -52,7 +52,7 @@ def make(tmp_path: Path) -> Callable[..., Embedder]:
     def embedder(engine: Widened, n_images: int = 50) -> Embedder:
         spec = LITE0.spec("random(0)")
         feature_set = FeatureStore(tmp_path / "features").feature_set(LITE0.name, spec)
-        own = Filling(spec, feature_set, np.ones(n_images, np.bool_))
+        own = Filling(spec, feature_set, np.ones(n_images, np.bool_), np.zeros(n_images, np.bool_))
         return Embedder(LITE0, [own], lambda: engine, {"stackbone": "test"})
 
     return embedder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from stackbone.cache.upkeep.compact import compact
 from stackbone.extract import ExtractReport, extract, index_dataset, open_dataset
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import random_weights
-from stackbone.extract.embedding import recompute
+from stackbone.extract.embedding import predict, recompute
+from stackbone.extract.embedding.predict import embed_for
+from stackbone.extract.images.opening import FIRST_FRAME
 from stackbone.extract.images.thumbnails import thumbnails
 from tests.made.engines import BlockMeans
 from tests.made.photos import write_photos
@@ -86,6 +89,49 @@ def test_without_the_option_another_backbone_takes_no_cut_image(run: Run, photos
     report = extract(open_dataset(photos), "efficientnet_lite1", store, random_seed=0)
     assert sorted(Path(path).name for path, _ in report.failures) == ["cut.jpg", "cut.png"]
     assert (report.index.status == FAILED).sum() == 2
+
+
+@pytest.mark.parametrize("kind", ["same bytes", "after the first was forgotten", "predicted before"])
+def test_a_second_dataset_knows_what_was_let_in_for_the_first(
+    run: Run, photos: Path, store: FeatureStore, counts: dict[str, int], tmp_path: Path, kind: str
+) -> None:
+    pages = [Image.effect_noise((40, 30), seed) for seed in (20, 50)]
+    pages[0].save(photos / "cat/pages.tif", save_all=True, append_images=pages[1:])
+    if kind == "predicted before":
+        run()
+        held = store.feature_sets()[0]
+        specs = {held.id: held.header().spec}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(predict, "find_weights_of", weights_of_tests)
+            first = embed_for(specs, open_dataset(photos), store, allow_truncated=True)
+        assert [Path(path).name for path, _ in first.remarks] == ["cut.jpg", "cut.png"]
+        again = embed_for(specs, open_dataset(photos), store)
+        assert (again.remarks, again.failures) == (first.remarks, [])
+    else:
+        run(allow_truncated=True)
+    if kind == "after the first was forgotten":
+        (store.root / "datasets" / "photos.h5").unlink()
+    n = counts[LITE]
+    second = shutil.copytree(photos / "cat", tmp_path / "second")
+    report = extract(open_dataset(second), LITE, store, random_seed=0)
+    assert counts[LITE] == n
+    assert {path: reason for path, reason in reasons(report).items() if reason == CUT_SHORT} == {
+        "cut.jpg": CUT_SHORT,
+        "cut.png": CUT_SHORT,
+    }
+    assert reasons(report)["pages.tif"] == ("" if kind == "after the first was forgotten" else FIRST_FRAME)
+    assert extract(open_dataset(second), LITE, store, random_seed=0).index.reason == report.index.reason
+    assert index_dataset(open_dataset(second, name="third"), store).reason == report.index.reason
+
+
+def test_what_was_read_before_an_interrupt_is_known_after_it(run: Run, photos: Path, store: FeatureStore) -> None:
+    def stop(what: str, done: int, _total: int) -> None:
+        if what == "embedding" and done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(allow_truncated=True, on_progress=stop)
+    assert run(allow_truncated=True).remarks == {CUT_SHORT: 2}
 
 
 def test_shards_name_the_cut_images_that_they_hold(run: Run, store: FeatureStore, photos: Path) -> None:

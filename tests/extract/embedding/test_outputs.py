@@ -102,7 +102,9 @@ def fill(tmp_path: Path) -> Callable[..., Filled]:
         fillings = []
         for each, lacks in (("pooled", lacks_pooled), (output, lacks_stages)):
             spec = LITE0.spec("random(0)", output=each)
-            fillings.append(Filling(spec, store.feature_set(LITE0.name, spec), np.array(lacks, np.bool_)))
+            lacking = np.array(lacks, np.bool_)
+            own = Filling(spec, store.feature_set(LITE0.name, spec), lacking, np.zeros_like(lacking))
+            fillings.append(own)
         embedder = Embedder(LITE0, fillings, lambda: engine, {"stackbone": "test"})
         return Filled(embedder, fillings[0], fillings[1], engine)
 

@@ -61,7 +61,7 @@ def embedder(
     lacks = np.zeros(len(images), np.bool_)
     lacks[lacking] = True
     made = engine or BlockMeans()
-    filling = Filling(spec, store.feature_set(backbone.name, spec), lacks)
+    filling = Filling(spec, store.feature_set(backbone.name, spec), lacks, np.zeros_like(lacks))
     return Embedder(backbone, [filling], start or (lambda: made), {"stackbone": "test"}, batch_size)
 
 

@@ -16,7 +16,7 @@ from PIL import Image, ImageFile, PngImagePlugin, features
 
 from stackbone.cache import ImageError
 from stackbone.cache.errors import NotLetInError, UsageError
-from stackbone.extract.images import formats
+from stackbone.extract.images import formats, opening
 from stackbone.extract.images.decode import decode, decoded, quiet_pillow
 from stackbone.extract.images.formats import decodable_extensions, what_decodes
 from stackbone.extract.images.jxl_size import jxl_size
@@ -352,6 +352,48 @@ def test_what_is_there_of_a_cut_file_is_let_in_if_asked(name: str, content: byte
     assert np.abs(part.astype(int) - there).mean() < 12
 
 
+def cut_with_text(kind: str) -> bytes:
+    """Return a PNG with a text over Pillow's limit, and a part of its pixels or its end missing."""
+    content = encoded(picture(200, 150), "PNG")
+    parts = dict(chunks(content))
+    pixels = b"".join(part for name, part in chunks(content) if name == b"IDAT")
+    text = dict(chunks(encoded(picture(), "PNG", pnginfo=with_text(big=LONG))))[b"zTXt"]
+    half = zlib.compress(zlib.decompress(pixels[8:-4])[:60_000])
+    part = struct.pack(">I", len(half)) + b"IDAT" + half + struct.pack(">I", zlib.crc32(b"IDAT" + half))
+    start = content[:8] + parts[b"IHDR"]
+    return {
+        "text cut": start + pixels + text[:-200],
+        "text before, pixels cut": start + text + pixels[:-4000],
+        "pixels missing before the text": start + part + text + parts[b"IEND"],
+        "plain texts of 70 MB, pixels cut": start
+        + b"".join(encoded_text(b"k%d" % i, b"y" * 10_000_000) for i in range(7))
+        + pixels[:-4000],
+    }[kind]
+
+
+def encoded_text(key: bytes, text: bytes) -> bytes:
+    data = b"tEXt" + key + b"\0" + text
+    return struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "text cut",
+        "text before, pixels cut",
+        "pixels missing before the text",
+        "plain texts of 70 MB, pixels cut",
+    ],
+)
+def test_a_cut_file_with_a_long_text_is_let_in_like_any_other(kind: str) -> None:
+    content = cut_with_text(kind)
+    with quiet_pillow(), pytest.raises(NotLetInError, match="cut short"):
+        decode(content)
+    found, remarks = read(content, Limits(allow_truncated=True))
+    assert remarks == [TRUNCATED]
+    np.testing.assert_array_equal(found[:60], np.asarray(picture(200, 150))[:60])
+
+
 def test_a_photograph_that_lacks_its_last_bytes_is_whole_but_for_a_corner() -> None:
     image = picture(400, 300)
     content = encoded(image, "JPEG", quality=95)
@@ -522,6 +564,9 @@ def jxl_header(height: int, width: int | None, *, ratio: int = 0, small: bool = 
     return b"\xff\x0a" + bits.to_bytes(12, "little")
 
 
+JXL = b"\x00\x00\x00\x0cJXL \r\n\x87\n"
+
+
 def in_parts(codestream: bytes, n: int) -> bytes:
     """Return a codestream in boxes of so many of its bytes each."""
     parts = [codestream[at : at + n] for at in range(0, len(codestream), n)]
@@ -535,16 +580,39 @@ def in_parts(codestream: bytes, n: int) -> bytes:
         (jxl_header(300, 70_000), (70_000, 300)),
         (jxl_header(900, None, ratio=5), (1600, 900)),
         (jxl_header(10, None, ratio=1), (10, 10)),
-        (struct.pack(">I4s", 22, b"jxlc") + jxl_header(60_000, 60_000), (60_000, 60_000)),
-        (struct.pack(">I4sI", 0, b"jxlp", 0) + jxl_header(50, 40), (40, 50)),
-        (in_parts(jxl_header(60_000, 60_000), 5), (60_000, 60_000)),
-        (in_parts(jxl_header(60_000, 60_000), 2), (60_000, 60_000)),
+        (JXL + struct.pack(">I4s", 22, b"jxlc") + jxl_header(60_000, 60_000), (60_000, 60_000)),
+        (JXL + struct.pack(">I4sI", 0, b"jxlp", 0) + jxl_header(50, 40), (40, 50)),
+        (JXL + in_parts(jxl_header(60_000, 60_000), 5), (60_000, 60_000)),
+        (JXL + in_parts(jxl_header(60_000, 60_000), 2), (60_000, 60_000)),
         (b"", None),
         (b"\xff\xd8\xff\xe0", None),
         (struct.pack(">I4s", 0, b"abcd"), None),
+        (struct.pack(">I4s", 22, b"jxlc") + jxl_header(60_000, 60_000), None),  # no JPEG XL: nobody looks for boxes
     ],
 )
-def test_the_size_of_a_jpeg_xl_is_read_before_anything_is_decoded(content: bytes, size: tuple[int, int] | None) -> None:
+def test_the_size_of_a_jpeg_xl_is_read_before_anything_is_decoded(
+    content: bytes, size: tuple[int, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert jxl_size(content) == size
     if size and size[0] * size[1] > MAX_PIXELS:
+        monkeypatch.setattr(opening, "what_decodes", lambda _: None)
+        monkeypatch.setattr(opening, "prepare_decoder", pytest.fail)
         assert "3,600,000,000 pixels" in reason(content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        JXL,
+        JXL + struct.pack(">I4s", 8, b"free") * 20_000 + jxl_header(9, 9),
+        JXL + struct.pack(">I4s", 8, b"Exif"),
+        JXL + struct.pack(">I4s", 12, b"jxlc") + b"\xff\x0a\x06\xff",
+        b"\xff\x0a\xf8",
+        JXL + in_parts(jxl_header(60_000, 60_000)[:6], 3),
+    ],
+)
+def test_a_jpeg_xl_of_unknown_size_never_reaches_its_plug_in(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "what_decodes", lambda _: None)
+    monkeypatch.setattr(opening, "prepare_decoder", pytest.fail)
+    assert jxl_size(content) is None
+    assert reason(content) == "it is JPEG XL and does not say how large it is, so it is damaged"

@@ -60,3 +60,26 @@ def test_an_archive_that_would_inflate_is_refused_before_it_does(tmp_path: Path,
             packed.writestr(entry.filename, plain.read(entry))
     with pytest.raises(WeightsError, match=r"its [\d,]+ bytes would become [\d,]+"):
         read_state_dict("resnet50", path, identity(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([torch.zeros(2)], r"weights\.pth holds a list\. Expected tensors by name"),
+        (torch.zeros(2), r"weights\.pth holds a Tensor\. Expected tensors by name"),
+        ({"model": "resnet50", "epoch": 3}, r"weights\.pth holds no tensors"),
+    ],
+    ids=["list", "tensor", "name of a model"],
+)
+def test_what_holds_no_tensors_by_name_is_told_from_what_is_unsafe(
+    tmp_path: Path, content: object, message: str
+) -> None:
+    torch.save(content, path := tmp_path / "weights.pth")
+    with pytest.raises(WeightsError, match=message):
+        read_state_dict("resnet50", path, identity(path))
+
+
+def test_a_models_name_beside_its_tensors_is_passed_over(tmp_path: Path) -> None:
+    content = {"model_ema": None, "state_dict": {"a.weight": torch.ones(2)}, "model": "resnet50"}
+    torch.save(content, path := tmp_path / "weights.pth")
+    assert read_state_dict("resnet50", path, identity(path))["a.weight"].tolist() == [1.0, 1.0]

@@ -216,7 +216,9 @@ def test_another_vit_is_refused(tmp_path: Path) -> None:
 
 def test_a_backbone_that_is_no_vit_is_refused(tmp_path: Path) -> None:
     convnext = timm.create_model("convnext_atto", num_classes=0)
-    with pytest.raises(WeightsError, match=r"are of ViTs, and this backbone's network is ConvNeXt\. Choose a ViT"):
+    with pytest.raises(
+        WeightsError, match=r"those of ViTs are understood, and this backbone's network is ConvNeXt\. Choose"
+    ):
         read(saved(tmp_path / "toast.pth", made_state()), convnext)
 
 

@@ -555,6 +555,17 @@ class TestTheAuthorsRecipe:
         with pytest.raises(UsageError, match=message):
             replace(SteerOptions("toast", recipe="released"), **change).check()
 
+    def test_a_start_counts_its_own_updates_as_before_unless_told_otherwise(
+        self, tmp_path: Path, images: TrainingImages
+    ) -> None:
+        lite = replace(QUICK, method="toast-lite", epochs=1, warmup=0)
+        start = steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", lite).path
+        theirs = replace(lite, recipe="released")
+        for number, (given, alpha) in enumerate([({}, None), ({"alpha": 2}, 2)]):
+            options = replace(theirs, method_options=given)
+            steering = steer(images, VIT, WEIGHTS, tmp_path / f"{number}.safetensors", options, start=start).steering
+            assert steering.options.get("alpha") == alpha
+
     def test_a_convnext_of_an_earlier_version_has_another_fingerprint(self) -> None:
         assert RECIPES["toast"].version("convnext_tiny.fb_in22k") == 2
         assert {recipe.version("vit_base_patch16_224.x") for recipe in RECIPES.values()} == {1}
@@ -578,6 +589,10 @@ class TestBadInput:
         seen = {digest.tobytes() for digest in report.steering.seen}
         assert images.digests[4].tobytes() not in seen
         assert len(seen) == 34
+        again = steer(images, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK)
+        assert again.already_done
+        assert [path for path, _ in again.failures] == [images.paths[4], images.paths[7]]
+        assert all("when this steering was made" in reason for _, reason in again.failures)
 
     def test_bytes_with_two_labels_are_left_out_and_named(self, tmp_path: Path, images: TrainingImages) -> None:
         double = TrainingImages(
@@ -587,6 +602,7 @@ class TestBadInput:
         )
         report = steer(double, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK)
         assert report.failures == [(images.paths[0], "the same bytes are labelled a and b")]
+        assert steer(double, VIT, WEIGHTS, tmp_path / "a.safetensors", QUICK).failures == report.failures
         assert len(report.steering.seen) == 35
 
     def test_one_class_is_refused(self, tmp_path: Path, images: TrainingImages) -> None:

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 import numpy as np
 import pytest
 
-from stackbone.cache import FAILED, DatasetIndex, FileStamps
+from stackbone.cache import FAILED, DatasetIndex, FileStamps, StackError
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
 
 
@@ -114,3 +114,9 @@ def test_unreadable_files_are_nobodys_copies(group_by: str) -> None:
     images = label_images(index, group_by=group_by)
     assert images.rows.tolist() == [2, 3]
     assert families(images) == (["bc", "ad", "|"] if group_by == "auto" else ["c", "d", "|ab"])
+
+
+def test_labelled_images_that_cannot_be_read_are_not_said_to_lack_labels() -> None:
+    status = np.full(len(INDEX), FAILED, np.uint8)
+    with pytest.raises(StackError, match=r"none of the 7 labelled images of the dataset 'photos' could be read"):
+        label_images(replace(INDEX, status=status, reason=["it is empty"] * len(INDEX)))

@@ -11,6 +11,7 @@ import pytest
 from stackbone.cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps, StackError, UsageError
 from stackbone.stack import StackOptions, run_experiment, stack_options
 from stackbone.stack.divisions.training_parts import training_parts
+from stackbone.stack.folds.class_folds import INNER_FOLDS
 from stackbone.stack.folds.folds import inner_folds
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -116,6 +117,7 @@ def test_no_image_of_a_test_part_or_its_copy_is_in_the_training_part(tmp_path: P
     [
         ({"cv": 3, "split": "test"}, UsageError, "--cv 3 .* --split test"),
         ({"rare": "drop"}, UsageError, "--rare .* --cv"),
+        ({"inner_splits": 3}, UsageError, "--inner-cv .* give --cv or --split"),
         ({"split": "test", "rare": "drop"}, UsageError, "--rare is for classes"),
         ({"cv": 3, "rare": "hide"}, UsageError, "--rare 'hide'"),
         ({"cv": 3, "task": "ranking"}, UsageError, "task 'ranking'"),
@@ -149,7 +151,15 @@ def test_a_part_says_which_images_belong_together(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("columns", "asked"),
-    [({}, {"cv": 3}), (GROUPS, {"cv": 3, "seed": 2}), (RARE, {"cv": 3, "rare": "keep"}), ({}, {"split": "test"})],
+    [
+        ({}, {"cv": 3}),
+        (GROUPS, {"cv": 3, "seed": 2}),
+        (RARE, {"cv": 3, "rare": "keep"}),
+        ({}, {"split": "test"}),
+        ({}, {"cv": 2, "inner_splits": 3}),
+        (GROUPS, {"cv": 3, "inner_splits": 2}),
+        ({}, {"split": "test", "inner_splits": 4}),
+    ],
 )
 def test_nested_parts_are_the_training_parts_of_the_experiments_inner_folds(
     tmp_path: Path, columns: dict[str, list[str]], asked: dict[str, Any]
@@ -171,7 +181,8 @@ def test_nested_parts_are_the_training_parts_of_the_experiments_inner_folds(
         codes = np.unique(np.array(part.labels), return_inverse=True)[1]
         groups = None if part.groups is None else np.array(part.groups)
         names, seed = np.unique(part.labels), asked.get("seed", 0)
-        folds = inner_folds(codes, names, seed, groups=groups, digests=part.digests)
+        most = asked.get("inner_splits", INNER_FOLDS)
+        folds = inner_folds(codes, names, seed, groups=groups, digests=part.digests, n_splits=most)
         for each, fold in zip(own, folds, strict=True):
             np.testing.assert_array_equal(each.digests, part.digests[fold.train])
 

@@ -24,7 +24,7 @@ from stackbone.cache import (
 from stackbone.cache.records.listed import Listed
 from stackbone.cache.records.seen import FILE, write_seen
 from stackbone.stack import Fold
-from stackbone.stack.divisions.division import Division, options_of
+from stackbone.stack.divisions.division import Division, options_of, options_of_run
 from stackbone.stack.divisions.outer_folds import inner_of_folds
 from stackbone.stack.features.join import Joined, choose_final_features, features_of_folds, join_features
 from stackbone.stack.folds.per_fold import PerFold, nested_of, of_fold
@@ -284,6 +284,28 @@ def test_a_division_gives_the_options_that_ask_for_it(division: Division) -> Non
     assert options_of(division.to_dict(1)) == division.options()
 
 
+@pytest.mark.parametrize(
+    ("inner", "options"),
+    [
+        ([], "--cv 2 --seed 4"),
+        ([5, 5], "--cv 2 --seed 4"),
+        ([3, 3, 3], "--cv 2 --seed 4 --inner-cv 3"),
+        ([2, 4], "--cv 2 --seed 4 --inner-cv 4"),  # a training part with fewer images of a class allowed only two
+    ],
+)
+def test_steerings_of_inner_folds_give_the_options_that_ask_for_these(inner: list[int], options: str) -> None:
+    outer = [Division(cv=2, seed=4).to_dict(number) for number in range(2)]
+    of_inner = [{**outer[0], "inner": 1, "inner_splits": n} for n in inner]
+    assert options_of_run([None, *outer, *of_inner]) == options
+    assert options_of_run([None]) is None
+
+
+@pytest.mark.parametrize("n", [2, 3, 8])
+def test_a_division_asks_for_its_inner_folds_too(n: int) -> None:
+    assert Division(cv=3, inner_splits=n).options() == f"--cv 3 --seed 0 --inner-cv {n}"
+    assert Division(split="test", inner_splits=n).options() == f"--split test --inner-cv {n}"
+
+
 def test_what_the_guard_cannot_know_is_said(store: FeatureStore) -> None:
     for fold in FOLDS:
         add_steered(store, [*fold.train, 50, 51])
@@ -363,7 +385,15 @@ def test_without_fair_features_of_every_inner_fold_the_plain_way_is_left_and_sai
     found = features_of_folds(join_features(store), FOLDS, asked)
     assert found.nested == []
     assert nested_of(found.blocks["vit_toast"], 0) is None
-    assert "not used: steer with --nested and the same folds, seed and groups" in found.notes[0]
+    theirs = "--cv 3 --seed 0 --dealing rows --inner-cv 4"
+    assert found.notes[0].endswith(f"not used: steer with --nested {asked.options()}; or ask for theirs, {theirs}")
+    repeated = features_of_folds(join_features(store), FOLDS, replace(asked, repeats=2, near_duplicates=0.98))
+    assert repeated.notes[0].endswith(
+        f"--nested {asked.options()}, and leave --repeats out here, and leave --near-duplicates out here"
+    )
+    of_numbers = replace(join_features(store), labels=np.arange(N).astype(str))
+    numbers = features_of_folds(of_numbers, FOLDS, replace(asked, task="regression", inner_splits=2))
+    assert numbers.notes[0].endswith("`stackbone steer` learns classes and knows no folds of numbers")
 
 
 def test_steerings_of_outer_folds_alone_say_nothing_of_inner_ones(store: FeatureStore) -> None:

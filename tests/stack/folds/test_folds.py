@@ -288,9 +288,11 @@ def test_class_left_rare_by_the_groups_of_another_is_not_tested() -> None:
     assert set(y[times_tested(folds, len(y)) == 0]) == {"rare", "dog"}
 
 
-def test_keeping_needs_two_classes_to_test() -> None:
-    with pytest.raises(StackError, match=r"fewer than 2 of 3 classes have at least 4 images, one to test in each fold"):
-        stratified_folds(np.repeat(["cat", "dog", "emu"], [9, 2, 1]), 4, 0, rare="keep")
+@pytest.mark.parametrize(("sizes", "found"), [((9, 2, 1), "1"), ((3, 2, 1), "none"), ((3, 3, 3), "none")])
+def test_keeping_needs_two_classes_to_test(sizes: tuple[int, ...], found: str) -> None:
+    expected = rf"^{found} of 3 classes has at least 4 images, one to test in each fold; 2 such classes are needed"
+    with pytest.raises(StackError, match=expected):
+        stratified_folds(np.repeat(["cat", "dog", "emu"], sizes), 4, 0, rare="keep")
 
 
 def test_unknown_way_with_rare_classes_is_refused() -> None:

@@ -9,17 +9,18 @@ from typing import Literal
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold
 
 from stackbone.cache import Digests, FeatureStore, StackError
 from stackbone.stack.evaluation.evaluate import evaluate
 from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.experiments.run import run_experiment
-from stackbone.stack.folds.class_folds import Ask
+from stackbone.stack.folds.class_folds import Ask, divide_and_check
 from stackbone.stack.folds.class_labels import find_rare
 from stackbone.stack.folds.dealing import DEALINGS, Units
 from stackbone.stack.folds.folds import regression_folds, stratified_folds
 from stackbone.stack.folds.groups import join_groups
-from stackbone.stack.folds.ways_out import divide_and_check, ways_for_classes, ways_for_targets
+from stackbone.stack.folds.ways_out import ways_for_classes, ways_for_targets
 from tests.made.learners import evaluate_numbers
 
 MakeCache = Callable[..., FeatureStore]
@@ -260,3 +261,15 @@ def test_class_whose_training_images_are_all_copies_is_said_to_be(make_cache: Ma
     store = make_cache(tmp_path, labels, content=content, splits=splits)
     with pytest.raises(StackError, match=r"no image of class 'c'.* 3 files of the other splits \(class 'c'\) are byte"):
         run_experiment(store, split="test")
+
+
+@pytest.mark.parametrize("n_classes", [2, 30, 200])
+def test_no_trial_is_made_that_would_take_seconds(monkeypatch: pytest.MonkeyPatch, n_classes: int) -> None:
+    y = np.array([f"class {i % n_classes}" for i in range(12_000)])
+    y[y == "class 0"], y[0] = "class 1", "class 0"
+    units = Units(np.arange(12_000) // 2)
+    monkeypatch.setattr(StratifiedGroupKFold, "split", lambda *_: pytest.fail("weighs 6,000 groups"))
+    with pytest.raises(StackError, match="fewer groups of images than the 3 folds"):
+        divide_and_check(y, units, Ask(3))
+    advice = ways_for_classes(y, units, Ask(3))
+    assert advice.startswith(". What works instead was not looked for, as every trial takes seconds: try another")

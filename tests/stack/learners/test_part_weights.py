@@ -149,7 +149,7 @@ def test_columns_that_all_are_constant_leave_the_penalties_alone() -> None:
 
 def test_a_given_c_is_kept_and_parts_are_weighed_all_the_same() -> None:
     x, codes = made(120, 3)
-    found = score_classes(x, codes, x, 3, folds_of(codes), [0.01], ColumnParts.alike(NOISE, SIGNAL))
+    found = score_classes(x, codes, x, 3, folds_of(codes), [0.01], parts=ColumnParts.alike(NOISE, SIGNAL))
     assert found.chosen == 0.01
     assert found.parts is not None
     assert found.parts[1, 0] > found.parts[0, 0]

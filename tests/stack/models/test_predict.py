@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stackbone.cache import FeatureSpec, feature_set_id
+from stackbone.cache import FeatureSpec, ModelError, feature_set_id
 from stackbone.stack.models.backbone import ModelBackbone
 from stackbone.stack.models.model import StackModel, shorten_digests
 from stackbone.stack.models.predict import (
@@ -17,6 +17,7 @@ from stackbone.stack.models.predict import (
     agreement,
     columns,
     predict,
+    predict_from,
     table_columns,
     table_rows,
     to_columns,
@@ -71,6 +72,18 @@ def test_classes_are_ranked_by_probability() -> None:
     assert found[2].ranked[0][1] == found[2].ranked[1][1] == pytest.approx(e / (2 * e + 1), abs=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["classes", "two classes", "numbers"])
+def test_answers_from_decisions_are_those_from_features(kind: str) -> None:
+    model = made_regression() if kind == "numbers" else made_model(["coat", "hat", "shoe"][: 3 - (kind[0] == "t")])
+    rows = BLOCKS["resnet50"]
+    decisions = np.concatenate([model.decide("resnet50", rows[:1]), model.decide("resnet50", rows[1:])])
+    assert predict_from(model, PATHS, [decisions]) == predict(model, PATHS, BLOCKS)
+    with pytest.raises(ModelError, match=r"shape \(2, 2\), expected \(2, 3\)"):
+        model.decide("resnet50", np.zeros((2, 2), np.float32))
+    with pytest.raises(ModelError, match="not finite in row 1"):
+        model.decide("resnet50", np.array([[0, 0, 0], [0, np.nan, 0]], np.float32))
+
+
 def test_there_are_no_more_answers_than_classes() -> None:
     found = predict(made_model(["coat", "hat"]), PATHS, BLOCKS, top=9)
     assert {len(each.ranked) for each in found} == {2}
@@ -103,8 +116,8 @@ def test_the_table_is_short() -> None:
 def test_a_regression_gives_a_value_an_image() -> None:
     found = predict(made_regression(), PATHS, BLOCKS)
     assert [each.value for each in found] == [2.1, 3.1, 2.1]
-    assert to_columns(found) == {"path": PATHS, "value": [2.1, 3.1, 2.1], "trained_on": ["unknown"] * 3}
-    assert found[0].to_dict() == {"path": "a.jpg", "value": 2.1, "trained_on": "unknown"}
+    assert to_columns(found) == {"path": PATHS, "value": [2.1, 3.1, 2.1], "trained_on": [None] * 3}
+    assert found[0].to_dict() == {"path": "a.jpg", "value": 2.1, "trained_on": None}
     assert table_rows(found)[0] == ["a.jpg", "2.1"]
 
 
@@ -113,15 +126,20 @@ def test_images_that_the_model_was_fitted_on_are_said_to_be(model: StackModel) -
     digests = np.random.default_rng(0).integers(256, size=(43, 32), dtype=np.uint8)
     knowing = replace(model, seen=shorten_digests(digests[3:]))
     for asked, known, words in (
-        (digests[[0, 3, 42]], ["no", "yes", "yes"], r"2 of 3 images are among those that the model was fitted on"),
-        (digests[[0, 1, 3]], ["no", "no", "yes"], r"1 of 3 images is among .* of this one tells nothing of new images"),
-        (digests[:3], ["no", "no", "no"], None),
+        (digests[[0, 3, 42]], [False, True, True], r"2 of 3 images are among those that the model was fitted on"),
+        (
+            digests[[0, 1, 3]],
+            [False, False, True],
+            r"1 of 3 images is among .* of this one tells nothing of new images",
+        ),
+        (digests[:3], [False, False, False], None),
     ):
         found = predict(knowing, PATHS, BLOCKS, digests=asked)
         assert to_columns(found)["trained_on"] == known
         assert [each.to_dict()["trained_on"] for each in found] == known
         shown = [row[-1] for row in table_rows(found)]
-        assert (shown == known, table_columns(found)[-1] == "trained_on") == ("yes" in known, "yes" in known)
+        is_shown = shown == ["yes" if each else "no" for each in known]
+        assert (is_shown, table_columns(found)[-1] == "trained_on") == (any(known), any(known))
         said = about_training(found)
         assert said is None if words is None else re.search(words, said or "")
     older = predict(model, PATHS, BLOCKS, digests=digests[:3])
@@ -130,7 +148,7 @@ def test_images_that_the_model_was_fitted_on_are_said_to_be(model: StackModel) -
 
 
 def test_a_value_of_zero_is_a_value() -> None:
-    assert Answer("a.jpg", [], 0.0).to_dict() == {"path": "a.jpg", "value": 0.0, "trained_on": "unknown"}
+    assert Answer("a.jpg", [], 0.0).to_dict() == {"path": "a.jpg", "value": 0.0, "trained_on": None}
     assert columns([Answer("a.jpg", [], 0.0)]) == ["path", "value", "trained_on"]
 
 

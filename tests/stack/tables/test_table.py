@@ -334,7 +334,9 @@ def test_lessons_leave_out_what_there_is_none_of() -> None:
         confused=[],
         wrong=[],
     )
-    assert lines(replace(EXPERIMENT, findings=alone)) == ["weakest classes (F1): hat 0.50, skirt 0.60, shoe 0.70"]
+    faultless = replace(alone, overlap=ErrorOverlap(["resnet50", "vgg19"], np.eye(2), [0.0, 0.0], 1.0))
+    for found in (alone, faultless):
+        assert lines(replace(EXPERIMENT, findings=found)) == ["weakest classes (F1): hat 0.50, skirt 0.60, shoe 0.70"]
     assert lines(EXPERIMENT) == []
 
 

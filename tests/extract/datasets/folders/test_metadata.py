@@ -105,6 +105,27 @@ def test_names_in_the_other_unicode_form_name_the_file(photos: Photos) -> None:
         assert rows(open_dataset(folder)) == [(on_disk, "cat", "", "")]
 
 
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        ({"metadata.csv": "file_name,label\ncat/1.jpg\n"}, "'metadata.csv' is left out, since labels are not asked"),
+        ({"metadata.jsonl": "{"}, "'metadata.jsonl' is left out, since labels are not asked for and it has a fault."),
+        ({"metadata.csv": "file_name\n", "metadata.jsonl": "{}"}, "Tables beside images are left out, since labels"),
+    ],
+)
+def test_a_faulty_table_is_left_out_where_labels_are_not_asked_for(
+    photos: Photos, tables: dict[str, str], said: str
+) -> None:
+    folder = photos("cat/1.jpg", "dog/2.jpg")
+    for name, text in tables.items():
+        (folder / name).write_text(text)
+    with pytest.raises(DatasetError):
+        open_dataset(folder)
+    dataset = open_dataset(folder, label_column=None)
+    assert (dataset.n, dataset.labels) == (2, ["", ""])
+    assert [note for note in dataset.notes if note.startswith(said)]
+
+
 def test_two_tables_in_one_folder_are_refused_and_the_way_out_works(photos: Photos) -> None:
     folder = photos("1.jpg")
     for name, text in TEXTS.items():

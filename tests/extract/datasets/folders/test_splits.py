@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from stackbone.cache.errors import DatasetError, UsageError
+from stackbone.cache.errors import DatasetError, DoubtError, UsageError
 from stackbone.extract.datasets.dataset import open_dataset
 from tests.extract.datasets.folders.conftest import Photos, counts
 
@@ -86,6 +86,27 @@ def test_classes_beside_a_split_with_the_same_classes_are_refused_with_the_way_o
     for name in ("cat", "dog"):
         (folder / name).rename(folder / "train" / name)
     assert len(counts(open_dataset(folder))) == 4
+
+
+@pytest.mark.parametrize(
+    ("files", "doubtful"),
+    [
+        (("train/1.jpg", "bus/2.jpg", "car/3.jpg"), "'train' is named like a split, beside 'bus' and 'car'."),
+        (
+            ("cats_train/1.jpg", "cats_test/2.jpg", "dogs_train/3.jpg", "dogs_test/4.jpg"),
+            "a class and a split at once.",
+        ),
+        (("fold1/train/a/1.jpg", "fold1/test/a/2.jpg", "fold2/train/a/3.jpg", "fold2/test/a/4.jpg"), "of its own."),
+    ],
+)
+def test_doubt_is_a_note_where_labels_are_not_asked_for(photos: Photos, files: tuple[str, ...], doubtful: str) -> None:
+    folder = photos(*files)
+    with pytest.raises(DoubtError, match=doubtful):
+        open_dataset(folder)
+    dataset = open_dataset(folder, label_column=None)
+    assert counts(dataset) == {("", ""): len(files)}
+    [note] = [note for note in dataset.notes if doubtful in note]
+    assert note.endswith(" Labels are not asked for, so none of these folders is taken for a split.")
 
 
 @pytest.mark.parametrize("names", [("fold1", "fold2"), ("Fold_0", "Fold_1"), ("cv-1", "cv-2")])

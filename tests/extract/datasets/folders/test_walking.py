@@ -220,6 +220,9 @@ def test_patterns_leave_out_files_and_folders(photos: Photos, patterns: list[str
 def test_a_pattern_that_leaves_out_nothing_or_all_is_said(photos: Photos) -> None:
     folder = photos("cat/1.jpg", "dog/2.jpg")
     assert "--exclude thumb leaves out nothing" in open_dataset(folder, exclude="thumb").notes[0]
+    for patterns in (["2.jpg", "thumb"], ["thumb", "./dog"], ["thumb", "**/2.*"]):
+        [note] = [note for note in open_dataset(folder, exclude=patterns).notes if "--exclude" in note]
+        assert note == "--exclude thumb leaves out nothing: no other file or folder has such a name."
     with pytest.raises(DatasetError, match="excluded"):
         open_dataset(folder, exclude=["cat", "dog"])
     with pytest.raises(DatasetError, match=r"--exclude '\*\.jpg' leaves out all 2"):

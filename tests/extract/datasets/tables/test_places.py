@@ -106,6 +106,7 @@ def test_a_name_in_another_unicode_form_is_found(table: Table, written: str, lie
     there = unicodedata.normalize(lies, name)  # type: ignore[arg-type] # names of forms
     file = table(listing({"x": unicodedata.normalize(written, name)}), images=(there,))  # type: ignore[arg-type]
     assert found(file) == {"x": there}
+    assert open_dataset(file).notes[-1].endswith("', which has another Unicode form.")  # they look the same
 
 
 def test_one_name_in_another_form_among_many_is_found(table: Table) -> None:

@@ -1,0 +1,113 @@
+"""What makes a saved model invalid: everything in its file is anybody's word until it was checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stackbone.cache import feature_set_id
+from stackbone.cache.records.spec import parse_feature_set_id
+from stackbone.cache.records.views import is_view
+from stackbone.stack.learners.options import COMBINE, SCORES
+from stackbone.stack.solvers.linear import LinearMap
+from stackbone.stack.tasks.registry import TASKS
+
+if TYPE_CHECKING:
+    from stackbone.stack.models.model import StackModel
+
+SEEN_BYTES = 8
+"""Of the digest of a training image, in a model's list of those that it was fitted on."""
+
+
+def problems(model: StackModel) -> Iterator[str]:
+    """Yield what is wrong with a model, in words, the first of which says enough."""
+    checks = (_option_problems, _backbone_problems, _member_problems, _seen_problems, _shape_problems)
+    yield from chain.from_iterable(check(model) for check in checks)
+
+
+def _option_problems(model: StackModel) -> Iterator[str]:
+    task = TASKS.get(model.task)
+    known: Sequence[tuple[str, str, Sequence[str]]] = (
+        ("task", model.task, tuple(TASKS)),
+        ("meta-learner", model.learner, task.saved_learners if task else ()),
+        ("scores", model.scores, SCORES),
+        ("combination", model.combine, COMBINE),
+    )
+    for what, value, choices in known:
+        if value not in choices:
+            yield f"its {what} is {value!r}, expected one of {', '.join(choices)}"
+    problem = task.classes_problem(model.classes) if task else None
+    if problem:
+        yield problem
+    if not (np.isfinite(model.scale) and model.scale > 0):
+        yield f"its calibration factor is {model.scale}, expected a positive number"
+    if not model.train_views or not all(is_view(view) for view in model.train_views):
+        yield f"it was fitted on the views {list(model.train_views)}"
+    if model.n_images < 1:
+        yield f"it was fitted on {model.n_images} images"
+    if len(model.digests_sha256) != 64 or set(model.digests_sha256) - set("0123456789abcdef"):
+        yield f"the hash of its training images is {model.digests_sha256!r}, expected 64 hex digits"
+
+
+def _member_problems(model: StackModel) -> Iterator[str]:
+    sizes = model.members
+    if sizes is not None and (sum(sizes) != len(model.backbones) or min(sizes, default=0) < 1):
+        yield f"its members have {sizes} backbones, and it has {len(model.backbones)}"
+
+
+def _seen_problems(model: StackModel) -> Iterator[str]:
+    seen = model.seen
+    if seen is not None and (seen.dtype != np.uint8 or seen.shape != (model.n_images, SEEN_BYTES)):
+        expected = f"({model.n_images}, {SEEN_BYTES}) and uint8"
+        yield f"the digests of its training images have shape {seen.shape} and type {seen.dtype}, expected {expected}"
+
+
+def _backbone_problems(model: StackModel) -> Iterator[str]:
+    names = [backbone.name for backbone in model.backbones]
+    if not names:
+        yield "it has no backbone"
+    if len(set(names)) != len(names):
+        yield f"two of its backbones have one name: {', '.join(names)}"
+    if len({backbone.feature_set for backbone in model.backbones}) != len(names):
+        yield f"two of its backbones have one feature set: {', '.join(names)}"
+    if len(model.bases) != len(names):
+        yield f"it has {len(model.bases)} base learners for {len(names)} backbones"
+    for backbone in model.backbones:
+        for identity, spec in [(backbone.feature_set, backbone.spec), *backbone.others]:
+            parsed = parse_feature_set_id(identity)
+            if parsed is None or feature_set_id(parsed[0], spec) != identity:
+                yield f"the spec of {backbone.name!r} is not that of the feature set {identity!r}"
+        if len(backbone.specs) != 1 + len(backbone.others):
+            yield f"{backbone.name!r} takes one of its feature sets twice"
+
+
+def _shape_problems(model: StackModel) -> Iterator[str]:
+    for backbone, base in zip(model.backbones, model.bases, strict=True):
+        yield from _map_problems(f"the base learner of {backbone.name}", base, None, model.n_outputs)
+    if (model.learner == "mean") != (model.meta_linear is None):
+        have = "lack" if model.meta_linear is None else "exist"
+        yield f"its meta-learner is {model.learner!r}, and coefficients {have}"
+    if model.meta_linear is not None:
+        n_members = len(model.members or model.bases)
+        n_inputs = model.n_outputs * (n_members if model.combine == "concat" else 1)
+        yield from _map_problems("the meta-learner", model.meta_linear, n_inputs, model.n_outputs)
+
+
+def _map_problems(what: str, linear: LinearMap, n_inputs: int | None, n_outputs: int) -> Iterator[str]:
+    coef, intercept = linear.coef, linear.intercept
+    expected = (coef.shape[0] if n_inputs is None and coef.ndim == 2 else n_inputs, n_outputs)
+    if coef.dtype != np.float32 or intercept.dtype != np.float32:
+        yield f"{what} has numbers of type {coef.dtype} and {intercept.dtype}, expected float32"
+    elif coef.shape != expected or intercept.shape != (n_outputs,) or not coef.size:
+        yield (
+            f"{what} has coefficients of shape {coef.shape} and intercepts of shape {intercept.shape}, "
+            f"expected ({n_inputs or 'dim'}, {n_outputs}) and ({n_outputs},)"
+        )
+    elif linear.mean is not None and (linear.mean.dtype != np.float32 or linear.mean.shape != coef.shape[:1]):
+        found = f"shape {linear.mean.shape} and type {linear.mean.dtype}"
+        yield f"{what} has a mean of {found}, expected {coef.shape[:1]} and float32"
+    elif not all(np.isfinite(each).all() for each in (coef, intercept, linear.mean) if each is not None):
+        yield f"{what} has numbers that are not finite"
