@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore, ImageError, StackboneError, as_keys
 from stackbone.cache.disk.reading import ListedFile
+from stackbone.cache.records.views import known_view
 from stackbone.cache.text import counted
 from stackbone.extract.backbones.backbone import Transform
 from stackbone.extract.embedding.plan import backbone_of, find_weights_of
@@ -111,7 +112,7 @@ def _recompute(
         tolerance = TOLERANCE.get(spec.precision, tolerance)
         backbone, _ = backbone_of(feature_set.backbone, spec, steering)
         weights = find_weights_of([backbone], files, ask=None)[backbone.key]
-        if replace(backbone.spec(weights.identity, spec.precision, spec.output), view=spec.view) != spec:
+        if replace(backbone.spec(weights.identity, spec.precision, spec.output), view=known_view(spec.view)) != spec:
             message = "the weights or the transform here are not those that it was made with"
             return Recomputation(feature_set.id, 0, None, tolerance, message)
         with quiet_pillow(ANY):
