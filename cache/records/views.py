@@ -67,6 +67,11 @@ def is_view(name: str) -> bool:
     return name in _NAMED or augmented_number(name) is not None
 
 
+def known_view(view: str) -> str:
+    """Return a view that a spec names, as far as this Stackbone can make it; the plain one in place of any other."""
+    return view if is_view(view) else PLAIN
+
+
 def _expand(name: str) -> Sequence[str]:
     if name in VIEW_GROUPS:
         return VIEW_GROUPS[name]

@@ -22,6 +22,7 @@ from stackbone.cache import (
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.records.feature_name import PLAIN, POOLED, parse_feature_name
 from stackbone.cache.records.spec import parse_feature_set_id
+from stackbone.cache.records.views import known_view
 from stackbone.cache.text import typed
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.own_file import check_modules_are_used
@@ -257,7 +258,7 @@ def _difference(backbone: Backbone, wanted: FeatureSpec, weights: Weights) -> st
     """Return which fields of the spec differ here and what to do about it, or ``""``."""
     made, here = (
         asdict(wanted),
-        asdict(replace(backbone.spec(weights.identity, wanted.precision, wanted.output), view=wanted.view)),
+        asdict(replace(backbone.spec(weights.identity, wanted.precision, wanted.output), view=known_view(wanted.view))),
     )
     differing = [name for name in made if made[name] != here[name]]
     if not differing:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore, ImageError, StackboneError, as_keys
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.cache.records.given import is_given
+from stackbone.cache.records.views import known_view
 from stackbone.cache.text import counted
 from stackbone.extract.backbones.backbone import Backbone, Transform
 from stackbone.extract.embedding.plan import backbone_of, find_weights_of
@@ -123,7 +124,7 @@ def _recompute(
             return Recomputation(feature_set.id, 0, None, tolerance, "", is_given=True)
         backbone, _ = backbone_of(feature_set.backbone, spec, steering, modules)
         weights = find_weights_of([backbone], files, ask=None)[backbone.key]
-        if replace(backbone.spec(weights.identity, spec.precision, spec.output), view=spec.view) != spec:
+        if replace(backbone.spec(weights.identity, spec.precision, spec.output), view=known_view(spec.view)) != spec:
             message = "the weights or the transform here are not those that it was made with"
             return Recomputation(feature_set.id, 0, None, tolerance, message)
         with quiet_pillow(ANY):

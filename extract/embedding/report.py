@@ -36,8 +36,9 @@ class BackboneReport:
     start_seconds, embed_seconds
         Wall time to make the engine (to load or convert the network), and to run it, for all outputs together.
     shares_pass
-        Whether these are the times of a feature set before it, which the same network filled: by the same passes, but
-        for those of another view.
+        Whether these are the times of a feature set before it, which the same network filled.
+    is_other_view
+        Whether it took passes of its own all the same: no feature set before it is of its view.
     n_run
         Passes of the network in that time: one for each view of an image.
     """
@@ -50,6 +51,7 @@ class BackboneReport:
     embed_seconds: float
     shares_pass: bool = False
     n_run: int = 0
+    is_other_view: bool = False
 
 
 def report_backbone(filling: Filling, embedder: Embedder | None, n_images: int) -> BackboneReport:
@@ -63,6 +65,7 @@ def report_backbone(filling: Filling, embedder: Embedder | None, n_images: int) 
         That the run went through.
     """
     at_work = embedder if embedder and any(each is filling for each in embedder.fillings) else None
+    of_view = [each for each in at_work.fillings if each.spec.view == filling.spec.view] if at_work else [filling]
     return BackboneReport(
         backbone=filling.feature_set.backbone,
         feature_set=filling.feature_set.id,
@@ -72,6 +75,7 @@ def report_backbone(filling: Filling, embedder: Embedder | None, n_images: int) 
         embed_seconds=at_work.embed_seconds if at_work else 0.0,
         shares_pass=bool(at_work and at_work.fillings[0] is not filling),
         n_run=at_work.n_run if at_work else 0,
+        is_other_view=of_view[0] is filling,
     )
 
 
@@ -192,7 +196,7 @@ class ExtractReport:
         if not each.n_embedded:
             return line
         if each.shares_pass:
-            return f"{line}  by the same network"
+            return f"{line}  {'by the same network' if each.is_other_view else 'in the same pass'}"
         rate, share = each.n_run / each.embed_seconds, each.embed_seconds / self.seconds
         return f"{line}  {rate:>7.0f}/s, {share:.0%} of the time"
 

@@ -24,7 +24,6 @@ from stackbone.stack.models.backbone import ModelBackbone
 from stackbone.stack.models.problems import SEEN_BYTES, problems
 from stackbone.stack.solvers.linear import LinearMap
 
-SEEN_BYTES = 8  # of each digest of a training image
 _EMBED = "Embed the images with the feature sets that the model names"
 
 

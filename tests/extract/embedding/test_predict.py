@@ -231,7 +231,7 @@ def test_a_file_of_other_weights_is_refused(
         ({"crop_fraction": 0.9}, "crop_fraction: the model has 0.9, here it is 0.875"),
         ({"interpolation": "bilinear"}, "interpolation: the model has bilinear, here it is bicubic"),
         ({"input_size": (256, 256)}, r"input_size: the model has \(256, 256\), here it is \(224, 224\)"),
-        ({"view": "hflip"}, "view: the model has hflip, here it is plain"),
+        ({"view": "rotated"}, "view: the model has rotated, here it is plain"),  # a view that only another version has
         ({"pooling": "model", "architecture": "lite0.next"}, "(?s)architecture: .*pooling: the model has model"),
     ],
 )

@@ -143,6 +143,9 @@ def test_images_that_come_later_get_every_view(
 
 def test_views_and_outputs_multiply(photos: Path, store: FeatureStore, batches: dict[str, list[list[int]]]) -> None:
     report = run(photos, store, f"{NAME}@max~hflip,{NAME}@max,{NAME}", views="plain,augment:1")
+    lines = "\n".join(report.lines())
+    assert lines.count("in the same pass") == 2  # NAME beside its @max, plain and augment0
+    assert lines.count("by the same network") == 2  # the passes of the two other views
     names = {each.backbone for each in report.backbones}
     assert names == {f"{NAME}@max~hflip", f"{NAME}@max", f"{NAME}@max~augment0", NAME, f"{NAME}~augment0"}
     sets = {each.backbone: each.load(report.index.image_sha256) for each in store.feature_sets()}
