@@ -4,8 +4,8 @@ Made features of the shapes of CUB-200-2011 (11,788 images; 2,048, 512, 2,048 an
 number of classes costs time and hardly memory), 3 folds. With ``--stages``, four networks of which each is read at its
 pooled vector and its five stages (1,280 and 512 columns), from a cache, with penalties for parts: the peak is then told
 in units of one network's features, and what lies in scratch files (which the system can move out of memory at any time)
-is left out of it. A smaller run tells less: below some ten thousand images what the solvers hold beside the matrix, up to
-double-precision copies of small training parts, is many times a block.
+is left out of it. A smaller run tells less: below some ten thousand images what the solvers hold beside the matrix, up
+to double-precision copies of small training parts, is many times a block.
 ``python bench/stack_memory.py [--quick] [--stages [--images N]] [--json FILE]``.
 """
 
