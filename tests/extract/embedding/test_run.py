@@ -29,7 +29,7 @@ from stackbone.extract.embedding.indexing import preview
 from stackbone.extract.engines.engine import make_engine
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import apply_transform, decode, decoded
-from stackbone.extract.steering_files import steered
+from stackbone.extract.steering_files import choice
 from tests.made.checkout import ROOT
 from tests.made.photos import write_photos
 
@@ -514,7 +514,7 @@ def test_all_means_the_backbones_whose_weights_are_here(
     photos: Path, store: FeatureStore, monkeypatch: pytest.MonkeyPatch, counts: dict[str, int]
 ) -> None:
     here: dict[str, Weights] = {"efficientnet_lite1": random_weights(0)}
-    monkeypatch.setattr(steered, "available_backbones", lambda: here)
+    monkeypatch.setattr(choice, "available_backbones", lambda: here)
     report = run_module.extract(open_dataset(photos), "all", store, random_seed=0)
     assert [each.backbone for each in report.backbones] == ["efficientnet_lite1"]
     assert counts == {"efficientnet_lite1": 12}

@@ -1,0 +1,50 @@
+"""Outputs on the command line: what a network offers, what is asked for, and what is said where it is not there."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+LITE0 = "efficientnet_lite0"
+_Here = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_the_outputs_of_a_backbone_are_listed_with_their_sizes(in_process: _Here, tmp_path: Path) -> None:
+    done = in_process("backbones", "--outputs", LITE0, "--csv", "rows.csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[:4] for line in done.stdout.splitlines()[1:3]] == [
+        ["pooled", "1,280", "5,120", "1"],
+        ["stages", "512", "2,048", "5"],
+    ]
+    assert "and any of 261 modules by its name, such as layer:conv_stem" in done.stdout
+    with (tmp_path / "rows.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert (rows[5]["output"], rows[5]["bytes an image"]) == ("map", "125440")
+    told = json.loads(in_process("backbones", "--outputs", LITE0, "--json", cwd=tmp_path).stdout)
+    assert [each["output"] for each in told["outputs"][:3]] == ["pooled", "stages", "mean"]
+    assert told["outputs"][1]["parts"][4] == ["stage5", 320]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["backbones", "--outputs", "efficientnet_lite"], "did you mean 'efficientnet_lite"),
+        (["extract", ".", "--backbones", f"{LITE0}@stagez"], "unknown output 'stagez': did you mean 'stages'?"),
+        (
+            ["extract", ".", "--backbones", LITE0, "--outputs", "pooled,mapp"],
+            "unknown output 'mapp': did you mean 'map'?",
+        ),
+    ],
+)
+def test_a_name_that_is_none_is_wrong_usage(
+    in_process: _Here, tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    (tmp_path / "a.jpg").touch()
+    done = in_process(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr
