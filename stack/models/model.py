@@ -14,7 +14,7 @@ from itertools import chain, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache import Digests, FeatureSpec, ModelError, UsageError, as_keys, feature_set_id
+from stackbone.cache import Digests, FeatureSpec, ModelError, UsageError, as_keys
 from stackbone.cache.records.spec import parse_feature_set_id
 from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import COMBINE, SCORES, MetaOptions
@@ -248,7 +248,7 @@ def _backbone_problems(model: StackModel) -> Iterator[str]:
         yield f"it has {len(model.bases)} base learners for {len(names)} backbones"
     for backbone in model.backbones:
         parsed = parse_feature_set_id(backbone.feature_set)
-        if parsed is None or feature_set_id(parsed[0], backbone.spec) != backbone.feature_set:
+        if parsed is None or parsed[1] != backbone.spec.fingerprint:
             yield f"the spec of {backbone.name!r} is not that of the feature set {backbone.feature_set!r}"
 
 
