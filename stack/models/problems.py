@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stackbone.cache import feature_set_id
 from stackbone.cache.records.spec import parse_feature_set_id
 from stackbone.cache.records.views import is_view
 from stackbone.stack.learners.options import COMBINE, SCORES
@@ -78,7 +77,7 @@ def _backbone_problems(model: StackModel) -> Iterator[str]:
     for backbone in model.backbones:
         for identity, spec in [(backbone.feature_set, backbone.spec), *backbone.others]:
             parsed = parse_feature_set_id(identity)
-            if parsed is None or feature_set_id(parsed[0], spec) != identity:
+            if parsed is None or parsed[1] != spec.fingerprint:
                 yield f"the spec of {backbone.name!r} is not that of the feature set {identity!r}"
         if len(backbone.specs) != 1 + len(backbone.others):
             yield f"{backbone.name!r} takes one of its feature sets twice"

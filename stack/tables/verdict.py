@@ -81,8 +81,8 @@ def _advice(experiment: Experiment) -> str:
     if plain.model in experiment.kind.recipes and plain.mean > max(single.mean, evaluation.score(judged).mean):
         return f"the plain {plain.model} ({plain.mean:.3f}) does better, and --recipe {plain.model} uses and saves it"
     learner, _, name = single.model.partition(":")
-    blocks = next(each.blocks for each in experiment.members if each.name == name)
-    alone = f"--backbones {typed(','.join(blocks))} uses that one alone"
+    blocks = {each.name: each.blocks for each in experiment.members}
+    alone = f"--backbones {typed(','.join(blocks.get(name, (name,))))} uses that one alone"
     if learner == "svm":  # which no recipe fits alone
         alone += f", by its logistic regression ({evaluation.score(f'lr:{name}').mean:.3f})"
     return f"stacking does not help here; {alone}"
