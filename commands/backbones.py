@@ -1,4 +1,4 @@
-"""List the backbones, what they give, cost and ask for, and which are on this machine; or the outputs of one."""
+"""List the backbones and which have their weights on this machine, or the outputs of one."""
 
 from __future__ import annotations
 
