@@ -1,4 +1,4 @@
-"""List the backbones: what they give and cost, their licence, which are on this machine; or the outputs of one."""
+"""List the backbones, or the outputs of one."""
 
 from __future__ import annotations
 
