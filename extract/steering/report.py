@@ -1,7 +1,9 @@
-"""The report of a training run, for people and for programs."""
+"""The report of a training run, for people and for programs, and where its file belongs."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -12,10 +14,15 @@ import numpy as np
 from stackbone.cache import DatasetIndex, UsageError, as_keys
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.cache.text import counted, printable
-from stackbone.extract.steering.options import TrainingImages
+from stackbone.extract.backbones.backbone import Backbone
+from stackbone.extract.steering.options import SteerOptions, TrainingImages
 from stackbone.extract.steering_files.file import read_steering
 from stackbone.extract.steering_files.steering import Steering
 
+SUFFIX = ".safetensors"
+"""How the name of a steering file ends."""
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in names of files
 _SHOWN_FAILURES = 10
 _UNREAD = (
     "it could not be read when this steering was made. To train with it, name another --out, or remove the steering"
@@ -178,3 +185,20 @@ def read_finished(out: Path, inputs: str, images: TrainingImages, seconds: float
         already_done=True,
         failures=failures,
     )
+
+
+def steering_path(
+    folder: Path, dataset: str, backbone: Backbone, options: SteerOptions, division: Mapping[str, Any] | None
+) -> Path:
+    """Return where in a folder the steering of one part of a dataset belongs, for people to tell files apart.
+
+    Such as ``vit_base-toast-birds-seed0-cv3-fold1.safetensors``. Runs that differ in other options have the same
+    place, where `steer` refuses to replace one with the other: a folder holds the steerings of one recipe.
+    """
+    part = division or {}
+    parts = [backbone.name, options.method, *(["pretune"] if options.stage == "pretune" else []), dataset]
+    parts.append(f"seed{options.seed}")
+    parts += [f"cv{part['cv']}", f"fold{part['fold']}"] if "fold" in part else []
+    parts += [f"without-{part['split']}"] if "split" in part else []
+    parts += [f"inner{part['inner']}"] if "inner" in part else []
+    return folder / f"{_UNSAFE.sub('_', '-'.join(parts))}{SUFFIX}"

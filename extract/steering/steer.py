@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from stackbone.extract.methods.method import RECIPES
 from stackbone.extract.steering.batches import PixelStore
 from stackbone.extract.steering.checkpoints import checkpoint_path, remove_checkpoint
 from stackbone.extract.steering.options import EpochReport, SteerOptions, TrainingImages
-from stackbone.extract.steering.report import SteerReport, read_finished
+from stackbone.extract.steering.report import SUFFIX, SteerReport, read_finished, steering_path
 from stackbone.extract.steering.starting_point import StartingPoint, read_start, start_of_part
 from stackbone.extract.steering_files.file import write_steering
 from stackbone.extract.steering_files.steering import Steering
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
     from stackbone.extract.steering.training_run import Trained
 
 __all__ = ["EpochReport", "SteerOptions", "SteerReport", "TrainingImages", "steer", "steering_path"]
-
-_SUFFIX = ".safetensors"
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in names of files
 
 
 def steer(
@@ -163,23 +159,6 @@ def steer(
     )
 
 
-def steering_path(
-    folder: Path, dataset: str, backbone: Backbone, options: SteerOptions, division: Mapping[str, Any] | None
-) -> Path:
-    """Return where in a folder the steering of one part of a dataset belongs, for people to tell files apart.
-
-    Such as ``vit_base-toast-birds-seed0-cv3-fold1.safetensors``. Runs that differ in other options have the same
-    place, where `steer` refuses to replace one with the other: a folder holds the steerings of one recipe.
-    """
-    part = division or {}
-    parts = [backbone.name, options.method, *(["pretune"] if options.stage == "pretune" else []), dataset]
-    parts.append(f"seed{options.seed}")
-    parts += [f"cv{part['cv']}", f"fold{part['fold']}"] if "fold" in part else []
-    parts += [f"without-{part['split']}"] if "split" in part else []
-    parts += [f"inner{part['inner']}"] if "inner" in part else []
-    return folder / f"{_UNSAFE.sub('_', '-'.join(parts))}{_SUFFIX}"
-
-
 @dataclass(frozen=True, eq=False)
 class _Learned:
     """A training that went to its end.
@@ -254,8 +233,8 @@ def _check_names(backbone: Backbone, out: Path) -> None:
     if backbone.steering is not None:
         message = f"{backbone.name} is already steered: name the plain backbone, and give the steering with --start"
         raise UsageError(message)
-    if out.suffix != _SUFFIX:
-        message = f"{out} would not be taken for a steering file: name one that ends in {_SUFFIX}"
+    if out.suffix != SUFFIX:
+        message = f"{out} would not be taken for a steering file: name one that ends in {SUFFIX}"
         raise UsageError(message)
 
 

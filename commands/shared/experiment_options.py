@@ -1,0 +1,126 @@
+"""Options of an experiment: how images are divided, what is fitted on what of them, and which files are written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stackbone.commands.shared.options import InnerCvOption
+
+if TYPE_CHECKING:
+    from stackbone.stack import StackOptions
+
+
+@dataclass(frozen=True)
+class CrossValidationOptions:
+    """How images are divided, beside `FoldOptions`: fields are arguments of `run_experiment`."""
+
+    cv: Annotated[int | None, typer.Option(min=2, help="Number of cross-validation folds [default: 3]")] = None
+    repeats: Annotated[
+        int,
+        typer.Option(min=1, max=1000, help="Repeat cross-validation N times with new folds, for a surer comparison"),
+    ] = 1
+    near_duplicates: Annotated[
+        float | None,
+        typer.Option(
+            metavar="COSINE",
+            help="Never divide near-duplicates between training and testing: images whose features are at least this "
+            "similar, such as 0.98",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class ViewOptions:
+    """What an image is: fields are arguments of `run_experiment`."""
+
+    train_views: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VIEWS",
+            help="Learn from these views of each image, made by `extract --views`: names, or all [default: plain]",
+        ),
+    ] = None
+    test_views: Annotated[
+        str | None,
+        typer.Option(metavar="VIEWS", help="Test the mean of these views: names, or mean for all [default: plain]"),
+    ] = None
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What is fitted."""
+
+    task: Annotated[
+        str, typer.Option(help="What the labels are: {tasks}; regression takes labels that are numbers")
+    ] = "classification"
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="Model that the verdict is about and that --save keeps: {recipes} [default: oof, beside published]"
+        ),
+    ] = None
+    meta: Annotated[
+        str | None,
+        typer.Option(
+            help="Meta-learner of the stack: {meta_learners}; for regression {regression_meta_learners} [default: the "
+            "first]"
+        ),
+    ] = None
+    meta_scores: Annotated[
+        str, typer.Option(help="Scores of the backbones that the meta-learner learns from: {meta_scores}")
+    ] = "probability"
+    meta_combine: Annotated[
+        str, typer.Option(help="Put the backbones' scores side by side (concat), or average them: {meta_combine}")
+    ] = "concat"
+    fusion: Annotated[
+        str,
+        typer.Option(
+            help="Fit the outputs of one backbone (pooled, stages, ...) together, each part with a weight of its own "
+            "(parts) or all alike (concat), or fit each output by itself (none): {fusions}"
+        ),
+    ] = "parts"
+    c: Annotated[
+        float | None,
+        typer.Option(
+            "--c",
+            help="C of the logistic regressions: larger values fit the training images more closely [default: chosen "
+            "by inner cross-validation]",
+        ),
+    ] = None
+    inner_cv: InnerCvOption = 5
+
+    def to_options(self) -> StackOptions:
+        """Return the options of the fits, checked."""
+        from stackbone.stack import stack_options
+
+        return stack_options(
+            self.task,
+            meta=self.meta,
+            scores=self.meta_scores,
+            combine=self.meta_combine,
+            c=self.c,
+            inner_splits=self.inner_cv,
+            fusion=self.fusion,
+        )
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Files to write beside the table."""
+
+    save: Annotated[
+        Path | None, typer.Option(help="Fit the model on all images and save it to this file, for `predict`")
+    ] = None
+    save_train_only: Annotated[
+        bool,
+        typer.Option("--save-train-only", help="With --split: fit the saved model without the images that are tested"),
+    ] = False
+    result: Annotated[Path | None, typer.Option(help="Write all numbers to this file, as JSON, for `report`")] = None
+    predictions: Annotated[Path | None, typer.Option(help="Write every prediction to this file, .csv or .parquet")] = (
+        None
+    )
+    report: Annotated[Path | None, typer.Option(help="Write a report with figures to this file, one HTML page")] = None
