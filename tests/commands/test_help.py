@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from stackbone.commands import stack, steer
+from stackbone.commands.shared.experiment_options import CrossValidationOptions, ModelOptions
 from stackbone.commands.shared.listing import own_commands, summary
 from stackbone.commands.shared.names import REGISTRIES, filled, names_of
 from stackbone.commands.shared.options import DatasetOptions, FoldOptions, PageOptions
 from stackbone.commands.shared.training_options import MethodOptions, TrainingOptions
-from stackbone.commands.stack import CrossValidationOptions, ModelOptions
 from stackbone.extract.backbones.backbone import BACKBONES
 from stackbone.extract.methods.method import RECIPES
 from stackbone.stack.folds.class_folds import INNER_FOLDS
