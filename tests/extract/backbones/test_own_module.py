@@ -195,6 +195,7 @@ def test_code_that_cannot_be_read_asks_for_a_version() -> None:
         ({"state": "dict"}, "not a dict"),
         (nn.Linear(3, 3, device="meta"), "tensor weight of the network has no bytes"),
     ],
+    ids=lambda setting: next(iter(setting)),
 )
 def test_what_is_no_network_is_refused(network: Any, words: str) -> None:  # noqa: ANN401 - anything
     with pytest.raises(UsageError) as caught:
