@@ -10,6 +10,7 @@ stack of all by each fusion, of the same columns in one run: ratios that only an
 
 from __future__ import annotations
 
+import statistics
 import sys
 import tempfile
 import time
@@ -97,7 +98,7 @@ def ways(backbones: Sequence[str]) -> Iterator[tuple[str, list[str], str]]:
 
 
 def score_all(scored: Scored, backbones: Sequence[str]) -> dict[str, Any]:
-    """Return scores and differences from the pooled vector , by backbone (or ``stack``) and way."""
+    """Return scores and differences from the pooled vector, by backbone (or ``stack``) and way."""
     sizes = mean_sizes(scored.folds)
     found: dict[str, Any] = {}
     for subject, own in [*((name, [name]) for name in backbones), ("stack", list(backbones))]:
@@ -123,7 +124,7 @@ def score_all(scored: Scored, backbones: Sequence[str]) -> dict[str, Any]:
 
 
 def time_fusions(joined: Joined, names: Sequence[str]) -> dict[str, float]:
-    """Return the seconds of a stack of the same features, with all baselines, by fusion; the least of three."""
+    """Return the seconds of a stack of the same features, with all baselines, by fusion; the median of three."""
     chosen, folds = select(joined, names), stratified_folds(joined.labels, SPLITS, 0)
     seconds: dict[str, list[float]] = {fusion: [] for fusion in FUSIONS}
     for _ in range(3):
@@ -131,7 +132,7 @@ def time_fusions(joined: Joined, names: Sequence[str]) -> dict[str, float]:
             started = time.perf_counter()
             evaluate(chosen.blocks, chosen.labels, folds, members=fuse(chosen, fusion), recipes=("oof",))
             own.append(time.perf_counter() - started)
-    return {fusion: min(own) for fusion, own in seconds.items()}
+    return {fusion: statistics.median(own) for fusion, own in seconds.items()}
 
 
 @contextmanager

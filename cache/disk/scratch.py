@@ -53,5 +53,5 @@ def _reserve(file: IO[Any], n_bytes: int) -> None:
     """Take the room now: a disk that fills up under a mapping would end the process."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, n_bytes)
-    else:  # Windows, and macOS: neither makes files with holes here
+    else:  # Windows, and macOS, where a disk that fills up later is not noticed here
         file.truncate(n_bytes)

@@ -62,14 +62,14 @@ def view_order(view: str) -> tuple[int, int]:
     return (1, number) if number is not None else (0, _NAMED.index(view) if view in _NAMED else len(_NAMED))
 
 
-def is_view(name: str) -> bool:
+def is_known_view(name: str) -> bool:
     """Return whether this is the name of one view."""
     return name in _NAMED or augmented_number(name) is not None
 
 
 def known_view(view: str) -> str:
     """Return a view that a spec names, as far as this Stackbone can make it; the plain one in place of any other."""
-    return view if is_view(view) else PLAIN
+    return view if is_known_view(view) else PLAIN
 
 
 def _expand(name: str) -> Sequence[str]:
@@ -84,7 +84,7 @@ def _expand(name: str) -> Sequence[str]:
             )
             raise UsageError(message)
         return [f"{AUGMENTED}{number}" for number in range(count)]
-    if is_view(name):
+    if is_known_view(name):
         return (name,)
     near = nearest(name.lower().replace("-", "_"), _NAMED) or nearest(name.lower(), [*VIEW_GROUPS, f"{AUGMENTED}:4"])
     meant = f"; did you mean {near!r}?" if near else ""

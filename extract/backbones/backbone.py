@@ -275,7 +275,7 @@ def get_backbone(name: str) -> Backbone:
 
 def check_own_name(name: str) -> None:
     """Raise `UsageError` unless a network of the user's own may be called so."""
-    if name in (*BACKBONES, *GROUPS, ALL) or name.startswith("timm"):
+    if name in (*BACKBONES, *GROUPS, ALL) or name == "timm" or name.startswith(("timm:", "timm.")):
         message = f"the name {name!r} is one of Stackbone's own: give your network another"
         raise UsageError(message)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.]*", name):

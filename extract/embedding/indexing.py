@@ -26,6 +26,7 @@ from stackbone.cache import (
     as_keys,
     empty_index,
 )
+from stackbone.cache.given import is_given
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.records.listed import Listed
 from stackbone.cache.upkeep.dataset_summary import DatasetSummary, summarise_dataset
@@ -102,6 +103,8 @@ def index_dataset(
     unproven, is_cut = np.ones(len(images), np.bool_), np.zeros(len(images), np.bool_)
     for each in store.feature_sets():
         with suppress(CacheError):  # of damaged features the images are decoded once more
+            if each.shards() and is_given(each.header().spec):
+                continue  # nobody decoded these images
             missing, was_cut = each.look_up(images.digests)
             unproven &= missing
             is_cut |= was_cut

@@ -27,7 +27,7 @@ from stackbone.extract.views.views import make_views
 COMMIT_IMAGES = 2048
 COMMIT_SECONDS = 60.0
 IMAGES_AHEAD = 64  # decoded and waiting for the networks; with the batches, this bounds the memory
-_LEAST_AHEAD = 8  # of several views fewer, which take as much memory together
+_LEAST_AHEAD = 2  # of several views fewer, which take as much memory together
 
 Inputs = Mapping[Transform, Sequence[str]]
 """Transform to the views that are made of each image for it."""

@@ -6,6 +6,7 @@ What a stage, a block or any other module gives is pooled at once, as the pass c
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -172,7 +173,8 @@ def study_network(network: FeatureNetwork, backbone: Backbone) -> Anatomy:
     if trunk is None:
         with torch.no_grad():
             return Anatomy(int(network(pixels).shape[1]), None, None, {}, {}, {})
-    return study(trunk, network.normalise(pixels), average=backbone.pooling == "avg")
+    anatomy = study(trunk, network.normalise(pixels), average=backbone.pooling == "avg")
+    return replace(anatomy, joint=0) if backbone.steering else anatomy  # steered ones are loaded without a projection
 
 
 def form_of(output: str, anatomy: Anatomy) -> OutputForm:

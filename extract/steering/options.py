@@ -131,7 +131,7 @@ class SteerOptions:
     def described(self) -> dict[str, Any]:
         """Return what tells one way to train from others; what came later is named where it is not what it was."""
         described = asdict(self) | {"patience": self.chosen_patience, "views": ",".join(self.view_names)}
-        return {name: value for name, value in described.items() if _LATER.get(name) != value}
+        return {name: value for name, value in described.items() if name not in _LATER or value != _LATER[name]}
 
     def rate(self, time: float) -> float:
         """Return the learning rate at a time in epochs, 0 to `epochs`; ``released`` changes it between epochs only."""

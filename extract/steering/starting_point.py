@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import Digests, FeatureSpec, UsageError, WeightsError, sha256_file
 from stackbone.cache.disk.reading import open_regular
-from stackbone.cache.text import typed
+from stackbone.cache.text import counted, typed
 from stackbone.extract.backbones.backbone import IMAGENET, Backbone
 from stackbone.extract.methods.method import HEAD, RECIPES, steering_parameters, with_unnamed
 from stackbone.extract.steering.options import SteerOptions
@@ -226,15 +226,14 @@ def start_of_part(folder: Path, backbone: str, method: str, division: Mapping[st
     """
     files = list_steering_files([folder], "--start")
     known = (method, *RECIPES[method].continues)
-    steerings = {path: read_steering(path)[0] for path in files}
-    fitting = [
-        path
-        for path, each in steerings.items()
-        if each.backbone == backbone and each.method in known and each.division == division
-    ]
+    fitting = []
+    for path in files:
+        each = read_steering(path)[0]  # its tensors, maybe hundreds of megabytes, are not kept
+        if each.backbone == backbone and each.method in known and each.division == division:
+            fitting.append(path)
     if len(fitting) != 1:
         part = "all images" if division is None else ", ".join(f"{key} {value}" for key, value in division.items())
-        found = " and ".join(map(str, fitting)) if fitting else f"none among its {len(files):,}"
+        found = " and ".join(map(str, fitting)) if fitting else f"none among its {counted(len(files), 'file')}"
         message = (
             f"--start {typed(folder)}: expected one steering of {backbone} on {part} by {' or '.join(known)}, and "
             f"there is {found}. Train it with the same folds, seed and groups, or name one file"

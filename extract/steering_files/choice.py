@@ -78,7 +78,6 @@ def choose_backbones(
     named_views = expand_views(PLAIN if views is None else views)
     for name in _multiplied(parse_backbones(asked, {*made, *own}), parse_outputs(outputs), named_views):
         check_output(name.output)
-        expand_views([name.view])
         wanted.setdefault(name.backbone, []).append((name.output, name.view))
     for option, known in (("--steering", list(made)), ("--backbone-module", list(own))):
         unused = [name for name in known if name not in wanted]
@@ -135,7 +134,7 @@ def _multiplied(names: Sequence[str], outputs: Sequence[str], views: Sequence[st
     for text in names:
         name = parse_feature_name(text)
         of_output = [name.output] if "@" in text else outputs
-        of_view = [name.view] if "~" in text else views
+        of_view = expand_views(name.view) if "~" in text else views
         found += [FeatureName(name.backbone, output, view) for output in of_output for view in of_view]
     return found
 

@@ -74,6 +74,8 @@ def make_views(
 def _crop(picture: Image.Image, transform: Transform, place: str) -> NDArray[np.uint8]:
     if place == PLAIN:
         return apply_transform(picture, transform)
+    if place not in CORNERS:
+        raise ValueError(place)
     height, width = transform.input_size
     full_width, full_height = resized_size(picture.size, transform)
     left = full_width - width if place.endswith("right") else 0

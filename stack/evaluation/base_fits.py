@@ -69,7 +69,7 @@ def base_fits(
     everything = list(blocks)
     learners = {each.name: each for each in kind.learners}
     fitted: list[tuple[str, list[str], BaseLearner]] = []
-    if len(members) > 1:
+    if len(members) > 1 or len(members[0].widths) > 1:  # it knows no parts, as the saved model of this recipe
         fitted.append(("concat", everything, learners[kind.base]))
     fitted += [(f"stack:{each.name}", everything, each) for each in learners.values() if each.sees_all]
     fitted += [
@@ -94,7 +94,7 @@ def base_fits(
         for member in members:
             name, features = member.blocks[0], blocks[member.blocks[0]]
             nested, base = nested_of(features, p.number), learners[kind.base].of_parts(member.widths)
-            if nested:  # of a steered backbone, which has one output
+            if nested:  # of a steered backbone, whose outputs are a member each
                 check_nested(name, nested, len(p.inner))
                 deeper = [inner_folds(p.fold.train[each.train]) for each in p.inner]
                 fit = NestedFit(base, of_fold(features, p.number), nested, p, deeper, options, seed)

@@ -144,7 +144,7 @@ def evaluate(
     counter = FitCounter(progress, len(base) + len(parts) * len(metas))
     with recorded() as warned:
         outcomes = run_base(kind, runs, sum(x.nbytes for _, x in distinct_blocks(blocks)), n_jobs, counter)
-        if len(members) == 1 and "concat" in models:  # side by side with nothing: the same fit
+        if "concat" in models and ("concat", 0) not in base:  # side by side with nothing: the same fit
             outcomes |= {("concat", p.number): outcomes[f"{kind.base}:{names[0]}", p.number] for p in parts}
         fitted = _fit_stacks(kind, outcomes, {"mean": names, **metas}, parts, options.meta, n_jobs, counter)
     predictions = {

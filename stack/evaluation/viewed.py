@@ -31,7 +31,7 @@ def run_fit(
     outcome = learner.fit(rows, own, options, seed)
     if own is part or not isinstance(outcome, BaseScores):
         return outcome
-    return replace(outcome, out_of_fold=outcome.out_of_fold[-len(part.y_train) :])
+    return replace(outcome, out_of_fold=outcome.out_of_fold[-len(part.y_train) :].copy())
 
 
 def view_settings(features: Sequence[Block]) -> dict[str, object]:

@@ -11,7 +11,7 @@ from typing import Any
 from stackbone.cache import FeatureStore, StackboneError, StackError
 from stackbone.cache.progress import Progress
 from stackbone.cache.records.feature_name import PLAIN
-from stackbone.cache.records.views import is_view
+from stackbone.cache.records.views import is_known_view
 from stackbone.stack.divisions.division import UNNAMED
 from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.experiments.experiment import Experiment
@@ -135,7 +135,7 @@ def _views(recorded: dict[str, Any], file: Path) -> dict[str, list[str]]:
         if (
             not isinstance(views, list)
             or not views
-            or not all(isinstance(each, str) and is_view(each) for each in views)
+            or not all(isinstance(each, str) and is_known_view(each) for each in views)
         ):
             raise StackError(not_a_result(file, f"its field {name!r} is {views!r}"))
     return {} if all(views == [PLAIN] for views in found.values()) else found

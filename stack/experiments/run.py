@@ -231,7 +231,7 @@ def _with_model(
             experiment.options,
             experiment.evaluation.score(experiment.model_name),
             recipe=experiment.recipe,
-            members=fuse(final, experiment.options.fusion),
+            members=experiment.members,
             seed=experiment.seed,
             dealing=experiment.division.dealing,
             n_jobs=n_jobs,

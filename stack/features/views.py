@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from stackbone.cache import DatasetIndex, Digests, FeatureSet, FeatureStore, UsageError
+from stackbone.cache.disk.scratch import empty_array
 from stackbone.cache.records.feature_name import PLAIN
 from stackbone.cache.records.views import expand_views, view_order
 from stackbone.cache.text import counted, typed
@@ -173,7 +172,7 @@ def load_views(sets: SetsOfViews, views: Views, digests: Digests) -> Viewed:
         If features are damaged.
     """
     first = sets[views.train[0]].load(digests)
-    values = np.empty((len(views.train) + 1, *first.shape), np.float32)
+    values = empty_array((len(views.train) + 1, *first.shape))
     for place, view in enumerate(views.train):
         values[place] = first if place == 0 else sets[view].load(digests)
     of = {view: values[place] for place, view in enumerate(views.train)}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.disk.scratch import empty_array
 from stackbone.cache.errors import StackError
 
 
@@ -72,7 +73,10 @@ class Viewed:
 
     def take(self, positions: NDArray[np.int64]) -> Viewed:
         """Return the features of some of the images."""
-        return Viewed(self.values[:, positions], self.feature_sets)
+        values = empty_array((len(self.values), len(positions), self.values.shape[2]))
+        for place, view in enumerate(self.values):
+            values[place] = view[positions]
+        return Viewed(values, self.feature_sets)
 
 
 def mean_of_views(views: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -138,11 +138,10 @@ def _answers(
     if not model.classes:
         rows = zip(paths, outputs, trained_on, strict=True)
         return [Answer(path, [], _rounded(value), is_known) for path, value, is_known in rows]
-    probabilities = outputs
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+    order = np.argsort(-outputs, axis=1, kind="stable")[:, :top]
     return [
         Answer(path, [(model.classes[code], round(float(row[code]), 6)) for code in codes], trained_on=is_known)
-        for path, row, codes, is_known in zip(paths, probabilities, order, trained_on, strict=True)
+        for path, row, codes, is_known in zip(paths, outputs, order, trained_on, strict=True)
     ]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stackbone.cache.records.spec import parse_feature_set_id
-from stackbone.cache.records.views import is_view
+from stackbone.cache.records.views import is_known_view
 from stackbone.stack.learners.options import COMBINE, SCORES
 from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.tasks.registry import TASKS
@@ -43,7 +43,7 @@ def _option_problems(model: StackModel) -> Iterator[str]:
         yield problem
     if not (np.isfinite(model.scale) and model.scale > 0):
         yield f"its calibration factor is {model.scale}, expected a positive number"
-    if not model.train_views or not all(is_view(view) for view in model.train_views):
+    if not model.train_views or not all(is_known_view(view) for view in model.train_views):
         yield f"it was fitted on the views {list(model.train_views)}"
     if model.n_images < 1:
         yield f"it was fitted on {model.n_images} images"

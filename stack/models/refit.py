@@ -11,6 +11,7 @@ from importlib.metadata import version
 import numpy as np
 
 from stackbone.cache.progress import Progress
+from stackbone.stack.evaluation.base_fits import BaseFit
 from stackbone.stack.evaluation.options import check_meta
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.evaluation.viewed import run_fit, spread, view_sets, view_settings
@@ -159,13 +160,9 @@ class _Everything:
         learner = BASE_LEARNERS[self.task.base].of_parts(member.widths)
         seen = [of_fold(self.joined.features[name], 0) for name in member.blocks]
         run = partial(run_fit, learner, seen, self.part, self.options, self.seed)
-        if self.cache is None:
-            return _scores(run())
         settings = {**learner.settings(self.options, self.seed), **view_settings(seen)}
-        names, fold = list(member.blocks), self.part.fold
-        key = self.cache.key(settings, names, self.truth.values, fold, self.part.inner, number=0)
-        key = replace(key, feature_sets=(*key.feature_sets, *view_sets(seen)))
-        return _scores(self.cache.find_or_run(key, run))
+        fit = BaseFit(settings, list(member.blocks), learner.uses_inner_folds, run, view_sets(seen))
+        return _scores(run() if self.cache is None else fit.find_or_run(self.cache, self.truth.values, self.part, []))
 
 
 def _scores(outcome: BaseOutcome) -> BaseScores:

@@ -42,7 +42,7 @@ def verdict(experiment: Experiment) -> Verdict:
     plain = _best_plain(experiment, stack.model)
     if single is None:  # every evaluation has one
         raise AssertionError
-    if len(experiment.joined.names) == 1 or plain is None:
+    if len(experiment.members) == 1 or plain is None:
         sentence = f"With one backbone there is nothing to stack: {single.model} scores {single.mean:.3f}."
         return Verdict(f"{sentence} Embed the images with another one too, to compare and to stack.", None)
     gain = metric.unit * (stack.mean - single.mean)

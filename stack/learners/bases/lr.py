@@ -94,8 +94,8 @@ def score_classes(
     themselves (stacked generalization: Wolpert 1992, Neural Networks 5(2), 241-259).
 
     The scores handed on are thus slightly optimistic: the label of a row helped to choose, among at most
-    ``len(c_grid)`` values, the one C of its own score. All this happens inside the training part of an
-    outer fold, whose test part had no say, so that outer scores stay honest.
+    ``len(c_grid)`` values, the one C of its own score, and with `parts` one number for each of them. All this
+    happens inside the training part of an outer fold, whose test part had no say, so that outer scores stay honest.
 
     Parameters
     ----------

@@ -89,8 +89,6 @@ def _numbers(record: LayersRecord) -> Markup:
         for name, parts in record.parts.items()
         for part in parts
     ]
-    header = ["backbone", "part", "columns", "weight", "share of the decision", f"{record.loss} without it"]
-    caption = (
-        "Parts of each backbone, means over folds; a weight of 1 is a part that is penalised like the average column"
-    )
+    header = ["backbone", "part", "columns", "factor", "share of the decision", f"{record.loss} without it"]
+    caption = "Parts of each backbone, means over folds: at a factor of 1 a part is penalised as C says, above it less"
     return table(header, rows, caption=caption)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stackbone.cache import UsageError
-from stackbone.cache.records.views import VIEW_GROUPS, augmented_number, expand_views, is_view
+from stackbone.cache.records.views import VIEW_GROUPS, augmented_number, expand_views, is_known_view
 
 CORNERS = ["top_left", "top_right", "bottom_left", "bottom_right"]
 
@@ -34,10 +34,10 @@ def test_more_random_views_keep_those_that_were_there() -> None:
 
 def test_every_view_is_one_and_is_numbered_or_not() -> None:
     for view in [*expand_views("ten-crop"), *expand_views("augment:1000")]:
-        assert is_view(view)
+        assert is_known_view(view)
     assert [augmented_number(view) for view in ("augment0", "augment999", "plain", "hflip")] == [0, 999, None, None]
     for name in (*VIEW_GROUPS, "augment", "augment01", "augment1000", "augment:2", "plain_hflip", ""):
-        assert not is_view(name)
+        assert not is_known_view(name)
 
 
 @pytest.mark.parametrize(

@@ -68,11 +68,26 @@ def test_outputs_multiply_the_backbones_that_name_none(
 
 
 @pytest.mark.parametrize(
+    ("backbones", "views", "expected"),
+    [
+        ("resnet50~augment:2", None, ["augment0", "augment1"]),
+        ("resnet50~five-crop", "hflip", ["plain", "top_left", "top_right", "bottom_left", "bottom_right"]),
+        ("resnet50,resnet50~hflip", "plain,augment:1", ["plain", "augment0", "hflip"]),
+    ],
+)
+def test_a_group_of_views_stands_for_its_views_wherever_it_is_typed(
+    backbones: str, views: str | None, expected: list[str]
+) -> None:
+    (found,) = choose_backbones(backbones, [], None, views)
+    assert [view for _, view in found.wanted] == expected
+
+
+@pytest.mark.parametrize(
     ("backbones", "outputs", "words"),
     [
         ("resnet50@stage", None, "unknown output 'stage': did you mean 'stages'"),
         ("resnet50", "pooled,block", "unknown output 'block': did you mean 'blocks'"),
-        ("resnet50", "qqq", "unknown output 'qqq': choose from pooled, stages"),
+        ("resnet50", "qqq", "unknown output 'qqq': choose from pooled, joint, stages"),
         ("resnet50", " , ", "no output was named"),
         ("resnet5@stages", None, "unknown backbone 'resnet5': did you mean 'resnet50'"),
         ("resnet50@", None, "is no output"),

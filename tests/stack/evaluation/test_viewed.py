@@ -209,6 +209,14 @@ def test_features_of_one_view_pass_as_they_are() -> None:
     assert same is own
 
 
+@pytest.mark.parametrize("positions", [np.arange(N), np.arange(N)[::-3], np.array([4, 4, 2])])
+def test_no_fit_copies_the_views_of_some_images(positions: NDArray[np.int64]) -> None:
+    block = viewed(made(0, 3), made(1, 2)).take(positions)
+    (rows,), _ = spread([block], part(Fold(np.array([0]), np.array([1])), []))
+    assert np.shares_memory(rows, block.values)
+    np.testing.assert_array_equal(rows[: len(positions)], made(0, 3)[0][positions])
+
+
 def test_backbones_of_other_views_are_no_one_fit() -> None:
     views = made(0, 3)
     two, three = viewed(views[:2], views), viewed(views, views)

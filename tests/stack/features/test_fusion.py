@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 
 from made_report import record_of
 from stackbone.cache import FeatureSpec, FeatureStore, ModelError, UsageError
@@ -29,6 +30,7 @@ from stackbone.stack.experiments.result_file import write_result
 from stackbone.stack.experiments.self_check import run_self_check
 from stackbone.stack.features.fusion import fuse
 from stackbone.stack.features.join import join_features
+from stackbone.stack.learners.bases.lr import score_classes
 from stackbone.stack.learners.member import Member
 from stackbone.stack.report.context import ReportOptions
 from stackbone.stack.report.report import collect_report
@@ -98,7 +100,7 @@ def test_outputs_of_a_network_are_put_together_as_asked(
 
 
 @pytest.mark.parametrize(
-    "changed", [{"view": "hflip"}, {"precision": "bf16"}, {"input_size": (160, 160)}, {"weights": "random(1)"}]
+    "changed", [{"crop_fraction": 0.5}, {"precision": "bf16"}, {"input_size": (160, 160)}, {"weights": "random(1)"}]
 )
 def test_what_sees_other_pixels_or_has_other_weights_is_another_network(
     store: FeatureStore, changed: dict[str, Any]
@@ -138,6 +140,20 @@ def test_outputs_side_by_side_are_what_concat_of_them_is(store: FeatureStore) ->
     apart = run_experiment(store, backbones="net,net@stages", options=replace(FIXED, fusion="none"))
     assert alone.evaluation.score(f"lr:{PAIR}").folds == apart.evaluation.score("concat").folds
     assert rows_of(apart, "lr:") == ["lr:net", "lr:net@stages"]
+
+
+def test_concat_of_one_network_knows_no_parts_as_the_model_that_it_saves(store: FeatureStore) -> None:
+    asked = ("concat", "oof")
+    weighed = run_experiment(store, backbones="net,net@stages", options=FIXED, recipes=asked, with_model=True)
+    plain = run_experiment(store, backbones="net,net@stages", options=replace(FIXED, fusion="concat"), recipes=asked)
+    assert weighed.evaluation.score("concat").metrics == plain.evaluation.score("concat").metrics
+    assert weighed.evaluation.score("concat").metrics != weighed.evaluation.score(f"lr:{PAIR}").metrics
+    x = np.hstack([weighed.joined.blocks[name] for name in ("net", "net@stages")])
+    y = np.arange(N) % N_CLASSES
+    fitted = score_classes(x, y, x, N_CLASSES, stratified_folds(np.array(LABELS), 3, 0), [0.1])
+    assert weighed.model is not None
+    said = weighed.model.log_probabilities(dict(weighed.joined.blocks))
+    np.testing.assert_allclose(said, log_softmax(fitted.test.astype(np.float64), axis=1), atol=1e-3)
 
 
 def test_scores_are_kept_by_fusion_and_found_again(store: FeatureStore) -> None:
