@@ -16,10 +16,9 @@ from stackbone.cache.disk.scratch import empty_array
 from stackbone.cache.errors import CacheError, CorruptFileError
 from stackbone.cache.hdf5.opening import corrupt_message
 from stackbone.cache.records import shard
-from stackbone.cache.records.cut import CUT, names_cut
 from stackbone.cache.records.feature_name import FeatureName, parse_feature_name
 from stackbone.cache.records.parts import Part, RowForm
-from stackbone.cache.records.provenance import Provenance, merge_provenance
+from stackbone.cache.records.provenance import CUT, Provenance, merge_provenance, names_cut
 from stackbone.cache.records.seen import SeenRecord, read_seen
 from stackbone.cache.records.spec import FeatureSpec
 

@@ -15,7 +15,7 @@ from stackbone.cache.disk.digest import Digests
 from stackbone.cache.disk.files import make_folder, remove_abandoned
 from stackbone.cache.errors import CacheError, UsageError
 from stackbone.cache.feature_set import FeatureSet
-from stackbone.cache.given import check_given_name, given_digests, given_features, given_spec
+from stackbone.cache.records.given import check_given_name, given_digests, given_features, given_spec
 from stackbone.cache.records.index import DatasetIndex, index_path, is_dataset_name, read_index, write_index
 from stackbone.cache.records.spec import FeatureSpec, feature_set_id, full_name, parse_feature_set_id
 from stackbone.cache.text import counted

@@ -12,8 +12,8 @@ import numpy as np
 
 from stackbone.cache.errors import CacheError
 from stackbone.cache.feature_set import FeatureSet, as_keys
-from stackbone.cache.given import is_given
 from stackbone.cache.records.feature_name import POOLED
+from stackbone.cache.records.given import is_given
 from stackbone.cache.records.index import DatasetIndex, index_path, read_index
 from stackbone.cache.records.provenance import Provenance, merge_provenance
 from stackbone.cache.records.seen import FILE, SeenRecord

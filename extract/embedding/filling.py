@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import FeatureSet, FeatureSpec
 from stackbone.cache.disk.digest import DIGEST_BYTES
-from stackbone.cache.records.cut import named_cut
+from stackbone.cache.records.provenance import named_cut
 from stackbone.extract.backbones.outputs import OutputForm
 
 COMMIT_BYTES = 4 << 20  # of features at most in a shard; every copy made of them on their way to disk is as large

@@ -26,8 +26,8 @@ from stackbone.cache import (
     as_keys,
     empty_index,
 )
-from stackbone.cache.given import is_given
 from stackbone.cache.progress import Progress, silent
+from stackbone.cache.records.given import is_given
 from stackbone.cache.records.listed import Listed
 from stackbone.cache.upkeep.dataset_summary import DatasetSummary, summarise_dataset
 from stackbone.extract.backbones.backbone import Backbone

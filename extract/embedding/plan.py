@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import CacheError, Digests, FeatureSpec, FeatureStore, SeenRecord, UsageError, as_keys
-from stackbone.cache.given import given_message, is_given
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.records.feature_name import POOLED, parse_feature_name
+from stackbone.cache.records.given import given_message, is_given
 from stackbone.cache.text import counted
 from stackbone.extract.backbones.backbone import Backbone, get_backbone
 from stackbone.extract.backbones.own_file import find_own

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore, ImageError, StackboneError, as_keys
 from stackbone.cache.disk.reading import ListedFile
-from stackbone.cache.given import is_given
+from stackbone.cache.records.given import is_given
 from stackbone.cache.records.views import known_view
 from stackbone.cache.text import counted
 from stackbone.extract.backbones.backbone import Backbone, Transform

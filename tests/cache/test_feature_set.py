@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import CacheError, CorruptFileError, Digests, FeatureSet, FeatureStore, as_keys
 from stackbone.cache.records import shard as shard_module
-from stackbone.cache.records.cut import named_cut
+from stackbone.cache.records.provenance import named_cut
 from stackbone.cache.upkeep.compact import compact
 from tests.made.caches import SPEC, make_digests
 from tests.made.checkout import ROOT

@@ -13,7 +13,7 @@ from PIL import Image
 
 from stackbone.cache import FAILED, OK, FeatureStore
 from stackbone.cache.disk.reading import ListedFile
-from stackbone.cache.records.cut import CUT, merged_cut, named_cut
+from stackbone.cache.records.provenance import CUT, merged_cut, named_cut
 from stackbone.cache.records.shard import read_header
 from stackbone.cache.upkeep.compact import compact
 from stackbone.extract import ExtractReport, extract, index_dataset, open_dataset

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from stackbone.cache.backbone_groups import ALL, GROUPS
 from stackbone.cache.disk.digest import DIGEST_BYTES, Digests
 from stackbone.cache.errors import UsageError
-from stackbone.cache.records.cut import CUT
-from stackbone.cache.records.provenance import RATE
+from stackbone.cache.records.provenance import CUT, RATE
 from stackbone.cache.records.spec import FeatureSpec
 
 GIVEN = "given"

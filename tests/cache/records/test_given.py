@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import CacheError, FeatureSpec, FeatureStore, UsageError
 from stackbone.cache import store as store_module
-from stackbone.cache.given import is_given
+from stackbone.cache.records.given import is_given
 from stackbone.cache.upkeep.compact import compact
 from stackbone.cache.upkeep.verify import verify
 
