@@ -27,7 +27,7 @@ def joint_width(network: Any) -> int:  # noqa: ANN401 - timm's models share no t
     By what timm says of its pretrained weights: as many outputs as no label set of ImageNet has, or none at all behind
     a pool by attention. A tower that was fine-tuned to classify has the labels of its task, and no joint space.
     """
-    n_outputs = network.pretrained_cfg.get("num_classes") or 0
+    n_outputs = _n_pretrained(network)
     if n_outputs == 0:
         pools = isinstance(getattr(network, "attn_pool", None), AttentionPoolLatent)
         return int(network.num_features) if pools else 0
@@ -36,5 +36,10 @@ def joint_width(network: Any) -> int:  # noqa: ANN401 - timm's models share no t
 
 def find_projection(network: Any) -> nn.Module | None:  # noqa: ANN401 - timm's models share no type
     """Return what takes pooled features into the joint space, of a whole timm model; None where there is nothing to."""
-    has_any = joint_width(network) > 0 and network.pretrained_cfg.get("num_classes")
-    return network.get_classifier() if has_any else None
+    return network.get_classifier() if joint_width(network) and _n_pretrained(network) else None
+
+
+def _n_pretrained(network: Any) -> int:  # noqa: ANN401 - timm's models share no type
+    """Return how many outputs the pretrained network has, as timm's factories note it; 0 for none, or no such note."""
+    noted = getattr(network, "pretrained_cfg", None) or {}
+    return int(noted.get("num_classes") or 0)
