@@ -11,6 +11,7 @@ from stackbone.cache import UsageError
 from stackbone.cache.choices import nearest
 from stackbone.cache.records.feature_name import LAYER, MAP, is_output
 from stackbone.cache.records.parts import Part, RowForm
+from stackbone.cache.text import typed
 
 GEM_POWER = 3.0
 """Power of the generalised mean (Radenovic et al. 2018, arXiv 1711.02512, eq. 3): 1 is a mean, infinity a maximum."""
@@ -96,7 +97,7 @@ def check_offered(backbone: str, output: str, offered: Sequence[str], modules: C
     module = output.removeprefix(LAYER)
     if output in offered or (output != module and module in modules):
         return
-    see = f"`stackbone backbones --outputs {backbone}` lists what it offers"
+    see = f"`stackbone backbones --outputs {typed(backbone)}` lists what it offers"
     if output == module:
         message = f"{backbone} has no output {output!r}: it has {', '.join(offered)} and {LAYER}NAME. {see}"
         raise UsageError(message)

@@ -91,8 +91,10 @@ def leave_out(listing: Listing, exclusion: Exclusion) -> Listing:
     if gone := sorted(listing.entries.keys() - entries):
         skipped.append(Skipped("image" if len(gone) == 1 else "images", "excluded", len(gone), gone[0]))
     if not entries:
-        options = typed(*exclusion.patterns)
-        msg = f"No images: --exclude {options} leaves out all {len(gone):,}. Expected one or more. Change it."
+        msg = (
+            f"No images: --exclude {typed(*exclusion.patterns)} leaves out all {len(gone):,}. Expected one or more. "
+            "Change it."
+        )
         raise DatasetError(msg)
     for pattern in exclusion.unused:
         notes.append(f"--exclude {typed(pattern)} leaves out nothing: no other file or folder has such a name.")

@@ -27,6 +27,7 @@ Window = tuple[int, int, int, int]
 
 _INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _WIDEST_SUPPORT = 2.0  # of bicubic, in pixels of the coarser of the two grids
+_MOST_BETWEEN = 1 << 24  # pixels between the two passes, where an image is made wider than it is
 _WIDE = 8  # resized images this many times wider than the input cost more memory than exactness is worth
 
 
@@ -143,6 +144,10 @@ def crop_resized(picture: Image.Image, transform: Transform, window: Window) -> 
     first = max(0, math.floor(top * y_scale - support))
     last = min(picture.height, math.ceil((top + height) * y_scale + support))
     rows = picture.crop((0, first, picture.width, last))
+    if full_width > rows.width and full_width * rows.height > _MOST_BETWEEN:
+        # A thread of an image, squashed: enlarged across first it would take gigabytes.
+        rows = rows.resize((rows.width, full_height), interpolation)
+        first, y_scale = 0, 1.0
     if full_width <= _WIDE * transform.input_size[1]:
         # Not by a box: its float32 corners shift the weights a little, some pixels here round to the other side,
         # and the second pass makes two levels of that.

@@ -19,9 +19,9 @@ from stackbone.extract.methods.method import OPTIMISERS, RECIPES, check_method, 
 from stackbone.extract.steering_files.steering import MOST_SEED, STAGES
 
 PRECISIONS = ("auto", "fp32", "bf16")
-OWN, RELEASED = "own", "released"
-TRAININGS = (OWN, RELEASED)
+TRAININGS = ("own", "released")
 """Our way to train, and that of TOAST's authors as far as it is known: docs/steering.md has the table."""
+OWN, RELEASED = TRAININGS
 _LATER = {"recipe": OWN, "views": PLAIN}
 _PATIENCE = 20
 _CROP_AREA = 0.7

@@ -86,7 +86,11 @@ def test_rows_are_the_same_in_every_form(here: Run, tmp_path: Path, arguments: t
     assert parquet.read_table(tmp_path / "rows.parquet").to_pylist() == rows
     with (tmp_path / "new" / "rows.csv").open(newline="", encoding="utf-8") as file:
         written = list(csv.DictReader(file))
-    assert written == [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
+    text = {None: "", True: "true", False: "false"}
+    assert written == [
+        {name: text[value] if value is None or isinstance(value, bool) else str(value) for name, value in row.items()}
+        for row in rows
+    ]
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,9 @@ _ASKED = re.compile(r"(--[a-z-]+[ =]|`stackbone [a-z]+ |Type: stackbone [a-z]+ )
 _QUOTES = {"typed"}
 _SAFE = {
     "dataset.name",  # of letters, digits, '.', '_' and '-'
-    *("self.cv", "self.seed", "cv", "SAME_PICTURE"),  # numbers
+    *("self.cv", "self.seed", "self.inner_splits", "cv", "SAME_PICTURE"),  # numbers
     *("self.rare", "plain.model"),  # words of ours
-    *("data", "name"),  # quoted a line above
+    *("data", "name", "asked"),  # quoted a line above
 }
 
 

@@ -133,7 +133,7 @@ def test_what_a_steering_on_everything_would_score_is_refused(store: FeatureStor
     for words in (
         "fold 1 of 3 has no fair features of the steered backbone vit_toast",
         f"the steering of {steered.id} saw 30 of its 30 test images",
-        "`stackbone steer TABLE --backbone vit_base --method toast --cv 3 --seed 0`",
+        "`stackbone steer TABLE --backbone vit_base --method toast --cv 3 --seed 0 --inner-cv 3`",
         "`stackbone extract TABLE --backbones vit_toast --steering FOLDER`",
         "--backbones resnet50",
     ):
@@ -161,11 +161,11 @@ def test_steerings_of_the_folds_of_rows_stay_valid(store: FeatureStore) -> None:
     assert "images are dealt to folds by rows (--dealing rows), since the steerings of vit_toast were made for" in note
     for fold, part in zip(found.folds, training_parts(store, cv=3, dealing="rows"), strict=True):
         np.testing.assert_array_equal(part.digests, digests_of()[fold.train])
-    with pytest.raises(StackError, match=r"no fair features.*--cv 3 --seed 0`"):
+    with pytest.raises(StackError, match=r"no fair features.*--cv 3 --seed 0 --inner-cv 3`"):
         run_experiment(store, dealing="digests", options=FIXED)
-    with pytest.raises(StackError, match=r"no fair features.*--cv 3 --seed 1`"):
+    with pytest.raises(StackError, match=r"no fair features.*--cv 3 --seed 1 --inner-cv 3`"):
         run_experiment(store, seed=1, options=FIXED)  # of neither dealing
-    with pytest.raises(StackError, match=r"no fair features.*--cv 3 --seed 1 --dealing rows`"):
+    with pytest.raises(StackError, match=r"no fair features.*--cv 3 --seed 1 --dealing rows --inner-cv 3`"):
         run_experiment(store, seed=1, dealing="rows", options=FIXED)
     newer = add_folds(store)
     assert run_experiment(store, options=FIXED, recipes=("oof",)).backbones["vit_toast"] == newer
@@ -187,7 +187,7 @@ def test_one_image_of_the_test_part_is_too_many(store: FeatureStore) -> None:
 
 def test_folds_of_another_seed_do_not_serve(store: FeatureStore) -> None:
     ids = add_folds(store, seed=1)
-    with pytest.raises(StackError, match=r"fold 1 of 3 has no fair features.*--cv 3 --seed 0`"):
+    with pytest.raises(StackError, match=r"fold 1 of 3 has no fair features.*--cv 3 --seed 0 --inner-cv 3`"):
         run_experiment(store, seed=0, options=FIXED)
     for asked in ({"cv": 4, "seed": 1}, {"repeats": 2, "seed": 1}):
         with pytest.raises(StackError, match="no fair features"):
@@ -279,7 +279,7 @@ def test_a_split_is_guarded_too(store: FeatureStore) -> None:
     found = run_experiment(store, split="test", options=FIXED)
     assert found.backbones["vit_toast"] == [fair.id]
     assert found.evaluation.score("lr:vit_toast").mean < CHANCE + 4 * np.sqrt(2 / 9 / 30)
-    with pytest.raises(StackError, match=r"fold 1 of 1 .* saw 60 of its 60 test images.*--split train`"):
+    with pytest.raises(StackError, match=r"fold 1 of 1 .* saw 60 of its 60 test images.*--split train --inner-cv 3`"):
         run_experiment(store, split="train", options=FIXED)
 
 

@@ -67,7 +67,7 @@ def run(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str
 
 def test_the_report_has_these_sections_in_this_order() -> None:
     assert list(SECTIONS) == [
-        *("scores", "fit", "classes", "errors", "backbones"),
+        *("scores", "fit", "classes", "errors", "backbones", "layers"),
         *("confidence", "learning", "map", "attention", "data", "provenance"),
     ]
     assert {name: sorted(each.tasks) for name, each in SECTIONS.items() if each.tasks} == {

@@ -289,9 +289,9 @@ def test_scores_of_an_earlier_run_are_found_again(tmp_path: Path, monkeypatch: p
     folds = regression_folds(y, 3, 0)
     fits: list[int] = []
 
-    def counted(train: SideBySide, y_train: Floats, test: SideBySide, *rest: Any) -> BaseScores:  # noqa: ANN401
+    def counted(train: SideBySide, y_train: Floats, test: SideBySide, *rest: Any, **named: Any) -> BaseScores:  # noqa: ANN401
         fits.append(test.n)
-        return score_numbers(train, y_train, test, *rest)
+        return score_numbers(train, y_train, test, *rest, **named)
 
     monkeypatch.setattr("stackbone.stack.learners.bases.ridge.score_numbers", counted)
 
