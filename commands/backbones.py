@@ -16,6 +16,7 @@ from stackbone.commands.shared.tables import print_table
 if TYPE_CHECKING:
     from stackbone.extract import Backbone
 
+_SHOWN = 4  # modules, as examples
 _EXPLAINED = (
     "width: columns of its features.  GFLOP: billions of operations an image.  M: millions of parameters.  "
     "gated: the hub gives the weights to those who accepted the licence"
@@ -98,18 +99,19 @@ def _list_outputs(name: str, *, as_json: bool) -> list[dict[str, Any]]:
     rows = [
         {
             "output": each.output,
-            "columns": each.n_columns,
-            "bytes an image": each.row_bytes,
-            "parts": len(each.row.parts) or 1,
+            "n_columns": each.n_columns,
+            "n_bytes": each.row_bytes,
+            "n_parts": len(each.row.parts) or 1,
             "what": OUTPUTS.get(each.output, "its result, pooled"),
         }
         for each in [*forms, *modules]
     ]
     if as_json:
-        print_json({"backbone": name, "outputs": [each.to_dict() for each in [*forms, *modules]]})
+        told = [row | each.to_dict() for row, each in zip(rows, [*forms, *modules], strict=True)]
+        print_json({"backbone": name, "outputs": told})
         return rows
     cells = [
-        [str(row["output"]), f"{row['columns']:,}", f"{row['bytes an image']:,}", f"{row['parts']:,}", str(row["what"])]
+        [str(row["output"]), *(f"{row[key]:,}" for key in ("n_columns", "n_bytes", "n_parts")), str(row["what"])]
         for row in rows
     ]
     print_table(["output", "columns", "bytes an image", "parts", "what"], cells[: len(forms)], shorten=["what"])
@@ -117,6 +119,3 @@ def _list_outputs(name: str, *, as_json: bool) -> list[dict[str, Any]]:
         shown = ", ".join(each.output for each in modules[:: max(1, len(modules) // _SHOWN)][:_SHOWN])
         out.print(f"and any of {counted(len(modules), 'module')} by its name, such as {shown}; --json lists all")
     return rows
-
-
-_SHOWN = 4

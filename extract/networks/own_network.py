@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from types import ModuleType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,9 @@ from stackbone.extract.backbones.own_file import OPTION, read_module
 from stackbone.extract.backbones.own_module import OwnModule, module_in_memory
 from stackbone.extract.backbones.weights import Weights, seed_of
 from stackbone.extract.networks.state_dict import first_mismatch, read_state_dict
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _NEAR = 1e-3
 """How far apart, relative to the features' length, those of one image may be that is computed twice."""
@@ -77,8 +80,7 @@ def _from_file(backbone: Backbone, own: OwnModule, weights: Weights) -> nn.Modul
 
 def _run_file(own: OwnModule) -> dict[str, object]:
     """Return the names that a file of Python declares, run from the very bytes that its key is made of."""
-    path = own.file
-    assert path is not None
+    path = cast("Path", own.file)  # a network in memory has none, and does not come here
     content = read_module(path)
     if hashlib.sha256(content).hexdigest() != own.sha256:
         message = f"{OPTION}: {path} was changed since it was read. Nothing was computed with it; run again"

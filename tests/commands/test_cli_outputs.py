@@ -24,7 +24,7 @@ def test_the_outputs_of_a_backbone_are_listed_with_their_sizes(in_process: _Here
     assert "and any of 261 modules by its name, such as layer:conv_stem" in done.stdout
     with (tmp_path / "rows.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert (rows[5]["output"], rows[5]["bytes an image"]) == ("map", "125440")
+    assert (rows[5]["output"], rows[5]["n_bytes"]) == ("map", "125440")
     told = json.loads(in_process("backbones", "--outputs", LITE0, "--json", cwd=tmp_path).stdout)
     assert [each["output"] for each in told["outputs"][:3]] == ["pooled", "stages", "mean"]
     assert told["outputs"][1]["parts"][4] == ["stage5", 320]
