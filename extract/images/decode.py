@@ -144,11 +144,13 @@ def crop_resized(picture: Image.Image, transform: Transform, window: Window) -> 
     first = max(0, math.floor(top * y_scale - support))
     last = min(picture.height, math.ceil((top + height) * y_scale + support))
     rows = picture.crop((0, first, picture.width, last))
-    if full_width > rows.width and full_width * rows.height > _MOST_BETWEEN:
+    whole_rows = full_width <= _WIDE * transform.input_size[1]
+    across = full_width if whole_rows else width
+    if across > rows.width and across * rows.height > _MOST_BETWEEN:
         # A thread of an image, squashed: enlarged across first it would take gigabytes.
         rows = rows.resize((rows.width, full_height), interpolation)
         first, y_scale = 0, 1.0
-    if full_width <= _WIDE * transform.input_size[1]:
+    if whole_rows:
         # Not by a box: its float32 corners shift the weights a little, some pixels here round to the other side,
         # and the second pass makes two levels of that.
         rows = rows.resize((full_width, rows.height), interpolation).crop((left, 0, left + width, rows.height))
