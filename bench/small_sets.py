@@ -6,7 +6,7 @@ another choice of classes and of images; `uneven` draws have classes of very dif
 of every model; the difference of ``mean`` and ``stack:oof`` from the best single backbone's linear SVM (the one with
 the best mean over all draws, which nobody could have known) with its standard error over draws; draws of ``stack:oof``
 that end near chance where that SVM is above .9; log-loss beside that of a uniform guess.
-``python bench/small_sets.py [--quick] [--json FILE] [--photos FOLDER] [--draws N] [--of SET] [--uneven no]``.
+``python bench/small_sets.py [--quick] [--json FILE] [--photos FOLDER] [--draws N] [--of SET] [--uneven no] [--meta X]``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from stackbone.cache import FeatureStore
 from stackbone.extract import extract, open_dataset
 from stackbone.extract.datasets.digits import write_digits
 from stackbone.stack.evaluation.evaluate import evaluate
+from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.features.join import join_features
 from stackbone.stack.folds.fold import Fold
 
@@ -63,11 +64,15 @@ def draws(labels: NDArray[np.str_], n: int, n_classes: int, count: int, *, uneve
         yield Draw(train, rng.permutation(left)[:MOST_TESTED])
 
 
-def score(blocks: Mapping[str, NDArray[np.float32]], labels: NDArray[np.str_], draw: Draw) -> dict[str, Any]:
+def score(
+    blocks: Mapping[str, NDArray[np.float32]], labels: NDArray[np.str_], draw: Draw, meta: str | None = None
+) -> dict[str, Any]:
     """Return accuracy and log-loss of every model on one draw."""
     rows = np.concatenate([draw.train, draw.test])
     fold = Fold.testing(np.arange(len(draw.train), len(rows)), len(rows))
-    found = evaluate({name: x[rows] for name, x in blocks.items()}, labels[rows], [fold], ablation=False, n_jobs=1)
+    own = {name: x[rows] for name, x in blocks.items()}
+    options = stack_options(meta=meta)
+    found = evaluate(own, labels[rows], [fold], ablation=False, options=options, n_jobs=1)
     return {
         each.model: {"accuracy": each.mean, "log_loss": each.metrics.get("log_loss", [None])[0]}
         for each in found.results
@@ -100,6 +105,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=200, help="of each size")
     parser.add_argument("--of", choices=("digits", "clothing"), help="one of the two sets of photographs alone")
     parser.add_argument("--uneven", choices=("no", "yes"), help="draws of one kind alone")
+    parser.add_argument("--meta", help="meta-learner of stack:oof; by default that of the command line")
     options = parser.parse_args()
     count = min(options.draws, 10) if options.quick else options.draws
     rows, figures = [], {}
@@ -120,7 +126,7 @@ def main() -> None:
                         continue
                     chosen = draws(joined.labels, n, n_classes, count, uneven=uneven)
                     # Processes: so few rows are a matter of Python's steps and not of products, and threads would wait.
-                    jobs = (joblib.delayed(score)(joined.blocks, joined.labels, draw) for draw in chosen)
+                    jobs = (joblib.delayed(score)(joined.blocks, joined.labels, draw, options.meta) for draw in chosen)
                     found = summarise(joblib.Parallel(-1)(jobs), n_classes)
                     kind = f"{name}, {n} in {n_classes}{', uneven' if uneven else ''}"
                     figures[kind] = found

@@ -76,6 +76,14 @@ class ModelOptions:
     meta_combine: Annotated[
         str, typer.Option(help="Put the backbones' scores side by side (concat), or average them: {meta_combine}")
     ] = "concat"
+    heads: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Base learners that the stack is built of, separated by commas: lr, {heads}; each has rows of its own "
+            "[default: lr; of a regression ridge]",
+        ),
+    ] = None
     fusion: Annotated[
         str,
         typer.Option(
@@ -105,6 +113,7 @@ class ModelOptions:
             c=self.c,
             inner_splits=self.inner_cv,
             fusion=self.fusion,
+            heads=self.heads,
         )
 
 

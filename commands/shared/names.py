@@ -88,6 +88,12 @@ def _stacks() -> Iterable[str]:
     return [each.name for each in BASE_LEARNERS.values() if each.sees_all]
 
 
+def _heads() -> Iterable[str]:
+    from stackbone.stack.learners.registry import BASE_LEARNERS
+
+    return [each.name for each in BASE_LEARNERS.values() if each.can_be_stacked and not each.by_default]
+
+
 def _meta_learners(task: str) -> Iterable[str]:
     from stackbone.stack.learners.registry import meta_learners
 
@@ -98,6 +104,7 @@ FOLDERS = {
     "methods": Folder("extract/methods", "*/recipe.py", "", "stackbone.methods", _methods),
     "tasks": Folder("stack/tasks/kinds", "*.py", "", "stackbone.tasks", _tasks),
     "stacks": Folder("stack/learners/bases", "*.py", "sees_all = True", "stackbone.learners", _stacks),
+    "heads": Folder("stack/learners/bases", "*.py", "(Head):", "stackbone.learners", _heads),
     **{
         word: Folder(
             "stack/learners/meta", "*.py", f'"{task}"', "stackbone.meta_learners", partial(_meta_learners, task)

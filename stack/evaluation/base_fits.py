@@ -90,17 +90,19 @@ def base_fits(
         for p in parts
         for seen in [[of_fold(blocks[name], p.number) for name in names]]
     }
-    for p in parts:  # the meta-learner sees what the task's own base learner says of each backbone, and of no other
+    for p in parts:  # the meta-learner sees what these base learners say of each backbone, and no others
         for member in members:
             name, features = member.blocks[0], blocks[member.blocks[0]]
-            nested, base = nested_of(features, p.number), learners[kind.base].of_parts(member.widths)
+            nested = nested_of(features, p.number)
             if nested:  # of a steered backbone, whose outputs are a member each
                 check_nested(name, nested, len(p.inner))
                 deeper = [inner_folds(p.fold.train[each.train]) for each in p.inner]
-                fit = NestedFit(base, of_fold(features, p.number), nested, p, deeper, options, seed)
-                found[f"{base.name}:{name}", p.number] = BaseFit(
-                    fit.settings(), [name], base.uses_inner_folds, fit.run, nested.feature_sets
-                )
+                for head in kind.stacked(options):
+                    base = head.of_parts(member.widths)
+                    fit = NestedFit(base, of_fold(features, p.number), nested, p, deeper, options, seed)
+                    found[f"{base.name}:{name}", p.number] = BaseFit(
+                        fit.settings(), [name], base.uses_inner_folds, fit.run, nested.feature_sets
+                    )
     return found
 
 

@@ -20,7 +20,7 @@ from stackbone.cache.choices import check_choice
 from stackbone.cache.disk.digest import Digests
 from stackbone.cache.progress import Progress
 from stackbone.stack.evaluation.base_fits import base_fits, run_base
-from stackbone.stack.evaluation.options import check_meta, stack_options
+from stackbone.stack.evaluation.options import check_learners, stack_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.fitting.fit_warnings import recorded
 from stackbone.stack.fitting.fits import FitCounter, FitKey, run_fits
@@ -119,7 +119,7 @@ def evaluate(
     options = options or stack_options(task)
     for recipe in recipes:
         check_choice("recipe", recipe, recipe_rows())
-    check_meta(task, options.meta)
+    check_learners(task, options)
     truth = _read(kind, y, blocks, folds, groups)
     units = Units(groups, digests)
 
@@ -132,7 +132,8 @@ def evaluate(
     ]
     members = list(members or one_each(blocks))
     names = [each.name for each in members]
-    models = _models(kind, names, recipes, baselines=baselines)
+    heads = [each.name for each in kind.stacked(options)]
+    models = _models(kind, names, heads, recipes, baselines=baselines)
     metas = _meta_backbones(names, ablation=baselines and ablation) if "oof" in recipes else {}
     fits_of_all = base_fits(kind, blocks, members, parts, options, seed, inner_folds)
     base = {key: fit for key, fit in fits_of_all.items() if key[0] in models}
@@ -146,7 +147,7 @@ def evaluate(
         outcomes = run_base(kind, runs, sum(x.nbytes for _, x in distinct_blocks(blocks)), n_jobs, counter)
         if "concat" in models and ("concat", 0) not in base:  # side by side with nothing: the same fit
             outcomes |= {("concat", p.number): outcomes[f"{kind.base}:{names[0]}", p.number] for p in parts}
-        fitted = _fit_stacks(kind, outcomes, {"mean": names, **metas}, parts, options.meta, n_jobs, counter)
+        fitted = _fit_stacks(kind, outcomes, heads, {"mean": names, **metas}, parts, options.meta, n_jobs, counter)
     predictions = {
         model: [fitted.predict(model, p.number) for p in parts] for model in dict.fromkeys([*models, *metas])
     }
@@ -162,8 +163,8 @@ def evaluate(
         n_from_cache=len(found_keys),
         shares=mean_shares(names, shares),
         parts={
-            each.name: _parts(each, [fitted.members["mean", p.number][i] for p in parts])
-            for i, each in enumerate(members)
+            each.name: _parts(each, [outcomes[f"{kind.base}:{each.name}", p.number] for p in parts])
+            for each in members
             if len(each.parts) > 1
         },
     )
@@ -220,16 +221,17 @@ class _Fitted:
 def _fit_stacks(
     kind: Task,
     outcomes: Mapping[FitKey, BaseOutcome],
+    heads: Sequence[str],
     combined: Mapping[str, list[str]],
     parts: Sequence[Part],
     options: MetaOptions,
     n_jobs: int | None,
     counter: FitCounter,
 ) -> _Fitted:
-    """Fit the meta-learner on what the backbones of each model say out of fold; `combined` names them, and the mean."""
+    """Fit the meta-learner on what the heads of each model say out of fold; `combined` names its backbones."""
     scores = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, BaseScores)}
     members = {
-        (model, p.number): [scores[f"{kind.base}:{name}", p.number] for name in names]
+        (model, p.number): [scores[f"{head}:{name}", p.number] for name in names for head in heads]
         for model, names in combined.items()
         for p in parts
     }
@@ -261,12 +263,17 @@ def _read(
     return truth
 
 
-def _models(kind: Task, backbones: list[str], recipes: Sequence[str], *, baselines: bool) -> list[str]:
-    learners = [each for each in kind.learners if not each.sees_all and (baselines or each.name == kind.base)]
+def _models(
+    kind: Task, backbones: list[str], heads: list[str], recipes: Sequence[str], *, baselines: bool
+) -> list[str]:
+    asked = {kind.base, *heads}
+    learners = [
+        each for each in kind.learners if not each.sees_all and (each.name in asked or (baselines and each.by_default))
+    ]
     singles = [f"{learner.name}:{name}" for learner in learners for name in backbones]
+    repeated = {name for name, n in (("mean", len(backbones) * len(heads)), ("concat", len(backbones))) if n == 1}
     plain = ["mean", "concat"] if baselines else ["mean"]
-    if len(backbones) == 1:  # both would repeat its row
-        plain = [each for each in plain if each in recipes]
+    plain = [each for each in plain if each in recipes or each not in repeated]
     stacks = [row for recipe, row in kind.recipes.items() if recipe in recipes and row not in ("mean", "concat")]
     return [*singles, *plain, *stacks]
 
@@ -279,9 +286,9 @@ def _meta_backbones(backbones: list[str], *, ablation: bool) -> dict[str, list[s
     return stacks
 
 
-def _parts(member: Member, folds: Sequence[BaseScores]) -> list[PartScore]:
+def _parts(member: Member, folds: Sequence[BaseOutcome]) -> list[PartScore]:
     """Return what each part of a member's columns carries in each fold; nothing where its learner does not tell."""
-    told = [each.parts for each in folds if each.parts is not None]
+    told = [each.parts for each in folds if isinstance(each, BaseScores) and each.parts is not None]
     if len(told) < len(folds):
         return []
     numbers = np.stack(told, axis=2).tolist()  # (n_parts, 3, n_folds)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from stackbone.cache.choices import check_choice
 from stackbone.cache.errors import UsageError
 from stackbone.stack.learners.options import COMBINE, FUSIONS, SCORES, MetaOptions, StackOptions
 from stackbone.stack.tasks.registry import get_task
+from stackbone.stack.tasks.task import Task
 
 MOST_C = 1e6
 """The largest C that can be asked for: beyond it the penalty is lost in the rounding of single precision."""
@@ -20,6 +23,7 @@ def stack_options(
     c: float | None = None,
     inner_splits: int = 5,
     fusion: str = StackOptions.fusion,
+    heads: str | Sequence[str] | None = None,
 ) -> StackOptions:
     """Return options that suit a task, with its own defaults.
 
@@ -35,6 +39,8 @@ def stack_options(
         See `StackOptions`.
     inner_splits, fusion
         See `StackOptions`.
+    heads : str or sequence of str, optional
+        Base learners that the stack is built of, as a list or separated by commas; by default the task's own.
 
     Raises
     ------
@@ -43,8 +49,14 @@ def stack_options(
     """
     kind = get_task(task)
     meta = kind.meta_learners[0] if meta is None else meta
-    options = StackOptions(c=c, inner_splits=inner_splits, meta=MetaOptions(meta, scores, combine), fusion=fusion)
-    check_meta(task, options.meta)
+    options = StackOptions(
+        c=c,
+        inner_splits=inner_splits,
+        meta=MetaOptions(meta, scores, combine),
+        fusion=fusion,
+        heads=_heads(kind, heads),
+    )
+    check_learners(task, options)
     check_choice("value of --fusion", fusion, FUSIONS)
     if c is not None and not 0 < c <= MOST_C:
         message = f"--c is {c}; C is an inverse regularisation strength above 0 and up to {MOST_C:g}, such as 0.01"
@@ -56,8 +68,42 @@ def stack_options(
     return options
 
 
+def check_learners(task: str, options: StackOptions) -> None:
+    """Raise `UsageError` unless a task knows all learners that these options name."""
+    for name in options.heads:
+        check_choice("head", name, get_task(task).heads)
+    check_meta(task, options.meta)
+
+
 def check_meta(task: str, options: MetaOptions) -> None:
     """Raise `UsageError` unless a task knows all names of these options."""
     check_choice("meta-learner", options.learner, get_task(task).meta_learners)
     check_choice("value of --meta-scores", options.scores, SCORES)
     check_choice("value of --meta-combine", options.combine, COMBINE)
+
+
+def check_savable(task: Task, options: StackOptions, recipe: str) -> None:
+    """Raise `UsageError` where the model of a recipe is built of base learners that no file of a model can hold."""
+    held = [each.name for each in task.stacked(options) if not each.can_be_saved]
+    if recipe in ("oof", "mean") and held:
+        kept = ", ".join(each.name for each in task.learners if each.can_be_stacked and each.can_be_saved)
+        message = (
+            f"a stack of {', '.join(held)} cannot be saved: it is no linear map of the features, and a model's file "
+            f"holds nothing else. Leave --save out, or choose --heads of {kept}"
+        )
+        raise UsageError(message)
+
+
+def _heads(task: Task, asked: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the base learners that a stack is built of; none where it is the task's own alone."""
+    if asked is None:
+        return ()
+    names = [each.strip() for each in asked.split(",")] if isinstance(asked, str) else list(asked)
+    for name in names:
+        check_choice("head", name, task.heads)
+    if not names or len(set(names)) < len(names):
+        found = "twice: " + ", ".join(name for name in dict.fromkeys(names) if names.count(name) > 1)
+        problem = f"names one {found}" if names else "names none"
+        message = f"--heads {problem}; name each base learner once, of {', '.join(task.heads)}"
+        raise UsageError(message)
+    return () if names == [task.base] else tuple(names)

@@ -244,17 +244,19 @@ def _strength(n_classes: int) -> str:
 def _to_arrays(outcome: BaseOutcome, n_classes: int) -> Arrays:
     if isinstance(outcome, Prediction):
         return {"scores": outcome.scores, "probability": np.array(outcome.probability)}
+    linear = outcome.linear_map
     return {
         _strength(n_classes): np.array(outcome.chosen, np.float64),
         "out_of_fold": outcome.out_of_fold,
         "test": outcome.test,
-        "coef": outcome.linear.coef,
-        "intercept": outcome.linear.intercept,
-        "mean": outcome.linear.mean
-        if outcome.linear.mean is not None
-        else np.zeros(len(outcome.linear.coef), np.float32),
+        **({} if linear is None else _of_map(linear)),
         **({} if outcome.parts is None else {"parts": outcome.parts}),
     }
+
+
+def _of_map(linear: LinearMap) -> Arrays:
+    mean = np.zeros(len(linear.coef), np.float32) if linear.mean is None else linear.mean
+    return {"coef": linear.coef, "intercept": linear.intercept, "mean": mean}
 
 
 def _from_arrays(arrays: Arrays, key: FitKey) -> BaseOutcome | None:
@@ -267,7 +269,9 @@ def _from_arrays(arrays: Arrays, key: FitKey) -> BaseOutcome | None:
             return None
         return Prediction(scores, probability=bool(probability))
     strength = _strength(key.n_classes)
-    if set(arrays) - {"parts"} != {strength, "out_of_fold", "test", "coef", "intercept", "mean"}:
+    is_linear = "coef" in arrays  # some classifiers are no map of the features
+    of_map = {"coef", "intercept", "mean"} if is_linear else set()
+    if set(arrays) - {"parts"} != {strength, "out_of_fold", "test", *of_map}:
         return None
     columns = (key.n_classes,) if key.n_classes else ()
     number = np.float32 if key.n_classes else np.float64
@@ -275,17 +279,19 @@ def _from_arrays(arrays: Arrays, key: FitKey) -> BaseOutcome | None:
         strength: ((), np.float64),
         "out_of_fold": ((key.n_train, *columns), number),
         "test": ((key.n_test, *columns), number),
-        "coef": ((key.dim, n_outputs), np.float32),
-        "intercept": ((n_outputs,), np.float32),
-        "mean": ((key.dim,), np.float32),
         **({"parts": ((*arrays["parts"].shape[:1], len(PartRecord._fields)), np.float64)} if "parts" in arrays else {}),
     }
+    if is_linear:
+        expected["coef"] = ((key.dim, n_outputs), np.float32)
+        expected["intercept"] = ((n_outputs,), np.float32)
+        expected["mean"] = ((key.dim,), np.float32)
     if any(arrays[name].shape != shape or arrays[name].dtype != dtype for name, (shape, dtype) in expected.items()):
         return None
     out_of_fold = arrays["out_of_fold"]
     scored = np.isfinite(out_of_fold[key.tested]).all() and np.isnan(out_of_fold[~key.tested]).all()
     if not scored or not all(np.isfinite(arrays[name]).all() for name in expected if name != "out_of_fold"):
         return None
-    chosen, linear = float(arrays[strength]), LinearMap(arrays["coef"], arrays["intercept"], arrays["mean"])
+    chosen = float(arrays[strength])
+    linear = LinearMap(arrays["coef"], arrays["intercept"], arrays["mean"]) if is_linear else None
     is_strength = chosen > 0 if key.n_classes else chosen >= 0
     return BaseScores(chosen, out_of_fold, arrays["test"], linear, arrays.get("parts")) if is_strength else None

@@ -155,7 +155,7 @@ class Experiment:
             "train_views": list(self.joined.views.train),
             "test_views": list(self.joined.views.test),
             "recipe": self.recipe,
-            **asdict(self.options),
+            **self.options.to_dict(),
             "stackbone": version("stackbone"),
             "backbones": self.backbones,
             "left_out": self.joined.left_out,

@@ -52,7 +52,7 @@ def provenance(experiment: Experiment, store: FeatureStore) -> dict[str, object]
             "dealing": experiment.division.dealing,
             "train_views": list(experiment.joined.views.train),
             "test_views": list(experiment.joined.views.test),
-            **asdict(experiment.options),
+            **experiment.options.to_dict(),
         },
         "feature_sets": {
             name: {"id": each.id, "spec": asdict(each.header().spec), "provenance": dict(each.provenance())}
@@ -117,6 +117,7 @@ def _stack_command(experiment: Experiment, ids: list[str]) -> list[str]:
         "--meta-combine": (e.options.meta.combine, plain.meta.combine),
         "--c": (e.options.c, plain.c),
         "--inner-cv": (e.options.inner_splits, plain.inner_splits),
+        "--heads": (",".join(e.options.heads), ""),
         "--fusion": (e.options.fusion, plain.fusion),
         "--group-by": (e.division.group_by, "auto"),
         "--near-duplicates": (e.division.near_duplicates, None),

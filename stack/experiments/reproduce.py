@@ -163,6 +163,7 @@ def _options(recorded: dict[str, Any], meta: dict[str, Any], file: Path) -> Stac
             c=recorded["c"],
             inner_splits=recorded["inner_splits"],
             fusion=recorded.get("fusion", "none"),  # of earlier versions, which knew one output of a network
+            heads=recorded.get("heads"),
         )
     except (StackboneError, TypeError) as exc:
         raise StackError(not_a_result(file, f"its options are not as they are written ({exc})")) from exc

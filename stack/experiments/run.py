@@ -13,7 +13,7 @@ from stackbone.stack.divisions.named_split import find_split
 from stackbone.stack.evaluation.evaluate import evaluate
 from stackbone.stack.evaluation.findings import find
 from stackbone.stack.evaluation.near_copies import look_for_copies
-from stackbone.stack.evaluation.options import stack_options
+from stackbone.stack.evaluation.options import check_savable, stack_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.features.fair_folds import fair_folds
@@ -96,7 +96,7 @@ def run_experiment(
         ``rows``, as Stackbone 0.1.0 did. By default by digests, unless a backbone was steered for the folds of rows.
     recipes
         Of ``oof``, ``published``, ``mean`` and ``concat``. The first is the model that the findings are about and that
-        is fitted on everything; of regression there is ``oof`` alone.
+        is fitted on everything; of regression there is no ``published``.
     options
         What is fitted; see `StackOptions`.
     with_model
@@ -135,6 +135,8 @@ def run_experiment(
         inner_splits=options.inner_splits,
     )
     _check_recipes(division.kind, recipes)
+    if with_model:
+        check_savable(division.kind, options, recipes[0])
     joined = join_features(
         store,
         dataset=dataset,

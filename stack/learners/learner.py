@@ -113,14 +113,15 @@ class BaseScores:
     Attributes
     ----------
     chosen : float
-        The strength of regularisation that was chosen: C of a classifier, alpha of a ridge regression.
+        What was chosen: C of a logistic regression, alpha of a ridge regression, the shrinkage, k or temperature of a
+        head.
     out_of_fold : NDArray[np.float32] or NDArray[np.float64]
         ``(n_train, n_classes)`` float32, or ``(n_train,)`` float64 numbers; each row by a model that never saw it.
         NaN in the rows that no inner fold tests.
     test : NDArray[np.float32] or NDArray[np.float64]
         ``(n_test, n_classes)`` or ``(n_test,)``, by the model of the whole training part.
-    linear : LinearMap
-        That model.
+    linear_map : LinearMap, optional
+        That model; None where it is no linear map of raw features.
     parts : NDArray[np.float64], optional
         ``(n_parts, 3)`` what its parts of columns carry: see `stack.learners.part_weights.PartRecord`; None where there
         is one.
@@ -129,8 +130,22 @@ class BaseScores:
     chosen: float
     out_of_fold: NDArray[Any]
     test: NDArray[Any]
-    linear: LinearMap
+    linear_map: LinearMap | None
     parts: NDArray[np.float64] | None = None
+
+    @property
+    def linear(self) -> LinearMap:
+        """The model of the whole training part, where it is a linear map.
+
+        Raises
+        ------
+        TypeError
+            If it is none.
+        """
+        if self.linear_map is None:
+            message = "this base learner is no linear map of the features: no file of a model can hold it"
+            raise TypeError(message)
+        return self.linear_map
 
 
 BaseOutcome = BaseScores | Prediction
@@ -144,7 +159,7 @@ class FinalFit:
     Attributes
     ----------
     bases : list of LinearMap
-        ``(dim, n_classes)`` of each backbone, or ``(dim, 1)``.
+        ``(dim, n_classes)`` of each backbone, or ``(dim, 1)``; of several heads those of one backbone side by side.
     meta : MetaModel
         What makes one answer of theirs.
     members : list of int, optional
@@ -176,6 +191,12 @@ class BaseLearner(ABC):
         metrics cannot measure.
     copies_rows : bool
         Whether a fit copies its training rows: of large features such fits run one at a time, with all cores.
+    by_default : bool
+        Whether it is fitted without being asked for by ``--heads``.
+    can_be_stacked : bool
+        Whether it sees one backbone and gives `BaseScores`, so that a stack can be built of it.
+    can_be_saved : bool
+        Whether a stack of it can be saved: whether it gives a `BaseScores.linear_map`.
     place : int
         Where its rows stand in the table, ascending.
     """
@@ -187,6 +208,9 @@ class BaseLearner(ABC):
     uses_inner_folds: bool = True
     has_probabilities: bool = True
     copies_rows: bool = True
+    by_default: bool = True
+    can_be_stacked: bool = False
+    can_be_saved: bool = True
     place: int = 100
 
     def of_parts(self, widths: tuple[int, ...]) -> BaseLearner:
@@ -255,6 +279,9 @@ class MetaLearner(ABC):
         What it is, in a few words.
     has_weights : bool
         Whether it learns how much each backbone counts.
+    averages : bool
+        Whether it is a mean of the backbones' probabilities, weighted or not: how these are scored and put together is
+        then no question.
     place : int
         Of a task's meta-learners the first is the default.
     """
@@ -263,6 +290,7 @@ class MetaLearner(ABC):
     tasks: tuple[str, ...]
     what: str
     has_weights: bool = True
+    averages: bool = False
     place: int = 100
 
     @abstractmethod

@@ -84,12 +84,12 @@ def fit_linear(scores: Sequence[BaseScores], part: Part, options: MetaOptions, l
     MetaModel
         Fitted on all rows that have out-of-fold scores.
     """
-    scored, decisions, y = _scored(scores, part)
+    rows, decisions, y = scored(scores, part)
     x = meta_features(decisions, options.scores, options.combine)
     mean = meta_features(decisions, options.scores, "average")
     n_averaged = len(decisions) if options.combine == "concat" else 1
     prior = averaging_map(mean, y, n_averaged, loss, are_probabilities=options.scores == "probability")
-    inner = [within(scored, fold) for fold in part.inner]
+    inner = [within(rows, fold) for fold in part.inner]
     found = choose_linear(x, y, inner, prior, loss, META_C_GRID if options.c is None else (options.c,))
     shares = weight_shares(found.learnt, x, len(scores)) if options.combine == "concat" else None
     return MetaModel(options, found.c, found.linear, found.scale, shares)
@@ -156,7 +156,7 @@ def fit_mean(scores: Sequence[BaseScores], part: Part, options: MetaOptions) -> 
 
     Parameters and errors are those of `fit_linear`.
     """
-    _, decisions, y = _scored(scores, part)
+    _, decisions, y = scored(scores, part)
     return MetaModel(options, None, None, fit_scale(mean_probability(decisions), y))
 
 
@@ -197,12 +197,12 @@ def averaging_map(
     return LinearMap(coef.astype(np.float32), np.full(n_classes, intercept, np.float32))
 
 
-def _scored(
+def scored(
     scores: Sequence[BaseScores], part: Part
 ) -> tuple[NDArray[np.int64], list[NDArray[np.float32]], NDArray[np.int64]]:
     """Return the rows that a meta-learner is fitted on, the backbones' out-of-fold scores of them, and their codes."""
-    scored = scored_rows(part.y_train, part.n_classes, part.inner)
-    return scored, [each.out_of_fold[scored] for each in scores], part.y_train[scored]
+    rows = scored_rows(part.y_train, part.n_classes, part.inner)
+    return rows, [each.out_of_fold[rows] for each in scores], part.y_train[rows]
 
 
 def scored_rows(y: NDArray[np.int64], n_classes: int, folds: Sequence[Fold]) -> NDArray[np.int64]:

@@ -28,12 +28,14 @@ class MetaModel:
     c : float, optional
         The inverse regularisation strength used; None for ``mean``.
     linear : LinearMap, optional
-        From meta-features to class scores; None for ``mean``.
+        From meta-features to class scores; None for means of probabilities.
     scale : float
         The calibration factor: softmax of ``scale`` times the class scores gives the probabilities.
     shares : NDArray[np.float64], optional
         ``(n_backbones,)`` share of the weight that is on each backbone's columns, 0 to 1; None
         for ``mean`` and ``average``, which tell no backbone from another, and of a model read from a file.
+    weights : NDArray[np.float64], optional
+        ``(n_backbones,)`` weights of a weighted mean of probabilities, 0 or more; None for any other.
     """
 
     options: MetaOptions
@@ -41,6 +43,7 @@ class MetaModel:
     linear: LinearMap | None
     scale: float
     shares: NDArray[np.float64] | None = None
+    weights: NDArray[np.float64] | None = None
 
     def log_probabilities(self, decisions: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
         """Return ``(n, n_classes)`` calibrated natural-log probabilities.
@@ -51,7 +54,7 @@ class MetaModel:
             ``(n, n_classes)`` decision values, one matrix per backbone, in the order of the fit.
         """
         if self.linear is None:
-            return log_probabilities(mean_probability(decisions), self.scale)
+            return log_probabilities(mean_probability(decisions, self.weights), self.scale)
         features = meta_features(decisions, self.options.scores, self.options.combine)
         return log_probabilities(self.linear.decide(features), self.scale)
 
@@ -69,15 +72,22 @@ class MetaModel:
         return self.linear.decide(np.column_stack(predictions).astype(np.float32))[:, 0].astype(np.float64)
 
 
-def mean_probability(decisions: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+def mean_probability(
+    decisions: Sequence[NDArray[np.float32]], weights: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
     """Return the ``(n, n_classes)`` natural log of the mean probability over backbones.
 
     Parameters
     ----------
     decisions : sequence of NDArray[np.float32]
         ``(n, n_classes)`` decision values, one matrix per backbone.
+    weights : NDArray[np.float64], optional
+        ``(n_backbones,)`` what each counts for, not all 0; by default all alike.
     """
     each = [log_softmax(decision.astype(np.float64), axis=1) for decision in decisions]
+    if weights is not None:
+        weighted: NDArray[np.float64] = logsumexp(each, axis=0, b=weights[:, None, None]) - np.log(weights.sum())
+        return weighted
     mean: NDArray[np.float64] = logsumexp(each, axis=0) - np.log(len(each))
     return mean
 

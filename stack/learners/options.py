@@ -58,6 +58,8 @@ class StackOptions:
         All count alike by default.
     weight_column : str, optional
         Column of the dataset with what each image counts for, where a model learns and where it is tested.
+    heads : tuple of str
+        Base learners of which `mean` and ``stack:oof`` are built, each on every backbone; none is the task's own alone.
     """
 
     c: float | None = None
@@ -67,6 +69,7 @@ class StackOptions:
     metric: str | None = None
     class_weight: str | Mapping[str, float] | None = None
     weight_column: str | None = None
+    heads: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object; what was added since the first result files is in it where it is asked for."""

@@ -57,9 +57,15 @@ def target_shares(stacked: NDArray[np.float64], alone: NDArray[np.float64]) -> N
 
 
 def mean_shares(names: Sequence[str], folds: Sequence[NDArray[np.float64] | None]) -> Mapping[str, float]:
-    """Return each backbone's mean share over the folds that have any; empty if none has."""
+    """Return each backbone's mean share over the folds that have any; empty if none has.
+
+    A fold has ``(n_backbones,)`` shares, or as many for each backbone as heads see it, one after another.
+    """
     found = [shares for shares in folds if shares is not None]
-    return dict(zip(names, np.mean(found, axis=0).tolist(), strict=True)) if found else {}
+    if not found:
+        return {}
+    own = np.mean(found, axis=0).reshape(len(names), -1).sum(axis=1)
+    return dict(zip(names, own.tolist(), strict=True))
 
 
 def _normalise(moved: NDArray[np.float64]) -> NDArray[np.float64] | None:

@@ -40,14 +40,16 @@ class StackModel:
     backbones
         One per base learner.
     bases
-        In the same order, ``(dim, K)`` maps from raw features to decision values; ``(dim, 1)`` for regression.
+        In the same order, ``(dim, K)`` maps from raw features to decision values; ``(dim, 1)`` for regression. Of H
+        heads ``(dim, H * K)``, those of one after those of the other.
     learner
-        The meta-learner: ``svm``, ``lr``, ``mean``; ``linear`` for regression.
+        The meta-learner: one of `stack.learners.meta`; ``linear`` for regression.
     scores, combine
         What the meta-learner sees: see `stack.learners.meta_model.meta_features`. For regression ``decision`` and
         ``concat``.
     meta_linear
-        The meta-learner's map from B times K (``concat``) or K (``average``) meta-features; None for ``mean``.
+        The meta-learner's map from B times K (``concat``) or K (``average``) meta-features; None for means of
+        probabilities.
     scale
         Calibration factor of the decision values, the inverse of a temperature; 1 for regression.
     n_images
@@ -68,6 +70,10 @@ class StackModel:
     members
         How many backbones in a row are outputs of one network whose decision values add up, for each member that the
         meta-learner sees; by default every backbone is a member.
+    heads
+        Base learners whose decision values `bases` give, in order; none is the task's own alone.
+    weights
+        One for each member and head, 0 or more, of a weighted mean of probabilities; None for any other meta-learner.
 
     Raises
     ------
@@ -92,6 +98,8 @@ class StackModel:
     seen: NDArray[np.uint8] | None = None
     train_views: tuple[str, ...] = (PLAIN,)
     members: list[int] | None = None
+    heads: tuple[str, ...] = ()
+    weights: list[float] | None = None
 
     def __post_init__(self) -> None:
         problem = next(problems(self), None)
@@ -101,8 +109,13 @@ class StackModel:
 
     @property
     def n_outputs(self) -> int:
-        """Columns of decision values: the number of classes, or 1 for regression."""
+        """Columns of decision values of one head: the number of classes, or 1 for regression."""
         return len(self.classes) or 1
+
+    @property
+    def n_heads(self) -> int:
+        """Base learners on each backbone."""
+        return max(1, len(self.heads))
 
     @property
     def specs(self) -> dict[str, FeatureSpec]:
@@ -146,7 +159,7 @@ class StackModel:
         return self.combined(self._decide(blocks))
 
     def decide(self, name: str, features: NDArray[np.float32], n_rows: int | None = None) -> NDArray[np.float32]:
-        """Return the ``(n, K)`` decision values of one backbone, of its ``(n, dim)`` raw features; K is 1 for numbers.
+        """Return the ``(n, H * K)`` decision values of a backbone, of ``(n, dim)`` raw features; K is 1 for numbers.
 
         `n_rows` is how many rows there must be, if that is known. Raises `ModelError` as `log_probabilities` does.
         """
@@ -177,9 +190,12 @@ class StackModel:
     def combined(self, decisions: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
         """Return `log_probabilities` or `predict_values` from what `decide` returns for each backbone, in order."""
         ends = np.cumsum(self.members or [1] * len(decisions)).tolist()
-        decisions = [np.sum(decisions[start:end], axis=0) for start, end in pairwise([0, *ends])]
-        meta = MetaModel(MetaOptions(self.learner, self.scores, self.combine), None, self.meta_linear, self.scale)
-        return meta.log_probabilities(decisions) if self.classes else meta.values([each[:, 0] for each in decisions])
+        of_members = [np.sum(decisions[start:end], axis=0) for start, end in pairwise([0, *ends])]
+        said = [each for own in of_members for each in np.split(own, self.n_heads, axis=1)]
+        weights = None if self.weights is None else np.array(self.weights)
+        options = MetaOptions(self.learner, self.scores, self.combine)
+        meta = MetaModel(options, None, self.meta_linear, self.scale, weights=weights)
+        return meta.log_probabilities(said) if self.classes else meta.values([each[:, 0] for each in said])
 
     def knows(self, digests: Digests) -> NDArray[np.bool_] | None:
         """Return ``(n,)`` whether it was fitted on each of ``(n, 32)`` images; None where that is unknown.
@@ -194,7 +210,10 @@ class StackModel:
         what = f"{len(self.classes)} classes" if self.classes else "a number"
         names = ", ".join(backbone.name for backbone in self.backbones)
         score = ", ".join(f"{name} {_shown(value)}" for name, value in self.score.items()) or "never scored"
-        return f"{what} by {self.learner} on {names}; {self.n_images:,} training images; on unseen images: {score}"
+        heads = f"{', '.join(self.heads)} of " if self.heads else ""
+        return (
+            f"{what} by {self.learner} on {heads}{names}; {self.n_images:,} training images; on unseen images: {score}"
+        )
 
     def _decide(self, blocks: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         names = [backbone.name for backbone in self.backbones]

@@ -1,16 +1,18 @@
 """One file for a finished stack: safetensors, whose metadata hold the rest as JSON; reading it runs no code.
 
-Layout, versions 3 and 4. Metadata: ``format`` (``stackbone-model``), ``format_version``, ``model`` (a JSON object:
-task, classes, backbones with their specs, meta-learner, training, score, versions, time) and ``sha256`` (over the three
-others and every tensor's name, shape and bytes). Tensors, float32: ``base.I.coef`` (dim, K),
-``base.I.intercept`` (K,) and, where it is subtracted from the features first, ``base.I.mean`` (dim,) of backbone I;
-``meta.coef``, ``meta.intercept`` and ``meta.mean`` alike, unless the meta-learner is ``mean``; and, unless they are
+Layout, versions 3 to 5. Metadata: ``format`` (``stackbone-model``), ``format_version``, ``model`` (a JSON object: task,
+classes, backbones with their specs, meta-learner, training, score, versions, time) and ``sha256`` (over the three
+others and every tensor's name, shape and bytes). Tensors, float32: ``base.I.coef`` (dim, K), ``base.I.intercept`` (K,)
+and, where it is subtracted from the features first, ``base.I.mean`` (dim,) of backbone I; ``meta.coef``,
+``meta.intercept`` and ``meta.mean`` alike, unless the meta-learner is a mean of probabilities; and, unless they are
 unknown, ``training.seen``, uint8 (n_images, 8): the first bytes of the SHA-256 of each training image, ascending.
 Version 4 is written where several backbones are outputs of one network that the meta-learner sees as one, and of models
 that take several views of an image. The first have ``members`` in ``model``: how many backbones in a row are one, whose
 decision values add up. Of the second a backbone has ``others`` (a list of ``feature_set`` and ``spec``: the mean of all
-is taken), and training has ``views`` (a list of names). Version 2 had no digests of training images, version 1 no means
-either.
+is taken), and training has ``views`` (a list of names). Version 5 is written of models whose base learners are not the
+task's own alone, and of weighted means of probabilities. The first have ``heads`` in ``model``: their names; the H
+heads of a backbone are one map of H times K outputs. The second have ``weights`` in ``meta``: a list of numbers, one
+for each head of each member. Version 2 had no digests of training images, version 1 no means either.
 
 The checksum tells damage, not an author: whoever changes a file on purpose can renew it. What such a file can do
 is predict wrongly, and no more: nothing in it is ever executed, and every shape and number is checked.
@@ -42,8 +44,9 @@ from stackbone.stack.models.model import StackModel
 from stackbone.stack.solvers.linear import LinearMap
 
 FORMAT = "stackbone-model"
-FORMAT_VERSION = 4
-_PLAIN_VERSION = 3  # of a model without members and views, which earlier versions of Stackbone read too
+FORMAT_VERSION = 5
+_VIEWS_VERSION = 4  # of a model without heads of its own and weights, which earlier versions of Stackbone read too
+_PLAIN_VERSION = 3  # of one without members and views either
 
 _METADATA = {"format", "format_version", "model", "sha256"}
 _KEYS = {"task", "classes", "backbones", "meta", "training", "score", "versions", "created"}
@@ -68,7 +71,9 @@ def save_model(model: StackModel, file: Path | str) -> None:
     if model.seen is not None:
         tensors[_SEEN] = np.ascontiguousarray(model.seen)
     has_views = model.train_views != (PLAIN,) or any(each.others for each in model.backbones)
-    version = FORMAT_VERSION if has_views or model.members else _PLAIN_VERSION
+    version = _VIEWS_VERSION if has_views or model.members else _PLAIN_VERSION
+    if model.heads or model.weights is not None:
+        version = FORMAT_VERSION
     metadata = {"format": FORMAT, "format_version": str(version), "model": header_json(_describe(model))}
     write_tensors(file, tensors, {**metadata, "sha256": _checksum(metadata, tensors)})
 
@@ -145,6 +150,7 @@ def _describe(model: StackModel) -> dict[str, Any]:
             "scores": model.scores,
             "combine": model.combine,
             "scale": float(model.scale),
+            **({} if model.weights is None else {"weights": [float(each) for each in model.weights]}),
         },
         "training": {
             "n_images": int(model.n_images),
@@ -155,6 +161,7 @@ def _describe(model: StackModel) -> dict[str, Any]:
         "versions": model.versions,
         "created": model.created,
         **({"members": list(model.members)} if model.members else {}),
+        **({"heads": list(model.heads)} if model.heads else {}),
     }
 
 
@@ -167,15 +174,19 @@ def _describe_others(backbone: ModelBackbone) -> dict[str, Any]:
 
 
 def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
-    is_plain = version <= _PLAIN_VERSION
-    described = _as(dict, raw, "the description", keys=_KEYS, optional=() if is_plain else {"members"})
+    is_plain, has_heads = version <= _PLAIN_VERSION, version > _VIEWS_VERSION
+    optional = (() if is_plain else ("members",)) + (("heads",) if has_heads else ())
+    described = _as(dict, raw, "the description", keys=_KEYS, optional=optional)
     members = _as(list, described["members"], "members") if "members" in described else None
-    meta = _as(dict, described["meta"], "meta", keys={"learner", "scores", "combine", "scale"})
+    of_meta = {"learner", "scores", "combine", "scale"}
+    meta = _as(dict, described["meta"], "meta", keys=of_meta, optional=("weights",) if has_heads else ())
+    weights = _floats(meta["weights"], "meta.weights") if "weights" in meta else None
     of_training = {"n_images", "digests_sha256"}
     training = _as(dict, described["training"], "training", keys=of_training, optional=() if is_plain else {"views"})
     backbones = [_parse_backbone(each, is_plain=is_plain) for each in _as(list, described["backbones"], "backbones")]
     learner = _as(str, meta["learner"], "meta.learner")
-    names = [f"base.{i}" for i in range(len(backbones))] + ([] if learner == "mean" else ["meta"])
+    is_mean = learner == "mean" or weights is not None
+    names = [f"base.{i}" for i in range(len(backbones))] + ([] if is_mean else ["meta"])
     expected = {f"{name}.{part}" for name in names for part in ("coef", "intercept")}
     if version >= 2:
         expected |= {f"{name}.mean" for name in names} & set(tensors)
@@ -196,7 +207,7 @@ def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
         learner=learner,
         scores=_as(str, meta["scores"], "meta.scores"),
         combine=_as(str, meta["combine"], "meta.combine"),
-        meta_linear=None if learner == "mean" else maps[-1],
+        meta_linear=None if is_mean else maps[-1],
         scale=_as(float, meta["scale"], "meta.scale"),
         n_images=_as(int, training["n_images"], "training.n_images"),
         digests_sha256=_as(str, training["digests_sha256"], "training.digests_sha256"),
@@ -208,6 +219,8 @@ def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
         seen=tensors.get(_SEEN),
         train_views=tuple(_as(str, each, "views") for each in _as(list, training.get("views", [PLAIN]), "views")),
         members=None if members is None else [_as(int, each, "members") for each in members],
+        heads=tuple(_as(str, each, "heads") for each in _as(list, described.get("heads", []), "heads")),
+        weights=weights,
     )
 
 
@@ -218,6 +231,10 @@ def _parse_backbone(raw: object, *, is_plain: bool) -> ModelBackbone:
     each = [_as(dict, other, "others", keys={"feature_set", "spec"}) for other in others]
     name = _as(str, described["name"], "name")
     return ModelBackbone(name, *_parse_set(described), tuple(_parse_set(other) for other in each))
+
+
+def _floats(raw: object, what: str) -> list[float]:
+    return [_as(float, each, what) for each in _as(list, raw, what)]
 
 
 def _parse_set(described: dict[str, Any]) -> tuple[str, FeatureSpec]:

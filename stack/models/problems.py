@@ -23,7 +23,7 @@ SEEN_BYTES = 8
 
 def problems(model: StackModel) -> Iterator[str]:
     """Yield what is wrong with a model, in words, the first of which says enough."""
-    checks = (_option_problems, _backbone_problems, _member_problems, _seen_problems, _shape_problems)
+    checks = (_option_problems, _backbone_problems, _member_problems, _weight_problems, _seen_problems, _shape_problems)
     yield from chain.from_iterable(check(model) for check in checks)
 
 
@@ -57,6 +57,18 @@ def _member_problems(model: StackModel) -> Iterator[str]:
         yield f"its members have {sizes} backbones, and it has {len(model.backbones)}"
 
 
+def _weight_problems(model: StackModel) -> Iterator[str]:
+    if len(set(model.heads)) < len(model.heads) or not all(model.heads):
+        yield f"its heads are {', '.join(map(repr, model.heads))}, expected distinct names"
+    weights, n = model.weights, len(model.members or model.bases) * model.n_heads
+    if weights is None:
+        return
+    if not model.classes or model.meta_linear is not None:
+        yield "it has weights of probabilities and another meta-learner beside"
+    if len(weights) != n or not all(np.isfinite(each) and each >= 0 for each in weights) or not sum(weights) > 0:
+        yield f"its weights are {weights[:5]}, expected {n} numbers of 0 or more, not all 0"
+
+
 def _seen_problems(model: StackModel) -> Iterator[str]:
     seen = model.seen
     if seen is not None and (seen.dtype != np.uint8 or seen.shape != (model.n_images, SEEN_BYTES)):
@@ -85,12 +97,13 @@ def _backbone_problems(model: StackModel) -> Iterator[str]:
 
 def _shape_problems(model: StackModel) -> Iterator[str]:
     for backbone, base in zip(model.backbones, model.bases, strict=True):
-        yield from _map_problems(f"the base learner of {backbone.name}", base, None, model.n_outputs)
-    if (model.learner == "mean") != (model.meta_linear is None):
+        yield from _map_problems(f"the base learner of {backbone.name}", base, None, model.n_outputs * model.n_heads)
+    is_plain = model.learner == "mean" or model.weights is not None
+    if is_plain != (model.meta_linear is None):
         have = "lack" if model.meta_linear is None else "exist"
         yield f"its meta-learner is {model.learner!r}, and coefficients {have}"
     if model.meta_linear is not None:
-        n_members = len(model.members or model.bases)
+        n_members = len(model.members or model.bases) * model.n_heads
         n_inputs = model.n_outputs * (n_members if model.combine == "concat" else 1)
         yield from _map_problems("the meta-learner", model.meta_linear, n_inputs, model.n_outputs)
 

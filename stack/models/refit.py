@@ -12,7 +12,7 @@ import numpy as np
 
 from stackbone.cache.progress import Progress
 from stackbone.stack.evaluation.base_fits import BaseFit
-from stackbone.stack.evaluation.options import check_meta
+from stackbone.stack.evaluation.options import check_learners
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.evaluation.viewed import run_fit, spread, view_sets, view_settings
 from stackbone.stack.features.join import Joined
@@ -21,9 +21,9 @@ from stackbone.stack.folds.checks import check_blocks
 from stackbone.stack.folds.dealing import DEALINGS
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.per_fold import of_fold
-from stackbone.stack.learners.learner import BaseOutcome, BaseScores, FinalFit, Part
+from stackbone.stack.learners.learner import BaseLearner, BaseOutcome, BaseScores, FinalFit, Part
 from stackbone.stack.learners.member import Member, one_each
-from stackbone.stack.learners.meta_model import MetaModel
+from stackbone.stack.learners.meta_model import NUMBERS, MetaModel
 from stackbone.stack.learners.options import MetaOptions, StackOptions
 from stackbone.stack.learners.registry import BASE_LEARNERS, META_LEARNERS
 from stackbone.stack.metrics.model_scores import ModelScore
@@ -82,7 +82,7 @@ def refit(
     StackError
         If the labels do not allow it.
     """
-    check_meta(task.name, options.meta)
+    check_learners(task.name, options)
     truth = task.read(joined.labels)
     task.check(truth)
     check_blocks(joined.features, len(truth.values))
@@ -120,6 +120,8 @@ def refit(
         seen=shorten_digests(joined.digests),
         train_views=joined.views.train,
         members=fitted.members,
+        heads=() if recipe not in ("oof", "mean") else options.heads,
+        weights=None if meta.weights is None else meta.weights.tolist(),
     )
 
 
@@ -155,9 +157,9 @@ class _Everything:
     n_jobs: int | None
     progress: Progress | None
 
-    def score(self, member: Member) -> BaseScores:
-        """Fit the base learner on the blocks of a member side by side, or find it kept."""
-        learner = BASE_LEARNERS[self.task.base].of_parts(member.widths)
+    def score(self, head: BaseLearner, member: Member) -> BaseScores:
+        """Fit a base learner on the blocks of a member side by side, or find it kept."""
+        learner = head.of_parts(member.widths)
         seen = [of_fold(self.joined.features[name], 0) for name in member.blocks]
         run = partial(run_fit, learner, seen, self.part, self.options, self.seed)
         settings = {**learner.settings(self.options, self.seed), **view_settings(seen)}
@@ -173,28 +175,51 @@ def _scores(outcome: BaseOutcome) -> BaseScores:
 
 
 def _fit_stack(everything: _Everything, options: MetaOptions) -> FinalFit:
-    members, base, blocks = everything.members, everything.task.base, everything.joined.blocks
-    fits = {(f"{base}:{each.name}", 0): partial(everything.score, each) for each in members}
+    members, blocks = everything.members, everything.joined.blocks
+    heads = everything.task.stacked(everything.options)
+    fits = {
+        (f"{head.name}:{member.name}", 0): partial(everything.score, head, member)
+        for member in members
+        for head in heads
+    }
     found = run_fits(fits, everything.n_jobs, FitCounter(everything.progress, len(fits)))
-    scores = [found[f"{base}:{each.name}", 0] for each in members]
-    meta = META_LEARNERS[options.learner].fit(scores, everything.part, options)
+    meta = META_LEARNERS[options.learner].fit([found[key] for key in fits], everything.part, options)
     bases = []
-    for member, each in zip(members, scores, strict=True):
-        first, *others = _by_block(each.linear, [blocks[name].shape[1] for name in member.blocks])
+    for member in members:
+        whole = _side_by_side([found[f"{head.name}:{member.name}", 0].linear for head in heads])
+        first, *others = _by_block(whole, [blocks[name].shape[1] for name in member.blocks])
         bases += [first, *(replace(one, intercept=np.zeros_like(one.intercept)) for one in others)]
     sizes = [len(each.blocks) for each in members]
     return FinalFit(bases, meta, sizes if max(sizes) > 1 else None)
 
 
+def _side_by_side(maps: Sequence[LinearMap]) -> LinearMap:
+    """Return maps of the same features as one, whose outputs are theirs, one after the other."""
+    if len(maps) == 1:
+        return maps[0]
+    mean = maps[0].mean
+    near = np.zeros(len(maps[0].coef)) if mean is None else mean.astype(np.float64)
+    each = [one.uncentred() for one in maps]
+    coef = np.hstack([own for own, _ in each])
+    return LinearMap.rounded(coef, np.concatenate([intercept for _, intercept in each]) + near @ coef, near)
+
+
 def _fit_concat(everything: _Everything) -> FinalFit:
-    """Fit one logistic regression on all features: its logits are B times the mean of what B backbones add."""
-    blocks, n_classes = everything.joined.blocks, everything.truth.n_classes
+    """Fit the task's base learner on all features: what it says is the sum of what the backbones add."""
+    blocks, n_outputs = everything.joined.blocks, max(1, everything.truth.n_classes)
     whole = Member("concat", tuple(blocks))
     counter = FitCounter(everything.progress, 1)
-    found = run_alone({("concat", 0): partial(everything.score, whole)}, everything.n_jobs, counter)
+    fits = {("concat", 0): partial(everything.score, BASE_LEARNERS[everything.task.base], whole)}
+    found = run_alone(fits, everything.n_jobs, counter)
     each = _by_block(found["concat", 0].linear, [block.shape[1] for block in blocks.values()])
+    if not everything.truth.n_classes:
+        first, *others = each
+        bases = [first, *(replace(one, intercept=np.zeros_like(one.intercept)) for one in others)]
+        added = LinearMap(np.ones((len(bases), 1), np.float32), np.zeros(1, np.float32))
+        return FinalFit(bases, MetaModel(NUMBERS, None, added, 1.0))
+    # Of classes the mean of the backbones is taken: each says B times what it adds.
     bases = [replace(one, coef=one.coef * np.float32(len(blocks))) for one in each]
-    same = LinearMap(np.eye(n_classes, dtype=np.float32), np.zeros(n_classes, np.float32))
+    same = LinearMap(np.eye(n_outputs, dtype=np.float32), np.zeros(n_outputs, np.float32))
     return FinalFit(bases, MetaModel(MetaOptions("lr", "decision", "average"), None, same, 1.0))
 
 

@@ -49,8 +49,9 @@ def model_row(experiment: Experiment) -> int:
 
 
 def describe(experiment: Experiment, model: str) -> str:
-    """Return in a few words what a model is."""
-    return experiment.kind.describe(model, experiment.options.meta)
+    """Return in a few words what a model is, with the heads that it is built of where they were asked for."""
+    what, heads = experiment.kind.describe(model, experiment.options.meta), experiment.options.heads
+    return f"{what} ({', '.join(heads)})" if heads and model in ("mean", "stack:oof") else what
 
 
 def footnotes(experiment: Experiment) -> list[str]:

@@ -42,7 +42,8 @@ def verdict(experiment: Experiment) -> Verdict:
     plain = _best_plain(experiment, stack.model)
     if single is None:  # every evaluation has one
         raise AssertionError
-    if len(experiment.members) == 1 or plain is None:
+    is_one = len(experiment.members) == 1 and len(experiment.options.heads) < 2
+    if is_one or plain is None:
         sentence = f"With one backbone there is nothing to stack: {single.model} scores {single.mean:.3f}."
         return Verdict(f"{sentence} Embed the images with another one too, to compare and to stack.", None)
     gain = metric.unit * (stack.mean - single.mean)
@@ -82,7 +83,9 @@ def _advice(experiment: Experiment) -> str:
         return f"the plain {plain.model} ({plain.mean:.3f}) does better, and --recipe {plain.model} uses and saves it"
     learner, _, name = single.model.partition(":")
     blocks = {each.name: each.blocks for each in experiment.members}
-    alone = f"--backbones {typed(','.join(blocks.get(name, (name,))))} uses that one alone"
+    is_head = learner in experiment.kind.heads and learner != experiment.kind.base
+    head = f" --heads {learner}" if is_head else ""
+    alone = f"--backbones {typed(','.join(blocks.get(name, (name,))))}{head} uses that one alone"
     if learner == "svm":  # which no recipe fits alone
         alone += f", by its logistic regression ({evaluation.score(f'lr:{name}').mean:.3f})"
     return f"stacking does not help here; {alone}"

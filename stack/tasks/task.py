@@ -43,7 +43,7 @@ class Task(ABC):
     said : str
         What base learners say of an image, in the plural: ``probabilities`` or ``predictions``.
     base : str
-        Name of the base learner whose scores the meta-learners see, and that ``concat`` is.
+        Name of the base learner whose scores the meta-learners see unless others are asked for, and that ``concat`` is.
     rare : tuple of str
         What can be done with classes too rare for the folds; ``refuse`` alone where there are no classes.
     can_be_steered : bool
@@ -74,6 +74,17 @@ class Task(ABC):
         return self.meta_learners
 
     @property
+    def heads(self) -> list[str]:
+        """Names of the base learners that a stack can be built of, the default first."""
+        found = [each.name for each in self.learners if each.can_be_stacked]
+        return sorted(found, key=lambda name: name != self.base)
+
+    def stacked(self, options: StackOptions) -> list[BaseLearner]:
+        """Return the base learners that the stack is built of, as the options have it."""
+        learners = {each.name: each for each in self.learners}
+        return [learners[name] for name in options.heads or (self.base,)]
+
+    @property
     def recipes(self) -> Mapping[str, str]:
         """Each recipe with the row of the table that scores it."""
         return {"oof": "stack:oof"} | {each.name: f"stack:{each.name}" for each in self.learners if each.sees_all}
@@ -94,7 +105,7 @@ class Task(ABC):
         if recipes[0] not in self.recipes:
             has = ", ".join(self.recipes)
             message = (
-                f"{self.name} has the recipe {has}, and {recipes[0]} was asked for: leave --recipe out, or use oof"
+                f"{self.name} has the recipes {has}, and {recipes[0]} was asked for: leave --recipe out, or use oof"
             )
             raise UsageError(message)
 

@@ -101,6 +101,7 @@ def test_help_names_what_folders_hold() -> None:
     assert names_of("meta_learners") == tuple(meta_learners("classification"))
     assert names_of("regression_meta_learners") == tuple(meta_learners("regression"))
     assert names_of("recipes") == tuple(recipe_rows())
+    assert names_of("heads") == tuple(name for name in TASKS["classification"].heads if name != "lr")
     assert names_of("backbones") == tuple(BACKBONES)
 
 

@@ -40,6 +40,7 @@ class LogisticRegressionBase(BaseLearner):
     name = "lr"
     task = "classification"
     what = "logistic regression on {name}"
+    can_be_stacked = True
     place = 0
 
     def __init__(self, widths: tuple[int, ...] = ()) -> None:

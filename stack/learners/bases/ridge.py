@@ -43,6 +43,7 @@ class RidgeBase(BaseLearner):
     task = "regression"
     what = "ridge regression on {name}"
     copies_rows = False
+    can_be_stacked = True
     place = 10
 
     def __init__(self, widths: tuple[int, ...] = ()) -> None:

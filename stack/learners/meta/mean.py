@@ -20,6 +20,7 @@ class MeanMeta(MetaLearner):
     tasks = ("classification", "regression")
     what = "mean"
     has_weights = False
+    averages = True
     place = 20
 
     def fit(self, scores: Sequence[BaseScores], part: Part, options: MetaOptions) -> MetaModel:

@@ -20,6 +20,7 @@ from stackbone.stack.folds.ways_out import ways_for_classes
 from stackbone.stack.learners.learner import BaseScores, MetaLearner
 from stackbone.stack.learners.meta_model import MetaModel, mean_probability
 from stackbone.stack.learners.options import MetaOptions, StackOptions
+from stackbone.stack.learners.registry import META_LEARNERS
 from stackbone.stack.metrics.compare import Difference, bootstrap_difference
 from stackbone.stack.metrics.metrics import class_metrics
 from stackbone.stack.metrics.model_scores import ModelScore, Prediction
@@ -48,10 +49,12 @@ class Classification(Task):
         return {**super().recipes, "mean": "mean", "concat": "concat"}
 
     def check_options(self, options: StackOptions) -> None:
-        """Refuse a mean of anything but probabilities."""
+        """Refuse means of anything but probabilities."""
         meta = options.meta
-        if meta.learner == "mean" and (meta.scores, meta.combine) != ("probability", "concat"):
-            message = "--meta mean is the mean of the probabilities: leave --meta-scores and --meta-combine out"
+        if META_LEARNERS[meta.learner].averages and (meta.scores, meta.combine) != ("probability", "concat"):
+            message = (
+                f"--meta {meta.learner} is a mean of the probabilities: leave --meta-scores and --meta-combine out"
+            )
             raise UsageError(message)
 
     def read(self, labels: NDArray[Any]) -> Truth:
@@ -139,7 +142,7 @@ class Classification(Task):
 
     def describe_stack(self, learner: MetaLearner, options: MetaOptions) -> str:
         """Return what the meta-learner is, and what it sees."""
-        if not learner.has_weights:
+        if learner.averages or not learner.has_weights:
             return f"calibrated {learner.what} of the backbones' probabilities"
         averaged = "averaged " if options.combine == "average" else ""
         return f"{learner.what} on {averaged}out-of-fold {_SEEN[options.scores]}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,11 @@ class Regression(Task):
     def saved_learners(self) -> Sequence[str]:
         """Every meta-learner is saved as a linear map of the backbones' predictions."""
         return ("linear",)
+
+    @property
+    def recipes(self) -> Mapping[str, str]:
+        """Each recipe with the row of the table that scores it; the plain baselines are recipes too."""
+        return {**super().recipes, "mean": "mean", "concat": "concat"}
 
     def check_options(self, options: StackOptions) -> None:
         """Refuse the options of classifiers."""

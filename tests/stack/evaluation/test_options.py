@@ -41,9 +41,9 @@ def test_scores_and_combination_reach_the_meta_learner() -> None:
     ("asked", "message"),
     [
         ({"task": "regresion"}, r"unknown task 'regresion': choose from classification, regression; .*'regression'"),
-        ({"meta": "smv"}, r"unknown meta-learner 'smv': choose from svm, lr, mean; did you mean 'svm'"),
-        ({"meta": "ridge"}, r"unknown meta-learner 'ridge': choose from svm, lr, mean"),
-        ({"task": "regression", "meta": "svm"}, r"unknown meta-learner 'svm': choose from ridge, svr, mean"),
+        ({"meta": "smv"}, r"unknown meta-learner 'smv': choose from svm, lr, convex, greedy, mean; did you mean 'svm'"),
+        ({"meta": "ridge"}, r"unknown meta-learner 'ridge': choose from svm, lr, convex, greedy, mean"),
+        ({"task": "regression", "meta": "svm"}, r"unknown meta-learner 'svm': choose from ridge, svr, greedy, mean"),
         ({"meta": ""}, r"unknown meta-learner ''"),
         ({"scores": "probabilities"}, r"--meta-scores 'probabilities': .*did you mean 'probability'"),
         ({"combine": "concatenate"}, r"--meta-combine 'concatenate': .*did you mean 'concat'"),

@@ -177,7 +177,10 @@ def test_an_unknown_metric_is_refused_with_the_nearest(task: str, typed: str, wo
 
 
 def test_of_a_loss_the_least_is_the_best() -> None:
-    low, high = ModelScore("a", [0.1, 0.3], primary_metric="log_loss"), ModelScore("b", [0.9], primary_metric="accuracy")
+    low, high = (
+        ModelScore("a", [0.1, 0.3], primary_metric="log_loss"),
+        ModelScore("b", [0.9], primary_metric="accuracy"),
+    )
     assert (low.merit, low.merits) == (-0.2, [-0.1, -0.3])
     assert (high.merit, high.merits) == (0.9, [0.9])
 

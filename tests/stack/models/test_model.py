@@ -164,7 +164,7 @@ def not_finite(linear: LinearMap) -> LinearMap:
     ("changes", "words"),
     [
         ({"task": "clustering"}, "task is 'clustering', expected one of classification, regression"),
-        ({"learner": "forest"}, "meta-learner is 'forest', expected one of svm, lr, mean"),
+        ({"learner": "forest"}, "meta-learner is 'forest', expected one of svm, lr, convex, greedy, mean"),
         ({"scores": "ranks"}, "scores is 'ranks'"),
         ({"combine": "sum"}, "combination is 'sum'"),
         ({"classes": ["hat", "hat", "coat"]}, "3 class names, 2 of them distinct"),

@@ -60,10 +60,10 @@ def test_the_watch_sees_what_it_looks_for(tmp_path: Path) -> None:
 
 def test_names_are_pinned() -> None:
     assert list(TASKS) == ["classification", "regression"]
-    assert list(BASE_LEARNERS) == ["lr", "svm", "published", "ridge"]
-    assert list(META_LEARNERS) == ["svm", "lr", "ridge", "svr", "mean"]
-    assert meta_learners("classification") == ["svm", "lr", "mean"]
-    assert meta_learners("regression") == ["ridge", "svr", "mean"]
+    assert list(BASE_LEARNERS) == ["lr", "svm", "published", "lda", "knn", "prototype", "ridge_classifier", "ridge"]
+    assert list(META_LEARNERS) == ["svm", "lr", "ridge", "svr", "convex", "greedy", "mean"]
+    assert meta_learners("classification") == ["svm", "lr", "convex", "greedy", "mean"]
+    assert meta_learners("regression") == ["ridge", "svr", "greedy", "mean"]
     classes = ["accuracy", "macro_f1", "top5", "log_loss", "calibration_error"]
     asked = ["balanced_accuracy", "weighted_f1", "roc_auc", "average_precision", "kappa", "mcc"]
     assert list(METRICS) == [*classes, *asked, "r2", "mae", "rmse"]

@@ -1,0 +1,1 @@
+"""What the heads of `stack.learners.bases` have in common: closed forms, tried and calibrated on the inner folds."""
