@@ -6,7 +6,8 @@ another choice of classes and of images; `uneven` draws have classes of very dif
 of every model; the difference of ``mean`` and ``stack:oof`` from the best single backbone's linear SVM (the one with
 the best mean over all draws, which nobody could have known) with its standard error over draws; draws of ``stack:oof``
 that end near chance where that SVM is above .9; log-loss beside that of a uniform guess.
-``python bench/small_sets.py [--quick] [--json FILE] [--photos FOLDER] [--draws N] [--of SET] [--uneven no] [--meta X]``.
+``python bench/small_sets.py [--quick] [--json FILE] [--photos FOLDER] [--draws N] [--of SET] [--uneven no]``, and
+``--meta NAME`` for another meta-learner than the default.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class GaussianDiscriminant(Head):
     """See `learn_gaussians`."""
 
     name = "lda"
-    what = "linear discriminant, shrunk covariance, on {name}"
+    what = "shrunk linear discriminant on {name}"
     place = 3
 
     def settings(self, options: StackOptions, seed: int) -> dict[str, object]:

@@ -40,8 +40,10 @@ class GreedyMeta(MetaLearner):
         said, y = np.column_stack([each.out_of_fold for each in scores]), part.y_train
         counts = np.ones(len(y)) if part.row_weights is None else part.row_weights
 
-        def losses(rows: NDArray[np.int64], means: Doubles) -> Doubles:
-            lost: Doubles = counts[rows] @ np.square(means - y[rows, None])
+        def losses(rows: NDArray[np.int64], sums: Doubles, size: int) -> Doubles:
+            sums /= size
+            sums -= y[rows, None]
+            lost: Doubles = counts[rows] @ np.square(sums, out=sums)
             return lost
 
         def by_metric(of_folds: list[Doubles]) -> float:
@@ -61,7 +63,7 @@ class GreedyMeta(MetaLearner):
         return MetaModel(NUMBERS, None, LinearMap(weights, np.zeros(1, np.float32)), 1.0)
 
 
-def grow(said: Doubles, losses: Callable[[Doubles], Doubles], rounds: int = ROUNDS) -> Doubles:
+def grow(said: Doubles, losses: Callable[[Doubles, int], Doubles], rounds: int = ROUNDS) -> Doubles:
     """Return the ``(rounds + 1, n_backbones)`` weights of a mean that grows, which are 1 in sum.
 
     Where the paper begins with the best few, this begins with every backbone once: so no round at all is the plain
@@ -72,15 +74,16 @@ def grow(said: Doubles, losses: Callable[[Doubles], Doubles], rounds: int = ROUN
     said : NDArray[np.float64]
         ``(n, n_backbones)`` what the backbones say of each row.
     losses : callable
-        From ``(n, n_means)`` means of what they say to the ``(n_means,)`` losses of these means, in sum.
+        From ``(n, n_means)`` sums of what so many of them say, which it may overwrite, and their number to the
+        ``(n_means,)`` losses of these means, in sum.
     rounds : int
         How many join.
     """
     n_backbones = said.shape[1]
     counts, total = np.ones(n_backbones), said.sum(axis=1)
-    path = [counts / n_backbones]
+    path, sums = [counts / n_backbones], np.empty_like(said)
     for size in range(n_backbones + 1, n_backbones + rounds + 1):
-        best = int(np.argmin(losses((total[:, None] + said) / size)))
+        best = int(np.argmin(losses(np.add(total[:, None], said, out=sums), size)))
         total = total + said[:, best]
         counts = counts + (np.arange(n_backbones) == best)
         path.append(counts / size)
@@ -88,7 +91,11 @@ def grow(said: Doubles, losses: Callable[[Doubles], Doubles], rounds: int = ROUN
 
 
 def _grow_by_log_loss(said: Doubles, counts: Doubles) -> Doubles:
-    return grow(said, lambda means: -counts @ np.log(means))
+    def losses(sums: Doubles, size: int) -> Doubles:
+        lost: Doubles = -counts @ np.log(sums, out=sums)
+        return lost + counts.sum() * np.log(size)
+
+    return grow(said, losses)
 
 
 LEARNER = GreedyMeta()

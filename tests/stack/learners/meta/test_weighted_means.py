@@ -61,6 +61,11 @@ def probabilities(n: int, n_members: int, seed: int = 0) -> Doubles:
     return true_probabilities([each.out_of_fold for each in scores], y[:n])
 
 
+def _log_losses(sums: Doubles, size: int) -> Doubles:
+    losses: Doubles = -np.log(sums / size).sum(axis=0)
+    return losses
+
+
 # The weights themselves
 
 
@@ -74,9 +79,9 @@ def test_the_mean_grows_as_the_paper_has_it() -> None:
         members.append(said[:, best])
         bag.append(np.eye(5)[best])
         path.append(np.mean(bag, axis=0))
-    found = grow(said, lambda means: -np.log(means).sum(axis=0), 10)
+    found = grow(said, _log_losses, 10)
     np.testing.assert_allclose(found, path, atol=1e-12)
-    assert len(grow(said, lambda means: -np.log(means).sum(axis=0))) == ROUNDS + 1
+    assert len(grow(said, _log_losses)) == ROUNDS + 1
 
 
 @pytest.mark.parametrize("n_members", [1, 2, 6])
@@ -155,7 +160,7 @@ def test_less_of_a_prior_is_a_smaller_log_loss_and_no_end_is_the_mean() -> None:
 @pytest.mark.parametrize("extreme", [LEAST_PROBABILITY, 1.0])
 def test_members_that_are_all_right_or_all_wrong_do_no_harm(extreme: float) -> None:
     said = np.column_stack([np.full(30, extreme), np.full(30, 0.5), np.full(30, extreme)])
-    for path in (convex_weights(said), grow(said, lambda means: -np.log(means).sum(axis=0))):
+    for path in (convex_weights(said), grow(said, _log_losses)):
         np.testing.assert_allclose(path.sum(axis=1), 1)
         assert path.min() >= 0
         assert np.isfinite(path).all()
