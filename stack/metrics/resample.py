@@ -1,4 +1,4 @@
-"""How sure a metric is on the test part of a single split: its images are drawn again and again, and measured each time.
+"""How sure a metric is on the test part of a single split: its images are drawn again and again, and measured.
 
 `stack.metrics.compare.bootstrap_difference` does the same for accuracy, where all draws are one multinomial.
 """

@@ -35,8 +35,8 @@ def named(y: NDArray[np.int64], logs: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def of_second(y: NDArray[np.int64], logs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What scikit-learn's ranking metrics take: of two classes the second's, of several all."""
-    return np.exp(logs[:, 1]) if logs.shape[1] == 2 else np.exp(logs)
+    """Return what scikit-learn's ranking metrics take: of two classes the second's, of several all."""
+    return logs[:, 1] if logs.shape[1] == 2 else np.exp(logs)
 
 
 CLASSES: dict[str, tuple[Callable[..., Any], Reference]] = {
@@ -167,8 +167,8 @@ def test_aliases_that_are_scorers_of_scikit_learn_have_its_sign(name: str) -> No
         ("classification", "balanced-acuracy", r"unknown metric .* did you mean 'balanced-accuracy'\?"),
         ("classification", "neg_logloss", r"did you mean 'log-loss'\?"),
         ("classification", "rmse", "rmse is a metric of regression"),
-        ("regression", "r3", r"choose from r2, mae, rmse; did you mean 'r2'\?"),
-        ("classification", "qqq", r"choose from accuracy, macro-f1, top5, [a-z, -]*mcc$"),
+        ("regression", "maee", r"choose from r2, mae, rmse; did you mean 'mae'\?"),
+        ("classification", "qqq", r"choose from accuracy, macro-f1, top5, [a-z0-9, -]*mcc$"),
     ],
 )
 def test_an_unknown_metric_is_refused_with_the_nearest(task: str, typed: str, words: str) -> None:
@@ -177,7 +177,10 @@ def test_an_unknown_metric_is_refused_with_the_nearest(task: str, typed: str, wo
 
 
 def test_of_a_loss_the_least_is_the_best() -> None:
-    low, high = ModelScore("a", [0.1, 0.3], primary_metric="log_loss"), ModelScore("b", [0.9], primary_metric="accuracy")
+    low, high = (
+        ModelScore("a", [0.1, 0.3], primary_metric="log_loss"),
+        ModelScore("b", [0.9], primary_metric="accuracy"),
+    )
     assert (low.merit, low.merits) == (-0.2, [-0.1, -0.3])
     assert (high.merit, high.merits) == (0.9, [0.9])
 
