@@ -6,6 +6,7 @@ It sees the training part of one outer fold only, and returns what it makes of t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,11 +60,15 @@ class LogisticRegressionBase(BaseLearner):
     def fit(self, features: Sequence[NDArray[np.float32]], part: Part, options: StackOptions, seed: int) -> BaseScores:
         """Fit on the training part, out of fold and as a whole, and score the test part."""
         train, test = Rows(features, part.fold.train), Rows(features, part.fold.test)
-        of_parts: dict[str, ColumnParts] = {} if self._parts is None else {"parts": self._parts}
 
         def by_metric(said: NDArray[np.float32], rows: NDArray[np.int64]) -> float:
             return part.loss(log_softmax(said.astype(np.float64), axis=1), rows, probability=True)
 
+        asked: dict[str, Any] = {
+            "parts": self._parts,
+            "row_weights": part.row_weights,
+            "criterion": None if part.metric is None else by_metric,
+        }
         return score_classes(
             train,
             part.y_train,
@@ -73,9 +78,7 @@ class LogisticRegressionBase(BaseLearner):
             c_grid(options),
             part.fitted,
             part.weight,
-            **of_parts,
-            row_weights=part.row_weights,
-            criterion=None if part.metric is None else by_metric,
+            **{name: value for name, value in asked.items() if value is not None},
         )
 
 
