@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from stackbone.cache.choices import check_choice
 from stackbone.cache.errors import UsageError
 from stackbone.stack.learners.options import COMBINE, FUSIONS, SCORES, MetaOptions, StackOptions
+from stackbone.stack.metrics.metrics import find_metric
 from stackbone.stack.tasks.registry import get_task
 from stackbone.stack.tasks.task import Task
 
@@ -24,6 +26,9 @@ def stack_options(
     inner_splits: int = 5,
     fusion: str = StackOptions.fusion,
     heads: str | Sequence[str] | None = None,
+    metric: str | None = None,
+    class_weight: str | Mapping[str, float] | None = None,
+    weight_column: str | None = None,
 ) -> StackOptions:
     """Return options that suit a task, with its own defaults.
 
@@ -37,10 +42,14 @@ def stack_options(
         See `MetaOptions`; for classification only.
     c : float, optional
         See `StackOptions`.
-    inner_splits, fusion
+    inner_splits, fusion, weight_column
         See `StackOptions`.
     heads : str or sequence of str, optional
         Base learners that the stack is built of, as a list or separated by commas; by default the task's own.
+    metric : str, optional
+        Name of a metric of the task, or what scikit-learn calls it, with hyphens or underscores.
+    class_weight : str or mapping of str to float, optional
+        See `StackOptions`; for classification only.
 
     Raises
     ------
@@ -55,11 +64,19 @@ def stack_options(
         meta=MetaOptions(meta, scores, combine),
         fusion=fusion,
         heads=_heads(kind, heads),
+        metric=None if metric is None else find_metric(task, metric).name,
+        class_weight=class_weight,
+        weight_column=weight_column,
     )
     check_learners(task, options)
     check_choice("value of --fusion", fusion, FUSIONS)
     if c is not None and not 0 < c <= MOST_C:
         message = f"--c is {c}; C is an inverse regularisation strength above 0 and up to {MOST_C:g}, such as 0.01"
+        raise UsageError(message)
+    if class_weight is not None and not kind.has_class_weights:
+        message = (
+            f"--class-weight is for classes, and the task is {task}: leave it out, or weigh images (--weight-column)"
+        )
         raise UsageError(message)
     kind.check_options(options)
     if inner_splits < 2:
@@ -92,6 +109,14 @@ def check_savable(task: Task, options: StackOptions, recipe: str) -> None:
             f"holds nothing else. Leave --save out, or choose --heads of {kept}"
         )
         raise UsageError(message)
+
+
+def check_options(task: str, options: StackOptions) -> StackOptions:
+    """Return options with the metric by its own name; raise `UsageError` unless a task knows all of their names."""
+    check_learners(task, options)
+    if options.metric is None:
+        return options
+    return replace(options, metric=find_metric(task, options.metric).name)
 
 
 def _heads(task: Task, asked: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -7,7 +7,11 @@ from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.image_weights import image_weights
 from stackbone.stack.evaluation.near_copies import NearCopies
 from stackbone.stack.features.fusion import fuse
 from stackbone.stack.features.join import Joined
@@ -81,6 +85,11 @@ class Experiment:
     def truth(self) -> Truth:
         """Class codes and names of the images that took part, or their numbers."""
         return self.kind.read(self.joined.labels)
+
+    @cached_property
+    def weights(self) -> NDArray[np.float64] | None:
+        """``(n_images,)`` what each image counts for, above 0; None where all count alike."""
+        return image_weights(self.joined, self.options.weight_column)
 
     @cached_property
     def members(self) -> list[Member]:

@@ -113,8 +113,7 @@ class BaseScores:
     Attributes
     ----------
     chosen : float
-        What was chosen: C of a logistic regression, alpha of a ridge regression, the shrinkage, k or temperature of a
-        head.
+        What was chosen: C, alpha of a ridge regression; the shrinkage, k or temperature of a head.
     out_of_fold : NDArray[np.float32] or NDArray[np.float64]
         ``(n_train, n_classes)`` float32, or ``(n_train,)`` float64 numbers; each row by a model that never saw it.
         NaN in the rows that no inner fold tests.
@@ -135,13 +134,7 @@ class BaseScores:
 
     @property
     def linear(self) -> LinearMap:
-        """The model of the whole training part, where it is a linear map.
-
-        Raises
-        ------
-        TypeError
-            If it is none.
-        """
+        """The model of the whole training part; a `TypeError` where it is no linear map."""
         if self.linear_map is None:
             message = "this base learner is no linear map of the features: no file of a model can hold it"
             raise TypeError(message)
@@ -159,7 +152,7 @@ class FinalFit:
     Attributes
     ----------
     bases : list of LinearMap
-        ``(dim, n_classes)`` of each backbone, or ``(dim, 1)``; of several heads those of one backbone side by side.
+        ``(dim, n_classes)`` of each backbone, or ``(dim, 1)``; of several heads side by side.
     meta : MetaModel
         What makes one answer of theirs.
     members : list of int, optional
@@ -280,8 +273,7 @@ class MetaLearner(ABC):
     has_weights : bool
         Whether it learns how much each backbone counts.
     averages : bool
-        Whether it is a mean of the backbones' probabilities, weighted or not: how these are scored and put together is
-        then no question.
+        Whether it is a mean of the backbones' probabilities, weighted or not.
     place : int
         Of a task's meta-learners the first is the default.
     """

@@ -74,14 +74,18 @@ class ModelScore:
         """
         return float(np.std(self.folds))
 
+    @property
+    def numbers(self) -> dict[str, list[float]]:
+        """Every metric, one number per fold, the primary one first."""
+        return {self.primary_metric: self.folds, **self.metrics}
+
     def to_dict(self) -> dict[str, object]:
         """Return the score as one entry of the ``results`` of ``stack --json``."""
-        numbers = {self.primary_metric: self.folds, **self.metrics}
         return {
             "model": self.model,
             **{
                 name: {"mean": float(np.mean(each)), "std": float(np.std(each)), "folds": each}
-                for name, each in numbers.items()
+                for name, each in self.numbers.items()
             },
         }
 

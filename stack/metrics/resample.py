@@ -1,4 +1,4 @@
-"""How sure a metric is on the test part of a single split: its images are drawn again and again, and measured each time.
+"""How sure a metric is on the test part of a single split: its images are drawn again and again, and measured.
 
 `stack.metrics.compare.bootstrap_difference` does the same for accuracy, where all draws are one multinomial.
 """
@@ -90,7 +90,9 @@ def resampled(
     found = np.full(n_draws, np.nan)
     for number, counts in enumerate(_draws(len(truth), n_draws, seed, groups)):
         rows = np.flatnonzero(counts)
-        own = counts[rows] * (1.0 if weights is None else weights[rows])
+        own = counts[rows].astype(np.float64)
+        if weights is not None:
+            own *= weights[rows]
         found[number] = _measure(metric, truth[rows], _take(prediction, rows), own)
     return found
 

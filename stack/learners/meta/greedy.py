@@ -92,8 +92,8 @@ def grow(said: Doubles, losses: Callable[[Doubles, int], Doubles], rounds: int =
 
 def _grow_by_log_loss(said: Doubles, counts: Doubles) -> Doubles:
     def losses(sums: Doubles, size: int) -> Doubles:
-        lost: Doubles = -counts @ np.log(sums, out=sums)
-        return lost + counts.sum() * np.log(size)
+        lost: Doubles = counts.sum() * np.log(size) - counts @ np.log(sums, out=sums)
+        return lost
 
     return grow(said, losses)
 

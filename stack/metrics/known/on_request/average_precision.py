@@ -28,15 +28,15 @@ class AveragePrecision(Metric):
     most = 1.0
     on_request = True
     note = (
-        "average precision of each class against the rest, mean over the classes that a fold tests; of two classes that "
-        "of the second"
+        "average precision of each class against the rest, mean over the classes that a fold tests; of two classes "
+        "that of the second"
     )
 
     def measure(
         self, truth: NDArray[Any], scores: Scores, *, probability: bool, weights: Weights = None
     ) -> float | None:
         """Return the number; see `Metric.measure`."""
-        return mean_of_classes(truth, scores, weights, _precision)
+        return mean_of_classes(truth, scores, weights, _precision, probability=probability)
 
 
 def _precision(own: NDArray[np.float64], rest: NDArray[np.float64]) -> float:

@@ -32,7 +32,7 @@ class RocAuc(Metric):
         self, truth: NDArray[Any], scores: Scores, *, probability: bool, weights: Weights = None
     ) -> float | None:
         """Return the number; see `Metric.measure`."""
-        return mean_of_classes(truth, scores, weights, _area)
+        return mean_of_classes(truth, scores, weights, _area, probability=probability)
 
 
 def _area(own: NDArray[np.float64], rest: NDArray[np.float64]) -> float:
