@@ -8,8 +8,8 @@ from dataclasses import replace
 from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore, StackError, UsageError
 from stackbone.cache.backbone_groups import ALL, expand_groups
 from stackbone.cache.choices import nearest
-from stackbone.cache.records.feature_name import MAP, PLAIN, FeatureName, parse_feature_name
-from stackbone.cache.records.spec import parse_feature_set_id
+from stackbone.cache.records.feature_name import MAP, PLAIN, POOLED, FeatureName, parse_feature_name
+from stackbone.cache.records.spec import feature_set_id, parse_feature_set_id
 from stackbone.cache.records.views import expand_views, is_view_group
 from stackbone.cache.text import counted
 from stackbone.stack.features.source import extract_words
@@ -158,7 +158,9 @@ def _name(
 
 
 def _seed_and_id(candidate: Candidate) -> tuple[int, str]:
-    return candidate.seen.description["seed"] or 0, candidate.feature_set.id
+    """Return what sorts the steerings of a backbone alike for each of its outputs."""
+    pooled = replace(candidate.spec, output=POOLED)
+    return candidate.seen.description["seed"] or 0, feature_set_id(candidate.feature_set.backbone, pooled)
 
 
 def _n_missing(index: DatasetIndex, feature_set: FeatureSet) -> int:
