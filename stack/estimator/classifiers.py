@@ -17,7 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from stackbone.stack.estimator.part_penalties import read_widths, weigh_parts
-from stackbone.stack.estimator.weighted import fit_weighted, read_weights
+from stackbone.stack.estimator.weighted import count_rows
 from stackbone.stack.folds.class_folds import INNER_FOLDS
 from stackbone.stack.solvers.linear import MAX_ITER, TOL, LinearPath
 from stackbone.stack.solvers.rows import pieces
@@ -47,7 +47,7 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             ``(n,)`` class labels, of at least two classes.
         sample_weight : array-like, optional
             ``(n,)`` weights, 0 or more: how often each row counts, in the objective and in the moments that
-            standardise. Weights that differ go to scikit-learn's own solvers (`weighted`), which takes longer.
+            standardise.
 
         Returns
         -------
@@ -56,7 +56,8 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         Raises
         ------
         ValueError
-            If there is one class only, the data are not finite or not of one length, or `parts` do not fit them.
+            If there is one class only, a class has no row of weight above 0, the data are not finite or not of one
+            length, or `parts` do not fit them.
         UsageError
             If C is not a positive number.
         """
@@ -67,17 +68,29 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         if len(self.classes_) < 2:
             msg = f"the labels have 1 class, {self.classes_[0]!r}; at least 2 are needed: add images of another class"
             raise ValueError(msg)
-        weights = read_weights(sample_weight, features)
-        alike = weights is None or np.ptp(weights) == 0
-        weight = 1.0 if weights is None else float(weights[0])
-        parts = self._weigh_parts(features, codes, weight if alike else None)
-        if weights is None or alike:
-            coef, intercept = self._fit_alike(features, codes, weight, parts)
-        else:
-            coef, intercept, self.n_iter_ = fit_weighted(
-                self._loss, features, codes, weights, self.C, self.moderation if self.standardise else None
-            )
-        self.coef_, self.intercept_ = np.ascontiguousarray(coef), intercept
+        n_classes, counted = len(self.classes_), count_rows(sample_weight, features)
+        if len(lacking := np.setdiff1d(np.arange(n_classes), codes[counted.rows])):
+            msg = f"no row of the class {self.classes_[lacking[0]]!r} has a weight above 0: leave them out of y"
+            raise ValueError(msg)
+        parts = self._weigh_parts(features, codes, counted.weight if counted.weights is None else None)
+        path = LinearPath(
+            features,
+            codes,
+            n_classes,
+            [counted.rows],
+            loss=self._loss,
+            standardise=self.standardise,
+            moderation=self.moderation / counted.weight,  # rows of weight 2 are twice as many
+            weights=counted.weights,
+            parts=parts,
+            tol=self.tol,
+            max_iter=self.max_iter,
+        )
+        (found,) = path.solve(self.C * counted.weight)
+        self.n_iter_ = path.iterations
+        outputs = slice(1, 2) if n_classes == 2 else slice(None)
+        coef, intercept = found.uncentred()
+        self.coef_, self.intercept_ = np.ascontiguousarray(coef.T[outputs]), intercept[outputs]
         return self
 
     def _weigh_parts(
@@ -88,29 +101,6 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         `weight` is that of every row; None where rows differ.
         """
         return None
-
-    def _fit_alike(
-        self, features: NDArray[np.floating], codes: NDArray[np.int64], weight: float, parts: ColumnParts | None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return ``(n_outputs, n_features)`` coefficients and ``(n_outputs,)`` intercepts; all rows weigh the same."""
-        n_classes = len(self.classes_)
-        path = LinearPath(
-            features,
-            codes,
-            n_classes,
-            [np.arange(len(codes))],
-            loss=self._loss,
-            standardise=self.standardise,
-            moderation=self.moderation / weight,  # rows of weight 2 are twice as many
-            parts=parts,
-            tol=self.tol,
-            max_iter=self.max_iter,
-        )
-        (found,) = path.solve(self.C * weight)
-        self.n_iter_ = path.iterations
-        outputs = slice(1, 2) if n_classes == 2 else slice(None)
-        coef, intercept = found.uncentred()
-        return coef.T[outputs], intercept[outputs]
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.floating]:
         """Return the decision values: ``(n, n_classes)``, or ``(n,)`` in favour of the second of two classes."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.errors import UsageError
+from stackbone.cache.errors import StackError, UsageError
 from stackbone.stack.folds.class_folds import Ask
 from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold
@@ -22,6 +22,8 @@ from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import MetaOptions, StackOptions
 from stackbone.stack.learners.registry import META_LEARNERS, base_learners, meta_learners
 from stackbone.stack.metrics.compare import Difference
+from stackbone.stack.metrics.metric import Weights
+from stackbone.stack.metrics.metrics import METRICS
 from stackbone.stack.metrics.model_scores import Evaluation, ModelScore, Prediction
 from stackbone.stack.tasks.findings import Examined, Findings
 from stackbone.stack.tasks.truth import Truth
@@ -48,6 +50,8 @@ class Task(ABC):
         What can be done with classes too rare for the folds; ``refuse`` alone where there are no classes.
     can_be_steered : bool
         Whether `stackbone steer` makes this task's cross-validation folds.
+    has_class_weights : bool
+        Whether there are classes that ``--class-weight`` can weigh.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Task(ABC):
     base: str
     rare: tuple[str, ...] = ("refuse",)
     can_be_steered: bool = False
+    has_class_weights: bool = False
 
     @property
     def learners(self) -> list[BaseLearner]:
@@ -100,6 +105,23 @@ class Task(ABC):
 
     def check_options(self, options: StackOptions) -> None:  # noqa: B027 - most tasks take all options
         """Refuse options that mean nothing for this task, by a `UsageError`."""
+
+    def check_metric(self, truth: Truth, folds: Sequence[Fold], metric: str | None) -> None:  # noqa: B027 - most can be
+        """Raise `StackError` if the test part of a fold does not allow a metric, whatever is predicted."""
+
+    def unmeasured(self, metric: str | None) -> tuple[str, ...]:
+        """Return how the names of the models begin that a metric cannot measure, since they give no probabilities."""
+        if metric is None or not METRICS[metric].needs_probability:
+            return ()
+        return tuple(
+            f"stack:{each.name}" if each.sees_all else f"{each.name}:"
+            for each in self.learners
+            if not each.has_probabilities
+        )
+
+    def advice(self, truth: Truth, options: StackOptions) -> list[str]:
+        """Return what a reader of the scores should know of the labels, in sentences; by default nothing."""
+        return []
 
     # What is true
 
@@ -160,19 +182,62 @@ class Task(ABC):
         """Return the ``(n_backbones,)`` shares of a meta-learner's weight; None where it cannot be told."""
 
     @abstractmethod
-    def measure(self, truth: NDArray[Any], prediction: Prediction) -> dict[str, float]:
-        """Return every metric of the predictions of rows whose truth is given."""
+    def measure(
+        self, truth: NDArray[Any], prediction: Prediction, *, weights: Weights = None, asked: str | None = None
+    ) -> dict[str, float]:
+        """Return the metrics of the predictions of rows whose truth is given; among them the one that was asked for."""
 
     @abstractmethod
     def errors(self, truth: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
         """Return ``(n,)`` hits (1 or 0), or errors in the labels' unit, whose mean is `copies_metric`."""
 
-    def score(self, model: str, truth: Truth, predictions: Sequence[Prediction], folds: Sequence[Fold]) -> ModelScore:
-        """Measure one model's predictions, fold by fold."""
-        pairs = zip(predictions, folds, strict=True)
-        each = [self.measure(truth.values[fold.test], prediction) for prediction, fold in pairs]
-        metrics = {metric: [numbers[metric] for numbers in each] for metric in each[0]}
-        return ModelScore(model, metrics.pop(self.primary_metric), metrics, self.primary_metric)
+    def score(
+        self,
+        model: str,
+        truth: Truth,
+        predictions: Sequence[Prediction],
+        folds: Sequence[Fold],
+        *,
+        weights: Weights = None,
+        metric: str | None = None,
+    ) -> ModelScore:
+        """Measure one model's predictions, fold by fold.
+
+        Parameters
+        ----------
+        model, truth, predictions, folds
+            The model, what is true, and what it says of each fold's test part.
+        weights : NDArray[np.float64], optional
+            ``(n_images,)`` what each image counts for.
+        metric : str, optional
+            What models are ranked by, in place of `primary_metric`.
+
+        Raises
+        ------
+        StackError
+            If that cannot be told in a fold.
+        """
+        each = [
+            self.measure(
+                truth.values[fold.test],
+                prediction,
+                weights=None if weights is None else weights[fold.test],
+                asked=metric,
+            )
+            for prediction, fold in zip(predictions, folds, strict=True)
+        ]
+        primary = metric or self.primary_metric
+        for number, numbers in enumerate(each, start=1):
+            if primary not in numbers:
+                message = (
+                    f"the {METRICS[primary].title or primary} of {model} cannot be told in fold {number} of "
+                    f"{len(each)}: its predictions or its test part do not allow it. Use another --metric, or folds"
+                )
+                raise StackError(message)
+        metrics = {
+            name: [numbers[name] for numbers in each] for name in each[0] if all(name in numbers for numbers in each)
+        }
+        return ModelScore(model, metrics.pop(primary), metrics, primary)
 
     # What it means
 

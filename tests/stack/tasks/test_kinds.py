@@ -65,7 +65,8 @@ def test_names_are_pinned() -> None:
     assert meta_learners("classification") == ["svm", "lr", "mean"]
     assert meta_learners("regression") == ["ridge", "svr", "mean"]
     classes = ["accuracy", "macro_f1", "top5", "log_loss", "calibration_error"]
-    assert list(METRICS) == [*classes, "r2", "mae", "rmse"]
+    asked = ["balanced_accuracy", "weighted_f1", "roc_auc", "average_precision", "kappa", "mcc"]
+    assert list(METRICS) == [*classes, *asked, "r2", "mae", "rmse"]
 
 
 def test_an_unknown_task_is_named_with_the_likely_one() -> None:
