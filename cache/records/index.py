@@ -17,6 +17,7 @@ from stackbone.cache.errors import CacheError, Malformed, UsageError
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.column import Column
 from stackbone.cache.hdf5.opening import CacheFile, open_checked
+from stackbone.cache.labels.sets import SETS, split_names
 from stackbone.cache.records.listed import Listed
 
 FORMAT = "stackbone-index"
@@ -24,6 +25,7 @@ _TEXT_COLUMNS = ("path", "label", "split", "group", "reason")
 _STAMPS = ("size", "mtime_ns", "ctime_ns", "inode")
 _SIZES = ("width", "height")
 _LISTED = "listed"
+_LABEL_FORM = "label_form"
 _PIECE_BYTES = 16 << 20
 _KNOWN = 4096
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -56,6 +58,8 @@ class DatasetIndex:
         where none was.
     listed
         What was met beside the images, and what was believed.
+    label_form
+        What a label is: ``""`` for the name of one class, `cache.labels.sets.SETS` for those of any number of labels.
     """
 
     name: str
@@ -70,6 +74,7 @@ class DatasetIndex:
     stamps: FileStamps = field(repr=False)
     sizes: NDArray[np.int64] | None = field(default=None, repr=False)
     listed: Listed = field(default_factory=Listed)
+    label_form: str = ""
 
     def __len__(self) -> int:
         return len(self.path)
@@ -78,6 +83,13 @@ class DatasetIndex:
     def in_memory(self) -> bool:
         """Whether its images were arrays in memory: no file can be read again."""
         return not self.root
+
+    def names_of(self, row: int) -> list[str]:
+        """Return the classes or labels of a row: one, any number where images can have several, or none."""
+        label = self.label[row]
+        if self.label_form == SETS:
+            return split_names(label)
+        return [label] if label else []
 
     @property
     def ok(self) -> NDArray[np.bool_]:
@@ -134,6 +146,8 @@ def write_index(path: Path, index: DatasetIndex) -> None:
         hdf5.write_text(file, "name", index.name)
         hdf5.write_text(file, "root", index.root)
         hdf5.write_text(file, _LISTED, index.listed.to_json())
+        if index.label_form:
+            hdf5.write_text(file, _LABEL_FORM, index.label_form)
         for name in _TEXT_COLUMNS:
             _write_texts(file, name, _encode(index.name, getattr(index, name)))
         hdf5.write_column(file, "image_sha256", index.image_sha256)
@@ -195,11 +209,20 @@ def read_with_version(path: Path) -> tuple[DatasetIndex, int, int]:
             stamps=FileStamps(_stacked(numbers)),
             sizes=_sizes(sizes),
             listed=Listed.from_json(file.json(_LISTED)) if file.has(_LISTED) else Listed(),
+            label_form=_label_form(file),
             **{name: _read_texts(column) for name, column in columns.items()},
         )
         if file.seal is None:
             _check_digests(index)
         return index, file.version, file.size
+
+
+def _label_form(file: CacheFile) -> str:
+    form = file.text(_LABEL_FORM) if file.has(_LABEL_FORM) else ""
+    if form not in ("", SETS):
+        message = f"its labels are of the form {form!r}, which this version of Stackbone does not know"
+        raise Malformed(message)
+    return form
 
 
 def _check_digests(index: DatasetIndex) -> None:

@@ -102,7 +102,11 @@ FOLDERS = {
         word: Folder(
             "stack/learners/meta", "*.py", f'"{task}"', "stackbone.meta_learners", partial(_meta_learners, task)
         )
-        for word, task in {"meta_learners": "classification", "regression_meta_learners": "regression"}.items()
+        for word, task in {
+            "meta_learners": "classification",
+            "regression_meta_learners": "regression",
+            "multilabel_meta_learners": "multilabel",
+        }.items()
     },
 }
 """Word in braces to the folder whose files declare what it stands for."""

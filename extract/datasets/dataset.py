@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from stackbone.cache.choices import check_choice
 from stackbone.cache.errors import DatasetError, UsageError
+from stackbone.cache.labels.sets import SETS, split_names
 from stackbone.cache.text import typed
 from stackbone.extract.datasets.folders.pruning import Exclusion
 from stackbone.extract.datasets.kind import KINDS, Listing, Request, Skipped, TableColumns
 from stackbone.extract.datasets.kinds.images import neither_message
+from stackbone.extract.datasets.label_sets import separated
 from stackbone.extract.datasets.listing_options import (
     asked_words,
     check_marks,
@@ -68,6 +70,9 @@ class Dataset:
         What to type after ``stackbone extract`` to list the same again; nothing of images in memory.
     arrays
         The images themselves, in the order of `paths`, where they are in memory and no files.
+    label_form
+        What a label is: ``""`` for the name of one class; `cache.labels.sets.SETS` for those of any number of labels,
+        in the form of `cache.labels.sets.join_names`.
     """
 
     name: str
@@ -80,6 +85,7 @@ class Dataset:
     notes: Sequence[str] = ()
     asked: Sequence[str] = ()
     arrays: Arrays | None = None
+    label_form: str = ""
 
     @property
     def n(self) -> int:
@@ -89,6 +95,8 @@ class Dataset:
     @property
     def classes(self) -> list[str]:
         """Distinct labels, sorted."""
+        if self.label_form == SETS:
+            return sorted({name for label in set(self.labels) for name in split_names(label)})
         return sorted(set(self.labels) - {""})
 
     @property
@@ -118,6 +126,7 @@ def open_dataset(
     split_folders: str = "auto",
     class_level: int | str | None = None,
     encoding: str = "",
+    label_separator: str = "",
     keep_na: bool = False,
     only_listed: bool = False,
 ) -> Dataset:
@@ -152,6 +161,9 @@ def open_dataset(
         Names of a table's columns; the last two may be absent unless named otherwise than by default. Of a default that
         is absent, the one column that says the same (``filename``, ``species``) is taken. With
         ``label_column=None`` every image is unlabelled, whatever the kind of dataset.
+    label_separator
+        What stands between the labels of an image that can have several, such as '|' or ','; by default each image has
+        one. Columns of lists (Parquet, JSON lines, ``labels=`` with a list for each image) need none.
     suffix
         File extension added to those of a table's paths that lack it, such as '.jpg'.
     exclude
@@ -206,14 +218,17 @@ def open_dataset(
         only_listed=only_listed,
         images=data if are_images(data) else None,
         marks=marks,
+        label_separator=label_separator,
     )
     if request.images is not None:
         refuse_file_options(request)
     elif only_listed and table is None:
         msg = "--only-listed goes with a table of labels for a folder. Found none. Add --labels FILE, or leave it out."
         raise UsageError(msg)
-    listing = _list(request)
     labelled = label_column is not None
+    listing = _list(request)
+    if label_separator and labelled:
+        listing = separated(listing, label_separator)
     return _build(listing, name, asked_words(request, labelled=labelled), labelled=labelled)
 
 
@@ -243,6 +258,7 @@ def _build(listing: Listing, name: str | None, asked: Sequence[str], *, labelled
         notes=listing.notes,
         asked=tuple(asked),
         arrays=listing.arrays,
+        label_form=listing.label_form if labelled else "",
     )
 
 

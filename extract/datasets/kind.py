@@ -89,6 +89,8 @@ class Request:
         An array of images, or a list of arrays or PIL images, if that was given in the place of paths.
     marks
         Of these images: ``labels``, ``splits`` and ``groups``, as far as they were given.
+    label_separator
+        What stands between the labels of an image; ``""`` where each has one.
     """
 
     paths: Sequence[str]
@@ -100,6 +102,7 @@ class Request:
     only_listed: bool = False
     images: Any = None
     marks: Mapping[str, Sequence[object]] = field(default_factory=dict)
+    label_separator: str = ""
 
     @property
     def path(self) -> Path | None:
@@ -125,6 +128,8 @@ class Listing:
         What was believed where it could be read in another way, a sentence each: ``'dev' is the split 'validation'.``
     arrays
         The images themselves, in the order of `entries`, where they are in memory and no files.
+    label_form
+        Of its labels: see `cache.records.index.DatasetIndex`.
     """
 
     title: str
@@ -133,6 +138,7 @@ class Listing:
     skipped: Sequence[Skipped] = ()
     notes: Sequence[str] = ()
     arrays: Arrays | None = None
+    label_form: str = ""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ class Metric(ABC):
         Whether differences are given in percentage points.
     note : str
         What it is, in a sentence, where its title does not say it.
+    of_decisions : bool
+        Whether it measures which labels are said to be there, and not how likely they are: its scores are then 1 or 0.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Metric(ABC):
     least: float = -math.inf
     in_points: bool = False
     note: str = ""
+    of_decisions: bool = False
 
     @abstractmethod
     def measure(self, truth: NDArray[Any], scores: Scores, *, probability: bool) -> float | None:
@@ -46,8 +49,8 @@ class Metric(ABC):
 
         Parameters
         ----------
-        truth : NDArray[np.int64] or NDArray[np.float64]
-            ``(n,)`` class codes, or numbers.
+        truth : NDArray[np.int64], NDArray[np.int8] or NDArray[np.float64]
+            ``(n,)`` class codes, or numbers; ``(n, n_labels)`` ones and zeros where an image can have several labels.
         scores : NDArray of float
             ``(n, n_classes)`` natural-log probabilities or decision values, or ``(n,)`` predicted numbers; checked.
         probability : bool

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache.plugins import Plugins
 from stackbone.stack.metrics.checks import Scores, check_log_probabilities, check_numbers, check_scores
+from stackbone.stack.metrics.label_scores import check_labels_scored
 from stackbone.stack.metrics.metric import Metric
 
 METRICS: Plugins[Metric] = Plugins(
@@ -76,9 +77,39 @@ def regression_metrics(truth: NDArray[np.float64], predicted: NDArray[np.float64
     return _measure("regression", truth.astype(np.float64), predicted.astype(np.float64), probability=False)
 
 
-def _measure(task: str, truth: NDArray[Any], scores: Scores, *, probability: bool) -> dict[str, float]:
+def label_metrics(presence: NDArray[np.int8], scores: Scores, said: NDArray[np.bool_]) -> dict[str, float]:
+    """Measure scores of labels, of which an image can have several, against the truth.
+
+    Parameters
+    ----------
+    presence : NDArray[np.int8]
+        ``(n, n_labels)``: 1 where a row has a label, else 0.
+    scores : NDArray of float
+        ``(n, n_labels)`` natural-log probabilities of each label by itself.
+    said : NDArray[np.bool_]
+        ``(n, n_labels)`` whether a row is said to have a label.
+
+    Returns
+    -------
+    dict of str to float
+        Every metric of labels, by name: see `stack.metrics.known.labels`.
+
+    Raises
+    ------
+    StackError
+        If there are no rows, shapes disagree, no row has a label, or the scores are no log-probabilities.
+    """
+    check_labels_scored(presence, scores)
+    return _measure("multilabel", presence, scores, probability=True, said=said.astype(np.float64))
+
+
+def _measure(
+    task: str, truth: NDArray[Any], scores: Scores, *, probability: bool, said: Scores | None = None
+) -> dict[str, float]:
     found = {
-        each.name: each.measure(truth, scores, probability=probability)
+        each.name: each.measure(
+            truth, said if each.of_decisions and said is not None else scores, probability=probability
+        )
         for each in METRICS.values()
         if each.task == task
     }

@@ -18,12 +18,23 @@ class Prediction:
     scores : NDArray[np.floating]
         ``(n_test, n_classes)`` natural-log probabilities, or decision values of a linear SVM; where numbers are
         predicted, ``(n_test,)`` of them in the labels' unit.
+        Where an image can have several labels, ``(n_test, n_labels)`` natural-log probabilities of each by itself.
     probability : bool
         Whether they are log-probabilities.
+    thresholds : NDArray[np.float64], optional
+        ``(n_labels,)`` probabilities from which on an image is said to have each label, where it can have several.
     """
 
     scores: NDArray[np.floating]
     probability: bool
+    thresholds: NDArray[np.float64] | None = None
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """``(n_test, n_labels)`` whether each image is said to have each label."""
+        thresholds = np.full(self.scores.shape[1], 0.5) if self.thresholds is None else self.thresholds
+        present: NDArray[np.bool_] = np.exp(self.scores) >= thresholds
+        return present
 
 
 @dataclass(frozen=True)

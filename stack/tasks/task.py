@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.errors import UsageError
+from stackbone.cache.labels.sets import SETS, likely_separator
+from stackbone.cache.records.index import DatasetIndex
+from stackbone.cache.text import typed
 from stackbone.stack.folds.class_folds import Ask
 from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold
@@ -27,6 +31,25 @@ from stackbone.stack.tasks.findings import Examined, Findings
 from stackbone.stack.tasks.truth import Truth
 
 Groups = NDArray[np.int64] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What `Task.without_rare` leaves.
+
+    Attributes
+    ----------
+    rows : NDArray[np.int64]
+        ``(n_kept,)`` ascending rows.
+    labels : NDArray[np.str_]
+        ``(n_kept,)`` their labels.
+    note : str, optional
+        What was left out, in words; None if nothing was.
+    """
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.str_]
+    note: str | None
 
 
 class Task(ABC):
@@ -48,6 +71,10 @@ class Task(ABC):
         What can be done with classes too rare for the folds; ``refuse`` alone where there are no classes.
     can_be_steered : bool
         Whether `stackbone steer` makes this task's cross-validation folds.
+    label_form : str
+        Of the datasets that it reads: see `cache.records.index.DatasetIndex`.
+    classes_are : tuple of str
+        What `Truth.classes` are, as people say it: one of them, and several.
     """
 
     name: str
@@ -57,6 +84,8 @@ class Task(ABC):
     base: str
     rare: tuple[str, ...] = ("refuse",)
     can_be_steered: bool = False
+    label_form: str = ""
+    classes_are: tuple[str, str] = ("class", "classes")
 
     @property
     def learners(self) -> list[BaseLearner]:
@@ -103,6 +132,28 @@ class Task(ABC):
 
     # What is true
 
+    def check_index(self, index: DatasetIndex) -> None:
+        """Refuse a dataset whose labels are of another form.
+
+        Raises
+        ------
+        UsageError
+            If they are; the message says what to type.
+        """
+        if index.label_form == self.label_form:
+            return
+        if index.label_form == SETS:
+            message = (
+                f"an image of the dataset {index.name!r} can have several labels, and {self.name} predicts one class, "
+                "or a number: add --task multilabel"
+            )
+        else:
+            message = (
+                f"{self.name} is for images with any number of labels, and those of the dataset {index.name!r} have "
+                f"one each. {_separated(index)}"
+            )
+        raise UsageError(message)
+
     @abstractmethod
     def read(self, labels: NDArray[Any]) -> Truth:
         """Return what ``(n_images,)`` labels say; a `StackError` says why they cannot be learnt."""
@@ -116,6 +167,10 @@ class Task(ABC):
     @abstractmethod
     def divide(self, labels: NDArray[np.str_], units: Units, ask: Ask) -> list[Fold]:
         """Return outer folds whose training parts can be divided again, or raise `StackError`."""
+
+    def without_rare(self, labels: NDArray[np.str_], groups: Groups, cv: int) -> Kept:
+        """Return what is left without what is too rare for `cv` folds; by default everything."""
+        return Kept(np.arange(len(labels)), labels, None)
 
     @abstractmethod
     def ways_out(self, labels: NDArray[np.str_], units: Units, ask: Ask) -> str:
@@ -155,6 +210,10 @@ class Task(ABC):
     def combine(self, meta: MetaModel, scores: Sequence[NDArray[Any]]) -> Prediction:
         """Return what a meta-learner makes of the backbones' scores, one array of the same rows for each."""
 
+    def as_scores(self, decision: NDArray[Any]) -> NDArray[Any]:
+        """Return the ``(n, n_outputs)`` values of a base learner's map as `combine` takes them: by default as is."""
+        return decision
+
     @abstractmethod
     def shares(self, meta: MetaModel, scores: Sequence[BaseScores]) -> NDArray[np.float64] | None:
         """Return the ``(n_backbones,)`` shares of a meta-learner's weight; None where it cannot be told."""
@@ -162,6 +221,10 @@ class Task(ABC):
     @abstractmethod
     def measure(self, truth: NDArray[Any], prediction: Prediction) -> dict[str, float]:
         """Return every metric of the predictions of rows whose truth is given."""
+
+    @abstractmethod
+    def say(self, prediction: Prediction, names: Sequence[str]) -> list[str] | list[float]:
+        """Return what is predicted of each image, as its label would say it; `names` are those of `Truth.classes`."""
 
     @abstractmethod
     def errors(self, truth: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
@@ -213,3 +276,12 @@ class Task(ABC):
     def best(self, evaluation: Evaluation) -> ModelScore | None:
         """Return the model of a single backbone that scores highest."""
         return evaluation.best(*self.singles)
+
+
+def _separated(index: DatasetIndex) -> str:
+    """Return what to type where the labels of a dataset may be several each."""
+    separator, asked = likely_separator(index.label), index.listed.asked
+    if separator is None or not asked:
+        return "Leave --task out, or extract the dataset again with --label-separator, which embeds no image again"
+    words = typed("stackbone", "extract", *asked, "--label-separator", separator)
+    return f"Type `{words}` to take labels apart at {separator!r}, which embeds no image again, or leave --task out"

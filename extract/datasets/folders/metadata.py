@@ -30,6 +30,7 @@ class _Metadata:
     entries: Entries
     labelled: bool
     notes: Sequence[str] = ()
+    label_form: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,14 @@ class Applied:
         Folders, each with a slash at the end, of whose images tables say the labels.
     notes
         What was believed.
+    label_form
+        Of the labels: see `stackbone.extract.datasets.kind.Listing`.
     """
 
     entries: Entries
     spoken_for: list[str]
     notes: list[str]
+    label_form: str = ""
 
 
 def apply_metadata(root: Path, entries: Entries, tables: Sequence[str], columns: TableColumns) -> Applied:
@@ -98,6 +102,7 @@ def apply_metadata(root: Path, entries: Entries, tables: Sequence[str], columns:
             applied.notes.append(f"{table!r} has no column {_PATH!r}, so it is not read as a table of images.")
         else:
             _apply(applied, root, table, metadata, columns)
+            applied = replace(applied, label_form=applied.label_form or metadata.label_form)
     return applied
 
 
@@ -160,7 +165,7 @@ def _read(file: Path, columns: TableColumns) -> _Metadata | None:
     wanted = replace(columns, path=_PATH) if columns.path == TableColumns().path else columns
     try:
         table = read_table(file, file.parent, wanted)
-        return _Metadata(table.entries, "label" in table.marks, table.notes)
+        return _Metadata(table.entries, "label" in table.marks, table.notes, table.label_form)
     except UsageError:
         if columns.label not in (None, TableColumns().label):
             raise

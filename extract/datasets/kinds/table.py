@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stackbone.cache.errors import DatasetError, UsageError
+from stackbone.cache.labels.sets import SETS
 from stackbone.cache.text import counted, typed
 from stackbone.extract.datasets.corrections import corrected
 from stackbone.extract.datasets.folders.anchor import Anchor
 from stackbone.extract.datasets.kind import KINDS, DatasetKind, Entries, Listing, Request, TableColumns, as_words
+from stackbone.extract.datasets.label_sets import read_sets
 from stackbone.extract.datasets.missing import missing_message
-from stackbone.extract.datasets.tables.cells import Cells
+from stackbone.extract.datasets.tables.cells import LIST_MARK, Cells
 from stackbone.extract.datasets.tables.json_lines import read_json_lines
 from stackbone.extract.datasets.tables.marks import read_marks
 from stackbone.extract.datasets.tables.parquet import read_parquet
@@ -47,11 +49,14 @@ class Table:
         Which of ``label``, ``split`` and ``group`` it has columns for.
     notes
         What was believed where it could be read in another way.
+    label_form
+        Of its labels: `cache.labels.sets.SETS` where its column of labels holds lists.
     """
 
     entries: Entries
     marks: frozenset[str]
     notes: Sequence[str] = ()
+    label_form: str = ""
 
 
 def read_table(file: Path, root: Path, wanted: TableColumns) -> Table:
@@ -109,6 +114,9 @@ def _gathered(file: Path, root: Path, wanted: TableColumns, cells: Cells) -> Tab
             name = cells.names[key]
             marks[key], said = read_marks(key, name, cells.columns[key], keep_na=wanted.keep_na)
             notes += said
+    form = SETS if "label" in cells.lists else ""
+    if form:
+        marks["label"] = read_sets(marks["label"], LIST_MARK, f"the column {cells.names['label']!r} of {str(file)!r}")
     paths = local_paths(file, cells.names["path"], cells.columns["path"])
     suffix = f".{wanted.suffix}" if wanted.suffix.isalnum() else wanted.suffix
     anchor = Anchor(root)
@@ -131,7 +139,7 @@ def _gathered(file: Path, root: Path, wanted: TableColumns, cells: Cells) -> Tab
                 "Delete one."
             )
             raise DatasetError(msg)
-    return Table(entries, frozenset(cells.columns) & set(_MARKS), notes)
+    return Table(entries, frozenset(cells.columns) & set(_MARKS), notes, form)
 
 
 def _recognises(request: Request) -> bool:
@@ -164,7 +172,7 @@ def _read(request: Request) -> Listing:
             notes.append(f"--exclude leaves out {images} that {request.labels.name!r} lists.")
         placed = replace(placed, entries=kept)
     listing = corrected(_list_folder(request), request.labels, placed, table.marks)
-    return replace(listing, notes=[*listing.notes, *notes])
+    return replace(listing, notes=[*listing.notes, *notes], label_form=table.label_form or listing.label_form)
 
 
 def _list_folder(request: Request) -> Listing:
@@ -188,7 +196,7 @@ def _listed(file: Path, root: Path, title: str, columns: TableColumns) -> Listin
             f"{n:,} of {counted(len(table.entries), 'image')} of {file.name!r} {'is' if n == 1 else 'are'} not there, "
             f"such as {min(placed.missing)[:200]!r}."
         )
-    return Listing(title, root, placed.entries, notes=notes)
+    return Listing(title, root, placed.entries, notes=notes, label_form=table.label_form)
 
 
 def _check_labels(folder: Path, table: Path, columns: TableColumns) -> None:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from stackbone.extract.datasets.tables.limits import DECIMAL, ZERO_FRACTION
 
+LIST_MARK = "\0"
+"""Ends each item of a list in a cell: no table of text can hold it in a name."""
+
 
 @dataclass(frozen=True)
 class Cells:
@@ -25,6 +28,8 @@ class Cells:
         What they are called in the table, by key.
     notes
         What was believed where it could be read in another way.
+    lists
+        Keys of columns that hold lists, each cell of which is their items with `LIST_MARK` behind each.
     """
 
     unit: str
@@ -32,6 +37,12 @@ class Cells:
     columns: dict[str, list[str]]
     names: dict[str, str]
     notes: Sequence[str] = ()
+    lists: frozenset[str] = frozenset()
+
+
+def list_text(items: Sequence[object]) -> str:
+    """Return a list as a cell of text has it."""
+    return "".join(f"{cell_text(item)}{LIST_MARK}" for item in items) or LIST_MARK
 
 
 def cell_text(value: object) -> str:

@@ -11,7 +11,7 @@ from scipy.special import log_softmax
 
 from stackbone.cache.errors import UsageError
 from stackbone.stack.folds.class_folds import Ask, check_inner, divide_and_check
-from stackbone.stack.folds.class_labels import check_labels
+from stackbone.stack.folds.class_labels import check_labels, find_rare, too_few
 from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold, check_fold_classes
 from stackbone.stack.folds.folds import inner_folds
@@ -25,7 +25,7 @@ from stackbone.stack.metrics.metrics import class_metrics
 from stackbone.stack.metrics.model_scores import ModelScore, Prediction
 from stackbone.stack.tasks.class_findings import find_class_errors
 from stackbone.stack.tasks.findings import Examined, Findings
-from stackbone.stack.tasks.task import Groups, Task
+from stackbone.stack.tasks.task import Groups, Kept, Task
 from stackbone.stack.tasks.truth import Truth
 
 _SEEN = {"probability": "probabilities", "log-probability": "log-probabilities", "decision": "decision values"}
@@ -66,6 +66,14 @@ class Classification(Task):
     def divide(self, labels: NDArray[np.str_], units: Units, ask: Ask) -> list[Fold]:
         """Return stratified folds."""
         return divide_and_check(labels, units, ask)
+
+    def without_rare(self, labels: NDArray[np.str_], groups: Groups, cv: int) -> Kept:
+        """Return the images of the other classes."""
+        names = find_rare(labels, cv, groups)
+        if not len(names):
+            return super().without_rare(labels, groups, cv)
+        kept = np.flatnonzero(~np.isin(labels, names))
+        return Kept(kept, labels[kept], too_few("left out", len(labels) - len(kept), cv, names))
 
     def ways_out(self, labels: NDArray[np.str_], units: Units, ask: Ask) -> str:
         """Return other numbers of folds, fewer classes, more images."""
@@ -121,6 +129,10 @@ class Classification(Task):
         """Return hits."""
         hits: NDArray[np.float64] = (scores.argmax(axis=1) == truth).astype(np.float64)
         return hits
+
+    def say(self, prediction: Prediction, names: Sequence[str]) -> list[str]:
+        """Return the class of the highest score, the first of equals."""
+        return [names[code] for code in prediction.scores.argmax(axis=1)]
 
     def compare_on_split(self, a: str, b: str, examined: Examined) -> Difference:
         """Return the paired bootstrap over images, or over groups of them."""
