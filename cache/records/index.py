@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +18,7 @@ from stackbone.cache.errors import CacheError, Malformed, UsageError
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.column import Column
 from stackbone.cache.hdf5.opening import CacheFile, open_checked
+from stackbone.cache.hdf5.texts import encode_texts, read_texts, write_texts
 from stackbone.cache.labels.sets import SETS, split_names
 from stackbone.cache.records.listed import Listed
 
@@ -25,12 +27,14 @@ _TEXT_COLUMNS = ("path", "label", "split", "group", "reason")
 _STAMPS = ("size", "mtime_ns", "ctime_ns", "inode")
 _SIZES = ("width", "height")
 _LISTED = "listed"
+_COLUMNS, _CELLS = "columns", "cells"
 _LABEL_FORM = "label_form"
-_PIECE_BYTES = 16 << 20
-_KNOWN = 4096
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 OK, FAILED = 0, 1
+
+MOST_COLUMNS, MOST_NAME, MOST_KEPT = 100, 100, 256
+"""Further columns that an index keeps, characters of their names, and of their cells."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ class DatasetIndex:
         where none was.
     listed
         What was met beside the images, and what was believed.
+    columns
+        Further columns of the dataset's table, by name: lists of n strings, ``""`` where there is nothing.
     label_form
         What a label is: ``""`` for the name of one class, `cache.labels.sets.SETS` for those of any number of labels.
     """
@@ -74,6 +80,7 @@ class DatasetIndex:
     stamps: FileStamps = field(repr=False)
     sizes: NDArray[np.int64] | None = field(default=None, repr=False)
     listed: Listed = field(default_factory=Listed)
+    columns: dict[str, list[str]] = field(default_factory=dict, repr=False)
     label_form: str = ""
 
     def __len__(self) -> int:
@@ -135,7 +142,7 @@ def write_index(path: Path, index: DatasetIndex) -> None:
         If its columns have different lengths, a text cannot be a file name or UTF-8, or the file cannot be written.
     """
     columns = [*(getattr(index, name) for name in _TEXT_COLUMNS), index.status, index.stamps.values]
-    columns += [] if index.sizes is None else [index.sizes]
+    columns += [*([] if index.sizes is None else [index.sizes]), *index.columns.values()]
     if any(len(column) != len(index.image_sha256) for column in columns):
         message = (
             f"the columns of the dataset {index.name!r} have {sorted({len(column) for column in columns})} rows for "
@@ -146,10 +153,13 @@ def write_index(path: Path, index: DatasetIndex) -> None:
         hdf5.write_text(file, "name", index.name)
         hdf5.write_text(file, "root", index.root)
         hdf5.write_text(file, _LISTED, index.listed.to_json())
+        if index.columns:
+            hdf5.write_text(file, _COLUMNS, json.dumps(list(index.columns), ensure_ascii=False))
+            write_texts(file, _CELLS, encode_texts(index.name, list(chain.from_iterable(index.columns.values()))))
         if index.label_form:
             hdf5.write_text(file, _LABEL_FORM, index.label_form)
         for name in _TEXT_COLUMNS:
-            _write_texts(file, name, _encode(index.name, getattr(index, name)))
+            write_texts(file, name, encode_texts(index.name, getattr(index, name)))
         hdf5.write_column(file, "image_sha256", index.image_sha256)
         hdf5.write_compressed(file, "status", index.status)
         for i, name in enumerate(_STAMPS):
@@ -209,8 +219,9 @@ def read_with_version(path: Path) -> tuple[DatasetIndex, int, int]:
             stamps=FileStamps(_stacked(numbers)),
             sizes=_sizes(sizes),
             listed=Listed.from_json(file.json(_LISTED)) if file.has(_LISTED) else Listed(),
+            columns=_read_further(file, len(digests)),
             label_form=_label_form(file),
-            **{name: _read_texts(column) for name, column in columns.items()},
+            **{name: read_texts(column) for name, column in columns.items()},
         )
         if file.seal is None:
             _check_digests(index)
@@ -241,6 +252,26 @@ def _column(file: CacheFile, name: str, types: str, n: int) -> Column:
     return column
 
 
+def _read_further(file: CacheFile, n: int) -> dict[str, list[str]]:
+    if not file.has(_COLUMNS):
+        return {}
+    names = file.json(_COLUMNS)
+    plain = isinstance(names, list) and all(map(_is_name, names))
+    if not plain or not len(set(names)) == len(names) <= MOST_COLUMNS:
+        message = f"the names of its further columns are no list of up to {MOST_COLUMNS} short texts, all different"
+        raise Malformed(message)
+    cells = file.column(_CELLS, types="S", may_inflate=True)
+    if len(cells) != n * len(names) or cells.dtype.itemsize > 4 * MOST_KEPT:  # bytes of a character in UTF-8
+        message = f"its further columns have {len(cells)} cells of {cells.dtype.itemsize} bytes, for {n} x {len(names)}"
+        raise Malformed(message)
+    texts = read_texts(cells)
+    return {name: texts[i * n : (i + 1) * n] for i, name in enumerate(names)}
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and 0 < len(name) <= MOST_NAME and name.isprintable()
+
+
 def _sizes(columns: Sequence[Column]) -> NDArray[np.int64] | None:
     if len(columns) != len(_SIZES):
         return None
@@ -253,37 +284,3 @@ def _sizes(columns: Sequence[Column]) -> NDArray[np.int64] | None:
 
 def _stacked(columns: Sequence[Column]) -> NDArray[np.int64]:
     return np.stack([column.read() for column in columns], axis=1).astype(np.int64, copy=False)
-
-
-def _encode(dataset: str, texts: Sequence[str]) -> list[bytes]:
-    # File names on Unix are bytes: those that are not UTF-8 go through unchanged.
-    try:
-        return [text.encode("utf-8", "surrogateescape") for text in texts]
-    except UnicodeEncodeError as exc:
-        message = (
-            f"the dataset {dataset!r} has a text that is neither UTF-8 nor a file name: {exc.object!r}. Correct it"
-        )
-        raise CacheError(message) from exc
-
-
-def _write_texts(file: h5py.File, name: str, texts: Sequence[bytes]) -> None:
-    dtype = h5py.string_dtype("utf-8", max(map(len, texts), default=1) or 1)
-    column = hdf5.create_compressed(file, name, len(texts), dtype)
-    # One long path makes every row as wide: whole chunks, but not all of them at once.
-    rows = column.chunks[0] * max(1, _PIECE_BYTES // (column.chunks[0] * dtype.itemsize))
-    for start in range(0, len(texts), rows):
-        column[start : start + rows] = np.array(texts[start : start + rows], dtype)
-
-
-def _read_texts(column: Column) -> list[str]:
-    texts: list[str] = []
-    known: dict[bytes, str] = {}  # labels and their like repeat: one string each
-    for piece in column.pieces():
-        for content in piece.tolist():
-            text = known.get(content)
-            if text is None:
-                text = content.decode("utf-8", "surrogateescape")
-                if len(known) < _KNOWN:
-                    known[content] = text
-            texts.append(text)
-    return texts

@@ -72,6 +72,13 @@ class ListingOptions:
     )
     path_column: Annotated[str, typer.Option(help="Table column with the image paths")] = "path"
     label_column: Annotated[str, typer.Option(help="Table column with the labels")] = "label"
+    label_columns: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Table columns that are a label each, 1 where an image has it and 0 where not, separated by commas",
+        ),
+    ] = ""
     label_separator: Annotated[
         str,
         typer.Option(
@@ -121,6 +128,7 @@ class ListingOptions:
             path_column=self.path_column,
             label_column=self.label_column if labelled else None,
             label_separator=self.label_separator,
+            label_columns=self.label_columns,
             split_column=self.split_column,
             group_column=self.group_column,
             suffix=self.suffix,

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from stackbone.cache.plugins import Plugins
 from stackbone.cache.records.listed import Skipped as Skipped  # also for those who write a kind
 from stackbone.extract.datasets.folders.pruning import Exclusion
+from stackbone.extract.datasets.further import Further
 from stackbone.extract.images.arrays import Arrays
 
 Entries: TypeAlias = dict[str, tuple[str, str, str]]
@@ -29,6 +30,7 @@ class TableColumns:
     `suffix` is the file extension that the table's paths lack, or ''; `encoding` is that of its text, or '' to find it
     out; with `keep_na`, texts such as ``NA`` and ``None`` are names like any other, not missing values. With
     `may_lack_label`, a table that has no column of labels is read all the same if it has one of splits or groups.
+    `labels` are columns that say of one label each whether it is there.
     """
 
     path: str = "path"
@@ -39,6 +41,7 @@ class TableColumns:
     encoding: str = ""
     keep_na: bool = False
     may_lack_label: bool = False
+    labels: tuple[str, ...] = ()
 
     @property
     def given(self) -> dict[str, object]:
@@ -46,6 +49,7 @@ class TableColumns:
         options = {
             "--path-column": (self.path, "path"),
             "--label-column": (self.label, "label"),
+            "--label-columns": (",".join(self.labels), ""),
             "--split-column": (self.split, "split"),
             "--group-column": (self.group, "group"),
             "--suffix": (self.suffix, ""),
@@ -128,6 +132,8 @@ class Listing:
         What was believed where it could be read in another way, a sentence each: ``'dev' is the split 'validation'.``
     arrays
         The images themselves, in the order of `entries`, where they are in memory and no files.
+    further
+        What further columns of a table say of images; by path, also of such as are not among `entries`.
     label_form
         Of its labels: see `cache.records.index.DatasetIndex`.
     """
@@ -138,6 +144,7 @@ class Listing:
     skipped: Sequence[Skipped] = ()
     notes: Sequence[str] = ()
     arrays: Arrays | None = None
+    further: Further = field(default_factory=Further)
     label_form: str = ""
 
 

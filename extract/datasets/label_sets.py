@@ -9,7 +9,8 @@ from dataclasses import replace
 from stackbone.cache.choices import nearest
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.labels.sets import BAR, SETS, join_names
-from stackbone.extract.datasets.kind import Listing
+from stackbone.cache.text import typed
+from stackbone.extract.datasets.kind import Listing, TableColumns
 from stackbone.extract.datasets.tables.cells import LIST_MARK
 
 
@@ -123,3 +124,40 @@ def _no_column(name: str, columns: Mapping[str, Sequence[str]]) -> str:
         f"groups; it has {listed or 'none'}.{f' The nearest is {near!r}.' if near else ''} Name columns that it has, "
         "separated by commas."
     )
+
+
+def read_label_columns(given: Sequence[str] | str, label_column: str | None) -> tuple[str, ...]:
+    """Return the names of the columns that are a label each, as they were given: a sequence, or commas between them.
+
+    Raises
+    ------
+    UsageError
+        If one is named twice, or a column of labels is named as well.
+    """
+    names = [name.strip() for name in given.split(",")] if isinstance(given, str) else list(given)
+    names = [name for name in names if name]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        msg = f"--label-columns names {twice!r} twice. Expected each column once. Leave one out."
+        raise UsageError(msg)
+    if names and label_column not in (None, TableColumns().label):
+        msg = (
+            f"--label-column {typed(label_column)} and --label-columns {typed(','.join(names))} both say where labels "
+            "are. Expected one of the two: a column of labels, or a column for each label. Leave the other out."
+        )
+        raise UsageError(msg)
+    return tuple(names)
+
+
+def marked_labels(listing: Listing, names: Sequence[str]) -> Listing:
+    """Return a listing whose labels are those that its table marks in columns of ones and zeros.
+
+    Raises
+    ------
+    UsageError, DatasetError
+        As of `from_columns`.
+    """
+    paths = list(listing.entries)
+    labels = from_columns(listing.further.columns(paths), names, paths)
+    pairs = zip(listing.entries.items(), labels, strict=True)
+    entries = {path: (label, split, group) for (path, (_, split, group)), label in pairs}
+    return replace(listing, entries=entries, label_form=SETS, further=listing.further.without(names))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from stackbone.extract.datasets.tables.limits import DECIMAL, ZERO_FRACTION
 
@@ -28,6 +28,8 @@ class Cells:
         What they are called in the table, by key.
     notes
         What was believed where it could be read in another way.
+    further
+        Cells of the other columns, by their names; a long cell is cut behind the last character that may be kept.
     lists
         Keys of columns that hold lists, each cell of which is their items with `LIST_MARK` behind each.
     """
@@ -37,6 +39,7 @@ class Cells:
     columns: dict[str, list[str]]
     names: dict[str, str]
     notes: Sequence[str] = ()
+    further: Mapping[str, list[str]] = field(default_factory=dict)
     lists: frozenset[str] = frozenset()
 
 

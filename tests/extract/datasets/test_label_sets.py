@@ -208,3 +208,81 @@ def test_blood_cells_have_the_labels_of_their_annotations(shared_data: Path) -> 
         "validation": 87,
         "test": 72,
     }
+
+
+# --- columns of ones and zeros -------------------------------------------------------------------------------
+
+
+def marked(folder: Path, *lines: str) -> Path:
+    (folder / "marks.csv").write_text("path,cat,indoor,split,note\n" + "\n".join(lines) + "\n")
+    return folder / "marks.csv"
+
+
+@pytest.mark.parametrize(
+    ("yes", "no"),
+    [("1", "0"), ("1.0", "0.0"), ("True", "False"), ("true", "0")],
+    ids=["01", "floats", "words", "mixed"],
+)
+def test_columns_of_ones_and_zeros_are_labels(photos: Path, yes: str, no: str) -> None:
+    file = marked(photos, f"0.jpg,{yes},{yes},train,a", f"1.jpg,{yes},{no},test,b", f"2.jpg,{no},{no},,c", "3.jpg,,,,d")
+    dataset = open_dataset(file, label_columns="indoor, cat")
+    assert read(dataset) == {"0.jpg": "cat|indoor", "1.jpg": "cat", "2.jpg": "|", "3.jpg": ""}
+    assert dataset.splits == ["train", "test", "", ""]
+    assert dataset.columns == {"note": ["a", "b", "c", "d"]}
+    assert list(dataset.asked[-2:]) == ["--label-columns", "indoor,cat"]
+
+
+def test_columns_of_parquet_json_and_corrections_are_labels(photos: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    rows = {"path": ["0.jpg", "1.jpg"], "cat": [1, 0], "indoor": [True, False]}
+    parquet.write_table(pyarrow.table(rows), photos / "marks.parquet")
+    expected = {"0.jpg": "cat|indoor", "1.jpg": "|"}
+    assert read(open_dataset(photos / "marks.parquet", label_columns=["cat", "indoor"])) == expected
+    (photos / "fixes.csv").write_text("path,cat,indoor\n0.jpg,1,1\n1.jpg,0,0\n")
+    found = read(open_dataset(photos, labels=photos / "fixes.csv", label_columns="cat,indoor"))
+    assert found == {**expected, "2.jpg": "", "3.jpg": ""}
+    (photos / "fixes.csv").unlink()
+    lines = [{"file_name": "0.jpg", "cat": 1, "indoor": True}, {"file_name": "1.jpg", "cat": 0, "indoor": False}]
+    (photos / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert read(open_dataset(photos, label_columns="cat,indoor")) == {**expected, "2.jpg": "", "3.jpg": ""}
+
+
+def test_more_columns_than_an_index_keeps_can_be_labels(photos: Path) -> None:
+    names = [f"label {i}" for i in range(150)]
+    lines = [",".join(["path", *names]), ",".join(["0.jpg", *["1"] * 150]), ",".join(["1.jpg", *["0"] * 150])]
+    (photos / "wide.csv").write_text("\n".join(lines) + "\n")
+    dataset = open_dataset(photos / "wide.csv", label_columns=names)
+    assert dataset.classes == sorted(names)
+    assert not dataset.columns
+
+
+@pytest.mark.parametrize("cell", ["2", "-1", "0.5", "yes", "nan"])
+def test_what_is_neither_0_nor_1_is_refused_with_its_place(photos: Path, cell: str) -> None:
+    file = marked(photos, "0.jpg,1,0,,", f"1.jpg,0,{cell},,", "2.jpg,1,1,,")
+    found = r"holds" if cell != "nan" else "is empty"
+    with pytest.raises(DatasetError, match=rf"The column 'indoor' {found}.* for '1.jpg', .*Expected 0 or 1"):
+        open_dataset(file, label_columns="cat,indoor")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"label_columns": "cat,indor"}, "names 'indor', and the table has no such column.*The nearest is 'indoor'"),
+        ({"label_columns": "cat,cat"}, "names 'cat' twice"),
+        ({"label_columns": "cat", "label_column": "note"}, "both say where labels are"),
+        ({"label_columns": "cat", "label_separator": ","}, "lists or marks of presence already"),
+    ],
+    ids=["unknown", "twice", "two ways", "separator too"],
+)
+def test_columns_that_cannot_be_meant_are_refused(photos: Path, given: dict[str, str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        open_dataset(marked(photos, "0.jpg,1,0,,", "1.jpg,0,1,,"), **given)  # type: ignore[arg-type]
+
+
+def test_columns_are_no_option_of_folders(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "a.jpg").touch()
+    with pytest.raises(UsageError, match="--label-columns a,b describes a table"):
+        open_dataset(tmp_path, label_columns="a,b")
