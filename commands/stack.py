@@ -15,6 +15,7 @@ from stackbone.cache.text import typed
 from stackbone.commands.shared import endings
 from stackbone.commands.shared.console import err, out, print_json, progress
 from stackbone.commands.shared.experiment_options import (
+    ChoiceOptions,
     CrossValidationOptions,
     ModelOptions,
     OutputOptions,
@@ -51,6 +52,7 @@ def command(
     folds: FoldOptions,
     views: ViewOptions,
     models: ModelOptions,
+    choices: ChoiceOptions,
     self_check: Annotated[
         bool, typer.Option("--self-check", help="Shuffle the labels and check that every model scores at chance")
     ] = False,
@@ -65,9 +67,9 @@ def command(
     from stackbone.stack import STACKS, run_experiment, run_self_check
     from stackbone.stack.tables.score_rows import score_rows
 
-    options = models.to_options()
+    options = models.to_options(choices)
     if self_check:
-        _check_self_check(changed(files, scores, page), changed(models, division, folds))
+        _check_self_check(changed(files, scores, page), changed(models, division, folds, choices))
     _check_output(files, scores, page)
     store = FeatureStore(cache)
     if dataset is None:
@@ -144,7 +146,7 @@ def _tell_dataset(store: FeatureStore) -> None:
 
 
 _SHOWN = 10
-_NOT_CHECKED = ("--recipe", "--task", "--repeats", "--rare")
+_NOT_CHECKED = ("--recipe", "--task", "--repeats", "--rare", "--metric", "--class-weight", "--weight-column")
 """Options that say how models are fitted or scored, and that `--self-check` has no use for."""
 
 

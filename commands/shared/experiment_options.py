@@ -97,9 +97,10 @@ class ModelOptions:
     ] = None
     inner_cv: InnerCvOption = 5
 
-    def to_options(self) -> StackOptions:
+    def to_options(self, choices: ChoiceOptions) -> StackOptions:
         """Return the options of the fits, checked."""
         from stackbone.stack import stack_options
+        from stackbone.stack.learners.class_weight import parse_class_weight
 
         return stack_options(
             self.task,
@@ -109,7 +110,39 @@ class ModelOptions:
             c=self.c,
             inner_splits=self.inner_cv,
             fusion=self.fusion,
+            metric=choices.metric,
+            class_weight=parse_class_weight(choices.class_weight),
+            weight_column=choices.weight_column,
         )
+
+
+@dataclass(frozen=True)
+class ChoiceOptions:
+    """What a good model is, and what each image counts for."""
+
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="Metric that chooses C on inner folds, ranks the models and is what the verdict is about: {metrics}; "
+            "for regression {regression_metrics}; or scikit-learn's name of it [default: log-loss chooses C, accuracy "
+            "ranks; r2 for regression]"
+        ),
+    ] = None
+    class_weight: Annotated[
+        str | None,
+        typer.Option(
+            metavar="balanced|none|FILE",
+            help="Weigh the images of each class where models learn: balanced lets every class count as much as any "
+            "other, a file has lines of class,weight [default: none]",
+        ),
+    ] = None
+    weight_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Weigh each image by this column of the dataset's table, where models learn and where they are tested",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,12 @@ def _meta_learners(task: str) -> Iterable[str]:
     return meta_learners(task)
 
 
+def _metrics(task: str) -> Iterable[str]:
+    from stackbone.stack.metrics.metrics import METRICS
+
+    return [each.name for each in METRICS.values() if each.task == task]
+
+
 FOLDERS = {
     "methods": Folder("extract/methods", "*/recipe.py", "", "stackbone.methods", _methods),
     "tasks": Folder("stack/tasks/kinds", "*.py", "", "stackbone.tasks", _tasks),
@@ -107,6 +113,10 @@ FOLDERS = {
             "regression_meta_learners": "regression",
             "multilabel_meta_learners": "multilabel",
         }.items()
+    },
+    **{
+        word: Folder("stack/metrics/known", "**/*.py", f'task = "{task}"', "stackbone.metrics", partial(_metrics, task))
+        for word, task in {"metrics": "classification", "regression_metrics": "regression"}.items()
     },
 }
 """Word in braces to the folder whose files declare what it stands for."""
@@ -136,7 +146,9 @@ def names_of(registry: str) -> tuple[str, ...]:
     if registry == "recipes":
         return ("oof", *names_of("stacks"), "mean", "concat")
     if registry in FOLDERS:
-        return _added(FOLDERS[registry]) or _declared(FOLDERS[registry])
+        found = _added(FOLDERS[registry]) or _declared(FOLDERS[registry])
+        # As they are typed: result files have a metric's name as a word.
+        return tuple(each.replace("_", "-") for each in found) if registry.endswith("metrics") else found
     module, constant = REGISTRIES[registry]
     source = _STACKBONE.joinpath(*module.split(".")[1:]).with_suffix(".py").read_text(encoding="utf-8")
     for node in ast.parse(source).body:

@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from stackbone.stack.estimator.weighted import fit_weighted, read_weights
+from stackbone.stack.estimator.weighted import count_rows
 from stackbone.stack.solvers.linear import MAX_ITER, TOL, LinearPath
 from stackbone.stack.solvers.rows import pieces
 from stackbone.stack.solvers.scales import MODERATION
@@ -44,7 +44,7 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             ``(n,)`` class labels, of at least two classes.
         sample_weight : array-like, optional
             ``(n,)`` weights, 0 or more: how often each row counts, in the objective and in the moments that
-            standardise. Weights that differ go to scikit-learn's own solvers (`weighted`), which takes longer.
+            standardise.
 
         Returns
         -------
@@ -53,7 +53,8 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         Raises
         ------
         ValueError
-            If there is one class only, or the data are not finite or not of one length.
+            If there is one class only, a class has no row of weight above 0, or the data are not finite or not of one
+            length.
         UsageError
             If C is not a positive number.
         """
@@ -64,37 +65,28 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         if len(self.classes_) < 2:
             msg = f"the labels have 1 class, {self.classes_[0]!r}; at least 2 are needed: add images of another class"
             raise ValueError(msg)
-        weights = read_weights(sample_weight, features)
-        if weights is None or np.ptp(weights) == 0:
-            coef, intercept = self._fit_alike(features, codes, 1.0 if weights is None else float(weights[0]))
-        else:
-            coef, intercept, self.n_iter_ = fit_weighted(
-                self._loss, features, codes, weights, self.C, self.moderation if self.standardise else None
-            )
-        self.coef_, self.intercept_ = np.ascontiguousarray(coef), intercept
-        return self
-
-    def _fit_alike(
-        self, features: NDArray[np.floating], codes: NDArray[np.int64], weight: float
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return ``(n_outputs, n_features)`` coefficients and ``(n_outputs,)`` intercepts; all rows weigh the same."""
-        n_classes = len(self.classes_)
+        n_classes, counted = len(self.classes_), count_rows(sample_weight, features)
+        if len(lacking := np.setdiff1d(np.arange(n_classes), codes[counted.rows])):
+            msg = f"no row of the class {self.classes_[lacking[0]]!r} has a weight above 0: leave them out of y"
+            raise ValueError(msg)
         path = LinearPath(
             features,
             codes,
             n_classes,
-            [np.arange(len(codes))],
+            [counted.rows],
             loss=self._loss,
             standardise=self.standardise,
-            moderation=self.moderation / weight,  # rows of weight 2 are twice as many
+            moderation=self.moderation / counted.weight,  # rows of weight 2 are twice as many
+            weights=counted.weights,
             tol=self.tol,
             max_iter=self.max_iter,
         )
-        (found,) = path.solve(self.C * weight)
+        (found,) = path.solve(self.C * counted.weight)
         self.n_iter_ = path.iterations
         outputs = slice(1, 2) if n_classes == 2 else slice(None)
         coef, intercept = found.uncentred()
-        return coef.T[outputs], intercept[outputs]
+        self.coef_, self.intercept_ = np.ascontiguousarray(coef.T[outputs]), intercept[outputs]
+        return self
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.floating]:
         """Return the decision values: ``(n, n_classes)``, or ``(n,)`` in favour of the second of two classes."""

@@ -86,7 +86,6 @@ class MetaClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sc
             ``(n,)`` class labels, of at least two classes.
         sample_weight : array-like, optional
             ``(n,)`` weights, 0 or more: how often each row counts, in the fit, the choice of C and the calibration.
-            Weights that differ go to liblinear (`stack.learners.weighted_path`), which takes longer.
 
         Returns
         -------
@@ -95,8 +94,8 @@ class MetaClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sc
         Raises
         ------
         ValueError
-            If there is one class only, no two classes have rows (of weight) in two folds, the learner is unknown,
-            weights are given to "lr", or the columns are not one for each class of each backbone.
+            If there is one class only, no two classes have rows (of weight) in two folds, the learner is unknown, or
+            the columns are not one for each class of each backbone.
         UsageError
             If C is not a positive number.
         """
@@ -117,7 +116,8 @@ class MetaClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sc
                 "use stack_method='probability' and combine='concat'"
             )
             raise ValueError(msg)
-        weights = self._read_weights(sample_weight, features)
+        weights = read_weights(sample_weight, features)
+        weights = None if weights is None or (weights == 1).all() else weights
         counted = np.arange(len(x)) if weights is None else np.flatnonzero(weights)
         folds = [Fold(np.intersect1d(a, counted), np.intersect1d(b, counted)) for a, b in self._split(codes, counted)]
         try:
@@ -153,16 +153,6 @@ class MetaClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sc
         check_is_fitted(self)
         return self._linear.decide(self._of_every_class(validate_data(self, X, dtype=np.float32, reset=False)))
 
-    def _read_weights(self, sample_weight: ArrayLike | None, x: NDArray[np.float32]) -> NDArray[np.float64] | None:
-        """Return the weights, or None where all rows count once."""
-        weights = read_weights(sample_weight, x)
-        if weights is None or (weights == 1).all():
-            return None
-        if self.learner == "lr":
-            msg = "learner 'lr' takes no sample weights: use learner='svm', or leave the weights out"
-            raise ValueError(msg)
-        return weights
-
     def _split(self, codes: NDArray[np.int64], counted: NDArray[np.int64]) -> list[tuple[Any, Any]]:
         """Return the folds; a number divides the rows that count, but for those that are the only ones of a class."""
         if not isinstance(self.cv, int | np.integer):
@@ -180,7 +170,9 @@ class MetaClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sc
     ) -> None:
         by_backbone = x.reshape(len(x), -1, len(self.classes_))
         loss = _LOSSES[self.learner]
-        prior = averaging_map(by_backbone.mean(axis=1), codes, by_backbone.shape[1], loss, are_probabilities=True)
+        prior = averaging_map(
+            by_backbone.mean(axis=1), codes, by_backbone.shape[1], loss, weights, are_probabilities=True
+        )
         grid = META_C_GRID if self.C is None else (self.C,)
         found = choose_linear(x, codes, folds, prior, loss, grid, weights)
         self.C_, self.scale_, self._linear = found.c, found.scale, found.linear

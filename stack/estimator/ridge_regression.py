@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from stackbone.stack.estimator.weighted import fit_weighted, read_weights
+from stackbone.stack.estimator.weighted import count_rows
 from stackbone.stack.solvers.ridge import SideBySide, fit_ridge
 from stackbone.stack.solvers.scales import MODERATION
 
@@ -55,7 +55,7 @@ class RidgeRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc] # sc
             ``(n,)`` numbers.
         sample_weight : array-like, optional
             ``(n,)`` weights, 0 or more: how often each row counts, in the objective and in the moments that
-            standardise. Weights that differ go to scikit-learn's own ``Ridge`` (`stack.estimator.weighted`).
+            standardise.
 
         Returns
         -------
@@ -69,15 +69,15 @@ class RidgeRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc] # sc
             If alpha is not a positive number.
         """
         features, targets = validate_data(self, X, y, dtype=[np.float64, np.float32], y_numeric=True)
-        weights = read_weights(sample_weight, features)
-        if weights is None or np.ptp(weights) == 0:
-            weight = 1.0 if weights is None else float(weights[0])  # rows of weight 2 are twice as many
-            design = SideBySide.whole(features)
-            path = fit_ridge(design, targets.astype(np.float64), [self.alpha / weight], self.moderation / weight)
-            self.coef_, self.intercept_ = path.coef[:, 0], float(path.intercept[0])
-        else:
-            coef, intercept, _ = fit_weighted("squared", features, targets, weights, self.alpha, self.moderation)
-            self.coef_, self.intercept_ = coef[0], float(intercept[0])
+        counted = count_rows(sample_weight, features)
+        path = fit_ridge(
+            SideBySide([features], counted.rows),
+            targets[counted.rows].astype(np.float64),
+            [self.alpha / counted.weight],  # rows of weight 2 are twice as many
+            self.moderation / counted.weight,
+            weights=None if counted.weights is None else counted.weights[counted.rows],
+        )
+        self.coef_, self.intercept_ = path.coef[:, 0], float(path.intercept[0])
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:

@@ -1,27 +1,33 @@
-"""Fits that count some rows more than others, by scikit-learn's own solvers.
+"""What the rows of a fit count for, as scikit-learn's `sample_weight` says it."""
 
-`stack.solvers.linear` and `stack.solvers.ridge` solve many problems at once and count every row as one; a weighted
-fit is one problem. The objectives are the same.
-"""
+from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.svm import LinearSVC
 from sklearn.utils.validation import _check_sample_weight
-
-from stackbone.cache.errors import UsageError
-from stackbone.stack.solvers.design import moments
-from stackbone.stack.solvers.scales import moderated_scales
 
 Doubles = NDArray[np.float64]
 
-TOL = 1e-7
-"""Where scikit-learn's solvers stop: their own defaults stop far above the minimum."""
 
-MAX_ITER = 10_000
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """The rows that count, and for how much.
+
+    Attributes
+    ----------
+    rows : NDArray[np.int64]
+        ``(n_counted,)`` ascending rows of a weight above 0.
+    weights : NDArray[np.float64], optional
+        ``(n,)`` the weights of all rows; None where all have the same.
+    weight : float
+        That of every row, where all have the same; else 1.
+    """
+
+    rows: NDArray[np.int64]
+    weights: Doubles | None
+    weight: float
 
 
 def read_weights(sample_weight: ArrayLike | None, x: NDArray[np.floating]) -> Doubles | None:
@@ -32,67 +38,28 @@ def read_weights(sample_weight: ArrayLike | None, x: NDArray[np.floating]) -> Do
     return weights
 
 
-def fit_weighted(
-    loss: Literal["log", "squared_hinge", "squared"],
-    x: NDArray[np.floating],
-    y: NDArray[np.int64] | Doubles,
-    weights: Doubles,
-    strength: float,
-    moderation: float | None,
-) -> tuple[Doubles, Doubles, int]:
-    """Fit a linear model of weighted rows.
+def count_rows(sample_weight: ArrayLike | None, x: NDArray[np.floating]) -> Counted:
+    """Return which rows count, and for how much.
 
     Parameters
     ----------
-    loss : {"log", "squared_hinge", "squared"}
-        Logistic regression, linear SVM, ridge regression.
+    sample_weight : array-like, optional
+        ``(n,)`` weights, 0 or more.
     x : NDArray[np.floating]
         ``(n, dim)`` features.
-    y : NDArray
-        ``(n,)`` class codes, or numbers.
-    weights : NDArray[np.float64]
-        ``(n,)`` weights, 0 or more; what a row of weight 2 says counts as if it were there twice.
-    strength : float
-        C; of a ridge regression alpha; more than 0.
-    moderation : float, optional
-        How many rows the columns' common variance counts for where they are standardised, by the weighted moments:
-        see `stack.solvers.scales.moderated_scales`. None does not standardise.
-
-    Returns
-    -------
-    coef : NDArray[np.float64]
-        ``(n_outputs, dim)`` for raw features; of two classes, and of numbers, one output.
-    intercept : NDArray[np.float64]
-        ``(n_outputs,)``.
-    n_iter : int
-        Steps that the solver took, 1 for a closed form.
 
     Raises
     ------
-    UsageError
-        If the strength is not a positive number.
-
-    Warns
-    -----
-    ConvergenceWarning
-        If the solver stopped before the minimum.
+    ValueError
+        If the weights are not as many as rows, one is negative or not finite, or all are 0.
     """
-    if not (np.isfinite(strength) and strength > 0):
-        name = "alpha" if loss == "squared" else "C"
-        msg = f"{name} is {strength}; expected a number above 0: choose a larger one"
-        raise UsageError(msg)
-    wide = x.astype(np.float64)
-    mean, scale = np.zeros(x.shape[1]), np.ones(x.shape[1])
-    if moderation is not None:
-        counted = np.flatnonzero(weights)
-        middle = wide[counted[0]]
-        means, variances = moments(wide, counted, weights[None, counted], middle)
-        mean, scale = middle + means[0], moderated_scales(variances, weights.sum(), moderation)[0]
-    model = {
-        "log": LogisticRegression(C=strength, tol=TOL, max_iter=MAX_ITER),
-        "squared_hinge": LinearSVC(C=strength, dual=False, tol=TOL, max_iter=MAX_ITER),
-        "squared": Ridge(alpha=strength, solver="cholesky"),
-    }[loss].fit((wide - mean) / scale, y, sample_weight=weights)
-    coef: Doubles = np.atleast_2d(model.coef_) / scale
-    steps = 1 if model.n_iter_ is None else int(np.max(model.n_iter_))
-    return coef, np.ravel(model.intercept_) - coef @ mean, steps
+    weights = read_weights(sample_weight, x)
+    everything = np.arange(len(x))
+    if weights is None:
+        return Counted(everything, None, 1.0)
+    if not weights.any():
+        msg = "all sample weights are 0; at least one row has to count: leave sample_weight out, or correct it"
+        raise ValueError(msg)
+    if np.ptp(weights) == 0:
+        return Counted(everything, None, float(weights[0]))
+    return Counted(np.flatnonzero(weights), weights, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -51,9 +52,22 @@ class BaseFit:
     def find_or_run(self, cache: ScoreCache, values: NDArray[Any], part: Part, found: list[str]) -> BaseOutcome:
         """Return what the cache has kept of this fit, or run it; parameters as of `ScoreCache`."""
         inner = part.inner if self.uses_inner_folds else []
-        key = cache.key(self.settings, self.names, values, part.fold, inner, number=part.number)
+        settings = {**self.settings, **_choices(part, has_choice=self.uses_inner_folds)}
+        key = cache.key(settings, self.names, values, part.fold, inner, number=part.number)
         key = replace(key, feature_sets=(*key.feature_sets, *self.inner_sets))
         return cache.find_or_run(key, self.run, found)
+
+
+def _choices(part: Part, *, has_choice: bool) -> dict[str, object]:
+    """Return what weights and a metric add to a key of the score cache: nothing where there are none."""
+    found: dict[str, object] = {}
+    if part.metric is not None and has_choice:
+        found["metric"] = part.metric.name
+    for name, weights in (("row_weights", part.row_weights), ("sample_weights", part.sample_weights)):
+        # The weights of images alone are looked at where a metric chooses.
+        if weights is not None and (name == "row_weights" or "metric" in found):
+            found[name] = hashlib.sha256(np.ascontiguousarray(weights).tobytes()).hexdigest()
+    return found
 
 
 def base_fits(

@@ -20,8 +20,9 @@ from stackbone.cache.choices import check_choice
 from stackbone.cache.disk.digest import Digests
 from stackbone.cache.progress import Progress
 from stackbone.stack.evaluation.base_fits import base_fits, run_base
-from stackbone.stack.evaluation.options import check_meta, stack_options
+from stackbone.stack.evaluation.options import check_options, stack_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
+from stackbone.stack.evaluation.weights import check_class_weight, make_part
 from stackbone.stack.fitting.fit_warnings import recorded
 from stackbone.stack.fitting.fits import FitCounter, FitKey, run_fits
 from stackbone.stack.folds.checks import check_blocks, check_folds, check_groups
@@ -57,6 +58,7 @@ def evaluate(
     options: StackOptions | None = None,
     groups: NDArray[np.int64] | None = None,
     digests: Digests | None = None,
+    weights: NDArray[np.float64] | None = None,
     seed: int = 0,
     n_jobs: int | None = None,
     cache: ScoreCache | None = None,
@@ -90,6 +92,8 @@ def evaluate(
         ``(n_images,)`` group of each row; the inner folds keep groups together. The outer folds are the caller's.
     digests : Digests, optional
         ``(n_images, 32)`` uint8, SHA-256 of each image: deals the inner folds by content, see `stratified_folds`.
+    weights : NDArray[np.float64], optional
+        ``(n_images,)`` what each image counts for, above 0, where models learn and where they are tested.
     seed : int
         Seed of the inner folds; the same seed gives the same scores, whatever `n_jobs`.
     n_jobs : int, optional
@@ -116,23 +120,22 @@ def evaluate(
         If a recipe, a meta-learner or the task is unknown.
     """
     kind = get_task(task)
-    options = options or stack_options(task)
+    options = check_options(task, options or stack_options(task))
     for recipe in recipes:
         check_choice("recipe", recipe, recipe_rows())
-    check_meta(task, options.meta)
     truth = _read(kind, y, blocks, folds, groups)
+    check_class_weight(options.class_weight, truth.classes)
+    kind.check_metric(truth, folds, options.metric)
     units = Units(groups, digests)
 
     def inner_folds(rows: NDArray[np.int64]) -> list[Fold]:
         return kind.inner_folds(truth, rows, units, seed, options.inner_splits)
 
-    parts = [
-        Part(number, fold, truth.values[fold.train], truth.n_classes, inner_folds(fold.train))
-        for number, fold in enumerate(folds)
-    ]
+    parts = [make_part(number, fold, truth, inner_folds, options, weights) for number, fold in enumerate(folds)]
     members = list(members or one_each(blocks))
     names = [each.name for each in members]
-    models = _models(kind, names, recipes, baselines=baselines)
+    without = kind.unmeasured(options.metric)
+    models = [each for each in _models(kind, names, recipes, baselines=baselines) if not each.startswith(without)]
     metas = _meta_backbones(names, ablation=baselines and ablation) if "oof" in recipes else {}
     fits_of_all = base_fits(kind, blocks, members, parts, options, seed, inner_folds)
     base = {key: fit for key, fit in fits_of_all.items() if key[0] in models}
@@ -150,7 +153,10 @@ def evaluate(
     predictions = {
         model: [fitted.predict(model, p.number) for p in parts] for model in dict.fromkeys([*models, *metas])
     }
-    found = {model: kind.score(model, truth, each, folds) for model, each in predictions.items()}
+    found = {
+        model: kind.score(model, truth, each, folds, weights=weights, metric=options.metric)
+        for model, each in predictions.items()
+    }
     has_weights = META_LEARNERS[options.meta.learner].has_weights and "stack:oof" in metas
     shares = fitted.shares("stack:oof", len(parts)) if has_weights else []
     return Evaluation(

@@ -25,6 +25,8 @@ def find(
     seed: int = 0,
     groups: NDArray[np.int64] | None = None,
     model: str = "stack:oof",
+    weights: NDArray[np.float64] | None = None,
+    metric: str | None = None,
 ) -> Findings:
     """Compare models and look at the errors of an evaluation.
 
@@ -46,18 +48,22 @@ def find(
         ``(n_images,)`` groups, which that bootstrap draws whole.
     model : str
         What to look at.
+    weights : NDArray[np.float64], optional
+        ``(n_images,)`` what each image counts for where it is tested.
+    metric : str, optional
+        Name of the metric that was asked for.
     """
     single = task.best(evaluation)
     if single is None or model not in evaluation.predictions:
         message = f"the evaluation lacks {model}, or models of single backbones to compare it with"
         raise ValueError(message)
-    examined = Examined(evaluation, truth, folds, paths, groups, seed)
+    examined = Examined(evaluation, truth, folds, paths, groups, seed, weights, metric)
     stack = evaluation.score(model)
     full = evaluation.score("stack:oof") if evaluation.without else stack
 
     def difference(a: ModelScore, b: ModelScore) -> Difference | None:
         if len(folds) > 1:
-            return paired_difference(a.folds, b.folds, *mean_sizes(folds))
+            return paired_difference(a.merits, b.merits, *mean_sizes(folds))
         return task.compare_on_split(a.model, b.model, examined)
 
     ablation = {name: task.loss(full, each, difference(full, each)) for name, each in evaluation.without.items()}

@@ -74,7 +74,14 @@ class NestedFit:
         out_of_fold = np.full_like(outcome.out_of_fold, np.nan)
         for fold, block, deeper in zip(part.inner, self.nested.blocks, self.deeper, strict=True):
             own = Fold(part.fold.train[fold.train], part.fold.train[fold.test])
-            inner = Part(part.number, own, part.y_train[fold.train], part.n_classes, list(deeper))
+            inner = replace(
+                part,
+                fold=own,
+                y_train=part.y_train[fold.train],
+                inner=list(deeper),
+                row_weights=None if part.row_weights is None else part.row_weights[fold.train],
+                sample_weights=None if part.sample_weights is None else part.sample_weights[fold.train],
+            )
             scores = fit([block], inner, self.options, self.seed)
             out_of_fold[fold.test] = scores.test if isinstance(scores, BaseScores) else scores.scores
         return replace(outcome, out_of_fold=out_of_fold)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from stackbone.cache.choices import check_choice
 from stackbone.cache.errors import UsageError
 from stackbone.stack.learners.options import COMBINE, FUSIONS, SCORES, MetaOptions, StackOptions
+from stackbone.stack.metrics.metrics import find_metric
 from stackbone.stack.tasks.registry import get_task
 
 MOST_C = 1e6
@@ -20,6 +24,9 @@ def stack_options(
     c: float | None = None,
     inner_splits: int = 5,
     fusion: str = StackOptions.fusion,
+    metric: str | None = None,
+    class_weight: str | Mapping[str, float] | None = None,
+    weight_column: str | None = None,
 ) -> StackOptions:
     """Return options that suit a task, with its own defaults.
 
@@ -33,8 +40,12 @@ def stack_options(
         See `MetaOptions`; for classification only.
     c : float, optional
         See `StackOptions`.
-    inner_splits, fusion
+    inner_splits, fusion, weight_column
         See `StackOptions`.
+    metric : str, optional
+        Name of a metric of the task, or what scikit-learn calls it, with hyphens or underscores.
+    class_weight : str or mapping of str to float, optional
+        See `StackOptions`; for classification only.
 
     Raises
     ------
@@ -43,11 +54,24 @@ def stack_options(
     """
     kind = get_task(task)
     meta = kind.meta_learners[0] if meta is None else meta
-    options = StackOptions(c=c, inner_splits=inner_splits, meta=MetaOptions(meta, scores, combine), fusion=fusion)
+    options = StackOptions(
+        c=c,
+        inner_splits=inner_splits,
+        meta=MetaOptions(meta, scores, combine),
+        fusion=fusion,
+        metric=None if metric is None else find_metric(task, metric).name,
+        class_weight=class_weight,
+        weight_column=weight_column,
+    )
     check_meta(task, options.meta)
     check_choice("value of --fusion", fusion, FUSIONS)
     if c is not None and not 0 < c <= MOST_C:
         message = f"--c is {c}; C is an inverse regularisation strength above 0 and up to {MOST_C:g}, such as 0.01"
+        raise UsageError(message)
+    if class_weight is not None and not kind.has_class_weights:
+        message = (
+            f"--class-weight is for classes, and the task is {task}: leave it out, or weigh images (--weight-column)"
+        )
         raise UsageError(message)
     kind.check_options(options)
     if inner_splits < 2:
@@ -61,3 +85,11 @@ def check_meta(task: str, options: MetaOptions) -> None:
     check_choice("meta-learner", options.learner, get_task(task).meta_learners)
     check_choice("value of --meta-scores", options.scores, SCORES)
     check_choice("value of --meta-combine", options.combine, COMBINE)
+
+
+def check_options(task: str, options: StackOptions) -> StackOptions:
+    """Return options with the metric by its own name; raise `UsageError` unless a task knows all of their names."""
+    check_meta(task, options.meta)
+    if options.metric is None:
+        return options
+    return replace(options, metric=find_metric(task, options.metric).name)

@@ -80,6 +80,9 @@ def spread(features: Sequence[Block], part: Part) -> tuple[list[NDArray[np.float
         inner=inner,
         fitted=np.arange(n_views * n_train),
         weight=1 / n_views,
+        row_weights=None if part.row_weights is None else np.tile(part.row_weights, n_views + 1),
+        sample_weights=None if part.sample_weights is None else np.tile(part.sample_weights, n_views + 1),
+        metric=part.metric,
     )
     return [each.values.reshape(-1, each.values.shape[2]) for each in viewed], own
 

@@ -7,7 +7,11 @@ from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.image_weights import image_weights
 from stackbone.stack.evaluation.near_copies import NearCopies
 from stackbone.stack.features.fusion import fuse
 from stackbone.stack.features.join import Joined
@@ -83,6 +87,11 @@ class Experiment:
         return self.kind.read(self.joined.labels)
 
     @cached_property
+    def weights(self) -> NDArray[np.float64] | None:
+        """``(n_images,)`` what each image counts for, above 0; None where all count alike."""
+        return image_weights(self.joined, self.options.weight_column)
+
+    @cached_property
     def members(self) -> list[Member]:
         """What the base learners saw: outputs of one network together, as was asked for."""
         return fuse(self.joined, self.options.fusion)
@@ -155,7 +164,7 @@ class Experiment:
             "train_views": list(self.joined.views.train),
             "test_views": list(self.joined.views.test),
             "recipe": self.recipe,
-            **asdict(self.options),
+            **self.options.to_dict(),
             "stackbone": version("stackbone"),
             "backbones": self.backbones,
             "left_out": self.joined.left_out,

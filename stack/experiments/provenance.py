@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 
 from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore
 from stackbone.cache.records.feature_name import PLAIN
-from stackbone.cache.text import typed
+from stackbone.cache.text import to_json, typed
 from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.used_features import used_features
 from stackbone.stack.features.source import data_words, is_folder
 from stackbone.stack.folds.dealing import DEALINGS
 from stackbone.stack.learners.recipes import STACKS
+from stackbone.stack.metrics.metrics import METRICS, typed_metric
 
 _LIBRARIES = ("stackbone", "numpy", "scipy", "scikit-learn", "mlxtend")
 
@@ -52,7 +53,7 @@ def provenance(experiment: Experiment, store: FeatureStore) -> dict[str, object]
             "dealing": experiment.division.dealing,
             "train_views": list(experiment.joined.views.train),
             "test_views": list(experiment.joined.views.test),
-            **asdict(experiment.options),
+            **experiment.options.to_dict(),
         },
         "feature_sets": {
             name: {"id": each.id, "spec": asdict(each.header().spec), "provenance": dict(each.provenance())}
@@ -118,6 +119,9 @@ def _stack_command(experiment: Experiment, ids: list[str]) -> list[str]:
         "--c": (e.options.c, plain.c),
         "--inner-cv": (e.options.inner_splits, plain.inner_splits),
         "--fusion": (e.options.fusion, plain.fusion),
+        "--metric": (None if e.options.metric is None else typed_metric(METRICS[e.options.metric]), None),
+        "--class-weight": (_typed_weights(e.options.class_weight), None),
+        "--weight-column": (e.options.weight_column, None),
         "--group-by": (e.division.group_by, "auto"),
         "--near-duplicates": (e.division.near_duplicates, None),
         "--rare": (e.division.rare, "refuse"),
@@ -128,3 +132,8 @@ def _stack_command(experiment: Experiment, ids: list[str]) -> list[str]:
     divided = ["--cv", str(e.cv)] if e.split is None else ["--split", e.split]
     chosen = [word for name, (value, default) in asked.items() if value != default for word in (name, str(value))]
     return ["stackbone", "stack", *divided, "--seed", str(e.seed), *chosen, "--backbones", ",".join(ids)]
+
+
+def _typed_weights(class_weight: str | Mapping[str, float] | None) -> str | None:
+    """Return class weights as ``--class-weight`` takes them without a file."""
+    return class_weight if class_weight is None or isinstance(class_weight, str) else to_json(dict(class_weight))

@@ -12,12 +12,14 @@ from stackbone.cache import FeatureStore, StackboneError, StackError
 from stackbone.cache.progress import Progress
 from stackbone.cache.records.feature_name import PLAIN
 from stackbone.cache.records.views import is_known_view
+from stackbone.cache.text import to_json
 from stackbone.stack.divisions.division import UNNAMED
 from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.result_file import not_a_result, read_result
 from stackbone.stack.experiments.run import run_experiment
 from stackbone.stack.folds.dealing import DEALINGS
+from stackbone.stack.learners.class_weight import BALANCED, parse_class_weight
 from stackbone.stack.learners.options import MetaOptions, StackOptions
 from stackbone.stack.learners.recipes import STACKS, recipe_rows
 
@@ -163,12 +165,35 @@ def _options(recorded: dict[str, Any], meta: dict[str, Any], file: Path) -> Stac
             c=recorded["c"],
             inner_splits=recorded["inner_splits"],
             fusion=recorded.get("fusion", "none"),  # of earlier versions, which knew one output of a network
+            metric=_name(recorded, "metric"),
+            class_weight=_class_weight(recorded),
+            weight_column=_name(recorded, "weight_column"),
         )
     except (StackboneError, TypeError) as exc:
         raise StackError(not_a_result(file, f"its options are not as they are written ({exc})")) from exc
     if meta["c"] is not None and not (type(meta["c"]) in (int, float) and 0 < meta["c"] < float("inf")):
         raise StackError(not_a_result(file, "the C of its meta-learner is not a positive number"))
     return replace(plain, meta=replace(plain.meta, c=meta["c"]))
+
+
+def _class_weight(recorded: dict[str, Any]) -> str | dict[str, float] | None:
+    """Return the class weights, which a file may have changed to anything."""
+    found = recorded.get("class_weight")
+    if found is None or found == BALANCED:
+        return found
+    if not isinstance(found, dict):  # a text would be taken for the name of a file
+        message = f"class weights are {BALANCED} or numbers by class, not {found!r}"
+        raise TypeError(message)
+    return parse_class_weight(to_json(found))
+
+
+def _name(recorded: dict[str, Any], field: str) -> str | None:
+    """Return a name that results of earlier versions, and most, do not have."""
+    found = recorded.get(field)
+    if found is not None and not isinstance(found, str):
+        message = f"{field} is {found!r}, and no text"
+        raise TypeError(message)
+    return found
 
 
 def _ids(backbones: dict[str, Any]) -> list[str]:

@@ -9,11 +9,12 @@ from stackbone.cache import FeatureStore, UsageError
 from stackbone.cache.choices import check_choice
 from stackbone.cache.progress import Progress
 from stackbone.stack.divisions.division import Division, choose_cv
+from stackbone.stack.divisions.image_weights import image_weights, without_weightless
 from stackbone.stack.divisions.named_split import find_split
 from stackbone.stack.evaluation.evaluate import evaluate
 from stackbone.stack.evaluation.findings import find
 from stackbone.stack.evaluation.near_copies import look_for_copies
-from stackbone.stack.evaluation.options import stack_options
+from stackbone.stack.evaluation.options import check_options, stack_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.features.fair_folds import fair_folds
@@ -30,6 +31,7 @@ from stackbone.stack.fitting.fit_warnings import recorded
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.learners.recipes import STACKS, recipe_rows
+from stackbone.stack.metrics.metrics import METRICS, typed_metric
 from stackbone.stack.metrics.model_scores import Evaluation
 from stackbone.stack.models.refit import refit
 from stackbone.stack.tasks.task import Task
@@ -120,7 +122,7 @@ def run_experiment(
     if train_only and (split is None or not with_model):
         message = "--save-train-only is for --split with --save: folds have several training parts, and no model of one"
         raise UsageError(message)
-    options = options or stack_options(task)
+    options = check_options(task, options or stack_options(task))
     store = store or FeatureStore()
     split = None if split is None else find_split(store.dataset(dataset), split)
     division = Division(
@@ -134,7 +136,7 @@ def run_experiment(
         seed=seed,
         inner_splits=options.inner_splits,
     )
-    _check_recipes(division.kind, recipes)
+    _check_recipes(division.kind, recipes, options)
     joined = join_features(
         store,
         dataset=dataset,
@@ -146,6 +148,7 @@ def run_experiment(
         test_views=test_views,
         progress=progress,
     )
+    joined = without_weightless(joined, options.weight_column)
     joined, folds, division = fair_folds(joined, division, dealing)
     features = features_of_folds(joined, folds, division)
     joined = replace(joined, notes=[*joined.notes, *features.notes])
@@ -154,7 +157,19 @@ def run_experiment(
     )
     row = recipe_rows()[recipes[0]]
     kind, truth = division.kind, division.kind.read(joined.labels)
-    findings = find(kind, evaluation, truth, folds, joined.paths, seed=seed, groups=joined.groups, model=row)
+    joined = replace(joined, notes=[*joined.notes, *kind.advice(truth, options), *_unmeasured_note(kind, options)])
+    findings = find(
+        kind,
+        evaluation,
+        truth,
+        folds,
+        joined.paths,
+        seed=seed,
+        groups=joined.groups,
+        model=row,
+        weights=image_weights(joined, options.weight_column),
+        metric=options.metric,
+    )
     copies = None
     if near_duplicates is None:
         copies, joined = look_for_copies(kind, joined, truth, folds, evaluation, findings, progress=progress)
@@ -199,6 +214,7 @@ def _evaluate(
         options=options,
         groups=joined.groups,
         digests=joined.units(division.dealing).digests,
+        weights=image_weights(joined, options.weight_column),
         seed=division.seed,
         n_jobs=n_jobs,
         cache=ScoreCache(
@@ -244,10 +260,24 @@ def _with_model(
     return replace(experiment, joined=joined, evaluation=evaluation, model=model)
 
 
-def _check_recipes(task: Task, recipes: Sequence[str]) -> None:
+def _check_recipes(task: Task, recipes: Sequence[str], options: StackOptions) -> None:
     for recipe in recipes:
         check_choice("recipe", recipe, recipe_rows())
     if not recipes:
         message = f"no recipe was named; name one or more of {', '.join(recipe_rows())}"
         raise UsageError(message)
     task.check_recipes(recipes)
+    if options.metric is not None and recipe_rows()[recipes[0]].startswith(task.unmeasured(options.metric)):
+        message = (
+            f"--metric {typed_metric(METRICS[options.metric])} needs probabilities, and the recipe {recipes[0]} gives "
+            "none: use another --metric or --recipe"
+        )
+        raise UsageError(message)
+
+
+def _unmeasured_note(task: Task, options: StackOptions) -> list[str]:
+    """Say which models of the table are missing, since the metric cannot measure them."""
+    if options.metric is None or not (left_out := task.unmeasured(options.metric)):
+        return []
+    models = ", ".join(f"{each}*" if each.endswith(":") else each for each in left_out)
+    return [f"{models} give no probabilities, which --metric {typed_metric(METRICS[options.metric])} needs: left out"]

@@ -67,7 +67,8 @@ def run_self_check(
     """
     n_splits = choose_cv(cv, split)
     store = store or FeatureStore()
-    options = options or StackOptions()
+    # Chance is known of accuracy, of images and classes that count alike.
+    options = replace(options or StackOptions(), metric=None, class_weight=None, weight_column=None)
     split = None if split is None else find_split(store.dataset(dataset), split)
     division = Division(
         cv=n_splits,

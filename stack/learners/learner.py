@@ -18,6 +18,7 @@ from stackbone.cache.progress import Progress
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import MetaOptions, StackOptions
+from stackbone.stack.metrics.metric import Metric, Weights
 from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.solvers.linear import LinearMap
 
@@ -44,6 +45,13 @@ class Part:
         None where every row is learnt from and tested. See `stack.evaluation.viewed`.
     weight : float
         What each row learnt from counts for: 1 / V where an image has V of them.
+    row_weights : NDArray[np.float64], optional
+        ``(n_train,)`` what each row of the training part counts for beside `weight` where a model learns, above 0 and 1
+        in the mean: the weight of its class times that of its image. None where all count alike.
+    sample_weights : NDArray[np.float64], optional
+        ``(n_train,)`` likewise the weight of its image alone: what it counts for where a metric is measured.
+    metric : Metric, optional
+        What chooses strengths of regularisation on the inner folds; None where each learner has a way of its own.
     """
 
     number: int
@@ -53,6 +61,9 @@ class Part:
     inner: list[Fold]
     fitted: NDArray[np.int64] | None = None
     weight: float = 1.0
+    row_weights: Weights = None
+    sample_weights: Weights = None
+    metric: Metric | None = None
 
     @property
     def fitted_rows(self) -> NDArray[np.int64]:
@@ -63,6 +74,34 @@ class Part:
     def y_fitted(self) -> NDArray[Any]:
         """``(n_fitted,)`` what is to be learnt of them, as `y_train`."""
         return self.y_train if self.fitted is None else self.y_train[self.fitted]
+
+    @property
+    def fitted_weights(self) -> Weights:
+        """``(n_fitted,)`` the `row_weights` of what is learnt from."""
+        return self.row_weights if self.fitted is None or self.row_weights is None else self.row_weights[self.fitted]
+
+    def loss(self, scores: NDArray[Any], rows: NDArray[np.int64], *, probability: bool) -> float:
+        """Return how ill `metric` thinks of the scores of some rows of the training part; less is better.
+
+        Parameters
+        ----------
+        scores : NDArray of float
+            ``(n, n_classes)`` natural-log probabilities or decision values, or ``(n,)`` numbers.
+        rows : NDArray[np.int64]
+            ``(n,)`` positions in the training part.
+        probability : bool
+            Whether the scores are log-probabilities.
+
+        Raises
+        ------
+        ValueError
+            If there is no metric.
+        """
+        if self.metric is None:
+            message = "this part has no metric to choose by"
+            raise ValueError(message)
+        weights = None if self.sample_weights is None else self.sample_weights[rows]
+        return self.metric.loss(self.y_train[rows], scores, probability=probability, weights=weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +176,9 @@ class BaseLearner(ABC):
         Whether it is fitted on all backbones together. It is then a recipe, run where it is asked for.
     uses_inner_folds : bool
         Whether the inner folds decide its outcome.
+    has_probabilities : bool
+        Whether what it predicts are probabilities: of a classification, else it has decision values alone, which some
+        metrics cannot measure.
     copies_rows : bool
         Whether a fit copies its training rows: of large features such fits run one at a time, with all cores.
     place : int
@@ -148,6 +190,7 @@ class BaseLearner(ABC):
     what: str
     sees_all: bool = False
     uses_inner_folds: bool = True
+    has_probabilities: bool = True
     copies_rows: bool = True
     place: int = 100
 

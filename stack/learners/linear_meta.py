@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,8 +18,8 @@ from stackbone.stack.learners.learner import BaseScores, Part
 from stackbone.stack.learners.meta_model import MetaModel, mean_probability, meta_features
 from stackbone.stack.learners.options import MetaOptions
 from stackbone.stack.learners.weight_shares import weight_shares
-from stackbone.stack.learners.weighted_path import WeightedPath
-from stackbone.stack.metrics.temperature import fit_scale
+from stackbone.stack.metrics.metric import Weights
+from stackbone.stack.metrics.temperature import fit_scale, log_probabilities
 from stackbone.stack.solvers.linear import LinearMap, LinearPath
 
 META_C_GRID = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -53,8 +53,8 @@ class Chosen:
 def fit_linear(scores: Sequence[BaseScores], part: Part, options: MetaOptions, loss: Loss) -> MetaModel:
     """Fit a meta-learner on out-of-fold scores, choose its C and calibrate it, all on inner folds.
 
-    C is chosen by accuracy on the inner folds that made the out-of-fold scores; of equals the smallest, the
-    most regularised, wins. The meta-learner's own out-of-fold decision
+    C is chosen by accuracy, or by the metric of the part, on the inner folds that made the out-of-fold scores; of
+    equals the smallest, the most regularised, wins. The meta-learner's own out-of-fold decision
     values at that C then give the calibration factor, so that a linear SVM, which knows no probabilities, gets
     calibrated ones (temperature scaling: `stack.metrics.temperature`). Out-of-fold scores as meta-features: Wolpert
     1992 (Neural Networks 5(2), 241-259). Probabilities and not predicted classes, as Ting & Witten 1999 (JAIR 10,
@@ -85,12 +85,18 @@ def fit_linear(scores: Sequence[BaseScores], part: Part, options: MetaOptions, l
         Fitted on all rows that have out-of-fold scores.
     """
     scored, decisions, y = _scored(scores, part)
+    weights = None if part.row_weights is None else part.row_weights[scored]
     x = meta_features(decisions, options.scores, options.combine)
     mean = meta_features(decisions, options.scores, "average")
     n_averaged = len(decisions) if options.combine == "concat" else 1
-    prior = averaging_map(mean, y, n_averaged, loss, are_probabilities=options.scores == "probability")
+    prior = averaging_map(mean, y, n_averaged, loss, weights, are_probabilities=options.scores == "probability")
     inner = [within(scored, fold) for fold in part.inner]
-    found = choose_linear(x, y, inner, prior, loss, META_C_GRID if options.c is None else (options.c,))
+    grid = META_C_GRID if options.c is None else (options.c,)
+
+    def by_metric(said: NDArray[np.float64]) -> float:
+        return part.loss(said, scored, probability=True)
+
+    found = choose_linear(x, y, inner, prior, loss, grid, weights, None if part.metric is None else by_metric)
     shares = weight_shares(found.learnt, x, len(scores)) if options.combine == "concat" else None
     return MetaModel(options, found.c, found.linear, found.scale, shares)
 
@@ -102,9 +108,10 @@ def choose_linear(
     prior: LinearMap,
     loss: Loss,
     grid: Sequence[float],
-    weights: NDArray[np.float64] | None = None,
+    weights: Weights = None,
+    criterion: Callable[[NDArray[np.float64]], float] | None = None,
 ) -> Chosen:
-    """Fit a linear meta-learner for every C, keep the most accurate on the inner folds, and calibrate it there.
+    """Fit a linear meta-learner for every C, keep the best on the inner folds, and calibrate it there.
 
     Parameters
     ----------
@@ -119,10 +126,12 @@ def choose_linear(
     loss : {"log", "squared_hinge"}
         What is minimised beside.
     grid : sequence of float
-        Values of C, ascending; of those equally accurate the first, the most regularised, wins.
+        Values of C, ascending; of those equally good the first, the most regularised, wins.
     weights : NDArray[np.float64], optional
-        ``(n,)`` how often each row counts, more than 0; with the squared hinge only, and not above its margin in
-        `prior`: see `stack.learners.weighted_path`.
+        ``(n,)`` how often each row counts, more than 0.
+    criterion : callable, optional
+        Of ``(n, n_classes)`` calibrated natural-log probabilities, out of fold: the less, the better. By default the
+        most accurate wins.
 
     Returns
     -------
@@ -132,10 +141,8 @@ def choose_linear(
     classes, codes = np.unique(y, return_inverse=True)
     subsets = [*(fold.train for fold in inner), np.arange(len(y))]
     own = LinearMap(prior.coef[:, classes], prior.intercept[classes])
-    path: LinearPath | WeightedPath = (
-        LinearPath(x, codes.astype(np.int64), len(classes), subsets, loss=loss, standardise=False, prior=own)
-        if weights is None
-        else WeightedPath(x, codes, weights, subsets, own)
+    path = LinearPath(
+        x, codes.astype(np.int64), len(classes), subsets, loss=loss, standardise=False, prior=own, weights=weights
     )
     tried = []
     for c in grid:
@@ -143,9 +150,13 @@ def choose_linear(
         decision = prior.decide(x)
         for fold, linear in zip(inner, maps, strict=True):
             decision[np.ix_(fold.test, classes)] = linear.decide(x[fold.test])
-        right = decision.argmax(axis=1) == y
-        tried.append((float(right.sum() if weights is None else weights @ right), c, whole, decision))
-    _, c, whole, decision = max(tried, key=lambda each: each[0])
+        if criterion is None:
+            wrong = decision.argmax(axis=1) != y
+            loss_of_c = float(wrong.sum() if weights is None else weights @ wrong)
+        else:
+            loss_of_c = criterion(log_probabilities(decision, fit_scale(decision, y, weights)))
+        tried.append((loss_of_c, c, whole, decision))
+    _, c, whole, decision = min(tried, key=lambda each: each[0])
     linear = LinearMap(prior.coef.copy(), prior.intercept.copy())
     linear.coef[:, classes], linear.intercept[classes] = whole.uncentred()
     return Chosen(c, linear, fit_scale(decision, y, weights), whole)
@@ -156,12 +167,19 @@ def fit_mean(scores: Sequence[BaseScores], part: Part, options: MetaOptions) -> 
 
     Parameters and errors are those of `fit_linear`.
     """
-    _, decisions, y = _scored(scores, part)
-    return MetaModel(options, None, None, fit_scale(mean_probability(decisions), y))
+    scored, decisions, y = _scored(scores, part)
+    weights = None if part.row_weights is None else part.row_weights[scored]
+    return MetaModel(options, None, None, fit_scale(mean_probability(decisions), y, weights))
 
 
 def averaging_map(
-    mean: NDArray[np.float32], codes: NDArray[np.int64], n_averaged: int, loss: Loss, *, are_probabilities: bool
+    mean: NDArray[np.float32],
+    codes: NDArray[np.int64],
+    n_averaged: int,
+    loss: Loss,
+    weights: Weights = None,
+    *,
+    are_probabilities: bool,
 ) -> LinearMap:
     """Return the map that averages over backbones, in the unit of the meta-learner's decision values.
 
@@ -177,6 +195,8 @@ def averaging_map(
         Of a logistic regression, the mean is multiplied by the factor that calibrates it. An SVM's targets are -1 and
         1: probabilities become 2p - 1, other scores the line through them that is nearest to the targets, never
         falling.
+    weights : NDArray[np.float64], optional
+        ``(n,)`` how often each row counts.
     are_probabilities : bool
         Whether the meta-learner sees probabilities.
 
@@ -188,13 +208,21 @@ def averaging_map(
     n_classes = mean.shape[1]
     slope, intercept = 2.0, -1.0
     if loss == "log":
-        slope, intercept = fit_scale(mean, codes), 0.0
+        slope, intercept = fit_scale(mean, codes, weights), 0.0
     elif not are_probabilities:
         target = np.where(codes[:, None] == np.arange(n_classes), 1.0, -1.0)
-        slope = max(float(np.cov(mean.ravel(), target.ravel())[0, 1] / max(mean.var(), np.finfo(np.float32).tiny)), 0.0)
-        intercept = float(target.mean() - slope * mean.mean())
+        own = None if weights is None else np.repeat(weights, n_classes)
+        covariance = float(np.cov(mean.ravel(), target.ravel(), aweights=own)[0, 1])
+        slope = max(covariance / max(_variance(mean, own), float(np.finfo(np.float32).tiny)), 0.0)
+        intercept = float(np.average(target.ravel(), weights=own) - slope * np.average(mean.ravel(), weights=own))
     coef = np.tile(np.eye(n_classes), (n_averaged, 1)) * (slope / n_averaged)
     return LinearMap(coef.astype(np.float32), np.full(n_classes, intercept, np.float32))
+
+
+def _variance(values: NDArray[np.float32], weights: Weights) -> float:
+    """Return the population variance of all values, each of which counts for its weight."""
+    flat = values.ravel()
+    return float(values.var() if weights is None else np.cov(flat, aweights=weights, ddof=0))
 
 
 def _scored(

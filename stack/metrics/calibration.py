@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache.errors import UsageError
 from stackbone.stack.metrics.checks import Scores, check_log_probabilities, check_scores
+from stackbone.stack.metrics.metric import Weights
 
 BINS = 15
 """Bins of the calibration error, as many as Guo et al. 2017 take (ICML, table 1)."""
@@ -27,18 +28,23 @@ class CalibrationBin:
         Share of them that is right, 0 to 1.
     n : int
         Number of predictions.
+    weight : float, optional
+        What they count for, in all; None where each counts once.
     """
 
     confidence: float
     accuracy: float
     n: int
+    weight: float | None = None
 
     def to_dict(self) -> dict[str, object]:
         """Return the bin as a JSON object."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-def calibration_curve(truth: NDArray[np.int64], scores: Scores, bins: int = BINS) -> list[CalibrationBin]:
+def calibration_curve(
+    truth: NDArray[np.int64], scores: Scores, bins: int = BINS, weights: Weights = None
+) -> list[CalibrationBin]:
     """Compare confidence and accuracy, from the least sure predictions to the surest.
 
     The bins hold about the same number of predictions each (equal mass), which biases the calibration
@@ -53,6 +59,8 @@ def calibration_curve(truth: NDArray[np.int64], scores: Scores, bins: int = BINS
         ``(n, n_classes)`` natural-log probabilities.
     bins : int
         Number of bins, at most.
+    weights : NDArray[np.float64], optional
+        ``(n,)`` what each row counts for.
 
     Returns
     -------
@@ -73,10 +81,13 @@ def calibration_curve(truth: NDArray[np.int64], scores: Scores, bins: int = BINS
     check_log_probabilities(scores)
     confidence = np.exp(np.minimum(scores.max(axis=1).astype(np.float64), 0.0))
     right = scores.argmax(axis=1) == truth
-    n_lower = np.searchsorted(np.sort(confidence), confidence)
-    number = n_lower * bins // len(truth)
+    order = np.argsort(confidence, kind="stable")
+    counts = np.ones(len(truth)) if weights is None else weights
+    up_to = np.concatenate([[0.0], np.cumsum(counts[order])])
+    lower = up_to[np.searchsorted(confidence[order], confidence)]
+    number = np.floor(lower * bins / up_to[-1]).astype(np.int64)
     members = [np.flatnonzero(number == each) for each in np.unique(number)]
-    return [CalibrationBin(float(confidence[m].mean()), float(right[m].mean()), len(m)) for m in members]
+    return [_bin(confidence[m], right[m], None if weights is None else weights[m]) for m in members]
 
 
 def calibration_error(curve: Sequence[CalibrationBin]) -> float:
@@ -96,4 +107,11 @@ def calibration_error(curve: Sequence[CalibrationBin]) -> float:
     float
         0 to 1.
     """
-    return sum(each.n * abs(each.accuracy - each.confidence) for each in curve) / sum(each.n for each in curve)
+    counts = [each.n if each.weight is None else each.weight for each in curve]
+    off = sum(n * abs(each.accuracy - each.confidence) for n, each in zip(counts, curve, strict=True))
+    return off / sum(counts)
+
+
+def _bin(confidence: NDArray[np.float64], right: NDArray[np.bool_], weights: Weights) -> CalibrationBin:
+    means = (float(np.average(each, weights=weights)) for each in (confidence, right))
+    return CalibrationBin(*means, len(right), None if weights is None else float(weights.sum()))

@@ -22,12 +22,12 @@ BOOTSTRAP = "paired bootstrap over images"
 
 @dataclass(frozen=True)
 class Difference:
-    """How far the first of two models is above the second.
+    """By how much the first of two models is better than the second.
 
     Attributes
     ----------
     mean : float
-        The difference, in the unit of the scores; above 0 where the first scores higher.
+        The difference, in the unit of the scores; above 0 where the first is the better.
     low, high : float or None
         Ends of the confidence interval; None where the differences do not vary, since without a spread
         there is nothing to tell how sure the difference is.

@@ -41,7 +41,7 @@ class LabelReport:
         return asdict(self)
 
 
-def average_precisions(presence: NDArray[np.int8], scores: Scores) -> Doubles:
+def average_precisions(presence: NDArray[np.int8], scores: Scores, weights: Doubles | None = None) -> Doubles:
     """Return the ``(n_labels,)`` average precisions; NaN of labels that no row has.
 
     The mean, over the rows that have a label, of the share of those scored as high or higher that have it: what
@@ -53,19 +53,21 @@ def average_precisions(presence: NDArray[np.int8], scores: Scores) -> Doubles:
         ``(n, n_labels)``: 1 where a row has a label, else 0.
     scores : NDArray of float
         ``(n, n_labels)``, the higher the likelier.
+    weights : NDArray[np.float64], optional
+        ``(n,)`` what each row counts for, above 0.
     """
+    counts = np.ones(len(presence)) if weights is None else weights
     n_labels = presence.shape[1]
     found = np.full(n_labels, np.nan)
     for label in range(n_labels):
         has, own = presence[:, label], scores[:, label]
-        n_with = int(has.sum())
-        if not n_with:
+        if not has.any():
             continue
         order = np.argsort(-own, kind="stable")
-        hits = np.cumsum(has[order], dtype=np.int64)
+        total, hits = np.cumsum(counts[order]), np.cumsum(counts[order] * has[order])
         ends = np.flatnonzero(np.append(own[order][:-1] > own[order][1:], True))
-        gained = np.diff(hits[ends], prepend=0)
-        found[label] = float((gained * hits[ends] / (ends + 1)).sum() / n_with)
+        gained = np.diff(hits[ends], prepend=0.0)
+        found[label] = float((gained * hits[ends] / total[ends]).sum() / hits[-1])
     return found
 
 
@@ -100,10 +102,10 @@ def per_label(
     ]
 
 
-def label_f1(presence: NDArray[np.int8], said: NDArray[np.floating]) -> Doubles:
+def label_f1(presence: NDArray[np.int8], said: NDArray[np.floating], weights: Doubles | None = None) -> Doubles:
     """Return the ``(n_labels,)`` F1 of what is said (1, else 0); NaN of labels that no row has or is said to have."""
-    right = (said * presence).sum(axis=0, dtype=np.float64)
-    total = said.sum(axis=0, dtype=np.float64) + presence.sum(axis=0, dtype=np.float64)
+    counts = np.ones(len(presence)) if weights is None else weights
+    right, total = counts @ (said * presence), counts @ (said + presence)
     f1: Doubles = np.divide(2 * right, total, out=np.full(len(total), np.nan), where=total > 0)
     return f1
 

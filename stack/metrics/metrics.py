@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.choices import nearest
+from stackbone.cache.errors import UsageError
 from stackbone.cache.plugins import Plugins
 from stackbone.stack.metrics.checks import Scores, check_log_probabilities, check_numbers, check_scores
 from stackbone.stack.metrics.label_scores import check_labels_scored
-from stackbone.stack.metrics.metric import Metric
+from stackbone.stack.metrics.metric import Metric, Weights
 
 METRICS: Plugins[Metric] = Plugins(
     Metric,  # type: ignore[type-abstract] # nothing is made of it
@@ -26,7 +28,14 @@ METRICS: Plugins[Metric] = Plugins(
 )
 
 
-def class_metrics(truth: NDArray[np.int64], scores: Scores, *, probability: bool) -> dict[str, float]:
+def class_metrics(
+    truth: NDArray[np.int64],
+    scores: Scores,
+    *,
+    probability: bool,
+    weights: Weights = None,
+    asked: str | None = None,
+) -> dict[str, float]:
     """Measure class scores against the truth.
 
     Parameters
@@ -37,6 +46,10 @@ def class_metrics(truth: NDArray[np.int64], scores: Scores, *, probability: bool
         ``(n, n_classes)``: the highest of a row is the prediction, the first of equals.
     probability : bool
         Whether the scores are natural-log probabilities, and not decision values.
+    weights : NDArray[np.float64], optional
+        ``(n,)`` what each row counts for, above 0.
+    asked : str, optional
+        Name of a metric that is measured beside those that always are.
 
     Returns
     -------
@@ -52,16 +65,24 @@ def class_metrics(truth: NDArray[np.int64], scores: Scores, *, probability: bool
     check_scores(truth, scores)
     if probability:
         check_log_probabilities(scores)
-    return _measure("classification", truth, scores, probability=probability)
+    return _measure("classification", truth, scores, asked, probability=probability, weights=weights)
 
 
-def regression_metrics(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> dict[str, float]:
+def regression_metrics(
+    truth: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    *,
+    weights: Weights = None,
+    asked: str | None = None,
+) -> dict[str, float]:
     """Measure predicted numbers against the true ones.
 
     Parameters
     ----------
     truth, predicted : NDArray[np.float64]
         ``(n,)`` values in the label's unit.
+    weights, asked
+        As of `class_metrics`.
 
     Returns
     -------
@@ -74,10 +95,18 @@ def regression_metrics(truth: NDArray[np.float64], predicted: NDArray[np.float64
         If there are no rows, lengths disagree, or a value is not finite.
     """
     check_numbers(truth, predicted)
-    return _measure("regression", truth.astype(np.float64), predicted.astype(np.float64), probability=False)
+    values = truth.astype(np.float64), predicted.astype(np.float64)
+    return _measure("regression", *values, asked, probability=False, weights=weights)
 
 
-def label_metrics(presence: NDArray[np.int8], scores: Scores, said: NDArray[np.bool_]) -> dict[str, float]:
+def label_metrics(
+    presence: NDArray[np.int8],
+    scores: Scores,
+    said: NDArray[np.bool_],
+    *,
+    weights: Weights = None,
+    asked: str | None = None,
+) -> dict[str, float]:
     """Measure scores of labels, of which an image can have several, against the truth.
 
     Parameters
@@ -88,6 +117,8 @@ def label_metrics(presence: NDArray[np.int8], scores: Scores, said: NDArray[np.b
         ``(n, n_labels)`` natural-log probabilities of each label by itself.
     said : NDArray[np.bool_]
         ``(n, n_labels)`` whether a row is said to have a label.
+    weights, asked
+        As of `class_metrics`.
 
     Returns
     -------
@@ -100,17 +131,63 @@ def label_metrics(presence: NDArray[np.int8], scores: Scores, said: NDArray[np.b
         If there are no rows, shapes disagree, no row has a label, or the scores are no log-probabilities.
     """
     check_labels_scored(presence, scores)
-    return _measure("multilabel", presence, scores, probability=True, said=said.astype(np.float64))
+    decided = said.astype(np.float64)
+    return _measure("multilabel", presence, scores, asked, probability=True, weights=weights, decided=decided)
+
+
+def find_metric(task: str, name: str) -> Metric:
+    """Return the metric that a user means.
+
+    Parameters
+    ----------
+    task : str
+        Name of the task.
+    name : str
+        A metric's name or one of its aliases, with hyphens or underscores.
+
+    Raises
+    ------
+    UsageError
+        If the task has none of that name; the message lists those that it has, and the nearest.
+    """
+    word = name.strip().lower().replace("-", "_")
+    own = {spelt: each for each in METRICS.values() if each.task == task for spelt in (each.name, *each.aliases)}
+    if word in own:
+        return own[word]
+    listed = ", ".join(dict.fromkeys(typed_metric(each) for each in own.values()))
+    near = nearest(word, own)
+    if elsewhere := [each.task for each in METRICS.values() if word in (each.name, *each.aliases)]:
+        meant = f"; {word} is a metric of {elsewhere[0]}"
+    else:
+        meant = f"; did you mean {typed_metric(own[near])!r}?" if near else ""
+    message = f"unknown metric {name!r} of {task}: choose from {listed}{meant}"
+    raise UsageError(message)
+
+
+def typed_metric(metric: Metric) -> str:
+    """Return a metric's name as people type it."""
+    return metric.name.replace("_", "-")
 
 
 def _measure(
-    task: str, truth: NDArray[Any], scores: Scores, *, probability: bool, said: Scores | None = None
+    task: str,
+    truth: NDArray[Any],
+    scores: Scores,
+    asked: str | None,
+    *,
+    probability: bool,
+    weights: Weights,
+    decided: Scores | None = None,
 ) -> dict[str, float]:
+    n_classes = scores.shape[1] if scores.ndim == 2 else 0
     found = {
         each.name: each.measure(
-            truth, said if each.of_decisions and said is not None else scores, probability=probability
+            truth,
+            decided if decided is not None and each.of_decisions else scores,
+            probability=probability,
+            weights=weights,
         )
         for each in METRICS.values()
-        if each.task == task
+        if each.task == task and (each.name == asked or not (each.on_request or n_classes < each.least_classes))
     }
     return {name: number for name, number in found.items() if number is not None}

@@ -1,12 +1,16 @@
 """What an evaluation finds: predictions, scores per fold, and all of them together."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.errors import StackError
 from stackbone.stack.folds.fold import Fold
+from stackbone.stack.metrics.metrics import METRICS
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +51,12 @@ class ModelScore:
         ``lr:BACKBONE``, ``svm:BACKBONE``, ``mean``, ``concat``, ``stack:oof`` or ``stack:published``; for
         regression ``ridge:BACKBONE`` in place of the first two.
     folds : list of float
-        The primary metric, one per fold: accuracy (the share of the test rows classified correctly, 0 to 1), or R².
+        The metric that models are ranked by, one per fold: accuracy (the share of the test rows classified correctly, 0
+        to 1) or R², unless another was asked for.
     metrics : dict of str to list of float
         The other numbers of `stack.metrics.metrics`, one per fold.
     primary_metric : str
-        Its name: ``accuracy`` or ``r2``.
+        Its name, such as ``accuracy`` or ``r2``.
     """
 
     model: str
@@ -59,10 +64,41 @@ class ModelScore:
     metrics: dict[str, list[float]] = field(default_factory=dict)
     primary_metric: str = "accuracy"
 
+    @classmethod
+    def of_folds(cls, model: str, numbers: Sequence[Mapping[str, float]], primary: str) -> ModelScore:
+        """Return the score of a model of its metrics on each fold; what some folds lack is left out.
+
+        Raises
+        ------
+        StackError
+            If that is the primary metric.
+        """
+        for number, each in enumerate(numbers, start=1):
+            if primary not in each:
+                message = (
+                    f"the {METRICS[primary].title or primary} of {model} cannot be told in fold {number} of "
+                    f"{len(numbers)}: its predictions or its test part do not allow it. Use another --metric or other "
+                    "folds"
+                )
+                raise StackError(message)
+        shared = [name for name in numbers[0] if all(name in each for each in numbers)]
+        metrics = {name: [each[name] for each in numbers] for name in shared}
+        return cls(model, metrics.pop(primary), metrics, primary)
+
     @property
     def mean(self) -> float:
         """Mean of the primary metric over folds."""
         return float(np.mean(self.folds))
+
+    @property
+    def merits(self) -> list[float]:
+        """The primary metric of each fold as a number of which more is better."""
+        return [METRICS[self.primary_metric].merit(each) for each in self.folds]
+
+    @property
+    def merit(self) -> float:
+        """The mean as a number of which more is better."""
+        return METRICS[self.primary_metric].merit(self.mean)
 
     @property
     def std(self) -> float:
@@ -73,14 +109,18 @@ class ModelScore:
         """
         return float(np.std(self.folds))
 
+    @property
+    def numbers(self) -> dict[str, list[float]]:
+        """Every metric, one number per fold, the primary one first."""
+        return {self.primary_metric: self.folds, **self.metrics}
+
     def to_dict(self) -> dict[str, object]:
         """Return the score as one entry of the ``results`` of ``stack --json``."""
-        numbers = {self.primary_metric: self.folds, **self.metrics}
         return {
             "model": self.model,
             **{
                 name: {"mean": float(np.mean(each)), "std": float(np.std(each)), "folds": each}
-                for name, each in numbers.items()
+                for name, each in self.numbers.items()
             },
         }
 
@@ -151,9 +191,9 @@ class Evaluation:
         return next(each for each in self.results if each.model == model)
 
     def best(self, *prefixes: str) -> ModelScore | None:
-        """Return the score of highest mean among models whose names start so, the first of equals; None if none do."""
+        """Return the best score among models whose names start so, the first of equals; None if none do."""
         found = [each for each in self.results if each.model.startswith(prefixes)]
-        return max(found, key=lambda each: each.mean, default=None)
+        return max(found, key=lambda each: each.merit, default=None)
 
 
 def pool(predictions: Sequence[Prediction], folds: Sequence[Fold]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -11,10 +11,12 @@ from importlib.metadata import version
 import numpy as np
 
 from stackbone.cache.progress import Progress
+from stackbone.stack.divisions.image_weights import image_weights
 from stackbone.stack.evaluation.base_fits import BaseFit
-from stackbone.stack.evaluation.options import check_meta
+from stackbone.stack.evaluation.options import check_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.evaluation.viewed import run_fit, spread, view_sets, view_settings
+from stackbone.stack.evaluation.weights import check_class_weight, make_part
 from stackbone.stack.features.join import Joined
 from stackbone.stack.fitting.fits import FitCounter, run_alone, run_fits
 from stackbone.stack.folds.checks import check_blocks
@@ -82,13 +84,15 @@ def refit(
     StackError
         If the labels do not allow it.
     """
-    check_meta(task.name, options.meta)
+    options = check_options(task.name, options)
     truth = task.read(joined.labels)
     task.check(truth)
     check_blocks(joined.features, len(truth.values))
     rows = np.arange(len(truth.values))
     inner = task.inner_folds(truth, rows, joined.units(dealing), seed, options.inner_splits)
-    part = Part(0, Fold(rows, np.empty(0, np.int64)), truth.values, truth.n_classes, inner)
+    weights = image_weights(joined, options.weight_column)
+    check_class_weight(options.class_weight, truth.classes)
+    part = make_part(0, Fold(rows, np.empty(0, np.int64)), truth, lambda _: inner, options, weights)
     seen = list(members or one_each(joined.blocks))
     joined = _in_order(joined, seen)
     everything = _Everything(task, joined, seen, truth, part, options, seed, cache, n_jobs, progress)

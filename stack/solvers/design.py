@@ -22,6 +22,7 @@ from stackbone.stack.solvers.spectrum import Spectrum
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
+Curvatures = NDArray[np.floating]
 
 _WELL_CONDITIONED = 1e5  # curvature times squared length of a row, up to which products in float32 will do
 _ROWS = 1024  # rows converted to float64 at a time
@@ -37,7 +38,8 @@ class StandardisedDesign:
     rows : NDArray[np.int64]
         ``(n_rows,)`` ascending rows of `x` that take part.
     fitted : NDArray[np.bool_]
-        ``(n_subsets, n_rows)`` which of these rows each subset is fitted on.
+        ``(n_subsets, n_rows)`` which of these rows each subset is fitted on; or what each counts for in its moments,
+        0 where it is not.
     standardise : bool
         Whether the coefficients are those of features standardised by each subset's own moments.
     moderation : float
@@ -58,7 +60,7 @@ class StandardisedDesign:
         self,
         x: Matrix,
         rows: NDArray[np.int64],
-        fitted: NDArray[np.bool_],
+        fitted: NDArray[np.bool_] | Doubles,
         *,
         standardise: bool,
         moderation: float,
@@ -120,7 +122,7 @@ class StandardisedDesign:
         g[..., :-1] -= g[..., -1:] * self._shifts[:, None]
         return g
 
-    def _own_scales(self, variances: Doubles, fitted: NDArray[np.bool_], moderation: float) -> Doubles:
+    def _own_scales(self, variances: Doubles, fitted: NDArray[np.bool_] | Doubles, moderation: float) -> Doubles:
         """Return what to multiply the scaled columns by, ``(n_subsets, dim)``; 0 takes a column out of a fit."""
         std = np.where(np.isfinite(self._std), self._std, 0)
         raw = variances * np.square(std)  # moderation compares columns in their own unit
@@ -164,7 +166,7 @@ class StandardisedDesign:
         features = self._matrix[rows, :-1] * self._scales[group].astype(np.float64)
         return features, self._exact[group]
 
-    def newton(self, g: Floats, group: int, rows: NDArray[np.int64], curvature: float) -> Floats:
+    def newton(self, g: Floats, group: int, rows: NDArray[np.int64], curvature: float | Curvatures) -> Floats:
         """Solve with the Hessian of one group whose loss has this curvature in these rows and none in others.
 
         By the Woodbury identity, a system as large as there are rows. Every coefficient must be penalised.
@@ -177,8 +179,8 @@ class StandardisedDesign:
             The group.
         rows : NDArray[np.int64]
             ``(n_curved,)`` rows where the loss is curved.
-        curvature : float
-            Its second derivative there.
+        curvature : float or NDArray[np.floating]
+            Its second derivative there, the same in every row or ``(n_curved,)``.
 
         Returns
         -------
@@ -196,8 +198,8 @@ class StandardisedDesign:
         return coef, u[:, -1] - u[:, :-1] @ self._exact[subset], self._mean
 
 
-def newton_direction(block: Floats, g: Floats, curvature: float) -> Floats:
-    """Solve ``(I + curvature · blockᵀ block) v = g`` by the Woodbury identity.
+def newton_direction(block: Floats, g: Floats, curvature: float | Curvatures) -> Floats:
+    """Solve ``(I + blockᵀ diag(curvature) block) v = g`` by the Woodbury identity.
 
     Parameters
     ----------
@@ -205,8 +207,8 @@ def newton_direction(block: Floats, g: Floats, curvature: float) -> Floats:
         ``(n_curved, n_coefficients)`` rows where the loss is curved.
     g : NDArray[np.float32]
         ``(n_coefficients,)`` gradient.
-    curvature : float
-        The loss's second derivative in these rows.
+    curvature : float or NDArray[np.floating]
+        The loss's second derivative in these rows, the same in all or ``(n_curved,)``.
 
     Returns
     -------
@@ -216,7 +218,7 @@ def newton_direction(block: Floats, g: Floats, curvature: float) -> Floats:
     if len(block) == 0:
         return g
     wide = block
-    if curvature * float(np.einsum("nd,nd->n", block, block).max()) > _WELL_CONDITIONED:
+    if np.max(curvature * np.einsum("nd,nd->n", block, block)) > _WELL_CONDITIONED:
         wide = block.astype(np.float64)
     system = (wide @ wide.T).astype(np.float64)
     system[np.diag_indices_from(system)] += 1 / curvature

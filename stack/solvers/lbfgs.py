@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.stack.solvers.bracket import Bracket
-from stackbone.stack.solvers.losses import Groups, Loss
+from stackbone.stack.solvers.losses import Groups, Loss, Values
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -60,7 +60,7 @@ class Design(Protocol):
     def rounding(self, u: Floats) -> Doubles:
         """Return the size, ``(groups,)``, of the numbers that cancel in the decision values of these coefficients."""
 
-    def newton(self, g: Floats, group: int, rows: NDArray[np.int64], curvature: float) -> Floats:
+    def newton(self, g: Floats, group: int, rows: NDArray[np.int64], curvature: float | Values) -> Floats:
         """Solve with one group's Hessian, exactly, where its loss is curved in these rows alone."""
 
     def select(self, groups: Groups) -> Self:
@@ -194,9 +194,10 @@ class _Descent:
         """Give groups whose loss is curved in few rows the Newton direction in place of the quasi-Newton one."""
         few = np.sqrt(NEWTON_SHARE * self._z.shape[2])
         for group in np.flatnonzero(self._curvature.max(axis=1) <= 2 * few):
-            rows = self._loss.support(int(group), self._z[group, 0])
-            if rows is not None:
-                q[group, 0] = self._design.newton(self._gradient[group, 0], int(group), rows, 2 * self._c)
+            support = self._loss.support(int(group), self._z[group, 0])
+            if support is not None and len(support[0]) <= few:
+                rows, curvature = support
+                q[group, 0] = self._design.newton(self._gradient[group, 0], int(group), rows, self._c * curvature)
 
     def step(self, direction: Floats) -> None:
         """Search along the direction, move, and remember the pair."""

@@ -8,17 +8,15 @@ The objectives are scikit-learn's ``LogisticRegression`` and liblinear's ``Linea
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
 
 from stackbone.cache.errors import UsageError
-from stackbone.stack.solvers.checks import check_subsets
+from stackbone.stack.solvers.checks import check_subsets, check_weights, warn_unproved
 from stackbone.stack.solvers.design import StandardisedDesign
 from stackbone.stack.solvers.lbfgs import minimise
 from stackbone.stack.solvers.losses import LogisticLoss, Loss, SoftmaxLoss, SquaredHingeLoss
@@ -120,6 +118,9 @@ class LinearPath:
         more rows, or the larger C, the further from it. It knows no subset, so that it must not have seen labels.
     parts : ColumnParts, optional
         With `standardise`: which columns are standardised and penalised among each other; by default all.
+    weights : NDArray[np.float64], optional
+        ``(n,)`` what each row counts for, above 0, in the loss and in the moments that standardise: a row of weight 2
+        as if it were there twice.
     tol : float
         Share of the objective by which it may exceed its minimum, as the solver estimates it.
     max_iter : int
@@ -130,7 +131,7 @@ class LinearPath:
     StackError
         If a subset lacks a class.
     UsageError
-        If there are fewer than two classes, or no subset.
+        If there are fewer than two classes, no subset, or weights that are not positive numbers.
     """
 
     def __init__(
@@ -145,6 +146,7 @@ class LinearPath:
         moderation: float = 0.0,
         prior: LinearMap | None = None,
         parts: ColumnParts | None = None,
+        weights: Doubles | None = None,
         tol: float = TOL,
         max_iter: int = MAX_ITER,
     ) -> None:
@@ -154,6 +156,7 @@ class LinearPath:
         self._fitted = np.zeros((len(subsets), len(rows)), dtype=np.bool_)
         for fitted, subset in zip(self._fitted, subsets, strict=True):
             fitted[np.searchsorted(rows, subset)] = True
+        self._weights = None if weights is None else check_weights(weights, len(codes), rows)
         self._n_classes, self._kind, self._tol, self._max_iter = n_classes, loss, tol, max_iter
         problems = 1 if loss == "log" or n_classes == 2 else n_classes
         # liblinear's intercept is the weight of one more, constant feature; scikit-learn's is free. Where it is not,
@@ -163,7 +166,7 @@ class LinearPath:
         self._design: RowSpaceDesign | StandardisedDesign = kind(
             x,
             rows,
-            self._fitted,
+            self._fitted if self._weights is None else self._fitted * self._weights,
             standardise=standardise,
             moderation=moderation,
             free_intercept=loss == "log",
@@ -219,7 +222,7 @@ class LinearPath:
         left = np.flatnonzero(alone & ~(bounds <= promised))
         for group in left:
             bounds[group] = self._solve_alone(int(group), c, _MOST_WORK / len(left))
-        self._warn(c, bounds, promised)
+        warn_unproved(c, bounds, promised, self.iterations)
         return [self._map(subset) for subset in range(len(self._fitted))]
 
     def _fits_alone(self) -> NDArray[np.bool_]:
@@ -267,11 +270,12 @@ class LinearPath:
 
     def _loss(self, groups: NDArray[np.int64], rows: NDArray[np.int64] | slice = _EVERY_ROW) -> Loss:
         fitted, codes = self._fitted[self._subset_of[groups]][:, rows], self._codes[rows]
+        weights = None if self._weights is None else self._weights[rows].astype(np.float32)
         if self._u.shape[1] > 1:
-            return SoftmaxLoss(codes, self._n_classes, fitted)
+            return SoftmaxLoss(codes, self._n_classes, fitted, weights)
         is_class = codes == self._class_of[groups][:, None]
         signs = np.where(is_class, fitted, -fitted.astype(np.float32)).astype(np.float32)
-        return LogisticLoss(signs) if self._kind == "log" else SquaredHingeLoss(signs)
+        return LogisticLoss(signs, weights) if self._kind == "log" else SquaredHingeLoss(signs, weights)
 
     def _map(self, subset: int) -> LinearMap:
         u = self._u[self._subset_of == subset].reshape(-1, self._design.n_coefficients)
@@ -286,13 +290,3 @@ class LinearPath:
             prior_coef, prior_intercept = self._prior.uncentred()
             coef, intercept = coef + prior_coef.T, intercept + prior_intercept + mean @ prior_coef
         return LinearMap.rounded(coef.T, intercept, mean)
-
-    def _warn(self, c: float, bounds: NDArray[np.float64], promised: float) -> None:
-        far = ~(bounds <= promised)
-        if far.any():
-            msg = (
-                f"{int(far.sum())} of {len(far)} fits at C = {c:g} stopped after up to {self.iterations} steps, where "
-                f"the objective may be {bounds[far].max():.0e} of itself above its minimum (at most {promised:.0e} was "
-                "to be left); choose a smaller C, standardise the features, or allow more iterations"
-            )
-            warnings.warn(msg, ConvergenceWarning, stacklevel=3)

@@ -9,7 +9,7 @@ Rows lie along the last axis, so that sums over classes and over rows both run o
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,10 +53,10 @@ class Loss(Protocol):
     def curvatures(self, residual: Values) -> Values:
         """Return the second derivative by each decision value, where `evaluate` gave this `residual`."""
 
-    def support(self, group: int, z: NDArray[np.float32]) -> NDArray[np.int64] | None:
-        """Return the rows where a group's loss is curved at its ``(n_rows,)`` values `z`, with 2 for its curvature.
+    def support(self, group: int, z: NDArray[np.float32]) -> tuple[NDArray[np.int64], float | Values] | None:
+        """Return the rows where a group's loss is curved at its ``(n_rows,)`` values `z`, and its curvature in each.
 
-        None if the loss is not of that kind: flat in some rows, of one curvature in the others.
+        None if the loss is not of that kind: flat in some rows, of a known curvature in the others.
         """
 
     def select(self, groups: Groups) -> Self:
@@ -74,15 +74,24 @@ class SoftmaxLoss:
         Number of classes, the width of every group.
     fitted : NDArray[np.bool_]
         ``(groups, n_rows)`` which rows each group is fitted on.
+    weights : NDArray[np.float32], optional
+        ``(n_rows,)`` what the loss of each row is multiplied by, above 0.
     """
 
-    def __init__(self, codes: NDArray[np.int64], n_classes: int, fitted: NDArray[np.bool_]) -> None:
-        self._codes, self._n_classes, self._fitted = codes, n_classes, fitted
+    def __init__(
+        self,
+        codes: NDArray[np.int64],
+        n_classes: int,
+        fitted: NDArray[np.bool_],
+        weights: NDArray[np.float32] | None = None,
+    ) -> None:
+        self._codes, self._n_classes, self._fitted, self._weights = codes, n_classes, fitted, weights
+        self._counts = fitted if weights is None else fitted * weights
         self._rows = np.arange(len(codes))
 
     def select(self, groups: Groups) -> Self:
         """Return the loss of these groups only."""
-        return type(self)(self._codes, self._n_classes, self._fitted[groups])
+        return type(self)(self._codes, self._n_classes, self._fitted[groups], self._weights)
 
     def evaluate(self, z: Values) -> Slope:
         """Return loss, derivative and curvature at `z`, ``(groups, n_classes, n_rows)``, whose memory is reused.
@@ -98,33 +107,36 @@ class SoftmaxLoss:
         others = z.sum(axis=1)
         true = np.exp(-behind)
         loss = np.log1p(others + (true - 1)) + behind
-        share = self._fitted / (others + true)
+        share = self._counts / (others + true)
         z *= share[:, None]
         missed = others * share
         z[:, self._codes, self._rows] = -missed
-        value = np.einsum("gn,gn->g", loss, self._fitted, dtype=np.float64)
+        value = np.einsum("gn,gn->g", loss, self._counts, dtype=np.float64)
         return Slope(value, z, self._curvature(z, missed))
 
     def curve(self, residual: Values, dz: Values) -> Values:
-        """Return the derivative of the residual along `dz`: p ∘ (dz - Σ p·dz)."""
+        """Return the derivative of the residual along `dz`: p ∘ (dz - Σ p·dz), times the weights."""
         p = residual.copy()
-        p[:, self._codes, self._rows] += self._fitted
+        p[:, self._codes, self._rows] += self._counts
         mean = np.einsum("gkn,gkn->gn", p, dz)
+        if self._weights is not None:
+            mean /= self._weights
         curved: Values = p * (dz - mean[:, None])
         return curved
 
     def curvatures(self, residual: Values) -> Values:
-        """Return p(1 - p) for each decision value."""
-        return _bernoulli(residual)
+        """Return p(1 - p) for each decision value, times the weights."""
+        return _bernoulli(residual, self._weights)
 
     def support(self, group: int, z: NDArray[np.float32]) -> None:
         """Return None: the loss is curved everywhere."""
 
     def _curvature(self, residual: Values, missed: Values) -> NDArray[np.float32]:
-        """Sum p(1 - p) over rows: the residual is p, or p - 1 of the true class, so that it is |r| - r²."""
-        curvature: NDArray[np.float32] = residual.sum(axis=2) - np.einsum("gkn,gkn->gk", residual, residual)
-        for group, weights in enumerate(missed):
-            curvature[group] += 2 * np.bincount(self._codes, weights, self._n_classes)
+        """Sum w·p(1 - p) over rows: the residual is w·p, or w·(p - 1) of the true class, so that it is |r| - r² / w."""
+        of_one = residual if self._weights is None else residual / self._weights
+        curvature: NDArray[np.float32] = residual.sum(axis=2) - np.einsum("gkn,gkn->gk", residual, of_one)
+        for group, of_truth in enumerate(missed):
+            curvature[group] += 2 * np.bincount(self._codes, of_truth, self._n_classes)
         # The classes' common shift changes no probability: across it, the curvature of equal classes is larger by this.
         curvature *= self._n_classes / (self._n_classes - 1)
         return curvature
@@ -137,15 +149,22 @@ class _MarginLoss:
     ----------
     signs : NDArray[np.float32]
         ``(groups, n_rows)`` +1 for the class, -1 for the rest, 0 for held-out rows.
+    weights : NDArray[np.float32], optional
+        ``(n_rows,)`` what the loss of each row is multiplied by, above 0.
     """
 
-    def __init__(self, signs: NDArray[np.float32]) -> None:
-        self._signs = signs
+    def __init__(self, signs: NDArray[np.float32], weights: NDArray[np.float32] | None = None) -> None:
+        self._signs, self._weights = signs, weights
         self._held_out = np.count_nonzero(signs == 0, axis=1)
 
     def select(self, groups: Groups) -> Self:
         """Return the loss of these groups only."""
-        return type(self)(self._signs[groups])
+        return type(self)(self._signs[groups], self._weights)
+
+    def _counts(self) -> NDArray[np.float32]:
+        """Return ``(groups, 1, n_rows)`` what each row counts for: 0 where it is held out."""
+        fitted = np.abs(self._signs)[:, None]
+        return fitted if self._weights is None else fitted * self._weights
 
     def curve(self, residual: Values, dz: Values) -> Values:
         """Return the derivative of the residual along `dz`."""
@@ -162,18 +181,17 @@ class LogisticLoss(_MarginLoss):
 
     def evaluate(self, z: Values) -> Slope:
         """Return loss, derivative and curvature at `z`, ``(groups, 1, n_rows)``, whose memory is reused."""
-        signs = self._signs[:, None]
-        fitted = np.abs(signs)
+        signs, counts = self._signs[:, None], self._counts()
         z *= signs
-        value = np.einsum("gwn,gwn->g", np.logaddexp(0, -z), fitted, dtype=np.float64)
+        value = np.einsum("gwn,gwn->g", np.logaddexp(0, -z), counts, dtype=np.float64)
         missed = expit(-z)
-        curvature = (missed * (1 - missed) * fitted).sum(axis=2)
-        np.multiply(missed, -signs, out=z)
+        curvature = (missed * (1 - missed) * counts).sum(axis=2)
+        np.multiply(missed, -signs if self._weights is None else -signs * self._weights, out=z)
         return Slope(value, z, curvature)
 
     def curvatures(self, residual: Values) -> Values:
-        """Return p(1 - p) for each decision value."""
-        return _bernoulli(residual)
+        """Return p(1 - p) for each decision value, times the weights."""
+        return _bernoulli(residual, self._weights)
 
     def support(self, group: int, z: NDArray[np.float32]) -> None:
         """Return None: the loss is curved everywhere."""
@@ -188,24 +206,31 @@ class SquaredHingeLoss(_MarginLoss):
         z *= signs
         np.subtract(1, z, out=z)
         np.maximum(z, 0, out=z)
-        value = np.einsum("gwn,gwn->g", z, z, dtype=np.float64) - self._held_out  # whose slack is exactly 1
-        active = np.count_nonzero(z, axis=2) - self._held_out[:, None]
+        if self._weights is None:
+            value = np.einsum("gwn,gwn->g", z, z, dtype=np.float64) - self._held_out  # whose slack is exactly 1
+            active: NDArray[Any] = np.count_nonzero(z, axis=2) - self._held_out[:, None]
+        else:
+            counts = self._counts()
+            value = np.einsum("gwn,gwn,gwn->g", z, z, counts, dtype=np.float64)
+            active = np.einsum("gwn,gwn->gw", z > 0, counts)
+            z *= self._weights
         z *= signs
         z *= -2
         return Slope(value, z, (2 * active).astype(np.float32))
 
     def curvatures(self, residual: Values) -> Values:
-        """Return 2 in the rows short of their margin, 0 in the others."""
-        return np.where(residual == 0, 0.0, 2.0)
+        """Return 2, times the weights, in the rows short of their margin, 0 in the others."""
+        return np.where(residual == 0, 0.0, 2.0 if self._weights is None else 2.0 * self._weights)
 
-    def support(self, group: int, z: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Return the rows short of their margin at a group's ``(n_rows,)`` values `z`."""
+    def support(self, group: int, z: NDArray[np.float32]) -> tuple[NDArray[np.int64], float | Values]:
+        """Return the rows short of their margin at a group's ``(n_rows,)`` values `z`, and the curvature there."""
         signs = self._signs[group]
-        return np.flatnonzero((signs != 0) & (signs * z < 1))
+        rows = np.flatnonzero((signs != 0) & (signs * z < 1))
+        return rows, 2.0 if self._weights is None else 2.0 * self._weights[rows]
 
 
-def _bernoulli(residual: Values) -> Values:
-    """Return p(1 - p) of probabilities p, from residuals that are p or p - 1."""
+def _bernoulli(residual: Values, weights: NDArray[np.float32] | None) -> Values:
+    """Return w·p(1 - p) of probabilities p, from residuals that are w·p or w·(p - 1)."""
     size = np.abs(residual)
-    variance: Values = size * (1 - size)
+    variance: Values = size * (1 - (size if weights is None else size / weights))
     return variance

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.errors import UsageError
+from stackbone.stack.solvers.checks import check_weights
 from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.solvers.scales import MODERATION, ColumnParts
 
@@ -109,8 +110,11 @@ def fit_ridge(
     alphas: Sequence[float],
     moderation: float = MODERATION,
     parts: ColumnParts | None = None,
+    weights: NDArray[np.float64] | None = None,
 ) -> RidgePath:
     """Standardise, then minimise ``‖y - Xw - b‖² + alpha ‖w‖²`` for every alpha, the intercept b free.
+
+    With weights r it is ``Σ r (y - Xw - b)² + alpha ‖w‖²``, the plain objective of rows times ``√r``.
 
     Standardised are the columns, by the mean and the moderated standard deviation of these rows
     (`stack.solvers.scales`); a constant column counts for nothing. With ``S = XᵀX = V diag(s) Vᵀ``, ``w =
@@ -130,6 +134,8 @@ def fit_ridge(
         How many rows the columns' common variance counts for in that of each; 0 standardises as ``StandardScaler``.
     parts : ColumnParts, optional
         Which columns are standardised and penalised among each other; by default all.
+    weights : NDArray[np.float64], optional
+        ``(n,)`` what each row counts for, above 0, in the sum of squares and in the moments that standardise.
 
     Returns
     -------
@@ -139,30 +145,34 @@ def fit_ridge(
     Raises
     ------
     UsageError
-        If there is no alpha, or one is not positive.
+        If there is no alpha, one is not positive, or a weight is not.
     """
     if not alphas or not min(alphas) > 0:
         msg = f"the alphas of a ridge regression are {list(alphas)}; give at least one, and only numbers above 0"
         raise UsageError(msg)
-    mean, variances = _moments(design)
-    scale = (parts or ColumnParts.alike(design.dim)).scales(variances[None], design.n, moderation)[0]
-    centre = float(y.mean())
+    counts = np.ones(design.n) if weights is None else check_weights(weights, design.n, np.arange(design.n))
+    mean, variances = _moments(design, counts)
+    scale = (parts or ColumnParts.alike(design.dim)).scales(variances[None], counts.sum(), moderation)[0]
+    centre = float(np.average(y, weights=weights))
     solve = _solve_columns if design.dim <= design.n else _solve_rows
-    coef = solve(design, y - centre, mean, scale, np.asarray(alphas)) / scale[:, None]
+    root = np.sqrt(counts)
+    coef = solve(design, root * (y - centre), mean, scale, np.asarray(alphas), root) / scale[:, None]
     return RidgePath(coef, centre - mean @ coef, mean)
 
 
-def _moments(design: SideBySide) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _moments(design: SideBySide, counts: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the ``(dim,)`` means and population variances, 0 for a constant column."""
     mean, variance = np.zeros(design.dim), np.zeros(design.dim)
     low, high = np.full(design.dim, np.inf), np.full(design.dim, -np.inf)
-    for _, piece in design.by_rows():
-        mean += piece.sum(axis=0) / design.n
+    total = counts.sum()
+    for rows, piece in design.by_rows():
+        mean += (piece * counts[rows, None]).sum(axis=0) / total
         np.minimum(low, piece.min(axis=0), out=low)
         np.maximum(high, piece.max(axis=0), out=high)
-    for _, piece in design.by_rows():
+    for rows, piece in design.by_rows():
         piece -= mean
-        variance += np.einsum("ij,ij->j", piece, piece) / design.n
+        piece *= np.sqrt(counts[rows, None])
+        variance += np.einsum("ij,ij->j", piece, piece) / total
     # By the range: the variance of equal numbers comes out as rounding error, which must not be scaled up.
     return mean, np.where(low < high, variance, 0.0)
 
@@ -173,12 +183,14 @@ def _solve_columns(
     mean: NDArray[np.float64],
     scale: NDArray[np.float64],
     alphas: NDArray[np.float64],
+    root: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Return ``(dim, n_alphas)`` coefficients for standardised columns, through the ``(dim, dim)`` Gram matrix."""
     gram, moment = np.zeros((design.dim, design.dim)), np.zeros(design.dim)
     for rows, piece in design.by_rows():
         piece -= mean
         piece /= scale
+        piece *= root[rows, None]
         gram += piece.T @ piece
         moment += piece.T @ y[rows]
     return _shrink(gram, moment, alphas)
@@ -190,18 +202,21 @@ def _solve_rows(
     mean: NDArray[np.float64],
     scale: NDArray[np.float64],
     alphas: NDArray[np.float64],
+    root: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Return ``(dim, n_alphas)`` coefficients for standardised columns, through the ``(n, n)`` kernel matrix."""
     kernel = np.zeros((design.n, design.n))
     for columns, piece in design.by_columns():
         piece -= mean[columns]
         piece /= scale[columns]
+        piece *= root[:, None]
         kernel += piece @ piece.T
     dual = _shrink(kernel, y, alphas)
     coef = np.empty((design.dim, len(alphas)))
     for columns, piece in design.by_columns():
         piece -= mean[columns]
         piece /= scale[columns]
+        piece *= root[:, None]
         coef[columns] = piece.T @ dual
     return coef
 

@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.stack.solvers.design import Doubles, Floats, moments, newton_direction
+from stackbone.stack.solvers.design import Curvatures, Doubles, Floats, moments, newton_direction
 from stackbone.stack.solvers.losses import Groups
 from stackbone.stack.solvers.rows import Matrix
 from stackbone.stack.solvers.scales import ColumnParts
@@ -50,8 +50,8 @@ class RowSpaceDesign:
     rows : NDArray[np.int64]
         ``(n_rows,)`` ascending rows of `x` that take part.
     fitted : NDArray[np.bool_]
-        ``(n_subsets, n_rows)`` which of these rows each subset is fitted on. Rows that it is not fitted on have only
-        zeros: no loss looks at their decision values.
+        ``(n_subsets, n_rows)`` which of these rows each subset is fitted on; or what each counts for, 0 if it is not.
+        Rows that a subset is not fitted on have only zeros: no loss looks at their decision values.
     standardise : bool
         Whether the penalised coefficients are those of features standardised by each subset's own moments.
     moderation : float
@@ -71,23 +71,25 @@ class RowSpaceDesign:
         self,
         x: Matrix,
         rows: NDArray[np.int64],
-        fitted: NDArray[np.bool_],
+        fitted: NDArray[np.bool_] | Doubles,
         *,
         standardise: bool,
         moderation: float,
         free_intercept: bool,
         parts: ColumnParts | None = None,
     ) -> None:
-        self._fitted = fitted
+        self._fitted = fitted > 0
         own_parts = parts or ColumnParts.alike(x.shape[1])
-        self._bases = [_Basis(x, rows[own], moderation if standardise else None, own_parts) for own in fitted]
+        self._bases = [
+            _Basis(x, rows[own > 0], own[own > 0], moderation if standardise else None, own_parts) for own in fitted
+        ]
         rank = max(len(basis.sizes) for basis in self._bases)
         self._matrix = np.zeros((*fitted.shape, rank + 1), dtype=np.float32)
         self._moments = np.zeros((len(fitted), 1, rank + 1), dtype=np.float32)
         self._moments[..., -1] = 1
         for number, (basis, own) in enumerate(zip(self._bases, fitted, strict=True)):
-            self._matrix[number, own, : len(basis.sizes)] = basis.scores
-            self._matrix[number, own, -1] = 1
+            self._matrix[number, own > 0, : len(basis.sizes)] = basis.scores
+            self._matrix[number, own > 0, -1] = 1
             self._moments[number, 0, : len(basis.sizes)] = np.square(basis.sizes) / own.sum()
         self._largest = np.abs(self._matrix).max(axis=1)[:, None]
         self.ridge = np.ones(rank + 1, dtype=np.float32)
@@ -149,7 +151,7 @@ class RowSpaceDesign:
         features[self._fitted[group], : len(basis.sizes)] = basis.scores
         return features[rows], np.zeros(self.n_coefficients - 1)
 
-    def newton(self, g: Floats, group: int, rows: NDArray[np.int64], curvature: float) -> Floats:
+    def newton(self, g: Floats, group: int, rows: NDArray[np.int64], curvature: float | Curvatures) -> Floats:
         """Solve with the Hessian of one group, curved in these rows alone: see `design.newton_direction`."""
         return newton_direction(self._matrix[group, rows], g, curvature)
 
@@ -160,15 +162,23 @@ class RowSpaceDesign:
 
 
 class _Basis:
-    """One subset's features as ``scores @ directions``, the directions orthonormal."""
+    """One subset's features as ``scores @ directions``, the directions orthonormal, and the weighted scores too."""
 
-    def __init__(self, x: Matrix, rows: NDArray[np.int64], moderation: float | None, parts: ColumnParts) -> None:
+    def __init__(
+        self,
+        x: Matrix,
+        rows: NDArray[np.int64],
+        counts: NDArray[np.bool_] | Doubles,
+        moderation: float | None,
+        parts: ColumnParts,
+    ) -> None:
         middle = x[rows[0]].astype(np.float64)
-        means, variances = moments(x, rows, np.ones((1, len(rows)), np.bool_), middle)
+        means, variances = moments(x, rows, counts[None], middle)
         self.mean = middle + means[0]
-        scales = np.ones_like(means) if moderation is None else parts.scales(variances, len(rows), moderation)
+        scales = np.ones_like(means) if moderation is None else parts.scales(variances, counts.sum(), moderation)
         self.scales = scales[0]
-        left, sizes, directions = np.linalg.svd((x[rows] - self.mean) / self.scales, full_matrices=False)
+        root = np.sqrt(counts.astype(np.float64))[:, None]
+        left, sizes, directions = np.linalg.svd(root * ((x[rows] - self.mean) / self.scales), full_matrices=False)
         kept = sizes > sizes[0] * np.finfo(np.float64).eps * len(rows)
         self.sizes, self.directions = sizes[kept], directions[kept]
-        self.scores = left[:, kept] * self.sizes
+        self.scores = left[:, kept] * self.sizes / root

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ class ColumnParts:
         ends = np.cumsum(self.widths).tolist()
         return (slice(end - width, end) for end, width in zip(ends, self.widths, strict=True))
 
-    def scales(self, variances: Doubles, n_rows: float | NDArray[np.int64], moderation: float) -> Doubles:
+    def scales(self, variances: Doubles, n_rows: float | NDArray[Any], moderation: float) -> Doubles:
         """Return ``(n_subsets, dim)`` divisors: the `moderated_scales` of each part by its factor."""
         each = (
             moderated_scales(variances[:, own], n_rows, moderation) / factor
@@ -55,7 +56,7 @@ class ColumnParts:
         return np.hstack(list(each))
 
 
-def moderated_scales(variances: Doubles, n_rows: float | NDArray[np.int64], moderation: float) -> Doubles:
+def moderated_scales(variances: Doubles, n_rows: float | NDArray[Any], moderation: float) -> Doubles:
     """Return what each column is divided by: a standard deviation that a handful of rows cannot make tiny by chance.
 
     A column's variance over `n_rows` rows is averaged with what the columns have in common, their median, which
@@ -67,7 +68,7 @@ def moderated_scales(variances: Doubles, n_rows: float | NDArray[np.int64], mode
     ----------
     variances : NDArray[np.float64]
         ``(n_subsets, dim)`` population variances; 0 where a column is constant.
-    n_rows : float or NDArray[np.int64]
+    n_rows : float or NDArray
         Rows that they were taken over (of weighted ones, the sum); ``(n_subsets, 1)`` where subsets differ.
     moderation : float
         Rows that the median counts for; 0 gives the columns' own standard deviations.

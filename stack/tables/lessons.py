@@ -17,7 +17,8 @@ def lessons(experiment: Experiment) -> list[Lesson]:
     ]
     if lost := losses(experiment):
         metric = primary_metric(experiment)
-        changes = ", ".join(f"{each.without} {_signed(-each.mean, metric.digits)}" for each in lost)
+        sign = 1 if metric.lower_is_better else -1  # of the score itself, where what is lost makes it less
+        changes = ", ".join(f"{each.without} {_signed(sign * each.mean, metric.digits)}" for each in lost)
         found.append(Lesson(changes, f"stack:oof without one backbone, in {metric.unit_name}"))
     return found + experiment.findings.error_lessons()
 

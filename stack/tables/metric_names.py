@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from stackbone.stack.experiments.experiment import Experiment
@@ -21,8 +22,10 @@ class PrimaryMetric:
     ----------
     name : str
         As people write it.
-    least : float
-        Its lowest possible value.
+    least, most : float
+        Its lowest and highest possible values.
+    lower_is_better : bool
+        Whether the best model is the one of the lowest score.
     unit : float
         What a difference is multiplied by to be shown: 100 where it is given in percentage points.
     unit_name : str
@@ -40,6 +43,18 @@ class PrimaryMetric:
     suffix: str
     in_points: str
     digits: int
+    most: float = math.inf
+    lower_is_better: bool = False
+
+    @property
+    def better(self) -> str:
+        """How a score that is the better of two is said to be, before the other."""
+        return "better than" if self.lower_is_better else "above"
+
+    @property
+    def worse(self) -> str:
+        """How a score that is the worse of two is said to be."""
+        return "worse than" if self.lower_is_better else "below"
 
 
 def primary_metric(experiment: Experiment) -> PrimaryMetric:
@@ -50,6 +65,5 @@ def primary_metric(experiment: Experiment) -> PrimaryMetric:
 def as_primary(name: str) -> PrimaryMetric:
     """Return a metric as the score that models are ranked by."""
     metric, title = METRICS[name], titles()[name]
-    if metric.in_points:
-        return PrimaryMetric(title, metric.least, 100.0, "points", " points", ", points", 1)
-    return PrimaryMetric(title, metric.least, 1.0, title, "", "", 3)
+    unit = (100.0, "points", " points", ", points", 1) if metric.in_points else (1.0, title, "", "", 3)
+    return PrimaryMetric(title, metric.least, *unit, metric.most, metric.lower_is_better)

@@ -45,16 +45,16 @@ def verdict(experiment: Experiment) -> Verdict:
     if len(experiment.members) == 1 or plain is None:
         sentence = f"With one backbone there is nothing to stack: {single.model} scores {single.mean:.3f}."
         return Verdict(f"{sentence} Embed the images with another one too, to compare and to stack.", None)
-    gain = metric.unit * (stack.mean - single.mean)
+    gain = metric.unit * (stack.merit - single.merit)
     pair = f"{single.model} ({single.mean:.3f})"
     if gain <= 0:
-        below = f"is {_told(-gain, metric)} below" if float(f"{gain:.{metric.digits}f}") else "does not beat"
+        below = f"is {_told(-gain, metric)} {metric.worse}" if float(f"{gain:.{metric.digits}f}") else "does not beat"
         sentence = f"{stack.model} ({stack.mean:.3f}) {below} the best single backbone, {pair}: {_advice(experiment)}."
     else:
-        wins = sum(a > b for a, b in zip(stack.folds, single.folds, strict=True))
+        wins = sum(a > b for a, b in zip(stack.merits, single.merits, strict=True))
         folds = f", ahead in {wins} of {len(stack.folds)} folds" if len(stack.folds) > 1 else ""
-        lead = metric.unit * (stack.mean - plain.mean)
-        better = f"is {_told(lead, metric)} above" if lead > 0 else "is no better than"
+        lead = metric.unit * (stack.merit - plain.merit)
+        better = f"is {_told(lead, metric)} {metric.better}" if lead > 0 else "is no better than"
         sentence = (
             f"{stack.model} ({stack.mean:.3f}) beats the best single backbone, {pair}, by {_told(gain, metric)}"
             f"{folds}; it {better} the plain {plain.model} ({plain.mean:.3f})."
@@ -69,7 +69,7 @@ def _told(difference: float, metric: PrimaryMetric) -> str:
 
 def _best_plain(experiment: Experiment, model: str) -> ModelScore | None:
     rows = [each for each in experiment.evaluation.results if each.model in ("mean", "concat") and each.model != model]
-    return max(rows, key=lambda each: each.mean, default=None)
+    return max(rows, key=lambda each: each.merit, default=None)
 
 
 def _advice(experiment: Experiment) -> str:
@@ -78,7 +78,7 @@ def _advice(experiment: Experiment) -> str:
     single, plain = experiment.kind.best(evaluation), _best_plain(experiment, judged)
     if single is None or plain is None:  # there are several backbones
         raise AssertionError
-    if plain.model in experiment.kind.recipes and plain.mean > max(single.mean, evaluation.score(judged).mean):
+    if plain.model in experiment.kind.recipes and plain.merit > max(single.merit, evaluation.score(judged).merit):
         return f"the plain {plain.model} ({plain.mean:.3f}) does better, and --recipe {plain.model} uses and saves it"
     learner, _, name = single.model.partition(":")
     blocks = {each.name: each.blocks for each in experiment.members}
@@ -99,4 +99,6 @@ def _certainty(experiment: Experiment, difference: Difference, metric: PrimaryMe
     advice = "; more --repeats would narrow it" if can_repeat else ""
     doubt = "" if difference.excludes_zero else f", so this may be chance{advice}"
     interval = f"{low:+.{metric.digits}f} to {high:+.{metric.digits}f}{metric.suffix} ({difference.method})"
-    return f"{100 * difference.confidence:.0f}% interval of the difference: {interval}{doubt}."
+    # Of a metric of which less is better, what is above 0 is still what the model is better by.
+    what = "gain" if metric.lower_is_better else "difference"
+    return f"{100 * difference.confidence:.0f}% interval of the {what}: {interval}{doubt}."

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.metrics.compare import Difference
+from stackbone.stack.metrics.metric import Metric, Weights
 from stackbone.stack.metrics.model_scores import Evaluation
+from stackbone.stack.metrics.resample import resampled_difference
 from stackbone.stack.tasks.truth import Truth
 
 SHOWN = 3
@@ -48,9 +50,10 @@ class Findings:
     single : str
         The best model of a single backbone, by mean score.
     difference : Difference, optional
-        Primary metric of the first less that of the second; None where nothing tells how sure it is.
+        By how much the first is the better in the metric that models are ranked by: its value less that of the second,
+        or, of a metric of which less is better, the other way round. None where nothing tells how sure it is.
     ablation : mapping of str to (Difference or float)
-        What ``stack:oof`` loses without each backbone, in the primary metric; negative where it is better off without.
+        What ``stack:oof`` loses without each backbone, in that metric; negative where it is better off without.
     """
 
     stack: str
@@ -89,6 +92,10 @@ class Examined:
         ``(n_images,)`` groups.
     seed : int
         Of whatever is drawn at random.
+    weights : NDArray[np.float64], optional
+        ``(n_images,)`` what each image counts for where it is tested.
+    metric : str, optional
+        Name of the metric that was asked for.
     """
 
     evaluation: Evaluation
@@ -97,6 +104,8 @@ class Examined:
     paths: Sequence[str]
     groups: NDArray[np.int64] | None
     seed: int
+    weights: Weights = None
+    metric: str | None = None
 
     @property
     def tested(self) -> NDArray[np.int64]:
@@ -106,3 +115,16 @@ class Examined:
     def joined(self, model: str) -> NDArray[np.floating]:
         """Return one model's predictions of all folds, in the order of `tested`."""
         return np.concatenate([each.scores for each in self.evaluation.predictions[model]])
+
+
+def compare_resampled(metric: Metric, a: str, b: str, examined: Examined) -> Difference | None:
+    """Return by how much one model is better than another on a single split, by drawing its images again and again."""
+    rows, weights, groups = examined.tested, examined.weights, examined.groups
+    return resampled_difference(
+        metric,
+        examined.truth.values[rows],
+        *(examined.evaluation.predictions[model][0] for model in (a, b)),
+        seed=examined.seed,
+        weights=None if weights is None else weights[rows],
+        groups=None if groups is None else groups[rows],
+    )

@@ -8,48 +8,29 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.errors import UsageError
-from stackbone.cache.labels.sets import SETS, likely_separator
 from stackbone.cache.records.index import DatasetIndex
-from stackbone.cache.text import typed
 from stackbone.stack.folds.class_folds import Ask
 from stackbone.stack.folds.dealing import Units
-from stackbone.stack.folds.fold import Fold
+from stackbone.stack.folds.fold import Fold, Kept
 from stackbone.stack.learners.learner import BaseLearner, BaseScores, MetaLearner
 from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import MetaOptions, StackOptions
 from stackbone.stack.learners.registry import META_LEARNERS, base_learners, meta_learners
 from stackbone.stack.metrics.compare import Difference
+from stackbone.stack.metrics.metric import Weights
+from stackbone.stack.metrics.metrics import METRICS
 from stackbone.stack.metrics.model_scores import Evaluation, ModelScore, Prediction
 from stackbone.stack.tasks.findings import Examined, Findings
+from stackbone.stack.tasks.label_form import check_label_form
 from stackbone.stack.tasks.truth import Truth
 
 Groups = NDArray[np.int64] | None
-
-
-@dataclass(frozen=True, eq=False)
-class Kept:
-    """What `Task.without_rare` leaves.
-
-    Attributes
-    ----------
-    rows : NDArray[np.int64]
-        ``(n_kept,)`` ascending rows.
-    labels : NDArray[np.str_]
-        ``(n_kept,)`` their labels.
-    note : str, optional
-        What was left out, in words; None if nothing was.
-    """
-
-    rows: NDArray[np.int64]
-    labels: NDArray[np.str_]
-    note: str | None
 
 
 class Task(ABC):
@@ -71,6 +52,8 @@ class Task(ABC):
         What can be done with classes too rare for the folds; ``refuse`` alone where there are no classes.
     can_be_steered : bool
         Whether `stackbone steer` makes this task's cross-validation folds.
+    has_class_weights : bool
+        Whether there are classes that ``--class-weight`` can weigh.
     label_form : str
         Of the datasets that it reads: see `cache.records.index.DatasetIndex`.
     classes_are : tuple of str
@@ -84,6 +67,7 @@ class Task(ABC):
     base: str
     rare: tuple[str, ...] = ("refuse",)
     can_be_steered: bool = False
+    has_class_weights: bool = False
     label_form: str = ""
     classes_are: tuple[str, str] = ("class", "classes")
 
@@ -130,29 +114,28 @@ class Task(ABC):
     def check_options(self, options: StackOptions) -> None:  # noqa: B027 - most tasks take all options
         """Refuse options that mean nothing for this task, by a `UsageError`."""
 
+    def check_metric(self, truth: Truth, folds: Sequence[Fold], metric: str | None) -> None:  # noqa: B027 - most can be
+        """Raise `StackError` if the test part of a fold does not allow a metric, whatever is predicted."""
+
+    def unmeasured(self, metric: str | None) -> tuple[str, ...]:
+        """Return how the names of the models begin that a metric cannot measure, since they give no probabilities."""
+        if metric is None or not METRICS[metric].needs_probability:
+            return ()
+        return tuple(
+            f"stack:{each.name}" if each.sees_all else f"{each.name}:"
+            for each in self.learners
+            if not each.has_probabilities
+        )
+
+    def advice(self, truth: Truth, options: StackOptions) -> list[str]:
+        """Return what a reader of the scores should know of the labels, in sentences; by default nothing."""
+        return []
+
     # What is true
 
     def check_index(self, index: DatasetIndex) -> None:
-        """Refuse a dataset whose labels are of another form.
-
-        Raises
-        ------
-        UsageError
-            If they are; the message says what to type.
-        """
-        if index.label_form == self.label_form:
-            return
-        if index.label_form == SETS:
-            message = (
-                f"an image of the dataset {index.name!r} can have several labels, and {self.name} predicts one class, "
-                "or a number: add --task multilabel"
-            )
-        else:
-            message = (
-                f"{self.name} is for images with any number of labels, and those of the dataset {index.name!r} have "
-                f"one each. {_separated(index)}"
-            )
-        raise UsageError(message)
+        """Raise `UsageError` if the labels of a dataset are of another form than `label_form`."""
+        check_label_form(self.name, self.label_form, index)
 
     @abstractmethod
     def read(self, labels: NDArray[Any]) -> Truth:
@@ -219,8 +202,10 @@ class Task(ABC):
         """Return the ``(n_backbones,)`` shares of a meta-learner's weight; None where it cannot be told."""
 
     @abstractmethod
-    def measure(self, truth: NDArray[Any], prediction: Prediction) -> dict[str, float]:
-        """Return every metric of the predictions of rows whose truth is given."""
+    def measure(
+        self, truth: NDArray[Any], prediction: Prediction, *, weights: Weights = None, asked: str | None = None
+    ) -> dict[str, float]:
+        """Return the metrics of the predictions of rows whose truth is given; among them the one that was asked for."""
 
     @abstractmethod
     def say(self, prediction: Prediction, names: Sequence[str]) -> list[str] | list[float]:
@@ -230,12 +215,42 @@ class Task(ABC):
     def errors(self, truth: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
         """Return ``(n,)`` hits (1 or 0), or errors in the labels' unit, whose mean is `copies_metric`."""
 
-    def score(self, model: str, truth: Truth, predictions: Sequence[Prediction], folds: Sequence[Fold]) -> ModelScore:
-        """Measure one model's predictions, fold by fold."""
-        pairs = zip(predictions, folds, strict=True)
-        each = [self.measure(truth.values[fold.test], prediction) for prediction, fold in pairs]
-        metrics = {metric: [numbers[metric] for numbers in each] for metric in each[0]}
-        return ModelScore(model, metrics.pop(self.primary_metric), metrics, self.primary_metric)
+    def score(
+        self,
+        model: str,
+        truth: Truth,
+        predictions: Sequence[Prediction],
+        folds: Sequence[Fold],
+        *,
+        weights: Weights = None,
+        metric: str | None = None,
+    ) -> ModelScore:
+        """Measure one model's predictions, fold by fold.
+
+        Parameters
+        ----------
+        model, truth, predictions, folds
+            The model, what is true, and what it says of each fold's test part.
+        weights : NDArray[np.float64], optional
+            ``(n_images,)`` what each image counts for.
+        metric : str, optional
+            What models are ranked by, in place of `primary_metric`.
+
+        Raises
+        ------
+        StackError
+            If that cannot be told in a fold.
+        """
+        each = [
+            self.measure(
+                truth.values[fold.test],
+                prediction,
+                weights=None if weights is None else weights[fold.test],
+                asked=metric,
+            )
+            for prediction, fold in zip(predictions, folds, strict=True)
+        ]
+        return ModelScore.of_folds(model, each, metric or self.primary_metric)
 
     # What it means
 
@@ -276,12 +291,3 @@ class Task(ABC):
     def best(self, evaluation: Evaluation) -> ModelScore | None:
         """Return the model of a single backbone that scores highest."""
         return evaluation.best(*self.singles)
-
-
-def _separated(index: DatasetIndex) -> str:
-    """Return what to type where the labels of a dataset may be several each."""
-    separator, asked = likely_separator(index.label), index.listed.asked
-    if separator is None or not asked:
-        return "Leave --task out, or extract the dataset again with --label-separator, which embeds no image again"
-    words = typed("stackbone", "extract", *asked, "--label-separator", separator)
-    return f"Type `{words}` to take labels apart at {separator!r}, which embeds no image again, or leave --task out"

@@ -5,7 +5,7 @@ It sees the training part of one outer fold only, and returns what it makes of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.learner import BaseLearner, BaseScores, Part
 from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.learners.part_weights import ROUNDS, Choice, choose_parts, coarse, describe_parts
+from stackbone.stack.metrics.metric import Weights
 from stackbone.stack.solvers.linear import LinearMap, LinearPath
 from stackbone.stack.solvers.rows import Matrix, Rows
 from stackbone.stack.solvers.scales import MODERATION, ColumnParts
@@ -23,6 +24,7 @@ C_GRID = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0)
 """Inverse regularisation strengths tried, ascending; each in scikit-learn's sense."""
 
 Doubles = NDArray[np.float64]
+Criterion = Callable[[NDArray[np.float32], NDArray[np.int64]], float]
 
 _PATIENCE = 2
 """Values of C in a row that are worse than the best so far and end the search."""
@@ -58,6 +60,10 @@ class LogisticRegressionBase(BaseLearner):
         """Fit on the training part, out of fold and as a whole, and score the test part."""
         train, test = Rows(features, part.fold.train), Rows(features, part.fold.test)
         of_parts: dict[str, ColumnParts] = {} if self._parts is None else {"parts": self._parts}
+
+        def by_metric(said: NDArray[np.float32], rows: NDArray[np.int64]) -> float:
+            return part.loss(log_softmax(said.astype(np.float64), axis=1), rows, probability=True)
+
         return score_classes(
             train,
             part.y_train,
@@ -68,6 +74,8 @@ class LogisticRegressionBase(BaseLearner):
             part.fitted,
             part.weight,
             **of_parts,
+            row_weights=part.row_weights,
+            criterion=None if part.metric is None else by_metric,
         )
 
 
@@ -86,11 +94,13 @@ def score_classes(
     fitted: NDArray[np.int64] | None = None,
     weight: float = 1.0,
     parts: ColumnParts | None = None,
+    row_weights: Weights = None,
+    criterion: Criterion | None = None,
 ) -> BaseScores:
     """Standardise, choose C, fit a multinomial logistic regression; score out-of-fold and test rows.
 
-    The out-of-fold scores for each C come from the same inner folds; the C of the least log-loss wins
-    and its scores go to the meta-learner. So choosing C costs no fit beyond the out-of-fold scores
+    The out-of-fold scores for each C come from the same inner folds; the C of the least log-loss wins, or the one that
+    `criterion` prefers, and its scores go to the meta-learner. So choosing C costs no fit beyond the out-of-fold scores
     themselves (stacked generalization: Wolpert 1992, Neural Networks 5(2), 241-259).
 
     The scores handed on are thus slightly optimistic: the label of a row helped to choose, among at most
@@ -119,6 +129,12 @@ def score_classes(
         What each row counts for: the loss is multiplied by it, and so is C.
     parts : ColumnParts, optional
         Parts of the columns, whose penalties are chosen too: see `stack.learners.part_weights`.
+    row_weights : NDArray[np.float64], optional
+        ``(n_train,)`` what each row counts for beside `weight`, in all fits and in the log-loss; above 0.
+    criterion : callable, optional
+        Of ``(n, n_classes)`` decision values and the rows that they are of: the less, the better, and of equals the
+        less log-loss. The search goes on for as long as either of the two does better. The penalties of parts are
+        chosen by log-loss all the same.
 
     Returns
     -------
@@ -134,22 +150,24 @@ def score_classes(
     if len(c_grid) == 1 and parts is None:
         c = c_grid[0]
         subsets = [*(fold.train for fold in folds), *everything]
-        *inner, whole = regression_path(x_train, y_train, n_classes, subsets, weight).solve(c * weight)
+        path = regression_path(x_train, y_train, n_classes, subsets, weight, weights=row_weights)
+        *inner, whole = path.solve(c * weight)
         return BaseScores(c, _out_of_fold(x_train, n_classes, folds, inner), whole.decide(x_test), whole)
 
     if parts is None:
-        found, carried = _search(x_train, y_train, n_classes, folds, c_grid, weight), None
+        found = _search(x_train, y_train, n_classes, folds, c_grid, weight, None, _PATIENCE, row_weights, criterion)
+        carried = None
     else:
 
         def search(weighed: ColumnParts, grid: Sequence[float]) -> Choice:
-            return _search(x_train, y_train, n_classes, folds, grid, weight, weighed, patience=1)
+            return _search(x_train, y_train, n_classes, folds, grid, weight, weighed, 1, row_weights, criterion)
 
         def loss(decisions: Doubles, rows: NDArray[np.int64]) -> tuple[float, Doubles]:
-            return _log_loss(decisions, y_train[rows])
+            return _log_loss(decisions, y_train[rows], None if row_weights is None else row_weights[rows])
 
         found, terms = choose_parts(search, search(parts, coarse(c_grid)), x_train, folds, loss)
         carried = describe_parts(found, terms, loss)
-    path = regression_path(x_train, y_train, n_classes, everything, weight, found.parts)
+    path = regression_path(x_train, y_train, n_classes, everything, weight, found.parts, row_weights)
     (whole,) = path.solve(found.strength * weight)
     return BaseScores(found.strength, found.out_of_fold, whole.decide(x_test), whole, carried)
 
@@ -161,13 +179,16 @@ def regression_path(
     subsets: Sequence[NDArray[np.int64]],
     weight: float = 1.0,
     parts: ColumnParts | None = None,
+    weights: Weights = None,
 ) -> LinearPath:
     """Return the logistic regressions of ``lr:``, ``concat`` and the stack, on these subsets of the rows.
 
     A row of this `weight` stands for so many images where features are standardised; C is the caller's to multiply.
     """
     moderation = MODERATION / weight
-    return LinearPath(x, y, n_classes, subsets, loss="log", standardise=True, moderation=moderation, parts=parts)
+    return LinearPath(
+        x, y, n_classes, subsets, loss="log", standardise=True, moderation=moderation, parts=parts, weights=weights
+    )
 
 
 def choose_c(
@@ -220,31 +241,38 @@ def _search(
     weight: float = 1.0,
     parts: ColumnParts | None = None,
     patience: int = _PATIENCE,
+    weights: Weights = None,
+    criterion: Criterion | None = None,
 ) -> Choice:
     """Return the best of what `choose_c` tries, with values in a row that may be worse before it gives up."""
-    path = regression_path(x, y, n_classes, [fold.train for fold in folds], weight, parts)
+    path = regression_path(x, y, n_classes, [fold.train for fold in folds], weight, parts, weights)
     scored = np.concatenate([fold.test for fold in folds])
     best = Choice(np.nan, np.inf, np.empty((0, 0), np.float32), [], parts)
-    n_worse = 0
+    counts = None if weights is None else weights[scored]
+    least, lowest, n_worse = (np.inf, np.inf), np.inf, 0
     for c in c_grid:
         maps = path.solve(c * weight)
         scores = _out_of_fold(x, n_classes, folds, maps)
-        loss, _ = _log_loss(scores[scored].astype(np.float64), y[scored])
-        if loss < best.loss:
-            best, n_worse = Choice(c, loss, scores, maps, parts), 0
-        else:
-            n_worse += 1
-            if n_worse == patience:
-                break
+        loss, _ = _log_loss(scores[scored].astype(np.float64), y[scored], counts)
+        rank = (0.0 if criterion is None else criterion(scores[scored], scored), loss)
+        n_worse = 0 if rank < least or loss < lowest else n_worse + 1
+        if rank < least or not best.maps:
+            best, least = Choice(c, loss, scores, maps, parts), rank
+        lowest = min(lowest, loss)
+        if n_worse == patience:
+            break
     return best
 
 
-def _log_loss(decisions: Doubles, y: NDArray[np.int64]) -> tuple[float, Doubles]:
+def _log_loss(decisions: Doubles, y: NDArray[np.int64], weights: Weights = None) -> tuple[float, Doubles]:
     """Return the mean log-loss, in nats, of ``(n, n_classes)`` logits, and its gradient."""
     log_probability, own = log_softmax(decisions, axis=1), (np.arange(len(y)), y)
     gradient = np.exp(log_probability)
     gradient[own] -= 1
-    return -float(log_probability[own].mean()), gradient / len(y)
+    if weights is None:
+        return -float(log_probability[own].mean()), gradient / len(y)
+    shares = weights / weights.sum()
+    return -float(shares @ log_probability[own]), gradient * shares[:, None]
 
 
 def _out_of_fold(x: Matrix, n_classes: int, folds: Sequence[Fold], maps: Sequence[LinearMap]) -> NDArray[np.float32]:

@@ -17,6 +17,8 @@ from stackbone.stack.learners.labels.label_path import LabelPath
 from stackbone.stack.learners.labels.thresholds import choose_thresholds
 from stackbone.stack.learners.learner import BaseLearner, BaseScores, Part
 from stackbone.stack.learners.options import StackOptions
+from stackbone.stack.metrics.label_scores import average_precisions
+from stackbone.stack.metrics.metric import Weights
 from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.solvers.rows import Matrix, Rows
 from stackbone.stack.solvers.scales import MODERATION
@@ -43,7 +45,17 @@ class OneVersusRestBase(BaseLearner):
     def fit(self, features: Sequence[NDArray[np.float32]], part: Part, options: StackOptions, seed: int) -> BaseScores:
         """Fit on the training part, out of fold and as a whole, and score the test part."""
         train, test = Rows(features, part.fold.train), Rows(features, part.fold.test)
-        return score_labels(train, part.y_train, test, part.inner, c_grid(options), part.fitted, part.weight)
+        return score_labels(
+            train,
+            part.y_train,
+            test,
+            part.inner,
+            c_grid(options),
+            part.fitted,
+            part.weight,
+            part.row_weights,
+            by_precision=part.metric is not None and not (part.metric.of_decisions or part.metric.lower_is_better),
+        )
 
 
 def score_labels(
@@ -54,6 +66,9 @@ def score_labels(
     grid: Sequence[float],
     fitted: NDArray[np.int64] | None = None,
     weight: float = 1.0,
+    row_weights: Weights = None,
+    *,
+    by_precision: bool = False,
 ) -> BaseScores:
     """Standardise, choose C and threshold of each label, fit; score out-of-fold and test rows.
 
@@ -76,6 +91,10 @@ def score_labels(
         Rows of `x_train` that the classifiers are fitted on; all by default. The others are scored out of fold alone.
     weight : float
         What each row counts for: C is multiplied by it.
+    row_weights : NDArray[np.float64], optional
+        ``(n_train,)`` what each row counts for beside, in all fits and choices; above 0.
+    by_precision : bool
+        Whether the average precision of each label chooses its C, and not the log-loss.
 
     Returns
     -------
@@ -88,15 +107,19 @@ def score_labels(
         If a training part has one side of a label alone.
     """
     moderation = MODERATION / weight
-    inner = LabelPath(x_train, presence, [fold.train for fold in folds], moderation=moderation)
+    subsets = [fold.train for fold in folds]
+    inner = LabelPath(x_train, presence, subsets, moderation=moderation, weights=row_weights)
     scored = np.concatenate([fold.test for fold in folds])
+    counts = None if row_weights is None else row_weights[scored]
     n_labels = presence.shape[1]
     chosen, least = np.full(n_labels, grid[0]), np.full(n_labels, np.inf)
     n_worse, searched = np.zeros(n_labels, np.int64), np.ones(n_labels, np.bool_)
     out_of_fold = np.full((len(x_train), n_labels), np.nan, np.float32)
     for c in grid:
         scores = _out_of_fold(x_train, folds, inner.solve_some(c * weight, searched), n_labels)
-        loss = label_losses(scores[scored], presence[scored])
+        told, truth = scores[scored], presence[scored]
+        loss = -average_precisions(truth, told, counts) if by_precision else label_losses(truth, told, counts)
+        loss = np.where(np.isnan(loss), 0.0, loss)  # no image in hand has the label: the first C
         better = searched & (loss < least)
         out_of_fold[:, better], least[better], chosen[better] = scores[:, better], loss[better], c
         n_worse = np.where(better, 0, n_worse + 1)
@@ -104,18 +127,18 @@ def score_labels(
         if not searched.any():
             break
     everything = np.arange(len(presence)) if fitted is None else fitted
-    whole = LabelPath(x_train, presence, [everything], moderation=moderation)
+    whole = LabelPath(x_train, presence, [everything], moderation=moderation, weights=row_weights)
     for c in np.unique(chosen):
         (linear,) = whole.solve_some(float(c) * weight, chosen == c)
-    thresholds = choose_thresholds(expit(out_of_fold[scored].astype(np.float64)), presence[scored])
+    thresholds = choose_thresholds(expit(out_of_fold[scored].astype(np.float64)), presence[scored], counts)
     strength = float(np.exp(np.log(chosen).mean()))
     return BaseScores(strength, out_of_fold, linear.decide(x_test), linear, thresholds=thresholds)
 
 
-def label_losses(logits: Floats | Doubles, presence: NDArray[np.int8]) -> Doubles:
+def label_losses(presence: NDArray[np.int8], logits: Floats | Doubles, weights: Weights = None) -> Doubles:
     """Return the ``(n_labels,)`` mean log-losses, in nats, of ``(n, n_labels)`` logits."""
     signed = np.where(presence == 1, logits, -logits).astype(np.float64)
-    losses: Doubles = np.logaddexp(0, -signed).mean(axis=0)
+    losses: Doubles = np.average(np.logaddexp(0, -signed), axis=0, weights=weights)
     return losses
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import config_context
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
@@ -25,6 +26,7 @@ from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.learner import BaseLearner, FinalFit, Part
 from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import MetaOptions, StackOptions
+from stackbone.stack.metrics.metric import Weights
 from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.metrics.temperature import fit_scale
 from stackbone.stack.solvers.linear import LinearMap
@@ -40,6 +42,7 @@ class PublishedRecipe(BaseLearner):
     what = "linear SVM on averaged in-sample probabilities"
     sees_all = True
     uses_inner_folds = False
+    has_probabilities = False
     place = 2
 
     def settings(self, options: StackOptions, seed: int) -> dict[str, object]:
@@ -49,7 +52,8 @@ class PublishedRecipe(BaseLearner):
     def fit(self, features: Sequence[NDArray[np.float32]], part: Part, options: StackOptions, seed: int) -> Prediction:
         """Fit on the training part, and predict the test part."""
         train, test = [x[part.fitted_rows] for x in features], [x[part.fold.test] for x in features]
-        return Prediction(predict_published(train, part.y_fitted, test, seed, part.weight), probability=False)
+        decision = predict_published(train, part.y_fitted, test, seed, part.weight, part.fitted_weights)
+        return Prediction(decision, probability=False)
 
     def fit_final(
         self,
@@ -64,16 +68,18 @@ class PublishedRecipe(BaseLearner):
 
         def decide(fold: Fold) -> NDArray[np.float32]:
             train, test = [x[fold.train] for x in features], [x[fold.test] for x in features]
-            return predict_published(train, part.y_train[fold.train], test, seed, part.weight)
+            weights = None if part.row_weights is None else part.row_weights[fold.train]
+            return predict_published(train, part.y_train[fold.train], test, seed, part.weight, weights)
 
         fits = {("stack:published", number): partial(decide, fold) for number, fold in enumerate(part.inner)}
         found = run_fits(fits, n_jobs, FitCounter(progress, len(fits)))
         decisions = np.concatenate([found["stack:published", number] for number in range(len(part.inner))])
         tested = np.concatenate([fold.test for fold in part.inner])
         learnt = features if part.fitted is None else [x[part.fitted_rows] for x in features]
-        bases, meta = fit_published(learnt, part.y_fitted, seed, part.weight)
+        bases, meta = fit_published(learnt, part.y_fitted, seed, part.weight, part.fitted_weights)
+        counts = None if part.row_weights is None else part.row_weights[tested]
         options = MetaOptions("svm", "probability", "average")
-        return FinalFit(bases, MetaModel(options, None, meta, fit_scale(decisions, part.y_train[tested])))
+        return FinalFit(bases, MetaModel(options, None, meta, fit_scale(decisions, part.y_train[tested], counts)))
 
 
 def predict_published(
@@ -82,6 +88,7 @@ def predict_published(
     test: Sequence[NDArray[np.float32]],
     seed: int = 0,
     weight: float = 1.0,
+    row_weights: Weights = None,
 ) -> NDArray[np.float32]:
     """Fit the published recipe and return what it decides.
 
@@ -97,13 +104,15 @@ def predict_published(
         Seed of liblinear, which only draws random numbers with more classes than rows.
     weight : float
         What each training row counts for: the C of every classifier, 1 in the recipe, is this.
+    row_weights : NDArray[np.float64], optional
+        ``(n_train,)`` what each row counts for beside `weight`, as scikit-learn's `sample_weight`.
 
     Returns
     -------
     NDArray[np.float32]
         ``(n_test, n_classes)`` decision values of the ``LinearSVC``.
     """
-    model = _fit(train, y_train, seed, weight)
+    model = _fit(train, y_train, seed, weight, row_weights)
     decision = model.meta_clf_.decision_function(model.predict_meta_features(np.hstack(test)))
     if decision.ndim == 1:
         decision = np.column_stack([-decision, decision])
@@ -111,13 +120,17 @@ def predict_published(
 
 
 def fit_published(
-    train: Sequence[NDArray[np.float32]], y_train: NDArray[np.int64], seed: int = 0, weight: float = 1.0
+    train: Sequence[NDArray[np.float32]],
+    y_train: NDArray[np.int64],
+    seed: int = 0,
+    weight: float = 1.0,
+    row_weights: Weights = None,
 ) -> tuple[list[LinearMap], LinearMap]:
     """Fit the published recipe, to be saved.
 
     Parameters
     ----------
-    train, y_train, seed, weight
+    train, y_train, seed, weight, row_weights
         As of `predict_published`.
 
     Returns
@@ -127,28 +140,30 @@ def fit_published(
     meta : LinearMap
         From the mean of the bases' probabilities to the decision values of `predict_published`.
     """
-    model = _fit(train, y_train, seed, weight)
+    model = _fit(train, y_train, seed, weight, row_weights)
     bases = [_linear_map(each[-1], first=0.0) for each in model.clfs_]
     return bases, _linear_map(model.meta_clf_, first=-1.0)
 
 
-def _fit(train: Sequence[NDArray[np.float32]], y_train: NDArray[np.int64], seed: int, weight: float) -> Any:  # noqa: ANN401 - untyped
+def _fit(
+    train: Sequence[NDArray[np.float32]], y_train: NDArray[np.int64], seed: int, weight: float, row_weights: Weights
+) -> Any:  # noqa: ANN401 - untyped
     from mlxtend.classifier import StackingClassifier
     from mlxtend.feature_selection import ColumnSelector
 
     ends = np.cumsum([block.shape[1] for block in train]).tolist()
     columns = [slice(end - block.shape[1], end) for end, block in zip(ends, train, strict=True)]
-    model = StackingClassifier(
-        classifiers=[
+    # mlxtend hands weights to each pipeline by name, and a pipeline hands them on where scikit-learn routes them.
+    with config_context(enable_metadata_routing=True):
+        base = LogisticRegression(C=weight, max_iter=_MAX_ITER).set_fit_request(sample_weight=True)
+        model = StackingClassifier(
             # A slice, where mlxtend documents a list: the selection is then a view and not a copy.
-            make_pipeline(ColumnSelector(cols=cols), LogisticRegression(C=weight, max_iter=_MAX_ITER))
-            for cols in columns
-        ],
-        meta_classifier=LinearSVC(C=weight, random_state=seed),
-        use_probas=True,
-        average_probas=True,
-    )
-    return model.fit(np.hstack(train), y_train)
+            classifiers=[make_pipeline(ColumnSelector(cols=cols), base) for cols in columns],
+            meta_classifier=LinearSVC(C=weight, random_state=seed),
+            use_probas=True,
+            average_probas=True,
+        )
+        return model.fit(np.hstack(train), y_train, row_weights)
 
 
 def _linear_map(classifier: LogisticRegression | LinearSVC, *, first: float) -> LinearMap:

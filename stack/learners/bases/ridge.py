@@ -5,7 +5,7 @@ It sees the training part of one outer fold only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,13 @@ from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.learner import BaseLearner, BaseScores, Part
 from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.learners.part_weights import ROUNDS, Choice, choose_parts, describe_parts
+from stackbone.stack.metrics.metric import Weights
 from stackbone.stack.solvers.ridge import SideBySide, fit_ridge
 from stackbone.stack.solvers.rows import Rows
 from stackbone.stack.solvers.scales import MODERATION, ColumnParts
 
 Doubles = NDArray[np.float64]
+Criterion = Callable[[Doubles, NDArray[np.int64]], float]
 
 ALPHA_GRID = tuple(float(10.0 ** (k / 2)) for k in range(-2, 15))
 """Regularisation strengths tried, ascending, 0.1 to 10,000,000; in scikit-learn's sense, for standardised features.
@@ -60,8 +62,21 @@ class RidgeBase(BaseLearner):
     def fit(self, features: Sequence[NDArray[np.float32]], part: Part, options: StackOptions, seed: int) -> BaseScores:
         """Fit on the training part, out of fold and as a whole, and predict the test part."""
         train, test = SideBySide(features, part.fold.train), SideBySide(features, part.fold.test)
+
+        def by_metric(said: Doubles, rows: NDArray[np.int64]) -> float:
+            return part.loss(said, rows, probability=False)
+
         return score_numbers(
-            train, part.y_train, test, part.inner, ALPHA_GRID, part.fitted, part.weight, parts=self._parts
+            train,
+            part.y_train,
+            test,
+            part.inner,
+            ALPHA_GRID,
+            part.fitted,
+            part.weight,
+            parts=self._parts,
+            row_weights=part.row_weights,
+            criterion=None if part.metric is None else by_metric,
         )
 
 
@@ -74,6 +89,8 @@ def score_numbers(
     fitted: NDArray[np.int64] | None = None,
     weight: float = 1.0,
     parts: ColumnParts | None = None,
+    row_weights: Weights = None,
+    criterion: Criterion | None = None,
 ) -> BaseScores:
     """Standardise, choose alpha, fit a ridge regression; predict out-of-fold and test rows.
 
@@ -100,6 +117,10 @@ def score_numbers(
         What each row counts for in the sum of squares.
     parts : ColumnParts, optional
         Parts of the columns, whose penalties are chosen too: see `stack.learners.part_weights`.
+    row_weights : NDArray[np.float64], optional
+        ``(n_train,)`` what each row counts for beside `weight`, in the fits and in the squared error; above 0.
+    criterion : callable, optional
+        Of ``(n,)`` predictions and the rows that they are of: the less, the better. By default the squared error.
 
     Returns
     -------
@@ -115,20 +136,23 @@ def score_numbers(
     """
     tested = None if fitted is None else np.delete(np.arange(train.n), fitted)
     if parts is None:
-        found, carried = _search(train, y_train, folds, alphas, tested, weight), None
+        found = _search(train, y_train, folds, alphas, tested, weight, None, row_weights, criterion)
+        carried = None
     else:
 
         def search(weighed: ColumnParts, grid: Sequence[float]) -> Choice:
-            return _search(train, y_train, folds, grid, tested, weight, weighed)
+            return _search(train, y_train, folds, grid, tested, weight, weighed, row_weights, criterion)
 
         def loss(predicted: Doubles, rows: NDArray[np.int64]) -> tuple[float, Doubles]:
-            return _loss(predicted, y_train[rows, None], y_train.var())
+            own = None if row_weights is None else row_weights[rows, None]
+            return _loss(predicted, y_train[rows, None], y_train.var(), own)
 
         x = Rows(train.blocks, train.rows)
         found, terms = choose_parts(search, search(parts, alphas), x, folds, loss)
         carried = describe_parts(found, terms, loss)
     learnt, y_learnt = (train, y_train) if fitted is None else (train.take(fitted), y_train[fitted])
-    path = fit_ridge(learnt, y_learnt, [found.strength / weight], MODERATION / weight, found.parts)
+    counts = row_weights if fitted is None or row_weights is None else row_weights[fitted]
+    path = fit_ridge(learnt, y_learnt, [found.strength / weight], MODERATION / weight, found.parts, counts)
     return BaseScores(found.strength, found.out_of_fold, path.predict(test)[:, 0], path.linear_map(), carried)
 
 
@@ -140,6 +164,8 @@ def choose_alpha(
     *,
     tested: NDArray[np.int64] | None = None,
     weight: float = 1.0,
+    row_weights: Weights = None,
+    criterion: Criterion | None = None,
 ) -> tuple[float, NDArray[np.float64]]:
     """Find the alpha of the least out-of-fold squared error, with the predictions that it gave.
 
@@ -155,7 +181,7 @@ def choose_alpha(
         Regularisation strengths, ascending; of equals the largest wins.
     tested : NDArray[np.int64], optional
         The rows that are in one; all by default.
-    weight : float
+    weight, row_weights, criterion
         As of `score_numbers`.
 
     Returns
@@ -172,7 +198,7 @@ def choose_alpha(
     UsageError
         If there is no alpha, or one is not positive.
     """
-    found = _search(design, y, folds, alphas, tested, weight)
+    found = _search(design, y, folds, alphas, tested, weight, None, row_weights, criterion)
     return found.strength, found.out_of_fold
 
 
@@ -184,6 +210,8 @@ def _search(
     tested: NDArray[np.int64] | None = None,
     weight: float = 1.0,
     parts: ColumnParts | None = None,
+    weights: Weights = None,
+    criterion: Criterion | None = None,
 ) -> Choice:
     """Return the best of what `choose_alpha` tries."""
     tested = np.arange(design.n) if tested is None else tested
@@ -191,20 +219,29 @@ def _search(
     out_of_fold = np.full((design.n, len(alphas)), np.nan)
     paths, weighed = [], [alpha / weight for alpha in alphas]
     for fold in folds:
-        path = fit_ridge(design.take(fold.train), y[fold.train], weighed, MODERATION / weight, parts)
+        counts = None if weights is None else weights[fold.train]
+        path = fit_ridge(design.take(fold.train), y[fold.train], weighed, MODERATION / weight, parts, counts)
         out_of_fold[fold.test] = path.predict(design.take(fold.test))
         paths.append(path)
-    errors = np.square(out_of_fold[tested] - y[tested, None]).sum(axis=0)
+    own = None if weights is None else weights[tested, None]
+    if criterion is None:
+        squares = np.square(out_of_fold[tested] - y[tested, None])
+        errors = (squares if own is None else squares * own).sum(axis=0)
+    else:
+        errors = np.array([criterion(each, tested) for each in out_of_fold[tested].T])
     best = len(alphas) - 1 - int(errors[::-1].argmin())
-    loss, _ = _loss(out_of_fold[tested, best], y[tested], y.var())
+    loss, _ = _loss(out_of_fold[tested, best], y[tested], y.var(), None if own is None else own[:, 0])
     maps = [path.linear_map(best) for path in paths]
     return Choice(alphas[best], loss, out_of_fold[:, best], maps, parts)
 
 
-def _loss(predicted: Doubles, y: Doubles, variance: float) -> tuple[float, Doubles]:
+def _loss(predicted: Doubles, y: Doubles, variance: float, weights: Weights = None) -> tuple[float, Doubles]:
     """Return the mean squared error as a share of a variance, and its gradient."""
     scale = max(float(variance), np.finfo(np.float64).tiny)
-    return float(np.square(predicted - y).mean() / scale), 2 * (predicted - y) / (scale * len(y))
+    if weights is None:
+        return float(np.square(predicted - y).mean() / scale), 2 * (predicted - y) / (scale * len(y))
+    shares = weights / (scale * weights.sum())
+    return float((shares * np.square(predicted - y)).sum()), 2 * shares * (predicted - y)
 
 
 def _check_partition(folds: Sequence[Fold], n_rows: int, tested: NDArray[np.int64]) -> None:

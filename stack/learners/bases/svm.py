@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from stackbone.stack.learners.learner import BaseLearner, Part
 from stackbone.stack.learners.options import StackOptions
+from stackbone.stack.metrics.metric import Weights
 from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.solvers.linear import LinearPath
 from stackbone.stack.solvers.rows import Matrix, Rows, pieces
@@ -21,6 +22,7 @@ class LinearSVMBase(BaseLearner):
     task = "classification"
     what = "linear SVM on {name}"
     uses_inner_folds = False
+    has_probabilities = False
     place = 1
 
     def settings(self, options: StackOptions, seed: int) -> dict[str, object]:
@@ -30,12 +32,17 @@ class LinearSVMBase(BaseLearner):
     def fit(self, features: Sequence[NDArray[np.float32]], part: Part, options: StackOptions, seed: int) -> Prediction:
         """Fit on the training part, and predict the test part."""
         train, test = Rows(features, part.fitted_rows), Rows(features, part.fold.test)
-        decision = predict_svm(train, part.y_fitted, test, part.n_classes, part.weight)
+        decision = predict_svm(train, part.y_fitted, test, part.n_classes, part.weight, part.fitted_weights)
         return Prediction(decision, probability=False)
 
 
 def predict_svm(
-    x_train: Matrix, y_train: NDArray[np.int64], x_test: Matrix, n_classes: int, weight: float = 1.0
+    x_train: Matrix,
+    y_train: NDArray[np.int64],
+    x_test: Matrix,
+    n_classes: int,
+    weight: float = 1.0,
+    row_weights: Weights = None,
 ) -> NDArray[np.float32]:
     """Classify with a linear SVM, one class against the rest, squared hinge loss, C = 1.
 
@@ -55,16 +62,27 @@ def predict_svm(
         Number of classes.
     weight : float
         What each training row counts for: C is multiplied by it.
+    row_weights : NDArray[np.float64], optional
+        ``(n_train,)`` what each row counts for beside `weight`; above 0.
 
     Returns
     -------
     NDArray[np.float32]
         ``(n_test, n_classes)`` decision values.
     """
-    squares = sum(float(np.square(values, dtype=np.float64).sum()) for _, values in pieces(x_train))
-    scale = (squares / len(x_train)) ** -0.5 if squares > 0 else 1.0
+    counts = np.ones(len(x_train)) if row_weights is None else row_weights
+    squares = sum(float((np.square(x, dtype=np.float64) * counts[rows, None]).sum()) for rows, x in pieces(x_train))
+    scale = (squares / float(counts.sum())) ** -0.5 if squares > 0 else 1.0
     everything = [np.arange(len(y_train))]
-    path = LinearPath(x_train * scale, y_train, n_classes, everything, loss="squared_hinge", standardise=False)
+    path = LinearPath(
+        x_train * scale,
+        y_train,
+        n_classes,
+        everything,
+        loss="squared_hinge",
+        standardise=False,
+        weights=row_weights,
+    )
     (linear,) = path.solve(weight)
     return linear.decide(x_test * scale)
 

@@ -49,18 +49,20 @@ def fit_labels(scores: Sequence[BaseScores], part: Part, options: MetaOptions) -
     logits = np.stack([each.out_of_fold[scored] for each in scores], axis=2).astype(np.float64)
     presence = part.y_train[scored]
     inner = [np.isin(scored, fold.test) for fold in part.inner]
+    counts = np.ones(len(scored)) if part.row_weights is None else part.row_weights[scored]
     n_labels, n_backbones = logits.shape[1:]
     coef, intercept = np.zeros((n_backbones, n_labels, n_labels)), np.zeros(n_labels)
     chosen, unseen = np.zeros(n_labels), np.zeros((len(scored), n_labels))
     grid = GRID if options.c is None else (options.c,)
     for label in range(n_labels):
-        own, chosen[label], unseen[:, label] = _fit_label(logits[:, label], presence[:, label], inner, grid)
+        fitted = _fit_label(logits[:, label], presence[:, label], inner, grid, counts)
+        own, chosen[label], unseen[:, label] = fitted
         coef[:, label, label], intercept[label] = own[:-1], own[-1]
     linear = LinearMap(coef.reshape(-1, n_labels).astype(np.float32), intercept.astype(np.float32))
     moved = np.abs(np.einsum("bll->bl", coef)) * logits.std(axis=0).T
     total = moved.sum()
     shares = moved.sum(axis=1) / total if total > 0 else np.full(n_backbones, 1 / n_backbones)
-    thresholds = choose_thresholds(expit(unseen), presence)
+    thresholds = choose_thresholds(expit(unseen), presence, counts)
     named = MetaOptions(options.learner, "decision", "concat", options.c)
     return MetaModel(named, float(np.exp(np.log(chosen).mean())), linear, 1.0, shares, thresholds)
 
@@ -71,8 +73,9 @@ def fit_label_mean(scores: Sequence[BaseScores], part: Part, options: MetaOption
     presence = part.y_train[scored]
     odds = mean_log_odds([each.out_of_fold[scored] for each in scores])
     flat = np.column_stack([np.zeros(odds.size), odds.ravel()])
-    scale = fit_scale(flat, presence.ravel().astype(np.int64))
-    thresholds = choose_thresholds(expit(scale * odds), presence)
+    counts = np.ones(len(scored)) if part.row_weights is None else part.row_weights[scored]
+    scale = fit_scale(flat, presence.ravel().astype(np.int64), np.repeat(counts, presence.shape[1]))
+    thresholds = choose_thresholds(expit(scale * odds), presence, counts)
     return MetaModel(options, None, None, scale, thresholds=thresholds)
 
 
@@ -104,7 +107,11 @@ def _scored(part: Part) -> NDArray[np.int64]:
 
 
 def _fit_label(
-    logits: Doubles, has: NDArray[np.int8], inner: Sequence[NDArray[np.bool_]], grid: Sequence[float]
+    logits: Doubles,
+    has: NDArray[np.int8],
+    inner: Sequence[NDArray[np.bool_]],
+    grid: Sequence[float],
+    counts: Doubles,
 ) -> tuple[Doubles, float, Doubles]:
     """Return the coefficients of one label, its C, and its log-odds of each row by fits that did not see it.
 
@@ -112,11 +119,13 @@ def _fit_label(
     """
     n_backbones = logits.shape[1]
     mean, y = logits.mean(axis=1), has.astype(np.float64)
-    weights = np.array([~tested for tested in inner] + [np.ones(len(y), np.bool_)], np.float64)
-    n_with, n_rows = weights @ y, weights.sum(axis=1)
+    used = np.array([~tested for tested in inner] + [np.ones(len(y), np.bool_)], np.float64)
+    n_with, n_rows = used @ y, used.sum(axis=1)
     if (n_with == 0).any() or (n_with == n_rows).any():
         return np.append(np.full(n_backbones, 1 / n_backbones), 0.0), grid[0], mean
-    prior = np.full(n_backbones, fit_scale(np.column_stack([np.zeros(len(y)), mean]), has.astype(np.int64)))
+    weights = used * counts
+    scale = fit_scale(np.column_stack([np.zeros(len(y)), mean]), has.astype(np.int64), counts)
+    prior = np.full(n_backbones, scale)
     prior /= n_backbones
     fits, least = np.tile(np.append(prior, 0.0), (len(weights), 1)), np.inf
     found = fits[-1], grid[0], mean
@@ -125,7 +134,7 @@ def _fit_label(
         odds = np.empty(len(y))
         for own, tested in zip(fits, inner, strict=False):  # the last is of all rows
             odds[tested] = logits[tested] @ own[:-1] + own[-1]
-        loss = float(np.logaddexp(0, np.where(has == 1, -odds, odds)).mean())
+        loss = float(np.average(np.logaddexp(0, np.where(has == 1, -odds, odds)), weights=counts))
         if loss < least:
             found, least = (fits[-1], c, odds), loss
     return found

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError
 from stackbone.cache.text import counted
+from stackbone.stack.solvers.checks import check_weights
 from stackbone.stack.solvers.design import StandardisedDesign
 from stackbone.stack.solvers.linear import MAX_ITER, TOL, LinearMap, LinearPath
 from stackbone.stack.solvers.losses import LogisticLoss, Loss
@@ -36,7 +37,7 @@ class LabelPath(LinearPath):
         ``(n, n_labels)``: 1 where a row has a label, else 0.
     subsets : sequence of NDArray[np.int64]
         Rows of each training subset; each has rows with every label, and rows without it.
-    standardise, moderation, tol, max_iter
+    standardise, moderation, weights, tol, max_iter
         As of `LinearPath`.
 
     Raises
@@ -53,6 +54,7 @@ class LabelPath(LinearPath):
         *,
         standardise: bool = True,
         moderation: float = 0.0,
+        weights: NDArray[np.float64] | None = None,
         tol: float = TOL,
         max_iter: int = MAX_ITER,
     ) -> None:
@@ -62,12 +64,18 @@ class LabelPath(LinearPath):
         self._fitted = np.zeros((len(subsets), len(rows)), dtype=np.bool_)
         for fitted, subset in zip(self._fitted, subsets, strict=True):
             fitted[np.searchsorted(rows, subset)] = True
+        self._weights = None if weights is None else check_weights(weights, len(presence), rows)
         self._n_classes = presence.shape[1]
         self._kind, self._prior, self._start = "log", None, None
         self._tol, self._max_iter = tol, max_iter
         kind = RowSpaceDesign if few_rows(self._fitted, self._n_classes, x.shape[1]) else StandardisedDesign
         self._design: RowSpaceDesign | StandardisedDesign = kind(
-            x, rows, self._fitted, standardise=standardise, moderation=moderation, free_intercept=True
+            x,
+            rows,
+            self._fitted if self._weights is None else self._fitted * self._weights,
+            standardise=standardise,
+            moderation=moderation,
+            free_intercept=True,
         )
         self._subset_of = np.repeat(np.arange(len(subsets)), self._n_classes)
         self._class_of = np.tile(np.arange(self._n_classes), len(subsets))
@@ -95,7 +103,8 @@ class LabelPath(LinearPath):
     def _loss(self, groups: NDArray[np.int64], rows: NDArray[np.int64] | slice = _EVERY_ROW) -> Loss:
         fitted = self._fitted[self._subset_of[groups]][:, rows]
         has = self._presence[rows].T[self._class_of[groups]]
-        return LogisticLoss(np.where(has, fitted, -fitted.astype(np.float32)).astype(np.float32))
+        weights = None if self._weights is None else self._weights[rows].astype(np.float32)
+        return LogisticLoss(np.where(has, fitted, -fitted.astype(np.float32)).astype(np.float32), weights)
 
     def _map(self, subset: int) -> LinearMap:
         u = self._u[self._subset_of == subset].reshape(-1, self._design.n_coefficients)

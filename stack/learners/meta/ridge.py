@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stackbone.stack.learners.bases.ridge import choose_alpha
 from stackbone.stack.learners.learner import BaseScores, MetaLearner, Part
@@ -24,8 +25,13 @@ class RidgeMeta(MetaLearner):
     def fit(self, scores: Sequence[BaseScores], part: Part, options: MetaOptions) -> MetaModel:
         """Choose alpha on the inner folds that made the predictions, and fit."""
         x = SideBySide.whole(np.column_stack([each.out_of_fold for each in scores]))
-        alpha, _ = choose_alpha(x, part.y_train, part.inner)
-        return MetaModel(NUMBERS, None, fit_ridge(x, part.y_train, [alpha]).linear_map(), 1.0)
+
+        def by_metric(said: NDArray[np.float64], rows: NDArray[np.int64]) -> float:
+            return part.loss(said, rows, probability=False)
+
+        criterion = None if part.metric is None else by_metric
+        alpha, _ = choose_alpha(x, part.y_train, part.inner, row_weights=part.row_weights, criterion=criterion)
+        return MetaModel(NUMBERS, None, fit_ridge(x, part.y_train, [alpha], weights=part.row_weights).linear_map(), 1.0)
 
 
 LEARNER = RidgeMeta()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.stack.metrics.checks import Scores
-from stackbone.stack.metrics.metric import Metric
+from stackbone.stack.metrics.metric import Metric, Weights
 
 
 class MacroF1(Metric):
@@ -18,12 +18,19 @@ class MacroF1(Metric):
     task = "classification"
     title = "macro-F1"
     place = 1
+    aliases = ("f1_macro",)
+    least = 0.0
+    most = 1.0
 
-    def measure(self, truth: NDArray[Any], scores: Scores, *, probability: bool) -> float | None:
+    def measure(
+        self, truth: NDArray[Any], scores: Scores, *, probability: bool, weights: Weights = None
+    ) -> float | None:
         """Return the number; see `Metric.measure`."""
         predicted = scores.argmax(axis=1)
-        named = np.bincount(np.concatenate([truth, predicted]))
-        right = np.bincount(truth[truth == predicted], minlength=len(named))
+        both = None if weights is None else np.concatenate([weights, weights])
+        named = np.bincount(np.concatenate([truth, predicted]), both)
+        hit = truth == predicted
+        right = np.bincount(truth[hit], None if weights is None else weights[hit], minlength=len(named))
         found = np.flatnonzero(named)
         return float((2 * right[found] / named[found]).mean())
 

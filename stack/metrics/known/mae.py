@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.stack.metrics.checks import Scores
-from stackbone.stack.metrics.metric import Metric
+from stackbone.stack.metrics.metric import Metric, Weights
 
 
 class MeanAbsoluteError(Metric):
@@ -18,10 +18,15 @@ class MeanAbsoluteError(Metric):
     task = "regression"
     title = "MAE"
     place = 11
+    aliases = ("neg_mean_absolute_error", "mean_absolute_error")
+    least = 0.0
+    lower_is_better = True
 
-    def measure(self, truth: NDArray[Any], scores: Scores, *, probability: bool) -> float | None:
+    def measure(
+        self, truth: NDArray[Any], scores: Scores, *, probability: bool, weights: Weights = None
+    ) -> float | None:
         """Return the number; see `Metric.measure`."""
-        return float(np.abs(scores - truth).mean())
+        return float(np.average(np.abs(scores - truth), weights=weights))
 
 
 METRIC = MeanAbsoluteError()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.stack.metrics.checks import Scores
-from stackbone.stack.metrics.metric import Metric
+from stackbone.stack.metrics.metric import Metric, Weights
 
 
 class R2(Metric):
@@ -22,14 +22,20 @@ class R2(Metric):
     task = "regression"
     title = "R²"
     place = 10
+    aliases = ("r2_score",)
+    most = 1.0
 
-    def measure(self, truth: NDArray[Any], scores: Scores, *, probability: bool) -> float | None:
+    def measure(
+        self, truth: NDArray[Any], scores: Scores, *, probability: bool, weights: Weights = None
+    ) -> float | None:
         """Return the number; see `Metric.measure`."""
         squares = np.square(scores - truth)
         # By the range, since the mean of equal numbers need not equal them to the last bit.
         if np.ptp(truth) == 0:
             return float(squares.sum() == 0)
-        return float(1.0 - squares.sum() / np.square(truth - truth.mean()).sum())
+        counts = np.ones(len(truth)) if weights is None else weights
+        apart = np.square(truth - np.average(truth, weights=weights))
+        return float(1.0 - (counts * squares).sum() / (counts * apart).sum())
 
 
 METRIC = R2()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.stack.metrics.checks import Scores
-from stackbone.stack.metrics.metric import Metric
+from stackbone.stack.metrics.metric import Metric, Weights
 
 
 class RootMeanSquaredError(Metric):
@@ -18,10 +18,15 @@ class RootMeanSquaredError(Metric):
     task = "regression"
     title = "RMSE"
     place = 12
+    aliases = ("neg_root_mean_squared_error", "root_mean_squared_error")
+    least = 0.0
+    lower_is_better = True
 
-    def measure(self, truth: NDArray[Any], scores: Scores, *, probability: bool) -> float | None:
+    def measure(
+        self, truth: NDArray[Any], scores: Scores, *, probability: bool, weights: Weights = None
+    ) -> float | None:
         """Return the number; see `Metric.measure`."""
-        return float(np.sqrt(np.square(scores - truth).mean()))
+        return float(np.sqrt(np.average(np.square(scores - truth), weights=weights)))
 
 
 METRIC = RootMeanSquaredError()

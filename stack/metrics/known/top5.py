@@ -1,4 +1,4 @@
-"""The share of rows whose class is among the five highest, where there are classes enough."""
+"""The share of rows whose class is among the five highest: of five classes or fewer always 1."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.stack.metrics.checks import Scores
-from stackbone.stack.metrics.metric import Metric
+from stackbone.stack.metrics.metric import Metric, Weights
 
 TOP5_CLASSES = 20
 """From so many classes on, five guesses are worth counting."""
@@ -21,12 +21,16 @@ class Top5(Metric):
     task = "classification"
     title = "top-5"
     place = 2
+    least = 0.0
+    most = 1.0
+    in_points = True
+    least_classes = TOP5_CLASSES
 
-    def measure(self, truth: NDArray[Any], scores: Scores, *, probability: bool) -> float | None:
+    def measure(
+        self, truth: NDArray[Any], scores: Scores, *, probability: bool, weights: Weights = None
+    ) -> float | None:
         """Return the number; see `Metric.measure`."""
-        if scores.shape[1] < TOP5_CLASSES:
-            return None
-        return float((_rank_of_truth(truth, scores) < 5).mean())
+        return float(np.average(_rank_of_truth(truth, scores) < 5, weights=weights))
 
 
 def _rank_of_truth(truth: NDArray[np.int64], scores: Scores) -> NDArray[np.int64]:

@@ -90,7 +90,7 @@ class Confidence(Section[ConfidenceRecord]):
         return ConfidenceRecord(
             context.noun,
             calibration_ranges(found.calibration, np.sort(confidence)),
-            float(np.mean(experiment.evaluation.score(experiment.model_name).metrics["calibration_error"])),
+            float(np.mean(experiment.evaluation.score(experiment.model_name).numbers["calibration_error"])),
             score_histogram(confidence, scores.argmax(axis=1) == truth),
         )
 

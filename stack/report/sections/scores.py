@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.metrics.compare import Difference, bootstrap_difference, mean_sizes, paired_difference
+from stackbone.stack.metrics.metrics import METRICS
 from stackbone.stack.metrics.model_scores import ModelScore
+from stackbone.stack.metrics.resample import resampled
 from stackbone.stack.report.blocks import Page, figure, join_all, number, scrolled
 from stackbone.stack.report.context import Context
 from stackbone.stack.report.figures.style import BLUE, GREEN, NAMES, ROW, VERMILION, Figure, between, short_names
@@ -64,11 +67,13 @@ class ScoresRecord:
     models : list of ModelSummary
         In the order of the table.
     best : ModelSummary
-        The one of highest mean, the first of equals.
+        The best by the mean, the first of equals.
     lessons : list of Lesson
         What else the experiment teaches.
     footnotes : list of str
         What the scores are whose titles do not say it.
+    lower_is_better : bool
+        Whether the best model is the one of the lowest score.
     """
 
     metric: str
@@ -76,6 +81,7 @@ class ScoresRecord:
     best: ModelSummary
     lessons: list[Lesson]
     footnotes: list[str] = field(default_factory=list)
+    lower_is_better: bool = False
 
 
 class Scores(Section[ScoresRecord]):
@@ -101,8 +107,11 @@ class Scores(Section[ScoresRecord]):
             )
             for score in experiment.evaluation.results
         ]
-        best = max(models, key=lambda each: each.mean)
-        return ScoresRecord(primary_metric(experiment).name, models, best, lessons(experiment), footnotes(experiment))
+        metric = primary_metric(experiment)
+        best = (min if metric.lower_is_better else max)(models, key=lambda each: each.mean)
+        return ScoresRecord(
+            metric.name, models, best, lessons(experiment), footnotes(experiment), metric.lower_is_better
+        )
 
     def figures(self, record: ScoresRecord) -> dict[str, Figure]:
         """Draw every model."""
@@ -126,7 +135,7 @@ SECTION = Scores()
 
 def draw_models(record: ScoresRecord) -> Figure:
     """Draw every model's mean score, its folds, and its interval where there is one; the best on top."""
-    ranked = sorted(record.models, key=lambda each: each.mean)
+    ranked = sorted(record.models, key=lambda each: -each.mean if record.lower_is_better else each.mean)
     names = short_names([each.name for each in ranked])
     traces = []
     for kind, (color, symbol) in _LOOKS.items():
@@ -186,15 +195,37 @@ def draw_models(record: ScoresRecord) -> Figure:
 
 def _interval(context: Context, score: ModelScore) -> tuple[float, float] | None:
     """Return the interval of a mean score: that of its difference from a model that scores nothing."""
+    experiment, metric = context.experiment, primary_metric(context.experiment)
     if len(score.folds) > 1:
-        found = paired_difference(score.folds, [0.0] * len(score.folds), *mean_sizes(context.experiment.folds))
+        found = paired_difference(score.folds, [0.0] * len(score.folds), *mean_sizes(experiment.folds))
+        ends = found.low, found.high
+    elif experiment.options.metric is not None or experiment.weights is not None:
+        ends = _resampled(experiment, score)
     elif context.classes:
         found = _bootstrap(context, score.model)
+        ends = found.low, found.high
     else:
         return None
-    if found.low is None or found.high is None:
-        return None
-    return max(found.low, primary_metric(context.experiment).least), min(found.high, 1.0)
+    low, high = ends
+    return None if low is None or high is None else (max(low, metric.least), min(high, metric.most))
+
+
+def _resampled(experiment: Experiment, score: ModelScore) -> tuple[float, float] | tuple[None, None]:
+    """Return the middle 95% of the metric over draws of the tested images."""
+    joined, rows, weights = experiment.joined, experiment.folds[0].test, experiment.weights
+    drawn = resampled(
+        METRICS[score.primary_metric],
+        experiment.truth.values[rows],
+        experiment.evaluation.predictions[score.model][0],
+        seed=experiment.seed,
+        weights=None if weights is None else weights[rows],
+        groups=None if joined.groups is None else joined.groups[rows],
+    )
+    drawn = drawn[np.isfinite(drawn)]
+    if len(drawn) < 2 or np.ptp(drawn) == 0:
+        return None, None
+    low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
+    return low, high
 
 
 def _bootstrap(context: Context, model: str) -> Difference:

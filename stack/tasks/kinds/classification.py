@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from stackbone.cache.errors import UsageError
+from stackbone.cache.errors import StackError, UsageError
+from stackbone.cache.text import counted
 from stackbone.stack.folds.class_folds import Ask, check_inner, divide_and_check
 from stackbone.stack.folds.class_labels import check_labels, find_rare, too_few
 from stackbone.stack.folds.dealing import Units
-from stackbone.stack.folds.fold import Fold, check_fold_classes
+from stackbone.stack.folds.fold import Fold, Kept, check_fold_classes
 from stackbone.stack.folds.folds import inner_folds
 from stackbone.stack.folds.trials import class_steps
 from stackbone.stack.folds.ways_out import ways_for_classes
@@ -21,12 +22,16 @@ from stackbone.stack.learners.learner import BaseScores, MetaLearner
 from stackbone.stack.learners.meta_model import MetaModel, mean_probability
 from stackbone.stack.learners.options import MetaOptions, StackOptions
 from stackbone.stack.metrics.compare import Difference, bootstrap_difference
-from stackbone.stack.metrics.metrics import class_metrics
+from stackbone.stack.metrics.metric import Weights
+from stackbone.stack.metrics.metrics import METRICS, class_metrics, typed_metric
 from stackbone.stack.metrics.model_scores import ModelScore, Prediction
 from stackbone.stack.tasks.class_findings import find_class_errors
-from stackbone.stack.tasks.findings import Examined, Findings
-from stackbone.stack.tasks.task import Groups, Kept, Task
+from stackbone.stack.tasks.findings import Examined, Findings, compare_resampled
+from stackbone.stack.tasks.task import Groups, Task
 from stackbone.stack.tasks.truth import Truth
+
+UNEVEN = 10
+"""Times as many images of the commonest class as of the rarest, beyond which accuracy is said to tell little."""
 
 _SEEN = {"probability": "probabilities", "log-probability": "log-probabilities", "decision": "decision values"}
 
@@ -41,6 +46,7 @@ class Classification(Task):
     base = "lr"
     rare = ("refuse", "drop", "keep")
     can_be_steered = True
+    has_class_weights = True
 
     @property
     def recipes(self) -> Mapping[str, str]:
@@ -53,6 +59,35 @@ class Classification(Task):
         if meta.learner == "mean" and (meta.scores, meta.combine) != ("probability", "concat"):
             message = "--meta mean is the mean of the probabilities: leave --meta-scores and --meta-combine out"
             raise UsageError(message)
+
+    def check_metric(self, truth: Truth, folds: Sequence[Fold], metric: str | None) -> None:
+        """Refuse a metric that is not defined in a test part, such as one of a single class."""
+        if metric is None:
+            return
+        for number, fold in enumerate(folds, start=1):
+            codes = truth.values[fold.test]
+            perfect = log_softmax(np.where(codes[:, None] == np.arange(truth.n_classes), 5.0, 0.0), axis=1)
+            if METRICS[metric].measure(codes, perfect, probability=True) is None:
+                tested = np.unique(truth.classes[codes])
+                message = (
+                    f"--metric {typed_metric(METRICS[metric])} cannot be told in fold {number} of {len(folds)}, which "
+                    f"tests {counted(len(codes), 'image')} of {counted(len(tested), 'class', 'classes')} "
+                    f"({', '.join(map(str, tested[:5]))}): choose another metric, or folds that test several classes"
+                )
+                raise StackError(message)
+
+    def advice(self, truth: Truth, options: StackOptions) -> list[str]:
+        """Say what to type where classes are so uneven that accuracy tells little of the rare ones."""
+        sizes = np.bincount(truth.values, minlength=truth.n_classes)
+        most, least = int(sizes.argmax()), int(sizes.argmin())
+        if options.metric not in (None, self.primary_metric) or sizes[most] <= UNEVEN * sizes[least]:
+            return []
+        weigh = " and --class-weight balanced to learn from each as much" if options.class_weight is None else ""
+        return [
+            f"{sizes[most]:,} images of {truth.classes[most]!s} and {sizes[least]:,} of {truth.classes[least]!s}: of "
+            "classes so uneven, accuracy tells little of the rare ones. Use --metric balanced-accuracy to count all "
+            f"classes alike{weigh}"
+        ]
 
     def read(self, labels: NDArray[Any]) -> Truth:
         """Return class names and codes."""
@@ -121,9 +156,11 @@ class Classification(Task):
         """Return what the fit found."""
         return meta.shares
 
-    def measure(self, truth: NDArray[Any], prediction: Prediction) -> dict[str, float]:
+    def measure(
+        self, truth: NDArray[Any], prediction: Prediction, *, weights: Weights = None, asked: str | None = None
+    ) -> dict[str, float]:
         """Return accuracy and the other metrics of classes."""
-        return class_metrics(truth, prediction.scores, probability=prediction.probability)
+        return class_metrics(truth, prediction.scores, probability=prediction.probability, weights=weights, asked=asked)
 
     def errors(self, truth: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
         """Return hits."""
@@ -134,8 +171,10 @@ class Classification(Task):
         """Return the class of the highest score, the first of equals."""
         return [names[code] for code in prediction.scores.argmax(axis=1)]
 
-    def compare_on_split(self, a: str, b: str, examined: Examined) -> Difference:
+    def compare_on_split(self, a: str, b: str, examined: Examined) -> Difference | None:
         """Return the paired bootstrap over images, or over groups of them."""
+        if examined.metric not in (None, self.primary_metric) or examined.weights is not None:
+            return compare_resampled(METRICS[examined.metric or self.primary_metric], a, b, examined)
         rows = examined.tested
         true, groups = examined.truth.values[rows], examined.groups
         right = (examined.joined(model).argmax(axis=1) == true for model in (a, b))
@@ -143,7 +182,7 @@ class Classification(Task):
 
     def loss(self, full: ModelScore, without: ModelScore, difference: Difference | None) -> Difference | float:
         """Return the difference with its interval."""
-        return full.mean - without.mean if difference is None else difference
+        return full.merit - without.merit if difference is None else difference
 
     def find_errors(self, common: Findings, examined: Examined) -> Findings:
         """Add classes, confusions, images that are surely wrong, and calibration."""

@@ -14,7 +14,7 @@ from stackbone.cache.labels.sets import SETS, join_names, split_names
 from stackbone.stack.folds.class_folds import Ask
 from stackbone.stack.folds.class_labels import resolve_groups
 from stackbone.stack.folds.dealing import Units
-from stackbone.stack.folds.fold import Fold, check_fold_groups
+from stackbone.stack.folds.fold import Fold, Kept, check_fold_groups
 from stackbone.stack.folds.labels.label_folds import (
     divide_inner_labels,
     divide_labels,
@@ -27,11 +27,12 @@ from stackbone.stack.learners.learner import BaseScores, MetaLearner
 from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import MetaOptions, StackOptions
 from stackbone.stack.metrics.compare import Difference
-from stackbone.stack.metrics.metrics import label_metrics
+from stackbone.stack.metrics.metric import Weights
+from stackbone.stack.metrics.metrics import METRICS, label_metrics
 from stackbone.stack.metrics.model_scores import ModelScore, Prediction
-from stackbone.stack.tasks.findings import Examined, Findings
+from stackbone.stack.tasks.findings import Examined, Findings, compare_resampled
 from stackbone.stack.tasks.label_findings import find_label_errors
-from stackbone.stack.tasks.task import Groups, Kept, Task
+from stackbone.stack.tasks.task import Groups, Task
 from stackbone.stack.tasks.truth import Truth
 
 
@@ -133,9 +134,11 @@ class Multilabel(Task):
         """Return what the fit found."""
         return meta.shares
 
-    def measure(self, truth: NDArray[Any], prediction: Prediction) -> dict[str, float]:
+    def measure(
+        self, truth: NDArray[Any], prediction: Prediction, *, weights: Weights = None, asked: str | None = None
+    ) -> dict[str, float]:
         """Return mean average precision and the other metrics of labels."""
-        return label_metrics(truth, prediction.scores, prediction.present)
+        return label_metrics(truth, prediction.scores, prediction.present, weights=weights, asked=asked)
 
     def errors(self, truth: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
         """Return the share of each image's labels that are right, those that are not there too, said from one half."""
@@ -146,12 +149,13 @@ class Multilabel(Task):
         """Return the labels that each image is said to have, with bars between them."""
         return [join_names(names[code] for code in np.flatnonzero(row).tolist()) for row in prediction.present]
 
-    def compare_on_split(self, a: str, b: str, examined: Examined) -> None:
-        """Return nothing: a mean average precision of one split has no spread."""
+    def compare_on_split(self, a: str, b: str, examined: Examined) -> Difference | None:
+        """Return the paired bootstrap of the metric that was asked for; by default nothing, as it takes a while."""
+        return None if examined.metric is None else compare_resampled(METRICS[examined.metric], a, b, examined)
 
     def loss(self, full: ModelScore, without: ModelScore, difference: Difference | None) -> Difference | float:
         """Return the difference with its interval, where there is one."""
-        return full.mean - without.mean if difference is None else difference
+        return full.merit - without.merit if difference is None else difference
 
     def find_errors(self, common: Findings, examined: Examined) -> Findings:
         """Add each label, and the images that are surely wrong about one."""

@@ -22,9 +22,10 @@ from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.learners.weight_shares import target_shares
 from stackbone.stack.metrics.compare import Difference
-from stackbone.stack.metrics.metrics import regression_metrics
+from stackbone.stack.metrics.metric import Weights
+from stackbone.stack.metrics.metrics import METRICS, regression_metrics
 from stackbone.stack.metrics.model_scores import ModelScore, Prediction
-from stackbone.stack.tasks.findings import Examined, Findings
+from stackbone.stack.tasks.findings import Examined, Findings, compare_resampled
 from stackbone.stack.tasks.target_findings import find_target_errors
 from stackbone.stack.tasks.targets import check_groups_apart, check_targets, parse_targets
 from stackbone.stack.tasks.task import Groups, Task
@@ -117,9 +118,11 @@ class Regression(Task):
         alone = [each.test for each in scores]
         return target_shares(meta.values(alone), np.column_stack(alone))
 
-    def measure(self, truth: NDArray[Any], prediction: Prediction) -> dict[str, float]:
+    def measure(
+        self, truth: NDArray[Any], prediction: Prediction, *, weights: Weights = None, asked: str | None = None
+    ) -> dict[str, float]:
         """Return R² and the other metrics of numbers."""
-        return regression_metrics(truth, prediction.scores.astype(np.float64))
+        return regression_metrics(truth, prediction.scores.astype(np.float64), weights=weights, asked=asked)
 
     def errors(self, truth: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
         """Return absolute errors."""
@@ -131,12 +134,13 @@ class Regression(Task):
         numbers: list[float] = prediction.scores.tolist()
         return numbers
 
-    def compare_on_split(self, a: str, b: str, examined: Examined) -> None:
-        """Return nothing: one R² has no spread."""
+    def compare_on_split(self, a: str, b: str, examined: Examined) -> Difference | None:
+        """Return the paired bootstrap of the metric that was asked for; by default nothing: one R² has no spread."""
+        return None if examined.metric is None else compare_resampled(METRICS[examined.metric], a, b, examined)
 
     def loss(self, full: ModelScore, without: ModelScore, difference: Difference | None) -> float:
-        """Return the difference of the mean R²."""
-        return full.mean - without.mean
+        """Return the difference of the means."""
+        return full.merit - without.merit
 
     def find_errors(self, common: Findings, examined: Examined) -> Findings:
         """Add the images that are furthest off."""

@@ -35,9 +35,7 @@ def digits() -> tuple[NDArray[np.float64], NDArray[Any]]:
 # It compares to 1e-7 a fit that is weighted with one of repeated rows; ours stops a share of the objective above the
 # minimum.
 # test_a_weight_counts_as_repeated_rows compares at that.
-INEXACT = {
-    "check_sample_weight_equivalence_on_dense_data": "the solver stops nearer the minimum where rows are weighted"
-}
+INEXACT = {"check_sample_weight_equivalence_on_dense_data": "the solver sums in single precision"}
 
 
 @parametrize_with_checks(  # type: ignore[untyped-decorator] # scikit-learn's own

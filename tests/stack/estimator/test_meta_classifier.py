@@ -12,7 +12,6 @@ from scipy.special import log_softmax
 from stackbone.stack.estimator.classifiers import LinearSVM
 from stackbone.stack.estimator.estimator import StackedBackbones
 from stackbone.stack.estimator.meta_classifier import MetaClassifier
-from stackbone.stack.learners.weighted_path import WeightedPath
 from stackbone.stack.solvers.linear import LinearMap, LinearPath
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -66,27 +65,28 @@ def _draw(y: NDArray[np.int64], n: int) -> tuple[NDArray[np.intp], NDArray[np.in
     return train, np.setdiff1d(np.arange(len(y)), train)
 
 
+@pytest.mark.usefixtures("exact_solver")
 @pytest.mark.parametrize("n_classes", [2, 3, 5])
+@pytest.mark.parametrize("kind", ["squared_hinge", "log"])
 @pytest.mark.parametrize("c", [0.01, 1.0, 10.0])
-def test_weights_of_one_are_none_and_a_weight_of_two_is_a_row_twice(n_classes: int, c: float) -> None:
+def test_weights_of_one_are_none_and_a_weight_of_two_is_a_row_twice(n_classes: int, c: float, kind: str) -> None:
     x, codes = probabilities(60, n_classes, 1)
     prior = LinearMap(np.tile(np.eye(n_classes, dtype=np.float32), (2, 1)), np.full(n_classes, -1, np.float32))
     weights = np.random.default_rng(2).integers(1, 4, len(x))
     repeated = np.repeat(np.arange(len(x)), weights)
     for counts, rows in ((np.ones(len(x)), np.arange(len(x))), (weights.astype(np.float64), repeated)):
-        (ours,) = WeightedPath(x, codes, counts, [np.arange(len(x))], prior).solve(c)
-        everything = [np.arange(len(rows))]
-        (plain,) = LinearPath(
-            x[rows], codes[rows], n_classes, everything, loss="squared_hinge", standardise=False, prior=prior
-        ).solve(c)
+        asked = {"loss": kind, "standardise": False, "prior": prior}
+        (ours,) = LinearPath(x, codes, n_classes, [np.arange(len(x))], weights=counts, **asked).solve(c)  # type: ignore[arg-type]
+        (plain,) = LinearPath(x[rows], codes[rows], n_classes, [np.arange(len(rows))], **asked).solve(c)  # type: ignore[arg-type]
         np.testing.assert_allclose(ours.decide(x), plain.decide(x), atol=5e-3)
 
 
+@pytest.mark.parametrize("learner", ["svm", "lr"])
 @pytest.mark.parametrize("weight", [0.0, 0.2, 5.0])
-def test_weights_of_a_class_move_what_is_predicted_and_its_probability(weight: float) -> None:
+def test_weights_of_a_class_move_what_is_predicted_and_its_probability(weight: float, learner: Any) -> None:  # noqa: ANN401
     x, codes = probabilities(90, 3, 3)
-    plain = MetaClassifier().fit(x, codes)
-    same = MetaClassifier().fit(x, codes, sample_weight=np.ones(len(x)))
+    plain = MetaClassifier(learner).fit(x, codes)
+    same = MetaClassifier(learner).fit(x, codes, sample_weight=np.ones(len(x)))
     np.testing.assert_array_equal(plain.coef_, same.coef_)
     if weight == 0:  # as if the rows were not there
         kept = codes != 1
@@ -94,12 +94,12 @@ def test_weights_of_a_class_move_what_is_predicted_and_its_probability(weight: f
         folds = [(np.arange(len(x))[i::2], np.arange(len(x))[1 - i :: 2]) for i in range(2)]
         places = np.cumsum(some) - 1
         own = [(places[a[some[a]]], places[b[some[b]]]) for a, b in folds]
-        weighted = MetaClassifier(C=0.1, cv=folds).fit(x, codes, sample_weight=some.astype(np.float64))
-        fewer = MetaClassifier(C=0.1, cv=own).fit(x[some], codes[some])
+        weighted = MetaClassifier(learner, C=0.1, cv=folds).fit(x, codes, sample_weight=some.astype(np.float64))
+        fewer = MetaClassifier(learner, C=0.1, cv=own).fit(x[some], codes[some])
         np.testing.assert_allclose(weighted.predict_proba(x), fewer.predict_proba(x), atol=5e-3)
         return
-    weighted = MetaClassifier(C=1.0).fit(x, codes, sample_weight=np.where(codes == 1, weight, 1.0))
-    level = MetaClassifier(C=1.0).fit(x, codes)
+    weighted = MetaClassifier(learner, C=1.0).fit(x, codes, sample_weight=np.where(codes == 1, weight, 1.0))
+    level = MetaClassifier(learner, C=1.0).fit(x, codes)
     times = (weighted.predict(x) == 1).sum() - (level.predict(x) == 1).sum()
     assert times * np.sign(weight - 1) >= 0
     assert (weighted.decision_function(x)[:, 1] - level.decision_function(x)[:, 1]).mean() * (weight - 1) > 0
@@ -108,7 +108,6 @@ def test_weights_of_a_class_move_what_is_predicted_and_its_probability(weight: f
 @pytest.mark.parametrize(
     ("arguments", "weights", "words"),
     [
-        ({"learner": "lr"}, np.arange(1.0, 31.0), "takes no sample weights"),
         ({"learner": "knn"}, None, "learner is 'knn'; it is one of 'svm', 'lr'"),
         ({}, np.r_[np.ones(1), np.zeros(29)], "of 1 rows that sample_weight counts"),
     ],

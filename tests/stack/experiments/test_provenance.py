@@ -64,6 +64,12 @@ ASKED: list[dict[str, Any]] = [
         "recipes": ["oof"],
         "options": stack_options(meta="lr", scores="log-probability", combine="average", c=0.03, inner_splits=2),
     },
+    {"options": stack_options(c=0.1, metric="balanced-accuracy", class_weight="balanced")},
+    {
+        "options": stack_options(
+            c=0.1, metric="neg_log_loss", class_weight={"class 0": 1.0, "class 1": 2.5, "class 2": 3.0}
+        )
+    },
 ]
 
 

@@ -53,6 +53,8 @@ ASKED: list[dict[str, Any]] = [
     {"options": FIXED, "recipes": ["published"], "seed": 4, "repeats": 2, "cv": 2, "group_by": "folder"},
     {"options": FIXED, "backbones": ["vgg19"], "rare": "keep", "near_duplicates": 0.9999},
     {"options": FIXED, "split": "test"},
+    {"options": stack_options(c=0.1, inner_splits=3, metric="roc_auc", class_weight="balanced"), "split": "test"},
+    {"options": stack_options(c=0.1, metric="log_loss", class_weight={f"class {i}": i + 1.0 for i in range(3)})},
 ]
 
 

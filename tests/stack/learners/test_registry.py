@@ -55,7 +55,7 @@ SOURCE = """
     class ErrorRate(Metric):
         name, task = "error_rate", "classification"
 
-        def measure(self, truth, scores, *, probability):
+        def measure(self, truth, scores, *, probability, weights=None):
             return float((scores.argmax(axis=1) != truth).mean())
 
 

@@ -67,3 +67,16 @@ def test_each_label_by_itself() -> None:
 def test_what_cannot_be_measured_is_refused(presence: NDArray[np.int8], scores: NDArray[np.float64], said: str) -> None:
     with pytest.raises(StackError, match=said):
         label_metrics(presence, scores, scores > -0.5)
+
+
+def test_weights_count_as_scikit_learn_counts_them() -> None:
+    weights = np.random.default_rng(2).uniform(0.1, 3, len(PRESENCE))
+    found = label_metrics(PRESENCE, np.log(PROBABILITY), SAID, weights=weights)
+    own = {"sample_weight": weights}
+    assert found["mean_ap"] == pytest.approx(average_precision_score(PRESENCE, PROBABILITY, average="macro", **own))
+    assert found["micro_f1"] == pytest.approx(f1_score(PRESENCE, SAID, average="micro", **own))
+    assert found["label_macro_f1"] == pytest.approx(f1_score(PRESENCE, SAID, average="macro", **own))
+    assert found["subset_accuracy"] == pytest.approx(accuracy_score(PRESENCE, SAID, **own))
+    assert found["hamming_loss"] == pytest.approx(hamming_loss(PRESENCE, SAID, **own))
+    losses = [log_loss(PRESENCE[:, label], PROBABILITY[:, label], **own) for label in range(3)]
+    assert found["label_log_loss"] == pytest.approx(np.mean(losses))

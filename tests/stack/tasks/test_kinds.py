@@ -66,8 +66,9 @@ def test_names_are_pinned() -> None:
     assert meta_learners("regression") == ["ridge", "svr", "mean"]
     assert meta_learners("multilabel") == ["label-lr", "mean"]
     classes = ["accuracy", "macro_f1", "top5", "log_loss", "calibration_error"]
+    asked = ["balanced_accuracy", "weighted_f1", "roc_auc", "average_precision", "kappa", "mcc"]
     labels = ["mean_ap", "micro_f1", "label_macro_f1", "subset_accuracy", "hamming_loss", "label_log_loss"]
-    assert list(METRICS) == [*classes, "r2", "mae", "rmse", *labels]
+    assert list(METRICS) == [*classes, *asked, "r2", "mae", "rmse", *labels]
 
 
 def test_an_unknown_task_is_named_with_the_likely_one() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -292,3 +293,38 @@ def test_labels_cannot_be_kept_untested(store: FeatureStore, rare: str) -> None:
 
 def test_advice_after_an_extract_names_the_task(store: FeatureStore) -> None:
     assert first_division(store.dataset()) == "--task multilabel --cv 3"
+
+
+@pytest.mark.parametrize(
+    ("asked", "title"), [("hamming-loss", "Hamming loss"), ("f1_micro", "micro-F1"), ("map", "mAP")]
+)
+def test_another_metric_can_rank_models_with_an_interval_on_a_split(
+    store: FeatureStore, asked: str, title: str
+) -> None:
+    options = stack_options("multilabel", c=0.1, metric=asked)
+    found = run_experiment(store, task="multilabel", options=options, split="test", group_by="none", n_jobs=1)
+    assert table.header(found)[1] == title
+    assert "95% interval of the" in str(verdict(found))
+    assert found.evaluation.score("stack:oof").primary_metric == found.options.metric
+
+
+def test_images_count_for_their_weights(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    index = index_of(texts_of(PRESENCE))
+    heavy = replace(index, columns={"sure": ["2" if i % 3 else "0.5" for i in range(N)]})
+    usual: dict[str, Any] = {"task": "multilabel", "backbones": "resnet50", "n_jobs": 1}
+    plain = run_experiment(fill(tmp_path / "a", PRESENCE, index), **usual)
+    options = stack_options("multilabel", weight_column="sure")
+    weighed = run_experiment(fill(tmp_path / "b", PRESENCE, heavy), **usual, options=options)
+    ours, theirs = (each.evaluation.predictions["ovr:resnet50"][0].scores for each in (plain, weighed))
+    assert np.abs(ours - theirs).max() > 1e-3
+    weights = np.array([2 if i % 3 else 0.5 for i in range(N)])
+    for fold, prediction, ap in zip(
+        weighed.folds,
+        weighed.evaluation.predictions["ovr:resnet50"],
+        weighed.evaluation.score("ovr:resnet50").folds,
+        strict=True,
+    ):
+        own = average_precision_score(PRESENCE[fold.test], np.exp(prediction.scores), sample_weight=weights[fold.test])
+        assert ap == pytest.approx(own)

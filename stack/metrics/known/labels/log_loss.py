@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stackbone.stack.metrics.checks import Scores
 from stackbone.stack.metrics.known.log_loss import LEAST_LOG_PROBABILITY
-from stackbone.stack.metrics.metric import Metric
+from stackbone.stack.metrics.metric import Metric, Weights
 
 
 class LabelLogLoss(Metric):
@@ -19,8 +19,14 @@ class LabelLogLoss(Metric):
     task = "multilabel"
     title = "log-loss"
     place = 25
+    aliases = ("log_loss", "neg_log_loss")
+    least = 0.0
+    lower_is_better = True
+    needs_probability = True
 
-    def measure(self, truth: NDArray[Any], scores: Scores, *, probability: bool) -> float | None:
+    def measure(
+        self, truth: NDArray[Any], scores: Scores, *, probability: bool, weights: Weights = None
+    ) -> float | None:
         """Return the number; see `Metric.measure`."""
         if not probability:
             return None
@@ -28,7 +34,8 @@ class LabelLogLoss(Metric):
         with np.errstate(divide="ignore"):
             absent = np.log(-np.expm1(present))
         of_truth = np.where(truth == 1, present, absent)
-        return float(np.abs(np.clip(of_truth, LEAST_LOG_PROBABILITY, 0.0)).mean())
+        losses = np.abs(np.clip(of_truth, LEAST_LOG_PROBABILITY, 0.0)).mean(axis=1)
+        return float(np.average(losses, weights=weights))
 
 
 METRIC = LabelLogLoss()

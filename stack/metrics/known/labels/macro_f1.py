@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stackbone.stack.metrics.checks import Scores
 from stackbone.stack.metrics.label_scores import label_f1
-from stackbone.stack.metrics.metric import Metric
+from stackbone.stack.metrics.metric import Metric, Weights
 
 
 class LabelMacroF1(Metric):
@@ -19,13 +19,17 @@ class LabelMacroF1(Metric):
     task = "multilabel"
     title = "macro-F1"
     place = 22
+    aliases = ("macro_f1", "f1_macro")
     least = 0.0
+    most = 1.0
     in_points = True
     of_decisions = True
 
-    def measure(self, truth: NDArray[Any], scores: Scores, *, probability: bool) -> float | None:
+    def measure(
+        self, truth: NDArray[Any], scores: Scores, *, probability: bool, weights: Weights = None
+    ) -> float | None:
         """Return the number; see `Metric.measure`."""
-        return float(np.nanmean(label_f1(truth, scores)))
+        return float(np.nanmean(label_f1(truth, scores, weights)))
 
 
 METRIC = LabelMacroF1()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.stack.metrics.checks import Scores
-from stackbone.stack.metrics.metric import Metric
+from stackbone.stack.metrics.metric import Metric, Weights
 
 
 class MicroF1(Metric):
@@ -17,13 +18,18 @@ class MicroF1(Metric):
     task = "multilabel"
     title = "micro-F1"
     place = 21
+    aliases = ("f1_micro",)
     least = 0.0
+    most = 1.0
     in_points = True
     of_decisions = True
 
-    def measure(self, truth: NDArray[Any], scores: Scores, *, probability: bool) -> float | None:
+    def measure(
+        self, truth: NDArray[Any], scores: Scores, *, probability: bool, weights: Weights = None
+    ) -> float | None:
         """Return the number; see `Metric.measure`."""
-        return float(2 * (scores * truth).sum() / (scores.sum() + truth.sum()))
+        right, total = (scores * truth).sum(axis=1), (scores + truth).sum(axis=1)
+        return float(2 * np.average(right, weights=weights) / np.average(total, weights=weights))
 
 
 METRIC = MicroF1()

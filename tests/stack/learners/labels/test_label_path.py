@@ -14,6 +14,7 @@ from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.bases.ovr import score_labels
 from stackbone.stack.learners.labels.label_path import LabelPath
 from stackbone.stack.learners.labels.thresholds import EVEN, choose_thresholds
+from stackbone.stack.metrics.label_scores import average_precisions
 from tests.made.multilabel import features_of, make_presence
 from tests.made.references import ModeratedScaler
 
@@ -102,3 +103,40 @@ def test_equal_probabilities_are_said_together_and_one_side_alone_says_nothing()
     presence = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 1], [0, 0, 1]], np.int8)
     probability = np.array([[0.4, 0.3, 0.3]] * 3 + [[0.1, 0.3, 0.3]])
     assert choose_thresholds(probability, presence).tolist() == [0.25, EVEN, EVEN]
+
+
+def test_rows_count_for_their_weights() -> None:
+    presence = make_presence(150)
+    x, weights = features_of(presence, 0), np.random.default_rng(1).uniform(0.2, 3, 150)
+    [linear] = LabelPath(x, presence, [np.arange(150)], standardise=False, weights=weights).solve(0.1)
+    coef, intercept = linear.uncentred()
+    for label in range(3):
+        has = presence[:, label]
+        rival = LogisticRegression(C=0.1, tol=1e-8, max_iter=10_000).fit(x.astype(np.float64), has, weights)
+        z = x.astype(np.float64) @ np.stack([coef[:, label], rival.coef_[0]], axis=1)
+        z += [intercept[label], rival.intercept_[0]]
+        losses = 0.1 * weights @ np.logaddexp(0, np.where(has[:, None] == 1, -z, z))
+        ours, theirs = losses + np.square([coef[:, label], rival.coef_[0]]).sum(axis=1) / 2
+        assert ours <= theirs * (1 + 1e-5)
+
+
+def test_average_precision_can_choose_c() -> None:
+    presence, n = make_presence(90), 90
+    x = features_of(presence, 1, noise=2.0)
+    folds = [Fold.testing(np.arange(i, n, 3), n) for i in range(3)]
+    chosen = score_labels(x, presence, x[:1], folds, (1e-3, 0.1, 10.0), by_precision=True)
+    best = np.max(
+        [
+            average_precisions(presence, score_labels(x, presence, x[:1], folds, (c,)).out_of_fold)
+            for c in (1e-3, 0.1, 10.0)
+        ],
+        axis=0,
+    )
+    assert average_precisions(presence, chosen.out_of_fold) == pytest.approx(best, abs=5e-3)
+
+
+def test_weights_move_thresholds() -> None:
+    presence = np.array([[1], [0], [1], [0]], np.int8)
+    probability = np.array([[0.9], [0.6], [0.5], [0.1]])
+    assert choose_thresholds(probability, presence).tolist() == [0.3]
+    assert choose_thresholds(probability, presence, np.array([5.0, 5.0, 0.1, 1.0])).tolist() == [0.75]

@@ -1,0 +1,1 @@
+"""Metrics that are measured where they are asked for alone, one a file."""

@@ -1,0 +1,258 @@
+"""A metric, class weights and a column of weights decide an experiment from the choice of C to the saved model."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stackbone.cache import FeatureStore, StackError, UsageError
+from stackbone.stack import Experiment, StackOptions, load_model, run_experiment, stack_options
+from stackbone.stack.experiments.reproduce import reproduce_experiment
+from stackbone.stack.experiments.result_file import write_result
+from stackbone.stack.report.context import Context
+from stackbone.stack.report.sections.scores import Scores, draw_models
+from stackbone.stack.tables import table
+from stackbone.stack.tables.lessons import lessons
+from stackbone.stack.tables.verdict import verdict
+
+pytestmark = pytest.mark.usefixtures("one_blas_thread")
+
+N = 132
+LABELS = [("common", "common", "rare")[i % 3] if i < 18 else "common" for i in range(N)]  # 126 and 6
+EVEN = [f"class {i % 3}" for i in range(60)]
+Make = Callable[..., FeatureStore]
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory: pytest.TempPathFactory, make_cache: Make) -> FeatureStore:
+    return make_cache(tmp_path_factory.mktemp("uneven"), LABELS)
+
+
+@pytest.fixture(scope="module")
+def even(tmp_path_factory: pytest.TempPathFactory, make_cache: Make) -> FeatureStore:
+    splits = ["test" if i % 2 else "train" for i in range(len(EVEN))]
+    return make_cache(tmp_path_factory.mktemp("even"), EVEN, noise=4.0, splits=splits)
+
+
+def asked(**choices: object) -> StackOptions:
+    return stack_options(c=0.1, inner_splits=2, **choices)  # type: ignore[arg-type]
+
+
+def weighed(make_cache: Make, folder: Path, cells: Sequence[str], labels: Sequence[str] = EVEN) -> FeatureStore:
+    """Return a cache whose dataset has a column ``worth``."""
+    store = make_cache(folder, labels, noise=4.0)
+    store.write_dataset(replace(store.dataset("photos"), columns={"worth": list(cells), "notes": [""] * len(labels)}))
+    return store
+
+
+@pytest.mark.parametrize(
+    ("choices", "words"),
+    [
+        ({}, "--metric balanced-accuracy to count all classes alike and --class-weight balanced to learn from each"),
+        ({"metric": "accuracy", "class_weight": "balanced"}, "--metric balanced-accuracy to count all classes alike$"),
+        ({"metric": "macro-f1"}, None),
+    ],
+)
+def test_accuracy_of_uneven_classes_has_a_note_that_says_what_to_type(
+    uneven: FeatureStore, choices: dict[str, str], words: str | None
+) -> None:
+    notes = run_experiment(uneven, options=asked(**choices)).joined.notes
+    found = [each for each in notes if "classes so uneven" in each]
+    if words is None:
+        assert not found
+        return
+    (note,) = found
+    assert note.startswith("126 images of common and 6 of rare: ")
+    assert pytest.importorskip("re").search(words, note)
+
+
+def test_even_classes_have_no_such_note_and_the_result_is_as_ever(even: FeatureStore) -> None:
+    content = run_experiment(even, options=asked()).to_dict()
+    assert not any("uneven" in note for note in content["notes"])
+    assert not {"metric", "class_weight", "weight_column"} & set(content)
+    assert list(content["results"][0]) == ["model", "accuracy", "macro_f1", "log_loss", "calibration_error"]
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "log_loss", "calibration_error", "roc_auc", "mcc"])
+@pytest.mark.parametrize("division", [{"cv": 2}, {"split": "test"}])
+def test_the_metric_ranks_and_is_what_everything_speaks_of(
+    even: FeatureStore, metric: str, division: dict[str, object]
+) -> None:
+    found = run_experiment(even, options=asked(metric=metric), **division, with_model=True)  # type: ignore[arg-type]
+    results = found.evaluation.results
+    assert {each.primary_metric for each in results} == {metric}
+    best = found.kind.best(found.evaluation)
+    assert best is not None
+    singles = [each for each in results if each.model.startswith(("lr:", "svm:"))]
+    assert best.merit == max(each.merit for each in singles)
+    assert best.model == found.findings.single
+    difference, stack = found.findings.difference, found.evaluation.score("stack:oof")
+    assert difference is not None
+    assert difference.mean == pytest.approx(stack.merit - best.merit)
+    assert found.model is not None
+    assert list(found.model.score) == [metric]
+    told = str(verdict(found))
+    assert f"{stack.mean:.3f}" in told
+    lower = metric in ("log_loss", "calibration_error")
+    if difference.low is not None:
+        assert ("interval of the gain" in told) == lower
+    assert table.header(found)[1] == {"log_loss": "log-loss", "roc_auc": "ROC AUC", "mcc": "MCC"}.get(
+        metric, {"calibration_error": "cal. error"}.get(metric, "balanced accuracy")
+    )
+    assert "accuracy" in table.header(found)
+    assert all(math.isfinite(float(cell)) for row in table.rows(found) for cell in row[1:3])
+    assert lessons(found)
+    record = Scores().collect(Context(found, even))
+    assert record.best.mean == (min if lower else max)(each.mean for each in record.models)
+    shown = [each.interval for each in record.models if each.interval is not None]
+    assert all(low <= high for low, high in shown)
+    assert draw_models(record).layout["xaxis"]["title"]["text"] == record.metric
+
+
+def test_models_without_probabilities_are_left_out_and_named(even: FeatureStore) -> None:
+    found = run_experiment(even, options=asked(metric="log-loss"))
+    assert [each.model for each in found.evaluation.results] == [
+        *("lr:resnet50", "lr:vgg19", "mean", "concat", "stack:oof")
+    ]
+    assert "svm:*, stack:published give no probabilities, which --metric log-loss needs: left out" in found.joined.notes
+    with pytest.raises(UsageError, match="--metric log-loss needs probabilities, and the recipe published gives none"):
+        run_experiment(even, options=asked(metric="log-loss"), recipes=["published"])
+
+
+@pytest.mark.parametrize("metric", ["mae", "neg_root_mean_squared_error", "r2"])
+@pytest.mark.parametrize("division", [{"cv": 2}, {"split": "test"}])
+def test_regressions_have_metrics_too(
+    tmp_path: Path, make_cache: Make, metric: str, division: dict[str, object]
+) -> None:
+    labels = [str(i) for i in range(60)]
+    store = make_cache(tmp_path, labels, noise=20.0, splits=["test" if i % 2 else "train" for i in range(60)])
+    options = stack_options("regression", metric=metric)
+    found = run_experiment(store, task="regression", options=options, **division)  # type: ignore[arg-type]
+    assert {each.primary_metric for each in found.evaluation.results} == {options.metric}
+    best = found.evaluation.best("ridge:")
+    assert best is not None
+    assert best.merit == max(each.merit for each in found.evaluation.results if each.model.startswith("ridge:"))
+    assert found.findings.difference is not None
+    assert "95% interval" in str(verdict(found))
+
+
+def test_a_model_is_saved_with_the_weights_of_its_classes(uneven: FeatureStore, tmp_path: Path) -> None:
+    def rare(found: Experiment) -> float:
+        assert found.model is not None
+        blocks = found.joined.blocks
+        said = found.model.log_probabilities(blocks)
+        return float(np.exp(said[:, found.model.classes.index("rare")]).mean())
+
+    plain = run_experiment(uneven, options=asked(), with_model=True)
+    balanced = run_experiment(uneven, options=asked(class_weight="balanced"), with_model=True)
+    assert rare(balanced) > rare(plain)
+    given = run_experiment(uneven, options=asked(class_weight={"common": 1.0, "rare": 21.0}), with_model=True)
+    assert rare(given) == pytest.approx(rare(balanced), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("metric", 7),
+        ("metric", "speed"),
+        ("class_weight", "/etc/hostname"),
+        ("class_weight", [1]),
+        ("weight_column", 3),
+    ],
+)
+def test_a_result_with_choices_that_make_no_sense_is_no_result(
+    even: FeatureStore, tmp_path: Path, field: str, value: object
+) -> None:
+    file = tmp_path / "result.json"
+    write_result(run_experiment(even, options=asked()), file)
+    file.write_text(json.dumps(json.loads(file.read_text()) | {field: value}))
+    with pytest.raises(StackError, match="is not a valid result: its options are not as they are written"):
+        reproduce_experiment(file, even)
+
+
+def test_a_column_of_weights_counts_and_is_repeated(tmp_path: Path, make_cache: Make) -> None:
+    cells = ["0" if i < 6 else "3" if i % 2 else "1.5" for i in range(len(EVEN))]
+    store = weighed(make_cache, tmp_path / "features", cells)
+    found = run_experiment(store, options=asked(weight_column="worth"), with_model=True)
+    assert found.n_images == len(EVEN) - 6
+    assert "6 images of weight 0 (worth) take no part" in found.joined.notes
+    assert found.weights is not None
+    assert sorted(set(found.weights.tolist())) == [1.5, 3.0]
+    y = np.array(found.joined.labels)
+    fold, said = found.folds[0], found.evaluation.predictions["lr:vgg19"][0]
+    right = found.truth.classes[said.scores.argmax(axis=1)] == y[fold.test]
+    expected = np.average(right, weights=found.weights[fold.test])
+    assert found.evaluation.score("lr:vgg19").folds[0] == pytest.approx(expected)
+    write_result(found, tmp_path / "result.json")
+    again = reproduce_experiment(tmp_path / "result.json", store)
+    assert again.options.weight_column == "worth"
+    assert again.evaluation.n_from_cache > 0
+    changed = weighed(make_cache, tmp_path / "features", [cell.replace("3", "9") for cell in cells])
+    with pytest.raises(StackError, match="does not describe what is in the cache"):
+        reproduce_experiment(tmp_path / "result.json", changed)
+
+
+@pytest.mark.parametrize(
+    ("cells", "column", "error", "words"),
+    [
+        (
+            ["1"] * 59 + ["-1"],
+            "worth",
+            StackError,
+            r"no weight for 1 image of 60: that of 'class 2/59.jpg' is '-1', first",
+        ),
+        (["nan"] + ["1"] * 59, "worth", StackError, "is 'nan', first. A weight is a number of 0 or more"),
+        (["", "much"] + ["1"] * 58, "worth", StackError, r"no weight for 2 images .* is '', first"),
+        (["0"] * 60, "worth", StackError, "every weight in the column 'worth' is 0"),
+        (["1"] * 60, "wort", UsageError, r"has no column 'wort': there are 'worth', 'notes'; did you mean 'worth'\?"),
+    ],
+)
+def test_weights_that_make_no_sense_are_refused(
+    tmp_path: Path, make_cache: Make, cells: list[str], column: str, error: type[Exception], words: str
+) -> None:
+    store = weighed(make_cache, tmp_path, cells)
+    with pytest.raises(error, match=words):
+        run_experiment(store, options=asked(weight_column=column))
+
+
+def test_a_dataset_without_columns_says_how_to_have_some(even: FeatureStore) -> None:
+    with pytest.raises(UsageError, match=r"has no column 'worth': .*Run the extract command again on a table"):
+        run_experiment(even, options=asked(weight_column="worth"))
+
+
+def test_the_command_line_takes_all_three(
+    in_process: Callable[..., object], uneven: FeatureStore, tmp_path: Path
+) -> None:
+    (tmp_path / "w.csv").write_text("class,weight\ncommon,1\nrare,20\n")
+    plain = ["stack", "--cache", str(uneven.root), "--c", "0.1", "--inner-cv", "2", "--json"]
+    done = in_process(*plain, "--metric", "f1_macro", "--class-weight", "w.csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr  # type: ignore[attr-defined]
+    content = json.loads(done.stdout)  # type: ignore[attr-defined]
+    assert (content["metric"], content["class_weight"]) == ("macro_f1", {"common": 1.0, "rare": 20.0})
+    assert "macro_f1" in content["scores"][0]
+    for words, expected in [
+        (["--metric", "balanced_acc"], "did you mean 'balanced-accuracy'?"),
+        (["--class-weight", "balenced"], "balanced, none or a file is expected"),
+        (["--class-weight", '{"common": 1}'], "no weight for 1 class: 'rare'"),
+        (["--weight-column", "worth"], "has no column 'worth'"),
+        (["--self-check", "--metric", "mcc"], "--self-check prints one sentence and takes no --metric"),
+    ]:
+        asked_for = [each for each in plain if each != "--json" or "--self-check" not in words]
+        done = in_process(*asked_for, *words, cwd=tmp_path)
+        assert done.returncode in (1, 2)  # type: ignore[attr-defined]
+        assert expected in done.stderr.replace("\n", " "), done.stderr  # type: ignore[attr-defined]
+
+
+def test_a_saved_model_names_the_metric_of_its_score(even: FeatureStore, tmp_path: Path) -> None:
+    from stackbone.stack import save_model
+
+    found = run_experiment(even, options=asked(metric="kappa"), with_model=True)
+    assert found.model is not None
+    save_model(found.model, tmp_path / "m.stackbone")
+    assert list(load_model(tmp_path / "m.stackbone").score) == ["kappa"]
