@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,7 +92,7 @@ def row_weights(
     return found
 
 
-def check_class_weight(class_weight: str | Mapping[str, float] | None, classes: Sequence[str]) -> None:
+def check_class_weight(class_weight: str | Mapping[str, float] | None, names: Iterable[str]) -> None:
     """Refuse weights that are not of just the classes that take part.
 
     Raises
@@ -102,7 +102,7 @@ def check_class_weight(class_weight: str | Mapping[str, float] | None, classes: 
     """
     if class_weight is None or isinstance(class_weight, str):
         return
-    classes = [str(name) for name in classes]
+    classes = [str(name) for name in names]
     unknown = [name for name in class_weight if name not in classes]
     lacking = [name for name in classes if name not in class_weight]
     if unknown:
@@ -133,7 +133,9 @@ def _of_classes(
             message = f"class weights are {BALANCED} or a mapping, not {class_weight!r}"
             raise ValueError(message)
         totals = np.bincount(codes, weights, len(classes))
-        return np.divide(totals.sum(), len(classes) * totals, out=np.zeros(len(classes)), where=totals > 0)
+        found: NDArray[np.float64] = np.zeros(len(classes))
+        np.divide(totals.sum(), len(classes) * totals, out=found, where=totals > 0)
+        return found
     return np.array([class_weight[str(name)] for name in classes], np.float64)
 
 

@@ -107,7 +107,8 @@ def _extract_commands(index: DatasetIndex, sets: Sequence[FeatureSet]) -> list[l
 def _stack_command(experiment: Experiment, ids: list[str]) -> list[str]:
     e, plain = experiment, stack_options(experiment.task)
     scored = {each.model for each in e.evaluation.results}
-    by_default = {e.kind.recipes[name] for name in STACKS if name in e.kind.recipes}
+    rows = [e.kind.recipes[name] for name in STACKS if name in e.kind.recipes]
+    by_default = {row for row in rows if not row.startswith(e.kind.unmeasured(e.options.metric))}
     is_default = e.recipe == STACKS[0] and by_default <= scored
     asked = {
         "--task": (e.task, "classification"),

@@ -113,5 +113,5 @@ def calibration_error(curve: Sequence[CalibrationBin]) -> float:
 
 
 def _bin(confidence: NDArray[np.float64], right: NDArray[np.bool_], weights: Weights) -> CalibrationBin:
-    means = (float(np.average(each, weights=weights)) for each in (confidence, right))
-    return CalibrationBin(*means, len(right), None if weights is None else float(weights.sum()))
+    sure, accuracy = (float(np.average(each, weights=weights)) for each in (confidence, right))
+    return CalibrationBin(sure, accuracy, len(right), None if weights is None else float(weights.sum()))

@@ -50,5 +50,6 @@ def mean_of_classes(
         is_class = truth == code
         if is_class.any() and not is_class.all():
             _, place = np.unique(column, return_inverse=True)
-            found.append(measure(np.bincount(place, counts * is_class), np.bincount(place, counts * ~is_class)))
+            own, rest = (np.bincount(place, counts * each).astype(np.float64) for each in (is_class, ~is_class))
+            found.append(measure(own, rest))
     return float(np.mean(found)) if found else None

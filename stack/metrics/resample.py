@@ -90,7 +90,9 @@ def resampled(
     found = np.full(n_draws, np.nan)
     for number, counts in enumerate(_draws(len(truth), n_draws, seed, groups)):
         rows = np.flatnonzero(counts)
-        own = counts[rows] * (1.0 if weights is None else weights[rows])
+        own = counts[rows].astype(np.float64)
+        if weights is not None:
+            own *= weights[rows]
         found[number] = _measure(metric, truth[rows], _take(prediction, rows), own)
     return found
 

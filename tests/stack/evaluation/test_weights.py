@@ -78,7 +78,8 @@ def test_balanced_weights_are_scikit_learns_and_one_in_the_mean() -> None:
 
 
 def _ratio(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return values / values[0]
+    ratio: NDArray[np.float64] = values / values[0]
+    return ratio
 
 
 @pytest.mark.parametrize(

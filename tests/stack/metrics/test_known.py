@@ -31,7 +31,8 @@ def made(n: int, n_classes: int, seed: int = 0) -> tuple[NDArray[np.int64], NDAr
 
 
 def named(y: NDArray[np.int64], logs: NDArray[np.float64]) -> NDArray[np.int64]:
-    return logs.argmax(axis=1)
+    codes: NDArray[np.int64] = logs.argmax(axis=1)
+    return codes
 
 
 def of_second(y: NDArray[np.int64], logs: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -225,6 +226,7 @@ def test_the_better_of_two_models_is_above_zero_whatever_the_sign_of_the_metric(
     assert back.high == pytest.approx(-found.low)
     drawn = resampled(METRICS[name], codes, a, seed=0)
     value = METRICS[name].measure(codes, logs, probability=True)
+    assert value is not None
     assert np.quantile(drawn, 0.025) < value < np.quantile(drawn, 0.975)
 
 

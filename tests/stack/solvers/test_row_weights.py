@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,7 +113,7 @@ def test_a_weight_counts_as_repeated_rows(
     rng = np.random.default_rng(3)
     prior = LinearMap(rng.normal(0, 0.01, (x.shape[1], n_classes)).astype(np.float32), np.zeros(n_classes, np.float32))
     asked = {"loss": kind, "standardise": standardise, "moderation": MODERATION, "parts": parts}
-    asked["prior"] = None if standardise else prior
+    asked |= {} if standardise else {"prior": prior}  # type: ignore[dict-item]
     once = LinearPath(x, codes, n_classes, [np.arange(len(x))], weights=weights, **asked)  # type: ignore[arg-type]
     repeated = LinearPath(x[rows], codes[rows], n_classes, [np.arange(len(rows))], **asked)  # type: ignore[arg-type]
     for c in (1e-2, 1.0):
@@ -167,7 +168,12 @@ def test_newtons_method_in_double_precision_takes_weights(
     monkeypatch.setattr(linear_module, "_PROMISED", 0.0)  # nothing that float32 proves will do
     monkeypatch.setattr(linear_module, "_HOPEFUL", 1)
     asked = []
-    monkeypatch.setattr(linear_module, "solve_alone", lambda *a, **k: asked.append(1) or solve_alone(*a, **k))
+
+    def watched(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        asked.append(arguments)
+        return solve_alone(*arguments, **named)
+
+    monkeypatch.setattr(linear_module, "solve_alone", watched)
     alone = LinearPath(x, codes, n_classes, everything, loss=kind, standardise=True, weights=weights, tol=1e-12)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
