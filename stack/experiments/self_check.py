@@ -89,7 +89,7 @@ def run_self_check(
         test_views=test_views,
     )
     if split is None:
-        joined = drop_rare(joined, n_splits)
+        joined = drop_rare(joined, division)
     joined, folds, division = fair_folds(joined, division, dealing)
     clusters = _clusters(joined)
     joined = replace(joined, labels=shuffle_labels(joined.labels, clusters, seed))

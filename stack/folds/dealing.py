@@ -71,6 +71,15 @@ class Dealer(Protocol):
             Number of parts, at most the number of groups.
         """
 
+    def orders(self, group: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """Yield orders of the groups in which to deal them: of this repeat, one for each attempt.
+
+        Parameters
+        ----------
+        group : NDArray[np.int64]
+            ``(n,)`` group ids, 0 to the number of groups - 1 without gaps.
+        """
+
 
 @dataclass(frozen=True, eq=False)
 class Units:
@@ -193,6 +202,13 @@ class DigestDealer:
         home = np.zeros(int(group.max()) + 1, np.int64)
         folds = _deal(group, home, np.array([""]), _hash_rows(self._digests, salt), n_splits, salt)
         return [np.flatnonzero(folds == number) for number in range(n_splits)]
+
+    def orders(self, group: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """See `Dealer`: by the smallest hash of each group's images."""
+        for salt in self._salts():
+            place = np.full(int(group.max()) + 1, np.iinfo(np.uint64).max, np.uint64)
+            np.minimum.at(place, group, _hash_rows(self._digests, salt))
+            yield np.argsort(place, kind="stable")
 
     def _salts(self) -> Iterator[bytes]:
         repeat = next(self._repeats)

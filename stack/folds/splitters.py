@@ -70,6 +70,11 @@ class RowDealer:
         divided = splitter.split(np.arange(group.max() + 1))
         return [np.flatnonzero(np.isin(group, tested)) for _, tested in divided]
 
+    def orders(self, group: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """See `stack.folds.dealing.Dealer`: numpy's permutations."""
+        for seed in islice(self._seeds, ATTEMPTS):
+            yield np.random.default_rng(seed).permutation(int(group.max()) + 1)
+
 
 def shuffle_groups(groups: NDArray[Any], random_state: int | np.random.RandomState | None) -> NDArray[np.intp]:
     """Return groups under other numbers, drawn at random, by which ``StratifiedGroupKFold(n_splits)`` is shuffled.

@@ -33,10 +33,11 @@ class Part:
         Of the fold, from 0.
     fold : Fold
         Its rows of the features.
-    y_train : NDArray[np.int64] or NDArray[np.float64]
-        ``(n_train,)`` class codes, 0 to ``n_classes - 1``, or numbers.
+    y_train : NDArray[np.int64], NDArray[np.int8] or NDArray[np.float64]
+        ``(n_train,)`` class codes, 0 to ``n_classes - 1``, or numbers; ``(n_train, n_classes)``, 1 where an image has a
+        label and else 0, where it can have several.
     n_classes : int
-        Number of classes; 0 where numbers are predicted.
+        Number of classes, or labels; 0 where numbers are predicted.
     inner : list of Fold
         Inner folds over the rows of the training part.
     fitted : NDArray[np.int64], optional
@@ -107,13 +108,14 @@ class Part:
 class BaseScores:
     """What one base learner says of one outer fold.
 
-    Of classes these are decision values (logits): their log-softmax gives natural-log probabilities. Of numbers they
-    are predictions in the labels' unit.
+    Of classes these are decision values (logits): their log-softmax gives natural-log probabilities; of labels that an
+    image can have several of, the logits of each by itself. Of numbers they are predictions in the labels' unit.
 
     Attributes
     ----------
     chosen : float
-        The strength of regularisation that was chosen: C of a classifier, alpha of a ridge regression.
+        The strength of regularisation that was chosen: C of a classifier (of several labels, the geometric mean of
+        theirs), alpha of a ridge regression.
     out_of_fold : NDArray[np.float32] or NDArray[np.float64]
         ``(n_train, n_classes)`` float32, or ``(n_train,)`` float64 numbers; each row by a model that never saw it.
         NaN in the rows that no inner fold tests.
@@ -124,6 +126,8 @@ class BaseScores:
     parts : NDArray[np.float64], optional
         ``(n_parts, 3)`` what its parts of columns carry: see `stack.learners.part_weights.PartRecord`; None where there
         is one.
+    thresholds : NDArray[np.float64], optional
+        ``(n_labels,)`` probabilities from which on an image is said to have each label; None where it has one.
     """
 
     chosen: float
@@ -131,6 +135,7 @@ class BaseScores:
     test: NDArray[Any]
     linear: LinearMap
     parts: NDArray[np.float64] | None = None
+    thresholds: NDArray[np.float64] | None = None
 
 
 BaseOutcome = BaseScores | Prediction

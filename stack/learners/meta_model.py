@@ -34,6 +34,8 @@ class MetaModel:
     shares : NDArray[np.float64], optional
         ``(n_backbones,)`` share of the weight that is on each backbone's columns, 0 to 1; None
         for ``mean`` and ``average``, which tell no backbone from another, and of a model read from a file.
+    thresholds : NDArray[np.float64], optional
+        ``(n_labels,)`` probabilities from which on an image is said to have each label, where it can have several.
     """
 
     options: MetaOptions
@@ -41,6 +43,7 @@ class MetaModel:
     linear: LinearMap | None
     scale: float
     shares: NDArray[np.float64] | None = None
+    thresholds: NDArray[np.float64] | None = None
 
     def log_probabilities(self, decisions: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
         """Return ``(n, n_classes)`` calibrated natural-log probabilities.

@@ -1,11 +1,14 @@
 """What an evaluation finds: predictions, scores per fold, and all of them together."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.errors import StackError
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.metrics.metrics import METRICS
 
@@ -19,12 +22,23 @@ class Prediction:
     scores : NDArray[np.floating]
         ``(n_test, n_classes)`` natural-log probabilities, or decision values of a linear SVM; where numbers are
         predicted, ``(n_test,)`` of them in the labels' unit.
+        Where an image can have several labels, ``(n_test, n_labels)`` natural-log probabilities of each by itself.
     probability : bool
         Whether they are log-probabilities.
+    thresholds : NDArray[np.float64], optional
+        ``(n_labels,)`` probabilities from which on an image is said to have each label, where it can have several.
     """
 
     scores: NDArray[np.floating]
     probability: bool
+    thresholds: NDArray[np.float64] | None = None
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """``(n_test, n_labels)`` whether each image is said to have each label."""
+        thresholds = np.full(self.scores.shape[1], 0.5) if self.thresholds is None else self.thresholds
+        present: NDArray[np.bool_] = np.exp(self.scores) >= thresholds
+        return present
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,27 @@ class ModelScore:
     folds: list[float]
     metrics: dict[str, list[float]] = field(default_factory=dict)
     primary_metric: str = "accuracy"
+
+    @classmethod
+    def of_folds(cls, model: str, numbers: Sequence[Mapping[str, float]], primary: str) -> ModelScore:
+        """Return the score of a model of its metrics on each fold; what some folds lack is left out.
+
+        Raises
+        ------
+        StackError
+            If that is the primary metric.
+        """
+        for number, each in enumerate(numbers, start=1):
+            if primary not in each:
+                message = (
+                    f"the {METRICS[primary].title or primary} of {model} cannot be told in fold {number} of "
+                    f"{len(numbers)}: its predictions or its test part do not allow it. Use another --metric, or "
+                    "folds"
+                )
+                raise StackError(message)
+        shared = [name for name in numbers[0] if all(name in each for each in numbers)]
+        metrics = {name: [each[name] for each in numbers] for name in shared}
+        return cls(model, metrics.pop(primary), metrics, primary)
 
     @property
     def mean(self) -> float:

@@ -107,9 +107,10 @@ def _draws(n: int, n_draws: int, seed: int, groups: _Groups) -> Iterator[NDArray
 
 
 def _take(prediction: Prediction, rows: NDArray[np.int64]) -> Prediction:
-    return Prediction(prediction.scores[rows], prediction.probability)
+    return Prediction(prediction.scores[rows], prediction.probability, prediction.thresholds)
 
 
 def _measure(metric: Metric, truth: NDArray[Any], prediction: Prediction, weights: Weights) -> float:
-    value = metric.measure(truth, prediction.scores, probability=prediction.probability, weights=weights)
+    scores = prediction.present.astype(np.float64) if metric.of_decisions else prediction.scores
+    value = metric.measure(truth, scores, probability=prediction.probability, weights=weights)
     return np.nan if value is None else value

@@ -1,6 +1,6 @@
 """One file for a finished stack: safetensors, whose metadata hold the rest as JSON; reading it runs no code.
 
-Layout, versions 3 and 4. Metadata: ``format`` (``stackbone-model``), ``format_version``, ``model`` (a JSON object:
+Layout, versions 3 to 5. Metadata: ``format`` (``stackbone-model``), ``format_version``, ``model`` (a JSON object:
 task, classes, backbones with their specs, meta-learner, training, score, versions, time) and ``sha256`` (over the three
 others and every tensor's name, shape and bytes). Tensors, float32: ``base.I.coef`` (dim, K),
 ``base.I.intercept`` (K,) and, where it is subtracted from the features first, ``base.I.mean`` (dim,) of backbone I;
@@ -9,8 +9,9 @@ unknown, ``training.seen``, uint8 (n_images, 8): the first bytes of the SHA-256 
 Version 4 is written where several backbones are outputs of one network that the meta-learner sees as one, and of models
 that take several views of an image. The first have ``members`` in ``model``: how many backbones in a row are one, whose
 decision values add up. Of the second a backbone has ``others`` (a list of ``feature_set`` and ``spec``: the mean of all
-is taken), and training has ``views`` (a list of names). Version 2 had no digests of training images, version 1 no means
-either.
+is taken), and training has ``views`` (a list of names). Version 5 is written of models of images with any number of
+labels, and has a tensor ``thresholds``, float32 (K,): the probability from which on an image is said to have a label.
+Version 2 had no digests of training images, version 1 no means either.
 
 The checksum tells damage, not an author: whoever changes a file on purpose can renew it. What such a file can do
 is predict wrongly, and no more: nothing in it is ever executed, and every shape and number is checked.
@@ -42,13 +43,14 @@ from stackbone.stack.models.model import StackModel
 from stackbone.stack.solvers.linear import LinearMap
 
 FORMAT = "stackbone-model"
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
+_VIEWS_VERSION = 4  # of a model with members or views
 _PLAIN_VERSION = 3  # of a model without members and views, which earlier versions of Stackbone read too
 
 _METADATA = {"format", "format_version", "model", "sha256"}
 _KEYS = {"task", "classes", "backbones", "meta", "training", "score", "versions", "created"}
 _Tensors = dict[str, NDArray[Any]]
-_SEEN = "training.seen"
+_SEEN, _THRESHOLDS = "training.seen", "thresholds"
 _T = TypeVar("_T")
 
 
@@ -68,7 +70,10 @@ def save_model(model: StackModel, file: Path | str) -> None:
     if model.seen is not None:
         tensors[_SEEN] = np.ascontiguousarray(model.seen)
     has_views = model.train_views != (PLAIN,) or any(each.others for each in model.backbones)
-    version = FORMAT_VERSION if has_views or model.members else _PLAIN_VERSION
+    version = _VIEWS_VERSION if has_views or model.members else _PLAIN_VERSION
+    if model.thresholds is not None:
+        tensors[_THRESHOLDS] = np.ascontiguousarray(model.thresholds)
+        version = FORMAT_VERSION
     metadata = {"format": FORMAT, "format_version": str(version), "model": header_json(_describe(model))}
     write_tensors(file, tensors, {**metadata, "sha256": _checksum(metadata, tensors)})
 
@@ -181,6 +186,8 @@ def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
         expected |= {f"{name}.mean" for name in names} & set(tensors)
     if version >= 3:
         expected |= {_SEEN} & set(tensors)
+    if version >= 5:
+        expected |= {_THRESHOLDS}
     if set(tensors) != expected:
         message = f"its tensors differ from the format's in {sorted(set(tensors) ^ expected)}"
         raise ModelError(message)
@@ -208,6 +215,7 @@ def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
         seen=tensors.get(_SEEN),
         train_views=tuple(_as(str, each, "views") for each in _as(list, training.get("views", [PLAIN]), "views")),
         members=None if members is None else [_as(int, each, "members") for each in members],
+        thresholds=tensors.get(_THRESHOLDS),
     )
 
 

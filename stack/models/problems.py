@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stackbone.cache.labels.sets import SETS
 from stackbone.cache.records.spec import parse_feature_set_id
 from stackbone.cache.records.views import is_known_view
 from stackbone.stack.learners.options import COMBINE, SCORES
@@ -23,7 +24,14 @@ SEEN_BYTES = 8
 
 def problems(model: StackModel) -> Iterator[str]:
     """Yield what is wrong with a model, in words, the first of which says enough."""
-    checks = (_option_problems, _backbone_problems, _member_problems, _seen_problems, _shape_problems)
+    checks = (
+        _option_problems,
+        _backbone_problems,
+        _member_problems,
+        _seen_problems,
+        _shape_problems,
+        _threshold_problems,
+    )
     yield from chain.from_iterable(check(model) for check in checks)
 
 
@@ -93,6 +101,18 @@ def _shape_problems(model: StackModel) -> Iterator[str]:
         n_members = len(model.members or model.bases)
         n_inputs = model.n_outputs * (n_members if model.combine == "concat" else 1)
         yield from _map_problems("the meta-learner", model.meta_linear, n_inputs, model.n_outputs)
+
+
+def _threshold_problems(model: StackModel) -> Iterator[str]:
+    found, task = model.thresholds, TASKS.get(model.task)
+    has_several = task is not None and task.label_form == SETS
+    if (found is not None) != has_several:
+        yield f"it has {'no ' if found is None else ''}thresholds of labels, and its task is {model.task}"
+    elif found is not None and (found.dtype != np.float32 or found.shape != (model.n_outputs,)):
+        expected = f"({model.n_outputs},) and float32"
+        yield f"its thresholds have shape {found.shape} and type {found.dtype}, expected {expected}"
+    elif found is not None and not ((found >= 0) & (found <= 1)).all():
+        yield "its thresholds are no probabilities"
 
 
 def _map_problems(what: str, linear: LinearMap, n_inputs: int | None, n_outputs: int) -> Iterator[str]:

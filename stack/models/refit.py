@@ -124,6 +124,7 @@ def refit(
         seen=shorten_digests(joined.digests),
         train_views=joined.views.train,
         members=fitted.members,
+        thresholds=None if meta.thresholds is None else meta.thresholds.astype(np.float32),
     )
 
 

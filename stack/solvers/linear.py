@@ -208,7 +208,7 @@ class LinearPath:
         if not (np.isfinite(c) and c > 0):
             msg = f"C is {c}; expected a number above 0: choose a larger one"
             raise UsageError(msg)
-        bounds = np.empty(len(self._u))
+        bounds = np.zeros(len(self._u))
         self.iterations = 0
         steps = min(self._max_iter, _HOPEFUL) if self._fits_alone().any() else self._max_iter
         for groups in self._batches():

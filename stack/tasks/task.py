@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.errors import StackError, UsageError
+from stackbone.cache.errors import UsageError
+from stackbone.cache.records.index import DatasetIndex
 from stackbone.stack.folds.class_folds import Ask
 from stackbone.stack.folds.dealing import Units
-from stackbone.stack.folds.fold import Fold
+from stackbone.stack.folds.fold import Fold, Kept
 from stackbone.stack.learners.learner import BaseLearner, BaseScores, MetaLearner
 from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import MetaOptions, StackOptions
@@ -26,6 +27,7 @@ from stackbone.stack.metrics.metric import Weights
 from stackbone.stack.metrics.metrics import METRICS
 from stackbone.stack.metrics.model_scores import Evaluation, ModelScore, Prediction
 from stackbone.stack.tasks.findings import Examined, Findings
+from stackbone.stack.tasks.label_form import check_label_form
 from stackbone.stack.tasks.truth import Truth
 
 Groups = NDArray[np.int64] | None
@@ -52,6 +54,10 @@ class Task(ABC):
         Whether `stackbone steer` makes this task's cross-validation folds.
     has_class_weights : bool
         Whether there are classes that ``--class-weight`` can weigh.
+    label_form : str
+        Of the datasets that it reads: see `cache.records.index.DatasetIndex`.
+    classes_are : tuple of str
+        What `Truth.classes` are, as people say it: one of them, and several.
     """
 
     name: str
@@ -62,6 +68,8 @@ class Task(ABC):
     rare: tuple[str, ...] = ("refuse",)
     can_be_steered: bool = False
     has_class_weights: bool = False
+    label_form: str = ""
+    classes_are: tuple[str, str] = ("class", "classes")
 
     @property
     def learners(self) -> list[BaseLearner]:
@@ -125,6 +133,10 @@ class Task(ABC):
 
     # What is true
 
+    def check_index(self, index: DatasetIndex) -> None:
+        """Raise `UsageError` if the labels of a dataset are of another form than `label_form`."""
+        check_label_form(self.name, self.label_form, index)
+
     @abstractmethod
     def read(self, labels: NDArray[Any]) -> Truth:
         """Return what ``(n_images,)`` labels say; a `StackError` says why they cannot be learnt."""
@@ -138,6 +150,10 @@ class Task(ABC):
     @abstractmethod
     def divide(self, labels: NDArray[np.str_], units: Units, ask: Ask) -> list[Fold]:
         """Return outer folds whose training parts can be divided again, or raise `StackError`."""
+
+    def without_rare(self, labels: NDArray[np.str_], groups: Groups, cv: int) -> Kept:
+        """Return what is left without what is too rare for `cv` folds; by default everything."""
+        return Kept(np.arange(len(labels)), labels, None)
 
     @abstractmethod
     def ways_out(self, labels: NDArray[np.str_], units: Units, ask: Ask) -> str:
@@ -177,6 +193,10 @@ class Task(ABC):
     def combine(self, meta: MetaModel, scores: Sequence[NDArray[Any]]) -> Prediction:
         """Return what a meta-learner makes of the backbones' scores, one array of the same rows for each."""
 
+    def as_scores(self, decision: NDArray[Any]) -> NDArray[Any]:
+        """Return the ``(n, n_outputs)`` values of a base learner's map as `combine` takes them: by default as is."""
+        return decision
+
     @abstractmethod
     def shares(self, meta: MetaModel, scores: Sequence[BaseScores]) -> NDArray[np.float64] | None:
         """Return the ``(n_backbones,)`` shares of a meta-learner's weight; None where it cannot be told."""
@@ -186,6 +206,10 @@ class Task(ABC):
         self, truth: NDArray[Any], prediction: Prediction, *, weights: Weights = None, asked: str | None = None
     ) -> dict[str, float]:
         """Return the metrics of the predictions of rows whose truth is given; among them the one that was asked for."""
+
+    @abstractmethod
+    def say(self, prediction: Prediction, names: Sequence[str]) -> list[str] | list[float]:
+        """Return what is predicted of each image, as its label would say it; `names` are those of `Truth.classes`."""
 
     @abstractmethod
     def errors(self, truth: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
@@ -226,18 +250,7 @@ class Task(ABC):
             )
             for prediction, fold in zip(predictions, folds, strict=True)
         ]
-        primary = metric or self.primary_metric
-        for number, numbers in enumerate(each, start=1):
-            if primary not in numbers:
-                message = (
-                    f"the {METRICS[primary].title or primary} of {model} cannot be told in fold {number} of "
-                    f"{len(each)}: its predictions or its test part do not allow it. Use another --metric, or folds"
-                )
-                raise StackError(message)
-        metrics = {
-            name: [numbers[name] for numbers in each] for name in each[0] if all(name in numbers for numbers in each)
-        }
-        return ModelScore(model, metrics.pop(primary), metrics, primary)
+        return ModelScore.of_folds(model, each, metric or self.primary_metric)
 
     # What it means
 

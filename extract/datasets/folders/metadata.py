@@ -35,6 +35,7 @@ class _Metadata:
     labelled: bool
     notes: Sequence[str] = ()
     further: Further = field(default_factory=Further)
+    label_form: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,15 @@ class Applied:
         What was believed.
     further
         What other columns say.
+    label_form
+        Of the labels: see `stackbone.extract.datasets.kind.Listing`.
     """
 
     entries: Entries
     spoken_for: list[str]
     notes: list[str]
     further: Further = field(default_factory=Further)
+    label_form: str = ""
 
 
 def apply_metadata(root: Path, entries: Entries, tables: Sequence[str], columns: TableColumns) -> Applied:
@@ -105,7 +109,8 @@ def apply_metadata(root: Path, entries: Entries, tables: Sequence[str], columns:
         if metadata is None:
             applied.notes.append(f"{table!r} has no column {_PATH!r}, so it is not read as a table of images.")
         else:
-            applied = replace(applied, further=applied.further.joined(_apply(applied, root, table, metadata, columns)))
+            further = applied.further.joined(_apply(applied, root, table, metadata, columns))
+            applied = replace(applied, further=further, label_form=applied.label_form or metadata.label_form)
     return applied
 
 
@@ -170,7 +175,7 @@ def _read(file: Path, columns: TableColumns) -> _Metadata | None:
     wanted = replace(columns, path=_PATH) if columns.path == TableColumns().path else columns
     try:
         table = read_table(file, file.parent, wanted)
-        return _Metadata(table.entries, "label" in table.marks, table.notes, table.further)
+        return _Metadata(table.entries, "label" in table.marks, table.notes, table.further, table.label_form)
     except UsageError:
         if columns.label not in (None, TableColumns().label):
             raise

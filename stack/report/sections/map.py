@@ -176,7 +176,7 @@ def _by_value(points: EmbeddingMap) -> dict[str, Any]:
             "size": _size(points),
             "color": [] if points.values is None else points.values.tolist(),
             "autocolorscale": True,
-            "colorbar": {"title": {"text": "label"}, "thickness": 10, "outlinewidth": 0},
+            "colorbar": {"title": {"text": points.measure}, "thickness": 10, "outlinewidth": 0},
             "opacity": 0.75,
         },
         "hoverinfo": "none",
