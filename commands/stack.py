@@ -16,9 +16,12 @@ from stackbone.commands.shared import endings
 from stackbone.commands.shared.console import err, out, print_json, progress
 from stackbone.commands.shared.experiment_options import (
     CrossValidationOptions,
+    GivenFoldOptions,
     ModelOptions,
     OutputOptions,
+    ShotOptions,
     ViewOptions,
+    number_or_plan,
 )
 from stackbone.commands.shared.experiment_output import print_experiment
 from stackbone.commands.shared.option_groups import changed, grouped
@@ -49,8 +52,10 @@ def command(
     ] = None,
     division: CrossValidationOptions,
     folds: FoldOptions,
+    given: GivenFoldOptions,
     views: ViewOptions,
     models: ModelOptions,
+    few: ShotOptions,
     self_check: Annotated[
         bool, typer.Option("--self-check", help="Shuffle the labels and check that every model scores at chance")
     ] = False,
@@ -66,8 +71,9 @@ def command(
     from stackbone.stack.tables.score_rows import score_rows
 
     options = models.to_options()
+    shots = few.arguments()
     if self_check:
-        _check_self_check(changed(files, scores, page), changed(models, division, folds))
+        _check_self_check(changed(files, scores, page, few), changed(models, division, folds))
     _check_output(files, scores, page)
     store = FeatureStore(cache)
     if dataset is None:
@@ -75,8 +81,9 @@ def command(
     asked: dict[str, Any] = {
         "dataset": dataset,
         "backbones": backbones,
-        "cv": division.cv,
+        "cv": number_or_plan(division.cv),
         "split": folds.split,
+        **vars(given),
         "group_by": folds.group_by,
         "near_duplicates": division.near_duplicates,
         **vars(views),
@@ -101,6 +108,7 @@ def command(
             repeats=division.repeats,
             rare=folds.rare,
             recipes=[models.recipe] if models.recipe else STACKS,
+            **shots,
             with_model=files.save is not None,
             train_only=files.save_train_only,
             progress=on_progress,

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError
 from stackbone.cache.text import counted
-from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.division import DEALT, Division
 from stackbone.stack.divisions.labelled_images import LabelledImages
 from stackbone.stack.divisions.own_split import own_split
+from stackbone.stack.divisions.planned_folds import planned_folds
 from stackbone.stack.folds.class_labels import find_rare
 from stackbone.stack.folds.fold import Fold
 
@@ -49,6 +50,8 @@ def outer_folds(images: Images, division: Division, *, advise: bool = True) -> t
     """
     if division.split is not None:
         return own_split(images, division)
+    if division.plan != DEALT:
+        return planned_folds(images, division, advise=advise)
     task, ask = division.kind, division.ask()
     task.read(images.labels)
     try:
@@ -83,4 +86,4 @@ def inner_of_folds(images: LabelledImages, folds: Sequence[Fold], division: Divi
     """Return the inner folds of each outer fold, over the rows of its training part, as `evaluate` divides it."""
     task = division.kind
     truth, units = task.read(images.labels), images.units(division.dealing)
-    return [task.inner_folds(truth, fold.train, units, division.seed, division.inner_splits) for fold in folds]
+    return [task.divide_training(truth, fold.train, units, division.seed, division.inner_splits) for fold in folds]

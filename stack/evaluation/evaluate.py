@@ -20,6 +20,7 @@ from stackbone.cache.choices import check_choice
 from stackbone.cache.disk.digest import Digests
 from stackbone.cache.progress import Progress
 from stackbone.stack.evaluation.base_fits import base_fits, run_base
+from stackbone.stack.evaluation.meta_rows import meta_rows
 from stackbone.stack.evaluation.options import check_meta, stack_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.fitting.fit_warnings import recorded
@@ -57,6 +58,7 @@ def evaluate(
     options: StackOptions | None = None,
     groups: NDArray[np.int64] | None = None,
     digests: Digests | None = None,
+    times: NDArray[np.float64] | None = None,
     seed: int = 0,
     n_jobs: int | None = None,
     cache: ScoreCache | None = None,
@@ -90,6 +92,8 @@ def evaluate(
         ``(n_images,)`` group of each row; the inner folds keep groups together. The outer folds are the caller's.
     digests : Digests, optional
         ``(n_images, 32)`` uint8, SHA-256 of each image: deals the inner folds by content, see `stratified_folds`.
+    times : NDArray[np.float64], optional
+        ``(n_images,)`` when each image was made: inner folds train on the past and test on the future.
     seed : int
         Seed of the inner folds; the same seed gives the same scores, whatever `n_jobs`.
     n_jobs : int, optional
@@ -121,10 +125,10 @@ def evaluate(
         check_choice("recipe", recipe, recipe_rows())
     check_meta(task, options.meta)
     truth = _read(kind, y, blocks, folds, groups)
-    units = Units(groups, digests)
+    units = Units(groups, digests, times)
 
     def inner_folds(rows: NDArray[np.int64]) -> list[Fold]:
-        return kind.inner_folds(truth, rows, units, seed, options.inner_splits)
+        return kind.divide_training(truth, rows, units, seed, options.inner_splits)
 
     parts = [
         Part(number, fold, truth.values[fold.train], truth.n_classes, inner_folds(fold.train))
@@ -235,7 +239,7 @@ def _fit_stacks(
     }
     learner = META_LEARNERS[options.learner]
     fits = {
-        (model, p.number): partial(learner.fit, members[model, p.number], p, options)
+        (model, p.number): partial(learner.fit, *meta_rows(members[model, p.number], p), options)
         for model in combined
         if model != "mean"
         for p in parts

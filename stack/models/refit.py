@@ -12,6 +12,7 @@ import numpy as np
 
 from stackbone.cache.progress import Progress
 from stackbone.stack.evaluation.base_fits import BaseFit
+from stackbone.stack.evaluation.meta_rows import meta_rows
 from stackbone.stack.evaluation.options import check_meta
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.evaluation.viewed import run_fit, spread, view_sets, view_settings
@@ -87,7 +88,7 @@ def refit(
     task.check(truth)
     check_blocks(joined.features, len(truth.values))
     rows = np.arange(len(truth.values))
-    inner = task.inner_folds(truth, rows, joined.units(dealing), seed, options.inner_splits)
+    inner = task.divide_training(truth, rows, joined.units(dealing), seed, options.inner_splits)
     part = Part(0, Fold(rows, np.empty(0, np.int64)), truth.values, truth.n_classes, inner)
     seen = list(members or one_each(joined.blocks))
     joined = _in_order(joined, seen)
@@ -177,7 +178,7 @@ def _fit_stack(everything: _Everything, options: MetaOptions) -> FinalFit:
     fits = {(f"{base}:{each.name}", 0): partial(everything.score, each) for each in members}
     found = run_fits(fits, everything.n_jobs, FitCounter(everything.progress, len(fits)))
     scores = [found[f"{base}:{each.name}", 0] for each in members]
-    meta = META_LEARNERS[options.learner].fit(scores, everything.part, options)
+    meta = META_LEARNERS[options.learner].fit(*meta_rows(scores, everything.part), options)
     bases = []
     for member, each in zip(members, scores, strict=True):
         first, *others = _by_block(each.linear, [blocks[name].shape[1] for name in member.blocks])

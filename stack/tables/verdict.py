@@ -95,8 +95,10 @@ def _certainty(experiment: Experiment, difference: Difference, metric: PrimaryMe
     # Student's t knows no bounds: of a few images in two folds it goes beyond what accuracies can differ by.
     most = metric.unit if metric.suffix else np.inf
     low, high = np.clip([metric.unit * difference.low, metric.unit * difference.high], -most, most)
-    can_repeat = experiment.split is None and not experiment.steered  # steerings are of one division
+    division = experiment.division
+    can_repeat = division.can_repeat and not experiment.steered  # steerings are of one division
     advice = "; more --repeats would narrow it" if can_repeat else ""
     doubt = "" if difference.excludes_zero else f", so this may be chance{advice}"
     interval = f"{low:+.{metric.digits}f} to {high:+.{metric.digits}f}{metric.suffix} ({difference.method})"
-    return f"{100 * difference.confidence:.0f}% interval of the difference: {interval}{doubt}."
+    caveat = "" if division.caveat is None else f" {division.caveat}"
+    return f"{100 * difference.confidence:.0f}% interval of the difference: {interval}{doubt}.{caveat}"

@@ -61,7 +61,15 @@ class RidgeBase(BaseLearner):
         """Fit on the training part, out of fold and as a whole, and predict the test part."""
         train, test = SideBySide(features, part.fold.train), SideBySide(features, part.fold.test)
         return score_numbers(
-            train, part.y_train, test, part.inner, ALPHA_GRID, part.fitted, part.weight, parts=self._parts
+            train,
+            part.y_train,
+            test,
+            part.inner,
+            ALPHA_GRID,
+            part.fitted,
+            part.weight,
+            parts=self._parts,
+            tested=part.tested,
         )
 
 
@@ -74,6 +82,7 @@ def score_numbers(
     fitted: NDArray[np.int64] | None = None,
     weight: float = 1.0,
     parts: ColumnParts | None = None,
+    tested: NDArray[np.int64] | None = None,
 ) -> BaseScores:
     """Standardise, choose alpha, fit a ridge regression; predict out-of-fold and test rows.
 
@@ -100,6 +109,8 @@ def score_numbers(
         What each row counts for in the sum of squares.
     parts : ColumnParts, optional
         Parts of the columns, whose penalties are chosen too: see `stack.learners.part_weights`.
+    tested : NDArray[np.int64], optional
+        Rows of `train` that inner folds test; by default all that are not `fitted`, or all.
 
     Returns
     -------
@@ -113,7 +124,8 @@ def score_numbers(
     UsageError
         If there is no alpha, or one is not positive.
     """
-    tested = None if fitted is None else np.delete(np.arange(train.n), fitted)
+    if tested is None and fitted is not None:
+        tested = np.delete(np.arange(train.n), fitted)
     if parts is None:
         found, carried = _search(train, y_train, folds, alphas, tested, weight), None
     else:

@@ -76,7 +76,7 @@ def joined(tmp_path: Path) -> Joined:
 
 def by_hand(options: StackOptions, joined: Joined, seed: int) -> NDArray[np.float64]:
     """Return log-probabilities of the new digits by the parts that `refit` is made of."""
-    y, units = CODES[:N], vars(joined.units("digests"))
+    y, units = CODES[:N], {"groups": joined.groups, "digests": joined.digests}
     inner = inner_folds(
         y, np.array([f"digit {code}" for code in range(5)]), seed, **units, n_splits=options.inner_splits
     )
