@@ -87,13 +87,22 @@ def evaluate_layout(y: NDArray[np.str_], units: Units, ask: Ask) -> None:
         kept = ~np.isin(y, find_rare(y, ask.n_splits, units.groups))
         y, units = y[kept], units.take(kept)
     rare: Literal["keep", "refuse"] = "keep" if ask.rare == "keep" else "refuse"
-    of_units = {"groups": units.groups, "digests": units.digests}
+    groups, digests = units.groups, units.digests
     folds = stratified_folds(
-        y, ask.n_splits, ask.seed, **of_units, repeats=ask.repeats, rare=rare, inner_splits=ask.inner_splits
+        y,
+        ask.n_splits,
+        ask.seed,
+        groups=groups,
+        digests=digests,
+        repeats=ask.repeats,
+        rare=rare,
+        inner_splits=ask.inner_splits,
     )
     x = np.random.default_rng(0).normal(size=(len(y), 2)).astype(np.float32)
     options = stack_options("classification", meta="mean", c=1.0, inner_splits=ask.inner_splits)
-    evaluate({"a": x}, y, folds, recipes=("oof",), baselines=False, options=options, **of_units, n_jobs=1)
+    evaluate(
+        {"a": x}, y, folds, recipes=("oof",), baselines=False, options=options, groups=groups, digests=digests, n_jobs=1
+    )
 
 
 @pytest.mark.parametrize("dealing", DEALINGS)
