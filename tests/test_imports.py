@@ -29,6 +29,7 @@ ROOMS = {
     "stack": {
         *("stackbone.cache", "numpy", "scipy", "sklearn", "mlxtend", "joblib"),
         "threadpoolctl",  # scikit-learn's own way to tell BLAS how many cores it has
+        "pandas",  # files of folds, and times
         *("safetensors", "pyarrow"),  # saved models, files of predictions
         *("plotly", "kaleido", "umap"),  # the report: its figures, their export, its maps
     },
@@ -58,6 +59,7 @@ ORDER = {
 
 # Libraries that take long to import: inside functions only, so that --help and a re-run with nothing to do are quick.
 HEAVY = {"torch", "torchvision", "timm", "openvino", "mlxtend", "huggingface_hub", "pyarrow", "safetensors"}
+HEAVY |= {"pandas"}
 HEAVY |= {"plotly", "kaleido", "umap", "pillow_heif", "pillow_jxl"}
 # Nothing but torch code: outside of themselves they are imported inside functions alone.
 TORCH_MODULES = {

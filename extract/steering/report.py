@@ -198,6 +198,7 @@ def steering_path(
     part = division or {}
     parts = [backbone.name, options.method, *(["pretune"] if options.stage == "pretune" else []), dataset]
     parts.append(f"seed{options.seed}")
+    parts += [part["plan"]] if "plan" in part else []
     parts += [f"cv{part['cv']}", f"fold{part['fold']}"] if "fold" in part else []
     parts += [f"without-{part['split']}"] if "split" in part else []
     parts += [f"inner{part['inner']}"] if "inner" in part else []

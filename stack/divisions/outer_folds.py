@@ -9,9 +9,10 @@ from typing import TypeVar
 import numpy as np
 
 from stackbone.cache.errors import StackError
-from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.division import DEALT, Division
 from stackbone.stack.divisions.labelled_images import LabelledImages
 from stackbone.stack.divisions.own_split import own_split
+from stackbone.stack.divisions.planned_folds import planned_folds
 from stackbone.stack.folds.class_labels import too_few
 from stackbone.stack.folds.fold import Fold
 
@@ -49,6 +50,8 @@ def outer_folds(images: Images, division: Division, *, advise: bool = True) -> t
     division.kind.check_index(images.index)
     if division.split is not None:
         return own_split(images, division)
+    if division.plan != DEALT:
+        return planned_folds(images, division, advise=advise)
     task, ask = division.kind, division.ask()
     task.read(images.labels)
     try:
@@ -79,4 +82,4 @@ def inner_of_folds(images: LabelledImages, folds: Sequence[Fold], division: Divi
     """Return the inner folds of each outer fold, over the rows of its training part, as `evaluate` divides it."""
     task = division.kind
     truth, units = task.read(images.labels), images.units(division.dealing)
-    return [task.inner_folds(truth, fold.train, units, division.seed, division.inner_splits) for fold in folds]
+    return [task.divide_training(truth, fold.train, units, division.seed, division.inner_splits) for fold in folds]

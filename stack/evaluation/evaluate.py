@@ -20,6 +20,7 @@ from stackbone.cache.choices import check_choice
 from stackbone.cache.disk.digest import Digests
 from stackbone.cache.progress import Progress
 from stackbone.stack.evaluation.base_fits import base_fits, run_base
+from stackbone.stack.evaluation.meta_rows import meta_rows
 from stackbone.stack.evaluation.options import check_options, stack_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.evaluation.weights import check_class_weight, make_part
@@ -58,6 +59,7 @@ def evaluate(
     options: StackOptions | None = None,
     groups: NDArray[np.int64] | None = None,
     digests: Digests | None = None,
+    times: NDArray[np.float64] | None = None,
     weights: NDArray[np.float64] | None = None,
     seed: int = 0,
     n_jobs: int | None = None,
@@ -92,6 +94,8 @@ def evaluate(
         ``(n_images,)`` group of each row; the inner folds keep groups together. The outer folds are the caller's.
     digests : Digests, optional
         ``(n_images, 32)`` uint8, SHA-256 of each image: deals the inner folds by content, see `stratified_folds`.
+    times : NDArray[np.float64], optional
+        ``(n_images,)`` when each image was made: inner folds train on the past and test on the future.
     weights : NDArray[np.float64], optional
         ``(n_images,)`` what each image counts for, above 0, where models learn and where they are tested.
     seed : int
@@ -126,10 +130,10 @@ def evaluate(
     truth = _read(kind, y, blocks, folds, groups)
     check_class_weight(options.class_weight, truth.classes)
     kind.check_metric(truth, folds, options.metric)
-    units = Units(groups, digests)
+    units = Units(groups, digests, times)
 
     def inner_folds(rows: NDArray[np.int64]) -> list[Fold]:
-        return kind.inner_folds(truth, rows, units, seed, options.inner_splits)
+        return kind.divide_training(truth, rows, units, seed, options.inner_splits)
 
     parts = [make_part(number, fold, truth, inner_folds, options, weights) for number, fold in enumerate(folds)]
     members = list(members or one_each(blocks))
@@ -241,7 +245,7 @@ def _fit_stacks(
     }
     learner = META_LEARNERS[options.learner]
     fits = {
-        (model, p.number): partial(learner.fit, members[model, p.number], p, options)
+        (model, p.number): partial(learner.fit, *meta_rows(members[model, p.number], p), options)
         for model in combined
         if model != "mean"
         for p in parts

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.image_weights import image_weights
 from stackbone.stack.evaluation.near_copies import NearCopies
+from stackbone.stack.experiments.shots import FewShots
 from stackbone.stack.features.fusion import fuse
 from stackbone.stack.features.join import Joined
 from stackbone.stack.folds.fold import Fold
@@ -57,6 +58,8 @@ class Experiment:
         Of the model that the findings, the verdict and the saved file are about; named before any score is known.
     near_copies
         Tested images that look like one of the training part; None where they were not looked for.
+    few_shots
+        Scores with a few training images of each class, if they were asked for.
     """
 
     division: Division
@@ -70,6 +73,7 @@ class Experiment:
     nested: list[str] = field(default_factory=list)
     recipe: str = "oof"
     near_copies: NearCopies | None = None
+    few_shots: FewShots | None = None
 
     @property
     def task(self) -> str:
@@ -161,6 +165,7 @@ class Experiment:
             "near_duplicates": self.division.near_duplicates,
             "rare": self.division.rare,
             "dealing": self.division.dealing,
+            **self.division.plan_dict(),
             "train_views": list(self.joined.views.train),
             "test_views": list(self.joined.views.test),
             "recipe": self.recipe,
@@ -176,4 +181,5 @@ class Experiment:
             "warnings": self.evaluation.warnings,
             "findings": self.findings.to_dict(),
             "near_copies": self.near_copies.to_dict() if self.near_copies else None,
+            **({"few_shots": self.few_shots.to_dict()} if self.few_shots else {}),
         }

@@ -137,6 +137,7 @@ def _score(
         options=experiment.options,
         groups=joined.groups,
         digests=joined.units(experiment.division.dealing).digests,
+        times=joined.times,
         weights=experiment.weights,
         seed=experiment.seed,
         n_jobs=n_jobs,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import FeatureStore, StackError
 from stackbone.cache.progress import Progress
-from stackbone.stack.divisions.division import Division, choose_cv
+from stackbone.stack.divisions.division import DEALT, Division, choose_plan
 from stackbone.stack.divisions.named_split import find_split
 from stackbone.stack.divisions.outer_folds import drop_rare
 from stackbone.stack.evaluation.evaluate import evaluate
@@ -37,8 +38,10 @@ def run_self_check(
     *,
     dataset: str | None = None,
     backbones: str | Sequence[str] | None = None,
-    cv: int | None = None,
+    cv: int | str | None = None,
     split: str | None = None,
+    folds: str | Path | None = None,
+    time_column: str | None = None,
     group_by: str = "auto",
     near_duplicates: float | None = None,
     train_views: str | Sequence[str] | None = None,
@@ -65,13 +68,13 @@ def run_self_check(
     StackError
         If a model scores above what luck explains; else as `run_experiment`.
     """
-    n_splits = choose_cv(cv, split)
+    plan = choose_plan(cv, split, folds, time_column)
     store = store or FeatureStore()
     # Chance is known of accuracy, of images and classes that count alike.
     options = replace(options or StackOptions(), metric=None, class_weight=None, weight_column=None)
     split = None if split is None else find_split(store.dataset(dataset), split)
     division = Division(
-        cv=n_splits,
+        **plan,
         split=split,
         group_by=group_by,
         near_duplicates=near_duplicates,
@@ -88,29 +91,30 @@ def run_self_check(
         train_views=train_views,
         test_views=test_views,
     )
-    if split is None:
+    if split is None and division.plan == DEALT:
         joined = drop_rare(joined, division)
-    joined, folds, division = fair_folds(joined, division, dealing)
+    joined, divided, division = fair_folds(joined, division, dealing)
     clusters = _clusters(joined)
     joined = replace(joined, labels=shuffle_labels(joined.labels, clusters, seed))
-    learnable = _learnable(joined.labels, folds)
+    learnable = _learnable(joined.labels, divided)
     joined, clusters = joined.take(learnable), clusters[learnable]
-    folds = [Fold(_positions(fold.train, learnable), _positions(fold.test, learnable)) for fold in folds]
+    divided = [Fold(_positions(fold.train, learnable), _positions(fold.test, learnable)) for fold in divided]
     y = joined.labels
     evaluation = evaluate(
-        features_of_folds(joined, folds, division).blocks,
+        features_of_folds(joined, divided, division).blocks,
         y,
-        folds,
+        divided,
         members=fuse(joined, options.fusion),
         recipes=("oof",),
         options=options,
         groups=joined.groups,
         digests=joined.units(division.dealing).digests,
+        times=joined.times,
         seed=seed,
         n_jobs=n_jobs,
         progress=progress,
     )
-    found = check_at_chance(evaluation.results, y, folds, clusters)
+    found = check_at_chance(evaluation.results, y, divided, clusters)
     if len(y) > _MOST_COMPARED:
         return f"{found} Near copies were not looked for among more than {_MOST_COMPARED:,} images."
     if not joined.blocks:

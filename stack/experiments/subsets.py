@@ -74,6 +74,20 @@ def take_share(order: NDArray[np.int64], codes: NDArray[np.int64], share: float)
     return taken
 
 
+def take_each(order: NDArray[np.int64], codes: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Return the ascending first `n` rows of each class; a larger number holds a smaller one's.
+
+    Parameters
+    ----------
+    order, codes : NDArray[np.int64]
+        As of `take_share`.
+    n : int
+        Rows of each class.
+    """
+    taken: NDArray[np.int64] = np.sort(order[_place_within(codes[order]) < n])
+    return taken
+
+
 def _place_within(kind: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return for each element how many of its kind come before it."""
     by_kind = np.argsort(kind, kind="stable")

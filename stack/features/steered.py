@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import CacheError, Digests, FeatureSet, FeatureSpec, SeenRecord, StackError, as_keys
 from stackbone.cache.text import typed
-from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.division import LOO, Division
 from stackbone.stack.divisions.labelled_images import LabelledImages
 from stackbone.stack.features.source import data_words
 from stackbone.stack.folds.fold import Fold
@@ -280,6 +280,10 @@ def _way_out(backbone: SteeredBackbone, words: Sequence[str], division: Division
     ]
     if not division.kind.can_be_steered and division.split is None:
         lines = ["`stackbone steer` learns classes and knows no folds of numbers: use plain backbones"]
+    if division.plan == LOO:
+        lines = [
+            f"`stackbone steer` would train a network for each image: ask for --cv with a number in place of {LOO}"
+        ]
     if division.repeats > 1:
         lines.append("It divides the images once, so leave --repeats out")
     if division.near_duplicates is not None:

@@ -91,10 +91,13 @@ class Units:
         ``(n,)`` group ids; None where nothing groups the rows.
     digests : Digests, optional
         ``(n, 32)`` SHA-256 of each image, to deal by; None where rows are dealt as scikit-learn deals them.
+    times : NDArray[np.float64], optional
+        ``(n,)`` when each image was made, where folds train on the past and test on the future.
     """
 
     groups: NDArray[np.int64] | None = None
     digests: Digests | None = None
+    times: NDArray[np.float64] | None = None
 
     @property
     def name(self) -> str:
@@ -103,8 +106,11 @@ class Units:
 
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> Self:
         """Return those of some rows."""
+        groups, digests, times = self.groups, self.digests, self.times
         return type(self)(
-            None if self.groups is None else self.groups[rows], None if self.digests is None else self.digests[rows]
+            None if groups is None else groups[rows],
+            None if digests is None else digests[rows],
+            None if times is None else times[rows],
         )
 
     def ids(self, n: int) -> NDArray[np.int64]:

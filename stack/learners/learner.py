@@ -71,6 +71,11 @@ class Part:
         return self.fold.train if self.fitted is None else self.fold.train[self.fitted]
 
     @property
+    def tested(self) -> NDArray[np.int64]:
+        """Ascending positions in the training part that inner folds test, all of them but in the order of time."""
+        return np.unique(np.concatenate([fold.test for fold in self.inner]))
+
+    @property
     def y_fitted(self) -> NDArray[Any]:
         """``(n_fitted,)`` what is to be learnt of them, as `y_train`."""
         return self.y_train if self.fitted is None else self.y_train[self.fitted]

@@ -13,6 +13,7 @@ import numpy as np
 from stackbone.cache.progress import Progress
 from stackbone.stack.divisions.image_weights import image_weights
 from stackbone.stack.evaluation.base_fits import BaseFit
+from stackbone.stack.evaluation.meta_rows import meta_rows
 from stackbone.stack.evaluation.options import check_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.evaluation.viewed import run_fit, spread, view_sets, view_settings
@@ -89,7 +90,7 @@ def refit(
     task.check(truth)
     check_blocks(joined.features, len(truth.values))
     rows = np.arange(len(truth.values))
-    inner = task.inner_folds(truth, rows, joined.units(dealing), seed, options.inner_splits)
+    inner = task.divide_training(truth, rows, joined.units(dealing), seed, options.inner_splits)
     weights = image_weights(joined, options.weight_column)
     check_class_weight(options.class_weight, truth.classes)
     part = make_part(0, Fold(rows, np.empty(0, np.int64)), truth, lambda _: inner, options, weights)
@@ -182,7 +183,7 @@ def _fit_stack(everything: _Everything, options: MetaOptions) -> FinalFit:
     fits = {(f"{base}:{each.name}", 0): partial(everything.score, each) for each in members}
     found = run_fits(fits, everything.n_jobs, FitCounter(everything.progress, len(fits)))
     scores = [found[f"{base}:{each.name}", 0] for each in members]
-    meta = META_LEARNERS[options.learner].fit(scores, everything.part, options)
+    meta = META_LEARNERS[options.learner].fit(*meta_rows(scores, everything.part), options)
     bases = []
     for member, each in zip(members, scores, strict=True):
         first, *others = _by_block(each.linear, [blocks[name].shape[1] for name in member.blocks])

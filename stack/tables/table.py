@@ -23,8 +23,7 @@ def how(experiment: Experiment) -> str:
     """Return how the images were divided, in a few words."""
     if experiment.split is not None:
         return f"trained on the other splits, tested on {experiment.split!r}"
-    times = f"{experiment.repeats} times " if experiment.repeats > 1 else ""
-    return f"{times}{experiment.cv} folds, seed {experiment.seed}"
+    return f"{experiment.division.in_words()}, seed {experiment.seed}"
 
 
 def header(experiment: Experiment) -> list[str]:

@@ -95,10 +95,12 @@ def _certainty(experiment: Experiment, difference: Difference, metric: PrimaryMe
     # Student's t knows no bounds: of a few images in two folds it goes beyond what accuracies can differ by.
     most = metric.unit if metric.suffix else np.inf
     low, high = np.clip([metric.unit * difference.low, metric.unit * difference.high], -most, most)
-    can_repeat = experiment.split is None and not experiment.steered  # steerings are of one division
+    division = experiment.division
+    can_repeat = division.can_repeat and not experiment.steered  # steerings are of one division
     advice = "; more --repeats would narrow it" if can_repeat else ""
     doubt = "" if difference.excludes_zero else f", so this may be chance{advice}"
     interval = f"{low:+.{metric.digits}f} to {high:+.{metric.digits}f}{metric.suffix} ({difference.method})"
     # Of a metric of which less is better, what is above 0 is still what the model is better by.
     what = "gain" if metric.lower_is_better else "difference"
-    return f"{100 * difference.confidence:.0f}% interval of the {what}: {interval}{doubt}."
+    caveat = "" if division.caveat is None else f" {division.caveat}"
+    return f"{100 * difference.confidence:.0f}% interval of the {what}: {interval}{doubt}.{caveat}"

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.errors import UsageError
+from stackbone.cache.errors import StackError, UsageError
 from stackbone.cache.records.index import DatasetIndex
+from stackbone.cache.text import counted
 from stackbone.stack.folds.class_folds import Ask
 from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold, Kept
+from stackbone.stack.folds.splitters import ordered_folds
 from stackbone.stack.learners.learner import BaseLearner, BaseScores, MetaLearner
 from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import MetaOptions, StackOptions
@@ -170,6 +172,43 @@ class Task(ABC):
     @abstractmethod
     def inner_folds(self, truth: Truth, rows: NDArray[np.int64], units: Units, seed: int, most: int) -> list[Fold]:
         """Divide a training part, the `rows` of all images, into at most so many inner folds."""
+
+    def divide_training(self, truth: Truth, rows: NDArray[np.int64], units: Units, seed: int, most: int) -> list[Fold]:
+        """Return the inner folds of a training part: `inner_folds`, or where units have times, folds in their order.
+
+        Of the latter those count before which every class of the training part was seen.
+
+        Raises
+        ------
+        StackError
+            If it cannot be divided so that a meta-learner can learn from it.
+        """
+        own = units.take(rows)
+        if own.times is None:
+            return self.inner_folds(truth, rows, units, seed, most)
+        ordered = ordered_folds(own.times, own.ids(len(rows)), most)
+        found = [fold for fold in ordered if self._teaches(truth, rows, fold)]
+        codes = truth.codes[rows]
+        n_tested = np.zeros(truth.n_classes, np.int64)
+        for fold in found if truth.n_classes else ():
+            n_tested[np.unique(codes[fold.test])] += 1
+        if len(found) < 2 or np.count_nonzero(n_tested > 1) < min(2, truth.n_classes):
+            message = (
+                f"of {most} inner folds in the order of time, {len(found)} of a training part of "
+                f"{counted(len(rows), 'image')} follow on images of every class; choosing C and out-of-fold scores "
+                "need 2, with two classes in both"
+            )
+            raise StackError(message)
+        return found
+
+    def _teaches(self, truth: Truth, rows: NDArray[np.int64], fold: Fold) -> bool:
+        """Return whether the training part of an inner fold knows whatever the rest of the `rows` asks for."""
+        rest = np.delete(np.arange(len(rows)), fold.train)
+        try:
+            self.check_folds(truth, None, [Fold(rows[fold.train], rows[rest])])
+        except StackError:
+            return False
+        return True
 
     @abstractmethod
     def steps(self, n: int, units: Units, ask: Ask) -> int:

@@ -15,7 +15,12 @@ from pathlib import Path
 import pytest
 
 from stackbone.commands import stack, steer
-from stackbone.commands.shared.experiment_options import CrossValidationOptions, ModelOptions
+from stackbone.commands.shared.experiment_options import (
+    CrossValidationOptions,
+    GivenFoldOptions,
+    ModelOptions,
+    ShotOptions,
+)
 from stackbone.commands.shared.listing import own_commands, summary
 from stackbone.commands.shared.names import REGISTRIES, filled, names_of
 from stackbone.commands.shared.options import DatasetOptions, FoldOptions, PageOptions
@@ -115,6 +120,8 @@ def test_a_registry_that_is_not_there_is_no_silent_gap() -> None:
         (DatasetOptions, "stackbone.extract.datasets.dataset", "open_dataset", {"dataset": "name"}),
         (FoldOptions, "stackbone.stack.experiments.run", "run_experiment", {}),
         (CrossValidationOptions, "stackbone.stack.experiments.run", "run_experiment", {}),
+        (GivenFoldOptions, "stackbone.stack.experiments.run", "run_experiment", {}),
+        (ShotOptions, "stackbone.stack.experiments.run", "run_experiment", {}),
         (
             ModelOptions,
             "stackbone.stack.evaluation.options",

@@ -75,6 +75,7 @@ class RidgeBase(BaseLearner):
             part.fitted,
             part.weight,
             parts=self._parts,
+            tested=part.tested,
             row_weights=part.row_weights,
             criterion=None if part.metric is None else by_metric,
         )
@@ -89,6 +90,7 @@ def score_numbers(
     fitted: NDArray[np.int64] | None = None,
     weight: float = 1.0,
     parts: ColumnParts | None = None,
+    tested: NDArray[np.int64] | None = None,
     row_weights: Weights = None,
     criterion: Criterion | None = None,
 ) -> BaseScores:
@@ -117,6 +119,8 @@ def score_numbers(
         What each row counts for in the sum of squares.
     parts : ColumnParts, optional
         Parts of the columns, whose penalties are chosen too: see `stack.learners.part_weights`.
+    tested : NDArray[np.int64], optional
+        Rows of `train` that inner folds test; by default all that are not `fitted`, or all.
     row_weights : NDArray[np.float64], optional
         ``(n_train,)`` what each row counts for beside `weight`, in the fits and in the squared error; above 0.
     criterion : callable, optional
@@ -134,7 +138,8 @@ def score_numbers(
     UsageError
         If there is no alpha, or one is not positive.
     """
-    tested = None if fitted is None else np.delete(np.arange(train.n), fitted)
+    if tested is None and fitted is not None:
+        tested = np.delete(np.arange(train.n), fitted)
     if parts is None:
         found = _search(train, y_train, folds, alphas, tested, weight, None, row_weights, criterion)
         carried = None
