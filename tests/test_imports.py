@@ -32,6 +32,8 @@ ROOMS = {
         *("safetensors", "pyarrow"),  # saved models, files of predictions
         *("plotly", "kaleido", "umap"),  # the report: its figures, their export, its maps
     },
+    # The one room beside `commands` that knows what `extract` does and what scikit-learn asks for.
+    "pipelines": {"stackbone.cache", "stackbone.extract", "numpy", "sklearn"},
     "commands": {
         *("stackbone.cache", "stackbone.extract", "stackbone.stack"),
         *("typer", "rich", "numpy"),
@@ -299,6 +301,7 @@ def test_public_names_of_stackbone() -> None:
         "Backbone",
         "Experiment",
         "FeatureStore",
+        "ImageEmbedder",
         "StackOptions",
         "StackboneError",
         "StackedBackbones",
