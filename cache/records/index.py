@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import h5py
@@ -24,11 +26,15 @@ _TEXT_COLUMNS = ("path", "label", "split", "group", "reason")
 _STAMPS = ("size", "mtime_ns", "ctime_ns", "inode")
 _SIZES = ("width", "height")
 _LISTED = "listed"
+_COLUMNS, _CELLS = "columns", "cells"
 _PIECE_BYTES = 16 << 20
 _KNOWN = 4096
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 OK, FAILED = 0, 1
+
+MOST_COLUMNS, MOST_NAME, MOST_KEPT = 100, 100, 256
+"""Further columns that an index keeps, characters of their names, and of their cells."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,8 @@ class DatasetIndex:
         where none was.
     listed
         What was met beside the images, and what was believed.
+    columns
+        Further columns of the dataset's table, by name: lists of n strings, ``""`` where there is nothing.
     """
 
     name: str
@@ -70,6 +78,7 @@ class DatasetIndex:
     stamps: FileStamps = field(repr=False)
     sizes: NDArray[np.int64] | None = field(default=None, repr=False)
     listed: Listed = field(default_factory=Listed)
+    columns: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.path)
@@ -123,7 +132,7 @@ def write_index(path: Path, index: DatasetIndex) -> None:
         If its columns have different lengths, a text cannot be a file name or UTF-8, or the file cannot be written.
     """
     columns = [*(getattr(index, name) for name in _TEXT_COLUMNS), index.status, index.stamps.values]
-    columns += [] if index.sizes is None else [index.sizes]
+    columns += [*([] if index.sizes is None else [index.sizes]), *index.columns.values()]
     if any(len(column) != len(index.image_sha256) for column in columns):
         message = (
             f"the columns of the dataset {index.name!r} have {sorted({len(column) for column in columns})} rows for "
@@ -134,6 +143,9 @@ def write_index(path: Path, index: DatasetIndex) -> None:
         hdf5.write_text(file, "name", index.name)
         hdf5.write_text(file, "root", index.root)
         hdf5.write_text(file, _LISTED, index.listed.to_json())
+        if index.columns:
+            hdf5.write_text(file, _COLUMNS, json.dumps(list(index.columns), ensure_ascii=False))
+            _write_texts(file, _CELLS, _encode(index.name, list(chain.from_iterable(index.columns.values()))))
         for name in _TEXT_COLUMNS:
             _write_texts(file, name, _encode(index.name, getattr(index, name)))
         hdf5.write_column(file, "image_sha256", index.image_sha256)
@@ -195,6 +207,7 @@ def read_with_version(path: Path) -> tuple[DatasetIndex, int, int]:
             stamps=FileStamps(_stacked(numbers)),
             sizes=_sizes(sizes),
             listed=Listed.from_json(file.json(_LISTED)) if file.has(_LISTED) else Listed(),
+            columns=_read_further(file, len(digests)),
             **{name: _read_texts(column) for name, column in columns.items()},
         )
         if file.seal is None:
@@ -216,6 +229,26 @@ def _column(file: CacheFile, name: str, types: str, n: int) -> Column:
         message = f"the column {name!r} has {len(column)} rows, image_sha256 has {n}"
         raise Malformed(message)
     return column
+
+
+def _read_further(file: CacheFile, n: int) -> dict[str, list[str]]:
+    if not file.has(_COLUMNS):
+        return {}
+    names = file.json(_COLUMNS)
+    plain = isinstance(names, list) and all(map(_is_name, names))
+    if not plain or not len(set(names)) == len(names) <= MOST_COLUMNS:
+        message = f"the names of its further columns are no list of up to {MOST_COLUMNS} short texts, all different"
+        raise Malformed(message)
+    cells = file.column(_CELLS, types="S", may_inflate=True)
+    if len(cells) != n * len(names) or cells.dtype.itemsize > 4 * MOST_KEPT:  # bytes of a character in UTF-8
+        message = f"its further columns have {len(cells)} cells of {cells.dtype.itemsize} bytes, for {n} x {len(names)}"
+        raise Malformed(message)
+    texts = _read_texts(cells)
+    return {name: texts[i * n : (i + 1) * n] for i, name in enumerate(names)}
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and 0 < len(name) <= MOST_NAME and name.isprintable()
 
 
 def _sizes(columns: Sequence[Column]) -> NDArray[np.int64] | None:

@@ -10,8 +10,8 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -68,6 +68,8 @@ class Dataset:
         What to type after ``stackbone extract`` to list the same again; nothing of images in memory.
     arrays
         The images themselves, in the order of `paths`, where they are in memory and no files.
+    columns
+        Further columns of a table, by name: for dividing or weighing images, see docs/folds.md.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Dataset:
     notes: Sequence[str] = ()
     asked: Sequence[str] = ()
     arrays: Arrays | None = None
+    columns: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -243,6 +246,7 @@ def _build(listing: Listing, name: str | None, asked: Sequence[str], *, labelled
         notes=listing.notes,
         asked=tuple(asked),
         arrays=listing.arrays,
+        columns=listing.further.columns(paths),
     )
 
 

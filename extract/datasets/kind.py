@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from stackbone.cache.plugins import Plugins
 from stackbone.cache.records.listed import Skipped as Skipped  # also for those who write a kind
 from stackbone.extract.datasets.folders.pruning import Exclusion
+from stackbone.extract.datasets.further import Further
 from stackbone.extract.images.arrays import Arrays
 
 Entries: TypeAlias = dict[str, tuple[str, str, str]]
@@ -125,6 +126,8 @@ class Listing:
         What was believed where it could be read in another way, a sentence each: ``'dev' is the split 'validation'.``
     arrays
         The images themselves, in the order of `entries`, where they are in memory and no files.
+    further
+        What further columns of a table say of images; by path, also of such as are not among `entries`.
     """
 
     title: str
@@ -133,6 +136,7 @@ class Listing:
     skipped: Sequence[Skipped] = ()
     notes: Sequence[str] = ()
     arrays: Arrays | None = None
+    further: Further = field(default_factory=Further)
 
 
 @dataclass(frozen=True)

@@ -206,6 +206,7 @@ def make_index(dataset: Dataset, store: FeatureStore, *, retry_failed: bool, rep
         stamps=listing.stamps,
         sizes=measure(dataset, listing.digests, old),
         listed=Listed(dataset.skipped, dataset.notes, dataset.asked),
+        columns=dict(dataset.columns),
     )
     return MadeIndex(index, listing.n_hashed, old)
 

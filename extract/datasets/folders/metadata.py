@@ -9,13 +9,14 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.splits import canonical_splits
 from stackbone.cache.text import counted, typed
 from stackbone.extract.datasets.folders.tree import quoted
+from stackbone.extract.datasets.further import Further
 from stackbone.extract.datasets.kind import Entries, TableColumns
 from stackbone.extract.datasets.kinds.table import read_table
 from stackbone.extract.datasets.tables.disk import Disk
@@ -25,11 +26,15 @@ _PATH = "file_name"
 
 @dataclass(frozen=True)
 class _Metadata:
-    """A table's rows, their paths relative to its folder; `labelled` is whether it has the column of labels."""
+    """A table's rows, their paths relative to its folder; `labelled` is whether it has the column of labels.
+
+    `further` is what its other columns say.
+    """
 
     entries: Entries
     labelled: bool
     notes: Sequence[str] = ()
+    further: Further = field(default_factory=Further)
 
 
 @dataclass(frozen=True)
@@ -44,11 +49,14 @@ class Applied:
         Folders, each with a slash at the end, of whose images tables say the labels.
     notes
         What was believed.
+    further
+        What other columns say.
     """
 
     entries: Entries
     spoken_for: list[str]
     notes: list[str]
+    further: Further = field(default_factory=Further)
 
 
 def apply_metadata(root: Path, entries: Entries, tables: Sequence[str], columns: TableColumns) -> Applied:
@@ -97,18 +105,19 @@ def apply_metadata(root: Path, entries: Entries, tables: Sequence[str], columns:
         if metadata is None:
             applied.notes.append(f"{table!r} has no column {_PATH!r}, so it is not read as a table of images.")
         else:
-            _apply(applied, root, table, metadata, columns)
+            applied = replace(applied, further=applied.further.joined(_apply(applied, root, table, metadata, columns)))
     return applied
 
 
-def _apply(applied: Applied, root: Path, table: str, metadata: _Metadata, columns: TableColumns) -> None:
+def _apply(applied: Applied, root: Path, table: str, metadata: _Metadata, columns: TableColumns) -> Further:
+    """Enter what a table says, and return what its other columns say of the images below it."""
     entries, prefix = applied.entries, table[: table.rfind("/") + 1]
-    disk, rows, absent = Disk(str(root)), {}, []
+    disk, rows, absent, moved = Disk(str(root)), {}, [], {}
     for name, row in metadata.entries.items():
         path = name if os.path.isabs(name) else prefix + name
         found = path if path in entries else disk.find(path)
         if found in entries:
-            rows[found] = row
+            rows[found], moved[name] = row, found
         else:
             absent.append(path)
     splits = canonical_splits(split for _, split, _ in rows.values())
@@ -121,6 +130,7 @@ def _apply(applied: Applied, root: Path, table: str, metadata: _Metadata, column
     if metadata.labelled:
         applied.spoken_for.append(prefix)
     applied.notes.extend(_say(table, metadata, columns, len(below) - len(rows), absent))
+    return metadata.further.moved(moved)
 
 
 def _say(table: str, metadata: _Metadata, columns: TableColumns, n_bare: int, absent: list[str]) -> Iterator[str]:
@@ -160,13 +170,13 @@ def _read(file: Path, columns: TableColumns) -> _Metadata | None:
     wanted = replace(columns, path=_PATH) if columns.path == TableColumns().path else columns
     try:
         table = read_table(file, file.parent, wanted)
-        return _Metadata(table.entries, "label" in table.marks, table.notes)
+        return _Metadata(table.entries, "label" in table.marks, table.notes, table.further)
     except UsageError:
         if columns.label not in (None, TableColumns().label):
             raise
     try:
         table = read_table(file, file.parent, replace(wanted, label=None))
-        return _Metadata(table.entries, labelled=False, notes=table.notes)
+        return _Metadata(table.entries, labelled=False, notes=table.notes, further=table.further)
     except UsageError:
         if replace(columns, label=TableColumns().label) != TableColumns():
             raise

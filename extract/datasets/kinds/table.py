@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.text import counted, typed
 from stackbone.extract.datasets.corrections import corrected
 from stackbone.extract.datasets.folders.anchor import Anchor
+from stackbone.extract.datasets.further import Further, gather
 from stackbone.extract.datasets.kind import KINDS, DatasetKind, Entries, Listing, Request, TableColumns, as_words
 from stackbone.extract.datasets.missing import missing_message
 from stackbone.extract.datasets.tables.cells import Cells
@@ -47,11 +48,14 @@ class Table:
         Which of ``label``, ``split`` and ``group`` it has columns for.
     notes
         What was believed where it could be read in another way.
+    further
+        What its other columns say.
     """
 
     entries: Entries
     marks: frozenset[str]
     notes: Sequence[str] = ()
+    further: Further = field(default_factory=Further)
 
 
 def read_table(file: Path, root: Path, wanted: TableColumns) -> Table:
@@ -114,6 +118,7 @@ def _gathered(file: Path, root: Path, wanted: TableColumns, cells: Cells) -> Tab
     anchor = Anchor(root)
     entries: Entries = {}
     shared: dict[tuple[str, str, str], tuple[str, str, str]] = {}
+    keys: list[str] = []
     for number, path, label, split, group in zip(cells.numbers, paths, *marks.values(), strict=True):
         if not path.strip() or "\0" in path:
             msg = (
@@ -122,6 +127,7 @@ def _gathered(file: Path, root: Path, wanted: TableColumns, cells: Cells) -> Tab
             )
             raise DatasetError(msg)
         key = anchor.relative(path if path.lower().endswith(suffix.lower()) else path + suffix)
+        keys.append(key)
         entry = (label, split, group)
         entry = shared.setdefault(entry, entry)
         if entries.setdefault(key, entry) != entry:
@@ -131,7 +137,8 @@ def _gathered(file: Path, root: Path, wanted: TableColumns, cells: Cells) -> Tab
                 "Delete one."
             )
             raise DatasetError(msg)
-    return Table(entries, frozenset(cells.columns) & set(_MARKS), notes)
+    further, said = gather(file.name, cells.further, keys, keep_na=wanted.keep_na)
+    return Table(entries, frozenset(cells.columns) & set(_MARKS), [*notes, *said], further)
 
 
 def _recognises(request: Request) -> bool:
@@ -164,7 +171,8 @@ def _read(request: Request) -> Listing:
             notes.append(f"--exclude leaves out {images} that {request.labels.name!r} lists.")
         placed = replace(placed, entries=kept)
     listing = corrected(_list_folder(request), request.labels, placed, table.marks)
-    return replace(listing, notes=[*listing.notes, *notes])
+    further = listing.further.joined(table.further.moved(placed.moved))
+    return replace(listing, notes=[*listing.notes, *notes], further=further)
 
 
 def _list_folder(request: Request) -> Listing:
@@ -188,7 +196,7 @@ def _listed(file: Path, root: Path, title: str, columns: TableColumns) -> Listin
             f"{n:,} of {counted(len(table.entries), 'image')} of {file.name!r} {'is' if n == 1 else 'are'} not there, "
             f"such as {min(placed.missing)[:200]!r}."
         )
-    return Listing(title, root, placed.entries, notes=notes)
+    return Listing(title, root, placed.entries, notes=notes, further=table.further.moved(placed.moved))
 
 
 def _check_labels(folder: Path, table: Path, columns: TableColumns) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from stackbone.extract.datasets.tables.limits import DECIMAL, ZERO_FRACTION
 
@@ -25,6 +25,8 @@ class Cells:
         What they are called in the table, by key.
     notes
         What was believed where it could be read in another way.
+    further
+        Cells of the other columns, by their names; a long cell is cut behind the last character that may be kept.
     """
 
     unit: str
@@ -32,6 +34,7 @@ class Cells:
     columns: dict[str, list[str]]
     names: dict[str, str]
     notes: Sequence[str] = ()
+    further: Mapping[str, list[str]] = field(default_factory=dict)
 
 
 def cell_text(value: object) -> str:

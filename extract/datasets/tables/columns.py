@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stackbone.cache.choices import nearest
 from stackbone.cache.errors import DatasetError, UsageError
+from stackbone.cache.records.index import MOST_COLUMNS, MOST_NAME
 from stackbone.cache.splits import SPLITS, canonical_split
 from stackbone.cache.text import typed
 from stackbone.extract.datasets.folders.extensions import is_image_name
@@ -39,12 +41,16 @@ KNOWN_NAMES = frozenset(name for names in _ALIASES.values() for name in names)
 
 @dataclass(frozen=True)
 class Chosen:
-    """Positions of the chosen columns by key, their names, what to say of them, and whether the table has a header."""
+    """Positions of the chosen columns by key, their names, what to say of them, and whether the table has a header.
+
+    `further` are positions of the others by name, of those that have a name of their own.
+    """
 
     at: dict[str, int]
     names: dict[str, str]
     notes: list[str]
     has_header: bool = True
+    further: dict[str, int] = field(default_factory=dict)
 
 
 def plain_name(name: str) -> str:
@@ -115,7 +121,8 @@ def choose_columns(
             raise UsageError(_missing_message(file, header, key, name, at, first_row))
     if lacking and at.keys() == {"path"}:
         raise UsageError(lacking)
-    return Chosen(at, {key: header[place] for key, place in at.items()}, notes)
+    further, said = _further(file, header, at)
+    return Chosen(at, {key: header[place] for key, place in at.items()}, [*notes, *said], further=further)
 
 
 def _same_meaning(key: str, header: Sequence[str], at: dict[str, int], first_row: Sequence[str] | None) -> list[int]:
@@ -183,7 +190,22 @@ def _by_position(file: Path, header: Sequence[str], wanted: TableColumns, second
     names = {key: str(place + 1) for key, place in at.items()}
     told = ", ".join(f"column {names[key]} for the {key}" for key in _KEYS if key in at)
     note = f"The table {file.name!r} has no header line, so its columns went by place: {told}."
-    return Chosen(at, names, [note], has_header=False)
+    further, said = _further(file, [str(place + 1) for place in range(len(header))], at)
+    return Chosen(at, names, [note, *said], has_header=False, further=further)
+
+
+def _further(file: Path, names: Sequence[str], at: dict[str, int]) -> tuple[dict[str, int], list[str]]:
+    """Return the positions of all other columns by name, and what to say where there are too many of them."""
+    times = Counter(names)
+    free = {
+        name: place
+        for place, name in enumerate(names)
+        if place not in at.values() and 0 < len(name) <= MOST_NAME and name.isprintable() and times[name] == 1
+    }
+    kept = dict(list(free.items())[:MOST_COLUMNS])
+    if len(free) == len(kept):
+        return kept, []
+    return kept, [f"Of the {len(free):,} other columns of {file.name!r}, the first {MOST_COLUMNS} are kept."]
 
 
 def _is_split(text: str) -> bool:

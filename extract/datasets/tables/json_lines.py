@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from stackbone.cache.errors import DatasetError
+from stackbone.cache.records.index import MOST_KEPT
 from stackbone.extract.datasets.kind import TableColumns
 from stackbone.extract.datasets.tables.cells import Cells, cell_text
 from stackbone.extract.datasets.tables.columns import choose_columns
 from stackbone.extract.datasets.tables.encodings import find_encoding, open_text
-from stackbone.extract.datasets.tables.limits import MOST_CELL, MOST_ROWS, too_large
+from stackbone.extract.datasets.tables.limits import MOST_CELL, MOST_FURTHER, MOST_ROWS, too_large
 from stackbone.extract.datasets.tables.text import bounded_lines
 
 
@@ -38,7 +39,10 @@ def read_json_lines(file: Path, wanted: TableColumns) -> Cells:
             raise too_large(file, f"more than {MOST_ROWS:,} rows")
     chosen = choose_columns(file, list(names), wanted, has_names=True)
     columns = {key: [_text(file, number, name, row) for number, row in rows] for key, name in chosen.names.items()}
-    return Cells("line", [number for number, _ in rows], columns, chosen.names, chosen.notes)
+    free = chosen.further if len(rows) * len(chosen.further) <= MOST_FURTHER else {}
+    further = {name: _kept([row.get(name) for _, row in rows]) for name in free}
+    plain = {name: cells for name, cells in further.items() if cells is not None}
+    return Cells("line", [number for number, _ in rows], columns, chosen.names, chosen.notes, plain)
 
 
 def _objects(file: Path, wanted: TableColumns) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -66,6 +70,13 @@ def _text(file: Path, number: int, name: str, row: dict[str, Any]) -> str:
     if len(text) > MOST_CELL:
         raise too_large(file, f"a cell of {len(text):,} characters")
     return text
+
+
+def _kept(values: list[Any]) -> list[str] | None:
+    """Return values as cells, cut where they are long; None of a column that holds lists or objects."""
+    if any(isinstance(value, list | dict) for value in values):
+        return None
+    return [cell_text(value)[: MOST_KEPT + 1] for value in values]
 
 
 def _at(file: Path, number: int, what: str) -> DatasetError:

@@ -16,6 +16,9 @@ MOST_ROWS = 20_000_000
 MOST_TEXT_BYTES = 2 << 30
 """Of the columns that are read, decoded."""
 
+MOST_FURTHER = 50_000_000
+"""Cells of the columns beside paths, labels, splits and groups; a larger table's are not kept."""
+
 MOST_CELL = 131_072
 """Characters; the limit of Python's CSV reader. A path has 4,096 at the most."""
 

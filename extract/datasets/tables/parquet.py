@@ -8,6 +8,7 @@ from typing import Any
 
 from stackbone.cache.disk.reading import open_regular
 from stackbone.cache.errors import DatasetError, StackboneError, UsageError
+from stackbone.cache.records.index import MOST_KEPT
 from stackbone.cache.text import typed
 from stackbone.extract.datasets.folders.first_bytes import LENGTH, extension_of
 from stackbone.extract.datasets.kind import TableColumns
@@ -15,6 +16,7 @@ from stackbone.extract.datasets.tables.cells import Cells, cell_text
 from stackbone.extract.datasets.tables.columns import choose_columns
 from stackbone.extract.datasets.tables.limits import (
     MOST_CELL,
+    MOST_FURTHER,
     MOST_ROWS,
     MOST_TEXT_BYTES,
     too_large,
@@ -67,13 +69,45 @@ def read_parquet(file: Path, wanted: TableColumns) -> Cells:
             columns = _Columns(file, names)
             for batch in table.iter_batches(_ROWS_AT_A_TIME, columns=list(dict.fromkeys(names.values()))):
                 columns.add(batch)
+            further = _further(parquet.ParquetFile(stream), list(chosen.further))
     except (pyarrow.ArrowException, UnicodeDecodeError) as exc:
         msg = (
             f"The file {str(file)!r} is not a complete Parquet file: {str(exc).rstrip('.')}. "
             "Expected a table written by Parquet. Write or download it again."
         )
         raise DatasetError(msg) from exc
-    return Cells("row", range(1, columns.n_rows + 1), columns.texts, names, chosen.notes)
+    return Cells("row", range(1, columns.n_rows + 1), columns.texts, names, chosen.notes, further)
+
+
+def _further(table: Any, names: list[str]) -> dict[str, list[str]]:  # noqa: ANN401 - pyarrow has no types
+    """Return other columns as text, of those that hold short texts, numbers or times; long cells are cut."""
+    from pyarrow import ArrowException
+
+    about = table.metadata
+    groups = [about.row_group(number) for number in range(about.num_row_groups)]
+    sizes: dict[str, int] = dict.fromkeys(names, 0)
+    for part in (group.column(at) for group in groups for at in range(group.num_columns)):
+        if part.path_in_schema in sizes:
+            sizes[part.path_in_schema] += part.total_uncompressed_size
+    texts: dict[str, list[str]] = {}
+    for name in (each for each in names if _is_short(table.schema_arrow.field(each).type)):
+        n_cells = about.num_rows * (len(texts) + 1)
+        if n_cells > MOST_FURTHER or sizes[name] > _LONGEST_PATH * max(1, about.num_rows):
+            continue
+        try:
+            batches = table.iter_batches(_ROWS_AT_A_TIME, columns=[name])
+            texts[name] = [cell_text(v)[: MOST_KEPT + 1] for batch in batches for v in batch.column(0).to_pylist()]
+        except (ArrowException, ValueError, OverflowError):
+            continue  # nobody asked for this column: a date that Python does not know, say
+    return texts
+
+
+def _is_short(kind: Any) -> bool:  # noqa: ANN401 - pyarrow has no types
+    from pyarrow import types
+
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    plain = (types.is_string, types.is_large_string, types.is_boolean, types.is_integer, types.is_floating)
+    return any(is_kind(kind) for is_kind in (*plain, types.is_decimal, types.is_date, types.is_timestamp))
 
 
 def _check_plain(file: Path, schema: Any, names: dict[str, str]) -> None:  # noqa: ANN401 - pyarrow has no types

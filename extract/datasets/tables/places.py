@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -39,11 +39,14 @@ class Placed:
         Paths that name no file; those of a table whose sample was all there were not looked for.
     notes
         What was taken for what.
+    moved
+        The path of the file by the one that is written, of those that differ.
     """
 
     entries: Entries
     missing: frozenset[str] = frozenset()
     notes: Sequence[str] = ()
+    moved: Mapping[str, str] = field(default_factory=dict)
 
 
 def place(file: Path, root: Path, entries: Entries, options: Sequence[str]) -> Placed:
@@ -91,7 +94,7 @@ def place(file: Path, root: Path, entries: Entries, options: Sequence[str]) -> P
             raise DatasetError(msg)
         written[at] = path
     moved = {path: at for path, at in found.items() if at is not None and at != path}
-    return Placed(placed, missing, [*_moved_notes(file, moved), *_ambiguous_notes(file, elsewhere)])
+    return Placed(placed, missing, [*_moved_notes(file, moved), *_ambiguous_notes(file, elsewhere)], moved)
 
 
 class _Search:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from stackbone.cache.errors import DatasetError
+from stackbone.cache.records.index import MOST_KEPT
 from stackbone.extract.datasets.kind import TableColumns
 from stackbone.extract.datasets.tables.cells import Cells
 from stackbone.extract.datasets.tables.columns import KNOWN_NAMES, Chosen, choose_columns, plain_name
@@ -25,7 +26,7 @@ from stackbone.extract.datasets.tables.encodings import (
     open_text,
     western_note,
 )
-from stackbone.extract.datasets.tables.limits import MOST_CELL, MOST_ROWS, MOST_TEXT_BYTES, too_large
+from stackbone.extract.datasets.tables.limits import MOST_CELL, MOST_FURTHER, MOST_ROWS, MOST_TEXT_BYTES, too_large
 
 _LONGEST_LINE = 16 * MOST_CELL
 _N_JUDGED = 5  # first lines that tell the delimiter
@@ -60,14 +61,15 @@ def _mended(file: Path, cells: Cells) -> Cells:
     """Read as Windows-1252 what is not UTF-8; paths keep their bytes, by which a file may be called."""
     marks = {key: column for key, column in cells.columns.items() if key != "path"}
     odd: dict[str, int] = {}
-    for column in marks.values():
+    for column in (*marks.values(), *cells.further.values()):
         for number, text in zip(cells.numbers, column, strict=True):
             if not is_clean(text):
                 odd.setdefault(text, number)
     check_western(file, odd)
     columns = cells.columns | {key: [mended(text) for text in column] for key, column in marks.items()}
     notes = [western_note(file, odd), *cells.notes] if odd else cells.notes
-    return replace(cells, columns=columns, notes=notes)
+    further = {name: [mended(text) for text in column] for name, column in cells.further.items()}
+    return replace(cells, columns=columns, notes=notes, further=further)
 
 
 def _read(file: Path, wanted: TableColumns, encoding: str, *, escape: bool) -> Cells:
@@ -87,6 +89,8 @@ def _collected(file: Path, rows: Iterable[tuple[int, list[str]]], width: int, ch
     numbers: list[int] = []
     columns: dict[str, list[str]] = {key: [] for key in chosen.at}
     targets = [(columns[key].append, at) for key, at in chosen.at.items()]
+    further: dict[str, list[str]] = {name: [] for name in chosen.further}
+    kept = [(further[name].append, at) for name, at in chosen.further.items()]
     for line, row in rows:
         # Spreadsheets end a row with the delimiter of a column that was emptied.
         if len(row) < width or (len(row) > width and any(map(str.strip, row[width:]))):
@@ -101,10 +105,14 @@ def _collected(file: Path, rows: Iterable[tuple[int, list[str]]], width: int, ch
             raise too_large(file, f"more than {MOST_ROWS:,} rows")
         for append, at in targets:
             append(row[at])
+        if len(numbers) * len(kept) > MOST_FURTHER:
+            kept, further = [], {}
+        for append, at in kept:
+            append(row[at][: MOST_KEPT + 1])
     longest = max(map(len, chain.from_iterable(columns.values())), default=0)
     if longest > MOST_CELL:
         raise too_large(file, f"a cell of {longest:,} characters")
-    return Cells("line", numbers, columns, chosen.names, chosen.notes)
+    return Cells("line", numbers, columns, chosen.names, chosen.notes, further)
 
 
 def _records(file: Path, stream: TextIO, wanted: TableColumns) -> Iterator[tuple[int, list[str]]]:

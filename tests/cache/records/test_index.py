@@ -373,3 +373,50 @@ def test_hostile_column_is_refused_for_what_it_is(path: Path, spoil: Callable[[h
         spoil(file)
     with pytest.raises(CorruptFileError, match=re.escape(str(path)) + ".*" + match):
         read_index(path)
+
+
+FURTHER = {
+    "fold": [str(i % 3) for i in range(len(ODD_NAMES))],
+    "où/.. ✓": ["", "日本" * 128, *["x"] * (len(ODD_NAMES) - 2)],
+}
+
+
+def test_further_columns_come_back(path: Path) -> None:
+    write_index(path, replace(make_index(ODD_NAMES), columns=FURTHER))
+    got = read_index(path)
+    assert_same(got, make_index(ODD_NAMES))
+    assert got.columns == FURTHER
+
+
+def test_a_hundred_columns_of_long_names_come_back(tmp_path: Path) -> None:
+    columns = {f"{i:03}" + "🦜" * 97: ["1", "2"] for i in range(100)}
+    write_index(tmp_path / "photos.h5", replace(make_index(["a", "b"]), columns=columns))
+    assert read_index(tmp_path / "photos.h5").columns == columns
+
+
+def test_an_index_of_before_further_columns_has_none(path: Path) -> None:
+    assert (read_index(path).columns, read_index(ARCHIVED).columns) == ({}, {})
+
+
+def test_further_columns_for_other_rows_are_not_written(path: Path) -> None:
+    with pytest.raises(CacheError, match="the columns of the dataset 'photos'"):
+        write_index(path, replace(make_index(ODD_NAMES), columns={"fold": ["1"]}))
+
+
+@pytest.mark.parametrize(
+    "names", ["{}", '["fold"]', '["fold","fold"]', '["fold",1]', '["fold",""]', '["fold","a\\nb"]']
+)
+def test_further_columns_of_another_form_are_refused(path: Path, names: str) -> None:
+    write_index(path, replace(make_index(ODD_NAMES), columns=FURTHER))
+    with edited(path) as file:
+        file.attrs.create("columns", np.array(names.encode(), dtype=h5py.string_dtype("utf-8", len(names))))
+    with pytest.raises(CorruptFileError, match="its further columns"):
+        read_index(path)
+
+
+def test_cells_of_other_rows_are_refused(path: Path) -> None:
+    write_index(path, replace(make_index(ODD_NAMES), columns=FURTHER))
+    with edited(path) as file:
+        file["cells"].resize(3, axis=0)
+    with pytest.raises(CorruptFileError, match="its further columns have 3 cells"):
+        read_index(path)
