@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,9 @@ from stackbone.cache.hdf5.column import Column
 from stackbone.cache.hdf5.opening import CacheFile, open_checked
 from stackbone.cache.hdf5.texts import encode_texts, read_texts, write_texts
 from stackbone.cache.labels.sets import SETS, split_names
+from stackbone.cache.lazy import later
 from stackbone.cache.records.listed import Listed
+from stackbone.cache.text import counted
 
 FORMAT = "stackbone-index"
 _TEXT_COLUMNS = ("path", "label", "split", "group", "reason")
@@ -37,7 +40,7 @@ MOST_COLUMNS, MOST_NAME, MOST_KEPT = 100, 100, 256
 """Further columns that an index keeps, characters of their names, and of their cells."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DatasetIndex:
     """One row per listed image, in the dataset's order.
 
@@ -85,6 +88,24 @@ class DatasetIndex:
 
     def __len__(self) -> int:
         return len(self.path)
+
+    def __repr__(self) -> str:
+        n_classes, n_failed = len({*self.label} - {""}), int((~self.ok).sum())
+        failed = f", {n_failed:,} failed" if n_failed else ""
+        classes = counted(n_classes, "class", "classes")
+        return f"<DatasetIndex {self.name}: {counted(len(self), 'image')}, {classes}{failed}>"
+
+    def _repr_html_(self) -> str:
+        """Return what is understood of the dataset, for Jupyter."""
+        return str(later("stackbone.cache.display.index_html")(self))
+
+    def to_frame(self) -> Any:  # noqa: ANN401 - pandas has no types
+        """Return a pandas DataFrame of a row for each listed image, in order.
+
+        Its columns are ``path``, ``label``, ``split``, ``group``, ``ok``, ``reason``, ``image_sha256`` in hex,
+        ``width`` and ``height`` where images were measured, and the further columns of the dataset's table.
+        """
+        return later("stackbone.cache.display.index_frame")(self)
 
     @property
     def in_memory(self) -> bool:

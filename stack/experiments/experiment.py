@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.lazy import later
+from stackbone.cache.text import counted
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.image_weights import image_weights
 from stackbone.stack.evaluation.near_copies import NearCopies
@@ -30,7 +32,7 @@ RESULT_FORMAT = "stackbone-result"
 RESULT_VERSION = 1
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Experiment:
     """What was asked and what came out.
 
@@ -74,6 +76,26 @@ class Experiment:
     recipe: str = "oof"
     near_copies: NearCopies | None = None
     few_shots: FewShots | None = None
+
+    def __repr__(self) -> str:
+        score = self.evaluation.score(self.model_name)
+        return (
+            f"<Experiment on {self.dataset}: {counted(self.n_images, 'image')}, {counted(len(self.folds), 'fold')}, "
+            f"{counted(len(self.joined.names), 'backbone')}; {score.model}: {score.primary_metric} {score.mean:.3f}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the verdict, every model's scores and their figure, for Jupyter."""
+        return str(later("stackbone.stack.display.tables.experiment_html")(self))
+
+    def to_frame(self) -> Any:  # noqa: ANN401 - pandas has no types
+        """Return a pandas DataFrame of the scores: the rows of ``stack --csv``, a model each."""
+        return later("stackbone.stack.display.tables.experiment_frame")(self)
+
+    @property
+    def plot(self) -> Any:  # noqa: ANN401 - of a later sub-room, see `cache.lazy.later`
+        """The figures of the report, as Plotly figures: ``plot.confusion()``; ``dir(experiment.plot)`` lists them."""
+        return later("stackbone.stack.display.plots.Plots")(self)
 
     @property
     def task(self) -> str:

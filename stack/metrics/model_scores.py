@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError
+from stackbone.cache.lazy import later
+from stackbone.cache.text import counted
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.metrics.metrics import METRICS
 
@@ -152,7 +155,7 @@ class PartScore:
     losses: list[float]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
     """The scores of several models on the same folds, and the predictions that they are of.
 
@@ -185,6 +188,21 @@ class Evaluation:
     n_from_cache: int = field(default=0, kw_only=True)
     shares: Mapping[str, float] = field(default_factory=dict, kw_only=True)
     parts: Mapping[str, list[PartScore]] = field(default_factory=dict, kw_only=True)
+
+    def __repr__(self) -> str:
+        best = max(self.results, key=lambda each: each.mean)
+        return (
+            f"<Evaluation of {counted(len(self.results), 'model')} on {counted(len(best.folds), 'fold')}: "
+            f"{best.model} is best, {best.primary_metric} {best.mean:.3f}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the scores as a table, means over folds, for Jupyter."""
+        return str(later("stackbone.stack.display.tables.evaluation_html")(self))
+
+    def to_frame(self) -> Any:  # noqa: ANN401 - pandas has no types
+        """Return a pandas DataFrame of a row for each model and fold: ``model``, ``fold`` from 1, and every metric."""
+        return later("stackbone.stack.display.tables.evaluation_frame")(self)
 
     def score(self, model: str) -> ModelScore:
         """Return the score of one model."""

@@ -52,6 +52,7 @@ class Backbones(Section[BackbonesRecord]):
     name = "backbones"
     title = "Backbones"
     order = 50
+    plots = (("overlap", "overlap"), ("ablation", "ablation"), ("cost", "cost"), ("weights", "weights"))
 
     def collect(self, context: Context) -> BackbonesRecord | None:
         """Return what each backbone adds and costs; None where there is nothing to compare."""

@@ -68,6 +68,7 @@ class Map(Section[MapRecord]):
     name = "map"
     title = "Map"
     order = 80
+    plots = (("map", "map"),)
 
     def collect(self, context: Context) -> MapRecord | None:
         """Lay the features out on planes."""

@@ -90,6 +90,7 @@ class Scores(Section[ScoresRecord]):
     name = "scores"
     title = "Scores"
     order = 10
+    plots = (("scores", "models"),)
 
     def collect(self, context: Context) -> ScoresRecord:
         """Return every model of the table, in its order."""
