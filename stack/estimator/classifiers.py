@@ -6,6 +6,7 @@ and differ in how: all classes at once, by matrix products in float32.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -15,10 +16,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from stackbone.stack.estimator.part_penalties import read_widths, weigh_parts
 from stackbone.stack.estimator.weighted import fit_weighted, read_weights
+from stackbone.stack.folds.class_folds import INNER_FOLDS
 from stackbone.stack.solvers.linear import MAX_ITER, TOL, LinearPath
 from stackbone.stack.solvers.rows import pieces
-from stackbone.stack.solvers.scales import MODERATION
+from stackbone.stack.solvers.scales import MODERATION, ColumnParts
 
 
 class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
@@ -53,7 +56,7 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         Raises
         ------
         ValueError
-            If there is one class only, or the data are not finite or not of one length.
+            If there is one class only, the data are not finite or not of one length, or `parts` do not fit them.
         UsageError
             If C is not a positive number.
         """
@@ -65,8 +68,11 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             msg = f"the labels have 1 class, {self.classes_[0]!r}; at least 2 are needed: add images of another class"
             raise ValueError(msg)
         weights = read_weights(sample_weight, features)
-        if weights is None or np.ptp(weights) == 0:
-            coef, intercept = self._fit_alike(features, codes, 1.0 if weights is None else float(weights[0]))
+        alike = weights is None or np.ptp(weights) == 0
+        weight = 1.0 if weights is None else float(weights[0])
+        parts = self._weigh_parts(features, codes, weight if alike else None)
+        if weights is None or alike:
+            coef, intercept = self._fit_alike(features, codes, weight, parts)
         else:
             coef, intercept, self.n_iter_ = fit_weighted(
                 self._loss, features, codes, weights, self.C, self.moderation if self.standardise else None
@@ -74,8 +80,17 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         self.coef_, self.intercept_ = np.ascontiguousarray(coef), intercept
         return self
 
+    def _weigh_parts(
+        self, features: NDArray[np.floating], codes: NDArray[np.int64], weight: float | None
+    ) -> ColumnParts | None:
+        """Return parts of the columns with penalties of their own; None where there are none.
+
+        `weight` is that of every row; None where rows differ.
+        """
+        return None
+
     def _fit_alike(
-        self, features: NDArray[np.floating], codes: NDArray[np.int64], weight: float
+        self, features: NDArray[np.floating], codes: NDArray[np.int64], weight: float, parts: ColumnParts | None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return ``(n_outputs, n_features)`` coefficients and ``(n_outputs,)`` intercepts; all rows weigh the same."""
         n_classes = len(self.classes_)
@@ -87,6 +102,7 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             loss=self._loss,
             standardise=self.standardise,
             moderation=self.moderation / weight,  # rows of weight 2 are twice as many
+            parts=parts,
             tol=self.tol,
             max_iter=self.max_iter,
         )
@@ -126,16 +142,20 @@ class SoftmaxRegression(_LinearClassifier):
     standardise : bool
         Whether to standardise the features first. The coefficients are for raw features all the same.
     moderation : float
-        With `standardise`: how many rows the median variance of all columns counts for in that of each, so that a
-        handful of rows cannot make one tiny by chance (`stack.solvers.scales.moderated_scales`). 0 standardises as
-        ``StandardScaler`` does.
+        With `standardise`: how many rows the median variance of all columns (of its part) counts for in that of each,
+        so that a handful of rows cannot make one tiny by chance (`stack.solvers.scales.moderated_scales`); the command
+        line has `stack.solvers.scales.MODERATION`. 0 standardises as ``StandardScaler`` does.
+    parts : sequence of int, optional
+        Widths of runs of columns that belong together, in order, such as the pooled vector and each stage of a network:
+        ``[part.n_columns for part in feature_set.parts()]``. Each is standardised by itself and gets a penalty of its
+        own, chosen as ``stack --fusion parts`` chooses it, for this C: see `stack.learners.part_weights`.
+    cv : int, splitter or iterable of (train, test)
+        With `parts`: the folds of the rows that choose the penalties. A number: stratified, and fewer where a class has
+        fewer rows. A group of rows stays together only in folds given here.
     tol : float
         Share of the objective by which it may exceed its minimum, as the solver estimates it.
     max_iter : int
         Most steps of the solver.
-    moderation : float
-        Rows that the columns' common variance counts for when each is standardised; the command line has
-        `stack.solvers.scales.MODERATION`. With 0 each column is standardised by its own variance alone.
 
     Attributes
     ----------
@@ -145,6 +165,9 @@ class SoftmaxRegression(_LinearClassifier):
         ``(n_classes, n_features)``, or ``(1, n_features)`` for two classes; float64.
     intercept_ : NDArray
         ``(n_classes,)``, or ``(1,)``.
+    part_factors_ : NDArray
+        ``(n_parts,)``, with `parts`: what the standardised columns of each are multiplied by; a penalty is divided by
+        the square.
     n_iter_ : int
         Steps that the solver took.
     n_features_in_ : int
@@ -161,10 +184,30 @@ class SoftmaxRegression(_LinearClassifier):
         *,
         standardise: bool = True,
         moderation: float = MODERATION,
+        parts: Sequence[int] | None = None,
+        cv: Any = INNER_FOLDS,  # noqa: ANN401 - a number, a splitter or an iterable, as scikit-learn has it
         tol: float = TOL,
         max_iter: int = MAX_ITER,
     ) -> None:
         super().__init__(C, standardise=standardise, moderation=moderation, tol=tol, max_iter=max_iter)
+        self.parts = parts
+        self.cv = cv
+
+    def _weigh_parts(
+        self, features: NDArray[np.floating], codes: NDArray[np.int64], weight: float | None
+    ) -> ColumnParts | None:
+        if self.parts is None:
+            return None
+        widths = read_widths(self.parts, features.shape[1])
+        if not self.standardise:
+            msg = "parts are weighed once each is standardised: leave standardise=False out, or parts"
+            raise ValueError(msg)
+        if weight is None:
+            msg = "parts are weighed by rows that all count alike: leave sample_weight out, or parts"
+            raise ValueError(msg)
+        parts = weigh_parts(features, codes, widths, self.C, self.cv, weight)
+        self.part_factors_ = np.array(parts.factors)
+        return parts
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.floating]:
         """Return ``(n, n_classes)`` natural-log probabilities."""
