@@ -42,17 +42,19 @@ SPLITS = 3
 PARTS = ("scores", "seconds")
 
 
-def draw_cifar(archive: Path, folder: Path, n: int) -> Path:
-    """Unpack `n` training images, as many of each class, drawn with seed 0."""
+def draw_cifar(archive: Path, folder: Path, n: int, split: str = "train", classes: Sequence[str] | None = None) -> Path:
+    """Unpack `n` images of a split, as many of each class (or of those named), drawn with seed 0."""
     with zipfile.ZipFile(archive) as packed:
-        names = sorted(name for name in packed.namelist() if name.startswith("train/") and name.endswith(".jpg"))
-        classes = np.array([name.split("/")[1] for name in names])
+        names = sorted(name for name in packed.namelist() if name.startswith(f"{split}/") and name.endswith(".jpg"))
+        own = np.array([name.split("/")[1] for name in names])
         rng = np.random.default_rng(0)
-        each = n // len(np.unique(classes))
-        for name in np.unique(classes):
-            for row in rng.choice(np.flatnonzero(classes == name), each, replace=False):
+        drawn = np.unique(own) if classes is None else np.array(classes)
+        each = n // len(drawn)
+        for name in drawn:
+            rows = np.flatnonzero(own == name)
+            for row in rng.choice(rows, min(each, len(rows)), replace=False):
                 packed.extract(names[row], folder)
-    return folder / "train"
+    return folder / split
 
 
 class Scored:

@@ -31,9 +31,8 @@ ROOMS = {
     "stack": {
         *("stackbone.cache", "numpy", "scipy", "sklearn", "mlxtend", "joblib"),
         "threadpoolctl",  # scikit-learn's own way to tell BLAS how many cores it has
-        "pandas",  # files of folds, and times
+        "pandas",  # files of folds, and times; scores as frames
         *("safetensors", "pyarrow"),  # saved models, files of predictions
-        "pandas",  # scores as frames
         *("plotly", "kaleido", "umap"),  # the report: its figures, their export, its maps
     },
     # The one room beside `commands` that knows what `extract` does and what scikit-learn asks for.

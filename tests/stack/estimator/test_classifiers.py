@@ -185,8 +185,8 @@ def of_parts(n: int = 240) -> tuple[NDArray[np.float64], NDArray[Any]]:
 @pytest.mark.usefixtures("exact_solver")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_parts_are_weighed_as_the_command_line_weighs_them(dtype: type) -> None:
-    x, y = of_parts()
-    x = x.astype(dtype)
+    y = of_parts()[1]
+    x: Any = of_parts()[0].astype(dtype)
     codes = codes_of(y)
     folds = inner_folds(codes, np.unique(codes).astype(str), 0)
     expected = score_classes(x, codes, x, 3, folds, [0.1], parts=ColumnParts.alike(120, 12))
@@ -204,7 +204,7 @@ def test_one_part_is_none_and_a_pair_of_classes_has_parts_too() -> None:
     one = SoftmaxRegression(C=0.1, parts=[132]).fit(x, y)
     np.testing.assert_array_equal(one.coef_, SoftmaxRegression(C=0.1).fit(x, y).coef_)
     pair = y != "emu"
-    ours = SoftmaxRegression(C=0.1, parts=np.array([120, 12])).fit(x[pair], y[pair])
+    ours = SoftmaxRegression(C=0.1, parts=[120, 12]).fit(x[pair], y[pair])
     assert ours.coef_.shape == (1, 132)
     assert ours.part_factors_[1] > ours.part_factors_[0]
     twice = clone(ours).fit(x[pair], y[pair], sample_weight=np.ones(pair.sum()))

@@ -23,7 +23,7 @@ N, N_CLASSES = 90, 3
 CODES = np.arange(N) % N_CLASSES
 FIXED = StackOptions(c=0.1, inner_splits=3)
 VIEWS = ("plain", "hflip")
-ALL_VIEWS = {"train_views": "all", "test_views": "mean"}
+ALL_VIEWS: dict[str, Any] = {"train_views": "all", "test_views": "mean"}
 PAIR = "net@pooled+stages"
 STAGES = (Part("stage1", 4), Part("stage2", 6))
 WIDTHS = {"net": 8, "net@stages": 10, "other": 5}
@@ -92,8 +92,8 @@ def test_members_of_views_score_as_their_columns_side_by_side(store: FeatureStor
     for model, other in ((f"lr:{PAIR}", "lr:pair"), ("lr:other", "lr:other"), ("stack:oof", "stack:oof")):
         for one, two in zip(found.evaluation.predictions[model], expected.predictions[other], strict=True):
             np.testing.assert_allclose(one.scores, two.scores, atol=2e-3)
-    for one, two in zip(found.evaluation.parts[PAIR], expected.parts["pair"], strict=True):
-        np.testing.assert_allclose(one.factors, two.factors, rtol=0.02)
+    for part, of_columns in zip(found.evaluation.parts[PAIR], expected.parts["pair"], strict=True):
+        np.testing.assert_allclose(part.factors, of_columns.factors, rtol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_members_of_views_score_as_their_columns_side_by_side(store: FeatureStor
 )
 @pytest.mark.parametrize("views", [{}, ALL_VIEWS], ids=["plain", "views"])
 def test_a_saved_model_holds_the_outputs_of_a_network_in_a_row_however_they_were_named(
-    store: FeatureStore, tmp_path: Path, asked: str, members: list[int], order: list[str], views: dict[str, str]
+    store: FeatureStore, tmp_path: Path, asked: str, members: list[int], order: list[str], views: dict[str, Any]
 ) -> None:
     found = run(store, asked, with_model=True, **views)
     assert list(found.joined.blocks) == asked.split(",")
