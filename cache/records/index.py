@@ -97,7 +97,7 @@ class DatasetIndex:
 
     def _repr_html_(self) -> str:
         """Return what is understood of the dataset, for Jupyter."""
-        return str(later("stackbone.cache.display.index_html")(self))
+        return str(later("stackbone.cache.upkeep.display.index_html")(self))
 
     def to_frame(self) -> Any:  # noqa: ANN401 - pandas has no types
         """Return a pandas DataFrame of a row for each listed image, in order.
@@ -105,7 +105,7 @@ class DatasetIndex:
         Its columns are ``path``, ``label``, ``split``, ``group``, ``ok``, ``reason``, ``image_sha256`` in hex,
         ``width`` and ``height`` where images were measured, and the further columns of the dataset's table.
         """
-        return later("stackbone.cache.display.index_frame")(self)
+        return later("stackbone.cache.upkeep.display.index_frame")(self)
 
     @property
     def in_memory(self) -> bool:

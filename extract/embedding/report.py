@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stackbone.cache import FAILED, DatasetIndex
-from stackbone.cache.display import notebook_html
 from stackbone.cache.text import counted
 from stackbone.cache.upkeep.dataset_summary import DatasetSummary
+from stackbone.cache.upkeep.display import notebook_html
 from stackbone.extract.embedding.embedder import Embedder
 from stackbone.extract.embedding.filling import Filling
 from stackbone.extract.embedding.pipeline import Profile

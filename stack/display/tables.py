@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from stackbone.cache.display import notebook_html
+from stackbone.cache.upkeep.display import notebook_html
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.metrics.model_scores import Evaluation
 from stackbone.stack.tables import table

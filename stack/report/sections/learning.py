@@ -34,7 +34,7 @@ class Learning(Section[LearningRecord]):
     name = "learning"
     title = "Learning"
     order = 70
-    plots = (("learning_curve", "learning_curve"),)
+    plots = (("learning_curve", "learning_curve"), ("few_shots", "few_shots"))
 
     def collect(self, context: Context) -> LearningRecord | None:
         """Score shares of the training images, if that was asked for, and take what few images teach."""

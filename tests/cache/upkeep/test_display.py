@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stackbone.cache import DatasetIndex, empty_index
-from stackbone.cache.display import MOST_ROWS
+from stackbone.cache.upkeep.display import MOST_ROWS
 from tests.made.caches import make_digests, make_index
 
 EVIL = "<img src=x onerror=alert(1)>\x1b[2J"
