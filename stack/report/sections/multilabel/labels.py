@@ -80,6 +80,7 @@ class Labels(Section[LabelsRecord]):
     title = "Labels"
     order = 30
     tasks = frozenset({"multilabel"})
+    plots = (("labels", "per_label"),)
 
     def collect(self, context: Context) -> LabelsRecord | None:
         """Score the labels of the examined model."""
