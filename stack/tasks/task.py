@@ -231,7 +231,8 @@ class Task(ABC):
             if primary not in numbers:
                 message = (
                     f"the {METRICS[primary].title or primary} of {model} cannot be told in fold {number} of "
-                    f"{len(each)}: its predictions or its test part do not allow it. Use another --metric, or folds"
+                    f"{len(each)}: its predictions or its test part do not allow it. Choose another --metric, or "
+                    "other folds"
                 )
                 raise StackError(message)
         metrics = {

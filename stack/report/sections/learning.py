@@ -18,10 +18,21 @@ _SERIES = ((BLUE, "circle"), (GREEN, "square"), (PURPLE, "cross"), (ORANGE, "tri
 
 @dataclass(frozen=True)
 class LearningRecord:
-    """What the section shows: learning curves, and the name of the metric that they are of."""
+    """What the section shows.
+
+    Attributes
+    ----------
+    metric : str
+        Name of the metric that the curves are of.
+    curves : list of LearningCurve
+        Learning curves.
+    lower_is_better : bool
+        Whether curves fall where more images help.
+    """
 
     metric: str
     curves: list[LearningCurve]
+    lower_is_better: bool = False
 
 
 class Learning(Section[LearningRecord]):
@@ -37,7 +48,8 @@ class Learning(Section[LearningRecord]):
         if not options.learning_curve:
             return None
         curves = learning_curves(context.experiment, context.store, n_jobs=options.n_jobs, progress=context.progress)
-        return LearningRecord(primary_metric(context.experiment).name, curves) if curves else None
+        metric = primary_metric(context.experiment)
+        return LearningRecord(metric.name, curves, metric.lower_is_better) if curves else None
 
     def figures(self, record: LearningRecord) -> dict[str, Figure]:
         """Draw the curves."""
@@ -56,7 +68,8 @@ class Learning(Section[LearningRecord]):
             "learning_curve",
             says=f"Score of {models} against the number of training images.",
             title="Would more images help?",
-            note="If a curve still rises at its right end, yes. The test images are the same at every size.",
+            note=f"If a curve still {'falls' if record.lower_is_better else 'rises'} at its right end, yes. The test "
+            "images are the same at every size.",
             numbers=table(["model", "training images", "mean", "± std"], rows, caption="Learning curve"),
         )
 
