@@ -147,7 +147,7 @@ def names_of(registry: str) -> tuple[str, ...]:
         return ("oof", *names_of("stacks"), "mean", "concat")
     if registry in FOLDERS:
         found = _added(FOLDERS[registry]) or _declared(FOLDERS[registry])
-        # As they are typed: result files have a metric's name as a word.
+        # Metrics are typed with hyphens; result files have underscores.
         return tuple(each.replace("_", "-") for each in found) if registry.endswith("metrics") else found
     module, constant = REGISTRIES[registry]
     source = _STACKBONE.joinpath(*module.split(".")[1:]).with_suffix(".py").read_text(encoding="utf-8")

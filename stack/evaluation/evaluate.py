@@ -38,6 +38,7 @@ from stackbone.stack.learners.recipes import STACKS, recipe_rows
 from stackbone.stack.learners.registry import META_LEARNERS
 from stackbone.stack.learners.weight_shares import mean_shares
 from stackbone.stack.metrics.model_scores import Evaluation, PartScore, Prediction
+from stackbone.stack.solvers.checks import check_weights
 from stackbone.stack.tasks.registry import get_task
 from stackbone.stack.tasks.task import Task
 from stackbone.stack.tasks.truth import Truth
@@ -97,7 +98,8 @@ def evaluate(
     times : NDArray[np.float64], optional
         ``(n_images,)`` when each image was made: inner folds train on the past and test on the future.
     weights : NDArray[np.float64], optional
-        ``(n_images,)`` what each image counts for, above 0, where models learn and where they are tested.
+        ``(n_images,)`` what each image counts for, above 0, where models learn and where they are tested. Column names,
+        `StackOptions.weight_column`, are read by `run_experiment` alone.
     seed : int
         Seed of the inner folds; the same seed gives the same scores, whatever `n_jobs`.
     n_jobs : int, optional
@@ -121,7 +123,7 @@ def evaluate(
     StackError
         If features are not finite, shapes disagree, or labels and folds do not allow a fair score.
     UsageError
-        If a recipe, a meta-learner or the task is unknown.
+        If a recipe, a meta-learner or the task is unknown, an option means nothing, or a weight is no number above 0.
     """
     kind = get_task(task)
     options = check_options(task, options or stack_options(task))
@@ -129,6 +131,8 @@ def evaluate(
         check_choice("recipe", recipe, recipe_rows())
     truth = _read(kind, y, blocks, folds, groups)
     check_class_weight(options.class_weight, truth.classes)
+    if weights is not None:
+        check_weights(weights, len(truth.values), np.arange(len(truth.values)))
     kind.check_metric(truth, folds, options.metric)
     units = Units(groups, digests, times)
 

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 from stackbone.cache.choices import check_choice
 from stackbone.cache.errors import UsageError
+from stackbone.stack.learners.class_weight import BALANCED, checked_weights
 from stackbone.stack.learners.options import COMBINE, FUSIONS, SCORES, MetaOptions, StackOptions
 from stackbone.stack.metrics.metrics import find_metric
 from stackbone.stack.tasks.registry import get_task
+from stackbone.stack.tasks.task import Task
 
 MOST_C = 1e6
 """The largest C that can be asked for: beyond it the penalty is lost in the rounding of single precision."""
@@ -52,32 +54,16 @@ def stack_options(
     UsageError
         If a name is unknown, or a number out of range.
     """
-    kind = get_task(task)
-    meta = kind.meta_learners[0] if meta is None else meta
     options = StackOptions(
         c=c,
         inner_splits=inner_splits,
-        meta=MetaOptions(meta, scores, combine),
+        meta=MetaOptions(get_task(task).meta_learners[0] if meta is None else meta, scores, combine),
         fusion=fusion,
-        metric=None if metric is None else find_metric(task, metric).name,
+        metric=metric,
         class_weight=class_weight,
         weight_column=weight_column,
     )
-    check_meta(task, options.meta)
-    check_choice("value of --fusion", fusion, FUSIONS)
-    if c is not None and not 0 < c <= MOST_C:
-        message = f"--c is {c}; C is an inverse regularisation strength above 0 and up to {MOST_C:g}, such as 0.01"
-        raise UsageError(message)
-    if class_weight is not None and not kind.has_class_weights:
-        message = (
-            f"--class-weight is for classes, and the task is {task}: leave it out, or weigh images (--weight-column)"
-        )
-        raise UsageError(message)
-    kind.check_options(options)
-    if inner_splits < 2:
-        message = f"{inner_splits} inner folds were asked for; use 2 or more"
-        raise UsageError(message)
-    return options
+    return check_options(task, options)
 
 
 def check_meta(task: str, options: MetaOptions) -> None:
@@ -88,8 +74,57 @@ def check_meta(task: str, options: MetaOptions) -> None:
 
 
 def check_options(task: str, options: StackOptions) -> StackOptions:
-    """Return options with the metric by its own name; raise `UsageError` unless a task knows all of their names."""
+    """Return options with the metric by its own name, and weights of classes as plain numbers.
+
+    Parameters
+    ----------
+    task : str
+        Name of the task.
+    options : StackOptions
+        What a user decided, or made by hand.
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown, a number out of range, or an option means nothing for the task.
+    """
+    kind = get_task(task)
     check_meta(task, options.meta)
-    if options.metric is None:
-        return options
-    return replace(options, metric=find_metric(task, options.metric).name)
+    check_choice("value of --fusion", options.fusion, FUSIONS)
+    if options.c is not None and not 0 < options.c <= MOST_C:
+        message = (
+            f"--c is {options.c}; C is an inverse regularisation strength above 0 and up to {MOST_C:g}, such as 0.01"
+        )
+        raise UsageError(message)
+    kind.check_options(options)
+    if options.inner_splits < 2:
+        message = f"{options.inner_splits} inner folds were asked for; use 2 or more"
+        raise UsageError(message)
+    return replace(
+        options,
+        metric=None if options.metric is None else find_metric(task, options.metric).name,
+        class_weight=_checked_class_weight(kind, options.class_weight),
+    )
+
+
+def _checked_class_weight(
+    task: Task, class_weight: str | Mapping[str, float] | None
+) -> str | Mapping[str, float] | None:
+    if class_weight is None:
+        return None
+    if not task.has_class_weights:
+        message = (
+            f"--class-weight is for classes, and the task is {task.name}: leave it out, or weigh images "
+            "(--weight-column)"
+        )
+        raise UsageError(message)
+    if isinstance(class_weight, str):
+        check_choice("value of class_weight", class_weight, [BALANCED])
+        return class_weight
+    if not isinstance(class_weight, Mapping):
+        message = (
+            f"class_weight is {class_weight!r}; expected {BALANCED!r}, a mapping of class names to numbers above 0, "
+            "or None"
+        )
+        raise UsageError(message)
+    return checked_weights(class_weight.items(), "class_weight")

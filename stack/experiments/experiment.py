@@ -114,7 +114,7 @@ class Experiment:
 
     @cached_property
     def weights(self) -> NDArray[np.float64] | None:
-        """``(n_images,)`` what each image counts for, above 0; None where all count alike."""
+        """``(n_images,)`` what each image counts for, above 0; None without a column that says it."""
         return image_weights(self.joined, self.options.weight_column)
 
     @cached_property

@@ -170,8 +170,8 @@ def run_experiment(
         test_views=test_views,
         progress=progress,
     )
-    joined = without_weightless(joined, options.weight_column)
     joined, outer, division = fair_folds(joined, division, dealing)
+    joined, outer = without_weightless(joined, outer, options.weight_column)
     if shots is not None:
         check_drawable(joined, outer, shots)
     features = features_of_folds(joined, outer, division)
@@ -184,7 +184,8 @@ def run_experiment(
     )
     row = recipe_rows()[recipes[0]]
     kind, truth = division.kind, division.kind.read(joined.labels)
-    joined = replace(joined, notes=[*joined.notes, *kind.advice(truth, options), *_unmeasured_note(kind, options)])
+    advice = [*kind.advice(truth, options), *_weights_note(options), *_unmeasured_note(kind, recipes, options)]
+    joined = replace(joined, notes=[*joined.notes, *advice])
     findings = find(
         kind,
         evaluation,
@@ -306,9 +307,18 @@ def _check_recipes(task: Task, recipes: Sequence[str], options: StackOptions) ->
         raise UsageError(message)
 
 
-def _unmeasured_note(task: Task, options: StackOptions) -> list[str]:
+def _weights_note(options: StackOptions) -> list[str]:
+    """Say that images do not count alike, since no number of the table shows it."""
+    if options.weight_column is None:
+        return []
+    return [f"images count by the column {options.weight_column!r}, in what is learnt and in the scores of all models"]
+
+
+def _unmeasured_note(task: Task, recipes: Sequence[str], options: StackOptions) -> list[str]:
     """Say which models of the table are missing, since the metric cannot measure them."""
-    if options.metric is None or not (left_out := task.unmeasured(options.metric)):
+    asked = [recipe_rows()[recipe] for recipe in recipes]
+    left_out = [each for each in task.unmeasured(options.metric) if each.endswith(":") or each in asked]
+    if options.metric is None or not left_out:
         return []
     models = ", ".join(f"{each}*" if each.endswith(":") else each for each in left_out)
     return [f"{models} give no probabilities, which --metric {typed_metric(METRICS[options.metric])} needs: left out"]

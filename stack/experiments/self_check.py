@@ -55,8 +55,9 @@ def run_self_check(
     """Run the ``oof`` recipe on shuffled labels and the experiment's own folds: nothing may score above chance.
 
     Whole groups swap their labels, and so do images that look the same to every backbone, whether or not the folds
-    keep them together: what the folds tear apart shows. Parameters are those of `run_experiment`. Classes too rare for
-    the folds are left out.
+    keep them together: what the folds tear apart shows. Parameters are those of `run_experiment`; of `options`,
+    metric and weights are not used: chance is known of accuracy, of images that count alike. Classes too rare for the
+    folds are left out.
 
     Returns
     -------

@@ -157,7 +157,7 @@ def find_metric(task: str, name: str) -> Metric:
     listed = ", ".join(dict.fromkeys(typed_metric(each) for each in own.values()))
     near = nearest(word, own)
     if elsewhere := [each.task for each in METRICS.values() if word in (each.name, *each.aliases)]:
-        meant = f"; {word} is a metric of {elsewhere[0]}"
+        meant = f"; {name} is a metric of {elsewhere[0]} (--task {elsewhere[0]})"
     else:
         meant = f"; did you mean {typed_metric(own[near])!r}?" if near else ""
     message = f"unknown metric {name!r} of {task}: choose from {listed}{meant}"

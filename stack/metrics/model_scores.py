@@ -80,7 +80,7 @@ class ModelScore:
             if primary not in each:
                 message = (
                     f"the {METRICS[primary].title or primary} of {model} cannot be told in fold {number} of "
-                    f"{len(numbers)}: its predictions or its test part do not allow it. Use another --metric, or "
+                    f"{len(numbers)}: its predictions or its test part do not allow it. Choose another --metric, or "
                     "folds"
                 )
                 raise StackError(message)

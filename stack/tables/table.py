@@ -55,7 +55,8 @@ def describe(experiment: Experiment, model: str) -> str:
 
 def footnotes(experiment: Experiment) -> list[str]:
     """Return a line on each score whose title does not say what it is."""
-    notes = [(titles()[name], METRICS[name].note) for name in _metrics(experiment)]
+    shown = [experiment.evaluation.results[0].primary_metric, *_metrics(experiment)]
+    notes = [(titles()[name], METRICS[name].note) for name in shown]
     return [f"{title}: {note}" for title, note in notes if note]
 
 

@@ -30,6 +30,7 @@ from stackbone.extract.methods.method import RECIPES
 from stackbone.stack.folds.class_folds import INNER_FOLDS
 from stackbone.stack.learners.recipes import recipe_rows
 from stackbone.stack.learners.registry import meta_learners
+from stackbone.stack.metrics.metrics import METRICS, typed_metric
 from stackbone.stack.tasks.registry import TASKS
 from tests.made.checkout import CLI, ROOT
 from tests.made.plugin import install_plugin
@@ -112,6 +113,13 @@ def test_help_names_what_folders_hold() -> None:
 def test_a_registry_that_is_not_there_is_no_silent_gap() -> None:
     with pytest.raises(KeyError, match="colours"):
         filled("Choices: {colours}")
+
+
+@pytest.mark.parametrize(("word", "task"), [("metrics", "classification"), ("regression_metrics", "regression")])
+def test_metrics_are_listed_as_they_are_typed_in_the_order_of_their_registry(word: str, task: str) -> None:
+    assert list(names_of(word)) == [typed_metric(each) for each in METRICS.values() if each.task == task]
+    places = [each.place for each in METRICS.values() if each.task == task]
+    assert len(set(places)) == len(places)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ It sees the training part of one outer fold only.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,7 +125,8 @@ def score_numbers(
     row_weights : NDArray[np.float64], optional
         ``(n_train,)`` what each row counts for beside `weight`, in the fits and in the squared error; above 0.
     criterion : callable, optional
-        Of ``(n,)`` predictions and the rows that they are of: the less, the better. By default the squared error.
+        Of ``(n,)`` predictions and the rows that they are of: the less, the better. By default the squared error, which
+        the penalties of parts are chosen by all the same.
 
     Returns
     -------
@@ -140,13 +142,14 @@ def score_numbers(
     """
     if tested is None and fitted is not None:
         tested = np.delete(np.arange(train.n), fitted)
+    counted: dict[str, Any] = {"tested": tested, "weight": weight, "weights": row_weights, "criterion": criterion}
     if parts is None:
-        found = _search(train, y_train, folds, alphas, tested, weight, None, row_weights, criterion)
+        found = _search(train, y_train, folds, alphas, **counted)
         carried = None
     else:
 
         def search(weighed: ColumnParts, grid: Sequence[float]) -> Choice:
-            return _search(train, y_train, folds, grid, tested, weight, weighed, row_weights, criterion)
+            return _search(train, y_train, folds, grid, parts=weighed, **counted)
 
         def loss(predicted: Doubles, rows: NDArray[np.int64]) -> tuple[float, Doubles]:
             own = None if row_weights is None else row_weights[rows, None]
@@ -203,7 +206,7 @@ def choose_alpha(
     UsageError
         If there is no alpha, or one is not positive.
     """
-    found = _search(design, y, folds, alphas, tested, weight, None, row_weights, criterion)
+    found = _search(design, y, folds, alphas, tested=tested, weight=weight, weights=row_weights, criterion=criterion)
     return found.strength, found.out_of_fold
 
 
@@ -212,6 +215,7 @@ def _search(
     y: NDArray[np.float64],
     folds: Sequence[Fold],
     alphas: Sequence[float],
+    *,
     tested: NDArray[np.int64] | None = None,
     weight: float = 1.0,
     parts: ColumnParts | None = None,

@@ -136,7 +136,7 @@ def _ablation(record: BackbonesRecord) -> Markup:
         [each.without, number(each.mean, digits), number(each.low, digits), number(each.high, digits)]
         for each in record.ablation
     ]
-    header = ["without", f"{metric.name} lost{metric.in_points}", "low", "high"]
+    header = ["without", f"{metric.name} {metric.lost}{metric.in_points}", "low", "high"]
     return table(header, lost, caption="Loss without each backbone")
 
 

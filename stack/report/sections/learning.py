@@ -21,11 +21,24 @@ _SERIES = ((BLUE, "circle"), (GREEN, "square"), (PURPLE, "cross"), (ORANGE, "tri
 
 @dataclass(frozen=True)
 class LearningRecord:
-    """What the section shows: learning curves, scores with few images, and the name of the metric that they are of."""
+    """What the section shows.
+
+    Attributes
+    ----------
+    metric : str
+        Name of the metric that the curves are of.
+    curves : list of LearningCurve
+        Learning curves.
+    few : FewShots, optional
+        Scores with a few images of each class.
+    lower_is_better : bool
+        Whether curves fall where more images help.
+    """
 
     metric: str
     curves: list[LearningCurve]
     few: FewShots | None = None
+    lower_is_better: bool = False
 
 
 class Learning(Section[LearningRecord]):
@@ -46,7 +59,8 @@ class Learning(Section[LearningRecord]):
         )
         if not curves and experiment.few_shots is None:
             return None
-        return LearningRecord(primary_metric(experiment).name, curves, experiment.few_shots)
+        metric = primary_metric(experiment)
+        return LearningRecord(metric.name, curves, experiment.few_shots, metric.lower_is_better)
 
     def figures(self, record: LearningRecord) -> dict[str, Figure]:
         """Draw the curves, and the scores with few images."""
@@ -125,7 +139,8 @@ def _curves_html(record: LearningRecord, page: Page) -> Markup:
         "learning_curve",
         says=f"Score of {models} against the number of training images.",
         title="Would more images help?",
-        note="If a curve still rises at its right end, yes. The test images are the same at every size.",
+        note=f"If a curve still {'falls' if record.lower_is_better else 'rises'} at its right end, yes. The test images "
+        "are the same at every size.",
         numbers=table(["model", "training images", "mean", "± std"], rows, caption="Learning curve"),
     )
 

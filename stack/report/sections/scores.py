@@ -200,15 +200,20 @@ def _interval(context: Context, score: ModelScore) -> tuple[float, float] | None
     if len(score.folds) > 1:
         found = paired_difference(score.folds, [0.0] * len(score.folds), *mean_sizes(experiment.folds))
         ends = found.low, found.high
-    elif experiment.options.metric is not None or experiment.weights is not None:
-        ends = _resampled(experiment, score)
-    elif context.classes:
+    elif context.classes and experiment.weights is None and _is_usual(experiment):
         found = _bootstrap(context, score.model)
         ends = found.low, found.high
+    elif context.classes or experiment.options.metric is not None:
+        ends = _resampled(experiment, score)
     else:
         return None
     low, high = ends
     return None if low is None or high is None else (max(low, metric.least), min(high, metric.most))
+
+
+def _is_usual(experiment: Experiment) -> bool:
+    """Return whether models are ranked by what they are without a choice; the verdict's interval is of one kind too."""
+    return experiment.options.metric in (None, experiment.kind.primary_metric)
 
 
 def _resampled(experiment: Experiment, score: ModelScore) -> tuple[float, float] | tuple[None, None]:
@@ -221,7 +226,7 @@ def _resampled(experiment: Experiment, score: ModelScore) -> tuple[float, float]
         seed=experiment.seed,
         weights=None if weights is None else weights[rows],
         groups=None if joined.groups is None else joined.groups[rows],
-    )
+    ).drawn
     drawn = drawn[np.isfinite(drawn)]
     if len(drawn) < 2 or np.ptp(drawn) == 0:
         return None, None
