@@ -81,7 +81,7 @@ class ModelScore:
                 message = (
                     f"the {METRICS[primary].title or primary} of {model} cannot be told in fold {number} of "
                     f"{len(numbers)}: its predictions or its test part do not allow it. Choose another --metric, or "
-                    "folds"
+                    "other folds"
                 )
                 raise StackError(message)
         shared = [name for name in numbers[0] if all(name in each for each in numbers)]

@@ -139,8 +139,8 @@ def _curves_html(record: LearningRecord, page: Page) -> Markup:
         "learning_curve",
         says=f"Score of {models} against the number of training images.",
         title="Would more images help?",
-        note=f"If a curve still {'falls' if record.lower_is_better else 'rises'} at its right end, yes. The test images "
-        "are the same at every size.",
+        note=f"If a curve still {'falls' if record.lower_is_better else 'rises'} at its right end, yes. The test "
+        "images are the same at every size.",
         numbers=table(["model", "training images", "mean", "± std"], rows, caption="Learning curve"),
     )
 
