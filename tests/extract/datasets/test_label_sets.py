@@ -375,7 +375,7 @@ def test_what_is_neither_0_nor_1_is_refused_with_its_place(photos: Path, cell: s
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"label_columns": "cat,indor"}, "names 'indor', and the table has no such column.*The nearest is 'indoor'"),
+        ({"label_columns": "cat,indor"}, "names 'indor', and no such column is kept.*The nearest is 'indoor'"),
         ({"label_columns": "cat,cat"}, "names 'cat' twice"),
         ({"label_columns": "cat", "label_column": "note"}, "both say where labels are"),
         ({"label_columns": "cat", "label_separator": ","}, "lists or marks of presence already"),

@@ -15,10 +15,13 @@ from sklearn.metrics import average_precision_score
 from stackbone.cache import FeatureStore, StackError, UsageError
 from stackbone.cache.labels.sets import join_names
 from stackbone.stack import Experiment, load_model, run_experiment, run_self_check, save_model, stack_options
+from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.first_division import first_division
+from stackbone.stack.divisions.outer_folds import drop_rare
 from stackbone.stack.divisions.training_parts import training_parts
 from stackbone.stack.experiments.reproduce import reproduce_experiment
 from stackbone.stack.experiments.result_file import write_result
+from stackbone.stack.features.join import join_features
 from stackbone.stack.models.predict import agreement, columns, predict, table_columns, table_rows
 from stackbone.stack.report.context import ReportOptions
 from stackbone.stack.report.page import render_page
@@ -295,6 +298,10 @@ def test_a_label_without_two_sides_is_refused_or_dropped(column: NDArray[np.int8
         note.startswith("labels left out, too rare or too common for 3 folds: 'night'") for note in found.joined.notes
     )
     assert first_division(store.dataset()) == "--task multilabel --cv 3 --rare drop"
+    joined = join_features(store)
+    left = drop_rare(joined, Division("multilabel", cv=3, rare="drop"))
+    assert left.labels.tolist() != joined.labels.tolist()
+    assert all(left.blocks[name] is block for name, block in joined.blocks.items()), "nothing is copied"
 
 
 def test_a_split_whose_training_part_lacks_a_label_is_refused(tmp_path: Path) -> None:
