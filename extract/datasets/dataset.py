@@ -126,7 +126,7 @@ def open_dataset(
     class_level: int | str | None = None,
     encoding: str = "",
     label_separator: str = "",
-    label_columns: Sequence[str] | str = (),
+    label_columns: Sequence[str] | str = "",
     keep_na: bool = False,
     only_listed: bool = False,
 ) -> Dataset:
