@@ -18,10 +18,10 @@ FOLDS = [Fold.testing(np.arange(N)[np.arange(N) % 3 == part], N) for part in ran
 
 
 def made(noise: float, n_with: int = N // 2) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
-    """Return features in which one label is told apart but for some noise, and which images have it."""
+    """Return features in which one label is told apart but for some noise, and which images have it, in folds alike."""
     rng = np.random.default_rng(0)
     has = np.zeros(N, np.int8)
-    has[rng.permutation(N)[:n_with]] = 1
+    has[np.flatnonzero(np.arange(N) // 3 % 2 == 0)[:n_with]] = 1
     x = noise * rng.normal(size=(N, DIM))
     x[:, 0] += 3.0 * has
     return x.astype(np.float32), has[:, None]
@@ -51,8 +51,8 @@ def test_average_precision_decides_where_it_can(noise: float) -> None:
     ranks = {c: average_precisions(presence, scores)[0] for c, scores in each.items()}
     chosen = min(C_GRID, key=lambda c: abs(np.log(c / found.chosen)))
     by_loss = min(C_GRID, key=lambda c: label_losses(presence, each[c])[0])
-    assert ranks[chosen] >= ranks[by_loss]
-    np.testing.assert_array_equal(found.out_of_fold, each[chosen])
+    assert ranks[chosen] >= ranks[by_loss] - 1e-3
+    np.testing.assert_allclose(found.out_of_fold, each[chosen], atol=1e-2)  # each C begins where the last ended
 
 
 def test_a_label_that_no_tested_image_has_takes_the_c_of_the_log_loss() -> None:
