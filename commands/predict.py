@@ -57,6 +57,8 @@ def command(
         table_rows,
         to_columns,
     )
+    from stackbone.stack.tasks.label_form import check_comparable
+    from stackbone.stack.tasks.registry import get_task
 
     check_outputs({"--model": model, **files.files})
     files.check()
@@ -64,6 +66,8 @@ def command(
     err.note(f"{model.name}: {loaded.describe()}")
     is_labelled = bool(as_given(context, "labels", "label_column", "label_separator", "label_columns"))
     dataset = listing.open(images, labelled=is_labelled)
+    if is_labelled:
+        check_comparable(get_task(loaded.task).label_form, dataset.name, dataset.label_form)
     told = dataset.notes if is_labelled or not Path(images[0]).is_dir() else ()  # a folder's notes are on its labels
     for line in Listed(dataset.skipped, told).lines():
         err.note(line)

@@ -150,7 +150,7 @@ class DatasetSummary:
         title = counted(len(ranked), "class", "classes")
         if self.label_form == SETS:
             mean = sum(self.classes.values()) / self.n_labelled
-            title = f"{counted(len(ranked), 'label')}, {mean:.2g} of each labelled image in the mean"
+            title = f"{counted(len(ranked), 'label')}, {mean:.2g} per labelled image on average"
         if len(ranked) <= _SHOWN_CLASSES:
             return f"{title}: {_named(ranked)}"
         if any(oddity.kind == QUANTITIES for oddity in self.oddities):

@@ -168,8 +168,8 @@ class ChoiceOptions:
         str | None,
         typer.Option(
             help="Metric that chooses C on inner folds, ranks the models and is what the verdict is about: {metrics}; "
-            "for regression {regression_metrics}; or scikit-learn's name of it [default: log-loss chooses C, accuracy "
-            "ranks; r2 for regression]"
+            "for regression {regression_metrics}; for multilabel {multilabel_metrics}; or scikit-learn's name of it "
+            "[default: log-loss chooses C, accuracy ranks; r2 for regression, mean-ap for multilabel]"
         ),
     ] = None
     class_weight: Annotated[

@@ -116,7 +116,11 @@ FOLDERS = {
     },
     **{
         word: Folder("stack/metrics/known", "**/*.py", f'task = "{task}"', "stackbone.metrics", partial(_metrics, task))
-        for word, task in {"metrics": "classification", "regression_metrics": "regression"}.items()
+        for word, task in {
+            "metrics": "classification",
+            "regression_metrics": "regression",
+            "multilabel_metrics": "multilabel",
+        }.items()
     },
 }
 """Word in braces to the folder whose files declare what it stands for."""

@@ -126,7 +126,7 @@ def open_dataset(
     class_level: int | str | None = None,
     encoding: str = "",
     label_separator: str = "",
-    label_columns: Sequence[str] | str = (),
+    label_columns: Sequence[str] | str = "",
     keep_na: bool = False,
     only_listed: bool = False,
 ) -> Dataset:
@@ -200,6 +200,12 @@ def open_dataset(
     """
     labelled = label_column is not None
     marked = read_label_columns(label_columns, label_column)
+    if not labelled and (label_separator or marked):
+        option = "--label-columns" if marked else "--label-separator"
+        msg = (
+            f"{option} says how labels are read, and --no-labels (label_column=None) reads none: leave one of them out"
+        )
+        raise UsageError(msg)
     label = None if marked else label_column
     columns = TableColumns(path_column, label, split_column, group_column, suffix, encoding, keep_na, labels=marked)
     check_choice("value of --split-folders", split_folders, SPLIT_FOLDERS)
@@ -231,9 +237,9 @@ def open_dataset(
         msg = "--only-listed goes with a table of labels for a folder. Found none. Add --labels FILE, or leave it out."
         raise UsageError(msg)
     listing = _list(request)
-    if marked and labelled:
+    if marked:
         listing = marked_labels(listing, marked)
-    if label_separator and labelled:
+    if label_separator:
         listing = separated(listing, label_separator)
     return _build(listing, name, asked_words(request, labelled=labelled), labelled=labelled)
 

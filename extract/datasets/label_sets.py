@@ -10,7 +10,7 @@ from stackbone.cache.choices import nearest
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.labels.sets import BAR, SETS, join_names
 from stackbone.cache.text import typed
-from stackbone.extract.datasets.kind import Listing, TableColumns
+from stackbone.extract.datasets.kind import Entries, Listing, TableColumns
 from stackbone.extract.datasets.tables.cells import LIST_MARK
 
 
@@ -36,14 +36,38 @@ def read_sets(texts: Sequence[str], separator: str, where: str) -> list[str]:
     for text in dict.fromkeys(texts):
         names = [name for part in text.split(separator) if (name := unicodedata.normalize("NFC", part.strip()))]
         if bad := next((name for name in names if BAR in name), None):
+            separate = f"If it separates labels here too, write --label-separator {BAR!r}; else rename"
             msg = (
                 f"The label {bad!r} in {where} holds {BAR!r}, which stands between labels in the cache. "
-                f"Expected names without it. If it separates labels here too, write --label-separator {BAR!r}; else "
-                "rename the label."
+                f"Expected names without it. {'Rename' if separator == LIST_MARK else separate} the label."
             )
             raise DatasetError(msg)
         read[text] = join_names(names) if text else ""
     return [read[text] for text in texts]
+
+
+def as_sets(entries: Entries, where: str) -> Entries:
+    """Return entries of one class each as they stand beside others of any number of labels: a set of one.
+
+    Parameters
+    ----------
+    entries
+        Whose labels are single names, or ``""``.
+    where
+        What a message calls them.
+
+    Raises
+    ------
+    DatasetError
+        As of `read_sets`.
+    """
+    labels = read_sets([label for label, _, _ in entries.values()], LIST_MARK, where)
+    return _with_labels(entries, labels)
+
+
+def _with_labels(entries: Entries, labels: Sequence[str]) -> Entries:
+    pairs = zip(entries.items(), labels, strict=True)
+    return {path: (label, split, group) for (path, (_, split, group)), label in pairs}
 
 
 def separated(listing: Listing, separator: str) -> Listing:
@@ -66,9 +90,7 @@ def separated(listing: Listing, separator: str) -> Listing:
         )
         raise UsageError(msg)
     labels = read_sets([label for label, _, _ in listing.entries.values()], separator, "the labels")
-    pairs = zip(listing.entries.items(), labels, strict=True)
-    entries = {path: (label, split, group) for (path, (_, split, group)), label in pairs}
-    return replace(listing, entries=entries, label_form=SETS)
+    return replace(listing, entries=_with_labels(listing.entries, labels), label_form=SETS)
 
 
 _THERE = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
@@ -120,9 +142,10 @@ def _no_column(name: str, columns: Mapping[str, Sequence[str]]) -> str:
     near = nearest(name, columns)
     listed = ", ".join(map(repr, list(columns)[:20])) + (", ..." if len(columns) > 20 else "")
     return (
-        f"--label-columns names {name!r}, and the table has no such column beside those of paths, labels, splits and "
-        f"groups; it has {listed or 'none'}.{f' The nearest is {near!r}.' if near else ''} Name columns that it has, "
-        "separated by commas."
+        f"--label-columns names {name!r}, and no such column is kept beside those of paths, labels, splits and groups: "
+        f"the table has none, or it is empty, holds lists or long cells, or says several things of one image. Kept: "
+        f"{listed or 'none'}.{f' The nearest is {near!r}.' if near else ''} Name columns that are kept, separated by "
+        "commas, or mend the table."
     )
 
 
@@ -136,6 +159,9 @@ def read_label_columns(given: Sequence[str] | str, label_column: str | None) -> 
     """
     names = [name.strip() for name in given.split(",")] if isinstance(given, str) else list(given)
     names = [name for name in names if name]
+    if given and not names:
+        msg = "--label-columns names no column. Expected names with commas between them. Name some, or leave it out."
+        raise UsageError(msg)
     if twice := next((name for name in names if names.count(name) > 1), None):
         msg = f"--label-columns names {twice!r} twice. Expected each column once. Leave one out."
         raise UsageError(msg)
@@ -158,6 +184,5 @@ def marked_labels(listing: Listing, names: Sequence[str]) -> Listing:
     """
     paths = list(listing.entries)
     labels = from_columns(listing.further.columns(paths), names, paths)
-    pairs = zip(listing.entries.items(), labels, strict=True)
-    entries = {path: (label, split, group) for (path, (_, split, group)), label in pairs}
+    entries = _with_labels(listing.entries, labels)
     return replace(listing, entries=entries, label_form=SETS, further=listing.further.without(names))

@@ -71,6 +71,8 @@ class Division:
         check_choice("plan", self.plan, PLANS)
         if self.rare != "refuse" and (self.split is not None or self.rare not in task.rare):
             message = "--rare is for classes smaller than the folds of a cross-validation: leave it out"
+            if self.split is None and len(task.rare) > 1:
+                message = f"--rare {self.rare} is not for {task.name}: choose from {', '.join(task.rare)}"
             raise UsageError(message)
         if self.split is not None and self.repeats > 1:
             message = "--repeats draws new folds, and --split uses the dataset's own division: use one of the two"

@@ -24,6 +24,8 @@ def drop_rare(images: Images, division: Division) -> Images:
     kept = division.kind.without_rare(images.labels, images.groups, division.cv)
     if kept.note is None:
         return images
+    if len(kept.rows) == len(images.rows):  # labels alone are left out; to take the rows would copy all features
+        return replace(images, labels=kept.labels, notes=[*images.notes, kept.note])
     return replace(images.take(kept.rows, kept.note), labels=kept.labels)
 
 

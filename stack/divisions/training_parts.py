@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import Digests, FeatureStore, UsageError
+from stackbone.cache.labels.sets import SETS
 from stackbone.stack.divisions.division import LOO, ORDERED, Division, choose_plan
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
 from stackbone.stack.divisions.named_split import find_split
 from stackbone.stack.divisions.outer_folds import inner_of_folds, outer_folds
 from stackbone.stack.folds.class_folds import INNER_FOLDS
 from stackbone.stack.folds.dealing import DEALINGS
-from stackbone.stack.tasks.registry import get_task
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ def training_parts(
     CacheError
         If the cache lacks the dataset or is damaged.
     UsageError
-        If options are unknown or contradict each other.
+        If options are unknown or contradict each other, or an image can have several labels.
     """
     plan = choose_plan(cv, split, folds, time_column)
     is_divided = split is not None or bool({cv, folds, time_column} - {None})
@@ -108,7 +108,13 @@ def training_parts(
         )
         raise UsageError(message)
     index = store.dataset(dataset)
-    get_task(task).check_index(index)
+    if index.label_form == SETS:
+        message = (
+            f"an image of the dataset {index.name!r} can have several labels, and steering learns one class of each "
+            "image: use the backbones as they are (`stackbone stack --task multilabel`), or steer them for another "
+            "dataset"
+        )
+        raise UsageError(message)
     split = None if split is None else find_split(index, split)
     images = label_images(index, split=split, group_by=group_by)
     if nested and not is_divided:

@@ -57,6 +57,8 @@ class FitKey:
         Rows of both parts, classes or labels (0 for a regression), columns of all blocks together.
     tested : NDArray[np.bool_]
         ``(n_train,)``: which rows an inner fold tests.
+    has_labels : bool
+        Whether an image can have several labels; an outcome then has thresholds.
     """
 
     digest: str
@@ -66,6 +68,7 @@ class FitKey:
     n_classes: int
     dim: int
     tested: NDArray[np.bool_]
+    has_labels: bool = False
 
 
 class ScoreCache:
@@ -150,6 +153,7 @@ class ScoreCache:
             n_classes=n_classes,
             dim=sum(each.dim for each in features),
             tested=tested,
+            has_labels=y.ndim == 2 and y.dtype.kind == "i",
         )
 
     def find_or_run(self, key: FitKey, run: Callable[[], Outcome], found: list[str] | None = None) -> Outcome:
@@ -269,7 +273,8 @@ def _from_arrays(arrays: Arrays, key: FitKey) -> BaseOutcome | None:
             return None
         return Prediction(scores, probability=bool(probability))
     strength = _strength(key.n_classes)
-    if set(arrays) - {"parts", "thresholds"} != {strength, "out_of_fold", "test", "coef", "intercept", "mean"}:
+    known = set(arrays) - {"parts", "thresholds"} == {strength, "out_of_fold", "test", "coef", "intercept", "mean"}
+    if not known or ("thresholds" in arrays) != key.has_labels:
         return None
     columns = (key.n_classes,) if key.n_classes else ()
     number = np.float32 if key.n_classes else np.float64

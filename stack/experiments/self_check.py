@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache import FeatureStore, StackError
+from stackbone.cache import FeatureStore, StackError, UsageError
+from stackbone.cache.labels.sets import SETS
 from stackbone.cache.progress import Progress
 from stackbone.stack.divisions.division import DEALT, Division, choose_plan
 from stackbone.stack.divisions.named_split import find_split
@@ -68,12 +69,21 @@ def run_self_check(
     ------
     StackError
         If a model scores above what luck explains; else as `run_experiment`.
+    UsageError
+        If an image of the dataset can have several labels.
     """
     plan = choose_plan(cv, split, folds, time_column)
     store = store or FeatureStore()
+    index = store.dataset(dataset)
+    if index.label_form == SETS:
+        message = (
+            f"an image of the dataset {index.name!r} can have several labels, and --self-check knows what chance is of "
+            "one class of each image: leave --self-check out"
+        )
+        raise UsageError(message)
     # Chance is known of accuracy, of images and classes that count alike.
     options = replace(options or StackOptions(), metric=None, class_weight=None, weight_column=None)
-    split = None if split is None else find_split(store.dataset(dataset), split)
+    split = None if split is None else find_split(index, split)
     division = Division(
         **plan,
         split=split,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stackbone.cache.labels.sets import SETS
 from stackbone.cache.records.spec import parse_feature_set_id
 from stackbone.cache.records.views import is_known_view
 from stackbone.stack.learners.options import COMBINE, SCORES
@@ -41,7 +40,7 @@ def _option_problems(model: StackModel) -> Iterator[str]:
         ("task", model.task, tuple(TASKS)),
         ("meta-learner", model.learner, task.saved_learners if task else ()),
         ("scores", model.scores, SCORES),
-        ("combination", model.combine, COMBINE),
+        ("combination", model.combine, COMBINE if task is None or task.averages else COMBINE[:1]),
     )
     for what, value, choices in known:
         if value not in choices:
@@ -105,8 +104,7 @@ def _shape_problems(model: StackModel) -> Iterator[str]:
 
 def _threshold_problems(model: StackModel) -> Iterator[str]:
     found, task = model.thresholds, TASKS.get(model.task)
-    has_several = task is not None and task.label_form == SETS
-    if (found is not None) != has_several:
+    if (found is not None) != (task is not None and task.has_thresholds):
         yield f"it has {'no ' if found is None else ''}thresholds of labels, and its task is {model.task}"
     elif found is not None and (found.dtype != np.float32 or found.shape != (model.n_outputs,)):
         expected = f"({model.n_outputs},) and float32"

@@ -59,7 +59,7 @@ class LabelFindings(Findings):
         lessons = [Lesson(weakest, "weakest labels (average precision)")] if scored else []
         return lessons + [
             Lesson(
-                f"{each.path} is labelled {'' if each.has else 'as without '}{each.label}, which the model gives "
+                f"{each.path} is {'labelled' if each.has else 'not labelled'} {each.label}, and the model gives it "
                 f"{each.probability:.2f}",
                 "surely wrong, or mislabelled",
             )

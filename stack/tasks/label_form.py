@@ -31,6 +31,40 @@ def check_label_form(task: str, form: str, index: DatasetIndex) -> None:
     raise UsageError(message)
 
 
+def check_comparable(model_form: str, dataset: str, form: str) -> None:
+    """Refuse labels of images that are not of the form that a model predicts: nothing could be said of its answers.
+
+    Parameters
+    ----------
+    model_form
+        Of the labels that the model predicts: see `stack.tasks.task.Task.label_form`.
+    dataset
+        Name of the images' dataset.
+    form
+        Of its labels.
+
+    Raises
+    ------
+    UsageError
+        If they are of another; the message says what to type.
+    """
+    if form == model_form:
+        return
+    if model_form == SETS:
+        message = (
+            f"the model predicts any number of labels of an image, and those of {dataset!r} are one name each: add "
+            "--label-separator with what stands between two labels, such as --label-separator ',', or leave out "
+            "--labels and --label-column to predict without comparing"
+        )
+    else:
+        message = (
+            f"an image of {dataset!r} can have several labels, and the model predicts one class, or a number, of each: "
+            "to predict without comparing, leave out the options that say where labels are (--labels, --label-column, "
+            "--label-columns and --label-separator)"
+        )
+    raise UsageError(message)
+
+
 def _separated(index: DatasetIndex) -> str:
     separator, asked = likely_separator(index.label), index.listed.asked
     if separator is None or not asked:

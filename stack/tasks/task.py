@@ -56,6 +56,10 @@ class Task(ABC):
         Whether `stackbone steer` makes this task's cross-validation folds.
     has_class_weights : bool
         Whether there are classes that ``--class-weight`` can weigh.
+    averages : bool
+        Whether a meta-learner may see the average of the backbones' scores in place of all of them.
+    has_thresholds : bool
+        Whether its models hold probabilities from which on an image is said to have a label.
     label_form : str
         Of the datasets that it reads: see `cache.records.index.DatasetIndex`.
     classes_are : tuple of str
@@ -70,6 +74,8 @@ class Task(ABC):
     rare: tuple[str, ...] = ("refuse",)
     can_be_steered: bool = False
     has_class_weights: bool = False
+    averages: bool = False
+    has_thresholds: bool = False
     label_form: str = ""
     classes_are: tuple[str, str] = ("class", "classes")
 

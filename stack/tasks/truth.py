@@ -36,6 +36,11 @@ class Truth:
         return self.n_classes > 0 and self.values.ndim == 1
 
     @property
+    def presence(self) -> NDArray[np.int8] | None:
+        """``(n_images, n_classes)``: 1 where an image has a label, else 0; None where it cannot have several."""
+        return self.values if self.n_classes and self.values.ndim == 2 else None
+
+    @property
     def names(self) -> NDArray[np.str_]:
         """``(n_images,)`` class names; of classes alone."""
         names: NDArray[np.str_] = self.classes[self.values]

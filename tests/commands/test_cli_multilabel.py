@@ -48,7 +48,7 @@ def test_a_dataset_of_several_labels_goes_all_the_way(photos: Path, in_process: 
         cwd=photos,
     )
     assert made.returncode == 0, made.stderr
-    assert "2 labels, 1 of each labelled image in the mean: left 12, red 12" in made.stdout + made.stderr
+    assert "2 labels, 1 per labelled image on average: left 12, red 12" in made.stdout + made.stderr
     assert "stackbone stack --task multilabel --cv 3 --report report.html" in made.stdout + made.stderr
     refused = in_process("stack", cwd=photos)
     assert refused.returncode == 2
@@ -65,6 +65,12 @@ def test_a_dataset_of_several_labels_goes_all_the_way(photos: Path, in_process: 
     rows = list(csv.DictReader((photos / "p.csv").read_text().splitlines()))
     assert list(rows[0]) == ["path", "labels", "probability:left", "probability:red", "trained_on"]
     assert [each["labels"] for each in rows] == ["left|red", "left", "red", "|"]
+    asked = ("predict", "list.csv", "--label-column", "label", "--model", "m")
+    refused = in_process(*asked, cwd=photos)
+    assert refused.returncode == 2
+    assert "add --label-separator" in " ".join(refused.stderr.split())
+    compared = in_process(*asked, "--label-separator", ";", cwd=photos)
+    assert "micro-F1" in compared.stdout, compared.stderr
 
 
 def test_a_separator_is_no_option_of_images(photos: Path, in_process: Run) -> None:

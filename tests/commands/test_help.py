@@ -106,6 +106,8 @@ def test_help_names_what_folders_hold() -> None:
     assert names_of("tasks") == tuple(TASKS)
     assert names_of("meta_learners") == tuple(meta_learners("classification"))
     assert names_of("regression_meta_learners") == tuple(meta_learners("regression"))
+    of_labels = {each.name for each in METRICS.values() if each.task == "multilabel"}
+    assert {name.replace("-", "_") for name in names_of("multilabel_metrics")} == of_labels
     assert names_of("recipes") == tuple(recipe_rows())
     assert names_of("backbones") == tuple(BACKBONES)
 

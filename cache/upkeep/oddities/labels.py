@@ -89,7 +89,7 @@ def names_alike(looks: Looks) -> str:
         return ""
     return (
         f"{'; '.join(found[:SHOWN])}{more(len(found))}: names that differ only in case, spaces, hyphens or underscores "
-        "count as different classes"
+        f"count as different {'labels' if looks.are_sets else 'classes'}"
     )
 
 
@@ -101,9 +101,12 @@ def rare_classes(looks: Looks) -> str:
     shown = ", ".join(f"{cited(name)} {n}" for n, name in rare[:SHOWN])
     n_left = len(looks.classes) - len(rare)
     task = "--task multilabel " if looks.are_sets else ""
-    drop = f", or leave such classes out with `stackbone stack {task}--rare drop`" if n_left >= _FEWEST_CLASSES else ""
+    one, several = ("label", "labels") if looks.are_sets else ("class", "classes")
+    drop = (
+        f", or leave such {several} out with `stackbone stack {task}--rare drop`" if n_left >= _FEWEST_CLASSES else ""
+    )
     return (
-        f"{counted(len(rare), 'class has', 'classes have')} fewer than {_FEWEST_OF_CLASS} images "
+        f"{counted(len(rare), f'{one} has', f'{several} have')} fewer than {_FEWEST_OF_CLASS} images "
         f"({shown}{more(len(rare))}), and each of three folds needs one. Add images{drop}"
     )
 

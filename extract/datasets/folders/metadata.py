@@ -13,12 +13,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stackbone.cache.errors import DatasetError, UsageError
+from stackbone.cache.labels.sets import SETS
 from stackbone.cache.splits import canonical_splits
 from stackbone.cache.text import counted, typed
 from stackbone.extract.datasets.folders.tree import quoted
 from stackbone.extract.datasets.further import Further
 from stackbone.extract.datasets.kind import Entries, TableColumns
 from stackbone.extract.datasets.kinds.table import read_table
+from stackbone.extract.datasets.label_sets import as_sets
 from stackbone.extract.datasets.tables.disk import Disk
 
 _PATH = "file_name"
@@ -88,7 +90,7 @@ def apply_metadata(root: Path, entries: Entries, tables: Sequence[str], columns:
     DatasetError
         If labels are asked for, and a table is damaged, or two lie in one folder.
     """
-    is_needed = columns.label is not None
+    is_needed = columns.label is not None or bool(columns.labels)
     applied = Applied(dict(entries), [], [])
     try:
         _refuse_two(root, tables)
@@ -117,6 +119,11 @@ def apply_metadata(root: Path, entries: Entries, tables: Sequence[str], columns:
 def _apply(applied: Applied, root: Path, table: str, metadata: _Metadata, columns: TableColumns) -> Further:
     """Enter what a table says, and return what its other columns say of the images below it."""
     entries, prefix = applied.entries, table[: table.rfind("/") + 1]
+    if metadata.label_form == SETS and applied.label_form != SETS:
+        others = {path: marks for path, marks in entries.items() if not path.startswith(prefix)}
+        entries.update(as_sets(others, "what folders and other tables say"))
+    elif metadata.labelled and applied.label_form == SETS != metadata.label_form:
+        metadata = replace(metadata, entries=as_sets(metadata.entries, repr(table)))
     disk, rows, absent, moved = Disk(str(root)), {}, [], {}
     for name, row in metadata.entries.items():
         path = name if os.path.isabs(name) else prefix + name

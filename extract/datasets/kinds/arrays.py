@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from stackbone.cache.errors import UsageError
 from stackbone.cache.labels.sets import SETS
 from stackbone.extract.datasets.kind import DatasetKind, Entries, Listing, Request
@@ -44,6 +46,13 @@ def _column(values: Sequence[object] | None, name: str, n: int, ends: list[str])
         message = (
             f"{name}= has {len(values):,} values for {n:,} images. Expected one for each, in their order "
             f"({ends[0]} to {ends[1]}), and None for an image without."
+        )
+        raise UsageError(message)
+    if any(isinstance(value, np.ndarray) and value.ndim for value in values):
+        or_several = " or, of several labels, a list of their names" if name == "labels" else ""
+        message = (
+            f"{name}= holds arrays. Expected a text or number for each image{or_several}, such as that of "
+            "`array.tolist()`. Convert them."
         )
         raise UsageError(message)
     return [_text(value) for value in values]

@@ -18,7 +18,7 @@ from stackbone.extract.datasets.corrections import corrected
 from stackbone.extract.datasets.folders.anchor import Anchor
 from stackbone.extract.datasets.further import Further, gather
 from stackbone.extract.datasets.kind import KINDS, DatasetKind, Entries, Listing, Request, TableColumns, as_words
-from stackbone.extract.datasets.label_sets import read_sets
+from stackbone.extract.datasets.label_sets import as_sets, read_sets
 from stackbone.extract.datasets.missing import missing_message
 from stackbone.extract.datasets.tables.cells import LIST_MARK, Cells
 from stackbone.extract.datasets.tables.json_lines import read_json_lines
@@ -178,9 +178,14 @@ def _read(request: Request) -> Listing:
             images = f"all {n:,} images" if n > 1 and not kept else counted(n, "image")
             notes.append(f"--exclude leaves out {images} that {request.labels.name!r} lists.")
         placed = replace(placed, entries=kept)
-    listing = corrected(_list_folder(request), request.labels, placed, table.marks)
+    base = _list_folder(request)
+    form = table.label_form or base.label_form
+    if form != base.label_form:
+        base = replace(base, entries=as_sets(base.entries, f"what the folder {path.name!r} says"))
+    if form != table.label_form:
+        placed = replace(placed, entries=as_sets(placed.entries, repr(request.labels.name)))
+    listing = corrected(base, request.labels, placed, table.marks)
     further = listing.further.joined(table.further.moved(placed.moved))
-    form = table.label_form or listing.label_form
     return replace(listing, notes=[*listing.notes, *notes], further=further, label_form=form)
 
 

@@ -9,6 +9,7 @@ whether or not it is marked difficult or truncated.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -28,10 +29,18 @@ IMAGES, ANNOTATIONS, SPLITS = "JPEGImages", "Annotations", "ImageSets/Main"
 _SPLIT_FILES = {"train.txt": "train", "val.txt": "validation", "test.txt": "test", "trainval.txt": "train"}
 _MOST_BYTES = 1 << 20  # of an annotation or a list: those of thousands of objects
 _SHOWN = 3
+_FLAG = re.compile(r"\s+-?[01]$")  # of a list for one kind of object: 1 there, -1 not, 0 difficult
 
 
-def read_voc(folder: Path) -> Listing:
+def read_voc(folder: Path, *, labelled: bool = True) -> Listing:
     """List the images of a folder in the form of Pascal VOC.
+
+    Parameters
+    ----------
+    folder
+        That holds ``JPEGImages`` and ``Annotations``.
+    labelled
+        Whether labels are asked for; else no annotation is read.
 
     Returns
     -------
@@ -44,13 +53,20 @@ def read_voc(folder: Path) -> Listing:
     DatasetError
         If there is no image, or an annotation or list cannot be read.
     """
-    names = sorted(name for name in _listed(folder / IMAGES) if is_image_name(name))
+    names = sorted(name for name in _listed(folder / IMAGES) if is_image_name(name) and not name.startswith("."))
     if not names:
         msg = f"No images: the folder {str(folder / IMAGES)!r} holds none. Expected one or more. Check the folder."
         raise DatasetError(msg)
-    splits = _read_splits(folder)
-    annotations = {os.path.splitext(name)[0] for name in _listed(folder / ANNOTATIONS) if name.endswith(".xml")}
     stems = [os.path.splitext(name)[0] for name in names]
+    splits = _read_splits(folder, set(stems))
+    if not labelled:
+        bare = {f"{IMAGES}/{name}": ("", splits.get(stem, ""), "") for name, stem in zip(names, stems, strict=True)}
+        return Listing(folder.name, folder, bare)
+    annotations = {
+        os.path.splitext(name)[0]
+        for name in _listed(folder / ANNOTATIONS)
+        if name.endswith(".xml") and not name.startswith(".")
+    }
     cells = [_read_objects(folder / ANNOTATIONS / f"{stem}.xml") if stem in annotations else "" for stem in stems]
     labels = read_sets(cells, LIST_MARK, f"{str(folder / ANNOTATIONS)!r}")
     entries: Entries = {
@@ -99,15 +115,15 @@ def _read_objects(file: Path) -> str:
     return list_text(names)
 
 
-def _read_splits(folder: Path) -> dict[str, str]:
-    """Return the split of each name that the lists have."""
+def _read_splits(folder: Path, stems: set[str]) -> dict[str, str]:
+    """Return the split of each name that the lists have; a name may hold spaces, and a flag may follow it."""
     splits: dict[str, str] = {}
     for file, split in _SPLIT_FILES.items():
         path = folder / SPLITS / file
         if os.path.isfile(path):
             for line in _read(path).decode("utf-8", "surrogateescape").splitlines():
-                if words := line.split():
-                    splits.setdefault(words[0], split)
+                name = line.strip()
+                splits.setdefault(name if name in stems else _FLAG.sub("", name), split)
     return splits
 
 
@@ -138,7 +154,8 @@ def _find(request: Request) -> Path | None:
 
 
 def _read_request(request: Request) -> Listing:
-    return read_voc(_find(request) or Path(request.paths[0]))
+    labelled = request.columns.label is not None
+    return read_voc(_find(request) or Path(request.paths[0]), labelled=labelled)
 
 
 KIND = DatasetKind(

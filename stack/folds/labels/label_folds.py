@@ -167,11 +167,13 @@ def ways_for_labels(names: NDArray[np.str_], presence: Presence, units: Units, a
     def works(other: Ask) -> bool:
         return trials.work(steps, lambda: divide_labels(names, presence, units, other))
 
+    # First, as it is what helps most often, and what is tried ends with a budget.
+    drops = ask.rare == "refuse" and works(replace(ask, rare="drop"))
     ways = []
     numbers = [str(n) for n in sorted(_USUAL_FOLDS) if n != ask.n_splits and works(replace(ask, n_splits=n))]
     if numbers:
         ways.append(f"ask for {' or '.join(numbers)} folds")
-    if ask.rare == "refuse" and works(replace(ask, rare="drop")):
+    if drops:
         ways.append("leave these labels out (--rare drop)")
     return join_ways(ways, trials)
 

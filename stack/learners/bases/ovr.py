@@ -94,7 +94,8 @@ def score_labels(
     row_weights : NDArray[np.float64], optional
         ``(n_train,)`` what each row counts for beside, in all fits and choices; above 0.
     by_precision : bool
-        Whether the average precision of each label chooses its C, and not the log-loss.
+        Whether the average precision of each label chooses its C, and not the log-loss; of equal ones, as of a label
+        that is told apart at any C, the log-loss decides, and the search goes on while either improves.
 
     Returns
     -------
@@ -112,17 +113,22 @@ def score_labels(
     scored = np.concatenate([fold.test for fold in folds])
     counts = None if row_weights is None else row_weights[scored]
     n_labels = presence.shape[1]
-    chosen, least = np.full(n_labels, grid[0]), np.full(n_labels, np.inf)
+    chosen = np.full(n_labels, grid[0])
+    first, least, lowest = (np.full(n_labels, np.inf) for _ in range(3))
     n_worse, searched = np.zeros(n_labels, np.int64), np.ones(n_labels, np.bool_)
     out_of_fold = np.full((len(x_train), n_labels), np.nan, np.float32)
     for c in grid:
         scores = _out_of_fold(x_train, folds, inner.solve_some(c * weight, searched), n_labels)
         told, truth = scores[scored], presence[scored]
-        loss = -average_precisions(truth, told, counts) if by_precision else label_losses(truth, told, counts)
-        loss = np.where(np.isnan(loss), 0.0, loss)  # no image in hand has the label: the first C
-        better = searched & (loss < least)
-        out_of_fold[:, better], least[better], chosen[better] = scores[:, better], loss[better], c
-        n_worse = np.where(better, 0, n_worse + 1)
+        loss = label_losses(truth, told, counts)
+        # No average precision where no image in hand has the label: there the log-loss alone decides.
+        rank = -np.nan_to_num(average_precisions(truth, told, counts)) if by_precision else loss
+        better = searched & ((rank < first) | ((rank == first) & (loss < least)))
+        out_of_fold[:, better], first[better], least[better] = scores[:, better], rank[better], loss[better]
+        chosen[better] = c
+        improved = better | (searched & (loss < lowest))
+        lowest = np.minimum(lowest, loss)
+        n_worse = np.where(improved, 0, n_worse + 1)
         searched = searched & (n_worse < _PATIENCE)
         if not searched.any():
             break

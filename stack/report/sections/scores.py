@@ -21,7 +21,6 @@ from stackbone.stack.tables.metric_names import primary_metric, titles
 from stackbone.stack.tables.table import describe, footnotes
 from stackbone.stack.tasks.findings import Lesson
 
-_KINDS = {"lr": "backbone", "svm": "backbone", "ridge": "backbone", "stack": "stack"}
 _LOOKS = {"backbone": (BLUE, "circle"), "baseline": (GREEN, "square"), "stack": (VERMILION, "diamond")}
 _MOST_FOLDS = 5  # shown one by one in the table
 
@@ -98,7 +97,7 @@ class Scores(Section[ScoresRecord]):
         models = [
             ModelSummary(
                 name=score.model,
-                kind=_KINDS.get(score.model.partition(":")[0], "baseline"),
+                kind=_kind(experiment, score.model),
                 what=describe(experiment, score.model),
                 mean=score.mean,
                 std=score.std,
@@ -192,6 +191,12 @@ def draw_models(record: ScoresRecord) -> Figure:
         ],
     }
     return Figure(traces, layout)
+
+
+def _kind(experiment: Experiment, model: str) -> str:
+    if model.startswith("stack:"):
+        return "stack"
+    return "backbone" if model.startswith(experiment.kind.singles) else "baseline"
 
 
 def _interval(context: Context, score: ModelScore) -> tuple[float, float] | None:

@@ -47,6 +47,7 @@ class Classification(Task):
     rare = ("refuse", "drop", "keep")
     can_be_steered = True
     has_class_weights = True
+    averages = True
 
     @property
     def recipes(self) -> Mapping[str, str]:

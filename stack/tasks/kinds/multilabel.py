@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import log_expit
 
 from stackbone.cache.errors import StackError, UsageError
-from stackbone.cache.labels.sets import SETS, join_names, split_names
+from stackbone.cache.labels.sets import BAR, SETS, join_names, split_names
 from stackbone.stack.folds.class_folds import Ask
 from stackbone.stack.folds.class_labels import resolve_groups
 from stackbone.stack.folds.dealing import Units
@@ -45,6 +45,7 @@ class Multilabel(Task):
     said = "probabilities"
     base = "ovr"
     rare = ("refuse", "drop")
+    has_thresholds = True
     label_form = SETS
     classes_are = ("label", "labels")
 
@@ -103,7 +104,8 @@ class Multilabel(Task):
             where = f"fold {number} of {len(folds)}"
             check_both_sides(truth.classes, truth.values[fold.train], f"the training part of {where}")
             if not truth.values[fold.test].any():
-                message = f"no image that {where} tests has a label; average precision needs one: draw other folds"
+                others = "test on another split" if len(folds) == 1 else "draw other folds (--seed)"
+                message = f"no image that {where} tests has a label; average precision needs one: {others}"
                 raise StackError(message)
             if groups is not None:
                 check_fold_groups(resolve_groups(groups, len(truth.values)), fold, where)
@@ -168,7 +170,9 @@ class Multilabel(Task):
         return f"{learner.what} on its out-of-fold log-odds"
 
     def classes_problem(self, classes: Sequence[str]) -> str | None:
-        """Require distinct names, one or more."""
+        """Require distinct names, one or more, that a set of them can be written with."""
+        if not all(classes) or any(BAR in name for name in classes):
+            return f"a name of a label is empty or holds {BAR!r}, which stands between labels"
         if classes and len(set(classes)) == len(classes):
             return None
         return f"it has {len(classes)} names of labels, {len(set(classes))} of them distinct; expected one or more"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stackbone.cache.errors import CorruptFileError
@@ -86,7 +87,18 @@ def test_a_summary_counts_labels_and_not_their_combinations() -> None:
     assert summary.classes == {"a": 1, "b": 3}
     assert summary.n_labelled == 4
     assert summary.to_dict()["label_form"] == "sets"
-    assert "2 labels, 1 of each labelled image in the mean" in " ".join(summary.facts())
+    assert "2 labels, 1 per labelled image on average" in " ".join(summary.facts())
+
+
+def test_sizes_and_words_are_of_labels_and_not_of_their_combinations() -> None:
+    labels = [f"dog|{i}" if i < 12 else f"cat|{i}" for i in range(24)] + ["Dog", "rare|dog"]
+    index = replace(make_index("scenes", make_digests(26), labels), label_form="sets")
+    sizes = np.array([(900, 900)] * 12 + [(300, 300)] * 12 + [(900, 900)] * 2, np.int64)
+    said = {each.kind: each.says for each in summarise_dataset(replace(index, sizes=sizes)).oddities}
+    assert "images of 'dog' are larger than those of 'cat'" in said["sizes differ by class"]
+    assert "labels have fewer than 3 images" in said["rare classes"]
+    assert "leave such labels out" in said["rare classes"]
+    assert "count as different labels" in " ".join(said.values())
 
 
 def test_a_plain_summary_is_as_before() -> None:

@@ -133,6 +133,84 @@ def test_a_separator_for_lists_is_refused(photos: Path) -> None:
         open_dataset(images, labels=[["a"], ["b"]], label_separator=",")
 
 
+# --- one label each beside several ---------------------------------------------------------------------------
+
+
+def class_folder(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        (folder / name / "a.jpg").touch()
+    return folder
+
+
+def lists(file: Path, key: str, rows: dict[str, list[str]]) -> Path:
+    if file.suffix == ".jsonl":
+        file.write_text("\n".join(json.dumps({key: path, "label": label}) for path, label in rows.items()))
+    else:
+        pyarrow = pytest.importorskip("pyarrow")
+        from pyarrow import parquet
+
+        parquet.write_table(pyarrow.table({key: list(rows), "label": list(rows.values())}), file)
+    return file
+
+
+def test_a_folder_stands_beside_corrections_that_are_lists(tmp_path: Path) -> None:
+    folder = class_folder(tmp_path / "photos", "cat", "dog")
+    fixes = lists(tmp_path / "fixes.parquet", "path", {"cat/a.jpg": ["cat", "indoor"]})
+    assert read(open_dataset(folder, labels=fixes)) == {"cat/a.jpg": "cat|indoor", "dog/a.jpg": "dog"}
+    class_folder(folder, "cat|dog")
+    with pytest.raises(DatasetError, match=r"The label 'cat\|dog' in what the folder 'photos' says.*Rename") as found:
+        open_dataset(folder, labels=fixes)
+    assert "--label-separator" not in str(found.value)
+
+
+def test_lists_beside_some_images_stand_beside_names_of_folders(tmp_path: Path) -> None:
+    folder = class_folder(tmp_path / "photos", "cat", "dog")
+    lists(folder / "cat" / "metadata.jsonl", "file_name", {"a.jpg": ["indoor", "cat"]})
+    assert read(open_dataset(folder)) == {"cat/a.jpg": "cat|indoor", "dog/a.jpg": "dog"}
+    class_folder(folder, "cat|dog")
+    with pytest.raises(DatasetError, match=r"The label 'cat\|dog' in what folders and other tables say"):
+        open_dataset(folder)
+
+
+@pytest.mark.parametrize("correct", [True, False], ids=["--labels", "a table further down"])
+def test_lists_stand_beside_a_plain_table(tmp_path: Path, *, correct: bool) -> None:
+    folder = class_folder(tmp_path / "photos", "x", "y")
+    lists(folder / "metadata.jsonl", "file_name", {"x/a.jpg": ["indoor", "cat"], "y/a.jpg": ["dog"]})
+    file, key = (tmp_path / "fixes.csv", "path") if correct else (folder / "y" / "metadata.csv", "file_name")
+    given = {"labels": file} if correct else {}
+    path = "y/a.jpg" if correct else "a.jpg"
+    file.write_text(f"{key},label\n{path},red dress\n")
+    assert read(open_dataset(folder, **given)) == {"x/a.jpg": "cat|indoor", "y/a.jpg": "red dress"}  # type: ignore[arg-type]
+    file.write_text(f'{key},label\n{path},"red|dress"\n')
+    with pytest.raises(DatasetError, match=r"The label 'red\|dress' in '.*csv' holds '\|'"):
+        open_dataset(folder, **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("labels", [np.eye(3), list(np.eye(3)), [np.array(["a", "b"]), np.array(["a"]), "b"]])
+def test_an_array_for_each_image_is_no_label(labels: object) -> None:
+    with pytest.raises(UsageError, match=r"labels= holds arrays.*a list of their names"):
+        open_dataset(np.zeros((3, 8, 8, 3), np.uint8), labels=labels)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", [",", " , ", [""]])
+def test_columns_without_a_name_are_refused(photos: Path, given: str | list[str]) -> None:
+    with pytest.raises(UsageError, match="--label-columns names no column"):
+        open_dataset(table(photos, "a", name="list.tsv"), label_columns=given)
+
+
+@pytest.mark.parametrize("given", [{"label_separator": ","}, {"label_columns": "cat,dog"}, {"label_columns": ["cat"]}])
+def test_labels_are_not_both_read_and_left_out(photos: Path, given: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="says how labels are read, and --no-labels"):
+        open_dataset(table(photos, "a", name="list.tsv"), label_column=None, **given)  # type: ignore[arg-type]
+
+
+def test_a_damaged_table_of_label_columns_is_an_error(photos: Path) -> None:
+    (photos / "metadata.csv").write_text("file_name,cat\n0.jpg,1\n1.jpg,1,2,3\n")
+    with pytest.raises(DatasetError, match="Or leave this table out"):
+        open_dataset(photos, label_columns="cat")
+
+
 # --- Pascal VOC ----------------------------------------------------------------------------------------------
 
 
@@ -176,6 +254,34 @@ def test_annotations_are_labels_and_lists_are_splits(voc: Path) -> None:
     assert "1 image without an annotation ('3')." in dataset.notes
     assert "1 annotation of no image in 'JPEGImages' ('9')." in dataset.notes
     assert open_dataset(voc, label_column=None).label_form == ""
+
+
+@pytest.mark.parametrize(
+    ("stem", "line"),
+    [("img 5", "img 5"), ("img 1", "img 1"), ("img 5", "img 5  1 "), ("a b c", "a b c -1")],
+    ids=["a space", "a name that ends like a flag", "a flag behind", "several spaces"],
+)
+def test_names_in_lists_may_hold_spaces(voc: Path, stem: str, line: str) -> None:
+    (voc / "VOC2007" / "JPEGImages" / f"{stem}.jpg").touch()
+    (voc / "VOC2007" / "ImageSets" / "Main" / "test.txt").write_text(f"{line}\n")
+    dataset = open_dataset(voc)
+    assert dict(zip(dataset.paths, dataset.splits, strict=True))[f"JPEGImages/{stem}.jpg"] == "test"
+
+
+@pytest.mark.parametrize("name", ["._0.jpg", ".hidden.png"])
+def test_hidden_files_are_no_images(voc: Path, name: str) -> None:
+    (voc / "VOC2007" / "JPEGImages" / name).touch()
+    (voc / "VOC2007" / "Annotations" / "._0.xml").write_bytes(b"\0\5\26\7")
+    dataset = open_dataset(voc)
+    assert dataset.n == 4
+    assert not any("._0" in note for note in dataset.notes)
+
+
+def test_annotations_are_not_read_where_labels_are_not_asked_for(voc: Path) -> None:
+    (voc / "VOC2007" / "Annotations" / "1.xml").write_text("<annotation><object>")
+    dataset = open_dataset(voc, label_column=None)
+    assert (dataset.n, dataset.has_labels, list(dataset.notes)) == (4, False, [])
+    assert dataset.splits == ["train", "validation", "train", "test"]
 
 
 @pytest.mark.parametrize(
@@ -269,7 +375,7 @@ def test_what_is_neither_0_nor_1_is_refused_with_its_place(photos: Path, cell: s
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"label_columns": "cat,indor"}, "names 'indor', and the table has no such column.*The nearest is 'indoor'"),
+        ({"label_columns": "cat,indor"}, "names 'indor', and no such column is kept.*The nearest is 'indoor'"),
         ({"label_columns": "cat,cat"}, "names 'cat' twice"),
         ({"label_columns": "cat", "label_column": "note"}, "both say where labels are"),
         ({"label_columns": "cat", "label_separator": ","}, "lists or marks of presence already"),

@@ -10,7 +10,9 @@ from sklearn.metrics import accuracy_score, average_precision_score, f1_score, h
 
 from stackbone.cache.errors import StackError
 from stackbone.stack.metrics.label_scores import average_precisions, per_label
-from stackbone.stack.metrics.metrics import label_metrics
+from stackbone.stack.metrics.metrics import METRICS, label_metrics
+from stackbone.stack.metrics.model_scores import Prediction
+from stackbone.stack.metrics.resample import resampled
 from tests.made.multilabel import NAMES, make_presence
 
 PRESENCE = make_presence(200)
@@ -80,3 +82,16 @@ def test_weights_count_as_scikit_learn_counts_them() -> None:
     assert found["hamming_loss"] == pytest.approx(hamming_loss(PRESENCE, SAID, **own))
     losses = [log_loss(PRESENCE[:, label], PROBABILITY[:, label], **own) for label in range(3)]
     assert found["label_log_loss"] == pytest.approx(np.mean(losses))
+
+
+@pytest.mark.parametrize("name", ["mean_ap", "micro_f1", "label_macro_f1"])
+@pytest.mark.filterwarnings("error")
+def test_draws_without_any_label_have_no_number(name: str) -> None:
+    presence = np.zeros((4, 3), np.int8)
+    presence[0, 1] = 1
+    scores = np.log(np.where(presence == 1, 0.9, 0.1))
+    drawn = resampled(METRICS[name], presence, Prediction(scores, probability=True, thresholds=np.full(3, 0.5)), seed=0)
+    assert 0 < np.isnan(drawn).sum() < len(drawn)
+    assert (drawn[~np.isnan(drawn)] == 1).all()
+    nothing = np.zeros((4, 3))
+    assert METRICS[name].measure(nothing.astype(np.int8), nothing, probability=True) is None

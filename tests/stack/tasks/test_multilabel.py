@@ -14,22 +14,27 @@ from sklearn.metrics import average_precision_score
 
 from stackbone.cache import FeatureStore, StackError, UsageError
 from stackbone.cache.labels.sets import join_names
-from stackbone.stack import Experiment, load_model, run_experiment, save_model, stack_options
+from stackbone.stack import Experiment, load_model, run_experiment, run_self_check, save_model, stack_options
+from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.first_division import first_division
+from stackbone.stack.divisions.outer_folds import drop_rare
 from stackbone.stack.divisions.training_parts import training_parts
 from stackbone.stack.experiments.reproduce import reproduce_experiment
 from stackbone.stack.experiments.result_file import write_result
+from stackbone.stack.features.join import join_features
 from stackbone.stack.models.predict import agreement, columns, predict, table_columns, table_rows
 from stackbone.stack.report.context import ReportOptions
 from stackbone.stack.report.page import render_page
 from stackbone.stack.report.pictures import Pictures
 from stackbone.stack.report.report import collect_report
 from stackbone.stack.report.sections.multilabel.labels import LabelsRecord
+from stackbone.stack.report.sections.scores import ScoresRecord
 from stackbone.stack.tables import table
 from stackbone.stack.tables.lessons import lessons
 from stackbone.stack.tables.prediction_file import write_predictions
 from stackbone.stack.tables.verdict import verdict
 from stackbone.stack.tasks.label_findings import LabelFindings
+from stackbone.stack.tasks.label_form import check_comparable
 from tests.made.multilabel import NAMES, features_of, fill, index_of, make_presence, texts_of
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -183,6 +188,49 @@ def test_a_model_with_odd_thresholds_is_refused(experiment: Experiment, change: 
         replace(experiment.model, thresholds=odd)
 
 
+@pytest.mark.parametrize("inputs", [1, 2], ids=["of one backbone", "of both"])
+def test_a_model_that_averages_backbones_is_refused(experiment: Experiment, inputs: int) -> None:
+    from dataclasses import replace
+
+    from stackbone.cache import ModelError
+    from stackbone.stack.solvers.linear import LinearMap
+
+    model = experiment.model
+    assert model is not None
+    assert model.meta_linear is not None
+    meta = LinearMap(model.meta_linear.coef[: 3 * inputs], model.meta_linear.intercept)
+    with pytest.raises(ModelError, match="its combination is 'average', expected one of concat"):
+        replace(model, combine="average", meta_linear=meta)
+
+
+@pytest.mark.parametrize("name", ["", "|", "cat|dog"])
+def test_a_model_whose_labels_cannot_be_written_is_refused(experiment: Experiment, name: str) -> None:
+    from dataclasses import replace
+
+    from stackbone.cache import ModelError
+
+    assert experiment.model is not None
+    with pytest.raises(ModelError, match=r"a name of a label is empty or holds '\|'"):
+        replace(experiment.model, classes=["cat", name, "night"])
+
+
+@pytest.mark.parametrize(
+    ("predicted", "given", "said"),
+    [
+        ("sets", "", "--label-separator"),
+        ("", "sets", "can have several labels"),
+        ("", "", None),
+        ("sets", "sets", None),
+    ],
+)
+def test_labels_of_another_form_are_not_compared(predicted: str, given: str, said: str | None) -> None:
+    if said is None:
+        check_comparable(predicted, "scenes", given)
+        return
+    with pytest.raises(UsageError, match=rf"'scenes'.*{said}.*without comparing"):
+        check_comparable(predicted, "scenes", given)
+
+
 def test_the_mean_can_be_the_meta_learner_and_is_saved(store: FeatureStore, tmp_path: Path) -> None:
     options = stack_options("multilabel", meta="mean", c=0.1)
     found = run_experiment(store, task="multilabel", options=options, group_by="none", with_model=True, n_jobs=1)
@@ -200,6 +248,14 @@ def test_the_report_has_a_section_of_labels(store: FeatureStore, experiment: Exp
     assert not {"classes", "confidence", "fit"} & set(names)
     record = report.record(LabelsRecord)
     assert record is not None
+    kinds = {each.name: each.kind for each in report.record(ScoresRecord).models}  # type: ignore[union-attr]
+    assert kinds == {
+        "ovr:resnet50": "backbone",
+        "ovr:vgg19": "backbone",
+        "mean": "baseline",
+        "concat": "baseline",
+        "stack:oof": "stack",
+    }
     assert [each.ap for each in record.labels] == sorted(each.ap or 0.0 for each in record.labels)
     assert {len(each) for each in record.thresholds.values()} == {3}
     assert "per_label" in report.figures()
@@ -242,6 +298,10 @@ def test_a_label_without_two_sides_is_refused_or_dropped(column: NDArray[np.int8
         note.startswith("labels left out, too rare or too common for 3 folds: 'night'") for note in found.joined.notes
     )
     assert first_division(store.dataset()) == "--task multilabel --cv 3 --rare drop"
+    joined = join_features(store)
+    left = drop_rare(joined, Division("multilabel", cv=3, rare="drop"))
+    assert left.labels.tolist() != joined.labels.tolist()
+    assert all(left.blocks[name] is block for name, block in joined.blocks.items()), "nothing is copied"
 
 
 def test_a_split_whose_training_part_lacks_a_label_is_refused(tmp_path: Path) -> None:
@@ -269,8 +329,12 @@ def test_classification_of_several_labels_is_refused_with_what_to_type(store: Fe
     for task in ("classification", "regression"):
         with pytest.raises(UsageError, match=r"can have several labels.*add --task multilabel"):
             run_experiment(store, task=task, n_jobs=1)
-    with pytest.raises(UsageError, match="add --task multilabel"):
-        training_parts(store)
+    for asked in ({}, {"cv": 3}, {"split": "test"}):
+        with pytest.raises(UsageError, match="steering learns one class of each image"):
+            training_parts(store, **asked)  # type: ignore[arg-type]
+    for split in (None, "test"):
+        with pytest.raises(UsageError, match=r"can have several labels.*leave --self-check out"):
+            run_self_check(store, split=split)
 
 
 def test_labels_of_one_class_each_are_refused_with_what_to_type(tmp_path: Path) -> None:
@@ -287,7 +351,7 @@ def test_options_of_classifiers_are_refused(given: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("rare", ["keep"])
 def test_labels_cannot_be_kept_untested(store: FeatureStore, rare: str) -> None:
-    with pytest.raises(UsageError, match="--rare"):
+    with pytest.raises(UsageError, match="--rare keep is not for multilabel: choose from refuse, drop"):
         run_experiment(store, task="multilabel", rare=rare, n_jobs=1)
 
 

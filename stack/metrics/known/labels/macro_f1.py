@@ -29,7 +29,8 @@ class LabelMacroF1(Metric):
         self, truth: NDArray[Any], scores: Scores, *, probability: bool, weights: Weights = None
     ) -> float | None:
         """Return the number; see `Metric.measure`."""
-        return float(np.nanmean(label_f1(truth, scores, weights)))
+        found = label_f1(truth, scores, weights)
+        return None if np.isnan(found).all() else float(np.nanmean(found))
 
 
 METRIC = LabelMacroF1()

@@ -29,7 +29,8 @@ class MeanAveragePrecision(Metric):
         self, truth: NDArray[Any], scores: Scores, *, probability: bool, weights: Weights = None
     ) -> float | None:
         """Return the number; see `Metric.measure`."""
-        return float(np.nanmean(average_precisions(truth, scores, weights)))
+        found = average_precisions(truth, scores, weights)
+        return None if np.isnan(found).all() else float(np.nanmean(found))
 
 
 METRIC = MeanAveragePrecision()

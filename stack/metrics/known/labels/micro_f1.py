@@ -29,6 +29,8 @@ class MicroF1(Metric):
     ) -> float | None:
         """Return the number; see `Metric.measure`."""
         right, total = (scores * truth).sum(axis=1), (scores + truth).sum(axis=1)
+        if not total.any():
+            return None
         return float(2 * np.average(right, weights=weights) / np.average(total, weights=weights))
 
 

@@ -136,7 +136,7 @@ SECTION = Labels()
 
 
 def draw_labels(labels: list[LabelReport]) -> Figure:
-    """Draw average precision, precision and recall of each label, the weakest first."""
+    """Draw average precision, F1 and recall of each label, the weakest first."""
     shown = [each for each in labels if each.ap is not None][:_MOST_LABELS]
     names = short_names([each.name for each in shown])
     values = {
