@@ -90,7 +90,8 @@ def test_draws_without_any_label_have_no_number(name: str) -> None:
     presence = np.zeros((4, 3), np.int8)
     presence[0, 1] = 1
     scores = np.log(np.where(presence == 1, 0.9, 0.1))
-    drawn = resampled(METRICS[name], presence, Prediction(scores, probability=True, thresholds=np.full(3, 0.5)), seed=0)
+    said = Prediction(scores, probability=True, thresholds=np.full(3, 0.5))
+    drawn = resampled(METRICS[name], presence, said, seed=0).drawn
     assert 0 < np.isnan(drawn).sum() < len(drawn)
     assert (drawn[~np.isnan(drawn)] == 1).all()
     nothing = np.zeros((4, 3))
