@@ -331,7 +331,7 @@ def test_classification_of_several_labels_is_refused_with_what_to_type(store: Fe
             run_experiment(store, task=task, n_jobs=1)
     for asked in ({}, {"cv": 3}, {"split": "test"}):
         with pytest.raises(UsageError, match="steering learns one class of each image"):
-            training_parts(store, **asked)  # type: ignore[arg-type]
+            training_parts(store, **asked)
     for split in (None, "test"):
         with pytest.raises(UsageError, match=r"can have several labels.*leave --self-check out"):
             run_self_check(store, split=split)
