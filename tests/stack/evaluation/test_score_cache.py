@@ -58,9 +58,9 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counts: Counter[str] = Counter()
 
     def counted(name: str, fit: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*args: Any) -> Any:  # noqa: ANN401 - passed on
+        def run(*args: Any, **named: Any) -> Any:  # noqa: ANN401 - passed on
             counts[name] += 1
-            return fit(*args)
+            return fit(*args, **named)
 
         return run
 
