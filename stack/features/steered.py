@@ -192,7 +192,8 @@ def _not_before(images: LabelledImages, fold: Fold) -> NDArray[np.int64]:
         return images.rows[:0]
     late = images.times >= images.times[fold.test].min()
     late[fold.test] = False
-    return images.rows[late]
+    rows: NDArray[np.int64] = images.rows[late]
+    return rows
 
 
 def choose_for_all(backbone: SteeredBackbone, digests: Digests) -> tuple[Candidate, str]:
