@@ -98,7 +98,7 @@ def command(
     options = training.to_options(method, stage, folds.seed, own)
     options.check()
     plain = get_backbone(backbone)
-    _check_choices(options, plain, cv=cv, nested=nested, with_pictures=pictures is not None)
+    _check_choices(options, plain, cv=cv, given=given, nested=nested, with_pictures=pictures is not None)
     dataset = listing.open(data)
     for line in Listed(dataset.skipped, dataset.notes).lines():
         err.note(line)
@@ -178,14 +178,22 @@ def _say_cost(plain: Backbone, weights: Weights, options: SteerOptions, n_images
 
 
 def _check_choices(
-    options: SteerOptions, plain: Backbone, *, cv: str | None, nested: bool, with_pictures: bool
+    options: SteerOptions,
+    plain: Backbone,
+    *,
+    cv: str | None,
+    given: GivenFoldOptions,
+    nested: bool,
+    with_pictures: bool,
 ) -> None:
     """Refuse options that have no meaning together, before the dataset is read."""
     from stackbone.extract.methods.method import RECIPES
 
     method = options.method
-    if cv and options.stage == "pretune":
-        message = "--stage pretune trains one starting point for all folds: leave --cv out"
+    divided = [name for name, value in {"cv": cv, **vars(given)}.items() if value]
+    if divided and options.stage == "pretune":
+        asked = " and ".join(f"--{name.replace('_', '-')}" for name in divided)
+        message = f"--stage pretune trains one starting point for all folds: leave {asked} out"
         raise UsageError(message)
     if with_pictures and (not method.startswith("toast") or "convnext" in plain.architecture):
         message = (

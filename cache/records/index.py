@@ -160,7 +160,8 @@ def write_index(path: Path, index: DatasetIndex) -> None:
     Raises
     ------
     CacheError
-        If its columns have different lengths, a text cannot be a file name or UTF-8, or the file cannot be written.
+        If its columns have different lengths, a text cannot be a file name or UTF-8, its further columns are more or
+        longer than a reader takes, or the file cannot be written.
     """
     columns = [*(getattr(index, name) for name in _TEXT_COLUMNS), index.status, index.stamps.values]
     columns += [*([] if index.sizes is None else [index.sizes]), *index.columns.values()]
@@ -170,6 +171,7 @@ def write_index(path: Path, index: DatasetIndex) -> None:
             f"{len(index.image_sha256)} digests; give each the same number. Nothing was written to {path}"
         )
         raise CacheError(message)
+    _check_further(index)
     with hdf5.build_in_memory(FORMAT) as (file, memory):
         hdf5.write_text(file, "name", index.name)
         hdf5.write_text(file, "root", index.root)
@@ -189,6 +191,25 @@ def write_index(path: Path, index: DatasetIndex) -> None:
             for i, name in enumerate(_SIZES):
                 hdf5.write_compressed(file, name, np.ascontiguousarray(index.sizes[:, i]))
     write_atomically(path, hdf5.sealed_image(FORMAT, memory))
+
+
+def _check_further(index: DatasetIndex) -> None:
+    """Refuse further columns that no reader takes."""
+    if len(index.columns) > MOST_COLUMNS:
+        message = (
+            f"the dataset {index.name!r} has {len(index.columns):,} further columns, and an index keeps up to "
+            f"{MOST_COLUMNS}. Leave some out"
+        )
+        raise CacheError(message)
+    for name, cells in index.columns.items():
+        longest = max(map(len, cells), default=0)
+        if not _is_name(name) or longest > MOST_KEPT:
+            message = (
+                f"the further column {str(name)[:MOST_NAME]!r} of the dataset {index.name!r} has cells of up to "
+                f"{longest:,} characters. Expected a name of 1 to {MOST_NAME} printable characters, and cells of up to "
+                f"{MOST_KEPT}. Leave the column out, or shorten it"
+            )
+            raise CacheError(message)
 
 
 def remove_index(path: Path) -> None:
@@ -278,8 +299,8 @@ def _read_further(file: CacheFile, n: int) -> dict[str, list[str]]:
         return {}
     names = file.json(_COLUMNS)
     plain = isinstance(names, list) and all(map(_is_name, names))
-    if not plain or not len(set(names)) == len(names) <= MOST_COLUMNS:
-        message = f"the names of its further columns are no list of up to {MOST_COLUMNS} short texts, all different"
+    if not plain or not 0 < len(set(names)) == len(names) <= MOST_COLUMNS:
+        message = f"the names of its further columns are no list of 1 to {MOST_COLUMNS} short texts, all different"
         raise Malformed(message)
     cells = file.column(_CELLS, types="S", may_inflate=True)
     if len(cells) != n * len(names) or cells.dtype.itemsize > 4 * MOST_KEPT:  # bytes of a character in UTF-8

@@ -18,6 +18,7 @@ from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.labels.sets import SETS, split_names
 from stackbone.extract.datasets.dataset_name import check_dataset_name, safe_name
 from stackbone.extract.datasets.folders.pruning import Exclusion
+from stackbone.extract.datasets.further import first_columns
 from stackbone.extract.datasets.kind import KINDS, Listing, Request, Skipped, TableColumns
 from stackbone.extract.datasets.kinds.images import neither_message
 from stackbone.extract.datasets.label_sets import marked_labels, read_label_columns, separated
@@ -249,6 +250,7 @@ def _build(listing: Listing, name: str | None, asked: Sequence[str], *, labelled
         check_dataset_name(name, in_memory=listing.arrays is not None)
     paths = sorted(listing.entries)
     marks = [listing.entries[path] for path in paths]
+    columns, said = first_columns(listing.further.columns(paths))
     return Dataset(
         name=name or safe_name(listing.title),
         root=listing.root,
@@ -257,10 +259,10 @@ def _build(listing: Listing, name: str | None, asked: Sequence[str], *, labelled
         splits=list(map(itemgetter(1), marks)),
         groups=list(map(itemgetter(2), marks)),
         skipped=listing.skipped,
-        notes=listing.notes,
+        notes=[*listing.notes, *said],
         asked=tuple(asked),
         arrays=listing.arrays,
-        columns=listing.further.columns(paths),
+        columns=columns,
         label_form=listing.label_form if labelled else "",
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from stackbone.cache.records.index import MOST_KEPT
+from stackbone.cache.records.index import MOST_COLUMNS, MOST_KEPT
 from stackbone.extract.datasets.tables.marks import read_marks
 
 _SHOWN = 5
@@ -56,6 +56,14 @@ class Further:
         rows = [self.rows.get(path, nothing) for path in paths]
         columns = {name: [row[i] for row in rows] for i, name in enumerate(self.names)}
         return {name: cells for name, cells in columns.items() if any(cells)}
+
+
+def first_columns(columns: Mapping[str, list[str]]) -> tuple[dict[str, list[str]], list[str]]:
+    """Return as many columns as an index keeps, and what to say of others: several tables may have more together."""
+    if len(columns) <= MOST_COLUMNS:
+        return dict(columns), []
+    kept = dict(list(columns.items())[:MOST_COLUMNS])
+    return kept, [f"Of the {len(columns):,} other columns of all tables, the first {MOST_COLUMNS} are kept."]
 
 
 def gather(

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stackbone.cache.choices import check_choice
-from stackbone.cache.errors import UsageError
+from stackbone.cache.errors import StackError, UsageError
 from stackbone.cache.records.division import parse_division
-from stackbone.cache.text import typed
+from stackbone.cache.text import counted, typed
 from stackbone.stack.folds.class_folds import INNER_FOLDS, Ask
 from stackbone.stack.folds.dealing import DEALINGS
 from stackbone.stack.folds.fold import Fold
@@ -36,6 +36,9 @@ _CAVEATS = {
 
 FOLD_FILES = (".csv", ".tsv", ".txt", ".parquet")
 """Endings of a file of file names and folds."""
+
+MOST_FOLDS = 1_000
+"""Folds that are not drawn; every model is fitted once for each, and several times inside it."""
 
 UNNAMED = "rows"
 """The dealing of a division, or of a result, that names none: all did so before there were two."""
@@ -134,6 +137,21 @@ class Division:
         by = {} if self.column is None else {"column": self.column}
         return {} if self.plan == DEALT else {"plan": self.plan, **by}
 
+    def check_number(self, n: int, noun: str) -> None:
+        """Refuse more folds than can be waited for, before they are made.
+
+        Raises
+        ------
+        StackError
+            If there are more than `MOST_FOLDS`; the message says that there is one for each `noun`.
+        """
+        if n > MOST_FOLDS:
+            message = (
+                f"{self.asked()} makes {counted(n, 'fold')}, one for each {noun}, and fits every model once for each: "
+                f"about {n // 3:,} times the work of --cv 3. Expected up to {MOST_FOLDS:,} folds. Type --cv 10"
+            )
+            raise StackError(message)
+
     def of(self, folds: Sequence[Fold]) -> Division:
         """Return the division with the number of folds that it gave, where that was not known before."""
         return self if self.can_repeat or self.split is not None else replace(self, cv=len(folds))
@@ -170,15 +188,20 @@ class Division:
             "task": self.task,
         }
         named |= self.plan_dict()
-        if self.plan == GIVEN and self.column is not None:
+        if self.plan == GIVEN and self.column is not None and os.path.isabs(self.column):
             named["column"] = os.path.basename(self.column)  # of a file: folders are nobody else's business
         # What names no dealing is from before there were two.
         return named if self.dealing == UNNAMED else {**named, "dealing": self.dealing}
 
 
+def ends_as_file(named: str) -> bool:
+    """Return whether what ``--folds`` names ends like a file of folds."""
+    return named.lower().endswith(FOLD_FILES)
+
+
 def is_fold_file(named: str) -> bool:
     """Return whether ``--folds`` names a file, and not a column."""
-    return named.endswith(FOLD_FILES) and os.path.isfile(named)
+    return ends_as_file(named) and os.path.isfile(named)
 
 
 def choose_plan(

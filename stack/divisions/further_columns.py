@@ -47,7 +47,8 @@ def find_column(index: DatasetIndex, option: str, name: str) -> Sequence[str]:
     has = f"it has {shown}" if columns else "it has none"
     table = typed(*(index.listed.asked or ["TABLE"]))
     again = (
-        f" If the table has this column, run `stackbone extract {table}` again: nothing is embedded anew"
+        f" If the table has this column, run `stackbone extract {table}` again with the options that it had "
+        "(--backbones, --dataset, --cache): what is cached is not embedded anew"
         if not index.in_memory
         else ""
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import DatasetIndex, StackError, UsageError, as_keys
 from stackbone.cache.text import counted, typed
-from stackbone.stack.divisions.division import FOLD_FILES
+from stackbone.stack.divisions.division import Division, ends_as_file
 from stackbone.stack.divisions.further_columns import find_column, named_columns
 from stackbone.stack.divisions.labelled_images import LabelledImages
 from stackbone.stack.folds.fold import Fold, check_fold_groups
@@ -26,30 +27,34 @@ _LONGEST_LINE = 10_000
 _MOST_NAMED = 20
 
 
-def given_folds(images: LabelledImages, named: str) -> tuple[list[Fold], list[str]]:
+def given_folds(images: LabelledImages, division: Division) -> tuple[list[Fold], list[str]]:
     """Return the folds that a column or a file gives, in the order of their names, and what to say of them.
 
     Parameters
     ----------
     images
         The images that take part.
-    named
-        The column, or the file.
+    division
+        Whose column, or file, gives them.
 
     Raises
     ------
     UsageError
         If there is neither.
     StackError
-        If a fold is missing for an image or given twice, there are fewer than two, or a group is torn.
+        If a fold is missing for an image or given twice, there are fewer than two or too many, or a group is torn.
     """
-    cells = read_folds(images.index, named)
+    named = division.column or ""
+    cells, said = read_folds(images.index, named)
     own = np.array(cells, dtype=np.str_)[images.rows]
     lacking = np.flatnonzero(own == "")
     if len(lacking):
+        is_column = named in images.index.columns
+        marks = ". Texts such as NA count as empty: `extract --keep-na` keeps them" if is_column else ""
         message = (
             f"{typed(_OPTION, named)} leaves out {counted(len(lacking), 'image')} of {len(own):,}, such as "
             f"{images.paths[lacking[0]]!r}. Give each image a fold; {NEVER_TESTED} keeps one in every training part"
+            f"{marks}"
         )
         raise StackError(message)
     names = _in_order(set(own.tolist()) - {NEVER_TESTED})
@@ -59,17 +64,23 @@ def given_folds(images: LabelledImages, named: str) -> tuple[list[Fold], list[st
             "part alone, extract with --split-column and use --split"
         )
         raise StackError(message)
+    division.check_number(len(names), f"text of {named!r}")
     folds = [Fold.testing(np.flatnonzero(own == name), len(own)) for name in names]
-    for name, fold in zip(names, folds, strict=True):
-        if images.groups is not None:
-            _check_groups(images, fold, name)
+    if images.groups is not None:
+        for name, fold in zip(names, folds, strict=True):
+            _check_groups(images, images.groups, fold, name)
     sizes = ", ".join(f"{name!r} ({len(fold.test):,})" for name, fold in zip(names, folds, strict=True))
     notes = [f"folds are those of {named!r}, in the order of their names: {sizes}"] if len(names) <= _MOST_NAMED else []
-    return folds, [*notes, *_copies_elsewhere(images, cells)]
+    return folds, [*said, *notes, *_copies_elsewhere(images, cells)]
 
 
-def read_folds(index: DatasetIndex, named: str) -> Sequence[str]:
-    """Return the ``n_listed`` folds of a column or file; ``""`` where none is given.
+def ungrouped(images: LabelledImages) -> str:
+    """Return what to type so that nothing keeps these images together."""
+    return "--group-by none" + ("" if images.near is None else " (and leave --near-duplicates out)")
+
+
+def read_folds(index: DatasetIndex, named: str) -> tuple[Sequence[str], list[str]]:
+    """Return the ``n_listed`` folds of a column or file, ``""`` where none is given, and what to say of them.
 
     Raises
     ------
@@ -78,12 +89,12 @@ def read_folds(index: DatasetIndex, named: str) -> Sequence[str]:
     StackError
         If the file cannot be read, or names one image twice.
     """
-    if named in named_columns(index) or not named.endswith(FOLD_FILES):
-        return find_column(index, _OPTION, named)
+    if named in named_columns(index) or not ends_as_file(named):
+        return find_column(index, _OPTION, named), []
     return _of_file(index, Path(named))
 
 
-def _of_file(index: DatasetIndex, file: Path) -> list[str]:
+def _of_file(index: DatasetIndex, file: Path) -> tuple[list[str], list[str]]:
     table = _read(file)
     exact = {path: row for row, path in enumerate(index.path)}
     by_name: dict[str, int] = {}
@@ -109,7 +120,11 @@ def _of_file(index: DatasetIndex, file: Path) -> list[str]:
             f"dataset's first is {index.path[0]!r}. Expected paths as the dataset has them, or names of files"
         )
         raise StackError(message)
-    return folds
+    if not unknown:
+        return folds, []
+    n = len(unknown)
+    which = f"{counted(n, 'row')} of {file.name!r} {'names' if n == 1 else 'name'} no image of the dataset"
+    return folds, [f"{which}; the first is {unknown[0]!r}"]
 
 
 def _read(file: Path) -> list[tuple[str, str]]:
@@ -117,14 +132,18 @@ def _read(file: Path) -> list[tuple[str, str]]:
     import pandas as pd
 
     try:
-        if file.suffix == ".parquet":
+        if file.suffix.lower() == ".parquet":
             table = pd.read_parquet(file)
         else:
             with open(file, encoding="utf-8-sig") as stream:
                 first = stream.readline(_LONGEST_LINE)
             cut = max(_DELIMITERS, key=first.count)
-            table = pd.read_csv(file, dtype=str, keep_default_na=False, sep=cut, encoding="utf-8-sig")
-    except (OSError, ValueError, ImportError) as exc:
+            with warnings.catch_warnings():  # rows that are longer than the header
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                table = pd.read_csv(
+                    file, dtype=str, keep_default_na=False, index_col=False, sep=cut, encoding="utf-8-sig"
+                )
+    except (OSError, ValueError, ImportError, pd.errors.ParserWarning) as exc:
         reason = getattr(exc, "strerror", None) or exc
         message = f"{_OPTION} {typed(file)} cannot be read: {reason}. Expected a CSV or Parquet file of filename,fold"
         raise StackError(message) from exc
@@ -138,7 +157,8 @@ def _read(file: Path) -> list[tuple[str, str]]:
         )
         raise UsageError(message)
     paths, folds = (
-        ["" if each != each or each is None else str(each).strip() for each in table[name]] for name in found
+        ["" if each is None or each is pd.NA or each != each else str(each).strip() for each in table[name]]
+        for name in found
     )
     return [(path, fold.removesuffix(".0")) for path, fold in zip(paths, folds, strict=True)]
 
@@ -150,18 +170,15 @@ def _in_order(names: set[str]) -> list[str]:
         return sorted(names)
 
 
-def _check_groups(images: LabelledImages, fold: Fold, name: str) -> None:
-    groups = images.groups
-    if groups is None:
-        return
+def _check_groups(images: LabelledImages, groups: NDArray[np.int64], fold: Fold, name: str) -> None:
     try:
         check_fold_groups(groups, fold, f"the fold {name!r}")
     except StackError as exc:
         shared = np.intersect1d(groups[fold.train], groups[fold.test])[0]
         learnt, tested = (images.paths[rows[groups[rows] == shared][0]] for rows in (fold.train, fold.test))
         message = (
-            f"{exc} ({learnt!r} and {tested!r}). Put each group whole into one fold, or type --group-by none if what "
-            "belongs together may be divided"
+            f"{exc} ({learnt!r} and {tested!r}). Put each group whole into one fold, or type {ungrouped(images)} if "
+            "what belongs together may be divided"
         )
         raise StackError(message) from exc
 

@@ -14,7 +14,7 @@ from stackbone.cache import StackError
 from stackbone.cache.text import counted, typed
 from stackbone.stack.divisions.division import GIVEN, LOGO, LOO, ORDERED, Division
 from stackbone.stack.divisions.further_columns import find_column, read_times
-from stackbone.stack.divisions.given_folds import given_folds
+from stackbone.stack.divisions.given_folds import given_folds, ungrouped
 from stackbone.stack.divisions.labelled_images import LabelledImages
 from stackbone.stack.divisions.own_split import cross_validation
 from stackbone.stack.folds.class_labels import list_classes, resolve_groups
@@ -26,9 +26,6 @@ from stackbone.stack.folds.ways_out import join_ways
 Images = TypeVar("Images", bound=LabelledImages)
 
 _ROWS_A_STEP = 500  # that are divided at once, see `stack.folds.trials`
-
-MOST_FOLDS = 1_000
-"""Folds that are not drawn; every model is fitted once for each, and several times inside it."""
 
 
 def planned_folds(images: Images, division: Division, *, advise: bool = True) -> tuple[Images, list[Fold]]:
@@ -103,9 +100,7 @@ def _lost(images: LabelledImages, folds: list[Fold], division: Division) -> list
 
 def _divide(images: LabelledImages, division: Division) -> tuple[list[Fold], list[str]]:
     if division.plan == GIVEN:
-        folds, notes = given_folds(images, division.column or "")
-        _check_number(len(folds), "fold", division)
-        return folds, notes
+        return given_folds(images, division)
     if division.plan == ORDERED:
         return _by_time(images, division)
     if division.plan == LOGO:
@@ -119,10 +114,10 @@ def _images_out(images: LabelledImages, division: Division) -> tuple[list[Fold],
         message = (
             f"--cv {LOO} leaves out one image at a time, and {counted(images.n_groups or 0, 'group')} of {n:,} images "
             f"belong together: what was learnt of the others of a group would be recognised. Type --cv {LOGO} to leave "
-            "out each group, or --group-by none if they may be divided"
+            f"out each group, or {ungrouped(images)} if they may be divided"
         )
         raise StackError(message)
-    _check_number(n, "image", division)
+    division.check_number(n, "image")
     note = (
         "each fold tests one image: read accuracy and log-loss, whose means over folds are those over images, and "
         "not macro-F1 and calibration error, which one image does not have"
@@ -141,18 +136,9 @@ def _groups_out(images: LabelledImages, division: Division) -> tuple[list[Fold],
     if len(groups) < 2:
         message = f"--cv {LOGO} needs at least 2 groups, and all {len(images.rows):,} images are in one"
         raise StackError(message)
-    _check_number(len(groups), "group", division)
+    division.check_number(len(groups), "group")
     n = len(images.groups)
     return [Fold.testing(np.flatnonzero(images.groups == group), n) for group in groups], []
-
-
-def _check_number(n: int, noun: str, division: Division) -> None:
-    if n > MOST_FOLDS:
-        message = (
-            f"{division.asked()} makes {counted(n, 'fold')}, one for each {noun}, and fits every model once for each: "
-            f"about {n // 3:,} times the work of --cv 3. Expected up to {MOST_FOLDS:,} folds. Type --cv 10"
-        )
-        raise StackError(message)
 
 
 def _by_time(images: LabelledImages, division: Division) -> tuple[list[Fold], list[str]]:

@@ -2,7 +2,8 @@
 
 The rows before the first inner test part have no out-of-fold scores, and an inner training part has fewer of them than
 its base learners had rows. So the meta-learner sees the rows that have scores, and chooses its own strength on them by
-leaving out one inner test part at a time: its few numbers are chosen inside the training part, and not in time.
+leaving out one inner test part at a time: its few numbers are chosen inside the training part, and not in time. Images
+of one group may lie in two of these parts, since groups are kept apart between an inner training and test part alone.
 """
 
 from __future__ import annotations

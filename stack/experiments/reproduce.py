@@ -169,9 +169,17 @@ def _shots(recorded: dict[str, Any], file: Path) -> dict[str, Any]:
     listed = few.get("shots") if isinstance(few, dict) else None
     if not isinstance(listed, list) or not all(type(each) is int for each in [*listed, few.get("tries")]):
         raise StackError(not_a_result(file, "its few-shot scores are not as they are written"))
-    if any(len(tries) != few["tries"] for tries in _few_scores(recorded, file).values()):
+    scores = _few_scores(recorded, file)
+    names = [_shots_name(number) for number in listed]
+    if list(scores) != [(model, name) for model in dict.fromkeys(model for model, _ in scores) for name in names]:
+        raise StackError(not_a_result(file, f"its few-shot scores are not those of {str(listed)[:80]} images a class"))
+    if any(len(tries) != few["tries"] for tries in scores.values()):
         raise StackError(not_a_result(file, f"it names {few['tries']} tries and lists the scores of others"))
     return {"shots": listed, "tries": few["tries"]}
+
+
+def _shots_name(number: object) -> str:
+    return f"{number} images a class"
 
 
 def _few_scores(result: dict[str, Any], file: Path) -> _Scores:
@@ -179,7 +187,7 @@ def _few_scores(result: dict[str, Any], file: Path) -> _Scores:
     few = result.get("few_shots") or {"scores": []}
     try:
         return {
-            (each["model"], f"{each['shots']} images a class"): [float(number) for number in each["tries"]]
+            (each["model"], _shots_name(each["shots"])): [float(number) for number in each["tries"]]
             for each in few["scores"]
         }
     except (KeyError, TypeError, ValueError) as exc:

@@ -143,7 +143,8 @@ def run_experiment(
         message = "--save-train-only is for --split with --save: folds have several training parts, and no model of one"
         raise UsageError(message)
     if shots is not None:
-        check_shots(task, shots, tries)
+        shots = sorted(set(shots))
+        check_shots(task, shots, tries, cv)
     options = check_options(task, options or stack_options(task))
     store = store or FeatureStore()
     split = None if split is None else find_split(store.dataset(dataset), split)

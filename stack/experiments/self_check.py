@@ -90,6 +90,7 @@ def run_self_check(
         group_by=group_by,
         near_duplicates=near_duplicates,
         seed=seed,
+        rare="drop" if plan.get("plan", DEALT) != DEALT else "refuse",  # of folds that are drawn see below
         inner_splits=options.inner_splits,
     )
     joined = join_features(
@@ -110,6 +111,7 @@ def run_self_check(
     learnable = _learnable(joined.labels, divided)
     joined, clusters = joined.take(learnable), clusters[learnable]
     divided = [Fold(_positions(fold.train, learnable), _positions(fold.test, learnable)) for fold in divided]
+    divided = [fold for fold in divided if len(fold.test)]
     y = joined.labels
     evaluation = evaluate(
         features_of_folds(joined, divided, division).blocks,
@@ -203,19 +205,23 @@ def check_at_chance(
             "luck. Add images that differ"
         )
         raise StackError(message)
-    above = [each for each in results if each.mean > limit]
+    # Folds may be of any size, and chance is that of an image: so is the mean.
+    n_tested = [len(fold.test) for fold in folds]
+    shares = {each.model: float(np.average(each.folds, weights=n_tested)) for each in results}
+    above = {model: share for model, share in shares.items() if share > limit}
     if above:
+        scored = ", ".join(f"{model} scores {share:.3f}" for model, share in above.items())
         message = (
-            f"self-check failed: with shuffled labels {', '.join(f'{s.model} scores {s.mean:.3f}' for s in above)}, "
+            f"self-check failed: with shuffled labels {scored}, "
             f"where chance is {chance:.3f} and {limit:.3f} the most that luck explains. Test images are known to the "
             "training part: look for near copies (--near-duplicates 0.98) and groups (--group-by); do not trust the "
             "scores until this passes"
         )
         raise StackError(message)
-    best = max(results, key=lambda each: each.mean)
+    best = max(shares, key=shares.__getitem__)
     return (
-        f"self-check passed: with shuffled labels the best of {len(results)} models, {best.model}, scores "
-        f"{best.mean:.3f}; chance is {chance:.3f}, and up to {limit:.3f} is luck."
+        f"self-check passed: with shuffled labels the best of {len(results)} models, {best}, scores "
+        f"{shares[best]:.3f}; chance is {chance:.3f}, and up to {limit:.3f} is luck."
     )
 
 

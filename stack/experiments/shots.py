@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from stackbone.cache import UsageError
+from stackbone.stack.divisions.division import LOO
 from stackbone.stack.tasks.registry import get_task
 
 TRIES = 10
@@ -57,8 +58,8 @@ class ShotScores:
     def reach(self) -> float | None:
         """Half the width of the 95% interval of the mean, by Student's t over tries; None of a single try.
 
-        It tells how much the draw of training images matters. The tries are tested on the same images, whose choice it
-        knows nothing of.
+        It tells how much the draw of training images matters. The tries of one fold are tested on the same images,
+        whose choice it knows nothing of.
         """
         n = len(self.tries)
         if n < 2:
@@ -127,13 +128,13 @@ def parse_shots(text: str) -> list[int]:
     return sorted(set(numbers))
 
 
-def check_shots(task: str, shots: Sequence[int], tries: int) -> None:
+def check_shots(task: str, shots: Sequence[int], tries: int, cv: int | str | None = None) -> None:
     """Refuse few-shot options that mean nothing, before the work.
 
     Raises
     ------
     UsageError
-        If a number is out of range, or the task knows no classes.
+        If a number is out of range, the task knows no classes, or a fold has a single image to test on.
     """
     if not shots or not all(1 <= each <= MOST_SHOTS for each in shots):
         message = f"--shots {','.join(map(str, shots))}: expected numbers from 1 to {MOST_SHOTS:,}, such as 1,2,4,8,16"
@@ -141,6 +142,13 @@ def check_shots(task: str, shots: Sequence[int], tries: int) -> None:
     if not 1 <= tries <= MOST_TRIES:
         message = f"--tries {tries}: expected a number from 1 to {MOST_TRIES:,}, such as {TRIES}"
         raise UsageError(message)
-    if "drop" not in get_task(task).rare:
+    kind = get_task(task)
+    if "drop" not in kind.rare or kind.label_form:
         message = f"--shots draws images of each class, and {task} has no classes to draw from: leave it out"
+        raise UsageError(message)
+    if cv == LOO:
+        message = (
+            f"--shots tests each try on the next fold, and each fold of --cv {LOO} has one image, which tells nothing: "
+            "type --cv 10, or use --split"
+        )
         raise UsageError(message)

@@ -26,7 +26,7 @@ def footnotes(few: FewShots) -> list[str]:
     """Return what there is to know of the numbers, a sentence each."""
     notes = []
     if few.tries > 1:
-        notes.append("each interval tells how much the draw of training images matters; all draws are tested alike")
+        notes.append("each interval tells how much the draw of training images matters")
     if few.without_folds:
         listed = ", ".join(map(str, few.without_folds))
         notes.append(

@@ -194,15 +194,13 @@ class Task(ABC):
             return self.inner_folds(truth, rows, units, seed, most)
         ordered = ordered_folds(own.times, own.ids(len(rows)), most)
         found = [fold for fold in ordered if self._teaches(truth, rows, fold)]
-        codes = truth.codes[rows]
-        n_tested = np.zeros(truth.n_classes, np.int64)
-        for fold in found if truth.n_classes else ():
-            n_tested[np.unique(codes[fold.test])] += 1
-        if len(found) < 2 or np.count_nonzero(n_tested > 1) < min(2, truth.n_classes):
+        if len(found) < 2 or not _ask_twice(truth, rows, found):
+            sets = truth.n_classes > 0 and not truth.has_one_class
+            every, both = ("label", "images with and without each label") if sets else ("class", "two classes")
             message = (
                 f"of {most} inner folds in the order of time, {len(found)} of a training part of "
-                f"{counted(len(rows), 'image')} follow on images of every class; choosing C and out-of-fold scores "
-                "need 2, with two classes in both"
+                f"{counted(len(rows), 'image')} follow on images of every {every}; choosing C and out-of-fold scores "
+                f"need 2, with {both} in both"
             )
             raise StackError(message)
         return found
@@ -336,3 +334,15 @@ class Task(ABC):
     def best(self, evaluation: Evaluation) -> ModelScore | None:
         """Return the model of a single backbone that scores highest."""
         return evaluation.best(*self.singles)
+
+
+def _ask_twice(truth: Truth, rows: NDArray[np.int64], folds: Sequence[Fold]) -> bool:
+    """Return whether two folds over these rows each test what a meta-learner needs of the other: see the message."""
+    tested = [truth.values[rows[fold.test]] for fold in folds]
+    if not truth.n_classes:
+        return True
+    if truth.has_one_class:
+        n_folds = np.bincount(np.concatenate([np.unique(codes) for codes in tested]))
+        return bool(np.count_nonzero(n_folds > 1) >= min(2, truth.n_classes))
+    sides = [np.sum([(has == side).any(axis=0) for has in tested], axis=0) for side in (0, 1)]
+    return bool(np.min(sides) > 1)

@@ -142,7 +142,9 @@ def _apply(applied: Applied, root: Path, table: str, metadata: _Metadata, column
     if metadata.labelled:
         applied.spoken_for.append(prefix)
     applied.notes.extend(_say(table, metadata, columns, len(below) - len(rows), absent))
-    return metadata.further.moved(moved)
+    # A row whose image is not there says nothing of one that has its name elsewhere.
+    found_rows = {moved[name]: cells for name, cells in metadata.further.rows.items() if name in moved}
+    return Further(metadata.further.names, found_rows)
 
 
 def _say(table: str, metadata: _Metadata, columns: TableColumns, n_bare: int, absent: list[str]) -> Iterator[str]:

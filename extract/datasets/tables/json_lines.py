@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from stackbone.extract.datasets.tables.columns import choose_columns
 from stackbone.extract.datasets.tables.encodings import find_encoding, open_text
 from stackbone.extract.datasets.tables.limits import MOST_CELL, MOST_FURTHER, MOST_ROWS, too_large
 from stackbone.extract.datasets.tables.text import bounded_lines
+
+_HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # of a surrogate pair; the others stand for bytes
 
 
 def read_json_lines(file: Path, wanted: TableColumns) -> Cells:
@@ -79,10 +82,11 @@ def _text(file: Path, number: int, name: str, row: dict[str, Any], *, may_be_lis
 
 
 def _kept(values: list[Any]) -> list[str] | None:
-    """Return values as cells, cut where they are long; None of a column that holds lists or objects."""
+    """Return values as cells, cut where long; None of a column that holds lists, objects or half characters."""
     if any(isinstance(value, list | dict) for value in values):
         return None
-    return [cell_text(value)[: MOST_KEPT + 1] for value in values]
+    cells = [cell_text(value)[: MOST_KEPT + 1] for value in values]
+    return None if any(map(_HALF.search, cells)) else cells
 
 
 def _at(file: Path, number: int, what: str) -> DatasetError:

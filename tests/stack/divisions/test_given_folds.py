@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stackbone.cache import StackError, UsageError
+from stackbone.stack.divisions.division import Division, choose_plan
+from stackbone.stack.divisions.labelled_images import label_images
+from stackbone.stack.divisions.outer_folds import outer_folds
 from tests.made.divisions import FOLDS, LABELS, N, divide, made, rows_tested
 
 
@@ -41,6 +45,7 @@ def test_the_fold_minus_one_is_always_trained_on() -> None:
         ("filename,fold\n{rows}", "folds.csv"),
         ("fold;file_name;more\n{turned}", "folds.csv"),
         ("path\tfold\n{rows}", "folds.tsv"),
+        ("filename,fold\n{rows}", "FOLDS.CSV"),
     ],
 )
 def test_a_file_gives_them_by_path_or_name(tmp_path: Path, text: str, name: str) -> None:
@@ -70,6 +75,7 @@ def test_a_parquet_file_gives_them_too(tmp_path: Path) -> None:
         ("filename,fold\nout/1.jpg,1\nnone.jpg,2\n", "no image of the dataset 'photos' is named in"),
         ("name,part\nin/1.jpg,1\n", "Expected rows below the names filename and fold"),
         ("filename,fold\n", "has 0 rows"),
+        ("filename,fold\nin/1.jpg,1,in/2.jpg\nin/2.jpg,1,x\n", "cannot be read"),
         ("", "cannot be read"),
     ],
 )
@@ -95,7 +101,7 @@ def test_an_unknown_column_gets_the_nearest_one(named: str, near: str) -> None:
 
 
 def test_a_dataset_of_before_columns_is_to_be_extracted_again() -> None:
-    with pytest.raises(UsageError, match=r"it has none.*`stackbone extract TABLE` again: nothing is embedded anew"):
+    with pytest.raises(UsageError, match=r"it has none.*`stackbone extract TABLE` again with the options that it had"):
         divide(made(), folds="fold")
 
 
@@ -104,7 +110,7 @@ def test_a_dataset_of_before_columns_is_to_be_extracted_again() -> None:
     [
         (["1"] * N, "names 1 fold, and at least 2"),
         (["-1"] * N, "names 0 folds"),
-        (["", *FOLDS[1:]], "leaves out 1 image of 24, such as 'in/0.jpg'"),
+        (["", *FOLDS[1:]], "leaves out 1 image of 24, such as 'in/0.jpg'.* `extract --keep-na` keeps them"),
     ],
 )
 def test_a_column_that_does_not_divide_the_images_is_refused(cells: list[str], found: str) -> None:
@@ -140,3 +146,29 @@ def test_a_copy_in_another_fold_counts_once_and_is_said() -> None:
     images, folds = divide(replace(index, image_sha256=digests), folds="fold")
     assert sum(len(fold.test) for fold in folds) == N - 1
     assert images.notes[-1].startswith("1 file is byte-identical to an image of another fold and counts once")
+
+
+def test_rows_of_no_image_are_said(tmp_path: Path) -> None:
+    rows = "".join(f"in/{i}.jpg,{fold}\n" for i, fold in enumerate(FOLDS))
+    (tmp_path / "folds.csv").write_text(f"filename,fold\nout/1.jpg,1\n{rows}none.jpg,2\n")
+    images, _ = divide(made(), folds=str(tmp_path / "folds.csv"))
+    assert images.notes[0] == "2 rows of 'folds.csv' name no image of the dataset; the first is 'out/1.jpg'"
+
+
+@pytest.mark.parametrize("kind", ["string", "Int64", "object"])
+def test_a_missing_fold_of_a_parquet_file_is_a_fold_that_is_missing(tmp_path: Path, kind: str) -> None:
+    pd = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    cells = [None, *(int(fold) if kind == "Int64" else fold for fold in FOLDS[1:])]
+    table = pd.DataFrame({"filename": [f"in/{i}.jpg" for i in range(N)], "fold": pd.array(cells, dtype=kind)})
+    table.to_parquet(tmp_path / "folds.parquet")
+    with pytest.raises(StackError, match=r"leaves out 1 image of 24, such as 'in/0.jpg'"):
+        divide(made(), folds=tmp_path / "folds.parquet")
+
+
+@pytest.mark.parametrize("asked", [{"folds": "fold"}, {"cv": "loo"}])
+def test_near_copies_are_divided_without_near_duplicates(asked: dict[str, str]) -> None:
+    images = label_images(made(columns={"fold": FOLDS})).join(np.array([*[-1] * 7, 0, 0, *[-1] * 15]))
+    division = Division(**choose_plan(**dict.fromkeys(("cv", "split", "folds", "time_column")) | asked), inner_splits=2)
+    with pytest.raises(StackError, match=r"--group-by none \(and leave --near-duplicates out\)"):
+        outer_folds(images, division)

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from stackbone.cache import FeatureStore, StackError, UsageError
-from stackbone.stack.divisions import planned_folds
+from stackbone.stack.divisions import division as divisions
 from stackbone.stack.divisions.division import Division, choose_plan, options_of
 from stackbone.stack.divisions.training_parts import training_parts
+from stackbone.stack.folds.fold import Fold
 from tests.made.divisions import FOLDS, LABELS, N, divide, made, rows_tested
 
 DAYS = [f"2024-01-{1 + (7 * i) % N:02}" for i in range(N)]  # all different, in another order than the rows
@@ -57,13 +58,13 @@ def test_groups_are_needed_to_leave_one_out(groups: list[str], found: str) -> No
     [
         ({"cv": "loo"}, "--cv loo makes 24 folds, one for each image, .* about 8 times the work of --cv 3"),
         ({"cv": "logo"}, "--cv logo makes 12 folds, one for each group"),
-        ({"folds": "fold"}, "--folds fold makes 12 folds, one for each fold"),
+        ({"folds": "fold"}, "--folds fold makes 12 folds, one for each text of 'fold'"),
     ],
 )
 def test_more_folds_than_can_be_waited_for_are_refused_with_their_cost(
     monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], found: str
 ) -> None:
-    monkeypatch.setattr(planned_folds, "MOST_FOLDS", 11)
+    monkeypatch.setattr(divisions, "MOST_FOLDS", 11)
     pairs = [str(i // 2) for i in range(N)]
     index = made(columns={"fold": pairs}, group=pairs if asked == {"cv": "logo"} else [""] * N)
     with pytest.raises(StackError, match=found):
@@ -159,6 +160,18 @@ def test_a_steering_names_the_folds_that_it_was_trained_for(asked: dict[str, Any
 def test_a_file_of_folds_is_named_without_its_folder_in_a_steering() -> None:
     division = Division(plan="given", column="/somewhere/private/folds.csv", cv=2)
     assert division.to_dict(1)["column"] == "folds.csv"
+
+
+@pytest.mark.parametrize("column", ["site/camera", "a/b.csv", "plain"])
+def test_a_column_is_named_whole_in_a_steering(column: str) -> None:
+    assert Division(plan="given", column=column, cv=2).to_dict(1)["column"] == column
+
+
+def test_distinct_texts_are_refused_before_a_fold_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = made(["cat", "dog"] * 501, columns={"fold": [str(i) for i in range(1002)]})
+    monkeypatch.setattr(Fold, "testing", lambda *_: pytest.fail("a fold was made"))
+    with pytest.raises(StackError, match="makes 1,002 folds, one for each text of 'fold'"):
+        divide(index, folds="fold")
 
 
 def test_drawn_folds_are_named_as_ever() -> None:

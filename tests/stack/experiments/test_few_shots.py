@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,9 @@ def test_a_result_is_repeated_from_what_was_kept(
         (lambda few: few["scores"][0]["tries"].pop(), "lists the scores of others"),
         (lambda few: few.update(shots="1,2"), "not as they are written"),
         (lambda few: few.update(scores=[{}]), "not as they are written"),
+        (lambda few: few.update(shots=[1, 2, 4, 8]), r"not those of \[1, 2, 4, 8\] images a class"),
+        (lambda few: few.update(shots=[*range(1, 2000)]), "not those of"),
+        (lambda few: few["scores"].pop(0), "not those of"),
     ],
 )
 def test_a_changed_result_is_refused(
@@ -203,6 +207,7 @@ def test_numbers_are_put_in_order() -> None:
         ("classification", [0, 1], 10, "expected numbers from 1 to 10,000"),
         ("classification", [1], 0, "--tries 0"),
         ("regression", [1], 10, "regression has no classes to draw from"),
+        ("multilabel", [1], 10, "multilabel has no classes to draw from"),
     ],
 )
 def test_what_means_nothing_is_refused(task: str, shots: list[int], tries: int, found: str) -> None:
@@ -215,3 +220,29 @@ def test_a_meta_learner_of_the_users_own_is_taken(store: FeatureStore) -> None:
     found = run_experiment(store, options=options, recipes=["oof"], shots=[4], tries=1)
     assert found.few_shots is not None
     assert found.few_shots.scores[0].reach is None
+
+
+def test_each_image_left_out_is_no_test_of_a_try(store: FeatureStore) -> None:
+    with pytest.raises(UsageError, match="--cv loo has one image, which tells nothing: type --cv 10, or use --split"):
+        run_experiment(store, cv="loo", shots=[1])
+
+
+@pytest.mark.parametrize("asked", [[8, 1], [8, 8, 1], (1, 8, 1)])
+def test_numbers_in_any_order_are_asked_for_once(store: FeatureStore, asked: list[int]) -> None:
+    found = run_experiment(store, options=FIXED, recipes=["oof"], backbones="vgg19", shots=asked, tries=1)
+    assert found.few_shots is not None
+    assert found.few_shots.shots == [1, 8]
+    assert [each.shots for each in found.few_shots.of("lr:vgg19")] == [1, 8]
+
+
+@pytest.mark.parametrize("n", [1, 8])
+def test_weights_of_images_reach_few_shots(tmp_path: Path, make_cache: Make, n: int) -> None:
+    store = make_cache(tmp_path, LABELS, noise=3.0)
+    store.write_dataset(replace(store.dataset(), columns={"w": [str(1 + 20 * (i % 3 == 0)) for i in range(N)]}))
+    plain, weighted = (
+        run_experiment(store, options=replace(FIXED, weight_column=column), recipes=["oof"], shots=[n], tries=3)
+        for column in (None, "w")
+    )
+    assert plain.few_shots is not None
+    assert weighted.few_shots is not None
+    assert plain.few_shots.of("lr:vgg19")[0].tries != weighted.few_shots.of("lr:vgg19")[0].tries

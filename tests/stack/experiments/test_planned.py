@@ -17,9 +17,12 @@ from stackbone.stack.divisions.training_parts import training_parts
 from stackbone.stack.experiments.provenance import provenance, repeat_commands
 from stackbone.stack.experiments.reproduce import reproduce_experiment
 from stackbone.stack.experiments.result_file import write_result
-from stackbone.stack.experiments.self_check import run_self_check
+from stackbone.stack.experiments.self_check import check_at_chance, run_self_check
+from stackbone.stack.folds.fold import Fold
+from stackbone.stack.metrics.model_scores import ModelScore
 from stackbone.stack.tables.table import title
 from stackbone.stack.tables.verdict import verdict
+from tests.made.multilabel import fill, index_of, make_presence, texts_of
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -189,6 +192,59 @@ def test_labels_that_mean_nothing_score_nothing_on_given_folds(tmp_path: Path, m
     store = make_cache(tmp_path, LABELS)
     store.write_dataset(replace(store.dataset(), columns={"site": [str(i // 24) for i in range(N)]}))
     assert run_self_check(store, folds="site", options=FIXED).startswith("self-check passed")
+
+
+@pytest.mark.parametrize("plan", [{"folds": "site"}, {"cv": "logo"}, {"time_column": "taken", "cv": 2}])
+def test_classes_that_one_fold_has_alone_are_left_out_of_the_check_of_the_evaluation(
+    tmp_path: Path, make_cache: Make, plan: dict[str, Any]
+) -> None:
+    labels = [*LABELS[:-3], *["late"] * 3]
+    store = make_cache(tmp_path, labels, groups=[f"g{i // 4}" for i in range(N)])
+    columns = {"site": [str(i // 24) for i in range(N)], "taken": TIMES}
+    store.write_dataset(replace(store.dataset(), columns=columns))
+    assert run_self_check(store, **plan, options=FIXED).startswith("self-check passed")
+
+
+@pytest.mark.parametrize("n_small", [1, 3, 6])
+def test_a_small_fold_by_luck_is_no_alarm(n_small: int) -> None:
+    y = np.array(LABELS)
+    folds = [Fold.testing(rows, N) for rows in np.split(np.arange(N), [N - n_small])]
+    lucky = ModelScore("stack:oof", [0.33, 1.0], {})
+    assert "scores 0.3" in check_at_chance([lucky], y, folds)
+    with pytest.raises(StackError, match=r"stack:oof scores 0\.[89]"):
+        check_at_chance([ModelScore("stack:oof", [0.95, 0.0], {})], y, folds)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+    """Return a cache of images with several labels, and columns that put all of one label into one fold, or last."""
+    presence = make_presence(N, (0.4, 0.5, 0.4))
+    night_last = np.argsort(np.argsort(presence[:, 2], kind="stable"))
+    columns = {
+        "site": [str(i % 3) for i in range(N)],
+        "night": ["night" if has else str(i % 2) for i, has in enumerate(presence[:, 2])],
+        "taken": TIMES,
+        "dusk": [TIMES[rank] for rank in night_last],
+    }
+    folder = tmp_path_factory.mktemp("scenes") / "features"
+    return fill(folder, presence, replace(index_of(texts_of(presence)), columns=columns))
+
+
+@pytest.mark.parametrize("plan", [{"folds": "site"}, {"time_column": "taken", "cv": 2}])
+def test_images_of_several_labels_are_divided_in_these_ways_too(scenes: FeatureStore, plan: dict[str, Any]) -> None:
+    options = stack_options("multilabel", c=0.1, inner_splits=2)
+    found = run_experiment(scenes, task="multilabel", **plan, options=options, recipes=["oof"])
+    assert len(found.evaluation.score("stack:oof").folds) == len(found.folds) == found.cv
+    assert found.evaluation.score("stack:oof").mean > 0.5
+
+
+@pytest.mark.parametrize("plan", [{"folds": "night"}, {"time_column": "dusk", "cv": 2}, {"cv": "loo"}])
+def test_labels_that_a_training_part_lacks_are_refused(scenes: FeatureStore, plan: dict[str, Any]) -> None:
+    options = stack_options("multilabel", c=0.1, inner_splits=2)
+    with pytest.raises(
+        StackError, match=r"cannot teach 1 label: 'night'|no image that fold \d+ of 72 tests has a label"
+    ):
+        run_experiment(scenes, task="multilabel", **plan, options=options, recipes=["oof"])
 
 
 def test_what_is_asked_twice_is_refused(store: FeatureStore) -> None:

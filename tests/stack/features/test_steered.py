@@ -457,3 +457,27 @@ def test_steerings_of_outer_folds_alone_say_nothing_of_inner_ones(store: Feature
     for fold in FOLDS:
         add_steered(store, fold.train)
     assert features_of_folds(join_features(store), FOLDS, ASKED).notes == []
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        ([0, 1, 2, 3, 8], "saw 0 of its 4 test images, and 1 image that is no older"),
+        ([0, 1, 8, 9, 11], "saw 0 of its 4 test images, and 3 images that are no older"),
+        ([0, 4, 10], "saw 1 of its 4 test images, and 1 image that is no older"),
+    ],
+)
+def test_in_the_order_of_time_a_steering_of_later_images_is_not_fair(
+    store: FeatureStore, seen: list[int], said: str
+) -> None:
+    past = Fold(np.arange(4), np.arange(4, 8))
+    add_steered(store, seen)
+    joined = join_features(store)
+    if 4 not in seen:
+        assert len(chosen(joined, [past])["vit_toast"]) == 1
+    timed = replace(joined, times=np.arange(N, dtype=np.float64))
+    with pytest.raises(StackError, match=said):
+        chosen(timed, [past])
+    fair = add_steered(store, [0, 1], 1)
+    timed = replace(join_features(store), times=timed.times)
+    assert chosen(timed, [past]) == {"vit_toast": [fair.id]}
