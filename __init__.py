@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stackbone.extract.embedding.predict import embed_for
     from stackbone.extract.images.thumbnails import thumbnails
     from stackbone.extract.steering.steer import steer
+    from stackbone.pipelines.embedder import ImageEmbedder
     from stackbone.stack import (
         Experiment,
         StackedBackbones,
@@ -34,6 +35,7 @@ __all__ = [
     "Backbone",
     "Experiment",
     "FeatureStore",
+    "ImageEmbedder",
     "StackOptions",
     "StackboneError",
     "StackedBackbones",

@@ -4,8 +4,9 @@ Embeds photographs of clothing and 5,000 images of CIFAR-10 by three EfficientNe
 their stages by one pass, and scores 5 times 3 folds: each backbone by its pooled vector, by its stages, and by both,
 put together in each way that ``stack --fusion`` knows; then the stacks of all three. Differences are from the pooled
 vector alone, with the interval of the corrected resampled t-test (`stack.metrics.compare`). Then the time of the
-stack of all by each fusion, of the same columns in one run: ratios that only an idle machine tells.
-``python bench/features.py [--quick] [--json FILE] [--photos FOLDER] [--data FOLDER] [--cache FOLDER]``.
+stack of all by each fusion, of the same columns in one run: ratios that only an idle machine tells, so that
+``--parts`` takes either alone.
+``python bench/features.py [--quick] [--json FILE] [--parts NAMES] [--photos FOLDER] [--data FOLDER] [--cache FOLDER]``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from machine import add_folder, arguments, report
+from machine import add_folder, arguments, report, write_figures
 from stackbone.cache import FeatureStore
 from stackbone.extract import extract, open_dataset
 from stackbone.stack import Evaluation, evaluate, stack_options, stratified_folds
@@ -38,19 +39,22 @@ NAMES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 OUTPUTS = ("pooled", "stages")
 N_CIFAR = 5_000
 SPLITS = 3
+PARTS = ("scores", "seconds")
 
 
-def draw_cifar(archive: Path, folder: Path, n: int) -> Path:
-    """Unpack `n` training images, as many of each class, drawn with seed 0."""
+def draw_cifar(archive: Path, folder: Path, n: int, split: str = "train", classes: Sequence[str] | None = None) -> Path:
+    """Unpack `n` images of a split, as many of each class (or of those named), drawn with seed 0."""
     with zipfile.ZipFile(archive) as packed:
-        names = sorted(name for name in packed.namelist() if name.startswith("train/") and name.endswith(".jpg"))
-        classes = np.array([name.split("/")[1] for name in names])
+        names = sorted(name for name in packed.namelist() if name.startswith(f"{split}/") and name.endswith(".jpg"))
+        own = np.array([name.split("/")[1] for name in names])
         rng = np.random.default_rng(0)
-        each = n // len(np.unique(classes))
-        for name in np.unique(classes):
-            for row in rng.choice(np.flatnonzero(classes == name), each, replace=False):
+        drawn = np.unique(own) if classes is None else np.array(classes)
+        each = n // len(drawn)
+        for name in drawn:
+            rows = np.flatnonzero(own == name)
+            for row in rng.choice(rows, min(each, len(rows)), replace=False):
                 packed.extract(names[row], folder)
-    return folder / "train"
+    return folder / split
 
 
 class Scored:
@@ -160,7 +164,11 @@ def main() -> None:
     add_folder(parser, "--photos", "data/clothing-small", "class folders")
     add_folder(parser, "--data", "data", "the folder of cifar10.zip")
     parser.add_argument("--cache", type=Path, help="a cache to keep; by default one of its own that is removed")
+    parser.add_argument("--parts", default=",".join(PARTS), help="what to measure")
     options = parser.parse_args()
+    parts = options.parts.split(",")
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}: it has {', '.join(PARTS)}")
     backbones = NAMES[:1] if options.quick else NAMES
     repeats = 1 if options.quick else 5
     figures: dict[str, Any] = {}
@@ -179,15 +187,24 @@ def main() -> None:
                 for repeat in range(repeats)
                 for fold in stratified_folds(joined.labels, SPLITS, repeat, digests=joined.digests)
             ]
-            found = score_all(Scored(joined, folds, Path(folder) / "scores"), backbones)
-            figures[name] = {"scores": found, "seconds": time_fusions(joined, feature_sets)}
-            rows += rows_of(name, found)
-    header = ["images", "backbone", "features", "accuracy", "points above pooled", "95% interval", "log-loss"]
-    report(f"Outputs and fusions, {repeats} times {SPLITS} folds", header, rows, figures, options.json)
-    for name, each in figures.items():
-        seconds = each["seconds"]
-        told = ", ".join(f"{fusion} {own:.1f} s ({own / seconds['none']:.2f})" for fusion, own in seconds.items())
-        print(f"{name}, the stack of all, in seconds and beside none, which fits every output by itself: {told}")
+            figures[name] = {}
+            if "scores" in parts:
+                figures[name]["scores"] = score_all(Scored(joined, folds, Path(folder) / "scores"), backbones)
+                rows += rows_of(name, figures[name]["scores"])
+            if "seconds" in parts:
+                figures[name]["seconds"] = time_fusions(joined, feature_sets)
+    if rows:
+        header = ["images", "backbone", "features", "accuracy", "points above pooled", "95% interval", "log-loss"]
+        report(f"Outputs and fusions, {repeats} times {SPLITS} folds", header, rows, None, None)
+    if timed := {name: each["seconds"] for name, each in figures.items() if "seconds" in each}:
+        rows = [
+            [name, *(f"{own:.1f} ({own / seconds['none']:.2f})" for own in seconds.values())]
+            for name, seconds in timed.items()
+        ]
+        title = "The stack of all by its fusion, in seconds; in brackets beside none, which fits every output by itself"
+        report(title, ["images", *FUSIONS], rows, None, None)
+    if options.json:
+        write_figures("outputs and fusions", figures, options.json)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from features import draw_cifar
 from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
 
-from features import draw_cifar
 from machine import add_folder, arguments, report, write_figures
 from stackbone.cache import FeatureStore
 from stackbone.extract import extract, open_dataset

@@ -62,7 +62,7 @@ def by_hand(experiment: Experiment, viewed: Viewed, weight: float | None) -> Ite
     kind, truth = experiment.kind, experiment.truth
     units = experiment.joined.units(experiment.division.dealing)
     for number, fold in enumerate(experiment.folds):
-        inner = kind.inner_folds(truth, fold.train, units, experiment.seed, experiment.options.inner_splits)
+        inner = kind.divide_training(truth, fold.train, units, experiment.seed, experiment.options.inner_splits)
         part = Part(number, fold, truth.values[fold.train], truth.n_classes, inner)
         (rows,), own = spread([viewed], part)
         own = own if weight is None else replace(own, weight=weight)

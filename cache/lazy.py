@@ -46,6 +46,22 @@ def lazy_names(package: str, file: str) -> Callable[[str], Any]:
     return load
 
 
+def later(place: str) -> Callable[..., Any]:
+    """Return what a later sub-room defines, imported when it is asked for.
+
+    An object shows itself in a notebook by what is made of it further down the way of the data: its class is known to
+    those modules, and knows of them nothing but the name. `tests/test_imports.py` lists all who do so.
+
+    Parameters
+    ----------
+    place
+        Module and name, such as ``stackbone.stack.display.plots.Plots``.
+    """
+    module, _, name = place.rpartition(".")
+    found: Callable[..., Any] = getattr(import_module(module), name)
+    return found
+
+
 def _promised(file: str) -> dict[str, str]:
     """Return name to module of every import that a file makes for type checkers."""
     import ast  # not before a name is used: importing a package takes no longer than it must

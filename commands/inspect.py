@@ -11,6 +11,7 @@ from stackbone.commands.shared.options import CacheOption, JsonOption
 
 def command(*, cache: CacheOption = None, as_json: JsonOption = False) -> None:
     from stackbone.cache import FeatureStore
+    from stackbone.cache.labels.sets import SETS
     from stackbone.cache.upkeep.summary import summarise
 
     summary = summarise(FeatureStore(cache))
@@ -20,4 +21,5 @@ def command(*, cache: CacheOption = None, as_json: JsonOption = False) -> None:
     for line in summary.lines():
         out.print(line)
     for dataset in summary.datasets:
-        print_bars(f"images of each class of {dataset.name}", dataset.classes)
+        name = "label" if dataset.label_form == SETS else "class"
+        print_bars(f"images of each {name} of {dataset.name}", dataset.classes)

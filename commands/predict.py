@@ -57,13 +57,17 @@ def command(
         table_rows,
         to_columns,
     )
+    from stackbone.stack.tasks.label_form import check_comparable
+    from stackbone.stack.tasks.registry import get_task
 
     check_outputs({"--model": model, **files.files})
     files.check()
     loaded = load_model(model)
     err.note(f"{model.name}: {loaded.describe()}")
-    is_labelled = bool(as_given(context, "labels", "label_column"))
+    is_labelled = bool(as_given(context, "labels", "label_column", "label_separator", "label_columns"))
     dataset = listing.open(images, labelled=is_labelled)
+    if is_labelled:
+        check_comparable(get_task(loaded.task).label_form, dataset.name, dataset.label_form)
     told = dataset.notes if is_labelled or not Path(images[0]).is_dir() else ()  # a folder's notes are on its labels
     for line in Listed(dataset.skipped, told).lines():
         err.note(line)
@@ -100,5 +104,5 @@ def command(
         if right:
             out.print(right.line())
     with Outputs() as outputs:
-        files.write(to_columns(answers), outputs, {"path": str, "value": float, "trained_on": bool})
+        files.write(to_columns(answers), outputs, {"path": str, "value": float, "labels": str, "trained_on": bool})
     exit_if_too_many_failed(len(embedded.failures), len(embedded.paths), max_failed, "all others are predicted")

@@ -17,9 +17,12 @@ from stackbone.commands.shared.console import err, out, print_json, progress
 from stackbone.commands.shared.experiment_options import (
     ChoiceOptions,
     CrossValidationOptions,
+    GivenFoldOptions,
     ModelOptions,
     OutputOptions,
+    ShotOptions,
     ViewOptions,
+    number_or_plan,
 )
 from stackbone.commands.shared.experiment_output import print_experiment
 from stackbone.commands.shared.option_groups import changed, grouped
@@ -50,9 +53,11 @@ def command(
     ] = None,
     division: CrossValidationOptions,
     folds: FoldOptions,
+    given: GivenFoldOptions,
     views: ViewOptions,
     models: ModelOptions,
     choices: ChoiceOptions,
+    few: ShotOptions,
     self_check: Annotated[
         bool, typer.Option("--self-check", help="Shuffle the labels and check that every model scores at chance")
     ] = False,
@@ -68,8 +73,9 @@ def command(
     from stackbone.stack.tables.score_rows import score_rows
 
     options = models.to_options(choices)
+    shots = few.arguments()
     if self_check:
-        _check_self_check(changed(files, scores, page), changed(models, division, folds, choices))
+        _check_self_check(changed(files, scores, page, few), changed(models, division, folds, choices))
     _check_output(files, scores, page)
     store = FeatureStore(cache)
     if dataset is None:
@@ -77,8 +83,9 @@ def command(
     asked: dict[str, Any] = {
         "dataset": dataset,
         "backbones": backbones,
-        "cv": division.cv,
+        "cv": number_or_plan(division.cv),
         "split": folds.split,
+        **vars(given),
         "group_by": folds.group_by,
         "near_duplicates": division.near_duplicates,
         **vars(views),
@@ -103,6 +110,7 @@ def command(
             repeats=division.repeats,
             rare=folds.rare,
             recipes=[models.recipe] if models.recipe else STACKS,
+            **shots,
             with_model=files.save is not None,
             train_only=files.save_train_only,
             progress=on_progress,

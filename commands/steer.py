@@ -16,6 +16,7 @@ import typer
 from stackbone.cache.errors import UsageError
 from stackbone.cache.text import counted, typed
 from stackbone.commands.shared.console import as_given, err, out, print_json, progress
+from stackbone.commands.shared.experiment_options import GivenFoldOptions, number_or_plan
 from stackbone.commands.shared.option_groups import grouped, names
 from stackbone.commands.shared.options import (
     CacheOption,
@@ -56,12 +57,14 @@ def command(
         ),
     ] = None,
     cv: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            min=2, help="Train once for each of N folds, those of `stack --cv N` [default: once, on all images]"
+            help="Train once for each of N folds, those of `stack --cv N`, or with logo once for each group that is "
+            "left out [default: once, on all images]"
         ),
     ] = None,
     folds: FoldOptions,
+    given: GivenFoldOptions,
     nested: Annotated[
         bool,
         typer.Option(
@@ -95,7 +98,7 @@ def command(
     options = training.to_options(method, stage, folds.seed, own)
     options.check()
     plain = get_backbone(backbone)
-    _check_choices(options, plain, cv=cv, nested=nested, with_pictures=pictures is not None)
+    _check_choices(options, plain, cv=cv, given=given, nested=nested, with_pictures=pictures is not None)
     dataset = listing.open(data)
     for line in Listed(dataset.skipped, dataset.notes).lines():
         err.note(line)
@@ -107,8 +110,9 @@ def command(
         parts = training_parts(
             store,
             index.name,
-            cv=cv,
+            cv=number_or_plan(cv),
             split=folds.split,
+            **vars(given),
             seed=folds.seed,
             group_by=folds.group_by,
             rare=folds.rare,
@@ -174,14 +178,22 @@ def _say_cost(plain: Backbone, weights: Weights, options: SteerOptions, n_images
 
 
 def _check_choices(
-    options: SteerOptions, plain: Backbone, *, cv: int | None, nested: bool, with_pictures: bool
+    options: SteerOptions,
+    plain: Backbone,
+    *,
+    cv: str | None,
+    given: GivenFoldOptions,
+    nested: bool,
+    with_pictures: bool,
 ) -> None:
     """Refuse options that have no meaning together, before the dataset is read."""
     from stackbone.extract.methods.method import RECIPES
 
     method = options.method
-    if cv and options.stage == "pretune":
-        message = "--stage pretune trains one starting point for all folds: leave --cv out"
+    divided = [name for name, value in {"cv": cv, **vars(given)}.items() if value]
+    if divided and options.stage == "pretune":
+        asked = " and ".join(f"--{name.replace('_', '-')}" for name in divided)
+        message = f"--stage pretune trains one starting point for all folds: leave {asked} out"
         raise UsageError(message)
     if with_pictures and (not method.startswith("toast") or "convnext" in plain.architecture):
         message = (

@@ -16,22 +16,27 @@ import stackbone
 import stackbone.cache as cache
 import stackbone.extract as extract
 import stackbone.stack as stack
+from stackbone.cache.lazy import later
 from tests.made.checkout import ROOT
 
 # What the modules of each room may import beyond themselves and the standard library.
 ROOMS = {
-    "cache": {"numpy", "h5py", "safetensors"},
+    "cache": {"numpy", "h5py", "safetensors", "pandas"},
     "extract": {
         *("stackbone.cache", "numpy", "PIL", "torch", "timm", "openvino"),
         *("safetensors", "huggingface_hub", "pyarrow"),  # weights files, timm's hub, tables
+        "pandas",  # reports as frames
         *("pillow_heif", "pillow_jxl"),  # formats that Pillow reads by plug-ins
     },
     "stack": {
         *("stackbone.cache", "numpy", "scipy", "sklearn", "mlxtend", "joblib"),
         "threadpoolctl",  # scikit-learn's own way to tell BLAS how many cores it has
+        "pandas",  # files of folds, and times; scores as frames
         *("safetensors", "pyarrow"),  # saved models, files of predictions
         *("plotly", "kaleido", "umap"),  # the report: its figures, their export, its maps
     },
+    # The one room beside `commands` that knows what `extract` does and what scikit-learn asks for.
+    "pipelines": {"stackbone.cache", "stackbone.extract", "numpy", "sklearn"},
     "commands": {
         *("stackbone.cache", "stackbone.extract", "stackbone.stack"),
         *("typer", "rich", "numpy"),
@@ -44,7 +49,7 @@ EXCEPTIONS = {"extract/datasets/digits.py": {"mlxtend"}}
 ORDER = {
     "cache": (
         *("lazy", "errors", "text", "csv_text", "choices", "splits", "backbone_groups", "progress", "plugins"),
-        *("disk", "tensor_file", "hdf5", "records", "feature_set", "store", "upkeep"),
+        *("labels", "disk", "tensor_file", "hdf5", "records", "feature_set", "store", "upkeep"),
     ),
     "extract": (
         *("backbones", "images", "views", "datasets", "networks", "methods", "steering_files"),
@@ -52,13 +57,13 @@ ORDER = {
     ),
     "stack": (
         *("fitting", "solvers", "folds", "metrics", "learners", "tasks", "divisions", "features", "evaluation"),
-        *("estimator", "models", "experiments", "tables", "report"),
+        *("estimator", "models", "experiments", "tables", "report", "display"),
     ),
 }
 
 # Libraries that take long to import: inside functions only, so that --help and a re-run with nothing to do are quick.
 HEAVY = {"torch", "torchvision", "timm", "openvino", "mlxtend", "huggingface_hub", "pyarrow", "safetensors"}
-HEAVY |= {"plotly", "kaleido", "umap", "pillow_heif", "pillow_jxl"}
+HEAVY |= {"pandas", "plotly", "kaleido", "umap", "pillow_heif", "pillow_jxl"}
 # Nothing but torch code: outside of themselves they are imported inside functions alone.
 TORCH_MODULES = {
     f"extract/{name}.py"
@@ -291,6 +296,28 @@ def test_all_names_of_a_room_load_no_heavy_library(room: str, absent: tuple[str,
     assert loaded_by(f"from {room} import *", absent) == []
 
 
+def test_objects_show_themselves_by_these_later_modules_alone() -> None:
+    """`cache.lazy.later` goes against the order, by name: for what an object shows of itself, and for nothing else."""
+    calls = [
+        (file.relative_to(ROOT).as_posix(), node.args[0].value)
+        for room in ROOMS
+        for file in sorted((ROOT / room).glob("**/*.py"))
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "later" and isinstance(node.args[0], ast.Constant)
+    ]
+    tables = "stackbone.stack.display.tables"
+    assert sorted(calls) == [
+        ("cache/records/index.py", "stackbone.cache.upkeep.display.index_frame"),
+        ("cache/records/index.py", "stackbone.cache.upkeep.display.index_html"),
+        ("stack/experiments/experiment.py", "stackbone.stack.display.plots.Plots"),
+        ("stack/experiments/experiment.py", f"{tables}.experiment_frame"),
+        ("stack/experiments/experiment.py", f"{tables}.experiment_html"),
+        ("stack/metrics/model_scores.py", f"{tables}.evaluation_frame"),
+        ("stack/metrics/model_scores.py", f"{tables}.evaluation_html"),
+    ]
+    assert all(callable(later(str(place))) for _, place in calls)
+
+
 # Adding a public name is a decision: it stays.
 
 
@@ -299,6 +326,7 @@ def test_public_names_of_stackbone() -> None:
         "Backbone",
         "Experiment",
         "FeatureStore",
+        "ImageEmbedder",
         "StackOptions",
         "StackboneError",
         "StackedBackbones",

@@ -15,7 +15,7 @@ from tests.made.checkout import ROOT
 
 pytest.importorskip("setuptools", minversion="77", reason="the dev extra brings what builds a wheel")
 
-ROOMS = ("cache", "commands", "extract", "stack")
+ROOMS = ("cache", "commands", "extract", "pipelines", "stack")
 SOURCES = ("__init__.py", "__main__.py", "cli.py", *ROOMS)
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input")
 

@@ -10,7 +10,8 @@ import numpy as np
 from fuzz.mutations import Rng, mutate, mutate_json
 from fuzz.trial import MadeAnew, OutOfForm
 from stackbone.cache.records.scores import remove_scores
-from stackbone.stack.evaluation.score_cache import FitKey, ScoreCache
+from stackbone.stack.evaluation.kept_outcome import FitKey
+from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.learners.learner import BaseScores
 from stackbone.stack.solvers.linear import LinearMap
 

@@ -10,7 +10,8 @@ from stackbone.cache.errors import CacheError
 
 _LEAST = {"cv": 2, "seed": 0, "fold": 0}  # Stackbone counts folds from 1; a file of another writer may not
 _MOST = (1 << 32) - 1
-_WORDS = ("group_by", "rare", "task", "dealing")
+_WORDS = ("group_by", "rare", "task", "dealing", "plan")
+_COLUMN = "column"  # or file, whose name may be any text
 _INNER = ("inner", "inner_splits")
 _WORD = re.compile(r"[a-z]+(-[a-z]+)*")
 _LONGEST = 1_000
@@ -20,8 +21,8 @@ def parse_division(raw: object) -> dict[str, Any]:
     """Return what a file says of a division, every value of its type: it is printed and typed as a command.
 
     That is ``{"split": NAME}``, or ``cv``, ``seed`` and ``fold`` (whole numbers, the fold at most ``cv``) with
-    ``group_by``, ``rare``, ``task`` and ``dealing`` (words) or without. Either may name an inner fold of its training
-    part by ``inner``, from 1, and ``inner_splits`` (whole numbers).
+    ``group_by``, ``rare``, ``task``, ``dealing``, ``plan`` (words) and ``column`` (text) or without. Either may name an
+    inner fold of its training part by ``inner``, from 1, and ``inner_splits`` (whole numbers).
 
     Raises
     ------
@@ -53,13 +54,14 @@ def _parse_outer(division: dict[str, Any]) -> dict[str, Any]:
             message = f"the split of its division is {str(split)[:80]!r}, expected a name"
             raise CacheError(message)
         return division
-    if not set(_LEAST) <= set(division) <= {*_LEAST, *_WORDS}:
+    if not set(_LEAST) <= set(division) <= {*_LEAST, *_WORDS, _COLUMN}:
         message = f"its division has the keys {sorted(map(str, division))[:10]}, expected split, or cv, seed and fold"
         raise CacheError(message)
     for key, value in division.items():
         is_number = type(value) is int and key in _LEAST and _LEAST[key] <= value <= _MOST
         is_word = type(value) is str and key in _WORDS and len(value) < 40 and _WORD.fullmatch(value) is not None
-        if not is_number and not is_word:
+        is_column = key == _COLUMN and type(value) is str and 0 < len(value) <= _LONGEST and value.isprintable()
+        if not (is_number or is_word or is_column):
             message = (
                 f"{key!r} of its division is {str(value)[:80]!r}, expected a {'number' if key in _LEAST else 'word'}"
             )

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +19,11 @@ from stackbone.cache.errors import CacheError, Malformed, UsageError
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.column import Column
 from stackbone.cache.hdf5.opening import CacheFile, open_checked
+from stackbone.cache.hdf5.texts import encode_texts, read_texts, write_texts
+from stackbone.cache.labels.sets import SETS, split_names
+from stackbone.cache.lazy import later
 from stackbone.cache.records.listed import Listed
+from stackbone.cache.text import counted
 
 FORMAT = "stackbone-index"
 _TEXT_COLUMNS = ("path", "label", "split", "group", "reason")
@@ -27,8 +31,7 @@ _STAMPS = ("size", "mtime_ns", "ctime_ns", "inode")
 _SIZES = ("width", "height")
 _LISTED = "listed"
 _COLUMNS, _CELLS = "columns", "cells"
-_PIECE_BYTES = 16 << 20
-_KNOWN = 4096
+_LABEL_FORM = "label_form"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 OK, FAILED = 0, 1
@@ -37,7 +40,7 @@ MOST_COLUMNS, MOST_NAME, MOST_KEPT = 100, 100, 256
 """Further columns that an index keeps, characters of their names, and of their cells."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DatasetIndex:
     """One row per listed image, in the dataset's order.
 
@@ -64,6 +67,8 @@ class DatasetIndex:
         What was met beside the images, and what was believed.
     columns
         Further columns of the dataset's table, by name: lists of n strings, ``""`` where there is nothing.
+    label_form
+        What a label is: ``""`` for the name of one class, `cache.labels.sets.SETS` for those of any number of labels.
     """
 
     name: str
@@ -79,14 +84,40 @@ class DatasetIndex:
     sizes: NDArray[np.int64] | None = field(default=None, repr=False)
     listed: Listed = field(default_factory=Listed)
     columns: dict[str, list[str]] = field(default_factory=dict, repr=False)
+    label_form: str = ""
 
     def __len__(self) -> int:
         return len(self.path)
+
+    def __repr__(self) -> str:
+        n_classes, n_failed = len({*self.label} - {""}), int((~self.ok).sum())
+        failed = f", {n_failed:,} failed" if n_failed else ""
+        classes = counted(n_classes, "class", "classes")
+        return f"<DatasetIndex {self.name}: {counted(len(self), 'image')}, {classes}{failed}>"
+
+    def _repr_html_(self) -> str:
+        """Return what is understood of the dataset, for Jupyter."""
+        return str(later("stackbone.cache.upkeep.display.index_html")(self))
+
+    def to_frame(self) -> Any:  # noqa: ANN401 - pandas has no types
+        """Return a pandas DataFrame of a row for each listed image, in order.
+
+        Its columns are ``path``, ``label``, ``split``, ``group``, ``ok``, ``reason``, ``image_sha256`` in hex,
+        ``width`` and ``height`` where images were measured, and the further columns of the dataset's table.
+        """
+        return later("stackbone.cache.upkeep.display.index_frame")(self)
 
     @property
     def in_memory(self) -> bool:
         """Whether its images were arrays in memory: no file can be read again."""
         return not self.root
+
+    def names_of(self, row: int) -> list[str]:
+        """Return the classes or labels of a row: one, any number where images can have several, or none."""
+        label = self.label[row]
+        if self.label_form == SETS:
+            return split_names(label)
+        return [label] if label else []
 
     @property
     def ok(self) -> NDArray[np.bool_]:
@@ -129,7 +160,8 @@ def write_index(path: Path, index: DatasetIndex) -> None:
     Raises
     ------
     CacheError
-        If its columns have different lengths, a text cannot be a file name or UTF-8, or the file cannot be written.
+        If its columns have different lengths, a text cannot be a file name or UTF-8, its further columns are more or
+        longer than a reader takes, or the file cannot be written.
     """
     columns = [*(getattr(index, name) for name in _TEXT_COLUMNS), index.status, index.stamps.values]
     columns += [*([] if index.sizes is None else [index.sizes]), *index.columns.values()]
@@ -139,15 +171,18 @@ def write_index(path: Path, index: DatasetIndex) -> None:
             f"{len(index.image_sha256)} digests; give each the same number. Nothing was written to {path}"
         )
         raise CacheError(message)
+    _check_further(index)
     with hdf5.build_in_memory(FORMAT) as (file, memory):
         hdf5.write_text(file, "name", index.name)
         hdf5.write_text(file, "root", index.root)
         hdf5.write_text(file, _LISTED, index.listed.to_json())
         if index.columns:
             hdf5.write_text(file, _COLUMNS, json.dumps(list(index.columns), ensure_ascii=False))
-            _write_texts(file, _CELLS, _encode(index.name, list(chain.from_iterable(index.columns.values()))))
+            write_texts(file, _CELLS, encode_texts(index.name, list(chain.from_iterable(index.columns.values()))))
+        if index.label_form:
+            hdf5.write_text(file, _LABEL_FORM, index.label_form)
         for name in _TEXT_COLUMNS:
-            _write_texts(file, name, _encode(index.name, getattr(index, name)))
+            write_texts(file, name, encode_texts(index.name, getattr(index, name)))
         hdf5.write_column(file, "image_sha256", index.image_sha256)
         hdf5.write_compressed(file, "status", index.status)
         for i, name in enumerate(_STAMPS):
@@ -156,6 +191,25 @@ def write_index(path: Path, index: DatasetIndex) -> None:
             for i, name in enumerate(_SIZES):
                 hdf5.write_compressed(file, name, np.ascontiguousarray(index.sizes[:, i]))
     write_atomically(path, hdf5.sealed_image(FORMAT, memory))
+
+
+def _check_further(index: DatasetIndex) -> None:
+    """Refuse further columns that no reader takes."""
+    if len(index.columns) > MOST_COLUMNS:
+        message = (
+            f"the dataset {index.name!r} has {len(index.columns):,} further columns, and an index keeps up to "
+            f"{MOST_COLUMNS}. Leave some out"
+        )
+        raise CacheError(message)
+    for name, cells in index.columns.items():
+        longest = max(map(len, cells), default=0)
+        if not _is_name(name) or longest > MOST_KEPT:
+            message = (
+                f"the further column {str(name)[:MOST_NAME]!r} of the dataset {index.name!r} has cells of up to "
+                f"{longest:,} characters. Expected a name of 1 to {MOST_NAME} printable characters, and cells of up to "
+                f"{MOST_KEPT}. Leave the column out, or shorten it"
+            )
+            raise CacheError(message)
 
 
 def remove_index(path: Path) -> None:
@@ -208,11 +262,20 @@ def read_with_version(path: Path) -> tuple[DatasetIndex, int, int]:
             sizes=_sizes(sizes),
             listed=Listed.from_json(file.json(_LISTED)) if file.has(_LISTED) else Listed(),
             columns=_read_further(file, len(digests)),
-            **{name: _read_texts(column) for name, column in columns.items()},
+            label_form=_label_form(file),
+            **{name: read_texts(column) for name, column in columns.items()},
         )
         if file.seal is None:
             _check_digests(index)
         return index, file.version, file.size
+
+
+def _label_form(file: CacheFile) -> str:
+    form = file.text(_LABEL_FORM) if file.has(_LABEL_FORM) else ""
+    if form not in ("", SETS):
+        message = f"its labels are of the form {form!r}, which this version of Stackbone does not know"
+        raise Malformed(message)
+    return form
 
 
 def _check_digests(index: DatasetIndex) -> None:
@@ -236,14 +299,14 @@ def _read_further(file: CacheFile, n: int) -> dict[str, list[str]]:
         return {}
     names = file.json(_COLUMNS)
     plain = isinstance(names, list) and all(map(_is_name, names))
-    if not plain or not len(set(names)) == len(names) <= MOST_COLUMNS:
-        message = f"the names of its further columns are no list of up to {MOST_COLUMNS} short texts, all different"
+    if not plain or not 0 < len(set(names)) == len(names) <= MOST_COLUMNS:
+        message = f"the names of its further columns are no list of 1 to {MOST_COLUMNS} short texts, all different"
         raise Malformed(message)
     cells = file.column(_CELLS, types="S", may_inflate=True)
     if len(cells) != n * len(names) or cells.dtype.itemsize > 4 * MOST_KEPT:  # bytes of a character in UTF-8
         message = f"its further columns have {len(cells)} cells of {cells.dtype.itemsize} bytes, for {n} x {len(names)}"
         raise Malformed(message)
-    texts = _read_texts(cells)
+    texts = read_texts(cells)
     return {name: texts[i * n : (i + 1) * n] for i, name in enumerate(names)}
 
 
@@ -263,37 +326,3 @@ def _sizes(columns: Sequence[Column]) -> NDArray[np.int64] | None:
 
 def _stacked(columns: Sequence[Column]) -> NDArray[np.int64]:
     return np.stack([column.read() for column in columns], axis=1).astype(np.int64, copy=False)
-
-
-def _encode(dataset: str, texts: Sequence[str]) -> list[bytes]:
-    # File names on Unix are bytes: those that are not UTF-8 go through unchanged.
-    try:
-        return [text.encode("utf-8", "surrogateescape") for text in texts]
-    except UnicodeEncodeError as exc:
-        message = (
-            f"the dataset {dataset!r} has a text that is neither UTF-8 nor a file name: {exc.object!r}. Correct it"
-        )
-        raise CacheError(message) from exc
-
-
-def _write_texts(file: h5py.File, name: str, texts: Sequence[bytes]) -> None:
-    dtype = h5py.string_dtype("utf-8", max(map(len, texts), default=1) or 1)
-    column = hdf5.create_compressed(file, name, len(texts), dtype)
-    # One long path makes every row as wide: whole chunks, but not all of them at once.
-    rows = column.chunks[0] * max(1, _PIECE_BYTES // (column.chunks[0] * dtype.itemsize))
-    for start in range(0, len(texts), rows):
-        column[start : start + rows] = np.array(texts[start : start + rows], dtype)
-
-
-def _read_texts(column: Column) -> list[str]:
-    texts: list[str] = []
-    known: dict[bytes, str] = {}  # labels and their like repeat: one string each
-    for piece in column.pieces():
-        for content in piece.tolist():
-            text = known.get(content)
-            if text is None:
-                text = content.decode("utf-8", "surrogateescape")
-                if len(known) < _KNOWN:
-                    known[content] = text
-            texts.append(text)
-    return texts

@@ -54,7 +54,7 @@ class SeenRecord:
     def line(self) -> str:
         """Return one sentence for people."""
         about, division = self.description, self.description["division"] or {}
-        shown = [key for key in ("split", "cv", "fold", "inner", "seed") if key in division]
+        shown = [key for key in ("split", "plan", "column", "cv", "fold", "inner", "seed") if key in division]
         part = ", ".join(f"{key} {division[key]}" for key in shown) or "everything"
         return (
             f"steered by {about['method']} of {about['backbone']} (stage {about['stage']}), "

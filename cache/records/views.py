@@ -50,6 +50,11 @@ def expand_views(asked: str | Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def is_view_group(name: str) -> bool:
+    """Return whether a name stands for a list of views, as ``five-crop`` and ``augment:4`` do."""
+    return name in VIEW_GROUPS or _SEVERAL.fullmatch(name) is not None
+
+
 def augmented_number(view: str) -> int | None:
     """Return K of ``augmentK``; None for a view that is not random."""
     match = _NUMBERED.fullmatch(view)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.feature_set import as_keys
+from stackbone.cache.labels.sets import SETS
 from stackbone.cache.records.index import DatasetIndex
 from stackbone.cache.records.listed import Listed
 from stackbone.cache.text import counted
@@ -67,7 +68,7 @@ class DatasetSummary:
     n_labelled
         Sound files with a label.
     classes
-        Label to its number of sound files.
+        Class to its number of sound files; a file of several labels counts for each.
     splits
         Split name to its number of sound files, ``""`` where there is none.
     groups
@@ -82,6 +83,8 @@ class DatasetSummary:
         What was met beside the images and not taken, and what was believed.
     oddities
         What looks odd.
+    label_form
+        As of the index.
     """
 
     name: str
@@ -98,13 +101,15 @@ class DatasetSummary:
     sizes: Sizes | None
     listed: Listed
     oddities: list[Oddity]
+    label_form: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object."""
         content = asdict(self)
-        del content["groups"], content["listed"]
+        del content["groups"], content["listed"], content["label_form"]
         return {
             **content,
+            **({"label_form": self.label_form} if self.label_form else {}),
             "n_groups": len(self.groups),
             "n_grouped": sum(self.groups.values()),
             "skipped": [asdict(each) for each in self.listed.skipped],
@@ -143,6 +148,9 @@ class DatasetSummary:
             return ""
         ranked = _ranked(self.classes)
         title = counted(len(ranked), "class", "classes")
+        if self.label_form == SETS:
+            mean = sum(self.classes.values()) / self.n_labelled
+            title = f"{counted(len(ranked), 'label')}, {mean:.2g} per labelled image on average"
         if len(ranked) <= _SHOWN_CLASSES:
             return f"{title}: {_named(ranked)}"
         if any(oddity.kind == QUANTITIES for oddity in self.oddities):
@@ -205,7 +213,7 @@ def summarise_dataset(index: DatasetIndex, inputs: Mapping[str, Size] | None = N
         n_images=len(rows) - copies.n_doubles,
         n_failed=len(index) - len(rows),
         n_labelled=sum(map(bool, labels)),
-        classes=_count(filter(None, labels)),
+        classes=_count(name for row in rows.tolist() for name in index.names_of(row)),
         splits=_count(index.split[row] for row in rows),
         groups=_count(filter(None, (index.group[row] for row in rows))),
         n_doubles=copies.n_doubles,
@@ -213,6 +221,7 @@ def summarise_dataset(index: DatasetIndex, inputs: Mapping[str, Size] | None = N
         sizes=_measure(index),
         listed=index.listed,
         oddities=find_oddities(index, copies, inputs or {}),
+        label_form=index.label_form,
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stackbone.cache.errors import UsageError
 from stackbone.commands.shared.options import InnerCvOption
 
 if TYPE_CHECKING:
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 class CrossValidationOptions:
     """How images are divided, beside `FoldOptions`: fields are arguments of `run_experiment`."""
 
-    cv: Annotated[int | None, typer.Option(min=2, help="Number of cross-validation folds [default: 3]")] = None
+    cv: Annotated[
+        str | None,
+        typer.Option(
+            help="Number of cross-validation folds; loo leaves out each image once, logo each group [default: 3]"
+        ),
+    ] = None
     repeats: Annotated[
         int,
         typer.Option(min=1, max=1000, help="Repeat cross-validation N times with new folds, for a surer comparison"),
@@ -29,6 +35,44 @@ class CrossValidationOptions:
             metavar="COSINE",
             help="Never divide near-duplicates between training and testing: images whose features are at least this "
             "similar, such as 0.98",
+        ),
+    ] = None
+
+
+def number_or_plan(cv: str | None) -> int | str | None:
+    """Return what ``--cv`` gives: a number of folds, or the word that it is.
+
+    Raises
+    ------
+    UsageError
+        If the number is below 2.
+    """
+    if cv is None or not cv.isdecimal():
+        return cv
+    if int(cv) < 2:
+        message = f"--cv {cv} is not a number of folds: use 2 or more"
+        raise UsageError(message)
+    return int(cv)
+
+
+@dataclass(frozen=True)
+class GivenFoldOptions:
+    """Folds that are not drawn: fields are arguments of `run_experiment`."""
+
+    folds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN|FILE",
+            help="Folds of your own, instead of --cv: a column of the dataset's table, or a CSV or Parquet file of "
+            "filename,fold",
+        ),
+    ] = None
+    time_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Train on the past and test on the future, by the ISO dates or numbers in this column of the "
+            "dataset's table; --cv N cuts off N test parts",
         ),
     ] = None
 
@@ -55,7 +99,11 @@ class ModelOptions:
     """What is fitted."""
 
     task: Annotated[
-        str, typer.Option(help="What the labels are: {tasks}; regression takes labels that are numbers")
+        str,
+        typer.Option(
+            help="What the labels are: {tasks}; regression takes labels that are numbers, multilabel any number of "
+            "labels of each image"
+        ),
     ] = "classification"
     recipe: Annotated[
         str | None,
@@ -66,8 +114,8 @@ class ModelOptions:
     meta: Annotated[
         str | None,
         typer.Option(
-            help="Meta-learner of the stack: {meta_learners}; for regression {regression_meta_learners} [default: the "
-            "first]"
+            help="Meta-learner of the stack: {meta_learners}; for regression {regression_meta_learners}; for "
+            "multilabel {multilabel_meta_learners} [default: the first]"
         ),
     ] = None
     meta_scores: Annotated[
@@ -129,8 +177,8 @@ class ChoiceOptions:
         str | None,
         typer.Option(
             help="Metric that chooses C on inner folds, ranks the models and is what the verdict is about: {metrics}; "
-            "for regression {regression_metrics}; or scikit-learn's name of it [default: log-loss chooses C, accuracy "
-            "ranks; r2 for regression]"
+            "for regression {regression_metrics}; for multilabel {multilabel_metrics}; or scikit-learn's name of it "
+            "[default: log-loss chooses C, accuracy ranks; r2 for regression, mean-ap for multilabel]"
         ),
     ] = None
     class_weight: Annotated[
@@ -166,3 +214,33 @@ class OutputOptions:
         None
     )
     report: Annotated[Path | None, typer.Option(help="Write a report with figures to this file, one HTML page")] = None
+
+
+@dataclass(frozen=True)
+class ShotOptions:
+    """Scores with a few training images of each class."""
+
+    shots: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,...",
+            help="Score what so many training images of each class teach, too, such as 1,2,4,8,16, drawn at random and "
+            "tested on whole test parts",
+        ),
+    ] = None
+    tries: Annotated[int, typer.Option(min=1, max=1000, help="With --shots: draws of each number of images")] = 10
+
+    def arguments(self) -> dict[str, Any]:
+        """Return arguments of `run_experiment`.
+
+        Raises
+        ------
+        UsageError
+            If the numbers cannot be read, or draws are asked for and no number is.
+        """
+        from stackbone.stack.experiments.shots import TRIES, parse_shots
+
+        if self.shots is None and self.tries != TRIES:
+            message = "--tries says how often --shots draws: add --shots 1,2,4,8,16, or leave it out"
+            raise UsageError(message)
+        return {"shots": None if self.shots is None else parse_shots(self.shots), "tries": self.tries}

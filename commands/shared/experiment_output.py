@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from stackbone.cache.upkeep.dataset_summary import DatasetSummary
     from stackbone.extract import ExtractReport
     from stackbone.stack import Experiment
+    from stackbone.stack.experiments.shots import FewShots
 
 _LEFT_OUT = {
     "unlabelled": "without a label",
@@ -42,6 +43,7 @@ def print_experiment(experiment: Experiment) -> None:
     from stackbone.stack.tables import table
     from stackbone.stack.tables.dot_plot import dot_plot
     from stackbone.stack.tables.lessons import lessons
+    from stackbone.stack.tables.metric_names import primary_metric
     from stackbone.stack.tables.verdict import verdict
 
     for kind, n in experiment.joined.left_out.items():
@@ -62,6 +64,19 @@ def print_experiment(experiment: Experiment) -> None:
     if can_draw() and (plot := dot_plot(experiment.evaluation.results, out.width)):
         for line in ["", *plot, ""]:
             out.print(line)
+    if experiment.few_shots:
+        _print_few_shots(experiment.few_shots, primary_metric(experiment).name)
     out.print(str(verdict(experiment)))
     for lesson in lessons(experiment):
         out.print(str(lesson))
+
+
+def _print_few_shots(few: FewShots, metric: str) -> None:
+    from stackbone.stack.tables import few_shots as table
+
+    out.print()
+    out.print(table.title(few, metric))
+    print_table(table.header(few), table.rows(few))
+    for note in table.footnotes(few):
+        out.print(note)
+    out.print()

@@ -115,11 +115,19 @@ FOLDERS = {
         word: Folder(
             "stack/learners/meta", "*.py", f'"{task}"', "stackbone.meta_learners", partial(_meta_learners, task)
         )
-        for word, task in {"meta_learners": "classification", "regression_meta_learners": "regression"}.items()
+        for word, task in {
+            "meta_learners": "classification",
+            "regression_meta_learners": "regression",
+            "multilabel_meta_learners": "multilabel",
+        }.items()
     },
     **{
         word: Folder("stack/metrics/known", "**/*.py", f'task = "{task}"', "stackbone.metrics", partial(_metrics, task))
-        for word, task in {"metrics": "classification", "regression_metrics": "regression"}.items()
+        for word, task in {
+            "metrics": "classification",
+            "regression_metrics": "regression",
+            "multilabel_metrics": "multilabel",
+        }.items()
     },
 }
 """Word in braces to the folder whose files declare what it stands for."""
@@ -150,7 +158,7 @@ def names_of(registry: str) -> tuple[str, ...]:
         return ("oof", *names_of("stacks"), "mean", "concat")
     if registry in FOLDERS:
         found = _added(FOLDERS[registry]) or _declared(FOLDERS[registry])
-        # As they are typed: result files have a metric's name as a word.
+        # Metrics are typed with hyphens; result files have underscores.
         return tuple(each.replace("_", "-") for each in found) if registry.endswith("metrics") else found
     module, constant = REGISTRIES[registry]
     source = _STACKBONE.joinpath(*module.split(".")[1:]).with_suffix(".py").read_text(encoding="utf-8")

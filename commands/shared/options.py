@@ -72,6 +72,21 @@ class ListingOptions:
     )
     path_column: Annotated[str, typer.Option(help="Table column with the image paths")] = "path"
     label_column: Annotated[str, typer.Option(help="Table column with the labels")] = "label"
+    label_columns: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Table columns that are a label each, 1 where an image has it and 0 where not, separated by commas",
+        ),
+    ] = ""
+    label_separator: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT",
+            help="What stands between the labels of an image that can have several, such as '|' or , [default: each "
+            "image has one]",
+        ),
+    ] = ""
     split_column: Annotated[str, typer.Option(help="Table column with split names such as train and test")] = "split"
     group_column: Annotated[
         str, typer.Option(help="Table column that names what belongs together, such as a patient or a scene")
@@ -112,6 +127,8 @@ class ListingOptions:
             labels=self.labels,
             path_column=self.path_column,
             label_column=self.label_column if labelled else None,
+            label_separator=self.label_separator,
+            label_columns=self.label_columns,
             split_column=self.split_column,
             group_column=self.group_column,
             suffix=self.suffix,

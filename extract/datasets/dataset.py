@@ -6,10 +6,7 @@ this module knows how they were listed.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -18,10 +15,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from stackbone.cache.choices import check_choice
 from stackbone.cache.errors import DatasetError, UsageError
-from stackbone.cache.text import typed
+from stackbone.cache.labels.sets import SETS, split_names
+from stackbone.extract.datasets.dataset_name import check_dataset_name, safe_name
 from stackbone.extract.datasets.folders.pruning import Exclusion
+from stackbone.extract.datasets.further import first_columns
 from stackbone.extract.datasets.kind import KINDS, Listing, Request, Skipped, TableColumns
 from stackbone.extract.datasets.kinds.images import neither_message
+from stackbone.extract.datasets.label_sets import marked_labels, read_label_columns, separated
 from stackbone.extract.datasets.listing_options import (
     asked_words,
     check_marks,
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SPLIT_FOLDERS = ("auto", "none")
-_SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,9 @@ class Dataset:
         The images themselves, in the order of `paths`, where they are in memory and no files.
     columns
         Further columns of a table, by name: for dividing or weighing images, see docs/folds.md.
+    label_form
+        What a label is: ``""`` for the name of one class; `cache.labels.sets.SETS` for those of any number of labels,
+        in the form of `cache.labels.sets.join_names`.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Dataset:
     asked: Sequence[str] = ()
     arrays: Arrays | None = None
     columns: Mapping[str, list[str]] = field(default_factory=dict)
+    label_form: str = ""
 
     @property
     def n(self) -> int:
@@ -92,6 +95,8 @@ class Dataset:
     @property
     def classes(self) -> list[str]:
         """Distinct labels, sorted."""
+        if self.label_form == SETS:
+            return sorted({name for label in set(self.labels) for name in split_names(label)})
         return sorted(set(self.labels) - {""})
 
     @property
@@ -121,6 +126,8 @@ def open_dataset(
     split_folders: str = "auto",
     class_level: int | str | None = None,
     encoding: str = "",
+    label_separator: str = "",
+    label_columns: Sequence[str] | str = "",
     keep_na: bool = False,
     only_listed: bool = False,
 ) -> Dataset:
@@ -155,6 +162,11 @@ def open_dataset(
         Names of a table's columns; the last two may be absent unless named otherwise than by default. Of a default that
         is absent, the one column that says the same (``filename``, ``species``) is taken. With
         ``label_column=None`` every image is unlabelled, whatever the kind of dataset.
+    label_separator
+        What stands between the labels of an image that can have several, such as '|' or ','; by default each image has
+        one. Columns of lists (Parquet, JSON lines, ``labels=`` with a list for each image) need none.
+    label_columns
+        Columns of a table that are a label each, 1 where an image has it and 0 where not, in place of `label_column`.
     suffix
         File extension added to those of a table's paths that lack it, such as '.jpg'.
     exclude
@@ -187,7 +199,16 @@ def open_dataset(
     StackboneError
         A Parquet file, and pyarrow is not installed.
     """
-    columns = TableColumns(path_column, label_column, split_column, group_column, suffix, encoding, keep_na)
+    labelled = label_column is not None
+    marked = read_label_columns(label_columns, label_column)
+    if not labelled and (label_separator or marked):
+        option = "--label-columns" if marked else "--label-separator"
+        msg = (
+            f"{option} says how labels are read, and --no-labels (label_column=None) reads none: leave one of them out"
+        )
+        raise UsageError(msg)
+    label = None if marked else label_column
+    columns = TableColumns(path_column, label, split_column, group_column, suffix, encoding, keep_na, labels=marked)
     check_choice("value of --split-folders", split_folders, SPLIT_FOLDERS)
     given: dict[str, Any] = {"labels": labels, "splits": splits, "groups": groups}
     marks = {name: each for name, each in given.items() if each is not None}
@@ -209,6 +230,7 @@ def open_dataset(
         only_listed=only_listed,
         images=data if are_images(data) else None,
         marks=marks,
+        label_separator=label_separator,
     )
     if request.images is not None:
         refuse_file_options(request)
@@ -216,37 +238,32 @@ def open_dataset(
         msg = "--only-listed goes with a table of labels for a folder. Found none. Add --labels FILE, or leave it out."
         raise UsageError(msg)
     listing = _list(request)
-    labelled = label_column is not None
+    if marked:
+        listing = marked_labels(listing, marked)
+    if label_separator:
+        listing = separated(listing, label_separator)
     return _build(listing, name, asked_words(request, labelled=labelled), labelled=labelled)
 
 
 def _build(listing: Listing, name: str | None, asked: Sequence[str], *, labelled: bool) -> Dataset:
-    if name is not None and not _SAFE_NAME.fullmatch(name):
-        in_python = f"name={_safe_name(name)!r}"
-        way_out = (
-            f"Write {in_python}."
-            if listing.arrays
-            else f"Type --dataset {typed(_safe_name(name))}; in Python, write {in_python}."
-        )
-        msg = (
-            f"The dataset name {name!r} cannot be used for a file. Expected up to 100 letters, digits, '.', "
-            f"'_' and '-', the first neither '.' nor '-'. {way_out}"
-        )
-        raise UsageError(msg)
+    if name is not None:
+        check_dataset_name(name, in_memory=listing.arrays is not None)
     paths = sorted(listing.entries)
     marks = [listing.entries[path] for path in paths]
+    columns, said = first_columns(listing.further.columns(paths))
     return Dataset(
-        name=name or _safe_name(listing.title),
+        name=name or safe_name(listing.title),
         root=listing.root,
         paths=paths,
         labels=list(map(itemgetter(0), marks)) if labelled else [""] * len(paths),
         splits=list(map(itemgetter(1), marks)),
         groups=list(map(itemgetter(2), marks)),
         skipped=listing.skipped,
-        notes=listing.notes,
+        notes=[*listing.notes, *said],
         asked=tuple(asked),
         arrays=listing.arrays,
-        columns=listing.further.columns(paths),
+        columns=columns,
+        label_form=listing.label_form if labelled else "",
     )
 
 
@@ -276,13 +293,3 @@ def _absolute(path: Path | str) -> Path:
     # Resolving every link would name the dataset after the link's target instead of what was typed.
     path = Path(path)
     return path.resolve() if ".." in path.parts else path.absolute()
-
-
-def _safe_name(title: str) -> str:
-    plain = unicodedata.normalize("NFKD", title)
-    plain = "".join(char for char in plain if not unicodedata.combining(char))
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-").lstrip(".-") or "dataset"
-    if title.isascii() and len(safe) <= 100:
-        return safe
-    # Two folders with names in another script must not share one index.
-    return f"{safe[:90]}-{hashlib.sha256(os.fsencode(title)).hexdigest()[:6]}"

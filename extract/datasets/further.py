@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from stackbone.cache.records.index import MOST_KEPT
+from stackbone.cache.records.index import MOST_COLUMNS, MOST_KEPT
 from stackbone.extract.datasets.tables.marks import read_marks
 
 _SHOWN = 5
@@ -44,12 +44,26 @@ class Further:
             rows[path] = tuple(cells.get(name, "") for name in names)
         return Further(names, rows)
 
+    def without(self, names: Sequence[str]) -> Further:
+        """Return the other columns."""
+        left = [i for i, name in enumerate(self.names) if name not in names]
+        rows = {path: tuple(cells[i] for i in left) for path, cells in self.rows.items()}
+        return Further(tuple(self.names[i] for i in left), rows)
+
     def columns(self, paths: Sequence[str]) -> dict[str, list[str]]:
         """Return each column that says anything of these images, a cell for each path."""
         nothing = ("",) * len(self.names)
         rows = [self.rows.get(path, nothing) for path in paths]
         columns = {name: [row[i] for row in rows] for i, name in enumerate(self.names)}
         return {name: cells for name, cells in columns.items() if any(cells)}
+
+
+def first_columns(columns: Mapping[str, list[str]]) -> tuple[dict[str, list[str]], list[str]]:
+    """Return as many columns as an index keeps, and what to say of others: several tables may have more together."""
+    if len(columns) <= MOST_COLUMNS:
+        return dict(columns), []
+    kept = dict(list(columns.items())[:MOST_COLUMNS])
+    return kept, [f"Of the {len(columns):,} other columns of all tables, the first {MOST_COLUMNS} are kept."]
 
 
 def gather(

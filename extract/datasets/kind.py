@@ -30,6 +30,7 @@ class TableColumns:
     `suffix` is the file extension that the table's paths lack, or ''; `encoding` is that of its text, or '' to find it
     out; with `keep_na`, texts such as ``NA`` and ``None`` are names like any other, not missing values. With
     `may_lack_label`, a table that has no column of labels is read all the same if it has one of splits or groups.
+    `labels` are columns that say of one label each whether it is there.
     """
 
     path: str = "path"
@@ -40,6 +41,7 @@ class TableColumns:
     encoding: str = ""
     keep_na: bool = False
     may_lack_label: bool = False
+    labels: tuple[str, ...] = ()
 
     @property
     def given(self) -> dict[str, object]:
@@ -47,6 +49,7 @@ class TableColumns:
         options = {
             "--path-column": (self.path, "path"),
             "--label-column": (self.label, "label"),
+            "--label-columns": (",".join(self.labels), ""),
             "--split-column": (self.split, "split"),
             "--group-column": (self.group, "group"),
             "--suffix": (self.suffix, ""),
@@ -90,6 +93,8 @@ class Request:
         An array of images, or a list of arrays or PIL images, if that was given in the place of paths.
     marks
         Of these images: ``labels``, ``splits`` and ``groups``, as far as they were given.
+    label_separator
+        What stands between the labels of an image; ``""`` where each has one.
     """
 
     paths: Sequence[str]
@@ -101,6 +106,7 @@ class Request:
     only_listed: bool = False
     images: Any = None
     marks: Mapping[str, Sequence[object]] = field(default_factory=dict)
+    label_separator: str = ""
 
     @property
     def path(self) -> Path | None:
@@ -128,6 +134,8 @@ class Listing:
         The images themselves, in the order of `entries`, where they are in memory and no files.
     further
         What further columns of a table say of images; by path, also of such as are not among `entries`.
+    label_form
+        Of its labels: see `cache.records.index.DatasetIndex`.
     """
 
     title: str
@@ -137,6 +145,7 @@ class Listing:
     notes: Sequence[str] = ()
     arrays: Arrays | None = None
     further: Further = field(default_factory=Further)
+    label_form: str = ""
 
 
 @dataclass(frozen=True)

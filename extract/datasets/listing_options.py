@@ -31,7 +31,7 @@ def refuse_table_options(labels: Path | None, columns: TableColumns) -> None:
 
 def refuse_file_options(request: Request) -> None:
     """Raise `UsageError` if an option is given that says how files are listed, and the images are in memory."""
-    for option in _given(request):
+    for option in _given(replace(request, label_separator="")):
         name = option.removeprefix("--").replace("-", "_")
         msg = (
             f"{name}= says how files and tables are listed, and the images are in memory. Expected labels=, splits=, "
@@ -56,6 +56,7 @@ def _given(request: Request) -> dict[str, object]:
         "--split-folders": request.split_folders if request.split_folders != "auto" else None,
         "--class-level": request.class_level,
         "--only-listed": request.only_listed,
+        "--label-separator": request.label_separator,
     }
     return {option: value for option, value in options.items() if value}
 

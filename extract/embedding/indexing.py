@@ -207,6 +207,7 @@ def make_index(dataset: Dataset, store: FeatureStore, *, retry_failed: bool, rep
         sizes=measure(dataset, listing.digests, old),
         listed=Listed(dataset.skipped, dataset.notes, dataset.asked),
         columns=dict(dataset.columns),
+        label_form=dataset.label_form,
     )
     return MadeIndex(index, listing.n_hashed, old)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +12,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache import CacheError, Digests, FeatureSpec, FeatureStore, SeenRecord, UsageError, as_keys
+from stackbone.cache import (
+    CacheError,
+    Digests,
+    FeatureSpec,
+    FeatureStore,
+    SeenRecord,
+    UsageError,
+    as_keys,
+    feature_set_id,
+)
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.records.feature_name import POOLED, parse_feature_name
 from stackbone.cache.records.given import given_message, is_given
@@ -24,6 +33,7 @@ from stackbone.extract.backbones.ways_out import Ask, ask_for_all
 from stackbone.extract.backbones.weights import (
     Weights,
     check_steered_weights,
+    check_weights_names,
     find_weights,
     random_weights,
     weights_in_memory,
@@ -31,10 +41,11 @@ from stackbone.extract.backbones.weights import (
 from stackbone.extract.embedding.embedder import Embedder
 from stackbone.extract.embedding.filling import Filling
 from stackbone.extract.embedding.images import Images
-from stackbone.extract.engines.engine import Engine, make_engine
+from stackbone.extract.engines.engine import Engine, check_precision, make_engine
 from stackbone.extract.images.arrays import Arrays
 from stackbone.extract.images.decode import DECODING
 from stackbone.extract.images.limits import USUAL, Limits
+from stackbone.extract.steering_files.choice import Choice, choose_backbones
 from stackbone.extract.steering_files.steered import find_steered, with_hub
 
 _MOST_NAMED = 3
@@ -137,6 +148,47 @@ def find_weights_of(
     return find_weights(
         backbones, here, on_download=lambda name: report(f"downloading weights of {name}", 0, 0), also=also, ask=ask
     )
+
+
+def specs_of(choice: Choice, weights: Mapping[str, Weights], precision: str) -> list[FeatureSpec]:
+    """Return what identifies each feature set that is wanted of a backbone, whose weights are there by its `key`."""
+    plain = choice.backbone.spec(weights[choice.backbone.key].identity, precision)
+    return [replace(plain, output=output, view=view) for output, view in choice.wanted]
+
+
+def find_specs(
+    backbones: str | Sequence[str] | None = None,
+    *,
+    outputs: str | Sequence[str] | None = None,
+    views: str | Sequence[str] | None = None,
+    modules: Sequence[Backbone] = (),
+    weights: Mapping[str, Path] | None = None,
+    precision: str = "fp32",
+) -> dict[str, FeatureSpec]:
+    """Return what identifies the features of some backbones, by feature set id, as `embed_for` takes it.
+
+    Weights are looked for, and hashed; no network is loaded.
+
+    Parameters
+    ----------
+    backbones, outputs, views, modules, weights, precision
+        As of `extract`.
+
+    Raises
+    ------
+    StackboneError
+        As of `extract`.
+    """
+    check_precision(precision)
+    choices = choose_backbones(backbones, [], outputs, views, modules)
+    chosen = [each.backbone for each in choices]
+    check_weights_names(weights or {}, chosen)
+    found = find_weights_of(chosen, weights or {})
+    return {
+        feature_set_id(choice.backbone.name, spec): spec
+        for choice in choices
+        for spec in specs_of(choice, found, precision)
+    }
 
 
 def make_fillings(

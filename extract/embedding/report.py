@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stackbone.cache import FAILED, DatasetIndex
 from stackbone.cache.text import counted
 from stackbone.cache.upkeep.dataset_summary import DatasetSummary
+from stackbone.cache.upkeep.display import notebook_html
 from stackbone.extract.embedding.embedder import Embedder
 from stackbone.extract.embedding.filling import Filling
 from stackbone.extract.embedding.pipeline import Profile
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REMARK_MARK = "; "
 """Parts what is to be known of one image, in its index."""
@@ -79,7 +83,7 @@ def report_backbone(filling: Filling, embedder: Embedder | None, n_images: int) 
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ExtractReport:
     """What a run did.
 
@@ -118,6 +122,26 @@ class ExtractReport:
     backbones: list[BackboneReport]
     profile: Profile
     seconds: float
+
+    def __repr__(self) -> str:
+        failed = f", {len(self.failures):,} failed" if self.failures else ""
+        return (
+            f"<ExtractReport {self.index.name}: {counted(self.n_images, 'image')}, "
+            f"{counted(len(self.backbones), 'feature set')}, {counted(self.n_embedded, 'row')} embedded now{failed}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the report for Jupyter: what people read, and a row for each feature set."""
+        title, *understood = (line.strip() for line in self.summary.lines())
+        names = {each.feature_set for each in self.backbones}
+        done = [line.strip() for line in self.lines() if not names & {*line.split()}]
+        return notebook_html(title, [*understood, *done, *self.failure_lines()], self.to_frame())
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row for each feature set: ``feature_set`` (the index) and the fields of `BackboneReport`."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(each) for each in self.backbones]).set_index("feature_set")
 
     @property
     def n_images(self) -> int:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from stackbone.cache import CacheError, FeatureSpec, FeatureStore, write_seen
+from stackbone.cache import CacheError, FeatureStore, write_seen
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.upkeep.dataset_summary import DatasetSummary, summarise_dataset
 from stackbone.extract.backbones.backbone import Backbone
-from stackbone.extract.backbones.weights import Weights, check_weights_names, named_weights
+from stackbone.extract.backbones.weights import check_weights_names, named_weights
 from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.embedding.indexing import make_index, with_found
 from stackbone.extract.embedding.pipeline import Profile, embed_images
@@ -27,11 +26,12 @@ from stackbone.extract.embedding.plan import (
     inputs_of,
     make_embedder,
     make_fillings,
+    specs_of,
 )
 from stackbone.extract.embedding.report import ExtractReport, report_backbone
 from stackbone.extract.engines.engine import check_device, check_engine, check_precision
 from stackbone.extract.images.limits import USUAL, limits_of
-from stackbone.extract.steering_files.choice import Choice, choose_backbones
+from stackbone.extract.steering_files.choice import choose_backbones
 from stackbone.extract.steering_files.steered import read_steered, with_hub
 
 
@@ -136,7 +136,7 @@ def extract(
 
     images = distinct_images(dataset.root, index.path, index.image_sha256, index.ok, dataset.arrays)
     fillings = {
-        each.backbone.key: make_fillings(store, each.backbone, _specs(each, found, precision), images)
+        each.backbone.key: make_fillings(store, each.backbone, specs_of(each, found, precision), images)
         for each in choices
     }
     to_fill = {key: [each for each in own if each.lacking.any()] for key, own in fillings.items()}
@@ -187,10 +187,3 @@ def extract(
         profile=profile,
         seconds=seconds,
     )
-
-
-def _specs(choice: Choice, found: Mapping[str, Weights], precision: str) -> list[FeatureSpec]:
-    """Return what identifies each feature set that is wanted of a backbone."""
-    weights = found[choice.backbone.key].identity
-    plain = choice.backbone.spec(weights, precision)
-    return [replace(plain, output=output, view=view) for output, view in choice.wanted]

@@ -23,6 +23,7 @@ SUFFIX = ".safetensors"
 """How the name of a steering file ends."""
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in names of files
+_LONGEST_COLUMN = 40  # characters of its name in that of a file
 _SHOWN_FAILURES = 10
 _UNREAD = (
     "it could not be read when this steering was made. To train with it, name another --out, or remove the steering"
@@ -198,6 +199,8 @@ def steering_path(
     part = division or {}
     parts = [backbone.name, options.method, *(["pretune"] if options.stage == "pretune" else []), dataset]
     parts.append(f"seed{options.seed}")
+    parts += [part["plan"]] if "plan" in part else []
+    parts += [part["column"][:_LONGEST_COLUMN]] if "column" in part else []
     parts += [f"cv{part['cv']}", f"fold{part['fold']}"] if "fold" in part else []
     parts += [f"without-{part['split']}"] if "split" in part else []
     parts += [f"inner{part['inner']}"] if "inner" in part else []

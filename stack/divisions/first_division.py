@@ -8,17 +8,10 @@ from stackbone.cache import DatasetIndex, StackError
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.labelled_images import label_images
 from stackbone.stack.divisions.outer_folds import outer_folds
+from stackbone.stack.tasks.registry import TASKS, get_task
 
-_OF_CLASSES = {
-    "--cv 3": Division(cv=3),
-    "--cv 2": Division(cv=2),
-    "--cv 3 --rare drop": Division(cv=3, rare="drop"),
-    "--cv 2 --rare drop": Division(cv=2, rare="drop"),
-}
-_OF_NUMBERS = {
-    "--task regression --cv 3": Division(task="regression", cv=3),
-    "--task regression --cv 2": Division(task="regression", cv=2),
-}
+_USUAL_FOLDS = (3, 2)
+_OF_QUANTITIES = "regression"
 
 
 def first_division(index: DatasetIndex, *, quantities: bool = False) -> str:
@@ -39,7 +32,7 @@ def first_division(index: DatasetIndex, *, quantities: bool = False) -> str:
         If none works; the message says why the first does not, and what to do.
     """
     images = label_images(index)
-    divisions = _OF_NUMBERS if quantities else _OF_CLASSES
+    divisions = _divisions(_OF_QUANTITIES if quantities else _task_of(index))
     for options, division in divisions.items():
         with suppress(StackError):
             outer_folds(images, division, advise=False)
@@ -47,3 +40,19 @@ def first_division(index: DatasetIndex, *, quantities: bool = False) -> str:
     first = next(iter(divisions))
     outer_folds(images, divisions[first])  # refused once more, with what to do
     return first
+
+
+def _task_of(index: DatasetIndex) -> str:
+    """Return the first task that reads labels of this form."""
+    return next(task.name for task in TASKS.values() if task.label_form == index.label_form)
+
+
+def _divisions(task: str) -> dict[str, Division]:
+    """Return the usual cross-validations of a task by the options that ask for them, those that drop nothing first."""
+    named = "" if task == Division.task else f"--task {task} "
+    ways = [rare for rare in ("refuse", "drop") if rare in get_task(task).rare]
+    return {
+        f"{named}--cv {cv}{' --rare drop' if rare == 'drop' else ''}": Division(task=task, cv=cv, rare=rare)
+        for rare in ways
+        for cv in _USUAL_FOLDS
+    }

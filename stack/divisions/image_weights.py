@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from stackbone.cache.choices import nearest
 from stackbone.cache.errors import StackError, UsageError
 from stackbone.cache.text import counted
 from stackbone.stack.divisions.labelled_images import LabelledImages
+from stackbone.stack.folds.fold import Fold
 
 Images = TypeVar("Images", bound=LabelledImages)
 
@@ -59,13 +61,43 @@ def image_weights(images: LabelledImages, column: str | None) -> NDArray[np.floa
     return weights
 
 
-def without_weightless(images: Images, column: str | None) -> Images:
-    """Return the images without those of weight 0, which would neither teach nor be tested, with a note on them."""
+def without_weightless(images: Images, folds: Sequence[Fold], column: str | None) -> tuple[Images, list[Fold]]:
+    """Return images and folds without what weighs 0, which would neither teach nor be tested, with a note on it.
+
+    The folds are dealt before, so that all other images lie in the fold that they lie in without weights, and those
+    that a steering was made for.
+
+    Parameters
+    ----------
+    images : LabelledImages
+        Those that were divided.
+    folds : sequence of Fold
+        Their outer folds.
+    column : str, optional
+        As of `image_weights`, whose errors these are.
+
+    Raises
+    ------
+    StackError
+        If a fold is left without an image to learn from, or to test.
+    """
     weights = image_weights(images, column)
     if weights is None or weights.all():
-        return images
-    left_out = int((weights == 0).sum())
-    return images.take(np.flatnonzero(weights), f"{counted(left_out, 'image')} of weight 0 ({column}) take no part")
+        return images, list(folds)
+    kept = np.flatnonzero(weights)
+    own = [Fold(*(np.searchsorted(kept, rows[weights[rows] > 0]) for rows in (f.train, f.test))) for f in folds]
+    for number, fold in enumerate(own, start=1):
+        if not (len(fold.train) and len(fold.test)):
+            part = "test" if len(fold.train) else "training"
+            message = (
+                f"every image in the {part} part of fold {number} of {len(own)} has the weight 0 in the column "
+                f"{column!r}, so that none is left: correct the weights, name another --weight-column, or "
+                "use other folds"
+            )
+            raise StackError(message)
+    left_out = len(weights) - len(kept)
+    takes = "takes" if left_out == 1 else "take"
+    return images.take(kept, f"{counted(left_out, 'image')} of weight 0 ({column}) {takes} no part"), own
 
 
 def _column(images: LabelledImages, name: str) -> list[str]:

@@ -45,6 +45,8 @@ class LabelledImages:
         What a reader of the scores should know, in sentences.
     near : NDArray[np.int64], optional
         ``(n_listed,)`` which near copies every listed file belongs to, -1 for none; None where none were looked for.
+    times : NDArray[np.float64], optional
+        ``(n_images,)`` when each image was made, where the division asks for it.
     """
 
     index: DatasetIndex
@@ -55,6 +57,7 @@ class LabelledImages:
     left_out: dict[str, int]
     notes: list[str]
     near: NDArray[np.int64] | None = None
+    times: NDArray[np.float64] | None = None
 
     @property
     def n_groups(self) -> int | None:
@@ -79,7 +82,7 @@ class LabelledImages:
 
     def units(self, dealing: str) -> Units:
         """Return what folds are made of, dealt in one of `stack.folds.dealing.DEALINGS`."""
-        return Units(self.groups, self.digests if dealing == "digests" else None)
+        return Units(self.groups, self.digests if dealing == "digests" else None, self.times)
 
     def take(self, positions: NDArray[np.int64], note: str | None = None) -> Self:
         """Return some of the images, by position, with a note that says why the others are left out."""
@@ -88,6 +91,7 @@ class LabelledImages:
             rows=self.rows[positions],
             labels=self.labels[positions],
             groups=None if self.groups is None else join_groups(self.groups[positions]),
+            times=None if self.times is None else self.times[positions],
             notes=[*self.notes, *([note] if note else [])],
         )
 

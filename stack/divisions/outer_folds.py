@@ -7,26 +7,26 @@ from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError
-from stackbone.cache.text import counted
-from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.division import DEALT, Division
 from stackbone.stack.divisions.labelled_images import LabelledImages
 from stackbone.stack.divisions.own_split import own_split
-from stackbone.stack.folds.class_labels import find_rare
+from stackbone.stack.divisions.planned_folds import planned_folds
+from stackbone.stack.folds.class_labels import too_few
 from stackbone.stack.folds.fold import Fold
 
 Images = TypeVar("Images", bound=LabelledImages)
 
 
-def drop_rare(images: Images, cv: int) -> Images:
-    """Return what is left without the classes of fewer images (or groups) than folds, with a note that names them."""
-    names = find_rare(images.labels, cv, images.groups)
-    kept = np.flatnonzero(~np.isin(images.labels, names))
-    if not len(names):
+def drop_rare(images: Images, division: Division) -> Images:
+    """Return what is left without what is too rare for the folds, with a note that names it."""
+    kept = division.kind.without_rare(images.labels, images.groups, division.cv)
+    if kept.note is None:
         return images
-    return images.take(kept, _note("left out", len(images.rows) - len(kept), cv, names))
+    if len(kept.rows) == len(images.rows):  # labels alone are left out; to take the rows would copy all features
+        return replace(images, labels=kept.labels, notes=[*images.notes, kept.note])
+    return replace(images.take(kept.rows, kept.note), labels=kept.labels)
 
 
 def outer_folds(images: Images, division: Division, *, advise: bool = True) -> tuple[Images, list[Fold]]:
@@ -46,9 +46,14 @@ def outer_folds(images: Images, division: Division, *, advise: bool = True) -> t
     StackError
         If labels, groups or the split do not allow it, to the inner folds of every training part; the message names
         what does.
+    UsageError
+        If the labels of the dataset are of a form that the task does not read.
     """
+    division.kind.check_index(images.index)
     if division.split is not None:
         return own_split(images, division)
+    if division.plan != DEALT:
+        return planned_folds(images, division, advise=advise)
     task, ask = division.kind, division.ask()
     task.read(images.labels)
     try:
@@ -59,7 +64,7 @@ def outer_folds(images: Images, division: Division, *, advise: bool = True) -> t
         message = f"{exc}{task.ways_out(images.labels, images.units(division.dealing), ask)}"
         raise StackError(message) from exc
     if division.rare == "drop":
-        images = drop_rare(images, division.cv)
+        images = drop_rare(images, division)
     return _note_untested(images, folds, division.cv), folds
 
 
@@ -71,16 +76,12 @@ def _note_untested(images: Images, folds: Sequence[Fold], cv: int) -> Images:
     names = np.setdiff1d(images.labels, images.labels[tested])
     if not len(names):
         return images
-    note = _note("in every training part and never scored", int((~tested).sum()), cv, names)
+    note = too_few("in every training part and never scored", int((~tested).sum()), cv, names)
     return replace(images, notes=[*images.notes, note])
-
-
-def _note(what: str, n: int, cv: int, names: NDArray[np.str_]) -> str:
-    return f"{what}, too few for {cv} folds ({counted(n, 'image')}): {', '.join(map(str, names))}"
 
 
 def inner_of_folds(images: LabelledImages, folds: Sequence[Fold], division: Division) -> list[list[Fold]]:
     """Return the inner folds of each outer fold, over the rows of its training part, as `evaluate` divides it."""
     task = division.kind
     truth, units = task.read(images.labels), images.units(division.dealing)
-    return [task.inner_folds(truth, fold.train, units, division.seed, division.inner_splits) for fold in folds]
+    return [task.divide_training(truth, fold.train, units, division.seed, division.inner_splits) for fold in folds]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import StackError, as_keys
 from stackbone.cache.text import counted
-from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.division import DEALT, Division
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
 from stackbone.stack.folds.class_labels import list_classes
 from stackbone.stack.folds.dealing import Units
@@ -132,14 +132,14 @@ def _ways(images: LabelledImages, division: Division) -> str:
     unknown = division.kind.unknown(y, splits == division.split)
     if len(unknown) and works(~np.isin(y, unknown), splits):
         ways.append(f"leave out {list_classes(unknown)}")
-    return join_ways([*ways, *_cross_validation(trials, images, division)], trials)
+    return join_ways([*ways, *cross_validation(trials, images, division)], trials)
 
 
-def _cross_validation(trials: Trials, images: LabelledImages, division: Division) -> list[str]:
+def cross_validation(trials: Trials, images: LabelledImages, division: Division) -> list[str]:
     """Return the first usual cross-validation that works, as the options that ask for it."""
     for rare in (each for each in ("refuse", "drop") if each in division.kind.rare):
         for cv in _USUAL_FOLDS:
-            if _works_anew(trials, images, replace(division, split=None, cv=cv, rare=rare)):
+            if _works_anew(trials, images, replace(division, split=None, cv=cv, rare=rare, plan=DEALT, column=None)):
                 return [f"use cross-validation (--cv {cv}{' --rare drop' if rare == 'drop' else ''})"]
     return []
 

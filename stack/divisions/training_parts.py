@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import Digests, FeatureStore, UsageError
-from stackbone.stack.divisions.division import Division, choose_cv
+from stackbone.cache.labels.sets import SETS
+from stackbone.stack.divisions.division import LOO, ORDERED, Division, choose_plan
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
 from stackbone.stack.divisions.named_split import find_split
 from stackbone.stack.divisions.outer_folds import inner_of_folds, outer_folds
@@ -51,7 +53,7 @@ def training_parts(
     store: FeatureStore,
     dataset: str | None = None,
     *,
-    cv: int | None = None,
+    cv: int | str | None = None,
     split: str | None = None,
     seed: int = 0,
     group_by: str = "auto",
@@ -60,6 +62,8 @@ def training_parts(
     inner_splits: int = INNER_FOLDS,
     dealing: str = DEALINGS[0],
     nested: bool = False,
+    folds: str | Path | None = None,
+    time_column: str | None = None,
 ) -> list[TrainingPart]:
     """Return what each outer fold of `stack.experiments.run.run_experiment` with the same options may train on.
 
@@ -73,11 +77,11 @@ def training_parts(
         The cache.
     dataset : str, optional
         Its name; by default the most recently extracted one.
-    cv : int, optional
-        Number of folds: one part for each.
+    cv : int or str, optional
+        Number of folds: one part for each; or ``logo``, one for each group that is left out.
     split : str, optional
-        The split to test on instead: one part, of the other splits. With neither, one part of everything.
-    seed, group_by, rare, task, dealing
+        The split to test on instead: one part, of the other splits. With none of these, one part of everything.
+    seed, group_by, rare, task, dealing, folds, time_column
         See `stack.experiments.run.run_experiment`.
     inner_splits : int
         Inner folds that `stack --inner-cv` will ask for. They change no outer fold, but which ones can be had.
@@ -91,16 +95,32 @@ def training_parts(
     CacheError
         If the cache lacks the dataset or is damaged.
     UsageError
-        If options are unknown or contradict each other.
+        If options are unknown or contradict each other, or an image can have several labels.
     """
-    n_splits = choose_cv(cv, split)
+    plan = choose_plan(cv, split, folds, time_column)
+    is_divided = split is not None or bool({cv, folds, time_column} - {None})
+    if plan.get("plan") == LOO:
+        message = f"--cv {LOO} would train a network for each image: use --cv with a number, or --cv logo"
+        raise UsageError(message)
+    if nested and plan.get("plan") == ORDERED:
+        message = (
+            "--nested divides inner training parts again, and those in the order of time are too short: leave it out"
+        )
+        raise UsageError(message)
     index = store.dataset(dataset)
+    if index.label_form == SETS:
+        message = (
+            f"an image of the dataset {index.name!r} can have several labels, and steering learns one class of each "
+            "image: use the backbones as they are (`stackbone stack --task multilabel`), or steer them for another "
+            "dataset"
+        )
+        raise UsageError(message)
     split = None if split is None else find_split(index, split)
     images = label_images(index, split=split, group_by=group_by)
-    if nested and cv is None and split is None:
+    if nested and not is_divided:
         message = "--nested is about the training part of a fold: give --cv or --split too"
         raise UsageError(message)
-    if cv is None and split is None:
+    if not is_divided:
         if rare != "refuse":
             message = "--rare is for classes smaller than the folds of a cross-validation: leave it out, or give --cv"
             raise UsageError(message)
@@ -110,7 +130,7 @@ def training_parts(
         return [_part(images, np.arange(len(images.rows)), None)]
     division = Division(
         task=task,
-        cv=n_splits,
+        **plan,
         split=split,
         group_by=group_by,
         rare=rare,
@@ -118,11 +138,12 @@ def training_parts(
         dealing=dealing,
         inner_splits=inner_splits,
     )
-    images, folds = outer_folds(images, division)
-    parts = [_part(images, fold.train, division.to_dict(number)) for number, fold in enumerate(folds)]
+    images, outer = outer_folds(images, division)
+    division = division.of(outer)
+    parts = [_part(images, fold.train, division.to_dict(number)) for number, fold in enumerate(outer)]
     if nested:
-        inner = inner_of_folds(images, folds, division)
-        for number, (fold, own) in enumerate(zip(folds, inner, strict=True)):
+        inner = inner_of_folds(images, outer, division)
+        for number, (fold, own) in enumerate(zip(outer, inner, strict=True)):
             for count, each in enumerate(own, start=1):
                 described = division.to_dict(number) | {"inner": count, "inner_splits": len(own)}
                 parts.append(_part(images, fold.train[each.train], described))

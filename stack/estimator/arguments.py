@@ -101,15 +101,16 @@ def read_arguments(
     """
     problems = _judge_options(kind, params)
     columns = find_blocks(params["blocks"], n_features, feature_names, problems)
+    asked = params["blocks"] if isinstance(params["blocks"], Mapping) else columns
     estimators = params["estimators"]
     if isinstance(estimators, list):
         _judge_pairs(kind, estimators, params, problems)
         given = dict(named_pairs(estimators))
         if params["blocks"] is None:
             columns = dict.fromkeys(given, slice(0, n_features))
-        elif isinstance(params["blocks"], Mapping) and set(given) != set(params["blocks"]):
+        elif asked and set(given) != set(asked):
             problems.append(
-                f"estimators name {_listed(given)} and blocks name {_listed(params['blocks'])}: "
+                f"estimators name {_listed(given)} and blocks name {_listed(asked)}: "
                 f"give every block one {kind}, under the block's name"
             )
     else:

@@ -4,6 +4,7 @@ What a stack was asked for flows in, places flow out. Nothing here looks at a va
 may hold anything.
 """
 
+import re
 from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
@@ -17,6 +18,11 @@ from stackbone.cache.choices import nearest
 from stackbone.cache.text import counted
 
 Columns = slice | NDArray[np.intp]
+
+BY_NAME = "auto"
+"""In place of a mapping: the names of columns say which block each belongs to, as ``resnet50_0`` to resnet50."""
+
+_NUMBERED = re.compile(r"(.+)_\d+", re.DOTALL)
 
 
 def read_table(x: Any) -> Any:  # noqa: ANN401 - whatever holds rows and columns
@@ -67,8 +73,8 @@ def find_blocks(
 
     Parameters
     ----------
-    blocks : mapping of str to slice, places or names, or None
-        As given to the estimator. None: one block ``features`` of all columns.
+    blocks : mapping of str to slice, places or names, "auto" or None
+        As given to the estimator. None: one block ``features`` of all columns; "auto": as the columns' names say.
     n_features : int
         Number of columns of X.
     feature_names : NDArray[np.object_] or None
@@ -83,8 +89,10 @@ def find_blocks(
     """
     if blocks is None:
         return {"features": slice(0, n_features)}
+    if isinstance(blocks, str) and blocks == BY_NAME:
+        return _named_blocks(feature_names, problems)
     if not isinstance(blocks, Mapping) or not blocks or not all(isinstance(name, str) for name in blocks):
-        problems.append(f"blocks is {blocks!r}; give a mapping of each block's name to its columns")
+        problems.append(f"blocks is {blocks!r}; give a mapping of each block's name to its columns, or {BY_NAME!r}")
         return {}
     found: dict[str, Columns] = {}
     for name, wanted in blocks.items():
@@ -93,6 +101,29 @@ def find_blocks(
         except ValueError as error:
             problems.append(f"block {name!r} {error}")
     return found
+
+
+def _named_blocks(feature_names: NDArray[np.object_] | None, problems: list[str]) -> dict[str, Columns]:
+    """Return the columns called ``NAME_0``, ``NAME_1``, ... as the block NAME, by their places."""
+    if feature_names is None:
+        problems.append(
+            f"blocks is {BY_NAME!r}, and X has no column names to read them from: pass a DataFrame, as "
+            "ImageEmbedder().set_output(transform='pandas') gives, or a mapping, such as its blocks_"
+        )
+        return {}
+    numbered = [_NUMBERED.fullmatch(name) for name in feature_names]
+    other = [str(name) for name, found in zip(feature_names, numbered, strict=True) if found is None]
+    if other:
+        problems.append(
+            f"blocks is {BY_NAME!r}, and of X {counted(len(other), 'column has', 'columns have')} another name than "
+            f"BLOCK_0, BLOCK_1, ... ({other[0]!r} first): rename them, or give a mapping of each block's name to its "
+            "columns"
+        )
+        return {}
+    places: dict[str, list[int]] = {}
+    for place, found in enumerate(numbered):
+        places.setdefault(found[1] if found else "", []).append(place)
+    return {name: np.array(each, dtype=np.intp) for name, each in places.items()}
 
 
 def _find_columns(wanted: object, n_features: int, feature_names: NDArray[np.object_] | None) -> Columns:

@@ -6,6 +6,7 @@ and differ in how: all classes at once, by matrix products in float32.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -15,10 +16,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from stackbone.stack.estimator.part_penalties import read_widths, weigh_parts
 from stackbone.stack.estimator.weighted import count_rows
+from stackbone.stack.folds.class_folds import INNER_FOLDS
 from stackbone.stack.solvers.linear import MAX_ITER, TOL, LinearPath
 from stackbone.stack.solvers.rows import pieces
-from stackbone.stack.solvers.scales import MODERATION
+from stackbone.stack.solvers.scales import MODERATION, ColumnParts
 
 
 class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
@@ -53,8 +56,8 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         Raises
         ------
         ValueError
-            If there is one class only, a class has no row of weight above 0, or the data are not finite or not of one
-            length.
+            If there is one class only, a class has no row of weight above 0, the data are not finite or not of one
+            length, or `parts` do not fit them.
         UsageError
             If C is not a positive number.
         """
@@ -69,6 +72,7 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         if len(lacking := np.setdiff1d(np.arange(n_classes), codes[counted.rows])):
             msg = f"no row of the class {self.classes_[lacking[0]]!r} has a weight above 0: leave them out of y"
             raise ValueError(msg)
+        parts = self._weigh_parts(features, codes, counted.weight if counted.weights is None else None)
         path = LinearPath(
             features,
             codes,
@@ -78,6 +82,7 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             standardise=self.standardise,
             moderation=self.moderation / counted.weight,  # rows of weight 2 are twice as many
             weights=counted.weights,
+            parts=parts,
             tol=self.tol,
             max_iter=self.max_iter,
         )
@@ -87,6 +92,15 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         coef, intercept = found.uncentred()
         self.coef_, self.intercept_ = np.ascontiguousarray(coef.T[outputs]), intercept[outputs]
         return self
+
+    def _weigh_parts(
+        self, features: NDArray[np.floating], codes: NDArray[np.int64], weight: float | None
+    ) -> ColumnParts | None:
+        """Return parts of the columns with penalties of their own; None where there are none.
+
+        `weight` is that of every row; None where rows differ.
+        """
+        return None
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.floating]:
         """Return the decision values: ``(n, n_classes)``, or ``(n,)`` in favour of the second of two classes."""
@@ -118,16 +132,20 @@ class SoftmaxRegression(_LinearClassifier):
     standardise : bool
         Whether to standardise the features first. The coefficients are for raw features all the same.
     moderation : float
-        With `standardise`: how many rows the median variance of all columns counts for in that of each, so that a
-        handful of rows cannot make one tiny by chance (`stack.solvers.scales.moderated_scales`). 0 standardises as
-        ``StandardScaler`` does.
+        With `standardise`: how many rows the median variance of all columns (of its part) counts for in that of each,
+        so that a handful of rows cannot make one tiny by chance (`stack.solvers.scales.moderated_scales`); the command
+        line has `stack.solvers.scales.MODERATION`. 0 standardises as ``StandardScaler`` does.
+    parts : sequence of int, optional
+        Widths of runs of columns that belong together, in order, such as the pooled vector and each stage of a network:
+        ``[part.n_columns for part in feature_set.parts()]``. Each is standardised by itself and gets a penalty of its
+        own, chosen as ``stack --fusion parts`` chooses it, for this C: see `stack.learners.part_weights`.
+    cv : int, splitter or iterable of (train, test)
+        With `parts`: the folds of the rows that choose the penalties. A number: stratified, and fewer where a class has
+        fewer rows. A group of rows stays together only in folds given here.
     tol : float
         Share of the objective by which it may exceed its minimum, as the solver estimates it.
     max_iter : int
         Most steps of the solver.
-    moderation : float
-        Rows that the columns' common variance counts for when each is standardised; the command line has
-        `stack.solvers.scales.MODERATION`. With 0 each column is standardised by its own variance alone.
 
     Attributes
     ----------
@@ -137,6 +155,9 @@ class SoftmaxRegression(_LinearClassifier):
         ``(n_classes, n_features)``, or ``(1, n_features)`` for two classes; float64.
     intercept_ : NDArray
         ``(n_classes,)``, or ``(1,)``.
+    part_factors_ : NDArray
+        ``(n_parts,)``, with `parts`: what the standardised columns of each are multiplied by; a penalty is divided by
+        the square.
     n_iter_ : int
         Steps that the solver took.
     n_features_in_ : int
@@ -153,10 +174,30 @@ class SoftmaxRegression(_LinearClassifier):
         *,
         standardise: bool = True,
         moderation: float = MODERATION,
+        parts: Sequence[int] | None = None,
+        cv: Any = INNER_FOLDS,  # noqa: ANN401 - a number, a splitter or an iterable, as scikit-learn has it
         tol: float = TOL,
         max_iter: int = MAX_ITER,
     ) -> None:
         super().__init__(C, standardise=standardise, moderation=moderation, tol=tol, max_iter=max_iter)
+        self.parts = parts
+        self.cv = cv
+
+    def _weigh_parts(
+        self, features: NDArray[np.floating], codes: NDArray[np.int64], weight: float | None
+    ) -> ColumnParts | None:
+        if self.parts is None:
+            return None
+        widths = read_widths(self.parts, features.shape[1])
+        if not self.standardise:
+            msg = "parts are weighed once each is standardised: leave standardise=False out, or parts"
+            raise ValueError(msg)
+        if weight is None:
+            msg = "parts are weighed by rows that all count alike: leave sample_weight out, or parts"
+            raise ValueError(msg)
+        parts = weigh_parts(features, codes, widths, self.C, self.cv, weight)
+        self.part_factors_ = np.array(parts.factors)
+        return parts
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.floating]:
         """Return ``(n, n_classes)`` natural-log probabilities."""

@@ -64,10 +64,11 @@ class StackedBackbones(ClassifierMixin, Stacking):  # type: ignore[misc]  # scik
         as far as the labels carry, with C chosen, and probabilities calibrated, on the inner folds. Decision values,
         logarithms, predictions and, with `passthrough`, columns of X have no mean that is a decision to stay near:
         there the default is ``LinearSVM()``, which needs hundreds of rows and has no probabilities.
-    blocks : mapping of str to columns, optional
+    blocks : mapping of str to columns, or "auto", optional
         Block name to its columns: a slice, a list of indices, or a list of a DataFrame's column names.
-        Blocks may overlap; columns in no block are not used, nor looked at. By default one block ``features`` with
-        all columns.
+        Blocks may overlap; columns in no block are not used, nor looked at. ``"auto"``: the names of a DataFrame's
+        columns say it, ``NAME_0``, ``NAME_1``, ... being the block NAME, as `ImageEmbedder` names them. By default one
+        block ``features`` with all columns.
     cv : int, None, splitter, iterable of (train, test), "in-sample" or "prefit"
         Inner folds. A number (None: 5): stratified and shuffled by `random_state`, and with groups no group is
         on both sides. "in-sample": none; the final classifier learns from scores of rows that the base
@@ -120,7 +121,7 @@ class StackedBackbones(ClassifierMixin, Stacking):  # type: ignore[misc]  # scik
         estimators: Any = None,  # noqa: ANN401
         final_estimator: Any = None,  # noqa: ANN401
         *,
-        blocks: Blocks | None = None,
+        blocks: Blocks | Literal["auto"] | None = None,
         cv: Any = 5,  # noqa: ANN401
         stack_method: str = "auto",
         combine: Literal["concat", "average"] = "concat",
@@ -208,7 +209,7 @@ class StackedBackbonesRegressor(RegressorMixin, Stacking):  # type: ignore[misc]
         As of `StackedBackbones`. By default ``RidgeRegression(alpha=100)``, on standardised features.
     final_estimator : regressor, optional
         Learns from the predictions. By default ``RidgeRegression()``.
-    blocks : mapping of str to columns, optional
+    blocks : mapping of str to columns, or "auto", optional
         As of `StackedBackbones`.
     cv : int, None, splitter, iterable of (train, test), "in-sample" or "prefit"
         As of `StackedBackbones`; folds are not stratified.
@@ -239,7 +240,7 @@ class StackedBackbonesRegressor(RegressorMixin, Stacking):  # type: ignore[misc]
         estimators: Any = None,  # noqa: ANN401
         final_estimator: Any = None,  # noqa: ANN401
         *,
-        blocks: Blocks | None = None,
+        blocks: Blocks | Literal["auto"] | None = None,
         cv: Any = 5,  # noqa: ANN401
         combine: Literal["concat", "average"] = "concat",
         passthrough: bool = False,

@@ -9,7 +9,6 @@ scored on.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,21 +21,22 @@ from stackbone.cache.progress import Progress
 from stackbone.stack.evaluation.base_fits import base_fits, run_base
 from stackbone.stack.evaluation.options import check_options, stack_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
+from stackbone.stack.evaluation.stacks import fit_stacks
 from stackbone.stack.evaluation.weights import check_class_weight, make_part
 from stackbone.stack.fitting.fit_warnings import recorded
-from stackbone.stack.fitting.fits import FitCounter, FitKey, run_fits
+from stackbone.stack.fitting.fits import FitCounter, FitKey
 from stackbone.stack.folds.checks import check_blocks, check_folds, check_groups
 from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.per_fold import Features, check_per_fold, distinct_blocks
-from stackbone.stack.learners.learner import BaseOutcome, BaseScores, Part
+from stackbone.stack.learners.learner import BaseOutcome, BaseScores
 from stackbone.stack.learners.member import Member, one_each
-from stackbone.stack.learners.meta_model import MetaModel
-from stackbone.stack.learners.options import MetaOptions, StackOptions
+from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.learners.recipes import STACKS, recipe_rows
 from stackbone.stack.learners.registry import META_LEARNERS
 from stackbone.stack.learners.weight_shares import mean_shares
-from stackbone.stack.metrics.model_scores import Evaluation, PartScore, Prediction
+from stackbone.stack.metrics.model_scores import Evaluation, PartScore
+from stackbone.stack.solvers.checks import check_weights
 from stackbone.stack.tasks.registry import get_task
 from stackbone.stack.tasks.task import Task
 from stackbone.stack.tasks.truth import Truth
@@ -58,6 +58,7 @@ def evaluate(
     options: StackOptions | None = None,
     groups: NDArray[np.int64] | None = None,
     digests: Digests | None = None,
+    times: NDArray[np.float64] | None = None,
     weights: NDArray[np.float64] | None = None,
     seed: int = 0,
     n_jobs: int | None = None,
@@ -92,8 +93,11 @@ def evaluate(
         ``(n_images,)`` group of each row; the inner folds keep groups together. The outer folds are the caller's.
     digests : Digests, optional
         ``(n_images, 32)`` uint8, SHA-256 of each image: deals the inner folds by content, see `stratified_folds`.
+    times : NDArray[np.float64], optional
+        ``(n_images,)`` when each image was made: inner folds train on the past and test on the future.
     weights : NDArray[np.float64], optional
-        ``(n_images,)`` what each image counts for, above 0, where models learn and where they are tested.
+        ``(n_images,)`` what each image counts for, above 0, where models learn and where they are tested. Column names,
+        `StackOptions.weight_column`, are read by `run_experiment` alone.
     seed : int
         Seed of the inner folds; the same seed gives the same scores, whatever `n_jobs`.
     n_jobs : int, optional
@@ -109,7 +113,8 @@ def evaluate(
     Returns
     -------
     Evaluation
-        ``lr:`` and ``svm:`` of each backbone (of a regression ``ridge:``), ``mean`` and ``concat`` of several, then
+        ``lr:`` and ``svm:`` of each backbone (of a regression ``ridge:``, of several labels ``ovr:``) and the heads
+        that `options` name, ``mean`` of several heads or backbones and ``concat`` of several backbones, then
         ``stack:oof`` and ``stack:published`` as asked for.
 
     Raises
@@ -117,7 +122,7 @@ def evaluate(
     StackError
         If features are not finite, shapes disagree, or labels and folds do not allow a fair score.
     UsageError
-        If a recipe, a meta-learner or the task is unknown.
+        If a recipe, a meta-learner or the task is unknown, an option means nothing, or a weight is no number above 0.
     """
     kind = get_task(task)
     options = check_options(task, options or stack_options(task))
@@ -125,11 +130,13 @@ def evaluate(
         check_choice("recipe", recipe, recipe_rows())
     truth = _read(kind, y, blocks, folds, groups)
     check_class_weight(options.class_weight, truth.classes)
+    if weights is not None:
+        check_weights(weights, len(truth.values), np.arange(len(truth.values)))
     kind.check_metric(truth, folds, options.metric)
-    units = Units(groups, digests)
+    units = Units(groups, digests, times)
 
     def inner_folds(rows: NDArray[np.int64]) -> list[Fold]:
-        return kind.inner_folds(truth, rows, units, seed, options.inner_splits)
+        return kind.divide_training(truth, rows, units, seed, options.inner_splits)
 
     parts = [make_part(number, fold, truth, inner_folds, options, weights) for number, fold in enumerate(folds)]
     members = list(members or one_each(blocks))
@@ -151,7 +158,7 @@ def evaluate(
         outcomes = run_base(kind, runs, sum(x.nbytes for _, x in distinct_blocks(blocks)), n_jobs, counter)
         if "concat" in models and ("concat", 0) not in base:  # side by side with nothing: the same fit
             outcomes |= {("concat", p.number): outcomes[f"{kind.base}:{names[0]}", p.number] for p in parts}
-        fitted = _fit_stacks(kind, outcomes, heads, {"mean": names, **metas}, parts, options.meta, n_jobs, counter)
+        fitted = fit_stacks(kind, outcomes, heads, {"mean": names, **metas}, parts, options.meta, n_jobs, counter)
     predictions = {
         model: [fitted.predict(model, p.number) for p in parts] for model in dict.fromkeys([*models, *metas])
     }
@@ -175,81 +182,6 @@ def evaluate(
             if len(each.parts) > 1
         },
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Fitted:
-    """All that was fitted, by model and fold.
-
-    Attributes
-    ----------
-    kind : Task
-        What is predicted.
-    outcomes : mapping
-        Of every fit on features.
-    members : mapping
-        What the backbones say that are to give one answer.
-    stacks : mapping
-        What makes one answer of it; of the plain mean there is none.
-    """
-
-    kind: Task
-    outcomes: Mapping[FitKey, BaseOutcome]
-    members: Mapping[FitKey, list[BaseScores]]
-    stacks: Mapping[FitKey, MetaModel]
-
-    def predict(self, model: str, number: int) -> Prediction:
-        """Return what a model says of a fold's test part."""
-        outcome = self.outcomes.get((model, number))
-        if isinstance(outcome, Prediction):
-            return outcome
-        if isinstance(outcome, BaseScores):
-            return self.kind.predict(outcome)
-        members, meta = self.members[model, number], self.stacks.get((model, number))
-        return self.kind.mean(members) if meta is None else self.kind.combine(meta, [each.test for each in members])
-
-    def chosen(self, models: Sequence[str], n_folds: int) -> dict[str, list[float]]:
-        """Return the strength of regularisation that each model chose in each fold, where it chose one."""
-        strengths = {key: each.chosen for key, each in self.outcomes.items() if isinstance(each, BaseScores)}
-        strengths |= {key: float(each.c) for key, each in self.stacks.items() if each.c is not None}
-        every = {model: [(model, number) for number in range(n_folds)] for model in models}
-        return {
-            model: [float(strengths[key]) for key in keys]
-            for model, keys in every.items()
-            if all(key in strengths for key in keys)
-        }
-
-    def shares(self, model: str, n_folds: int) -> list[NDArray[np.float64] | None]:
-        """Return how much each backbone counts in a stack, in each fold."""
-        keys = [(model, number) for number in range(n_folds)]
-        return [self.kind.shares(self.stacks[key], self.members[key]) for key in keys]
-
-
-def _fit_stacks(
-    kind: Task,
-    outcomes: Mapping[FitKey, BaseOutcome],
-    heads: Sequence[str],
-    combined: Mapping[str, list[str]],
-    parts: Sequence[Part],
-    options: MetaOptions,
-    n_jobs: int | None,
-    counter: FitCounter,
-) -> _Fitted:
-    """Fit the meta-learner on what the heads of each model say out of fold; `combined` names its backbones."""
-    scores = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, BaseScores)}
-    members = {
-        (model, p.number): [scores[f"{head}:{name}", p.number] for name in names for head in heads]
-        for model, names in combined.items()
-        for p in parts
-    }
-    learner = META_LEARNERS[options.learner]
-    fits = {
-        (model, p.number): partial(learner.fit, members[model, p.number], p, options)
-        for model in combined
-        if model != "mean"
-        for p in parts
-    }
-    return _Fitted(kind, outcomes, members, run_fits(fits, n_jobs, counter))
 
 
 def _read(

@@ -36,8 +36,8 @@ class CopyScore:
     Attributes
     ----------
     copies, others : float, optional
-        Mean over the predictions of all folds: accuracy, 0 to 1, or absolute error in the target's unit; None where
-        there is no such image.
+        Mean over the predictions of all folds, of images that count alike: accuracy, 0 to 1, or absolute error in the
+        target's unit; None where there is no such image.
     """
 
     copies: float | None
@@ -57,7 +57,7 @@ class NearCopies:
     example : tuple of (str, str), optional
         Paths of such an image and of one in the training part that looks like it; None if there is none.
     metric : str
-        ``accuracy``, or ``mae``: the mean absolute error.
+        ``accuracy``; ``label accuracy``, the share of labels that are right; or ``mae``, the mean absolute error.
     scores : dict of str to CopyScore
         By model.
     """
@@ -183,7 +183,8 @@ def _note(found: NearCopies, joined: Joined) -> str:
 
 
 def _words(model: str, score: CopyScore, metric: str) -> str:
-    what, form = ("scores", ".3f") if metric == "accuracy" else ("has a mean absolute error of", ".4g")
+    forms = {"accuracy": ("has an accuracy of", ".3f"), "mae": ("has a mean absolute error of", ".4g")}
+    what, form = forms.get(metric, ("scores", ".3f"))
     others = "" if score.others is None else f" and {score.others:{form}} on the others"
     return f"{model} {what} {score.copies:{form}} on them{others}"
 

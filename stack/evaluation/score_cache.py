@@ -2,9 +2,10 @@
 
 A fit's key is the SHA-256 of all that decides its outcome: learner and its settings, the features of the training part
 and of the test part (each row by the SHA-256 of its values), the class codes of the training part in their order, the
-inner folds. A changed feature, label, fold or setting is another key, so nothing stale is ever found, whatever
-became of a feature set meanwhile; and a merged shard, a renamed image or a new neighbour changes no key. Files are
-those of `cache.records.scores`; deleting them costs time only.
+inner folds; where there are any, what rows count for and the metric that chooses. A changed feature, label, fold,
+weight or setting is another key, so nothing stale is ever found, whatever became of a feature set meanwhile; and a
+merged shard, a renamed image or a new neighbour changes no key. Files are those of `cache.records.scores`; deleting
+them costs time only.
 """
 
 from __future__ import annotations
@@ -24,47 +25,19 @@ from sklearn.exceptions import ConvergenceWarning
 
 from stackbone.cache.disk.digest import DIGEST_BYTES, Digests
 from stackbone.cache.errors import CacheError
-from stackbone.cache.records.scores import Arrays, Origin, read_scores, write_scores
+from stackbone.cache.records.scores import Origin, read_scores, write_scores
+from stackbone.stack.evaluation.kept_outcome import FitKey, from_arrays, most_bytes, to_arrays
 from stackbone.stack.fitting.fit_warnings import messages
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.per_fold import Features, PerFold, Viewed
-from stackbone.stack.learners.learner import BaseOutcome, BaseScores
-from stackbone.stack.learners.part_weights import PartRecord
-from stackbone.stack.metrics.model_scores import Prediction
-from stackbone.stack.solvers.linear import LinearMap
+from stackbone.stack.learners.learner import BaseOutcome
 
 SCORES_VERSION = 3
 """To be raised with any change of a learner that changes its scores by more than rounding."""
 
 Outcome = TypeVar("Outcome", bound=BaseOutcome)
 
-_NUMBER_BYTES = 8  # at most
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class FitKey:
-    """What decides a fit's outcome, and the shape that the outcome has.
-
-    Attributes
-    ----------
-    digest : str
-        64 hexadecimal digits.
-    feature_sets : tuple of str
-        Ids of the feature sets that it sees.
-    n_train, n_test, n_classes, dim : int
-        Rows of both parts, classes (0 for a regression), columns of all blocks together.
-    tested : NDArray[np.bool_]
-        ``(n_train,)``: which rows an inner fold tests.
-    """
-
-    digest: str
-    feature_sets: tuple[str, ...]
-    n_train: int
-    n_test: int
-    n_classes: int
-    dim: int
-    tested: NDArray[np.bool_]
 
 
 class ScoreCache:
@@ -101,7 +74,7 @@ class ScoreCache:
         self,
         learner: Mapping[str, object],
         blocks: Sequence[str],
-        y: NDArray[np.int64] | NDArray[np.float64],
+        y: NDArray[np.int64] | NDArray[np.int8] | NDArray[np.float64],
         fold: Fold,
         inner: Sequence[Fold] = (),
         *,
@@ -115,8 +88,8 @@ class ScoreCache:
             Its name and settings, JSON-able.
         blocks : sequence of str
             Names of the blocks it sees, in order.
-        y : NDArray[np.int64] or NDArray[np.float64]
-            ``(n_images,)`` class codes, or targets of a regression.
+        y : NDArray[np.int64], NDArray[np.int8] or NDArray[np.float64]
+            ``(n_images,)`` class codes, or targets of a regression; ``(n_images, n_labels)`` ones and zeros.
         fold : Fold
             Its training and test part.
         inner : sequence of Fold
@@ -125,7 +98,7 @@ class ScoreCache:
             Of the outer fold, from 0: it decides which features of a steered backbone are used.
         """
         features = [_of_fold(self._rows[name], number) for name in blocks]
-        n_classes = int(y.max()) + 1 if y.dtype.kind == "i" else 0
+        n_classes = y.shape[1] if y.ndim == 2 else int(y.max()) + 1 if y.dtype.kind == "i" else 0
         head = {
             "version": SCORES_VERSION,
             "learner": learner,
@@ -149,6 +122,7 @@ class ScoreCache:
             n_classes=n_classes,
             dim=sum(each.dim for each in features),
             tested=tested,
+            has_labels=y.ndim == 2 and y.dtype.kind == "i",
         )
 
     def find_or_run(self, key: FitKey, run: Callable[[], Outcome], found: list[str] | None = None) -> Outcome:
@@ -177,8 +151,8 @@ class ScoreCache:
 
     def load(self, key: FitKey) -> tuple[BaseOutcome, list[str]] | None:
         """Return what was kept under a key and what it was warned of; None if it cannot be this fit's."""
-        kept = read_scores(self.folder, key.digest, _most_bytes(key))
-        outcome = None if kept is None else _from_arrays(kept.arrays, key)
+        kept = read_scores(self.folder, key.digest, most_bytes(key))
+        outcome = None if kept is None else from_arrays(kept.arrays, key)
         return None if kept is None or outcome is None else (outcome, kept.warnings)
 
     def save(self, key: FitKey, outcome: BaseOutcome, warned: Sequence[str] = ()) -> None:
@@ -190,7 +164,7 @@ class ScoreCache:
                 self.folder,
                 key.digest,
                 Origin(self._dataset, key.feature_sets),
-                _to_arrays(outcome, key.n_classes),
+                to_arrays(outcome, key.n_classes),
                 warned,
             )
         except CacheError as exc:
@@ -228,70 +202,3 @@ _T = TypeVar("_T", str, _HashedRows)
 
 def _of_fold(value: _T | Sequence[_T], number: int) -> _T:
     return value if isinstance(value, str | _HashedRows) else value[number]
-
-
-def _most_bytes(key: FitKey) -> int:
-    outputs = max(1, key.n_classes)
-    of_parts = len(PartRecord._fields) * key.dim  # at most: a part has a column
-    return _NUMBER_BYTES * (1 + outputs * (key.n_train + key.n_test + key.dim + 1) + key.dim + of_parts)
-
-
-def _strength(n_classes: int) -> str:
-    """Return the name under which the chosen strength of regularisation is kept."""
-    return "c" if n_classes else "alpha"
-
-
-def _to_arrays(outcome: BaseOutcome, n_classes: int) -> Arrays:
-    if isinstance(outcome, Prediction):
-        return {"scores": outcome.scores, "probability": np.array(outcome.probability)}
-    linear = outcome.linear_map
-    return {
-        _strength(n_classes): np.array(outcome.chosen, np.float64),
-        "out_of_fold": outcome.out_of_fold,
-        "test": outcome.test,
-        **({} if linear is None else _of_map(linear)),
-        **({} if outcome.parts is None else {"parts": outcome.parts}),
-    }
-
-
-def _of_map(linear: LinearMap) -> Arrays:
-    mean = np.zeros(len(linear.coef), np.float32) if linear.mean is None else linear.mean
-    return {"coef": linear.coef, "intercept": linear.intercept, "mean": mean}
-
-
-def _from_arrays(arrays: Arrays, key: FitKey) -> BaseOutcome | None:
-    """Return the outcome that arrays hold; None if a name, shape, type or number cannot be that of this fit."""
-    n_outputs = max(1, key.n_classes)
-    if set(arrays) == {"scores", "probability"}:
-        scores, probability = arrays["scores"], arrays["probability"]
-        fits = scores.shape == (key.n_test, *([key.n_classes] if key.n_classes else [])) and scores.dtype.kind == "f"
-        if not fits or probability.shape or probability.dtype != np.bool_ or not np.isfinite(scores).all():
-            return None
-        return Prediction(scores, probability=bool(probability))
-    strength = _strength(key.n_classes)
-    is_linear = "coef" in arrays  # some classifiers are no map of the features
-    of_map = {"coef", "intercept", "mean"} if is_linear else set()
-    if set(arrays) - {"parts"} != {strength, "out_of_fold", "test", *of_map}:
-        return None
-    columns = (key.n_classes,) if key.n_classes else ()
-    number = np.float32 if key.n_classes else np.float64
-    expected: dict[str, tuple[tuple[int, ...], Any]] = {
-        strength: ((), np.float64),
-        "out_of_fold": ((key.n_train, *columns), number),
-        "test": ((key.n_test, *columns), number),
-        **({"parts": ((*arrays["parts"].shape[:1], len(PartRecord._fields)), np.float64)} if "parts" in arrays else {}),
-    }
-    if is_linear:
-        expected["coef"] = ((key.dim, n_outputs), np.float32)
-        expected["intercept"] = ((n_outputs,), np.float32)
-        expected["mean"] = ((key.dim,), np.float32)
-    if any(arrays[name].shape != shape or arrays[name].dtype != dtype for name, (shape, dtype) in expected.items()):
-        return None
-    out_of_fold = arrays["out_of_fold"]
-    scored = np.isfinite(out_of_fold[key.tested]).all() and np.isnan(out_of_fold[~key.tested]).all()
-    if not scored or not all(np.isfinite(arrays[name]).all() for name in expected if name != "out_of_fold"):
-        return None
-    chosen = float(arrays[strength])
-    linear = LinearMap(arrays["coef"], arrays["intercept"], arrays["mean"]) if is_linear else None
-    is_strength = chosen > 0 if key.n_classes else chosen >= 0
-    return BaseScores(chosen, out_of_fold, arrays["test"], linear, arrays.get("parts")) if is_strength else None

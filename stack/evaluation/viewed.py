@@ -4,9 +4,10 @@ The rows of one image are the rows of one place, so whatever the folds keep apar
 has no view in the training part, outer or inner. Each image counts as much as without views: a row of V views weighs
 1 / V, which for the objectives here is the same as C / V on repeated rows, and V equal views give what one gives.
 
-What is averaged at test time are the features. All learners here are linear in them, so that this is the mean of the
-views' decision values (the geometric mean of their probabilities, but for a constant), out of fold and in a saved model
-alike; `bench/views.py` compares it with the mean of probabilities.
+What is averaged at test time are the features. For learners that are linear in them, which are all that a model's file
+can hold, this is the mean of the views' decision values (the geometric mean of their probabilities, but for a
+constant), out of fold and in a saved model alike; `bench/views.py` compares it with the mean of probabilities. Of
+neighbours and prototypes, which go by directions, it is the answer to the mean of the features, and no mean of answers.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def spread(features: Sequence[Block], part: Part) -> tuple[list[NDArray[np.float
     own = Part(
         number=part.number,
         fold=Fold(_repeat(part.fold.train, n_views + 1, n_images), n_views * n_images + part.fold.test),
-        y_train=np.tile(part.y_train, n_views + 1),
+        y_train=np.concatenate([part.y_train] * (n_views + 1)),
         n_classes=part.n_classes,
         inner=inner,
         fitted=np.arange(n_views * n_train),

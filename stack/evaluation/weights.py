@@ -11,7 +11,6 @@ from stackbone.cache.choices import nearest
 from stackbone.cache.errors import UsageError
 from stackbone.cache.text import counted
 from stackbone.stack.folds.fold import Fold
-from stackbone.stack.learners.class_weight import BALANCED
 from stackbone.stack.learners.learner import Part
 from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.metrics.metric import Weights
@@ -128,10 +127,7 @@ def _of_classes(
     class_weight: str | Mapping[str, float],
 ) -> NDArray[np.float64]:
     """Return the ``(n_classes,)`` weight of each class."""
-    if isinstance(class_weight, str):
-        if class_weight != BALANCED:
-            message = f"class weights are {BALANCED} or a mapping, not {class_weight!r}"
-            raise ValueError(message)
+    if isinstance(class_weight, str):  # balanced
         totals = np.bincount(codes, weights, len(classes))
         found: NDArray[np.float64] = np.zeros(len(classes))
         np.divide(totals.sum(), len(classes) * totals, out=found, where=totals > 0)

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.lazy import later
+from stackbone.cache.text import counted
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.image_weights import image_weights
 from stackbone.stack.evaluation.near_copies import NearCopies
+from stackbone.stack.experiments.shots import FewShots
 from stackbone.stack.features.fusion import fuse
 from stackbone.stack.features.join import Joined
 from stackbone.stack.folds.fold import Fold
@@ -29,7 +32,7 @@ RESULT_FORMAT = "stackbone-result"
 RESULT_VERSION = 1
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Experiment:
     """What was asked and what came out.
 
@@ -57,6 +60,8 @@ class Experiment:
         Of the model that the findings, the verdict and the saved file are about; named before any score is known.
     near_copies
         Tested images that look like one of the training part; None where they were not looked for.
+    few_shots
+        Scores with a few training images of each class, if they were asked for.
     """
 
     division: Division
@@ -70,6 +75,27 @@ class Experiment:
     nested: list[str] = field(default_factory=list)
     recipe: str = "oof"
     near_copies: NearCopies | None = None
+    few_shots: FewShots | None = None
+
+    def __repr__(self) -> str:
+        score = self.evaluation.score(self.model_name)
+        return (
+            f"<Experiment on {self.dataset}: {counted(self.n_images, 'image')}, {counted(len(self.folds), 'fold')}, "
+            f"{counted(len(self.joined.names), 'backbone')}; {score.model}: {score.primary_metric} {score.mean:.3f}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the verdict, every model's scores and their figure, for Jupyter."""
+        return str(later("stackbone.stack.display.tables.experiment_html")(self))
+
+    def to_frame(self) -> Any:  # noqa: ANN401 - pandas has no types
+        """Return a pandas DataFrame of the scores: the rows of ``stack --csv``, a model each."""
+        return later("stackbone.stack.display.tables.experiment_frame")(self)
+
+    @property
+    def plot(self) -> Any:  # noqa: ANN401 - of a later sub-room, see `cache.lazy.later`
+        """The figures of the report, as Plotly figures: ``plot.confusion()``; ``dir(experiment.plot)`` lists them."""
+        return later("stackbone.stack.display.plots.Plots")(self)
 
     @property
     def task(self) -> str:
@@ -88,7 +114,7 @@ class Experiment:
 
     @cached_property
     def weights(self) -> NDArray[np.float64] | None:
-        """``(n_images,)`` what each image counts for, above 0; None where all count alike."""
+        """``(n_images,)`` what each image counts for, above 0; None without a column that says it."""
         return image_weights(self.joined, self.options.weight_column)
 
     @cached_property
@@ -161,6 +187,7 @@ class Experiment:
             "near_duplicates": self.division.near_duplicates,
             "rare": self.division.rare,
             "dealing": self.division.dealing,
+            **self.division.plan_dict(),
             "train_views": list(self.joined.views.train),
             "test_views": list(self.joined.views.test),
             "recipe": self.recipe,
@@ -176,4 +203,5 @@ class Experiment:
             "warnings": self.evaluation.warnings,
             "findings": self.findings.to_dict(),
             "near_copies": self.near_copies.to_dict() if self.near_copies else None,
+            **({"few_shots": self.few_shots.to_dict()} if self.few_shots else {}),
         }

@@ -13,7 +13,7 @@ from stackbone.cache.text import typed
 from stackbone.stack.evaluation.evaluate import evaluate
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.experiments.experiment import Experiment
-from stackbone.stack.experiments.subsets import nested_order, take_share
+from stackbone.stack.experiments.subsets import nested_order, take_share, with_both_sides
 from stackbone.stack.experiments.used_features import load_block, used_features
 from stackbone.stack.folds.class_labels import resolve_groups
 from stackbone.stack.folds.fold import Fold
@@ -91,7 +91,7 @@ def learning_curves(
         raise StackError(message)
     scored = [each.model for each in experiment.evaluation.results]
     models = [_best_single(experiment).model, *(model for model in scored if model == "stack:oof")]
-    codes = experiment.truth.codes
+    codes, presence = experiment.truth.codes, experiment.truth.presence
     group = resolve_groups(joined.groups, len(codes))
     shares = _shares(experiment, folds)
     n = np.zeros((len(shares), len(folds)))
@@ -106,7 +106,8 @@ def learning_curves(
         for step, share in enumerate(shares):
             if progress is not None:
                 progress("learning curve", number * len(shares) + step, n.size)
-            part = Fold(take_share(order, codes, share), fold.test)
+            taken = take_share(order, codes, share)
+            part = Fold(taken if presence is None else with_both_sides(taken, order, presence), fold.test)
             n[step, number] = len(part.train)
             found = _score(experiment, blocks, part, cache, n_jobs) if share < 1 else None
             for model in models:
@@ -137,6 +138,7 @@ def _score(
         options=experiment.options,
         groups=joined.groups,
         digests=joined.units(experiment.division.dealing).digests,
+        times=joined.times,
         weights=experiment.weights,
         seed=experiment.seed,
         n_jobs=n_jobs,

@@ -12,6 +12,7 @@ from stackbone.cache.records.feature_name import PLAIN
 from stackbone.cache.text import to_json, typed
 from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.experiments.experiment import Experiment
+from stackbone.stack.experiments.shots import TRIES
 from stackbone.stack.experiments.used_features import used_features
 from stackbone.stack.features.source import data_words, is_folder
 from stackbone.stack.folds.dealing import DEALINGS
@@ -51,6 +52,7 @@ def provenance(experiment: Experiment, store: FeatureStore) -> dict[str, object]
             "near_duplicates": experiment.division.near_duplicates,
             "rare": experiment.division.rare,
             "dealing": experiment.division.dealing,
+            **experiment.division.plan_dict(),
             "train_views": list(experiment.joined.views.train),
             "test_views": list(experiment.joined.views.test),
             **experiment.options.to_dict(),
@@ -130,8 +132,10 @@ def _stack_command(experiment: Experiment, ids: list[str]) -> list[str]:
         "--dealing": (e.division.dealing, DEALINGS[0]),
         "--train-views": (",".join(e.joined.views.train), PLAIN),
         "--test-views": (",".join(e.joined.views.test), PLAIN),
+        "--shots": (",".join(map(str, e.few_shots.shots)) if e.few_shots else None, None),
+        "--tries": (e.few_shots.tries if e.few_shots else TRIES, TRIES),
     }
-    divided = ["--cv", str(e.cv)] if e.split is None else ["--split", e.split]
+    divided = e.division.words() if e.split is None else ["--split", e.split]
     chosen = [word for name, (value, default) in asked.items() if value != default for word in (name, str(value))]
     return ["stackbone", "stack", *divided, "--seed", str(e.seed), *chosen, "--backbones", ",".join(ids)]
 

@@ -13,7 +13,7 @@ from stackbone.cache.progress import Progress
 from stackbone.cache.records.feature_name import PLAIN
 from stackbone.cache.records.views import is_known_view
 from stackbone.cache.text import to_json
-from stackbone.stack.divisions.division import UNNAMED
+from stackbone.stack.divisions.division import DEALT, GIVEN, ORDERED, PLANS, UNNAMED
 from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.result_file import not_a_result, read_result
@@ -103,12 +103,13 @@ def _arguments(recorded: dict[str, Any], file: Path) -> dict[str, Any]:
     same = ("task", "dataset", "repeats", "split", "seed", "group_by", "near_duplicates", "rare")
     return {
         **{name: recorded[name] for name in same},
-        **({} if recorded["cv"] is None else {"cv": recorded["cv"]}),
+        **_plan(recorded, file),
         "dealing": _dealing(recorded, file),
         **_views(recorded, file),
         "backbones": _ids(recorded["backbones"]),
         "recipes": _recipes(recorded, models, file),
         "options": options,
+        **_shots(recorded, file),
     }
 
 
@@ -130,6 +131,23 @@ def _dealing(recorded: dict[str, Any], file: Path) -> str:
     return str(dealing)
 
 
+def _plan(recorded: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Return what says which images are tested, but for the split; where no plan is named, folds were drawn."""
+    plan, column, cv = recorded.get("plan", DEALT), recorded.get("column"), recorded["cv"]
+    needs_column = plan in (GIVEN, ORDERED)
+    if (
+        plan not in PLANS
+        or isinstance(column, str) != needs_column
+        or (plan != DEALT and recorded["split"] is not None)
+    ):
+        raise StackError(not_a_result(file, f"its plan is {plan!r}, of the column {column!r}"))
+    if plan == GIVEN:
+        return {"folds": column}
+    if plan == ORDERED:
+        return {"cv": cv, "time_column": column}
+    return {} if cv is None else {"cv": cv if plan == DEALT else plan}
+
+
 def _views(recorded: dict[str, Any], file: Path) -> dict[str, list[str]]:
     """Return the views that were learnt from and tested; those of earlier versions, and of most, were plain."""
     found = {name: recorded.get(name, [PLAIN]) for name in ("train_views", "test_views")}
@@ -141,6 +159,39 @@ def _views(recorded: dict[str, Any], file: Path) -> dict[str, list[str]]:
         ):
             raise StackError(not_a_result(file, f"its field {name!r} is {views!r}"))
     return {} if all(views == [PLAIN] for views in found.values()) else found
+
+
+def _shots(recorded: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Return how few images were drawn, if any were."""
+    few = recorded.get("few_shots")
+    if few is None:
+        return {}
+    listed = few.get("shots") if isinstance(few, dict) else None
+    if not isinstance(listed, list) or not all(type(each) is int for each in [*listed, few.get("tries")]):
+        raise StackError(not_a_result(file, "its few-shot scores are not as they are written"))
+    scores = _few_scores(recorded, file)
+    names = [_shots_name(number) for number in listed]
+    if list(scores) != [(model, name) for model in dict.fromkeys(model for model, _ in scores) for name in names]:
+        raise StackError(not_a_result(file, f"its few-shot scores are not those of {str(listed)[:80]} images a class"))
+    if any(len(tries) != few["tries"] for tries in scores.values()):
+        raise StackError(not_a_result(file, f"it names {few['tries']} tries and lists the scores of others"))
+    return {"shots": listed, "tries": few["tries"]}
+
+
+def _shots_name(number: object) -> str:
+    return f"{number} images a class"
+
+
+def _few_scores(result: dict[str, Any], file: Path) -> _Scores:
+    """Return the few-shot scores of each try by model and number of images."""
+    few = result.get("few_shots") or {"scores": []}
+    try:
+        return {
+            (each["model"], _shots_name(each["shots"])): [float(number) for number in each["tries"]]
+            for each in few["scores"]
+        }
+    except (KeyError, TypeError, ValueError) as exc:
+        raise StackError(not_a_result(file, f"its few-shot scores are not as they are written ({exc!r})")) from exc
 
 
 def _check_folds(recorded: dict[str, Any], scores: _Scores, file: Path) -> None:
@@ -208,7 +259,7 @@ def _first_difference(recorded: dict[str, Any], now: dict[str, Any], file: Path)
     for name, what in _COUNTS.items():
         if recorded.get(name) != now[name]:
             return f"it records {recorded.get(name)} {what}, and there are {now[name]}"
-    before, after = _scores(recorded, file), _scores(now, file)
+    before, after = (_scores(each, file) | _few_scores(each, file) for each in (recorded, now))
     if len(now["backbones"]) == 1:  # earlier versions repeated the scores of a single backbone in these rows
         before = {key: folds for key, folds in before.items() if key in after or key[0] not in ("mean", "concat")}
     if before.keys() != after.keys():
@@ -217,7 +268,8 @@ def _first_difference(recorded: dict[str, Any], now: dict[str, Any], file: Path)
     for (model, metric), folds in before.items():
         for number, (old, new) in enumerate(zip(folds, after[model, metric], strict=True), start=1):
             if not math.isclose(old, new, **_SAME):
-                return f"it records {old:.6g} for {metric} of {model} in fold {number}, which is {new:.6g}"
+                where = "try" if (model, metric) in _few_scores(now, file) else "fold"
+                return f"it records {old:.6g} for {metric} of {model} in {where} {number}, which is {new:.6g}"
     return None
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from stackbone.cache import FeatureStore, UsageError
 from stackbone.cache.choices import check_choice
 from stackbone.cache.progress import Progress
-from stackbone.stack.divisions.division import Division, choose_cv
+from stackbone.stack.divisions.division import Division, choose_plan
 from stackbone.stack.divisions.image_weights import image_weights, without_weightless
 from stackbone.stack.divisions.named_split import find_split
 from stackbone.stack.evaluation.evaluate import evaluate
@@ -17,6 +19,8 @@ from stackbone.stack.evaluation.near_copies import look_for_copies
 from stackbone.stack.evaluation.options import check_options, check_savable, stack_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.experiments.experiment import Experiment
+from stackbone.stack.experiments.few_shots import check_drawable, few_shots
+from stackbone.stack.experiments.shots import TRIES, check_shots
 from stackbone.stack.features.fair_folds import fair_folds
 from stackbone.stack.features.fusion import fuse
 from stackbone.stack.features.join import (
@@ -43,9 +47,11 @@ def run_experiment(
     dataset: str | None = None,
     backbones: str | Sequence[str] | None = None,
     task: str = "classification",
-    cv: int | None = None,
+    cv: int | str | None = None,
     repeats: int = 1,
     split: str | None = None,
+    folds: str | Path | None = None,
+    time_column: str | None = None,
     group_by: str = "auto",
     near_duplicates: float | None = None,
     train_views: str | Sequence[str] | None = None,
@@ -55,6 +61,8 @@ def run_experiment(
     dealing: str | None = None,
     recipes: Sequence[str] = STACKS,
     options: StackOptions | None = None,
+    shots: Sequence[int] | None = None,
+    tries: int = TRIES,
     with_model: bool = False,
     train_only: bool = False,
     n_jobs: int | None = None,
@@ -77,11 +85,18 @@ def run_experiment(
     task
         ``classification``, or ``regression`` where labels are numbers.
     cv
-        Number of stratified (of regression: shuffled) folds; 3 by default.
+        Number of stratified (of regression: shuffled) folds, 3 by default; ``loo`` to leave out each image once,
+        ``logo`` each group.
     repeats
         How often to repeat the cross-validation with new folds; more repeats narrow the interval of the comparison.
     split
         Test on this split of the dataset instead, and train on its others.
+    folds
+        Folds of your own instead: a column of the dataset's table (``split`` and ``group`` too), or a CSV or Parquet
+        file of ``filename`` and ``fold``. The fold -1 is never tested and always trained on.
+    time_column
+        Column of the table with ISO dates or numbers: every fold tests what comes after all that it trains on, and
+        inner folds follow the order too; see `stack.folds.splitters.ordered_folds`.
     group_by, near_duplicates
         What is kept on one side of every fold: see `stack.features.join.join_features` and, without the second,
         `near_copies`.
@@ -101,6 +116,11 @@ def run_experiment(
         is fitted on everything; of regression there is no ``published``.
     options
         What is fitted; see `StackOptions`.
+    shots
+        Also score what so many training images of each class teach, such as ``[1, 2, 4, 8, 16]``: see
+        `stack.experiments.few_shots.few_shots`.
+    tries
+        Times that they are drawn.
     with_model
         Fit the model on everything too, to be saved.
     train_only
@@ -122,12 +142,15 @@ def run_experiment(
     if train_only and (split is None or not with_model):
         message = "--save-train-only is for --split with --save: folds have several training parts, and no model of one"
         raise UsageError(message)
+    if shots is not None:
+        shots = sorted(set(shots))
+        check_shots(task, shots, tries, cv)
     options = check_options(task, options or stack_options(task))
     store = store or FeatureStore()
     split = None if split is None else find_split(store.dataset(dataset), split)
     division = Division(
         task=task,
-        cv=choose_cv(cv, split),
+        **choose_plan(cv, split, folds, time_column),
         repeats=repeats,
         split=split,
         group_by=group_by,
@@ -150,21 +173,27 @@ def run_experiment(
         test_views=test_views,
         progress=progress,
     )
-    joined = without_weightless(joined, options.weight_column)
-    joined, folds, division = fair_folds(joined, division, dealing)
-    features = features_of_folds(joined, folds, division)
+    joined, outer, division = fair_folds(joined, division, dealing)
+    joined, outer = without_weightless(joined, outer, options.weight_column)
+    if shots is not None:
+        check_drawable(joined, outer, shots)
+    features = features_of_folds(joined, outer, division)
     joined = replace(joined, notes=[*joined.notes, *features.notes])
+    cache = ScoreCache(
+        store.scores_folder, features.blocks, dataset=joined.index.name, feature_sets=features.feature_sets
+    )
     evaluation = _evaluate(
-        store, joined, folds, features, division, recipes=recipes, options=options, n_jobs=n_jobs, progress=progress
+        cache, joined, outer, features, division, recipes=recipes, options=options, n_jobs=n_jobs, progress=progress
     )
     row = recipe_rows()[recipes[0]]
     kind, truth = division.kind, division.kind.read(joined.labels)
-    joined = replace(joined, notes=[*joined.notes, *kind.advice(truth, options), *_unmeasured_note(kind, options)])
+    advice = [*kind.advice(truth, options), *_weights_note(options), *_unmeasured_note(kind, recipes, options)]
+    joined = replace(joined, notes=[*joined.notes, *advice])
     findings = find(
         kind,
         evaluation,
         truth,
-        folds,
+        outer,
         joined.paths,
         seed=seed,
         groups=joined.groups,
@@ -174,11 +203,15 @@ def run_experiment(
     )
     copies = None
     if near_duplicates is None:
-        copies, joined = look_for_copies(kind, joined, truth, folds, evaluation, findings, progress=progress)
+        copies, joined = look_for_copies(kind, joined, truth, outer, evaluation, findings, progress=progress)
+    few = None
+    if shots is not None:
+        at_work: dict[str, Any] = {"cache": cache, "n_jobs": n_jobs, "progress": progress}
+        few = few_shots(joined, outer, features.blocks, division, options, shots, tries, **at_work)
     experiment = Experiment(
         division=division,
         joined=joined,
-        folds=folds,
+        folds=outer,
         options=options,
         evaluation=evaluation,
         findings=findings,
@@ -186,6 +219,7 @@ def run_experiment(
         nested=features.nested,
         recipe=recipes[0],
         near_copies=copies,
+        few_shots=few,
     )
     if not with_model:
         return experiment
@@ -194,7 +228,7 @@ def run_experiment(
 
 
 def _evaluate(
-    store: FeatureStore,
+    cache: ScoreCache,
     joined: Joined,
     folds: Sequence[Fold],
     features: FoldFeatures,
@@ -216,12 +250,11 @@ def _evaluate(
         options=options,
         groups=joined.groups,
         digests=joined.units(division.dealing).digests,
+        times=joined.times,
         weights=image_weights(joined, options.weight_column),
         seed=division.seed,
         n_jobs=n_jobs,
-        cache=ScoreCache(
-            store.scores_folder, features.blocks, dataset=joined.index.name, feature_sets=features.feature_sets
-        ),
+        cache=cache,
         progress=progress,
     )
 
@@ -277,9 +310,18 @@ def _check_recipes(task: Task, recipes: Sequence[str], options: StackOptions) ->
         raise UsageError(message)
 
 
-def _unmeasured_note(task: Task, options: StackOptions) -> list[str]:
+def _weights_note(options: StackOptions) -> list[str]:
+    """Say that images do not count alike, since no number of the table shows it."""
+    if options.weight_column is None:
+        return []
+    return [f"images count by the column {options.weight_column!r}, in what is learnt and in the scores of all models"]
+
+
+def _unmeasured_note(task: Task, recipes: Sequence[str], options: StackOptions) -> list[str]:
     """Say which models of the table are missing, since the metric cannot measure them."""
-    if options.metric is None or not (left_out := task.unmeasured(options.metric)):
+    asked = [recipe_rows()[recipe] for recipe in recipes]
+    left_out = [each for each in task.unmeasured(options.metric) if each.endswith(":") or each in asked]
+    if options.metric is None or not left_out:
         return []
     models = ", ".join(f"{each}*" if each.endswith(":") else each for each in left_out)
     return [f"{models} give no probabilities, which --metric {typed_metric(METRICS[options.metric])} needs: left out"]

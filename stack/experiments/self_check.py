@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache import FeatureStore, StackError
+from stackbone.cache import FeatureStore, StackError, UsageError
+from stackbone.cache.labels.sets import SETS
 from stackbone.cache.progress import Progress
-from stackbone.stack.divisions.division import Division, choose_cv
+from stackbone.stack.divisions.division import DEALT, Division, choose_plan
 from stackbone.stack.divisions.named_split import find_split
 from stackbone.stack.divisions.outer_folds import drop_rare
 from stackbone.stack.evaluation.evaluate import evaluate
@@ -37,8 +39,10 @@ def run_self_check(
     *,
     dataset: str | None = None,
     backbones: str | Sequence[str] | None = None,
-    cv: int | None = None,
+    cv: int | str | None = None,
     split: str | None = None,
+    folds: str | Path | None = None,
+    time_column: str | None = None,
     group_by: str = "auto",
     near_duplicates: float | None = None,
     train_views: str | Sequence[str] | None = None,
@@ -52,8 +56,9 @@ def run_self_check(
     """Run the ``oof`` recipe on shuffled labels and the experiment's own folds: nothing may score above chance.
 
     Whole groups swap their labels, and so do images that look the same to every backbone, whether or not the folds
-    keep them together: what the folds tear apart shows. Parameters are those of `run_experiment`. Classes too rare for
-    the folds are left out.
+    keep them together: what the folds tear apart shows. Parameters are those of `run_experiment`; of `options`,
+    metric and weights are not used: chance is known of accuracy, of images that count alike. Classes too rare for the
+    folds are left out.
 
     Returns
     -------
@@ -64,18 +69,28 @@ def run_self_check(
     ------
     StackError
         If a model scores above what luck explains; else as `run_experiment`.
+    UsageError
+        If an image of the dataset can have several labels.
     """
-    n_splits = choose_cv(cv, split)
+    plan = choose_plan(cv, split, folds, time_column)
     store = store or FeatureStore()
+    index = store.dataset(dataset)
+    if index.label_form == SETS:
+        message = (
+            f"an image of the dataset {index.name!r} can have several labels, and --self-check knows what chance is of "
+            "one class of each image: leave --self-check out"
+        )
+        raise UsageError(message)
     # Chance is known of accuracy, of images and classes that count alike.
     options = replace(options or StackOptions(), metric=None, class_weight=None, weight_column=None)
-    split = None if split is None else find_split(store.dataset(dataset), split)
+    split = None if split is None else find_split(index, split)
     division = Division(
-        cv=n_splits,
+        **plan,
         split=split,
         group_by=group_by,
         near_duplicates=near_duplicates,
         seed=seed,
+        rare="drop" if plan.get("plan", DEALT) != DEALT else "refuse",  # of folds that are drawn see below
         inner_splits=options.inner_splits,
     )
     joined = join_features(
@@ -88,29 +103,31 @@ def run_self_check(
         train_views=train_views,
         test_views=test_views,
     )
-    if split is None:
-        joined = drop_rare(joined, n_splits)
-    joined, folds, division = fair_folds(joined, division, dealing)
+    if split is None and division.plan == DEALT:
+        joined = drop_rare(joined, division)
+    joined, divided, division = fair_folds(joined, division, dealing)
     clusters = _clusters(joined)
     joined = replace(joined, labels=shuffle_labels(joined.labels, clusters, seed))
-    learnable = _learnable(joined.labels, folds)
+    learnable = _learnable(joined.labels, divided)
     joined, clusters = joined.take(learnable), clusters[learnable]
-    folds = [Fold(_positions(fold.train, learnable), _positions(fold.test, learnable)) for fold in folds]
+    divided = [Fold(_positions(fold.train, learnable), _positions(fold.test, learnable)) for fold in divided]
+    divided = [fold for fold in divided if len(fold.test)]
     y = joined.labels
     evaluation = evaluate(
-        features_of_folds(joined, folds, division).blocks,
+        features_of_folds(joined, divided, division).blocks,
         y,
-        folds,
+        divided,
         members=fuse(joined, options.fusion),
         recipes=("oof",),
         options=options,
         groups=joined.groups,
         digests=joined.units(division.dealing).digests,
+        times=joined.times,
         seed=seed,
         n_jobs=n_jobs,
         progress=progress,
     )
-    found = check_at_chance(evaluation.results, y, folds, clusters)
+    found = check_at_chance(evaluation.results, y, divided, clusters)
     if len(y) > _MOST_COMPARED:
         return f"{found} Near copies were not looked for among more than {_MOST_COMPARED:,} images."
     if not joined.blocks:
@@ -188,19 +205,23 @@ def check_at_chance(
             "luck. Add images that differ"
         )
         raise StackError(message)
-    above = [each for each in results if each.mean > limit]
+    # Folds may be of any size, and chance is that of an image: so is the mean.
+    n_tested = [len(fold.test) for fold in folds]
+    shares = {each.model: float(np.average(each.folds, weights=n_tested)) for each in results}
+    above = {model: share for model, share in shares.items() if share > limit}
     if above:
+        scored = ", ".join(f"{model} scores {share:.3f}" for model, share in above.items())
         message = (
-            f"self-check failed: with shuffled labels {', '.join(f'{s.model} scores {s.mean:.3f}' for s in above)}, "
+            f"self-check failed: with shuffled labels {scored}, "
             f"where chance is {chance:.3f} and {limit:.3f} the most that luck explains. Test images are known to the "
             "training part: look for near copies (--near-duplicates 0.98) and groups (--group-by); do not trust the "
             "scores until this passes"
         )
         raise StackError(message)
-    best = max(results, key=lambda each: each.mean)
+    best = max(shares, key=shares.__getitem__)
     return (
-        f"self-check passed: with shuffled labels the best of {len(results)} models, {best.model}, scores "
-        f"{best.mean:.3f}; chance is {chance:.3f}, and up to {limit:.3f} is luck."
+        f"self-check passed: with shuffled labels the best of {len(results)} models, {best}, scores "
+        f"{shares[best]:.3f}; chance is {chance:.3f}, and up to {limit:.3f} is luck."
     )
 
 

@@ -74,6 +74,45 @@ def take_share(order: NDArray[np.int64], codes: NDArray[np.int64], share: float)
     return taken
 
 
+def take_each(order: NDArray[np.int64], codes: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Return the ascending first `n` rows of each class; a larger number holds a smaller one's.
+
+    Parameters
+    ----------
+    order, codes : NDArray[np.int64]
+        As of `take_share`.
+    n : int
+        Rows of each class.
+    """
+    taken: NDArray[np.int64] = np.sort(order[_place_within(codes[order]) < n])
+    return taken
+
+
+def with_both_sides(
+    taken: NDArray[np.int64], order: NDArray[np.int64], presence: NDArray[np.int8]
+) -> NDArray[np.int64]:
+    """Return a share with the first row that has each label, and the first that lacks it: a classifier needs both.
+
+    They are in every share, so that a larger one still holds a smaller one's.
+
+    Parameters
+    ----------
+    taken : NDArray[np.int64]
+        ``(n_taken,)`` rows, as of `take_share`.
+    order : NDArray[np.int64]
+        ``(n_train,)`` rows in the order of `nested_order`, both sides of every label among them.
+    presence : NDArray[np.int8]
+        ``(n_images, n_labels)``: 1 where an image has a label, else 0.
+
+    Returns
+    -------
+    NDArray[np.int64]
+        Ascending rows.
+    """
+    has = presence[order] == 1
+    return np.unique(np.concatenate([taken, order[has.argmax(axis=0)], order[(~has).argmax(axis=0)]]))
+
+
 def _place_within(kind: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return for each element how many of its kind come before it."""
     by_kind = np.argsort(kind, kind="stable")

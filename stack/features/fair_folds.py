@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from stackbone.cache import StackError
 from stackbone.cache.text import typed
-from stackbone.stack.divisions.division import Division
+from stackbone.stack.divisions.division import DEALT, Division
 from stackbone.stack.divisions.outer_folds import outer_folds
 from stackbone.stack.features.join import Joined, choose_features
 from stackbone.stack.folds.dealing import DEALINGS
@@ -36,7 +36,8 @@ def fair_folds(joined: Joined, division: Division, dealing: str | None) -> tuple
     chosen, *others = (dealing,) if dealing else DEALINGS
     asked = replace(division, dealing=chosen)
     images, folds = outer_folds(joined, asked)
-    if division.split is not None or not joined.steered:
+    asked = asked.of(folds)
+    if division.split is not None or division.plan != DEALT or not joined.steered:
         return images, folds, asked
     try:
         choose_features(images, folds, asked)

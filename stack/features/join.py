@@ -13,7 +13,7 @@ from stackbone.cache import FeatureSet, FeatureStore, UsageError
 from stackbone.cache.disk.scratch import take_rows
 from stackbone.cache.progress import Progress
 from stackbone.cache.records.parts import Part
-from stackbone.stack.divisions.division import Division, options_of_run
+from stackbone.stack.divisions.division import ORDERED, Division, options_of_run
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
 from stackbone.stack.divisions.outer_folds import inner_of_folds
 from stackbone.stack.features.selection import list_incomplete, select_backbones
@@ -268,6 +268,8 @@ def _nested_note(backbone: SteeredBackbone, division: Division, *, is_used: bool
     )
     if not division.kind.can_be_steered:
         return f"{found}: `stackbone steer` learns classes and knows no folds of numbers"
+    if division.plan == ORDERED:
+        return f"{found}: none can be made for inner folds in the order of time"
     asked = division.options()
     theirs = options_of_run(each.seen.description["division"] for each in backbone.candidates if each.is_of_inner_fold)
     without = {"--repeats": division.repeats > 1, "--near-duplicates": division.near_duplicates is not None}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
 
 from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore, StackError, UsageError
 from stackbone.cache.backbone_groups import ALL, expand_groups
 from stackbone.cache.choices import nearest
-from stackbone.cache.records.feature_name import MAP, PLAIN, parse_feature_name
-from stackbone.cache.records.spec import parse_feature_set_id
+from stackbone.cache.records.feature_name import MAP, PLAIN, POOLED, FeatureName, parse_feature_name
+from stackbone.cache.records.spec import feature_set_id, parse_feature_set_id
+from stackbone.cache.records.views import expand_views, is_view_group
 from stackbone.cache.text import counted
 from stackbone.stack.features.source import extract_words
 from stackbone.stack.features.steered import Candidate, SteeredBackbone, read_candidate
@@ -30,8 +32,9 @@ def select_backbones(
     index : DatasetIndex
         The dataset that the features must cover.
     asked : str or sequence of str, optional
-        Names of backbones, of their outputs, groups of them or feature sets, as a list or separated by commas; by
-        default, and where ``all`` is named, every feature set of the plain view that covers the dataset, but for maps.
+        Names of backbones, of their outputs and views (``resnet50~five-crop`` for each of a group), groups of them or
+        feature sets, as a list or separated by commas; by default, and where ``all`` is named, every feature set of the
+        plain view that covers the dataset, but for maps.
 
     Raises
     ------
@@ -43,10 +46,12 @@ def select_backbones(
     present = [each for each in store.feature_sets() if each.shards()]
     chosen: list[FeatureSet] = []
     typed_names = expand_groups(ALL if asked is None else asked, lambda suffix: _covering(store, index, suffix))
-    names = list(dict.fromkeys(map(_as_named, typed_names)))
+    names = list(dict.fromkeys(name for text in typed_names for name in _as_named(text)))
     if not names:
         raise StackError(_views_alone_message(store, index) or _uncovered_message(store, index, present))
     if unknown := [name for name in names if not _find(present, name)]:
+        for name in unknown:
+            _check_view(name)
         known = [each for each in dict.fromkeys(each.backbone for each in present) if each not in names]
         raise UsageError(_unknown_message(store, index, present, unknown, nearest(unknown[0], known)))
     for name in names:
@@ -58,20 +63,39 @@ def select_backbones(
     return _name(chosen, [each for each in present if each not in chosen], index)
 
 
-def _as_named(text: str) -> str:
-    """Return a name as feature sets have it, without what goes without saying; an id as it is."""
+def _as_named(text: str) -> list[str]:
+    """Return names as feature sets have them, without what goes without saying; an id as it is."""
     try:
-        return str(parse_feature_name(text))
+        return [str(name) for name in _of_views(text)]
     except UsageError:
-        return text
+        if is_view_group(text.partition("~")[2]):
+            raise
+        return [text]
+
+
+def _of_views(text: str) -> list[FeatureName]:
+    """Return what a name says, once for each view of the group that may stand behind ``~``."""
+    name = parse_feature_name(text)
+    views = expand_views(name.view) if is_view_group(name.view) else [name.view]
+    return [replace(name, view=view) for view in views]
+
+
+def _check_view(name: str) -> None:
+    """Raise `UsageError` if a name that no feature set has is of a view that there cannot be."""
+    if "~" in name and not parse_feature_set_id(name):
+        expand_views(name.partition("~")[2])
 
 
 def _covering(store: FeatureStore, index: DatasetIndex, suffix: str) -> list[str]:
     """Return the ids of the feature sets that cover a dataset: those whose names end so, or all that are no maps."""
     found = store.covering(index)
-    if suffix:
-        return [each.id for each in found if each.backbone == f"{each.name.backbone}{suffix}"]
-    return [each.id for each in found if each.name.output != MAP and each.name.view == PLAIN]
+    if not suffix:
+        return [each.id for each in found if each.name.output != MAP and each.name.view == PLAIN]
+    wanted = {(name.output, name.view) for name in _of_views(f"{ALL}{suffix}")}
+    ids = [each.id for each in found if (each.name.output, each.name.view) in wanted]
+    if not ids:
+        _check_view(f"{ALL}{suffix}")
+    return ids
 
 
 def list_incomplete(
@@ -134,7 +158,9 @@ def _name(
 
 
 def _seed_and_id(candidate: Candidate) -> tuple[int, str]:
-    return candidate.seen.description["seed"] or 0, candidate.feature_set.id
+    """Return what sorts the steerings of a backbone alike for each of its outputs."""
+    pooled = replace(candidate.spec, output=POOLED)
+    return candidate.seen.description["seed"] or 0, feature_set_id(candidate.feature_set.backbone, pooled)
 
 
 def _n_missing(index: DatasetIndex, feature_set: FeatureSet) -> int:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import CacheError, Digests, FeatureSet, FeatureSpec, SeenRecord, StackError, as_keys
-from stackbone.cache.text import typed
-from stackbone.stack.divisions.division import Division
+from stackbone.cache.text import counted, typed
+from stackbone.stack.divisions.division import LOO, Division
 from stackbone.stack.divisions.labelled_images import LabelledImages
 from stackbone.stack.features.source import data_words
 from stackbone.stack.folds.fold import Fold
@@ -110,8 +110,9 @@ def choose_for_folds(
 ) -> list[Candidate]:
     """Return for each fold the features that are fair to it.
 
-    Fair are those whose steering saw no image of the test part, and none that shares a group with one. Of several the
-    one whose steering saw most of the training part is taken, then that of the lowest seed.
+    Fair are those whose steering saw no image of the test part, none that shares a group with one, and, in the order of
+    time, none that is no older. Of several the one whose steering saw most of the training part is taken, then that of
+    the lowest seed.
 
     Parameters
     ----------
@@ -177,11 +178,22 @@ def _fairest(
         in_seen_group = np.isin(images.file_groups, file_groups[file_groups >= 0])
         for n, fold in enumerate(folds):
             test, train = images.rows[fold.test], images.rows[fold.train]
-            sight = _Sight(int(seen[test].sum()), int((in_seen_group[test] & ~seen[test]).sum()))
+            later = int(seen[_not_before(images, fold)].sum())
+            sight = _Sight(int(seen[test].sum()), int((in_seen_group[test] & ~seen[test]).sum()), later)
             sights[n].append(sight)
-            if not (sight.images or sight.file_groups) and int(seen[train].sum()) > most[n]:
+            if sight.is_fair and int(seen[train].sum()) > most[n]:
                 chosen[n], most[n] = candidate, int(seen[train].sum())
     return chosen, sights
+
+
+def _not_before(images: LabelledImages, fold: Fold) -> NDArray[np.int64]:
+    """Return the rows of the index beside the tested that are no older than the oldest of these; none without times."""
+    if images.times is None:
+        return images.rows[:0]
+    late = images.times >= images.times[fold.test].min()
+    late[fold.test] = False
+    rows: NDArray[np.int64] = images.rows[late]
+    return rows
 
 
 def choose_for_all(backbone: SteeredBackbone, digests: Digests) -> tuple[Candidate, str]:
@@ -240,14 +252,28 @@ def _seen(candidate: Candidate, digests: Digests) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class _Sight:
-    """How many images of a test part a steering saw, and how many others share a group with one that it saw."""
+    """How many images of a test part a steering saw, and how many others share a group with one that it saw.
+
+    In the order of time also how many it saw that are no older than the test part.
+    """
 
     images: int
     file_groups: int
+    later: int
+
+    @property
+    def is_fair(self) -> bool:
+        return not (self.images or self.file_groups or self.later)
 
     def words(self, candidate: Candidate, n_test: int) -> str:
         groups = f", and {self.file_groups:,} more share a group with images that it saw" if self.file_groups else ""
-        return f"the steering of {candidate.feature_set.id} saw {self.images:,} of its {n_test:,} test images{groups}"
+        later = (
+            f", and {counted(self.later, 'image')} that {'is' if self.later == 1 else 'are'} no older"
+            if self.later
+            else ""
+        )
+        saw = f"saw {self.images:,} of its {n_test:,} test images"
+        return f"the steering of {candidate.feature_set.id} {saw}{groups}{later}"
 
 
 def _refusal(
@@ -280,6 +306,10 @@ def _way_out(backbone: SteeredBackbone, words: Sequence[str], division: Division
     ]
     if not division.kind.can_be_steered and division.split is None:
         lines = ["`stackbone steer` learns classes and knows no folds of numbers: use plain backbones"]
+    if division.plan == LOO:
+        lines = [
+            f"`stackbone steer` would train a network for each image: ask for --cv with a number in place of {LOO}"
+        ]
     if division.repeats > 1:
         lines.append("It divides the images once, so leave --repeats out")
     if division.near_duplicates is not None:

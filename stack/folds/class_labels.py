@@ -150,6 +150,11 @@ def list_classes(names: NDArray[np.str_]) -> str:
     return f"{noun} {', '.join(repr(str(name)) for name in names)}"
 
 
+def too_few(what: str, n: int, cv: int, names: NDArray[np.str_]) -> str:
+    """Return in words that `n` images of these classes are `what`, since there are too few of them for `cv` folds."""
+    return f"{what}, too few for {cv} folds ({counted(n, 'image')}): {', '.join(map(str, names))}"
+
+
 def list_first(rows: NDArray[np.int64]) -> str:
     """Return the first few rows as a message says them."""
     return ", ".join(str(row) for row in rows[:5]) + (", ..." if len(rows) > 5 else "")

@@ -71,6 +71,15 @@ class Dealer(Protocol):
             Number of parts, at most the number of groups.
         """
 
+    def orders(self, group: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """Yield orders of the groups in which to deal them: of this repeat, one for each attempt.
+
+        Parameters
+        ----------
+        group : NDArray[np.int64]
+            ``(n,)`` group ids, 0 to the number of groups - 1 without gaps.
+        """
+
 
 @dataclass(frozen=True, eq=False)
 class Units:
@@ -82,10 +91,13 @@ class Units:
         ``(n,)`` group ids; None where nothing groups the rows.
     digests : Digests, optional
         ``(n, 32)`` SHA-256 of each image, to deal by; None where rows are dealt as scikit-learn deals them.
+    times : NDArray[np.float64], optional
+        ``(n,)`` when each image was made, where folds train on the past and test on the future.
     """
 
     groups: NDArray[np.int64] | None = None
     digests: Digests | None = None
+    times: NDArray[np.float64] | None = None
 
     @property
     def name(self) -> str:
@@ -94,8 +106,11 @@ class Units:
 
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> Self:
         """Return those of some rows."""
+        groups, digests, times = self.groups, self.digests, self.times
         return type(self)(
-            None if self.groups is None else self.groups[rows], None if self.digests is None else self.digests[rows]
+            None if groups is None else groups[rows],
+            None if digests is None else digests[rows],
+            None if times is None else times[rows],
         )
 
     def ids(self, n: int) -> NDArray[np.int64]:
@@ -193,6 +208,13 @@ class DigestDealer:
         home = np.zeros(int(group.max()) + 1, np.int64)
         folds = _deal(group, home, np.array([""]), _hash_rows(self._digests, salt), n_splits, salt)
         return [np.flatnonzero(folds == number) for number in range(n_splits)]
+
+    def orders(self, group: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """See `Dealer`: by the smallest hash of each group's images."""
+        for salt in self._salts():
+            place = np.full(int(group.max()) + 1, np.iinfo(np.uint64).max, np.uint64)
+            np.minimum.at(place, group, _hash_rows(self._digests, salt))
+            yield np.argsort(place, kind="stable")
 
     def _salts(self) -> Iterator[bytes]:
         repeat = next(self._repeats)

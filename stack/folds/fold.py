@@ -31,6 +31,25 @@ class Fold:
         return cls(np.delete(np.arange(n, dtype=np.int64), test), test.astype(np.int64, copy=False))
 
 
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """The images that are divided, where some are left out, or some of what their labels say.
+
+    Attributes
+    ----------
+    rows : NDArray[np.int64]
+        ``(n_kept,)`` ascending rows.
+    labels : NDArray[np.str_]
+        ``(n_kept,)`` their labels.
+    note : str, optional
+        What was left out, in words; None if nothing was.
+    """
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.str_]
+    note: str | None
+
+
 def check_fold_classes(y: NDArray[np.str_], fold: Fold, where: str) -> None:
     """Require that a training part knows every class that its test part asks for, and at least two.
 

@@ -5,7 +5,7 @@ grouped) and yields row indices; `stack.folds.folds` makes folds of them.
 """
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
 from sklearn.utils import check_random_state
 
-from stackbone.cache.errors import UsageError
+from stackbone.cache.errors import StackError, UsageError
+from stackbone.cache.text import counted
+from stackbone.stack.folds.fold import Fold
 
 ATTEMPTS = 8
 """Seeds (or hashes) tried for grouped test parts that leave every training part every class; the first mostly does."""
@@ -69,6 +71,11 @@ class RowDealer:
         splitter = KFold(n_splits, shuffle=True, random_state=next(self._seeds))
         divided = splitter.split(np.arange(group.max() + 1))
         return [np.flatnonzero(np.isin(group, tested)) for _, tested in divided]
+
+    def orders(self, group: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """See `stack.folds.dealing.Dealer`: numpy's permutations."""
+        for seed in islice(self._seeds, ATTEMPTS):
+            yield np.random.default_rng(seed).permutation(int(group.max()) + 1)
 
 
 def shuffle_groups(groups: NDArray[Any], random_state: int | np.random.RandomState | None) -> NDArray[np.intp]:
@@ -144,3 +151,49 @@ def spare_groups(codes: NDArray[np.int64], group: NDArray[np.int64], test: NDArr
         smallest = candidates[np.bincount(group)[candidates].argmin()]
         test = test[group[test] != smallest]
     return test
+
+
+def ordered_folds(times: NDArray[np.float64], group: NDArray[np.int64], n_splits: int) -> list[Fold]:
+    """Divide rows by time: every fold tests what comes after all that it trains on.
+
+    Where all times differ, exactly ``sklearn.model_selection.TimeSeriesSplit(n_splits)`` of the rows in their order.
+    Rows of one time stay on one side: a cut moves to the first of them. Rows that share a group with a test part are
+    left out of its training part.
+
+    Parameters
+    ----------
+    times : NDArray[np.float64]
+        ``(n,)`` when each row was made, in any unit.
+    group : NDArray[np.int64]
+        ``(n,)`` group ids, none negative.
+    n_splits : int
+        Number of folds.
+
+    Raises
+    ------
+    StackError
+        If there are too few rows or times, or a training part would be empty.
+    """
+    n = len(times)
+    order = np.argsort(times, kind="stable")
+    ordered, size = times[order], n // (n_splits + 1)
+    if not size:
+        message = f"{counted(n, 'image')} cannot be cut into {n_splits + 1} parts in the order of time"
+        raise StackError(message)
+    starts = np.searchsorted(ordered, ordered[n - size * np.arange(n_splits, 0, -1)])
+    bounds = np.append(starts, n)
+    if bounds[0] == 0 or (np.diff(bounds) == 0).any():
+        message = (
+            f"{counted(n, 'image')} of {counted(len(np.unique(times)), 'different time')} cannot be cut into "
+            f"{n_splits + 1} parts in the order of time: images of one time stay on one side"
+        )
+        raise StackError(message)
+    folds = []
+    for start, end in pairwise(bounds):
+        train, test = np.sort(order[:start]), np.sort(order[start:end])
+        train = train[~np.isin(group[train], group[test])]
+        if not len(train):
+            message = "all images before a test part share groups with it, so nothing is left to train on"
+            raise StackError(message)
+        folds.append(Fold(train, test))
+    return folds

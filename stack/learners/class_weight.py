@@ -6,13 +6,14 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from stackbone.cache.choices import nearest
 from stackbone.cache.disk.reading import read_regular
 from stackbone.cache.errors import UsageError
-from stackbone.cache.text import from_json
+from stackbone.cache.text import counted, from_json
 
 BALANCED = "balanced"
 """Every class counts as much as any other, in all."""
@@ -20,6 +21,7 @@ BALANCED = "balanced"
 NONE = "none"
 
 _MOST_BYTES = 1 << 24
+_BEYOND = 1e300  # and sums of weights still finite
 _EXPECTED = (
     'a line for each class with its name and a number above 0, such as "cat,2.5" (CSV in UTF-8), or JSON such as '
     '{"cat": 2.5}'
@@ -70,7 +72,7 @@ def parse_class_weight(text: str | None) -> str | dict[str, float] | None:
     if content.lstrip().startswith("{"):
         return _from_json(content, where)
     try:
-        return _checked(_lines(content, where), where)
+        return checked_weights(_lines(content, where), where)
     except csv.Error as exc:
         message = f"{where} are not CSV ({exc}); expected {_EXPECTED}"
         raise UsageError(message) from exc
@@ -85,16 +87,17 @@ def _from_json(text: str, where: str) -> dict[str, float]:
     if not isinstance(found, Mapping):
         message = f"{where}: expected {_EXPECTED}"
         raise UsageError(message)
-    return _checked(found.items(), where)
+    return checked_weights(found.items(), where)
 
 
 def _lines(content: str, where: str) -> Iterable[tuple[str, Any]]:
     """Yield class and weight of each line; a first line whose second cell is no number names the columns."""
-    for number, row in enumerate(csv.reader(io.StringIO(content))):
+    reader = csv.reader(io.StringIO(content))
+    for number, row in enumerate(reader):
         if not row:
             continue
         if len(row) != 2:
-            message = f"{where}: line {number + 1} has {len(row)} cells; expected {_EXPECTED}"
+            message = f"{where}: line {reader.line_num} has {counted(len(row), 'cell')}; expected {_EXPECTED}"
             raise UsageError(message)
         try:
             yield row[0], float(row[1])
@@ -103,17 +106,42 @@ def _lines(content: str, where: str) -> Iterable[tuple[str, Any]]:
                 yield row[0], row[1]
 
 
-def _checked(pairs: Iterable[tuple[str, Any]], where: str) -> dict[str, float]:
+def checked_weights(pairs: Iterable[tuple[str, Any]], where: str) -> dict[str, float]:
+    """Return weights by class name.
+
+    Parameters
+    ----------
+    pairs : iterable of (str, Any)
+        Class and weight of each.
+    where : str
+        Of a message: what holds them.
+
+    Raises
+    ------
+    UsageError
+        If a weight is not a number above 0, a class has two, or there is none.
+    """
     weights: dict[str, float] = {}
     for name, value in pairs:
-        if type(value) not in (int, float) or not (math.isfinite(value) and value > 0):
+        number = _as_float(value)
+        if not 0 < number < _BEYOND:
             message = f"{where}: the weight of {name!r} is {value!r}; expected {_EXPECTED}"
             raise UsageError(message)
         if name in weights:
             message = f"{where}: the class {name!r} has two weights; leave one"
             raise UsageError(message)
-        weights[name] = float(value)
+        weights[name] = number
     if not weights:
         message = f"{where}: there is none; expected {_EXPECTED}"
         raise UsageError(message)
     return weights
+
+
+def _as_float(value: object) -> float:
+    """Return a number as a float, infinity beyond what one can hold; NaN of anything else."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from stackbone.cache.errors import UsageError
 from stackbone.cache.progress import Progress
 from stackbone.stack.folds.fold import Fold
-from stackbone.stack.learners.meta_model import MetaModel
+from stackbone.stack.learners.meta_model import FinalFit, MetaModel
 from stackbone.stack.learners.options import MetaOptions, StackOptions
 from stackbone.stack.metrics.metric import Metric, Weights
 from stackbone.stack.metrics.model_scores import Prediction
@@ -33,10 +33,11 @@ class Part:
         Of the fold, from 0.
     fold : Fold
         Its rows of the features.
-    y_train : NDArray[np.int64] or NDArray[np.float64]
-        ``(n_train,)`` class codes, 0 to ``n_classes - 1``, or numbers.
+    y_train : NDArray[np.int64], NDArray[np.int8] or NDArray[np.float64]
+        ``(n_train,)`` class codes, 0 to ``n_classes - 1``, or numbers; ``(n_train, n_classes)``, 1 where an image has a
+        label and else 0, where it can have several.
     n_classes : int
-        Number of classes; 0 where numbers are predicted.
+        Number of classes, or labels; 0 where numbers are predicted.
     inner : list of Fold
         Inner folds over the rows of the training part.
     fitted : NDArray[np.int64], optional
@@ -68,6 +69,11 @@ class Part:
     def fitted_rows(self) -> NDArray[np.int64]:
         """``(n_fitted,)`` rows of the features that are learnt from."""
         return self.fold.train if self.fitted is None else self.fold.train[self.fitted]
+
+    @property
+    def tested(self) -> NDArray[np.int64]:
+        """Ascending positions in the training part that inner folds test, all of them but in the order of time."""
+        return np.unique(np.concatenate([fold.test for fold in self.inner]))
 
     @property
     def y_fitted(self) -> NDArray[Any]:
@@ -107,13 +113,14 @@ class Part:
 class BaseScores:
     """What one base learner says of one outer fold.
 
-    Of classes these are decision values (logits): their log-softmax gives natural-log probabilities. Of numbers they
-    are predictions in the labels' unit.
+    Of classes these are decision values (logits): their log-softmax gives natural-log probabilities; of labels that an
+    image can have several of, the logits of each by itself. Of numbers they are predictions in the labels' unit.
 
     Attributes
     ----------
     chosen : float
-        What was chosen: C, alpha of a ridge regression; the shrinkage, k or temperature of a head.
+        What was chosen: C of a classifier (of several labels, the geometric mean of theirs), alpha of a ridge
+        regression; the shrinkage, k or temperature of a head.
     out_of_fold : NDArray[np.float32] or NDArray[np.float64]
         ``(n_train, n_classes)`` float32, or ``(n_train,)`` float64 numbers; each row by a model that never saw it.
         NaN in the rows that no inner fold tests.
@@ -124,6 +131,8 @@ class BaseScores:
     parts : NDArray[np.float64], optional
         ``(n_parts, 3)`` what its parts of columns carry: see `stack.learners.part_weights.PartRecord`; None where there
         is one.
+    thresholds : NDArray[np.float64], optional
+        ``(n_labels,)`` probabilities from which on an image is said to have each label; None where it has one.
     """
 
     chosen: float
@@ -131,6 +140,7 @@ class BaseScores:
     test: NDArray[Any]
     linear_map: LinearMap | None
     parts: NDArray[np.float64] | None = None
+    thresholds: NDArray[np.float64] | None = None
 
     @property
     def linear(self) -> LinearMap:
@@ -143,25 +153,6 @@ class BaseScores:
 
 BaseOutcome = BaseScores | Prediction
 """What a fit on features gives: scores that a meta-learner can learn from, or predictions of the test part alone."""
-
-
-@dataclass(frozen=True, eq=False)
-class FinalFit:
-    """A model fitted on every image, as `stack.models.model.StackModel` holds it.
-
-    Attributes
-    ----------
-    bases : list of LinearMap
-        ``(dim, n_classes)`` of each backbone, or ``(dim, 1)``; of several heads side by side.
-    meta : MetaModel
-        What makes one answer of theirs.
-    members : list of int, optional
-        How many bases in a row add up to one member that `meta` sees; None where each is one.
-    """
-
-    bases: list[LinearMap]
-    meta: MetaModel
-    members: list[int] | None = None
 
 
 class BaseLearner(ABC):
@@ -189,7 +180,7 @@ class BaseLearner(ABC):
     can_be_stacked : bool
         Whether it sees one backbone and gives `BaseScores`, so that a stack can be built of it.
     can_be_saved : bool
-        Whether a stack of it can be saved: whether it gives a `BaseScores.linear_map`.
+        Whether such a stack can be saved: whether it gives a `BaseScores.linear_map`.
     place : int
         Where its rows stand in the table, ascending.
     """
@@ -203,7 +194,7 @@ class BaseLearner(ABC):
     copies_rows: bool = True
     by_default: bool = True
     can_be_stacked: bool = False
-    can_be_saved: bool = True
+    can_be_saved: bool = False
     place: int = 100
 
     def of_parts(self, widths: tuple[int, ...]) -> BaseLearner:

@@ -26,16 +26,20 @@ class MetaModel:
     options : MetaOptions
         How it was made.
     c : float, optional
-        The inverse regularisation strength used; None for ``mean``.
+        The inverse regularisation strength used, of ``convex`` the inverse of the rows that the plain mean counts for;
+        None for ``mean`` and ``greedy``, and of a regression but for ``ridge`` and ``svr``.
     linear : LinearMap, optional
         From meta-features to class scores; None for means of probabilities.
     scale : float
         The calibration factor: softmax of ``scale`` times the class scores gives the probabilities.
     shares : NDArray[np.float64], optional
-        ``(n_backbones,)`` share of the weight that is on each backbone's columns, 0 to 1; None
-        for ``mean`` and ``average``, which tell no backbone from another, and of a model read from a file.
+        ``(n_members,)`` share of the weight that is on each member's columns, 0 to 1; None for ``mean`` and
+        ``average``, which tell no member from another, and of a model read from a file. A member is a head of a
+        backbone: each backbone where there is one head, and else all heads of the first, then those of the next.
+    thresholds : NDArray[np.float64], optional
+        ``(n_labels,)`` probabilities from which on an image is said to have each label, where it can have several.
     weights : NDArray[np.float64], optional
-        ``(n_backbones,)`` weights of a weighted mean of probabilities, 0 or more; None for any other.
+        ``(n_members,)`` weights of a weighted mean of probabilities, 0 or more and 1 in sum; None for any other.
     """
 
     options: MetaOptions
@@ -43,6 +47,7 @@ class MetaModel:
     linear: LinearMap | None
     scale: float
     shares: NDArray[np.float64] | None = None
+    thresholds: NDArray[np.float64] | None = None
     weights: NDArray[np.float64] | None = None
 
     def log_probabilities(self, decisions: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
@@ -70,6 +75,25 @@ class MetaModel:
             message = "a meta-learner of classes predicts no numbers"
             raise ValueError(message)
         return self.linear.decide(np.column_stack(predictions).astype(np.float32))[:, 0].astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class FinalFit:
+    """A model fitted on every image, as `stack.models.model.StackModel` holds it.
+
+    Attributes
+    ----------
+    bases : list of LinearMap
+        ``(dim, n_classes)`` of each backbone, or ``(dim, 1)``; of several heads side by side.
+    meta : MetaModel
+        What makes one answer of theirs.
+    members : list of int, optional
+        How many bases in a row add up to one member that `meta` sees; None where each is one.
+    """
+
+    bases: list[LinearMap]
+    meta: MetaModel
+    members: list[int] | None = None
 
 
 def mean_probability(

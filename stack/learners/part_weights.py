@@ -6,8 +6,8 @@ adds; by how much each of these terms had better be multiplied is a small convex
 overfits asks for less, one that is held down for more. Its columns are multiplied by that number, so that its
 coefficients cost as much the more, or the less, and everything is fitted again; at the end every part asks for 1.
 
-The group lasso, by which Head2Toe selects layers (Evci et al. 2022, ICML, arXiv 2201.03529), goes by the norms of a
-part's coefficients instead: where a wide part overfits, they are as large as those of one that knows. See
+A group lasso over parts (Head2Toe has one over columns: Evci et al. 2022, ICML, arXiv 2201.03529) goes by the norms of
+a part's coefficients instead: where a wide part overfits, they are as large as those of one that knows. See
 docs/fusion.md.
 """
 

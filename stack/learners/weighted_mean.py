@@ -70,17 +70,19 @@ def choose_step(
     loss : callable
         From rows and a path to the ``(n_rows, n_steps)`` losses on these rows.
     criterion : callable, optional
-        From the ``(n_backbones,)`` weights of each inner fold to a loss that decides instead; of equals the first wins.
+        From the ``(n_backbones,)`` weights of each inner fold to a loss that decides instead, among the steps up to the
+        one of the least `loss`; of equals the first wins. So it never leaves the plain mean further than that does.
     """
     paths = [find(fold.train) for fold in inner]
     n_steps = len(paths[0])
     each = [[path[step] for path in paths] for step in range(n_steps)]
+    lost = np.concatenate([loss(fold.test, path) for fold, path in zip(inner, paths, strict=True)])
+    best = int(lost.sum(axis=0).argmin())
     if criterion is None:
-        lost = np.concatenate([loss(fold.test, path) for fold, path in zip(inner, paths, strict=True)])
-        more = lost - lost[:, [lost.sum(axis=0).argmin()]]
+        more = lost - lost[:, [best]]
         step = int(np.argmax(more.sum(axis=0) <= np.sqrt(len(lost)) * more.std(axis=0)))
     else:
-        losses = [criterion(own) for own in each]
+        losses = [criterion(own) for own in each[: best + 1]]
         step = losses.index(min(losses))
     return Weighted(step, find(np.arange(n))[step], each[step])
 
@@ -95,7 +97,8 @@ def weigh_probabilities(
     scores : sequence of BaseScores
         One per backbone, of the same fold and the same inner folds.
     part : Part
-        That fold. Rows that no inner fold tests take no part. Its metric, if it has one, chooses how far to go.
+        That fold. Rows that no inner fold tests take no part. Its metric, if it has one, chooses how far to go, though
+        no further than the least log-loss does.
     options : MetaOptions
         How the model was made.
     find : callable
@@ -115,7 +118,7 @@ def weigh_probabilities(
     said = true_probabilities(decisions, y)
 
     def out_of_fold(of_folds: list[Doubles]) -> Doubles:
-        decision = mean_probability(decisions)
+        decision = np.empty(decisions[0].shape)
         for fold, weights in zip(inner, of_folds, strict=True):
             decision[fold.test] = mean_probability([each[fold.test] for each in decisions], weights)
         return decision

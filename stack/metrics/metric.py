@@ -44,6 +44,8 @@ class Metric(ABC):
         Whether it is measured where ``--metric`` names it alone, and not of every model of every experiment.
     note : str
         What it is, in a sentence, where its title does not say it.
+    of_decisions : bool
+        Whether it measures which labels are said to be there, and not how likely they are: its scores are then 1 or 0.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Metric(ABC):
     least_classes: int = 0
     on_request: bool = False
     note: str = ""
+    of_decisions: bool = False
 
     @abstractmethod
     def measure(
@@ -68,8 +71,8 @@ class Metric(ABC):
 
         Parameters
         ----------
-        truth : NDArray[np.int64] or NDArray[np.float64]
-            ``(n,)`` class codes, or numbers.
+        truth : NDArray[np.int64], NDArray[np.int8] or NDArray[np.float64]
+            ``(n,)`` class codes, or numbers; ``(n, n_labels)`` ones and zeros where an image can have several labels.
         scores : NDArray of float
             ``(n, n_classes)`` natural-log probabilities or decision values, or ``(n,)`` predicted numbers; checked.
         probability : bool

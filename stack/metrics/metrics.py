@@ -16,6 +16,7 @@ from stackbone.cache.choices import nearest
 from stackbone.cache.errors import UsageError
 from stackbone.cache.plugins import Plugins
 from stackbone.stack.metrics.checks import Scores, check_log_probabilities, check_numbers, check_scores
+from stackbone.stack.metrics.label_scores import check_labels_scored
 from stackbone.stack.metrics.metric import Metric, Weights
 
 METRICS: Plugins[Metric] = Plugins(
@@ -98,6 +99,42 @@ def regression_metrics(
     return _measure("regression", *values, asked, probability=False, weights=weights)
 
 
+def label_metrics(
+    presence: NDArray[np.int8],
+    scores: Scores,
+    said: NDArray[np.bool_],
+    *,
+    weights: Weights = None,
+    asked: str | None = None,
+) -> dict[str, float]:
+    """Measure scores of labels, of which an image can have several, against the truth.
+
+    Parameters
+    ----------
+    presence : NDArray[np.int8]
+        ``(n, n_labels)``: 1 where a row has a label, else 0.
+    scores : NDArray of float
+        ``(n, n_labels)`` natural-log probabilities of each label by itself.
+    said : NDArray[np.bool_]
+        ``(n, n_labels)`` whether a row is said to have a label.
+    weights, asked
+        As of `class_metrics`.
+
+    Returns
+    -------
+    dict of str to float
+        Every metric of labels, by name: see `stack.metrics.known.labels`.
+
+    Raises
+    ------
+    StackError
+        If there are no rows, shapes disagree, no row has a label, or the scores are no log-probabilities.
+    """
+    check_labels_scored(presence, scores)
+    decided = said.astype(np.float64)
+    return _measure("multilabel", presence, scores, asked, probability=True, weights=weights, decided=decided)
+
+
 def find_metric(task: str, name: str) -> Metric:
     """Return the metric that a user means.
 
@@ -120,7 +157,7 @@ def find_metric(task: str, name: str) -> Metric:
     listed = ", ".join(dict.fromkeys(typed_metric(each) for each in own.values()))
     near = nearest(word, own)
     if elsewhere := [each.task for each in METRICS.values() if word in (each.name, *each.aliases)]:
-        meant = f"; {word} is a metric of {elsewhere[0]}"
+        meant = f"; {name} is a metric of {elsewhere[0]} (--task {elsewhere[0]})"
     else:
         meant = f"; did you mean {typed_metric(own[near])!r}?" if near else ""
     message = f"unknown metric {name!r} of {task}: choose from {listed}{meant}"
@@ -133,11 +170,23 @@ def typed_metric(metric: Metric) -> str:
 
 
 def _measure(
-    task: str, truth: NDArray[Any], scores: Scores, asked: str | None, *, probability: bool, weights: Weights
+    task: str,
+    truth: NDArray[Any],
+    scores: Scores,
+    asked: str | None,
+    *,
+    probability: bool,
+    weights: Weights,
+    decided: Scores | None = None,
 ) -> dict[str, float]:
     n_classes = scores.shape[1] if scores.ndim == 2 else 0
     found = {
-        each.name: each.measure(truth, scores, probability=probability, weights=weights)
+        each.name: each.measure(
+            truth,
+            decided if decided is not None and each.of_decisions else scores,
+            probability=probability,
+            weights=weights,
+        )
         for each in METRICS.values()
         if each.task == task and (each.name == asked or not (each.on_request or n_classes < each.least_classes))
     }

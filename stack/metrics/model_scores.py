@@ -1,11 +1,17 @@
 """What an evaluation finds: predictions, scores per fold, and all of them together."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.errors import StackError
+from stackbone.cache.lazy import later
+from stackbone.cache.text import counted
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.metrics.metrics import METRICS
 
@@ -19,12 +25,23 @@ class Prediction:
     scores : NDArray[np.floating]
         ``(n_test, n_classes)`` natural-log probabilities, or decision values of a linear SVM; where numbers are
         predicted, ``(n_test,)`` of them in the labels' unit.
+        Where an image can have several labels, ``(n_test, n_labels)`` natural-log probabilities of each by itself.
     probability : bool
         Whether they are log-probabilities.
+    thresholds : NDArray[np.float64], optional
+        ``(n_labels,)`` probabilities from which on an image is said to have each label, where it can have several.
     """
 
     scores: NDArray[np.floating]
     probability: bool
+    thresholds: NDArray[np.float64] | None = None
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """``(n_test, n_labels)`` whether each image is said to have each label."""
+        thresholds = np.full(self.scores.shape[1], 0.5) if self.thresholds is None else self.thresholds
+        present: NDArray[np.bool_] = np.exp(self.scores) >= thresholds
+        return present
 
 
 @dataclass(frozen=True)
@@ -49,6 +66,27 @@ class ModelScore:
     folds: list[float]
     metrics: dict[str, list[float]] = field(default_factory=dict)
     primary_metric: str = "accuracy"
+
+    @classmethod
+    def of_folds(cls, model: str, numbers: Sequence[Mapping[str, float]], primary: str) -> ModelScore:
+        """Return the score of a model of its metrics on each fold; what some folds lack is left out.
+
+        Raises
+        ------
+        StackError
+            If that is the primary metric.
+        """
+        for number, each in enumerate(numbers, start=1):
+            if primary not in each:
+                message = (
+                    f"the {METRICS[primary].title or primary} of {model} cannot be told in fold {number} of "
+                    f"{len(numbers)}: its predictions or its test part do not allow it. Choose another --metric, or "
+                    "other folds"
+                )
+                raise StackError(message)
+        shared = [name for name in numbers[0] if all(name in each for each in numbers)]
+        metrics = {name: [each[name] for each in numbers] for name in shared}
+        return cls(model, metrics.pop(primary), metrics, primary)
 
     @property
     def mean(self) -> float:
@@ -117,7 +155,7 @@ class PartScore:
     losses: list[float]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
     """The scores of several models on the same folds, and the predictions that they are of.
 
@@ -150,6 +188,21 @@ class Evaluation:
     n_from_cache: int = field(default=0, kw_only=True)
     shares: Mapping[str, float] = field(default_factory=dict, kw_only=True)
     parts: Mapping[str, list[PartScore]] = field(default_factory=dict, kw_only=True)
+
+    def __repr__(self) -> str:
+        best = max(self.results, key=lambda each: each.mean)
+        return (
+            f"<Evaluation of {counted(len(self.results), 'model')} on {counted(len(best.folds), 'fold')}: "
+            f"{best.model} is best, {best.primary_metric} {best.mean:.3f}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the scores as a table, means over folds, for Jupyter."""
+        return str(later("stackbone.stack.display.tables.evaluation_html")(self))
+
+    def to_frame(self) -> Any:  # noqa: ANN401 - pandas has no types
+        """Return a pandas DataFrame of a row for each model and fold: ``model``, ``fold`` from 1, and every metric."""
+        return later("stackbone.stack.display.tables.evaluation_frame")(self)
 
     def score(self, model: str) -> ModelScore:
         """Return the score of one model."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,33 +24,31 @@ _VALUES = 2e8  # scores that are measured in all, about
 _Groups = NDArray[np.int64] | None
 
 
-def resampled_difference(
-    metric: Metric,
-    truth: NDArray[Any],
-    a: Prediction,
-    b: Prediction,
-    *,
-    seed: int,
-    weights: Weights = None,
-    groups: _Groups = None,
-    confidence: float = 0.95,
-) -> Difference | None:
+@dataclass(frozen=True, eq=False)
+class Resampled:
+    """One model's metric on the tested rows, and on draws of them.
+
+    Attributes
+    ----------
+    whole : float
+        Of all rows; NaN where the metric cannot measure the model.
+    drawn : NDArray[np.float64]
+        ``(n_draws,)`` of each draw, NaN where it cannot be told. The same seed draws the same rows for every model.
+    """
+
+    whole: float
+    drawn: NDArray[np.float64]
+
+
+def resampled_difference(metric: Metric, a: Resampled, b: Resampled, *, confidence: float = 0.95) -> Difference | None:
     """Compare two models by any metric: the paired bootstrap of `stack.metrics.compare.bootstrap_difference`.
 
     Parameters
     ----------
     metric : Metric
         What is measured.
-    truth : NDArray
-        ``(n,)`` class codes, or numbers.
-    a, b : Prediction
-        What both models say of the same rows.
-    seed : int
-        Of the draws.
-    weights : NDArray[np.float64], optional
-        ``(n,)`` what each row counts for.
-    groups : NDArray[np.int64], optional
-        ``(n,)`` group of each row; groups are drawn whole.
+    a, b : Resampled
+        Both models on the same draws.
     confidence : float
         Of the interval.
 
@@ -58,12 +57,10 @@ def resampled_difference(
     Difference, optional
         By how much `a` is the better; None where the metric cannot measure one of them.
     """
-    whole = [_measure(metric, truth, each, weights) for each in (a, b)]
-    if np.isnan(whole).any():
+    if np.isnan([a.whole, b.whole]).any():
         return None
-    mean = metric.merit(whole[0]) - metric.merit(whole[1])
-    drawn = [resampled(metric, truth, each, seed=seed, weights=weights, groups=groups) for each in (a, b)]
-    differences = metric.merit(1.0) * (drawn[0] - drawn[1])
+    mean = metric.merit(a.whole) - metric.merit(b.whole)
+    differences = metric.merit(1.0) * (a.drawn - b.drawn)
     differences = differences[np.isfinite(differences)]
     if len(differences) < 2 or np.ptp(differences) == 0:
         return Difference(mean, None, None, 1.0 if mean == 0 else None, BOOTSTRAP, confidence)
@@ -81,11 +78,25 @@ def resampled(
     seed: int,
     weights: Weights = None,
     groups: _Groups = None,
-) -> NDArray[np.float64]:
-    """Return the metric of every draw, NaN where it cannot be told; parameters as of `resampled_difference`.
+) -> Resampled:
+    """Measure one model on all rows, and on draws of them.
 
-    The same seed draws the same rows, whatever is predicted.
+    Parameters
+    ----------
+    metric : Metric
+        What is measured.
+    truth : NDArray
+        ``(n,)`` class codes, or numbers.
+    prediction : Prediction
+        What the model says of these rows.
+    seed : int
+        Of the draws.
+    weights : NDArray[np.float64], optional
+        ``(n,)`` what each row counts for.
+    groups : NDArray[np.int64], optional
+        ``(n,)`` group of each row; groups are drawn whole.
     """
+    whole = _measure(metric, truth, prediction, weights)
     n_draws = int(np.clip(_VALUES / prediction.scores.size, LEAST_RESAMPLES, MOST_RESAMPLES))
     found = np.full(n_draws, np.nan)
     for number, counts in enumerate(_draws(len(truth), n_draws, seed, groups)):
@@ -94,7 +105,7 @@ def resampled(
         if weights is not None:
             own *= weights[rows]
         found[number] = _measure(metric, truth[rows], _take(prediction, rows), own)
-    return found
+    return Resampled(whole, found)
 
 
 def _draws(n: int, n_draws: int, seed: int, groups: _Groups) -> Iterator[NDArray[np.int64]]:
@@ -107,9 +118,10 @@ def _draws(n: int, n_draws: int, seed: int, groups: _Groups) -> Iterator[NDArray
 
 
 def _take(prediction: Prediction, rows: NDArray[np.int64]) -> Prediction:
-    return Prediction(prediction.scores[rows], prediction.probability)
+    return Prediction(prediction.scores[rows], prediction.probability, prediction.thresholds)
 
 
 def _measure(metric: Metric, truth: NDArray[Any], prediction: Prediction, weights: Weights) -> float:
-    value = metric.measure(truth, prediction.scores, probability=prediction.probability, weights=weights)
+    scores = prediction.present.astype(np.float64) if metric.of_decisions else prediction.scores
+    value = metric.measure(truth, scores, probability=prediction.probability, weights=weights)
     return np.nan if value is None else value

@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 
 from stackbone.cache import Digests, FeatureSpec, ModelError, UsageError, as_keys
 from stackbone.cache.records.feature_name import PLAIN
+from stackbone.cache.text import counted
 from stackbone.stack.folds.per_fold import mean_of_views
 from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import MetaOptions
 from stackbone.stack.models.backbone import ModelBackbone
 from stackbone.stack.models.problems import SEEN_BYTES, problems
 from stackbone.stack.solvers.linear import LinearMap
+from stackbone.stack.tasks.registry import get_task
 
 _EMBED = "Embed the images with the feature sets that the model names"
 
@@ -34,9 +36,9 @@ class StackModel:
     Attributes
     ----------
     task
-        ``classification`` or ``regression``.
+        Name of the task: ``classification``, ``multilabel`` or ``regression``.
     classes
-        The K class names, in the order of the columns; empty for regression.
+        The K names of classes or labels, in the order of the columns; empty for regression.
     backbones
         One per base learner.
     bases
@@ -67,13 +69,16 @@ class StackModel:
         they are unknown, as of files before version 3.
     train_views
         The views of each image that it was fitted on.
+    thresholds
+        ``(K,)`` probabilities from which on an image is said to have each label, float32; None where it has one.
     members
         How many backbones in a row are outputs of one network whose decision values add up, for each member that the
         meta-learner sees; by default every backbone is a member.
     heads
         Base learners whose decision values `bases` give, in order; none is the task's own alone.
     weights
-        One for each member and head, 0 or more, of a weighted mean of probabilities; None for any other meta-learner.
+        One for each member and head, 0 or more and 1 in sum, of a weighted mean of probabilities; None for any other
+        meta-learner.
 
     Raises
     ------
@@ -98,6 +103,7 @@ class StackModel:
     seen: NDArray[np.uint8] | None = None
     train_views: tuple[str, ...] = (PLAIN,)
     members: list[int] | None = None
+    thresholds: NDArray[np.float32] | None = None
     heads: tuple[str, ...] = ()
     weights: list[float] | None = None
 
@@ -137,7 +143,7 @@ class StackModel:
         Returns
         -------
         NDArray[np.float64]
-            ``(n, K)`` natural-log probabilities; the columns are `classes`.
+            ``(n, K)`` natural-log probabilities; the columns are `classes`. Those of labels do not sum to 1.
 
         Raises
         ------
@@ -194,8 +200,8 @@ class StackModel:
         said = [each for own in of_members for each in np.split(own, self.n_heads, axis=1)]
         weights = None if self.weights is None else np.array(self.weights)
         options = MetaOptions(self.learner, self.scores, self.combine)
-        meta = MetaModel(options, None, self.meta_linear, self.scale, weights=weights)
-        return meta.log_probabilities(said) if self.classes else meta.values([each[:, 0] for each in said])
+        meta, task = MetaModel(options, None, self.meta_linear, self.scale, weights=weights), get_task(self.task)
+        return task.combine(meta, [task.as_scores(each) for each in said]).scores.astype(np.float64)
 
     def knows(self, digests: Digests) -> NDArray[np.bool_] | None:
         """Return ``(n,)`` whether it was fitted on each of ``(n, 32)`` images; None where that is unknown.
@@ -207,7 +213,7 @@ class StackModel:
 
     def describe(self) -> str:
         """Return in one line what it is made of and how well it does."""
-        what = f"{len(self.classes)} classes" if self.classes else "a number"
+        what = counted(len(self.classes), *get_task(self.task).classes_are) if self.classes else "a number"
         names = ", ".join(backbone.name for backbone in self.backbones)
         score = ", ".join(f"{name} {_shown(value)}" for name, value in self.score.items()) or "never scored"
         heads = f"{', '.join(self.heads)} of " if self.heads else ""

@@ -9,10 +9,12 @@ unknown, ``training.seen``, uint8 (n_images, 8): the first bytes of the SHA-256 
 Version 4 is written where several backbones are outputs of one network that the meta-learner sees as one, and of models
 that take several views of an image. The first have ``members`` in ``model``: how many backbones in a row are one, whose
 decision values add up. Of the second a backbone has ``others`` (a list of ``feature_set`` and ``spec``: the mean of all
-is taken), and training has ``views`` (a list of names). Version 5 is written of models whose base learners are not the
-task's own alone, and of weighted means of probabilities. The first have ``heads`` in ``model``: their names; the H
-heads of a backbone are one map of H times K outputs. The second have ``weights`` in ``meta``: a list of numbers, one
-for each head of each member. Version 2 had no digests of training images, version 1 no means either.
+is taken), and training has ``views`` (a list of names). Version 5 is written of models that have one or more of these:
+``thresholds``, a tensor, float32 (K,), of images with any number of labels: the probability from which on an image is
+said to have a label; ``heads`` in ``model``, the names of the base learners where they are not the task's own alone
+(the H heads of a backbone are one map of H times K outputs); and ``weights`` in ``meta``, of a weighted mean of
+probabilities: a list of numbers, one for each head of each member, 0 or more and 1 in sum. Version 2 had no digests of
+training images, version 1 no means either.
 
 The checksum tells damage, not an author: whoever changes a file on purpose can renew it. What such a file can do
 is predict wrongly, and no more: nothing in it is ever executed, and every shape and number is checked.
@@ -45,13 +47,13 @@ from stackbone.stack.solvers.linear import LinearMap
 
 FORMAT = "stackbone-model"
 FORMAT_VERSION = 5
-_VIEWS_VERSION = 4  # of a model without heads of its own and weights, which earlier versions of Stackbone read too
-_PLAIN_VERSION = 3  # of one without members and views either
+_VIEWS_VERSION = 4  # of a model with members or views
+_PLAIN_VERSION = 3  # of a model without members and views, which earlier versions of Stackbone read too
 
 _METADATA = {"format", "format_version", "model", "sha256"}
 _KEYS = {"task", "classes", "backbones", "meta", "training", "score", "versions", "created"}
 _Tensors = dict[str, NDArray[Any]]
-_SEEN = "training.seen"
+_SEEN, _THRESHOLDS = "training.seen", "thresholds"
 _T = TypeVar("_T")
 
 
@@ -72,7 +74,9 @@ def save_model(model: StackModel, file: Path | str) -> None:
         tensors[_SEEN] = np.ascontiguousarray(model.seen)
     has_views = model.train_views != (PLAIN,) or any(each.others for each in model.backbones)
     version = _VIEWS_VERSION if has_views or model.members else _PLAIN_VERSION
-    if model.heads or model.weights is not None:
+    if model.thresholds is not None:
+        tensors[_THRESHOLDS] = np.ascontiguousarray(model.thresholds)
+    if model.heads or model.weights is not None or model.thresholds is not None:
         version = FORMAT_VERSION
     metadata = {"format": FORMAT, "format_version": str(version), "model": header_json(_describe(model))}
     write_tensors(file, tensors, {**metadata, "sha256": _checksum(metadata, tensors)})
@@ -192,6 +196,8 @@ def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
         expected |= {f"{name}.mean" for name in names} & set(tensors)
     if version >= 3:
         expected |= {_SEEN} & set(tensors)
+    if version >= 5:
+        expected |= {_THRESHOLDS} & set(tensors)
     if set(tensors) != expected:
         message = f"its tensors differ from the format's in {sorted(set(tensors) ^ expected)}"
         raise ModelError(message)
@@ -219,6 +225,7 @@ def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
         seen=tensors.get(_SEEN),
         train_views=tuple(_as(str, each, "views") for each in _as(list, training.get("views", [PLAIN]), "views")),
         members=None if members is None else [_as(int, each, "members") for each in members],
+        thresholds=tensors.get(_THRESHOLDS),
         heads=tuple(_as(str, each, "heads") for each in _as(list, described.get("heads", []), "heads")),
         weights=weights,
     )

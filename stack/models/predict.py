@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.disk.digest import Digests
+from stackbone.cache.labels.sets import join_names, split_names
 from stackbone.cache.text import counted
 from stackbone.stack.models.model import StackModel
 
@@ -24,18 +25,22 @@ class Answer:
     path
         The image.
     ranked
-        (class, calibrated probability from 0 to 1), the most probable first; empty for regression.
+        (class, calibrated probability from 0 to 1), the most probable first; empty for regression. Of labels that an
+        image can have several of, all, in the order of the model.
     value
         The predicted number, in the unit of the labels; None for classification.
     trained_on
         Whether the model was fitted on this image, so that its answer says nothing of how it does on new ones; None
         where that is unknown.
+    labels
+        Those that the image is said to have, where it can have several; else None.
     """
 
     path: str
     ranked: list[tuple[str, float]]
     value: float | None = None
     trained_on: bool | None = None
+    labels: list[str] | None = None
 
     def to_dict(self) -> dict[str, object]:
         """Return it as a JSON-able row, by column."""
@@ -43,6 +48,13 @@ class Answer:
 
     def cells(self) -> list[str | float | None]:
         """Return it as one row of a table for programs, with the columns of `columns`."""
+        if self.labels is not None:
+            return [
+                self.path,
+                join_names(self.labels),
+                *(probability for _, probability in self.ranked),
+                self.trained_on,
+            ]
         numbers = [] if self.value is None else [self.value]
         return [self.path, *numbers, *(cell for pair in self.ranked for cell in pair), self.trained_on]
 
@@ -56,9 +68,9 @@ class Agreement:
     n
         Images with a label.
     metric
-        ``accuracy``, or ``MAE`` of numbers.
+        ``accuracy``, ``MAE`` of numbers, or ``micro-F1`` of labels that an image can have several of.
     value
-        The share of labels that are right, 0 to 1, or the mean absolute error in the labels' unit.
+        The share of labels that are right, or F1, 0 to 1; or the mean absolute error in the labels' unit.
     """
 
     n: int
@@ -77,6 +89,11 @@ class Agreement:
 def agreement(answers: Sequence[Answer], labels: Sequence[str]) -> Agreement | None:
     """Return how well answers agree with the labels of the same images, '' for none; None where no image has one."""
     pairs = [(answer, label) for answer, label in zip(answers, labels, strict=True) if label]
+    sets = [(set(answer.labels), set(split_names(label))) for answer, label in pairs if answer.labels is not None]
+    if sets:
+        total = sum(len(said) + len(true) for said, true in sets)
+        shared = sum(len(said & true) for said, true in sets)
+        return Agreement(len(sets), "micro-F1", 2 * shared / total if total else 1.0)
     numbers = [(answer.value, _number(label)) for answer, label in pairs]
     errors = [abs(value - truth) for value, truth in numbers if value is not None and truth is not None]
     if errors:
@@ -98,7 +115,7 @@ def predict(
     Parameters
     ----------
     model
-        Of either task.
+        Of any task.
     paths
         The n images.
     blocks
@@ -138,6 +155,18 @@ def _answers(
     if not model.classes:
         rows = zip(paths, outputs, trained_on, strict=True)
         return [Answer(path, [], _rounded(value), is_known) for path, value, is_known in rows]
+    if model.thresholds is not None:
+        return [
+            Answer(
+                path,
+                [(name, round(float(p), 6)) for name, p in zip(model.classes, row, strict=True)],
+                trained_on=is_known,
+                labels=[
+                    name for name, is_there in zip(model.classes, row >= model.thresholds, strict=True) if is_there
+                ],
+            )
+            for path, row, is_known in zip(paths, outputs, trained_on, strict=True)
+        ]
     order = np.argsort(-outputs, axis=1, kind="stable")[:, :top]
     return [
         Answer(path, [(model.classes[code], round(float(row[code]), 6)) for code in codes], trained_on=is_known)
@@ -146,9 +175,14 @@ def _answers(
 
 
 def columns(answers: Sequence[Answer]) -> list[str]:
-    """Return the titles: ``path, class_1, probability_1, ..., trained_on``, or ``path, value, trained_on``."""
+    """Return the titles: ``path, class_1, probability_1, ..., trained_on``, or ``path, value, trained_on``.
+
+    Of images that can have several labels ``path, labels, probability:LABEL, ..., trained_on``.
+    """
     if not answers or answers[0].value is not None:
         return ["path", "value", "trained_on"]
+    if answers[0].labels is not None:
+        return ["path", "labels", *(f"probability:{name}" for name, _ in answers[0].ranked), "trained_on"]
     ranks = range(1, len(answers[0].ranked) + 1)
     return ["path", *(f"{name}_{rank}" for rank in ranks for name in ("class", "probability")), "trained_on"]
 
@@ -173,11 +207,15 @@ def about_training(answers: Sequence[Answer]) -> str | None:
 def table_columns(answers: Sequence[Answer]) -> list[str]:
     """Return the titles of the columns for people: ``path, class, probability, 2nd, 3rd, ...``, or ``path, value``.
 
+    Of images that can have several labels ``path, labels, next``: the most probable that is not said to be there.
+
     The last one is ``trained_on`` where the model was fitted on some of the images.
     """
     last = ["trained_on"] if _any_known(answers) else []
     if not answers or answers[0].value is not None:
         return ["path", "value", *last]
+    if answers[0].labels is not None:
+        return ["path", "labels", "next", *last]
     return ["path", "class", "probability", *(_nth(rank) for rank in range(2, len(answers[0].ranked) + 1)), *last]
 
 
@@ -189,6 +227,11 @@ def table_rows(answers: Sequence[Answer]) -> list[list[str]]:
         last = [_TRAINED_ON[each.trained_on]] if any_known else []
         if each.value is not None:
             rows.append([each.path, f"{each.value:g}", *last])
+        elif each.labels is not None:
+            ranked = sorted(each.ranked, key=lambda pair: -pair[1])
+            said = [f"{name} {p:.3f}" for name, p in ranked if name in each.labels]
+            unsaid = (f"{name} {p:.3f}" for name, p in ranked if name not in each.labels)
+            rows.append([each.path, ", ".join(said) or "none", next(unsaid, "-"), *last])
         else:
             (name, probability), *others = each.ranked
             rows.append([each.path, name, f"{probability:.3f}", *(f"{other} {p:.3f}" for other, p in others), *last])

@@ -11,6 +11,7 @@ import numpy as np
 from stackbone.cache.records.spec import parse_feature_set_id
 from stackbone.cache.records.views import is_known_view
 from stackbone.stack.learners.options import COMBINE, SCORES
+from stackbone.stack.learners.registry import META_LEARNERS
 from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.tasks.registry import TASKS
 
@@ -20,10 +21,21 @@ if TYPE_CHECKING:
 SEEN_BYTES = 8
 """Of the digest of a training image, in a model's list of those that it was fitted on."""
 
+_ROUNDING = 1e-6  # by which weights may miss their sum
+
 
 def problems(model: StackModel) -> Iterator[str]:
     """Yield what is wrong with a model, in words, the first of which says enough."""
-    checks = (_option_problems, _backbone_problems, _member_problems, _weight_problems, _seen_problems, _shape_problems)
+    checks = (
+        _option_problems,
+        _backbone_problems,
+        _member_problems,
+        _head_problems,
+        _weight_problems,
+        _seen_problems,
+        _shape_problems,
+        _threshold_problems,
+    )
     yield from chain.from_iterable(check(model) for check in checks)
 
 
@@ -33,7 +45,7 @@ def _option_problems(model: StackModel) -> Iterator[str]:
         ("task", model.task, tuple(TASKS)),
         ("meta-learner", model.learner, task.saved_learners if task else ()),
         ("scores", model.scores, SCORES),
-        ("combination", model.combine, COMBINE),
+        ("combination", model.combine, COMBINE if task is None or task.averages else COMBINE[:1]),
     )
     for what, value, choices in known:
         if value not in choices:
@@ -57,16 +69,24 @@ def _member_problems(model: StackModel) -> Iterator[str]:
         yield f"its members have {sizes} backbones, and it has {len(model.backbones)}"
 
 
-def _weight_problems(model: StackModel) -> Iterator[str]:
+def _head_problems(model: StackModel) -> Iterator[str]:
     if len(set(model.heads)) < len(model.heads) or not all(model.heads):
         yield f"its heads are {', '.join(map(repr, model.heads))}, expected distinct names"
+
+
+def _weight_problems(model: StackModel) -> Iterator[str]:
+    learner = META_LEARNERS.get(model.learner)
+    has_weights = bool(model.classes) and learner is not None and learner.averages and learner.has_weights
     weights, n = model.weights, len(model.members or model.bases) * model.n_heads
-    if weights is None:
-        return
-    if not model.classes or model.meta_linear is not None:
-        yield "it has weights of probabilities and another meta-learner beside"
-    if len(weights) != n or not all(np.isfinite(each) and each >= 0 for each in weights) or not sum(weights) > 0:
-        yield f"its weights are {weights[:5]}, expected {n} numbers of 0 or more, not all 0"
+    if (weights is not None) != has_weights:
+        have = "lack" if weights is None else "exist"
+        yield f"its meta-learner is {model.learner!r}, and weights of a mean {have}"
+    elif weights is not None and (
+        len(weights) != n
+        or not all(np.isfinite(each) and each >= 0 for each in weights)
+        or abs(sum(weights) - 1) > _ROUNDING
+    ):
+        yield f"its weights are {weights[:5]}, expected {n} numbers of 0 or more that add up to 1"
 
 
 def _seen_problems(model: StackModel) -> Iterator[str]:
@@ -98,14 +118,26 @@ def _backbone_problems(model: StackModel) -> Iterator[str]:
 def _shape_problems(model: StackModel) -> Iterator[str]:
     for backbone, base in zip(model.backbones, model.bases, strict=True):
         yield from _map_problems(f"the base learner of {backbone.name}", base, None, model.n_outputs * model.n_heads)
-    is_plain = model.learner == "mean" or model.weights is not None
-    if is_plain != (model.meta_linear is None):
+    learner = META_LEARNERS.get(model.learner)
+    is_mean = learner is not None and learner.averages
+    if is_mean != (model.meta_linear is None):
         have = "lack" if model.meta_linear is None else "exist"
         yield f"its meta-learner is {model.learner!r}, and coefficients {have}"
     if model.meta_linear is not None:
         n_members = len(model.members or model.bases) * model.n_heads
         n_inputs = model.n_outputs * (n_members if model.combine == "concat" else 1)
         yield from _map_problems("the meta-learner", model.meta_linear, n_inputs, model.n_outputs)
+
+
+def _threshold_problems(model: StackModel) -> Iterator[str]:
+    found, task = model.thresholds, TASKS.get(model.task)
+    if (found is not None) != (task is not None and task.has_thresholds):
+        yield f"it has {'no ' if found is None else ''}thresholds of labels, and its task is {model.task}"
+    elif found is not None and (found.dtype != np.float32 or found.shape != (model.n_outputs,)):
+        expected = f"({model.n_outputs},) and float32"
+        yield f"its thresholds have shape {found.shape} and type {found.dtype}, expected {expected}"
+    elif found is not None and not ((found >= 0) & (found <= 1)).all():
+        yield "its thresholds are no probabilities"
 
 
 def _map_problems(what: str, linear: LinearMap, n_inputs: int | None, n_outputs: int) -> Iterator[str]:

@@ -13,6 +13,7 @@ import numpy as np
 from stackbone.cache.progress import Progress
 from stackbone.stack.divisions.image_weights import image_weights
 from stackbone.stack.evaluation.base_fits import BaseFit
+from stackbone.stack.evaluation.meta_rows import meta_rows
 from stackbone.stack.evaluation.options import check_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.evaluation.viewed import run_fit, spread, view_sets, view_settings
@@ -23,9 +24,9 @@ from stackbone.stack.folds.checks import check_blocks
 from stackbone.stack.folds.dealing import DEALINGS
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.per_fold import of_fold
-from stackbone.stack.learners.learner import BaseLearner, BaseOutcome, BaseScores, FinalFit, Part
+from stackbone.stack.learners.learner import BaseLearner, BaseOutcome, BaseScores, Part
 from stackbone.stack.learners.member import Member, one_each
-from stackbone.stack.learners.meta_model import NUMBERS, MetaModel
+from stackbone.stack.learners.meta_model import NUMBERS, FinalFit, MetaModel
 from stackbone.stack.learners.options import MetaOptions, StackOptions
 from stackbone.stack.learners.registry import BASE_LEARNERS, META_LEARNERS
 from stackbone.stack.metrics.model_scores import ModelScore
@@ -89,7 +90,7 @@ def refit(
     task.check(truth)
     check_blocks(joined.features, len(truth.values))
     rows = np.arange(len(truth.values))
-    inner = task.inner_folds(truth, rows, joined.units(dealing), seed, options.inner_splits)
+    inner = task.divide_training(truth, rows, joined.units(dealing), seed, options.inner_splits)
     weights = image_weights(joined, options.weight_column)
     check_class_weight(options.class_weight, truth.classes)
     part = make_part(0, Fold(rows, np.empty(0, np.int64)), truth, lambda _: inner, options, weights)
@@ -124,6 +125,7 @@ def refit(
         seen=shorten_digests(joined.digests),
         train_views=joined.views.train,
         members=fitted.members,
+        thresholds=None if meta.thresholds is None else meta.thresholds.astype(np.float32),
         heads=() if recipe not in ("oof", "mean") else options.heads,
         weights=None if meta.weights is None else meta.weights.tolist(),
     )
@@ -187,7 +189,8 @@ def _fit_stack(everything: _Everything, options: MetaOptions) -> FinalFit:
         for head in heads
     }
     found = run_fits(fits, everything.n_jobs, FitCounter(everything.progress, len(fits)))
-    meta = META_LEARNERS[options.learner].fit([found[key] for key in fits], everything.part, options)
+    scores = [found[key] for key in fits]
+    meta = META_LEARNERS[options.learner].fit(*meta_rows(scores, everything.part), options)
     bases = []
     for member in members:
         whole = _side_by_side([found[f"{head.name}:{member.name}", 0].linear for head in heads])

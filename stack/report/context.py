@@ -104,18 +104,28 @@ class Context:
 
     @cached_property
     def classes(self) -> list[str]:
-        """Names of the classes, by code; empty where labels are not classes."""
-        return [str(name) for name in self.experiment.truth.classes]
+        """Names of the classes, by code; empty where images are not of one class each."""
+        truth = self.experiment.truth
+        return [str(name) for name in truth.classes] if truth.has_one_class else []
 
     @cached_property
     def codes(self) -> NDArray[np.int64]:
-        """Class code of each image, ``(n_images,)``; all 0 where labels are not classes."""
+        """Code of each image, ``(n_images,)``, by which images are sampled: see `stack.tasks.truth.Truth.codes`."""
         return self.experiment.truth.codes
 
     @cached_property
     def targets(self) -> NDArray[np.float64] | None:
         """Number of each image, ``(n_images,)``; None where labels are classes."""
-        return None if self.classes else self.experiment.truth.values
+        truth = self.experiment.truth
+        return None if truth.n_classes else truth.values
+
+    @property
+    def map_numbers(self) -> tuple[NDArray[np.float64] | None, str]:
+        """Numbers of the images, by which maps colour them, and what these are; None where by class."""
+        truth = self.experiment.truth
+        if truth.n_classes and not truth.has_one_class:
+            return truth.values.sum(axis=1, dtype=np.float64), "number of labels"
+        return self.targets, "label"
 
     @property
     def class_predictions(self) -> Mapping[str, Sequence[Prediction]]:
@@ -130,7 +140,7 @@ class Context:
     @property
     def target_predictions(self) -> Mapping[str, Sequence[Prediction]]:
         """What each model says of numbers, by fold; empty where labels are classes."""
-        return {} if self.classes else self.experiment.evaluation.predictions
+        return {} if self.targets is None else self.experiment.evaluation.predictions
 
     @cached_property
     def answers(self) -> Answers | None:

@@ -28,6 +28,8 @@ class EmbeddingMap:
         ``(n,)`` class codes; None where labels are not classes.
     values : NDArray[np.float64], optional
         ``(n,)`` numbers; None where labels are classes.
+    measure : str
+        What these numbers are.
     """
 
     backbone: str
@@ -35,6 +37,7 @@ class EmbeddingMap:
     rows: NDArray[np.int64]
     codes: NDArray[np.int64] | None
     values: NDArray[np.float64] | None
+    measure: str = "label"
 
 
 def embedding_maps(context: Context) -> list[EmbeddingMap]:
@@ -62,8 +65,9 @@ def embedding_maps(context: Context) -> list[EmbeddingMap]:
         shown = np.intersect1d(context.shown, experiment.folds[0].test) if used.per_fold else context.shown
         plane = project(load_block(experiment, used, 0)[shown], method, experiment.seed)
         codes = context.codes[shown] if context.classes else None
-        values = None if context.targets is None else context.targets[shown]
-        maps.append(EmbeddingMap(used.name, plane, context.rows[shown], codes, values))
+        values, measure = context.map_numbers
+        own = None if values is None else values[shown]
+        maps.append(EmbeddingMap(used.name, plane, context.rows[shown], codes, own, measure))
     if told is not None:
         told("projecting", len(context.features), len(context.features))
     return maps

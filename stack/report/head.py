@@ -31,6 +31,8 @@ class Facts:
     ----------
     n_images, n_classes : int
         Images that took part, and classes among them; 0 of the latter where labels are not classes.
+    classes_are : str
+        What these are called, in the plural.
     n_groups : int, optional
         Groups among the images; None where they are not grouped.
     how : str
@@ -47,6 +49,7 @@ class Facts:
     how: str
     left_out: dict[str, int]
     notes: list[str]
+    classes_are: str = "classes"
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ def collect_head(context: Context) -> Head:
             how=table.how(experiment),
             left_out=joined.left_out,
             notes=[*joined.notes, *in_words(experiment.evaluation.warnings)],
+            classes_are=experiment.kind.classes_are[1],
         ),
     )
 
@@ -144,7 +148,7 @@ def head_html(head: Head) -> Markup:
 def _facts_html(facts: Facts) -> Markup:
     shown = {
         "images": f"{facts.n_images:,}",
-        "classes": f"{facts.n_classes:,}" if facts.n_classes else None,
+        facts.classes_are: f"{facts.n_classes:,}" if facts.n_classes else None,
         "groups": f"{facts.n_groups:,}" if facts.n_groups else None,
         "evaluation": facts.how,
         "left out": ", ".join(counted(n, *_LEFT_OUT[why]) for why, n in facts.left_out.items() if n) or None,

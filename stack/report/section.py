@@ -29,12 +29,16 @@ class Section(ABC, Generic[R]):
         Its place: sections follow each other by ascending order.
     tasks : frozenset of str
         Names of the tasks that it is for; all tasks where it names none.
+    plots : tuple of (str, str)
+        What `Experiment.plot` calls each of its figures, and the figure's name; of figures whose names begin alike,
+        one for each backbone, what they begin with. By default none.
     """
 
     name: str
     title: str
     order: int
     tasks: frozenset[str] = frozenset()
+    plots: tuple[tuple[str, str], ...] = ()
 
     @abstractmethod
     def collect(self, context: Context) -> R | None:

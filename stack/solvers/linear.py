@@ -208,7 +208,7 @@ class LinearPath:
         if not (np.isfinite(c) and c > 0):
             msg = f"C is {c}; expected a number above 0: choose a larger one"
             raise UsageError(msg)
-        bounds = np.empty(len(self._u))
+        bounds = np.zeros(len(self._u))
         self.iterations = 0
         steps = min(self._max_iter, _HOPEFUL) if self._fits_alone().any() else self._max_iter
         for groups in self._batches():
@@ -270,7 +270,9 @@ class LinearPath:
 
     def _loss(self, groups: NDArray[np.int64], rows: NDArray[np.int64] | slice = _EVERY_ROW) -> Loss:
         fitted, codes = self._fitted[self._subset_of[groups]][:, rows], self._codes[rows]
-        weights = None if self._weights is None else self._weights[rows].astype(np.float32)
+        weights = None
+        if self._weights is not None:  # a weight that single precision rounds to 0 would divide by it
+            weights = np.maximum(self._weights[rows], np.finfo(np.float32).tiny).astype(np.float32)
         if self._u.shape[1] > 1:
             return SoftmaxLoss(codes, self._n_classes, fitted, weights)
         is_class = codes == self._class_of[groups][:, None]

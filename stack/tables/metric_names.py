@@ -52,6 +52,11 @@ class PrimaryMetric:
         return "better than" if self.lower_is_better else "above"
 
     @property
+    def lost(self) -> str:
+        """What became of the difference where a model got worse by it: of an error, it was added."""
+        return "added" if self.lower_is_better else "lost"
+
+    @property
     def worse(self) -> str:
         """How a score that is the worse of two is said to be."""
         return "worse than" if self.lower_is_better else "below"

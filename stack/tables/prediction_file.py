@@ -18,7 +18,7 @@ def write_predictions(experiment: Experiment, file: Path) -> None:
 
     One row for each model, fold and test image: ``path``, ``image_sha256`` (hex), ``label``, ``fold`` (from 1),
     ``model``, ``predicted``, and for classification the score of each class in a column ``score:CLASS``: its
-    probability, or, of a linear SVM, its decision value.
+    probability, or, of a linear SVM, its decision value. Several labels of an image have bars between them.
 
     Parameters
     ----------
@@ -54,10 +54,8 @@ def _chunks(experiment: Experiment) -> Iterator[dict[str, list[Any]]]:
                 "fold": [number] * len(fold.test),
                 "model": [model] * len(fold.test),
             }
-            if not classes:
-                chunk["predicted"] = prediction.scores.tolist()
-            else:
-                chunk["predicted"] = [classes[code] for code in prediction.scores.argmax(axis=1)]
+            chunk["predicted"] = experiment.kind.say(prediction, classes)
+            if classes:
                 shown = np.exp(prediction.scores) if prediction.probability else prediction.scores
                 chunk |= {f"score:{name}": each.tolist() for name, each in zip(classes, shown.T, strict=True)}
             yield chunk

@@ -13,7 +13,8 @@ _MOST_FOLDS = 3  # shown one by one; of more folds the spread says enough
 
 def title(experiment: Experiment) -> str:
     """Return what was evaluated and how, in one line."""
-    what = f"{experiment.n_classes} classes" if experiment.n_classes else "a number each"
+    n = experiment.n_classes
+    what = f"{n} {experiment.kind.classes_are[n != 1]}" if n else "a number each"
     images = counted(experiment.n_images, "image")
     return f"{experiment.dataset}: {images}, {what}, {how(experiment)}; the model is {experiment.model_name}"
 
@@ -22,8 +23,7 @@ def how(experiment: Experiment) -> str:
     """Return how the images were divided, in a few words."""
     if experiment.split is not None:
         return f"trained on the other splits, tested on {experiment.split!r}"
-    times = f"{experiment.repeats} times " if experiment.repeats > 1 else ""
-    return f"{times}{experiment.cv} folds, seed {experiment.seed}"
+    return f"{experiment.division.in_words()}, seed {experiment.seed}"
 
 
 def header(experiment: Experiment) -> list[str]:
@@ -56,7 +56,8 @@ def describe(experiment: Experiment, model: str) -> str:
 
 def footnotes(experiment: Experiment) -> list[str]:
     """Return a line on each score whose title does not say what it is."""
-    notes = [(titles()[name], METRICS[name].note) for name in _metrics(experiment)]
+    shown = [experiment.evaluation.results[0].primary_metric, *_metrics(experiment)]
+    notes = [(titles()[name], METRICS[name].note) for name in shown]
     return [f"{title}: {note}" for title, note in notes if note]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stackbone.cache.text import typed
+from stackbone.stack.evaluation.options import is_savable
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.metrics.compare import Difference
 from stackbone.stack.metrics.model_scores import ModelScore
@@ -80,12 +81,14 @@ def _advice(experiment: Experiment) -> str:
     if single is None or plain is None:  # there are several backbones
         raise AssertionError
     if plain.model in experiment.kind.recipes and plain.merit > max(single.merit, evaluation.score(judged).merit):
-        return f"the plain {plain.model} ({plain.mean:.3f}) does better, and --recipe {plain.model} uses and saves it"
+        saved = is_savable(experiment.kind, experiment.options, plain.model)
+        uses = "uses and saves it" if saved else "uses it"
+        return f"the plain {plain.model} ({plain.mean:.3f}) does better, and --recipe {plain.model} {uses}"
     learner, _, name = single.model.partition(":")
     blocks = {each.name: each.blocks for each in experiment.members}
-    is_head = learner in experiment.kind.heads and learner != experiment.kind.base
-    head = f" --heads {learner}" if is_head else ""
-    alone = f"--backbones {typed(','.join(blocks.get(name, (name,))))}{head} uses that one alone"
+    head = learner if learner in experiment.kind.heads else experiment.kind.base
+    asked = f" --heads {head}" if experiment.options.heads else ""  # else the command would use those
+    alone = f"--backbones {typed(','.join(blocks.get(name, (name,))))}{asked} uses that one alone"
     if learner == "svm":  # which no recipe fits alone
         alone += f", by its logistic regression ({evaluation.score(f'lr:{name}').mean:.3f})"
     return f"stacking does not help here; {alone}"
@@ -98,10 +101,12 @@ def _certainty(experiment: Experiment, difference: Difference, metric: PrimaryMe
     # Student's t knows no bounds: of a few images in two folds it goes beyond what accuracies can differ by.
     most = metric.unit if metric.suffix else np.inf
     low, high = np.clip([metric.unit * difference.low, metric.unit * difference.high], -most, most)
-    can_repeat = experiment.split is None and not experiment.steered  # steerings are of one division
+    division = experiment.division
+    can_repeat = division.can_repeat and not experiment.steered  # steerings are of one division
     advice = "; more --repeats would narrow it" if can_repeat else ""
     doubt = "" if difference.excludes_zero else f", so this may be chance{advice}"
     interval = f"{low:+.{metric.digits}f} to {high:+.{metric.digits}f}{metric.suffix} ({difference.method})"
     # Of a metric of which less is better, what is above 0 is still what the model is better by.
     what = "gain" if metric.lower_is_better else "difference"
-    return f"{100 * difference.confidence:.0f}% interval of the {what}: {interval}{doubt}."
+    caveat = "" if division.caveat is None else f" {division.caveat}"
+    return f"{100 * difference.confidence:.0f}% interval of the {what}: {interval}{doubt}.{caveat}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from stackbone.stack.folds.fold import Fold
 from stackbone.stack.metrics.compare import Difference
 from stackbone.stack.metrics.metric import Metric, Weights
 from stackbone.stack.metrics.model_scores import Evaluation
-from stackbone.stack.metrics.resample import resampled_difference
+from stackbone.stack.metrics.resample import Resampled, resampled, resampled_difference
 from stackbone.stack.tasks.truth import Truth
 
 SHOWN = 3
@@ -96,6 +96,8 @@ class Examined:
         ``(n_images,)`` what each image counts for where it is tested.
     metric : str, optional
         Name of the metric that was asked for.
+    drawn : dict of (str, str) to Resampled
+        What was measured before on draws of the tested images, by metric and model: a stack is compared with many.
     """
 
     evaluation: Evaluation
@@ -106,6 +108,7 @@ class Examined:
     seed: int
     weights: Weights = None
     metric: str | None = None
+    drawn: dict[tuple[str, str], Resampled] = field(default_factory=dict)
 
     @property
     def tested(self) -> NDArray[np.int64]:
@@ -120,11 +123,14 @@ class Examined:
 def compare_resampled(metric: Metric, a: str, b: str, examined: Examined) -> Difference | None:
     """Return by how much one model is better than another on a single split, by drawing its images again and again."""
     rows, weights, groups = examined.tested, examined.weights, examined.groups
-    return resampled_difference(
-        metric,
-        examined.truth.values[rows],
-        *(examined.evaluation.predictions[model][0] for model in (a, b)),
-        seed=examined.seed,
-        weights=None if weights is None else weights[rows],
-        groups=None if groups is None else groups[rows],
-    )
+    for model in (a, b):
+        if (metric.name, model) not in examined.drawn:
+            examined.drawn[metric.name, model] = resampled(
+                metric,
+                examined.truth.values[rows],
+                examined.evaluation.predictions[model][0],
+                seed=examined.seed,
+                weights=None if weights is None else weights[rows],
+                groups=None if groups is None else groups[rows],
+            )
+    return resampled_difference(metric, *(examined.drawn[metric.name, model] for model in (a, b)))

@@ -38,7 +38,7 @@ class TargetFindings(Findings):
     Attributes
     ----------
     ablation : mapping of str to float
-        As of every task, in R²; without an interval.
+        As of every task; without an interval.
     worst : list of TargetError
         The largest errors.
     """

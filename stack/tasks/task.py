@@ -6,135 +6,84 @@ in `stack.tasks.kinds`.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.errors import StackError, UsageError
+from stackbone.cache.errors import StackError
+from stackbone.cache.records.index import DatasetIndex
+from stackbone.cache.text import counted
 from stackbone.stack.folds.class_folds import Ask
 from stackbone.stack.folds.dealing import Units
-from stackbone.stack.folds.fold import Fold
-from stackbone.stack.learners.learner import BaseLearner, BaseScores, MetaLearner
+from stackbone.stack.folds.fold import Fold, Kept
+from stackbone.stack.folds.splitters import ordered_folds
+from stackbone.stack.learners.learner import BaseScores
 from stackbone.stack.learners.meta_model import MetaModel
-from stackbone.stack.learners.options import MetaOptions, StackOptions
-from stackbone.stack.learners.registry import META_LEARNERS, base_learners, meta_learners
+from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.metrics.compare import Difference
 from stackbone.stack.metrics.metric import Weights
-from stackbone.stack.metrics.metrics import METRICS
-from stackbone.stack.metrics.model_scores import Evaluation, ModelScore, Prediction
+from stackbone.stack.metrics.model_scores import ModelScore, Prediction
 from stackbone.stack.tasks.findings import Examined, Findings
+from stackbone.stack.tasks.label_form import check_label_form
+from stackbone.stack.tasks.learners import LearnersOfTask
 from stackbone.stack.tasks.truth import Truth
 
 Groups = NDArray[np.int64] | None
 
 
-class Task(ABC):
-    """What is predicted of an image, and everything that depends on it.
+class Task(LearnersOfTask):
+    """What is predicted of an image, and everything that depends on it; attributes of `LearnersOfTask` beside these.
 
     Attributes
     ----------
-    name : str
-        What ``--task`` takes.
     primary_metric : str
         The metric that models are ranked by.
     copies_metric : str
         What near copies are measured by, image by image: see `errors`.
-    said : str
-        What base learners say of an image, in the plural: ``probabilities`` or ``predictions``.
-    base : str
-        Name of the base learner whose scores the meta-learners see unless others are asked for, and that ``concat`` is.
     rare : tuple of str
         What can be done with classes too rare for the folds; ``refuse`` alone where there are no classes.
     can_be_steered : bool
         Whether `stackbone steer` makes this task's cross-validation folds.
     has_class_weights : bool
         Whether there are classes that ``--class-weight`` can weigh.
+    averages : bool
+        Whether a meta-learner may see the average of the backbones' scores in place of all of them.
+    has_thresholds : bool
+        Whether its models hold probabilities from which on an image is said to have a label.
+    label_form : str
+        Of the datasets that it reads: see `cache.records.index.DatasetIndex`.
+    classes_are : tuple of str
+        What `Truth.classes` are, as people say it: one of them, and several.
     """
 
-    name: str
     primary_metric: str
     copies_metric: str
-    said: str
-    base: str
     rare: tuple[str, ...] = ("refuse",)
     can_be_steered: bool = False
     has_class_weights: bool = False
+    averages: bool = False
+    has_thresholds: bool = False
+    label_form: str = ""
+    classes_are: tuple[str, str] = ("class", "classes")
 
-    @property
-    def learners(self) -> list[BaseLearner]:
-        """The base learners, in the order of the table."""
-        return base_learners(self.name)
-
-    @property
-    def meta_learners(self) -> list[str]:
-        """Names of the meta-learners, the default first."""
-        return meta_learners(self.name)
-
-    @property
-    def saved_learners(self) -> Sequence[str]:
-        """Names of the meta-learners that a saved model may have."""
-        return self.meta_learners
-
-    @property
-    def heads(self) -> list[str]:
-        """Names of the base learners that a stack can be built of, the default first."""
-        found = [each.name for each in self.learners if each.can_be_stacked]
-        return sorted(found, key=lambda name: name != self.base)
-
-    def stacked(self, options: StackOptions) -> list[BaseLearner]:
-        """Return the base learners that the stack is built of, as the options have it."""
-        learners = {each.name: each for each in self.learners}
-        return [learners[name] for name in options.heads or (self.base,)]
-
-    @property
-    def recipes(self) -> Mapping[str, str]:
-        """Each recipe with the row of the table that scores it."""
-        return {"oof": "stack:oof"} | {each.name: f"stack:{each.name}" for each in self.learners if each.sees_all}
-
-    @property
-    def singles(self) -> tuple[str, ...]:
-        """How the names of the models of a single backbone begin."""
-        return tuple(f"{each.name}:" for each in self.learners if not each.sees_all)
-
-    def check_recipes(self, recipes: Sequence[str]) -> None:
-        """Refuse to be about a recipe that this task does not have.
-
-        Raises
-        ------
-        UsageError
-            If the first is none of this task's.
-        """
-        if recipes[0] not in self.recipes:
-            has = ", ".join(self.recipes)
-            message = (
-                f"{self.name} has the recipes {has}, and {recipes[0]} was asked for: leave --recipe out, or use oof"
-            )
-            raise UsageError(message)
-
-    def check_options(self, options: StackOptions) -> None:  # noqa: B027 - most tasks take all options
+    def check_options(self, options: StackOptions) -> None:
         """Refuse options that mean nothing for this task, by a `UsageError`."""
 
-    def check_metric(self, truth: Truth, folds: Sequence[Fold], metric: str | None) -> None:  # noqa: B027 - most can be
+    def check_metric(self, truth: Truth, folds: Sequence[Fold], metric: str | None) -> None:
         """Raise `StackError` if the test part of a fold does not allow a metric, whatever is predicted."""
-
-    def unmeasured(self, metric: str | None) -> tuple[str, ...]:
-        """Return how the names of the models begin that a metric cannot measure, since they give no probabilities."""
-        if metric is None or not METRICS[metric].needs_probability:
-            return ()
-        return tuple(
-            f"stack:{each.name}" if each.sees_all else f"{each.name}:"
-            for each in self.learners
-            if not each.has_probabilities
-        )
 
     def advice(self, truth: Truth, options: StackOptions) -> list[str]:
         """Return what a reader of the scores should know of the labels, in sentences; by default nothing."""
         return []
 
     # What is true
+
+    def check_index(self, index: DatasetIndex) -> None:
+        """Raise `UsageError` if the labels of a dataset are of another form than `label_form`."""
+        check_label_form(self.name, self.label_form, index)
 
     @abstractmethod
     def read(self, labels: NDArray[Any]) -> Truth:
@@ -149,6 +98,10 @@ class Task(ABC):
     @abstractmethod
     def divide(self, labels: NDArray[np.str_], units: Units, ask: Ask) -> list[Fold]:
         """Return outer folds whose training parts can be divided again, or raise `StackError`."""
+
+    def without_rare(self, labels: NDArray[np.str_], groups: Groups, cv: int) -> Kept:
+        """Return what is left without what is too rare for `cv` folds; by default everything."""
+        return Kept(np.arange(len(labels)), labels, None)
 
     @abstractmethod
     def ways_out(self, labels: NDArray[np.str_], units: Units, ask: Ask) -> str:
@@ -165,6 +118,41 @@ class Task(ABC):
     @abstractmethod
     def inner_folds(self, truth: Truth, rows: NDArray[np.int64], units: Units, seed: int, most: int) -> list[Fold]:
         """Divide a training part, the `rows` of all images, into at most so many inner folds."""
+
+    def divide_training(self, truth: Truth, rows: NDArray[np.int64], units: Units, seed: int, most: int) -> list[Fold]:
+        """Return the inner folds of a training part: `inner_folds`, or where units have times, folds in their order.
+
+        Of the latter those count before which every class of the training part was seen.
+
+        Raises
+        ------
+        StackError
+            If it cannot be divided so that a meta-learner can learn from it.
+        """
+        own = units.take(rows)
+        if own.times is None:
+            return self.inner_folds(truth, rows, units, seed, most)
+        ordered = ordered_folds(own.times, own.ids(len(rows)), most)
+        found = [fold for fold in ordered if self._teaches(truth, rows, fold)]
+        if len(found) < 2 or not _ask_twice(truth, rows, found):
+            sets = truth.n_classes > 0 and not truth.has_one_class
+            every, both = ("label", "images with and without each label") if sets else ("class", "two classes")
+            message = (
+                f"of {most} inner folds in the order of time, {len(found)} of a training part of "
+                f"{counted(len(rows), 'image')} follow on images of every {every}; choosing C and out-of-fold scores "
+                f"need 2, with {both} in both"
+            )
+            raise StackError(message)
+        return found
+
+    def _teaches(self, truth: Truth, rows: NDArray[np.int64], fold: Fold) -> bool:
+        """Return whether the training part of an inner fold knows whatever the rest of the `rows` asks for."""
+        rest = np.delete(np.arange(len(rows)), fold.train)
+        try:
+            self.check_folds(truth, None, [Fold(rows[fold.train], rows[rest])])
+        except StackError:
+            return False
+        return True
 
     @abstractmethod
     def steps(self, n: int, units: Units, ask: Ask) -> int:
@@ -188,6 +176,10 @@ class Task(ABC):
     def combine(self, meta: MetaModel, scores: Sequence[NDArray[Any]]) -> Prediction:
         """Return what a meta-learner makes of the backbones' scores, one array of the same rows for each."""
 
+    def as_scores(self, decision: NDArray[Any]) -> NDArray[Any]:
+        """Return the ``(n, n_outputs)`` values of a base learner's map as `combine` takes them: by default as is."""
+        return decision
+
     @abstractmethod
     def shares(self, meta: MetaModel, scores: Sequence[BaseScores]) -> NDArray[np.float64] | None:
         """Return the ``(n_backbones,)`` shares of a meta-learner's weight; None where it cannot be told."""
@@ -197,6 +189,10 @@ class Task(ABC):
         self, truth: NDArray[Any], prediction: Prediction, *, weights: Weights = None, asked: str | None = None
     ) -> dict[str, float]:
         """Return the metrics of the predictions of rows whose truth is given; among them the one that was asked for."""
+
+    @abstractmethod
+    def say(self, prediction: Prediction, names: Sequence[str]) -> list[str] | list[float]:
+        """Return what is predicted of each image, as its label would say it; `names` are those of `Truth.classes`."""
 
     @abstractmethod
     def errors(self, truth: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
@@ -237,36 +233,9 @@ class Task(ABC):
             )
             for prediction, fold in zip(predictions, folds, strict=True)
         ]
-        primary = metric or self.primary_metric
-        for number, numbers in enumerate(each, start=1):
-            if primary not in numbers:
-                message = (
-                    f"the {METRICS[primary].title or primary} of {model} cannot be told in fold {number} of "
-                    f"{len(each)}: its predictions or its test part do not allow it. Use another --metric, or folds"
-                )
-                raise StackError(message)
-        metrics = {
-            name: [numbers[name] for numbers in each] for name in each[0] if all(name in numbers for numbers in each)
-        }
-        return ModelScore(model, metrics.pop(primary), metrics, primary)
+        return ModelScore.of_folds(model, each, metric or self.primary_metric)
 
     # What it means
-
-    def describe(self, model: str, options: MetaOptions) -> str:
-        """Return in a few words what a model of the table is."""
-        learners = {each.name: each for each in self.learners}
-        prefix, _, name = model.partition(":")
-        if model == "stack:oof":
-            return self.describe_stack(META_LEARNERS[options.learner], options)
-        if model == "mean":
-            return f"mean of the backbones' {self.said}"
-        if model == "concat":
-            return learners[self.base].what.format(name="all features side by side")
-        return learners[name if prefix == "stack" else prefix].what.format(name=name)
-
-    def describe_stack(self, learner: MetaLearner, options: MetaOptions) -> str:
-        """Return in a few words what ``stack:oof`` is."""
-        return f"{learner.what} on out-of-fold {self.said}"
 
     @abstractmethod
     def compare_on_split(self, a: str, b: str, examined: Examined) -> Difference | None:
@@ -286,6 +255,14 @@ class Task(ABC):
     def classes_problem(self, classes: Sequence[str]) -> str | None:
         """Return what is wrong with a saved model's class names, if anything."""
 
-    def best(self, evaluation: Evaluation) -> ModelScore | None:
-        """Return the model of a single backbone that scores highest."""
-        return evaluation.best(*self.singles)
+
+def _ask_twice(truth: Truth, rows: NDArray[np.int64], folds: Sequence[Fold]) -> bool:
+    """Return whether two folds over these rows each test what a meta-learner needs of the other: see the message."""
+    tested = [truth.values[rows[fold.test]] for fold in folds]
+    if not truth.n_classes:
+        return True
+    if truth.has_one_class:
+        n_folds = np.bincount(np.concatenate([np.unique(codes) for codes in tested]))
+        return bool(np.count_nonzero(n_folds > 1) >= min(2, truth.n_classes))
+    sides = [np.sum([(has == side).any(axis=0) for has in tested], axis=0) for side in (0, 1)]
+    return bool(np.min(sides) > 1)

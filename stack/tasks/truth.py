@@ -1,4 +1,4 @@
-"""What is true of every image, as the learners see it: class codes with the names that they stand for, or numbers."""
+"""What is true of every image, as the learners see it: class codes with their names, labels it has, or numbers."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ class Truth:
 
     Attributes
     ----------
-    values : NDArray[np.int64] or NDArray[np.float64]
-        ``(n_images,)`` class codes, indices into `classes`; or numbers in the labels' unit.
+    values : NDArray[np.int64], NDArray[np.int8] or NDArray[np.float64]
+        ``(n_images,)`` class codes, indices into `classes`; or numbers in the labels' unit; or, where an image can have
+        several labels, ``(n_images, n_classes)``: 1 where it has a label, else 0.
     classes : NDArray[np.str_]
-        ``(n_classes,)`` class names, ascending; empty where numbers are predicted.
+        ``(n_classes,)`` names of classes or labels, ascending; empty where numbers are predicted.
     """
 
     values: NDArray[Any]
@@ -26,8 +27,18 @@ class Truth:
 
     @property
     def n_classes(self) -> int:
-        """Number of classes; 0 where numbers are predicted."""
+        """Number of classes, or of labels; 0 where numbers are predicted."""
         return len(self.classes)
+
+    @property
+    def has_one_class(self) -> bool:
+        """Whether every image is of one class."""
+        return self.n_classes > 0 and self.values.ndim == 1
+
+    @property
+    def presence(self) -> NDArray[np.int8] | None:
+        """``(n_images, n_classes)``: 1 where an image has a label, else 0; None where it cannot have several."""
+        return self.values if self.n_classes and self.values.ndim == 2 else None
 
     @property
     def names(self) -> NDArray[np.str_]:
@@ -37,5 +48,18 @@ class Truth:
 
     @property
     def codes(self) -> NDArray[np.int64]:
-        """``(n_images,)`` class codes; zeros where numbers are predicted, as if all images were of one class."""
-        return self.values if self.n_classes else np.zeros(len(self.values), np.int64)
+        """``(n_images,)`` codes by which images are sampled: of its class, or of the rarest label that it has.
+
+        Of a label that most images have, lacking it is what is rare. An image without anything rare has `n_classes`.
+        Zeros where numbers are predicted, as if all images were of one class.
+        """
+        if self.has_one_class:
+            return self.values
+        if not self.n_classes:
+            return np.zeros(len(self.values), np.int64)
+        has = self.values == 1
+        rarer = np.where(2 * has.sum(axis=0) > len(has), ~has, has)
+        rarest_first = np.argsort(rarer.sum(axis=0), kind="stable")
+        ranked = rarer[:, rarest_first]
+        codes = np.where(ranked.any(axis=1), rarest_first[ranked.argmax(axis=1)], self.n_classes)
+        return codes.astype(np.int64)

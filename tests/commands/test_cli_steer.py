@@ -164,10 +164,18 @@ def test_pictures_of_what_has_no_attention_are_refused_before_training(here: Her
     assert "--pictures shows the attention of a ViT that TOAST steers, not toast of timm:convnext" in done.stderr
 
 
-def test_a_start_for_each_fold_is_refused(here: Here) -> None:
-    done = here("steer", "photos", "--stage", "pretune", "--cv", "3")
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        (("--cv", "3"), "--cv"),
+        (("--folds", "fold"), "--folds"),
+        (("--time-column", "taken", "--cv", "3"), "--cv and --time-column"),
+    ],
+)
+def test_a_start_for_each_fold_is_refused(here: Here, words: tuple[str, ...], asked: str) -> None:
+    done = here("steer", "photos", "--stage", "pretune", *words)
     assert done.returncode == 2
-    assert "leave --cv out" in done.stderr
+    assert f"leave {asked} out" in done.stderr
 
 
 @pytest.mark.slow

@@ -15,7 +15,12 @@ from pathlib import Path
 import pytest
 
 from stackbone.commands import stack, steer
-from stackbone.commands.shared.experiment_options import CrossValidationOptions, ModelOptions
+from stackbone.commands.shared.experiment_options import (
+    CrossValidationOptions,
+    GivenFoldOptions,
+    ModelOptions,
+    ShotOptions,
+)
 from stackbone.commands.shared.listing import own_commands, summary
 from stackbone.commands.shared.names import REGISTRIES, filled, names_of
 from stackbone.commands.shared.options import DatasetOptions, FoldOptions, PageOptions
@@ -25,6 +30,7 @@ from stackbone.extract.methods.method import RECIPES
 from stackbone.stack.folds.class_folds import INNER_FOLDS
 from stackbone.stack.learners.recipes import recipe_rows
 from stackbone.stack.learners.registry import meta_learners
+from stackbone.stack.metrics.metrics import METRICS, typed_metric
 from stackbone.stack.tasks.registry import TASKS
 from tests.made.checkout import CLI, ROOT
 from tests.made.plugin import install_plugin
@@ -100,6 +106,8 @@ def test_help_names_what_folders_hold() -> None:
     assert names_of("tasks") == tuple(TASKS)
     assert names_of("meta_learners") == tuple(meta_learners("classification"))
     assert names_of("regression_meta_learners") == tuple(meta_learners("regression"))
+    of_labels = {each.name for each in METRICS.values() if each.task == "multilabel"}
+    assert {name.replace("-", "_") for name in names_of("multilabel_metrics")} == of_labels
     assert names_of("recipes") == tuple(recipe_rows())
     assert names_of("heads") == tuple(name for name in TASKS["classification"].heads if name != "lr")
     assert names_of("backbones") == tuple(BACKBONES)
@@ -110,12 +118,21 @@ def test_a_registry_that_is_not_there_is_no_silent_gap() -> None:
         filled("Choices: {colours}")
 
 
+@pytest.mark.parametrize(("word", "task"), [("metrics", "classification"), ("regression_metrics", "regression")])
+def test_metrics_are_listed_as_they_are_typed_in_the_order_of_their_registry(word: str, task: str) -> None:
+    assert list(names_of(word)) == [typed_metric(each) for each in METRICS.values() if each.task == task]
+    places = [each.place for each in METRICS.values() if each.task == task]
+    assert len(set(places)) == len(places)
+
+
 @pytest.mark.parametrize(
     ("group", "place", "arguments", "renamed"),
     [
         (DatasetOptions, "stackbone.extract.datasets.dataset", "open_dataset", {"dataset": "name"}),
         (FoldOptions, "stackbone.stack.experiments.run", "run_experiment", {}),
         (CrossValidationOptions, "stackbone.stack.experiments.run", "run_experiment", {}),
+        (GivenFoldOptions, "stackbone.stack.experiments.run", "run_experiment", {}),
+        (ShotOptions, "stackbone.stack.experiments.run", "run_experiment", {}),
         (
             ModelOptions,
             "stackbone.stack.evaluation.options",

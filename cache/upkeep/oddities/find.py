@@ -14,6 +14,7 @@ QUANTITIES = "numbers as classes"
 _CHECKS: dict[str, Callable[[Looks], str]] = {
     "one class": labels.one_class,
     QUANTITIES: labels.quantities,
+    "several labels": labels.separators,
     "a class for each image": labels.own_classes,
     "classes named like splits": labels.named_like_splits,
     "class names alike": labels.names_alike,

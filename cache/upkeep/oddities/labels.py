@@ -6,8 +6,9 @@ import re
 import unicodedata
 from collections import defaultdict
 
+from stackbone.cache.labels.sets import likely_separator
 from stackbone.cache.splits import SPLITS, role_of
-from stackbone.cache.text import counted
+from stackbone.cache.text import counted, typed
 from stackbone.cache.upkeep.oddities.looks import FEW_IMAGES, SHOWN, Looks, cited, listed, more
 
 _FEWEST_OF_CLASS = 3  # images that `stack --cv 3`, the usual command, needs
@@ -19,12 +20,30 @@ _SEPARATORS = re.compile(r"[\s_-]+")
 
 def one_class(looks: Looks) -> str:
     """Return what to say where all labels are equal."""
-    if len(looks.classes) != 1:
+    if len(looks.classes) != 1 or looks.are_sets:
         return ""
     [name] = looks.classes
     return (
         f"every label is {cited(name)}, so there is nothing to tell apart. Name the folder that holds the class "
         "folders, or the right label column"
+    )
+
+
+def separators(looks: Looks) -> str:
+    """Return what to say where labels seem to be several names each."""
+    separator = None if looks.are_sets or looks.are_quantities else likely_separator(looks.classes)
+    if separator is None:
+        return ""
+    found = sorted(name for name in looks.classes if separator in name)
+    asked = looks.index.listed.asked
+    option = typed("--label-separator", separator)
+    how = (
+        f"type `stackbone extract {typed(*asked)} {option}`" if asked else f"open it with label_separator={separator!r}"
+    )
+    return (
+        f"{counted(len(found), 'class holds', 'classes hold')} {separator!r} ({listed(found)}), so that each "
+        f"combination counts as a class of its own. If these are several labels of one image, {how}; no image is "
+        "embedded again"
     )
 
 
@@ -70,7 +89,7 @@ def names_alike(looks: Looks) -> str:
         return ""
     return (
         f"{'; '.join(found[:SHOWN])}{more(len(found))}: names that differ only in case, spaces, hyphens or underscores "
-        "count as different classes"
+        f"count as different {'labels' if looks.are_sets else 'classes'}"
     )
 
 
@@ -81,15 +100,21 @@ def rare_classes(looks: Looks) -> str:
         return ""
     shown = ", ".join(f"{cited(name)} {n}" for n, name in rare[:SHOWN])
     n_left = len(looks.classes) - len(rare)
-    drop = ", or leave such classes out with `stackbone stack --rare drop`" if n_left >= _FEWEST_CLASSES else ""
+    task = "--task multilabel " if looks.are_sets else ""
+    one, several = ("label", "labels") if looks.are_sets else ("class", "classes")
+    drop = (
+        f", or leave such {several} out with `stackbone stack {task}--rare drop`" if n_left >= _FEWEST_CLASSES else ""
+    )
     return (
-        f"{counted(len(rare), 'class has', 'classes have')} fewer than {_FEWEST_OF_CLASS} images "
+        f"{counted(len(rare), f'{one} has', f'{several} have')} fewer than {_FEWEST_OF_CLASS} images "
         f"({shown}{more(len(rare))}), and each of three folds needs one. Add images{drop}"
     )
 
 
 def imbalance(looks: Looks) -> str:
     """Return what to say where accuracy would tell of one class alone."""
+    if looks.are_sets:
+        return ""
     if len(looks.classes) < 2 or looks.n_labelled < FEW_IMAGES or looks.are_quantities or looks.are_own_classes:
         return ""
     ranked = looks.classes.most_common()

@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
+from stackbone.cache.labels.sets import SETS
 from stackbone.cache.records.index import DatasetIndex
 
 FEW_IMAGES = 20
@@ -60,13 +61,18 @@ class Looks:
 
     @cached_property
     def classes(self) -> Counter[str]:
-        """Labels of these rows, counted."""
-        return Counter(label for row in self.rows if (label := self.index.label[row]))
+        """Names of classes, or labels, of these rows, counted."""
+        return Counter(name for row in self.rows for name in self.index.names_of(row))
 
     @property
     def n_labelled(self) -> int:
-        """How many of these rows have a label."""
-        return self.classes.total()
+        """How many of these rows are labelled."""
+        return sum(self.index.label[row] != "" for row in self.rows)
+
+    @property
+    def are_sets(self) -> bool:
+        """Whether images can have several labels."""
+        return self.index.label_form == SETS
 
     @cached_property
     def splits(self) -> dict[str, Counter[str]]:
@@ -74,14 +80,14 @@ class Looks:
         found: dict[str, Counter[str]] = defaultdict(Counter)
         for row in self.rows:
             if self.index.split[row]:
-                found[self.index.split[row]][self.index.label[row]] += 1
+                found[self.index.split[row]].update(self.index.names_of(row) or [""] * (not self.index.label[row]))
         return found
 
     @cached_property
     def are_quantities(self) -> bool:
         """Whether labels look like numbers to be predicted, not like names of classes."""
         numbers = [number for label in self.classes if (number := _number(label)) is not None]
-        if not numbers or len(numbers) < len(self.classes):
+        if not numbers or len(numbers) < len(self.classes) or self.are_sets:
             return False
         are_whole = all(number.is_integer() for number in numbers)
         return len(numbers) >= (_FEWEST_WHOLE_NUMBERS if are_whole else _FEWEST_NUMBERS)
@@ -90,7 +96,8 @@ class Looks:
     def are_own_classes(self) -> bool:
         """Whether most images have a label that no other has, as names of files and numbers of rows are."""
         own = sum(n == 1 for n in self.classes.values())
-        return self.n_labelled >= FEW_IMAGES and own >= self.n_labelled / 2 and not self.are_quantities
+        is_so = self.n_labelled >= FEW_IMAGES and own >= self.n_labelled / 2
+        return is_so and not (self.are_quantities or self.are_sets)
 
 
 def cited(name: str) -> str:

@@ -33,8 +33,8 @@ def sizes_differ_by_class(looks: Looks) -> str:
     sides: dict[str, list[int]] = defaultdict(list)
     rows = _measured(looks)
     for row, side in zip(rows.tolist(), _sides(looks, rows).tolist(), strict=True):
-        if looks.index.label[row]:
-            sides[looks.index.label[row]].append(side)
+        for name in looks.index.names_of(row):
+            sides[name].append(side)
     medians = {name: float(np.median(each)) for name, each in sides.items() if len(each) >= _FEWEST_MEASURED}
     if len(medians) < 2:
         return ""

@@ -46,7 +46,8 @@ def list_folder(request: Request) -> Listing:
     applied = apply_metadata(root, entries, found.tables, request.columns)
     reading = replace(reading, spoken_for=applied.spoken_for)
     notes = [*_unreadable(found), *_barren(found, reading), *say_reading(reading), *applied.notes]
-    return Listing(root.name, root, applied.entries, found.skipped, notes, further=applied.further)
+    form = applied.label_form
+    return Listing(root.name, root, applied.entries, found.skipped, notes, further=applied.further, label_form=form)
 
 
 def _unreadable(found: Found) -> Iterator[str]:

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stackbone.cache.errors import DatasetError, UsageError
+from stackbone.cache.labels.sets import SETS
 from stackbone.cache.splits import canonical_splits
 from stackbone.cache.text import counted, typed
 from stackbone.extract.datasets.folders.tree import quoted
 from stackbone.extract.datasets.further import Further
 from stackbone.extract.datasets.kind import Entries, TableColumns
 from stackbone.extract.datasets.kinds.table import read_table
+from stackbone.extract.datasets.label_sets import as_sets
 from stackbone.extract.datasets.tables.disk import Disk
 
 _PATH = "file_name"
@@ -35,6 +37,7 @@ class _Metadata:
     labelled: bool
     notes: Sequence[str] = ()
     further: Further = field(default_factory=Further)
+    label_form: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,15 @@ class Applied:
         What was believed.
     further
         What other columns say.
+    label_form
+        Of the labels: see `stackbone.extract.datasets.kind.Listing`.
     """
 
     entries: Entries
     spoken_for: list[str]
     notes: list[str]
     further: Further = field(default_factory=Further)
+    label_form: str = ""
 
 
 def apply_metadata(root: Path, entries: Entries, tables: Sequence[str], columns: TableColumns) -> Applied:
@@ -84,7 +90,7 @@ def apply_metadata(root: Path, entries: Entries, tables: Sequence[str], columns:
     DatasetError
         If labels are asked for, and a table is damaged, or two lie in one folder.
     """
-    is_needed = columns.label is not None
+    is_needed = columns.label is not None or bool(columns.labels)
     applied = Applied(dict(entries), [], [])
     try:
         _refuse_two(root, tables)
@@ -105,13 +111,19 @@ def apply_metadata(root: Path, entries: Entries, tables: Sequence[str], columns:
         if metadata is None:
             applied.notes.append(f"{table!r} has no column {_PATH!r}, so it is not read as a table of images.")
         else:
-            applied = replace(applied, further=applied.further.joined(_apply(applied, root, table, metadata, columns)))
+            further = applied.further.joined(_apply(applied, root, table, metadata, columns))
+            applied = replace(applied, further=further, label_form=applied.label_form or metadata.label_form)
     return applied
 
 
 def _apply(applied: Applied, root: Path, table: str, metadata: _Metadata, columns: TableColumns) -> Further:
     """Enter what a table says, and return what its other columns say of the images below it."""
     entries, prefix = applied.entries, table[: table.rfind("/") + 1]
+    if metadata.label_form == SETS and applied.label_form != SETS:
+        others = {path: marks for path, marks in entries.items() if not path.startswith(prefix)}
+        entries.update(as_sets(others, "what folders and other tables say"))
+    elif metadata.labelled and applied.label_form == SETS != metadata.label_form:
+        metadata = replace(metadata, entries=as_sets(metadata.entries, repr(table)))
     disk, rows, absent, moved = Disk(str(root)), {}, [], {}
     for name, row in metadata.entries.items():
         path = name if os.path.isabs(name) else prefix + name
@@ -130,7 +142,9 @@ def _apply(applied: Applied, root: Path, table: str, metadata: _Metadata, column
     if metadata.labelled:
         applied.spoken_for.append(prefix)
     applied.notes.extend(_say(table, metadata, columns, len(below) - len(rows), absent))
-    return metadata.further.moved(moved)
+    # A row whose image is not there says nothing of one that has its name elsewhere.
+    found_rows = {moved[name]: cells for name, cells in metadata.further.rows.items() if name in moved}
+    return Further(metadata.further.names, found_rows)
 
 
 def _say(table: str, metadata: _Metadata, columns: TableColumns, n_bare: int, absent: list[str]) -> Iterator[str]:
@@ -170,7 +184,7 @@ def _read(file: Path, columns: TableColumns) -> _Metadata | None:
     wanted = replace(columns, path=_PATH) if columns.path == TableColumns().path else columns
     try:
         table = read_table(file, file.parent, wanted)
-        return _Metadata(table.entries, "label" in table.marks, table.notes, table.further)
+        return _Metadata(table.entries, "label" in table.marks, table.notes, table.further, table.label_form)
     except UsageError:
         if columns.label not in (None, TableColumns().label):
             raise

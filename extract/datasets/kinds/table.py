@@ -12,13 +12,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stackbone.cache.errors import DatasetError, UsageError
+from stackbone.cache.labels.sets import SETS
 from stackbone.cache.text import counted, typed
 from stackbone.extract.datasets.corrections import corrected
 from stackbone.extract.datasets.folders.anchor import Anchor
 from stackbone.extract.datasets.further import Further, gather
 from stackbone.extract.datasets.kind import KINDS, DatasetKind, Entries, Listing, Request, TableColumns, as_words
+from stackbone.extract.datasets.label_sets import as_sets, read_sets
 from stackbone.extract.datasets.missing import missing_message
-from stackbone.extract.datasets.tables.cells import Cells
+from stackbone.extract.datasets.tables.cells import LIST_MARK, Cells
 from stackbone.extract.datasets.tables.json_lines import read_json_lines
 from stackbone.extract.datasets.tables.marks import read_marks
 from stackbone.extract.datasets.tables.parquet import read_parquet
@@ -50,12 +52,15 @@ class Table:
         What was believed where it could be read in another way.
     further
         What its other columns say.
+    label_form
+        Of its labels: `cache.labels.sets.SETS` where its column of labels holds lists.
     """
 
     entries: Entries
     marks: frozenset[str]
     notes: Sequence[str] = ()
     further: Further = field(default_factory=Further)
+    label_form: str = ""
 
 
 def read_table(file: Path, root: Path, wanted: TableColumns) -> Table:
@@ -113,6 +118,9 @@ def _gathered(file: Path, root: Path, wanted: TableColumns, cells: Cells) -> Tab
             name = cells.names[key]
             marks[key], said = read_marks(key, name, cells.columns[key], keep_na=wanted.keep_na)
             notes += said
+    form = SETS if "label" in cells.lists else ""
+    if form:
+        marks["label"] = read_sets(marks["label"], LIST_MARK, f"the column {cells.names['label']!r} of {str(file)!r}")
     paths = local_paths(file, cells.names["path"], cells.columns["path"])
     suffix = f".{wanted.suffix}" if wanted.suffix.isalnum() else wanted.suffix
     anchor = Anchor(root)
@@ -138,7 +146,7 @@ def _gathered(file: Path, root: Path, wanted: TableColumns, cells: Cells) -> Tab
             )
             raise DatasetError(msg)
     further, said = gather(file.name, cells.further, keys, keep_na=wanted.keep_na)
-    return Table(entries, frozenset(cells.columns) & set(_MARKS), [*notes, *said], further)
+    return Table(entries, frozenset(cells.columns) & set(_MARKS), [*notes, *said], further, form)
 
 
 def _recognises(request: Request) -> bool:
@@ -170,9 +178,15 @@ def _read(request: Request) -> Listing:
             images = f"all {n:,} images" if n > 1 and not kept else counted(n, "image")
             notes.append(f"--exclude leaves out {images} that {request.labels.name!r} lists.")
         placed = replace(placed, entries=kept)
-    listing = corrected(_list_folder(request), request.labels, placed, table.marks)
+    base = _list_folder(request)
+    form = table.label_form or base.label_form
+    if form != base.label_form:
+        base = replace(base, entries=as_sets(base.entries, f"what the folder {path.name!r} says"))
+    if form != table.label_form:
+        placed = replace(placed, entries=as_sets(placed.entries, repr(request.labels.name)))
+    listing = corrected(base, request.labels, placed, table.marks)
     further = listing.further.joined(table.further.moved(placed.moved))
-    return replace(listing, notes=[*listing.notes, *notes], further=further)
+    return replace(listing, notes=[*listing.notes, *notes], further=further, label_form=form)
 
 
 def _list_folder(request: Request) -> Listing:
@@ -196,7 +210,8 @@ def _listed(file: Path, root: Path, title: str, columns: TableColumns) -> Listin
             f"{n:,} of {counted(len(table.entries), 'image')} of {file.name!r} {'is' if n == 1 else 'are'} not there, "
             f"such as {min(placed.missing)[:200]!r}."
         )
-    return Listing(title, root, placed.entries, notes=notes, further=table.further.moved(placed.moved))
+    further = table.further.moved(placed.moved)
+    return Listing(title, root, placed.entries, notes=notes, further=further, label_form=table.label_form)
 
 
 def _check_labels(folder: Path, table: Path, columns: TableColumns) -> None:

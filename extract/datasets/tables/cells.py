@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from stackbone.extract.datasets.tables.limits import DECIMAL, ZERO_FRACTION
 
+LIST_MARK = "\0"
+"""Ends each item of a list in a cell: no table of text can hold it in a name."""
+
 
 @dataclass(frozen=True)
 class Cells:
@@ -27,6 +30,8 @@ class Cells:
         What was believed where it could be read in another way.
     further
         Cells of the other columns, by their names; a long cell is cut behind the last character that may be kept.
+    lists
+        Keys of columns that hold lists, each cell of which is their items with `LIST_MARK` behind each.
     """
 
     unit: str
@@ -35,6 +40,12 @@ class Cells:
     names: dict[str, str]
     notes: Sequence[str] = ()
     further: Mapping[str, list[str]] = field(default_factory=dict)
+    lists: frozenset[str] = frozenset()
+
+
+def list_text(items: Sequence[object]) -> str:
+    """Return a list as a cell of text has it."""
+    return "".join(f"{cell_text(item)}{LIST_MARK}" for item in items) or LIST_MARK
 
 
 def cell_text(value: object) -> str:

@@ -121,7 +121,7 @@ def choose_columns(
             raise UsageError(_missing_message(file, header, key, name, at, first_row))
     if lacking and at.keys() == {"path"}:
         raise UsageError(lacking)
-    further, said = _further(file, header, at)
+    further, said = _further(file, header, at, wanted.labels)
     return Chosen(at, {key: header[place] for key, place in at.items()}, [*notes, *said], further=further)
 
 
@@ -190,22 +190,25 @@ def _by_position(file: Path, header: Sequence[str], wanted: TableColumns, second
     names = {key: str(place + 1) for key, place in at.items()}
     told = ", ".join(f"column {names[key]} for the {key}" for key in _KEYS if key in at)
     note = f"The table {file.name!r} has no header line, so its columns went by place: {told}."
-    further, said = _further(file, [str(place + 1) for place in range(len(header))], at)
+    further, said = _further(file, [str(place + 1) for place in range(len(header))], at, wanted.labels)
     return Chosen(at, names, [note, *said], has_header=False, further=further)
 
 
-def _further(file: Path, names: Sequence[str], at: dict[str, int]) -> tuple[dict[str, int], list[str]]:
-    """Return the positions of all other columns by name, and what to say where there are too many of them."""
+def _further(
+    file: Path, names: Sequence[str], at: dict[str, int], labels: Sequence[str]
+) -> tuple[dict[str, int], list[str]]:
+    """Return the positions of all other columns by name, and what to say where there are too many beside `labels`."""
     times = Counter(names)
     free = {
         name: place
         for place, name in enumerate(names)
         if place not in at.values() and 0 < len(name) <= MOST_NAME and name.isprintable() and times[name] == 1
     }
+    asked = {name: free.pop(name) for name in labels if name in free}
     kept = dict(list(free.items())[:MOST_COLUMNS])
     if len(free) == len(kept):
-        return kept, []
-    return kept, [f"Of the {len(free):,} other columns of {file.name!r}, the first {MOST_COLUMNS} are kept."]
+        return asked | kept, []
+    return asked | kept, [f"Of the {len(free):,} other columns of {file.name!r}, the first {MOST_COLUMNS} are kept."]
 
 
 def _is_split(text: str) -> bool:

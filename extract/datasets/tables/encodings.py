@@ -98,11 +98,16 @@ def mended(text: str) -> str:
     return text if is_clean(text) else os.fsencode(text).decode(_WESTERN, "replace")
 
 
+def is_readable(text: str) -> bool:
+    """Return whether text is UTF-8, or looks like Windows-1252 where it is not."""
+    return is_clean(text) or not _NOT_WESTERN.search(os.fsencode(text))
+
+
 def check_western(file: Path, texts: Mapping[str, int]) -> None:
     """Raise `DatasetError` if cells that are not UTF-8, on given lines, do not look like Windows-1252 either."""
     for text, line in texts.items():
-        content = os.fsencode(text)
-        if _NOT_WESTERN.search(content):
+        if not is_readable(text):
+            content = os.fsencode(text)
             msg = (
                 f"The table {str(file)!r} is in neither UTF-8 nor UTF-16, and hardly in Windows-1252: line {line} has "
                 f"the bytes {content[:40]!r}. Expected one of them. Type --encoding NAME, such as --encoding cp1251 "

@@ -12,7 +12,7 @@ from stackbone.cache.records.index import MOST_KEPT
 from stackbone.cache.text import typed
 from stackbone.extract.datasets.folders.first_bytes import LENGTH, extension_of
 from stackbone.extract.datasets.kind import TableColumns
-from stackbone.extract.datasets.tables.cells import Cells, cell_text
+from stackbone.extract.datasets.tables.cells import Cells, cell_text, list_text
 from stackbone.extract.datasets.tables.columns import choose_columns
 from stackbone.extract.datasets.tables.limits import (
     MOST_CELL,
@@ -62,8 +62,10 @@ def read_parquet(file: Path, wanted: TableColumns) -> Cells:
             chosen = choose_columns(file, list(schema.names), wanted, has_names=True)
             names = chosen.names
             _check_plain(file, schema, names)
+            lists = frozenset(key for key, name in names.items() if _is_plain_list(schema.field(name).type))
             # A text that repeats is decoded once: a million of it take no more than one.
-            table = parquet.ParquetFile(stream, read_dictionary=list(names.values()))
+            plain = [name for key, name in names.items() if key not in lists]
+            table = parquet.ParquetFile(stream, read_dictionary=plain)
             _check_no_images(file, schema, table, names)
             _check_declared(file, table, set(names.values()))
             columns = _Columns(file, names)
@@ -76,7 +78,7 @@ def read_parquet(file: Path, wanted: TableColumns) -> Cells:
             "Expected a table written by Parquet. Write or download it again."
         )
         raise DatasetError(msg) from exc
-    return Cells("row", range(1, columns.n_rows + 1), columns.texts, names, chosen.notes, further)
+    return Cells("row", range(1, columns.n_rows + 1), columns.texts, names, chosen.notes, further, lists)
 
 
 def _further(table: Any, names: list[str]) -> dict[str, list[str]]:  # noqa: ANN401 - pyarrow has no types
@@ -111,19 +113,29 @@ def _is_short(kind: Any) -> bool:  # noqa: ANN401 - pyarrow has no types
 
 
 def _check_plain(file: Path, schema: Any, names: dict[str, str]) -> None:  # noqa: ANN401 - pyarrow has no types
-    """Refuse columns of lists and structures."""
+    """Refuse columns of structures, and of lists where it is not labels that they list."""
     import pyarrow
 
     for key, name in names.items():
         kind = schema.field(name).type
         if pyarrow.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
             raise _holds_images(file, name)
+        if key == "label" and _is_plain_list(kind):
+            continue
         if pyarrow.types.is_nested(kind):
             msg = (
                 f"The column {name!r} of {str(file)!r} holds {str(kind)[:80]}. Expected text or numbers "
                 f"as the {key}. Name another column with --{key}-column, or write a plain one."
             )
             raise DatasetError(msg)
+
+
+def _is_plain_list(kind: Any) -> bool:  # noqa: ANN401 - pyarrow has no types
+    """Return whether a column holds lists of text or numbers."""
+    from pyarrow import types
+
+    is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    return is_list and not types.is_nested(kind.value_type) and not types.is_binary(kind.value_type)
 
 
 def _check_no_images(file: Path, schema: Any, table: Any, names: dict[str, str]) -> None:  # noqa: ANN401 - as above
@@ -164,7 +176,8 @@ def _check_declared(file: Path, table: Any, names: set[str]) -> None:  # noqa: A
     for number in range(about.num_row_groups):
         group = about.row_group(number)
         parts = [group.column(at) for at in range(group.num_columns)]
-        size += sum(part.total_uncompressed_size for part in parts if part.path_in_schema in names)
+        own = (part for part in parts if names & {part.path_in_schema, part.path_in_schema.split(".", 1)[0]})
+        size += sum(part.total_uncompressed_size for part in own)
         if size > MOST_TEXT_BYTES:
             raise too_large(file, f"more than {MOST_TEXT_BYTES >> 20:,} MiB of text")
 
@@ -208,7 +221,8 @@ class _Columns:
         if self._size > MOST_TEXT_BYTES:
             raise too_large(self._file, f"more than {MOST_TEXT_BYTES >> 20:,} MiB of text")
         try:
-            texts = [cell_text(value) for value in column.to_pylist()]
+            values = column.to_pylist()
+            texts = [list_text(value) if isinstance(value, list) else cell_text(value) for value in values]
         except (pyarrow.ArrowException, ValueError, OverflowError) as exc:
             msg = (
                 f"The column {name!r} of {str(self._file)!r} cannot be read as {column.type}: {exc}. Expected text or "

@@ -21,6 +21,7 @@ from stackbone.extract.datasets.tables.encodings import (
     check_western,
     find_encoding,
     is_clean,
+    is_readable,
     mended,
     not_in_encoding,
     open_text,
@@ -29,6 +30,7 @@ from stackbone.extract.datasets.tables.encodings import (
 from stackbone.extract.datasets.tables.limits import MOST_CELL, MOST_FURTHER, MOST_ROWS, MOST_TEXT_BYTES, too_large
 
 _LONGEST_LINE = 16 * MOST_CELL
+_N_SHOWN = 5
 _N_JUDGED = 5  # first lines that tell the delimiter
 _STATED = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 _DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|"}
@@ -54,21 +56,31 @@ def read_text(file: Path, wanted: TableColumns) -> Cells:
         if wanted.encoding or encoding != UTF_8:
             raise not_in_encoding(file, encoding, exc) from exc
     # Judged cell by cell: in a file of another encoding's stray bytes, what is UTF-8 stays what it is.
-    return _mended(file, _read(file, wanted, encoding, escape=True))
+    return _mended(file, _read(file, wanted, encoding, escape=True), wanted.labels)
 
 
-def _mended(file: Path, cells: Cells) -> Cells:
-    """Read as Windows-1252 what is not UTF-8; paths keep their bytes, by which a file may be called."""
+def _mended(file: Path, cells: Cells, labels: Sequence[str]) -> Cells:
+    """Read as Windows-1252 what is not UTF-8; paths keep their bytes, by which a file may be called.
+
+    A column that nobody asked for, with bytes of neither, is left out: it is no reason to refuse the table.
+    """
+    unread = [
+        name for name, column in cells.further.items() if name not in labels and not all(map(is_readable, column))
+    ]
+    readable = {name: column for name, column in cells.further.items() if name not in unread}
     marks = {key: column for key, column in cells.columns.items() if key != "path"}
     odd: dict[str, int] = {}
-    for column in (*marks.values(), *cells.further.values()):
+    for column in (*marks.values(), *readable.values()):
         for number, text in zip(cells.numbers, column, strict=True):
             if not is_clean(text):
                 odd.setdefault(text, number)
     check_western(file, odd)
     columns = cells.columns | {key: [mended(text) for text in column] for key, column in marks.items()}
-    notes = [western_note(file, odd), *cells.notes] if odd else cells.notes
-    further = {name: [mended(text) for text in column] for name, column in cells.further.items()}
+    notes = [western_note(file, odd), *cells.notes] if odd else [*cells.notes]
+    if unread:
+        shown = ", ".join(map(repr, unread[:_N_SHOWN])) + (", ..." if len(unread) > _N_SHOWN else "")
+        notes.append(f"Columns of {file.name!r} that are in neither UTF-8 nor Windows-1252 are not kept: {shown}.")
+    further = {name: [mended(text) for text in column] for name, column in readable.items()}
     return replace(cells, columns=columns, notes=notes, further=further)
 
 

@@ -17,7 +17,7 @@ from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.solvers.ridge import SideBySide
 
 NEIGHBOURS = (200, 100, 50, 20, 10, 5, 1)
-"""Values of k that are tried, descending; no more than there are images."""
+"""Values of k that are tried, descending; where there are fewer images, all of them."""
 
 TEMPERATURE = 0.07
 """By which cosines are divided before they become votes."""
@@ -34,16 +34,17 @@ class NearestNeighbours(Head):
 
     name = "knn"
     what = "k nearest neighbours by cosine on {name}"
-    can_be_saved = False
     place = 4
 
     def settings(self, options: StackOptions, seed: int) -> dict[str, object]:
         """Return what decides its outcome."""
         return {"name": "knn", "neighbours": NEIGHBOURS, "temperature": TEMPERATURE}
 
-    def learn(self, x: SideBySide, y: Codes, weights: Doubles, n_classes: int) -> Neighbours:
+    def learn(self, x: SideBySide, y: Codes, weights: Doubles, n_classes: int, n_images: int) -> Neighbours:
         """Keep the rows."""
-        return Neighbours(_unit_rows(x), y, weights, np.bincount(y, weights, n_classes) / weights.sum(), NEIGHBOURS)
+        shares = np.bincount(y, weights, n_classes) / weights.sum()
+        numbers = [min(k, n_images) for k in NEIGHBOURS]
+        return Neighbours(_unit_rows(x), y, weights, shares, numbers, x.n // n_images)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,8 @@ class Neighbours(Learnt):
         ``(n_classes,)`` of the training rows.
     strengths : sequence of float
         The numbers k of images that vote, descending.
+    n_views : int
+        Rows of each image: k images are so many times as many rows.
     """
 
     rows: Floats
@@ -69,6 +72,7 @@ class Neighbours(Learnt):
     weights: Doubles
     shares: Doubles
     strengths: Sequence[float]
+    n_views: int = 1
 
     def decide(self, x: SideBySide) -> Floats:
         """Return ``(n_strengths, n, n_classes)`` logs of the classes' shares of the votes.
@@ -88,8 +92,7 @@ class Neighbours(Learnt):
     def _votes(self, cosines: Floats) -> list[Doubles]:
         """Return the ``(m, n_classes)`` shares of the votes for each k, of ``(m, n_train)`` cosines."""
         n_classes = len(self.shares)
-        # Views of one image are a row each: k images are as many rows more.
-        counts = [min(max(1, round(k / self.weights.mean())), len(self.rows)) for k in self.strengths]
+        counts = [round(k) * self.n_views for k in self.strengths]
         most = max(counts)
         near = np.argpartition(-cosines, most - 1, axis=1)[:, :most]
         close = np.take_along_axis(cosines, near, axis=1)

@@ -19,19 +19,24 @@ from stackbone.stack.solvers.scales import MODERATION
 RATIOS = (100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
 """Ridges that are tried, as multiples of that of Kubokawa & Srivastava; descending."""
 
+_ROUNDING = 1e-12  # share of the squares of standardised rows, below which those about the classes' means are rounding
+
 
 class GaussianDiscriminant(Head):
     """See `learn_gaussians`."""
 
     name = "lda"
     what = "shrunk linear discriminant on {name}"
+    can_be_saved = True
     place = 3
 
     def settings(self, options: StackOptions, seed: int) -> dict[str, object]:
         """Return what decides its outcome."""
         return {"name": "lda", "ratios": RATIOS, "moderation": MODERATION}
 
-    def learn(self, x: SideBySide, y: NDArray[np.int64], weights: NDArray[np.float64], n_classes: int) -> LinearLearnt:
+    def learn(
+        self, x: SideBySide, y: NDArray[np.int64], weights: NDArray[np.float64], n_classes: int, n_images: int
+    ) -> LinearLearnt:
         """Learn from rows; see `learn_gaussians`."""
         return learn_gaussians(ClassMoments.of(x, y, weights, n_classes), RATIOS)
 
@@ -51,13 +56,14 @@ def learn_gaussians(of: ClassMoments, ratios: tuple[float, ...] = RATIOS) -> Lin
         Its strengths are the shrinkages.
     """
     n, dim = float(of.weights.sum()), int(np.isfinite(of.scale).sum())
-    scatter = of.within_classes()
-    trace = scatter.trace
-    # One row a class, or equal ones: the classes' means are all there is to know.
-    alphas = np.array(ratios) * (trace / (n - 1) if trace > 0 else 1.0)
-    shares = alphas * dim / (trace + alphas * dim)
-    apart = of.sums / of.mass[:, None] / of.scale
-    precision = n * (1 + alphas * dim / trace) if trace > 0 else np.full(len(alphas), n)
+    scatter, alphas = of.within_classes(), np.array(ratios)
+    trace, apart = scatter.trace, of.sums / of.mass[:, None] / of.scale
+    if trace > _ROUNDING * n * dim:
+        alphas = alphas * (trace / max(n - 1, n / 2))  # weights may add up to 1 row or less
+        shares = alphas * dim / (trace + alphas * dim)
+        precision = n * (1 + alphas * dim / trace)
+    else:  # one row a class, equal ones, or constant columns: the classes' means are all there is to know
+        shares, precision = np.ones(len(alphas)), np.full(len(alphas), n)
     coef = scatter.divide(apart.T, alphas) * precision[:, None]
     intercept = np.log(of.mass / n) - np.einsum("kd,dak->ak", apart, coef) / 2
     return LinearLearnt(shares.tolist(), coef / of.scale[:, None, None], intercept, of.mean)

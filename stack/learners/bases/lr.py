@@ -44,6 +44,7 @@ class LogisticRegressionBase(BaseLearner):
     task = "classification"
     what = "logistic regression on {name}"
     can_be_stacked = True
+    can_be_saved = True
     place = 0
 
     def __init__(self, widths: tuple[int, ...] = ()) -> None:
@@ -158,13 +159,14 @@ def score_classes(
         *inner, whole = path.solve(c * weight)
         return BaseScores(c, _out_of_fold(x_train, n_classes, folds, inner), whole.decide(x_test), whole)
 
+    counted: dict[str, Any] = {"weight": weight, "weights": row_weights, "criterion": criterion}
     if parts is None:
-        found = _search(x_train, y_train, n_classes, folds, c_grid, weight, None, _PATIENCE, row_weights, criterion)
+        found = _search(x_train, y_train, n_classes, folds, c_grid, **counted)
         carried = None
     else:
 
         def search(weighed: ColumnParts, grid: Sequence[float]) -> Choice:
-            return _search(x_train, y_train, n_classes, folds, grid, weight, weighed, 1, row_weights, criterion)
+            return _search(x_train, y_train, n_classes, folds, grid, parts=weighed, patience=1, **counted)
 
         def loss(decisions: Doubles, rows: NDArray[np.int64]) -> tuple[float, Doubles]:
             return _log_loss(decisions, y_train[rows], None if row_weights is None else row_weights[rows])
@@ -232,7 +234,7 @@ def choose_c(
     StackError
         If an inner fold's training part lacks a class.
     """
-    found = _search(x, y, n_classes, folds, c_grid, weight)
+    found = _search(x, y, n_classes, folds, c_grid, weight=weight)
     return found.strength, found.out_of_fold
 
 
@@ -242,6 +244,7 @@ def _search(
     n_classes: int,
     folds: Sequence[Fold],
     c_grid: Sequence[float],
+    *,
     weight: float = 1.0,
     parts: ColumnParts | None = None,
     patience: int = _PATIENCE,

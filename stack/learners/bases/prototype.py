@@ -25,14 +25,13 @@ class NearestPrototype(Head):
 
     name = "prototype"
     what = "nearest class mean by cosine on {name}"
-    can_be_saved = False
     place = 5
 
     def settings(self, options: StackOptions, seed: int) -> dict[str, object]:
         """Return what decides its outcome."""
         return {"name": "prototype"}
 
-    def learn(self, x: SideBySide, y: NDArray[np.int64], weights: Doubles, n_classes: int) -> Prototypes:
+    def learn(self, x: SideBySide, y: NDArray[np.int64], weights: Doubles, n_classes: int, n_images: int) -> Prototypes:
         """Learn the mean and the classes' directions from it."""
         mean = np.zeros(x.dim)
         for rows, piece in x.by_rows():

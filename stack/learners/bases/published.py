@@ -23,8 +23,8 @@ from sklearn.svm import LinearSVC
 from stackbone.cache.progress import Progress
 from stackbone.stack.fitting.fits import FitCounter, run_fits
 from stackbone.stack.folds.fold import Fold
-from stackbone.stack.learners.learner import BaseLearner, FinalFit, Part
-from stackbone.stack.learners.meta_model import MetaModel
+from stackbone.stack.learners.learner import BaseLearner, Part
+from stackbone.stack.learners.meta_model import FinalFit, MetaModel
 from stackbone.stack.learners.options import MetaOptions, StackOptions
 from stackbone.stack.metrics.metric import Weights
 from stackbone.stack.metrics.model_scores import Prediction

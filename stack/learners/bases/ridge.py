@@ -6,6 +6,7 @@ It sees the training part of one outer fold only.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,7 @@ class RidgeBase(BaseLearner):
     what = "ridge regression on {name}"
     copies_rows = False
     can_be_stacked = True
+    can_be_saved = True
     place = 10
 
     def __init__(self, widths: tuple[int, ...] = ()) -> None:
@@ -76,6 +78,7 @@ class RidgeBase(BaseLearner):
             part.fitted,
             part.weight,
             parts=self._parts,
+            tested=part.tested,
             row_weights=part.row_weights,
             criterion=None if part.metric is None else by_metric,
         )
@@ -90,6 +93,7 @@ def score_numbers(
     fitted: NDArray[np.int64] | None = None,
     weight: float = 1.0,
     parts: ColumnParts | None = None,
+    tested: NDArray[np.int64] | None = None,
     row_weights: Weights = None,
     criterion: Criterion | None = None,
 ) -> BaseScores:
@@ -118,10 +122,13 @@ def score_numbers(
         What each row counts for in the sum of squares.
     parts : ColumnParts, optional
         Parts of the columns, whose penalties are chosen too: see `stack.learners.part_weights`.
+    tested : NDArray[np.int64], optional
+        Rows of `train` that inner folds test; by default all that are not `fitted`, or all.
     row_weights : NDArray[np.float64], optional
         ``(n_train,)`` what each row counts for beside `weight`, in the fits and in the squared error; above 0.
     criterion : callable, optional
-        Of ``(n,)`` predictions and the rows that they are of: the less, the better. By default the squared error.
+        Of ``(n,)`` predictions and the rows that they are of: the less, the better. By default the squared error, which
+        the penalties of parts are chosen by all the same.
 
     Returns
     -------
@@ -135,14 +142,16 @@ def score_numbers(
     UsageError
         If there is no alpha, or one is not positive.
     """
-    tested = None if fitted is None else np.delete(np.arange(train.n), fitted)
+    if tested is None and fitted is not None:
+        tested = np.delete(np.arange(train.n), fitted)
+    counted: dict[str, Any] = {"tested": tested, "weight": weight, "weights": row_weights, "criterion": criterion}
     if parts is None:
-        found = _search(train, y_train, folds, alphas, tested, weight, None, row_weights, criterion)
+        found = _search(train, y_train, folds, alphas, **counted)
         carried = None
     else:
 
         def search(weighed: ColumnParts, grid: Sequence[float]) -> Choice:
-            return _search(train, y_train, folds, grid, tested, weight, weighed, row_weights, criterion)
+            return _search(train, y_train, folds, grid, parts=weighed, **counted)
 
         def loss(predicted: Doubles, rows: NDArray[np.int64]) -> tuple[float, Doubles]:
             own = None if row_weights is None else row_weights[rows, None]
@@ -199,7 +208,7 @@ def choose_alpha(
     UsageError
         If there is no alpha, or one is not positive.
     """
-    found = _search(design, y, folds, alphas, tested, weight, None, row_weights, criterion)
+    found = _search(design, y, folds, alphas, tested=tested, weight=weight, weights=row_weights, criterion=criterion)
     return found.strength, found.out_of_fold
 
 
@@ -208,6 +217,7 @@ def _search(
     y: NDArray[np.float64],
     folds: Sequence[Fold],
     alphas: Sequence[float],
+    *,
     tested: NDArray[np.int64] | None = None,
     weight: float = 1.0,
     parts: ColumnParts | None = None,

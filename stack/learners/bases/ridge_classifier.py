@@ -25,13 +25,16 @@ class RidgeClassifierHead(Head):
 
     name = "ridge_classifier"
     what = "ridge regression of the classes on {name}"
+    can_be_saved = True
     place = 6
 
     def settings(self, options: StackOptions, seed: int) -> dict[str, object]:
         """Return what decides its outcome."""
         return {"name": "ridge_classifier", "alphas": ALPHAS, "moderation": MODERATION}
 
-    def learn(self, x: SideBySide, y: NDArray[np.int64], weights: NDArray[np.float64], n_classes: int) -> LinearLearnt:
+    def learn(
+        self, x: SideBySide, y: NDArray[np.int64], weights: NDArray[np.float64], n_classes: int, n_images: int
+    ) -> LinearLearnt:
         """Learn from rows; see `learn_indicators`."""
         return learn_indicators(ClassMoments.of(x, y, weights, n_classes), ALPHAS)
 

@@ -7,7 +7,7 @@ can be built of it. To add one is to write one file in `stack.learners.bases` wi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +53,7 @@ class Head(BaseLearner):
     can_be_stacked = True
 
     @abstractmethod
-    def learn(self, x: SideBySide, y: Codes, weights: Doubles, n_classes: int) -> Learnt:
+    def learn(self, x: SideBySide, y: Codes, weights: Doubles, n_classes: int, n_images: int) -> Learnt:
         """Learn from rows.
 
         Parameters
@@ -66,6 +66,8 @@ class Head(BaseLearner):
             ``(n,)`` what each row counts for; an image of several views counts for one.
         n_classes : int
             Number of classes.
+        n_images : int
+            Images that the rows are of: as many as rows, or fewer where each has a row for each of several views.
         """
 
     def fit(self, features: Sequence[Floats], part: Part, options: StackOptions, seed: int) -> BaseScores:
@@ -75,24 +77,28 @@ class Head(BaseLearner):
         one go to the meta-learner; as those of ``lr:`` they are thus slightly optimistic
         (`stack.learners.bases.lr.score_classes`). Decision values are multiplied by the factor that calibrates them out
         of fold (`stack.metrics.temperature`), since a closed form knows how classes differ, and not how sure that makes
-        it.
+        it. Without inner folds, of a few images, the strongest is taken as it is.
         """
-        train, weights, n_classes = SideBySide(features, part.fold.train), _weights(part), part.n_classes
+        train, n_classes = SideBySide(features, part.fold.train), part.n_classes
+        counts = np.ones(train.n) if part.row_weights is None else part.row_weights
+        weights = counts * part.weight  # of what is learnt from; what is tested is one row an image
 
         def learn(rows: NDArray[np.int64]) -> Learnt:
-            return self.learn(train.take(rows), part.y_train[rows], weights[rows], n_classes)
+            n_images = round(len(rows) * part.weight)
+            return self.learn(train.take(rows), part.y_train[rows], weights[rows], n_classes, n_images)
 
-        found = [learn(fold.train).decide(train.take(fold.test)) for fold in part.inner]
-        decisions = np.full((len(found[0]), train.n, n_classes), np.nan, np.float32)
-        for fold, each in zip(part.inner, found, strict=True):
-            decisions[:, fold.test] = each
-        tested = np.concatenate([fold.test for fold in part.inner])
+        best, out_of_fold = Strength(0, np.float32(1)), np.full((train.n, n_classes), np.nan, np.float32)
+        if part.inner:
+            tested = np.concatenate([fold.test for fold in part.inner])
 
-        def by_metric(said: Doubles) -> float:
-            return part.loss(said, tested, probability=True)
+            def by_metric(said: Doubles) -> float:
+                return part.loss(said, tested, probability=True)
 
-        criterion = None if part.metric is None else by_metric
-        best = choose_strength(decisions[:, tested], part.y_train[tested], weights[tested], criterion)
+            found = [learn(fold.train).decide(train.take(fold.test)) for fold in part.inner]
+            each = (np.concatenate(said) for said in zip(*found, strict=True))  # one strength after the other
+            criterion = None if part.metric is None else by_metric
+            best = choose_strength(each, part.y_train[tested], counts[tested], criterion)
+            out_of_fold[tested] = np.concatenate([said[best.number] for said in found]) * best.scale
         whole = learn(np.arange(train.n) if part.fitted is None else part.fitted)
         linear = whole.linear_map(best.number)
         if linear is None:
@@ -101,7 +107,7 @@ class Head(BaseLearner):
             linear = LinearMap(linear.coef * best.scale, linear.intercept * best.scale, linear.mean)
             test = linear.decide(Rows(features, part.fold.test))
         strength = whole.strengths[best.number] if whole.strengths else 1 / float(best.scale)
-        return BaseScores(float(strength), decisions[best.number] * best.scale, test, linear)
+        return BaseScores(float(strength), out_of_fold, test, linear)
 
 
 @dataclass(frozen=True)
@@ -121,14 +127,14 @@ class Strength:
 
 
 def choose_strength(
-    decisions: Floats, y: Codes, weights: Doubles, criterion: Callable[[Doubles], float] | None = None
+    decisions: Iterable[Floats], y: Codes, weights: Doubles, criterion: Callable[[Doubles], float] | None = None
 ) -> Strength:
     """Return the strength of the least log-loss after calibration, of equals the first.
 
     Parameters
     ----------
-    decisions : NDArray[np.float32]
-        ``(n_strengths, n, n_classes)`` of rows that the classifiers had not seen.
+    decisions : iterable of NDArray[np.float32]
+        ``(n, n_classes)`` of rows that the classifiers had not seen, for each strength.
     y : NDArray[np.int64]
         ``(n,)`` class codes.
     weights : NDArray[np.float64]
@@ -137,21 +143,16 @@ def choose_strength(
         Of ``(n, n_classes)`` calibrated natural-log probabilities: the less, the better, and of equals the less
         log-loss.
     """
-    scales = [fit_scale(each, y, weights) for each in decisions]
     own = (np.arange(len(y)), y)
-    losses = []
-    for scale, each in zip(scales, decisions, strict=True):
+    scales, losses = [], []
+    for each in decisions:
+        scale = fit_scale(each, y, weights)
         logs = log_probabilities(each, scale)
         log_loss = -float(np.average(logs[own], weights=weights))
+        scales.append(scale)
         losses.append((0.0 if criterion is None else criterion(logs), log_loss))
     number = losses.index(min(losses))
     return Strength(number, np.float32(scales[number]))
-
-
-def _weights(part: Part) -> Doubles:
-    """Return ``(n_train,)`` what each row of the training part counts for."""
-    weights = np.full(len(part.y_train), part.weight)
-    return weights if part.row_weights is None else weights * part.row_weights
 
 
 def unit_length(x: Doubles) -> Doubles:

@@ -21,6 +21,7 @@ from stackbone.stack.learners.weighted_mean import weigh_probabilities
 PRIORS = (np.inf, 1e4, 1e3, 1e2, 1e1, 1.0)
 """Rows that the plain mean counts for, descending; one of them is chosen on the inner folds."""
 
+_MOST_C = 1e6  # beyond which what the plain mean counts for is lost in rounding
 _MOST_STEPS = 100
 _DECREASE = 1e-10  # of the objective, in nats, below which a step is the last
 _SUFFICIENT = 1e-4  # share of the decrease that a step promises and must keep (Armijo)
@@ -39,7 +40,7 @@ class ConvexMeta(MetaLearner):
 
     def fit(self, scores: Sequence[BaseScores], part: Part, options: MetaOptions) -> MetaModel:
         """Choose how many rows the plain mean counts for, and fit; a C that was asked for is the inverse of that."""
-        priors = PRIORS if options.c is None else (1 / options.c,)
+        priors = PRIORS if options.c is None else (1 / min(options.c, _MOST_C),)
         step, model = weigh_probabilities(
             scores, part, options, lambda said, counts: convex_weights(said, priors, counts)
         )

@@ -92,7 +92,7 @@ def grow(said: Doubles, losses: Callable[[Doubles, int], Doubles], rounds: int =
 
 def _grow_by_log_loss(said: Doubles, counts: Doubles) -> Doubles:
     def losses(sums: Doubles, size: int) -> Doubles:
-        lost: Doubles = counts.sum() * np.log(size) - counts @ np.log(sums, out=sums)
+        lost: Doubles = -counts @ np.log(sums, out=sums)  # but for counts.sum() * log(size), which is that of all means
         return lost
 
     return grow(said, losses)

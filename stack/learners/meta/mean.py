@@ -1,4 +1,4 @@
-"""The mean of what the backbones say: of classes the calibrated mean probability, of numbers the mean prediction."""
+"""The mean of what the backbones say: of classes and labels the calibrated mean probability, of numbers their mean."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from stackbone.stack.learners.labels.label_meta import fit_label_mean
 from stackbone.stack.learners.learner import BaseScores, MetaLearner, Part
 from stackbone.stack.learners.linear_meta import fit_mean
 from stackbone.stack.learners.meta_model import NUMBERS, MetaModel
@@ -17,14 +18,16 @@ class MeanMeta(MetaLearner):
     """See the module."""
 
     name = "mean"
-    tasks = ("classification", "regression")
+    tasks = ("classification", "regression", "multilabel")
     what = "mean"
     has_weights = False
     averages = True
     place = 20
 
     def fit(self, scores: Sequence[BaseScores], part: Part, options: MetaOptions) -> MetaModel:
-        """Learn nothing but, of classes, the calibration."""
+        """Learn nothing but, of classes and labels, the calibration."""
+        if part.y_train.ndim == 2:
+            return fit_label_mean(scores, part, options)
         if part.n_classes:
             return fit_mean(scores, part, options)
         n = len(scores)

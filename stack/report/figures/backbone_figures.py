@@ -88,11 +88,11 @@ def draw_ablation(ablation: Sequence[BackboneLoss], metric: PrimaryMetric) -> Fi
         "y": short_names([each.without for each in ranked]),
         "error_x": between(lost, [(each.low, each.high) for each in ranked], BLUE),
         "marker": {"size": 12, "color": BLUE},
-        "hovertemplate": "without %{y}: %{x:.3f} lost<extra></extra>",
+        "hovertemplate": "without %{y}: %{x:.3f} " + f"{metric.lost}<extra></extra>",
     }
     layout = {
         "height": max(360, 120 + ROW * len(ranked)),
-        "xaxis": {"title": {"text": f"{metric.name} lost without it{metric.in_points}"}, "zeroline": True},
+        "xaxis": {"title": {"text": f"{metric.name} {metric.lost} without it{metric.in_points}"}, "zeroline": True},
         "yaxis": NAMES,
     }
     return Figure([dots], layout)

@@ -97,14 +97,18 @@ def export_figures(figures: Mapping[str, Figure], folder: Path, formats: Sequenc
     return [file for _, file in files]
 
 
+def to_plotly(figure: Figure) -> dict[str, Any]:
+    """Return a figure as Plotly takes it, with the look of an exported one."""
+    return {"data": figure.data, "layout": {**figure.layout, "template": TEMPLATE}}
+
+
 def _job(name: str, figure: Figure, file: Path) -> dict[str, Any]:
-    layout = {**figure.layout, "template": TEMPLATE}
     size = {
         "width": _NARROW.get(name, _WIDTH),
-        "height": layout["height"],
+        "height": figure.layout["height"],
         "scale": _PNG_SCALE if file.suffix == ".png" else 1,
     }
-    return {"fig": {"data": figure.data, "layout": layout}, "path": file, "opts": {"format": file.suffix[1:], **size}}
+    return {"fig": to_plotly(figure), "path": file, "opts": {"format": file.suffix[1:], **size}}
 
 
 def _draw(jobs: list[dict[str, Any]], folder: Path) -> None:

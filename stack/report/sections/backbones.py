@@ -52,6 +52,7 @@ class Backbones(Section[BackbonesRecord]):
     name = "backbones"
     title = "Backbones"
     order = 50
+    plots = (("overlap", "overlap"), ("ablation", "ablation"), ("cost", "cost"), ("weights", "weights"))
 
     def collect(self, context: Context) -> BackbonesRecord | None:
         """Return what each backbone adds and costs; None where there is nothing to compare."""
@@ -135,7 +136,7 @@ def _ablation(record: BackbonesRecord) -> Markup:
         [each.without, number(each.mean, digits), number(each.low, digits), number(each.high, digits)]
         for each in record.ablation
     ]
-    header = ["without", f"{metric.name} lost{metric.in_points}", "low", "high"]
+    header = ["without", f"{metric.name} {metric.lost}{metric.in_points}", "low", "high"]
     return table(header, lost, caption="Loss without each backbone")
 
 

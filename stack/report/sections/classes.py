@@ -78,6 +78,7 @@ class Classes(Section[ClassesRecord]):
     title = "Classes"
     order = 30
     tasks = frozenset({"classification"})
+    plots = (("confusion", "confusion"), ("per_class", "per_class"))
 
     def collect(self, context: Context) -> ClassesRecord | None:
         """Count the confusions of the examined model."""

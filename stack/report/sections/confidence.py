@@ -78,6 +78,7 @@ class Confidence(Section[ConfidenceRecord]):
     title = "Confidence"
     order = 60
     tasks = frozenset({"classification"})
+    plots = (("calibration", "calibration"), ("confidence", "scores"))
 
     def collect(self, context: Context) -> ConfidenceRecord | None:
         """Return what the probabilities of the examined model are worth; None where it gives none."""

@@ -62,8 +62,13 @@ def _skipped(summary: DatasetSummary) -> Markup | None:
 def _classes(summary: DatasetSummary) -> Markup | None:
     ranked = sorted(summary.classes.items(), key=lambda each: (-each[1], each[0]))
     rows = [[name, f"{n:,}"] for name, n in ranked[:_SHOWN_CLASSES]]
-    title = "Classes" if len(ranked) <= _SHOWN_CLASSES else f"The {_SHOWN_CLASSES} largest of {len(ranked):,} classes"
-    return _folded(title, ["class", "images"], rows)
+    one, several = ("label", "labels") if summary.label_form else ("class", "classes")
+    title = (
+        several.title()
+        if len(ranked) <= _SHOWN_CLASSES
+        else f"The {_SHOWN_CLASSES} largest of {len(ranked):,} {several}"
+    )
+    return _folded(title, [one, "images"], rows)
 
 
 def _folded(title: str, header: list[str], rows: list[list[str]]) -> Markup | None:

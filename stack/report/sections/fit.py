@@ -70,6 +70,7 @@ class Fit(Section[FitRecord]):
     title = "Fit"
     order = 20
     tasks = frozenset({"regression"})
+    plots = (("fit", "fit"), ("residuals", "residuals"))
 
     def collect(self, context: Context) -> FitRecord | None:
         """Return the predictions of the examined model."""

@@ -37,6 +37,7 @@ class Layers(Section[LayersRecord]):
     name = "layers"
     title = "Layers"
     order = 55
+    plots = (("layers", "layers"),)
 
     def collect(self, context: Context) -> LayersRecord | None:
         """Return what the parts carry; None where no backbone has several."""

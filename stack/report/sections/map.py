@@ -68,6 +68,7 @@ class Map(Section[MapRecord]):
     name = "map"
     title = "Map"
     order = 80
+    plots = (("map", "map"),)
 
     def collect(self, context: Context) -> MapRecord | None:
         """Lay the features out on planes."""
@@ -176,7 +177,7 @@ def _by_value(points: EmbeddingMap) -> dict[str, Any]:
             "size": _size(points),
             "color": [] if points.values is None else points.values.tolist(),
             "autocolorscale": True,
-            "colorbar": {"title": {"text": "label"}, "thickness": 10, "outlinewidth": 0},
+            "colorbar": {"title": {"text": points.measure}, "thickness": 10, "outlinewidth": 0},
             "opacity": 0.75,
         },
         "hoverinfo": "none",

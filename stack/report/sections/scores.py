@@ -21,7 +21,6 @@ from stackbone.stack.tables.metric_names import primary_metric, titles
 from stackbone.stack.tables.table import describe, footnotes
 from stackbone.stack.tasks.findings import Lesson
 
-_KINDS = {"lr": "backbone", "svm": "backbone", "ridge": "backbone", "stack": "stack"}
 _LOOKS = {"backbone": (BLUE, "circle"), "baseline": (GREEN, "square"), "stack": (VERMILION, "diamond")}
 _MOST_FOLDS = 5  # shown one by one in the table
 
@@ -90,6 +89,7 @@ class Scores(Section[ScoresRecord]):
     name = "scores"
     title = "Scores"
     order = 10
+    plots = (("scores", "models"),)
 
     def collect(self, context: Context) -> ScoresRecord:
         """Return every model of the table, in its order."""
@@ -97,7 +97,7 @@ class Scores(Section[ScoresRecord]):
         models = [
             ModelSummary(
                 name=score.model,
-                kind=_KINDS.get(score.model.partition(":")[0], "baseline"),
+                kind=_kind(experiment, score.model),
                 what=describe(experiment, score.model),
                 mean=score.mean,
                 std=score.std,
@@ -193,21 +193,32 @@ def draw_models(record: ScoresRecord) -> Figure:
     return Figure(traces, layout)
 
 
+def _kind(experiment: Experiment, model: str) -> str:
+    if model.startswith("stack:"):
+        return "stack"
+    return "backbone" if model.startswith(experiment.kind.singles) else "baseline"
+
+
 def _interval(context: Context, score: ModelScore) -> tuple[float, float] | None:
     """Return the interval of a mean score: that of its difference from a model that scores nothing."""
     experiment, metric = context.experiment, primary_metric(context.experiment)
     if len(score.folds) > 1:
         found = paired_difference(score.folds, [0.0] * len(score.folds), *mean_sizes(experiment.folds))
         ends = found.low, found.high
-    elif experiment.options.metric is not None or experiment.weights is not None:
-        ends = _resampled(experiment, score)
-    elif context.classes:
+    elif context.classes and experiment.weights is None and _is_usual(experiment):
         found = _bootstrap(context, score.model)
         ends = found.low, found.high
+    elif context.classes or experiment.options.metric is not None:
+        ends = _resampled(experiment, score)
     else:
         return None
     low, high = ends
     return None if low is None or high is None else (max(low, metric.least), min(high, metric.most))
+
+
+def _is_usual(experiment: Experiment) -> bool:
+    """Return whether models are ranked by what they are without a choice; the verdict's interval is of one kind too."""
+    return experiment.options.metric in (None, experiment.kind.primary_metric)
 
 
 def _resampled(experiment: Experiment, score: ModelScore) -> tuple[float, float] | tuple[None, None]:
@@ -220,7 +231,7 @@ def _resampled(experiment: Experiment, score: ModelScore) -> tuple[float, float]
         seed=experiment.seed,
         weights=None if weights is None else weights[rows],
         groups=None if joined.groups is None else joined.groups[rows],
-    )
+    ).drawn
     drawn = drawn[np.isfinite(drawn)]
     if len(drawn) < 2 or np.ptp(drawn) == 0:
         return None, None

@@ -12,9 +12,9 @@ from scipy.special import log_softmax
 from stackbone.cache.errors import StackError, UsageError
 from stackbone.cache.text import counted
 from stackbone.stack.folds.class_folds import Ask, check_inner, divide_and_check
-from stackbone.stack.folds.class_labels import check_labels
+from stackbone.stack.folds.class_labels import check_labels, find_rare, too_few
 from stackbone.stack.folds.dealing import Units
-from stackbone.stack.folds.fold import Fold, check_fold_classes
+from stackbone.stack.folds.fold import Fold, Kept, check_fold_classes
 from stackbone.stack.folds.folds import inner_folds
 from stackbone.stack.folds.trials import class_steps
 from stackbone.stack.folds.ways_out import ways_for_classes
@@ -48,6 +48,7 @@ class Classification(Task):
     rare = ("refuse", "drop", "keep")
     can_be_steered = True
     has_class_weights = True
+    averages = True
 
     @property
     def recipes(self) -> Mapping[str, str]:
@@ -105,6 +106,14 @@ class Classification(Task):
         """Return stratified folds."""
         return divide_and_check(labels, units, ask)
 
+    def without_rare(self, labels: NDArray[np.str_], groups: Groups, cv: int) -> Kept:
+        """Return the images of the other classes."""
+        names = find_rare(labels, cv, groups)
+        if not len(names):
+            return super().without_rare(labels, groups, cv)
+        kept = np.flatnonzero(~np.isin(labels, names))
+        return Kept(kept, labels[kept], too_few("left out", len(labels) - len(kept), cv, names))
+
     def ways_out(self, labels: NDArray[np.str_], units: Units, ask: Ask) -> str:
         """Return other numbers of folds, fewer classes, more images."""
         return ways_for_classes(labels, units, ask)
@@ -161,6 +170,10 @@ class Classification(Task):
         """Return hits."""
         hits: NDArray[np.float64] = (scores.argmax(axis=1) == truth).astype(np.float64)
         return hits
+
+    def say(self, prediction: Prediction, names: Sequence[str]) -> list[str]:
+        """Return the class of the highest score, the first of equals."""
+        return [names[code] for code in prediction.scores.argmax(axis=1)]
 
     def compare_on_split(self, a: str, b: str, examined: Examined) -> Difference | None:
         """Return the paired bootstrap over images, or over groups of them."""

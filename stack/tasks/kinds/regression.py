@@ -114,6 +114,10 @@ class Regression(Task):
         """Return the weighted sum of the predictions."""
         return Prediction(meta.values(scores), probability=False)
 
+    def as_scores(self, decision: NDArray[Any]) -> NDArray[Any]:
+        """Return the one column."""
+        return decision[:, 0]
+
     def shares(self, meta: MetaModel, scores: Sequence[BaseScores]) -> NDArray[np.float64] | None:
         """Return how much of the predictions each backbone moves."""
         alone = [each.test for each in scores]
@@ -129,6 +133,11 @@ class Regression(Task):
         """Return absolute errors."""
         errors: NDArray[np.float64] = np.abs(scores - truth)
         return errors
+
+    def say(self, prediction: Prediction, names: Sequence[str]) -> list[float]:
+        """Return the numbers as they are."""
+        numbers: list[float] = prediction.scores.tolist()
+        return numbers
 
     def compare_on_split(self, a: str, b: str, examined: Examined) -> Difference | None:
         """Return the paired bootstrap of the metric that was asked for; by default nothing: one R² has no spread."""

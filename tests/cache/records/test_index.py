@@ -404,7 +404,7 @@ def test_further_columns_for_other_rows_are_not_written(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "names", ["{}", '["fold"]', '["fold","fold"]', '["fold",1]', '["fold",""]', '["fold","a\\nb"]']
+    "names", ["{}", "[]", '["fold"]', '["fold","fold"]', '["fold",1]', '["fold",""]', '["fold","a\\nb"]']
 )
 def test_further_columns_of_another_form_are_refused(path: Path, names: str) -> None:
     write_index(path, replace(make_index(ODD_NAMES), columns=FURTHER))
@@ -420,3 +420,21 @@ def test_cells_of_other_rows_are_refused(path: Path) -> None:
         file["cells"].resize(3, axis=0)
     with pytest.raises(CorruptFileError, match="its further columns have 3 cells"):
         read_index(path)
+
+
+@pytest.mark.parametrize(
+    ("columns", "found"),
+    [
+        ({f"f{i}": ["1", "2"] for i in range(101)}, "has 101 further columns, and an index keeps up to 100"),
+        ({"x" * 101: ["1", "2"]}, "Expected a name of 1 to 100 printable characters"),
+        ({"a\nb": ["1", "2"]}, "Expected a name of 1 to 100 printable characters"),
+        ({"": ["1", "2"]}, "Expected a name of 1 to 100 printable characters"),
+        ({"f": ["1", "x" * 257]}, "cells of up to 257 characters"),
+    ],
+)
+def test_further_columns_that_no_reader_takes_are_not_written(
+    tmp_path: Path, columns: dict[str, list[str]], found: str
+) -> None:
+    with pytest.raises(CacheError, match=found):
+        write_index(tmp_path / "photos.h5", replace(make_index(["a", "b"]), columns=columns))
+    assert not (tmp_path / "photos.h5").exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stackbone.cache import UsageError
-from stackbone.cache.records.views import VIEW_GROUPS, augmented_number, expand_views, is_known_view
+from stackbone.cache.records.views import VIEW_GROUPS, augmented_number, expand_views, is_known_view, is_view_group
 
 CORNERS = ["top_left", "top_right", "bottom_left", "bottom_right"]
 
@@ -38,6 +38,9 @@ def test_every_view_is_one_and_is_numbered_or_not() -> None:
     assert [augmented_number(view) for view in ("augment0", "augment999", "plain", "hflip")] == [0, 999, None, None]
     for name in (*VIEW_GROUPS, "augment", "augment01", "augment1000", "augment:2", "plain_hflip", ""):
         assert not is_known_view(name)
+    for name in (*VIEW_GROUPS, "augment:2", "augment:0"):
+        assert is_view_group(name)
+    assert not any(is_view_group(name) for name in ("plain", "augment0", "five_crop", ""))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from PIL import Image
 from stackbone.cache import FeatureStore
 from stackbone.extract import index_dataset
 from stackbone.extract.datasets.dataset import open_dataset
+from stackbone.extract.datasets.further import first_columns
 from tests.made.listings import touch, write_parquet
 
 Table = Callable[..., Path]
@@ -145,3 +146,36 @@ def test_the_index_keeps_them_and_an_extraction_of_before_gets_them_without_a_ne
     table.write_text("path,label,fold\na.png,x,1\nb.png,y,2\n")
     index_dataset(open_dataset(table), store)
     assert store.dataset("list").columns == {"fold": ["1", "2"]}
+
+
+def test_several_tables_have_a_hundred_columns_together(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.jpg", "b/2.jpg")
+    for folder, image, first in (("a", "1.jpg", 0), ("b", "2.jpg", 60)):
+        names = ",".join(f"f{first + i}" for i in range(60))
+        (tmp_path / folder / "metadata.csv").write_text(f"file_name,{names}\n{image},{','.join(['1'] * 60)}\n")
+    dataset = open_dataset(tmp_path)
+    assert list(dataset.columns) == [f"f{i}" for i in range(100)]
+    assert dataset.notes[-1] == "Of the 120 other columns of all tables, the first 100 are kept."
+    assert first_columns(dataset.columns) == (dataset.columns, [])
+
+
+def test_a_row_of_no_image_says_nothing_of_one_of_its_name_elsewhere(tmp_path: Path) -> None:
+    folder = touch(tmp_path / "photos", "1.jpg", "sub/2.jpg")
+    (folder / "sub" / "metadata.csv").write_text("file_name,site\n1.jpg,wrong\n2.jpg,right\n")
+    assert open_dataset(folder).columns == {"site": ["", "right"]}
+
+
+@pytest.mark.parametrize("cell", ["кошка".encode("cp1251"), "кот".encode("koi8-r"), b"\x81\x8d"])
+def test_a_column_that_nobody_asked_for_is_no_reason_to_refuse_a_table(table: Table, cell: bytes) -> None:
+    file = table(b"path,label,note,fold\na.jpg,x," + cell + b",1\nb.jpg,y,,2\n")
+    dataset = open_dataset(file)
+    assert (dataset.labels, dataset.columns) == (["x", "y"], {"fold": ["1", "2"]})
+    assert dataset.notes == ["Columns of 'list.csv' that are in neither UTF-8 nor Windows-1252 are not kept: 'note'."]
+
+
+@pytest.mark.parametrize("half", ["\\ud83d", "\\ude00", "a\\udfff"])
+def test_a_half_character_in_a_field_that_nobody_asked_for_leaves_the_field_out(tmp_path: Path, half: str) -> None:
+    touch(tmp_path, "a.jpg")
+    line = '{"file_name": "a.jpg", "label": "x", "fold": 1, "note": "HALF"}\n'.replace("HALF", half)
+    (tmp_path / "metadata.jsonl").write_text(line)
+    assert open_dataset(tmp_path).columns == {"fold": ["1"]}

@@ -40,6 +40,8 @@ DIMS = {
     "efficientnet_lite0": 1280,
     "efficientnet_lite1": 1280,
     "efficientnet_lite2": 1280,
+    "mobilenetv4_small": 1280,
+    "efficientnetv2_b0": 1280,
     "timm:mobilenetv3_small_050.lamb_in1k": 1024,
 }
 SEED = 0

@@ -802,6 +802,16 @@ def test_steps_equal_torchs_own(tmp_path: Path, images: TrainingImages, optimise
         ({}, None, "timm_steer_micro_vit-lora-birds-seed0.safetensors"),
         ({"stage": "pretune", "seed": 2}, None, "timm_steer_micro_vit-lora-pretune-birds-seed2.safetensors"),
         ({}, {"cv": 3, "seed": 0, "fold": 2}, "timm_steer_micro_vit-lora-birds-seed0-cv3-fold2.safetensors"),
+        (
+            {},
+            {"cv": 3, "fold": 2, "plan": "given", "column": "my/site"},
+            "timm_steer_micro_vit-lora-birds-seed0-given-my_site-cv3-fold2.safetensors",
+        ),
+        (
+            {},
+            {"cv": 3, "fold": 1, "plan": "logo"},
+            "timm_steer_micro_vit-lora-birds-seed0-logo-cv3-fold1.safetensors",
+        ),
         ({}, {"split": "a/b"}, "timm_steer_micro_vit-lora-birds-seed0-without-a_b.safetensors"),
     ],
 )

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 from sklearn.utils import get_tags
@@ -20,6 +21,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from stackbone.cache.errors import UsageError
 from stackbone.stack.estimator.classifiers import LinearSVM, SoftmaxRegression
+from stackbone.stack.estimator.estimator import StackedBackbones
+from stackbone.stack.folds.folds import inner_folds
+from stackbone.stack.learners.bases.lr import score_classes
+from stackbone.stack.solvers.scales import ColumnParts
 from tests.made.checkout import ROOT
 from tests.made.references import ModeratedScaler
 
@@ -130,6 +135,7 @@ def test_a_bad_c_is_refused(digits: tuple[NDArray[np.float64], NDArray[Any]]) ->
 
 TENSORS = """
 import numpy as np, sklearn, torch
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -156,3 +162,87 @@ def test_scikit_learn_on_torch_tensors_gives_the_same_probabilities() -> None:
     environment = {**os.environ, "SCIPY_ARRAY_API": "1"}  # read when scipy is imported
     done = subprocess.run([sys.executable, "-c", TENSORS], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+# Parts of the columns
+
+
+BLOCKS = {"net": slice(0, 132), "noise": slice(0, 60)}
+
+
+def codes_of(y: NDArray[Any]) -> NDArray[np.int64]:
+    return np.unique(y, return_inverse=True)[1]
+
+
+def of_parts(n: int = 240) -> tuple[NDArray[np.float64], NDArray[Any]]:
+    """Return a wide part of noise beside a narrow one that knows the classes."""
+    rng = np.random.default_rng(0)
+    codes = np.arange(n) % 3
+    known = 30 * (rng.standard_normal((3, 12))[codes] + rng.standard_normal((n, 12)))
+    return np.hstack([rng.standard_normal((n, 120)), known]), np.array(["cat", "dog", "emu"])[codes]
+
+
+@pytest.mark.usefixtures("exact_solver")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_parts_are_weighed_as_the_command_line_weighs_them(dtype: type) -> None:
+    y = of_parts()[1]
+    x: Any = of_parts()[0].astype(dtype)
+    codes = codes_of(y)
+    folds = inner_folds(codes, np.unique(codes).astype(str), 0)
+    expected = score_classes(x, codes, x, 3, folds, [0.1], parts=ColumnParts.alike(120, 12))
+    ours = SoftmaxRegression(C=0.1, parts=(120, 12), tol=1e-10).fit(x, y)
+    assert expected.parts is not None
+    np.testing.assert_allclose(ours.part_factors_, expected.parts[:, 0], rtol=1e-6)
+    assert ours.part_factors_[1] > 1 > ours.part_factors_[0]
+    np.testing.assert_allclose(ours.decision_function(x), expected.test, atol=5e-3)
+    given = SoftmaxRegression(C=0.1, parts=(120, 12), cv=[(each.train, each.test) for each in folds]).fit(x, y)
+    np.testing.assert_array_equal(given.part_factors_, ours.part_factors_)
+
+
+def test_one_part_is_none_and_a_pair_of_classes_has_parts_too() -> None:
+    x, y = of_parts()
+    one = SoftmaxRegression(C=0.1, parts=[132]).fit(x, y)
+    np.testing.assert_array_equal(one.coef_, SoftmaxRegression(C=0.1).fit(x, y).coef_)
+    pair = y != "emu"
+    ours = SoftmaxRegression(C=0.1, parts=[120, 12]).fit(x[pair], y[pair])
+    assert ours.coef_.shape == (1, 132)
+    assert ours.part_factors_[1] > ours.part_factors_[0]
+    twice = clone(ours).fit(x[pair], y[pair], sample_weight=np.ones(pair.sum()))
+    np.testing.assert_array_equal(twice.part_factors_, ours.part_factors_)
+
+
+def test_a_stack_has_members_of_parts() -> None:
+    x, y = of_parts()
+    member = SoftmaxRegression(C=0.01, parts=(120, 12))
+    stack = StackedBackbones([("net", member), ("noise", SoftmaxRegression(C=0.01))], blocks=BLOCKS).fit(x, y)
+    np.testing.assert_allclose(stack.named_estimators_["net"].coef_, member.fit(x, y).coef_)
+    plain = StackedBackbones(blocks=BLOCKS).fit(x, y)
+    ours, theirs = ((each.stacked_features_[:, :3].argmax(1) == codes_of(y)).mean() for each in (stack, plain))
+    assert ours > theirs
+    search = GridSearchCV(stack, {"net__C": [0.001, 0.01], "net__parts": [None, (120, 12)]}, cv=2).fit(x, y)
+    assert search.best_params_["net__parts"] == (120, 12)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"parts": (120, 13)}, r"parts have 133 columns in all, and X has 132"),
+        ({"parts": (132, 0)}, r"parts is \(132, 0\); expected the number of columns of each part"),
+        ({"parts": [66.0, 66.0]}, "expected the number of columns"),
+        ({"parts": 132}, "expected the number of columns"),
+        ({"parts": ()}, "expected the number of columns"),
+        ({"parts": (120, 12), "standardise": False}, "leave standardise=False out, or parts"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(changed: dict[str, Any], said: str) -> None:
+    x, y = of_parts()
+    with pytest.raises(ValueError, match=said):
+        SoftmaxRegression(**changed).fit(x, y)
+
+
+def test_parts_take_no_weights_that_differ_and_need_folds() -> None:
+    x, y = of_parts()
+    with pytest.raises(ValueError, match="leave sample_weight out, or parts"):
+        SoftmaxRegression(parts=(120, 12)).fit(x, y, sample_weight=np.arange(len(y)))
+    with pytest.raises(ValueError, match="parts cannot be weighed"):
+        SoftmaxRegression(parts=(120, 12)).fit(x[:3], y[:3])

@@ -86,7 +86,7 @@ def test_copies_are_counted_and_measured_as_row_by_row(
     [note] = found.joined.notes
     stack = copies.scores["stack:oof"]
     assert note.startswith(f"{len(known)} of {copies.n_tested} tested images have a near copy in the training part")
-    assert f"stack:oof scores {stack.copies:.3f} on them and {stack.others:.3f} on the others" in note
+    assert f"stack:oof has an accuracy of {stack.copies:.3f} on them and {stack.others:.3f} on the others" in note
     assert note.endswith("Ask for --near-duplicates 0.98 to keep copies together")
 
 

@@ -98,6 +98,28 @@ def test_out_of_fold_scores_are_those_of_each_inner_folds_own_features(
     assert not np.allclose(found.out_of_fold, plain.out_of_fold)
 
 
+def test_inner_fits_count_rows_as_the_outer_one_does(labels: NDArray[np.str_]) -> None:
+    folds, inner = divided(labels)
+    block = blocks_of(labels, nested=True)[1]
+    names, codes = np.unique(labels, return_inverse=True)
+    fold, own = folds[0], inner[0]
+    counts = np.random.default_rng(7).gamma(1.0, size=len(fold.train)) + 0.1
+    part = Part(0, fold, codes[fold.train], CLASSES, own, row_weights=counts, sample_weights=2 * counts)
+    assert block.nested is not None
+    deeper = [inner_folds(codes[fold.train[each.train]], names, 0) for each in own]
+    found = NestedFit(LEARNER, block.blocks[0], block.nested[0], part, deeper, FIXED, 0).run()
+    assert isinstance(found, BaseScores)
+    for number, each in enumerate(own):
+        rows = Fold(fold.train[each.train], fold.train[each.test])
+        weighed = Part(0, rows, codes[rows.train], CLASSES, deeper[number], row_weights=counts[each.train])
+        plain = Part(0, rows, codes[rows.train], CLASSES, deeper[number])
+        expected, other = (
+            LEARNER.fit([block.nested[0].blocks[number]], one, FIXED, 0).test for one in (weighed, plain)
+        )
+        np.testing.assert_array_equal(found.out_of_fold[each.test], expected)
+        assert not np.allclose(expected, other)
+
+
 def test_nested_fits_of_regression_give_numbers() -> None:
     numbers = np.random.default_rng(0).normal(size=60)
     folds = [Fold.testing(np.arange(k, 60, 3), 60) for k in range(3)]

@@ -20,6 +20,7 @@ from stackbone.stack.learners.bases import lr, published, svm
 from stackbone.stack.learners.bases.lr import score_classes
 from stackbone.stack.learners.learner import BaseScores
 from stackbone.stack.metrics.model_scores import Prediction
+from stackbone.stack.solvers.linear import LinearMap
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -57,9 +58,9 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counts: Counter[str] = Counter()
 
     def counted(name: str, fit: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*args: Any) -> Any:  # noqa: ANN401 - passed on
+        def run(*args: Any, **named: Any) -> Any:  # noqa: ANN401 - passed on
             counts[name] += 1
-            return fit(*args)
+            return fit(*args, **named)
 
         return run
 
@@ -634,3 +635,24 @@ def test_a_file_in_the_place_of_the_folder_is_said_and_costs_no_result(
     (said,) = [record.getMessage() for record in caplog.records]
     assert str(tmp_path / "scores") in said
     assert_same(found, run(None, y, folds))
+
+
+@pytest.mark.parametrize(
+    ("labels", "thresholds", "fits"),
+    [(True, 2, True), (True, None, False), (False, 2, False), (True, 3, False)],
+    ids=["labels", "labels without thresholds", "classes with thresholds", "thresholds of other labels"],
+)
+def test_thresholds_belong_to_labels_and_to_nothing_else(
+    tmp_path: Path, *, labels: bool, thresholds: int | None, fits: bool
+) -> None:
+    blocks: dict[str, Features] = {**made_blocks("a")}
+    cache = ScoreCache(tmp_path, blocks, dataset="photos", feature_sets={"a": "aaaa"})
+    presence = np.eye(2, dtype=np.int8)[np.arange(N) % 2]
+    inner = [Fold.testing(np.arange(N // 2)[part::2], N // 2) for part in range(2)]
+    fold = Fold(np.arange(N // 2), np.arange(N // 2, N))
+    key = cache.key({"name": "ovr"}, ["a"], presence if labels else np.arange(N) % 2, fold, inner, number=0)
+    scores = np.zeros((N // 2, 2), np.float32)
+    linear = LinearMap(np.zeros((6, 2), np.float32), np.zeros(2, np.float32), np.zeros(6, np.float32))
+    chosen = None if thresholds is None else np.full(thresholds, 0.5)
+    cache.save(key, BaseScores(1.0, scores, scores, linear, thresholds=chosen))
+    assert (cache.load(key) is not None) == fits

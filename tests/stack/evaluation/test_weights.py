@@ -23,11 +23,16 @@ from stackbone.stack.evaluation.weights import check_class_weight, row_weights
 from stackbone.stack.folds.per_fold import Viewed
 from stackbone.stack.learners.bases.lr import C_GRID, LogisticRegressionBase, score_classes
 from stackbone.stack.learners.bases.published import predict_published
-from stackbone.stack.learners.bases.ridge import ALPHA_GRID, RidgeBase, score_numbers
+from stackbone.stack.learners.bases.ridge import ALPHA_GRID, RidgeBase, choose_alpha, score_numbers
 from stackbone.stack.learners.bases.svm import predict_svm
 from stackbone.stack.learners.class_weight import parse_class_weight
 from stackbone.stack.learners.learner import Part
+from stackbone.stack.learners.linear_meta import META_C_GRID, averaging_map, choose_linear
+from stackbone.stack.learners.meta import svr
+from stackbone.stack.learners.meta.svr import SVR_C_GRID
 from stackbone.stack.learners.registry import META_LEARNERS
+from stackbone.stack.metrics.checks import Scores
+from stackbone.stack.metrics.metric import Metric, Weights
 from stackbone.stack.metrics.metrics import METRICS
 from stackbone.stack.solvers.ridge import SideBySide
 from stackbone.stack.tasks.truth import Truth
@@ -129,6 +134,8 @@ def test_class_weights_by_a_word() -> None:
         (b"cat,1\ndog,much\n", "the weight of 'dog' is 'much'"),
         (b"cat,1\ncat,2\n", "the class 'cat' has two weights"),
         (b"cat,1,2\n", "line 1 has 3 cells"),
+        (b'"cat\nor kitten",1\ndog\n', "line 3 has 1 cell; expected"),
+        (b'{"cat": 1' + 400 * b"0" + b"}", "the weight of 'cat' is 10000"),
         (b"", "there is none"),
         (b"\xff\xfe\x00", "not UTF-8"),
         (b'{"cat": true}', "the weight of 'cat' is True"),
@@ -157,6 +164,54 @@ def test_options_check_what_chooses(task: str) -> None:
     plain = stack_options(task).to_dict()
     assert list(plain) == ["c", "inner_splits", "meta", "fusion"]
     assert stack_options(class_weight="balanced").to_dict() == {**stack_options().to_dict(), "class_weight": "balanced"}
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ("balance", "class_weight 'balance': .*did you mean 'balanced'"),
+        ("none", "class_weight 'none'"),
+        ([1, 2], r"class_weight is \[1, 2\]; expected 'balanced', a mapping"),
+        ({"ape": -1}, "class_weight: the weight of 'ape' is -1; expected"),
+        ({"ape": float("nan")}, "the weight of 'ape' is nan"),
+        ({"ape": True}, "the weight of 'ape' is True"),
+        ({"ape": "2"}, "the weight of 'ape' is '2'"),
+        ({"ape": 10**400}, "the weight of 'ape' is 10000"),
+        ({}, "there is none"),
+    ],
+)
+def test_class_weights_made_by_hand_are_checked_too(weights: Any, words: str) -> None:  # noqa: ANN401
+    blocks, y = uneven(36)
+    with pytest.raises(UsageError, match=words):
+        stack_options(class_weight=weights)
+    with pytest.raises(UsageError, match=words):
+        evaluate(blocks, y, stratified_folds(y, 3, 0), options=StackOptions(class_weight=weights))
+
+
+def test_options_made_by_hand_are_checked_by_their_task() -> None:
+    y = np.arange(30.0)
+    folds = [Fold.testing(np.arange(k, 30, 3), 30) for k in range(3)]
+    x = {"a": np.ones((30, 2), np.float32)}
+    options = StackOptions(meta=MetaOptions("ridge"), class_weight="balanced")
+    with pytest.raises(UsageError, match="--class-weight is for classes, and the task is regression"):
+        evaluate(x, y, folds, task="regression", options=options)
+    numbers: dict[str, Any] = {"ape": np.float64(2), "bee": np.int64(1), "cow": np.float32(0.5)}
+    assert stack_options(class_weight=numbers).class_weight == {"ape": 2.0, "bee": 1.0, "cow": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        (np.zeros(36), "36 of 36 weights are not positive numbers"),
+        (np.ones(35), r"weights of shape \(35,\) for 36 rows"),
+        (np.r_[np.ones(35), np.nan], r"1 of 36 weights are not positive numbers \(row 35 has nan"),
+        (np.r_[-1.0, np.ones(35)], "row 0 has -1"),
+    ],
+)
+def test_weights_of_images_are_positive_numbers_one_for_each(weights: NDArray[np.float64], words: str) -> None:
+    blocks, y = uneven(36)
+    with pytest.raises(UsageError, match=words):
+        evaluate(blocks, y, stratified_folds(y, 3, 0), options=FIXED, weights=weights)
 
 
 @pytest.mark.usefixtures("exact_solver")
@@ -294,6 +349,56 @@ def test_a_metric_chooses_c_on_the_inner_folds() -> None:
         reached = values[found.chosen]
         assert reached is not None
         assert metric.merit(reached) == pytest.approx(best, abs=0.02), name
+
+
+class Counting(Metric):
+    """What is measured gets ever better, ever worse, or stays as it is."""
+
+    name = "counting"
+    task = "classification"
+
+    def __init__(self, step: int) -> None:
+        self._step, self._value = step, 0
+
+    def measure(self, truth: NDArray[Any], scores: Scores, *, probability: bool, weights: Weights = None) -> float:
+        self._value += self._step
+        return float(self._value)
+
+
+@pytest.mark.parametrize("step", [-1, 0, 1])
+def test_the_criterion_decides_and_what_is_minimised_decides_among_equals(step: int) -> None:
+    blocks, y = uneven(90)
+    _, codes = np.unique(y, return_inverse=True)
+    x, part = blocks["a"], part_of(codes, 3)
+    counting = Counting(step)
+
+    def worse(*said: NDArray[Any]) -> float:
+        return counting.loss(codes, said[0], probability=True)
+
+    plain = score_classes(x, codes, x, 3, part.inner, C_GRID)
+    found = score_classes(x, codes, x, 3, part.inner, C_GRID, criterion=worse)
+    assert found.chosen == {-1: C_GRID[0], 0: plain.chosen, 1: C_GRID[-1]}[step]
+    prior = averaging_map(np.eye(3, dtype=np.float32)[codes], codes, 1, "log", are_probabilities=True)
+    seen = np.eye(3, dtype=np.float32)[codes]
+    meta = choose_linear(seen, codes, part.inner, prior, "log", META_C_GRID, criterion=worse)
+    assert meta.c == {-1: META_C_GRID[0], 0: META_C_GRID[0], 1: META_C_GRID[-1]}[step], "of equals the smallest"
+
+
+@pytest.mark.parametrize("step", [-1, 0, 1])
+def test_the_criterion_decides_in_regressions(step: int) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 6)).astype(np.float32)
+    y = x[:, 0] + rng.normal(size=60)
+    counting = Counting(step)
+    part = part_of(y, 0, metric=counting)
+
+    def worse(said: NDArray[np.float64], _: NDArray[np.int64]) -> float:
+        return counting.loss(y, said, probability=False)
+
+    alpha, _ = choose_alpha(SideBySide.whole(x), y, part.inner, criterion=worse)
+    assert alpha == {-1: ALPHA_GRID[0], 0: ALPHA_GRID[-1], 1: ALPHA_GRID[-1]}[step], "of equals the largest"
+    c = svr._choose_c(x.astype(np.float64), part)
+    assert c == {-1: SVR_C_GRID[0], 0: SVR_C_GRID[0], 1: SVR_C_GRID[-1]}[step], "of equals the smallest"
 
 
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "log_loss", "roc_auc"])

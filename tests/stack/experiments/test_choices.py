@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +13,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stackbone.cache import FeatureStore, StackError, UsageError
+from stackbone.cache import FeatureSpec, FeatureStore, SeenRecord, StackError, UsageError
+from stackbone.cache.records.seen import write_seen
 from stackbone.stack import Experiment, StackOptions, load_model, run_experiment, stack_options
 from stackbone.stack.experiments.reproduce import reproduce_experiment
 from stackbone.stack.experiments.result_file import write_result
-from stackbone.stack.report.context import Context
+from stackbone.stack.metrics.metrics import METRICS
+from stackbone.stack.report.context import Context, ReportOptions
+from stackbone.stack.report.figures.backbone_figures import draw_ablation
+from stackbone.stack.report.sections.learning import Learning
 from stackbone.stack.report.sections.scores import Scores, draw_models
 from stackbone.stack.tables import table
 from stackbone.stack.tables.lessons import lessons
+from stackbone.stack.tables.losses import losses
+from stackbone.stack.tables.metric_names import primary_metric, titles
 from stackbone.stack.tables.verdict import verdict
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -69,7 +77,7 @@ def test_accuracy_of_uneven_classes_has_a_note_that_says_what_to_type(
         return
     (note,) = found
     assert note.startswith("126 images of common and 6 of rare: ")
-    assert pytest.importorskip("re").search(words, note)
+    assert re.search(words, note)
 
 
 def test_even_classes_have_no_such_note_and_the_result_is_as_ever(even: FeatureStore) -> None:
@@ -121,6 +129,8 @@ def test_models_without_probabilities_are_left_out_and_named(even: FeatureStore)
     assert "svm:*, stack:published give no probabilities, which --metric log-loss needs: left out" in found.joined.notes
     with pytest.raises(UsageError, match="--metric log-loss needs probabilities, and the recipe published gives none"):
         run_experiment(even, options=asked(metric="log-loss"), recipes=["published"])
+    alone = run_experiment(even, options=asked(metric="log-loss"), recipes=["oof"])
+    assert "svm:* give no probabilities, which --metric log-loss needs: left out" in alone.joined.notes
 
 
 @pytest.mark.parametrize("metric", ["mae", "neg_root_mean_squared_error", "r2"])
@@ -180,6 +190,7 @@ def test_a_column_of_weights_counts_and_is_repeated(tmp_path: Path, make_cache: 
     found = run_experiment(store, options=asked(weight_column="worth"), with_model=True)
     assert found.n_images == len(EVEN) - 6
     assert "6 images of weight 0 (worth) take no part" in found.joined.notes
+    assert "images count by the column 'worth', in what is learnt and in the scores of all models" in found.joined.notes
     assert found.weights is not None
     assert sorted(set(found.weights.tolist())) == [1.5, 3.0]
     y = np.array(found.joined.labels)
@@ -254,3 +265,105 @@ def test_a_saved_model_names_the_metric_of_its_score(even: FeatureStore, tmp_pat
     assert found.model is not None
     save_model(found.model, tmp_path / "m.stackbone")
     assert list(load_model(tmp_path / "m.stackbone").score) == ["calibration_error"]
+
+
+def others(found: Experiment, plain: Experiment, weightless: Sequence[int]) -> None:
+    """Require that the images that count lie in the folds that they lie in without weights."""
+    for one, other in zip(found.folds, plain.folds, strict=True):
+        for ours, theirs in ((one.train, other.train), (one.test, other.test)):
+            expected = np.setdiff1d(plain.joined.rows[theirs], weightless)
+            np.testing.assert_array_equal(found.joined.rows[ours], expected)
+
+
+@pytest.mark.parametrize("weightless", [[0, 1, 2, 3], [59], list(range(0, 60, 7))])
+@pytest.mark.parametrize("dealing", ["digests", "rows"])
+def test_folds_are_those_without_weights(tmp_path: Path, make_cache: Make, weightless: list[int], dealing: str) -> None:
+    cells = ["0" if i in weightless else "2" for i in range(len(EVEN))]
+    store = weighed(make_cache, tmp_path, cells)
+    plain = run_experiment(store, options=asked(), dealing=dealing, recipes=["oof"])
+    found = run_experiment(store, options=asked(weight_column="worth"), dealing=dealing, recipes=["oof"])
+    others(found, plain, weightless)
+    takes = "1 image of weight 0 (worth) takes" if len(weightless) == 1 else f"{len(weightless)} images of weight 0"
+    assert any(note.startswith(takes) for note in found.joined.notes)
+
+
+def test_a_split_takes_images_of_weight_0_in_either_part(tmp_path: Path, make_cache: Make) -> None:
+    splits = ["test" if i % 2 else "train" for i in range(len(EVEN))]
+    store = make_cache(tmp_path, EVEN, noise=4.0, splits=splits)
+    cells = ["0" if i < 5 else "1" for i in range(len(EVEN))]
+    store.write_dataset(replace(store.dataset("photos"), columns={"worth": cells}))
+    plain = run_experiment(store, split="test", options=asked(), recipes=["oof"])
+    found = run_experiment(store, split="test", options=asked(weight_column="worth"), recipes=["oof"])
+    others(found, plain, range(5))
+
+
+@pytest.mark.parametrize(("part", "kept"), [("test", 0), ("training", 1)])
+def test_a_part_without_an_image_that_counts_is_refused(tmp_path: Path, make_cache: Make, part: str, kept: int) -> None:
+    splits = ["test" if i % 2 else "train" for i in range(len(EVEN))]
+    store = make_cache(tmp_path, EVEN, splits=splits)
+    cells = ["1" if i % 2 == kept else "0" for i in range(len(EVEN))]
+    store.write_dataset(replace(store.dataset("photos"), columns={"worth": cells}))
+    with pytest.raises(
+        StackError, match=f"every image in the {part} part of fold 1 of 1 has the weight 0 in the column"
+    ):
+        run_experiment(store, split="test", options=asked(weight_column="worth"))
+
+
+def test_a_steered_backbone_is_fair_to_the_folds_of_a_weighted_experiment(tmp_path: Path, make_cache: Make) -> None:
+    store = weighed(make_cache, tmp_path, ["0" if i < 6 else "2" for i in range(len(EVEN))])
+    plain = run_experiment(store, options=asked(), recipes=["oof"])
+    half = (0.5, 0.5, 0.5)
+    for number, fold in enumerate(plain.folds):
+        steering = hashlib.sha256(b"%d" % number).hexdigest()
+        spec = FeatureSpec(
+            "vit_base", "random(0)", (224, 224), 0.9, "center", "bicubic", half, half, "model", steering=steering
+        )
+        features = store.feature_set("vit_toast", spec)
+        described = {
+            **{"method": "toast", "stage": "tune", "backbone": "vit_base", "recipe": "ab" * 32},
+            **{"division": plain.division.to_dict(number), "seed": 0, "parent_seen": None},
+        }
+        write_seen(features.folder, SeenRecord(steering, plain.joined.digests[fold.train], described))
+        x = np.random.default_rng(number).normal(size=(len(EVEN), 8)).astype(np.float32)
+        features.append(spec, plain.joined.digests, x, {})
+    steered = run_experiment(store, options=asked(), recipes=["oof"])
+    found = run_experiment(store, options=asked(weight_column="worth"), recipes=["oof"])
+    assert found.steered == steered.steered
+    assert len(set(found.steered["vit_toast"])) == 3
+    others(found, plain, range(6))
+
+
+def test_plain_accuracy_has_the_same_interval_whether_or_not_it_is_asked_for(even: FeatureStore) -> None:
+    drawn = []
+    for choices in ({}, {"metric": "accuracy"}):
+        found = run_experiment(even, split="test", options=asked(**choices), recipes=["oof"])
+        drawn.append([each.interval for each in Scores().collect(Context(found, even)).models])
+    assert drawn[0] == drawn[1]
+    assert any(each is not None for each in drawn[0])
+
+
+def test_a_metric_of_which_less_is_better_is_told_the_right_way_round(even: FeatureStore) -> None:
+    found = run_experiment(even, cv=2, options=asked(metric="log-loss"), recipes=["oof"])
+    context = Context(found, even, ReportOptions(projection="pca", learning_curve=True))
+    learnt = Learning().collect(context)
+    assert learnt is not None
+    assert (learnt.metric, learnt.lower_is_better) == ("log-loss", True)
+    for each in learnt.curves:
+        assert each.mean[-1] == pytest.approx(found.evaluation.score(each.model).mean)
+    drawn = draw_ablation(losses(found), primary_metric(found))
+    assert drawn.layout["xaxis"]["title"]["text"] == "log-loss added without it"
+    assert "added" in drawn.data[0]["hovertemplate"]
+
+
+def test_near_copies_are_told_in_accuracy_whatever_the_metric(tmp_path: Path, make_cache: Make) -> None:
+    store = make_cache(tmp_path, EVEN, near={i + 30: i for i in range(9)}, dim=32)
+    found = run_experiment(store, options=asked(metric="log-loss"), recipes=["oof"])
+    assert found.near_copies is not None
+    assert found.near_copies.metric == "accuracy"
+    assert any("stack:oof has an accuracy of" in note for note in found.joined.notes)
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "average_precision", "kappa", "mcc", "calibration_error"])
+def test_the_metric_that_was_asked_for_is_explained(even: FeatureStore, metric: str) -> None:
+    found = run_experiment(even, cv=2, options=asked(metric=metric), recipes=["oof"])
+    assert f"{titles()[metric]}: {METRICS[metric].note}" in table.footnotes(found)

@@ -5,7 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from stackbone.stack.experiments.subsets import nested_order, sample_rows, take_share
+from stackbone.stack.experiments.subsets import nested_order, sample_rows, take_share, with_both_sides
+from tests.made.multilabel import make_presence
 
 
 def test_a_sample_keeps_the_shares_of_the_classes_and_the_smallest() -> None:
@@ -51,3 +52,22 @@ def test_no_group_comes_twice_before_every_group_of_its_class_came_once() -> Non
     codes, group = np.repeat([0, 1], 30), np.repeat(np.arange(6), 10)  # three groups of ten rows a class
     taken = take_share(nested_order(np.arange(60), codes, group, seed=0), codes, 0.2)
     assert np.bincount(group[taken]).tolist() == [2] * 6
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [(0.02, 0.5), (0.98, 0.5, 0.3), (0.03, 0.04, 0.97)],
+    ids=["a rare label", "a label that few lack", "both"],
+)
+def test_every_share_of_labelled_images_has_both_sides_of_each_label(shares: tuple[float, ...]) -> None:
+    presence = make_presence(150, shares, seed=1)
+    # As of images that are sampled by one label each: the other labels of an image are anything.
+    codes = presence.argmax(axis=1).astype(np.int64)
+    order = nested_order(np.arange(150), codes, np.arange(150), seed=0)
+    parts = [with_both_sides(take_share(order, codes, share), order, presence) for share in (0.01, 0.1, 0.3, 1.0)]
+    for part in parts:
+        assert (presence[part].min(axis=0) == 0).all()
+        assert (presence[part].max(axis=0) == 1).all()
+        assert (np.diff(part) > 0).all()
+    assert all(set(small) <= set(large) for small, large in pairwise(parts))
+    assert len(parts[-1]) == 150

@@ -26,6 +26,7 @@ from stackbone.cache.records.seen import FILE, write_seen
 from stackbone.stack import Fold
 from stackbone.stack.divisions.division import Division, options_of, options_of_run
 from stackbone.stack.divisions.outer_folds import inner_of_folds
+from stackbone.stack.features.fusion import fuse
 from stackbone.stack.features.join import Joined, choose_final_features, features_of_folds, join_features
 from stackbone.stack.folds.per_fold import PerFold, nested_of, of_fold
 
@@ -69,10 +70,14 @@ def add_steered(
     parent_seen: str | None = None,
     of_seed: int = 0,
     division: dict[str, object] | None = None,
+    output: str = "pooled",
 ) -> FeatureSet:
-    """Cache features whose steering saw these images, by number; from `N` on they are of another dataset."""
+    """Cache features whose steering saw these images, by number; from `N` on they are of another dataset.
+
+    Another output of the same steering has other numbers.
+    """
     steering = hashlib.sha256(f"{recipe} {seed} {[*map(int, seen)]}".encode()).hexdigest()
-    spec = made_spec("vit_base", precision, steering)
+    spec = replace(made_spec("vit_base", precision, steering), output=output)
     feature_set = store.feature_set("vit_toast", spec)
     described: dict[str, object] = {
         "method": "toast",
@@ -82,7 +87,8 @@ def add_steered(
     }
     described |= {"division": division, "seed": of_seed, "parent_seen": parent_seen}
     write_seen(feature_set.folder, SeenRecord(steering, digests_of(99)[np.array(list(seen), int)], described))
-    feature_set.append(spec, digests_of()[:n], made_features(seed, n), {})
+    rows = made_features(seed, n)
+    feature_set.append(spec, digests_of()[:n], rows if output == "pooled" else -rows, {})
     return feature_set
 
 
@@ -132,6 +138,57 @@ def test_the_order_asked_for_is_the_order_of_the_blocks(store: FeatureStore) -> 
     joined = join_features(store, backbones=asked)
     assert list(features_of_folds(joined, FOLDS, ASKED).blocks) == asked
     assert list(choose_final_features(joined).blocks) == list(choose_final_features(joined).feature_sets) == asked
+
+
+def add_outputs(store: FeatureStore) -> dict[str, list[FeatureSet]]:
+    """Cache two outputs of one steering for each of `FOLDS`."""
+    return {
+        output: [add_steered(store, fold.train, 10 + number, output=output) for number, fold in enumerate(FOLDS)]
+        for output in ("pooled", "cls")
+    }
+
+
+def test_two_outputs_of_a_steered_backbone_are_each_fair_in_every_fold(store: FeatureStore) -> None:
+    sets = add_outputs(store)
+    joined = join_features(store)
+    assert joined.names == ["resnet50", "vit_toast", "vit_toast@cls", "xception"]
+    found = features_of_folds(joined, FOLDS, ASKED)
+    assert found.steered == {
+        "vit_toast": [each.id for each in sets["pooled"]],
+        "vit_toast@cls": [each.id for each in sets["cls"]],
+    }
+    for number in range(3):
+        np.testing.assert_array_equal(of_fold(found.blocks["vit_toast"], number), made_features(10 + number))
+        np.testing.assert_array_equal(of_fold(found.blocks["vit_toast@cls"], number), -made_features(10 + number))
+    assert [member.blocks for member in fuse(joined, "parts")] == [(name,) for name in joined.names]
+
+
+@pytest.mark.parametrize("output", ["pooled", "cls"])
+def test_an_output_that_a_fold_lacks_is_refused_by_its_name(store: FeatureStore, output: str) -> None:
+    sets = add_outputs(store)
+    lost = sets[output][1]
+    lost.folder.rename(store.root.parent / lost.id)
+    joined = join_features(store)
+    name = "vit_toast" if output == "pooled" else "vit_toast@cls"
+    with pytest.raises(StackError, match=rf"fold 2 of 3 has no fair features of the steered backbone {name}: "):
+        features_of_folds(joined, FOLDS, ASKED)
+    other = "vit_toast@cls" if output == "pooled" else "vit_toast"
+    assert other in join_features(store, backbones=other).steered
+    assert features_of_folds(join_features(store, backbones=other), FOLDS, ASKED).steered.keys() == {other}
+
+
+@pytest.mark.parametrize("seed", [10, 20, 30])
+def test_a_model_of_two_steered_outputs_takes_both_of_one_steering(store: FeatureStore, seed: int) -> None:
+    for output in ("pooled", "cls"):  # all saw as many images
+        for number, fold in enumerate(FOLDS):
+            add_steered(store, fold.train, seed + number, output=output)
+    final = choose_final_features(join_features(store))
+    assert list(final.blocks) == ["resnet50", "vit_toast", "vit_toast@cls", "xception"]
+    assert len({final.feature_sets[name].header().spec.steering for name in ("vit_toast", "vit_toast@cls")}) == 1
+    everything = {output: add_steered(store, range(N), seed, output=output) for output in ("pooled", "cls")}
+    final = choose_final_features(join_features(store))
+    assert final.feature_sets["vit_toast"].id == everything["pooled"].id
+    assert final.feature_sets["vit_toast@cls"].id == everything["cls"].id
 
 
 def test_of_several_fair_ones_the_one_that_saw_most_of_the_training_part_is_taken(store: FeatureStore) -> None:
@@ -400,3 +457,27 @@ def test_steerings_of_outer_folds_alone_say_nothing_of_inner_ones(store: Feature
     for fold in FOLDS:
         add_steered(store, fold.train)
     assert features_of_folds(join_features(store), FOLDS, ASKED).notes == []
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        ([0, 1, 2, 3, 8], "saw 0 of its 4 test images, and 1 image that is no older"),
+        ([0, 1, 8, 9, 11], "saw 0 of its 4 test images, and 3 images that are no older"),
+        ([0, 4, 10], "saw 1 of its 4 test images, and 1 image that is no older"),
+    ],
+)
+def test_in_the_order_of_time_a_steering_of_later_images_is_not_fair(
+    store: FeatureStore, seen: list[int], said: str
+) -> None:
+    past = Fold(np.arange(4), np.arange(4, 8))
+    add_steered(store, seen)
+    joined = join_features(store)
+    if 4 not in seen:
+        assert len(chosen(joined, [past])["vit_toast"]) == 1
+    timed = replace(joined, times=np.arange(N, dtype=np.float64))
+    with pytest.raises(StackError, match=said):
+        chosen(timed, [past])
+    fair = add_steered(store, [0, 1], 1)
+    timed = replace(join_features(store), times=timed.times)
+    assert chosen(timed, [past]) == {"vit_toast": [fair.id]}

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from stackbone.cache import FeatureStore, StackError, UsageError
+from stackbone.cache.records.views import CORNERS
 from stackbone.stack import Experiment, StackOptions, load_model, run_experiment, run_self_check, save_model
 from stackbone.stack.experiments.provenance import provenance, repeat_commands
 from stackbone.stack.experiments.reproduce import reproduce_experiment
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
 LABELS = [f"class {i % 3}" for i in range(60)]
 FIXED = StackOptions(c=0.1, inner_splits=3)
+FOUR = [f"resnet50~{corner}" for corner in CORNERS]
 MakeCache = Callable[..., FeatureStore]
 
 
@@ -106,6 +108,43 @@ def test_a_view_typed_as_a_backbone_is_a_block_of_its_own(store: FeatureStore) -
     joined = join_features(store, backbones="resnet50,resnet50~hflip")
     assert joined.names == ["resnet50", "resnet50~hflip"]
     np.testing.assert_array_equal(joined.blocks["resnet50~hflip"], features(store, "resnet50~hflip"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ("resnet50~five-crop", ["resnet50", *FOUR]),
+        ("resnet50~augment:1,vgg19", ["resnet50~augment0", "vgg19"]),
+        (["vgg19~hflip", "resnet50", "resnet50~five-crop"], ["vgg19~hflip", "resnet50", *FOUR]),
+        ("resnet50@pooled~augment:1", ["resnet50~augment0"]),
+        ("all~five-crop", ["resnet50", *sorted(FOUR), "vgg19"]),
+        ("all~plain", ["resnet50", "vgg19"]),
+    ],
+)
+def test_a_group_of_views_typed_as_a_backbone_is_a_block_for_each(
+    store: FeatureStore, asked: str | list[str], names: list[str]
+) -> None:
+    for corner in CORNERS:
+        add_view(store, "resnet50", corner)
+    assert join_features(store, backbones=asked).names == names
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("resnet50~five-crop", r"no features of 'resnet50~top_left' or .* --backbones .?resnet50~"),
+        ("resnet50~augment:2", r"no features of 'resnet50~augment1'; it has .* --backbones .?resnet50~augment1"),
+        ("vgg19~augment:0", "asks for '0' random views"),
+        ("vgg19~five_crop", "did you mean 'five-crop'"),
+        ("all~rotate90", "unknown view 'rotate90': choose from plain"),
+        ("offline~ten-crop", r"no features of 'efficientnet_lite0' or 'efficientnet_lite0~top_left'"),
+    ],
+)
+def test_a_group_of_views_that_is_not_there_is_refused_with_what_makes_it(
+    store: FeatureStore, asked: str, said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        join_features(store, backbones=asked)
 
 
 @pytest.mark.parametrize(

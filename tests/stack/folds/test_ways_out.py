@@ -87,13 +87,22 @@ def evaluate_layout(y: NDArray[np.str_], units: Units, ask: Ask) -> None:
         kept = ~np.isin(y, find_rare(y, ask.n_splits, units.groups))
         y, units = y[kept], units.take(kept)
     rare: Literal["keep", "refuse"] = "keep" if ask.rare == "keep" else "refuse"
-    of_units = vars(units)
+    groups, digests = units.groups, units.digests
     folds = stratified_folds(
-        y, ask.n_splits, ask.seed, **of_units, repeats=ask.repeats, rare=rare, inner_splits=ask.inner_splits
+        y,
+        ask.n_splits,
+        ask.seed,
+        groups=groups,
+        digests=digests,
+        repeats=ask.repeats,
+        rare=rare,
+        inner_splits=ask.inner_splits,
     )
     x = np.random.default_rng(0).normal(size=(len(y), 2)).astype(np.float32)
     options = stack_options("classification", meta="mean", c=1.0, inner_splits=ask.inner_splits)
-    evaluate({"a": x}, y, folds, recipes=("oof",), baselines=False, options=options, **of_units, n_jobs=1)
+    evaluate(
+        {"a": x}, y, folds, recipes=("oof",), baselines=False, options=options, groups=groups, digests=digests, n_jobs=1
+    )
 
 
 @pytest.mark.parametrize("dealing", DEALINGS)
@@ -125,7 +134,15 @@ def test_refused_folds_advise_what_works_with_the_inner_folds_asked_for(inner_sp
         y, units, ask = made_layout(seed, DEALINGS[0])
         ask = replace(ask, rare="refuse", inner_splits=inner_splits)
         try:
-            stratified_folds(y, ask.n_splits, seed, **vars(units), repeats=ask.repeats, inner_splits=inner_splits)
+            stratified_folds(
+                y,
+                ask.n_splits,
+                seed,
+                groups=units.groups,
+                digests=units.digests,
+                repeats=ask.repeats,
+                inner_splits=inner_splits,
+            )
         except StackError as exc:
             said = str(exc)
         else:

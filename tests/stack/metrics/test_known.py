@@ -167,7 +167,7 @@ def test_aliases_that_are_scorers_of_scikit_learn_have_its_sign(name: str) -> No
     [
         ("classification", "balanced-acuracy", r"unknown metric .* did you mean 'balanced-accuracy'\?"),
         ("classification", "neg_logloss", r"did you mean 'log-loss'\?"),
-        ("classification", "rmse", "rmse is a metric of regression"),
+        ("classification", "rmse", r"rmse is a metric of regression \(--task regression\)"),
         ("regression", "maee", r"choose from r2, mae, rmse; did you mean 'mae'\?"),
         ("classification", "qqq", r"choose from accuracy, macro-f1, top5, [a-z0-9, -]*mcc$"),
     ],
@@ -200,7 +200,9 @@ def test_bins_of_weighted_predictions_hold_equal_weight() -> None:
 def test_drawn_again_accuracy_has_the_interval_of_the_multinomial_bootstrap() -> None:
     codes, logs = made(200, 3)
     a, b = Prediction(logs, probability=True), Prediction(made(200, 3, seed=9)[1], probability=True)
-    ours = resampled_difference(METRICS["accuracy"], codes, a, b, seed=0)
+    ours = resampled_difference(
+        METRICS["accuracy"], *(resampled(METRICS["accuracy"], codes, each, seed=0) for each in (a, b))
+    )
     right = [each.scores.argmax(axis=1) == codes for each in (a, b)]
     plain = bootstrap_difference(*right, seed=0)
     assert ours is not None
@@ -216,27 +218,32 @@ def test_the_better_of_two_models_is_above_zero_whatever_the_sign_of_the_metric(
     worse = log_softmax(0.3 * logs + np.random.default_rng(5).normal(size=logs.shape), axis=1)
     a, b = Prediction(logs, probability=True), Prediction(worse, probability=True)
     groups = np.arange(len(codes)) // 2
-    found = resampled_difference(METRICS[name], codes, a, b, seed=0, groups=groups)
-    back = resampled_difference(METRICS[name], codes, b, a, seed=0, groups=groups)
+    one, other = (resampled(METRICS[name], codes, each, seed=0, groups=groups) for each in (a, b))
+    found = resampled_difference(METRICS[name], one, other)
+    back = resampled_difference(METRICS[name], other, one)
     assert found is not None
     assert back is not None
     assert found.low is not None
     assert 0 < found.low < found.mean
     assert back.mean == pytest.approx(-found.mean)
     assert back.high == pytest.approx(-found.low)
-    drawn = resampled(METRICS[name], codes, a, seed=0)
+    drawn = resampled(METRICS[name], codes, a, seed=0).drawn
     value = METRICS[name].measure(codes, logs, probability=True)
     assert value is not None
     assert np.quantile(drawn, 0.025) < value < np.quantile(drawn, 0.975)
+    assert one.whole == value
 
 
 def test_draws_of_one_class_are_passed_over_and_what_cannot_be_measured_has_no_interval() -> None:
     codes = np.array([0, 0, 0, 1])
     logs = log_softmax(np.array([[2.0, 0], [1, 0], [0, 0.5], [0, 1]]), axis=1)
     says = Prediction(logs, probability=True)
-    drawn = resampled(METRICS["roc_auc"], codes, says, seed=0)
-    assert 0 < np.isnan(drawn).sum() < len(drawn)
-    assert resampled_difference(METRICS["log_loss"], codes, says, Prediction(logs, probability=False), seed=0) is None
-    same = resampled_difference(METRICS["roc_auc"], codes, says, says, seed=0)
+    found = resampled(METRICS["roc_auc"], codes, says, seed=0)
+    assert 0 < np.isnan(found.drawn).sum() < len(found.drawn)
+    losses = [
+        resampled(METRICS["log_loss"], codes, Prediction(logs, probability=each), seed=0) for each in (True, False)
+    ]
+    assert resampled_difference(METRICS["log_loss"], *losses) is None
+    same = resampled_difference(METRICS["roc_auc"], found, found)
     assert same is not None
     assert (same.mean, same.low, same.p_value) == (0.0, None, 1.0)

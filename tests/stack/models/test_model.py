@@ -163,7 +163,7 @@ def not_finite(linear: LinearMap) -> LinearMap:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"task": "clustering"}, "task is 'clustering', expected one of classification, regression"),
+        ({"task": "clustering"}, "task is 'clustering', expected one of classification, multilabel, regression"),
         ({"learner": "forest"}, "meta-learner is 'forest', expected one of svm, lr, convex, greedy, mean"),
         ({"scores": "ranks"}, "scores is 'ranks'"),
         ({"combine": "sum"}, "combination is 'sum'"),

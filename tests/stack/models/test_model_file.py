@@ -137,6 +137,8 @@ def test_a_mean_and_a_regression_come_back(tmp_path: Path) -> None:
     save_model(regression, tmp_path / "regression")
     found = load_model(tmp_path / "regression").predict_values(BLOCKS)
     np.testing.assert_array_equal(found, regression.predict_values(BLOCKS))
+    with pytest.raises(ModelError, match="its combination is 'average', expected one of concat"):
+        replace(regression, combine="average", meta_linear=made_map(9, 1, 1))
 
 
 def test_coefficients_in_any_memory_order_are_saved_alike(file: Path, tmp_path: Path) -> None:

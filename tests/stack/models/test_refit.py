@@ -76,10 +76,8 @@ def joined(tmp_path: Path) -> Joined:
 
 def by_hand(options: StackOptions, joined: Joined, seed: int) -> NDArray[np.float64]:
     """Return log-probabilities of the new digits by the parts that `refit` is made of."""
-    y, units = CODES[:N], vars(joined.units("digests"))
-    inner = inner_folds(
-        y, np.array([f"digit {code}" for code in range(5)]), seed, **units, n_splits=options.inner_splits
-    )
+    y, names = CODES[:N], np.array([f"digit {code}" for code in range(5)])
+    inner = inner_folds(y, names, seed, groups=joined.groups, digests=joined.digests, n_splits=options.inner_splits)
     parts = [score_classes(TRAIN[name], y, NEW[name], 5, inner, c_grid(options)) for name in TRAIN]
     meta = fit_meta(parts, y, 5, inner, options.meta)
     return meta.log_probabilities([part.test for part in parts])

@@ -247,3 +247,19 @@ def test_rows_of_weight_zero_may_stand_in_no_subset() -> None:
         x[kept], codes[kept], 4, everything, loss="log", standardise=True, weights=weights[kept]
     ).solve(0.1)
     np.testing.assert_array_equal(found.decide(x), plain.decide(x))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("least", [1e-39, 1e-46, 1e-300])
+def test_a_weight_too_small_for_single_precision_counts_next_to_nothing(
+    kind: Kind, n_classes: int, least: float
+) -> None:
+    x, codes = photos(90, 8, n_classes=n_classes)
+    weights = np.where(np.arange(90) < 9, least, 1.0)
+    (found,) = LinearPath(x, codes, n_classes, [np.arange(90)], loss=kind, standardise=False, weights=weights).solve(
+        0.1
+    )
+    (without,) = LinearPath(x[9:], codes[9:], n_classes, [np.arange(81)], loss=kind, standardise=False).solve(0.1)
+    assert np.isfinite(found.coef).all()
+    np.testing.assert_allclose(found.decide(x), without.decide(x), atol=1e-2)

@@ -17,7 +17,7 @@ from stackbone.stack.tasks.registry import TASKS, get_task
 from stackbone.stack.tasks.task import Task
 from tests.made.checkout import ROOT
 
-NAMES = {"classification", "regression"}
+NAMES = {"classification", "multilabel", "regression"}
 
 
 def classes_of_tasks() -> set[str]:
@@ -59,14 +59,17 @@ def test_the_watch_sees_what_it_looks_for(tmp_path: Path) -> None:
 
 
 def test_names_are_pinned() -> None:
-    assert list(TASKS) == ["classification", "regression"]
-    assert list(BASE_LEARNERS) == ["lr", "svm", "published", "lda", "knn", "prototype", "ridge_classifier", "ridge"]
-    assert list(META_LEARNERS) == ["svm", "lr", "ridge", "svr", "convex", "greedy", "mean"]
+    assert list(TASKS) == ["classification", "multilabel", "regression"]
+    bases = ["lr", "svm", "published", "lda", "knn", "prototype", "ridge_classifier", "ridge", "ovr"]
+    assert list(BASE_LEARNERS) == bases
+    assert list(META_LEARNERS) == ["svm", "lr", "ridge", "svr", "convex", "label-lr", "greedy", "mean"]
     assert meta_learners("classification") == ["svm", "lr", "convex", "greedy", "mean"]
     assert meta_learners("regression") == ["ridge", "svr", "greedy", "mean"]
+    assert meta_learners("multilabel") == ["label-lr", "mean"]
     classes = ["accuracy", "macro_f1", "top5", "log_loss", "calibration_error"]
     asked = ["balanced_accuracy", "weighted_f1", "roc_auc", "average_precision", "kappa", "mcc"]
-    assert list(METRICS) == [*classes, *asked, "r2", "mae", "rmse"]
+    labels = ["mean_ap", "micro_f1", "label_macro_f1", "subset_accuracy", "hamming_loss", "label_log_loss"]
+    assert list(METRICS) == [*classes, *asked, "r2", "mae", "rmse", *labels]
 
 
 def test_an_unknown_task_is_named_with_the_likely_one() -> None:
@@ -99,6 +102,8 @@ def test_a_task_is_whole(task: Task) -> None:
         ),
         ("regression", "mean", MetaOptions("ridge"), "mean of the backbones' predictions"),
         ("regression", "stack:oof", MetaOptions("svr"), "linear SVR on out-of-fold predictions"),
+        ("multilabel", "ovr:vgg19", MetaOptions(), "one-versus-rest logistic regressions on vgg19"),
+        ("multilabel", "mean", MetaOptions(), "mean of the backbones' probabilities"),
     ],
 )
 def test_every_model_is_described(task: str, model: str, options: MetaOptions, words: str) -> None:
@@ -112,5 +117,8 @@ def test_labels_become_codes_and_names_once() -> None:
         ["ape", "emu"],
         ["emu", "ape", "emu"],
     )
+    several = TASKS["multilabel"].read(np.array(["emu|ape", "|", "emu"]))
+    assert (several.values.tolist(), several.classes.tolist()) == ([[1, 1], [0, 0], [0, 1]], ["ape", "emu"])
+    assert (several.has_one_class, several.codes.tolist()) == (False, [0, 1, 2])
     numbers = TASKS["regression"].read(np.array(["1.5", "-2"]))
     assert (numbers.values.tolist(), numbers.n_classes, numbers.codes.tolist()) == ([1.5, -2.0], 0, [0, 0])

@@ -20,7 +20,7 @@ class MatthewsCorrelation(Metric):
     name = "mcc"
     task = "classification"
     title = "MCC"
-    place = 9
+    place = 10
     aliases = ("matthews_corrcoef",)
     least = -1.0
     most = 1.0

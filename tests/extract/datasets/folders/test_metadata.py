@@ -140,7 +140,7 @@ def test_two_tables_in_one_folder_are_refused_and_the_way_out_works(photos: Phot
     [
         ('{"file_name": "1.jpg", "label": "x"}\n{"file_name": \n', "line 2: it is not JSON"),
         ('["1.jpg"]\n', "line 1: found '"),
-        ('{"file_name": "1.jpg", "label": ["x"]}\n', "line 1: 'label' holds a list"),
+        ('{"file_name": "1.jpg", "label": [["x"]]}\n', "line 1: 'label' holds a list"),
         ('{"file_name": "1.jpg", "label": "x"}\n{"label": "x"}\n', "line 2: found '' in the column 'file_name'"),
         (
             '{"file_name": "1.jpg", "label": "x"}\n{"file_name": "1.jpg", "label": "y"}\n',

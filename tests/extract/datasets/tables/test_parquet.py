@@ -127,7 +127,7 @@ def test_parquet_errors_name_the_row_or_the_column(tmp_path: Path) -> None:
     assert "row 2" in message(DatasetError, data=file)
     assert "--label-column label" in message(UsageError, data=file, label_column="lable")
     assert "Leave --encoding out" in message(UsageError, data=file, encoding="utf-8")
-    nested = write_parquet(tmp_path / "n.parquet", {"path": ["a.jpg"], "label": [[1, 2]]})
+    nested = write_parquet(tmp_path / "n.parquet", {"path": ["a.jpg"], "label": [[[1, 2]]]})
     assert "holds list<" in message(DatasetError, data=nested)
 
 

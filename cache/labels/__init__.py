@@ -1,0 +1,1 @@
+"""What a label's text says where it is more than the name of one class."""

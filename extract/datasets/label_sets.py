@@ -1,0 +1,188 @@
+"""Labels of which an image can have several: as tables, folders and Python say them, and as the index holds them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from stackbone.cache.choices import nearest
+from stackbone.cache.errors import DatasetError, UsageError
+from stackbone.cache.labels.sets import BAR, SETS, join_names
+from stackbone.cache.text import typed
+from stackbone.extract.datasets.kind import Entries, Listing, TableColumns
+from stackbone.extract.datasets.tables.cells import LIST_MARK
+
+
+def read_sets(texts: Sequence[str], separator: str, where: str) -> list[str]:
+    """Return what texts of several labels each say, as the index holds it.
+
+    Parameters
+    ----------
+    texts
+        Such as ``cat, indoor``; white space around a name does not count, nor does a name given twice. A text that
+        holds separators alone is of an image without labels, an empty one of an image that nobody labelled.
+    separator
+        What stands between two names, such as a comma.
+    where
+        What a message calls them.
+
+    Raises
+    ------
+    DatasetError
+        If a name holds the bar that separates labels in an index.
+    """
+    read: dict[str, str] = {}
+    for text in dict.fromkeys(texts):
+        names = [name for part in text.split(separator) if (name := unicodedata.normalize("NFC", part.strip()))]
+        if bad := next((name for name in names if BAR in name), None):
+            separate = f"If it separates labels here too, write --label-separator {BAR!r}; else rename"
+            msg = (
+                f"The label {bad!r} in {where} holds {BAR!r}, which stands between labels in the cache. "
+                f"Expected names without it. {'Rename' if separator == LIST_MARK else separate} the label."
+            )
+            raise DatasetError(msg)
+        read[text] = join_names(names) if text else ""
+    return [read[text] for text in texts]
+
+
+def as_sets(entries: Entries, where: str) -> Entries:
+    """Return entries of one class each as they stand beside others of any number of labels: a set of one.
+
+    Parameters
+    ----------
+    entries
+        Whose labels are single names, or ``""``.
+    where
+        What a message calls them.
+
+    Raises
+    ------
+    DatasetError
+        As of `read_sets`.
+    """
+    labels = read_sets([label for label, _, _ in entries.values()], LIST_MARK, where)
+    return _with_labels(entries, labels)
+
+
+def _with_labels(entries: Entries, labels: Sequence[str]) -> Entries:
+    pairs = zip(entries.items(), labels, strict=True)
+    return {path: (label, split, group) for (path, (_, split, group)), label in pairs}
+
+
+def separated(listing: Listing, separator: str) -> Listing:
+    """Return a listing whose labels are taken apart at a separator.
+
+    Raises
+    ------
+    UsageError
+        If it is empty, or the labels are sets already.
+    DatasetError
+        As of `read_sets`.
+    """
+    if not separator.strip() and separator != " ":
+        msg = f"--label-separator is {separator!r}. Expected what stands between two labels, such as ',' or '|'."
+        raise UsageError(msg)
+    if listing.label_form == SETS:
+        msg = (
+            "--label-separator says what stands between labels that are one text, and these are lists or marks of "
+            "presence already. Leave it out."
+        )
+        raise UsageError(msg)
+    labels = read_sets([label for label, _, _ in listing.entries.values()], separator, "the labels")
+    return replace(listing, entries=_with_labels(listing.entries, labels), label_form=SETS)
+
+
+_THERE = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
+
+
+def from_columns(columns: Mapping[str, Sequence[str]], names: Sequence[str], paths: Sequence[str]) -> list[str]:
+    """Return labels that columns of ones and zeros mark, each column a label, as the index holds them.
+
+    Parameters
+    ----------
+    columns
+        The columns of a table by name, a cell for each image: 1 where it has the label and 0 where not, or true and
+        false. An image of which all cells are empty is one that nobody labelled.
+    names
+        Of the columns that are labels.
+    paths
+        Of the images, for messages.
+
+    Raises
+    ------
+    UsageError
+        If there is no such column; the message names the nearest one.
+    DatasetError
+        If a cell is neither, or empty beside others that are not, or a name holds a bar.
+    """
+    for name in names:
+        if name not in columns:
+            raise UsageError(_no_column(name, columns))
+    read_sets(names, LIST_MARK, "the names of the columns of labels")
+    chosen = [[cell.strip().lower() for cell in columns[name]] for name in names]
+    labels = []
+    for path, cells in zip(paths, zip(*chosen, strict=True), strict=True):
+        if not any(cells):
+            labels.append("")
+            continue
+        for name, cell in zip(names, cells, strict=True):
+            if cell not in _THERE:
+                found = f"holds {cell[:40]!r}" if cell else "is empty"
+                msg = (
+                    f"The column {name!r} {found} for {path!r}, and --label-columns takes it for a label that is there "
+                    "or not. Expected 0 or 1 (or true or false). Correct the cell, or leave the column out."
+                )
+                raise DatasetError(msg)
+        labels.append(join_names(name for name, cell in zip(names, cells, strict=True) if _THERE[cell]))
+    return labels
+
+
+def _no_column(name: str, columns: Mapping[str, Sequence[str]]) -> str:
+    near = nearest(name, columns)
+    listed = ", ".join(map(repr, list(columns)[:20])) + (", ..." if len(columns) > 20 else "")
+    return (
+        f"--label-columns names {name!r}, and no such column is kept beside those of paths, labels, splits and groups: "
+        f"the table has none, or it is empty, holds lists or long cells, or says several things of one image. Kept: "
+        f"{listed or 'none'}.{f' The nearest is {near!r}.' if near else ''} Name columns that are kept, separated by "
+        "commas, or mend the table."
+    )
+
+
+def read_label_columns(given: Sequence[str] | str, label_column: str | None) -> tuple[str, ...]:
+    """Return the names of the columns that are a label each, as they were given: a sequence, or commas between them.
+
+    Raises
+    ------
+    UsageError
+        If one is named twice, or a column of labels is named as well.
+    """
+    names = [name.strip() for name in given.split(",")] if isinstance(given, str) else list(given)
+    names = [name for name in names if name]
+    if given and not names:
+        msg = "--label-columns names no column. Expected names with commas between them. Name some, or leave it out."
+        raise UsageError(msg)
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        msg = f"--label-columns names {twice!r} twice. Expected each column once. Leave one out."
+        raise UsageError(msg)
+    if names and label_column not in (None, TableColumns().label):
+        msg = (
+            f"--label-column {typed(label_column)} and --label-columns {typed(','.join(names))} both say where labels "
+            "are. Expected one of the two: a column of labels, or a column for each label. Leave the other out."
+        )
+        raise UsageError(msg)
+    return tuple(names)
+
+
+def marked_labels(listing: Listing, names: Sequence[str]) -> Listing:
+    """Return a listing whose labels are those that its table marks in columns of ones and zeros.
+
+    Raises
+    ------
+    UsageError, DatasetError
+        As of `from_columns`.
+    """
+    paths = list(listing.entries)
+    labels = from_columns(listing.further.columns(paths), names, paths)
+    entries = _with_labels(listing.entries, labels)
+    return replace(listing, entries=entries, label_form=SETS, further=listing.further.without(names))

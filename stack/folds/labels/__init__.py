@@ -1,0 +1,1 @@
+"""Folds of images that have any number of labels each."""

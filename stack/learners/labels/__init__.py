@@ -1,0 +1,1 @@
+"""What learners of images with any number of labels have in common."""

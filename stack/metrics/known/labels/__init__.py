@@ -1,0 +1,1 @@
+"""Metrics of images with any number of labels, one a file."""

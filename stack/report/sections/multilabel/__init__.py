@@ -1,0 +1,1 @@
+"""Sections of images with any number of labels, one a file."""
