@@ -103,10 +103,9 @@ def evaluate(
     seed : int
         Seed of the inner folds; the same seed gives the same scores, whatever `n_jobs`.
     n_jobs : int, optional
-        Fits at a time, in threads that share the features; all cores by default, negative numbers as
-        in joblib. Each running fit holds one copy of its own training rows, of a ridge regression up to five float64
-        matrices of ``min(n_train, dim)`` rows and columns; of large features, classifiers that see every backbone run
-        one at a time, with all cores.
+        Fits at a time, in threads that share the features; all cores by default, negative numbers as in joblib. Each
+        holds a copy of its training rows, of a ridge regression up to five float64 matrices of ``min(n_train, dim)``
+        rows and columns; of large features, classifiers that see every backbone run one at a time, with all cores.
     cache : ScoreCache, optional
         Where scores of earlier fits are found, and those of new ones kept.
     progress : callable, optional
@@ -115,8 +114,7 @@ def evaluate(
     Returns
     -------
     Evaluation
-        ``lr:`` and ``svm:`` of each backbone (of a regression ``ridge:``), ``mean`` and ``concat`` of several, then
-        ``stack:oof`` and ``stack:published`` as asked for.
+        Each base learner of each backbone, ``mean`` and ``concat`` of several, then the stacks that were asked for.
 
     Raises
     ------
