@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from stackbone.cache.errors import CacheError, Malformed, UsageError
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.column import Column
 from stackbone.cache.hdf5.opening import CacheFile, open_checked
+from stackbone.cache.hdf5.text_table import check_text_table, read_text_table, write_text_table
 from stackbone.cache.hdf5.texts import encode_texts, read_texts, write_texts
 from stackbone.cache.labels.sets import SETS, split_names
 from stackbone.cache.lazy import later
@@ -30,14 +29,10 @@ _TEXT_COLUMNS = ("path", "label", "split", "group", "reason")
 _STAMPS = ("size", "mtime_ns", "ctime_ns", "inode")
 _SIZES = ("width", "height")
 _LISTED = "listed"
-_COLUMNS, _CELLS = "columns", "cells"
 _LABEL_FORM = "label_form"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 OK, FAILED = 0, 1
-
-MOST_COLUMNS, MOST_NAME, MOST_KEPT = 100, 100, 256
-"""Further columns that an index keeps, characters of their names, and of their cells."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -171,14 +166,12 @@ def write_index(path: Path, index: DatasetIndex) -> None:
             f"{len(index.image_sha256)} digests; give each the same number. Nothing was written to {path}"
         )
         raise CacheError(message)
-    _check_further(index)
+    check_text_table(index.name, index.columns)
     with hdf5.build_in_memory(FORMAT) as (file, memory):
         hdf5.write_text(file, "name", index.name)
         hdf5.write_text(file, "root", index.root)
         hdf5.write_text(file, _LISTED, index.listed.to_json())
-        if index.columns:
-            hdf5.write_text(file, _COLUMNS, json.dumps(list(index.columns), ensure_ascii=False))
-            write_texts(file, _CELLS, encode_texts(index.name, list(chain.from_iterable(index.columns.values()))))
+        write_text_table(file, index.name, index.columns)
         if index.label_form:
             hdf5.write_text(file, _LABEL_FORM, index.label_form)
         for name in _TEXT_COLUMNS:
@@ -191,25 +184,6 @@ def write_index(path: Path, index: DatasetIndex) -> None:
             for i, name in enumerate(_SIZES):
                 hdf5.write_compressed(file, name, np.ascontiguousarray(index.sizes[:, i]))
     write_atomically(path, hdf5.sealed_image(FORMAT, memory))
-
-
-def _check_further(index: DatasetIndex) -> None:
-    """Refuse further columns that no reader takes."""
-    if len(index.columns) > MOST_COLUMNS:
-        message = (
-            f"the dataset {index.name!r} has {len(index.columns):,} further columns, and an index keeps up to "
-            f"{MOST_COLUMNS}. Leave some out"
-        )
-        raise CacheError(message)
-    for name, cells in index.columns.items():
-        longest = max(map(len, cells), default=0)
-        if not _is_name(name) or longest > MOST_KEPT:
-            message = (
-                f"the further column {str(name)[:MOST_NAME]!r} of the dataset {index.name!r} has cells of up to "
-                f"{longest:,} characters. Expected a name of 1 to {MOST_NAME} printable characters, and cells of up to "
-                f"{MOST_KEPT}. Leave the column out, or shorten it"
-            )
-            raise CacheError(message)
 
 
 def remove_index(path: Path) -> None:
@@ -261,7 +235,7 @@ def read_with_version(path: Path) -> tuple[DatasetIndex, int, int]:
             stamps=FileStamps(_stacked(numbers)),
             sizes=_sizes(sizes),
             listed=Listed.from_json(file.json(_LISTED)) if file.has(_LISTED) else Listed(),
-            columns=_read_further(file, len(digests)),
+            columns=read_text_table(file, len(digests)),
             label_form=_label_form(file),
             **{name: read_texts(column) for name, column in columns.items()},
         )
@@ -292,26 +266,6 @@ def _column(file: CacheFile, name: str, types: str, n: int) -> Column:
         message = f"the column {name!r} has {len(column)} rows, image_sha256 has {n}"
         raise Malformed(message)
     return column
-
-
-def _read_further(file: CacheFile, n: int) -> dict[str, list[str]]:
-    if not file.has(_COLUMNS):
-        return {}
-    names = file.json(_COLUMNS)
-    plain = isinstance(names, list) and all(map(_is_name, names))
-    if not plain or not 0 < len(set(names)) == len(names) <= MOST_COLUMNS:
-        message = f"the names of its further columns are no list of 1 to {MOST_COLUMNS} short texts, all different"
-        raise Malformed(message)
-    cells = file.column(_CELLS, types="S", may_inflate=True)
-    if len(cells) != n * len(names) or cells.dtype.itemsize > 4 * MOST_KEPT:  # bytes of a character in UTF-8
-        message = f"its further columns have {len(cells)} cells of {cells.dtype.itemsize} bytes, for {n} x {len(names)}"
-        raise Malformed(message)
-    texts = read_texts(cells)
-    return {name: texts[i * n : (i + 1) * n] for i, name in enumerate(names)}
-
-
-def _is_name(name: object) -> bool:
-    return isinstance(name, str) and 0 < len(name) <= MOST_NAME and name.isprintable()
 
 
 def _sizes(columns: Sequence[Column]) -> NDArray[np.int64] | None:

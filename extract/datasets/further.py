@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from stackbone.cache.records.index import MOST_COLUMNS, MOST_KEPT
+from stackbone.cache.hdf5.text_table import MOST_COLUMNS, MOST_KEPT
 from stackbone.extract.datasets.tables.marks import read_marks
 
 _SHOWN = 5

@@ -101,10 +101,9 @@ def evaluate(
     seed : int
         Seed of the inner folds; the same seed gives the same scores, whatever `n_jobs`.
     n_jobs : int, optional
-        Fits at a time, in threads that share the features; all cores by default, negative numbers as
-        in joblib. Each running fit holds one copy of its own training rows, of a ridge regression up to five float64
-        matrices of ``min(n_train, dim)`` rows and columns; of large features, classifiers that see every backbone run
-        one at a time, with all cores.
+        Fits at a time, in threads that share the features; all cores by default, negative numbers as in joblib. Each
+        holds a copy of its training rows, of a ridge regression up to five float64 matrices of ``min(n_train, dim)``
+        rows and columns; of large features, classifiers that see every backbone run one at a time, with all cores.
     cache : ScoreCache, optional
         Where scores of earlier fits are found, and those of new ones kept.
     progress : callable, optional

@@ -2,10 +2,9 @@
 
 A fit's key is the SHA-256 of all that decides its outcome: learner and its settings, the features of the training part
 and of the test part (each row by the SHA-256 of its values), the class codes of the training part in their order, the
-inner folds; where there are any, what rows count for and the metric that chooses. A changed feature, label, fold,
-weight or setting is another key, so nothing stale is ever found, whatever became of a feature set meanwhile; and a
-merged shard, a renamed image or a new neighbour changes no key. Files are those of `cache.records.scores`; deleting
-them costs time only.
+inner folds; where there are any, what rows count for and the metric that chooses. A change of any of these is another
+key, so nothing stale is ever found, whatever became of a feature set meanwhile; a merged shard, a renamed image or a
+new neighbour changes no key. Files are those of `cache.records.scores`; deleting them costs time only.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from stackbone.cache import FeatureStore, UsageError
-from stackbone.cache.choices import check_choice
 from stackbone.cache.progress import Progress
 from stackbone.stack.divisions.division import Division, choose_plan
 from stackbone.stack.divisions.image_weights import image_weights, without_weightless
@@ -18,6 +17,7 @@ from stackbone.stack.evaluation.findings import find
 from stackbone.stack.evaluation.near_copies import look_for_copies
 from stackbone.stack.evaluation.options import check_options, check_savable, stack_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
+from stackbone.stack.experiments.asked import check_recipes, unmeasured_note, weights_note
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.few_shots import check_drawable, few_shots
 from stackbone.stack.experiments.shots import TRIES, check_shots
@@ -35,10 +35,8 @@ from stackbone.stack.fitting.fit_warnings import recorded
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.learners.recipes import STACKS, recipe_rows
-from stackbone.stack.metrics.metrics import METRICS, typed_metric
 from stackbone.stack.metrics.model_scores import Evaluation
 from stackbone.stack.models.refit import refit
-from stackbone.stack.tasks.task import Task
 
 
 def run_experiment(
@@ -159,7 +157,7 @@ def run_experiment(
         seed=seed,
         inner_splits=options.inner_splits,
     )
-    _check_recipes(division.kind, recipes, options)
+    check_recipes(division.kind, recipes, options)
     if with_model:
         check_savable(division.kind, options, recipes[0])
     joined = join_features(
@@ -187,7 +185,7 @@ def run_experiment(
     )
     row = recipe_rows()[recipes[0]]
     kind, truth = division.kind, division.kind.read(joined.labels)
-    advice = [*kind.advice(truth, options), *_weights_note(options), *_unmeasured_note(kind, recipes, options)]
+    advice = [*kind.advice(truth, options), *weights_note(options), *unmeasured_note(kind, recipes, options)]
     joined = replace(joined, notes=[*joined.notes, *advice])
     findings = find(
         kind,
@@ -293,35 +291,3 @@ def _with_model(
     evaluation = replace(experiment.evaluation, warnings={**experiment.evaluation.warnings, **said})
     joined = replace(experiment.joined, notes=final.notes)
     return replace(experiment, joined=joined, evaluation=evaluation, model=model)
-
-
-def _check_recipes(task: Task, recipes: Sequence[str], options: StackOptions) -> None:
-    for recipe in recipes:
-        check_choice("recipe", recipe, recipe_rows())
-    if not recipes:
-        message = f"no recipe was named; name one or more of {', '.join(recipe_rows())}"
-        raise UsageError(message)
-    task.check_recipes(recipes)
-    if options.metric is not None and recipe_rows()[recipes[0]].startswith(task.unmeasured(options.metric)):
-        message = (
-            f"--metric {typed_metric(METRICS[options.metric])} needs probabilities, and the recipe {recipes[0]} gives "
-            "none: use another --metric or --recipe"
-        )
-        raise UsageError(message)
-
-
-def _weights_note(options: StackOptions) -> list[str]:
-    """Say that images do not count alike, since no number of the table shows it."""
-    if options.weight_column is None:
-        return []
-    return [f"images count by the column {options.weight_column!r}, in what is learnt and in the scores of all models"]
-
-
-def _unmeasured_note(task: Task, recipes: Sequence[str], options: StackOptions) -> list[str]:
-    """Say which models of the table are missing, since the metric cannot measure them."""
-    asked = [recipe_rows()[recipe] for recipe in recipes]
-    left_out = [each for each in task.unmeasured(options.metric) if each.endswith(":") or each in asked]
-    if options.metric is None or not left_out:
-        return []
-    models = ", ".join(f"{each}*" if each.endswith(":") else each for each in left_out)
-    return [f"{models} give no probabilities, which --metric {typed_metric(METRICS[options.metric])} needs: left out"]

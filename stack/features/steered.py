@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import CacheError, Digests, FeatureSet, FeatureSpec, SeenRecord, StackError, as_keys
-from stackbone.cache.text import counted, typed
-from stackbone.stack.divisions.division import LOO, Division
+from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.labelled_images import LabelledImages
-from stackbone.stack.features.source import data_words
+from stackbone.stack.features.refusal import Sight, refusal
 from stackbone.stack.folds.fold import Fold
 
 _SHORT = 8  # hex digits of a recipe that tell two of them apart
@@ -136,7 +135,7 @@ def choose_for_folds(
     fair = [each for each in chosen if each is not None]
     if len(fair) < len(folds):
         n = chosen.index(None)
-        raise StackError(_refusal(backbone, images, folds, n, sights[n], division, others))
+        raise StackError(refusal(backbone, images, folds, n, sights[n], division, others))
     return fair
 
 
@@ -167,11 +166,11 @@ def choose_for_inner(
 
 def _fairest(
     candidates: Sequence[Candidate], images: LabelledImages, folds: Sequence[Fold]
-) -> tuple[list[Candidate | None], list[list[_Sight]]]:
+) -> tuple[list[Candidate | None], list[list[Sight]]]:
     """Return the fair candidate that saw most of each fold's training part, and what each saw of its test part."""
     chosen: list[Candidate | None] = [None] * len(folds)
     most = [-1] * len(folds)
-    sights: list[list[_Sight]] = [[] for _ in folds]
+    sights: list[list[Sight]] = [[] for _ in folds]
     for candidate in candidates:
         seen = _seen(candidate, images.index.image_sha256)
         file_groups = np.unique(images.file_groups[seen])
@@ -179,7 +178,7 @@ def _fairest(
         for n, fold in enumerate(folds):
             test, train = images.rows[fold.test], images.rows[fold.train]
             later = int(seen[_not_before(images, fold)].sum())
-            sight = _Sight(int(seen[test].sum()), int((in_seen_group[test] & ~seen[test]).sum()), later)
+            sight = Sight(int(seen[test].sum()), int((in_seen_group[test] & ~seen[test]).sum()), later)
             sights[n].append(sight)
             if sight.is_fair and int(seen[train].sum()) > most[n]:
                 chosen[n], most[n] = candidate, int(seen[train].sum())
@@ -248,74 +247,3 @@ def remarks(backbone: SteeredBackbone, images: LabelledImages) -> list[str]:
 
 def _seen(candidate: Candidate, digests: Digests) -> NDArray[np.bool_]:
     return np.isin(as_keys(digests), as_keys(candidate.seen.digests))
-
-
-@dataclass(frozen=True)
-class _Sight:
-    """How many images of a test part a steering saw, and how many others share a group with one that it saw.
-
-    In the order of time also how many it saw that are no older than the test part.
-    """
-
-    images: int
-    file_groups: int
-    later: int
-
-    @property
-    def is_fair(self) -> bool:
-        return not (self.images or self.file_groups or self.later)
-
-    def words(self, candidate: Candidate, n_test: int) -> str:
-        groups = f", and {self.file_groups:,} more share a group with images that it saw" if self.file_groups else ""
-        later = (
-            f", and {counted(self.later, 'image')} that {'is' if self.later == 1 else 'are'} no older"
-            if self.later
-            else ""
-        )
-        saw = f"saw {self.images:,} of its {n_test:,} test images"
-        return f"the steering of {candidate.feature_set.id} {saw}{groups}{later}"
-
-
-def _refusal(
-    backbone: SteeredBackbone,
-    images: LabelledImages,
-    folds: Sequence[Fold],
-    n: int,
-    sights: list[_Sight],
-    division: Division,
-    others: Sequence[str],
-) -> str:
-    pairs = zip(backbone.candidates, sights, strict=True)
-    found = "; ".join(sight.words(candidate, len(folds[n].test)) for candidate, sight in pairs)
-    return (
-        f"fold {n + 1} of {len(folds)} has no fair features of the steered backbone {backbone.name}: {found}. Features "
-        "hold the labels that their steering saw, so a score on these images would be far too high. "
-        f"{_way_out(backbone, data_words(images.index), division, others)}"
-    )
-
-
-def _way_out(backbone: SteeredBackbone, words: Sequence[str], division: Division, others: Sequence[str]) -> str:
-    about = backbone.candidates[0].seen.description
-    data, name = typed(*words), typed(backbone.candidates[0].feature_set.backbone)
-    made = typed("--backbone", about["backbone"], "--method", about["method"])
-    how = f"{made} {division.options()}"
-    lines = [
-        "For each of these folds, train a steering that never saw the images that the fold tests: run "
-        f"`stackbone steer {data} {how}` with the options that yours had, cache their features with "
-        f"`stackbone extract {data} --backbones {name} --steering FOLDER`, and run this again"
-    ]
-    if not division.kind.can_be_steered and division.split is None:
-        lines = ["`stackbone steer` learns classes and knows no folds of numbers: use plain backbones"]
-    if division.plan == LOO:
-        lines = [
-            f"`stackbone steer` would train a network for each image: ask for --cv with a number in place of {LOO}"
-        ]
-    if division.repeats > 1:
-        lines.append("It divides the images once, so leave --repeats out")
-    if division.near_duplicates is not None:
-        lines.append("It has no features to compare, so leave --near-duplicates out")
-    if backbone.incomplete:
-        lines.append(f"Not considered, since images are missing there: {', '.join(backbone.incomplete)}")
-    if others:
-        lines.append(f"Or leave the backbone out with --backbones {typed(','.join(others))}")
-    return ". ".join(lines)

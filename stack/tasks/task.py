@@ -13,13 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.errors import StackError
 from stackbone.cache.records.index import DatasetIndex
-from stackbone.cache.text import counted
 from stackbone.stack.folds.class_folds import Ask
 from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold, Kept
-from stackbone.stack.folds.splitters import ordered_folds
 from stackbone.stack.learners.learner import BaseScores
 from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import StackOptions
@@ -29,6 +26,7 @@ from stackbone.stack.metrics.model_scores import ModelScore, Prediction
 from stackbone.stack.tasks.findings import Examined, Findings
 from stackbone.stack.tasks.label_form import check_label_form
 from stackbone.stack.tasks.learners import LearnersOfTask
+from stackbone.stack.tasks.ordered_training import ordered_training
 from stackbone.stack.tasks.truth import Truth
 
 Groups = NDArray[np.int64] | None
@@ -132,27 +130,7 @@ class Task(LearnersOfTask):
         own = units.take(rows)
         if own.times is None:
             return self.inner_folds(truth, rows, units, seed, most)
-        ordered = ordered_folds(own.times, own.ids(len(rows)), most)
-        found = [fold for fold in ordered if self._teaches(truth, rows, fold)]
-        if len(found) < 2 or not _ask_twice(truth, rows, found):
-            sets = truth.n_classes > 0 and not truth.has_one_class
-            every, both = ("label", "images with and without each label") if sets else ("class", "two classes")
-            message = (
-                f"of {most} inner folds in the order of time, {len(found)} of a training part of "
-                f"{counted(len(rows), 'image')} follow on images of every {every}; choosing C and out-of-fold scores "
-                f"need 2, with {both} in both"
-            )
-            raise StackError(message)
-        return found
-
-    def _teaches(self, truth: Truth, rows: NDArray[np.int64], fold: Fold) -> bool:
-        """Return whether the training part of an inner fold knows whatever the rest of the `rows` asks for."""
-        rest = np.delete(np.arange(len(rows)), fold.train)
-        try:
-            self.check_folds(truth, None, [Fold(rows[fold.train], rows[rest])])
-        except StackError:
-            return False
-        return True
+        return ordered_training(truth, rows, own, most, lambda fold: self.check_folds(truth, None, [fold]))
 
     @abstractmethod
     def steps(self, n: int, units: Units, ask: Ask) -> int:
@@ -208,31 +186,14 @@ class Task(LearnersOfTask):
         weights: Weights = None,
         metric: str | None = None,
     ) -> ModelScore:
-        """Measure one model's predictions, fold by fold.
+        """Measure one model's predictions, fold by fold, to be ranked by `metric` or else by `primary_metric`.
 
-        Parameters
-        ----------
-        model, truth, predictions, folds
-            The model, what is true, and what it says of each fold's test part.
-        weights : NDArray[np.float64], optional
-            ``(n_images,)`` what each image counts for.
-        metric : str, optional
-            What models are ranked by, in place of `primary_metric`.
-
-        Raises
-        ------
-        StackError
-            If that cannot be told in a fold.
+        `weights` is ``(n_images,)`` what each image counts for. `StackError`: a fold does not allow the metric.
         """
-        each = [
-            self.measure(
-                truth.values[fold.test],
-                prediction,
-                weights=None if weights is None else weights[fold.test],
-                asked=metric,
-            )
-            for prediction, fold in zip(predictions, folds, strict=True)
-        ]
+        each = []
+        for prediction, fold in zip(predictions, folds, strict=True):
+            own = None if weights is None else weights[fold.test]
+            each.append(self.measure(truth.values[fold.test], prediction, weights=own, asked=metric))
         return ModelScore.of_folds(model, each, metric or self.primary_metric)
 
     # What it means
@@ -254,15 +215,3 @@ class Task(LearnersOfTask):
     @abstractmethod
     def classes_problem(self, classes: Sequence[str]) -> str | None:
         """Return what is wrong with a saved model's class names, if anything."""
-
-
-def _ask_twice(truth: Truth, rows: NDArray[np.int64], folds: Sequence[Fold]) -> bool:
-    """Return whether two folds over these rows each test what a meta-learner needs of the other: see the message."""
-    tested = [truth.values[rows[fold.test]] for fold in folds]
-    if not truth.n_classes:
-        return True
-    if truth.has_one_class:
-        n_folds = np.bincount(np.concatenate([np.unique(codes) for codes in tested]))
-        return bool(np.count_nonzero(n_folds > 1) >= min(2, truth.n_classes))
-    sides = [np.sum([(has == side).any(axis=0) for has in tested], axis=0) for side in (0, 1)]
-    return bool(np.min(sides) > 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stackbone.cache.choices import nearest
 from stackbone.cache.errors import DatasetError, UsageError
-from stackbone.cache.records.index import MOST_COLUMNS, MOST_NAME
+from stackbone.cache.hdf5.text_table import MOST_COLUMNS, MOST_NAME
 from stackbone.cache.splits import SPLITS, canonical_split
 from stackbone.cache.text import typed
 from stackbone.extract.datasets.folders.extensions import is_image_name

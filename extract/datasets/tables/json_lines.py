@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stackbone.cache.errors import DatasetError
-from stackbone.cache.records.index import MOST_KEPT
+from stackbone.cache.hdf5.text_table import MOST_KEPT
 from stackbone.extract.datasets.kind import TableColumns
 from stackbone.extract.datasets.tables.cells import Cells, cell_text, list_text
 from stackbone.extract.datasets.tables.columns import choose_columns

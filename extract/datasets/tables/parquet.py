@@ -8,7 +8,7 @@ from typing import Any
 
 from stackbone.cache.disk.reading import open_regular
 from stackbone.cache.errors import DatasetError, StackboneError, UsageError
-from stackbone.cache.records.index import MOST_KEPT
+from stackbone.cache.hdf5.text_table import MOST_KEPT
 from stackbone.cache.text import typed
 from stackbone.extract.datasets.folders.first_bytes import LENGTH, extension_of
 from stackbone.extract.datasets.kind import TableColumns

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from stackbone.cache.errors import DatasetError
-from stackbone.cache.records.index import MOST_KEPT
+from stackbone.cache.hdf5.text_table import MOST_KEPT
 from stackbone.extract.datasets.kind import TableColumns
 from stackbone.extract.datasets.tables.cells import Cells
 from stackbone.extract.datasets.tables.columns import KNOWN_NAMES, Chosen, choose_columns, plain_name
