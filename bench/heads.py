@@ -5,7 +5,8 @@ Photographs of clothing (10 classes), scikit-learn's 1,797 handwritten digits, 3
 3-fold cross-validation, the photographs' own labels. First each head alone, as the mean over the backbones, beside
 ``lr``; then stacks, by the heads that they are built of and by meta-learner, beside the default. Differences with the
 95% interval of the corrected resampled t-test (`stack.metrics.compare`). Seconds are those of one fit on the first
-fold, on one core: of a head the mean over the backbones, of a meta-learner its own part alone.
+fold, on one core: of a head the mean over the backbones, of a meta-learner its own part alone. Last the seconds of
+``greedy`` on many made rows.
 ``python bench/heads.py [--quick] [--json FILE] [--photos FOLDER] [--data FOLDER] [--cache FOLDER] [--repeats N]``.
 """
 
@@ -28,10 +29,19 @@ from machine import add_folder, arguments, report, write_figures
 from stackbone.cache import FeatureStore
 from stackbone.extract import extract, open_dataset
 from stackbone.extract.datasets.dataset import Dataset
-from stackbone.stack import Evaluation, ModelScore, StackOptions, evaluate, stack_options, stratified_folds
+from stackbone.stack import (
+    Evaluation,
+    MetaOptions,
+    ModelScore,
+    StackOptions,
+    evaluate,
+    stack_options,
+    stratified_folds,
+)
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.features.join import Joined, join_features
 from stackbone.stack.folds.fold import Fold
+from stackbone.stack.folds.folds import inner_folds
 from stackbone.stack.learners.learner import BaseScores, Part
 from stackbone.stack.learners.registry import META_LEARNERS
 from stackbone.stack.metrics.compare import mean_sizes, paired_difference
@@ -40,6 +50,7 @@ from stackbone.stack.tasks.registry import get_task
 NAMES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 N_CIFAR = 3000
 SPLITS = 3
+N_MEMBERS, N_MADE = 12, 10_000
 SETS = ("lr", "lda", "lr,lda,knn", "lr,lda,knn,prototype,ridge_classifier")
 
 
@@ -122,7 +133,7 @@ def timed(
     """Return the seconds of a fit of each head, what the fits say of each backbone, and the part they learnt from."""
     task = get_task("classification")
     truth = task.read(joined.labels)
-    inner = task.inner_folds(truth, fold.train, joined.units("digests"), 0, 5)
+    inner = task.divide_training(truth, fold.train, joined.units("digests"), 0, 5)
     part = Part(0, fold, truth.values[fold.train], truth.n_classes, inner)
     learners = {each.name: each for each in task.learners}
     seconds, said = {}, {}
@@ -157,6 +168,24 @@ def measure(joined: Joined, repeats: int, folder: Path) -> dict[str, dict[str, A
             stacks[f"{meta} of {names}"] = {**scored.compared(numbers, beside), "seconds": took}
             print(f"{joined.index.name}: {meta} of {names}", file=sys.stderr, flush=True)
     return {"heads": heads, "stacks": stacks}
+
+
+def time_greedy(n_classes: int) -> float:
+    """Return the seconds of `greedy` on made scores of `N_MEMBERS` members and `N_MADE` rows, on one core."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(n_classes, size=N_MADE)
+    nothing = np.empty((0, n_classes), np.float32)
+    members = []
+    for noise in np.linspace(0.5, 3, N_MEMBERS):
+        says = noise * rng.normal(size=(N_MADE, n_classes))
+        says[np.arange(N_MADE), y] += 2
+        members.append(BaseScores(1.0, says.astype(np.float32), nothing, None))
+    inner = inner_folds(y, np.arange(n_classes).astype(str), 0)
+    part = Part(0, Fold(np.arange(N_MADE), np.empty(0, np.int64)), y, n_classes, inner)
+    with threadpool_limits(limits=1):
+        started = time.perf_counter()
+        META_LEARNERS["greedy"].fit(members, part, MetaOptions("greedy"))
+        return time.perf_counter() - started
 
 
 def cells(found: dict[str, Any]) -> list[str]:
@@ -197,6 +226,10 @@ def main() -> None:
         rows = [[name, what, *cells(found)] for name, all_of in figures.items() for what, found in all_of[kind].items()]
         header = ["images", kind, *(each.format(beside) for each in numbers)]
         report(f"{kind.capitalize()}, {title}", header, rows, figures, options.json)
+    title = f"greedy, {N_MEMBERS} members, {N_MADE:,} made rows"
+    seconds = {n: time_greedy(n) for n in (10, 200)}
+    rows = [[f"{n}", f"{took:.2f}"] for n, took in seconds.items()]
+    report(title, ["classes", "seconds"], rows, {**figures, title: seconds}, options.json)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.solvers.ridge import SideBySide
 
 NEIGHBOURS = (200, 100, 50, 20, 10, 5, 1)
-"""Values of k that are tried, descending; where there are fewer images, all of them."""
+"""Values of k that are tried, descending, none above what the training images count for in sum."""
 
 TEMPERATURE = 0.07
 """By which cosines are divided before they become votes."""
@@ -40,11 +40,10 @@ class NearestNeighbours(Head):
         """Return what decides its outcome."""
         return {"name": "knn", "neighbours": NEIGHBOURS, "temperature": TEMPERATURE}
 
-    def learn(self, x: SideBySide, y: Codes, weights: Doubles, n_classes: int, n_images: int) -> Neighbours:
+    def learn(self, x: SideBySide, y: Codes, weights: Doubles, n_classes: int, n_views: int = 1) -> Neighbours:
         """Keep the rows."""
-        shares = np.bincount(y, weights, n_classes) / weights.sum()
-        numbers = [min(k, n_images) for k in NEIGHBOURS]
-        return Neighbours(_unit_rows(x), y, weights, shares, numbers, x.n // n_images)
+        shares, most = np.bincount(y, weights, n_classes) / weights.sum(), max(1, round(float(weights.sum())))
+        return Neighbours(_unit_rows(x), y, weights, shares, [min(k, most) for k in NEIGHBOURS], n_views)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +91,7 @@ class Neighbours(Learnt):
     def _votes(self, cosines: Floats) -> list[Doubles]:
         """Return the ``(m, n_classes)`` shares of the votes for each k, of ``(m, n_train)`` cosines."""
         n_classes = len(self.shares)
-        counts = [round(k) * self.n_views for k in self.strengths]
+        counts = [min(round(k) * self.n_views, len(self.rows)) for k in self.strengths]
         most = max(counts)
         near = np.argpartition(-cosines, most - 1, axis=1)[:, :most]
         close = np.take_along_axis(cosines, near, axis=1)

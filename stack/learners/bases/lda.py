@@ -35,7 +35,7 @@ class GaussianDiscriminant(Head):
         return {"name": "lda", "ratios": RATIOS, "moderation": MODERATION}
 
     def learn(
-        self, x: SideBySide, y: NDArray[np.int64], weights: NDArray[np.float64], n_classes: int, n_images: int
+        self, x: SideBySide, y: NDArray[np.int64], weights: NDArray[np.float64], n_classes: int, n_views: int = 1
     ) -> LinearLearnt:
         """Learn from rows; see `learn_gaussians`."""
         return learn_gaussians(ClassMoments.of(x, y, weights, n_classes), RATIOS)

@@ -31,7 +31,9 @@ class NearestPrototype(Head):
         """Return what decides its outcome."""
         return {"name": "prototype"}
 
-    def learn(self, x: SideBySide, y: NDArray[np.int64], weights: Doubles, n_classes: int, n_images: int) -> Prototypes:
+    def learn(
+        self, x: SideBySide, y: NDArray[np.int64], weights: Doubles, n_classes: int, n_views: int = 1
+    ) -> Prototypes:
         """Learn the mean and the classes' directions from it."""
         mean = np.zeros(x.dim)
         for rows, piece in x.by_rows():

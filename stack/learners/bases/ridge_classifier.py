@@ -33,7 +33,7 @@ class RidgeClassifierHead(Head):
         return {"name": "ridge_classifier", "alphas": ALPHAS, "moderation": MODERATION}
 
     def learn(
-        self, x: SideBySide, y: NDArray[np.int64], weights: NDArray[np.float64], n_classes: int, n_images: int
+        self, x: SideBySide, y: NDArray[np.int64], weights: NDArray[np.float64], n_classes: int, n_views: int = 1
     ) -> LinearLearnt:
         """Learn from rows; see `learn_indicators`."""
         return learn_indicators(ClassMoments.of(x, y, weights, n_classes), ALPHAS)

@@ -53,7 +53,7 @@ class Head(BaseLearner):
     can_be_stacked = True
 
     @abstractmethod
-    def learn(self, x: SideBySide, y: Codes, weights: Doubles, n_classes: int, n_images: int) -> Learnt:
+    def learn(self, x: SideBySide, y: Codes, weights: Doubles, n_classes: int, n_views: int = 1) -> Learnt:
         """Learn from rows.
 
         Parameters
@@ -66,8 +66,8 @@ class Head(BaseLearner):
             ``(n,)`` what each row counts for; an image of several views counts for one.
         n_classes : int
             Number of classes.
-        n_images : int
-            Images that the rows are of: as many as rows, or fewer where each has a row for each of several views.
+        n_views : int
+            Rows of each image.
         """
 
     def fit(self, features: Sequence[Floats], part: Part, options: StackOptions, seed: int) -> BaseScores:
@@ -84,8 +84,7 @@ class Head(BaseLearner):
         weights = counts * part.weight  # of what is learnt from; what is tested is one row an image
 
         def learn(rows: NDArray[np.int64]) -> Learnt:
-            n_images = round(len(rows) * part.weight)
-            return self.learn(train.take(rows), part.y_train[rows], weights[rows], n_classes, n_images)
+            return self.learn(train.take(rows), part.y_train[rows], weights[rows], n_classes, round(1 / part.weight))
 
         best, out_of_fold = Strength(0, np.float32(1)), np.full((train.n, n_classes), np.nan, np.float32)
         if part.inner:
