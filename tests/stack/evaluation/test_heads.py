@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from scipy.special import softmax
 
 from stackbone.cache import UsageError
 from stackbone.stack import Evaluation, MetaOptions, StackOptions, evaluate, stack_options, stratified_folds
+from stackbone.stack.evaluation.options import check_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.per_fold import Nested, PerFold
@@ -136,7 +138,8 @@ def test_a_steered_backbone_with_inner_steerings_is_scored_by_every_head() -> No
         ("ridge", "unknown head 'ridge': choose from .*ridge_classifier"),
         ("", "unknown head ''"),
         ("lda,", "unknown head ''"),
-        ("lda,knn,lda", "names one twice: lda; name each base learner once, of lr, "),
+        ("lda,knn,lda", "names lda more than once; name each base learner once, of lr, "),
+        (["knn", "lda", "lda", "knn"], "names knn, lda more than once"),
         ([], "--heads names none"),
     ],
 )
@@ -145,21 +148,54 @@ def test_wrong_heads_are_refused(heads: str | list[str], words: str) -> None:
         stack_options(heads=heads)
 
 
-def test_the_default_head_by_name_is_the_default() -> None:
-    assert stack_options(heads="lr") == stack_options()
-    assert stack_options("regression", heads="ridge") == stack_options("regression")
+def test_heads_are_kept_in_their_order() -> None:
     assert stack_options(heads=" lda, knn ").heads == ("lda", "knn")
     assert stack_options(heads="lr,lda").to_dict()["heads"] == ("lr", "lda")
 
 
-def test_options_made_by_hand_are_checked_too() -> None:
-    with pytest.raises(UsageError, match="unknown head 'forest'"):
-        run(("forest",))
+@pytest.mark.parametrize(
+    ("task", "heads", "words"),
+    [
+        ("classification", ("forest",), "unknown head 'forest': choose from lr, lda, "),
+        ("classification", ("lda", "lda"), "names lda more than once"),
+        ("classification", "lda", r"heads is 'lda'; expected a tuple of names, such as \('lda',\)"),
+        ("regression", ("lda",), "unknown head 'lda': choose from ridge"),
+        ("multilabel", ("lr",), "unknown head 'lr': choose from ovr"),
+    ],
+)
+def test_options_made_by_hand_are_checked_too(task: str, heads: Any, words: str) -> None:  # noqa: ANN401 - anything
+    made = replace(stack_options(task), heads=heads)
+    with pytest.raises(UsageError, match=words):
+        check_options(task, made)
+    with pytest.raises(UsageError, match=words):
+        evaluate(made_blocks(), Y, FOLDS, task=task, options=made)
+
+
+@pytest.mark.parametrize(("task", "base"), [("classification", "lr"), ("multilabel", "ovr"), ("regression", "ridge")])
+def test_the_head_of_a_task_by_name_is_its_default(task: str, base: str) -> None:
+    assert stack_options(task, heads=base) == stack_options(task)
+    assert check_options(task, replace(stack_options(task), heads=(base,))) == stack_options(task)
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "accuracy"])
+def test_a_metric_makes_other_fits_of_heads(metric: str, tmp_path: Path) -> None:
+    blocks = made_blocks()
+    cache = ScoreCache(tmp_path, blocks, dataset="photos", feature_sets=dict.fromkeys(blocks, "id"))
+    plain = StackOptions(c=0.1, inner_splits=3, heads=("lda", "knn"))
+    asked = replace(plain, metric=metric)
+    found = [
+        evaluate(blocks, Y, FOLDS, recipes=("oof",), baselines=False, options=options, cache=cache, n_jobs=1)
+        for options in (plain, asked, plain, asked)
+    ]
+    n_fits = len(FOLDS) * 2 * 3  # of lr, lda and knn
+    assert [each.n_from_cache for each in found] == [0, 0, n_fits, n_fits]
+    for first, again in (found[::2], found[1::2]):
+        assert again.results == first.results
 
 
 def test_every_head_says_whether_it_can_be_stacked_and_saved() -> None:
     by_default = [name for name, each in BASE_LEARNERS.items() if each.by_default]
-    assert sorted(by_default) == ["lr", "published", "ridge", "svm"]
+    assert sorted(by_default) == ["lr", "ovr", "published", "ridge", "svm"]
     assert [name for name, each in BASE_LEARNERS.items() if each.can_be_stacked and not each.can_be_saved] == [
         "knn",
         "prototype",
@@ -187,3 +223,12 @@ def test_a_score_without_a_map_is_kept_as_one(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="no linear map"):
         _ = outcome.linear
     assert outcome.chosen == 5
+
+
+def test_numbers_without_a_map_are_no_scores_of_a_regression(tmp_path: Path) -> None:
+    blocks, y = made_blocks(), np.arange(N).astype(np.float64)
+    cache = ScoreCache(tmp_path, blocks, dataset="photos", feature_sets=dict.fromkeys(blocks, "id"))
+    key = cache.key({"name": "other"}, ["a"], y, FOLDS[0], [Fold(np.arange(1, 45), np.arange(45))], number=0)
+    n_train, n_test = len(FOLDS[0].train), len(FOLDS[0].test)
+    cache.save(key, BaseScores(5.0, np.zeros(n_train), np.zeros(n_test), None))
+    assert cache.load(key) is None

@@ -115,6 +115,21 @@ def test_a_split_is_tested_on_whole(store: FeatureStore) -> None:
     )
 
 
+@pytest.mark.parametrize("heads", [("lda",), ("knn", "prototype"), ("lr", "ridge_classifier")])
+def test_heads_learn_from_a_few_images_too(store: FeatureStore, heads: tuple[str, ...]) -> None:
+    options = replace(FIXED, heads=heads)
+    found = run_experiment(store, split="test", options=options, recipes=["oof"], shots=[1, 8], tries=2).few_shots
+    assert found is not None
+    singles = [f"{head}:{name}" for head in dict.fromkeys(["lr", *heads]) for name in ("resnet50", "vgg19")]
+    assert found.models == [*singles, "mean", "stack:oof"]
+    assert found.without_folds == [1]
+    for model in found.models:
+        one, eight = found.of(model)
+        assert 0 < one.mean < 1
+        assert eight.mean > 0.4
+    assert found.of("stack:oof")[0].tries == found.of("mean")[0].tries  # it learns nothing there
+
+
 def test_groups_are_drawn_before_their_second_images(tmp_path: Path, make_cache: Make) -> None:
     groups = [f"patient {i // 6}" for i in range(N)]
     store = make_cache(tmp_path, LABELS, groups=groups)

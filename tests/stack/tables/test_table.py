@@ -253,6 +253,38 @@ def test_where_a_linear_svm_is_best_the_advice_says_what_its_backbone_alone_scor
     )
 
 
+@pytest.mark.parametrize(
+    ("heads", "best", "advice"),
+    [
+        ("lda,knn", "lda:a b", "--backbones 'a b' --heads lda uses that one alone."),
+        ("lda,knn", "lr:a b", "--backbones 'a b' --heads lr uses that one alone."),
+        ("lr,lda", "knn:a b", "--backbones 'a b' --heads knn uses that one alone."),
+        ("lda", "svm:a b", "--backbones 'a b' --heads lr uses that one alone, by its logistic regression (0.500)."),
+    ],
+)
+def test_advice_beside_heads_names_the_head_of_the_one_backbone(heads: str, best: str, advice: str) -> None:
+    means = {**dict.fromkeys(["lr:a b", "lr:c", "mean", "concat", "stack:oof"], 0.5), best: 0.82}
+    scores = [ModelScore(name, [score] * 3) for name, score in means.items()]
+    shown = replace(EXPERIMENT, options=stack_options(heads=heads), evaluation=evaluation(*scores))
+    assert told(shown).endswith(advice)
+
+
+@pytest.mark.parametrize(
+    ("heads", "plain", "uses"),
+    [
+        ("lda,knn", "mean", "uses it"),
+        ("prototype", "mean", "uses it"),
+        ("lr,lda", "mean", "uses and saves it"),
+        ("lda,knn", "concat", "uses and saves it"),
+    ],
+)
+def test_no_model_is_said_to_be_saved_that_no_file_can_hold(heads: str, plain: str, uses: str) -> None:
+    means = {**dict.fromkeys(["lr:a", "lr:b", "mean", "concat"], 0.7), "stack:oof": 0.6, plain: 0.9}
+    scores = [ModelScore(name, [score] * 3) for name, score in means.items()]
+    shown = replace(EXPERIMENT, options=stack_options(heads=heads), evaluation=evaluation(*scores))
+    assert told(shown).endswith(f"the plain {plain} (0.900) does better, and --recipe {plain} {uses}.")
+
+
 def test_the_verdict_speaks_of_the_recipe_asked_for_and_not_of_the_best_row() -> None:
     scores = [*EXPERIMENT.evaluation.results, ModelScore("stack:published", [0.95, 0.95, 0.95])]
     shown = replace(EXPERIMENT, evaluation=evaluation(*scores))
