@@ -340,7 +340,7 @@ def test_too_many_folds_name_the_class_and_its_count(here: _Here) -> None:
         (["--meta-scores", "logits"], "log-probability"),
         (["--meta-combine", "sum"], "average"),
         (["--heads", "lad"], "did you mean 'lda'"),
-        (["--heads", "lda,lda"], "names one twice: lda"),
+        (["--heads", "lda,lda"], "names lda more than once"),
         (["--heads", "svm"], "unknown head 'svm'"),
         (["--meta", "greedyy"], "did you mean 'greedy'"),
         (["--meta", "convex", "--meta-scores", "decision"], "--meta convex is a mean of the probabilities"),

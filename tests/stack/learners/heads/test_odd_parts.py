@@ -175,7 +175,8 @@ def test_equal_views_of_what_is_told_without_an_error_give_what_one_gives(name: 
 
 def test_decisions_of_one_strength_are_looked_at_at_a_time() -> None:
     y = np.arange(30) % 3
-    rng, alive = np.random.default_rng(0), []
+    rng = np.random.default_rng(0)
+    alive: list[float] = []
 
     def decisions() -> Iterator[NDArray[np.float32]]:
         for noise in (3.0, 0.1, 3.0):
