@@ -70,7 +70,8 @@ class _LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             raise ValueError(msg)
         n_classes, counted = len(self.classes_), count_rows(sample_weight, features)
         if len(lacking := np.setdiff1d(np.arange(n_classes), codes[counted.rows])):
-            msg = f"no row of the class {self.classes_[lacking[0]]!r} has a weight above 0: leave them out of y"
+            name = self.classes_[lacking[:1]].tolist()[0]
+            msg = f"no row of the class {name!r} has a sample_weight above 0: leave them out of y"
             raise ValueError(msg)
         parts = self._weigh_parts(features, codes, counted.weight if counted.weights is None else None)
         path = LinearPath(

@@ -35,11 +35,11 @@ def weights_note(options: StackOptions) -> list[str]:
     return [f"images count by the column {options.weight_column!r}, in what is learnt and in the scores of all models"]
 
 
-def unmeasured_note(task: Task, recipes: Sequence[str], options: StackOptions) -> list[str]:
-    """Say which models of the table are missing, since the metric cannot measure them."""
-    asked = [recipe_rows()[recipe] for recipe in recipes]
-    left_out = [each for each in task.unmeasured(options.metric) if each.endswith(":") or each in asked]
+def unmeasured_note(task: Task, options: StackOptions) -> list[str]:
+    """Say which models a table lacks, since the metric cannot measure them: the same of every choice of recipes."""
+    left_out = task.unmeasured(options.metric)
     if options.metric is None or not left_out:
         return []
     models = ", ".join(f"{each}*" if each.endswith(":") else each for each in left_out)
-    return [f"{models} give no probabilities, which --metric {typed_metric(METRICS[options.metric])} needs: left out"]
+    needs = f"which --metric {typed_metric(METRICS[options.metric])} needs: no table of it has them"
+    return [f"{models} give no probabilities, {needs}"]

@@ -185,7 +185,7 @@ def run_experiment(
     )
     row = recipe_rows()[recipes[0]]
     kind, truth = division.kind, division.kind.read(joined.labels)
-    advice = [*kind.advice(truth, options), *weights_note(options), *unmeasured_note(kind, recipes, options)]
+    advice = [*kind.advice(truth, options), *weights_note(options), *unmeasured_note(kind, options)]
     joined = replace(joined, notes=[*joined.notes, *advice])
     findings = find(
         kind,

@@ -23,9 +23,9 @@ _ASKED = re.compile(r"(--[a-z-]+[ =]|`stackbone [a-z]+ |Type: stackbone [a-z]+ )
 _QUOTES = {"typed"}
 _SAFE = {
     "dataset.name",  # of letters, digits, '.', '_' and '-'
-    *("self.cv", "self.seed", "self.inner_splits", "cv", "SAME_PICTURE"),  # numbers
-    *("self.rare", "plain.model"),  # words of ours
-    *("data", "name", "asked"),  # quoted a line above
+    *("self.cv", "self.seed", "self.inner_splits", "cv", "SAME_PICTURE", "n", "max", "tries", "','.join"),  # numbers
+    *("self.rare", "plain.model", "LOO", "LOGO", "typed_metric", "task", "elsewhere[0]", "BAR"),  # words of ours
+    *("data", "name", "asked", "table"),  # quoted a line above
 }
 
 

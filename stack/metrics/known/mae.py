@@ -17,7 +17,7 @@ class MeanAbsoluteError(Metric):
     name = "mae"
     task = "regression"
     title = "MAE"
-    place = 11
+    place = 12
     aliases = ("neg_mean_absolute_error", "mean_absolute_error")
     least = 0.0
     lower_is_better = True

@@ -21,7 +21,7 @@ class R2(Metric):
     name = "r2"
     task = "regression"
     title = "R²"
-    place = 10
+    place = 11
     aliases = ("r2_score",)
     most = 1.0
 

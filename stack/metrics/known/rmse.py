@@ -17,7 +17,7 @@ class RootMeanSquaredError(Metric):
     name = "rmse"
     task = "regression"
     title = "RMSE"
-    place = 12
+    place = 13
     aliases = ("neg_root_mean_squared_error", "root_mean_squared_error")
     least = 0.0
     lower_is_better = True

@@ -5,7 +5,7 @@ Colours: Okabe & Ito 2008, "Color Universal Design", figure 16; those of them th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -112,3 +112,36 @@ def padded(values: Sequence[float], share: float) -> list[float]:
     """Return an axis range with room at both ends, as a share of the values' own range."""
     pad = share * (max(values) - min(values)) or 0.05 * abs(values[0]) or 1
     return [min(values) - pad, max(values) + pad]
+
+
+def draw_dots(
+    names: Sequence[str], values: Mapping[str, Sequence[float | None]], looks: Mapping[str, tuple[str, str]]
+) -> Figure:
+    """Return a dot plot of scores from 0 to 1: a line for each name, the first on top, and a mark for each score.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the lines.
+    values : mapping of str to sequence of (float or None)
+        Name of a score to its value in each line; None where it cannot be told.
+    looks : mapping of str to (str, str)
+        Name of a score to the colour and the symbol of its marks.
+    """
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": metric,
+            "x": list(values[metric]),
+            "y": list(names),
+            "marker": {"color": color, "symbol": symbol, "size": 10},
+        }
+        for metric, (color, symbol) in looks.items()
+    ]
+    layout = {
+        "height": 96 + 24 * len(names),
+        "xaxis": {"title": {"text": "score"}, "range": [0, 1.02]},
+        "yaxis": {"autorange": "reversed", "dtick": 1, **NAMES},
+    }
+    return Figure(traces, layout)

@@ -20,7 +20,7 @@ from stackbone.stack.report.blocks import (
 )
 from stackbone.stack.report.context import Context
 from stackbone.stack.report.figures.confusion_matrix import ConfusionMatrix, count_confusions, draw_confusion
-from stackbone.stack.report.figures.style import BLUE, GREEN, NAMES, VERMILION, Figure, short_names
+from stackbone.stack.report.figures.style import BLUE, GREEN, VERMILION, Figure, draw_dots, short_names
 from stackbone.stack.report.markup import Child, Markup, element, table
 from stackbone.stack.report.section import Section
 
@@ -148,23 +148,7 @@ def draw_per_class(scored: list[ClassReport]) -> Figure:
         "F1": [each.f1 for each in shown],
     }
     looks = {"precision": (BLUE, "circle-open"), "recall": (GREEN, "square-open"), "F1": (VERMILION, "diamond")}
-    traces = [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": metric,
-            "x": values[metric],
-            "y": names,
-            "marker": {"color": color, "symbol": symbol, "size": 10},
-        }
-        for metric, (color, symbol) in looks.items()
-    ]
-    layout = {
-        "height": 96 + 24 * len(names),
-        "xaxis": {"title": {"text": "score"}, "range": [0, 1.02]},
-        "yaxis": {"autorange": "reversed", "dtick": 1, **NAMES},
-    }
-    return Figure(traces, layout)
+    return draw_dots(names, values, looks)
 
 
 def _matrix_controls(names: list[str]) -> Markup:

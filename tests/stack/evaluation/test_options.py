@@ -40,7 +40,10 @@ def test_scores_and_combination_reach_the_meta_learner() -> None:
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"task": "regresion"}, r"unknown task 'regresion': choose from classification, regression; .*'regression'"),
+        (
+            {"task": "regresion"},
+            r"unknown task 'regresion': choose from classification, multilabel, regression; .*'regression'",
+        ),
         ({"meta": "smv"}, r"unknown meta-learner 'smv': choose from svm, lr, convex, greedy, mean; did you mean 'svm'"),
         ({"meta": "ridge"}, r"unknown meta-learner 'ridge': choose from svm, lr, convex, greedy, mean"),
         ({"task": "regression", "meta": "svm"}, r"unknown meta-learner 'svm': choose from ridge, svr, greedy, mean"),

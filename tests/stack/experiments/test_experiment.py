@@ -339,7 +339,9 @@ def test_rare_classes_are_kept_for_training_alone_on_request(store: FeatureStore
     assert (found.n_images, found.n_classes) == (N, 4)
     assert all({0, 1} <= set(fold.train.tolist()) for fold in found.folds)
     assert not any({0, 1} & set(fold.test.tolist()) for fold in found.folds)
-    assert found.joined.notes == ["in every training part and never scored, too few for 3 folds (2 images): rare"]
+    [rare, uneven] = found.joined.notes
+    assert rare == "in every training part and never scored, too few for 3 folds (2 images): rare"
+    assert uneven.startswith("30 images of class 2 and 2 of rare: of classes so uneven, accuracy tells little")
     assert isinstance(found.findings, ClassFindings)
     assert {each.name: each.n for each in found.findings.classes}["rare"] == 0
     [weakest] = [each for each in lessons(found) if (each.topic or "").startswith("weakest")]

@@ -419,6 +419,7 @@ def test_a_meta_learner_without_weights_shows_none(tmp_path: Path, make_cache: M
     found = collected(run_experiment(store, options=averaged, recipes=["oof"]), store)
     assert record_of(found, BackbonesRecord).shares == {}
     numbers = make_cache(tmp_path / "numbers", [str(i) for i in range(60)])
+    averaged = StackOptions(inner_splits=3, meta=MetaOptions("mean"))
     found = collected(run_experiment(numbers, task="regression", options=averaged), numbers)
     assert record_of(found, BackbonesRecord).shares == {}
 

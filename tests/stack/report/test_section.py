@@ -67,12 +67,13 @@ def run(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str
 
 def test_the_report_has_these_sections_in_this_order() -> None:
     assert list(SECTIONS) == [
-        *("scores", "fit", "classes", "errors", "backbones", "layers"),
+        *("scores", "fit", "classes", "labels", "errors", "backbones", "layers"),
         *("confidence", "learning", "map", "attention", "data", "provenance"),
     ]
     assert {name: sorted(each.tasks) for name, each in SECTIONS.items() if each.tasks} == {
         "fit": ["regression"],
         "classes": ["classification"],
+        "labels": ["multilabel"],
         "confidence": ["classification"],
     }
     assert all(each.title and each.name == name for name, each in SECTIONS.items())

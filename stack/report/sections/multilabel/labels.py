@@ -19,7 +19,7 @@ from stackbone.stack.report.blocks import (
     scrolled,
 )
 from stackbone.stack.report.context import Context
-from stackbone.stack.report.figures.style import BLUE, GREEN, NAMES, VERMILION, Figure, short_names
+from stackbone.stack.report.figures.style import BLUE, GREEN, VERMILION, Figure, draw_dots, short_names
 from stackbone.stack.report.markup import Child, Markup, element, table
 from stackbone.stack.report.section import Section
 from stackbone.stack.tasks.findings import Examined
@@ -139,7 +139,7 @@ def draw_labels(labels: list[LabelReport]) -> Figure:
     """Draw average precision, F1 and recall of each label, the weakest first."""
     shown = [each for each in labels if each.ap is not None][:_MOST_LABELS]
     names = short_names([each.name for each in shown])
-    values = {
+    values: dict[str, list[float | None]] = {
         "average precision": [each.ap for each in shown],
         "F1": [each.f1 for each in shown],
         "recall": [each.recall for each in shown],
@@ -149,23 +149,7 @@ def draw_labels(labels: list[LabelReport]) -> Figure:
         "F1": (VERMILION, "diamond-open"),
         "recall": (GREEN, "square-open"),
     }
-    traces = [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": metric,
-            "x": values[metric],
-            "y": names,
-            "marker": {"color": color, "symbol": symbol, "size": 10},
-        }
-        for metric, (color, symbol) in looks.items()
-    ]
-    layout = {
-        "height": 96 + 24 * len(names),
-        "xaxis": {"title": {"text": "score"}, "range": [0, 1.02]},
-        "yaxis": {"autorange": "reversed", "dtick": 1, **NAMES},
-    }
-    return Figure(traces, layout)
+    return draw_dots(names, values, looks)
 
 
 def _table(record: LabelsRecord) -> Markup:
