@@ -98,6 +98,12 @@ def summarise(scores: Sequence[Mapping[str, Any]], n_classes: int) -> dict[str, 
     return summary | {"uniform log-loss": float(np.log(n_classes)), "at chance": int(at_chance.sum())}
 
 
+def sizes(text: str) -> tuple[tuple[int, int], ...]:
+    """Return images and classes of training sets, given as ``40/10,60/10``."""
+    pairs = [each.split("/") for each in text.split(",")]
+    return tuple((int(n), int(n_classes)) for n, n_classes in pairs)
+
+
 def main() -> None:
     """Measure and print."""
     parser = arguments(__doc__ or "")
@@ -105,6 +111,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="a cache to keep; by default one of its own that is removed")
     parser.add_argument("--draws", type=int, default=200, help="of each size")
     parser.add_argument("--of", choices=("digits", "clothing"), help="one of the two sets of photographs alone")
+    parser.add_argument("--sizes", type=sizes, default=SETS, help="images/classes of training sets, such as 40/10,60/10")
     parser.add_argument("--uneven", choices=("no", "yes"), help="draws of one kind alone")
     parser.add_argument("--meta", help="meta-learner of stack:oof; by default that of the command line")
     options = parser.parse_args()
@@ -122,7 +129,7 @@ def main() -> None:
             extract(open_dataset(place, name=name), NAMES[:2] if options.quick else NAMES, store)
             joined = join_features(store, dataset=name)
             for uneven in kinds:
-                for n, n_classes in QUICK if options.quick else SETS:
+                for n, n_classes in QUICK if options.quick else options.sizes:
                     if uneven and n < 3 * n_classes:
                         continue
                     chosen = draws(joined.labels, n, n_classes, count, uneven=uneven)
