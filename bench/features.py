@@ -136,6 +136,7 @@ def time_fusions(joined: Joined, names: Sequence[str]) -> dict[str, float]:
             started = time.perf_counter()
             evaluate(chosen.blocks, chosen.labels, folds, members=fuse(chosen, fusion), recipes=("oof",))
             own.append(time.perf_counter() - started)
+            print(f"{fusion}: {own[-1]:.1f} s", file=sys.stderr, flush=True)
     return {fusion: statistics.median(own) for fusion, own in seconds.items()}
 
 
@@ -193,6 +194,8 @@ def main() -> None:
                 rows += rows_of(name, figures[name]["scores"])
             if "seconds" in parts:
                 figures[name]["seconds"] = time_fusions(joined, feature_sets)
+            if options.json:  # what was measured stays, whatever comes after
+                write_figures("outputs and fusions", figures, options.json)
     if rows:
         header = ["images", "backbone", "features", "accuracy", "points above pooled", "95% interval", "log-loss"]
         report(f"Outputs and fusions, {repeats} times {SPLITS} folds", header, rows, None, None)
@@ -203,8 +206,6 @@ def main() -> None:
         ]
         title = "The stack of all by its fusion, in seconds; in brackets beside none, which fits every output by itself"
         report(title, ["images", *FUSIONS], rows, None, None)
-    if options.json:
-        write_figures("outputs and fusions", figures, options.json)
 
 
 if __name__ == "__main__":
