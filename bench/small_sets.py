@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="a cache to keep; by default one of its own that is removed")
     parser.add_argument("--draws", type=int, default=200, help="of each size")
     parser.add_argument("--of", choices=("digits", "clothing"), help="one of the two sets of photographs alone")
-    parser.add_argument("--sizes", type=sizes, default=SETS, help="images/classes of training sets, such as 40/10,60/10")
+    parser.add_argument("--sizes", type=sizes, default=SETS, help="images/classes of training sets: 40/10,60/10")
     parser.add_argument("--uneven", choices=("no", "yes"), help="draws of one kind alone")
     parser.add_argument("--meta", help="meta-learner of stack:oof; by default that of the command line")
     options = parser.parse_args()
