@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import Digests, FeatureSet, FeatureStore, StackboneError, as_keys
-from stackbone.cache.feature_set import DIGEST_BYTES
+from stackbone.cache.disk.digest import DIGEST_BYTES
 from stackbone.cache.progress import Progress
 from stackbone.cache.text import counted
 from stackbone.stack.evaluation.near_copies import MOST_COMPARED, recognised

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stackbone.cache import DatasetIndex, FeatureStore, SeenRecord, StackError, UsageError, write_seen
+from stackbone.cache import DatasetIndex, FeatureSpec, FeatureStore, SeenRecord, StackError, UsageError, write_seen
 from stackbone.cache.text import to_json
 from stackbone.stack import (
     Experiment,
@@ -241,7 +241,11 @@ def test_a_cache_without_training_images_tells_that_copies_were_not_looked_for(
         other.feature_set(each.backbone, each.header().spec).append(each.header().spec, digests, each.load(digests), {})
     index = replace(
         there,
-        **{name: [getattr(there, name)[row] for row in rows] for name in ("path", "label", "split", "group", "reason")},
+        path=[there.path[row] for row in rows],
+        label=[there.label[row] for row in rows],
+        split=["test"] * len(rows),
+        group=[""] * len(rows),
+        reason=[""] * len(rows),
         image_sha256=there.image_sha256[rows],
         status=there.status[rows],
     )
@@ -392,7 +396,7 @@ def _labelled(folder: Path, presence: NDArray[np.int8]) -> tuple[FeatureStore, l
     store = FeatureStore(folder)
     half = (0.5, 0.5, 0.5)
     for seed, name in enumerate(("resnet50", "vgg19")):
-        spec = multilabel.FeatureSpec(name, "random(0)", (224, 224), 0.875, "center", "bicubic", half, half, "avg")
+        spec = FeatureSpec(name, "random(0)", (224, 224), 0.875, "center", "bicubic", half, half, "avg")
         x = multilabel.features_of(presence, seed)
         store.feature_set(name, spec).append(spec, index.image_sha256, x, {})
     store.write_dataset(index)
