@@ -23,6 +23,7 @@ from stackbone.stack.judging.model_test import MODEL_ROW, ModelTest
 from stackbone.stack.judging.near_training import TrainingCopies, near_training, path_of
 from stackbone.stack.judging.rows import score_rows_of
 from stackbone.stack.judging.unseen import UnseenImages, feature_sets, unseen_images
+from stackbone.stack.metrics.model_scores import Evaluation
 from stackbone.stack.models.model import StackModel
 from stackbone.stack.tasks.findings import Examined, Findings
 from stackbone.stack.tasks.registry import get_task
@@ -113,6 +114,7 @@ def evaluate_model(
     notes = [
         *images.notes,
         *_counted_as_wrong(kind, examined, unseen),
+        *_thresholds_note(model, evaluation),
         *_copies_note(near, examined, copies, store),
         *([copies.doubt] if copies.doubt else []),
     ]
@@ -217,6 +219,16 @@ def _counted_as_wrong(kind: Task, examined: Examined, unseen: UnseenImages) -> l
     return [
         f"with the {counted(n_out, 'image')} of unknown classes counted as wrong, its {kind.copies_metric} would be "
         f"{right.sum() / (len(right) + n_out):.3f} instead of {right.mean():.3f}"
+    ]
+
+
+def _thresholds_note(model: StackModel, evaluation: Evaluation) -> list[str]:
+    """Say by what the labels of members are decided, where an image can have several."""
+    if model.thresholds is None or len(evaluation.results) < 2:
+        return []
+    return [
+        "the members alone say a label from a probability of one half on: the model's file holds its own "
+        "thresholds, and none of theirs"
     ]
 
 

@@ -235,12 +235,15 @@ def _nothing_known(model: StackModel, images: LabelledImages, found: KnownLabels
 
 
 def _unknown_note(model: StackModel, images: LabelledImages, found: KnownLabels) -> str:
+    spelt = {name.casefold(): name for name in model.classes}
+    near = [f"{name} is nearly {spelt[name.casefold()]}" for name in found.unknown if name.casefold() in spelt]
+    alike = f" ({_listed(near)}: correct labels with --labels FILE.csv)" if near else ""
     one, several = get_task(model.task).classes_are
     n, names = len(found.unknown), _listed([f"{name} ({count:,})" for name, count in found.unknown.items()])
     if len(found.rows) < len(images.rows):
         out = counted(len(images.rows) - len(found.rows), "image")
-        return f"{out} of {counted(n, one, several)} that the model does not know: {names}; it is wrong on them all"
-    return f"the model does not know {counted(n, one, several)} of these images, which are not scored: {names}"
+        return f"{out} of {counted(n, one, several)} that the model does not know: {names}{alike}"
+    return f"the model does not know {counted(n, one, several)} of these images, which are not scored: {names}{alike}"
 
 
 def _listed(names: list[str]) -> str:

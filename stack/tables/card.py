@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from stackbone.cache.text import counted, typed
 from stackbone.stack.divisions.labelled_images import LEFT_OUT
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.provenance import repeat_commands
+from stackbone.stack.metrics.model_scores import ModelScore
 from stackbone.stack.models.card import CardFacts
 from stackbone.stack.models.markdown import bullets, code_block, escaped, table
 from stackbone.stack.models.model import StackModel
@@ -113,7 +115,7 @@ def _scores(experiment: Experiment) -> str:
     names = [name for name in titles() if any(name in each.metrics for each in experiment.evaluation.results)]
     rows = []
     for score in experiment.evaluation.results:
-        ends = experiment.interval(score.model)
+        ends = _interval(experiment, score)
         means = (score.metrics.get(name) for name in names)
         name = escaped(score.model)
         rows.append(
@@ -134,6 +136,15 @@ def _scores(experiment: Experiment) -> str:
         escaped(str(verdict(experiment))),
     ]
     return "\n\n".join([*said, *_by_class(experiment)])
+
+
+def _interval(experiment: Experiment, score: ModelScore) -> tuple[float, float] | None:
+    """Return the interval of a mean score; of the model itself also where an experiment spares the draws for it."""
+    ends = experiment.interval(score.model)
+    if ends is not None or score.model != experiment.model_name:
+        return ends
+    drawn = replace(experiment, options=replace(experiment.options, metric=score.primary_metric))
+    return drawn.interval(score.model)
 
 
 def _by_class(experiment: Experiment) -> list[str]:

@@ -160,6 +160,8 @@ def test_an_unknown_split_is_answered_with_those_there_are(model: StackModel, st
 
 def test_classes_that_the_model_does_not_know_are_counted_and_said(model: StackModel, store: FeatureStore) -> None:
     index = with_labels(store.dataset(), {0: "fox", 5: "gnu", 10: "gnu"})
+    typed = evaluate_model(model, with_labels(store.dataset(), {0: "CAT"}), store)
+    assert any("CAT (1) (CAT is nearly cat: correct labels" in note for note in typed.joined.notes)
     tested = evaluate_model(model, index, store)
     assert tested.unknown == {"fox": 1, "gnu": 2}
     assert tested.joined.left_out["unknown"] == 3
@@ -377,6 +379,7 @@ def test_several_labels_are_tested_as_sets(tmp_path: Path) -> None:
         assert found.metrics[name] == promised.metrics[name]
     collect_report(tested, store, ReportOptions(projection="pca"))
     rows = answer_rows(tested)
+    assert any("from a probability of one half on" in note for note in tested.joined.notes)
     assert list(rows) == ["path", "label", "labels", *(f"probability:{name}" for name in multilabel.NAMES)]
     more = with_labels(store.dataset(), {0: f"{texts[0].strip('|')}|zebra".strip("|")})
     unknown = evaluate_model(tested.tested, more, store)

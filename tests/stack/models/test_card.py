@@ -209,3 +209,15 @@ def test_markdown_shows_text_as_it_is() -> None:
     assert code_block(["x ``` y"]).splitlines() == ["````sh", "x ``` y", "````"]
     assert bullets(["a", "b"]) == "- a\n- b"
     assert table(["a", "b"], [["1", "2"]], [1]) == "| a | b |\n| --- | ---: |\n| 1 | 2 |"
+
+
+def test_a_regression_on_a_split_has_an_interval_of_its_own_row(make_cache: Make, tmp_path: Path) -> None:
+    labels = [f"{value:.1f}" for value in np.random.default_rng(0).normal(40, 9, 60)]
+    splits = ["test" if i % 4 == 0 else "train" for i in range(60)]
+    store = make_cache(tmp_path / "f", labels, paths=[f"{i}.jpg" for i in range(60)], splits=splits)
+    options = stack_options("regression", inner_splits=3)
+    experiment = run_experiment(store, task="regression", split="test", options=options, with_model=True)
+    rows = part(saved(experiment, store, tmp_path / "m"), "Scores").splitlines()
+    [own] = [row for row in rows if row.startswith("| **stack:oof** |")]
+    assert re.search(r"\| -?\d\.\d{3} to \d\.\d{3} \|", own)
+    assert all(" | - | " in row for row in rows if row.startswith("| ridge:"))
