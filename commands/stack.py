@@ -133,13 +133,17 @@ def _check_self_check(of_output: list[str], of_fits: list[str]) -> None:
 
 def _check_output(files: OutputOptions, scores: RowOptions, page: PageOptions) -> None:
     """Refuse, before the work, what cannot be written."""
+    from stackbone.stack.models.card import card_file, kept_notes
     from stackbone.stack.report.projection import choose_projection
     from stackbone.stack.tables.row_file import check_row_file
 
     _check_page(files, page)
     choose_projection(page.projection)
     written = {f"--{name}": file for name, file in vars(files).items() if name != "save_train_only"}
-    endings.check_outputs({**written, **scores.files})
+    card = {"the card of --save": card_file(files.save)} if files.save else {}
+    endings.check_outputs({**written, **scores.files, **card})
+    if files.save:
+        kept_notes(files.save)  # refuses what is no card
     scores.check()
     if files.predictions:
         check_row_file("--predictions", files.predictions)
@@ -190,8 +194,11 @@ def _write(
     experiment: Experiment, store: FeatureStore, files: OutputOptions, scores: RowOptions, page: PageOptions
 ) -> None:
     """Write each file that was asked for: the table stands, whatever becomes of them."""
+    from stackbone.extract.backbones.licences import known_licences
     from stackbone.stack import save_model
     from stackbone.stack.experiments.result_file import write_result
+    from stackbone.stack.models.card import card_file
+    from stackbone.stack.tables.card import card_facts
     from stackbone.stack.tables.prediction_file import write_predictions
     from stackbone.stack.tables.score_rows import score_rows
 
@@ -206,8 +213,10 @@ def _write(
                 write_predictions(experiment, files.predictions)
         if files.save and experiment.model:
             words = typed("stackbone", "predict", "PHOTOS", "--model", files.save)
-            with outputs.file(f"the model, {_fitted(experiment)}, is in {files.save}", f"use it: {words}"):
-                save_model(experiment.model, files.save)
+            said = f"the model, {_fitted(experiment)}, is in {files.save}"
+            with outputs.file(said, f"its card is in {card_file(files.save)}", f"use it: {words}"):
+                licences = known_licences(spec.architecture for spec in experiment.model.specs.values())
+                save_model(experiment.model, files.save, card_facts(experiment, store, files.save, licences))
         if files.report or page.figures:
             with outputs.file():
                 write_page(experiment, store, files.report, page)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from stackbone.stack.experiments.self_check import run_self_check
     from stackbone.stack.folds.fold import Fold
     from stackbone.stack.folds.folds import split_folds, stratified_folds
+    from stackbone.stack.judging.evaluate_model import evaluate_model
+    from stackbone.stack.judging.model_test import ModelTest
     from stackbone.stack.learners.options import MetaOptions, StackOptions
     from stackbone.stack.learners.recipes import STACKS
     from stackbone.stack.metrics.model_scores import Evaluation, ModelScore, Prediction
@@ -38,6 +40,7 @@ __all__ = [
     "MetaClassifier",
     "MetaOptions",
     "ModelScore",
+    "ModelTest",
     "Prediction",
     "RidgeRegression",
     "SoftmaxRegression",
@@ -47,6 +50,7 @@ __all__ = [
     "StackedBackbonesRegressor",
     "TrainingPart",
     "evaluate",
+    "evaluate_model",
     "load_model",
     "run_experiment",
     "run_self_check",

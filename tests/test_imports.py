@@ -57,7 +57,7 @@ ORDER = {
     ),
     "stack": (
         *("fitting", "solvers", "folds", "metrics", "learners", "tasks", "divisions", "features", "evaluation"),
-        *("estimator", "models", "experiments", "tables", "report", "display"),
+        *("estimator", "models", "experiments", "judging", "tables", "report", "display"),
     ),
 }
 
@@ -335,6 +335,7 @@ def test_public_names_of_stackbone() -> None:
         "available_backbones",
         "embed_for",
         "evaluate",
+        "evaluate_model",
         "extract",
         "index_dataset",
         "load_model",
@@ -392,6 +393,7 @@ def test_public_names_of_stack() -> None:
         "MetaClassifier",
         "MetaOptions",
         "ModelScore",
+        "ModelTest",
         "Prediction",
         "RidgeRegression",
         "STACKS",
@@ -402,6 +404,7 @@ def test_public_names_of_stack() -> None:
         "StackedBackbonesRegressor",
         "TrainingPart",
         "evaluate",
+        "evaluate_model",
         "load_model",
         "run_experiment",
         "run_self_check",

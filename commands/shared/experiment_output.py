@@ -14,14 +14,6 @@ if TYPE_CHECKING:
     from stackbone.stack import Experiment
     from stackbone.stack.experiments.shots import FewShots
 
-_LEFT_OUT = {
-    "unlabelled": "without a label",
-    "failed": "could not be read",
-    "doubles": "byte-identical to one that takes part",
-    "conflicting": "byte-identical to one with another label",
-    "near_copies": "near copies of images that are tested",
-}
-
 
 def print_summary(summary: DatasetSummary) -> None:
     """Print what was understood of a dataset."""
@@ -39,6 +31,7 @@ def print_extract(report: ExtractReport) -> None:
 
 def print_experiment(experiment: Experiment) -> None:
     """Print the table, the verdict and what else an experiment teaches; notes and warnings go before it."""
+    from stackbone.stack.divisions.labelled_images import LEFT_OUT
     from stackbone.stack.fitting.fit_warnings import in_words
     from stackbone.stack.tables import table
     from stackbone.stack.tables.dot_plot import dot_plot
@@ -48,10 +41,10 @@ def print_experiment(experiment: Experiment) -> None:
 
     for kind, n in experiment.joined.left_out.items():
         if n:
-            err.note(f"left out: {counted(n, 'image')} ({_LEFT_OUT[kind]})")
+            err.note(f"left out: {counted(n, 'image')} ({LEFT_OUT[kind]})")
     if experiment.joined.n_groups is not None:
         groups, images = counted(experiment.joined.n_groups, "group"), counted(experiment.n_images, "image")
-        err.note(f"note: {groups} among {images}; a group is never on both sides of a fold")
+        err.note(f"note: {groups} among {images}; {experiment.of_groups}")
     for note in experiment.joined.notes:
         err.note(f"note: {note}")
     for sentence in in_words(experiment.evaluation.warnings):

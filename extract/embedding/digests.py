@@ -1,15 +1,27 @@
-"""The digests of a dataset's images, whether they are files or arrays in memory."""
+"""The digests of a dataset's images, whether they are files or arrays in memory, and an index of no more."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from stackbone.cache import DatasetIndex, FileDigests, FileStamps, ImageError, list_digests, usable_cores
+from stackbone.cache import (
+    FAILED,
+    OK,
+    DatasetIndex,
+    Digests,
+    FileDigests,
+    FileStamps,
+    ImageError,
+    list_digests,
+    usable_cores,
+)
 from stackbone.cache.disk.digest import DIGEST_BYTES
 from stackbone.cache.progress import Steps
+from stackbone.cache.records.listed import Listed
 from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.images.arrays import Arrays
 
@@ -53,3 +65,32 @@ def _list_arrays(arrays: Arrays, on_progress: Steps) -> FileDigests:
                 on_progress(row + 1, n)
     nothing_known = np.full((n, 4), -1, np.int64)
     return FileDigests(digests, FileStamps(nothing_known), reasons, n)
+
+
+def unwritten_index(dataset: Dataset, digests: Digests, reasons: Sequence[str]) -> DatasetIndex:
+    """Return the index of a dataset for use at once: it remembers no file, and is not for a cache.
+
+    Parameters
+    ----------
+    dataset
+        With n images.
+    digests
+        (n, 32) uint8; all zero where a file could not be read.
+    reasons
+        "", or why an image cannot be used.
+    """
+    return DatasetIndex(
+        name=dataset.name,
+        root="" if dataset.arrays else str(dataset.root),
+        path=list(dataset.paths),
+        label=list(dataset.labels),
+        split=list(dataset.splits),
+        group=list(dataset.groups),
+        image_sha256=digests,
+        status=np.array([FAILED if reason else OK for reason in reasons], np.uint8),
+        reason=list(reasons),
+        stamps=FileStamps(np.full((len(reasons), 4), -1, np.int64)),
+        listed=Listed(dataset.skipped, dataset.notes, dataset.asked),
+        columns=dict(dataset.columns),
+        label_form=dataset.label_form,
+    )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import (
+    DatasetIndex,
     Digests,
     FeatureSpec,
     FeatureStore,
@@ -28,7 +29,7 @@ from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.own_file import check_modules_are_used
 from stackbone.extract.backbones.weights import Weights
 from stackbone.extract.datasets.dataset import Dataset
-from stackbone.extract.embedding.digests import list_dataset
+from stackbone.extract.embedding.digests import list_dataset, unwritten_index
 from stackbone.extract.embedding.pipeline import embed_images
 from stackbone.extract.embedding.plan import (
     EngineOptions,
@@ -86,6 +87,10 @@ class EmbeddedImages:
         """``(n_ok, 32)`` SHA-256 of the images that have features."""
         digests: Digests = self.digests[[not reason for reason in self.reasons]]
         return digests
+
+    def index(self, dataset: Dataset) -> DatasetIndex:
+        """Return an index of them, with what the same dataset says of each; nothing is written."""
+        return unwritten_index(dataset, self.digests, self.reasons)
 
     @property
     def failures(self) -> list[tuple[str, str]]:

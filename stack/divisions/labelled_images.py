@@ -20,6 +20,21 @@ from stackbone.stack.folds.groups import join_groups
 
 GROUP_BY = ("auto", "group", "folder", "none")
 
+LEFT_OUT = {
+    "unlabelled": "without a label",
+    "failed": "could not be read",
+    "doubles": "byte-identical to one that takes part",
+    "conflicting": "byte-identical to one with another label",
+    "near_copies": "near copies of images that are tested",
+    "training_copies": "near copies of images that the model was fitted on",
+    "other_splits": "of other splits",
+    "trained_on": "that the model was fitted on",
+    "steered_on": "whose labels a steering of the model saw",
+    "same_group": "in a group with one that the model was fitted on",
+    "unknown": "of classes that the model does not know",
+}
+"""What images are that `LabelledImages.left_out` counts, to be read after their number."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LabelledImages:

@@ -22,6 +22,9 @@ from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.member import Member
 from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.learners.recipes import recipe_rows
+from stackbone.stack.metrics.compare import mean_sizes, paired_difference
+from stackbone.stack.metrics.interval import split_interval
+from stackbone.stack.metrics.metrics import METRICS
 from stackbone.stack.metrics.model_scores import Evaluation
 from stackbone.stack.models.model import StackModel
 from stackbone.stack.tasks.findings import Findings
@@ -153,6 +156,58 @@ class Experiment:
         return recipe_rows()[self.recipe]
 
     @property
+    def called(self) -> str:
+        """What people call that model."""
+        return self.model_name
+
+    @property
+    def how(self) -> str:
+        """How the images were divided, in a few words."""
+        if self.split is not None:
+            return f"trained on the other splits, tested on {self.split!r}"
+        return f"{self.division.in_words()}, seed {self.seed}"
+
+    @property
+    def of_groups(self) -> str:
+        """What holds of the groups among its images, where there are any."""
+        return "a group is never on both sides of a fold"
+
+    @property
+    def commands(self) -> list[str] | None:
+        """What to type for the same again; None where it follows from what was asked of the cache."""
+        return None
+
+    def describe(self, model: str) -> str:
+        """Return in a few words what a model is, with the heads that it is built of where they were asked for."""
+        what, heads = self.kind.describe(model, self.options.meta), self.options.heads
+        return f"{what} ({', '.join(heads)})" if heads and model in ("mean", "stack:oof") else what
+
+    def interval(self, model: str) -> tuple[float, float] | None:
+        """Return the 95% interval of a model's mean score; None where there is no spread to judge it by.
+
+        Of folds it is that of the difference from a model that scores nothing, see `paired_difference`; of a single
+        split that over draws of the tested images, of numbers and of several labels where a metric was asked for.
+        """
+        score = self.evaluation.score(model)
+        metric = METRICS[score.primary_metric]
+        if len(score.folds) > 1:
+            found = paired_difference(score.folds, [0.0] * len(score.folds), *mean_sizes(self.folds))
+            ends = None if found.low is None or found.high is None else (found.low, found.high)
+        elif self.truth.has_one_class or self.options.metric is not None:
+            rows, groups, weights = self.folds[0].test, self.joined.groups, self.weights
+            ends = split_interval(
+                metric,
+                self.truth.values[rows],
+                self.evaluation.predictions[model][0],
+                seed=self.seed,
+                weights=None if weights is None else weights[rows],
+                groups=None if groups is None else groups[rows],
+            )
+        else:
+            return None
+        return None if ends is None else (max(ends[0], metric.least), min(ends[1], metric.most))
+
+    @property
     def n_images(self) -> int:
         """Images that took part."""
         return len(self.joined.rows)
@@ -168,6 +223,22 @@ class Experiment:
         ids: dict[str, str | list[str]] = {name: each.id for name, each in self.joined.feature_sets.items()}
         ids |= self.steered
         return {name: ids[name] for name in self.joined.names}
+
+    def asked(self) -> dict[str, Any]:
+        """Return what was asked for, JSON-able."""
+        return {
+            "cv": self.cv,
+            "repeats": self.repeats,
+            "split": self.split,
+            "group_by": self.division.group_by,
+            "near_duplicates": self.division.near_duplicates,
+            "rare": self.division.rare,
+            "dealing": self.division.dealing,
+            **self.division.plan_dict(),
+            "train_views": list(self.joined.views.train),
+            "test_views": list(self.joined.views.test),
+            **self.options.to_dict(),
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object; accuracies are 0 to 1, log-losses in nats, errors in the label's unit."""

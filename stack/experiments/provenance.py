@@ -44,19 +44,7 @@ def provenance(experiment: Experiment, store: FeatureStore) -> dict[str, object]
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
         "seed": experiment.seed,
         "folds": [{"n_train": len(fold.train), "n_test": len(fold.test)} for fold in experiment.folds],
-        "options": {
-            "cv": experiment.cv,
-            "repeats": experiment.repeats,
-            "split": experiment.split,
-            "group_by": experiment.division.group_by,
-            "near_duplicates": experiment.division.near_duplicates,
-            "rare": experiment.division.rare,
-            "dealing": experiment.division.dealing,
-            **experiment.division.plan_dict(),
-            "train_views": list(experiment.joined.views.train),
-            "test_views": list(experiment.joined.views.test),
-            **experiment.options.to_dict(),
-        },
+        "options": experiment.asked(),
         "feature_sets": {
             name: {"id": each.id, "spec": asdict(each.header().spec), "provenance": dict(each.provenance())}
             for name, each in sets.items()
@@ -78,6 +66,8 @@ def repeat_commands(experiment: Experiment, store: FeatureStore) -> list[str]:
     store : FeatureStore
         The cache it was made with.
     """
+    if experiment.commands is not None:
+        return experiment.commands
     ids = list(dict.fromkeys(each.id for used in used_features(experiment, store) for each in used.feature_sets))
     sets = [each for each in store.feature_sets() if each.id in ids] + _other_views(experiment)
     commands = [_stack_command(experiment, ids)]

@@ -193,11 +193,18 @@ class StackModel:
         """
         return [mean_of_views([decided[identity] for identity in each.specs]) for each in self.backbones]
 
-    def combined(self, decisions: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
-        """Return `log_probabilities` or `predict_values` from what `decide` returns for each backbone, in order."""
+    def said(self, decisions: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """Return the ``(n, K)`` decision values that the meta-learner sees, from what `decide` returns, in order.
+
+        They are those of each member and head: of all heads of the first member, then of the next.
+        """
         ends = np.cumsum(self.members or [1] * len(decisions)).tolist()
         of_members = [np.sum(decisions[start:end], axis=0) for start, end in pairwise([0, *ends])]
-        said = [each for own in of_members for each in np.split(own, self.n_heads, axis=1)]
+        return [each for own in of_members for each in np.split(own, self.n_heads, axis=1)]
+
+    def combined(self, decisions: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+        """Return `log_probabilities` or `predict_values` from what `decide` returns for each backbone, in order."""
+        said = self.said(decisions)
         weights = None if self.weights is None else np.array(self.weights)
         options = MetaOptions(self.learner, self.scores, self.combine)
         meta, task = MetaModel(options, None, self.meta_linear, self.scale, weights=weights), get_task(self.task)

@@ -42,6 +42,7 @@ from stackbone.cache.tensor_file import (
 )
 from stackbone.cache.text import from_json
 from stackbone.stack.models.backbone import ModelBackbone
+from stackbone.stack.models.card import CardFacts, kept_notes, write_card
 from stackbone.stack.models.model import StackModel
 from stackbone.stack.solvers.linear import LinearMap
 
@@ -57,13 +58,24 @@ _SEEN, _THRESHOLDS = "training.seen", "thresholds"
 _T = TypeVar("_T")
 
 
-def save_model(model: StackModel, file: Path | str) -> None:
-    """Write a model to one file, whole or not at all, replacing what was there.
+def save_model(model: StackModel, file: Path | str, facts: CardFacts | None = None) -> None:
+    """Write a model to one file, whole or not at all, replacing what was there, and its card beside it.
+
+    Parameters
+    ----------
+    model : StackModel
+        The model.
+    file : path or str
+        Such as ``clothes.stackbone``; the card is ``clothes.stackbone.md``, see `stack.models.card`.
+    facts : CardFacts, optional
+        What the card tells beyond what the model itself knows.
 
     Raises
     ------
     CacheError
-        If the file cannot be written.
+        If a file cannot be written. Where that is the card alone, the model is saved.
+    UsageError
+        If a text that is no card is in the place of the card: nothing is written.
     """
     file = Path(file)
     bases = enumerate(model.bases)
@@ -79,7 +91,9 @@ def save_model(model: StackModel, file: Path | str) -> None:
     if model.heads or model.weights is not None or model.thresholds is not None:
         version = FORMAT_VERSION
     metadata = {"format": FORMAT, "format_version": str(version), "model": header_json(_describe(model))}
-    write_tensors(file, tensors, {**metadata, "sha256": _checksum(metadata, tensors)})
+    notes = kept_notes(file)
+    sha256 = write_tensors(file, tensors, {**metadata, "sha256": _checksum(metadata, tensors)})
+    write_card(model, file, sha256, notes, facts)
 
 
 def load_model(file: Path | str) -> StackModel:

@@ -10,7 +10,6 @@ from stackbone.stack.fitting.fit_warnings import in_words
 from stackbone.stack.report.blocks import join_all, number
 from stackbone.stack.report.context import Context
 from stackbone.stack.report.markup import Markup, element
-from stackbone.stack.tables import table
 from stackbone.stack.tables.metric_names import primary_metric
 from stackbone.stack.tables.verdict import Verdict, verdict
 
@@ -19,6 +18,12 @@ _LEFT_OUT = {
     "doubles": ("copy", "copies"),
     "failed": ("unreadable", "unreadable"),
     "near_copies": ("near copy", "near copies"),
+    "other_splits": ("of another split", "of other splits"),
+    "same_group": ("of a training group", "of training groups"),
+    "steered_on": ("that a steering saw", "that a steering saw"),
+    "trained_on": ("training image", "training images"),
+    "training_copies": ("near copy of a training image", "near copies of training images"),
+    "unknown": ("of an unknown class", "of unknown classes"),
     "unlabelled": ("unlabelled", "unlabelled"),
 }
 
@@ -91,7 +96,7 @@ def collect_head(context: Context) -> Head:
     return Head(
         dataset=experiment.dataset,
         created=datetime.now(UTC),
-        model=score.model,
+        model=experiment.called,
         metric=primary_metric(experiment).name,
         mean=score.mean,
         std=score.std if context.n_folds > 1 else None,
@@ -100,7 +105,7 @@ def collect_head(context: Context) -> Head:
             n_images=experiment.n_images,
             n_classes=experiment.n_classes,
             n_groups=joined.n_groups,
-            how=table.how(experiment),
+            how=experiment.how,
             left_out=joined.left_out,
             notes=[*joined.notes, *in_words(experiment.evaluation.warnings)],
             classes_are=experiment.kind.classes_are[1],

@@ -16,14 +16,7 @@ def title(experiment: Experiment) -> str:
     n = experiment.n_classes
     what = f"{n} {experiment.kind.classes_are[n != 1]}" if n else "a number each"
     images = counted(experiment.n_images, "image")
-    return f"{experiment.dataset}: {images}, {what}, {how(experiment)}; the model is {experiment.model_name}"
-
-
-def how(experiment: Experiment) -> str:
-    """Return how the images were divided, in a few words."""
-    if experiment.split is not None:
-        return f"trained on the other splits, tested on {experiment.split!r}"
-    return f"{experiment.division.in_words()}, seed {experiment.seed}"
+    return f"{experiment.dataset}: {images}, {what}, {experiment.how}; the model is {experiment.called}"
 
 
 def header(experiment: Experiment) -> list[str]:
@@ -38,7 +31,7 @@ def rows(experiment: Experiment) -> list[list[str]]:
     """Return one row of cells per model, in the order of `header`; ``-`` where a model has no such number."""
     metrics = _metrics(experiment)
     return [
-        [score.model, *_numbers(score, metrics), describe(experiment, score.model)]
+        [score.model, *_numbers(score, metrics), experiment.describe(score.model)]
         for score in experiment.evaluation.results
     ]
 
@@ -46,12 +39,6 @@ def rows(experiment: Experiment) -> list[list[str]]:
 def model_row(experiment: Experiment) -> int:
     """Return the row of the model that the experiment is about, whatever the others score."""
     return [score.model for score in experiment.evaluation.results].index(experiment.model_name)
-
-
-def describe(experiment: Experiment, model: str) -> str:
-    """Return in a few words what a model is, with the heads that it is built of where they were asked for."""
-    what, heads = experiment.kind.describe(model, experiment.options.meta), experiment.options.heads
-    return f"{what} ({', '.join(heads)})" if heads and model in ("mean", "stack:oof") else what
 
 
 def footnotes(experiment: Experiment) -> list[str]:

@@ -9,8 +9,10 @@ import numpy as np
 from stackbone.cache.text import typed
 from stackbone.stack.evaluation.options import is_savable
 from stackbone.stack.experiments.experiment import Experiment
+from stackbone.stack.judging.model_test import ModelTest
 from stackbone.stack.metrics.compare import Difference
 from stackbone.stack.metrics.model_scores import ModelScore
+from stackbone.stack.tables import model_verdict
 from stackbone.stack.tables.metric_names import PrimaryMetric, primary_metric
 
 
@@ -36,8 +38,11 @@ class Verdict:
 def verdict(experiment: Experiment) -> Verdict:
     """Compare the model with the best single backbone.
 
-    The model is the one that `Experiment.recipe` named before any score was known, and that is saved.
+    The model is the one that `Experiment.recipe` named before any score was known, and that is saved; a saved model
+    that is tested is compared with what it promised, too.
     """
+    if isinstance(experiment, ModelTest):
+        return Verdict(model_verdict.comparison(experiment), model_verdict.certainty(experiment))
     evaluation, metric = experiment.evaluation, primary_metric(experiment)
     stack, single = evaluation.score(experiment.model_name), experiment.kind.best(evaluation)
     plain = _best_plain(experiment, stack.model)

@@ -132,12 +132,16 @@ class ClassFindings(Findings):
             for each in self.wrong[:SHOWN]
         ]
 
+    def by_class(self) -> list[dict[str, object]]:
+        """Return the scores of each class."""
+        return [each.to_dict() for each in self.classes]
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object."""
         return {
             **super().to_dict(),
             "overlap": self.overlap.to_dict(),
-            "classes": [each.to_dict() for each in self.classes],
+            "classes": self.by_class(),
             "confused": [each.to_dict() for each in self.confused],
             "wrong": [asdict(each) for each in self.wrong],
             "calibration": [each.to_dict() for each in self.calibration],
@@ -155,7 +159,7 @@ def find_class_errors(common: Findings, examined: Examined, members: str) -> Cla
     examined : Examined
         The predictions.
     members : str
-        How the names of the models begin whose errors are compared, such as ``lr:``.
+        How the names of the models begin whose errors are compared, such as ``lr:``; there may be none.
     """
     truth, model = examined.truth, common.stack
     true = truth.values[examined.tested]
@@ -167,15 +171,14 @@ def find_class_errors(common: Findings, examined: Examined, members: str) -> Cla
         pool(each, examined.folds)[1].argmax(axis=1) for name, each in predictions.items() if name.startswith(members)
     ]
     against = overruled(pooled[1].argmax(axis=1), voters)
+    wrong = {name.removeprefix(members): found != true for name, found in predicted.items() if name.startswith(members)}
     repeats = len(true) // len(pooled[0])  # every repeat tests the same images, each once
     return ClassFindings(
         common.stack,
         common.single,
         cast(Difference, common.difference),
         cast("Mapping[str, Difference]", common.ablation),
-        overlap=error_overlap(
-            {name.removeprefix(members): found != true for name, found in predicted.items() if name.startswith(members)}
-        ),
+        overlap=error_overlap(wrong) if wrong else ErrorOverlap([], np.zeros((0, 0)), [], 0.0),
         classes=per_class(true, predicted[model], truth.classes, repeats),
         confused=confused_pairs(true, predicted[model], truth.classes, top=_MOST, repeats=repeats),
         wrong=_wrong_images(*pooled, truth, examined.paths, against, probability=probability),

@@ -65,6 +65,10 @@ class Findings:
         """Return where the model errs, most telling first; by default nothing."""
         return []
 
+    def by_class(self) -> list[dict[str, object]]:
+        """Return the scores of each class or label, JSON-able; by default there are none."""
+        return []
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object."""
         losses = {

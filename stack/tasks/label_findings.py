@@ -66,10 +66,13 @@ class LabelFindings(Findings):
             for each in self.wrong[:SHOWN]
         ]
 
+    def by_class(self) -> list[dict[str, object]]:
+        """Return the scores of each label."""
+        return [each.to_dict() for each in self.labels]
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object."""
-        labels, wrong = [each.to_dict() for each in self.labels], [asdict(each) for each in self.wrong]
-        return {**super().to_dict(), "labels": labels, "wrong": wrong}
+        return {**super().to_dict(), "labels": self.by_class(), "wrong": [asdict(each) for each in self.wrong]}
 
 
 def find_label_errors(common: Findings, examined: Examined) -> LabelFindings:

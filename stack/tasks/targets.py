@@ -30,7 +30,7 @@ def parse_targets(labels: NDArray[np.str_]) -> NDArray[np.float64]:
     StackError
         If a label is not a finite number; the message names the first.
     """
-    targets = np.array([_number(str(label)) for label in labels], np.float64)
+    targets = find_targets(labels)
     wrong = np.flatnonzero(~np.isfinite(targets))
     if len(wrong):
         first = ", ".join(f"{str(labels[row])!r} (row {row})" for row in wrong[:5])
@@ -41,6 +41,11 @@ def parse_targets(labels: NDArray[np.str_]) -> NDArray[np.float64]:
         )
         raise StackError(msg)
     return targets
+
+
+def find_targets(labels: NDArray[np.str_]) -> NDArray[np.float64]:
+    """Return the ``(n_images,)`` numbers that labels spell; NaN or infinity where one spells no finite number."""
+    return np.array([_number(str(label)) for label in labels], np.float64)
 
 
 def check_targets(y: NDArray[np.float64]) -> None:

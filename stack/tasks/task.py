@@ -24,6 +24,7 @@ from stackbone.stack.metrics.compare import Difference
 from stackbone.stack.metrics.metric import Weights
 from stackbone.stack.metrics.model_scores import ModelScore, Prediction
 from stackbone.stack.tasks.findings import Examined, Findings
+from stackbone.stack.tasks.known_labels import KnownLabels, known_classes
 from stackbone.stack.tasks.label_form import check_label_form
 from stackbone.stack.tasks.learners import LearnersOfTask
 from stackbone.stack.tasks.ordered_training import ordered_training
@@ -90,6 +91,13 @@ class Task(LearnersOfTask):
     @abstractmethod
     def check(self, truth: Truth) -> None:
         """Raise `StackError` unless there is something to predict."""
+
+    def read_known(self, labels: NDArray[np.str_], classes: Sequence[str]) -> KnownLabels:
+        """Return what ``(n_images,)`` labels say in terms of a saved model of these classes: by default of one each.
+
+        A `StackError` says why the model cannot be tested on them.
+        """
+        return known_classes(labels, classes)
 
     # Who trains, who tests
 

@@ -145,6 +145,10 @@ WRONG = {
         ["photos", "--model", "file"],
         ["photos", "--model", "m", "--csv", "x"],
     ],
+    "evaluate": [
+        *(["photos", "--model", "absent"], ["photos", "--model", "file"], ["nowhere", "--model", "file"]),
+        *(["photos", "--model", "m", "--csv", "x"], ["photos", "--model", "m", "--projection", "tsne"]),
+    ],
     "report": [["absent"], ["file"], ["file", "--projection", "tsne"], ["file", "--out", "file"]],
     "verify": [["--steering", "x"], ["--engine", "torch"], ["--cache", "file"], ["--cache", "absent"]],
     "inspect": [["--cache", "file"], ["--cache", "absent"]],

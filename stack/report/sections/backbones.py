@@ -62,7 +62,11 @@ class Backbones(Section[BackbonesRecord]):
             primary_metric(experiment),
             losses(experiment),
             overlap,
-            [_cost(experiment, member, context.features) for member in experiment.members],
+            [
+                _cost(experiment, member, context.features, alone)
+                for member in experiment.members
+                if (alone := _alone(experiment, member)) is not None
+            ],
             dict(experiment.evaluation.shares),
         )
         return record if self.figures(record) else None
@@ -118,15 +122,20 @@ class Backbones(Section[BackbonesRecord]):
 SECTION = Backbones()
 
 
-def _cost(experiment: Experiment, member: Member, features: Sequence[UsedFeatures]) -> Cost:
+def _alone(experiment: Experiment, member: Member) -> float | None:
+    """Return what a backbone scores alone, by the task's own learner; None in a saved model that has no such."""
+    row = f"{experiment.kind.base}:{member.name}"
+    return next((each.mean for each in experiment.evaluation.results if each.model == row), None)
+
+
+def _cost(experiment: Experiment, member: Member, features: Sequence[UsedFeatures], alone: float) -> Cost:
     """Return what a backbone costs; one that is read at several places has the features of all, by the slowest run."""
     sets = [used.of_fold(0) for used in features if used.name in member.blocks]
     headers, rates = [each.header() for each in sets], [each.provenance().images_per_s for each in sets]
     size = sum(experiment.n_images * each.dim * np.dtype(each.dtype).itemsize for each in headers) / 1e6
     known = [each for each in rates if each is not None]
     rate = min(known) if len(known) == len(rates) else None
-    score = experiment.evaluation.score(f"{experiment.kind.base}:{member.name}").mean
-    return Cost(member.name, sum(each.dim for each in headers), size, rate, score)
+    return Cost(member.name, sum(each.dim for each in headers), size, rate, alone)
 
 
 def _ablation(record: BackbonesRecord) -> Markup:

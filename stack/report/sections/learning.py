@@ -52,9 +52,10 @@ class Learning(Section[LearningRecord]):
     def collect(self, context: Context) -> LearningRecord | None:
         """Score shares of the training images, if that was asked for, and take what few images teach."""
         experiment, options = context.experiment, context.options
+        learns = all(len(fold.train) for fold in experiment.folds)  # a saved model that is tested learns no more
         curves = (
             learning_curves(experiment, context.store, n_jobs=options.n_jobs, progress=context.progress)
-            if options.learning_curve
+            if options.learning_curve and learns
             else []
         )
         if not curves and experiment.few_shots is None:

@@ -7,10 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stackbone.stack.experiments.experiment import Experiment
-from stackbone.stack.metrics.compare import Difference, bootstrap_difference, mean_sizes, paired_difference
-from stackbone.stack.metrics.metrics import METRICS
-from stackbone.stack.metrics.model_scores import ModelScore
-from stackbone.stack.metrics.resample import resampled
+from stackbone.stack.judging.model_test import MODEL_ROW
 from stackbone.stack.report.blocks import Page, figure, join_all, number, scrolled
 from stackbone.stack.report.context import Context
 from stackbone.stack.report.figures.style import BLUE, GREEN, NAMES, ROW, VERMILION, Figure, between, short_names
@@ -18,7 +15,7 @@ from stackbone.stack.report.markup import Child, Markup, element, table
 from stackbone.stack.report.section import Section
 from stackbone.stack.tables.lessons import lessons
 from stackbone.stack.tables.metric_names import primary_metric, titles
-from stackbone.stack.tables.table import describe, footnotes
+from stackbone.stack.tables.table import footnotes
 from stackbone.stack.tasks.findings import Lesson
 
 _LOOKS = {"backbone": (BLUE, "circle"), "baseline": (GREEN, "square"), "stack": (VERMILION, "diamond")}
@@ -98,11 +95,11 @@ class Scores(Section[ScoresRecord]):
             ModelSummary(
                 name=score.model,
                 kind=_kind(experiment, score.model),
-                what=describe(experiment, score.model),
+                what=experiment.describe(score.model),
                 mean=score.mean,
                 std=score.std,
                 folds=score.folds,
-                interval=_interval(context, score),
+                interval=experiment.interval(score.model),
                 metrics={name: float(np.mean(folds)) for name, folds in score.metrics.items()},
             )
             for score in experiment.evaluation.results
@@ -194,56 +191,9 @@ def draw_models(record: ScoresRecord) -> Figure:
 
 
 def _kind(experiment: Experiment, model: str) -> str:
-    if model.startswith("stack:"):
+    if model.startswith("stack:") or model == MODEL_ROW:
         return "stack"
     return "backbone" if model.startswith(experiment.kind.singles) else "baseline"
-
-
-def _interval(context: Context, score: ModelScore) -> tuple[float, float] | None:
-    """Return the interval of a mean score: that of its difference from a model that scores nothing."""
-    experiment, metric = context.experiment, primary_metric(context.experiment)
-    if len(score.folds) > 1:
-        found = paired_difference(score.folds, [0.0] * len(score.folds), *mean_sizes(experiment.folds))
-        ends = found.low, found.high
-    elif context.classes and experiment.weights is None and _is_usual(experiment):
-        found = _bootstrap(context, score.model)
-        ends = found.low, found.high
-    elif context.classes or experiment.options.metric is not None:
-        ends = _resampled(experiment, score)
-    else:
-        return None
-    low, high = ends
-    return None if low is None or high is None else (max(low, metric.least), min(high, metric.most))
-
-
-def _is_usual(experiment: Experiment) -> bool:
-    """Return whether models are ranked by what they are without a choice; the verdict's interval is of one kind too."""
-    return experiment.options.metric in (None, experiment.kind.primary_metric)
-
-
-def _resampled(experiment: Experiment, score: ModelScore) -> tuple[float, float] | tuple[None, None]:
-    """Return the middle 95% of the metric over draws of the tested images."""
-    joined, rows, weights = experiment.joined, experiment.folds[0].test, experiment.weights
-    drawn = resampled(
-        METRICS[score.primary_metric],
-        experiment.truth.values[rows],
-        experiment.evaluation.predictions[score.model][0],
-        seed=experiment.seed,
-        weights=None if weights is None else weights[rows],
-        groups=None if joined.groups is None else joined.groups[rows],
-    ).drawn
-    drawn = drawn[np.isfinite(drawn)]
-    if len(drawn) < 2 or np.ptp(drawn) == 0:
-        return None, None
-    low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
-    return low, high
-
-
-def _bootstrap(context: Context, model: str) -> Difference:
-    joined, rows = context.experiment.joined, context.experiment.folds[0].test
-    right = context.class_predictions[model][0].scores.argmax(axis=1) == context.codes[rows]
-    groups = None if joined.groups is None else joined.groups[rows]
-    return bootstrap_difference(right, np.zeros_like(right), seed=context.experiment.seed, groups=groups)
 
 
 def _table(record: ScoresRecord) -> Markup:

@@ -190,7 +190,9 @@ class Classification(Task):
 
     def find_errors(self, common: Findings, examined: Examined) -> Findings:
         """Add classes, confusions, images that are surely wrong, and calibration."""
-        return find_class_errors(common, examined, f"{self.base}:")
+        fitted = {name.partition(":")[0] for name in examined.evaluation.predictions}
+        members = self.base if self.base in fitted else common.single.partition(":")[0]  # of a saved model of heads
+        return find_class_errors(common, examined, f"{members}:")
 
     def describe_stack(self, learner: MetaLearner, options: MetaOptions) -> str:
         """Return what the meta-learner is, and what it sees."""

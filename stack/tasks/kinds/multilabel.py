@@ -31,6 +31,7 @@ from stackbone.stack.metrics.metric import Weights
 from stackbone.stack.metrics.metrics import METRICS, label_metrics
 from stackbone.stack.metrics.model_scores import ModelScore, Prediction
 from stackbone.stack.tasks.findings import Examined, Findings, compare_resampled
+from stackbone.stack.tasks.known_labels import KnownLabels, known_sets
 from stackbone.stack.tasks.label_findings import find_label_errors
 from stackbone.stack.tasks.task import Groups, Task
 from stackbone.stack.tasks.truth import Truth
@@ -63,6 +64,10 @@ class Multilabel(Task):
         """Return the names of the labels, and which image has which."""
         names, presence = read_presence(labels)
         return Truth(presence, names)
+
+    def read_known(self, labels: NDArray[np.str_], classes: Sequence[str]) -> KnownLabels:
+        """Return which of the model's labels each image has."""
+        return known_sets(labels, classes)
 
     def check(self, truth: Truth) -> None:
         """Require labels that some images have and others lack."""

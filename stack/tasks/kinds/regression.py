@@ -26,6 +26,7 @@ from stackbone.stack.metrics.metric import Weights
 from stackbone.stack.metrics.metrics import METRICS, regression_metrics
 from stackbone.stack.metrics.model_scores import ModelScore, Prediction
 from stackbone.stack.tasks.findings import Examined, Findings, compare_resampled
+from stackbone.stack.tasks.known_labels import KnownLabels, known_numbers
 from stackbone.stack.tasks.target_findings import find_target_errors
 from stackbone.stack.tasks.targets import check_groups_apart, check_targets, parse_targets
 from stackbone.stack.tasks.task import Groups, Task
@@ -65,6 +66,10 @@ class Regression(Task):
         """Return the numbers that the labels spell."""
         values = labels.astype(np.float64) if labels.dtype.kind == "f" else parse_targets(labels)
         return Truth(values, np.empty(0, np.str_))
+
+    def read_known(self, labels: NDArray[np.str_], classes: Sequence[str]) -> KnownLabels:
+        """Return the numbers that the labels spell."""
+        return known_numbers(labels)
 
     def check(self, truth: Truth) -> None:
         """Require numbers that vary."""

@@ -152,7 +152,7 @@ def test_coefficients_in_any_memory_order_are_saved_alike(file: Path, tmp_path: 
 def test_saving_replaces_the_file_and_leaves_nothing_else(file: Path) -> None:
     save_model(replace(made_model(), n_images=41), file)
     assert load_model(file).n_images == 41
-    assert os.listdir(file.parent) == [file.name]
+    assert sorted(os.listdir(file.parent)) == [file.name, f"{file.name}.md"]
 
 
 def test_saving_makes_the_folder_it_needs(tmp_path: Path) -> None:

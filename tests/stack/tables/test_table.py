@@ -187,14 +187,14 @@ def test_single_split_has_no_spread() -> None:
 
 
 def test_every_model_is_described_in_words() -> None:
-    described = {model: table.describe(EXPERIMENT, model) for model in ("svm:timm:vit", "mean", "concat", "stack:oof")}
+    described = {model: EXPERIMENT.describe(model) for model in ("svm:timm:vit", "mean", "concat", "stack:oof")}
     assert described == {
         "svm:timm:vit": "linear SVM on timm:vit",
         "mean": "mean of the backbones' probabilities",
         "concat": "logistic regression on all features side by side",
         "stack:oof": "linear SVM on out-of-fold probabilities",
     }
-    assert table.describe(EXPERIMENT, "stack:published") == "linear SVM on averaged in-sample probabilities"
+    assert EXPERIMENT.describe("stack:published") == "linear SVM on averaged in-sample probabilities"
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_every_model_is_described_in_words() -> None:
 )
 def test_the_meta_learner_is_described_as_asked_for(meta: str, scores: str, combine: str, words: str) -> None:
     options = stack_options(meta=meta, scores=scores, combine=combine)
-    assert table.describe(replace(EXPERIMENT, options=options), "stack:oof") == words
+    assert replace(EXPERIMENT, options=options).describe("stack:oof") == words
 
 
 def test_verdict_gives_the_gain_and_the_folds_won() -> None:

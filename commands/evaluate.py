@@ -1,0 +1,136 @@
+"""Test a saved model on labelled images that it never saw.
+
+Leaves out the images that it was fitted on. Measures, compares and reports as `stack` does, and embeds what the cache
+lacks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stackbone.commands.shared.console import err, print_json, progress
+from stackbone.commands.shared.endings import Outputs, check_outputs, exit_if_too_many_failed
+from stackbone.commands.shared.experiment_output import print_experiment
+from stackbone.commands.shared.option_groups import grouped
+from stackbone.commands.shared.options import (
+    CacheOption,
+    DecodingOptions,
+    DeviceOption,
+    EngineOption,
+    JsonOption,
+    ListingOptions,
+    MaxFailedOption,
+    PageOptions,
+    RowOptions,
+    SourceOptions,
+)
+from stackbone.commands.shared.report_output import write_page
+
+
+@grouped
+def command(
+    data: Annotated[list[str], typer.Argument(help="Folder of class folders, or a table of paths and labels")],
+    *,
+    model: Annotated[Path, typer.Option(help="File that `stack --save` wrote")],
+    split: Annotated[str | None, typer.Option(help="Test on the images of this split alone")] = None,
+    group_by: Annotated[
+        str,
+        typer.Option(
+            help="Leave out images that belong together with one that the model was fitted on: those of one group (the "
+            "group column) or of one folder; auto: groups where there are any. Choices: {group_by}"
+        ),
+    ] = "auto",
+    near_duplicates: Annotated[
+        float | None,
+        typer.Option(
+            metavar="COSINE",
+            help="Leave out near copies of images that the model was fitted on, as far as the cache has these: images "
+            "whose features are at least this similar, such as 0.98",
+        ),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="Metric that the verdict and its interval are about: {metrics}; for regression {regression_metrics}; "
+            "for multilabel {multilabel_metrics} [default: accuracy, r2 or mean-ap]"
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Number of classes to name for each image in --csv and --json")] = 3,
+    listing: ListingOptions,
+    sources: SourceOptions,
+    cache: CacheOption = None,
+    engine: EngineOption = "auto",
+    device: DeviceOption = "auto",
+    decoding: DecodingOptions,
+    max_failed: MaxFailedOption = 0.01,
+    files: RowOptions,
+    report: Annotated[Path | None, typer.Option(help="Write a report with figures to this file, one HTML page")] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help="Write the report's figures to this folder too, as SVG and PNG")
+    ] = None,
+    projection: Annotated[
+        str, typer.Option(help="How the report maps images to a plane: {projections}; auto is UMAP where installed")
+    ] = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    from stackbone.cache import FeatureStore
+    from stackbone.cache.records.listed import Listed
+    from stackbone.extract.embedding.predict import embed_for
+    from stackbone.stack import evaluate_model, load_model
+    from stackbone.stack.judging.answer_rows import answer_rows, answer_types
+    from stackbone.stack.report.projection import choose_projection
+
+    choose_projection(projection)
+    check_outputs({"--model": model, "--report": report, **files.files})
+    files.check()
+    loaded = load_model(model)
+    err.note(f"{model.name}: {loaded.describe()}")
+    dataset, store = listing.open(data), FeatureStore(cache)
+    for line in Listed(dataset.skipped, dataset.notes).lines():
+        err.note(line)
+    with progress("what was computed is kept; run the same command to go on") as on_progress:
+        embedded = embed_for(
+            loaded.specs,
+            dataset,
+            store,
+            steering=sources.steering_files,
+            modules=sources.modules,
+            weights=sources.weights_files,
+            engine=engine,
+            device=device,
+            **asdict(decoding),
+            convert=loaded.deciders,
+            on_progress=on_progress,
+        )
+        for path, remark in embedded.remarks:
+            err.print(f"note: {path!r}: {remark}")
+        for path, reason in embedded.failures:
+            err.print(f"failed: {path!r}: {reason}")
+        test = evaluate_model(
+            loaded,
+            embedded.index(dataset),
+            store,
+            split=split,
+            group_by=group_by,
+            near_duplicates=near_duplicates,
+            metric=metric,
+            file=model,
+            progress=on_progress,
+        )
+    rows = answer_rows(test, top)
+    if as_json:
+        failed = [{"path": path, "reason": reason} for path, reason in embedded.failures]
+        answers = [dict(zip(rows, row, strict=True)) for row in zip(*rows.values(), strict=True)]
+        print_json({**test.to_dict(), "failed": failed, "answers": answers})
+    else:
+        print_experiment(test)
+    with Outputs() as outputs:
+        files.write(rows, outputs, answer_types(rows))
+        if report or figures:
+            with outputs.file():
+                write_page(test, store, report, PageOptions(figures=figures, projection=projection))
+    exit_if_too_many_failed(len(embedded.failures), len(embedded.paths), max_failed, "all others are tested")

@@ -1,0 +1,1 @@
+"""A saved model tested on labelled images that it never saw."""

@@ -1,0 +1,131 @@
+"""Near copies of a model's training images among those that it is tested on, as far as a cache has their features.
+
+A model's file names the images that it was fitted on by the beginnings of their digests, and holds none of their
+features. The cache that it was made with has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache import Digests, FeatureSet, FeatureStore, StackboneError, as_keys
+from stackbone.cache.disk.digest import DIGEST_BYTES
+from stackbone.cache.progress import Progress
+from stackbone.cache.text import counted
+from stackbone.stack.evaluation.near_copies import MOST_COMPARED, recognised
+from stackbone.stack.folds.fold import Fold
+from stackbone.stack.folds.groups import near_duplicates
+from stackbone.stack.models.model import StackModel
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingCopies:
+    """What was found.
+
+    Attributes
+    ----------
+    copies : NDArray[np.bool_], optional
+        ``(n_images,)`` whether each tested image is a near copy of a training image; None where this could not be
+        looked for.
+    example : tuple of (int, bytes), optional
+        Position of the first that is, and the digest of a training image that looks like it.
+    doubt : str
+        What could not be looked for, in a sentence; empty where all was.
+    """
+
+    copies: NDArray[np.bool_] | None
+    example: tuple[int, bytes] | None = None
+    doubt: str = ""
+
+
+def near_training(
+    model: StackModel,
+    sets: Mapping[str, FeatureSet],
+    digests: Digests,
+    threshold: float,
+    *,
+    most: int | None = MOST_COMPARED,
+    progress: Progress | None = None,
+) -> TrainingCopies:
+    """Look for near copies of a model's training images.
+
+    Parameters
+    ----------
+    model : StackModel
+        The model.
+    sets : mapping of str to FeatureSet
+        By backbone of the model, the features of it.
+    digests : Digests
+        ``(n_images, 32)`` SHA-256 of the images that are tested, none of which is a training image.
+    threshold : float
+        Least cosine, in every plain backbone.
+    most : int, optional
+        Images that are compared, each with each, at most; None for any number.
+    progress : callable, optional
+        See `cache.progress.Progress`.
+
+    Raises
+    ------
+    CacheError
+        If features are damaged.
+    """
+    plain = {each.name: sets[each.name] for each in model.backbones if each.spec.steering is None}
+    if not plain:
+        return TrainingCopies(None, doubt=_not_looked("steered backbones cannot tell them"))
+    known = _training_digests(model, list(plain.values()))
+    if not len(known):
+        why = "its file does not name the images it was fitted on" if model.seen is None else "none of them is here"
+        return TrainingCopies(None, doubt=_not_looked(f"{why}, to be compared"))
+    n, compared = len(digests), len(digests) + len(known)
+    if most is not None and compared > most:
+        why = f"{compared:,} images are more than {most:,}; --near-duplicates 0.98 does, and is slow"
+        return TrainingCopies(None, doubt=_not_looked(why))
+    both = np.concatenate([digests, known])
+    blocks = {name: each.load(both) for name, each in plain.items()}
+    group = near_duplicates(blocks, threshold, progress=progress)
+    copies = recognised(group, Fold(np.arange(n, compared), np.arange(n)))
+    example = None
+    if copies.any():
+        first = int(copies.argmax())
+        example = first, known[int((group[n:] == group[first]).argmax())].tobytes()
+    lacking = model.n_images - len(known)
+    doubt = (
+        f"near copies of {counted(lacking, 'training image')} of {model.n_images:,} were not looked for: the cache has "
+        "no features of them"
+        if lacking > 0
+        else ""
+    )
+    return TrainingCopies(copies, example, doubt)
+
+
+def path_of(digest: bytes, store: FeatureStore) -> str:
+    """Return what a dataset of a cache calls an image, or the beginning of its digest."""
+    for name in store.dataset_names():
+        try:
+            index = store.dataset(name)
+        except StackboneError:  # what is damaged or gone, `verify` tells
+            continue
+        rows = np.flatnonzero((index.image_sha256 == np.frombuffer(digest, np.uint8)).all(axis=1))
+        if len(rows):
+            return index.path[int(rows[0])]
+    return f"the image of SHA-256 {digest.hex()[:16]}..."
+
+
+def _training_digests(model: StackModel, sets: Sequence[FeatureSet]) -> Digests:
+    """Return the ``(n, 32)`` digests of the training images that all feature sets have."""
+    if model.seen is None:
+        return np.zeros((0, DIGEST_BYTES), np.uint8)
+    shared = reduce(np.intersect1d, [np.unique(as_keys(each.digests())) for each in sets])
+    digests: Digests = np.frombuffer(shared.tobytes(), np.uint8).reshape(-1, DIGEST_BYTES)
+    known = model.knows(digests)
+    found: Digests = digests[np.zeros(len(digests), np.bool_) if known is None else known]
+    return found
+
+
+def _not_looked(why: str) -> str:
+    return f"near copies of the model's training images were not looked for: {why}"

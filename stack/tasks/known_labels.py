@@ -1,0 +1,77 @@
+"""What labels say in terms of a saved model, which knows certain classes or labels and no others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache.errors import StackError
+from stackbone.cache.labels.sets import split_names
+from stackbone.stack.tasks.targets import find_targets
+from stackbone.stack.tasks.truth import Truth
+
+
+@dataclass(frozen=True, eq=False)
+class KnownLabels:
+    """Labels as a saved model knows them.
+
+    Attributes
+    ----------
+    truth : Truth
+        Of the images of `rows`; its classes are those of the model, in the model's order.
+    rows : NDArray[np.int64]
+        ``(n_known,)`` ascending positions of the images that the model can be right about.
+    unknown : dict of str to int
+        Names that the model does not know, with how many images have them.
+    """
+
+    truth: Truth
+    rows: NDArray[np.int64]
+    unknown: dict[str, int] = field(default_factory=dict)
+
+
+def known_classes(labels: NDArray[np.str_], classes: Sequence[str]) -> KnownLabels:
+    """Return ``(n_images,)`` class names as codes; images of classes that the model does not know are left out."""
+    code_of = {name: code for code, name in enumerate(classes)}
+    codes = np.array([code_of.get(str(label), -1) for label in labels], np.int64)
+    unknown = Counter(str(label) for label in labels[codes < 0])
+    return KnownLabels(
+        Truth(codes[codes >= 0], np.array(classes, np.str_)), np.flatnonzero(codes >= 0), dict(sorted(unknown.items()))
+    )
+
+
+def known_sets(labels: NDArray[np.str_], classes: Sequence[str]) -> KnownLabels:
+    """Return which of the model's labels each image has; of an image with others, those that it knows count."""
+    column = {name: code for code, name in enumerate(classes)}
+    presence = np.zeros((len(labels), len(classes)), np.int8)
+    unknown: Counter[str] = Counter()
+    for row, text in enumerate(labels):
+        names = split_names(str(text))
+        presence[row, [column[name] for name in names if name in column]] = 1
+        unknown.update(name for name in names if name not in column)
+    return KnownLabels(
+        Truth(presence, np.array(classes, np.str_)), np.arange(len(labels)), dict(sorted(unknown.items()))
+    )
+
+
+def known_numbers(labels: NDArray[np.str_]) -> KnownLabels:
+    """Return the numbers that ``(n_images,)`` labels spell.
+
+    Raises
+    ------
+    StackError
+        If one spells none.
+    """
+    values = find_targets(labels)
+    wrong = np.flatnonzero(~np.isfinite(values))
+    if len(wrong):
+        message = (
+            f"the model predicts numbers, and {len(wrong):,} of {len(labels):,} labels are none; the first is "
+            f"{str(labels[wrong[0]])!r}. Name the column of a table that has them with --label-column, or correct them"
+        )
+        raise StackError(message)
+    return KnownLabels(Truth(values, np.empty(0, np.str_)), np.arange(len(labels)))
