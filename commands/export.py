@@ -31,7 +31,7 @@ def command(
     sources: SourceOptions,
     as_json: JsonOption = False,
 ) -> None:
-    from stackbone.cache.onnx_form import check_onnx
+    from stackbone.cache.disk.onnx_form import check_onnx
     from stackbone.stack.models.model_file import load_model
     from stackbone.stack.models.onnx_file import write_onnx
 

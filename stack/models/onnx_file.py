@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from stackbone.cache import ModelError
+from stackbone.cache.disk.onnx_form import IR_VERSION, MOST_BYTES, OPSET, ROWS, check_onnx
 from stackbone.cache.disk.output_file import check_output, write_output
-from stackbone.cache.onnx_form import IR_VERSION, MOST_BYTES, OPSET, ROWS, check_onnx
 from stackbone.cache.records.feature_name import PLAIN
 from stackbone.cache.tensor_file import header_json
 from stackbone.stack.graphs.answers import columns, decide, mean_of, sum_of
@@ -148,7 +148,8 @@ def _draw(graph: Graph, model: StackModel, features: Mapping[str, str]) -> None:
 
 def _take_features(graph: Graph, model: StackModel) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Add an input for each feature set; return what to know of each, and its name by the feature set's id."""
-    told, features = [], {}
+    told: list[dict[str, Any]] = []
+    features: dict[str, str] = {}
     for backbone, base in zip(model.backbones, model.bases, strict=True):
         for identity, spec in backbone.specs.items():
             asked = backbone.name if spec.view == PLAIN else f"{backbone.name.partition('~')[0]}~{spec.view}"
@@ -162,7 +163,7 @@ def _take_features(graph: Graph, model: StackModel) -> tuple[list[dict[str, Any]
 def _take_images(graph: Graph, networks: Sequence[Network]) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Add networks, and an input for each kind of pixels; return what to know of these, and the features by id."""
     told: list[dict[str, Any]] = []
-    features = {}
+    features: dict[str, str] = {}
     kinds = [dict(each.pixels) for each in networks]
     is_one = all(kind == kinds[0] for kind in kinds)
     for number, (network, kind) in enumerate(zip(networks, kinds, strict=True), start=1):
