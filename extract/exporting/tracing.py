@@ -76,18 +76,33 @@ def trace_network(
     Raises
     ------
     ModelError
-        If torch cannot write the network as ONNX, it takes too many bytes, or what was written gives other features.
+        As of `trace_outputs`.
     StackboneError
         As of `build_outputs`.
     """
-    outputs, views = (list(dict.fromkeys(each)) for each in zip(*wanted.values(), strict=True))
-    network = PixelNetwork(build_outputs(backbone, weights, outputs), views).eval()
+    outputs = list(dict.fromkeys(output for output, _ in wanted.values()))
+    return trace_outputs(build_outputs(backbone, weights, outputs), backbone, wanted)
+
+
+def trace_outputs(
+    outputs: OutputNetwork, backbone: Backbone, wanted: Mapping[str, tuple[str, str]]
+) -> tuple[onnx.GraphProto, dict[str, str]]:
+    """Return what `trace_network` does, of a network that gives the outputs that are wanted.
+
+    Raises
+    ------
+    ModelError
+        If torch cannot write the network as ONNX, it takes too many bytes, or what was written gives other features.
+    """
+    views = list(dict.fromkeys(view for _, view in wanted.values()))
+    network = PixelNetwork(outputs, views).eval()
     n_bytes = sum(each.numel() * each.element_size() for each in (*network.parameters(), *network.buffers()))
     if n_bytes > MOST_BYTES:
         size, most = n_bytes / 1e9, MOST_BYTES / 1e9
         message = f"{backbone.name} has {size:.1f} GB of weights, and an ONNX file at most {most:.1f} GB. {_WAY_OUT}"
         raise ModelError(message)
-    names = {(output, view): f"features_{i}_{j}" for i, output in enumerate(outputs) for j, view in enumerate(views)}
+    given = enumerate(form.output for form in outputs.forms)
+    names = {(output, view): f"features_{i}_{j}" for i, output in given for j, view in enumerate(views)}
     pixels = _made_pixels(3, backbone)
     traced = _trace(backbone.name, network, pixels[:2], list(names.values()))
     _try_graph(backbone.name, network, traced, pixels)

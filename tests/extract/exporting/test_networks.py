@@ -23,9 +23,12 @@ from stackbone.extract.embedding.plan import find_specs
 from stackbone.extract.embedding.predict import embed_for
 from stackbone.extract.engines.engine import TorchEngine
 from stackbone.extract.exporting.networks import NetworkGraph, describe_pixels, export_networks, precision_note
-from stackbone.extract.exporting.tracing import trace_network
+from stackbone.extract.exporting.tracing import trace_network, trace_outputs
 from stackbone.extract.images.decode import apply_transform
-from tests.made.networks import make_cnn, make_convnext, make_vit, relative
+from stackbone.extract.methods.method import build_method
+from stackbone.extract.networks.network import FeatureNetwork
+from stackbone.extract.networks.outputs import OutputNetwork
+from tests.made.networks import make_cnn, make_convnext, make_vit, randomise, relative
 
 onnx = pytest.importorskip("onnx", reason="the onnx extra brings it")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the onnx extra brings it")
@@ -85,6 +88,19 @@ def test_networks_of_ones_own_are_found_as_embed_for_finds_them(tmp_path: Path, 
     found = run(graph.graph, pixels.transpose(0, 3, 1, 2))[graph.features[identity]]
     assert relative(found, expected) < 1e-4
     assert (graph.name, graph.pixels) == ("mine", describe_pixels(transform))
+
+
+@pytest.mark.parametrize("method", ["toast", "toast-lite", "lora", "vpt", "finetune"])
+def test_steered_networks_give_the_features_that_they_give_in_torch(method: str) -> None:
+    steered = build_method(method, make_vit(), {})
+    randomise(steered, seed=1)
+    backbone = replace(BACKBONES["vit_base"], name="vit_steered", transform=SMALL, pooling="model")
+    network = OutputNetwork(FeatureNetwork(steered, backbone).eval(), backbone, ["pooled"]).eval()
+    graph, features = trace_outputs(network, backbone, {"it": ("pooled", "plain")})
+    pixels = pixels_of(5, SMALL)
+    with torch.no_grad():
+        [expected] = network(torch.from_numpy(pixels))
+    assert relative(run(graph, pixels.transpose(0, 3, 1, 2))[features["it"]], expected.numpy()) < 1e-4
 
 
 def test_networks_of_one_transform_have_equal_pixels() -> None:
