@@ -27,6 +27,7 @@ ROOMS = {
         *("safetensors", "huggingface_hub", "pyarrow"),  # weights files, timm's hub, tables
         "pandas",  # reports as frames
         *("pillow_heif", "pillow_jxl"),  # formats that Pillow reads by plug-ins
+        *("onnx", "onnxruntime"),  # networks of a model that is exported, and a trial of each
     },
     "stack": {
         *("stackbone.cache", "numpy", "scipy", "sklearn", "mlxtend", "joblib"),
@@ -34,6 +35,7 @@ ROOMS = {
         "pandas",  # files of folds, and times; scores as frames
         *("safetensors", "pyarrow"),  # saved models, files of predictions
         *("plotly", "kaleido", "umap"),  # the report: its figures, their export, its maps
+        "onnx",  # models that are exported
     },
     # The one room beside `commands` that knows what `extract` does and what scikit-learn asks for.
     "pipelines": {"stackbone.cache", "stackbone.extract", "numpy", "sklearn"},
@@ -53,17 +55,18 @@ ORDER = {
     ),
     "extract": (
         *("backbones", "images", "views", "datasets", "networks", "methods", "steering_files"),
-        *("engines", "embedding", "steering", "attention"),
+        *("engines", "embedding", "exporting", "steering", "attention"),
     ),
     "stack": (
-        *("fitting", "solvers", "folds", "metrics", "learners", "tasks", "divisions", "features", "evaluation"),
+        *("fitting", "solvers", "folds", "metrics", "learners", "graphs", "tasks", "divisions"),
+        *("features", "evaluation"),
         *("estimator", "models", "experiments", "judging", "tables", "report", "display"),
     ),
 }
 
 # Libraries that take long to import: inside functions only, so that --help and a re-run with nothing to do are quick.
 HEAVY = {"torch", "torchvision", "timm", "openvino", "mlxtend", "huggingface_hub", "pyarrow", "safetensors"}
-HEAVY |= {"pandas", "plotly", "kaleido", "umap", "pillow_heif", "pillow_jxl"}
+HEAVY |= {"pandas", "plotly", "kaleido", "umap", "pillow_heif", "pillow_jxl", "onnx", "onnxruntime"}
 # Nothing but torch code: outside of themselves they are imported inside functions alone.
 TORCH_MODULES = {
     f"extract/{name}.py"
@@ -71,6 +74,7 @@ TORCH_MODULES = {
         "attention/maps",
         "attention/pages",
         "engines/network",
+        "exporting/tracing",
         "methods/finetune/module",
         "methods/lora/module",
         "methods/toast/convnext",

@@ -157,7 +157,7 @@ def embed_for(
     check_engine(engine)
     check_modules_are_used(modules, specs.values())
     limits = limits_of(allow_truncated=allow_truncated, max_pixels=max_pixels)
-    names = {identity: _feature_name(identity, spec) for identity, spec in specs.items()}
+    names = {identity: feature_name_of(identity, spec) for identity, spec in specs.items()}
     listing = list_dataset(dataset, empty_index("", ""), partial(report, "reading"))
     reasons = list(listing.reasons)
     images = distinct_images(dataset.root, dataset.paths, listing.digests, _sound(reasons), dataset.arrays)
@@ -171,13 +171,15 @@ def embed_for(
     if all(identity in made or spec.steering is None for identity, spec in specs.items()):
         # A steered backbone that is cached does not say here which plain one it was made of.
         plain = {parse_feature_name(name).backbone for name in names.values()}
-        _check_weights_names(weights or {}, {*plain, *(each.plain for each in backbones.values())})
-    found = _checked_weights(lacking, backbones, weights or {}, report)
+        check_weights_are_used(weights or {}, {*plain, *(each.plain for each in backbones.values())})
+    found = checked_weights(lacking, backbones, weights or {}, report)
     for identity, spec in lacking.items():
         backbone, record = made[identity]
         if record:
             write_seen(store.feature_set(backbone.name, spec).folder, record)
-    wanted = [(backbones[members[0]], [fillings[each] for each in members]) for members in _passes(lacking, backbones)]
+    wanted = [
+        (backbones[members[0]], [fillings[each] for each in members]) for members in passes_of(lacking, backbones)
+    ]
     check_outputs(store.root, wanted)
     on = EngineOptions(engine, device, batch_size)
     embedders = [make_embedder(each, own, found[each.key], on, report, limits) for each, own in wanted]
@@ -209,7 +211,8 @@ def embed_for(
     )
 
 
-def _feature_name(identity: str, spec: FeatureSpec) -> str:
+def feature_name_of(identity: str, spec: FeatureSpec) -> str:
+    """Return the name in a feature set's id; `ModelError` unless the id is that of its spec."""
     parsed = parse_feature_set_id(identity)
     if parsed is None or parsed[1] != spec.fingerprint:
         message = (
@@ -220,7 +223,7 @@ def _feature_name(identity: str, spec: FeatureSpec) -> str:
     return parsed[0]
 
 
-def _passes(specs: Mapping[str, FeatureSpec], backbones: Mapping[str, Backbone]) -> list[list[str]]:
+def passes_of(specs: Mapping[str, FeatureSpec], backbones: Mapping[str, Backbone]) -> list[list[str]]:
     """Return the feature sets that one network fills each time: they differ in output and view alone."""
     passes: dict[tuple[str, FeatureSpec], list[str]] = {}
     for identity, spec in specs.items():
@@ -228,14 +231,15 @@ def _passes(specs: Mapping[str, FeatureSpec], backbones: Mapping[str, Backbone])
     return list(passes.values())
 
 
-def _check_weights_names(files: Mapping[str, Path], names: Collection[str]) -> None:
+def check_weights_are_used(files: Mapping[str, Path], names: Collection[str]) -> None:
+    """Raise `UsageError` if files of weights are named of other backbones than a model's."""
     unused = sorted(set(files) - set(names))
     if unused:
         message = f"--weights names {', '.join(unused)}, and the model's backbones are {', '.join(sorted(names))}"
         raise UsageError(message)
 
 
-def _checked_weights(
+def checked_weights(
     specs: Mapping[str, FeatureSpec],
     backbones: Mapping[str, Backbone],
     files: Mapping[str, Path],
@@ -253,7 +257,7 @@ def _checked_weights(
         message = (
             "the features that this machine makes are not those that the model was fitted on:\n"
             + "\n".join(problems)
-            + "\nNothing was embedded"
+            + "\nNothing was computed"
         )
         raise ModelError(message)
     return found

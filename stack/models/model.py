@@ -128,6 +128,19 @@ class StackModel:
         """Every feature set that it takes, with what it stands for: of all backbones and views."""
         return {identity: spec for backbone in self.backbones for identity, spec in backbone.specs.items()}
 
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """Where the backbones of each member begin and end: their decision values add up."""
+        return list(pairwise([0, *np.cumsum(self.members or [1] * len(self.backbones)).tolist()]))
+
+    @property
+    def meta(self) -> MetaModel:
+        """The meta-learner."""
+        options = MetaOptions(self.learner, self.scores, self.combine)
+        weights = None if self.weights is None else np.array(self.weights)
+        thresholds = None if self.thresholds is None else self.thresholds.astype(np.float64)
+        return MetaModel(options, None, self.meta_linear, self.scale, thresholds=thresholds, weights=weights)
+
     def blocks(self, features: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         """Return what it takes, ``(n, dim)`` by backbone, of the features of each of its feature sets."""
         return {each.name: mean_of_views([features[identity] for identity in each.specs]) for each in self.backbones}
@@ -198,17 +211,14 @@ class StackModel:
 
         They are those of each member and head: of all heads of the first member, then of the next.
         """
-        ends = np.cumsum(self.members or [1] * len(decisions)).tolist()
-        of_members = [np.sum(decisions[start:end], axis=0) for start, end in pairwise([0, *ends])]
+        of_members = [np.sum(decisions[start:end], axis=0) for start, end in self.spans]
         return [each for own in of_members for each in np.split(own, self.n_heads, axis=1)]
 
     def combined(self, decisions: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
         """Return `log_probabilities` or `predict_values` from what `decide` returns for each backbone, in order."""
-        said = self.said(decisions)
-        weights = None if self.weights is None else np.array(self.weights)
-        options = MetaOptions(self.learner, self.scores, self.combine)
-        meta, task = MetaModel(options, None, self.meta_linear, self.scale, weights=weights), get_task(self.task)
-        return task.combine(meta, [task.as_scores(each) for each in said]).scores.astype(np.float64)
+        task = get_task(self.task)
+        said = [task.as_scores(each) for each in self.said(decisions)]
+        return task.combine(self.meta, said).scores.astype(np.float64)
 
     def knows(self, digests: Digests) -> NDArray[np.bool_] | None:
         """Return ``(n,)`` whether it was fitted on each of ``(n, 32)`` images; None where that is unknown.

@@ -90,7 +90,7 @@ def save_model(model: StackModel, file: Path | str, facts: CardFacts | None = No
         tensors[_THRESHOLDS] = np.ascontiguousarray(model.thresholds)
     if model.heads or model.weights is not None or model.thresholds is not None:
         version = FORMAT_VERSION
-    metadata = {"format": FORMAT, "format_version": str(version), "model": header_json(_describe(model))}
+    metadata = {"format": FORMAT, "format_version": str(version), "model": header_json(describe_model(model))}
     notes = kept_notes(file)
     sha256 = write_tensors(file, tensors, {**metadata, "sha256": _checksum(metadata, tensors)})
     write_card(model, file, sha256, notes, facts)
@@ -155,7 +155,8 @@ def _parts(linear: LinearMap) -> list[tuple[str, NDArray[np.float32]]]:
     return [(name, np.ascontiguousarray(array)) for name, array in arrays.items() if array is not None]
 
 
-def _describe(model: StackModel) -> dict[str, Any]:
+def describe_model(model: StackModel) -> dict[str, Any]:
+    """Return all that a file says of a model beside its arrays, as a JSON-able object."""
     return {
         "task": model.task,
         "classes": model.classes,

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.errors import UsageError
 from stackbone.cache.records.index import DatasetIndex
 from stackbone.stack.folds.class_folds import Ask
 from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold, Kept
+from stackbone.stack.graphs.graph import Graph
 from stackbone.stack.learners.learner import BaseScores
 from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import StackOptions
@@ -165,6 +167,28 @@ class Task(LearnersOfTask):
     def as_scores(self, decision: NDArray[Any]) -> NDArray[Any]:
         """Return the ``(n, n_outputs)`` values of a base learner's map as `combine` takes them: by default as is."""
         return decision
+
+    def draw(self, graph: Graph, meta: MetaModel, scores: Sequence[str], n_outputs: int) -> None:
+        """Give out of a graph what `combine` returns, and what is said of it.
+
+        Parameters
+        ----------
+        graph : Graph
+            To be added to.
+        meta : MetaModel
+            With the thresholds of labels, where there are any.
+        scores : sequence of str
+            ``(n, n_outputs)`` values of the base learners' maps, in the order of the fit.
+        n_outputs : int
+            Classes or labels; 1 for a number.
+
+        Raises
+        ------
+        UsageError
+            If this task, which another package added, cannot be written so.
+        """
+        message = f"models of the task {self.name} cannot be written as ONNX: use `stackbone predict`"
+        raise UsageError(message)
 
     @abstractmethod
     def shares(self, meta: MetaModel, scores: Sequence[BaseScores]) -> NDArray[np.float64] | None:

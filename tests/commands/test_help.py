@@ -36,7 +36,7 @@ from tests.made.checkout import CLI, ROOT
 from tests.made.plugin import install_plugin
 
 COMMANDS = (
-    *("backbones", "compact", "demo", "evaluate", "extract", "forget", "inspect"),
+    *("backbones", "compact", "demo", "evaluate", "export", "extract", "forget", "inspect"),
     *("predict", "report", "stack", "steer", "verify"),
 )
 

@@ -21,7 +21,8 @@ Doubles = NDArray[np.float64]
 GRID = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Inverse regularisation strengths, ascending; what is penalised is the distance from the calibrated mean."""
 
-_LEAST_LOG_ODDS = 30.0  # beyond which float64 tells no probability from 1
+LEAST_LOG_ODDS = 30.0
+"""Beyond these float64 tells no probability from 0 or 1."""
 
 
 def fit_labels(scores: Sequence[BaseScores], part: Part, options: MetaOptions) -> MetaModel:
@@ -82,7 +83,7 @@ def fit_label_mean(scores: Sequence[BaseScores], part: Part, options: MetaOption
 def mean_log_odds(logits: Sequence[NDArray[np.floating]]) -> Doubles:
     """Return the ``(n, n_labels)`` log-odds of the mean probability over backbones, of their logits."""
     mean = np.mean([expit(each.astype(np.float64)) for each in logits], axis=0)
-    odds: Doubles = np.clip(logit(mean), -_LEAST_LOG_ODDS, _LEAST_LOG_ODDS)
+    odds: Doubles = np.clip(logit(mean), -LEAST_LOG_ODDS, LEAST_LOG_ODDS)
     return odds
 
 

@@ -18,6 +18,8 @@ from stackbone.stack.folds.fold import Fold, Kept, check_fold_classes
 from stackbone.stack.folds.folds import inner_folds
 from stackbone.stack.folds.trials import class_steps
 from stackbone.stack.folds.ways_out import ways_for_classes
+from stackbone.stack.graphs.answers import class_probabilities
+from stackbone.stack.graphs.graph import Graph
 from stackbone.stack.learners.learner import BaseScores, MetaLearner
 from stackbone.stack.learners.meta_model import MetaModel, mean_probability
 from stackbone.stack.learners.options import MetaOptions, StackOptions
@@ -155,6 +157,15 @@ class Classification(Task):
     def combine(self, meta: MetaModel, scores: Sequence[NDArray[Any]]) -> Prediction:
         """Return calibrated log-probabilities."""
         return Prediction(meta.log_probabilities(scores), probability=True)
+
+    def draw(self, graph: Graph, meta: MetaModel, scores: Sequence[str], n_outputs: int) -> None:
+        """Give out calibrated probabilities, and the place of the class that has the highest, the first of equals."""
+        probabilities = class_probabilities(graph, meta, scores)
+        about = "calibrated probability of each class, in the order of the metadata's classes"
+        graph.add_output("probabilities", probabilities, (n_outputs,), about=about)
+        best = graph.op("ArgMax", probabilities, axis=1, keepdims=0)
+        about = "place of the most probable class among the metadata's classes, from 0"
+        graph.add_output("class", best, (), "int64", about=about)
 
     def shares(self, meta: MetaModel, scores: Sequence[BaseScores]) -> NDArray[np.float64] | None:
         """Return what the fit found."""

@@ -22,6 +22,8 @@ from stackbone.stack.folds.labels.label_folds import (
     ways_for_labels,
 )
 from stackbone.stack.folds.labels.presence import check_both_sides, find_rare_labels, read_presence, say_rare
+from stackbone.stack.graphs.answers import label_probabilities
+from stackbone.stack.graphs.graph import Graph
 from stackbone.stack.learners.labels.label_meta import log_presence, mean_log_odds
 from stackbone.stack.learners.learner import BaseScores, MetaLearner
 from stackbone.stack.learners.meta_model import MetaModel
@@ -136,6 +138,14 @@ class Multilabel(Task):
     def combine(self, meta: MetaModel, scores: Sequence[NDArray[Any]]) -> Prediction:
         """Return calibrated log-probabilities of each label by itself."""
         return Prediction(log_presence(meta, scores), probability=True, thresholds=meta.thresholds)
+
+    def draw(self, graph: Graph, meta: MetaModel, scores: Sequence[str], n_outputs: int) -> None:
+        """Give out the calibrated probability of each label, and whether it is said to be there."""
+        probabilities = label_probabilities(graph, meta, scores)
+        about = "calibrated probability of each label, in the order of the metadata's classes"
+        graph.add_output("probabilities", probabilities, (n_outputs,), about=about)
+        present = graph.op("GreaterOrEqual", probabilities, graph.constant(np.asarray(meta.thresholds, np.float32)))
+        graph.add_output("present", present, (n_outputs,), "bool", about="whether the image is said to have each label")
 
     def shares(self, meta: MetaModel, scores: Sequence[BaseScores]) -> NDArray[np.float64] | None:
         """Return what the fit found."""

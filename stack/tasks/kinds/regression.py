@@ -17,6 +17,8 @@ from stackbone.stack.folds.folds import regression_folds
 from stackbone.stack.folds.target_folds import check_target_folds, divide_targets
 from stackbone.stack.folds.trials import target_steps
 from stackbone.stack.folds.ways_out import ways_for_targets
+from stackbone.stack.graphs.answers import decide, side_by_side
+from stackbone.stack.graphs.graph import Graph
 from stackbone.stack.learners.learner import BaseScores
 from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import StackOptions
@@ -118,6 +120,15 @@ class Regression(Task):
     def combine(self, meta: MetaModel, scores: Sequence[NDArray[Any]]) -> Prediction:
         """Return the weighted sum of the predictions."""
         return Prediction(meta.values(scores), probability=False)
+
+    def draw(self, graph: Graph, meta: MetaModel, scores: Sequence[str], n_outputs: int) -> None:
+        """Give out the weighted sum of the predictions."""
+        if meta.linear is None:
+            message = "a meta-learner of classes predicts no numbers"
+            raise ValueError(message)
+        values = decide(graph, side_by_side(graph, scores), meta.linear)
+        column = graph.op("Squeeze", values, graph.constant(np.array([1], np.int64)))
+        graph.add_output("values", column, (), about="predicted number, in the unit of the labels")
 
     def as_scores(self, decision: NDArray[Any]) -> NDArray[Any]:
         """Return the one column."""

@@ -1,0 +1,1 @@
+"""What fitted models compute, as ONNX graphs: operators in place of NumPy."""
