@@ -96,7 +96,7 @@ def command(
     }
     if self_check:
         with progress() as on_progress:
-            found = run_self_check(store, **asked, progress=on_progress)
+            found = run_self_check(store, **asked, task=models.task, progress=on_progress)
         if as_json:
             print_json({"self_check": found})
         else:
@@ -154,7 +154,7 @@ def _tell_dataset(store: FeatureStore) -> None:
 
 
 _SHOWN = 10
-_NOT_CHECKED = ("--recipe", "--task", "--repeats", "--rare", "--metric", "--class-weight", "--weight-column")
+_NOT_CHECKED = ("--recipe", "--repeats", "--rare", "--metric", "--class-weight", "--weight-column")
 """Options that say how models are fitted or scored, and that `--self-check` has no use for."""
 
 

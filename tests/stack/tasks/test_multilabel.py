@@ -333,7 +333,7 @@ def test_classification_of_several_labels_is_refused_with_what_to_type(store: Fe
         with pytest.raises(UsageError, match="steering learns one class of each image"):
             training_parts(store, **asked)
     for split in (None, "test"):
-        with pytest.raises(UsageError, match=r"can have several labels.*leave --self-check out"):
+        with pytest.raises(UsageError, match=r"can have several labels.*add --task multilabel"):
             run_self_check(store, split=split)
 
 
