@@ -6,6 +6,7 @@ says whether stacking helps.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -137,8 +138,11 @@ def _check_output(files: OutputOptions, scores: RowOptions, page: PageOptions) -
     from stackbone.stack.tables.row_file import check_row_file
 
     _check_page(files, page)
+    if files.save_without_features and files.save is None:
+        message = "--save-without-features is for --save: name a file to save the model to, or leave it out"
+        raise UsageError(message)
     choose_projection(page.projection)
-    written = {f"--{name}": file for name, file in vars(files).items() if name != "save_train_only"}
+    written = {f"--{name}": file for name, file in vars(files).items() if not name.startswith("save_")}
     endings.check_outputs({**written, **scores.files})
     scores.check()
     if files.predictions:
@@ -192,6 +196,7 @@ def _write(
     """Write each file that was asked for: the table stands, whatever becomes of them."""
     from stackbone.stack import save_model
     from stackbone.stack.experiments.result_file import write_result
+    from stackbone.stack.models.unlike.words import about_kept
     from stackbone.stack.tables.prediction_file import write_predictions
     from stackbone.stack.tables.score_rows import score_rows
 
@@ -206,8 +211,11 @@ def _write(
                 write_predictions(experiment, files.predictions)
         if files.save and experiment.model:
             words = typed("stackbone", "predict", "PHOTOS", "--model", files.save)
-            with outputs.file(f"the model, {_fitted(experiment)}, is in {files.save}", f"use it: {words}"):
-                save_model(experiment.model, files.save)
+            model = replace(experiment.model, novelty=None) if files.save_without_features else experiment.model
+            kept = [] if files.save_without_features else [about_kept(model.novelty)]
+            said = [f"the model, {_fitted(experiment)}, is in {files.save}", *kept, f"use it: {words}"]
+            with outputs.file(*said):
+                save_model(model, files.save)
         if files.report or page.figures:
             with outputs.file():
                 write_page(experiment, store, files.report, page)
