@@ -21,7 +21,7 @@ from stackbone.cache.disk.reading import read_regular
 
 _MOST_BYTES = 64 << 30  # the largest networks of timm take a tenth of it
 _LENGTH_BYTES = 8
-_DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "U8": np.dtype("u1")}
+_DTYPES: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "U8": np.dtype("u1")}
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -61,7 +61,7 @@ def parse_tensors(content: bytes, types: Collection[str] = ("F32",)) -> tuple[di
     content
         All of its bytes.
     types
-        Those that its tensors may have, of F32 and U8.
+        Those that its tensors may have, of F16, F32 and U8.
 
     Raises
     ------

@@ -1,15 +1,35 @@
 """Show what the cache holds, and what it lacks.
 
-Lists feature sets and datasets, images without features, and identical images with conflicting labels.
+Lists feature sets and datasets, images without features, and identical images with conflicting labels; with --model,
+what a saved model is made of.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stackbone.cache.errors import UsageError
 from stackbone.commands.shared.console import out, print_bars, print_json
 from stackbone.commands.shared.options import CacheOption, JsonOption
 
 
-def command(*, cache: CacheOption = None, as_json: JsonOption = False) -> None:
+def command(
+    *,
+    model: Annotated[
+        Path | None, typer.Option(help="Show what this model is made of, a file that `stack --save` wrote, instead")
+    ] = None,
+    cache: CacheOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    if model is not None:
+        if cache is not None:
+            message = "--model shows a saved model, which lies in no cache: leave --cache out"
+            raise UsageError(message)
+        _show_model(model, as_json=as_json)
+        return
     from stackbone.cache import FeatureStore
     from stackbone.cache.labels.sets import SETS
     from stackbone.cache.upkeep.summary import summarise
@@ -23,3 +43,15 @@ def command(*, cache: CacheOption = None, as_json: JsonOption = False) -> None:
     for dataset in summary.datasets:
         name = "label" if dataset.label_form == SETS else "class"
         print_bars(f"images of each {name} of {dataset.name}", dataset.classes)
+
+
+def _show_model(file: Path, *, as_json: bool) -> None:
+    from stackbone.stack.models.model_file import load_model
+    from stackbone.stack.models.summary import model_dict, model_lines
+
+    model = load_model(file)
+    if as_json:
+        print_json({"model": str(file), **model_dict(model)})
+        return
+    for line in model_lines(model):
+        out.print(line)

@@ -50,6 +50,7 @@ def command(
     from stackbone.extract.embedding.predict import embed_for
     from stackbone.stack.models.model_file import load_model
     from stackbone.stack.models.predict import (
+        Answer,
         about_training,
         agreement,
         predict_from,
@@ -57,6 +58,8 @@ def command(
         table_rows,
         to_columns,
     )
+    from stackbone.stack.models.unlike.reading import read_out, readers
+    from stackbone.stack.models.unlike.words import about_unlike
     from stackbone.stack.tasks.label_form import check_comparable
     from stackbone.stack.tasks.registry import get_task
 
@@ -82,18 +85,20 @@ def command(
             engine=engine,
             device=device,
             **asdict(decoding),
-            convert=loaded.deciders,
+            convert=readers(loaded),
             on_progress=on_progress,
         )
     for path, remark in embedded.remarks:
         err.print(f"note: {path!r}: {remark}")
     for path, reason in embedded.failures:
         err.print(f"failed: {path!r}: {reason}")
-    decisions = loaded.decisions(embedded.features)
-    paths, digests = embedded.sound_paths, embedded.sound_digests
-    answers = predict_from(loaded, paths, decisions, top=top, digests=digests) if paths else []
-    if note := about_training(answers):
-        err.note(f"note: {note}")
+    answers: list[Answer] = []
+    if paths := embedded.sound_paths:
+        decisions, shares = read_out(loaded, embedded.features)
+        answers = predict_from(loaded, paths, decisions, top=top, digests=embedded.sound_digests, shares=shares)
+    for note in (about_training(answers), about_unlike(answers, loaded)):
+        if note:
+            err.note(f"note: {note}")
     right = agreement(answers, embedded.sound(dataset.labels)) if is_labelled else None
     if as_json:
         failed = [{"path": path, "reason": reason} for path, reason in embedded.failures]
@@ -103,6 +108,7 @@ def command(
         print_table(table_columns(answers), table_rows(answers), shorten=["path"])
         if right:
             out.print(right.line())
+    types = {"path": str, "value": float, "labels": str, "trained_on": bool, "unlike": bool, "further_than": float}
     with Outputs() as outputs:
-        files.write(to_columns(answers), outputs, {"path": str, "value": float, "labels": str, "trained_on": bool})
+        files.write(to_columns(answers), outputs, types)
     exit_if_too_many_failed(len(embedded.failures), len(embedded.paths), max_failed, "all others are predicted")

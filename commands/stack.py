@@ -6,6 +6,7 @@ says whether stacking helps.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -96,7 +97,7 @@ def command(
     }
     if self_check:
         with progress() as on_progress:
-            found = run_self_check(store, **asked, progress=on_progress)
+            found = run_self_check(store, **asked, task=models.task, progress=on_progress)
         if as_json:
             print_json({"self_check": found})
         else:
@@ -138,8 +139,11 @@ def _check_output(files: OutputOptions, scores: RowOptions, page: PageOptions) -
     from stackbone.stack.tables.row_file import check_row_file
 
     _check_page(files, page)
+    if files.save_without_features and files.save is None:
+        message = "--save-without-features is for --save: name a file to save the model to, or leave it out"
+        raise UsageError(message)
     choose_projection(page.projection)
-    written = {f"--{name}": file for name, file in vars(files).items() if name != "save_train_only"}
+    written = {f"--{name}": file for name, file in vars(files).items() if not name.startswith("save_")}
     card = {"the card of --save": card_file(files.save)} if files.save else {}
     endings.check_outputs({**written, **scores.files, **card})
     if files.save:
@@ -158,7 +162,7 @@ def _tell_dataset(store: FeatureStore) -> None:
 
 
 _SHOWN = 10
-_NOT_CHECKED = ("--recipe", "--task", "--repeats", "--rare", "--metric", "--class-weight", "--weight-column")
+_NOT_CHECKED = ("--recipe", "--repeats", "--rare", "--metric", "--class-weight", "--weight-column")
 """Options that say how models are fitted or scored, and that `--self-check` has no use for."""
 
 
@@ -198,6 +202,7 @@ def _write(
     from stackbone.stack import save_model
     from stackbone.stack.experiments.result_file import write_result
     from stackbone.stack.models.card import card_file
+    from stackbone.stack.models.unlike.words import about_kept
     from stackbone.stack.tables.card import card_facts
     from stackbone.stack.tables.prediction_file import write_predictions
     from stackbone.stack.tables.score_rows import score_rows
@@ -213,10 +218,12 @@ def _write(
                 write_predictions(experiment, files.predictions)
         if files.save and experiment.model:
             words = typed("stackbone", "predict", "PHOTOS", "--model", files.save)
-            said = f"the model, {_fitted(experiment)}, is in {files.save}"
-            with outputs.file(said, f"its card is in {card_file(files.save)}", f"use it: {words}"):
-                licences = known_licences(spec.architecture for spec in experiment.model.specs.values())
-                save_model(experiment.model, files.save, card_facts(experiment, store, files.save, licences))
+            model = replace(experiment.model, novelty=None) if files.save_without_features else experiment.model
+            kept = [] if files.save_without_features else [about_kept(model.novelty)]
+            said = [f"the model, {_fitted(experiment)}, is in {files.save}", f"its card is in {card_file(files.save)}"]
+            with outputs.file(*said, *kept, f"use it: {words}"):
+                licences = known_licences(spec.architecture for spec in model.specs.values())
+                save_model(model, files.save, card_facts(experiment, store, files.save, licences))
         if files.report or page.figures:
             with outputs.file():
                 write_page(experiment, store, files.report, page)

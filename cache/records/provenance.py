@@ -7,6 +7,7 @@ wants a value reads it here, so that a shard that `compact` made is read like an
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -17,7 +18,14 @@ CUT = "truncated"
 """Names the images of a shard whose files are cut short."""
 RATE = "images_per_s"
 """Images that the network took in a second, while the shard was made."""
+ALLOWS_CUT = "allow_truncated"
+"""Says that images whose files are cut short were let in."""
+PIXEL_LIMIT = "max_pixels"
+"""Says how many pixels an image might have, where that is not `USUAL_PIXELS`."""
+USUAL_PIXELS = 178_956_970
+"""Where Pillow stops by itself; a file that declares more is taken for a bomb."""
 
+_PIXELS = re.compile(r"[0-9]{1,18}")
 _CREATED = "created"
 _VALUES_SHOWN = 6  # of a merged text: it must stay short over any number of merges
 _SEPARATOR, _GAP = "; ", "..."
@@ -50,6 +58,14 @@ class Provenance(Mapping[str, str]):
     def values_of(self, name: str) -> list[str]:
         """Return the distinct values of a fact, in ascending order; several where shards were merged."""
         return _ascending(name, set(self.texts.get(name, "").split(_SEPARATOR)) - {_GAP, ""})
+
+    @property
+    def let_in(self) -> list[str]:
+        """Options of `extract` that let in what the usual limits keep out; none where none were given."""
+        texts = self.values_of(PIXEL_LIMIT)
+        pixels = max((int(each) for each in texts if _PIXELS.fullmatch(each)), default=0)
+        cut = ["--allow-truncated"] if ALLOWS_CUT in self else []
+        return [*cut, "--max-pixels", str(pixels)] if pixels > USUAL_PIXELS else cut
 
     @property
     def images_per_s(self) -> float | None:

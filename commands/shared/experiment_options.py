@@ -209,6 +209,13 @@ class OutputOptions:
         bool,
         typer.Option("--save-train-only", help="With --split: fit the saved model without the images that are tested"),
     ] = False
+    save_without_features: Annotated[
+        bool,
+        typer.Option(
+            "--save-without-features",
+            help="Leave features of training images out of the saved model, which then knows no unlike images",
+        ),
+    ] = False
     result: Annotated[Path | None, typer.Option(help="Write all numbers to this file, as JSON, for `report`")] = None
     predictions: Annotated[Path | None, typer.Option(help="Write every prediction to this file, .csv or .parquet")] = (
         None

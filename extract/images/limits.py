@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stackbone.cache.errors import UsageError
+from stackbone.cache.records.provenance import ALLOWS_CUT, PIXEL_LIMIT, USUAL_PIXELS
 
-MAX_PIXELS = 178_956_970  # where Pillow stops by itself; a file that declares more is taken for a bomb
+MAX_PIXELS = USUAL_PIXELS
+"""Unless another number is asked for."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Limits:
     @property
     def provenance(self) -> dict[str, str]:
         """What a shard says of them, where they are not the defaults."""
-        found = {"allow_truncated": "yes"} if self.allow_truncated else {}
-        return found if self.max_pixels == MAX_PIXELS else {**found, "max_pixels": str(self.max_pixels)}
+        found = {ALLOWS_CUT: "yes"} if self.allow_truncated else {}
+        return found if self.max_pixels == MAX_PIXELS else {**found, PIXEL_LIMIT: str(self.max_pixels)}
 
 
 def limits_of(*, allow_truncated: bool, max_pixels: int | None) -> Limits:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import StackError, as_keys
-from stackbone.cache.text import counted
-from stackbone.stack.divisions.division import DEALT, Division
+from stackbone.cache.text import counted, typed
+from stackbone.stack.divisions.division import DEALT, GIVEN, ORDERED, Division
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
 from stackbone.stack.folds.class_labels import list_classes
 from stackbone.stack.folds.dealing import Units
@@ -136,12 +136,20 @@ def _ways(images: LabelledImages, division: Division) -> str:
 
 
 def cross_validation(trials: Trials, images: LabelledImages, division: Division) -> list[str]:
-    """Return the first usual cross-validation that works, as the options that ask for it."""
+    """Return the first usual cross-validation that works, as the options that ask for it and those that it replaces."""
     for rare in (each for each in ("refuse", "drop") if each in division.kind.rare):
         for cv in _USUAL_FOLDS:
             if _works_anew(trials, images, replace(division, split=None, cv=cv, rare=rare, plan=DEALT, column=None)):
-                return [f"use cross-validation (--cv {cv}{' --rare drop' if rare == 'drop' else ''})"]
+                dropping = " --rare drop" if rare == "drop" else ""
+                return [f"use cross-validation (--cv {cv}{dropping}){_in_place(division)}"]
     return []
+
+
+def _in_place(division: Division) -> str:
+    """Return which options a cross-validation takes the place of, for the end of a sentence, where there are any."""
+    if division.split is not None:
+        return f" in place of {typed('--split', division.split)}"
+    return f" in place of {typed(*division.words()[:2])}" if division.plan in (GIVEN, ORDERED) else ""
 
 
 def _works_anew(trials: Trials, images: LabelledImages, division: Division) -> bool:

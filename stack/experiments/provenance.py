@@ -14,7 +14,7 @@ from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.shots import TRIES
 from stackbone.stack.experiments.used_features import used_features
-from stackbone.stack.features.source import data_words, is_folder
+from stackbone.stack.features.source import data_words, is_folder, limit_words
 from stackbone.stack.folds.dealing import DEALINGS
 from stackbone.stack.learners.recipes import STACKS
 from stackbone.stack.metrics.metrics import METRICS, typed_metric
@@ -89,9 +89,9 @@ def _extract_commands(index: DatasetIndex, sets: Sequence[FeatureSet]) -> list[l
     names: dict[str, list[str]] = {}
     for each in sets:
         names.setdefault(each.header().spec.precision, []).append(each.backbone)
-    to_root = ["stackbone", "extract", *data_words(index)]
+    to_root, let_in = ["stackbone", "extract", *data_words(index)], limit_words(sets)
     return [
-        [*to_root, "--backbones", ",".join(dict.fromkeys(backbones)), "--precision", precision]
+        [*to_root, "--backbones", ",".join(dict.fromkeys(backbones)), "--precision", precision, *let_in]
         for precision, backbones in names.items()
     ]
 

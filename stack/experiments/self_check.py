@@ -15,23 +15,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache import FeatureStore, StackError, UsageError
-from stackbone.cache.labels.sets import SETS
+from stackbone.cache import FeatureStore, UsageError
 from stackbone.cache.progress import Progress
 from stackbone.stack.divisions.division import DEALT, Division, choose_plan
 from stackbone.stack.divisions.named_split import find_split
 from stackbone.stack.divisions.outer_folds import drop_rare
 from stackbone.stack.evaluation.evaluate import evaluate
+from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.features.fair_folds import fair_folds
 from stackbone.stack.features.fusion import fuse
 from stackbone.stack.features.join import Joined, features_of_folds, join_features
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.groups import SAME_PICTURE, join_groups, near_duplicates
 from stackbone.stack.learners.options import StackOptions
-from stackbone.stack.metrics.model_scores import ModelScore
+from stackbone.stack.tasks.registry import get_task
 
 _MOST_COMPARED = 50_000  # images, each with each: a minute on two cores
-_DEVIATIONS = 4.0  # one false alarm in 30,000 of a normal distribution, for each model
 
 
 def run_self_check(
@@ -39,6 +38,7 @@ def run_self_check(
     *,
     dataset: str | None = None,
     backbones: str | Sequence[str] | None = None,
+    task: str = "classification",
     cv: int | str | None = None,
     split: str | None = None,
     folds: str | Path | None = None,
@@ -57,8 +57,8 @@ def run_self_check(
 
     Whole groups swap their labels, and so do images that look the same to every backbone, whether or not the folds
     keep them together: what the folds tear apart shows. Parameters are those of `run_experiment`; of `options`,
-    metric and weights are not used: chance is known of accuracy, of images that count alike. Classes too rare for the
-    folds are left out.
+    metric and weights are not used: chance is known of images that count alike, of accuracy or, of images that can have
+    several labels, of the ranking by each label. Classes and labels too rare for the folds are left out.
 
     Returns
     -------
@@ -70,21 +70,23 @@ def run_self_check(
     StackError
         If a model scores above what luck explains; else as `run_experiment`.
     UsageError
-        If an image of the dataset can have several labels.
+        If the task predicts numbers, or the labels of the dataset are of a form that it does not read.
     """
     plan = choose_plan(cv, split, folds, time_column)
     store = store or FeatureStore()
     index = store.dataset(dataset)
-    if index.label_form == SETS:
+    kind = get_task(task)
+    kind.check_index(index)
+    if not kind.knows_chance:
         message = (
-            f"an image of the dataset {index.name!r} can have several labels, and --self-check knows what chance is of "
-            "one class of each image: leave --self-check out"
+            f"--self-check knows what chance is of classes and labels, not of --task {task}: leave one of the two out"
         )
         raise UsageError(message)
-    # Chance is known of accuracy, of images and classes that count alike.
-    options = replace(options or StackOptions(), metric=None, class_weight=None, weight_column=None)
+    # Chance is known of images and classes that count alike.
+    options = replace(options or stack_options(task), metric=None, class_weight=None, weight_column=None)
     split = None if split is None else find_split(index, split)
     division = Division(
+        task=task,
         **plan,
         split=split,
         group_by=group_by,
@@ -108,8 +110,9 @@ def run_self_check(
     joined, divided, division = fair_folds(joined, division, dealing)
     clusters = _clusters(joined)
     joined = replace(joined, labels=shuffle_labels(joined.labels, clusters, seed))
-    learnable = _learnable(joined.labels, divided)
-    joined, clusters = joined.take(learnable), clusters[learnable]
+    kept = kind.learnable(joined.labels, joined.groups, divided)
+    learnable = kept.rows
+    joined, clusters = replace(joined.take(learnable), labels=kept.labels), clusters[learnable]
     divided = [Fold(_positions(fold.train, learnable), _positions(fold.test, learnable)) for fold in divided]
     divided = [fold for fold in divided if len(fold.test)]
     y = joined.labels
@@ -118,6 +121,7 @@ def run_self_check(
         y,
         divided,
         members=fuse(joined, options.fusion),
+        task=task,
         recipes=("oof",),
         options=options,
         groups=joined.groups,
@@ -127,7 +131,7 @@ def run_self_check(
         n_jobs=n_jobs,
         progress=progress,
     )
-    found = check_at_chance(evaluation.results, y, divided, clusters)
+    found = kind.check_at_chance(evaluation, kind.read(y), divided, clusters)
     if len(y) > _MOST_COMPARED:
         return f"{found} Near copies were not looked for among more than {_MOST_COMPARED:,} images."
     if not joined.blocks:
@@ -160,71 +164,6 @@ def shuffle_labels(y: NDArray[np.str_], groups: NDArray[np.int64] | None, seed: 
     return rng.permutation(y[first])[unit]
 
 
-def check_at_chance(
-    results: Sequence[ModelScore],
-    y: NDArray[np.str_],
-    folds: Sequence[Fold],
-    groups: NDArray[np.int64] | None = None,
-) -> str:
-    """Require that every model scores shuffled labels no better than chance.
-
-    The best that chance allows is the share of the largest class in the test part. A model may lie above it by
-    four standard deviations of a share of so many images; of groups, of Kish's effective number of them (Kish 1965,
-    Survey Sampling, section 8.2), the square of the images over the sum of the squares of the groups' sizes.
-
-    Parameters
-    ----------
-    results : sequence of ModelScore
-        Accuracies on shuffled labels.
-    y : NDArray[np.str_]
-        ``(n_images,)`` the shuffled labels.
-    folds : sequence of Fold
-        Of that evaluation.
-    groups : NDArray[np.int64], optional
-        ``(n_images,)`` groups that swapped labels as a whole.
-
-    Returns
-    -------
-    str
-        What was found, in one sentence.
-
-    Raises
-    ------
-    StackError
-        If a model scores above that.
-    """
-    tested = np.unique(np.concatenate([fold.test for fold in folds]))
-    chance = float(np.unique(y[tested], return_counts=True)[1].max() / len(tested))
-    sizes = np.ones(len(tested)) if groups is None else np.unique(groups[tested], return_counts=True)[1]
-    independent = len(tested) ** 2 / float(np.square(sizes, dtype=np.float64).sum())
-    limit = chance + _DEVIATIONS * float(np.sqrt(chance * (1 - chance) / independent))
-    if limit >= 1:
-        message = (
-            f"too few images for a self-check: the {len(tested)} tested, in {len(sizes)} groups of images that belong "
-            f"together or look the same, count as {independent:.0f}; chance is {chance:.3f}, and every score could be "
-            "luck. Add images that differ"
-        )
-        raise StackError(message)
-    # Folds may be of any size, and chance is that of an image: so is the mean.
-    n_tested = [len(fold.test) for fold in folds]
-    shares = {each.model: float(np.average(each.folds, weights=n_tested)) for each in results}
-    above = {model: share for model, share in shares.items() if share > limit}
-    if above:
-        scored = ", ".join(f"{model} scores {share:.3f}" for model, share in above.items())
-        message = (
-            f"self-check failed: with shuffled labels {scored}, "
-            f"where chance is {chance:.3f} and {limit:.3f} the most that luck explains. Test images are known to the "
-            "training part: look for near copies (--near-duplicates 0.98) and groups (--group-by); do not trust the "
-            "scores until this passes"
-        )
-        raise StackError(message)
-    best = max(shares, key=shares.__getitem__)
-    return (
-        f"self-check passed: with shuffled labels the best of {len(results)} models, {best}, scores "
-        f"{shares[best]:.3f}; chance is {chance:.3f}, and up to {limit:.3f} is luck."
-    )
-
-
 def _clusters(joined: Joined) -> NDArray[np.int64]:
     """Return the group of each image by all that is known, whatever the folds were asked to keep together."""
     columns: list[NDArray[Any]] = [np.array([joined.index.group[row] for row in joined.rows], dtype=np.str_)]
@@ -233,15 +172,6 @@ def _clusters(joined: Joined) -> NDArray[np.int64]:
     if joined.blocks and len(joined.rows) <= _MOST_COMPARED:
         columns.append(near_duplicates(joined.blocks, SAME_PICTURE))
     return join_groups(*columns)
-
-
-def _learnable(y: NDArray[np.str_], folds: Sequence[Fold]) -> NDArray[np.int64]:
-    """Return the positions of the classes that no fold tests without having them in its training part.
-
-    The folds are those of the true labels; of a small class the shuffle may put all images into one test part.
-    """
-    lost = [np.setdiff1d(y[fold.test], y[fold.train]) for fold in folds]
-    return np.flatnonzero(~np.isin(y, np.concatenate(lost)))
 
 
 def _positions(rows: NDArray[np.int64], kept: NDArray[np.int64]) -> NDArray[np.int64]:

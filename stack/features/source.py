@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from stackbone.cache import DatasetIndex, FeatureStore
+from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore
+from stackbone.cache.records.provenance import merge_provenance
 from stackbone.cache.store import default_cache
 from stackbone.cache.text import typed
 
@@ -22,11 +24,17 @@ def data_words(index: DatasetIndex) -> list[str]:
     return list(index.listed.asked) or [index.root if is_folder(index) else "TABLE"]
 
 
+def limit_words(feature_sets: Iterable[FeatureSet]) -> list[str]:
+    """Return the options that let in every image of some feature sets again; none where the usual limits do."""
+    made = merge_provenance([each.provenance() for each in feature_sets])
+    return made.let_in
+
+
 def extract_words(store: FeatureStore, index: DatasetIndex, *options: str) -> str:
     """Return what embeds a dataset of a cache again, after "Run": a command in backticks, or what to call in Python."""
     if index.in_memory:
         return "`extract` in Python on the same arrays"
-    words = ["stackbone", "extract", *data_words(index), *options]
+    words = ["stackbone", "extract", *data_words(index), *options, *limit_words(store.covering(index))]
     if index.name != Path(index.root).name:
         words += ["--dataset", index.name]
     if store.root != default_cache():

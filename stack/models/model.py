@@ -23,6 +23,7 @@ from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import MetaOptions
 from stackbone.stack.models.backbone import ModelBackbone
 from stackbone.stack.models.problems import SEEN_BYTES, problems
+from stackbone.stack.models.unlike.novelty import Novelty
 from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.tasks.registry import get_task
 
@@ -79,6 +80,13 @@ class StackModel:
     weights
         One for each member and head, 0 or more and 1 in sum, of a weighted mean of probabilities; None for any other
         meta-learner.
+    novelty
+        What says how far an image is from those that it was fitted on; None where nothing does.
+    class_weight
+        What an image of each class counted for where it was fitted: ``balanced``, a number above 0 by class, or None
+        where all counted alike.
+    weight_column
+        Column of the dataset with what each image counted for; None where there was none.
 
     Raises
     ------
@@ -106,6 +114,9 @@ class StackModel:
     thresholds: NDArray[np.float32] | None = None
     heads: tuple[str, ...] = ()
     weights: list[float] | None = None
+    novelty: Novelty | None = None
+    class_weight: str | Mapping[str, float] | None = None
+    weight_column: str | None = None
 
     def __post_init__(self) -> None:
         problem = next(problems(self), None)

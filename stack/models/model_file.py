@@ -1,6 +1,6 @@
 """One file for a finished stack: safetensors, whose metadata hold the rest as JSON; reading it runs no code.
 
-Layout, versions 3 to 5. Metadata: ``format`` (``stackbone-model``), ``format_version``, ``model`` (a JSON object: task,
+Layout, versions 3 to 6. Metadata: ``format`` (``stackbone-model``), ``format_version``, ``model`` (a JSON object: task,
 classes, backbones with their specs, meta-learner, training, score, versions, time) and ``sha256`` (over the three
 others and every tensor's name, shape and bytes). Tensors, float32: ``base.I.coef`` (dim, K), ``base.I.intercept`` (K,)
 and, where it is subtracted from the features first, ``base.I.mean`` (dim,) of backbone I; ``meta.coef``,
@@ -13,8 +13,13 @@ is taken), and training has ``views`` (a list of names). Version 5 is written of
 ``thresholds``, a tensor, float32 (K,), of images with any number of labels: the probability from which on an image is
 said to have a label; ``heads`` in ``model``, the names of the base learners where they are not the task's own alone
 (the H heads of a backbone are one map of H times K outputs); and ``weights`` in ``meta``, of a weighted mean of
-probabilities: a list of numbers, one for each head of each member, 0 or more and 1 in sum. Version 2 had no digests of
-training images, version 1 no means either.
+probabilities: a list of numbers, one for each head of each member, 0 or more and 1 in sum. Version 6 is written of
+models that have one or more of these: features of training images, by which unlike ones are known
+(`stack.models.unlike.novelty`), with the tensors ``novelty.I.features``, float16 (n_kept, dim) of backbone I, and
+``novelty.calibration``, float32 (n_calibrated,), and in ``model`` an object ``novelty`` of ``k`` and ``scales`` (a
+number for each backbone that has such a tensor, in their order); and in training ``class_weight`` (``balanced``, or an
+object of numbers by class) and ``weight_column`` (a text). Version 2 had no digests of training images, version 1 no
+means either.
 
 The checksum tells damage, not an author: whoever changes a file on purpose can renew it. What such a file can do
 is predict wrongly, and no more: nothing in it is ever executed, and every shape and number is checked.
@@ -23,9 +28,9 @@ is predict wrongly, and no more: nothing in it is ever executed, and every shape
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,11 +48,19 @@ from stackbone.cache.tensor_file import (
 from stackbone.cache.text import from_json
 from stackbone.stack.models.backbone import ModelBackbone
 from stackbone.stack.models.card import CardFacts, kept_notes, write_card
+from stackbone.stack.models.json_values import expect, expect_floats
 from stackbone.stack.models.model import StackModel
+from stackbone.stack.models.unlike.novelty_file import (
+    describe_novelty,
+    names_of_tensors,
+    novelty_tensors,
+    parse_novelty,
+)
 from stackbone.stack.solvers.linear import LinearMap
 
 FORMAT = "stackbone-model"
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
+_HEADS_VERSION = 5  # of a model with thresholds, heads or weights of a mean
 _VIEWS_VERSION = 4  # of a model with members or views
 _PLAIN_VERSION = 3  # of a model without members and views, which earlier versions of Stackbone read too
 
@@ -55,7 +68,6 @@ _METADATA = {"format", "format_version", "model", "sha256"}
 _KEYS = {"task", "classes", "backbones", "meta", "training", "score", "versions", "created"}
 _Tensors = dict[str, NDArray[Any]]
 _SEEN, _THRESHOLDS = "training.seen", "thresholds"
-_T = TypeVar("_T")
 
 
 def save_model(model: StackModel, file: Path | str, facts: CardFacts | None = None) -> None:
@@ -89,6 +101,10 @@ def save_model(model: StackModel, file: Path | str, facts: CardFacts | None = No
     if model.thresholds is not None:
         tensors[_THRESHOLDS] = np.ascontiguousarray(model.thresholds)
     if model.heads or model.weights is not None or model.thresholds is not None:
+        version = _HEADS_VERSION
+    if model.novelty is not None:
+        tensors |= novelty_tensors(model.novelty, [each.name for each in model.backbones])
+    if model.novelty is not None or model.class_weight is not None or model.weight_column is not None:
         version = FORMAT_VERSION
     metadata = {"format": FORMAT, "format_version": str(version), "model": header_json(describe_model(model))}
     notes = kept_notes(file)
@@ -122,7 +138,7 @@ def load_model(file: Path | str) -> StackModel:
 def _read(file: Path) -> tuple[dict[str, str], _Tensors]:
     """Return the metadata and the tensors of a file of our format and version."""
     try:
-        header, tensors = parse_tensors(read_content(file), ("F32", "U8"))
+        header, tensors = parse_tensors(read_content(file), ("F16", "F32", "U8"))
         return _checked_metadata(file, header), tensors
     except ValueError as exc:
         _refuse(file, str(exc), exc)
@@ -157,6 +173,7 @@ def _parts(linear: LinearMap) -> list[tuple[str, NDArray[np.float32]]]:
 
 def describe_model(model: StackModel) -> dict[str, Any]:
     """Return all that a file says of a model beside its arrays, as a JSON-able object."""
+    names = [each.name for each in model.backbones]
     return {
         "task": model.task,
         "classes": model.classes,
@@ -175,13 +192,20 @@ def describe_model(model: StackModel) -> dict[str, Any]:
             "n_images": int(model.n_images),
             "digests_sha256": model.digests_sha256,
             **({} if model.train_views == (PLAIN,) else {"views": list(model.train_views)}),
+            **({} if model.class_weight is None else {"class_weight": _plain(model.class_weight)}),
+            **({} if model.weight_column is None else {"weight_column": model.weight_column}),
         },
         "score": {name: value if isinstance(value, str) else float(value) for name, value in model.score.items()},
         "versions": model.versions,
         "created": model.created,
         **({"members": list(model.members)} if model.members else {}),
         **({"heads": list(model.heads)} if model.heads else {}),
+        **({} if model.novelty is None else {"novelty": describe_novelty(model.novelty, names)}),
     }
+
+
+def _plain(class_weight: str | Mapping[str, float]) -> str | dict[str, float]:
+    return class_weight if isinstance(class_weight, str) else {name: float(each) for name, each in class_weight.items()}
 
 
 def _describe_set(identity: str, spec: FeatureSpec) -> dict[str, Any]:
@@ -193,17 +217,18 @@ def _describe_others(backbone: ModelBackbone) -> dict[str, Any]:
 
 
 def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
-    is_plain, has_heads = version <= _PLAIN_VERSION, version > _VIEWS_VERSION
-    optional = (() if is_plain else ("members",)) + (("heads",) if has_heads else ())
-    described = _as(dict, raw, "the description", keys=_KEYS, optional=optional)
-    members = _as(list, described["members"], "members") if "members" in described else None
+    is_plain, has_heads, is_newest = version <= _PLAIN_VERSION, version > _VIEWS_VERSION, version > _HEADS_VERSION
+    of_version = {"members": not is_plain, "heads": has_heads, "novelty": is_newest}
+    optional = [name for name, is_known in of_version.items() if is_known]
+    described = expect(dict, raw, "the description", keys=_KEYS, optional=optional)
+    members = expect(list, described["members"], "members") if "members" in described else None
     of_meta = {"learner", "scores", "combine", "scale"}
-    meta = _as(dict, described["meta"], "meta", keys=of_meta, optional=("weights",) if has_heads else ())
-    weights = _floats(meta["weights"], "meta.weights") if "weights" in meta else None
-    of_training = {"n_images", "digests_sha256"}
-    training = _as(dict, described["training"], "training", keys=of_training, optional=() if is_plain else {"views"})
-    backbones = [_parse_backbone(each, is_plain=is_plain) for each in _as(list, described["backbones"], "backbones")]
-    learner = _as(str, meta["learner"], "meta.learner")
+    meta = expect(dict, described["meta"], "meta", keys=of_meta, optional=("weights",) if has_heads else ())
+    weights = expect_floats(meta["weights"], "meta.weights") if "weights" in meta else None
+    training = _parse_training(described["training"], version)
+    backbones = [_parse_backbone(each, is_plain=is_plain) for each in expect(list, described["backbones"], "backbones")]
+    of_backbones = [each.name for each in backbones]
+    learner = expect(str, meta["learner"], "meta.learner")
     is_mean = learner == "mean" or weights is not None
     names = [f"base.{i}" for i in range(len(backbones))] + ([] if is_mean else ["meta"])
     expected = {f"{name}.{part}" for name in names for part in ("coef", "intercept")}
@@ -213,71 +238,71 @@ def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
         expected |= {_SEEN} & set(tensors)
     if version >= 5:
         expected |= {_THRESHOLDS} & set(tensors)
+    if "novelty" in described:
+        expected |= names_of_tensors(of_backbones, tensors)
     if set(tensors) != expected:
         message = f"its tensors differ from the format's in {sorted(set(tensors) ^ expected)}"
         raise ModelError(message)
     maps = [
         LinearMap(tensors[f"{name}.coef"], tensors[f"{name}.intercept"], tensors.get(f"{name}.mean")) for name in names
     ]
-    score = _as(dict, described["score"], "score")
+    score = expect(dict, described["score"], "score")
+    versions = expect(dict, described["versions"], "versions")
     return StackModel(
-        task=_as(str, described["task"], "task"),
-        classes=[_as(str, each, "classes") for each in _as(list, described["classes"], "classes")],
+        task=expect(str, described["task"], "task"),
+        classes=[expect(str, each, "classes") for each in expect(list, described["classes"], "classes")],
         backbones=backbones,
         bases=maps[: len(backbones)],
         learner=learner,
-        scores=_as(str, meta["scores"], "meta.scores"),
-        combine=_as(str, meta["combine"], "meta.combine"),
+        scores=expect(str, meta["scores"], "meta.scores"),
+        combine=expect(str, meta["combine"], "meta.combine"),
         meta_linear=None if is_mean else maps[-1],
-        scale=_as(float, meta["scale"], "meta.scale"),
-        n_images=_as(int, training["n_images"], "training.n_images"),
-        digests_sha256=_as(str, training["digests_sha256"], "training.digests_sha256"),
-        score={name: value if type(value) is float else _as(str, value, "score") for name, value in score.items()},
-        versions={
-            name: _as(str, each, "versions") for name, each in _as(dict, described["versions"], "versions").items()
-        },
-        created=_as(str, described["created"], "created"),
+        scale=expect(float, meta["scale"], "meta.scale"),
+        n_images=expect(int, training["n_images"], "training.n_images"),
+        digests_sha256=expect(str, training["digests_sha256"], "training.digests_sha256"),
+        score={name: value if type(value) is float else expect(str, value, "score") for name, value in score.items()},
+        versions={name: expect(str, each, "versions") for name, each in versions.items()},
+        created=expect(str, described["created"], "created"),
         seen=tensors.get(_SEEN),
-        train_views=tuple(_as(str, each, "views") for each in _as(list, training.get("views", [PLAIN]), "views")),
-        members=None if members is None else [_as(int, each, "members") for each in members],
+        train_views=tuple(expect(str, each, "views") for each in expect(list, training.get("views", [PLAIN]), "views")),
+        members=None if members is None else [expect(int, each, "members") for each in members],
         thresholds=tensors.get(_THRESHOLDS),
-        heads=tuple(_as(str, each, "heads") for each in _as(list, described.get("heads", []), "heads")),
+        heads=tuple(expect(str, each, "heads") for each in expect(list, described.get("heads", []), "heads")),
         weights=weights,
+        novelty=parse_novelty(described["novelty"], of_backbones, tensors) if "novelty" in described else None,
+        class_weight=_parse_class_weight(training.get("class_weight")),
+        weight_column=training.get("weight_column"),
     )
+
+
+def _parse_training(raw: object, version: int) -> dict[str, Any]:
+    of_version = {"views": version >= 4, "class_weight": version >= 6, "weight_column": version >= 6}
+    optional = [name for name, is_known in of_version.items() if is_known]
+    training = expect(dict, raw, "training", keys={"n_images", "digests_sha256"}, optional=optional)
+    if "weight_column" in training:
+        expect(str, training["weight_column"], "training.weight_column")
+    return training
+
+
+def _parse_class_weight(raw: object) -> str | dict[str, float] | None:
+    if raw is None or isinstance(raw, str):
+        return raw
+    named = expect(dict, raw, "training.class_weight")
+    return {name: expect(float, each, "training.class_weight") for name, each in named.items()}
 
 
 def _parse_backbone(raw: object, *, is_plain: bool) -> ModelBackbone:
     optional = () if is_plain else {"others"}
-    described = _as(dict, raw, "a backbone", keys={"name", "feature_set", "spec"}, optional=optional)
-    others = _as(list, described.get("others", []), "others")
-    each = [_as(dict, other, "others", keys={"feature_set", "spec"}) for other in others]
-    name = _as(str, described["name"], "name")
+    described = expect(dict, raw, "a backbone", keys={"name", "feature_set", "spec"}, optional=optional)
+    others = expect(list, described.get("others", []), "others")
+    each = [expect(dict, other, "others", keys={"feature_set", "spec"}) for other in others]
+    name = expect(str, described["name"], "name")
     return ModelBackbone(name, *_parse_set(described), tuple(_parse_set(other) for other in each))
-
-
-def _floats(raw: object, what: str) -> list[float]:
-    return [_as(float, each, what) for each in _as(list, raw, what)]
 
 
 def _parse_set(described: dict[str, Any]) -> tuple[str, FeatureSpec]:
     spec = FeatureSpec.from_json(json.dumps(described["spec"]))
-    return _as(str, described["feature_set"], "feature_set"), spec
-
-
-def _as(
-    kind: type[_T], value: object, what: str, *, keys: set[str] | None = None, optional: Collection[str] = ()
-) -> _T:
-    """Return `value` if it is exactly of a type (True is not a number) and, where given, has just these keys.
-
-    Those that are `optional` it may have too.
-    """
-    if type(value) is not kind:
-        message = f"{what} is a JSON {type(value).__name__}, expected {kind.__name__}"
-        raise ModelError(message)
-    if keys is not None and isinstance(value, dict) and set(value) - set(optional) != keys:
-        message = f"the keys of {what} differ from the format's in {sorted((set(value) - set(optional)) ^ keys)}"
-        raise ModelError(message)
-    return value
+    return expect(str, described["feature_set"], "feature_set"), spec
 
 
 def _refuse(file: Path, found: str, cause: BaseException | None = None) -> NoReturn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,10 @@ from stackbone.cache.disk.digest import Digests
 from stackbone.cache.labels.sets import join_names, split_names
 from stackbone.cache.text import counted
 from stackbone.stack.models.model import StackModel
+from stackbone.stack.models.unlike.novelty import UNLIKE
+from stackbone.stack.models.unlike.reading import further_than
 
-_TRAINED_ON = {True: "yes", False: "no", None: "unknown"}  # for people
+_IN_WORDS = {True: "yes", False: "no", None: "unknown"}  # for people
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,9 @@ class Answer:
         where that is unknown.
     labels
         Those that the image is said to have, where it can have several; else None.
+    further_than
+        Share of the training images, 0 to 1, that it is further away than: see `stack.models.unlike.novelty`. None
+        where the model cannot tell.
     """
 
     path: str
@@ -41,6 +46,12 @@ class Answer:
     value: float | None = None
     trained_on: bool | None = None
     labels: list[str] | None = None
+    further_than: float | None = None
+
+    @property
+    def unlike(self) -> bool | None:
+        """Whether it is further away than nearly all training images are; None where the model cannot tell."""
+        return None if self.further_than is None else self.further_than >= UNLIKE
 
     def to_dict(self) -> dict[str, object]:
         """Return it as a JSON-able row, by column."""
@@ -48,15 +59,13 @@ class Answer:
 
     def cells(self) -> list[str | float | None]:
         """Return it as one row of a table for programs, with the columns of `columns`."""
+        last: list[str | float | None] = [self.trained_on]
+        last += [] if self.further_than is None else [self.unlike, self.further_than]
         if self.labels is not None:
-            return [
-                self.path,
-                join_names(self.labels),
-                *(probability for _, probability in self.ranked),
-                self.trained_on,
-            ]
+            probabilities = (probability for _, probability in self.ranked)
+            return [self.path, join_names(self.labels), *probabilities, *last]
         numbers = [] if self.value is None else [self.value]
-        return [self.path, *numbers, *(cell for pair in self.ranked for cell in pair), self.trained_on]
+        return [self.path, *numbers, *(cell for pair in self.ranked for cell in pair), *last]
 
 
 @dataclass(frozen=True)
@@ -131,7 +140,7 @@ def predict(
         If the features are not what the model takes.
     """
     outputs = np.exp(model.log_probabilities(blocks)) if model.classes else model.predict_values(blocks)
-    return _answers(model, paths, outputs, top, digests)
+    return _with_shares(_answers(model, paths, outputs, top, digests), further_than(model, blocks))
 
 
 def predict_from(
@@ -141,10 +150,12 @@ def predict_from(
     *,
     top: int = 3,
     digests: Digests | None = None,
+    shares: NDArray[np.float64] | None = None,
 ) -> list[Answer]:
-    """Return what `predict` does, of what `StackModel.decide` returns for each of its backbones, in their order."""
+    """Return what `predict` does, of the decisions and shares that `stack.models.unlike.reading.read_out` returns."""
     outputs = model.combined(decisions)
-    return _answers(model, paths, np.exp(outputs) if model.classes else outputs, top, digests)
+    answers = _answers(model, paths, np.exp(outputs) if model.classes else outputs, top, digests)
+    return _with_shares(answers, shares)
 
 
 def _answers(
@@ -174,17 +185,26 @@ def _answers(
     ]
 
 
+def _with_shares(answers: list[Answer], shares: NDArray[np.float64] | None) -> list[Answer]:
+    if shares is None:
+        return answers
+    return [replace(each, further_than=round(float(share), 6)) for each, share in zip(answers, shares, strict=True)]
+
+
 def columns(answers: Sequence[Answer]) -> list[str]:
     """Return the titles: ``path, class_1, probability_1, ..., trained_on``, or ``path, value, trained_on``.
 
-    Of images that can have several labels ``path, labels, probability:LABEL, ..., trained_on``.
+    Of images that can have several labels ``path, labels, probability:LABEL, ..., trained_on``. ``unlike`` and
+    ``further_than`` come last where the model can tell.
     """
+    can_tell = answers and answers[0].further_than is not None
+    last = ["trained_on", *(["unlike", "further_than"] if can_tell else [])]
     if not answers or answers[0].value is not None:
-        return ["path", "value", "trained_on"]
+        return ["path", "value", *last]
     if answers[0].labels is not None:
-        return ["path", "labels", *(f"probability:{name}" for name, _ in answers[0].ranked), "trained_on"]
+        return ["path", "labels", *(f"probability:{name}" for name, _ in answers[0].ranked), *last]
     ranks = range(1, len(answers[0].ranked) + 1)
-    return ["path", *(f"{name}_{rank}" for rank in ranks for name in ("class", "probability")), "trained_on"]
+    return ["path", *(f"{name}_{rank}" for rank in ranks for name in ("class", "probability")), *last]
 
 
 def about_training(answers: Sequence[Answer]) -> str | None:
@@ -209,9 +229,9 @@ def table_columns(answers: Sequence[Answer]) -> list[str]:
 
     Of images that can have several labels ``path, labels, next``: the most probable that is not said to be there.
 
-    The last one is ``trained_on`` where the model was fitted on some of the images.
+    Then comes ``trained_on`` where the model was fitted on some of the images, and ``unlike`` where some are.
     """
-    last = ["trained_on"] if _any_known(answers) else []
+    last = _said_of_some(answers)
     if not answers or answers[0].value is not None:
         return ["path", "value", *last]
     if answers[0].labels is not None:
@@ -222,24 +242,25 @@ def table_columns(answers: Sequence[Answer]) -> list[str]:
 def table_rows(answers: Sequence[Answer]) -> list[list[str]]:
     """Return one row of cells per image for people: probabilities to three digits, each behind its class."""
     rows = []
-    any_known = _any_known(answers)
+    said = _said_of_some(answers)
     for each in answers:
-        last = [_TRAINED_ON[each.trained_on]] if any_known else []
+        last = [_IN_WORDS[getattr(each, name)] for name in said]
         if each.value is not None:
             rows.append([each.path, f"{each.value:g}", *last])
         elif each.labels is not None:
             ranked = sorted(each.ranked, key=lambda pair: -pair[1])
-            said = [f"{name} {p:.3f}" for name, p in ranked if name in each.labels]
+            there = [f"{name} {p:.3f}" for name, p in ranked if name in each.labels]
             unsaid = (f"{name} {p:.3f}" for name, p in ranked if name not in each.labels)
-            rows.append([each.path, ", ".join(said) or "none", next(unsaid, "-"), *last])
+            rows.append([each.path, ", ".join(there) or "none", next(unsaid, "-"), *last])
         else:
             (name, probability), *others = each.ranked
             rows.append([each.path, name, f"{probability:.3f}", *(f"{other} {p:.3f}" for other, p in others), *last])
     return rows
 
 
-def _any_known(answers: Sequence[Answer]) -> bool:
-    return any(each.trained_on for each in answers)
+def _said_of_some(answers: Sequence[Answer]) -> list[str]:
+    """Return what is true of some images, as columns for people."""
+    return [name for name in ("trained_on", "unlike") if any(getattr(each, name) for each in answers)]
 
 
 def to_columns(answers: Sequence[Answer]) -> dict[str, list[str | float | None]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stackbone.cache.records.spec import parse_feature_set_id
 from stackbone.cache.records.views import is_known_view
+from stackbone.stack.learners.class_weight import BALANCED
 from stackbone.stack.learners.options import COMBINE, SCORES
 from stackbone.stack.learners.registry import META_LEARNERS
 from stackbone.stack.solvers.linear import LinearMap
@@ -35,6 +37,8 @@ def problems(model: StackModel) -> Iterator[str]:
         _seen_problems,
         _shape_problems,
         _threshold_problems,
+        _novelty_problems,
+        _class_weight_problems,
     )
     yield from chain.from_iterable(check(model) for check in checks)
 
@@ -138,6 +142,49 @@ def _threshold_problems(model: StackModel) -> Iterator[str]:
         yield f"its thresholds have shape {found.shape} and type {found.dtype}, expected {expected}"
     elif found is not None and not ((found >= 0) & (found <= 1)).all():
         yield "its thresholds are no probabilities"
+
+
+def _novelty_problems(model: StackModel) -> Iterator[str]:
+    novelty = model.novelty
+    if novelty is None:
+        return
+    dims = {each.name: base.coef.shape[0] for each, base in zip(model.backbones, model.bases, strict=True)}
+    if not novelty.features or not set(novelty.features) <= set(dims) or set(novelty.scales) != set(novelty.features):
+        yield f"it keeps features of the backbones {sorted(novelty.features)}, and its own are {sorted(dims)}"
+        return
+    fewest, n_rows = max(1, novelty.k), {each.shape[:1] for each in novelty.features.values()}
+    for name, kept in novelty.features.items():
+        is_right = kept.dtype == np.float16 and kept.shape[1:] == (dims[name],) and len(n_rows) == 1
+        if not is_right or not fewest <= len(kept) <= model.n_images:
+            yield (
+                f"the features that it keeps of {name} have shape {kept.shape} and type {kept.dtype}, expected "
+                f"({fewest} to {model.n_images}, {dims[name]}) and float16"
+            )
+        elif not np.isfinite(kept).all():
+            yield f"the features that it keeps of {name} are not finite"
+        if not (np.isfinite(novelty.scales[name]) and novelty.scales[name] > 0):
+            yield f"the scale of distances of {name} is {novelty.scales[name]}, expected a positive number"
+    if novelty.k < 1:
+        yield f"its neighbour to measure is number {novelty.k}, expected 1 or more"
+    yield from _calibration_problems(novelty.calibration, model.n_images)
+
+
+def _calibration_problems(far: NDArray[np.float32], n_images: int) -> Iterator[str]:
+    if far.dtype != np.float32 or far.ndim != 1 or not 1 <= len(far) <= n_images:
+        expected = f"(1 to {n_images},) and float32"
+        yield f"the distances of its training images have shape {far.shape} and type {far.dtype}, expected {expected}"
+    elif not np.isfinite(far).all() or far[0] < 0 or (np.diff(far) < 0).any():
+        yield "the distances of its training images are not ascending numbers of 0 or more"
+
+
+def _class_weight_problems(model: StackModel) -> Iterator[str]:
+    weight = model.class_weight
+    if isinstance(weight, str) and weight != BALANCED:
+        yield f"the weights of its classes are {weight!r}, expected {BALANCED!r} or a number for each class"
+    elif isinstance(weight, Mapping) and (
+        set(weight) != set(model.classes) or not all(np.isfinite(each) and each > 0 for each in weight.values())
+    ):
+        yield f"it has weights of the classes {sorted(weight)[:5]}, expected a number above 0 for each of its own"
 
 
 def _map_problems(what: str, linear: LinearMap, n_inputs: int | None, n_outputs: int) -> Iterator[str]:

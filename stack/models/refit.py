@@ -32,6 +32,7 @@ from stackbone.stack.learners.registry import BASE_LEARNERS, META_LEARNERS
 from stackbone.stack.metrics.model_scores import ModelScore
 from stackbone.stack.models.backbone import ModelBackbone
 from stackbone.stack.models.model import StackModel, hash_digests, shorten_digests
+from stackbone.stack.models.unlike.find_novelty import find_novelty
 from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.tasks.task import Task
 from stackbone.stack.tasks.truth import Truth
@@ -84,6 +85,8 @@ def refit(
     ------
     StackError
         If the labels do not allow it.
+    CacheError
+        If features of a view, or the record of what a steering saw, are not there or damaged.
     """
     options = check_options(task.name, options)
     truth = task.read(joined.labels)
@@ -128,6 +131,9 @@ def refit(
         thresholds=None if meta.thresholds is None else meta.thresholds.astype(np.float32),
         heads=() if recipe not in ("oof", "mean") else options.heads,
         weights=None if meta.weights is None else meta.weights.tolist(),
+        novelty=find_novelty(joined, seed),
+        class_weight=options.class_weight,
+        weight_column=options.weight_column,
     )
 
 

@@ -22,7 +22,7 @@ from stackbone.stack.metrics.confusion import (
     per_class,
 )
 from stackbone.stack.metrics.model_scores import pool
-from stackbone.stack.tasks.findings import SHOWN, Examined, Findings, Lesson
+from stackbone.stack.tasks.findings import SHOWN, Examined, Findings, Lesson, is_perfect
 from stackbone.stack.tasks.truth import Truth
 
 _MOST = 20  # confused pairs and wrong images that are listed
@@ -117,7 +117,8 @@ class ClassFindings(Findings):
     def error_lessons(self) -> list[Lesson]:
         """Return shared errors, the weakest classes, the commonest confusions and the surest errors."""
         lessons = [_overlap_lesson(self.overlap)] if len(self.overlap.names) > 1 and any(self.overlap.wrong) else []
-        weakest = sorted((each for each in self.classes if each.n), key=lambda each: each.f1)[:SHOWN]
+        tested = (each for each in self.classes if each.n and not is_perfect(each.f1))
+        weakest = sorted(tested, key=lambda each: each.f1)[:SHOWN]
         if weakest:
             lessons.append(Lesson(", ".join(f"{each.name} {each.f1:.2f}" for each in weakest), "weakest classes (F1)"))
         if self.confused:

@@ -20,6 +20,11 @@ SHOWN = 3
 """Classes, confusions and errors that a lesson lists; the result file has more."""
 
 
+def is_perfect(score: float) -> bool:
+    """Return whether a share, shown with two digits, is 1: nobody learns from it what to mend."""
+    return round(score, 2) >= 1
+
+
 @dataclass(frozen=True)
 class Lesson:
     """Something that an experiment teaches.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stackbone.stack.metrics.label_scores import LabelReport, per_label
 from stackbone.stack.metrics.model_scores import pool
-from stackbone.stack.tasks.findings import SHOWN, Examined, Findings, Lesson
+from stackbone.stack.tasks.findings import SHOWN, Examined, Findings, Lesson, is_perfect
 
 _MOST = 20  # wrong labels that are listed
 
@@ -54,7 +54,7 @@ class LabelFindings(Findings):
 
     def error_lessons(self) -> list[Lesson]:
         """Return the weakest labels and the surest errors."""
-        scored = [(each.ap, each.name) for each in self.labels if each.ap is not None]
+        scored = [(each.ap, each.name) for each in self.labels if each.ap is not None and not is_perfect(each.ap)]
         weakest = ", ".join(f"{name} {ap:.2f}" for ap, name in sorted(scored)[:SHOWN])
         lessons = [Lesson(weakest, "weakest labels (average precision)")] if scored else []
         return lessons + [

@@ -24,7 +24,7 @@ from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.metrics.compare import Difference
 from stackbone.stack.metrics.metric import Weights
-from stackbone.stack.metrics.model_scores import ModelScore, Prediction
+from stackbone.stack.metrics.model_scores import Evaluation, ModelScore, Prediction
 from stackbone.stack.tasks.findings import Examined, Findings
 from stackbone.stack.tasks.known_labels import KnownLabels, known_classes
 from stackbone.stack.tasks.label_form import check_label_form
@@ -54,6 +54,8 @@ class Task(LearnersOfTask):
         Whether a meta-learner may see the average of the backbones' scores in place of all of them.
     has_thresholds : bool
         Whether its models hold probabilities from which on an image is said to have a label.
+    knows_chance : bool
+        Whether it is known what shuffled labels may score: see `check_at_chance`.
     label_form : str
         Of the datasets that it reads: see `cache.records.index.DatasetIndex`.
     classes_are : tuple of str
@@ -67,6 +69,7 @@ class Task(LearnersOfTask):
     has_class_weights: bool = False
     averages: bool = False
     has_thresholds: bool = False
+    knows_chance: bool = False
     label_form: str = ""
     classes_are: tuple[str, str] = ("class", "classes")
 
@@ -149,6 +152,22 @@ class Task(LearnersOfTask):
     def unknown(self, labels: NDArray[np.str_], tested: NDArray[np.bool_]) -> NDArray[np.str_]:
         """Return the classes that a split tests and does not teach; none where numbers are predicted."""
         return labels[:0]
+
+    # What labels that mean nothing may score
+
+    def learnable(self, labels: NDArray[np.str_], groups: Groups, folds: Sequence[Fold]) -> Kept:
+        """Return what folds that were made for other labels can learn and test of these; by default everything."""
+        return Kept(np.arange(len(labels)), labels, None)
+
+    def check_at_chance(
+        self, evaluation: Evaluation, truth: Truth, folds: Sequence[Fold], groups: NDArray[np.int64]
+    ) -> str:
+        """Return in a sentence that no model does better on shuffled labels than luck; `StackError` if one does.
+
+        `groups` are those that swapped labels as a whole, ``(n_images,)``.
+        """
+        message = f"chance is not known of {self.name}"
+        raise TypeError(message)
 
     # What models say
 

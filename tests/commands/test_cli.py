@@ -249,6 +249,8 @@ def test_stack_keeps_what_it_found_in_files(here: _Here, tmp_path: Path) -> None
         f"each prediction is in {predictions}",
         f"the model, fitted on all 24 images, is in {model}",
         f"its card is in {model}.md",
+        "it holds features of 24 training images (0.1 MB), by which `predict` knows images that are unlike them; "
+        "--save-without-features leaves them out",
         f"use it: stackbone predict PHOTOS --model {model}",
     ]
     answered = here("predict", "photos", "--model", model, "--json")

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -21,7 +22,8 @@ from stackbone.cache import FeatureStore
 from stackbone.extract import extract, open_dataset
 from stackbone.stack.models.backbone import ModelBackbone
 from stackbone.stack.models.model import StackModel, hash_digests, shorten_digests
-from stackbone.stack.models.model_file import save_model
+from stackbone.stack.models.model_file import load_model, save_model
+from stackbone.stack.models.unlike.novelty import Novelty
 from stackbone.stack.solvers.linear import LinearMap
 
 LITE0 = "efficientnet_lite0"
@@ -253,3 +255,27 @@ def test_what_is_not_taken_is_said(run: Run, experiment: Path, name: str) -> Non
     done = run("new", "--model", "m", cwd=experiment)
     assert done.returncode == 0, done.stderr
     assert f"skipped: 1 {Path(name).suffix} (" in done.stderr
+
+
+@pytest.mark.parametrize("furthest", [1e-6, 100.0], ids=["unlike", "alike"])
+def test_images_unlike_all_training_images_are_marked(run: Run, experiment: Path, furthest: float) -> None:
+    model = load_model(experiment / "m")
+    [feature_set] = FeatureStore(experiment / "features").feature_sets()
+    x = feature_set.load(feature_set.digests())
+    kept = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float16)
+    calibration = np.linspace(furthest / 2, furthest, 12, dtype=np.float32)
+    novelty = Novelty({LITE0: kept}, {LITE0: 1.0}, 2, calibration)
+    save_model(replace(model, novelty=novelty), experiment / "m")
+    done = run("new", "--model", "m", "--top", "1", "--csv", "p.csv", cwd=experiment)
+    assert done.returncode == 0, done.stderr
+    is_unlike = furthest < 1
+    header, *lines = (line.split() for line in done.stdout.splitlines())
+    assert header == ["path", "class", "probability", *(["unlike"] if is_unlike else [])]
+    assert [line[-1] == "yes" for line in lines] == [is_unlike] * 3
+    note = "note: 3 of 3 images are unlike all that the model was fitted on (see unlike)"
+    assert (note in done.stderr) == is_unlike
+    rows = list(csv.DictReader(StringIO((experiment / "p.csv").read_text())))
+    said = {"unlike": str(is_unlike).lower(), "further_than": str(float(is_unlike))}
+    assert [{name: row[name] for name in said} for row in rows] == [said] * 3
+    [first, *_] = json.loads(run("new", "--model", "m", "--json", cwd=experiment).stdout)["predictions"]
+    assert (first["unlike"], first["further_than"]) == (is_unlike, float(is_unlike))

@@ -24,10 +24,11 @@ from stackbone.stack.learners.learner import BaseScores, MetaLearner
 from stackbone.stack.learners.meta_model import MetaModel, mean_probability
 from stackbone.stack.learners.options import MetaOptions, StackOptions
 from stackbone.stack.learners.registry import META_LEARNERS
+from stackbone.stack.metrics.chance.accuracy import check_at_chance
 from stackbone.stack.metrics.compare import Difference, bootstrap_difference
 from stackbone.stack.metrics.metric import Weights
 from stackbone.stack.metrics.metrics import METRICS, class_metrics, typed_metric
-from stackbone.stack.metrics.model_scores import ModelScore, Prediction
+from stackbone.stack.metrics.model_scores import Evaluation, ModelScore, Prediction
 from stackbone.stack.tasks.class_findings import find_class_errors
 from stackbone.stack.tasks.findings import Examined, Findings, compare_resampled
 from stackbone.stack.tasks.task import Groups, Task
@@ -51,6 +52,7 @@ class Classification(Task):
     can_be_steered = True
     has_class_weights = True
     averages = True
+    knows_chance = True
 
     @property
     def recipes(self) -> Mapping[str, str]:
@@ -115,6 +117,18 @@ class Classification(Task):
             return super().without_rare(labels, groups, cv)
         kept = np.flatnonzero(~np.isin(labels, names))
         return Kept(kept, labels[kept], too_few("left out", len(labels) - len(kept), cv, names))
+
+    def learnable(self, labels: NDArray[np.str_], groups: Groups, folds: Sequence[Fold]) -> Kept:
+        """Return the images of the classes that no fold tests without having them in its training part."""
+        lost = [np.setdiff1d(labels[fold.test], labels[fold.train]) for fold in folds]
+        rows = np.flatnonzero(~np.isin(labels, np.concatenate(lost)))
+        return Kept(rows, labels[rows], None)
+
+    def check_at_chance(
+        self, evaluation: Evaluation, truth: Truth, folds: Sequence[Fold], groups: NDArray[np.int64]
+    ) -> str:
+        """Compare accuracies with the share of the largest class."""
+        return check_at_chance(evaluation.results, truth.names, folds, groups)
 
     def ways_out(self, labels: NDArray[np.str_], units: Units, ask: Ask) -> str:
         """Return other numbers of folds, fewer classes, more images."""

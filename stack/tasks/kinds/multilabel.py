@@ -28,10 +28,11 @@ from stackbone.stack.learners.labels.label_meta import log_presence, mean_log_od
 from stackbone.stack.learners.learner import BaseScores, MetaLearner
 from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.options import MetaOptions, StackOptions
+from stackbone.stack.metrics.chance.ranking import check_ranked_at_chance
 from stackbone.stack.metrics.compare import Difference
 from stackbone.stack.metrics.metric import Weights
 from stackbone.stack.metrics.metrics import METRICS, label_metrics
-from stackbone.stack.metrics.model_scores import ModelScore, Prediction
+from stackbone.stack.metrics.model_scores import Evaluation, ModelScore, Prediction
 from stackbone.stack.tasks.findings import Examined, Findings, compare_resampled
 from stackbone.stack.tasks.known_labels import KnownLabels, known_sets
 from stackbone.stack.tasks.label_findings import find_label_errors
@@ -49,6 +50,7 @@ class Multilabel(Task):
     base = "ovr"
     rare = ("refuse", "drop")
     has_thresholds = True
+    knows_chance = True
     label_form = SETS
     classes_are = ("label", "labels")
 
@@ -99,11 +101,22 @@ class Multilabel(Task):
         rare = find_rare_labels(presence, group, cv)
         if not rare.any():
             return super().without_rare(labels, groups, cv)
-        dropped = set(names[rare].tolist())
-        distinct, kind = np.unique(labels, return_inverse=True)
-        texts = [join_names(name for name in split_names(str(text)) if name not in dropped) for text in distinct]
         note = f"labels left out, too rare or too common for {cv} folds: {say_rare(names, presence, group, cv)}"
-        return Kept(np.arange(len(labels)), np.array(texts, np.str_)[kind], note)
+        return Kept(np.arange(len(labels)), _without(labels, names[rare]), note)
+
+    def learnable(self, labels: NDArray[np.str_], groups: Groups, folds: Sequence[Fold]) -> Kept:
+        """Return all images without the labels that a training part could not divide again."""
+        names, presence = read_presence(labels)
+        group = resolve_groups(groups, len(labels))
+        each = [find_rare_labels(presence[fold.train], group[fold.train], 2) for fold in folds]
+        return Kept(np.arange(len(labels)), _without(labels, names[np.logical_or.reduce(each)]), None)
+
+    def check_at_chance(
+        self, evaluation: Evaluation, truth: Truth, folds: Sequence[Fold], groups: NDArray[np.int64]
+    ) -> str:
+        """Look label by label how well images are ranked."""
+        scored = {each.model: evaluation.predictions[each.model] for each in evaluation.results}
+        return check_ranked_at_chance(scored, truth.values, truth.classes, folds, groups)
 
     def check_folds(self, truth: Truth, groups: Groups, folds: Sequence[Fold]) -> None:
         """Require that every training part knows both sides of every label, and no group on both sides of a fold."""
@@ -191,6 +204,14 @@ class Multilabel(Task):
         if classes and len(set(classes)) == len(classes):
             return None
         return f"it has {len(classes)} names of labels, {len(set(classes))} of them distinct; expected one or more"
+
+
+def _without(labels: NDArray[np.str_], names: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Return the labels of images without some."""
+    dropped = set(names.tolist())
+    distinct, kind = np.unique(labels, return_inverse=True)
+    texts = [join_names(name for name in split_names(str(text)) if name not in dropped) for text in distinct]
+    return np.array(texts, np.str_)[kind]
 
 
 TASK = Multilabel()

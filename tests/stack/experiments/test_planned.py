@@ -17,8 +17,9 @@ from stackbone.stack.divisions.training_parts import training_parts
 from stackbone.stack.experiments.provenance import provenance, repeat_commands
 from stackbone.stack.experiments.reproduce import reproduce_experiment
 from stackbone.stack.experiments.result_file import write_result
-from stackbone.stack.experiments.self_check import check_at_chance, run_self_check
+from stackbone.stack.experiments.self_check import run_self_check
 from stackbone.stack.folds.fold import Fold
+from stackbone.stack.metrics.chance.accuracy import check_at_chance
 from stackbone.stack.metrics.model_scores import ModelScore
 from stackbone.stack.tables.table import title
 from stackbone.stack.tables.verdict import verdict
@@ -250,3 +251,27 @@ def test_labels_that_a_training_part_lacks_are_refused(scenes: FeatureStore, pla
 def test_what_is_asked_twice_is_refused(store: FeatureStore) -> None:
     with pytest.raises(UsageError, match="use one of the two"):
         run_experiment(store, folds="site", cv=3)
+
+
+@pytest.mark.parametrize(
+    ("asked", "task", "in_place"),
+    [
+        ({"folds": "site"}, "classification", " in place of --folds site"),
+        ({"folds": "my site", "group_by": "none"}, "classification", " in place of --folds 'my site'"),
+        ({"time_column": "taken", "cv": 3}, "classification", " in place of --time-column taken"),
+        ({"split": "test"}, "classification", " in place of --split test"),
+        ({"cv": "loo"}, "regression", ""),
+    ],
+    ids=["folds", "a column of two words", "time", "split", "each image"],
+)
+def test_advice_names_what_a_cross_validation_takes_the_place_of(
+    tmp_path: Path, make_cache: Make, asked: dict[str, Any], task: str, in_place: str
+) -> None:
+    labels = [str(i // 12) for i in range(36)]  # no fold of these columns teaches what it tests
+    store = make_cache(tmp_path, labels, splits=["test" if label == "2" else "train" for label in labels])
+    columns = {"site": labels, "my site": labels, "taken": [str(i) for i in range(36)]}
+    store.write_dataset(replace(store.dataset(), columns=columns))
+    with pytest.raises(StackError, match="use cross-validation") as refused:
+        run_experiment(store, task=task, **asked)
+    assert str(refused.value).endswith(f"use cross-validation (--cv 3){in_place}")
+    run_experiment(store, task=task, cv=3, recipes=["oof"])

@@ -1,5 +1,6 @@
 """The commands of a report repeat its experiment: the command line reads them, and asks for the same."""
 
+import hashlib
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from stackbone.cache import FeatureStore
 from stackbone.cli import app
 from stackbone.stack import Experiment, StackOptions, run_experiment, stack_options
 from stackbone.stack.experiments.provenance import repeat_commands
+from stackbone.stack.features.source import extract_words
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -116,3 +118,32 @@ def test_the_cache_does_not_know_the_name_of_a_table(tmp_path: Path, make_cache:
     store = make_cache(tmp_path, LABELS, paths=[f"{i}.jpg" for i in range(N)])
     [command] = repeat_commands(run_experiment(store, options=FIXED, recipes=["oof"]), store)
     assert command.startswith("stackbone stack ")
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        ([{}], ""),
+        ([{"allow_truncated": "yes"}], " --allow-truncated"),
+        (
+            [{"max_pixels": "200000000"}, {"max_pixels": "300000000", "allow_truncated": "yes"}],
+            " --allow-truncated --max-pixels 300000000",
+        ),
+        ([{"max_pixels": "1000"}, {}], ""),
+        ([{"max_pixels": "9" * 30}, {"max_pixels": "²"}], ""),
+    ],
+    ids=["usual", "cut short", "large", "small", "odd"],
+)
+def test_what_let_images_in_is_asked_for_again(
+    tmp_path: Path, make_cache: Make, made: list[dict[str, str]], words: str
+) -> None:
+    store = make_cache(tmp_path, LABELS, paths=[f"{label}/{i}.jpg" for i, label in enumerate(LABELS)])
+    for each, provenance in zip(store.feature_sets(), made, strict=False):
+        spec = each.header().spec
+        digests = hashlib.sha256(each.id.encode()).digest()
+        row = np.frombuffer(digests, np.uint8).reshape(1, 32)
+        each.append(spec, row, np.ones((1, 8), np.float32), {"engine": "torch", **provenance})
+    extract, _ = repeat_commands(run_experiment(store, options=FIXED, recipes=["oof"]), store)
+    assert f" --backbones resnet50,vgg19 --precision fp32{words} --dataset photos " in extract
+    advice = extract_words(store, store.dataset(), "--backbones", "xception")
+    assert advice == f"`stackbone extract /photos --backbones xception{words} --cache {tmp_path}`"

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from stackbone.cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps, StackError
 from stackbone.stack import ModelScore, StackOptions, run_self_check
-from stackbone.stack.experiments.self_check import check_at_chance, shuffle_labels
+from stackbone.stack.experiments.self_check import shuffle_labels
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.folds import stratified_folds
+from stackbone.stack.metrics.chance.accuracy import check_at_chance
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def saved(
         store, task=task, split="test", recipes=[recipe], options=chosen, with_model=True, train_only=True, n_jobs=1
     )
     assert found.model is not None
-    save_model(found.model, file)
+    save_model(replace(found.model, novelty=None), file)  # with features of training images it is version 6
     return load_model(file), found.evaluation.predictions[found.model_name][0].scores
 
 

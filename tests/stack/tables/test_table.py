@@ -1,6 +1,7 @@
 """The table says what was measured and does not flatter."""
 
 from dataclasses import replace
+from itertools import cycle
 from typing import cast
 
 import numpy as np
@@ -370,6 +371,16 @@ def test_lessons_leave_out_what_there_is_none_of() -> None:
     for found in (alone, faultless):
         assert lines(replace(EXPERIMENT, findings=found)) == ["weakest classes (F1): hat 0.50, skirt 0.60, shoe 0.70"]
     assert lines(EXPERIMENT) == []
+
+
+def test_perfect_classes_are_not_weak() -> None:
+    perfect = [replace(each, f1=f1) for each, f1 in zip(FINDINGS.classes, cycle([1.0, 0.997]), strict=False)]
+    for classes, said in (
+        (perfect, []),
+        ([*perfect, replace(FINDINGS.classes[0], name="sock", f1=0.99)], ["weakest classes (F1): sock 0.99"]),
+    ):
+        found = lines(replace(EXPERIMENT, findings=replace(FINDINGS, classes=classes)))
+        assert [line for line in found if line.startswith("weakest")] == said
 
 
 def test_a_class_that_was_not_tested_is_not_weak() -> None:

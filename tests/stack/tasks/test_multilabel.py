@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,16 @@ def test_verdict_lessons_and_findings_speak_of_labels(experiment: Experiment) ->
     json.dumps(experiment.to_dict())
 
 
+def test_perfect_labels_are_not_weak(experiment: Experiment) -> None:
+    found = experiment.findings
+    assert isinstance(found, LabelFindings)
+    perfect = [replace(each, ap=ap) for each, ap in zip(found.labels, (1.0, 0.996, None), strict=True)]
+    one_weak = [replace(perfect[0], ap=0.9), *perfect[1:]]
+    for labels, said in ((perfect, []), (one_weak, ["weakest labels (average precision): cat 0.90"])):
+        lessons = [str(each) for each in replace(found, labels=labels).error_lessons()]
+        assert [each for each in lessons if each.startswith("weakest")] == said
+
+
 def test_chance_is_all_that_shuffled_labels_give(tmp_path: Path) -> None:
     shuffled = PRESENCE[np.random.default_rng(0).permutation(N)]
     store = fill(tmp_path, PRESENCE, index_of(texts_of(shuffled)))
@@ -159,11 +170,12 @@ def test_a_saved_model_predicts_what_the_stack_says(experiment: Experiment, tmp_
     for answer, row, there in zip(answers, probability, said, strict=True):
         assert dict(answer.ranked) == pytest.approx(dict(zip(NAMES, row, strict=True)), abs=1e-6)
         assert answer.labels == [name for name, is_there in zip(NAMES, there, strict=True) if is_there]
-    expected = ["path", "labels", "probability:cat", "probability:indoor", "probability:night", "trained_on"]
+    expected = ["path", "labels", "probability:cat", "probability:indoor", "probability:night"]
+    expected += ["trained_on", "unlike", "further_than"]
     assert columns(answers) == expected
     assert answers[0].to_dict()["labels"] == join_names(answers[0].labels or [])
-    assert table_columns(answers) == ["path", "labels", "next"]
-    assert all(len(row) == 3 for row in table_rows(answers))
+    assert table_columns(answers)[:3] == ["path", "labels", "next"]
+    assert all(len(row) == len(table_columns(answers)) for row in table_rows(answers))
     found = agreement(answers, texts_of(new))
     assert found is not None
     assert found.metric == "micro-F1"
@@ -333,7 +345,7 @@ def test_classification_of_several_labels_is_refused_with_what_to_type(store: Fe
         with pytest.raises(UsageError, match="steering learns one class of each image"):
             training_parts(store, **asked)
     for split in (None, "test"):
-        with pytest.raises(UsageError, match=r"can have several labels.*leave --self-check out"):
+        with pytest.raises(UsageError, match=r"can have several labels.*add --task multilabel"):
             run_self_check(store, split=split)
 
 

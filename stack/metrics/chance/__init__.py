@@ -1,0 +1,1 @@
+"""What models may score on labels that mean nothing: chance, and the most that luck explains."""

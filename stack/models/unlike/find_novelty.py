@@ -1,0 +1,133 @@
+"""What a model keeps of its training images to know unlike ones, measured on these images themselves.
+
+A training image is compared with the others as a new image will be: with those alone that are no near copies of it and
+not of its group, since a new image has neither among them. Of a steered backbone only images whose labels its steering
+did not see are measured: the others lie closer together than new ones do.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache import as_keys
+from stackbone.stack.features.join import Joined
+from stackbone.stack.folds.groups import ROUNDING, SAME_PICTURE
+from stackbone.stack.models.unlike.novelty import Novelty, joined, kth_distances, unit_rows
+
+NEIGHBOUR = 5
+"""Which neighbour counts: `bench/unlike.py` compares others."""
+MOST_KEPT = 2_000
+"""Training images whose features a model keeps: 2 bytes for each number."""
+MOST_CALIBRATED = 5_000
+"""Training images that are measured."""
+FEWEST_CALIBRATED = 20
+"""With fewer, being further than all of them happens to more than one in twenty images that are like them."""
+
+_TILE_ROWS = 512  # images compared with all that are kept at a time: 4 MiB of cosines for each view
+
+
+def find_novelty(images: Joined, seed: int, *, k: int = NEIGHBOUR) -> Novelty | None:
+    """Return what it takes to say how far an image is from those that a model is fitted on.
+
+    Parameters
+    ----------
+    images : Joined
+        What the model is fitted on, one feature set of each backbone.
+    seed : int
+        Of the draw where there are more than `MOST_KEPT` images: as many of each label as can be.
+    k : int
+        Which neighbour counts.
+
+    Returns
+    -------
+    Novelty or None
+        None if fewer than `FEWEST_CALIBRATED` images have `k` others to be compared with.
+
+    Raises
+    ------
+    CacheError
+        If the record of what a steering saw, or features of a view, are not there or damaged.
+    """
+    names, measured = _measurable(images)
+    rng = np.random.default_rng(seed)
+    kept = _draw(images.labels, rng)
+    if len(measured) > MOST_CALIBRATED:
+        measured = np.sort(rng.choice(measured, MOST_CALIBRATED, replace=False))
+    if not names or len(kept) < k or len(measured) < FEWEST_CALIBRATED:
+        return None
+    features = {name: unit_rows(images.blocks[name][kept]).astype(np.float16) for name in names}
+    distances = _distances(images, features, kept, measured, k)
+    distances = distances[:, np.isfinite(distances).all(axis=0)]
+    scales = dict(zip(names, np.median(distances, axis=1).tolist(), strict=True)) if distances.size else {}
+    used = [name for name, scale in scales.items() if scale > 0]
+    if not used or distances.shape[1] < FEWEST_CALIBRATED:
+        return None
+    far = joined([own / np.float32(scales[name]) for name, own in zip(names, distances, strict=True) if name in used])
+    return Novelty({name: features[name] for name in used}, {name: scales[name] for name in used}, k, np.sort(far))
+
+
+def _measurable(images: Joined) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the backbones that can tell, and the ``(n,)`` images that can be measured.
+
+    Where the steerings saw nearly all images, plain backbones tell alone.
+    """
+    sets = images.feature_sets
+    steered = [name for name, each in sets.items() if each.header().spec.steering]
+    seen = np.zeros(len(images.rows), np.bool_)
+    for name in steered:
+        record = sets[name].seen()
+        seen |= record is not None and np.isin(as_keys(images.digests), as_keys(record.digests))
+    if images.groups is not None:
+        seen = np.isin(images.groups, images.groups[seen])
+    unseen = np.flatnonzero(~seen)
+    if len(unseen) >= FEWEST_CALIBRATED:
+        return list(sets), unseen
+    return [name for name in sets if name not in steered], np.arange(len(seen))
+
+
+def _draw(labels: NDArray[np.str_], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return ascending rows to keep: one of each label, then a second one, and so on, until there are enough."""
+    order = rng.permutation(len(labels))
+    _, code = np.unique(labels[order], return_inverse=True)
+    by_label = np.argsort(code, kind="stable")
+    turn = np.empty(len(code), np.int64)
+    turn[by_label] = np.arange(len(code)) - np.searchsorted(code[by_label], code[by_label])
+    return np.sort(order[np.argsort(turn, kind="stable")[:MOST_KEPT]])
+
+
+def _distances(
+    images: Joined,
+    features: dict[str, NDArray[np.float16]],
+    kept: NDArray[np.int64],
+    measured: NDArray[np.int64],
+    k: int,
+) -> NDArray[np.float32]:
+    """Return ``(n_backbones, n_measured)`` distances to the k-th nearest; infinite for images with fewer others.
+
+    Of several views that are tested it is the mean of their distances.
+    """
+    plain = [name for name in features if not images.feature_sets[name].header().spec.steering]
+    views = {name: _views(images, name, measured) for name in features}
+    others = {name: unit_rows(each.astype(np.float32)).T for name, each in features.items()}
+    groups = np.arange(len(images.rows)) if images.groups is None else images.groups
+    found = np.empty((len(features), len(measured)), np.float32)
+    for start in range(0, len(measured), _TILE_ROWS):
+        tile = slice(start, start + _TILE_ROWS)
+        rows = measured[tile]
+        cosines = {name: unit_rows(images.blocks[name][rows]) @ others[name] for name in features}
+        apart = groups[rows][:, None] != groups[kept]
+        if plain:
+            apart &= ~np.logical_and.reduce([cosines[name] >= SAME_PICTURE - ROUNDING for name in plain])
+        for place, name in enumerate(features):
+            seen = [unit_rows(view[tile]) @ others[name] for view in views[name]] or [cosines[name]]
+            own = [kth_distances(np.where(apart, each, np.float32(-np.inf)), k) for each in seen]
+            found[place, tile] = joined(own)
+    return found
+
+
+def _views(images: Joined, name: str, measured: NDArray[np.int64]) -> list[NDArray[np.float32]]:
+    """Return the features of some images in each view that is tested; none of a backbone that has one alone."""
+    sets = images.view_sets.get(name)
+    tested = images.views.test if sets else ()
+    return [] if sets is None else [sets[view].load(images.digests[measured]) for view in tested]

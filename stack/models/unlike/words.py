@@ -1,0 +1,46 @@
+"""What people are told of images that are unlike all that a model was fitted on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stackbone.cache.text import counted
+from stackbone.stack.models.model import StackModel
+from stackbone.stack.models.predict import Answer
+from stackbone.stack.models.unlike.novelty import UNLIKE, Novelty
+
+
+def about_unlike(answers: Sequence[Answer], model: StackModel) -> str | None:
+    """Return in a sentence how many images are unlike all that a model was fitted on; None where none is.
+
+    Parameters
+    ----------
+    answers
+        What it says of images.
+    model
+        The model.
+    """
+    n_unlike = sum(each.unlike is True for each in answers)
+    if not n_unlike or model.novelty is None:
+        return None
+    one = n_unlike == 1
+    in_how_many = min(round(1 / (1 - UNLIKE)), len(model.novelty.calibration) + 1)
+    return (
+        f"{n_unlike:,} of {counted(len(answers), 'image')} {'is' if one else 'are'} unlike all that the model was "
+        f"fitted on (see unlike): further away than {UNLIKE:.0%} of the training images are from the others, so that "
+        f"what it says of {'it' if one else 'them'} may mean nothing. Of images that are like the training images, "
+        f"about one in {in_how_many} is taken for unlike too"
+    )
+
+
+def about_kept(novelty: Novelty | None) -> str:
+    """Return in a sentence what a model's file holds of its training images, and how large that is."""
+    if novelty is None:
+        return (
+            "`predict` will not know images that are unlike these: it takes 20 training images, with 5 others each "
+            "that are not of their group"
+        )
+    return (
+        f"it holds features of {counted(novelty.n_kept, 'training image')} ({novelty.n_bytes / 1e6:,.1f} MB), by which "
+        "`predict` knows images that are unlike them; --save-without-features leaves them out"
+    )
