@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import FeatureStore, StackError, UsageError
-from stackbone.cache.labels.sets import SETS
+from stackbone.cache.labels.forms import FORMS
 from stackbone.cache.progress import Progress
 from stackbone.stack.divisions.division import DEALT, Division, choose_plan
 from stackbone.stack.divisions.named_split import find_split
@@ -70,15 +70,15 @@ def run_self_check(
     StackError
         If a model scores above what luck explains; else as `run_experiment`.
     UsageError
-        If an image of the dataset can have several labels.
+        If an image of the dataset can have several labels, or has several numbers.
     """
     plan = choose_plan(cv, split, folds, time_column)
     store = store or FeatureStore()
     index = store.dataset(dataset)
-    if index.label_form == SETS:
+    if index.label_form:
         message = (
-            f"an image of the dataset {index.name!r} can have several labels, and --self-check knows what chance is of "
-            "one class of each image: leave --self-check out"
+            f"an image of the dataset {index.name!r} {FORMS[index.label_form]}, and --self-check knows what chance is "
+            "of one class of each image: leave --self-check out"
         )
         raise UsageError(message)
     # Chance is known of accuracy, of images and classes that count alike.

@@ -13,8 +13,9 @@ is taken), and training has ``views`` (a list of names). Version 5 is written of
 ``thresholds``, a tensor, float32 (K,), of images with any number of labels: the probability from which on an image is
 said to have a label; ``heads`` in ``model``, the names of the base learners where they are not the task's own alone
 (the H heads of a backbone are one map of H times K outputs); and ``weights`` in ``meta``, of a weighted mean of
-probabilities: a list of numbers, one for each head of each member, 0 or more and 1 in sum. Version 2 had no digests of
-training images, version 1 no means either.
+probabilities: a list of numbers, one for each head of each member, 0 or more and 1 in sum; and ``targets`` in
+``model``, the names of several numbers that are predicted, K of them, where there are no classes. Version 2 had no
+digests of training images, version 1 no means either.
 
 The checksum tells damage, not an author: whoever changes a file on purpose can renew it. What such a file can do
 is predict wrongly, and no more: nothing in it is ever executed, and every shape and number is checked.
@@ -76,7 +77,7 @@ def save_model(model: StackModel, file: Path | str) -> None:
     version = _VIEWS_VERSION if has_views or model.members else _PLAIN_VERSION
     if model.thresholds is not None:
         tensors[_THRESHOLDS] = np.ascontiguousarray(model.thresholds)
-    if model.heads or model.weights is not None or model.thresholds is not None:
+    if model.heads or model.targets or model.weights is not None or model.thresholds is not None:
         version = FORMAT_VERSION
     metadata = {"format": FORMAT, "format_version": str(version), "model": header_json(_describe(model))}
     write_tensors(file, tensors, {**metadata, "sha256": _checksum(metadata, tensors)})
@@ -166,6 +167,7 @@ def _describe(model: StackModel) -> dict[str, Any]:
         "created": model.created,
         **({"members": list(model.members)} if model.members else {}),
         **({"heads": list(model.heads)} if model.heads else {}),
+        **({"targets": list(model.targets)} if model.targets else {}),
     }
 
 
@@ -178,12 +180,12 @@ def _describe_others(backbone: ModelBackbone) -> dict[str, Any]:
 
 
 def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
-    is_plain, has_heads = version <= _PLAIN_VERSION, version > _VIEWS_VERSION
-    optional = (() if is_plain else ("members",)) + (("heads",) if has_heads else ())
+    is_plain, is_latest = version <= _PLAIN_VERSION, version > _VIEWS_VERSION
+    optional = (() if is_plain else ("members",)) + (("heads", "targets") if is_latest else ())
     described = _as(dict, raw, "the description", keys=_KEYS, optional=optional)
     members = _as(list, described["members"], "members") if "members" in described else None
     of_meta = {"learner", "scores", "combine", "scale"}
-    meta = _as(dict, described["meta"], "meta", keys=of_meta, optional=("weights",) if has_heads else ())
+    meta = _as(dict, described["meta"], "meta", keys=of_meta, optional=("weights",) if is_latest else ())
     weights = _floats(meta["weights"], "meta.weights") if "weights" in meta else None
     of_training = {"n_images", "digests_sha256"}
     training = _as(dict, described["training"], "training", keys=of_training, optional=() if is_plain else {"views"})
@@ -228,6 +230,7 @@ def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
         thresholds=tensors.get(_THRESHOLDS),
         heads=tuple(_as(str, each, "heads") for each in _as(list, described.get("heads", []), "heads")),
         weights=weights,
+        targets=tuple(_as(str, each, "targets") for each in _as(list, described.get("targets", []), "targets")),
     )
 
 

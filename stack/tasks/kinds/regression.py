@@ -72,11 +72,11 @@ class Regression(Task):
 
     def divide(self, labels: NDArray[np.str_], units: Units, ask: Ask) -> list[Fold]:
         """Return shuffled folds."""
-        return divide_targets(parse_targets(labels), units, ask)
+        return divide_targets(self.read(labels).values, units, ask)
 
     def ways_out(self, labels: NDArray[np.str_], units: Units, ask: Ask) -> str:
         """Return other numbers of folds, or more images."""
-        return ways_for_targets(parse_targets(labels), units, ask)
+        return ways_for_targets(self.read(labels).values, units, ask)
 
     def check_split(self, labels: NDArray[np.str_], units: Units, folds: list[Fold], ask: Ask) -> None:
         """Require enough images on both sides."""
@@ -112,7 +112,7 @@ class Regression(Task):
 
     def combine(self, meta: MetaModel, scores: Sequence[NDArray[Any]]) -> Prediction:
         """Return the weighted sum of the predictions."""
-        return Prediction(meta.values(scores), probability=False)
+        return Prediction(self.as_scores(meta.numbers(scores)), probability=False)
 
     def as_scores(self, decision: NDArray[Any]) -> NDArray[Any]:
         """Return the one column."""
@@ -134,7 +134,7 @@ class Regression(Task):
         errors: NDArray[np.float64] = np.abs(scores - truth)
         return errors
 
-    def say(self, prediction: Prediction, names: Sequence[str]) -> list[float]:
+    def say(self, prediction: Prediction, names: Sequence[str]) -> list[str] | list[float]:
         """Return the numbers as they are."""
         numbers: list[float] = prediction.scores.tolist()
         return numbers
