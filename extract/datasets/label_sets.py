@@ -208,13 +208,15 @@ def labels_of_columns(listing: Listing, names: Sequence[str], form: str = "") ->
         if name not in columns:
             raise UsageError(_no_column(name, columns))
     chosen, notes = [[cell.strip() for cell in columns[name]] for name in names], list(listing.notes)
-    form = form or (NUMBERS if are_quantities(chosen) else SETS)
-    if form == NUMBERS:
+    if not form and are_quantities(chosen):
         named = ", ".join(map(repr, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
         notes.append(
             f"The columns of --label-columns hold quantities ({named}), so they are numbers of each image to be "
             "predicted, and no marks of labels that are there or not."
         )
+        form = NUMBERS
     labels = (read_numbers if form == NUMBERS else read_marks_of_labels)(names, chosen, paths)
     entries = _with_labels(listing.entries, labels)
-    return replace(listing, entries=entries, label_form=form, notes=notes, further=listing.further.without(names))
+    return replace(
+        listing, entries=entries, label_form=form or SETS, notes=notes, further=listing.further.without(names)
+    )

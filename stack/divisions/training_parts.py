@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import Digests, FeatureStore, UsageError
 from stackbone.cache.labels.forms import FORMS
+from stackbone.cache.text import typed
 from stackbone.stack.divisions.division import LOO, ORDERED, Division, choose_plan
 from stackbone.stack.divisions.first_division import task_of
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
@@ -112,8 +113,8 @@ def training_parts(
     if index.label_form:
         message = (
             f"an image of the dataset {index.name!r} {FORMS[index.label_form]}, and steering learns one class of each "
-            f"image: use the backbones as they are (`stackbone stack --task {task_of(index)}`), or steer them for "
-            "another dataset"
+            f"image: use the backbones as they are (`stackbone stack --task {typed(task_of(index))}`), or steer them "
+            "for another dataset"
         )
         raise UsageError(message)
     split = None if split is None else find_split(index, split)

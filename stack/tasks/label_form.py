@@ -28,9 +28,10 @@ def check_label_form(task: str, form: str, index: DatasetIndex) -> None:
     if index.label_form == form:
         return
     if index.label_form:
+        slip = _other_number(index) if form == SETS else ""
         message = (
             f"an image of the dataset {index.name!r} {FORMS[index.label_form]}, and {task} predicts "
-            f"{_PREDICTED[form]}: add --task {_TASKS[index.label_form]}{_other_number(index) if form == SETS else ''}"
+            f"{_PREDICTED[form]}: add --task {typed(_TASKS[index.label_form])}{slip}"
         )
         raise UsageError(message)
     if form == NUMBERS:
