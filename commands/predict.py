@@ -60,7 +60,7 @@ def command(
     )
     from stackbone.stack.models.unlike.reading import read_out, readers
     from stackbone.stack.models.unlike.words import about_unlike
-    from stackbone.stack.tasks.label_form import check_comparable
+    from stackbone.stack.tasks.label_form import check_comparable, check_same_numbers
     from stackbone.stack.tasks.registry import get_task
 
     check_outputs({"--model": model, **files.files})
@@ -68,9 +68,11 @@ def command(
     loaded = load_model(model)
     err.note(f"{model.name}: {loaded.describe()}")
     is_labelled = bool(as_given(context, "labels", "label_column", "label_separator", "label_columns"))
-    dataset = listing.open(images, labelled=is_labelled)
+    form = get_task(loaded.task).label_form
+    dataset = listing.open(images, labelled=is_labelled, label_form=form)
     if is_labelled:
-        check_comparable(get_task(loaded.task).label_form, dataset.name, dataset.label_form)
+        check_comparable(form, dataset.name, dataset.label_form)
+        check_same_numbers(loaded.targets, dataset.labels)
     told = dataset.notes if is_labelled or not Path(images[0]).is_dir() else ()  # a folder's notes are on its labels
     for line in Listed(dataset.skipped, told).lines():
         err.note(line)

@@ -19,6 +19,8 @@ from stackbone.cache.hdf5.column import Column
 from stackbone.cache.hdf5.opening import CacheFile, open_checked
 from stackbone.cache.hdf5.text_table import check_text_table, read_text_table, write_text_table
 from stackbone.cache.hdf5.texts import encode_texts, read_texts, write_texts
+from stackbone.cache.labels.forms import FORMS
+from stackbone.cache.labels.numbers import NUMBERS
 from stackbone.cache.labels.sets import SETS, split_names
 from stackbone.cache.lazy import later
 from stackbone.cache.records.listed import Listed
@@ -63,7 +65,8 @@ class DatasetIndex:
     columns
         Further columns of the dataset's table, by name: lists of n strings, ``""`` where there is nothing.
     label_form
-        What a label is: ``""`` for the name of one class, `cache.labels.sets.SETS` for those of any number of labels.
+        What a label is: ``""`` for the name of one class, else one of `cache.labels.forms.FORMS`: names of any number
+        of labels, or several numbers.
     """
 
     name: str
@@ -87,7 +90,7 @@ class DatasetIndex:
     def __repr__(self) -> str:
         n_classes, n_failed = len({*self.label} - {""}), int((~self.ok).sum())
         failed = f", {n_failed:,} failed" if n_failed else ""
-        classes = counted(n_classes, "class", "classes")
+        classes = "several numbers each" if self.label_form == NUMBERS else counted(n_classes, "class", "classes")
         return f"<DatasetIndex {self.name}: {counted(len(self), 'image')}, {classes}{failed}>"
 
     def _repr_html_(self) -> str:
@@ -108,11 +111,11 @@ class DatasetIndex:
         return not self.root
 
     def names_of(self, row: int) -> list[str]:
-        """Return the classes or labels of a row: one, any number where images can have several, or none."""
+        """Return the classes or labels of a row: one, any number where images can have several; none of numbers."""
         label = self.label[row]
         if self.label_form == SETS:
             return split_names(label)
-        return [label] if label else []
+        return [label] if label and self.label_form != NUMBERS else []
 
     @property
     def ok(self) -> NDArray[np.bool_]:
@@ -246,7 +249,7 @@ def read_with_version(path: Path) -> tuple[DatasetIndex, int, int]:
 
 def _label_form(file: CacheFile) -> str:
     form = file.text(_LABEL_FORM) if file.has(_LABEL_FORM) else ""
-    if form not in ("", SETS):
+    if form and form not in FORMS:
         message = f"its labels are of the form {form!r}, which this version of Stackbone does not know"
         raise Malformed(message)
     return form

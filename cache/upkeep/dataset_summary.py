@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.feature_set import as_keys
+from stackbone.cache.labels.numbers import NUMBERS, ranges
 from stackbone.cache.labels.sets import SETS
 from stackbone.cache.records.index import DatasetIndex
 from stackbone.cache.records.listed import Listed
@@ -85,6 +86,8 @@ class DatasetSummary:
         What looks odd.
     label_form
         As of the index.
+    numbers
+        Where images have several numbers, the least and the greatest of each, by its name.
     """
 
     name: str
@@ -102,14 +105,16 @@ class DatasetSummary:
     listed: Listed
     oddities: list[Oddity]
     label_form: str = ""
+    numbers: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object."""
         content = asdict(self)
-        del content["groups"], content["listed"], content["label_form"]
+        del content["groups"], content["listed"], content["label_form"], content["numbers"]
         return {
             **content,
             **({"label_form": self.label_form} if self.label_form else {}),
+            **({"numbers": {name: list(each) for name, each in self.numbers.items()}} if self.numbers else {}),
             "n_groups": len(self.groups),
             "n_grouped": sum(self.groups.values()),
             "skipped": [asdict(each) for each in self.listed.skipped],
@@ -144,6 +149,9 @@ class DatasetSummary:
         return ", ".join(facts)
 
     def _classes(self) -> str:
+        if self.numbers:
+            spans = (f"{_apart(name)} {low:g} to {high:g}" for name, (low, high) in self.numbers.items())
+            return f"{counted(len(self.numbers), 'number')} of each labelled image: {', '.join(spans)}"
         if not self.classes:
             return ""
         ranked = _ranked(self.classes)
@@ -222,6 +230,7 @@ def summarise_dataset(index: DatasetIndex, inputs: Mapping[str, Size] | None = N
         listed=index.listed,
         oddities=find_oddities(index, copies, inputs or {}),
         label_form=index.label_form,
+        numbers=ranges(labels) if index.label_form == NUMBERS else {},
     )
 
 

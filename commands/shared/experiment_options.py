@@ -101,8 +101,8 @@ class ModelOptions:
     task: Annotated[
         str,
         typer.Option(
-            help="What the labels are: {tasks}; regression takes labels that are numbers, multilabel any number of "
-            "labels of each image"
+            help="What the labels are: {tasks}; regression takes labels that are numbers, multitarget several numbers "
+            "of each image, multilabel any number of labels"
         ),
     ] = "classification"
     recipe: Annotated[
@@ -115,7 +115,7 @@ class ModelOptions:
         str | None,
         typer.Option(
             help="Meta-learner of the stack: {meta_learners}; for regression {regression_meta_learners}; for "
-            "multilabel {multilabel_meta_learners} [default: the first]"
+            "multitarget {multitarget_meta_learners}; for multilabel {multilabel_meta_learners} [default: the first]"
         ),
     ] = None
     meta_scores: Annotated[
@@ -129,7 +129,7 @@ class ModelOptions:
         typer.Option(
             metavar="NAMES",
             help="Base learners that the stack is built of, separated by commas: lr, {heads}; each has rows of its own "
-            "[default: lr; of a regression ridge]",
+            "[default: lr; of numbers ridge or ridges, of labels ovr]",
         ),
     ] = None
     fusion: Annotated[
@@ -177,8 +177,9 @@ class ChoiceOptions:
         str | None,
         typer.Option(
             help="Metric that chooses C on inner folds, ranks the models and is what the verdict is about: {metrics}; "
-            "for regression {regression_metrics}; for multilabel {multilabel_metrics}; or scikit-learn's name of it "
-            "[default: log-loss chooses C, accuracy ranks; r2 for regression, mean-ap for multilabel]"
+            "for regression {regression_metrics}; for multitarget {multitarget_metrics}; for multilabel "
+            "{multilabel_metrics}; or scikit-learn's name of it "
+            "[default: log-loss chooses C, accuracy ranks; r2 or mean-r2 for numbers, mean-ap for multilabel]"
         ),
     ] = None
     class_weight: Annotated[

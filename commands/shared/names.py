@@ -119,6 +119,7 @@ FOLDERS = {
             "meta_learners": "classification",
             "regression_meta_learners": "regression",
             "multilabel_meta_learners": "multilabel",
+            "multitarget_meta_learners": "multitarget",
         }.items()
     },
     **{
@@ -127,6 +128,7 @@ FOLDERS = {
             "metrics": "classification",
             "regression_metrics": "regression",
             "multilabel_metrics": "multilabel",
+            "multitarget_metrics": "multitarget",
         }.items()
     },
 }

@@ -76,7 +76,7 @@ class ListingOptions:
         str,
         typer.Option(
             metavar="NAMES",
-            help="Table columns that are a label each, 1 where an image has it and 0 where not, separated by commas",
+            help="Table columns that are a label each (cells of 1 and 0), or a number each, separated by commas",
         ),
     ] = ""
     label_separator: Annotated[
@@ -117,8 +117,8 @@ class ListingOptions:
         """What the dataset is called; None leaves it to the folder or file."""
         return None
 
-    def open(self, data: Sequence[str], *, labelled: bool = True) -> Dataset:
-        """List the dataset's images: one folder, table or file, or several image files."""
+    def open(self, data: Sequence[str], *, labelled: bool = True, label_form: str = "") -> Dataset:
+        """List the dataset's images: one folder, table or file, or several image files; see `open_dataset`."""
         from stackbone.extract import open_dataset
 
         return open_dataset(
@@ -129,6 +129,7 @@ class ListingOptions:
             label_column=self.label_column if labelled else None,
             label_separator=self.label_separator,
             label_columns=self.label_columns,
+            label_form=label_form if self.label_columns else "",
             split_column=self.split_column,
             group_column=self.group_column,
             suffix=self.suffix,

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from stackbone.cache.choices import check_choice
 from stackbone.cache.errors import DatasetError, UsageError
+from stackbone.cache.labels.forms import FORMS
 from stackbone.cache.labels.sets import SETS, split_names
 from stackbone.extract.datasets.dataset_name import check_dataset_name, safe_name
 from stackbone.extract.datasets.folders.pruning import Exclusion
 from stackbone.extract.datasets.further import first_columns
 from stackbone.extract.datasets.kind import KINDS, Listing, Request, Skipped, TableColumns
 from stackbone.extract.datasets.kinds.images import neither_message
-from stackbone.extract.datasets.label_sets import marked_labels, read_label_columns, separated
+from stackbone.extract.datasets.label_sets import labels_of_columns, read_label_columns, separated
 from stackbone.extract.datasets.listing_options import (
     asked_words,
     check_marks,
@@ -70,8 +71,8 @@ class Dataset:
     columns
         Further columns of a table, by name: for dividing or weighing images, see docs/folds.md.
     label_form
-        What a label is: ``""`` for the name of one class; `cache.labels.sets.SETS` for those of any number of labels,
-        in the form of `cache.labels.sets.join_names`.
+        What a label is: ``""`` for the name of one class; else one of `cache.labels.forms.FORMS`, as
+        `cache.labels.sets.join_names` or `cache.labels.numbers.join_numbers` write it.
     """
 
     name: str
@@ -128,6 +129,7 @@ def open_dataset(
     encoding: str = "",
     label_separator: str = "",
     label_columns: Sequence[str] | str = "",
+    label_form: str = "",
     keep_na: bool = False,
     only_listed: bool = False,
 ) -> Dataset:
@@ -165,8 +167,9 @@ def open_dataset(
     label_separator
         What stands between the labels of an image that can have several, such as '|' or ','; by default each image has
         one. Columns of lists (Parquet, JSON lines, ``labels=`` with a list for each image) need none.
-    label_columns
-        Columns of a table that are a label each, 1 where an image has it and 0 where not, in place of `label_column`.
+    label_columns, label_form
+        Columns of a table that are a label each, 1 where an image has it and 0 where not, or a number each, in place of
+        `label_column`. Which of both, 'sets' or 'numbers' says; by default they are what they look like.
     suffix
         File extension added to those of a table's paths that lack it, such as '.jpg'.
     exclude
@@ -210,6 +213,7 @@ def open_dataset(
     label = None if marked else label_column
     columns = TableColumns(path_column, label, split_column, group_column, suffix, encoding, keep_na, labels=marked)
     check_choice("value of --split-folders", split_folders, SPLIT_FOLDERS)
+    check_choice("label_form", label_form, ("", *FORMS))
     given: dict[str, Any] = {"labels": labels, "splits": splits, "groups": groups}
     marks = {name: each for name, each in given.items() if each is not None}
     paths: Sequence[str] = ()
@@ -239,7 +243,7 @@ def open_dataset(
         raise UsageError(msg)
     listing = _list(request)
     if marked:
-        listing = marked_labels(listing, marked)
+        listing = labels_of_columns(listing, marked, label_form)
     if label_separator:
         listing = separated(listing, label_separator)
     return _build(listing, name, asked_words(request, labelled=labelled), labelled=labelled)

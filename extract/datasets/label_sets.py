@@ -1,4 +1,4 @@
-"""Labels of which an image can have several: as tables, folders and Python say them, and as the index holds them."""
+"""Labels of which an image has several: as tables, folders and Python say them, and as the index holds them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from dataclasses import replace
 
 from stackbone.cache.choices import nearest
 from stackbone.cache.errors import DatasetError, UsageError
+from stackbone.cache.labels.numbers import NUMBERS, as_number
 from stackbone.cache.labels.sets import BAR, SETS, join_names
 from stackbone.cache.text import typed
 from stackbone.extract.datasets.kind import Entries, Listing, TableColumns
+from stackbone.extract.datasets.label_numbers import are_quantities, read_numbers
 from stackbone.extract.datasets.tables.cells import LIST_MARK
+
+_SHOWN = 5
 
 
 def read_sets(texts: Sequence[str], separator: str, where: str) -> list[str]:
@@ -83,7 +87,7 @@ def separated(listing: Listing, separator: str) -> Listing:
     if not separator.strip() and separator != " ":
         msg = f"--label-separator is {separator!r}. Expected what stands between two labels, such as ',' or '|'."
         raise UsageError(msg)
-    if listing.label_form == SETS:
+    if listing.label_form:
         msg = (
             "--label-separator says what stands between labels that are one text, and these are lists or marks of "
             "presence already. Leave it out."
@@ -96,46 +100,49 @@ def separated(listing: Listing, separator: str) -> Listing:
 _THERE = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 
 
-def from_columns(columns: Mapping[str, Sequence[str]], names: Sequence[str], paths: Sequence[str]) -> list[str]:
+def read_marks_of_labels(names: Sequence[str], columns: Sequence[Sequence[str]], paths: Sequence[str]) -> list[str]:
     """Return labels that columns of ones and zeros mark, each column a label, as the index holds them.
 
     Parameters
     ----------
-    columns
-        The columns of a table by name, a cell for each image: 1 where it has the label and 0 where not, or true and
-        false. An image of which all cells are empty is one that nobody labelled.
     names
-        Of the columns that are labels.
+        Of the columns, which are labels.
+    columns
+        A cell for each image: 1 where it has the label and 0 where not, or true and false. An image of which all cells
+        are empty is one that nobody labelled.
     paths
         Of the images, for messages.
 
     Raises
     ------
-    UsageError
-        If there is no such column; the message names the nearest one.
     DatasetError
         If a cell is neither, or empty beside others that are not, or a name holds a bar.
     """
-    for name in names:
-        if name not in columns:
-            raise UsageError(_no_column(name, columns))
     read_sets(names, LIST_MARK, "the names of the columns of labels")
-    chosen = [[cell.strip().lower() for cell in columns[name]] for name in names]
     labels = []
-    for path, cells in zip(paths, zip(*chosen, strict=True), strict=True):
+    for path, cells in zip(paths, zip(*columns, strict=True), strict=True):
         if not any(cells):
             labels.append("")
             continue
-        for name, cell in zip(names, cells, strict=True):
-            if cell not in _THERE:
-                found = f"holds {cell[:40]!r}" if cell else "is empty"
-                msg = (
-                    f"The column {name!r} {found} for {path!r}, and --label-columns takes it for a label that is there "
-                    "or not. Expected 0 or 1 (or true or false). Correct the cell, or leave the column out."
-                )
-                raise DatasetError(msg)
-        labels.append(join_names(name for name, cell in zip(names, cells, strict=True) if _THERE[cell]))
+        there = [_THERE.get(cell.lower()) for cell in cells]
+        if None in there:
+            raise DatasetError(_no_mark(names[there.index(None)], cells[there.index(None)], path))
+        labels.append(join_names(name for name, is_there in zip(names, there, strict=True) if is_there))
     return labels
+
+
+def _no_mark(name: str, cell: str, path: str) -> str:
+    found = f"holds {cell[:40]!r}" if cell else "is empty"
+    quantities = (
+        " (Columns are taken for numbers to be predicted where a tenth of the cells of one, and three at least, are "
+        "other numbers than 0 and 1.)"
+        if as_number(cell) is not None
+        else ""
+    )
+    return (
+        f"The column {name!r} {found} for {path!r}, and --label-columns takes it for a label that is there or not. "
+        f"Expected 0 or 1 (or true or false). Correct the cell, or leave the column out.{quantities}"
+    )
 
 
 def _no_column(name: str, columns: Mapping[str, Sequence[str]]) -> str:
@@ -143,9 +150,9 @@ def _no_column(name: str, columns: Mapping[str, Sequence[str]]) -> str:
     listed = ", ".join(map(repr, list(columns)[:20])) + (", ..." if len(columns) > 20 else "")
     return (
         f"--label-columns names {name!r}, and no such column is kept beside those of paths, labels, splits and groups: "
-        f"the table has none, or it is empty, holds lists or long cells, or says several things of one image. Kept: "
-        f"{listed or 'none'}.{f' The nearest is {near!r}.' if near else ''} Name columns that are kept, separated by "
-        "commas, or mend the table."
+        f"the table has none, or two of that name, or it is empty, holds lists or long cells, or says several things "
+        f"of one image. Kept: {listed or 'none'}.{f' The nearest is {near!r}.' if near else ''} Name columns that are "
+        "kept, separated by commas, or mend the table."
     )
 
 
@@ -174,15 +181,42 @@ def read_label_columns(given: Sequence[str] | str, label_column: str | None) -> 
     return tuple(names)
 
 
-def marked_labels(listing: Listing, names: Sequence[str]) -> Listing:
-    """Return a listing whose labels are those that its table marks in columns of ones and zeros.
+def labels_of_columns(listing: Listing, names: Sequence[str], form: str = "") -> Listing:
+    """Return a listing whose labels its table says in columns of their own.
+
+    Columns of ones and zeros mark which labels an image has; columns of quantities are its numbers.
+
+    Parameters
+    ----------
+    listing
+        With further columns.
+    names
+        Of those that say the labels.
+    form
+        One of `cache.labels.forms.FORMS`, where it is known; by default what the columns look like.
 
     Raises
     ------
-    UsageError, DatasetError
-        As of `from_columns`.
+    UsageError
+        If there is no such column; the message names the nearest one.
+    DatasetError
+        As of `read_marks_of_labels`, or of `label_numbers.read_numbers`.
     """
     paths = list(listing.entries)
-    labels = from_columns(listing.further.columns(paths), names, paths)
+    columns = listing.further.columns(paths)
+    for name in names:
+        if name not in columns:
+            raise UsageError(_no_column(name, columns))
+    chosen, notes = [[cell.strip() for cell in columns[name]] for name in names], list(listing.notes)
+    if not form and are_quantities(chosen):
+        named = ", ".join(map(repr, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
+        notes.append(
+            f"The columns of --label-columns hold quantities ({named}), so they are numbers of each image to be "
+            "predicted, and no marks of labels that are there or not."
+        )
+        form = NUMBERS
+    labels = (read_numbers if form == NUMBERS else read_marks_of_labels)(names, chosen, paths)
     entries = _with_labels(listing.entries, labels)
-    return replace(listing, entries=entries, label_form=SETS, further=listing.further.without(names))
+    return replace(
+        listing, entries=entries, label_form=form or SETS, notes=notes, further=listing.further.without(names)
+    )

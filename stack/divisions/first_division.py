@@ -32,7 +32,7 @@ def first_division(index: DatasetIndex, *, quantities: bool = False) -> str:
         If none works; the message says why the first does not, and what to do.
     """
     images = label_images(index)
-    divisions = _divisions(_OF_QUANTITIES if quantities else _task_of(index))
+    divisions = _divisions(_OF_QUANTITIES if quantities else task_of(index))
     for options, division in divisions.items():
         with suppress(StackError):
             outer_folds(images, division, advise=False)
@@ -42,7 +42,7 @@ def first_division(index: DatasetIndex, *, quantities: bool = False) -> str:
     return first
 
 
-def _task_of(index: DatasetIndex) -> str:
+def task_of(index: DatasetIndex) -> str:
     """Return the first task that reads labels of this form."""
     return next(task.name for task in TASKS.values() if task.label_form == index.label_form)
 

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import Digests, FeatureStore, UsageError
-from stackbone.cache.labels.sets import SETS
+from stackbone.cache.labels.forms import FORMS
+from stackbone.cache.text import typed
 from stackbone.stack.divisions.division import LOO, ORDERED, Division, choose_plan
+from stackbone.stack.divisions.first_division import task_of
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
 from stackbone.stack.divisions.named_split import find_split
 from stackbone.stack.divisions.outer_folds import inner_of_folds, outer_folds
@@ -108,11 +110,11 @@ def training_parts(
         )
         raise UsageError(message)
     index = store.dataset(dataset)
-    if index.label_form == SETS:
+    if index.label_form:
         message = (
-            f"an image of the dataset {index.name!r} can have several labels, and steering learns one class of each "
-            "image: use the backbones as they are (`stackbone stack --task multilabel`), or steer them for another "
-            "dataset"
+            f"an image of the dataset {index.name!r} {FORMS[index.label_form]}, and steering learns one class of each "
+            f"image: use the backbones as they are (`stackbone stack --task {typed(task_of(index))}`), or steer them "
+            "for another dataset"
         )
         raise UsageError(message)
     split = None if split is None else find_split(index, split)

@@ -28,11 +28,13 @@ class FitKey:
     feature_sets : tuple of str
         Ids of the feature sets that it sees.
     n_train, n_test, n_classes, dim : int
-        Rows of both parts, classes or labels (0 for a regression), columns of all blocks together.
+        Rows of both parts, classes, labels or several numbers (0 for one number), columns of all blocks together.
     tested : NDArray[np.bool_]
         ``(n_train,)``: which rows an inner fold tests.
     has_labels : bool
         Whether an image can have several labels; an outcome then has thresholds.
+    has_numbers : bool
+        Whether numbers are predicted; an outcome is then in double precision, of a map of the features.
     """
 
     digest: str
@@ -43,6 +45,7 @@ class FitKey:
     dim: int
     tested: NDArray[np.bool_]
     has_labels: bool = False
+    has_numbers: bool = False
 
 
 def most_bytes(key: FitKey) -> int:
@@ -52,18 +55,18 @@ def most_bytes(key: FitKey) -> int:
     return _NUMBER_BYTES * (1 + outputs * (key.n_train + key.n_test + key.dim + 2) + key.dim + of_parts)
 
 
-def _strength(n_classes: int) -> str:
+def _strength(*, has_numbers: bool) -> str:
     """Return the name under which the chosen strength of regularisation is kept."""
-    return "c" if n_classes else "alpha"
+    return "alpha" if has_numbers else "c"
 
 
-def to_arrays(outcome: BaseOutcome, n_classes: int) -> Arrays:
-    """Return an outcome as named arrays; `n_classes` is 0 of a regression."""
+def to_arrays(outcome: BaseOutcome, *, has_numbers: bool) -> Arrays:
+    """Return an outcome as named arrays; `has_numbers` is that of its `FitKey`."""
     if isinstance(outcome, Prediction):
         return {"scores": outcome.scores, "probability": np.array(outcome.probability)}
     linear = outcome.linear_map
     return {
-        _strength(n_classes): np.array(outcome.chosen, np.float64),
+        _strength(has_numbers=has_numbers): np.array(outcome.chosen, np.float64),
         "out_of_fold": outcome.out_of_fold,
         "test": outcome.test,
         **({} if linear is None else _of_map(linear)),
@@ -86,14 +89,14 @@ def from_arrays(arrays: Arrays, key: FitKey) -> BaseOutcome | None:
         if not fits or probability.shape or probability.dtype != np.bool_ or not np.isfinite(scores).all():
             return None
         return Prediction(scores, probability=bool(probability))
-    strength = _strength(key.n_classes)
-    is_linear = "coef" in arrays or not key.n_classes  # some classifiers are no map of the features
+    strength = _strength(has_numbers=key.has_numbers)
+    is_linear = "coef" in arrays or key.has_numbers  # some classifiers are no map of the features
     of_map = {"coef", "intercept", "mean"} if is_linear else set()
     known = set(arrays) - {"parts", "thresholds"} == {strength, "out_of_fold", "test", *of_map}
     if not known or ("thresholds" in arrays) != key.has_labels:
         return None
     columns = (key.n_classes,) if key.n_classes else ()
-    number = np.float32 if key.n_classes else np.float64
+    number = np.float64 if key.has_numbers else np.float32
     expected: dict[str, tuple[tuple[int, ...], Any]] = {
         strength: ((), np.float64),
         "out_of_fold": ((key.n_train, *columns), number),
@@ -113,7 +116,7 @@ def from_arrays(arrays: Arrays, key: FitKey) -> BaseOutcome | None:
         return None
     chosen = float(arrays[strength])
     linear = LinearMap(arrays["coef"], arrays["intercept"], arrays["mean"]) if is_linear else None
-    is_strength = chosen > 0 if key.n_classes else chosen >= 0
+    is_strength = chosen >= 0 if key.has_numbers else chosen > 0
     if not is_strength:
         return None
     return BaseScores(chosen, out_of_fold, arrays["test"], linear, arrays.get("parts"), arrays.get("thresholds"))

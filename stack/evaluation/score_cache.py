@@ -88,7 +88,8 @@ class ScoreCache:
         blocks : sequence of str
             Names of the blocks it sees, in order.
         y : NDArray[np.int64], NDArray[np.int8] or NDArray[np.float64]
-            ``(n_images,)`` class codes, or targets of a regression; ``(n_images, n_labels)`` ones and zeros.
+            ``(n_images,)`` class codes, or targets of a regression; ``(n_images, n_labels)`` ones and zeros, or several
+            targets.
         fold : Fold
             Its training and test part.
         inner : sequence of Fold
@@ -122,6 +123,7 @@ class ScoreCache:
             dim=sum(each.dim for each in features),
             tested=tested,
             has_labels=y.ndim == 2 and y.dtype.kind == "i",
+            has_numbers=y.dtype.kind == "f",
         )
 
     def find_or_run(self, key: FitKey, run: Callable[[], Outcome], found: list[str] | None = None) -> Outcome:
@@ -163,7 +165,7 @@ class ScoreCache:
                 self.folder,
                 key.digest,
                 Origin(self._dataset, key.feature_sets),
-                to_arrays(outcome, key.n_classes),
+                to_arrays(outcome, has_numbers=key.has_numbers),
                 warned,
             )
         except CacheError as exc:

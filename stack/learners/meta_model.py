@@ -63,18 +63,22 @@ class MetaModel:
         features = meta_features(decisions, self.options.scores, self.options.combine)
         return log_probabilities(self.linear.decide(features), self.scale)
 
-    def values(self, predictions: Sequence[NDArray[np.floating]]) -> NDArray[np.float64]:
-        """Return the ``(n,)`` numbers that a regression predicts.
+    def numbers(self, predictions: Sequence[NDArray[np.floating]]) -> NDArray[np.float64]:
+        """Return the ``(n, n_targets)`` numbers that a regression predicts.
 
         Parameters
         ----------
         predictions : sequence of NDArray[np.floating]
-            ``(n,)`` predicted numbers, one vector per backbone, in the order of the fit.
+            ``(n,)`` or ``(n, n_targets)`` predicted numbers, one array per backbone, in the order of the fit.
         """
         if self.linear is None:
             message = "a meta-learner of classes predicts no numbers"
             raise ValueError(message)
-        return self.linear.decide(np.column_stack(predictions).astype(np.float32))[:, 0].astype(np.float64)
+        return self.linear.decide(np.column_stack(predictions).astype(np.float32)).astype(np.float64)
+
+    def values(self, predictions: Sequence[NDArray[np.floating]]) -> NDArray[np.float64]:
+        """Return the ``(n,)`` numbers that a regression of one of each image predicts: see `numbers`."""
+        return self.numbers(predictions)[:, 0]
 
 
 @dataclass(frozen=True, eq=False)

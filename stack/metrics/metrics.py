@@ -18,6 +18,7 @@ from stackbone.cache.plugins import Plugins
 from stackbone.stack.metrics.checks import Scores, check_log_probabilities, check_numbers, check_scores
 from stackbone.stack.metrics.label_scores import check_labels_scored
 from stackbone.stack.metrics.metric import Metric, Weights
+from stackbone.stack.metrics.target_scores import check_targets_scored
 
 METRICS: Plugins[Metric] = Plugins(
     Metric,  # type: ignore[type-abstract] # nothing is made of it
@@ -97,6 +98,36 @@ def regression_metrics(
     check_numbers(truth, predicted)
     values = truth.astype(np.float64), predicted.astype(np.float64)
     return _measure("regression", *values, asked, probability=False, weights=weights)
+
+
+def target_metrics(
+    truth: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    *,
+    weights: Weights = None,
+    asked: str | None = None,
+) -> dict[str, float]:
+    """Measure several predicted numbers of each row against the true ones.
+
+    Parameters
+    ----------
+    truth, predicted : NDArray[np.float64]
+        ``(n, n_targets)`` values, each column in its own unit.
+    weights, asked
+        As of `class_metrics`.
+
+    Returns
+    -------
+    dict of str to float
+        Every metric of several numbers, by name: see `stack.metrics.known.targets`.
+
+    Raises
+    ------
+    StackError
+        If there are no rows, shapes disagree, or a value is not finite.
+    """
+    check_targets_scored(truth, predicted)
+    return _measure("multitarget", truth, predicted, asked, probability=False, weights=weights)
 
 
 def label_metrics(

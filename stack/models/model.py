@@ -37,13 +37,13 @@ class StackModel:
     Attributes
     ----------
     task
-        Name of the task: ``classification``, ``multilabel`` or ``regression``.
+        Name of the task: ``classification``, ``multilabel``, ``multitarget`` or ``regression``.
     classes
-        The K names of classes or labels, in the order of the columns; empty for regression.
+        The K names of classes or labels, in the order of the columns; empty where numbers are predicted.
     backbones
         One per base learner.
     bases
-        In the same order, ``(dim, K)`` maps from raw features to decision values; ``(dim, 1)`` for regression. Of H
+        In the same order, ``(dim, K)`` maps from raw features to decision values; K is 1 for one number. Of H
         heads ``(dim, H * K)``, those of one after those of the other.
     learner
         The meta-learner: one of `stack.learners.meta`; ``linear`` for regression.
@@ -87,6 +87,8 @@ class StackModel:
         where all counted alike.
     weight_column
         Column of the dataset with what each image counted for; None where there was none.
+    targets
+        The K names of the numbers, in the order of the columns, where several are predicted; else empty.
 
     Raises
     ------
@@ -117,6 +119,7 @@ class StackModel:
     novelty: Novelty | None = None
     class_weight: str | Mapping[str, float] | None = None
     weight_column: str | None = None
+    targets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         problem = next(problems(self), None)
@@ -126,8 +129,8 @@ class StackModel:
 
     @property
     def n_outputs(self) -> int:
-        """Columns of decision values of one head: the number of classes, or 1 for regression."""
-        return len(self.classes) or 1
+        """Columns of decision values of one head: the number of classes, or of numbers that are predicted."""
+        return len(self.classes) or len(self.targets) or 1
 
     @property
     def n_heads(self) -> int:
@@ -182,7 +185,10 @@ class StackModel:
         return self.combined(self._decide(blocks))
 
     def predict_values(self, blocks: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64]:
-        """Return ``(n,)`` predicted values, in the unit of the labels; arguments and errors as `log_probabilities`."""
+        """Return ``(n,)`` predicted values in the unit of the labels, or ``(n, K)`` of K `targets`.
+
+        Arguments and errors are those of `log_probabilities`.
+        """
         if self.classes:
             message = f"the model's task is {self.task}: it predicts no numbers. Call `log_probabilities`"
             raise UsageError(message)
@@ -241,7 +247,8 @@ class StackModel:
 
     def describe(self) -> str:
         """Return in one line what it is made of and how well it does."""
-        what = counted(len(self.classes), *get_task(self.task).classes_are) if self.classes else "a number"
+        named = len(self.classes or self.targets)
+        what = counted(named, *get_task(self.task).classes_are) if named else "a number"
         names = ", ".join(backbone.name for backbone in self.backbones)
         score = ", ".join(f"{name} {_shown(value)}" for name, value in self.score.items()) or "never scored"
         heads = f"{', '.join(self.heads)} of " if self.heads else ""

@@ -13,8 +13,9 @@ is taken), and training has ``views`` (a list of names). Version 5 is written of
 ``thresholds``, a tensor, float32 (K,), of images with any number of labels: the probability from which on an image is
 said to have a label; ``heads`` in ``model``, the names of the base learners where they are not the task's own alone
 (the H heads of a backbone are one map of H times K outputs); and ``weights`` in ``meta``, of a weighted mean of
-probabilities: a list of numbers, one for each head of each member, 0 or more and 1 in sum. Version 6 is written of
-models that have one or more of these: features of training images, by which unlike ones are known
+probabilities: a list of numbers, one for each head of each member, 0 or more and 1 in sum; and ``targets`` in
+``model``, the names of several numbers that are predicted, K of them, where there are no classes. Version 6 is written
+of models that have one or more of these: features of training images, by which unlike ones are known
 (`stack.models.unlike.novelty`), with the tensors ``novelty.I.features``, float16 (n_kept, dim) of backbone I, and
 ``novelty.calibration``, float32 (n_calibrated,), and in ``model`` an object ``novelty`` of ``k`` and ``scales`` (a
 number for each backbone that has such a tensor, in their order); and in training ``class_weight`` (``balanced``, or an
@@ -100,7 +101,7 @@ def save_model(model: StackModel, file: Path | str, facts: CardFacts | None = No
     version = _VIEWS_VERSION if has_views or model.members else _PLAIN_VERSION
     if model.thresholds is not None:
         tensors[_THRESHOLDS] = np.ascontiguousarray(model.thresholds)
-    if model.heads or model.weights is not None or model.thresholds is not None:
+    if model.heads or model.targets or model.weights is not None or model.thresholds is not None:
         version = _HEADS_VERSION
     if model.novelty is not None:
         tensors |= novelty_tensors(model.novelty, [each.name for each in model.backbones])
@@ -201,6 +202,7 @@ def describe_model(model: StackModel) -> dict[str, Any]:
         **({"members": list(model.members)} if model.members else {}),
         **({"heads": list(model.heads)} if model.heads else {}),
         **({} if model.novelty is None else {"novelty": describe_novelty(model.novelty, names)}),
+        **({"targets": list(model.targets)} if model.targets else {}),
     }
 
 
@@ -218,7 +220,7 @@ def _describe_others(backbone: ModelBackbone) -> dict[str, Any]:
 
 def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
     is_plain, has_heads, is_newest = version <= _PLAIN_VERSION, version > _VIEWS_VERSION, version > _HEADS_VERSION
-    of_version = {"members": not is_plain, "heads": has_heads, "novelty": is_newest}
+    of_version = {"members": not is_plain, "heads": has_heads, "targets": has_heads, "novelty": is_newest}
     optional = [name for name, is_known in of_version.items() if is_known]
     described = expect(dict, raw, "the description", keys=_KEYS, optional=optional)
     members = expect(list, described["members"], "members") if "members" in described else None
@@ -269,6 +271,7 @@ def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
         thresholds=tensors.get(_THRESHOLDS),
         heads=tuple(expect(str, each, "heads") for each in expect(list, described.get("heads", []), "heads")),
         weights=weights,
+        targets=tuple(expect(str, each, "targets") for each in expect(list, described.get("targets", []), "targets")),
         novelty=parse_novelty(described["novelty"], of_backbones, tensors) if "novelty" in described else None,
         class_weight=_parse_class_weight(training.get("class_weight")),
         weight_column=training.get("weight_column"),

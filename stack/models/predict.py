@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.disk.digest import Digests
+from stackbone.cache.labels.numbers import as_number, split_numbers
 from stackbone.cache.labels.sets import join_names, split_names
 from stackbone.cache.text import counted
 from stackbone.stack.models.model import StackModel
@@ -30,7 +31,7 @@ class Answer:
         (class, calibrated probability from 0 to 1), the most probable first; empty for regression. Of labels that an
         image can have several of, all, in the order of the model.
     value
-        The predicted number, in the unit of the labels; None for classification.
+        The predicted number, in the unit of the labels; None where none, or several are predicted.
     trained_on
         Whether the model was fitted on this image, so that its answer says nothing of how it does on new ones; None
         where that is unknown.
@@ -39,6 +40,8 @@ class Answer:
     further_than
         Share of the training images, 0 to 1, that it is further away than: see `stack.models.unlike.novelty`. None
         where the model cannot tell.
+    values
+        The predicted numbers by name, each in its own unit, where there are several; else None.
     """
 
     path: str
@@ -47,6 +50,7 @@ class Answer:
     trained_on: bool | None = None
     labels: list[str] | None = None
     further_than: float | None = None
+    values: dict[str, float] | None = None
 
     @property
     def unlike(self) -> bool | None:
@@ -64,7 +68,7 @@ class Answer:
         if self.labels is not None:
             probabilities = (probability for _, probability in self.ranked)
             return [self.path, join_names(self.labels), *probabilities, *last]
-        numbers = [] if self.value is None else [self.value]
+        numbers = [*(self.values or {}).values()] if self.value is None else [self.value]
         return [self.path, *numbers, *(cell for pair in self.ranked for cell in pair), *last]
 
 
@@ -79,20 +83,26 @@ class Agreement:
     metric
         ``accuracy``, ``MAE`` of numbers, or ``micro-F1`` of labels that an image can have several of.
     value
-        The share of labels that are right, or F1, 0 to 1; or the mean absolute error in the labels' unit.
+        The share of labels that are right, or F1, 0 to 1; or the mean absolute error in the labels' unit, of several
+        numbers the mean of theirs.
+    each
+        Of several numbers, the mean absolute error of each by name, in its own unit.
     """
 
     n: int
     metric: str
     value: float
+    each: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, object]:
         """Return a JSON-able object."""
-        return asdict(self)
+        told = asdict(self)
+        return told if self.each else {key: value for key, value in told.items() if key != "each"}
 
     def line(self) -> str:
         """Return it in words."""
-        return f"{self.metric} {self.value:.3f} on {counted(self.n, 'labelled image')}"
+        each = ", ".join(f"{name} {value:.3f}" for name, value in self.each.items())
+        return f"{self.metric} {each or f'{self.value:.3f}'} on {counted(self.n, 'labelled image')}"
 
 
 def agreement(answers: Sequence[Answer], labels: Sequence[str]) -> Agreement | None:
@@ -103,12 +113,27 @@ def agreement(answers: Sequence[Answer], labels: Sequence[str]) -> Agreement | N
         total = sum(len(said) + len(true) for said, true in sets)
         shared = sum(len(said & true) for said, true in sets)
         return Agreement(len(sets), "micro-F1", 2 * shared / total if total else 1.0)
-    numbers = [(answer.value, _number(label)) for answer, label in pairs]
+    off = _off([(answer.values, label) for answer, label in pairs if answer.values is not None])
+    if off:
+        each = {name: sum(errors) / len(errors) for name, errors in off.items()}
+        return Agreement(max(map(len, off.values())), "MAE", sum(each.values()) / len(each), each)
+    numbers = [(answer.value, as_number(label)) for answer, label in pairs]
     errors = [abs(value - truth) for value, truth in numbers if value is not None and truth is not None]
     if errors:
         return Agreement(len(errors), "MAE", sum(errors) / len(errors))
     right = [answer.ranked[0][0] == label for answer, label in pairs if answer.ranked]
     return Agreement(len(right), "accuracy", sum(right) / len(right)) if right else None
+
+
+def _off(pairs: Sequence[tuple[Mapping[str, float], str]]) -> dict[str, list[float]]:
+    """Return by how much predicted numbers miss those that labels spell, by name; of numbers that both have."""
+    found: dict[str, list[float]] = {}
+    for values, label in pairs:
+        for name, cell in split_numbers(label).items():
+            truth = as_number(cell)
+            if name in values and truth is not None:
+                found.setdefault(name, []).append(abs(values[name] - truth))
+    return found
 
 
 def predict(
@@ -163,6 +188,11 @@ def _answers(
 ) -> list[Answer]:
     known = None if digests is None else model.knows(digests)
     trained_on: list[bool | None] = [None] * len(paths) if known is None else known.tolist()
+    if model.targets:
+        return [
+            Answer(path, [], None, is_known, values=dict(zip(model.targets, map(_rounded, row), strict=True)))
+            for path, row, is_known in zip(paths, outputs, trained_on, strict=True)
+        ]
     if not model.classes:
         rows = zip(paths, outputs, trained_on, strict=True)
         return [Answer(path, [], _rounded(value), is_known) for path, value, is_known in rows]
@@ -194,13 +224,15 @@ def _with_shares(answers: list[Answer], shares: NDArray[np.float64] | None) -> l
 def columns(answers: Sequence[Answer]) -> list[str]:
     """Return the titles: ``path, class_1, probability_1, ..., trained_on``, or ``path, value, trained_on``.
 
-    Of images that can have several labels ``path, labels, probability:LABEL, ..., trained_on``. ``unlike`` and
-    ``further_than`` come last where the model can tell.
+    Of images that can have several labels ``path, labels, probability:LABEL, ..., trained_on``, and of several numbers
+    ``path, value:NUMBER, ..., trained_on``. ``unlike`` and ``further_than`` come last where the model can tell.
     """
     can_tell = answers and answers[0].further_than is not None
     last = ["trained_on", *(["unlike", "further_than"] if can_tell else [])]
     if not answers or answers[0].value is not None:
         return ["path", "value", *last]
+    if answers[0].values is not None:
+        return ["path", *(f"value:{name}" for name in answers[0].values), *last]
     if answers[0].labels is not None:
         return ["path", "labels", *(f"probability:{name}" for name, _ in answers[0].ranked), *last]
     ranks = range(1, len(answers[0].ranked) + 1)
@@ -228,12 +260,15 @@ def table_columns(answers: Sequence[Answer]) -> list[str]:
     """Return the titles of the columns for people: ``path, class, probability, 2nd, 3rd, ...``, or ``path, value``.
 
     Of images that can have several labels ``path, labels, next``: the most probable that is not said to be there.
+    Of several numbers ``path`` and their names.
 
     Then comes ``trained_on`` where the model was fitted on some of the images, and ``unlike`` where some are.
     """
     last = _said_of_some(answers)
     if not answers or answers[0].value is not None:
         return ["path", "value", *last]
+    if answers[0].values is not None:
+        return ["path", *answers[0].values, *last]
     if answers[0].labels is not None:
         return ["path", "labels", "next", *last]
     return ["path", "class", "probability", *(_nth(rank) for rank in range(2, len(answers[0].ranked) + 1)), *last]
@@ -247,6 +282,8 @@ def table_rows(answers: Sequence[Answer]) -> list[list[str]]:
         last = [_IN_WORDS[getattr(each, name)] for name in said]
         if each.value is not None:
             rows.append([each.path, f"{each.value:g}", *last])
+        elif each.values is not None:
+            rows.append([each.path, *(f"{value:g}" for value in each.values.values()), *last])
         elif each.labels is not None:
             ranked = sorted(each.ranked, key=lambda pair: -pair[1])
             there = [f"{name} {p:.3f}" for name, p in ranked if name in each.labels]
@@ -271,13 +308,6 @@ def to_columns(answers: Sequence[Answer]) -> dict[str, list[str | float | None]]
 
 def _rounded(value: np.float64) -> float:
     return float(f"{value:.7g}")  # what single precision knows
-
-
-def _number(label: str) -> float | None:
-    try:
-        return float(label)
-    except ValueError:
-        return None
 
 
 def _nth(rank: int) -> str:

@@ -54,7 +54,7 @@ def _option_problems(model: StackModel) -> Iterator[str]:
     for what, value, choices in known:
         if value not in choices:
             yield f"its {what} is {value!r}, expected one of {', '.join(choices)}"
-    problem = task.classes_problem(model.classes) if task else None
+    problem = (task.classes_problem(model.classes) or task.targets_problem(model.targets)) if task else None
     if problem:
         yield problem
     if not (np.isfinite(model.scale) and model.scale > 0):

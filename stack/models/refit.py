@@ -131,6 +131,7 @@ def refit(
         thresholds=None if meta.thresholds is None else meta.thresholds.astype(np.float32),
         heads=() if recipe not in ("oof", "mean") else options.heads,
         weights=None if meta.weights is None else meta.weights.tolist(),
+        targets=tuple(truth.targets.tolist()),
         novelty=find_novelty(joined, seed),
         class_weight=options.class_weight,
         weight_column=options.weight_column,
@@ -219,7 +220,7 @@ def _side_by_side(maps: Sequence[LinearMap]) -> LinearMap:
 
 def _fit_concat(everything: _Everything) -> FinalFit:
     """Fit the task's base learner on all features: what it says is the sum of what the backbones add."""
-    blocks, n_outputs = everything.joined.blocks, max(1, everything.truth.n_classes)
+    blocks, n_outputs = everything.joined.blocks, len(everything.truth.columns) or 1
     whole = Member("concat", tuple(blocks))
     counter = FitCounter(everything.progress, 1)
     fits = {("concat", 0): partial(everything.score, BASE_LEARNERS[everything.task.base], whole)}
@@ -228,7 +229,8 @@ def _fit_concat(everything: _Everything) -> FinalFit:
     if not everything.truth.n_classes:
         first, *others = each
         bases = [first, *(replace(one, intercept=np.zeros_like(one.intercept)) for one in others)]
-        added = LinearMap(np.ones((len(bases), 1), np.float32), np.zeros(1, np.float32))
+        each_alike = np.tile(np.eye(n_outputs, dtype=np.float32), (len(bases), 1))
+        added = LinearMap(each_alike, np.zeros(n_outputs, np.float32))
         return FinalFit(bases, MetaModel(NUMBERS, None, added, 1.0))
     # Of classes the mean of the backbones is taken: each says B times what it adds.
     bases = [replace(one, coef=one.coef * np.float32(len(blocks))) for one in each]

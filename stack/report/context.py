@@ -115,9 +115,9 @@ class Context:
 
     @cached_property
     def targets(self) -> NDArray[np.float64] | None:
-        """Number of each image, ``(n_images,)``; None where labels are classes."""
+        """Number of each image, ``(n_images,)``; None where labels are no one number."""
         truth = self.experiment.truth
-        return None if truth.n_classes else truth.values
+        return None if truth.columns else truth.values
 
     @property
     def map_numbers(self) -> tuple[NDArray[np.float64] | None, str]:
@@ -125,6 +125,8 @@ class Context:
         truth = self.experiment.truth
         if truth.n_classes and not truth.has_one_class:
             return truth.values.sum(axis=1, dtype=np.float64), "number of labels"
+        if len(truth.targets):
+            return truth.values[:, 0], str(truth.targets[0])
         return self.targets, "label"
 
     @property
@@ -139,7 +141,7 @@ class Context:
 
     @property
     def target_predictions(self) -> Mapping[str, Sequence[Prediction]]:
-        """What each model says of numbers, by fold; empty where labels are classes."""
+        """What each model says of one number, by fold; empty where labels are no one number."""
         return {} if self.targets is None else self.experiment.evaluation.predictions
 
     @cached_property

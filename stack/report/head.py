@@ -103,7 +103,7 @@ def collect_head(context: Context) -> Head:
         verdict=verdict(experiment),
         facts=Facts(
             n_images=experiment.n_images,
-            n_classes=experiment.n_classes,
+            n_classes=len(experiment.truth.columns),
             n_groups=joined.n_groups,
             how=experiment.how,
             left_out=joined.left_out,

@@ -74,14 +74,16 @@ class SideBySide:
 
 @dataclass(frozen=True, eq=False)
 class RidgePath:
-    """The ridge regressions of one set of rows, one per alpha.
+    """The ridge regressions of one set of rows, one per alpha; of several targets, as many of each.
+
+    Columns for all targets at the first alpha come first, then those at the second, and so on.
 
     Attributes
     ----------
     coef : NDArray[np.float64]
-        ``(dim, n_alphas)`` coefficients for raw (not standardised) features.
+        ``(dim, n_alphas * n_targets)`` coefficients for raw (not standardised) features.
     intercept : NDArray[np.float64]
-        ``(n_alphas,)`` in the target's unit.
+        ``(n_alphas * n_targets,)`` in the target's unit.
     mean : NDArray[np.float64]
         ``(dim,)`` of the features that they were fitted on.
     """
@@ -91,14 +93,14 @@ class RidgePath:
     mean: NDArray[np.float64]
 
     def predict(self, design: SideBySide) -> NDArray[np.float64]:
-        """Return ``(n, n_alphas)`` predictions in the target's unit."""
+        """Return ``(n, n_alphas * n_targets)`` predictions in the target's unit."""
         predicted = np.empty((design.n, len(self.intercept)))
         for rows, piece in design.by_rows():
             predicted[rows] = piece @ self.coef + self.intercept
         return predicted
 
     def linear_map(self, number: int | None = None) -> LinearMap:
-        """Return the regressions as a map with one output per alpha, or the one of this number, from 0."""
+        """Return the regressions as a map with one output each, or the one of this number, from 0."""
         own = slice(None) if number is None else slice(number, number + 1)
         coef = self.coef[:, own]
         return LinearMap.rounded(coef, self.intercept[own] + self.mean @ coef, self.mean)
@@ -107,7 +109,7 @@ class RidgePath:
 def fit_ridge(
     design: SideBySide,
     y: NDArray[np.float64],
-    alphas: Sequence[float],
+    alphas: Sequence[float] | NDArray[np.float64],
     moderation: float = MODERATION,
     parts: ColumnParts | None = None,
     weights: NDArray[np.float64] | None = None,
@@ -127,9 +129,10 @@ def fit_ridge(
     design : SideBySide
         ``(n, dim)`` features.
     y : NDArray[np.float64]
-        ``(n,)`` targets.
-    alphas : sequence of float
-        Positive regularisation strengths, in the sense of scikit-learn's ``Ridge``.
+        ``(n,)`` targets, or ``(n, n_targets)``: one decomposition serves them all.
+    alphas : sequence of float or NDArray[np.float64]
+        Positive regularisation strengths, in the sense of scikit-learn's ``Ridge``; of several targets
+        ``(n_alphas, n_targets)`` for each its own.
     moderation : float
         How many rows the columns' common variance counts for in that of each; 0 standardises as ``StandardScaler``.
     parts : ColumnParts, optional
@@ -140,24 +143,25 @@ def fit_ridge(
     Returns
     -------
     RidgePath
-        One regression per alpha.
+        One regression per alpha and target.
 
     Raises
     ------
     UsageError
         If there is no alpha, one is not positive, or a weight is not.
     """
-    if not alphas or not min(alphas) > 0:
-        msg = f"the alphas of a ridge regression are {list(alphas)}; give at least one, and only numbers above 0"
+    penalties = np.asarray(alphas, np.float64)
+    if not penalties.size or not penalties.min() > 0:
+        msg = f"the alphas of a ridge regression are {penalties.tolist()}; give at least one, and only numbers above 0"
         raise UsageError(msg)
     counts = np.ones(design.n) if weights is None else check_weights(weights, design.n, np.arange(design.n))
     mean, variances = _moments(design, counts)
     scale = (parts or ColumnParts.alike(design.dim)).scales(variances[None], counts.sum(), moderation)[0]
-    centre = float(np.average(y, weights=weights))
+    centre = np.average(y, axis=0, weights=weights)
     solve = _solve_columns if design.dim <= design.n else _solve_rows
     root = np.sqrt(counts)
-    coef = solve(design, root * (y - centre), mean, scale, np.asarray(alphas), root) / scale[:, None]
-    return RidgePath(coef, centre - mean @ coef, mean)
+    coef = solve(design, (root * (y - centre).T).T, mean, scale, penalties, root) / scale[:, None]
+    return RidgePath(coef, np.tile(centre, coef.shape[1] // np.size(centre)) - mean @ coef, mean)
 
 
 def _moments(design: SideBySide, counts: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -185,8 +189,8 @@ def _solve_columns(
     alphas: NDArray[np.float64],
     root: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return ``(dim, n_alphas)`` coefficients for standardised columns, through the ``(dim, dim)`` Gram matrix."""
-    gram, moment = np.zeros((design.dim, design.dim)), np.zeros(design.dim)
+    """Return the coefficients of `RidgePath` for standardised columns, through the ``(dim, dim)`` Gram matrix."""
+    gram, moment = np.zeros((design.dim, design.dim)), np.zeros((design.dim, *y.shape[1:]))
     for rows, piece in design.by_rows():
         piece -= mean
         piece /= scale
@@ -204,7 +208,7 @@ def _solve_rows(
     alphas: NDArray[np.float64],
     root: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return ``(dim, n_alphas)`` coefficients for standardised columns, through the ``(n, n)`` kernel matrix."""
+    """Return the coefficients of `RidgePath` for standardised columns, through the ``(n, n)`` kernel matrix."""
     kernel = np.zeros((design.n, design.n))
     for columns, piece in design.by_columns():
         piece -= mean[columns]
@@ -212,7 +216,7 @@ def _solve_rows(
         piece *= root[:, None]
         kernel += piece @ piece.T
     dual = _shrink(kernel, y, alphas)
-    coef = np.empty((design.dim, len(alphas)))
+    coef = np.empty((design.dim, dual.shape[1]))
     for columns, piece in design.by_columns():
         piece -= mean[columns]
         piece /= scale[columns]
@@ -224,11 +228,19 @@ def _solve_rows(
 def _shrink(
     matrix: NDArray[np.float64], target: NDArray[np.float64], alphas: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return ``(matrix + alpha I)⁻¹ target``, ``(m, n_alphas)``, for a positive semi-definite `matrix`, now spent."""
+    """Return ``(matrix + alpha I)⁻¹ target``, ``(m, n_alphas * n_targets)``, for a positive semi-definite `matrix`.
+
+    The matrix is spent. Alphas are ``(n_alphas,)``, or of several targets ``(n_alphas, n_targets)``.
+    """
     # NumPy's solvers and not SciPy's, which stop all other threads meanwhile.
-    if len(alphas) == 1:  # an eighth of the time of a decomposition
-        matrix[np.diag_indices_from(matrix)] += alphas
-        return np.linalg.solve(matrix, target[:, None]).astype(np.float64, copy=False)
+    if alphas.size == 1:  # an eighth of the time of a decomposition
+        matrix[np.diag_indices_from(matrix)] += alphas.reshape(1)
+        return np.linalg.solve(matrix, target.reshape(len(matrix), -1)).astype(np.float64, copy=False)
     values, vectors = np.linalg.eigh(matrix)
-    solution: NDArray[np.float64] = vectors @ ((target @ vectors)[:, None] / (np.maximum(values, 0)[:, None] + alphas))
+    values = np.maximum(values, 0)
+    if target.ndim == 1:
+        solution: NDArray[np.float64] = vectors @ ((target @ vectors)[:, None] / (values[:, None] + alphas))
+        return solution
+    each = (vectors.T @ target)[:, None, :] / (values[:, None, None] + np.atleast_2d(alphas.T).T)
+    solution = vectors @ each.reshape(len(matrix), -1)
     return solution

@@ -18,7 +18,8 @@ def write_predictions(experiment: Experiment, file: Path) -> None:
 
     One row for each model, fold and test image: ``path``, ``image_sha256`` (hex), ``label``, ``fold`` (from 1),
     ``model``, ``predicted``, and for classification the score of each class in a column ``score:CLASS``: its
-    probability, or, of a linear SVM, its decision value. Several labels of an image have bars between them.
+    probability, or, of a linear SVM, its decision value. Several labels of an image have bars between them; several
+    numbers have columns ``label:NAME`` and ``predicted:NAME``.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ def write_predictions(experiment: Experiment, file: Path) -> None:
 def _chunks(experiment: Experiment) -> Iterator[dict[str, list[Any]]]:
     """Yield the table's columns for each model and fold."""
     joined = experiment.joined
-    classes = [str(name) for name in experiment.truth.classes]
+    columns, targets = experiment.truth.columns, experiment.truth.targets.tolist()
     paths, digests = joined.paths, joined.digests
     for model, predictions in experiment.evaluation.predictions.items():
         if model.startswith(WITHOUT):
@@ -54,8 +55,12 @@ def _chunks(experiment: Experiment) -> Iterator[dict[str, list[Any]]]:
                 "fold": [number] * len(fold.test),
                 "model": [model] * len(fold.test),
             }
-            chunk["predicted"] = experiment.kind.say(prediction, classes)
-            if classes:
+            chunk["predicted"] = experiment.kind.say(prediction, columns)
+            if targets:
+                true = experiment.truth.values[fold.test]
+                for kind, values in (("label", true), ("predicted", prediction.scores)):
+                    chunk |= {f"{kind}:{name}": each.tolist() for name, each in zip(targets, values.T, strict=True)}
+            elif columns:
                 shown = np.exp(prediction.scores) if prediction.probability else prediction.scores
-                chunk |= {f"score:{name}": each.tolist() for name, each in zip(classes, shown.T, strict=True)}
+                chunk |= {f"score:{name}": each.tolist() for name, each in zip(columns, shown.T, strict=True)}
             yield chunk

@@ -13,7 +13,7 @@ _MOST_FOLDS = 3  # shown one by one; of more folds the spread says enough
 
 def title(experiment: Experiment) -> str:
     """Return what was evaluated and how, in one line."""
-    n = experiment.n_classes
+    n = len(experiment.truth.columns)
     what = f"{n} {experiment.kind.classes_are[n != 1]}" if n else "a number each"
     images = counted(experiment.n_images, "image")
     return f"{experiment.dataset}: {images}, {what}, {experiment.how}; the model is {experiment.called}"

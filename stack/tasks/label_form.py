@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from stackbone.cache.choices import nearest
 from stackbone.cache.errors import UsageError
+from stackbone.cache.labels.forms import FORMS
+from stackbone.cache.labels.numbers import NUMBERS, as_number, split_numbers
 from stackbone.cache.labels.sets import SETS, likely_separator
 from stackbone.cache.records.index import DatasetIndex
 from stackbone.cache.text import typed
+
+_TASKS = {SETS: "multilabel", NUMBERS: "multitarget"}
+_PREDICTED = {"": "one class, or a number", SETS: "which labels are there", NUMBERS: "several numbers"}
+_SAYS_LABELS = "(--labels, --label-column, --label-columns and --label-separator)"
 
 
 def check_label_form(task: str, form: str, index: DatasetIndex) -> None:
@@ -18,10 +27,18 @@ def check_label_form(task: str, form: str, index: DatasetIndex) -> None:
     """
     if index.label_form == form:
         return
-    if index.label_form == SETS:
+    if index.label_form:
+        slip = _other_number(index) if form == SETS else ""
         message = (
-            f"an image of the dataset {index.name!r} can have several labels, and {task} predicts one class, or a "
-            "number: add --task multilabel"
+            f"an image of the dataset {index.name!r} {FORMS[index.label_form]}, and {task} predicts "
+            f"{_PREDICTED[form]}: add --task {typed(_TASKS[index.label_form])}{slip}"
+        )
+        raise UsageError(message)
+    if form == NUMBERS:
+        message = (
+            f"{task} is for images with several numbers, and those of the dataset {index.name!r} have one label each. "
+            "Use --task regression for one number, or extract the dataset again with the columns of the numbers, such "
+            "as --label-columns length,weight, which embeds no image again"
         )
         raise UsageError(message)
     message = (
@@ -50,19 +67,64 @@ def check_comparable(model_form: str, dataset: str, form: str) -> None:
     """
     if form == model_form:
         return
-    if model_form == SETS:
+    if form:
+        message = (
+            f"an image of {dataset!r} {FORMS[form]}, and the model predicts {_PREDICTED[model_form]}"
+            f"{'' if model_form else ', of each'}: to predict without comparing, leave out the options that say where "
+            f"labels are {_SAYS_LABELS}"
+        )
+    elif model_form == NUMBERS:
+        message = (
+            f"the model predicts several numbers of an image, and the labels of {dataset!r} are one name each: add "
+            "--label-columns with the columns of these numbers, or leave out --labels and --label-column to predict "
+            "without comparing"
+        )
+    else:
         message = (
             f"the model predicts any number of labels of an image, and those of {dataset!r} are one name each: add "
             "--label-separator with what stands between two labels, such as --label-separator ',', or leave out "
             "--labels and --label-column to predict without comparing"
         )
-    else:
-        message = (
-            f"an image of {dataset!r} can have several labels, and the model predicts one class, or a number, of each: "
-            "to predict without comparing, leave out the options that say where labels are (--labels, --label-column, "
-            "--label-columns and --label-separator)"
-        )
     raise UsageError(message)
+
+
+def check_same_numbers(targets: Sequence[str], labels: Sequence[str]) -> None:
+    """Refuse labels that spell none of several numbers that a model predicts.
+
+    Parameters
+    ----------
+    targets
+        Names of the numbers; none where a model predicts something else.
+    labels
+        Of images: see `cache.labels.numbers`.
+
+    Raises
+    ------
+    UsageError
+        If they spell others.
+    """
+    told = list(split_numbers(next(filter(None, labels), ""))) if targets else []
+    if told and not set(told) & set(targets):
+        near = nearest(told[0], targets)
+        message = (
+            f"the model predicts the numbers {', '.join(targets)}, and --label-columns names {', '.join(told)}, none "
+            f"of them{f'; did you mean {near!r}?' if near else '.'} Name columns of these numbers, or leave "
+            "--label-columns out to predict without comparing"
+        )
+        raise UsageError(message)
+
+
+def _other_number(index: DatasetIndex) -> str:
+    """Return which cell of columns of numbers is no mark of a label that is there or not."""
+    cells = ((name, cell, row) for row, text in enumerate(index.label) for name, cell in split_numbers(text).items())
+    found = next((each for each in cells if as_number(each[1]) not in (0.0, 1.0)), None)
+    if found is None:
+        return ""
+    name, cell, row = found
+    return (
+        f". If the columns mark labels by 1 and 0, correct them and extract the dataset again: {name!r} is {cell} of "
+        f"{index.path[row]!r}"
+    )
 
 
 def _separated(index: DatasetIndex) -> str:

@@ -1,4 +1,4 @@
-"""Numeric labels: read, and checked."""
+"""Numeric labels, one of each image or several: read, and checked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError
+from stackbone.cache.labels.numbers import as_number, split_numbers
 from stackbone.cache.text import counted
 from stackbone.stack.folds.fold import Fold
 
@@ -45,7 +46,8 @@ def parse_targets(labels: NDArray[np.str_]) -> NDArray[np.float64]:
 
 def find_targets(labels: NDArray[np.str_]) -> NDArray[np.float64]:
     """Return the ``(n_images,)`` numbers that labels spell; NaN or infinity where one spells no finite number."""
-    return np.array([_number(str(label)) for label in labels], np.float64)
+    numbers = (as_number(str(label)) for label in labels)
+    return np.array([np.nan if number is None else number for number in numbers], np.float64)
 
 
 def check_targets(y: NDArray[np.float64]) -> None:
@@ -83,6 +85,75 @@ def check_targets(y: NDArray[np.float64]) -> None:
         raise StackError(msg)
 
 
+def parse_several(labels: NDArray[np.str_]) -> tuple[NDArray[np.str_], NDArray[np.float64]]:
+    """Read the numbers that labels of several numbers spell.
+
+    Parameters
+    ----------
+    labels : NDArray[np.str_]
+        ``(n_images,)`` labels as an index holds them, such as ``length=12.5|weight=3``.
+
+    Returns
+    -------
+    names : NDArray[np.str_]
+        ``(n_targets,)`` of the numbers, in the order of the labels.
+    targets : NDArray[np.float64]
+        ``(n_images, n_targets)``, finite, each column in its own unit.
+
+    Raises
+    ------
+    StackError
+        If an image lacks one of the numbers, has another, or a number is not finite; the message names the first.
+    """
+    spelt = [split_numbers(str(label)) for label in labels]
+    names = list(spelt[0]) if spelt else []
+    targets = np.full((len(spelt), len(names)), np.nan)
+    for row, each in enumerate(spelt):
+        if list(each) != names:
+            msg = (
+                f"the label {str(labels[row])!r} (row {row}) does not spell the same numbers as the first, "
+                f"{str(labels[0])!r}: every image needs all, such as length=12.5|weight=3. Extract the dataset again "
+                "with --label-columns, which embeds no image again"
+            )
+            raise StackError(msg)
+        for column, (name, cell) in enumerate(each.items()):
+            number = as_number(cell)
+            if number is None:
+                msg = (
+                    f"the number {name!r} is {cell!r} in row {row}, which is not finite, or no number; expected one "
+                    "with a decimal point and without its unit, such as 41.5: correct the column of the table"
+                )
+                raise StackError(msg)
+            targets[row, column] = number
+    return np.array(names, np.str_), targets
+
+
+def check_several(names: NDArray[np.str_], targets: NDArray[np.float64]) -> None:
+    """Require numbers each of which a regression can be fitted to and scored on.
+
+    Parameters
+    ----------
+    names : NDArray[np.str_]
+        ``(n_targets,)``.
+    targets : NDArray[np.float64]
+        ``(n_images, n_targets)``.
+
+    Raises
+    ------
+    StackError
+        If there is none, or one is as `check_targets` refuses it; the message names it.
+    """
+    if not targets.size:
+        msg = f"targets have shape {targets.shape}; expected (n_images, n_targets), not empty"
+        raise StackError(msg)
+    for name, column in zip(names, targets.T, strict=True):
+        try:
+            check_targets(column)
+        except StackError as exc:
+            msg = f"the number {str(name)!r}: {exc}, or leave this number out of --label-columns"
+            raise StackError(msg) from exc
+
+
 def check_groups_apart(folds: Sequence[Fold], group: NDArray[np.int64]) -> None:
     """Require that no group is on both sides of a fold.
 
@@ -108,11 +179,3 @@ def check_groups_apart(folds: Sequence[Fold], group: NDArray[np.int64]) -> None:
                 "make the folds with these groups"
             )
             raise StackError(msg)
-
-
-def _number(label: str) -> float:
-    # Python reads "1_2" as twelve; in a label it is a name.
-    try:
-        return np.nan if "_" in label else float(label)
-    except ValueError:
-        return np.nan

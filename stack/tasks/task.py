@@ -221,7 +221,7 @@ class Task(LearnersOfTask):
 
     @abstractmethod
     def say(self, prediction: Prediction, names: Sequence[str]) -> list[str] | list[float]:
-        """Return what is predicted of each image, as its label would say it; `names` are those of `Truth.classes`."""
+        """Return what is predicted of each image, as its label would say it; `names` are `Truth.columns`."""
 
     @abstractmethod
     def errors(self, truth: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
@@ -266,3 +266,7 @@ class Task(LearnersOfTask):
     @abstractmethod
     def classes_problem(self, classes: Sequence[str]) -> str | None:
         """Return what is wrong with a saved model's class names, if anything."""
+
+    def targets_problem(self, targets: Sequence[str]) -> str | None:
+        """Return what is wrong with a saved model's names of several numbers; by default any name."""
+        return f"it names numbers, {', '.join(targets)}, and its task is {self.name}" if targets else None

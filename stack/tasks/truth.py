@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,18 +17,27 @@ class Truth:
     ----------
     values : NDArray[np.int64], NDArray[np.int8] or NDArray[np.float64]
         ``(n_images,)`` class codes, indices into `classes`; or numbers in the labels' unit; or, where an image can have
-        several labels, ``(n_images, n_classes)``: 1 where it has a label, else 0.
+        several labels, ``(n_images, n_classes)``: 1 where it has a label, else 0. Of several numbers
+        ``(n_images, n_targets)``.
     classes : NDArray[np.str_]
         ``(n_classes,)`` names of classes or labels, ascending; empty where numbers are predicted.
+    targets : NDArray[np.str_]
+        ``(n_targets,)`` names of the numbers, where there are several; else empty.
     """
 
     values: NDArray[Any]
     classes: NDArray[np.str_]
+    targets: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, np.str_))
 
     @property
     def n_classes(self) -> int:
         """Number of classes, or of labels; 0 where numbers are predicted."""
         return len(self.classes)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of what each column of scores is of: classes, labels, or several numbers; of one number, none."""
+        return [str(name) for name in (*self.classes, *self.targets)]
 
     @property
     def has_one_class(self) -> bool:

@@ -234,16 +234,37 @@ def _search(
         path = fit_ridge(design.take(fold.train), y[fold.train], weighed, MODERATION / weight, parts, counts)
         out_of_fold[fold.test] = path.predict(design.take(fold.test))
         paths.append(path)
-    own = None if weights is None else weights[tested, None]
-    if criterion is None:
-        squares = np.square(out_of_fold[tested] - y[tested, None])
-        errors = (squares if own is None else squares * own).sum(axis=0)
-    else:
-        errors = np.array([criterion(each, tested) for each in out_of_fold[tested].T])
-    best = len(alphas) - 1 - int(errors[::-1].argmin())
-    loss, _ = _loss(out_of_fold[tested, best], y[tested], y.var(), None if own is None else own[:, 0])
+    best = least_error(out_of_fold, y, tested, weights, criterion)
+    own = None if weights is None else weights[tested]
+    loss, _ = _loss(out_of_fold[tested, best], y[tested], y.var(), own)
     maps = [path.linear_map(best) for path in paths]
     return Choice(alphas[best], loss, out_of_fold[:, best], maps, parts)
+
+
+def least_error(
+    tried: Doubles, y: Doubles, tested: NDArray[np.int64], weights: Weights = None, criterion: Criterion | None = None
+) -> int:
+    """Return which column of ``(n, n_alphas)`` predictions is best in the rows that are tested; of equals the last.
+
+    Parameters
+    ----------
+    tried : NDArray[np.float64]
+        ``(n, n_alphas)`` out-of-fold predictions, one column for each of several ascending alphas.
+    y : NDArray[np.float64]
+        ``(n,)`` targets.
+    tested : NDArray[np.int64]
+        The rows that count.
+    weights : NDArray[np.float64], optional
+        ``(n,)`` what each counts for.
+    criterion : callable, optional
+        As of `score_numbers`.
+    """
+    if criterion is None:
+        squares = np.square(tried[tested] - y[tested, None])
+        errors = (squares if weights is None else squares * weights[tested, None]).sum(axis=0)
+    else:
+        errors = np.array([criterion(each, tested) for each in tried[tested].T])
+    return int(tried.shape[1]) - 1 - int(errors[::-1].argmin())
 
 
 def _loss(predicted: Doubles, y: Doubles, variance: float, weights: Weights = None) -> tuple[float, Doubles]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from stackbone.stack.learners.learner import BaseScores, MetaLearner, Part
 from stackbone.stack.learners.meta_model import NUMBERS, MetaModel
 from stackbone.stack.learners.options import MetaOptions
+from stackbone.stack.learners.targets.each_target import fit_each_target
 from stackbone.stack.learners.weighted_mean import choose_step, weigh_probabilities
 from stackbone.stack.solvers.linear import LinearMap
 
@@ -28,7 +29,7 @@ class GreedyMeta(MetaLearner):
     """See the module and `grow`; how many join is chosen on the inner folds."""
 
     name = "greedy"
-    tasks = ("classification", "regression")
+    tasks = ("classification", "regression", "multitarget")
     what = "greedily grown mean"
     averages = True
     place = 16
@@ -37,6 +38,8 @@ class GreedyMeta(MetaLearner):
         """Let the mean grow on the out-of-fold scores."""
         if part.n_classes:
             return weigh_probabilities(scores, part, options, _grow_by_log_loss)[1]
+        if part.y_train.ndim == 2:
+            return fit_each_target(self, scores, part, options)
         said, y = np.column_stack([each.out_of_fold for each in scores]), part.y_train
         counts = np.ones(len(y)) if part.row_weights is None else part.row_weights
 

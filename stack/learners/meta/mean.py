@@ -11,6 +11,7 @@ from stackbone.stack.learners.learner import BaseScores, MetaLearner, Part
 from stackbone.stack.learners.linear_meta import fit_mean
 from stackbone.stack.learners.meta_model import NUMBERS, MetaModel
 from stackbone.stack.learners.options import MetaOptions
+from stackbone.stack.learners.targets.each_target import fit_each_target
 from stackbone.stack.solvers.linear import LinearMap
 
 
@@ -18,7 +19,7 @@ class MeanMeta(MetaLearner):
     """See the module."""
 
     name = "mean"
-    tasks = ("classification", "regression", "multilabel")
+    tasks = ("classification", "regression", "multilabel", "multitarget")
     what = "mean"
     has_weights = False
     averages = True
@@ -26,10 +27,12 @@ class MeanMeta(MetaLearner):
 
     def fit(self, scores: Sequence[BaseScores], part: Part, options: MetaOptions) -> MetaModel:
         """Learn nothing but, of classes and labels, the calibration."""
-        if part.y_train.ndim == 2:
+        if part.y_train.ndim == 2 and part.n_classes:
             return fit_label_mean(scores, part, options)
         if part.n_classes:
             return fit_mean(scores, part, options)
+        if part.y_train.ndim == 2:
+            return fit_each_target(self, scores, part, options)
         n = len(scores)
         return MetaModel(NUMBERS, None, LinearMap(np.full((n, 1), 1 / n, np.float32), np.zeros(1, np.float32)), 1.0)
 

@@ -11,6 +11,7 @@ from stackbone.stack.learners.bases.ridge import choose_alpha
 from stackbone.stack.learners.learner import BaseScores, MetaLearner, Part
 from stackbone.stack.learners.meta_model import NUMBERS, MetaModel
 from stackbone.stack.learners.options import MetaOptions
+from stackbone.stack.learners.targets.each_target import fit_each_target
 from stackbone.stack.solvers.ridge import SideBySide, fit_ridge
 
 
@@ -18,12 +19,14 @@ class RidgeMeta(MetaLearner):
     """See the module."""
 
     name = "ridge"
-    tasks = ("regression",)
+    tasks = ("regression", "multitarget")
     what = "ridge"
     place = 10
 
     def fit(self, scores: Sequence[BaseScores], part: Part, options: MetaOptions) -> MetaModel:
         """Choose alpha on the inner folds that made the predictions, and fit."""
+        if part.y_train.ndim == 2:
+            return fit_each_target(self, scores, part, options)
         x = SideBySide.whole(np.column_stack([each.out_of_fold for each in scores]))
 
         def by_metric(said: NDArray[np.float64], rows: NDArray[np.int64]) -> float:

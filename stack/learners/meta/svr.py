@@ -16,6 +16,7 @@ from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.learner import BaseScores, MetaLearner, Part
 from stackbone.stack.learners.meta_model import NUMBERS, MetaModel
 from stackbone.stack.learners.options import MetaOptions
+from stackbone.stack.learners.targets.each_target import fit_each_target
 from stackbone.stack.metrics.metric import Weights
 from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.solvers.scales import MODERATION, moderated_scales
@@ -34,12 +35,14 @@ class SupportVectorMeta(MetaLearner):
     """See the module."""
 
     name = "svr"
-    tasks = ("regression",)
+    tasks = ("regression", "multitarget")
     what = "linear SVR"
     place = 11
 
     def fit(self, scores: Sequence[BaseScores], part: Part, options: MetaOptions) -> MetaModel:
         """Choose C on the inner folds that made the predictions, and fit."""
+        if part.y_train.ndim == 2:
+            return fit_each_target(self, scores, part, options)
         x = np.column_stack([each.out_of_fold for each in scores])
         return MetaModel(NUMBERS, None, _fit(x, part.y_train, _choose_c(x, part), part.row_weights), 1.0)
 

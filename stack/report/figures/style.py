@@ -115,9 +115,14 @@ def padded(values: Sequence[float], share: float) -> list[float]:
 
 
 def draw_dots(
-    names: Sequence[str], values: Mapping[str, Sequence[float | None]], looks: Mapping[str, tuple[str, str]]
+    names: Sequence[str],
+    values: Mapping[str, Sequence[float | None]],
+    looks: Mapping[str, tuple[str, str]],
+    title: str = "score",
 ) -> Figure:
-    """Return a dot plot of scores from 0 to 1: a line for each name, the first on top, and a mark for each score.
+    """Return a dot plot of scores of 1 at most: a line for each name, the first on top, and a mark for each score.
+
+    It begins at 0, or where there are scores below at the lowest, though no further down than -1.
 
     Parameters
     ----------
@@ -127,6 +132,8 @@ def draw_dots(
         Name of a score to its value in each line; None where it cannot be told.
     looks : mapping of str to (str, str)
         Name of a score to the colour and the symbol of its marks.
+    title : str
+        Of the axis.
     """
     traces = [
         {
@@ -139,9 +146,11 @@ def draw_dots(
         }
         for metric, (color, symbol) in looks.items()
     ]
+    lowest = min((value for each in values.values() for value in each if value is not None), default=0.0)
+    start = max(-1.0, lowest - 0.02) if lowest < 0 else 0
     layout = {
         "height": 96 + 24 * len(names),
-        "xaxis": {"title": {"text": "score"}, "range": [0, 1.02]},
+        "xaxis": {"title": {"text": title}, "range": [start, 1.02]},
         "yaxis": {"autorange": "reversed", "dtick": 1, **NAMES},
     }
     return Figure(traces, layout)

@@ -177,7 +177,7 @@ def _by_value(points: EmbeddingMap) -> dict[str, Any]:
             "size": _size(points),
             "color": [] if points.values is None else points.values.tolist(),
             "autocolorscale": True,
-            "colorbar": {"title": {"text": points.measure}, "thickness": 10, "outlinewidth": 0},
+            "colorbar": {"title": {"text": plain_text(points.measure)}, "thickness": 10, "outlinewidth": 0},
             "opacity": 0.75,
         },
         "hoverinfo": "none",

@@ -79,11 +79,11 @@ class Regression(Task):
 
     def divide(self, labels: NDArray[np.str_], units: Units, ask: Ask) -> list[Fold]:
         """Return shuffled folds."""
-        return divide_targets(parse_targets(labels), units, ask)
+        return divide_targets(self.read(labels).values, units, ask)
 
     def ways_out(self, labels: NDArray[np.str_], units: Units, ask: Ask) -> str:
         """Return other numbers of folds, or more images."""
-        return ways_for_targets(parse_targets(labels), units, ask)
+        return ways_for_targets(self.read(labels).values, units, ask)
 
     def check_split(self, labels: NDArray[np.str_], units: Units, folds: list[Fold], ask: Ask) -> None:
         """Require enough images on both sides."""
@@ -119,7 +119,7 @@ class Regression(Task):
 
     def combine(self, meta: MetaModel, scores: Sequence[NDArray[Any]]) -> Prediction:
         """Return the weighted sum of the predictions."""
-        return Prediction(meta.values(scores), probability=False)
+        return Prediction(self.as_scores(meta.numbers(scores)), probability=False)
 
     def draw(self, graph: Graph, meta: MetaModel, scores: Sequence[str], n_outputs: int) -> None:
         """Give out the weighted sum of the predictions."""
@@ -150,7 +150,7 @@ class Regression(Task):
         errors: NDArray[np.float64] = np.abs(scores - truth)
         return errors
 
-    def say(self, prediction: Prediction, names: Sequence[str]) -> list[float]:
+    def say(self, prediction: Prediction, names: Sequence[str]) -> list[str] | list[float]:
         """Return the numbers as they are."""
         numbers: list[float] = prediction.scores.tolist()
         return numbers

@@ -161,6 +161,7 @@ def test_heads_are_kept_in_their_order() -> None:
         ("classification", "lda", r"heads is 'lda'; expected a tuple of names, such as \('lda',\)"),
         ("regression", ("lda",), "unknown head 'lda': choose from ridge"),
         ("multilabel", ("lr",), "unknown head 'lr': choose from ovr"),
+        ("multitarget", ("ridge",), "unknown head 'ridge': choose from ridges"),
     ],
 )
 def test_options_made_by_hand_are_checked_too(task: str, heads: Any, words: str) -> None:  # noqa: ANN401 - anything
@@ -171,7 +172,10 @@ def test_options_made_by_hand_are_checked_too(task: str, heads: Any, words: str)
         evaluate(made_blocks(), Y, FOLDS, task=task, options=made)
 
 
-@pytest.mark.parametrize(("task", "base"), [("classification", "lr"), ("multilabel", "ovr"), ("regression", "ridge")])
+@pytest.mark.parametrize(
+    ("task", "base"),
+    [("classification", "lr"), ("multilabel", "ovr"), ("multitarget", "ridges"), ("regression", "ridge")],
+)
 def test_the_head_of_a_task_by_name_is_its_default(task: str, base: str) -> None:
     assert stack_options(task, heads=base) == stack_options(task)
     assert check_options(task, replace(stack_options(task), heads=(base,))) == stack_options(task)

@@ -42,7 +42,7 @@ def test_scores_and_combination_reach_the_meta_learner() -> None:
     [
         (
             {"task": "regresion"},
-            r"unknown task 'regresion': choose from classification, multilabel, regression; .*'regression'",
+            r"unknown task 'regresion': choose from classification, multilabel, .*, regression; .*'regression'",
         ),
         ({"meta": "smv"}, r"unknown meta-learner 'smv': choose from svm, lr, convex, greedy, mean; did you mean 'svm'"),
         ({"meta": "ridge"}, r"unknown meta-learner 'ridge': choose from svm, lr, convex, greedy, mean"),

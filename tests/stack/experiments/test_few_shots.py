@@ -223,6 +223,7 @@ def test_numbers_are_put_in_order() -> None:
         ("classification", [1], 0, "--tries 0"),
         ("regression", [1], 10, "regression has no classes to draw from"),
         ("multilabel", [1], 10, "multilabel has no classes to draw from"),
+        ("multitarget", [1], 10, "multitarget has no classes to draw from"),
     ],
 )
 def test_what_means_nothing_is_refused(task: str, shots: list[int], tries: int, found: str) -> None:

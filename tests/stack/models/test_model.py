@@ -163,7 +163,10 @@ def not_finite(linear: LinearMap) -> LinearMap:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"task": "clustering"}, "task is 'clustering', expected one of classification, multilabel, regression"),
+        (
+            {"task": "clustering"},
+            "task is 'clustering', expected one of classification, multilabel, multitarget, ",
+        ),
         ({"learner": "forest"}, "meta-learner is 'forest', expected one of svm, lr, convex, greedy, mean"),
         ({"scores": "ranks"}, "scores is 'ranks'"),
         ({"combine": "sum"}, "combination is 'sum'"),

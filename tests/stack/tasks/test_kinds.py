@@ -17,7 +17,7 @@ from stackbone.stack.tasks.registry import TASKS, get_task
 from stackbone.stack.tasks.task import Task
 from tests.made.checkout import ROOT
 
-NAMES = {"classification", "multilabel", "regression"}
+NAMES = {"classification", "multilabel", "multitarget", "regression"}
 
 
 def classes_of_tasks() -> set[str]:
@@ -59,17 +59,19 @@ def test_the_watch_sees_what_it_looks_for(tmp_path: Path) -> None:
 
 
 def test_names_are_pinned() -> None:
-    assert list(TASKS) == ["classification", "multilabel", "regression"]
-    bases = ["lr", "svm", "published", "lda", "knn", "prototype", "ridge_classifier", "ridge", "ovr"]
+    assert list(TASKS) == ["classification", "multilabel", "multitarget", "regression"]
+    bases = ["lr", "svm", "published", "lda", "knn", "prototype", "ridge_classifier", "ridge", "ridges", "ovr"]
     assert list(BASE_LEARNERS) == bases
     assert list(META_LEARNERS) == ["svm", "lr", "ridge", "svr", "convex", "label-lr", "greedy", "mean"]
     assert meta_learners("classification") == ["svm", "lr", "convex", "greedy", "mean"]
     assert meta_learners("regression") == ["ridge", "svr", "greedy", "mean"]
     assert meta_learners("multilabel") == ["label-lr", "mean"]
+    assert meta_learners("multitarget") == ["ridge", "svr", "greedy", "mean"]
     classes = ["accuracy", "macro_f1", "top5", "log_loss", "calibration_error"]
     asked = ["balanced_accuracy", "weighted_f1", "roc_auc", "average_precision", "kappa", "mcc"]
     labels = ["mean_ap", "micro_f1", "label_macro_f1", "subset_accuracy", "hamming_loss", "label_log_loss"]
-    assert list(METRICS) == [*classes, *asked, "r2", "mae", "rmse", *labels]
+    several = ["mean_r2", "mean_mae", "mean_rmse"]
+    assert list(METRICS) == [*classes, *asked, "r2", "mae", "rmse", *labels, *several]
 
 
 def test_an_unknown_task_is_named_with_the_likely_one() -> None:
@@ -103,6 +105,7 @@ def test_a_task_is_whole(task: Task) -> None:
         ("regression", "mean", MetaOptions("ridge"), "mean of the backbones' predictions"),
         ("regression", "stack:oof", MetaOptions("svr"), "linear SVR on out-of-fold predictions"),
         ("multilabel", "ovr:vgg19", MetaOptions(), "one-versus-rest logistic regressions on vgg19"),
+        ("multitarget", "ridges:vgg19", MetaOptions("ridge"), "ridge regressions on vgg19"),
         ("multilabel", "mean", MetaOptions(), "mean of the backbones' probabilities"),
     ],
 )
@@ -122,3 +125,6 @@ def test_labels_become_codes_and_names_once() -> None:
     assert (several.has_one_class, several.codes.tolist()) == (False, [0, 1, 2])
     numbers = TASKS["regression"].read(np.array(["1.5", "-2"]))
     assert (numbers.values.tolist(), numbers.n_classes, numbers.codes.tolist()) == ([1.5, -2.0], 0, [0, 0])
+    both = TASKS["multitarget"].read(np.array(["b=1.5|a=2", "b=-2|a=0"]))
+    assert (both.values.tolist(), both.targets.tolist()) == ([[1.5, 2.0], [-2.0, 0.0]], ["b", "a"])
+    assert (both.n_classes, both.columns, both.codes.tolist()) == (0, ["b", "a"], [0, 0])

@@ -1,0 +1,88 @@
+"""Ridge regressions of several numbers on standardised features: the base learner of each backbone, and of ``concat``.
+
+All numbers are fitted at once, by one decomposition for every number and every alpha, and each has an alpha of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.stack.learners.bases.ridge import ALPHA_GRID, least_error
+from stackbone.stack.learners.learner import BaseLearner, BaseScores, Part
+from stackbone.stack.learners.options import StackOptions
+from stackbone.stack.learners.targets.each_target import part_of_target
+from stackbone.stack.solvers.ridge import SideBySide, fit_ridge
+from stackbone.stack.solvers.scales import MODERATION
+
+Doubles = NDArray[np.float64]
+
+
+class RidgesBase(BaseLearner):
+    """Standardise, choose each number's alpha, fit; see `score_targets`."""
+
+    name = "ridges"
+    task = "multitarget"
+    what = "ridge regressions on {name}"
+    copies_rows = False
+    can_be_stacked = True
+    can_be_saved = True
+    place = 12
+
+    def settings(self, options: StackOptions, seed: int) -> dict[str, object]:
+        """Return what decides its outcome."""
+        return {"name": "ridges", "alphas": ALPHA_GRID, "moderation": MODERATION}
+
+    def fit(self, features: Sequence[NDArray[np.float32]], part: Part, options: StackOptions, seed: int) -> BaseScores:
+        """Fit on the training part, out of fold and as a whole, and predict the test part."""
+        return score_targets(SideBySide(features, part.fold.train), part, SideBySide(features, part.fold.test))
+
+
+def score_targets(train: SideBySide, part: Part, test: SideBySide, alphas: Sequence[float] = ALPHA_GRID) -> BaseScores:
+    """Standardise, choose alpha of each number, fit ridge regressions; predict out-of-fold and test rows.
+
+    Of each number by itself, all is as `stack.learners.bases.ridge.score_numbers` has it.
+
+    Parameters
+    ----------
+    train, test : SideBySide
+        ``(n_train, dim)`` and ``(n_test, dim)`` features.
+    part : Part
+        Whose ``y_train`` is ``(n_train, n_targets)``; inner folds test a row once at most.
+    alphas : sequence of float
+        Regularisation strengths, ascending; of equals the largest wins.
+
+    Returns
+    -------
+    BaseScores
+        The geometric mean of the chosen alphas, ``(n, n_targets)`` predictions, and the regressions.
+    """
+    y, weights, grid = part.y_train, part.row_weights, np.asarray(alphas) / part.weight
+    moderation, n_targets = MODERATION / part.weight, part.y_train.shape[1]
+    tried = np.full((train.n, len(grid) * n_targets), np.nan)
+    for fold in part.inner:
+        counts = None if weights is None else weights[fold.train]
+        path = fit_ridge(train.take(fold.train), y[fold.train], grid, moderation, weights=counts)
+        tried[fold.test] = path.predict(train.take(fold.test))
+    each = tried.reshape(train.n, len(grid), n_targets)
+    chosen = np.array([_choose(each[:, :, number], part_of_target(part, number)) for number in range(n_targets)])
+    fitted = np.arange(train.n) if part.fitted is None else part.fitted
+    path = fit_ridge(train.take(fitted), part.y_fitted, grid[chosen][None], moderation, weights=part.fitted_weights)
+    strength = float(np.exp(np.log(np.asarray(alphas)[chosen]).mean()))
+    out_of_fold = each[:, chosen, np.arange(n_targets)]
+    return BaseScores(strength, out_of_fold, path.predict(test), path.linear_map())
+
+
+def _choose(tried: Doubles, part: Part) -> int:
+    """Return the best column of one number's ``(n_train, n_alphas)`` predictions."""
+
+    def by_metric(said: Doubles, rows: NDArray[np.int64]) -> float:
+        return part.loss(said, rows, probability=False)
+
+    criterion = None if part.metric is None else by_metric
+    return least_error(tried, part.y_train, part.tested, part.row_weights, criterion)
+
+
+LEARNER = RidgesBase()

@@ -1,0 +1,1 @@
+"""What learners of several numbers of each image have in common."""

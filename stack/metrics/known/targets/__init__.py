@@ -1,0 +1,1 @@
+"""Metrics of several numbers of each image, one a file."""

@@ -1,0 +1,1 @@
+"""Sections of several numbers of each image, one a file."""
