@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from stackbone.cache.errors import StackError, UsageError
-from stackbone.cache.text import counted
+from stackbone.cache.text import counted, typed
 from stackbone.stack.folds.class_folds import Ask, check_inner, divide_and_check
 from stackbone.stack.folds.class_labels import check_labels, find_rare, too_few
 from stackbone.stack.folds.dealing import Units
@@ -63,9 +63,7 @@ class Classification(Task):
         """Refuse means of anything but probabilities."""
         meta = options.meta
         if META_LEARNERS[meta.learner].averages and (meta.scores, meta.combine) != ("probability", "concat"):
-            message = (
-                f"--meta {meta.learner} is a mean of the probabilities: leave --meta-scores and --meta-combine out"
-            )
+            message = f"--meta {typed(meta.learner)} is a mean of the probabilities: leave --meta-scores and --meta-combine out"
             raise UsageError(message)
 
     def check_metric(self, truth: Truth, folds: Sequence[Fold], metric: str | None) -> None:
