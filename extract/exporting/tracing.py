@@ -1,7 +1,7 @@
 """Torch networks traced to ONNX graphs, and each graph tried by ONNX Runtime before it is believed.
 
-By torch's tracing exporter. The other one, of `torch.export`, gives the same features, takes ten times as long
-(EfficientNet-Lite0: 83 s against 7 s) and two packages more; both are in every torch from 2.6 on.
+By torch's tracing exporter. The other one, of `torch.export`, gives the same features, and takes some ten times as long
+and two packages more; both are in every torch from 2.6 on.
 """
 
 from __future__ import annotations
