@@ -26,6 +26,7 @@ from PIL import Image
 from stackbone.cache import FeatureStore
 from stackbone.extract.datasets.digits import write_digits
 from tests.made.checkout import ROOT
+from tests.made.commands import run_command
 
 _OFTEN = (  # commits in seconds
     "from stackbone import cli; from stackbone.extract.embedding import pipeline; "
@@ -74,7 +75,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with photos/ and features/ after one extract."""
     folder = tmp_path_factory.mktemp("finished")
     write_photos(folder / "photos", {"coat": 8, "hat": 8, "shoe": 8})
-    done = run("extract", "photos", "--backbones", LITE0, cwd=folder)
+    done = run_command("extract", "photos", "--backbones", LITE0, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder
 
