@@ -194,7 +194,7 @@ def test_renamed_folder_embeds_none(here: _Here, experiment: Path) -> None:
 
 
 def test_stack_prints_the_table_on_stdout(finished: Path) -> None:
-    done = run("stack", "--cv", "2", cwd=finished)
+    done = run_command("stack", "--cv", "2", cwd=finished)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "photos: 24 images, 3 classes, 2 folds, seed 0; the model is stack:oof"
