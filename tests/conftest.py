@@ -37,9 +37,14 @@ def shared_data() -> Path:
 
 @pytest.fixture(autouse=True, scope="session")
 def own_graphs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep converted networks of this session apart from the user's; subprocesses inherit the place."""
+    """Keep converted networks of this session apart from the user's; subprocesses inherit the place.
+
+    Workers side by side share it, as users' processes do: each network is converted once.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    everybodys = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STACKBONE_GRAPHS", str(tmp_path_factory.mktemp("graphs")))
+        patch.setenv("STACKBONE_GRAPHS", str(everybodys / "graphs"))
         yield
 
 

@@ -26,6 +26,7 @@ from PIL import Image
 from stackbone.cache import FeatureStore
 from stackbone.extract.datasets.digits import write_digits
 from tests.made.checkout import ROOT
+from tests.made.commands import run_command
 
 _OFTEN = (  # commits in seconds
     "from stackbone import cli; from stackbone.extract.embedding import pipeline; "
@@ -74,7 +75,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with photos/ and features/ after one extract."""
     folder = tmp_path_factory.mktemp("finished")
     write_photos(folder / "photos", {"coat": 8, "hat": 8, "shoe": 8})
-    done = run("extract", "photos", "--backbones", LITE0, cwd=folder)
+    done = run_command("extract", "photos", "--backbones", LITE0, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -193,7 +194,7 @@ def test_renamed_folder_embeds_none(here: _Here, experiment: Path) -> None:
 
 
 def test_stack_prints_the_table_on_stdout(finished: Path) -> None:
-    done = run("stack", "--cv", "2", cwd=finished)
+    done = run_command("stack", "--cv", "2", cwd=finished)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "photos: 24 images, 3 classes, 2 folds, seed 0; the model is stack:oof"

@@ -32,7 +32,9 @@ from stackbone.stack.learners.recipes import recipe_rows
 from stackbone.stack.learners.registry import meta_learners
 from stackbone.stack.metrics.metrics import METRICS, typed_metric
 from stackbone.stack.tasks.registry import TASKS
+from tests.conftest import InProcess
 from tests.made.checkout import CLI, ROOT
+from tests.made.commands import run_command
 from tests.made.plugin import install_plugin
 
 COMMANDS = (
@@ -83,8 +85,11 @@ def test_the_list_of_commands_imports_none_of_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_option_has_help_in_plain_words(command: str, tmp_path: Path) -> None:
-    done = run(command, "--help", cwd=tmp_path)
+def test_every_option_has_help_in_plain_words(
+    command: str, tmp_path: Path, in_process: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    done = in_process(command, "--help", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"Usage: stackbone {command} ")
     assert summary(f"stackbone.commands.{command}") in done.stdout
@@ -202,7 +207,7 @@ THEIRS = {
 )
 def test_help_names_what_other_packages_add(tmp_path: Path, group: str, command: str, option: str) -> None:
     def help_of(path: Path) -> str:
-        done = run(command, "--help", cwd=tmp_path, path=path)
+        done = run_command(command, "--help", cwd=tmp_path, path=path)
         assert done.returncode == 0, done.stderr
         text = re.search(rf"^  {option} .*\n(?: {{6,}}\S.*\n)*", done.stdout, re.MULTILINE)
         return text[0] if text else ""

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from stackbone.cache import FeatureStore
-from tests.made.checkout import CLI
+from tests.made.commands import run_command
 from tests.made.photos import write_photos
 from tests.made.plugin import install_plugin
 
@@ -80,19 +77,6 @@ METHOD = """
 """
 
 
-def run(*arguments: str | Path, cwd: Path, plugins: Path) -> subprocess.CompletedProcess[str]:
-    paths = os.pathsep.join([str(plugins), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    return subprocess.run(
-        [sys.executable, str(CLI), *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-
-
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Write eight photos, and a list that says of each whether it is a cat or a dog."""
@@ -113,12 +97,12 @@ def weights(tmp_path: Path) -> str:
 def test_a_backbone_and_a_kind_of_dataset_from_outside_are_used(tmp_path: Path, photos: Path, weights: str) -> None:
     plugins = install_plugin(tmp_path / "theirs", "made_net", BACKBONE, {"stackbone.backbones": "BACKBONES"})
     install_plugin(plugins, "made_list", KIND, {"stackbone.datasets": "KIND"})
-    listed = run("backbones", "--json", cwd=tmp_path, plugins=plugins)
+    listed = run_command("backbones", "--json", cwd=tmp_path, path=plugins)
     assert "made_resnet" in [each["name"] for each in json.loads(listed.stdout)["backbones"]]
-    done = run(
+    done = run_command(
         *("extract", photos / "pets.list", "--backbones", "made_resnet", "--weights", weights, "--engine", "torch"),
         cwd=tmp_path,
-        plugins=plugins,
+        path=plugins,
     )
     assert done.returncode == 0, done.stderr
     store = FeatureStore(tmp_path / "features")
@@ -131,9 +115,9 @@ def test_a_backbone_and_a_kind_of_dataset_from_outside_are_used(tmp_path: Path, 
 
 def test_without_the_packages_they_are_unknown(tmp_path: Path, photos: Path) -> None:
     (tmp_path / "none").mkdir()
-    done = run("extract", photos, "--backbones", "made_resnet", cwd=tmp_path, plugins=tmp_path / "none")
+    done = run_command("extract", photos, "--backbones", "made_resnet", cwd=tmp_path, path=tmp_path / "none")
     assert (done.returncode, "unknown backbone 'made_resnet'" in done.stderr) == (2, True)
-    done = run("extract", photos / "pets.list", cwd=tmp_path, plugins=tmp_path / "none")
+    done = run_command("extract", photos / "pets.list", cwd=tmp_path, path=tmp_path / "none")
     assert (done.returncode, "neither an image's nor a table's" in done.stderr) == (1, True)
 
 
@@ -141,7 +125,7 @@ def test_without_the_packages_they_are_unknown(tmp_path: Path, photos: Path) -> 
 def test_a_broken_package_is_named_with_the_way_to_remove_it(tmp_path: Path, photos: Path, group: str) -> None:
     plugins = install_plugin(tmp_path / "theirs", "made_broken", "import no_such_module", {group: "THING"})
     command = ["backbones"] if group == "stackbone.backbones" else ["extract", str(photos)]
-    done = run(*command, cwd=tmp_path, plugins=plugins)
+    done = run_command(*command, cwd=tmp_path, path=plugins)
     assert done.returncode == 1
     assert f"the package made_broken adds 'made_broken' ({group}: made_broken:THING) to Stackbone" in done.stderr
     assert "No module named 'no_such_module'" in done.stderr
@@ -153,17 +137,17 @@ def test_a_steering_method_from_outside_is_trained_and_used(tmp_path: Path, phot
     install_plugin(plugins, "made_net", BACKBONE, {"stackbone.backbones": "BACKBONES"})
     install_plugin(plugins, "made_list", KIND, {"stackbone.datasets": "KIND"})
     data, same = photos / "pets.list", ("--weights", weights)
-    done = run(
+    done = run_command(
         *("steer", data, "--backbone", "made_resnet", "--method", "scale", *same, "--out", "steerings"),
         *("--epochs", "1", "--device", "cpu", "--precision", "fp32"),
         cwd=tmp_path,
-        plugins=plugins,
+        path=plugins,
     )
     assert done.returncode == 0, done.stderr
-    done = run(
+    done = run_command(
         *("extract", data, "--backbones", "made_resnet_scale", "--steering", "steerings", *same, "--engine", "torch"),
         cwd=tmp_path,
-        plugins=plugins,
+        path=plugins,
     )
     assert done.returncode == 0, done.stderr
     (feature_set,) = FeatureStore(tmp_path / "features").feature_sets()

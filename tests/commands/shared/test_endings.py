@@ -17,6 +17,7 @@ import pytest
 from stackbone import cli
 from stackbone.cache import CacheError, FeatureStore, StackError, UsageError
 from stackbone.commands.shared.endings import Outputs, check_outputs, explain
+from tests.conftest import InProcess
 from tests.made.checkout import ROOT
 
 HOSTILE = ["\x1b[31mcat", "[bold]dog", "=emu"]
@@ -106,10 +107,15 @@ def test_what_is_no_cache_is_said(
 
 
 @pytest.mark.parametrize("cache", ["/dev/null", "file", "pipe"])
-def test_nothing_is_extracted_into_what_is_no_folder(place: Path, cache: str) -> None:
-    done = shell(f"touch file; test -p pipe || mkfifo pipe; mkdir -p images; stackbone demo --folder {cache}", place)
+def test_nothing_is_extracted_into_what_is_no_folder(place: Path, in_process: InProcess, cache: str) -> None:
+    (place / "file").touch()
+    if not (place / "pipe").exists():
+        os.mkfifo(place / "pipe")
+    done = in_process("demo", "--folder", cache, cwd=place)
     assert done.returncode == (2 if cache == "/dev/null" else 1)  # no file belongs there, whoever asks
     assert cache in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "unexpected" not in done.stderr
 
 
 @pytest.mark.parametrize("columns", ["0", "1", "-5", "abc", "²", "99999999999"])
@@ -122,16 +128,14 @@ def test_any_columns_print_the_same_in_a_pipe(place: Path, columns: str) -> None
 @pytest.mark.parametrize(
     "arguments", ["--c 1e308", "--repeats 1000000000", "--save x --result x", "--save /dev/null", "--result ."]
 )
-def test_what_cannot_be_done_is_refused_before_the_work(
-    place: Path, in_process: Callable[..., subprocess.CompletedProcess[str]], arguments: str
-) -> None:
+def test_what_cannot_be_done_is_refused_before_the_work(place: Path, in_process: InProcess, arguments: str) -> None:
     done = in_process("stack", *arguments.split(), cwd=place)
     assert done.returncode == 2
     assert done.stdout == ""
 
 
-def test_more_jobs_than_threads_are_no_fault(place: Path) -> None:
-    done = shell(f"{FAST} --seed 3 --jobs 100000", place)
+def test_more_jobs_than_threads_are_no_fault(place: Path, in_process: InProcess) -> None:
+    done = in_process(*FAST.split()[1:], "--seed", "3", "--jobs", "100000", cwd=place)
     assert done.returncode == 0, done.stderr
 
 
@@ -143,12 +147,16 @@ def test_text_of_files_reaches_the_terminal_escaped(place: Path) -> None:
     assert "\x1b" not in done.stdout + done.stderr
 
 
-def test_the_table_is_printed_where_a_file_cannot_be_written_and_the_others_are(place: Path) -> None:
+def test_the_table_is_printed_where_a_file_cannot_be_written_and_the_others_are(
+    place: Path, in_process: InProcess
+) -> None:
+    (place / "file").touch()
     files = "--save file/m --predictions p.csv --result r.json"
-    done = shell(f"touch file; {FAST} {files}", place)
+    done = in_process(*FAST.split()[1:], *files.split(), cwd=place)
     assert done.returncode == 1
     assert "stack:oof" in done.stdout
     assert "could not create the folder" in done.stderr or "could not write" in done.stderr
+    assert "Traceback" not in done.stderr
     assert all((place / name).stat().st_size for name in ("p.csv", "r.json"))
 
 

@@ -25,7 +25,12 @@ from stackbone.extract.engines.graphs import graphs_folder, import_openvino, loa
 from tests.made.checkout import ROOT
 from tests.made.networks import relative
 
-TINY = replace(BACKBONES["efficientnet_lite0"], name="tiny", transform=Transform((64, 64), 0.875, "bicubic"))
+TINY = replace(
+    BACKBONES["efficientnet_lite0"],
+    name="tiny",
+    architecture="test_efficientnet.r160_in1k",
+    transform=Transform((64, 64), 0.875, "bicubic"),
+)
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
 
 EMBED = """
@@ -35,7 +40,8 @@ import numpy as np
 from stackbone.extract.backbones.backbone import BACKBONES, Transform
 from stackbone.extract.engines.engine import OpenVinoEngine
 from stackbone.extract.backbones.weights import random_weights
-tiny = replace(BACKBONES["efficientnet_lite0"], name="tiny", transform=Transform((64, 64), 0.875, "bicubic"))
+tiny = replace(BACKBONES["efficientnet_lite0"], name="tiny", architecture="test_efficientnet.r160_in1k",
+               transform=Transform((64, 64), 0.875, "bicubic"))
 pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
 [features] = OpenVinoEngine(tiny, random_weights(0)).embed(pixels)
 heavy = sorted({"torch", "timm", "torchvision", "openvino_telemetry"} & {n for n, m in sys.modules.items() if m})
@@ -86,7 +92,7 @@ def conversions(converted: dict[str, bytes], tmp_path: Path, monkeypatch: pytest
         names.append(backbone.name)
         assert list(outputs) == ["pooled"]
         graph = import_openvino().Core().read_model(only(copy, ".xml"), only(copy, ".bin"))
-        return graph, (OutputForm("pooled", 1280),)
+        return graph, (OutputForm("pooled", 256),)
 
     monkeypatch.setattr(graphs, "convert_graph", convert)
     return names

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import pickle
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -55,6 +58,35 @@ def some_pixels(backbone: Backbone, n: int = 2) -> NDArray[np.uint8]:
     return (noise * strength).astype(np.uint8)
 
 
+_create = timm.create_model
+
+
+@lru_cache(maxsize=1)
+def made(architecture: str, seed: int) -> nn.Module:
+    """Return timm's model at the state that its random numbers have now, which `seed` began."""
+    assert torch.initial_seed() == seed
+    model: nn.Module = _create(architecture)
+    return model
+
+
+def copied(architecture: str) -> nn.Module:
+    return copy.deepcopy(made(architecture, torch.initial_seed()))
+
+
+@contextmanager
+def made_once() -> Iterator[None]:
+    """Have timm make a network of a seed once and copy it: to draw the numbers of a large one takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timm, "create_model", copied)
+        yield
+
+
+@pytest.fixture
+def networks_made_once() -> Iterator[None]:
+    with made_once():
+        yield
+
+
 @pytest.fixture(scope="module")
 def graphs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
@@ -69,7 +101,8 @@ def backbone(request: pytest.FixtureRequest) -> Backbone:
 
 @pytest.fixture(scope="module")
 def torch_engine(backbone: Backbone) -> Engine:
-    return make_engine(backbone, random_weights(SEED), "torch", "cpu")
+    with made_once():
+        return make_engine(backbone, random_weights(SEED), "torch", "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +115,7 @@ def features(torch_engine: Engine, pixels: NDArray[np.uint8]) -> NDArray[np.floa
     return torch_engine.embed(pixels)[0]
 
 
+@pytest.mark.usefixtures("networks_made_once")
 class TestConformance:
     """What every backbone promises, whatever runs it."""
 
@@ -321,7 +355,7 @@ def test_a_half_precision_file_computes_in_fp32(tmp_path: Path, resnet50_state: 
 
 
 def refusal(backbone: str, weights: Weights) -> str:
-    with pytest.raises(WeightsError) as caught:
+    with pytest.raises(WeightsError) as caught, made_once():
         build_network(BACKBONES[backbone], weights)
     assert str(weights.path) in str(caught.value)
     assert backbone in str(caught.value)

@@ -213,7 +213,8 @@ def test_other_encodings_of_photographs_are_found(shared_data: Path, tmp_path: P
             picture.save(test.with_suffix(".png"))
     store = FeatureStore(tmp_path / "features")
     extract(open_dataset(tmp_path / "photos"), ["efficientnet_lite0"], store)
-    found = run_experiment(store, split="test", options=FIXED)
+    asked: dict[str, Any] = {"split": "test", "recipes": ("oof",), "options": FIXED}
+    found = run_experiment(store, **asked)
     copies = found.near_copies
     assert copies is not None
     assert (copies.n_copies, copies.n_tested) == (24, 48)
@@ -223,5 +224,5 @@ def test_other_encodings_of_photographs_are_found(shared_data: Path, tmp_path: P
     assert single.copies > 0.9
     assert single.others < 0.5 + 4 * 0.5 / 24**0.5
     assert found.joined.notes[0].startswith("24 of 48 tested images have a near copy in the training part")
-    kept = run_experiment(store, split="test", near_duplicates=0.98, options=FIXED)
+    kept = run_experiment(store, near_duplicates=0.98, **asked)
     assert (kept.n_images, kept.to_dict()["left_out"]["near_copies"]) == (72, 24)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import MakeCache
-from tests.made.checkout import CLI
+from tests.conftest import InProcess, MakeCache
+from tests.made.commands import run_command
 from tests.made.plugin import install_plugin
 
 SOURCE = """
@@ -73,31 +71,28 @@ def cache(tmp_path_factory: pytest.TempPathFactory, make_cache: MakeCache) -> Pa
     return folder
 
 
-def stack(cache: Path, plugins: Path | None, *asked: str) -> subprocess.CompletedProcess[str]:
-    beside = [str(plugins)] if plugins else []
-    paths = os.pathsep.join([*beside, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return subprocess.run(
-        [sys.executable, str(CLI), "stack", "--cv", "2", "--c", "0.1", "--cache", str(cache), *asked],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": paths},
-        check=False,
-    )
+def stack(cache: Path, plugins: Path, *asked: str) -> subprocess.CompletedProcess[str]:
+    return run_command("stack", "--cv", "2", "--c", "0.1", *asked, "--cache", cache, cwd=plugins, path=plugins)
 
 
 def results(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
     assert done.returncode == 0, done.stderr
-    return {each["model"]: each for each in json.loads(done.stdout)["results"]}
+    return by_model(done.stdout)
+
+
+def by_model(content: str) -> dict[str, dict[str, Any]]:
+    return {each["model"]: each for each in json.loads(content)["results"]}
 
 
 def test_a_learner_from_outside_is_a_row_of_the_table(tmp_path: Path, cache: Path) -> None:
     plugins = install_plugin(tmp_path, "made_learners", SOURCE, GROUPS)
-    found = results(stack(cache, plugins, "--recipe", "oof", "--json"))
+    shown = stack(cache, plugins, "--recipe", "oof", "--result", str(tmp_path / "r.json"))
+    assert shown.returncode == 0, shown.stderr
+    found = by_model((tmp_path / "r.json").read_text())
     assert list(found)[-5:] == ["nearest:resnet50", "nearest:vgg19", "mean", "concat", "stack:oof"]
     assert found["nearest:resnet50"]["accuracy"]["mean"] > 0.5
     for each in found.values():
         assert each["error_rate"]["mean"] == pytest.approx(1 - each["accuracy"]["mean"])
-    shown = stack(cache, plugins, "--recipe", "oof")
     assert "nearest class mean on resnet50" in shown.stdout
     assert "error_rate" in shown.stdout
 
@@ -119,8 +114,8 @@ def test_a_meta_learner_from_outside_makes_the_stack(tmp_path: Path, cache: Path
 
 
 @pytest.mark.parametrize("asked", [("--recipe", "nearest_of_all"), ("--meta", "first")])
-def test_without_the_package_the_name_is_unknown(cache: Path, asked: tuple[str, str]) -> None:
-    done = stack(cache, None, *asked)
+def test_without_the_package_the_name_is_unknown(cache: Path, in_process: InProcess, asked: tuple[str, str]) -> None:
+    done = in_process("stack", *asked, "--cache", cache, cwd=cache)
     assert done.returncode != 0
     what = "recipe" if asked[0] == "--recipe" else "meta-learner"
     assert f"unknown {what} '{asked[1]}'" in " ".join(done.stderr.split())

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +9,7 @@ import pytest
 
 from stackbone.cache import FeatureStore
 from stackbone.stack.report.section import SECTIONS
-from tests.made.checkout import ROOT
+from tests.made.commands import run_command
 from tests.made.plugin import install_plugin
 
 MADE = """
@@ -54,17 +51,6 @@ SECTION = ClassSizes()
 """
 
 
-def run(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
-    return subprocess.run(
-        [sys.executable, ROOT / "cli.py", *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_the_report_has_these_sections_in_this_order() -> None:
     assert list(SECTIONS) == [
         *("scores", "fit", "classes", "labels", "errors", "backbones", "layers"),
@@ -84,7 +70,7 @@ def test_a_section_of_another_package_is_on_the_page(tmp_path: Path, make_cache:
     folder = install_plugin(tmp_path / "site", "made_section", MADE, {"stackbone.sections": "SECTION"})
     page = tmp_path / "report.html"
     stack = ("stack", "--recipe", "oof", "--c", "0.1", "--cache", tmp_path / "features")
-    done = run(folder, *stack, "--report", page, "--projection", "pca")
+    done = run_command(*stack, "--report", page, "--projection", "pca", cwd=tmp_path, path=folder)
     assert done.returncode == 0, done.stderr
     text = page.read_text(encoding="utf-8")
     places = [text.index(f'<section id="{name}"') for name in ("classes", "sizes", "errors")]
@@ -109,7 +95,7 @@ def test_a_section_that_cannot_be_used_is_named_with_its_package(
     make_cache(tmp_path / "features", [f"kind {i % 3}" for i in range(45)])
     folder = install_plugin(tmp_path / "site", "made_section", source, {"stackbone.sections": "SECTION"})
     stack = ("stack", "--recipe", "oof", "--c", "0.1", "--cache", tmp_path / "features")
-    done = run(folder, *stack, "--report", tmp_path / "report.html", "--projection", "pca")
+    done = run_command(*stack, "--report", tmp_path / "report.html", "--projection", "pca", cwd=tmp_path, path=folder)
     assert done.returncode == 1, done.stderr
     shown = " ".join(done.stderr.split())
     assert "the package made_section adds" in shown

@@ -59,13 +59,14 @@ def test_every_c_reaches_the_reference_objective_or_warns(
     kind: Kind, n_classes: int, columns: str, *, standardise: bool
 ) -> None:
     x, codes = made(columns, n_classes)
-    subset = thirds(len(codes))[0]
+    beside = thirds(len(codes))[:2]
+    subset = beside[0]
     scaled = StandardScaler().fit_transform(x[subset]) if standardise else x[subset]
     for c in (1e-8, 1.0, 1e3, 1e6):
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            # Cold, since the end of a smaller C would be a good start; beside others, as inner folds are solved.
-            maps = LinearPath(x, codes, n_classes, thirds(len(codes)), loss=kind, standardise=standardise).solve(c)  # type: ignore[arg-type]
+            # Cold, since the end of a smaller C would be a good start; beside another, as inner folds are solved.
+            maps = LinearPath(x, codes, n_classes, beside, loss=kind, standardise=standardise).solve(c)  # type: ignore[arg-type]
         scaler = StandardScaler().fit(x[subset]) if standardise else None
         ours = objective(kind, scaled, codes[subset], *as_fitted(maps[0], scaler), c)
         assert said or ours <= best(kind, scaled, codes[subset], c) * (1 + 1e-3), c
@@ -91,7 +92,8 @@ def test_features_a_million_from_zero_reach_the_reference_objective(
     kind: Kind, n_classes: int, where: str, *, standardise: bool
 ) -> None:
     x, codes = far_out(where, n_classes)
-    subset = thirds(len(codes))[0]
+    beside = thirds(len(codes))[:2]
+    subset = beside[0]
     scaler = StandardScaler().fit(x[subset]) if standardise else None
     # The reference sees what is left without the offset where the intercept is free, and so the objective the same.
     seen = x[subset] if scaler is None else scaler.transform(x[subset])
@@ -99,7 +101,7 @@ def test_features_a_million_from_zero_reach_the_reference_objective(
     for c in (1e-2, 1.0, 100.0):
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            found = LinearPath(x, codes, n_classes, thirds(len(codes)), loss=kind, standardise=standardise).solve(c)[0]  # type: ignore[arg-type]
+            found = LinearPath(x, codes, n_classes, beside, loss=kind, standardise=standardise).solve(c)[0]  # type: ignore[arg-type]
         coef, intercept = as_fitted(found, scaler)
         ours = objective(kind, seen - middle, codes[subset], coef, intercept + coef @ middle, c)
         assert said or ours <= best(kind, seen - middle, codes[subset], c) * (1 + 1e-3), c
