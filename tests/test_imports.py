@@ -57,7 +57,7 @@ ORDER = {
     ),
     "stack": (
         *("fitting", "solvers", "folds", "metrics", "learners", "tasks", "divisions", "features", "evaluation"),
-        *("estimator", "models", "experiments", "tables", "report", "display"),
+        *("estimator", "models", "experiments", "tables", "transfer", "report", "display"),
     ),
 }
 
