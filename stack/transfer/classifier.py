@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError
+from stackbone.stack.experiments.shots import C_WITHOUT_FOLDS
 from stackbone.stack.folds.class_folds import INNER_FOLDS, divide_inner
 from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.bases.lr import C_GRID, choose_c, regression_path
 from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.transfer.method import Codes, LinearFitted, Matrix
-
-DEFAULT_C = 1.0
-"""Where there are too few images to choose by."""
 
 _NEVER = -50.0  # below every other decision value: of a class that no image teaches
 
@@ -84,7 +82,7 @@ def choose_strength(x: Matrix, codes: Codes, *, seed: int, groups: Codes | None 
     """Return the C of the least log-loss on inner folds and how it was chosen; parameters as `fit_classifier`."""
     folds = inner_folds(codes, seed, groups)
     if folds is None:
-        return {"C": DEFAULT_C, "by": "default: too few images to choose by"}
+        return {"C": C_WITHOUT_FOLDS, "by": "default: too few images to choose by"}
     _, own = np.unique(codes, return_inverse=True)
     c, _ = choose_c(x, own.astype(np.int64), int(own.max()) + 1, folds, C_GRID)
     return {"C": c, "by": "log-loss on inner folds"}

@@ -8,13 +8,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
 from stackbone.stack.solvers.linear import LinearMap
+from stackbone.stack.transfer.memo import Memo
 
 Matrix = NDArray[np.float32]
 Codes = NDArray[np.int64]
@@ -52,9 +53,9 @@ class Domains:
     source_groups, target_groups : NDArray[np.int64], optional
         ``(n_source,)`` and ``(n_target,)`` ids of what belongs together, of one numbering, for inner folds; None where
         each image stands alone.
-    memo : dict of str to Any
+    memo : Memo
         What was computed of these domains: see `once`.
-    source_memo : dict of str to Any
+    source_memo : Memo
         What was computed of the source alone, which other folds and settings may share: see `once_of_source`.
     """
 
@@ -66,8 +67,8 @@ class Domains:
     seed: int
     source_groups: Codes | None = None
     target_groups: Codes | None = None
-    memo: dict[str, Any] = field(default_factory=dict, repr=False)
-    source_memo: dict[str, Any] = field(default_factory=dict, repr=False)
+    memo: Memo = field(default_factory=Memo, repr=False)
+    source_memo: Memo = field(default_factory=Memo, repr=False)
 
     @property
     def seen(self) -> Codes:
@@ -84,17 +85,11 @@ class Domains:
         make : callable
             Makes it of these domains alone; nobody may change what it returns.
         """
-        if name not in self.memo:
-            self.memo[name] = make()
-        made: _T = self.memo[name]
-        return made
+        return self.memo.get(name, make)
 
     def once_of_source(self, name: str, make: Callable[[], _T]) -> _T:
         """Return what `make` makes of `source`, its labels and groups and `seed` alone, made once; as `once`."""
-        if name not in self.source_memo:
-            self.source_memo[name] = make()
-        made: _T = self.source_memo[name]
-        return made
+        return self.source_memo.get(name, make)
 
 
 class Fitted(ABC):
