@@ -1,0 +1,58 @@
+"""How far each class is apart in two domains."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.stack.solvers.scales import MODERATION, moderated_scales
+from stackbone.stack.transfer.estimates.moments import standardise
+from stackbone.stack.transfer.method import Codes, Matrix
+
+Doubles = NDArray[np.float64]
+
+
+def class_gaps(
+    source: Matrix, source_labels: Codes, target: Matrix, target_labels: Codes, n_classes: int
+) -> tuple[Doubles, Doubles]:
+    """Return how far the means of each class are apart, and how far its source mean is from the nearest other class.
+
+    Both in standard deviations of an image about the mean of its class and domain, all columns together. A class that
+    is as far from itself as from another is one that the source cannot teach.
+
+    Parameters
+    ----------
+    source, target : NDArray[np.float32]
+        ``(n_source, dim)`` and ``(n_target, dim)`` features as they are cached.
+    source_labels, target_labels : NDArray[np.int64]
+        Their class codes; negative ones are left out.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    own, nearest : NDArray[np.float64]
+        ``(n_classes,)``; NaN for a class that a domain lacks, or that has no other beside it.
+    """
+    everything = np.concatenate([source, target]).astype(np.float64)
+    codes = np.concatenate([source_labels, np.where(target_labels < 0, -1, target_labels + n_classes)])
+    shown = codes >= 0
+    shown[: len(source)] &= source_labels >= 0
+    rows, codes = everything[shown], codes[shown]
+    sizes = np.bincount(codes, minlength=2 * n_classes)
+    means = np.full((2 * n_classes, rows.shape[1]), np.nan)
+    for code in np.flatnonzero(sizes):
+        means[code] = rows[codes == code].mean(axis=0)
+    variances = np.square(rows - means[codes]).mean(axis=0)
+    scale = moderated_scales(variances[None], len(rows), MODERATION)[0]
+    middle = np.nanmean(means, axis=0)
+    z = standardise(means.astype(np.float32), middle, scale).astype(np.float64)
+    spread = float(np.sqrt((variances / np.square(scale)).sum()))
+    mine, theirs = z[:n_classes], z[n_classes:]
+    own = np.linalg.norm(mine - theirs, axis=1)
+    between = np.linalg.norm(mine[:, None] - mine, axis=2)
+    np.fill_diagonal(between, np.inf)
+    between[np.isnan(between)] = np.inf
+    nearest = between.min(axis=1)
+    nearest[np.isinf(nearest)] = np.nan
+    return (own / spread, nearest / spread) if spread > 0 else (np.full(n_classes, np.nan),) * 2
