@@ -13,7 +13,7 @@ import pytest
 
 from stackbone.cache import FeatureStore
 from stackbone.stack import load_model
-from tests.made.domains import add_domain, labels_of, make_domains
+from tests.made.domain_caches import add_domain, labels_of, make_domains
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

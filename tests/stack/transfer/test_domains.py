@@ -15,7 +15,7 @@ from stackbone.stack.transfer.domains.parts import FoldPart, divide_target, doma
 from stackbone.stack.transfer.domains.reading import Asked, read_domains
 from stackbone.stack.transfer.domains.settings import Setting, parse_settings
 from stackbone.stack.transfer.method import HIDDEN
-from tests.made.domains import CLASSES, DIM, add_domain, labels_of, make_domains
+from tests.made.domain_caches import CLASSES, DIM, add_domain, labels_of, make_domains
 
 
 def matched(store: FeatureStore, asked: Asked) -> DomainPair:

@@ -28,7 +28,7 @@ from stackbone.stack.transfer.result_file import transfer_result
 from stackbone.stack.transfer.run import choose_methods, run_transfer
 from stackbone.stack.transfer.table import footnotes, header, rows, transfer_rows
 from stackbone.stack.transfer.verdict import HELPS, HURTS, UNSURE, verdict
-from tests.made.domains import CLASSES, add_domain, labels_of, make_domains
+from tests.made.domain_caches import CLASSES, add_domain, labels_of, make_domains
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
