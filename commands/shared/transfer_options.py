@@ -1,4 +1,4 @@
-"""Options of a transfer: which domains, which target labels are shown, which methods run, and which files are written."""
+"""Options of a transfer: which domains, which target labels are shown, which methods run, which files are written."""
 
 from __future__ import annotations
 

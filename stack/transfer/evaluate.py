@@ -265,9 +265,7 @@ def _score(
                 family=method.family,
                 setting=setting.name,
                 score=_model_score(method.name, truth, stacked),
-                backbones={
-                    name: _model_score(f"{method.name}:{name}", truth, own) for name, own in logs.items()
-                },
+                backbones={name: _model_score(f"{method.name}:{name}", truth, own) for name, own in logs.items()},
                 chosen={
                     name: [each.chosen for each in own if isinstance(each, _Answer)] for name, own in answers.items()
                 },

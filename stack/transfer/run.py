@@ -122,9 +122,7 @@ def run_transfer(
         group_by=group_by,
     )
     read, joined, notes = read_domains(store, asked)
-    pair = match_domains(
-        read, joined, target_name=target, near=near_duplicates, split=split, progress=progress
-    )
+    pair = match_domains(read, joined, target_name=target, near=near_duplicates, split=split, progress=progress)
     pair, parts = divide_target(pair, division)
     scores, warnings = evaluate_methods(
         pair, parts, settings, chosen, seed=seed, is_split=split is not None, n_jobs=n_jobs, progress=progress

@@ -51,7 +51,10 @@ def _effect(experiment: TransferExperiment, scores: SettingScores) -> tuple[str 
     difference = scores.source_effect
     if difference is None:
         alone = scores.result(SOURCE_ONLY).score.mean
-        return None, f"Without target labels there is no {TARGET_ONLY} to compare with; {SOURCE_ONLY} scores {alone:.3f}."
+        return (
+            None,
+            f"Without target labels there is no {TARGET_ONLY} to compare with; {SOURCE_ONLY} scores {alone:.3f}.",
+        )
     pooled, alone = scores.result(POOLED).score.mean, scores.result(TARGET_ONLY).score.mean
     way = "above" if difference.mean > 0 else "below"
     told = (

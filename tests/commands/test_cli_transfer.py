@@ -7,6 +7,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from functools import partial
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,7 @@ def test_files_hold_what_was_printed(run: Run, folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)
     assert printed == json.loads((folder / "r.json").read_text())
-    rows = list(csv.DictReader((folder / "r.csv").open(encoding="utf-8-sig")))
+    rows = list(csv.DictReader(StringIO((folder / "r.csv").read_text(encoding="utf-8-sig"))))
     assert [row["method"] for row in rows] == ["source-only", "target-only", "pooled"]
     assert float(rows[2]["accuracy"]) == printed["settings"][0]["results"][2]["accuracy"]["mean"]
     assert "studio to phone" in (folder / "r.html").read_text()

@@ -98,8 +98,7 @@ class Methods(Shown[MethodsRecord]):
         found = {(each.method, each.setting): each for each in record.rows}
         values = {
             setting: [
-                None if (method, setting) not in found else found[method, setting].accuracy
-                for method in record.methods
+                None if (method, setting) not in found else found[method, setting].accuracy for method in record.methods
             ]
             for setting in record.settings
         }
@@ -149,7 +148,9 @@ def _draw_differences(record: MethodsRecord) -> Figure:
                 "name": setting,
                 "x": [value for _, value, _, _ in marks],
                 "y": [method for method, _, _, _ in marks],
-                "error_x": between([value for _, value, _, _ in marks], [(low, high) for *_, low, high in marks], color),
+                "error_x": between(
+                    [value for _, value, _, _ in marks], [(low, high) for *_, low, high in marks], color
+                ),
                 "marker": {"color": color, "symbol": symbol, "size": 10},
             }
         )

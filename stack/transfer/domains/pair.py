@@ -167,7 +167,7 @@ def _shared_classes(
     """Return the classes of both domains, and how many images each has of those that it has alone."""
     shared = np.intersect1d(source.labels, target.labels)
     if len(shared) < 2:
-        found = f"share {list_classes(shared)} alone" if len(shared) else "share no class"
+        found = f"share {_listed(shared)} alone" if len(shared) else "share no class"
         message = (
             f"the domains {found}: {' + '.join(source.names)} has {_listed(np.unique(source.labels))}; "
             f"{target_name} has {_listed(np.unique(target.labels))}. A transfer needs 2 classes that both have "

@@ -154,9 +154,7 @@ def _of_datasets(store: FeatureStore, asked: Asked) -> tuple[Source, Joined, lis
     for index in indexes:
         get_task(TASK).check_index(index)
     ids, notes = shared_feature_sets(store, indexes, asked.backbones)
-    target = join_features(
-        store, dataset=asked.target, backbones=ids, split=asked.split, group_by=asked.group_by
-    )
+    target = join_features(store, dataset=asked.target, backbones=ids, split=asked.split, group_by=asked.group_by)
     # Which of its images belong together matters of the source too, but it need not say so by a column.
     group_by = "auto" if asked.group_by == "group" else asked.group_by
     parts = [join_features(store, dataset=name, backbones=ids, group_by=group_by) for name in asked.source]
@@ -209,9 +207,7 @@ def _of_column(store: FeatureStore, asked: Asked, column: str) -> tuple[Source, 
     cells = np.array(list(find_column(index, "--domain-column", column)), dtype=np.str_)
     source = _check_values(index, column, cells, asked)
     ids, notes = shared_feature_sets(store, [index], asked.backbones)
-    joined = join_features(
-        store, dataset=index.name, backbones=ids, split=asked.split, group_by=asked.group_by
-    )
+    joined = join_features(store, dataset=index.name, backbones=ids, split=asked.split, group_by=asked.group_by)
     own = cells[joined.rows]
     is_target, is_source = own == asked.target, np.isin(own, source)
     for name, there in ((asked.target, is_target), (" or ".join(source), is_source)):

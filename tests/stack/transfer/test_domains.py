@@ -139,7 +139,7 @@ def test_a_domain_of_one_image_is_refused(store: FeatureStore) -> None:
     with pytest.raises(StackError, match="share 'hat' alone"):
         matched(store, STUDIO_TO_PHONE)
     add_domain(store, "phone", ["hat", "coat"], seed=2)
-    with pytest.raises(StackError, match="at least|fewer"):
+    with pytest.raises(StackError, match=r"at least|fewer"):
         divided(matched(store, STUDIO_TO_PHONE))
 
 
