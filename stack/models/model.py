@@ -79,6 +79,9 @@ class StackModel:
     weights
         One for each member and head, 0 or more and 1 in sum, of a weighted mean of probabilities; None for any other
         meta-learner.
+    transfer
+        Of a model that was learnt from one domain for another: ``method``, ``source``, ``target``, ``target_labels``
+        (as ``transfer --target-labels`` takes them) and ``statistics``, whose means and covariances it is built on.
 
     Raises
     ------
@@ -106,6 +109,7 @@ class StackModel:
     thresholds: NDArray[np.float32] | None = None
     heads: tuple[str, ...] = ()
     weights: list[float] | None = None
+    transfer: dict[str, str] | None = None
 
     def __post_init__(self) -> None:
         problem = next(problems(self), None)
@@ -218,7 +222,18 @@ class StackModel:
         score = ", ".join(f"{name} {_shown(value)}" for name, value in self.score.items()) or "never scored"
         heads = f"{', '.join(self.heads)} of " if self.heads else ""
         return (
-            f"{what} by {self.learner} on {heads}{names}; {self.n_images:,} training images; on unseen images: {score}"
+            f"{what} by {self.learner} on {heads}{names}{self._transferred()}; {self.n_images:,} training images; on "
+            f"unseen images: {score}"
+        )
+
+    def _transferred(self) -> str:
+        """Return from where to where it was transferred, and whose statistics it is built on; "" if it was not."""
+        if self.transfer is None:
+            return ""
+        told = self.transfer
+        return (
+            f"; for {told['target']} by {told['method']} from {told['source']} (target labels: "
+            f"{told['target_labels']}), on {told['statistics']} statistics"
         )
 
     def _decide(self, blocks: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:

@@ -1,6 +1,6 @@
 """One file for a finished stack: safetensors, whose metadata hold the rest as JSON; reading it runs no code.
 
-Layout, versions 3 to 5. Metadata: ``format`` (``stackbone-model``), ``format_version``, ``model`` (a JSON object: task,
+Layout, versions 3 to 6. Metadata: ``format`` (``stackbone-model``), ``format_version``, ``model`` (a JSON object: task,
 classes, backbones with their specs, meta-learner, training, score, versions, time) and ``sha256`` (over the three
 others and every tensor's name, shape and bytes). Tensors, float32: ``base.I.coef`` (dim, K), ``base.I.intercept`` (K,)
 and, where it is subtracted from the features first, ``base.I.mean`` (dim,) of backbone I; ``meta.coef``,
@@ -13,8 +13,9 @@ is taken), and training has ``views`` (a list of names). Version 5 is written of
 ``thresholds``, a tensor, float32 (K,), of images with any number of labels: the probability from which on an image is
 said to have a label; ``heads`` in ``model``, the names of the base learners where they are not the task's own alone
 (the H heads of a backbone are one map of H times K outputs); and ``weights`` in ``meta``, of a weighted mean of
-probabilities: a list of numbers, one for each head of each member, 0 or more and 1 in sum. Version 2 had no digests of
-training images, version 1 no means either.
+probabilities: a list of numbers, one for each head of each member, 0 or more and 1 in sum. Version 6 is written of
+models that were learnt from one domain for another: ``transfer`` in ``model``, five texts by name. Version 2 had no
+digests of training images, version 1 no means either.
 
 The checksum tells damage, not an author: whoever changes a file on purpose can renew it. What such a file can do
 is predict wrongly, and no more: nothing in it is ever executed, and every shape and number is checked.
@@ -46,7 +47,8 @@ from stackbone.stack.models.model import StackModel
 from stackbone.stack.solvers.linear import LinearMap
 
 FORMAT = "stackbone-model"
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
+_HEADS_VERSION = 5  # of a model with thresholds, heads or weights
 _VIEWS_VERSION = 4  # of a model with members or views
 _PLAIN_VERSION = 3  # of a model without members and views, which earlier versions of Stackbone read too
 
@@ -77,6 +79,8 @@ def save_model(model: StackModel, file: Path | str) -> None:
     if model.thresholds is not None:
         tensors[_THRESHOLDS] = np.ascontiguousarray(model.thresholds)
     if model.heads or model.weights is not None or model.thresholds is not None:
+        version = _HEADS_VERSION
+    if model.transfer is not None:
         version = FORMAT_VERSION
     metadata = {"format": FORMAT, "format_version": str(version), "model": header_json(_describe(model))}
     write_tensors(file, tensors, {**metadata, "sha256": _checksum(metadata, tensors)})
@@ -166,6 +170,7 @@ def _describe(model: StackModel) -> dict[str, Any]:
         "created": model.created,
         **({"members": list(model.members)} if model.members else {}),
         **({"heads": list(model.heads)} if model.heads else {}),
+        **({"transfer": dict(model.transfer)} if model.transfer is not None else {}),
     }
 
 
@@ -180,6 +185,7 @@ def _describe_others(backbone: ModelBackbone) -> dict[str, Any]:
 def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
     is_plain, has_heads = version <= _PLAIN_VERSION, version > _VIEWS_VERSION
     optional = (() if is_plain else ("members",)) + (("heads",) if has_heads else ())
+    optional += ("transfer",) if version > _HEADS_VERSION else ()
     described = _as(dict, raw, "the description", keys=_KEYS, optional=optional)
     members = _as(list, described["members"], "members") if "members" in described else None
     of_meta = {"learner", "scores", "combine", "scale"}
@@ -228,6 +234,7 @@ def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
         thresholds=tensors.get(_THRESHOLDS),
         heads=tuple(_as(str, each, "heads") for each in _as(list, described.get("heads", []), "heads")),
         weights=weights,
+        transfer=_texts(described["transfer"], "transfer") if "transfer" in described else None,
     )
 
 
@@ -242,6 +249,10 @@ def _parse_backbone(raw: object, *, is_plain: bool) -> ModelBackbone:
 
 def _floats(raw: object, what: str) -> list[float]:
     return [_as(float, each, what) for each in _as(list, raw, what)]
+
+
+def _texts(raw: object, what: str) -> dict[str, str]:
+    return {name: _as(str, each, what) for name, each in _as(dict, raw, what).items()}
 
 
 def _parse_set(described: dict[str, Any]) -> tuple[str, FeatureSpec]:

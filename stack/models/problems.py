@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 SEEN_BYTES = 8
 """Of the digest of a training image, in a model's list of those that it was fitted on."""
 
+TRANSFER_KEYS = {"method", "source", "target", "target_labels", "statistics"}
+"""What a model says of the two domains that it was learnt from."""
+
 _ROUNDING = 1e-6  # by which weights may miss their sum
 
 
@@ -35,6 +38,7 @@ def problems(model: StackModel) -> Iterator[str]:
         _seen_problems,
         _shape_problems,
         _threshold_problems,
+        _transfer_problems,
     )
     yield from chain.from_iterable(check(model) for check in checks)
 
@@ -138,6 +142,12 @@ def _threshold_problems(model: StackModel) -> Iterator[str]:
         yield f"its thresholds have shape {found.shape} and type {found.dtype}, expected {expected}"
     elif found is not None and not ((found >= 0) & (found <= 1)).all():
         yield "its thresholds are no probabilities"
+
+
+def _transfer_problems(model: StackModel) -> Iterator[str]:
+    told = model.transfer
+    if told is not None and set(told) != TRANSFER_KEYS:
+        yield f"what it was transferred by has the keys {sorted(told)}, expected {sorted(TRANSFER_KEYS)}"
 
 
 def _map_problems(what: str, linear: LinearMap, n_inputs: int | None, n_outputs: int) -> Iterator[str]:

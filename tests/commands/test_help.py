@@ -37,7 +37,7 @@ from tests.made.plugin import install_plugin
 
 COMMANDS = (
     *("backbones", "compact", "demo", "extract", "forget", "inspect"),
-    *("predict", "report", "stack", "steer", "verify"),
+    *("predict", "report", "stack", "steer", "transfer", "verify"),
 )
 
 

@@ -1,0 +1,37 @@
+"""What `transfer` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stackbone.commands.shared.console import err, out
+from stackbone.commands.shared.tables import print_table
+
+if TYPE_CHECKING:
+    from stackbone.stack.transfer.experiment import TransferExperiment
+
+
+def print_transfer(experiment: TransferExperiment) -> None:
+    """Print a table and a verdict for each setting; notes and warnings go before them."""
+    from stackbone.stack.fitting.fit_warnings import in_words
+    from stackbone.stack.transfer import table
+    from stackbone.stack.transfer.verdict import verdict
+
+    for note in experiment.notes:
+        err.note(f"note: {note}")
+    for sentence in in_words(experiment.warnings):
+        err.print(f"warning: {sentence}")
+    for number, scores in enumerate(experiment.scores):
+        if number:
+            out.print()
+        out.print(table.title(experiment, scores))
+        names = [each.method for each in scores.results]
+        print_table(
+            table.header(experiment, scores),
+            table.rows(experiment, scores),
+            bold=names.index(scores.best_baseline),
+            spare=["what", "family"],
+        )
+        for note in table.footnotes(scores):
+            out.print(note)
+        out.print(str(verdict(experiment, scores)))
