@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stackbone.cache.text import counted
 from stackbone.commands.shared.console import err, out
 from stackbone.commands.shared.tables import print_table
 
@@ -35,3 +36,12 @@ def print_transfer(experiment: TransferExperiment) -> None:
         for note in table.footnotes(scores):
             out.print(note)
         out.print(str(verdict(experiment, scores)))
+    found = experiment.explanation
+    out.print()
+    for gap in found.gaps:
+        out.print(gap.line)
+    worst = found.least[0]
+    out.print(
+        f"{found.n_hurting:,} of {counted(experiment.n_source, 'source image')} hurt a classifier of the source; "
+        f"{worst.path!r} ({worst.domain}, {worst.label}) helps least"
+    )

@@ -14,6 +14,7 @@ from stackbone.stack.transfer.domains.pair import DomainPair
 from stackbone.stack.transfer.domains.parts import FoldPart
 from stackbone.stack.transfer.domains.reading import Asked
 from stackbone.stack.transfer.evaluate import SettingScores
+from stackbone.stack.transfer.explanation import Explanation
 
 TRANSFER_FORMAT = "stackbone-transfer"
 TRANSFER_VERSION = 1
@@ -39,6 +40,8 @@ class TransferExperiment:
         What a reader of the scores should know, in sentences.
     warnings : dict of str to list of str
         What solvers warned of, by setting and backbone.
+    explanation : Explanation
+        How far the domains are apart, and which source images help least.
     model : StackModel, optional
         Fitted on everything, where it was asked for.
     """
@@ -50,6 +53,7 @@ class TransferExperiment:
     scores: list[SettingScores]
     notes: list[str]
     warnings: dict[str, list[str]]
+    explanation: Explanation
     model: StackModel | None = None
 
     def __repr__(self) -> str:
@@ -109,4 +113,5 @@ class TransferExperiment:
             "notes": self.notes,
             "settings": [each.to_dict() for each in self.scores],
             "warnings": self.warnings,
+            "explanation": self.explanation.to_dict(),
         }

@@ -18,8 +18,9 @@ from stackbone.stack.transfer.domains.pair import match_domains
 from stackbone.stack.transfer.domains.parts import FoldPart, divide_target, labels_shown
 from stackbone.stack.transfer.domains.reading import TASK, Asked, read_domains
 from stackbone.stack.transfer.domains.settings import Setting, parse_settings
-from stackbone.stack.transfer.evaluate import evaluate_methods
+from stackbone.stack.transfer.evaluate import SOURCE_ONLY, evaluate_methods
 from stackbone.stack.transfer.experiment import TransferExperiment
+from stackbone.stack.transfer.explanation import explain
 from stackbone.stack.transfer.final_model import choose_saved, fit_final
 from stackbone.stack.transfer.method import FAMILIES, HIDDEN, Codes, Method
 from stackbone.stack.transfer.registry import METHODS
@@ -127,6 +128,9 @@ def run_transfer(
     scores, warnings = evaluate_methods(
         pair, parts, settings, chosen, seed=seed, is_split=split is not None, n_jobs=n_jobs, progress=progress
     )
+    alone = scores[0].result(SOURCE_ONLY).chosen
+    strengths = {name: float(chosen_in_fold[0]["C"]) for name, chosen_in_fold in alone.items()}
+    explanation = explain(pair, strengths, seed, n_jobs=n_jobs, progress=progress)
     shots = [note for setting in settings if (note := _shots_note(setting, parts, pair.target_codes))]
     experiment = TransferExperiment(
         asked=asked,
@@ -136,6 +140,7 @@ def run_transfer(
         scores=scores,
         notes=[*pair.target.notes, *notes, *pair.notes, *shots],
         warnings=warnings,
+        explanation=explanation,
     )
     if not with_model:
         return experiment

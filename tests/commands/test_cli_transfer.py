@@ -43,12 +43,14 @@ STUDIO_TO_PHONE = ("--source", "studio", "--target", "phone", "--methods", "base
 def test_a_table_and_a_verdict_for_each_setting(run: Run) -> None:
     done = run(*STUDIO_TO_PHONE, "--target-labels", "none,all")
     assert done.returncode == 0, done.stderr
-    none, every = done.stdout.split("\n\n")
+    none, every, gap = done.stdout.split("\n\n")
     assert none.splitlines()[0].endswith("3 folds of the target, seed 0; no target labels")
     assert "not run: target-only, pooled: needs labels of target images" in none
     assert every.splitlines()[0].startswith("studio (60 images) to phone (45 images), 3 classes")
     assert [line.split()[0] for line in every.splitlines()[2:5]] == ["source-only", "target-only", "pooled"]
     assert "ource images" in every.splitlines()[-1]
+    assert [line.split(":")[0] for line in gap.splitlines()[:2]] == ["resnet50", "vgg19"]
+    assert "source images hurt a classifier of the source" in gap
     assert "Traceback" not in done.stderr
 
 

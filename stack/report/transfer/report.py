@@ -8,6 +8,7 @@ from typing import Any
 from stackbone.stack.fitting.fit_warnings import in_words
 from stackbone.stack.report.head import Facts, Head
 from stackbone.stack.report.report import FilledSection, Report
+from stackbone.stack.report.transfer.gap import Gap, collect_gap
 from stackbone.stack.report.transfer.maps import Maps, collect_maps
 from stackbone.stack.report.transfer.methods import Methods, collect_methods
 from stackbone.stack.tables.verdict import Verdict
@@ -35,6 +36,7 @@ def collect_transfer_report(experiment: TransferExperiment, projection: str = "a
     """
     parts: list[FilledSection[Any]] = [
         FilledSection(Methods(), collect_methods(experiment)),
+        FilledSection(Gap(), collect_gap(experiment)),
         FilledSection(Maps(), collect_maps(experiment, projection)),
     ]
     return Report(_head(experiment), parts, {})

@@ -20,7 +20,10 @@ from stackbone.stack.report.pictures import Pictures
 from stackbone.stack.report.transfer.report import collect_transfer_report
 from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.transfer.classifier import fit_classifier, inner_folds
+from stackbone.stack.transfer.domains.parts import domains_of, everything
+from stackbone.stack.transfer.domains.settings import Setting
 from stackbone.stack.transfer.experiment import TransferExperiment
+from stackbone.stack.transfer.gap.distance import discrepancy, proxy_a_distance
 from stackbone.stack.transfer.method import Domains, Fitted, LinearFitted, Matrix, Method, Probabilities
 from stackbone.stack.transfer.registry import METHODS
 from stackbone.stack.transfer.result_file import transfer_result
@@ -306,7 +309,9 @@ def test_a_target_without_labels_is_refused(tmp_path: Path) -> None:
 def test_the_report_shows_methods_and_both_domains(experiment: TransferExperiment) -> None:
     report = collect_transfer_report(experiment, "pca")
     figures = report.figures()
-    assert list(figures) == ["transfer_scores", "transfer_differences", "domain_map_0", "domain_map_1"]
+    maps = ["domain_map_0", "domain_map_1"]
+    assert list(figures) == ["transfer_scores", "transfer_differences", "class_gaps", *maps]
+    assert figures["class_gaps"].data[0]["y"] == list(CLASSES)
     scores = {trace["name"]: trace for trace in figures["transfer_scores"].data}
     assert list(scores) == ["none", "few:3", "all"]
     assert scores["all"]["x"] == [each.score.mean for each in experiment.scores[-1].results]
@@ -315,6 +320,27 @@ def test_the_report_shows_methods_and_both_domains(experiment: TransferExperimen
     page = render_page(report, Pictures())
     assert "studio to phone" in page
     assert str(verdict(experiment, experiment.scores[-1])).split(";")[0] in page
+
+
+def test_the_verdict_is_explained_by_the_gap_and_by_source_images(
+    store: FeatureStore, experiment: TransferExperiment, tmp_path: Path
+) -> None:
+    found, pair = experiment.explanation, experiment.pair
+    assert [each.backbone for each in found.gaps] == ["resnet50", "vgg19"]
+    for gap in found.gaps:
+        domains = domains_of(pair, everything(pair, 0), Setting(None), gap.backbone, 0)
+        assert gap.a_distance == proxy_a_distance(domains)
+        assert gap.squared_discrepancy == discrepancy(domains).squared
+        assert (set(gap.classes), gap.p_value) == (set(CLASSES), discrepancy(domains).p_value)
+    assert [each.influence for each in found.least] == sorted(each.influence for each in found.least)
+    wrong = FeatureStore(tmp_path / "features")
+    add_domain(wrong, "studio", labels_of(60), seed=1)
+    index = wrong.dataset("studio")
+    wrong.write_dataset(replace(index, label=["shoe" if row == 0 else each for row, each in enumerate(index.label)]))
+    add_domain(wrong, "phone", labels_of(45), seed=2)
+    worst = run_transfer(wrong, source="studio", target="phone", methods="baseline").explanation.least[0]
+    assert (worst.path, worst.label, worst.domain) == ("coat/0.jpg", "shoe", "studio"), "a label that is wrong"
+    assert worst.influence < 0
 
 
 def test_a_result_is_json_with_every_number(experiment: TransferExperiment) -> None:
