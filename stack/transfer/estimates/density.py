@@ -12,17 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.errors import StackError
-from stackbone.stack.folds.class_folds import divide_inner
-from stackbone.stack.folds.dealing import Units
-from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.bases.lr import choose_c
+from stackbone.stack.transfer.classifier import inner_folds
 from stackbone.stack.transfer.method import Codes, Domains, Matrix
 
 Doubles = NDArray[np.float64]
-
-SPLITS = 3
-"""Inner folds of what methods choose: of every candidate's fits, three keep a table of all methods quick."""
 
 _STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)  # C tried: to tell two domains apart takes little
 _SHARE = 0.1  # of the target in what the source is compared with
@@ -52,7 +46,7 @@ def domain_odds(domains: Domains) -> DomainOdds:
 
 def _tell_apart(source: Matrix, target: Matrix, seed: int, groups: Codes | None) -> DomainOdds:
     side = np.repeat([0, 1], [len(source), len(target)])
-    folds = few_folds(side, seed, groups)
+    folds = inner_folds(side, seed, groups)
     if folds is None:
         return DomainOdds(np.zeros(len(source)), np.zeros(len(target)))
     _, said = choose_c(np.concatenate([source, target]), side, 2, folds, _STRENGTHS)
@@ -91,22 +85,3 @@ def joined_groups(domains: Domains) -> Codes | None:
     if domains.source_groups is None or domains.target_groups is None:
         return None
     return np.concatenate([domains.source_groups, domains.target_groups])
-
-
-def few_folds(codes: Codes, seed: int, groups: Codes | None) -> list[Fold] | None:
-    """Return three folds at most over rows with codes 0, 1, ...; None where too few rows allow none.
-
-    Parameters
-    ----------
-    codes : NDArray[np.int64]
-        ``(n,)``, none of the numbers in between left out.
-    seed : int
-        Of the shuffle.
-    groups : NDArray[np.int64], optional
-        ``(n,)`` ids of what no fold divides.
-    """
-    names = np.arange(codes.max() + 1).astype(np.str_)
-    try:
-        return divide_inner(codes.astype(np.int64), names, Units(groups, None), seed, SPLITS, "what is shown")
-    except StackError:
-        return None

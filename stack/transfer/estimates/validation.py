@@ -16,14 +16,11 @@ from scipy.special import log_softmax
 
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.bases.lr import score_classes
-from stackbone.stack.transfer.classifier import fit_classifier
-from stackbone.stack.transfer.estimates.density import effective_number, few_folds, importance
+from stackbone.stack.transfer.classifier import STRENGTHS, fit_classifier, inner_folds
+from stackbone.stack.transfer.estimates.density import effective_number, importance
 from stackbone.stack.transfer.method import Codes, Domains, LinearFitted, Matrix
 
 Doubles = NDArray[np.float64]
-
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""C tried by methods, in scikit-learn's sense: every other one of those that ``lr:`` tries, or fewer."""
 
 BY_IMPORTANCE = "importance-weighted log-loss on inner folds of the source"
 BY_BOTH = "log-loss on inner folds, source images by importance"
@@ -71,7 +68,7 @@ def _labelled(domains: Domains) -> Labelled:
         groups = np.concatenate([domains.source_groups, domains.target_groups[seen]])
     own = weights / weights.sum() * effective_number(weights)
     _, present = np.unique(codes, return_inverse=True)
-    folds = few_folds(present, domains.seed, groups)
+    folds = inner_folds(present, domains.seed, groups)
     by = BY_BOTH if len(seen) else BY_IMPORTANCE
     return Labelled(codes, len(weights), groups, np.concatenate([own, np.ones(len(seen))]), folds, by)
 

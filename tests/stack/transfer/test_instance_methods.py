@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from stackbone.stack.transfer.estimates.density import domain_odds, effective_number, few_folds, importance
+from stackbone.stack.transfer.classifier import inner_folds
+from stackbone.stack.transfer.estimates.density import domain_odds, effective_number, importance
 from stackbone.stack.transfer.estimates.kernels import gaussian
 from stackbone.stack.transfer.estimates.validation import labelled, lacking
 from stackbone.stack.transfer.method import HIDDEN, Domains
@@ -80,7 +81,7 @@ def test_validation_counts_source_images_for_their_effective_number() -> None:
 
 @pytest.mark.parametrize("codes", [[0, 0, 0, 1], [0, 1], [0]])
 def test_rows_that_allow_no_fold_have_none(codes: list[int]) -> None:
-    assert few_folds(np.array(codes), 0, None) is None
+    assert inner_folds(np.array(codes), 0, None) is None
 
 
 # Methods

@@ -19,7 +19,7 @@ from stackbone.stack.report.page import render_page
 from stackbone.stack.report.pictures import Pictures
 from stackbone.stack.report.transfer.report import collect_transfer_report
 from stackbone.stack.solvers.linear import LinearMap
-from stackbone.stack.transfer.classifier import fit_classifier, inner_folds
+from stackbone.stack.transfer.classifier import STRENGTHS, fit_classifier, inner_folds
 from stackbone.stack.transfer.domains.parts import domains_of, everything
 from stackbone.stack.transfer.domains.settings import Setting
 from stackbone.stack.transfer.experiment import TransferExperiment
@@ -64,7 +64,7 @@ def test_source_only_is_the_logistic_regression_of_the_source(
         x, y = pair.source.blocks[name], pair.source_codes
         folds = inner_folds(y, 0)
         assert folds is not None
-        found = score_classes(x, y, pair.target.blocks[name], 3, folds)
+        found = score_classes(x, y, pair.target.blocks[name], 3, folds, STRENGTHS)
         for scores in experiment.scores:
             result = scores.result("source-only")
             assert [each["C"] for each in result.chosen[name]] == [found.chosen] * 3

@@ -12,10 +12,10 @@ from scipy.special import log_softmax
 
 from stackbone.stack.experiments.shots import C_WITHOUT_FOLDS
 from stackbone.stack.solvers.linear import LinearMap
-from stackbone.stack.transfer.estimates.density import few_folds
+from stackbone.stack.transfer.classifier import STRENGTHS, inner_folds
 from stackbone.stack.transfer.estimates.moments import moments, standardise
 from stackbone.stack.transfer.estimates.softmax import descend, log_loss
-from stackbone.stack.transfer.estimates.validation import STRENGTHS, first_near_best, lacking
+from stackbone.stack.transfer.estimates.validation import first_near_best, lacking
 from stackbone.stack.transfer.method import Codes, Domains, Fitted, LinearFitted, Method
 from stackbone.stack.transfer.methods.baselines.source_only import METHOD as SOURCE_ONLY
 
@@ -86,7 +86,7 @@ def _choose(x: Floats, codes: Codes, prior: Doubles, seed: int, groups: Codes | 
     Of all C whose log-loss exceeds the least by no more than the standard error of that difference over images, the
     smallest: few images are little reason to leave the source (Breiman et al. 1984, section 3.4.3).
     """
-    folds = few_folds(np.unique(codes, return_inverse=True)[1], seed, groups)
+    folds = inner_folds(np.unique(codes, return_inverse=True)[1], seed, groups)
     if folds is None:
         return C_WITHOUT_FOLDS, "default: too few images to choose by"
     losses = []

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from stackbone.stack.solvers.linear import LinearMap
-from stackbone.stack.transfer.estimates.density import few_folds
+from stackbone.stack.transfer.classifier import inner_folds
 from stackbone.stack.transfer.estimates.moments import moments, standardise
 from stackbone.stack.transfer.estimates.softmax import descend, log_loss
 from stackbone.stack.transfer.estimates.validation import first_near_best, fit_pooled, labelled, lacking
@@ -49,7 +49,7 @@ class SharedMap(Method):
         own, other = codes[: len(source)], codes[len(source) :]
         groups = None if domains.target_groups is None else domains.target_groups[seen]
         _, dense = np.unique(other, return_inverse=True)
-        folds = few_folds(dense, domains.seed, groups)
+        folds = inner_folds(dense, domains.seed, groups)
         by, coupling = "default: too few images to choose by", 1.0
         if folds is not None:
             by, losses = "log-loss on inner folds of the target, one standard error rule", []
