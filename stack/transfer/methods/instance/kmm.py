@@ -1,7 +1,7 @@
 """Kernel mean matching: source images weighted so that their mean in a kernel space is the target's.
 
 Minimised is ``½ βᵀ K β - κᵀ β`` with the kernel K of the source's images and ``κ_i = n_s/n_t Σ_j k(x_i, t_j)``, for
-weights from 0 to a bound whose sum is about n_s (Huang et al. 2006). Of many images the source is divided at random
+weights from 0 to a bound whose sum is n_s but for ``n_s - √n_s`` (Huang et al. 2006). Of many images the source is divided at random
 into parts that are each matched to the same images of the target: each is a sample of the source.
 """
 
@@ -66,7 +66,7 @@ def kmm_weights(domains: Domains) -> Doubles:
 
 
 def match_means(kernel: Floats, similarity: Doubles, bound: float) -> Doubles:
-    """Minimise ``½ βᵀ K β - κᵀ β`` for ``0 <= β <= bound`` and ``|Σ β - n| <= √n - 1``.
+    """Minimise ``½ βᵀ K β - κᵀ β`` for ``0 <= β <= bound`` and ``|Σ β - n| <= n - √n``, as in the paper.
 
     An accelerated projected gradient (Beck & Teboulle 2009, SIAM J. Imaging Sciences 2(1), 183-202).
 
@@ -80,7 +80,7 @@ def match_means(kernel: Floats, similarity: Doubles, bound: float) -> Doubles:
         Largest weight, at least 1.
     """
     n = len(kernel)
-    slack = np.sqrt(n) - 1 if n > 1 else 0.0
+    slack = n - np.sqrt(n)
     steepest = float(kernel.sum(axis=1).max())  # no eigenvalue is larger
     weights, ahead, pace = np.ones(n), np.ones(n), 1.0
     for _ in range(_STEPS):
