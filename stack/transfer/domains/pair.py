@@ -28,6 +28,10 @@ class Matched:
     ----------
     same : int
         Source images that are byte-identical to one of the target.
+    repeated : int
+        Source images that are byte-identical to another of the source, which takes part.
+    conflicting : int
+        Source images that are byte-identical to another of the source whose label differs: none of them takes part.
     source_classes, target_classes : dict of str to int
         Images of each class that one domain has alone: of a partial and of an open set.
     near : int, optional
@@ -38,6 +42,8 @@ class Matched:
     source_classes: dict[str, int]
     target_classes: dict[str, int]
     near: int | None = None
+    repeated: int = 0
+    conflicting: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,25 +117,24 @@ def match_domains(
     Raises
     ------
     StackError
-        If the domains are the same images, share fewer than two classes, or one is left with too few images.
+        If a domain has one image, both are the same images, or they share fewer than two classes.
     UsageError
         If `near` is no cosine.
     """
     if near is not None:
         check_threshold(near)
-    source, n_same = _without_copies(source, target, target_name)
-    classes, alone = _shared_classes(source, target, target_name)
-    source = source.take(np.flatnonzero(np.isin(source.labels, classes)))
-    # `take` numbers groups anew, and those of the source must stay comparable.
+    _check_sizes(source, target, target_name)
+    by_column = _by_column(source, target)  # of all images: what takes no part may join two that do
+    kept_source, counts = _each_once(source, target, target_name)
+    classes, alone = _shared_classes(source.labels[kept_source], target.labels, source.names, target_name)
+    kept_source = kept_source[np.isin(source.labels[kept_source], classes)]
     kept = np.flatnonzero(np.isin(target.labels, classes))
+    if by_column is not None:
+        by_column = by_column[np.concatenate([kept_source, len(source) + kept])]
+    source = source.take(kept_source)
     if len(kept) < len(target.rows):
-        groups = None if target.groups is None else target.groups[kept]
-        target = replace(target.take(kept), groups=groups)
-    for name, n in (("source " + " + ".join(source.names), len(source)), (f"target {target_name}", len(target.rows))):
-        if n < 2:
-            message = f"the {name} has {counted(n, 'image')} of the shared classes, and 2 of each are the least"
-            raise StackError(message)
-    together, n_near, notes = _together(source, target, near, progress)
+        target = target.take(kept)
+    together, n_near, notes = _together(source, target, by_column, near, progress)
     source_groups = None if together is None else together[: len(source)]
     target_groups = None if together is None else together[len(source) :]
     if split is None:
@@ -140,13 +145,27 @@ def match_domains(
         classes=classes,
         source_groups=source_groups,
         target_groups=target_groups,
-        matched=Matched(n_same, *alone, n_near),
-        notes=[*_notes(n_same, alone, target_name), *notes],
+        matched=Matched(counts["same"], *alone, n_near, counts["repeated"], counts["conflicting"]),
+        notes=[*_notes(counts, alone, target_name), *notes],
     )
 
 
-def _without_copies(source: Source, target: Joined, target_name: str) -> tuple[Source, int]:
-    """Leave out the images of the source that are those of the target, to the byte."""
+def _check_sizes(source: Source, target: Joined, target_name: str) -> None:
+    named = (("source", " + ".join(source.names), len(source)), ("target", target_name, len(target.rows)))
+    for what, name, n in named:
+        if n < 2:
+            message = (
+                f"the {what} {name!r} has {counted(n, 'labelled image')}, and a transfer needs images of 2 classes in "
+                "both domains. Label more of its images with `stackbone extract DATA --labels FILE.csv`"
+            )
+            raise StackError(message)
+
+
+def _each_once(source: Source, target: Joined, target_name: str) -> tuple[Codes, dict[str, int]]:
+    """Return the rows of the source that are no image of the target, each image once, and how many are left out.
+
+    An image that several sources label differently takes no part, as within one dataset.
+    """
     theirs, ours = as_keys(target.digests), as_keys(source.digests)
     same = np.isin(ours, theirs)
     n_known = int(np.isin(theirs, ours).sum())
@@ -158,23 +177,29 @@ def _without_copies(source: Source, target: Joined, target_name: str) -> tuple[S
             "domains of different images; `stackbone stack` scores one dataset by itself"
         )
         raise StackError(message)
-    return source.take(np.flatnonzero(~same)), int(same.sum())
+    _, first, image = np.unique(ours, return_index=True, return_inverse=True)
+    differs = source.labels != source.labels[first][image]
+    conflicting = np.isin(image, image[differs]) & ~same
+    repeated = ~same & ~conflicting & (first[image] != np.arange(len(ours)))
+    left_out = {"same": same, "repeated": repeated, "conflicting": conflicting}
+    rows = np.flatnonzero(~(same | repeated | conflicting))
+    return rows, {name: int(each.sum()) for name, each in left_out.items()}
 
 
 def _shared_classes(
-    source: Source, target: Joined, target_name: str
+    ours: NDArray[np.str_], theirs: NDArray[np.str_], sources: Sequence[str], target_name: str
 ) -> tuple[NDArray[np.str_], tuple[dict[str, int], dict[str, int]]]:
     """Return the classes of both domains, and how many images each has of those that it has alone."""
-    shared = np.intersect1d(source.labels, target.labels)
+    shared = np.intersect1d(ours, theirs)
     if len(shared) < 2:
         found = f"share {_listed(shared)} alone" if len(shared) else "share no class"
         message = (
-            f"the domains {found}: {' + '.join(source.names)} has {_listed(np.unique(source.labels))}; "
-            f"{target_name} has {_listed(np.unique(target.labels))}. A transfer needs 2 classes that both have "
+            f"the domains {found}: {' + '.join(sources)} has {_listed(np.unique(ours))}; "
+            f"{target_name} has {_listed(np.unique(theirs))}. A transfer needs 2 classes that both have "
             "under one name: rename labels with `stackbone extract DATA --labels FILE.csv`"
         )
         raise StackError(message)
-    return shared, (_alone(source.labels, shared), _alone(target.labels, shared))
+    return shared, (_alone(ours, shared), _alone(theirs, shared))
 
 
 def _alone(labels: NDArray[np.str_], shared: NDArray[np.str_]) -> dict[str, int]:
@@ -182,24 +207,34 @@ def _alone(labels: NDArray[np.str_], shared: NDArray[np.str_]) -> dict[str, int]
     return dict(zip(map(str, names), map(int, counts), strict=True))
 
 
-def _together(
-    source: Source, target: Joined, near: float | None, progress: Progress | None
-) -> tuple[Codes | None, int | None, list[str]]:
-    """Return which images of both domains belong together, by group, name of group and look; None where none do.
+def _by_column(source: Source, target: Joined) -> Codes | None:
+    """Return the groups of the images of both domains, those of the source first; None where nothing groups them.
 
-    Source images come first.
+    Images of one group, of groups of one name, and byte-identical ones belong together.
+    """
+    if source.groups is None and target.groups is None:
+        return None
+    own = np.full(len(source), -1) if source.groups is None else source.groups
+    theirs = np.full(len(target.rows), -1) if target.groups is None else target.groups
+    # Domains in one dataset have groups of one numbering; those of two are told apart but by their names.
+    apart = 0 if source.is_same_dataset else int(own.max(initial=-1)) + 1
+    columns: list[NDArray[np.generic]] = [np.concatenate([own, np.where(theirs < 0, -1, theirs + apart)])]
+    names = None if source.is_same_dataset else group_names(target)
+    if source.group_names is not None and names is not None:
+        columns.append(np.concatenate([source.group_names, names]))
+    _, image = np.unique(as_keys(np.concatenate([source.digests, target.digests])), return_inverse=True)
+    return join_groups(*columns, image)
+
+
+def _together(
+    source: Source, target: Joined, by_column: Codes | None, near: float | None, progress: Progress | None
+) -> tuple[Codes | None, int | None, list[str]]:
+    """Return which images of both domains belong together, by group and by look; None where none do.
+
+    Source images come first, as in `by_column`.
     """
     n, m = len(source), len(target.rows)
-    columns: list[NDArray[np.generic]] = []
-    if source.groups is not None or target.groups is not None:
-        own = np.full(n, -1) if source.groups is None else source.groups
-        theirs = np.full(m, -1) if target.groups is None else target.groups
-        # Domains in one dataset have groups of one numbering; those of two are told apart but by their names.
-        apart = 0 if source.is_same_dataset else int(own.max(initial=-1)) + 1
-        columns.append(np.concatenate([own, np.where(theirs < 0, -1, theirs + apart)]))
-        names = None if source.is_same_dataset else group_names(target)
-        if source.group_names is not None and names is not None:
-            columns.append(np.concatenate([source.group_names, names]))
+    columns: list[NDArray[np.generic]] = [] if by_column is None else [by_column]
     notes: list[str] = []
     n_near = None
     if near is None and n + m > MOST_COMPARED:
@@ -217,20 +252,25 @@ def _together(
     return (join_groups(*columns) if columns else None), n_near, notes
 
 
-def _notes(n_same: int, alone: tuple[Mapping[str, int], Mapping[str, int]], target_name: str) -> list[str]:
+def _notes(
+    counts: Mapping[str, int], alone: tuple[Mapping[str, int], Mapping[str, int]], target_name: str
+) -> list[str]:
     notes = []
-    if n_same:
-        be = "is" if n_same == 1 else "are"
-        notes.append(
-            f"{counted(n_same, 'source image')} {be} byte-identical to images of {target_name} and left out of the "
-            "source"
-        )
+    why = {
+        "same": f"byte-identical to images of {target_name} and left out of the source",
+        "repeated": "in several sources and counted once",
+        "conflicting": "in several sources under different labels and left out",
+    }
+    for name, n_images in counts.items():
+        if n_images:
+            be = "is" if n_images == 1 else "are"
+            notes.append(f"{counted(n_images, 'source image')} {be} {why[name]}")
     for whose, classes in zip(("source", "target"), alone, strict=True):
         if classes:
             those = _listed(list(classes))
             n = counted(sum(classes.values()), "image")
-            why = {"source": "not learnt", "target": "neither learnt nor tested: no source image shows them"}[whose]
-            notes.append(f"{counted(len(classes), 'class', 'classes')} of the {whose} alone ({those}; {n}): {why}")
+            fate = {"source": "not learnt", "target": "neither learnt nor tested: no source image shows them"}[whose]
+            notes.append(f"{counted(len(classes), 'class', 'classes')} of the {whose} alone ({those}; {n}): {fate}")
     return notes
 
 

@@ -58,8 +58,9 @@ def divide_target(pair: DomainPair, division: Division) -> tuple[DomainPair, lis
     StackError
         If labels, groups or the split do not allow it, or a fold is left without source images of a class.
     """
-    images, folds = outer_folds(pair.target, division)
+    images, divided = outer_folds(pair.target, division)
     pair = _kept(pair, images)
+    folds = [_apart(fold, pair) for fold in divided]
     codes, group = pair.target_codes, resolve_groups(pair.target_groups, len(images.rows))
     parts = []
     for number, fold in enumerate(folds):
@@ -69,7 +70,35 @@ def divide_target(pair: DomainPair, division: Division) -> tuple[DomainPair, lis
         _check_source(pair, source, number, len(folds))
         seed = int(np.random.SeedSequence([division.seed, number]).generate_state(1)[0])
         parts.append(FoldPart(number, fold, source, nested_order(fold.train, codes, group, seed)))
-    return replace(pair, notes=[*pair.notes, *_source_notes(pair, parts)]), parts
+    n_copies = sum(len(whole.train) - len(fold.train) for whole, fold in zip(divided, folds, strict=True))
+    notes = [*pair.notes, *_source_notes(pair, parts)]
+    if n_copies:
+        those = counted(n_copies, "target image")
+        be = "is" if n_copies == 1 else "are"
+        notes.append(f"{those} outside the tested split {be} left out: near copies of tested images")
+    return replace(pair, notes=notes), parts
+
+
+def _apart(fold: Fold, pair: DomainPair) -> Fold:
+    """Return a fold whose training part has nothing that belongs together with a tested image.
+
+    Drawn folds keep groups whole; the target's own split knows nothing of near copies.
+    """
+    if pair.target_groups is None:
+        return fold
+    is_copy = np.isin(pair.target_groups[fold.train], pair.target_groups[fold.test])
+    if not is_copy.any():
+        return fold
+    train = fold.train[~is_copy]
+    lost = np.setdiff1d(pair.target_codes[fold.train], pair.target_codes[train])
+    if len(lost):
+        names = ", ".join(repr(str(pair.classes[code])) for code in lost)
+        message = (
+            f"no target image of {names} is left to learn from: all of them outside the tested split are near copies "
+            "of tested images. Use cross-validation (--cv 3), which keeps near copies together, or add images"
+        )
+        raise StackError(message)
+    return Fold(train, fold.test)
 
 
 def _kept(pair: DomainPair, images: Joined) -> DomainPair:
@@ -95,8 +124,8 @@ def _check_source(pair: DomainPair, source: Codes, number: int, n_folds: int) ->
         where = f"fold {number + 1} of {n_folds}" if n_folds > 1 else "the test part"
         message = (
             f"no source image of {', '.join(map(repr, map(str, lost)))} is left for {where}: all of them are near "
-            "copies of tested images, or of one group with them. Leave these classes out, or use more folds (--cv 10), "
-            "which test fewer images at a time"
+            "copies of tested images, or of one group with them. Add source images that are neither, or take the "
+            "label of these classes away with `stackbone extract DATA --labels FILE.csv`"
         )
         raise StackError(message)
 

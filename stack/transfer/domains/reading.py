@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache import DatasetIndex, Digests, FeatureStore, StackError, UsageError, as_keys
+from stackbone.cache import DatasetIndex, Digests, FeatureStore, StackError, UsageError
 from stackbone.cache.choices import nearest
 from stackbone.cache.text import counted, typed
 from stackbone.stack.divisions.further_columns import find_column
@@ -159,11 +159,7 @@ def _of_datasets(store: FeatureStore, asked: Asked) -> tuple[Source, Joined, lis
     group_by = "auto" if asked.group_by == "group" else asked.group_by
     parts = [join_features(store, dataset=name, backbones=ids, group_by=group_by) for name in asked.source]
     notes += [f"{name}: {note}" for name, part in zip(asked.source, parts, strict=True) for note in part.notes]
-    source = _joined_source(list(asked.source), parts)
-    _, first = np.unique(as_keys(source.digests), return_index=True)
-    if len(first) < len(source):
-        notes.append(f"{counted(len(source) - len(first), 'image')} of several sources counted once")
-    return source.take(np.sort(first)), target, notes
+    return _joined_source(list(asked.source), parts), target, notes
 
 
 def _joined_source(names: list[str], parts: Sequence[Joined]) -> Source:

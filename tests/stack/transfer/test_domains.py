@@ -53,10 +53,21 @@ def test_two_datasets_are_read_with_the_same_features(store: FeatureStore) -> No
 def test_several_sources_are_joined_and_told_apart(store: FeatureStore) -> None:
     make_domains(store.root)
     add_domain(store, "web", labels_of(30), seed=3, contents=[f"web/{i}" if i else "studio/0" for i in range(30)])
-    source, _, notes = read_domains(store, Asked(("studio", "web"), "phone"))
-    assert source.names == ["studio", "web"]
-    assert np.bincount(source.domain).tolist() == [60, 29]
-    assert any("1 image of several sources counted once" in note for note in notes)
+    pair = matched(store, Asked(("studio", "web"), "phone"))
+    assert pair.source.names == ["studio", "web"]
+    assert np.bincount(pair.source.domain).tolist() == [60, 29]
+    assert pair.matched.repeated == 1
+    assert any("1 source image is in several sources and counted once" in note for note in pair.notes)
+
+
+@pytest.mark.parametrize("order", [("studio", "web"), ("web", "studio")])
+def test_an_image_that_sources_label_differently_takes_no_part(store: FeatureStore, order: tuple[str, ...]) -> None:
+    make_domains(store.root)
+    add_domain(store, "web", labels_of(30), seed=3, contents=[f"web/{i}" if i else "studio/1" for i in range(30)])
+    pair = matched(store, Asked(order, "phone"))
+    assert (len(pair.source), pair.matched.conflicting, pair.matched.repeated) == (88, 2, 0)
+    assert bytes(store.dataset("studio").image_sha256[1]) not in {bytes(each) for each in pair.source.digests}
+    assert any("2 source images are in several sources under different labels" in note for note in pair.notes)
 
 
 def test_domains_are_a_column_of_one_dataset(store: FeatureStore) -> None:
@@ -136,8 +147,10 @@ def test_domains_of_fewer_than_two_shared_classes_are_refused(
 def test_a_domain_of_one_image_is_refused(store: FeatureStore) -> None:
     add_domain(store, "studio", labels_of(30), seed=1)
     add_domain(store, "phone", ["hat"], seed=2)
-    with pytest.raises(StackError, match="share 'hat' alone"):
+    with pytest.raises(StackError, match=r"the target 'phone' has 1 labelled image, .*Label more"):
         matched(store, STUDIO_TO_PHONE)
+    with pytest.raises(StackError, match=r"the source 'phone' has 1 labelled image, .*Label more"):
+        matched(store, Asked(("phone",), "studio"))
     add_domain(store, "phone", ["hat", "coat"], seed=2)
     with pytest.raises(StackError, match=r"at least|fewer"):
         divided(matched(store, STUDIO_TO_PHONE))
@@ -176,6 +189,46 @@ def test_near_copies_and_groups_never_straddle_source_and_test_part(store: Featu
         assert len(learnt) >= 58
     assert sorted(copies) == sorted(people) == [(False, True), (False, True), (True, False)]
     assert any("left out of its source" in note for note in pair.notes)
+
+
+@pytest.mark.parametrize("is_far", [False, True])
+def test_near_copies_of_a_split_s_test_images_are_not_learnt_from(store: FeatureStore, *, is_far: bool) -> None:
+    rng = np.random.default_rng(9)
+    same, other = 5 * rng.normal(size=(2, DIM)).astype(np.float32)
+    add_domain(store, "studio", labels_of(60), seed=1)
+    splits = ["test" if i < 21 else "train" for i in range(60)]
+    copies = {0: same, 42: other if is_far else same * 1.01}
+    add_domain(store, "phone", labels_of(60), seed=2, splits=splits, copies=copies)
+    pair = matched(store, replace(STUDIO_TO_PHONE, split="test"))
+    pair, [part] = divide_target(pair, Division(split="test"))
+    assert 0 in part.fold.test
+    assert (42 in part.fold.train) == is_far
+    assert len(part.fold.train) == (39 if is_far else 38)
+    assert any("1 target image outside the tested split is left out" in note for note in pair.notes) != is_far
+
+
+def test_a_split_all_of_whose_images_of_a_class_are_copies_of_tested_ones_is_refused(store: FeatureStore) -> None:
+    same = 5 * np.random.default_rng(9).normal(size=DIM).astype(np.float32)
+    add_domain(store, "studio", labels_of(60), seed=1)
+    splits = ["test" if i < 21 else "train" for i in range(30)]
+    copies = {i: same for i in (1, 22, 25, 28)}
+    add_domain(store, "phone", labels_of(30), seed=2, splits=splits, copies=copies)
+    pair = matched(store, replace(STUDIO_TO_PHONE, split="test"))
+    with pytest.raises(StackError, match="no target image of 'hat' is left to learn from"):
+        divide_target(pair, Division(split="test"))
+
+
+def test_a_group_reaches_tested_images_through_a_copy_that_takes_no_part(store: FeatureStore) -> None:
+    """Source image 3 is image 6 of the target, and of a group with source image 5."""
+    groups = ["ann" if i in (3, 5) else "" for i in range(60)]
+    contents = [f"studio/{i}" if i != 3 else "phone/6" for i in range(60)]
+    add_domain(store, "studio", labels_of(60), seed=1, groups=groups, contents=contents)
+    add_domain(store, "phone", labels_of(45), seed=2)
+    pair, parts = divided(matched(store, STUDIO_TO_PHONE))
+    paths = pair.source.paths
+    assert (len(paths), pair.matched.same) == (59, 1)
+    row = paths.index("shoe/5.jpg")
+    assert sorted((6 in part.fold.test, row in part.source) for part in parts) == [(False, True)] * 2 + [(True, False)]
 
 
 def test_groups_of_one_dataset_straddle_its_domains(store: FeatureStore) -> None:
