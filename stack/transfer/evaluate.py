@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,104 +23,9 @@ from stackbone.stack.transfer.domains.parts import FoldPart, domains_of
 from stackbone.stack.transfer.domains.settings import Setting
 from stackbone.stack.transfer.memo import Memo
 from stackbone.stack.transfer.method import Matrix, Method
+from stackbone.stack.transfer.results.scores import POOLED, TARGET_ONLY, Logs, MethodScore, SettingScores
 
 PRIMARY = "accuracy"
-TARGET_ONLY, POOLED, SOURCE_ONLY = "target-only", "pooled", "source-only"
-"""Names of the baselines, which the verdict is about."""
-
-Logs = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class MethodScore:
-    """How one method did in one setting.
-
-    Attributes
-    ----------
-    method : str
-        Its name.
-    family : str
-        Of it.
-    setting : str
-        Name of the setting.
-    score : ModelScore
-        Of the mean of its probabilities over backbones, one number a fold.
-    backbones : dict of str to ModelScore
-        Of each backbone alone.
-    chosen : dict of str to list of dict
-        By backbone, what it chose in each fold: see `stack.transfer.method.Fitted`.
-    difference : Difference, optional
-        By how much it is better than the best baseline of the setting; None of that baseline itself.
-    """
-
-    method: str
-    family: str
-    setting: str
-    score: ModelScore
-    backbones: dict[str, ModelScore]
-    chosen: dict[str, list[dict[str, float | str]]]
-    difference: Difference | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-able object."""
-        return {
-            **self.score.to_dict(),
-            "method": self.method,
-            "family": self.family,
-            "setting": self.setting,
-            "backbones": {name: each.to_dict() for name, each in self.backbones.items()},
-            "chosen": self.chosen,
-            "difference": None if self.difference is None else self.difference.to_dict(),
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class SettingScores:
-    """All methods in one setting.
-
-    Attributes
-    ----------
-    setting : Setting
-        Which target labels are shown.
-    results : list of MethodScore
-        In the order of the table: baselines first.
-    best_baseline : str
-        Name of the baseline of the highest accuracy, which every method has to beat.
-    unfit : dict of str to str
-        Methods that cannot serve in this setting, with why not.
-    predictions : dict of str to list of NDArray[np.float64]
-        By method, ``(n_test, n_classes)`` natural-log probabilities of each fold's test part, over all backbones.
-    source_effect : Difference, optional
-        By how much `pooled` is better than `target-only`: what the source's images are worth, with nothing done about
-        the shift; a comparison that is named before any score is known. None without target labels.
-    """
-
-    setting: Setting
-    results: list[MethodScore]
-    best_baseline: str
-    unfit: dict[str, str]
-    predictions: dict[str, list[Logs]]
-    source_effect: Difference | None
-
-    def result(self, method: str) -> MethodScore:
-        """Return how a method did."""
-        return next(each for each in self.results if each.method == method)
-
-    @property
-    def best_method(self) -> MethodScore | None:
-        """The method of the highest accuracy, the first of equals; None where baselines alone were run."""
-        others = [each for each in self.results if each.family != "baseline"]
-        return max(others, key=lambda each: each.score.mean, default=None)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-able object."""
-        return {
-            "setting": self.setting.name,
-            "best_baseline": self.best_baseline,
-            "source_effect": None if self.source_effect is None else self.source_effect.to_dict(),
-            "results": [each.to_dict() for each in self.results],
-            "unfit": self.unfit,
-        }
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,8 +13,8 @@ from stackbone.stack.models.model import StackModel
 from stackbone.stack.transfer.domains.pair import DomainPair
 from stackbone.stack.transfer.domains.parts import FoldPart
 from stackbone.stack.transfer.domains.reading import Asked
-from stackbone.stack.transfer.evaluate import SettingScores
 from stackbone.stack.transfer.explanation import Explanation
+from stackbone.stack.transfer.results.scores import SettingScores
 
 TRANSFER_FORMAT = "stackbone-transfer"
 TRANSFER_VERSION = 1

@@ -148,10 +148,11 @@ class Method(ABC):
     source : str
         The paper, in a line: authors, year, where.
     statistics : str
-        Whose statistics the classifier is built on, in a few words, as a saved model says: ``the source's``,
-        ``the target's``, ``both domains'``.
+        What images of the target are standardised by before they are classified, as a saved model says.
     place : int
         Where it stands within its family, ascending.
+    is_linear : bool
+        Whether its classifier is a linear map of features as they are cached, as a saved model holds.
     by_default : bool
         Whether it runs where no method is named; one that takes minutes does not.
     """
@@ -160,8 +161,9 @@ class Method(ABC):
     family: Family
     what: str
     source: str
-    statistics: str = "both domains'"
+    statistics: str = "both domains' statistics"
     place: int = 100
+    is_linear: bool = True
     by_default: bool = True
 
     def fits(self, domains: Domains) -> str | None:

@@ -9,9 +9,9 @@ from stackbone.stack.report.blocks import Page, figure, join_all
 from stackbone.stack.report.figures.style import CLASS_LOOKS, NAMES, ROW, Figure, between, draw_dots
 from stackbone.stack.report.markup import Markup, element, table
 from stackbone.stack.report.section import Shown
-from stackbone.stack.transfer import table as transfer_table
 from stackbone.stack.transfer.experiment import TransferExperiment
-from stackbone.stack.transfer.verdict import verdict
+from stackbone.stack.transfer.results import table as transfer_table
+from stackbone.stack.transfer.results.verdict import verdict
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from stackbone.stack.report.transfer.gap import Gap, collect_gap
 from stackbone.stack.report.transfer.maps import Maps, collect_maps
 from stackbone.stack.report.transfer.methods import Methods, collect_methods
 from stackbone.stack.tables.verdict import Verdict
-from stackbone.stack.transfer import table
 from stackbone.stack.transfer.experiment import TransferExperiment
-from stackbone.stack.transfer.verdict import verdict
+from stackbone.stack.transfer.results import table
+from stackbone.stack.transfer.results.verdict import verdict
 
 
 def collect_transfer_report(experiment: TransferExperiment, projection: str = "auto") -> Report:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from stackbone.cache.text import counted
-from stackbone.stack.transfer.evaluate import MethodScore, SettingScores
 from stackbone.stack.transfer.experiment import TransferExperiment
 from stackbone.stack.transfer.registry import METHODS
+from stackbone.stack.transfer.results.scores import MethodScore, SettingScores
 
 
 def title(experiment: TransferExperiment, scores: SettingScores) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from stackbone.cache.disk.output_file import write_output
 from stackbone.cache.text import to_json
 from stackbone.stack.transfer.experiment import TransferExperiment
-from stackbone.stack.transfer.verdict import verdict
+from stackbone.stack.transfer.results.verdict import verdict
 
 
 def transfer_result(experiment: TransferExperiment) -> dict[str, Any]:

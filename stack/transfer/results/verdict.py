@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stackbone.stack.metrics.compare import Difference
-from stackbone.stack.transfer.evaluate import POOLED, SOURCE_ONLY, TARGET_ONLY, SettingScores
 from stackbone.stack.transfer.experiment import TransferExperiment
+from stackbone.stack.transfer.results.scores import POOLED, SOURCE_ONLY, TARGET_ONLY, SettingScores
 
 HELPS, HURTS, UNSURE = "helps", "hurts", "unsure"
 
@@ -44,17 +44,17 @@ def verdict(experiment: TransferExperiment, scores: SettingScores) -> TransferVe
     named after, which flatters it; the verdict says so.
     """
     source, effect = _effect(experiment, scores)
-    return TransferVerdict(source, effect, _methods(experiment, scores))
+    return TransferVerdict(source, f"{effect}.", _methods(experiment, scores))
 
 
 def _effect(experiment: TransferExperiment, scores: SettingScores) -> tuple[str | None, str]:
+    """Return what source images do, and the sentence on it without its full stop."""
     difference = scores.source_effect
     if difference is None:
         alone = scores.result(SOURCE_ONLY).score.mean
-        return (
-            None,
-            f"Without target labels there is no {TARGET_ONLY} to compare with; {SOURCE_ONLY} scores {alone:.3f}.",
-        )
+        lacking = TARGET_ONLY if TARGET_ONLY in scores.unfit else POOLED
+        why = "Without target labels" if scores.setting.shots == 0 else f"Since {lacking} could not be run"
+        return None, f"{why} there is no {lacking} to compare with; {SOURCE_ONLY} scores {alone:.3f}"
     pooled, alone = scores.result(POOLED).score.mean, scores.result(TARGET_ONLY).score.mean
     way = "above" if difference.mean > 0 else "below"
     told = (
@@ -64,10 +64,14 @@ def _effect(experiment: TransferExperiment, scores: SettingScores) -> tuple[str 
     if difference.mean == 0:
         told = f"{POOLED} and {TARGET_ONLY} score the same ({alone:.3f})"
     if not difference.excludes_zero:
-        return UNSURE, f"Whether source images help here cannot be told: {told}{_more(experiment)}."
+        return UNSURE, f"Whether source images help here cannot be told: {told}{_more(experiment)}"
     if difference.mean > 0:
-        return HELPS, f"Source images help here: {told}."
-    return HURTS, f"Source images hurt here: {told}; use {TARGET_ONLY}."
+        return HELPS, f"Source images help here: {told}"
+    best = scores.best_method
+    better = best is not None and best.difference is not None and best.difference.mean > 0 and scores.is_sure(best)
+    use = best.method if best is not None and better else scores.best_baseline
+    added = "" if use == TARGET_ONLY else ", where they are simply added"
+    return HURTS, f"Source images hurt here{added}: {told}; use {use}"
 
 
 def _methods(experiment: TransferExperiment, scores: SettingScores) -> str | None:
@@ -77,9 +81,10 @@ def _methods(experiment: TransferExperiment, scores: SettingScores) -> str | Non
     n = sum(each.family != "baseline" for each in scores.results)
     against = f"the best baseline, {baseline.method} ({baseline.score.mean:.3f})"
     points = f"{abs(100 * best.difference.mean):.1f} points"
+    of_all = f" among {n} methods" if n > 1 else ""
     if best.difference.mean > 0:
         which = f"the best of {n} methods, " if n > 1 else ""
-        doubt = "" if best.difference.excludes_zero else f", so this may be chance{_more(experiment)}"
+        doubt = "" if scores.is_sure(best) else f", which may be chance{of_all}{_more(experiment)}"
         flatters = " It was named after the scores were known, which flatters it." if n > 1 else ""
         said = (
             f"{best.method} ({best.score.mean:.3f}) is {which}{points} above {against}, "
@@ -95,9 +100,9 @@ def _methods(experiment: TransferExperiment, scores: SettingScores) -> str | Non
     worse = [
         f"{each.method} ({100 * each.difference.mean:+.1f})"
         for each in scores.results
-        if each.family != "baseline" and each.difference and each.difference.excludes_zero and each.difference.mean < 0
+        if each.family != "baseline" and each.difference and each.difference.mean < 0 and scores.is_sure(each)
     ]
-    return f"{said} Worse than {baseline.method} beyond chance: {', '.join(worse)}." if worse else said
+    return f"{said} Worse than {baseline.method} beyond chance{of_all}: {', '.join(worse)}." if worse else said
 
 
 def interval(difference: Difference) -> str:
