@@ -6,6 +6,7 @@ the target or hurt, against the source alone, the target alone and both together
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +14,7 @@ import typer
 from stackbone.cache.errors import UsageError
 from stackbone.cache.text import typed
 from stackbone.commands.shared import endings
-from stackbone.commands.shared.console import print_json, progress
+from stackbone.commands.shared.console import err, print_json, progress
 from stackbone.commands.shared.experiment_options import CrossValidationOptions, number_or_plan
 from stackbone.commands.shared.option_groups import grouped
 from stackbone.commands.shared.options import CacheOption, DatasetNameOption, FoldOptions, JsonOption, RowOptions
@@ -48,8 +49,8 @@ def command(
 ) -> None:
     from stackbone.cache import FeatureStore
     from stackbone.stack.report.projection import choose_projection
-    from stackbone.stack.transfer.result_file import transfer_result
-    from stackbone.stack.transfer.run import run_transfer
+    from stackbone.stack.transfer.results.result_file import transfer_result
+    from stackbone.stack.transfer.run import check_model, run_transfer
 
     if files.save_method and not files.save:
         message = "--save-method says which method --save keeps: add --save FILE, or leave it out"
@@ -59,6 +60,8 @@ def command(
         raise UsageError(message)
     choose_projection(files.projection)  # refused before the work
     endings.check_outputs({"--save": files.save, "--result": files.result, "--report": files.report, **rows.files})
+    if files.save:
+        check_model(domains.target_labels, domains.methods, files.save_method)
     rows.check()
     with progress() as on_progress:
         experiment = run_transfer(
@@ -78,8 +81,6 @@ def command(
             rare=folds.rare,
             seed=folds.seed,
             dealing=folds.dealing,
-            with_model=files.save is not None,
-            save_method=files.save_method,
             n_jobs=jobs,
             progress=on_progress,
         )
@@ -87,16 +88,15 @@ def command(
         print_json(transfer_result(experiment))
     else:
         print_transfer(experiment)
-    _write(experiment, files, rows)
+    _write(experiment, files, rows, jobs)
 
 
-def _write(experiment: TransferExperiment, files: TransferFiles, rows: RowOptions) -> None:
+def _write(experiment: TransferExperiment, files: TransferFiles, rows: RowOptions, jobs: int | None) -> None:
     """Write each file that was asked for: the table stands, whatever becomes of them."""
-    from stackbone.stack import save_model
     from stackbone.stack.report.page import write_page
     from stackbone.stack.report.transfer.report import collect_transfer_report
-    from stackbone.stack.transfer.result_file import write_transfer
-    from stackbone.stack.transfer.table import transfer_rows
+    from stackbone.stack.transfer.results.result_file import write_transfer
+    from stackbone.stack.transfer.results.table import transfer_rows
 
     found = transfer_rows(experiment)
     with endings.Outputs() as outputs:
@@ -108,11 +108,25 @@ def _write(experiment: TransferExperiment, files: TransferFiles, rows: RowOption
         if files.result:
             with outputs.file(f"all numbers are in {files.result}"):
                 write_transfer(experiment, files.result)
-        if files.save and experiment.model:
-            told = (experiment.model.transfer or {}).get("method")
+        if files.save:
             words = typed("stackbone", "predict", "PHOTOS", "--model", files.save)
-            with outputs.file(f"the model, {told} on all images, is in {files.save}", f"use it: {words}"):
-                save_model(experiment.model, files.save)
+            with outputs.file(f"use it: {words}"):
+                _save(experiment, files.save, files.save_method, jobs)
         if files.report:
             with outputs.file(f"the report is in {files.report}"):
                 write_page(collect_transfer_report(experiment, files.projection), files.report)
+
+
+def _save(experiment: TransferExperiment, file: Path, method: str | None, jobs: int | None) -> None:
+    """Fit a method on all images, save it, and say which it is."""
+    from stackbone.stack import save_model
+    from stackbone.stack.fitting.fit_warnings import in_words
+    from stackbone.stack.transfer.final_model import with_model
+
+    with progress() as on_progress:
+        fitted = with_model(experiment, method, n_jobs=jobs, progress=on_progress)
+    for sentence in in_words({name: said for name, said in fitted.warnings.items() if name not in experiment.warnings}):
+        err.print(f"warning: {sentence}")
+    if fitted.model is not None and fitted.model.transfer is not None:
+        save_model(fitted.model, file)
+        err.note(f"the model, {fitted.model.transfer['method']} on all images, is in {file}")

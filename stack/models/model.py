@@ -233,7 +233,7 @@ class StackModel:
         told = self.transfer
         return (
             f"; for {told['target']} by {told['method']} from {told['source']} (target labels: "
-            f"{told['target_labels']}), on {told['statistics']} statistics"
+            f"{told['target_labels']}), on {told['statistics']}"
         )
 
     def _decide(self, blocks: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:

@@ -3,77 +3,134 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 
 import numpy as np
 
-from stackbone.cache import Digests, StackError, UsageError
+from stackbone.cache import Digests, UsageError
+from stackbone.cache.choices import unknown_choice
+from stackbone.cache.progress import Progress
+from stackbone.stack.fitting.fit_warnings import recorded
+from stackbone.stack.fitting.fits import FitCounter, run_fits
 from stackbone.stack.models.backbone import ModelBackbone
 from stackbone.stack.models.model import StackModel, hash_digests, shorten_digests
 from stackbone.stack.models.refit import LIBRARIES, shown_score
 from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.transfer.domains.parts import domains_of, everything, labels_shown
-from stackbone.stack.transfer.evaluate import SOURCE_ONLY, TARGET_ONLY, SettingScores
 from stackbone.stack.transfer.experiment import TransferExperiment
-from stackbone.stack.transfer.method import HIDDEN
+from stackbone.stack.transfer.method import HIDDEN, Method
 from stackbone.stack.transfer.registry import METHODS
+from stackbone.stack.transfer.results.scores import POOLED, SOURCE_ONLY, TARGET_ONLY, SettingScores
 
 
-def choose_saved(scores: SettingScores, asked: str | None) -> list[str]:
-    """Return the method that is to be saved, or all that ran, the best first, where none was named.
+def check_saved(methods: Sequence[Method], save_method: str | None) -> None:
+    """Refuse, before the work, a method that cannot be saved.
+
+    Parameters
+    ----------
+    methods : sequence of Method
+        That are to be run.
+    save_method : str, optional
+        The one to be saved; by default the one that is named beside the baselines.
 
     Raises
     ------
     UsageError
-        If the one that was named cannot serve.
+        If it is not among them, or no linear map.
     """
-    if asked is None:
-        ranked = sorted(scores.results, key=lambda each: -each.score.mean)  # of equals the first of the table
-        return [each.method for each in ranked]
-    if asked in scores.unfit:
-        can = ", ".join(each.method for each in scores.results)
-        message = f"{asked} cannot be saved: it {scores.unfit[asked]}. Name another --save-method: {can}"
-        raise UsageError(message)
-    return [asked]
+    names = [each.name for each in methods]
+    if save_method is not None and save_method not in names:
+        raise UsageError(unknown_choice("--save-method", save_method, names))
+    asked = save_method or _single(names)
+    if asked is not None and not METHODS[asked].is_linear:
+        raise UsageError(_no_map(asked))
 
 
-def fit_final(experiment: TransferExperiment, methods: Sequence[str]) -> StackModel:
-    """Fit the first method whose classifier is linear, which a model can hold, on everything.
+def with_model(
+    experiment: TransferExperiment,
+    save_method: str | None = None,
+    *,
+    n_jobs: int | None = None,
+    progress: Progress | None = None,
+) -> TransferExperiment:
+    """Return the experiment with a method fitted on everything, and with what its solvers warned of.
 
     Parameters
     ----------
     experiment : TransferExperiment
         Of one setting.
-    methods : sequence of str
-        As of `choose_saved`.
+    save_method : str, optional
+        Which method; by default the one that was named beside the baselines, else the best baseline, or the best
+        method that beats it beyond chance.
+    n_jobs : int, optional
+        Fits at a time; all cores by default.
+    progress : callable, optional
+        See `cache.progress.Progress`.
 
     Raises
     ------
+    UsageError
+        If the method did not run, or is no linear map.
     StackError
-        If none of them is linear.
+        If all images do not allow it.
     """
-    for name in methods:
-        bases = _fit(experiment, name)
-        if bases is not None:
-            return _as_model(experiment, name, bases)
-    message = (
-        f"{methods[0]} is no linear map of features, and a model holds nothing else. Name another --save-method, such "
-        f"as {experiment.scores[0].best_baseline}"
-    )
-    raise StackError(message)
-
-
-def _fit(experiment: TransferExperiment, name: str) -> list[LinearMap] | None:
+    name = _choose(experiment.scores[0], save_method)
     setting, seed = experiment.scores[0].setting, experiment.division.seed
     part = everything(experiment.pair, seed)
-    bases = []
-    for backbone in experiment.pair.target.names:
-        found = METHODS[name].fit(domains_of(experiment.pair, part, setting, backbone, seed)).linear_map
-        if found is None:
-            return None
-        bases.append(found)
-    return bases
+    names = experiment.pair.target.names
+
+    def fit(backbone: str) -> LinearMap | None:
+        return METHODS[name].fit(domains_of(experiment.pair, part, setting, backbone, seed)).linear_map
+
+    fits = {(f"model {backbone}", 0): partial(fit, backbone) for backbone in names}
+    with recorded() as warned:
+        found = run_fits(fits, n_jobs, FitCounter(progress, len(fits)))
+    bases = [base for backbone in names if (base := found[f"model {backbone}", 0]) is not None]
+    if len(bases) < len(names):
+        raise UsageError(_no_map(name))
+    warnings = {**experiment.warnings, **warned.by_model()}
+    return replace(experiment, model=_as_model(experiment, name, bases), warnings=warnings)
+
+
+def _choose(scores: SettingScores, asked: str | None) -> str:
+    """Return the method to be saved."""
+    ran = [each.method for each in scores.results]
+    asked = asked or _single([*ran, *scores.unfit])
+    if asked is not None:
+        if asked in scores.unfit:
+            message = (
+                f"{asked} cannot be saved, since it was not run: {scores.unfit[asked]}. Name another --save-method: "
+                f"{', '.join(name for name in ran if METHODS[name].is_linear)}"
+            )
+            raise UsageError(message)
+        return asked
+    sure = [
+        each
+        for each in scores.results
+        if METHODS[each.method].is_linear
+        and each.family != "baseline"
+        and each.difference is not None
+        and each.difference.mean > 0
+        and scores.is_sure(each)
+    ]
+    best = max(sure, key=lambda each: each.score.mean, default=None)
+    return scores.best_baseline if best is None else best.method
+
+
+def _single(names: Sequence[str]) -> str | None:
+    """Return the one method that is no baseline, if there is one."""
+    others = [name for name in names if METHODS[name].family != "baseline"]
+    return others[0] if len(others) == 1 else None
+
+
+def _no_map(name: str) -> str:
+    return (
+        f"{name} is no linear map of features, and a model holds nothing else. Add --save-method {POOLED}, or leave "
+        "--save out"
+    )
 
 
 def _as_model(experiment: TransferExperiment, name: str, bases: list[LinearMap]) -> StackModel:
@@ -113,7 +170,11 @@ def _seen(experiment: TransferExperiment, name: str) -> Digests:
     part = everything(pair, experiment.division.seed)
     if name == SOURCE_ONLY:
         return pair.source.digests
+    labelled = pair.target.digests[labels_shown(part, pair.target_codes, setting) != HIDDEN]
     if name == TARGET_ONLY:
-        return pair.target.digests[labels_shown(part, pair.target_codes, setting) != HIDDEN]
-    both: Digests = np.concatenate([pair.source.digests, pair.target.digests])
-    return both
+        return labelled
+    if name == POOLED:
+        both: Digests = np.concatenate([pair.source.digests, labelled])
+        return both
+    everyone: Digests = np.concatenate([pair.source.digests, pair.target.digests])
+    return everyone

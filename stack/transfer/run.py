@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -18,12 +17,13 @@ from stackbone.stack.transfer.domains.pair import match_domains
 from stackbone.stack.transfer.domains.parts import FoldPart, divide_target, labels_shown
 from stackbone.stack.transfer.domains.reading import TASK, Asked, read_domains
 from stackbone.stack.transfer.domains.settings import Setting, parse_settings
-from stackbone.stack.transfer.evaluate import SOURCE_ONLY, evaluate_methods
+from stackbone.stack.transfer.evaluate import evaluate_methods
 from stackbone.stack.transfer.experiment import TransferExperiment
 from stackbone.stack.transfer.explanation import explain
-from stackbone.stack.transfer.final_model import choose_saved, fit_final
+from stackbone.stack.transfer.final_model import check_saved, with_model
 from stackbone.stack.transfer.method import FAMILIES, HIDDEN, Codes, Method
 from stackbone.stack.transfer.registry import METHODS
+from stackbone.stack.transfer.results.scores import SOURCE_ONLY
 
 
 def run_transfer(
@@ -44,7 +44,7 @@ def run_transfer(
     rare: str = "refuse",
     seed: int = 0,
     dealing: str | None = None,
-    with_model: bool = False,
+    fit_model: bool = False,
     save_method: str | None = None,
     n_jobs: int | None = None,
     progress: Progress | None = None,
@@ -69,10 +69,10 @@ def run_transfer(
         `near_duplicates` says otherwise) are always kept on one side.
     cv, repeats, split
         How the target is divided: number of folds, 3 by default, and how often; or its own split to test.
-    with_model
+    fit_model
         Fit a method on everything too, to be saved.
     save_method
-        Which; by default the one that was named, else the best that can be saved.
+        Which; by default as of `stack.transfer.final_model.with_model`.
     n_jobs
         Fits at a time; all cores by default.
     progress
@@ -89,14 +89,8 @@ def run_transfer(
     """
     store = store or FeatureStore()
     settings, chosen = parse_settings(target_labels), choose_methods(methods)
-    if with_model and len(settings) > 1:
-        message = (
-            f"--save keeps one model, and {typed('--target-labels', target_labels)} makes several: name one, such as "
-            f"--target-labels {settings[-1].name}"
-        )
-        raise UsageError(message)
-    if save_method is not None and save_method not in [each.name for each in chosen]:
-        raise UsageError(unknown_choice("--save-method", save_method, [each.name for each in chosen]))
+    if fit_model:
+        check_model(target_labels, methods, save_method)
     if isinstance(cv, str):
         message = f"--cv {cv}: a transfer fits every method once for each fold; use a number, such as --cv 5"
         raise UsageError(message)
@@ -142,11 +136,25 @@ def run_transfer(
         warnings=warnings,
         explanation=explanation,
     )
-    if not with_model:
-        return experiment
-    named = [each.name for each in chosen if each.family != "baseline"]
-    ranked = choose_saved(scores[0], save_method or (named[0] if len(named) == 1 else None))
-    return replace(experiment, model=fit_final(experiment, ranked))
+    return with_model(experiment, save_method, n_jobs=n_jobs, progress=progress) if fit_model else experiment
+
+
+def check_model(target_labels: str, methods: str | Sequence[str], save_method: str | None) -> None:
+    """Refuse, before the work, a model that cannot be made; parameters as of `run_transfer`.
+
+    Raises
+    ------
+    UsageError
+        If there are several settings, or the method is not among those that run, or no linear map.
+    """
+    settings = parse_settings(target_labels)
+    if len(settings) > 1:
+        message = (
+            f"--save keeps one model, and {typed('--target-labels', target_labels)} makes several: name one, such as "
+            f"--target-labels {settings[-1].name}"
+        )
+        raise UsageError(message)
+    check_saved(choose_methods(methods), save_method)
 
 
 def choose_methods(asked: str | Sequence[str]) -> list[Method]:

@@ -59,7 +59,8 @@ class TransferFiles:
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Method that --save keeps [default: the one in --methods, else the best that is a linear map]",
+            help="Method that --save keeps [default: the one in --methods, else the best baseline, or the best "
+            "method that beats it beyond chance]",
         ),
     ] = None
     result: Annotated[Path | None, typer.Option(help="Write all numbers to this file, as JSON")] = None

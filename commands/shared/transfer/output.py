@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def print_transfer(experiment: TransferExperiment) -> None:
     """Print a table and a verdict for each setting; notes and warnings go before them."""
     from stackbone.stack.fitting.fit_warnings import in_words
-    from stackbone.stack.transfer import table
-    from stackbone.stack.transfer.verdict import verdict
+    from stackbone.stack.transfer.results import table
+    from stackbone.stack.transfer.results.verdict import verdict
 
     for note in experiment.notes:
         err.note(f"note: {note}")

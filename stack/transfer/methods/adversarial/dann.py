@@ -27,6 +27,7 @@ class DomainAdversarial(Method):
     what = "a small network whose features tell the classes and hide the domains"
     source = "Ganin et al. 2016, Domain-Adversarial Training of Neural Networks, JMLR 17"
     place = 0
+    is_linear = False
     by_default = False
 
     def fits(self, domains: Domains) -> str | None:

@@ -13,7 +13,7 @@ class SourceOnly(Method):
     family = "baseline"
     what = "the source's images alone"
     source = "no transfer"
-    statistics = "the source's"
+    statistics = "the source's statistics"
     place = 0
 
     def fit(self, domains: Domains) -> Fitted:

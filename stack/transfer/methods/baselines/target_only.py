@@ -15,7 +15,7 @@ class TargetOnly(Method):
     family = "baseline"
     what = "the target's labelled images alone"
     source = "no transfer"
-    statistics = "the target's"
+    statistics = "the target's statistics"
     place = 10
 
     def fits(self, domains: Domains) -> str | None:

@@ -26,6 +26,7 @@ class Coral(Alignment):
     name = "coral"
     what = "the source with the target's covariance"
     source = "Sun, Feng & Saenko 2016, Return of Frustratingly Easy Domain Adaptation, AAAI 30"
+    statistics = "the target's mean and both domains' scale"
     place = 10
 
     def align(self, domains: Domains) -> Iterator[Aligned]:

@@ -29,6 +29,7 @@ class LinearTransport(Alignment):
     source = (
         "Flamary, Lounici & Ferrari 2019, Concentration bounds for linear Monge mapping estimation, arXiv 1905.10155"
     )
+    statistics = "the target's mean and both domains' scale"
     place = 30
 
     def align(self, domains: Domains) -> Iterator[Aligned]:

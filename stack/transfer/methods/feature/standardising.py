@@ -19,6 +19,7 @@ class Standardising(Alignment):
     name = "standardise"
     what = "each domain standardised by itself"
     source = "Li et al. 2016, Revisiting Batch Normalization for Practical Domain Adaptation, arXiv 1603.04779"
+    statistics = "the target's statistics"
     place = 0
 
     def align(self, domains: Domains) -> Iterator[Aligned]:

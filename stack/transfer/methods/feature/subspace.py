@@ -24,6 +24,7 @@ class SubspaceAlignment(Alignment):
     name = "subspace"
     what = "the source's principal directions turned onto the target's"
     source = "Fernando et al. 2013, Unsupervised Visual Domain Adaptation Using Subspace Alignment, ICCV"
+    statistics = "the target's mean and both domains' scale"
     place = 20
 
     def align(self, domains: Domains) -> Iterator[Aligned]:

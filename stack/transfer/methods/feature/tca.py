@@ -38,6 +38,7 @@ class TransferComponents(Method):
     what = "components of a kernel in which the domains' means meet"
     source = "Pan et al. 2011, Domain Adaptation via Transfer Component Analysis, IEEE Trans. Neural Networks 22(2)"
     place = 40
+    is_linear = False
 
     def fits(self, domains: Domains) -> str | None:
         """Return why not: a domain of one image has no spread."""

@@ -1,8 +1,8 @@
 """Kernel mean matching: source images weighted so that their mean in a kernel space is the target's.
 
 Minimised is ``½ βᵀ K β - κᵀ β`` with the kernel K of the source's images and ``κ_i = n_s/n_t Σ_j k(x_i, t_j)``, for
-weights from 0 to a bound whose sum is n_s but for ``n_s - √n_s`` (Huang et al. 2006). Of many images the source is divided at random
-into parts that are each matched to the same images of the target: each is a sample of the source.
+weights from 0 to a bound whose sum is n_s, give or take ``n_s - √n_s`` (Huang et al. 2006). Of many images the source
+is divided at random into parts that are each matched to the same images of the target: each is a sample of the source.
 """
 
 from __future__ import annotations

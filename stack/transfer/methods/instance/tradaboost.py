@@ -32,6 +32,7 @@ class TrAdaBoost(Method):
     what = "boosting that weighs down source images the target's labels speak against"
     source = "Dai, Yang, Xue & Yu 2007, Boosting for Transfer Learning, ICML"
     place = 20
+    is_linear = False
 
     def fits(self, domains: Domains) -> str | None:
         """Return why not: target labels are what it learns from, and folds are how it errs."""

@@ -30,6 +30,7 @@ class StartingPoint(Method):
     family = "model"
     what = "the target's classifier, drawn towards the source's"
     source = "Li, Grandvalet & Davoine 2018, Explicit Inductive Bias for Transfer Learning, ICML"
+    statistics = "the target's mean and both domains' scale"
     place = 0
 
     def fits(self, domains: Domains) -> str | None:

@@ -27,6 +27,7 @@ class Pace(Method):
     family = "model"
     what = "aligned covariances, then the surest guesses taken for labels"
     source = "Liao, Tsiligkaridis & Kulis 2022, Pick up the PACE, arXiv 2205.13508"
+    statistics = "the target's mean and both domains' scale"
     place = 20
 
     def fits(self, domains: Domains) -> str | None:

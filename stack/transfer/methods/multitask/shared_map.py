@@ -33,6 +33,7 @@ class SharedMap(Method):
     family = "multi-task"
     what = "a classifier of each domain, with a linear map in common"
     source = "Evgeniou & Pontil 2004, Regularized Multi-Task Learning, KDD"
+    statistics = "the target's mean and both domains' scale"
     place = 0
 
     def fits(self, domains: Domains) -> str | None:

@@ -37,6 +37,7 @@ class LabelPropagation(Method):
     what = "labels spread along neighbours in both domains"
     source = "Zhou et al. 2004, Learning with Local and Global Consistency, NeurIPS 16"
     place = 10
+    is_linear = False
 
     def fits(self, domains: Domains) -> str | None:
         """Return why not."""

@@ -36,6 +36,7 @@ class PrototypeRelations(Method):
     what = "class means that lie to each other as the source's do, moved to the target"
     source = "Wang & Mahadevan 2008, Manifold Alignment using Procrustes Analysis, ICML"
     place = 0
+    is_linear = False
 
     def fits(self, domains: Domains) -> str | None:
         """Return why not: relations are between the source's classes."""
