@@ -204,7 +204,7 @@ def measure(pair: Pair, names: Sequence[str], seeds: int) -> dict[str, Any]:
         for seed in range(seeds):
             domains, test, codes = domains_of(pair, shown, seed)
             first = next(iter(domains.values()))
-            sizes = len(first.source) + len(first.target), len(codes)
+            sizes = len(first.target), len(codes)  # as the command does: most of the source is the same by any seed
             for name in names:
                 method = METHODS[name]
                 if any(method.fits(each) for each in domains.values()):
@@ -215,9 +215,12 @@ def measure(pair: Pair, names: Sequence[str], seeds: int) -> dict[str, Any]:
                 said = np.mean([each.predict_proba(test[backbone]) for backbone, each in fitted.items()], axis=0)
                 accuracies.setdefault(name, []).append(float((said.argmax(axis=1) == codes).mean()))
             gap.append(float(np.mean([proxy_a_distance(each) for each in domains.values()])))
+        pooled, alone = (accuracies.get(name) for name in ("pooled", "target-only"))
+        effect = paired_difference(pooled, alone, *sizes).to_dict() if pooled and alone and seeds > 1 else None
         best = max((name for name in BASELINES if name in accuracies), key=lambda name: np.mean(accuracies[name]))
         figures[setting] = {
             "best baseline": best,
+            "source effect": effect,
             "proxy A-distance": float(np.mean(gap)),
             "methods": {
                 name: {
@@ -243,6 +246,18 @@ def cell(found: dict[str, Any] | None) -> str:
     return f"{said} ({100 * difference['low']:+.1f} to {100 * difference['high']:+.1f})"
 
 
+def effect_line(setting: str, difference: dict[str, Any] | None) -> str | None:
+    """Return in a sentence whether source images that are simply added help or hurt; None where nothing tells it."""
+    if difference is None or difference["low"] is None:
+        return None
+    low, high = 100 * difference["low"], 100 * difference["high"]
+    verdict = "help" if low > 0 else "hurt" if high < 0 else "neither surely help nor surely hurt"
+    return (
+        f"labels {setting}: source images {verdict}: pooled - target-only = {100 * difference['mean']:+.1f} points "
+        f"({low:+.1f} to {high:+.1f})"
+    )
+
+
 def main() -> None:
     """Measure and print."""
     parser = arguments(__doc__ or "")
@@ -266,6 +281,9 @@ def main() -> None:
                 rows.append([METHODS[name].family, name, *map(cell, by_setting), " / ".join(took)])
             header = ["family", "method", *(f"labels {name}, %" for name in SETTINGS), "seconds"]
             report(title, header, rows, figures, None)
+            for setting in SETTINGS:
+                if line := effect_line(setting, figures[title][setting]["source effect"]):
+                    print(line)
             print(f"{title}: measured", file=sys.stderr, flush=True)
             if options.json:  # what was measured stays, whatever comes after
                 write_figures("Transfer methods", figures, options.json)

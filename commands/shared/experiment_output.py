@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from stackbone.cache.text import counted
@@ -46,9 +47,7 @@ def print_experiment(experiment: Experiment) -> None:
     from stackbone.stack.tables.metric_names import primary_metric
     from stackbone.stack.tables.verdict import verdict
 
-    for kind, n in experiment.joined.left_out.items():
-        if n:
-            err.note(f"left out: {counted(n, 'image')} ({_LEFT_OUT[kind]})")
+    tell_left_out(experiment.joined.left_out)
     if experiment.joined.n_groups is not None:
         groups, images = counted(experiment.joined.n_groups, "group"), counted(experiment.n_images, "image")
         err.note(f"note: {groups} among {images}; a group is never on both sides of a fold")
@@ -69,6 +68,13 @@ def print_experiment(experiment: Experiment) -> None:
     out.print(str(verdict(experiment)))
     for lesson in lessons(experiment):
         out.print(str(lesson))
+
+
+def tell_left_out(left_out: Mapping[str, int], of: str = "") -> None:
+    """Print how many images of a dataset take no part, by why; `of` says whose they are, where there are several."""
+    for kind, n in left_out.items():
+        if n:
+            err.note(f"left out{of}: {counted(n, 'image')} ({_LEFT_OUT[kind]})")
 
 
 def _print_few_shots(few: FewShots, metric: str) -> None:

@@ -62,7 +62,8 @@ def run_transfer(
     target_labels
         Target labels that are shown: ``none``, ``few:K`` of each class, ``all``; or several, separated by commas.
     methods
-        Names of methods or of families, as a list or separated by commas; ``all`` for every one that runs by default,
+        Names of methods or of families, as a list or separated by commas; ``all`` for every one but ``dann``, which
+        takes longest and runs where it is named;
         ``baseline`` for none but the three baselines, which always run.
     backbones, group_by, near_duplicates, rare, seed, dealing
         As of `stack.experiments.run.run_experiment`. Near copies (a cosine of .98 or more in every backbone, unless
@@ -117,7 +118,9 @@ def run_transfer(
         group_by=group_by,
     )
     read, joined, notes = read_domains(store, asked)
-    pair = match_domains(read, joined, target_name=target, near=near_duplicates, split=split, progress=progress)
+    pair = match_domains(
+        read, joined, target_name=target, group_by=group_by, near=near_duplicates, split=split, progress=progress
+    )
     pair, parts = divide_target(pair, division)
     scores, warnings = evaluate_methods(
         pair, parts, settings, chosen, seed=seed, is_split=split is not None, n_jobs=n_jobs, progress=progress
@@ -165,8 +168,12 @@ def choose_methods(asked: str | Sequence[str]) -> list[Method]:
     UsageError
         If a name is none of these.
     """
+    names = _listed(asked)
+    if not names:
+        message = "--methods names no method: type --methods all, or --methods baseline for none beside the baselines"
+        raise UsageError(message)
     wanted: set[str] = set()
-    for name in _listed(asked):
+    for name in names:
         if name == "all":
             wanted |= {each.name for each in METHODS.values() if each.by_default}
         elif name in FAMILIES:

@@ -50,7 +50,7 @@ def test_a_table_and_a_verdict_for_each_setting(run: Run) -> None:
     assert [line.split()[0] for line in every.splitlines()[2:5]] == ["source-only", "target-only", "pooled"]
     assert "ource images" in every.splitlines()[-1]
     assert [line.split(":")[0] for line in gap.splitlines()[:2]] == ["resnet50", "vgg19"]
-    assert "source images hurt a classifier of the source" in gap
+    assert "source images hurt a classifier trained on the source" in gap
     assert "Traceback" not in done.stderr
 
 
@@ -76,6 +76,16 @@ def test_files_hold_what_was_printed(run: Run, folder: Path) -> None:
     assert "use it: stackbone predict PHOTOS --model m" in done.stderr
 
 
+def test_a_table_stands_though_its_model_cannot_be_made(run: Run, folder: Path) -> None:
+    files = ("--save", "lost", "--save-method", "pooled", "--csv", "kept.csv")
+    done = run(*STUDIO_TO_PHONE, "--target-labels", "none", *files)
+    assert done.returncode == 2
+    assert "source-only" in done.stdout
+    assert (folder / "kept.csv").exists()
+    assert not (folder / "lost").exists()
+    assert "pooled cannot be saved, since it was not run: needs labels of target images" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -84,6 +94,8 @@ def test_files_hold_what_was_printed(run: Run, folder: Path) -> None:
         (("--target", "phone", "--source", "phone"), "both source and target"),
         ((*STUDIO_TO_PHONE, "--save-method", "pooled"), "add --save FILE"),
         ((*STUDIO_TO_PHONE, "--projection", "pca"), "add --report FILE"),
+        ((*STUDIO_TO_PHONE[:4], "--methods", "tca", "--save", "m"), "tca is no linear map"),
+        ((*STUDIO_TO_PHONE[:4], "--methods", ","), "--methods names no method"),
         ((*STUDIO_TO_PHONE, "--target-labels", "few"), "few:10"),
         ((*STUDIO_TO_PHONE, "--methods", "corall"), "unknown method 'corall'"),
         ((*STUDIO_TO_PHONE, "--cv", "loo"), "--cv loo"),

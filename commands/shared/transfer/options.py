@@ -43,7 +43,7 @@ class DomainOptions:
         typer.Option(
             metavar="NAMES",
             help="Methods to compare with the baselines, separated by commas: {transfer_methods}; a family "
-            "({families}), or all",
+            "({families}), or all (but dann, which takes longest and runs where it is named)",
         ),
     ] = "all"
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from stackbone.cache.text import counted
 from stackbone.commands.shared.console import err, out
+from stackbone.commands.shared.experiment_output import tell_left_out
 from stackbone.commands.shared.tables import print_table
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ def print_transfer(experiment: TransferExperiment) -> None:
     from stackbone.stack.transfer.results import table
     from stackbone.stack.transfer.results.verdict import verdict
 
+    tell_left_out(experiment.pair.source.left_out, " of the source")
+    tell_left_out(experiment.pair.target.left_out, " of the target" if experiment.asked.column is None else "")
     for note in experiment.notes:
         err.note(f"note: {note}")
     for sentence in in_words(experiment.warnings):
@@ -42,6 +45,6 @@ def print_transfer(experiment: TransferExperiment) -> None:
         out.print(gap.line)
     worst = found.least[0]
     out.print(
-        f"{found.n_hurting:,} of {counted(experiment.n_source, 'source image')} hurt a classifier of the source; "
-        f"{worst.path!r} ({worst.domain}, {worst.label}) helps least"
+        f"{found.n_hurting:,} of {counted(experiment.n_source, 'source image')} hurt a classifier trained on the "
+        f"source; {worst.path!r} ({worst.domain}, {worst.label}) helps least"
     )

@@ -78,9 +78,10 @@ class Gap(Shown[GapRecord]):
             element("h3", "Source images that help least"),
             element(
                 "p",
-                f"{record.n_hurting:,} of {record.n_source:,} source images hurt a classifier of the source on the "
-                "target: with any of these counted twice, its log-loss would rise. The size is a share of the mean "
-                "over all source images; below 0 an image hurts.",
+                f"{record.n_hurting:,} of {record.n_source:,} source images hurt a classifier trained on the "
+                "source: with any of these counted twice, its log-loss on the target would rise. The size is a share "
+                "of the mean over all source images; below 0 an image hurts. These numbers use every target label: to "
+                "drop such images and score again on the same target flatters.",
             ),
             table(["image", "source", "label", "influence"], least, caption="Source images that help least"),
         )

@@ -95,6 +95,7 @@ def match_domains(
     target: Joined,
     *,
     target_name: str,
+    group_by: str = "auto",
     near: float | None = None,
     split: str | None = None,
     progress: Progress | None = None,
@@ -107,6 +108,8 @@ def match_domains(
         As of `stack.transfer.domains.reading.read_domains`.
     target_name : str
         What the target is called.
+    group_by : str
+        What groups images, as of `stack.divisions.labelled_images.label_images`.
     near : float, optional
         Least cosine, in every backbone, of near copies; by default `SAME_PICTURE`, of up to `MOST_COMPARED` images.
     split : str, optional
@@ -124,7 +127,7 @@ def match_domains(
     if near is not None:
         check_threshold(near)
     _check_sizes(source, target, target_name)
-    by_column = _by_column(source, target)  # of all images: what takes no part may join two that do
+    by_column = _by_column(source, target, group_by)  # of all images: what takes no part may join two that do
     kept_source, counts = _each_once(source, target, target_name)
     classes, alone = _shared_classes(source.labels[kept_source], target.labels, source.names, target_name)
     kept_source = kept_source[np.isin(source.labels[kept_source], classes)]
@@ -207,7 +210,7 @@ def _alone(labels: NDArray[np.str_], shared: NDArray[np.str_]) -> dict[str, int]
     return dict(zip(map(str, names), map(int, counts), strict=True))
 
 
-def _by_column(source: Source, target: Joined) -> Codes | None:
+def _by_column(source: Source, target: Joined, group_by: str) -> Codes | None:
     """Return the groups of the images of both domains, those of the source first; None where nothing groups them.
 
     Images of one group, of groups of one name, and byte-identical ones belong together.
@@ -219,7 +222,7 @@ def _by_column(source: Source, target: Joined) -> Codes | None:
     # Domains in one dataset have groups of one numbering; those of two are told apart but by their names.
     apart = 0 if source.is_same_dataset else int(own.max(initial=-1)) + 1
     columns: list[NDArray[np.generic]] = [np.concatenate([own, np.where(theirs < 0, -1, theirs + apart)])]
-    names = None if source.is_same_dataset else group_names(target)
+    names = None if source.is_same_dataset else group_names(target, group_by)
     if source.group_names is not None and names is not None:
         columns.append(np.concatenate([source.group_names, names]))
     _, image = np.unique(as_keys(np.concatenate([source.digests, target.digests])), return_inverse=True)

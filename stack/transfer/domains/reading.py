@@ -71,6 +71,9 @@ class Source:
         ``(n, dim)`` features by backbone, the names and the order those of the target.
     groups : NDArray[np.int64], optional
         ``(n,)`` group of each image; None where nothing groups them.
+    left_out : dict of str to int
+        Images that take no part, by why, as of `stack.divisions.labelled_images.LabelledImages`; of domains in one
+        dataset the target counts them for both.
     group_names : NDArray[np.str_], optional
         ``(n,)`` the same by name, empty for none, where a column names them; the target's are comparable.
     is_same_dataset : bool
@@ -85,6 +88,7 @@ class Source:
     blocks: dict[str, Matrix]
     groups: Codes | None
     group_names: NDArray[np.str_] | None
+    left_out: dict[str, int]
     is_same_dataset: bool = False
 
     def __len__(self) -> int:
@@ -159,10 +163,10 @@ def _of_datasets(store: FeatureStore, asked: Asked) -> tuple[Source, Joined, lis
     group_by = "auto" if asked.group_by == "group" else asked.group_by
     parts = [join_features(store, dataset=name, backbones=ids, group_by=group_by) for name in asked.source]
     notes += [f"{name}: {note}" for name, part in zip(asked.source, parts, strict=True) for note in part.notes]
-    return _joined_source(list(asked.source), parts), target, notes
+    return _joined_source(list(asked.source), parts, group_by), target, notes
 
 
-def _joined_source(names: list[str], parts: Sequence[Joined]) -> Source:
+def _joined_source(names: list[str], parts: Sequence[Joined], group_by: str) -> Source:
     groups = None
     if any(part.groups is not None for part in parts):
         numbers, first = [], 0
@@ -171,7 +175,7 @@ def _joined_source(names: list[str], parts: Sequence[Joined]) -> Source:
             numbers.append(own + first)
             first += int(own.max(initial=-1)) + 1
         groups = np.concatenate(numbers)
-    named = [group_names(part) for part in parts]
+    named = [group_names(part, group_by) for part in parts]
     has_names = any(each is not None for each in named)
     filled = [np.full(len(part.rows), "") if own is None else own for own, part in zip(named, parts, strict=True)]
     blocks = {
@@ -187,12 +191,13 @@ def _joined_source(names: list[str], parts: Sequence[Joined]) -> Source:
         blocks=blocks,
         groups=groups,
         group_names=np.concatenate(filled) if has_names else None,
+        left_out={why: sum(part.left_out[why] for part in parts) for why in parts[0].left_out},
     )
 
 
-def group_names(joined: Joined) -> NDArray[np.str_] | None:
+def group_names(joined: Joined, group_by: str) -> NDArray[np.str_] | None:
     """Return the ``(n_images,)`` names of groups that the dataset's column gives; None where groups are not of it."""
-    if joined.groups is None or not any(joined.index.group):
+    if joined.groups is None or group_by not in ("auto", "group") or not any(joined.index.group):
         return None
     return np.array(joined.index.group, dtype=np.str_)[joined.rows]
 
@@ -228,6 +233,7 @@ def _of_column(store: FeatureStore, asked: Asked, column: str) -> tuple[Source, 
         blocks={name: part.blocks[name] for name in joined.names},
         groups=None if joined.groups is None else joined.groups[rows],
         group_names=None,
+        left_out={},
         is_same_dataset=True,
     )
     tested = np.flatnonzero(is_target)

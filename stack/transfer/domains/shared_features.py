@@ -79,21 +79,25 @@ def _unlike_message(
     )
     differ = next((words for name in names if (words := _differences(found, name))), "")
     first = names[0]
-    ways = " and ".join(extract_words(store, index, "--backbones", first) for index in (indexes[0], indexes[-1]))
+    without = [
+        i for i, one in zip(indexes, found, strict=True) if first not in {each.backbone for each in one.values()}
+    ]
+    # Where every dataset has features of that name, they differ: all are to be extracted alike.
+    ways = " and ".join(extract_words(store, index, "--backbones", first) for index in without or indexes)
     return (
-        f"no feature set of {', '.join(names[:_SHOWN])} covers both domains: {has}{differ}. What was learnt on one "
+        f"no feature set of {', '.join(names[:_SHOWN])} covers all domains: {has}{differ}. What was learnt on one "
         f"says nothing of the other. Run {ways} with the same options, and transfer again"
     )
 
 
 def _differences(found: Sequence[Mapping[str, FeatureSet]], name: str) -> str:
-    """Return in which fields the specs of a backbone differ between the first and the last dataset."""
+    """Return in which fields the specs of a backbone differ between the datasets."""
     specs = [
-        [json.loads(each.header().spec.to_json()) for each in one.values() if each.backbone == name]
-        for one in (found[0], found[-1])
+        next((json.loads(each.header().spec.to_json()) for each in one.values() if each.backbone == name), None)
+        for one in found
     ]
-    if not all(specs):
+    known = [spec for spec in specs if spec is not None]
+    if len(known) < len(specs):
         return ""
-    first, last = specs[0][0], specs[1][0]
-    fields = [key for key in sorted({*first, *last}) if first.get(key) != last.get(key)]
+    fields = [key for key in sorted(set().union(*known)) if any(one.get(key) != known[0].get(key) for one in known)]
     return f". Of {name} they differ in {', '.join(fields)}" if fields else ""

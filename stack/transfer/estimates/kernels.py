@@ -42,7 +42,7 @@ def gaussian(a: Floats, b: Floats, gamma: float) -> Floats:
 def median_gamma(a: Floats, b: Floats, seed: int) -> float:
     """Return the gamma of the kernel whose width is the median distance of two images (the median heuristic).
 
-    Gretton et al. 2012, JMLR 13, 723-773, section 8: ``gamma = 1 / median ‖x - y‖²``; 1 where all rows are alike.
+    After Gretton et al. 2012, JMLR 13, 723-773, section 8: ``gamma = 1 / median ‖x - y‖²``; 1 where all rows are alike.
 
     Parameters
     ----------

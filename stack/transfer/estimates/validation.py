@@ -171,7 +171,7 @@ def lacking(domains: Domains, *, target_labels: bool = False, hidden: bool = Fal
     if target_labels and len(np.unique(seen)) < 2:
         return "needs labels of target images" if len(seen) == 0 else "needs labelled target images of two classes"
     if hidden and len(seen) == len(domains.target):
-        return "needs target images without a label"
+        return "needs hidden labels to guess, and every target label is shown"
     if fewest < images:
         return f"needs {images} images of each domain, and one has {fewest}"
     if len(np.unique(np.concatenate([domains.source_labels, seen]))) < 2:

@@ -34,17 +34,16 @@ def class_gaps(
     own, nearest : NDArray[np.float64]
         ``(n_classes,)``; NaN for a class that a domain lacks, or that has no other beside it.
     """
-    everything = np.concatenate([source, target]).astype(np.float64)
-    codes = np.concatenate([source_labels, np.where(target_labels < 0, -1, target_labels + n_classes)])
-    shown = codes >= 0
-    shown[: len(source)] &= source_labels >= 0
-    rows, codes = everything[shown], codes[shown]
-    sizes = np.bincount(codes, minlength=2 * n_classes)
-    means = np.full((2 * n_classes, rows.shape[1]), np.nan)
-    for code in np.flatnonzero(sizes):
-        means[code] = rows[codes == code].mean(axis=0)
-    variances = np.square(rows - means[codes]).mean(axis=0)
-    scale = moderated_scales(variances[None], len(rows), MODERATION)[0]
+    sides = (source, source_labels, 0), (target, target_labels, n_classes)
+    means, squares = np.full((2 * n_classes, source.shape[1]), np.nan), np.zeros(source.shape[1])
+    for x, labels, first in sides:
+        for code in np.unique(labels[labels >= 0]):  # a class at a time, so that no copy of all features is made
+            own = x[labels == code].astype(np.float64)
+            means[first + code] = own.mean(axis=0)
+            squares += np.square(own - means[first + code]).sum(axis=0)
+    n = int((source_labels >= 0).sum() + (target_labels >= 0).sum())
+    variances = squares / n
+    scale = moderated_scales(variances[None], n, MODERATION)[0]
     middle = np.nanmean(means, axis=0)
     z = standardise(means.astype(np.float32), middle, scale).astype(np.float64)
     spread = float(np.sqrt((variances / np.square(scale)).sum()))

@@ -106,7 +106,7 @@ def test_names_that_do_not_fit_are_refused(store: FeatureStore, asked: Asked, me
 def test_features_of_other_specs_are_refused_by_what_differs(store: FeatureStore) -> None:
     add_domain(store, "studio", labels_of(30), backbones=["resnet50"])
     add_domain(store, "phone", labels_of(30), backbones=["resnet50"], precision="bf16")
-    with pytest.raises(StackError, match=r"no feature set of resnet50 covers both.*differ in precision.*extract"):
+    with pytest.raises(StackError, match=r"no feature set of resnet50 covers all.*differ in precision.*extract"):
         read_domains(store, STUDIO_TO_PHONE)
     with pytest.raises(StackError, match="differ in precision"):
         read_domains(store, replace(STUDIO_TO_PHONE, backbones="resnet50"))
@@ -120,6 +120,41 @@ def test_features_of_one_domain_alone_are_named_and_left_out(store: FeatureStore
     assert [note for note in notes if "vgg19-" in note and "studio alone" in note]
     with pytest.raises(StackError, match="vgg19"):
         read_domains(store, replace(STUDIO_TO_PHONE, backbones="vgg19"))
+
+
+def test_of_several_datasets_those_that_lack_a_backbone_are_named(store: FeatureStore) -> None:
+    add_domain(store, "studio", labels_of(30), backbones=["resnet50"])
+    add_domain(store, "web", labels_of(30), backbones=["vgg19"])
+    add_domain(store, "phone", labels_of(30), backbones=["resnet50"])
+    with pytest.raises(StackError, match="resnet50, vgg19 covers all domains") as found:
+        read_domains(store, Asked(("studio", "web"), "phone"))
+    ways = str(found.value).split("Run ")[1]
+    assert "web" in ways
+    assert "studio" not in ways
+    assert "phone" not in ways
+
+
+def test_groups_by_folder_are_not_joined_by_the_names_of_a_column(store: FeatureStore) -> None:
+    groups = ["ann" if i == 3 else "" for i in range(30)]
+    add_domain(store, "studio", labels_of(30), groups=groups)
+    add_domain(store, "phone", labels_of(30), groups=groups, seed=2)
+    source, target, _ = read_domains(store, replace(STUDIO_TO_PHONE, group_by="folder"))
+    assert source.group_names is None
+    by_folder = match_domains(source, target, target_name="phone", group_by="folder")
+    assert by_folder.source_groups is not None
+    assert by_folder.target_groups is not None
+    assert not set(by_folder.source_groups) & set(by_folder.target_groups)
+    by_name = match_domains(*read_domains(store, STUDIO_TO_PHONE)[:2], target_name="phone")
+    assert by_name.source_groups is not None
+    assert by_name.target_groups is not None
+    assert by_name.source_groups[3] == by_name.target_groups[3]
+
+
+def test_images_without_a_label_are_counted_in_both_domains(store: FeatureStore) -> None:
+    add_domain(store, "studio", [*labels_of(30), "", ""])
+    add_domain(store, "phone", [*labels_of(30), "", "", ""], seed=2)
+    pair = matched(store, STUDIO_TO_PHONE)
+    assert (pair.source.left_out["unlabelled"], pair.target.left_out["unlabelled"]) == (2, 3)
 
 
 def test_classes_of_one_domain_are_counted_and_take_no_part(store: FeatureStore) -> None:

@@ -208,7 +208,7 @@ def test_boosting_for_transfer_says_what_it_lacks() -> None:
     ("shown", "asked", "said"),
     [
         (0, {"target_labels": True}, "needs labels of target images"),
-        (60, {"hidden": True}, "needs target images without a label"),
+        (60, {"hidden": True}, "needs hidden labels to guess, and every target label is shown"),
         (0, {"images": 500}, "needs 500 images of each domain, and one has 180"),
         (2, {"target_labels": True, "hidden": True}, None),
     ],

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from stackbone.stack.transfer.estimates.validation import labelled
 from stackbone.stack.transfer.method import FAMILIES, HIDDEN, Domains, LinearFitted
 from stackbone.stack.transfer.registry import METHODS
 from tests.made.domains import accuracy, changed, two_domains
@@ -47,7 +48,7 @@ def test_a_method_serves_a_target_of_another_camera(name: str, shown: int) -> No
     domains, test, codes = two_domains(shown=shown)
     why = METHODS[name].fits(domains)
     if why is not None:
-        assert (shown == 0 and "labels" in why) or (shown == 60 and "without a label" in why)
+        assert (shown == 0 and "labels" in why) or (shown == 60 and "hidden labels" in why)
         return
     found = fit(name, domains, test)
     assert accuracy(found, codes) > 0.6
@@ -161,8 +162,7 @@ def test_a_linear_map_says_what_the_classifier_says(name: str) -> None:
     if fitted.linear_map is not None:
         again = LinearFitted(fitted.linear_map, {}).predict_proba(test)
         np.testing.assert_allclose(again, fitted.predict_proba(test), atol=1e-6)
-    linear = {name for name in OURS if name not in ("tca", "tradaboost", "prototypes", "label-propagation", "dann")}
-    assert (fitted.linear_map is not None) == (name in linear)
+    assert (fitted.linear_map is not None) == METHODS[name].is_linear
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -175,8 +175,28 @@ def test_inputs_stay_as_they_were(name: str) -> None:
         np.testing.assert_array_equal(each, kept)
 
 
+def test_what_cannot_be_saved_says_so_before_it_is_fitted() -> None:
+    assert {name for name in OURS if not METHODS[name].is_linear} == {
+        *("tca", "tradaboost", "prototypes", "label-propagation", "dann")
+    }
+
+
+def test_inner_folds_keep_groups_together() -> None:
+    whole, _, _ = two_domains(shown=6, n_source=60, n_target=45)
+    groups = {"source_groups": np.arange(60) // 6, "target_groups": np.arange(45) // 5}  # 0 to 8 are of both
+    domains = Domains(
+        whole.source, whole.source_labels, whole.target, whole.target_labels, whole.n_classes, 0, **groups
+    )
+    known = labelled(domains)
+    assert known.groups is not None
+    assert known.folds is not None
+    assert len(known.folds) == 3
+    for fold in known.folds:
+        assert not set(known.groups[fold.train]) & set(known.groups[fold.test])
+
+
 @pytest.mark.parametrize("name", OURS)
-def test_groups_are_kept_together_where_there_are_some(name: str) -> None:
+def test_a_method_serves_images_in_groups(name: str) -> None:
     whole, test, _ = two_domains(shown=6, n_source=60, n_target=45)
     domains = Domains(
         whole.source,

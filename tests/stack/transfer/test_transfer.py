@@ -119,6 +119,27 @@ def test_folds_with_the_same_source_share_what_is_computed_of_it(two_domains: Fe
     assert spy.made == 2, "once for each backbone, whatever the folds and settings"
 
 
+def test_all_methods_run_alike_on_one_core_and_two(two_domains: FeatureStore) -> None:
+    asked = {"source": "studio", "target": "phone", "target_labels": "few:5"}
+    one, two = (run_transfer(two_domains, **asked, n_jobs=n_jobs) for n_jobs in (1, 2))  # type: ignore[arg-type] # names
+    assert to_json(transfer_result(one)) == to_json(transfer_result(two))
+    [scores] = one.scores
+    names = [each.name for each in choose_methods("all")]
+    assert len(names) == 17
+    assert [each.method for each in scores.results] + list(scores.unfit) == names
+    assert scores.unfit == {}
+    report = collect_transfer_report(one, "pca")
+    assert len(report.figures()["transfer_scores"].data[0]["y"]) == 17
+    page = render_page(report, Pictures())
+    assert all(name in page for name in names)
+
+
+@pytest.mark.parametrize("asked", ["", " , ", []])
+def test_no_method_at_all_is_refused(asked: str | list[str]) -> None:
+    with pytest.raises(UsageError, match="--methods baseline"):
+        choose_methods(asked)
+
+
 def test_names_and_families_of_methods(spy: Spy) -> None:
     assert [each.name for each in choose_methods("baseline")] == BASELINES
     assert [each.name for each in choose_methods("spy")] == [*BASELINES, "spy"]

@@ -29,7 +29,7 @@ class TrAdaBoost(Method):
 
     name = "tradaboost"
     family = "instance"
-    what = "boosting that weighs down source images the target's labels speak against"
+    what = "boosting that trusts source images less where they contradict the target's labels"
     source = "Dai, Yang, Xue & Yu 2007, Boosting for Transfer Learning, ICML"
     place = 20
     is_linear = False

@@ -33,7 +33,7 @@ class PrototypeRelations(Method):
 
     name = "prototypes"
     family = "relation"
-    what = "class means that lie to each other as the source's do, moved to the target"
+    what = "class means, placed to each other as in the source"
     source = "Wang & Mahadevan 2008, Manifold Alignment using Procrustes Analysis, ICML"
     place = 0
     is_linear = False
