@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from stackbone.cache.text import counted
@@ -31,7 +32,6 @@ def print_extract(report: ExtractReport) -> None:
 
 def print_experiment(experiment: Experiment) -> None:
     """Print the table, the verdict and what else an experiment teaches; notes and warnings go before it."""
-    from stackbone.stack.divisions.labelled_images import LEFT_OUT
     from stackbone.stack.fitting.fit_warnings import in_words
     from stackbone.stack.tables import table
     from stackbone.stack.tables.dot_plot import dot_plot
@@ -39,9 +39,7 @@ def print_experiment(experiment: Experiment) -> None:
     from stackbone.stack.tables.metric_names import primary_metric
     from stackbone.stack.tables.verdict import verdict
 
-    for kind, n in experiment.joined.left_out.items():
-        if n:
-            err.note(f"left out: {counted(n, 'image')} ({LEFT_OUT[kind]})")
+    tell_left_out(experiment.joined.left_out)
     if experiment.joined.n_groups is not None:
         groups, images = counted(experiment.joined.n_groups, "group"), counted(experiment.n_images, "image")
         err.note(f"note: {groups} among {images}; {experiment.of_groups}")
@@ -62,6 +60,15 @@ def print_experiment(experiment: Experiment) -> None:
     out.print(str(verdict(experiment)))
     for lesson in lessons(experiment):
         out.print(str(lesson))
+
+
+def tell_left_out(left_out: Mapping[str, int], of: str = "") -> None:
+    """Print how many images of a dataset take no part, by why; `of` says whose they are, where there are several."""
+    from stackbone.stack.divisions.labelled_images import LEFT_OUT
+
+    for kind, n in left_out.items():
+        if n:
+            err.note(f"left out{of}: {counted(n, 'image')} ({LEFT_OUT[kind]})")
 
 
 def _print_few_shots(few: FewShots, metric: str) -> None:

@@ -34,6 +34,7 @@ REGISTRIES = {
     "dealing": ("stackbone.stack.folds.dealing", "DEALINGS"),
     "rare": ("stackbone.stack.divisions.division", "RARE"),
     "projections": ("stackbone.stack.report.projection", "PROJECTIONS"),
+    "families": ("stackbone.stack.transfer.method", "FAMILIES"),
 }
 """Word in braces, as help texts have it, to module and constant (a tuple, or a dict's keys) that it stands for."""
 
@@ -76,6 +77,12 @@ def _methods() -> Iterable[str]:
     return RECIPES
 
 
+def _transfer_methods() -> Iterable[str]:
+    from stackbone.stack.transfer.registry import METHODS
+
+    return [each.name for each in METHODS.values() if each.family != "baseline"]
+
+
 def _tasks() -> Iterable[str]:
     from stackbone.stack.tasks.registry import TASKS
 
@@ -108,6 +115,9 @@ def _metrics(task: str) -> Iterable[str]:
 
 FOLDERS = {
     "methods": Folder("extract/methods", "*/recipe.py", "", "stackbone.methods", _methods),
+    "transfer_methods": Folder(
+        "stack/transfer/methods", "[!b]*/*.py", "METHOD = ", "stackbone.transfer", _transfer_methods
+    ),
     "tasks": Folder("stack/tasks/kinds", "*.py", "", "stackbone.tasks", _tasks),
     "stacks": Folder("stack/learners/bases", "*.py", "sees_all = True", "stackbone.learners", _stacks),
     "heads": Folder("stack/learners/bases", "*.py", "(Head):", "stackbone.learners", _heads),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from inspect import Parameter
 from typing import Annotated, Any, get_origin, get_type_hints
 
@@ -68,7 +68,7 @@ def _parameters(group: type[Any]) -> list[Parameter]:
         Parameter(
             each.name,
             Parameter.KEYWORD_ONLY,
-            default=each.default,
+            default=Parameter.empty if each.default is MISSING else each.default,
             annotation=hints[each.name],
         )
         for each in fields(group)

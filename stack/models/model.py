@@ -89,6 +89,9 @@ class StackModel:
         Column of the dataset with what each image counted for; None where there was none.
     targets
         The K names of the numbers, in the order of the columns, where several are predicted; else empty.
+    transfer
+        Of a model that was learnt from one domain for another: ``method``, ``source``, ``target``, ``target_labels``
+        (as ``transfer --target-labels`` takes them) and ``statistics``, whose means and covariances it is built on.
 
     Raises
     ------
@@ -120,6 +123,7 @@ class StackModel:
     class_weight: str | Mapping[str, float] | None = None
     weight_column: str | None = None
     targets: tuple[str, ...] = ()
+    transfer: dict[str, str] | None = None
 
     def __post_init__(self) -> None:
         problem = next(problems(self), None)
@@ -253,7 +257,18 @@ class StackModel:
         score = ", ".join(f"{name} {_shown(value)}" for name, value in self.score.items()) or "never scored"
         heads = f"{', '.join(self.heads)} of " if self.heads else ""
         return (
-            f"{what} by {self.learner} on {heads}{names}; {self.n_images:,} training images; on unseen images: {score}"
+            f"{what} by {self.learner} on {heads}{names}{self._transferred()}; {self.n_images:,} training images; on "
+            f"unseen images: {score}"
+        )
+
+    def _transferred(self) -> str:
+        """Return from where to where it was transferred, and whose statistics it is built on; "" if it was not."""
+        if self.transfer is None:
+            return ""
+        told = self.transfer
+        return (
+            f"; for {told['target']} by {told['method']} from {told['source']} (target labels: "
+            f"{told['target_labels']}), on {told['statistics']}"
         )
 
     def _decide(self, blocks: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:

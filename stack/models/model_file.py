@@ -18,9 +18,9 @@ probabilities: a list of numbers, one for each head of each member, 0 or more an
 of models that have one or more of these: features of training images, by which unlike ones are known
 (`stack.models.unlike.novelty`), with the tensors ``novelty.I.features``, float16 (n_kept, dim) of backbone I, and
 ``novelty.calibration``, float32 (n_calibrated,), and in ``model`` an object ``novelty`` of ``k`` and ``scales`` (a
-number for each backbone that has such a tensor, in their order); and in training ``class_weight`` (``balanced``, or an
-object of numbers by class) and ``weight_column`` (a text). Version 2 had no digests of training images, version 1 no
-means either.
+number for each backbone that has such a tensor, in their order); in training ``class_weight`` (``balanced``, or an
+object of numbers by class) and ``weight_column`` (a text); and ``transfer`` in ``model``, five texts by name, of models
+that were learnt from one domain for another. Version 2 had no digests of training images, version 1 no means either.
 
 The checksum tells damage, not an author: whoever changes a file on purpose can renew it. What such a file can do
 is predict wrongly, and no more: nothing in it is ever executed, and every shape and number is checked.
@@ -105,7 +105,8 @@ def save_model(model: StackModel, file: Path | str, facts: CardFacts | None = No
         version = _HEADS_VERSION
     if model.novelty is not None:
         tensors |= novelty_tensors(model.novelty, [each.name for each in model.backbones])
-    if model.novelty is not None or model.class_weight is not None or model.weight_column is not None:
+    newest = (model.novelty, model.class_weight, model.weight_column, model.transfer)
+    if any(each is not None for each in newest):
         version = FORMAT_VERSION
     metadata = {"format": FORMAT, "format_version": str(version), "model": header_json(describe_model(model))}
     notes = kept_notes(file)
@@ -203,6 +204,7 @@ def describe_model(model: StackModel) -> dict[str, Any]:
         **({"heads": list(model.heads)} if model.heads else {}),
         **({} if model.novelty is None else {"novelty": describe_novelty(model.novelty, names)}),
         **({"targets": list(model.targets)} if model.targets else {}),
+        **({"transfer": dict(model.transfer)} if model.transfer is not None else {}),
     }
 
 
@@ -220,7 +222,8 @@ def _describe_others(backbone: ModelBackbone) -> dict[str, Any]:
 
 def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
     is_plain, has_heads, is_newest = version <= _PLAIN_VERSION, version > _VIEWS_VERSION, version > _HEADS_VERSION
-    of_version = {"members": not is_plain, "heads": has_heads, "targets": has_heads, "novelty": is_newest}
+    of_version = {"members": not is_plain, "heads": has_heads, "targets": has_heads}
+    of_version |= {"novelty": is_newest, "transfer": is_newest}
     optional = [name for name, is_known in of_version.items() if is_known]
     described = expect(dict, raw, "the description", keys=_KEYS, optional=optional)
     members = expect(list, described["members"], "members") if "members" in described else None
@@ -275,6 +278,7 @@ def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
         novelty=parse_novelty(described["novelty"], of_backbones, tensors) if "novelty" in described else None,
         class_weight=_parse_class_weight(training.get("class_weight")),
         weight_column=training.get("weight_column"),
+        transfer=_texts(described["transfer"], "transfer") if "transfer" in described else None,
     )
 
 
@@ -301,6 +305,10 @@ def _parse_backbone(raw: object, *, is_plain: bool) -> ModelBackbone:
     each = [expect(dict, other, "others", keys={"feature_set", "spec"}) for other in others]
     name = expect(str, described["name"], "name")
     return ModelBackbone(name, *_parse_set(described), tuple(_parse_set(other) for other in each))
+
+
+def _texts(raw: object, what: str) -> dict[str, str]:
+    return {name: expect(str, each, what) for name, each in expect(dict, raw, what).items()}
 
 
 def _parse_set(described: dict[str, Any]) -> tuple[str, FeatureSpec]:

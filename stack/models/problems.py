@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 SEEN_BYTES = 8
 """Of the digest of a training image, in a model's list of those that it was fitted on."""
 
+TRANSFER_KEYS = {"method", "source", "target", "target_labels", "statistics"}
+"""What a model says of the two domains that it was learnt from."""
+
 _ROUNDING = 1e-6  # by which weights may miss their sum
 
 
@@ -39,6 +42,7 @@ def problems(model: StackModel) -> Iterator[str]:
         _threshold_problems,
         _novelty_problems,
         _class_weight_problems,
+        _transfer_problems,
     )
     yield from chain.from_iterable(check(model) for check in checks)
 
@@ -185,6 +189,12 @@ def _class_weight_problems(model: StackModel) -> Iterator[str]:
         set(weight) != set(model.classes) or not all(np.isfinite(each) and each > 0 for each in weight.values())
     ):
         yield f"it has weights of the classes {sorted(weight)[:5]}, expected a number above 0 for each of its own"
+
+
+def _transfer_problems(model: StackModel) -> Iterator[str]:
+    told = model.transfer
+    if told is not None and set(told) != TRANSFER_KEYS:
+        yield f"what it was transferred by has the keys {sorted(told)}, expected {sorted(TRANSFER_KEYS)}"
 
 
 def _map_problems(what: str, linear: LinearMap, n_inputs: int | None, n_outputs: int) -> Iterator[str]:

@@ -37,7 +37,8 @@ from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.tasks.task import Task
 from stackbone.stack.tasks.truth import Truth
 
-_LIBRARIES = ("stackbone", "numpy", "scikit-learn", "scipy")
+LIBRARIES = ("stackbone", "numpy", "scikit-learn", "scipy")
+"""Whose versions a model names."""
 
 
 def refit(
@@ -122,8 +123,8 @@ def refit(
         scale=meta.scale,
         n_images=len(joined.rows),
         digests_sha256=hash_digests(joined.digests),
-        score={score.primary_metric: _shown(score)},
-        versions={name: version(name) for name in _LIBRARIES},
+        score={score.primary_metric: shown_score(score)},
+        versions={name: version(name) for name in LIBRARIES},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seen=shorten_digests(joined.digests),
         train_views=joined.views.train,
@@ -246,6 +247,7 @@ def _by_block(linear: LinearMap, widths: Sequence[int]) -> list[LinearMap]:
     return [LinearMap(coef, linear.intercept, mean) for coef, mean in pairs]
 
 
-def _shown(score: ModelScore) -> str:
+def shown_score(score: ModelScore) -> str:
+    """Return a score as a model keeps it, such as ``0.905 ± 0.004 (3 folds)``."""
     n = len(score.folds)
     return f"{score.mean:.3f} ± {score.std:.3f} ({n} folds)" if n > 1 else f"{score.mean:.3f} (one split)"

@@ -77,6 +77,8 @@ class Head:
         The experiment in a sentence or two.
     facts : Facts
         What it was measured on.
+    about : str
+        What the model is, after its name.
     """
 
     dataset: str
@@ -87,6 +89,7 @@ class Head:
     std: float | None
     verdict: Verdict
     facts: Facts
+    about: str = "the model that this page is about"
 
 
 def collect_head(context: Context) -> Head:
@@ -135,7 +138,7 @@ def head_html(head: Head) -> Markup:
                 "p",
                 element("span", number(head.mean), class_="value"),
                 None if head.std is None else element("span", f"± {head.std:.3f}", class_="spread"),
-                element("span", f"{head.metric} of {head.model}, the model that this page is about", class_="what"),
+                element("span", f"{head.metric} of {head.model}, {head.about}", class_="what"),
                 class_="score",
             ),
             element(

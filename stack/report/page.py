@@ -30,7 +30,7 @@ from stackbone.stack.report.head import head_html
 from stackbone.stack.report.markup import Markup, element
 from stackbone.stack.report.pictures import DrawAttention, DrawThumbnails, Pictures, data_uri
 from stackbone.stack.report.report import Report, collect_report, draw_pictures
-from stackbone.stack.report.section import Section
+from stackbone.stack.report.section import Shown
 
 _ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -156,7 +156,7 @@ def _payload(report: Report, page: Page) -> dict[str, Any]:
     return payload
 
 
-def _section(section: Section[Any], content: Markup) -> Markup:
+def _section(section: Shown[Any], content: Markup) -> Markup:
     heading = element("h2", section.title, id=f"{section.name}-title")
     return element("section", heading, content, id=section.name, aria_labelledby=f"{section.name}-title")
 

@@ -15,7 +15,7 @@ from stackbone.stack.report.figures.style import Figure
 from stackbone.stack.report.head import Head, collect_head
 from stackbone.stack.report.images import ReportImage
 from stackbone.stack.report.pictures import DrawAttention, DrawThumbnails, Pictures
-from stackbone.stack.report.section import SECTIONS, Section
+from stackbone.stack.report.section import SECTIONS, Shown
 from stackbone.stack.report.sections.attention import AttentionRecord
 
 R = TypeVar("R")
@@ -25,7 +25,7 @@ R = TypeVar("R")
 class FilledSection(Generic[R]):
     """A section and what it found."""
 
-    section: Section[R]
+    section: Shown[R]
     record: R
 
     def figures(self) -> dict[str, Figure]:

@@ -16,8 +16,8 @@ R = TypeVar("R")
 """A section's own record: a frozen dataclass of what it shows."""
 
 
-class Section(ABC, Generic[R]):
-    """A part of the report: it collects a record from an experiment, draws its figures and writes its HTML.
+class Shown(ABC, Generic[R]):
+    """A part of a page: it draws the figures of a record and writes its HTML.
 
     Attributes
     ----------
@@ -25,27 +25,10 @@ class Section(ABC, Generic[R]):
         Its id on the page, unlike that of any other section.
     title : str
         Its heading, which the navigation shows too.
-    order : int
-        Its place: sections follow each other by ascending order.
-    tasks : frozenset of str
-        Names of the tasks that it is for; all tasks where it names none.
-    plots : tuple of (str, str)
-        What `Experiment.plot` calls each of its figures, and the figure's name; of figures whose names begin alike,
-        one for each backbone, what they begin with. By default none.
     """
 
     name: str
     title: str
-    order: int
-    tasks: frozenset[str] = frozenset()
-    plots: tuple[tuple[str, str], ...] = ()
-
-    @abstractmethod
-    def collect(self, context: Context) -> R | None:
-        """Return the section's record, or None where the experiment has nothing for it to show.
-
-        All that takes computing happens here. Images that the section shows are added to ``context.images``.
-        """
 
     def figures(self, record: R) -> dict[str, Figure]:
         """Return the section's figures by name; what the record does not hold is left out. By default none."""
@@ -60,6 +43,32 @@ class Section(ABC, Generic[R]):
         """Return the section below its heading; empty, and the page leaves it out.
 
         Names, labels and paths go through `stack.report.markup.element`, which escapes them.
+        """
+
+
+class Section(Shown[R]):
+    """A part of the report of an experiment, which collects its record too.
+
+    Attributes
+    ----------
+    order : int
+        Its place: sections follow each other by ascending order.
+    tasks : frozenset of str
+        Names of the tasks that it is for; all tasks where it names none.
+    plots : tuple of (str, str)
+        What `Experiment.plot` calls each of its figures, and the figure's name; of figures whose names begin alike,
+        one for each backbone, what they begin with. By default none.
+    """
+
+    order: int
+    tasks: frozenset[str] = frozenset()
+    plots: tuple[tuple[str, str], ...] = ()
+
+    @abstractmethod
+    def collect(self, context: Context) -> R | None:
+        """Return the section's record, or None where the experiment has nothing for it to show.
+
+        All that takes computing happens here. Images that the section shows are added to ``context.images``.
         """
 
 

@@ -39,7 +39,7 @@ from tests.made.plugin import install_plugin
 
 COMMANDS = (
     *("backbones", "compact", "demo", "evaluate", "export", "extract", "forget", "inspect"),
-    *("predict", "report", "stack", "steer", "verify"),
+    *("predict", "report", "stack", "steer", "transfer", "verify"),
 )
 
 

@@ -63,7 +63,8 @@ class Classification(Task):
         """Refuse means of anything but probabilities."""
         meta = options.meta
         if META_LEARNERS[meta.learner].averages and (meta.scores, meta.combine) != ("probability", "concat"):
-            message = f"--meta {typed(meta.learner)} is a mean of the probabilities: leave --meta-scores and --meta-combine out"
+            learner = typed(meta.learner)
+            message = f"--meta {learner} is a mean of the probabilities: leave --meta-scores and --meta-combine out"
             raise UsageError(message)
 
     def check_metric(self, truth: Truth, folds: Sequence[Fold], metric: str | None) -> None:

@@ -1,0 +1,1 @@
+"""Two domains made ready: read, matched, kept apart where images straddle them, and divided."""

@@ -1,0 +1,1 @@
+"""What several methods estimate of two domains: moments, densities, kernels, neighbours, guessed labels."""

@@ -1,0 +1,179 @@
+"""Means, scales and covariances of two domains, in which their features are compared.
+
+A column is divided by its spread within the domains, that of both together: a scale that is common to them keeps what
+differs between them. Covariances are decomposed once for all methods.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.stack.solvers.linear import LinearMap
+from stackbone.stack.solvers.scales import MODERATION, moderated_scales
+from stackbone.stack.transfer.method import Domains, Matrix
+
+Doubles = NDArray[np.float64]
+Floats = NDArray[np.float32]
+
+_PIECE = 1024  # rows converted to double precision at a time
+_LEAST = 1e-10  # share of the largest eigenvalue below which a direction of few rows is rounding
+
+
+@dataclass(frozen=True, eq=False)
+class TargetMap:
+    """From features of the target as they are cached to what a classifier sees: ``(x - mean) / scale @ project``.
+
+    Attributes
+    ----------
+    mean : NDArray[np.float64]
+        ``(dim,)``.
+    scale : NDArray[np.float64]
+        ``(dim,)``, infinite for a column that is to count for nothing.
+    project : NDArray[np.float64], optional
+        ``(dim, k)``; None for none.
+    """
+
+    mean: Doubles
+    scale: Doubles
+    project: Doubles | None = None
+
+    def apply(self, x: Matrix) -> Floats:
+        """Return ``(n, k)`` what a classifier sees of ``(n, dim)`` features."""
+        z = standardise(x, self.mean, self.scale)
+        return z if self.project is None else z @ self.project.astype(np.float32)
+
+    def compose(self, linear: LinearMap) -> LinearMap:
+        """Return a map of ``(n, k)`` as one of features as they are cached."""
+        coef, intercept = linear.uncentred()
+        if self.project is not None:
+            coef = self.project @ coef
+        return LinearMap.rounded(coef / self.scale[:, None], intercept, self.mean)
+
+
+def standardise(x: Matrix, mean: Doubles, scale: Doubles) -> Floats:
+    """Return ``(x - mean) / scale`` in single precision; 0 where the scale is infinite."""
+    z = np.empty(x.shape, np.float32)
+    for start in range(0, len(x), _PIECE):
+        rows = slice(start, start + _PIECE)
+        z[rows] = (x[rows] - mean) / scale
+    return z
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """What is subtracted from the features of two domains, and what they are divided by.
+
+    Attributes
+    ----------
+    source_mean, target_mean : NDArray[np.float64]
+        ``(dim,)``.
+    source_scale, target_scale : NDArray[np.float64]
+        ``(dim,)`` standard deviation of each column within that domain, moderated (`stack.solvers.scales`); infinite
+        where the column is constant there.
+    scale : NDArray[np.float64]
+        ``(dim,)`` likewise within both, each image about the mean of its own domain.
+    """
+
+    source_mean: Doubles
+    target_mean: Doubles
+    source_scale: Doubles
+    target_scale: Doubles
+    scale: Doubles
+
+
+def moments(domains: Domains) -> Moments:
+    """Return means and scales of both domains."""
+    return domains.once("moments", lambda: _moments(domains.source, domains.target))
+
+
+def _moments(source: Matrix, target: Matrix) -> Moments:
+    n_source, n_target = len(source), len(target)
+    source_mean, source_variance = _columns(source)
+    target_mean, target_variance = _columns(target)
+    both = (n_source * source_variance + n_target * target_variance) / (n_source + n_target)
+
+    def scale(variance: Doubles, n: int) -> Doubles:
+        scales: Doubles = moderated_scales(variance[None], n, MODERATION)[0]
+        return scales
+
+    return Moments(
+        source_mean,
+        target_mean,
+        scale(source_variance, n_source),
+        scale(target_variance, n_target),
+        scale(both, n_source + n_target),
+    )
+
+
+def _columns(x: Matrix) -> tuple[Doubles, Doubles]:
+    """Return mean and population variance of each column, exactly 0 of a constant one."""
+    middle = x[0].astype(np.float64)
+    sums, squares = np.zeros((2, x.shape[1]))
+    for start in range(0, len(x), _PIECE):
+        piece = x[start : start + _PIECE] - middle
+        sums += piece.sum(axis=0)
+        squares += np.square(piece).sum(axis=0)
+    mean, spread = sums / len(x), squares / len(x)
+    variance = spread - np.square(mean)
+    return middle + mean, np.where(variance > _LEAST * spread, variance, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """The covariance of centred rows, decomposed.
+
+    Attributes
+    ----------
+    values : NDArray[np.float64]
+        ``(rank,)`` eigenvalues, descending; all others are 0.
+    vectors : NDArray[np.float64]
+        ``(dim, rank)`` their directions, of length 1.
+    """
+
+    values: Doubles
+    vectors: Doubles
+
+    @classmethod
+    def of(cls, z: Floats) -> Spectrum:
+        """Decompose the covariance of ``(n, dim)`` rows whose mean is 0."""
+        n, dim = z.shape
+        wide = dim > n
+        gram = np.zeros((n, n) if wide else (dim, dim))
+        if wide:
+            for start in range(0, dim, _PIECE):
+                piece = z[:, start : start + _PIECE].astype(np.float64)
+                gram += piece @ piece.T
+        else:
+            for start in range(0, n, _PIECE):
+                piece = z[start : start + _PIECE].astype(np.float64)
+                gram += piece.T @ piece
+        values, vectors = np.linalg.eigh(gram)
+        values, vectors = values[::-1], vectors[:, ::-1]
+        kept = values > _LEAST * max(values[0], np.finfo(np.float64).tiny)
+        values, vectors = values[kept], vectors[:, kept]
+        if wide:
+            vectors = (z.T @ vectors) / np.sqrt(values)
+        return cls(values / n, vectors)
+
+    def power(self, exponent: float, ridge: float) -> Doubles:
+        """Return ``(covariance + ridge I) ** exponent``, ``(dim, dim)``."""
+        base = ridge**exponent
+        raised: Doubles = (self.vectors * ((self.values + ridge) ** exponent - base)) @ self.vectors.T
+        raised[np.diag_indices_from(raised)] += base
+        return raised
+
+
+def spectra(domains: Domains) -> tuple[Spectrum, Spectrum]:
+    """Return the covariances of source and target, each about its own mean and divided by their common scale."""
+
+    def decompose() -> tuple[Spectrum, Spectrum]:
+        both = moments(domains)
+        return (
+            Spectrum.of(standardise(domains.source, both.source_mean, both.scale)),
+            Spectrum.of(standardise(domains.target, both.target_mean, both.scale)),
+        )
+
+    return domains.once("spectra", decompose)

@@ -1,0 +1,36 @@
+"""What several methods need of the same domains, computed once, also where they run side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+
+
+class Memo:
+    """Values by name, each made by the first who asks for it while others who do so wait."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._locks: dict[str, Lock] = {}
+        self._found: dict[str, Any] = {}
+
+    def get(self, name: str, make: Callable[[], _T]) -> _T:
+        """Return the value of that name, made by `make` where there is none yet.
+
+        Parameters
+        ----------
+        name : str
+            Of the value.
+        make : callable
+            May ask for other values; two that need each other would wait for ever.
+        """
+        with self._lock:
+            own = self._locks.setdefault(name, Lock())
+        with own:
+            if name not in self._found:
+                self._found[name] = make()
+            found: _T = self._found[name]
+            return found

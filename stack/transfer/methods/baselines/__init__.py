@@ -1,0 +1,1 @@
+"""What every other way has to beat: the source alone, the target alone, both put together."""

@@ -1,0 +1,1 @@
+"""The source's features are brought to where the target's are."""

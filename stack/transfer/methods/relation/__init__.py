@@ -1,0 +1,1 @@
+"""How classes, or images, lie to each other is what is carried over."""

@@ -1,0 +1,122 @@
+"""How each method did in each setting, with its paired difference to the best baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.stack.metrics.compare import Difference
+from stackbone.stack.metrics.model_scores import ModelScore
+from stackbone.stack.transfer.domains.settings import Setting
+
+TARGET_ONLY, POOLED, SOURCE_ONLY = "target-only", "pooled", "source-only"
+"""Names of the baselines, which the verdict is about."""
+
+_CHANCE = 0.05
+
+Logs = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class MethodScore:
+    """How one method did in one setting.
+
+    Attributes
+    ----------
+    method : str
+        Its name.
+    family : str
+        Of it.
+    setting : str
+        Name of the setting.
+    score : ModelScore
+        Of the mean of its probabilities over backbones, one number a fold.
+    backbones : dict of str to ModelScore
+        Of each backbone alone.
+    chosen : dict of str to list of dict
+        By backbone, what it chose in each fold: see `stack.transfer.method.Fitted`.
+    difference : Difference, optional
+        By how much it is better than the best baseline of the setting; None of that baseline itself.
+    """
+
+    method: str
+    family: str
+    setting: str
+    score: ModelScore
+    backbones: dict[str, ModelScore]
+    chosen: dict[str, list[dict[str, float | str]]]
+    difference: Difference | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able object."""
+        return {
+            **self.score.to_dict(),
+            "method": self.method,
+            "family": self.family,
+            "setting": self.setting,
+            "backbones": {name: each.to_dict() for name, each in self.backbones.items()},
+            "chosen": self.chosen,
+            "difference": None if self.difference is None else self.difference.to_dict(),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class SettingScores:
+    """All methods in one setting.
+
+    Attributes
+    ----------
+    setting : Setting
+        Which target labels are shown.
+    results : list of MethodScore
+        In the order of the table: baselines first.
+    best_baseline : str
+        Name of the baseline of the highest accuracy, which every method has to beat.
+    unfit : dict of str to str
+        Methods that cannot serve in this setting, with why not.
+    predictions : dict of str to list of NDArray[np.float64]
+        By method, ``(n_test, n_classes)`` natural-log probabilities of each fold's test part, over all backbones.
+    source_effect : Difference, optional
+        By how much `pooled` is better than `target-only`: what the source's images are worth, with nothing done about
+        the shift; a comparison that is named before any score is known. None without target labels.
+    """
+
+    setting: Setting
+    results: list[MethodScore]
+    best_baseline: str
+    unfit: dict[str, str]
+    predictions: dict[str, list[Logs]]
+    source_effect: Difference | None
+
+    def result(self, method: str) -> MethodScore:
+        """Return how a method did."""
+        return next(each for each in self.results if each.method == method)
+
+    def is_sure(self, result: MethodScore) -> bool:
+        """Return whether a method differs from the best baseline beyond chance, with all that were compared in mind.
+
+        Of 15 that are as good as the baseline one in two runs or three would be outside its 95% interval; so the
+        p-value is multiplied by how many methods there are (Bonferroni), and has to be below 5% then.
+        """
+        n = sum(each.family != "baseline" for each in self.results)
+        difference = result.difference
+        return difference is not None and difference.p_value is not None and difference.p_value * n < _CHANCE
+
+    @property
+    def best_method(self) -> MethodScore | None:
+        """The method of the highest accuracy, the first of equals; None where baselines alone were run."""
+        others = [each for each in self.results if each.family != "baseline"]
+        return max(others, key=lambda each: each.score.mean, default=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able object."""
+        return {
+            "setting": self.setting.name,
+            "best_baseline": self.best_baseline,
+            "source_effect": None if self.source_effect is None else self.source_effect.to_dict(),
+            "results": [each.to_dict() for each in self.results],
+            "unfit": self.unfit,
+        }

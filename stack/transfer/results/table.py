@@ -1,0 +1,83 @@
+"""A transfer as a table for people and as rows for programs."""
+
+from __future__ import annotations
+
+from stackbone.cache.text import counted
+from stackbone.stack.transfer.experiment import TransferExperiment
+from stackbone.stack.transfer.registry import METHODS
+from stackbone.stack.transfer.results.scores import MethodScore, SettingScores
+
+
+def title(experiment: TransferExperiment, scores: SettingScores) -> str:
+    """Return what was evaluated and how, in one line."""
+    n_source, n_target = (counted(n, "image") for n in (experiment.n_source, experiment.n_target))
+    return (
+        f"{experiment.source} ({n_source}) to {experiment.target} ({n_target}), "
+        f"{counted(len(experiment.pair.classes), 'class', 'classes')}, {how(experiment)}; {scores.setting.in_words}"
+    )
+
+
+def how(experiment: TransferExperiment) -> str:
+    """Return how the target was divided, in a few words."""
+    division = experiment.division
+    if division.split is not None:
+        return f"tested on the target's {division.split!r}"
+    return f"{division.in_words()} of the target, seed {division.seed}"
+
+
+def header(experiment: TransferExperiment, scores: SettingScores) -> list[str]:
+    """Return the table's column titles."""
+    spread = ["± std"] if len(experiment.parts) > 1 else []
+    names = experiment.pair.target.names
+    alone = names if len(names) > 1 else []
+    return ["method", "accuracy", *spread, f"against {scores.best_baseline}", "95% interval", *alone, "family", "what"]
+
+
+def rows(experiment: TransferExperiment, scores: SettingScores) -> list[list[str]]:
+    """Return a row of cells for each method, in the order of `header`; differences are in points."""
+    return [_row(experiment, each) for each in scores.results]
+
+
+def _row(experiment: TransferExperiment, result: MethodScore) -> list[str]:
+    score, difference = result.score, result.difference
+    spread = [f"{score.std:.3f}"] if len(experiment.parts) > 1 else []
+    gain = "-" if difference is None else f"{100 * difference.mean:+.1f}"
+    between = "-"
+    if difference is not None and difference.low is not None and difference.high is not None:
+        between = f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}"
+    alone = [f"{each.mean:.3f}" for each in result.backbones.values()] if len(result.backbones) > 1 else []
+    what = METHODS[result.method].what
+    return [result.method, f"{score.mean:.3f}", *spread, gain, between, *alone, result.family, what]
+
+
+def footnotes(scores: SettingScores) -> list[str]:
+    """Return a line on the methods that cannot serve, by reason."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in scores.unfit.items():
+        by_reason.setdefault(reason, []).append(name)
+    return [f"not run: {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+
+
+def transfer_rows(experiment: TransferExperiment) -> list[dict[str, object]]:
+    """Return a row for each setting and method, all with the same columns, with all digits and every fold."""
+    found: list[dict[str, object]] = []
+    for scores in experiment.scores:
+        for each in scores.results:
+            difference = each.difference
+            row: dict[str, object] = {
+                "setting": each.setting,
+                "method": each.method,
+                "family": each.family,
+                "accuracy": each.score.mean,
+                "std": each.score.std,
+                "against": scores.best_baseline,
+                "difference": None if difference is None else difference.mean,
+                "low": None if difference is None else difference.low,
+                "high": None if difference is None else difference.high,
+            }
+            row |= {name: sum(values) / len(values) for name, values in each.score.metrics.items()}
+            row |= {f"accuracy:{name}": own.mean for name, own in each.backbones.items()}
+            row |= {f"fold_{number}": value for number, value in enumerate(each.score.folds, start=1)}
+            found.append(row)
+    shared = [name for name in found[0] if all(name in row for row in found)]
+    return [{name: row[name] for name in shared} for row in found]

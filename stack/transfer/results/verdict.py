@@ -1,0 +1,117 @@
+"""A transfer in plain words: whether source images help or hurt, and whether a method beats the best baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stackbone.stack.metrics.compare import Difference
+from stackbone.stack.transfer.experiment import TransferExperiment
+from stackbone.stack.transfer.results.scores import POOLED, SOURCE_ONLY, TARGET_ONLY, SettingScores
+
+HELPS, HURTS, UNSURE = "helps", "hurts", "unsure"
+
+
+@dataclass(frozen=True)
+class TransferVerdict:
+    """One setting in a few sentences.
+
+    Attributes
+    ----------
+    source : str, optional
+        `HELPS`, `HURTS` or `UNSURE`: what source images do where they are simply added; None without target labels.
+    effect : str
+        The same in words, with numbers and interval.
+    methods : str, optional
+        What methods add to that; None where baselines alone were run.
+    """
+
+    source: str | None
+    effect: str
+    methods: str | None
+
+    def __str__(self) -> str:
+        return self.effect if self.methods is None else f"{self.effect} {self.methods}"
+
+    def to_dict(self) -> dict[str, str | None]:
+        """Return a JSON-able object."""
+        return {"source": self.source, "text": str(self)}
+
+
+def verdict(experiment: TransferExperiment, scores: SettingScores) -> TransferVerdict:
+    """Say what one setting shows.
+
+    What source images do is `pooled` against `target-only`, both named before any score is known. The best method is
+    named after, which flatters it; the verdict says so.
+    """
+    source, effect = _effect(experiment, scores)
+    return TransferVerdict(source, f"{effect}.", _methods(experiment, scores))
+
+
+def _effect(experiment: TransferExperiment, scores: SettingScores) -> tuple[str | None, str]:
+    """Return what source images do, and the sentence on it without its full stop."""
+    difference = scores.source_effect
+    if difference is None:
+        alone = scores.result(SOURCE_ONLY).score.mean
+        lacking = TARGET_ONLY if TARGET_ONLY in scores.unfit else POOLED
+        why = "Without target labels" if scores.setting.shots == 0 else f"Since {lacking} could not be run"
+        return None, f"{why} there is no {lacking} to compare with; {SOURCE_ONLY} scores {alone:.3f}"
+    pooled, alone = scores.result(POOLED).score.mean, scores.result(TARGET_ONLY).score.mean
+    way = "above" if difference.mean > 0 else "below"
+    told = (
+        f"{POOLED} ({pooled:.3f}) is {abs(100 * difference.mean):.1f} points {way} {TARGET_ONLY} ({alone:.3f}), "
+        f"{interval(difference)}"
+    )
+    if difference.mean == 0:
+        told = f"{POOLED} and {TARGET_ONLY} score the same ({alone:.3f})"
+    if not difference.excludes_zero:
+        return UNSURE, f"Whether source images help here cannot be told: {told}{_more(experiment)}"
+    if difference.mean > 0:
+        return HELPS, f"Source images help here: {told}"
+    best = scores.best_method
+    better = best is not None and best.difference is not None and best.difference.mean > 0 and scores.is_sure(best)
+    use = best.method if best is not None and better else scores.best_baseline
+    added = "" if use == TARGET_ONLY else ", where they are simply added"
+    return HURTS, f"Source images hurt here{added}: {told}; use {use}"
+
+
+def _methods(experiment: TransferExperiment, scores: SettingScores) -> str | None:
+    best, baseline = scores.best_method, scores.result(scores.best_baseline)
+    if best is None or best.difference is None:
+        return None
+    n = sum(each.family != "baseline" for each in scores.results)
+    against = f"the best baseline, {baseline.method} ({baseline.score.mean:.3f})"
+    points = f"{abs(100 * best.difference.mean):.1f} points"
+    of_all = f" among {n} methods" if n > 1 else ""
+    if best.difference.mean > 0:
+        which = f"the best of {n} methods, " if n > 1 else ""
+        doubt = "" if scores.is_sure(best) else f", which may be chance{of_all}{_more(experiment)}"
+        flatters = " It was named after the scores were known, which flatters it." if n > 1 else ""
+        said = (
+            f"{best.method} ({best.score.mean:.3f}) is {which}{points} above {against}, "
+            f"{interval(best.difference)}{doubt}.{flatters}"
+        )
+    else:
+        closest = "comes closest" if n > 1 else "scores"
+        below = f"{points} below" if best.difference.mean else "no better"
+        said = (
+            f"No method beats {against}: {best.method} {closest} ({best.score.mean:.3f}, {below}, "
+            f"{interval(best.difference)})."
+        )
+    worse = [
+        f"{each.method} ({100 * each.difference.mean:+.1f})"
+        for each in scores.results
+        if each.family != "baseline" and each.difference and each.difference.mean < 0 and scores.is_sure(each)
+    ]
+    return f"{said} Worse than {baseline.method} beyond chance{of_all}: {', '.join(worse)}." if worse else said
+
+
+def interval(difference: Difference) -> str:
+    """Return the interval of a difference of accuracies in a few words."""
+    if difference.low is None or difference.high is None:
+        return "the same in every fold, so that no interval can be given"
+    low, high = max(-100.0, 100 * difference.low), min(100.0, 100 * difference.high)
+    return f"{100 * difference.confidence:.0f}% interval {low:+.1f} to {high:+.1f}"
+
+
+def _more(experiment: TransferExperiment) -> str:
+    return "; more --repeats would narrow it" if experiment.division.can_repeat else ""
