@@ -32,10 +32,12 @@ def command(
     as_json: JsonOption = False,
 ) -> None:
     from stackbone.cache.disk.onnx_form import check_onnx
+    from stackbone.cache.disk.output_file import check_ending
     from stackbone.stack.models.model_file import load_model
     from stackbone.stack.models.onnx_file import write_onnx
 
     check_outputs({"MODEL": model, "--onnx": onnx})
+    check_ending("--onnx", onnx, [".onnx"])
     check_onnx()
     needless = as_given(context, "steering", "weights", "backbone_module")
     if needless and not with_backbones:

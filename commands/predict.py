@@ -48,16 +48,9 @@ def command(
     from stackbone.cache import FeatureStore
     from stackbone.cache.records.listed import Listed
     from stackbone.extract.embedding.predict import embed_for
+    from stackbone.stack.models.answers import Answer, about_training, table_columns, table_rows, to_columns
     from stackbone.stack.models.model_file import load_model
-    from stackbone.stack.models.predict import (
-        Answer,
-        about_training,
-        agreement,
-        predict_from,
-        table_columns,
-        table_rows,
-        to_columns,
-    )
+    from stackbone.stack.models.predict import agreement, predict_from
     from stackbone.stack.models.unlike.reading import read_out, readers
     from stackbone.stack.models.unlike.words import about_unlike
     from stackbone.stack.tasks.label_form import check_comparable, check_same_numbers

@@ -16,8 +16,9 @@ from fuzz.mutations import Rng, mutate, mutate_json
 from fuzz.trial import OutOfForm
 from stackbone.cache import FeatureSpec, feature_set_id
 from stackbone.stack import StackModel, load_model, save_model
+from stackbone.stack.models.answers import to_columns
 from stackbone.stack.models.backbone import ModelBackbone
-from stackbone.stack.models.predict import predict, to_columns
+from stackbone.stack.models.predict import predict
 from stackbone.stack.solvers.linear import LinearMap
 
 Tensors = dict[str, NDArray[Any]]

@@ -1,4 +1,4 @@
-"""Which ONNX is written, by all who write some of it."""
+"""The version of ONNX that Stackbone writes."""
 
 from __future__ import annotations
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from stackbone.cache.disk.files import make_folder, write_atomically
 from stackbone.cache.errors import CacheError, UsageError
+from stackbone.cache.text import typed
 
 _OF_THE_SYSTEM = ("/dev", "/proc", "/sys")  # /dev/stdout is a link there, to a plain file when output is redirected
 
@@ -33,6 +35,14 @@ def check_output(file: Path) -> None:
         raise UsageError(message)
     if not stat.S_ISREG(mode):
         message = f"{file} is a device or a pipe, and a file is written whole or not at all: name a plain file"
+        raise UsageError(message)
+
+
+def check_ending(option: str, file: Path, endings: Sequence[str]) -> None:
+    """Raise `UsageError` unless a file that an option names has one of some endings, such as ``.csv``."""
+    if file.suffix not in endings:
+        allowed = " or ".join(endings)
+        message = f"{option} writes {allowed}, and {typed(file)} has another ending: name a file that ends in {allowed}"
         raise UsageError(message)
 
 

@@ -35,7 +35,7 @@ class NetworkGraph:
     graph
         From ``(n, 3, height, width)`` uint8 pixels, RGB, its one input, to ``(n, n_columns)`` float32 for each output.
     pixels
-        What the pixels are: see `describe_pixels`. Networks for which it is equal take the same.
+        What the pixels are: see `describe_pixels`. Networks with equal pixels share an input.
     features
         Feature set id to the name of the output that gives its features.
     """
@@ -106,7 +106,8 @@ def describe_pixels(transform: Transform) -> dict[str, Any]:
     elif height == width:
         what = f"so that its shorter side has {resized[0]} pixels, the longer one rounded down"
     else:
-        what = f"in its own shape until it just covers {resized[1]} x {resized[0]} pixels (width x height)"
+        covered = f"{resized[1]} x {resized[0]} pixels (width x height)"
+        what = f"in its own shape until it just covers {covered}, rounded to whole pixels"
     return {
         "height": height,
         "width": width,
@@ -128,9 +129,9 @@ def _check_views(names: Mapping[str, str], specs: Mapping[str, FeatureSpec]) -> 
     wrong = [names[identity] for identity, spec in specs.items() if spec.view not in _VIEWS]
     if wrong:
         message = (
-            f"the model takes {', '.join(wrong)}: such views are made of the picture before it is cropped, and a graph "
-            f"begins behind that, with {' and '.join(_VIEWS)} alone. Leave --with-backbones out, or fit the model with "
-            f"`stackbone stack --test-views plain`"
+            f"the model takes {', '.join(wrong)}: such views are cut from the whole picture, and the graph starts from "
+            f"the cropped one, of which it can make {' and '.join(_VIEWS)}. Leave --with-backbones out, or fit the "
+            f"model with `stackbone stack --test-views plain`"
         )
         raise UsageError(message)
 

@@ -103,16 +103,20 @@ def trace_outputs(
         raise ModelError(message)
     given = enumerate(form.output for form in outputs.forms)
     names = {(output, view): f"features_{i}_{j}" for i, output in given for j, view in enumerate(views)}
-    pixels = _made_pixels(3, backbone)
+    pixels = _made_pixels(backbone)
     traced = _trace(backbone.name, network, pixels[:2], list(names.values()))
     _try_graph(backbone.name, network, traced, pixels)
     return traced.graph, {identity: names[each] for identity, each in wanted.items()}
 
 
-def _made_pixels(n: int, backbone: Backbone) -> Tensor:
+def _made_pixels(backbone: Backbone) -> Tensor:
+    """Return three images of noise, of middle brightness, dark and bright: what branches on brightness shows."""
     height, width = backbone.transform.input_size
     generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (n, 3, height, width), generator=generator, dtype=torch.uint8)
+    pixels = torch.randint(0, 256, (3, 3, height, width), generator=generator, dtype=torch.uint8)
+    pixels[1] //= 8
+    pixels[2] = 255 - pixels[2] // 8
+    return pixels
 
 
 def _trace(name: str, network: PixelNetwork, pixels: Tensor, outputs: Sequence[str]) -> onnx.ModelProto:
@@ -131,7 +135,7 @@ def _trace(name: str, network: PixelNetwork, pixels: Tensor, outputs: Sequence[s
             file = Path(folder, "network.onnx")
             torch.onnx.export(network, (pixels,), file, **settings)
             return onnx.load(file)
-    except MemoryError:
+    except (MemoryError, OSError):  # of the machine: a full disk says nothing of the network
         raise
     except Exception as exc:  # each operator without a counterpart fails in its own way
         if "allocate memory" in str(exc):
@@ -142,22 +146,24 @@ def _trace(name: str, network: PixelNetwork, pixels: Tensor, outputs: Sequence[s
 
 
 def _try_graph(name: str, network: PixelNetwork, traced: onnx.ModelProto, pixels: Tensor) -> None:
-    """Refuse a graph that does not give the network's features, of as many images as were traced or of others."""
+    """Refuse a graph that does not give the network's features, of all images at once and of one."""
     import onnxruntime
 
+    batches = [pixels, pixels[1:2], pixels[2:]]  # by themselves where a network might branch on all of a batch
     try:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors alone
         session = onnxruntime.InferenceSession(traced.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        found = [session.run(None, {"pixels": batch.numpy()}) for batch in (pixels, pixels[:1])]
+        found = [session.run(None, {"pixels": batch.numpy()}) for batch in batches]
     except Exception as exc:  # ONNX Runtime has one type for each of its codes, all of them below Exception alone
         reason = printable(str(exc).strip().split("\n")[0])
         message = f"{name} was written as ONNX, and ONNX Runtime cannot run it ({reason}). {_WAY_OUT}"
         raise ModelError(message) from exc
     with torch.no_grad():
-        expected = [each.numpy() for each in network(pixels)]
+        expected = [[each.numpy() for each in network(batch)] for batch in batches]
     allowed = [_ROUNDED if form.output == MAP else _TOLERANCE for form in network.network.forms for _ in network.views]
-    apart = [max(_apart(each[: len(own[i])], own[i]) for own in found) for i, each in enumerate(expected)]
+    tried = list(zip(expected, found, strict=True))
+    apart = [max(_apart(torchs[i], own[i]) for torchs, own in tried) for i in range(len(allowed))]
     if any(not each <= most for each, most in zip(apart, allowed, strict=True)):
         message = (
             f"{name} was written as ONNX and gives other features there than in torch, by up to {max(apart):.2g} of "

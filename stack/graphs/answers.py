@@ -44,6 +44,14 @@ def side_by_side(graph: Graph, values: Sequence[str]) -> str:
     return values[0] if len(values) == 1 else graph.op("Concat", *values, axis=1)
 
 
+def numbers(graph: Graph, meta: MetaModel, decisions: Sequence[str]) -> str:
+    """Return ``(n, n_targets)`` predicted numbers: `MetaModel.numbers`."""
+    if meta.linear is None:
+        message = "a meta-learner of classes predicts no numbers"
+        raise ValueError(message)
+    return decide(graph, side_by_side(graph, decisions), meta.linear)
+
+
 def class_probabilities(graph: Graph, meta: MetaModel, decisions: Sequence[str]) -> str:
     """Return ``(n, n_classes)`` calibrated probabilities: `MetaModel.log_probabilities`, without the logarithm.
 

@@ -92,14 +92,20 @@ class Graph:
 
         return helper.make_graph(self._nodes, name, self._inputs, self._results, self._constants, doc_string=about)
 
-    def _add(self, operator: str, values: Sequence[str], name: str, **attributes: int) -> None:
+    def _add(
+        self,
+        operator: str,
+        values: Sequence[str],
+        name: str,
+        **attributes: Any,  # noqa: ANN401 - numbers, beside which make_node has keywords for texts
+    ) -> None:
         from onnx import helper
 
-        self._nodes.append(helper.make_node(operator, list(values), [name], None, None, None, None, **attributes))
+        self._nodes.append(helper.make_node(operator, list(values), [name], **attributes))
 
     def _new_name(self, what: str) -> str:
         self._n_named += 1
-        return f"_{what}_{self._n_named}"  # no name of an input begins so
+        return f"_{what}_{self._n_named}"  # names of inputs begin with a letter
 
 
 def _value(name: str, shape: Sequence[int], kind: Kind, about: str) -> onnx.ValueInfoProto:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from stackbone.stack.judging.model_test import ModelTest
-from stackbone.stack.models.predict import to_columns
+from stackbone.stack.models.answers import to_columns
 
 _TYPES = {"path": str, "label": str, "labels": str, "value": float}
 

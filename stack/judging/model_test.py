@@ -20,8 +20,9 @@ from stackbone.stack.features.source import data_words, is_folder
 from stackbone.stack.learners.member import Member
 from stackbone.stack.learners.registry import BASE_LEARNERS
 from stackbone.stack.metrics.metrics import METRICS, typed_metric
+from stackbone.stack.models.answers import Answer
 from stackbone.stack.models.model import StackModel
-from stackbone.stack.models.predict import Answer, predict_from
+from stackbone.stack.models.predict import predict_from
 from stackbone.stack.tasks.truth import Truth
 
 TEST_FORMAT = "stackbone-test"

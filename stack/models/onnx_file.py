@@ -1,9 +1,10 @@
 """A finished stack as an ONNX file: features of its backbones in, or images where the networks come along; answers out.
 
 What a caller has to know is in the file's metadata, each entry JSON: ``task``; ``classes``, in the order of the
-columns; ``thresholds`` of labels; ``inputs``, a list of objects with `name`, `shape`, `type`, and `feature_set` and its
-`spec`, or `backbones` and `pixels` (see `extract.exporting.networks.describe_pixels`); and ``model``, what the model's
-own file says.
+columns; ``targets``, the names of several numbers, likewise; ``thresholds`` of labels; ``inputs``, a list of objects
+with `name`, `shape`, `type`, and `feature_set` and its `spec`, or `backbones` and `pixels` (see
+`extract.exporting.networks.describe_pixels`); and ``model``, what the model's own file says, but for unlike images, of
+which a graph knows nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,6 +24,7 @@ from stackbone.cache.disk.onnx_form import IR_VERSION, MOST_BYTES, OPSET, ROWS, 
 from stackbone.cache.disk.output_file import check_output, write_output
 from stackbone.cache.records.feature_name import PLAIN
 from stackbone.cache.tensor_file import header_json
+from stackbone.cache.text import printable
 from stackbone.stack.graphs.answers import columns, decide, mean_of, sum_of
 from stackbone.stack.graphs.graph import Graph
 from stackbone.stack.models.model import StackModel
@@ -48,7 +50,7 @@ class Network(Protocol):
 
     @property
     def pixels(self) -> Mapping[str, Any]:
-        """What the pixels are; networks for which it is equal take the same."""
+        """What the pixels are; networks with equal pixels share an input."""
 
     @property
     def features(self) -> Mapping[str, str]:
@@ -96,46 +98,70 @@ def write_onnx(model: StackModel, file: Path | str, networks: Sequence[Network] 
     UsageError
         If onnx is not installed, the task cannot be written, or no file can be put there.
     ModelError
-        If all of it takes more than `MOST_BYTES`.
+        If all of it takes more than `MOST_BYTES`, or onnx finds it invalid.
     CacheError
         If the file cannot be written.
     """
     check_onnx()
-    from onnx import checker, helper
-
     file = Path(file)
     check_output(file)
     graph = Graph()
     inputs, features = _take_images(graph, networks) if networks else _take_features(graph, model)
-    _draw(graph, model, features)
-    if graph.n_bytes > MOST_BYTES:
-        way_out = "Leave --with-backbones out: the file then takes features" if networks else "Fit it on less"
+    _add_answers(graph, model, features)
+    content = _serialise(graph, model, inputs) if graph.n_bytes <= MOST_BYTES else None
+    if content is None:
+        way_out = (
+            "Leave --with-backbones out: the file then takes features" if networks else "Fit it on fewer backbones"
+        )
         size, most = graph.n_bytes / 1e9, MOST_BYTES / 1e9
-        message = f"the model takes {size:.1f} GB, and an ONNX file at most {most:.1f} GB. {way_out}"
+        message = f"the model takes {size:.1f} GB, and an ONNX file less than {most:.1f} GB. {way_out}"
         raise ModelError(message)
-    opsets = [helper.make_opsetid("", OPSET)]
+    _check(content)
+    write_output(file, content)
+    return OnnxFile(inputs, graph.outputs, len(content))
+
+
+def _serialise(graph: Graph, model: StackModel, inputs: Sequence[Mapping[str, Any]]) -> bytes | None:
+    """Return the bytes of a file; None where names and operators make it larger than any can be."""
+    from google.protobuf.message import EncodeError
+    from onnx import helper
+
     proto = helper.make_model(
         graph.to_proto("stackbone", model.describe().encode("ascii", "backslashreplace").decode()),
-        opset_imports=opsets,
+        opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="stackbone",
         producer_version=version("stackbone"),
     )
     helper.set_model_props(proto, _metadata(model, inputs))
-    content = proto.SerializeToString()
-    checker.check_model(content, full_check=True)
-    write_output(file, content)
-    return OnnxFile(inputs, graph.outputs, len(content))
+    try:
+        content = proto.SerializeToString()
+    except EncodeError:
+        return None
+    return content if len(content) <= MOST_BYTES else None
+
+
+def _check(content: bytes) -> None:
+    """Raise `ModelError` unless onnx finds the bytes of a file valid: operators, names and the shapes of all values."""
+    from onnx import checker, shape_inference
+
+    try:
+        checker.check_model(content, full_check=True)
+    except (checker.ValidationError, shape_inference.InferenceError) as exc:
+        reason = printable(str(exc).strip().split("\n")[0])
+        message = f"the model cannot be written as ONNX ({reason}). Report it, and use `stackbone predict`"
+        raise ModelError(message) from exc
 
 
 def _metadata(model: StackModel, inputs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     thresholds = None if model.thresholds is None else model.thresholds.tolist()
     told = {"task": model.task, "classes": model.classes, "thresholds": thresholds, "inputs": inputs}
-    told["model"] = describe_model(model)
+    told["targets"] = list(model.targets) or None
+    told["model"] = describe_model(replace(model, novelty=None))
     return {name: header_json(value) for name, value in told.items() if value is not None}
 
 
-def _draw(graph: Graph, model: StackModel, features: Mapping[str, str]) -> None:
+def _add_answers(graph: Graph, model: StackModel, features: Mapping[str, str]) -> None:
     """Add what the model makes of the features of each of its feature sets: `StackModel.combined`."""
     seen = [mean_of(graph, [features[identity] for identity in backbone.specs]) for backbone in model.backbones]
     decisions = [decide(graph, x, base) for x, base in zip(seen, model.bases, strict=True)]
@@ -143,7 +169,7 @@ def _draw(graph: Graph, model: StackModel, features: Mapping[str, str]) -> None:
     width, ends = model.n_outputs, np.arange(model.n_heads) * model.n_outputs
     if model.n_heads > 1:
         of_members = [columns(graph, own, start, start + width) for own in of_members for start in ends.tolist()]
-    get_task(model.task).draw(graph, model.meta, of_members, width)
+    get_task(model.task).add_to_graph(graph, model.meta, of_members, width)
 
 
 def _take_features(graph: Graph, model: StackModel) -> tuple[list[dict[str, Any]], dict[str, str]]:
@@ -184,7 +210,7 @@ def _take_images(graph: Graph, networks: Sequence[Network]) -> tuple[list[dict[s
 def _identifier(text: str, others: Collection[str]) -> str:
     """Return a name that is an identifier in every language, and none of some others."""
     name = re.sub(r"\W", "_", text, flags=re.ASCII)
-    if name[0].isdigit() or name in _TAKEN:
+    if not name[:1].isalpha() or name in _TAKEN:
         name = f"features_{name}"
     found, number = name, 1
     while found in others:

@@ -8,8 +8,7 @@ from typing import Any
 
 from stackbone.cache import UsageError
 from stackbone.cache.csv_text import csv_lines
-from stackbone.cache.disk.output_file import check_output, write_output
-from stackbone.cache.text import typed
+from stackbone.cache.disk.output_file import check_ending, check_output, write_output
 
 ENDINGS = (".csv", ".parquet")
 _PARQUET_ADVICE = (
@@ -27,10 +26,7 @@ def check_row_file(option: str, file: Path, endings: Sequence[str] = ENDINGS) ->
     endings
         That it may have.
     """
-    if file.suffix not in endings:
-        allowed = " or ".join(endings)
-        message = f"{option} writes {allowed}, and {typed(file)} has another ending: name a file that ends in {allowed}"
-        raise UsageError(message)
+    check_ending(option, file, endings)
     check_output(file)
     if file.suffix == ".parquet":
         try:

@@ -187,7 +187,7 @@ class Task(LearnersOfTask):
         """Return the ``(n, n_outputs)`` values of a base learner's map as `combine` takes them: by default as is."""
         return decision
 
-    def draw(self, graph: Graph, meta: MetaModel, scores: Sequence[str], n_outputs: int) -> None:
+    def add_to_graph(self, graph: Graph, meta: MetaModel, scores: Sequence[str], n_outputs: int) -> None:
         """Give out of a graph what `combine` returns, and what is said of it.
 
         Parameters
@@ -199,7 +199,7 @@ class Task(LearnersOfTask):
         scores : sequence of str
             ``(n, n_outputs)`` values of the base learners' maps, in the order of the fit.
         n_outputs : int
-            Classes or labels; 1 for a number.
+            Classes, labels or numbers.
 
         Raises
         ------

@@ -149,6 +149,10 @@ WRONG = {
         *(["photos", "--model", "absent"], ["photos", "--model", "file"], ["nowhere", "--model", "file"]),
         *(["photos", "--model", "m", "--csv", "x"], ["photos", "--model", "m", "--projection", "tsne"]),
     ],
+    "export": [
+        *(["absent", "--onnx", "o.onnx"], ["file", "--onnx", "o.onnx"], ["file"], ["file", "--onnx", "photos"]),
+        *(["file", "--onnx", "o.onnx", "--weights", "vgg19=file"], ["file", "--onnx", "o.txt"]),
+    ],
     "report": [["absent"], ["file"], ["file", "--projection", "tsne"], ["file", "--out", "file"]],
     "verify": [["--steering", "x"], ["--engine", "torch"], ["--cache", "file"], ["--cache", "absent"]],
     "inspect": [["--cache", "file"], ["--cache", "absent"]],

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stackbone.cache.text import counted
+from stackbone.stack.models.answers import Answer
 from stackbone.stack.models.model import StackModel
-from stackbone.stack.models.predict import Answer
 from stackbone.stack.models.unlike.novelty import UNLIKE, Novelty
 
 

@@ -152,7 +152,7 @@ class Multilabel(Task):
         """Return calibrated log-probabilities of each label by itself."""
         return Prediction(log_presence(meta, scores), probability=True, thresholds=meta.thresholds)
 
-    def draw(self, graph: Graph, meta: MetaModel, scores: Sequence[str], n_outputs: int) -> None:
+    def add_to_graph(self, graph: Graph, meta: MetaModel, scores: Sequence[str], n_outputs: int) -> None:
         """Give out the calibrated probability of each label, and whether it is said to be there."""
         probabilities = label_probabilities(graph, meta, scores)
         about = "calibrated probability of each label, in the order of the metadata's classes"

@@ -15,6 +15,8 @@ from stackbone.stack.folds.class_folds import Ask
 from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.ways_out import ways_for_targets
+from stackbone.stack.graphs.answers import numbers
+from stackbone.stack.graphs.graph import Graph
 from stackbone.stack.learners.learner import BaseScores
 from stackbone.stack.learners.meta_model import MetaModel
 from stackbone.stack.learners.weight_shares import target_shares
@@ -64,6 +66,11 @@ class Multitarget(Regression):
     def as_scores(self, decision: NDArray[Any]) -> NDArray[Any]:
         """Return a column for each number."""
         return decision
+
+    def add_to_graph(self, graph: Graph, meta: MetaModel, scores: Sequence[str], n_outputs: int) -> None:
+        """Give out the weighted sum of the predictions of each number."""
+        about = "predicted numbers, in the order of the metadata's targets, each in its own unit"
+        graph.add_output("values", numbers(graph, meta, scores), (n_outputs,), about=about)
 
     def shares(self, meta: MetaModel, scores: Sequence[BaseScores]) -> NDArray[np.float64] | None:
         """Return how much of the predictions each backbone moves, in the mean over the numbers."""

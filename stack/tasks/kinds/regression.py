@@ -17,7 +17,7 @@ from stackbone.stack.folds.folds import regression_folds
 from stackbone.stack.folds.target_folds import check_target_folds, divide_targets
 from stackbone.stack.folds.trials import target_steps
 from stackbone.stack.folds.ways_out import ways_for_targets
-from stackbone.stack.graphs.answers import decide, side_by_side
+from stackbone.stack.graphs.answers import numbers
 from stackbone.stack.graphs.graph import Graph
 from stackbone.stack.learners.learner import BaseScores
 from stackbone.stack.learners.meta_model import MetaModel
@@ -121,13 +121,9 @@ class Regression(Task):
         """Return the weighted sum of the predictions."""
         return Prediction(self.as_scores(meta.numbers(scores)), probability=False)
 
-    def draw(self, graph: Graph, meta: MetaModel, scores: Sequence[str], n_outputs: int) -> None:
+    def add_to_graph(self, graph: Graph, meta: MetaModel, scores: Sequence[str], n_outputs: int) -> None:
         """Give out the weighted sum of the predictions."""
-        if meta.linear is None:
-            message = "a meta-learner of classes predicts no numbers"
-            raise ValueError(message)
-        values = decide(graph, side_by_side(graph, scores), meta.linear)
-        column = graph.op("Squeeze", values, graph.constant(np.array([1], np.int64)))
+        column = graph.op("Squeeze", numbers(graph, meta, scores), graph.constant(np.array([1], np.int64)))
         graph.add_output("values", column, (), about="predicted number, in the unit of the labels")
 
     def as_scores(self, decision: NDArray[Any]) -> NDArray[Any]:
@@ -152,8 +148,8 @@ class Regression(Task):
 
     def say(self, prediction: Prediction, names: Sequence[str]) -> list[str] | list[float]:
         """Return the numbers as they are."""
-        numbers: list[float] = prediction.scores.tolist()
-        return numbers
+        said: list[float] = prediction.scores.tolist()
+        return said
 
     def compare_on_split(self, a: str, b: str, examined: Examined) -> Difference | None:
         """Return the paired bootstrap of the metric that was asked for; by default nothing: one R² has no spread."""

@@ -22,12 +22,13 @@ from stackbone.extract.datasets.dataset import open_dataset
 from stackbone.extract.embedding.plan import find_specs
 from stackbone.extract.embedding.predict import embed_for
 from stackbone.extract.engines.engine import TorchEngine
-from stackbone.extract.exporting.networks import NetworkGraph, describe_pixels, export_networks, precision_note
+from stackbone.extract.exporting.networks import describe_pixels, export_networks, precision_note
 from stackbone.extract.exporting.tracing import trace_network, trace_outputs
 from stackbone.extract.images.decode import apply_transform
 from stackbone.extract.methods.method import build_method
 from stackbone.extract.networks.network import FeatureNetwork
 from stackbone.extract.networks.outputs import OutputNetwork
+from tests.made.checkout import ROOT
 from tests.made.networks import make_cnn, make_convnext, make_vit, randomise, relative
 
 onnx = pytest.importorskip("onnx", reason="the onnx extra brings it")
@@ -122,13 +123,40 @@ def test_networks_of_one_transform_have_equal_pixels() -> None:
             "its shorter side has 256 pixels, the longer one rounded down, by bicu",
         ),
         (Transform((240, 240), 1.0, "bilinear", "squash"), r"to 240 x 240 pixels \(width x height\), whatever its sha"),
-        (Transform((96, 64), 0.8, "bicubic"), "until it just covers 80 x 120 pixels"),
+        (Transform((96, 64), 0.8, "bicubic"), "until it just covers 80 x 120 pixels .*, rounded to whole"),
     ],
 )
 def test_how_to_resize_is_said_in_words(transform: Transform, words: str) -> None:
     said = describe_pixels(transform)
     assert re.search(words, said["how"])
     assert (said["height"], said["width"]) == transform.input_size
+
+
+@pytest.mark.parametrize("size", [(100, 151), (151, 100), (90, 90), (640, 97), (31, 200)])
+@pytest.mark.parametrize(
+    "transform",
+    [
+        Transform((96, 64), 0.8, "bicubic"),
+        Transform((64, 96), 0.9, "bilinear"),
+        Transform((64, 64), 0.875, "bicubic"),
+        Transform((64, 64), 0.9, "bilinear", "squash"),
+        Transform((96, 64), 1.0, "bicubic", "squash"),
+    ],
+    ids=str,
+)
+def test_the_documents_code_makes_the_pixels_that_extract_makes(
+    tmp_path: Path, transform: Transform, size: tuple[int, int]
+) -> None:
+    code = re.findall(r"```python\n(.*?)```", (ROOT / "docs/export.md").read_text(), re.DOTALL)[1]
+    scope: dict[str, Any] = {}
+    exec(code.partition("session =")[0], scope)
+    width, height = size
+    noise = np.random.default_rng(3).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), dtype=np.uint8)
+    picture = Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
+    picture.save(tmp_path / "photo.png")
+    found = scope["pixels_of"](tmp_path / "photo.png", describe_pixels(transform))
+    expected = apply_transform(picture, transform).transpose(2, 0, 1)[None]
+    assert np.abs(found.astype(int) - expected).max() <= 1
 
 
 # What is refused, by name
@@ -149,6 +177,17 @@ class Branching(nn.Module):
         return x.mean((2, 3)) * torch.tensor(sizes)[:, None]
 
 
+class BranchingOnBrightness(nn.Module):
+    """Does something else with a batch that is brighter or darker than the one that was traced."""
+
+    def __init__(self, least: float) -> None:
+        super().__init__()
+        self.least = least
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3)) * (2.0 if float(x[:1].mean()) > self.least else 1.0)
+
+
 class WithoutCounterpart(nn.Module):
     """Takes singular values, for which ONNX has no operator."""
 
@@ -162,13 +201,25 @@ class WithoutCounterpart(nn.Module):
     [
         (Rowwise(), "gives other features there than in torch|cannot run it"),
         (Branching(), "gives other features there than in torch|cannot run it"),
+        (BranchingOnBrightness(-0.5), "gives other features there than in torch"),
+        (BranchingOnBrightness(0.1), "gives other features there than in torch"),
+        (BranchingOnBrightness(0.5), "gives other features there than in torch"),
         (WithoutCounterpart(), r"cannot be written as ONNX \(torch: "),
     ],
-    ids=["loop", "branch", "operator"],
+    ids=["loop", "branch", "dark", "middle", "bright", "operator"],
 )
 def test_a_network_that_no_graph_holds_is_refused_by_name(network: nn.Module, words: str) -> None:
     mine = own(network)
     with pytest.raises(ModelError, match=rf"mine .*({words}).*Leave --with-backbones out"):
+        export_networks(find_specs(modules=[mine]), modules=[mine])
+
+
+def test_a_failure_of_the_machine_is_not_told_as_one_of_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = own(make_cnn())
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(FileNotFoundError, match="gone"):
         export_networks(find_specs(modules=[mine]), modules=[mine])
 
 
@@ -186,7 +237,7 @@ def spec_of(name: str, **changes: Any) -> dict[str, FeatureSpec]:  # noqa: ANN40
 
 @pytest.mark.parametrize("view", ["top_left", "augment0", "bottom_right_hflip"])
 def test_views_that_no_graph_makes_are_refused_before_any_network_is_loaded(view: str) -> None:
-    with pytest.raises(UsageError, match=rf"the model takes resnet50~{view}: .*with plain and hflip alone"):
+    with pytest.raises(UsageError, match=rf"the model takes resnet50~{view}: .*of which it can make plain and hflip"):
         export_networks({**spec_of("resnet50"), **spec_of("resnet50", view=view)})
 
 
@@ -216,12 +267,3 @@ def test_weights_of_no_network_are_refused(tmp_path: Path) -> None:
 def test_another_precision_is_told(precision: str, said: bool) -> None:  # noqa: FBT001 - a parameter of a test
     note = precision_note(spec_of("resnet50", precision=precision))
     assert (note is not None and precision in note) is said
-
-
-def test_a_graph_knows_what_it_is() -> None:
-    mine = own(make_cnn())
-    specs = find_specs(modules=[mine])
-    [graph] = export_networks(specs, modules=[mine])
-    assert isinstance(graph, NetworkGraph)
-    assert list(graph.features) == list(specs)
-    assert [each.name for each in graph.graph.input] == ["pixels"]

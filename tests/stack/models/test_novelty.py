@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from stackbone.cache import FeatureStore, ModelError
 from stackbone.stack import ModelScore, load_model, run_experiment, save_model, stack_options
 from stackbone.stack.features.join import Joined, choose_final_features, join_features
+from stackbone.stack.models.answers import Answer, columns, table_columns, table_rows
 from stackbone.stack.models.model import StackModel
-from stackbone.stack.models.predict import Answer, columns, predict, predict_from, table_columns, table_rows
+from stackbone.stack.models.predict import predict, predict_from
 from stackbone.stack.models.refit import refit
 from stackbone.stack.models.unlike import find_novelty as module
 from stackbone.stack.models.unlike.find_novelty import find_novelty

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from stackbone.cache import CacheError, FeatureStore, ModelError, UsageError, feature_set_id
+from stackbone.cache.disk.onnx_form import ROWS
 from stackbone.stack.models.model import StackModel
 from stackbone.stack.models.onnx_file import write_onnx
 from stackbone.stack.models.predict import predict
@@ -21,8 +22,10 @@ from stackbone.stack.tasks.registry import TASKS
 from stackbone.stack.tasks.task import Task
 from tests.conftest import MakeCache
 from tests.made.multilabel import fill, index_of, make_presence, texts_of
+from tests.made.numbers import NAMES, fill_numbers, make_numbers, numbers_index
 from tests.stack.models.test_model import DIMS, made_map, made_model, made_regression
 from tests.stack.models.test_model_file import viewed_model
+from tests.stack.models.test_novelty import model_with_features
 from tests.stack.models.test_saved_heads import LABELS, NUMBERS, N, saved
 
 onnx = pytest.importorskip("onnx", reason="the onnx extra brings it")
@@ -50,6 +53,12 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
     return fill(tmp_path_factory.mktemp("labels"), presence, index_of(texts_of(presence), splits=SPLITS))
 
 
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+    values = make_numbers(N)
+    return fill_numbers(tmp_path_factory.mktemp("several"), values, numbers_index(values, splits=SPLITS))
+
+
 def run(file: Path, features: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Return what ONNX Runtime gives for each output, of values by name of the input."""
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
@@ -68,6 +77,11 @@ def check_answers(model: StackModel, folder: Path, blocks: Blocks) -> dict[str, 
     found = run(folder / "m.onnx", dict(zip(names, [blocks[each.name] for each in model.backbones], strict=True)))
     paths = [str(i) for i in range(len(next(iter(blocks.values()))))]
     answers = predict(model, paths, blocks, top=len(model.classes))
+    if model.targets:
+        rows = [[*(each.values or {}).items()] for each in answers]
+        assert {tuple(name for name, _ in row) for row in rows} == {tuple(metadata_of(folder / "m.onnx")["targets"])}
+        np.testing.assert_allclose(found["values"], [[value for _, value in row] for row in rows], rtol=1e-5, atol=1e-4)
+        return found
     if not model.classes:
         values = np.array([each.value for each in answers], np.float64)
         np.testing.assert_allclose(found["values"], values, rtol=1e-5, atol=1e-4)
@@ -120,8 +134,10 @@ def test_models_of_classes_answer_as_they_do(
     assert len(set(found["class"].tolist())) == len(model.classes)
 
 
-@pytest.mark.parametrize("recipe", ["oof", "mean", "concat"])
-@pytest.mark.parametrize("meta", ["ridge", "svr", "greedy", "mean"])
+@pytest.mark.parametrize(
+    ("recipe", "meta"),
+    [*(("oof", each) for each in ("ridge", "svr", "greedy", "mean")), ("mean", "mean"), ("concat", "ridge")],
+)
 def test_models_of_numbers_answer_as_they_do(numbers: FeatureStore, tmp_path: Path, recipe: str, meta: str) -> None:
     model, _ = saved(numbers, tmp_path / "m", recipe, "regression", meta=meta)
     found = check_answers(model, tmp_path, blocks_of(numbers, model))
@@ -134,6 +150,20 @@ def test_models_of_labels_answer_as_they_do(labels: FeatureStore, tmp_path: Path
     found = check_answers(model, tmp_path, blocks_of(labels, model))
     assert 0 < found["present"].mean() < 1
     assert metadata_of(tmp_path / "m.onnx")["thresholds"] == pytest.approx(model.thresholds)
+
+
+@pytest.mark.parametrize(("recipe", "meta"), [("oof", "ridge"), ("mean", "mean"), ("concat", "ridge")])
+def test_models_of_several_numbers_answer_as_they_do(
+    several: FeatureStore, tmp_path: Path, recipe: str, meta: str
+) -> None:
+    model, _ = saved(several, tmp_path / "m", recipe, "multitarget", meta=meta)
+    found = check_answers(model, tmp_path, blocks_of(several, model))
+    assert found["values"].shape == (N, 3)
+    told = metadata_of(tmp_path / "m.onnx")
+    assert (told["targets"], told["classes"], told["task"]) == ([*NAMES], [], "multitarget")
+    assert (
+        "numbers, in the order of the metadata's targets" in onnx.load(tmp_path / "m.onnx").graph.output[0].doc_string
+    )
 
 
 # Made models: whatever a file may hold
@@ -225,13 +255,16 @@ def test_the_metadata_say_all_that_a_caller_must_know(tmp_path: Path) -> None:
     [
         (["timm:resnet18.a1_in1k", "timm:resnet18_a1_in1k"], ["timm_resnet18_a1_in1k", "timm_resnet18_a1_in1k_2"]),
         (["probabilities", "class"], ["features_probabilities", "features_class"]),
-        (["8bit", "_x".lstrip("_")], ["features_8bit", "x"]),
+        (["8bit", "x"], ["features_8bit", "x"]),
+        (["", "_constant_1"], ["features_", "features__constant_1"]),
+        (["-constant-1", "_network_1_pixels"], ["features__constant_1", "features__network_1_pixels"]),
+        (["\u978b", "é"], ["features__", "features___2"]),
     ],
 )
 def test_names_of_inputs_are_identifiers_of_their_own(tmp_path: Path, names: list[str], inputs: list[str]) -> None:
     model = made_model()
     backbones = [
-        replace(each, name=name, feature_set=feature_set_id(name, each.spec))
+        replace(each, name=name)  # a file of a model may have any
         for each, name in zip(model.backbones, names, strict=True)
     ]
     written = write_onnx(replace(model, backbones=backbones), tmp_path / "m.onnx")
@@ -248,13 +281,71 @@ def test_no_images_give_no_rows(tmp_path: Path) -> None:
     assert run(tmp_path / "m.onnx", features)["probabilities"].shape == (0, 3)
 
 
+def test_of_unlike_images_nothing_is_in_the_file(tmp_path: Path) -> None:
+    model = model_with_features()
+    assert model.novelty is not None
+    rng = np.random.default_rng(2)
+    widths = {name: each.shape[1] for name, each in model.novelty.features.items()}
+    check_answers(model, tmp_path, {name: rng.normal(size=(9, n)).astype(np.float32) for name, n in widths.items()})
+    told = metadata_of(tmp_path / "m.onnx")
+    assert "novelty" not in json.dumps(told)
+    write_onnx(replace(model, novelty=None), tmp_path / "without.onnx")
+    assert (tmp_path / "m.onnx").read_bytes() == (tmp_path / "without.onnx").read_bytes()
+
+
 # What cannot be written
 
 
 def test_a_model_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stackbone.stack.models.onnx_file.MOST_BYTES", 100)
-    with pytest.raises(ModelError, match=r"an ONNX file at most"):
+    with pytest.raises(ModelError, match=r"an ONNX file less than"):
         write_onnx(made_model(), tmp_path / "m.onnx")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_model_that_names_and_operators_make_too_large_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    constants = 4 * (5 * 3 + 3 + 4 * 3 + 3 + 6 * 3 + 3 + 1)
+    size = write_onnx(made_model(), tmp_path / "m.onnx").n_bytes
+    for most in (constants, constants + 200, size - 1):
+        monkeypatch.setattr("stackbone.stack.models.onnx_file.MOST_BYTES", most)
+        with pytest.raises(ModelError, match=r"an ONNX file less than .* Fit it on fewer backbones"):
+            write_onnx(made_model(), tmp_path / "m.onnx")
+    monkeypatch.setattr("stackbone.stack.models.onnx_file.MOST_BYTES", size)
+    write_onnx(made_model(), tmp_path / "m.onnx")
+
+
+@dataclass(frozen=True)
+class MadeNetwork:
+    """A network whose graph gives the mean of the pixels by one operator, for every feature set of a model."""
+
+    features: Mapping[str, str]
+    graph: Any
+    name: str = "made"
+    pixels: Mapping[str, Any] = field(default_factory=lambda: {"height": 2, "width": 2, "how": "as it is"})
+
+
+@pytest.mark.parametrize(
+    ("operator", "shape", "words"),
+    [
+        ("NoSuchOperator", [ROWS, 5], "NoSuchOperator"),
+        ("Identity", [ROWS, 3, 2, 2], "."),
+        ("Cast", [ROWS, 5], "to"),  # lacks what to cast to
+    ],
+)
+def test_what_onnx_finds_invalid_is_told_in_words(
+    tmp_path: Path, operator: str, shape: list[str | int], words: str
+) -> None:
+    from onnx import TensorProto, helper
+
+    given = helper.make_tensor_value_info("pixels", TensorProto.UINT8, [ROWS, 3, 2, 2])
+    taken = helper.make_tensor_value_info("features", TensorProto.FLOAT, shape)
+    graph = helper.make_graph([helper.make_node(operator, ["pixels"], ["features"])], "made", [given], [taken])
+    model = made_model()
+    network = MadeNetwork(dict.fromkeys(model.specs, "features"), graph)
+    with pytest.raises(ModelError, match=rf"cannot be written as ONNX \(.*{words}.*\)\. Report it, and use `stackb"):
+        write_onnx(model, tmp_path / "m.onnx", [network])
     assert os.listdir(tmp_path) == []
 
 
@@ -275,6 +366,6 @@ def test_without_the_libraries_their_extra_is_named(tmp_path: Path, monkeypatch:
 
 
 def test_a_task_of_another_package_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(TASKS["classification"]), "draw", Task.draw)
+    monkeypatch.setattr(type(TASKS["classification"]), "add_to_graph", Task.add_to_graph)
     with pytest.raises(UsageError, match="models of the task classification cannot be written as ONNX"):
         write_onnx(made_model(), tmp_path / "m.onnx")

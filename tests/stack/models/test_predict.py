@@ -9,19 +9,10 @@ import numpy as np
 import pytest
 
 from stackbone.cache import FeatureSpec, ModelError, feature_set_id
+from stackbone.stack.models.answers import Answer, about_training, columns, table_columns, table_rows, to_columns
 from stackbone.stack.models.backbone import ModelBackbone
 from stackbone.stack.models.model import StackModel, shorten_digests
-from stackbone.stack.models.predict import (
-    Answer,
-    about_training,
-    agreement,
-    columns,
-    predict,
-    predict_from,
-    table_columns,
-    table_rows,
-    to_columns,
-)
+from stackbone.stack.models.predict import agreement, predict, predict_from
 from stackbone.stack.solvers.linear import LinearMap
 
 PATHS = ["a.jpg", 'odd, "name"\n.jpg', "h\udce4t.jpg"]

@@ -22,7 +22,8 @@ from stackbone.stack.divisions.training_parts import training_parts
 from stackbone.stack.experiments.reproduce import reproduce_experiment
 from stackbone.stack.experiments.result_file import write_result
 from stackbone.stack.folds.folds import regression_folds
-from stackbone.stack.models.predict import Answer, agreement, columns, predict, table_columns, table_rows
+from stackbone.stack.models.answers import Answer, columns, table_columns, table_rows
+from stackbone.stack.models.predict import agreement, predict
 from stackbone.stack.report.context import ReportOptions
 from stackbone.stack.report.page import render_page
 from stackbone.stack.report.pictures import Pictures

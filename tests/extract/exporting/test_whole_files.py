@@ -1,0 +1,66 @@
+"""A file with its networks answers from images as the model does from their features, for any number of images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stackbone.cache import FeatureStore
+from stackbone.cache.records.feature_name import PLAIN
+from stackbone.extract.backbones.backbone import Backbone, Transform
+from stackbone.extract.datasets.dataset import open_dataset
+from stackbone.extract.embedding.plan import find_specs
+from stackbone.extract.embedding.predict import embed_for
+from stackbone.extract.exporting.networks import export_networks
+from stackbone.extract.images.decode import apply_transform
+from stackbone.stack.models.backbone import ModelBackbone
+from stackbone.stack.models.onnx_file import write_onnx
+from tests.made.networks import make_cnn
+from tests.stack.models.test_model import made_map, made_model
+
+pytest.importorskip("onnx", reason="the onnx extra brings it")
+onnxruntime = pytest.importorskip("onnxruntime", reason="the onnx extra brings it")
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
+TRANSFORMS = {"pixels_32x32": Transform((32, 32), 0.9, "bilinear"), "pixels_48x64": Transform((48, 64), 0.8, "bicubic")}
+
+
+def test_networks_of_two_sizes_and_of_two_views_answer_as_the_model(tmp_path: Path) -> None:
+    networks = [
+        Backbone.from_module(make_cnn(), transform, name=name, version="1")
+        for name, transform in zip("ab", TRANSFORMS.values(), strict=True)
+    ]
+    specs = find_specs(modules=networks, views="plain,hflip")
+    by_name = {each.name: {i: spec for i, spec in specs.items() if i.startswith(f"{each.name}")} for each in networks}
+    assert [len(each) for each in by_name.values()] == [2, 2]
+    backbones = []
+    for name, own in by_name.items():
+        plain = next(identity for identity, spec in own.items() if spec.view == PLAIN)
+        others = tuple((identity, spec) for identity, spec in own.items() if identity != plain)
+        backbones.append(ModelBackbone(name, plain, own[plain], others))
+    model = replace(made_model(), backbones=backbones, bases=[made_map(seed, 8, 3) for seed in range(2)])
+
+    written = write_onnx(model, tmp_path / "m.onnx", export_networks(model.specs, modules=networks))
+    assert [(each["name"], each["backbones"]) for each in written.inputs] == [
+        ("pixels_32x32", ["a"]),
+        ("pixels_48x64", ["b"]),
+    ]
+    pictures = [np.random.default_rng(i).integers(0, 256, (60 + i, 71, 3), dtype=np.uint8) for i in range(5)]
+    store = FeatureStore(tmp_path / "features")
+    features = embed_for(model.specs, open_dataset(pictures), store, modules=networks, device="cpu").features
+    expected = np.exp(model.log_probabilities(model.blocks(features)))
+    pixels = {
+        name: np.stack([apply_transform(Image.fromarray(each), transform) for each in pictures]).transpose(0, 3, 1, 2)
+        for name, transform in TRANSFORMS.items()
+    }
+    session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
+    for n in (5, 2, 1, 0):
+        probabilities, best = session.run(None, {name: each[:n] for name, each in pixels.items()})
+        np.testing.assert_allclose(probabilities, expected[:n], atol=1e-4)
+        assert best.tolist() == expected[:n].argmax(axis=1).tolist()
+    assert np.ptp(expected, axis=0).max() > 1e-3
