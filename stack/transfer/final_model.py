@@ -114,6 +114,7 @@ def _seen(experiment: TransferExperiment, name: str) -> Digests:
     if name == SOURCE_ONLY:
         return pair.source.digests
     if name == TARGET_ONLY:
-        return pair.target.digests[labels_shown(part, pair.target_codes, setting) != HIDDEN]
+        shown: Digests = pair.target.digests[labels_shown(part, pair.target_codes, setting) != HIDDEN]
+        return shown
     both: Digests = np.concatenate([pair.source.digests, pair.target.digests])
     return both
