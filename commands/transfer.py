@@ -17,8 +17,8 @@ from stackbone.commands.shared.console import print_json, progress
 from stackbone.commands.shared.experiment_options import CrossValidationOptions, number_or_plan
 from stackbone.commands.shared.option_groups import grouped
 from stackbone.commands.shared.options import CacheOption, DatasetNameOption, FoldOptions, JsonOption, RowOptions
-from stackbone.commands.shared.transfer_options import DomainOptions, TransferFiles
-from stackbone.commands.shared.transfer_output import print_transfer
+from stackbone.commands.shared.transfer.options import DomainOptions, TransferFiles
+from stackbone.commands.shared.transfer.output import print_transfer
 
 if TYPE_CHECKING:
     from stackbone.stack.transfer.experiment import TransferExperiment

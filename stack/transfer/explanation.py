@@ -164,7 +164,7 @@ def _measure(pair: DomainPair, backbone: str, c: float, seed: int) -> tuple[Doma
     domains = domains_of(pair, everything(pair, seed), Setting(None), backbone, seed)
     shown = domains.source, domains.source_labels, domains.target, domains.target_labels, domains.n_classes
     apart = discrepancy(domains)
-    own, nearest = (np.where(np.isnan(each), None, each) for each in class_gaps(*shown))
+    own, nearest = (_told(each) for each in class_gaps(*shown))
     gap = DomainGap(
         backbone=backbone,
         a_distance=proxy_a_distance(domains),
@@ -173,3 +173,7 @@ def _measure(pair: DomainPair, backbone: str, c: float, seed: int) -> tuple[Doma
         classes={str(name): ClassGap(own[i], nearest[i]) for i, name in enumerate(pair.classes)},
     )
     return gap, influence(*shown, seed=seed, c=c)
+
+
+def _told(values: NDArray[np.float64]) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in values]

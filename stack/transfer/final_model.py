@@ -115,4 +115,5 @@ def _seen(experiment: TransferExperiment, name: str) -> Digests:
         return pair.source.digests
     if name == TARGET_ONLY:
         return pair.target.digests[labels_shown(part, pair.target_codes, setting) != HIDDEN]
-    return np.concatenate([pair.source.digests, pair.target.digests])
+    both: Digests = np.concatenate([pair.source.digests, pair.target.digests])
+    return both

@@ -23,8 +23,8 @@ def matched(store: FeatureStore, asked: Asked) -> DomainPair:
     return match_domains(source, target, target_name=asked.target, split=asked.split)
 
 
-def divided(pair: DomainPair, **asked: int) -> tuple[DomainPair, list[FoldPart]]:
-    return divide_target(pair, Division(**{"cv": 3, **asked}))
+def divided(pair: DomainPair) -> tuple[DomainPair, list[FoldPart]]:
+    return divide_target(pair, Division(cv=3))
 
 
 STUDIO_TO_PHONE = Asked(("studio",), "phone")

@@ -1,0 +1,1 @@
+"""What the command `transfer` asks for and prints."""
