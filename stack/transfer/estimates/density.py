@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.stack.learners.bases.lr import choose_c
 from stackbone.stack.transfer.classifier import inner_folds
+from stackbone.stack.transfer.estimates.search import search_strength
 from stackbone.stack.transfer.method import Codes, Domains, Matrix
 
 Doubles = NDArray[np.float64]
@@ -49,7 +49,12 @@ def _tell_apart(source: Matrix, target: Matrix, seed: int, groups: Codes | None)
     folds = inner_folds(side, seed, groups)
     if folds is None:
         return DomainOdds(np.zeros(len(source)), np.zeros(len(target)))
-    _, said = choose_c(np.concatenate([source, target]), side, 2, folds, _STRENGTHS)
+
+    def log_loss(decisions: NDArray[np.float32], rows: Codes) -> float:
+        margin = (decisions[:, 1] - decisions[:, 0]).astype(np.float64)
+        return float(np.logaddexp(0, np.where(side[rows] == 1, -margin, margin)).mean())
+
+    _, said = search_strength(np.concatenate([source, target]), side, folds, _STRENGTHS, log_loss)
     odds = np.nan_to_num((said[:, 1] - said[:, 0]).astype(np.float64) - np.log(len(target) / len(source)), nan=0.0)
     return DomainOdds(odds[: len(source)], odds[len(source) :])
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from stackbone.stack.folds.fold import Fold
-from stackbone.stack.learners.bases.lr import score_classes
 from stackbone.stack.transfer.classifier import STRENGTHS, fit_classifier, inner_folds
 from stackbone.stack.transfer.estimates.density import effective_number, importance
+from stackbone.stack.transfer.estimates.search import search_strength
 from stackbone.stack.transfer.method import Codes, Domains, LinearFitted, Matrix
 
 Doubles = NDArray[np.float64]
@@ -119,20 +119,11 @@ def fit_validated(x: Matrix, domains: Domains, *, weights: Doubles | None = None
         log_losses = -log_softmax(said.astype(np.float64), axis=1)[np.arange(len(rows)), own[rows]]
         return float(np.average(log_losses, weights=known.worth[rows]))
 
-    found = score_classes(
-        x,
-        own.astype(np.int64),
-        x[:0],
-        len(present),
-        known.folds,
-        STRENGTHS,
-        row_weights=counts,
-        criterion=criterion,
-    )
+    c, said = search_strength(x, own.astype(np.int64), known.folds, STRENGTHS, criterion, counts)
     tested = np.concatenate([fold.test for fold in known.folds])
-    fitted = fit_classifier(x, known.codes, domains.n_classes, seed=domains.seed, weights=counts, c=found.chosen)
+    fitted = fit_classifier(x, known.codes, domains.n_classes, seed=domains.seed, weights=counts, c=c)
     fitted.chosen["by"] = known.by
-    return Validated(fitted, criterion(found.out_of_fold[tested], tested))
+    return Validated(fitted, criterion(said[tested], tested))
 
 
 def fit_pooled(domains: Domains) -> Validated:
