@@ -16,7 +16,7 @@ TOLD = {
     "source": "studio + web",
     "target": "phone",
     "target_labels": "few:10",
-    "statistics": "both domains'",
+    "statistics": "both domains' statistics",
 }
 
 
