@@ -25,10 +25,14 @@ class Shown(ABC, Generic[R]):
         Its id on the page, unlike that of any other section.
     title : str
         Its heading, which the navigation shows too.
+    plots : tuple of (str, str)
+        What `Experiment.plot` calls each of its figures, and the figure's name; of figures whose names begin alike,
+        one for each backbone, what they begin with. By default none.
     """
 
     name: str
     title: str
+    plots: tuple[tuple[str, str], ...] = ()
 
     def figures(self, record: R) -> dict[str, Figure]:
         """Return the section's figures by name; what the record does not hold is left out. By default none."""
@@ -55,14 +59,10 @@ class Section(Shown[R]):
         Its place: sections follow each other by ascending order.
     tasks : frozenset of str
         Names of the tasks that it is for; all tasks where it names none.
-    plots : tuple of (str, str)
-        What `Experiment.plot` calls each of its figures, and the figure's name; of figures whose names begin alike,
-        one for each backbone, what they begin with. By default none.
     """
 
     order: int
     tasks: frozenset[str] = frozenset()
-    plots: tuple[tuple[str, str], ...] = ()
 
     @abstractmethod
     def collect(self, context: Context) -> R | None:

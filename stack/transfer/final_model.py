@@ -170,11 +170,11 @@ def _seen(experiment: TransferExperiment, name: str) -> Digests:
     part = everything(pair, experiment.division.seed)
     if name == SOURCE_ONLY:
         return pair.source.digests
-    labelled = pair.target.digests[labels_shown(part, pair.target_codes, setting) != HIDDEN]
+    labelled: Digests = pair.target.digests[labels_shown(part, pair.target_codes, setting) != HIDDEN]
     if name == TARGET_ONLY:
         return labelled
     if name == POOLED:
-        both: Digests = np.concatenate([pair.source.digests, labelled])
-        return both
-    everyone: Digests = np.concatenate([pair.source.digests, pair.target.digests])
-    return everyone
+        taught: Digests = np.concatenate([pair.source.digests, labelled])
+        return taught
+    both: Digests = np.concatenate([pair.source.digests, pair.target.digests])
+    return both

@@ -183,9 +183,15 @@ def test_what_cannot_be_saved_says_so_before_it_is_fitted() -> None:
 
 def test_inner_folds_keep_groups_together() -> None:
     whole, _, _ = two_domains(shown=6, n_source=60, n_target=45)
-    groups = {"source_groups": np.arange(60) // 6, "target_groups": np.arange(45) // 5}  # 0 to 8 are of both
     domains = Domains(
-        whole.source, whole.source_labels, whole.target, whole.target_labels, whole.n_classes, 0, **groups
+        whole.source,
+        whole.source_labels,
+        whole.target,
+        whole.target_labels,
+        whole.n_classes,
+        0,
+        source_groups=np.arange(60) // 6,
+        target_groups=np.arange(45) // 5,  # all of them are groups of the source too
     )
     known = labelled(domains)
     assert known.groups is not None

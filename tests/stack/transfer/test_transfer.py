@@ -120,7 +120,7 @@ def test_folds_with_the_same_source_share_what_is_computed_of_it(two_domains: Fe
 
 
 def test_all_methods_run_alike_on_one_core_and_two(two_domains: FeatureStore) -> None:
-    asked = {"source": "studio", "target": "phone", "target_labels": "few:5"}
+    asked = {"source": "studio", "target": "phone", "target_labels": "few:5", "backbones": "resnet50"}
     one, two = (run_transfer(two_domains, **asked, n_jobs=n_jobs) for n_jobs in (1, 2))  # type: ignore[arg-type] # names
     assert to_json(transfer_result(one)) == to_json(transfer_result(two))
     [scores] = one.scores
