@@ -134,7 +134,7 @@ def _check_self_check(of_output: list[str], of_fits: list[str]) -> None:
 
 def _check_output(files: OutputOptions, scores: RowOptions, page: PageOptions) -> None:
     """Refuse, before the work, what cannot be written."""
-    from stackbone.stack.models.card import card_file, kept_notes
+    from stackbone.stack.models.cards.card import card_file, kept_notes
     from stackbone.stack.report.projection import choose_projection
     from stackbone.stack.tables.row_file import check_row_file
 
@@ -201,7 +201,7 @@ def _write(
     from stackbone.extract.backbones.licences import known_licences
     from stackbone.stack import save_model
     from stackbone.stack.experiments.result_file import write_result
-    from stackbone.stack.models.card import card_file
+    from stackbone.stack.models.cards.card import card_file
     from stackbone.stack.models.unlike.words import about_kept
     from stackbone.stack.tables.card import card_facts
     from stackbone.stack.tables.prediction_file import write_predictions

@@ -15,8 +15,8 @@ from stackbone.stack.divisions.labelled_images import LEFT_OUT
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.provenance import repeat_commands
 from stackbone.stack.metrics.model_scores import ModelScore
-from stackbone.stack.models.card import CardFacts
-from stackbone.stack.models.markdown import bullets, code_block, escaped, table
+from stackbone.stack.models.cards.card import CardFacts
+from stackbone.stack.models.cards.markdown import bullets, code_block, escaped, table
 from stackbone.stack.models.model import StackModel
 from stackbone.stack.tables.metric_names import primary_metric, titles
 from stackbone.stack.tables.table import footnotes

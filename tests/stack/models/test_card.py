@@ -13,8 +13,8 @@ import pytest
 from stackbone.cache import CacheError, FeatureStore, UsageError, sha256_file
 from stackbone.extract.backbones.licences import known_licences
 from stackbone.stack import Experiment, MetaOptions, StackOptions, load_model, run_experiment, save_model, stack_options
-from stackbone.stack.models.card import CardFacts, card_file, model_card
-from stackbone.stack.models.markdown import bullets, code, code_block, escaped, table
+from stackbone.stack.models.cards.card import CardFacts, card_file, model_card
+from stackbone.stack.models.cards.markdown import bullets, code, code_block, escaped, table
 from stackbone.stack.tables.card import card_facts
 from stackbone.stack.tables.verdict import verdict
 from tests.stack.models.test_model import made_model, made_regression
@@ -151,7 +151,7 @@ def test_the_model_stands_where_its_card_cannot_be_written(tmp_path: Path, monke
         message = f"could not write {file}: No space left on device"
         raise CacheError(message)
 
-    monkeypatch.setattr("stackbone.stack.models.card.write_output", full)
+    monkeypatch.setattr("stackbone.stack.models.cards.card.write_output", full)
     with pytest.raises(CacheError, match=r"m\.md"):
         save_model(made_model(), tmp_path / "m")
     assert load_model(tmp_path / "m").n_images == 40
