@@ -87,7 +87,18 @@ def save_model(model: StackModel, file: Path | str, facts: CardFacts | None = No
     UsageError
         If a text that is no card is in the place of the card: nothing is written.
     """
-    file = Path(file)
+    notes = kept_notes(Path(file))
+    write_card(model, Path(file), write_model(model, file), notes, facts)
+
+
+def write_model(model: StackModel, file: Path | str) -> str:
+    """Write a model to one file, whole or not at all, without a card; return the SHA-256 of its bytes, in hex.
+
+    Raises
+    ------
+    CacheError
+        If it cannot be written.
+    """
     bases = enumerate(model.bases)
     tensors: _Tensors = {f"base.{i}.{part}": array for i, base in bases for part, array in _parts(base)}
     if model.meta_linear is not None:
@@ -105,9 +116,7 @@ def save_model(model: StackModel, file: Path | str, facts: CardFacts | None = No
     if model.novelty is not None or model.class_weight is not None or model.weight_column is not None:
         version = FORMAT_VERSION
     metadata = {"format": FORMAT, "format_version": str(version), "model": header_json(describe_model(model))}
-    notes = kept_notes(file)
-    sha256 = write_tensors(file, tensors, {**metadata, "sha256": _checksum(metadata, tensors)})
-    write_card(model, file, sha256, notes, facts)
+    return write_tensors(Path(file), tensors, {**metadata, "sha256": _checksum(metadata, tensors)})
 
 
 def load_model(file: Path | str) -> StackModel:
