@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -79,11 +79,19 @@ def command(
 ) -> None:
     from stackbone.cache import FeatureStore
     from stackbone.cache.records.listed import Listed
+    from stackbone.extract.embedding.digests import unread_index
     from stackbone.extract.embedding.predict import embed_for
     from stackbone.stack import evaluate_model, load_model
     from stackbone.stack.judging.answer_rows import answer_rows, answer_types
+    from stackbone.stack.judging.asked import check_asked
     from stackbone.stack.report.projection import choose_projection
 
+    asked: dict[str, Any] = {
+        "split": split,
+        "group_by": group_by,
+        "near_duplicates": near_duplicates,
+        "metric": metric,
+    }
     choose_projection(projection)
     check_outputs({"--model": model, "--report": report, **files.files})
     files.check()
@@ -92,6 +100,7 @@ def command(
     dataset, store = listing.open(data), FeatureStore(cache)
     for line in Listed(dataset.skipped, dataset.notes).lines():
         err.note(line)
+    check_asked(loaded, unread_index(dataset), **asked)
     with progress("what was computed is kept; run the same command to go on") as on_progress:
         embedded = embed_for(
             loaded.specs,
@@ -114,10 +123,7 @@ def command(
             loaded,
             embedded.index(dataset),
             store,
-            split=split,
-            group_by=group_by,
-            near_duplicates=near_duplicates,
-            metric=metric,
+            **asked,
             file=model,
             progress=on_progress,
         )
@@ -133,4 +139,4 @@ def command(
         if report or figures:
             with outputs.file():
                 write_page(test, store, report, PageOptions(figures=figures, projection=projection))
-    exit_if_too_many_failed(len(embedded.failures), len(embedded.paths), max_failed, "all others are tested")
+    exit_if_too_many_failed(len(embedded.failures), len(embedded.paths), max_failed, "the scores are of the others")

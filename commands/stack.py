@@ -134,7 +134,7 @@ def _check_self_check(of_output: list[str], of_fits: list[str]) -> None:
 
 def _check_output(files: OutputOptions, scores: RowOptions, page: PageOptions) -> None:
     """Refuse, before the work, what cannot be written."""
-    from stackbone.stack.models.card import card_file, kept_notes
+    from stackbone.stack.models.cards.card import card_file, kept_notes
     from stackbone.stack.report.projection import choose_projection
     from stackbone.stack.tables.row_file import check_row_file
 
@@ -199,9 +199,9 @@ def _write(
 ) -> None:
     """Write each file that was asked for: the table stands, whatever becomes of them."""
     from stackbone.extract.backbones.licences import known_licences
-    from stackbone.stack import save_model
     from stackbone.stack.experiments.result_file import write_result
-    from stackbone.stack.models.card import card_file
+    from stackbone.stack.models.cards.card import card_file, kept_notes, write_card
+    from stackbone.stack.models.model_file import write_model
     from stackbone.stack.models.unlike.words import about_kept
     from stackbone.stack.tables.card import card_facts
     from stackbone.stack.tables.prediction_file import write_predictions
@@ -220,10 +220,17 @@ def _write(
             words = typed("stackbone", "predict", "PHOTOS", "--model", files.save)
             model = replace(experiment.model, novelty=None) if files.save_without_features else experiment.model
             kept = [] if files.save_without_features else [about_kept(model.novelty)]
-            said = [f"the model, {_fitted(experiment)}, is in {files.save}", f"its card is in {card_file(files.save)}"]
-            with outputs.file(*said, *kept, f"use it: {words}"):
-                licences = known_licences(spec.architecture for spec in model.specs.values())
-                save_model(model, files.save, card_facts(experiment, store, files.save, licences))
+            said = f"the model, {_fitted(experiment)}, is in {files.save}"
+            sha256 = ""
+            with outputs.file(said):
+                sha256 = write_model(model, files.save)
+            if sha256:  # what the card tells may have left the cache meanwhile, and the model stands
+                with outputs.file(f"its card is in {card_file(files.save)}"):
+                    licences = known_licences(spec.architecture for spec in model.specs.values())
+                    facts = card_facts(experiment, store, files.save, licences)
+                    write_card(model, files.save, sha256, kept_notes(files.save), facts)
+                for line in [*kept, f"use it: {words}"]:
+                    err.note(line)
         if files.report or page.figures:
             with outputs.file():
                 write_page(experiment, store, files.report, page)

@@ -167,13 +167,7 @@ def label_images(index: DatasetIndex, *, split: str | None = None, group_by: str
     UsageError
         If `group_by` is none of these.
     """
-    if group_by not in GROUP_BY:
-        message = (
-            f"--group-by takes {', '.join(GROUP_BY)}, not {group_by!r}. To group by a column of a table, name it "
-            f"when the table is read: `stackbone extract TABLE --group-column {typed(group_by)}`; it costs no "
-            "embedding"
-        )
-        raise UsageError(message)
+    check_group_by(group_by)
     labels = np.array(index.label, dtype=np.str_)
     labelled = np.flatnonzero(index.ok & (labels != ""))
     if not len(labelled) and (labels != "").any():
@@ -212,6 +206,17 @@ def label_images(index: DatasetIndex, *, split: str | None = None, group_by: str
         },
         notes=[],
     )
+
+
+def check_group_by(group_by: str) -> None:
+    """Raise `UsageError` unless it is one of `GROUP_BY`."""
+    if group_by not in GROUP_BY:
+        message = (
+            f"--group-by takes {', '.join(GROUP_BY)}, not {group_by!r}. To group by a column of a table, name it "
+            f"when the table is read: `stackbone extract TABLE --group-column {typed(group_by)}`; it costs no "
+            "embedding"
+        )
+        raise UsageError(message)
 
 
 def _distinct_rows(index: DatasetIndex, rows: NDArray[np.int64], split: str | None) -> tuple[NDArray[np.int64], int]:

@@ -133,11 +133,67 @@ def near_duplicates(
     return _number_by_appearance(np.where(np.bincount(group, minlength=n)[group] > 1, group, -1))
 
 
+def near_known(
+    blocks: Mapping[str, NDArray[np.float32]],
+    n: int,
+    threshold: float,
+    *,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> NDArray[np.int64]:
+    """Find for each of the first n images a later one that looks the same to every backbone.
+
+    Of the pairs that `near_duplicates` compares, these are those of an image of each part, and none is passed on: a
+    near copy of a near copy is not one.
+
+    Parameters
+    ----------
+    blocks : mapping of str to NDArray[np.float32]
+        Backbone name to its ``(n_images, dim)`` finite features, more than n; the same rows in every block.
+    n : int
+        Images that are looked for.
+    threshold : float
+        Least cosine, above 0 and at most 1; reached within `ROUNDING`.
+    progress : callable, optional
+        As of `near_duplicates`.
+
+    Returns
+    -------
+    NDArray[np.int64]
+        ``(n,)`` the row of the first of the others that does, -1 where none does.
+
+    Raises
+    ------
+    StackError
+        If there are no features, or the blocks differ in their number of rows.
+    UsageError
+        If the threshold is not above 0 and at most 1.
+    """
+    check_threshold(threshold)
+    n_all = _count_rows(blocks)
+    scaled = [(x, _inverse_lengths(x)) for x in sorted(blocks.values(), key=lambda x: x.shape[1])]
+    tiles = [(mine, theirs) for mine in _tiles(0, n) for theirs in _tiles(n, n_all)]
+    found = np.full(n, -1)
+    for done, (mine, theirs) in enumerate(tiles):
+        if progress is not None:
+            progress("comparing", done, len(tiles))
+        close = _close_pairs(scaled, mine, theirs, threshold - ROUNDING)
+        first = np.where(close.any(axis=1), theirs.start + close.argmax(axis=1), -1)
+        found[mine] = np.where(found[mine] < 0, first, found[mine])
+    if progress is not None:
+        progress("comparing", len(tiles), len(tiles))
+    return found
+
+
+def _tiles(start: int, stop: int) -> list[slice]:
+    return [slice(i, min(i + TILE_ROWS, stop)) for i in range(start, stop, TILE_ROWS)]
+
+
 def _upper_tiles(n: int) -> Iterator[tuple[slice, slice]]:
     """List the tiles that hold each pair of rows once; those on the diagonal hold theirs twice."""
-    for i in range(0, n, TILE_ROWS):
-        for j in range(i, n, TILE_ROWS):
-            yield slice(i, min(i + TILE_ROWS, n)), slice(j, min(j + TILE_ROWS, n))
+    tiles = _tiles(0, n)
+    for place, first in enumerate(tiles):
+        for second in tiles[place:]:
+            yield first, second
 
 
 def _close_pairs(

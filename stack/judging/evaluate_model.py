@@ -14,13 +14,14 @@ from stackbone.cache.progress import Progress
 from stackbone.cache.text import counted
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.labelled_images import LabelledImages
-from stackbone.stack.evaluation.near_copies import MOST_COMPARED, CopyScore, NearCopies
+from stackbone.stack.evaluation.near_copies import CopyScore, NearCopies
 from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.features.join import Joined
 from stackbone.stack.folds.fold import Fold
-from stackbone.stack.folds.groups import SAME_PICTURE, check_threshold
+from stackbone.stack.folds.groups import SAME_PICTURE
+from stackbone.stack.judging.asked import check_asked
 from stackbone.stack.judging.model_test import MODEL_ROW, ModelTest
-from stackbone.stack.judging.near_training import TrainingCopies, near_training, path_of
+from stackbone.stack.judging.near_training import MOST_PAIRS, TrainingCopies, near_training, path_of
 from stackbone.stack.judging.rows import score_rows_of
 from stackbone.stack.judging.unseen import UnseenImages, feature_sets, unseen_images
 from stackbone.stack.metrics.model_scores import Evaluation
@@ -28,7 +29,6 @@ from stackbone.stack.models.model import StackModel
 from stackbone.stack.tasks.findings import Examined, Findings
 from stackbone.stack.tasks.registry import get_task
 from stackbone.stack.tasks.task import Task
-from stackbone.stack.tasks.truth import Truth
 
 
 def evaluate_model(
@@ -86,9 +86,8 @@ def evaluate_model(
         If the cache lacks features of these images, or is damaged.
     """
     store, kind = store or FeatureStore(), get_task(model.task)
+    check_asked(model, index, split=split, group_by=group_by, near_duplicates=near_duplicates, metric=metric)
     options = stack_options(model.task, metric=metric or kind.primary_metric)
-    if near_duplicates is not None:
-        check_threshold(near_duplicates)
     unseen = unseen_images(model, index, store, split=split, group_by=group_by)
     sets = feature_sets(model, store)
     own = {each.name: sets[each.feature_set] for each in model.backbones}
@@ -97,7 +96,7 @@ def evaluate_model(
         own,
         unseen.images.digests,
         SAME_PICTURE if near_duplicates is None else near_duplicates,
-        most=MOST_COMPARED if near_duplicates is None else None,
+        most=MOST_PAIRS if near_duplicates is None else None,
         progress=progress,
     )
     if near_duplicates is not None:
@@ -171,7 +170,7 @@ def _without_copies(unseen: UnseenImages, found: TrainingCopies) -> tuple[Unseen
     n = len(found.copies) - len(kept)
     images = unseen.images.take(kept) if n else unseen.images
     images = replace(images, left_out={**images.left_out, **({"training_copies": n} if n else {})})
-    truth = Truth(unseen.truth.values[kept], unseen.truth.classes)
+    truth = replace(unseen.truth, values=unseen.truth.values[kept])
     return replace(unseen, images=images, truth=truth), TrainingCopies(found.copies[kept], None, found.doubt)
 
 

@@ -203,6 +203,7 @@ def sums_up(model: StackModel) -> bool:
     if linear is None or linear.mean is not None or linear.intercept.any():
         return False
     if not model.classes:
-        return bool((linear.coef == 1).all())
+        n_added = len(linear.coef) // model.n_outputs
+        return np.array_equal(linear.coef, np.tile(np.eye(model.n_outputs), (n_added, 1)))
     is_mean_of_decisions = (model.learner, model.scores, model.combine) == ("lr", "decision", "average")
     return is_mean_of_decisions and bool((linear.coef == np.eye(model.n_outputs)).all())

@@ -17,10 +17,12 @@ from stackbone.cache import Digests, FeatureSet, FeatureStore, StackboneError, a
 from stackbone.cache.disk.digest import DIGEST_BYTES
 from stackbone.cache.progress import Progress
 from stackbone.cache.text import counted
-from stackbone.stack.evaluation.near_copies import MOST_COMPARED, recognised
-from stackbone.stack.folds.fold import Fold
-from stackbone.stack.folds.groups import near_duplicates
+from stackbone.stack.evaluation.near_copies import MOST_COMPARED
+from stackbone.stack.folds.groups import SAME_PICTURE, near_known
 from stackbone.stack.models.model import StackModel
+
+MOST_PAIRS = MOST_COMPARED**2 // 2
+"""Pairs compared without being asked for: as many as an experiment compares at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +51,7 @@ def near_training(
     digests: Digests,
     threshold: float,
     *,
-    most: int | None = MOST_COMPARED,
+    most: int | None = MOST_PAIRS,
     progress: Progress | None = None,
 ) -> TrainingCopies:
     """Look for near copies of a model's training images.
@@ -65,7 +67,7 @@ def near_training(
     threshold : float
         Least cosine, in every plain backbone.
     most : int, optional
-        Images that are compared, each with each, at most; None for any number.
+        Pairs of a tested and a training image that are compared, at most; None for any number.
     progress : callable, optional
         See `cache.progress.Progress`.
 
@@ -79,20 +81,22 @@ def near_training(
         return TrainingCopies(None, doubt=_not_looked("steered backbones cannot tell them"))
     known = _training_digests(model, list(plain.values()))
     if not len(known):
-        why = "its file does not name the images it was fitted on" if model.seen is None else "none of them is here"
-        return TrainingCopies(None, doubt=_not_looked(f"{why}, to be compared"))
-    n, compared = len(digests), len(digests) + len(known)
-    if most is not None and compared > most:
-        why = f"{compared:,} images are more than {most:,}; --near-duplicates 0.98 does, and is slow"
-        return TrainingCopies(None, doubt=_not_looked(why))
+        no_names = "its file does not name the images it was fitted on"
+        return TrainingCopies(
+            None, doubt=_not_looked(no_names if model.seen is None else "the cache has no features of them")
+        )
+    n = len(digests)
+    if most is not None and n * len(known) > most:
+        message = (
+            f"{_not_looked(f'comparing {n:,} images with {len(known):,} takes long')}. Ask for it with "
+            f"--near-duplicates {SAME_PICTURE:g}"
+        )
+        return TrainingCopies(None, doubt=message)
     both = np.concatenate([digests, known])
-    blocks = {name: each.load(both) for name, each in plain.items()}
-    group = near_duplicates(blocks, threshold, progress=progress)
-    copies = recognised(group, Fold(np.arange(n, compared), np.arange(n)))
-    example = None
-    if copies.any():
-        first = int(copies.argmax())
-        example = first, known[int((group[n:] == group[first]).argmax())].tobytes()
+    found = near_known({name: each.load(both) for name, each in plain.items()}, n, threshold, progress=progress)
+    copies = found >= 0
+    first = int(copies.argmax())
+    example = (first, known[found[first] - n].tobytes()) if copies.any() else None
     lacking = model.n_images - len(known)
     doubt = (
         f"near copies of {counted(lacking, 'training image')} of {model.n_images:,} were not looked for: the cache has "

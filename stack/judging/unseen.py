@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore, StackError, UsageError, as_keys
+from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore, StackError, as_keys
 from stackbone.cache.choices import nearest
-from stackbone.cache.labels.sets import SETS
 from stackbone.cache.records.spec import parse_feature_set_id
 from stackbone.cache.text import counted
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
-from stackbone.stack.divisions.named_split import find_split
+from stackbone.stack.judging.asked import check_labels, find_known_split
 from stackbone.stack.models.model import StackModel, hash_digests
 from stackbone.stack.tasks.known_labels import KnownLabels
 from stackbone.stack.tasks.registry import get_task
@@ -82,8 +81,8 @@ def unseen_images(
     UsageError
         If the dataset has no such split, or its labels are of another form than the model's.
     """
-    _check_labels(model, index)
-    named = None if split is None else _find_split(index, split)
+    check_labels(model, index)
+    named = None if split is None else find_known_split(index, split)
     images = label_images(index, split=named, group_by=group_by)
     if named is not None:
         images = _left_out(images, images.splits != named, "other_splits")
@@ -109,41 +108,6 @@ def unseen_images(
             "that. Save it again with `stackbone stack --save FILE` to know",
         )
     return _known(model, images, named)
-
-
-def _check_labels(model: StackModel, index: DatasetIndex) -> None:
-    if not any(index.label):
-        message = (
-            f"no image of {index.name!r} has a label, so nothing can be compared with what the model says. Put the "
-            "images into class folders or list them with labels in a table; `stackbone predict` needs no labels"
-        )
-        raise StackError(message)
-    form = get_task(model.task).label_form
-    if form == index.label_form:
-        return
-    if form == SETS:
-        message = (
-            f"the model predicts any number of labels of an image, and those of {index.name!r} are one name each: add "
-            "--label-separator with what stands between two labels, such as --label-separator ','"
-        )
-    else:
-        message = (
-            f"an image of {index.name!r} can have several labels, and the model predicts one class, or a number, of "
-            "each: name a column of one label each with --label-column, and leave out --label-separator and "
-            "--label-columns"
-        )
-    raise UsageError(message)
-
-
-def _find_split(index: DatasetIndex, split: str) -> str:
-    named, there = find_split(index, split), sorted({*index.split} - {""})
-    if named in there:
-        return named
-    near = nearest(split, there)
-    meant = f"; did you mean {near!r}?" if near else ""
-    has = f"it has {', '.join(there)}" if there else "it has no splits: leave --split out"
-    message = f"{index.name!r} has no split {split!r}: {has}{meant}"
-    raise UsageError(message)
 
 
 def _fitted_on(model: StackModel, index: DatasetIndex, images: LabelledImages) -> NDArray[np.bool_]:
@@ -172,7 +136,7 @@ def _steered_on(model: StackModel, index: DatasetIndex, store: FeatureStore) -> 
 
 
 def _known(model: StackModel, images: LabelledImages, split: str | None) -> UnseenImages:
-    found = get_task(model.task).read_known(images.labels, model.classes)
+    found = get_task(model.task).read_known(images.labels, model.classes or model.targets)
     if not len(found.rows):
         raise StackError(_nothing_known(model, images, found))
     if found.unknown:
@@ -224,11 +188,13 @@ def _nothing_unseen(model: StackModel, images: LabelledImages, n: int) -> str:
 
 
 def _nothing_known(model: StackModel, images: LabelledImages, found: KnownLabels) -> str:
-    first = next(iter(found.unknown))
-    near = nearest(first, model.classes) or nearest(first.lower(), [name.lower() for name in model.classes])
+    first, spelt = next(iter(found.unknown)), {name.lower(): name for name in model.classes}
+    lowered = nearest(first.lower(), list(spelt))
+    near = nearest(first, model.classes) or (None if lowered is None else spelt[lowered])
     meant = f" ({first!r} is nearly {near!r})" if near else ""
+    one, _ = get_task(model.task).classes_are
     return (
-        f"none of the {counted(len(images.rows), 'image')} of {images.index.name!r} is of a class that the model "
+        f"none of the {counted(len(images.rows), 'image')} of {images.index.name!r} has a {one} that the model "
         f"knows: they are of {_listed(list(found.unknown))}, and it knows {_listed(model.classes)}{meant}. Correct the "
         "labels with --labels FILE.csv, name their column with --label-column, or choose another model"
     )

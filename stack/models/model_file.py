@@ -48,27 +48,24 @@ from stackbone.cache.tensor_file import (
 )
 from stackbone.cache.text import from_json
 from stackbone.stack.models.backbone import ModelBackbone
-from stackbone.stack.models.card import CardFacts, kept_notes, write_card
-from stackbone.stack.models.json_values import expect, expect_floats
+from stackbone.stack.models.cards.card import CardFacts, kept_notes, write_card
 from stackbone.stack.models.model import StackModel
-from stackbone.stack.models.unlike.novelty_file import (
-    describe_novelty,
-    names_of_tensors,
-    novelty_tensors,
-    parse_novelty,
+from stackbone.stack.models.model_parsing import (
+    HEADS_VERSION,
+    PLAIN_VERSION,
+    SEEN,
+    THRESHOLDS,
+    VIEWS_VERSION,
+    parse_model,
 )
+from stackbone.stack.models.unlike.novelty_file import describe_novelty, novelty_tensors
 from stackbone.stack.solvers.linear import LinearMap
 
 FORMAT = "stackbone-model"
 FORMAT_VERSION = 6
-_HEADS_VERSION = 5  # of a model with thresholds, heads or weights of a mean
-_VIEWS_VERSION = 4  # of a model with members or views
-_PLAIN_VERSION = 3  # of a model without members and views, which earlier versions of Stackbone read too
 
 _METADATA = {"format", "format_version", "model", "sha256"}
-_KEYS = {"task", "classes", "backbones", "meta", "training", "score", "versions", "created"}
 _Tensors = dict[str, NDArray[Any]]
-_SEEN, _THRESHOLDS = "training.seen", "thresholds"
 
 
 def save_model(model: StackModel, file: Path | str, facts: CardFacts | None = None) -> None:
@@ -79,7 +76,7 @@ def save_model(model: StackModel, file: Path | str, facts: CardFacts | None = No
     model : StackModel
         The model.
     file : path or str
-        Such as ``clothes.stackbone``; the card is ``clothes.stackbone.md``, see `stack.models.card`.
+        Such as ``clothes.stackbone``; the card is ``clothes.stackbone.md``, see `stack.models.cards.card`.
     facts : CardFacts, optional
         What the card tells beyond what the model itself knows.
 
@@ -90,28 +87,37 @@ def save_model(model: StackModel, file: Path | str, facts: CardFacts | None = No
     UsageError
         If a text that is no card is in the place of the card: nothing is written.
     """
-    file = Path(file)
+    notes = kept_notes(Path(file))
+    write_card(model, Path(file), write_model(model, file), notes, facts)
+
+
+def write_model(model: StackModel, file: Path | str) -> str:
+    """Write a model to one file, whole or not at all, without a card; return the SHA-256 of its bytes, in hex.
+
+    Raises
+    ------
+    CacheError
+        If it cannot be written.
+    """
     bases = enumerate(model.bases)
     tensors: _Tensors = {f"base.{i}.{part}": array for i, base in bases for part, array in _parts(base)}
     if model.meta_linear is not None:
         tensors |= {f"meta.{part}": array for part, array in _parts(model.meta_linear)}
     if model.seen is not None:
-        tensors[_SEEN] = np.ascontiguousarray(model.seen)
+        tensors[SEEN] = np.ascontiguousarray(model.seen)
     has_views = model.train_views != (PLAIN,) or any(each.others for each in model.backbones)
-    version = _VIEWS_VERSION if has_views or model.members else _PLAIN_VERSION
+    version = VIEWS_VERSION if has_views or model.members else PLAIN_VERSION
     if model.thresholds is not None:
-        tensors[_THRESHOLDS] = np.ascontiguousarray(model.thresholds)
+        tensors[THRESHOLDS] = np.ascontiguousarray(model.thresholds)
     if model.heads or model.targets or model.weights is not None or model.thresholds is not None:
-        version = _HEADS_VERSION
+        version = HEADS_VERSION
     if model.novelty is not None:
         tensors |= novelty_tensors(model.novelty, [each.name for each in model.backbones])
     newest = (model.novelty, model.class_weight, model.weight_column, model.transfer)
     if any(each is not None for each in newest):
         version = FORMAT_VERSION
     metadata = {"format": FORMAT, "format_version": str(version), "model": header_json(describe_model(model))}
-    notes = kept_notes(file)
-    sha256 = write_tensors(file, tensors, {**metadata, "sha256": _checksum(metadata, tensors)})
-    write_card(model, file, sha256, notes, facts)
+    return write_tensors(Path(file), tensors, {**metadata, "sha256": _checksum(metadata, tensors)})
 
 
 def load_model(file: Path | str) -> StackModel:
@@ -132,7 +138,7 @@ def load_model(file: Path | str) -> StackModel:
         _refuse(file, "its checksum does not match: it was damaged or changed after it was written")
     try:
         described = from_json(metadata["model"])
-        return _parse(described, tensors, int(metadata["format_version"]))
+        return parse_model(described, tensors, int(metadata["format_version"]))
     except (ModelError, CacheError, ValueError, RecursionError) as exc:
         _refuse(file, str(exc), exc)
 
@@ -218,102 +224,6 @@ def _describe_set(identity: str, spec: FeatureSpec) -> dict[str, Any]:
 
 def _describe_others(backbone: ModelBackbone) -> dict[str, Any]:
     return {"others": [_describe_set(*each) for each in backbone.others]} if backbone.others else {}
-
-
-def _parse(raw: object, tensors: _Tensors, version: int) -> StackModel:
-    is_plain, has_heads, is_newest = version <= _PLAIN_VERSION, version > _VIEWS_VERSION, version > _HEADS_VERSION
-    of_version = {"members": not is_plain, "heads": has_heads, "targets": has_heads}
-    of_version |= {"novelty": is_newest, "transfer": is_newest}
-    optional = [name for name, is_known in of_version.items() if is_known]
-    described = expect(dict, raw, "the description", keys=_KEYS, optional=optional)
-    members = expect(list, described["members"], "members") if "members" in described else None
-    of_meta = {"learner", "scores", "combine", "scale"}
-    meta = expect(dict, described["meta"], "meta", keys=of_meta, optional=("weights",) if has_heads else ())
-    weights = expect_floats(meta["weights"], "meta.weights") if "weights" in meta else None
-    training = _parse_training(described["training"], version)
-    backbones = [_parse_backbone(each, is_plain=is_plain) for each in expect(list, described["backbones"], "backbones")]
-    of_backbones = [each.name for each in backbones]
-    learner = expect(str, meta["learner"], "meta.learner")
-    is_mean = learner == "mean" or weights is not None
-    names = [f"base.{i}" for i in range(len(backbones))] + ([] if is_mean else ["meta"])
-    expected = {f"{name}.{part}" for name in names for part in ("coef", "intercept")}
-    if version >= 2:
-        expected |= {f"{name}.mean" for name in names} & set(tensors)
-    if version >= 3:
-        expected |= {_SEEN} & set(tensors)
-    if version >= 5:
-        expected |= {_THRESHOLDS} & set(tensors)
-    if "novelty" in described:
-        expected |= names_of_tensors(of_backbones, tensors)
-    if set(tensors) != expected:
-        message = f"its tensors differ from the format's in {sorted(set(tensors) ^ expected)}"
-        raise ModelError(message)
-    maps = [
-        LinearMap(tensors[f"{name}.coef"], tensors[f"{name}.intercept"], tensors.get(f"{name}.mean")) for name in names
-    ]
-    score = expect(dict, described["score"], "score")
-    versions = expect(dict, described["versions"], "versions")
-    return StackModel(
-        task=expect(str, described["task"], "task"),
-        classes=[expect(str, each, "classes") for each in expect(list, described["classes"], "classes")],
-        backbones=backbones,
-        bases=maps[: len(backbones)],
-        learner=learner,
-        scores=expect(str, meta["scores"], "meta.scores"),
-        combine=expect(str, meta["combine"], "meta.combine"),
-        meta_linear=None if is_mean else maps[-1],
-        scale=expect(float, meta["scale"], "meta.scale"),
-        n_images=expect(int, training["n_images"], "training.n_images"),
-        digests_sha256=expect(str, training["digests_sha256"], "training.digests_sha256"),
-        score={name: value if type(value) is float else expect(str, value, "score") for name, value in score.items()},
-        versions={name: expect(str, each, "versions") for name, each in versions.items()},
-        created=expect(str, described["created"], "created"),
-        seen=tensors.get(_SEEN),
-        train_views=tuple(expect(str, each, "views") for each in expect(list, training.get("views", [PLAIN]), "views")),
-        members=None if members is None else [expect(int, each, "members") for each in members],
-        thresholds=tensors.get(_THRESHOLDS),
-        heads=tuple(expect(str, each, "heads") for each in expect(list, described.get("heads", []), "heads")),
-        weights=weights,
-        targets=tuple(expect(str, each, "targets") for each in expect(list, described.get("targets", []), "targets")),
-        novelty=parse_novelty(described["novelty"], of_backbones, tensors) if "novelty" in described else None,
-        class_weight=_parse_class_weight(training.get("class_weight")),
-        weight_column=training.get("weight_column"),
-        transfer=_texts(described["transfer"], "transfer") if "transfer" in described else None,
-    )
-
-
-def _parse_training(raw: object, version: int) -> dict[str, Any]:
-    of_version = {"views": version >= 4, "class_weight": version >= 6, "weight_column": version >= 6}
-    optional = [name for name, is_known in of_version.items() if is_known]
-    training = expect(dict, raw, "training", keys={"n_images", "digests_sha256"}, optional=optional)
-    if "weight_column" in training:
-        expect(str, training["weight_column"], "training.weight_column")
-    return training
-
-
-def _parse_class_weight(raw: object) -> str | dict[str, float] | None:
-    if raw is None or isinstance(raw, str):
-        return raw
-    named = expect(dict, raw, "training.class_weight")
-    return {name: expect(float, each, "training.class_weight") for name, each in named.items()}
-
-
-def _parse_backbone(raw: object, *, is_plain: bool) -> ModelBackbone:
-    optional = () if is_plain else {"others"}
-    described = expect(dict, raw, "a backbone", keys={"name", "feature_set", "spec"}, optional=optional)
-    others = expect(list, described.get("others", []), "others")
-    each = [expect(dict, other, "others", keys={"feature_set", "spec"}) for other in others]
-    name = expect(str, described["name"], "name")
-    return ModelBackbone(name, *_parse_set(described), tuple(_parse_set(other) for other in each))
-
-
-def _texts(raw: object, what: str) -> dict[str, str]:
-    return {name: expect(str, each, what) for name, each in expect(dict, raw, what).items()}
-
-
-def _parse_set(described: dict[str, Any]) -> tuple[str, FeatureSpec]:
-    spec = FeatureSpec.from_json(json.dumps(described["spec"]))
-    return expect(str, described["feature_set"], "feature_set"), spec
 
 
 def _refuse(file: Path, found: str, cause: BaseException | None = None) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,8 @@ from stackbone.stack.divisions.labelled_images import LEFT_OUT
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.provenance import repeat_commands
 from stackbone.stack.metrics.model_scores import ModelScore
-from stackbone.stack.models.card import CardFacts
-from stackbone.stack.models.markdown import bullets, code_block, escaped, table
+from stackbone.stack.models.cards.card import CardFacts
+from stackbone.stack.models.cards.markdown import bullets, code_block, escaped, table
 from stackbone.stack.models.model import StackModel
 from stackbone.stack.tables.metric_names import primary_metric, titles
 from stackbone.stack.tables.table import footnotes
@@ -29,7 +30,7 @@ _NAMED = 10
 
 
 def card_facts(
-    experiment: Experiment, store: FeatureStore, file: Path, licences: Mapping[str, str] | None = None
+    experiment: Experiment, store: FeatureStore, file: Path | str, licences: Mapping[str, str] | None = None
 ) -> CardFacts:
     """Return what the card of an experiment's model tells.
 
@@ -39,7 +40,7 @@ def card_facts(
         With its model.
     store : FeatureStore
         The cache it was made with.
-    file : Path
+    file : path or str
         That the model is saved to.
     licences : mapping of str to str, optional
         Under which the weights of each architecture were released.
@@ -57,7 +58,7 @@ def card_facts(
     return CardFacts(
         data=_data(experiment, fitted),
         scores=_scores(experiment),
-        making=_making(experiment, model, store, file),
+        making=_making(experiment, model, store, Path(file)),
         limits=[*_calibration(experiment), *_copies(experiment), *_small_classes(experiment.truth, fitted)],
         licences=licences or {},
     )
@@ -135,6 +136,11 @@ def _scores(experiment: Experiment) -> str:
         *(bullets(map(escaped, notes)) for notes in [footnotes(experiment)] if notes),
         escaped(str(verdict(experiment))),
     ]
+    if _is_calibrated_mean(experiment):
+        said.append(
+            "Scores of the mean's probabilities, such as its log-loss, are from before these were calibrated: the "
+            "model's own probabilities are others."
+        )
     return "\n\n".join([*said, *_by_class(experiment)])
 
 
@@ -162,17 +168,28 @@ def _by_class(experiment: Experiment) -> list[str]:
 
 
 def _making(experiment: Experiment, model: StackModel, store: FeatureStore, file: Path) -> str:
-    *before, last = repeat_commands(experiment, store)
+    *before, last = map(shlex.split, repeat_commands(experiment, store))
     part = ["--save-train-only"] if model.n_images < experiment.n_images else []
-    lines = [*before, f"{last} {typed('--save', file.name, *part)}"]
-    # Where somebody keeps files is nobody else's business.
-    for folder in (experiment.joined.index.root, str(store.root)):
-        if Path(folder).is_absolute():
-            lines = [line.replace(folder, Path(folder).name or folder) for line in lines]
-    return f"{code_block(lines)}\n\nOf folders the last names are given. Seed {experiment.seed}."
+    lines = [typed(*map(_last_name, words)) for words in [*before, [*last, "--save", file.name, *part]]]
+    return f"{code_block(lines)}\n\nPaths are shortened to their last names. Seed {experiment.seed}."
+
+
+def _last_name(word: str) -> str:
+    """Return a word of a command without the folders of its path: where files are kept is nobody else's business."""
+    if Path(word).is_absolute():
+        return Path(word).name or word
+    option, is_given, value = word.partition("=")
+    return f"{option}={_last_name(value)}" if is_given and Path(value).is_absolute() else word
+
+
+def _is_calibrated_mean(experiment: Experiment) -> bool:
+    """Return whether the model is a mean of probabilities, which is calibrated when it is saved and not before."""
+    return experiment.recipe == "mean" and bool(experiment.truth.n_classes)
 
 
 def _calibration(experiment: Experiment) -> list[str]:
+    if _is_calibrated_mean(experiment):
+        return ["How far off its probabilities are was not measured: they were calibrated on the training images."]
     score = experiment.evaluation.score(experiment.model_name)
     error = score.metrics.get("calibration_error")
     if error is not None:

@@ -7,9 +7,12 @@ import re
 from stackbone.cache.text import counted
 from stackbone.stack.judging.model_test import MODEL_ROW, ModelTest
 from stackbone.stack.metrics.compare import Difference
+from stackbone.stack.metrics.metrics import METRICS
 from stackbone.stack.tables.metric_names import PrimaryMetric, primary_metric
 
-_PROMISED = re.compile(r"-?\d+(\.\d+)?")
+_PROMISED = re.compile(r"(-?\d+(?:\.\d+)?)(?: ± (\d+(?:\.\d+)?))?")
+_ROUNDED = 5e-4
+"""What a promise of three decimals may be off by."""
 
 
 def comparison(test: ModelTest) -> str:
@@ -38,15 +41,26 @@ def _as_promised(test: ModelTest, metric: PrimaryMetric) -> str:
         return ""
     text = saved if isinstance(saved, str) else f"{saved:.3f}"
     found, ends = _PROMISED.match(text), test.interval(MODEL_ROW)
-    if found is None or ends is None:
+    if found is None or ends is None or not _is_like_what_was_scored(test):
         return f"; when it was saved it scored {text}"
-    promised = float(found[0])
-    if ends[0] <= promised <= ends[1]:
+    promised, apart = float(found[1]), float(found[2] or 0) + _ROUNDED
+    if ends[0] - apart <= promised <= ends[1] + apart:
         return f", about as it promised: {text} when it was saved"
     is_worse = (promised > ends[1]) != metric.lower_is_better
     if is_worse:
         return f", worse than it promised: {text} when it was saved. These images may be of another kind"
     return f", better than it promised: {text} when it was saved"
+
+
+def _is_like_what_was_scored(test: ModelTest) -> bool:
+    """Return whether a score of the model measures what the promise did.
+
+    A mean of probabilities is calibrated when it is saved, and was not when it was scored; with a column of weights,
+    images counted differently.
+    """
+    needs = METRICS[test.evaluation.score(MODEL_ROW).primary_metric].needs_probability
+    is_calibrated_since = bool(test.tested.classes) and test.tested.learner == "mean" and needs
+    return not is_calibrated_since and test.tested.weight_column is None
 
 
 def _apart(test: ModelTest, metric: PrimaryMetric) -> str:

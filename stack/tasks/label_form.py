@@ -14,6 +14,11 @@ from stackbone.cache.text import typed
 
 _TASKS = {SETS: "multilabel", NUMBERS: "multitarget"}
 _PREDICTED = {"": "one class, or a number", SETS: "which labels are there", NUMBERS: "several numbers"}
+_READ_AS = {
+    "": "name a column of one label each with --label-column, and leave out --label-separator and --label-columns",
+    SETS: "add --label-separator with what stands between two labels, such as --label-separator ','",
+    NUMBERS: "add --label-columns with the columns of these numbers",
+}
 _SAYS_LABELS = "(--labels, --label-column, --label-columns and --label-separator)"
 
 
@@ -48,7 +53,7 @@ def check_label_form(task: str, form: str, index: DatasetIndex) -> None:
     raise UsageError(message)
 
 
-def check_comparable(model_form: str, dataset: str, form: str) -> None:
+def check_comparable(model_form: str, dataset: str, form: str, *, is_needed: bool = False) -> None:
     """Refuse labels of images that are not of the form that a model predicts: nothing could be said of its answers.
 
     Parameters
@@ -59,6 +64,8 @@ def check_comparable(model_form: str, dataset: str, form: str) -> None:
         Name of the images' dataset.
     form
         Of its labels.
+    is_needed
+        Whether nothing can be done without comparing.
 
     Raises
     ------
@@ -68,23 +75,21 @@ def check_comparable(model_form: str, dataset: str, form: str) -> None:
     if form == model_form:
         return
     if form:
-        message = (
+        found = (
             f"an image of {dataset!r} {FORMS[form]}, and the model predicts {_PREDICTED[model_form]}"
-            f"{'' if model_form else ', of each'}: to predict without comparing, leave out the options that say where "
-            f"labels are {_SAYS_LABELS}"
+            f"{'' if model_form else ', of each'}"
         )
-    elif model_form == NUMBERS:
-        message = (
-            f"the model predicts several numbers of an image, and the labels of {dataset!r} are one name each: add "
-            "--label-columns with the columns of these numbers, or leave out --labels and --label-column to predict "
-            "without comparing"
-        )
+        without = f"to predict without comparing, leave out the options that say where labels are {_SAYS_LABELS}"
+        way = _READ_AS[model_form] if is_needed else without
     else:
-        message = (
-            f"the model predicts any number of labels of an image, and those of {dataset!r} are one name each: add "
-            "--label-separator with what stands between two labels, such as --label-separator ',', or leave out "
-            "--labels and --label-column to predict without comparing"
+        found = (
+            f"the model predicts several numbers of an image, and the labels of {dataset!r} are one name each"
+            if model_form == NUMBERS
+            else f"the model predicts any number of labels of an image, and those of {dataset!r} are one name each"
         )
+        without = "" if is_needed else ", or leave out --labels and --label-column to predict without comparing"
+        way = f"{_READ_AS[model_form]}{without}"
+    message = f"{found}: {way}"
     raise UsageError(message)
 
 

@@ -209,6 +209,7 @@ def furthest_off(
     top : int
         How many, at most.
     """
-    off = np.abs(values - truth.values[tested]) / truth.values.std(axis=0)
+    spread = truth.values.std(axis=0)
+    off = np.abs(values - truth.values[tested]) / np.where(spread > 0, spread, 1)  # of few images a number may be one
     rows, columns = np.unravel_index(np.argsort(-off, axis=None, kind="stable")[:top], off.shape)
     return list(zip(rows.tolist(), columns.tolist(), strict=True))

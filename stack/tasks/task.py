@@ -98,7 +98,9 @@ class Task(LearnersOfTask):
         """Raise `StackError` unless there is something to predict."""
 
     def read_known(self, labels: NDArray[np.str_], classes: Sequence[str]) -> KnownLabels:
-        """Return what ``(n_images,)`` labels say in terms of a saved model of these classes: by default of one each.
+        """Return what ``(n_images,)`` labels say in terms of a saved model: by default one class each.
+
+        `classes` are the classes, labels or several numbers that the model predicts, in its order.
 
         A `StackError` says why the model cannot be tested on them.
         """

@@ -18,8 +18,9 @@ import numpy as np
 from stackbone.cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps, feature_set_id, write_seen
 from stackbone.extract.steering_files.file import write_steering
 from stackbone.extract.steering_files.steering import Steering
-from stackbone.stack import StackModel, save_model
+from stackbone.stack import StackModel
 from stackbone.stack.models.backbone import ModelBackbone
+from stackbone.stack.models.model_file import write_model
 from stackbone.stack.solvers.linear import LinearMap
 
 RESNET50 = FeatureSpec(
@@ -76,7 +77,7 @@ def write_cache(root: Path) -> None:
     )
 
 
-def write_model(file: Path) -> None:
+def write_archived_model(file: Path) -> None:
     """Write a model of two backbones and three classes."""
 
     def linear(dim: int) -> LinearMap:
@@ -100,7 +101,7 @@ def write_model(file: Path) -> None:
         versions={"stackbone": "0.1.0"},
         created="2026-01-01T00:00:00+00:00",
     )
-    save_model(model, file)
+    write_model(model, file)
 
 
 def archived_steering() -> Steering:
@@ -131,7 +132,7 @@ def write_record(folder: Path) -> None:
 if __name__ == "__main__":
     target = Path(sys.argv[1])
     if target.suffix == ".stackbone":
-        write_model(target)
+        write_archived_model(target)
     elif target.suffix == ".safetensors":
         write_steering(target, archived_steering())
     elif target.name.startswith("seen"):

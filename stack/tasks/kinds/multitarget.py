@@ -25,6 +25,7 @@ from stackbone.stack.metrics.metrics import target_metrics
 from stackbone.stack.metrics.model_scores import ModelScore, Prediction
 from stackbone.stack.tasks.findings import Examined, Findings
 from stackbone.stack.tasks.kinds.regression import Regression
+from stackbone.stack.tasks.known_labels import KnownLabels, known_several
 from stackbone.stack.tasks.target_findings import find_number_errors, score_each
 from stackbone.stack.tasks.targets import check_several, parse_several
 from stackbone.stack.tasks.truth import Truth
@@ -50,6 +51,10 @@ class Multitarget(Regression):
             raise StackError(message)
         names = np.array([str(number + 1) for number in range(labels.shape[1])], np.str_)
         return Truth(labels.astype(np.float64), np.empty(0, np.str_), names)
+
+    def read_known(self, labels: NDArray[np.str_], classes: Sequence[str]) -> KnownLabels:
+        """Return what the labels spell of the model's numbers."""
+        return known_several(labels, classes)
 
     def check(self, truth: Truth) -> None:
         """Require numbers each of which varies."""

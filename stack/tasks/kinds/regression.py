@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.errors import UsageError
+from stackbone.cache.errors import StackError, UsageError
+from stackbone.cache.text import counted
 from stackbone.stack.folds.class_folds import Ask
 from stackbone.stack.folds.class_labels import resolve_groups
 from stackbone.stack.folds.dealing import Units
@@ -25,7 +26,7 @@ from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.learners.weight_shares import target_shares
 from stackbone.stack.metrics.compare import Difference
 from stackbone.stack.metrics.metric import Weights
-from stackbone.stack.metrics.metrics import METRICS, regression_metrics
+from stackbone.stack.metrics.metrics import METRICS, regression_metrics, typed_metric
 from stackbone.stack.metrics.model_scores import ModelScore, Prediction
 from stackbone.stack.tasks.findings import Examined, Findings, compare_resampled
 from stackbone.stack.tasks.known_labels import KnownLabels, known_numbers
@@ -33,6 +34,9 @@ from stackbone.stack.tasks.target_findings import find_target_errors
 from stackbone.stack.tasks.targets import check_groups_apart, check_targets, parse_targets
 from stackbone.stack.tasks.task import Groups, Task
 from stackbone.stack.tasks.truth import Truth
+
+_OF_SPREAD = {"r2": "mae", "mean_r2": "mean-mae"}
+"""Metrics of how much of the spread of numbers is explained, each with one that asks for no spread."""
 
 
 class Regression(Task):
@@ -72,6 +76,22 @@ class Regression(Task):
     def read_known(self, labels: NDArray[np.str_], classes: Sequence[str]) -> KnownLabels:
         """Return the numbers that the labels spell."""
         return known_numbers(labels)
+
+    def check_metric(self, truth: Truth, folds: Sequence[Fold], metric: str | None) -> None:
+        """Refuse R² of a test part whose images all have one number: there is nothing to explain."""
+        if metric not in _OF_SPREAD:
+            return
+        for number, fold in enumerate(folds, start=1):
+            alike = np.ptp(truth.values[fold.test], axis=0) == 0
+            if np.any(alike):
+                which = f" {str(truth.targets[int(np.argmax(alike))])!r}" if len(truth.targets) else ""
+                part = f" in fold {number} of {len(folds)}" if len(folds) > 1 else ""
+                message = (
+                    f"--metric {typed_metric(METRICS[metric])} cannot be told{part}: its "
+                    f"{counted(len(fold.test), 'tested image')} {'has' if len(fold.test) == 1 else 'all have'} one "
+                    f"number{which}, so that nothing varies. Use --metric {_OF_SPREAD[metric]}, or test more images"
+                )
+                raise StackError(message)
 
     def check(self, truth: Truth) -> None:
         """Require numbers that vary."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,14 @@ import numpy as np
 import pytest
 
 from stackbone.cache import CacheError, FeatureStore, UsageError, sha256_file
+from stackbone.cache.records.listed import Listed
+from stackbone.commands.shared.experiment_options import OutputOptions
+from stackbone.commands.shared.options import PageOptions, RowOptions
+from stackbone.commands.stack import _write
 from stackbone.extract.backbones.licences import known_licences
 from stackbone.stack import Experiment, MetaOptions, StackOptions, load_model, run_experiment, save_model, stack_options
-from stackbone.stack.models.card import CardFacts, card_file, model_card
-from stackbone.stack.models.markdown import bullets, code, code_block, escaped, table
+from stackbone.stack.models.cards.card import CardFacts, card_file, model_card
+from stackbone.stack.models.cards.markdown import bullets, code, code_block, escaped, table
 from stackbone.stack.tables.card import card_facts
 from stackbone.stack.tables.verdict import verdict
 from tests.stack.models.test_model import made_model, made_regression
@@ -75,13 +80,43 @@ def test_the_card_tells_data_scores_backbones_limits_and_commands(
     assert part(card, "Backbones").count("| not known |") == 2
     limits = part(card, "What it cannot do")
     assert "takes every image for one of its 3 classes" in limits
-    assert f"Its probabilities were {score.metrics['calibration_error'][0]:.0f}"[:27] in limits
+    assert f"Its probabilities were {np.mean(score.metrics['calibration_error']):.3f} off" in limits
     assert "No near copies were found among the 90 tested images" in limits
     made = part(card, "How it was made")
     assert "stackbone stack --cv 3 --seed 0" in made
     assert "--save pets.stackbone" in made
     assert "/home/somebody" not in card
     assert str(store.root.parent) not in card
+
+
+@pytest.mark.parametrize(
+    ("asked", "root", "command"),
+    [
+        (("/home/ann/photos", "--labels", "/home/ann/fixes.csv"), "/home/ann/photos", "photos --labels fixes.csv"),
+        (("/home/ann/my table.csv", "--exclude=/home/ann/old"), "/home/ann", "'my table.csv' --exclude=old"),
+        (("relative/photos", "--label-column", "a/b"), "/home", "relative/photos --label-column a/b"),
+    ],
+)
+def test_no_folder_of_anybody_is_in_the_commands(
+    experiment: Experiment, store: FeatureStore, tmp_path: Path, asked: tuple[str, ...], root: str, command: str
+) -> None:
+    index = replace(experiment.joined.index, root=root, listed=Listed(asked=asked))
+    known = replace(experiment, joined=replace(experiment.joined, index=index))
+    made = part(saved(known, store, tmp_path / "m"), "How it was made")
+    assert f"stackbone extract {command} --backbones " in made
+    assert "--dataset photos --cache features --save m" in made
+    assert "/home" not in made
+    assert str(store.root.parent) not in made
+    assert "Paths are shortened to their last names." in made
+
+
+def test_a_cache_that_ends_as_the_root_begins_is_named_whole(
+    experiment: Experiment, make_cache: Make, tmp_path: Path
+) -> None:
+    labels = [("cat", "dog", EVIL)[i % 3] for i in range(90)]
+    store = make_cache(tmp_path / "data" / "features", labels, paths=[f"{i}.jpg" for i in range(90)], root="/data")
+    made = card_facts(experiment, store, str(tmp_path / "m")).making
+    assert "--cache features --save m" in made
 
 
 def test_what_comes_from_files_stays_text(experiment: Experiment, store: FeatureStore, tmp_path: Path) -> None:
@@ -151,11 +186,37 @@ def test_the_model_stands_where_its_card_cannot_be_written(tmp_path: Path, monke
         message = f"could not write {file}: No space left on device"
         raise CacheError(message)
 
-    monkeypatch.setattr("stackbone.stack.models.card.write_output", full)
+    monkeypatch.setattr("stackbone.stack.models.cards.card.write_output", full)
     with pytest.raises(CacheError, match=r"m\.md"):
         save_model(made_model(), tmp_path / "m")
     assert load_model(tmp_path / "m").n_images == 40
     assert [each.name for each in tmp_path.iterdir()] == ["m"]
+
+
+def test_the_model_stands_where_what_its_card_tells_has_left_the_cache(
+    make_cache: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = make_cache(tmp_path / "f", ["cat", "dog"] * 30)
+    experiment = run_experiment(store, cv=3, recipes=["oof"], options=FIXED, with_model=True)
+    shutil.rmtree(store.feature_sets()[0].folder)
+    with pytest.raises(CacheError, match="Run `stackbone extract`"):
+        _write(experiment, store, OutputOptions(save=tmp_path / "m"), RowOptions(), PageOptions())
+    assert load_model(tmp_path / "m").n_images == 60
+    assert not card_file(tmp_path / "m").exists()
+    said = capsys.readouterr().err
+    assert f"is in {tmp_path / 'm'}" in said
+    assert "use it: stackbone predict" in said
+    assert "its card is in" not in said
+
+
+def test_a_mean_tells_that_its_calibration_was_not_measured(
+    store: FeatureStore, experiment: Experiment, tmp_path: Path
+) -> None:
+    mean = run_experiment(store, cv=3, recipes=["mean"], options=FIXED, with_model=True)
+    card = saved(mean, store, tmp_path / "m")
+    assert "How far off its probabilities are was not measured" in part(card, "What it cannot do")
+    assert "are from before these were calibrated" in part(card, "Scores")
+    assert "before these were calibrated" not in saved(experiment, store, tmp_path / "n")
 
 
 def test_a_model_of_the_training_part_tells_so(make_cache: Make, tmp_path: Path) -> None:

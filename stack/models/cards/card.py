@@ -13,7 +13,7 @@ from stackbone.cache import UsageError
 from stackbone.cache.disk.output_file import write_output
 from stackbone.cache.disk.reading import read_regular
 from stackbone.cache.text import counted, typed
-from stackbone.stack.models.markdown import bullets, code, escaped, table
+from stackbone.stack.models.cards.markdown import bullets, code, escaped, table
 from stackbone.stack.models.model import StackModel
 from stackbone.stack.tasks.registry import get_task
 

@@ -1,0 +1,1 @@
+"""The card of a model: a page of Markdown beside its file."""
