@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from machine import arguments, report, spread
 from stack_speed import make_features
 from stackbone.stack.learners.labels.label_path import LabelPath
-from stackbone.stack.metrics.label_scores import average_precisions
+from stackbone.stack.metrics.several.labels import average_precisions
 
 Matrix = NDArray[np.float32]
 Presence = NDArray[np.int8]

@@ -1,6 +1,6 @@
-"""The list of commands: the modules of `commands`, and those that other packages add; each is loaded when it is run.
+"""The list of commands: the modules of `commands` and its folders, and those that other packages add; each is loaded when it is run.
 
-Another package adds a command by an entry point, whose module has a docstring for the help, as those of `commands`::
+Another package adds a command by an entry point, whose module has a docstring for the help, as ours have::
 
     [project.entry-points."stackbone.commands"]
     my-command = "my_package.my_module:command"
@@ -28,12 +28,14 @@ if TYPE_CHECKING:
 
 _PACKAGE = _GROUP = "stackbone.commands"
 _COMMAND = "command"  # the function that does the work
-_SHARED = "shared"  # the one sub-package is not a command, but what they have in common
+_SHARED = "shared"  # the one folder without commands: what they have in common
 
 
-def own_commands() -> list[str]:
-    """Return the names of the commands in this package, sorted."""
-    return [name for name in module_names(_PACKAGE) if name != _SHARED]
+def own_commands() -> dict[str, str]:
+    """Return the module of each command of ours by name, sorted: one of this package, or of a folder in it."""
+    folders = [_PACKAGE, *(f"{_PACKAGE}.{name}" for name in module_names(_PACKAGE, folders=True) if name != _SHARED)]
+    found = {name: f"{folder}.{name}" for folder in folders for name in module_names(folder)}
+    return dict(sorted(found.items()))
 
 
 def added_commands() -> dict[str, EntryPoint]:
@@ -65,8 +67,9 @@ class CommandGroup(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401 - as above
         """Import a command and return it, or None if there is none of this name."""
-        if cmd_name in own_commands():  # without a look at what other packages add, which takes time
-            return _load(cmd_name, f"{_PACKAGE}.{cmd_name}", _COMMAND)
+        ours = own_commands().get(cmd_name)
+        if ours is not None:  # without a look at what other packages add, which takes time
+            return _load(cmd_name, ours, _COMMAND)
         added = added_commands().get(cmd_name)
         if added is None:
             return None
@@ -83,7 +86,7 @@ class CommandGroup(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
         """Write the list of commands, of which none is imported."""
-        ours = [(name, summary(f"{_PACKAGE}.{name}")) for name in own_commands()]
+        ours = [(name, summary(module)) for name, module in own_commands().items()]
         added = [(name, summary(point.module)) for name, point in added_commands().items()]
         with formatter.section("Commands"):
             formatter.write_dl([*ours, *added])

@@ -16,9 +16,9 @@ from stackbone.cache.choices import nearest
 from stackbone.cache.errors import UsageError
 from stackbone.cache.plugins import Plugins
 from stackbone.stack.metrics.checks import Scores, check_log_probabilities, check_numbers, check_scores
-from stackbone.stack.metrics.label_scores import check_labels_scored
 from stackbone.stack.metrics.metric import Metric, Weights
-from stackbone.stack.metrics.target_scores import check_targets_scored
+from stackbone.stack.metrics.several.labels import check_labels_scored
+from stackbone.stack.metrics.several.targets import check_targets_scored
 
 METRICS: Plugins[Metric] = Plugins(
     Metric,  # type: ignore[type-abstract] # nothing is made of it

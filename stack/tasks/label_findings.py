@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.stack.metrics.label_scores import LabelReport, per_label
 from stackbone.stack.metrics.model_scores import pool
+from stackbone.stack.metrics.several.labels import LabelReport, per_label
 from stackbone.stack.tasks.findings import SHOWN, Examined, Findings, Lesson, is_perfect
 
 _MOST = 20  # wrong labels that are listed

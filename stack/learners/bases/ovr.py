@@ -17,8 +17,8 @@ from stackbone.stack.learners.labels.label_path import LabelPath
 from stackbone.stack.learners.labels.thresholds import choose_thresholds
 from stackbone.stack.learners.learner import BaseLearner, BaseScores, Part
 from stackbone.stack.learners.options import StackOptions
-from stackbone.stack.metrics.label_scores import average_precisions
 from stackbone.stack.metrics.metric import Weights
+from stackbone.stack.metrics.several.labels import average_precisions
 from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.solvers.rows import Matrix, Rows
 from stackbone.stack.solvers.scales import MODERATION

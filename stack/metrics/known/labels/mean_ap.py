@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.stack.metrics.checks import Scores
-from stackbone.stack.metrics.label_scores import average_precisions
 from stackbone.stack.metrics.metric import Metric, Weights
+from stackbone.stack.metrics.several.labels import average_precisions
 
 
 class MeanAveragePrecision(Metric):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stackbone.stack.metrics.known.mae import METRIC as OF_ONE
-from stackbone.stack.metrics.target_scores import MeanOverTargets
+from stackbone.stack.metrics.several.targets import MeanOverTargets
 
 
 class MeanOfMae(MeanOverTargets):

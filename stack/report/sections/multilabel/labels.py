@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stackbone.stack.metrics.label_scores import LabelReport, per_label
+from stackbone.stack.metrics.several.labels import LabelReport, per_label
 from stackbone.stack.report.blocks import (
     SHOWN_AT_FIRST,
     Page,

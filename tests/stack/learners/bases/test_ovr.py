@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.bases.lr import C_GRID
 from stackbone.stack.learners.bases.ovr import label_losses, score_labels
-from stackbone.stack.metrics.label_scores import average_precisions
+from stackbone.stack.metrics.several.labels import average_precisions
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 

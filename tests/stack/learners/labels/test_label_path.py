@@ -14,7 +14,7 @@ from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.bases.ovr import score_labels
 from stackbone.stack.learners.labels.label_path import LabelPath
 from stackbone.stack.learners.labels.thresholds import EVEN, choose_thresholds
-from stackbone.stack.metrics.label_scores import average_precisions
+from stackbone.stack.metrics.several.labels import average_precisions
 from tests.made.multilabel import features_of, make_presence
 from tests.made.references import ModeratedScaler
 

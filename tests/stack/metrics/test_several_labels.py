@@ -9,10 +9,10 @@ from scipy.special import expit
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score, hamming_loss, log_loss
 
 from stackbone.cache.errors import StackError
-from stackbone.stack.metrics.label_scores import average_precisions, per_label
 from stackbone.stack.metrics.metrics import METRICS, label_metrics
 from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.metrics.resample import resampled
+from stackbone.stack.metrics.several.labels import average_precisions, per_label
 from tests.made.multilabel import NAMES, make_presence
 
 PRESENCE = make_presence(200)

@@ -1,0 +1,1 @@
+"""Metrics of images that have several labels, or several numbers."""
