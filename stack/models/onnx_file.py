@@ -123,7 +123,6 @@ def write_onnx(model: StackModel, file: Path | str, networks: Sequence[Network] 
 
 def _serialise(graph: Graph, model: StackModel, inputs: Sequence[Mapping[str, Any]]) -> bytes | None:
     """Return the bytes of a file; None where names and operators make it larger than any can be."""
-    from google.protobuf.message import EncodeError
     from onnx import helper
 
     proto = helper.make_model(
@@ -136,7 +135,9 @@ def _serialise(graph: Graph, model: StackModel, inputs: Sequence[Mapping[str, An
     helper.set_model_props(proto, _metadata(model, inputs))
     try:
         content = proto.SerializeToString()
-    except EncodeError:
+    except MemoryError:
+        raise
+    except Exception:  # protobuf's EncodeError, which is below Exception alone and which onnx does not hand on
         return None
     return content if len(content) <= MOST_BYTES else None
 
