@@ -125,19 +125,20 @@ def _serialise(graph: Graph, model: StackModel, inputs: Sequence[Mapping[str, An
     """Return the bytes of a file; None where names and operators make it larger than any can be."""
     from onnx import helper
 
-    proto = helper.make_model(
-        graph.to_proto("stackbone", model.describe().encode("ascii", "backslashreplace").decode()),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="stackbone",
-        producer_version=version("stackbone"),
-    )
-    helper.set_model_props(proto, _metadata(model, inputs))
+    metadata = _metadata(model, inputs)
     try:
+        proto = helper.make_model(
+            graph.to_proto("stackbone", model.describe().encode("ascii", "backslashreplace").decode()),
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="stackbone",
+            producer_version=version("stackbone"),
+        )
+        helper.set_model_props(proto, metadata)
         content = proto.SerializeToString()
-    except MemoryError:
-        raise
-    except Exception:  # protobuf's EncodeError, which is below Exception alone and which onnx does not hand on
+    except Exception as exc:  # protobuf's EncodeError is below Exception alone, and onnx does not hand it on
+        if type(exc).__name__ != "EncodeError":
+            raise
         return None
     return content if len(content) <= MOST_BYTES else None
 
