@@ -123,20 +123,22 @@ def write_onnx(model: StackModel, file: Path | str, networks: Sequence[Network] 
 
 def _serialise(graph: Graph, model: StackModel, inputs: Sequence[Mapping[str, Any]]) -> bytes | None:
     """Return the bytes of a file; None where names and operators make it larger than any can be."""
-    from google.protobuf.message import EncodeError
     from onnx import helper
 
-    proto = helper.make_model(
-        graph.to_proto("stackbone", model.describe().encode("ascii", "backslashreplace").decode()),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="stackbone",
-        producer_version=version("stackbone"),
-    )
-    helper.set_model_props(proto, _metadata(model, inputs))
+    metadata = _metadata(model, inputs)
     try:
+        proto = helper.make_model(
+            graph.to_proto("stackbone", model.describe().encode("ascii", "backslashreplace").decode()),
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="stackbone",
+            producer_version=version("stackbone"),
+        )
+        helper.set_model_props(proto, metadata)
         content = proto.SerializeToString()
-    except EncodeError:
+    except Exception as exc:  # protobuf's EncodeError is below Exception alone, and onnx does not hand it on
+        if type(exc).__name__ != "EncodeError":
+            raise
         return None
     return content if len(content) <= MOST_BYTES else None
 
