@@ -129,8 +129,8 @@ def _single(names: Sequence[str]) -> str | None:
 
 def _no_map(name: str) -> str:
     return (
-        f"{name} is no linear map of features, and a model holds nothing else. Add {typed('--save-method', POOLED)}, or leave "
-        "--save out"
+        f"{name} is no linear map of features, and a model holds nothing else. Add "
+        f"{typed('--save-method', POOLED)}, or leave --save out"
     )
 
 
