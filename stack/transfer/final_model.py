@@ -13,6 +13,7 @@ import numpy as np
 from stackbone.cache import Digests, UsageError
 from stackbone.cache.choices import unknown_choice
 from stackbone.cache.progress import Progress
+from stackbone.cache.text import typed
 from stackbone.stack.fitting.fit_warnings import recorded
 from stackbone.stack.fitting.fits import FitCounter, run_fits
 from stackbone.stack.models.backbone import ModelBackbone
@@ -128,8 +129,8 @@ def _single(names: Sequence[str]) -> str | None:
 
 def _no_map(name: str) -> str:
     return (
-        f"{name} is no linear map of features, and a model holds nothing else. Add --save-method {POOLED}, or leave "
-        "--save out"
+        f"{name} is no linear map of features, and a model holds nothing else. Add "
+        f"{typed('--save-method', POOLED)}, or leave --save out"
     )
 
 

@@ -154,7 +154,7 @@ def check_model(target_labels: str, methods: str | Sequence[str], save_method: s
     if len(settings) > 1:
         message = (
             f"--save keeps one model, and {typed('--target-labels', target_labels)} makes several: name one, such as "
-            f"--target-labels {settings[-1].name}"
+            f"{typed('--target-labels', settings[-1].name)}"
         )
         raise UsageError(message)
     check_saved(choose_methods(methods), save_method)
