@@ -1,7 +1,7 @@
 """Show what the cache holds, and what it lacks.
 
-Lists feature sets and datasets, images without features, and identical images with conflicting labels; with --model,
-what a saved model is made of.
+Lists feature sets and datasets, images without features, and identical images with conflicting labels; or tells what a
+saved model is made of, with --model.
 """
 
 from __future__ import annotations

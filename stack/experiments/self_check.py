@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import FeatureStore, UsageError
+from stackbone.cache.labels.forms import FORMS
 from stackbone.cache.progress import Progress
 from stackbone.stack.divisions.division import DEALT, Division, choose_plan
 from stackbone.stack.divisions.named_split import find_split
@@ -28,7 +29,7 @@ from stackbone.stack.features.join import Joined, features_of_folds, join_featur
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.groups import SAME_PICTURE, join_groups, near_duplicates
 from stackbone.stack.learners.options import StackOptions
-from stackbone.stack.tasks.registry import get_task
+from stackbone.stack.tasks.registry import TASKS, get_task
 
 _MOST_COMPARED = 50_000  # images, each with each: a minute on two cores
 
@@ -76,6 +77,12 @@ def run_self_check(
     store = store or FeatureStore()
     index = store.dataset(dataset)
     kind = get_task(task)
+    if not any(each.knows_chance for each in TASKS.values() if each.label_form == index.label_form):
+        message = (
+            f"an image of the dataset {index.name!r} {FORMS[index.label_form]}, and --self-check knows what chance is "
+            "of classes and labels: leave --self-check out"
+        )
+        raise UsageError(message)
     kind.check_index(index)
     if not kind.knows_chance:
         message = (

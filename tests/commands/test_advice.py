@@ -153,6 +153,12 @@ WRONG = {
         *(["absent", "--onnx", "o.onnx"], ["file", "--onnx", "o.onnx"], ["file"], ["file", "--onnx", "photos"]),
         *(["file", "--onnx", "o.onnx", "--weights", "vgg19=file"], ["file", "--onnx", "o.txt"]),
     ],
+    "transfer": [
+        *(["--source", "fotos", "--target", "photos"], ["--target", "photos"]),
+        ["--source", "photos", "--target", "photos"],
+        *(["--domain-column", "colour", "--target", "x"], ["--source", "a", "--target", "b", "--methods", "corall"]),
+        *(["--source", "a", "--target", "b", "--target-labels", "few:0"], ["--cache", "file", "--target", "b"]),
+    ],
     "report": [["absent"], ["file"], ["file", "--projection", "tsne"], ["file", "--out", "file"]],
     "verify": [["--steering", "x"], ["--engine", "torch"], ["--cache", "file"], ["--cache", "absent"]],
     "inspect": [["--cache", "file"], ["--cache", "absent"]],

@@ -67,7 +67,7 @@ def test_a_dataset_of_several_numbers_goes_all_the_way(photos: Path, in_process:
     predicted = in_process("predict", "new", "--model", "m", "--csv", "p.csv", cwd=photos)
     assert predicted.returncode == 0, predicted.stderr
     rows = list(csv.DictReader((photos / "p.csv").read_text().splitlines()))
-    assert list(rows[0]) == ["path", "value:width", "value:red", "trained_on"]
+    assert list(rows[0]) == ["path", "value:width", "value:red", "trained_on", "unlike", "further_than"]
     assert abs(float(rows[0]["value:red"]) - (20 + (37 * N) % 200)) < 60
 
 

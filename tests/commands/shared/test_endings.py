@@ -140,7 +140,7 @@ def test_more_jobs_than_threads_are_no_fault(place: Path, in_process: InProcess)
 
 
 def test_text_of_files_reaches_the_terminal_escaped(place: Path) -> None:
-    done = shell(FAST, place)
+    done = shell(f"{FAST} && stackbone inspect", place)
     assert done.returncode == 0
     assert r"\x1b[31mcat" in done.stdout
     assert "[bold]dog" in done.stdout

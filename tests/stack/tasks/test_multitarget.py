@@ -201,7 +201,8 @@ def test_answers_have_a_column_for_each_number(experiment: Experiment) -> None:
     assert model is not None
     blocks = {name: features_of(VALUES, seed) for seed, name in enumerate(("resnet50", "vgg19"))}
     answers = predict(model, [f"{i}.jpg" for i in range(N)], blocks)
-    assert columns(answers) == ["path", "value:length", "value:weight", "value:age", "trained_on"]
+    of_numbers = [f"value:{name}" for name in NAMES]
+    assert columns(answers) == ["path", *of_numbers, "trained_on", "unlike", "further_than"]
     assert answers[0].to_dict()["value:weight"] == pytest.approx(model.predict_values(blocks)[0, 1], rel=1e-6)
     assert table_columns(answers) == ["path", *NAMES]
     assert table_rows(answers)[0][1] == f"{answers[0].cells()[1]:g}"
