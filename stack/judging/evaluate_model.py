@@ -23,7 +23,7 @@ from stackbone.stack.judging.asked import check_asked
 from stackbone.stack.judging.model_test import MODEL_ROW, ModelTest
 from stackbone.stack.judging.near_training import MOST_PAIRS, TrainingCopies, near_training, path_of
 from stackbone.stack.judging.rows import score_rows_of
-from stackbone.stack.judging.unseen import UnseenImages, feature_sets, unseen_images
+from stackbone.stack.judging.unseen import UnseenImages, absent_note, feature_sets, unseen_images
 from stackbone.stack.metrics.model_scores import Evaluation
 from stackbone.stack.models.model import StackModel
 from stackbone.stack.tasks.findings import Examined, Findings
@@ -112,6 +112,7 @@ def evaluate_model(
     near = _near_copies(kind, examined, findings, copies, near_duplicates)
     notes = [
         *images.notes,
+        *absent_note(model, truth),
         *_counted_as_wrong(kind, examined, unseen),
         *_thresholds_note(model, evaluation),
         *_copies_note(near, examined, copies, store),
