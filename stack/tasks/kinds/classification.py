@@ -77,10 +77,13 @@ class Classification(Task):
             perfect = log_softmax(np.where(codes[:, None] == np.arange(truth.n_classes), 5.0, 0.0), axis=1)
             if METRICS[metric].measure(codes, perfect, probability=True) is None:
                 tested = np.unique(truth.classes[codes])
+                of_several = len(folds) > 1
+                part = f" in fold {number} of {len(folds)}, which tests" if of_several else " of"
+                other = "folds that test" if of_several else "test images of"
                 message = (
-                    f"--metric {typed_metric(METRICS[metric])} cannot be told in fold {number} of {len(folds)}, which "
-                    f"tests {counted(len(codes), 'image')} of {counted(len(tested), 'class', 'classes')} "
-                    f"({', '.join(map(str, tested[:5]))}): choose another metric, or folds that test several classes"
+                    f"--metric {typed_metric(METRICS[metric])} cannot be told{part} {counted(len(codes), 'image')} of "
+                    f"{counted(len(tested), 'class', 'classes')} ({', '.join(map(str, tested[:5]))}): choose another "
+                    f"metric, or {other} several classes"
                 )
                 raise StackError(message)
 
