@@ -28,7 +28,7 @@ from stackbone.commands.shared.options import (
     RowOptions,
     SourceOptions,
 )
-from stackbone.commands.shared.report_output import write_page
+from stackbone.commands.shared.report_output import refuse_idle, write_page
 
 
 @grouped
@@ -93,6 +93,7 @@ def command(
         "metric": metric,
     }
     choose_projection(projection)
+    refuse_idle(["--projection"] if projection != "auto" and not (report or figures) else [])
     check_outputs({"--model": model, "--report": report, **files.files})
     files.check()
     loaded = load_model(model)
