@@ -36,7 +36,7 @@ def command(
     data: Annotated[list[str], typer.Argument(help="Folder of class folders, or a table of paths and labels")],
     *,
     model: Annotated[Path, typer.Option(help="File that `stack --save` wrote")],
-    split: Annotated[str | None, typer.Option(help="Test on the images of this split alone")] = None,
+    split: Annotated[str | None, typer.Option(help="Test on the images of this split alone; all are embedded")] = None,
     group_by: Annotated[
         str,
         typer.Option(

@@ -229,6 +229,8 @@ def test_near_copies_of_training_images_are_found_in_the_cache(make_cache: Make,
         note.startswith("3 of 18 tested images are near copies") and "cat/0.jpg of dog/1.jpg" in note
         for note in tested.joined.notes
     )
+    assert tested.to_dict()["near_copies"]["example"] == ("cat/0.jpg", "dog/1.jpg")
+    assert any("; model has an accuracy of " in note for note in tested.joined.notes)
     without = evaluate_model(model, store.dataset(), store, near_duplicates=0.98)
     assert without.joined.left_out["training_copies"] == 3
     assert without.n_images == N_TEST - 3
