@@ -213,8 +213,8 @@ def check_group_by(group_by: str) -> None:
     if group_by not in GROUP_BY:
         message = (
             f"--group-by takes {', '.join(GROUP_BY)}, not {group_by!r}. To group by a column of a table, name it "
-            f"where the table is read, by `extract` or `evaluate`: --group-column {typed(group_by)}; it costs no "
-            "embedding"
+            f"when the table is read: `stackbone extract TABLE --group-column {typed(group_by)}` (`stackbone evaluate` "
+            "takes it too); it costs no embedding"
         )
         raise UsageError(message)
 
@@ -243,8 +243,9 @@ def _group_names(index: DatasetIndex, labelled: NDArray[np.int64], group_by: str
     names = np.array(index.group, dtype=np.str_)
     if not np.any(names[labelled] != ""):
         message = (
-            f"the dataset {index.name!r} names no groups. Name the column that holds them with --group-column where "
-            "its table is read, by `extract` or `evaluate`, or use --group-by folder"
+            f"the dataset {index.name!r} names no groups. Name the column of a table that holds them, "
+            "`stackbone extract TABLE --group-column COLUMN` (`stackbone evaluate` takes it too), or use "
+            "--group-by folder"
         )
         raise StackError(message)
     return names

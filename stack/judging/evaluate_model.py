@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore, StackError
 from stackbone.cache.progress import Progress
-from stackbone.cache.text import counted
+from stackbone.cache.text import counted, typed
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.labelled_images import LabelledImages
 from stackbone.stack.evaluation.near_copies import CopyScore, NearCopies, copy_words
@@ -212,8 +212,8 @@ def _copies_note(near: NearCopies | None) -> list[str]:
     return [
         f"{near.n_copies:,} of {counted(near.n_tested, 'tested image')} are near copies of images that the model was "
         f"fitted on (a cosine of {near.threshold:g} or more in every plain backbone), such as {tested} of {trained}; "
-        f"{copy_words(MODEL_ROW, near.scores[MODEL_ROW], near.metric)}. --near-duplicates {near.threshold:g} leaves "
-        "them out"
+        f"{copy_words(MODEL_ROW, near.scores[MODEL_ROW], near.metric)}. "
+        f"--near-duplicates {typed(f'{near.threshold:g}')} leaves them out"
     ]
 
 
