@@ -92,7 +92,7 @@ def _advice(experiment: Experiment) -> str:
     learner, _, name = single.model.partition(":")
     blocks = {each.name: each.blocks for each in experiment.members}
     head = learner if learner in experiment.kind.heads else experiment.kind.base
-    asked = f" --heads {head}" if experiment.options.heads else ""  # else the command would use those
+    asked = f" --heads {typed(head)}" if experiment.options.heads else ""  # else the command would use those
     alone = f"--backbones {typed(','.join(blocks.get(name, (name,))))}{asked} uses that one alone"
     if learner == "svm":  # which no recipe fits alone
         alone += f", by its logistic regression ({evaluation.score(f'lr:{name}').mean:.3f})"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from stackbone.cache.errors import StackError, UsageError
-from stackbone.cache.text import counted
+from stackbone.cache.text import counted, typed
 from stackbone.stack.folds.class_folds import Ask, check_inner, divide_and_check
 from stackbone.stack.folds.class_labels import check_labels, find_rare, too_few
 from stackbone.stack.folds.dealing import Units
@@ -64,7 +64,8 @@ class Classification(Task):
         meta = options.meta
         if META_LEARNERS[meta.learner].averages and (meta.scores, meta.combine) != ("probability", "concat"):
             message = (
-                f"--meta {meta.learner} is a mean of the probabilities: leave --meta-scores and --meta-combine out"
+                f"--meta {typed(meta.learner)} is a mean of the probabilities: leave --meta-scores and "
+                "--meta-combine out"
             )
             raise UsageError(message)
 
