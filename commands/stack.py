@@ -35,7 +35,7 @@ from stackbone.commands.shared.options import (
     PageOptions,
     RowOptions,
 )
-from stackbone.commands.shared.report_output import write_page
+from stackbone.commands.shared.report_output import refuse_idle, write_page
 
 if TYPE_CHECKING:
     from stackbone.cache import FeatureStore
@@ -172,10 +172,7 @@ def _check_page(files: OutputOptions, page: PageOptions) -> None:
     without_effect = (
         () if files.report else of_a_page if page.figures else (*of_a_page, "--learning-curve", "--projection")
     )
-    if idle := [each for each in changed(page) if each in without_effect]:
-        be, them = ("is", "it") if len(idle) == 1 else ("are", "them")
-        message = f"{', '.join(idle)} {be} for the report: add --report FILE, or leave {them} out"
-        raise UsageError(message)
+    refuse_idle([each for each in changed(page) if each in without_effect])
     if page.weights and not page.steering:
         message = "--weights needs --steering: give both or neither"
         raise UsageError(message)

@@ -28,7 +28,7 @@ from stackbone.commands.shared.options import (
     RowOptions,
     SourceOptions,
 )
-from stackbone.commands.shared.report_output import write_page
+from stackbone.commands.shared.report_output import refuse_idle, write_page
 
 
 @grouped
@@ -36,7 +36,7 @@ def command(
     data: Annotated[list[str], typer.Argument(help="Folder of class folders, or a table of paths and labels")],
     *,
     model: Annotated[Path, typer.Option(help="File that `stack --save` wrote")],
-    split: Annotated[str | None, typer.Option(help="Test on the images of this split alone")] = None,
+    split: Annotated[str | None, typer.Option(help="Test on the images of this split alone; all are embedded")] = None,
     group_by: Annotated[
         str,
         typer.Option(
@@ -93,6 +93,7 @@ def command(
         "metric": metric,
     }
     choose_projection(projection)
+    refuse_idle(["--projection"] if projection != "auto" and not (report or figures) else [])
     check_outputs({"--model": model, "--report": report, **files.files})
     files.check()
     loaded = load_model(model)

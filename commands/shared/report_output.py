@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stackbone.cache.errors import UsageError
 from stackbone.cache.text import counted
 from stackbone.commands.shared.console import err, progress
 
@@ -14,6 +15,14 @@ if TYPE_CHECKING:
     from stackbone.cache.disk.reading import ListedFile
     from stackbone.commands.shared.options import PageOptions
     from stackbone.stack import Experiment
+
+
+def refuse_idle(options: Sequence[str]) -> None:
+    """Raise `UsageError` where options of a report were given, and no report is asked for."""
+    if options:
+        be, them = ("is", "it") if len(options) == 1 else ("are", "them")
+        message = f"{', '.join(options)} {be} for the report: add --report FILE, or leave {them} out"
+        raise UsageError(message)
 
 
 def write_page(experiment: Experiment, store: FeatureStore, page: Path | None, options: PageOptions) -> dict[str, Any]:

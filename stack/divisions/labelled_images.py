@@ -187,7 +187,7 @@ def label_images(index: DatasetIndex, *, split: str | None = None, group_by: str
     if not len(rows):
         message = (
             f"every labelled image of the dataset {index.name!r} is byte-identical to one of another label, so none "
-            "can be learnt from. Run `stackbone inspect` to see them, and correct the labels"
+            "can be learnt from or tested. Correct the labels; of a dataset in a cache `stackbone inspect` shows them"
         )
         raise StackError(message)
     names = _group_names(index, labelled, group_by)
@@ -213,8 +213,8 @@ def check_group_by(group_by: str) -> None:
     if group_by not in GROUP_BY:
         message = (
             f"--group-by takes {', '.join(GROUP_BY)}, not {group_by!r}. To group by a column of a table, name it "
-            f"when the table is read: `stackbone extract TABLE --group-column {typed(group_by)}`; it costs no "
-            "embedding"
+            f"when the table is read: `stackbone extract TABLE --group-column {typed(group_by)}` (`stackbone evaluate` "
+            "takes it too); it costs no embedding"
         )
         raise UsageError(message)
 
@@ -244,7 +244,8 @@ def _group_names(index: DatasetIndex, labelled: NDArray[np.int64], group_by: str
     if not np.any(names[labelled] != ""):
         message = (
             f"the dataset {index.name!r} names no groups. Name the column of a table that holds them, "
-            "`stackbone extract TABLE --group-column COLUMN`, or use --group-by folder"
+            "`stackbone extract TABLE --group-column COLUMN` (`stackbone evaluate` takes it too), or use "
+            "--group-by folder"
         )
         raise StackError(message)
     return names

@@ -175,14 +175,16 @@ def _note(found: NearCopies, joined: Joined) -> str:
     if found.example is None:  # there is one wherever there are copies
         raise AssertionError
     tested, trained = found.example
+    said = "; ".join(copy_words(model, score, found.metric) for model, score in found.scores.items())
     return (
         f"{found.n_copies:,} of {found.n_tested:,} tested images have a near copy in the training part (a cosine of "
         f"{found.threshold:g} or more in every plain backbone), such as {tested} of {trained}; "
-        f"{'; '.join(_words(model, score, found.metric) for model, score in found.scores.items())}. {_advice(joined)}"
+        f"{said}. {_advice(joined)}"
     )
 
 
-def _words(model: str, score: CopyScore, metric: str) -> str:
+def copy_words(model: str, score: CopyScore, metric: str) -> str:
+    """Return what a model scores on near copies and on the others, in words; of `NearCopies.metric`."""
     forms = {"accuracy": ("has an accuracy of", ".3f"), "mae": ("has a mean absolute error of", ".4g")}
     what, form = forms.get(metric, ("scores", ".3f"))
     others = "" if score.others is None else f" and {score.others:{form}} on the others"

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore, StackError
 from stackbone.cache.progress import Progress
-from stackbone.cache.text import counted
+from stackbone.cache.text import counted, typed
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.labelled_images import LabelledImages
-from stackbone.stack.evaluation.near_copies import CopyScore, NearCopies
+from stackbone.stack.evaluation.near_copies import CopyScore, NearCopies, copy_words
 from stackbone.stack.evaluation.options import stack_options
 from stackbone.stack.features.join import Joined
 from stackbone.stack.folds.fold import Fold
@@ -23,7 +23,7 @@ from stackbone.stack.judging.asked import check_asked
 from stackbone.stack.judging.model_test import MODEL_ROW, ModelTest
 from stackbone.stack.judging.near_training import MOST_PAIRS, TrainingCopies, near_training, path_of
 from stackbone.stack.judging.rows import score_rows_of
-from stackbone.stack.judging.unseen import UnseenImages, feature_sets, unseen_images
+from stackbone.stack.judging.unseen import UnseenImages, absent_note, feature_sets, unseen_images
 from stackbone.stack.metrics.model_scores import Evaluation
 from stackbone.stack.models.model import StackModel
 from stackbone.stack.tasks.findings import Examined, Findings
@@ -109,12 +109,13 @@ def evaluate_model(
     evaluation = score_rows_of(model, decisions, truth, fold, options.metric or kind.primary_metric)
     examined = Examined(evaluation, truth, [fold], images.paths, images.groups, 0, None, options.metric)
     findings = _find(kind, examined)
-    near = _near_copies(kind, examined, findings, copies, near_duplicates)
+    near = _near_copies(kind, examined, findings, copies, near_duplicates, store)
     notes = [
         *images.notes,
+        *absent_note(model, truth),
         *_counted_as_wrong(kind, examined, unseen),
         *_thresholds_note(model, evaluation),
-        *_copies_note(near, examined, copies, store),
+        *_copies_note(near),
         *([copies.doubt] if copies.doubt else []),
     ]
     return ModelTest(
@@ -175,7 +176,12 @@ def _without_copies(unseen: UnseenImages, found: TrainingCopies) -> tuple[Unseen
 
 
 def _near_copies(
-    kind: Task, examined: Examined, findings: Findings, found: TrainingCopies, asked: float | None
+    kind: Task,
+    examined: Examined,
+    findings: Findings,
+    found: TrainingCopies,
+    asked: float | None,
+    store: FeatureStore,
 ) -> NearCopies | None:
     """Return what the model, and the best of its members, score on near copies; None where none were looked for."""
     if found.copies is None:
@@ -185,27 +191,29 @@ def _near_copies(
         model: kind.errors(truth, examined.evaluation.predictions[model][0].scores)
         for model in dict.fromkeys((findings.stack, findings.single))
     }
+    example = None
+    if found.example is not None:
+        position, digest = found.example
+        example = examined.paths[position], path_of(digest, store)
     return NearCopies(
         threshold=SAME_PICTURE if asked is None else asked,
         n_copies=int(copies.sum()),
         n_tested=len(copies),
-        example=None,
+        example=example,
         metric=kind.copies_metric,
         scores={name: CopyScore(_mean(each[copies]), _mean(each[~copies])) for name, each in errors.items()},
     )
 
 
-def _copies_note(near: NearCopies | None, examined: Examined, found: TrainingCopies, store: FeatureStore) -> list[str]:
-    if near is None or found.example is None:
+def _copies_note(near: NearCopies | None) -> list[str]:
+    if near is None or near.example is None:
         return []
-    position, digest = found.example
-    score = near.scores[MODEL_ROW]
-    others = "" if score.others is None else f", and {score.others:.3f} on the others"
+    tested, trained = near.example
     return [
         f"{near.n_copies:,} of {counted(near.n_tested, 'tested image')} are near copies of images that the model was "
-        f"fitted on (a cosine of {near.threshold:g} or more in every plain backbone), such as "
-        f"{examined.paths[position]} of {path_of(digest, store)}: {near.metric} {score.copies:.3f} on them{others}. "
-        f"--near-duplicates {near.threshold:g} leaves them out"
+        f"fitted on (a cosine of {near.threshold:g} or more in every plain backbone), such as {tested} of {trained}; "
+        f"{copy_words(MODEL_ROW, near.scores[MODEL_ROW], near.metric)}. "
+        f"--near-duplicates {typed(f'{near.threshold:g}')} leaves them out"
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,7 @@ from stackbone.cache.text import counted, typed
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.features.source import data_words, is_folder
 from stackbone.stack.learners.member import Member
-from stackbone.stack.learners.registry import BASE_LEARNERS
+from stackbone.stack.learners.registry import BASE_LEARNERS, META_LEARNERS
 from stackbone.stack.metrics.metrics import METRICS, typed_metric
 from stackbone.stack.models.answers import Answer
 from stackbone.stack.models.model import StackModel
@@ -126,12 +126,26 @@ class ModelTest(Experiment):
     def describe(self, model: str) -> str:
         """Return in a few words what a row of the table is."""
         learner, _, name = model.partition(":")
+        if model == MODEL_ROW and sums_up(self.tested):
+            return f"{self.called}: {self.kind.describe('concat', self.options.meta)}"
         if model == MODEL_ROW:
+            known = META_LEARNERS.get(self.tested.learner)
+            what = known.what if known else self.tested.learner
             heads = ", ".join(self.tested.heads or [self.kind.base])
-            return f"{self.called}: {self.tested.learner} on {heads} of {counted(len(self.members), 'backbone')}"
+            return f"{self.called}: {what} on {heads} of {counted(len(self.members), 'backbone')}"
         if name and learner not in BASE_LEARNERS:  # of another package that is not here
             return f"{learner} on {name}"
         return self.kind.describe(model, self.options.meta)
+
+    def interval(self, model: str) -> tuple[float, float] | None:
+        """Return what `Experiment.interval` does, drawn once: the verdict, the table and the report all ask."""
+        if model not in self._drawn:
+            self._drawn[model] = super().interval(model)
+        return self._drawn[model]
+
+    @cached_property
+    def _drawn(self) -> dict[str, tuple[float, float] | None]:
+        return {}
 
     def answers(self, top: int = 3) -> list[Answer]:
         """Return what the model says of each image, as `stack.models.predict.predict` does."""
@@ -170,7 +184,7 @@ class ModelTest(Experiment):
             "notes": self.joined.notes,
             "results": [{**score, "interval": intervals[model]} for model, score in scores.items()],
             "findings": self.findings.to_dict(),
-            "near_copies": asdict(self.near_copies) if self.near_copies else None,
+            "near_copies": self.near_copies.to_dict() if self.near_copies else None,
         }
 
 

@@ -145,12 +145,16 @@ def _known(model: StackModel, images: LabelledImages, split: str | None) -> Unse
         left = np.ones(len(images.rows), np.bool_)
         left[found.rows] = False
         images = _left_out(images, left, "unknown")
-    absent = _absent(found.truth)
-    if absent:
-        of, those = get_task(model.task).classes_are
-        which = f"{counted(len(absent), of, those)} of the model's {len(model.classes):,}"
-        images = _noted(images, f"no tested image is of {which}, so nothing is said of {_listed(absent)}")
     return UnseenImages(images, found.truth, found.unknown, split)
+
+
+def absent_note(model: StackModel, truth: Truth) -> list[str]:
+    """Return a sentence about the classes or labels of a model that no tested image has; none where each is tested."""
+    absent = _absent(truth)
+    if not absent:
+        return []
+    which = f"{counted(len(absent), *get_task(model.task).classes_are)} of the model's {len(model.classes):,}"
+    return [f"no tested image is of {which}, so nothing is said of {_listed(absent)}"]
 
 
 def _absent(truth: Truth) -> list[str]:

@@ -78,10 +78,12 @@ class ModelScore:
         """
         for number, each in enumerate(numbers, start=1):
             if primary not in each:
+                of_several = len(numbers) > 1
+                part = f" in fold {number} of {len(numbers)}" if of_several else ""
                 message = (
-                    f"the {METRICS[primary].title or primary} of {model} cannot be told in fold {number} of "
-                    f"{len(numbers)}: its predictions or its test part do not allow it. Choose another --metric, or "
-                    "other folds"
+                    f"the {METRICS[primary].title or primary} of {model} cannot be told{part}: its predictions or the "
+                    f"tested images do not allow it. Choose another --metric, or "
+                    f"{'other folds' if of_several else 'test other images'}"
                 )
                 raise StackError(message)
         shared = [name for name in numbers[0] if all(name in each for each in numbers)]

@@ -224,4 +224,4 @@ def _small_classes(truth: Truth, fitted: NDArray[np.int64]) -> list[str]:
         return []
     more = f" and {len(few) - _NAMED:,} more" if len(few) > _NAMED else ""
     names = ", ".join(f"{escaped(name)} ({n})" for name, n in list(few.items())[:_NAMED])
-    return [f"It saw fewer than {_FEW} images of: {names}{more}. What it says of these is little tested."]
+    return [f"It saw fewer than {_FEW} images of: {names}{more}. Its answers on these are hardly tested."]

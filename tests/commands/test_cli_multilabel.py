@@ -63,7 +63,15 @@ def test_a_dataset_of_several_labels_goes_all_the_way(photos: Path, in_process: 
     predicted = in_process("predict", "new", "--model", "m", "--csv", "p.csv", cwd=photos)
     assert predicted.returncode == 0, predicted.stderr
     rows = list(csv.DictReader((photos / "p.csv").read_text().splitlines()))
-    assert list(rows[0]) == ["path", "labels", "probability:left", "probability:red", "trained_on", "unlike", "further_than"]
+    assert list(rows[0]) == [
+        "path",
+        "labels",
+        "probability:left",
+        "probability:red",
+        "trained_on",
+        "unlike",
+        "further_than",
+    ]
     assert [each["labels"] for each in rows] == ["left|red", "left", "red", "|"]
     asked = ("predict", "list.csv", "--label-column", "label", "--model", "m")
     refused = in_process(*asked, cwd=photos)

@@ -13,7 +13,7 @@ from stackbone.cache import UsageError
 from stackbone.cache.disk.output_file import write_output
 from stackbone.cache.disk.reading import read_regular
 from stackbone.cache.text import counted, typed
-from stackbone.stack.models.cards.markdown import bullets, code, escaped, table
+from stackbone.stack.models.cards.markdown import bullets, code, code_cell, escaped, table
 from stackbone.stack.models.model import StackModel
 from stackbone.stack.tasks.registry import get_task
 
@@ -145,8 +145,8 @@ def _facts(model: StackModel, name: str, sha256: str) -> list[list[str]]:
     return [
         ["task", f"{escaped(model.task)}{classes}"],
         ["made", f"{escaped(model.created)}, by Stackbone {escaped(model.versions.get('stackbone', 'unknown'))}"],
-        ["file", f"{code(name)}, SHA-256 {code(sha256)}"],
-        ["use", code(typed("stackbone", "predict", "PHOTOS", "--model", name))],
+        ["file", f"{code_cell(name)}, SHA-256 {code_cell(sha256)}"],
+        ["use", code_cell(typed("stackbone", "predict", "PHOTOS", "--model", name))],
     ]
 
 
@@ -176,18 +176,18 @@ def _backbones(model: StackModel, licences: Mapping[str, str]) -> str:
         for identity, spec in each.specs.items():
             height, width = spec.input_size
             licence = licences.get(spec.architecture, "")
-            steered = f", steered by {code(spec.steering[:12])}" if spec.steering else ""
+            steered = f", steered by {code_cell(spec.steering[:12])}" if spec.steering else ""
             rows.append(
                 [
-                    code(identity),
-                    f"{code(spec.architecture)}{steered}",
-                    code(spec.weights),
+                    code_cell(identity),
+                    f"{code_cell(spec.architecture)}{steered}",
+                    code_cell(spec.weights),
                     f"{height} x {width}, {escaped(spec.precision)}",
                     escaped(licence) or "not known",
                 ]
             )
     note = (
-        "The licence is that of the released weights; those that were used are told by their SHA-256. "
+        "The licence is that of the released weights; those that were used are identified by their SHA-256. "
         "`stackbone backbones` lists licences. Licences of the photographs are not known here."
     )
     header = ["feature set", "architecture", "weights", "input", "licence"]
@@ -201,17 +201,17 @@ def _limits(model: StackModel) -> list[str]:
         lines.append(f"It knows {counted(len(model.classes), 'label')} and says nothing of anything else in an image.")
     elif model.classes:
         lines.append(
-            f"It takes every image for one of its {len(model.classes):,} classes, those of something else too: a "
-            "probability is among these classes alone."
+            f"It assigns every image to one of its {counted(len(model.classes), 'class', 'classes')}, even a picture "
+            "of something else: its probabilities compare these classes only."
         )
     else:
-        lines.append("It gives a number for every image, those of something else too.")
+        lines.append("It gives a number for every image, even a picture of something else.")
     if any(spec.steering for spec in model.specs.values()):
         lines.append("A backbone was steered by labels: its scores hold for images that the steering never saw.")
     if model.seen is not None:
         lines.append(
-            "Its file holds the first 8 bytes of the SHA-256 of each training image: who has an image can tell whether "
-            "it was among them."
+            "Its file holds the first 8 bytes of the SHA-256 of each training image: anyone who has an image can "
+            "tell whether it was used for training."
         )
     else:
         lines.append("Which images it was fitted on is not recorded in its file.")
@@ -221,9 +221,9 @@ def _limits(model: StackModel) -> list[str]:
 def _domain(name: str) -> list[str]:
     test = code(typed("stackbone", "evaluate", "PHOTOS", "--model", name))
     return [
-        "Its scores are of images that came together with its training images. Those of another camera, place or time "
-        f"may go worse: {test} tells on labelled ones.",
-        "Whether it does equally well for all people, places or devices was not measured, unless it is told here.",
+        "Its scores are of images that came together with its training images. Scores may be lower on images from "
+        f"another camera, place or time: {test} measures that on labelled ones.",
+        "Whether it does equally well for all people, places or devices was not measured, unless this card says so.",
     ]
 
 

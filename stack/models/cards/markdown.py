@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from stackbone.cache.text import printable
 
-_MARKS = re.compile(r"([\\`*_\[\]|~$])")
+# A colon before two slashes and the dot after www make a link of bare text.
+_MARKS = re.compile(r"([\\`*_\[\]|~$]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
@@ -18,11 +19,16 @@ def escaped(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """Return text as code in a line, or in a cell of a table; what is in it stays code."""
-    shown = printable(text).replace("|", "\\|") or " "
+    """Return text as code in a line; what is in it stays code."""
+    shown = printable(text) or " "
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", shown)), default=0))
     pad = " " if shown.startswith("`") or shown.endswith("`") else ""
     return f"{fence}{pad}{shown}{pad}{fence}"
+
+
+def code_cell(text: str) -> str:
+    """Return text as code in a cell of a table, where a bar would end the cell."""
+    return code(text).replace("|", "\\|")
 
 
 def code_block(lines: Iterable[str]) -> str:

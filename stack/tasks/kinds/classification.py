@@ -63,8 +63,10 @@ class Classification(Task):
         """Refuse means of anything but probabilities."""
         meta = options.meta
         if META_LEARNERS[meta.learner].averages and (meta.scores, meta.combine) != ("probability", "concat"):
-            learner = typed(meta.learner)
-            message = f"--meta {learner} is a mean of the probabilities: leave --meta-scores and --meta-combine out"
+            message = (
+                f"--meta {typed(meta.learner)} is a mean of the probabilities: leave --meta-scores and "
+                "--meta-combine out"
+            )
             raise UsageError(message)
 
     def check_metric(self, truth: Truth, folds: Sequence[Fold], metric: str | None) -> None:
@@ -76,10 +78,13 @@ class Classification(Task):
             perfect = log_softmax(np.where(codes[:, None] == np.arange(truth.n_classes), 5.0, 0.0), axis=1)
             if METRICS[metric].measure(codes, perfect, probability=True) is None:
                 tested = np.unique(truth.classes[codes])
+                of_several = len(folds) > 1
+                part = f" in fold {number} of {len(folds)}, which tests" if of_several else " of"
+                other = "folds that test" if of_several else "test images of"
                 message = (
-                    f"--metric {typed_metric(METRICS[metric])} cannot be told in fold {number} of {len(folds)}, which "
-                    f"tests {counted(len(codes), 'image')} of {counted(len(tested), 'class', 'classes')} "
-                    f"({', '.join(map(str, tested[:5]))}): choose another metric, or folds that test several classes"
+                    f"--metric {typed_metric(METRICS[metric])} cannot be told{part} {counted(len(codes), 'image')} of "
+                    f"{counted(len(tested), 'class', 'classes')} ({', '.join(map(str, tested[:5]))}): choose another "
+                    f"metric, or {other} several classes"
                 )
                 raise StackError(message)
 
@@ -171,7 +176,7 @@ class Classification(Task):
         """Return calibrated log-probabilities."""
         return Prediction(meta.log_probabilities(scores), probability=True)
 
-    def add_to_graph(self, graph: Graph, meta: MetaModel, scores: Sequence[str], n_outputs: int) -> None:
+    def draw(self, graph: Graph, meta: MetaModel, scores: Sequence[str], n_outputs: int) -> None:
         """Give out calibrated probabilities, and the place of the class that has the highest, the first of equals."""
         probabilities = class_probabilities(graph, meta, scores)
         about = "calibrated probability of each class, in the order of the metadata's classes"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError, UsageError
-from stackbone.cache.text import counted
+from stackbone.cache.text import counted, typed
 from stackbone.stack.folds.class_folds import Ask
 from stackbone.stack.folds.class_labels import resolve_groups
 from stackbone.stack.folds.dealing import Units
@@ -89,7 +89,8 @@ class Regression(Task):
                 message = (
                     f"--metric {typed_metric(METRICS[metric])} cannot be told{part}: its "
                     f"{counted(len(fold.test), 'tested image')} {'has' if len(fold.test) == 1 else 'all have'} one "
-                    f"number{which}, so that nothing varies. Use --metric {_OF_SPREAD[metric]}, or test more images"
+                    f"number{which}, so that nothing varies. "
+                    f"Use --metric {typed(_OF_SPREAD[metric])}, or test more images"
                 )
                 raise StackError(message)
 

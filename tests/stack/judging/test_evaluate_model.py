@@ -131,6 +131,10 @@ def test_one_classifier_on_all_features_has_no_members_to_compare(store: Feature
     tested = evaluate_model(model_of(trained(store, "concat"), tmp_path / "m"), store.dataset(), store)
     assert [each.model for each in tested.evaluation.results] == ["model"]
     assert "member" not in str(verdict(tested))
+    assert tested.describe("model") == "the saved model: logistic regression on all features side by side"
+    cats = {row: "" for row in range(N) if LABELS[row] != "cat"}
+    with pytest.raises(StackError, match=r"roc-auc cannot be told of 6 images of 1 class \(cat\).*or test images of"):
+        evaluate_model(tested.tested, with_labels(store.dataset(), cats), store, metric="roc-auc")
     collect_report(tested, store, ReportOptions(projection="pca"))
     assert json.loads(to_json(tested.to_dict()))["findings"]["difference"] is None
 
@@ -225,11 +229,18 @@ def test_near_copies_of_training_images_are_found_in_the_cache(make_cache: Make,
         note.startswith("3 of 18 tested images are near copies") and "cat/0.jpg of dog/1.jpg" in note
         for note in tested.joined.notes
     )
+    assert tested.to_dict()["near_copies"]["example"] == ("cat/0.jpg", "dog/1.jpg")
+    assert any("; model has an accuracy of " in note for note in tested.joined.notes)
     without = evaluate_model(model, store.dataset(), store, near_duplicates=0.98)
     assert without.joined.left_out["training_copies"] == 3
     assert without.n_images == N_TEST - 3
     assert without.near_copies is not None
     assert without.near_copies.n_copies == 0
+    dogs = [row for row in range(N) if row % 5 == 0 and LABELS[row] == "dog"]
+    store = make_cache(tmp_path / "g", LABELS, splits=SPLITS, near={row: row + 1 for row in dogs}, noise=3.0)
+    model = model_of(trained(store), tmp_path / "n")
+    notes = evaluate_model(model, store.dataset(), store, near_duplicates=0.98).joined.notes
+    assert "no tested image is of 1 class of the model's 3, so nothing is said of dog" in notes
 
 
 def test_a_cache_without_training_images_tells_that_copies_were_not_looked_for(

@@ -19,7 +19,7 @@ from stackbone.commands.stack import _write
 from stackbone.extract.backbones.licences import known_licences
 from stackbone.stack import Experiment, MetaOptions, StackOptions, load_model, run_experiment, save_model, stack_options
 from stackbone.stack.models.cards.card import CardFacts, card_file, model_card
-from stackbone.stack.models.cards.markdown import bullets, code, code_block, escaped, table
+from stackbone.stack.models.cards.markdown import bullets, code, code_block, code_cell, escaped, table
 from stackbone.stack.tables.card import card_facts
 from stackbone.stack.tables.verdict import verdict
 from tests.stack.models.test_model import made_model, made_regression
@@ -79,7 +79,7 @@ def test_the_card_tells_data_scores_backbones_limits_and_commands(
     assert re.search(r"\| cat \| 30 \| \d\.\d{3} \| \d\.\d{3} \| \d\.\d{3} \|", scores)
     assert part(card, "Backbones").count("| not known |") == 2
     limits = part(card, "What it cannot do")
-    assert "takes every image for one of its 3 classes" in limits
+    assert "assigns every image to one of its 3 classes" in limits
     assert f"Its probabilities were {np.mean(score.metrics['calibration_error']):.3f} off" in limits
     assert "No near copies were found among the 90 tested images" in limits
     made = part(card, "How it was made")
@@ -122,6 +122,7 @@ def test_a_cache_that_ends_as_the_root_begins_is_named_whole(
 def test_what_comes_from_files_stays_text(experiment: Experiment, store: FeatureStore, tmp_path: Path) -> None:
     card = saved(experiment, store, tmp_path / "m")
     assert "<script>" not in card
+    assert "http://" not in card
     assert "[x](" not in card
     rows = [line for line in part(card, "Data").splitlines() if "evil" in line and line.startswith("|")]
     assert rows == [f"| {escaped(EVIL)} | 30 |"]
@@ -264,7 +265,9 @@ def test_markdown_shows_text_as_it_is() -> None:
     assert escaped("a_b*c [d](e) <f> & g|h\n~i $j$ `k` \x1b") == (
         r"a\_b\*c \[d\](e) &lt;f&gt; &amp; g\|h\\n\~i \$j\$ \`k\` \\x1b"
     )
-    assert code("a`b|c") == "``a`b\\|c``"
+    assert code("a`b|c") == "``a`b|c``"
+    assert code_cell("a`b|c") == "``a`b\\|c``"
+    assert escaped("http://a WWW.b ftp://c d:e www2.f") == r"http\://a WWW\.b ftp\://c d:e www2.f"
     assert code("`a`") == "`` `a` ``"
     assert code("") == "` `"
     assert code_block(["x ``` y"]).splitlines() == ["````sh", "x ``` y", "````"]
