@@ -1,4 +1,4 @@
-"""The list of commands: the modules of `commands` and its folders, and those that other packages add; each is loaded when it is run.
+"""The list of commands: modules of `commands` and its folders, and what other packages add; each is loaded when run.
 
 Another package adds a command by an entry point, whose module has a docstring for the help, as ours have::
 
