@@ -42,7 +42,8 @@ def find_novelty(images: Joined, seed: int, *, k: int = NEIGHBOUR) -> Novelty | 
     Returns
     -------
     Novelty or None
-        None if fewer than `FEWEST_CALIBRATED` images have `k` others to be compared with.
+        None if fewer than `FEWEST_CALIBRATED` images have `k` others to be compared with, or were unseen by steerings
+        that all backbones have.
 
     Raises
     ------
@@ -111,6 +112,8 @@ def _distances(
     views = {name: _views(images, name, measured) for name in features}
     others = {name: unit_rows(each.astype(np.float32)).T for name, each in features.items()}
     groups = np.arange(len(images.rows)) if images.groups is None else images.groups
+    if not _copies_are_rare(images, {name: others[name] for name in plain}, groups, kept, measured, k):
+        plain = []
     found = np.empty((len(features), len(measured)), np.float32)
     for start in range(0, len(measured), _TILE_ROWS):
         tile = slice(start, start + _TILE_ROWS)
@@ -124,6 +127,27 @@ def _distances(
             own = [kth_distances(np.where(apart, each, np.float32(-np.inf)), k) for each in seen]
             found[place, tile] = joined(own)
     return found
+
+
+def _copies_are_rare(
+    images: Joined,
+    others: dict[str, NDArray[np.float32]],
+    groups: NDArray[np.int64],
+    kept: NDArray[np.int64],
+    measured: NDArray[np.int64],
+    k: int,
+) -> bool:
+    """Return whether images so close that they pass for copies are the exception.
+
+    Where most images have `k` of them, that close is how such images lie, and new ones will have such neighbours too.
+    """
+    if not others:
+        return True
+    rows = measured[:: -(-len(measured) // _TILE_ROWS)]
+    alike = groups[rows][:, None] != groups[kept]
+    for name, each in others.items():
+        alike &= unit_rows(images.blocks[name][rows]) @ each >= SAME_PICTURE - ROUNDING
+    return bool((alike.sum(axis=1) >= k).mean() <= 0.5)
 
 
 def _views(images: Joined, name: str, measured: NDArray[np.int64]) -> list[NDArray[np.float32]]:

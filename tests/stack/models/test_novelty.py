@@ -113,6 +113,32 @@ def test_new_images_are_compared_with_all_that_are_kept(tmp_path: Path, make_cac
     assert novelty.further_than(itself).max() < 1
 
 
+def test_images_that_are_all_close_are_no_copies_of_each_other(tmp_path: Path, make_cache: MakeCache) -> None:
+    """Such as photographs of one kind of cell: new ones lie as close, and so the training images are measured."""
+    rng = np.random.default_rng(1)
+    common, n = rng.normal(size=8), 120
+    joined = join_features(make_cache(tmp_path, [f"class {i % 3}" for i in range(n)]), backbones=["resnet50"])
+    block = (common + 0.05 * rng.normal(size=(n, 8))).astype(np.float32)
+    novelty = find_novelty(replace(joined, blocks={"resnet50": block}), 0)
+    assert novelty is not None
+    assert novelty.scales["resnet50"] < 0.2
+    assert len(novelty.calibration) == n
+    new = (common + 0.05 * rng.normal(size=(200, 8))).astype(np.float32)
+    further = novelty.further_than([novelty.distances("resnet50", new)])
+    assert 0.35 < further.mean() < 0.65, "new images of the kind lie like the training images"
+    other = (common + 0.3 * rng.normal(size=(50, 8))).astype(np.float32)
+    assert (novelty.further_than([novelty.distances("resnet50", other)]) >= UNLIKE).mean() > 0.8
+
+
+@pytest.mark.parametrize(("n", "in_how_many"), [(25, 26), (99, 100), (100, 50), (200, 67), (5000, 98)])
+def test_how_often_a_like_image_is_marked_is_what_its_rank_among_them_says(n: int, in_how_many: int) -> None:
+    model = model_with_features()
+    assert model.novelty is not None
+    calibration = np.linspace(0, 1, n, dtype=np.float32)
+    more = replace(model, n_images=5000, seen=None, novelty=replace(model.novelty, calibration=calibration))
+    assert (about_unlike([answer(1.0)], more) or "").endswith(f"about one in {in_how_many} is taken for unlike too")
+
+
 def test_rows_of_zeros_and_huge_features_are_measured(tmp_path: Path, make_cache: MakeCache) -> None:
     joined = join_features(make_cache(tmp_path, CLASSES))
     novelty = find_novelty(joined, 0)
@@ -136,7 +162,7 @@ def test_too_few_images_tell_nothing(
     novelty = find_novelty(joined, 0)
     if backbones:
         assert novelty is None
-        assert "20 training images, with 5 others each" in about_kept(novelty)
+        assert "20 training images whose labels no steering saw, with 5 others each" in about_kept(novelty)
     else:
         assert novelty is not None, "each group is compared with the other"
 
