@@ -295,8 +295,9 @@ def with_column(column: NDArray[np.float64], folder: Path) -> FeatureStore:
         (np.full(N, 7.0), r"'weight': every image has the target 7; there is nothing to predict"),
         (1e9 + np.arange(N) / N, r"'weight': targets lie between 1000000000 and 10000000"),
         (np.zeros(N), r"'weight': every image has the target 0"),
+        (np.where(np.arange(N) == 5, 1e39, np.arange(N)), r"'weight': a target is 1e\+39 \(row 5\), too large"),
     ],
-    ids=["constant", "too close together", "zero"],
+    ids=["constant", "too close together", "zero", "too large"],
 )
 def test_a_number_without_anything_to_predict_is_refused_by_name(
     column: NDArray[np.float64], said: str, tmp_path: Path
