@@ -27,6 +27,7 @@ from stackbone.stack.models.unlike.words import about_kept, about_unlike
 from stackbone.stack.tasks.registry import TASKS
 from tests.conftest import MakeCache
 from tests.made.multilabel import fill, index_of, make_presence, texts_of
+from tests.made.numbers import fill_numbers, make_numbers, numbers_index
 from tests.stack.features.test_views import add_view
 from tests.stack.models.test_model_file import DIMS, _set, made_model, metadata_of, rewrite
 from tests.stack.test_leak import LABELS, add_plain, add_steered, digests_of, made_index, noise
@@ -237,16 +238,21 @@ def test_of_several_views_the_mean_of_their_distances_counts(tmp_path: Path, mak
 # In answers, of every task
 
 
-@pytest.mark.parametrize("task", ["classification", "regression", "multilabel"])
+@pytest.mark.parametrize("task", ["classification", "regression", "multilabel", "multitarget"])
 def test_answers_of_every_task_say_how_far_images_are(tmp_path: Path, make_cache: MakeCache, task: str) -> None:
     if task == "multilabel":
         presence = make_presence(N)
         store = fill(tmp_path, presence, index_of(texts_of(presence)))
+    elif task == "multitarget":
+        values = make_numbers(N)
+        store = fill_numbers(tmp_path, values, numbers_index(values))
     else:
         labels = CLASSES if task == "classification" else [str(i % 7) for i in range(N)]
         store = make_cache(tmp_path, labels)
     joined = join_features(store)
-    options = stack_options(task, meta="mean", c=None if task == "regression" else 0.1, inner_splits=3)
+    options = stack_options(
+        task, meta="mean", c=0.1 if task in ("classification", "multilabel") else None, inner_splits=3
+    )
     model = refit(joined, TASKS[task], options, SCORE, seed=0)
     save_model(model, tmp_path / "m")
     model = load_model(tmp_path / "m")

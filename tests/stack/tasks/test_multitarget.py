@@ -24,6 +24,7 @@ from stackbone.stack.experiments.result_file import write_result
 from stackbone.stack.folds.folds import regression_folds
 from stackbone.stack.models.answers import Answer, columns, table_columns, table_rows
 from stackbone.stack.models.predict import agreement, predict
+from stackbone.stack.models.summary import model_dict, model_lines
 from stackbone.stack.report.context import ReportOptions
 from stackbone.stack.report.page import render_page
 from stackbone.stack.report.pictures import Pictures
@@ -134,6 +135,23 @@ def test_verdict_lessons_and_findings_speak_of_numbers(experiment: Experiment) -
     assert set(found.ablation) == {"resnet50", "vgg19"}
     assert set(experiment.evaluation.shares) == {"resnet50", "vgg19"}
     assert sum(experiment.evaluation.shares.values()) == pytest.approx(1)
+
+
+def test_perfect_numbers_are_not_weak(experiment: Experiment) -> None:
+    found = experiment.findings
+    assert isinstance(found, NumberFindings)
+    perfect = [replace(each, folds=[r2] * 3) for each, r2 in zip(found.numbers, (1.0, 0.996, 0.999), strict=True)]
+    one_weak = [replace(perfect[0], folds=[0.9] * 3), *perfect[1:]]
+    for numbers, said in ((perfect, []), (one_weak, ["weakest numbers (R²): length 0.90"])):
+        told = [str(each) for each in replace(found, numbers=numbers).error_lessons()]
+        assert [each for each in told if each.startswith("weakest")] == said
+        assert any("furthest off" in each for each in told)
+
+
+def test_a_saved_model_is_shown_with_its_numbers(experiment: Experiment) -> None:
+    assert experiment.model is not None
+    assert model_lines(experiment.model)[1] == "  numbers: length, weight, age"
+    assert model_dict(experiment.model)["targets"] == list(NAMES)
 
 
 def test_shuffled_numbers_are_not_predicted(tmp_path: Path) -> None:
