@@ -48,7 +48,7 @@ def model_lines(model: StackModel) -> list[str]:
         *(f"  takes {identity}" for each in model.backbones for identity in each.specs),
         f"  fitted on {counted(model.n_images, 'image')}, views {', '.join(model.train_views)}",
         f"  {kept}",
-        *weighed_by(model),
+        *_weighed_by(model),
         f"  made {model.created} with {versions or 'unknown versions'}",
     ]
 
@@ -62,7 +62,7 @@ def _weighed_by(model: StackModel) -> list[str]:
     """Return in a line what its training images counted for; no line where all counted alike."""
     weight = model.class_weight
     if isinstance(weight, Mapping):
-        weight = ", ".join(f"{name} {each:g}" for name, each in weight.items())
+        weight = _first_of([f"{name} {each:g}" for name, each in weight.items()])
     said = [f"class weights {weight}"] if weight is not None else []
     said += [f"each image by the column {model.weight_column!r}"] if model.weight_column is not None else []
     return [f"  weighed where it was fitted: {'; '.join(said)}"] if said else []

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from stackbone.cache import FeatureStore, ModelError
 from stackbone.stack import ModelScore, load_model, run_experiment, save_model, stack_options
 from stackbone.stack.features.join import Joined, choose_final_features, join_features
+from stackbone.stack.models import summary
 from stackbone.stack.models.answers import Answer, columns, table_columns, table_rows
 from stackbone.stack.models.model import StackModel
 from stackbone.stack.models.predict import predict, predict_from
@@ -406,6 +407,13 @@ def test_weights_come_back(tmp_path: Path, weights: str | dict[str, float] | Non
     assert metadata_of(tmp_path / "m")["format_version"] == ("3" if is_plain else "6")
     training = json.loads(metadata_of(tmp_path / "m")["model"])["training"]
     assert ("class_weight" in training, "weight_column" in training) == (weights is not None, column is not None)
+
+
+def test_many_weights_are_not_all_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summary, "_CLASSES_SHOWN", 2)
+    lines = summary.model_lines(replace(made_model(), class_weight={"coat": 1.0, "h\udce4t": 2.5, "Schuh 鞋": 3.0}))
+    assert [line for line in lines if line.endswith("class weights coat 1, h\udce4t 2.5 and 1 more")]
+    assert "  classes: coat, h\udce4t and 1 more" in lines
 
 
 @pytest.mark.parametrize(
