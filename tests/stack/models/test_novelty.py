@@ -424,6 +424,7 @@ def test_many_weights_are_not_all_listed(monkeypatch: pytest.MonkeyPatch) -> Non
         ("class_weight", {"coat": 1.0, "h\udce4t": 0.0, "Schuh 鞋": 1.0}, "a number above 0"),
         ("class_weight", {"coat": "1", "h\udce4t": 1.0, "Schuh 鞋": 1.0}, "class_weight is a JSON str"),
         ("class_weight", [1.0, 1.0, 1.0], "class_weight is a JSON list"),
+        ("class_weight", None, "class_weight is a JSON NoneType"),
         ("weight_column", 1, "weight_column is a JSON int"),
         ("weights", "balanced", "keys of training"),
     ],
