@@ -101,6 +101,7 @@ def test_a_number_scores_what_it_would_alone(store: FeatureStore, experiment: Ex
             found = run_experiment(store, task="regression", group_by="none", n_jobs=1)
             for model, own in (("ridge", "ridges"), ("stack", "stack")):
                 rows = [each for each in found.evaluation.results if each.model.startswith(model)]
+                assert rows
                 for each in rows:
                     several = experiment.evaluation.score(each.model.replace(f"{model}:", f"{own}:"))
                     assert several.metrics[f"r2:{name}"] == pytest.approx(each.folds, abs=1e-5)
@@ -400,8 +401,16 @@ def test_labels_of_another_form_are_not_compared(predicted: str, given: str, sai
 
 
 def test_what_means_nothing_for_numbers_is_refused(store: FeatureStore) -> None:
-    for given in ({"c": 1.0}, {"scores": "decision"}, {"class_weight": "balanced"}, {"heads": "lr"}, {"meta": "svm"}):
-        with pytest.raises(UsageError):
+    for_classes = "--c, --meta-scores and --meta-combine are for classification"
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"c": 1.0}, for_classes),
+        ({"scores": "decision"}, for_classes),
+        ({"class_weight": "balanced"}, "--class-weight is for classes, and the task is multitarget"),
+        ({"heads": "lr"}, "unknown head 'lr': choose from ridges"),
+        ({"meta": "svm"}, "unknown meta-learner 'svm': choose from ridge, svr, greedy, mean"),
+    ]
+    for given, said in refused:
+        with pytest.raises(UsageError, match=said):
             stack_options("multitarget", **given)
     with pytest.raises(UsageError, match="has several numbers, and --self-check knows"):
         run_self_check(store)
