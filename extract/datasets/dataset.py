@@ -214,6 +214,12 @@ def open_dataset(
     columns = TableColumns(path_column, label, split_column, group_column, suffix, encoding, keep_na, labels=marked)
     check_choice("value of --split-folders", split_folders, SPLIT_FOLDERS)
     check_choice("label_form", label_form, ("", *FORMS))
+    if label_form and not marked:
+        msg = (
+            f"label_form={label_form!r} says what the columns of label_columns hold, and none are named: name the "
+            "columns, or leave it out"
+        )
+        raise UsageError(msg)
     given: dict[str, Any] = {"labels": labels, "splits": splits, "groups": groups}
     marks = {name: each for name, each in given.items() if each is not None}
     paths: Sequence[str] = ()
