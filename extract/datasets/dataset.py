@@ -169,7 +169,7 @@ def open_dataset(
         one. Columns of lists (Parquet, JSON lines, ``labels=`` with a list for each image) need none.
     label_columns, label_form
         Columns of a table that are a label each, 1 where an image has it and 0 where not, or a number each, in place of
-        `label_column`. Which of both, 'sets' or 'numbers' says; by default they are what they look like.
+        `label_column`. 'sets' or 'numbers' says which; by default it is told from the cells.
     suffix
         File extension added to those of a table's paths that lack it, such as '.jpg'.
     exclude
