@@ -150,7 +150,9 @@ class DatasetSummary:
 
     def _classes(self) -> str:
         if self.numbers:
-            spans = (f"{_apart(name)} {low:g} to {high:g}" for name, (low, high) in self.numbers.items())
+            shown = list(self.numbers.items())[:_SHOWN_CLASSES]
+            spans = [f"{_apart(name)} {low:g} to {high:g}" for name, (low, high) in shown]
+            spans += [f"and {len(self.numbers) - len(shown):,} more"] if len(self.numbers) > len(shown) else []
             return f"{counted(len(self.numbers), 'number')} of each labelled image: {', '.join(spans)}"
         if not self.classes:
             return ""

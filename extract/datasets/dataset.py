@@ -169,7 +169,7 @@ def open_dataset(
         one. Columns of lists (Parquet, JSON lines, ``labels=`` with a list for each image) need none.
     label_columns, label_form
         Columns of a table that are a label each, 1 where an image has it and 0 where not, or a number each, in place of
-        `label_column`. Which of both, 'sets' or 'numbers' says; by default they are what they look like.
+        `label_column`. 'sets' or 'numbers' says which; by default it is told from the cells.
     suffix
         File extension added to those of a table's paths that lack it, such as '.jpg'.
     exclude
@@ -214,6 +214,12 @@ def open_dataset(
     columns = TableColumns(path_column, label, split_column, group_column, suffix, encoding, keep_na, labels=marked)
     check_choice("value of --split-folders", split_folders, SPLIT_FOLDERS)
     check_choice("label_form", label_form, ("", *FORMS))
+    if label_form and not marked:
+        msg = (
+            f"label_form={label_form!r} says what the columns of label_columns hold, and none are named: name the "
+            "columns, or leave it out"
+        )
+        raise UsageError(msg)
     given: dict[str, Any] = {"labels": labels, "splits": splits, "groups": groups}
     marks = {name: each for name, each in given.items() if each is not None}
     paths: Sequence[str] = ()

@@ -31,7 +31,9 @@ def _is_quantity(cells: Sequence[str]) -> bool:
     return n_others > 0 and (n_others == len(filled) or n_others >= max(_LEAST_CELLS, _LEAST_SHARE * len(filled)))
 
 
-def read_numbers(names: Sequence[str], columns: Sequence[Sequence[str]], paths: Sequence[str]) -> list[str]:
+def read_numbers(
+    names: Sequence[str], columns: Sequence[Sequence[str]], paths: Sequence[str], *, is_guess: bool
+) -> list[str]:
     """Return the numbers of each image as the index holds them.
 
     Parameters
@@ -42,6 +44,8 @@ def read_numbers(names: Sequence[str], columns: Sequence[Sequence[str]], paths: 
         The cells of each, in the order of `paths`. An image of which all are empty is one that nobody labelled.
     paths
         Of the images, for messages.
+    is_guess
+        Whether `are_quantities` took them for numbers; else a model or the caller did.
 
     Raises
     ------
@@ -62,20 +66,25 @@ def read_numbers(names: Sequence[str], columns: Sequence[Sequence[str]], paths: 
             continue
         for name, cell in zip(names, cells, strict=True):
             if as_number(cell) is None:
-                raise DatasetError(_no_number(name, cell, path))
+                raise DatasetError(_no_number(name, cell, path, is_guess=is_guess))
         labels.append(join_numbers(names, cells))
     return labels
 
 
-def _no_number(name: str, cell: str, path: str) -> str:
+def _no_number(name: str, cell: str, path: str, *, is_guess: bool) -> str:
     if not cell:
+        marks = (
+            " The columns are taken for numbers because one holds others than 0 and 1; if they mark which labels are "
+            "there, correct its cells to 0 and 1."
+        )
         return (
             f"The column {name!r} is empty for {path!r}, and other columns of --label-columns are not. Expected all "
             "numbers of an image, or none. Fill the cell in, empty the others to leave the image without a label, or "
-            "leave the column out."
+            f"leave the column out.{marks if is_guess else ''}"
         )
+    why = "as its columns hold quantities" if is_guess else "as the model (or label_form) asks for numbers"
     return (
         f"The column {name!r} holds {cell[:40]!r} for {path!r}, and --label-columns takes it for a number to be "
-        "predicted, as its columns hold quantities. Expected a finite number with a decimal point and without a unit, "
-        "such as 41.5. Correct the cell, or leave the column out."
+        f"predicted, {why}. Expected a finite number with a decimal point and without a unit, such as 41.5. Correct "
+        "the cell, or leave the column out."
     )

@@ -100,7 +100,9 @@ def separated(listing: Listing, separator: str) -> Listing:
 _THERE = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 
 
-def read_marks_of_labels(names: Sequence[str], columns: Sequence[Sequence[str]], paths: Sequence[str]) -> list[str]:
+def read_marks_of_labels(
+    names: Sequence[str], columns: Sequence[Sequence[str]], paths: Sequence[str], *, is_guess: bool
+) -> list[str]:
     """Return labels that columns of ones and zeros mark, each column a label, as the index holds them.
 
     Parameters
@@ -112,6 +114,8 @@ def read_marks_of_labels(names: Sequence[str], columns: Sequence[Sequence[str]],
         are empty is one that nobody labelled.
     paths
         Of the images, for messages.
+    is_guess
+        Whether `label_numbers.are_quantities` took them for marks; else a model or the caller did.
 
     Raises
     ------
@@ -126,17 +130,18 @@ def read_marks_of_labels(names: Sequence[str], columns: Sequence[Sequence[str]],
             continue
         there = [_THERE.get(cell.lower()) for cell in cells]
         if None in there:
-            raise DatasetError(_no_mark(names[there.index(None)], cells[there.index(None)], path))
+            wrong = there.index(None)
+            raise DatasetError(_no_mark(names[wrong], cells[wrong], path, is_guess=is_guess))
         labels.append(join_names(name for name, is_there in zip(names, there, strict=True) if is_there))
     return labels
 
 
-def _no_mark(name: str, cell: str, path: str) -> str:
+def _no_mark(name: str, cell: str, path: str, *, is_guess: bool) -> str:
     found = f"holds {cell[:40]!r}" if cell else "is empty"
     quantities = (
         " (Columns are taken for numbers to be predicted where a tenth of the cells of one, and three at least, are "
         "other numbers than 0 and 1.)"
-        if as_number(cell) is not None
+        if is_guess and as_number(cell) is not None
         else ""
     )
     return (
@@ -208,14 +213,15 @@ def labels_of_columns(listing: Listing, names: Sequence[str], form: str = "") ->
         if name not in columns:
             raise UsageError(_no_column(name, columns))
     chosen, notes = [[cell.strip() for cell in columns[name]] for name in names], list(listing.notes)
-    if not form and are_quantities(chosen):
+    is_guess = not form
+    if is_guess and are_quantities(chosen):
         named = ", ".join(map(repr, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
         notes.append(
             f"The columns of --label-columns hold quantities ({named}), so they are numbers of each image to be "
             "predicted, and no marks of labels that are there or not."
         )
         form = NUMBERS
-    labels = (read_numbers if form == NUMBERS else read_marks_of_labels)(names, chosen, paths)
+    labels = (read_numbers if form == NUMBERS else read_marks_of_labels)(names, chosen, paths, is_guess=is_guess)
     entries = _with_labels(listing.entries, labels)
     return replace(
         listing, entries=entries, label_form=form or SETS, notes=notes, further=listing.further.without(names)

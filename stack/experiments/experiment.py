@@ -214,7 +214,7 @@ class Experiment:
 
     @property
     def n_classes(self) -> int:
-        """Classes among them; of regression, 0."""
+        """Classes among them, or labels; where numbers are predicted, 0."""
         return self.truth.n_classes
 
     @property

@@ -34,8 +34,8 @@ class Part:
     fold : Fold
         Its rows of the features.
     y_train : NDArray[np.int64], NDArray[np.int8] or NDArray[np.float64]
-        ``(n_train,)`` class codes, 0 to ``n_classes - 1``, or numbers; ``(n_train, n_classes)``, 1 where an image has a
-        label and else 0, where it can have several.
+        ``(n_train,)`` class codes, 0 to ``n_classes - 1``, or numbers; ``(n_train, n_targets)`` of several numbers;
+        ``(n_train, n_classes)``, 1 where an image has a label and else 0, where it can have several.
     n_classes : int
         Number of classes, or labels; 0 where numbers are predicted.
     inner : list of Fold
@@ -91,7 +91,8 @@ class Part:
         Parameters
         ----------
         scores : NDArray of float
-            ``(n, n_classes)`` natural-log probabilities or decision values, or ``(n,)`` numbers.
+            ``(n, n_classes)`` natural-log probabilities or decision values; ``(n,)`` numbers, or ``(n, n_targets)`` of
+            several.
         rows : NDArray[np.int64]
             ``(n,)`` positions in the training part.
         probability : bool
@@ -120,12 +121,12 @@ class BaseScores:
     ----------
     chosen : float
         What was chosen: C of a classifier (of several labels, the geometric mean of theirs), alpha of a ridge
-        regression; the shrinkage, k or temperature of a head.
+        regression (of several numbers likewise); the shrinkage, k or temperature of a head.
     out_of_fold : NDArray[np.float32] or NDArray[np.float64]
-        ``(n_train, n_classes)`` float32, or ``(n_train,)`` float64 numbers; each row by a model that never saw it.
-        NaN in the rows that no inner fold tests.
+        ``(n_train, n_classes)`` float32, or ``(n_train,)`` or ``(n_train, n_targets)`` float64 numbers; each row by a
+        model that never saw it. NaN in the rows that no inner fold tests.
     test : NDArray[np.float32] or NDArray[np.float64]
-        ``(n_test, n_classes)`` or ``(n_test,)``, by the model of the whole training part.
+        ``(n_test, n_classes)``, ``(n_test,)`` or ``(n_test, n_targets)``, by the model of the whole training part.
     linear_map : LinearMap, optional
         That model; None where it is no linear map of raw features.
     parts : NDArray[np.float64], optional

@@ -72,9 +72,11 @@ class Metric(ABC):
         Parameters
         ----------
         truth : NDArray[np.int64], NDArray[np.int8] or NDArray[np.float64]
-            ``(n,)`` class codes, or numbers; ``(n, n_labels)`` ones and zeros where an image can have several labels.
+            ``(n,)`` class codes, or numbers; ``(n, n_targets)`` of several numbers; ``(n, n_labels)`` ones and zeros
+            where an image can have several labels.
         scores : NDArray of float
-            ``(n, n_classes)`` natural-log probabilities or decision values, or ``(n,)`` predicted numbers; checked.
+            ``(n, n_classes)`` natural-log probabilities or decision values; ``(n,)`` predicted numbers, or
+            ``(n, n_targets)`` of several; checked.
         probability : bool
             Whether the scores are log-probabilities.
         weights : NDArray[np.float64], optional

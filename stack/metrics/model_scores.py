@@ -24,7 +24,7 @@ class Prediction:
     ----------
     scores : NDArray[np.floating]
         ``(n_test, n_classes)`` natural-log probabilities, or decision values of a linear SVM; where numbers are
-        predicted, ``(n_test,)`` of them in the labels' unit.
+        predicted, ``(n_test,)`` of them in the labels' unit, or ``(n_test, n_targets)`` of several, each in its own.
         Where an image can have several labels, ``(n_test, n_labels)`` natural-log probabilities of each by itself.
     probability : bool
         Whether they are log-probabilities.

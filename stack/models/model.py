@@ -263,13 +263,8 @@ class StackModel:
 
     def _transferred(self) -> str:
         """Return from where to where it was transferred, and whose statistics it is built on; "" if it was not."""
-        if self.transfer is None:
-            return ""
-        told = self.transfer
-        return (
-            f"; for {told['target']} by {told['method']} from {told['source']} (target labels: "
-            f"{told['target_labels']}), on {told['statistics']}"
-        )
+        words = "; for {target} by {method} from {source} (target labels: {target_labels}), on {statistics}"
+        return "" if self.transfer is None else words.format_map(self.transfer)
 
     def _decide(self, blocks: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         names = [backbone.name for backbone in self.backbones]

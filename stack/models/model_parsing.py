@@ -96,7 +96,7 @@ def parse_model(raw: object, tensors: Mapping[str, NDArray[Any]], version: int) 
         weights=weights,
         targets=tuple(expect(str, each, "targets") for each in expect(list, described.get("targets", []), "targets")),
         novelty=parse_novelty(described["novelty"], of_backbones, tensors) if "novelty" in described else None,
-        class_weight=_parse_class_weight(training.get("class_weight")),
+        class_weight=_parse_class_weight(training["class_weight"]) if "class_weight" in training else None,
         weight_column=training.get("weight_column"),
         transfer=_texts(described["transfer"], "transfer") if "transfer" in described else None,
     )
@@ -115,8 +115,8 @@ def _parse_training(raw: object, version: int) -> dict[str, Any]:
     return training
 
 
-def _parse_class_weight(raw: object) -> str | dict[str, float] | None:
-    if raw is None or isinstance(raw, str):
+def _parse_class_weight(raw: object) -> str | dict[str, float]:
+    if isinstance(raw, str):
         return raw
     named = expect(dict, raw, "training.class_weight")
     return {name: expect(float, each, "training.class_weight") for name, each in named.items()}

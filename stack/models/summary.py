@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stackbone.cache.text import counted
@@ -18,6 +18,7 @@ def model_dict(model: StackModel) -> dict[str, Any]:
     return {
         "task": model.task,
         "classes": model.classes,
+        "targets": list(model.targets),
         "backbones": {each.name: list(each.specs) for each in model.backbones},
         "heads": list(model.heads),
         "meta": {"learner": model.learner, "scores": model.scores, "combine": model.combine, "weights": model.weights},
@@ -35,8 +36,7 @@ def model_dict(model: StackModel) -> dict[str, Any]:
 
 def model_lines(model: StackModel) -> list[str]:
     """Return lines for people."""
-    names = ", ".join(model.classes[:_CLASSES_SHOWN])
-    more = f" and {len(model.classes) - _CLASSES_SHOWN:,} more" if len(model.classes) > _CLASSES_SHOWN else ""
+    names = _first_of(model.classes or model.targets)
     versions = ", ".join(f"{name} {each}" for name, each in model.versions.items())
     kept = "keeps no features of them: it knows no unlike images"
     if model.novelty is not None:
@@ -44,20 +44,25 @@ def model_lines(model: StackModel) -> list[str]:
         kept = f"keeps features of {model.novelty.n_kept:,} of them ({size}), to know images that are unlike them"
     return [
         model.describe(),
-        *([f"  {get_task(model.task).classes_are[1]}: {names}{more}"] if names else []),
+        *([f"  {get_task(model.task).classes_are[1]}: {names}"] if names else []),
         *(f"  takes {identity}" for each in model.backbones for identity in each.specs),
         f"  fitted on {counted(model.n_images, 'image')}, views {', '.join(model.train_views)}",
         f"  {kept}",
-        *weighed_by(model),
+        *_weighed_by(model),
         f"  made {model.created} with {versions or 'unknown versions'}",
     ]
 
 
-def weighed_by(model: StackModel) -> list[str]:
+def _first_of(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _CLASSES_SHOWN:,} more" if len(names) > _CLASSES_SHOWN else ""
+    return f"{', '.join(names[:_CLASSES_SHOWN])}{more}"
+
+
+def _weighed_by(model: StackModel) -> list[str]:
     """Return in a line what its training images counted for; no line where all counted alike."""
     weight = model.class_weight
     if isinstance(weight, Mapping):
-        weight = ", ".join(f"{name} {each:g}" for name, each in weight.items())
+        weight = _first_of([f"{name} {each:g}" for name, each in weight.items()])
     said = [f"class weights {weight}"] if weight is not None else []
     said += [f"each image by the column {model.weight_column!r}"] if model.weight_column is not None else []
     return [f"  weighed where it was fitted: {'; '.join(said)}"] if said else []

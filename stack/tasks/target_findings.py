@@ -13,7 +13,7 @@ from stackbone.stack.folds.fold import Fold
 from stackbone.stack.metrics.metric import Weights
 from stackbone.stack.metrics.metrics import regression_metrics
 from stackbone.stack.metrics.model_scores import ModelScore, Prediction, pool
-from stackbone.stack.tasks.findings import SHOWN, Examined, Findings, Lesson
+from stackbone.stack.tasks.findings import SHOWN, Examined, Findings, Lesson, is_perfect
 from stackbone.stack.tasks.truth import Truth
 
 _MOST = 20  # largest errors that are listed
@@ -118,9 +118,10 @@ class NumberFindings(Findings):
 
     def error_lessons(self) -> list[Lesson]:
         """Return the numbers that are known worst, and the images that are furthest off."""
-        weakest = sorted(self.numbers, key=lambda each: each.mean)[:SHOWN]
+        known = (each for each in self.numbers if not is_perfect(each.mean))
+        weakest = sorted(known, key=lambda each: each.mean)[:SHOWN]
         told = ", ".join(f"{each.model} {each.mean:.2f}" for each in weakest)
-        return [Lesson(told, "weakest numbers (R²)")] + [
+        return ([Lesson(told, "weakest numbers (R²)")] if told else []) + [
             Lesson(
                 f"{each.number} of {each.path} is labelled {each.label:g}, taken for {each.predicted:.4g}",
                 "furthest off, or mislabelled",

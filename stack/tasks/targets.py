@@ -12,6 +12,8 @@ from stackbone.cache.labels.numbers import as_number, split_numbers
 from stackbone.cache.text import counted
 from stackbone.stack.folds.fold import Fold
 
+_LARGEST = 1e30  # far below the largest float32, 3.4e38, so that sums of products stay finite
+
 
 def parse_targets(labels: NDArray[np.str_]) -> NDArray[np.float64]:
     """Read the numbers that a dataset's labels spell.
@@ -61,8 +63,8 @@ def check_targets(y: NDArray[np.float64]) -> None:
     Raises
     ------
     StackError
-        If `y` is not one-dimensional, a target is not finite, all are equal, or they differ by less than
-        the float32 of saved regressions can tell apart.
+        If `y` is not one-dimensional, a target is not finite, all are equal, or they are larger or differ by less
+        than the float32 of saved regressions can hold or tell apart.
     """
     if y.ndim != 1 or len(y) == 0:
         msg = f"targets have shape {y.shape}; expected shape (n_images,): pass one number per image"
@@ -72,6 +74,13 @@ def check_targets(y: NDArray[np.float64]) -> None:
         msg = (
             f"{len(bad)} of {len(y)} targets are NaN or infinite (row {bad[0]} first); every image needs a number: "
             "correct the labels or leave these images out"
+        )
+        raise StackError(msg)
+    largest = int(np.abs(y).argmax())
+    if abs(y[largest]) > _LARGEST:
+        msg = (
+            f"a target is {y[largest]:g} (row {largest}), too large for single precision; expected {_LARGEST:g} at "
+            "most, without its sign: correct the label, or divide all labels by a constant"
         )
         raise StackError(msg)
     if np.ptp(y) == 0:

@@ -85,6 +85,7 @@ def test_numbers_of_new_images_are_compared_whatever_they_look_like(photos: Path
     assert "did you mean 'width'?" in words(refused.stderr)
     refused = in_process("predict", "new", "--model", "m", "--label-column", "label", cwd=photos)
     assert refused.returncode == 2
+    assert "the labels of 'new' are one name each: add --label-columns with the columns" in words(refused.stderr)
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ class RidgesBase(BaseLearner):
 def score_targets(train: SideBySide, part: Part, test: SideBySide, alphas: Sequence[float] = ALPHA_GRID) -> BaseScores:
     """Standardise, choose alpha of each number, fit ridge regressions; predict out-of-fold and test rows.
 
-    Of each number by itself, all is as `stack.learners.bases.ridge.score_numbers` has it.
+    Each number is treated as `stack.learners.bases.ridge.score_numbers` treats it.
 
     Parameters
     ----------

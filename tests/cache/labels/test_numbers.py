@@ -60,6 +60,16 @@ def test_an_index_keeps_them(tmp_path: Path, texts: list[str]) -> None:
     assert not [each for each in summary.oddities if "class" in each.says]
 
 
+@pytest.mark.parametrize(("n", "more"), [(12, None), (13, "and 1 more"), (300, "and 288 more")])
+def test_many_numbers_are_not_all_listed(n: int, more: str | None) -> None:
+    texts = [join_numbers([f"n{i}" for i in range(n)], [str(row)] * n) for row in range(2)]
+    summary = summarise_dataset(replace(make_index("animals", make_digests(2), texts), label_form="numbers"))
+    said = next(fact for fact in summary.facts() if fact.startswith(f"{n} numbers of each labelled image: n0 0 to 1, "))
+    assert said.endswith(more or "n11 0 to 1")
+    assert ("n12 " in said) is False
+    assert len(summary.to_dict()["numbers"]) == n
+
+
 def test_a_form_of_a_later_version_is_refused(tmp_path: Path) -> None:
     file = index_path(tmp_path, "animals")
     file.parent.mkdir()

@@ -96,10 +96,41 @@ def test_marks_stay_labels_that_are_there_or_not(tmp_path: Path) -> None:
 def test_the_form_can_be_said_outright(tmp_path: Path) -> None:
     file = table(tmp_path, {"cats": ["0", "1"] * 6, "dogs": with_cell(["1", "0"] * 6, "2")})
     assert open_numbers(file, "cats,dogs", label_form="numbers").labels[3] == "cats=1|dogs=2"
-    with pytest.raises(DatasetError, match=r"'dogs' holds '2' for '03\.jpg'.*Expected 0 or 1"):
+    with pytest.raises(DatasetError, match=r"'dogs' holds '2' for '03\.jpg'.*leave the column out\.$"):
         open_dataset(file, label_columns="cats,dogs", label_form="sets")
     with pytest.raises(UsageError, match=r"unknown label_form 'number'.*did you mean 'numbers'"):
         open_dataset(file, label_columns="cats,dogs", label_form="number")
+
+
+@pytest.mark.parametrize("cells", [["yes", "no"] * 6, ["true", "false"] * 6, with_cell(["0", "1"] * 6, "?")])
+def test_what_was_said_to_be_numbers_is_not_refused_for_what_it_looks_like(tmp_path: Path, cells: list[str]) -> None:
+    file = table(tmp_path, {"cat": cells})
+    with pytest.raises(DatasetError, match=r"as the model \(or label_form\) asks for numbers. Expected a finite"):
+        open_dataset(file, label_columns="cat", label_form="numbers")
+
+
+@pytest.mark.parametrize("cells", [LENGTHS, ["2", "3"] * 6, with_cell(COUNTS, "-1")])
+def test_what_was_said_to_be_marks_is_not_refused_for_what_it_looks_like(tmp_path: Path, cells: list[str]) -> None:
+    file = table(tmp_path, {"cat": cells})
+    with pytest.raises(DatasetError, match=r"for a label that is there or not.*leave the column out\.$"):
+        open_dataset(file, label_columns="cat", label_form="sets")
+
+
+@pytest.mark.parametrize("form", ["numbers", "sets"])
+@pytest.mark.parametrize("columns", ["", []])
+def test_a_form_of_no_columns_is_refused(tmp_path: Path, form: str, columns: str | list[str]) -> None:
+    file = table(tmp_path, {"label": LENGTHS})
+    with pytest.raises(UsageError, match=rf"label_form='{form}' says what .* and none are named: name the columns"):
+        open_dataset(file, label_columns=columns, label_form=form)
+
+
+def test_marks_with_a_third_value_are_refused_with_why_they_are_numbers(tmp_path: Path) -> None:
+    uncertain = ["0", "1", "-1", "1"] * 3
+    file = table(tmp_path, {"cat": uncertain, "dog": with_cell(["0", "1"] * 6, "")})
+    with pytest.raises(DatasetError, match=r"'dog' is empty.*one holds others than 0 and 1; if they mark which labels"):
+        open_dataset(file, label_columns="cat,dog")
+    with pytest.raises(DatasetError, match=r"'dog' is empty.*leave the column out\.$"):
+        open_dataset(file, label_columns="cat,dog", label_form="numbers")
 
 
 def test_a_slip_among_marks_is_refused_with_what_would_be_numbers(tmp_path: Path) -> None:

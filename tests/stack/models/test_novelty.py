@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from stackbone.cache import FeatureStore, ModelError
 from stackbone.stack import ModelScore, load_model, run_experiment, save_model, stack_options
 from stackbone.stack.features.join import Joined, choose_final_features, join_features
+from stackbone.stack.models import summary
 from stackbone.stack.models.answers import Answer, columns, table_columns, table_rows
 from stackbone.stack.models.model import StackModel
 from stackbone.stack.models.predict import predict, predict_from
@@ -27,6 +28,7 @@ from stackbone.stack.models.unlike.words import about_kept, about_unlike
 from stackbone.stack.tasks.registry import TASKS
 from tests.conftest import MakeCache
 from tests.made.multilabel import fill, index_of, make_presence, texts_of
+from tests.made.numbers import fill_numbers, make_numbers, numbers_index
 from tests.stack.features.test_views import add_view
 from tests.stack.models.test_model_file import DIMS, _set, made_model, metadata_of, rewrite
 from tests.stack.test_leak import LABELS, add_plain, add_steered, digests_of, made_index, noise
@@ -263,16 +265,21 @@ def test_of_several_views_the_mean_of_their_distances_counts(tmp_path: Path, mak
 # In answers, of every task
 
 
-@pytest.mark.parametrize("task", ["classification", "regression", "multilabel"])
+@pytest.mark.parametrize("task", ["classification", "regression", "multilabel", "multitarget"])
 def test_answers_of_every_task_say_how_far_images_are(tmp_path: Path, make_cache: MakeCache, task: str) -> None:
     if task == "multilabel":
         presence = make_presence(N)
         store = fill(tmp_path, presence, index_of(texts_of(presence)))
+    elif task == "multitarget":
+        values = make_numbers(N)
+        store = fill_numbers(tmp_path, values, numbers_index(values))
     else:
         labels = CLASSES if task == "classification" else [str(i % 7) for i in range(N)]
         store = make_cache(tmp_path, labels)
     joined = join_features(store)
-    options = stack_options(task, meta="mean", c=None if task == "regression" else 0.1, inner_splits=3)
+    options = stack_options(
+        task, meta="mean", c=0.1 if task in ("classification", "multilabel") else None, inner_splits=3
+    )
     model = refit(joined, TASKS[task], options, SCORE, seed=0)
     save_model(model, tmp_path / "m")
     model = load_model(tmp_path / "m")
@@ -428,6 +435,13 @@ def test_weights_come_back(tmp_path: Path, weights: str | dict[str, float] | Non
     assert ("class_weight" in training, "weight_column" in training) == (weights is not None, column is not None)
 
 
+def test_many_weights_are_not_all_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summary, "_CLASSES_SHOWN", 2)
+    lines = summary.model_lines(replace(made_model(), class_weight={"coat": 1.0, "h\udce4t": 2.5, "Schuh 鞋": 3.0}))
+    assert [line for line in lines if line.endswith("class weights coat 1, h\udce4t 2.5 and 1 more")]
+    assert "  classes: coat, h\udce4t and 1 more" in lines
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
@@ -436,6 +450,7 @@ def test_weights_come_back(tmp_path: Path, weights: str | dict[str, float] | Non
         ("class_weight", {"coat": 1.0, "h\udce4t": 0.0, "Schuh 鞋": 1.0}, "a number above 0"),
         ("class_weight", {"coat": "1", "h\udce4t": 1.0, "Schuh 鞋": 1.0}, "class_weight is a JSON str"),
         ("class_weight", [1.0, 1.0, 1.0], "class_weight is a JSON list"),
+        ("class_weight", None, "class_weight is a JSON NoneType"),
         ("weight_column", 1, "weight_column is a JSON int"),
         ("weights", "balanced", "keys of training"),
     ],

@@ -24,6 +24,7 @@ from stackbone.stack.experiments.result_file import write_result
 from stackbone.stack.folds.folds import regression_folds
 from stackbone.stack.models.answers import Answer, columns, table_columns, table_rows
 from stackbone.stack.models.predict import agreement, predict
+from stackbone.stack.models.summary import model_dict, model_lines
 from stackbone.stack.report.context import ReportOptions
 from stackbone.stack.report.page import render_page
 from stackbone.stack.report.pictures import Pictures
@@ -100,6 +101,7 @@ def test_a_number_scores_what_it_would_alone(store: FeatureStore, experiment: Ex
             found = run_experiment(store, task="regression", group_by="none", n_jobs=1)
             for model, own in (("ridge", "ridges"), ("stack", "stack")):
                 rows = [each for each in found.evaluation.results if each.model.startswith(model)]
+                assert rows
                 for each in rows:
                     several = experiment.evaluation.score(each.model.replace(f"{model}:", f"{own}:"))
                     assert several.metrics[f"r2:{name}"] == pytest.approx(each.folds, abs=1e-5)
@@ -134,6 +136,23 @@ def test_verdict_lessons_and_findings_speak_of_numbers(experiment: Experiment) -
     assert set(found.ablation) == {"resnet50", "vgg19"}
     assert set(experiment.evaluation.shares) == {"resnet50", "vgg19"}
     assert sum(experiment.evaluation.shares.values()) == pytest.approx(1)
+
+
+def test_perfect_numbers_are_not_weak(experiment: Experiment) -> None:
+    found = experiment.findings
+    assert isinstance(found, NumberFindings)
+    perfect = [replace(each, folds=[r2] * 3) for each, r2 in zip(found.numbers, (1.0, 0.996, 0.999), strict=True)]
+    one_weak = [replace(perfect[0], folds=[0.9] * 3), *perfect[1:]]
+    for numbers, said in ((perfect, []), (one_weak, ["weakest numbers (R²): length 0.90"])):
+        told = [str(each) for each in replace(found, numbers=numbers).error_lessons()]
+        assert [each for each in told if each.startswith("weakest")] == said
+        assert any("furthest off" in each for each in told)
+
+
+def test_a_saved_model_is_shown_with_its_numbers(experiment: Experiment) -> None:
+    assert experiment.model is not None
+    assert model_lines(experiment.model)[1] == "  numbers: length, weight, age"
+    assert model_dict(experiment.model)["targets"] == list(NAMES)
 
 
 def test_shuffled_numbers_are_not_predicted(tmp_path: Path) -> None:
@@ -295,8 +314,9 @@ def with_column(column: NDArray[np.float64], folder: Path) -> FeatureStore:
         (np.full(N, 7.0), r"'weight': every image has the target 7; there is nothing to predict"),
         (1e9 + np.arange(N) / N, r"'weight': targets lie between 1000000000 and 10000000"),
         (np.zeros(N), r"'weight': every image has the target 0"),
+        (np.where(np.arange(N) == 5, 1e39, np.arange(N)), r"'weight': a target is 1e\+39 \(row 5\), too large"),
     ],
-    ids=["constant", "too close together", "zero"],
+    ids=["constant", "too close together", "zero", "too large"],
 )
 def test_a_number_without_anything_to_predict_is_refused_by_name(
     column: NDArray[np.float64], said: str, tmp_path: Path
@@ -381,8 +401,16 @@ def test_labels_of_another_form_are_not_compared(predicted: str, given: str, sai
 
 
 def test_what_means_nothing_for_numbers_is_refused(store: FeatureStore) -> None:
-    for given in ({"c": 1.0}, {"scores": "decision"}, {"class_weight": "balanced"}, {"heads": "lr"}, {"meta": "svm"}):
-        with pytest.raises(UsageError):
+    for_classes = "--c, --meta-scores and --meta-combine are for classification"
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"c": 1.0}, for_classes),
+        ({"scores": "decision"}, for_classes),
+        ({"class_weight": "balanced"}, "--class-weight is for classes, and the task is multitarget"),
+        ({"heads": "lr"}, "unknown head 'lr': choose from ridges"),
+        ({"meta": "svm"}, "unknown meta-learner 'svm': choose from ridge, svr, greedy, mean"),
+    ]
+    for given, said in refused:
+        with pytest.raises(UsageError, match=said):
             stack_options("multitarget", **given)
     with pytest.raises(UsageError, match="has several numbers, and --self-check knows"):
         run_self_check(store)

@@ -1,6 +1,7 @@
 """Numeric labels: what is a number, what is refused and why, and the measures of a prediction."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -36,6 +37,7 @@ def test_of_many_bad_labels_the_first_five_are_named() -> None:
 def test_sound_targets_pass() -> None:
     check_targets(np.array([0.0, 1e-6]))
     check_targets(np.array([2020.0, 2021.0, 2019.0]))
+    check_targets(np.array([1e30, -1e30, 1.0]))
 
 
 def test_targets_that_cannot_be_regressed_are_refused() -> None:
@@ -47,6 +49,9 @@ def test_targets_that_cannot_be_regressed_are_refused() -> None:
         check_targets(np.array([1, np.nan, 2, np.inf]))
     with pytest.raises(StackError, match=r"every image has the target 3\.5"):
         check_targets(np.full(4, 3.5))
+    for huge in (1e39, -1e300, 1.1e30):
+        with pytest.raises(StackError, match=re.escape(f"a target is {huge:g} (row 1), too large") + ".*divide all"):
+            check_targets(np.array([1, huge, 2, 0.5]))
     with pytest.raises(StackError, match=r"between 1700000000 and 1700000009.*subtract a constant"):
         check_targets(1_700_000_000 + np.arange(10.0))
 
