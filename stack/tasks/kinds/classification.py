@@ -176,7 +176,7 @@ class Classification(Task):
         """Return calibrated log-probabilities."""
         return Prediction(meta.log_probabilities(scores), probability=True)
 
-    def draw(self, graph: Graph, meta: MetaModel, scores: Sequence[str], n_outputs: int) -> None:
+    def add_to_graph(self, graph: Graph, meta: MetaModel, scores: Sequence[str], n_outputs: int) -> None:
         """Give out calibrated probabilities, and the place of the class that has the highest, the first of equals."""
         probabilities = class_probabilities(graph, meta, scores)
         about = "calibrated probability of each class, in the order of the metadata's classes"
