@@ -19,7 +19,7 @@ from stackbone.commands.shared.listing import own_commands
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 FAST = ("stack", "--recipe", "oof", "--c", "0.1", "--cv", "2", "--inner-cv", "2")
-WITH_ROWS = ("backbones", "evaluate", "predict", "stack")
+WITH_ROWS = ("backbones", "evaluate", "predict", "stack", "transfer")
 
 
 @pytest.fixture(scope="module")

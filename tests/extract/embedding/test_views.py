@@ -162,7 +162,7 @@ def test_prediction_embeds_the_views_that_it_is_asked_for(
     specs = {each.id: each.header().spec for each in store.feature_sets()}
     monkeypatch.setattr(
         predict,
-        "_checked_weights",
+        "checked_weights",
         lambda lacking, made, *_: dict.fromkeys((each.key for each in made.values()), random_weights(0)),
     )
     new = FeatureStore(store.root.parent / "new")

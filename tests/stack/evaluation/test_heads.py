@@ -199,7 +199,7 @@ def test_a_metric_makes_other_fits_of_heads(metric: str, tmp_path: Path) -> None
 
 def test_every_head_says_whether_it_can_be_stacked_and_saved() -> None:
     by_default = [name for name, each in BASE_LEARNERS.items() if each.by_default]
-    assert sorted(by_default) == ["lr", "ovr", "published", "ridge", "svm"]
+    assert sorted(by_default) == ["lr", "ovr", "published", "ridge", "ridges", "svm"]
     assert [name for name, each in BASE_LEARNERS.items() if each.can_be_stacked and not each.can_be_saved] == [
         "knn",
         "prototype",

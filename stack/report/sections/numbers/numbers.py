@@ -88,7 +88,7 @@ class Numbers(Section[NumbersRecord]):
     title = "Numbers"
     order = 20
     tasks = frozenset({"multitarget"})
-    plots = (("numbers", "per_number"), ("fit", "fit"))
+    plots = (("numbers", "per_number"), ("fits", "fit"))
 
     def collect(self, context: Context) -> NumbersRecord | None:
         """Score the numbers of the examined model, and of the best single backbone."""
