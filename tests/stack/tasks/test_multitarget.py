@@ -294,8 +294,8 @@ def test_the_report_has_a_section_of_numbers(store: FeatureStore, experiment: Ex
 
 
 def test_figures_of_single_numbers_can_be_asked_for(experiment: Experiment) -> None:
-    assert {"numbers", "fit"} <= set(dir(experiment.plot))
-    title = experiment.plot.fit("2").layout.xaxis.title.text
+    assert {"numbers", "fits"} <= set(dir(experiment.plot))
+    title = experiment.plot.fits("2").layout.xaxis.title.text
     assert title == "true value"
 
 
