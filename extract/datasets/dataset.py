@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from stackbone.cache.choices import check_choice
 from stackbone.cache.errors import DatasetError, UsageError
-from stackbone.cache.labels.forms import FORMS
 from stackbone.cache.labels.sets import SETS, split_names
 from stackbone.extract.datasets.dataset_name import check_dataset_name, safe_name
 from stackbone.extract.datasets.folders.pruning import Exclusion
@@ -203,7 +202,7 @@ def open_dataset(
         A Parquet file, and pyarrow is not installed.
     """
     labelled = label_column is not None
-    marked = read_label_columns(label_columns, label_column)
+    marked = read_label_columns(label_columns, label_column, label_form)
     if not labelled and (label_separator or marked):
         option = "--label-columns" if marked else "--label-separator"
         msg = (
@@ -213,13 +212,6 @@ def open_dataset(
     label = None if marked else label_column
     columns = TableColumns(path_column, label, split_column, group_column, suffix, encoding, keep_na, labels=marked)
     check_choice("value of --split-folders", split_folders, SPLIT_FOLDERS)
-    check_choice("label_form", label_form, ("", *FORMS))
-    if label_form and not marked:
-        msg = (
-            f"label_form={label_form!r} says what the columns of label_columns hold, and none are named: name the "
-            "columns, or leave it out"
-        )
-        raise UsageError(msg)
     given: dict[str, Any] = {"labels": labels, "splits": splits, "groups": groups}
     marks = {name: each for name, each in given.items() if each is not None}
     paths: Sequence[str] = ()

@@ -6,8 +6,9 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from stackbone.cache.choices import nearest
+from stackbone.cache.choices import check_choice, nearest
 from stackbone.cache.errors import DatasetError, UsageError
+from stackbone.cache.labels.forms import FORMS
 from stackbone.cache.labels.numbers import NUMBERS, as_number
 from stackbone.cache.labels.sets import BAR, SETS, join_names
 from stackbone.cache.text import typed
@@ -161,14 +162,15 @@ def _no_column(name: str, columns: Mapping[str, Sequence[str]]) -> str:
     )
 
 
-def read_label_columns(given: Sequence[str] | str, label_column: str | None) -> tuple[str, ...]:
+def read_label_columns(given: Sequence[str] | str, label_column: str | None, form: str) -> tuple[str, ...]:
     """Return the names of the columns that are a label each, as they were given: a sequence, or commas between them.
 
     Raises
     ------
     UsageError
-        If one is named twice, or a column of labels is named as well.
+        If one is named twice, a column of labels is named as well, or `form` is none of theirs or of no column.
     """
+    check_choice("label_form", form, ("", *FORMS))
     names = [name.strip() for name in given.split(",")] if isinstance(given, str) else list(given)
     names = [name for name in names if name]
     if given and not names:
@@ -181,6 +183,12 @@ def read_label_columns(given: Sequence[str] | str, label_column: str | None) -> 
         msg = (
             f"--label-column {typed(label_column)} and --label-columns {typed(','.join(names))} both say where labels "
             "are. Expected one of the two: a column of labels, or a column for each label. Leave the other out."
+        )
+        raise UsageError(msg)
+    if form and not names:
+        msg = (
+            f"label_form={form!r} says what the columns of label_columns hold, and none are named: name the "
+            "columns, or leave it out"
         )
         raise UsageError(msg)
     return tuple(names)

@@ -115,21 +115,13 @@ def near_duplicates(
     """
     check_threshold(threshold)
     n = _count_rows(blocks)
-    narrowest_first = sorted(blocks.values(), key=lambda x: x.shape[1])
-    scaled = [(x, _inverse_lengths(x)) for x in narrowest_first]
-    tiles = list(_upper_tiles(n))
     group = np.arange(n)
-    for done, (first, second) in enumerate(tiles):
-        if progress is not None:
-            progress("comparing", done, len(tiles))
-        close = _close_pairs(scaled, first, second, threshold - ROUNDING)
+    for first, second, close in _compare(blocks, list(_upper_tiles(n)), threshold, progress):
         left, right = np.nonzero(close)
         if len(left):
             # Each row is tied to its group so far: all earlier pairs in n edges.
             rows = np.concatenate([first.start + left, np.arange(n)])
             group = _representatives(_components(rows, np.concatenate([second.start + right, group]), n))
-    if progress is not None:
-        progress("comparing", len(tiles), len(tiles))
     return _number_by_appearance(np.where(np.bincount(group, minlength=n)[group] > 1, group, -1))
 
 
@@ -170,17 +162,11 @@ def near_known(
     """
     check_threshold(threshold)
     n_all = _count_rows(blocks)
-    scaled = [(x, _inverse_lengths(x)) for x in sorted(blocks.values(), key=lambda x: x.shape[1])]
     tiles = [(mine, theirs) for mine in _tiles(0, n) for theirs in _tiles(n, n_all)]
     found = np.full(n, -1)
-    for done, (mine, theirs) in enumerate(tiles):
-        if progress is not None:
-            progress("comparing", done, len(tiles))
-        close = _close_pairs(scaled, mine, theirs, threshold - ROUNDING)
+    for mine, theirs, close in _compare(blocks, tiles, threshold, progress):
         first = np.where(close.any(axis=1), theirs.start + close.argmax(axis=1), -1)
         found[mine] = np.where(found[mine] < 0, first, found[mine])
-    if progress is not None:
-        progress("comparing", len(tiles), len(tiles))
     return found
 
 
@@ -194,6 +180,23 @@ def _upper_tiles(n: int) -> Iterator[tuple[slice, slice]]:
     for place, first in enumerate(tiles):
         for second in tiles[place:]:
             yield first, second
+
+
+def _compare(
+    blocks: Mapping[str, NDArray[np.float32]],
+    tiles: list[tuple[slice, slice]],
+    threshold: float,
+    progress: Callable[[str, int, int], None] | None,
+) -> Iterator[tuple[slice, slice, NDArray[np.bool_]]]:
+    """Yield each tile with which of its pairs every backbone finds close, and tell how many are done."""
+    narrowest_first = sorted(blocks.values(), key=lambda x: x.shape[1])
+    scaled = [(x, _inverse_lengths(x)) for x in narrowest_first]
+    for done, (first, second) in enumerate(tiles):
+        if progress is not None:
+            progress("comparing", done, len(tiles))
+        yield first, second, _close_pairs(scaled, first, second, threshold - ROUNDING)
+    if progress is not None:
+        progress("comparing", len(tiles), len(tiles))
 
 
 def _close_pairs(
