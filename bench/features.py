@@ -1,12 +1,13 @@
 """What more outputs of a backbone are worth, and what each way to put them together makes of them.
 
 Embeds photographs of clothing and 5,000 images of CIFAR-10 by three EfficientNet-Lites, at their pooled vector and at
-their stages by one pass, and scores 5 times 3 folds: each backbone by its pooled vector, by its stages, and by both,
-put together in each way that ``stack --fusion`` knows; then the stacks of all three. Differences are from the pooled
-vector alone, with the interval of the corrected resampled t-test (`stack.metrics.compare`). Then the time of the
-stack of all by each fusion, of the same columns in one run: ratios that only an idle machine tells, so that
+their stages by one pass, and scores 5 times 3 folds (``--repeats``): each backbone by its pooled vector, by its stages,
+and by both, put together in each way that ``stack --fusion`` knows; then the stacks of all three. Differences are from
+the pooled vector alone, with the interval of the corrected resampled t-test (`stack.metrics.compare`). Then the time of
+the stack of all by each fusion, of the same columns in one run: ratios that only an idle machine tells, so that
 ``--parts`` takes either alone.
-``python bench/features.py [--quick] [--json FILE] [--parts NAMES] [--photos FOLDER] [--data FOLDER] [--cache FOLDER]``.
+``python bench/features.py [--quick] [--json FILE] [--parts NAMES] [--repeats N] [--photos FOLDER] [--data FOLDER]
+[--cache FOLDER]``.
 """
 
 from __future__ import annotations
@@ -166,12 +167,13 @@ def main() -> None:
     add_folder(parser, "--data", "data", "the folder of cifar10.zip")
     parser.add_argument("--cache", type=Path, help="a cache to keep; by default one of its own that is removed")
     parser.add_argument("--parts", default=",".join(PARTS), help="what to measure")
+    parser.add_argument("--repeats", type=int, default=5, help="of the cross-validation")
     options = parser.parse_args()
     parts = options.parts.split(",")
     if unknown := set(parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}: it has {', '.join(PARTS)}")
     backbones = NAMES[:1] if options.quick else NAMES
-    repeats = 1 if options.quick else 5
+    repeats = 1 if options.quick else options.repeats
     figures: dict[str, Any] = {}
     rows: list[list[str]] = []
     with cache_of(options.cache) as store, tempfile.TemporaryDirectory() as folder:
