@@ -53,8 +53,9 @@ class Chosen:
 def fit_linear(scores: Sequence[BaseScores], part: Part, options: MetaOptions, loss: Loss) -> MetaModel:
     """Fit a meta-learner on out-of-fold scores, choose its C and calibrate it, all on inner folds.
 
-    C is chosen by accuracy, or by the metric of the part, on the inner folds that made the out-of-fold scores; of
-    equals the smallest, the most regularised, wins. The meta-learner's own out-of-fold decision
+    C is chosen by accuracy, or by the metric of the part, on the inner folds that made the out-of-fold scores: by
+    accuracy the smallest, the most regularised, whose errors exceed the fewest by no more than a standard error, by
+    a metric the smallest of equals. The meta-learner's own out-of-fold decision
     values at that C then give the calibration factor, so that a linear SVM, which knows no probabilities, gets
     calibrated ones (temperature scaling: `stack.metrics.temperature`). Out-of-fold scores as meta-features: Wolpert
     1992 (Neural Networks 5(2), 241-259). Probabilities and not predicted classes, as Ting & Witten 1999 (JAIR 10,
@@ -126,12 +127,14 @@ def choose_linear(
     loss : {"log", "squared_hinge"}
         What is minimised beside.
     grid : sequence of float
-        Values of C, ascending; of those equally good the first, the most regularised, wins.
+        Values of C, ascending; of those equally good the first, the most regularised, wins: see `criterion`.
     weights : NDArray[np.float64], optional
         ``(n,)`` how often each row counts, more than 0.
     criterion : callable, optional
-        Of ``(n, n_classes)`` calibrated natural-log probabilities, out of fold: the less, the better. By default the
-        most accurate wins.
+        Of ``(n, n_classes)`` calibrated natural-log probabilities, out of fold: the less, the better. By default
+        accuracy decides, by the one standard error rule: the first wins whose errors exceed the fewest by no more than
+        the standard error of that difference, told by its spread over rows (Breiman, Friedman, Olshen & Stone 1984,
+        Classification and Regression Trees, section 3.4.3).
 
     Returns
     -------
@@ -150,13 +153,16 @@ def choose_linear(
         decision = prior.decide(x)
         for fold, linear in zip(inner, maps, strict=True):
             decision[np.ix_(fold.test, classes)] = linear.decide(x[fold.test])
-        if criterion is None:
-            wrong = decision.argmax(axis=1) != y
-            loss_of_c = float(wrong.sum() if weights is None else weights @ wrong)
-        else:
-            loss_of_c = criterion(log_probabilities(decision, fit_scale(decision, y, weights)))
-        tried.append((loss_of_c, c, whole, decision))
-    _, c, whole, decision = min(tried, key=lambda each: each[0])
+        tried.append((c, whole, decision))
+    if criterion is None:
+        count = np.ones(len(y)) if weights is None else weights
+        losses = np.stack([count * (decision.argmax(axis=1) != y) for *_, decision in tried])
+        more = losses - losses[losses.sum(axis=1).argmin()]
+        chosen = int(np.argmax(more.sum(axis=1) <= np.sqrt(len(y)) * more.std(axis=1)))
+    else:
+        told = [criterion(log_probabilities(own, fit_scale(own, y, weights))) for *_, own in tried]
+        chosen = told.index(min(told))
+    c, whole, decision = tried[chosen]
     linear = LinearMap(prior.coef.copy(), prior.intercept.copy())
     linear.coef[:, classes], linear.intercept[classes] = whole.uncentred()
     return Chosen(c, linear, fit_scale(decision, y, weights), whole)
