@@ -186,7 +186,7 @@ def evaluate(
 
 def _read(
     kind: Task,
-    y: NDArray[Any],
+    y: NDArray[Any] | Truth,
     blocks: Mapping[str, Features],
     folds: Sequence[Fold],
     groups: NDArray[np.int64] | None,

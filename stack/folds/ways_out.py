@@ -45,7 +45,7 @@ def ways_for_classes(y: NDArray[np.str_], units: Units, ask: Ask) -> str:
         ways.append(f"leave out class {name!r}")
     if (more := _enough_images(y, units, ask, trials)) is not None:
         ways.append(more)
-    if _are_numbers(y) and ask.n_splits > 1 and _works_for_targets(trials, y.astype(np.float64), units, ask):
+    if _are_numbers(y) and ask.n_splits > 1 and _works_for_targets(trials, len(y), units, ask):
         ways.append("predict the labels as the numbers that they are (--task regression)")
     return join_ways(ways, trials)
 

@@ -116,8 +116,9 @@ def mean_probability(
         ``(n_backbones,)`` what each counts for, not all 0; by default all alike.
     """
     if weights is not None:
-        weighted = np.empty(decisions[0].shape)
-        for rows in row_blocks(*weighted.shape):
+        n, n_classes = decisions[0].shape
+        weighted = np.empty((n, n_classes))
+        for rows in row_blocks(n, n_classes):
             weighted[rows] = _log_weighted([each[rows] for each in decisions], weights / weights.sum())
         return weighted
     each = [log_softmax(decision.astype(np.float64), axis=1) for decision in decisions]
