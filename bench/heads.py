@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from features import draw_cifar
+from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
 
@@ -38,11 +39,17 @@ from stackbone.stack import (
     stack_options,
     stratified_folds,
 )
+from stackbone.stack.evaluation.base_fits import base_fits
 from stackbone.stack.evaluation.score_cache import ScoreCache
+from stackbone.stack.evaluation.stacks import Fitted, fit_stacks
+from stackbone.stack.evaluation.weights import make_part
 from stackbone.stack.features.join import Joined, join_features
+from stackbone.stack.fitting.fits import FitCounter
+from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.folds import inner_folds
-from stackbone.stack.learners.learner import BaseScores, Part
+from stackbone.stack.learners.learner import BaseOutcome, BaseScores, Part
+from stackbone.stack.learners.member import one_each
 from stackbone.stack.learners.registry import META_LEARNERS
 from stackbone.stack.metrics.compare import mean_sizes, paired_difference
 from stackbone.stack.tasks.registry import get_task
@@ -51,6 +58,7 @@ NAMES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 N_CIFAR = 3000
 SPLITS = 3
 N_MEMBERS, N_MADE = 12, 10_000
+TASK = get_task("classification")
 SETS = ("lr", "lda", "lr,lda,knn", "lr,lda,knn,prototype,ridge_classifier")
 
 
@@ -87,18 +95,51 @@ class Scored:
         ids = {name: each.id for name, each in joined.feature_sets.items()}
         self._cache = ScoreCache(folder, joined.blocks, dataset=joined.index.name, feature_sets=ids)
 
-    def evaluate(self, options: StackOptions) -> Evaluation:
-        """Score heads, and the stack that is built of them."""
+        truth, units = TASK.read(joined.labels), Units(None, joined.digests)
+        options = StackOptions()
+
+        def inner_folds(rows: NDArray[np.int64]) -> list[Fold]:
+            return TASK.divide_training(truth, rows, units, 0, options.inner_splits)
+
+        self.truth = truth
+        self.parts = [make_part(i, fold, truth, inner_folds, options, None) for i, fold in enumerate(self.folds)]
+        self.fits = base_fits(TASK, joined.blocks, one_each(joined.blocks), self.parts, options, 0, inner_folds)
+
+    def of_heads(self, heads: Sequence[str]) -> Evaluation:
+        """Score heads."""
         return evaluate(
             self.joined.blocks,
             self.joined.labels,
             self.folds,
             recipes=("oof",),
             baselines=False,
-            options=options,
+            options=stack_options(heads=heads, meta="mean"),
             digests=self.joined.digests,
             cache=self._cache,
         )
+
+    def outcomes(self, heads: Sequence[str]) -> dict[tuple[str, int], BaseOutcome]:
+        """Return what heads say of each backbone in each fold, which `of_heads` has kept."""
+        keys = [(f"{head}:{name}", part.number) for head in heads for name in self.joined.names for part in self.parts]
+        return {key: self.fits[key].find_or_run(self._cache, self.truth.values, self.parts[key[1]], []) for key in keys}
+
+    def stacked(
+        self, outcomes: dict[tuple[str, int], BaseOutcome], heads: Sequence[str], meta: str
+    ) -> tuple[ModelScore, float]:
+        """Score a stack of heads, and return the seconds of its meta-learner on the first fold, on one core."""
+        names, options = self.joined.names, stack_options(heads=heads, meta=meta).meta
+
+        def fit(parts: Sequence[Part], n_jobs: int | None) -> Fitted:
+            counter = FitCounter(None, len(parts))
+            return fit_stacks(TASK, outcomes, heads, {"stack:oof": names}, parts, options, n_jobs, counter)
+
+        with threadpool_limits(limits=1):
+            started = time.perf_counter()
+            first = fit(self.parts[:1], 1)
+            took = time.perf_counter() - started
+        others = fit(self.parts[1:], None)
+        predictions = [(others if i else first).predict("stack:oof", i) for i in range(len(self.parts))]
+        return TASK.score("stack:oof", self.truth, predictions, self.folds), took
 
     def of_head(self, evaluation: Evaluation, head: str) -> dict[str, Any]:
         """Return accuracy and log-loss of a head in each fold, mean over the backbones."""
@@ -127,44 +168,33 @@ def of_stack(score: ModelScore) -> dict[str, Any]:
     return {"accuracy": score.folds, "log_loss": score.metrics["log_loss"]}
 
 
-def timed(
-    joined: Joined, fold: Fold, heads: Sequence[str]
-) -> tuple[dict[str, float], dict[str, list[BaseScores]], Part]:
-    """Return the seconds of a fit of each head, what the fits say of each backbone, and the part they learnt from."""
-    task = get_task("classification")
-    truth = task.read(joined.labels)
-    inner = task.divide_training(truth, fold.train, joined.units("digests"), 0, 5)
-    part = Part(0, fold, truth.values[fold.train], truth.n_classes, inner)
-    learners = {each.name: each for each in task.learners}
-    seconds, said = {}, {}
+def timed(scored: Scored, heads: Sequence[str]) -> dict[str, float]:
+    """Return the seconds of a fit of each head, on the first fold."""
+    learners, seconds = {each.name: each for each in TASK.learners}, {}
     with threadpool_limits(limits=1):
         for head in heads:
             started = time.perf_counter()
-            found = [learners[head].fit([x], part, StackOptions(), 0) for x in joined.blocks.values()]
-            seconds[head] = (time.perf_counter() - started) / len(found)
-            said[head] = [each for each in found if isinstance(each, BaseScores)]
-    return seconds, said, part
+            for x in scored.joined.blocks.values():
+                learners[head].fit([x], scored.parts[0], StackOptions(), 0)
+            seconds[head] = (time.perf_counter() - started) / len(scored.joined.blocks)
+    return seconds
 
 
 def measure(joined: Joined, repeats: int, folder: Path) -> dict[str, dict[str, Any]]:
     """Return the figures of every head and of every stack."""
     scored, every = Scored(joined, repeats, folder), SETS[-1].split(",")
-    seconds, said, part = timed(joined, scored.folds[0], every)
-    alone = scored.evaluate(stack_options(heads=every, meta="mean"))
-    plain = scored.of_head(alone, "lr")
+    seconds = timed(scored, every)
+    alone = scored.of_heads(every)
+    print(f"{joined.index.name}: heads", file=sys.stderr, flush=True)
+    plain, outcomes = scored.of_head(alone, "lr"), scored.outcomes(every)
     heads = {head: {**scored.compared(scored.of_head(alone, head), plain), "seconds": seconds[head]} for head in every}
     stacks: dict[str, Any] = {}
     beside: dict[str, Any] = {}
     for names in SETS:
-        for meta in get_task("classification").meta_learners:
-            options = stack_options(heads=names, meta=meta)
-            numbers = of_stack(scored.evaluate(options).score("stack:oof"))
+        for meta in TASK.meta_learners:
+            score, took = scored.stacked(outcomes, names.split(","), meta)
+            numbers = of_stack(score)
             beside = beside or numbers
-            members = [one for each in zip(*(said[head] for head in names.split(",")), strict=True) for one in each]
-            with threadpool_limits(limits=1):
-                started = time.perf_counter()
-                META_LEARNERS[meta].fit(members, part, options.meta)
-                took = time.perf_counter() - started
             stacks[f"{meta} of {names}"] = {**scored.compared(numbers, beside), "seconds": took}
             print(f"{joined.index.name}: {meta} of {names}", file=sys.stderr, flush=True)
     return {"heads": heads, "stacks": stacks}

@@ -6,7 +6,9 @@ saw, against those of the others. A model of all classes is asked about photogra
 handwritten digits, against all test images. The figure is the area under the ROC curve: how often an unlike image is
 further away than one of a known class, 1 at best and 0.5 by chance. Beside it that of the model's own doubt, 1 less its
 largest probability (Hendrycks & Gimpel 2017, arXiv 1610.02136), of other numbers of neighbours and of each backbone
-alone; and which shares `predict` marks as unlike, of unlike images and, in error, of known ones.
+alone; which shares `predict` marks as unlike, of unlike images and, in error, of known ones; and the seconds that
+`stack --save` takes, to fit a model and for what it keeps of its images. Fits are kept in the ``--cache``, where a run
+that was stopped goes on.
 ``python bench/unlike.py [--quick] [--json FILE] [--photos FOLDER] [--data FOLDER] [--cache FOLDER]``.
 """
 
@@ -16,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,11 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
-from machine import add_folder, arguments, report
+from machine import add_folder, arguments, report, write_figures
 from stackbone.cache import FeatureStore
 from stackbone.extract import extract, open_dataset
 from stackbone.stack import ModelScore, StackModel, stack_options
+from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.features.join import Joined, join_features
 from stackbone.stack.models.refit import refit
 from stackbone.stack.models.unlike.find_novelty import NEIGHBOUR, find_novelty
@@ -36,19 +39,50 @@ from stackbone.stack.models.unlike.novelty import UNLIKE, Novelty, joined
 from stackbone.stack.tasks.registry import get_task
 
 NAMES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
-NEIGHBOURS = (1, 10, 50)
+NEIGHBOURS = (1, 10)
 NOT_SCORED = ModelScore("stack:oof", [0.0])
 
 Blocks = dict[str, NDArray[np.float32]]
 
 
-def fit(part: Joined, *, quick: bool) -> tuple[StackModel, float]:
-    """Return a model of some images, and the seconds that what it keeps of them took."""
-    started = time.perf_counter()
-    find_novelty(part, 0)
-    took = time.perf_counter() - started
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A model of some images.
+
+    Attributes
+    ----------
+    model
+        Without what it keeps of its images.
+    usual
+        That, as `stack --save` makes it.
+    ways
+        The same with other numbers of neighbours, and of each backbone alone.
+    seconds
+        Of the fit, and of `usual`.
+    """
+
+    model: StackModel
+    usual: Novelty
+    ways: dict[str, Novelty]
+    seconds: list[float]
+
+
+def fit(part: Joined, scores: Path, *, quick: bool) -> Fitted:
+    """Return a model of some images; its fits are kept in the folder `scores`."""
     options = stack_options(c=0.003) if quick else stack_options()
-    return refit(part, get_task("classification"), options, NOT_SCORED, seed=0), took
+    ids = {name: each.id for name, each in part.feature_sets.items()}
+    cache = ScoreCache(scores, part.features, dataset=part.index.name, feature_sets=ids)
+    task, started = get_task("classification"), time.perf_counter()
+    model = refit(part, task, options, NOT_SCORED, seed=0, keep_features=False, cache=cache)
+    fitted = time.perf_counter()
+    usual = find_novelty(part, 0)
+    kept = time.perf_counter()
+    if usual is None:
+        raise AssertionError
+    ways = {f"k = {k}": found for k in NEIGHBOURS if (found := find_novelty(part, 0, k=k)) is not None}
+    for name in usual.features:
+        ways[f"{name} alone"] = replace(usual, features={name: usual.features[name]})
+    return Fitted(model, usual, ways, [fitted - started, kept - fitted])
 
 
 def distances(novelty: Novelty, blocks: Blocks) -> NDArray[np.float32]:
@@ -62,16 +96,10 @@ def auroc(unlike: NDArray[np.floating], known: NDArray[np.floating]) -> float:
     return float(roc_auc_score(truth, np.concatenate([unlike, known])))
 
 
-def compare(part: Joined, unlike: Blocks, known: Blocks, *, quick: bool) -> dict[str, Any]:
+def compare(fitted: Fitted, unlike: Blocks, known: Blocks) -> dict[str, Any]:
     """Return how well a model of some images tells unlike images from known ones."""
-    model, seconds = fit(part, quick=quick)
-    usual = model.novelty
-    if usual is None:
-        raise AssertionError
-    ways = {f"k = {k}": found for k in NEIGHBOURS if (found := find_novelty(part, 0, k=k)) is not None}
-    for name in usual.features:
-        ways[f"{name} alone"] = replace(usual, features={name: usual.features[name]})
-    doubts = [-model.log_probabilities(blocks).max(axis=1) for blocks in (unlike, known)]
+    usual, ways = fitted.usual, fitted.ways
+    doubts = [-fitted.model.log_probabilities(blocks).max(axis=1) for blocks in (unlike, known)]
     shares = [
         usual.further_than([usual.distances(name, blocks[name]) for name in usual.features])
         for blocks in (unlike, known)
@@ -82,20 +110,21 @@ def compare(part: Joined, unlike: Blocks, known: Blocks, *, quick: bool) -> dict
         "auroc of doubt": auroc(*doubts),
         "auroc of others": {name: auroc(distances(way, unlike), distances(way, known)) for name, way in ways.items()},
         "marked": [float((each >= UNLIKE).mean()) for each in shares],
-        "seconds": seconds,
+        "seconds": fitted.seconds,
         "bytes": usual.n_bytes,
     }
 
 
-def held_out(images: Joined, *, quick: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+def held_out(images: Joined, scores: Path, *, quick: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each class with how well a model of the others knows that it never saw it."""
     tested = images.splits == "test"
     names = np.unique(images.labels).tolist()
     for name in names[:2] if quick else names:
         own = images.labels == name
         unlike, known = of_rows(images, tested & own), of_rows(images, tested & ~own)
-        yield str(name), compare(images.take(np.flatnonzero(~tested & ~own)), unlike, known, quick=quick)
-        print(f"without {name}", file=sys.stderr, flush=True)
+        fitted = fit(images.take(np.flatnonzero(~tested & ~own)), scores, quick=quick)
+        print(f"without {name}: {sum(fitted.seconds):.0f} s", file=sys.stderr, flush=True)
+        yield f"{name}, never seen", compare(fitted, unlike, known)
 
 
 def of_rows(images: Joined, rows: NDArray[np.bool_]) -> Blocks:
@@ -130,12 +159,15 @@ def main() -> None:
         done = extract(open_dataset(options.photos, name="clothing"), names, store)
         sets = [each.feature_set for each in done.backbones]
         images = join_features(store, dataset="clothing", backbones=sets)
-        found = {f"{name}, never seen": each for name, each in held_out(images, quick=options.quick)}
+        for name, each in held_out(images, store.scores_folder, quick=options.quick):
+            found[name] = each
+            if options.json:  # what was measured stays, whatever comes after
+                write_figures("Unlike images", {"sets": found}, options.json)
         means = {what: float(np.mean([each[what] for each in found.values()])) for what in ("auroc", "auroc of doubt")}
         tested = images.splits == "test"
-        part = images.take(np.flatnonzero(~tested))
+        fitted = fit(images.take(np.flatnonzero(~tested)), store.scores_folder, quick=options.quick)
         for name, unlike in others(store, options.data, names, quick=options.quick):
-            found[name] = compare(part, unlike, of_rows(images, tested), quick=options.quick)
+            found[name] = compare(fitted, unlike, of_rows(images, tested))
     ways = list(next(iter(found.values()))["auroc of others"])
     rows = [
         [
@@ -145,14 +177,14 @@ def main() -> None:
             f"{each['auroc of doubt']:.3f}",
             *(f"{each['auroc of others'][way]:.3f}" for way in ways),
             *(f"{share:.1%}" for share in each["marked"]),
-            f"{each['seconds']:.2f}",
+            *(f"{took:.1f}" for took in each["seconds"]),
             f"{each['bytes'] / 1e6:.1f}",
         ]
         for name, each in found.items()
     ]
     title = f"Unlike images, mean of never seen classes {means['auroc']:.3f}, of doubt {means['auroc of doubt']:.3f}"
     header = ["unlike images", "unlike / known", f"AUROC, k = {NEIGHBOUR}", "doubt", *ways]
-    header += ["marked", "known marked", "seconds", "MB"]
+    header += ["marked", "known marked", "seconds of fit", "of what is kept", "MB"]
     report(title, header, rows, {"mean": means, "sets": found}, options.json)
 
 

@@ -12,8 +12,8 @@ import typer
 
 from stackbone.commands.shared.console import out, print_json, progress
 from stackbone.commands.shared.experiment_output import print_experiment, print_extract, print_summary
-from stackbone.commands.shared.options import JsonOption, PageOptions
-from stackbone.commands.shared.report_output import write_page
+from stackbone.commands.shared.options import JsonOption
+from stackbone.commands.shared.report_output import PageOptions, write_page
 
 
 def command(

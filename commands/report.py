@@ -13,8 +13,8 @@ import typer
 from stackbone.commands.shared import endings
 from stackbone.commands.shared.console import print_json, progress
 from stackbone.commands.shared.option_groups import grouped
-from stackbone.commands.shared.options import CacheOption, JsonOption, PageOptions
-from stackbone.commands.shared.report_output import write_page
+from stackbone.commands.shared.options import CacheOption, JsonOption
+from stackbone.commands.shared.report_output import PageOptions, write_page
 
 
 @grouped

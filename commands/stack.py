@@ -6,7 +6,6 @@ says whether stacking helps.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -32,10 +31,9 @@ from stackbone.commands.shared.options import (
     DatasetNameOption,
     FoldOptions,
     JsonOption,
-    PageOptions,
     RowOptions,
 )
-from stackbone.commands.shared.report_output import refuse_idle, write_page
+from stackbone.commands.shared.report_output import PageOptions, refuse_idle, write_page
 
 if TYPE_CHECKING:
     from stackbone.cache import FeatureStore
@@ -113,6 +111,7 @@ def command(
             recipes=[models.recipe] if models.recipe else STACKS,
             **shots,
             with_model=files.save is not None,
+            keep_features=not files.save_without_features,
             train_only=files.save_train_only,
             progress=on_progress,
         )
@@ -179,14 +178,14 @@ def _check_page(files: OutputOptions, page: PageOptions) -> None:
 
 
 def _fitted(experiment: Experiment) -> str:
-    """Return which images the model to save was fitted on."""
-    n_fitted = experiment.model.n_images if experiment.model else 0
+    """Return which images the model to save was fitted on, and how long that took."""
+    n_fitted, took = experiment.model.n_images if experiment.model else 0, f"in {experiment.model_seconds:,.1f} s"
     if n_fitted < experiment.n_images:
-        return f"fitted on the {n_fitted:,} images of the other splits alone"
+        return f"fitted on the {n_fitted:,} images of the other splits alone {took}"
     if experiment.split is None:
-        return f"fitted on all {n_fitted:,} images"
+        return f"fitted on all {n_fitted:,} images {took}"
     return (
-        f"fitted on all {n_fitted:,} images, those of the split {experiment.split!r} among them "
+        f"fitted on all {n_fitted:,} images {took}, those of the split {experiment.split!r} among them "
         "(--save-train-only leaves them out)"
     )
 
@@ -215,7 +214,7 @@ def _write(
                 write_predictions(experiment, files.predictions)
         if files.save and experiment.model:
             words = typed("stackbone", "predict", "PHOTOS", "--model", files.save)
-            model = replace(experiment.model, novelty=None) if files.save_without_features else experiment.model
+            model = experiment.model
             kept = [] if files.save_without_features else [about_kept(model.novelty)]
             said = f"the model, {_fitted(experiment)}, is in {files.save}"
             sha256 = ""

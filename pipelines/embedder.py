@@ -17,8 +17,9 @@ from stackbone.cache.choices import check_choice
 from stackbone.cache.records.spec import parse_feature_set_id
 from stackbone.cache.text import counted, printable
 from stackbone.extract import Backbone
+from stackbone.extract.embedding.images import EmbeddedImages
 from stackbone.extract.embedding.plan import find_specs
-from stackbone.extract.embedding.predict import EmbeddedImages, embed_for
+from stackbone.extract.embedding.predict import embed_for
 from stackbone.pipelines.images import Rows, read_rows
 
 ON_ERROR = ("raise", "nan")

@@ -85,12 +85,11 @@ def _one_column(x: Any) -> Any:  # noqa: ANN401
 
 def _check_paths(x: Any) -> None:  # noqa: ANN401
     if not isinstance(x, Sequence):
-        message = f"X is a {type(x).__name__}. {_EXPECTED}."
+        message = f"X is of the type {type(x).__name__}. {_EXPECTED}."
         raise UsageError(message)
     for row, path in enumerate(x):
         if not isinstance(path, str | os.PathLike):
-            found = f"{type(path).__name__} {repr(path)[:80]}"
-            message = f"Found, in row {row} of X, the {found}. {_EXPECTED}."
+            message = f"Row {row} of X is {repr(path)[:80]}, of the type {type(path).__name__}. {_EXPECTED}."
             raise UsageError(message)
     if not len(x):
         message = f"X is empty. {_EXPECTED}."

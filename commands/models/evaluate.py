@@ -7,13 +7,13 @@ lacks.
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from stackbone.commands.shared.console import err, print_json, progress
 from stackbone.commands.shared.endings import Outputs, check_outputs, exit_if_too_many_failed
+from stackbone.commands.shared.experiment_options import METRICS
 from stackbone.commands.shared.experiment_output import print_experiment
 from stackbone.commands.shared.option_groups import grouped
 from stackbone.commands.shared.options import (
@@ -24,19 +24,21 @@ from stackbone.commands.shared.options import (
     JsonOption,
     ListingOptions,
     MaxFailedOption,
-    PageOptions,
+    ModelOption,
     RowOptions,
     SourceOptions,
 )
-from stackbone.commands.shared.report_output import refuse_idle, write_page
+from stackbone.commands.shared.report_output import FigureOptions, PageOptions, ReportOption, refuse_idle, write_page
 
 
 @grouped
 def command(
     data: Annotated[list[str], typer.Argument(help="Folder of class folders, or a table of paths and labels")],
     *,
-    model: Annotated[Path, typer.Option(help="File that `stack --save` wrote")],
-    split: Annotated[str | None, typer.Option(help="Test on the images of this split alone; all are embedded")] = None,
+    model: ModelOption,
+    split: Annotated[
+        str | None, typer.Option(help="Test on the images of this split alone: the others are not embedded")
+    ] = None,
     group_by: Annotated[
         str,
         typer.Option(
@@ -55,8 +57,8 @@ def command(
     metric: Annotated[
         str | None,
         typer.Option(
-            help="Metric that the verdict and its interval are about: {metrics}; for regression {regression_metrics}; "
-            "for multilabel {multilabel_metrics} [default: accuracy, r2 or mean-ap]"
+            help=f"Metric that the verdict and its interval are about: {METRICS} "
+            "[default: accuracy, r2, mean-r2 or mean-ap]"
         ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Number of classes to name for each image in --csv and --json")] = 3,
@@ -68,13 +70,8 @@ def command(
     decoding: DecodingOptions,
     max_failed: MaxFailedOption = 0.01,
     files: RowOptions,
-    report: Annotated[Path | None, typer.Option(help="Write a report with figures to this file, one HTML page")] = None,
-    figures: Annotated[
-        Path | None, typer.Option(help="Write the report's figures to this folder too, as SVG and PNG")
-    ] = None,
-    projection: Annotated[
-        str, typer.Option(help="How the report maps images to a plane: {projections}; auto is UMAP where installed")
-    ] = "auto",
+    report: ReportOption = None,
+    page: FigureOptions,
     as_json: JsonOption = False,
 ) -> None:
     from stackbone.cache import FeatureStore
@@ -83,7 +80,7 @@ def command(
     from stackbone.extract.embedding.predict import embed_for
     from stackbone.stack import evaluate_model, load_model
     from stackbone.stack.judging.answer_rows import answer_rows, answer_types
-    from stackbone.stack.judging.asked import check_asked
+    from stackbone.stack.judging.asked import check_asked, files_to_test
     from stackbone.stack.report.projection import choose_projection
 
     asked: dict[str, Any] = {
@@ -92,8 +89,8 @@ def command(
         "near_duplicates": near_duplicates,
         "metric": metric,
     }
-    choose_projection(projection)
-    refuse_idle(["--projection"] if projection != "auto" and not (report or figures) else [])
+    choose_projection(page.projection)
+    refuse_idle(["--projection"] if page.projection != "auto" and not (report or page.figures) else [])
     check_outputs({"--model": model, "--report": report, **files.files})
     files.check()
     loaded = load_model(model)
@@ -101,7 +98,8 @@ def command(
     dataset, store = listing.open(data), FeatureStore(cache)
     for line in Listed(dataset.skipped, dataset.notes).lines():
         err.note(line)
-    check_asked(loaded, unread_index(dataset), **asked)
+    listed = unread_index(dataset)
+    check_asked(loaded, listed, **asked)
     with progress("what was computed is kept; run the same command to go on") as on_progress:
         embedded = embed_for(
             loaded.specs,
@@ -113,7 +111,8 @@ def command(
             engine=engine,
             device=device,
             **asdict(decoding),
-            convert=loaded.deciders,
+            only=files_to_test(listed, split),
+            load=False,
             on_progress=on_progress,
         )
         for path, remark in embedded.remarks:
@@ -137,7 +136,8 @@ def command(
         print_experiment(test)
     with Outputs() as outputs:
         files.write(rows, outputs, answer_types(rows))
-        if report or figures:
+        if report or page.figures:
             with outputs.file():
-                write_page(test, store, report, PageOptions(figures=figures, projection=projection))
-    exit_if_too_many_failed(len(embedded.failures), len(embedded.paths), max_failed, "the scores are of the others")
+                write_page(test, store, report, PageOptions(**asdict(page)))
+    n_asked = int(embedded.asked.sum())
+    exit_if_too_many_failed(len(embedded.failures), n_asked, max_failed, "the scores are of the others")

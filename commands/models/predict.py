@@ -22,6 +22,7 @@ from stackbone.commands.shared.options import (
     JsonOption,
     ListingOptions,
     MaxFailedOption,
+    ModelOption,
     RowOptions,
     SourceOptions,
 )
@@ -33,7 +34,7 @@ def command(
     context: typer.Context,
     images: Annotated[list[str], typer.Argument(help="Image files, a folder of images, or a table of their paths")],
     *,
-    model: Annotated[Path, typer.Option(help="File that `stack --save` or `transfer --save` wrote")],
+    model: ModelOption,
     top: Annotated[int, typer.Option(min=1, help="Number of classes to name for each image, most probable first")] = 3,
     listing: ListingOptions,
     sources: SourceOptions,

@@ -10,9 +10,17 @@ import typer
 
 from stackbone.cache.errors import UsageError
 from stackbone.commands.shared.options import InnerCvOption
+from stackbone.commands.shared.report_output import ReportOption
 
 if TYPE_CHECKING:
     from stackbone.stack import StackOptions
+
+
+METRICS = (
+    "{metrics}; for regression {regression_metrics}; for multitarget {multitarget_metrics}; for multilabel "
+    "{multilabel_metrics}; or scikit-learn's name of it"
+)
+"""What ``--metric`` takes, as help texts have it."""
 
 
 @dataclass(frozen=True)
@@ -176,9 +184,7 @@ class ChoiceOptions:
     metric: Annotated[
         str | None,
         typer.Option(
-            help="Metric that chooses C on inner folds, ranks the models and is what the verdict is about: {metrics}; "
-            "for regression {regression_metrics}; for multitarget {multitarget_metrics}; for multilabel "
-            "{multilabel_metrics}; or scikit-learn's name of it "
+            help=f"Metric that chooses C on inner folds, ranks the models and is what the verdict is about: {METRICS} "
             "[default: log-loss chooses C, accuracy ranks; r2 or mean-r2 for numbers, mean-ap for multilabel]"
         ),
     ] = None
@@ -214,14 +220,15 @@ class OutputOptions:
         bool,
         typer.Option(
             "--save-without-features",
-            help="Leave features of training images out of the saved model, which then knows no unlike images",
+            help="Leave features of training images out of the saved model; `predict` then cannot say which images "
+            "are unlike them",
         ),
     ] = False
     result: Annotated[Path | None, typer.Option(help="Write all numbers to this file, as JSON, for `report`")] = None
     predictions: Annotated[Path | None, typer.Option(help="Write every prediction to this file, .csv or .parquet")] = (
         None
     )
-    report: Annotated[Path | None, typer.Option(help="Write a report with figures to this file, one HTML page")] = None
+    report: ReportOption = None
 
 
 @dataclass(frozen=True)

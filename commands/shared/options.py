@@ -38,6 +38,7 @@ SteeringOption = Annotated[
 EngineOption = Annotated[str, typer.Option(help="What runs the networks: {engines}")]
 DeviceOption = Annotated[str, typer.Option(help="Where networks run: auto, cpu, cuda, cuda:1, mps")]
 WorkersOption = Annotated[int | None, typer.Option(min=1, help="Threads that decode images [default: one per core]")]
+ModelOption = Annotated[Path, typer.Option("--model", help="File that `stack --save` or `transfer --save` wrote")]
 MaxFailedOption = Annotated[
     float, typer.Option(min=0, max=1, help="Exit with code 1 if more than this share of the images fails")
 ]
@@ -261,34 +262,6 @@ class FoldOptions:
             "made for these]"
         ),
     ] = None
-
-
-@dataclass(frozen=True)
-class PageOptions:
-    """What goes into a report beside what is always in it."""
-
-    figures: Annotated[
-        Path | None, typer.Option(help="Write the report's figures to this folder too, as SVG and PNG")
-    ] = None
-    learning_curve: Annotated[
-        bool, typer.Option("--learning-curve", help="Show in the report how scores grow with training images (minutes)")
-    ] = False
-    projection: Annotated[
-        str, typer.Option(help="How the report maps images to a plane: {projections}; auto is UMAP where installed")
-    ] = "auto"
-    steering: Annotated[
-        list[Path] | None,
-        typer.Option("--steering", help="Show in the report what these steering files attend to; repeat for more"),
-    ] = None
-    weights: WeightsOption = None
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Number of classifiers to fit at a time [default: one per core]")
-    ] = None
-
-    @property
-    def weights_files(self) -> dict[str, Path]:
-        """Files by backbone name."""
-        return weights_files(self.weights)
 
 
 def weights_files(weights: Sequence[str] | None, modules: Sequence[Backbone] = ()) -> dict[str, Path]:

@@ -1,20 +1,64 @@
-"""Writing a report: its records from `stack`, its pictures from `extract`, which know nothing of each other."""
+"""A report: what is asked of it, and its writing, with records from `stack` and pictures from `extract`.
+
+The two rooms know nothing of each other.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from stackbone.cache.errors import UsageError
 from stackbone.cache.text import counted
 from stackbone.commands.shared.console import err, progress
+from stackbone.commands.shared.options import WeightsOption, weights_files
 
 if TYPE_CHECKING:
     from stackbone.cache import FeatureSpec, FeatureStore
     from stackbone.cache.disk.reading import ListedFile
-    from stackbone.commands.shared.options import PageOptions
     from stackbone.stack import Experiment
+
+ReportOption = Annotated[
+    Path | None, typer.Option("--report", help="Write a report with figures to this file, one HTML page")
+]
+
+
+@dataclass(frozen=True)
+class FigureOptions:
+    """How a report's figures are drawn, and where they are written beside the page."""
+
+    figures: Annotated[
+        Path | None, typer.Option(help="Write the report's figures to this folder too, as SVG and PNG")
+    ] = None
+    projection: Annotated[
+        str, typer.Option(help="How the report maps images to a plane: {projections}; auto is UMAP where installed")
+    ] = "auto"
+
+
+@dataclass(frozen=True)
+class PageOptions(FigureOptions):
+    """The same, and what goes into a report beside what is always in it."""
+
+    learning_curve: Annotated[
+        bool, typer.Option("--learning-curve", help="Show in the report how scores grow with training images (minutes)")
+    ] = False
+    steering: Annotated[
+        list[Path] | None,
+        typer.Option("--steering", help="Show in the report what these steering files attend to; repeat for more"),
+    ] = None
+    weights: WeightsOption = None
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Number of classifiers to fit at a time [default: one per core]")
+    ] = None
+
+    @property
+    def weights_files(self) -> dict[str, Path]:
+        """Files by backbone name."""
+        return weights_files(self.weights)
 
 
 def refuse_idle(options: Sequence[str]) -> None:

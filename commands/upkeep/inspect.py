@@ -19,7 +19,7 @@ from stackbone.commands.shared.options import CacheOption, JsonOption
 def command(
     *,
     model: Annotated[
-        Path | None, typer.Option(help="Show what this model is made of, a file that `stack --save` wrote, instead")
+        Path | None, typer.Option(help="Show what a saved model is made of instead: a file that `stack --save` wrote")
     ] = None,
     cache: CacheOption = None,
     as_json: JsonOption = False,

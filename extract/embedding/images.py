@@ -1,4 +1,4 @@
-"""The images of a run: where each is to be read, and the digest that its bytes must have."""
+"""The images of a run: where each is to be read, the digest that its bytes must have, and features made of them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache import Digests
+from stackbone.cache import DatasetIndex, Digests
 from stackbone.cache.disk.reading import read_listed
+from stackbone.extract.datasets.dataset import Dataset
+from stackbone.extract.embedding.digests import unwritten_index
 from stackbone.extract.images.arrays import Arrays
 
 
@@ -82,3 +84,64 @@ class Images(Sequence[Image]):
         row = int(self.rows[which])
         digest = self.file_digests[row].tobytes()
         return Image(os.path.join(self.root, self.paths[row]), digest, self.arrays, row)
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddedImages:
+    """Images with the features that a model asks for.
+
+    Attributes
+    ----------
+    paths
+        The n images, relative to the working directory where they lie below it.
+    digests
+        (n, 32) uint8; all zero where a file could not be read.
+    reasons
+        ``""``, or why an image cannot have features.
+    features
+        Feature set id to the (n_ok, dim) float32 rows of the images that were asked for and did not fail, in their
+        order, or to what was to be kept of them; empty where they were left in the cache.
+    n_embedded
+        Rows of features computed now, over all feature sets; the others were in the cache.
+    remarks
+        (path, what is to be known of how it was read) of images that were read now, or are cut short.
+    asked
+        (n,) which of them were to be embedded.
+    """
+
+    paths: list[str]
+    digests: Digests
+    reasons: list[str]
+    features: dict[str, NDArray[np.float32]]
+    n_embedded: int
+    remarks: list[tuple[str, str]]
+    asked: NDArray[np.bool_]
+
+    @property
+    def sound_paths(self) -> list[str]:
+        """The n_ok images that have features."""
+        return self.sound(self.paths)
+
+    def sound(self, column: Sequence[str]) -> list[str]:
+        """Return what a column of the n images has for the n_ok that have features."""
+        return [each for each, is_sound in zip(column, self._is_sound, strict=True) if is_sound]
+
+    @property
+    def sound_digests(self) -> Digests:
+        """``(n_ok, 32)`` SHA-256 of the images that have features."""
+        digests: Digests = self.digests[self._is_sound]
+        return digests
+
+    def index(self, dataset: Dataset) -> DatasetIndex:
+        """Return an index of them, with what the same dataset says of each; nothing is written."""
+        return unwritten_index(dataset, self.digests, self.reasons)
+
+    @property
+    def failures(self) -> list[tuple[str, str]]:
+        """(path, reason) of every image that was asked for and has none."""
+        rows = zip(self.paths, self.reasons, self.asked, strict=True)
+        return [(path, reason) for path, reason, asked in rows if reason and asked]
+
+    @property
+    def _is_sound(self) -> NDArray[np.bool_]:
+        return self.asked & np.array([not reason for reason in self.reasons], np.bool_)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -11,8 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import (
-    DatasetIndex,
-    Digests,
     FeatureSpec,
     FeatureStore,
     ModelError,
@@ -29,7 +27,8 @@ from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.own_file import check_modules_are_used
 from stackbone.extract.backbones.weights import Weights
 from stackbone.extract.datasets.dataset import Dataset
-from stackbone.extract.embedding.digests import list_dataset, unwritten_index
+from stackbone.extract.embedding.digests import list_dataset
+from stackbone.extract.embedding.images import EmbeddedImages
 from stackbone.extract.embedding.pipeline import embed_images
 from stackbone.extract.embedding.plan import (
     EngineOptions,
@@ -43,59 +42,6 @@ from stackbone.extract.embedding.plan import (
 from stackbone.extract.engines.engine import check_engine
 from stackbone.extract.images.limits import limits_of
 from stackbone.extract.images.opening import TRUNCATED
-
-
-@dataclass(frozen=True, eq=False)
-class EmbeddedImages:
-    """Images with the features that a model asks for.
-
-    Attributes
-    ----------
-    paths
-        The n images, relative to the working directory where they lie below it.
-    digests
-        (n, 32) uint8; all zero where a file could not be read.
-    reasons
-        ``""``, or why an image has no features.
-    features
-        Feature set id to the (n_ok, dim) float32 rows of the images that did not fail, in their order, or to what was
-        to be kept of them.
-    n_embedded
-        Rows of features computed now, over all feature sets; the others were in the cache.
-    remarks
-        (path, what is to be known of how it was read) of images that were read now, or are cut short.
-    """
-
-    paths: list[str]
-    digests: Digests
-    reasons: list[str]
-    features: dict[str, NDArray[np.float32]]
-    n_embedded: int
-    remarks: list[tuple[str, str]]
-
-    @property
-    def sound_paths(self) -> list[str]:
-        """The n_ok images that have features."""
-        return self.sound(self.paths)
-
-    def sound(self, column: Sequence[str]) -> list[str]:
-        """Return what a column of the n images has for the n_ok that have features."""
-        return [each for each, reason in zip(column, self.reasons, strict=True) if not reason]
-
-    @property
-    def sound_digests(self) -> Digests:
-        """``(n_ok, 32)`` SHA-256 of the images that have features."""
-        digests: Digests = self.digests[[not reason for reason in self.reasons]]
-        return digests
-
-    def index(self, dataset: Dataset) -> DatasetIndex:
-        """Return an index of them, with what the same dataset says of each; nothing is written."""
-        return unwritten_index(dataset, self.digests, self.reasons)
-
-    @property
-    def failures(self) -> list[tuple[str, str]]:
-        """(path, reason) of every image that has none."""
-        return [(path, reason) for path, reason in zip(self.paths, self.reasons, strict=True) if reason]
 
 
 def embed_for(
@@ -113,6 +59,8 @@ def embed_for(
     allow_truncated: bool = False,
     max_pixels: int | None = None,
     convert: Mapping[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] | None = None,
+    only: NDArray[np.bool_] | None = None,
+    load: bool = True,
     on_progress: Progress | None = None,
 ) -> EmbeddedImages:
     """Return the features of a dataset's images in the feature sets that a model names, computing what is missing.
@@ -137,6 +85,10 @@ def embed_for(
     convert
         What to keep of features by feature set id, as of `FeatureSet.load`: all features of a million images are
         gigabytes.
+    only
+        ``(n,)`` which images are to be embedded; of the others no more than the digests are asked for. By default all.
+    load
+        False leaves the features in the cache, for who reads them there.
 
     Returns
     -------
@@ -160,7 +112,8 @@ def embed_for(
     names = {identity: feature_name_of(identity, spec) for identity, spec in specs.items()}
     listing = list_dataset(dataset, empty_index("", ""), partial(report, "reading"))
     reasons = list(listing.reasons)
-    images = distinct_images(dataset.root, dataset.paths, listing.digests, _sound(reasons), dataset.arrays)
+    asked = np.ones(len(reasons), np.bool_) if only is None else only
+    images = distinct_images(dataset.root, dataset.paths, listing.digests, asked & _sound(reasons), dataset.arrays)
 
     fillings = {
         identity: make_filling(store, names[identity], spec, images.digests) for identity, spec in specs.items()
@@ -191,10 +144,11 @@ def embed_for(
         if digest.tobytes() in failed:
             reasons[row] = failed[digest.tobytes()].reason
 
-    sound = listing.digests[_sound(reasons)]
+    sound = listing.digests[asked & _sound(reasons)]
     features = {
         identity: store.feature_set(names[identity], spec).load(sound, (convert or {}).get(identity))
         for identity, spec in specs.items()
+        if load
     }
     paths = dataset.paths if dataset.arrays else [_shown(dataset.root / path) for path in dataset.paths]
     told = [
@@ -208,6 +162,7 @@ def embed_for(
         features,
         sum(each.n_embedded for _, own in wanted for each in own),
         [(path, remark) for path, each in zip(paths, told, strict=True) for remark in each],
+        asked,
     )
 
 

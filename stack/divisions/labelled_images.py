@@ -6,7 +6,7 @@ Folds are made of this alone, with no features, so that who trains on labels bef
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Self
 
@@ -17,6 +17,8 @@ from stackbone.cache import DatasetIndex, Digests, StackError, UsageError, as_ke
 from stackbone.cache.text import typed
 from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.groups import join_groups
+from stackbone.stack.tasks.task import Task
+from stackbone.stack.tasks.truth import Truth
 
 GROUP_BY = ("auto", "group", "folder", "none")
 
@@ -62,6 +64,8 @@ class LabelledImages:
         ``(n_listed,)`` which near copies every listed file belongs to, -1 for none; None where none were looked for.
     times : NDArray[np.float64], optional
         ``(n_images,)`` when each image was made, where the division asks for it.
+    read : dict
+        What tasks have read of labels, by the task's name: see `truth`.
     """
 
     index: DatasetIndex
@@ -73,6 +77,7 @@ class LabelledImages:
     notes: list[str]
     near: NDArray[np.int64] | None = None
     times: NDArray[np.float64] | None = None
+    read: dict[str, tuple[NDArray[np.str_], Truth]] = field(default_factory=dict)
 
     @property
     def n_groups(self) -> int | None:
@@ -89,6 +94,17 @@ class LabelledImages:
     def paths(self) -> list[str]:
         """Path of each image, relative to the dataset's root."""
         return [self.index.path[row] for row in self.rows]
+
+    def truth(self, task: Task) -> Truth:
+        """Return what the labels say to a task, read once for all copies that have the same labels.
+
+        Raises `StackError` if the task cannot read them.
+        """
+        labels, known = self.read.get(task.name, (None, None))
+        if known is None or labels is not self.labels:
+            known = task.read(self.labels)
+            self.read[task.name] = self.labels, known
+        return known
 
     @property
     def splits(self) -> NDArray[np.str_]:

@@ -55,7 +55,7 @@ def outer_folds(images: Images, division: Division, *, advise: bool = True) -> t
     if division.plan != DEALT:
         return planned_folds(images, division, advise=advise)
     task, ask = division.kind, division.ask()
-    task.read(images.labels)
+    images.truth(task)  # what cannot be read is told before what cannot be divided
     try:
         folds = task.divide(images.labels, images.units(division.dealing), ask)
     except StackError as exc:
@@ -83,5 +83,5 @@ def _note_untested(images: Images, folds: Sequence[Fold], cv: int) -> Images:
 def inner_of_folds(images: LabelledImages, folds: Sequence[Fold], division: Division) -> list[list[Fold]]:
     """Return the inner folds of each outer fold, over the rows of its training part, as `evaluate` divides it."""
     task = division.kind
-    truth, units = task.read(images.labels), images.units(division.dealing)
+    truth, units = images.truth(task), images.units(division.dealing)
     return [task.divide_training(truth, fold.train, units, division.seed, division.inner_splits) for fold in folds]

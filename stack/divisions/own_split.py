@@ -173,7 +173,7 @@ def _divide_anew(images: LabelledImages, division: Division) -> None:
     if division.split is not None:
         _divide(y, units, other.splits, division)
     else:
-        division.kind.read(y)
+        other.truth(division.kind)
         division.kind.divide(y, units, division.ask())
 
 

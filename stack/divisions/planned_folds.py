@@ -47,7 +47,7 @@ def planned_folds(images: Images, division: Division, *, advise: bool = True) ->
     UsageError
         If there is no such column, or no file.
     """
-    division.kind.read(images.labels)
+    images.truth(division.kind)
     if division.plan == ORDERED:
         column = division.column or ""
         cells = find_column(images.index, "--time-column", column)
@@ -168,7 +168,7 @@ def _check(images: LabelledImages, folds: list[Fold], division: Division) -> Non
                 "which the fold tests; no classifier can learn a class it never saw"
             )
             raise StackError(message)
-    truth = task.read(images.labels)
+    truth = images.truth(task)
     task.check_folds(truth, images.groups, folds)
     if images.times is None:
         task.check_split(images.labels, units, folds, division.ask())

@@ -47,7 +47,7 @@ WITHOUT = "without:"
 
 def evaluate(
     blocks: Mapping[str, Features],
-    y: NDArray[Any],
+    y: NDArray[Any] | Truth,
     folds: Sequence[Fold],
     *,
     members: Sequence[Member] | None = None,
@@ -71,8 +71,9 @@ def evaluate(
     ----------
     blocks : mapping of str to Features
         Backbone name to its ``(n_images, dim)`` features, or those of each fold or view; the same rows in every block.
-    y : NDArray
-        ``(n_images,)`` labels: class names; of a regression numbers, or text that spells them.
+    y : NDArray or Truth
+        ``(n_images,)`` labels: class names; of a regression numbers, or text that spells them; or what the
+        task has read of them.
     folds : sequence of Fold
         Outer folds, of `stratified_folds`, `regression_folds` or `split_folds`.
     members : sequence of Member, optional
@@ -185,17 +186,18 @@ def evaluate(
 
 def _read(
     kind: Task,
-    y: NDArray[Any],
+    y: NDArray[Any] | Truth,
     blocks: Mapping[str, Features],
     folds: Sequence[Fold],
     groups: NDArray[np.int64] | None,
 ) -> Truth:
     """Return what the labels say; refuse features, groups and folds that are not theirs."""
-    truth = kind.read(y)
+    truth = y if isinstance(y, Truth) else kind.read(y)
     kind.check(truth)
-    check_blocks(blocks, len(y))
-    check_groups(groups, len(y))
-    check_folds(folds, len(y))
+    n = len(truth.values)
+    check_blocks(blocks, n)
+    check_groups(groups, n)
+    check_folds(folds, n)
     check_per_fold(blocks, len(folds))
     kind.check_folds(truth, groups, folds)
     return truth

@@ -65,6 +65,8 @@ class Experiment:
         Tested images that look like one of the training part; None where they were not looked for.
     few_shots
         Scores with a few training images of each class, if they were asked for.
+    model_seconds
+        What fitting `model` took, with what it keeps of its images.
     """
 
     division: Division
@@ -79,6 +81,7 @@ class Experiment:
     recipe: str = "oof"
     near_copies: NearCopies | None = None
     few_shots: FewShots | None = None
+    model_seconds: float = 0.0
 
     def __repr__(self) -> str:
         score = self.evaluation.score(self.model_name)
@@ -113,7 +116,7 @@ class Experiment:
     @cached_property
     def truth(self) -> Truth:
         """Class codes and names of the images that took part, or their numbers."""
-        return self.kind.read(self.joined.labels)
+        return self.joined.truth(self.kind)
 
     @cached_property
     def weights(self) -> NDArray[np.float64] | None:

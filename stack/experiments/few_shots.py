@@ -105,7 +105,7 @@ def few_shots(
     progress : callable, optional
         Called with ("few shots", evaluations done, evaluations in all).
     """
-    truth = division.kind.read(joined.labels)
+    truth = joined.truth(division.kind)
     group = resolve_groups(joined.groups, len(truth.codes))
     found: dict[tuple[str, int], list[ModelScore]] = {}
     without_folds: set[int] = set()
@@ -151,7 +151,7 @@ def _score(
     n_jobs: int | None,
 ) -> list[ModelScore] | None:
     """Score what a draw teaches; None where it cannot be divided into inner folds."""
-    task, truth = division.kind, division.kind.read(joined.labels)
+    task, truth = division.kind, joined.truth(division.kind)
     units = joined.units(division.dealing)
     try:
         inner = task.divide_training(truth, drawn.train, units, division.seed, options.inner_splits)
@@ -163,7 +163,7 @@ def _score(
         return None
     return evaluate(
         blocks,
-        joined.labels,
+        truth,
         [drawn],
         members=fuse(joined, options.fusion),
         task=division.task,
@@ -184,7 +184,7 @@ def _score_without_folds(
     joined: Joined, blocks: Mapping[str, Features], drawn: Fold, division: Division, options: StackOptions
 ) -> list[ModelScore]:
     """Score base learners with a C that is given; in the place of the stack, which learns nothing, their mean."""
-    task, truth = division.kind, division.kind.read(joined.labels)
+    task, truth = division.kind, joined.truth(division.kind)
     heads = [each.name for each in task.stacked(options)]
     learners = [each for each in task.learners if each.name in (task.base, *heads)]
     weights = image_weights(joined, options.weight_column)

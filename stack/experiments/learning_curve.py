@@ -129,7 +129,7 @@ def _score(
     joined = experiment.joined
     return evaluate(
         blocks,
-        joined.labels,
+        experiment.truth,
         [part],
         members=experiment.members,
         task=experiment.task,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from stackbone.cache import FeatureStore, UsageError
@@ -63,6 +64,7 @@ def run_experiment(
     tries: int = TRIES,
     with_model: bool = False,
     train_only: bool = False,
+    keep_features: bool = True,
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Experiment:
@@ -123,6 +125,8 @@ def run_experiment(
         Fit the model on everything too, to be saved.
     train_only
         Fit it on the training part alone where a split is tested on, so that nobody has to ask which images it knows.
+    keep_features
+        Let the model keep features of its training images, by which it knows images unlike all of them.
     n_jobs
         Fits at a time; all cores by default.
     progress
@@ -184,7 +188,7 @@ def run_experiment(
         cache, joined, outer, features, division, recipes=recipes, options=options, n_jobs=n_jobs, progress=progress
     )
     row = recipe_rows()[recipes[0]]
-    kind, truth = division.kind, division.kind.read(joined.labels)
+    kind, truth = division.kind, joined.truth(division.kind)
     advice = [*kind.advice(truth, options), *weights_note(options), *unmeasured_note(kind, options)]
     joined = replace(joined, notes=[*joined.notes, *advice])
     findings = find(
@@ -222,7 +226,8 @@ def run_experiment(
     if not with_model:
         return experiment
     fitted_on = _training_part(experiment) if train_only else experiment.joined
-    return _with_model(experiment, fitted_on, store, n_jobs=n_jobs, progress=progress)
+    how: dict[str, Any] = {"keep_features": keep_features, "n_jobs": n_jobs, "progress": progress}
+    return _with_model(experiment, fitted_on, store, **how)
 
 
 def _evaluate(
@@ -240,7 +245,7 @@ def _evaluate(
     """Score all models, with what earlier runs have kept."""
     return evaluate(
         features.blocks,
-        joined.labels,
+        joined.truth(division.kind),
         folds,
         members=fuse(joined, options.fusion),
         task=division.task,
@@ -266,10 +271,9 @@ def _training_part(experiment: Experiment) -> Joined:
     )
 
 
-def _with_model(
-    experiment: Experiment, fitted_on: Joined, store: FeatureStore, *, n_jobs: int | None, progress: Progress | None
-) -> Experiment:
-    """Return the experiment with its model, fitted on all of some images."""
+def _with_model(experiment: Experiment, fitted_on: Joined, store: FeatureStore, **how: Any) -> Experiment:  # noqa: ANN401
+    """Return the experiment with its model, fitted on all of some images; `how` is of `refit`."""
+    started = perf_counter()
     final = choose_final_features(fitted_on)
     ids = {block: each.id for block, each in final.feature_sets.items()}
     cache = ScoreCache(store.scores_folder, final.features, dataset=experiment.dataset, feature_sets=ids)
@@ -283,11 +287,11 @@ def _with_model(
             members=experiment.members,
             seed=experiment.seed,
             dealing=experiment.division.dealing,
-            n_jobs=n_jobs,
             cache=cache,
-            progress=progress,
+            **how,
         )
     said = {f"saved stack {fit}".rstrip(): messages for fit, messages in warned.by_model().items()}
     evaluation = replace(experiment.evaluation, warnings={**experiment.evaluation.warnings, **said})
     joined = replace(experiment.joined, notes=final.notes)
-    return replace(experiment, joined=joined, evaluation=evaluation, model=model)
+    took = perf_counter() - started
+    return replace(experiment, joined=joined, evaluation=evaluation, model=model, model_seconds=took)

@@ -122,10 +122,10 @@ def run_self_check(
     joined, clusters = replace(joined.take(learnable), labels=kept.labels), clusters[learnable]
     divided = [Fold(_positions(fold.train, learnable), _positions(fold.test, learnable)) for fold in divided]
     divided = [fold for fold in divided if len(fold.test)]
-    y = joined.labels
+    truth = joined.truth(kind)
     evaluation = evaluate(
         features_of_folds(joined, divided, division).blocks,
-        y,
+        truth,
         divided,
         members=fuse(joined, options.fusion),
         task=task,
@@ -138,8 +138,8 @@ def run_self_check(
         n_jobs=n_jobs,
         progress=progress,
     )
-    found = kind.check_at_chance(evaluation, kind.read(y), divided, clusters)
-    if len(y) > _MOST_COMPARED:
+    found = kind.check_at_chance(evaluation, truth, divided, clusters)
+    if len(joined.labels) > _MOST_COMPARED:
         return f"{found} Near copies were not looked for among more than {_MOST_COMPARED:,} images."
     if not joined.blocks:
         return f"{found} Near copies were not looked for: steered backbones cannot tell them."

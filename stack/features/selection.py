@@ -12,7 +12,7 @@ from stackbone.cache.records.feature_name import MAP, PLAIN, POOLED, FeatureName
 from stackbone.cache.records.spec import feature_set_id, parse_feature_set_id
 from stackbone.cache.records.views import expand_views, is_view_group
 from stackbone.cache.text import counted
-from stackbone.stack.features.source import extract_words
+from stackbone.stack.features.source import extract_words, known_limits
 from stackbone.stack.features.steered import Candidate, SteeredBackbone, read_candidate
 
 
@@ -104,6 +104,7 @@ def list_incomplete(
     """Return a sentence on each feature set that covers a part of the dataset only."""
     ids = {each.id for entry in taken for each in _sets_of(entry)}
     notes = []
+    limits: list[str] | None = None
     for each in store.feature_sets():
         if each.id in ids:
             continue
@@ -112,7 +113,8 @@ def list_incomplete(
             notes.append(f"{each.id} is left out: maps are stacked only where they are named with --backbones")
         if 0 < n < int(index.ok.sum()):
             steering = ["--steering", "FILE"] if each.header().spec.steering else []
-            complete = extract_words(store, index, "--backbones", each.backbone, *steering)
+            limits = known_limits(store, index) if limits is None else limits
+            complete = extract_words(store, index, "--backbones", each.backbone, *steering, limits=limits)
             lacks = f"{each.id} is left out: it lacks {counted(n, 'image')} of the dataset"
             notes.append(f"{lacks}. Run {complete} to complete it")
     return notes

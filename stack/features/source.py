@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore
+from stackbone.cache import CacheError, DatasetIndex, FeatureSet, FeatureStore
 from stackbone.cache.records.provenance import merge_provenance
 from stackbone.cache.store import default_cache
 from stackbone.cache.text import typed
@@ -30,11 +31,28 @@ def limit_words(feature_sets: Iterable[FeatureSet]) -> list[str]:
     return made.let_in
 
 
-def extract_words(store: FeatureStore, index: DatasetIndex, *options: str) -> str:
-    """Return what embeds a dataset of a cache again, after "Run": a command in backticks, or what to call in Python."""
+def known_limits(store: FeatureStore, index: DatasetIndex) -> list[str]:
+    """Return the options that let in every image of a dataset that any feature set of a cache has.
+
+    What is damaged counts for nothing: these are words of advice.
+    """
+    found = []
+    for each in store.feature_sets():
+        with suppress(CacheError):
+            if not each.missing(index.image_sha256[index.ok]).all():
+                found.append(each.provenance())
+    return merge_provenance(found).let_in
+
+
+def extract_words(store: FeatureStore, index: DatasetIndex, *options: str, limits: Sequence[str] | None = None) -> str:
+    """Return what embeds a dataset of a cache again, after "Run": a command in backticks, or what to call in Python.
+
+    `limits` is what `known_limits` returns, where that was asked before: it reads every feature set of the cache.
+    """
     if index.in_memory:
         return "`extract` in Python on the same arrays"
-    words = ["stackbone", "extract", *data_words(index), *options, *limit_words(store.covering(index))]
+    let_in = known_limits(store, index) if limits is None else limits
+    words = ["stackbone", "extract", *data_words(index), *options, *let_in]
     if index.name != Path(index.root).name:
         words += ["--dataset", index.name]
     if store.root != default_cache():

@@ -205,7 +205,7 @@ def regression_folds(
     try:
         return divide_rows(len(y), units, ask)
     except StackError as exc:
-        msg = f"{exc}{ways_for_targets(y, units, ask)}"
+        msg = f"{exc}{ways_for_targets(len(y), units, ask)}"
         raise StackError(msg) from exc
 
 

@@ -6,7 +6,6 @@ Refuses with what was found and what was expected; what can be had instead is fo
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError
 from stackbone.stack.folds.class_folds import Ask, check_numbers
@@ -45,13 +44,13 @@ def divide_rows(n: int, units: Units, ask: Ask) -> list[Fold]:
     return [Fold.testing(part, n) for _ in range(ask.repeats) for part in dealer.plain(group, ask.n_splits)]
 
 
-def divide_targets(y: NDArray[np.float64], units: Units, ask: Ask) -> list[Fold]:
+def divide_targets(n: int, units: Units, ask: Ask) -> list[Fold]:
     """Divide rows into outer folds that R² can be taken of, and whose training parts can be divided again.
 
     Parameters
     ----------
-    y : NDArray[np.float64]
-        ``(n_images,)`` targets.
+    n : int
+        How many rows: no number decides.
     units : Units
         What belongs together, and what the rows are dealt by.
     ask : Ask
@@ -62,8 +61,8 @@ def divide_targets(y: NDArray[np.float64], units: Units, ask: Ask) -> list[Fold]
     StackError
         If there are too few rows (groups).
     """
-    folds = divide_rows(len(y), units, ask)
-    check_target_folds(folds, units, len(y))
+    folds = divide_rows(n, units, ask)
+    check_target_folds(folds, units, n)
     return folds
 
 

@@ -45,33 +45,32 @@ def ways_for_classes(y: NDArray[np.str_], units: Units, ask: Ask) -> str:
         ways.append(f"leave out class {name!r}")
     if (more := _enough_images(y, units, ask, trials)) is not None:
         ways.append(more)
-    if _are_numbers(y) and ask.n_splits > 1 and _works_for_targets(trials, y.astype(np.float64), units, ask):
+    if _are_numbers(y) and ask.n_splits > 1 and _works_for_targets(trials, len(y), units, ask):
         ways.append("predict the labels as the numbers that they are (--task regression)")
     return join_ways(ways, trials)
 
 
-def ways_for_targets(y: NDArray[np.float64], units: Units, ask: Ask) -> str:
+def ways_for_targets(n_rows: int, units: Units, ask: Ask) -> str:
     """Return what can be done where folds of numeric targets were refused, for the end of a message.
 
     Parameters
     ----------
-    y : NDArray[np.float64]
-        ``(n_images,)`` targets.
+    n_rows : int
+        How many rows have a number, or several.
     units : Units
         What belongs together, and what the rows are dealt by.
     ask : Ask
         What was refused.
     """
     trials = Trials()
-    n_groups = len(np.unique(units.ids(len(y))))
-    most = trials.most(n_groups, lambda n: target_steps(len(y), replace(ask, n_splits=n)))
+    n_groups = len(np.unique(units.ids(n_rows)))
+    most = trials.most(n_groups, lambda n: target_steps(n_rows, replace(ask, n_splits=n)))
     ways = _ask_for(
-        _nearest(ask.n_splits, most, lambda n: _works_for_targets(trials, y, units, replace(ask, n_splits=n)))
+        _nearest(ask.n_splits, most, lambda n: _works_for_targets(trials, n_rows, units, replace(ask, n_splits=n)))
     )
     for n_splits, n in ((k, n) for k in _to_try(ask) for n in range(n_groups + 1, 2 * k + 3)):
-        more = np.arange(n - n_groups)
-        grown = units.grow(len(y), len(more))
-        if _works_for_targets(trials, np.concatenate([y, 0.0 * more]), grown, replace(ask, n_splits=n_splits)):
+        grown = units.grow(n_rows, n - n_groups)
+        if _works_for_targets(trials, n_rows + n - n_groups, grown, replace(ask, n_splits=n_splits)):
             ways.append(f"add images until there are {n} {units.name}{_and_ask(n_splits, ask)}")
             break
     return join_ways(ways, trials)
@@ -104,8 +103,8 @@ def _works(trials: Trials, y: NDArray[np.str_], units: Units, ask: Ask) -> bool:
     return trials.work(class_steps(len(y), units, ask), lambda: divide_and_check(y, units, ask))
 
 
-def _works_for_targets(trials: Trials, y: NDArray[np.float64], units: Units, ask: Ask) -> bool:
-    return trials.work(target_steps(len(y), ask), lambda: divide_targets(y, units, ask))
+def _works_for_targets(trials: Trials, n: int, units: Units, ask: Ask) -> bool:
+    return trials.work(target_steps(n, ask), lambda: divide_targets(n, units, ask))
 
 
 def _class_numbers(y: NDArray[np.str_], units: Units, ask: Ask, trials: Trials) -> list[int]:

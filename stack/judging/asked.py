@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stackbone.cache import DatasetIndex, StackError, UsageError
 from stackbone.cache.choices import nearest
 from stackbone.stack.divisions.labelled_images import check_group_by
@@ -58,6 +61,18 @@ def check_labels(model: StackModel, index: DatasetIndex) -> None:
         )
         raise StackError(message)
     check_comparable(get_task(model.task).label_form, index.name, index.label_form, is_needed=True)
+
+
+def files_to_test(index: DatasetIndex, split: str | None) -> NDArray[np.bool_]:
+    """Return ``(n_listed,)`` which files a test is of, as far as that can be told without the images.
+
+    Those that have a label, of the split where one is asked for; `UsageError` if the dataset has no such split.
+    """
+    labelled = np.array([bool(label) for label in index.label], np.bool_)
+    if split is None:
+        return labelled
+    named = find_known_split(index, split)
+    return labelled & np.array([each == named for each in index.split], np.bool_)
 
 
 def find_known_split(index: DatasetIndex, split: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,14 @@ from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.groups import SAME_PICTURE
 from stackbone.stack.judging.asked import check_asked
 from stackbone.stack.judging.model_test import MODEL_ROW, ModelTest
-from stackbone.stack.judging.near_training import MOST_PAIRS, TrainingCopies, near_training, path_of
+from stackbone.stack.judging.near_training import (
+    MOST_PAIRS,
+    TrainingCopies,
+    comparable_training,
+    near_training,
+    path_of,
+    plain_sets,
+)
 from stackbone.stack.judging.rows import score_rows_of
 from stackbone.stack.judging.unseen import UnseenImages, absent_note, feature_sets, unseen_images
 from stackbone.stack.metrics.model_scores import Evaluation
@@ -91,18 +99,18 @@ def evaluate_model(
     unseen = unseen_images(model, index, store, split=split, group_by=group_by)
     sets = feature_sets(model, store)
     own = {each.name: sets[each.feature_set] for each in model.backbones}
-    copies = near_training(
-        model,
-        own,
-        unseen.images.digests,
-        SAME_PICTURE if near_duplicates is None else near_duplicates,
-        most=MOST_PAIRS if near_duplicates is None else None,
-        progress=progress,
-    )
+    threshold = SAME_PICTURE if near_duplicates is None else near_duplicates
+    most = MOST_PAIRS if near_duplicates is None else None
+    known, why = comparable_training(model, own, len(unseen.images.rows), most=most)
+    plain = plain_sets(model, own) if len(known) else {}
+    decisions, features = _read(model, sets, unseen.images, plain)
+    copies = TrainingCopies(None, doubt=why)
+    if plain:
+        copies = near_training(model, features, plain, known, threshold, progress=progress)
     if near_duplicates is not None:
-        unseen, copies = _without_copies(unseen, copies)
+        unseen, copies, kept = _without_copies(unseen, copies)
+        decisions = [each[kept] for each in decisions]
     images, truth = unseen.images, unseen.truth
-    decisions = _decisions(model, sets, images)
     rows = np.arange(len(images.rows))
     fold = Fold(rows[:0], rows)
     kind.check_metric(truth, [fold], options.metric)
@@ -112,6 +120,7 @@ def evaluate_model(
     near = _near_copies(kind, examined, findings, copies, near_duplicates, store)
     notes = [
         *images.notes,
+        *_views_note(model),
         *absent_note(model, truth),
         *_counted_as_wrong(kind, examined, unseen),
         *_thresholds_note(model, evaluation),
@@ -134,10 +143,28 @@ def evaluate_model(
     )
 
 
-def _decisions(model: StackModel, sets: Mapping[str, FeatureSet], images: LabelledImages) -> list[NDArray[np.float32]]:
-    """Return what the model's backbones say; no more of the features is held than that."""
-    deciders = model.deciders
-    return model.decisions({name: each.load(images.digests, deciders[name]) for name, each in sets.items()})
+def _read(
+    model: StackModel, sets: Mapping[str, FeatureSet], images: LabelledImages, compared: Mapping[str, FeatureSet]
+) -> tuple[list[NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
+    """Return what the model's backbones say, and the features of those that are compared, all of one reading.
+
+    No more of the other features is held than what is said of them.
+    """
+    deciders, whole = model.deciders, {each.id for each in compared.values()}
+    kept = {
+        name: each.load(images.digests, partial(_beside, deciders[name]) if name in whole else deciders[name])
+        for name, each in sets.items()
+    }
+    n = model.n_outputs * model.n_heads
+    said = {name: np.ascontiguousarray(each[:, :n]) for name, each in kept.items()}
+    return model.decisions(said), {name: kept[each.id][:, n:] for name, each in compared.items()}
+
+
+def _beside(
+    decide: Callable[[NDArray[np.float32]], NDArray[np.float32]], features: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return decisions and, in the columns after them, the features that they are of."""
+    return np.hstack([decide(features), features])
 
 
 def _joined(images: LabelledImages, sets: Mapping[str, FeatureSet], notes: list[str]) -> Joined:
@@ -157,7 +184,9 @@ def _find(kind: Task, examined: Examined) -> Findings:
     return kind.find_errors(Findings(MODEL_ROW, single.model if single else MODEL_ROW, difference, {}), examined)
 
 
-def _without_copies(unseen: UnseenImages, found: TrainingCopies) -> tuple[UnseenImages, TrainingCopies]:
+def _without_copies(
+    unseen: UnseenImages, found: TrainingCopies
+) -> tuple[UnseenImages, TrainingCopies, NDArray[np.int64]]:
     if found.copies is None:
         message = f"{found.doubt}. Leave --near-duplicates out to test on all of these images"
         raise StackError(message)
@@ -172,7 +201,7 @@ def _without_copies(unseen: UnseenImages, found: TrainingCopies) -> tuple[Unseen
     images = unseen.images.take(kept) if n else unseen.images
     images = replace(images, left_out={**images.left_out, **({"training_copies": n} if n else {})})
     truth = replace(unseen.truth, values=unseen.truth.values[kept])
-    return replace(unseen, images=images, truth=truth), TrainingCopies(found.copies[kept], None, found.doubt)
+    return replace(unseen, images=images, truth=truth), TrainingCopies(found.copies[kept], None, found.doubt), kept
 
 
 def _near_copies(
@@ -203,6 +232,14 @@ def _near_copies(
         metric=kind.copies_metric,
         scores={name: CopyScore(_mean(each[copies]), _mean(each[~copies])) for name, each in errors.items()},
     )
+
+
+def _views_note(model: StackModel) -> list[str]:
+    """Say which views of an image the model answers by, where these are several."""
+    views = dict.fromkeys(
+        ", ".join(spec.view for spec in each.specs.values()) for each in model.backbones if each.others
+    )
+    return [f"the model answers by the mean of several views of each image: {each}" for each in views]
 
 
 def _copies_note(near: NearCopies | None) -> list[str]:

@@ -45,13 +45,56 @@ class TrainingCopies:
     doubt: str = ""
 
 
+def comparable_training(
+    model: StackModel, sets: Mapping[str, FeatureSet], n: int, *, most: int | None = MOST_PAIRS
+) -> tuple[Digests, str]:
+    """Return the training images of a model that n tested ones can be compared with.
+
+    Parameters
+    ----------
+    model : StackModel
+        The model.
+    sets : mapping of str to FeatureSet
+        By backbone of the model, the features of it.
+    n : int
+        Tested images.
+    most : int, optional
+        Pairs of a tested and a training image that are compared, at most; None for any number.
+
+    Returns
+    -------
+    known : Digests
+        ``(n_known, 32)`` SHA-256 of those whose features the cache has in every plain backbone; empty where nothing is
+        to be compared.
+    why : str
+        Why nothing is, in a sentence; else empty.
+    """
+    plain = plain_sets(model, sets)
+    nothing: Digests = np.zeros((0, DIGEST_BYTES), np.uint8)
+    if not plain:
+        return nothing, _not_looked("steered backbones cannot tell them")
+    known = _training_digests(model, list(plain.values()))
+    if not len(known):
+        no_names = "its file does not name the images it was fitted on"
+        return nothing, _not_looked(no_names if model.seen is None else "the cache has no features of them")
+    if most is not None and n * len(known) > most:
+        why = _not_looked(f"comparing {n:,} images with {len(known):,} takes long")
+        return nothing, f"{why}. Ask for it with --near-duplicates {SAME_PICTURE:g}"
+    return known, ""
+
+
+def plain_sets(model: StackModel, sets: Mapping[str, FeatureSet]) -> dict[str, FeatureSet]:
+    """Return the features that tell near copies, by backbone: steering may move what looks alike apart."""
+    return {each.name: sets[each.name] for each in model.backbones if each.spec.steering is None}
+
+
 def near_training(
     model: StackModel,
-    sets: Mapping[str, FeatureSet],
-    digests: Digests,
+    features: Mapping[str, NDArray[np.float32]],
+    plain: Mapping[str, FeatureSet],
+    known: Digests,
     threshold: float,
     *,
-    most: int | None = MOST_PAIRS,
     progress: Progress | None = None,
 ) -> TrainingCopies:
     """Look for near copies of a model's training images.
@@ -60,14 +103,14 @@ def near_training(
     ----------
     model : StackModel
         The model.
-    sets : mapping of str to FeatureSet
-        By backbone of the model, the features of it.
-    digests : Digests
-        ``(n_images, 32)`` SHA-256 of the images that are tested, none of which is a training image.
+    features : mapping of str to NDArray[np.float32]
+        ``(n_images, dim)`` features of the tested images, none of which is a training image, in each of `plain`.
+    plain : mapping of str to FeatureSet
+        What `plain_sets` returns.
+    known : Digests
+        ``(n_known, 32)`` SHA-256 of the training images, one at least: see `comparable_training`.
     threshold : float
         Least cosine, in every plain backbone.
-    most : int, optional
-        Pairs of a tested and a training image that are compared, at most; None for any number.
     progress : callable, optional
         See `cache.progress.Progress`.
 
@@ -76,24 +119,9 @@ def near_training(
     CacheError
         If features are damaged.
     """
-    plain = {each.name: sets[each.name] for each in model.backbones if each.spec.steering is None}
-    if not plain:
-        return TrainingCopies(None, doubt=_not_looked("steered backbones cannot tell them"))
-    known = _training_digests(model, list(plain.values()))
-    if not len(known):
-        no_names = "its file does not name the images it was fitted on"
-        return TrainingCopies(
-            None, doubt=_not_looked(no_names if model.seen is None else "the cache has no features of them")
-        )
-    n = len(digests)
-    if most is not None and n * len(known) > most:
-        message = (
-            f"{_not_looked(f'comparing {n:,} images with {len(known):,} takes long')}. Ask for it with "
-            f"--near-duplicates {SAME_PICTURE:g}"
-        )
-        return TrainingCopies(None, doubt=message)
-    both = np.concatenate([digests, known])
-    found = near_known({name: each.load(both) for name, each in plain.items()}, n, threshold, progress=progress)
+    n = len(next(iter(features.values())))
+    blocks = {name: np.concatenate([features[name], each.load(known)]) for name, each in plain.items()}
+    found = near_known(blocks, n, threshold, progress=progress)
     copies = found >= 0
     first = int(copies.argmax())
     example = (first, known[found[first] - n].tobytes()) if copies.any() else None

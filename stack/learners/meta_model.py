@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp
 
 from stackbone.stack.learners.options import MetaOptions
-from stackbone.stack.metrics.temperature import log_probabilities
+from stackbone.stack.metrics.temperature import log_probabilities, row_blocks
 from stackbone.stack.solvers.linear import LinearMap
 
 NUMBERS = MetaOptions("linear", "decision", "concat")
 """The options of every meta-learner of numbers: it is a linear map of the backbones' predictions."""
+
+_LEAST_EXACT = 1e-290
+"""Below it a double loses digits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +115,31 @@ def mean_probability(
     weights : NDArray[np.float64], optional
         ``(n_backbones,)`` what each counts for, not all 0; by default all alike.
     """
-    each = [log_softmax(decision.astype(np.float64), axis=1) for decision in decisions]
     if weights is not None:
-        weighted: NDArray[np.float64] = logsumexp(each, axis=0, b=weights[:, None, None]) - np.log(weights.sum())
+        n, n_classes = decisions[0].shape
+        weighted = np.empty((n, n_classes))
+        for rows in row_blocks(n, n_classes):
+            weighted[rows] = _log_weighted([each[rows] for each in decisions], weights / weights.sum())
         return weighted
+    each = [log_softmax(decision.astype(np.float64), axis=1) for decision in decisions]
     mean: NDArray[np.float64] = logsumexp(each, axis=0) - np.log(len(each))
     return mean
+
+
+def _log_weighted(decisions: Sequence[NDArray[np.float32]], shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the log of a weighted mean of probabilities; `shares` are 1 in sum."""
+    mean = np.zeros(decisions[0].shape)
+    for decision, share in zip(decisions, shares, strict=True):
+        values = decision.astype(np.float64)
+        values -= values.max(axis=1, keepdims=True)
+        np.exp(values, out=values)
+        values *= share / values.sum(axis=1, keepdims=True)
+        mean += values
+    if mean.min(initial=1) < _LEAST_EXACT:  # too little for a double, and yet it has a logarithm
+        logs = [log_softmax(each.astype(np.float64), axis=1) for each in decisions]
+        exact: NDArray[np.float64] = logsumexp(logs, axis=0, b=shares[:, None, None])
+        return exact
+    return np.log(mean, out=mean)
 
 
 def meta_features(decisions: Sequence[NDArray[np.float32]], scores: str, combine: str) -> NDArray[np.float32]:

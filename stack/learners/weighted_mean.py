@@ -12,14 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.learner import BaseScores, Part
 from stackbone.stack.learners.linear_meta import scored, within
 from stackbone.stack.learners.meta_model import MetaModel, mean_probability
 from stackbone.stack.learners.options import MetaOptions
-from stackbone.stack.metrics.temperature import fit_scale, log_probabilities
+from stackbone.stack.metrics.temperature import fit_scale, log_probabilities, row_blocks
 
 Doubles = NDArray[np.float64]
 Positions = NDArray[np.int64]
@@ -148,7 +147,17 @@ def true_probabilities(decisions: Sequence[NDArray[np.float32]], y: NDArray[np.i
     y : NDArray[np.int64]
         ``(n,)`` class codes.
     """
-    own = (np.arange(len(y)), y)
-    logs = [log_softmax(each.astype(np.float64), axis=1)[own] for each in decisions]
+    logs = [_log_softmax_of(each, y) for each in decisions]
     found: Doubles = np.maximum(np.exp(np.column_stack(logs)), LEAST_PROBABILITY)
+    return found
+
+
+def _log_softmax_of(decision: NDArray[np.float32], y: NDArray[np.int64]) -> Doubles:
+    """Return the ``(n,)`` log-softmax of each row's own column, to the bit what the whole matrix would have there."""
+    found = np.empty(len(y))
+    for rows in row_blocks(*decision.shape):
+        values = decision[rows].astype(np.float64)
+        values -= values.max(axis=1, keepdims=True)
+        own = values[np.arange(len(values)), y[rows]]
+        found[rows] = own - np.log(np.exp(values, out=values).sum(axis=1))
     return found

@@ -7,10 +7,12 @@ Whether that worked is measured on other rows, by the calibration error of `stac
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 
 from stackbone.cache.errors import StackError, UsageError
 from stackbone.stack.metrics.checks import Scores, check_scores
@@ -21,7 +23,8 @@ LEAST_REACH = 1e-3
 MOST_REACH = 1e5
 """Most scale, likewise: beyond it the rounding errors of float32 decision values would count as evidence."""
 
-_ROWS_AT_A_TIME = 8192  # the double-precision copies stay small beside the features
+_NUMBERS_AT_A_TIME = 2**16  # half a megabyte of doubles
+_ROWS_ADDED = 8192  # at a time: another number would round otherwise, and scales that are kept would differ
 
 
 def fit_scale(decision: Scores, codes: NDArray[np.int64], weights: NDArray[np.float64] | None = None) -> float:
@@ -62,10 +65,10 @@ def fit_scale(decision: Scores, codes: NDArray[np.int64], weights: NDArray[np.fl
     reach = float(np.average(np.ptp(decision, axis=1).astype(np.float64), weights=weights))
     if reach == 0:
         return 1.0
-    target = _mean_target(decision, codes, weights)
+    target, highest = _mean_target(decision, codes, weights), decision.max(axis=1, keepdims=True).astype(np.float64)
 
     def slope(log_scale: float) -> float:
-        return _mean_expected(decision, float(np.exp(log_scale)), weights) - target
+        return _mean_expected(decision, highest, float(np.exp(log_scale)), weights) - target
 
     least, most = np.log(LEAST_REACH / reach), np.log(MOST_REACH / reach)
     if slope(least) >= 0:
@@ -102,6 +105,12 @@ def log_probabilities(decision: Scores, scale: float) -> NDArray[np.float64]:
     return logs
 
 
+def row_blocks(n: int, n_classes: int) -> Iterator[slice]:
+    """Yield rows of ``(n, n_classes)`` doubles, as many at a time as a core's own cache holds."""
+    step = max(_NUMBERS_AT_A_TIME // max(n_classes, 1), 1)
+    return (slice(start, start + step) for start in range(0, n, step))
+
+
 def _mean_target(decision: Scores, codes: NDArray[np.int64], weights: NDArray[np.float64] | None) -> float:
     """Return the mean decision value of the true class below its row's highest, at most 0."""
     highest = decision.max(axis=1).astype(np.float64)
@@ -113,15 +122,22 @@ def _mean_target(decision: Scores, codes: NDArray[np.int64], weights: NDArray[np
     return float(np.average(runner_up, weights=weights)) / (n + 2)
 
 
-def _mean_expected(decision: Scores, scale: float, weights: NDArray[np.float64] | None) -> float:
+def _mean_expected(
+    decision: Scores, highest: NDArray[np.float64], scale: float, weights: NDArray[np.float64] | None
+) -> float:
     """Return the mean of the decision value below its row's highest that the probabilities expect."""
+    expected = np.empty(len(decision))
+    for rows in row_blocks(*decision.shape):
+        below = decision[rows] - highest[rows]
+        share = scale * below
+        np.exp(share, out=share)
+        share /= share.sum(axis=1, keepdims=True)
+        share *= below
+        expected[rows] = share.sum(axis=1)
     total = 0.0
-    for start in range(0, len(decision), _ROWS_AT_A_TIME):
-        part = slice(start, start + _ROWS_AT_A_TIME)
-        below = decision[part].astype(np.float64)
-        below -= below.max(axis=1, keepdims=True)
-        expected = (softmax(scale * below, axis=1) * below).sum(axis=1)
-        total += float(expected.sum() if weights is None else weights[part] @ expected)
+    for start in range(0, len(decision), _ROWS_ADDED):
+        part = expected[start : start + _ROWS_ADDED]
+        total += float(part.sum() if weights is None else weights[start : start + _ROWS_ADDED] @ part)
     return total / (len(decision) if weights is None else weights.sum())
 
 

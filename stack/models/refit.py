@@ -51,6 +51,7 @@ def refit(
     dealing: str = DEALINGS[0],
     recipe: str = "oof",
     members: Sequence[Member] | None = None,
+    keep_features: bool = True,
     n_jobs: int | None = None,
     cache: ScoreCache | None = None,
     progress: Progress | None = None,
@@ -75,6 +76,8 @@ def refit(
         One of `stack.learners.recipes.recipe_rows`.
     members : sequence of Member, optional
         What the base learners of the stack see; by default each backbone is a member.
+    keep_features : bool
+        Keep features of training images, by which the model knows images unlike all of them.
     n_jobs : int, optional
         Fits at a time; all cores by default.
     cache : ScoreCache, optional
@@ -90,7 +93,7 @@ def refit(
         If features of a view, or the record of what a steering saw, are not there or damaged.
     """
     options = check_options(task.name, options)
-    truth = task.read(joined.labels)
+    truth = joined.truth(task)
     task.check(truth)
     check_blocks(joined.features, len(truth.values))
     rows = np.arange(len(truth.values))
@@ -133,7 +136,7 @@ def refit(
         heads=() if recipe not in ("oof", "mean") else options.heads,
         weights=None if meta.weights is None else meta.weights.tolist(),
         targets=tuple(truth.targets.tolist()),
-        novelty=find_novelty(joined, seed),
+        novelty=find_novelty(joined, seed) if keep_features else None,
         class_weight=options.class_weight,
         weight_column=options.weight_column,
     )

@@ -38,7 +38,7 @@ def model_lines(model: StackModel) -> list[str]:
     """Return lines for people."""
     names = _first_of(model.classes or model.targets)
     versions = ", ".join(f"{name} {each}" for name, each in model.versions.items())
-    kept = "keeps no features of them: it knows no unlike images"
+    kept = "keeps no features of them: it cannot tell unlike images"
     if model.novelty is not None:
         size = f"{model.novelty.n_bytes / 1e6:,.1f} MB"
         kept = f"keeps features of {model.novelty.n_kept:,} of them ({size}), to know images that are unlike them"
@@ -65,4 +65,4 @@ def _weighed_by(model: StackModel) -> list[str]:
         weight = _first_of([f"{name} {each:g}" for name, each in weight.items()])
     said = [f"class weights {weight}"] if weight is not None else []
     said += [f"each image by the column {model.weight_column!r}"] if model.weight_column is not None else []
-    return [f"  weighed where it was fitted: {'; '.join(said)}"] if said else []
+    return [f"  fitted with weights: {'; '.join(said)}"] if said else []

@@ -99,6 +99,13 @@ class RidgePath:
             predicted[rows] = piece @ self.coef + self.intercept
         return predicted
 
+    def of_targets(self, numbers: NDArray[np.int64], n_targets: int) -> "RidgePath":
+        """Return the regressions of some of `n_targets` targets, by number from 0, in the same order of alphas."""
+        if len(numbers) == n_targets:
+            return self
+        columns = (np.arange(0, len(self.intercept), n_targets)[:, None] + numbers).ravel()
+        return RidgePath(self.coef[:, columns], self.intercept[columns], self.mean)
+
     def linear_map(self, number: int | None = None) -> LinearMap:
         """Return the regressions as a map with one output each, or the one of this number, from 0."""
         own = slice(None) if number is None else slice(number, number + 1)

@@ -166,6 +166,30 @@ def test_no_image_is_embedded_for_what_is_refused(
     assert done.returncode == code, done.stderr
 
 
+@pytest.mark.parametrize("odd", ["two\nlines.jpg", "tab\there.jpg", "\x1b[31mred.jpg"])
+def test_odd_names_stay_on_their_line(run: Run, copy: Path, odd: str) -> None:
+    write_photo(copy / "photos" / "test" / "hat" / odd, 1, seed=400)
+    (copy / "photos" / "test" / "hat" / f"no picture {odd}").write_text("text")
+    (copy / f"m{odd}").write_bytes((copy / "m").read_bytes())
+    done = run("photos", "--model", f"m{odd}", "--csv", "a.csv", "--max-failed", "1", "--engine", "torch", cwd=copy)
+    assert done.returncode == 0, done.stderr
+    assert odd not in done.stdout + done.stderr
+    assert ascii(odd)[1:-1] in done.stdout  # the model's name
+    with (copy / "a.csv").open(newline="") as file:
+        assert f"test/hat/{odd}" in [row["path"] for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize(("words", "n"), [((), 18), (("--split", "test"), 6)])
+def test_images_of_other_splits_are_not_embedded(run: Run, copy: Path, words: tuple[str, ...], n: int) -> None:
+    (copy / "photos" / "train" / "hat" / "text.jpg").write_text("this is no picture")
+    command = ("photos", "--model", "m", "--cache", "other", "--engine", "torch", "--max-failed", "0", *words)
+    done = run(*command, cwd=copy)
+    assert done.returncode == (0 if words else 1), done.stderr
+    assert ("1 of 19 images failed" in done.stderr) == (not words)
+    [feature_set] = FeatureStore(copy / "other").feature_sets()
+    assert len(feature_set.digests()) == n
+
+
 def test_bad_images_are_listed_and_the_rest_is_tested(run: Run, copy: Path) -> None:
     (copy / "photos" / "test" / "hat" / "text.jpg").write_text("this is no picture")
     done = run("photos", "--model", "m", cwd=copy)

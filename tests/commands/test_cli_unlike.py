@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stackbone.cache import FeatureStore
-from stackbone.stack import load_model
+from stackbone.stack import MetaOptions, StackOptions, load_model, run_experiment
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 FAST = ("stack", "--recipe", "mean", "--c", "0.1", "--inner-cv", "2")
@@ -45,8 +47,20 @@ def test_saving_says_what_is_kept_and_how_to_leave_it_out(here: Run, place: Path
     assert "training images" not in without.stderr
     assert load_model(file).novelty is None
     few = here(*FAST, "--save", file, "--cache", "few")
+    assert re.search(r"the model, fitted on all 18 images in \d+\.\d s, is in ", few.stderr)
     assert "will not know images that are unlike these: it takes 20 training images" in few.stderr
     assert load_model(file).novelty is None
+
+
+@pytest.mark.parametrize("recipe", ["oof", "mean", "concat", "published"])
+def test_what_is_left_out_is_not_computed(place: Path, monkeypatch: pytest.MonkeyPatch, recipe: str) -> None:
+    monkeypatch.setattr("stackbone.stack.models.refit.find_novelty", lambda *_: pytest.fail("features were measured"))
+    options = StackOptions(c=0.1, inner_splits=2, meta=MetaOptions(c=0.1))
+    asked: dict[str, Any] = {"recipes": [recipe], "options": options, "with_model": True, "n_jobs": 1}
+    found = run_experiment(FeatureStore(place / "features"), keep_features=False, **asked)
+    assert found.model is not None
+    assert found.model.novelty is None
+    assert found.model_seconds > 0
 
 
 def test_leaving_out_what_is_not_saved_is_refused(here: Run) -> None:
@@ -59,10 +73,10 @@ def test_leaving_out_what_is_not_saved_is_refused(here: Run) -> None:
     ("words", "said", "weights"),
     [
         ((), [], None),
-        (("--class-weight", "balanced"), ["  weighed where it was fitted: class weights balanced"], "balanced"),
+        (("--class-weight", "balanced"), ["  fitted with weights: class weights balanced"], "balanced"),
         (
             ("--class-weight", '{"cat": 1, "dog": 2.5, "emu": 1}'),
-            ["  weighed where it was fitted: class weights cat 1, dog 2.5, emu 1"],
+            ["  fitted with weights: class weights cat 1, dog 2.5, emu 1"],
             {"cat": 1.0, "dog": 2.5, "emu": 1.0},
         ),
     ],
@@ -79,7 +93,7 @@ def test_a_model_is_inspected(
     assert lines[1] == "  classes: cat, dog, emu"
     assert "  fitted on 36 images, views plain" in lines
     assert any("keeps features of 36 of them (0.0 MB)" in line for line in lines)
-    assert [line for line in lines if "weighed" in line] == said
+    assert [line for line in lines if "with weights" in line] == said
     content = json.loads(here("inspect", "--model", file, "--json").stdout)
     assert (content["n_images"], content["class_weight"], content["weight_column"]) == (36, weights, None)
     assert content["novelty"]["n_kept"] == 36

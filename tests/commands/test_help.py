@@ -23,7 +23,8 @@ from stackbone.commands.shared.experiment_options import (
 )
 from stackbone.commands.shared.listing import own_commands, summary
 from stackbone.commands.shared.names import REGISTRIES, filled, names_of
-from stackbone.commands.shared.options import DatasetOptions, FoldOptions, PageOptions
+from stackbone.commands.shared.options import DatasetOptions, FoldOptions
+from stackbone.commands.shared.report_output import PageOptions
 from stackbone.commands.shared.training_options import MethodOptions, TrainingOptions
 from stackbone.extract.backbones.backbone import BACKBONES
 from stackbone.extract.methods.method import RECIPES

@@ -5,19 +5,22 @@ All numbers are fitted at once, by one decomposition for every number and every 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.bases.ridge import ALPHA_GRID, least_error
 from stackbone.stack.learners.learner import BaseLearner, BaseScores, Part
 from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.learners.targets.each_target import part_of_target
-from stackbone.stack.solvers.ridge import SideBySide, fit_ridge
+from stackbone.stack.solvers.ridge import RidgePath, SideBySide, fit_ridge
 from stackbone.stack.solvers.scales import MODERATION
 
 Doubles = NDArray[np.float64]
+
+_MOST_TRIED = 2**25  # predictions of all alphas that are held at a time: 256 MiB; more numbers go in pieces
 
 
 class RidgesBase(BaseLearner):
@@ -61,17 +64,26 @@ def score_targets(train: SideBySide, part: Part, test: SideBySide, alphas: Seque
     """
     y, weights, grid = part.y_train, part.row_weights, np.asarray(alphas) / part.weight
     moderation, n_targets = MODERATION / part.weight, part.y_train.shape[1]
-    tried = np.full((train.n, len(grid) * n_targets), np.nan)
-    for fold in part.inner:
+
+    def fit(fold: Fold) -> RidgePath:
         counts = None if weights is None else weights[fold.train]
-        path = fit_ridge(train.take(fold.train), y[fold.train], grid, moderation, weights=counts)
-        tried[fold.test] = path.predict(train.take(fold.test))
-    each = tried.reshape(train.n, len(grid), n_targets)
-    chosen = np.array([_choose(each[:, :, number], part_of_target(part, number)) for number in range(n_targets)])
+        return fit_ridge(train.take(fold.train), y[fold.train], grid, moderation, weights=counts)
+
+    n_pieces = min(n_targets, -(-train.n * len(grid) * n_targets // _MOST_TRIED))
+    pieces = np.array_split(np.arange(n_targets), max(n_pieces, 1))
+    fits: Iterable[RidgePath] = map(fit, part.inner)
+    fits = fits if len(pieces) == 1 else list(fits)  # each serves every piece
+    chosen, out_of_fold = np.empty(n_targets, np.int64), np.empty((train.n, n_targets))
+    for numbers in pieces:
+        tried = np.full((train.n, len(grid) * len(numbers)), np.nan)
+        for fold, path in zip(part.inner, fits, strict=True):
+            tried[fold.test] = path.of_targets(numbers, n_targets).predict(train.take(fold.test))
+        each = tried.reshape(train.n, len(grid), len(numbers))
+        chosen[numbers] = [_choose(each[:, :, i], part_of_target(part, number)) for i, number in enumerate(numbers)]
+        out_of_fold[:, numbers] = each[:, chosen[numbers], np.arange(len(numbers))]
     fitted = np.arange(train.n) if part.fitted is None else part.fitted
     path = fit_ridge(train.take(fitted), part.y_fitted, grid[chosen][None], moderation, weights=part.fitted_weights)
     strength = float(np.exp(np.log(np.asarray(alphas)[chosen]).mean()))
-    out_of_fold = each[:, chosen, np.arange(n_targets)]
     return BaseScores(strength, out_of_fold, path.predict(test), path.linear_map())
 
 

@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError
 from stackbone.cache.labels.numbers import NUMBERS, join_numbers, name_problem
-from stackbone.stack.folds.class_folds import Ask
 from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold
-from stackbone.stack.folds.ways_out import ways_for_targets
 from stackbone.stack.graphs.answers import numbers
 from stackbone.stack.graphs.graph import Graph
 from stackbone.stack.learners.learner import BaseScores
@@ -59,10 +57,6 @@ class Multitarget(Regression):
     def check(self, truth: Truth) -> None:
         """Require numbers each of which varies."""
         check_several(truth.targets, truth.values)
-
-    def ways_out(self, labels: NDArray[np.str_], units: Units, ask: Ask) -> str:
-        """Return other numbers of folds, or more images."""
-        return ways_for_targets(self.read(labels).values[:, 0], units, ask)
 
     def inner_folds(self, truth: Truth, rows: NDArray[np.int64], units: Units, seed: int, most: int) -> list[Fold]:
         """Return shuffled inner folds, which no number decides."""

@@ -18,7 +18,8 @@ from stackbone.extract.backbones.backbone import BACKBONES, Backbone
 from stackbone.extract.backbones.weights import find_weights
 from stackbone.extract.embedding import plan
 from stackbone.extract.embedding import run as run_module
-from stackbone.extract.embedding.predict import EmbeddedImages, embed_for
+from stackbone.extract.embedding.images import EmbeddedImages
+from stackbone.extract.embedding.predict import embed_for
 from tests.made.checkout import ROOT
 from tests.made.engines import CountingEngine
 from tests.made.photos import write_photos

@@ -3,6 +3,7 @@
 import hashlib
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from stackbone.cache import FeatureStore
+from stackbone.cache import FeatureStore, StackError
 from stackbone.cli import app
 from stackbone.stack import Experiment, StackOptions, run_experiment, stack_options
 from stackbone.stack.experiments.provenance import repeat_commands
+from stackbone.stack.features.join import join_features
 from stackbone.stack.features.source import extract_words
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -147,3 +149,20 @@ def test_what_let_images_in_is_asked_for_again(
     assert f" --backbones resnet50,vgg19 --precision fp32{words} --dataset photos " in extract
     advice = extract_words(store, store.dataset(), "--backbones", "xception")
     assert advice == f"`stackbone extract /photos --backbones xception{words} --cache {tmp_path}`"
+
+
+def test_what_let_in_images_of_incomplete_sets_is_asked_for_again(tmp_path: Path, make_cache: Make) -> None:
+    store = make_cache(tmp_path, LABELS)
+    _, second = store.feature_sets()
+    row, other = (np.frombuffer(hashlib.sha256(each).digest(), np.uint8).reshape(1, 32) for each in (b"new", b"newer"))
+    index = store.dataset()
+    store.write_dataset(replace(index, image_sha256=np.concatenate([row, other, index.image_sha256[2:]])))
+    second.append(second.header().spec, row, np.ones((1, 8), np.float32), {"allow_truncated": "yes"})
+    assert store.covering(store.dataset()) == []
+    advice = extract_words(store, store.dataset(), "--backbones", "xception")
+    assert " --allow-truncated " in advice
+    with pytest.raises(StackError, match="--allow-truncated"):
+        join_features(store, backbones="resnet50")
+    shard = next(second.folder.glob("*.h5"))
+    shard.write_bytes(b"no HDF5")  # words of advice say what they can
+    assert "stackbone extract" in extract_words(store, store.dataset(), "--backbones", "xception")

@@ -190,7 +190,7 @@ def test_five_groups_of_one_class_each_are_told_what_works(cv: int, advised: int
 def test_advice_on_numeric_targets_works(n: int, n_splits: int, grouped: bool) -> None:  # noqa: FBT001  # a parameter
     groups = np.repeat(np.arange(n), 2) if grouped else None
     y = np.arange(float(2 * n if grouped else n))
-    advice = ways_for_targets(y, Units(groups), Ask(n_splits))
+    advice = ways_for_targets(len(y), Units(groups), Ask(n_splits))
     for each in re.finditer(r"ask for ([\d, or]+) folds(?!, or predict)", advice.split("add images")[0]):
         for k in map(int, re.findall(r"\d+", each[1])):
             folds = regression_folds(y, k, 0, groups=groups)

@@ -14,7 +14,8 @@ import pytest
 from stackbone.cache import CacheError, FeatureStore, UsageError, sha256_file
 from stackbone.cache.records.listed import Listed
 from stackbone.commands.shared.experiment_options import OutputOptions
-from stackbone.commands.shared.options import PageOptions, RowOptions
+from stackbone.commands.shared.options import RowOptions
+from stackbone.commands.shared.report_output import PageOptions
 from stackbone.commands.stack import _write
 from stackbone.extract.backbones.licences import known_licences
 from stackbone.stack import Experiment, MetaOptions, StackOptions, load_model, run_experiment, save_model, stack_options

@@ -254,12 +254,17 @@ def test_of_several_views_the_mean_of_their_distances_counts(tmp_path: Path, mak
     np.testing.assert_allclose(model.combined(decisions), model.log_probabilities(blocks), atol=1e-5)
     assert {each.further_than for each in predict(model, ["a"] * 7, blocks)} == {None}
     joined = join_features(store, test_views="mean")
-    scales = [
-        np.median([plain_distance(row, np.delete(kept_of(joined.blocks[name]), i, axis=0), 5) for i, row in pairs])
-        for name in ("resnet50", "vgg19")
-        for pairs in [list(enumerate(joined.blocks[name].astype(np.float64)))]
-    ]
-    assert all(model.novelty.scales[name] > scale for name, scale in zip(joined.blocks, scales, strict=True))
+    found = []
+    for name, sets in joined.view_sets.items():
+        kept_rows, views = kept_of(joined.blocks[name]), [sets[view].load(joined.digests) for view in joined.views.test]
+        own = [
+            np.mean([plain_distance(view[i].astype(np.float64), np.delete(kept_rows, i, axis=0), 5) for view in views])
+            for i in range(len(joined.rows))
+        ]
+        np.testing.assert_allclose(model.novelty.scales[name], np.median(own), rtol=1e-3)
+        found.append(np.array(own) / np.median(own))
+    assert len(found) == 2
+    np.testing.assert_allclose(model.novelty.calibration, np.sort(np.mean(found, axis=0)), rtol=1e-3)
 
 
 # In answers, of every task

@@ -38,6 +38,7 @@ from stackbone.stack.tables.verdict import verdict
 from stackbone.stack.tasks.label_form import check_comparable, check_label_form, check_same_numbers
 from stackbone.stack.tasks.registry import TASKS
 from stackbone.stack.tasks.target_findings import NumberFindings
+from stackbone.stack.tasks.targets import parse_several
 from tests.made.multilabel import index_of
 from tests.made.numbers import NAMES, features_of, fill_numbers, make_numbers, numbers_index, texts_of
 
@@ -90,6 +91,23 @@ def test_scores_are_scikit_learns_of_each_number_and_their_mean(experiment: Expe
                 ]
                 assert [numbers[f"{name}:{number}"][i] for number in NAMES] == pytest.approx(each)
                 assert numbers[f"mean_{name}"][i] == pytest.approx(np.mean(each))
+
+
+@pytest.mark.parametrize("options", [{"with_model": True}, {"repeats": 2}, {"split": "test"}, {"time_column": "when"}])
+def test_labels_are_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]) -> None:
+    when = {"when": [str(i) for i in range(len(VALUES))]}
+    splits = ["test" if i % 3 == 0 else "train" for i in range(len(VALUES))]
+    store = fill_numbers(tmp_path, VALUES, replace(numbers_index(VALUES, splits=splits), columns=when))
+    n_parsed = []
+
+    def counted(labels: NDArray[np.str_]) -> tuple[NDArray[np.str_], NDArray[np.float64]]:
+        n_parsed.append(len(labels))
+        return parse_several(labels)
+
+    monkeypatch.setattr("stackbone.stack.tasks.kinds.multitarget.parse_several", counted)
+    found = run_experiment(store, task="multitarget", n_jobs=1, recipes=["mean"], **options)
+    assert found.truth.values.shape == VALUES[found.joined.rows].shape
+    assert len(n_parsed) == 1
 
 
 def test_a_number_scores_what_it_would_alone(store: FeatureStore, experiment: Experiment) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.folds import regression_folds
-from stackbone.stack.learners.bases.ridge import RidgeBase
+from stackbone.stack.learners.bases.ridge import ALPHA_GRID, RidgeBase
 from stackbone.stack.learners.bases.ridges import RidgesBase, score_targets
 from stackbone.stack.learners.learner import BaseScores, Part
 from stackbone.stack.learners.meta_model import MetaModel
@@ -34,6 +34,18 @@ WEIGHTS = np.random.default_rng(1).uniform(0.5, 1.5, N_TRAIN)
 def part(**changes: Any) -> Part:  # noqa: ANN401 - fields of all kinds
     inner = regression_folds(Y[TRAIN, 0], 4, 0)
     return replace(Part(0, Fold(TRAIN, TEST), Y[TRAIN], 0, inner), **changes)
+
+
+@pytest.mark.parametrize("n_at_a_time", [1, 2])
+@pytest.mark.parametrize("metric", [None, "mean_mae"])
+def test_many_numbers_go_in_pieces(monkeypatch: pytest.MonkeyPatch, n_at_a_time: int, metric: str | None) -> None:
+    asked = part(metric=None if metric is None else METRICS[metric], row_weights=WEIGHTS, sample_weights=WEIGHTS)
+    whole = RidgesBase().fit([X], asked, StackOptions(), 0)
+    monkeypatch.setattr("stackbone.stack.learners.bases.ridges._MOST_TRIED", N_TRAIN * len(ALPHA_GRID) * n_at_a_time)
+    pieces = RidgesBase().fit([X], asked, StackOptions(), 0)
+    np.testing.assert_allclose(pieces.out_of_fold, whole.out_of_fold, rtol=1e-9)
+    np.testing.assert_array_equal(pieces.test, whole.test)
+    assert pieces.chosen == whole.chosen
 
 
 @pytest.mark.parametrize(

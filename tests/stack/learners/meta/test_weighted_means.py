@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import log_softmax
+from scipy.special import log_softmax, logsumexp
 
 from stackbone.cache.errors import StackError, UsageError
 from stackbone.stack import MetaOptions, stack_options
@@ -296,3 +296,15 @@ def test_numbers_of_members_alike_stay_their_mean() -> None:
 def test_convex_weights_are_for_classes() -> None:
     with pytest.raises(UsageError, match="unknown meta-learner 'convex'"):
         stack_options("regression", meta="convex")
+
+
+@pytest.mark.parametrize(("n", "n_classes", "size"), [(50, 3, 1.0), (2_000, 70, 5.0), (40, 4, 3_000.0)])
+def test_a_weighted_mean_of_probabilities_has_a_logarithm_however_small(n: int, n_classes: int, size: float) -> None:
+    rng = np.random.default_rng(n)
+    said = [(size * rng.normal(size=(n, n_classes))).astype(np.float32) for _ in range(3)]
+    codes, weights = rng.integers(n_classes, size=n), np.array([0.5, 0.0, 1.5])
+    logs = [log_softmax(each.astype(np.float64), axis=1) for each in said]
+    expected = logsumexp(logs, axis=0, b=weights[:, None, None]) - np.log(2)
+    np.testing.assert_allclose(mean_probability(said, weights), expected, rtol=1e-12, atol=1e-12)
+    own = np.exp(np.column_stack([each[np.arange(n), codes] for each in logs]))
+    np.testing.assert_array_equal(true_probabilities(said, codes), np.maximum(own, LEAST_PROBABILITY))
