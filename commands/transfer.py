@@ -50,7 +50,7 @@ def command(
     from stackbone.cache import FeatureStore
     from stackbone.stack.report.projection import choose_projection
     from stackbone.stack.transfer.results.result_file import transfer_result
-    from stackbone.stack.transfer.run import check_model, run_transfer
+    from stackbone.stack.transfer.run import check_model, left_out_of_all, run_transfer
 
     if files.save_method and not files.save:
         message = "--save-method says which method --save keeps: add --save FILE, or leave it out"
@@ -63,6 +63,8 @@ def command(
     if files.save:
         check_model(domains.target_labels, domains.methods, files.save_method)
     rows.check()
+    if note := left_out_of_all(domains.methods):
+        err.note(f"note: {note}")
     with progress() as on_progress:
         experiment = run_transfer(
             FeatureStore(cache),

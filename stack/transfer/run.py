@@ -185,6 +185,19 @@ def choose_methods(asked: str | Sequence[str]) -> list[Method]:
     return [each for each in METHODS.values() if each.family == "baseline" or each.name in wanted]
 
 
+def left_out_of_all(asked: str | Sequence[str]) -> str | None:
+    """Return in a sentence which methods ``all`` leaves out; None where it does not stand among the names."""
+    names = _listed(asked)
+    out = [each.name for each in METHODS.values() if not each.by_default and not {each.name, each.family} & {*names}]
+    if "all" not in names or not out:
+        return None
+    them = "it takes" if len(out) == 1 else "they take"
+    return (
+        f"--methods all leaves out {', '.join(out)}, since {them} longest: to compare {'it' if len(out) == 1 else 'them'} "
+        f"too, type {typed('--methods', ','.join([*names, *out]))}"
+    )
+
+
 def _listed(names: str | Sequence[str]) -> tuple[str, ...]:
     """Return names that were given as a list or separated by commas, each once."""
     words = names.split(",") if isinstance(names, str) else names
