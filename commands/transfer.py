@@ -18,10 +18,12 @@ from stackbone.commands.shared.console import err, print_json, progress
 from stackbone.commands.shared.experiment_options import CrossValidationOptions, number_or_plan
 from stackbone.commands.shared.option_groups import grouped
 from stackbone.commands.shared.options import CacheOption, DatasetNameOption, FoldOptions, JsonOption, RowOptions
+from stackbone.commands.shared.report_output import write_collected
 from stackbone.commands.shared.transfer.options import DomainOptions, TransferFiles
 from stackbone.commands.shared.transfer.output import print_transfer
 
 if TYPE_CHECKING:
+    from stackbone.cache import FeatureStore
     from stackbone.stack.transfer.experiment import TransferExperiment
 
 
@@ -55,8 +57,8 @@ def command(
     if files.save_method and not files.save:
         message = "--save-method says which method --save keeps: add --save FILE, or leave it out"
         raise UsageError(message)
-    if files.projection != "auto" and not files.report:
-        message = "--projection is for the report: add --report FILE, or leave it out"
+    if files.projection != "auto" and not (files.report or files.figures):
+        message = "--projection is for the report: add --report FILE or --figures FOLDER, or leave it out"
         raise UsageError(message)
     choose_projection(files.projection)  # refused before the work
     endings.check_outputs({"--save": files.save, "--result": files.result, "--report": files.report, **rows.files})
@@ -65,9 +67,10 @@ def command(
     rows.check()
     if note := left_out_of_all(domains.methods):
         err.note(f"note: {note}")
+    store = FeatureStore(cache)
     with progress() as on_progress:
         experiment = run_transfer(
-            FeatureStore(cache),
+            store,
             target=domains.target,
             source=domains.source or (),
             dataset=dataset,
@@ -90,12 +93,13 @@ def command(
         print_json(transfer_result(experiment))
     else:
         print_transfer(experiment)
-    _write(experiment, files, rows, jobs)
+    _write(experiment, store, files, rows, jobs)
 
 
-def _write(experiment: TransferExperiment, files: TransferFiles, rows: RowOptions, jobs: int | None) -> None:
+def _write(
+    experiment: TransferExperiment, store: FeatureStore, files: TransferFiles, rows: RowOptions, jobs: int | None
+) -> None:
     """Write each file that was asked for: the table stands, whatever becomes of them."""
-    from stackbone.stack.report.page import write_page
     from stackbone.stack.report.transfer.report import collect_transfer_report
     from stackbone.stack.transfer.results.result_file import write_transfer
     from stackbone.stack.transfer.results.table import transfer_rows
@@ -114,9 +118,10 @@ def _write(experiment: TransferExperiment, files: TransferFiles, rows: RowOption
             words = typed("stackbone", "predict", "PHOTOS", "--model", files.save)
             with outputs.file(f"use it: {words}"):
                 _save(experiment, files.save, files.save_method, jobs)
-        if files.report:
-            with outputs.file(f"the report is in {files.report}"):
-                write_page(collect_transfer_report(experiment, files.projection), files.report)
+        if files.report or files.figures:
+            with outputs.file():
+                report = collect_transfer_report(experiment, files.projection, store)
+                write_collected(report, files.report, files.figures)
 
 
 def _save(experiment: TransferExperiment, file: Path, method: str | None, jobs: int | None) -> None:

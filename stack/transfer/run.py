@@ -191,10 +191,10 @@ def left_out_of_all(asked: str | Sequence[str]) -> str | None:
     out = [each.name for each in METHODS.values() if not each.by_default and not {each.name, each.family} & {*names}]
     if "all" not in names or not out:
         return None
-    them = "it takes" if len(out) == 1 else "they take"
+    takes, them = ("it takes", "it") if len(out) == 1 else ("they take", "them")
     return (
-        f"--methods all leaves out {', '.join(out)}, since {them} longest: to compare {'it' if len(out) == 1 else 'them'} "
-        f"too, type {typed('--methods', ','.join([*names, *out]))}"
+        f"--methods all leaves out {', '.join(out)}, since {takes} longest: to compare {them} too, type "
+        f"{typed('--methods', ','.join([*names, *out]))}"
     )
 
 

@@ -65,6 +65,9 @@ class TransferFiles:
     ] = None
     result: Annotated[Path | None, typer.Option(help="Write all numbers to this file, as JSON")] = None
     report: Annotated[Path | None, typer.Option(help="Write a report of the transfer to this HTML file")] = None
+    figures: Annotated[Path | None, typer.Option(help="Write the report's figures to this folder, as SVG and PNG")] = (
+        None
+    )
     projection: Annotated[
         str, typer.Option(help="How the report maps images to a plane: {projections}; auto is UMAP where installed")
     ] = "auto"
