@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from stackbone.stack.transfer.experiment import TransferExperiment
 from stackbone.stack.transfer.explanation import explain
 from stackbone.stack.transfer.final_model import check_saved, with_model
 from stackbone.stack.transfer.method import FAMILIES, HIDDEN, Codes, Method
+from stackbone.stack.transfer.open_set import count_refusals
 from stackbone.stack.transfer.registry import METHODS
 from stackbone.stack.transfer.results.scores import SOURCE_ONLY
 
@@ -125,6 +127,7 @@ def run_transfer(
     scores, warnings = evaluate_methods(
         pair, parts, settings, chosen, seed=seed, is_split=split is not None, n_jobs=n_jobs, progress=progress
     )
+    scores = [replace(each, refusals=count_refusals(pair, parts, each.setting, seed, split)) for each in scores]
     alone = scores[0].result(SOURCE_ONLY).chosen
     strengths = {name: float(chosen_in_fold[0]["C"]) for name, chosen_in_fold in alone.items()}
     explanation = explain(pair, strengths, seed, n_jobs=n_jobs, progress=progress)

@@ -63,6 +63,8 @@ class DomainPair:
         What takes no part.
     notes : list of str
         What a reader of the scores should know, in sentences.
+    unknown : Joined, optional
+        The target's images of classes that the source lacks; None where there is none.
     """
 
     source: Source
@@ -72,6 +74,7 @@ class DomainPair:
     target_groups: Codes | None
     matched: Matched
     notes: list[str]
+    unknown: Joined | None = None
 
     @property
     def source_codes(self) -> Codes:
@@ -140,6 +143,8 @@ def match_domains(
     shared = share_classes(source, target, target_name)
     if by_column is not None:
         by_column = by_column[np.concatenate([shared.source_rows, len(source) + shared.target_rows])]
+    strange = np.setdiff1d(np.arange(len(target.rows)), shared.target_rows)
+    unknown = target.take(strange) if len(strange) else None
     source, target = shared.take(source, target)
     together, n_near, notes = _together(source, target, by_column, near, progress)
     source_groups = None if together is None else together[: len(source)]
@@ -161,6 +166,7 @@ def match_domains(
             conflicting=shared.counts["conflicting"],
         ),
         notes=[*_notes(shared, target_name), *notes],
+        unknown=unknown,
     )
 
 

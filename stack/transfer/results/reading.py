@@ -19,7 +19,7 @@ from stackbone.stack.transfer.domains.settings import parse_settings
 from stackbone.stack.transfer.experiment import TRANSFER_FORMAT, TRANSFER_VERSION
 from stackbone.stack.transfer.explanation import ClassGap, DomainGap, Explanation, LeastHelpful
 from stackbone.stack.transfer.registry import METHODS
-from stackbone.stack.transfer.results.scores import MethodScore, SettingScores
+from stackbone.stack.transfer.results.scores import MethodScore, Refusals, SettingScores
 from stackbone.stack.transfer.results.told import TransferResult
 
 _T = TypeVar("_T")
@@ -104,6 +104,17 @@ def _setting(raw: Mapping[str, Any]) -> SettingScores:
         unfit=_table(raw["unfit"], str),
         predictions={},
         source_effect=_optional(raw["source_effect"], _difference),
+        refusals=_optional(raw.get("open_set"), _refusals),
+    )
+
+
+def _refusals(raw: Mapping[str, Any]) -> Refusals:
+    return Refusals(
+        n_unknown=_whole(raw["n_unknown"]),
+        unknown=_number(raw["unknown"]),
+        n_known=_whole(raw["n_known"]),
+        known=_number(raw["known"]),
+        classes={_text(name): _number(share) for name, share in _table(raw["classes"], float).items()},
     )
 
 

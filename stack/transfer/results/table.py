@@ -51,11 +51,12 @@ def _row(told: Told, result: MethodScore) -> list[str]:
 
 
 def footnotes(scores: SettingScores) -> list[str]:
-    """Return a line on the methods that cannot serve, by reason."""
+    """Return a line on the methods that cannot serve, by reason, and one on what is refused of an open set."""
     by_reason: dict[str, list[str]] = {}
     for name, reason in scores.unfit.items():
         by_reason.setdefault(reason, []).append(name)
-    return [f"not run: {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+    refused = [] if scores.refusals is None else [scores.refusals.line]
+    return [*(f"not run: {', '.join(names)}: {reason}" for reason, names in by_reason.items()), *refused]
 
 
 def transfer_rows(told: Told) -> list[dict[str, object]]:
