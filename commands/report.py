@@ -44,7 +44,7 @@ def command(
         print_json({**written, "result": str(result)})
 
 
-def _write_experiment(result: Path, page: Path, options: PageOptions, cache: str | None) -> dict[str, Any]:
+def _write_experiment(result: Path, page: Path, options: PageOptions, cache: Path | None) -> dict[str, Any]:
     from stackbone.cache import FeatureStore
     from stackbone.stack.experiments.reproduce import reproduce_experiment
 
@@ -54,7 +54,7 @@ def _write_experiment(result: Path, page: Path, options: PageOptions, cache: str
     return {**write_page(experiment, store, page, options), "dataset": experiment.dataset}
 
 
-def _write_transfer(result: Path, page: Path, options: PageOptions, cache: str | None) -> dict[str, Any]:
+def _write_transfer(result: Path, page: Path, options: PageOptions, cache: Path | None) -> dict[str, Any]:
     from stackbone.cache import FeatureStore
     from stackbone.stack.report.transfer.report import collect_result_report
     from stackbone.stack.transfer.results.reading import read_transfer

@@ -121,6 +121,7 @@ class TransferExperiment:
             "target": self.target,
             "n_source": self.n_source,
             "n_target": self.n_target,
+            **({} if self.pair.unlabelled is None else {"n_unlabelled": len(self.pair.unlabelled)}),
             "classes": self.class_names,
             "cv": None if division.split is not None else division.cv,
             "repeats": division.repeats,

@@ -181,5 +181,6 @@ def _seen(experiment: TransferExperiment, name: str) -> Digests:
     if name == POOLED:
         taught: Digests = np.concatenate([pair.source.digests, labelled])
         return taught
-    both: Digests = np.concatenate([pair.source.digests, pair.target.digests])
+    without = [] if pair.unlabelled is None else [pair.unlabelled.digests]
+    both: Digests = np.concatenate([pair.source.digests, pair.target.digests, *without])
     return both

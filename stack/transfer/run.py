@@ -18,6 +18,7 @@ from stackbone.stack.transfer.domains.pair import match_domains
 from stackbone.stack.transfer.domains.parts import FoldPart, divide_target, labels_shown
 from stackbone.stack.transfer.domains.reading import TASK, Asked, read_domains
 from stackbone.stack.transfer.domains.settings import Setting, parse_settings
+from stackbone.stack.transfer.domains.unlabelled import with_unlabelled
 from stackbone.stack.transfer.evaluate import evaluate_methods
 from stackbone.stack.transfer.experiment import TransferExperiment
 from stackbone.stack.transfer.explanation import explain
@@ -123,7 +124,7 @@ def run_transfer(
     pair = match_domains(
         read, joined, target_name=target, group_by=group_by, near=near_duplicates, split=split, progress=progress
     )
-    pair, parts = divide_target(pair, division)
+    pair, parts = divide_target(with_unlabelled(pair, asked, near_duplicates, progress), division)
     scores, warnings = evaluate_methods(
         pair, parts, settings, chosen, seed=seed, is_split=split is not None, n_jobs=n_jobs, progress=progress
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from stackbone.stack.folds.groups import SAME_PICTURE, check_threshold, join_gro
 from stackbone.stack.transfer.domains.reading import Source, group_names
 from stackbone.stack.transfer.domains.shared_classes import SharedClasses, check_sizes, listed, share_classes
 from stackbone.stack.transfer.method import Codes
+
+if TYPE_CHECKING:
+    from stackbone.stack.transfer.domains.unlabelled import Unlabelled
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class DomainPair:
         What a reader of the scores should know, in sentences.
     unknown : Joined, optional
         The target's images of classes that the source lacks; None where there is none.
+    unlabelled : Unlabelled, optional
+        The target's images without a label; None where there is none.
     """
 
     source: Source
@@ -75,6 +81,7 @@ class DomainPair:
     matched: Matched
     notes: list[str]
     unknown: Joined | None = None
+    unlabelled: Unlabelled | None = None
 
     @property
     def source_codes(self) -> Codes:

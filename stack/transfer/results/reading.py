@@ -162,12 +162,17 @@ def _gap(raw: Mapping[str, Any]) -> DomainGap:
 
 
 def _least(raw: Mapping[str, Any]) -> LeastHelpful:
-    words = (_text(raw[key]) for key in ("domain", "path", "label"))
-    return LeastHelpful(*words, _number(raw["influence"]), _text(raw.get("sha256", "")))
+    return LeastHelpful(
+        domain=_text(raw["domain"]),
+        path=_text(raw["path"]),
+        label=_text(raw["label"]),
+        influence=_number(raw["influence"]),
+        sha256=_text(raw.get("sha256", "")),
+    )
 
 
 def _list(raw: Mapping[str, Any], key: str, parse: Callable[[Any], _T]) -> list[_T]:
-    """Return a list of which each entry is parsed; results of a transfer have no empty ones but notes and gaps."""
+    """Return the entries of a list, each parsed."""
     found = raw[key]
     if not isinstance(found, list):
         message = f"{key} is no list"
