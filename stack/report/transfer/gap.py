@@ -63,6 +63,7 @@ class Gap(Shown[GapRecord]):
                 "p",
                 "The proxy A-distance is 0 where a classifier cannot tell the domains apart and 2 where it never errs. "
                 "The maximum mean discrepancy compares their means in a kernel space; p is of its permutation test.",
+                class_="lead",
             ),
             scrolled(table(header, rows, caption="Gap by backbone"), "Gap by backbone"),
             figure(
@@ -81,6 +82,7 @@ class Gap(Shown[GapRecord]):
                 "source: with any of these counted twice, its log-loss on the target would rise. The size is a share "
                 "of the mean over all source images; below 0 an image hurts. These numbers use every target label: to "
                 "drop such images and score again on the same target flatters.",
+                class_="lead",
             ),
             _least(record.least, page),
         )

@@ -137,13 +137,17 @@ class Methods(Shown[MethodsRecord]):
             element(
                 "div",
                 element("h3", each.title),
-                scrolled(table(each.header, each.rows, caption=each.title), each.title),
-                [element("p", note) for note in each.notes],
+                scrolled(table(each.header, each.rows, caption=each.title, class_="methods"), each.title),
+                [element("p", note, class_="quiet") for note in each.notes],
+                class_="setting",
             )
             for each in record.tables
         ]
         return join_all(
-            [element("p", said) for said in record.verdicts],
+            [
+                element("p", element("b", f"Target labels {setting}: "), said, class_="lead")
+                for setting, said in zip(record.settings, record.verdicts, strict=True)
+            ],
             figure(
                 page,
                 "transfer_scores",
