@@ -1,41 +1,77 @@
-"""Write the report of an experiment that `stack --result` kept.
+"""Write the report of an experiment that `stack --result` or `transfer --result` kept.
 
-Its scores are in the cache, so that it takes seconds.
+Takes seconds: scores of `stack` are in the cache, those of a transfer in the file.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from stackbone.cache.errors import UsageError
 from stackbone.commands.shared import endings
-from stackbone.commands.shared.console import print_json, progress
+from stackbone.commands.shared.console import err, print_json, progress
 from stackbone.commands.shared.option_groups import grouped
 from stackbone.commands.shared.options import CacheOption, JsonOption
-from stackbone.commands.shared.report_output import PageOptions, write_page
+from stackbone.commands.shared.report_output import PageOptions, write_collected, write_page
 
 
 @grouped
 def command(
-    result: Annotated[Path, typer.Argument(help="File that `stack --result` wrote")],
+    result: Annotated[Path, typer.Argument(help="File that `stack --result` or `transfer --result` wrote")],
     *,
     page: Annotated[Path | None, typer.Option("--out", help="Report to write [default: RESULT.html]")] = None,
     options: PageOptions,
     cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    from stackbone.cache import FeatureStore
-    from stackbone.stack.experiments.reproduce import reproduce_experiment
+    from stackbone.stack.experiments.experiment import RESULT_FORMAT, RESULT_VERSION
+    from stackbone.stack.experiments.result_file import WROTE, read_recorded
     from stackbone.stack.report.projection import choose_projection
+    from stackbone.stack.transfer.experiment import TRANSFER_FORMAT, TRANSFER_VERSION
 
     choose_projection(options.projection)  # refused before the work
     page = page or result.with_suffix(".html")
     endings.check_outputs({"RESULT": result, "--out": page})
+    versions = {RESULT_FORMAT: RESULT_VERSION, TRANSFER_FORMAT: TRANSFER_VERSION}
+    recorded = read_recorded(result, versions, f"{WROTE}, or `stackbone transfer --result FILE`,")
+    is_transfer = recorded["format"] == TRANSFER_FORMAT
+    write = _write_transfer if is_transfer else _write_experiment
+    written = write(result, page, options, cache)
+    if as_json:
+        print_json({**written, "result": str(result)})
+
+
+def _write_experiment(result: Path, page: Path, options: PageOptions, cache: Path | None) -> dict[str, Any]:
+    from stackbone.cache import FeatureStore
+    from stackbone.stack.experiments.reproduce import reproduce_experiment
+
     store = FeatureStore(cache)
     with progress("scores that were computed are kept; run the same command to go on") as on_progress:
         experiment = reproduce_experiment(result, store, n_jobs=options.jobs, progress=on_progress)
-    written = write_page(experiment, store, page, options)
-    if as_json:
-        print_json({**written, "result": str(result), "dataset": experiment.dataset})
+    return {**write_page(experiment, store, page, options), "dataset": experiment.dataset}
+
+
+def _write_transfer(result: Path, page: Path, options: PageOptions, cache: Path | None) -> dict[str, Any]:
+    from stackbone.cache import FeatureStore
+    from stackbone.stack.report.transfer.report import collect_result_report
+    from stackbone.stack.transfer.results.reading import read_transfer
+
+    given = {
+        "--learning-curve": options.learning_curve,
+        "--steering": options.steering,
+        "--weights": options.weights,
+        "--jobs": options.jobs,
+    }
+    idle = [name for name, value in given.items() if value]
+    if idle:
+        message = f"{result} is the result of a transfer, whose report has no use for {', '.join(idle)}: leave it out"
+        raise UsageError(message)
+    found = read_transfer(result)
+    report, lacking = collect_result_report(found, FeatureStore(cache), options.projection)
+    for sentence in lacking:
+        err.note(f"note: {sentence}")
+    written = write_collected(report, page, options.figures)
+    return {**written, "source": found.sources, "target": found.target, "lacking": lacking}

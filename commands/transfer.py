@@ -6,6 +6,7 @@ the target or hurt, against the source alone, the target alone and both together
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,10 +19,12 @@ from stackbone.commands.shared.console import err, print_json, progress
 from stackbone.commands.shared.experiment_options import CrossValidationOptions, number_or_plan
 from stackbone.commands.shared.option_groups import grouped
 from stackbone.commands.shared.options import CacheOption, DatasetNameOption, FoldOptions, JsonOption, RowOptions
+from stackbone.commands.shared.report_output import write_collected
 from stackbone.commands.shared.transfer.options import DomainOptions, TransferFiles
 from stackbone.commands.shared.transfer.output import print_transfer
 
 if TYPE_CHECKING:
+    from stackbone.cache import FeatureStore
     from stackbone.stack.transfer.experiment import TransferExperiment
 
 
@@ -50,22 +53,29 @@ def command(
     from stackbone.cache import FeatureStore
     from stackbone.stack.report.projection import choose_projection
     from stackbone.stack.transfer.results.result_file import transfer_result
-    from stackbone.stack.transfer.run import check_model, run_transfer
+    from stackbone.stack.transfer.run import check_model, left_out_of_all, run_transfer
 
-    if files.save_method and not files.save:
-        message = "--save-method says which method --save keeps: add --save FILE, or leave it out"
-        raise UsageError(message)
-    if files.projection != "auto" and not files.report:
-        message = "--projection is for the report: add --report FILE, or leave it out"
+    for option, value in {
+        "save-method": files.save_method,
+        "save-without-features": files.save_without_features,
+    }.items():
+        if value and not files.save:
+            message = f"--{option} says what --save keeps: add --save FILE, or leave it out"
+            raise UsageError(message)
+    if files.projection != "auto" and not (files.report or files.figures):
+        message = "--projection is for the report: add --report FILE or --figures FOLDER, or leave it out"
         raise UsageError(message)
     choose_projection(files.projection)  # refused before the work
     endings.check_outputs({"--save": files.save, "--result": files.result, "--report": files.report, **rows.files})
     if files.save:
         check_model(domains.target_labels, domains.methods, files.save_method)
     rows.check()
+    if note := left_out_of_all(domains.methods):
+        err.note(f"note: {note}")
+    store = FeatureStore(cache)
     with progress() as on_progress:
         experiment = run_transfer(
-            FeatureStore(cache),
+            store,
             target=domains.target,
             source=domains.source or (),
             dataset=dataset,
@@ -88,12 +98,13 @@ def command(
         print_json(transfer_result(experiment))
     else:
         print_transfer(experiment)
-    _write(experiment, files, rows, jobs)
+    _write(experiment, store, files, rows, jobs)
 
 
-def _write(experiment: TransferExperiment, files: TransferFiles, rows: RowOptions, jobs: int | None) -> None:
+def _write(
+    experiment: TransferExperiment, store: FeatureStore, files: TransferFiles, rows: RowOptions, jobs: int | None
+) -> None:
     """Write each file that was asked for: the table stands, whatever becomes of them."""
-    from stackbone.stack.report.page import write_page
     from stackbone.stack.report.transfer.report import collect_transfer_report
     from stackbone.stack.transfer.results.result_file import write_transfer
     from stackbone.stack.transfer.results.table import transfer_rows
@@ -111,22 +122,27 @@ def _write(experiment: TransferExperiment, files: TransferFiles, rows: RowOption
         if files.save:
             words = typed("stackbone", "predict", "PHOTOS", "--model", files.save)
             with outputs.file(f"use it: {words}"):
-                _save(experiment, files.save, files.save_method, jobs)
-        if files.report:
-            with outputs.file(f"the report is in {files.report}"):
-                write_page(collect_transfer_report(experiment, files.projection), files.report)
+                _save(experiment, files.save, files, jobs)
+        if files.report or files.figures:
+            with outputs.file():
+                report = collect_transfer_report(experiment, files.projection, store)
+                write_collected(report, files.report, files.figures)
 
 
-def _save(experiment: TransferExperiment, file: Path, method: str | None, jobs: int | None) -> None:
+def _save(experiment: TransferExperiment, file: Path, files: TransferFiles, jobs: int | None) -> None:
     """Fit a method on all images, save it, and say which it is."""
     from stackbone.stack import save_model
     from stackbone.stack.fitting.fit_warnings import in_words
+    from stackbone.stack.models.unlike.words import about_kept
     from stackbone.stack.transfer.final_model import with_model
 
     with progress() as on_progress:
-        fitted = with_model(experiment, method, n_jobs=jobs, progress=on_progress)
+        fitted = with_model(experiment, files.save_method, n_jobs=jobs, progress=on_progress)
     for sentence in in_words({name: said for name, said in fitted.warnings.items() if name not in experiment.warnings}):
         err.print(f"warning: {sentence}")
     if fitted.model is not None and fitted.model.transfer is not None:
-        save_model(fitted.model, file)
+        novelty = None if files.save_without_features else fitted.model.novelty
+        save_model(replace(fitted.model, novelty=novelty), file)
         err.note(f"the model, {fitted.model.transfer['method']} on all images, is in {file}")
+        if not files.save_without_features:
+            err.note(about_kept(novelty))

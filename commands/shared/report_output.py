@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from stackbone.cache import FeatureSpec, FeatureStore
     from stackbone.cache.disk.reading import ListedFile
     from stackbone.stack import Experiment
+    from stackbone.stack.report.pictures import DrawAttention
+    from stackbone.stack.report.report import Report
 
 ReportOption = Annotated[
     Path | None, typer.Option("--report", help="Write a report with figures to this file, one HTML page")
@@ -71,15 +73,9 @@ def refuse_idle(options: Sequence[str]) -> None:
 
 def write_page(experiment: Experiment, store: FeatureStore, page: Path | None, options: PageOptions) -> dict[str, Any]:
     """Write the page, and the figures into a folder, as far as they are asked for; return what was, JSON-able."""
-    from stackbone.extract.images.thumbnails import thumbnails
-    from stackbone.stack.report import page as html
     from stackbone.stack.report.context import ReportOptions
-    from stackbone.stack.report.figures.export import export_figures
-    from stackbone.stack.report.report import collect_report, draw_pictures
+    from stackbone.stack.report.report import collect_report
     from stackbone.stack.report.sections.attention import AttentionRecord
-
-    def small(files: Sequence[ListedFile]) -> list[bytes | str]:
-        return thumbnails(files, on_progress=lambda done, total: on_progress("thumbnails", done, total))
 
     def attention(name: str, spec: FeatureSpec, files: Sequence[ListedFile]) -> list[bytes | None]:
         from stackbone.extract.attention.pages import encoded_pictures
@@ -87,26 +83,42 @@ def write_page(experiment: Experiment, store: FeatureStore, page: Path | None, o
         return encoded_pictures(name, spec, files, options.steering or [], options.weights_files)
 
     asked = ReportOptions(projection=options.projection, learning_curve=options.learning_curve, n_jobs=options.jobs)
-    written: list[Path] = []
-    missing: dict[str, str] = {}
     with progress() as on_progress:
         report = collect_report(experiment, store, asked, progress=on_progress)
-        if page:
-            pictures = draw_pictures(report, small, attention if options.steering else None)
-            html.write_page(report, page, pictures)
-            if pictures.missing:
-                first = next(iter(pictures.missing))
-                left_out = f"{len(pictures.missing):,} of {counted(len(report.files()), 'picture')} left out"
-                missing = {report.images[number].path: reason for number, reason in pictures.missing.items()}
-                path, reason = report.images[first].path, pictures.missing[first]
-                err.note(f"note: {left_out} of the report; the first is {path!r}: {reason}")
+    if page and report.record(AttentionRecord) and not options.steering:
+        err.note("note: with --steering FILES the report shows the steered attention too")
+    return write_collected(report, page, options.figures, attention if options.steering else None)
+
+
+def write_collected(
+    report: Report, page: Path | None, figures: Path | None, attention: DrawAttention | None = None
+) -> dict[str, Any]:
+    """Write a report that was collected already, with its pictures; return what was written, JSON-able."""
+    from stackbone.extract.images.thumbnails import thumbnails
+    from stackbone.stack.report import page as html
+    from stackbone.stack.report.figures.export import export_figures
+    from stackbone.stack.report.report import draw_pictures
+
+    written: list[Path] = []
+    missing: dict[str, str] = {}
     if page:
-        if report.record(AttentionRecord) and not options.steering:
-            err.note("note: with --steering FILES the report shows the steered attention too")
+        with progress() as on_progress:
+
+            def small(files: Sequence[ListedFile]) -> list[bytes | str]:
+                return thumbnails(files, on_progress=lambda done, total: on_progress("thumbnails", done, total))
+
+            pictures = draw_pictures(report, small, attention)
+            html.write_page(report, page, pictures)
+        if pictures.missing:
+            first = next(iter(pictures.missing))
+            left_out = f"{len(pictures.missing):,} of {counted(len(report.files()), 'picture')} left out"
+            missing = {report.images[number].path: reason for number, reason in pictures.missing.items()}
+            path, reason = report.images[first].path, pictures.missing[first]
+            err.note(f"note: {left_out} of the report; the first is {path!r}: {reason}")
         err.note(f"the report is in {page}")
-    if options.figures:
-        written = export_figures(report.figures(), options.figures)
-        err.note(f"{counted(len(written), 'figure')} written to {options.figures}")
+    if figures:
+        written = export_figures(report.figures(), figures)
+        err.note(f"{counted(len(written), 'figure')} written to {figures}")
     return {
         "report": None if page is None else str(page),
         "figures": [str(file) for file in written],

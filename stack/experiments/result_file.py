@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from stackbone.cache.disk.output_file import write_output
 from stackbone.cache.disk.reading import read_regular
 from stackbone.cache.text import from_json, to_json
 from stackbone.stack.experiments.experiment import RESULT_FORMAT, RESULT_VERSION, Experiment
+
+WROTE = "`stackbone stack --result FILE`"
+"""The command that writes results, in a message."""
 
 _MOST_BYTES = 1 << 30
 
@@ -36,9 +40,29 @@ def read_result(file: Path) -> dict[str, Any]:
     StackError
         If the file does not exist, is not a result, or has a newer version.
     """
+    return read_recorded(file, {RESULT_FORMAT: RESULT_VERSION})
+
+
+def read_recorded(file: Path, versions: Mapping[str, int], wrote: str = WROTE) -> dict[str, Any]:
+    """Return the JSON object of a result.
+
+    Parameters
+    ----------
+    file : Path
+        The file.
+    versions : mapping of str to int
+        The formats that are meant, each with its newest version that is known.
+    wrote : str
+        The command that writes them.
+
+    Raises
+    ------
+    StackError
+        If the file does not exist, is no such result, or has a newer version.
+    """
     if not file.is_file():
         found = "is a folder" if file.is_dir() else "does not exist"
-        message = f"the result {file} {found}. Name a file that `stackbone stack --result FILE` wrote"
+        message = f"the result {file} {found}. Name a file that {wrote} wrote"
         raise StackError(message)
     try:
         content = from_json(read_regular(file, _MOST_BYTES))
@@ -46,21 +70,21 @@ def read_result(file: Path) -> dict[str, Any]:
         message = f"the result {file} cannot be read: {exc.strerror or exc}. Check its permissions"
         raise StackError(message) from exc
     except ValueError as exc:
-        raise StackError(not_a_result(file, f"it is not JSON ({exc})")) from exc
-    if not isinstance(content, dict) or content.get("format") != RESULT_FORMAT:
-        raise StackError(not_a_result(file, f"its format is not {RESULT_FORMAT!r}"))
-    version = content.get("format_version")
+        raise StackError(not_a_result(file, f"it is not JSON ({exc})", wrote)) from exc
+    if not isinstance(content, dict) or content.get("format") not in list(versions):
+        raise StackError(not_a_result(file, f"its format is not {' or '.join(map(repr, versions))}", wrote))
+    version, newest = content.get("format_version"), versions[content["format"]]
     if not isinstance(version, int) or version < 1:
-        raise StackError(not_a_result(file, f"its format version is {version!r}"))
-    if version > RESULT_VERSION:
+        raise StackError(not_a_result(file, f"its format version is {version!r}", wrote))
+    if version > newest:
         message = (
-            f"the result {file} has format version {version}, and this Stackbone reads up to {RESULT_VERSION}. "
+            f"the result {file} has format version {version}, and this Stackbone reads up to {newest}. "
             "Update Stackbone to use it; nothing is wrong with the file"
         )
         raise StackError(message)
     return content
 
 
-def not_a_result(file: Path, found: str) -> str:
-    """Return the message for a file that is not what `write_result` writes."""
-    return f"{file} is not a valid result: {found}. Name a file that `stackbone stack --result FILE` wrote"
+def not_a_result(file: Path, found: str, wrote: str = WROTE) -> str:
+    """Return the message for a file that is not what a command, by default `stack`, writes."""
+    return f"{file} is not a valid result: {found}. Name a file that {wrote} wrote"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TypeAlias
 
 _VOID = frozenset({"br", "img", "input", "meta"})
-_NUMBER = re.compile(r"[-+]?[\d.,]+%?( ± [\d.]+)?|-")
+_NONE = "-"
+_NUMBER = re.compile(r"[-+]?[\d.,]+%?( ± [\d.]+| to [-+]?[\d.,]+)?|" + _NONE)
 
 
 class Markup(str):
@@ -62,19 +63,32 @@ def table(
     Parameters
     ----------
     header, rows
-        Cells. One that reads as a number is of class ``number``.
+        Cells. One that reads as a number, or as two ends of an interval, is of class ``number``; so is the title of a
+        column of nothing else.
     caption
         What the table shows, for those who cannot see what stands around it.
     class_
         Of the table.
     """
-    head = element("tr", [element("th", cell, scope="col") for cell in header])
-    body = [element("tr", [_cell(i, cell) for i, cell in enumerate(row)]) for row in rows]
+    cells = [list(row) for row in rows]
+    head = [element("th", each, scope="col", class_=_class_of(i, cells)) for i, each in enumerate(header)]
+    body = [element("tr", [_cell(i, cell) for i, cell in enumerate(row)]) for row in cells]
     hidden = element("caption", caption, class_="hidden")
-    return element("table", hidden, element("thead", head), element("tbody", body), class_=class_)
+    return element("table", hidden, element("thead", element("tr", head)), element("tbody", body), class_=class_)
 
 
 def _cell(column: int, content: Child) -> Markup:
     if column == 0:
         return element("th", content, scope="row")
-    return element("td", content, class_="number" if _NUMBER.fullmatch(str(content)) else None)
+    return element("td", content, class_="number" if _is_number(content) else None)
+
+
+def _class_of(column: int, rows: Sequence[Sequence[Child]]) -> str | None:
+    """Return the class of a column's title; the first column names the rows, and dashes alone are no numbers."""
+    cells = [row[column] for row in rows if len(row) > column]
+    has_any = any(str(each) != _NONE for each in cells)
+    return "number" if column and has_any and all(map(_is_number, cells)) else None
+
+
+def _is_number(content: Child) -> bool:
+    return _NUMBER.fullmatch(str(content)) is not None

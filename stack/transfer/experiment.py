@@ -70,6 +70,11 @@ class TransferExperiment:
         return self.asked.target
 
     @property
+    def dataset(self) -> str | None:
+        """Dataset that holds all domains; None where each domain is one."""
+        return None if self.asked.column is None else self.pair.target.index.name
+
+    @property
     def n_source(self) -> int:
         """Images of the source that take part."""
         return len(self.pair.source)
@@ -78,6 +83,26 @@ class TransferExperiment:
     def n_target(self) -> int:
         """Images of the target that take part."""
         return len(self.pair.target.rows)
+
+    @property
+    def n_folds(self) -> int:
+        """Folds of the target."""
+        return len(self.parts)
+
+    @property
+    def class_names(self) -> list[str]:
+        """Classes of both domains, ascending."""
+        return [str(name) for name in self.pair.classes]
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Images of the target that take no part, by why."""
+        return self.pair.target.left_out
+
+    @property
+    def images_sha256(self) -> str:
+        """SHA-256 of which images took part under which labels: see `DomainPair.images_sha256`."""
+        return self.pair.images_sha256
 
     @property
     def backbones(self) -> dict[str, str]:
@@ -90,13 +115,14 @@ class TransferExperiment:
         return {
             "format": TRANSFER_FORMAT,
             "format_version": TRANSFER_VERSION,
-            "dataset": None if self.asked.column is None else self.pair.target.index.name,
+            "dataset": self.dataset,
             "domain_column": self.asked.column,
             "source": self.pair.source.names,
             "target": self.target,
             "n_source": self.n_source,
             "n_target": self.n_target,
-            "classes": [str(name) for name in self.pair.classes],
+            **({} if self.pair.unlabelled is None else {"n_unlabelled": len(self.pair.unlabelled)}),
+            "classes": self.class_names,
             "cv": None if division.split is not None else division.cv,
             "repeats": division.repeats,
             "split": division.split,
@@ -107,7 +133,8 @@ class TransferExperiment:
             "dealing": division.dealing,
             "stackbone": version("stackbone"),
             "backbones": self.backbones,
-            "left_out": self.pair.target.left_out,
+            "images_sha256": self.images_sha256,
+            "left_out": self.left_out,
             "source_left_out": self.pair.source.left_out,
             "matched": asdict(self.pair.matched),
             "kept_apart": [len(self.pair.source) - len(part.source) for part in self.parts],

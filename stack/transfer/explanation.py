@@ -86,6 +86,8 @@ class LeastHelpful:
     ----------
     domain, path, label : str
         Of the image.
+    sha256 : str
+        Of its bytes, in hexadecimal; "" in a result that was written before it was kept.
     influence : float
         Mean over backbones of what the target's log-loss would lose if the image were there twice, as a share of
         the mean size over all source images; below 0 where it hurts.
@@ -95,6 +97,7 @@ class LeastHelpful:
     path: str
     label: str
     influence: float
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,11 @@ def explain(
     source = pair.source
     least = [
         LeastHelpful(
-            source.names[source.domain[row]], source.paths[row], str(source.labels[row]), round(float(mean[row]), 6)
+            source.names[source.domain[row]],
+            source.paths[row],
+            str(source.labels[row]),
+            round(float(mean[row]), 6),
+            source.digests[row].tobytes().hex(),
         )
         for row in order
     ]

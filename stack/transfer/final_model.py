@@ -23,6 +23,7 @@ from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.transfer.domains.parts import domains_of, everything, labels_shown
 from stackbone.stack.transfer.experiment import TransferExperiment
 from stackbone.stack.transfer.method import HIDDEN, Method
+from stackbone.stack.transfer.open_set import known_images
 from stackbone.stack.transfer.registry import METHODS
 from stackbone.stack.transfer.results.scores import POOLED, SOURCE_ONLY, TARGET_ONLY, SettingScores
 
@@ -138,6 +139,8 @@ def _as_model(experiment: TransferExperiment, name: str, bases: list[LinearMap])
     pair, scores = experiment.pair, experiment.scores[0]
     score = scores.result(name).score
     digests = np.unique(_seen(experiment, name), axis=0)
+    seed = experiment.division.seed
+    ways = {"from_source": name != TARGET_ONLY, "from_target": name != SOURCE_ONLY}
     sets = pair.target.feature_sets
     return StackModel(
         task=experiment.division.task,
@@ -155,6 +158,7 @@ def _as_model(experiment: TransferExperiment, name: str, bases: list[LinearMap])
         versions={each: version(each) for each in LIBRARIES},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seen=shorten_digests(digests),
+        novelty=known_images(pair, everything(pair, seed), scores.setting, seed, **ways),
         transfer={
             "method": name,
             "source": experiment.source,
@@ -177,5 +181,6 @@ def _seen(experiment: TransferExperiment, name: str) -> Digests:
     if name == POOLED:
         taught: Digests = np.concatenate([pair.source.digests, labelled])
         return taught
-    both: Digests = np.concatenate([pair.source.digests, pair.target.digests])
+    without = [] if pair.unlabelled is None else [pair.unlabelled.digests]
+    both: Digests = np.concatenate([pair.source.digests, pair.target.digests, *without])
     return both

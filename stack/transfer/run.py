@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,11 +18,13 @@ from stackbone.stack.transfer.domains.pair import match_domains
 from stackbone.stack.transfer.domains.parts import FoldPart, divide_target, labels_shown
 from stackbone.stack.transfer.domains.reading import TASK, Asked, read_domains
 from stackbone.stack.transfer.domains.settings import Setting, parse_settings
+from stackbone.stack.transfer.domains.unlabelled import with_unlabelled
 from stackbone.stack.transfer.evaluate import evaluate_methods
 from stackbone.stack.transfer.experiment import TransferExperiment
 from stackbone.stack.transfer.explanation import explain
 from stackbone.stack.transfer.final_model import check_saved, with_model
 from stackbone.stack.transfer.method import FAMILIES, HIDDEN, Codes, Method
+from stackbone.stack.transfer.open_set import count_refusals
 from stackbone.stack.transfer.registry import METHODS
 from stackbone.stack.transfer.results.scores import SOURCE_ONLY
 
@@ -121,10 +124,11 @@ def run_transfer(
     pair = match_domains(
         read, joined, target_name=target, group_by=group_by, near=near_duplicates, split=split, progress=progress
     )
-    pair, parts = divide_target(pair, division)
+    pair, parts = divide_target(with_unlabelled(pair, asked, near_duplicates, progress), division)
     scores, warnings = evaluate_methods(
         pair, parts, settings, chosen, seed=seed, is_split=split is not None, n_jobs=n_jobs, progress=progress
     )
+    scores = [replace(each, refusals=count_refusals(pair, parts, each.setting, seed, split)) for each in scores]
     alone = scores[0].result(SOURCE_ONLY).chosen
     strengths = {name: float(chosen_in_fold[0]["C"]) for name, chosen_in_fold in alone.items()}
     explanation = explain(pair, strengths, seed, n_jobs=n_jobs, progress=progress)
@@ -183,6 +187,19 @@ def choose_methods(asked: str | Sequence[str]) -> list[Method]:
         else:
             raise UsageError(unknown_choice("method", name, [*METHODS, *FAMILIES, "all"]))
     return [each for each in METHODS.values() if each.family == "baseline" or each.name in wanted]
+
+
+def left_out_of_all(asked: str | Sequence[str]) -> str | None:
+    """Return in a sentence which methods ``all`` leaves out; None where it does not stand among the names."""
+    names = _listed(asked)
+    out = [each.name for each in METHODS.values() if not each.by_default and not {each.name, each.family} & {*names}]
+    if "all" not in names or not out:
+        return None
+    takes, them = ("it takes", "it") if len(out) == 1 else ("they take", "them")
+    return (
+        f"--methods all leaves out {', '.join(out)}, since {takes} longest: to compare {them} too, type "
+        f"{typed('--methods', ','.join([*names, *out]))}"
+    )
 
 
 def _listed(names: str | Sequence[str]) -> tuple[str, ...]:

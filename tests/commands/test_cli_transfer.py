@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from functools import partial
@@ -86,6 +87,39 @@ def test_a_table_stands_though_its_model_cannot_be_made(run: Run, folder: Path) 
     assert "pooled cannot be saved, since it was not run: needs labels of target images" in done.stderr
 
 
+def test_a_result_is_shown_as_the_report_that_came_with_it(in_process: Run, run: Run, folder: Path) -> None:
+    done = run(*STUDIO_TO_PHONE, "--result", "again.json", "--report", "first.html", "--projection", "pca")
+    assert done.returncode == 0, done.stderr
+    again = in_process("report", "again.json", "--projection", "pca", "--json", cwd=folder)
+    assert again.returncode == 0, again.stderr
+    said = json.loads(again.stdout)
+    assert (said["report"], said["source"], said["target"]) == ("again.html", ["studio"], "phone")
+    assert said["lacking"] == []
+    pages = [(folder / name).read_text() for name in ("first.html", "again.html")]
+    assert len({re.sub("<time.*?</time>", "", page) for page in pages}) == 1
+    lost = in_process("report", "again.json", "--projection", "pca", "--cache", "elsewhere", cwd=folder)
+    assert lost.returncode == 0, lost.stderr
+    assert "the maps of both domains are left out: " in lost.stderr
+
+
+@pytest.mark.parametrize("option", ["--learning-curve", "--jobs"])
+def test_a_transfer_s_report_refuses_what_it_has_no_use_for(
+    in_process: Run, run: Run, folder: Path, option: str
+) -> None:
+    run(*STUDIO_TO_PHONE, "--result", "idle.json")
+    value = ("2",) if option == "--jobs" else ()
+    done = in_process("report", "idle.json", option, *value, cwd=folder)
+    assert done.returncode == 2
+    assert f"whose report has no use for {option}" in done.stderr
+
+
+def test_what_all_leaves_out_is_said_where_all_is_meant(run: Run) -> None:
+    said = "--methods all leaves out dann, since it takes longest: to compare it too, type --methods all,dann"
+    assert said in run("--source", "studio", "--target", "studios").stderr  # before the work, which is refused here
+    assert said not in run("--source", "studio", "--target", "studios", "--methods", "coral").stderr
+    assert said not in run("--source", "studio", "--target", "studios", "--methods", "all,dann").stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -93,7 +127,7 @@ def test_a_table_stands_though_its_model_cannot_be_made(run: Run, folder: Path) 
         (("--target", "phone"), "no source to learn from"),
         (("--target", "phone", "--source", "phone"), "both source and target"),
         ((*STUDIO_TO_PHONE, "--save-method", "pooled"), "add --save FILE"),
-        ((*STUDIO_TO_PHONE, "--projection", "pca"), "add --report FILE"),
+        ((*STUDIO_TO_PHONE, "--projection", "pca"), "add --report FILE or --figures FOLDER"),
         ((*STUDIO_TO_PHONE[:4], "--methods", "tca", "--save", "m"), "tca is no linear map"),
         ((*STUDIO_TO_PHONE[:4], "--methods", ","), "--methods names no method"),
         ((*STUDIO_TO_PHONE, "--target-labels", "few"), "few:10"),

@@ -63,8 +63,18 @@ class TransferFiles:
             "method that beats it beyond chance]",
         ),
     ] = None
-    result: Annotated[Path | None, typer.Option(help="Write all numbers to this file, as JSON")] = None
+    save_without_features: Annotated[
+        bool,
+        typer.Option(
+            "--save-without-features",
+            help="Leave features of training images out of the saved model, which then knows no unlike images",
+        ),
+    ] = False
+    result: Annotated[Path | None, typer.Option(help="Write all numbers to this file, as JSON, for `report`")] = None
     report: Annotated[Path | None, typer.Option(help="Write a report of the transfer to this HTML file")] = None
+    figures: Annotated[Path | None, typer.Option(help="Write the report's figures to this folder, as SVG and PNG")] = (
+        None
+    )
     projection: Annotated[
         str, typer.Option(help="How the report maps images to a plane: {projections}; auto is UMAP where installed")
     ] = "auto"

@@ -7,6 +7,8 @@ did not see are measured: the others lie closer together than new ones do.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,14 +53,62 @@ def find_novelty(images: Joined, seed: int, *, k: int = NEIGHBOUR) -> Novelty | 
         If the record of what a steering saw, or features of a view, are not there or damaged.
     """
     names, measured = _measurable(images)
+    return measure_novelty(
+        {name: images.blocks[name] for name in names},
+        images.labels,
+        images.groups,
+        measured,
+        seed,
+        k=k,
+        steered=[name for name in names if images.feature_sets[name].header().spec.steering],
+        views=lambda name, rows: _views(images, name, rows),
+    )
+
+
+def measure_novelty(
+    blocks: Mapping[str, NDArray[np.float32]],
+    labels: NDArray[np.str_],
+    groups: NDArray[np.int64] | None,
+    measured: NDArray[np.int64],
+    seed: int,
+    *,
+    k: int = NEIGHBOUR,
+    steered: Sequence[str] = (),
+    views: Callable[[str, NDArray[np.int64]], list[NDArray[np.float32]]] | None = None,
+) -> Novelty | None:
+    """Return the same of features at hand.
+
+    Parameters
+    ----------
+    blocks : mapping of str to NDArray[np.float32]
+        ``(n_images, dim)`` features by backbone.
+    labels : NDArray[np.str_]
+        ``(n_images,)`` labels, of each of which as many images are kept as can be.
+    groups : NDArray[np.int64], optional
+        ``(n_images,)`` what belongs together; None where every image stands alone.
+    measured : NDArray[np.int64]
+        Rows of the images that are measured, to know how far images are that are like these.
+    seed : int
+        Of what is drawn.
+    k : int
+        Which neighbour counts.
+    steered : sequence of str
+        Backbones that cannot tell near copies.
+    views : callable, optional
+        Returns the features of some rows, of one backbone, in each view that is tested.
+    """
     rng = np.random.default_rng(seed)
-    kept = _draw(images.labels, rng)
+    kept = _draw(labels, rng)
     if len(measured) > MOST_CALIBRATED:
         measured = np.sort(rng.choice(measured, MOST_CALIBRATED, replace=False))
-    if not names or len(kept) < k or len(measured) < FEWEST_CALIBRATED:
+    if not blocks or len(kept) < k or len(measured) < FEWEST_CALIBRATED:
         return None
-    features = {name: unit_rows(images.blocks[name][kept]).astype(np.float16) for name in names}
-    distances = _distances(images, features, kept, measured, k)
+    names = list(blocks)
+    features = {name: unit_rows(x[kept]).astype(np.float16) for name, x in blocks.items()}
+    seen = {name: [] if views is None else views(name, measured) for name in names}
+    own = np.arange(len(labels)) if groups is None else groups
+    plain = [name for name in names if name not in steered]
+    distances = _distances(blocks, features, own, kept, measured, k, plain, seen)
     distances = distances[:, np.isfinite(distances).all(axis=0)]
     scales = dict(zip(names, np.median(distances, axis=1).tolist(), strict=True)) if distances.size else {}
     used = [name for name, scale in scales.items() if scale > 0]
@@ -98,27 +148,27 @@ def _draw(labels: NDArray[np.str_], rng: np.random.Generator) -> NDArray[np.int6
 
 
 def _distances(
-    images: Joined,
-    features: dict[str, NDArray[np.float16]],
+    blocks: Mapping[str, NDArray[np.float32]],
+    features: Mapping[str, NDArray[np.float16]],
+    groups: NDArray[np.int64],
     kept: NDArray[np.int64],
     measured: NDArray[np.int64],
     k: int,
+    plain: list[str],
+    views: Mapping[str, list[NDArray[np.float32]]],
 ) -> NDArray[np.float32]:
     """Return ``(n_backbones, n_measured)`` distances to the k-th nearest; infinite for images with fewer others.
 
     Of several views that are tested it is the mean of their distances.
     """
-    plain = [name for name in features if not images.feature_sets[name].header().spec.steering]
-    views = {name: _views(images, name, measured) for name in features}
     others = {name: unit_rows(each.astype(np.float32)).T for name, each in features.items()}
-    groups = np.arange(len(images.rows)) if images.groups is None else images.groups
-    if not _copies_are_rare(images, {name: others[name] for name in plain}, groups, kept, measured, k):
+    if not _copies_are_rare(blocks, {name: others[name] for name in plain}, groups, kept, measured, k):
         plain = []
     found = np.empty((len(features), len(measured)), np.float32)
     for start in range(0, len(measured), _TILE_ROWS):
         tile = slice(start, start + _TILE_ROWS)
         rows = measured[tile]
-        cosines = {name: unit_rows(images.blocks[name][rows]) @ others[name] for name in features}
+        cosines = {name: unit_rows(blocks[name][rows]) @ others[name] for name in features}
         apart = groups[rows][:, None] != groups[kept]
         if plain:
             apart &= ~np.logical_and.reduce([cosines[name] >= SAME_PICTURE - ROUNDING for name in plain])
@@ -130,7 +180,7 @@ def _distances(
 
 
 def _copies_are_rare(
-    images: Joined,
+    blocks: Mapping[str, NDArray[np.float32]],
     others: dict[str, NDArray[np.float32]],
     groups: NDArray[np.int64],
     kept: NDArray[np.int64],
@@ -146,7 +196,7 @@ def _copies_are_rare(
     rows = measured[:: -(-len(measured) // _TILE_ROWS)]
     alike = groups[rows][:, None] != groups[kept]
     for name, each in others.items():
-        alike &= unit_rows(images.blocks[name][rows]) @ each >= SAME_PICTURE - ROUNDING
+        alike &= unit_rows(blocks[name][rows]) @ each >= SAME_PICTURE - ROUNDING
     return bool((alike.sum(axis=1) >= k).mean() <= 0.5)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from stackbone.stack.report.blocks import Page, figure, join_all, number
+from stackbone.stack.report.blocks import Page, figure, join_all, number, path, picture, scrolled
 from stackbone.stack.report.figures.style import BLUE, GREY, NAMES, Figure, short_names
 from stackbone.stack.report.markup import Markup, element, table
 from stackbone.stack.report.section import Shown
-from stackbone.stack.transfer.experiment import TransferExperiment
 from stackbone.stack.transfer.explanation import DomainGap, LeastHelpful
+from stackbone.stack.transfer.results.told import Told
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class GapRecord:
     n_source: int
 
 
-def collect_gap(experiment: TransferExperiment) -> GapRecord:
+def collect_gap(told: Told) -> GapRecord:
     """Collect what the section shows."""
-    found = experiment.explanation
-    return GapRecord(found.gaps, found.least, found.n_hurting, experiment.n_source)
+    found = told.explanation
+    return GapRecord(found.gaps, found.least, found.n_hurting, told.n_source)
 
 
 class Gap(Shown[GapRecord]):
@@ -58,14 +58,14 @@ class Gap(Shown[GapRecord]):
         ]
         closest = _closest(record)
         classes = [[name, number(each.own, 2), number(each.nearest, 2)] for name, each in closest.classes.items()]
-        least = [[each.path, each.domain, each.label, number(each.influence, 2)] for each in record.least]
         return join_all(
             element(
                 "p",
                 "The proxy A-distance is 0 where a classifier cannot tell the domains apart and 2 where it never errs. "
                 "The maximum mean discrepancy compares their means in a kernel space; p is of its permutation test.",
+                class_="lead",
             ),
-            table(header, rows, caption="Gap by backbone"),
+            scrolled(table(header, rows, caption="Gap by backbone"), "Gap by backbone"),
             figure(
                 page,
                 "class_gaps",
@@ -82,9 +82,33 @@ class Gap(Shown[GapRecord]):
                 "source: with any of these counted twice, its log-loss on the target would rise. The size is a share "
                 "of the mean over all source images; below 0 an image hurts. These numbers use every target label: to "
                 "drop such images and score again on the same target flatters.",
+                class_="lead",
             ),
-            table(["image", "source", "label", "influence"], least, caption="Source images that help least"),
+            _least(record.least, page),
         )
+
+
+def _least(least: list[LeastHelpful], page: Page) -> Markup:
+    """Return a card for each image where the page has images, which are known by their place in the list."""
+    rows = [[each.path, each.domain, each.label, number(each.influence, 2)] for each in least]
+    caption = "Source images that help least"
+    numbers = scrolled(table(["image", "source", "label", "influence"], rows, caption=caption), caption)
+    if not page.images:
+        return numbers
+    cards = [
+        element(
+            "li",
+            element("div", picture(page, place), class_="thumbnail"),
+            element("p", "labelled ", element("b", each.label)),
+            element("p", f"{each.domain}: {number(each.influence, 2)}"),
+            path(page, place),
+        )
+        for place, each in enumerate(least)
+        if place in page.images
+    ]
+    return join_all(
+        element("ul", cards, class_="cards"), element("details", element("summary", "The numbers"), numbers)
+    )
 
 
 def _closest(record: GapRecord) -> DomainGap:

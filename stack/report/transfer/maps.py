@@ -13,7 +13,8 @@ from stackbone.stack.report.figures.style import BLUE, ORANGE, Figure, plain_tex
 from stackbone.stack.report.markup import Markup
 from stackbone.stack.report.projection import choose_projection, project
 from stackbone.stack.report.section import Shown
-from stackbone.stack.transfer.experiment import TransferExperiment
+from stackbone.stack.transfer.domains.pair import DomainPair
+from stackbone.stack.transfer.results.told import Told
 
 MOST_POINTS = 3000
 """Images of each domain on a map."""
@@ -49,9 +50,9 @@ class MapsRecord:
     maps: list[DomainMap]
 
 
-def collect_maps(experiment: TransferExperiment, projection: str) -> MapsRecord:
-    """Lay out up to `MOST_POINTS` images of each domain, every class with its share."""
-    pair, seed, method = experiment.pair, experiment.division.seed, choose_projection(projection)
+def collect_maps(told: Told, pair: DomainPair, projection: str) -> MapsRecord:
+    """Lay out up to `MOST_POINTS` images of each domain of a transfer, every class with its share."""
+    seed, method = told.division.seed, choose_projection(projection)
     source = sample_rows(pair.source_codes, MOST_POINTS, seed)
     target = sample_rows(pair.target_codes, MOST_POINTS, seed)
     labels = np.concatenate([pair.source.labels[source], pair.target.labels[target]])
@@ -61,8 +62,8 @@ def collect_maps(experiment: TransferExperiment, projection: str) -> MapsRecord:
         found = project(x, method, seed)
         rows = [(float(a), float(b), str(label)) for (a, b), label in zip(found.points, labels, strict=True)]
         points = {
-            f"source: {experiment.source}": rows[: len(source)],
-            f"target: {experiment.target}": rows[len(source) :],
+            f"source: {told.source}": rows[: len(source)],
+            f"target: {told.target}": rows[len(source) :],
         }
         maps.append(DomainMap(name, found.method, points))
     return MapsRecord(maps)

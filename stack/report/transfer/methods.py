@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from stackbone.stack.report.blocks import Page, figure, join_all
+from stackbone.stack.report.blocks import Page, figure, join_all, scrolled
 from stackbone.stack.report.figures.style import CLASS_LOOKS, NAMES, ROW, Figure, between, draw_dots
 from stackbone.stack.report.markup import Markup, element, table
 from stackbone.stack.report.section import Shown
-from stackbone.stack.transfer.experiment import TransferExperiment
 from stackbone.stack.transfer.results import table as transfer_table
+from stackbone.stack.transfer.results.told import Told
 from stackbone.stack.transfer.results.verdict import verdict
 
 
@@ -37,6 +37,28 @@ class MethodRow:
 
 
 @dataclass(frozen=True)
+class SettingTable:
+    """The table of one setting.
+
+    Attributes
+    ----------
+    title : str
+        What was evaluated and how.
+    header : list of str
+        Column titles.
+    rows : list of list of str
+        A row of cells for each method.
+    notes : list of str
+        What stands below it.
+    """
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
 class MethodsRecord:
     """What the section shows.
 
@@ -46,15 +68,15 @@ class MethodsRecord:
         From the fewest target labels to the most.
     rows : list of MethodRow
         Of all settings.
-    tables : list of (str, list of str, list of list of str)
-        Title, header and rows of each setting's table.
+    tables : list of SettingTable
+        One for each setting.
     verdicts : list of str
         What each setting shows, in words.
     """
 
     settings: list[str]
     rows: list[MethodRow]
-    tables: list[tuple[str, list[str], list[list[str]]]]
+    tables: list[SettingTable]
     verdicts: list[str]
 
     @property
@@ -63,27 +85,28 @@ class MethodsRecord:
         return list(dict.fromkeys(each.method for each in self.rows))
 
 
-def collect_methods(experiment: TransferExperiment) -> MethodsRecord:
+def collect_methods(told: Told) -> MethodsRecord:
     """Collect what the section shows."""
     rows = []
-    for scores in experiment.scores:
+    for scores in told.scores:
         for each in scores.results:
             found = each.difference
             ends = (None, None, None) if found is None else (found.mean, found.low, found.high)
             points = (None if value is None else 100 * value for value in ends)
             rows.append(MethodRow(each.method, each.setting, each.score.mean, *points))
     return MethodsRecord(
-        settings=[each.setting.name for each in experiment.scores],
+        settings=[each.setting.name for each in told.scores],
         rows=rows,
         tables=[
-            (
-                transfer_table.title(experiment, each),
-                transfer_table.header(experiment, each),
-                transfer_table.rows(experiment, each),
+            SettingTable(
+                title=transfer_table.title(told, each),
+                header=transfer_table.header(told, each),
+                rows=transfer_table.rows(told, each),
+                notes=transfer_table.footnotes(each),
             )
-            for each in experiment.scores
+            for each in told.scores
         ],
-        verdicts=[str(verdict(experiment, each)) for each in experiment.scores],
+        verdicts=[str(verdict(told, each)) for each in told.scores],
     )
 
 
@@ -111,11 +134,20 @@ class Methods(Shown[MethodsRecord]):
     def html(self, record: MethodsRecord, page: Page) -> Markup:
         """Return the verdicts, the figures, and a table for each setting."""
         tables = [
-            element("div", element("h3", title), table(header, rows, caption=title))
-            for title, header, rows in record.tables
+            element(
+                "div",
+                element("h3", each.title),
+                scrolled(table(each.header, each.rows, caption=each.title, class_="methods"), each.title),
+                [element("p", note, class_="quiet") for note in each.notes],
+                class_="setting",
+            )
+            for each in record.tables
         ]
         return join_all(
-            [element("p", said) for said in record.verdicts],
+            [
+                element("p", element("b", f"Target labels {setting}: "), said, class_="lead")
+                for setting, said in zip(record.settings, record.verdicts, strict=True)
+            ],
             figure(
                 page,
                 "transfer_scores",

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache import StackError, as_keys
+from stackbone.cache import as_keys
 from stackbone.cache.progress import Progress
 from stackbone.cache.text import counted
 from stackbone.stack.evaluation.near_copies import MOST_COMPARED
 from stackbone.stack.features.join import Joined
 from stackbone.stack.folds.groups import SAME_PICTURE, check_threshold, join_groups, near_duplicates
 from stackbone.stack.transfer.domains.reading import Source, group_names
+from stackbone.stack.transfer.domains.shared_classes import SharedClasses, check_sizes, listed, share_classes
 from stackbone.stack.transfer.method import Codes
 
-_SHOWN = 10
+if TYPE_CHECKING:
+    from stackbone.stack.transfer.domains.unlabelled import Unlabelled
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,10 @@ class DomainPair:
         What takes no part.
     notes : list of str
         What a reader of the scores should know, in sentences.
+    unknown : Joined, optional
+        The target's images of classes that the source lacks; None where there is none.
+    unlabelled : Unlabelled, optional
+        The target's images without a label; None where there is none.
     """
 
     source: Source
@@ -73,6 +80,8 @@ class DomainPair:
     target_groups: Codes | None
     matched: Matched
     notes: list[str]
+    unknown: Joined | None = None
+    unlabelled: Unlabelled | None = None
 
     @property
     def source_codes(self) -> Codes:
@@ -83,6 +92,16 @@ class DomainPair:
     def target_codes(self) -> Codes:
         """``(n_target,)`` class codes."""
         return np.searchsorted(self.classes, self.target.labels)
+
+    @property
+    def images_sha256(self) -> str:
+        """SHA-256 of the digests and labels of both domains, image by image: which images take part, and as what."""
+        found = hashlib.sha256()
+        for digests, labels in ((self.source.digests, self.source.labels), (self.target.digests, self.target.labels)):
+            for digest, label in zip(digests, labels, strict=True):
+                found.update(digest.tobytes() + str(label).encode() + b"\0")
+            found.update(b"\0")
+        return found.hexdigest()
 
     @property
     def source_name(self) -> str:
@@ -126,17 +145,14 @@ def match_domains(
     """
     if near is not None:
         check_threshold(near)
-    _check_sizes(source, target, target_name)
+    check_sizes(source, target, target_name)
     by_column = _by_column(source, target, group_by)  # of all images: what takes no part may join two that do
-    kept_source, counts = _each_once(source, target, target_name)
-    classes, alone = _shared_classes(source.labels[kept_source], target.labels, source.names, target_name)
-    kept_source = kept_source[np.isin(source.labels[kept_source], classes)]
-    kept = np.flatnonzero(np.isin(target.labels, classes))
+    shared = share_classes(source, target, target_name)
     if by_column is not None:
-        by_column = by_column[np.concatenate([kept_source, len(source) + kept])]
-    source = source.take(kept_source)
-    if len(kept) < len(target.rows):
-        target = target.take(kept)
+        by_column = by_column[np.concatenate([shared.source_rows, len(source) + shared.target_rows])]
+    strange = np.setdiff1d(np.arange(len(target.rows)), shared.target_rows)
+    unknown = target.take(strange) if len(strange) else None
+    source, target = shared.take(source, target)
     together, n_near, notes = _together(source, target, by_column, near, progress)
     source_groups = None if together is None else together[: len(source)]
     target_groups = None if together is None else together[len(source) :]
@@ -145,69 +161,20 @@ def match_domains(
     return DomainPair(
         source=source,
         target=target,
-        classes=classes,
+        classes=shared.classes,
         source_groups=source_groups,
         target_groups=target_groups,
-        matched=Matched(counts["same"], *alone, n_near, counts["repeated"], counts["conflicting"]),
-        notes=[*_notes(counts, alone, target_name), *notes],
+        matched=Matched(
+            same=shared.counts["same"],
+            source_classes=shared.source_alone,
+            target_classes=shared.target_alone,
+            near=n_near,
+            repeated=shared.counts["repeated"],
+            conflicting=shared.counts["conflicting"],
+        ),
+        notes=[*_notes(shared, target_name), *notes],
+        unknown=unknown,
     )
-
-
-def _check_sizes(source: Source, target: Joined, target_name: str) -> None:
-    named = (("source", " + ".join(source.names), len(source)), ("target", target_name, len(target.rows)))
-    for what, name, n in named:
-        if n < 2:
-            message = (
-                f"the {what} {name!r} has {counted(n, 'labelled image')}, and a transfer needs images of 2 classes in "
-                "both domains. Label more of its images with `stackbone extract DATA --labels FILE.csv`"
-            )
-            raise StackError(message)
-
-
-def _each_once(source: Source, target: Joined, target_name: str) -> tuple[Codes, dict[str, int]]:
-    """Return the rows of the source that are no image of the target, each image once, and how many are left out.
-
-    An image that several sources label differently takes no part, as within one dataset.
-    """
-    theirs, ours = as_keys(target.digests), as_keys(source.digests)
-    same = np.isin(ours, theirs)
-    n_known = int(np.isin(theirs, ours).sum())
-    if same.all() or n_known == len(theirs):
-        what = "every image of the source" if same.all() else "every image of the target"
-        where = f"the target {target_name!r}" if same.all() else f"the source {' + '.join(source.names)!r}"
-        message = (
-            f"{what} is in {where} too, to the byte: what is tested would be learnt from under its label. Name two "
-            "domains of different images; `stackbone stack` scores one dataset by itself"
-        )
-        raise StackError(message)
-    _, first, image = np.unique(ours, return_index=True, return_inverse=True)
-    differs = source.labels != source.labels[first][image]
-    conflicting = np.isin(image, image[differs]) & ~same
-    repeated = ~same & ~conflicting & (first[image] != np.arange(len(ours)))
-    left_out = {"same": same, "repeated": repeated, "conflicting": conflicting}
-    rows = np.flatnonzero(~(same | repeated | conflicting))
-    return rows, {name: int(each.sum()) for name, each in left_out.items()}
-
-
-def _shared_classes(
-    ours: NDArray[np.str_], theirs: NDArray[np.str_], sources: Sequence[str], target_name: str
-) -> tuple[NDArray[np.str_], tuple[dict[str, int], dict[str, int]]]:
-    """Return the classes of both domains, and how many images each has of those that it has alone."""
-    shared = np.intersect1d(ours, theirs)
-    if len(shared) < 2:
-        found = f"share {_listed(shared)} alone" if len(shared) else "share no class"
-        message = (
-            f"the domains {found}: {' + '.join(sources)} has {_listed(np.unique(ours))}; "
-            f"{target_name} has {_listed(np.unique(theirs))}. A transfer needs 2 classes that both have "
-            "under one name: rename labels with `stackbone extract DATA --labels FILE.csv`"
-        )
-        raise StackError(message)
-    return shared, (_alone(ours, shared), _alone(theirs, shared))
-
-
-def _alone(labels: NDArray[np.str_], shared: NDArray[np.str_]) -> dict[str, int]:
-    names, counts = np.unique(labels[~np.isin(labels, shared)], return_counts=True)
-    return dict(zip(map(str, names), map(int, counts), strict=True))
 
 
 def _by_column(source: Source, target: Joined, group_by: str) -> Codes | None:
@@ -255,29 +222,21 @@ def _together(
     return (join_groups(*columns) if columns else None), n_near, notes
 
 
-def _notes(
-    counts: Mapping[str, int], alone: tuple[Mapping[str, int], Mapping[str, int]], target_name: str
-) -> list[str]:
+def _notes(shared: SharedClasses, target_name: str) -> list[str]:
     notes = []
     why = {
         "same": f"byte-identical to images of {target_name} and left out of the source",
         "repeated": "in several sources and counted once",
         "conflicting": "in several sources under different labels and left out",
     }
-    for name, n_images in counts.items():
+    for name, n_images in shared.counts.items():
         if n_images:
             be = "is" if n_images == 1 else "are"
             notes.append(f"{counted(n_images, 'source image')} {be} {why[name]}")
-    for whose, classes in zip(("source", "target"), alone, strict=True):
+    for whose, classes in (("source", shared.source_alone), ("target", shared.target_alone)):
         if classes:
-            those = _listed(list(classes))
+            those = listed(list(classes))
             n = counted(sum(classes.values()), "image")
             fate = {"source": "not learnt", "target": "neither learnt nor tested: no source image shows them"}[whose]
             notes.append(f"{counted(len(classes), 'class', 'classes')} of the {whose} alone ({those}; {n}): {fate}")
     return notes
-
-
-def _listed(names: Sequence[str] | NDArray[np.str_]) -> str:
-    """Return the first few names as a message says them."""
-    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-    return ", ".join(repr(str(name)) for name in names[:_SHOWN]) + more

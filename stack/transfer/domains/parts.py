@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -35,12 +35,15 @@ class FoldPart:
         Rows of the source: none belongs together with a tested image.
     order : NDArray[np.int64]
         The training rows in the order in which labels are shown, where few are: of each class the first.
+    unlabelled : NDArray[np.int64]
+        Rows of the target's images without a label: none belongs together with a tested image.
     """
 
     number: int
     fold: Fold
     source: Codes
     order: Codes
+    unlabelled: Codes = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def divide_target(pair: DomainPair, division: Division) -> tuple[DomainPair, list[FoldPart]]:
@@ -69,7 +72,10 @@ def divide_target(pair: DomainPair, division: Division) -> tuple[DomainPair, lis
             source = np.flatnonzero(~np.isin(pair.source_groups, pair.target_groups[fold.test]))
         _check_source(pair, source, number, len(folds))
         seed = int(np.random.SeedSequence([division.seed, number]).generate_state(1)[0])
-        parts.append(FoldPart(number, fold, source, nested_order(fold.train, codes, group, seed)))
+        seen = np.empty(0, np.int64)
+        if pair.unlabelled is not None:
+            seen = pair.unlabelled.apart_from(pair.target, fold.test)
+        parts.append(FoldPart(number, fold, source, nested_order(fold.train, codes, group, seed), seen))
     n_copies = sum(len(whole.train) - len(fold.train) for whole, fold in zip(divided, folds, strict=True))
     notes = [*pair.notes, *_source_notes(pair, parts)]
     if n_copies:
@@ -183,15 +189,24 @@ def domains_of(
     """
     train = part.fold.train
     groups = pair.source_groups, pair.target_groups
+    target, shown = pair.target.blocks[backbone][train], labels_shown(part, pair.target_codes, setting)
+    target_groups = None if groups[1] is None else groups[1][train]
+    if pair.unlabelled is not None and len(part.unlabelled):
+        n = len(part.unlabelled)
+        target = np.concatenate([target, pair.unlabelled.blocks[backbone][part.unlabelled]])
+        shown = np.concatenate([shown, np.full(n, HIDDEN)])
+        if groups[0] is not None and groups[1] is not None and target_groups is not None:
+            alone = max(groups[0].max(initial=-1), groups[1].max(initial=-1)) + 1 + np.arange(n)
+            target_groups = np.concatenate([target_groups, alone])
     return Domains(
         source=rows_of(pair.source.blocks[backbone], part.source),
         source_labels=pair.source_codes[part.source],
-        target=pair.target.blocks[backbone][train],
-        target_labels=labels_shown(part, pair.target_codes, setting),
+        target=target,
+        target_labels=shown,
         n_classes=len(pair.classes),
         seed=seed,
         source_groups=None if groups[0] is None else groups[0][part.source],
-        target_groups=None if groups[1] is None else groups[1][train],
+        target_groups=target_groups,
         source_memo=source_memo or Memo(),
     )
 
@@ -206,4 +221,5 @@ def everything(pair: DomainPair, seed: int) -> FoldPart:
     n = len(pair.target.rows)
     rows, group = np.arange(n), resolve_groups(pair.target_groups, n)
     order = nested_order(rows, pair.target_codes, group, seed)
-    return FoldPart(0, Fold(rows, rows[:0]), np.arange(len(pair.source)), order)
+    unlabelled = np.arange(0 if pair.unlabelled is None else len(pair.unlabelled))
+    return FoldPart(0, Fold(rows, rows[:0]), np.arange(len(pair.source)), order, unlabelled)

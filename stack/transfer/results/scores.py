@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.text import counted
 from stackbone.stack.metrics.compare import Difference
 from stackbone.stack.metrics.model_scores import ModelScore
 from stackbone.stack.transfer.domains.settings import Setting
@@ -16,6 +17,7 @@ TARGET_ONLY, POOLED, SOURCE_ONLY = "target-only", "pooled", "source-only"
 """Names of the baselines, which the verdict is about."""
 
 _CHANCE = 0.05
+_CLASSES_SHOWN = 5
 
 Logs = NDArray[np.float64]
 
@@ -63,6 +65,39 @@ class MethodScore:
         }
 
 
+@dataclass(frozen=True)
+class Refusals:
+    """What becomes of target images whose class the source lacks, where images unlike all known ones are refused.
+
+    Attributes
+    ----------
+    n_unknown, n_known : int
+        Images of such classes, and tested ones of known classes.
+    unknown, known : float
+        Share of each that is refused, 0 to 1, mean over folds; of known ones it is in error.
+    classes : dict of str to float
+        Share of each unknown class that is refused.
+    """
+
+    n_unknown: int
+    unknown: float
+    n_known: int
+    known: float
+    classes: dict[str, float]
+
+    @property
+    def line(self) -> str:
+        """The same in a sentence."""
+        each = ", ".join(f"{name!r} {share:.0%}" for name, share in list(self.classes.items())[:_CLASSES_SHOWN])
+        more = ", ..." if len(self.classes) > _CLASSES_SHOWN else ""
+        of_each = f" ({each}{more})" if len(self.classes) > 1 else f" ({next(iter(self.classes))!r})"
+        return (
+            f"open set: {self.unknown:.1%} of {counted(self.n_unknown, 'image')} of classes that the source lacks"
+            f"{of_each} would be refused as unlike all that was learnt from, and in error {self.known:.1%} of "
+            f"{counted(self.n_known, 'image')} of known classes"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class SettingScores:
     """All methods in one setting.
@@ -90,6 +125,7 @@ class SettingScores:
     unfit: dict[str, str]
     predictions: dict[str, list[Logs]]
     source_effect: Difference | None
+    refusals: Refusals | None = None
 
     def result(self, method: str) -> MethodScore:
         """Return how a method did."""
@@ -119,4 +155,5 @@ class SettingScores:
             "source_effect": None if self.source_effect is None else self.source_effect.to_dict(),
             "results": [each.to_dict() for each in self.results],
             "unfit": self.unfit,
+            **({} if self.refusals is None else {"open_set": asdict(self.refusals)}),
         }

@@ -3,44 +3,44 @@
 from __future__ import annotations
 
 from stackbone.cache.text import counted
-from stackbone.stack.transfer.experiment import TransferExperiment
 from stackbone.stack.transfer.registry import METHODS
 from stackbone.stack.transfer.results.scores import MethodScore, SettingScores
+from stackbone.stack.transfer.results.told import Told
 
 
-def title(experiment: TransferExperiment, scores: SettingScores) -> str:
+def title(told: Told, scores: SettingScores) -> str:
     """Return what was evaluated and how, in one line."""
-    n_source, n_target = (counted(n, "image") for n in (experiment.n_source, experiment.n_target))
+    n_source, n_target = (counted(n, "image") for n in (told.n_source, told.n_target))
     return (
-        f"{experiment.source} ({n_source}) to {experiment.target} ({n_target}), "
-        f"{counted(len(experiment.pair.classes), 'class', 'classes')}, {how(experiment)}; {scores.setting.in_words}"
+        f"{told.source} ({n_source}) to {told.target} ({n_target}), "
+        f"{counted(len(told.class_names), 'class', 'classes')}, {how(told)}; {scores.setting.in_words}"
     )
 
 
-def how(experiment: TransferExperiment) -> str:
+def how(told: Told) -> str:
     """Return how the target was divided, in a few words."""
-    division = experiment.division
+    division = told.division
     if division.split is not None:
         return f"tested on the target's {division.split!r}"
     return f"{division.in_words()} of the target, seed {division.seed}"
 
 
-def header(experiment: TransferExperiment, scores: SettingScores) -> list[str]:
+def header(told: Told, scores: SettingScores) -> list[str]:
     """Return the table's column titles."""
-    spread = ["± std"] if len(experiment.parts) > 1 else []
-    names = experiment.pair.target.names
+    spread = ["± std"] if told.n_folds > 1 else []
+    names = list(told.backbones)
     alone = names if len(names) > 1 else []
     return ["method", "accuracy", *spread, f"against {scores.best_baseline}", "95% interval", *alone, "family", "what"]
 
 
-def rows(experiment: TransferExperiment, scores: SettingScores) -> list[list[str]]:
+def rows(told: Told, scores: SettingScores) -> list[list[str]]:
     """Return a row of cells for each method, in the order of `header`; differences are in points."""
-    return [_row(experiment, each) for each in scores.results]
+    return [_row(told, each) for each in scores.results]
 
 
-def _row(experiment: TransferExperiment, result: MethodScore) -> list[str]:
+def _row(told: Told, result: MethodScore) -> list[str]:
     score, difference = result.score, result.difference
-    spread = [f"{score.std:.3f}"] if len(experiment.parts) > 1 else []
+    spread = [f"{score.std:.3f}"] if told.n_folds > 1 else []
     gain = "-" if difference is None else f"{100 * difference.mean:+.1f}"
     between = "-"
     if difference is not None and difference.low is not None and difference.high is not None:
@@ -51,17 +51,18 @@ def _row(experiment: TransferExperiment, result: MethodScore) -> list[str]:
 
 
 def footnotes(scores: SettingScores) -> list[str]:
-    """Return a line on the methods that cannot serve, by reason."""
+    """Return a line on the methods that cannot serve, by reason, and one on what is refused of an open set."""
     by_reason: dict[str, list[str]] = {}
     for name, reason in scores.unfit.items():
         by_reason.setdefault(reason, []).append(name)
-    return [f"not run: {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+    refused = [] if scores.refusals is None else [scores.refusals.line]
+    return [*(f"not run: {', '.join(names)}: {reason}" for reason, names in by_reason.items()), *refused]
 
 
-def transfer_rows(experiment: TransferExperiment) -> list[dict[str, object]]:
+def transfer_rows(told: Told) -> list[dict[str, object]]:
     """Return a row for each setting and method, all with the same columns, with all digits and every fold."""
     found: list[dict[str, object]] = []
-    for scores in experiment.scores:
+    for scores in told.scores:
         for each in scores.results:
             difference = each.difference
             row: dict[str, object] = {

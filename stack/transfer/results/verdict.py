@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stackbone.stack.metrics.compare import Difference
-from stackbone.stack.transfer.experiment import TransferExperiment
 from stackbone.stack.transfer.results.scores import POOLED, SOURCE_ONLY, TARGET_ONLY, SettingScores
+from stackbone.stack.transfer.results.told import Told
 
 HELPS, HURTS, UNSURE = "helps", "hurts", "unsure"
 
@@ -37,17 +37,17 @@ class TransferVerdict:
         return {"source": self.source, "text": str(self)}
 
 
-def verdict(experiment: TransferExperiment, scores: SettingScores) -> TransferVerdict:
+def verdict(told: Told, scores: SettingScores) -> TransferVerdict:
     """Say what one setting shows.
 
     What source images do is `pooled` against `target-only`, both named before any score is known. The best method is
     named after, which flatters it; the verdict says so.
     """
-    source, effect = _effect(experiment, scores)
-    return TransferVerdict(source, f"{effect}.", _methods(experiment, scores))
+    source, effect = _effect(told, scores)
+    return TransferVerdict(source, f"{effect}.", _methods(told, scores))
 
 
-def _effect(experiment: TransferExperiment, scores: SettingScores) -> tuple[str | None, str]:
+def _effect(told: Told, scores: SettingScores) -> tuple[str | None, str]:
     """Return what source images do, and the sentence on it without its full stop."""
     difference = scores.source_effect
     if difference is None:
@@ -55,26 +55,56 @@ def _effect(experiment: TransferExperiment, scores: SettingScores) -> tuple[str 
         lacking = TARGET_ONLY if TARGET_ONLY in scores.unfit else POOLED
         why = "Without target labels" if scores.setting.shots == 0 else f"Since {lacking} could not be run"
         return None, f"{why} there is no {lacking} to compare with; {SOURCE_ONLY} scores {alone:.3f}"
-    pooled, alone = scores.result(POOLED).score.mean, scores.result(TARGET_ONLY).score.mean
+    best = scores.best_method
+    better = best is not None and best.difference is not None and best.difference.mean > 0 and scores.is_sure(best)
+    return effect_of_source(
+        difference,
+        scores.result(POOLED).score.mean,
+        scores.result(TARGET_ONLY).score.mean,
+        use=best.method if best is not None and better else scores.best_baseline,
+        more=_more(told),
+    )
+
+
+def effect_of_source(
+    difference: Difference, pooled: float, alone: float, *, use: str = TARGET_ONLY, more: str = ""
+) -> tuple[str, str]:
+    """Say what source images do where they are simply added.
+
+    Parameters
+    ----------
+    difference : Difference
+        By how much `pooled` is better than `target-only`.
+    pooled, alone : float
+        Accuracy of the two, 0 to 1.
+    use : str
+        What scores best, which is advised where source images hurt.
+    more : str
+        What would tell more where nothing can be told.
+
+    Returns
+    -------
+    source : str
+        `HELPS`, `HURTS` or `UNSURE`.
+    sentence : str
+        The same in words, without its full stop.
+    """
     way = "above" if difference.mean > 0 else "below"
-    told = (
+    numbers = (
         f"{POOLED} ({pooled:.3f}) is {abs(100 * difference.mean):.1f} points {way} {TARGET_ONLY} ({alone:.3f}), "
         f"{interval(difference)}"
     )
     if difference.mean == 0:
-        told = f"{POOLED} and {TARGET_ONLY} score the same ({alone:.3f})"
+        numbers = f"{POOLED} and {TARGET_ONLY} score the same ({alone:.3f})"
     if not difference.excludes_zero:
-        return UNSURE, f"Whether source images help here cannot be told: {told}{_more(experiment)}"
+        return UNSURE, f"Whether source images help here cannot be told: {numbers}{more}"
     if difference.mean > 0:
-        return HELPS, f"Source images help here: {told}"
-    best = scores.best_method
-    better = best is not None and best.difference is not None and best.difference.mean > 0 and scores.is_sure(best)
-    use = best.method if best is not None and better else scores.best_baseline
+        return HELPS, f"Source images help here: {numbers}"
     added = "" if use == TARGET_ONLY else ", where they are simply added"
-    return HURTS, f"Source images hurt here{added}: {told}; use {use}"
+    return HURTS, f"Source images hurt here{added}: {numbers}; use {use}"
 
 
-def _methods(experiment: TransferExperiment, scores: SettingScores) -> str | None:
+def _methods(told: Told, scores: SettingScores) -> str | None:
     best, baseline = scores.best_method, scores.result(scores.best_baseline)
     if best is None or best.difference is None:
         return None
@@ -84,7 +114,7 @@ def _methods(experiment: TransferExperiment, scores: SettingScores) -> str | Non
     of_all = f" among {n} methods" if n > 1 else ""
     if best.difference.mean > 0:
         which = f"the best of {n} methods, " if n > 1 else ""
-        doubt = "" if scores.is_sure(best) else f", which may be chance{of_all}{_more(experiment)}"
+        doubt = "" if scores.is_sure(best) else f", which may be chance{of_all}{_more(told)}"
         flatters = " It was named after the scores were known, which flatters it." if n > 1 else ""
         said = (
             f"{best.method} ({best.score.mean:.3f}) is {which}{points} above {against}, "
@@ -113,5 +143,5 @@ def interval(difference: Difference) -> str:
     return f"{100 * difference.confidence:.0f}% interval {low:+.1f} to {high:+.1f}"
 
 
-def _more(experiment: TransferExperiment) -> str:
-    return "; more --repeats would narrow it" if experiment.division.can_repeat else ""
+def _more(told: Told) -> str:
+    return "; more --repeats would narrow it" if told.division.can_repeat else ""

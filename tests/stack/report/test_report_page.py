@@ -350,3 +350,20 @@ def test_tables_name_their_rows_and_align_numbers() -> None:
     found = table(["a", "b"], [["x", "1,234.5"], ["y", "<"]], caption="c")
     assert '<th scope="row">x</th><td class="number">1,234.5</td>' in found
     assert "<td>&lt;</td>" in found
+
+
+@pytest.mark.parametrize(
+    ("cells", "is_numeric"),
+    [
+        (["1,234.5", "-"], True),
+        (["+1.2 to +3.4", "-0.5 to +0.1"], True),
+        (["0.812 ± 0.010", "97.5%"], True),
+        (["1.0", "none"], False),
+        (["-", "-"], False),
+        ([], False),
+    ],
+)
+def test_the_title_of_a_column_stands_over_its_numbers(cells: list[str], is_numeric: bool) -> None:  # noqa: FBT001
+    found = table(["name", "column"], [["7", each] for each in cells], caption="c")
+    assert '<th scope="col">name</th>' in found, "a name that reads as a number is none"
+    assert ('<th scope="col" class="number">column</th>' in found) == is_numeric

@@ -1,0 +1,115 @@
+"""Target images without a label: they train with every method that sees target images, and are never tested."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stackbone.cache import FeatureStore, as_keys
+from stackbone.stack.transfer.experiment import TransferExperiment
+from stackbone.stack.transfer.method import HIDDEN
+from stackbone.stack.transfer.results.result_file import transfer_result
+from stackbone.stack.transfer.run import run_transfer
+from tests.made.domain_caches import add_domain, labels_of
+from tests.made.spying_method import Spy
+
+pytestmark = pytest.mark.usefixtures("one_blas_thread")
+
+N_LABELLED, N_UNLABELLED = 36, 9
+LABELS = [*labels_of(N_LABELLED), *[""] * N_UNLABELLED]
+
+
+def _store(folder: Path, **of_target: object) -> FeatureStore:
+    store = FeatureStore(folder / "features")
+    add_domain(store, "studio", labels_of(30), seed=1)
+    add_domain(store, "phone", LABELS, shift=0.5, seed=2, **of_target)  # type: ignore[arg-type]
+    return store
+
+
+def _run(store: FeatureStore, **options: object) -> TransferExperiment:
+    return run_transfer(store, source="studio", target="phone", backbones="resnet50", **options)  # type: ignore[arg-type]
+
+
+def test_they_are_seen_in_every_setting_and_never_tested(tmp_path: Path, spy: Spy) -> None:
+    experiment = _run(_store(tmp_path), target_labels="none,few:3,all", methods="spy")
+    unlabelled = experiment.pair.unlabelled
+    assert unlabelled is not None
+    assert (len(unlabelled), experiment.n_target) == (N_UNLABELLED, N_LABELLED)
+    assert len(spy.met) == 9
+    for domains in spy.met:
+        assert (domains.target_labels[-N_UNLABELLED:] == HIDDEN).all()
+        np.testing.assert_array_equal(domains.target[-N_UNLABELLED:], unlabelled.blocks["resnet50"])
+    assert {len(domains.target) for domains in spy.met} == {24 + N_UNLABELLED}
+    tested = np.concatenate([part.fold.test for part in experiment.parts])
+    assert sorted(tested) == list(range(N_LABELLED))
+    assert "9 target images without a label take part as images whose label is hidden, and are never tested" in (
+        experiment.notes
+    )
+    assert experiment.left_out["unlabelled"] == 0
+    assert transfer_result(experiment)["n_unlabelled"] == N_UNLABELLED
+
+
+def test_baselines_score_as_without_them(tmp_path: Path) -> None:
+    with_them = _run(_store(tmp_path / "a"), methods="baseline", target_labels="none,all")
+    store = _store(tmp_path / "b")
+    index = store.dataset("phone")
+    status = (np.arange(len(LABELS)) >= N_LABELLED).astype(np.uint8)
+    store.write_dataset(replace(index, status=status, reason=["unreadable" if each else "" for each in status]))
+    without = _run(store, methods="baseline", target_labels="none,all")
+    assert without.pair.unlabelled is None
+    assert "n_unlabelled" not in transfer_result(without)
+    for ours, theirs in zip(with_them.scores, without.scores, strict=True):
+        assert ours.to_dict() == theirs.to_dict()
+
+
+def test_the_surest_guesses_are_made_of_them(tmp_path: Path) -> None:
+    scores = _run(_store(tmp_path), methods="self-training,coral", target_labels="all").scores[0]
+    assert scores.unfit == {}, "with every label shown, images without one are all there is to guess"
+
+
+@pytest.mark.parametrize("way", ["near", "group", "same", "twice"])
+def test_nothing_of_them_belongs_to_a_tested_image(tmp_path: Path, spy: Spy, way: str) -> None:
+    contents = [f"phone/{i}" for i in range(len(LABELS))]
+    groups = None
+    copies: dict[int, np.ndarray] = {}
+    if way == "near":
+        copies = dict.fromkeys((0, N_LABELLED), np.arange(1, 9, dtype=np.float32))
+    if way == "group":
+        groups = ["ann" if i in (0, N_LABELLED) else "" for i in range(len(LABELS))]
+    if way == "same":
+        contents[N_LABELLED] = contents[0]
+    if way == "twice":
+        contents[N_LABELLED] = contents[N_LABELLED + 1]
+    experiment = _run(_store(tmp_path, contents=contents, groups=groups, copies=copies), methods="spy")
+    unlabelled = experiment.pair.unlabelled
+    assert unlabelled is not None
+    assert len(np.unique(as_keys(unlabelled.digests))) == len(unlabelled) == N_UNLABELLED - (way in ("same", "twice"))
+    for part in experiment.parts:
+        left_out = way in ("near", "group") and 0 in part.fold.test
+        assert len(part.unlabelled) == len(unlabelled) - left_out
+        assert (0 in part.unlabelled) is not left_out
+
+
+def test_those_of_the_tested_split_and_of_other_domains_stay_out(tmp_path: Path) -> None:
+    splits = [("test" if i % 4 == 0 else "train") for i in range(len(LABELS))]
+    experiment = _run(_store(tmp_path / "split", splits=splits), methods="baseline", split="test")
+    assert experiment.pair.unlabelled is not None
+    assert len(experiment.pair.unlabelled) == 6
+    store = FeatureStore(tmp_path / "column" / "features")
+    labels = [label for label in labels_of(36) for _ in range(2)]
+    cameras = [*["old", "new"] * 36, "new", "new", "old", ""]
+    add_domain(store, "both", [*labels, "", "", "", ""], columns={"camera": cameras})
+    experiment = run_transfer(store, domain_column="camera", target="new", methods="baseline")
+    assert experiment.pair.unlabelled is not None
+    assert len(experiment.pair.unlabelled) == 2
+    assert experiment.left_out["unlabelled"] == 2
+
+
+@pytest.mark.parametrize(("method", "n"), [("coral", 30 + N_LABELLED + N_UNLABELLED), ("pooled", 30 + N_LABELLED)])
+def test_a_saved_model_knows_what_it_has_seen(tmp_path: Path, method: str, n: int) -> None:
+    model = _run(_store(tmp_path), methods="coral", fit_model=True, save_method=method).model
+    assert model is not None
+    assert model.n_images == n
