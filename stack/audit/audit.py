@@ -104,7 +104,7 @@ def audit(
             lacking[SCORES] = str(exc)
     facts, unread = _look(index, rows, measure if FACTS in needed else None, progress)
     if not facts:
-        lacking[FACTS] = next(iter(unread.values()), "nothing was there to look at the files")
+        lacking[FACTS] = next(iter(unread.values()), "the files were not looked at")
     audited = Audited(index, rows, blocks, scores, facts, seed, progress)
     left_out = {kind.name: lacking[need] for kind in asked for need in reversed(kind.needs) if need in lacking}
     if len(left_out) == len(asked):

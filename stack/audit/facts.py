@@ -21,7 +21,7 @@ class Facts(Protocol):
 
     @property
     def sharpness(self) -> float:
-        """Root mean square of the picture's Laplacian, in luminance, see there."""
+        """How strong its edges are, see there."""
 
     @property
     def camera(self) -> str:

@@ -68,7 +68,7 @@ def test_unlabelled_images_say_what_is_left_out(store: FeatureStore, tmp_path: P
     done = in_process("audit", "--without-files", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "left out: label (no image has a label)" in done.stdout
-    assert "left out: dark (nothing was there to look at the files)" in done.stdout
+    assert "left out: dark (the files were not looked at)" in done.stdout
     assert "cat/36.jpg" in done.stdout
     refused = in_process("audit", "--kinds", "label,ambiguous", cwd=tmp_path)
     assert refused.returncode == 1

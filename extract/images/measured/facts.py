@@ -36,8 +36,9 @@ class ImageFacts:
     highlight
         Luminance that 95% of the pixels do not exceed, 0 to 1.
     sharpness
-        Standard deviation of the Laplacian (4 neighbours) of the luminance, at no more than `SIDE` pixels; Pech-Pacheco
-        et al. 2000, "Diatom autofocusing in brightfield microscopy" (ICPR), whose measure is its square.
+        Standard deviation of the Laplacian (4 neighbours) of the luminance, at no more than `SIDE` pixels (Pech-Pacheco
+        et al. 2000, "Diatom autofocusing in brightfield microscopy", ICPR, take its square), divided by `highlight`,
+        lest a dark picture count as blurred.
     camera
         Make and model that the file names, or ``""``.
     """
@@ -98,10 +99,11 @@ def _facts(luminance: NDArray[np.float64], camera: str) -> ImageFacts:
     """Return the facts of ``(height, width)`` luminances of 0 to 1."""
     padded = np.pad(luminance, 1, mode="edge")
     around = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
+    highlight = float(np.quantile(luminance, 0.95))
     return ImageFacts(
         brightness=float(luminance.mean()),
-        highlight=float(np.quantile(luminance, 0.95)),
-        sharpness=float((around - 4 * luminance).std()),
+        highlight=highlight,
+        sharpness=float((around - 4 * luminance).std()) / highlight if highlight else 0.0,
         camera=camera,
     )
 

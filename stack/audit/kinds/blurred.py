@@ -8,7 +8,7 @@ from stackbone.stack.audit.audited import Audited
 from stackbone.stack.audit.finding import Finding
 from stackbone.stack.audit.kind import FACTS, Kind
 
-BLURRED = 0.02
+BLURRED = 0.025
 """Sharpness, see `extract.images.measured.facts`, below which an image looks blurred."""
 
 BESIDE = 0.4

@@ -42,7 +42,17 @@ def test_the_sharpness_is_the_spread_of_the_laplacian(tmp_path: Path) -> None:
     pixels[1, 1] = 255
     Image.fromarray(pixels).save(tmp_path / "a.png")
     laplacian = np.array([0, 1, 0, 1, -4, 1, 0, 1, 0])
-    assert measured(tmp_path / "a.png").sharpness == pytest.approx(laplacian.std())
+    found = measured(tmp_path / "a.png")
+    assert found.highlight == pytest.approx(0.6)  # between the ninth of nine pixels and the eighth
+    assert found.sharpness == pytest.approx(laplacian.std() / 0.6)
+
+
+def test_a_darker_picture_is_as_sharp(tmp_path: Path) -> None:
+    noise((64, 64)).save(tmp_path / "bright.png")
+    noise((64, 64)).point([level // 5 for level in range(256)]).save(tmp_path / "dark.png")
+    assert measured(tmp_path / "dark.png").sharpness == pytest.approx(
+        measured(tmp_path / "bright.png").sharpness, rel=0.02
+    )
 
 
 @pytest.mark.parametrize("size", [(100, 80), (SIDE, SIDE), (600, 400)])

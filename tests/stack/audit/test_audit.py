@@ -265,7 +265,7 @@ def test_unlabelled_images_are_audited_without_what_needs_labels(tmp_path: Path,
     found = audit(relabel(store, label=[""] * 36))
     assert found.left_out == {
         **dict.fromkeys(["label", "spurious", "ambiguous", "in-two"], "no image has a label"),
-        **dict.fromkeys(["dark", "blurred"], "nothing was there to look at the files"),
+        **dict.fromkeys(["dark", "blurred"], "the files were not looked at"),
     }
     assert images(found, "copy") == ["emu/35.jpg"]
     assert set(found.findings) | set(found.left_out) == set(KINDS)
