@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from stackbone.cache import FeatureStore, StackboneError
     from stackbone.extract import Backbone, Transform, available_backbones, extract, index_dataset, open_dataset
     from stackbone.extract.embedding.predict import embed_for
+    from stackbone.extract.images.measured.facts import measure_images
     from stackbone.extract.images.thumbnails import thumbnails
     from stackbone.extract.steering.steer import steer
     from stackbone.pipelines.embedder import ImageEmbedder
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         save_model,
         stack_options,
     )
+    from stackbone.stack.audit.audit import audit
     from stackbone.stack.models.predict import predict
     from stackbone.stack.report.page import write_report
 else:
@@ -42,6 +44,7 @@ __all__ = [
     "StackedBackbones",
     "StackedBackbonesRegressor",
     "Transform",
+    "audit",
     "available_backbones",
     "embed_for",
     "evaluate",
@@ -49,6 +52,7 @@ __all__ = [
     "extract",
     "index_dataset",
     "load_model",
+    "measure_images",
     "open_dataset",
     "predict",
     "run_experiment",

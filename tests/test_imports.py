@@ -63,7 +63,7 @@ ORDER = {
     "stack": (
         *("fitting", "solvers", "folds", "metrics", "learners", "graphs", "tasks", "divisions"),
         *("features", "evaluation"),
-        *("estimator", "models", "experiments", "judging", "tables", "transfer", "report", "display"),
+        *("estimator", "models", "experiments", "judging", "audit", "tables", "transfer", "report", "display"),
     ),
 }
 
@@ -340,6 +340,7 @@ def test_public_names_of_stackbone() -> None:
         "StackedBackbones",
         "StackedBackbonesRegressor",
         "Transform",
+        "audit",
         "available_backbones",
         "embed_for",
         "evaluate",
@@ -347,6 +348,7 @@ def test_public_names_of_stackbone() -> None:
         "extract",
         "index_dataset",
         "load_model",
+        "measure_images",
         "open_dataset",
         "predict",
         "run_experiment",

@@ -113,7 +113,14 @@ def _metrics(task: str) -> Iterable[str]:
     return [each.name for each in METRICS.values() if each.task == task]
 
 
+def _audit_kinds() -> Iterable[str]:
+    from stackbone.stack.audit.kind import KINDS
+
+    return KINDS
+
+
 FOLDERS = {
+    "audit_kinds": Folder("stack/audit/kinds", "*.py", "(Kind):", "stackbone.audit", _audit_kinds),
     "methods": Folder("extract/methods", "*/recipe.py", "", "stackbone.methods", _methods),
     "transfer_methods": Folder(
         "stack/transfer/methods", "[!b]*/*.py", "METHOD = ", "stackbone.transfer", _transfer_methods

@@ -39,7 +39,7 @@ from tests.made.commands import run_command
 from tests.made.plugin import install_plugin
 
 COMMANDS = (
-    *("backbones", "compact", "demo", "evaluate", "export", "extract", "forget", "inspect"),
+    *("audit", "backbones", "compact", "demo", "evaluate", "export", "extract", "forget", "inspect"),
     *("predict", "report", "stack", "steer", "transfer", "verify"),
 )
 

@@ -1,0 +1,95 @@
+"""How much speaks against a label: what classifiers that never saw it say, and what the neighbours are.
+
+Each backbone's classifier and the neighbours are experts, whose log-probabilities are added (a logarithmic opinion
+pool: Genest & Zidek 1986, "Combining Probability Distributions", Statistical Science 1), the neighbours with half the
+weight of the classifiers' mean: `bench/audit.py` compares other weights, and cleanlab's scores.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+NEIGHBOURS = 10
+"""Neighbours that are asked for their labels."""
+
+NEIGHBOUR_WEIGHT = 0.5
+"""What their log-probabilities count for, where the mean over classifiers counts 1."""
+
+_LEAST = 1e-12  # probability: a classifier that says 0 would outvote all others
+
+
+def pooled(log_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ``(n, n_classes)`` means over classifiers of ``(n_classifiers, n, n_classes)`` log-probabilities."""
+    mean: NDArray[np.float64] = np.maximum(log_probabilities, np.log(_LEAST)).mean(axis=0)
+    return mean
+
+
+def neighbour_log_probabilities(
+    neighbours: NDArray[np.int64], codes: NDArray[np.int64], n_classes: int
+) -> NDArray[np.float64]:
+    """Return what the labels of the neighbours say, as ``(n, n_classes)`` log-probabilities.
+
+    Counts are means over backbones, with one further neighbour whose label is drawn from all labels.
+
+    Parameters
+    ----------
+    neighbours : NDArray[np.int64]
+        ``(n_backbones, n, k)`` rows of `codes`.
+    codes : NDArray[np.int64]
+        Class codes; -1 of images whose label is not known, which say nothing.
+    n_classes : int
+        Classes.
+    """
+    known = codes[codes >= 0]
+    prior = np.bincount(known, minlength=n_classes) / max(len(known), 1)
+    found = codes[neighbours]
+    counts = np.stack([(found == code).sum(axis=2).mean(axis=0) for code in range(n_classes)], axis=1)
+    n_known = counts.sum(axis=1, keepdims=True)
+    said: NDArray[np.float64] = np.log(np.maximum((counts + prior) / (n_known + 1), _LEAST))
+    return said
+
+
+def margins(log_probabilities: NDArray[np.float64], codes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return ``(n,)`` log-odds of the likeliest other class against the label; above 0 another class is likelier.
+
+    Parameters
+    ----------
+    log_probabilities : NDArray[np.float64]
+        ``(n, n_classes)``, each row up to a constant; two classes or more.
+    codes : NDArray[np.int64]
+        ``(n,)`` class codes of the labels.
+    """
+    rows = np.arange(len(codes))
+    others = log_probabilities.copy()
+    others[rows, codes] = -np.inf
+    found: NDArray[np.float64] = others.max(axis=1) - log_probabilities[rows, codes]
+    return found
+
+
+def doubts(
+    log_probabilities: NDArray[np.float64], of_neighbours: NDArray[np.float64] | None, codes: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the doubt in each label, and the class that is likeliest.
+
+    Parameters
+    ----------
+    log_probabilities : NDArray[np.float64]
+        ``(n_classifiers, n, n_classes)`` of classifiers that did not learn from these labels.
+    of_neighbours : NDArray[np.float64], optional
+        ``(n, n_classes)`` of `neighbour_log_probabilities`.
+    codes : NDArray[np.int64]
+        ``(n,)`` class codes of the labels.
+
+    Returns
+    -------
+    doubt : NDArray[np.float64]
+        ``(n,)`` 0 to 1: the logistic function of `margins`; above .5 another class is likelier than the label.
+    likeliest : NDArray[np.int64]
+        ``(n,)`` class codes.
+    """
+    said = pooled(log_probabilities)
+    if of_neighbours is not None:
+        said = said + NEIGHBOUR_WEIGHT * of_neighbours
+    doubt: NDArray[np.float64] = 1 / (1 + np.exp(-margins(said, codes)))
+    return doubt, said.argmax(axis=1)

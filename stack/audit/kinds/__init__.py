@@ -1,0 +1,1 @@
+"""Kinds of findings, each in a file that declares ``KIND``."""
