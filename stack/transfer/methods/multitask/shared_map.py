@@ -98,8 +98,12 @@ def fit_both(
     c, k : float
         See the module.
     """
-    x, codes = augment(source, target, k), np.concatenate([source_codes, target_codes])
-    (found,) = LinearPath(x, codes, n_classes, [np.arange(len(x))], loss="log", standardise=False).solve(c)
+    codes = np.concatenate([source_codes, target_codes])
+    # The rows are not held here: the path has a copy of them.
+    path = LinearPath(
+        augment(source, target, k), codes, n_classes, [np.arange(len(codes))], loss="log", standardise=False
+    )
+    (found,) = path.solve(c)
     coef, intercept = found.uncentred()
     of_mean, of_half = _factors(k)
     dim = source.shape[1]
