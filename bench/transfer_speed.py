@@ -33,13 +33,13 @@ _DIRECTIONS = 400
 Floats = NDArray[np.float32]
 
 
-def made_pair(n: int) -> Pair:
+def made_pair(n: int, backbones: int) -> Pair:
     """Return two domains of so many images each: one set of classes, seen by two cameras."""
     rng = np.random.default_rng(0)
     labels = [rng.permutation(np.arange(n) % CLASSES) for _ in range(2)]
     blocks: list[dict[str, Floats]] = [{}, {}]
     sizes = (1 / np.sqrt(1 + np.arange(_DIRECTIONS) / 4)).astype(np.float32)
-    for number in range(BACKBONES):
+    for number in range(backbones):
         directions = rng.standard_normal((_DIRECTIONS, DIM), dtype=np.float32)
         centres = 0.3 * rng.standard_normal((CLASSES, _DIRECTIONS), dtype=np.float32)
         moved = 0.4 * rng.standard_normal(_DIRECTIONS, dtype=np.float32)
@@ -82,12 +82,15 @@ def fit_all(pair: Pair, labels: str, names: list[str]) -> None:
 def main() -> None:
     """Measure and print."""
     parser = arguments(__doc__ or "")
-    parser.add_argument("--images", type=int, help=f"of each domain; {IMAGES:,} by default, {QUICK} with --quick")
+    parser.add_argument(
+        "--images", type=int, help=f"of each domain; {IMAGES:,} by default, {QUICK} (and one backbone) with --quick"
+    )
     parser.add_argument("--labels", choices=SETTINGS, default="few:10", help="target labels that are shown")
     options = parser.parse_args()
     n = options.images or (QUICK if options.quick else IMAGES)
     names = [name for name, method in METHODS.items() if method.by_default]
-    pair = made_pair(n)
+    backbones = 1 if options.quick else BACKBONES
+    pair = made_pair(n, backbones)
     size = sum(block.nbytes for side in (pair.source, pair.target) for block in side.values())
     seconds = seconds_of_each(divide(pair, options.labels), names)
     before = resident()
@@ -105,6 +108,7 @@ def main() -> None:
     total, times = sum(seconds.values()), (peak.n_bytes - before + size) / size
     figures: dict[str, Any] = {
         "images of each domain": n,
+        "backbones": backbones,
         "labels": options.labels,
         "cpu seconds": seconds,
         "features": size,
@@ -113,7 +117,7 @@ def main() -> None:
     }
     rows = [[METHODS[name].family, name, f"{each:.1f}"] for name, each in seconds.items()]
     rows.append(["", "all of them", f"{total:.1f}"])
-    title = f"Transfer methods, {n:,} + {n:,} images, {BACKBONES} backbones, labels {options.labels}"
+    title = f"Transfer methods, {n:,} + {n:,} images, {backbones} backbones, labels {options.labels}"
     report(title, ["family", "method", "CPU seconds"], rows, figures, options.json)
     print(f"\nfeatures {size / 1e6:.0f} MB, at the peak {times:.2f} times as much")
 
