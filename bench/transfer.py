@@ -199,13 +199,15 @@ def _photographs(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*") if file.suffix.lower() in (".jpg", ".jpeg", ".png"))
 
 
-def domains_of(pair: Pair, setting: int | None, seed: int) -> tuple[dict[str, Domains], dict[str, Any], Codes]:
-    """Return the domains of each backbone, test features by backbone, and the codes of the test images."""
+def domains_of(
+    pair: Pair, setting: int | None, seed: int, share: float = 0.8
+) -> tuple[dict[str, Domains], dict[str, Any], Codes]:
+    """Return the domains of each backbone, with a share of the source; test features by backbone, and test codes."""
     classes = np.intersect1d(pair.source_labels, pair.target_labels)
     codes, wanted = (np.searchsorted(classes, each) for each in (pair.source_labels, pair.target_labels))
     fold = stratified_folds(pair.target_labels, 3, seed)[0]
     rng = np.random.default_rng(seed)
-    drawn = np.sort(rng.permutation(len(codes))[: round(0.8 * len(codes))])
+    drawn = np.sort(rng.permutation(len(codes))[: round(share * len(codes))])
     shown = wanted[fold.train].copy()
     if setting is not None:
         keep = np.concatenate(

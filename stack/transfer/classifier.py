@@ -6,22 +6,29 @@ by their importance in `estimates.validation`, as methods do.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 
 from stackbone.cache.errors import StackError
 from stackbone.stack.experiments.shots import C_WITHOUT_FOLDS
 from stackbone.stack.folds.class_folds import divide_inner
 from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold
-from stackbone.stack.learners.bases.lr import choose_c, regression_path
+from stackbone.stack.learners.bases.lr import regression_path
 from stackbone.stack.solvers.linear import LinearMap
+from stackbone.stack.transfer.estimates.leading import leading_rows
+from stackbone.stack.transfer.estimates.search import search_strength
 from stackbone.stack.transfer.method import Codes, LinearFitted, Matrix
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """C tried by baselines and methods alike, in scikit-learn's sense: every other one of those that ``lr:`` tries."""
+
+WITHOUT_FOLDS: Mapping[str, float | str] = {"C": C_WITHOUT_FOLDS, "by": "default: too few images to choose by"}
+"""What is used, and said, where a class has too few images for inner folds."""
 
 SPLITS = 3
 """Inner folds of what is chosen: many methods are compared, and three keep a table of all of them quick."""
@@ -89,10 +96,20 @@ def choose_strength(x: Matrix, codes: Codes, *, seed: int, groups: Codes | None 
     """Return the C of the least log-loss on inner folds and how it was chosen; parameters as `fit_classifier`."""
     folds = inner_folds(codes, seed, groups)
     if folds is None:
-        return {"C": C_WITHOUT_FOLDS, "by": "default: too few images to choose by"}
-    _, own = np.unique(codes, return_inverse=True)
-    c, _ = choose_c(x, own.astype(np.int64), int(own.max()) + 1, folds, STRENGTHS)
+        return dict(WITHOUT_FOLDS)
+    own = np.unique(codes, return_inverse=True)[1].astype(np.int64)
+
+    def criterion(said: NDArray[np.float32], rows: Codes) -> float:
+        return float(log_losses(said, own[rows]).mean())
+
+    c, _ = search_strength(leading_rows(x), own, folds, STRENGTHS, criterion, standardise=False)
     return {"C": c, "by": "log-loss on inner folds"}
+
+
+def log_losses(decisions: NDArray[np.floating[Any]], codes: Codes) -> NDArray[np.float64]:
+    """Return the log-loss in nats of each row of ``(n, n_classes)`` decision values."""
+    logs: NDArray[np.float64] = log_softmax(decisions.astype(np.float64), axis=1)
+    return -logs[np.arange(len(codes)), codes]
 
 
 def inner_folds(codes: Codes, seed: int, groups: Codes | None = None) -> list[Fold] | None:

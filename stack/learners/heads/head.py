@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from stackbone.stack.solvers.rows import Rows
 Codes = NDArray[np.int64]
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
+_Rows = TypeVar("_Rows", NDArray[np.float32], NDArray[np.float64])
 
 
 class Learnt(ABC):
@@ -154,8 +156,8 @@ def choose_strength(
     return Strength(number, np.float32(scales[number]))
 
 
-def unit_length(x: Doubles) -> Doubles:
+def unit_length(x: _Rows) -> _Rows:
     """Return ``(n, dim)`` rows divided by their lengths; rows of zeros stay."""
     length = np.linalg.norm(x, axis=1, keepdims=True)
-    divided: Doubles = np.divide(x, length, out=np.zeros_like(x), where=length > 0)
+    divided: _Rows = np.divide(x, length, out=np.zeros_like(x), where=length > 0)
     return divided

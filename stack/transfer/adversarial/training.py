@@ -8,6 +8,7 @@ sign, so that the layer unlearns what tells the domains apart (Ganin et al. 2016
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 import torch
@@ -75,7 +76,7 @@ def reverse_gradient(x: Tensor, scale: float) -> Tensor:
 def train(
     rows: Floats, codes: Codes, both: Floats, domain: Codes, n_classes: int, seed: int, *, epochs: int = EPOCHS
 ) -> Head:
-    """Train a head; the same arguments and number of threads give the same head.
+    """Train a head; the same arguments give the same head, on one thread whatever the caller's.
 
     Parameters
     ----------
@@ -99,8 +100,35 @@ def train(
     layer = _linear(rows.shape[1], _HIDDEN, rng)
     classes = _linear(_HIDDEN, n_classes, rng)
     domains = nn.Sequential(_linear(_HIDDEN, _DOMAIN_HIDDEN, rng), nn.ReLU(), _linear(_DOMAIN_HIDDEN, 1, rng))
-    _run(layer, classes, domains, rows, codes, both, domain, rng, epochs)
+    with _ONE_THREAD:
+        _run(layer, classes, domains, rows, codes, both, domain, rng, epochs)
     return Head(*(_array(each) for each in (layer.weight.T, layer.bias, classes.weight.T, classes.bias)))
+
+
+class _OneThread:
+    """While somebody trains, torch has one thread: sums then do not depend on the machine, nor fits wait for others.
+
+    That number is one for the whole process, so that the last of several who train side by side puts it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._before = Lock(), 0, 1
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._before = torch.get_num_threads()
+            self._inside += 1
+            torch.set_num_threads(1)  # of each thread that enters, too: OpenMP counts by thread
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                torch.set_num_threads(self._before)
+
+
+_ONE_THREAD = _OneThread()
 
 
 def _linear(n_in: int, n_out: int, rng: np.random.Generator) -> nn.Linear:

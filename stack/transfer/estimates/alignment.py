@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.stack.transfer.estimates.leading import leading_rows
 from stackbone.stack.transfer.estimates.moments import TargetMap
-from stackbone.stack.transfer.estimates.validation import fit_validated, lacking
+from stackbone.stack.transfer.estimates.validation import fit_validated, lacking, validate
 from stackbone.stack.transfer.method import Domains, LinearFitted, Method
 
 Floats = NDArray[np.float32]
@@ -54,14 +55,10 @@ class Alignment(Method):
 
     def fit(self, domains: Domains) -> LinearFitted:
         """Learn from aligned images, by the setting that serves the target best: see `estimates.validation`."""
-        best: LinearFitted | None = None
-        least = np.inf
-        for aligned in self.align(domains):
-            tried = fit_validated(aligned.labelled(domains), domains)
-            if best is None or tried.loss < least:
-                chosen = {**aligned.settings, **tried.fitted.chosen}
-                best, least = LinearFitted(aligned.target.compose(tried.fitted.linear_map), chosen), tried.loss
-        if best is None:
-            message = f"{self.name} aligned nothing"
-            raise ValueError(message)
-        return best
+        return domains.once(f"{self.name}, fitted", lambda: self._fit(domains))
+
+    def _fit(self, domains: Domains) -> LinearFitted:
+        tried = ((each, validate(leading_rows(each.labelled(domains)), domains)) for each in self.align(domains))
+        aligned, strength = min(tried, key=lambda each: each[1].loss)
+        fitted = fit_validated(aligned.labelled(domains), domains, strength=strength).fitted
+        return LinearFitted(aligned.target.compose(fitted.linear_map), {**aligned.settings, **fitted.chosen})

@@ -89,8 +89,8 @@ def effective_number(weights: Doubles) -> float:
     return float(weights.sum() ** 2 / np.square(weights).sum())
 
 
-def joined_groups(domains: Domains) -> Codes | None:
-    """Return the groups of all source images, then of all target images; None where there are none."""
+def joined_groups(domains: Domains, rows: Codes | slice = slice(None)) -> Codes | None:
+    """Return the groups of all source images, then of these target images; None where there are none."""
     if domains.source_groups is None or domains.target_groups is None:
         return None
-    return np.concatenate([domains.source_groups, domains.target_groups])
+    return np.concatenate([domains.source_groups, domains.target_groups[rows]])

@@ -91,8 +91,8 @@ def moments(domains: Domains) -> Moments:
 
 def _moments(source: Matrix, target: Matrix) -> Moments:
     n_source, n_target = len(source), len(target)
-    source_mean, source_variance = _columns(source)
-    target_mean, target_variance = _columns(target)
+    source_mean, source_variance = column_moments(source)
+    target_mean, target_variance = column_moments(target)
     both = (n_source * source_variance + n_target * target_variance) / (n_source + n_target)
 
     def scale(variance: Doubles, n: int) -> Doubles:
@@ -108,8 +108,8 @@ def _moments(source: Matrix, target: Matrix) -> Moments:
     )
 
 
-def _columns(x: Matrix) -> tuple[Doubles, Doubles]:
-    """Return mean and population variance of each column, exactly 0 of a constant one."""
+def column_moments(x: Matrix) -> tuple[Doubles, Doubles]:
+    """Return ``(dim,)`` means and population variances of ``(n, dim)`` features, exactly 0 of a constant column."""
     middle = x[0].astype(np.float64)
     sums, squares = np.zeros((2, x.shape[1]))
     for start in range(0, len(x), _PIECE):

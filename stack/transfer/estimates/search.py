@@ -15,7 +15,7 @@ from stackbone.stack.transfer.method import Codes, Matrix
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
 
-_TOL = 1e-4
+SEARCH_TOL = 1e-4
 """Share of the objective by which a fit that is only compared may exceed its minimum: half of the steps, and losses
 that differ from those of exact fits in the third digit."""
 
@@ -27,6 +27,8 @@ def search_strength(
     strengths: Sequence[float],
     criterion: Callable[[Floats, Codes], float],
     weights: Doubles | None = None,
+    *,
+    standardise: bool = True,
 ) -> tuple[float, Floats]:
     """Return the C of least loss, and what classifiers with it say of each row out of fold.
 
@@ -45,6 +47,8 @@ def search_strength(
         Of ``(n_tested, n_classes)`` decision values and the rows that they are of: the less, the better.
     weights : NDArray[np.float64], optional
         ``(n,)`` what each row counts for in fits, above 0 and 1 in the mean.
+    standardise : bool
+        Whether each training part is standardised by itself; not where rows are in their `leading_rows`.
 
     Returns
     -------
@@ -53,17 +57,7 @@ def search_strength(
     out_of_fold : NDArray[np.float32]
         ``(n, n_classes)`` decision values; NaN in rows that no fold tests.
     """
-    path = LinearPath(
-        x,
-        codes,
-        int(codes.max()) + 1,
-        [fold.train for fold in folds],
-        loss="log",
-        standardise=True,
-        moderation=MODERATION,
-        weights=weights,
-        tol=_TOL,
-    )
+    path = folds_path(x, codes, folds, weights, standardise=standardise)
     tested = np.concatenate([fold.test for fold in folds])
     best, least = (strengths[0], np.empty((0, 0), np.float32)), np.inf
     for c in strengths:
@@ -75,3 +69,20 @@ def search_strength(
             break
         best, least = (c, said), loss
     return best
+
+
+def folds_path(
+    x: Matrix, codes: Codes, folds: Sequence[Fold], weights: Doubles | None = None, *, standardise: bool
+) -> LinearPath:
+    """Return the logistic regressions of the training part of each fold; parameters as `search_strength`."""
+    return LinearPath(
+        x,
+        codes,
+        int(codes.max()) + 1,
+        [fold.train for fold in folds],
+        loss="log",
+        standardise=standardise,
+        moderation=MODERATION if standardise else 0.0,
+        weights=weights,
+        tol=SEARCH_TOL,
+    )

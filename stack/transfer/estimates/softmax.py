@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import log_softmax
 
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -30,12 +29,16 @@ def log_loss(x: Floats, codes: Codes, v: Doubles) -> tuple[float, Doubles]:
         ``(dim + 1, n_classes)`` coefficients, the intercepts last; the gradient has their shape.
     """
     w = v.astype(np.float32)
-    logs = log_softmax((x @ w[:-1] + w[-1]).astype(np.float64), axis=1)
+    decisions = (x @ w[:-1] + w[-1]).astype(np.float64)
+    decisions -= decisions.max(axis=1, keepdims=True)
     own = (np.arange(len(codes)), codes)
-    residual = np.exp(logs)
+    of_truth = decisions[own].sum()
+    residual = np.exp(decisions, out=decisions)
+    total = residual.sum(axis=1, keepdims=True)
+    residual /= total
     residual[own] -= 1
     slope = np.vstack([x.T @ residual.astype(np.float32), residual.sum(axis=0)[None]])
-    return -float(logs[own].sum()), slope.astype(np.float64)
+    return float(np.log(total).sum() - of_truth), slope.astype(np.float64)
 
 
 def descend(objective: Callable[[Doubles], tuple[float, Doubles]], start: Doubles) -> Doubles:

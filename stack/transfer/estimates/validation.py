@@ -12,15 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from stackbone.stack.folds.fold import Fold
-from stackbone.stack.transfer.classifier import STRENGTHS, fit_classifier, inner_folds
-from stackbone.stack.transfer.estimates.density import effective_number, importance
+from stackbone.stack.transfer.classifier import STRENGTHS, WITHOUT_FOLDS, fit_classifier, inner_folds, log_losses
+from stackbone.stack.transfer.estimates.density import effective_number, importance, joined_groups
+from stackbone.stack.transfer.estimates.leading import leading_rows
 from stackbone.stack.transfer.estimates.search import search_strength
 from stackbone.stack.transfer.method import Codes, Domains, LinearFitted, Matrix
 
 Doubles = NDArray[np.float64]
+Floats = NDArray[np.float32]
 
 BY_IMPORTANCE = "importance-weighted log-loss on inner folds of the source"
 BY_BOTH = "log-loss on inner folds, source images by importance"
@@ -63,9 +64,7 @@ def labelled(domains: Domains) -> Labelled:
 def _labelled(domains: Domains) -> Labelled:
     seen, weights = domains.seen, importance(domains)
     codes = np.concatenate([domains.source_labels, domains.target_labels[seen]])
-    groups = None
-    if domains.source_groups is not None and domains.target_groups is not None:
-        groups = np.concatenate([domains.source_groups, domains.target_groups[seen]])
+    groups = joined_groups(domains, seen)
     own = weights / weights.sum() * effective_number(weights)
     _, present = np.unique(codes, return_inverse=True)
     folds = inner_folds(present, domains.seed, groups)
@@ -94,7 +93,55 @@ class Validated:
         return float(self.fitted.chosen["C"])
 
 
-def fit_validated(x: Matrix, domains: Domains, *, weights: Doubles | None = None) -> Validated:
+@dataclass(frozen=True)
+class Strength:
+    """The C that serves the target best, where its labels are hidden.
+
+    Attributes
+    ----------
+    c : float
+        In scikit-learn's sense.
+    loss : float
+        See `Validated`.
+    by : str
+        The criterion, in words.
+    """
+
+    c: float
+    loss: float
+    by: str
+
+
+def validate(rows: Floats, domains: Domains, *, weights: Doubles | None = None) -> Strength:
+    """Return the C of the classifier that serves the target best, without fitting that classifier.
+
+    Parameters
+    ----------
+    rows : NDArray[np.float32]
+        ``(n, k)`` the `labelled` images, in their `leading_rows`.
+    domains : Domains
+        Whose they are.
+    weights : NDArray[np.float64], optional
+        ``(n,)`` what each counts for where the classifier learns, above 0.
+    """
+    known = labelled(domains)
+    present, own = np.unique(known.codes, return_inverse=True)
+    if known.folds is None or len(present) < 2:
+        return Strength(float(WITHOUT_FOLDS["C"]), np.inf, str(WITHOUT_FOLDS["by"]))
+
+    def criterion(said: Floats, tested: Codes) -> float:
+        return float(np.average(log_losses(said, own[tested]), weights=known.worth[tested]))
+
+    counts = None if weights is None else weights / weights.mean()
+    own = own.astype(np.int64)
+    c, said = search_strength(rows, own, known.folds, STRENGTHS, criterion, counts, standardise=False)
+    tested = np.concatenate([fold.test for fold in known.folds])
+    return Strength(c, criterion(said[tested], tested), known.by)
+
+
+def fit_validated(
+    x: Matrix, domains: Domains, *, weights: Doubles | None = None, strength: Strength | None = None
+) -> Validated:
     """Fit the classifier of every method on labelled images, with the C that serves the target best.
 
     Parameters
@@ -105,30 +152,28 @@ def fit_validated(x: Matrix, domains: Domains, *, weights: Doubles | None = None
         Whose they are.
     weights : NDArray[np.float64], optional
         ``(n,)`` what each counts for where the classifier learns, above 0.
+    strength : Strength, optional
+        C, where `validate` has found it.
     """
-    known = labelled(domains)
-    present, own = np.unique(known.codes, return_inverse=True)
+    chosen = strength or validate(leading_rows(x), domains, weights=weights)
     counts = None if weights is None else weights / weights.mean()
-    if known.folds is None or len(present) < 2:
-        fitted = fit_classifier(
-            x, known.codes, domains.n_classes, seed=domains.seed, groups=known.groups, weights=counts
-        )
-        return Validated(fitted, np.inf)
+    codes = labelled(domains).codes
+    fitted = fit_classifier(x, codes, domains.n_classes, seed=domains.seed, weights=counts, c=chosen.c)
+    fitted.chosen["by"] = chosen.by
+    return Validated(fitted, chosen.loss)
 
-    def criterion(said: NDArray[np.float32], rows: NDArray[np.int64]) -> float:
-        log_losses = -log_softmax(said.astype(np.float64), axis=1)[np.arange(len(rows)), own[rows]]
-        return float(np.average(log_losses, weights=known.worth[rows]))
 
-    c, said = search_strength(x, own.astype(np.int64), known.folds, STRENGTHS, criterion, counts)
-    tested = np.concatenate([fold.test for fold in known.folds])
-    fitted = fit_classifier(x, known.codes, domains.n_classes, seed=domains.seed, weights=counts, c=c)
-    fitted.chosen["by"] = known.by
-    return Validated(fitted, criterion(said[tested], tested))
+def searched_rows(domains: Domains) -> Floats:
+    """Return the `leading_rows` of the labelled images as they are cached, found once."""
+    return domains.once("searched rows", lambda: leading_rows(labelled_rows(domains)))
 
 
 def fit_pooled(domains: Domains) -> Validated:
     """Return the classifier of the features as they are cached, made once: what several methods start from."""
-    return domains.once("pooled, validated", lambda: fit_validated(labelled_rows(domains), domains))
+    return domains.once(
+        "pooled, validated",
+        lambda: fit_validated(labelled_rows(domains), domains, strength=validate(searched_rows(domains), domains)),
+    )
 
 
 def labelled_rows(domains: Domains) -> Matrix:

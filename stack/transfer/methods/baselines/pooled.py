@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from stackbone.stack.transfer.classifier import fit_classifier
+from stackbone.stack.transfer.estimates.density import joined_groups
+from stackbone.stack.transfer.estimates.validation import labelled_rows
 from stackbone.stack.transfer.method import Domains, Fitted, Method
 
 
@@ -24,15 +26,12 @@ class Pooled(Method):
     def fit(self, domains: Domains) -> Fitted:
         """Fit on all labelled images."""
         seen = domains.seen
-        groups = None
-        if domains.source_groups is not None and domains.target_groups is not None:
-            groups = np.concatenate([domains.source_groups, domains.target_groups[seen]])
         return fit_classifier(
-            np.concatenate([domains.source, domains.target[seen]]),
+            labelled_rows(domains),
             np.concatenate([domains.source_labels, domains.target_labels[seen]]),
             domains.n_classes,
             seed=domains.seed,
-            groups=groups,
+            groups=joined_groups(domains, seen),
         )
 
 

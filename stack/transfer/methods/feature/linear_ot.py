@@ -54,7 +54,8 @@ def monge_map(source: Spectrum, target: Spectrum, ridge: float) -> Doubles:
     root, inverse = source.power(0.5, ridge), source.power(-0.5, ridge)
     between = root @ target.power(1.0, ridge) @ root
     values, vectors = np.linalg.eigh((between + between.T) / 2)
-    mapped: Doubles = inverse @ ((vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T) @ inverse
+    half = (inverse @ vectors) * np.maximum(values, 0) ** 0.25
+    mapped: Doubles = half @ half.T
     return mapped
 
 

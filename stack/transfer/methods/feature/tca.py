@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.transfer.estimates.kernels import common_rows, draw_rows, gaussian, median_gamma
+from stackbone.stack.transfer.estimates.leading import leading_rows
 from stackbone.stack.transfer.estimates.moments import moments, standardise
-from stackbone.stack.transfer.estimates.validation import fit_validated, lacking
+from stackbone.stack.transfer.estimates.validation import fit_validated, lacking, validate
 from stackbone.stack.transfer.method import Domains, Fitted, LinearFitted, Matrix, Method, Probabilities
 
 Doubles = NDArray[np.float64]
@@ -53,14 +54,14 @@ class TransferComponents(Method):
         found = components(gaussian(marks, marks, gamma).astype(np.float64), len(drawn[0]), max(COMPONENTS), TRADE_OFF)
         kernel = gaussian(np.concatenate([source, target[domains.seen]]), marks, gamma)
         both = moments(domains)
-        fitted: list[tuple[float, Fitted]] = []
-        for k in sorted({min(k, found.shape[1]) for k in COMPONENTS}):
-            weights = found[:, :k].astype(np.float32)
-            tried = fit_validated(kernel @ weights, domains)
-            chosen = {"components": float(k), **tried.fitted.chosen}
-            linear = LinearFitted(tried.fitted.linear_map, chosen)
-            fitted.append((tried.loss, OnComponents(both.source_mean, both.scale, marks, gamma, weights, linear)))
-        return min(fitted, key=lambda each: each[0])[1]
+        weights = found.astype(np.float32)
+        rows = kernel @ weights
+        sizes = sorted({min(k, found.shape[1]) for k in COMPONENTS})
+        strengths = {k: validate(leading_rows(rows[:, :k]), domains) for k in sizes}
+        k = min(sizes, key=lambda each: strengths[each].loss)
+        tried = fit_validated(rows[:, :k], domains, strength=strengths[k]).fitted
+        linear = LinearFitted(tried.linear_map, {"components": float(k), **tried.chosen})
+        return OnComponents(both.source_mean, both.scale, marks, gamma, weights[:, :k], linear)
 
 
 class OnComponents(Fitted):

@@ -9,7 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from stackbone.stack.transfer.estimates.density import effective_number, importance
-from stackbone.stack.transfer.estimates.validation import Validated, fit_pooled, fit_validated, labelled_rows, lacking
+from stackbone.stack.transfer.estimates.validation import (
+    fit_pooled,
+    fit_validated,
+    labelled_rows,
+    lacking,
+    searched_rows,
+    validate,
+)
 from stackbone.stack.transfer.method import Domains, Fitted, LinearFitted, Method
 
 POWERS = (0.5, 1.0)
@@ -31,14 +38,18 @@ class Importance(Method):
 
     def fit(self, domains: Domains) -> Fitted:
         """Learn from weighted images, with the power that serves the target best."""
-        weights, x, seen = importance(domains), labelled_rows(domains), np.ones(len(domains.seen))
-        tried: list[tuple[float, Validated]] = [(0.0, fit_pooled(domains))]
-        for power in POWERS:
-            raised = weights**power
-            counts = np.concatenate([raised / raised.mean(), seen])
-            tried.append((power, fit_validated(x, domains, weights=counts)))
-        power, best = min(tried, key=lambda each: each[1].loss)
-        fitted = best.fitted
+        weights, seen, rows = importance(domains), np.ones(len(domains.seen)), searched_rows(domains)
+        best, power, counts = validate(rows, domains), 0.0, None
+        for tried in POWERS:
+            raised = weights**tried
+            own = np.concatenate([raised / raised.mean(), seen])
+            found = validate(rows, domains, weights=own)
+            if found.loss < best.loss:
+                best, power, counts = found, tried, own
+        if counts is None:
+            fitted = fit_pooled(domains).fitted
+        else:
+            fitted = fit_validated(labelled_rows(domains), domains, weights=counts, strength=best).fitted
         used = {"power": power, "effective images": round(effective_number(weights**power), 1)}
         return LinearFitted(fitted.linear_map, {**used, **fitted.chosen})
 

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from stackbone.stack.transfer.estimates.density import effective_number
 from stackbone.stack.transfer.estimates.kernels import common_rows, draw_rows, gaussian, median_gamma
-from stackbone.stack.transfer.estimates.validation import fit_validated, labelled_rows, lacking
+from stackbone.stack.transfer.estimates.validation import (
+    fit_validated,
+    labelled_rows,
+    lacking,
+    searched_rows,
+    validate,
+)
 from stackbone.stack.transfer.method import Domains, Fitted, LinearFitted, Method
 
 Doubles = NDArray[np.float64]
@@ -46,7 +52,8 @@ class KernelMeanMatching(Method):
         """Learn from weighted images."""
         weights = np.maximum(kmm_weights(domains), _LEAST)
         counts = np.concatenate([weights / weights.mean(), np.ones(len(domains.seen))])
-        fitted = fit_validated(labelled_rows(domains), domains, weights=counts).fitted
+        strength = validate(searched_rows(domains), domains, weights=counts)
+        fitted = fit_validated(labelled_rows(domains), domains, weights=counts, strength=strength).fitted
         chosen: dict[str, float | str] = {"effective images": round(effective_number(weights), 1), **fitted.chosen}
         return LinearFitted(fitted.linear_map, chosen)
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.stack.learners.bases.lr import regression_path
-from stackbone.stack.solvers.linear import LinearMap
-from stackbone.stack.transfer.estimates.validation import fit_pooled, labelled, labelled_rows, lacking
+from stackbone.stack.transfer.classifier import fit_classifier
+from stackbone.stack.transfer.estimates.search import folds_path
+from stackbone.stack.transfer.estimates.validation import fit_pooled, labelled, labelled_rows, lacking, searched_rows
 from stackbone.stack.transfer.method import Domains, Fitted, LinearFitted, Matrix, Method, Probabilities
 
 Doubles = NDArray[np.float64]
@@ -43,106 +43,62 @@ class TrAdaBoost(Method):
 
     def fit(self, domains: Domains) -> Fitted:
         """Boost."""
-        known, x, start = labelled(domains), labelled_rows(domains), fit_pooled(domains)
-        present, own = np.unique(known.codes, return_inverse=True)
+        known, rows, start = labelled(domains), searched_rows(domains), fit_pooled(domains)
+        own = np.unique(known.codes, return_inverse=True)[1].astype(np.int64)
         folds = known.folds or []
-        tested = np.concatenate([fold.test for fold in folds])
-        subsets = [*(fold.train for fold in folds), np.arange(len(own))]
-        target = np.zeros(len(own), np.bool_)
+        target, judged = np.zeros((2, len(own)), np.bool_)
         target[known.n_source :] = True
-        down = 1 / (1 + np.sqrt(2 * np.log(max(known.n_source, 2)) / ROUNDS))
-        weights, rounds = np.ones(len(own)), Rounds(len(present), present, domains.n_classes, start.strength)
-        judged = np.zeros(len(own), np.bool_)
-        judged[tested] = True
-        if not (judged & target).any():
+        judged[np.concatenate([fold.test for fold in folds])] = True
+        asked = judged & target
+        if not asked.any():
             return start.fitted
+        down = 1 / (1 + np.sqrt(2 * np.log(max(known.n_source, 2)) / ROUNDS))
+        weights, rounds = np.ones(len(own)), list[tuple[Doubles, float]]()
         for _ in range(ROUNDS):
-            path = regression_path(
-                x, own.astype(np.int64), len(present), subsets, weights=np.maximum(weights / weights.mean(), _LEAST)
-            )
-            *inner, whole = path.solve(start.strength)
+            counts = np.maximum(weights / weights.mean(), _LEAST)
+            inner = folds_path(rows, own, folds, counts, standardise=False).solve(start.strength)
             wrong = np.zeros(len(own), np.bool_)
             for fold, linear in zip(folds, inner, strict=True):
-                wrong[fold.test] = linear.decide(x[fold.test]).argmax(axis=1) != own[fold.test]
-            asked = judged & target
+                wrong[fold.test] = linear.decide(rows[fold.test]).argmax(axis=1) != own[fold.test]
             error = float(weights[asked] @ wrong[asked] / weights[asked].sum())
             error = max(error, 1 / (2 * asked.sum() + 2))  # no error on few images does not prove that none ever comes
-            if error >= 0.5 and rounds.maps:
+            if error >= 0.5 and rounds:
                 break
             up = min(error, 0.499) / (1 - min(error, 0.499))
-            rounds.add(whole, -np.log(up))
+            rounds.append((counts, -np.log(up)))
             weights = weights * np.where(target, up ** -wrong.astype(np.float64), down ** wrong.astype(np.float64))
-        return rounds.half()
+        return _vote(domains, rounds, start.strength)
 
 
-class Rounds:
-    """Rounds of boosting, with what each has to say.
-
-    Parameters
-    ----------
-    n_present : int
-        Classes with a label.
-    present : NDArray[np.int64]
-        ``(n_present,)`` their codes.
-    n_classes : int
-        All classes.
-    strength : float
-        C of every round.
-    """
-
-    def __init__(self, n_present: int, present: NDArray[np.int64], n_classes: int, strength: float) -> None:
-        self._present, self._n_classes, self._strength = present, n_classes, strength
-        self.maps: list[LinearMap] = []
-        self._votes: list[float] = []
-
-    def add(self, linear: LinearMap, vote: float) -> None:
-        """Take in one round."""
-        self.maps.append(linear)
-        self._votes.append(vote)
-
-    def half(self) -> Fitted:
-        """Return the vote of the second half of the rounds."""
-        first = len(self.maps) // 2
-        votes = np.array(self._votes[first:])
-        shares = votes / votes.sum()
-        chosen: dict[str, float | str] = {"rounds": float(len(self.maps)), "C": self._strength}
-        return Vote(self.maps[first:], shares, self._present, self._n_classes, chosen)
+def _vote(domains: Domains, rounds: list[tuple[Doubles, float]], c: float) -> Vote:
+    """Return the vote of the second half of the rounds, each by its weights of images and what it has to say."""
+    x, codes, half = labelled_rows(domains), labelled(domains).codes, rounds[len(rounds) // 2 :]
+    fitted = [fit_classifier(x, codes, domains.n_classes, seed=domains.seed, weights=counts, c=c) for counts, _ in half]
+    votes = np.array([vote for _, vote in half])
+    return Vote(fitted, votes / votes.sum(), {"rounds": float(len(rounds)), "C": c})
 
 
 class Vote(Fitted):
-    """The weighted mean of the probabilities of several linear classifiers.
+    """The weighted mean of the probabilities of several classifiers.
 
     Parameters
     ----------
-    maps : list of LinearMap
-        Of the classes with a label.
+    fitted : list of LinearFitted
+        The classifiers.
     shares : NDArray[np.float64]
-        ``(n_maps,)`` what each counts for, of sum 1.
-    present : NDArray[np.int64]
-        Codes of the classes with a label.
-    n_classes : int
-        All classes.
+        ``(n_fitted,)`` what each counts for, of sum 1.
     chosen : dict of str to (float or str)
         See `Fitted`.
     """
 
-    def __init__(
-        self,
-        maps: list[LinearMap],
-        shares: Doubles,
-        present: NDArray[np.int64],
-        n_classes: int,
-        chosen: dict[str, float | str],
-    ) -> None:
-        self._maps, self._shares, self._present, self._n_classes = maps, shares, present, n_classes
-        self.chosen = chosen
+    def __init__(self, fitted: list[LinearFitted], shares: Doubles, chosen: dict[str, float | str]) -> None:
+        self._fitted, self._shares, self.chosen = fitted, shares, chosen
 
     def predict_proba(self, features: Matrix) -> Probabilities:
         """Return the mean."""
-        found = np.zeros((len(features), self._n_classes))
-        for linear, share in zip(self._maps, self._shares, strict=True):
-            found[:, self._present] += share * LinearFitted(linear, {}).predict_proba(features)
-        return found
+        said = [share * each.predict_proba(features) for each, share in zip(self._fitted, self._shares, strict=True)]
+        mean: Probabilities = np.sum(said, axis=0)
+        return mean
 
 
 METHOD = TrAdaBoost()

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
-from stackbone.stack.experiments.shots import C_WITHOUT_FOLDS
 from stackbone.stack.solvers.linear import LinearMap
-from stackbone.stack.transfer.classifier import STRENGTHS, inner_folds
+from stackbone.stack.transfer.classifier import STRENGTHS, WITHOUT_FOLDS, inner_folds, log_losses
 from stackbone.stack.transfer.estimates.moments import moments, standardise
 from stackbone.stack.transfer.estimates.softmax import descend, log_loss
 from stackbone.stack.transfer.estimates.validation import first_near_best, lacking
@@ -87,22 +85,19 @@ def _choose(x: Floats, codes: Codes, prior: Doubles, seed: int, groups: Codes | 
     Of all C whose log-loss exceeds the least by no more than the standard error of that difference over images, the
     smallest: few images are little reason to leave the source (Breiman et al. 1984, section 3.4.3).
     """
-    folds = inner_folds(np.unique(codes, return_inverse=True)[1], seed, groups)
+    folds = inner_folds(codes, seed, groups)
     if folds is None:
-        return C_WITHOUT_FOLDS, "default: too few images to choose by"
+        return float(WITHOUT_FOLDS["C"]), str(WITHOUT_FOLDS["by"])
     losses = []
     found = [prior] * len(folds)
     for c in STRENGTHS:
         found = [learn_near(x[f.train], codes[f.train], prior, v, c) for f, v in zip(folds, found, strict=True)]
         losses.append(
-            np.concatenate([_log_losses(x[f.test], codes[f.test], v) for f, v in zip(folds, found, strict=True)])
+            np.concatenate(
+                [log_losses(x[f.test] @ v[:-1] + v[-1], codes[f.test]) for f, v in zip(folds, found, strict=True)]
+            )
         )
     return STRENGTHS[first_near_best(losses)], "log-loss on inner folds of the target, one standard error rule"
-
-
-def _log_losses(x: Floats, codes: Codes, v: Doubles) -> Doubles:
-    logs: Doubles = log_softmax(x @ v[:-1] + v[-1], axis=1)
-    return -logs[np.arange(len(codes)), codes]
 
 
 METHOD = StartingPoint()

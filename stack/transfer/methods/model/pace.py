@@ -13,8 +13,9 @@ import numpy as np
 
 from stackbone.stack.transfer.classifier import fit_classifier
 from stackbone.stack.transfer.estimates.pseudo_labels import surest
-from stackbone.stack.transfer.estimates.validation import fit_validated, labelled, lacking
+from stackbone.stack.transfer.estimates.validation import labelled, lacking
 from stackbone.stack.transfer.method import HIDDEN, Domains, Fitted, LinearFitted, Method
+from stackbone.stack.transfer.methods.feature.coral import METHOD as CORAL
 from stackbone.stack.transfer.methods.feature.coral import correlate
 
 SHARE = 0.5
@@ -37,20 +38,18 @@ class Pace(Method):
 
     def fit(self, domains: Domains) -> Fitted:
         """Align, guess, learn."""
-        aligned = correlate(domains)
-        x, codes = aligned.labelled(domains), labelled(domains).codes
-        start = fit_validated(x, domains)
-        hidden = aligned.target.apply(domains.target[domains.target_labels == HIDDEN])
-        rows, guesses = surest(start.fitted.predict_proba(hidden), SHARE)
+        start, aligned = CORAL.fit(domains), correlate(domains)
+        guessed_of = domains.target[domains.target_labels == HIDDEN]
+        rows, guesses = surest(start.predict_proba(guessed_of), SHARE)
         fitted = fit_classifier(
-            np.concatenate([x, hidden[rows]]),
-            np.concatenate([codes, guesses]),
+            np.concatenate([aligned.labelled(domains), aligned.target.apply(guessed_of[rows])]),
+            np.concatenate([labelled(domains).codes, guesses]),
             domains.n_classes,
             seed=domains.seed,
-            c=start.strength,
+            c=float(start.chosen["C"]),
         )
         linear = aligned.target.compose(fitted.linear_map)
-        return LinearFitted(linear, {"guessed": float(len(rows)), **start.fitted.chosen})
+        return LinearFitted(linear, {"guessed": float(len(rows)), **start.chosen})
 
 
 METHOD = Pace()

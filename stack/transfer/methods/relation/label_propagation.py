@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from stackbone.stack.learners.heads.head import unit_length
 from stackbone.stack.transfer.estimates.moments import moments, standardise
 from stackbone.stack.transfer.estimates.neighbours import nearest
 from stackbone.stack.transfer.estimates.validation import lacking
@@ -46,8 +47,8 @@ class LabelPropagation(Method):
     def fit(self, domains: Domains) -> Fitted:
         """Spread the labels."""
         both = moments(domains)
-        source = _of_length_one(standardise(domains.source, both.source_mean, both.scale))
-        target = _of_length_one(standardise(domains.target, both.target_mean, both.scale))
+        source = unit_length(standardise(domains.source, both.source_mean, both.scale))
+        target = unit_length(standardise(domains.target, both.target_mean, both.scale))
         graph = join_neighbours(source, target, NEIGHBOURS)
         codes = np.concatenate([domains.source_labels, domains.target_labels])
         labels = (codes[:, None] == np.arange(domains.n_classes)).astype(np.float64)
@@ -87,7 +88,7 @@ class Neighbourhood(Fitted):
 
     def predict_proba(self, features: Matrix) -> Probabilities:
         """Return the mean of the neighbours in both domains; equal shares where they know nothing."""
-        asked = _of_length_one(standardise(features, self._mean, self._scale))
+        asked = unit_length(standardise(features, self._mean, self._scale))
         total = np.zeros((len(features), self._shares.shape[1]))
         for first, others in ((0, self._rows[: self._n_source]), (self._n_source, self._rows[self._n_source :])):
             neighbours, cosines = nearest(asked, others, NEIGHBOURS)
@@ -140,12 +141,6 @@ def _normalise(shares: Doubles) -> Doubles:
     equal = np.full_like(shares, 1 / shares.shape[1])
     normal: Doubles = np.divide(shares, total, out=equal, where=total > 0)
     return normal
-
-
-def _of_length_one(rows: Floats) -> Floats:
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: Floats = np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
-    return unit
 
 
 def _closeness(cosines: Floats) -> Doubles:
