@@ -1,4 +1,4 @@
-"""Write the report of an experiment that `stack --result` or `transfer --result` kept.
+"""Write the report of a result that `stack` or `transfer` kept.
 
 Takes seconds: scores of `stack` are in the cache, those of a transfer in the file.
 """
