@@ -26,12 +26,10 @@ from PIL import Image
 from stackbone.cache import FeatureStore
 from stackbone.extract.datasets.digits import write_digits
 from tests.made.checkout import ROOT
-from tests.made.commands import run_command
+from tests.made.commands import Running, run_command, start_command
 
-_OFTEN = (  # commits in seconds
-    "from stackbone import cli; from stackbone.extract.embedding import pipeline; "
-    "pipeline.COMMIT_IMAGES = 40; cli.main()"
-)
+_OFTEN = "from stackbone.extract.embedding import pipeline; pipeline.COMMIT_IMAGES = 40"  # commits in seconds
+_EXTRACT = ("extract", "photos", "--backbones", "efficientnet_lite0", "--batch-size", "8")
 COMMANDS = ("extract", "stack", "predict", "backbones", "inspect", "verify", "compact", "forget", "demo")
 LITE0 = "efficientnet_lite0"
 
@@ -495,9 +493,8 @@ def test_damaged_shard_is_refused_set_aside_and_refilled(here: _Here, experiment
 
 def test_interrupt_ends_with_130_and_keeps_what_was_computed(here: _Here, finished: Path, tmp_path: Path) -> None:
     write_photos(tmp_path / "photos", {"a": 200, "b": 200})
-    command = [sys.executable, str(ROOT / "cli.py"), "extract", "photos", "--backbones", LITE0, "--batch-size", "8"]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        process, terminal = _start_on_terminal(command, tmp_path)
+        process, terminal = _command_on_terminal(*_EXTRACT, cwd=tmp_path)
         _wait_for(terminal, rb"embedding[^\r\n]*?[1-9][0-9]+/")
         process.send_signal(number)
         if number == signal.SIGHUP:  # the terminal is closed, its shell hangs up again, the machine shuts down
@@ -525,7 +522,7 @@ def test_progress_shows_rate_and_time_left_on_a_terminal(finished: Path, tmp_pat
         "    for done in range(45):\n"
         "        show('embedding', done, 120); time.sleep(0.1)"
     )
-    process, terminal = _start_on_terminal([sys.executable, "-c", script], tmp_path)
+    process, terminal = _script_on_terminal(script, tmp_path)
     shown = _drain(terminal)
     assert process.wait(120) == 0
     assert re.search(rb"embedding[^\r\n]*\d+/120[^\r\n]*\d+\.\d/s 0:00:\d\d left", shown)
@@ -541,7 +538,7 @@ def test_what_is_printed_meanwhile_is_not_drawn_over_by_the_bar(tmp_path: Path) 
         "        out.print(f'line {done}')\n"
         "out.print('end')"
     )
-    process, terminal = _start_on_terminal([sys.executable, "-c", script], tmp_path, both=True)
+    process, terminal = _script_on_terminal(script, tmp_path, both=True)
     shown = _drain(terminal).decode()
     assert process.wait(60) == 0
     screen = [""]  # as a terminal shows it: the bar takes one line, and is wiped with that line
@@ -557,20 +554,28 @@ def test_what_is_printed_meanwhile_is_not_drawn_over_by_the_bar(tmp_path: Path) 
     assert [line for line in screen if line] == ["line 0", "line 1", "line 2", "line 3", "end"]
 
 
-def _start_on_terminal(
-    command: list[str], cwd: Path, *, columns: int = 120, out: bool = False, both: bool = False
-) -> tuple[subprocess.Popen[bytes], int]:
-    """Start a command whose standard error, or else output, or both, are a terminal."""
+def _command_on_terminal(
+    *arguments: str, cwd: Path, columns: int = 120, out: bool = False, before: str = ""
+) -> tuple[Running, int]:
+    """Start a command whose standard error, or else output, is a terminal."""
     controller, terminal = pty.openpty()
-    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
-    streams = (terminal if out or both else subprocess.DEVNULL, subprocess.DEVNULL if out else terminal)
+    name = os.ttyname(terminal)
+    streams = (name, os.devnull) if out else (os.devnull, name)
+    environment = {"COLUMNS": str(columns), "TERM": "xterm"}
+    process = start_command(*arguments, cwd=cwd, streams=streams, environment=environment, before=before)
+    os.close(terminal)
+    return process, controller
+
+
+def _script_on_terminal(script: str, cwd: Path, *, both: bool = False) -> tuple[subprocess.Popen[bytes], int]:
+    """Start Python code whose standard error, or output too, is a terminal."""
+    controller, terminal = pty.openpty()
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-c", script],
         cwd=cwd,
-        stdout=streams[0],
-        stderr=streams[1],
-        env=environment,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell may have it ignored
+        stdout=terminal if both else subprocess.DEVNULL,
+        stderr=terminal,
+        env={**os.environ, "COLUMNS": "120", "TERM": "xterm"},
     )
     os.close(terminal)
     return process, controller
@@ -607,16 +612,14 @@ def test_a_reader_that_leaves_early_is_no_error(finished: Path) -> None:
 
 def test_names_that_are_not_utf_8_are_shown_somehow(experiment: Path) -> None:
     (experiment / "photos" / "hat").rename(experiment / "photos" / os.fsdecode(b"h\xe4t"))
-    assert run("extract", "photos", "--backbones", LITE0, cwd=experiment).returncode == 0
-    shown = run("inspect", cwd=experiment)
+    assert run_command("extract", "photos", "--backbones", LITE0, cwd=experiment).returncode == 0
+    shown = run_command("inspect", cwd=experiment)
     assert shown.returncode == 0
     assert "h\\udce4t 8" in shown.stdout
 
 
 def test_a_narrow_terminal_drops_the_words_and_keeps_the_numbers(finished: Path) -> None:
-    process, terminal = _start_on_terminal(
-        [sys.executable, str(ROOT / "cli.py"), "stack", "--recipe", "oof"], finished, columns=80, out=True
-    )
+    process, terminal = _command_on_terminal("stack", "--recipe", "oof", cwd=finished, columns=80, out=True)
     shown = _drain(terminal).decode()
     assert process.wait(60) == 0
     assert all(title in shown for title in ("accuracy", "± std", "macro-F1", "log-loss"))
@@ -627,10 +630,9 @@ def test_a_narrow_terminal_drops_the_words_and_keeps_the_numbers(finished: Path)
 
 def test_a_killed_extract_loses_only_what_was_not_committed(here: _Here, tmp_path: Path) -> None:
     write_photos(tmp_path / "photos", {"a": 150, "b": 150})
-    command = [sys.executable, "-c", _OFTEN, "extract", "photos", "--backbones", LITE0, "--batch-size", "8"]
-    process, terminal = _start_on_terminal(command, tmp_path)
+    process, terminal = _command_on_terminal(*_EXTRACT, cwd=tmp_path, before=_OFTEN)
     _wait_for(terminal, rb"embedding[^\r\n]*?[1-9][0-9]{2}/")
-    process.kill()
+    process.send_signal(signal.SIGKILL)
     _drain(terminal)
     process.wait(60)
     shown = json.loads(here("inspect", "--json", cwd=tmp_path).stdout)
@@ -646,14 +648,15 @@ def test_four_processes_on_overlapping_folders_end_with_the_union(here: _Here, t
     for i in range(4):
         write_photos(tmp_path / f"photos-{i}", {"a": 10, "b": 10}, seed=i)
         write_photos(tmp_path / f"photos-{i}", {"a": 10, "b": 10}, seed=(i + 1) % 4)
-    command = [sys.executable, str(ROOT / "cli.py"), "extract", "--backbones", LITE0]
+    said = [tmp_path / f"said-{i}" for i in range(4)]
     writers = [
-        subprocess.Popen([*command, f"photos-{i}"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        for i in range(4)
+        start_command(
+            *("extract", "--backbones", LITE0, f"photos-{i}"), cwd=tmp_path, streams=(os.devnull, str(errors))
+        )
+        for i, errors in enumerate(said)
     ]
-    for writer in writers:
-        _, errors = writer.communicate(timeout=240)
-        assert (writer.returncode, errors) == (0, b"")
+    for writer, errors in zip(writers, said, strict=True):
+        assert (writer.wait(240), errors.read_text()) == (0, "")
     shown = json.loads(here("inspect", "--json", cwd=tmp_path).stdout)
     assert shown["feature_sets"][0]["n_rows"] == 80
     assert set(shown["feature_sets"][0]["missing"].values()) == {0}

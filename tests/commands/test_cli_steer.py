@@ -42,6 +42,7 @@ def here(folder: Path, in_process: Here) -> Here:
 
 
 STEER = ("steer", "photos", "--backbone", VIT, "--weights", f"{VIT}=vit.safetensors", "--epochs", "1")
+UNCONVERTED = ("--engine", "torch")  # to convert each steered network takes longer than all of its images
 
 
 @pytest.mark.slow
@@ -103,7 +104,7 @@ def test_nested_steerings_are_of_the_inner_folds_that_stack_asks_for(folder: Pat
     assert steered.returncode == 0, steered.stderr
     assert "--nested: 6 trainings to come" in steered.stderr
     assert len(list((folder / "inner").glob("*.safetensors"))) == 6
-    embedded = here(*shlex.split(steered.stdout.split("next: stackbone ")[1]))
+    embedded = here(*shlex.split(steered.stdout.split("next: stackbone ")[1]), *UNCONVERTED)
     assert embedded.returncode == 0, embedded.stderr
     advised = shlex.split(embedded.stdout.split("next: stackbone ")[1])
     assert advised[:7] == ["stack", "--cv", "2", "--seed", "0", "--inner-cv", "2"]
@@ -147,7 +148,7 @@ def test_what_to_type_next_repeats_what_was_typed(folder: Path, here: Here) -> N
     assert steered.returncode == 0, steered.stderr
     followed = shlex.split(steered.stdout.split("next: stackbone ")[1])
     assert followed[0] == "extract"
-    embedded = here(*followed)
+    embedded = here(*followed, *UNCONVERTED)
     assert embedded.returncode == 0
     assert "next: steer once for each fold" in embedded.stdout, "this steering saw every image"
     pretuned = here("steer", "photos", *options, "--stage", "pretune", "--out", "pretuned")
@@ -189,7 +190,7 @@ def test_nested_steerings_are_said_before_they_start_and_used_by_the_stack(folde
     again = here(*options)
     assert again.stdout.count("nothing to train") == 10
     assert "to come" not in again.stderr
-    embedded = here(*shlex.split(steered.stdout.split("next: stackbone ")[1]))
+    embedded = here(*shlex.split(steered.stdout.split("next: stackbone ")[1]), *UNCONVERTED)
     assert embedded.returncode == 0, embedded.stderr
     assert "next: stackbone stack --cv 2 --seed 0" in embedded.stdout
     stack = ("stack", "--cache", "nested cache", "--result", "nested.json", "--cv", "2")

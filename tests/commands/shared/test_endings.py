@@ -19,6 +19,7 @@ from stackbone.cache import CacheError, FeatureStore, StackError, UsageError
 from stackbone.commands.shared.endings import Outputs, check_outputs, explain
 from tests.conftest import InProcess
 from tests.made.checkout import ROOT
+from tests.made.commands import run_command, start_command
 
 HOSTILE = ["\x1b[31mcat", "[bold]dog", "=emu"]
 
@@ -41,7 +42,7 @@ def shell(line: str, place: Path, **options: Any) -> subprocess.CompletedProcess
     return done
 
 
-FAST = "stackbone stack --cv 2 --c 0.1 --inner-cv 2 --recipe oof"
+FAST = ("stack", "--cv", "2", "--c", "0.1", "--inner-cv", "2", "--recipe", "oof")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_nothing_is_extracted_into_what_is_no_folder(place: Path, in_process: In
 
 @pytest.mark.parametrize("columns", ["0", "1", "-5", "abc", "²", "99999999999"])
 def test_any_columns_print_the_same_in_a_pipe(place: Path, columns: str) -> None:
-    done = shell("stackbone inspect", place, env={**os.environ, "COLUMNS": columns, "LINES": columns})
+    done = run_command("inspect", cwd=place, environment={"COLUMNS": columns, "LINES": columns})
     assert done.returncode == 0
     assert "dataset photos, of /photos\n  24 images\n  3 classes: " in done.stdout
 
@@ -135,16 +136,16 @@ def test_what_cannot_be_done_is_refused_before_the_work(place: Path, in_process:
 
 
 def test_more_jobs_than_threads_are_no_fault(place: Path, in_process: InProcess) -> None:
-    done = in_process(*FAST.split()[1:], "--seed", "3", "--jobs", "100000", cwd=place)
+    done = in_process(*FAST, "--seed", "3", "--jobs", "100000", cwd=place)
     assert done.returncode == 0, done.stderr
 
 
 def test_text_of_files_reaches_the_terminal_escaped(place: Path) -> None:
-    done = shell(f"{FAST} && stackbone inspect", place)
-    assert done.returncode == 0
-    assert r"\x1b[31mcat" in done.stdout
-    assert "[bold]dog" in done.stdout
-    assert "\x1b" not in done.stdout + done.stderr
+    stacked, inspected = (run_command(*command, cwd=place) for command in (FAST, ["inspect"]))
+    assert (stacked.returncode, inspected.returncode) == (0, 0), stacked.stderr + inspected.stderr
+    assert r"\x1b[31mcat" in stacked.stdout + inspected.stdout
+    assert "[bold]dog" in stacked.stdout + inspected.stdout
+    assert "\x1b" not in stacked.stdout + stacked.stderr + inspected.stdout + inspected.stderr
 
 
 def test_the_table_is_printed_where_a_file_cannot_be_written_and_the_others_are(
@@ -152,7 +153,7 @@ def test_the_table_is_printed_where_a_file_cannot_be_written_and_the_others_are(
 ) -> None:
     (place / "file").touch()
     files = "--save file/m --predictions p.csv --result r.json"
-    done = in_process(*FAST.split()[1:], *files.split(), cwd=place)
+    done = in_process(*FAST, *files.split(), cwd=place)
     assert done.returncode == 1
     assert "stack:oof" in done.stdout
     assert "could not create the folder" in done.stderr or "could not write" in done.stderr
@@ -161,8 +162,10 @@ def test_the_table_is_printed_where_a_file_cannot_be_written_and_the_others_are(
 
 
 def test_files_are_written_where_the_table_cannot_be_printed(place: Path) -> None:
-    done = shell(f"{FAST} --result kept.json >/dev/full", place)
+    done = run_command(*FAST, "--result", "kept.json", cwd=place, stdout="/dev/full")
     assert done.returncode == 1
+    assert "standard output: No space left" in done.stderr
+    assert "Traceback" not in done.stderr
     assert (place / "kept.json").stat().st_size
 
 
@@ -172,7 +175,7 @@ def test_too_little_memory_is_said(place: Path, megabytes: int) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
 
-    done = shell(f"{FAST} --seed {megabytes}", place, preexec_fn=limit)
+    done = shell(f"stackbone {' '.join(FAST)} --seed {megabytes}", place, preexec_fn=limit)
     assert done.returncode in (0, 1)
     assert done.returncode == 0 or "not enough memory" in done.stderr, done.stderr
 
@@ -209,18 +212,16 @@ def heed_signals() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_a_command_with_130(place: Path, number: signal.Signals) -> None:
-    command = [sys.executable, str(ROOT / "cli.py"), "stack", "--repeats", "1000", "--seed", "7"]
-    running = subprocess.Popen(
-        command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_signals
-    )
+def test_a_signal_ends_a_command_with_130(place: Path, tmp_path: Path, number: signal.Signals) -> None:
+    errors = tmp_path / "errors"
+    running = start_command(*FAST, "--repeats", "100", "--seed", "7", cwd=place, streams=(os.devnull, str(errors)))
     before = len(list((place / "features" / "scores").glob("*")))
     deadline = time.monotonic() + 120
     while len(list((place / "features" / "scores").glob("*"))) <= before and time.monotonic() < deadline:
         time.sleep(0.1)
     running.send_signal(number)
-    _, said = running.communicate(timeout=60)
-    assert running.returncode == 130, said
+    code, said = running.wait(60), errors.read_text()
+    assert code == 130, said
     assert "interrupted: scores that were computed are kept" in said
     assert "Traceback" not in said
 

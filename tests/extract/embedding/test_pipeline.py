@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
-import sys
 import threading
 import time
 import warnings
@@ -30,6 +28,7 @@ from stackbone.extract.embedding.pipeline import embed_images
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import apply_transform, decode, decoded
 from tests.made.checkout import ROOT
+from tests.made.commands import run_code
 from tests.made.engines import BlockMeans, block_means
 
 LITE0, LITE1, RESNET = BACKBONES["efficientnet_lite0"], BACKBONES["efficientnet_lite1"], BACKBONES["resnet50"]
@@ -428,7 +427,7 @@ try:
 except CacheError as exc:
     print(each.fillings[0].n_embedded, exc)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = run_code(code, cwd=ROOT)
     assert done.stdout.startswith("16 could not write"), done.stderr
     assert "--cache" in done.stdout
     store = FeatureStore(tmp_path / "features")

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import pickle
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -39,14 +40,20 @@ DIMS = {
     "inception_v3": 2048,
     "xception": 2048,
     "vit_base": 768,
-    "vit_base_imagenet": 768,
     "efficientnet_lite0": 1280,
-    "efficientnet_lite1": 1280,
-    "efficientnet_lite2": 1280,
     "mobilenetv4_small": 1280,
     "efficientnetv2_b0": 1280,
     "timm:mobilenetv3_small_050.lamb_in1k": 1024,
+    "vit_base_imagenet": 768,
+    "efficientnet_lite1": 1280,
+    "efficientnet_lite2": 1280,
 }
+LAYERS_OF = {
+    "vit_base_imagenet": "vit_base",
+    "efficientnet_lite1": "efficientnet_lite0",
+    "efficientnet_lite2": "efficientnet_lite0",
+}
+"""Networks of no other layers than another's: what a conversion, or a precision, makes of the one it makes of both."""
 SEED = 0
 
 
@@ -115,6 +122,28 @@ def features(torch_engine: Engine, pixels: NDArray[np.uint8]) -> NDArray[np.floa
     return torch_engine.embed(pixels)[0]
 
 
+once_for_all_of_its_layers = pytest.mark.parametrize(
+    "backbone", [name for name in DIMS if name not in LAYERS_OF], indirect=True, scope="module"
+)
+
+
+@pytest.mark.parametrize(("name", "other"), LAYERS_OF.items())
+def test_networks_that_stand_for_others_have_their_layers(name: str, other: str) -> None:
+    found, known = (Counter(layers(get_backbone(each))) for each in (name, other))
+    assert found.keys() == known.keys()
+    assert (found == known) == name.startswith("vit"), "an EfficientNet-Lite has more blocks than the one below"
+
+
+def layers(backbone: Backbone) -> list[str]:
+    """Return each module of timm's network without its sizes: kinds, strides, activations."""
+    with torch.device("meta"):
+        network = timm.create_model(backbone.architecture)
+    return [
+        f"{type(each).__name__} {getattr(each, 'kernel_size', '')} {getattr(each, 'stride', '')}"
+        for each in network.modules()
+    ]
+
+
 @pytest.mark.usefixtures("networks_made_once")
 class TestConformance:
     """What every backbone promises, whatever runs it."""
@@ -158,6 +187,7 @@ class TestConformance:
 
     @pytest.mark.slow
     @pytest.mark.usefixtures("graphs")
+    @once_for_all_of_its_layers
     def test_openvino_equals_torch(
         self, backbone: Backbone, pixels: NDArray[np.uint8], features: NDArray[np.float32]
     ) -> None:
@@ -174,6 +204,7 @@ class TestConformance:
 
     @pytest.mark.slow
     @pytest.mark.usefixtures("graphs")
+    @once_for_all_of_its_layers
     @pytest.mark.parametrize("engine", ["torch", "openvino"])
     def test_bf16_features_point_where_fp32_features_do(
         self, backbone: Backbone, pixels: NDArray[np.uint8], features: NDArray[np.float32], engine: str
@@ -431,28 +462,40 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path: Path, zipped: boo
     assert not target.exists()
 
 
+def torchvisions_vgg19() -> nn.Module:
+    """Return the layers of torchvision's VGG19 that give features; its classifier is half a gigabyte beside them."""
+    from torchvision.models.vgg import cfgs, make_layers
+
+    torch.manual_seed(3)
+    features: nn.Module = make_layers(cfgs["E"])
+    return nn.ModuleDict({"features": features}).eval()
+
+
 def test_torchvisions_vgg_names_load_and_give_its_features(tmp_path: Path) -> None:
     from torchvision.models import vgg19
 
-    torch.manual_seed(3)
-    reference = vgg19(weights=None, init_weights=False).eval()
+    with torch.device("meta"):
+        whole = vgg19(weights=None, init_weights=False).state_dict()
+    reference = torchvisions_vgg19()
+    numbers = reference.state_dict()
+    assert set(whole) - set(numbers) == {f"classifier.{i}.{name}" for i in (0, 3, 6) for name in ("weight", "bias")}
+    # The classifier's tensors have their names and shapes, and one number in the place of 124 million.
+    state = {name: numbers.get(name, torch.zeros(()).expand(tensor.shape)) for name, tensor in whole.items()}
+    torch.save(state, tmp_path / "vgg19-dcbb9e9d.pth")
     backbone = BACKBONES["vgg19"]
-    network = build_network(backbone, saved(tmp_path / "vgg19-dcbb9e9d.pth", reference.state_dict()))
+    network = build_network(backbone, file_weights(tmp_path / "vgg19-dcbb9e9d.pth"))
     pixels = some_pixels(backbone, 2)
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (backbone.mean, backbone.std))
     batch = (torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - mean) / std
     with torch.inference_mode():
-        expected = reference.avgpool(reference.features(batch)).mean((2, 3)).numpy()
+        expected = cast("Any", reference).features(batch).mean((2, 3)).numpy()
         found = network(torch.from_numpy(pixels)).numpy()
     assert found.shape == (2, 512)
     assert relative(found, expected) < 1e-4
 
 
 def test_torchvisions_vgg_names_with_a_tensor_missing_are_refused(tmp_path: Path) -> None:
-    from torchvision.models import vgg19
-
-    state = vgg19(weights=None, init_weights=False).state_dict()
-    state = {name: t for name, t in state.items() if name != "features.34.weight" and not name.startswith("classifier")}
+    state = {name: t for name, t in torchvisions_vgg19().state_dict().items() if name != "features.34.weight"}
     assert "features.34.weight" in refusal("vgg19", saved(tmp_path / "vgg19.pth", state))
 
 

@@ -47,6 +47,7 @@ from stackbone.extract.steering.steer import (
 from stackbone.extract.steering_files.file import read_steering, write_steering
 from stackbone.extract.steering_files.steering import Steering
 from tests.made.checkout import ROOT
+from tests.made.commands import run_code
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -337,9 +338,7 @@ class TestGoingOn:
             images = module.make_images(Path({str(tmp_path / "images")!r}))
             module.steer(images, module.VIT, module.WEIGHTS, Path({str(out)!r}), module.TestGoingOn.LONG, on_epoch=kill)
         """
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True, check=False
-        )
+        done = run_code(textwrap.dedent(code), cwd=ROOT)
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert not out.exists()
         resumed = steer(images, VIT, WEIGHTS, out, self.LONG)
