@@ -153,6 +153,10 @@ WRONG = {
         *(["absent", "--onnx", "o.onnx"], ["file", "--onnx", "o.onnx"], ["file"], ["file", "--onnx", "photos"]),
         *(["file", "--onnx", "o.onnx", "--weights", "vgg19=file"], ["file", "--onnx", "o.txt"]),
     ],
+    "audit": [
+        *(["--kinds", "lable"], ["--backbones", "fooo"], ["--dataset", "fotos"], ["--group-by", "colour"]),
+        *(["--kinds", "label", "--group-by", "group"], ["--cv", "1"], ["--csv", "rows.txt"], ["--cache", "absent"]),
+    ],
     "transfer": [
         *(["--source", "fotos", "--target", "photos"], ["--target", "photos"]),
         ["--source", "photos", "--target", "photos"],

@@ -19,7 +19,7 @@ from stackbone.commands.shared.listing import own_commands
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 FAST = ("stack", "--recipe", "oof", "--c", "0.1", "--cv", "2", "--inner-cv", "2")
-WITH_ROWS = ("backbones", "evaluate", "predict", "stack", "transfer")
+WITH_ROWS = ("audit", "backbones", "evaluate", "predict", "stack", "transfer")
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,7 @@ def test_every_command_gives_json_and_may_be_quiet(command: str) -> None:
     [
         (("backbones",), {"backbones", "groups"}),
         (("inspect",), {"cache", "feature_sets", "datasets"}),
+        (("audit", "--kinds", "copy,conflict"), {"findings", "counts", "left_out"}),
         (("verify",), {"findings", "recomputed"}),
         (("compact",), {"feature_sets"}),
         (FAST, {"dataset", "results", "scores"}),
