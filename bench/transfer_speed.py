@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from stack_memory import Peak, resident
 from threadpoolctl import threadpool_limits
-from transfer import SETTINGS, Pair, domains_of
+from transfer import SETTINGS, domains_of
+from transfer_pairs import Pair
 
 from machine import arguments, report
 from stackbone.stack.fitting.fits import FitCounter, run_fits
