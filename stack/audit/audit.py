@@ -26,6 +26,7 @@ from stackbone.stack.features.join import join_features
 from stackbone.stack.features.selection import select_backbones
 
 _FEWEST = 3  # images of which one can be unlike the others
+_IMAGES_OF_NUMBER = 5  # a label, in the mean, from which on whole numbers are taken for names of classes
 
 
 def audit(
@@ -85,13 +86,23 @@ def audit(
     needed = {need for kind in asked for need in (*kind.needs, *kind.uses)}
     lacking = _lacking_labels(index)
     rows = _distinct_rows(index)
+    if not len(rows):
+        message = (
+            f"none of the {counted(len(index), 'file')} of the dataset {index.name!r} could be read. "
+            "`stackbone inspect` says why: correct that, and extract them again"
+        )
+        raise StackError(message)
     blocks: dict[str, NDArray[np.float32]] = {}
     scores = None
-    if needed & {FEATURES, SCORES} and len(rows):
-        sets = select_backbones(store, index, backbones)
-        plain = {name: each for name, each in sets.items() if isinstance(each, FeatureSet)}
-        blocks = {name: each.load(index.image_sha256[rows]) for name, each in plain.items()}
-    lacking |= _lacking_features(rows, blocks)
+    if needed & {FEATURES, SCORES}:
+        try:
+            sets = select_backbones(store, index, backbones)
+        except StackError as exc:
+            lacking[FEATURES] = str(exc)
+        else:
+            plain = {name: each for name, each in sets.items() if isinstance(each, FeatureSet)}
+            blocks = {name: each.load(index.image_sha256[rows]) for name, each in plain.items()}
+    lacking = _lacking_features(rows, blocks) | lacking
     if SCORES in needed and LABELS in lacking:
         lacking[SCORES] = lacking[LABELS]
     elif SCORES in needed:
@@ -120,7 +131,7 @@ def audit(
         titles={kind.name: kind.title for kind in asked},
         findings={name: sorted(each, key=lambda one: -one.score) for name, each in found.items()},
         left_out=left_out,
-        notes=[*_notes(scores, unread), *_not_compared(audited, found)],
+        notes=[*_notes(scores, unread), *_not_compared(audited, found, lacking.get(FEATURES))],
     )
 
 
@@ -146,9 +157,16 @@ def _lacking_labels(index: DatasetIndex) -> dict[str, str]:
     """Return why classes are not to be had, where they are not."""
     if not any(index.label):
         return {LABELS: "no image has a label"}
-    if index.label_form == NUMBERS or Looks(index, Copies([]), {}).are_quantities:
+    looks = Looks(index, Copies([]), {})
+    if index.label_form == NUMBERS or (looks.are_quantities and not _are_numbers_of_classes(looks)):
         return {LABELS: "labels are numbers, and not names of classes"}
     return {}
+
+
+def _are_numbers_of_classes(looks: Looks) -> bool:
+    """Return whether labels are whole numbers that come back as classes do, such as 0 to 99 of CIFAR-100."""
+    are_whole = all(label.strip().isdecimal() for label in looks.classes)
+    return are_whole and looks.n_labelled >= _IMAGES_OF_NUMBER * len(looks.classes)
 
 
 def _lacking_features(rows: NDArray[np.int64], blocks: dict[str, NDArray[np.float32]]) -> dict[str, str]:
@@ -182,9 +200,10 @@ def _notes(scores: OutOfFold | None, unread: dict[str, str]) -> list[str]:
     return notes
 
 
-def _not_compared(audited: Audited, found: Mapping[str, Sequence[Finding]]) -> list[str]:
+def _not_compared(audited: Audited, found: Mapping[str, Sequence[Finding]], lacking: str | None) -> list[str]:
     """Return what to say where near copies were not looked for, and kinds ask for them."""
-    uses = any(FEATURES in KINDS[name].uses and not KINDS[name].needs for name in found)
-    if audited.compares or not audited.blocks or not uses:
+    uses = any({FEATURES} == {*KINDS[name].uses} and not KINDS[name].needs for name in found)
+    if audited.compares or not uses:
         return []
-    return [f"near copies are not searched for above {MOST_COMPARED:,} images; copies of the same bytes are found"]
+    why = f"there are more than {MOST_COMPARED:,} images" if audited.blocks else lacking
+    return [f"copies of the same bytes are found, and near copies are not searched for: {why}"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,11 @@ from stackbone.stack.audit.audited import Audited
 from stackbone.stack.folds.groups import ROUNDING, SAME_PICTURE
 from stackbone.stack.models.unlike.novelty import unit_rows
 
-Related = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
-"""``(n,)`` rows of the index to ``(n, n)``: which pairs of them are meant."""
+Related = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]]
+"""``(n, 1)`` and ``(m,)`` rows of the index to ``(n, m)``: which pairs of them are meant."""
+
+_TILE_PAIRS = 1 << 22
+"""Pairs that are compared at a time: of a picture that is there 100,000 times all pairs would fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -40,44 +43,66 @@ class Copy:
     @property
     def words(self) -> str:
         """How alike they are."""
-        return "byte for byte" if self.is_exact else f"cosine {self.cosine:.3f} or more in every plain backbone"
+        if self.is_exact:
+            return "byte for byte"
+        return f"cosine {int(self.cosine * 1000) / 1000:.3f} or more in every plain backbone"  # rounded down: or more
+
+
+def codes_of(names: Sequence[str]) -> NDArray[np.int64]:
+    """Return a number for each name, alike for like names; -1 for none."""
+    numbers = {name: code for code, name in enumerate(dict.fromkeys(filter(None, names)))}
+    return np.array([numbers.get(name, -1) for name in names], np.int64)
+
+
+def differ(codes: NDArray[np.int64], rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return for each row beside each other whether both have a code, and not the same."""
+    own, theirs = codes[rows], codes[others]
+    found: NDArray[np.bool_] = (own != theirs) & (own >= 0) & (theirs >= 0)
+    return found
 
 
 def closest_copies(audited: Audited, related: Related) -> list[Copy]:
     """Return for each file the closest one that shows the same picture and is related to it; each pair once."""
     found: dict[tuple[int, int], Copy] = {}
-    for rows, cosines, is_exact in _groups(audited):
-        meant = related(rows) & (cosines >= SAME_PICTURE - ROUNDING)
-        np.fill_diagonal(meant, val=False)
-        closest = np.where(meant, cosines + is_exact, -np.inf)  # equal bytes before all else
-        for place in np.flatnonzero(meant.any(axis=1)):
-            other = int(closest[place].argmax())
-            later, earlier = max(rows[place], rows[other]), min(rows[place], rows[other])
-            pair = int(later), int(earlier)
-            found[pair] = Copy(*pair, min(1.0, float(cosines[place, other])), bool(is_exact[place, other]))
+    for rows, images, blocks in _groups(audited):
+        step = max(1, _TILE_PAIRS // len(rows))
+        for start in range(0, len(rows), step):
+            own = slice(start, start + step)
+            is_exact = images[own, None] == images
+            cosines = is_exact.astype(np.float32)
+            if blocks:
+                alike = np.min([x[own] @ x.T for x in blocks], axis=0)
+                cosines = np.where(is_exact, np.float32(1), alike)
+            meant = related(rows[own, None], rows) & (cosines >= SAME_PICTURE - ROUNDING) & (rows[own, None] != rows)
+            closest = np.where(meant, cosines + is_exact, -np.inf).argmax(axis=1)  # equal bytes before all else
+            for place in np.flatnonzero(meant.any(axis=1)):
+                row, other = int(rows[start + place]), int(rows[closest[place]])
+                cosine, exact = float(cosines[place, closest[place]]), bool(is_exact[place, closest[place]])
+                pair = max(row, other), min(row, other)
+                found[pair] = Copy(*pair, min(1.0, cosine), exact)
     return list(found.values())
 
 
-def _groups(audited: Audited) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]]:
-    """Yield the rows of files that may show one picture, their cosines, and which have the same bytes."""
+def _groups(
+    audited: Audited,
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], list[NDArray[np.float32]]]]:
+    """Yield the ``(n,)`` rows of files that may show one picture, which image each is, and ``(n, dim)`` unit features.
+
+    There are no features where the bytes of all are the same.
+    """
     index = audited.index
     sound = np.flatnonzero(index.ok)
     _, image = np.unique(as_keys(index.image_sha256[sound]), return_inverse=True)
-    place_of = {int(each): place for place, each in enumerate(image[np.searchsorted(sound, audited.rows)])}
+    place_of = np.empty(len(audited.rows), np.int64)
+    place_of[image[np.searchsorted(sound, audited.rows)]] = np.arange(len(audited.rows))
     near = audited.near if audited.compares else np.full(len(audited.rows), -1)
+    group = near[place_of[image]]
     members: dict[tuple[bool, int], list[int]] = defaultdict(list)
-    for row, each in zip(sound.tolist(), image.tolist(), strict=True):
-        group = int(near[place_of[each]])
-        members[group >= 0, group if group >= 0 else each].append(row)
-    image_of = dict(zip(sound.tolist(), image.tolist(), strict=True))
+    for place, each in enumerate(group.tolist()):
+        members[each >= 0, each if each >= 0 else int(image[place])].append(place)
     for (are_near, _), own in members.items():
         if len(own) < 2:
             continue
-        images = np.array([image_of[row] for row in own])
-        is_exact = images[:, None] == images
-        cosines = is_exact.astype(np.float64)
-        if are_near:
-            places = np.array([place_of[each] for each in images.tolist()])
-            alike = [each @ each.T for each in (unit_rows(x[places]) for x in audited.blocks.values())]
-            cosines = np.where(is_exact, 1.0, np.min(alike, axis=0))
-        yield np.array(own), cosines, is_exact
+        images = image[own]
+        blocks = [unit_rows(x[place_of[images]]) for x in audited.blocks.values()] if are_near else []
+        yield sound[own], images, blocks

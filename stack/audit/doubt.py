@@ -44,7 +44,9 @@ def neighbour_log_probabilities(
     known = codes[codes >= 0]
     prior = np.bincount(known, minlength=n_classes) / max(len(known), 1)
     found = codes[neighbours]
-    counts = np.stack([(found == code).sum(axis=2).mean(axis=0) for code in range(n_classes)], axis=1)
+    n_backbones, n, _ = neighbours.shape
+    cells = (np.arange(n)[:, None] * n_classes + found)[found >= 0]
+    counts = np.bincount(cells, minlength=n * n_classes).reshape(n, n_classes) / n_backbones
     n_known = counts.sum(axis=1, keepdims=True)
     said: NDArray[np.float64] = np.log(np.maximum((counts + prior) / (n_known + 1), _LEAST))
     return said

@@ -99,7 +99,8 @@ def score_out_of_fold(
     """
     kind = find_task(joined.index)
     plan = choose_plan(cv, None, None, None)
-    rare = "keep" if "keep" in kind.rare and plan.get("plan", DEALT) == DEALT else kind.rare[0]
+    ways = ("keep", "drop") if plan.get("plan", DEALT) == DEALT else ("drop",)
+    rare = next((way for way in ways if way in kind.rare), kind.rare[0])
     division = Division(task=kind.name, **plan, repeats=repeats, group_by=group_by, rare=rare, seed=seed)
     options = stack_options(kind.name)
     joined, folds, division = fair_folds(joined, division, None)

@@ -19,9 +19,10 @@ from stackbone.extract.images.decode import decoded, quiet_pillow
 from stackbone.extract.images.limits import Limits
 
 SIDE = 256
-"""Pixels of the longer side, at most, at which a picture is measured: a large one is as sharp as it looks so."""
+"""Pixels of the longer side, at most, at which a picture is measured: a large one is sharp if it looks so there."""
 
 _LIMITS = Limits(allow_truncated=True)  # what an index lists as sound was embedded
+_SLICE = 4096  # files
 _MOST_CHARACTERS = 80  # of a camera's name, which is text of a stranger
 
 
@@ -73,10 +74,11 @@ def measure_images(
     pool = ThreadPoolExecutor(workers or usable_cores())
     try:
         with quiet_pillow():
-            for done, each in enumerate(pool.map(lambda file: _measure(file, budget), files), start=1):
-                found.append(each)
-                if on_progress:
-                    on_progress(done, len(files))
+            for start in range(0, len(files), _SLICE):  # a million tasks at once would fill the memory
+                for each in pool.map(lambda file: _measure(file, budget), files[start : start + _SLICE]):
+                    found.append(each)
+                    if on_progress:
+                        on_progress(len(found), len(files))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # an interrupt waits for no file
     return found
@@ -114,7 +116,7 @@ def _camera(content: bytes) -> str:
         with Image.open(io.BytesIO(content)) as opened:
             tags = opened.getexif()
         named = [tags.get(tag) for tag in (ExifTags.Base.Make, ExifTags.Base.Model)]
-    except Exception:  # hostile metadata raise anything: struct.error, SyntaxError, OverflowError
+    except Exception:  # hostile metadata can raise anything: struct.error, SyntaxError, OverflowError
         return ""
     words = [each.replace("\0", "").strip() for each in named if isinstance(each, str)]
     return " ".join(filter(None, words))[:_MOST_CHARACTERS]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import numpy as np
 
 from stackbone.cache.text import counted
@@ -12,7 +10,7 @@ from stackbone.stack.audit.finding import Finding
 from stackbone.stack.audit.kind import LABELS, SCORES, Kind
 
 LEAST_SHARE = 0.1
-"""Share of two classes' images that are taken for the other of the two, from which on a pair is ambiguous."""
+"""Share of a class's images that are taken for the other, mean of both classes, from which on a pair is ambiguous."""
 
 LEAST_IMAGES = 5
 """Images that are, at least: of a few images a few errors say nothing."""
@@ -38,16 +36,15 @@ class AmbiguousClasses(Kind):
         counts = np.zeros((len(names), len(names)), np.int64)
         np.add.at(counts, (codes, said), 1)
         sizes = counts.sum(axis=1)
+        shares = counts / np.maximum(sizes, 1)[:, None]
+        mistaken, share = counts + counts.T, (shares + shares.T) / 2
         found = []
-        for a, b in combinations(range(len(names)), 2):
-            mistaken, n = int(counts[a, b] + counts[b, a]), int(sizes[a] + sizes[b])
-            if mistaken < LEAST_IMAGES or mistaken < LEAST_SHARE * n:
-                continue
+        for a, b in np.argwhere(np.triu((mistaken >= LEAST_IMAGES) & (share >= LEAST_SHARE), 1)).tolist():
             found.append(
                 Finding(
                     self.name,
                     "",
-                    mistaken / n,
+                    float(share[a, b]),
                     f"{names[a]}, {names[b]}",
                     "",
                     "say what tells the two apart and look through both, or make one class of them",

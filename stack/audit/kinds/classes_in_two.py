@@ -39,6 +39,8 @@ class ClassesInTwo(Kind):
 
     def find(self, audited: Audited) -> list[Finding]:
         """Return these classes, each with the image that is most typical of its smaller group."""
+        if audited.index.label_form:  # of several labels none is a class
+            return []
         names, codes = audited.classes
         found = []
         for code, name in enumerate(names):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.stack.audit.audited import Audited
-from stackbone.stack.audit.copies import closest_copies
+from stackbone.stack.audit.copies import closest_copies, codes_of, differ
 from stackbone.stack.audit.finding import Finding
 from stackbone.stack.audit.kind import FEATURES, Kind
 
@@ -22,12 +22,10 @@ class Conflicts(Kind):
     def find(self, audited: Audited) -> list[Finding]:
         """Return the later file of each pair whose labels differ; an image without a label contradicts none."""
         index = audited.index
-        labels = np.array(index.label, np.str_)
+        labels = codes_of(index.label)
 
-        def related(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-            own = labels[rows]
-            meant: NDArray[np.bool_] = (own[:, None] != own) & (own != "") & (own != "")[:, None]
-            return meant
+        def related(rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+            return differ(labels, rows, others)
 
         return [
             Finding(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.stack.audit.audited import Audited
-from stackbone.stack.audit.copies import closest_copies
+from stackbone.stack.audit.copies import closest_copies, codes_of, differ
 from stackbone.stack.audit.finding import Finding
 from stackbone.stack.audit.kind import FEATURES, Kind
 
@@ -22,12 +22,12 @@ class Copies(Kind):
     def find(self, audited: Audited) -> list[Finding]:
         """Return the later file of each pair."""
         index = audited.index
-        labels, splits = np.array(index.label, np.str_), np.array(index.split, np.str_)
+        labels, splits = codes_of(index.label), codes_of(index.split)
 
-        def related(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-            own, parts = labels[rows], splits[rows]
-            meant: NDArray[np.bool_] = (own[:, None] == own) & (parts[:, None] == parts)
-            return meant
+        def related(rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+            # Each file and an earlier one: without the files that are found, no copy is left.
+            meant: NDArray[np.bool_] = others < rows
+            return meant & ~differ(labels, rows, others) & ~differ(splits, rows, others)
 
         return [
             Finding(

@@ -108,28 +108,33 @@ def _of_classes(audited: Audited, scores: OutOfFold) -> Iterator[Finding]:
 
 
 def _of_labels(audited: Audited, scores: OutOfFold, presence: NDArray[np.int8]) -> Iterator[Finding]:
-    """Yield the labels, one against its absence, that look wrong."""
-    for place, name in enumerate(scores.truth.classes.tolist()):
-        codes = np.full(len(audited.rows), -1)
-        codes[audited.places_of(scores.rows)] = presence[:, place]
-        own = [_both_sides(each[:, place]) for each in (*scores.backbones.values(), scores.stack)]
-        doubted = _doubted(audited, scores, np.stack(own[:-1]), own[-1], codes)
-        for row in doubted.found:
+    """Yield the labels, one against its absence, that look wrong; all of one image suggest the same corrected set."""
+    names = scores.truth.classes.tolist()
+    doubted = [_of_label(audited, scores, presence[:, place], place) for place in range(len(names))]
+    wrong = np.stack([each.likeliest != each.codes for each in doubted], axis=1)
+    for name, each in zip(names, doubted, strict=True):
+        for row in each.found:
             label = audited.index.label[scores.rows[row]]
-            has = bool(doubted.codes[row])
-            others = set(split_names(label)) - {name}
+            has = bool(each.codes[row])
             said = (f"no {name}", name) if has else (name, f"no {name}")
             yield Finding(
                 LabelIssues.name,
                 audited.index.path[scores.rows[row]],
-                float(doubted.doubt[row]),
+                float(each.doubt[row]),
                 label,
-                join_names(others if has else {*others, name}),
+                join_names({*split_names(label)} ^ {names[other] for other in np.flatnonzero(wrong[row])}),
                 f"look whether {name} is there, and take the label away if not"
                 if has
                 else f"look whether {name} is there, and add the label if so",
-                doubted.evidence(row, *said),
+                each.evidence(row, *said),
             )
+
+
+def _of_label(audited: Audited, scores: OutOfFold, present: NDArray[np.int8], place: int) -> _Doubted:
+    codes = np.full(len(audited.rows), -1)
+    codes[audited.places_of(scores.rows)] = present
+    own = [_both_sides(each[:, place]) for each in (*scores.backbones.values(), scores.stack)]
+    return _doubted(audited, scores, np.stack(own[:-1]), own[-1], codes)
 
 
 def _both_sides(log_probability: NDArray[np.float64]) -> NDArray[np.float64]:

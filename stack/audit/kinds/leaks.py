@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.stack.audit.audited import Audited
-from stackbone.stack.audit.copies import closest_copies
+from stackbone.stack.audit.copies import closest_copies, codes_of, differ
 from stackbone.stack.audit.finding import Finding
 from stackbone.stack.audit.kind import FEATURES, Kind
 
@@ -22,12 +22,10 @@ class Leaks(Kind):
     def find(self, audited: Audited) -> list[Finding]:
         """Return the later file of each pair in two splits; an image outside of all splits leaks nothing."""
         index = audited.index
-        splits = np.array(index.split, np.str_)
+        splits = codes_of(index.split)
 
-        def related(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-            own = splits[rows]
-            meant: NDArray[np.bool_] = (own[:, None] != own) & (own != "") & (own != "")[:, None]
-            return meant
+        def related(rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+            return differ(splits, rows, others)
 
         return [
             Finding(

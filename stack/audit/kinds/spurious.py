@@ -23,7 +23,7 @@ LEAST_IMAGES = 20
 """Labelled images, and of each class `_LEAST_OF_CLASS`, at least: by fewer anything can be told."""
 
 _LEAST_OF_CLASS = 5
-_BINS = 10  # of a number, equally full
+_BINS = 5  # of a number, for each class, equally full: fewer bins than classes tell few classes apart
 _FOLDS = 5
 
 
@@ -47,8 +47,11 @@ class Spurious(Kind):
         if len(kept) < LEAST_IMAGES or len(known) < 2:
             return []
         found = []
-        for name, values in _facts(audited, kept).items():
-            right = _balanced_accuracy(values, np.searchsorted(known, codes[kept]), audited.seed)
+        for name, (is_told, values) in _facts(audited, kept, _BINS * len(known)).items():
+            own, told = np.unique(codes[kept][is_told], return_inverse=True)
+            if is_told.sum() < LEAST_IMAGES or len(own) < len(known):
+                continue
+            right = _balanced_accuracy(values, told, audited.seed)
             chance = 1 / len(known)
             gain = (right - chance) / (1 - chance)
             if gain >= LEAST_GAIN:
@@ -67,38 +70,42 @@ class Spurious(Kind):
         return found
 
 
-def _facts(audited: Audited, places: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
-    """Return the facts that are known of some images, by name: ``(n,)`` numbers of bins."""
+_Told = tuple[NDArray[np.bool_], NDArray[np.int64]]
+
+
+def _facts(audited: Audited, places: NDArray[np.int64], n_bins: int) -> dict[str, _Told]:
+    """Return the facts of some images, by name: ``(n,)`` of which it is known, and of these numbers of bins."""
     index, rows = audited.index, audited.rows[places]
-    found: dict[str, NDArray[np.int64]] = {}
-    if index.sizes is not None and (index.sizes[rows] > 0).all():
-        width, height = index.sizes[rows].T.astype(np.float64)
-        found["number of pixels"] = _binned(width * height)
-        found["aspect"] = _binned(width / height)
+    found: dict[str, _Told] = {}
+    if index.sizes is not None:
+        known = (index.sizes[rows] > 0).all(axis=1)
+        width, height = index.sizes[rows[known]].T.astype(np.float64)
+        found["number of pixels"] = known, _binned(width * height, n_bins)
+        found["aspect"] = known, _binned(width / height, n_bins)
     n_bytes = index.stamps.values[rows, 0]
-    if (n_bytes > 0).all():
-        found["size of the file"] = _binned(n_bytes.astype(np.float64))
+    found["size of the file"] = n_bytes > 0, _binned(n_bytes[n_bytes > 0].astype(np.float64), n_bins)
     facts = [audited.facts.get(int(row)) for row in rows]
-    told = [each for each in facts if each is not None]
-    if len(told) == len(facts):
-        found["brightness"] = _binned(np.array([each.brightness for each in told]))
-        found["sharpness"] = _binned(np.array([each.sharpness for each in told]))
-        found["camera"] = _numbered([each.camera for each in told])
-    paths = [PurePosixPath(index.path[row]) for row in rows]
-    found["file format"] = _numbered([each.suffix.lower() for each in paths])
+    told, known = [each for each in facts if each is not None], np.array([each is not None for each in facts])
+    found["brightness"] = known, _binned(np.array([each.brightness for each in told]), n_bins)
+    found["sharpness"] = known, _binned(np.array([each.sharpness for each in told]), n_bins)
+    found["camera"] = known, _numbered([each.camera for each in told])
+    every, paths = np.ones(len(rows), np.bool_), [PurePosixPath(index.path[row]) for row in rows]
+    found["file format"] = every, _numbered([each.suffix.lower() for each in paths])
     labels = [audited.labels[place] for place in places]
     for level in range(max(len(each.parts) for each in paths) - 1):
         parts = [each.parts[level] if level < len(each.parts) - 1 else "" for each in paths]
-        if sum(part == label for part, label in zip(parts, labels, strict=True)) * 2 < len(
-            labels
-        ):  # else it is the label
-            found[f"folder (level {level + 1})"] = _numbered(parts)
-    return {name: values for name, values in found.items() if values.any()}
+        n_same = sum(part == label for part, label in zip(parts, labels, strict=True))
+        if n_same * 2 < len(labels):  # else it is the label
+            found[f"folder (level {level + 1})"] = every, _numbered(parts)
+    return {name: (known, values) for name, (known, values) in found.items() if values.any()}
 
 
-def _binned(values: NDArray[np.float64]) -> NDArray[np.int64]:
+def _binned(values: NDArray[np.float64], n_bins: int) -> NDArray[np.int64]:
     """Return which of some equally full bins each number is in; equal numbers share one."""
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, _BINS + 1)[1:-1]))
+    n_bins = min(n_bins, len(values) // _LEAST_OF_CLASS)
+    if n_bins < 2:
+        return np.zeros(len(values), np.int64)
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, n_bins + 1)[1:-1]))
     return np.searchsorted(edges, values, side="left").astype(np.int64)
 
 

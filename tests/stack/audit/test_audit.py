@@ -110,6 +110,35 @@ def test_of_several_labels_each_is_judged_by_itself(tmp_path: Path, place: int) 
         assert words in found[f"{row}.jpg"].suggestion
 
 
+def test_labels_that_are_doubted_together_are_corrected_together(tmp_path: Path) -> None:
+    store, presence = scenes(tmp_path)
+    row = int(np.flatnonzero((presence[:, 0] == 0) & (presence[:, 1] == 1))[0])
+    noisy = presence.copy()
+    noisy[row, :2] = 1, 0
+    found = audit(relabel(store, label=texts_of(noisy)), kinds="label").findings["label"]
+    own = [each.suggested_label for each in found if each.image == f"{row}.jpg"]
+    assert own == [texts_of(presence)[row]] * 2
+
+
+def test_a_rare_label_among_several_leaves_the_others_judged(tmp_path: Path) -> None:
+    store, presence = scenes(tmp_path)
+    found = audit(relabel(store, label=["zebra", "zebra", *texts_of(presence)[2:]]), kinds="label")
+    assert found.left_out == {}
+    assert any("zebra" in note for note in found.notes)
+
+
+def test_each_image_left_out_once_leaves_classes_of_one_image_out(tmp_path: Path, make_cache: MakeCache) -> None:
+    store = make_cache(tmp_path, [*LABELS[:12], "fox"], noise=0.3)
+    assert audit(store, kinds="label", cv="loo").left_out == {}
+
+
+def test_whole_numbers_that_come_back_are_classes(tmp_path: Path, make_cache: MakeCache) -> None:
+    labels = [str(row % 30) for row in range(180)]
+    store = make_cache(tmp_path, [f"c{label}" for label in labels], noise=0.3, dim=32)
+    found = audit(relabel(store, label=["1", *labels[1:]]), kinds="label")
+    assert [(each.image, each.suggested_label) for each in found.rows] == [("c0/0.jpg", "0")]
+
+
 # Copies
 
 
@@ -123,6 +152,9 @@ def test_of_several_labels_each_is_judged_by_itself(tmp_path: Path, place: int) 
         (("cat", "dog"), ("", ""), "conflict"),
         (("cat", "cat"), ("train", "test"), "leak"),
         (("", "cat"), ("train", "test"), "leak"),
+        (("", "cat"), ("", ""), "copy"),
+        (("cat", ""), ("train", "train"), "copy"),
+        (("cat", "cat"), ("train", ""), "copy"),
     ],
 )
 def test_copies_are_of_the_kind_that_labels_and_splits_make_them(
@@ -158,6 +190,31 @@ def test_three_copies_are_not_counted_pair_by_pair(tmp_path: Path, make_cache: M
     assert len(audit(store, kinds="copy").rows) == 2
 
 
+def test_without_the_copies_that_are_found_none_is_left(tmp_path: Path, make_cache: MakeCache) -> None:
+    store = make_cache(tmp_path, ["cat"] * 36, near={10: 1, 20: 1, 30: 10, 31: 20}, dim=64)
+    assert sorted(images(audit(store, kinds="copy"), "copy")) == [f"cat/{row}.jpg" for row in (10, 20, 30, 31)]
+
+
+def test_a_picture_that_is_there_many_times_is_compared_in_tiles(
+    tmp_path: Path, make_cache: MakeCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_cache(tmp_path, ["cat"] * 36, content=[0] * 20 + list(range(20, 36)), near={30: 0, 31: 0}, dim=64)
+    whole = audit(store, kinds="copy").rows
+    monkeypatch.setattr("stackbone.stack.audit.copies._TILE_PAIRS", 50)
+    assert audit(store, kinds="copy").rows == whole
+    assert len(whole) == 21
+
+
+def test_copies_of_the_same_bytes_need_no_features(tmp_path: Path, make_cache: MakeCache) -> None:
+    store = make_cache(tmp_path, [*LABELS, "cat"], content=[*range(36), 0])
+    digests = store.dataset().image_sha256.copy()
+    digests[5] = 77  # was added, and is not embedded yet
+    found = audit(relabel(store, image_sha256=digests), kinds="copy,outlier")
+    assert images(found, "copy") == ["cat/36.jpg"]
+    assert "lacks 1" in found.left_out["outlier"]
+    assert any("near copies are not searched for" in note for note in found.notes)
+
+
 # Images and classes
 
 
@@ -177,6 +234,21 @@ def test_classes_that_are_alike_are_ambiguous(tmp_path: Path, make_cache: MakeCa
     (pair,) = found.rows
     assert (pair.image, pair.label) == ("", "cat, dog")
     assert pair.score > 0.2
+
+
+def test_a_rare_class_taken_for_a_common_one_is_ambiguous(tmp_path: Path, make_cache: MakeCache) -> None:
+    store = make_cache(tmp_path, ["cat"] * 320 + ["emu"] * 100, noise=0.5, dim=32)
+    found = audit(relabel(store, label=["cat"] * 300 + ["dog"] * 20 + ["emu"] * 100), kinds="ambiguous")
+    (pair,) = found.rows
+    assert pair.label == "cat, dog"
+    assert pair.score >= 0.4
+
+
+def test_sets_of_labels_do_not_fall_apart(tmp_path: Path) -> None:
+    store, presence = scenes(tmp_path)
+    noisy = presence.copy()
+    noisy[:, 1] = 0  # images of nothing, and of what was indoor, under one text
+    assert audit(relabel(store, label=texts_of(noisy)), kinds="in-two").rows == []
 
 
 @pytest.mark.parametrize("merged", [("cat", "dog"), ("dog", "emu"), ("cat", "emu")])
@@ -200,7 +272,7 @@ def test_sizes_that_are_odd_beside_the_others(
     found = audit(store, kinds="tiny,odd-aspect")
     assert [(each.kind, each.image) for each in found.rows] == [(kind, "cat/0.jpg")]
     relabel(store, sizes=np.array([sizes] * 36))  # where all are so, none is odd
-    assert len(audit(store, kinds="tiny").rows) == 0
+    assert audit(store, kinds="tiny,odd-aspect").rows == []
 
 
 @pytest.mark.parametrize(
@@ -251,6 +323,23 @@ def test_what_files_tell_of_the_label(tmp_path: Path, make_cache: MakeCache, tol
     found = audit(store, kinds="spurious", measure=measure)
     assert len(found.rows) == n
     assert all(f"the {told} alone" in each.evidence for each in found.rows)
+
+
+def test_a_fact_gives_many_classes_away(tmp_path: Path, make_cache: MakeCache) -> None:
+    labels = [f"c{row % 40:02}" for row in range(400)]
+    store = make_cache(tmp_path, labels)
+    relabel(store, sizes=np.array([(100 + 10 * (row % 40),) * 2 for row in range(400)]))
+    (found,) = audit(store, kinds="spurious").rows
+    assert "number of pixels" in found.evidence
+    assert found.score == pytest.approx(1)
+
+
+def test_one_file_that_is_gone_hides_no_fact(tmp_path: Path, make_cache: MakeCache) -> None:
+    def measure(files: Sequence[Any]) -> list[Fact | str]:
+        return ["it is gone", *[Fact(camera="abc"[row % 3]) for row in range(1, len(files))]]
+
+    found = audit(make_cache(tmp_path, LABELS), kinds="spurious", measure=measure)
+    assert any("the camera alone" in each.evidence for each in found.rows)
 
 
 def test_the_folder_that_is_the_label_gives_nothing_away(tmp_path: Path, make_cache: MakeCache) -> None:
