@@ -31,12 +31,13 @@ def command(
     from stackbone.stack.experiments.result_file import WROTE, read_recorded
     from stackbone.stack.report.projection import choose_projection
     from stackbone.stack.transfer.experiment import TRANSFER_FORMAT, TRANSFER_VERSION
+    from stackbone.stack.transfer.results.reading import WROTE as WROTE_TRANSFER
 
     choose_projection(options.projection)  # refused before the work
     page = page or result.with_suffix(".html")
     endings.check_outputs({"RESULT": result, "--out": page})
     versions = {RESULT_FORMAT: RESULT_VERSION, TRANSFER_FORMAT: TRANSFER_VERSION}
-    recorded = read_recorded(result, versions, f"{WROTE}, or `stackbone transfer --result FILE`,")
+    recorded = read_recorded(result, versions, f"{WROTE}, or {WROTE_TRANSFER},")
     is_transfer = recorded["format"] == TRANSFER_FORMAT
     write = _write_transfer if is_transfer else _write_experiment
     written = write(result, page, options, cache)

@@ -6,7 +6,6 @@ the target or hurt, against the source alone, the target alone and both together
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -137,12 +136,17 @@ def _save(experiment: TransferExperiment, file: Path, files: TransferFiles, jobs
     from stackbone.stack.transfer.final_model import with_model
 
     with progress() as on_progress:
-        fitted = with_model(experiment, files.save_method, n_jobs=jobs, progress=on_progress)
+        fitted = with_model(
+            experiment,
+            files.save_method,
+            keep_features=not files.save_without_features,
+            n_jobs=jobs,
+            progress=on_progress,
+        )
     for sentence in in_words({name: said for name, said in fitted.warnings.items() if name not in experiment.warnings}):
         err.print(f"warning: {sentence}")
     if fitted.model is not None and fitted.model.transfer is not None:
-        novelty = None if files.save_without_features else fitted.model.novelty
-        save_model(replace(fitted.model, novelty=novelty), file)
+        save_model(fitted.model, file)
         err.note(f"the model, {fitted.model.transfer['method']} on all images, is in {file}")
         if not files.save_without_features:
-            err.note(about_kept(novelty))
+            err.note(about_kept(fitted.model.novelty))

@@ -55,6 +55,7 @@ def with_model(
     experiment: TransferExperiment,
     save_method: str | None = None,
     *,
+    keep_features: bool = True,
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> TransferExperiment:
@@ -67,6 +68,8 @@ def with_model(
     save_method : str, optional
         Which method; by default the one that was named beside the baselines, else the best baseline, or the best
         method that beats it beyond chance.
+    keep_features : bool
+        Let the model keep features of its labelled images, by which it knows images unlike all of them.
     n_jobs : int, optional
         Fits at a time; all cores by default.
     progress : callable, optional
@@ -94,7 +97,8 @@ def with_model(
     if len(bases) < len(names):
         raise UsageError(_no_map(name))
     warnings = {**experiment.warnings, **warned.by_model()}
-    return replace(experiment, model=_as_model(experiment, name, bases), warnings=warnings)
+    model = _as_model(experiment, name, bases, keep_features=keep_features)
+    return replace(experiment, model=model, warnings=warnings)
 
 
 def _choose(scores: SettingScores, asked: str | None) -> str:
@@ -135,7 +139,7 @@ def _no_map(name: str) -> str:
     )
 
 
-def _as_model(experiment: TransferExperiment, name: str, bases: list[LinearMap]) -> StackModel:
+def _as_model(experiment: TransferExperiment, name: str, bases: list[LinearMap], *, keep_features: bool) -> StackModel:
     pair, scores = experiment.pair, experiment.scores[0]
     score = scores.result(name).score
     digests = np.unique(_seen(experiment, name), axis=0)
@@ -158,7 +162,7 @@ def _as_model(experiment: TransferExperiment, name: str, bases: list[LinearMap])
         versions={each: version(each) for each in LIBRARIES},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seen=shorten_digests(digests),
-        novelty=known_images(pair, everything(pair, seed), scores.setting, seed, **ways),
+        novelty=known_images(pair, everything(pair, seed), scores.setting, seed, **ways) if keep_features else None,
         transfer={
             "method": name,
             "source": experiment.source,

@@ -104,5 +104,5 @@ def known_images(
 
 def _is_refused(novelty: Novelty, images: Joined, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     distances = [novelty.distances(name, images.blocks[name][rows]) for name in novelty.features]
-    refused: NDArray[np.bool_] = novelty.further_than(distances) > UNLIKE
+    refused: NDArray[np.bool_] = novelty.further_than(distances) >= UNLIKE
     return refused

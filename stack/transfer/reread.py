@@ -53,7 +53,15 @@ def reread_images(result: TransferResult, store: FeatureStore) -> DomainPair:
         message = (
             f"labels or images have changed since: {recorded[0]:,} source and {recorded[1]:,} target images took part, "
             f"and {found[0]:,} and {found[1]:,}{' others' if found == recorded else ''} would now. Run "
-            f"{typed('stackbone', 'transfer')} with --result again to record what is there"
+            f"`{_again(result)}` to record what is there, with the other options that it had"
         )
         raise StackError(message)
     return pair
+
+
+def _again(result: TransferResult) -> str:
+    """Return the command that transfers between the same domains again."""
+    words = [word for name in result.sources for word in ("--source", name)]
+    if result.asked.column is not None:
+        words += ["--domain-column", result.asked.column, "--dataset", result.asked.dataset or ""]
+    return typed("stackbone", "transfer", *words, "--target", result.target, "--result", "FILE")

@@ -67,7 +67,8 @@ class TransferFiles:
         bool,
         typer.Option(
             "--save-without-features",
-            help="Leave features of training images out of the saved model, which then knows no unlike images",
+            help="Leave features of training images out of the saved model; `predict` then cannot say which images "
+            "are unlike them",
         ),
     ] = False
     result: Annotated[Path | None, typer.Option(help="Write all numbers to this file, as JSON, for `report`")] = None

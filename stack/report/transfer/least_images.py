@@ -37,7 +37,8 @@ def least_images(told: Told, store: FeatureStore) -> tuple[dict[int, ReportImage
         row = rows[name].get(each.path)
         if row is not None:
             found[place] = ReportImage(each.label, _listed(indexes[name], row, each.sha256))
-    return found, None if found else f"{', '.join(sorted(names))} lists none of them now"
+    why = f"{', '.join(sorted(names))} lists none of them now" if names else "the result names none"
+    return found, None if found else why
 
 
 def _listed(index: DatasetIndex, row: int, sha256: str) -> ListedFile:

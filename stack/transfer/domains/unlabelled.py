@@ -99,7 +99,13 @@ def with_unlabelled(
         f"{counted(len(rows), 'target image')} without a label {those} part as images whose label is hidden, and "
         f"{take} never tested"
     )
-    return replace(pair, unlabelled=unlabelled, target=replace(target, left_out=left_out), notes=[*pair.notes, note])
+    notes = [*pair.notes, note]
+    if near is None and n + len(rows) > MOST_COMPARED:
+        notes.append(
+            f"near copies of tested images are not searched for among those without a label above {MOST_COMPARED:,} "
+            f"target images; --near-duplicates {SAME_PICTURE:g} does, and is slow"
+        )
+    return replace(pair, unlabelled=unlabelled, target=replace(target, left_out=left_out), notes=notes)
 
 
 def _rows(pair: DomainPair, asked: Asked) -> NDArray[np.int64]:

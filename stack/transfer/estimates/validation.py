@@ -168,11 +168,16 @@ def searched_rows(domains: Domains) -> Floats:
     return domains.once("searched rows", lambda: leading_rows(labelled_rows(domains)))
 
 
+def pooled_strength(domains: Domains) -> Strength:
+    """Return the C of `fit_pooled`, chosen once."""
+    return domains.once("pooled, strength", lambda: validate(searched_rows(domains), domains))
+
+
 def fit_pooled(domains: Domains) -> Validated:
     """Return the classifier of the features as they are cached, made once: what several methods start from."""
     return domains.once(
         "pooled, validated",
-        lambda: fit_validated(labelled_rows(domains), domains, strength=validate(searched_rows(domains), domains)),
+        lambda: fit_validated(labelled_rows(domains), domains, strength=pooled_strength(domains)),
     )
 
 

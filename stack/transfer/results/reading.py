@@ -19,7 +19,14 @@ from stackbone.stack.transfer.domains.settings import parse_settings
 from stackbone.stack.transfer.experiment import TRANSFER_FORMAT, TRANSFER_VERSION
 from stackbone.stack.transfer.explanation import ClassGap, DomainGap, Explanation, LeastHelpful
 from stackbone.stack.transfer.registry import METHODS
-from stackbone.stack.transfer.results.scores import MethodScore, Refusals, SettingScores
+from stackbone.stack.transfer.results.scores import (
+    POOLED,
+    SOURCE_ONLY,
+    TARGET_ONLY,
+    MethodScore,
+    Refusals,
+    SettingScores,
+)
 from stackbone.stack.transfer.results.told import TransferResult
 
 _T = TypeVar("_T")
@@ -38,7 +45,7 @@ def read_transfer(file: Path) -> TransferResult:
     raw = read_recorded(file, {TRANSFER_FORMAT: TRANSFER_VERSION}, WROTE)
     try:
         return _result(raw)
-    except (AttributeError, KeyError, TypeError, ValueError, StackboneError) as exc:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError, StackboneError) as exc:
         found = f"it lacks {exc}" if isinstance(exc, KeyError) else str(exc)
         raise StackError(not_a_result(file, f"not all of it is as it was written ({found})", WROTE)) from exc
 
@@ -50,8 +57,14 @@ def _result(raw: Mapping[str, Any]) -> TransferResult:
         message = f"its methods have scores of {sorted(folds)} folds, and all are scored on the same"
         raise ValueError(message)
     backbones = _table(raw["backbones"], str)
+    if any(own.backbones.keys() != backbones.keys() for each in scores for own in each.results):
+        message = "not every method has a score of each backbone"
+        raise ValueError(message)
     is_split = raw["split"] is not None
     explained = raw["explanation"]
+    if not explained["gaps"]:
+        message = "it tells the gap of no backbone"
+        raise ValueError(message)
     return TransferResult(
         asked=Asked(
             source=tuple(_list(raw, "source", _text)),
@@ -95,20 +108,26 @@ def _result(raw: Mapping[str, Any]) -> TransferResult:
 def _setting(raw: Mapping[str, Any]) -> SettingScores:
     (setting,) = parse_settings(_text(raw["setting"]))
     results = _list(raw, "results", _method)
-    best = _text(raw["best_baseline"])
-    check_choice("best baseline", best, [each.method for each in results])
+    best, ran = _text(raw["best_baseline"]), [each.method for each in results]
+    effect = _optional(raw["source_effect"], _difference)
+    check_choice("best baseline", best, ran)
+    for name in (SOURCE_ONLY,) if effect is None else (TARGET_ONLY, POOLED):
+        check_choice("baseline of the verdict", name, ran)
     return SettingScores(
         setting=setting,
         results=results,
         best_baseline=best,
         unfit=_table(raw["unfit"], str),
         predictions={},
-        source_effect=_optional(raw["source_effect"], _difference),
+        source_effect=effect,
         refusals=_optional(raw.get("open_set"), _refusals),
     )
 
 
 def _refusals(raw: Mapping[str, Any]) -> Refusals:
+    if not raw["classes"]:
+        message = "its open set has no class"
+        raise ValueError(message)
     return Refusals(
         n_unknown=_whole(raw["n_unknown"]),
         unknown=_number(raw["unknown"]),

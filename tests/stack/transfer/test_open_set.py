@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ import pytest
 from stackbone.cache import FeatureStore
 from stackbone.cache.text import from_json, to_json
 from stackbone.stack.models.predict import predict
+from stackbone.stack.models.unlike.novelty import UNLIKE, Novelty
 from stackbone.stack.transfer.domains.parts import everything
 from stackbone.stack.transfer.domains.settings import Setting
-from stackbone.stack.transfer.open_set import count_refusals, known_images
+from stackbone.stack.transfer.open_set import _is_refused, count_refusals, known_images
 from stackbone.stack.transfer.results.reading import read_transfer
 from stackbone.stack.transfer.results.result_file import transfer_result, write_transfer
 from stackbone.stack.transfer.results.scores import Refusals
@@ -104,6 +106,18 @@ def test_a_saved_model_tells_images_unlike_those_that_it_learnt_from(store: Feat
     own = known_images(pair, everything(pair, 0), Setting(None), 0, from_source=n != 60, from_target=n != 90)
     assert own is not None
     np.testing.assert_array_equal(own.calibration, model.novelty.calibration)
+
+
+def test_an_image_is_refused_where_predict_marks_it() -> None:
+    away = np.array([0.0, 0.0992, 0.1002, 0.2], np.float32)
+    kept, asked = np.tile(np.float16([1, 0]), (11, 1)), np.column_stack([np.ones(4), away]).astype(np.float32)
+    novelty = Novelty({"resnet50": kept}, {"resnet50": 1.0}, 10, np.empty(0, np.float32))
+    at = np.sort(novelty.distances("resnet50", asked))
+    novelty = replace(novelty, calibration=np.array([*[at[0]] * 99, at[2]], np.float32))
+    images = SimpleNamespace(blocks={"resnet50": asked})
+    marked = novelty.further_than([novelty.distances("resnet50", asked)]) >= UNLIKE
+    assert marked.tolist() == [False, True, True, True], "one and two are as far as exactly 99% of the others"
+    assert _is_refused(novelty, images, np.arange(4)).tolist() == marked.tolist()  # type: ignore[arg-type]
 
 
 def test_refusals_are_said_in_a_sentence() -> None:

@@ -41,6 +41,15 @@ def _changed(file: Path, tmp_path: Path, change: Callable[[dict[str, Any]], obje
     return tmp_path / "changed.json"
 
 
+OPEN = {"n_unknown": 0, "unknown": 0.0, "n_known": 0, "known": 0.0, "classes": {}}
+
+
+def _rename(setting: dict[str, Any], old: str, new: str) -> None:
+    for each in setting["results"]:
+        each["method"] = new if each["method"] == old else each["method"]
+    setting["best_baseline"] = setting["results"][0]["method"]
+
+
 def test_a_file_tells_what_the_experiment_told(experiment: TransferExperiment, file: Path) -> None:
     found = read_transfer(file)
     for ours, theirs in zip(found.scores, experiment.scores, strict=True):
@@ -67,7 +76,11 @@ def test_the_page_of_a_file_is_that_of_the_experiment(
     assert replace(report.head, created=own.head.created) == own.head
     page = render_page(report, Pictures())
     assert "not run: target-only, pooled: needs labels of target images" in page
-    assert "helps least" not in page.split("</summary>")[0]
+    cards, _, numbers = page.partition('<ul class="cards">')[2].partition("</ul>")
+    assert cards.count('class="thumbnail"') == 24
+    path = experiment.explanation.least[0].path
+    assert f'<th scope="row">{path}</th>' in numbers
+    assert f'<th scope="row">{path}</th>' not in cards
 
 
 @pytest.mark.parametrize("asked", [{"domain_column": "camera", "dataset": "both"}, {"split": "test"}])
@@ -111,6 +124,7 @@ def test_what_the_cache_no_longer_tells_is_left_out_and_said(file: Path, tmp_pat
     report, lacking = collect_result_report(read_transfer(file), changed, "pca")
     assert len(lacking) == 1
     assert "60 source and 45 target images took part, and 60 and 45 others would now" in lacking[0]
+    assert "`stackbone transfer --source studio --target phone --result FILE`" in lacking[0]
     assert len(report.images) == 24
 
 
@@ -131,6 +145,13 @@ def test_what_the_cache_no_longer_tells_is_left_out_and_said(file: Path, tmp_pat
         (lambda content: content.update(source="studio"), "source is no list"),
         (lambda content: content.update(backbones=[]), "is no table"),
         (lambda content: content.update(settings=[]), "folds"),
+        (lambda content: content["explanation"].update(gaps=[]), "gap of no backbone"),
+        (lambda content: content["explanation"]["least"][0].update(influence=10**400), "too large"),
+        (lambda content: content["settings"][0]["results"][0].update(method="coral"), "best baseline"),
+        (lambda content: _rename(content["settings"][0], "source-only", "coral"), "baseline of the verdict"),
+        (lambda content: _rename(content["settings"][2], "pooled", "coral"), "baseline of the verdict"),
+        (lambda content: content["settings"][0]["results"][0]["backbones"].popitem(), "score of each backbone"),
+        (lambda content: content["settings"][0].update(open_set=OPEN), "no class"),
     ],
 )
 def test_other_files_are_refused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from stackbone.stack.transfer.methods.instance.tradaboost import METHOD as TRADA
 from stackbone.stack.transfer.methods.instance.tradaboost import ROUNDS
 from stackbone.stack.transfer.methods.model.pace import METHOD as PACE
 from stackbone.stack.transfer.methods.model.pace import SHARE
+from stackbone.stack.transfer.methods.multitask.shared_map import METHOD as MULTITASK
 from stackbone.stack.transfer.methods.multitask.shared_map import fit_both
 from tests.made.domains import changed, two_domains
 
@@ -108,6 +110,20 @@ def test_importance_is_the_best_of_all_powers_fitted_one_by_one(shown: int, shif
     fitted = IMPORTANCE.fit(changed(domains))
     assert fitted.chosen["power"] == (0.0, *POWERS)[tried.index(best)]
     np.testing.assert_allclose(fitted.predict_proba(test), best.fitted.predict_proba(test), atol=1e-6)
+
+
+def test_the_strength_of_what_is_pooled_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = []
+
+    def search(*args: Any, **options: Any) -> Any:  # noqa: ANN401
+        searched.append(args)
+        return search_strength(*args, **options)
+
+    monkeypatch.setattr("stackbone.stack.transfer.estimates.validation.search_strength", search)
+    domains = changed(two_domains(shown=3)[0])
+    for method in (TRADABOOST, IMPORTANCE, MULTITASK):
+        method.fit(domains)
+    assert len(searched) == 1 + len(POWERS)
 
 
 @pytest.mark.parametrize("shown", [0, 3, 10])

@@ -93,6 +93,16 @@ def test_nothing_of_them_belongs_to_a_tested_image(tmp_path: Path, spy: Spy, way
         assert (0 in part.unlabelled) is not left_out
 
 
+def test_it_is_said_where_near_copies_among_them_are_not_searched_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stackbone.stack.transfer.domains.unlabelled.MOST_COMPARED", len(LABELS) - 1)
+    note = "near copies of tested images are not searched for among those without a label above 44 target images"
+    store = _store(tmp_path)
+    assert any(note in each for each in _run(store, methods="baseline").notes)
+    assert not any(note in each for each in _run(store, methods="baseline", near_duplicates=0.98).notes)
+
+
 def test_those_of_the_tested_split_and_of_other_domains_stay_out(tmp_path: Path) -> None:
     splits = [("test" if i % 4 == 0 else "train") for i in range(len(LABELS))]
     experiment = _run(_store(tmp_path / "split", splits=splits), methods="baseline", split="test")

@@ -14,6 +14,7 @@ from stackbone.stack.transfer.estimates.validation import (
     fit_validated,
     labelled_rows,
     lacking,
+    pooled_strength,
     searched_rows,
     validate,
 )
@@ -39,7 +40,7 @@ class Importance(Method):
     def fit(self, domains: Domains) -> Fitted:
         """Learn from weighted images, with the power that serves the target best."""
         weights, seen, rows = importance(domains), np.ones(len(domains.seen)), searched_rows(domains)
-        best, power, counts = validate(rows, domains), 0.0, None
+        best, power, counts = pooled_strength(domains), 0.0, None
         for tried in POWERS:
             raised = weights**tried
             own = np.concatenate([raised / raised.mean(), seen])

@@ -16,7 +16,7 @@ from stackbone.stack.transfer.classifier import WITHOUT_FOLDS, inner_folds, log_
 from stackbone.stack.transfer.estimates.leading import leading_directions
 from stackbone.stack.transfer.estimates.moments import moments, standardise
 from stackbone.stack.transfer.estimates.search import SEARCH_TOL
-from stackbone.stack.transfer.estimates.validation import first_near_best, fit_pooled, labelled, lacking
+from stackbone.stack.transfer.estimates.validation import first_near_best, labelled, lacking, pooled_strength
 from stackbone.stack.transfer.method import Codes, Domains, Fitted, LinearFitted, Method
 
 Doubles = NDArray[np.float64]
@@ -42,7 +42,7 @@ class SharedMap(Method):
 
     def fit(self, domains: Domains) -> Fitted:
         """Learn both, with the coupling of the least log-loss on inner folds of the target's labelled images."""
-        both, strength = moments(domains), fit_pooled(domains).strength
+        both, strength = moments(domains), pooled_strength(domains).c
         seen = domains.seen
         source = standardise(domains.source, both.source_mean, both.scale)
         target = standardise(domains.target[seen], both.target_mean, both.scale)
