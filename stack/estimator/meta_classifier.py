@@ -40,8 +40,9 @@ class MetaClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sc
     learner : {"svm", "lr"}
         A linear SVM of one class against the rest, or a multinomial logistic regression.
     C : float, optional
-        Inverse regularisation strength, more than 0: the smaller, the nearer to the plain mean. By default the most
-        accurate on the folds of `cv`, of 0.001, 0.01, ... 10; of those equally accurate the smallest.
+        Inverse regularisation strength, more than 0: the smaller, the nearer to the plain mean. By default, of
+        0.001, 0.01, ... 10, the smallest that is as accurate on the folds of `cv` as the most accurate, or by no more
+        than a standard error of that difference less.
     cv : int, splitter or iterable of (train, test)
         Folds that choose C, and from whose scores the probabilities are calibrated. A number: stratified, and fewer
         where a class has fewer rows. `StackedBackbones` gives its default final estimator its own inner folds, which

@@ -81,22 +81,26 @@ def _best_plain(experiment: Experiment, model: str) -> ModelScore | None:
 
 def _advice(experiment: Experiment) -> str:
     """Return what to do when the model is no better than one of its members."""
-    evaluation, judged = experiment.evaluation, experiment.model_name
-    single, plain = experiment.kind.best(evaluation), _best_plain(experiment, judged)
+    evaluation = experiment.evaluation
+    judged = evaluation.score(experiment.model_name)
+    single, plain = experiment.kind.best(evaluation), _best_plain(experiment, judged.model)
     if single is None or plain is None:  # there are several backbones
         raise AssertionError
-    if plain.model in experiment.kind.recipes and plain.merit > max(single.merit, evaluation.score(judged).merit):
+    learner, _, name = single.model.partition(":")
+    alone = evaluation.score(f"lr:{name}") if learner == "svm" else single  # an SVM of one backbone no recipe fits
+    if plain.model in experiment.kind.recipes and plain.merit > max(alone.merit, judged.merit):
         saved = is_savable(experiment.kind, experiment.options, plain.model)
         uses = "uses and saves it" if saved else "uses it"
         return f"the plain {plain.model} ({plain.mean:.3f}) does better, and --recipe {plain.model} {uses}"
-    learner, _, name = single.model.partition(":")
+    if alone.merit < judged.merit:
+        return f"no recipe fits that SVM alone, and {alone.model} ({alone.mean:.3f}) is worse than {judged.model}"
     blocks = {each.name: each.blocks for each in experiment.members}
     head = learner if learner in experiment.kind.heads else experiment.kind.base
     asked = f" --heads {typed(head)}" if experiment.options.heads else ""  # else the command would use those
-    alone = f"--backbones {typed(','.join(blocks.get(name, (name,))))}{asked} uses that one alone"
-    if learner == "svm":  # which no recipe fits alone
-        alone += f", by its logistic regression ({evaluation.score(f'lr:{name}').mean:.3f})"
-    return f"stacking does not help here; {alone}"
+    uses = f"--backbones {typed(','.join(blocks.get(name, (name,))))}{asked} uses that one alone"
+    if learner == "svm":
+        uses += f", by its logistic regression ({alone.mean:.3f})"
+    return f"stacking does not help here; {uses}"
 
 
 def _certainty(experiment: Experiment, difference: Difference, metric: PrimaryMetric) -> str:

@@ -244,7 +244,7 @@ def test_a_model_below_its_best_member_is_said_first_with_what_to_do(mean: float
     assert sentence.endswith(advice)
 
 
-@pytest.mark.parametrize("logistic", [0.55, 0.7, 0.8])
+@pytest.mark.parametrize("logistic", [0.6, 0.7, 0.8])
 def test_where_a_linear_svm_is_best_the_advice_says_what_its_backbone_alone_scores(logistic: float) -> None:
     names = ("lr:a", "lr:b", "svm:a", "svm:b", "mean", "concat", "stack:oof")
     means = (logistic, 0.5, 0.82, 0.6, 0.6, 0.6, 0.6)
@@ -252,6 +252,24 @@ def test_where_a_linear_svm_is_best_the_advice_says_what_its_backbone_alone_scor
     assert told(replace(EXPERIMENT, evaluation=evaluation(*scores))).endswith(
         f"--backbones a uses that one alone, by its logistic regression ({logistic:.3f})."
     )
+
+
+@pytest.mark.parametrize(
+    ("logistic", "mean", "concat", "advice"),
+    [
+        (0.55, 0.6, 0.6, "no recipe fits that SVM alone, and lr:a (0.550) is worse than stack:oof."),
+        (0.55, 0.65, 0.6, "the plain mean (0.650) does better, and --recipe mean uses and saves it."),
+        (0.7, 0.6, 0.82, "the plain concat (0.820) does better, and --recipe concat uses and saves it."),
+        (0.7, 0.7, 0.7, "--backbones a uses that one alone, by its logistic regression (0.700)."),
+    ],
+)
+def test_where_a_linear_svm_is_best_nothing_worse_than_what_can_be_had_is_advised(
+    logistic: float, mean: float, concat: float, advice: str
+) -> None:
+    names = ("lr:a", "lr:b", "svm:a", "svm:b", "mean", "concat", "stack:oof")
+    means = (logistic, 0.5, 0.82, 0.6, mean, concat, 0.6)
+    scores = [ModelScore(name, [score] * 3) for name, score in zip(names, means, strict=True)]
+    assert told(replace(EXPERIMENT, evaluation=evaluation(*scores))).endswith(advice)
 
 
 @pytest.mark.parametrize(
