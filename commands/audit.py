@@ -1,4 +1,4 @@
-"""Look for what is wrong with a dataset: labels, copies, odd images, classes.
+"""Find what is wrong with a dataset: labels, copies, images, classes.
 
 Works on cached features and on out-of-fold scores, which it shares with `stack`; what needs no labels works without
 them. Changes nothing.

@@ -37,7 +37,7 @@ def given_spec(provenance: Mapping[str, str], dtype: np.dtype[np.floating]) -> F
     if not isinstance(provenance, Mapping) or not provenance:
         message = (
             "say where the features come from, as a dict of texts that is their key, such as "
-            f"{{'model': 'my_net', 'weights': 'run 7'}}; not {provenance!r}"
+            f"{{'model': 'my_net', 'weights file': 'run 7'}}; not {provenance!r}"
         )
         raise UsageError(message)
     for key, value in provenance.items():

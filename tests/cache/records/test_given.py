@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 from typing import Any
 
@@ -135,3 +136,11 @@ def test_what_are_no_features_is_refused_and_nothing_written(
         store.add_features(**{"name": "mine", "digests": digests(3), "features": rows(3), "provenance": FROM, **change})
     assert words in str(caught.value)
     assert store.feature_sets() == []
+
+
+def test_the_provenance_that_a_refusal_suggests_is_taken(store: FeatureStore) -> None:
+    with pytest.raises(UsageError) as caught:
+        store.add_features("mine", digests(3), rows(3), {})
+    suggested = ast.literal_eval(str(caught.value).partition("such as ")[2].partition(";")[0])
+    given = store.add_features("mine", digests(3), rows(3), suggested)
+    np.testing.assert_array_equal(given.load(digests(3)), rows(3))
