@@ -42,8 +42,8 @@ def check_label_form(task: str, form: str, index: DatasetIndex) -> None:
     if form == NUMBERS:
         message = (
             f"{task} is for images with several numbers, and those of the dataset {index.name!r} have one label each. "
-            "Use --task regression for one number, or extract the dataset again with the columns of the numbers, such "
-            "as --label-columns length,weight, which embeds no image again"
+            "Use --task regression for one number, or extract the dataset again with the options that it had and the "
+            "columns of the numbers, such as --label-columns length,weight, which embeds no image again"
         )
         raise UsageError(message)
     message = (
@@ -135,6 +135,12 @@ def _other_number(index: DatasetIndex) -> str:
 def _separated(index: DatasetIndex) -> str:
     separator, asked = likely_separator(index.label), index.listed.asked
     if separator is None or not asked:
-        return "Leave --task out, or extract the dataset again with --label-separator, which embeds no image again"
+        return (
+            "Leave --task out, or extract the dataset again with --label-separator and the options that it had, which "
+            "embeds no image again"
+        )
     words = typed("stackbone", "extract", *asked, "--label-separator", separator)
-    return f"Type `{words}` to take labels apart at {separator!r}, which embeds no image again, or leave --task out"
+    return (
+        f"Type `{words}` with the options that it had (--backbones, --dataset, --cache) to take labels apart at "
+        f"{separator!r}, which embeds no image again, or leave --task out"
+    )

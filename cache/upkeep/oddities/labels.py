@@ -37,13 +37,15 @@ def separators(looks: Looks) -> str:
     found = sorted(name for name in looks.classes if separator in name)
     asked = looks.index.listed.asked
     option = typed("--label-separator", separator)
-    how = (
-        f"type `stackbone extract {typed(*asked)} {option}`" if asked else f"open it with label_separator={separator!r}"
+    how, before = (
+        (f"type `stackbone extract {typed(*asked)} {option}`", " (--backbones, --dataset, --cache)")
+        if asked
+        else (f"open it with label_separator={separator!r}, and extract it", "")
     )
     return (
         f"{counted(len(found), 'class holds', 'classes hold')} {separator!r} ({listed(found)}), so that each "
-        f"combination counts as a class of its own. If these are several labels of one image, {how}; no image is "
-        "embedded again"
+        f"combination counts as a class of its own. If these are several labels of one image, {how} with the options "
+        f"that it had{before}: no image is embedded again"
     )
 
 

@@ -110,5 +110,5 @@ def test_a_likely_separator_is_told_with_what_to_type() -> None:
     index = make_index("scenes", make_digests(24), labels)
     index = replace(index, listed=replace(index.listed, asked=("my table.csv",)))
     [found] = [each for each in summarise_dataset(index).oddities if each.kind == "several labels"]
-    assert "`stackbone extract 'my table.csv' --label-separator '|'`" in found.says
+    assert "`stackbone extract 'my table.csv' --label-separator '|'` with the options that it had" in found.says
     assert "several labels" not in {each.kind for each in summarise_dataset(replace(index, label_form="sets")).oddities}

@@ -352,8 +352,10 @@ def test_classification_of_several_labels_is_refused_with_what_to_type(store: Fe
 
 def test_labels_of_one_class_each_are_refused_with_what_to_type(tmp_path: Path) -> None:
     store = fill(tmp_path, PRESENCE, index_of(texts_of(PRESENCE), label_form=""))
-    with pytest.raises(UsageError, match=r"have one each.*--label-separator"):
+    with pytest.raises(UsageError, match=r"have one each.*--label-separator") as refused:
         run_experiment(store, task="multilabel", n_jobs=1)
+    # the command alone would embed with the default backbones
+    assert "the options that it had" in str(refused.value)
 
 
 @pytest.mark.parametrize("given", [{"scores": "decision"}, {"combine": "average"}, {"meta": "svm"}])
