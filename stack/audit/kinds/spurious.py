@@ -78,10 +78,10 @@ def _facts(audited: Audited, places: NDArray[np.int64], n_bins: int) -> dict[str
     index, rows = audited.index, audited.rows[places]
     found: dict[str, _Told] = {}
     if index.sizes is not None:
-        known = (index.sizes[rows] > 0).all(axis=1)
-        width, height = index.sizes[rows[known]].T.astype(np.float64)
-        found["number of pixels"] = known, _binned(width * height, n_bins)
-        found["aspect"] = known, _binned(width / height, n_bins)
+        sized = np.all(index.sizes[rows] > 0, axis=1)
+        width, height = index.sizes[rows[sized]].T.astype(np.float64)
+        found["number of pixels"] = sized, _binned(width * height, n_bins)
+        found["aspect"] = sized, _binned(width / height, n_bins)
     n_bytes = index.stamps.values[rows, 0]
     found["size of the file"] = n_bytes > 0, _binned(n_bytes[n_bytes > 0].astype(np.float64), n_bins)
     facts = [audited.facts.get(int(row)) for row in rows]

@@ -110,7 +110,7 @@ def test_a_saved_model_tells_images_unlike_those_that_it_learnt_from(store: Feat
 
 def test_an_image_is_refused_where_predict_marks_it() -> None:
     away = np.array([0.0, 0.0992, 0.1002, 0.2], np.float32)
-    kept, asked = np.tile(np.float16([1, 0]), (11, 1)), np.column_stack([np.ones(4), away]).astype(np.float32)
+    kept, asked = np.tile(np.array([1, 0], np.float16), (11, 1)), np.column_stack([np.ones(4), away]).astype(np.float32)
     novelty = Novelty({"resnet50": kept}, {"resnet50": 1.0}, 10, np.empty(0, np.float32))
     at = np.sort(novelty.distances("resnet50", asked))
     novelty = replace(novelty, calibration=np.array([*[at[0]] * 99, at[2]], np.float32))
