@@ -50,7 +50,10 @@ def own_split(images: Images, division: Division) -> tuple[Images, list[Fold]]:
     try:
         return images, _divide(images.labels, images.units(division.dealing), images.splits, division)
     except StackError as exc:
-        message = f"{exc}{_merged(images, division)}{_ways(images, division)}"
+        merged, ways = _merged(images, division), _ways(images, division)
+        if merged and ways.startswith(": "):  # after a way out that was said before
+            ways = f". Or {ways.removeprefix(': ')}"
+        message = f"{exc}{merged}{ways}"
         raise StackError(message) from exc
 
 
@@ -77,7 +80,7 @@ def _divide(y: NDArray[np.str_], units: Units, splits: NDArray[np.str_], divisio
 
 
 def _merged(images: LabelledImages, division: Division) -> str:
-    """Return in a sentence how many files of the training part count as test images, or not at all."""
+    """Return in sentences how many training files count as test images, or not at all; without the last full stop."""
     index, test = images.index, division.split
     listed = np.array([label != "" for label in index.label]) & index.ok
     training = listed & (np.array(index.split, dtype=np.str_) != test) & (np.array(index.split, dtype=np.str_) != "")
@@ -111,7 +114,7 @@ def _merged(images: LabelledImages, division: Division) -> str:
             f"another label and {'takes' if torn == 1 else 'take'} no part: "
             "`stackbone inspect` lists them, to be corrected"
         )
-    return "".join(f". {each}" for each in said) + ("." if said else "")
+    return "".join(f". {each}" for each in said)
 
 
 def _ways(images: LabelledImages, division: Division) -> str:

@@ -264,7 +264,7 @@ def test_training_images_that_are_all_copies_of_test_images_are_said_to_be(
     store = make_cache(tmp_path, labels * 2, content=[*range(12), *range(12)], splits=["train"] * 12 + ["test"] * 12)
     expected = (
         r"12 files of the other splits \(classes 'a', 'b'\) are byte-identical to images of 'test' and count there, "
-        r"once: .*: use cross-validation \(--cv 3\)"
+        r"once: .* into the training part\. Or use cross-validation \(--cv 3\) in place of --split test$"
     )
     with pytest.raises(StackError, match=expected):
         run_experiment(store, split="test")
