@@ -31,7 +31,7 @@ METAS = (
     ("lr", "probability", "concat"),
     ("lr", "log-probability", "concat"),
     ("lr", "log-probability", "average"),
-    ("mean", "probability", "average"),
+    ("mean", "probability", "concat"),
 )
 
 
