@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore, StackError, as_keys
 from stackbone.cache.choices import check_choice
 from stackbone.cache.disk.reading import ListedFile
+from stackbone.cache.errors import UsageError
 from stackbone.cache.labels.numbers import NUMBERS
 from stackbone.cache.progress import Progress
 from stackbone.cache.text import counted
@@ -140,6 +141,9 @@ def _asked(kinds: str | Sequence[str] | None) -> list[Kind]:
     if kinds is None:
         return list(KINDS.values())
     names = [name.strip() for name in (kinds.split(",") if isinstance(kinds, str) else kinds)]
+    if not names:
+        message = "no kind of finding was named: leave kinds out for all"
+        raise UsageError(message)
     for name in names:
         check_choice("kind of finding", name, KINDS)
     return [each for each in KINDS.values() if each.name in names]

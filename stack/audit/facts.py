@@ -25,7 +25,7 @@ class Facts(Protocol):
 
     @property
     def camera(self) -> str:
-        """Model of the camera as the file names it, or ``""``."""
+        """Make and model of the camera as the file names it, or ``""``."""
 
 
 MeasureImages: TypeAlias = Callable[[Sequence[ListedFile]], Sequence[Facts | str]]

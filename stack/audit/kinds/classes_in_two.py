@@ -14,7 +14,7 @@ from stackbone.stack.audit.kind import FEATURES, LABELS, Kind
 from stackbone.stack.models.unlike.novelty import unit_rows
 
 LEAST_SILHOUETTE = 0.3
-"""Mean silhouette from which on two groups are told apart: classes as they are have .14 to .29, see docs/audit.md."""
+"""Mean silhouette from which on two groups are told apart."""
 
 LEAST_IMAGES = 20
 """Images of a class that is looked at."""

@@ -45,7 +45,7 @@ class Outliers(Kind):
                 audited.labels[place],
                 "",
                 "look whether it belongs to the dataset",
-                f"{far[place] / middle:.2f} times as far from its {k} nearest images as the median image",
+                f"{far[place] / middle:.2f} times as far from its nearest image number {k} as the median image is",
             )
             for place in np.flatnonzero(far > middle + FAR * spread)
         ]

@@ -394,3 +394,10 @@ def test_the_frame_has_a_row_for_each_finding(tmp_path: Path, make_cache: MakeCa
     assert tuple(frame.columns) == COLUMNS
     assert len(frame) == len(found.rows) == 1
     assert repr(found) == "<Audit of photos: 35 images, 1 finding>"
+
+
+@pytest.mark.parametrize("kinds", [[], ()])
+def test_no_kind_at_all_is_refused(make_cache: MakeCache, tmp_path: Path, kinds: Sequence[str]) -> None:
+    store = make_cache(tmp_path, ["a", "b"] * 6)
+    with pytest.raises(UsageError, match="leave kinds out for all"):
+        audit(store, kinds=kinds)
