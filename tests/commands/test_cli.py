@@ -172,7 +172,9 @@ def test_a_report_of_two_runs_that_compact_made_one(here: _Here, experiment: Pat
     assert re.fullmatch(r"[\d.]+; [\d.]+", feature_set.header().provenance["images_per_s"])
     done = here("stack", "--cv", "2", "--recipe", "oof", "--report", "page.html", cwd=experiment)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"made: images_per_s</th><td class="number">[\d.]+ to [\d.]+<", (experiment / "page.html").read_text())
+    assert re.search(
+        r'made: images_per_s</th><td class="number">[\d.]+ to [\d.]+<', (experiment / "page.html").read_text()
+    )
     assert re.search(r"images_per_s [\d.]+ to [\d.]+", here("inspect", cwd=experiment).stdout)
     assert here("verify", cwd=experiment).returncode == 0
 
