@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from functools import partial
 
 from stackbone.stack.audit.audited import Audited
 from stackbone.stack.audit.copies import closest_copies, codes_of, differ
@@ -22,11 +21,6 @@ class Conflicts(Kind):
     def find(self, audited: Audited) -> list[Finding]:
         """Return the later file of each pair whose labels differ; an image without a label contradicts none."""
         index = audited.index
-        labels = codes_of(index.label)
-
-        def related(rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
-            return differ(labels, rows, others)
-
         return [
             Finding(
                 self.name,
@@ -37,7 +31,7 @@ class Conflicts(Kind):
                 "correct the label of one of the two, or leave both out",
                 f"the same picture as {index.path[each.other]}, labelled {index.label[each.other]}, {each.words}",
             )
-            for each in closest_copies(audited, related)
+            for each in closest_copies(audited, partial(differ, codes_of(index.label)))
         ]
 
 

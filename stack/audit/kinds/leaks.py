@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from functools import partial
 
 from stackbone.stack.audit.audited import Audited
 from stackbone.stack.audit.copies import closest_copies, codes_of, differ
@@ -22,11 +21,6 @@ class Leaks(Kind):
     def find(self, audited: Audited) -> list[Finding]:
         """Return the later file of each pair in two splits; an image outside of all splits leaks nothing."""
         index = audited.index
-        splits = codes_of(index.split)
-
-        def related(rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
-            return differ(splits, rows, others)
-
         return [
             Finding(
                 self.name,
@@ -38,7 +32,7 @@ class Leaks(Kind):
                 f"in {index.split[each.row]}, and in {index.split[each.other]} as {index.path[each.other]}, "
                 f"{each.words}",
             )
-            for each in closest_copies(audited, related)
+            for each in closest_copies(audited, partial(differ, codes_of(index.split)))
         ]
 
 
