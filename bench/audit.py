@@ -81,7 +81,7 @@ def scores_of_doubt(probabilities: Doubles, nearest: Codes, codes: Codes) -> dic
         ``(n,)`` labels.
     """
     logs, mean = np.log(probabilities + 1e-12), probabilities.mean(axis=0)
-    said = pooled(logs)
+    said = pooled(list(logs))
     ten, twenty = (neighbour_log_probabilities(nearest[:, :, :k], codes, mean.shape[1]) for k in (10, 20))
     found = {f"cleanlab {name}": -get_label_quality_scores(codes, mean, method=name) for name in METHODS}
     found |= {
@@ -100,7 +100,7 @@ def scores_of_doubt(probabilities: Doubles, nearest: Codes, codes: Codes) -> dic
         "backbones that disagree, then margin": votes + 1e-3 * margins(said, codes),
         "10 neighbours": margins(ten, codes),
         "20 neighbours": margins(twenty, codes),
-        OURS: doubts(logs, ten, codes)[0],
+        OURS: doubts(list(logs), ten, codes)[0],
     }
     for weight in (0.25, 1.0, 2.0):
         found[f"margin + {weight:g} neighbours"] = margins(said + weight * ten, codes)

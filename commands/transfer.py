@@ -69,8 +69,6 @@ def command(
     if files.save:
         check_model(domains.target_labels, domains.methods, files.save_method)
     rows.check()
-    if note := left_out_of_all(domains.methods):
-        err.note(f"note: {note}")
     store = FeatureStore(cache)
     with progress() as on_progress:
         experiment = run_transfer(
@@ -97,6 +95,8 @@ def command(
         print_json(transfer_result(experiment))
     else:
         print_transfer(experiment)
+    if note := left_out_of_all(domains.methods):
+        err.note(f"note: {note}")
     _write(experiment, store, files, rows, jobs)
 
 

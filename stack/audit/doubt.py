@@ -7,6 +7,8 @@ weight of the classifiers' mean: `bench/audit.py` compares other weights, and cl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,10 +21,12 @@ NEIGHBOUR_WEIGHT = 0.5
 _LEAST = 1e-12  # probability: a classifier that says 0 would outvote all others
 
 
-def pooled(log_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ``(n, n_classes)`` means over classifiers of ``(n_classifiers, n, n_classes)`` log-probabilities."""
-    mean: NDArray[np.float64] = np.maximum(log_probabilities, np.log(_LEAST)).mean(axis=0)
-    return mean
+def pooled(log_probabilities: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return ``(n, n_classes)`` means over classifiers of the ``(n, n_classes)`` log-probabilities of each."""
+    total = np.zeros_like(log_probabilities[0])
+    for said in log_probabilities:
+        total += np.maximum(said, np.log(_LEAST))
+    return total / len(log_probabilities)
 
 
 def neighbour_log_probabilities(
@@ -70,14 +74,16 @@ def margins(log_probabilities: NDArray[np.float64], codes: NDArray[np.int64]) ->
 
 
 def doubts(
-    log_probabilities: NDArray[np.float64], of_neighbours: NDArray[np.float64] | None, codes: NDArray[np.int64]
+    log_probabilities: Sequence[NDArray[np.float64]],
+    of_neighbours: NDArray[np.float64] | None,
+    codes: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return the doubt in each label, and the class that is likeliest.
 
     Parameters
     ----------
-    log_probabilities : NDArray[np.float64]
-        ``(n_classifiers, n, n_classes)`` of classifiers that did not learn from these labels.
+    log_probabilities : sequence of NDArray[np.float64]
+        ``(n, n_classes)`` of each classifier; none learned from these labels.
     of_neighbours : NDArray[np.float64], optional
         ``(n, n_classes)`` of `neighbour_log_probabilities`.
     codes : NDArray[np.int64]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,15 +51,17 @@ class OutOfFold:
     notes: list[str]
 
     @property
-    def log_probabilities(self) -> NDArray[np.float64]:
-        """``(n_backbones, n, n_classes)`` those of the backbones."""
-        return np.stack(list(self.backbones.values()))
-
-    @property
     def mean(self) -> NDArray[np.float64]:
         """``(n, n_classes)`` means of the backbones' probabilities."""
-        mean: NDArray[np.float64] = np.exp(self.log_probabilities).mean(axis=0)
-        return mean
+        return mean_probabilities(list(self.backbones.values()))
+
+
+def mean_probabilities(log_probabilities: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the mean over classifiers of the probabilities whose ``(n, n_classes)`` logarithms are given."""
+    total = np.zeros_like(log_probabilities[0])
+    for said in log_probabilities:
+        total += np.exp(said)
+    return total / len(log_probabilities)
 
 
 def find_task(index: DatasetIndex) -> Task:

@@ -11,7 +11,7 @@ from stackbone.cache.choices import nearest
 from stackbone.cache.records.feature_name import MAP, PLAIN, POOLED, FeatureName, parse_feature_name
 from stackbone.cache.records.spec import feature_set_id, parse_feature_set_id
 from stackbone.cache.records.views import expand_views, is_view_group
-from stackbone.cache.text import counted
+from stackbone.cache.text import counted, typed
 from stackbone.stack.features.source import extract_words, known_limits
 from stackbone.stack.features.steered import Candidate, SteeredBackbone, read_candidate
 
@@ -184,7 +184,14 @@ def _unknown_message(
     add = extract_words(store, index, "--backbones", ",".join(names))
     found = f"{lacks} {' or '.join(map(repr, names))}; it has {has}{meant}"
     them = "it" if len(names) == 1 else "them"
-    return f"{found} Run {add} to add {them}, if `stackbone backbones` lists {them}"
+    lists = typed("stackbone", "backbones", *_where_outputs_are_listed(names))
+    return f"{found} Run {add} to add {them}, if `{lists}` lists {them}"
+
+
+def _where_outputs_are_listed(names: Sequence[str]) -> list[str]:
+    """Return the options of `stackbone backbones` that list the outputs which names ask for; none where none does."""
+    networks = [parse_feature_name(name).backbone for name in names if "@" in name]
+    return ["--outputs", networks[0]] if networks else []
 
 
 def _views_alone_message(store: FeatureStore, index: DatasetIndex) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from stackbone.stack.audit.confident import confident_classes
 from stackbone.stack.audit.doubt import NEIGHBOURS, doubts, neighbour_log_probabilities
 from stackbone.stack.audit.finding import Finding
 from stackbone.stack.audit.kind import FEATURES, LABELS, SCORES, Kind
-from stackbone.stack.audit.out_of_fold import OutOfFold
+from stackbone.stack.audit.out_of_fold import OutOfFold, mean_probabilities
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,7 @@ def _of_classes(audited: Audited, scores: OutOfFold) -> Iterator[Finding]:
     truth = scores.truth
     names, codes = truth.classes.tolist(), np.full(len(audited.rows), -1)
     codes[audited.places_of(scores.rows)] = truth.values
-    doubted = _doubted(audited, scores, scores.log_probabilities, scores.stack, codes)
+    doubted = _doubted(audited, scores, list(scores.backbones.values()), scores.stack, codes)
     for row in doubted.found:
         label, likeliest = names[doubted.codes[row]], names[doubted.likeliest[row]]
         yield Finding(
@@ -134,7 +134,7 @@ def _of_label(audited: Audited, scores: OutOfFold, present: NDArray[np.int8], pl
     codes = np.full(len(audited.rows), -1)
     codes[audited.places_of(scores.rows)] = present
     own = [_both_sides(each[:, place]) for each in (*scores.backbones.values(), scores.stack)]
-    return _doubted(audited, scores, np.stack(own[:-1]), own[-1], codes)
+    return _doubted(audited, scores, own[:-1], own[-1], codes)
 
 
 def _both_sides(log_probability: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -147,7 +147,7 @@ def _both_sides(log_probability: NDArray[np.float64]) -> NDArray[np.float64]:
 def _doubted(
     audited: Audited,
     scores: OutOfFold,
-    said: NDArray[np.float64],
+    said: Sequence[NDArray[np.float64]],
     stack: NDArray[np.float64],
     codes: NDArray[np.int64],
 ) -> _Doubted:
@@ -157,8 +157,8 @@ def _doubted(
     if audited.blocks:
         neighbours = audited.neighbours.rows[:, places, :NEIGHBOURS]
         nearest = codes[neighbours]
-        of_neighbours = neighbour_log_probabilities(neighbours, codes, said.shape[2])
-    mean = np.exp(said).mean(axis=0)
+        of_neighbours = neighbour_log_probabilities(neighbours, codes, stack.shape[1])
+    mean = mean_probabilities(said)
     doubt, likeliest = doubts(said, of_neighbours, own)
     return _Doubted(
         own,
@@ -166,7 +166,7 @@ def _doubted(
         confident_classes(mean, own),
         doubt,
         mean,
-        said.argmax(axis=2),
+        np.stack([each.argmax(axis=1) for each in said]),
         stack.argmax(axis=1),
         nearest,
     )

@@ -17,7 +17,7 @@ def test_a_margin_is_the_log_odds_of_the_best_other_class() -> None:
 
 def test_doubt_is_above_one_half_where_another_class_is_likelier() -> None:
     p = np.log(np.array([[[0.7, 0.3], [0.4, 0.6]], [[0.5, 0.5], [0.2, 0.8]]]))
-    doubt, likeliest = doubts(p, None, np.array([0, 0]))
+    doubt, likeliest = doubts(list(p), None, np.array([0, 0]))
     odds = np.sqrt([0.3 * 0.5 / (0.7 * 0.5), 0.6 * 0.8 / (0.4 * 0.2)])  # geometric means
     np.testing.assert_allclose(doubt, odds / (1 + odds))
     assert likeliest.tolist() == [0, 1]
@@ -26,13 +26,13 @@ def test_doubt_is_above_one_half_where_another_class_is_likelier() -> None:
 def test_neighbours_count_for_half() -> None:
     p = np.zeros((1, 1, 2))
     near = np.log(np.array([[0.2, 0.8]]))
-    doubt, _ = doubts(p, near, np.array([0]))
+    doubt, _ = doubts(list(p), near, np.array([0]))
     np.testing.assert_allclose(doubt, [2 / 3])  # odds of 4, to the power of one half
 
 
 def test_one_classifier_that_says_zero_does_not_outvote_the_others() -> None:
     p = np.array([[[0.0, -np.inf]], [[np.log(0.5), np.log(0.5)]]])
-    assert np.isfinite(pooled(p)).all()
+    assert np.isfinite(pooled(list(p))).all()
 
 
 @pytest.mark.parametrize(
