@@ -174,11 +174,20 @@ def pooled_strength(domains: Domains) -> Strength:
 
 
 def fit_pooled(domains: Domains) -> Validated:
-    """Return the classifier of the features as they are cached, made once: what several methods start from."""
-    return domains.once(
-        "pooled, validated",
-        lambda: fit_validated(labelled_rows(domains), domains, strength=pooled_strength(domains)),
-    )
+    """Return the classifier of the features as they are cached, which several methods start from."""
+    strength = pooled_strength(domains)
+    fitted = fit_labelled(domains, strength.c)
+    return Validated(LinearFitted(fitted.linear_map, {**fitted.chosen, "by": strength.by}), strength.loss)
+
+
+def fit_labelled(domains: Domains, c: float) -> LinearFitted:
+    """Return the classifier of the labelled images as they are cached, made once for each C."""
+
+    def fit() -> LinearFitted:
+        codes = np.concatenate([domains.source_labels, domains.target_labels[domains.seen]])
+        return fit_classifier(labelled_rows(domains), codes, domains.n_classes, seed=domains.seed, c=c)
+
+    return domains.once(f"labelled images, C {c!r}", fit)
 
 
 def labelled_rows(domains: Domains) -> Matrix:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from stackbone.stack.transfer.classifier import fit_classifier
+from stackbone.stack.transfer.classifier import choose_strength
 from stackbone.stack.transfer.estimates.density import joined_groups
-from stackbone.stack.transfer.estimates.validation import labelled_rows
-from stackbone.stack.transfer.method import Domains, Fitted, Method
+from stackbone.stack.transfer.estimates.validation import fit_labelled, labelled_rows
+from stackbone.stack.transfer.method import Domains, Fitted, LinearFitted, Method
 
 
 class Pooled(Method):
@@ -26,13 +26,10 @@ class Pooled(Method):
     def fit(self, domains: Domains) -> Fitted:
         """Fit on all labelled images."""
         seen = domains.seen
-        return fit_classifier(
-            labelled_rows(domains),
-            np.concatenate([domains.source_labels, domains.target_labels[seen]]),
-            domains.n_classes,
-            seed=domains.seed,
-            groups=joined_groups(domains, seen),
-        )
+        codes = np.concatenate([domains.source_labels, domains.target_labels[seen]])
+        groups = joined_groups(domains, seen)
+        chosen = choose_strength(labelled_rows(domains), codes, seed=domains.seed, groups=groups)
+        return LinearFitted(fit_labelled(domains, float(chosen["C"])).linear_map, chosen)
 
 
 METHOD = Pooled()

@@ -15,7 +15,7 @@ from stackbone.stack.transfer.estimates.alignment import Aligned, Alignment
 from stackbone.stack.transfer.estimates.moments import Spectrum, TargetMap, moments, spectra, standardise
 from stackbone.stack.transfer.method import Domains
 
-Doubles = NDArray[np.float64]
+Floats = NDArray[np.float32]
 
 RIDGES = (0.1, 1.0)
 """Added to every variance, of features of variance about 1; which serves the target best is chosen."""
@@ -35,28 +35,53 @@ class LinearTransport(Alignment):
     def align(self, domains: Domains) -> Iterator[Aligned]:
         """Yield an alignment for each ridge."""
         both = moments(domains)
+        maps = MongeMaps(*spectra(domains))
         z = standardise(domains.source, both.source_mean, both.scale)
         for ridge in RIDGES:
-            moved = z @ monge_map(*spectra(domains), ridge).astype(np.float32)
-            yield Aligned(moved, TargetMap(both.target_mean, both.scale), {"ridge": ridge})
+            yield Aligned(maps.move(z, ridge), TargetMap(both.target_mean, both.scale), {"ridge": ridge})
 
 
-def monge_map(source: Spectrum, target: Spectrum, ridge: float) -> Doubles:
-    """Return the ``(dim, dim)`` symmetric map of centred source rows.
+class MongeMaps:
+    """The symmetric map of centred source rows, for one ridge after another.
+
+    It is taken in the source's own directions, where a ridge changes nothing but the diagonals: those in which neither
+    domain varies stay as they are.
 
     Parameters
     ----------
     source, target : Spectrum
         The covariances.
-    ridge : float
-        Added to every variance, above 0.
     """
-    root, inverse = source.power(0.5, ridge), source.power(-0.5, ridge)
-    between = root @ target.power(1.0, ridge) @ root
-    values, vectors = np.linalg.eigh((between + between.T) / 2)
-    half = (inverse @ vectors) * np.maximum(values, 0) ** 0.25
-    mapped: Doubles = half @ half.T
-    return mapped
+
+    def __init__(self, source: Spectrum, target: Spectrum) -> None:
+        dim, rank = source.vectors.shape
+        # Of a matrix that begins with orthonormal columns, a QR decomposition keeps these, but for their signs.
+        self._basis = source.vectors if rank == dim else np.linalg.qr(np.hstack([source.vectors, target.vectors])).Q
+        self._own = np.zeros(self._basis.shape[1])
+        self._own[:rank] = source.values
+        turned = self._basis.T @ target.vectors
+        self._other = (turned * target.values) @ turned.T
+
+    def move(self, z: Floats, ridge: float) -> Floats:
+        """Return ``(n, dim)`` centred source rows where the map brings them.
+
+        Parameters
+        ----------
+        z : NDArray[np.float32]
+            ``(n, dim)``.
+        ridge : float
+            Added to every variance, above 0.
+        """
+        root = np.sqrt(self._own + ridge)
+        between = root[:, None] * self._other * root
+        between[np.diag_indices_from(between)] += ridge * root**2
+        values, vectors = np.linalg.eigh(between)
+        half = vectors * np.maximum(values, 0) ** 0.25 / root[:, None]
+        further = half @ half.T
+        further[np.diag_indices_from(further)] -= 1
+        basis = self._basis.astype(np.float32)
+        moved: Floats = z + (z @ basis) @ further.astype(np.float32) @ basis.T
+        return moved
 
 
 METHOD = LinearTransport()
