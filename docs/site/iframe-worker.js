@@ -1,5 +1,5 @@
 // A browser starts no worker for a page that was opened from the disk. There, and there alone, what would be a worker (the
-// site's search) runs in a hidden frame of the page, and the two talk as a page and its worker do.
+// site's search) runs in a hidden frame of the page. As between a page and its worker, messages are copied, and come later.
 if (location.protocol === "file:") {
   window.Worker = class extends EventTarget {
     #frame = document.createElement("iframe");
@@ -10,22 +10,25 @@ if (location.protocol === "file:") {
       this.#frame.hidden = true;
       document.documentElement.append(this.#frame);
       const inside = this.#frame.contentWindow;
-      inside.postMessage = (data) => {
-        const message = new MessageEvent("message", { data });
-        this.onmessage?.(message);
-        this.dispatchEvent(message);
+      inside.postMessage = (sent) => {
+        const message = new MessageEvent("message", { data: structuredClone(sent) });
+        setTimeout(() => {
+          this.onmessage?.(message);
+          this.dispatchEvent(message);
+        });
       };
       this.#ready = new Promise((done) => {
         const script = this.#frame.contentDocument.createElement("script");
-        script.src = address;
+        script.src = new URL(address, location);
         script.onload = done;
         this.#frame.contentDocument.head.append(script);
       });
     }
 
-    postMessage(data) {
+    postMessage(sent) {
       const inside = this.#frame.contentWindow;
-      this.#ready.then(() => inside.dispatchEvent(new inside.MessageEvent("message", { data })));
+      const data = structuredClone(sent);
+      this.#ready.then(() => setTimeout(() => inside.dispatchEvent(new inside.MessageEvent("message", { data }))));
     }
 
     terminate() {
