@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 LOWEST := .venv-lowest
+WRITING := .venv-docs
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
@@ -11,7 +12,7 @@ BROWSERS = chromium chromium-browser google-chrome google-chrome-stable
 FIND_BROWSER = { for name in $(BROWSERS); do command -v $$name && exit 0; done; false; } >/dev/null
 GET_BROWSER = { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qq --yes chromium >/dev/null; }
 
-.PHONY: demo test test-lowest check clean
+.PHONY: demo test test-lowest check docs clean
 
 demo: $(VENV)/.ready-to-run   ## The main job, offline, on handwritten digits: prints the table, writes the report
 	$(BIN)/python cli.py demo
@@ -27,6 +28,19 @@ check: $(VENV)/.ready-to-test .types/stackbone ## Lint, format, types, import di
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_imports.py
+
+# Documents are laid out as in the repository, so that their links hold; of the code, the rooms alone are read.
+docs: $(WRITING)/.ready       ## The site of the documents, in site/: open site/index.html
+	rm -rf build/pages build/code site
+	mkdir -p build/pages/cache build/code/stackbone
+	cp -r README.md CONTRIBUTING.md CHANGELOG.md LICENSE CITATION.cff docs build/pages
+	cp cache/FORMAT.md build/pages/cache
+	cp -r __init__.py cache extract pipelines stack build/code/stackbone
+	$(WRITING)/bin/jupyter nbconvert --log-level WARN --to markdown --output-dir build/pages/docs docs/*.ipynb
+	perl -pi -e 's/notebook\.ipynb\)/notebook.md)/' build/pages/README.md build/pages/docs/*.md
+	$(WRITING)/bin/zensical build --strict --clean
+	@! grep -rnoE '<(script|img|iframe|link)[^>]* (src|href)="?https?:[^ >]*' site --include=*.html \
+		|| { echo "the site takes these from elsewhere, and would not work offline"; exit 1; }
 
 $(VENV)/.ready-to-run: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -46,9 +60,17 @@ $(LOWEST)/.ready: pyproject.toml .ci/lowest.py
 		--constraint $(LOWEST)/constraints.txt --editable '.[dev]'
 	touch $@
 
+# The extra `docs` alone, without Stackbone and its torch: the documents are made from text.
+$(WRITING)/.ready: pyproject.toml
+	$(PYTHON) -m venv --clear $(WRITING)
+	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")' \
+		> $(WRITING)/requirements.txt
+	$(WRITING)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(WRITING)/requirements.txt
+	touch $@
+
 .types/stackbone:             # where the type checker and editors find `stackbone`: in this folder
 	mkdir -p .types
 	ln -s .. $@
 
 clean:
-	rm -rf .types $(VENV) $(LOWEST) build *.egg-info
+	rm -rf .types $(VENV) $(LOWEST) $(WRITING) .cache build site *.egg-info

@@ -1,7 +1,7 @@
 """scikit-learn's own tests of stacking, from the installed package, run on our estimators under scikit-learn's names.
 
 Every test is to pass but for those in `DIFFERENCES`, each with its reason; such a test must fail, with this kind of
-error, or the table is out of date. docs/stacking.md lists the same.
+error, or the table is out of date. docs/estimators.md lists the same.
 """
 
 from __future__ import annotations
