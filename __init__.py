@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stackbone.extract.embedding.predict import embed_for
     from stackbone.extract.images.measured.facts import measure_images
     from stackbone.extract.images.thumbnails import thumbnails
+    from stackbone.extract.relabelling.relabel import relabel
     from stackbone.extract.steering.steer import steer
     from stackbone.pipelines.embedder import ImageEmbedder
     from stackbone.stack import (
@@ -55,6 +56,7 @@ __all__ = [
     "measure_images",
     "open_dataset",
     "predict",
+    "relabel",
     "run_experiment",
     "save_model",
     "stack_options",
