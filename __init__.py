@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from stackbone.stack.audit.audit import audit
     from stackbone.stack.models.predict import predict
     from stackbone.stack.report.page import write_report
+    from stackbone.stack.suggesting.suggest import suggest
 else:
     __getattr__ = lazy_names(__name__, __file__)
 
@@ -61,6 +62,7 @@ __all__ = [
     "save_model",
     "stack_options",
     "steer",
+    "suggest",
     "thumbnails",
     "write_report",
 ]

@@ -12,12 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
+from sklearn.utils.extmath import randomized_svd
+
+from stackbone.stack.models.unlike.novelty import unit_rows
+
+COMPONENTS = 64
+"""Principal components of each backbone that images are compared by."""
 
 NEIGHBOURS = 20
 """Nearest images by which one is typical, as in TypiClust."""
@@ -27,6 +34,9 @@ MOST_CLUSTERS = 500
 
 FEW = 5
 """Labels a class in the mean, below which typical images are asked for."""
+
+PREFILTER = 10
+"""The most doubtful images that are clustered, as a multiple of those that are asked for."""
 
 _SMALL = 5  # images of a cluster, at least, that is taken before the others
 _EXACT = 20_000  # images up to which all are looked at in each step of k-means
@@ -43,9 +53,9 @@ class Choice:
     rows : NDArray[np.int64]
         ``(n_chosen,)`` rows of the pool.
     scores : NDArray[np.float64]
-        ``(n_chosen,)`` 0 to 1: of typical images the share of the pool in its cluster, of doubtful ones the doubt.
-    by_doubt : NDArray[np.bool_]
-        ``(n_chosen,)`` whether an image was chosen for doubt.
+        ``(n_chosen,)`` 0 to 1: of typical images the share of the pool in the cluster, of doubtful ones the doubt.
+    by_doubt : bool
+        Whether images were chosen for doubt.
     likeliest : NDArray[np.int64]
         ``(n_chosen,)`` class that the backbones together take it for; -1 where no classifier could be fitted.
     agree : NDArray[np.int64]
@@ -54,9 +64,55 @@ class Choice:
 
     rows: NDArray[np.int64]
     scores: NDArray[np.float64]
-    by_doubt: NDArray[np.bool_]
+    by_doubt: bool
     likeliest: NDArray[np.int64]
     agree: NDArray[np.int64]
+
+
+def choose(blocks: Blocks, codes: NDArray[np.int64], budget: int, seed: int) -> Choice:
+    """Return which images to label next.
+
+    Parameters
+    ----------
+    blocks : sequence of NDArray[np.floating]
+        ``(n, dim)`` of each backbone, all on one scale: see `reduced`.
+    codes : NDArray[np.int64]
+        ``(n,)`` class codes; -1 of images without a label.
+    budget : int
+        How many, at most as many as have none.
+    seed : int
+        Of the clusters.
+    """
+    x, labelled = np.hstack(list(blocks)), codes >= 0
+    n_classes = len(np.unique(codes[labelled]))
+    if n_classes < 2:
+        unknown = np.full(budget, -1)
+        nothing: dict[str, Any] = {"by_doubt": False, "likeliest": unknown, "agree": unknown}
+        found = typical(x, labelled, budget, seed)
+        return Choice(np.array([row for row, _ in found]), np.array([s for _, s in found]), **nothing)
+    probabilities = class_probabilities(blocks, codes)
+    by_doubt = bool(labelled.sum() >= FEW * n_classes)
+    if by_doubt:
+        doubt = doubts(probabilities)
+        rows = np.array(doubtful(x, doubt, labelled, budget, seed))
+        scores = doubt[rows]
+    else:
+        found = typical(x, labelled, budget, seed)
+        rows, scores = np.array([row for row, _ in found]), np.array([share for _, share in found])
+    seen = probabilities[:, rows]
+    likeliest = seen.mean(axis=0).argmax(axis=1)
+    agree = (seen.argmax(axis=2) == likeliest).sum(axis=0)
+    return Choice(rows, scores, by_doubt, np.unique(codes[labelled])[likeliest], agree)
+
+
+def reduced(x: NDArray[np.floating], seed: int) -> NDArray[np.float32]:
+    """Return ``(n, 64)`` principal components of features divided by their lengths, of length 1 in the mean square."""
+    unit = unit_rows(np.asarray(x, np.float32))
+    centred = unit - unit.mean(axis=0)
+    u, s, _ = randomized_svd(centred, min(COMPONENTS, *centred.shape), n_iter=3, random_state=seed)
+    found = u * s
+    scale = np.sqrt(np.square(found).sum(axis=1).mean()) or 1.0
+    return (found / scale).astype(np.float32)
 
 
 def cluster(x: NDArray[np.floating], k: int, seed: int, weights: NDArray[np.float64] | None = None) -> KMeans:
@@ -147,11 +203,9 @@ def doubtful(
     weights = doubt[pool] + 1e-6
     clusters = cluster(x[pool], budget, seed, weights)
     distances = clusters.transform(x[pool])
-    found: list[int] = []
+    found: dict[int, None] = {}
     for each in np.argsort(-np.bincount(clusters.labels_, weights=weights, minlength=distances.shape[1])):
-        order = pool[np.argsort(distances[:, each], kind="stable")]
-        found.append(int(next(row for row in order if row not in found)))
-    return found
-
-
-PREFILTER = 10
+        order = pool[np.argsort(distances[:, each], kind="stable")].tolist()
+        found[next(row for row in order if row not in found)] = None
+    rest = [row for row in pool.tolist() if row not in found]  # of the same images, clusters are fewer
+    return [*found, *rest][:budget]

@@ -210,8 +210,8 @@ def _by_images(experiment: Experiment, earlier: Earlier, models: list[ModelChang
     if len(same) < _SAME_FOLDS * len(rows):
         message = (
             f"{earlier.file} tested {len(rows):,} of these images too, but only {len(same):,} of them in the same "
-            "fold: images that were added, or labels that changed, moved the others. Scores of different folds cannot be "
-            "compared: write a result with --dealing digests before the next change, which moves few images"
+            "fold: images that were added, or labels that changed, moved the others. Scores of different folds cannot "
+            "be compared: write a result with --dealing digests before the next change, which moves few images"
         )
         raise StackError(message)
     counts: dict[str, Any] = {
