@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stackbone.extract.embedding.predict import embed_for
     from stackbone.extract.images.measured.facts import measure_images
     from stackbone.extract.images.thumbnails import thumbnails
+    from stackbone.extract.relabelling.relabel import relabel
     from stackbone.extract.steering.steer import steer
     from stackbone.pipelines.embedder import ImageEmbedder
     from stackbone.stack import (
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from stackbone.stack.audit.audit import audit
     from stackbone.stack.models.predict import predict
     from stackbone.stack.report.page import write_report
+    from stackbone.stack.suggesting.suggest import suggest
 else:
     __getattr__ = lazy_names(__name__, __file__)
 
@@ -55,10 +57,12 @@ __all__ = [
     "measure_images",
     "open_dataset",
     "predict",
+    "relabel",
     "run_experiment",
     "save_model",
     "stack_options",
     "steer",
+    "suggest",
     "thumbnails",
     "write_report",
 ]

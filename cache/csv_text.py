@@ -23,6 +23,12 @@ def csv_lines(rows: Iterable[Iterable[object]]) -> str:
     return "".join(lines)
 
 
+def unguarded(cell: str) -> str:
+    """Return the text that `csv_lines` wrote as `cell`: without the apostrophe before what looks like a formula."""
+    text = cell.removeprefix("'")
+    return text if text != cell and text.startswith(_COMMANDS) and not _is_number(text) else cell
+
+
 class _Lines(list[str]):
     """Takes rows as `csv` writes them; it quotes a lone carriage return only where that is part of the line end."""
 

@@ -5,18 +5,28 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.corrections.batch import Batch, batch_files, read_batch, read_batches, remove_batches, write_batch
+from stackbone.cache.corrections.corrected import correct
 from stackbone.cache.disk.digest import Digests
 from stackbone.cache.disk.files import make_folder, remove_abandoned
 from stackbone.cache.errors import CacheError, UsageError
 from stackbone.cache.feature_set import FeatureSet
 from stackbone.cache.records.given import check_given_name, given_digests, given_features, given_spec
-from stackbone.cache.records.index import DatasetIndex, index_path, is_dataset_name, read_index, write_index
+from stackbone.cache.records.index import (
+    DatasetIndex,
+    index_path,
+    is_dataset_name,
+    read_index,
+    uncorrected,
+    write_index,
+)
 from stackbone.cache.records.spec import FeatureSpec, feature_set_id, full_name, parse_feature_set_id
 from stackbone.cache.text import counted
 
@@ -181,16 +191,47 @@ class FeatureStore:
             raise UsageError(message)
         path = index_path(self.root, name or names[0])
         try:
-            return read_index(path)
+            return self.corrected(read_index(path))
         except FileNotFoundError as exc:
             message = f"the dataset {path.stem!r} in the cache {self.root} was removed just now. Run again"
             raise CacheError(message) from exc
 
     def write_dataset(self, index: DatasetIndex) -> None:
-        """Commit the index of a dataset; errors as `write_index`."""
+        """Commit the index of a dataset, with its own labels where some are corrected; errors as `write_index`."""
         path = index_path(self.root, index.name)
         make_folder(path.parent)
-        write_index(path, index)
+        write_index(path, uncorrected(index))
+
+    def corrected(self, index: DatasetIndex) -> DatasetIndex:
+        """Return the index of a dataset here with the labels that were corrected beside it.
+
+        Raises
+        ------
+        CorruptFileError, NewerVersionError, CacheError
+            If a file of corrections is damaged, or cannot be read.
+        """
+        batches = read_batches(self.root, index.name)
+        if not batches:
+            return index
+        found = correct(uncorrected(index).label, index.image_sha256, index.label_form, batches)
+        return replace(index, label=found.label, corrected=found)
+
+    def corrections(self, dataset: str) -> list[Batch]:
+        """Return the corrections of a dataset's labels, a batch for each run of `relabel`; errors as `corrected`."""
+        return read_batches(self.root, dataset)
+
+    def add_corrections(self, dataset: str, batch: Batch) -> None:
+        """Commit corrections of a dataset's labels, after those that are there; errors as `write_batch`."""
+        write_batch(self.root, dataset, batch)
+
+    def undo_corrections(self, dataset: str) -> Batch | None:
+        """Take the last batch of corrections back, and return it; None where there is none; errors as `corrected`."""
+        files = batch_files(self.root, dataset)[-1:]
+        if not files:
+            return None
+        batch = read_batch(files[0])
+        remove_batches(files)
+        return batch
 
     @property
     def scores_folder(self) -> Path:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stackbone.cache.errors import UsageError
+from stackbone.cache.errors import StackError, UsageError
 from stackbone.cache.text import typed
 from stackbone.commands.shared import endings
 from stackbone.commands.shared.console import err, out, print_json, progress
 from stackbone.commands.shared.experiment_options import (
+    AgainstOptions,
     ChoiceOptions,
     CrossValidationOptions,
     GivenFoldOptions,
@@ -24,7 +25,7 @@ from stackbone.commands.shared.experiment_options import (
     ViewOptions,
     number_or_plan,
 )
-from stackbone.commands.shared.experiment_output import print_experiment
+from stackbone.commands.shared.experiment_output import print_change, print_experiment
 from stackbone.commands.shared.option_groups import changed, grouped
 from stackbone.commands.shared.options import (
     CacheOption,
@@ -38,6 +39,7 @@ from stackbone.commands.shared.report_output import PageOptions, refuse_idle, wr
 if TYPE_CHECKING:
     from stackbone.cache import FeatureStore
     from stackbone.stack import Experiment
+    from stackbone.stack.experiments.against.change import Change
 
 
 @grouped
@@ -57,6 +59,7 @@ def command(
     models: ModelOptions,
     choices: ChoiceOptions,
     few: ShotOptions,
+    earlier: AgainstOptions,
     self_check: Annotated[
         bool, typer.Option("--self-check", help="Shuffle the labels and check that every model scores at chance")
     ] = False,
@@ -69,13 +72,17 @@ def command(
 ) -> None:
     from stackbone.cache import FeatureStore
     from stackbone.stack import STACKS, run_experiment, run_self_check
+    from stackbone.stack.experiments.against.compare_results import compare_results, read_earlier
+    from stackbone.stack.tables.row_file import write_rows
     from stackbone.stack.tables.score_rows import score_rows
 
     options = models.to_options(choices)
     shots = few.arguments()
     if self_check:
-        _check_self_check(changed(files, scores, page, few), changed(models, division, folds, choices))
+        _check_self_check(changed(files, scores, page, few, earlier), changed(models, division, folds, choices))
     _check_output(files, scores, page)
+    _check_against(earlier)
+    before = read_earlier(earlier.against) if earlier.against else None
     store = FeatureStore(cache)
     if dataset is None:
         _tell_dataset(store)
@@ -115,11 +122,26 @@ def command(
             train_only=files.save_train_only,
             progress=on_progress,
         )
+    change, refused = None, None
+    if before:
+        try:
+            change = compare_results(experiment, before)
+        except StackError as exc:
+            refused = exc  # said at the end: the run stands by itself
     if as_json:
-        print_json({**experiment.to_dict(), "scores": score_rows(experiment)})
+        told = {"against": change.to_dict()} if change else {}
+        print_json({**experiment.to_dict(), "scores": score_rows(experiment), **told})
     else:
         print_experiment(experiment)
-    _write(experiment, store, files, scores, page)
+        if change:
+            print_change(change)
+    _write(experiment, store, files, scores, page, change)
+    if change and earlier.changes:
+        with endings.Outputs() as outputs, outputs.file(f"the images won and lost are in {earlier.changes}"):
+            columns = change.columns()
+            write_rows(earlier.changes, [columns], dict.fromkeys(columns, str))
+    if refused:
+        raise refused
 
 
 def _check_self_check(of_output: list[str], of_fits: list[str]) -> None:
@@ -129,6 +151,18 @@ def _check_self_check(of_output: list[str], of_fits: list[str]) -> None:
         them = "it" if len(ignored) == 1 else "them"
         message = f"--self-check prints one sentence and takes no {', '.join(ignored)}: leave {them} out"
         raise UsageError(message)
+
+
+def _check_against(earlier: AgainstOptions) -> None:
+    """Refuse, before the work, a file of changes that cannot be written, or that nothing is asked of."""
+    from stackbone.stack.tables.row_file import check_row_file
+
+    if earlier.changes is None:
+        return
+    if earlier.against is None:
+        message = "--changes is for --against: name an earlier result with --against RESULT.json, or leave it out"
+        raise UsageError(message)
+    check_row_file("--changes", earlier.changes)
 
 
 def _check_output(files: OutputOptions, scores: RowOptions, page: PageOptions) -> None:
@@ -191,7 +225,12 @@ def _fitted(experiment: Experiment) -> str:
 
 
 def _write(
-    experiment: Experiment, store: FeatureStore, files: OutputOptions, scores: RowOptions, page: PageOptions
+    experiment: Experiment,
+    store: FeatureStore,
+    files: OutputOptions,
+    scores: RowOptions,
+    page: PageOptions,
+    change: Change | None,
 ) -> None:
     """Write each file that was asked for: the table stands, whatever becomes of them."""
     from stackbone.extract.backbones.licences import known_licences
@@ -229,4 +268,4 @@ def _write(
                     err.note(line)
         if files.report or page.figures:
             with outputs.file():
-                write_page(experiment, store, files.report, page)
+                write_page(experiment, store, files.report, page, change)

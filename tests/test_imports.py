@@ -54,16 +54,27 @@ EXCEPTIONS = {
 ORDER = {
     "cache": (
         *("lazy", "errors", "text", "csv_text", "choices", "splits", "backbone_groups", "progress", "plugins"),
-        *("labels", "disk", "tensor_file", "hdf5", "records", "feature_set", "store", "upkeep"),
+        *("labels", "disk", "tensor_file", "hdf5", "corrections", "records", "feature_set", "store", "upkeep"),
     ),
     "extract": (
-        *("backbones", "images", "views", "datasets", "networks", "methods", "steering_files"),
+        *("backbones", "images", "views", "datasets", "relabelling", "networks", "methods", "steering_files"),
         *("engines", "embedding", "exporting", "steering", "attention"),
     ),
     "stack": (
         *("fitting", "solvers", "folds", "metrics", "learners", "graphs", "tasks", "divisions"),
         *("features", "evaluation"),
-        *("estimator", "models", "experiments", "judging", "audit", "tables", "transfer", "report", "display"),
+        *(
+            "estimator",
+            "models",
+            "experiments",
+            "judging",
+            "audit",
+            "suggesting",
+            "tables",
+            "transfer",
+            "report",
+            "display",
+        ),
     ),
 }
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.corrections.corrected import Corrected
 from stackbone.cache.disk.digest import DIGEST_BYTES, Digests, FileStamps
 from stackbone.cache.disk.files import fsync_folder, write_atomically
 from stackbone.cache.errors import CacheError, Malformed, UsageError
@@ -67,6 +68,8 @@ class DatasetIndex:
     label_form
         What a label is: ``""`` for the name of one class, else one of `cache.labels.forms.FORMS`: names of any number
         of labels, or several numbers.
+    corrected
+        What corrections made of the labels, where there are any: `label` has them already. Not part of the file.
     """
 
     name: str
@@ -83,6 +86,7 @@ class DatasetIndex:
     listed: Listed = field(default_factory=Listed)
     columns: dict[str, list[str]] = field(default_factory=dict, repr=False)
     label_form: str = ""
+    corrected: Corrected | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.path)
@@ -128,6 +132,14 @@ def empty_index(name: str, root: str) -> DatasetIndex:
     no_digests = np.zeros((0, DIGEST_BYTES), np.uint8)
     no_stamps = FileStamps(np.zeros((0, 4), np.int64))
     return DatasetIndex(name, root, [], [], [], [], no_digests, np.zeros(0, np.uint8), [], no_stamps)
+
+
+def uncorrected(index: DatasetIndex) -> DatasetIndex:
+    """Return an index with the labels of the dataset's own listing."""
+    if index.corrected is None:
+        return index
+    own = index.corrected.own
+    return replace(index, label=[own.get(row, label) for row, label in enumerate(index.label)], corrected=None)
 
 
 def is_dataset_name(name: str) -> bool:

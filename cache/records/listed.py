@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from stackbone.cache.errors import Malformed
@@ -63,6 +63,10 @@ class Listed:
     skipped: Sequence[Skipped] = ()
     notes: Sequence[str] = ()
     asked: Sequence[str] = ()
+
+    def noting(self, notes: Sequence[str]) -> Listed:
+        """Return the same with further notes."""
+        return replace(self, notes=[*self.notes, *notes])
 
     def lines(self) -> list[str]:
         """Return lines for people."""

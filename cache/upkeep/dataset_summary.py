@@ -229,7 +229,7 @@ def summarise_dataset(index: DatasetIndex, inputs: Mapping[str, Size] | None = N
         n_doubles=copies.n_doubles,
         conflicts=conflicts,
         sizes=_measure(index),
-        listed=index.listed,
+        listed=index.listed if index.corrected is None else index.listed.noting(index.corrected.notes()),
         oddities=find_oddities(index, copies, inputs or {}),
         label_form=index.label_form,
         numbers=ranges(labels) if index.label_form == NUMBERS else {},

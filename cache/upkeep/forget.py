@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stackbone.cache.corrections.batch import batch_files, remove_batches
 from stackbone.cache.disk.digest import Digests
 from stackbone.cache.errors import UsageError
 from stackbone.cache.feature_set import FeatureSet, as_keys
@@ -40,7 +41,10 @@ class ForgetPlan:
     def lines(self) -> list[str]:
         """Return the plan for people, one removal a line."""
         lines = [f"the feature set {each.id} with {counted(_n_rows(each), 'row')}" for each in self.feature_sets]
-        lines += [f"the dataset {name} (its images' features stay)" for name in self.datasets]
+        lines += [
+            f"the dataset {name}{_with_corrections(self.store, name)} (its images' features stay)"
+            for name in self.datasets
+        ]
         lines += [f"{counted(len(rows), 'row')} of {each.id} that no dataset lists" for each, rows in self.unused]
         return lines or ["nothing"]
 
@@ -55,6 +59,7 @@ class ForgetPlan:
             remove_feature_set(feature_set)
         for name in self.datasets:
             remove_index(index_path(self.store.root, name))
+            remove_batches(batch_files(self.store.root, name))
         for feature_set, rows in self.unused:
             compact(feature_set, drop=rows[~np.isin(as_keys(rows), as_keys(used_digests(self.store)))])
         gone = [each.id for each in self.feature_sets]
@@ -99,6 +104,11 @@ def plan_forget(store: FeatureStore, names: Sequence[str], *, unused: bool) -> F
         datasets=leaving,
         unused=[(each, rows) for each, rows in rest if len(rows)],
     )
+
+
+def _with_corrections(store: FeatureStore, dataset: str) -> str:
+    n = len(batch_files(store.root, dataset))
+    return f" and {counted(n, 'file')} of its corrected labels" if n else ""
 
 
 def _n_rows(feature_set: FeatureSet) -> int:

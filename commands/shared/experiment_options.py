@@ -232,6 +232,24 @@ class OutputOptions:
 
 
 @dataclass(frozen=True)
+class AgainstOptions:
+    """An earlier result that a run is compared with."""
+
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RESULT.json",
+            help="Show what changed since this result of --result on the same folds: scores with the interval of "
+            "their difference, classes, images won and lost",
+        ),
+    ] = None
+    changes: Annotated[
+        Path | None,
+        typer.Option(help="With --against: write the images won and lost to this file, .csv or .parquet"),
+    ] = None
+
+
+@dataclass(frozen=True)
 class ShotOptions:
     """Scores with a few training images of each class."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from stackbone.cache.text import counted
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from stackbone.cache.upkeep.dataset_summary import DatasetSummary
     from stackbone.extract import ExtractReport
     from stackbone.stack import Experiment
+    from stackbone.stack.experiments.against.change import Change
     from stackbone.stack.experiments.shots import FewShots
 
 
@@ -60,6 +61,33 @@ def print_experiment(experiment: Experiment) -> None:
     out.print(str(verdict(experiment)))
     for lesson in lessons(experiment):
         out.print(str(lesson))
+
+
+def print_change(change: Change) -> None:
+    """Print what changed since an earlier result."""
+    from stackbone.stack.tables import against
+
+    out.print()
+    out.print(f"against {change.file}", style="bold")
+    out.print(against.headline(change))
+    for fact in against.facts(change):
+        out.print(fact)
+    if change.models:
+        print_table(against.MODELS, against.model_rows(change))
+    if rows := against.class_rows(change):
+        out.print(f"classes that changed{_first(rows)}")
+        print_table(against.CLASSES, rows[:_SHOWN], shorten=against.CLASSES[:1])
+    for kind in ("won", "lost"):
+        if rows := against.image_rows(change, kind):
+            out.print(f"images {kind}{_first(rows)}")
+            print_table(against.IMAGES, rows[:_SHOWN], shorten=against.IMAGES)
+
+
+_SHOWN = 10
+
+
+def _first(rows: Sequence[object]) -> str:
+    return f", the first {_SHOWN} of {len(rows):,}" if len(rows) > _SHOWN else ""
 
 
 def tell_left_out(left_out: Mapping[str, int], of: str = "") -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stackbone.cache import FeatureSpec, FeatureStore
     from stackbone.cache.disk.reading import ListedFile
     from stackbone.stack import Experiment
+    from stackbone.stack.experiments.against.change import Change
     from stackbone.stack.report.pictures import DrawAttention
     from stackbone.stack.report.report import Report
 
@@ -71,7 +72,13 @@ def refuse_idle(options: Sequence[str]) -> None:
         raise UsageError(message)
 
 
-def write_page(experiment: Experiment, store: FeatureStore, page: Path | None, options: PageOptions) -> dict[str, Any]:
+def write_page(
+    experiment: Experiment,
+    store: FeatureStore,
+    page: Path | None,
+    options: PageOptions,
+    against: Change | None = None,
+) -> dict[str, Any]:
     """Write the page, and the figures into a folder, as far as they are asked for; return what was, JSON-able."""
     from stackbone.stack.report.context import ReportOptions
     from stackbone.stack.report.report import collect_report
@@ -82,7 +89,9 @@ def write_page(experiment: Experiment, store: FeatureStore, page: Path | None, o
 
         return encoded_pictures(name, spec, files, options.steering or [], options.weights_files)
 
-    asked = ReportOptions(projection=options.projection, learning_curve=options.learning_curve, n_jobs=options.jobs)
+    asked = ReportOptions(
+        projection=options.projection, learning_curve=options.learning_curve, n_jobs=options.jobs, against=against
+    )
     with progress() as on_progress:
         report = collect_report(experiment, store, asked, progress=on_progress)
     if page and report.record(AttentionRecord) and not options.steering:

@@ -71,8 +71,9 @@ def preview(
         As of `extract`, as far as that does not look for weights or write.
     """
     chosen = [each.backbone for each in choose_backbones(backbones, read_steered(steering), outputs, views, modules)]
-    index = make_index(dataset, store or FeatureStore(), retry_failed=False, report=on_progress or silent).index
-    return summarise_dataset(index, inputs_of(chosen))
+    store = store or FeatureStore()
+    index = make_index(dataset, store, retry_failed=False, report=on_progress or silent).index
+    return summarise_dataset(store.corrected(index), inputs_of(chosen))
 
 
 def index_dataset(
@@ -117,7 +118,7 @@ def index_dataset(
     if len(rows):
         message = "left out, since they cannot be read: %s of %s images; the first is %r: %s"
         _log.warning(message, f"{len(rows):,}", f"{len(index):,}", index.path[rows[0]], index.reason[rows[0]])
-    return index
+    return store.corrected(index)
 
 
 @dataclass(frozen=True, eq=False)

@@ -129,7 +129,7 @@ def extract(
     made_index = make_index(dataset, store, retry_failed=retry_failed or limits != USUAL, report=report)
     index = made_index.index
     inputs = inputs_of(chosen)
-    summary = summarise_dataset(index, inputs)
+    summary = summarise_dataset(store.corrected(index), inputs)
     if on_listed:
         on_listed(summary)
     store.write_dataset(index)
@@ -168,14 +168,14 @@ def extract(
         raise
     if failed or remarks:
         index = with_found(index, failed, remarks)
-        summary = summarise_dataset(index, inputs)
+        summary = summarise_dataset(store.corrected(index), inputs)
         store.write_dataset(index)
     reports = [
         report_backbone(own, embedders.get(each.key), len(images)) for each in chosen for own in fillings[each.key]
     ]
     seconds = time.monotonic() - started
     return ExtractReport(
-        index=index,
+        index=store.corrected(index),
         cache=str(store.root),
         n_hashed=made_index.n_hashed,
         summary=summary,

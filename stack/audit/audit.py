@@ -132,7 +132,7 @@ def audit(
         titles={kind.name: kind.title for kind in asked},
         findings={name: sorted(each, key=lambda one: -one.score) for name, each in found.items()},
         left_out=left_out,
-        notes=[*_notes(scores, unread), *_not_compared(audited, found, lacking.get(FEATURES))],
+        notes=[*_notes(index, scores, unread), *_not_compared(audited, found, lacking.get(FEATURES))],
     )
 
 
@@ -195,8 +195,9 @@ def _look(
     return facts, {index.path[row]: each for row, each in told.items() if isinstance(each, str)}
 
 
-def _notes(scores: OutOfFold | None, unread: dict[str, str]) -> list[str]:
-    notes = [] if scores is None else list(scores.notes)
+def _notes(index: DatasetIndex, scores: OutOfFold | None, unread: dict[str, str]) -> list[str]:
+    of_labels = [] if index.corrected is None else index.corrected.notes()
+    notes = of_labels if scores is None else list(scores.notes)  # which begin with them
     if unread:
         path, reason = next(iter(unread.items()))
         files = counted(len(unread), "file")

@@ -220,7 +220,7 @@ def label_images(index: DatasetIndex, *, split: str | None = None, group_by: str
             "doubles": len(labelled) - len(rows) - conflicting,
             "conflicting": conflicting,
         },
-        notes=[],
+        notes=[] if index.corrected is None else index.corrected.notes(),
     )
 
 

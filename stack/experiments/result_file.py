@@ -10,10 +10,14 @@ from stackbone.cache import StackError
 from stackbone.cache.disk.output_file import write_output
 from stackbone.cache.disk.reading import read_regular
 from stackbone.cache.text import from_json, to_json
+from stackbone.stack.experiments.against.image_answers import image_answers
 from stackbone.stack.experiments.experiment import RESULT_FORMAT, RESULT_VERSION, Experiment
 
 WROTE = "`stackbone stack --result FILE`"
 """The command that writes results, in a message."""
+
+IMAGES = "images"
+"""Key of what a result tells of single images; results of versions before it was known lack it."""
 
 _MOST_BYTES = 1 << 30
 
@@ -21,7 +25,8 @@ _MOST_BYTES = 1 << 30
 def write_result(experiment: Experiment, file: Path) -> None:
     """Write `Experiment.to_dict` to a file, whole or not at all.
 
-    Its ``format`` is ``stackbone-result``; ``format_version`` grows with any change that a reader must know of.
+    Beside these numbers it holds what the model said of each tested image, see `ImageAnswers`. Its ``format`` is
+    ``stackbone-result``; ``format_version`` grows with any change that a reader must know of.
     A number that is not finite is null.
 
     Raises
@@ -29,7 +34,8 @@ def write_result(experiment: Experiment, file: Path) -> None:
     CacheError
         If the file cannot be written.
     """
-    write_output(file, to_json(experiment.to_dict(), indent=2).encode() + b"\n")
+    content = {**experiment.to_dict(), IMAGES: image_answers(experiment).to_dict()}
+    write_output(file, to_json(content, indent=2).encode() + b"\n")
 
 
 def read_result(file: Path) -> dict[str, Any]:

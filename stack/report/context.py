@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import FeatureStore
 from stackbone.cache.progress import Progress
+from stackbone.stack.experiments.against.change import Change
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.subsets import sample_rows
 from stackbone.stack.experiments.used_features import UsedFeatures, used_features
@@ -38,6 +39,8 @@ class ReportOptions:
         Images to picture, at most.
     n_jobs : int, optional
         Fits of the learning curve at a time; all cores by default.
+    against : Change, optional
+        What changed since an earlier result, to be shown.
 
     Raises
     ------
@@ -49,6 +52,7 @@ class ReportOptions:
     learning_curve: bool = False
     max_thumbnails: int = 600
     n_jobs: int | None = None
+    against: Change | None = None
 
     def __post_init__(self) -> None:
         choose_projection(self.projection)

@@ -93,16 +93,20 @@ def read_table(file: Path, root: Path, wanted: TableColumns) -> Table:
     StackboneError
         A Parquet file, and pyarrow is not installed.
     """
+    return _gathered(file, root, wanted, read_cells(file, wanted))
+
+
+def read_cells(file: Path, wanted: TableColumns) -> Cells:
+    """Read the chosen columns of a table as they are written; errors as of `read_table`, as far as they can occur."""
     read = _READERS.get(file.suffix.lower(), read_text)
     try:
-        cells = read(file, wanted)
+        return read(file, wanted)
     except OSError as exc:
         msg = (
             f"Cannot read the table {str(file)!r}: {exc}. Expected a readable {file.suffix} file. "
             "Check the file and its permissions, or write it again."
         )
         raise DatasetError(msg) from exc
-    return _gathered(file, root, wanted, cells)
 
 
 def _gathered(file: Path, root: Path, wanted: TableColumns, cells: Cells) -> Table:

@@ -1,0 +1,1 @@
+"""Labels corrected beside a dataset's index: the user's own files stay as they are (see FORMAT.md)."""

@@ -1,0 +1,166 @@
+"""A batch of corrected labels: one immutable file, so that two writers side by side lose nothing (see FORMAT.md)."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from stackbone.cache.disk.digest import DIGEST_BYTES, Digests
+from stackbone.cache.disk.files import fsync_folder, make_folder, write_atomically
+from stackbone.cache.errors import CacheError, CorruptFileError, Malformed
+from stackbone.cache.hdf5 import writing as hdf5
+from stackbone.cache.hdf5.opening import open_checked
+from stackbone.cache.hdf5.texts import encode_texts, read_texts, write_texts
+from stackbone.cache.labels.forms import FORMS
+
+FORMAT = "stackbone-corrections"
+FOLDER = "corrections"
+"""Of a cache: a folder for each dataset, by its name."""
+
+_FILE = re.compile(r"(\d{6})-[0-9a-f]{8}\.h5")
+_MOST = 999_999
+_TEXT_COLUMNS = ("path", "label", "was")
+_LABEL_FORM = "label_form"
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Labels that one run of `relabel` corrected, a row for each file.
+
+    Attributes
+    ----------
+    path
+        n paths, as the dataset's index had them.
+    label
+        The corrected labels, as an index holds labels; ``""`` takes a label away.
+    was
+        The labels that the dataset's own listing had: a correction is of an image and of this label.
+    image_sha256
+        ``(n, 32) uint8``: an image is known by its bytes, wherever it moves.
+    label_form
+        As of the index.
+    source
+        Name of the table that they came from.
+    created
+        When, in UTC, ISO 8601.
+    """
+
+    path: list[str]
+    label: list[str]
+    was: list[str]
+    image_sha256: Digests
+    label_form: str = ""
+    source: str = ""
+    created: str = ""
+
+    def __len__(self) -> int:
+        return len(self.path)
+
+
+def batch_files(cache_root: Path, dataset: str) -> list[Path]:
+    """Return the files of a dataset's corrections, the earliest first."""
+    folder = cache_root / FOLDER / dataset
+    return sorted(each for each in folder.glob("*.h5") if _FILE.fullmatch(each.name))
+
+
+def write_batch(cache_root: Path, dataset: str, batch: Batch) -> Path:
+    """Commit corrections after those that are there; return their file.
+
+    Raises
+    ------
+    CacheError
+        If the cache cannot be written.
+    """
+    last = batch_files(cache_root, dataset)[-1:]
+    number = int(last[0].name[:6]) + 1 if last else 1
+    if number > _MOST:
+        message = f"the dataset {dataset!r} has {_MOST:,} batches of corrections: correct its own labels instead"
+        raise CacheError(message)
+    with hdf5.build_in_memory(FORMAT) as (file, memory):
+        hdf5.write_text(file, "name", dataset)
+        hdf5.write_text(file, "source", batch.source)
+        hdf5.write_text(file, "created", datetime.now(UTC).isoformat(timespec="seconds"))
+        if batch.label_form:
+            hdf5.write_text(file, _LABEL_FORM, batch.label_form)
+        for name in _TEXT_COLUMNS:
+            write_texts(file, name, encode_texts(dataset, getattr(batch, name)))
+        hdf5.write_column(file, "image_sha256", batch.image_sha256)
+    path = cache_root / FOLDER / dataset / f"{number:06d}-{uuid.uuid4().hex[:8]}.h5"
+    make_folder(path.parent)
+    write_atomically(path, hdf5.sealed_image(FORMAT, memory))
+    return path
+
+
+def read_batch(path: Path) -> Batch:
+    """Read one batch.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is gone.
+    CorruptFileError, NewerVersionError, CacheError
+        As of `cache.hdf5.opening.open_checked`.
+    """
+    return read_with_version(path)[0]
+
+
+def read_with_version(path: Path) -> tuple[Batch, int, int]:
+    """Return a batch, the version of its file's format, and the file's size in bytes; errors as `read_batch`."""
+    try:
+        with open_checked(path, FORMAT) as file:
+            if file.text("name") != path.parent.name:
+                message = f"it is of the dataset {file.text('name')!r}, not of {path.parent.name!r}"
+                raise Malformed(message)
+            digests = file.column("image_sha256", types="u1", columns=DIGEST_BYTES)
+            columns = {name: file.column(name, types="S", may_inflate=True) for name in _TEXT_COLUMNS}
+            if any(len(column) != len(digests) for column in columns.values()):
+                message = "its columns are not of one length"
+                raise Malformed(message)
+            form = file.text(_LABEL_FORM) if file.has(_LABEL_FORM) else ""
+            if form and form not in FORMS:
+                message = f"its labels are of the form {form!r}, which this version of Stackbone does not know"
+                raise Malformed(message)
+            batch = Batch(
+                **{name: read_texts(column) for name, column in columns.items()},
+                image_sha256=digests.read(),
+                label_form=form,
+                source=file.text("source"),
+                created=file.text("created"),
+            )
+            return batch, file.version, file.size
+    except CorruptFileError as exc:
+        message = f"{exc}. What it corrected, `stackbone relabel` corrects again from the same table"
+        raise CorruptFileError(message) from exc
+
+
+def read_batches(cache_root: Path, dataset: str) -> list[Batch]:
+    """Return a dataset's corrections, the earliest first; errors as `read_batch`, but for a file that is gone."""
+    found = []
+    for path in batch_files(cache_root, dataset):
+        with suppress(FileNotFoundError):  # taken back meanwhile
+            found.append(read_batch(path))
+    return found
+
+
+def remove_batches(paths: list[Path]) -> None:
+    """Remove files of corrections, durably, and their folder once it is empty.
+
+    Raises
+    ------
+    CacheError
+        If the folder cannot be written.
+    """
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+            fsync_folder(path.parent)
+        except OSError as exc:
+            message = f"could not remove {path}: {exc.strerror or exc}. Check its permissions and run again"
+            raise CacheError(message) from exc
+    for folder in {path.parent for path in paths}:
+        with suppress(OSError):  # others are in it
+            folder.rmdir()

@@ -1,0 +1,294 @@
+"""An experiment beside an earlier result on the same folds, image by image where the result tells its images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache import StackError
+from stackbone.cache.text import counted, typed
+from stackbone.stack.divisions.division import DEALT, UNNAMED
+from stackbone.stack.experiments.against.change import Change, ClassChange, ImageChange, ModelChange
+from stackbone.stack.experiments.against.image_answers import ImageAnswers, image_answers
+from stackbone.stack.experiments.experiment import Experiment
+from stackbone.stack.experiments.result_file import IMAGES, not_a_result, read_result
+from stackbone.stack.metrics.compare import Difference, bootstrap_difference, mean_sizes, paired_difference
+from stackbone.stack.metrics.confusion import per_class
+from stackbone.stack.metrics.metrics import METRICS
+
+_SAME_FOLDS = 0.8  # of the images that both tested, at least, in the same fold
+_SAME_DATASET = 0.5  # of the images of the larger one, at least, in both
+_FOLDS: dict[str, tuple[str, Any]] = {
+    "cv": ("--cv", None),
+    "repeats": ("--repeats", 1),
+    "split": ("--split", None),
+    "seed": ("--seed", 0),
+    "group_by": ("--group-by", "auto"),
+    "near_duplicates": ("--near-duplicates", None),
+    "rare": ("--rare", "refuse"),
+    "dealing": ("--dealing", UNNAMED),
+    "plan": ("", DEALT),
+    "column": ("", None),
+}
+"""What says which images are tested when: its option, and what a result that does not name it had."""
+
+_ACCURACY = "accuracy"
+
+
+@dataclass(frozen=True, eq=False)
+class Earlier:
+    """An earlier result, read and found whole.
+
+    Attributes
+    ----------
+    file : Path
+        Where it is.
+    content : dict of str to Any
+        The JSON object.
+    scores : dict of str to list of float
+        Its models' scores of each fold, in `metric`.
+    metric : str
+        That models were ranked by.
+    model : str
+        The one that it is about.
+    images : ImageAnswers, optional
+        What it tells of single images; None of results of versions that did not.
+    """
+
+    file: Path
+    content: dict[str, Any]
+    scores: dict[str, list[float]]
+    metric: str
+    model: str
+    images: ImageAnswers | None
+
+
+def read_earlier(file: Path) -> Earlier:
+    """Return what a result file says, before the work on what it is to be compared with.
+
+    Raises
+    ------
+    StackError
+        If it does not exist, or is not a valid result.
+    """
+    content = read_result(file)
+    try:
+        results = content["results"]
+        metric = next(name for name in results[0] if name != "model")
+        scores = {each["model"]: [float(number) for number in each[metric]["folds"]] for each in results}
+        model = content["findings"]["stack"]
+        images = ImageAnswers.from_dict(content[IMAGES]) if IMAGES in content else None
+        if model not in scores or metric not in METRICS or len({len(each) for each in scores.values()}) != 1:
+            message = f"it lacks scores of {str(model)[:80]!r} in one number of folds"
+            raise ValueError(message)
+    except (AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError) as exc:
+        raise StackError(not_a_result(file, f"its scores are not as they are written ({exc})")) from exc
+    return Earlier(file, content, scores, metric, model, images)
+
+
+def compare_results(experiment: Experiment, earlier: Earlier) -> Change:
+    """Return what changed since an earlier result.
+
+    Where images are known one by one, both answers are held against the labels of now, on the images that both tested
+    in the same fold: corrected labels then count for both.
+
+    Raises
+    ------
+    StackError
+        If the two are of different datasets, tasks, metrics or folds: the message says what to type.
+    """
+    _check_same(experiment, earlier)
+    now = {each.model: each.folds for each in experiment.evaluation.results}
+    models = []
+    for name, folds in now.items():
+        before = earlier.scores.get(name, [])
+        if len(before) == len(folds):
+            difference = _difference(experiment, folds, name, earlier)
+            models.append(ModelChange(name, float(np.mean(before)), float(np.mean(folds)), difference))
+    if earlier.images is None:
+        return _by_scores(experiment, earlier, models)
+    return _by_images(experiment, earlier, models, earlier.images)
+
+
+def _check_same(experiment: Experiment, earlier: Earlier) -> None:
+    content, now, file = earlier.content, experiment.to_dict(), earlier.file
+    if content.get("task") != experiment.task:
+        message = (
+            f"{file} is of the task {content.get('task')}, and this is {experiment.task}: their scores cannot be "
+            f"compared. Type `stackbone stack --task {typed(content.get('task'))}`, or compare with another result"
+        )
+        raise StackError(message)
+    if earlier.images is None and content.get("dataset") != experiment.dataset:
+        message = (
+            f"{file} is of the dataset {content.get('dataset')!r}, and this is {experiment.dataset!r}: add --dataset "
+            f"{typed(content.get('dataset'))}, or compare with a result of this one"
+        )
+        raise StackError(message)
+    found = {name: content.get(name, default) for name, (_, default) in _FOLDS.items()}
+    other = [name for name, value in found.items() if value != now.get(name, _FOLDS[name][1])]
+    if other:
+        told = ", ".join(f"{name} {found[name]} (now {now.get(name, _FOLDS[name][1])})" for name in other)
+        words = [word for name in other if _FOLDS[name][0] for word in (_FOLDS[name][0], found[name]) if found[name]]
+        again = f"add {typed(*words)} for its folds, or " if words else ""
+        message = (
+            f"{file} was scored on other folds: {told}. Scores of different folds cannot be compared: {again}write a "
+            "result on these folds with --result FILE first"
+        )
+        raise StackError(message)
+    metric = experiment.evaluation.results[0].primary_metric
+    if metric != earlier.metric:
+        message = (
+            f"{file} ranks models by {earlier.metric}, and this run by {metric}: add --metric {typed(earlier.metric)}, "
+            "or compare with a result of the same metric"
+        )
+        raise StackError(message)
+
+
+def _difference(experiment: Experiment, now: Sequence[float], model: str, earlier: Earlier) -> Difference | None:
+    """Return by how much a model's scores of each fold are better than those of an earlier one; None of one fold."""
+    metric, before = METRICS[earlier.metric], earlier.scores[model]
+    if len(now) < 2:
+        return None
+    a, b = ([metric.merit(each) for each in folds] for folds in (now, before))
+    return paired_difference(a, b, *mean_sizes(experiment.folds))
+
+
+def _by_scores(experiment: Experiment, earlier: Earlier, models: list[ModelChange]) -> Change:
+    """Return what the scores alone tell."""
+    if earlier.content.get("n_images") != experiment.n_images:
+        message = (
+            f"{earlier.file} tested {earlier.content.get('n_images')} images, and there are {experiment.n_images}; "
+            f"it was written by Stackbone {earlier.content.get('stackbone')}, whose results do not tell which images, "
+            "so that those that both tested cannot be compared. Compare with a result of this version"
+        )
+        raise StackError(message)
+    note = (
+        f"{earlier.file.name} does not tell its images one by one (Stackbone {earlier.content.get('stackbone')} wrote "
+        "it), so images won and lost are not listed, and nobody knows whether labels are the same; a result that "
+        "`stackbone stack --result FILE` writes now tells them"
+    )
+    return _of_scores(experiment, earlier, models, [note])
+
+
+def _of_scores(experiment: Experiment, earlier: Earlier, models: list[ModelChange], notes: list[str]) -> Change:
+    now = experiment.evaluation.score(experiment.model_name)
+    before = earlier.scores[earlier.model]
+    is_paired = len(before) == len(now.folds)
+    return Change(
+        file=str(earlier.file),
+        metric=earlier.metric,
+        model_before=earlier.model,
+        model_now=experiment.model_name,
+        before=float(np.mean(before)),
+        now=now.mean,
+        difference=_difference(experiment, now.folds, earlier.model, earlier) if is_paired else None,
+        models=models,
+        notes=notes,
+    )
+
+
+def _by_images(experiment: Experiment, earlier: Earlier, models: list[ModelChange], before: ImageAnswers) -> Change:
+    """Return what the scores and the answers to images tell."""
+    now = image_answers(experiment)
+    place = {image: row for row, image in enumerate(before.images)}
+    rows = [(place[image], row) for row, image in enumerate(now.images) if image in place]
+    n_largest = max(len(before), len(now))
+    if len(rows) < _SAME_DATASET * n_largest:
+        message = (
+            f"{earlier.file} is of the dataset {earlier.content.get('dataset')!r} and tested "
+            f"{counted(len(before), 'image')}, of which {len(rows):,} are among the {len(now):,} of "
+            f"{experiment.dataset!r}: these are different datasets. Name the same one with --dataset, or compare with "
+            "a result of this one"
+        )
+        raise StackError(message)
+    same = [(old, new) for old, new in rows if before.folds[old] == now.folds[new]]
+    if len(same) < _SAME_FOLDS * len(rows):
+        message = (
+            f"{earlier.file} tested {len(rows):,} of these images too, but only {len(same):,} of them in the same "
+            "fold: images that were added, or labels that changed, moved the others. Scores of different folds cannot "
+            "be compared: write a result with --dealing digests before the next change, which moves few images"
+        )
+        raise StackError(message)
+    counts: dict[str, Any] = {
+        "n_both": len(rows),
+        "n_new": len(now) - len(rows),
+        "n_gone": len(before) - len(rows),
+        "n_moved": sum(before.paths[old] != now.paths[new] for old, new in rows),
+        "n_relabelled": sum(before.labels[old] != now.labels[new] for old, new in rows),
+        "n_other_fold": len(rows) - len(same),
+    }
+    is_same = not (counts["n_new"] or counts["n_gone"] or counts["n_relabelled"] or counts["n_other_fold"])
+    found: dict[str, Any] = {**vars(_of_scores(experiment, earlier, models, [])), **counts}
+    if not is_same:
+        found["notes"] = ["the scores of each are by its own labels, on its own images"]
+    if not experiment.truth.n_classes:  # numbers are never quite right, nor wrong
+        return Change(**found)
+    hits = [(before.predicted[old] == now.labels[new], now.predicted[new] == now.labels[new]) for old, new in same]
+    found["images"] = [
+        ImageChange(
+            path=now.paths[new],
+            label=now.labels[new],
+            before=str(before.predicted[old]),
+            now=str(now.predicted[new]),
+            change="won" if is_right else "lost",
+        )
+        for won in (True, False)
+        for (old, new), (was_right, is_right) in zip(same, hits, strict=True)
+        if was_right != is_right == won
+    ]
+    if not experiment.truth.has_one_class:
+        return Change(**found)
+    found["classes"] = _classes(before, now, same, found["images"])
+    if earlier.metric == _ACCURACY and not (is_same and len(experiment.folds) > 1):
+        right, fold_of = np.array(hits, np.bool_).reshape(-1, 2), np.array([now.folds[new] for _, new in same])
+        found |= _accuracy(experiment, right, fold_of)
+        if not is_same:
+            n = counted(len(same), "image")
+            found["notes"] = [
+                f"the score above is by the labels of now, on the {n} that both tested in the same fold; the table of "
+                "models has each by its own labels"
+            ]
+    return Change(**found)
+
+
+def _accuracy(experiment: Experiment, right: NDArray[np.bool_], fold_of: NDArray[np.int64]) -> Mapping[str, Any]:
+    """Return accuracies of ``(n, 2)`` hits before and now, and their difference, by fold or of a single split."""
+    numbers = np.unique(fold_of)
+    if len(numbers) > 1:
+        before, now = (np.array([right[fold_of == each, side].mean() for each in numbers]) for side in (0, 1))
+        difference = paired_difference(now, before, *mean_sizes(experiment.folds))
+        return {"before": float(before.mean()), "now": float(now.mean()), "difference": difference}
+    difference = bootstrap_difference(right[:, 1], right[:, 0], seed=experiment.seed)
+    return {"before": float(right[:, 0].mean()), "now": float(right[:, 1].mean()), "difference": difference}
+
+
+def _classes(
+    before: ImageAnswers, now: ImageAnswers, same: Sequence[tuple[int, int]], images: Sequence[ImageChange]
+) -> list[ClassChange]:
+    """Return the classes whose F1 changed, by the labels of now."""
+    columns = (
+        [now.labels[new] for _, new in same],
+        [str(before.predicted[old]) for old, _ in same],
+        [str(now.predicted[new]) for _, new in same],
+    )
+    names = sorted({name for column in columns for name in column})
+    code = {name: number for number, name in enumerate(names)}
+    truth, old, new = (np.array([code[name] for name in column], np.int64) for column in columns)
+    found = [
+        ClassChange(
+            b.name,
+            b.n,
+            b.f1,
+            a.f1,
+            sum(each.label == b.name and each.change == "won" for each in images),
+            sum(each.label == b.name and each.change == "lost" for each in images),
+        )
+        for b, a in zip(per_class(truth, old, names), per_class(truth, new, names), strict=True)
+        if b.n and (b.f1 != a.f1)
+    ]
+    return sorted(found, key=lambda each: -abs(each.now - each.before))

@@ -1,0 +1,1 @@
+"""Which images to label next, from cached features and the labels that there are."""
