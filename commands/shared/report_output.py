@@ -37,7 +37,11 @@ class FigureOptions:
         Path | None, typer.Option(help="Write the report's figures to this folder too, as SVG and PNG")
     ] = None
     projection: Annotated[
-        str, typer.Option(help="How the report maps images to a plane: {projections}; auto is UMAP where installed")
+        str,
+        typer.Option(
+            help="How the report maps images to a plane: {projections}; auto is UMAP where installed, else t-SNE, of "
+            "more than 10,000 images PCA"
+        ),
     ] = "auto"
 
 

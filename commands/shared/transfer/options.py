@@ -77,5 +77,9 @@ class TransferFiles:
         None
     )
     projection: Annotated[
-        str, typer.Option(help="How the report maps images to a plane: {projections}; auto is UMAP where installed")
+        str,
+        typer.Option(
+            help="How the report maps images to a plane: {projections}; auto is UMAP where installed, else t-SNE, of "
+            "more than 10,000 images PCA"
+        ),
     ] = "auto"

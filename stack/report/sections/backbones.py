@@ -9,6 +9,7 @@ import numpy as np
 
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.used_features import UsedFeatures
+from stackbone.stack.judging.model_test import MODEL_ROW
 from stackbone.stack.learners.member import Member
 from stackbone.stack.metrics.compare import ErrorOverlap
 from stackbone.stack.report.blocks import Page, figure, join_all, number
@@ -19,6 +20,8 @@ from stackbone.stack.report.markup import Markup, element, table
 from stackbone.stack.report.section import Section
 from stackbone.stack.tables.losses import BackboneLoss, losses
 from stackbone.stack.tables.metric_names import PrimaryMetric, primary_metric
+
+_ABLATED = "stack:oof"  # the recipe that is scored without each backbone, and whose weights are known
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,16 +61,17 @@ class Backbones(Section[BackbonesRecord]):
         """Return what each backbone adds and costs; None where there is nothing to compare."""
         experiment, found = context.experiment, context.class_findings
         overlap = found.overlap if found and len(found.overlap.names) > 1 else None
+        is_examined = experiment.model_name in (_ABLATED, MODEL_ROW)  # a page speaks of one model
         record = BackbonesRecord(
             primary_metric(experiment),
-            losses(experiment),
+            losses(experiment) if is_examined else [],
             overlap,
             [
                 _cost(experiment, member, context.features, alone)
                 for member in experiment.members
                 if (alone := _alone(experiment, member)) is not None
             ],
-            dict(experiment.evaluation.shares),
+            dict(experiment.evaluation.shares) if is_examined else {},
         )
         return record if self.figures(record) else None
 
@@ -98,7 +102,7 @@ class Backbones(Section[BackbonesRecord]):
                 says="Heat map of the share of errors that two backbones have in common.",
                 title="Shared errors",
                 note="Among the images that either gets wrong, the share that both get wrong. "
-                "A stack can correct errors that are not shared.",
+                "A stack can correct errors that are not shared." + _oracle(record.overlap),
                 numbers=_overlap(record.overlap) if record.overlap else None,
             ),
             figure(
@@ -112,7 +116,7 @@ class Backbones(Section[BackbonesRecord]):
                 page,
                 "weights",
                 says="Bars of the share that each backbone has in the meta-learner's weights.",
-                title="Which backbones the stack relies on",
+                title="Weights of the meta-learner",
                 numbers=_weights(record),
             ),
         )
@@ -152,6 +156,10 @@ def _ablation(record: BackbonesRecord) -> Markup:
 def _overlap(overlap: ErrorOverlap) -> Markup:
     rows = [[name, *map(number, row)] for name, row in zip(overlap.names, overlap.jaccard.tolist(), strict=True)]
     return table(["", *overlap.names], rows, caption="Shared errors")
+
+
+def _oracle(overlap: ErrorOverlap | None) -> str:
+    return "" if overlap is None else f" At least one backbone is right on {overlap.oracle:.1%} of the images."
 
 
 def _costs(record: BackbonesRecord) -> Markup:

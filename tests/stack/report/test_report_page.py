@@ -86,6 +86,8 @@ def test_all_sections_are_there_and_the_navigation_leads_to_them(tmp_path: Path)
             "scores",
             "classes",
             "errors",
+            "check",
+            "images",
             "backbones",
             "confidence",
             "learning",
@@ -104,7 +106,7 @@ def test_all_sections_are_there_and_the_navigation_leads_to_them(tmp_path: Path)
 
 def test_a_regression_has_its_own_sections(tmp_path: Path) -> None:
     page = write(tmp_path, made_regression())
-    assert page.ids("section") == ["scores", "fit", "backbones", "learning", "map", "data", "provenance"]
+    assert page.ids("section") == ["scores", "fit", "images", "backbones", "learning", "map", "data", "provenance"]
     assert "R² of stack:oof" in page.text
 
 
@@ -122,7 +124,7 @@ def test_a_regression_shows_the_images_that_it_misses_by_most(tmp_path: Path) ->
 def test_what_is_not_known_leaves_no_hole(tmp_path: Path) -> None:
     report = changed(
         made_report(),
-        **dict.fromkeys(("errors", "backbones", "confidence", "learning", "map", "attention")),
+        **dict.fromkeys(("errors", "check", "images", "backbones", "confidence", "learning", "map", "attention")),
         classes={"pairs": []},
         scores={"lessons": []},
     )
