@@ -29,6 +29,9 @@ ReportOption = Annotated[
 ]
 
 
+OpenOption = Annotated[bool, typer.Option("--open", help="Open the report in the browser when it is written")]
+
+
 @dataclass(frozen=True)
 class FigureOptions:
     """How a report's figures are drawn, and where they are written beside the page."""
@@ -43,6 +46,7 @@ class FigureOptions:
             "more than 10,000 images PCA"
         ),
     ] = "auto"
+    opens: OpenOption = False
 
 
 @dataclass(frozen=True)
@@ -91,13 +95,22 @@ def write_page(experiment: Experiment, store: FeatureStore, page: Path | None, o
         report = collect_report(experiment, store, asked, progress=on_progress)
     if page and report.record(AttentionRecord) and not options.steering:
         err.note("note: with --steering FILES the report shows the steered attention too")
-    return write_collected(report, page, options.figures, attention if options.steering else None)
+    drawn = attention if options.steering else None
+    return write_collected(report, page, options.figures, drawn, opens=options.opens)
 
 
 def write_collected(
-    report: Report, page: Path | None, figures: Path | None, attention: DrawAttention | None = None
+    report: Report,
+    page: Path | None,
+    figures: Path | None,
+    attention: DrawAttention | None = None,
+    *,
+    opens: bool = False,
 ) -> dict[str, Any]:
-    """Write a report that was collected already, with its pictures; return what was written, JSON-able."""
+    """Write a report that was collected already, with its pictures, and open it where that was asked for.
+
+    Returns what was written, JSON-able.
+    """
     from stackbone.extract.images.thumbnails import thumbnails
     from stackbone.stack.report import page as html
     from stackbone.stack.report.figures.export import export_figures
@@ -120,6 +133,8 @@ def write_collected(
             path, reason = report.images[first].path, pictures.missing[first]
             err.note(f"note: {left_out} of the report; the first is {path!r}: {reason}")
         err.note(f"the report is in {page}")
+        if opens:
+            _open(page)
     if figures:
         written = export_figures(report.figures(), figures)
         err.note(f"{counted(len(written), 'figure')} written to {figures}")
@@ -128,3 +143,11 @@ def write_collected(
         "figures": [str(file) for file in written],
         "missing_pictures": [{"path": path, "reason": reason} for path, reason in missing.items()],
     }
+
+
+def _open(page: Path) -> None:
+    """Open a page in the user's browser; where there is none, say so: the page is written all the same."""
+    import webbrowser
+
+    if not webbrowser.open(page.resolve().as_uri()):
+        err.note(f"note: no browser could be opened; open {page} by hand")

@@ -110,9 +110,10 @@ def render_page(report: Report, pictures: Pictures) -> str:
     page = Page(report.figures(), report.images, pictures, catalogue.classes)
     written = [(part.section, part.section.html(part.record, page)) for part in report.parts]
     sections = [(section, content) for section, content in written if content]
-    script, plotly = _script(), _plotly()
+    script, plotly = _script(), _plotly() if page.figures else ""
+    drawing = f" {_hash(plotly)} 'unsafe-eval'" if plotly else ""
     policy = (
-        f"default-src 'none'; script-src {_hash(plotly)} {_hash(script)} 'unsafe-eval'; style-src 'unsafe-inline'; "
+        f"default-src 'none'; script-src {_hash(script)}{drawing}; style-src 'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
     return Template(_own("page.html")).substitute(

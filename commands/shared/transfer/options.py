@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from stackbone.commands.shared.report_output import OpenOption
+
 
 @dataclass(frozen=True)
 class DomainOptions:
@@ -83,3 +85,4 @@ class TransferFiles:
             "more than 10,000 images PCA"
         ),
     ] = "auto"
+    opens: OpenOption = False

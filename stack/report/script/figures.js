@@ -96,7 +96,7 @@ async function loadPlotly() {
   script.textContent = await new Response(unpacked).text();
   document.head.append(script);
 }
-loadPlotly().then(
+if (canvases.length) loadPlotly().then(
   () => canvases.forEach((canvas) => inView.observe(canvas)),
   () => canvases.forEach((canvas) => (canvas.textContent = "This browser is too old to draw the figures; their numbers are below.")),
 );

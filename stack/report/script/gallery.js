@@ -101,7 +101,10 @@ for (const controls of all("[data-corrections]")) {
   });
   download.addEventListener("click", () => {
     const chosen = ticks.filter((each) => each.checked).map((each) => each.closest("li"));
-    const lines = chosen.map((item) => [item.dataset.path, one("input[type=text]", item).value.trim(), item.dataset.label].map(csvCell).join(","));
+    const lines = chosen.map((item) => {
+      const place = placeOf.get(Number(item.dataset.row)); // attributes lose what of a name is a line end
+      return [known.path[place], one("input[type=text]", item).value.trim(), labelAt(place)].map(csvCell).join(",");
+    });
     const file = new Blob([["path,label,was", ...lines, ""].join("\n")], { type: "text/csv;charset=utf-8" });
     const link = make("a", { href: URL.createObjectURL(file), download: "corrections.csv" });
     link.click();
