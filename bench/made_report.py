@@ -301,7 +301,10 @@ def _wrong(place: int, row: int, true: int, names: list[str], rng: np.random.Gen
 
 
 def _backbones() -> BackbonesRecord:
-    costs = [Cost(name, 1280, 5.1 * (i + 1), 90.0 / (i + 1), 0.81 + 0.02 * i) for i, name in enumerate(BACKBONES)]
+    costs = [
+        Cost(name, 1280, 5.1 * (i + 1), 90.0 / (i + 1), 0.81 + 0.02 * i, (0.8, 0.86))
+        for i, name in enumerate(BACKBONES)
+    ]
     return BackbonesRecord(
         metric=as_primary("accuracy"),
         ablation=[BackboneLoss(name, 1.2 * i - 0.4, 1.2 * i - 1, 1.2 * i + 0.2) for i, name in enumerate(BACKBONES)],
@@ -318,7 +321,7 @@ def _confidence(n_images: int) -> ConfidenceRecord:
     share = np.array([0, 0, 0.01, 0.02, 0.04, 0.06, 0.08, 0.12, 0.2, 0.47])
     counts = (share * n_images).astype(int)
     ranges = [
-        CalibrationRange(low, high, (low + high) / 2, (low + high) / 2 - 0.03, int(n))
+        CalibrationRange(low, high, (low + high) / 2, (low + high) / 2 - 0.03, int(n), (low - 0.05, high + 0.01))
         for low, high, n in zip(edges, edges[1:], counts, strict=False)
         if n
     ]

@@ -105,7 +105,7 @@ def command(
         if report:
             with outputs.file():
                 collected = collect_audit_report(found, store.dataset(found.dataset))
-                write_collected(collected, report, None, opens=opens)
+                write_collected(collected, report, None, opens=opens, is_pictured=not without_files)
 
 
 def _print(found: Audit, top: int) -> None:

@@ -106,6 +106,7 @@ def write_collected(
     attention: DrawAttention | None = None,
     *,
     opens: bool = False,
+    is_pictured: bool = True,
 ) -> dict[str, Any]:
     """Write a report that was collected already, with its pictures, and open it where that was asked for.
 
@@ -124,7 +125,7 @@ def write_collected(
             def small(files: Sequence[ListedFile]) -> list[bytes | str]:
                 return thumbnails(files, on_progress=lambda done, total: on_progress("thumbnails", done, total))
 
-            pictures = draw_pictures(report, small, attention)
+            pictures = draw_pictures(report, small if is_pictured else None, attention)
             html.write_page(report, page, pictures)
         if pictures.missing:
             first = next(iter(pictures.missing))

@@ -162,12 +162,12 @@ def collect_head(context: Context) -> Head:
     )
 
 
-def eyebrow(dataset: str, created: datetime) -> Markup:
+def eyebrow(dataset: str, created: datetime, kind: str = "report") -> Markup:
     """Return the line above a page's headline."""
     time = f"{created.day} {created:%B %Y, %H:%M} UTC"
     return element(
         "p",
-        element("span", "Stackbone report"),
+        element("span", f"Stackbone {kind}"),
         element("span", dataset),
         element("time", time, datetime=created.isoformat(timespec="seconds")),
         class_="eyebrow",

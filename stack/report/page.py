@@ -32,6 +32,7 @@ from stackbone.stack.report.pictures import DrawAttention, DrawThumbnails, Pictu
 from stackbone.stack.report.report import Report, collect_report, draw_pictures
 from stackbone.stack.report.section import Shown
 
+_DRAWN = "Figures drawn by plotly.js (MIT license); both are in this file, and nothing is loaded."
 _PARTS = ("start", "figures", "viewer", "gallery", "confusion", "tables", "map", "navigation")
 _ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -123,8 +124,9 @@ def render_page(report: Report, pictures: Pictures) -> str:
         links=element("ul", [element("li", element("a", each.title, href=f"#{each.name}")) for each, _ in sections]),
         hero=report.head.html(),
         sections="\n".join(_section(*each) for each in sections),
+        made=f"Made by Stackbone. {_DRAWN if plotly else 'All of it is in this file, and nothing is loaded.'}",
         data=to_script_json(_payload(report, page, catalogue)),
-        plotly=base64.b64encode(gzip.compress(plotly.encode(), mtime=0)).decode(),
+        plotly=_packed(plotly) if plotly else "",
         script=script,
     )
 
@@ -167,6 +169,13 @@ def _section(section: Shown[Any], content: Markup) -> Markup:
 
 def _own(name: str) -> str:
     return files("stackbone.stack.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _packed(plotly: str) -> str:
+    """Return the element that holds plotly.js, compressed."""
+    content = base64.b64encode(gzip.compress(plotly.encode(), mtime=0)).decode()
+    notice = "<!-- plotly.js, Copyright Plotly, Inc., MIT license; compressed -->"
+    return f'{notice}\n<script type="application/gzip" id="plotly">{content}</script>'
 
 
 def _script() -> str:

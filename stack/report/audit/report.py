@@ -53,7 +53,7 @@ class AuditHead:
         notes = [*audit.notes, *(f"{kind} was left out: {why}" for kind, why in audit.left_out.items())]
         return element(
             "header",
-            eyebrow(audit.dataset, self.created),
+            eyebrow(audit.dataset, self.created, "audit"),
             element("h1", f"{found} in {counted(audit.n_images, 'image')}. Nothing was changed."),
             element(
                 "dl",

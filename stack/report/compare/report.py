@@ -65,7 +65,7 @@ class CompareHead:
         datasets = dict.fromkeys(str(each.result["dataset"]) for each in self.record.results)
         return element(
             "header",
-            eyebrow(" and ".join(datasets), self.created),
+            eyebrow(" and ".join(datasets), self.created, "comparison"),
             element("h1", f"{counted(len(self.record.results), 'result')} by {self.record.in_words}"),
             [element("p", line, class_="rest") for line in lines],
             class_="hero",

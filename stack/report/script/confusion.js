@@ -10,7 +10,7 @@ if (confusion) {
   confusion.layout.meta.position.forEach((place, code) => (codeAt[place] = code));
   const rows = (matrix) => matrix && by.map((i) => by.map((j) => matrix[i][j]));
   const names = by.map((i) => heat.x[i]);
-  const alphabetical = { x: names, y: names, z: rows(heat.z), text: rows(heat.text), hovertext: rows(heat.hovertext) };
+  const alphabetical = { x: names, y: names, z: rows(heat.z), hovertext: rows(heat.hovertext) };
   const orders = all("[data-order]");
   for (const button of orders) {
     button.addEventListener("click", () => {

@@ -52,7 +52,8 @@ function prepared(name, narrow) {
   const traces = report.maps[name]?.x ? mapTraces(report.maps[name]) : data;
   const sized = traces.map((trace) => {
     const parts = ["marker", "line", "colorbar", "error_x", "error_y"].filter((part) => part in trace);
-    return { ...trace, ...Object.fromEntries(parts.map((part) => [part, fitted(trace[part], factor)])) };
+    const ink = trace.mode === "text" && { textfont: { color: trace.meta[isDark() ? "dark" : "light"] } };
+    return { ...trace, ...ink, ...Object.fromEntries(parts.map((part) => [part, fitted(trace[part], factor)])) };
   });
   const annotations = rest.annotations?.map((each) => fitted(each, factor));
   return [sized, { ...rest, annotations, margin: fitted(rest.margin ?? {}, factor), template: template(narrow), autosize: true, ...(touch && { dragmode: false }) }];

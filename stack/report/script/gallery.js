@@ -88,7 +88,7 @@ for (const controls of all("[data-corrections]")) {
     download.textContent = `Download ${n.toLocaleString("en")} as CSV`;
     download.disabled = n === 0;
   };
-  list.addEventListener("change", (event) => {
+  list.addEventListener("input", (event) => {
     const item = event.target.closest("li");
     if (event.target.type === "text") one("input[type=checkbox]", item).checked = true; // who corrects it means it
     count();

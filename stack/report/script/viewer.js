@@ -62,6 +62,7 @@ addEventListener("click", (event) => {
 
 const tooltip = one(".tooltip");
 let pointedAt = -1;
+let toldBefore = -1; // what the tooltip told of when the screen was touched
 function showTooltip({ points: [point], event }) {
   const row = point.customdata;
   const place = placeOf.get(row);
@@ -86,8 +87,11 @@ function hideTooltip() {
 function clickPoint(data) {
   const row = data.points[0].customdata;
   if (typeof row !== "number") return;
-  if (touch && (tooltip.hidden || pointedAt !== row)) showTooltip(data);
+  if (touch && toldBefore !== row) showTooltip(data);
   else openImage(row);
 }
 for (const type of ["keydown", "scroll"]) addEventListener(type, hideTooltip, { passive: true });
-addEventListener("pointerdown", (event) => touch && event.target.closest(".canvas") || hideTooltip(), { passive: true });
+addEventListener("pointerdown", () => {
+  toldBefore = tooltip.hidden ? -1 : pointedAt;
+  hideTooltip();
+}, { passive: true });

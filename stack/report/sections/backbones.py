@@ -12,6 +12,7 @@ from stackbone.stack.experiments.used_features import UsedFeatures
 from stackbone.stack.judging.model_test import MODEL_ROW
 from stackbone.stack.learners.member import Member
 from stackbone.stack.metrics.compare import ErrorOverlap
+from stackbone.stack.metrics.model_scores import ModelScore
 from stackbone.stack.report.blocks import Page, figure, join_all, number
 from stackbone.stack.report.context import Context
 from stackbone.stack.report.figures.backbone_figures import Cost, draw_ablation, draw_cost, draw_overlap, draw_weights
@@ -108,8 +109,10 @@ class Backbones(Section[BackbonesRecord]):
             figure(
                 page,
                 "cost",
-                says=f"Scatter plot of {record.metric.name} against cost, a point for each backbone.",
-                title="What each backbone costs",
+                says=f"Dot plot of the {record.metric.name} of each backbone alone, with intervals, and their sizes.",
+                title="What each backbone scores and costs",
+                note="Pale: 95% interval. MB: its features of these images. The speeds in the table are those "
+                "of the runs that embedded them, whatever else the machine did meanwhile.",
                 numbers=_costs(record),
             ),
             figure(
@@ -126,20 +129,21 @@ class Backbones(Section[BackbonesRecord]):
 SECTION = Backbones()
 
 
-def _alone(experiment: Experiment, member: Member) -> float | None:
+def _alone(experiment: Experiment, member: Member) -> ModelScore | None:
     """Return what a backbone scores alone, by the task's own learner; None in a saved model that has no such."""
     row = f"{experiment.kind.base}:{member.name}"
-    return next((each.mean for each in experiment.evaluation.results if each.model == row), None)
+    return next((each for each in experiment.evaluation.results if each.model == row), None)
 
 
-def _cost(experiment: Experiment, member: Member, features: Sequence[UsedFeatures], alone: float) -> Cost:
+def _cost(experiment: Experiment, member: Member, features: Sequence[UsedFeatures], alone: ModelScore) -> Cost:
     """Return what a backbone costs; one that is read at several places has the features of all, by the slowest run."""
     sets = [used.of_fold(0) for used in features if used.name in member.blocks]
     headers, rates = [each.header() for each in sets], [each.provenance().images_per_s for each in sets]
     size = sum(experiment.n_images * each.dim * np.dtype(each.dtype).itemsize for each in headers) / 1e6
     known = [each for each in rates if each is not None]
     rate = min(known) if len(known) == len(rates) else None
-    return Cost(member.name, sum(each.dim for each in headers), size, rate, alone)
+    dim = sum(each.dim for each in headers)
+    return Cost(member.name, dim, size, rate, alone.mean, experiment.interval(alone.model))
 
 
 def _ablation(record: BackbonesRecord) -> Markup:

@@ -89,7 +89,7 @@ class Scores(Section[ScoresRecord]):
     name = "scores"
     title = "Scores"
     order = 10
-    plots = (("scores", "models"),)
+    plots = (("scores", "scores"),)
 
     def collect(self, context: Context) -> ScoresRecord:
         """Return every model of the table, in its order."""
@@ -121,7 +121,7 @@ class Scores(Section[ScoresRecord]):
 
     def figures(self, record: ScoresRecord) -> dict[str, Figure]:
         """Draw every model."""
-        return {"models": draw_models(record)}
+        return {"scores": draw_models(record)}
 
     def html(self, record: ScoresRecord, page: Page) -> Markup:
         """Return figure, table and lessons."""
@@ -131,7 +131,7 @@ class Scores(Section[ScoresRecord]):
             f"has {about.mean:.3f}, and the best, {best.name}, {best.mean:.3f}."
         )
         return join_all(
-            figure(page, "models", says=says, title="Every model on the same folds", note=_legend(record)),
+            figure(page, "scores", says=says, title="Every model on the same folds", note=_legend(record)),
             scrolled(_table(record), "Scores of all models"),
             [element("p", note, class_="quiet") for note in record.footnotes],
             element("h3", "Steered backbones") if record.lessons else None,

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-FIGURES = ("models", "confusion", "ablation", "overlap", "cost", "weights", "calibration", "scores", "learning_curve")
+FIGURES = (
+    "scores",
+    "confusion",
+    "ablation",
+    "overlap",
+    "cost",
+    "weights",
+    "calibration",
+    "confidence",
+    "learning_curve",
+)
 
 
 def codes_of(report: Report) -> list[int]:
@@ -200,7 +210,7 @@ def test_axe_finds_nothing_serious(shared: Opened, scheme: Literal["light", "dar
 @pytest.mark.parametrize("width", [360, 1280, 3840])
 def test_no_width_scrolls_sideways(shared: Opened, width: int) -> None:
     shared.page.set_viewport_size({"width": width, "height": 900})
-    for name in ("models", "confusion", "calibration"):
+    for name in ("scores", "confusion", "calibration"):
         shared.show(name)
     shared.page.wait_for_timeout(300)  # figures are resized after the page
     assert shared.value("document.documentElement.scrollWidth") <= width
@@ -222,7 +232,7 @@ def test_printing_draws_every_figure_on_white(browser: Browser, folder: Path, tm
 
 def test_names_that_look_like_markup_stay_text(browser: Browser, folder: Path) -> None:
     opened = Opened(browser, folder / "nasty.html")
-    for name in ("models", "confusion", "map_pca_resnet50"):
+    for name in ("scores", "confusion", "map_pca_resnet50"):
         opened.show(name)
     labels = opened.page.locator('[data-figure="confusion"] .ytick text').all_text_contents()
     assert NASTY[0] in labels

@@ -193,7 +193,7 @@ def test_labels_to_check_are_narrowed_ticked_changed_and_downloaded(opened: Open
     assert button.is_disabled()
     first, second, *_ = section.locator("#suspects > li").all()
     first.get_by_role("checkbox").check()
-    second.get_by_role("textbox").fill("something else")
+    second.locator("input[type=text]").fill("something else")
     assert second.get_by_role("checkbox").is_checked(), "who changes a label means it"
     with opened.page.expect_download() as downloading:
         button.click()

@@ -18,6 +18,7 @@ from stackbone.cache.disk.reading import ListedFile
 from stackbone.cache.records.listed import Listed, Skipped
 from stackbone.cache.upkeep.compact import compact
 from stackbone.stack import Experiment, MetaOptions, StackOptions, run_experiment
+from stackbone.stack.audit.audit import audit
 from stackbone.stack.learners.weight_shares import mean_shares, target_shares
 from stackbone.stack.metrics.compare import Difference, bootstrap_difference, paired_difference
 from stackbone.stack.metrics.metrics import regression_metrics
@@ -35,6 +36,7 @@ from stackbone.stack.report.sections.learning import LearningRecord
 from stackbone.stack.report.sections.map import MapRecord
 from stackbone.stack.report.sections.provenance import ProvenanceRecord
 from stackbone.stack.report.sections.scores import ScoresRecord
+from stackbone.stack.report.sections.single.check import CheckRecord
 from stackbone.stack.tables import table
 from stackbone.stack.tables.lessons import lessons
 from stackbone.stack.tables.verdict import verdict
@@ -180,6 +182,38 @@ def test_wrong_images_agree_with_the_findings_and_are_in_the_list(report: Report
         assert shown.probability == pytest.approx(each.score)
         assert [vote.backbone for vote in shown.votes] == ["resnet50", "vgg19"]
     assert len(wrong) == N - np.trace(record_of(report, ClassesRecord).matrix.counts)
+
+
+def test_labels_to_check_are_those_that_the_audit_finds(tmp_path: Path, make_cache: Make) -> None:
+    labels = [LABELS[(i + 1) % 3] if i % 17 == 0 else label for i, label in enumerate(LABELS)]
+    content = make_cache(tmp_path, LABELS, noise=1.5)
+    index = content.dataset()
+    content.write_dataset(replace(index, label=labels))
+    found = record_of(collected(run_experiment(content, recipes=["oof"]), content), CheckRecord)
+    said = audit(content, kinds="label").findings["label"]
+    assert len(said) > 3
+    paths = index.path
+    assert [(paths[each.row], each.label, each.likeliest) for each in found.suspects] == [
+        (each.image, each.label, each.suggested_label) for each in said
+    ]
+    assert [each.doubt for each in found.suspects] == pytest.approx([each.score for each in said])
+    assert found.n_found == len(said)
+
+
+@pytest.mark.parametrize("recipe", ["oof", "concat", "published"])
+def test_a_page_speaks_of_one_model(store: FeatureStore, recipe: str) -> None:
+    experiment = run_experiment(store, options=FIXED, recipes=[recipe])
+    found = collected(experiment, store)
+    name = experiment.model_name
+    assert (
+        found.head.model == record_of(found, ScoresRecord).about.name == record_of(found, ClassesRecord).model == name
+    )
+    assert found.head.verdict.comparison.startswith(name)
+    assert found.head.interval == experiment.interval(name)
+    assert found.catalogue is not None
+    assert found.catalogue.model == name
+    backbones = record_of(found, BackbonesRecord)
+    assert bool(backbones.ablation) == bool(backbones.shares) == (recipe == "oof"), "those are of stack:oof"
 
 
 def test_the_data_are_those_of_the_index_and_of_these_networks(tmp_path: Path, make_cache: Make) -> None:
