@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from stackbone.cache.disk.reading import ListedFile
     from stackbone.stack import Experiment
     from stackbone.stack.report.pictures import DrawAttention
-    from stackbone.stack.report.report import Report
+    from stackbone.stack.report.report import PageContent
 
 ReportOption = Annotated[
     Path | None, typer.Option("--report", help="Write a report with figures to this file, one HTML page")
@@ -43,7 +43,7 @@ class FigureOptions:
         str,
         typer.Option(
             help="How the report maps images to a plane: {projections}; auto is UMAP where installed, else t-SNE, of "
-            "more than 10,000 images PCA"
+            "more than 5,000 images PCA"
         ),
     ] = "auto"
     opens: OpenOption = False
@@ -100,7 +100,7 @@ def write_page(experiment: Experiment, store: FeatureStore, page: Path | None, o
 
 
 def write_collected(
-    report: Report,
+    report: PageContent,
     page: Path | None,
     figures: Path | None,
     attention: DrawAttention | None = None,

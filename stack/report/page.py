@@ -29,7 +29,7 @@ from stackbone.stack.report.context import ReportOptions
 from stackbone.stack.report.figures.style import CLASS_LOOKS, GREY, HEAT_ON_DARK, HEAT_ON_LIGHT, ON_DARK
 from stackbone.stack.report.markup import Markup, element
 from stackbone.stack.report.pictures import DrawAttention, DrawThumbnails, Pictures, data_uri
-from stackbone.stack.report.report import Report, collect_report, draw_pictures
+from stackbone.stack.report.report import PageContent, Report, collect_report, draw_pictures
 from stackbone.stack.report.section import Shown
 
 _DRAWN = "Figures drawn by plotly.js (MIT license); both are in this file, and nothing is loaded."
@@ -84,12 +84,12 @@ def write_report(
     return report
 
 
-def write_page(report: Report, path: str | os.PathLike[str], pictures: Pictures | None = None) -> None:
+def write_page(report: PageContent, path: str | os.PathLike[str], pictures: Pictures | None = None) -> None:
     """Write a report that was collected already.
 
     Parameters
     ----------
-    report : Report
+    report : PageContent
         As of `collect_report`.
     path : str or path
         The file, written whole or not at all.
@@ -105,16 +105,16 @@ def write_page(report: Report, path: str | os.PathLike[str], pictures: Pictures 
     write_output(Path(path), content.encode("utf-8", "backslashreplace"))
 
 
-def render_page(report: Report, pictures: Pictures) -> str:
+def render_page(report: PageContent, pictures: Pictures) -> str:
     """Return the report's HTML."""
     catalogue = report.catalogue or listed_images(report.images)
     page = Page(report.figures(), report.images, pictures, catalogue.classes)
     written = [(part.section, part.section.html(part.record, page)) for part in report.parts]
     sections = [(section, content) for section, content in written if content]
     script, plotly = _script(), _plotly() if page.figures else ""
-    drawing = f" {_hash(plotly)} 'unsafe-eval'" if plotly else ""
+    runs = f"{_hash(plotly)} {_hash(script)} 'unsafe-eval'" if plotly else _hash(script)
     policy = (
-        f"default-src 'none'; script-src {_hash(script)}{drawing}; style-src 'unsafe-inline'; "
+        f"default-src 'none'; script-src {runs}; style-src 'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
     return Template(_own("page.html")).substitute(
@@ -140,7 +140,7 @@ def to_script_json(value: object) -> str:
     return _SURROGATE.sub(lambda found: rf"\\u{ord(found[0]):04x}", text.translate(_ESCAPES))
 
 
-def _payload(report: Report, page: Page, catalogue: Catalogue) -> dict[str, Any]:
+def _payload(report: PageContent, page: Page, catalogue: Catalogue) -> dict[str, Any]:
     """Return what the script needs: the figures, the images, the looks, and what sections give to it."""
     payload: dict[str, Any] = {
         "figures": {name: each.to_page() for name, each in page.figures.items()},

@@ -22,7 +22,8 @@ _LEAST_NEIGHBOURS = 15  # UMAP's own number; with no more images than this there
 _BEFORE_NEIGHBOURS = 50  # dimensions in which neighbours are sought
 _POWER = 7  # iterations: the plane is then that of the full decomposition to several digits
 _DIGITS = 4
-_MODERATE = 10_000  # images; the maps of more take minutes by t-SNE
+_MODERATE = 5_000  # images; t-SNE takes some 12 s of a core for as many, and of more it takes minutes
+_STEPS = 500  # of the descent: from the principal components, twice as many change little
 _PERPLEXITY = 30
 _ASKED = 500  # images whose neighbours are looked for, of more
 
@@ -53,7 +54,7 @@ class Projection:
 def choose_projection(asked: str, n_images: int = 0) -> str:
     """Return ``pca``, ``tsne`` or ``umap``.
 
-    For ``auto``, UMAP where umap-learn is installed, else t-SNE of up to 10,000 images, else PCA.
+    For ``auto``, UMAP where umap-learn is installed, else t-SNE of up to 5,000 images, else PCA.
 
     Raises
     ------
@@ -123,7 +124,9 @@ def _tsne(reduced: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     from sklearn.manifold import TSNE
 
     perplexity = min(_PERPLEXITY, (len(reduced) - 1) / 3)
-    found = TSNE(perplexity=perplexity, init="pca", random_state=seed, n_jobs=usable_cores()).fit_transform(reduced)
+    found = TSNE(
+        perplexity=perplexity, init="pca", max_iter=_STEPS, random_state=seed, n_jobs=usable_cores()
+    ).fit_transform(reduced)
     return np.asarray(found, np.float32)
 
 

@@ -14,7 +14,7 @@ from stackbone.stack.report.catalogue.catalogue import Catalogue
 from stackbone.stack.report.catalogue.collect import collect_catalogue
 from stackbone.stack.report.context import Context, ReportOptions
 from stackbone.stack.report.figures.style import Figure
-from stackbone.stack.report.head import PageHead, collect_head
+from stackbone.stack.report.head import Head, PageHead, collect_head
 from stackbone.stack.report.images import ReportImage
 from stackbone.stack.report.pictures import DrawAttention, DrawThumbnails, Pictures
 from stackbone.stack.report.section import SECTIONS, Shown
@@ -36,8 +36,8 @@ class FilledSection(Generic[R]):
 
 
 @dataclass(frozen=True, eq=False)
-class Report:
-    """What a report shows.
+class PageContent:
+    """What a page shows.
 
     Attributes
     ----------
@@ -70,6 +70,13 @@ class Report:
     def files(self) -> dict[int, ListedFile]:
         """Return the image files that are to be pictured, by row of the dataset's index."""
         return {row: self.images[row].file for row in list(self.images)[: self.max_thumbnails]}
+
+
+@dataclass(frozen=True, eq=False)
+class Report(PageContent):
+    """What the report of an experiment or of a transfer shows; its head tells of a model and its score."""
+
+    head: Head
 
 
 def collect_report(
@@ -115,13 +122,13 @@ def collect_report(
 
 
 def draw_pictures(
-    report: Report, thumbnails: DrawThumbnails | None = None, attention: DrawAttention | None = None
+    report: PageContent, thumbnails: DrawThumbnails | None = None, attention: DrawAttention | None = None
 ) -> Pictures:
     """Have the pictures of a report drawn.
 
     Parameters
     ----------
-    report : Report
+    report : PageContent
         As of `collect_report`.
     thumbnails : callable, optional
         Draws image files; without it, images are shown by path.
@@ -138,7 +145,7 @@ def draw_pictures(
     )
 
 
-def _draw_attention(report: Report, draw: DrawAttention) -> dict[int, bytes]:
+def _draw_attention(report: PageContent, draw: DrawAttention) -> dict[int, bytes]:
     record = report.record(AttentionRecord)
     pictures: dict[int, bytes] = {}
     for backbone, spec in (record.specs if record else {}).items():

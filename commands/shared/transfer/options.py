@@ -82,7 +82,7 @@ class TransferFiles:
         str,
         typer.Option(
             help="How the report maps images to a plane: {projections}; auto is UMAP where installed, else t-SNE, of "
-            "more than 10,000 images PCA"
+            "more than 5,000 images PCA"
         ),
     ] = "auto"
     opens: OpenOption = False

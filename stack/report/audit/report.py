@@ -19,7 +19,7 @@ from stackbone.stack.report.catalogue.catalogue import Catalogue, index_columns
 from stackbone.stack.report.head import eyebrow
 from stackbone.stack.report.images import ImageList
 from stackbone.stack.report.markup import Markup, element
-from stackbone.stack.report.report import FilledSection, Report
+from stackbone.stack.report.report import FilledSection, PageContent
 
 LABEL = "label"
 """The kind whose findings are labels to correct."""
@@ -65,7 +65,7 @@ class AuditHead:
         )
 
 
-def collect_audit_report(audit: Audit, index: DatasetIndex) -> Report:
+def collect_audit_report(audit: Audit, index: DatasetIndex) -> PageContent:
     """Collect what the page of an audit shows: of each kind the gravest 200 findings.
 
     Parameters
@@ -90,7 +90,7 @@ def collect_audit_report(audit: Audit, index: DatasetIndex) -> Report:
         counts = {kind: len(audit.findings[kind]) for kind in others}
         parts.append(FilledSection(Findings(), FindingsRecord(others, audit.titles, counts)))
     known = Catalogue(rows, **index_columns(index, rows))
-    return Report(AuditHead(audit, datetime.now(UTC)), parts, images.records(), _MOST_PICTURES, known)
+    return PageContent(AuditHead(audit, datetime.now(UTC)), parts, images.records(), _MOST_PICTURES, known)
 
 
 def _placed(found: Sequence[Finding], row_of: dict[str, int]) -> list[Placed]:

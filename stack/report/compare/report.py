@@ -22,7 +22,7 @@ from stackbone.stack.report.compare.compared import (
 from stackbone.stack.report.figures.style import CLASS_LOOKS, NAMES, ROW, Figure, padded, plain_text, short_names
 from stackbone.stack.report.head import eyebrow
 from stackbone.stack.report.markup import Markup, element, table
-from stackbone.stack.report.report import FilledSection, Report
+from stackbone.stack.report.report import FilledSection, PageContent
 from stackbone.stack.report.section import Shown
 
 
@@ -158,7 +158,7 @@ class Asked(Shown[CompareRecord]):
         )
 
 
-def collect_comparison(files: Sequence[Path]) -> Report:
+def collect_comparison(files: Sequence[Path]) -> PageContent:
     """Collect the page of several results of `stack`.
 
     Raises
@@ -176,7 +176,7 @@ def collect_comparison(files: Sequence[Path]) -> Report:
     results = [Compared(name, read_result(file)) for name, file in zip(names, files, strict=True)]
     record = CompareRecord(results, check_comparable(results))
     parts: list[FilledSection[Any]] = [FilledSection(each, record) for each in (Models(), Differences(), Asked())]
-    return Report(CompareHead(record, datetime.now(UTC)), parts, {})
+    return PageContent(CompareHead(record, datetime.now(UTC)), parts, {})
 
 
 def draw_compared(record: CompareRecord) -> Figure:
