@@ -28,7 +28,7 @@ from stackbone.stack.report.head import Facts, Head
 from stackbone.stack.report.images import ReportImage
 from stackbone.stack.report.pictures import Pictures
 from stackbone.stack.report.projection import Projection
-from stackbone.stack.report.report import FilledSection, Report
+from stackbone.stack.report.report import FilledSection, PageContent, Report
 from stackbone.stack.report.section import SECTIONS
 from stackbone.stack.report.sections.attention import AttentionRecord, Look
 from stackbone.stack.report.sections.backbones import BackbonesRecord
@@ -135,7 +135,7 @@ def made_regression(n_images: int = 300, seed: int = 0) -> Report:
     return replace(classes, head=head, parts=_parts({**kept, **records}), catalogue=known)
 
 
-def made_pictures(report: Report, n: int, size: int = 120, *, n_attention: int = 0) -> Pictures:
+def made_pictures(report: PageContent, n: int, size: int = 120, *, n_attention: int = 0) -> Pictures:
     """Return pictures of the first n images, and of the first looks."""
     drawn = made_thumbnails(max(n, n_attention), size)
     attention = {number: drawn[number] for number in range(n_attention)}

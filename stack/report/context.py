@@ -33,8 +33,8 @@ class ReportOptions:
     Attributes
     ----------
     projection : str
-        ``pca``, ``tsne``, ``umap``, or ``auto``: UMAP where umap-learn is installed and there are at most 50,000 images,
-        else t-SNE of up to 5,000 images, else PCA.
+        ``pca``, ``tsne``, ``umap``, or ``auto``: UMAP where umap-learn is installed and there are at most 50,000
+        images, else t-SNE of up to 5,000 images, else PCA.
     learning_curve : bool
         Whether to score shares of the training images too, which takes about as long as the experiment did.
     max_thumbnails : int

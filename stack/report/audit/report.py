@@ -89,7 +89,7 @@ def collect_audit_report(audit: Audit, index: DatasetIndex) -> PageContent:
     if others:
         counts = {kind: len(audit.findings[kind]) for kind in others}
         parts.append(FilledSection(Findings(), FindingsRecord(others, audit.titles, counts)))
-    known = Catalogue(rows, **index_columns(index, rows))
+    known = Catalogue(rows, *index_columns(index, rows))
     return PageContent(AuditHead(audit, datetime.now(UTC)), parts, images.records(), _MOST_PICTURES, known)
 
 

@@ -94,10 +94,12 @@ def listed_images(images: Mapping[int, ReportImage]) -> Catalogue:
     return Catalogue(np.array(rows, np.int64), [images[row].path for row in rows], [images[row].label for row in rows])
 
 
-def index_columns(index: DatasetIndex, rows: NDArray[np.int64]) -> dict[str, list[str]]:
-    """Return what an index lists of some of its rows, as arguments of `Catalogue`."""
-    columns = {"paths": index.path, "labels": index.label, "splits": index.split}
-    return {name: [column[row] for row in rows.tolist()] for name, column in columns.items()}
+def index_columns(index: DatasetIndex, rows: NDArray[np.int64]) -> tuple[list[str], list[str], list[str]]:
+    """Return paths, labels and splits of some rows of an index."""
+    paths, labels, splits = (
+        [column[row] for row in rows.tolist()] for column in (index.path, index.label, index.split)
+    )
+    return paths, labels, splits
 
 
 def _by_name(words: Sequence[str]) -> dict[str, Any]:

@@ -46,11 +46,11 @@ def collect_catalogue(context: Context) -> Catalogue:
     """Return what is known of the images that the page shows or has on a map."""
     index = context.experiment.joined.index
     rows = np.union1d(context.rows[context.shown], np.fromiter(context.images, np.int64))
-    columns = index_columns(index, rows)
+    paths, labels, splits = index_columns(index, rows)
     neighbours = _pictured_neighbours(context, rows)
     answers = context.answers
     if answers is None:
-        return Catalogue(rows, **columns, neighbours=neighbours)
+        return Catalogue(rows, paths, labels, splits, neighbours=neighbours)
     true, said = np.full(len(index), UNKNOWN), np.full(len(index), UNKNOWN)
     true[context.rows], said[answers.rows] = context.codes, answers.predicted
     sure = None if answers.probability is None else np.full(len(index), np.nan)
@@ -63,7 +63,9 @@ def collect_catalogue(context: Context) -> Catalogue:
         votes[name] = Said(each[rows], its[rows])
     return Catalogue(
         rows,
-        **columns,
+        paths,
+        labels,
+        splits,
         classes=context.classes,
         true=true[rows],
         model=context.experiment.called,

@@ -46,7 +46,7 @@ class Compared:
     @property
     def metric(self) -> str:
         """Name of the metric that its models are ranked by."""
-        return next(key for key in self.result["results"][0] if key != "model")
+        return str(next(key for key in self.result["results"][0] if key != "model"))
 
     def folds(self, model: str) -> list[float]:
         """Return what a model scores on each fold."""

@@ -198,7 +198,7 @@ def draw_compared(record: CompareRecord) -> Figure:
                 "hovertemplate": f"{plain_text(each.name)}, %{{y}}: %{{x:.3f}}<extra></extra>",
             }
         )
-    values = [value for trace in traces for value in trace["x"]]  # type: ignore[attr-defined]
+    values = [_mean(each.folds(name)) for each in record.results for name in each.models]
     layout = {
         "height": 110 + ROW * len(models),
         "xaxis": {"title": {"text": plain_text(record.in_words)}, "range": padded(values, 0.08)},
