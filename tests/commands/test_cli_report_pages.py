@@ -24,7 +24,12 @@ def store(tmp_path: Path, make_cache: MakeCache) -> FeatureStore:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the addresses that the browser is told to open."""
     found: list[str] = []
-    monkeypatch.setattr(webbrowser, "open", lambda url: found.append(url) or True)
+
+    def open_in_browser(url: str) -> bool:
+        found.append(url)
+        return True
+
+    monkeypatch.setattr(webbrowser, "open", open_in_browser)
     return found
 
 
