@@ -19,6 +19,8 @@ from stackbone.stack.experiments.learning_curve import LearningCurve
 from stackbone.stack.metrics.compare import ErrorOverlap
 from stackbone.stack.metrics.confusion import ClassReport, ConfusedPair, confused_pairs
 from stackbone.stack.report.answers import ConfidentError, Vote
+from stackbone.stack.report.catalogue.catalogue import Catalogue, Said
+from stackbone.stack.report.catalogue.collect import Suspect
 from stackbone.stack.report.embedding_maps import EmbeddingMap
 from stackbone.stack.report.figures.backbone_figures import Cost
 from stackbone.stack.report.figures.confusion_matrix import ConfusionMatrix
@@ -26,7 +28,7 @@ from stackbone.stack.report.head import Facts, Head
 from stackbone.stack.report.images import ReportImage
 from stackbone.stack.report.pictures import Pictures
 from stackbone.stack.report.projection import Projection
-from stackbone.stack.report.report import FilledSection, Report
+from stackbone.stack.report.report import FilledSection, PageContent, Report
 from stackbone.stack.report.section import SECTIONS
 from stackbone.stack.report.sections.attention import AttentionRecord, Look
 from stackbone.stack.report.sections.backbones import BackbonesRecord
@@ -39,6 +41,8 @@ from stackbone.stack.report.sections.learning import LearningRecord
 from stackbone.stack.report.sections.map import MapRecord, highlighted_classes, nearest_classes
 from stackbone.stack.report.sections.provenance import ProvenanceRecord, Values
 from stackbone.stack.report.sections.scores import ModelSummary, ScoresRecord
+from stackbone.stack.report.sections.single.check import CheckRecord
+from stackbone.stack.report.sections.single.gallery import GalleryRecord
 from stackbone.stack.tables.losses import BackboneLoss
 from stackbone.stack.tables.metric_names import as_primary
 from stackbone.stack.tables.verdict import Verdict
@@ -87,6 +91,8 @@ def made_report(
         "scores": scores,
         "classes": classes,
         "errors": ErrorsRecord(wrong, [rows[:2]]),
+        "check": CheckRecord(_suspects(rows, truth, names), len(rows)),
+        "images": GalleryRecord(names, "stack:oof", list(BACKBONES)),
         "backbones": _backbones(),
         "confidence": _confidence(n_images),
         "learning": _learning(),
@@ -96,7 +102,8 @@ def made_report(
         "provenance": _provenance(),
     }
     images = {row: ReportImage(names[truth[row]], ListedFile("/made", f"photos/{row:05}.jpg", b"")) for row in rows}
-    return Report(_head(n_images, n_classes), _parts(records), images)
+    known = _catalogue(truth, predicted, names, rows, rng)
+    return Report(_head(n_images, n_classes), _parts(records), images, catalogue=known)
 
 
 def made_regression(n_images: int = 300, seed: int = 0) -> Report:
@@ -119,14 +126,16 @@ def made_regression(n_images: int = 300, seed: int = 0) -> Report:
         "backbones": replace(record_of(classes, BackbonesRecord), metric=as_primary("r2"), overlap=None),
         "learning": replace(record_of(classes, LearningRecord), metric="R²"),
         "map": MapRecord(shown, [], [], []),
+        "images": GalleryRecord([], "stack:oof", []),
     }
-    lacking = {"classes", "errors", "confidence"}
+    lacking = {"classes", "errors", "confidence", "check"}
     kept = {each.section.name: each.record for each in classes.parts if each.section.name not in lacking}
     head = replace(classes.head, metric="R²", facts=replace(classes.head.facts, n_classes=0))
-    return replace(classes, head=head, parts=_parts({**kept, **records}))
+    known = Catalogue(every, [f"photos/{row:05}.jpg" for row in every], [f"{value:g}" for value in true])
+    return replace(classes, head=head, parts=_parts({**kept, **records}), catalogue=known)
 
 
-def made_pictures(report: Report, n: int, size: int = 120, *, n_attention: int = 0) -> Pictures:
+def made_pictures(report: PageContent, n: int, size: int = 120, *, n_attention: int = 0) -> Pictures:
     """Return pictures of the first n images, and of the first looks."""
     drawn = made_thumbnails(max(n, n_attention), size)
     attention = {number: drawn[number] for number in range(n_attention)}
@@ -209,11 +218,8 @@ def _scores(rng: np.random.Generator) -> ScoresRecord:
         )
         for (name, kind, what), mean in zip(_MODELS, means, strict=True)
     ]
-    lessons = [
-        Lesson("resnet50 -0.4, vit_base -2.1", "stack:oof without one backbone, in points"),
-        Lesson("a, b", "weakest classes"),
-    ]
-    return ScoresRecord("accuracy", models, models[-1], lessons)
+    lessons = [Lesson("each fold uses features whose steering never saw its test part", "vit_toast is steered")]
+    return ScoresRecord("accuracy", models, models[-1], models[-1], lessons)
 
 
 def _classes(
@@ -258,6 +264,33 @@ def _pairs(counts: NDArray[np.int64], names: list[str], rows: list[int]) -> list
     ]
 
 
+def _suspects(rows: list[int], truth: NDArray[np.int_], names: list[str]) -> list[Suspect]:
+    return [
+        Suspect(row, names[truth[row]], names[(truth[row] + 1) % len(names)], 0.99 - 0.01 * place, 2, 3)
+        for place, row in enumerate(rows[:12])
+    ]
+
+
+def _catalogue(
+    truth: NDArray[np.int_], predicted: NDArray[np.int_], names: list[str], rows: list[int], rng: np.random.Generator
+) -> Catalogue:
+    every = np.arange(len(truth))
+    sure = rng.uniform(0.4, 1, len(truth))
+    votes = (Said(np.where(every % place, predicted, truth), sure) for place in (2, 3, 4))
+    return Catalogue(
+        every,
+        paths=[f"photos/{row:05}.jpg" for row in every],
+        labels=[names[code] for code in truth],
+        splits=["test" if row % 4 == 0 else "train" for row in every],
+        classes=names,
+        true=truth,
+        model="stack:oof",
+        said=Said(predicted, sure),
+        votes=dict(zip(BACKBONES, votes, strict=True)),
+        neighbours=np.stack([np.roll(rows, place)[every % len(rows)] for place in range(min(6, len(rows)))], axis=1),
+    )
+
+
 def _wrong(place: int, row: int, true: int, names: list[str], rng: np.random.Generator) -> ConfidentError:
     taken = names[(true + 1) % len(names)]
     votes = [
@@ -268,7 +301,10 @@ def _wrong(place: int, row: int, true: int, names: list[str], rng: np.random.Gen
 
 
 def _backbones() -> BackbonesRecord:
-    costs = [Cost(name, 1280, 5.1 * (i + 1), 90.0 / (i + 1), 0.81 + 0.02 * i) for i, name in enumerate(BACKBONES)]
+    costs = [
+        Cost(name, 1280, 5.1 * (i + 1), 90.0 / (i + 1), 0.81 + 0.02 * i, (0.8, 0.86))
+        for i, name in enumerate(BACKBONES)
+    ]
     return BackbonesRecord(
         metric=as_primary("accuracy"),
         ablation=[BackboneLoss(name, 1.2 * i - 0.4, 1.2 * i - 1, 1.2 * i + 0.2) for i, name in enumerate(BACKBONES)],
@@ -285,7 +321,7 @@ def _confidence(n_images: int) -> ConfidenceRecord:
     share = np.array([0, 0, 0.01, 0.02, 0.04, 0.06, 0.08, 0.12, 0.2, 0.47])
     counts = (share * n_images).astype(int)
     ranges = [
-        CalibrationRange(low, high, (low + high) / 2, (low + high) / 2 - 0.03, int(n))
+        CalibrationRange(low, high, (low + high) / 2, (low + high) / 2 - 0.03, int(n), (low - 0.05, high + 0.01))
         for low, high, n in zip(edges, edges[1:], counts, strict=False)
         if n
     ]
@@ -304,7 +340,7 @@ def _learning() -> LearningRecord:
 def _map(backbone: str, truth: NDArray[np.int_], rng: np.random.Generator) -> EmbeddingMap:
     centres = rng.normal(0, 4, (int(truth.max()) + 1, 2))
     points = (centres[truth] + rng.normal(0, 1, (len(truth), 2))).round(4)
-    return EmbeddingMap(backbone, Projection("PCA", points, (0.21, 0.12)), np.arange(len(truth)), truth, None)
+    return EmbeddingMap(backbone, Projection("PCA", points, (0.21, 0.12), 0.43), np.arange(len(truth)), truth, None)
 
 
 def _data(n_images: int, names: list[str], truth: NDArray[np.int64]) -> DataRecord:

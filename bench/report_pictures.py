@@ -29,7 +29,7 @@ def take(browser: Browser, report: Path, file: Path, scheme: Literal["light", "d
     page.goto(report.resolve().as_uri())
     if figure is not None:
         page.locator(figure).first.evaluate("(each) => each.scrollIntoView()")
-    page.locator(f"{figure or '#figure-models'} .main-svg").first.wait_for()
+    page.locator(f"{figure or '#figure-scores'} .main-svg").first.wait_for()
     page.wait_for_timeout(500)  # points on the graphics card come a moment later
     picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
     picture.quantize(_COLORS, dither=Image.Dither.NONE).save(file, optimize=True)

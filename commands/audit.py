@@ -6,6 +6,7 @@ them. Changes nothing.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +16,7 @@ from stackbone.commands.shared.console import err, out, print_json, progress
 from stackbone.commands.shared.experiment_options import number_or_plan
 from stackbone.commands.shared.option_groups import grouped
 from stackbone.commands.shared.options import CacheOption, DatasetNameOption, JsonOption, RowOptions
+from stackbone.commands.shared.report_output import OpenOption, refuse_idle, write_collected
 from stackbone.commands.shared.tables import print_table
 
 if TYPE_CHECKING:
@@ -53,6 +55,11 @@ def command(
     ] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Random seed: the same seed gives the same folds and results")] = 0,
     rows: RowOptions,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", help="Write the findings to this HTML file too, with pictures and labels to tick"),
+    ] = None,
+    opens: OpenOption = False,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Number of classifiers to fit at a time [default: one per core]")
     ] = None,
@@ -62,9 +69,12 @@ def command(
 ) -> None:
     from stackbone.cache import FeatureStore
     from stackbone.stack.audit.audit import audit
+    from stackbone.stack.report.audit.report import collect_audit_report
 
-    endings.check_outputs(rows.files)
+    refuse_idle(["--open"] if opens and not report else [])
+    endings.check_outputs({"--report": report, **rows.files})
     rows.check()
+    store = FeatureStore(cache)
     with progress("scores that were computed are kept; run the same command to go on") as on_progress:
 
         def look(files: Sequence[ListedFile]) -> list[ImageFacts | str]:
@@ -73,7 +83,7 @@ def command(
             return measure_images(files, on_progress=lambda done, total: on_progress("looking at files", done, total))
 
         found = audit(
-            FeatureStore(cache),
+            store,
             dataset=dataset,
             backbones=backbones,
             kinds=kinds,
@@ -92,6 +102,10 @@ def command(
     with endings.Outputs() as outputs:
         columns = found.columns()
         rows.write(columns, outputs, {**dict.fromkeys(columns, str), "score": float})
+        if report:
+            with outputs.file():
+                collected = collect_audit_report(found, store.dataset(found.dataset))
+                write_collected(collected, report, None, opens=opens, is_pictured=not without_files)
 
 
 def _print(found: Audit, top: int) -> None:

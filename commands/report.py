@@ -1,10 +1,11 @@
-"""Write the report of a result that `stack` or `transfer` kept.
+"""Write the report of a result that `stack` or `transfer` kept, or of several results of `stack` side by side.
 
 Takes seconds: scores of `stack` are in the cache, those of a transfer in the file.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,16 +14,24 @@ import typer
 from stackbone.cache.errors import UsageError
 from stackbone.commands.shared import endings
 from stackbone.commands.shared.console import err, print_json, progress
-from stackbone.commands.shared.option_groups import grouped
+from stackbone.commands.shared.option_groups import changed, grouped
 from stackbone.commands.shared.options import CacheOption, JsonOption
 from stackbone.commands.shared.report_output import PageOptions, write_collected, write_page
 
 
 @grouped
 def command(
-    result: Annotated[Path, typer.Argument(help="File that `stack --result` or `transfer --result` wrote")],
+    results: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RESULT...",
+            help="File that `stack --result` or `transfer --result` wrote; several of `stack` are compared",
+        ),
+    ],
     *,
-    page: Annotated[Path | None, typer.Option("--out", help="Report to write [default: RESULT.html]")] = None,
+    page: Annotated[
+        Path | None, typer.Option("--out", help="Report to write [default: RESULT.html; of several comparison.html]")
+    ] = None,
     options: PageOptions,
     cache: CacheOption = None,
     as_json: JsonOption = False,
@@ -34,6 +43,12 @@ def command(
     from stackbone.stack.transfer.results.reading import WROTE as WROTE_TRANSFER
 
     choose_projection(options.projection)  # refused before the work
+    if len(results) > 1:
+        written = _write_comparison(results, page or results[0].with_name("comparison.html"), options)
+        if as_json:
+            print_json({**written, "results": [str(each) for each in results]})
+        return
+    [result] = results
     page = page or result.with_suffix(".html")
     endings.check_outputs({"RESULT": result, "--out": page})
     versions = {RESULT_FORMAT: RESULT_VERSION, TRANSFER_FORMAT: TRANSFER_VERSION}
@@ -43,6 +58,17 @@ def command(
     written = write(result, page, options, cache)
     if as_json:
         print_json({**written, "result": str(result)})
+
+
+def _write_comparison(results: Sequence[Path], page: Path, options: PageOptions) -> dict[str, Any]:
+    from stackbone.stack.report.compare.report import collect_comparison
+
+    idle = [each for each in changed(options) if each not in ("--figures", "--open")]
+    if idle:
+        message = f"a page that compares results has no use for {', '.join(idle)}: leave it out, or name one result"
+        raise UsageError(message)
+    endings.check_outputs({**{f"RESULT {i + 1}": each for i, each in enumerate(results)}, "--out": page})
+    return write_collected(collect_comparison(results), page, options.figures, opens=options.opens)
 
 
 def _write_experiment(result: Path, page: Path, options: PageOptions, cache: Path | None) -> dict[str, Any]:
@@ -74,5 +100,5 @@ def _write_transfer(result: Path, page: Path, options: PageOptions, cache: Path 
     report, lacking = collect_result_report(found, FeatureStore(cache), options.projection)
     for sentence in lacking:
         err.note(f"note: {sentence}")
-    written = write_collected(report, page, options.figures)
+    written = write_collected(report, page, options.figures, opens=options.opens)
     return {**written, "source": found.sources, "target": found.target, "lacking": lacking}

@@ -201,7 +201,7 @@ _NOT_CHECKED = ("--recipe", "--repeats", "--rare", "--metric", "--class-weight",
 
 def _check_page(files: OutputOptions, page: PageOptions) -> None:
     """Refuse options of a report that is not asked for."""
-    of_a_page = ("--steering", "--weights")
+    of_a_page = ("--steering", "--weights", "--open")
     without_effect = (
         () if files.report else of_a_page if page.figures else (*of_a_page, "--learning-curve", "--projection")
     )

@@ -18,7 +18,7 @@ from stackbone.commands.shared.console import err, print_json, progress
 from stackbone.commands.shared.experiment_options import CrossValidationOptions, number_or_plan
 from stackbone.commands.shared.option_groups import grouped
 from stackbone.commands.shared.options import CacheOption, DatasetNameOption, FoldOptions, JsonOption, RowOptions
-from stackbone.commands.shared.report_output import write_collected
+from stackbone.commands.shared.report_output import refuse_idle, write_collected
 from stackbone.commands.shared.transfer.options import DomainOptions, TransferFiles
 from stackbone.commands.shared.transfer.output import print_transfer
 
@@ -64,6 +64,7 @@ def command(
     if files.projection != "auto" and not (files.report or files.figures):
         message = "--projection is for the report: add --report FILE or --figures FOLDER, or leave it out"
         raise UsageError(message)
+    refuse_idle(["--open"] if files.opens and not files.report else [])
     choose_projection(files.projection)  # refused before the work
     endings.check_outputs({"--save": files.save, "--result": files.result, "--report": files.report, **rows.files})
     if files.save:
@@ -125,7 +126,7 @@ def _write(
         if files.report or files.figures:
             with outputs.file():
                 report = collect_transfer_report(experiment, files.projection, store)
-                write_collected(report, files.report, files.figures)
+                write_collected(report, files.report, files.figures, opens=files.opens)
 
 
 def _save(experiment: TransferExperiment, file: Path, files: TransferFiles, jobs: int | None) -> None:

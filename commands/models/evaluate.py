@@ -91,6 +91,7 @@ def command(
     }
     choose_projection(page.projection)
     refuse_idle(["--projection"] if page.projection != "auto" and not (report or page.figures) else [])
+    refuse_idle(["--open"] if page.opens and not report else [])
     check_outputs({"--model": model, "--report": report, **files.files})
     files.check()
     loaded = load_model(model)

@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from stackbone.stack import Experiment
     from stackbone.stack.experiments.against.change import Change
     from stackbone.stack.report.pictures import DrawAttention
-    from stackbone.stack.report.report import Report
+    from stackbone.stack.report.report import PageContent
 
 ReportOption = Annotated[
     Path | None, typer.Option("--report", help="Write a report with figures to this file, one HTML page")
 ]
+
+
+OpenOption = Annotated[bool, typer.Option("--open", help="Open the report in the browser when it is written")]
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,13 @@ class FigureOptions:
         Path | None, typer.Option(help="Write the report's figures to this folder too, as SVG and PNG")
     ] = None
     projection: Annotated[
-        str, typer.Option(help="How the report maps images to a plane: {projections}; auto is UMAP where installed")
+        str,
+        typer.Option(
+            help="How the report maps images to a plane: {projections}; auto is UMAP where installed, else t-SNE, of "
+            "more than 5,000 images PCA"
+        ),
     ] = "auto"
+    opens: OpenOption = False
 
 
 @dataclass(frozen=True)
@@ -96,13 +104,23 @@ def write_page(
         report = collect_report(experiment, store, asked, progress=on_progress)
     if page and report.record(AttentionRecord) and not options.steering:
         err.note("note: with --steering FILES the report shows the steered attention too")
-    return write_collected(report, page, options.figures, attention if options.steering else None)
+    drawn = attention if options.steering else None
+    return write_collected(report, page, options.figures, drawn, opens=options.opens)
 
 
 def write_collected(
-    report: Report, page: Path | None, figures: Path | None, attention: DrawAttention | None = None
+    report: PageContent,
+    page: Path | None,
+    figures: Path | None,
+    attention: DrawAttention | None = None,
+    *,
+    opens: bool = False,
+    is_pictured: bool = True,
 ) -> dict[str, Any]:
-    """Write a report that was collected already, with its pictures; return what was written, JSON-able."""
+    """Write a report that was collected already, with its pictures, and open it where that was asked for.
+
+    Returns what was written, JSON-able.
+    """
     from stackbone.extract.images.thumbnails import thumbnails
     from stackbone.stack.report import page as html
     from stackbone.stack.report.figures.export import export_figures
@@ -116,7 +134,7 @@ def write_collected(
             def small(files: Sequence[ListedFile]) -> list[bytes | str]:
                 return thumbnails(files, on_progress=lambda done, total: on_progress("thumbnails", done, total))
 
-            pictures = draw_pictures(report, small, attention)
+            pictures = draw_pictures(report, small if is_pictured else None, attention)
             html.write_page(report, page, pictures)
         if pictures.missing:
             first = next(iter(pictures.missing))
@@ -125,6 +143,8 @@ def write_collected(
             path, reason = report.images[first].path, pictures.missing[first]
             err.note(f"note: {left_out} of the report; the first is {path!r}: {reason}")
         err.note(f"the report is in {page}")
+        if opens:
+            _open(page)
     if figures:
         written = export_figures(report.figures(), figures)
         err.note(f"{counted(len(written), 'figure')} written to {figures}")
@@ -133,3 +153,11 @@ def write_collected(
         "figures": [str(file) for file in written],
         "missing_pictures": [{"path": path, "reason": reason} for path, reason in missing.items()],
     }
+
+
+def _open(page: Path) -> None:
+    """Open a page in the user's browser; where there is none, say so: the page is written all the same."""
+    import webbrowser
+
+    if not webbrowser.open(page.resolve().as_uri()):
+        err.note(f"note: no browser could be opened; open {page} by hand")

@@ -49,7 +49,12 @@ class Difference:
     @property
     def excludes_zero(self) -> bool:
         """Whether there is an interval, and no difference is outside it."""
-        return self.low is not None and self.high is not None and not self.low <= 0.0 <= self.high
+        return self.low is not None and not self.spans_zero
+
+    @property
+    def spans_zero(self) -> bool:
+        """Whether there is an interval, and no difference is inside it."""
+        return self.low is not None and self.high is not None and self.low <= 0.0 <= self.high
 
     def to_dict(self) -> dict[str, object]:
         """Return the difference as a JSON object."""

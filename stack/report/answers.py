@@ -70,6 +70,13 @@ class Answers:
         ``(n_images,)`` row of the dataset's index of each image.
     model : str
         The model whose errors are shown.
+
+    Attributes
+    ----------
+    tested : NDArray[np.int64]
+        ``(n_scored,)`` the images that were scored.
+    rows, truth, predicted : NDArray[np.int64]
+        ``(n_scored,)`` their rows of the index, their class codes, and those that the model takes them for.
     """
 
     def __init__(
@@ -82,17 +89,17 @@ class Answers:
         model: str,
     ) -> None:
         self._predictions, self._folds, self._names = predictions, folds, names
-        tested, self._scores = pool(predictions[model], folds)
-        self._rows, self._truth = rows[tested], codes[tested]
-        self._predicted = self._scores.argmax(axis=1)
-        self._probability = predictions[model][0].probability
+        self.tested, self._scores = pool(predictions[model], folds)
+        self.rows, self.truth = rows[self.tested], codes[self.tested]
+        self.predicted = self._scores.argmax(axis=1)
+        self._gives_probability = predictions[model][0].probability
 
     @cached_property
     def wrong(self) -> list[ConfidentError]:
         """The images that the model is most confidently wrong about, the surest first; at most 60."""
         return self._shown(
             confidently_wrong(
-                self._truth, self._scores, MOST_WRONG, probability=self._probability, without=self._against
+                self.truth, self._scores, MOST_WRONG, probability=self._gives_probability, without=self._against
             )
         )
 
@@ -104,26 +111,24 @@ class Answers:
     @cached_property
     def _against(self) -> NDArray[np.bool_]:
         """Return ``(n_scored,)`` whether the model answers otherwise than all backbones."""
-        everything = np.arange(len(self._truth))
-        return overruled(self._predicted, [codes for codes, _ in self._votes(everything).values()])
+        return overruled(self.predicted, [codes for codes, _ in self.votes.values()])
 
     def _shown(self, found: NDArray[np.int64]) -> list[ConfidentError]:
-        votes = self._votes(found)
         return [
             ConfidentError(
-                row=int(self._rows[i]),
-                true=self._names[self._truth[i]],
-                predicted=self._names[self._predicted[i]],
-                probability=float(np.exp(self._scores[i].max())) if self._probability else None,
-                votes=[Vote(name, self._names[code[n]], float(sure[n])) for name, (code, sure) in votes.items()],
+                row=int(self.rows[i]),
+                true=self._names[self.truth[i]],
+                predicted=self._names[self.predicted[i]],
+                probability=float(np.exp(self._scores[i].max())) if self._gives_probability else None,
+                votes=[Vote(name, self._names[code[i]], float(sure[i])) for name, (code, sure) in self.votes.items()],
             )
-            for n, i in enumerate(found)
+            for i in found
         ]
 
     def examples(self, true: str, predicted: str, most: int) -> list[int]:
         """Return the rows of images of one class that are taken for another, the surest first."""
-        pair = (self._truth == self._names.index(true)) & (self._predicted == self._names.index(predicted))
-        found: list[int] = self._rows[self._surest[pair[self._surest]][:most]].tolist()
+        pair = (self.truth == self._names.index(true)) & (self.predicted == self._names.index(predicted))
+        found: list[int] = self.rows[self._surest[pair[self._surest]][:most]].tolist()
         return found
 
     @cached_property
@@ -131,12 +136,31 @@ class Answers:
         """Return ``(n_scored,)`` positions, the surest prediction first."""
         return np.argsort(-self._scores.max(axis=1), kind="stable")
 
-    def _votes(self, found: NDArray[np.int64]) -> dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]]:
-        """Return each backbone's class codes and probabilities for some of the scored images."""
-        votes = {}
+    @property
+    def probability(self) -> NDArray[np.float64] | None:
+        """``(n_scored,)`` of the predicted classes, 0 to 1; None where the model gives none."""
+        return np.exp(np.minimum(self._scores.max(axis=1), 0)) if self._gives_probability else None
+
+    @cached_property
+    def votes(self) -> dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """``(n_scored,)`` class codes and probabilities by each backbone's logistic regression."""
+        return {name: (each.argmax(axis=1), np.exp(each.max(axis=1))) for name, each in self._of_backbones.items()}
+
+    @property
+    def log_probabilities(self) -> NDArray[np.float64]:
+        """``(n_classifiers, n_scored, n_classes)`` of the backbones, or of the model where it has none that are known.
+
+        None at all where no one gives probabilities.
+        """
+        own = [self._scores] if self._gives_probability else []
+        found = [*self._of_backbones.values()] or own
+        return np.stack(found) if found else np.zeros((0, *self._scores.shape))
+
+    @cached_property
+    def _of_backbones(self) -> dict[str, NDArray[np.float64]]:
+        found = {}
         for model, predictions in self._predictions.items():
             kind, _, backbone = model.partition(":")
             if kind == "lr":
-                scores = pool(predictions, self._folds)[1][found]
-                votes[backbone] = scores.argmax(axis=1), np.exp(scores.max(axis=1))
-        return votes
+                found[backbone] = pool(predictions, self._folds)[1]
+        return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stackbone.stack.report.figures.style import Figure
@@ -26,11 +26,14 @@ class Page:
         By row of the dataset's index.
     pictures : Pictures
         Thumbnails, and pictures of attention.
+    classes : sequence of str
+        Names by code; empty where images are not of one class each.
     """
 
     figures: Mapping[str, Figure]
     images: Mapping[int, ReportImage]
     pictures: Pictures = field(default_factory=Pictures)
+    classes: Sequence[str] = ()
 
 
 def figure(
@@ -42,6 +45,7 @@ def figure(
     note: Child = None,
     numbers: Child = None,
     controls: Child = None,
+    beside: Child = None,
 ) -> Markup:
     """Return the place that a figure is drawn in.
 
@@ -57,6 +61,8 @@ def figure(
         The same as a table, behind a click.
     controls
         Buttons above it.
+    beside
+        What stands beside it where there is room, else below.
     """
     if name not in page.figures:
         return Markup()
@@ -73,7 +79,7 @@ def figure(
         "figure",
         element("h3", title),
         controls,
-        canvas,
+        canvas if beside is None else element("div", canvas, beside, class_="with-beside"),
         element("figcaption", note) if note else None,
         table if numbers else None,
         id=f"figure-{name}",
@@ -86,11 +92,18 @@ def scrolled(content: Child, label: str) -> Markup:
 
 
 def picture(page: Page, row: int, size: int = 160) -> Markup:
-    """Return an image by its row in the index; the page's script fills it in, since many places show the same one."""
-    if row not in page.pictures.thumbnails:
+    """Return an image by its row in the index, as a button that enlarges it.
+
+    The page's script fills it in, since many places show the same one.
+    """
+    if row in page.pictures.thumbnails:
+        shown = element("img", data_image=row, alt="", width=size, height=size, decoding="async")
+    else:
         reason = page.pictures.missing.get(row)  # it may be longer than its place: the whole of it shows on hover
-        return element("span", reason or "no picture", class_="no-picture", title=reason)
-    return element("img", data_image=row, alt=f"image labelled {page.images[row].label}", width=size, height=size)
+        shown = element("span", reason or "no picture", class_="no-picture", title=reason)
+    image = page.images[row]
+    says = f"Enlarge {image.path}, labelled {image.label or 'nothing'}"
+    return element("button", shown, type="button", class_="open", data_open=row, aria_label=says)
 
 
 def path(page: Page, row: int) -> Markup:
@@ -118,6 +131,17 @@ def more_button(n: int, shown: int, cards: str) -> Markup | None:
     if n <= shown:
         return None
     return element("button", f"Show all {n}", type="button", class_="more", aria_controls=cards)
+
+
+def search_field(title: str, **attributes: str) -> Markup:
+    """Return a field by whose text images are found."""
+    return element("label", f"{title} ", element("input", type="search", autocomplete="off", **attributes))
+
+
+def image_list(label: str) -> Markup:
+    """Return the place of a list of images that the page's script fills, and of the button for more of them."""
+    more = element("button", "Show more", type="button", class_="next", data_next=True, hidden=True)
+    return join_all(element("ul", class_="cards found", aria_label=label), more)
 
 
 def zoom_buttons() -> Markup:

@@ -24,6 +24,8 @@ from stackbone.stack.tasks.class_findings import ClassFindings
 
 MOST_POINTS = 50_000
 
+_ERRORS_OF_PICTURED = 75  # percent
+
 
 @dataclass(frozen=True)
 class ReportOptions:
@@ -32,7 +34,8 @@ class ReportOptions:
     Attributes
     ----------
     projection : str
-        ``pca``, ``umap``, or ``auto``: UMAP where umap-learn is installed and there are at most 50,000 images.
+        ``pca``, ``tsne``, ``umap``, or ``auto``: UMAP where umap-learn is installed and there are at most 50,000
+        images, else t-SNE of up to 5,000 images, else PCA.
     learning_curve : bool
         Whether to score shares of the training images too, which takes about as long as the experiment did.
     max_thumbnails : int
@@ -164,7 +167,15 @@ class Context:
         return sample_rows(self.codes, MOST_POINTS, self.experiment.seed)
 
     def fill_images(self) -> None:
-        """Add images spread over the classes for as long as more can be pictured: those that a map shows."""
+        """Add images for as long as more can be pictured: most of the errors, then some of each class that a map shows.
+
+        A cell of the confusion matrix and the gallery show the former.
+        """
+        if self.answers is not None:
+            wrong = self.answers.rows[self.answers.predicted != self.answers.truth]
+            unseen = wrong[~np.isin(wrong, list(self.images))]
+            most = max(0, self.options.max_thumbnails * _ERRORS_OF_PICTURED // 100 - len(self.images))
+            self.images.add(np.random.default_rng(self.experiment.seed).permutation(unseen)[:most])
         new = self.shown[~np.isin(self.rows[self.shown], list(self.images))]
         room = max(0, self.options.max_thumbnails - len(self.images))
         self.images.add(self.rows[new[sample_rows(self.codes[new], room, self.experiment.seed)]])

@@ -57,7 +57,8 @@ def embedding_maps(context: Context) -> list[EmbeddingMap]:
         If features have left the cache meanwhile, or are damaged.
     """
     experiment, asked, told = context.experiment, context.options.projection, context.progress
-    method = choose_projection("pca" if asked == "auto" and experiment.n_images > MOST_POINTS else asked)
+    asked = "pca" if asked == "auto" and experiment.n_images > MOST_POINTS else asked
+    method = choose_projection(asked, len(context.shown))
     maps = []
     for done, used in enumerate(context.features):
         if told is not None:

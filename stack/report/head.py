@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 from stackbone.cache.text import counted
 from stackbone.stack.fitting.fit_warnings import in_words
@@ -26,6 +27,10 @@ _LEFT_OUT = {
     "unknown": ("of an unknown class", "of unknown classes"),
     "unlabelled": ("unlabelled", "unlabelled"),
 }
+
+
+NO_CLEAR_DIFFERENCE = "No clear difference from the best single backbone."
+"""The headline where the interval of the difference spans zero."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,17 @@ class Facts:
     classes_are: str = "classes"
 
 
+class PageHead(Protocol):
+    """What stands above every section of a page."""
+
+    @property
+    def title(self) -> str:
+        """What the page is called."""
+
+    def html(self) -> Markup:
+        """Return the head of the page."""
+
+
 @dataclass(frozen=True)
 class Head:
     """What the head of the page shows.
@@ -79,6 +95,8 @@ class Head:
         What it was measured on.
     about : str
         What the model is, after its name.
+    interval : tuple of float, optional
+        95% interval of the mean; None where there is no spread to judge it by.
     """
 
     dataset: str
@@ -90,6 +108,33 @@ class Head:
     verdict: Verdict
     facts: Facts
     about: str = "the model that this page is about"
+    interval: tuple[float, float] | None = None
+
+    @property
+    def title(self) -> str:
+        """What the page is called."""
+        return f"{self.dataset}: Stackbone report"
+
+    def html(self) -> Markup:
+        """Return the head of the page."""
+        return element(
+            "header",
+            eyebrow(self.dataset, self.created),
+            element("div", self._score(), _verdict(self.verdict), class_="headline"),
+            _facts_html(self.facts),
+            class_="hero",
+        )
+
+    def _score(self) -> Markup:
+        interval = None if self.interval is None else "95% interval {:.3f} to {:.3f}".format(*self.interval)
+        return element(
+            "p",
+            element("span", number(self.mean), class_="value"),
+            None if self.std is None else element("span", f"± {self.std:.3f}", class_="spread"),
+            element("span", interval, class_="interval") if interval else None,
+            element("span", f"{self.metric} of {self.model}, {self.about}", class_="what"),
+            class_="score",
+        )
 
 
 def collect_head(context: Context) -> Head:
@@ -113,43 +158,29 @@ def collect_head(context: Context) -> Head:
             notes=[*joined.notes, *in_words(experiment.evaluation.warnings)],
             classes_are=experiment.kind.classes_are[1],
         ),
+        interval=experiment.interval(experiment.model_name),
     )
 
 
-def head_html(head: Head) -> Markup:
-    """Return the head of the page."""
-    created = head.created
+def eyebrow(dataset: str, created: datetime, kind: str = "report") -> Markup:
+    """Return the line above a page's headline."""
+    time = f"{created.day} {created:%B %Y, %H:%M} UTC"
     return element(
-        "header",
-        element(
-            "p",
-            element("span", "Stackbone report"),
-            element("span", head.dataset),
-            element(
-                "time",
-                f"{created.day} {created:%B %Y, %H:%M} UTC",
-                datetime=created.isoformat(timespec="seconds"),
-            ),
-            class_="eyebrow",
-        ),
-        element(
-            "div",
-            element(
-                "p",
-                element("span", number(head.mean), class_="value"),
-                None if head.std is None else element("span", f"± {head.std:.3f}", class_="spread"),
-                element("span", f"{head.metric} of {head.model}, {head.about}", class_="what"),
-                class_="score",
-            ),
-            element(
-                "div",
-                element("h1", head.verdict.comparison),
-                element("p", head.verdict.certainty, class_="rest") if head.verdict.certainty else None,
-            ),
-            class_="headline",
-        ),
-        _facts_html(head.facts),
-        class_="hero",
+        "p",
+        element("span", f"Stackbone {kind}"),
+        element("span", dataset),
+        element("time", time, datetime=created.isoformat(timespec="seconds")),
+        class_="eyebrow",
+    )
+
+
+def _verdict(said: Verdict) -> Markup:
+    """Return the verdict; what may be chance is no headline."""
+    below = [said.certainty] if said.is_clear else [said.comparison, said.certainty]
+    return element(
+        "div",
+        element("h1", said.comparison if said.is_clear else NO_CLEAR_DIFFERENCE),
+        [element("p", each, class_="rest") for each in below if each],
     )
 
 

@@ -24,14 +24,16 @@ from stackbone.cache.disk.output_file import write_output
 from stackbone.cache.progress import Progress
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.report.blocks import Page
+from stackbone.stack.report.catalogue.catalogue import Catalogue, listed_images
 from stackbone.stack.report.context import ReportOptions
 from stackbone.stack.report.figures.style import CLASS_LOOKS, GREY, HEAT_ON_DARK, HEAT_ON_LIGHT, ON_DARK
-from stackbone.stack.report.head import head_html
 from stackbone.stack.report.markup import Markup, element
 from stackbone.stack.report.pictures import DrawAttention, DrawThumbnails, Pictures, data_uri
-from stackbone.stack.report.report import Report, collect_report, draw_pictures
+from stackbone.stack.report.report import PageContent, Report, collect_report, draw_pictures
 from stackbone.stack.report.section import Shown
 
+_DRAWN = "Figures drawn by plotly.js (MIT license); both are in this file, and nothing is loaded."
+_PARTS = ("start", "figures", "viewer", "gallery", "confusion", "tables", "map", "navigation")
 _ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -82,12 +84,12 @@ def write_report(
     return report
 
 
-def write_page(report: Report, path: str | os.PathLike[str], pictures: Pictures | None = None) -> None:
+def write_page(report: PageContent, path: str | os.PathLike[str], pictures: Pictures | None = None) -> None:
     """Write a report that was collected already.
 
     Parameters
     ----------
-    report : Report
+    report : PageContent
         As of `collect_report`.
     path : str or path
         The file, written whole or not at all.
@@ -103,25 +105,28 @@ def write_page(report: Report, path: str | os.PathLike[str], pictures: Pictures 
     write_output(Path(path), content.encode("utf-8", "backslashreplace"))
 
 
-def render_page(report: Report, pictures: Pictures) -> str:
+def render_page(report: PageContent, pictures: Pictures) -> str:
     """Return the report's HTML."""
-    page = Page(report.figures(), report.images, pictures)
+    catalogue = report.catalogue or listed_images(report.images)
+    page = Page(report.figures(), report.images, pictures, catalogue.classes)
     written = [(part.section, part.section.html(part.record, page)) for part in report.parts]
     sections = [(section, content) for section, content in written if content]
-    script, plotly = _own("page.js"), _plotly()
+    script, plotly = _script(), _plotly() if page.figures else ""
+    runs = f"{_hash(plotly)} {_hash(script)} 'unsafe-eval'" if plotly else _hash(script)
     policy = (
-        f"default-src 'none'; script-src {_hash(plotly)} {_hash(script)} 'unsafe-eval'; style-src 'unsafe-inline'; "
+        f"default-src 'none'; script-src {runs}; style-src 'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
     return Template(_own("page.html")).substitute(
         policy=policy,
-        title=element("title", f"{report.head.dataset}: Stackbone report"),
+        title=element("title", report.head.title),
         style=_own("page.css"),
         links=element("ul", [element("li", element("a", each.title, href=f"#{each.name}")) for each, _ in sections]),
-        hero=head_html(report.head),
+        hero=report.head.html(),
         sections="\n".join(_section(*each) for each in sections),
-        data=to_script_json(_payload(report, page)),
-        plotly=base64.b64encode(gzip.compress(plotly.encode(), mtime=0)).decode(),
+        made=f"Made by Stackbone. {_DRAWN if plotly else 'All of it is in this file, and nothing is loaded.'}",
+        data=to_script_json(_payload(report, page, catalogue)),
+        plotly=_packed(plotly) if plotly else "",
         script=script,
     )
 
@@ -135,17 +140,18 @@ def to_script_json(value: object) -> str:
     return _SURROGATE.sub(lambda found: rf"\\u{ord(found[0]):04x}", text.translate(_ESCAPES))
 
 
-def _payload(report: Report, page: Page) -> dict[str, Any]:
+def _payload(report: PageContent, page: Page, catalogue: Catalogue) -> dict[str, Any]:
     """Return what the script needs: the figures, the images, the looks, and what sections give to it."""
     payload: dict[str, Any] = {
         "figures": {name: each.to_page() for name, each in page.figures.items()},
-        "images": {row: {"label": each.label, "path": each.path} for row, each in page.images.items()},
+        "catalogue": catalogue.to_page(),
         "thumbnails": {row: data_uri(content) for row, content in page.pictures.thumbnails.items()},
         "attention": {number: data_uri(content) for number, content in page.pictures.attention.items()},
         "maps": {},
         "rows": [],
-        "classes": [],
+        "classes": catalogue.classes,
         "highlighted": [],
+        "suspects": [],
         "looks": CLASS_LOOKS,
         "grey": GREY,
         "heat": {"light": HEAT_ON_LIGHT, "dark": HEAT_ON_DARK},
@@ -163,6 +169,19 @@ def _section(section: Shown[Any], content: Markup) -> Markup:
 
 def _own(name: str) -> str:
     return files("stackbone.stack.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _packed(plotly: str) -> str:
+    """Return the element that holds plotly.js, compressed."""
+    content = base64.b64encode(gzip.compress(plotly.encode(), mtime=0)).decode()
+    notice = "<!-- plotly.js, Copyright Plotly, Inc., MIT license; compressed -->"
+    return f'{notice}\n<script type="application/gzip" id="plotly">{content}</script>'
+
+
+def _script() -> str:
+    """Return our own script: its parts in one scope, each building on those before it."""
+    parts = "\n".join(_own(f"script/{name}.js") for name in _PARTS)
+    return f'"use strict";\n{{\n{parts}}}\n'
 
 
 def _hash(script: str) -> str:

@@ -10,15 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
+from stackbone.cache import usable_cores
 from stackbone.cache.choices import check_choice
 from stackbone.cache.errors import UsageError
 
-PROJECTIONS = ("auto", "pca", "umap")
+PROJECTIONS = ("auto", "pca", "tsne", "umap")
+NEAREST = 10
+"""Neighbours that a plane should keep."""
 
 _LEAST_NEIGHBOURS = 15  # UMAP's own number; with no more images than this there is nothing to embed
-_BEFORE_UMAP = 50  # dimensions in which neighbours are sought
+_BEFORE_NEIGHBOURS = 50  # dimensions in which neighbours are sought
 _POWER = 7  # iterations: the plane is then that of the full decomposition to several digits
 _DIGITS = 4
+_MODERATE = 5_000  # images; t-SNE takes some 12 s of a core for as many, and of more it takes minutes
+_STEPS = 500  # of the descent: from the principal components, twice as many change little
+_PERPLEXITY = 30
+_ASKED = 500  # images whose neighbours are looked for, of more
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,20 +35,26 @@ class Projection:
     Attributes
     ----------
     method : str
-        ``PCA`` or ``UMAP``.
+        ``PCA``, ``t-SNE`` or ``UMAP``.
     points : NDArray[np.float64]
         ``(n, 2)``, without a unit; rounded to four digits of the widest extent.
     explained : tuple of float, optional
-        Share of the variance that each axis of a PCA holds, 0 to 1; None for UMAP.
+        Share of the variance that each axis of a PCA holds, 0 to 1; else None.
+    kept : float, optional
+        Share of the 10 nearest neighbours of each image that are so on the plane too, 0 to 1; None where there are no
+        more images than these.
     """
 
     method: str
     points: NDArray[np.float64]
     explained: tuple[float, float] | None
+    kept: float | None = None
 
 
-def choose_projection(asked: str) -> str:
-    """Return ``pca`` or ``umap``; for ``auto``, UMAP where umap-learn is installed.
+def choose_projection(asked: str, n_images: int = 0) -> str:
+    """Return ``pca``, ``tsne`` or ``umap``.
+
+    For ``auto``, UMAP where umap-learn is installed, else t-SNE of up to 5,000 images, else PCA.
 
     Raises
     ------
@@ -51,11 +64,11 @@ def choose_projection(asked: str) -> str:
     check_choice("projection", asked, PROJECTIONS)
     installed = has_umap()
     if asked == "auto":
-        return "umap" if installed else "pca"
+        return "umap" if installed else "tsne" if n_images <= _MODERATE else "pca"
     if asked == "umap" and not installed:
         message = (
             "the projection umap needs umap-learn, which is not installed. Run `pip install umap-learn`, or use the "
-            "projection pca"
+            "projection tsne"
         )
         raise UsageError(message)
     return asked
@@ -73,23 +86,27 @@ def project(x: NDArray[np.float32], method: str = "pca", seed: int = 0) -> Proje
     """Lay features out on a plane; the same features and seed give the same plane.
 
     PCA by randomised subspace iteration (Halko, Martinsson & Tropp 2011, SIAM Review 53(2), algorithm 4.4), each
-    axis turned so that its largest loading is positive. UMAP (McInnes, Healy & Melville 2018, arXiv 1802.03426) on
-    the first 50 principal components.
+    axis turned so that its largest loading is positive. t-SNE (van der Maaten & Hinton 2008, JMLR 9; from the principal
+    components, as Kobak & Berens 2019, Nature Communications 10:5416) and UMAP (McInnes, Healy & Melville 2018, arXiv
+    1802.03426) on the first 50 principal components.
 
     Parameters
     ----------
     x : NDArray[np.float32]
         ``(n, dim)`` finite features.
     method : str
-        ``pca`` or ``umap``; the former also where there are too few images to have neighbours.
+        ``pca``, ``tsne`` or ``umap``; the former also where there are too few images to have neighbours.
     seed : int
         Of the random start.
     """
-    if method == "umap" and len(x) > _LEAST_NEIGHBOURS + 1:
-        return Projection("UMAP", _round(_umap(x, seed)), None)
+    if method != "pca" and len(x) > _LEAST_NEIGHBOURS + 1 and np.ptp(x, axis=0).any():
+        name, embed = ("UMAP", _umap) if method == "umap" else ("t-SNE", _tsne)
+        reduced, _ = _principal(x, min(_BEFORE_NEIGHBOURS, *x.shape), seed)
+        points = embed(reduced, seed)
+        return Projection(name, _round(points), None, _kept(x, points, seed))
     points, explained = _principal(x, 2, seed)
     shares = (float(explained[0]), float(explained[1]))
-    return Projection("PCA", _round(points), shares)
+    return Projection("PCA", _round(points), shares, _kept(x, points, seed))
 
 
 def _principal(x: NDArray[np.float32], n: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -103,8 +120,36 @@ def _principal(x: NDArray[np.float32], n: int, seed: int) -> tuple[NDArray[np.fl
     return points, shares
 
 
-def _umap(x: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
-    reduced, _ = _principal(x, min(_BEFORE_UMAP, *x.shape), seed)
+def _tsne(reduced: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    from sklearn.manifold import TSNE
+
+    perplexity = min(_PERPLEXITY, (len(reduced) - 1) / 3)
+    found = TSNE(
+        perplexity=perplexity, init="pca", max_iter=_STEPS, random_state=seed, n_jobs=usable_cores()
+    ).fit_transform(reduced)
+    return np.asarray(found, np.float32)
+
+
+def _kept(x: NDArray[np.float32], points: NDArray[np.float32], seed: int) -> float | None:
+    """Return which share of the nearest neighbours a plane keeps, over all images or 500 of them."""
+    n = len(x)
+    if n <= NEAREST + 1:
+        return None
+    asked = np.arange(n)
+    if n > _ASKED:
+        asked = np.random.default_rng(seed).choice(n, _ASKED, replace=False)
+    before, after = _nearest(x, asked), _nearest(points, asked)
+    return float(np.mean([len(np.intersect1d(a, b)) / NEAREST for a, b in zip(before, after, strict=True)]))
+
+
+def _nearest(x: NDArray[np.float32], asked: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return ``(n_asked, 10)`` rows of the nearest others, by the Euclidean distance."""
+    apart = (x**2).sum(axis=1) - 2 * (x[asked] @ x.T)
+    apart[np.arange(len(asked)), asked] = np.inf
+    return np.argpartition(apart, NEAREST, axis=1)[:, :NEAREST].astype(np.int64)
+
+
+def _umap(reduced: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     with warnings.catch_warnings():
         # It warns about its own dependencies, and that a seed costs parallelism.
         warnings.simplefilter("ignore")

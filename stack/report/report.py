@@ -10,9 +10,11 @@ from stackbone.cache import FeatureStore
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.cache.progress import Progress
 from stackbone.stack.experiments.experiment import Experiment
+from stackbone.stack.report.catalogue.catalogue import Catalogue
+from stackbone.stack.report.catalogue.collect import collect_catalogue
 from stackbone.stack.report.context import Context, ReportOptions
 from stackbone.stack.report.figures.style import Figure
-from stackbone.stack.report.head import Head, collect_head
+from stackbone.stack.report.head import Head, PageHead, collect_head
 from stackbone.stack.report.images import ReportImage
 from stackbone.stack.report.pictures import DrawAttention, DrawThumbnails, Pictures
 from stackbone.stack.report.section import SECTIONS, Shown
@@ -34,12 +36,12 @@ class FilledSection(Generic[R]):
 
 
 @dataclass(frozen=True, eq=False)
-class Report:
-    """What a report shows.
+class PageContent:
+    """What a page shows.
 
     Attributes
     ----------
-    head : Head
+    head : PageHead
         Of the page.
     parts : list of FilledSection
         The sections that have something to show, in the order of the page.
@@ -47,12 +49,15 @@ class Report:
         Every image that a section shows, by row of the dataset's index.
     max_thumbnails : int
         How many of them, from the first, are to be pictured.
+    catalogue : Catalogue, optional
+        What is known of the images on maps and of these; by default what the dataset lists of the latter.
     """
 
-    head: Head
+    head: PageHead
     parts: list[FilledSection[Any]]
     images: Mapping[int, ReportImage]
     max_thumbnails: int = 600
+    catalogue: Catalogue | None = None
 
     def figures(self) -> dict[str, Figure]:
         """Return the figures of all sections by name, in the order of the page."""
@@ -65,6 +70,13 @@ class Report:
     def files(self) -> dict[int, ListedFile]:
         """Return the image files that are to be pictured, by row of the dataset's index."""
         return {row: self.images[row].file for row in list(self.images)[: self.max_thumbnails]}
+
+
+@dataclass(frozen=True, eq=False)
+class Report(PageContent):
+    """What the report of an experiment or of a transfer shows; its head tells of a model and its score."""
+
+    head: Head
 
 
 def collect_report(
@@ -100,17 +112,23 @@ def collect_report(
     sections = [each for each in SECTIONS.values() if not each.tasks or experiment.task in each.tasks]
     parts = [FilledSection(each, record) for each in sections if (record := each.collect(context)) is not None]
     context.fill_images()
-    return Report(collect_head(context), parts, context.images.records(), context.options.max_thumbnails)
+    return Report(
+        collect_head(context),
+        parts,
+        context.images.records(),
+        context.options.max_thumbnails,
+        collect_catalogue(context),
+    )
 
 
 def draw_pictures(
-    report: Report, thumbnails: DrawThumbnails | None = None, attention: DrawAttention | None = None
+    report: PageContent, thumbnails: DrawThumbnails | None = None, attention: DrawAttention | None = None
 ) -> Pictures:
     """Have the pictures of a report drawn.
 
     Parameters
     ----------
-    report : Report
+    report : PageContent
         As of `collect_report`.
     thumbnails : callable, optional
         Draws image files; without it, images are shown by path.
@@ -127,7 +145,7 @@ def draw_pictures(
     )
 
 
-def _draw_attention(report: Report, draw: DrawAttention) -> dict[int, bytes]:
+def _draw_attention(report: PageContent, draw: DrawAttention) -> dict[int, bytes]:
     record = report.record(AttentionRecord)
     pictures: dict[int, bytes] = {}
     for backbone, spec in (record.specs if record else {}).items():

@@ -12,15 +12,18 @@ from stackbone.stack.tasks.findings import Lesson
 
 def lessons(experiment: Experiment) -> list[Lesson]:
     """Return what else the experiment teaches; the result file has all of it."""
-    found = [
-        _steered_lesson(name, ids, is_nested=name in experiment.nested) for name, ids in experiment.steered.items()
-    ]
+    found = steered_lessons(experiment)
     if lost := losses(experiment):
         metric = primary_metric(experiment)
         sign = 1 if metric.lower_is_better else -1  # of the score itself, where what is lost makes it less
         changes = ", ".join(f"{each.without} {_signed(sign * each.mean, metric.digits)}" for each in lost)
         found.append(Lesson(changes, f"stack:oof without one backbone, in {metric.unit_name}"))
     return found + experiment.findings.error_lessons()
+
+
+def steered_lessons(experiment: Experiment) -> list[Lesson]:
+    """Return what is to be known of each steered backbone; all other lessons the report shows at length."""
+    return [_steered_lesson(name, ids, is_nested=name in experiment.nested) for name, ids in experiment.steered.items()]
 
 
 def _steered_lesson(name: str, ids: Sequence[str], *, is_nested: bool) -> Lesson:

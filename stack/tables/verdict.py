@@ -26,10 +26,13 @@ class Verdict:
         How the model compares with the best single backbone, whichever way it went.
     certainty : str, optional
         The interval of the difference; None on a single split of a regression, whose one number has no spread.
+    is_clear : bool
+        Whether the comparison can be taken at its word: no interval of the difference spans zero.
     """
 
     comparison: str
     certainty: str | None
+    is_clear: bool = True
 
     def __str__(self) -> str:
         return self.comparison if self.certainty is None else f"{self.comparison} {self.certainty}"
@@ -67,7 +70,9 @@ def verdict(experiment: Experiment) -> Verdict:
             f"{folds}; it {better} the plain {plain.model} ({plain.mean:.3f})."
         )
     difference = experiment.findings.difference
-    return Verdict(sentence, None if difference is None else _certainty(experiment, difference, metric))
+    if difference is None:
+        return Verdict(sentence, None)
+    return Verdict(sentence, _certainty(experiment, difference, metric), is_clear=not difference.spans_zero)
 
 
 def _told(difference: float, metric: PrimaryMetric) -> str:

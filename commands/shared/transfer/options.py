@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from stackbone.commands.shared.report_output import OpenOption
+
 
 @dataclass(frozen=True)
 class DomainOptions:
@@ -77,5 +79,10 @@ class TransferFiles:
         None
     )
     projection: Annotated[
-        str, typer.Option(help="How the report maps images to a plane: {projections}; auto is UMAP where installed")
+        str,
+        typer.Option(
+            help="How the report maps images to a plane: {projections}; auto is UMAP where installed, else t-SNE, of "
+            "more than 5,000 images PCA"
+        ),
     ] = "auto"
+    opens: OpenOption = False

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from stackbone.stack.metrics.compare import ErrorOverlap
 from stackbone.stack.metrics.model_scores import PartScore
+from stackbone.stack.report.figures.cells import cell_numbers
 from stackbone.stack.report.figures.style import (
     BLUE,
     CLASS_LOOKS,
@@ -38,6 +39,8 @@ class Cost:
         Speed of the run that embedded them, the median of several; None where none is recorded.
     score : float
         Primary metric of its logistic regression, or of its ridge regression.
+    interval : tuple of float, optional
+        95% interval of that; None where there is no spread to judge it by.
     """
 
     backbone: str
@@ -45,6 +48,7 @@ class Cost:
     megabytes: float
     images_per_s: float | None
     score: float
+    interval: tuple[float, float] | None = None
 
 
 def draw_overlap(overlap: ErrorOverlap) -> Figure:
@@ -61,20 +65,19 @@ def draw_overlap(overlap: ErrorOverlap) -> Figure:
         "zmin": 0,
         "zmax": 1,
         "autocolorscale": True,
-        "text": [["" if value is None else f"{value:.0%}" for value in row] for row in shares],
-        "texttemplate": "%{text}",
         "hovertemplate": "%{x} and %{y}: %{z:.1%} of the errors are shared<extra></extra>",
         "hoverongaps": False,
         "showscale": False,
         "xgap": 2,
         "ygap": 2,
     }
+    texts = [["" if value is None else f"{value:.0%}" for value in row] for row in shares]
     layout = {
         "height": 360,
         "xaxis": {**NAMES, "showgrid": False},
         "yaxis": {**NAMES, "showgrid": False, "autorange": "reversed"},
     }
-    return Figure([heat], layout)
+    return Figure([heat, cell_numbers(names, texts, shares)], layout)
 
 
 def draw_ablation(ablation: Sequence[BackboneLoss], metric: PrimaryMetric) -> Figure:
@@ -99,26 +102,39 @@ def draw_ablation(ablation: Sequence[BackboneLoss], metric: PrimaryMetric) -> Fi
 
 
 def draw_cost(costs: Sequence[Cost], metric: str) -> Figure:
-    """Draw score against speed, or against size where a speed is not known."""
-    x, title = [each.images_per_s for each in costs if each.images_per_s], "images embedded per second"
-    if len(x) < len(costs):
-        x, title = [each.megabytes for each in costs], "megabytes in the cache"
-    scores = [each.score for each in costs]
+    """Draw each backbone's score with its interval, and beside it the size of its features.
+
+    Recorded speeds are in the table alone: what else the machine did meanwhile, nobody knows.
+    """
+    ranked = sorted(costs, key=lambda each: each.score)
+    names, scores = short_names([each.backbone for each in ranked]), [each.score for each in ranked]
+    ends = [each.interval or (each.score, each.score) for each in ranked]
     points = {
         "type": "scatter",
-        "mode": "markers+text",
-        "x": x,
-        "y": scores,
-        "text": short_names([each.backbone for each in costs]),
-        "textposition": "top center",
-        "cliponaxis": False,
+        "mode": "markers",
+        "x": scores,
+        "y": names,
+        "error_x": between(scores, ends, BLUE),
         "marker": {"size": 13, "color": BLUE},
-        "hovertemplate": "%{text}: %{x:.4g}, %{y:.3f}<extra></extra>",
+        "hovertemplate": "%{y}: %{x:.3f}<extra></extra>",
     }
     layout = {
-        "height": 360,
-        "xaxis": {"title": {"text": title}, "range": padded(x, 0.3)},
-        "yaxis": {"title": {"text": metric}, "range": padded(scores, 0.25)},
+        "height": max(360, 120 + ROW * len(ranked)),
+        "xaxis": {"title": {"text": metric}, "range": padded([*scores, *(end for each in ends for end in each)], 0.08)},
+        "yaxis": {"categoryorder": "array", "categoryarray": names, **NAMES},
+        "margin": {"r": 72},
+        "annotations": [
+            {
+                "x": 1,
+                "xref": "paper",
+                "xanchor": "left",
+                "xshift": 10,
+                "y": name,
+                "text": f"{each.megabytes:,.3g} MB",
+                "showarrow": False,
+            }
+            for name, each in zip(names, ranked, strict=True)
+        ],
     }
     return Figure([points], layout)
 

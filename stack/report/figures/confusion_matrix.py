@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
+from stackbone.stack.report.figures.cells import cell_numbers
 from stackbone.stack.report.figures.style import Figure, short_names
 
 _MOST_OPTIMAL = 400  # classes; the optimal order of twice as many takes eight times as long
 _CELLS_WITH_NUMBERS = 16  # more classes than these, and the numbers no longer fit their cells
 _CELLS_WITH_GAPS = 60
+_TURNED = 5  # pixels that a letter of a turned name reaches down: Plotly measures names as if they lay
 _BAR = {
     "orientation": "h",
     "x": 0,
@@ -118,17 +120,24 @@ def draw_confusion(matrix: ConfusionMatrix) -> Figure:
             "ticktext": [f"{share:.0%}" for share in ticks],
         },
     }
-    if len(order) <= _CELLS_WITH_NUMBERS:
-        heat |= {"text": numbers, "texttemplate": "%{text}"}
+    shown = [cell_numbers(ordered, numbers, roots)] if len(order) <= _CELLS_WITH_NUMBERS else []
+    is_turned = len(order) > 4
     axis = {"type": "category", "automargin": True, "showgrid": False}
     layout = {
         "height": 860,
         "dragmode": "zoom",
-        "xaxis": {**axis, "title": {"text": "predicted class"}, "tickangle": -45 if len(order) > 4 else 0},
+        "xaxis": {
+            **axis,
+            "title": {
+                "text": "predicted class",
+                **({"standoff": 12 + _TURNED * max(map(len, ordered))} if is_turned else {}),
+            },
+            "tickangle": -45 if is_turned else 0,
+        },
         "yaxis": {**axis, "title": {"text": "true class"}, "autorange": "reversed"},
         "meta": {
             "alphabetical": sorted(range(len(order)), key=lambda position: matrix.names[order[position]]),
             "position": [order.index(i) for i in range(len(order))],
         },
     }
-    return Figure([heat], layout)
+    return Figure([heat, *shown], layout)

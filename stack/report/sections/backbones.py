@@ -9,8 +9,10 @@ import numpy as np
 
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.used_features import UsedFeatures
+from stackbone.stack.judging.model_test import MODEL_ROW
 from stackbone.stack.learners.member import Member
 from stackbone.stack.metrics.compare import ErrorOverlap
+from stackbone.stack.metrics.model_scores import ModelScore
 from stackbone.stack.report.blocks import Page, figure, join_all, number
 from stackbone.stack.report.context import Context
 from stackbone.stack.report.figures.backbone_figures import Cost, draw_ablation, draw_cost, draw_overlap, draw_weights
@@ -19,6 +21,8 @@ from stackbone.stack.report.markup import Markup, element, table
 from stackbone.stack.report.section import Section
 from stackbone.stack.tables.losses import BackboneLoss, losses
 from stackbone.stack.tables.metric_names import PrimaryMetric, primary_metric
+
+_ABLATED = "stack:oof"  # the recipe that is scored without each backbone, and whose weights are known
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,16 +62,17 @@ class Backbones(Section[BackbonesRecord]):
         """Return what each backbone adds and costs; None where there is nothing to compare."""
         experiment, found = context.experiment, context.class_findings
         overlap = found.overlap if found and len(found.overlap.names) > 1 else None
+        is_examined = experiment.model_name in (_ABLATED, MODEL_ROW)  # a page speaks of one model
         record = BackbonesRecord(
             primary_metric(experiment),
-            losses(experiment),
+            losses(experiment) if is_examined else [],
             overlap,
             [
                 _cost(experiment, member, context.features, alone)
                 for member in experiment.members
                 if (alone := _alone(experiment, member)) is not None
             ],
-            dict(experiment.evaluation.shares),
+            dict(experiment.evaluation.shares) if is_examined else {},
         )
         return record if self.figures(record) else None
 
@@ -98,21 +103,23 @@ class Backbones(Section[BackbonesRecord]):
                 says="Heat map of the share of errors that two backbones have in common.",
                 title="Shared errors",
                 note="Among the images that either gets wrong, the share that both get wrong. "
-                "A stack can correct errors that are not shared.",
+                "A stack can correct errors that are not shared." + _oracle(record.overlap),
                 numbers=_overlap(record.overlap) if record.overlap else None,
             ),
             figure(
                 page,
                 "cost",
-                says=f"Scatter plot of {record.metric.name} against cost, a point for each backbone.",
-                title="What each backbone costs",
+                says=f"Dot plot of the {record.metric.name} of each backbone alone, with intervals, and their sizes.",
+                title="What each backbone scores and costs",
+                note="Pale: 95% interval. MB: its features of these images. The speeds in the table are those "
+                "of the runs that embedded them, whatever else the machine did meanwhile.",
                 numbers=_costs(record),
             ),
             figure(
                 page,
                 "weights",
                 says="Bars of the share that each backbone has in the meta-learner's weights.",
-                title="Which backbones the stack relies on",
+                title="Weights of the meta-learner",
                 numbers=_weights(record),
             ),
         )
@@ -122,20 +129,21 @@ class Backbones(Section[BackbonesRecord]):
 SECTION = Backbones()
 
 
-def _alone(experiment: Experiment, member: Member) -> float | None:
+def _alone(experiment: Experiment, member: Member) -> ModelScore | None:
     """Return what a backbone scores alone, by the task's own learner; None in a saved model that has no such."""
     row = f"{experiment.kind.base}:{member.name}"
-    return next((each.mean for each in experiment.evaluation.results if each.model == row), None)
+    return next((each for each in experiment.evaluation.results if each.model == row), None)
 
 
-def _cost(experiment: Experiment, member: Member, features: Sequence[UsedFeatures], alone: float) -> Cost:
+def _cost(experiment: Experiment, member: Member, features: Sequence[UsedFeatures], alone: ModelScore) -> Cost:
     """Return what a backbone costs; one that is read at several places has the features of all, by the slowest run."""
     sets = [used.of_fold(0) for used in features if used.name in member.blocks]
     headers, rates = [each.header() for each in sets], [each.provenance().images_per_s for each in sets]
     size = sum(experiment.n_images * each.dim * np.dtype(each.dtype).itemsize for each in headers) / 1e6
     known = [each for each in rates if each is not None]
     rate = min(known) if len(known) == len(rates) else None
-    return Cost(member.name, sum(each.dim for each in headers), size, rate, alone)
+    dim = sum(each.dim for each in headers)
+    return Cost(member.name, dim, size, rate, alone.mean, experiment.interval(alone.model))
 
 
 def _ablation(record: BackbonesRecord) -> Markup:
@@ -152,6 +160,10 @@ def _ablation(record: BackbonesRecord) -> Markup:
 def _overlap(overlap: ErrorOverlap) -> Markup:
     rows = [[name, *map(number, row)] for name, row in zip(overlap.names, overlap.jaccard.tolist(), strict=True)]
     return table(["", *overlap.names], rows, caption="Shared errors")
+
+
+def _oracle(overlap: ErrorOverlap | None) -> str:
+    return "" if overlap is None else f" At least one backbone is right on {overlap.oracle:.1%} of the images."
 
 
 def _costs(record: BackbonesRecord) -> Markup:

@@ -12,6 +12,7 @@ from stackbone.stack.report.blocks import (
     Page,
     bar,
     figure,
+    image_list,
     join_all,
     more_button,
     picture,
@@ -114,7 +115,7 @@ class Classes(Section[ClassesRecord]):
         says = f"Heat map of the confusions of {model} among {len(names)} classes; its numbers are in the table below."
         note = (
             "Colour is the share of the true class, on a square-root scale so that rare confusions show. Empty: none. "
-            "Drag to zoom, double-click to zoom out."
+            "Click a cell to see its images; drag to zoom, double-click to zoom out."
         )
         if record.repeats > 1:
             note += f" Numbers are predictions, {record.repeats} of each image."
@@ -127,6 +128,7 @@ class Classes(Section[ClassesRecord]):
                 note=note,
                 numbers=_confusions(record),
                 controls=_matrix_controls(names),
+                beside=_cell(names),
             ),
             element("h3", "Class by class"),
             scrolled(_per_class(record), "Scores of each class"),
@@ -170,6 +172,18 @@ def _matrix_controls(names: list[str]) -> Markup:
     return element(
         "div", ordered, zoom_buttons(), jump, class_="controls", role="group", aria_label="Order and zoom of the matrix"
     )
+
+
+def _cell(names: list[str]) -> Markup:
+    """Return the place of the images of one cell, with fields by which it is chosen without a mouse."""
+    ordered = sorted(enumerate(names), key=lambda each: each[1])
+    true, predicted = (
+        element("label", title, element("select", [element("option", name, value=i) for i, name in ordered]))
+        for title in ("Labelled ", "taken for ")
+    )
+    chosen = element("div", true, predicted, class_="controls", role="group", aria_label="Cell of the matrix")
+    listed = image_list("Images of this cell")
+    return element("div", chosen, element("p", role="status", class_="quiet"), listed, class_="beside", data_cell=True)
 
 
 def _confusions(record: ClassesRecord) -> Markup:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.text import counted
-from stackbone.stack.metrics.calibration import CalibrationBin
+from stackbone.stack.metrics.calibration import BINS, CalibrationBin, calibration_curve
 from stackbone.stack.report.blocks import Page, figure, join_all, number
 from stackbone.stack.report.context import Context
 from stackbone.stack.report.figures.style import BLUE, GREY, VERMILION, Figure, between
@@ -18,18 +18,34 @@ from stackbone.stack.report.markup import Markup, element, table
 from stackbone.stack.report.section import Section
 
 _BINS = 20  # of the histogram of probabilities
+_LEAST_IN_BIN = 50  # images of a point of the diagram: the interval of fewer is as wide as the diagram
+_FEWEST_BINS = 3
+_NORMAL = 1.959964  # standard deviations within which 95% of a normal distribution lie
 _HATCH = {"fillmode": "overlay", "fgcolor": "#ffffffaa", "size": 6}
 
 
 @dataclass(frozen=True)
 class CalibrationRange:
-    """Predictions of about the same confidence: its range, its mean, how many are right, how many there are."""
+    """Predictions of about the same confidence.
+
+    Attributes
+    ----------
+    low, high, confidence : float
+        Their range and their mean, 0 to 1.
+    accuracy : float
+        Share of them that is right.
+    n : int
+        How many there are.
+    interval : tuple of float
+        95% interval of that share.
+    """
 
     low: float
     high: float
     confidence: float
     accuracy: float
     n: int
+    interval: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -78,7 +94,7 @@ class Confidence(Section[ConfidenceRecord]):
     title = "Confidence"
     order = 60
     tasks = frozenset({"classification"})
-    plots = (("calibration", "calibration"), ("confidence", "scores"))
+    plots = (("calibration", "calibration"), ("confidence", "confidence"))
 
     def collect(self, context: Context) -> ConfidenceRecord | None:
         """Return what the probabilities of the examined model are worth; None where it gives none."""
@@ -86,23 +102,36 @@ class Confidence(Section[ConfidenceRecord]):
         if found is None or not found.calibration:
             return None
         scores = np.concatenate([each.scores for each in context.class_predictions[experiment.model_name]])
-        truth = context.codes[np.concatenate([fold.test for fold in experiment.folds])]
+        rows = np.concatenate([fold.test for fold in experiment.folds])
+        truth, weights = context.codes[rows], experiment.weights
+        curve = calibration_curve(
+            truth,
+            scores,
+            bins=min(BINS, max(_FEWEST_BINS, len(rows) // experiment.repeats // _LEAST_IN_BIN)),
+            weights=None if weights is None else weights[rows],
+        )
         confidence = np.exp(np.minimum(scores.max(axis=1).astype(np.float64), 0.0))
         return ConfidenceRecord(
             context.noun,
-            calibration_ranges(found.calibration, np.sort(confidence)),
+            calibration_ranges(curve, np.sort(confidence), experiment.repeats),
             float(np.mean(experiment.evaluation.score(experiment.model_name).numbers["calibration_error"])),
             score_histogram(confidence, scores.argmax(axis=1) == truth),
         )
 
     def figures(self, record: ConfidenceRecord) -> dict[str, Figure]:
         """Draw the reliability diagram and the histogram."""
-        return {"calibration": draw_calibration(record.ranges), "scores": draw_scores(record.histogram)}
+        return {"calibration": draw_calibration(record.ranges), "confidence": draw_scores(record.histogram)}
 
     def html(self, record: ConfidenceRecord, page: Page) -> Markup:
         """Return both figures."""
         bins = [
-            [f"{each.low:.2f} to {each.high:.2f}", number(each.confidence), number(each.accuracy), f"{each.n:,}"]
+            [
+                f"{each.low:.2f} to {each.high:.2f}",
+                number(each.confidence),
+                number(each.accuracy),
+                "{:.3f} to {:.3f}".format(*each.interval),
+                f"{each.n:,}",
+            ]
             for each in record.ranges
         ]
         histogram = record.histogram
@@ -121,12 +150,14 @@ class Confidence(Section[ConfidenceRecord]):
                 title="Is it right as often as it claims?",
                 note=f"Below the line: overconfident. {says} The points show all folds together. {_counts(record)}",
                 numbers=table(
-                    ["probability", "mean", "right", f"{record.noun}s"], bins, caption="Calibration, bin by bin"
+                    ["probability", "mean", "right", "95% interval", f"{record.noun}s"],
+                    bins,
+                    caption="Calibration, bin by bin",
                 ),
             ),
             figure(
                 page,
-                "scores",
+                "confidence",
                 says="Histogram of the probability of the predicted class, of right and of wrong predictions.",
                 title="How sure it is when right and when wrong",
                 numbers=table(["probability", "right", "wrong"], spans, caption="Right and wrong predictions"),
@@ -138,7 +169,9 @@ class Confidence(Section[ConfidenceRecord]):
 SECTION = Confidence()
 
 
-def calibration_ranges(curve: Sequence[CalibrationBin], confidence: NDArray[np.float64]) -> list[CalibrationRange]:
+def calibration_ranges(
+    curve: Sequence[CalibrationBin], confidence: NDArray[np.float64], repeats: int = 1
+) -> list[CalibrationRange]:
     """Return the bins of a calibration curve with their ranges: they follow each other in ascending `confidence`.
 
     Parameters
@@ -147,14 +180,28 @@ def calibration_ranges(curve: Sequence[CalibrationBin], confidence: NDArray[np.f
         `stack.metrics.calibration.calibration_curve` of the same predictions.
     confidence : NDArray[np.float64]
         ``(n,)`` probabilities of the predicted classes, 0 to 1, ascending.
+    repeats : int
+        Predictions of each image, which tell no more than one of how sure the share is that is right.
     """
     ends = np.cumsum([each.n for each in curve])
     return [
         CalibrationRange(
-            float(confidence[end - each.n]), float(confidence[end - 1]), each.confidence, each.accuracy, each.n
+            float(confidence[end - each.n]),
+            float(confidence[end - 1]),
+            each.confidence,
+            each.accuracy,
+            each.n,
+            share_interval(each.accuracy, each.n / repeats),
         )
         for each, end in zip(curve, ends.tolist(), strict=True)
     ]
+
+
+def share_interval(share: float, n: float) -> tuple[float, float]:
+    """Return the 95% interval of a share of n (Wilson 1927, Journal of the American Statistical Association 22)."""
+    spread = _NORMAL * np.sqrt(share * (1 - share) / n + _NORMAL**2 / (4 * n**2))
+    ends = [(share + _NORMAL**2 / (2 * n) + sign * spread) / (1 + _NORMAL**2 / n) for sign in (-1, 1)]
+    return max(0.0, float(ends[0])), min(1.0, float(ends[1]))
 
 
 def score_histogram(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> ScoreHistogram:
@@ -165,9 +212,9 @@ def score_histogram(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -
 
 
 def draw_calibration(ranges: Sequence[CalibrationRange]) -> Figure:
-    """Draw the share that is right against the probability (a reliability diagram); pale: the width of each bin."""
-    largest = max(each.n for each in ranges)
+    """Draw the share that is right against the probability (a reliability diagram), with the interval of each share."""
     confidence = [each.confidence for each in ranges]
+    start = min(0.9, *(int(10 * min(each.low, each.interval[0])) / 10 for each in ranges))
     ideal = {
         "type": "scatter",
         "mode": "lines",
@@ -179,20 +226,23 @@ def draw_calibration(ranges: Sequence[CalibrationRange]) -> Figure:
     }
     model = {
         "type": "scatter",
-        "mode": "lines+markers",
+        "mode": "markers",
         "name": "this model",
         "x": confidence,
         "y": [each.accuracy for each in ranges],
-        "error_x": between(confidence, [(each.low, each.high) for each in ranges], BLUE),
+        "error_x": {**between(confidence, [(each.low, each.high) for each in ranges], BLUE), "thickness": 2},
+        "error_y": between([each.accuracy for each in ranges], [each.interval for each in ranges], BLUE),
         "text": [counted(each.n, "prediction") for each in ranges],
-        "marker": {"size": 10, "color": BLUE, "opacity": [0.4 + 0.6 * each.n / largest for each in ranges]},
-        "line": {"color": BLUE, "width": 2},
+        "marker": {
+            "size": 10,
+            "color": BLUE,
+        },
         "hovertemplate": "sure %{x:.1%}, right %{y:.1%}<br>%{text}<extra></extra>",
     }
     layout = {
         "height": 460,
-        "xaxis": {"title": {"text": "probability of the predicted class"}, "range": [0, 1.02]},
-        "yaxis": {"title": {"text": "share of correct predictions"}, "range": [0, 1.02]},
+        "xaxis": {"title": {"text": "probability of the predicted class"}, "range": [start, 1.02]},
+        "yaxis": {"title": {"text": "share of correct predictions"}, "range": [start, 1.02]},
     }
     return Figure([ideal, model], layout)
 
@@ -228,4 +278,4 @@ def _counts(record: ConfidenceRecord) -> str:
     counts = [each.n for each in record.ranges]
     most = counted(max(counts), record.noun)
     n = most if min(counts) == max(counts) else f"{min(counts):,} to {most}"
-    return f"Each point: {n}; pale: their range of probabilities."
+    return f"Each point: {n}; upright: the 95% interval of the share; level: their range of probabilities."

@@ -15,6 +15,7 @@ from stackbone.stack.report.context import Context
 from stackbone.stack.report.embedding_maps import EmbeddingMap, embedding_maps
 from stackbone.stack.report.figures.style import CLASS_LOOKS, DRAWN_AS_VECTORS, GREY, Figure, plain_text
 from stackbone.stack.report.markup import Markup, element, table
+from stackbone.stack.report.projection import NEAREST
 from stackbone.stack.report.section import Section
 
 _FEW = 24  # classes; more of them are searched by name
@@ -85,26 +86,25 @@ class Map(Section[MapRecord]):
 
     def script(self, record: MapRecord, page: Page) -> Mapping[str, object]:
         """Return the points for the script to colour; classes and images, which most maps share, go in once."""
-        shared: list[dict[str, Any]] = []
+        shared: list[list[int]] = []
         maps = {}
         for name, each in record.by_name().items():
             if each.codes is None:
                 continue
-            images = [row if row in page.images else -1 for row in each.rows.tolist()]
-            same = {"class": each.codes.tolist(), "image": images}
+            same = each.rows.tolist()
             if same not in shared:
                 shared.append(same)
             x, y = each.projection.points.T.tolist()
             maps[name] = {"rows": shared.index(same), "x": x, "y": y}
-        return {"maps": maps, "rows": shared, "classes": record.classes, "highlighted": record.highlighted}
+        return {"maps": maps, "rows": shared, "highlighted": record.highlighted}
 
     def html(self, record: MapRecord, page: Page) -> Markup:
         """Return one figure, the choice of a backbone for it, and the classes in colour."""
         maps = record.by_name()
         first = next(iter(maps))
         note = (
-            "Images that the backbone finds alike lie close together. Point at one to see it; drag to zoom, "
-            "double-click to zoom out."
+            "Images that the backbone finds alike lie close together. Point at one to see it, click to enlarge it; "
+            "drag to zoom, double-click to zoom out."
         )
         if len({len(each.rows) for each in record.maps}) > 1:
             note += " The map of a steered backbone holds only images that its steering never saw."
@@ -113,9 +113,11 @@ class Map(Section[MapRecord]):
             first,
             says=_says(maps[first]),
             title="The images as the backbones see them",
-            note=note,
+            note=join_all(note, " ", element("span", _kept(maps[first]), data_kept_here=True)),
             numbers=_neighbours(maps[first].backbone, record.neighbours) if record.neighbours else None,
-            controls=join_all(_choice(maps), _legend(record.classes) if record.classes else None),
+            controls=join_all(
+                _choice(maps, has_classes=bool(record.classes)), _legend(record.classes) if record.classes else None
+            ),
         )
 
 
@@ -224,14 +226,37 @@ def _says(points: EmbeddingMap) -> str:
     return f"Map of {n:,} images in two dimensions, close together where {name} finds them alike."
 
 
-def _choice(maps: Mapping[str, EmbeddingMap]) -> Markup:
+def _kept(points: EmbeddingMap) -> str:
+    """Return how much of what the backbone finds alike is alike on the plane, too."""
+    found = points.projection
+    if found.kept is None:
+        return ""
+    shares = f"{found.method} keeps {found.kept:.0%} nearest"
+    return f"Of the {NEAREST} images that the backbone finds most like each, {shares}."
+
+
+def _choice(maps: Mapping[str, EmbeddingMap], *, has_classes: bool) -> Markup:
     options = [
-        element("option", f"{each.backbone} ({each.projection.method})", value=name, data_says=_says(each))
+        element(
+            "option",
+            f"{each.backbone} ({each.projection.method})",
+            value=name,
+            data_says=_says(each),
+            data_kept=_kept(each),
+        )
         for name, each in maps.items()
     ]
     select = element("label", "Backbone ", element("select", options, data_map=True))
+    ways = (("class", "class"), ("error", "right or wrong"), ("prediction", "prediction"), ("split", "split"))
+    color = element("select", [element("option", text, value=way) for way, text in ways], data_color=True)
     return element(
-        "div", select, zoom_buttons(), class_="controls", role="group", aria_label="Backbone and zoom of the map"
+        "div",
+        select,
+        element("label", "Colour by ", color) if has_classes else None,
+        zoom_buttons(),
+        class_="controls",
+        role="group",
+        aria_label="Backbone, colours and zoom of the map",
     )
 
 
@@ -252,6 +277,7 @@ def _legend(classes: Sequence[str]) -> Markup:
         "div",
         find if len(classes) > _FEW else None,
         element("div", chips, class_="chips many" if len(classes) > _FEW else "chips"),
+        element("div", class_="chips", hidden=True),
         element("p", class_="quiet", role="status", data_chosen=True),
         class_="map-legend",
         role="group",

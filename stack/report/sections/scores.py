@@ -1,4 +1,4 @@
-"""How the models of an experiment compare, each with the interval of its mean score, and what else they teach."""
+"""How the models of an experiment compare, each with the interval of its mean score."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stackbone.stack.report.context import Context
 from stackbone.stack.report.figures.style import BLUE, GREEN, NAMES, ROW, VERMILION, Figure, between, short_names
 from stackbone.stack.report.markup import Child, Markup, element, table
 from stackbone.stack.report.section import Section
-from stackbone.stack.tables.lessons import lessons
+from stackbone.stack.tables.lessons import steered_lessons
 from stackbone.stack.tables.metric_names import primary_metric, titles
 from stackbone.stack.tables.table import footnotes
 from stackbone.stack.tasks.findings import Lesson
@@ -62,10 +62,12 @@ class ScoresRecord:
         Name of the primary metric.
     models : list of ModelSummary
         In the order of the table.
+    about : ModelSummary
+        The model that the page is about.
     best : ModelSummary
         The best by the mean, the first of equals.
     lessons : list of Lesson
-        What else the experiment teaches.
+        What is to be known of steered backbones; what else the experiment teaches, other sections show.
     footnotes : list of str
         What the scores are whose titles do not say it.
     lower_is_better : bool
@@ -74,6 +76,7 @@ class ScoresRecord:
 
     metric: str
     models: list[ModelSummary]
+    about: ModelSummary
     best: ModelSummary
     lessons: list[Lesson]
     footnotes: list[str] = field(default_factory=list)
@@ -86,7 +89,7 @@ class Scores(Section[ScoresRecord]):
     name = "scores"
     title = "Scores"
     order = 10
-    plots = (("scores", "models"),)
+    plots = (("scores", "scores"),)
 
     def collect(self, context: Context) -> ScoresRecord:
         """Return every model of the table, in its order."""
@@ -107,22 +110,31 @@ class Scores(Section[ScoresRecord]):
         metric = primary_metric(experiment)
         best = (min if metric.lower_is_better else max)(models, key=lambda each: each.mean)
         return ScoresRecord(
-            metric.name, models, best, lessons(experiment), footnotes(experiment), metric.lower_is_better
+            metric.name,
+            models,
+            next(each for each in models if each.name == experiment.model_name),
+            best,
+            steered_lessons(experiment),
+            footnotes(experiment),
+            metric.lower_is_better,
         )
 
     def figures(self, record: ScoresRecord) -> dict[str, Figure]:
         """Draw every model."""
-        return {"models": draw_models(record)}
+        return {"scores": draw_models(record)}
 
     def html(self, record: ScoresRecord, page: Page) -> Markup:
         """Return figure, table and lessons."""
-        best, n = record.best, len(record.models)
-        says = f"Dot plot of the {record.metric} of {n} models; the best is {best.name} with {best.mean:.3f}."
+        about, best = record.about, record.best
+        says = (
+            f"Dot plot of the {record.metric} of {len(record.models)} models; {about.name}, which this page is about, "
+            f"has {about.mean:.3f}, and the best, {best.name}, {best.mean:.3f}."
+        )
         return join_all(
-            figure(page, "models", says=says, title="Every model on the same folds", note=_legend(record)),
+            figure(page, "scores", says=says, title="Every model on the same folds", note=_legend(record)),
             scrolled(_table(record), "Scores of all models"),
             [element("p", note, class_="quiet") for note in record.footnotes],
-            element("h3", "What else there is to learn") if record.lessons else None,
+            element("h3", "Steered backbones") if record.lessons else None,
             element("ul", [_lesson(each) for each in record.lessons], class_="lessons") if record.lessons else None,
         )
 
@@ -181,7 +193,7 @@ def draw_models(record: ScoresRecord) -> Figure:
                 "xanchor": "left",
                 "xshift": 10,
                 "y": name,
-                "text": f"<b>{each.mean:.3f}</b>" if each is record.best else f"{each.mean:.3f}",
+                "text": f"<b>{each.mean:.3f}</b>" if each is record.about else f"{each.mean:.3f}",
                 "showarrow": False,
             }
             for name, each in zip(names, ranked, strict=True)
@@ -206,16 +218,16 @@ def _table(record: ScoresRecord) -> Markup:
     rows = []
     for each in record.models:
         name = element("span", each.name, class_=f"model {each.kind}")
-        cells: list[Child] = [element("strong", name) if each is record.best else name, number(each.mean)]
+        cells: list[Child] = [element("strong", name) if each is record.about else name, number(each.mean)]
         cells += [number(each.std)] if n_folds > 1 else []
         cells += [number(each.metrics.get(metric)) for metric in metrics]
         cells += [number(each.folds[i]) for i in range(folds)]
         rows.append([*cells, each.what])
-    return table(header, rows, caption="Scores of all models", class_="models")
+    return table(header, rows, caption="Scores of all models", class_="models sortable")
 
 
 def _legend(record: ScoresRecord) -> str:
-    parts = ["Filled: mean."]
+    parts = [f"Bold: {record.about.name}, which this page is about.", "Filled: mean."]
     if len(record.best.folds) > 1:
         parts.append("Open: single folds.")
     if any(each.interval for each in record.models):

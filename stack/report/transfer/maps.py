@@ -52,9 +52,10 @@ class MapsRecord:
 
 def collect_maps(told: Told, pair: DomainPair, projection: str) -> MapsRecord:
     """Lay out up to `MOST_POINTS` images of each domain of a transfer, every class with its share."""
-    seed, method = told.division.seed, choose_projection(projection)
+    seed = told.division.seed
     source = sample_rows(pair.source_codes, MOST_POINTS, seed)
     target = sample_rows(pair.target_codes, MOST_POINTS, seed)
+    method = choose_projection(projection, len(source) + len(target))
     labels = np.concatenate([pair.source.labels[source], pair.target.labels[target]])
     maps = []
     for name in pair.target.names:

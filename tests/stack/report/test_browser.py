@@ -2,97 +2,35 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from made_report import made_pictures, made_regression, made_report, record_of
+from made_report import made_regression, made_report, record_of
 from stackbone.stack.report.page import write_page
 from stackbone.stack.report.report import Report
 from stackbone.stack.report.sections.classes import ClassesRecord
 from stackbone.stack.report.sections.map import MapRecord
 from stackbone.stack.report.sections.provenance import ProvenanceRecord
+from tests.made.opened_page import NASTY, Opened, box_of
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, FloatRect, Locator
+    from playwright.sync_api import Browser
 
-playwright_api = pytest.importorskip("playwright.sync_api", reason="no playwright: run `pip install playwright`")
 pytestmark = pytest.mark.slow
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-NASTY = ["<script>pwned=1</script>", "<img src=x onerror=pwned=1>", "<a href='javascript:pwned=1'>x</a>", "plain"]
-FIGURES = ("models", "confusion", "ablation", "overlap", "cost", "weights", "calibration", "scores", "learning_curve")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium, once."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip("no Chromium or Chrome: install one (Debian and Ubuntu: `apt install chromium`)")
-    with playwright_api.sync_playwright() as playwright:
-        # The second gives WebGL to machines without a graphics card; older playwrights do not pass it themselves.
-        arguments = ["--no-sandbox", "--enable-unsafe-swiftshader"]
-        chromium = playwright.chromium.launch(executable_path=found, args=arguments)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of the reports."""
-    folder = tmp_path_factory.mktemp("reports")
-    small = made_report()
-    write_page(small, folder / "small.html", made_pictures(small, 24, 48, n_attention=1))
-    for name, report, n_pictures in (
-        ("nasty", made_report(names=NASTY), 2),
-        ("regression", made_regression(), 24),
-        ("large", made_report(50_000, 20), 24),
-    ):
-        write_page(report, folder / f"{name}.html", made_pictures(report, n_pictures, 48))
-    return folder
-
-
-class Opened:
-    """A page, what it asked for and what it complained of."""
-
-    def __init__(self, browser: Browser, file: Path, **options: Any) -> None:  # noqa: ANN401 - playwright's own
-        self.context = browser.new_context(reduced_motion="reduce", **options)
-        self.page = self.context.new_page()
-        self.requests: list[str] = []
-        self.errors: list[str] = []
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
-        self.page.goto(file.as_uri())
-
-    def show(self, figure: str) -> Locator:
-        """Scroll to a figure and wait until it is drawn."""
-        canvas = self.page.locator(f'[data-figure="{figure}"]')
-        canvas.scroll_into_view_if_needed()
-        canvas.locator(".main-svg").first.wait_for()
-        return canvas
-
-    def value(self, expression: str) -> Any:  # noqa: ANN401
-        return self.page.evaluate(expression)
-
-    def range_of(self, figure: str) -> list[float]:
-        found: list[float] = self.value(f"document.querySelector('[data-figure=\"{figure}\"]')._fullLayout.xaxis.range")
-        return found
-
-    def place_of(self, figure: str, row: int) -> tuple[float, float]:
-        """Return where a point of a map is on the screen."""
-        script = """([figure, row]) => {
-            const canvas = document.querySelector(`[data-figure="${figure}"]`), box = canvas.getBoundingClientRect();
-            const trace = canvas.data.find((each) => each.customdata?.includes(row));
-            const at = trace.customdata.indexOf(row), { xaxis, yaxis } = canvas._fullLayout;
-            return [box.x + xaxis._offset + xaxis.l2p(trace.x[at]), box.y + yaxis._offset + yaxis.l2p(trace.y[at])];
-        }"""
-        x, y = self.page.evaluate(script, [figure, row])
-        return x, y
+FIGURES = (
+    "scores",
+    "confusion",
+    "ablation",
+    "overlap",
+    "cost",
+    "weights",
+    "calibration",
+    "confidence",
+    "learning_curve",
+)
 
 
 def codes_of(report: Report) -> list[int]:
@@ -100,20 +38,6 @@ def codes_of(report: Report) -> list[int]:
     codes = record_of(report, MapRecord).maps[0].codes
     assert codes is not None
     return [int(code) for code in codes]
-
-
-def box_of(locator: Locator) -> FloatRect:
-    box = locator.first.bounding_box()
-    assert box is not None
-    return box
-
-
-@pytest.fixture(scope="module")
-def shared(browser: Browser, folder: Path) -> Iterator[Opened]:
-    """Return one page for many tests; each leaves it as it was."""
-    opened = Opened(browser, folder / "small.html", viewport={"width": 1280, "height": 900}, color_scheme="light")
-    yield opened
-    opened.context.close()
 
 
 def test_the_page_opens_before_its_figures_are_drawn(shared: Opened) -> None:
@@ -134,9 +58,17 @@ def test_nothing_is_asked_for_outside_the_file(shared: Opened, folder: Path) -> 
     assert outside == [(folder / "small.html").as_uri()]
 
 
-def test_pictures_are_shown(shared: Opened) -> None:
-    script = "[...document.querySelectorAll('img[data-image], img[data-attention]')].every((i) => i.naturalWidth > 0)"
-    shared.page.wait_for_function(script)
+def test_pictures_are_decoded_where_they_come_near_the_screen(browser: Browser, folder: Path) -> None:
+    opened = Opened(browser, folder / "small.html", viewport={"width": 1280, "height": 900})
+    opened.page.wait_for_timeout(300)
+    images = "[...document.querySelectorAll('img[data-image]:not(.later *), img[data-attention]')]"
+    assert opened.value(f"{images}.some((image) => !image.src)"), "those far below wait"
+    for name in ("errors", "check", "images", "attention"):
+        opened.page.locator(f"#{name}").scroll_into_view_if_needed()
+        opened.page.evaluate(f"scrollTo(0, document.getElementById('{name}').offsetTop)")
+        shown = f"[...document.querySelectorAll('#{name} img')].filter((image) => image.offsetTop - scrollY < 900)"
+        opened.page.wait_for_function(f"{shown}.every((image) => !image.offsetParent || image.naturalWidth > 0)")
+    opened.context.close()
 
 
 def test_resting_on_a_point_shows_its_image_and_label(shared: Opened) -> None:
@@ -278,7 +210,7 @@ def test_axe_finds_nothing_serious(shared: Opened, scheme: Literal["light", "dar
 @pytest.mark.parametrize("width", [360, 1280, 3840])
 def test_no_width_scrolls_sideways(shared: Opened, width: int) -> None:
     shared.page.set_viewport_size({"width": width, "height": 900})
-    for name in ("models", "confusion", "calibration"):
+    for name in ("scores", "confusion", "calibration"):
         shared.show(name)
     shared.page.wait_for_timeout(300)  # figures are resized after the page
     assert shared.value("document.documentElement.scrollWidth") <= width
@@ -300,7 +232,7 @@ def test_printing_draws_every_figure_on_white(browser: Browser, folder: Path, tm
 
 def test_names_that_look_like_markup_stay_text(browser: Browser, folder: Path) -> None:
     opened = Opened(browser, folder / "nasty.html")
-    for name in ("models", "confusion", "map_pca_resnet50"):
+    for name in ("scores", "confusion", "map_pca_resnet50"):
         opened.show(name)
     labels = opened.page.locator('[data-figure="confusion"] .ytick text').all_text_contents()
     assert NASTY[0] in labels

@@ -78,15 +78,43 @@ def pretended_umap(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 
 
 @pytest.mark.usefixtures("no_umap")
-def test_without_umap_auto_is_pca_and_umap_is_refused_with_the_way_to_get_it() -> None:
-    assert choose_projection("auto") == choose_projection("pca") == "pca"
+def test_without_umap_auto_is_tsne_and_umap_is_refused_with_the_way_to_get_it() -> None:
+    assert [choose_projection("auto", n) for n in (30, 5_000, 5_001)] == ["tsne", "tsne", "pca"]
+    assert choose_projection("pca") == "pca"
     with pytest.raises(UsageError, match="pip install umap-learn"):
         choose_projection("umap")
 
 
 def test_unknown_projections_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"unknown projection 'tsne'.*umap"):
-        choose_projection("tsne")
+    with pytest.raises(UsageError, match=r"unknown projection 'som'.*umap"):
+        choose_projection("som")
+
+
+def test_tsne_keeps_clusters_apart_and_repeats_itself() -> None:
+    codes = np.arange(60) % 3
+    x = (np.eye(3)[codes] * 20 + np.random.default_rng(0).normal(size=(60, 3))).astype(np.float32)
+    found = project(x, "tsne")
+    assert (found.method, found.explained) == ("t-SNE", None)
+    np.testing.assert_array_equal(found.points, project(x, "tsne").points)
+    centres = np.stack([found.points[codes == code].mean(axis=0) for code in range(3)])
+    nearest = np.linalg.norm(found.points[:, None] - centres, axis=2).argmin(axis=1)
+    np.testing.assert_array_equal(nearest, codes)
+
+
+@pytest.mark.parametrize("n", [30, 400, 900])
+def test_what_a_plane_keeps_is_the_share_of_nearest_neighbours(n: int) -> None:
+    rng = np.random.default_rng(0)
+    flat = np.zeros((n, 6), np.float32)
+    flat[:, :2] = rng.normal(size=(n, 2))
+    assert project(flat).kept == pytest.approx(1, abs=0.01), "a plane keeps all of what is a plane"
+    kept = project(rng.normal(size=(n, 40)).astype(np.float32)).kept
+    assert kept is not None
+    assert 10 / n < kept + 0.02 < 0.8, "of noise in many dimensions little"
+
+
+@pytest.mark.parametrize("n", [1, 5, 11])
+def test_of_few_images_nothing_is_said_of_neighbours(n: int) -> None:
+    assert project(np.random.default_rng(0).normal(size=(n, 6)).astype(np.float32)).kept is None
 
 
 def test_umap_sees_fifty_components(pretended_umap: list[tuple[int, ...]]) -> None:

@@ -18,6 +18,7 @@ from stackbone.cache.disk.reading import ListedFile
 from stackbone.cache.records.listed import Listed, Skipped
 from stackbone.cache.upkeep.compact import compact
 from stackbone.stack import Experiment, MetaOptions, StackOptions, run_experiment
+from stackbone.stack.audit.audit import audit
 from stackbone.stack.learners.weight_shares import mean_shares, target_shares
 from stackbone.stack.metrics.compare import Difference, bootstrap_difference, paired_difference
 from stackbone.stack.metrics.metrics import regression_metrics
@@ -35,6 +36,7 @@ from stackbone.stack.report.sections.learning import LearningRecord
 from stackbone.stack.report.sections.map import MapRecord
 from stackbone.stack.report.sections.provenance import ProvenanceRecord
 from stackbone.stack.report.sections.scores import ScoresRecord
+from stackbone.stack.report.sections.single.check import CheckRecord
 from stackbone.stack.tables import table
 from stackbone.stack.tables.lessons import lessons
 from stackbone.stack.tables.verdict import verdict
@@ -83,7 +85,9 @@ def report(experiment: Experiment, store: FeatureStore) -> Report:
 
 
 def test_every_section_that_has_something_to_show_is_there(report: Report) -> None:
-    assert sections(report) == ["scores", "classes", "errors", "backbones", "confidence", "map", "data", "provenance"]
+    assert sections(report) == [
+        *("scores", "classes", "errors", "check", "images", "backbones", "confidence", "map", "data", "provenance")
+    ]
     assert report.head.dataset == "photos"
     assert record_of(report, ErrorsRecord).conflicts == []
     assert set(payload(report)["figures"]) == set(report.figures())
@@ -92,13 +96,15 @@ def test_every_section_that_has_something_to_show_is_there(report: Report) -> No
 def test_words_and_facts_are_those_of_the_terminal(report: Report, experiment: Experiment) -> None:
     head = report.head
     assert head.verdict == verdict(experiment)
-    assert record_of(report, ScoresRecord).lessons == lessons(experiment)
+    assert record_of(report, ScoresRecord).lessons == [], "what other sections show is not said twice"
+    assert len(lessons(experiment)) > 3
     assert head.facts.how == "3 folds, seed 0"
     assert head.facts.how in table.title(experiment)
     assert (head.facts.n_images, head.facts.n_classes, head.facts.n_groups) == (N, 3, None)
     assert record_of(report, ClassesRecord).matrix.names == [f"class {i}" for i in range(3)]
     assert (head.model, head.metric) == ("stack:oof", "accuracy")
     assert head.mean == experiment.evaluation.score("stack:oof").mean
+    assert head.interval == experiment.interval("stack:oof")
 
 
 def test_models_are_the_table_with_the_interval_of_each_mean(report: Report, experiment: Experiment) -> None:
@@ -119,6 +125,7 @@ def test_models_are_the_table_with_the_interval_of_each_mean(report: Report, exp
     assert kinds["mean"] == kinds["concat"] == "baseline"
     assert kinds["stack:oof"] == kinds["stack:published"] == "stack"
     assert record.best.mean == max(score.mean for score in results)
+    assert record.about.name == experiment.model_name
 
 
 def test_comparisons_are_those_of_the_findings(report: Report, experiment: Experiment) -> None:
@@ -175,6 +182,38 @@ def test_wrong_images_agree_with_the_findings_and_are_in_the_list(report: Report
         assert shown.probability == pytest.approx(each.score)
         assert [vote.backbone for vote in shown.votes] == ["resnet50", "vgg19"]
     assert len(wrong) == N - np.trace(record_of(report, ClassesRecord).matrix.counts)
+
+
+def test_labels_to_check_are_those_that_the_audit_finds(tmp_path: Path, make_cache: Make) -> None:
+    labels = [LABELS[(i + 1) % 3] if i % 17 == 0 else label for i, label in enumerate(LABELS)]
+    content = make_cache(tmp_path, LABELS, noise=1.5)
+    index = content.dataset()
+    content.write_dataset(replace(index, label=labels))
+    found = record_of(collected(run_experiment(content, recipes=["oof"]), content), CheckRecord)
+    said = audit(content, kinds="label").findings["label"]
+    assert len(said) > 3
+    paths = index.path
+    assert [(paths[each.row], each.label, each.likeliest) for each in found.suspects] == [
+        (each.image, each.label, each.suggested_label) for each in said
+    ]
+    assert [each.doubt for each in found.suspects] == pytest.approx([each.score for each in said])
+    assert found.n_found == len(said)
+
+
+@pytest.mark.parametrize("recipe", ["oof", "concat", "published"])
+def test_a_page_speaks_of_one_model(store: FeatureStore, recipe: str) -> None:
+    experiment = run_experiment(store, options=FIXED, recipes=[recipe])
+    found = collected(experiment, store)
+    name = experiment.model_name
+    assert (
+        found.head.model == record_of(found, ScoresRecord).about.name == record_of(found, ClassesRecord).model == name
+    )
+    assert found.head.verdict.comparison.startswith(name)
+    assert found.head.interval == experiment.interval(name)
+    assert found.catalogue is not None
+    assert found.catalogue.model == name
+    backbones = record_of(found, BackbonesRecord)
+    assert bool(backbones.ablation) == bool(backbones.shares) == (recipe == "oof"), "those are of stack:oof"
 
 
 def test_the_data_are_those_of_the_index_and_of_these_networks(tmp_path: Path, make_cache: Make) -> None:
@@ -246,8 +285,10 @@ def test_maps_hold_every_image_and_point_into_the_list(report: Report, experimen
             assert record.classes[code] == report.images[row].label
             assert report.images[row].path == path
     sent = payload(report)
-    assert sent["rows"] == [{"class": record.maps[0].codes.tolist(), "image": list(range(N))}]  # type: ignore[union-attr]
-    assert {int(row) for row in sent["images"]} == set(range(N))
+    assert sent["rows"] == [list(range(N))]
+    assert sent["catalogue"]["row"] == list(range(N))
+    assert sent["catalogue"]["path"] == list(experiment.joined.paths)
+    assert sent["catalogue"]["true"] == record.maps[0].codes.tolist()  # type: ignore[union-attr]
 
 
 def test_the_nearest_class_is_that_of_the_nearest_mean(report: Report) -> None:
@@ -269,8 +310,7 @@ def test_no_more_images_are_pictured_than_asked_for(experiment: Experiment, stor
     assert [each.place for each in found.files().values()] == [
         f"/photos/{each.path}" for each in list(found.images.values())[:most]
     ]
-    sent = payload(found)["rows"][0]["image"]
-    assert {row for row in sent if row >= 0} == set(found.images), "points tell of images that the page has"
+    assert payload(found)["catalogue"]["row"] == list(range(N)), "every point has its path, pictured or not"
 
 
 def test_provenance_names_what_made_the_numbers(report: Report, experiment: Experiment) -> None:
@@ -304,7 +344,7 @@ def test_names_of_any_character_come_through(tmp_path: Path, make_cache: Make) -
     assert script is not None
     sent = json.loads(script[1])
     assert sorted(sent["classes"]) == sorted(names)
-    shown = {each["path"] for each in sent["images"].values()}
+    shown = sent["catalogue"]["path"]
     assert r"photo\udcff.jpg" in shown
     assert "1\n</script>.jpg" in shown
 
@@ -377,7 +417,7 @@ def test_a_regression_shows_numbers_and_no_classes(tmp_path: Path, make_cache: M
     store = make_cache(tmp_path, labels)
     experiment = run_experiment(store, task="regression")
     found = collected(experiment, store, learning_curve=True, n_jobs=1, max_thumbnails=70)
-    assert sections(found) == ["scores", "fit", "backbones", "learning", "map", "data", "provenance"]
+    assert sections(found) == ["scores", "fit", "images", "backbones", "learning", "map", "data", "provenance"]
     assert (found.head.metric, found.head.facts.n_classes) == ("R²", 0)
     assert record_of(found, ScoresRecord).metric == "R²"
     record = record_of(found, FitRecord)
@@ -425,8 +465,8 @@ def test_a_meta_learner_without_weights_shows_none(tmp_path: Path, make_cache: M
 
 
 def test_unknown_projections_are_refused_before_the_work() -> None:
-    with pytest.raises(UsageError, match="unknown projection 'tsne'"):
-        ReportOptions(projection="tsne")
+    with pytest.raises(UsageError, match="unknown projection 'som'"):
+        ReportOptions(projection="som")
 
 
 def test_pictures_are_put_in_their_places_and_reasons_in_place_of_those_that_lack(report: Report) -> None:

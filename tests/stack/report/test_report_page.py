@@ -17,6 +17,7 @@ from made_report import changed, made_pictures, made_regression, made_report, ma
 from stackbone.cache import CacheError
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.stack.report.blocks import join_all
+from stackbone.stack.report.head import NO_CLEAR_DIFFERENCE
 from stackbone.stack.report.markup import Markup, element, table
 from stackbone.stack.report.page import to_script_json, write_page
 from stackbone.stack.report.pictures import Pictures
@@ -86,6 +87,8 @@ def test_all_sections_are_there_and_the_navigation_leads_to_them(tmp_path: Path)
             "scores",
             "classes",
             "errors",
+            "check",
+            "images",
             "backbones",
             "confidence",
             "learning",
@@ -102,9 +105,22 @@ def test_all_sections_are_there_and_the_navigation_leads_to_them(tmp_path: Path)
     assert "stack:oof (0.861) beats the best single backbone" in page.text
 
 
+@pytest.mark.parametrize("is_clear", [True, False])
+def test_what_may_be_chance_is_no_headline(tmp_path: Path, is_clear: bool) -> None:  # noqa: FBT001 - parametrized
+    report = made_report()
+    verdict = replace(report.head.verdict, is_clear=is_clear)
+    file = tmp_path / "report.html"
+    write_page(replace(report, head=replace(report.head, verdict=verdict, interval=(0.849, 0.873))), file)
+    text = file.read_text(encoding="utf-8")
+    headline = text.partition("<h1>")[2].partition("</h1>")[0]
+    assert headline == (verdict.comparison if is_clear else NO_CLEAR_DIFFERENCE)
+    assert verdict.comparison in text
+    assert "95% interval 0.849 to 0.873" in text
+
+
 def test_a_regression_has_its_own_sections(tmp_path: Path) -> None:
     page = write(tmp_path, made_regression())
-    assert page.ids("section") == ["scores", "fit", "backbones", "learning", "map", "data", "provenance"]
+    assert page.ids("section") == ["scores", "fit", "images", "backbones", "learning", "map", "data", "provenance"]
     assert "R² of stack:oof" in page.text
 
 
@@ -122,7 +138,7 @@ def test_a_regression_shows_the_images_that_it_misses_by_most(tmp_path: Path) ->
 def test_what_is_not_known_leaves_no_hole(tmp_path: Path) -> None:
     report = changed(
         made_report(),
-        **dict.fromkeys(("errors", "backbones", "confidence", "learning", "map", "attention")),
+        **dict.fromkeys(("errors", "check", "images", "backbones", "confidence", "learning", "map", "attention")),
         classes={"pairs": []},
         scores={"lessons": []},
     )
@@ -292,7 +308,7 @@ def test_the_reason_for_a_missing_thumbnail_stands_in_its_place(tmp_path: Path) 
 def test_every_figure_is_described_and_its_numbers_are_in_a_table(tmp_path: Path) -> None:
     page = write(tmp_path, made_report())
     drawn = [attributes for _, attributes in page.tags if "data-figure" in attributes]
-    assert [each["data-figure"] for each in drawn][:2] == ["models", "confusion"]
+    assert [each["data-figure"] for each in drawn][:2] == ["scores", "confusion"]
     for each in drawn:
         assert each["role"] == "img"
         assert len(each["aria-label"] or "") > 20

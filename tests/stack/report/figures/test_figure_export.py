@@ -25,7 +25,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 def few_figures() -> dict[str, Figure]:
     """Return figures of models, confusions and classes."""
     figures = made_report(names=["<b>x</b>", "y", "z"]).figures()
-    return {name: figures[name] for name in ("models", "confusion", "per_class")}
+    return {name: figures[name] for name in ("scores", "confusion", "per_class")}
 
 
 @pytest.mark.slow
@@ -35,7 +35,7 @@ def test_each_figure_becomes_a_vector_and_a_pixel_file(tmp_path: Path) -> None:
         pytest.skip("no Chromium or Chrome: install one (Debian and Ubuntu: `apt install chromium`)")
     folder = tmp_path / "made" / "figures"
     files = export_figures(few_figures(), folder)
-    names = [f"{name}.{kind}" for name in ("models", "confusion", "per_class") for kind in ("svg", "png")]
+    names = [f"{name}.{kind}" for name in ("scores", "confusion", "per_class") for kind in ("svg", "png")]
     assert files == [folder / name for name in names]
     root = ElementTree.parse(folder / "confusion.svg").getroot()
     assert root.get("width") == "960"

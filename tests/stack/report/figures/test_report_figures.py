@@ -14,8 +14,16 @@ import pytest
 from made_report import changed, made_regression, made_report, record_of
 from stackbone.stack.metrics.confusion import ConfusedPair
 from stackbone.stack.report.figures.backbone_figures import draw_ablation, draw_cost
+from stackbone.stack.report.figures.cells import BLACK, WHITE, color_at, contrast, ink_on
 from stackbone.stack.report.figures.confusion_matrix import ConfusionMatrix, draw_confusion
-from stackbone.stack.report.figures.style import CLASS_LOOKS, between, plain_text, short_names
+from stackbone.stack.report.figures.style import (
+    CLASS_LOOKS,
+    HEAT_ON_DARK,
+    HEAT_ON_LIGHT,
+    between,
+    plain_text,
+    short_names,
+)
 from stackbone.stack.report.section import SECTIONS
 from stackbone.stack.report.sections.backbones import BackbonesRecord
 from stackbone.stack.report.sections.classes import ClassesRecord
@@ -30,14 +38,14 @@ NASTY = ["<script>alert(1)</script>", "<b>a</b> & b", "$x$ %{y}", "", "two\nline
 
 def test_every_part_of_a_classification_is_drawn() -> None:
     assert list(made_report().figures()) == [
-        *("models", "confusion", "per_class", "overlap", "ablation", "cost", "weights", "calibration", "scores"),
+        *("scores", "confusion", "per_class", "overlap", "ablation", "cost", "weights", "calibration", "confidence"),
         *("learning_curve", "map_pca_resnet50", "map_pca_vit_base", "map_pca_efficientnet_lite2"),
     ]
 
 
 def test_a_regression_is_drawn_without_what_needs_classes() -> None:
     assert list(made_regression().figures()) == [
-        *("models", "fit", "residuals", "ablation", "cost", "weights", "learning_curve"),
+        *("scores", "fit", "residuals", "ablation", "cost", "weights", "learning_curve"),
         *("map_pca_resnet50", "map_pca_vit_base", "map_pca_efficientnet_lite2"),
     ]
 
@@ -49,7 +57,7 @@ def test_what_an_experiment_lacks_is_left_out() -> None:
         **dict.fromkeys(("errors", "confidence", "learning", "map", "attention")),
         backbones={"ablation": [], "overlap": None, "costs": one, "shares": {}},
     )
-    assert list(lacking.figures()) == ["models", "confusion", "per_class"]
+    assert list(lacking.figures()) == ["scores", "confusion", "per_class"]
 
 
 def test_figures_are_json_without_nan() -> None:
@@ -59,7 +67,7 @@ def test_figures_are_json_without_nan() -> None:
 
 def test_models_are_ranked_with_their_folds_and_intervals() -> None:
     report = made_report()
-    figure, best = report.figures()["models"], record_of(report, ScoresRecord).best
+    figure, best = report.figures()["scores"], record_of(report, ScoresRecord).best
     assert figure.layout["yaxis"]["categoryarray"][-1] == "stack:oof"  # the highest, on top
     folds, mean = (trace for trace in figure.data if "stack:oof" in trace["y"])
     assert best.interval is not None
@@ -84,17 +92,20 @@ def test_the_confusion_matrix_holds_shares_of_the_true_class_in_the_given_order(
     for row, i in enumerate(order):
         for column, j in enumerate(order):
             n, found = counts[i][j], heat["z"][row][column]
-            assert heat["text"][row][column] == (str(n) if n else "")
             assert found is None if n == 0 else found**2 == pytest.approx(n / sum(counts[i]), abs=1e-3)
     names = [matrix.names[i] for i in order]
+    numbers = figure.data[1]
+    written = dict(zip(zip(numbers["y"], numbers["x"], strict=True), numbers["text"], strict=True))
+    assert written == {
+        (matrix.names[i], matrix.names[j]): str(counts[i][j]) for i in order for j in order if counts[i][j]
+    }
     assert heat["x"] == heat["y"] == names
     assert [names[i] for i in figure.layout["meta"]["alphabetical"]] == sorted(names)
     assert [order[i] for i in figure.layout["meta"]["position"]] == list(range(5))
 
 
 def test_many_classes_have_no_numbers_in_their_cells() -> None:
-    heat = made_report(1000, 40).figures()["confusion"].data[0]
-    assert "texttemplate" not in heat
+    [heat] = made_report(1000, 40).figures()["confusion"].data
     assert len(heat["z"]) == 40
 
 
@@ -108,11 +119,27 @@ def test_a_class_without_images_makes_an_empty_row() -> None:
     ]
 
 
-def test_cost_falls_back_to_size_where_a_speed_is_unknown() -> None:
+def test_cost_is_drawn_with_the_interval_of_each_score_and_without_speeds() -> None:
     costs = record_of(made_report(), BackbonesRecord).costs
-    assert draw_cost(costs, "accuracy").data[0]["x"] == [each.images_per_s for each in costs]
-    unknown = [costs[0], replace(costs[1], images_per_s=None), costs[2]]
-    assert draw_cost(unknown, "accuracy").data[0]["x"] == [each.megabytes for each in costs]
+    figure = draw_cost(costs, "accuracy")
+    [dots] = figure.data
+    assert dots["x"] == [each.score for each in costs]
+    assert dots["error_x"]["array"] == [pytest.approx((each.interval or (0, 0))[1] - each.score) for each in costs]
+    assert [each["text"] for each in figure.layout["annotations"]] == [f"{each.megabytes:.3g} MB" for each in costs]
+    slower = [replace(each, images_per_s=1.0) for each in costs]
+    assert draw_cost(slower, "accuracy") == figure, "what else a machine did is no cost of a backbone"
+
+
+@pytest.mark.parametrize("heat", [HEAT_ON_LIGHT, HEAT_ON_DARK])
+def test_numbers_in_cells_can_be_read_on_every_colour(heat: tuple[str, ...]) -> None:
+    for value in np.linspace(0, 1, 101):
+        color = color_at(float(value), heat)
+        assert contrast(color, {BLACK: 0, WHITE: 1}[ink_on(color)]) >= 4.5
+
+
+@pytest.mark.parametrize(("color", "other", "expected"), [("#ffffff", 0, 21), ("#777777", 1, 4.48), ("#000000", 1, 21)])
+def test_contrast_is_that_of_the_guidelines(color: str, other: int, expected: float) -> None:
+    assert contrast(color_at(0, (color, color)), other) == pytest.approx(expected, abs=0.01)
 
 
 def test_an_ablation_without_interval_is_a_bare_dot() -> None:
@@ -122,7 +149,7 @@ def test_an_ablation_without_interval_is_a_bare_dot() -> None:
 
 
 def test_right_and_wrong_are_each_shares_of_their_own() -> None:
-    for trace in made_report().figures()["scores"].data:
+    for trace in made_report().figures()["confidence"].data:
         assert sum(trace["y"]) == pytest.approx(1)
 
 

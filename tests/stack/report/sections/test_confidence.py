@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from stackbone.stack.metrics.calibration import calibration_curve
-from stackbone.stack.report.sections.confidence import calibration_ranges, score_histogram
+from stackbone.stack.metrics.calibration import CalibrationBin, calibration_curve
+from stackbone.stack.report.sections.confidence import calibration_ranges, score_histogram, share_interval
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -21,6 +21,20 @@ def test_ranges_are_those_of_the_bins_in_order(seed: int) -> None:
     ]
     assert all(each.low <= each.confidence <= each.high for each in found)
     assert all(a.high < b.low for a, b in pairwise(found))
+
+
+@pytest.mark.parametrize(
+    ("share", "n", "expected"), [(0.5, 100, (0.404, 0.596)), (1.0, 10, (0.722, 1)), (0.0, 10, (0, 0.278))]
+)
+def test_the_interval_of_a_share_is_that_of_wilson(share: float, n: int, expected: tuple[float, float]) -> None:
+    assert share_interval(share, n) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("repeats", [1, 2, 5])
+def test_repeated_predictions_make_no_interval_narrower(repeats: int) -> None:
+    curve = [CalibrationBin(0.8, 0.75, 60 * repeats)]
+    [found] = calibration_ranges(curve, np.full(60 * repeats, 0.8), repeats)
+    assert found.interval == pytest.approx(share_interval(0.75, 60))
 
 
 def test_the_histogram_counts_right_and_wrong_apart() -> None:

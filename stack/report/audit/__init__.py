@@ -1,0 +1,1 @@
+"""The page of an audit: its findings, image by image."""

@@ -1,0 +1,1 @@
+"""The page of several results, side by side."""

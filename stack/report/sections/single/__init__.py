@@ -1,0 +1,1 @@
+"""Finding single images: labels that look wrong, and a gallery of all."""
