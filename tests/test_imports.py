@@ -63,7 +63,8 @@ ORDER = {
     "stack": (
         *("fitting", "solvers", "folds", "metrics", "learners", "graphs", "tasks", "divisions"),
         *("features", "evaluation"),
-        *("estimator", "models", "experiments", "judging", "audit", "tables", "transfer", "report", "display"),
+        *("estimator", "models", "experiments", "judging", "audit", "tables", "transfer", "report", "exploring"),
+        "display",
     ),
 }
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +28,11 @@ from stackbone.cache.text import typed
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.own_file import check_modules_are_used
 from stackbone.extract.backbones.weights import Weights
-from stackbone.extract.datasets.dataset import Dataset
+from stackbone.extract.datasets.dataset import Dataset, open_dataset
+from stackbone.extract.datasets.folders.extensions import missing_decoder
+from stackbone.extract.datasets.folders.first_bytes import is_image_file
 from stackbone.extract.embedding.digests import list_dataset
-from stackbone.extract.embedding.images import EmbeddedImages
+from stackbone.extract.embedding.images import EmbeddedFiles, EmbeddedImages
 from stackbone.extract.embedding.pipeline import embed_images
 from stackbone.extract.embedding.plan import (
     EngineOptions,
@@ -164,6 +168,42 @@ def embed_for(
         [(path, remark) for path, each in zip(paths, told, strict=True) for remark in each],
         asked,
     )
+
+
+def embed_files(
+    files: Sequence[str],
+    specs: Mapping[str, FeatureSpec],
+    store: FeatureStore | None = None,
+    **options: Any,  # noqa: ANN401 - those of embed_for
+) -> EmbeddedFiles:
+    """Return the features of image files in some feature sets, in the order given, computing what the cache lacks.
+
+    Parameters
+    ----------
+    files, specs, store, **options
+        Paths of the files; the others as of `embed_for`.
+
+    Raises
+    ------
+    StackboneError
+        As of `embed_for`.
+    """
+    reasons = ["" if is_image_file(Path(each)) else _not_an_image(Path(each)) for each in files]
+    images = list(dict.fromkeys(os.path.abspath(each) for each, why in zip(files, reasons, strict=True) if not why))
+    if not images:
+        return EmbeddedFiles(reasons, {})
+    dataset = open_dataset(images, label_column=None)
+    made = embed_for(specs, dataset, store, **options)
+    listed = [os.path.abspath(dataset.root / path) for path in dataset.paths]
+    why = dict(zip(listed, made.reasons, strict=True))
+    reasons = [reason or why[os.path.abspath(each)] for each, reason in zip(files, reasons, strict=True)]
+    row_of = {path: row for row, path in enumerate(made.sound(listed))}
+    rows = [row_of[os.path.abspath(each)] for each, reason in zip(files, reasons, strict=True) if not reason]
+    return EmbeddedFiles(reasons, {identity: x[rows] for identity, x in made.features.items()})
+
+
+def _not_an_image(file: Path) -> str:
+    return missing_decoder(file.suffix.lower()) or "it is no image, by its extension and its first bytes"
 
 
 def feature_name_of(identity: str, spec: FeatureSpec) -> str:
