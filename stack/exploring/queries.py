@@ -58,7 +58,8 @@ def _file(text: str) -> Query | str | None:
             return "is a folder: name image files, such as those that your shell makes of FOLDER/*.jpg"
         if not path.is_file():
             return None
-        return Query(text, ListedFile("", os.path.abspath(path), sha256_file(path)))
+        whole = os.path.abspath(path)
+        return Query(text, ListedFile(os.path.dirname(whole), os.path.basename(whole), sha256_file(path)))
     except OSError as exc:
         return f"could not be read: {exc.strerror or exc}"
     except ValueError:  # a name that no file can have

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from stackbone.cache.text import counted
+from stackbone.stack.exploring.clusters.result import Clusters
 from stackbone.stack.exploring.search import Search
 from stackbone.stack.exploring.sheet import Group, Item, Sheet
+
+SHOWN = 24
+"""Images of a cluster that a sheet shows, at most."""
 
 
 def search_sheet(found: Search) -> Sheet:
@@ -25,3 +29,18 @@ def search_sheet(found: Search) -> Sheet:
         groups.append(Group(query, says, items))
     what = f"{counted(found.n_images, 'image')} compared, {by}"
     return Sheet(f"{found.dataset}: search", what, groups)
+
+
+def cluster_sheet(found: Clusters) -> Sheet:
+    """Return a group for each cluster: its images that are nearest to its centre, at most 24."""
+    groups = []
+    for each in found.clusters:
+        name = f"{each.name}, {each.share:.0%} of its labelled images" if each.name else "no image has a label"
+        items = [
+            Item(found.files[i], found.labels[i] or "without a label", f"{found.closeness[i]:.3f} {found.paths[i]}")
+            for i in each.members[:SHOWN]
+        ]
+        shown = f", the {SHOWN} nearest to its centre shown" if each.size > SHOWN else ""
+        groups.append(Group(f"{each.number}. {each.name}".rstrip(". "), f"{counted(each.size, 'image')}{shown}; {name}", items))
+    by = f"by {found.method} on {', '.join(found.backbones)}"
+    return Sheet(f"{found.dataset}: {counted(len(found.clusters), 'cluster')}", f"{len(found.paths):,} images {by}", groups)
