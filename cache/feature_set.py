@@ -226,9 +226,7 @@ class FeatureSet:
         for targets, rows, features in self._matching(digests):
             yield targets, features[rows]
 
-    def _matching(
-        self, digests: Digests
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.float32]]]:
+    def _matching(self, digests: Digests) -> Iterator[tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.float32]]]:
         """Yield of each shard which digests are found in it first, in which of its rows, and all of its features."""
         wanted = as_keys(digests)
         order = np.argsort(wanted)

@@ -5,7 +5,6 @@ Works on cached features, labelled or not; where there are labels, says how far 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer

@@ -52,7 +52,9 @@ def command(
 def _print(found: Similar) -> None:
     """Print how far each class keeps to itself."""
     k = found.neighbours.shape[1]
-    near = f"mean similarity {found.similarities[:, 0].mean():.3f} to the nearest, {found.similarities[:, -1].mean():.3f}"
+    near = (
+        f"mean similarity {found.similarities[:, 0].mean():.3f} to the nearest, {found.similarities[:, -1].mean():.3f}"
+    )
     out.print(
         f"{found.dataset}: the {k:,} nearest of each of {found.n_images:,} images, by {', '.join(found.backbones)}; "
         f"{near} to number {k:,}"

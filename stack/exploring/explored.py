@@ -82,7 +82,7 @@ class Explored:
         return ListedFile(self.index.root, self.paths[image], self.digests[image].tobytes())
 
     def load(self, name: str) -> NDArray[np.float32]:
-        """Return the ``(n_images, dim)`` features of a feature set, each row of length 1; many are in a scratch file."""
+        """Return the ``(n_images, dim)`` features of a feature set, each of length 1; many are in a scratch file."""
         return self.sets[name].load(self.digests, unit_rows)
 
     def stream(self, name: str) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:

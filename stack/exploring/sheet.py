@@ -34,10 +34,10 @@ p { margin: 0; color: var(--quiet); overflow-wrap: anywhere; }
 section { border-top: 1px solid var(--line); margin-top: 1.5rem; padding-top: 1.25rem; }
 ul { list-style: none; margin: .75rem 0 0; padding: 0; display: grid; gap: 1rem .75rem;
   grid-template-columns: repeat(auto-fill, minmax(min(45%, 9rem), 1fr)); }
-li { min-width: 0; font-size: .8125rem; line-height: 1.35; overflow-wrap: anywhere; padding: .35rem; border-radius: 6px; }
-li.stressed { background: var(--tint); }
-img, .none { display: block; width: 100%; height: 9rem; object-fit: contain; background: var(--line); border-radius: 4px;
-  margin-bottom: .35rem; }
+li { min-width: 0; font-size: .8125rem; line-height: 1.35; overflow-wrap: anywhere; padding: .35rem; }
+li.stressed { background: var(--tint); border-radius: 6px; }
+img, .none { display: block; width: 100%; height: 9rem; object-fit: contain; background: var(--line);
+  border-radius: 4px; margin-bottom: .35rem; }
 .none { padding: .5rem; overflow: hidden; color: var(--quiet); }
 code { font: .75rem/1.3 ui-monospace, Consolas, monospace; color: var(--quiet); }
 b { display: block; font-weight: 600; }
@@ -139,8 +139,6 @@ def _item(item: Item, picture: bytes | str) -> Markup:
     if isinstance(picture, str):
         shown = element("div", printable(f"no picture: {picture}"), class_="none")
     else:
-        shown = element(
-            "img", src=data_uri(picture), alt=printable(item.file.path), loading="lazy", decoding="async"
-        )
+        shown = element("img", src=data_uri(picture), alt=printable(item.file.path), loading="lazy", decoding="async")
     words = join([element("b", printable(item.title)), element("code", printable(item.says))])
     return element("li", shown, words, class_="stressed" if item.stressed else None)

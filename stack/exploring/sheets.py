@@ -13,7 +13,9 @@ SHOWN = 24
 
 def search_sheet(found: Search) -> Sheet:
     """Return a group for each query: the picture itself, then what is nearest to it."""
-    by = f"nearest by the cosine of {', '.join(found.backbones)}"
+    by = (
+        f"nearest by the cosine of {', '.join(found.backbones)}{', rankings fused' if len(found.backbones) > 1 else ''}"
+    )
     groups = []
     files = list(zip(found.hits, found.hit_files, strict=True))
     for query in found.queries:
@@ -41,6 +43,7 @@ def cluster_sheet(found: Clusters) -> Sheet:
             for i in each.members[:SHOWN]
         ]
         shown = f", the {SHOWN} nearest to its centre shown" if each.size > SHOWN else ""
-        groups.append(Group(f"{each.number}. {each.name}".rstrip(". "), f"{counted(each.size, 'image')}{shown}; {name}", items))
-    by = f"by {found.method} on {', '.join(found.backbones)}"
-    return Sheet(f"{found.dataset}: {counted(len(found.clusters), 'cluster')}", f"{len(found.paths):,} images {by}", groups)
+        says = f"{counted(each.size, 'image')}{shown}; {name}"
+        groups.append(Group(f"{each.number}. {each.name}" if each.name else f"Cluster {each.number}", says, items))
+    title = f"{found.dataset}: {counted(len(found.clusters), 'cluster')}"
+    return Sheet(title, f"{len(found.paths):,} images by {found.method} on {', '.join(found.backbones)}", groups)

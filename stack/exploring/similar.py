@@ -20,7 +20,6 @@ from stackbone.stack.exploring.rank_fusion import depth_of, fuse
 _TILE_ROWS = 512  # images compared with all others at a time
 
 
-
 @dataclass(frozen=True)
 class ClassNeighbours:
     """What the neighbours of a class's images are.
@@ -194,9 +193,7 @@ def _compare(explored: Explored, k: int, report: Progress) -> tuple[NDArray[np.i
         own = np.arange(start, min(start + _TILE_ROWS, n))
         tile = slice(start, start + len(own))
         rankings = [nearest(x[tile], x, depth, own=own).rows for x in blocks]
-        found[tile] = (
-            rankings[0] if len(blocks) == 1 else [fuse(each, k)[0] for each in zip(*rankings, strict=True)]
-        )
+        found[tile] = rankings[0] if len(blocks) == 1 else [fuse(each, k)[0] for each in zip(*rankings, strict=True)]
         for x in blocks:
             for image in own:
                 cosines[image] += x[found[image]] @ x[image]

@@ -69,7 +69,9 @@ def cluster(
     report = progress or silent
     explored = explore(store or FeatureStore(), dataset, backbones)
     if len(explored) < 2:
-        message = f"the dataset {explored.index.name!r} has {counted(len(explored), 'image')}: there is nothing to divide"
+        message = (
+            f"the dataset {explored.index.name!r} has {counted(len(explored), 'image')}: there is nothing to divide"
+        )
         raise StackError(message)
     x = reduced({name: explored.load(name) for name in explored.sets}, seed)
     division = divide(x, method, n_clusters, seed, report)

@@ -44,9 +44,7 @@ class Division:
     silhouettes: dict[int, float]
 
 
-def divide(
-    x: NDArray[np.float32], method: str, n_clusters: int | None, seed: int, report: Progress
-) -> Division:
+def divide(x: NDArray[np.float32], method: str, n_clusters: int | None, seed: int, report: Progress) -> Division:
     """Divide rows into clusters.
 
     Parameters

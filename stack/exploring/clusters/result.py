@@ -137,7 +137,9 @@ class Clusters:
             "backbones": self.backbones,
             "n_images": len(self.paths),
             "in_no_cluster": self.alone,
-            "clusters": [{key: value for key, value in vars(each).items() if key != "members"} for each in self.clusters],
+            "clusters": [
+                {key: value for key, value in vars(each).items() if key != "members"} for each in self.clusters
+            ],
             "agreement": None if self.agreement is None else vars(self.agreement),
             "silhouettes": [{"clusters": n, "silhouette": value} for n, value in self.silhouettes.items()],
             "notes": self.notes,
