@@ -11,9 +11,9 @@ import typer
 
 from stackbone.commands.shared import endings
 from stackbone.commands.shared.console import err, out, print_json, progress
+from stackbone.commands.shared.exploring.sheets import SheetOption, write_sheet
 from stackbone.commands.shared.option_groups import grouped
 from stackbone.commands.shared.options import BackbonesOption, CacheOption, DatasetNameOption, JsonOption, RowOptions
-from stackbone.commands.shared.sheets import SheetOption, write_sheet
 from stackbone.commands.shared.tables import print_table
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 from stackbone.cache.disk.output_file import write_output
@@ -20,27 +21,6 @@ _META = f"""
 <meta http-equiv="Content-Security-Policy" content="{_POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-"""
-
-_STYLE = """
-:root { color-scheme: light dark; --paper: light-dark(#fdfcfa, #14161a); --ink: light-dark(#1d1c1a, #eceae6);
-  --quiet: light-dark(#5e5a54, #a9a6a0); --line: light-dark(#e3dfd8, #30343c); --tint: light-dark(#dcebf5, #1d3a4f); }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 1rem/1.45 system-ui, sans-serif; }
-main { max-width: 100rem; margin: 0 auto; padding: 1.5rem clamp(1rem, 3vw, 2.5rem) 3rem; }
-h1 { font-size: 1.5rem; font-weight: 600; margin: 0 0 .25rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.125rem; font-weight: 600; margin: 0; overflow-wrap: anywhere; }
-p { margin: 0; color: var(--quiet); overflow-wrap: anywhere; }
-section { border-top: 1px solid var(--line); margin-top: 1.5rem; padding-top: 1.25rem; }
-ul { list-style: none; margin: .75rem 0 0; padding: 0; display: grid; gap: 1rem .75rem;
-  grid-template-columns: repeat(auto-fill, minmax(min(45%, 9rem), 1fr)); }
-li { min-width: 0; font-size: .8125rem; line-height: 1.35; overflow-wrap: anywhere; padding: .35rem; }
-li.stressed { background: var(--tint); border-radius: 6px; }
-img, .none { display: block; width: 100%; height: 9rem; object-fit: contain; background: var(--line);
-  border-radius: 4px; margin-bottom: .35rem; }
-.none { padding: .5rem; overflow: hidden; color: var(--quiet); }
-code { font: .75rem/1.3 ui-monospace, Consolas, monospace; color: var(--quiet); }
-b { display: block; font-weight: 600; }
 """
 
 
@@ -109,9 +89,9 @@ def write_sheet(sheet: Sheet, path: str | os.PathLike[str], draw: DrawThumbnails
     CacheError
         If the file cannot be written.
     """
-    files = list(dict.fromkeys(item.file for group in sheet.groups for item in group.items))
-    drawn = draw(files) if draw else ["pictures were not asked for"] * len(files)
-    pictures = dict(zip(files, drawn, strict=True))
+    shown = list(dict.fromkeys(item.file for group in sheet.groups for item in group.items))
+    drawn = draw(shown) if draw else ["pictures were not asked for"] * len(shown)
+    pictures = dict(zip(shown, drawn, strict=True))
     write_output(Path(path), render_sheet(sheet, pictures).encode("utf-8", "backslashreplace"))
     return {file.path: picture for file, picture in pictures.items() if isinstance(picture, str)} if draw else {}
 
@@ -119,10 +99,14 @@ def write_sheet(sheet: Sheet, path: str | os.PathLike[str], draw: DrawThumbnails
 def render_sheet(sheet: Sheet, pictures: dict[ListedFile, bytes | str]) -> str:
     """Return a sheet's HTML; of a picture that there is none of, why."""
     title = element("title", printable(sheet.title))
-    head = element("head", Markup(_META), title, element("style", Markup(_STYLE)))
+    head = element("head", Markup(_META), title, element("style", Markup(_own_style())))
     sections = [_section(group, pictures) for group in sheet.groups]
     main = element("main", element("h1", printable(sheet.title)), element("p", printable(sheet.says)), sections)
     return f"<!doctype html>\n{element('html', head, element('body', main), lang='en')}\n"
+
+
+def _own_style() -> str:
+    return files("stackbone.stack.exploring").joinpath("sheet.css").read_text(encoding="utf-8")
 
 
 def _section(group: Group, pictures: dict[ListedFile, bytes | str]) -> Markup:

@@ -121,6 +121,9 @@ def _check_values(file: Path, values: NDArray[np.float64]) -> None:
         )
         raise StackError(message)
     others = values[~np.eye(len(values), dtype=np.bool_)]
+    if np.ptp(others) == 0:
+        message = f"in {file} all pairs are equally unlike ({others[0]:g}), so that there is nothing to rank. {wanted}"
+        raise StackError(message)
     if np.diag(values).min() > others.mean():
         message = (
             f"{file} holds similarities: an image is further from itself, on its diagonal, than from others. Give "
