@@ -36,6 +36,7 @@ ROOMS = {
         *("safetensors", "pyarrow"),  # saved models, files of predictions
         *("plotly", "kaleido", "umap"),  # the report: its figures, their export, its maps
         "onnx",  # models that are exported
+        "faiss",  # an index of more than a million images
     },
     # The one room beside `commands` that knows what `extract` does and what scikit-learn asks for.
     "pipelines": {"stackbone.cache", "stackbone.extract", "numpy", "sklearn"},
@@ -70,7 +71,7 @@ ORDER = {
 
 # Libraries that take long to import: inside functions only, so that --help and a re-run with nothing to do are quick.
 HEAVY = {"torch", "torchvision", "timm", "openvino", "mlxtend", "huggingface_hub", "pyarrow", "safetensors"}
-HEAVY |= {"pandas", "plotly", "kaleido", "umap", "pillow_heif", "pillow_jxl", "onnx", "onnxruntime"}
+HEAVY |= {"pandas", "plotly", "kaleido", "umap", "pillow_heif", "pillow_jxl", "onnx", "onnxruntime", "faiss"}
 # Nothing but torch code: outside of themselves they are imported inside functions alone.
 TORCH_MODULES = {
     f"extract/{name}.py"

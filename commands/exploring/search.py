@@ -1,6 +1,6 @@
 """Find the images of a dataset that are nearest to given pictures.
 
-Compares cached features, exactly. A picture of the dataset takes no network; others are embedded as `predict` does.
+Compares cached features. A picture of the dataset takes no network; others are embedded as `predict` does.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from stackbone.commands.shared.options import (
 from stackbone.commands.shared.tables import print_table
 
 if TYPE_CHECKING:
-    from stackbone.stack.exploring.search import Search
+    from stackbone.stack.exploring.hits import Search
 
 
 @grouped
@@ -46,6 +46,12 @@ def command(
             "that cover the dataset, their rankings fused]"
         ),
     ] = None,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact", help="Compare with every image, above a million too, where an index of faiss answers otherwise"
+        ),
+    ] = False,
     html: SheetOption = None,
     rows: RowOptions,
     sources: SourceOptions,
@@ -80,6 +86,7 @@ def command(
             dataset=dataset,
             backbones=by,
             k=k,
+            exact=exact,
             embed=embed,
             progress=on_progress,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from stackbone.cache import FeatureSpec, FeatureStore, StackError, UsageError, as_keys
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.cache.progress import Progress, silent
-from stackbone.cache.text import counted
+from stackbone.stack.exploring import approximate
 from stackbone.stack.exploring.explored import Explored, explore
-from stackbone.stack.exploring.nearest import nearest_of
+from stackbone.stack.exploring.hits import Hit, Search
+from stackbone.stack.exploring.nearest import Nearest
 from stackbone.stack.exploring.queries import Query, resolve
 from stackbone.stack.exploring.rank_fusion import depth_of, fuse
+from stackbone.stack.exploring.rankers import Exact, Ranker
 from stackbone.stack.models.unlike.novelty import unit_rows
 
 
@@ -38,107 +40,6 @@ EmbedFiles = Callable[[Sequence[str], Mapping[str, FeatureSpec], FeatureStore], 
 """Embeds files in exactly the feature sets that specs stand for, by id, such as `stackbone.embed_files`."""
 
 
-@dataclass(frozen=True)
-class Hit:
-    """An image that was found.
-
-    Attributes
-    ----------
-    query : str
-        What was looked for, as it was given.
-    rank : int
-        1 of the nearest; 0 of the query itself, where the dataset has a file of the same bytes.
-    path, label, split : str
-        As the dataset lists it.
-    similarity : float
-        Its cosine with the query, from -1 to 1: the mean over backbones.
-    cosines : dict of str to float
-        The cosine by backbone.
-    """
-
-    query: str
-    rank: int
-    path: str
-    label: str
-    split: str
-    similarity: float
-    cosines: dict[str, float]
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Search:
-    """What was found.
-
-    Attributes
-    ----------
-    dataset : str
-        Its name in the cache.
-    n_images : int
-        Distinct images that were compared.
-    backbones : list of str
-        That were asked.
-    k : int
-        Images found for each query; the query itself is not counted.
-    queries : list of str
-        That could be answered.
-    hits : list of Hit
-        Query after query, by rank.
-    failed : dict of str to str
-        Queries that could not be answered, with the reason.
-    notes : list of str
-        What a reader should know, in sentences.
-    query_files : dict of str to ListedFile
-        Where the pictures that were asked with lie, for those who show them.
-    hit_files : list of ListedFile
-        Where the images of `hits` lie.
-    """
-
-    dataset: str
-    n_images: int
-    backbones: list[str]
-    k: int
-    queries: list[str]
-    hits: list[Hit]
-    failed: dict[str, str]
-    notes: list[str]
-    query_files: dict[str, ListedFile]
-    hit_files: list[ListedFile]
-
-    def __repr__(self) -> str:
-        return f"<Search of {self.dataset}: {counted(self.k, 'image')} for each of {len(self.queries):,} queries>"
-
-    def of(self, query: str) -> list[Hit]:
-        """Return what was found for one query, by rank."""
-        return [each for each in self.hits if each.query == query]
-
-    def columns(self) -> dict[str, list[Any]]:
-        """Return the hits by column: those of `Hit`, and ``cosine:NAME`` for each backbone where there are several."""
-        names = ("query", "rank", "path", "label", "split", "similarity")
-        columns: dict[str, list[Any]] = {name: [getattr(each, name) for each in self.hits] for name in names}
-        if len(self.backbones) > 1:
-            columns |= {f"cosine:{name}": [each.cosines[name] for each in self.hits] for name in self.backbones}
-        return columns
-
-    def to_frame(self) -> Any:  # noqa: ANN401 - pandas has no types
-        """Return a pandas DataFrame of a row for each hit, with the columns of ``search --csv``."""
-        import pandas as pd
-
-        return pd.DataFrame(self.columns())
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-able object."""
-        columns = self.columns()
-        return {
-            "dataset": self.dataset,
-            "n_images": self.n_images,
-            "backbones": self.backbones,
-            "k": self.k,
-            "hits": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)],
-            "failed": [{"query": query, "reason": reason} for query, reason in self.failed.items()],
-            "notes": self.notes,
-        }
-
-
 def search(
     queries: str | Sequence[str],
     store: FeatureStore | None = None,
@@ -146,10 +47,14 @@ def search(
     dataset: str | None = None,
     backbones: str | Sequence[str] | None = None,
     k: int = 12,
+    exact: bool = False,
     embed: EmbedFiles | None = None,
     progress: Progress | None = None,
 ) -> Search:
-    """Find the images of a dataset that are nearest to pictures, by the cosine of their features, exactly.
+    """Find the images of a dataset that are nearest to pictures, by the cosine of their features.
+
+    Queries are compared with every image. Above a million images an index of faiss answers, where that is installed
+    and `exact` is not asked for; see `stack.exploring.approximate`.
 
     Several backbones each rank the images, and their rankings are fused by reciprocal rank (see `rank_fusion`).
 
@@ -166,6 +71,8 @@ def search(
         As of `stack.experiments.run.run_experiment`.
     k
         Images to find for each query; the query itself, where the dataset has it, comes before them with rank 0.
+    exact
+        Compare with every image, however many there are.
     embed
         Embeds files that the cache has no features of, such as `stackbone.embed_files`.
     progress
@@ -205,8 +112,14 @@ def search(
     notes = list(explored.notes)
     if k > most:
         notes.append(f"{k:,} images were asked for, and there are {most:,}: all are taken")
-    found = _rank(explored, features, own, min(k, most), report)
-    hits, files = _hits(resolved, explored, features, own, found)
+    many = not exact and len(explored) > approximate.MANY and approximate.is_installed()
+    rankers: dict[str, Ranker] = {
+        name: approximate.open_index(explored, name, 0, report) if many else Exact(explored, name) for name in features
+    }
+    if many:
+        notes.append(approximate.about(list(features)))
+    found = _rank(rankers, features, own, min(k, most), most, report)
+    hits, files = _hits(resolved, explored, own, found)
     return Search(
         dataset=explored.index.name,
         n_images=len(explored),
@@ -264,50 +177,76 @@ def _own_places(queries: Sequence[Query], explored: Explored) -> NDArray[np.int6
     return np.where(keys[places] == as_keys(own), places, -1)
 
 
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """``(k,)`` images that were found for one query, best first, and by backbone the ``(k,)`` cosines with them."""
+
+    places: NDArray[np.int64]
+    cosines: dict[str, NDArray[np.float32]]
+
+
 def _rank(
-    explored: Explored, features: Mapping[str, NDArray[np.float32]], own: NDArray[np.int64], k: int, report: Progress
-) -> list[NDArray[np.int64]]:
+    rankers: Mapping[str, Ranker],
+    features: Mapping[str, NDArray[np.float32]],
+    own: NDArray[np.int64],
+    k: int,
+    n_others: int,
+    report: Progress,
+) -> list[_Found]:
     """Return the k best images of each query."""
     if k == 0:
-        return [np.zeros(0, np.int64) for _ in own]
-    n_others = len(explored) - bool((own >= 0).any())
+        nothing = np.zeros(0, np.float32)
+        return [_Found(np.zeros(0, np.int64), dict.fromkeys(features, nothing)) for _ in own]
     depth = k if len(features) == 1 else depth_of(k, n_others)
-    rankings = []
+    ranked = {}
     for done, (name, x) in enumerate(features.items()):
         report("comparing", done, len(features))
-        rankings.append(nearest_of(x, explored.stream(name), depth, own=own).rows)
+        ranked[name] = rankers[name].nearest(x, depth, own)
     report("comparing", len(features), len(features))
-    if len(rankings) == 1:
-        return list(rankings[0])
-    return [fuse(each, k)[0] for each in zip(*rankings, strict=True)]
+    if len(ranked) == 1:
+        (name, only), *_ = ranked.items()
+        return [_Found(rows, {name: cosines}) for rows, cosines in zip(only.rows, only.cosines, strict=True)]
+    places = [fuse([each.rows[query] for each in ranked.values()], k)[0] for query in range(len(own))]
+    cosines = {name: _cosines(each, places, rankers[name], features[name]) for name, each in ranked.items()}
+    return [_Found(best, {name: each[query] for name, each in cosines.items()}) for query, best in enumerate(places)]
+
+
+def _cosines(
+    ranked: Nearest, places: Sequence[NDArray[np.int64]], ranker: Ranker, features: NDArray[np.float32]
+) -> list[NDArray[np.float32]]:
+    """Return the cosines of queries with images of which a ranking, cut at some depth, may lack a few."""
+    found = [np.full(len(best), np.nan, np.float32) for best in places]
+    for best, cosines, rows, those in zip(places, found, ranked.rows, ranked.cosines, strict=True):
+        order = np.argsort(rows)
+        at = order[np.minimum(np.searchsorted(rows, best, sorter=order), len(rows) - 1)]
+        is_known = rows[at] == best
+        cosines[is_known] = those[at[is_known]]
+    missing = [best[np.isnan(cosines)] for best, cosines in zip(places, found, strict=True)]
+    lacking = np.unique(np.concatenate(missing))
+    if len(lacking):
+        theirs = ranker.rows(lacking)
+        for cosines, rows, x in zip(found, missing, features, strict=True):
+            cosines[np.isnan(cosines)] = theirs[np.searchsorted(lacking, rows)] @ x
+    return found
 
 
 def _hits(
-    queries: Sequence[Query],
-    explored: Explored,
-    features: Mapping[str, NDArray[np.float32]],
-    own: NDArray[np.int64],
-    found: Sequence[NDArray[np.int64]],
+    queries: Sequence[Query], explored: Explored, own: NDArray[np.int64], found: Sequence[_Found]
 ) -> tuple[list[Hit], list[ListedFile]]:
     """Return a row for each image found, and the files of these."""
-    places = np.unique(np.concatenate([own[own >= 0], *found]))
-    cosines = {}
-    for name, x in features.items():
-        theirs = explored.sets[name].load(explored.digests[places], unit_rows)
-        cosines[name] = x @ theirs.T
     hits, files = [], []
-    for query, itself, best, row in zip(queries, own, found, range(len(queries)), strict=True):
-        ranked = [*([(0, int(itself))] if itself >= 0 else []), *enumerate(best.tolist(), start=1)]
-        for rank, place in ranked:
-            at = int(np.searchsorted(places, place))
-            each = {name: _rounded(cosines[name][row, at]) for name in features}
-            similarity = _rounded(float(np.mean(list(each.values()))))
+    for query, itself, best in zip(queries, own.tolist(), found, strict=True):
+        ranked = [(0, itself, dict.fromkeys(best.cosines, 1.0))] if itself >= 0 else []
+        for at, place in enumerate(best.places.tolist()):
+            ranked.append((at + 1, place, {name: _rounded(each[at]) for name, each in best.cosines.items()}))
+        for rank, place, cosines in ranked:
             listed = int(explored.rows[place])
+            similarity = _rounded(np.mean(list(cosines.values())))
             label, split = explored.index.label[listed], explored.index.split[listed]
-            hits.append(Hit(query.text, rank, explored.paths[place], label, split, similarity, each))
+            hits.append(Hit(query.text, rank, explored.paths[place], label, split, similarity, cosines))
             files.append(explored.file(place))
     return hits, files
 
 
 def _rounded(cosine: float) -> float:
-    return round(min(1.0, float(cosine)), 6)  # what is beyond is rounding of float32 products
+    return round(max(-1.0, min(1.0, float(cosine))), 6)  # what is beyond is rounding of float32 products

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stackbone.cache.text import counted
 from stackbone.stack.exploring.clusters.result import Clusters
-from stackbone.stack.exploring.search import Search
+from stackbone.stack.exploring.hits import Search
 from stackbone.stack.exploring.sheet import Group, Item, Sheet
 
 SHOWN = 24
