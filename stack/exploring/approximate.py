@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,23 +114,50 @@ def _read(file: Path, n: int, dim: int) -> Any:  # noqa: ANN401 - faiss has no t
 
 
 def _make(explored: Explored, name: str, seed: int, report: Progress) -> Any:  # noqa: ANN401 - as above
+    n, features = len(explored), explored.sets[name]
+    chosen = trained_rows(n, seed)
+    report("index", 0, n)
+    sample = features.load(explored.digests[chosen], unit_rows)
+
+    def told() -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        done = 0
+        for places, x in explored.stream(name):
+            yield places, x
+            done += len(places)
+            report("index", done, n)
+
+    return make_index(sample, told(), seed)
+
+
+def trained_rows(n: int, seed: int) -> NDArray[np.int64]:
+    """Return the rows, of n, that the cells of an index are learnt from."""
+    n_cells = max(1, min(int(_CELLS_OF_ROOT * n**0.5), n // _TRAINED_OF_CELL))
+    return np.sort(np.random.default_rng(seed).choice(n, min(n, _TRAINED_OF_CELL * n_cells), replace=False))
+
+
+def make_index(
+    sample: NDArray[np.float32], blocks: Iterable[tuple[NDArray[np.int64], NDArray[np.float32]]], seed: int
+) -> Any:  # noqa: ANN401 - as above
+    """Return an index of rows of length 1.
+
+    Parameters
+    ----------
+    sample
+        ``(n_trained, dim)`` rows that `trained_rows` chose.
+    blocks
+        ``(m,)`` places and ``(m, dim)`` rows, every row once.
+    seed
+        Of the cells.
+    """
     import faiss
 
-    n, features = len(explored), explored.sets[name]
-    n_cells = max(1, min(int(_CELLS_OF_ROOT * n**0.5), n // _TRAINED_OF_CELL))
-    n_trained = min(n, _TRAINED_OF_CELL * n_cells)
-    chosen = np.sort(np.random.default_rng(seed).choice(n, n_trained, replace=False))
-    report("index", 0, n)
-    sample: NDArray[np.float32] = features.load(explored.digests[chosen], unit_rows)
-    index = faiss.index_factory(features.header().dim, f"IVF{n_cells},SQfp16", faiss.METRIC_INNER_PRODUCT)
+    n_cells = max(1, len(sample) // _TRAINED_OF_CELL)
+    index = faiss.index_factory(sample.shape[1], f"IVF{n_cells},SQfp16", faiss.METRIC_INNER_PRODUCT)
     index.cp.seed = seed + 1
     index.train(np.ascontiguousarray(sample))
-    done = 0
-    for places, x in explored.stream(name):
+    for places, x in blocks:
         if len(places):
             index.add_with_ids(x, places)
-        done += len(places)
-        report("index", done, n)
     return index
 
 

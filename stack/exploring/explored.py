@@ -17,6 +17,7 @@ from stackbone.stack.features.selection import select_backbones
 from stackbone.stack.models.unlike.novelty import unit_rows
 
 _ROWS = 8192  # scaled at a time
+_LEAST_SQUARE, _MOST_SQUARE = 1e-12, 1e30  # within which float32 holds sums of squares well
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,14 +84,23 @@ class Explored:
 
     def load(self, name: str) -> NDArray[np.float32]:
         """Return the ``(n_images, dim)`` features of a feature set, each of length 1; many are in a scratch file."""
-        return self.sets[name].load(self.digests, unit_rows)
+        return self.sets[name].load(self.digests, of_length_1)
 
     def stream(self, name: str) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Yield places of images and their features, each row of length 1, shard after shard: each image once."""
         for places, features in self.sets[name].stream(self.digests):
             for start in range(0, len(places), _ROWS):
                 part = slice(start, start + _ROWS)
-                yield places[part], unit_rows(features[part])
+                yield places[part], of_length_1(features[part])
+
+
+def of_length_1(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return ``(n, dim)`` features divided by their lengths, as `unit_rows` does, in half the time for usual values."""
+    squares = np.einsum("ij,ij->i", x, x)
+    if len(x) and squares.min() > _LEAST_SQUARE and squares.max() < _MOST_SQUARE:
+        found: NDArray[np.float32] = x / np.sqrt(squares)[:, None]
+        return found
+    return unit_rows(x)
 
 
 def explore(store: FeatureStore, dataset: str | None, backbones: str | Sequence[str] | None) -> Explored:
