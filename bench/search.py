@@ -84,7 +84,7 @@ def true_nearest(queries: Floats, n: int, k: int) -> NDArray[np.int64]:
         cosines = np.hstack([cosines, found])
         places = np.hstack([places, np.broadcast_to(rows, found.shape)])
         best = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
-        cosines, places = (np.take_along_axis(each, best, axis=1) for each in (cosines, places))
+        cosines, places = np.take_along_axis(cosines, best, axis=1), np.take_along_axis(places, best, axis=1)
     return places
 
 

@@ -65,6 +65,7 @@ def embed_for(
     convert: Mapping[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] | None = None,
     only: NDArray[np.bool_] | None = None,
     load: bool = True,
+    whose: str = "model",
     on_progress: Progress | None = None,
 ) -> EmbeddedImages:
     """Return the features of a dataset's images in the feature sets that a model names, computing what is missing.
@@ -93,6 +94,8 @@ def embed_for(
         ``(n,)`` which images are to be embedded; of the others no more than the digests are asked for. By default all.
     load
         False leaves the features in the cache, for who reads them there.
+    whose
+        What names the feature sets, for messages.
 
     Returns
     -------
@@ -128,8 +131,8 @@ def embed_for(
     if all(identity in made or spec.steering is None for identity, spec in specs.items()):
         # A steered backbone that is cached does not say here which plain one it was made of.
         plain = {parse_feature_name(name).backbone for name in names.values()}
-        check_weights_are_used(weights or {}, {*plain, *(each.plain for each in backbones.values())})
-    found = checked_weights(lacking, backbones, weights or {}, report)
+        check_weights_are_used(weights or {}, {*plain, *(each.plain for each in backbones.values())}, whose)
+    found = checked_weights(lacking, backbones, weights or {}, report, whose)
     for identity, spec in lacking.items():
         backbone, record = made[identity]
         if record:
@@ -193,7 +196,7 @@ def embed_files(
     if not images:
         return EmbeddedFiles(reasons, {})
     dataset = open_dataset(images, label_column=None)
-    made = embed_for(specs, dataset, store, **options)
+    made = embed_for(specs, dataset, store, whose="cache", **options)
     listed = [os.path.abspath(dataset.root / path) for path in dataset.paths]
     why = dict(zip(listed, made.reasons, strict=True))
     reasons = [reason or why[os.path.abspath(each)] for each, reason in zip(files, reasons, strict=True)]
@@ -226,11 +229,11 @@ def passes_of(specs: Mapping[str, FeatureSpec], backbones: Mapping[str, Backbone
     return list(passes.values())
 
 
-def check_weights_are_used(files: Mapping[str, Path], names: Collection[str]) -> None:
+def check_weights_are_used(files: Mapping[str, Path], names: Collection[str], whose: str = "model") -> None:
     """Raise `UsageError` if files of weights are named of other backbones than a model's."""
     unused = sorted(set(files) - set(names))
     if unused:
-        message = f"--weights names {', '.join(unused)}, and the model's backbones are {', '.join(sorted(names))}"
+        message = f"--weights names {', '.join(unused)}, and the {whose}'s backbones are {', '.join(sorted(names))}"
         raise UsageError(message)
 
 
@@ -239,6 +242,7 @@ def checked_weights(
     backbones: Mapping[str, Backbone],
     files: Mapping[str, Path],
     report: Progress,
+    whose: str = "model",
 ) -> dict[str, Weights]:
     """Return the weights of every backbone, by name, once they and its transform are proven to be the model's."""
     wanted = list({backbone.key: backbone for backbone in backbones.values()}.values())
@@ -246,11 +250,11 @@ def checked_weights(
     problems = [
         problem
         for identity, spec in specs.items()
-        if (problem := _difference(backbones[identity], spec, found[backbones[identity].key]))
+        if (problem := _difference(backbones[identity], spec, found[backbones[identity].key], whose))
     ]
     if problems:
         message = (
-            "the features that this machine makes are not those that the model was fitted on:\n"
+            f"the features that this machine makes are not those of the {whose}:\n"
             + "\n".join(problems)
             + "\nNothing was computed"
         )
@@ -258,7 +262,7 @@ def checked_weights(
     return found
 
 
-def _difference(backbone: Backbone, wanted: FeatureSpec, weights: Weights) -> str:
+def _difference(backbone: Backbone, wanted: FeatureSpec, weights: Weights, whose: str) -> str:
     """Return which fields of the spec differ here and what to do about it, or ``""``."""
     made, here = (
         asdict(wanted),
@@ -267,16 +271,16 @@ def _difference(backbone: Backbone, wanted: FeatureSpec, weights: Weights) -> st
     differing = [name for name in made if made[name] != here[name]]
     if not differing:
         return ""
-    lines = [f"  {backbone.name}: {name}: the model has {made[name]}, here it is {here[name]}" for name in differing]
+    lines = [f"  {backbone.name}: {name}: the {whose} has {made[name]}, here it is {here[name]}" for name in differing]
     if "weights" in differing:
         lines.append(
-            f"    these weights come from {weights.source}; name the file that made the model: "
+            f"    these weights come from {weights.source}; name the file that made the {whose}'s: "
             f"--weights {typed(backbone.name)}=FILE"
         )
     if set(differing) - {"weights"}:
         lines.append(
-            f"    {backbone.name} is defined differently here: install the Stackbone and timm that made the model, or "
-            "fit it again with what is here"
+            f"    {backbone.name} is defined differently here: install the Stackbone and timm that made the {whose}'s "
+            "features, or make these again with what is here"
         )
     return "\n".join(lines)
 

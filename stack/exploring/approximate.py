@@ -152,7 +152,7 @@ def make_index(
     import faiss
 
     n_cells = max(1, len(sample) // _TRAINED_OF_CELL)
-    index = faiss.index_factory(sample.shape[1], f"IVF{n_cells},SQfp16", faiss.METRIC_INNER_PRODUCT)
+    index: Any = faiss.index_factory(sample.shape[1], f"IVF{n_cells},SQfp16", faiss.METRIC_INNER_PRODUCT)
     index.cp.seed = seed + 1
     index.train(np.ascontiguousarray(sample))
     for places, x in blocks:

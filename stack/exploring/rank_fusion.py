@@ -43,6 +43,6 @@ def fuse(rankings: Sequence[NDArray[np.int64]], k: int) -> tuple[NDArray[np.int6
     """
     items, place = np.unique(np.concatenate(rankings), return_inverse=True)
     worth = np.concatenate([1 / (CONSTANT + 1 + np.arange(len(each))) for each in rankings])
-    scores = np.bincount(place, worth, len(items))
+    scores: NDArray[np.float64] = np.bincount(place, worth, len(items)).astype(np.float64)
     order = np.lexsort((items, -scores))[:k]
     return items[order], scores[order]

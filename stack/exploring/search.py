@@ -241,7 +241,7 @@ def _hits(
             ranked.append((at + 1, place, {name: _rounded(each[at]) for name, each in best.cosines.items()}))
         for rank, place, cosines in ranked:
             listed = int(explored.rows[place])
-            similarity = _rounded(np.mean(list(cosines.values())))
+            similarity = _rounded(sum(cosines.values()) / len(cosines))
             label, split = explored.index.label[listed], explored.index.split[listed]
             hits.append(Hit(query.text, rank, explored.paths[place], label, split, similarity, cosines))
             files.append(explored.file(place))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -151,8 +151,8 @@ def _silhouette(x: NDArray[np.float32], codes: NDArray[np.int64], seed: int) -> 
 def _ordered(codes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return codes numbered by descending size, of equal ones by first appearance; -1 stays."""
     found, first, sizes = np.unique(codes[codes >= 0], return_index=True, return_counts=True)
-    order: Sequence[int] = np.lexsort((first, -sizes))
+    order = np.lexsort((first, -sizes))
     numbered = np.full(len(codes), -1, np.int64)
-    for number, place in enumerate(order):
+    for number, place in enumerate(order.tolist()):
         numbered[codes == found[place]] = number
     return numbered

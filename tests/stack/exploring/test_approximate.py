@@ -48,7 +48,8 @@ def test_it_finds_nearly_what_is_nearest_and_is_kept(
     assert all(found.of(each)[0].path == each for each in queries)
     by_path = {(hit.query, hit.path): hit.similarity for hit in exact.hits}
     shared = [(hit.similarity, by_path[hit.query, hit.path]) for hit in found.hits if (hit.query, hit.path) in by_path]
-    np.testing.assert_allclose(*np.transpose(shared), atol=2e-3)
+    got, wanted = np.transpose(shared)
+    np.testing.assert_allclose(got, wanted, atol=2e-3)
     before = [(tmp_path / "search" / name).stat().st_mtime_ns for name in files]
     again = search(queries, store, backbones=backbones, k=10)
     assert again.hits == found.hits

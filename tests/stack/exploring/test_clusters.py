@@ -78,7 +78,8 @@ def test_a_cluster_is_called_by_its_majority_and_shows_the_nearest_to_its_centre
     labels = ["dog" if row < 6 else "" if row < 15 else label for row, label in enumerate(LABELS)]
     store.write_dataset(replace(store.dataset(), label=labels))
     first = cluster(store, n_clusters=3).clusters[0]
-    assert (first.name, first.size, first.share) == ("cat", 30, pytest.approx(15 / 21))
+    assert (first.name, first.size) == ("cat", 30)
+    assert first.share == pytest.approx(15 / 21)
     found = cluster(store, n_clusters=3)
     closeness = found.closeness[list(first.members)]
     assert (np.diff(closeness) <= 0).all()

@@ -16,7 +16,8 @@ from stackbone.stack.exploring.rank_fusion import CONSTANT, depth_of, fuse
 
 def units(n: int, dim: int, seed: int = 0) -> NDArray[np.float32]:
     x = np.random.default_rng(seed).normal(size=(n, dim))
-    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+    found: NDArray[np.float32] = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+    return found
 
 
 def plain(queries: NDArray[np.float32], rows: NDArray[np.float32], k: int) -> NDArray[np.int64]:
@@ -41,7 +42,7 @@ def test_they_are_those_of_a_plain_sort(
 def test_rows_in_float16_are_compared_as_they_are_rounded(length: int) -> None:
     rows, queries = (units(1000, 40) * length).astype(np.float16), units(4, 40, seed=1)
     found = nearest(queries, rows, 9, length=length)
-    widened = rows.astype(np.float32) / length
+    widened = rows.astype(np.float32) / np.float32(length)
     np.testing.assert_array_equal(found.rows, plain(queries, widened, 9))
     np.testing.assert_allclose(found.cosines, np.take_along_axis(queries @ widened.T, found.rows, axis=1), atol=1e-6)
 

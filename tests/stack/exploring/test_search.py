@@ -30,7 +30,8 @@ def features_of(store: FeatureStore, name: str) -> NDArray[np.float64]:
     index = store.dataset()
     found = next(each for each in store.feature_sets() if each.backbone == name)
     x = found.load(index.image_sha256[:24]).astype(np.float64)
-    return x / np.linalg.norm(x, axis=1, keepdims=True)
+    scaled: NDArray[np.float64] = x / np.linalg.norm(x, axis=1, keepdims=True)
+    return scaled
 
 
 @dataclass(frozen=True)
