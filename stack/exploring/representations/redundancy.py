@@ -48,7 +48,8 @@ class Redundant:
         """As a reader is told."""
         named = self.others[0] if len(self.others) == 1 else f"{', '.join(self.others[:-1])} and {self.others[-1]}"
         share = int(self.predicted * 1000) / 10  # rounded down: or more
-        return f"{self.name} adds nothing beyond {named}: they predict {share:.1f}% of its variance on held-out images"
+        they = "it predicts" if len(self.others) == 1 else "they predict"
+        return f"{self.name} adds nothing beyond {named}: {they} {share:.1f}% of its variance on held-out images"
 
 
 def predicted_shares(blocks: Mapping[str, NDArray[np.float32]], seed: int) -> tuple[dict[str, float], list[Redundant]]:

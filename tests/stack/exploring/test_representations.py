@@ -106,7 +106,7 @@ def test_a_backbone_that_is_linear_in_another_is_redundant(store: FeatureStore, 
     (each,) = found.redundant
     assert each.name in ("again", "first")
     assert set(each.others) == {"again", "first", "own"} - {each.name}
-    assert f"{each.name} adds nothing beyond " in each.sentence
+    assert each.sentence.startswith(f"{each.name} adds nothing beyond {each.others[0]} and own: they predict ")
     assert found.predicted["own"] < 0.5
 
 
@@ -119,6 +119,12 @@ def test_a_backbone_that_two_others_make_up_is_redundant() -> None:
     assert redundant[0].others == ("one", "other")
     assert len(redundant) == 1, "each of the two is its own again"
     assert shares["both"] > 0.95
+
+
+def test_of_two_that_are_alike_the_sentence_names_one(store: FeatureStore) -> None:
+    add(store, "again", 2 * first(store))
+    (each,) = compare_backbones(store).redundant
+    assert each.sentence.startswith(f"{each.name} adds nothing beyond {each.others[0]}: it predicts ")
 
 
 def test_backbones_that_differ_are_not_redundant(store: FeatureStore) -> None:
