@@ -11,7 +11,7 @@ from stackbone.cache.lazy import lazy_names
 if TYPE_CHECKING:
     from stackbone.cache import FeatureStore, StackboneError
     from stackbone.extract import Backbone, Transform, available_backbones, extract, index_dataset, open_dataset
-    from stackbone.extract.embedding.predict import embed_for
+    from stackbone.extract.embedding.predict import embed_files, embed_for
     from stackbone.extract.images.measured.facts import measure_images
     from stackbone.extract.images.thumbnails import thumbnails
     from stackbone.extract.relabelling.relabel import relabel
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
         stack_options,
     )
     from stackbone.stack.audit.audit import audit
+    from stackbone.stack.exploring.clusters.cluster import cluster
+    from stackbone.stack.exploring.representations.compare import compare_backbones
+    from stackbone.stack.exploring.search import search
+    from stackbone.stack.exploring.similar import similar
     from stackbone.stack.models.predict import predict
     from stackbone.stack.report.page import write_report
     from stackbone.stack.suggesting.suggest import suggest
@@ -48,6 +52,9 @@ __all__ = [
     "Transform",
     "audit",
     "available_backbones",
+    "cluster",
+    "compare_backbones",
+    "embed_files",
     "embed_for",
     "evaluate",
     "evaluate_model",
@@ -60,6 +67,8 @@ __all__ = [
     "relabel",
     "run_experiment",
     "save_model",
+    "search",
+    "similar",
     "stack_options",
     "steer",
     "suggest",

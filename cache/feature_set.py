@@ -190,10 +190,47 @@ class FeatureSet:
         CorruptFileError
             If a shard is damaged.
         """
+        result: NDArray[np.float32] | None = None
+        for targets, rows, features in self._matching(digests):
+            part, places = features, rows
+            if convert:
+                used, places = np.unique(rows, return_inverse=True)
+                part = convert(features[used])
+            if result is None:
+                result = empty_array((len(digests), part.shape[1]))
+            for start in range(0, len(targets), _ROWS_COPIED):
+                piece = slice(start, start + _ROWS_COPIED)
+                result[targets[piece]] = part[places[piece]]
+        return np.zeros((0, 0), np.float32) if result is None else result
+
+    def stream(self, digests: Digests) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Yield features of `digests` shard after shard, for who needs no more than some at a time.
+
+        Memory: two shards, and about 10 bytes a row.
+
+        Parameters
+        ----------
+        digests
+            (n, 32) uint8; doubles are allowed.
+
+        Yields
+        ------
+        places, features
+            (m,) int64 and (m, dim) float32; row i belongs to ``digests[places[i]]``. Every place comes once.
+
+        Raises
+        ------
+        CacheError, CorruptFileError
+            As of `load`; where an image has no features, after all others were given.
+        """
+        for targets, rows, features in self._matching(digests):
+            yield targets, features[rows]
+
+    def _matching(self, digests: Digests) -> Iterator[tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.float32]]]:
+        """Yield of each shard which digests are found in it first, in which of its rows, and all of its features."""
         wanted = as_keys(digests)
         order = np.argsort(wanted)
         found = np.zeros(len(wanted), np.bool_)
-        result: NDArray[np.float32] | None = None
         dim = 0
         for path, (part_digests, features) in self.read_each(shard.read_rows):
             dim = dim or features.shape[1]
@@ -202,24 +239,14 @@ class FeatureSet:
                 raise CorruptFileError(corrupt_message(path, found_dim))
             targets, rows = _match(wanted, order, part_digests)
             new = ~found[targets]
-            targets, rows = targets[new], rows[new]
-            part = features
-            if convert:
-                used, rows = np.unique(rows, return_inverse=True)
-                part = convert(features[used])
-            if result is None:
-                result = empty_array((len(digests), part.shape[1]))
-            for start in range(0, len(targets), _ROWS_COPIED):
-                piece = slice(start, start + _ROWS_COPIED)
-                result[targets[piece]] = part[rows[piece]]
             found[targets] = True
+            yield targets[new], rows[new], features
         if not found.all():
             message = (
                 f"the feature set {self.id} lacks {int((~found).sum()):,} of {len(digests):,} images. "
                 "Run `stackbone extract` on the dataset to embed them"
             )
             raise CacheError(message)
-        return np.zeros((0, 0), np.float32) if result is None else result
 
 
 def as_keys(digests: Digests) -> NDArray[np.bytes_]:

@@ -15,7 +15,7 @@ from stackbone.commands.shared import endings
 from stackbone.commands.shared.console import err, out, print_json, progress
 from stackbone.commands.shared.experiment_options import number_or_plan
 from stackbone.commands.shared.option_groups import grouped
-from stackbone.commands.shared.options import CacheOption, DatasetNameOption, JsonOption, RowOptions
+from stackbone.commands.shared.options import BackbonesOption, CacheOption, DatasetNameOption, JsonOption, RowOptions
 from stackbone.commands.shared.report_output import OpenOption, refuse_idle, write_collected
 from stackbone.commands.shared.tables import print_table
 
@@ -30,13 +30,7 @@ if TYPE_CHECKING:
 @grouped
 def command(
     *,
-    backbones: Annotated[
-        str | None,
-        typer.Option(
-            help="Backbones to ask, separated by commas: names, groups ({groups}, all) or feature sets [default: all "
-            "that cover the dataset]"
-        ),
-    ] = None,
+    backbones: BackbonesOption = None,
     kinds: Annotated[
         str | None, typer.Option(help="What to look for, separated by commas: {audit_kinds} [default: everything]")
     ] = None,

@@ -36,6 +36,7 @@ ROOMS = {
         *("safetensors", "pyarrow"),  # saved models, files of predictions
         *("plotly", "kaleido", "umap"),  # the report: its figures, their export, its maps
         "onnx",  # models that are exported
+        "faiss",  # an index of more than a million images
     },
     # The one room beside `commands` that knows what `extract` does and what scikit-learn asks for.
     "pipelines": {"stackbone.cache", "stackbone.extract", "numpy", "sklearn"},
@@ -73,6 +74,7 @@ ORDER = {
             "tables",
             "transfer",
             "report",
+            "exploring",
             "display",
         ),
     ),
@@ -80,7 +82,7 @@ ORDER = {
 
 # Libraries that take long to import: inside functions only, so that --help and a re-run with nothing to do are quick.
 HEAVY = {"torch", "torchvision", "timm", "openvino", "mlxtend", "huggingface_hub", "pyarrow", "safetensors"}
-HEAVY |= {"pandas", "plotly", "kaleido", "umap", "pillow_heif", "pillow_jxl", "onnx", "onnxruntime"}
+HEAVY |= {"pandas", "plotly", "kaleido", "umap", "pillow_heif", "pillow_jxl", "onnx", "onnxruntime", "faiss"}
 # Nothing but torch code: outside of themselves they are imported inside functions alone.
 TORCH_MODULES = {
     f"extract/{name}.py"
@@ -363,6 +365,9 @@ def test_public_names_of_stackbone() -> None:
         "Transform",
         "audit",
         "available_backbones",
+        "cluster",
+        "compare_backbones",
+        "embed_files",
         "embed_for",
         "evaluate",
         "evaluate_model",
@@ -374,6 +379,8 @@ def test_public_names_of_stackbone() -> None:
         "predict",
         "run_experiment",
         "save_model",
+        "search",
+        "similar",
         "stack_options",
         "steer",
         "thumbnails",

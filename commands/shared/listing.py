@@ -32,9 +32,12 @@ _SHARED = "shared"  # the one folder without commands: what they have in common
 
 
 def own_commands() -> dict[str, str]:
-    """Return the module of each command of ours by name, sorted: one of this package, or of a folder in it."""
+    """Return the module of each command of ours by name, sorted: one of this package, or of a folder in it.
+
+    A hyphen of a command is an underscore of its module.
+    """
     folders = [_PACKAGE, *(f"{_PACKAGE}.{name}" for name in module_names(_PACKAGE, folders=True) if name != _SHARED)]
-    found = {name: f"{folder}.{name}" for folder in folders for name in module_names(folder)}
+    found = {name.replace("_", "-"): f"{folder}.{name}" for folder in folders for name in module_names(folder)}
     return dict(sorted(found.items()))
 
 

@@ -19,6 +19,13 @@ CacheOption = Annotated[
 DatasetNameOption = Annotated[
     str | None, typer.Option("--dataset", help="Name of the dataset in the cache [default: the last one extracted]")
 ]
+BackbonesOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Backbones to ask, separated by commas: names, groups ({groups}, all) or feature sets [default: all that "
+        "cover the dataset]"
+    ),
+]
 WeightsOption = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=FILE", help="Read a backbone's weights from this file; repeat for more backbones"),

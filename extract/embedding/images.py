@@ -145,3 +145,19 @@ class EmbeddedImages:
     @property
     def _is_sound(self) -> NDArray[np.bool_]:
         return self.asked & np.array([not reason for reason in self.reasons], np.bool_)
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddedFiles:
+    """Features of some files.
+
+    Attributes
+    ----------
+    reasons
+        ``""``, or why a file cannot have features, in the order of the files.
+    features
+        Feature set id to the (n_ok, dim) float32 rows of the others, in their order; empty where there is none.
+    """
+
+    reasons: list[str]
+    features: dict[str, NDArray[np.float32]]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +28,11 @@ from stackbone.cache.text import typed
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.own_file import check_modules_are_used
 from stackbone.extract.backbones.weights import Weights
-from stackbone.extract.datasets.dataset import Dataset
+from stackbone.extract.datasets.dataset import Dataset, open_dataset
+from stackbone.extract.datasets.folders.extensions import missing_decoder
+from stackbone.extract.datasets.folders.first_bytes import is_image_file
 from stackbone.extract.embedding.digests import list_dataset
-from stackbone.extract.embedding.images import EmbeddedImages
+from stackbone.extract.embedding.images import EmbeddedFiles, EmbeddedImages
 from stackbone.extract.embedding.pipeline import embed_images
 from stackbone.extract.embedding.plan import (
     EngineOptions,
@@ -61,6 +65,7 @@ def embed_for(
     convert: Mapping[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] | None = None,
     only: NDArray[np.bool_] | None = None,
     load: bool = True,
+    whose: str = "model",
     on_progress: Progress | None = None,
 ) -> EmbeddedImages:
     """Return the features of a dataset's images in the feature sets that a model names, computing what is missing.
@@ -89,6 +94,8 @@ def embed_for(
         ``(n,)`` which images are to be embedded; of the others no more than the digests are asked for. By default all.
     load
         False leaves the features in the cache, for who reads them there.
+    whose
+        What names the feature sets, for messages.
 
     Returns
     -------
@@ -124,8 +131,8 @@ def embed_for(
     if all(identity in made or spec.steering is None for identity, spec in specs.items()):
         # A steered backbone that is cached does not say here which plain one it was made of.
         plain = {parse_feature_name(name).backbone for name in names.values()}
-        check_weights_are_used(weights or {}, {*plain, *(each.plain for each in backbones.values())})
-    found = checked_weights(lacking, backbones, weights or {}, report)
+        check_weights_are_used(weights or {}, {*plain, *(each.plain for each in backbones.values())}, whose)
+    found = checked_weights(lacking, backbones, weights or {}, report, whose)
     for identity, spec in lacking.items():
         backbone, record = made[identity]
         if record:
@@ -166,6 +173,42 @@ def embed_for(
     )
 
 
+def embed_files(
+    files: Sequence[str],
+    specs: Mapping[str, FeatureSpec],
+    store: FeatureStore | None = None,
+    **options: Any,  # noqa: ANN401 - those of embed_for
+) -> EmbeddedFiles:
+    """Return the features of image files in some feature sets, in the order given, computing what the cache lacks.
+
+    Parameters
+    ----------
+    files, specs, store, **options
+        Paths of the files; the others as of `embed_for`.
+
+    Raises
+    ------
+    StackboneError
+        As of `embed_for`.
+    """
+    reasons = ["" if is_image_file(Path(each)) else _not_an_image(Path(each)) for each in files]
+    images = list(dict.fromkeys(os.path.abspath(each) for each, why in zip(files, reasons, strict=True) if not why))
+    if not images:
+        return EmbeddedFiles(reasons, {})
+    dataset = open_dataset(images, label_column=None)
+    made = embed_for(specs, dataset, store, whose="cache", **options)
+    listed = [os.path.abspath(dataset.root / path) for path in dataset.paths]
+    why = dict(zip(listed, made.reasons, strict=True))
+    reasons = [reason or why[os.path.abspath(each)] for each, reason in zip(files, reasons, strict=True)]
+    row_of = {path: row for row, path in enumerate(made.sound(listed))}
+    rows = [row_of[os.path.abspath(each)] for each, reason in zip(files, reasons, strict=True) if not reason]
+    return EmbeddedFiles(reasons, {identity: x[rows] for identity, x in made.features.items()})
+
+
+def _not_an_image(file: Path) -> str:
+    return missing_decoder(file.suffix.lower()) or "it is no image, by its extension and its first bytes"
+
+
 def feature_name_of(identity: str, spec: FeatureSpec) -> str:
     """Return the name in a feature set's id; `ModelError` unless the id is that of its spec."""
     parsed = parse_feature_set_id(identity)
@@ -186,11 +229,11 @@ def passes_of(specs: Mapping[str, FeatureSpec], backbones: Mapping[str, Backbone
     return list(passes.values())
 
 
-def check_weights_are_used(files: Mapping[str, Path], names: Collection[str]) -> None:
+def check_weights_are_used(files: Mapping[str, Path], names: Collection[str], whose: str = "model") -> None:
     """Raise `UsageError` if files of weights are named of other backbones than a model's."""
     unused = sorted(set(files) - set(names))
     if unused:
-        message = f"--weights names {', '.join(unused)}, and the model's backbones are {', '.join(sorted(names))}"
+        message = f"--weights names {', '.join(unused)}, and the {whose}'s backbones are {', '.join(sorted(names))}"
         raise UsageError(message)
 
 
@@ -199,6 +242,7 @@ def checked_weights(
     backbones: Mapping[str, Backbone],
     files: Mapping[str, Path],
     report: Progress,
+    whose: str = "model",
 ) -> dict[str, Weights]:
     """Return the weights of every backbone, by name, once they and its transform are proven to be the model's."""
     wanted = list({backbone.key: backbone for backbone in backbones.values()}.values())
@@ -206,11 +250,11 @@ def checked_weights(
     problems = [
         problem
         for identity, spec in specs.items()
-        if (problem := _difference(backbones[identity], spec, found[backbones[identity].key]))
+        if (problem := _difference(backbones[identity], spec, found[backbones[identity].key], whose))
     ]
     if problems:
         message = (
-            "the features that this machine makes are not those that the model was fitted on:\n"
+            f"the features that this machine makes are not those of the {whose}:\n"
             + "\n".join(problems)
             + "\nNothing was computed"
         )
@@ -218,7 +262,7 @@ def checked_weights(
     return found
 
 
-def _difference(backbone: Backbone, wanted: FeatureSpec, weights: Weights) -> str:
+def _difference(backbone: Backbone, wanted: FeatureSpec, weights: Weights, whose: str) -> str:
     """Return which fields of the spec differ here and what to do about it, or ``""``."""
     made, here = (
         asdict(wanted),
@@ -227,16 +271,16 @@ def _difference(backbone: Backbone, wanted: FeatureSpec, weights: Weights) -> st
     differing = [name for name in made if made[name] != here[name]]
     if not differing:
         return ""
-    lines = [f"  {backbone.name}: {name}: the model has {made[name]}, here it is {here[name]}" for name in differing]
+    lines = [f"  {backbone.name}: {name}: the {whose} has {made[name]}, here it is {here[name]}" for name in differing]
     if "weights" in differing:
         lines.append(
-            f"    these weights come from {weights.source}; name the file that made the model: "
+            f"    these weights come from {weights.source}; name the file that made the {whose}'s: "
             f"--weights {typed(backbone.name)}=FILE"
         )
     if set(differing) - {"weights"}:
         lines.append(
-            f"    {backbone.name} is defined differently here: install the Stackbone and timm that made the model, or "
-            "fit it again with what is here"
+            f"    {backbone.name} is defined differently here: install the Stackbone and timm that made the {whose}'s "
+            "features, or make these again with what is here"
         )
     return "\n".join(lines)
 

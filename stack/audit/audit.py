@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore, StackError, as_keys
+from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore, StackError
 from stackbone.cache.choices import check_choice
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.cache.errors import UsageError
@@ -23,6 +23,7 @@ from stackbone.stack.audit.out_of_fold import OutOfFold, score_out_of_fold
 from stackbone.stack.audit.result import Audit
 from stackbone.stack.divisions.labelled_images import check_group_by
 from stackbone.stack.evaluation.near_copies import MOST_COMPARED
+from stackbone.stack.features.distinct import distinct_rows
 from stackbone.stack.features.join import join_features
 from stackbone.stack.features.selection import select_backbones
 
@@ -86,13 +87,7 @@ def audit(
     index = store.dataset(dataset)
     needed = {need for kind in asked for need in (*kind.needs, *kind.uses)}
     lacking = _lacking_labels(index)
-    rows = _distinct_rows(index)
-    if not len(rows):
-        message = (
-            f"none of the {counted(len(index), 'file')} of the dataset {index.name!r} could be read. "
-            "`stackbone inspect` says why: correct that, and extract them again"
-        )
-        raise StackError(message)
+    rows = distinct_rows(index)
     blocks: dict[str, NDArray[np.float32]] = {}
     scores = None
     if needed & {FEATURES, SCORES}:
@@ -147,14 +142,6 @@ def _asked(kinds: str | Sequence[str] | None) -> list[Kind]:
     for name in names:
         check_choice("kind of finding", name, KINDS)
     return [each for each in KINDS.values() if each.name in names]
-
-
-def _distinct_rows(index: DatasetIndex) -> NDArray[np.int64]:
-    """Return one row of each sound image, ascending: of several copies the first that has a label, else the first."""
-    sound = np.flatnonzero(index.ok)
-    ordered = sound[np.argsort([index.label[row] == "" for row in sound], kind="stable")]
-    _, first = np.unique(as_keys(index.image_sha256[ordered]), return_index=True)
-    return np.sort(ordered[first])
 
 
 def _lacking_labels(index: DatasetIndex) -> dict[str, str]:

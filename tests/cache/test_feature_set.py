@@ -42,6 +42,19 @@ def test_load_joins_by_digest_in_any_order(feature_set: FeatureSet) -> None:
     np.testing.assert_array_equal(feature_set.load(asked), features_of(asked))
 
 
+def test_a_stream_gives_every_place_once_with_what_load_gives(feature_set: FeatureSet) -> None:
+    fill(feature_set, make_digests(30))
+    digests = make_digests(30)[[9, 0, 24, 9, 12]]
+    loaded = feature_set.load(digests)
+    parts = list(feature_set.stream(digests))
+    assert len(parts) == len(feature_set.shards())
+    assert sorted(np.concatenate([places for places, _ in parts]).tolist()) == [0, 1, 2, 3, 4]
+    for places, features in parts:
+        np.testing.assert_array_equal(features, loaded[places])
+    with pytest.raises(CacheError, match="lacks 1 of 6 images"):
+        list(feature_set.stream(np.concatenate([digests, make_digests(1, seed=77)])))
+
+
 def test_load_repeats_rows_for_doubles(feature_set: FeatureSet) -> None:
     digests = make_digests(50)
     fill(feature_set, digests)

@@ -157,6 +157,18 @@ WRONG = {
         *(["--kinds", "lable"], ["--backbones", "fooo"], ["--dataset", "fotos"], ["--group-by", "colour"]),
         *(["--kinds", "label", "--group-by", "group"], ["--cv", "1"], ["--csv", "rows.txt"], ["--cache", "absent"]),
     ],
+    "search": [
+        *([], ["absent.jpg"], ["file"], ["cat/0.jpg", "--by", "fooo"], ["cat/0.jpg", "--dataset", "fotos"]),
+        *(["cat/0.jpg", "--csv", "rows.txt"], ["cat/0.jpg", "--html", "."], ["cat/0.jpg", "--cache", "absent"]),
+    ],
+    "similar": [["--backbones", "fooo"], ["--k", "0"], ["--dataset", "fotos"], ["--csv", "x"], ["--cache", "absent"]],
+    "cluster": [
+        *(["--method", "kmean"], ["--clusters", "many"], ["--clusters", "0"], ["--clusters", "99999"]),
+        *(["--method", "hdbscan", "--clusters", "3"], ["--backbones", "fooo"], ["--cache", "absent"]),
+    ],
+    "compare-backbones": [
+        *(["--against", "absent.npy"], ["--against", "file"], ["--backbones", "fooo"], ["--cache", "absent"]),
+    ],
     "transfer": [
         *(["--source", "fotos", "--target", "photos"], ["--target", "photos"]),
         ["--source", "photos", "--target", "photos"],

@@ -19,7 +19,10 @@ from stackbone.commands.shared.listing import own_commands
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 FAST = ("stack", "--recipe", "oof", "--c", "0.1", "--cv", "2", "--inner-cv", "2")
-WITH_ROWS = ("audit", "backbones", "evaluate", "predict", "stack", "transfer")
+WITH_ROWS = (
+    *("audit", "backbones", "cluster", "compare-backbones", "evaluate", "predict", "search", "similar", "stack"),
+    "transfer",
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,10 @@ def test_every_command_gives_json_and_may_be_quiet(command: str) -> None:
         (("backbones",), {"backbones", "groups"}),
         (("inspect",), {"cache", "feature_sets", "datasets"}),
         (("audit", "--kinds", "copy,conflict"), {"findings", "counts", "left_out"}),
+        (("search", "cat/0.jpg"), {"hits", "failed", "k"}),
+        (("similar",), {"neighbours", "classes"}),
+        (("cluster", "--clusters", "3"), {"images", "clusters", "agreement"}),
+        (("compare-backbones",), {"pairs", "redundant"}),
         (("verify",), {"findings", "recomputed"}),
         (("compact",), {"feature_sets"}),
         (FAST, {"dataset", "results", "scores"}),
@@ -77,7 +84,17 @@ def test_a_report_says_what_it_wrote_as_one_object(here: Run, place: Path) -> No
     assert content["missing_pictures"]
 
 
-@pytest.mark.parametrize(("arguments", "key"), [(("backbones",), "backbones"), (FAST, "scores")])
+@pytest.mark.parametrize(
+    ("arguments", "key"),
+    [
+        (("backbones",), "backbones"),
+        (FAST, "scores"),
+        (("search", "cat/0.jpg", "dog/1.jpg"), "hits"),
+        (("similar",), "neighbours"),
+        (("cluster", "--clusters", "3"), "images"),
+        (("compare-backbones",), "pairs"),
+    ],
+)
 def test_rows_are_the_same_in_every_form(here: Run, tmp_path: Path, arguments: tuple[str, ...], key: str) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="the parquet extra brings it")
     files = ("--csv", tmp_path / "new" / "rows.csv", "--parquet", tmp_path / "rows.parquet")

@@ -19,7 +19,7 @@ from stackbone.extract.backbones.weights import find_weights
 from stackbone.extract.embedding import plan
 from stackbone.extract.embedding import run as run_module
 from stackbone.extract.embedding.images import EmbeddedImages
-from stackbone.extract.embedding.predict import embed_for
+from stackbone.extract.embedding.predict import embed_files, embed_for
 from tests.made.checkout import ROOT
 from tests.made.engines import CountingEngine
 from tests.made.photos import write_photos
@@ -97,6 +97,42 @@ def test_only_the_backbone_that_lacks_an_image_embeds_it(
     run_module.extract(open_dataset(photos), LITES[1], store)
     assert embed(specs, photos, store).n_embedded == 6
     assert counts == {f"{name} fp32": 6 for name in LITES}
+
+
+@pytest.mark.parametrize("order", [[4, 0, 2], [2], [1, 1, 5]])
+def test_files_keep_the_order_in_which_they_are_named(
+    photos: Path, store: FeatureStore, specs: dict[str, FeatureSpec], counts: dict[str, int], order: list[int]
+) -> None:
+    whole = embed(specs, photos, store)
+    listed = [photos / path for path in open_dataset(photos, label_column=None).paths]
+    (photos / "notes.txt").write_text("text")
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    odd = [str(photos / "notes.txt"), str(photos / "broken.jpg"), str(photos / "absent.jpg")]
+    found = embed_files([*odd, *(str(listed[row]) for row in order)], specs, store)
+    assert found.reasons[3:] == [""] * len(order)
+    assert found.reasons[0] == "it is no image, by its extension and its first bytes"
+    assert all(found.reasons[:3])
+    for name, x in found.features.items():
+        np.testing.assert_array_equal(x, whole.features[name][order])
+
+
+def test_files_of_which_none_is_an_image_take_no_network(
+    photos: Path, store: FeatureStore, specs: dict[str, FeatureSpec], counts: dict[str, int]
+) -> None:
+    (photos / "notes.txt").write_text("text")
+    found = embed_files([str(photos / "notes.txt")], specs, store)
+    assert (len(found.reasons), found.features, counts) == (1, {}, {})
+
+
+def test_other_weights_than_the_caches_are_told_in_its_name(
+    photos: Path, store: FeatureStore, specs: dict[str, FeatureSpec], counts: dict[str, int]
+) -> None:
+    (name, spec), *_ = specs.items()
+    other = replace(spec, weights="sha256:" + "0" * 64)
+    file = str(photos / open_dataset(photos, label_column=None).paths[0])
+    with pytest.raises(ModelError, match=r"are not those of the cache:(.|\n)*weights: the cache has sha256:000"):
+        embed_files([file], {feature_set_id("efficientnet_lite0", other): other}, store)
+    assert name not in [each.id for each in store.feature_sets()]
 
 
 def test_no_dataset_is_written(

@@ -1,0 +1,1 @@
+"""Commands that look around in a dataset by its cached features."""

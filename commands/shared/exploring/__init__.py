@@ -1,0 +1,1 @@
+"""What commands that look around in a dataset have in common."""

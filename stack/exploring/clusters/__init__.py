@@ -1,0 +1,1 @@
+"""Images divided into groups by their features."""

@@ -1,0 +1,1 @@
+"""How alike two backbones, or a backbone and a given matrix, see the same images."""
