@@ -118,7 +118,8 @@ def reduced(x: NDArray[np.floating], seed: int) -> NDArray[np.float32]:
 def cluster(x: NDArray[np.floating], k: int, seed: int, weights: NDArray[np.float64] | None = None) -> KMeans:
     """Return k-means fitted to ``(n, dim)`` images, each counting for its weight."""
     kind = KMeans if len(x) <= _EXACT else MiniBatchKMeans
-    found: KMeans = kind(min(k, len(x)), n_init=1, random_state=seed).fit(x, sample_weight=weights)
+    k = min(k, len(np.unique(x, axis=0)))  # there are copies of images under other bytes
+    found: KMeans = kind(k, n_init=1, random_state=seed).fit(x, sample_weight=weights)
     return found
 
 
