@@ -157,6 +157,13 @@ WRONG = {
         *(["--kinds", "lable"], ["--backbones", "fooo"], ["--dataset", "fotos"], ["--group-by", "colour"]),
         *(["--kinds", "label", "--group-by", "group"], ["--cv", "1"], ["--csv", "rows.txt"], ["--cache", "absent"]),
     ],
+    "relabel": [
+        *([], ["absent.csv"], ["file"], ["photos"], ["absent.csv", "--list"], ["--list", "--undo"], ["--undo"]),
+        *(["--list", "--dataset", "fotos"], ["--list", "--csv", "rows.txt"], ["--list", "--cache", "absent"]),
+    ],
+    "suggest": [
+        *([], ["--budget", "0"], ["--dataset", "fotos"], ["--csv", "rows.txt"], ["--cache", "absent"]),
+    ],
     "transfer": [
         *(["--source", "fotos", "--target", "photos"], ["--target", "photos"]),
         ["--source", "photos", "--target", "photos"],

@@ -40,7 +40,7 @@ from tests.made.plugin import install_plugin
 
 COMMANDS = (
     *("audit", "backbones", "compact", "demo", "evaluate", "export", "extract", "forget", "inspect"),
-    *("predict", "report", "stack", "steer", "transfer", "verify"),
+    *("predict", "relabel", "report", "stack", "steer", "suggest", "transfer", "verify"),
 )
 
 
