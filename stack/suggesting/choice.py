@@ -112,7 +112,8 @@ def reduced(x: NDArray[np.floating], seed: int) -> NDArray[np.float32]:
     u, s, _ = randomized_svd(centred, min(COMPONENTS, *centred.shape), n_iter=3, random_state=seed)
     found = u * s
     scale = np.sqrt(np.square(found).sum(axis=1).mean()) or 1.0
-    return (found / scale).astype(np.float32)
+    scaled: NDArray[np.float32] = (found / scale).astype(np.float32)
+    return scaled
 
 
 def cluster(x: NDArray[np.floating], k: int, seed: int, weights: NDArray[np.float64] | None = None) -> KMeans:

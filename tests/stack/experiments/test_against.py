@@ -83,6 +83,23 @@ def test_corrected_labels_count_for_both(store: FeatureStore, tmp_path: Path) ->
     assert all(each.before == each.label and each.now != each.label for each in found.lost)
 
 
+def test_labels_that_are_what_the_earlier_model_said_are_told(store: FeatureStore, tmp_path: Path) -> None:
+    write_result(run(store), tmp_path / "before.json")
+    earlier = read_earlier(tmp_path / "before.json")
+    assert earlier.images is not None
+    index = store.dataset()
+    said = dict(zip(earlier.images.paths, earlier.images.predicted, strict=True))
+    label = [said.get(path, own) for path, own in zip(index.path, index.label, strict=True)]
+    rows = [row for row in range(60) if label[row] != index.label[row]]
+    assert rows
+    own = [index.label[row] for row in rows]
+    paths, new = [index.path[row] for row in rows], [label[row] for row in rows]
+    store.add_corrections("photos", Batch(paths, new, own, index.image_sha256[rows]))
+    found = compare_results(run(store), earlier)
+    assert f"{len(rows)} of {len(rows)} label" in found.notes[-1]
+    assert "favours it" in found.notes[-1]
+
+
 def test_other_backbones_are_compared_with_the_corrected_interval(store: FeatureStore, result: Path) -> None:
     found = compared(store, result, backbones="resnet50")
     assert found.difference is not None
@@ -122,7 +139,7 @@ def test_other_images_are_another_dataset(store: FeatureStore, result: Path) -> 
 
 def test_images_in_other_folds_are_refused(store: FeatureStore, result: Path) -> None:
     shift = changed(result, lambda content: content["images"].update(fold=[3] * 60))
-    with pytest.raises(StackError, match="in the same fold.*--dealing digests"):
+    with pytest.raises(StackError, match=r"in the same fold.*--dealing digests"):
         compared(store, shift)
 
 
