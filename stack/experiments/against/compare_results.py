@@ -264,8 +264,8 @@ def _said_before(before: ImageAnswers, now: ImageAnswers, rows: Sequence[tuple[i
     if 2 * n <= len(changed):
         return []
     return [
-        f"{n:,} of {counted(len(changed), 'label')} that changed became what the earlier model had said: unless somebody "
-        "looked at these images, the score above favours it"
+        f"{n:,} of {counted(len(changed), 'label')} that changed became what the earlier model had said: unless "
+        "somebody looked at these images, the score above favours it"
     ]
 
 
