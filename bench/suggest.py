@@ -140,9 +140,8 @@ def main() -> None:
     header = ["labelled", *(f"{n:,}" for n in STEPS), "CPU s a draw"]
     report("Accuracy by the number of labelled images, means over draws", header, table, figures, options.json)
     above = means[OURS] - means["at random"]
-    print(
-        f"\n{OURS} is above images drawn at random by " + ", ".join(f"{100 * each:+.1f}" for each in above) + " points"
-    )
+    points = ", ".join(f"{100 * each:+.1f}" for each in above)
+    print(f"\n{OURS} is above images drawn at random by {points} points")
 
 
 if __name__ == "__main__":

@@ -230,7 +230,7 @@ def _write(
     files: OutputOptions,
     scores: RowOptions,
     page: PageOptions,
-    change: Change | None,
+    change: Change | None = None,
 ) -> None:
     """Write each file that was asked for: the table stands, whatever becomes of them."""
     from stackbone.extract.backbones.licences import known_licences

@@ -59,9 +59,9 @@ def command(
         columns = found.columns()
         rows.write(columns, outputs, dict.fromkeys(columns, str))
     if rows.csv:
-        err.note(
-            f"fill in its column label, then: {typed('stackbone', 'relabel', rows.csv, '--dataset', found.dataset)}"
-        )
+        place = [] if cache is None else ["--cache", cache]
+        words = typed("stackbone", "relabel", rows.csv, "--dataset", found.dataset, *place)
+        err.note(f"fill in its column label, then type: {words}")
 
 
 def _print(found: Suggestions, top: int) -> None:

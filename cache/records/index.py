@@ -252,6 +252,7 @@ def read_with_version(path: Path) -> tuple[DatasetIndex, int, int]:
             listed=Listed.from_json(file.json(_LISTED)) if file.has(_LISTED) else Listed(),
             columns=read_text_table(file, len(digests)),
             label_form=_label_form(file),
+            corrected=None,
             **{name: read_texts(column) for name, column in columns.items()},
         )
         if file.seal is None:

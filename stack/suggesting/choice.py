@@ -112,13 +112,15 @@ def reduced(x: NDArray[np.floating], seed: int) -> NDArray[np.float32]:
     u, s, _ = randomized_svd(centred, min(COMPONENTS, *centred.shape), n_iter=3, random_state=seed)
     found = u * s
     scale = np.sqrt(np.square(found).sum(axis=1).mean()) or 1.0
-    return (found / scale).astype(np.float32)
+    scaled: NDArray[np.float32] = (found / scale).astype(np.float32)
+    return scaled
 
 
 def cluster(x: NDArray[np.floating], k: int, seed: int, weights: NDArray[np.float64] | None = None) -> KMeans:
     """Return k-means fitted to ``(n, dim)`` images, each counting for its weight."""
     kind = KMeans if len(x) <= _EXACT else MiniBatchKMeans
-    found: KMeans = kind(min(k, len(x)), n_init=1, random_state=seed).fit(x, sample_weight=weights)
+    k = min(k, len(np.unique(x, axis=0)))  # there are copies of images under other bytes
+    found: KMeans = kind(k, n_init=1, random_state=seed).fit(x, sample_weight=weights)
     return found
 
 

@@ -28,10 +28,15 @@ def _judged(difference: Difference | None, metric: PrimaryMetric) -> str:
     if difference is None:
         return "nothing tells how sure the difference is"
     if difference.low is None or difference.high is None:
-        return "no difference" if difference.mean == 0 else f"{_signed(difference.mean, metric)}, alike in every fold"
+        return "no difference" if difference.mean == 0 else f"{_gain(difference, metric)}, alike in every fold"
     ends = f"{_signed(difference.low, metric)} to {_signed(difference.high, metric)}"
     sure = "" if difference.excludes_zero else ": no clear difference"
-    return f"{_signed(difference.mean, metric)}{metric.suffix} better, 95% interval {ends}{sure}"
+    return f"{_gain(difference, metric)}, 95% interval of the gain {ends}{sure}"
+
+
+def _gain(difference: Difference, metric: PrimaryMetric) -> str:
+    size = f"{metric.unit * abs(difference.mean):.{metric.digits}f}{metric.suffix}"
+    return f"{'worse' if difference.mean < 0 else 'better'} by {size}"
 
 
 def _signed(number: float, metric: PrimaryMetric) -> str:

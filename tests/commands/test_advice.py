@@ -169,6 +169,13 @@ WRONG = {
     "compare-backbones": [
         *(["--against", "absent.npy"], ["--against", "file"], ["--backbones", "fooo"], ["--cache", "absent"]),
     ],
+    "relabel": [
+        *([], ["absent.csv"], ["file"], ["photos"], ["absent.csv", "--list"], ["--list", "--undo"], ["--undo"]),
+        *(["--list", "--dataset", "fotos"], ["--list", "--csv", "rows.txt"], ["--list", "--cache", "absent"]),
+    ],
+    "suggest": [
+        *([], ["--budget", "0"], ["--dataset", "fotos"], ["--csv", "rows.txt"], ["--cache", "absent"]),
+    ],
     "transfer": [
         *(["--source", "fotos", "--target", "photos"], ["--target", "photos"]),
         ["--source", "photos", "--target", "photos"],

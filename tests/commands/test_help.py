@@ -40,7 +40,8 @@ from tests.made.plugin import install_plugin
 
 COMMANDS = (
     *("audit", "backbones", "cluster", "compact", "compare-backbones", "demo", "evaluate", "export", "extract"),
-    *("forget", "inspect", "predict", "report", "search", "similar", "stack", "steer", "transfer", "verify"),
+    *("forget", "inspect", "predict", "relabel", "report", "search", "similar", "stack", "steer", "suggest"),
+    *("transfer", "verify"),
 )
 
 

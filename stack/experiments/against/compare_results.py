@@ -251,9 +251,22 @@ def _by_images(experiment: Experiment, earlier: Earlier, models: list[ModelChang
             n = counted(len(same), "image")
             found["notes"] = [
                 f"the score above is by the labels of now, on the {n} that both tested in the same fold; the table of "
-                "models has each by its own labels"
+                "models has each by its own labels",
+                *_said_before(before, now, rows),
             ]
     return Change(**found)
+
+
+def _said_before(before: ImageAnswers, now: ImageAnswers, rows: Sequence[tuple[int, int]]) -> list[str]:
+    """Return what to say where labels became what the earlier model had said: by these it is right by itself."""
+    changed = [(old, new) for old, new in rows if before.labels[old] != now.labels[new]]
+    n = sum(before.predicted[old] == now.labels[new] for old, new in changed)
+    if 2 * n <= len(changed):
+        return []
+    return [
+        f"{n:,} of {counted(len(changed), 'label')} that changed became what the earlier model had said: unless "
+        "somebody looked at these images, the score above favours it"
+    ]
 
 
 def _accuracy(experiment: Experiment, right: NDArray[np.bool_], fold_of: NDArray[np.int64]) -> Mapping[str, Any]:

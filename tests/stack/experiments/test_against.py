@@ -1,0 +1,188 @@
+"""What changed since an earlier result: paired scores, images won and lost; refused where folds or datasets differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stackbone.cache import FeatureStore, StackError
+from stackbone.cache.corrections.batch import Batch
+from stackbone.stack import Experiment, StackOptions, run_experiment
+from stackbone.stack.experiments.against.change import Change
+from stackbone.stack.experiments.against.compare_results import compare_results, read_earlier
+from stackbone.stack.experiments.result_file import write_result
+from stackbone.stack.tables import against
+from tests.conftest import MakeCache
+
+pytestmark = pytest.mark.usefixtures("one_blas_thread")
+
+LABELS = [f"class {i % 3}" for i in range(60)]
+FIXED = StackOptions(c=0.1, inner_splits=3)  # nothing to choose: the fastest fits
+
+
+def run(store: FeatureStore, **options: Any) -> Experiment:  # noqa: ANN401 - of several types
+    return run_experiment(store, **{"recipes": ["oof"], "options": FIXED, "n_jobs": 1, **options})
+
+
+@pytest.fixture
+def store(tmp_path: Path, make_cache: MakeCache) -> FeatureStore:
+    return make_cache(tmp_path / "features", LABELS, noise=1.5)
+
+
+@pytest.fixture
+def result(store: FeatureStore, tmp_path: Path) -> Path:
+    write_result(run(store), tmp_path / "before.json")
+    return tmp_path / "before.json"
+
+
+def compared(store: FeatureStore, result: Path, **options: Any) -> Change:  # noqa: ANN401 - of several types
+    return compare_results(run(store, **options), read_earlier(result))
+
+
+def changed(result: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+    content = json.loads(result.read_text())
+    change(content)
+    result.write_text(json.dumps(content))
+    return result
+
+
+def flip(store: FeatureStore, n: int) -> None:
+    """Correct the labels of the first images to wrong ones."""
+    index = store.dataset()
+    label = ["class 0" if each != "class 0" else "class 1" for each in index.label[:n]]
+    store.add_corrections(index.name, Batch(index.path[:n], label, index.label[:n], index.image_sha256[:n]))
+
+
+def test_the_same_run_again_changes_nothing(store: FeatureStore, result: Path) -> None:
+    found = compared(store, result)
+    assert (found.before, found.images, found.classes, found.notes) == (found.now, [], [], [])
+    assert (found.n_both, found.n_moved, found.n_relabelled, found.n_other_fold) == (60, 0, 0, 0)
+    assert against.headline(found).endswith("no difference")
+
+
+def test_corrected_labels_count_for_both(store: FeatureStore, tmp_path: Path) -> None:
+    flip(store, 6)
+    before = run(store)
+    write_result(before, tmp_path / "flipped.json")
+    store.undo_corrections("photos")
+    found = compared(store, tmp_path / "flipped.json")
+    assert found.n_relabelled == 6
+    assert "by the labels of now" in found.notes[0]
+    right = sum(each.change == "won" for each in found.images) - sum(each.change == "lost" for each in found.images)
+    assert found.difference is not None
+    n_same = (found.n_both or 0) - found.n_other_fold
+    assert found.difference.mean == pytest.approx(right / n_same, abs=0.02)  # folds have almost one size
+    assert {each.label for each in found.won if each.before == each.label} == set()
+    assert all(each.now == each.label for each in found.won)
+    assert all(each.before == each.label and each.now != each.label for each in found.lost)
+
+
+def test_labels_that_became_what_the_earlier_model_said_are_told(store: FeatureStore, tmp_path: Path) -> None:
+    flip(store, 6)
+    write_result(run(store), tmp_path / "flipped.json")
+    earlier = read_earlier(tmp_path / "flipped.json")
+    store.undo_corrections("photos")
+    assert earlier.images is not None
+    said = dict(zip(earlier.images.paths, earlier.images.predicted, strict=True))
+    index = store.dataset()
+    n = sum(said[path] == label for path, label in zip(index.path[:6], index.label[:6], strict=True))
+    assert n > 3
+    found = compare_results(run(store), earlier)
+    assert f"{n} of 6 labels that changed became what the earlier model had said" in found.notes[-1]
+
+
+def test_other_backbones_are_compared_with_the_corrected_interval(store: FeatureStore, result: Path) -> None:
+    found = compared(store, result, backbones="resnet50")
+    assert found.difference is not None
+    assert found.difference.method == "corrected resampled t"
+    assert "svm:resnet50" in [each.model for each in found.models]
+    assert "svm:vgg19" not in [each.model for each in found.models]
+
+
+def test_images_that_moved_are_known_by_their_bytes(store: FeatureStore, result: Path) -> None:
+    index = store.dataset()
+    store.write_dataset(replace(index, path=[f"moved/{path}" for path in index.path]))
+    found = compared(store, result)
+    assert (found.n_both, found.n_moved, found.images) == (60, 60, [])
+
+
+@pytest.mark.parametrize(
+    ("options", "typed"),
+    [({"seed": 1}, "seed 0 .now 1."), ({"cv": 4}, "add --cv 3"), ({"repeats": 2}, "add --repeats 1")],
+)
+def test_other_folds_are_refused(store: FeatureStore, result: Path, options: dict[str, Any], typed: str) -> None:
+    with pytest.raises(StackError, match=typed):
+        compared(store, result, **options)
+
+
+def test_another_metric_and_another_task_are_refused(store: FeatureStore, result: Path) -> None:
+    with pytest.raises(StackError, match="add --metric accuracy"):
+        compared(store, result, options=replace(FIXED, metric="macro_f1"))
+    with pytest.raises(StackError, match="stackbone stack --task regression"):
+        compared(store, changed(result, lambda content: content.update(task="regression")))
+
+
+def test_other_images_are_another_dataset(store: FeatureStore, result: Path) -> None:
+    other = ["0" * 14 + f"{i:02x}" for i in range(60)]
+    with pytest.raises(StackError, match="0 are among the 60 of 'photos': these are different datasets"):
+        compared(store, changed(result, lambda content: content["images"].update(image_sha256=other)))
+
+
+def test_images_in_other_folds_are_refused(store: FeatureStore, result: Path) -> None:
+    shift = changed(result, lambda content: content["images"].update(fold=[3] * 60))
+    with pytest.raises(StackError, match=r"in the same fold.*--dealing digests"):
+        compared(store, shift)
+
+
+def test_a_result_of_an_earlier_version_compares_scores_alone(store: FeatureStore, result: Path) -> None:
+    found = compared(store, changed(result, lambda content: content.pop("images")))
+    assert (found.n_both, found.images) == (None, [])
+    assert "does not tell its images one by one" in found.notes[0]
+    with pytest.raises(StackError, match="--dataset others"):
+        compared(store, changed(result, lambda content: content.update(dataset="others")))
+
+
+def test_a_result_of_an_earlier_version_of_other_images_is_refused(store: FeatureStore, result: Path) -> None:
+    changed(result, lambda content: (content.pop("images"), content.update(n_images=59)))
+    with pytest.raises(StackError, match="tested 59 images, and there are 60"):
+        compared(store, result)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.update(results=[]),
+        lambda content: content.pop("findings"),
+        lambda content: content["images"].pop("fold"),
+        lambda content: content["images"].update(label=[1] * 60),
+        lambda content: content["images"].update(image_sha256=["a"] * 60),
+    ],
+)
+def test_a_result_that_is_not_whole_is_refused(result: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    with pytest.raises(StackError, match="is not a valid result"):
+        read_earlier(changed(result, change))
+
+
+def test_a_single_split_is_compared_by_images(store: FeatureStore, tmp_path: Path) -> None:
+    splits = ["test" if i >= 40 else "train" for i in range(60)]
+    store.write_dataset(replace(store.dataset(), split=splits))
+    write_result(run(store, split="test"), tmp_path / "split.json")
+    found = compared(store, tmp_path / "split.json", split="test", backbones="vgg19")
+    assert found.difference is not None
+    assert found.difference.method == "paired bootstrap over images"
+    assert found.difference.mean == pytest.approx((len(found.won) - len(found.lost)) / 20)
+
+
+def test_numbers_have_no_images_won(tmp_path: Path, make_cache: MakeCache) -> None:
+    store = make_cache(tmp_path / "features", [f"{i}.5" for i in range(40)], noise=1.0)
+    options = {"task": "regression", "options": None}
+    write_result(run(store, **options), tmp_path / "numbers.json")
+    found = compared(store, tmp_path / "numbers.json", backbones="vgg19", **options)
+    assert found.images == []
+    assert np.isfinite(found.now - found.before)
