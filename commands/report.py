@@ -1,4 +1,4 @@
-"""Write the report of a result that `stack` or `transfer` kept, or of several results of `stack` side by side.
+"""Write the report of a saved result, or compare several.
 
 Takes seconds: scores of `stack` are in the cache, those of a transfer in the file.
 """

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, FloatRect, Locator
 
@@ -48,6 +50,17 @@ class Opened:
         }"""
         x, y = self.page.evaluate(script, [figure, row])
         return x, y
+
+    def serious(self) -> list[tuple[str, list[Any]]]:
+        """Return what axe finds serious, with the first places of each."""
+        package = pytest.importorskip("axe_core_python", reason="no axe: run `pip install axe-core-python`")
+        self.page.evaluate((Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
+        found = self.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+        return [
+            (each["id"], [node["target"] for node in each["nodes"]][:3])
+            for each in found["violations"]
+            if each["impact"] in ("serious", "critical")
+        ]
 
 
 def box_of(locator: Locator) -> FloatRect:

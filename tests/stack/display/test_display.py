@@ -115,7 +115,7 @@ def test_each_figure_is_that_of_the_report(experiment: Experiment, store: Featur
         "ablation calibration confidence confusion cost few_shots layers learning_curve map overlap per_class scores "
         "weights"
     )
-    named = {"scores": "models", "confidence": "scores", "map": "map_pca_resnet50"}
+    named = {"map": "map_pca_resnet50"}
     for name in ("scores", "confusion", "per_class", "calibration", "confidence", "overlap", "map", "learning_curve"):
         drawn = getattr(experiment.plot, name)(projection="pca")
         expected = figures[named.get(name, name)]
@@ -145,7 +145,7 @@ def test_every_figure_of_every_section_has_a_name_in_plot() -> None:
         (lambda plot: plot.confusionn(), AttributeError, "did you mean 'confusion'\\?"),
         (lambda plot: plot.layers(), UsageError, "has nothing for the figure 'layers'"),
         (lambda plot: plot.map("resnet18"), UsageError, "has no part 'resnet18': there are map_"),
-        (lambda plot: plot.map(projection="tsne"), UsageError, "tsne"),
+        (lambda plot: plot.map(projection="som"), UsageError, "som"),
     ],
 )
 def test_what_cannot_be_drawn_is_said(

@@ -537,7 +537,7 @@ def test_it_is_reported_displayed_and_drawn_as_experiments_are(
 ) -> None:
     report = write_report(tested, store, tmp_path / "r.html", options=ReportOptions(projection="pca"))
     assert [part.section.name for part in report.parts if part.section.name != "errors"] == [
-        *("scores", "classes", "backbones", "confidence", "map", "data", "provenance")
+        *("scores", "classes", "check", "images", "backbones", "confidence", "map", "data", "provenance")
     ]
     page = (tmp_path / "r.html").read_text()
     assert "none of which it was fitted on" in page

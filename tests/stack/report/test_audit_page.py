@@ -104,6 +104,7 @@ def test_findings_are_narrowed_and_labels_downloaded(browser: Browser, tmp_path:
     report = collect_audit_report(audit(listed), listed)
     write_page(report, tmp_path / "audit.html", made_pictures(report, 4, 32))
     opened = Opened(browser, tmp_path / "audit.html")
+    assert opened.serious() == []
     kind = opened.page.locator("#findings [data-filter=kind]")
     visible = "[...document.querySelectorAll('#all-findings > li')].filter((each) => each.offsetParent).length"
     assert opened.value(visible) == 4

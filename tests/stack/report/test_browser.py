@@ -190,21 +190,14 @@ def test_figures_follow_the_theme(shared: Opened) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(shared: Opened, scheme: Literal["light", "dark"]) -> None:
-    package = pytest.importorskip("axe_core_python", reason="no axe: run `pip install axe-core-python`")
     for name in FIGURES:
         shared.show(name)
     shared.page.emulate_media(color_scheme=scheme)
     for details in shared.page.locator("details").all():
         details.evaluate("(each) => { each.open = true }")
-    shared.page.evaluate((Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
-    found = shared.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-    serious = [
-        (each["id"], [node["target"] for node in each["nodes"]][:3])
-        for each in found["violations"]
-        if each["impact"] in ("serious", "critical")
-    ]
+    found = shared.serious()
     shared.page.emulate_media(color_scheme="light")
-    assert serious == []
+    assert found == []
 
 
 @pytest.mark.parametrize("width", [360, 1280, 3840])

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -139,6 +139,20 @@ def test_the_ends_of_a_list_are_its_ends_and_a_neighbour_enlarges_in_its_turn(op
     assert path in viewer.inner_text()
     viewer.get_by_role("button", name="Close").click()
     assert not viewer.is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_what_a_click_shows(
+    browser: Browser, folder: Path, scheme: Literal["light", "dark"]
+) -> None:
+    opened = Opened(browser, folder / "small.html", color_scheme=scheme)
+    opened.page.locator("#wrong [data-open]").nth(2).click()
+    assert opened.serious() == []
+    opened.page.keyboard.press("Escape")
+    opened.page.locator("#suspects input[type=checkbox]").first.check()
+    opened.page.locator("[data-gallery] [data-by=kind]").select_option("all")
+    assert opened.serious() == []
+    opened.context.close()
 
 
 def test_the_gallery_filters_by_kind_class_and_model_and_finds_by_name(opened: Opened) -> None:

@@ -61,6 +61,7 @@ def test_the_report_has_these_sections_in_this_order() -> None:
         "numbers": ["multitarget"],
         "classes": ["classification"],
         "labels": ["multilabel"],
+        "check": ["classification"],
         "confidence": ["classification"],
     }
     assert all(each.title and each.name == name for name, each in SECTIONS.items())
