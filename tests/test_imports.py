@@ -372,10 +372,12 @@ def test_public_names_of_stackbone() -> None:
         "measure_images",
         "open_dataset",
         "predict",
+        "relabel",
         "run_experiment",
         "save_model",
         "stack_options",
         "steer",
+        "suggest",
         "thumbnails",
         "write_report",
     ]
