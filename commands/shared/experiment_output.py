@@ -65,7 +65,7 @@ def print_experiment(experiment: Experiment) -> None:
 
 def print_change(change: Change) -> None:
     """Print what changed since an earlier result."""
-    from stackbone.stack.tables import against
+    from stackbone.stack.tables.changes import words as against
 
     out.print()
     out.print(f"against {change.file}", style="bold")

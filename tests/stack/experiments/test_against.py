@@ -17,7 +17,7 @@ from stackbone.stack import Experiment, StackOptions, run_experiment
 from stackbone.stack.experiments.against.change import Change
 from stackbone.stack.experiments.against.compare_results import compare_results, read_earlier
 from stackbone.stack.experiments.result_file import write_result
-from stackbone.stack.tables import against
+from stackbone.stack.tables.changes import words as against
 from tests.conftest import MakeCache
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")

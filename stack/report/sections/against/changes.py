@@ -10,7 +10,7 @@ from stackbone.stack.report.context import Context
 from stackbone.stack.report.figures.style import BLUE, VERMILION, Figure, draw_dots
 from stackbone.stack.report.markup import Markup, element, table
 from stackbone.stack.report.section import Section
-from stackbone.stack.tables import against
+from stackbone.stack.tables.changes import words as against
 
 _PICTURED = 24  # of each kind
 _MOST_CLASSES = 60

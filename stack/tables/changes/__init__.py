@@ -1,0 +1,1 @@
+"""What changed since an earlier result, in words and as tables."""

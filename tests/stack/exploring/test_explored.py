@@ -1,0 +1,60 @@
+"""Which feature sets are asked, steered ones among them, and their rows of length 1."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stackbone.cache import FeatureStore, SeenRecord, StackError, write_seen
+from stackbone.stack.exploring.explored import explore, of_length_1
+from stackbone.stack.models.unlike.novelty import unit_rows
+from tests.conftest import MakeCache
+from tests.made.domain_caches import spec_of
+
+
+@pytest.fixture
+def store(tmp_path: Path, make_cache: MakeCache) -> FeatureStore:
+    return make_cache(tmp_path / "features", ["cat", "dog"] * 6, backbones=["resnet50"])
+
+
+def add_steered(store: FeatureStore, number: int) -> str:
+    """Add the features of one steering of one way, which saw the first images; return their id."""
+    digests = store.dataset().image_sha256
+    steering = f"{number:064x}"
+    spec = replace(spec_of("vit_base"), steering=steering)
+    found = store.feature_set("vit_toast", spec)
+    about = {"method": "toast", "stage": "tune", "backbone": "vit_base", "recipe": "ab" * 32, "division": None}
+    write_seen(found.folder, SeenRecord(steering, digests[:3], {**about, "seed": number}))
+    found.append(spec, digests, np.random.default_rng(number).normal(size=(12, 5)).astype(np.float32), {})
+    return found.id
+
+
+def test_a_backbone_that_was_steered_once_is_like_any_other_and_says_so(store: FeatureStore) -> None:
+    add_steered(store, 1)
+    found = explore(store, None, None)
+    assert list(found.sets) == ["resnet50", "vit_toast"]
+    (note,) = found.notes
+    assert note.startswith("vit_toast was steered by labels")
+
+
+def test_of_one_that_was_steered_several_times_a_feature_set_is_named(store: FeatureStore) -> None:
+    ids = [add_steered(store, number) for number in (1, 2)]
+    found = explore(store, None, None)
+    assert list(found.sets) == ["resnet50"]
+    assert "vit_toast was steered several times" in found.notes[0]
+    assert any(each in found.notes[0] for each in ids)
+    with pytest.raises(StackError, match="vit_toast was steered several times"):
+        explore(store, None, "vit_toast")
+    assert [each.id for each in explore(store, None, ids[0]).sets.values()] == [ids[0]]
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-3, 1.0, 1e18, 1e30])
+def test_rows_of_any_length_get_length_1(scale: float) -> None:
+    x = (scale * np.random.default_rng(0).normal(size=(20, 7))).astype(np.float32)
+    np.testing.assert_allclose(of_length_1(x), unit_rows(x), atol=3e-7)
+    x[3] = 0
+    assert (of_length_1(x)[3] == 0).all()
+    assert of_length_1(x[:0]).shape == (0, 7)
