@@ -10,6 +10,7 @@ import pytest
 
 from stackbone.cache import FeatureStore, StackError, UsageError
 from stackbone.stack import Experiment, StackOptions, run_experiment, stack_options
+from stackbone.stack.experiments.against.image_answers import image_answers
 from stackbone.stack.experiments.reproduce import reproduce_experiment
 from stackbone.stack.experiments.result_file import read_result, write_result
 
@@ -44,7 +45,11 @@ def rewrite(file: Path, **changes: Any) -> None:  # noqa: ANN401
 
 
 def test_what_was_written_is_read(experiment: Experiment, file: Path) -> None:
-    assert read_result(file) == experiment.to_dict()
+    content = read_result(file)
+    images = content.pop("images")
+    assert content == experiment.to_dict()
+    assert images == image_answers(experiment).to_dict()
+    assert len(images["image_sha256"]) == experiment.n_images
 
 
 ASKED: list[dict[str, Any]] = [
