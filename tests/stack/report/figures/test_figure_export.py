@@ -40,7 +40,7 @@ def test_each_figure_becomes_a_vector_and_a_pixel_file(tmp_path: Path) -> None:
     root = ElementTree.parse(folder / "confusion.svg").getroot()
     assert root.get("width") == "960"
     assert "<b>x</b>" in "".join(root.itertext())
-    width, height = struct.unpack(">II", (folder / "models.png").read_bytes()[16:24])
+    width, height = struct.unpack(">II", (folder / "scores.png").read_bytes()[16:24])
     assert (width, height) == (1800, 2 * (96 + 6 * 34))
 
 
@@ -77,11 +77,11 @@ def test_a_browser_that_ends_halfway_leaves_no_figure_and_what_was_there(
     kaleido = pytest.importorskip("kaleido", reason="no kaleido: run `pip install kaleido`")
     monkeypatch.setattr(kaleido, "write_fig_from_object_sync", browser)
     if there:
-        (tmp_path / "models.svg").write_bytes(b"of before")
+        (tmp_path / "scores.svg").write_bytes(b"of before")
     with pytest.raises((KeyboardInterrupt, StackboneError)):
         export_figures(few_figures(), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == (
-        {"models.svg": b"of before"} if there else {}
+        {"scores.svg": b"of before"} if there else {}
     )
 
 
