@@ -37,7 +37,7 @@ docs: $(WRITING)/.ready       ## The site of the documents, in site/: open site/
 	cp cache/FORMAT.md build/pages/cache
 	cp -r __init__.py cache extract pipelines stack build/code/stackbone
 	$(WRITING)/bin/jupyter nbconvert --log-level WARN --to markdown --output-dir build/pages/docs docs/*.ipynb
-	perl -pi -e 's/notebook\.ipynb\)/notebook.md)/' build/pages/README.md build/pages/docs/*.md
+	$(WRITING)/bin/python -c 'from pathlib import Path; [page.write_text(page.read_text().replace("notebook.ipynb)", "notebook.md)")) for page in Path("build/pages").rglob("*.md")]'
 	$(WRITING)/bin/zensical build --strict --clean
 	@! grep -rnoE '<(script|img|iframe|link)[^>]* (src|href)="?https?:[^ >]*' site --include=*.html \
 		|| { echo "the site takes these from elsewhere, and would not work offline"; exit 1; }

@@ -89,7 +89,7 @@ def find_suspects(context: Context) -> list[Suspect]:
     if blocks and NEIGHBOURS < context.experiment.n_images <= MOST_COMPARED:
         found = find_neighbours(blocks, NEIGHBOURS, context.experiment.seed, context.progress).rows[:, answers.tested]
         of_neighbours = neighbour_log_probabilities(found, context.codes, len(context.classes))
-    doubt, likeliest = doubts(answers.log_probabilities, of_neighbours, answers.truth)
+    doubt, likeliest = doubts(list(answers.log_probabilities), of_neighbours, answers.truth)
     wrong = np.flatnonzero(likeliest != answers.truth)
     names = context.classes
     said = np.array([codes for codes, _ in answers.votes.values()]).reshape(len(answers.votes), len(doubt))
