@@ -45,12 +45,8 @@ class Corrected:
         if self.own:
             notes.append(f"{counted(len(self.own), 'label')} corrected (`stackbone relabel --list` shows them)")
         if self.changed:
-            what = (
-                "whose label the dataset itself has changed since"
-                if len(self.changed) == 1
-                else ("whose labels the dataset itself has changed since")
-            )
-            notes.append(_passed_over(self.changed, what))
+            what = "whose label" if len(self.changed) == 1 else "whose labels"
+            notes.append(_passed_over(self.changed, f"{what} the dataset itself has changed since"))
         if self.gone:
             notes.append(_passed_over(self.gone, "that the dataset no longer has"))
         return notes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,22 +11,16 @@ from typing import Any
 import numpy as np
 
 from stackbone.cache import DatasetIndex, FeatureStore, as_keys
-from stackbone.cache.choices import nearest
 from stackbone.cache.corrections.batch import Batch
 from stackbone.cache.csv_text import unguarded
 from stackbone.cache.errors import DatasetError
-from stackbone.cache.labels.numbers import NUMBERS, as_number, split_numbers
-from stackbone.cache.labels.sets import SETS, split_names
 from stackbone.cache.records.index import uncorrected
 from stackbone.cache.text import counted
-from stackbone.cache.upkeep.oddities.looks import Copies, Looks
 from stackbone.extract.datasets.folders.anchor import Anchor
 from stackbone.extract.datasets.kind import TableColumns
-from stackbone.extract.datasets.label_sets import read_sets
 from stackbone.extract.datasets.tables.written import plain_path
+from stackbone.extract.relabelling.corrected_labels import check_labels, in_form, label_notes
 from stackbone.extract.relabelling.fixes import Fix, read_fixes
-
-_SHOWN = 5
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -141,7 +134,7 @@ def relabel(
     rows, notes = read_fixes(file, wanted)
     looked = _Looked(index)
     found = _matched(looked, rows, file)
-    _check_labels(index, found.label, file)
+    check_labels(index, found.label, file)
     corrected = [(row, label) for row, label in zip(found.rows, found.label, strict=True) if index.label[row] != label]
     own = uncorrected(index)
     of_files = [row for row, _ in corrected]
@@ -165,7 +158,7 @@ def relabel(
         gone=found.gone,
         unread=found.unread,
         outdated=found.outdated,
-        notes=[*notes, *_notes(index, corrected)],
+        notes=[*notes, *label_notes(index, corrected)],
     )
 
 
@@ -206,8 +199,8 @@ class _Looked:
 def _matched(looked: _Looked, fixes: Sequence[Fix], file: Path) -> _Found:
     """Return which rows of the index get which label."""
     index = looked.index
-    labels = _in_form(index, [fix.label for fix in fixes], file)
-    befores = _in_form(index, [fix.was or "" for fix in fixes], file)
+    labels = in_form(index, [fix.label for fix in fixes], file)
+    befores = in_form(index, [fix.was or "" for fix in fixes], file)
     chosen: dict[int, tuple[str, str]] = {}
     found = _Found([], [], 0, [], [], [])
     n_same = 0
@@ -241,61 +234,3 @@ def _matched(looked: _Looked, fixes: Sequence[Fix], file: Path) -> _Found:
         )
         raise DatasetError(msg)
     return _Found([*chosen], [label for label, _ in chosen.values()], n_same, found.gone, found.unread, found.outdated)
-
-
-def _in_form(index: DatasetIndex, labels: Sequence[str], file: Path) -> list[str]:
-    """Return labels as the index holds them; those of one class each, and numbers, as they are."""
-    return read_sets(labels, "|", repr(file.name)) if index.label_form == SETS else list(labels)
-
-
-def _check_labels(index: DatasetIndex, labels: Sequence[str], file: Path) -> None:
-    """Refuse labels that say something else than all others of the dataset do."""
-    if index.label_form == NUMBERS:
-        names = [*split_numbers(next(filter(None, index.label), ""))]
-        for label in filter(None, labels):
-            numbers = split_numbers(label)
-            if [*numbers] != names or None in map(as_number, numbers.values()):
-                shown = "|".join(f"{name}=1.5" for name in names)
-                msg = (
-                    f"{str(file)!r} has the label {label[:80]!r}, and images of the dataset {index.name!r} have "
-                    f"several numbers. Expected all of them, as in {shown!r}. Correct the label."
-                )
-                raise DatasetError(msg)
-    elif any(label and as_number(label) is None for label in labels) and _are_quantities(index):
-        word = next(label for label in labels if label and as_number(label) is None)
-        msg = (
-            f"{str(file)!r} has the label {word[:80]!r}, and all labels of the dataset {index.name!r} are numbers. "
-            "Expected a finite number with a decimal point and without a unit. Correct the label."
-        )
-        raise DatasetError(msg)
-
-
-def _are_quantities(index: DatasetIndex) -> bool:
-    return Looks(index, Copies([]), {}).are_quantities
-
-
-def _notes(index: DatasetIndex, corrected: Sequence[tuple[int, str]]) -> list[str]:
-    """Return what to say of labels that no image had before, and of those that none has any more."""
-    if index.label_form == NUMBERS or _are_quantities(index):
-        return []
-    is_set = index.label_form == SETS
-    now = dict(corrected)
-    names = [split_names(label) if is_set else [label] for label in now.values() if label]
-    new = Counter(name for each in names for name in each)
-    before = Counter(name for row in range(len(index)) for name in index.names_of(row))
-    notes = []
-    for name in sorted(set(new) - set(before))[:_SHOWN]:
-        near = nearest(name, before)
-        meant = f"; did you mean {near!r}? Then correct it, and run again" if near else ""
-        images = f"{counted(new[name], 'file')} {'gets' if new[name] == 1 else 'get'}"
-        notes.append(f"{images} the label {name!r}, which no image had before{meant}.")
-    after = Counter(name for row in range(len(index)) for name in _names(now.get(row, index.label[row]), is_set=is_set))
-    lost = [name for name in sorted(before) if not after[name]]
-    if lost:
-        shown = ", ".join(map(repr, lost[:_SHOWN])) + (", ..." if len(lost) > _SHOWN else "")
-        notes.append(f"No image has the label {shown} any more.")
-    return notes
-
-
-def _names(label: str, *, is_set: bool) -> list[str]:
-    return split_names(label) if is_set else [label] if label else []
