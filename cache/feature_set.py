@@ -155,13 +155,15 @@ class FeatureSet:
         features: NDArray[np.floating],
         provenance: Mapping[str, str],
         form: RowForm | None = None,
+        *,
+        merge: str = "",
     ) -> Path:
-        """Commit rows as one new shard and return its path; errors as `write_shard`."""
+        """Commit rows as one new shard and return its path; parameters and errors as of `write_shard`."""
         if spec.fingerprint != self.fingerprint:
             message = f"features made by the spec {spec.fingerprint} do not belong in the feature set {self.id}"
             raise CacheError(message)
         make_folder(self.folder)
-        return shard.write_shard(self.folder, spec, digests, features, provenance, form)
+        return shard.write_shard(self.folder, spec, digests, features, provenance, form, merge=merge)
 
     def load(
         self, digests: Digests, convert: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None

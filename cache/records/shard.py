@@ -64,6 +64,8 @@ def write_shard(
     features: NDArray[np.floating],
     provenance: Mapping[str, str],
     form: RowForm | None = None,
+    *,
+    merge: str = "",
 ) -> Path:
     """Write one shard, durably and atomically, and return its path.
 
@@ -78,6 +80,8 @@ def write_shard(
         (n, dim) float32 or float16, finite, in the same order.
     form
         What a row consists of; None for one part.
+    merge
+        Names the run that makes one shard of several, so that none of them has the name of the new one.
 
     Raises
     ------
@@ -104,7 +108,7 @@ def write_shard(
     with hdf5.build_in_memory(FORMAT) as (file, memory):
         hdf5.write_text(file, "spec", spec.to_json())
         hdf5.write_text(file, "provenance", json.dumps(dict(provenance), sort_keys=True))
-        for name, text in form.texts().items():
+        for name, text in (form.texts() | ({"merge": merge} if merge else {})).items():
             hdf5.write_text(file, name, text)
         hdf5.write_column(file, "image_sha256", digests)
         hdf5.write_column(file, "features", features)

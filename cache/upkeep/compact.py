@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -99,11 +100,14 @@ def _compact(feature_set: FeatureSet, drop: Digests | None) -> Compaction:
     provenance = merge_provenance([header.provenance for header in headers])
     rows_each = _rows_each(headers[0])
     dtype = np.result_type(*(header.dtype for header in headers))
+    # A name of this run's own: whoever found the old shards, on another machine, removes none of the new ones.
+    merge = uuid.uuid4().hex
+    form = headers[0].form
     new = [
-        feature_set.append(headers[0].spec, digests, features.astype(dtype, copy=False), provenance, headers[0].form)
+        feature_set.append(headers[0].spec, digests, features.astype(dtype, copy=False), provenance, form, merge=merge)
         for digests, features in _regroup(_selected(old, feature_set, wanted), rows_each)
     ]
-    _remove(set(old) - set(new))
+    _remove(old)
     return Compaction(feature_set.id, len(old), len(new), rows_before, len(wanted))
 
 
