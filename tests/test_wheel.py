@@ -85,7 +85,7 @@ def test_a_wheel_holds_stackbone_and_its_metadata_and_nothing_else(wheel: Path) 
 
 def test_the_installed_package_imports_and_reads_its_data_files(site: Path, elsewhere: Path) -> None:
     data = sorted(name for name in rooms_files() if not name.endswith(".py"))
-    assert {Path(name).name for name in data} >= {"FORMAT.md", "page.html", "page.css", "page.js"}
+    assert {Path(name).name for name in data} >= {"FORMAT.md", "page.html", "page.css", "start.js", "sheet.css"}
     code = (
         "import stackbone as sb, sys; from importlib.resources import files\n"
         "assert not {'numpy', 'torch'} & set(sys.modules)\n"

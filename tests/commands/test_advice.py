@@ -147,7 +147,7 @@ WRONG = {
     ],
     "evaluate": [
         *(["photos", "--model", "absent"], ["photos", "--model", "file"], ["nowhere", "--model", "file"]),
-        *(["photos", "--model", "m", "--csv", "x"], ["photos", "--model", "m", "--projection", "tsne"]),
+        *(["photos", "--model", "m", "--csv", "x"], ["photos", "--model", "m", "--projection", "tnse"]),
     ],
     "export": [
         *(["absent", "--onnx", "o.onnx"], ["file", "--onnx", "o.onnx"], ["file"], ["file", "--onnx", "photos"]),
@@ -182,7 +182,7 @@ WRONG = {
         *(["--domain-column", "colour", "--target", "x"], ["--source", "a", "--target", "b", "--methods", "corall"]),
         *(["--source", "a", "--target", "b", "--target-labels", "few:0"], ["--cache", "file", "--target", "b"]),
     ],
-    "report": [["absent"], ["file"], ["file", "--projection", "tsne"], ["file", "--out", "file"]],
+    "report": [["absent"], ["file"], ["file", "--projection", "tnse"], ["file", "--out", "file"]],
     "verify": [["--steering", "x"], ["--engine", "torch"], ["--cache", "file"], ["--cache", "absent"]],
     "inspect": [["--cache", "file"], ["--cache", "absent"]],
     "compact": [["--cache", "file"], ["--cache", "absent"]],

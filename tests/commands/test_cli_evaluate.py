@@ -130,7 +130,7 @@ def test_unknown_classes_are_said(run: Run, copy: Path) -> None:
         (["photos", "--model", "m", "--report", "m"], 2, "--model and --report name the same file"),
         (["photos", "--model", "m", "--csv", "a.txt"], 2, "--csv writes .csv"),
         (["photos", "--model", "m", "--near-duplicates", "2"], 2, "near-duplicate threshold is 2"),
-        (["photos", "--model", "m", "--projection", "tsne"], 2, "tsne"),
+        (["photos", "--model", "m", "--projection", "tnse"], 2, "tsne"),
         (["photos", "--model", "m", "--projection", "pca"], 2, "--projection is for the report: add --report FILE"),
         (["photos/test/hat", "--model", "m"], 1, "no image of 'hat' has a label"),
     ],

@@ -232,8 +232,8 @@ def test_nested_steerings_without_folds_or_features_are_refused(
         (("stack", "--projection", "pca"), "--projection is for the report: add --report FILE"),
         (("stack", "--figures", "f", "--steering", "f"), "--steering is for the report: add --report FILE"),
         (
-            ("stack", "--report", "r.html", "--projection", "tsne"),
-            "unknown projection 'tsne': choose from auto, pca, umap",
+            ("stack", "--report", "r.html", "--projection", "tnse"),
+            "did you mean 'tsne'?",
         ),
     ],
 )

@@ -112,8 +112,8 @@ def test_each_figure_is_that_of_the_report(experiment: Experiment, store: Featur
     options = ReportOptions(projection="pca", learning_curve=True)
     figures = collect_report(experiment, store, options).figures()
     assert " ".join(dir(experiment.plot)) == (
-        "ablation calibration confidence confusion cost few_shots layers learning_curve map overlap per_class scores "
-        "weights"
+        "ablation calibration changes confidence confusion cost few_shots layers learning_curve map overlap per_class "
+        "scores weights"
     )
     named = {"map": "map_pca_resnet50"}
     for name in ("scores", "confusion", "per_class", "calibration", "confidence", "overlap", "map", "learning_curve"):

@@ -53,7 +53,19 @@ SECTION = ClassSizes()
 
 def test_the_report_has_these_sections_in_this_order() -> None:
     assert list(SECTIONS) == [
-        *("scores", "fit", "numbers", "classes", "labels", "errors", "check", "images", "backbones", "layers"),
+        *(
+            "scores",
+            "changes",
+            "fit",
+            "numbers",
+            "classes",
+            "labels",
+            "errors",
+            "check",
+            "images",
+            "backbones",
+            "layers",
+        ),
         *("confidence", "learning", "map", "attention", "data", "provenance"),
     ]
     assert {name: sorted(each.tasks) for name, each in SECTIONS.items() if each.tasks} == {
