@@ -72,7 +72,8 @@ def command(
 ) -> None:
     from stackbone.cache import FeatureStore
     from stackbone.stack import STACKS, run_experiment, run_self_check
-    from stackbone.stack.experiments.against.compare_results import compare_results, read_earlier
+    from stackbone.stack.experiments.against.compare_results import compare_results
+    from stackbone.stack.experiments.against.earlier import read_earlier
     from stackbone.stack.tables.row_file import write_rows
     from stackbone.stack.tables.score_rows import score_rows
 

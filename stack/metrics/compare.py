@@ -48,12 +48,12 @@ class Difference:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether there is an interval, and no difference is outside it."""
+        """Whether there is an interval, and zero lies outside."""
         return self.low is not None and not self.spans_zero
 
     @property
     def spans_zero(self) -> bool:
-        """Whether there is an interval, and no difference is inside it."""
+        """Whether there is an interval, and zero lies inside."""
         return self.low is not None and self.high is not None and self.low <= 0.0 <= self.high
 
     def to_dict(self) -> dict[str, object]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,83 +10,17 @@ from numpy.typing import NDArray
 
 from stackbone.cache import StackError
 from stackbone.cache.text import counted, typed
-from stackbone.stack.divisions.division import DEALT, UNNAMED
 from stackbone.stack.experiments.against.change import Change, ClassChange, ImageChange, ModelChange
+from stackbone.stack.experiments.against.earlier import Earlier
 from stackbone.stack.experiments.against.image_answers import ImageAnswers, image_answers
+from stackbone.stack.experiments.against.same_folds import FOLDS, differing_options, fold_gain, share_images
 from stackbone.stack.experiments.experiment import Experiment
-from stackbone.stack.experiments.result_file import IMAGES, not_a_result, read_result
 from stackbone.stack.metrics.compare import Difference, bootstrap_difference, mean_sizes, paired_difference
 from stackbone.stack.metrics.confusion import per_class
-from stackbone.stack.metrics.metrics import METRICS
 
 _SAME_FOLDS = 0.8  # of the images that both tested, at least, in the same fold
 _SAME_DATASET = 0.5  # of the images of the larger one, at least, in both
-_FOLDS: dict[str, tuple[str, Any]] = {
-    "cv": ("--cv", None),
-    "repeats": ("--repeats", 1),
-    "split": ("--split", None),
-    "seed": ("--seed", 0),
-    "group_by": ("--group-by", "auto"),
-    "near_duplicates": ("--near-duplicates", None),
-    "rare": ("--rare", "refuse"),
-    "dealing": ("--dealing", UNNAMED),
-    "plan": ("", DEALT),
-    "column": ("", None),
-}
-"""What says which images are tested when: its option, and what a result that does not name it had."""
-
 _ACCURACY = "accuracy"
-
-
-@dataclass(frozen=True, eq=False)
-class Earlier:
-    """An earlier result, read and found whole.
-
-    Attributes
-    ----------
-    file : Path
-        Where it is.
-    content : dict of str to Any
-        The JSON object.
-    scores : dict of str to list of float
-        Its models' scores of each fold, in `metric`.
-    metric : str
-        That models were ranked by.
-    model : str
-        The one that it is about.
-    images : ImageAnswers, optional
-        What it tells of single images; None of results of versions that did not.
-    """
-
-    file: Path
-    content: dict[str, Any]
-    scores: dict[str, list[float]]
-    metric: str
-    model: str
-    images: ImageAnswers | None
-
-
-def read_earlier(file: Path) -> Earlier:
-    """Return what a result file says, before the work on what it is to be compared with.
-
-    Raises
-    ------
-    StackError
-        If it does not exist, or is not a valid result.
-    """
-    content = read_result(file)
-    try:
-        results = content["results"]
-        metric = next(name for name in results[0] if name != "model")
-        scores = {each["model"]: [float(number) for number in each[metric]["folds"]] for each in results}
-        model = content["findings"]["stack"]
-        images = ImageAnswers.from_dict(content[IMAGES]) if IMAGES in content else None
-        if model not in scores or metric not in METRICS or len({len(each) for each in scores.values()}) != 1:
-            message = f"it lacks scores of {str(model)[:80]!r} in one number of folds"
-            raise ValueError(message)
-    except (AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError) as exc:
-        raise StackError(not_a_result(file, f"its scores are not as they are written ({exc})")) from exc
-    return Earlier(file, content, scores, metric, model, images)
 
 
 def compare_results(experiment: Experiment, earlier: Earlier) -> Change:
@@ -129,11 +61,10 @@ def _check_same(experiment: Experiment, earlier: Earlier) -> None:
             f"{typed(content.get('dataset'))}, or compare with a result of this one"
         )
         raise StackError(message)
-    found = {name: content.get(name, default) for name, (_, default) in _FOLDS.items()}
-    other = [name for name, value in found.items() if value != now.get(name, _FOLDS[name][1])]
-    if other:
-        told = ", ".join(f"{name} {found[name]} (now {now.get(name, _FOLDS[name][1])})" for name in other)
-        words = [word for name in other if _FOLDS[name][0] for word in (_FOLDS[name][0], found[name]) if found[name]]
+    if other := differing_options(content, now):
+        found, current = ({name: each.get(name, FOLDS[name][1]) for name in other} for each in (content, now))
+        told = ", ".join(f"{name} {found[name]} (now {current[name]})" for name in other)
+        words = [word for name in other if FOLDS[name][0] for word in (FOLDS[name][0], found[name]) if found[name]]
         again = f"add {typed(*words)} for its folds, or " if words else ""
         message = (
             f"{file} was scored on other folds: {told}. Scores of different folds cannot be compared: {again}write a "
@@ -151,11 +82,9 @@ def _check_same(experiment: Experiment, earlier: Earlier) -> None:
 
 def _difference(experiment: Experiment, now: Sequence[float], model: str, earlier: Earlier) -> Difference | None:
     """Return by how much a model's scores of each fold are better than those of an earlier one; None of one fold."""
-    metric, before = METRICS[earlier.metric], earlier.scores[model]
     if len(now) < 2:
         return None
-    a, b = ([metric.merit(each) for each in folds] for folds in (now, before))
-    return paired_difference(a, b, *mean_sizes(experiment.folds))
+    return fold_gain(earlier.metric, now, earlier.scores[model], mean_sizes(experiment.folds))
 
 
 def _by_scores(experiment: Experiment, earlier: Earlier, models: list[ModelChange]) -> Change:
@@ -195,8 +124,8 @@ def _of_scores(experiment: Experiment, earlier: Earlier, models: list[ModelChang
 def _by_images(experiment: Experiment, earlier: Earlier, models: list[ModelChange], before: ImageAnswers) -> Change:
     """Return what the scores and the answers to images tell."""
     now = image_answers(experiment)
-    place = {image: row for row, image in enumerate(before.images)}
-    rows = [(place[image], row) for row, image in enumerate(now.images) if image in place]
+    shared = share_images(before, now)
+    rows, same = shared.rows, shared.same
     n_largest = max(len(before), len(now))
     if len(rows) < _SAME_DATASET * n_largest:
         message = (
@@ -206,7 +135,6 @@ def _by_images(experiment: Experiment, earlier: Earlier, models: list[ModelChang
             "a result of this one"
         )
         raise StackError(message)
-    same = [(old, new) for old, new in rows if before.folds[old] == now.folds[new]]
     if len(same) < _SAME_FOLDS * len(rows):
         message = (
             f"{earlier.file} tested {len(rows):,} of these images too, but only {len(same):,} of them in the same "
@@ -216,15 +144,14 @@ def _by_images(experiment: Experiment, earlier: Earlier, models: list[ModelChang
         raise StackError(message)
     counts: dict[str, Any] = {
         "n_both": len(rows),
-        "n_new": len(now) - len(rows),
-        "n_gone": len(before) - len(rows),
-        "n_moved": sum(before.paths[old] != now.paths[new] for old, new in rows),
-        "n_relabelled": sum(before.labels[old] != now.labels[new] for old, new in rows),
-        "n_other_fold": len(rows) - len(same),
+        "n_new": shared.n_new,
+        "n_gone": shared.n_gone,
+        "n_moved": shared.n_moved,
+        "n_relabelled": shared.n_relabelled,
+        "n_other_fold": shared.n_other_fold,
     }
-    is_same = not (counts["n_new"] or counts["n_gone"] or counts["n_relabelled"] or counts["n_other_fold"])
     found: dict[str, Any] = {**vars(_of_scores(experiment, earlier, models, [])), **counts}
-    if not is_same:
+    if not shared.is_same:
         found["notes"] = ["the scores of each are by its own labels, on its own images"]
     if not experiment.truth.n_classes:  # numbers are never quite right, nor wrong
         return Change(**found)
@@ -244,10 +171,10 @@ def _by_images(experiment: Experiment, earlier: Earlier, models: list[ModelChang
     if not experiment.truth.has_one_class:
         return Change(**found)
     found["classes"] = _classes(before, now, same, found["images"])
-    if earlier.metric == _ACCURACY and not (is_same and len(experiment.folds) > 1):
+    if earlier.metric == _ACCURACY and not (shared.is_same and len(experiment.folds) > 1):
         right, fold_of = np.array(hits, np.bool_).reshape(-1, 2), np.array([now.folds[new] for _, new in same])
         found |= _accuracy(experiment, right, fold_of)
-        if not is_same:
+        if not shared.is_same:
             n = counted(len(same), "image")
             found["notes"] = [
                 f"the score above is by the labels of now, on the {n} that both tested in the same fold; the table of "

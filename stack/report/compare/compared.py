@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from stackbone.cache import StackError
-from stackbone.stack.learners.recipes import recipe_rows
-from stackbone.stack.metrics.compare import Difference, paired_difference
+from stackbone.cache.text import counted
+from stackbone.stack.experiments.against.earlier import Earlier
+from stackbone.stack.experiments.against.same_folds import differing_options, fold_gain, fold_sizes, share_images
+from stackbone.stack.experiments.result_file import IMAGES
+from stackbone.stack.metrics.compare import Difference
 
-_DIVISION = (
-    *("task", "dataset", "n_images", "cv", "repeats", "split", "seed"),
-    *("group_by", "n_groups", "near_duplicates", "rare", "dealing", "plan", "column"),
-)
 _NOT_ASKED = frozenset({"format", "format_version", "results", "without", "findings", "warnings", "notes", "chosen"})
-_NOT_ASKED |= {"parts", "few_shots", "near_copies", "left_out", "stackbone"}
+_NOT_ASKED |= {"parts", "few_shots", "near_copies", "left_out", "stackbone", IMAGES}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Compared:
     """One result.
 
@@ -26,40 +25,41 @@ class Compared:
     ----------
     name : str
         Of its file, unlike that of any other.
-    result : mapping of str to object
-        As of `stack.experiments.result_file.read_result`.
+    result : Earlier
+        What the file says.
     """
 
     name: str
-    result: Mapping[str, Any]
+    result: Earlier
+
+    @property
+    def dataset(self) -> str:
+        """Name of its dataset."""
+        return str(self.result.content["dataset"])
 
     @property
     def model(self) -> str:
         """Row of the model that the result is about."""
-        return recipe_rows()[str(self.result.get("recipe", "oof"))]
+        return self.result.model
 
     @property
-    def models(self) -> dict[str, Mapping[str, Any]]:
-        """Scores by model, in the order of its table."""
-        return {str(each["model"]): each for each in self.result["results"]}
+    def scores(self) -> dict[str, list[float]]:
+        """Scores of each fold by model, in the order of its table."""
+        return self.result.scores
 
     @property
     def metric(self) -> str:
         """Name of the metric that its models are ranked by."""
-        return str(next(key for key in self.result["results"][0] if key != "model"))
-
-    def folds(self, model: str) -> list[float]:
-        """Return what a model scores on each fold."""
-        return [float(each) for each in self.models[model][self.metric]["folds"]]
+        return self.result.metric
 
     def asked(self) -> dict[str, Any]:
         """Return what was asked for, and of what."""
-        return {name: value for name, value in self.result.items() if name not in _NOT_ASKED}
+        return {name: value for name, value in self.result.content.items() if name not in _NOT_ASKED}
 
 
 @dataclass(frozen=True)
 class PairedModels:
-    """Two models of two results on the same folds, and by how much the second differs from the first."""
+    """Two models of two results on the same folds, and by how much the second is better than the first."""
 
     first: str
     second: str
@@ -87,20 +87,75 @@ def check_comparable(results: Sequence[Compared]) -> str:
 
 def lacks_same_folds(first: Compared, second: Compared) -> str | None:
     """Return why two results cannot be compared fold by fold; None where they can."""
-    differing = [name for name in _DIVISION if first.result.get(name) != second.result.get(name)]
+    a, b = first.result, second.result
+    differing = [name for name in ("task", "n_images", "n_groups") if a.content.get(name) != b.content.get(name)]
+    if (a.images is None or b.images is None) and first.dataset != second.dataset:  # else its images tell
+        differing.append("dataset")
+    differing += differing_options(a.content, b.content)
     if differing:
         return f"they differ in {', '.join(each.replace('_', ' ') for each in differing)}"
-    if len(first.folds(first.model)) < 2:
+    n_first, n_second = (len(each.scores[each.model]) for each in (first, second))
+    if n_first != n_second:
+        return f"{first.name} has scores of {counted(n_first, 'fold')}, {second.name} of {n_second:,}"
+    if n_first < 2:
         return "on a single split there is no spread to judge a difference by"
+    if said := _differing_images(first, second):
+        return said
+    if _sizes(first, second) is None:
+        return "the files do not tell how many images each fold was trained and tested on, which an interval needs"
     return None
 
 
+def unchecked_images(first: Compared, second: Compared) -> str | None:
+    """Return what could not be checked of two results on the same folds; None where all was."""
+    silent = [each.name for each in (first, second) if each.result.images is None]
+    if not silent:
+        return None
+    return (
+        f"Whether images, labels and folds are the same was not checked: {' and '.join(silent)} "
+        f"{'does' if len(silent) == 1 else 'do'} not tell images one by one, as results that `stackbone stack "
+        "--result FILE` writes now do"
+    )
+
+
 def paired_models(first: Compared, second: Compared) -> list[PairedModels]:
-    """Return how the models of two results differ: the two that they are about, and each that both have."""
-    n = int(first.result["n_images"])
-    n_test = n / (int(first.result["cv"] or 0) or len(first.folds(first.model)))
-    pairs = [(first.model, second.model), *((name, name) for name in first.models if name in second.models)]
+    """Return how the models of two results differ: the two that they are about, and each that both have.
+
+    Raises
+    ------
+    StackError
+        If they cannot be compared fold by fold.
+    """
+    sizes = _sizes(first, second)
+    if (why := lacks_same_folds(first, second)) or sizes is None:
+        message = f"{first.name} and {second.name} cannot be compared fold by fold: {why}. Compare their means alone"
+        raise StackError(message)
+    pairs = [(first.model, second.model), *((name, name) for name in first.scores if name in second.scores)]
     return [
-        PairedModels(a, b, paired_difference(second.folds(b), first.folds(a), n - n_test, n_test))
+        PairedModels(a, b, fold_gain(first.metric, second.scores[b], first.scores[a], sizes))
         for a, b in dict.fromkeys(pairs)
     ]
+
+
+def _sizes(first: Compared, second: Compared) -> tuple[int, int] | None:
+    """Return the mean number of training and of test images of folds that two results share."""
+    told = first.result if first.result.images is not None else second.result
+    return fold_sizes(told)
+
+
+def _differing_images(first: Compared, second: Compared) -> str | None:
+    """Return in which images two results differ; None where they do not, or do not tell."""
+    before, now = first.result.images, second.result.images
+    if before is None or now is None:
+        return None
+    shared = share_images(before, now)
+    if shared.is_same:
+        return None
+    found = (
+        (shared.n_gone, f"tested only in {first.name}"),
+        (shared.n_new, f"tested only in {second.name}"),
+        (shared.n_relabelled, "with another label"),
+        (shared.n_other_fold, "in another fold"),
+    )
+    said = ", ".join(f"{counted(n, 'image')} {what}" for n, what in found if n)
+    return f"they differ in {said}, of {counted(len(shared.rows), 'image')} that both tested"

@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stackbone.cache import UsageError
 from stackbone.cache.text import counted, to_json
-from stackbone.stack.experiments.result_file import read_result
+from stackbone.stack.experiments.against.earlier import read_earlier
 from stackbone.stack.metrics.metrics import METRICS
 from stackbone.stack.report.blocks import Page, figure, join_all, number, scrolled
 from stackbone.stack.report.compare.compared import (
@@ -18,12 +20,14 @@ from stackbone.stack.report.compare.compared import (
     check_comparable,
     lacks_same_folds,
     paired_models,
+    unchecked_images,
 )
 from stackbone.stack.report.figures.style import CLASS_LOOKS, NAMES, ROW, Figure, padded, plain_text, short_names
 from stackbone.stack.report.head import eyebrow
 from stackbone.stack.report.markup import Markup, element, table
 from stackbone.stack.report.report import FilledSection, PageContent
 from stackbone.stack.report.section import Shown
+from stackbone.stack.tables.changes.words import certainty
 
 
 @dataclass(frozen=True)
@@ -59,10 +63,10 @@ class CompareHead:
     def html(self) -> Markup:
         """Return the head: each result with its model and its mean."""
         lines = [
-            f"{each.name}: {each.model} {_mean(each.folds(each.model)):.3f}, {each.result['dataset']}"
+            f"{each.name}: {each.model} {_mean(each.scores[each.model]):.3f}, {each.dataset}"
             for each in self.record.results
         ]
-        datasets = dict.fromkeys(str(each.result["dataset"]) for each in self.record.results)
+        datasets = dict.fromkeys(each.dataset for each in self.record.results)
         return element(
             "header",
             eyebrow(" and ".join(datasets), self.created, "comparison"),
@@ -118,23 +122,25 @@ class Differences(Shown[CompareRecord]):
     def _pair(self, first: Compared, second: Compared) -> Markup:
         heading = element("h3", f"{second.name} against {first.name}")
         if why := lacks_same_folds(first, second):
-            return join_all(heading, element("p", f"These were not scored on the same folds: {why}.", class_="lead"))
-        found = paired_models(first, second)
+            return join_all(heading, element("p", f"They cannot be compared fold by fold: {why}.", class_="lead"))
+        unchecked = unchecked_images(first, second)
         rows = [
             [
                 each.first if each.first == each.second else f"{each.second} against {each.first}",
                 f"{each.difference.mean:+.4f}",
                 number(each.difference.low, 4),
                 number(each.difference.high, 4),
-                "clear" if each.difference.excludes_zero else "no clear difference",
+                certainty(each.difference),
             ]
-            for each in found
+            for each in paired_models(first, second)
         ]
         header = ["model", "difference", "low", "high", ""]
-        said = "Paired, fold by fold, with 95% intervals (corrected resampled t); above zero the later one is higher."
+        how = "Paired, fold by fold, with 95% intervals (corrected resampled t)"
+        said = f"{how}; plus means that {second.name} is better."
         return join_all(
             heading,
             element("p", said, class_="lead"),
+            element("p", f"{unchecked}.") if unchecked else None,
             scrolled(table(header, rows, caption="Differences"), "Differences"),
         )
 
@@ -173,7 +179,7 @@ def collect_comparison(files: Sequence[Path]) -> PageContent:
         raise UsageError(message)
     stems = [each.stem for each in files]
     names = [each.stem if stems.count(each.stem) == 1 else str(each) for each in files]
-    results = [Compared(name, read_result(file)) for name, file in zip(names, files, strict=True)]
+    results = [Compared(name, read_earlier(file)) for name, file in zip(names, files, strict=True)]
     record = CompareRecord(results, check_comparable(results))
     parts: list[FilledSection[Any]] = [FilledSection(each, record) for each in (Models(), Differences(), Asked())]
     return PageContent(CompareHead(record, datetime.now(UTC)), parts, {})
@@ -186,19 +192,19 @@ def draw_compared(record: CompareRecord) -> Figure:
     traces = []
     for place, each in enumerate(record.results):
         color, symbol = CLASS_LOOKS[place % len(CLASS_LOOKS)]
-        shown = [name for name in models if name in each.models]
+        shown = [name for name in models if name in each.scores]
         traces.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "name": plain_text(each.name),
-                "x": [_mean(each.folds(name)) for name in shown],
+                "x": [_mean(each.scores[name]) for name in shown],
                 "y": [names[name] for name in shown],
                 "marker": {"size": 12, "color": color, "symbol": symbol},
                 "hovertemplate": f"{plain_text(each.name)}, %{{y}}: %{{x:.3f}}<extra></extra>",
             }
         )
-    values = [_mean(each.folds(name)) for each in record.results for name in each.models]
+    values = [_mean(each.scores[name]) for each in record.results for name in each.scores]
     layout = {
         "height": 110 + ROW * len(models),
         "xaxis": {"title": {"text": plain_text(record.in_words)}, "range": padded(values, 0.08)},
@@ -209,14 +215,14 @@ def draw_compared(record: CompareRecord) -> Figure:
 
 
 def _all_models(record: CompareRecord) -> list[str]:
-    return list(dict.fromkeys(name for each in record.results for name in each.models))
+    return list(dict.fromkeys(name for each in record.results for name in each.scores))
 
 
 def _score(each: Compared, model: str) -> str:
-    if model not in each.models:
+    if model not in each.scores:
         return "-"
-    folds = each.folds(model)
-    spread = "" if len(folds) == 1 else f" ± {each.models[model][each.metric]['std']:.3f}"
+    folds = each.scores[model]
+    spread = "" if len(folds) == 1 else f" ± {np.std(folds):.3f}"
     return f"{_mean(folds):.3f}{spread}"
 
 

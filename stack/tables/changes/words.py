@@ -24,14 +24,24 @@ def headline(change: Change) -> str:
     return f"{model}: {scores}; {_judged(change.difference, metric)}"
 
 
-def _judged(difference: Difference | None, metric: PrimaryMetric) -> str:
+def certainty(difference: Difference | None) -> str:
+    """Return in a few words how sure a difference is."""
     if difference is None:
         return "nothing tells how sure the difference is"
+    if difference.low is None:
+        return "no difference" if difference.mean == 0 else "alike in every fold"
+    return "clear" if difference.excludes_zero else "no clear difference"
+
+
+def _judged(difference: Difference | None, metric: PrimaryMetric) -> str:
+    sure = certainty(difference)
+    if difference is None:
+        return sure
     if difference.low is None or difference.high is None:
-        return "no difference" if difference.mean == 0 else f"{_gain(difference, metric)}, alike in every fold"
+        return sure if difference.mean == 0 else f"{_gain(difference, metric)}, {sure}"
     ends = f"{_signed(difference.low, metric)} to {_signed(difference.high, metric)}"
-    sure = "" if difference.excludes_zero else ": no clear difference"
-    return f"{_gain(difference, metric)}, 95% interval of the gain {ends}{sure}"
+    doubt = "" if difference.excludes_zero else f": {sure}"
+    return f"{_gain(difference, metric)}, 95% interval of the gain {ends}{doubt}"
 
 
 def _gain(difference: Difference, metric: PrimaryMetric) -> str:
@@ -50,8 +60,8 @@ def facts(change: Change) -> list[str]:
         parts = [
             f"{counted(n, 'image')} {what}"
             for n, what in (
-                (change.n_new, "tested now alone"),
-                (change.n_gone, "tested before alone"),
+                (change.n_new, "tested only now"),
+                (change.n_gone, "tested only before"),
                 (change.n_moved, "under another path"),
                 (change.n_relabelled, "with another label"),
                 (change.n_other_fold, "in another fold, which are not compared"),

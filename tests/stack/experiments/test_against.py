@@ -15,7 +15,9 @@ from stackbone.cache import FeatureStore, StackError
 from stackbone.cache.corrections.batch import Batch
 from stackbone.stack import Experiment, StackOptions, run_experiment
 from stackbone.stack.experiments.against.change import Change
-from stackbone.stack.experiments.against.compare_results import compare_results, read_earlier
+from stackbone.stack.experiments.against.compare_results import compare_results
+from stackbone.stack.experiments.against.earlier import read_earlier
+from stackbone.stack.experiments.against.same_folds import fold_gain
 from stackbone.stack.experiments.result_file import write_result
 from stackbone.stack.tables.changes import words as against
 from tests.conftest import MakeCache
@@ -167,6 +169,31 @@ def test_a_result_of_an_earlier_version_of_other_images_is_refused(store: Featur
 def test_a_result_that_is_not_whole_is_refused(result: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     with pytest.raises(StackError, match="is not a valid result"):
         read_earlier(changed(result, change))
+
+
+def test_images_that_one_alone_tested_are_told(store: FeatureStore, result: Path) -> None:
+    def swap(content: dict[str, Any]) -> None:
+        content["images"]["image_sha256"][:2] = ["f" * 16, "0" * 16]
+
+    facts = against.facts(compared(store, changed(result, swap)))
+    assert facts[0].startswith("58 images tested in both; 2 images tested only now, 2 images tested only before")
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ([0.5, 0.6, 0.7], "no difference"),
+        ([0.52, 0.62, 0.72], "better by 2.0 points, alike in every fold"),
+        ([0.48, 0.58, 0.68], "worse by 2.0 points, alike in every fold"),
+    ],
+)
+def test_differences_without_spread_are_put_in_words(
+    store: FeatureStore, result: Path, scores: list[float], said: str
+) -> None:
+    difference = fold_gain("accuracy", scores, [0.5, 0.6, 0.7], (40, 20))
+    found = replace(compared(store, result), difference=difference)
+    assert against.headline(found).endswith(f"; {said}")
+    assert said.endswith(against.certainty(difference))
 
 
 def test_a_single_split_is_compared_by_images(store: FeatureStore, tmp_path: Path) -> None:

@@ -1,29 +1,45 @@
-"""Results side by side: on the same folds their differences, else why there are none."""
+"""Results side by side: on the same folds of the same images their differences, else why there are none."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stackbone.cache import StackError, UsageError
-from stackbone.stack.metrics.compare import paired_difference
+from stackbone.cache import FeatureStore, StackError, UsageError
+from stackbone.stack import Experiment, StackOptions, run_experiment
+from stackbone.stack.experiments.against.earlier import read_earlier
+from stackbone.stack.experiments.against.same_folds import fold_sizes
+from stackbone.stack.experiments.result_file import write_result
+from stackbone.stack.metrics.compare import mean_sizes, paired_difference
 from stackbone.stack.report.compare.compared import Compared, lacks_same_folds, paired_models
 from stackbone.stack.report.compare.report import collect_comparison
 from stackbone.stack.report.page import render_page
 from stackbone.stack.report.pictures import Pictures
+from tests.conftest import MakeCache
+
+pytestmark = pytest.mark.usefixtures("one_blas_thread")
+
+LABELS = [f"class {i % 3}" for i in range(30)]
+FIXED = StackOptions(c=0.1, inner_splits=3)  # nothing to choose: the fastest fits
+Content = dict[str, Any]
 
 
-def result(recipe: str = "oof", shift: float = 0.0, metric: str = "accuracy", **changes: object) -> dict[str, Any]:
-    def scores(model: str, folds: list[float]) -> dict[str, Any]:
+def result(model: str = "stack:oof", shift: float = 0.0, metric: str = "accuracy", **changes: object) -> Content:
+    """Return what a result of a version that told no images had, with another spread of each fold."""
+
+    def scores(name: str, folds: list[float]) -> Content:
         moved = [each + shift * (1 + 0.1 * place) for place, each in enumerate(folds)]
-        return {"model": model, metric: {"mean": sum(moved) / len(moved), "std": 0.01, "folds": moved}}
+        return {"model": name, metric: {"mean": sum(moved) / len(moved), "std": 0.01, "folds": moved}}
 
     return {
         **{"format": "stackbone-result", "format_version": 1, "task": "classification", "dataset": "photos"},
-        **{"n_images": 90, "cv": 3, "repeats": 1, "split": None, "seed": 0, "recipe": recipe, "c": 1.0},
+        **{"n_images": 90, "cv": 3, "repeats": 1, "split": None, "seed": 0, "recipe": "oof", "c": 1.0},
+        "findings": {"stack": model},
         "results": [
             scores("lr:a", [0.7, 0.72, 0.71]),
             scores("stack:oof", [0.8, 0.83, 0.81]),
@@ -33,35 +49,146 @@ def result(recipe: str = "oof", shift: float = 0.0, metric: str = "accuracy", **
     }
 
 
-def write(folder: Path, name: str, content: dict[str, Any]) -> Path:
+def with_images(content: Content, first: int = 0) -> Content:
+    """Add what a result of now tells of its images, which are numbered from `first`."""
+    n = int(content["n_images"])
+    columns: Content = {
+        "image_sha256": [f"{first + i:016x}" for i in range(n)],
+        "path": [f"{first + i}.jpg" for i in range(n)],
+        "label": [f"class {i % 3}" for i in range(n)],
+        "fold": [i % 3 + 1 for i in range(n)],
+        "predicted": ["class 0"] * n,
+    }
+    return {**content, "images": columns}
+
+
+def write(folder: Path, name: str, content: Content) -> Path:
     file = folder / f"{name}.json"
     file.write_text(json.dumps(content))
     return file
+
+
+def compared(folder: Path, name: str, content: Content) -> Compared:
+    return Compared(name, read_earlier(write(folder, name, content)))
 
 
 def page_of(*files: Path) -> str:
     return render_page(collect_comparison(files), Pictures())
 
 
-def test_models_of_the_same_folds_are_paired() -> None:
-    first, second = Compared("A", result()), Compared("B", result(recipe="concat", shift=0.02))
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory: pytest.TempPathFactory, make_cache: MakeCache) -> Experiment:
+    store = make_cache(tmp_path_factory.mktemp("compared") / "features", LABELS, noise=1.5)
+    return run_experiment(store, recipes=["oof"], options=FIXED, n_jobs=1)
+
+
+def test_the_page_of_written_results_lists_no_images(experiment: Experiment, tmp_path: Path) -> None:
+    write_result(experiment, tmp_path / "A.json")
+    content = json.loads((tmp_path / "A.json").read_text())
+    page = page_of(tmp_path / "A.json", write(tmp_path, "B", {**content, "c": 0.7}))
+    assert content["images"]["image_sha256"][0] not in page
+    assert content["images"]["path"][0] not in page
+    assert "What differs" in page
+    assert "no difference" in page
+    assert "was not checked" not in page
+
+
+def test_models_of_the_same_folds_are_paired(tmp_path: Path) -> None:
+    first = compared(tmp_path, "A", result())
+    second = compared(tmp_path, "B", result(model="concat", shift=0.02))
     assert lacks_same_folds(first, second) is None
     found = {(each.first, each.second): each.difference for each in paired_models(first, second)}
     assert list(found) == [("stack:oof", "concat"), ("lr:a", "lr:a"), ("stack:oof", "stack:oof"), ("concat", "concat")]
-    expected = paired_difference(second.folds("concat"), first.folds("stack:oof"), 60, 30)
+    expected = paired_difference(second.scores["concat"], first.scores["stack:oof"], 60, 30)
     assert found["stack:oof", "concat"] == expected
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "mae", "rmse"])
+def test_plus_means_better_where_less_is_better(tmp_path: Path, metric: str) -> None:
+    first = compared(tmp_path, "A", result(metric=metric))
+    second = compared(tmp_path, "B", result(metric=metric, shift=-0.02))
+    assert all(each.difference.mean > 0.02 for each in paired_models(first, second))
+    assert "plus means that B is better" in page_of(tmp_path / "A.json", tmp_path / "B.json")
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [({"seed": 1}, "seed"), ({"n_images": 91}, "n images"), ({"dataset": "others"}, "dataset"), ({"cv": 5}, "cv")],
 )
-def test_results_of_other_folds_are_not_paired_and_it_is_said_why(
-    tmp_path: Path, change: dict[str, Any], said: str
-) -> None:
+def test_results_of_other_folds_are_not_paired_and_it_is_said_why(tmp_path: Path, change: Content, said: str) -> None:
     page = page_of(write(tmp_path, "A", result()), write(tmp_path, "B", {**result(), **change}))
-    assert f"not scored on the same folds: they differ in {said}" in page
-    assert "no clear difference" not in page
+    assert f"cannot be compared fold by fold: they differ in {said}" in page
+    assert "no difference" not in page
+
+
+def relabel(content: Content) -> None:
+    content["images"]["label"][:6] = ["class 9"] * 6
+
+
+def move(content: Content) -> None:
+    content["images"]["fold"][:2] = content["images"]["fold"][1::-1]
+
+
+def replace_one(content: Content) -> None:
+    content["images"]["image_sha256"][0] = "f" * 16
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (relabel, "6 images with another label, of 90 images that both tested"),
+        (move, "2 images in another fold"),
+        (replace_one, "1 image tested only in A, 1 image tested only in B, of 89 images"),
+    ],
+)
+def test_images_that_differ_are_not_paired(tmp_path: Path, change: Callable[[Content], None], said: str) -> None:
+    other = with_images(result(shift=0.02))
+    change(other)
+    page = page_of(write(tmp_path, "A", with_images(result())), write(tmp_path, "B", other))
+    assert f"cannot be compared fold by fold: they differ in {said}" in page
+    assert "+0.02" not in page
+
+
+def test_another_dataset_of_the_same_name_and_size_is_not_paired(tmp_path: Path) -> None:
+    first = compared(tmp_path, "A", with_images(result()))
+    second = compared(tmp_path, "B", with_images(result(), first=90))
+    assert "90 images tested only in A, 90 images tested only in B" in str(lacks_same_folds(first, second))
+    with pytest.raises(StackError, match="A and B cannot be compared fold by fold: they differ in 90 images"):
+        paired_models(first, second)
+
+
+def test_a_dataset_under_another_name_is_known_by_its_images(tmp_path: Path) -> None:
+    first = compared(tmp_path, "A", with_images(result()))
+    assert lacks_same_folds(first, compared(tmp_path, "B", with_images(result(dataset="renamed")))) is None
+
+
+@pytest.mark.parametrize("silent", ["B", "A", "AB"])
+def test_images_that_a_file_does_not_tell_are_said_to_be_unchecked(tmp_path: Path, silent: str) -> None:
+    files = [write(tmp_path, name, result() if name in silent else with_images(result())) for name in "AB"]
+    page = page_of(*files)
+    said = "A and B do" if silent == "AB" else f"{silent} does"
+    assert f"labels and folds are the same was not checked: {said} not tell images one by one" in page
+    assert "no difference" in page
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"rare": "keep"}, {"time_column": "taken"}, {"cv": 4, "repeats": 2}], ids=lambda each: str(each)
+)
+def test_sizes_are_those_of_the_folds(tmp_path: Path, make_cache: MakeCache, options: Content) -> None:
+    labels = [*LABELS, "rare", "rare"] if "rare" in options else LABELS
+    store: FeatureStore = make_cache(tmp_path / "features", labels, noise=1.5)
+    store.write_dataset(
+        replace(store.dataset(), columns={"taken": [f"2026-01-{i + 1:02}" for i in range(len(labels))]})
+    )
+    done = run_experiment(store, recipes=["oof"], options=FIXED, n_jobs=1, **options)
+    write_result(done, tmp_path / "A.json")
+    assert fold_sizes(read_earlier(tmp_path / "A.json")) == mean_sizes(done.folds)
+
+
+@pytest.mark.parametrize("change", [{"rare": "keep"}, {"plan": "ordered"}, {"plan": "given"}])
+def test_sizes_that_nothing_tells_give_no_interval(tmp_path: Path, change: Content) -> None:
+    files = [write(tmp_path, name, result(**change)) for name in ("A", "B")]
+    assert "do not tell how many images each fold was trained and tested on" in page_of(*files)
 
 
 def test_a_single_split_has_no_spread(tmp_path: Path) -> None:
@@ -72,11 +199,26 @@ def test_a_single_split_has_no_spread(tmp_path: Path) -> None:
     assert "no spread" in page
 
 
+def test_equal_differences_in_every_fold_are_said_to_be_alike(tmp_path: Path) -> None:
+    content = result()
+    for each in content["results"]:
+        each["accuracy"]["folds"] = [score + 0.02 for score in each["accuracy"]["folds"]]
+    page = page_of(write(tmp_path, "A", result()), write(tmp_path, "B", content))
+    assert "alike in every fold" in page
+    assert "no clear difference" not in page
+
+
 def test_the_page_shows_scores_differences_and_what_was_asked(tmp_path: Path) -> None:
     page = page_of(write(tmp_path, "A", result()), write(tmp_path, "<b>", result(shift=0.02, c=0.5)))
     for words in ("A: stack:oof 0.813", "&lt;b&gt; against A", "+0.0220", "clear", "What is the same", "0.5"):
         assert words in page
     assert "<b>: stack" not in page
+
+
+def test_the_model_is_the_one_that_the_findings_name(tmp_path: Path) -> None:
+    page = page_of(write(tmp_path, "A", result(recipe="unknown")), write(tmp_path, "B", result(model="concat")))
+    assert "A: stack:oof 0.813" in page
+    assert "B: concat 0.803" in page
 
 
 @pytest.mark.parametrize("names", [("A", "A"), ("A", "B", "A")])
@@ -97,3 +239,34 @@ def test_what_is_no_result_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "B.json").write_text(content)
     with pytest.raises(StackError, match=r"B\.json is not a valid result"):
         collect_comparison([write(tmp_path, "A", result()), tmp_path / "B.json"])
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda content: [content.pop(key) for key in list(content)[2:]], "does not name its dataset"),
+        (lambda content: content.update(results=None), "has no list of scores"),
+        (lambda content: content.update(n_images=None), "its n_images is null, where a number from 1 is expected"),
+        (lambda content: content.update(repeats=0), "its repeats is 0, where a number from 1"),
+        (
+            lambda content: content["results"][0]["accuracy"]["folds"].__setitem__(1, None),
+            "the accuracy of 'lr:a' in fold 2 is null, which is no number",
+        ),
+        (lambda content: content["results"][1]["accuracy"]["folds"].pop(), "scores of 3 and 2 folds"),
+        (lambda content: content["results"][2].pop("accuracy"), "its model 'concat' has no accuracy of each fold"),
+        (lambda content: content["findings"].update(stack="stack:none"), "lacks scores of 'stack:none'"),
+        (lambda content: content.pop("findings"), "does not say which model it is about"),
+        (lambda content: content.update(images=[1]), "its images are no columns of one length"),
+    ],
+)
+def test_a_damaged_result_is_refused_in_words(tmp_path: Path, damage: Callable[[Content], Any], said: str) -> None:
+    content = result()
+    damage(content)
+    with pytest.raises(StackError, match=rf"B\.json is not a valid result: .*{said}.*Name a file that"):
+        collect_comparison([write(tmp_path, "A", result()), write(tmp_path, "B", content)])
+
+
+@pytest.mark.parametrize("key", ["cv", "seed", "plan", "rare"])
+def test_an_odd_option_ends_in_words(tmp_path: Path, key: str) -> None:
+    page = page_of(write(tmp_path, "A", result()), write(tmp_path, "B", result(**{key: {"odd": [1]}})))
+    assert f"they differ in {key}" in page
