@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,8 +28,9 @@ _ACCURACY = "accuracy"
 def compare_results(experiment: Experiment, earlier: Earlier) -> Change:
     """Return what changed since an earlier result.
 
-    Where images are known one by one, both answers are held against the labels of now, on the images that both tested
-    in the same fold: corrected labels then count for both.
+    Where images are known one by one, accuracy holds both answers against the labels of now, on the images that both
+    tested in the same fold: corrected labels then count for both. By other metrics, and of several labels an image,
+    there is no interval where images or labels differ.
 
     Raises
     ------
@@ -64,11 +67,9 @@ def _check_same(experiment: Experiment, earlier: Earlier) -> None:
     if other := differing_options(content, now):
         found, current = ({name: each.get(name, FOLDS[name][1]) for name in other} for each in (content, now))
         told = ", ".join(f"{name} {found[name]} (now {current[name]})" for name in other)
-        words = [word for name in other if FOLDS[name][0] for word in (FOLDS[name][0], found[name]) if found[name]]
-        again = f"add {typed(*words)} for its folds, or " if words else ""
         message = (
-            f"{file} was scored on other folds: {told}. Scores of different folds cannot be compared: {again}write a "
-            "result on these folds with --result FILE first"
+            f"{file} was scored on other folds: {told}. Scores of different folds cannot be compared: "
+            f"{_way_to(other, found)}write a result on these folds with --result FILE first"
         )
         raise StackError(message)
     metric = experiment.evaluation.results[0].primary_metric
@@ -78,6 +79,16 @@ def _check_same(experiment: Experiment, earlier: Earlier) -> None:
             "or compare with a result of the same metric"
         )
         raise StackError(message)
+
+
+def _way_to(other: Sequence[str], folds: Mapping[str, Any]) -> str:
+    """Return which options lead to these folds, where options do: those to add, and those to leave out."""
+    if not all(FOLDS[name][0] for name in other):
+        return ""
+    to_add = [word for name in other if folds[name] is not None for word in (FOLDS[name][0], folds[name])]
+    to_leave = [FOLDS[name][0] for name in other if folds[name] is None]
+    parts = ([f"add {typed(*to_add)}"] if to_add else []) + ([f"leave {', '.join(to_leave)} out"] if to_leave else [])
+    return f"{' and '.join(parts)} for its folds, or "
 
 
 def _difference(experiment: Experiment, now: Sequence[float], model: str, earlier: Earlier) -> Difference | None:
@@ -151,8 +162,10 @@ def _by_images(experiment: Experiment, earlier: Earlier, models: list[ModelChang
         "n_other_fold": shared.n_other_fold,
     }
     found: dict[str, Any] = {**vars(_of_scores(experiment, earlier, models, [])), **counts}
-    if not shared.is_same:
-        found["notes"] = ["the scores of each are by its own labels, on its own images"]
+    if not shared.is_same:  # better labels, or easier images, are no better model
+        found["difference"] = None
+        found["models"] = [replace(each, difference=None) for each in models]
+        found["notes"] = ["the scores of each are by its own labels, on its own images: no interval is given"]
     if not experiment.truth.n_classes:  # numbers are never quite right, nor wrong
         return Change(**found)
     hits = [(before.predicted[old] == now.labels[new], now.predicted[new] == now.labels[new]) for old, new in same]
@@ -177,8 +190,9 @@ def _by_images(experiment: Experiment, earlier: Earlier, models: list[ModelChang
         if not shared.is_same:
             n = counted(len(same), "image")
             found["notes"] = [
-                f"the score above is by the labels of now, on the {n} that both tested in the same fold; the table of "
-                "models has each by its own labels",
+                f"the score above is by the labels of now, on the {n} that both tested in the same fold"
+                f"{' of the first repeat' if experiment.repeats > 1 else ''}; the table of models has each by its own "
+                "labels",
                 *_said_before(before, now, rows),
             ]
     return Change(**found)
@@ -219,15 +233,9 @@ def _classes(
     names = sorted({name for column in columns for name in column})
     code = {name: number for number, name in enumerate(names)}
     truth, old, new = (np.array([code[name] for name in column], np.int64) for column in columns)
+    changes = Counter((each.label, each.change) for each in images)
     found = [
-        ClassChange(
-            b.name,
-            b.n,
-            b.f1,
-            a.f1,
-            sum(each.label == b.name and each.change == "won" for each in images),
-            sum(each.label == b.name and each.change == "lost" for each in images),
-        )
+        ClassChange(b.name, b.n, b.f1, a.f1, changes[b.name, "won"], changes[b.name, "lost"])
         for b, a in zip(per_class(truth, old, names), per_class(truth, new, names), strict=True)
         if b.n and (b.f1 != a.f1)
     ]

@@ -85,6 +85,17 @@ def test_corrected_labels_count_for_both(store: FeatureStore, tmp_path: Path) ->
     assert all(each.before == each.label and each.now != each.label for each in found.lost)
 
 
+def test_labels_that_differ_leave_other_metrics_without_an_interval(store: FeatureStore, tmp_path: Path) -> None:
+    options = replace(FIXED, metric="macro_f1")
+    flip(store, 6)
+    write_result(run(store, options=options), tmp_path / "flipped.json")
+    store.undo_corrections("photos")
+    found = compared(store, tmp_path / "flipped.json", options=options)
+    assert found.difference is None
+    assert all(each.difference is None for each in found.models)
+    assert "by its own labels" in found.notes[0]
+
+
 def test_labels_that_became_what_the_earlier_model_said_are_told(store: FeatureStore, tmp_path: Path) -> None:
     flip(store, 6)
     write_result(run(store), tmp_path / "flipped.json")
@@ -116,7 +127,12 @@ def test_images_that_moved_are_known_by_their_bytes(store: FeatureStore, result:
 
 @pytest.mark.parametrize(
     ("options", "typed"),
-    [({"seed": 1}, "seed 0 .now 1."), ({"cv": 4}, "add --cv 3"), ({"repeats": 2}, "add --repeats 1")],
+    [
+        ({"seed": 1}, "seed 0 .now 1.*: add --seed 0 for its folds"),
+        ({"cv": 4, "seed": 2}, "add --cv 3 --seed 0 for its folds"),
+        ({"repeats": 2}, "add --repeats 1 for its folds"),
+        ({"near_duplicates": 0.99}, "cannot be compared: leave --near-duplicates out for its folds"),
+    ],
 )
 def test_other_folds_are_refused(store: FeatureStore, result: Path, options: dict[str, Any], typed: str) -> None:
     with pytest.raises(StackError, match=typed):
