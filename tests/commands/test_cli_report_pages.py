@@ -33,14 +33,14 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def result(folder: Path, name: str, recipe: str, metric: str = "accuracy") -> Path:
+def result(folder: Path, name: str, about: str, metric: str = "accuracy") -> Path:
     scores = [
         {"model": model, metric: {"mean": 0.8, "std": 0.01, "folds": [0.8, 0.79, 0.81 + 0.01 * place]}}
         for place, model in enumerate(("stack:oof", "concat"))
     ]
     content = {"format": "stackbone-result", "format_version": 1, "dataset": "photos", "n_images": 90, "cv": 3}
     file = folder / f"{name}.json"
-    file.write_text(json.dumps({**content, "recipe": recipe, "results": scores}))
+    file.write_text(json.dumps({**content, "findings": {"stack": about}, "results": scores}))
     return file
 
 
@@ -89,7 +89,7 @@ def test_opening_no_report_is_refused_before_the_work(
 
 
 def test_several_results_are_compared(tmp_path: Path, in_process: InProcess, opened: list[str]) -> None:
-    files = [result(tmp_path, "first", "oof"), result(tmp_path, "second", "concat")]
+    files = [result(tmp_path, "first", "stack:oof"), result(tmp_path, "second", "concat")]
     done = in_process("report", *files, "--open", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     page = tmp_path / "comparison.html"
@@ -112,7 +112,7 @@ def test_results_that_cannot_be_compared_are_refused(
     tmp_path: Path, in_process: InProcess, words: tuple[str, ...], code: int, said: str
 ) -> None:
     for name, metric in (("first", "accuracy"), ("second", "accuracy"), ("other", "macro_f1")):
-        result(tmp_path, name, "oof", metric)
+        result(tmp_path, name, "stack:oof", metric)
     done = in_process("report", *words, cwd=tmp_path)
     assert done.returncode == code, done.stdout
     assert said in done.stderr

@@ -83,7 +83,7 @@ def _scores(results: object) -> tuple[str, dict[str, list[float]]]:
         message = "its scores do not name their models"
         raise ValueError(message)
     metric = next((str(name) for name in results[0] if name != "model"), None)
-    if metric not in METRICS:
+    if metric is None or metric not in METRICS:
         message = f"its models are ranked by {_quoted(metric)}, a metric that is not known here"
         raise ValueError(message)
     scores = {each["model"]: _folds(each["model"], each.get(metric), metric) for each in results}

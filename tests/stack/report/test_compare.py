@@ -171,9 +171,7 @@ def test_images_that_a_file_does_not_tell_are_said_to_be_unchecked(tmp_path: Pat
     assert "no difference" in page
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"rare": "keep"}, {"time_column": "taken"}, {"cv": 4, "repeats": 2}], ids=lambda each: str(each)
-)
+@pytest.mark.parametrize("options", [{}, {"rare": "keep"}, {"time_column": "taken"}, {"cv": 4, "repeats": 2}], ids=str)
 def test_sizes_are_those_of_the_folds(tmp_path: Path, make_cache: MakeCache, options: Content) -> None:
     labels = [*LABELS, "rare", "rare"] if "rare" in options else LABELS
     store: FeatureStore = make_cache(tmp_path / "features", labels, noise=1.5)
@@ -268,5 +266,5 @@ def test_a_damaged_result_is_refused_in_words(tmp_path: Path, damage: Callable[[
 
 @pytest.mark.parametrize("key", ["cv", "seed", "plan", "rare"])
 def test_an_odd_option_ends_in_words(tmp_path: Path, key: str) -> None:
-    page = page_of(write(tmp_path, "A", result()), write(tmp_path, "B", result(**{key: {"odd": [1]}})))
+    page = page_of(write(tmp_path, "A", result()), write(tmp_path, "B", {**result(), key: {"odd": [1]}}))
     assert f"they differ in {key}" in page
