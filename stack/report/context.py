@@ -15,7 +15,7 @@ from stackbone.cache.progress import Progress
 from stackbone.stack.experiments.against.change import Change
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.experiments.subsets import sample_rows
-from stackbone.stack.experiments.used_features import UsedFeatures, used_features
+from stackbone.stack.experiments.used_features import UsedFeatures, load_block, used_features
 from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.report.answers import Answers
 from stackbone.stack.report.images import ImageList
@@ -98,6 +98,11 @@ class Context:
     def features(self) -> list[UsedFeatures]:
         """The features of each backbone."""
         return used_features(self.experiment, self.store)
+
+    @cached_property
+    def plain_blocks(self) -> dict[str, NDArray[np.float32]]:
+        """``(n_images, dim)`` features by backbone, without steered ones, which have seen labels."""
+        return {used.name: load_block(self.experiment, used, 0) for used in self.features if not used.per_fold}
 
     @property
     def n_folds(self) -> int:

@@ -64,7 +64,8 @@ def embedding_maps(context: Context) -> list[EmbeddingMap]:
         if told is not None:
             told("projecting", done, len(context.features))
         shown = np.intersect1d(context.shown, experiment.folds[0].test) if used.per_fold else context.shown
-        plane = project(load_block(experiment, used, 0)[shown], method, experiment.seed)
+        block = load_block(experiment, used, 0) if used.per_fold else context.plain_blocks[used.name]
+        plane = project(block[shown], method, experiment.seed)
         codes = context.codes[shown] if context.classes else None
         values, measure = context.map_numbers
         own = None if values is None else values[shown]

@@ -176,7 +176,7 @@ def eyebrow(dataset: str, created: datetime, kind: str = "report") -> Markup:
 
 def _verdict(said: Verdict) -> Markup:
     """Return the verdict; what may be chance is no headline."""
-    below = [said.certainty] if said.is_clear else [said.comparison, said.certainty]
+    below = [None if said.is_clear else said.comparison, said.certainty, said.beside]
     return element(
         "div",
         element("h1", said.comparison if said.is_clear else NO_CLEAR_DIFFERENCE),

@@ -26,16 +26,20 @@ class Verdict:
         How the model compares with the best single backbone, whichever way it went.
     certainty : str, optional
         The interval of the difference; None on a single split of a regression, whose one number has no spread.
+    beside : str, optional
+        How the model compares with the best plain combination, a difference without an interval; None where the
+        comparison went against the model or there is no such combination.
     is_clear : bool
         Whether the comparison can be taken at its word: no interval of the difference spans zero.
     """
 
     comparison: str
     certainty: str | None
+    beside: str | None = None
     is_clear: bool = True
 
     def __str__(self) -> str:
-        return self.comparison if self.certainty is None else f"{self.comparison} {self.certainty}"
+        return " ".join(filter(None, (self.comparison, self.certainty, self.beside)))
 
 
 def verdict(experiment: Experiment) -> Verdict:
@@ -56,7 +60,7 @@ def verdict(experiment: Experiment) -> Verdict:
         sentence = f"With one backbone there is nothing to stack: {single.model} scores {single.mean:.3f}."
         return Verdict(f"{sentence} Embed the images with another one too, to compare and to stack.", None)
     gain = metric.unit * (stack.merit - single.merit)
-    pair = f"{single.model} ({single.mean:.3f})"
+    pair, beside = f"{single.model} ({single.mean:.3f})", None
     if gain <= 0:
         below = f"is {_told(-gain, metric)} {metric.worse}" if float(f"{gain:.{metric.digits}f}") else "does not beat"
         sentence = f"{stack.model} ({stack.mean:.3f}) {below} the best single backbone, {pair}: {_advice(experiment)}."
@@ -65,14 +69,13 @@ def verdict(experiment: Experiment) -> Verdict:
         folds = f", ahead in {wins} of {len(stack.folds)} folds" if len(stack.folds) > 1 else ""
         lead = metric.unit * (stack.merit - plain.merit)
         better = f"is {_told(lead, metric)} {metric.better}" if lead > 0 else "is no better than"
-        sentence = (
-            f"{stack.model} ({stack.mean:.3f}) beats the best single backbone, {pair}, by {_told(gain, metric)}"
-            f"{folds}; it {better} the plain {plain.model} ({plain.mean:.3f})."
-        )
+        beats = f"{stack.model} ({stack.mean:.3f}) beats the best single backbone"
+        sentence = f"{beats}, {pair}, by {_told(gain, metric)}{folds}."
+        beside = f"{stack.model} {better} the plain {plain.model} ({plain.mean:.3f})."
     difference = experiment.findings.difference
     if difference is None:
-        return Verdict(sentence, None)
-    return Verdict(sentence, _certainty(experiment, difference, metric), is_clear=not difference.spans_zero)
+        return Verdict(sentence, None, beside)
+    return Verdict(sentence, _certainty(experiment, difference, metric), beside, is_clear=not difference.spans_zero)
 
 
 def _told(difference: float, metric: PrimaryMetric) -> str:

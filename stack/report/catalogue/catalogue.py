@@ -59,6 +59,8 @@ class Catalogue:
         The same of each backbone's own classifier.
     neighbours : NDArray[np.int64]
         ``(n, k)`` rows of the index of the pictured images that are most like each, the nearest first.
+    n_in_all : int, optional
+        Images of which these are a sample; None where they are all.
     """
 
     rows: NDArray[np.int64]
@@ -71,6 +73,7 @@ class Catalogue:
     said: Said | None = None
     votes: Mapping[str, Said] = field(default_factory=dict)
     neighbours: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    n_in_all: int | None = None
 
     def to_page(self) -> dict[str, Any]:
         """Return it for the page's script: lists of one entry for each image, words by their place in a list."""
@@ -84,6 +87,7 @@ class Catalogue:
             "model": self.model,
             "said": self.said.to_page() if self.said else None,
             "votes": {name: each.to_page() for name, each in self.votes.items()},
+            "of": self.n_in_all,
             "near": self.neighbours.tolist() if self.neighbours.size else [],
         }
 

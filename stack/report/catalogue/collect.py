@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from stackbone.stack.audit.doubt import NEIGHBOURS, doubts, neighbour_log_probabilities
 from stackbone.stack.audit.neighbours import MOST_COMPARED, find_neighbours
-from stackbone.stack.experiments.used_features import load_block
 from stackbone.stack.models.unlike.novelty import unit_rows
 from stackbone.stack.report.catalogue.catalogue import UNKNOWN, Catalogue, Said, index_columns
 from stackbone.stack.report.context import Context
@@ -48,9 +47,10 @@ def collect_catalogue(context: Context) -> Catalogue:
     rows = np.union1d(context.rows[context.shown], np.fromiter(context.images, np.int64))
     paths, labels, splits = index_columns(index, rows)
     neighbours = _pictured_neighbours(context, rows)
-    answers = context.answers
+    answers, n_images = context.answers, context.experiment.n_images
+    n_in_all = n_images if len(context.shown) < n_images else None
     if answers is None:
-        return Catalogue(rows, paths, labels, splits, neighbours=neighbours)
+        return Catalogue(rows, paths, labels, splits, neighbours=neighbours, n_in_all=n_in_all)
     true, said = np.full(len(index), UNKNOWN), np.full(len(index), UNKNOWN)
     true[context.rows], said[answers.rows] = context.codes, answers.predicted
     sure = None if answers.probability is None else np.full(len(index), np.nan)
@@ -72,20 +72,28 @@ def collect_catalogue(context: Context) -> Catalogue:
         said=Said(said[rows], None if sure is None else sure[rows]),
         votes=votes,
         neighbours=neighbours,
+        n_in_all=n_in_all,
     )
 
 
-def find_suspects(context: Context) -> list[Suspect]:
+def find_suspects(context: Context) -> tuple[list[Suspect], bool]:
     """Return the labels that look wrong, the gravest first: what `audit` finds, on this experiment's folds.
 
-    Backbones' classifiers that never saw an image and, of up to 20,000 images, the labels of its neighbours speak for
-    or against its label. There are none where no classifier gives probabilities.
+    Backbones' classifiers that never saw an image and, of up to 20,000 images and where a backbone is not steered, the
+    labels of its neighbours speak for or against its label.
+
+    Returns
+    -------
+    suspects : list of Suspect
+        None where no classifier gives probabilities.
+    by_neighbours : bool
+        Whether the neighbours were asked.
     """
     answers = context.answers
     if answers is None or not len(answers.log_probabilities):
-        return []
+        return [], False
     of_neighbours = None
-    blocks = _plain_blocks(context)
+    blocks = context.plain_blocks
     if blocks and NEIGHBOURS < context.experiment.n_images <= MOST_COMPARED:
         found = find_neighbours(blocks, NEIGHBOURS, context.experiment.seed, context.progress).rows[:, answers.tested]
         of_neighbours = neighbour_log_probabilities(found, context.codes, len(context.classes))
@@ -93,7 +101,7 @@ def find_suspects(context: Context) -> list[Suspect]:
     wrong = np.flatnonzero(likeliest != answers.truth)
     names = context.classes
     said = np.array([codes for codes, _ in answers.votes.values()]).reshape(len(answers.votes), len(doubt))
-    return [
+    suspects = [
         Suspect(
             int(answers.rows[i]),
             names[answers.truth[i]],
@@ -104,12 +112,7 @@ def find_suspects(context: Context) -> list[Suspect]:
         )
         for i in wrong[np.argsort(-doubt[wrong], kind="stable")]
     ]
-
-
-def _plain_blocks(context: Context) -> dict[str, NDArray[np.float32]]:
-    """Return ``(n_images, dim)`` features by backbone; steered ones have seen labels, and say nothing about them."""
-    plain = [used for used in context.features if not used.per_fold]
-    return {used.name: load_block(context.experiment, used, 0) for used in plain}
+    return suspects, of_neighbours is not None
 
 
 def _pictured_neighbours(context: Context, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -117,7 +120,7 @@ def _pictured_neighbours(context: Context, rows: NDArray[np.int64]) -> NDArray[n
     pictured = np.sort(np.fromiter(context.images, np.int64)[: context.options.max_thumbnails])
     pictured = pictured[np.isin(pictured, context.rows)]
     k = min(_NEIGHBOURS_SHOWN, len(pictured) - 1)
-    blocks = _plain_blocks(context)
+    blocks = context.plain_blocks
     if k < 1 or not blocks:
         return np.zeros((0, 0), np.int64)
     places, theirs = np.searchsorted(context.rows, rows), np.searchsorted(context.rows, pictured)

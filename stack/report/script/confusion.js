@@ -37,7 +37,7 @@ if (confusion) {
     const sure = (row) => (known.said[1] ? -known.said[1][placeOf.get(row)] : 0);
     found.sort((a, b) => Boolean(report.thumbnails[b]) - Boolean(report.thumbnails[a]) || sure(a) - sure(b));
     const n = found.length === 1 ? "1 image" : `${found.length.toLocaleString("en")} images`;
-    one("[role=status]", cell).textContent = truth === taken ? `${n}, rightly taken for ${className(taken)}.` : `${n} of ${className(truth)}, taken for ${className(taken)}.`;
+    one("[role=status]", cell).textContent = `${truth === taken ? `${n}, rightly` : `${n} of ${className(truth)},`} taken for ${className(taken)}${sampled}.`;
     listCards(one("ul", cell), found);
   }
   for (const each of [trueClass, predictedClass]) each.addEventListener("change", showCell);

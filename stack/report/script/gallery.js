@@ -1,10 +1,10 @@
 // Lists of images that are made here, a screenful at a time
 
 const SCREENFUL = 24;
-const waiting = new WeakMap(); // list to the rows that are not shown yet
-function listCards(list, rows) {
-  list.replaceChildren(...rows.slice(0, SCREENFUL).map(card));
-  waiting.set(list, rows.slice(SCREENFUL));
+const waiting = new WeakMap(); // list to the rows that are not shown yet, and what makes their cards
+function listCards(list, rows, makeCard = (row) => card(row)) {
+  list.replaceChildren(...rows.slice(0, SCREENFUL).map(makeCard));
+  waiting.set(list, { rest: rows.slice(SCREENFUL), makeCard });
   const button = list.nextElementSibling;
   button.hidden = rows.length <= SCREENFUL;
   button.textContent = `Show more of ${rows.length.toLocaleString("en")}`;
@@ -12,10 +12,10 @@ function listCards(list, rows) {
 for (const button of all("[data-next]")) {
   button.addEventListener("click", () => {
     const list = button.previousElementSibling;
-    const rest = waiting.get(list) ?? [];
-    const next = rest.slice(0, SCREENFUL).map(card);
+    const { rest, makeCard } = waiting.get(list);
+    const next = rest.slice(0, SCREENFUL).map(makeCard);
     list.append(...next);
-    waiting.set(list, rest.slice(SCREENFUL));
+    waiting.set(list, { rest: rest.slice(SCREENFUL), makeCard });
     button.hidden = rest.length <= SCREENFUL;
     one("button", next[0]).focus(); // whoever pressed it by keyboard reads on here
   });
@@ -43,9 +43,10 @@ if (gallery) {
     const found = known.row.filter((_, place) =>
       (!kind || KINDS[kind.value](place)) && (!label || label.value === "" || known.true[place] === Number(label.value)) &&
       (!taken || taken.value === "" || said()[0][place] === Number(taken.value)) && known.path[place].toLowerCase().includes(wanted));
-    one("[role=status]", gallery).textContent = found.length === 1 ? "1 image" : `${found.length.toLocaleString("en")} images`;
+    one("[role=status]", gallery).textContent = (found.length === 1 ? "1 image" : `${found.length.toLocaleString("en")} images`) + sampled;
     found.sort((a, b) => Boolean(report.thumbnails[b]) - Boolean(report.thumbnails[a]));
-    listCards(one("ul", gallery), found);
+    const other = model?.value ?? "";
+    listCards(one("ul", gallery), found, (row) => card(row, said(), other));
   }
   for (const each of [kind, label, taken, model, name]) each?.addEventListener("input", showGallery);
   showGallery();

@@ -62,7 +62,8 @@ function choose(code) {
   else {
     if (chosen.size === slots) chosen.delete(chosen.keys().next().value);
     const used = new Set(chosen.values());
-    chosen.set(code, [...Array(slots).keys()].find((slot) => !used.has(slot)));
+    const own = new Map(atFirst()).get(code); // who is coloured at first keeps that look
+    chosen.set(code, own !== undefined && !used.has(own) ? own : [...Array(slots).keys()].find((slot) => !used.has(slot)));
   }
   if (!chosen.size) {
     untouched = true;

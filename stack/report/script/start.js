@@ -10,6 +10,7 @@ const known = report.catalogue;
 const placeOf = new Map(known.row.map((row, place) => [row, place]));
 const className = (code) => (code >= 0 ? report.classes[code] : "");
 const percent = (said, place) => (said[1] ? ` ${said[1][place]}%` : "");
+const sampled = known.of ? `, in a sample of ${known.row.length.toLocaleString("en")} of all ${known.of.toLocaleString("en")}` : "";
 const labelAt = (place) => known.label.names[known.label.codes[place]];
 
 /** Return an element; what is text stays text, and false and null leave an attribute or a child out. */
@@ -42,13 +43,13 @@ function opener(row, size = 160) {
   return make("button", { type: "button", class: "open", "data-open": row, "aria-label": `Enlarge ${known.path[place]}, labelled ${labelAt(place) || "nothing"}` }, picture);
 }
 
-/** Return an image as a card: what it is labelled, what the model takes it for, where it lies. */
-function card(row) {
+/** Return an image as a card: what it is labelled, what the page's model or another, then named, takes it for, where it lies. */
+function card(row, said = known.said, by = "") {
   const place = placeOf.get(row);
-  const taken = known.said && known.said[0][place] >= 0 && known.said[0][place] !== known.true[place];
+  const taken = said && said[0][place] >= 0 && said[0][place] !== known.true[place];
   return make("li", {},
     make("div", { class: "thumbnail" }, opener(row)),
     make("p", {}, ...(labelAt(place) ? ["labelled ", make("b", {}, labelAt(place))] : ["not labelled"])),
-    taken && make("p", {}, "taken for ", make("b", {}, className(known.said[0][place])), percent(known.said, place)),
+    taken && make("p", {}, "taken for ", make("b", {}, className(said[0][place])), percent(said, place), by && ` by ${by}`),
     make("code", { class: "path" }, known.path[place]));
 }

@@ -1,15 +1,21 @@
 // An image from near: a dialog with every vote, its neighbours and its file
 
 const viewer = one(".viewer");
-let turned = []; // rows that the arrow keys turn to
+const [previousButton, nextButton] = all("[data-turn]", viewer);
+let turned = []; // rows that the arrow keys turn to, each once
+let at = 0; // the place among them of the image that is shown, or of the one whose neighbour is
 let shownRow = -1;
 
 function openImage(row, rows = [row]) {
   if (!placeOf.has(row)) return;
-  turned = rows;
-  showImage(row);
+  turned = [...new Set(rows)];
+  turnTo(turned.indexOf(row));
   hideTooltip();
   if (!viewer.open) viewer.showModal(); // Escape closes it, and the focus goes back to where it was
+}
+function turnTo(place) {
+  at = place;
+  showImage(turned[at]);
 }
 function showImage(row) {
   shownRow = row;
@@ -29,20 +35,23 @@ function showImage(row) {
       lines.length > 0 && make("dl", { class: "votes" }, ...lines),
       near.length > 0 && make("h3", {}, "Most alike, of the pictured images"),
       near.length > 0 && make("div", { class: "strip", "data-near": "" }, ...near.map((each) => opener(each, 88)))));
-  const at = turned.indexOf(row);
-  one("[data-turn='-1']", viewer).disabled = at <= 0;
-  one("[data-turn='1']", viewer).disabled = at < 0 || at === turned.length - 1;
-  one("[data-at]", viewer).textContent = turned.length > 1 && at >= 0 ? `${at + 1} of ${turned.length}` : "";
+  const isNeighbour = row !== turned[at];
+  // A button that is truly disabled loses the focus, and with it whoever turns by keyboard.
+  previousButton.setAttribute("aria-disabled", String(at === 0 && !isNeighbour));
+  nextButton.setAttribute("aria-disabled", String(at === turned.length - 1));
+  const told = `${at + 1} of ${turned.length}`;
+  one("[data-at]", viewer).textContent = isNeighbour ? `like image ${told}` : turned.length > 1 ? told : "";
 }
+/** Go on in the list; from a neighbour, back to the image that it is like. */
 function turn(step) {
-  const next = turned[turned.indexOf(shownRow) + step];
-  if (turned.includes(shownRow) && next !== undefined) showImage(next);
+  const place = step < 0 && shownRow !== turned[at] ? at : at + step;
+  if (place >= 0 && place < turned.length) turnTo(place);
 }
-for (const button of all("[data-turn]", viewer)) button.addEventListener("click", () => turn(Number(button.dataset.turn)));
+for (const button of [previousButton, nextButton]) button.addEventListener("click", () => turn(Number(button.dataset.turn)));
 one("[data-close]", viewer).addEventListener("click", () => viewer.close());
-viewer.addEventListener("keydown", (event) => {
+addEventListener("keydown", (event) => {
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-  if (!step) return;
+  if (!step || !viewer.open || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   turn(step);
 });
@@ -53,7 +62,7 @@ addEventListener("click", (event) => {
   const button = event.target.closest("[data-open]");
   if (!button) return;
   const row = Number(button.dataset.open);
-  if (viewer.contains(button)) return showImage(row), one("[data-close]", viewer).focus();
+  if (viewer.contains(button)) return showImage(row), previousButton.focus();
   const list = button.closest("ul, .strip") ?? button.parentElement;
   openImage(row, all("[data-open]", list).filter((each) => each.offsetParent).map((each) => Number(each.dataset.open)));
 });

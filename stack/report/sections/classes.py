@@ -128,7 +128,7 @@ class Classes(Section[ClassesRecord]):
                 note=note,
                 numbers=_confusions(record),
                 controls=_matrix_controls(names),
-                beside=_cell(names),
+                beside=_cell(names, record.repeats),
             ),
             element("h3", "Class by class"),
             scrolled(_per_class(record), "Scores of each class"),
@@ -174,7 +174,7 @@ def _matrix_controls(names: list[str]) -> Markup:
     )
 
 
-def _cell(names: list[str]) -> Markup:
+def _cell(names: list[str], repeats: int) -> Markup:
     """Return the place of the images of one cell, with fields by which it is chosen without a mouse."""
     ordered = sorted(enumerate(names), key=lambda each: each[1])
     true, predicted = (
@@ -183,7 +183,16 @@ def _cell(names: list[str]) -> Markup:
     )
     chosen = element("div", true, predicted, class_="controls", role="group", aria_label="Cell of the matrix")
     listed = image_list("Images of this cell")
-    return element("div", chosen, element("p", role="status", class_="quiet"), listed, class_="beside", data_cell=True)
+    how = "By the mean of the repeats, so there may be fewer images than the cell counts, or none."
+    return element(
+        "div",
+        chosen,
+        element("p", role="status", class_="quiet"),
+        element("p", how, class_="quiet") if repeats > 1 else None,
+        listed,
+        class_="beside",
+        data_cell=True,
+    )
 
 
 def _confusions(record: ClassesRecord) -> Markup:

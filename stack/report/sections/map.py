@@ -231,8 +231,7 @@ def _kept(points: EmbeddingMap) -> str:
     found = points.projection
     if found.kept is None:
         return ""
-    shares = f"{found.method} keeps {found.kept:.0%} nearest"
-    return f"Of the {NEAREST} images that the backbone finds most like each, {shares}."
+    return f"Of each image's {NEAREST} nearest neighbours, {found.method} keeps {found.kept:.0%}."
 
 
 def _choice(maps: Mapping[str, EmbeddingMap], *, has_classes: bool) -> Markup:

@@ -21,8 +21,11 @@ from stackbone.stack.transfer.domains.pair import DomainPair
 from stackbone.stack.transfer.experiment import TransferExperiment
 from stackbone.stack.transfer.reread import reread_images
 from stackbone.stack.transfer.results import table
+from stackbone.stack.transfer.results.scores import POOLED, SOURCE_ONLY
 from stackbone.stack.transfer.results.told import Told, TransferResult
 from stackbone.stack.transfer.results.verdict import verdict
+
+_ABOUT = {POOLED: "fitted on source and target images together", SOURCE_ONLY: "fitted on source images alone"}
 
 
 def collect_transfer_report(
@@ -30,7 +33,7 @@ def collect_transfer_report(
 ) -> Report:
     """Collect what the page of a transfer shows.
 
-    Its head is about the setting of the most target labels: the best baseline there, and the verdict.
+    Its head is about the setting of the most target labels: the verdict there, and the score that it speaks of.
 
     Parameters
     ----------
@@ -103,14 +106,16 @@ def _report(
 
 def _head(told: Told, lacking: list[str]) -> Head:
     scores = told.scores[-1]
-    best, said = scores.result(scores.best_baseline).score, verdict(told, scores)
+    # The verdict speaks of these, named before any score is known; the best baseline is chosen by its score.
+    about = SOURCE_ONLY if scores.source_effect is None else POOLED
+    shown, said = scores.result(about).score, verdict(told, scores)
     return Head(
         dataset=f"{told.source} to {told.target}",
         created=datetime.now(UTC),
-        model=best.model,
-        metric=best.primary_metric,
-        mean=best.mean,
-        std=best.std if told.n_folds > 1 else None,
+        model=shown.model,
+        metric=shown.primary_metric,
+        mean=shown.mean,
+        std=shown.std if told.n_folds > 1 else None,
         verdict=Verdict(said.effect, said.methods),
         facts=Facts(
             n_images=told.n_source + told.n_target,
@@ -120,5 +125,5 @@ def _head(told: Told, lacking: list[str]) -> Head:
             left_out=told.left_out,
             notes=[*told.notes, *in_words(told.warnings), *lacking],
         ),
-        about="the best baseline, which methods have to beat",
+        about=_ABOUT[about],
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from made_report import made_pictures, made_regression, made_report
+from made_report import made_pictures, made_regression, made_report, with_changes
 from stackbone.stack.report.page import write_page
 from tests.made.opened_page import NASTY, Opened
 
@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small = made_report()
     write_page(small, folder / "small.html", made_pictures(small, 24, 48, n_attention=1))
     for name, report, n_pictures in (
-        ("nasty", made_report(names=NASTY), 2),
+        ("nasty", with_changes(made_report(names=NASTY)), 2),
         ("regression", made_regression(), 24),
         ("large", made_report(50_000, 20), 24),
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,6 +96,28 @@ def test_an_image_of_several_wrong_labels_is_listed_once() -> None:
     double = Audit(**{**vars(found), "findings": {"label": [*found.findings["label"], again]}})
     page = render_page(collect_audit_report(double, listed), Pictures())
     assert page.count("correct to") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("twice", [10, 11, 12])
+def test_arrow_keys_go_past_an_image_of_two_findings(browser: Browser, tmp_path: Path, twice: int) -> None:
+    listed = index(labels_of(["hat", "cap", "wig"]))
+    found = audit(listed, 0)
+    again = Finding("dark", listed.path[twice], 0.4, listed.label[twice], "", "look", "dark")
+    double = replace(
+        found, titles={**found.titles, "dark": "Dark"}, findings={"dark": [again], **found.findings}, left_out={}
+    )
+    report = collect_audit_report(double, listed)
+    write_page(report, tmp_path / "audit.html", made_pictures(report, 4, 32))
+    opened = Opened(browser, tmp_path / "audit.html")
+    opened.page.locator("#all-findings [data-open]").first.click()
+    seen = []
+    for _ in range(3):
+        seen.append(opened.page.locator("dialog.viewer .path").inner_text())
+        opened.page.keyboard.press("ArrowRight")
+    assert seen == list(dict.fromkeys([listed.path[twice], *listed.path[10:13]]))
+    assert opened.page.locator("[data-at]").inner_text() == "3 of 3"
+    opened.context.close()
 
 
 @pytest.mark.slow

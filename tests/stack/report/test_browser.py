@@ -225,8 +225,11 @@ def test_printing_draws_every_figure_on_white(browser: Browser, folder: Path, tm
 
 def test_names_that_look_like_markup_stay_text(browser: Browser, folder: Path) -> None:
     opened = Opened(browser, folder / "nasty.html")
-    for name in ("scores", "confusion", "map_pca_resnet50"):
+    for name in ("changes", "scores", "confusion", "map_pca_resnet50"):
         opened.show(name)
+    changed = opened.page.locator('[data-figure="changes"] .ytick text').all_text_contents()
+    assert len(changed) == len(NASTY)
+    assert {NASTY[0], NASTY[1], NASTY[3]} < set(changed), "the longer one is shortened"
     labels = opened.page.locator('[data-figure="confusion"] .ytick text').all_text_contents()
     assert NASTY[0] in labels
     assert NASTY[3] in labels

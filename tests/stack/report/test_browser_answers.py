@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from made_report import changed, made_pictures, made_report, record_of
+from made_report import changed, made_pictures, made_report, record_of, with_changes
 from stackbone.cache.csv_text import csv_lines
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.stack.report.catalogue.catalogue import Catalogue
@@ -129,16 +129,73 @@ def test_arrow_keys_turn_to_the_next_image_of_the_list(opened: Opened, keys: lis
 def test_the_ends_of_a_list_are_its_ends_and_a_neighbour_enlarges_in_its_turn(opened: Opened) -> None:
     opened.page.locator("#wrong [data-open]").first.click()
     viewer = opened.page.locator("dialog.viewer")
-    assert viewer.get_by_label("Image before").is_disabled()
+    previous, following = (viewer.get_by_label(name) for name in ("Previous image", "Next image"))
+    assert previous.get_attribute("aria-disabled") == "true"
     before = viewer.inner_text()
     opened.page.keyboard.press("ArrowLeft")
     assert viewer.inner_text() == before
     near = viewer.locator("[data-near] [data-open]").first
     path = catalogue_of(made_report()).paths[int(near.get_attribute("data-open") or "")]
-    near.click()
+    near.press("Enter")
     assert path in viewer.inner_text()
+    assert opened.page.locator("[data-at]").inner_text() == "like image 1 of 24"
+    assert (previous.get_attribute("aria-disabled"), following.get_attribute("aria-disabled")) == ("false", "false")
+    opened.page.keyboard.press("Enter")
+    assert viewer.inner_text() == before, "the focus is on the button that leads back"
     viewer.get_by_role("button", name="Close").click()
     assert not viewer.is_visible()
+
+
+@pytest.mark.parametrize(
+    ("button", "key", "end"), [("Next image", "ArrowLeft", 23), ("Previous image", "ArrowRight", 0)]
+)
+def test_the_last_image_that_a_button_turns_to_keeps_the_focus(opened: Opened, button: str, key: str, end: int) -> None:
+    paths = catalogue_of(made_report()).paths
+    rows = shown_in(opened, "#wrong")
+    opened.page.locator("#wrong [data-open]").nth(22 if end else 1).click()
+    viewer = opened.page.locator("dialog.viewer")
+    for _ in range(3):
+        viewer.get_by_label(button).press("Enter")
+    assert paths[rows[end]] in viewer.inner_text()
+    assert opened.value("document.activeElement.getAttribute('aria-label')") == button
+    opened.page.keyboard.press(key)
+    assert paths[rows[22 if end else 1]] in viewer.inner_text()
+
+
+def test_arrow_keys_turn_also_after_a_click_beside_the_buttons(opened: Opened) -> None:
+    opened.page.locator("#wrong [data-open]").first.click()
+    opened.page.locator("dialog.viewer h2").click()
+    opened.page.keyboard.press("ArrowRight")
+    assert opened.page.locator("[data-at]").inner_text() == "2 of 24"
+
+
+def test_what_changed_turns_through_its_images_and_shows_their_paths(browser: Browser, tmp_path: Path) -> None:
+    report = with_changes(made_report())
+    write_page(report, tmp_path / "changes.html", made_pictures(report, 6, 32))
+    opened = Opened(browser, tmp_path / "changes.html")
+    won = opened.page.locator("#changes ul.cards").first
+    paths = [image.path for image in list(report.images.values())[:4]]
+    assert won.locator(".path").all_inner_texts() == paths
+    won.locator("[data-open]").first.click()
+    for _ in range(5):
+        opened.page.keyboard.press("ArrowRight")
+    assert opened.page.locator("[data-at]").inner_text() == "4 of 4"
+    assert paths[3] in opened.page.locator("dialog.viewer").inner_text()
+    assert opened.serious() == []
+    assert opened.errors == []
+    opened.context.close()
+
+
+def test_of_a_sample_the_gallery_and_the_cells_say_so(browser: Browser, tmp_path: Path) -> None:
+    report = made_report()
+    report = replace(changed(report, classes={"repeats": 3}), catalogue=replace(catalogue_of(report), n_in_all=120_000))
+    write_page(report, tmp_path / "sample.html")
+    opened = Opened(browser, tmp_path / "sample.html")
+    for place in ("[data-gallery]", "[data-cell]"):
+        text = opened.page.locator(f"{place} [role=status]").inner_text()
+        assert ", in a sample of 400 of all 120,000" in text
+    assert "By the mean of the repeats" in opened.page.locator("[data-cell]").inner_text()
+    opened.context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -174,6 +231,12 @@ def test_the_gallery_filters_by_kind_class_and_model_and_finds_by_name(opened: O
     name, vote = next(iter(known.votes.items()))
     gallery.locator("[data-by=model]").select_option(name)
     says(int(((known.true == 2) & (vote.codes == 3)).sum()))
+    gallery.locator("[data-by=taken]").select_option("")
+    for row, text in zip(
+        shown_in(opened, "[data-gallery]"), gallery.locator("li p:nth-of-type(2)").all_inner_texts(), strict=True
+    ):
+        assert vote.probability is not None
+        assert text == f"taken for {known.classes[vote.codes[row]]} {100 * vote.probability[row]:.0f}% by {name}"
     for field in ("label", "taken", "model"):
         gallery.locator(f"[data-by={field}]").select_option("")
     gallery.locator("[data-by=kind]").select_option("label")
@@ -275,6 +338,18 @@ def test_the_map_colours_by_error_prediction_and_split(opened: Opened, way: str,
     assert opened.page.locator('[data-class][aria-pressed="true"]:visible').count() == sizes
     opened.page.locator("[data-color]").select_option("class")
     assert opened.page.locator('[data-class][aria-pressed="true"]:visible').count() == 6
+
+
+@pytest.mark.parametrize(("way", "code"), [("error", 1), ("split", 1), ("class", 3), ("prediction", 5)])
+def test_what_is_chosen_alone_keeps_its_look(opened: Opened, way: str, code: int) -> None:
+    opened.show("map_pca_resnet50")
+    opened.page.locator("[data-color]").select_option(way)
+    chip = opened.page.locator(f"[data-class='{code}']:visible")
+    look = chip.locator("path")
+    before = [look.get_attribute(name) for name in ("d", "fill")]
+    chip.click()
+    assert opened.page.locator('[data-class][aria-pressed="true"]:visible').count() == 1
+    assert [look.get_attribute(name) for name in ("d", "fill")] == before
 
 
 def test_every_point_of_the_map_has_its_path_and_enlarges(opened: Opened) -> None:

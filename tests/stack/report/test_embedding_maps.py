@@ -7,11 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from stackbone.cache import FeatureStore
 from stackbone.stack import Experiment, StackOptions, run_experiment
+from stackbone.stack.experiments.used_features import UsedFeatures, load_block
+from stackbone.stack.report.blocks import Page
+from stackbone.stack.report.catalogue.collect import Suspect, collect_catalogue, find_suspects
 from stackbone.stack.report.context import Context, ReportOptions
 from stackbone.stack.report.embedding_maps import embedding_maps
+from stackbone.stack.report.sections.single.check import Check, CheckRecord
 
 LABELS = [f"class {i % 3}" for i in range(60)]
 
@@ -54,6 +59,47 @@ def test_many_images_are_a_sample_and_as_many_are_pictured_as_asked_for(
         assert each.codes is not None
         assert np.bincount(each.codes).tolist() == [10, 10, 10]
         assert np.isin(each.rows, list(context.images)).sum() == len(context.images) == 12
+    known = collect_catalogue(context)
+    assert (len(known.rows), known.n_in_all) == (30, 60)
+
+
+@pytest.mark.parametrize(
+    ("steered", "most", "asked"), [(False, 60, True), (False, 59, False), (True, 60, False)], ids=str
+)
+def test_neighbours_speak_only_where_they_were_asked(
+    experiment: Experiment,
+    store: FeatureStore,
+    monkeypatch: pytest.MonkeyPatch,
+    steered: bool,  # noqa: FBT001 - of a table
+    most: int,
+    asked: bool,  # noqa: FBT001
+) -> None:
+    monkeypatch.setattr("stackbone.stack.report.catalogue.collect.MOST_COMPARED", most)
+    if steered:
+        ids = [each.id for each in store.feature_sets() if each.backbone.startswith("toast")]
+        monkeypatch.setattr(Experiment, "backbones", {"toast": ids})
+    context = Context(experiment, store, ReportOptions(projection="pca"))
+    assert find_suspects(context)[1] is asked
+    record = CheckRecord([Suspect(0, "class 0", "class 1", 0.9, 2, 2)], 1, by_neighbours=asked)
+    context.images.add([0])
+    text = Check().html(record, Page({}, context.images.records()))
+    assert ("and its neighbours" in str(text)) is asked
+    assert "that classifiers which never saw the image" in str(text)
+
+
+def test_features_are_loaded_once(experiment: Experiment, store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+
+    def load(experiment: Experiment, used: UsedFeatures, number: int) -> NDArray[np.float32]:
+        loaded.append(used.name)
+        return load_block(experiment, used, number)
+
+    monkeypatch.setattr("stackbone.stack.report.context.load_block", load)
+    context = Context(experiment, store, ReportOptions(projection="pca"))
+    embedding_maps(context)
+    find_suspects(context)
+    collect_catalogue(context)
+    assert loaded == ["resnet50", "toast0"]
 
 
 def test_progress_is_told_of_each_map(experiment: Experiment, store: FeatureStore) -> None:

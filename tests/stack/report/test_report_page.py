@@ -114,6 +114,9 @@ def test_what_may_be_chance_is_no_headline(tmp_path: Path, is_clear: bool) -> No
     text = file.read_text(encoding="utf-8")
     headline = text.partition("<h1>")[2].partition("</h1>")[0]
     assert headline == (verdict.comparison if is_clear else NO_CLEAR_DIFFERENCE)
+    assert verdict.beside is not None
+    assert verdict.beside in text
+    assert "plain concat" not in headline, "that difference has no interval"
     assert verdict.comparison in text
     assert "95% interval 0.849 to 0.873" in text
 

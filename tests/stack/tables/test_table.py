@@ -214,8 +214,8 @@ def test_the_meta_learner_is_described_as_asked_for(meta: str, scores: str, comb
 
 def test_verdict_gives_the_gain_and_the_folds_won() -> None:
     assert told(EXPERIMENT) == (
-        "stack:oof (0.850) beats the best single backbone, lr:resnet50 (0.810), by 4.0 points, ahead in 2 of 3 folds; "
-        "it is 4.0 points above the plain mean (0.810)."
+        "stack:oof (0.850) beats the best single backbone, lr:resnet50 (0.810), by 4.0 points, ahead in 2 of 3 folds. "
+        "stack:oof is 4.0 points above the plain mean (0.810)."
     )
 
 
@@ -340,8 +340,8 @@ def test_the_verdict_speaks_of_the_recipe_asked_for_and_not_of_the_best_row() ->
 )
 def test_verdict_says_how_sure_the_difference_is(difference: Difference, words: str) -> None:
     found = replace(FINDINGS, difference=difference)
-    plain = told(EXPERIMENT)
-    assert told(replace(EXPERIMENT, findings=found)) == f"{plain} {words}"
+    said = verdict(EXPERIMENT)
+    assert told(replace(EXPERIMENT, findings=found)) == f"{said.comparison} {words} {said.beside}"
 
 
 def test_a_single_split_is_not_told_to_repeat() -> None:
@@ -418,8 +418,8 @@ def test_a_regression_is_shown_in_its_own_unit() -> None:
     ]
     assert table.model_row(REGRESSION) == 3
     assert told(REGRESSION) == (
-        "stack:oof (0.617) beats the best single backbone, ridge:vgg16 (0.600), by 0.017, ahead in 2 of 3 folds; "
-        "it is 0.017 above the plain concat (0.600)."
+        "stack:oof (0.617) beats the best single backbone, ridge:vgg16 (0.600), by 0.017, ahead in 2 of 3 folds. "
+        "stack:oof is 0.017 above the plain concat (0.600)."
     )
     assert lines(REGRESSION) == []
 
@@ -462,7 +462,7 @@ def test_a_regression_has_an_interval_and_its_largest_errors() -> None:
     shown = replace(REGRESSION, findings=found)
     assert told(shown).endswith(
         "95% interval of the difference: -0.005 to +0.039 (corrected resampled t), so this may be chance; "
-        "more --repeats would narrow it."
+        "more --repeats would narrow it. stack:oof is 0.017 above the plain concat (0.600)."
     )
     assert lines(shown) == [
         "stack:oof without one backbone, in R²: vgg16 -0.020, resnet50 0.000",
@@ -486,4 +486,4 @@ def test_lessons_say_which_features_of_a_steered_backbone_the_folds_took() -> No
 
 def test_repeats_are_not_advised_where_steerings_are_of_one_division() -> None:
     assert "so this may be chance; more --repeats" in told(replace(STEERED, steered={}))
-    assert told(STEERED).endswith("so this may be chance.")
+    assert told(STEERED).endswith("so this may be chance. stack:oof is 4.0 points above the plain mean (0.810).")

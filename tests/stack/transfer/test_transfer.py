@@ -236,6 +236,17 @@ def test_the_report_shows_methods_and_both_domains(experiment: TransferExperimen
     assert str(verdict(experiment, experiment.scores[-1])).split(";")[0] in page
 
 
+@pytest.mark.parametrize(("setting", "model"), [(0, "source-only"), (1, "pooled"), (2, "pooled")])
+def test_the_head_shows_the_score_that_its_sentence_speaks_of(
+    experiment: TransferExperiment, setting: int, model: str
+) -> None:
+    scores = experiment.scores[setting]
+    head = collect_transfer_report(replace(experiment, scores=[scores]), "pca").head
+    assert (head.model, head.mean) == (model, scores.result(model).score.mean)
+    assert f"{model} " in head.verdict.comparison
+    assert f"{head.mean:.3f}" in head.verdict.comparison
+
+
 def test_the_verdict_is_explained_by_the_gap_and_by_source_images(
     two_domains: FeatureStore, experiment: TransferExperiment, tmp_path: Path
 ) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stackbone.stack.experiments.against.change import Change, ImageChange
-from stackbone.stack.report.blocks import Page, figure, join_all, picture, scrolled
+from stackbone.stack.report.blocks import Page, figure, join_all, path, picture, scrolled
 from stackbone.stack.report.context import Context
-from stackbone.stack.report.figures.style import BLUE, VERMILION, Figure, draw_dots
+from stackbone.stack.report.figures.style import BLUE, VERMILION, Figure, draw_dots, short_names
 from stackbone.stack.report.markup import Markup, element, table
 from stackbone.stack.report.section import Section
 from stackbone.stack.tables.changes import words as against
@@ -51,7 +51,9 @@ class Changes(Section[ChangesRecord]):
             return {}
         values = {"F1 before": [each.before for each in classes], "F1 now": [each.now for each in classes]}
         looks = {"F1 before": (BLUE, "circle-open"), "F1 now": (VERMILION, "diamond")}
-        return {"changes": draw_dots([each.name for each in classes], values, looks, "F1 by the labels of now")}
+        return {
+            "changes": draw_dots(short_names([each.name for each in classes]), values, looks, "F1 by the labels of now")
+        }
 
     def html(self, record: ChangesRecord, page: Page) -> Markup:
         """Return the verdict, the models, the classes and the images."""
@@ -84,14 +86,16 @@ def _gallery(title: str, images: list[ImageChange], record: ChangesRecord, page:
         return None
     cards = [
         element(
-            "figure",
-            picture(page, record.rows[each.path]),
-            element("figcaption", f"{each.label}: {each.before} before, {each.now} now"),
+            "li",
+            element("div", picture(page, record.rows[each.path]), class_="thumbnail"),
+            element("p", "labelled ", element("b", each.label)),
+            element("p", "taken for ", element("b", each.before), " before, ", element("b", each.now), " now"),
+            path(page, record.rows[each.path]),
         )
         for each in images[:_PICTURED]
     ]
     more = f" (the first {_PICTURED} of {len(images):,})" if len(images) > _PICTURED else ""
-    return join_all(element("h3", f"{title}{more}"), element("div", cards, **{"class": "cards"}))
+    return join_all(element("h3", f"{title}{more}"), element("ul", cards, class_="cards"))
 
 
 SECTION = Changes()

@@ -17,10 +17,21 @@ _MOST = 200  # cards; `stackbone audit --csv` has all
 
 @dataclass(frozen=True)
 class CheckRecord:
-    """What the section shows: the gravest of the labels that look wrong, and how many there are in all."""
+    """What the section shows.
+
+    Attributes
+    ----------
+    suspects : list of Suspect
+        The gravest of the labels that look wrong.
+    n_found : int
+        How many there are in all.
+    by_neighbours : bool
+        Whether the images' neighbours were asked, beside classifiers.
+    """
 
     suspects: list[Suspect]
     n_found: int
+    by_neighbours: bool
 
 
 class Check(Section[CheckRecord]):
@@ -33,9 +44,9 @@ class Check(Section[CheckRecord]):
 
     def collect(self, context: Context) -> CheckRecord | None:
         """Return the labels against which most speaks, if there are any."""
-        found = find_suspects(context)
+        found, by_neighbours = find_suspects(context)
         context.images.add(each.row for each in found[:_MOST])
-        return CheckRecord(found[:_MOST], len(found)) if found else None
+        return CheckRecord(found[:_MOST], len(found), by_neighbours) if found else None
 
     def script(self, record: CheckRecord, page: Page) -> Mapping[str, object]:
         """Return their rows, by which the gallery finds them."""
@@ -43,9 +54,10 @@ class Check(Section[CheckRecord]):
 
     def html(self, record: CheckRecord, page: Page) -> Markup:
         """Return the list."""
+        neighbours = ", and its neighbours," if record.by_neighbours else ""
         lead = (
-            f"{how_many(len(record.suspects), record.n_found)} that classifiers which never saw the image, and its "
-            "neighbours, speak against; the gravest first. Tick those that are wrong, change what they should be "
+            f"{how_many(len(record.suspects), record.n_found)} that classifiers which never saw the image{neighbours} "
+            "speak against; the gravest first. Tick those that are wrong, change what they should be "
             "(empty: no label), and download them as a file of corrections: path,label,was."
         )
         proposals = [
