@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.corrections.batch import Batch, batch_files, read_batch, read_batches, remove_batches, write_batch
+from stackbone.cache.corrections.batch import Batch, read_batches, remove_batch, write_batch
 from stackbone.cache.corrections.corrected import correct
 from stackbone.cache.disk.digest import Digests
 from stackbone.cache.disk.files import make_folder, remove_abandoned
@@ -210,7 +210,7 @@ class FeatureStore:
         CorruptFileError, NewerVersionError, CacheError
             If a file of corrections is damaged, or cannot be read.
         """
-        batches = read_batches(self.root, index.name)
+        batches = self.corrections(index.name)
         if not batches:
             return index
         found = correct(uncorrected(index).label, index.image_sha256, index.label_form, batches)
@@ -218,7 +218,7 @@ class FeatureStore:
 
     def corrections(self, dataset: str) -> list[Batch]:
         """Return the corrections of a dataset's labels, a batch for each run of `relabel`; errors as `corrected`."""
-        return read_batches(self.root, dataset)
+        return [*read_batches(self.root, dataset).values()]
 
     def add_corrections(self, dataset: str, batch: Batch) -> None:
         """Commit corrections of a dataset's labels, after those that are there; errors as `write_batch`."""
@@ -226,12 +226,12 @@ class FeatureStore:
 
     def undo_corrections(self, dataset: str) -> Batch | None:
         """Take the last batch of corrections back, and return it; None where there is none; errors as `corrected`."""
-        files = batch_files(self.root, dataset)[-1:]
-        if not files:
-            return None
-        batch = read_batch(files[0])
-        remove_batches(files)
-        return batch
+        while found := read_batches(self.root, dataset):
+            path, batch = found.popitem()
+            with suppress(FileNotFoundError):  # taken back by another run just now, which says so: the next one is ours
+                remove_batch(path)
+                return batch
+        return None
 
     @property
     def scores_folder(self) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stackbone.cache.disk.digest import DIGEST_BYTES, Digests
 from stackbone.cache.disk.files import fsync_folder, make_folder, write_atomically
-from stackbone.cache.errors import CacheError, CorruptFileError, Malformed
+from stackbone.cache.errors import CacheError, Malformed
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.opening import open_checked
 from stackbone.cache.hdf5.texts import encode_texts, read_texts, write_texts
@@ -21,10 +21,12 @@ FORMAT = "stackbone-corrections"
 FOLDER = "corrections"
 """Of a cache: a folder for each dataset, by its name."""
 
-_FILE = re.compile(r"(\d{6})-[0-9a-f]{8}\.h5")
-_MOST = 999_999
+_FILE = re.compile(r"\d{6}-[0-9a-f]{8}\.h5")
+_DIGITS = 6
+_MOST = 10**_DIGITS - 1
 _TEXT_COLUMNS = ("path", "label", "was")
 _LABEL_FORM = "label_form"
+_REFILL = "`stackbone relabel TABLE` with the table that it came from, to correct its labels again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +48,7 @@ class Batch:
     source
         Name of the table that they came from.
     created
-        When, in UTC, ISO 8601.
+        When, in UTC, ISO 8601; where two batches have one number, it tells which one is the later.
     """
 
     path: list[str]
@@ -62,7 +64,7 @@ class Batch:
 
 
 def batch_files(cache_root: Path, dataset: str) -> list[Path]:
-    """Return the files of a dataset's corrections, the earliest first."""
+    """Return the files of a dataset's corrections, by number; `read_batches` tells the order of those of one number."""
     folder = cache_root / FOLDER / dataset
     return sorted(each for each in folder.glob("*.h5") if _FILE.fullmatch(each.name))
 
@@ -76,20 +78,20 @@ def write_batch(cache_root: Path, dataset: str, batch: Batch) -> Path:
         If the cache cannot be written.
     """
     last = batch_files(cache_root, dataset)[-1:]
-    number = int(last[0].name[:6]) + 1 if last else 1
+    number = int(last[0].name[:_DIGITS]) + 1 if last else 1
     if number > _MOST:
         message = f"the dataset {dataset!r} has {_MOST:,} batches of corrections: correct its own labels instead"
         raise CacheError(message)
     with hdf5.build_in_memory(FORMAT) as (file, memory):
         hdf5.write_text(file, "name", dataset)
         hdf5.write_text(file, "source", batch.source)
-        hdf5.write_text(file, "created", datetime.now(UTC).isoformat(timespec="seconds"))
+        hdf5.write_text(file, "created", datetime.now(UTC).isoformat(timespec="milliseconds"))
         if batch.label_form:
             hdf5.write_text(file, _LABEL_FORM, batch.label_form)
         for name in _TEXT_COLUMNS:
             write_texts(file, name, encode_texts(dataset, getattr(batch, name)))
         hdf5.write_column(file, "image_sha256", batch.image_sha256)
-    path = cache_root / FOLDER / dataset / f"{number:06d}-{uuid.uuid4().hex[:8]}.h5"
+    path = cache_root / FOLDER / dataset / f"{number:0{_DIGITS}d}-{uuid.uuid4().hex[:8]}.h5"
     make_folder(path.parent)
     write_atomically(path, hdf5.sealed_image(FORMAT, memory))
     return path
@@ -110,57 +112,66 @@ def read_batch(path: Path) -> Batch:
 
 def read_with_version(path: Path) -> tuple[Batch, int, int]:
     """Return a batch, the version of its file's format, and the file's size in bytes; errors as `read_batch`."""
-    try:
-        with open_checked(path, FORMAT) as file:
-            if file.text("name") != path.parent.name:
-                message = f"it is of the dataset {file.text('name')!r}, not of {path.parent.name!r}"
-                raise Malformed(message)
-            digests = file.column("image_sha256", types="u1", columns=DIGEST_BYTES)
-            columns = {name: file.column(name, types="S", may_inflate=True) for name in _TEXT_COLUMNS}
-            if any(len(column) != len(digests) for column in columns.values()):
-                message = "its columns are not of one length"
-                raise Malformed(message)
-            form = file.text(_LABEL_FORM) if file.has(_LABEL_FORM) else ""
-            if form and form not in FORMS:
-                message = f"its labels are of the form {form!r}, which this version of Stackbone does not know"
-                raise Malformed(message)
-            batch = Batch(
-                **{name: read_texts(column) for name, column in columns.items()},
-                image_sha256=digests.read(),
-                label_form=form,
-                source=file.text("source"),
-                created=file.text("created"),
-            )
-            return batch, file.version, file.size
-    except CorruptFileError as exc:
-        message = f"{exc}. What it corrected, `stackbone relabel` corrects again from the same table"
-        raise CorruptFileError(message) from exc
+    with open_checked(path, FORMAT, refill=_REFILL) as file:
+        if file.text("name") != path.parent.name:
+            message = f"it is of the dataset {file.text('name')!r}, not of {path.parent.name!r}"
+            raise Malformed(message)
+        digests = file.column("image_sha256", types="u1", columns=DIGEST_BYTES)
+        columns = {name: file.column(name, types="S", may_inflate=True) for name in _TEXT_COLUMNS}
+        if any(len(column) != len(digests) for column in columns.values()):
+            message = "its columns are not of one length"
+            raise Malformed(message)
+        form = file.text(_LABEL_FORM) if file.has(_LABEL_FORM) else ""
+        if form and form not in FORMS:
+            message = f"its labels are of the form {form!r}, which this version of Stackbone does not know"
+            raise Malformed(message)
+        batch = Batch(
+            **{name: read_texts(column) for name, column in columns.items()},
+            image_sha256=digests.read(),
+            label_form=form,
+            source=file.text("source"),
+            created=file.text("created"),
+        )
+        return batch, file.version, file.size
 
 
-def read_batches(cache_root: Path, dataset: str) -> list[Batch]:
-    """Return a dataset's corrections, the earliest first; errors as `read_batch`, but for a file that is gone."""
-    found = []
+def read_batches(cache_root: Path, dataset: str) -> dict[Path, Batch]:
+    """Return a dataset's corrections by their files, the earliest first: by number, by when they were made, by name.
+
+    Errors as `read_batch`, but for a file that is gone.
+    """
+    found = {}
     for path in batch_files(cache_root, dataset):
         with suppress(FileNotFoundError):  # taken back meanwhile
-            found.append(read_batch(path))
-    return found
+            found[path] = read_batch(path)
+    return dict(sorted(found.items(), key=lambda each: (each[0].name[:_DIGITS], each[1].created, each[0].name)))
 
 
-def remove_batches(paths: list[Path]) -> None:
-    """Remove files of corrections, durably, and their folder once it is empty.
+def remove_batch(path: Path) -> None:
+    """Remove a file of corrections, durably. Its folder stays: another `relabel` may be about to write into it.
 
     Raises
     ------
+    FileNotFoundError
+        If somebody else removed it.
     CacheError
         If the folder cannot be written.
     """
-    for path in paths:
-        try:
-            path.unlink(missing_ok=True)
+    try:
+        path.unlink()
+        with suppress(FileNotFoundError):  # forgotten meanwhile, with its folder
             fsync_folder(path.parent)
-        except OSError as exc:
-            message = f"could not remove {path}: {exc.strerror or exc}. Check its permissions and run again"
-            raise CacheError(message) from exc
-    for folder in {path.parent for path in paths}:
-        with suppress(OSError):  # others are in it
-            folder.rmdir()
+    except FileNotFoundError:
+        raise
+    except OSError as exc:
+        message = f"could not remove {path}: {exc.strerror or exc}. Check its permissions and run again"
+        raise CacheError(message) from exc
+
+
+def remove_batches(cache_root: Path, dataset: str) -> None:
+    """Remove all corrections of a dataset, and their folder; errors as `remove_batch`, but for a file that is gone."""
+    for path in batch_files(cache_root, dataset):
+        with suppress(FileNotFoundError):  # taken back meanwhile
+            remove_batch(path)
+    with suppress(OSError):  # there is none, or another program's files are in it
+        (cache_root / FOLDER / dataset).rmdir()

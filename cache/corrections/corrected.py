@@ -28,7 +28,9 @@ class Corrected:
     batch
         Row to the place of the batch that the label is from, of the same rows.
     changed
-        Paths of images whose label in the dataset's own files is no longer the one that was corrected: it stands.
+        Paths of images of which no file has the label any more that was corrected, or the corrected one: theirs stand.
+    other_form
+        Paths of images that were corrected while the dataset's labels were of another form.
     gone
         Paths of corrected images that the dataset does not list any more.
     """
@@ -37,6 +39,7 @@ class Corrected:
     own: dict[int, str] = field(default_factory=dict)
     batch: dict[int, int] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
+    other_form: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
 
     def notes(self) -> list[str]:
@@ -47,6 +50,10 @@ class Corrected:
         if self.changed:
             what = "whose label" if len(self.changed) == 1 else "whose labels"
             notes.append(_passed_over(self.changed, f"{what} the dataset itself has changed since"))
+        if self.other_form:
+            was = "was" if len(self.other_form) == 1 else "were"
+            what = f"that {was} corrected when the dataset's labels were of another form"
+            notes.append(_passed_over(self.other_form, what))
         if self.gone:
             notes.append(_passed_over(self.gone, "that the dataset no longer has"))
         return notes
@@ -63,7 +70,8 @@ def correct(labels: Sequence[str], digests: Digests, label_form: str, batches: S
 
     A correction is of an image, by its bytes, and of a label: it applies to every file of the image whose own label is
     the one that was corrected. So copies under other names follow, and whoever corrects the photographs themselves
-    afterwards is believed.
+    afterwards is believed: also who moves a file back to where an earlier batch took it from, if a later batch gave its
+    image that label.
 
     Parameters
     ----------
@@ -76,34 +84,52 @@ def correct(labels: Sequence[str], digests: Digests, label_form: str, batches: S
     batches
         The earliest first.
     """
-    said: dict[bytes, dict[str, tuple[str, int]]] = {}  # image, own label: corrected label, batch
-    path_of: dict[bytes, str] = {}
-    for place, batch in enumerate(batches):
-        for path, label, was, digest in zip(batch.path, batch.label, batch.was, batch.image_sha256, strict=True):
-            key = digest.tobytes()
-            path_of[key] = path
-            of_image = said.setdefault(key, {})
-            if batch.label_form == label_form:
-                of_image[was] = (label, place)
+    said = _said(label_form, batches)
     found = Corrected(list(labels))
-    met = set()
-    changed: dict[bytes, str] = {}
+    met: set[bytes] = set()
+    settled: set[bytes] = set()
     for row in _rows_of(digests, list(said)):
         key = digests[row].tobytes()
         if key not in said:
             continue
         met.add(key)
-        own = labels[row]
-        if own in said[key]:
-            label, place = said[key][own]
-            if label != own:
-                found.label[row] = label
-                found.own[row], found.batch[row] = own, place
-        elif own not in {label for label, _ in said[key].values()}:  # else the dataset says so itself by now
-            changed.setdefault(key, path_of[key])
-    found.changed.extend(changed.values())
-    found.gone.extend(path for key, path in path_of.items() if key not in met)
+        of_image, own = said[key], labels[row]
+        label, place = of_image.label.get(own, (own, -1))
+        if label != own and place >= of_image.given.get(own, -1):
+            settled.add(key)
+            found.label[row] = label
+            found.own[row], found.batch[row] = own, place
+        elif own in {label for label, _ in of_image.label.values()}:  # the dataset says so itself by now
+            settled.add(key)
+    for key, of_image in said.items():
+        if key not in met:
+            found.gone.append(of_image.path)
+        elif not of_image.label:
+            found.other_form.append(of_image.path)
+        elif key not in settled:
+            found.changed.append(of_image.path)
     return found
+
+
+@dataclass(eq=False)
+class _Said:
+    """What batches say of one image."""
+
+    path: str = ""
+    label: dict[str, tuple[str, int]] = field(default_factory=dict)  # by own label: the corrected one, its batch
+    given: dict[str, int] = field(default_factory=dict)  # by corrected label: the last batch that gave it
+
+
+def _said(label_form: str, batches: Sequence[Batch]) -> dict[bytes, _Said]:
+    said: dict[bytes, _Said] = {}
+    for place, batch in enumerate(batches):
+        for path, label, was, digest in zip(batch.path, batch.label, batch.was, batch.image_sha256, strict=True):
+            of_image = said.setdefault(digest.tobytes(), _Said())
+            of_image.path = path
+            if batch.label_form == label_form:
+                of_image.label[was] = (label, place)
+                of_image.given[label] = place
+    return said
 
 
 def _rows_of(digests: Digests, images: Sequence[bytes]) -> list[int]:

@@ -26,6 +26,7 @@ FORMAT_VERSION = 2
 """Of every kind of cache file; see FORMAT.md."""
 
 _UNSEALED = 1
+_REFILL = "`stackbone extract` to refill what it held"
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,10 @@ def _is_width(shape: tuple[int, ...], columns: int | None) -> bool:
 
 
 @contextmanager
-def open_checked(path: Path, kind: str) -> Iterator[CacheFile]:
+def open_checked(path: Path, kind: str, *, refill: str = _REFILL) -> Iterator[CacheFile]:
     """Open a file of the cache: a regular file of this kind, of a known version, with an unbroken seal.
+
+    `refill` tells, for the message, how what a damaged file held is made again.
 
     Raises
     ------
@@ -144,7 +147,7 @@ def open_checked(path: Path, kind: str) -> Iterator[CacheFile]:
     FileNotFoundError
         If it is gone.
     """
-    with _opened(path) as (descriptor, size):
+    with _opened(path, refill) as (descriptor, size):
         source, seal = _source(path, kind, descriptor, size)
         file = CacheFile(seal.version if seal else _UNSEALED, seal, size, source, read_root(source), descriptor)
         if file.text("format") != kind:
@@ -222,7 +225,7 @@ def _source(path: Path, kind: str, descriptor: int, size: int) -> tuple[Source, 
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[int, int]]:
+def _opened(path: Path, refill: str = _REFILL) -> Iterator[tuple[int, int]]:
     """Yield a descriptor and the size in bytes of a regular file; raise errors of the cache for what goes wrong."""
     try:
         with open_regular(path) as stream:
@@ -230,7 +233,7 @@ def _opened(path: Path) -> Iterator[tuple[int, int]]:
     except FileNotFoundError:
         raise
     except NotRegularError as exc:
-        raise CorruptFileError(corrupt_message(path, f"it {exc.strerror}")) from exc
+        raise CorruptFileError(corrupt_message(path, f"it {exc.strerror}", refill)) from exc
     except PermissionError as exc:
         message = f"{path} may not be read by this user. Make it readable, or name another cache with --cache"
         raise CacheError(message) from exc
@@ -244,14 +247,14 @@ def _opened(path: Path) -> Iterator[tuple[int, int]]:
         )
         raise CacheError(message) from exc
     except Malformed as exc:
-        raise CorruptFileError(corrupt_message(path, str(exc))) from exc
+        raise CorruptFileError(corrupt_message(path, str(exc), refill)) from exc
 
 
-def corrupt_message(path: Path, found: str) -> str:
-    """Return the error text for a damaged file: what, where, and the next step."""
+def corrupt_message(path: Path, found: str, refill: str = _REFILL) -> str:
+    """Return the error text for a damaged file: what, where, and the next steps, of which `refill` is the last."""
     return (
         f"{path} is not a sound cache file: {found}. Nothing was read from it. "
-        "Run `stackbone verify --repair` to set it aside, then `stackbone extract` to refill what it held"
+        f"Run `stackbone verify --repair` to set it aside, then {refill}"
     )
 
 

@@ -59,7 +59,7 @@ class ForgetPlan:
             remove_feature_set(feature_set)
         for name in self.datasets:
             remove_index(index_path(self.store.root, name))
-            remove_batches(batch_files(self.store.root, name))
+            remove_batches(self.store.root, name)
         for feature_set, rows in self.unused:
             compact(feature_set, drop=rows[~np.isin(as_keys(rows), as_keys(used_digests(self.store)))])
         gone = [each.id for each in self.feature_sets]

@@ -129,10 +129,10 @@ def extract(
     made_index = make_index(dataset, store, retry_failed=retry_failed or limits != USUAL, report=report)
     index = made_index.index
     inputs = inputs_of(chosen)
+    store.write_dataset(index)  # before corrections are read: a damaged file of them must not cost what was hashed
     summary = summarise_dataset(store.corrected(index), inputs)
     if on_listed:
         on_listed(summary)
-    store.write_dataset(index)
 
     images = distinct_images(dataset.root, index.path, index.image_sha256, index.ok, dataset.arrays)
     fillings = {
@@ -168,8 +168,8 @@ def extract(
         raise
     if failed or remarks:
         index = with_found(index, failed, remarks)
-        summary = summarise_dataset(store.corrected(index), inputs)
         store.write_dataset(index)
+        summary = summarise_dataset(store.corrected(index), inputs)
     reports = [
         report_backbone(own, embedders.get(each.key), len(images)) for each in chosen for own in fillings[each.key]
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,8 @@ class Relabelled:
     unread : list of str
         Paths of images that could not be read, and so cannot be known again.
     outdated : list of tuple of str
-        Path, label that the row says the image has, and label that it has: these were not corrected.
+        Path, label that the row says the image has, and label that it has: these were not corrected. Copies of images
+        that the table names are among them.
     notes : list of str
         What a reader should know, in sentences.
     """
@@ -201,9 +202,9 @@ def _matched(looked: _Looked, fixes: Sequence[Fix], file: Path) -> _Found:
     index = looked.index
     labels = in_form(index, [fix.label for fix in fixes], file)
     befores = in_form(index, [fix.was or "" for fix in fixes], file)
-    chosen: dict[int, tuple[str, str]] = {}
     found = _Found([], [], 0, [], [], [])
     n_same = 0
+    listed: list[tuple[int, str, Fix]] = []  # row, its label in the index's form, and what the table says
     for fix, label, before in zip(fixes, labels, befores, strict=True):
         row = looked.find(fix.path)
         if row is None:
@@ -215,22 +216,48 @@ def _matched(looked: _Looked, fixes: Sequence[Fix], file: Path) -> _Found:
         has = index.label[row]
         if has == label:
             n_same += 1
+            if not label:  # a row that nobody filled in says nothing, of copies neither
+                continue
         elif fix.was is not None and before != has:
             found.outdated.append((fix.path, before, has))
             continue
-        for each in looked.files(row):
-            if chosen.setdefault(each, (label, fix.path))[0] != label:
-                other = chosen[each][1]
-                msg = (
-                    f"Two rows of {str(file)!r} disagree about one image: {fix.path!r} gets the label {label!r}, and "
-                    f"{other!r}, which has the same bytes, {chosen[each][0]!r}. Expected one label. Delete one row."
-                )
-                raise DatasetError(msg)
+        listed.append((row, label, fix if fix.was is None else replace(fix, was=before)))
     if fixes and len(found.gone) == len(fixes):
-        msg = (
-            f"None of the {counted(len(fixes), 'path')} of {str(file)!r} is in the dataset {index.name!r}; the first "
-            f"is {fixes[0].path!r}, and the dataset's are such as {index.path[0]!r}. Write paths as the dataset has "
-            "them, or name another dataset with --dataset."
-        )
-        raise DatasetError(msg)
-    return _Found([*chosen], [label for label, _ in chosen.values()], n_same, found.gone, found.unread, found.outdated)
+        raise DatasetError(_none_found(index, fixes, file))
+    chosen, passed_over = _with_copies(looked, listed, file)
+    outdated = [*found.outdated, *passed_over]
+    return _Found([*chosen], [*chosen.values()], n_same, found.gone, found.unread, outdated)
+
+
+def _with_copies(
+    looked: _Looked, listed: Sequence[tuple[int, str, Fix]], file: Path
+) -> tuple[dict[int, str], list[tuple[str, str, str]]]:
+    """Return the label of each row of the index, copies with it, and copies that have another label than was said."""
+    chosen: dict[int, str] = {}
+    passed_over: dict[int, tuple[str, str, str]] = {}
+    of_image: dict[bytes, tuple[str, str]] = {}
+    index, named = looked.index, {row for row, _, _ in listed}
+    for row, label, fix in listed:
+        other, others_label = of_image.setdefault(index.image_sha256[row].tobytes(), (fix.path, label))
+        if others_label != label:
+            msg = (
+                f"Two rows of {str(file)!r} disagree about one image: {fix.path!r} gets the label {label!r}, and "
+                f"{other!r}, which has the same bytes, {others_label!r}. Expected one label. Delete one row."
+            )
+            raise DatasetError(msg)
+        for each in looked.files(row):
+            has = index.label[each]
+            if each in named or fix.was is None or has in (label, fix.was):
+                chosen[each] = label
+            else:
+                passed_over[each] = (index.path[each], fix.was, has)
+    return chosen, [said for each, said in passed_over.items() if each not in chosen]
+
+
+def _none_found(index: DatasetIndex, fixes: Sequence[Fix], file: Path) -> str:
+    such = f"the dataset's are such as {index.path[0]!r}" if index.path else "the dataset has no files"
+    return (
+        f"None of the {counted(len(fixes), 'path')} of {str(file)!r} is in the dataset {index.name!r}; the first "
+        f"is {fixes[0].path!r}, and {such}. Write paths as the dataset has them, or name another dataset with "
+        "--dataset."
+    )

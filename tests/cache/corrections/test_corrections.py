@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from stackbone.cache import CorruptFileError, DatasetIndex, FeatureStore, empty_index
+from stackbone.cache.corrections import batch as batch_module
 from stackbone.cache.corrections.batch import Batch, batch_files
 from stackbone.cache.disk.digest import FileStamps
 from stackbone.cache.upkeep.forget import plan_forget
@@ -106,6 +108,57 @@ def test_two_writers_of_one_number_lose_nothing(store: FeatureStore) -> None:
     assert labels(store) == ["dog", "dog", "dog"]
 
 
+@pytest.mark.parametrize("names", [("00000000", "ffffffff"), ("ffffffff", "00000000")])
+def test_of_two_batches_of_one_number_the_later_made_counts_and_is_taken_back(
+    store: FeatureStore, names: tuple[str, str]
+) -> None:
+    store.add_corrections("photos", batch("dog", "cat", "a"))
+    time.sleep(0.003)
+    store.add_corrections("photos", batch("emu", "cat", "a"))
+    for file, name in zip(batch_files(store.root, "photos"), names, strict=True):
+        file.rename(file.with_name(f"000001-{name}.h5"))
+    assert labels(store) == ["emu", "cat", "dog"]
+    undone = store.undo_corrections("photos")
+    assert undone is not None
+    assert undone.label == ["emu"]
+    assert labels(store) == ["dog", "cat", "dog"]
+
+
+@pytest.mark.parametrize("when", ["before it is read", "before it is removed"])
+def test_two_undos_side_by_side_take_back_two_batches(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    for label in ("dog", "emu", "bird"):
+        store.add_corrections("photos", batch(label, "cat", "a"))
+    last = batch_files(store.root, "photos")[-1]
+    read, unlink = batch_module.read_batch, Path.unlink
+
+    def read_late(path: Path) -> Batch:
+        if path == last and last.exists():
+            unlink(last)
+        return read(path)
+
+    def unlink_late(path: Path, missing_ok: bool = False) -> None:  # noqa: FBT001, FBT002 - as pathlib has it
+        if path == last and last.exists():
+            unlink(last)
+        unlink(path, missing_ok=missing_ok)
+
+    if when == "before it is read":
+        monkeypatch.setattr(batch_module, "read_batch", read_late)
+    else:
+        monkeypatch.setattr(Path, "unlink", unlink_late)
+    undone = store.undo_corrections("photos")
+    assert undone is not None
+    assert undone.label == ["emu"]
+    assert labels(store) == ["dog", "cat", "dog"]
+
+
+def test_an_undo_leaves_the_folder_to_whoever_is_about_to_write(store: FeatureStore) -> None:
+    store.add_corrections("photos", batch("dog", "cat", "a"))
+    store.undo_corrections("photos")
+    assert (store.root / "corrections" / "photos").is_dir()
+
+
 def test_corrections_follow_an_image_that_moves_and_its_copies(store: FeatureStore) -> None:
     store.add_corrections("photos", batch("dog", "cat", "a"))
     store.write_dataset(index({"moved": "cat", "copy": "cat", "c": "dog"}, {"moved": "a", "copy": "a"}))
@@ -134,7 +187,54 @@ def test_corrections_of_another_form_of_label_do_not_apply(store: FeatureStore) 
     store.add_corrections("photos", batch("dog", "cat", "a"))
     store.write_dataset(index({"a": "cat", "b": "cat|dog"}, form="sets"))
     assert labels(store) == ["cat", "cat|dog"]
-    assert "no longer applies" in notes(store)[0]
+    what = "of an image that was corrected when the dataset's labels were of another form, such as 'a'"
+    assert notes(store) == [f"a correction no longer applies: {what}"]
+
+
+@pytest.mark.parametrize(
+    ("own", "now"),
+    [
+        ({"a": "cat", "copy": "bird"}, ["dog", "bird"]),  # the correction still applies to the first file
+        ({"copy": "bird", "a": "cat"}, ["bird", "dog"]),
+        ({"a": "dog", "copy": "bird"}, ["dog", "bird"]),  # the dataset says so itself by now
+    ],
+)
+def test_a_copy_in_another_folder_is_no_change_of_what_was_corrected(
+    store: FeatureStore, own: dict[str, str], now: list[str]
+) -> None:
+    store.add_corrections("photos", batch("dog", "cat", "a"))
+    store.write_dataset(index(own, {"copy": "a"}))
+    assert labels(store) == now
+    assert not any("no longer" in note for note in notes(store))
+
+
+def test_an_image_of_which_no_file_matches_is_said_once(store: FeatureStore) -> None:
+    store.add_corrections("photos", batch("dog", "cat", "a"))
+    store.write_dataset(index({"a": "bird", "copy": "emu"}, {"copy": "a"}))
+    assert labels(store) == ["bird", "emu"]
+    (note,) = notes(store)
+    assert note.startswith("a correction no longer applies: of an image whose label the dataset itself has changed")
+
+
+@pytest.mark.parametrize("between", [[], [("emu", "dog")], [("emu", "dog"), ("cat", "emu")]])
+def test_an_old_correction_does_not_come_back(store: FeatureStore, between: list[tuple[str, str]]) -> None:
+    store.add_corrections("photos", batch("cat", "dog", "a"))  # then the file is moved to cat/
+    for label, was in between:
+        store.add_corrections("photos", batch(label, was, "a"))
+    store.add_corrections("photos", batch("dog", "cat", "a"))  # and then moved back to dog/
+    store.write_dataset(index({"a": "dog"}))
+    assert labels(store) == ["dog"]
+    assert notes(store) == []
+    store.add_corrections("photos", batch("cat", "dog", "a"))
+    assert labels(store) == ["cat"]
+
+
+def test_a_correction_back_that_was_itself_corrected_leaves_the_files_right(store: FeatureStore) -> None:
+    for label, was in (("cat", "dog"), ("dog", "cat"), ("emu", "cat")):
+        store.add_corrections("photos", batch(label, was, "a"))
+    store.write_dataset(index({"a": "dog"}))
+    assert labels(store) == ["dog"]
+    assert "the dataset itself has changed since" in notes(store)[0]
 
 
 def test_an_index_that_is_written_again_keeps_its_own_labels(store: FeatureStore) -> None:
@@ -162,7 +262,9 @@ def test_damaged_corrections_are_refused_and_set_aside(store: FeatureStore, dama
         content = bytearray(batch_files(store.root, "others")[0].read_bytes())
     content[-5] ^= damage == "flipped"
     file.write_bytes(content[: len(content) // 2] if damage == "cut" else content)
-    with pytest.raises(CorruptFileError, match="`stackbone relabel` corrects again"):
+    with pytest.raises(
+        CorruptFileError, match="`stackbone verify --repair` to set it aside, then `stackbone relabel TABLE`"
+    ):
         store.dataset()
     assert [each.path for each in verify(store, repair=True).findings if each.path.parent.name == "photos"] == [file]
     assert labels(store) == ["cat", "cat", "dog"]

@@ -17,9 +17,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stackbone.cache import CacheError, FeatureStore, ImageError, UsageError, WeightsError
+from stackbone.cache import CacheError, CorruptFileError, FeatureStore, ImageError, UsageError, WeightsError
+from stackbone.cache.records.index import index_path, read_index
 from stackbone.cache.records.listed import Listed, Skipped
 from stackbone.cache.upkeep.summary import summarise
+from stackbone.cache.upkeep.verify import verify
 from stackbone.extract import ExtractReport, open_dataset
 from stackbone.extract.backbones.backbone import BACKBONES
 from stackbone.extract.backbones.weights import Weights, find_weights, random_weights
@@ -184,6 +186,33 @@ def test_what_was_understood_is_told_before_an_image_is_decoded(
     assert report.summary.sizes.smallest == (90, 70)
     assert [each.kind for each in report.summary.oddities] == ["small images"]
     assert report.to_dict()["summary"]["classes"] == {"cat": 6, "dog": 6}
+
+
+def test_damaged_corrections_cost_nothing_that_was_hashed(photos: Path, run: Run, store: FeatureStore) -> None:
+    folder = store.root / "corrections" / "photos"
+    folder.mkdir(parents=True)
+    (folder / "000001-00000000.h5").write_bytes(b"no batch")
+    with pytest.raises(CorruptFileError, match="verify --repair"):
+        run(photos)
+    assert read_index(index_path(store.root, "photos")).label == ["cat"] * 6 + ["dog"] * 6
+    verify(store, repair=True)
+    assert run(photos).n_embedded == 12
+
+
+def test_corrections_that_are_damaged_meanwhile_do_not_cost_which_images_fail(
+    photos: Path, run: Run, store: FeatureStore
+) -> None:
+    (photos / "cat/00.png").write_bytes(b"no image")
+    folder = store.root / "corrections" / "photos"
+
+    def damage(_what: str, _done: int, _n: int) -> None:
+        if index_path(store.root, "photos").is_file() and not folder.exists():
+            folder.mkdir(parents=True)
+            (folder / "000001-00000000.h5").write_bytes(b"no batch")
+
+    with pytest.raises(CorruptFileError, match="verify --repair"):
+        run(photos, on_progress=damage)
+    assert read_index(index_path(store.root, "photos")).ok.tolist() == [False, *[True] * 11]
 
 
 def test_an_image_that_fails_is_in_the_summary_of_the_end(photos: Path, run: Run) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stackbone.cache import DatasetError, FeatureStore, UsageError
+from stackbone.cache import DatasetError, FeatureStore, UsageError, empty_index
 from stackbone.cache.csv_text import csv_lines
 from stackbone.extract.relabelling.relabel import Relabelled, relabel
 from tests.conftest import MakeCache
@@ -107,6 +107,8 @@ def test_rows_that_disagree_are_refused_and_nothing_is_written(store: FeatureSto
         corrected(store, tmp_path, (paths[1], "dog", "cat"), (paths[1], "emu", "cat"))
     with pytest.raises(DatasetError, match="disagree about one image"):
         corrected(store, tmp_path, (paths[0], "dog", "cat"), (paths[4], "emu", "cat"))
+    with pytest.raises(DatasetError, match="disagree about one image"):
+        corrected(store, tmp_path, (paths[1], "dog", "cat"), (f"./{paths[1]}", "emu", "cat"))
     assert store.corrections("photos") == []
 
 
@@ -149,3 +151,64 @@ def test_a_word_among_quantities_is_refused(tmp_path: Path, make_cache: MakeCach
     with pytest.raises(DatasetError, match="are numbers"):
         corrected(store, tmp_path, (store.dataset().path[1], "long", "1.5"))
     assert corrected(store, tmp_path, (store.dataset().path[1], "3.25", "1.5")).notes == []
+
+
+UNLIKE = ["cat", "cat", "dog", "dog", ""]
+"""The copy of the first image has no label, as one that a later `extract` listed."""
+
+
+@pytest.fixture
+def unlike(store: FeatureStore) -> FeatureStore:
+    store.write_dataset(replace(store.dataset(), label=UNLIKE))
+    return store
+
+
+@pytest.mark.parametrize("header", ["path,label,was", "path,label"])
+def test_a_row_that_stays_empty_takes_no_label_from_a_copy(unlike: FeatureStore, tmp_path: Path, header: str) -> None:
+    row = (unlike.dataset().path[4], "", "")[: header.count(",") + 1]
+    done = corrected(unlike, tmp_path, row, header=header)
+    assert (done.path, done.n_same, done.outdated) == ([], 1, [])
+    assert unlike.dataset().label == UNLIKE
+
+
+def test_a_row_that_stays_empty_does_not_disagree_with_a_copy_that_is_filled_in(
+    unlike: FeatureStore, tmp_path: Path
+) -> None:
+    paths = unlike.dataset().path
+    done = corrected(unlike, tmp_path, (paths[4], "", ""), (paths[0], "dog", "cat"))
+    assert (done.path, done.n_same) == ([paths[0]], 1)
+    assert done.outdated == [(paths[4], "cat", "")]
+    assert unlike.dataset().label == ["dog", *UNLIKE[1:]]
+
+
+@pytest.mark.parametrize(
+    ("label", "was", "outdated"),
+    [("cat", "cat", "cat"), ("dog", "cat", "cat"), ("", "cat", None), ("cat", "", None), ("cat", "emu", "emu")],
+)
+def test_a_copy_with_another_label_than_was_says_is_passed_over_and_listed(
+    unlike: FeatureStore, tmp_path: Path, label: str, was: str, outdated: str | None
+) -> None:
+    paths = unlike.dataset().path
+    done = corrected(unlike, tmp_path, (paths[0], label, was))
+    assert done.outdated == ([] if outdated is None else [(paths[4], outdated, "")])
+    assert unlike.dataset().label == [label, *UNLIKE[1:4], "cat" if (label, was) == ("cat", "") else ""]
+
+
+def test_without_was_every_copy_gets_the_label_that_the_image_has(unlike: FeatureStore, tmp_path: Path) -> None:
+    done = corrected(unlike, tmp_path, (unlike.dataset().path[0], "cat"), header="path,label")
+    assert (done.path, done.label, done.n_same) == ([unlike.dataset().path[4]], ["cat"], 1)
+
+
+def test_copies_of_other_labels_are_corrected_each_by_its_own_row(unlike: FeatureStore, tmp_path: Path) -> None:
+    paths = unlike.dataset().path
+    done = corrected(unlike, tmp_path, (paths[0], "dog", "cat"), (paths[4], "dog", ""))
+    assert (done.path, done.outdated) == ([paths[0], paths[4]], [])
+    with pytest.raises(DatasetError, match="disagree about one image"):
+        corrected(unlike, tmp_path, (paths[0], "emu", "dog"), (paths[4], "cat", "dog"))
+
+
+def test_a_dataset_without_files_has_none_of_the_paths(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path / "features")
+    store.write_dataset(empty_index("photos", "/photos"))
+    with pytest.raises(DatasetError, match=r"None of the 1 path .* 'x.jpg', and the dataset has no files"):
+        corrected(store, tmp_path, ("x.jpg", "cat", ""))
