@@ -55,7 +55,7 @@ def least_margin(blocks: Blocks, codes: Codes, budget: int, seed: int) -> list[i
     if len(np.unique(codes)) < 3:  # -1 and one class
         return typiclust(blocks, codes, budget, seed)
     free = np.flatnonzero(codes < 0)
-    doubt = choice.doubts(choice.class_probabilities(blocks, codes))
+    doubt = choice.doubts(choice.class_probabilities(choice.fitted(blocks, codes), blocks))
     found: list[int] = free[np.argsort(-doubt[free], kind="stable")[:budget]].tolist()
     return found
 

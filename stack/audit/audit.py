@@ -11,10 +11,8 @@ from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore, StackError
 from stackbone.cache.choices import check_choice
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.cache.errors import UsageError
-from stackbone.cache.labels.numbers import NUMBERS
 from stackbone.cache.progress import Progress
 from stackbone.cache.text import counted
-from stackbone.cache.upkeep.oddities.looks import Copies, Looks
 from stackbone.stack.audit.audited import Audited
 from stackbone.stack.audit.facts import Facts, MeasureImages
 from stackbone.stack.audit.finding import Finding
@@ -23,12 +21,12 @@ from stackbone.stack.audit.out_of_fold import OutOfFold, score_out_of_fold
 from stackbone.stack.audit.result import Audit
 from stackbone.stack.divisions.labelled_images import check_group_by
 from stackbone.stack.evaluation.near_copies import MOST_COMPARED
+from stackbone.stack.features.classes import are_numbers
 from stackbone.stack.features.distinct import distinct_rows
 from stackbone.stack.features.join import join_features
 from stackbone.stack.features.selection import select_backbones
 
 _FEWEST = 3  # images of which one can be unlike the others
-_IMAGES_OF_NUMBER = 5  # a label, in the mean, from which on whole numbers are taken for names of classes
 
 
 def audit(
@@ -148,16 +146,9 @@ def _lacking_labels(index: DatasetIndex) -> dict[str, str]:
     """Return why classes are not to be had, where they are not."""
     if not any(index.label):
         return {LABELS: "no image has a label"}
-    looks = Looks(index, Copies([]), {})
-    if index.label_form == NUMBERS or (looks.are_quantities and not _are_numbers_of_classes(looks)):
+    if are_numbers(index):
         return {LABELS: "labels are numbers, and not names of classes"}
     return {}
-
-
-def _are_numbers_of_classes(looks: Looks) -> bool:
-    """Return whether labels are whole numbers that come back as classes do, such as 0 to 99 of CIFAR-100."""
-    are_whole = all(label.strip().isdecimal() for label in looks.classes)
-    return are_whole and looks.n_labelled >= _IMAGES_OF_NUMBER * len(looks.classes)
 
 
 def _lacking_features(rows: NDArray[np.int64], blocks: dict[str, NDArray[np.float32]]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import DatasetIndex, Digests, FeatureSet, FeatureStore, StackError
 from stackbone.cache.disk.reading import ListedFile
-from stackbone.cache.labels.numbers import NUMBERS
+from stackbone.stack.features.classes import are_numbers, unclassed
 from stackbone.stack.features.distinct import distinct_rows
 from stackbone.stack.features.selection import select_backbones
 from stackbone.stack.models.unlike.novelty import unit_rows
@@ -63,20 +63,21 @@ class Explored:
     @property
     def classes(self) -> bool:
         """Whether labels name one class each, and there are any."""
-        return not self.index.label_form and any(self.labels)
+        return not self.unclassed
 
-    @property
+    @cached_property
     def unclassed(self) -> str:
         """Why there are no classes; ``""`` where there are."""
-        if self.classes:
-            return ""
-        if not any(self.labels):
-            return "no image has a label"
-        return "labels are numbers" if self.index.label_form == NUMBERS else "an image can have several labels"
+        return unclassed(self.index)
+
+    @cached_property
+    def are_numbers(self) -> bool:
+        """Whether labels are numbers, which name nothing."""
+        return are_numbers(self.index)
 
     def names_of(self, image: int) -> list[str]:
-        """Return the classes or labels of an image, by its place among these."""
-        return self.index.names_of(int(self.rows[image]))
+        """Return the classes or labels of an image, by its place among these; none of numbers."""
+        return [] if self.are_numbers else self.index.names_of(int(self.rows[image]))
 
     def file(self, image: int) -> ListedFile:
         """Return where an image lies, by its place among these."""
@@ -125,7 +126,7 @@ def explore(store: FeatureStore, dataset: str | None, backbones: str | Sequence[
     rows = distinct_rows(index)
     chosen = select_backbones(store, index, backbones)
     sets: dict[str, FeatureSet] = {}
-    notes = []
+    notes = [] if index.corrected is None else index.corrected.notes()
     left_out: dict[str, list[str]] = {}
     for name, each in chosen.items():
         if isinstance(each, FeatureSet):

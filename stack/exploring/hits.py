@@ -49,7 +49,7 @@ class Search:
     backbones : list of str
         That were asked.
     k : int
-        Images found for each query; the query itself is not counted.
+        Images found for each query at most; the query itself is not counted.
     queries : list of str
         That could be answered.
     hits : list of Hit

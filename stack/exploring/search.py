@@ -108,10 +108,12 @@ def search(
     if not resolved:
         raise StackError("\n".join(f"{query!r}: {reason}" for query, reason in failed.items()))
     own = _own_places(resolved, explored)
-    most = len(explored) - bool((own >= 0).any())
+    limits = len(explored) - (own >= 0)
+    fewest, most = int(limits.min()), int(limits.max())
     notes = list(explored.notes)
-    if k > most:
-        notes.append(f"{k:,} images were asked for, and there are {most:,}: all are taken")
+    if k > fewest:
+        there = f"{most:,}" if fewest == most else f"{most:,}, or {fewest:,} beside a query that is one of them"
+        notes.append(f"{k:,} images were asked for, and there are {there}: all are taken")
     many = not exact and len(explored) > approximate.MANY and approximate.is_installed()
     rankers: dict[str, Ranker] = {
         name: approximate.open_index(explored, name, 0, report) if many else Exact(explored, name) for name in features
@@ -190,14 +192,14 @@ def _rank(
     features: Mapping[str, NDArray[np.float32]],
     own: NDArray[np.int64],
     k: int,
-    n_others: int,
+    most: int,
     report: Progress,
 ) -> list[_Found]:
-    """Return the k best images of each query."""
+    """Return the k best images of each query, fewer of one that is itself among them and has no more others."""
     if k == 0:
         nothing = np.zeros(0, np.float32)
         return [_Found(np.zeros(0, np.int64), dict.fromkeys(features, nothing)) for _ in own]
-    depth = k if len(features) == 1 else depth_of(k, n_others)
+    depth = k if len(features) == 1 else depth_of(k, most)
     ranked = {}
     for done, (name, x) in enumerate(features.items()):
         report("comparing", done, len(features))
@@ -205,8 +207,15 @@ def _rank(
     report("comparing", len(features), len(features))
     if len(ranked) == 1:
         (name, only), *_ = ranked.items()
-        return [_Found(rows, {name: cosines}) for rows, cosines in zip(only.rows, only.cosines, strict=True)]
-    places = [fuse([each.rows[query] for each in ranked.values()], k)[0] for query in range(len(own))]
+        others = only.rows != own[:, None]  # where all are taken, a query's own image is the last of them
+        return [
+            _Found(rows[meant], {name: cosines[meant]})
+            for rows, cosines, meant in zip(only.rows, only.cosines, others, strict=True)
+        ]
+    places = []
+    for query, itself in enumerate(own):
+        rankings = [each.rows[query] for each in ranked.values()]
+        places.append(fuse([rows[rows != itself] for rows in rankings], k)[0])
     cosines = {name: _cosines(each, places, rankers[name], features[name]) for name, each in ranked.items()}
     return [_Found(best, {name: each[query] for name, each in cosines.items()}) for query, best in enumerate(places)]
 

@@ -39,6 +39,7 @@ PREFILTER = 10
 """The most doubtful images that are clustered, as a multiple of those that are asked for."""
 
 _SMALL = 5  # images of a cluster, at least, that is taken before the others
+_PART = 8192  # images whose classes are told at a time
 _EXACT = 20_000  # images up to which all are looked at in each step of k-means
 
 Blocks = Sequence[NDArray[np.floating]]
@@ -90,16 +91,17 @@ def choose(blocks: Blocks, codes: NDArray[np.int64], budget: int, seed: int) -> 
         nothing: dict[str, Any] = {"by_doubt": False, "likeliest": unknown, "agree": unknown}
         found = typical(x, labelled, budget, seed)
         return Choice(np.array([row for row, _ in found]), np.array([s for _, s in found]), **nothing)
-    probabilities = class_probabilities(blocks, codes)
+    classifiers = fitted(blocks, codes)
     by_doubt = bool(labelled.sum() >= FEW * n_classes)
     if by_doubt:
-        doubt = doubts(probabilities)
+        parts = [slice(at, at + _PART) for at in range(0, len(x), _PART)]
+        doubt = np.concatenate([doubts(class_probabilities(classifiers, [b[part] for b in blocks])) for part in parts])
         rows = np.array(doubtful(x, doubt, labelled, budget, seed))
         scores = doubt[rows]
     else:
         found = typical(x, labelled, budget, seed)
         rows, scores = np.array([row for row, _ in found]), np.array([share for _, share in found])
-    seen = probabilities[:, rows]
+    seen = class_probabilities(classifiers, [block[rows] for block in blocks])
     likeliest = seen.mean(axis=0).argmax(axis=1)
     agree = (seen.argmax(axis=2) == likeliest).sum(axis=0)
     return Choice(rows, scores, by_doubt, np.unique(codes[labelled])[likeliest], agree)
@@ -165,8 +167,8 @@ def typical(x: NDArray[np.floating], labelled: NDArray[np.bool_], budget: int, s
     return found
 
 
-def class_probabilities(blocks: Blocks, codes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return ``(n_backbones, n, n_classes)`` what a logistic regression on the labelled images says of all.
+def fitted(blocks: Blocks, codes: NDArray[np.int64]) -> list[LogisticRegression]:
+    """Return a logistic regression of each backbone, fitted to the images that have labels.
 
     Parameters
     ----------
@@ -176,9 +178,12 @@ def class_probabilities(blocks: Blocks, codes: NDArray[np.int64]) -> NDArray[np.
         ``(n,)`` class codes, of two classes or more; -1 of images without a label.
     """
     rows = np.flatnonzero(codes >= 0)
-    return np.stack(
-        [LogisticRegression(C=1.0, max_iter=300).fit(x[rows], codes[rows]).predict_proba(x) for x in blocks]
-    )
+    return [LogisticRegression(C=1.0, max_iter=300).fit(x[rows], codes[rows]) for x in blocks]
+
+
+def class_probabilities(classifiers: Sequence[LogisticRegression], blocks: Blocks) -> NDArray[np.float64]:
+    """Return ``(n_backbones, n, n_classes)`` what the classifier of each backbone says of some images."""
+    return np.stack([each.predict_proba(x) for each, x in zip(classifiers, blocks, strict=True)])
 
 
 def doubts(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -197,17 +202,25 @@ def doubtful(
     """Return rows to label, each the one nearest to the centre of a cluster in which images count for their doubt.
 
     The most doubtful ten times as many as are asked for are clustered (Zhdanov 2019, "Diverse mini-batch Active
-    Learning", arXiv 1901.05954).
+    Learning", arXiv 1901.05954). Where more are asked for than there are clusters, further images of each cluster
+    follow, the next to its centre first, so many as its share of the doubt gives it.
     """
     free = np.flatnonzero(~labelled)
     pool = free[np.argsort(-doubt[free], kind="stable")[: max(PREFILTER * budget, 1)]]
     budget = min(budget, len(pool))
     weights = doubt[pool] + 1e-6
-    clusters = cluster(x[pool], budget, seed, weights)
-    distances = clusters.transform(x[pool])
-    found: dict[int, None] = {}
-    for each in np.argsort(-np.bincount(clusters.labels_, weights=weights, minlength=distances.shape[1])):
-        order = pool[np.argsort(distances[:, each], kind="stable")].tolist()
-        found[next(row for row in order if row not in found)] = None
-    rest = [row for row in pool.tolist() if row not in found]  # of the same images, clusters are fewer
-    return [*found, *rest][:budget]
+    clusters = cluster(x[pool], min(budget, MOST_CLUSTERS), seed, weights)
+    distances, codes = clusters.transform(x[pool]), clusters.labels_
+    of_cluster = np.bincount(codes, weights=weights, minlength=distances.shape[1])
+    taken = np.zeros(len(pool), np.bool_)
+    found = []
+    for each in np.argsort(-of_cluster):
+        nearest = int(np.where(taken, np.inf, distances[:, each]).argmin())
+        taken[nearest] = True
+        found.append(nearest)
+    rest = np.flatnonzero(~taken)
+    rest = rest[np.lexsort((distances[rest, codes[rest]], codes[rest]))]  # cluster after cluster, from its centre
+    number = 1 + np.arange(len(rest)) - np.searchsorted(codes[rest], codes[rest])
+    further = rest[np.argsort(number / of_cluster[codes[rest]], kind="stable")]
+    rows: list[int] = pool[np.concatenate([found, further])[:budget].astype(np.int64)].tolist()
+    return rows

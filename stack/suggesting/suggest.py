@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stackbone.cache import FeatureSet, FeatureStore, StackError, UsageError, as_keys
-from stackbone.cache.labels.numbers import NUMBERS
-from stackbone.cache.labels.sets import SETS
+from stackbone.cache import FeatureSet, FeatureStore, StackError, UsageError
 from stackbone.cache.progress import Progress
 from stackbone.cache.text import counted
-from stackbone.cache.upkeep.oddities.looks import Copies, Looks
+from stackbone.stack.features.classes import unclassed
+from stackbone.stack.features.distinct import distinct_rows
 from stackbone.stack.features.selection import select_backbones
 from stackbone.stack.suggesting.choice import choose, reduced
 from stackbone.stack.suggesting.result import Suggestion, Suggestions
+from stackbone.stack.suggesting.stratified import stratified
 
 MOST_COMPARED = 50_000
-"""Images without a label that are looked at, at most: of more, a sample of so many."""
+"""Images without a label that are looked at, at most, and images with one: of more, a sample of so many."""
 
 
 def suggest(
@@ -42,7 +42,7 @@ def suggest(
     backbones
         As of `stack.experiments.run.run_experiment`; plain ones are asked alone.
     seed
-        Of the clusters, and of the sample where there are more than 50,000 images without a label.
+        Of the clusters, and of samples where there are more than 50,000 images with a label, or without.
     progress
         See `cache.progress.Progress`.
 
@@ -54,7 +54,7 @@ def suggest(
     Raises
     ------
     StackError
-        If every image has a label, or no plain backbone covers the dataset.
+        If no image could be read, every image has a label, or no plain backbone covers the dataset.
     UsageError
         If the budget is below 1, or a name is unknown.
     CacheError
@@ -65,32 +65,37 @@ def suggest(
         raise UsageError(message)
     store = store or FeatureStore()
     index = store.dataset(dataset)
-    sound = np.flatnonzero(index.ok)
-    keys = as_keys(index.image_sha256[sound])
-    has_label = np.array([bool(index.label[row]) for row in sound], np.bool_)
-    known = np.unique(keys[has_label])
-    _, first = np.unique(keys, return_index=True)
-    free = np.sort(sound[first[~np.isin(keys[first], known)]])
+    distinct = distinct_rows(index)
+    has_label = np.array([index.label[row] != "" for row in distinct], np.bool_)
+    labelled, free = distinct[has_label], distinct[~has_label]
     if not len(free):
-        found = (
-            "no image that could be read" if not len(sound) else f"no image without a label ({len(sound):,} have one)"
-        )
         message = (
-            f"the dataset {index.name!r} has {found}, so there is nothing to label next. `stackbone audit` tells which "
-            "labels are doubtful. To go on, extract further images without labels: a table may leave theirs empty"
+            f"the dataset {index.name!r} has no image without a label ({len(labelled):,} have one), so there is "
+            "nothing to label next. `stackbone audit` tells which labels are doubtful. To go on, extract further "
+            "images without labels: a table may leave theirs empty"
         )
         raise StackError(message)
     notes = [] if index.corrected is None else index.corrected.notes()
     if len(free) < budget:
         notes.append(f"{counted(len(free), 'image has', 'images have')} no label: all of them are suggested")
-    n_free, n_asked = len(free), min(budget, len(free))
+    n_labelled, n_free, n_asked = len(labelled), len(free), min(budget, len(free))
     if len(free) > max(MOST_COMPARED, n_asked):
         free = np.sort(np.random.default_rng(seed).choice(free, max(MOST_COMPARED, n_asked), replace=False))
         notes.append(f"{len(free):,} of {n_free:,} images without a label, drawn at random, were looked at")
-    labelled_rows = sound[np.flatnonzero(has_label)]
-    _, once = np.unique(as_keys(index.image_sha256[labelled_rows]), return_index=True)
-    labelled_rows = np.sort(labelled_rows[once])
-    rows = np.concatenate([labelled_rows, free])
+    why_not = unclassed(index)
+    names = np.array([index.label[row] for row in labelled], dtype=np.str_)
+    classes, codes = np.unique(names, return_inverse=True)
+    if why_not:
+        codes = np.zeros(n_labelled, np.int64)
+    if why_not and n_labelled:
+        notes.append(f"{why_not}: typical images are asked for, however many have labels, and no class is told")
+    if n_labelled > MOST_COMPARED:
+        kept = stratified(codes.astype(np.int64), MOST_COMPARED, seed)
+        labelled, codes = labelled[kept], codes[kept]
+        of_each = "" if why_not else " of each class in proportion"
+        drawn = f"{len(labelled):,} of {n_labelled:,} images with a label, drawn at random{of_each}"
+        notes.append(f"{drawn}, were looked at")
+    rows = np.concatenate([labelled, free])
     plain = [each for each in select_backbones(store, index, backbones).values() if isinstance(each, FeatureSet)]
     if not plain:
         message = "steered features differ from fold to fold, and no plain backbone covers the dataset: extract one"
@@ -102,12 +107,6 @@ def suggest(
         blocks.append(reduced(each.load(index.image_sha256[rows]), seed))
         if progress is not None:
             progress("comparing images", number, len(plain))
-    names = np.array([index.label[row] for row in labelled_rows], dtype=np.str_)
-    # A set of labels counts as one class here; numbers tell nothing of classes.
-    is_number = index.label_form == NUMBERS or Looks(index, Copies([]), {}).are_quantities
-    classes, codes = np.unique(names, return_inverse=True)
-    if is_number:
-        classes, codes = np.array(["numbers"]), np.zeros(len(names), np.int64)
     of_all = np.concatenate([codes.astype(np.int64), np.full(len(free), -1)])
     chosen = choose(blocks, of_all, n_asked, seed)
     suggestions = [
@@ -115,7 +114,7 @@ def suggest(
             path=index.path[rows[row]],
             rank=rank,
             score=float(score),
-            likely="" if code < 0 or is_number or index.label_form == SETS else str(classes[code]),
+            likely="" if code < 0 else str(classes[code]),
             reason=_reason(float(score), chosen.by_doubt, int(agree), len(plain)),
         )
         for rank, (row, score, code, agree) in enumerate(
@@ -124,7 +123,7 @@ def suggest(
     ]
     return Suggestions(
         dataset=index.name,
-        n_labelled=len(labelled_rows),
+        n_labelled=n_labelled,
         n_unlabelled=n_free,
         backbones=[each.backbone for each in plain],
         by_doubt=chosen.by_doubt,

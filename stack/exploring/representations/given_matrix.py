@@ -43,7 +43,7 @@ def read_matrix(file: Path, paths: list[str]) -> GivenMatrix:
     file
         ``.npy``, with a row for each image of the dataset in its order; or ``.csv``, the same without a header, or with
         one: then the first column has the path of each row's image, and the other columns come in the order of the
-        rows. A table with paths may have some of the images, in any order.
+        rows, or are titled by the same paths in another. A table with paths may have some of the images, in any order.
     paths
         Of the dataset's images, each once, in its order.
 
@@ -88,15 +88,23 @@ def _read_csv(file: Path) -> tuple[list[str] | None, NDArray[np.float64]]:
     if not rows:
         message = "it is empty"
         raise ValueError(message)
-    names = None
+    names, order = None, None
     if rows[0][0].strip().lower() in _NAMES:
+        titles = rows[0][1:]
         rows = rows[1:]
+        if not rows:
+            message = "it has a header, and no row below it"
+            raise ValueError(message)
         names = [row[0] for row in rows]
         rows = [row[1:] for row in rows]
+        if len(set(names)) == len(names) and sorted(titles) == sorted(names):
+            places = {title: place for place, title in enumerate(titles)}
+            order = [places[name] for name in names]
     if len({len(row) for row in rows}) > 1:
         message = "its rows differ in length"
         raise ValueError(message)
-    return names, np.array([[float(cell) for cell in row] for row in rows], np.float64).reshape(len(rows), -1)
+    values = np.array([[float(cell) for cell in row] for row in rows], np.float64).reshape(len(rows), -1)
+    return names, values if order is None or values.shape[1] != len(order) else values[:, order]
 
 
 def _check_values(file: Path, values: NDArray[np.float64]) -> None:

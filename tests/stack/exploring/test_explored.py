@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 
 from stackbone.cache import FeatureStore, SeenRecord, StackError, write_seen
+from stackbone.extract.relabelling.relabel import relabel
+from stackbone.stack.exploring.clusters.cluster import cluster
 from stackbone.stack.exploring.explored import explore, of_length_1
+from stackbone.stack.exploring.search import search
+from stackbone.stack.exploring.similar import similar
 from stackbone.stack.models.unlike.novelty import unit_rows
 from tests.conftest import MakeCache
 from tests.made.domain_caches import spec_of
@@ -58,3 +62,36 @@ def test_rows_of_any_length_get_length_1(scale: float) -> None:
     x[3] = 0
     assert (of_length_1(x)[3] == 0).all()
     assert of_length_1(x[:0]).shape == (0, 7)
+
+
+@pytest.mark.parametrize(
+    ("label", "form", "why"),
+    [
+        ([f"{i}.5" for i in range(12)], "", "labels are numbers"),
+        ([f"{i / 7:.3f}" for i in range(12)], "", "labels are numbers"),
+        (["length=1|width=2"] * 12, "numbers", "labels are numbers"),
+        (["cat|dog"] * 12, "sets", "an image can have several labels"),
+        ([""] * 12, "", "no image has a label"),
+        (["1", "2"] * 6, "", ""),
+    ],
+)
+def test_numbers_and_sets_name_no_classes(store: FeatureStore, label: list[str], form: str, why: str) -> None:
+    store.write_dataset(replace(store.dataset(), label=label, label_form=form))
+    found = explore(store, None, None)
+    assert (found.classes, found.unclassed) == (not why, why)
+    near = similar(store, k=2)
+    divided = cluster(store, n_clusters=2)
+    assert bool(near.classes) == (not why)
+    assert (divided.agreement is not None) == (not why)
+    assert any(divided.clusters[0].name == name for name in ("1", "2", "cat")) == (not why or form == "sets")
+    if why:
+        assert f"nothing is said of classes: {why}" in near.notes
+
+
+def test_corrected_labels_are_said_by_every_command(store: FeatureStore, tmp_path: Path) -> None:
+    path = store.dataset().path
+    (tmp_path / "fixes.csv").write_text(f"path,label\n{path[0]},dog\n{path[1]},cat\n")
+    relabel(tmp_path / "fixes.csv", store)
+    note = "2 labels corrected (`stackbone relabel --list` shows them)"
+    notes = [search(path[0], store, k=2).notes, similar(store, k=2).notes, cluster(store, n_clusters=2).notes]
+    assert [each.count(note) for each in notes] == [1, 1, 1]

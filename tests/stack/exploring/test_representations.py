@@ -6,17 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
 from stackbone.cache import FeatureStore, StackError, UsageError
+from stackbone.stack.exploring.clusters.reduced import components
 from stackbone.stack.exploring.representations import compare as module
 from stackbone.stack.exploring.representations.alignment import linear_cka
 from stackbone.stack.exploring.representations.compare import compare_backbones
 from stackbone.stack.exploring.representations.dissimilarity import correlation_distances, ranks
 from stackbone.stack.exploring.representations.redundancy import predicted_shares
+from stackbone.stack.models.unlike.novelty import unit_rows
 from tests.conftest import MakeCache
 
 Floats = NDArray[np.float32]
@@ -121,6 +126,26 @@ def test_a_backbone_that_two_others_make_up_is_redundant() -> None:
     assert shares["both"] > 0.95
 
 
+@pytest.mark.parametrize(("n", "signal"), [(60, 0.0), (60, 0.5), (101, 0.2)])
+def test_the_penalty_is_chosen_on_the_training_half_alone(n: int, signal: float) -> None:
+    one, other = made(n, 20), made(n, 3, 1)
+    other += np.float32(signal) * one[:, :3]
+    found = predicted_shares({"one": one, "other": other}, 0)[0]["other"]
+    x, y = (components(unit_rows(each), 128, 0).astype(np.float64) for each in (one, other))
+    shuffled = np.random.default_rng(0).permutation(n)
+    shares = []
+    for train, test in ((shuffled[: n // 2], shuffled[n // 2 :]), (shuffled[n // 2 :], shuffled[: n // 2])):
+        scale = np.square(x[train] - x[train].mean(axis=0)).sum(axis=0).mean()
+        alphas = [scale * 10.0**exponent for exponent in range(-5, 1)]
+        errors = []
+        for alpha in alphas:
+            left_out = cross_val_predict(Ridge(alpha=alpha), x[train], y[train], cv=LeaveOneOut())
+            errors.append(np.square(y[train] - left_out).sum())
+        left = y[test] - Ridge(alpha=alphas[int(np.argmin(errors))]).fit(x[train], y[train]).predict(x[test])
+        shares.append(1 - np.square(left).sum() / np.square(y[test] - y[train].mean(axis=0)).sum())
+    assert found == pytest.approx(np.mean(shares), abs=1e-6)
+
+
 def test_of_two_that_are_alike_the_sentence_names_one(store: FeatureStore) -> None:
     add(store, "again", 2 * first(store))
     (each,) = compare_backbones(store).redundant
@@ -171,6 +196,24 @@ def test_a_table_with_paths_may_have_some_images_in_any_order(store: FeatureStor
     found = compare_backbones(store, against=save(tmp_path / "m.csv", wanted, paths))
     assert found.agreement["first"] == pytest.approx(1)
     assert found.n_paired == 40
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_columns_in_another_order_are_found_by_their_titles(store: FeatureStore, tmp_path: Path, seed: int) -> None:
+    rows = np.random.default_rng(0).permutation(120)[:40]
+    wanted = square(pdist(first(store)[rows].astype(float), "correlation"), 40)
+    paths = [store.dataset().path[row] for row in rows]
+    order = np.random.default_rng(seed).permutation(40)
+    table = pd.DataFrame(wanted, index=pd.Index(paths, name="path"), columns=paths).iloc[:, order]
+    table.to_csv(tmp_path / "m.csv")
+    assert compare_backbones(store, against=tmp_path / "m.csv").agreement["first"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("content", ["path,a,b,c\n", "path\n", "image,cat/0.jpg\n\n"])
+def test_a_header_alone_is_told(store: FeatureStore, tmp_path: Path, content: str) -> None:
+    (tmp_path / "m.csv").write_text(content)
+    with pytest.raises(StackError, match="it has a header, and no row below it"):
+        compare_backbones(store, against=tmp_path / "m.csv")
 
 
 @pytest.mark.parametrize("most", [30, 119])

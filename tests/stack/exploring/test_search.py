@@ -47,7 +47,7 @@ def embed_as(row: int) -> object:
         digest = store.dataset().image_sha256[row : row + 1]
         reasons = ["cannot be decoded" if "broken" in file else "" for file in files]
         sets = {each.id: each for each in store.feature_sets()}
-        assert set(specs) == set(sets)
+        assert set(specs) <= set(sets)
         return Made(reasons, {name: np.repeat(sets[name].load(digest), reasons.count(""), 0) for name in specs})
 
     return embed
@@ -160,6 +160,26 @@ def test_more_than_there_are_takes_all_and_says_so(store: FeatureStore, k: int) 
     found = search("cat/0.jpg", store, k=k)
     assert (found.k, len(found.hits)) == (23, 24)
     assert found.notes == [f"{k:,} images were asked for, and there are 23: all are taken"]
+
+
+@pytest.mark.parametrize("backbones", ["vgg19", None])
+@pytest.mark.parametrize("k", [23, 24, 100])
+def test_each_query_has_a_limit_of_its_own(store: FeatureStore, tmp_path: Path, k: int, backbones: str | None) -> None:
+    (tmp_path / "new.jpg").write_bytes(b"new")
+    new = str(tmp_path / "new.jpg")
+    found = search(["cat/0.jpg", new], store, k=k, backbones=backbones, embed=embed_as(7))  # type: ignore[arg-type]
+    every = {path for path in store.dataset().path if path != "dog/24.jpg"}
+    inside, outside = found.of("cat/0.jpg"), found.of(new)
+    assert [hit.rank for hit in inside] == list(range(24))
+    assert {hit.path for hit in inside} == every
+    assert [hit.rank for hit in outside] == list(range(1, min(k, 24) + 1))
+    if k >= 24:
+        assert {hit.path for hit in outside} == every
+    alone = search("cat/0.jpg", store, k=23, backbones=backbones).hits
+    assert [hit.path for hit in inside] == [hit.path for hit in alone]
+    np.testing.assert_allclose([hit.similarity for hit in inside], [hit.similarity for hit in alone], atol=2e-6)
+    there = "there are 24, or 23 beside a query that is one of them: all are taken"
+    assert found.notes == ([f"{k:,} images were asked for, and {there}"] if k > 23 else [])
 
 
 def test_an_image_alone_has_no_neighbour(tmp_path: Path, make_cache: MakeCache) -> None:
