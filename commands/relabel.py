@@ -101,19 +101,20 @@ def _print(done: Relabelled) -> None:
         out.print(
             f"{counted(done.n_same, 'row')} {'says' if done.n_same == 1 else 'say'} what the dataset says already"
         )
-    for paths, what in (
-        (done.gone, "of images that the dataset does not have"),
-        (done.unread, "of images that could not be read"),
+    for paths, noun, what in (
+        (done.gone, "row", "of images that the dataset does not have"),
+        (done.unread, "row", "of images that could not be read"),
         (
             [
                 f"{path} (not {was or 'without a label'}: {has or 'without a label'})"
                 for path, was, has in done.outdated
             ],
+            "file",  # of a row, or a copy of a row's
             "passed over, as the dataset has another label than `was` says",
         ),
     ):
         if paths:
-            out.print(f"{counted(len(paths), 'row')} {what}:")
+            out.print(f"{counted(len(paths), noun)} {what}:")
             for path in paths[:_SHOWN]:
                 out.print(f"  {path}")
             if len(paths) > _SHOWN:

@@ -209,7 +209,7 @@ def chosen_one_by_one(x: Floats, doubt: Floats, labelled: NDArray[np.bool_], bud
     """Return what DropQuery's clusters give with as many clusters as images are asked for, however many these are."""
     free = np.flatnonzero(~labelled)
     pool = free[np.argsort(-doubt[free], kind="stable")[: 10 * budget]]
-    weights = doubt[pool] + 1e-6
+    weights = doubt[pool].astype(np.float64) + 1e-6
     found = cluster(x[pool], budget, 0, weights)
     distances = found.transform(x[pool])
     rows: list[int] = []
