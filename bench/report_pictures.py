@@ -1,5 +1,6 @@
 """Pictures of a report for the documentation, taken in headless Chromium.
 
+Photographs are grey in them: they are those of whoever took them.
 ``python bench/report_pictures.py REPORT.html [DIR]`` writes ``report-top.png``, ``report-classes.png`` (dark) and
 ``report-map.png`` to DIR (``docs`` by default). It needs playwright and a Chromium or Chrome.
 """
@@ -27,6 +28,7 @@ def take(browser: Browser, report: Path, file: Path, scheme: Literal["light", "d
     )
     page = context.new_page()
     page.goto(report.resolve().as_uri())
+    page.add_style_tag(content="img { filter: contrast(0) opacity(0.4) }")
     if figure is not None:
         page.locator(figure).first.evaluate("(each) => each.scrollIntoView()")
     page.locator(f"{figure or '#figure-scores'} .main-svg").first.wait_for()
