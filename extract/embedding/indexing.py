@@ -74,8 +74,8 @@ def preview(
     """
     chosen = [each.backbone for each in choose_backbones(backbones, read_steered(steering), outputs, views, modules)]
     store = store or FeatureStore()
-    index = make_index(dataset, store, retry_failed=False, report=on_progress or silent).index
-    return summarise_dataset(store.corrected(index), inputs_of(chosen))
+    made = make_index(dataset, store, retry_failed=False, report=on_progress or silent)
+    return summarise_dataset(store.corrected(made.index), inputs_of(chosen), made.boxes)
 
 
 def index_dataset(

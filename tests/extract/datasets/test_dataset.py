@@ -372,7 +372,7 @@ def test_a_file_that_is_neither_table_nor_image_is_an_error(tree: Tree) -> None:
 
 
 def test_the_kinds_are_asked_from_the_most_to_the_least_particular(tree: Tree) -> None:
-    assert list(KINDS) == ["table", "cub", "voc", "folder", "arrays", "images"]
+    assert list(KINDS) == ["table", "cub", "voc", "coco", "yolo", "folder", "arrays", "images"]
     text = message(DatasetError, data=tree("notes.txt") / "notes.txt")
     assert "A dataset can be: a CSV or Parquet table, or a folder of images with one; a CUB_200_2011 folder; " in text
 
