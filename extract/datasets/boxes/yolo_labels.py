@@ -1,8 +1,8 @@
 """A text file of labels in the form of Ultralytics' YOLO: a line for each object of an image.
 
 ``class cx cy w h``: the number of its class, and the centre, the width and the height of its box as shares of the
-image's width and height (https://docs.ultralytics.com/datasets/detect). Of an outline, ``class x1 y1 x2 y2 ...``, the box
-around it is taken (https://docs.ultralytics.com/datasets/segment). An empty file is of an image without objects.
+image's width and height (https://docs.ultralytics.com/datasets/detect). Of an outline, ``class x1 y1 x2 y2 ...``, the
+box around it is taken (https://docs.ultralytics.com/datasets/segment). An empty file is of an image without objects.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from stackbone.extract.datasets.boxes.faults import Faults, named, none_sound
 from stackbone.extract.datasets.boxes.image_paths import find_image, inside
 from stackbone.extract.datasets.boxes.listed import ListedBoxes
 from stackbone.extract.datasets.folders.extensions import is_image_name
-from stackbone.extract.datasets.folders.walking import folders_in_wrappers
+from stackbone.extract.datasets.folders.walking import folders_in_wrappers, is_folder
 from stackbone.extract.datasets.kind import DatasetKind, Entries, Listing, Request
 from stackbone.extract.datasets.label_sets import read_sets
 from stackbone.extract.datasets.tables.cells import LIST_MARK
@@ -92,10 +92,10 @@ def annotation_files(folder: Path) -> list[str]:
 
     Those named as COCO's or Roboflow's count alone where there are such. Others do if they look like annotations.
     """
-    found = [*_json_files(folder, "")]
+    found, folders = _names(folder)
     # Not every folder: there may be a thousand, of classes, with a million names in them.
-    inner = [name for name in _folders(folder) if name.lower() == _ANNOTATIONS or _role(name)]
-    below = {name: _json_files(folder, name) for name in inner}
+    inner = [name for name in folders if name.lower() == _ANNOTATIONS or _role(name)]
+    below = {name: [f"{name}/{each}" for each in _names(folder / name)[0]] for name in inner}
     everywhere = [*found, *(path for paths in below.values() for path in paths)]
     for pattern in (_INSTANCES, _ROBOFLOW):
         if chosen := [path for path in everywhere if pattern.fullmatch(path.rpartition("/")[2])]:
@@ -144,7 +144,7 @@ def _bases(folder: Path, name: str) -> list[str]:
     """Return folders in which the images of a file of annotations may lie, the likeliest first."""
     own, tag = name.rpartition("/")[0], _tag(name)
     split = _split(name, "")
-    there = [*_folders(folder), *(f"images/{each}" for each in _folders(folder / "images"))]
+    there = [*_names(folder)[1], *(f"images/{each}" for each in _names(folder / "images")[1])]
     alike = [each for each in there if split and _role(each.rpartition("/")[2]) == split]
     exact = [tag, f"images/{tag}"] if tag else []
     return list(dict.fromkeys([own, *exact, *alike, *(f"{each}/images" for each in (*exact, *alike)), "images", ""]))
@@ -177,21 +177,21 @@ def _unnamed(folder: Path, entries: Entries) -> Iterator[str]:
         yield f"{counted(len(others), 'image')} left out that no annotations list: {named(others)}."
 
 
-def _json_files(folder: Path, inner: str) -> list[str]:
-    try:
-        names = os.listdir(folder / inner)
-    except OSError:
-        return []
-    prefix = f"{inner}/" if inner else ""
-    return sorted(prefix + name for name in names if name.lower().endswith(".json") and name[0] != ".")
-
-
-def _folders(folder: Path) -> list[str]:
+def _names(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the JSON files in a folder and the folders in it, sorted; none where it cannot be listed."""
+    files, folders = [], []
     try:
         with os.scandir(folder) as entries:
-            return sorted(each.name for each in entries if each.is_dir() and each.name[0] != ".")
+            for each in entries:
+                if each.name.startswith("."):
+                    continue
+                if each.name.lower().endswith(".json"):
+                    files.append(each.name)
+                elif is_folder(each):
+                    folders.append(each.name)
     except OSError:
-        return []
+        return [], []
+    return sorted(files), sorted(folders)
 
 
 def _looks_like_coco(file: Path) -> bool:
@@ -206,7 +206,7 @@ def _looks_like_coco(file: Path) -> bool:
 
 
 def _find(request: Request) -> Path | None:
-    if request.path is None or request.labels is not None or not os.path.isdir(request.path):
+    if request.path is None or request.labels is not None:
         return None
     return next((folder for folder in folders_in_wrappers(request.path) if annotation_files(folder)), None)
 

@@ -158,10 +158,9 @@ def _find(request: Request) -> Path | None:
     path = request.path
     if path is None or request.labels is not None:
         return None
-    if os.path.isfile(path):
-        return path if path.suffix.lower() in YAMLS and looks_like_yolo(path) else None
-    found = map(_config_of, folders_in_wrappers(path)) if os.path.isdir(path) else ()
-    return next(filter(None, found), None)
+    if path.suffix.lower() in YAMLS and os.path.isfile(path):
+        return path if looks_like_yolo(path) else None
+    return next(filter(None, map(_config_of, folders_in_wrappers(path))), None)
 
 
 def _read_request(request: Request) -> Listing:
