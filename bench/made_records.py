@@ -219,7 +219,14 @@ def made_map(backbone: str, truth: NDArray[np.int_], rng: np.random.Generator) -
     """Return a map of images in clouds, one a class."""
     centres = rng.normal(0, 4, (int(truth.max()) + 1, 2))
     points = (centres[truth] + rng.normal(0, 1, (len(truth), 2))).round(4)
-    return EmbeddingMap(backbone, Projection("PCA", points, (0.21, 0.12), 0.43), np.arange(len(truth)), truth, None)
+    return EmbeddingMap(
+        backbone,
+        Projection("PCA", points, (0.21, 0.12), 0.43),
+        np.arange(len(truth)),
+        truth,
+        None,
+        clusters=rng.permutation(truth),
+    )
 
 
 def made_data(n_images: int, names: list[str], truth: NDArray[np.int64]) -> DataRecord:

@@ -73,6 +73,7 @@ ORDER = {
             "suggesting",
             "tables",
             "transfer",
+            "clustering",
             "report",
             "exploring",
             "display",

@@ -70,7 +70,7 @@ class Clusters(Tabular):
     dataset : str
         Its name in the cache.
     method : str
-        One of `stack.exploring.clusters.methods.METHODS`.
+        One of `stack.clustering.methods.METHODS`.
     backbones : list of str
         Whose features were clustered.
     paths, labels : list of str
