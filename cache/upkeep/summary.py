@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from stackbone.cache.disk.digest import as_keys
 from stackbone.cache.errors import CacheError
-from stackbone.cache.feature_set import FeatureSet, as_keys
+from stackbone.cache.feature_set import FeatureSet
 from stackbone.cache.records.feature_name import POOLED
 from stackbone.cache.records.given import is_given
 from stackbone.cache.records.index import DatasetIndex, index_path, read_index
