@@ -73,6 +73,7 @@ ORDER = {
             "suggesting",
             "tables",
             "transfer",
+            "detection",
             "report",
             "exploring",
             "display",
