@@ -55,7 +55,7 @@ EXCEPTIONS = {
 ORDER = {
     "cache": (
         *("lazy", "errors", "text", "csv_text", "choices", "splits", "backbone_groups", "progress", "plugins"),
-        *("labels", "boxes", "disk", "tensor_file", "hdf5", "corrections", "records", "feature_set", "store", "upkeep"),
+        *("labels", "disk", "tensor_file", "hdf5", "boxes", "corrections", "records", "feature_set", "store", "upkeep"),
     ),
     "extract": (
         *("backbones", "images", "views", "datasets", "relabelling", "networks", "methods", "steering_files"),
