@@ -55,7 +55,8 @@ EXCEPTIONS = {
 ORDER = {
     "cache": (
         *("lazy", "errors", "text", "csv_text", "choices", "splits", "backbone_groups", "progress", "plugins"),
-        *("labels", "disk", "tensor_file", "hdf5", "boxes", "corrections", "records", "feature_set", "store", "upkeep"),
+        *("labels", "disk", "tensor_file", "hdf5", "boxes", "corrections", "records", "maps", "feature_set", "store"),
+        "upkeep",
     ),
     "extract": (
         *("backbones", "images", "views", "datasets", "relabelling", "networks", "methods", "steering_files"),
@@ -101,9 +102,11 @@ TORCH_MODULES = {
         "networks/anatomy",
         "networks/forms",
         "networks/joint",
+        "networks/levels",
         "networks/network",
         "networks/outputs",
         "networks/own_network",
+        "networks/reading",
         "networks/released",
         "networks/state_dict",
         "steering/mixed_precision",
