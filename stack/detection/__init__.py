@@ -1,1 +1,1 @@
-"""Objects found in images by heads that are trained on cached feature maps."""
+"""Boxes around objects from cached feature maps: heads that learn them, scores, fusion of several backbones."""
