@@ -22,7 +22,6 @@ from stackbone.commands.shared.options import CacheOption, DatasetNameOption, Js
 from stackbone.commands.shared.report_output import refuse_idle, write_collected
 
 if TYPE_CHECKING:
-    from stackbone.cache import FeatureStore
     from stackbone.stack.detection.experiments.experiment import DetectionExperiment
 
 
@@ -69,7 +68,7 @@ def command(
         print_json(experiment.to_dict())
     else:
         print_detection(experiment)
-    _write(experiment, store, files, rows)
+    _write(experiment, files, rows)
 
 
 def _check(files: DetectionFiles, division: DivisionOptions, rows: RowOptions) -> None:
@@ -82,7 +81,7 @@ def _check(files: DetectionFiles, division: DivisionOptions, rows: RowOptions) -
     rows.check()
 
 
-def _write(experiment: DetectionExperiment, store: FeatureStore, files: DetectionFiles, rows: RowOptions) -> None:
+def _write(experiment: DetectionExperiment, files: DetectionFiles, rows: RowOptions) -> None:
     """Write each file that was asked for: the table stands, whatever becomes of them."""
     from stackbone.stack.detection.experiments.result_file import write_detection
     from stackbone.stack.detection.models.model_file import save_detection_model
@@ -103,5 +102,5 @@ def _write(experiment: DetectionExperiment, store: FeatureStore, files: Detectio
                 save_detection_model(experiment.model, files.save)
         if files.report or files.figures:
             with outputs.file():
-                report = collect_detection_report(experiment, store)
+                report = collect_detection_report(experiment)
                 write_collected(report, files.report, files.figures, opens=files.opens)
