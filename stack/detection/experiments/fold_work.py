@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.stack.detection.detections import Detections
@@ -15,9 +15,9 @@ from stackbone.stack.detection.experiments.kept import Found
 from stackbone.stack.detection.experiments.sources import MapBackbone
 from stackbone.stack.detection.experiments.training import Trainer
 from stackbone.stack.detection.fusion import fuse, learn_weights
-from stackbone.stack.detection.judging.intervals import FoldMatches
-from stackbone.stack.detection.judging.matches import match_class, match_image
-from stackbone.stack.detection.thresholds import choose_thresholds
+from stackbone.stack.detection.scores.bootstrap import mean_precision
+from stackbone.stack.detection.scores.matching import match
+from stackbone.stack.detection.scores.thresholds import best_thresholds
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.folds.fold import Fold
 
@@ -83,23 +83,11 @@ def detect_fold(
 
 def learnt(
     held: Sequence[Detections], boxes: Sequence[ImageBoxes], classes: Sequence[str]
-) -> dict[str, NDArray[np.float64] | float]:
+) -> dict[str, Any]:
     """Return thresholds and AP50 of a detector on the images that were held out of its training."""
-    return {
-        "thresholds": choose_thresholds(held, boxes, classes),
-        "held_out": precision(held, boxes, classes),
-    }
-
-
-def precision(found: Sequence[Detections], boxes: Sequence[ImageBoxes], classes: Sequence[str]) -> float:
-    """Return AP50, the mean over the classes that the images have objects of."""
-    matches = [match_image(each, own, classes) for each, own in zip(found, boxes, strict=True)]
-    of_class = {
-        number: match_class(found, matches, boxes, number, name)
-        for number, name in enumerate(classes)
-        if any(name in own.classes for own in boxes)
-    }
-    return float(FoldMatches(of_class).mean_precision()[0]) if of_class else 0.0
+    matches = match(boxes, held, classes, np.array([0.5]))
+    quality = float(mean_precision(matches))
+    return {"thresholds": best_thresholds(matches), "held_out": 0.0 if np.isnan(quality) else quality}
 
 
 def _fused(

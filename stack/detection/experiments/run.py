@@ -118,7 +118,7 @@ def run_detection(
         for number, fold in enumerate(folds, start=1)
     ]
     detectors = {name: [each[name] for each in work] for name in work[0]}
-    scores, gain = score_detectors(annotated, folds, detectors, names, chosen, seed, told)
+    scores, gain = score_detectors(annotated, folds, detectors, names[0], seed, told)
     experiment = DetectionExperiment(
         annotated=annotated,
         division=division,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,101 +13,109 @@ from stackbone.cache.progress import Progress
 from stackbone.stack.detection.experiments.annotated import AnnotatedImages
 from stackbone.stack.detection.experiments.experiment import BEST, FUSION, DetectorScore, FoldDetector
 from stackbone.stack.detection.experiments.folds import scored_classes
-from stackbone.stack.detection.experiments.sources import MapBackbone
 from stackbone.stack.detection.judging import intervals
-from stackbone.stack.detection.judging.intervals import FoldMatches
-from stackbone.stack.detection.judging.matches import match_class, match_image
-from stackbone.stack.detection.scores import BoxScores, score_boxes
+from stackbone.stack.detection.judging.matches import boxes_of, match_fold
+from stackbone.stack.detection.scores.coco import CocoScores, coco_scores
+from stackbone.stack.detection.scores.voc import VocScore, voc_mean, voc_scores
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.metrics.compare import Difference
 
 VOC = "voc"
+"""Source of annotations that Pascal VOC's own rules are for."""
+
+
+@dataclass(frozen=True)
+class FoldScores:
+    """Official scores of a fold."""
+
+    coco: CocoScores
+    voc: VocScore | None
 
 
 def score_detectors(
     annotated: AnnotatedImages,
     folds: Sequence[Fold],
     detectors: Mapping[str, Sequence[FoldDetector]],
-    heads: Sequence[str],
-    backbones: Sequence[MapBackbone],
+    main_head: str,
     seed: int,
     progress: Progress,
 ) -> tuple[list[DetectorScore], Difference | None]:
-    """Return a score of each detector, in order, and the gain of the first head's fusion above the best single one."""
+    """Return a score of each detector, in order, and the gain of the main head's fusion above the best single one."""
+    groups = annotated.images.groups
+    together = [None if groups is None else groups[fold.test] for fold in folds]
     scores: list[DetectorScore] = []
     drawn: dict[str, NDArray[np.float64]] = {}
     for number, (name, work) in enumerate(detectors.items()):
         progress("scoring", number, len(detectors))
         matches = [match_fold(annotated, fold, each) for fold, each in zip(folds, work, strict=True)]
-        drawn[name] = intervals.draw(matches, seed)
+        drawn[name] = intervals.draw(matches, together, seed)
         official = [_official(annotated, fold, each) for fold, each in zip(folds, work, strict=True)]
-        scores.append(_score(name, annotated, matches, official, drawn[name], work))
+        scores.append(_score(name, annotated.classes, official, drawn[name], work))
     progress("scoring", len(detectors), len(detectors))
-    fusion = f"{heads[0]}:{FUSION}"
+    fusion = f"{main_head}:{FUSION}"
     if fusion not in detectors or BEST not in detectors:
         return scores, None
     ap50 = {each.model: each.ap50 for each in scores}
     return scores, intervals.difference(ap50[fusion] - ap50[BEST], drawn[fusion], drawn[BEST])
 
 
-def match_fold(annotated: AnnotatedImages, fold: Fold, work: FoldDetector) -> FoldMatches:
-    """Return which detections of a fold's test part are of which objects, of the classes that are scored there."""
-    boxes = boxes_of(annotated, fold)
-    matches = [match_image(each, own, annotated.classes) for each, own in zip(work.detections, boxes, strict=True)]
-    groups = annotated.images.groups
-    return FoldMatches(
-        {
-            number: match_class(work.detections, matches, boxes, number, annotated.classes[number])
-            for number in np.flatnonzero(scored_classes(annotated, fold)).tolist()
-        },
-        None if groups is None else groups[fold.test],
+def _official(annotated: AnnotatedImages, fold: Fold, work: FoldDetector) -> FoldScores:
+    """Return scores of a fold's test part, of the classes that are scored there."""
+    classes, scored = annotated.classes, scored_classes(annotated, fold)
+    names = {name for name, is_scored in zip(classes, scored, strict=True) if is_scored}
+    boxes, found = boxes_of(annotated, fold), work.detections
+    if len(names) < len(classes):
+        boxes = [_of_classes(each, names) for each in boxes]
+        found = [each.take(scored[each.classes]) for each in found]
+    voc = voc_mean(voc_scores(boxes, found, classes)) if annotated.source == VOC else None
+    return FoldScores(coco_scores(boxes, found, classes), voc)
+
+
+def _of_classes(boxes: ImageBoxes, names: set[str]) -> ImageBoxes:
+    kept = np.array([name in names for name in boxes.classes], np.bool_)
+    return replace(
+        boxes,
+        corners=boxes.corners[kept],
+        classes=tuple(name for name in boxes.classes if name in names),
+        difficult=boxes.difficult[kept],
+        crowd=boxes.crowd[kept],
     )
-
-
-def boxes_of(annotated: AnnotatedImages, fold: Fold) -> list[ImageBoxes]:
-    """Return the boxes of a fold's test part."""
-    return [annotated.boxes[row] for row in fold.test.tolist()]
-
-
-def _official(annotated: AnnotatedImages, fold: Fold, work: FoldDetector) -> BoxScores:
-    scored = scored_classes(annotated, fold)
-    names = [name for name, is_scored in zip(annotated.classes, scored, strict=True) if is_scored]
-    return score_boxes(work.detections, boxes_of(annotated, fold), annotated.classes, only=names)
 
 
 def _score(
     name: str,
-    annotated: AnnotatedImages,
-    matches: Sequence[FoldMatches],
-    official: Sequence[BoxScores],
+    classes: Sequence[str],
+    official: Sequence[FoldScores],
     drawn: NDArray[np.float64],
     work: Sequence[FoldDetector],
 ) -> DetectorScore:
     low, high = intervals.interval(drawn)
-    per_class = {
-        each: _mean([own.per_class[each] for own in official if each in own.per_class]) for each in annotated.classes
+    coco = [each.coco for each in official]
+    voc = [each.voc for each in official if each.voc is not None]
+    sizes = {
+        "small": [each.ap_small for each in coco],
+        "medium": [each.ap_medium for each in coco],
+        "large": [each.ap_large for each in coco],
     }
-    by_size = {size: _mean([own.by_size[size] for own in official]) for size in official[0].by_size}
-    voc = None
-    if annotated.source == VOC:
-        voc = {
-            "11 points": float(np.mean([each.voc_11 for each in official])),
-            "all points": float(np.mean([each.voc_all for each in official])),
-        }
+    points = {
+        "11 points": mean_of([each.eleven_points for each in voc]),
+        "all points": mean_of([each.all_points for each in voc]),
+    }
     return DetectorScore(
         model=name,
-        ap50=float(np.mean([each.ap50 for each in official])),
+        ap50=mean_of([each.ap50 for each in coco]) or 0.0,
         low=low,
         high=high,
-        ap=float(np.mean([each.ap for each in official])),
-        folds=[each.ap50 for each in official],
-        per_class=per_class,
-        by_size=by_size,
-        voc=voc,
+        ap=mean_of([each.ap for each in coco]) or 0.0,
+        folds=[each.ap50 or 0.0 for each in coco],
+        per_class={each: mean_of([own.classes[each].ap50 for own in coco]) for each in classes},
+        by_size={size: mean_of(values) for size, values in sizes.items()},
+        voc={key: value or 0.0 for key, value in points.items()} if voc else None,
         seconds=sum(each.seconds for each in work),
     )
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
+def mean_of(values: Sequence[float | None]) -> float | None:
+    """Return the mean of those that are known; None where none is."""
     known = [each for each in values if each is not None]
     return float(np.mean(known)) if known else None

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.stack.detection.detections import Detections
 from stackbone.stack.detection.experiments.experiment import BEST, FUSION, DetectionExperiment
-from stackbone.stack.detection.judging.matches import OVERLAP, overlaps
+from stackbone.stack.detection.judging.matches import OVERLAP
+from stackbone.stack.detection.overlap import overlaps
 
 TOUCHES = 0.3
 """Overlap with a labelled box from which on a detection may be meant for it."""

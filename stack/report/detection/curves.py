@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.stack.detection.experiments.experiment import DetectionExperiment
-from stackbone.stack.detection.experiments.scoring import match_fold
-from stackbone.stack.detection.judging.matches import ClassMatches
+from stackbone.stack.detection.judging.matches import match_fold
+from stackbone.stack.detection.scores.matching import Matches
 from stackbone.stack.report.blocks import Page, figure, join_all
 from stackbone.stack.detection.judging.errors import ImageErrors
 from stackbone.stack.report.figures.style import CLASS_LOOKS, Figure, short_names
@@ -71,16 +71,16 @@ def collect_curves(experiment: DetectionExperiment, errors: Sequence[ImageErrors
     score = experiment.score(experiment.main)
     curves: list[tuple[int, ClassCurve]] = []
     for number, name in enumerate(experiment.classes):
-        own = [each.classes[number] for each in matches if number in each.classes]
+        own = [each for each in matches if each.n_objects[:, number].any()]
         if not own:
             continue
         right = sum(int(((each.objects >= 0) & (each.shown.classes == number)).sum()) for each in errors)
         wrong = sum(int((each.wrong & (each.shown.classes == number)).sum()) for each in errors)
-        n_objects = int(sum(each.n_objects.sum() for each in own))
+        n_objects = int(sum(each.n_objects[:, number].sum() for each in own))
         curve = ClassCurve(
             name=name,
             ap50=score.per_class[name],
-            precision=np.mean([_curve(each) for each in own], axis=0).round(4).tolist(),
+            precision=np.mean([_curve(each, number) for each in own], axis=0).round(4).tolist(),
             recall_shown=right / n_objects,
             precision_shown=right / max(1, right + wrong),
         )
@@ -91,12 +91,14 @@ def collect_curves(experiment: DetectionExperiment, errors: Sequence[ImageErrors
     )
 
 
-def _curve(matches: ClassMatches) -> NDArray[np.float64]:
-    """Return the interpolated precision at 101 recalls: the highest at that recall or a higher one."""
-    true = np.cumsum(matches.right)
+def _curve(matches: Matches, number: int) -> NDArray[np.float64]:
+    """Return the interpolated precision of a class at 101 recalls: the highest at that recall or a higher one."""
+    own = np.flatnonzero((matches.classes == number) & ~matches.ignored[0])
+    own = own[np.argsort(-matches.scores[own], kind="stable")]
+    true = np.cumsum(matches.hits[0, own])
     precision = true / np.arange(1, len(true) + 1)
     precision = np.maximum.accumulate(precision[::-1])[::-1]
-    place = np.searchsorted(true / matches.n_objects.sum(), _RECALLS)
+    place = np.searchsorted(true / matches.n_objects[:, number].sum(), _RECALLS)
     return np.where(place < len(true), np.append(precision, 0)[np.minimum(place, len(true))], 0)
 
 
