@@ -46,7 +46,7 @@ def store(tmp_path: Path) -> FeatureStore:
 def same(found: ImageBoxes | None, image: ImageBoxes) -> bool:
     assert found is not None
     assert (found.classes, found.width, found.height) == (image.classes, image.width, image.height)
-    assert (found.corners.dtype, found.difficult.dtype) == (np.float32, np.bool_)
+    assert (found.corners.dtype, found.difficult.dtype) == (np.dtype(np.float32), np.dtype(np.bool_))
     return all(np.array_equal(getattr(found, name), getattr(image, name)) for name in ("corners", "difficult", "crowd"))
 
 
