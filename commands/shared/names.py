@@ -102,6 +102,12 @@ def _heads() -> Iterable[str]:
     return [each.name for each in BASE_LEARNERS.values() if each.can_be_stacked and not each.by_default]
 
 
+def _detection_heads() -> Iterable[str]:
+    from stackbone.stack.detection.head import HEADS
+
+    return HEADS
+
+
 def _meta_learners(task: str) -> Iterable[str]:
     from stackbone.stack.learners.registry import meta_learners
 
@@ -128,6 +134,9 @@ FOLDERS = {
     ),
     "tasks": Folder("stack/tasks/kinds", "*.py", "", "stackbone.tasks", _tasks),
     "stacks": Folder("stack/learners/bases", "*.py", "sees_all = True", "stackbone.learners", _stacks),
+    "detection_heads": Folder(
+        "stack/detection/heads", "*/head.py", "HEAD = ", "stackbone.detection_heads", _detection_heads
+    ),
     "heads": Folder("stack/learners/bases", "*.py", "(Head):", "stackbone.learners", _heads),
     **{
         word: Folder(
