@@ -11,9 +11,9 @@ import numpy as np
 
 from stackbone.cache.boxes.box_file import boxes_path, remove_boxes
 from stackbone.cache.corrections.batch import batch_files, remove_batches
-from stackbone.cache.disk.digest import Digests
+from stackbone.cache.disk.digest import Digests, as_keys
 from stackbone.cache.errors import UsageError
-from stackbone.cache.feature_set import FeatureSet, as_keys
+from stackbone.cache.feature_set import FeatureSet
 from stackbone.cache.records.index import index_path, remove_index
 from stackbone.cache.records.scores import remove_scores
 from stackbone.cache.store import FeatureStore

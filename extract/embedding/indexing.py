@@ -56,6 +56,7 @@ def preview(
     *,
     outputs: str | Sequence[str] | None = None,
     views: str | Sequence[str] | None = None,
+    map_size: int | None = None,
     steering: Sequence[Path] = (),
     modules: Sequence[Backbone] = (),
     on_progress: Progress | None = None,
@@ -64,7 +65,7 @@ def preview(
 
     Parameters
     ----------
-    dataset, backbones, store, outputs, views, steering, modules, on_progress
+    dataset, backbones, store, outputs, views, map_size, steering, modules, on_progress
         As of `extract`.
 
     Raises
@@ -72,10 +73,11 @@ def preview(
     StackboneError
         As of `extract`, as far as that does not look for weights or write.
     """
-    chosen = [each.backbone for each in choose_backbones(backbones, read_steered(steering), outputs, views, modules)]
+    choices = choose_backbones(backbones, read_steered(steering), outputs, views, modules, map_size)
     store = store or FeatureStore()
     made = make_index(dataset, store, retry_failed=False, report=on_progress or silent)
-    return summarise_dataset(store.corrected(made.index), inputs_of(chosen), made.boxes)
+    inputs = inputs_of([each.backbone for each in choices])
+    return summarise_dataset(store.corrected(made.index), inputs, made.boxes)
 
 
 def index_dataset(
