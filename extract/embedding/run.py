@@ -134,6 +134,7 @@ def extract(
     index = made_index.index
     inputs = inputs_of(chosen)
     store.write_dataset(index)  # before corrections are read: a damaged file of them must not cost what was hashed
+    made_index.write_boxes(store)
     summary = summarise_dataset(store.corrected(index), inputs)
     if on_listed:
         on_listed(summary)

@@ -16,13 +16,13 @@ import numpy as np
 
 from stackbone.cache import DatasetError, FeatureSpec, UsageError
 from stackbone.cache.progress import Progress, silent
+from stackbone.cache.trainings.checkpoints import checkpoint_path, remove_checkpoint
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import Weights
 from stackbone.extract.images.decode import quiet_pillow
 from stackbone.extract.images.limits import Limits, limits_of
 from stackbone.extract.methods.method import RECIPES
 from stackbone.extract.steering.batches import PixelStore
-from stackbone.extract.steering.checkpoints import checkpoint_path, remove_checkpoint
 from stackbone.extract.steering.options import EpochReport, SteerOptions, TrainingImages
 from stackbone.extract.steering.report import SUFFIX, SteerReport, read_finished, steering_path
 from stackbone.extract.steering.starting_point import StartingPoint, read_start, start_of_part

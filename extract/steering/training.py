@@ -17,8 +17,8 @@ from torch.nn.utils import skip_init
 
 from stackbone.cache import StackboneError
 from stackbone.cache.progress import Progress
+from stackbone.cache.trainings.checkpoints import load_checkpoint, save_checkpoint, warn_unsound
 from stackbone.extract.methods.method import HEAD, RECIPES, steering_parameters
-from stackbone.extract.steering.checkpoints import load_checkpoint, save_checkpoint, warn_unsound
 from stackbone.extract.steering.mixed_precision import mixed_precision
 from stackbone.extract.steering.options import EpochReport, SteerOptions
 from stackbone.extract.steering.training_data import Batches

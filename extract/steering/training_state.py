@@ -49,7 +49,7 @@ def parse_training_state(
     Parameters
     ----------
     facts, tensors
-        As of `extract.steering.checkpoints.load_checkpoint`.
+        As of `cache.trainings.checkpoints.load_checkpoint`.
     shapes
         Of the network's trained parameters, by name.
     optimiser

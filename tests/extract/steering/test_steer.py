@@ -26,6 +26,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from stackbone.cache import DatasetError, NewerVersionError, StackboneError, UsageError, WeightsError
+from stackbone.cache.trainings.checkpoints import checkpoint_path, save_checkpoint
 from stackbone.extract.backbones.backbone import IMAGENET, Backbone, Transform
 from stackbone.extract.backbones.weights import random_weights
 from stackbone.extract.engines.network import build_network
@@ -35,7 +36,6 @@ from stackbone.extract.methods.toast.top_down import TopDown
 from stackbone.extract.networks.network import FeatureNetwork, build_body
 from stackbone.extract.steering import training
 from stackbone.extract.steering.batches import PixelStore
-from stackbone.extract.steering.checkpoints import checkpoint_path, save_checkpoint
 from stackbone.extract.steering.steer import (
     EpochReport,
     SteerOptions,

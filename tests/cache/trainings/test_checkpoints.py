@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stackbone.cache import CacheError
-from stackbone.extract.steering.checkpoints import checkpoint_path, load_checkpoint, remove_checkpoint, save_checkpoint
+from stackbone.cache.trainings.checkpoints import checkpoint_path, load_checkpoint, remove_checkpoint, save_checkpoint
 
 TENSORS = {"now.a": np.arange(6, dtype=np.float32).reshape(2, 3), "optimiser.step.a": np.array(3, np.float32)}
 FACTS = {"history": [{"loss": 0.1 + 0.2}], "best": 0}

@@ -1,0 +1,1 @@
+"""What a long training keeps on disk while it runs."""

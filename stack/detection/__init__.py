@@ -1,0 +1,1 @@
+"""Boxes around objects from cached feature maps: heads that learn them, scores, fusion of several backbones."""

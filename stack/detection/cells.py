@@ -1,0 +1,109 @@
+"""Which cells of a pyramid of maps shall find which object (after Tian et al. 2019, FCOS, arXiv 1904.01355).
+
+A cell sees an object if its centre lies in the object's box, near the middle, and the object's farthest edge is at a
+distance that the cell's level is for. Of several objects it takes the smallest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.stack.detection.framed import FramedBoxes
+from stackbone.stack.detection.source import Level
+
+REACH = 8.0
+"""Farthest edge that a level is for, in its strides; the coarsest is for all that is farther."""
+
+RADIUS = 1.5
+"""Distance from the middle of an object at which cells still are to find it, in strides (centre sampling)."""
+
+BACKGROUND = -1
+IGNORED = -2
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """All cells of a pyramid, level after level, row after row.
+
+    Attributes
+    ----------
+    centres : NDArray[np.float32]
+        ``(n_cells, 2)`` column and row in pixels of the frame.
+    strides : NDArray[np.float32]
+        ``(n_cells,)`` of their level.
+    levels : NDArray[np.int64]
+        ``(n_cells,)`` numbers of their level.
+    nearest, farthest : NDArray[np.float32]
+        ``(n_cells,)`` between which an object's farthest edge must lie, in pixels.
+    """
+
+    centres: Floats
+    strides: Floats
+    levels: NDArray[np.int64]
+    nearest: Floats
+    farthest: Floats
+
+    @classmethod
+    def of(cls, levels: Sequence[Level], reach: float = REACH) -> Cells:
+        """Return the cells of a pyramid, the finest level first."""
+        centres = []
+        for each in levels:
+            rows, columns = np.mgrid[: each.height, : each.width].astype(np.float32)
+            centres.append(((np.stack([columns, rows], axis=-1) + 0.5) * each.stride).reshape(-1, 2))
+        sizes = [len(each) for each in centres]
+        strides = np.array([each.stride for each in levels], np.float32)
+        farthest = np.append(strides[:-1] * reach, np.inf).astype(np.float32)
+        nearest = np.append(0, farthest[:-1]).astype(np.float32)
+        return cls(
+            np.concatenate(centres),
+            np.repeat(strides, sizes),
+            np.repeat(np.arange(len(sizes)), sizes),
+            np.repeat(nearest, sizes),
+            np.repeat(farthest, sizes),
+        )
+
+
+def assign(cells: Cells, boxes: FramedBoxes, radius: float = RADIUS) -> NDArray[np.int64]:
+    """Return ``(n_cells,)`` which object each cell is to find, by its number among the image's; or what it is else.
+
+    `BACKGROUND` where there is none, `IGNORED` where there is only one that is neither to be found nor background.
+    """
+    found = np.full(len(cells.centres), BACKGROUND)
+    if len(boxes.ignored):
+        found[_inside(cells, boxes.ignored).any(axis=1)] = IGNORED
+    if not len(boxes.corners):
+        return found
+    edges = distances(cells.centres[:, None], boxes.corners)
+    farthest = edges.max(axis=2)
+    middle = (boxes.corners[:, :2] + boxes.corners[:, 2:]) / 2
+    is_near = np.abs(cells.centres[:, None] - middle).max(axis=2) < radius * cells.strides[:, None]
+    sees = (edges.min(axis=2) > 0) & is_near
+    sees &= (farthest > cells.nearest[:, None]) & (farthest <= cells.farthest[:, None])
+    sides = boxes.corners[:, 2:] - boxes.corners[:, :2]
+    areas = np.where(sees, sides.prod(axis=1), np.inf)
+    taken = sees.any(axis=1)
+    found[taken] = areas.argmin(axis=1)[taken]
+    return found
+
+
+def distances(centres: Floats, corners: Floats) -> Floats:
+    """Return ``(..., 4)`` distances from centres ``(..., 2)`` to left, top, right and bottom of boxes ``(..., 4)``."""
+    near, far = centres - corners[..., :2], corners[..., 2:] - centres
+    return np.concatenate(np.broadcast_arrays(near, far), axis=-1)
+
+
+def centre_ness(edges: Floats) -> Floats:
+    """Return how near the middle of its object a cell lies, 0 to 1, of ``(..., 4)`` distances (equation 3)."""
+    wide, high = edges[..., 0::2], edges[..., 1::2]
+    share = wide.min(axis=-1) / wide.max(axis=-1) * high.min(axis=-1) / high.max(axis=-1)
+    return np.asarray(np.sqrt(share), np.float32)
+
+
+def _inside(cells: Cells, corners: Floats) -> NDArray[np.bool_]:
+    return np.asarray(distances(cells.centres[:, None], corners).min(axis=2) > 0)

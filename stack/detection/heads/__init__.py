@@ -1,0 +1,1 @@
+"""Detection heads, each in a folder of its own."""

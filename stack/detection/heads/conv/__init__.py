@@ -1,0 +1,1 @@
+"""An anchor-free head of convolutions on the whole pyramid."""

@@ -1,0 +1,171 @@
+"""The `conv` head: every cell of the pyramid says what object it lies in, and where the object's edges are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackbone.cache.boxes.image_boxes import ImageBoxes
+from stackbone.cache.boxes.letterbox import Letterbox
+from stackbone.cache.errors import ModelError
+from stackbone.cache.progress import Progress, silent
+from stackbone.stack.detection.cells import Cells
+from stackbone.stack.detection.detections import Detections
+from stackbone.stack.detection.framed import framed_boxes, image_sizes
+from stackbone.stack.detection.head import FittedHead, Head, Tensors
+from stackbone.stack.detection.source import Digests, HeldMaps, MapSource, batches, check_pyramid, pyramid_shape
+from stackbone.stack.detection.suppression import pick
+
+if TYPE_CHECKING:
+    from stackbone.stack.detection.heads.conv.network import ConvHead
+    from stackbone.stack.detection.heads.conv.training import Plan
+
+
+class ConvFitted(FittedHead):
+    """A trained `conv` head.
+
+    Parameters
+    ----------
+    network : ConvHead
+        Its network.
+    facts : dict
+        See `FittedHead`.
+    """
+
+    head = "conv"
+
+    def __init__(self, network: ConvHead, facts: dict[str, Any]) -> None:
+        self._network, self.facts = network, facts
+        self.classes = tuple(facts["classes"])
+
+    def detect(
+        self, source: MapSource, digests: Digests, sizes: NDArray[np.integer], *, on_progress: Progress = silent
+    ) -> list[Detections]:
+        """Find objects: see `FittedHead.detect`."""
+        import torch
+
+        from stackbone.stack.detection.heads.conv.network import as_tensors
+
+        check_pyramid(source, self.facts["pyramid"])
+        cells = Cells.of(source.levels)
+        found: list[Detections] = []
+        for rows in batches(len(digests)):
+            with torch.inference_mode():
+                logits, edges, centre = self._network(as_tensors(source.read(digests[rows])))
+                scores = (logits.sigmoid() * centre.sigmoid()[..., None]).sqrt().numpy()
+            corners = corners_of(cells, edges.numpy())
+            for number, (width, height) in enumerate(np.asarray(sizes[rows]).tolist()):
+                own = Letterbox(width, height, source.side).to_image(corners[number])
+                found.append(pick(own, scores[number], width, height))
+            on_progress("finding objects", len(found), len(digests))
+        return found
+
+    def to_tensors(self) -> Tensors:
+        """Return its parameters and what it standardises maps by."""
+        return {name: np.ascontiguousarray(each.numpy()) for name, each in self._network.state_dict().items()}
+
+
+class Conv(Head):
+    """See the module."""
+
+    name = "conv"
+    what = "a small network without anchors on the whole pyramid"
+    source = "Tian et al. 2019, FCOS: Fully Convolutional One-Stage Object Detection, ICCV, arXiv 1904.01355"
+    place = 0
+
+    def fit(
+        self,
+        source: MapSource,
+        digests: Digests,
+        boxes: Sequence[ImageBoxes],
+        classes: Sequence[str],
+        seed: int,
+        *,
+        sizes: NDArray[np.integer] | None = None,
+        mirrored: MapSource | None = None,
+        checkpoint: Path | None = None,
+        on_progress: Progress = silent,
+        plan: Plan | None = None,
+    ) -> ConvFitted:
+        """Train; the same arguments give the same head on the same machine with the same number of torch's threads.
+
+        Parameters
+        ----------
+        plan : Plan, optional
+            How it is trained, if not as usual. The others are those of `Head.fit`.
+        """
+        from stackbone.stack.detection.heads.conv.training import Examples, Plan, train
+
+        plan = plan or Plan()
+        known = image_sizes(boxes, sizes)
+        views = [source] if mirrored is None else [source, mirrored]
+        framed = [framed_boxes(boxes, known, source.side, classes, mirrored=view is not source) for view in views]
+        examples = Examples(
+            tuple(HeldMaps(view, digests, plan.held_bytes // len(views)) for view in views), tuple(framed)
+        )
+        depths = [each.depth for each in source.levels]
+        network, history = train(
+            examples,
+            Cells.of(source.levels),
+            depths,
+            len(classes),
+            seed,
+            plan,
+            checkpoint=checkpoint,
+            on_progress=on_progress,
+        )
+        facts: dict[str, Any] = {
+            "classes": list(classes),
+            "pyramid": pyramid_shape(source),
+            "seed": seed,
+            "n_images": len(digests),
+            "width": plan.width,
+            "depth": plan.depth,
+            "parameters": sum(each.numel() for each in network.parameters()),
+            "losses": history,
+        }
+        return ConvFitted(network, facts)
+
+    def from_tensors(self, tensors: Mapping[str, NDArray[np.float32]], facts: Mapping[str, Any]) -> ConvFitted:
+        """Return a head of its parameters: see `Head.from_tensors`."""
+        import torch
+
+        from stackbone.stack.detection.heads.conv.network import ConvHead
+
+        try:
+            depths = [level[3] for level in facts["pyramid"]["levels"]]
+            with torch.device("meta"):
+                network = ConvHead(depths, len(facts["classes"]), facts["width"], facts["depth"])
+            expected = {name: tuple(each.shape) for name, each in network.state_dict().items()}
+        except (KeyError, TypeError, IndexError, ValueError, RuntimeError) as exc:
+            message = f"the facts of a `conv` head do not describe one ({exc!r}). Train it and save it again"
+            raise ModelError(message) from exc
+        found = {name: array.shape for name, array in tensors.items()}
+        if found != expected or not all(np.isfinite(array).all() for array in tensors.values()):
+            message = (
+                f"the tensors of a `conv` head are {_differing(found, expected)}; expected finite ones of the shapes "
+                "that its facts tell. Train it and save it again"
+            )
+            raise ModelError(message)
+        state = {name: torch.from_numpy(np.array(array, np.float32)) for name, array in tensors.items()}
+        network.load_state_dict(state, assign=True)
+        return ConvFitted(network.to(memory_format=torch.channels_last).eval(), dict(facts))
+
+
+def corners_of(cells: Cells, edges: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return ``(b, n_cells, 4)`` corners in the frame of as many distances to edges, in strides."""
+    reach = edges * cells.strides[:, None]
+    return np.concatenate([cells.centres - reach[..., :2], cells.centres + reach[..., 2:]], axis=-1)
+
+
+def _differing(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> str:
+    names = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
+    told = [f"{name} {found.get(name, 'absent')} for {expected.get(name, 'none')}" for name in names[:3]]
+    return "; ".join(told) or "not finite"
+
+
+HEAD = Conv()

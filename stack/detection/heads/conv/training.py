@@ -1,0 +1,248 @@
+"""Training of the `conv` head: AdamW under a warm-up and a cosine, from a checkpoint where there is one.
+
+Every draw depends on the seed and the number of the epoch alone, so that a run that was cut short goes on as if it had
+not been.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stackbone.cache.progress import Progress
+from stackbone.cache.trainings.checkpoints import load_checkpoint, remove_checkpoint, save_checkpoint
+from stackbone.stack.detection.cells import Cells
+from stackbone.stack.detection.framed import FramedBoxes
+from stackbone.stack.detection.heads.conv.losses import Targets, loss
+from stackbone.stack.detection.heads.conv.network import DEPTH, WIDTH, ConvHead, as_tensors, initialise, set_moments
+from stackbone.stack.detection.source import HELD_BYTES, HeldMaps, batches
+
+_VERSION = 1  # of the training: a checkpoint of another one is not taken up
+_CLIP = 10.0  # norm of the gradient
+_FEWEST_EPOCHS, _MOST_EPOCHS = 12, 200
+_ENTRIES = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a head is trained.
+
+    Attributes
+    ----------
+    steps : int
+        Of the optimiser, about; whole epochs, but no fewer than 12 and no more than 200.
+    batch : int
+        Images in a step.
+    rate, decay : float
+        Learning rate at its highest, and weight decay.
+    width, depth : int
+        Of the network.
+    held_bytes : int
+        Maps that may be held in memory, in bytes.
+    precision : str
+        ``auto`` for bfloat16 where the processor multiplies it, or ``fp32``.
+    """
+
+    steps: int = 700
+    batch: int = 8
+    rate: float = 2e-3
+    decay: float = 1e-2
+    width: int = WIDTH
+    depth: int = DEPTH
+    held_bytes: int = field(default=HELD_BYTES)
+    precision: str = "auto"
+
+    def epochs(self, n_images: int) -> int:
+        """Return how often each image is seen."""
+        wanted = round(self.steps / math.ceil(n_images / self.batch))
+        return min(max(wanted, _FEWEST_EPOCHS), _MOST_EPOCHS)
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Images to learn from, plain and, where there are mirrored maps, mirrored.
+
+    Attributes
+    ----------
+    maps : tuple of HeldMaps
+        Plain ones, then mirrored ones.
+    boxes : tuple of list of FramedBoxes
+        Of each image in each view.
+    """
+
+    maps: tuple[HeldMaps, ...]
+    boxes: tuple[list[FramedBoxes], ...]
+
+    def __len__(self) -> int:
+        return len(self.boxes[0])
+
+
+def train(
+    examples: Examples,
+    cells: Cells,
+    depths: Sequence[int],
+    n_classes: int,
+    seed: int,
+    plan: Plan,
+    *,
+    checkpoint: Path | None,
+    on_progress: Progress,
+) -> tuple[ConvHead, list[float]]:
+    """Return a trained head, and the mean loss of each epoch."""
+    head = ConvHead(depths, n_classes, plan.width, plan.depth).to(memory_format=torch.channels_last)
+    initialise(head, seed)
+    set_moments(head, *_moments(examples, seed))
+    run = _Run(head, examples, cells, n_classes, seed, plan, on_progress)
+    if checkpoint is not None:
+        run.resume(checkpoint)
+    run.finish(checkpoint)
+    return head.eval(), run.history
+
+
+class _Run:
+    """One training, epoch after epoch."""
+
+    def __init__(
+        self,
+        head: ConvHead,
+        examples: Examples,
+        cells: Cells,
+        n_classes: int,
+        seed: int,
+        plan: Plan,
+        on_progress: Progress,
+    ) -> None:
+        self._head, self._examples, self._cells, self._n_classes = head, examples, cells, n_classes
+        self._seed, self._plan, self._on_progress = seed, plan, on_progress
+        self._epochs = plan.epochs(len(examples))
+        self._per_epoch = math.ceil(len(examples) / plan.batch)
+        decayed = [each for each in head.parameters() if each.ndim > 1]
+        others = [each for each in head.parameters() if each.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": plan.decay}, {"params": others, "weight_decay": 0.0}]
+        self._optimiser = torch.optim.AdamW(groups, lr=plan.rate, foreach=False)
+        self._autocast = torch.bfloat16 if plan.precision == "auto" and _multiplies_bf16() else None
+        self.history: list[float] = []
+
+    def resume(self, checkpoint: Path) -> None:
+        """Go on from a checkpoint, if there is a sound one of this training."""
+        found = load_checkpoint(checkpoint, self._name)
+        if found is None:
+            return
+        facts, tensors = found
+        parameters = dict(self._head.named_parameters())
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(torch.from_numpy(tensors[f"now.{name}"].copy()))
+                state: dict[str, Any] = {
+                    entry: torch.from_numpy(tensors[f"{entry}.{name}"].copy()).to(
+                        memory_format=torch.channels_last if parameter.ndim == 4 else torch.contiguous_format
+                    )
+                    for entry in _ENTRIES
+                }
+                steps = len(facts["history"]) * self._per_epoch
+                self._optimiser.state[parameter] = {"step": torch.tensor(float(steps)), **state}
+        self.history = [float(each) for each in facts["history"]]
+
+    def finish(self, checkpoint: Path | None) -> None:
+        """Train all epochs that are left."""
+        self._head.train()
+        for epoch in range(len(self.history), self._epochs):
+            self.history.append(self._epoch(epoch))
+            if checkpoint is not None and epoch + 1 < self._epochs:
+                save_checkpoint(checkpoint, self._name, {"history": self.history}, self._state())
+        if checkpoint is not None:
+            remove_checkpoint(checkpoint)
+
+    @property
+    def _name(self) -> str:
+        """Fingerprint of all that decides the outcome; the maps are known by their means and deviations."""
+        told = hashlib.sha256()
+        told.update(
+            json.dumps([_VERSION, self._seed, asdict(self._plan), self._n_classes, len(self._examples)]).encode()
+        )
+        for buffer in self._head.buffers():
+            told.update(buffer.numpy().tobytes())
+        for view in self._examples.boxes:
+            for each in view:
+                for array in (each.corners, each.classes, each.ignored):
+                    told.update(f"{array.shape}".encode() + array.tobytes())
+        return told.hexdigest()
+
+    def _state(self) -> dict[str, NDArray[np.float32]]:
+        tensors: dict[str, NDArray[np.float32]] = {}
+        for name, parameter in self._head.named_parameters():
+            tensors[f"now.{name}"] = parameter.detach().numpy()
+            for entry in _ENTRIES:
+                tensors[f"{entry}.{name}"] = self._optimiser.state[parameter][entry].numpy()
+        return tensors
+
+    def _epoch(self, epoch: int) -> float:
+        """Train on every image once, in one of its views, and return the mean loss."""
+        rng = np.random.default_rng([self._seed, epoch])
+        order = rng.permutation(len(self._examples))
+        views = rng.integers(len(self._examples.maps), size=self._per_epoch)
+        total = 0.0
+        for number, rows in enumerate(batches(len(order), self._plan.batch)):
+            done = epoch * self._per_epoch + number
+            total += self._step(order[rows], int(views[number]), done)
+            self._on_progress("training the head", done + 1, self._epochs * self._per_epoch)
+        return total / self._per_epoch
+
+    def _step(self, rows: NDArray[np.int64], view: int, done: int) -> float:
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._plan.rate * self._share(done)
+        maps = as_tensors(self._examples.maps[view].read(rows))
+        targets = Targets(self._cells, [self._examples.boxes[view][row] for row in rows], self._n_classes)
+        with torch.autocast("cpu", self._autocast, enabled=self._autocast is not None):
+            outputs = self._head(maps)
+        value = loss(outputs, targets)
+        self._optimiser.zero_grad()
+        value.backward()  # type: ignore[no-untyped-call] # torch has no types for it
+        torch.nn.utils.clip_grad_norm_(self._head.parameters(), _CLIP)
+        self._optimiser.step()
+        return value.item()
+
+    def _share(self, done: int) -> float:
+        """Return the learning rate of a step as a share of the highest: a linear rise, then a cosine down to zero."""
+        steps = self._epochs * self._per_epoch
+        rise = max(1, min(100, steps // 10))
+        if done < rise:
+            return (done + 1) / rise
+        return 0.5 * (1 + math.cos(math.pi * (done - rise) / max(1, steps - rise)))
+
+
+def _moments(examples: Examples, seed: int) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+    """Return mean and 1 / deviation of each level's channels, of up to 64 images that are drawn."""
+    rows = np.sort(np.random.default_rng(seed).permutation(len(examples))[:64])
+    sums: list[NDArray[np.float64]] = []
+    for part in batches(len(rows)):
+        for level, each in enumerate(examples.maps[0].read(rows[part])):
+            values = each.reshape(-1, each.shape[-1]).astype(np.float64)
+            own = np.stack([np.full(values.shape[1], len(values)), values.sum(axis=0), (values**2).sum(axis=0)])
+            if level == len(sums):
+                sums.append(own)
+            else:
+                sums[level] += own
+    means, scales = [], []
+    for count, total, squares in sums:
+        mean = total / count
+        deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
+        floor = max(1e-6, 0.05 * float(deviation.mean()))  # a channel that hardly moves must not be blown up
+        means.append(mean.astype(np.float32))
+        scales.append((1 / np.maximum(deviation, floor)).astype(np.float32))
+    return means, scales
+
+
+def _multiplies_bf16() -> bool:
+    """Return whether the processor has instructions for bfloat16; an older torch cannot say."""
+    ask = cast("Callable[[], dict[str, Any]]", getattr(torch.cpu, "get_capabilities", dict))
+    return any(value for name, value in ask().items() if "bf16" in name)
