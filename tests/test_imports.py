@@ -80,11 +80,8 @@ ORDER = {
             "suggesting",
             "tables",
             "transfer",
-<<<<<<< HEAD
             "clustering",
-=======
             "detection",
->>>>>>> w-heads
             "report",
             "exploring",
             "display",
