@@ -1,0 +1,1 @@
+"""Detections of several models made one, and what each model counts for."""

@@ -1,0 +1,1 @@
+"""What went wrong: invented and missed objects, confused classes."""
