@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING
 from stackbone.cache.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from stackbone.cache.disk.digest import Digests, FileDigests, FileStamps, list_digests, sha256_file, usable_cores
+    from stackbone.cache.disk.digest import (
+        Digests,
+        FileDigests,
+        FileStamps,
+        as_keys,
+        list_digests,
+        sha256_file,
+        usable_cores,
+    )
     from stackbone.cache.errors import (
         CacheError,
         CorruptFileError,
@@ -18,7 +26,7 @@ if TYPE_CHECKING:
         UsageError,
         WeightsError,
     )
-    from stackbone.cache.feature_set import FeatureSet, as_keys
+    from stackbone.cache.feature_set import FeatureSet
     from stackbone.cache.records.index import FAILED, OK, DatasetIndex, empty_index
     from stackbone.cache.records.seen import SeenRecord, read_seen, write_seen
     from stackbone.cache.records.spec import FeatureSpec, feature_set_id

@@ -10,11 +10,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.disk.digest import DIGEST_BYTES, Digests
+from stackbone.cache.disk.digest import DIGEST_BYTES, Digests, as_keys
 from stackbone.cache.disk.files import make_folder
 from stackbone.cache.disk.scratch import empty_array
 from stackbone.cache.errors import CacheError, CorruptFileError
 from stackbone.cache.hdf5.opening import corrupt_message
+from stackbone.cache.maps.reader import MapReader
 from stackbone.cache.records import shard
 from stackbone.cache.records.feature_name import FeatureName, parse_feature_name
 from stackbone.cache.records.parts import Part, RowForm
@@ -156,6 +157,7 @@ class FeatureSet:
         provenance: Mapping[str, str],
         form: RowForm | None = None,
         *,
+        sizes: shard.Sizes | None = None,
         merge: str = "",
     ) -> Path:
         """Commit rows as one new shard and return its path; parameters and errors as of `write_shard`."""
@@ -163,7 +165,7 @@ class FeatureSet:
             message = f"features made by the spec {spec.fingerprint} do not belong in the feature set {self.id}"
             raise CacheError(message)
         make_folder(self.folder)
-        return shard.write_shard(self.folder, spec, digests, features, provenance, form, merge=merge)
+        return shard.write_shard(self.folder, spec, digests, features, provenance, form, sizes=sizes, merge=merge)
 
     def load(
         self, digests: Digests, convert: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
@@ -228,6 +230,18 @@ class FeatureSet:
         for targets, rows, features in self._matching(digests):
             yield targets, features[rows]
 
+    def maps(self) -> MapReader:
+        """Return what reads its maps, image by image; shards that are committed later are not in it.
+
+        Raises
+        ------
+        UsageError
+            If its rows are no maps of several strides.
+        CacheError
+            As of `read_each`; or if it has no shard yet.
+        """
+        return MapReader(self.id, self.header(), self.read_each, self.fingerprint)
+
     def _matching(self, digests: Digests) -> Iterator[tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.float32]]]:
         """Yield of each shard which digests are found in it first, in which of its rows, and all of its features."""
         wanted = as_keys(digests)
@@ -249,11 +263,6 @@ class FeatureSet:
                 "Run `stackbone extract` on the dataset to embed them"
             )
             raise CacheError(message)
-
-
-def as_keys(digests: Digests) -> NDArray[np.bytes_]:
-    """Return (n,) 32-byte keys that sort and compare as the digests do (no copy where rows are contiguous)."""
-    return np.ascontiguousarray(digests).view(f"S{DIGEST_BYTES}").reshape(-1)
 
 
 def _match(

@@ -12,6 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.boxes.box_file import FOLDER as BOXES
+from stackbone.cache.boxes.box_file import boxes_path, read_boxes, remove_boxes, write_boxes
+from stackbone.cache.boxes.box_table import BoxTable
 from stackbone.cache.corrections.batch import Batch, read_batches, remove_batch, write_batch
 from stackbone.cache.corrections.corrected import correct
 from stackbone.cache.disk.digest import Digests
@@ -233,6 +236,35 @@ class FeatureStore:
                 return batch
         return None
 
+    def boxes(self, dataset: str) -> BoxTable | None:
+        """Return the boxes that a dataset's annotations tell of its images; None where they tell none.
+
+        Raises
+        ------
+        CorruptFileError, NewerVersionError, CacheError
+            If their file is damaged, or cannot be read.
+        """
+        try:
+            return read_boxes(boxes_path(self.root, dataset))
+        except FileNotFoundError:
+            return None
+
+    def write_boxes(self, dataset: str, table: BoxTable | None) -> None:
+        """Commit the boxes of a dataset in the place of those that are there; None removes them.
+
+        Raises
+        ------
+        UsageError
+            If the name cannot be a dataset's.
+        CacheError
+            If the table is none that a reader takes, or the cache cannot be written.
+        """
+        index_path(self.root, dataset)  # refuses a name that would be no plain file's
+        if table is None:
+            remove_boxes(self.root, dataset)
+        else:
+            write_boxes(self.root, dataset, table)
+
     @property
     def scores_folder(self) -> Path:
         """Where `stack` keeps what it computed."""
@@ -240,7 +272,12 @@ class FeatureStore:
 
     def remove_abandoned(self) -> int:
         """Remove temporary files of dead writers; return how many there were."""
-        folders = [self.root / "datasets", self.scores_folder, *(each.folder for each in self.feature_sets())]
+        folders = [
+            self.root / "datasets",
+            self.root / BOXES,
+            self.scores_folder,
+            *(each.folder for each in self.feature_sets()),
+        ]
         return sum(remove_abandoned(folder) for folder in folders)
 
 

@@ -15,6 +15,7 @@ from stackbone.commands.shared.tables import print_table
 
 if TYPE_CHECKING:
     from stackbone.extract import Backbone
+    from stackbone.extract.backbones.outputs import OutputForm
 
 _SHOWN = 4  # modules, as examples
 _EXPLAINED = (
@@ -89,6 +90,12 @@ def _cells(row: dict[str, Any]) -> list[str]:
     ]
 
 
+def _shapes(form: OutputForm) -> str:
+    """Return the maps of an output of several, behind what it is."""
+    shapes = ", ".join(" x ".join(map(str, each)) for each in form.row.map_shapes)
+    return f": {shapes}" if shapes else ""
+
+
 def _list_outputs(name: str, *, as_json: bool) -> list[dict[str, Any]]:
     """Print the outputs that a network offers, found without its weights."""
     from stackbone.extract import get_backbone
@@ -102,7 +109,7 @@ def _list_outputs(name: str, *, as_json: bool) -> list[dict[str, Any]]:
             "n_columns": each.n_columns,
             "n_bytes": each.row_bytes,
             "n_parts": len(each.row.parts) or 1,
-            "what": OUTPUTS.get(each.output, "its result, pooled"),
+            "what": f"{OUTPUTS.get(each.output, 'its result, pooled')}{_shapes(each)}",
         }
         for each in [*forms, *modules]
     ]

@@ -44,6 +44,13 @@ class EmbeddingOptions:
             "ten-crop, augment:K; docs/views.md shows them [default: plain]"
         ),
     ] = None
+    map_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Side in pixels of the square frame that an image is put into for --outputs pyramid: a multiple of "
+            "32 [default: 416]"
+        ),
+    ] = None
     precision: Annotated[
         str, typer.Option(help="Numeric precision: {precisions}; each gives a separate feature set")
     ] = "fp32"
@@ -107,6 +114,7 @@ def command(
                 store,
                 outputs=outputs,
                 views=embedding.views,
+                map_size=embedding.map_size,
                 steering=sources.steering_files,
                 modules=sources.modules,
                 on_progress=on_progress,
@@ -144,7 +152,7 @@ def command(
 
 def _next_step(context: typer.Context, report: ExtractReport, store: FeatureStore, *, steered: bool) -> str:
     from stackbone.cache import StackError
-    from stackbone.cache.records.feature_name import MAP, PLAIN
+    from stackbone.cache.records.feature_name import LARGE, PLAIN, PYRAMID
     from stackbone.cache.upkeep.oddities.find import QUANTITIES
     from stackbone.stack.divisions.first_division import first_division
 
@@ -155,7 +163,9 @@ def _next_step(context: typer.Context, report: ExtractReport, store: FeatureStor
         return f"these images cannot be scored yet: {exc}"
     if not folds:
         return "steer once for each fold (stackbone steer --cv 3): features that saw every label have no honest score"
-    usual = [each for each in store.covering(report.index) if each.name.view == PLAIN and each.name.output != MAP]
+    if all(each.backbone.partition("~")[0].endswith(f"@{PYRAMID}") for each in report.backbones):
+        return f"stackbone detect {folds} {typed('--report', 'report.html', *as_given(context, 'cache'))}"
+    usual = [each for each in store.covering(report.index) if each.name.view == PLAIN and each.name.output not in LARGE]
     named = [] if usual else ["--backbones", ",".join(each.backbone for each in report.backbones)]
     return f"stackbone stack {folds} {typed(*named, '--report', 'report.html', *as_given(context, 'cache'))}"
 

@@ -25,7 +25,8 @@ def command(
         list[Path],
         typer.Argument(
             metavar="RESULT...",
-            help="File that `stack --result` or `transfer --result` wrote; several of `stack` are compared",
+            help="File that `stack --result`, `transfer --result` or `detect --result` wrote; several of `stack` are "
+            "compared",
         ),
     ],
     *,

@@ -25,6 +25,11 @@ Digests = NDArray[np.uint8]
 """(n, 32) uint8, one SHA-256 a row; all zero where a file could not be read."""
 
 
+def as_keys(digests: Digests) -> NDArray[np.bytes_]:
+    """Return (n,) 32-byte keys that sort and compare as the digests do (no copy where rows are contiguous)."""
+    return np.ascontiguousarray(digests).view(f"S{DIGEST_BYTES}").reshape(-1)
+
+
 @dataclass(frozen=True)
 class FileStamps:
     """What the file system says about files; equal stamps mean unchanged bytes.

@@ -60,6 +60,11 @@ class Column:
         return self.shape[0]
 
     @property
+    def place(self) -> tuple[int, int] | None:
+        """Where in the file its values lie, and their bytes, if they are in one piece."""
+        return None if self._chunks is not None else (self._source.base + self._address, len(self) * self._row_bytes)
+
+    @property
     def _row_bytes(self) -> int:
         return self.dtype.itemsize * math.prod(self.shape[1:])
 

@@ -147,7 +147,7 @@ def open_checked(path: Path, kind: str, *, refill: str = _REFILL) -> Iterator[Ca
     FileNotFoundError
         If it is gone.
     """
-    with _opened(path, refill) as (descriptor, size):
+    with opened(path, refill) as (descriptor, size):
         source, seal = _source(path, kind, descriptor, size)
         file = CacheFile(seal.version if seal else _UNSEALED, seal, size, source, read_root(source), descriptor)
         if file.text("format") != kind:
@@ -169,7 +169,7 @@ def read_sha256(path: Path) -> bytes:
     CacheError, FileNotFoundError
         As of `open_checked`.
     """
-    with _opened(path) as (descriptor, size):
+    with opened(path) as (descriptor, size):
         if bytes(read_at(descriptor, 0, min(size, len(START)))) != START:
             return sha256_of(descriptor)
         seal = parse_seal(read_at(descriptor, 0, min(size, BLOCK_BYTES)))
@@ -225,8 +225,8 @@ def _source(path: Path, kind: str, descriptor: int, size: int) -> tuple[Source, 
 
 
 @contextmanager
-def _opened(path: Path, refill: str = _REFILL) -> Iterator[tuple[int, int]]:
-    """Yield a descriptor and the size in bytes of a regular file; raise errors of the cache for what goes wrong."""
+def opened(path: Path, refill: str = _REFILL) -> Iterator[tuple[int, int]]:
+    """Yield a descriptor and the size in bytes of a regular file; raise errors of the cache, as `open_checked` does."""
     try:
         with open_regular(path) as stream:
             yield stream.fileno(), os.fstat(stream.fileno()).st_size

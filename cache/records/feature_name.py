@@ -14,6 +14,10 @@ PLAIN = "plain"
 """The view that a backbone has unless another one is named: the image as it is."""
 MAP = "map"
 """The output that is not pooled: every position's features, so that a row is large."""
+PYRAMID = "pyramid"
+"""Maps of several strides, of an image shown whole: what objects are detected on. Rows are larger still."""
+LARGE = (MAP, PYRAMID)
+"""Outputs whose rows are maps, kept as float16, and taken by nothing that does not name them."""
 LAYER = "layer:"
 """What stands before the name of a module, of which any can be an output."""
 

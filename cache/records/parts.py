@@ -1,4 +1,4 @@
-"""What the columns of a row of features are: parts side by side, or a map (see FORMAT.md)."""
+"""What the columns of a row of features are: parts side by side, a map, or several maps (see FORMAT.md)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from stackbone.cache.errors import Malformed
 
 PARTS = "parts"
 ROW_SHAPE = "row_shape"
+MAP_SHAPES = "map_shapes"
 _MOST_NAME = 200
 
 
@@ -40,16 +41,20 @@ class RowForm:
         From the first column to the last; empty where a row is one part.
     row_shape
         (h, w, d) where a row is a map, position by position from the top left, else empty.
+    map_shapes
+        (h, w, d) of each part where every part is such a map, else empty.
     """
 
     parts: tuple[Part, ...] = ()
     row_shape: tuple[int, ...] = ()
+    map_shapes: tuple[tuple[int, int, int], ...] = ()
 
     def texts(self) -> dict[str, str]:
         """Return the attributes of a shard that say it; a row of one part has none."""
         parts = {PARTS: _json([list(part) for part in self.parts])} if self.parts else {}
         shape = {ROW_SHAPE: _json(list(self.row_shape))} if self.row_shape else {}
-        return parts | shape
+        shapes = {MAP_SHAPES: _json([list(each) for each in self.map_shapes])} if self.map_shapes else {}
+        return parts | shape | shapes
 
     def problem(self, dim: int) -> str:
         """Return why rows of `dim` columns are not of this form, or ``""``."""
@@ -58,11 +63,13 @@ class RowForm:
             return f"its parts have {n_columns:,} columns, its rows {dim:,}"
         if self.row_shape and math.prod(self.row_shape) != dim:
             return f"its row_shape is {list(self.row_shape)}, and its rows have {dim:,} columns"
+        if self.map_shapes and [math.prod(each) for each in self.map_shapes] != [each[1] for each in self.parts]:
+            return f"its map_shapes are {[list(each) for each in self.map_shapes]}, which are not its parts' columns"
         return ""
 
 
-def parse_form(parts: Any, row_shape: Any) -> RowForm:  # noqa: ANN401 - whatever a file holds
-    """Return the form that two attributes tell, each None where it is absent.
+def parse_form(parts: Any, row_shape: Any, map_shapes: Any = None) -> RowForm:  # noqa: ANN401 - whatever a file holds
+    """Return the form that three attributes tell, each None where it is absent.
 
     Raises
     ------
@@ -72,10 +79,14 @@ def parse_form(parts: Any, row_shape: Any) -> RowForm:  # noqa: ANN401 - whateve
     if parts is not None and not (_is_list(parts) and all(_is_part(each) for each in parts)):
         message = "its parts are not a JSON list of names and numbers of columns"
         raise Malformed(message)
-    if row_shape is not None and not (_is_list(row_shape) and len(row_shape) == 3 and all(map(_is_count, row_shape))):
+    if row_shape is not None and not _is_shape(row_shape):
         message = "its row_shape is not a JSON list of height, width and depth"
         raise Malformed(message)
-    return RowForm(tuple(Part(*each) for each in parts or ()), tuple(row_shape or ()))
+    if map_shapes is not None and not (_is_list(map_shapes) and all(map(_is_shape, map_shapes))):
+        message = "its map_shapes are not a JSON list of heights, widths and depths"
+        raise Malformed(message)
+    shapes = tuple((h, w, d) for h, w, d in map_shapes or ())
+    return RowForm(tuple(Part(*each) for each in parts or ()), tuple(row_shape or ()), shapes)
 
 
 def _json(value: Sequence[object]) -> str:
@@ -84,6 +95,10 @@ def _json(value: Sequence[object]) -> str:
 
 def _is_list(value: object) -> bool:
     return isinstance(value, list) and len(value) > 0
+
+
+def _is_shape(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(map(_is_count, value))
 
 
 def _is_part(value: object) -> bool:

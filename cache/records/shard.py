@@ -17,13 +17,17 @@ from stackbone.cache.errors import CacheError, CorruptFileError, Malformed, Newe
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.column import Column
 from stackbone.cache.hdf5.opening import CacheFile, newer_message, open_checked, read_sha256
-from stackbone.cache.hdf5.seal import BLOCK_BYTES, parse_seal
-from stackbone.cache.records.parts import PARTS, ROW_SHAPE, RowForm, parse_form
+from stackbone.cache.hdf5.seal import BLOCK_BYTES, Seal, parse_seal
+from stackbone.cache.records.parts import MAP_SHAPES, PARTS, ROW_SHAPE, RowForm, parse_form
 from stackbone.cache.records.provenance import Provenance
 from stackbone.cache.records.spec import FeatureSpec
 
 FORMAT = "stackbone-features"
 PATTERN = "part-*.h5"
+SIZES = "image_size"
+
+Sizes = NDArray[np.int64]
+"""(n, 2) int64: width and height in pixels of upright images, one a row."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,28 @@ class ShardHeader:
         return self.dim * np.dtype(self.dtype).itemsize
 
 
+@dataclass(frozen=True)
+class ShardLayout:
+    """Where the rows of a shard are, for who reads some of them.
+
+    Attributes
+    ----------
+    header
+        What it says of itself.
+    digests
+        (n, 32) uint8, the images' SHA-256.
+    sizes
+        (n, 2) int64, width and height of the images; None where it does not tell.
+    seal
+        Its body is the features, row after row; it is still to be proven.
+    """
+
+    header: ShardHeader
+    digests: Digests
+    sizes: Sizes | None
+    seal: Seal
+
+
 def write_shard(
     folder: Path,
     spec: FeatureSpec,
@@ -65,6 +91,7 @@ def write_shard(
     provenance: Mapping[str, str],
     form: RowForm | None = None,
     *,
+    sizes: Sizes | None = None,
     merge: str = "",
 ) -> Path:
     """Write one shard, durably and atomically, and return its path.
@@ -80,6 +107,8 @@ def write_shard(
         (n, dim) float32 or float16, finite, in the same order.
     form
         What a row consists of; None for one part.
+    sizes
+        (n, 2) int64, width and height of the images in pixels, to be kept beside the rows; None for none.
     merge
         Names the run that makes one shard of several, so that none of them has the name of the new one.
 
@@ -93,6 +122,9 @@ def write_shard(
         raise CacheError(message)
     if features.dtype not in (np.float32, np.float16) or digests.dtype != np.uint8:
         message = f"a shard takes float32 or float16 features and uint8 digests, not {features.dtype}, {digests.dtype}"
+        raise CacheError(message)
+    if sizes is not None and (sizes.shape != (len(features), 2) or sizes.dtype != np.int64 or sizes.min() < 1):
+        message = f"a shard takes (n, 2) int64 sizes of at least 1, not {sizes.shape} {sizes.dtype}"
         raise CacheError(message)
     form = form or RowForm()
     if problem := form.problem(features.shape[1]):
@@ -111,6 +143,8 @@ def write_shard(
         for name, text in (form.texts() | ({"merge": merge} if merge else {})).items():
             hdf5.write_text(file, name, text)
         hdf5.write_column(file, "image_sha256", digests)
+        if sizes is not None:
+            hdf5.write_column(file, SIZES, sizes)
         hdf5.write_column(file, "features", features)
         body = hdf5.place(file, "features")
     content = hdf5.sealed_image(FORMAT, memory, body)
@@ -143,6 +177,24 @@ def read_rows(path: Path, fingerprint: str) -> tuple[Digests, NDArray[np.float32
         return _rows(_open(path, file, fingerprint))
 
 
+def read_layout(path: Path, fingerprint: str) -> ShardLayout:
+    """Return where a shard's rows are, none of them read; errors as `read_header`."""
+    with open_checked(path, FORMAT) as file:
+        opened = _open(path, file, fingerprint)
+        seal = file.seal
+        if seal is None or opened.features.place != (seal.start, seal.length):
+            message = "its features are not in one sealed piece, as maps are"
+            raise Malformed(message)
+        return ShardLayout(opened.header, opened.digests.read(), opened.read_sizes(), seal)
+
+
+def read_kept_rows(path: Path, fingerprint: str) -> tuple[Digests, NDArray[np.floating], Sizes | None]:
+    """Return all that a shard holds of images: as `read_rows`, in the type that is kept, and the sizes, if told."""
+    with open_checked(path, FORMAT) as file:
+        opened = _open(path, file, fingerprint)
+        return opened.digests.read(), _finite(opened), opened.read_sizes()
+
+
 def read_summary(path: Path, fingerprint: str) -> tuple[ShardHeader, Digests, int]:
     """Return a shard's header, its (n, 32) digests and its size in bytes; errors as `read_header`."""
     with open_checked(path, FORMAT) as file:
@@ -160,7 +212,7 @@ def read_proven(path: Path, fingerprint: str) -> tuple[ShardHeader, int]:
     """
     with open_checked(path, FORMAT) as file:
         opened = _open(path, file, fingerprint)
-        _rows(opened)
+        _finite(opened)
         if path.name != _name(file.sha256()):
             message = (
                 f"{path} does not have the bytes that its name stands for: it was changed after it was written, or "
@@ -203,15 +255,30 @@ class _Opened:
     header: ShardHeader
     digests: Column
     features: Column
+    sizes: Column | None
+
+    def read_sizes(self) -> Sizes | None:
+        """Return the (n, 2) sizes of the images, if it tells them."""
+        if self.sizes is None:
+            return None
+        sizes: Sizes = self.sizes.read()
+        if sizes.min() < 1:
+            message = f"its {SIZES} has a number below 1"
+            raise Malformed(message)
+        return sizes
 
 
 def _rows(opened: _Opened) -> tuple[Digests, NDArray[np.float32]]:
-    features: NDArray[np.float32] = opened.features.read().astype(np.float32, copy=False)
+    return opened.digests.read(), _finite(opened).astype(np.float32, copy=False)
+
+
+def _finite(opened: _Opened) -> NDArray[np.floating]:
+    features: NDArray[np.floating] = opened.features.read()
     row = _first_not_finite(features)
     if row is not None:
         message = f"its features are not finite, first in row {row}"
         raise Malformed(message)
-    return opened.digests.read(), features
+    return features
 
 
 def _open(path: Path, file: CacheFile, fingerprint: str) -> _Opened:
@@ -238,8 +305,12 @@ def _open(path: Path, file: CacheFile, fingerprint: str) -> _Opened:
         message = f"it holds {features.shape} {features.dtype} features for {len(digests)} digests"
         raise Malformed(message)
     n_rows, dim = features.shape
-    form = parse_form(*(file.json(name) if file.has(name) else None for name in (PARTS, ROW_SHAPE)))
+    sizes = file.column(SIZES, types="i8", columns=2) if file.has(SIZES) else None
+    if sizes is not None and len(sizes) != len(digests):
+        message = f"it holds {sizes.shape} sizes for {len(digests)} digests"
+        raise Malformed(message)
+    form = parse_form(*(file.json(name) if file.has(name) else None for name in (PARTS, ROW_SHAPE, MAP_SHAPES)))
     if problem := form.problem(dim):
         raise Malformed(problem)
     header = ShardHeader(spec, Provenance(provenance), n_rows, dim, str(features.dtype), form)
-    return _Opened(header, digests, features)
+    return _Opened(header, digests, features, sizes)

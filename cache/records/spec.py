@@ -40,7 +40,8 @@ class FeatureSpec:
     crop_fraction
         Share of the resized image's side that the crop keeps.
     crop_mode
-        ``center``: the shorter side is resized; ``squash``: both sides are.
+        ``center``: the shorter side is resized; ``squash``: both sides are; ``letterbox``: the longer side is, and the
+        rest of the input is filled with the mean colour.
     interpolation
         ``bilinear`` or ``bicubic``, with Pillow's antialiasing.
     mean, std

@@ -8,14 +8,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.disk.digest import DIGEST_BYTES, Digests
+from stackbone.cache.disk.digest import DIGEST_BYTES, Digests, as_keys
 from stackbone.cache.disk.files import fsync_folder, lock_folder
 from stackbone.cache.errors import CacheError, CorruptFileError
-from stackbone.cache.feature_set import LOOKS, FeatureSet, as_keys
+from stackbone.cache.feature_set import LOOKS, FeatureSet
 from stackbone.cache.hdf5.opening import corrupt_message
 from stackbone.cache.records import shard
 from stackbone.cache.records.provenance import merge_provenance
@@ -25,7 +26,18 @@ from stackbone.cache.text import counted
 
 TARGET_BYTES = 64 << 20  # of features in a shard: bounds the memory that a reader or a merge needs
 
-_Rows = tuple[Digests, NDArray[np.float32]]
+
+class _Rows(NamedTuple):
+    """Some rows: (n, 32) digests, (n, dim) features, and (n, 2) sizes of the images, where all shards tell them."""
+
+    digests: Digests
+    features: NDArray[np.floating]
+    sizes: shard.Sizes | None
+
+    def take(self, rows: NDArray[np.intp] | slice) -> _Rows:
+        """Return those of some places."""
+        sizes = None if self.sizes is None else self.sizes[rows]
+        return _Rows(self.digests[rows], self.features[rows], sizes)
 
 
 @dataclass(frozen=True)
@@ -104,8 +116,16 @@ def _compact(feature_set: FeatureSet, drop: Digests | None) -> Compaction:
     merge = uuid.uuid4().hex
     form = headers[0].form
     new = [
-        feature_set.append(headers[0].spec, digests, features.astype(dtype, copy=False), provenance, form, merge=merge)
-        for digests, features in _regroup(_selected(old, feature_set, wanted), rows_each)
+        feature_set.append(
+            headers[0].spec,
+            rows.digests,
+            rows.features.astype(dtype, copy=False),
+            provenance,
+            form,
+            sizes=rows.sizes,
+            merge=merge,
+        )
+        for rows in _regroup(_selected(old, feature_set, wanted), rows_each)
     ]
     _remove(old)
     return Compaction(feature_set.id, len(old), len(new), rows_before, len(wanted))
@@ -181,37 +201,42 @@ def _selected(paths: Iterable[Path], feature_set: FeatureSet, wanted: NDArray[np
     """Yield the wanted rows of each shard, each digest once, the first shard's row before a later one's."""
     taken = np.zeros(len(wanted), np.bool_)
     for path in paths:
-        digests, features = shard.read_rows(path, feature_set.fingerprint)
-        keys, first = np.unique(as_keys(digests), return_index=True)
+        found = _Rows(*shard.read_kept_rows(path, feature_set.fingerprint))
+        keys, first = np.unique(as_keys(found.digests), return_index=True)
         slots = np.searchsorted(wanted, keys)
         hit = slots < len(wanted)
         hit[hit] = (wanted[slots[hit]] == keys[hit]) & ~taken[slots[hit]]
         taken[slots[hit]] = True
         rows = np.sort(first[hit])
         if len(rows):
-            yield digests[rows], features[rows]
+            yield found.take(rows)
 
 
 def _regroup(parts: Iterable[_Rows], rows_each: int) -> Iterator[_Rows]:
     """Yield the same rows in pieces of `rows_each`; the last may be smaller."""
     waiting: list[_Rows] = []
     n_waiting = 0
-    for digests, features in parts:
-        for start in range(0, len(digests), rows_each):
-            piece = digests[start : start + rows_each], features[start : start + rows_each]
+    for part in parts:
+        for start in range(0, len(part.digests), rows_each):
+            piece = part.take(slice(start, start + rows_each))
             room = rows_each - n_waiting
-            waiting.append((piece[0][:room], piece[1][:room]))
-            n_waiting += len(waiting[-1][0])
+            waiting.append(piece.take(slice(room)))
+            n_waiting += len(waiting[-1].digests)
             if n_waiting == rows_each:
                 yield _join(waiting)
-                waiting = [(piece[0][room:], piece[1][room:])]
-                n_waiting = len(waiting[0][0])
+                waiting = [piece.take(slice(room, None))]
+                n_waiting = len(waiting[0].digests)
     if n_waiting:
         yield _join(waiting)
 
 
 def _join(parts: list[_Rows]) -> _Rows:
-    return np.concatenate([digests for digests, _ in parts]), np.concatenate([features for _, features in parts])
+    sizes = [each.sizes for each in parts if each.sizes is not None]
+    return _Rows(
+        np.concatenate([each.digests for each in parts]),
+        np.concatenate([each.features for each in parts]),
+        np.concatenate(sizes) if len(sizes) == len(parts) else None,
+    )
 
 
 def _remove(paths: Iterable[Path]) -> None:

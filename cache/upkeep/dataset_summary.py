@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.feature_set import as_keys
+from stackbone.cache.disk.digest import as_keys
 from stackbone.cache.labels.numbers import NUMBERS, ranges
 from stackbone.cache.labels.sets import SETS
 from stackbone.cache.records.index import DatasetIndex

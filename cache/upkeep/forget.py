@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from stackbone.cache.boxes.box_file import boxes_path, remove_boxes
 from stackbone.cache.corrections.batch import batch_files, remove_batches
-from stackbone.cache.disk.digest import Digests
+from stackbone.cache.disk.digest import Digests, as_keys
 from stackbone.cache.errors import UsageError
-from stackbone.cache.feature_set import FeatureSet, as_keys
+from stackbone.cache.feature_set import FeatureSet
 from stackbone.cache.records.index import index_path, remove_index
 from stackbone.cache.records.scores import remove_scores
 from stackbone.cache.store import FeatureStore
@@ -42,7 +44,7 @@ class ForgetPlan:
         """Return the plan for people, one removal a line."""
         lines = [f"the feature set {each.id} with {counted(_n_rows(each), 'row')}" for each in self.feature_sets]
         lines += [
-            f"the dataset {name}{_with_corrections(self.store, name)} (its images' features stay)"
+            f"the dataset {name}{_with_what_lies_beside(self.store, name)} (its images' features stay)"
             for name in self.datasets
         ]
         lines += [f"{counted(len(rows), 'row')} of {each.id} that no dataset lists" for each, rows in self.unused]
@@ -60,6 +62,7 @@ class ForgetPlan:
         for name in self.datasets:
             remove_index(index_path(self.store.root, name))
             remove_batches(self.store.root, name)
+            remove_boxes(self.store.root, name)
         for feature_set, rows in self.unused:
             compact(feature_set, drop=rows[~np.isin(as_keys(rows), as_keys(used_digests(self.store)))])
         gone = [each.id for each in self.feature_sets]
@@ -106,9 +109,10 @@ def plan_forget(store: FeatureStore, names: Sequence[str], *, unused: bool) -> F
     )
 
 
-def _with_corrections(store: FeatureStore, dataset: str) -> str:
+def _with_what_lies_beside(store: FeatureStore, dataset: str) -> str:
     n = len(batch_files(store.root, dataset))
-    return f" and {counted(n, 'file')} of its corrected labels" if n else ""
+    boxes = " and its boxes" if os.path.lexists(boxes_path(store.root, dataset)) else ""
+    return boxes + (f" and {counted(n, 'file')} of its corrected labels" if n else "")
 
 
 def _n_rows(feature_set: FeatureSet) -> int:

@@ -10,19 +10,26 @@ from typing import Any
 
 import numpy as np
 
+from stackbone.cache.disk.digest import as_keys
 from stackbone.cache.errors import CacheError
-from stackbone.cache.feature_set import FeatureSet, as_keys
-from stackbone.cache.records.feature_name import POOLED
+from stackbone.cache.feature_set import FeatureSet
+from stackbone.cache.records.feature_name import POOLED, PYRAMID
 from stackbone.cache.records.given import is_given
 from stackbone.cache.records.index import DatasetIndex, index_path, read_index
 from stackbone.cache.records.provenance import Provenance, merge_provenance
 from stackbone.cache.records.seen import FILE, SeenRecord
 from stackbone.cache.records.shard import ShardHeader, read_summary
+from stackbone.cache.records.spec import FeatureSpec
 from stackbone.cache.store import FeatureStore
 from stackbone.cache.text import counted
 from stackbone.cache.upkeep.dataset_summary import DatasetSummary, summarise_dataset
 
 _PARTS_SHOWN = 6
+
+
+def _framing(spec: FeatureSpec) -> str:
+    whole = spec.crop_mode == "letterbox"
+    return "letterbox of the whole image" if whole else f"{spec.crop_mode} crop {spec.crop_fraction:g}"
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,7 @@ class FeatureSetSummary:
             "output": self.header.spec.output,
             "parts": [list(part) for part in self.header.form.parts],
             "row_shape": list(self.header.form.row_shape),
+            "map_shapes": [list(each) for each in self.header.form.map_shapes],
             "n_shards": self.n_shards,
             "n_bytes": self.n_bytes,
             "spec": asdict(self.header.spec),
@@ -86,6 +94,10 @@ class FeatureSetSummary:
             return [
                 f"  output {output}: {' x '.join(map(str, form.row_shape))}, {self.header.row_bytes:,} bytes an image"
             ]
+        if form.map_shapes:
+            named = zip(form.parts, form.map_shapes, strict=True)
+            shapes = ", ".join(f"{part.name} {' x '.join(map(str, shape))}" for part, shape in named)
+            return [f"  output {output}: {shapes}, {self.header.row_bytes:,} bytes an image"]
         shown = [f"{part.name} ({part.n_columns:,})" for part in form.parts]
         more = [f"and {len(shown) - _PARTS_SHOWN:,} more"] if len(shown) > _PARTS_SHOWN else []
         return [f"  output {output}" + (f": {', '.join([*shown[:_PARTS_SHOWN], *more])}" if shown else "")]
@@ -97,8 +109,7 @@ class FeatureSetSummary:
         size = " x ".join(map(str, spec.input_size))
         made = [
             f"  made by {spec.architecture}, weights {spec.weights[:19]}, {spec.precision}, view {spec.view}",
-            f"  from {size} pixels ({spec.interpolation}, {spec.crop_mode} crop {spec.crop_fraction:g})"
-            f", pooling {spec.pooling}",
+            f"  from {size} pixels ({spec.interpolation}, {_framing(spec)}), pooling {spec.pooling}",
         ]
         if is_given(spec):
             made = [f"  given with add_features, not made from images, {spec.precision}"]
@@ -172,7 +183,10 @@ def summarise(store: FeatureStore) -> Summary:
 def inputs_of(dataset: str, feature_sets: Sequence[FeatureSetSummary]) -> dict[str, tuple[int, int]]:
     """Return the (width, height) that networks take, by the backbone's name, of feature sets that cover a dataset."""
     covering = [each for each in feature_sets if each.missing[dataset] == 0]
-    return {each.feature_set.name.backbone: each.header.spec.input_size[::-1] for each in covering}
+    return {
+        f"{name.backbone}@{PYRAMID}" if name.output == PYRAMID else name.backbone: each.header.spec.input_size[::-1]
+        for name, each in ((each.feature_set.name, each) for each in covering)
+    }
 
 
 def _summarise_feature_set(feature_set: FeatureSet, wanted: dict[str, np.ndarray]) -> FeatureSetSummary | None:

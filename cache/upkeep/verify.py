@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from stackbone.cache.boxes import box_file
 from stackbone.cache.corrections import batch as corrections
 from stackbone.cache.disk.files import fsync_folder, make_folder
 from stackbone.cache.errors import CacheError, CorruptFileError
@@ -27,6 +28,7 @@ from stackbone.cache.store import FeatureStore
 from stackbone.cache.text import counted
 
 SET_ASIDE = "set-aside"
+_KINDS = ("shard", "record", "index", "corrections", "boxes")
 _NO_ROWS = (0, RowForm())
 
 
@@ -64,9 +66,9 @@ class Verification:
 
     Attributes
     ----------
-    n_shards, n_rows, n_indexes, n_records, n_corrections
+    n_shards, n_rows, n_indexes, n_records, n_corrections, n_boxes
         Sound files, and rows in sound shards (doubles included); records are those of what steerings saw, corrections
-        those of labels.
+        those of labels, boxes those of datasets' objects.
     n_unsealed
         Sound indexes and records of format version 1, which have no SHA-256; a shard's name is one in any version.
     n_bytes
@@ -80,6 +82,7 @@ class Verification:
     n_indexes: int
     n_records: int
     n_corrections: int
+    n_boxes: int
     n_unsealed: int
     n_bytes: int
     findings: list[Finding]
@@ -101,6 +104,7 @@ class Verification:
             "n_indexes": self.n_indexes,
             "n_records": self.n_records,
             "n_corrections": self.n_corrections,
+            "n_boxes": self.n_boxes,
             "n_unsealed": self.n_unsealed,
             "n_bytes": self.n_bytes,
             "findings": findings,
@@ -110,6 +114,7 @@ class Verification:
         """Return lines for people."""
         records = f", {counted(self.n_records, 'record')} of steerings" if self.n_records else ""
         records += f", {counted(self.n_corrections, 'file')} of corrected labels" if self.n_corrections else ""
+        records += f", {counted(self.n_boxes, 'file')} of boxes" if self.n_boxes else ""
         sound = (
             f"sound: {counted(self.n_shards, 'shard')} with {counted(self.n_rows, 'row')} and "
             f"{counted(self.n_indexes, 'dataset index', 'dataset indexes')}"
@@ -147,7 +152,8 @@ def verify(store: FeatureStore, *, repair: bool = False, on_progress: Steps | No
     indexes = sorted((store.root / "datasets").glob("*.h5"))
     recorded = [each for each in sets if _is_steered(each) or os.path.lexists(each.folder / FILE)]
     batches = sorted((store.root / corrections.FOLDER).glob("*/*.h5"))
-    looks.n_all = sum(len(each.shards()) for each in sets) + len(recorded) + len(indexes) + len(batches)
+    boxes = sorted((store.root / box_file.FOLDER).glob("*.h5"))
+    looks.n_all = sum(len(each.shards()) for each in sets) + len([*recorded, *indexes, *batches, *boxes])
     for each in sets:
         # What `compact` put in the place of shards that vanish is looked at in their place.
         for _ in each.read_each(partial(looks.look, "shard", _check_shard)):
@@ -161,6 +167,9 @@ def verify(store: FeatureStore, *, repair: bool = False, on_progress: Steps | No
     for path in batches:
         with suppress(FileNotFoundError):  # taken back meanwhile
             looks.look("corrections", _check_corrections, path)
+    for path in boxes:
+        with suppress(FileNotFoundError):  # forgotten meanwhile
+            looks.look("boxes", _check_boxes, path)
     odd = _odd_rows(looks.sound["shard"])
     sound = {path: n_rows for path, (_, n_rows, _) in looks.sound["shard"].items() if path not in odd}
     found = [_finding(store.root, path, problem, repair=repair) for path, problem in {**looks.problems, **odd}.items()]
@@ -170,6 +179,7 @@ def verify(store: FeatureStore, *, repair: bool = False, on_progress: Steps | No
         n_indexes=len(looks.sound["index"]),
         n_records=len(looks.sound["record"]),
         n_corrections=len(looks.sound["corrections"]),
+        n_boxes=len(looks.sound["boxes"]),
         n_unsealed=looks.n_unsealed,
         n_bytes=looks.n_bytes,
         findings=[each for each in found if each],
@@ -184,7 +194,7 @@ class _Looks:
     """The results of checking each file."""
 
     def __init__(self, on_progress: Steps | None) -> None:
-        self.sound: dict[str, dict[Path, _Sound]] = {kind: {} for kind in ("shard", "record", "index", "corrections")}
+        self.sound: dict[str, dict[Path, _Sound]] = {kind: {} for kind in _KINDS}
         self.problems: dict[Path, CacheError] = {}
         self.n_bytes = self.n_all = self.n_unsealed = self._n_done = 0
         self._on_progress = on_progress
@@ -216,6 +226,11 @@ def _check_index(path: Path) -> tuple[_Sound, int]:
 def _check_corrections(path: Path) -> tuple[_Sound, int]:
     batch, version, n_bytes = corrections.read_with_version(path)
     return (version, len(batch), _NO_ROWS), n_bytes
+
+
+def _check_boxes(path: Path) -> tuple[_Sound, int]:
+    table, version, n_bytes = box_file.read_with_version(path)
+    return (version, len(table), _NO_ROWS), n_bytes
 
 
 def _is_steered(feature_set: FeatureSet) -> bool:

@@ -19,7 +19,7 @@ _PLACE = re.compile(r"^ +place ?= ?(\d+)", re.MULTILINE)
 _STACKBONE = Path(__file__).parents[2]  # the package's folder
 
 REGISTRIES = {
-    "cluster_methods": ("stackbone.stack.exploring.clusters.methods", "METHODS"),
+    "cluster_methods": ("stackbone.stack.clustering.methods", "METHODS"),
     "engines": ("stackbone.extract.engines.engine", "ENGINES"),
     "precisions": ("stackbone.extract.engines.engine", "PRECISIONS"),
     "groups": ("stackbone.cache.backbone_groups", "GROUPS"),
@@ -102,6 +102,12 @@ def _heads() -> Iterable[str]:
     return [each.name for each in BASE_LEARNERS.values() if each.can_be_stacked and not each.by_default]
 
 
+def _detection_heads() -> Iterable[str]:
+    from stackbone.stack.detection.head import HEADS
+
+    return HEADS
+
+
 def _meta_learners(task: str) -> Iterable[str]:
     from stackbone.stack.learners.registry import meta_learners
 
@@ -128,6 +134,9 @@ FOLDERS = {
     ),
     "tasks": Folder("stack/tasks/kinds", "*.py", "", "stackbone.tasks", _tasks),
     "stacks": Folder("stack/learners/bases", "*.py", "sees_all = True", "stackbone.learners", _stacks),
+    "detection_heads": Folder(
+        "stack/detection/heads", "*/head.py", "HEAD = ", "stackbone.detection_heads", _detection_heads
+    ),
     "heads": Folder("stack/learners/bases", "*.py", "(Head):", "stackbone.learners", _heads),
     **{
         word: Folder(

@@ -132,7 +132,8 @@ def write_collected(
         with progress() as on_progress:
 
             def small(files: Sequence[ListedFile]) -> list[bytes | str]:
-                return thumbnails(files, on_progress=lambda done, total: on_progress("thumbnails", done, total))
+                size = report.thumbnail_size
+                return thumbnails(files, size=size, on_progress=lambda *done: on_progress("thumbnails", *done))
 
             pictures = draw_pictures(report, small if is_pictured else None, attention)
             html.write_page(report, page, pictures)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypedDict
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 TIMM_PREFIX = "timm:"
+LETTERBOX = "letterbox"
+"""The `Transform.crop_mode` that shows an image whole, with its own ratio."""
 
 
 class Normalisation(TypedDict):
@@ -55,15 +57,18 @@ class Transform:
     crop_fraction
         Share of the resized side that the crop keeps.
     crop_mode
-        ``center`` or ``squash``.
+        ``center`` or ``squash``; or ``letterbox``: the whole image in the middle of the input, with its own ratio.
     interpolation
         ``bilinear`` or ``bicubic``, antialiased.
+    fill
+        Level from 0 to 255 of each RGB channel around an image in a letterbox.
     """
 
     input_size: tuple[int, int]
     crop_fraction: float
     interpolation: str
     crop_mode: str = "center"
+    fill: tuple[int, int, int] = (0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -182,8 +187,20 @@ class Backbone:
 
     @property
     def key(self) -> str:
-        """What distinguishes it within a run: its name and, if it is steered, the SHA-256 of its file."""
-        return f"{self.name} {self.steering.sha256}" if self.steering else self.name
+        """What distinguishes it within a run: its name, its steering file's SHA-256, the size of its frame."""
+        name = f"{self.name} {self.steering.sha256}" if self.steering else self.name
+        return f"{name} {LETTERBOX} {self.transform.input_size[0]}" if self.is_framed else name
+
+    @property
+    def is_framed(self) -> bool:
+        """Whether its input is the whole image in a square frame, as for maps of it."""
+        return self.transform.crop_mode == LETTERBOX
+
+    def framed(self, side: int) -> Self:
+        """Return it with another input: the whole image in a frame of `side` x `side` pixels of its mean colour."""
+        red, green, blue = (round(255 * mean) for mean in self.mean)
+        frame = Transform((side, side), 1.0, self.transform.interpolation, LETTERBOX, (red, green, blue))
+        return replace(self, transform=frame)
 
     @property
     def plain(self) -> str:

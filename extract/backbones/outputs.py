@@ -9,7 +9,7 @@ from typing import Any
 
 from stackbone.cache import UsageError
 from stackbone.cache.choices import nearest
-from stackbone.cache.records.feature_name import LAYER, MAP, is_output
+from stackbone.cache.records.feature_name import LARGE, LAYER, is_output
 from stackbone.cache.records.parts import Part, RowForm
 from stackbone.cache.text import typed
 
@@ -29,6 +29,7 @@ OUTPUTS: Mapping[str, str] = {
     "max": "maximum over the positions, or patch tokens, at the end",
     "gem": f"generalised mean over the positions, or patch tokens, at the end, p = {GEM_POWER:g}",
     "map": "every position, or patch token, at the end, in float16",
+    "pyramid": "maps of the whole image at strides 8, 16 and 32, to detect objects on, in float16",
 }
 """Name to what it is; beside them any module is an output, by `LAYER` and its name."""
 
@@ -54,23 +55,26 @@ class OutputForm:
     @property
     def dtype(self) -> str:
         """In which a row is kept."""
-        return "float16" if self.output == MAP else "float32"
+        return "float16" if self.output in LARGE else "float32"
 
     @property
     def row_bytes(self) -> int:
         """Bytes of an image's features."""
-        return self.n_columns * (2 if self.output == MAP else 4)
+        return self.n_columns * (2 if self.output in LARGE else 4)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object."""
         parts = [list(part) for part in self.row.parts]
         shape = list(self.row.row_shape)
-        return {"output": self.output, "n_columns": self.n_columns, "parts": parts, "row_shape": shape}
+        told = {"output": self.output, "n_columns": self.n_columns, "parts": parts, "row_shape": shape}
+        shapes = [list(each) for each in self.row.map_shapes]
+        return {**told, "map_shapes": shapes} if shapes else told
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> OutputForm:
         """Return what `to_dict` made an object of; errors of many kinds where it did not."""
-        row = RowForm(tuple(Part(*part) for part in raw["parts"]), tuple(raw["row_shape"]))
+        shapes = tuple(tuple(each) for each in raw.get("map_shapes", ()))
+        row = RowForm(tuple(Part(*part) for part in raw["parts"]), tuple(raw["row_shape"]), shapes)
         return cls(raw["output"], raw["n_columns"], row)
 
 
@@ -104,4 +108,30 @@ def check_offered(backbone: str, output: str, offered: Sequence[str], modules: C
     near = difflib.get_close_matches(module, modules, n=3, cutoff=0.4)
     hint = f"the nearest are {', '.join(f'{LAYER}{name}' for name in near)}" if near else "no other is like it"
     message = f"{backbone} has no module {module!r} that gives features of an image: {hint}. {see}"
+    raise UsageError(message)
+
+
+DEFAULT_MAP_SIZE = 416
+"""Side in pixels of the frame that an image is put into for `PYRAMID`."""
+_LEAST_MAP_SIZE, _MOST_MAP_SIZE, _STEP = 64, 2048, 32
+
+
+def checked_map_size(side: int | None) -> int:
+    """Return the side of the frame for maps, the usual one for None: a multiple of 32.
+
+    Raises
+    ------
+    UsageError
+        If maps of a stride of 32 do not cover it evenly, or it is too small or too large; the message names the nearest
+        that is not.
+    """
+    if side is None:
+        return DEFAULT_MAP_SIZE
+    nearest_one = min(max(round(side / _STEP) * _STEP, _LEAST_MAP_SIZE), _MOST_MAP_SIZE)
+    if side == nearest_one:
+        return side
+    message = (
+        f"--map-size {side}: expected a multiple of {_STEP} from {_LEAST_MAP_SIZE} to {_MOST_MAP_SIZE:,} pixels, so "
+        f"that the cells of every map cover the frame. The nearest is {nearest_one}"
+    )
     raise UsageError(message)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from stackbone.cache.choices import check_choice
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.labels.sets import SETS, split_names
+from stackbone.extract.datasets.boxes.listed import ListedBoxes
 from stackbone.extract.datasets.dataset_name import check_dataset_name, safe_name
 from stackbone.extract.datasets.folders.pruning import Exclusion
 from stackbone.extract.datasets.further import first_columns
@@ -33,6 +34,7 @@ from stackbone.extract.datasets.listing_options import (
     refuse_table_options,
 )
 from stackbone.extract.datasets.missing import missing_message
+from stackbone.extract.datasets.typed_paths import absolute, absolute_paths
 from stackbone.extract.images.arrays import Arrays, are_images
 
 if TYPE_CHECKING:
@@ -72,6 +74,8 @@ class Dataset:
     label_form
         What a label is: ``""`` for the name of one class; else one of `cache.labels.forms.FORMS`, as
         `cache.labels.sets.join_names` or `cache.labels.numbers.join_numbers` write it.
+    boxes
+        Of the annotated images' objects, by path; None where there are none, or no labels are asked for.
     """
 
     name: str
@@ -86,6 +90,7 @@ class Dataset:
     arrays: Arrays | None = None
     columns: Mapping[str, list[str]] = field(default_factory=dict)
     label_form: str = ""
+    boxes: ListedBoxes | None = None
 
     @property
     def n(self) -> int:
@@ -220,8 +225,8 @@ def open_dataset(
     else:
         refuse_marks(marks)
         named = cast("Sequence[Path | str]", [data] if isinstance(data, str | os.PathLike) else data)
-        paths, marks = _absolute_paths(named), {}
-    table = None if are_images(data) or labels is None else _absolute(cast("Path | str", labels))
+        paths, marks = absolute_paths(named), {}
+    table = None if are_images(data) or labels is None else absolute(cast("Path | str", labels))
     request = Request(
         paths,
         table,
@@ -266,6 +271,7 @@ def _build(listing: Listing, name: str | None, asked: Sequence[str], *, labelled
         arrays=listing.arrays,
         columns=columns,
         label_form=listing.label_form if labelled else "",
+        boxes=listing.boxes.among(paths) if listing.boxes is not None and labelled else None,
     )
 
 
@@ -285,13 +291,3 @@ def _list(request: Request) -> Listing:
         raise DatasetError(msg)
     listing = kind.read(request)
     return leave_out(listing, request.exclude) if request.exclude else listing
-
-
-def _absolute_paths(paths: Sequence[Path | str]) -> list[str]:
-    return [os.path.abspath(path) if ".." not in os.fspath(path) else str(_absolute(path)) for path in paths]
-
-
-def _absolute(path: Path | str) -> Path:
-    # Resolving every link would name the dataset after the link's target instead of what was typed.
-    path = Path(path)
-    return path.resolve() if ".." in path.parts else path.absolute()

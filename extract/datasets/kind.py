@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from stackbone.cache.plugins import Plugins
 from stackbone.cache.records.listed import Skipped as Skipped  # also for those who write a kind
+from stackbone.extract.datasets.boxes.listed import ListedBoxes
 from stackbone.extract.datasets.folders.pruning import Exclusion
 from stackbone.extract.datasets.further import Further
 from stackbone.extract.images.arrays import Arrays
@@ -136,6 +137,8 @@ class Listing:
         What further columns of a table say of images; by path, also of such as are not among `entries`.
     label_form
         Of its labels: see `cache.records.index.DatasetIndex`.
+    boxes
+        Those of the annotated images' objects, by path; None where there are none, or no labels are asked for.
     """
 
     title: str
@@ -146,6 +149,7 @@ class Listing:
     arrays: Arrays | None = None
     further: Further = field(default_factory=Further)
     label_form: str = ""
+    boxes: ListedBoxes | None = None
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class Embedder:
     commit_seconds: float = 0.0
     _engine: Engine | None = None
     _cut: set[bytes] = field(default_factory=set)
-    _batch: list[tuple[int, str, bytes, NDArray[np.uint8]]] = field(default_factory=list)
+    _batch: list[tuple[int, str, bytes, NDArray[np.uint8], tuple[int, int]]] = field(default_factory=list)
 
     @cached_property
     def lacking_of(self) -> dict[str, NDArray[np.bool_]]:
@@ -89,7 +89,14 @@ class Embedder:
         return max(each.n_uncommitted for each in self.fillings)
 
     def take(
-        self, number: int, digest: bytes, pixels: NDArray[np.uint8], *, view: str = PLAIN, is_cut: bool = False
+        self,
+        number: int,
+        digest: bytes,
+        pixels: NDArray[np.uint8],
+        *,
+        view: str = PLAIN,
+        size: tuple[int, int] = (0, 0),
+        is_cut: bool = False,
     ) -> dict[bytes, Failure]:
         """Add a view of an image to the batch, and embed the batch once it is full; returns what `run` does.
 
@@ -99,6 +106,8 @@ class Embedder:
             Which of the images it is that the pipeline goes through.
         view
             Which view of it the pixels are.
+        size
+            Width and height of the upright image that they were made of, in pixels.
         is_cut
             Whether its file is cut short, for the shard to say so.
         """
@@ -108,7 +117,7 @@ class Embedder:
             started = time.perf_counter()
             self._engine = self.start()
             self.start_seconds = time.perf_counter() - started
-        self._batch.append((number, view, digest, pixels))
+        self._batch.append((number, view, digest, pixels, size))
         return self.run() if len(self._batch) >= (self.batch_size or self._engine.batch_size) else {}
 
     def run(self) -> dict[bytes, Failure]:
@@ -121,7 +130,7 @@ class Embedder:
         """
         if not self._batch or self._engine is None:
             return {}
-        numbers, views, digests, pixels = zip(*self._batch, strict=True)
+        numbers, views, digests, pixels, sizes = zip(*self._batch, strict=True)
         self._commit([each for each in self.fillings if not each.has_room(len(digests))])
         started = time.perf_counter()
         results = self._embed(self._engine, np.stack(pixels))
@@ -137,7 +146,8 @@ class Embedder:
             lacking = filling.lacking[list(numbers)] & np.array([view == filling.spec.view for view in views])
             sound: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(features), axis=1)
             if (kept := lacking & sound).any():
-                filling.keep([digest for digest, keep in zip(digests, kept, strict=True) if keep], features[kept])
+                rows = np.flatnonzero(kept)
+                filling.keep([digests[row] for row in rows], features[kept], [sizes[row] for row in rows])
             reason = f"{filling.feature_set.backbone} gave features that are not finite ({filling.spec.precision})"
             failed |= {digests[row]: Failure(reason) for row in np.flatnonzero(lacking & ~sound)}
         return failed

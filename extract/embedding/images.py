@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import overload
 
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from stackbone.cache import DatasetIndex, Digests
 from stackbone.cache.disk.reading import read_listed
+from stackbone.cache.maps.reader import MapReader
+from stackbone.cache.records.shard import Sizes
 from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.embedding.digests import unwritten_index
 from stackbone.extract.images.arrays import Arrays
@@ -107,6 +109,9 @@ class EmbeddedImages:
         (path, what is to be known of how it was read) of images that were read now, or are cut short.
     asked
         (n,) which of them were to be embedded.
+    maps
+        Feature set id to what reads maps of the images that were asked for and did not fail, of those that are maps of
+        several strides; it knows the sizes of the upright images too. None where no image has any.
     """
 
     paths: list[str]
@@ -116,6 +121,13 @@ class EmbeddedImages:
     n_embedded: int
     remarks: list[tuple[str, str]]
     asked: NDArray[np.bool_]
+    maps: Mapping[str, MapReader] = field(default_factory=dict)
+
+    @property
+    def sound_sizes(self) -> Sizes:
+        """(n_ok, 2) int64: width and height in pixels of the upright images; (0, 2) where they have no `maps`."""
+        reader = next(iter(self.maps.values()), None)
+        return np.zeros((0, 2), np.int64) if reader is None else reader.sizes(self.sound_digests)
 
     @property
     def sound_paths(self) -> list[str]:

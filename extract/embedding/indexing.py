@@ -26,11 +26,13 @@ from stackbone.cache import (
     as_keys,
     empty_index,
 )
+from stackbone.cache.boxes.box_table import BoxTable
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.records.given import is_given
 from stackbone.cache.records.listed import Listed
 from stackbone.cache.upkeep.dataset_summary import DatasetSummary, summarise_dataset
 from stackbone.extract.backbones.backbone import Backbone
+from stackbone.extract.datasets.boxes.fitting import fit_boxes
 from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.embedding.digests import list_dataset
 from stackbone.extract.embedding.embedder import Failure
@@ -54,6 +56,7 @@ def preview(
     *,
     outputs: str | Sequence[str] | None = None,
     views: str | Sequence[str] | None = None,
+    map_size: int | None = None,
     steering: Sequence[Path] = (),
     modules: Sequence[Backbone] = (),
     on_progress: Progress | None = None,
@@ -62,7 +65,7 @@ def preview(
 
     Parameters
     ----------
-    dataset, backbones, store, outputs, views, steering, modules, on_progress
+    dataset, backbones, store, outputs, views, map_size, steering, modules, on_progress
         As of `extract`.
 
     Raises
@@ -70,10 +73,10 @@ def preview(
     StackboneError
         As of `extract`, as far as that does not look for weights or write.
     """
-    chosen = [each.backbone for each in choose_backbones(backbones, read_steered(steering), outputs, views, modules)]
+    choices = choose_backbones(backbones, read_steered(steering), outputs, views, modules, map_size)
     store = store or FeatureStore()
     index = make_index(dataset, store, retry_failed=False, report=on_progress or silent).index
-    return summarise_dataset(store.corrected(index), inputs_of(chosen))
+    return summarise_dataset(store.corrected(index), inputs_of([each.backbone for each in choices]))
 
 
 def index_dataset(
@@ -114,6 +117,7 @@ def index_dataset(
     failed = find_unreadable(images, np.flatnonzero(unproven), limits=limits, remarks=remarks, on_progress=on_image)
     index = with_found(index, failed, remarks)
     store.write_dataset(index)
+    made.write_boxes(store)
     rows = np.flatnonzero(~index.ok)
     if len(rows):
         message = "left out, since they cannot be read: %s of %s images; the first is %r: %s"
@@ -133,11 +137,21 @@ class MadeIndex:
         How many files were read.
     old
         The index of the run before; of no images if there was none.
+    boxes, old_boxes
+        Those of the dataset's objects, now and of the run before; None where there are none.
     """
 
     index: DatasetIndex
     n_hashed: int
     old: DatasetIndex
+    boxes: BoxTable | None = None
+    old_boxes: BoxTable | None = None
+
+    def write_boxes(self, store: FeatureStore) -> None:
+        """Commit the boxes in the place of those of the run before, if they are others; `CacheError` if that fails."""
+        now, before = self.boxes, self.old_boxes
+        if now is not before and (now is None or before is None or not now.equals(before)):
+            store.write_boxes(self.index.name, now)
 
     def known_remarks(self, store: FeatureStore, found: Digests, is_cut: NDArray[np.bool_]) -> dict[bytes, list[str]]:
         """Return how images were read that are not read now, as far as the cache tells and the index does not.
@@ -191,9 +205,11 @@ def make_index(dataset: Dataset, store: FeatureStore, *, retry_failed: bool, rep
         If the cache has another dataset of this name.
     """
     old = store.dataset(dataset.name) if dataset.name in store.dataset_names() else empty_index(dataset.name, "")
+    old_boxes = store.boxes(dataset.name)
     listing = list_dataset(dataset, old, partial(report, "reading"))
     _refuse_other_dataset(dataset, old, listing.digests)
     reasons, status = _known(listing, old, retry_failed=retry_failed)
+    fitted = fit_boxes(dataset.boxes, dataset.root, dataset.paths, listing.digests, old_boxes)
     index = DatasetIndex(
         name=dataset.name,
         root="" if dataset.arrays else str(dataset.root),
@@ -206,11 +222,11 @@ def make_index(dataset: Dataset, store: FeatureStore, *, retry_failed: bool, rep
         reason=reasons,
         stamps=listing.stamps,
         sizes=measure(dataset, listing.digests, old),
-        listed=Listed(dataset.skipped, dataset.notes, dataset.asked),
+        listed=Listed(dataset.skipped, [*dataset.notes, *fitted.notes], dataset.asked),
         columns=dict(dataset.columns),
         label_form=dataset.label_form,
     )
-    return MadeIndex(index, listing.n_hashed, old)
+    return MadeIndex(index, listing.n_hashed, old, fitted.table, old_boxes)
 
 
 def _known(listing: FileDigests, old: DatasetIndex, *, retry_failed: bool) -> tuple[list[str], NDArray[np.uint8]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
@@ -28,6 +29,7 @@ COMMIT_IMAGES = 2048
 COMMIT_SECONDS = 60.0
 IMAGES_AHEAD = 64  # decoded and waiting for the networks; with the batches, this bounds the memory
 _LEAST_AHEAD = 2  # of several views fewer, which take as much memory together
+_BYTES_AHEAD = 96 << 20  # of pixels, for frames of thousands of them a side
 
 Inputs = Mapping[Transform, Sequence[str]]
 """Transform to the views that are made of each image for it."""
@@ -35,9 +37,10 @@ Inputs = Mapping[Transform, Sequence[str]]
 
 @dataclass(frozen=True)
 class _Prepared:
-    """An image's pixels for every transform and view, how they were read, and how long a thread took to make them."""
+    """An image's pixels for every transform and view, its width and height, how they were read, and in what time."""
 
     pixels: dict[Transform, dict[str, NDArray[np.uint8]]]
+    size: tuple[int, int]
     remarks: list[str]
     read_seconds: float
     decode_seconds: float
@@ -181,7 +184,8 @@ def _feed(
         for view, lacking in embedder.lacking_of.items():
             if lacking[number]:
                 pixels = found.pixels[embedder.backbone.transform][view]
-                failed.update(embedder.take(number, digest, pixels, view=view, is_cut=TRUNCATED in found.remarks))
+                is_cut = TRUNCATED in found.remarks
+                failed.update(embedder.take(number, digest, pixels, view=view, size=found.size, is_cut=is_cut))
 
 
 def _inputs_of(embedders: Sequence[Embedder]) -> Inputs:
@@ -197,6 +201,13 @@ def _commit_all(embedders: Sequence[Embedder]) -> None:
         embedder.commit()
 
 
+def images_ahead(inputs: Inputs) -> int:
+    """Return how many images may be decoded and wait: fewer of several views, or of large inputs."""
+    n_views = max(map(len, inputs.values()), default=1)
+    n_bytes = sum(3 * math.prod(each.input_size) * len(views) for each, views in inputs.items())
+    return min(IMAGES_AHEAD, max(_LEAST_AHEAD, min(IMAGES_AHEAD // n_views, _BYTES_AHEAD // max(1, n_bytes))))
+
+
 def _prepare(
     images: Sequence[Image],
     numbers: NDArray[np.intp],
@@ -210,8 +221,7 @@ def _prepare(
     waiting: deque[tuple[int, Image, Future[_Prepared | Failure]]] = deque()
     rest = iter(numbers)
     budget = DecodingBudget()
-    n_views = max(map(len, inputs.values()), default=1)
-    n_ahead = min(IMAGES_AHEAD, max(_LEAST_AHEAD, IMAGES_AHEAD // n_views))
+    n_ahead = images_ahead(inputs)
     try:
         while True:
             while len(waiting) < n_ahead and (upcoming := next(rest, None)) is not None:
@@ -243,6 +253,7 @@ def _read(image: Image, inputs: Inputs, budget: DecodingBudget, limits: Limits) 
     try:
         with decoded(content, budget, limits=limits, remarks=remarks) as picture:
             ready = time.perf_counter()
+            size = picture.size
             pixels = {each: make_views(picture, each, views, image.digest) for each, views in inputs.items()}
     except NotLetInError as exc:
         return Failure(f"{exc}; {exc.way_out}")
@@ -251,4 +262,4 @@ def _read(image: Image, inputs: Inputs, budget: DecodingBudget, limits: Limits) 
     except MemoryError as exc:
         found = str(exc) or "there was not enough memory to decode it"
         return Failure(f"{found}; close other programs and run again", lasting=False)
-    return _Prepared(pixels, remarks, read - started, ready - read, time.perf_counter() - ready)
+    return _Prepared(pixels, size, remarks, read - started, ready - read, time.perf_counter() - ready)

@@ -23,10 +23,11 @@ from stackbone.cache import (
     feature_set_id,
 )
 from stackbone.cache.progress import Progress, silent
-from stackbone.cache.records.feature_name import POOLED, parse_feature_name
+from stackbone.cache.records.feature_name import POOLED, PYRAMID, parse_feature_name
 from stackbone.cache.records.given import given_message, is_given
 from stackbone.cache.text import counted
-from stackbone.extract.backbones.backbone import Backbone, get_backbone
+from stackbone.extract.backbones.backbone import LETTERBOX, Backbone, get_backbone
+from stackbone.extract.backbones.outputs import checked_map_size
 from stackbone.extract.backbones.own_file import find_own
 from stackbone.extract.backbones.own_module import is_own
 from stackbone.extract.backbones.ways_out import Ask, ask_for_all
@@ -41,7 +42,7 @@ from stackbone.extract.backbones.weights import (
 from stackbone.extract.embedding.embedder import Embedder
 from stackbone.extract.embedding.filling import Filling
 from stackbone.extract.embedding.images import Images
-from stackbone.extract.engines.engine import Engine, check_precision, make_engine
+from stackbone.extract.engines.engine import Engine, bounded_batch, check_precision, make_engine
 from stackbone.extract.images.arrays import Arrays
 from stackbone.extract.images.decode import DECODING
 from stackbone.extract.images.limits import USUAL, Limits
@@ -85,7 +86,9 @@ def distinct_images(
 
 def inputs_of(backbones: Sequence[Backbone]) -> dict[str, tuple[int, int]]:
     """Return the (width, height) in pixels that backbones take, by their names."""
-    return {each.name: each.transform.input_size[::-1] for each in backbones}
+    return {
+        f"{each.name}@{PYRAMID}" if each.is_framed else each.name: each.transform.input_size[::-1] for each in backbones
+    }
 
 
 def backbone_of(
@@ -111,11 +114,16 @@ def backbone_of(
     if is_given(spec):
         raise UsageError(given_message(name))
     if is_own(spec.architecture):
-        return find_own(parse_feature_name(name).backbone, spec, modules), None
+        return _with_input(find_own(parse_feature_name(name).backbone, spec, modules), spec), None
     if spec.steering is None:
-        return get_backbone(parse_feature_name(name).backbone), None
+        return _with_input(get_backbone(parse_feature_name(name).backbone), spec), None
     found = find_steered(spec.steering, name, steering)
     return with_hub(found.backbone), found.record
+
+
+def _with_input(backbone: Backbone, spec: FeatureSpec) -> Backbone:
+    """Return a backbone with the frame that features were made of, if they were made of one of a size that there is."""
+    return backbone.framed(checked_map_size(spec.input_size[0])) if spec.crop_mode == LETTERBOX else backbone
 
 
 def find_weights_of(
@@ -161,6 +169,7 @@ def find_specs(
     *,
     outputs: str | Sequence[str] | None = None,
     views: str | Sequence[str] | None = None,
+    map_size: int | None = None,
     modules: Sequence[Backbone] = (),
     weights: Mapping[str, Path] | None = None,
     precision: str = "fp32",
@@ -171,7 +180,7 @@ def find_specs(
 
     Parameters
     ----------
-    backbones, outputs, views, modules, weights, precision
+    backbones, outputs, views, map_size, modules, weights, precision
         As of `extract`.
 
     Raises
@@ -180,7 +189,7 @@ def find_specs(
         As of `extract`.
     """
     check_precision(precision)
-    choices = choose_backbones(backbones, [], outputs, views, modules)
+    choices = choose_backbones(backbones, [], outputs, views, modules, map_size)
     chosen = [each.backbone for each in choices]
     check_weights_names(weights or {}, chosen)
     found = find_weights_of(chosen, weights or {})
@@ -278,7 +287,7 @@ def make_embedder(
     provenance |= limits.provenance
     outputs = list(dict.fromkeys(each.spec.output for each in fillings))
     start = partial(_start_engine, backbone, weights, options, fillings[0].spec.precision, outputs, report)
-    return Embedder(backbone, fillings, start, provenance, options.batch_size)
+    return Embedder(backbone, fillings, start, provenance, bounded_batch(options.batch_size, backbone))
 
 
 def _start_engine(

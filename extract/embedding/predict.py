@@ -21,7 +21,7 @@ from stackbone.cache import (
     write_seen,
 )
 from stackbone.cache.progress import Progress, silent
-from stackbone.cache.records.feature_name import PLAIN, POOLED, parse_feature_name
+from stackbone.cache.records.feature_name import PLAIN, POOLED, PYRAMID, parse_feature_name
 from stackbone.cache.records.spec import parse_feature_set_id
 from stackbone.cache.records.views import known_view
 from stackbone.cache.text import typed
@@ -69,6 +69,8 @@ def embed_for(
     on_progress: Progress | None = None,
 ) -> EmbeddedImages:
     """Return the features of a dataset's images in the feature sets that a model names, computing what is missing.
+
+    Maps of several strides stay in the cache, and are read from there image by image: `EmbeddedImages.maps`.
 
     New features stay in the cache; no dataset index is written. Where every image is cached, neither weights
     nor torch are needed.
@@ -155,7 +157,12 @@ def embed_for(
     features = {
         identity: store.feature_set(names[identity], spec).load(sound, (convert or {}).get(identity))
         for identity, spec in specs.items()
-        if load
+        if load and spec.output != PYRAMID
+    }
+    maps = {
+        identity: store.feature_set(names[identity], spec).maps()
+        for identity, spec in specs.items()
+        if spec.output == PYRAMID and len(sound)
     }
     paths = dataset.paths if dataset.arrays else [_shown(dataset.root / path) for path in dataset.paths]
     told = [
@@ -170,6 +177,7 @@ def embed_for(
         sum(each.n_embedded for _, own in wanted for each in own),
         [(path, remark) for path, each in zip(paths, told, strict=True) for remark in each],
         asked,
+        maps,
     )
 
 

@@ -42,6 +42,7 @@ def extract(
     *,
     outputs: str | Sequence[str] | None = None,
     views: str | Sequence[str] | None = None,
+    map_size: int | None = None,
     steering: Sequence[Path] = (),
     modules: Sequence[Backbone] = (),
     weights: Mapping[str, Path] | None = None,
@@ -74,6 +75,9 @@ def extract(
     views
         Of the images, for every backbone that is named without one, comma-separated or as a list, see
         `cache.records.views`; by default ``plain``. Each is a feature set of its own, and takes a pass of its own.
+    map_size
+        Side in pixels of the square frame that an image is put into for the output ``pyramid``, and for no other: a
+        multiple of 32 from 64 to 2,048; by default 416.
     steering
         Steering files, or folders of them. Several that make backbones of one name give a feature set each.
     modules
@@ -118,7 +122,7 @@ def extract(
     check_precision(precision)
     limits = limits_of(allow_truncated=allow_truncated, max_pixels=max_pixels)
     steered = read_steered(steering)
-    choices = choose_backbones(backbones, steered, outputs, views, modules)
+    choices = choose_backbones(backbones, steered, outputs, views, modules, map_size)
     chosen = [each.backbone for each in choices]
     check_weights_names(weights or {}, chosen)
     find = partial(find_weights_of, files=weights or {}, random_seed=random_seed, report=report)
@@ -130,6 +134,7 @@ def extract(
     index = made_index.index
     inputs = inputs_of(chosen)
     store.write_dataset(index)  # before corrections are read: a damaged file of them must not cost what was hashed
+    made_index.write_boxes(store)
     summary = summarise_dataset(store.corrected(index), inputs)
     if on_listed:
         on_listed(summary)

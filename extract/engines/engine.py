@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import math
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Protocol
@@ -29,6 +30,22 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 _OPENVINO_BATCH = 8
 _CPU_BATCH = 16
 _GPU_BATCH = 64
+
+
+_USUAL_PIXELS = 224 * 224  # of an image, that the sizes above are for
+_MOST_PIXELS = 1 << 24  # of a batch that a user asks for: what a network holds of them is some gigabytes
+
+
+def usual_batch(most: int, backbone: Backbone) -> int:
+    """Return how many images fit where `most` of the usual size do, if a backbone's are framed; else `most`."""
+    return max(1, most * _USUAL_PIXELS // math.prod(backbone.transform.input_size)) if backbone.is_framed else most
+
+
+def bounded_batch(asked: int | None, backbone: Backbone) -> int | None:
+    """Return the images at once that a user asked for, or fewer where a backbone's are framed and large."""
+    if asked is None or not backbone.is_framed:
+        return asked
+    return max(1, min(asked, _MOST_PIXELS // math.prod(backbone.transform.input_size)))
 
 
 class Engine(Protocol):
@@ -183,7 +200,7 @@ class OpenVinoEngine:
         from stackbone.extract.engines.graphs import CONVERTERS, convert_graph, import_openvino, load_graph
 
         openvino = import_openvino()
-        self.batch_size = _OPENVINO_BATCH
+        self.batch_size = usual_batch(_OPENVINO_BATCH, backbone)
         core = openvino.Core()
         if precision == "fp16" or (
             precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -241,7 +258,7 @@ class TorchEngine:
             message = f"fp16 is for CUDA, and this is {self._device}. Use --precision bf16 or fp32"
             raise UsageError(message)
         self._autocast = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-        self.batch_size = _CPU_BATCH if self._device.type == "cpu" else _GPU_BATCH
+        self.batch_size = usual_batch(_CPU_BATCH if self._device.type == "cpu" else _GPU_BATCH, backbone)
         # Recent GPUs would compute in TF32, and a cache made there would not serve elsewhere.
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stackbone.cache import ImageError
-from stackbone.extract.backbones.backbone import Transform
+from stackbone.cache.boxes.letterbox import Letterbox
+from stackbone.extract.backbones.backbone import LETTERBOX, Transform
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.limits import USUAL, Limits
 from stackbone.extract.images.opening import load, translated_errors
@@ -122,6 +123,16 @@ def apply_transform(picture: Image.Image, transform: Transform) -> NDArray[np.ui
     return crop_resized(picture, transform, central_window(picture.size, transform))
 
 
+def letterboxed(picture: Image.Image, transform: Transform) -> NDArray[np.uint8]:
+    """Return the whole of a picture in a frame, (side, side, 3) uint8: where it is there, `Letterbox` says."""
+    box = Letterbox(*picture.size, transform.input_size[0])
+    (width, height), (left, top) = box.size, box.corner
+    frame = np.empty((box.side, box.side, 3), np.uint8)
+    frame[:] = transform.fill
+    frame[top : top + height, left : left + width] = crop_resized(picture, transform, (0, 0, width, height))
+    return frame
+
+
 def crop_resized(picture: Image.Image, transform: Transform, window: Window) -> NDArray[np.uint8]:
     """Return a part of a picture as a transform resizes it, (height, width, 3) uint8 of the window's.
 
@@ -171,11 +182,13 @@ def central_window(size: tuple[int, int], transform: Transform) -> Window:
 
 
 def resized_size(size: tuple[int, int], transform: Transform) -> tuple[int, int]:
-    """Return the (width, height) to which timm resizes an image of (width, height) before it crops."""
+    """Return the (width, height) to which timm resizes an image of (width, height) before it crops, or a frame asks."""
     width, height = size
     target_height, target_width = (math.floor(side / transform.crop_fraction) for side in transform.input_size)
     if transform.crop_mode == "squash":
         return target_width, target_height
+    if transform.crop_mode == LETTERBOX:
+        return Letterbox(width, height, target_width).size
     if target_height != target_width:
         ratio = min(height / target_height, width / target_width)
         return round(width / ratio), round(height / ratio)

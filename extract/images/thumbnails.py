@@ -17,7 +17,7 @@ from stackbone.extract.images.limits import Limits
 
 SIZE = 160  # pixels of the longer side
 
-_MOST_BYTES = 6_500  # so that 600 of them stay under 4 MB
+_MOST_BYTES = 6_500  # of that size, so that 600 of them stay under 4 MB
 _QUALITIES = (80, 65, 50, 35, 20, 5)
 _LIMITS = Limits(allow_truncated=True)  # what an index lists as sound was embedded: it is to be seen
 _EFFORT = 2  # of 0 to 6: the default takes twice the time for a few percent of the size
@@ -68,19 +68,19 @@ def _thumbnail(file: ListedFile, size: int, budget: DecodingBudget) -> bytes | s
     try:
         with decoded(file.read(), budget, least=(2 * size, 2 * size), limits=_LIMITS) as picture:
             picture.thumbnail((size, size), Image.Resampling.BICUBIC)
-            return _encode(picture)
+            return _encode(picture, _MOST_BYTES * max(1, size // SIZE) ** 2)
     except ImageError as exc:
         return str(exc)
     except MemoryError:
         return "there was not enough memory to decode it"
 
 
-def _encode(picture: Image.Image) -> bytes:
+def _encode(picture: Image.Image, most_bytes: int) -> bytes:
     content = b""
     for quality in _QUALITIES:
         file = io.BytesIO()
         picture.save(file, "WEBP", quality=quality, method=_EFFORT)
         content = file.getvalue()
-        if len(content) <= _MOST_BYTES:
+        if len(content) <= most_bytes:
             break
     return content

@@ -10,52 +10,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from stackbone.cache.records.feature_name import MAP, POOLED
+from stackbone.cache.records.feature_name import MAP, POOLED, PYRAMID
 from stackbone.extract.networks.joint import JOINT, joint_width
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How a module's result, or the features at the end, are read.
-
-    Attributes
-    ----------
-    layout
-        ``map`` (B, d, h, w), ``map-last`` (B, h, w, d), ``tokens`` (B, N, d) or ``vector`` (B, d).
-    width
-        d.
-    n_prefix
-        How many tokens stand before those of the patches.
-    has_cls
-        Whether the first of them is a class token.
-    """
-
-    layout: str
-    width: int
-    n_prefix: int = 0
-    has_cls: bool = False
-
-    @property
-    def pooled_parts(self) -> tuple[str, ...]:
-        """Names of what `pool` returns."""
-        return ("cls", "mean") if self.has_cls else ("mean",)
-
-    def pool(self, x: Tensor) -> list[Tensor]:
-        """Return the class token, if there is one, and the mean over positions or patch tokens, each (B, d) float32."""
-        x = x.float()
-        if self.layout == "vector":
-            return [x]
-        if self.layout == "tokens":
-            mean = x[:, self.n_prefix :].mean(1)
-            return [x[:, 0], mean] if self.has_cls else [mean]
-        return [x.mean((1, 2) if self.layout == "map-last" else (2, 3))]
-
-    def positions(self, x: Tensor) -> Tensor:
-        """Return the features of every position, or patch token, (B, n, d) float32, row by row from the top left."""
-        x = x.float()
-        if self.layout == "tokens":
-            return x[:, self.n_prefix :]
-        return x.flatten(1, 2) if self.layout == "map-last" else x.flatten(2).transpose(1, 2)
+from stackbone.extract.networks.levels import Level, find_levels
+from stackbone.extract.networks.reading import Reading
 
 
 @dataclass(frozen=True)
@@ -76,6 +34,8 @@ class Anatomy:
         Every module whose result can be an output, by name.
     joint
         Columns of the features in the space of a text encoder; 0 where there is none.
+    levels
+        The maps of several strides, the finest first; none where it has none that cover its input evenly.
     """
 
     pooled: int
@@ -85,6 +45,7 @@ class Anatomy:
     blocks: Mapping[str, Reading]
     modules: Mapping[str, Reading]
     joint: int = 0
+    levels: tuple[Level, ...] = ()
 
     @property
     def offered(self) -> list[str]:
@@ -95,10 +56,11 @@ class Anatomy:
             *(["stages"] if self.stages else []),
             *(["blocks"] if self.blocks else []),
         ]
+        maps = [PYRAMID] if self.levels else []
         if self.final is None:
-            return names
+            return [*names, *maps]
         own = ("cls", "mean", "cls+mean", "max", "gem") if self.final.has_cls else ("mean", "max", "gem")
-        return [*names, *own, *([MAP] if self.grid else [])]
+        return [*names, *own, *([MAP] if self.grid else []), *maps]
 
 
 def find_trunk(module: nn.Module) -> nn.Module | None:
@@ -142,10 +104,15 @@ def study(trunk: nn.Module, x: Tensor, *, average: bool) -> Anatomy:
             hook.remove()
     reader = _Reader(plain, tuple(final.shape) if isinstance(final, Tensor) else ())
     readings = {name: reader.read(shape) for name, shape in shapes.items()}
-    taps = [(info["module"], int(info["num_chs"])) for info in _feature_info(plain)]
+    listed = _feature_info(plain)
+    taps = [(info["module"], int(info["num_chs"])) for info in listed]
     taken = {name: reader.read(shapes.get(name, ()), width) for name, width in taps}
     layouts = {"none" if each is None else each.layout[:3] for each in taken.values()}
     sound = {name: each for name, each in taken.items() if each}
+    strides = {info["module"]: info.get("reduction") for info in listed}
+    levels = find_levels(
+        {name: (strides[name], shapes[name], each) for name, each in sound.items()}, reader, x.shape[2:]
+    )
     return Anatomy(
         pooled=int(pooled.shape[1]),
         final=reader.final,
@@ -154,6 +121,7 @@ def study(trunk: nn.Module, x: Tensor, *, average: bool) -> Anatomy:
         blocks=sound if layouts == {"tok"} else {},
         modules={name: each for name, each in readings.items() if each},
         joint=joint_width(plain) if plain is trunk and not average else 0,
+        levels=levels,
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import torch
 
-from stackbone.cache.records.feature_name import LAYER
+from stackbone.cache import UsageError
+from stackbone.cache.records.feature_name import LAYER, PYRAMID
 from stackbone.extract.backbones.backbone import Backbone
-from stackbone.extract.backbones.outputs import OutputForm, check_offered
+from stackbone.extract.backbones.outputs import DEFAULT_MAP_SIZE, OutputForm, check_offered
 from stackbone.extract.backbones.weights import random_weights
 from stackbone.extract.networks.anatomy import Anatomy
 from stackbone.extract.networks.network import FeatureNetwork, build_body, plain_network
@@ -16,10 +18,14 @@ from stackbone.extract.networks.outputs import form_of, study_network
 
 
 def list_forms(backbone: Backbone) -> tuple[list[OutputForm], list[OutputForm]]:
-    """Return the outputs that a backbone's network offers, and those of its modules."""
+    """Return the outputs that a backbone's network offers, and those of its modules.
+
+    Maps are those of a frame of the usual size, or of the first larger one that the network takes.
+    """
     anatomy = _study(backbone)
     modules = [form_of(f"{LAYER}{name}", anatomy) for name in anatomy.modules]
-    return [form_of(output, anatomy) for output in anatomy.offered], modules
+    forms = [form_of(output, anatomy) for output in anatomy.offered if output != PYRAMID]
+    return [*forms, *_form_of_maps(backbone)] if PYRAMID in anatomy.offered else forms, modules
 
 
 def forms_of(backbone: Backbone, outputs: Sequence[str]) -> list[OutputForm]:
@@ -36,11 +42,24 @@ def forms_of(backbone: Backbone, outputs: Sequence[str]) -> list[OutputForm]:
     return [form_of(output, anatomy) for output in outputs]
 
 
+def _form_of_maps(backbone: Backbone) -> list[OutputForm]:
+    for side in (DEFAULT_MAP_SIZE, DEFAULT_MAP_SIZE + 32):
+        with suppress(UsageError):
+            return forms_of(backbone.framed(side), [PYRAMID])
+    return []
+
+
 def _study(backbone: Backbone) -> Anatomy:
     """Return a network's anatomy by shapes alone, without memory for its weights; where that fails, by random ones."""
     try:
         return _study_on(backbone, "meta")
-    except (NotImplementedError, RuntimeError):  # some of timm's models look at numbers while they are made
+    except (
+        AssertionError,
+        NotImplementedError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ):  # some of timm's models look at numbers while they are made
         return _study_on(backbone, "cpu")
 
 

@@ -10,7 +10,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from stackbone.cache import WeightsError
+from stackbone.cache import UsageError, WeightsError
 from stackbone.cache.text import counted, typed
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import Weights, seed_of
@@ -93,7 +93,23 @@ def build_body(backbone: Backbone, weights: Weights, *, joint: bool = False) -> 
     if backbone.own is not None:
         return own_body(backbone, backbone.own, weights)
     body = _load_body(backbone, weights, joint=joint)
+    if backbone.is_framed and hasattr(body, "set_input_size"):
+        _resize_input(body, backbone)
     return (body if backbone.pooling == "model" else Pooled(body, backbone.pooling)).eval()
+
+
+def _resize_input(body: nn.Module, backbone: Backbone) -> None:
+    """Fit a network whose input has one size to that of a frame: timm resizes what it has learnt of positions."""
+    try:
+        cast("Any", body).set_input_size(img_size=backbone.transform.input_size)
+    except (AssertionError, RuntimeError, TypeError, ValueError) as exc:
+        if any(each.is_meta for each in body.parameters()):
+            raise
+        message = (
+            f"{backbone.name} cannot be made to take images {backbone.transform.input_size[0]} pixels wide and high "
+            f"({exc}). Choose another --map-size, or a convolutional backbone"
+        )
+        raise UsageError(message) from exc
 
 
 def plain_network(body: nn.Module) -> nn.Module:

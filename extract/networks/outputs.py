@@ -13,13 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from stackbone.cache import UsageError
-from stackbone.cache.records.feature_name import LAYER, MAP, POOLED
+from stackbone.cache.records.feature_name import LAYER, MAP, POOLED, PYRAMID
 from stackbone.cache.records.parts import Part, RowForm
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.outputs import GEM_LEAST, GEM_POWER, OutputForm, check_offered
-from stackbone.extract.networks.anatomy import Anatomy, Reading, find_plain, find_trunk, study
+from stackbone.extract.networks.anatomy import Anatomy, find_plain, find_trunk, study
 from stackbone.extract.networks.joint import JOINT, PROJECTION
+from stackbone.extract.networks.levels import Level, form_of_levels
 from stackbone.extract.networks.network import FeatureNetwork
+from stackbone.extract.networks.reading import Reading
 
 _TOLERANCE = 1e-3  # of pooled features, relative to the largest
 
@@ -54,7 +56,9 @@ class OutputNetwork(nn.Module):
         self.network = network
         self._average = backbone.pooling == "avg"
         self._seen: dict[str, list[Tensor]] = {}
+        self._maps: dict[str, Tensor] = {}
         self._pooled_alone = tuple(outputs) == (POOLED,)
+        self._maps_alone = tuple(outputs) == (PYRAMID,)
         pixels = sample_pixels(network, backbone)
         if self._pooled_alone:
             with torch.no_grad():
@@ -65,7 +69,8 @@ class OutputNetwork(nn.Module):
             check_offered(backbone.name, output, anatomy.offered, anatomy.modules)
         self.forms = tuple(form_of(output, anatomy) for output in outputs)
         self._taken = [self._prepare(output, anatomy) for output in outputs]
-        self._check_pooled(backbone, pixels)
+        if not self._maps_alone:
+            self._check_pooled(backbone, pixels)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Return (B, n_columns) float32 of each output, of pixels (B, H, W, 3) uint8."""
@@ -74,6 +79,7 @@ class OutputNetwork(nn.Module):
         final = self._run(pixels)
         taken = tuple(take(final) for take in self._taken)
         self._seen.clear()
+        self._maps.clear()
         return taken
 
     def _run(self, pixels: Tensor) -> Tensor:
@@ -81,6 +87,8 @@ class OutputNetwork(nn.Module):
         self._seen.clear()
         trunk: Any = find_trunk(self.network.body)
         final: Tensor = trunk.forward_features(self.network.normalise(pixels))
+        if self._maps_alone:
+            return final
         pooled = final.mean((2, 3)) if self._average else trunk.forward_head(final)
         self._seen[POOLED] = [pooled.float()]
         return final
@@ -96,6 +104,12 @@ class OutputNetwork(nn.Module):
             for name in names:
                 self._hook(name, taps[name])
             return lambda _final: _side_by_side([part for name in names for part in self._seen[name]])
+        if output == PYRAMID:
+            for level in anatomy.levels:
+                self._hook_level(level)
+            return lambda final: _side_by_side(
+                [level.take(final) if level.module is None else self._maps[level.module] for level in anatomy.levels]
+            )
         if output == POOLED:
             return lambda _final: self._seen[POOLED][0]
         if output == JOINT:
@@ -107,8 +121,21 @@ class OutputNetwork(nn.Module):
         def keep(_module: nn.Module, _inputs: object, result: Tensor) -> None:
             self._seen[name] = reading.pool(result)
 
-        plain = find_plain(cast("nn.Module", find_trunk(self.network.body)))
-        plain.get_submodule(name).register_forward_hook(keep)
+        self._plain.get_submodule(name).register_forward_hook(keep)
+
+    def _hook_level(self, level: Level) -> None:
+        name = level.module
+        if name is None:
+            return
+
+        def keep(_module: nn.Module, _inputs: object, result: Tensor) -> None:
+            self._maps[name] = level.take(result)
+
+        self._plain.get_submodule(name).register_forward_hook(keep)
+
+    @property
+    def _plain(self) -> nn.Module:
+        return find_plain(cast("nn.Module", find_trunk(self.network.body)))
 
     def _check_pooled(self, backbone: Backbone, pixels: Tensor) -> None:
         """Refuse a network whose features are not those that its head makes of its features at the end."""
@@ -173,7 +200,17 @@ def study_network(network: FeatureNetwork, backbone: Backbone) -> Anatomy:
     if trunk is None:
         with torch.no_grad():
             return Anatomy(int(network(pixels).shape[1]), None, None, {}, {}, {})
-    anatomy = study(trunk, network.normalise(pixels), average=backbone.pooling == "avg")
+    try:
+        anatomy = study(trunk, network.normalise(pixels), average=backbone.pooling == "avg")
+    except (AssertionError, RuntimeError, ValueError) as exc:  # each of timm's layers refuses in its own way
+        if not backbone.is_framed or pixels.is_meta:
+            raise
+        side = backbone.transform.input_size[0]
+        message = (
+            f"{backbone.name} does not take images of {side} x {side} pixels, as its {PYRAMID} would ({exc}). Choose "
+            f"another --map-size, or leave {backbone.name}@{PYRAMID} out"
+        )
+        raise UsageError(message) from exc
     return replace(anatomy, joint=0) if backbone.steering else anatomy  # steered ones are loaded without a projection
 
 
@@ -193,6 +230,9 @@ def form_of(output: str, anatomy: Anatomy) -> OutputForm:
     if output.startswith(LAYER):
         reading = anatomy.modules[output.removeprefix(LAYER)]
         return _of_parts(output, [Part(name, reading.width) for name in reading.pooled_parts])
+    if output == PYRAMID:
+        row = form_of_levels(anatomy.levels)
+        return OutputForm(PYRAMID, sum(part.n_columns for part in row.parts), row)
     final = cast("Reading", anatomy.final)
     if output == MAP:
         h, w = cast("tuple[int, int]", anatomy.grid)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from stackbone.cache import UsageError
 from stackbone.cache.backbone_groups import GROUPS, expand_groups
 from stackbone.cache.choices import nearest
-from stackbone.cache.records.feature_name import PLAIN, POOLED, FeatureName, parse_feature_name
+from stackbone.cache.records.feature_name import PLAIN, POOLED, PYRAMID, FeatureName, parse_feature_name
 from stackbone.cache.records.views import expand_views
 from stackbone.cache.text import typed
 from stackbone.extract.backbones.backbone import BACKBONES, TIMM_PREFIX, Backbone, get_backbone, parse_backbones
-from stackbone.extract.backbones.outputs import check_output
+from stackbone.extract.backbones.outputs import check_output, checked_map_size
 from stackbone.extract.backbones.ways_out import OFFLINE_INSTALL
 from stackbone.extract.backbones.weights import available_backbones
 from stackbone.extract.methods.method import RECIPES
@@ -44,6 +44,7 @@ def choose_backbones(
     outputs: str | Sequence[str] | None = None,
     views: str | Sequence[str] | None = None,
     modules: Sequence[Backbone] = (),
+    map_size: int | None = None,
 ) -> list[Choice]:
     """Return the backbones of a run, a steered one once for every file that makes it.
 
@@ -58,13 +59,17 @@ def choose_backbones(
         Likewise, see `cache.records.views`; by default ``plain``.
     modules
         Networks of the user's own.
+    map_size
+        Side in pixels of the frame that images are put into for maps of several strides; None for the usual one. A
+        backbone that gives these and others too is chosen twice, with another input.
 
     Raises
     ------
     UsageError
-        If a name is unknown, two networks have one name, the names leave one of `steered` or `modules` out, or a view
-        does not fit a backbone's input.
+        If a name is unknown, two networks have one name, the names leave one of `steered` or `modules` out, a view
+        does not fit a backbone's input, or a size is given of maps that nobody asks for.
     """
+    side = checked_map_size(map_size)
     made: dict[str, list[Backbone]] = {}
     for each in steered:
         made.setdefault(each.backbone.name, []).append(each.backbone)
@@ -89,13 +94,34 @@ def choose_backbones(
         )
         raise UsageError(message)
     choices = [
-        Choice(backbone, tuple(dict.fromkeys(of_backbone)))
+        choice
         for name, of_backbone in wanted.items()
         for backbone in (made.get(name) or [own.get(name) or get_backbone(name)])
+        for choice in _by_input(backbone, list(dict.fromkeys(of_backbone)), side)
     ]
+    if map_size is not None and not any(choice.backbone.is_framed for choice in choices):
+        message = (
+            f"--map-size {map_size} is the size of what maps are made of, and no {PYRAMID} is asked for. Add --outputs "
+            f"{PYRAMID}, or leave it out"
+        )
+        raise UsageError(message)
     for choice in choices:
         check_fit([view for _, view in choice.wanted], [choice.backbone])
     return choices
+
+
+def _by_input(backbone: Backbone, wanted: Sequence[tuple[str, str]], side: int) -> list[Choice]:
+    """Return a backbone once for each input that its outputs are made of."""
+    maps = tuple(each for each in wanted if each[0] == PYRAMID)
+    others = tuple(each for each in wanted if each[0] != PYRAMID)
+    if maps and backbone.steering:
+        message = (
+            f"{backbone.name} is steered: its network has seen labels, and maps to detect on are made by networks that "
+            f"have not. Ask for {backbone.plain}@{PYRAMID}, and leave the steered one's out"
+        )
+        raise UsageError(message)
+    framed = [Choice(backbone.framed(side), maps)] if maps else []
+    return [*([Choice(backbone, others)] if others else []), *framed]
 
 
 def _by_name(modules: Sequence[Backbone], made: Collection[str]) -> dict[str, Backbone]:

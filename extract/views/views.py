@@ -9,21 +9,31 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stackbone.cache import UsageError
-from stackbone.cache.records.feature_name import PLAIN
+from stackbone.cache.records.feature_name import PLAIN, PYRAMID
 from stackbone.cache.records.views import CORNERS, MIRROR, augmented_number
-from stackbone.extract.backbones.backbone import Backbone, Transform
-from stackbone.extract.images.decode import apply_transform, crop_resized, resized_size
+from stackbone.extract.backbones.backbone import LETTERBOX, Backbone, Transform
+from stackbone.extract.images.decode import apply_transform, crop_resized, letterboxed, resized_size
 from stackbone.extract.views.augment import Canvas
 
 
 def check_fit(views: Sequence[str], backbones: Sequence[Backbone]) -> None:
-    """Require that every view shows something else than the plain one.
+    """Require that every view shows something else than the plain one, and of an image in a frame all of it.
 
     Raises
     ------
     UsageError
-        If corners are asked of a backbone whose input is the whole picture: all five crops would be the same.
+        If corners are asked of a backbone whose input is the whole picture: all five crops would be the same. Or if
+        maps are asked of a part of an image.
     """
+    framed = [each.name for each in backbones if each.is_framed]
+    cut = [view for view in views if view not in (PLAIN, MIRROR)]
+    if framed and cut:
+        message = (
+            f"the view {cut[0]} does not fit {framed[0]}@{PYRAMID}: its maps are of the whole image, so that every "
+            f"object is on them and a box has one place, and this view cuts the image or moves it. Leave it out of "
+            f"--views ({PLAIN} and {MIRROR} fit), or name the maps with their view: {framed[0]}@{PYRAMID}~{PLAIN}"
+        )
+        raise UsageError(message)
     corners = [view for view in views if view.startswith(CORNERS)]
     whole = [each.name for each in backbones if _is_whole(each.transform)] if corners else []
     if whole:
@@ -72,6 +82,8 @@ def make_views(
 
 
 def _crop(picture: Image.Image, transform: Transform, place: str) -> NDArray[np.uint8]:
+    if transform.crop_mode == LETTERBOX and place == PLAIN:
+        return letterboxed(picture, transform)
     if place == PLAIN:
         return apply_transform(picture, transform)
     if place not in CORNERS:

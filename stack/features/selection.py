@@ -8,7 +8,7 @@ from dataclasses import replace
 from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore, StackError, UsageError
 from stackbone.cache.backbone_groups import ALL, expand_groups
 from stackbone.cache.choices import nearest
-from stackbone.cache.records.feature_name import MAP, PLAIN, POOLED, FeatureName, parse_feature_name
+from stackbone.cache.records.feature_name import LARGE, MAP, PLAIN, POOLED, PYRAMID, FeatureName, parse_feature_name
 from stackbone.cache.records.spec import feature_set_id, parse_feature_set_id
 from stackbone.cache.records.views import expand_views, is_view_group
 from stackbone.cache.text import counted, typed
@@ -34,14 +34,14 @@ def select_backbones(
     asked : str or sequence of str, optional
         Names of backbones, of their outputs and views (``resnet50~five-crop`` for each of a group), groups of them or
         feature sets, as a list or separated by commas; by default, and where ``all`` is named, every feature set of the
-        plain view that covers the dataset, but for maps.
+        plain view that covers the dataset, but for maps of either kind.
 
     Raises
     ------
     StackError
         If nothing covers the dataset, or it is not known what a steering saw.
     UsageError
-        If a name is unknown.
+        If a name is unknown, or is that of maps to detect objects on.
     """
     present = [each for each in store.feature_sets() if each.shards()]
     chosen: list[FeatureSet] = []
@@ -59,8 +59,21 @@ def select_backbones(
         whole = [each for each in matches if not _n_missing(index, each)]
         if not whole:
             raise StackError(_uncovered_message(store, index, matches, name))
+        _refuse_pyramids(whole, name)
         chosen.extend(each for each in whole if each not in chosen)
     return _name(chosen, [each for each in present if each not in chosen], index)
+
+
+def _refuse_pyramids(feature_sets: Sequence[FeatureSet], name: str) -> None:
+    """Raise `UsageError` if a name stands for maps of several strides: they are no vectors that classes are told by."""
+    for each in feature_sets:
+        if each.name.output == PYRAMID:
+            pooled = parse_feature_name(each.backbone).backbone
+            message = (
+                f"{name} names maps to detect objects on, where one vector an image was expected. Leave it out here "
+                f"and run `stackbone detect`, which learns on them; or name the backbone's own features, {pooled}"
+            )
+            raise UsageError(message)
 
 
 def _as_named(text: str) -> list[str]:
@@ -90,7 +103,7 @@ def _covering(store: FeatureStore, index: DatasetIndex, suffix: str) -> list[str
     """Return the ids of the feature sets that cover a dataset: those whose names end so, or all that are no maps."""
     found = store.covering(index)
     if not suffix:
-        return [each.id for each in found if each.name.output != MAP and each.name.view == PLAIN]
+        return [each.id for each in found if each.name.output not in LARGE and each.name.view == PLAIN]
     wanted = {(name.output, name.view) for name in _of_views(f"{ALL}{suffix}")}
     ids = [each.id for each in found if (each.name.output, each.name.view) in wanted]
     if not ids:
@@ -103,10 +116,10 @@ def list_incomplete(
 ) -> list[str]:
     """Return a sentence on each feature set that covers a part of the dataset only."""
     ids = {each.id for entry in taken for each in _sets_of(entry)}
-    notes = []
+    notes = _notes_on_pyramids(store, index)
     limits: list[str] | None = None
     for each in store.feature_sets():
-        if each.id in ids:
+        if each.id in ids or each.name.output == PYRAMID:
             continue
         n = _n_missing(index, each)
         if not n and each.name.output == MAP:
@@ -118,6 +131,12 @@ def list_incomplete(
             lacks = f"{each.id} is left out: it lacks {counted(n, 'image')} of the dataset"
             notes.append(f"{lacks}. Run {complete} to complete it")
     return notes
+
+
+def _notes_on_pyramids(store: FeatureStore, index: DatasetIndex) -> list[str]:
+    pyramids = [each for each in store.feature_sets() if each.name.output == PYRAMID]
+    names = [each.backbone for each in pyramids if not _n_missing(index, each)]
+    return [f"{', '.join(names)} left out: maps to detect objects on, for `stackbone detect`"] if names else []
 
 
 def _sets_of(entry: FeatureSet | SteeredBackbone) -> list[FeatureSet]:
@@ -196,7 +215,16 @@ def _where_outputs_are_listed(names: Sequence[str]) -> list[str]:
 
 def _views_alone_message(store: FeatureStore, index: DatasetIndex) -> str:
     """Return what to say where every feature set that covers a dataset is of a view; ``""`` where none does."""
-    views = [each.backbone for each in store.covering(index) if each.name.view != PLAIN]
+    covering = store.covering(index)
+    views = [each.backbone for each in covering if each.name.view != PLAIN and each.name.output != PYRAMID]
+    if covering and all(each.name.output == PYRAMID for each in covering):
+        own = list(dict.fromkeys(parse_feature_name(each.backbone).backbone for each in covering))
+        add = extract_words(store, index, "--backbones", ",".join(own))
+        return (
+            f"the cache {store.root} has maps to detect objects on alone "
+            f"({', '.join(each.backbone for each in covering)}), and one vector an image was expected. Run "
+            f"`stackbone detect` to learn on them, or {add} to add vectors"
+        )
     if not views:
         return ""
     plain = list(dict.fromkeys(parse_feature_name(view).backbone for view in views))

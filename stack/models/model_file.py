@@ -64,6 +64,9 @@ from stackbone.stack.solvers.linear import LinearMap
 FORMAT = "stackbone-model"
 FORMAT_VERSION = 6
 
+DETECTOR_FORMAT = "stackbone-detector"
+"""That of models which find objects: see `stack.detection.models.model_file`."""
+
 _METADATA = {"format", "format_version", "model", "sha256"}
 _Tensors = dict[str, NDArray[Any]]
 
@@ -156,6 +159,12 @@ def _read(file: Path) -> tuple[dict[str, str], _Tensors]:
 
 
 def _checked_metadata(file: Path, metadata: Mapping[str, str]) -> dict[str, str]:
+    if metadata.get("format") == DETECTOR_FORMAT:
+        message = (
+            f"{file} is a detection model, which `stackbone detect --save` wrote: it finds objects, and what labels "
+            "images was expected here. `stackbone predict` and `stackbone evaluate` take it"
+        )
+        raise ModelError(message)
     if metadata.get("format") != FORMAT:
         _refuse(file, "it is a safetensors file of something else, not a model of Stackbone")
     version = metadata.get("format_version", "")

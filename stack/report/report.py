@@ -51,6 +51,8 @@ class PageContent:
         How many of them, from the first, are to be pictured.
     catalogue : Catalogue, optional
         What is known of the images on maps and of these; by default what the dataset lists of the latter.
+    thumbnail_size : int
+        Pixels of the longer side of a picture.
     """
 
     head: PageHead
@@ -58,6 +60,7 @@ class PageContent:
     images: Mapping[int, ReportImage]
     max_thumbnails: int = 600
     catalogue: Catalogue | None = None
+    thumbnail_size: int = 160
 
     def figures(self) -> dict[str, Figure]:
         """Return the figures of all sections by name, in the order of the page."""

@@ -1,9 +1,9 @@
-"""Folders in the form of Pascal VOC: which kinds of objects each image's annotation names, as its labels.
+"""Folders in the form of Pascal VOC: which kinds of objects each image's annotation names, and their boxes.
 
-``JPEGImages/NAME.jpg`` and ``Annotations/NAME.xml``, an ``annotation`` element with an ``object`` element for each
-object, whose ``name`` is its kind; ``ImageSets/Main/train.txt``, ``val.txt`` and ``test.txt`` list the names of splits
-(Everingham et al. 2010, Int. J. Comput. Vis. 88, 303-338, and the development kit's documentation). An object counts
-whether or not it is marked difficult or truncated.
+``JPEGImages/NAME.jpg`` and ``Annotations/NAME.xml`` (`datasets.boxes.voc_objects` tells what that holds);
+``ImageSets/Main/train.txt``, ``val.txt`` and ``test.txt`` list the names of splits (Everingham et al. 2010, Int. J.
+Comput. Vis. 88, 303-338, and the development kit's documentation). An object counts for the labels whether or not it is marked
+difficult or truncated, and whether or not its box can be taken.
 """
 
 from __future__ import annotations
@@ -11,23 +11,25 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
 
-from stackbone.cache.disk.reading import read_regular
+from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.errors import DatasetError
 from stackbone.cache.labels.sets import SETS
 from stackbone.cache.text import counted
+from stackbone.extract.datasets.boxes.faults import Faults, named, none_sound
+from stackbone.extract.datasets.boxes.listed import ListedBoxes
+from stackbone.extract.datasets.boxes.voc_objects import NO_BOX, read_annotation, read_file
 from stackbone.extract.datasets.folders.extensions import is_image_name
 from stackbone.extract.datasets.folders.walking import folders_in_wrappers
 from stackbone.extract.datasets.kind import DatasetKind, Entries, Listing, Request
 from stackbone.extract.datasets.label_sets import read_sets
-from stackbone.extract.datasets.tables.cells import LIST_MARK, list_text
+from stackbone.extract.datasets.tables.cells import LIST_MARK
 
 IMAGES, ANNOTATIONS, SPLITS = "JPEGImages", "Annotations", "ImageSets/Main"
 
 _SPLIT_FILES = {"train.txt": "train", "val.txt": "validation", "test.txt": "test", "trainval.txt": "train"}
-_MOST_BYTES = 1 << 20  # of an annotation or a list: those of thousands of objects
 _SHOWN = 3
 _FLAG = re.compile(r"\s+-?[01]$")  # of a list for one kind of object: 1 there, -1 not, 0 difficult
 
@@ -67,52 +69,67 @@ def read_voc(folder: Path, *, labelled: bool = True) -> Listing:
         for name in _listed(folder / ANNOTATIONS)
         if name.endswith(".xml") and not name.startswith(".")
     }
-    cells = [_read_objects(folder / ANNOTATIONS / f"{stem}.xml") if stem in annotations else "" for stem in stems]
+    read = _read_annotations(folder, [stem for stem in stems if stem in annotations])
+    cells = [read.cells.get(stem, "") for stem in stems]
     labels = read_sets(cells, LIST_MARK, f"{str(folder / ANNOTATIONS)!r}")
     entries: Entries = {
         f"{IMAGES}/{name}": (label, splits.get(stem, ""), "")
         for name, stem, label in zip(names, stems, labels, strict=True)
     }
-    return Listing(folder.name, folder, entries, notes=list(_notes(stems, cells, annotations)), label_form=SETS)
+    boxes = {
+        f"{IMAGES}/{name}": read.boxes[stem] for name, stem in zip(names, stems, strict=True) if stem in read.boxes
+    }
+    notes = [*_notes(stems, annotations), *read.notes]
+    listed = ListedBoxes("voc", boxes) if boxes else None
+    return Listing(folder.name, folder, entries, notes=notes, label_form=SETS, boxes=listed)
 
 
-def _notes(stems: list[str], cells: list[str], annotations: set[str]) -> Iterator[str]:
+@dataclass(frozen=True)
+class _Read:
+    """What annotations say, by the names of their images: cells of labels, and boxes where they can be taken."""
+
+    cells: dict[str, str]
+    boxes: dict[str, ImageBoxes]
+    notes: list[str]
+
+
+def _read_annotations(folder: Path, stems: list[str]) -> _Read:
+    faults, found, bad = Faults(), {}, {}
+    for stem in stems:
+        try:
+            found[stem] = read_annotation(folder / ANNOTATIONS / f"{stem}.xml", f"{ANNOTATIONS}/{stem}.xml", faults)
+        except DatasetError as exc:
+            bad[f"{ANNOTATIONS}/{stem}.xml"] = exc
+    if bad and not found:
+        raise next(iter(bad.values()))
+    notes = [_bad_note(bad)] if bad else []
+    cells = {stem: each.cell for stem, each in found.items()}
+    boxes = {stem: each.boxes for stem, each in found.items() if each.boxes is not None}
+    if faults.images.keys() == {NO_BOX} and not any(map(len, boxes.values())):
+        return _Read(cells, {}, [*notes, "The annotations tell no boxes."])
+    if found and not boxes:
+        raise none_sound(faults, str(folder / ANNOTATIONS))
+    return _Read(cells, boxes, [*notes, *faults.notes()])
+
+
+def _bad_note(bad: dict[str, DatasetError]) -> str:
+    n, first = counted(len(bad), "annotation"), next(iter(bad.values()))
+    return f"{n} cannot be used, of images that count as not annotated: {named([*bad])}. {first}"
+
+
+def _notes(stems: list[str], annotations: set[str]) -> Iterator[str]:
     yield (
         f"The labels of an image are the kinds of objects that its annotation in {ANNOTATIONS!r} names, each there or "
         "not."
     )
-    bare = [stem for stem, cell in zip(stems, cells, strict=True) if not cell]
+    bare = [stem for stem in stems if stem not in annotations]
     if bare:
-        named = ", ".join(map(repr, bare[:_SHOWN]))
-        yield f"{counted(len(bare), 'image')} without an annotation ({named}{', ...' if len(bare) > _SHOWN else ''})."
+        shown = ", ".join(map(repr, bare[:_SHOWN]))
+        yield f"{counted(len(bare), 'image')} without an annotation ({shown}{', ...' if len(bare) > _SHOWN else ''})."
     if spare := sorted(annotations - set(stems)):
-        named = ", ".join(map(repr, spare[:_SHOWN]))
+        shown = ", ".join(map(repr, spare[:_SHOWN]))
         more = ", ..." if len(spare) > _SHOWN else ""
-        yield f"{counted(len(spare), 'annotation')} of no image in {IMAGES!r} ({named}{more})."
-
-
-def _read_objects(file: Path) -> str:
-    """Return the kinds of objects of an annotation, as the cell of a list."""
-    content = _read(file)
-    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
-        msg = f"The annotation {str(file)!r} declares a document type. Expected plain XML, as Pascal VOC has. Mend it."
-        raise DatasetError(msg)
-    try:
-        root = ElementTree.fromstring(content)
-    except (ElementTree.ParseError, ValueError) as exc:
-        msg = (
-            f"The annotation {str(file)!r} is not XML ({exc}). Expected an annotation of Pascal VOC. Mend or remove it."
-        )
-        raise DatasetError(msg) from exc
-    names = [(each.findtext("name") or "").strip() for each in root.iter("object")]
-    if root.tag != "annotation" or not all(names):
-        found = f"the root {root.tag!r}" if root.tag != "annotation" else "an object without a name"
-        msg = (
-            f"The annotation {str(file)!r} has {found}. Expected an annotation of Pascal VOC, with a "
-            "name for each object. Mend or remove it."
-        )
-        raise DatasetError(msg)
-    return list_text(names)
+        yield f"{counted(len(spare), 'annotation')} of no image in {IMAGES!r} ({shown}{more})."
 
 
 def _read_splits(folder: Path, stems: set[str]) -> dict[str, str]:
@@ -121,7 +138,7 @@ def _read_splits(folder: Path, stems: set[str]) -> dict[str, str]:
     for file, split in _SPLIT_FILES.items():
         path = folder / SPLITS / file
         if os.path.isfile(path):
-            for line in _read(path).decode("utf-8", "surrogateescape").splitlines():
+            for line in read_file(path).decode("utf-8", "surrogateescape").splitlines():
                 name = line.strip()
                 splits.setdefault(name if name in stems else _FLAG.sub("", name), split)
     return splits
@@ -132,14 +149,6 @@ def _listed(folder: Path) -> list[str]:
         return os.listdir(folder)
     except OSError as exc:
         msg = f"Cannot read the folder {str(folder)!r}: {exc.strerror or exc}. Give yourself permission to read it."
-        raise DatasetError(msg) from exc
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return bytes(read_regular(file, _MOST_BYTES))
-    except (OSError, ValueError) as exc:
-        msg = f"Cannot read {str(file)!r}: {exc}. Expected a file of Pascal VOC. Check it and its permissions."
         raise DatasetError(msg) from exc
 
 

@@ -15,7 +15,7 @@ from stackbone.cache.records.index import DatasetIndex
 from stackbone.cache.records.provenance import Provenance, merge_provenance
 from stackbone.cache.records.shard import is_intact, read_digests, read_header
 from stackbone.cache.upkeep import compact as compact_module
-from stackbone.cache.upkeep.compact import Compaction, _regroup, compact, remove_feature_set, used_digests
+from stackbone.cache.upkeep.compact import Compaction, _regroup, _Rows, compact, remove_feature_set, used_digests
 from tests.made.caches import SPEC, features_of, make_digests
 from tests.made.checkout import ROOT
 
@@ -285,15 +285,19 @@ def test_rows_added_meanwhile_stay(feature_set: FeatureSet, monkeypatch: pytest.
 @pytest.mark.parametrize("rows_each", [1, 3, 4, 100])
 def test_regrouping_keeps_rows_in_order_in_full_pieces(sizes: list[int], rows_each: int) -> None:
     digests = make_digests(sum(sizes))
-    parts = [(part, features_of(part)) for part in np.split(digests, np.cumsum(sizes)[:-1])]
+    widths = np.arange(2 * len(digests)).reshape(-1, 2) + 1
+    cut = [np.split(each, np.cumsum(sizes)[:-1]) for each in (digests, features_of(digests), widths)]
+    parts = [_Rows(*each) for each in zip(*cut, strict=True)]
     pieces = list(_regroup(iter(parts), rows_each))
-    assert [len(piece) for piece, _ in pieces[:-1]] == [rows_each] * (len(pieces) - 1)
-    assert sum(len(piece) for piece, _ in pieces) == len(digests)
+    assert [len(piece.digests) for piece in pieces[:-1]] == [rows_each] * (len(pieces) - 1)
+    assert sum(len(piece.digests) for piece in pieces) == len(digests)
     if pieces:
-        assert 1 <= len(pieces[-1][0]) <= rows_each
-        np.testing.assert_array_equal(np.concatenate([piece for piece, _ in pieces]), digests)
-    for piece, features in pieces:
-        np.testing.assert_array_equal(features, features_of(piece))
+        assert 1 <= len(pieces[-1].digests) <= rows_each
+        np.testing.assert_array_equal(np.concatenate([piece.digests for piece in pieces]), digests)
+        told = [piece.sizes for piece in pieces if piece.sizes is not None]
+        np.testing.assert_array_equal(np.concatenate(told), widths)
+    for piece in pieces:
+        np.testing.assert_array_equal(piece.features, features_of(piece.digests))
 
 
 def test_shards_get_the_target_size(feature_set: FeatureSet, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -295,11 +295,21 @@ def test_annotations_are_not_read_where_labels_are_not_asked_for(voc: Path) -> N
     ],
     ids=["cut short", "not an annotation", "no name", "entities", "too large"],
 )
-def test_a_bad_annotation_is_refused_with_its_name(voc: Path, content: str, said: str) -> None:
-    (voc / "VOC2007" / "Annotations" / "1.xml").write_text(content)
+def test_a_bad_annotation_is_told_with_its_name_and_all_bad_ones_are_refused(
+    voc: Path, content: str, said: str
+) -> None:
+    folder = voc / "VOC2007" / "Annotations"
+    (folder / "1.xml").write_text(content)
+    dataset = open_dataset(voc)
+    assert read(dataset)["JPEGImages/1.jpg"] == ""
+    [note] = [note for note in dataset.notes if "cannot be used" in note]
+    assert note.startswith("1 annotation cannot be used, of images that count as not annotated: 'Annotations/1.xml'.")
+    assert said in note
+    for i in (0, 2):
+        (folder / f"{i}.xml").write_text(content)
     with pytest.raises(DatasetError, match=said) as found:
         open_dataset(voc)
-    assert "1.xml" in str(found.value)
+    assert "0.xml" in str(found.value)
 
 
 def test_blood_cells_have_the_labels_of_their_annotations(shared_data: Path) -> None:

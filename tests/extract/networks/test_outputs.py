@@ -246,9 +246,9 @@ def test_what_pools_in_a_way_of_its_own_has_nothing_but_that() -> None:
 
 
 OFFERED = {
-    "efficientnet_lite0": ["pooled", "stages", "mean", "max", "gem", "map"],
-    "timm:test_resnet.r160_in1k": ["pooled", "stages", "mean", "max", "gem", "map"],
-    "timm:test_vit.r160_in1k": ["pooled", "blocks", "cls", "mean", "cls+mean", "max", "gem", "map"],
+    "efficientnet_lite0": ["pooled", "stages", "mean", "max", "gem", "map", "pyramid"],
+    "timm:test_resnet.r160_in1k": ["pooled", "stages", "mean", "max", "gem", "map", "pyramid"],
+    "timm:test_vit.r160_in1k": ["pooled", "blocks", "cls", "mean", "cls+mean", "max", "gem", "map", "pyramid"],
 }
 
 

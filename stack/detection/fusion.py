@@ -1,25 +1,63 @@
 """Weighted box fusion: the detections of several models, averaged where they agree (Solovyev et al. 2021).
 
 "Weighted boxes fusion: Ensembling boxes from different object detection models", Image and Vision Computing 107,
-arXiv 1910.13302. All images go side by side: the k-th surest box of each is dealt with at once.
+arXiv 1910.13302. All images go side by side: the k-th surest box of each is dealt with at once. What each model counts
+for, and from which overlap on boxes are one, is learned on detections of images that no training of theirs saw.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.errors import UsageError
+from stackbone.cache.progress import Progress, silent
 from stackbone.stack.detection.detections import Detections
+from stackbone.stack.detection.scores.bootstrap import mean_precision
+from stackbone.stack.detection.scores.matching import THRESHOLDS, match
 
 OVERLAP = 0.55
 """Intersection over union from which boxes are taken for the same object, the paper's."""
 
+OVERLAPS = (0.45, 0.55, 0.65, 0.75)
+"""Among which the overlap of boxes of one object is chosen."""
+
+FACTORS = (0.0, 0.5, 2.0)
+"""By which one model's weight is changed at a time."""
+
+_GAIN = 1e-4  # of AP, below which a change is chance
+_ROUNDS = 3
 _BLOCK = 64  # images side by side: what they need stays in the processor's cache
 
 Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Fusion:
+    """How detections of several models are fused.
+
+    Attributes
+    ----------
+    weights : NDArray[np.float64]
+        ``(n_models,)`` of sum 1.
+    overlap : float
+        From which boxes are taken for the same object.
+    ap : float
+        COCO's AP of the fused detections that it was learned on, for the record: it is no honest score.
+    """
+
+    weights: NDArray[np.float64]
+    overlap: float
+    ap: float
+
+    def fuse(self, models: Sequence[Sequence[Detections]]) -> list[Detections]:
+        """Return the fused detections of each image, of those of each model."""
+        return fuse(models, self.weights, self.overlap)
 
 
 def fuse(
@@ -58,6 +96,75 @@ def fuse(
     for start in range(0, len(models[0]), _BLOCK):
         fused += _fuse_block([(each[start : start + _BLOCK], weight) for each, weight in chosen], overlap)
     return fused
+
+
+def learn_fusion(
+    models: Sequence[Sequence[Detections]],
+    truths: Sequence[ImageBoxes],
+    classes: Sequence[str],
+    *,
+    overlaps: Sequence[float] = OVERLAPS,
+    thresholds: NDArray[np.float64] = THRESHOLDS,
+    on_progress: Progress = silent,
+) -> Fusion:
+    """Choose overlap and weights by AP: equal weights first, then one weight changed at a time while that gains.
+
+    Parameters
+    ----------
+    models : sequence of sequence of Detections
+        Of each model, of the same images, out of fold.
+    truths : sequence of ImageBoxes
+        What is in them.
+    classes : sequence of str
+        What is to be found.
+    overlaps : sequence of float
+        Among which that of boxes of one object is chosen.
+    thresholds : NDArray[np.float64]
+        Overlaps at which AP is taken.
+    on_progress : Progress
+        Called with the trials that are done.
+    """
+    n = len(models)
+    most = len(overlaps) + _ROUNDS * (n * len(FACTORS) + len(overlaps) - 1)
+    known: dict[tuple[tuple[float, ...], float], float] = {}
+
+    def score(weights: NDArray[np.float64], overlap: float) -> float:
+        key = (tuple(np.round(weights, 12)), overlap)
+        if key not in known:
+            matches = match(truths, fuse(models, weights, overlap), classes, thresholds)
+            known[key] = float(np.nan_to_num(mean_precision(matches)))
+            on_progress("weighing the models", min(len(known), most), most)
+        return known[key]
+
+    weights, overlap = np.full(n, 1 / n), OVERLAP if OVERLAP in overlaps else overlaps[0]
+    best = score(weights, overlap)
+    for each in overlaps:
+        if score(weights, each) > best + _GAIN:
+            best, overlap = score(weights, each), each
+    for _ in range(_ROUNDS if n > 1 else 0):
+        before = best
+        for model, factor in product(range(n), FACTORS):
+            trial = weights.copy()
+            trial[model] *= factor
+            if not trial.sum() > 0:
+                continue
+            trial /= trial.sum()
+            if score(trial, overlap) > best + _GAIN:
+                best, weights = score(trial, overlap), trial
+        for each in overlaps:
+            if score(weights, each) > best + _GAIN:
+                best, overlap = score(weights, each), each
+        if best == before:
+            break
+    on_progress("weighing the models", most, most)
+    return Fusion(weights, overlap, best)
+
+
+def learn_weights(
+    models: Sequence[Sequence[Detections]], truths: Sequence[ImageBoxes], classes: Sequence[str]
+) -> NDArray[np.float64]:
+    """Return the ``(n_models,)`` weights of `learn_fusion` with the usual overlap."""
+    return learn_fusion(models, truths, classes, overlaps=(OVERLAP,)).weights
 
 
 def _fuse_block(models: Sequence[tuple[Sequence[Detections], float]], overlap: float) -> list[Detections]:

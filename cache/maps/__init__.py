@@ -1,0 +1,1 @@
+"""Feature maps read image by image from the shards that hold them."""

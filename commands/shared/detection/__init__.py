@@ -1,0 +1,1 @@
+"""What the command `detect` asks for and prints, and what detection models print."""

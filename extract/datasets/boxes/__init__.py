@@ -1,0 +1,1 @@
+"""Boxes around objects as annotations tell them: what is wrong with them, and where they lie in the images' files."""

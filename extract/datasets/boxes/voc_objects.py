@@ -1,0 +1,133 @@
+"""An annotation of Pascal VOC: an image's objects and their boxes.
+
+An ``annotation`` element holds an ``object`` element for each object: its kind in ``name``, in ``difficult`` whether it
+is too hard to count, in ``bndbox`` the first and the last column and row of pixels that it covers, counted from 1
+(Everingham et al. 2010, Int. J. Comput. Vis. 88, 303-338, and the development kit's documentation).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+from xml.etree import ElementTree
+
+from stackbone.cache.boxes.image_boxes import ImageBoxes
+from stackbone.cache.disk.reading import read_regular
+from stackbone.cache.errors import DatasetError
+from stackbone.extract.datasets.boxes.building import Builder
+from stackbone.extract.datasets.boxes.faults import NO_NUMBER, SWAPPED, Faults
+from stackbone.extract.datasets.tables.cells import list_text
+
+NO_BOX = "with objects that have no box"
+A_POINT = "that are a single pixel, as a click leaves them"
+
+_MOST_BYTES = 1 << 20  # of an annotation or a list: those of thousands of objects
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_FIRST = 1  # column or row of pixels
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What an annotation says of its image.
+
+    Attributes
+    ----------
+    cell
+        The kinds of its objects, as a cell of a list has them.
+    boxes
+        None where they cannot be taken.
+    """
+
+    cell: str
+    boxes: ImageBoxes | None
+
+
+def read_annotation(file: Path, name: str, faults: Faults) -> Annotation:
+    """Read one annotation.
+
+    Parameters
+    ----------
+    file, name
+        Of the annotation; the latter is for notes.
+    faults
+        Where what is wrong with its boxes is counted.
+
+    Raises
+    ------
+    DatasetError
+        If it is none. No document type is read, so that no entity is expanded and no other file opened.
+    """
+    root = _parse(file)
+    objects = [each for each in root.iter("object")]
+    names = [(each.findtext("name") or "").strip() for each in objects]
+    if root.tag != "annotation" or not all(names):
+        found = f"the root {root.tag!r}" if root.tag != "annotation" else "an object without a name"
+        msg = (
+            f"The annotation {str(file)!r} has {found}. Expected an annotation of Pascal VOC, with a "
+            "name for each object. Mend or remove it."
+        )
+        raise DatasetError(msg)
+    builder = Builder(name, faults)
+    for each, kind in zip(objects, names, strict=True):
+        _add(builder, each, kind)
+    return Annotation(list_text(names), builder.boxes(_number(root, "size/width"), _number(root, "size/height")))
+
+
+def read_file(file: Path) -> bytes:
+    """Return the bytes of a file of Pascal VOC; `DatasetError` if it cannot be read or is far too long."""
+    try:
+        return bytes(read_regular(file, _MOST_BYTES))
+    except (OSError, ValueError) as exc:
+        msg = f"Cannot read {str(file)!r}: {exc}. Expected a file of Pascal VOC. Check it and its permissions."
+        raise DatasetError(msg) from exc
+
+
+def _add(builder: Builder, element: ElementTree.Element, kind: str) -> None:
+    box = element.find("bndbox")  # its own: a part, such as a person's head, has another
+    if box is None:
+        builder.fail(NO_BOX)
+        return
+    try:
+        left, top, right, bottom = (float(box.findtext(name) or "nan") for name in _CORNERS)
+    except ValueError:
+        builder.fail(NO_NUMBER)
+        return
+    if left > right or top > bottom:
+        builder.fail(SWAPPED)
+    elif left == right and top == bottom:
+        builder.leave_out(A_POINT)
+    else:
+        is_difficult = (element.findtext("difficult") or "").strip() == "1"
+        builder.add((left - _FIRST, top - _FIRST, right, bottom), kind, is_difficult=is_difficult)
+
+
+def _number(root: ElementTree.Element, path: str) -> int:
+    """Return a number of pixels; 0 where there is none."""
+    text = (root.findtext(path) or "").strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
+def _parse(file: Path) -> ElementTree.Element:
+    content = read_file(file)
+    try:
+        return ElementTree.fromstring(content, ElementTree.XMLParser(target=_Plain()))
+    except _DocumentTypeError:
+        msg = f"The annotation {str(file)!r} declares a document type. Expected plain XML, as Pascal VOC has. Mend it."
+        raise DatasetError(msg) from None
+    except (ElementTree.ParseError, ValueError, LookupError) as exc:
+        msg = (
+            f"The annotation {str(file)!r} is not XML ({exc}). Expected an annotation of Pascal VOC. Mend or remove it."
+        )
+        raise DatasetError(msg) from exc
+
+
+class _DocumentTypeError(Exception):
+    """There is a document type, in which entities are declared."""
+
+
+class _Plain(ElementTree.TreeBuilder):
+    """Refuses a document type, in whatever encoding, before anything in it has an effect."""
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> NoReturn:
+        raise _DocumentTypeError

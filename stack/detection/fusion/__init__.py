@@ -1,1 +1,0 @@
-"""Detections of several models made one, and what each model counts for."""

@@ -1,1 +1,0 @@
-"""What went wrong: invented and missed objects, confused classes."""

@@ -1,0 +1,1 @@
+"""Detectors that are saved, read back, and used on new images."""

@@ -1,0 +1,67 @@
+"""The detector of an experiment, fitted on every annotated image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import numpy as np
+
+from stackbone.stack.detection.experiments.experiment import DetectionExperiment, DetectorScore
+from stackbone.stack.detection.experiments.training import Trainer
+from stackbone.stack.detection.models.model import DetectionModel
+from stackbone.stack.models.backbone import ModelBackbone
+from stackbone.stack.models.model import hash_digests, shorten_digests
+
+LIBRARIES = ("stackbone", "numpy", "torch", "torchvision")
+
+
+def refit_detector(experiment: DetectionExperiment, trainer: Trainer, *, train_only: bool = False) -> DetectionModel:
+    """Return the main detector of an experiment with heads that are trained on all annotated images.
+
+    Weights and thresholds are the means over folds of those that were learnt on held-out images: to learn them anew,
+    images would have to be held out again.
+
+    Parameters
+    ----------
+    experiment : DetectionExperiment
+        With its scores.
+    trainer : Trainer
+        Of its images.
+    train_only : bool
+        Train on the training part of the split alone.
+    """
+    rows = experiment.folds[0].train if train_only else np.arange(len(experiment.annotated))
+    head, folds = experiment.heads[0], experiment.detectors[experiment.main]
+    heads = [trainer.fit(head, each, rows, f"model, {head}:{each.name}") for each in experiment.backbones]
+    weights = [1.0]
+    if folds[0].weights is not None:
+        weights = [float(np.mean([(each.weights or {})[one.name] for each in folds])) for one in experiment.backbones]
+    digests = experiment.annotated.images.digests[rows]
+    return DetectionModel(
+        classes=experiment.classes,
+        head=head,
+        backbones=[
+            ModelBackbone(each.name, each.feature_set.id, each.feature_set.header().spec)
+            for each in experiment.backbones
+        ],
+        heads=heads,
+        weights=weights,
+        thresholds=np.mean([each.thresholds for each in folds], axis=0),
+        n_images=len(rows),
+        digests_sha256=hash_digests(digests),
+        seen=shorten_digests(digests),
+        score=shown_score(experiment.score(experiment.main), experiment.folds),
+        versions={each: version(each) for each in LIBRARIES},
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def shown_score(score: DetectorScore, folds: Sequence[object]) -> dict[str, str]:
+    """Return a detector's score as a model tells it."""
+    over = f", {len(folds)} folds" if len(folds) > 1 else ""
+    return {
+        "AP50": f"{score.ap50:.3f} ({score.low:.3f} to {score.high:.3f}{over})",
+        "AP50:95": f"{score.ap:.3f}",
+    }

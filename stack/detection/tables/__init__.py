@@ -1,0 +1,1 @@
+"""What a detection experiment says to people: its table, its verdict, and rows for files."""

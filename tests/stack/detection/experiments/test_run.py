@@ -1,0 +1,102 @@
+"""A detection experiment divides by image, keeps what was found, and compares the fusion with the best single one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stackbone.cache import FeatureStore, StackError, UsageError
+from stackbone.cache.boxes.box_table import box_table
+from stackbone.stack.detection.experiments.run import run_detection
+from tests.made.caches import make_digests, make_index
+from tests.made.detection import CellsHead, add_pyramid, boxes_of, make_detection_cache, make_images
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+    return make_detection_cache(tmp_path_factory.mktemp("cache"))
+
+
+def test_every_image_is_tested_once_and_never_trained_on_in_that_fold(store: FeatureStore) -> None:
+    experiment = run_detection(store, heads="cells", cv=4)
+    tested = np.concatenate([fold.test for fold in experiment.folds])
+    assert sorted(tested.tolist()) == list(range(40))
+    assert all(not set(fold.train) & set(fold.test) for fold in experiment.folds)
+    assert [each.model for each in experiment.scores] == ["cells:net_a", "cells:net_b", "cells:fusion", "best single"]
+    assert all(0 < each.low <= each.ap50 <= each.high <= 1 for each in experiment.scores)
+    assert experiment.gain is not None
+    found = experiment.score("cells:fusion").ap50 - experiment.score("best single").ap50
+    assert experiment.gain.mean == pytest.approx(found)
+
+
+def test_a_second_run_trains_nothing_and_gives_the_same_numbers(tmp_path: Path) -> None:
+    store = make_detection_cache(tmp_path / "cache")
+    first = run_detection(store, heads="cells").to_dict()
+    assert CellsHead.n_fits == 2 * 3 * 2
+    assert run_detection(store, heads="cells").to_dict() == first
+    assert CellsHead.n_fits == 2 * 3 * 2
+
+
+def test_a_backbone_that_joins_pays_for_its_own_heads_alone(tmp_path: Path) -> None:
+    store = make_detection_cache(tmp_path / "cache", backbones=("net_a",))
+    alone = run_detection(store, heads="cells")
+    assert alone.gain is None
+    assert [each.model for each in alone.scores] == ["cells:net_a"]
+    digests, boxes = make_images(40)
+    add_pyramid(store, digests, boxes, "net_b", 0.2, 1)
+    both = run_detection(store, heads="cells")
+    assert CellsHead.n_fits == 2 * 2 * 3
+    assert both.scores[0] == alone.scores[0]
+
+
+def test_a_changed_box_trains_the_heads_that_learn_from_it_again(tmp_path: Path) -> None:
+    store = make_detection_cache(tmp_path / "cache", backbones=("net_a",))
+    run_detection(store, heads="cells", split="test")
+    digests, boxes = make_images(40)
+    boxes[0] = boxes_of(boxes[0].corners + 1, boxes[0].classes)  # a tested image
+    store.write_boxes("shapes", box_table({d.tobytes(): b for d, b in zip(digests, boxes, strict=True)}, "voc"))
+    run_detection(store, heads="cells", split="test")
+    assert CellsHead.n_fits == 2
+    boxes[1] = boxes_of(boxes[1].corners + 1, boxes[1].classes)
+    store.write_boxes("shapes", box_table({d.tobytes(): b for d, b in zip(digests, boxes, strict=True)}, "voc"))
+    run_detection(store, heads="cells", split="test")
+    assert CellsHead.n_fits > 2
+
+
+def test_no_boxes_says_what_to_extract(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path / "cache")
+    store.write_dataset(make_index("plain", make_digests(4)))
+    with pytest.raises(StackError, match=r"has no boxes\. Detection learns .*`stackbone extract .* --outputs pyramid"):
+        run_detection(store, heads="cells")
+
+
+def test_no_pyramid_says_what_to_extract(tmp_path: Path) -> None:
+    store = make_detection_cache(tmp_path / "cache", backbones=())
+    with pytest.raises(StackError, match=r"no pyramids of every annotated image .* Run `stackbone extract .*pyramid"):
+        run_detection(store, heads="cells")
+
+
+def test_a_class_on_one_image_is_said_and_not_scored(tmp_path: Path) -> None:
+    store = make_detection_cache(tmp_path / "cache", backbones=("net_a",))
+    digests, boxes = make_images(40)
+    boxes[5] = replace(boxes[5], classes=("rare", *boxes[5].classes[1:]))
+    store.write_boxes("shapes", box_table({d.tobytes(): b for d, b in zip(digests, boxes, strict=True)}, "coco"))
+    experiment = run_detection(store, heads="cells", cv=3)
+    assert experiment.score("cells:net_a").per_class["rare"] is None
+    assert any("never scored" in note and "'rare' (on 1 image)" in note for note in experiment.notes)
+    assert experiment.score("cells:net_a").voc is None
+
+
+def test_an_unknown_head_and_a_plan_of_folds_are_refused(store: FeatureStore) -> None:
+    with pytest.raises(UsageError, match="unknown head 'conf'"):
+        run_detection(store, heads="conf")
+    with pytest.raises(UsageError, match="use a number, such as --cv 3"):
+        run_detection(store, heads="cells", cv="loo")
+
+
+def test_a_split_without_annotated_images_is_refused(store: FeatureStore) -> None:
+    with pytest.raises(UsageError, match="annotated images are in the splits: test, train"):
+        run_detection(store, heads="cells", split="summer")
