@@ -206,6 +206,7 @@ def test_broken_links_to_images_stay_listed_to_be_reported_when_read(tree: Tree)
 
 
 def test_listing_neither_opens_nor_examines_single_files(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_dataset(tree("a/x.jpg", root="first"))  # which loads the kinds of datasets
     folder = tree(*(f"{label}/{i}.jpg" for label in "abc" for i in range(50)))
     examined: list[object] = []
     status = os.stat
