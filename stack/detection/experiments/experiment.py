@@ -119,10 +119,10 @@ class DetectionExperiment:
         Of AP50 of the fusion above the best single one; None without a fusion.
     settings : dict
         Settings of heads that are not the usual ones, by head.
-    near_copies : str, optional
-        What was found of near copies, in a sentence.
     model : DetectionModel, optional
         Fitted on everything, where it was asked for.
+    tested : str, optional
+        What was tested, in a few words, where that is a saved model.
     """
 
     annotated: AnnotatedImages
@@ -135,6 +135,7 @@ class DetectionExperiment:
     gain: Difference | None
     settings: dict[str, dict[str, Any]]
     model: DetectionModel | None = None
+    tested: str | None = None
 
     def __repr__(self) -> str:
         return f"<DetectionExperiment {self.dataset}: {counted(self.n_images, 'image')}, {len(self.classes)} classes>"
@@ -172,6 +173,8 @@ class DetectionExperiment:
     @property
     def how(self) -> str:
         """How the images were divided, in a few words."""
+        if self.tested is not None:
+            return self.tested
         if self.division.split is not None:
             return f"tested on the split {self.division.split!r}"
         return self.division.in_words()
@@ -187,7 +190,7 @@ class DetectionExperiment:
             "n_images": self.n_images,
             "n_boxes": self.annotated.n_boxes,
             "classes": list(self.classes),
-            "cv": None if division.split is not None else division.cv,
+            "cv": None if division.split is not None or self.tested is not None else division.cv,
             "split": division.split,
             "seed": division.seed,
             "group_by": division.group_by,

@@ -81,9 +81,7 @@ def detect_fold(
     return result
 
 
-def learnt(
-    held: Sequence[Detections], boxes: Sequence[ImageBoxes], classes: Sequence[str]
-) -> dict[str, Any]:
+def learnt(held: Sequence[Detections], boxes: Sequence[ImageBoxes], classes: Sequence[str]) -> dict[str, Any]:
     """Return thresholds and AP50 of a detector on the images that were held out of its training."""
     matches = match(boxes, held, classes, np.array([0.5]))
     quality = float(mean_precision(matches))

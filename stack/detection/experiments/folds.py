@@ -71,10 +71,13 @@ def hold_out(annotated: AnnotatedImages, train: NDArray[np.int64], division: Div
 
 
 def scored_classes(annotated: AnnotatedImages, fold: Fold) -> NDArray[np.bool_]:
-    """Return ``(n_classes,)`` the classes that a fold scores: its test part shows them and its training part too."""
+    """Return ``(n_classes,)`` the classes that a fold scores: its test part shows them and its training part too.
+
+    Without a training part, as where a saved model is tested, the test part alone decides.
+    """
     presence = annotated.presence
-    scored: NDArray[np.bool_] = presence[fold.test].any(axis=0) & presence[fold.train].any(axis=0)
-    return scored
+    scored: NDArray[np.bool_] = presence[fold.test].any(axis=0)
+    return scored & presence[fold.train].any(axis=0) if len(fold.train) else scored
 
 
 def _deal(presence: NDArray[np.int8], units: Units, seed: int, n_splits: int) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ from stackbone.cache import Digests, FeatureSpec, ModelError
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.text import counted
 from stackbone.stack.detection.detections import Detections
+from stackbone.stack.detection.experiments.experiment import FUSION
 from stackbone.stack.detection.fusion import fuse
 from stackbone.stack.detection.head import FittedHead
 from stackbone.stack.detection.source import MapSource
@@ -92,6 +93,11 @@ class DetectionModel:
         if self.seen.dtype != np.uint8 or self.seen.shape != (self.n_images, 8):
             return f"it lists {len(self.seen):,} training images and says {self.n_images:,}"
         return None
+
+    @property
+    def name(self) -> str:
+        """What its detector is called in tables."""
+        return f"{self.head}:{FUSION if len(self.backbones) > 1 else self.backbones[0].name}"
 
     @property
     def specs(self) -> dict[str, FeatureSpec]:
