@@ -36,6 +36,7 @@ ROOMS = {
         *("safetensors", "pyarrow"),  # saved models, files of predictions
         *("plotly", "kaleido", "umap"),  # the report: its figures, their export, its maps
         "onnx",  # models that are exported
+        "faster_coco_eval",  # COCO's scores of boxes
         "faiss",  # an index of more than a million images
     },
     # The one room beside `commands` that knows what `extract` does and what scikit-learn asks for.
@@ -80,6 +81,7 @@ ORDER = {
             "suggesting",
             "tables",
             "transfer",
+            "clustering",
             "detection",
             "report",
             "exploring",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stackbone.cache.errors import UsageError
-from stackbone.commands.shared.options import InnerCvOption
+from stackbone.commands.shared.options import InnerCvOption, SaveWithoutFeaturesOption
 from stackbone.commands.shared.report_output import ReportOption
 
 if TYPE_CHECKING:
@@ -216,14 +216,7 @@ class OutputOptions:
         bool,
         typer.Option("--save-train-only", help="With --split: fit the saved model without the images that are tested"),
     ] = False
-    save_without_features: Annotated[
-        bool,
-        typer.Option(
-            "--save-without-features",
-            help="Leave features of training images out of the saved model; `predict` then cannot say which images "
-            "are unlike them",
-        ),
-    ] = False
+    save_without_features: SaveWithoutFeaturesOption = False
     result: Annotated[Path | None, typer.Option(help="Write all numbers to this file, as JSON, for `report`")] = None
     predictions: Annotated[Path | None, typer.Option(help="Write every prediction to this file, .csv or .parquet")] = (
         None

@@ -19,7 +19,7 @@ _PLACE = re.compile(r"^ +place ?= ?(\d+)", re.MULTILINE)
 _STACKBONE = Path(__file__).parents[2]  # the package's folder
 
 REGISTRIES = {
-    "cluster_methods": ("stackbone.stack.exploring.clusters.methods", "METHODS"),
+    "cluster_methods": ("stackbone.stack.clustering.methods", "METHODS"),
     "engines": ("stackbone.extract.engines.engine", "ENGINES"),
     "precisions": ("stackbone.extract.engines.engine", "PRECISIONS"),
     "groups": ("stackbone.cache.backbone_groups", "GROUPS"),

@@ -51,6 +51,14 @@ ModelOption = Annotated[
 MaxFailedOption = Annotated[
     float, typer.Option(min=0, max=1, help="Exit with code 1 if more than this share of the images fails")
 ]
+SaveWithoutFeaturesOption = Annotated[
+    bool,
+    typer.Option(
+        "--save-without-features",
+        help="Leave features of training images out of the saved model; `predict` then cannot say which images "
+        "are unlike them",
+    ),
+]
 InnerCvOption = Annotated[
     int,
     typer.Option(

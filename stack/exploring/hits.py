@@ -7,6 +7,7 @@ from typing import Any
 
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.cache.text import counted
+from stackbone.stack.exploring.tabular import Tabular
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Hit:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Search:
+class Search(Tabular):
     """What was found.
 
     Attributes
@@ -90,21 +91,14 @@ class Search:
             columns |= {f"cosine:{name}": [each.cosines[name] for each in self.hits] for name in self.backbones}
         return columns
 
-    def to_frame(self) -> Any:  # noqa: ANN401 - pandas has no types
-        """Return a pandas DataFrame of a row for each hit, with the columns of ``search --csv``."""
-        import pandas as pd
-
-        return pd.DataFrame(self.columns())
-
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object."""
-        columns = self.columns()
         return {
             "dataset": self.dataset,
             "n_images": self.n_images,
             "backbones": self.backbones,
             "k": self.k,
-            "hits": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)],
+            "hits": self.records(),
             "failed": [{"query": query, "reason": reason} for query, reason in self.failed.items()],
             "notes": self.notes,
         }

@@ -16,6 +16,7 @@ from stackbone.cache.text import counted
 from stackbone.stack.exploring.explored import Explored, explore
 from stackbone.stack.exploring.nearest import nearest
 from stackbone.stack.exploring.rank_fusion import depth_of, fuse
+from stackbone.stack.exploring.tabular import Tabular
 
 _TILE_ROWS = 512  # images compared with all others at a time
 
@@ -46,7 +47,7 @@ class ClassNeighbours:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Similar:
+class Similar(Tabular):
     """The nearest others of every image.
 
     Attributes
@@ -99,15 +100,8 @@ class Similar:
             "neighbour_label": [self.labels[i] for i in others],
         }
 
-    def to_frame(self) -> Any:  # noqa: ANN401 - pandas has no types
-        """Return a pandas DataFrame of a row for each image and neighbour, with the columns of ``similar --csv``."""
-        import pandas as pd
-
-        return pd.DataFrame(self.columns())
-
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object."""
-        columns = self.columns()
         return {
             "dataset": self.dataset,
             "n_images": self.n_images,
@@ -115,7 +109,7 @@ class Similar:
             "k": self.neighbours.shape[1],
             "classes": [vars(each) for each in self.classes],
             "notes": self.notes,
-            "neighbours": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)],
+            "neighbours": self.records(),
         }
 
 

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.progress import silent
+from stackbone.stack.clustering.methods import divide
+from stackbone.stack.clustering.reduced import reduced
 from stackbone.stack.experiments.used_features import load_block
+from stackbone.stack.models.unlike.novelty import unit_rows
 from stackbone.stack.report.context import MOST_POINTS, Context
 from stackbone.stack.report.projection import Projection, choose_projection, project
 
@@ -30,6 +34,9 @@ class EmbeddingMap:
         ``(n,)`` numbers; None where labels are classes.
     measure : str
         What these numbers are.
+    clusters : NDArray[np.int64], optional
+        ``(n,)`` clusters of the features, from 0, the largest first, as many as classes; None where labels are not
+        classes.
     """
 
     backbone: str
@@ -38,6 +45,7 @@ class EmbeddingMap:
     codes: NDArray[np.int64] | None
     values: NDArray[np.float64] | None
     measure: str = "label"
+    clusters: NDArray[np.int64] | None = None
 
 
 def embedding_maps(context: Context) -> list[EmbeddingMap]:
@@ -69,7 +77,13 @@ def embedding_maps(context: Context) -> list[EmbeddingMap]:
         codes = context.codes[shown] if context.classes else None
         values, measure = context.map_numbers
         own = None if values is None else values[shown]
-        maps.append(EmbeddingMap(used.name, plane, context.rows[shown], codes, own, measure))
+        clusters = None if codes is None else _clusters(block[shown], len(np.unique(codes)), experiment.seed)
+        maps.append(EmbeddingMap(used.name, plane, context.rows[shown], codes, own, measure, clusters))
     if told is not None:
         told("projecting", len(context.features), len(context.features))
     return maps
+
+
+def _clusters(x: NDArray[np.float32], n: int, seed: int) -> NDArray[np.int64]:
+    """Return which of n clusters by k-means each row is in, as the command ``cluster`` has it."""
+    return divide(reduced({"": unit_rows(x)}, seed), "kmeans", n, seed, silent).codes

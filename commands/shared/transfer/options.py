@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from stackbone.commands.shared.options import SaveWithoutFeaturesOption
 from stackbone.commands.shared.report_output import OpenOption
 
 
@@ -65,14 +66,7 @@ class TransferFiles:
             "method that beats it beyond chance]",
         ),
     ] = None
-    save_without_features: Annotated[
-        bool,
-        typer.Option(
-            "--save-without-features",
-            help="Leave features of training images out of the saved model; `predict` then cannot say which images "
-            "are unlike them",
-        ),
-    ] = False
+    save_without_features: SaveWithoutFeaturesOption = False
     result: Annotated[Path | None, typer.Option(help="Write all numbers to this file, as JSON, for `report`")] = None
     report: Annotated[Path | None, typer.Option(help="Write a report of the transfer to this HTML file")] = None
     figures: Annotated[Path | None, typer.Option(help="Write the report's figures to this folder, as SVG and PNG")] = (

@@ -13,8 +13,8 @@ from stackbone.cache import FeatureStore, StackError, UsageError
 from stackbone.cache.choices import check_choice
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.text import counted
-from stackbone.stack.exploring.clusters.methods import METHODS, divide
-from stackbone.stack.exploring.clusters.reduced import reduced
+from stackbone.stack.clustering.methods import METHODS, divide
+from stackbone.stack.clustering.reduced import reduced
 from stackbone.stack.exploring.clusters.result import Agreement, Cluster, Clusters
 from stackbone.stack.exploring.explored import Explored, explore
 from stackbone.stack.models.unlike.novelty import unit_rows
@@ -33,7 +33,7 @@ def cluster(
     """Divide the images of a dataset into clusters.
 
     Features are reduced to 64 principal components of each backbone, divided by their length; see
-    `stack.exploring.clusters.reduced`. Files of the same bytes are one image.
+    `stack.clustering.reduced`. Files of the same bytes are one image.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.cache.text import counted
+from stackbone.stack.exploring.tabular import Tabular
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Agreement:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Clusters:
+class Clusters(Tabular):
     """A dataset divided into clusters.
 
     Attributes
@@ -69,7 +70,7 @@ class Clusters:
     dataset : str
         Its name in the cache.
     method : str
-        One of `stack.exploring.clusters.methods.METHODS`.
+        One of `stack.clustering.methods.METHODS`.
     backbones : list of str
         Whose features were clustered.
     paths, labels : list of str
@@ -122,15 +123,8 @@ class Clusters:
             "label": self.labels,
         }
 
-    def to_frame(self) -> Any:  # noqa: ANN401 - pandas has no types
-        """Return a pandas DataFrame of a row for each image, with the columns of ``cluster --csv``."""
-        import pandas as pd
-
-        return pd.DataFrame(self.columns())
-
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object."""
-        columns = self.columns()
         return {
             "dataset": self.dataset,
             "method": self.method,
@@ -143,5 +137,5 @@ class Clusters:
             "agreement": None if self.agreement is None else vars(self.agreement),
             "silhouettes": [{"clusters": n, "silhouette": value} for n, value in self.silhouettes.items()],
             "notes": self.notes,
-            "images": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)],
+            "images": self.records(),
         }

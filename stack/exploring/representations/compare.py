@@ -20,6 +20,7 @@ from stackbone.stack.exploring.representations.alignment import linear_cka
 from stackbone.stack.exploring.representations.dissimilarity import correlation_distances, ranks, upper
 from stackbone.stack.exploring.representations.given_matrix import GivenMatrix, read_matrix
 from stackbone.stack.exploring.representations.redundancy import LEAST_IMAGES, Redundant, predicted_shares
+from stackbone.stack.exploring.tabular import Tabular
 
 MOST_ALIGNED = 20_000
 """Images that alignment and redundancy are measured on, at most."""
@@ -31,7 +32,7 @@ _FEWEST = 3  # images, of which pairs can be ranked
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Comparison:
+class Comparison(Tabular):
     """How alike backbones are.
 
     Attributes
@@ -87,22 +88,15 @@ class Comparison:
             "rsa": [*(float(self.rsa[pair]) for pair in pairs), *self.agreement.values()],
         }
 
-    def to_frame(self) -> Any:  # noqa: ANN401 - pandas has no types
-        """Return a pandas DataFrame of a row for each pair, with the columns of ``compare-backbones --csv``."""
-        import pandas as pd
-
-        return pd.DataFrame(self.columns())
-
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object."""
-        columns = self.columns()
         return {
             "dataset": self.dataset,
             "n_images": self.n_images,
             "backbones": self.backbones,
             "n_aligned": self.n_aligned,
             "n_paired": self.n_paired,
-            "pairs": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)],
+            "pairs": self.records(),
             "predicted_by_others": self.predicted,
             "redundant": [{**vars(each), "others": list(each.others)} for each in self.redundant],
             "against": self.against or None,

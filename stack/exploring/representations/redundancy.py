@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.stack.exploring.clusters.reduced import components
+from stackbone.stack.clustering.reduced import components
 from stackbone.stack.models.unlike.novelty import unit_rows
 
 REDUNDANT = 0.95

@@ -104,8 +104,14 @@ def between(means: Sequence[float], intervals: Sequence[Sequence[float | None]],
         "arrayminus": [round(mean - low, 6) for mean, (low, _) in zip(means, ends, strict=True)],
         "thickness": 7,
         "width": 0,
-        "color": f"{color}55",
+        "color": translucent(color, 1 / 3),
     }
+
+
+def translucent(color: str, share: float) -> str:
+    """Return a color ``#rrggbb`` of this opacity, in the only form that every version of plotly takes."""
+    red, green, blue = bytes.fromhex(color.removeprefix("#"))
+    return f"rgba({red},{green},{blue},{share:.2f})"
 
 
 def padded(values: Sequence[float], share: float) -> list[float]:

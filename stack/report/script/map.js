@@ -10,8 +10,14 @@ const SCHEMES = {
   class: () => ({ names: report.classes, codes: known.true }),
   prediction: () => ({ names: report.classes, codes: known.said[0] }),
   error: () => ({ names: ["right", "wrong"], codes: known.true.map((code, place) => (known.said[0][place] < 0 ? -1 : Number(code !== known.said[0][place]))), slots: [0, 4] }),
+  cluster: () => clustersOf(report.maps[map.dataset.figure]),
   split: () => ({ names: known.split.names.map((each) => each || "no split"), codes: known.split.codes }),
 };
+function clustersOf({ rows, clusters }) {
+  const codes = Array(known.true.length).fill(-1);
+  report.rows[rows].forEach((row, i) => { codes[placeOf.get(row)] = clusters.codes[i]; });
+  return { names: clusters.names, codes };
+}
 const colored = one("[data-color]");
 let scheme = report.classes.length ? SCHEMES.class() : null;
 const atFirst = () => (scheme.names === report.classes ? report.highlighted.map((code, slot) => [code, slot]) : scheme.names.slice(0, slots).map((_, code) => [code, scheme.slots?.[code] ?? code]));
@@ -102,7 +108,8 @@ one("[data-map]")?.addEventListener("change", (event) => {
   const { says, kept } = event.target.selectedOptions[0].dataset;
   map.setAttribute("aria-label", says);
   one("[data-kept-here]").textContent = kept;
-  draw(map);
+  if (colored?.value === "cluster") colored.dispatchEvent(new Event("change")); // each backbone has its own
+  else draw(map);
 });
 one("[data-find]")?.addEventListener("input", (event) => {
   const wanted = event.target.value.toLowerCase();

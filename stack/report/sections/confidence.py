@@ -13,7 +13,7 @@ from stackbone.cache.text import counted
 from stackbone.stack.metrics.calibration import BINS, CalibrationBin, calibration_curve
 from stackbone.stack.report.blocks import Page, figure, join_all, number
 from stackbone.stack.report.context import Context
-from stackbone.stack.report.figures.style import BLUE, GREY, VERMILION, Figure, between
+from stackbone.stack.report.figures.style import BLUE, GREY, VERMILION, Figure, between, translucent
 from stackbone.stack.report.markup import Markup, element, table
 from stackbone.stack.report.section import Section
 
@@ -21,7 +21,7 @@ _BINS = 20  # of the histogram of probabilities
 _LEAST_IN_BIN = 50  # images of a point of the diagram: the interval of fewer is as wide as the diagram
 _FEWEST_BINS = 3
 _NORMAL = 1.959964  # standard deviations within which 95% of a normal distribution lie
-_HATCH = {"fillmode": "overlay", "fgcolor": "#ffffffaa", "size": 6}
+_HATCH = {"fillmode": "overlay", "fgcolor": translucent("#ffffff", 2 / 3), "size": 6}
 
 
 @dataclass(frozen=True)

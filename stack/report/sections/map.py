@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stackbone.stack.metrics.confusion import ConfusedPair
 from stackbone.stack.report.blocks import Page, figure, join_all, zoom_buttons
@@ -87,7 +88,7 @@ class Map(Section[MapRecord]):
     def script(self, record: MapRecord, page: Page) -> Mapping[str, object]:
         """Return the points for the script to colour; classes and images, which most maps share, go in once."""
         shared: list[list[int]] = []
-        maps = {}
+        maps: dict[str, dict[str, Any]] = {}
         for name, each in record.by_name().items():
             if each.codes is None:
                 continue
@@ -96,6 +97,9 @@ class Map(Section[MapRecord]):
                 shared.append(same)
             x, y = each.projection.points.T.tolist()
             maps[name] = {"rows": shared.index(same), "x": x, "y": y}
+            if each.clusters is not None:
+                names = _cluster_names(each.clusters, each.codes, record.classes)
+                maps[name] |= {"clusters": {"names": names, "codes": each.clusters.tolist()}}
         return {"maps": maps, "rows": shared, "highlighted": record.highlighted}
 
     def html(self, record: MapRecord, page: Page) -> Markup:
@@ -246,7 +250,13 @@ def _choice(maps: Mapping[str, EmbeddingMap], *, has_classes: bool) -> Markup:
         for name, each in maps.items()
     ]
     select = element("label", "Backbone ", element("select", options, data_map=True))
-    ways = (("class", "class"), ("error", "right or wrong"), ("prediction", "prediction"), ("split", "split"))
+    ways = (
+        ("class", "class"),
+        ("error", "right or wrong"),
+        ("prediction", "prediction"),
+        ("split", "split"),
+        ("cluster", "cluster"),
+    )
     color = element("select", [element("option", text, value=way) for way, text in ways], data_color=True)
     return element(
         "div",
@@ -257,6 +267,12 @@ def _choice(maps: Mapping[str, EmbeddingMap], *, has_classes: bool) -> Markup:
         role="group",
         aria_label="Backbone, colours and zoom of the map",
     )
+
+
+def _cluster_names(clusters: NDArray[np.int64], codes: NDArray[np.int64], classes: Sequence[str]) -> list[str]:
+    """Return a number and the commonest class for each cluster."""
+    commonest = (int(np.bincount(codes[clusters == each]).argmax()) for each in range(int(clusters.max()) + 1))
+    return [f"{number}: {classes[code]}" for number, code in enumerate(commonest, 1)]
 
 
 def _legend(classes: Sequence[str]) -> Markup:

@@ -17,8 +17,12 @@ KNOWN = [BACKBONES[name] for name in BACKBONES.our_names]
 
 def on_meta(backbone: Backbone) -> Any:  # noqa: ANN401 - timm has no types
     """Return timm's model without classifier, with no memory behind its tensors."""
-    with torch.device("meta"):
-        network = timm.create_model(backbone.architecture).eval().requires_grad_(requires_grad=False)
+    try:
+        with torch.device("meta"):
+            network = timm.create_model(backbone.architecture)
+    except NotImplementedError:  # older timm looks at numbers while it makes a RegNet
+        network = timm.create_model(backbone.architecture).to("meta")
+    network.eval().requires_grad_(requires_grad=False)
     network.reset_classifier(0)
     if backbone.pooling == "avg" and isinstance(getattr(network, "pre_logits", None), torch.nn.Module):
         network.pre_logits = torch.nn.Identity()

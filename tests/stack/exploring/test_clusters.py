@@ -14,10 +14,10 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from stackbone.cache import FeatureStore, StackError, UsageError
 from stackbone.cache.progress import silent
-from stackbone.stack.exploring.clusters import methods, reduced
+from stackbone.stack.clustering import methods, reduced
+from stackbone.stack.clustering.methods import METHODS, divide
+from stackbone.stack.clustering.reduced import components
 from stackbone.stack.exploring.clusters.cluster import cluster
-from stackbone.stack.exploring.clusters.methods import METHODS, divide
-from stackbone.stack.exploring.clusters.reduced import components
 from tests.conftest import MakeCache
 
 LABELS = ["cat"] * 30 + ["dog"] * 20 + ["emu"] * 12

@@ -15,7 +15,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
 from stackbone.cache import FeatureStore, StackError, UsageError
-from stackbone.stack.exploring.clusters.reduced import components
+from stackbone.stack.clustering.reduced import components
 from stackbone.stack.exploring.representations import compare as module
 from stackbone.stack.exploring.representations.alignment import linear_cka
 from stackbone.stack.exploring.representations.compare import compare_backbones

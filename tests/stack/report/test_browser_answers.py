@@ -17,6 +17,7 @@ from stackbone.cache.disk.reading import ListedFile
 from stackbone.stack.report.catalogue.catalogue import Catalogue
 from stackbone.stack.report.page import write_page
 from stackbone.stack.report.report import Report
+from stackbone.stack.report.sections.map import MapRecord
 from stackbone.stack.report.sections.single.check import CheckRecord
 from tests.made.opened_page import Opened
 
@@ -350,6 +351,24 @@ def test_what_is_chosen_alone_keeps_its_look(opened: Opened, way: str, code: int
     chip.click()
     assert opened.page.locator('[data-class][aria-pressed="true"]:visible').count() == 1
     assert [look.get_attribute(name) for name in ("d", "fill")] == before
+
+
+def test_the_map_colours_by_the_clusters_of_the_backbone_it_shows(opened: Opened) -> None:
+    first, second = record_of(made_report(), MapRecord).maps[:2]
+    assert first.clusters is not None
+    assert second.clusters is not None
+    drawn = "document.querySelector('[data-figure^=map]').data.map((trace) => trace.x)"
+    opened.show("map_pca_resnet50")
+    opened.page.locator("[data-color]").select_option("cluster")
+    chips = opened.page.locator("[data-class]:visible").all_inner_texts()
+    assert [each.strip()[:3] for each in chips] == [f"{number}: " for number in range(1, 7)]
+    xs = first.projection.points[:, 0]
+    assert opened.value(drawn) == [[], *(xs[first.clusters == code].tolist() for code in range(6))]
+    opened.page.locator("[data-map]").select_option("map_pca_vit_base")
+    xs = second.projection.points[:, 0]
+    assert opened.value(drawn) == [[], *(xs[second.clusters == code].tolist() for code in range(6))]
+    opened.page.locator("[data-map]").select_option("map_pca_resnet50")
+    opened.page.locator("[data-color]").select_option("class")
 
 
 def test_every_point_of_the_map_has_its_path_and_enlarges(opened: Opened) -> None:

@@ -10,8 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from stackbone.cache import FeatureStore
+from stackbone.cache.progress import silent
 from stackbone.stack import Experiment, StackOptions, run_experiment
+from stackbone.stack.clustering.methods import divide
+from stackbone.stack.clustering.reduced import reduced
 from stackbone.stack.experiments.used_features import UsedFeatures, load_block
+from stackbone.stack.models.unlike.novelty import unit_rows
 from stackbone.stack.report.blocks import Page
 from stackbone.stack.report.catalogue.collect import Suspect, collect_catalogue, find_suspects
 from stackbone.stack.report.context import Context, ReportOptions
@@ -47,6 +51,11 @@ def test_a_map_of_steered_features_shows_unseen_images_alone(
     np.testing.assert_array_equal(toast.codes, context.codes[test])
     np.testing.assert_array_equal(toast.rows, experiment.joined.rows[test])
     assert toast.values is None
+    x = context.plain_blocks["resnet50"][context.shown]
+    expected = divide(reduced({"resnet50": unit_rows(x)}, experiment.seed), "kmeans", 3, experiment.seed, silent).codes
+    np.testing.assert_array_equal(plain.clusters, expected)
+    assert toast.clusters is not None
+    assert len(toast.clusters) == len(test)
 
 
 def test_many_images_are_a_sample_and_as_many_are_pictured_as_asked_for(

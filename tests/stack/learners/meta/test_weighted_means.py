@@ -86,6 +86,7 @@ def test_the_mean_grows_as_the_paper_has_it() -> None:
 
 @pytest.mark.parametrize("n_members", [1, 2, 6])
 @pytest.mark.parametrize("prior", [100.0, 1.0, 0.01])
+@pytest.mark.filterwarnings("ignore:Values in x were outside bounds:RuntimeWarning")  # of the reference, in SciPy 1.11
 def test_convex_weights_are_the_minimum(n_members: int, prior: float) -> None:
     said = probabilities(60, n_members)
 

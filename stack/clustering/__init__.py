@@ -1,0 +1,1 @@
+"""Rows of features divided into groups that lie together, labels or none."""
