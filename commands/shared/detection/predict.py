@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stackbone.cache import FeatureStore
     from stackbone.extract import Dataset
     from stackbone.extract.embedding.images import EmbeddedImages
-    from stackbone.extract.images.drawn_boxes import PictureToDraw
+    from stackbone.extract.images.drawn.boxes import PictureToDraw
     from stackbone.stack.detection.models.answers import DetectedImage
     from stackbone.stack.detection.models.model import DetectionModel
 
@@ -87,7 +87,7 @@ def _draw(
     folder: Path,
     decoding: DecodingOptions,
 ) -> None:
-    from stackbone.extract.images.drawn_boxes import draw_pictures
+    from stackbone.extract.images.drawn.boxes import draw_pictures
     from stackbone.extract.images.limits import limits_of
 
     pictures = _pictures(model, dataset, embedded, images)
@@ -105,7 +105,7 @@ def _draw(
 def _pictures(
     model: DetectionModel, dataset: Dataset, embedded: EmbeddedImages, images: list[DetectedImage]
 ) -> list[PictureToDraw]:
-    from stackbone.extract.images.drawn_boxes import LabelledBox, PictureToDraw
+    from stackbone.extract.images.drawn.boxes import LabelledBox, PictureToDraw
 
     listed = embedded.sound(dataset.paths)
     found = []

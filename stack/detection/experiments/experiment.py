@@ -45,6 +45,8 @@ class FoldDetector:
         That its heads took to train and to find, when that was done.
     weights : dict of str to float, optional
         Of a fusion: what each backbone counts for.
+    overlap : float, optional
+        Of a fusion: intersection over union from which boxes are taken for one object.
     chosen : str, optional
         Of the best single one: which it is here.
     """
@@ -55,6 +57,7 @@ class FoldDetector:
     seconds: float
     weights: dict[str, float] | None = None
     chosen: str | None = None
+    overlap: float | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ def model_dict(model: DetectionModel) -> dict[str, Any]:
         "backbones": {each.name: list(each.specs) for each in model.backbones},
         "head": model.head,
         "weights": dict(zip((each.name for each in model.backbones), model.weights, strict=True)),
+        "overlap": model.overlap,
         "thresholds": dict(zip(model.classes, map(float, model.thresholds), strict=True)),
         "n_images": model.n_images,
         "digests_sha256": model.digests_sha256,

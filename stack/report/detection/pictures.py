@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stackbone.stack.detection.experiments.experiment import DetectionExperiment
 from stackbone.stack.detection.judging.errors import ImageErrors
@@ -108,7 +109,7 @@ def card_of(experiment: DetectionExperiment, errors: ImageErrors) -> ImageCard:
     return ImageCard(BoxedImage(row, width, height, drawn), len(right), len(missed), len(wrong))
 
 
-def corners_of(corners: Sequence[float] | np.ndarray) -> tuple[float, float, float, float]:  # type: ignore[type-arg]
+def corners_of(corners: NDArray[np.floating]) -> tuple[float, float, float, float]:
     """Return four numbers of a row."""
     left, top, right, bottom = (float(each) for each in corners)
     return left, top, right, bottom
