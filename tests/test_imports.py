@@ -25,6 +25,7 @@ ROOMS = {
     "extract": {
         *("stackbone.cache", "numpy", "PIL", "torch", "timm", "openvino"),
         *("safetensors", "huggingface_hub", "pyarrow"),  # weights files, timm's hub, tables
+        "yaml",  # datasets in the form of YOLO
         "pandas",  # reports as frames
         *("pillow_heif", "pillow_jxl"),  # formats that Pillow reads by plug-ins
         *("onnx", "onnxruntime"),  # networks of a model that is exported, and a trial of each
@@ -36,6 +37,7 @@ ROOMS = {
         *("safetensors", "pyarrow"),  # saved models, files of predictions
         *("plotly", "kaleido", "umap"),  # the report: its figures, their export, its maps
         "onnx",  # models that are exported
+        "faster_coco_eval",  # COCO's scores of boxes
         "faiss",  # an index of more than a million images
     },
     # The one room beside `commands` that knows what `extract` does and what scikit-learn asks for.

@@ -138,7 +138,7 @@ def extract(
     inputs = inputs_of(chosen)
     store.write_dataset(index)  # before corrections are read: a damaged file of them must not cost what was hashed
     made_index.write_boxes(store)
-    summary = summarise_dataset(store.corrected(index), inputs)
+    summary = summarise_dataset(store.corrected(index), inputs, made_index.boxes)
     if on_listed:
         on_listed(summary)
 
@@ -179,7 +179,7 @@ def extract(
     if failed or remarks:
         index = with_found(index, failed, remarks)
         store.write_dataset(index)
-        summary = summarise_dataset(store.corrected(index), inputs)
+        summary = summarise_dataset(store.corrected(index), inputs, made_index.boxes)
     reports = [
         report_backbone(own, embedders.get(each.key), len(images)) for each in chosen for own in fillings[each.key]
     ]

@@ -64,9 +64,7 @@ def find_label_issues(experiment: DetectionExperiment) -> list[LabelIssue]:
     return sorted(found, key=lambda each: (each.kind != UNLABELLED, -each.score))
 
 
-def _unlabelled(
-    row: int, shown: Sequence[Detections], boxes: ImageBoxes, names: Sequence[str]
-) -> list[LabelIssue]:
+def _unlabelled(row: int, shown: Sequence[Detections], boxes: ImageBoxes, names: Sequence[str]) -> list[LabelIssue]:
     first, *others = shown
     free = np.ones(len(first), np.bool_)
     if len(boxes):

@@ -60,15 +60,16 @@ class Errors(Shown[ErrorsRecord]):
         names, counts = record.matrix.names, record.matrix.counts
         missed, invented = int(counts[:-1, -1].sum()), int(counts[-1, :-1].sum())
         mixed = int(counts[:-1, :-1].sum() - np.trace(counts[:-1, :-1]))
-        objects, boxes = (f"{counted(missed, 'object')} without a box", f"{counted(invented, 'box', 'boxes')} on nothing")
+        objects, boxes = (
+            f"{counted(missed, 'object')} without a box",
+            f"{counted(invented, 'box', 'boxes')} on nothing",
+        )
         header = ["size", "objects", "missed", "boxes", "wrong"]
         rows = [
             [name, f"{each.n_objects:,}", f"{each.n_missed:,}", f"{each.n_shown:,}", f"{each.n_wrong:,}"]
             for name, each in record.sizes.items()
         ]
-        of_classes = [
-            [name, *(f"{n:,}" for n in row)] for name, row in zip(names, counts.tolist(), strict=True)
-        ]
+        of_classes = [[name, *(f"{n:,}" for n in row)] for name, row in zip(names, counts.tolist(), strict=True)]
         return join_all(
             element(
                 "p",
@@ -82,8 +83,8 @@ class Errors(Shown[ErrorsRecord]):
                     "detection_confusions",
                     says=f"Confusion matrix of {len(names) - 1} classes and nothing.",
                     title="What is found in place of what?",
-                    note="Rows are what is annotated, columns what is found, from an overlap of one half on. The last row "
-                    "counts boxes on nothing, the last column objects without a box.",
+                    note="Rows are what is annotated, columns what is found, from an overlap of one half on. The last "
+                    "row counts boxes on nothing, the last column objects without a box.",
                     numbers=table(["annotated", *names], of_classes, caption="Confusions"),
                 ),
                 figure(

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.stack.detection.experiments.experiment import DetectionExperiment
+from stackbone.stack.detection.judging.errors import ImageErrors
 from stackbone.stack.detection.judging.matches import match_fold
 from stackbone.stack.detection.scores.matching import Matches
 from stackbone.stack.report.blocks import Page, figure, join_all
-from stackbone.stack.detection.judging.errors import ImageErrors
 from stackbone.stack.report.figures.style import CLASS_LOOKS, Figure, short_names
 from stackbone.stack.report.markup import Markup, table
 from stackbone.stack.report.section import Shown

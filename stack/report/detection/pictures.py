@@ -6,13 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from stackbone.cache.text import counted
 from stackbone.stack.detection.experiments.experiment import DetectionExperiment
 from stackbone.stack.detection.judging.errors import ImageErrors
 from stackbone.stack.detection.judging.matches import IGNORED
 from stackbone.stack.report.blocks import Page, join_all, more_button
-from stackbone.stack.report.detection.boxed import MISSED, RIGHT, SKIPPED, WRONG, BoxedImage, DrawnBox, boxed_card, legend
+from stackbone.stack.report.detection.boxed import (
+    MISSED,
+    RIGHT,
+    SKIPPED,
+    WRONG,
+    BoxedImage,
+    DrawnBox,
+    boxed_card,
+    legend,
+)
 from stackbone.stack.report.images import ImageList
 from stackbone.stack.report.markup import Markup, element
 from stackbone.stack.report.section import Shown
@@ -89,7 +98,9 @@ def card_of(experiment: DetectionExperiment, errors: ImageErrors) -> ImageCard:
     labels = [f"{names[code]} {score:.2f}" for code, score in zip(shown.classes.tolist(), shown.scores, strict=True)]
     right = np.flatnonzero(errors.objects >= 0).tolist()
     drawn += [DrawnBox(RIGHT, corners_of(shown.corners[i])) for i in right]
-    drawn += [DrawnBox(SKIPPED, corners_of(shown.corners[i])) for i in np.flatnonzero(errors.objects == IGNORED).tolist()]
+    drawn += [
+        DrawnBox(SKIPPED, corners_of(shown.corners[i])) for i in np.flatnonzero(errors.objects == IGNORED).tolist()
+    ]
     missed = np.flatnonzero(errors.missed).tolist()
     drawn += [DrawnBox(MISSED, corners_of(boxes.corners[i]), boxes.classes[i]) for i in missed]
     wrong = np.flatnonzero(errors.wrong).tolist()
@@ -98,7 +109,7 @@ def card_of(experiment: DetectionExperiment, errors: ImageErrors) -> ImageCard:
     return ImageCard(BoxedImage(row, width, height, drawn), len(right), len(missed), len(wrong))
 
 
-def corners_of(corners: Sequence[float] | np.ndarray) -> tuple[float, float, float, float]:  # type: ignore[type-arg]
+def corners_of(corners: NDArray[np.floating]) -> tuple[float, float, float, float]:
     """Return four numbers of a row."""
     left, top, right, bottom = (float(each) for each in corners)
     return left, top, right, bottom
@@ -137,7 +148,10 @@ def _cards(page: Page, cards: Sequence[ImageCard], name: str) -> Markup:
                 boxed_card(
                     page,
                     each.image,
-                    element("p", f"{each.n_right} found, {each.n_missed} missed, {counted(each.n_wrong, 'wrong box', 'wrong boxes')}"),
+                    element(
+                        "p",
+                        f"{each.n_right} found, {each.n_missed} missed, {each.n_wrong} wrong",
+                    ),
                     later=number >= _AT_FIRST,
                 )
                 for number, each in enumerate(cards)
