@@ -98,6 +98,12 @@ def distances(centres: Floats, corners: Floats) -> Floats:
     return np.concatenate(np.broadcast_arrays(near, far), axis=-1)
 
 
+def corners_of(cells: Cells, edges: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return ``(b, n_cells, 4)`` corners in the frame of as many distances to edges, in strides."""
+    reach = edges * cells.strides[:, None]
+    return np.concatenate([cells.centres - reach[..., :2], cells.centres + reach[..., 2:]], axis=-1)
+
+
 def centre_ness(edges: Floats) -> Floats:
     """Return how near the middle of its object a cell lies, 0 to 1, of ``(..., 4)`` distances (equation 3)."""
     wide, high = edges[..., 0::2], edges[..., 1::2]
