@@ -54,7 +54,7 @@ class Plan:
         ``auto`` for bfloat16 where the processor multiplies it, or ``fp32``.
     """
 
-    steps: int = 700
+    steps: int = 450
     batch: int = 8
     rate: float = 2e-3
     decay: float = 1e-2

@@ -37,8 +37,8 @@ def fit(
     plan: Plan = SHORT,
 ) -> FittedHead:
     source = source or PlantedMaps(boxes)
-    further: dict[str, Any] = {"conv": {"plan": plan}, "published": {"epochs": 4}}.get(name, {})
-    return HEADS[name].fit(source, source.digests, boxes, classes, seed, **further)
+    settings: dict[str, dict[str, Any]] = {"conv": {"plan": plan}, "published": {"epochs": 4}}
+    return HEADS[name].fit(source, source.digests, boxes, classes, seed, **settings.get(name, {}))
 
 
 def find(head: FittedHead, source: PlantedMaps, boxes: Sequence[ImageBoxes]) -> list[Detections]:
