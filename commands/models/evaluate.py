@@ -1,7 +1,7 @@
 """Test a saved model on labelled images that it never saw.
 
-Leaves out the images that it was fitted on. Measures, compares and reports as `stack` does, and embeds what the cache
-lacks.
+Leaves out the images that it was fitted on. Measures, compares and reports as `stack` does, or, where `detect` saved
+the model, as that does. Embeds what the cache lacks.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from stackbone.commands.shared.console import err, print_json, progress
+from stackbone.commands.shared.console import as_given, err, print_json, progress
+from stackbone.commands.shared.detection.evaluate import evaluate_boxes
+from stackbone.commands.shared.detection.maps import refuse_label_options
+from stackbone.commands.shared.detection.predict import DetectionAsked
 from stackbone.commands.shared.endings import Outputs, check_outputs, exit_if_too_many_failed
 from stackbone.commands.shared.experiment_options import METRICS
 from stackbone.commands.shared.experiment_output import print_experiment
@@ -33,6 +36,7 @@ from stackbone.commands.shared.report_output import FigureOptions, PageOptions, 
 
 @grouped
 def command(
+    context: typer.Context,
     data: Annotated[list[str], typer.Argument(help="Folder of class folders, or a table of paths and labels")],
     *,
     model: ModelOption,
@@ -79,6 +83,7 @@ def command(
     from stackbone.extract.embedding.digests import unread_index
     from stackbone.extract.embedding.predict import embed_for
     from stackbone.stack import evaluate_model, load_model
+    from stackbone.stack.detection.models.model_file import is_detection_model
     from stackbone.stack.judging.answer_rows import answer_rows, answer_types
     from stackbone.stack.judging.asked import check_asked, files_to_test
     from stackbone.stack.report.projection import choose_projection
@@ -94,6 +99,13 @@ def command(
     refuse_idle(["--open"] if page.opens and not report else [])
     check_outputs({"--model": model, "--report": report, **files.files})
     files.check()
+    if is_detection_model(model):
+        refuse_label_options(as_given(context, "metric", "top", "group_by", "near_duplicates", "projection"), model)
+        of_detector = DetectionAsked(sources, decoding, engine, device, files, None, max_failed, as_json)
+        evaluate_boxes(
+            model, listing.open(data), FeatureStore(cache), of_detector, split=split, report=report, page=page
+        )
+        return
     loaded = load_model(model)
     err.note(f"{model.name}: {loaded.describe()}")
     dataset, store = listing.open(data), FeatureStore(cache)

@@ -1,6 +1,7 @@
-"""Predict the labels of new images with a saved model.
+"""Predict the labels of new images with a saved model, or find objects in them.
 
-Gives calibrated probabilities of classes, or numbers where the model is a regression. Embeds what the cache lacks.
+Gives calibrated probabilities of classes, numbers where the model is a regression, or boxes where `detect` saved it.
+Embeds what the cache lacks.
 """
 
 from __future__ import annotations
@@ -11,7 +12,11 @@ from typing import Annotated
 
 import typer
 
+from stackbone.cache.errors import UsageError
+from stackbone.cache.text import typed
 from stackbone.commands.shared.console import as_given, err, out, print_json, progress
+from stackbone.commands.shared.detection.maps import refuse_label_options
+from stackbone.commands.shared.detection.predict import DetectionAsked, predict_boxes
 from stackbone.commands.shared.endings import Outputs, check_outputs, exit_if_too_many_failed
 from stackbone.commands.shared.option_groups import grouped
 from stackbone.commands.shared.options import (
@@ -27,6 +32,9 @@ from stackbone.commands.shared.options import (
     SourceOptions,
 )
 from stackbone.commands.shared.tables import print_table
+
+_OF_LABELS = ("labels", "label_column", "label_separator", "label_columns")
+"""Options that say what the images are labelled."""
 
 
 @grouped
@@ -44,11 +52,16 @@ def command(
     decoding: DecodingOptions,
     max_failed: MaxFailedOption = 0.01,
     files: RowOptions,
+    draw: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Of a detection model: write the photographs with boxes to this folder"),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     from stackbone.cache import FeatureStore
     from stackbone.cache.records.listed import Listed
     from stackbone.extract.embedding.predict import embed_for
+    from stackbone.stack.detection.models.model_file import is_detection_model
     from stackbone.stack.models.answers import Answer, about_training, table_columns, table_rows, to_columns
     from stackbone.stack.models.model_file import load_model
     from stackbone.stack.models.predict import agreement, predict_from
@@ -59,9 +72,17 @@ def command(
 
     check_outputs({"--model": model, **files.files})
     files.check()
+    if is_detection_model(model):
+        refuse_label_options(as_given(context, "top", *_OF_LABELS), model)
+        asked = DetectionAsked(sources, decoding, engine, device, files, draw, max_failed, as_json)
+        predict_boxes(model, listing.open(images, labelled=False), FeatureStore(cache), asked)
+        return
     loaded = load_model(model)
+    if draw is not None:
+        message = f"--draw is for detection models, and {typed(model)} labels whole images: leave it out"
+        raise UsageError(message)
     err.note(f"{model.name}: {loaded.describe()}")
-    is_labelled = bool(as_given(context, "labels", "label_column", "label_separator", "label_columns"))
+    is_labelled = bool(as_given(context, *_OF_LABELS))
     form = get_task(loaded.task).label_form
     dataset = listing.open(images, labelled=is_labelled, label_form=form)
     if is_labelled:

@@ -45,7 +45,9 @@ SteeringOption = Annotated[
 EngineOption = Annotated[str, typer.Option(help="What runs the networks: {engines}")]
 DeviceOption = Annotated[str, typer.Option(help="Where networks run: auto, cpu, cuda, cuda:1, mps")]
 WorkersOption = Annotated[int | None, typer.Option(min=1, help="Threads that decode images [default: one per core]")]
-ModelOption = Annotated[Path, typer.Option("--model", help="File that `stack --save` or `transfer --save` wrote")]
+ModelOption = Annotated[
+    Path, typer.Option("--model", help="File that `stack --save`, `transfer --save` or `detect --save` wrote")
+]
 MaxFailedOption = Annotated[
     float, typer.Option(min=0, max=1, help="Exit with code 1 if more than this share of the images fails")
 ]

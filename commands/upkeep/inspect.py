@@ -19,7 +19,10 @@ from stackbone.commands.shared.options import CacheOption, JsonOption
 def command(
     *,
     model: Annotated[
-        Path | None, typer.Option(help="Show what a saved model is made of instead: a file that `stack --save` wrote")
+        Path | None,
+        typer.Option(
+            help="Show what a saved model is made of instead: a file that `stack --save` or `detect --save` wrote"
+        ),
     ] = None,
     cache: CacheOption = None,
     as_json: JsonOption = False,
@@ -46,12 +49,19 @@ def command(
 
 
 def _show_model(file: Path, *, as_json: bool) -> None:
+    from stackbone.stack.detection.models import summary as of_detectors
+    from stackbone.stack.detection.models.model_file import is_detection_model, load_detection_model
     from stackbone.stack.models.model_file import load_model
     from stackbone.stack.models.summary import model_dict, model_lines
 
-    model = load_model(file)
+    if is_detection_model(file):
+        detector = load_detection_model(file)
+        told, lines = of_detectors.model_dict(detector), of_detectors.model_lines(detector)
+    else:
+        model = load_model(file)
+        told, lines = model_dict(model), model_lines(model)
     if as_json:
-        print_json({"model": str(file), **model_dict(model)})
+        print_json({"model": str(file), **told})
         return
-    for line in model_lines(model):
+    for line in lines:
         out.print(line)

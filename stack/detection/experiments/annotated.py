@@ -16,6 +16,9 @@ from stackbone.cache.labels.sets import BAR
 from stackbone.cache.text import counted, typed
 from stackbone.stack.divisions.labelled_images import LabelledImages, label_images
 
+TASK = "multilabel"
+"""As which images are divided: any number of classes is present on each."""
+
 EXTRACT = ("stackbone", "extract", "VOCdevkit/VOC2007", "--outputs", "pyramid")
 """What makes a dataset that can be learnt from, as it is typed."""
 
@@ -69,6 +72,21 @@ class AnnotatedImages:
             boxes=[self.boxes[row] for row in positions.tolist()],
             sizes=self.sizes[positions],
         )
+
+    def only(self, classes: tuple[str, ...]) -> Self:
+        """Return the same images with the boxes of some classes alone, which are the only ones then."""
+        kept = [np.array([name in classes for name in each.classes], np.bool_) for each in self.boxes]
+        boxes = [
+            replace(
+                each,
+                corners=each.corners[mine],
+                classes=tuple(name for name in each.classes if name in classes),
+                difficult=each.difficult[mine],
+                crowd=each.crowd[mine],
+            )
+            for each, mine in zip(self.boxes, kept, strict=True)
+        ]
+        return replace(self, boxes=boxes, classes=classes)
 
     def note(self, *sentences: str) -> Self:
         """Return the same images with more for a reader of the scores to know."""

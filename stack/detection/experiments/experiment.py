@@ -45,6 +45,8 @@ class FoldDetector:
         That its heads took to train and to find, when that was done.
     weights : dict of str to float, optional
         Of a fusion: what each backbone counts for.
+    overlap : float, optional
+        Of a fusion: intersection over union from which boxes are taken for one object.
     chosen : str, optional
         Of the best single one: which it is here.
     """
@@ -55,6 +57,7 @@ class FoldDetector:
     seconds: float
     weights: dict[str, float] | None = None
     chosen: str | None = None
+    overlap: float | None = None
 
 
 @dataclass(frozen=True)
@@ -119,10 +122,10 @@ class DetectionExperiment:
         Of AP50 of the fusion above the best single one; None without a fusion.
     settings : dict
         Settings of heads that are not the usual ones, by head.
-    near_copies : str, optional
-        What was found of near copies, in a sentence.
     model : DetectionModel, optional
         Fitted on everything, where it was asked for.
+    tested : str, optional
+        What was tested, in a few words, where that is a saved model.
     """
 
     annotated: AnnotatedImages
@@ -135,6 +138,7 @@ class DetectionExperiment:
     gain: Difference | None
     settings: dict[str, dict[str, Any]]
     model: DetectionModel | None = None
+    tested: str | None = None
 
     def __repr__(self) -> str:
         return f"<DetectionExperiment {self.dataset}: {counted(self.n_images, 'image')}, {len(self.classes)} classes>"
@@ -172,6 +176,8 @@ class DetectionExperiment:
     @property
     def how(self) -> str:
         """How the images were divided, in a few words."""
+        if self.tested is not None:
+            return self.tested
         if self.division.split is not None:
             return f"tested on the split {self.division.split!r}"
         return self.division.in_words()
@@ -187,7 +193,7 @@ class DetectionExperiment:
             "n_images": self.n_images,
             "n_boxes": self.annotated.n_boxes,
             "classes": list(self.classes),
-            "cv": None if division.split is not None else division.cv,
+            "cv": None if division.split is not None or self.tested is not None else division.cv,
             "split": division.split,
             "seed": division.seed,
             "group_by": division.group_by,

@@ -14,7 +14,7 @@ from stackbone.stack.detection.experiments.folds import hold_out
 from stackbone.stack.detection.experiments.kept import Found
 from stackbone.stack.detection.experiments.sources import MapBackbone
 from stackbone.stack.detection.experiments.training import Trainer
-from stackbone.stack.detection.fusion import fuse, learn_weights
+from stackbone.stack.detection.fusion import learn_fusion
 from stackbone.stack.detection.scores.bootstrap import mean_precision
 from stackbone.stack.detection.scores.matching import match
 from stackbone.stack.detection.scores.thresholds import best_thresholds
@@ -93,10 +93,11 @@ def _fused(
 ) -> FoldDetector:
     names = list(held)
     theirs = [held[name].detections for name in names]
-    weights = learn_weights(theirs, boxes, classes)
+    fusion = learn_fusion(theirs, boxes, classes)
     return FoldDetector(
-        fuse([tested[name].detections for name in names], weights),
-        **learnt(fuse(theirs, weights), boxes, classes),
+        fusion.fuse([tested[name].detections for name in names]),
+        **learnt(fusion.fuse(theirs), boxes, classes),
         seconds=sum(held[name].seconds + tested[name].seconds for name in names),
-        weights=dict(zip(names, map(float, weights), strict=True)),
+        weights=dict(zip(names, map(float, fusion.weights), strict=True)),
+        overlap=fusion.overlap,
     )

@@ -71,10 +71,14 @@ def hold_out(annotated: AnnotatedImages, train: NDArray[np.int64], division: Div
 
 
 def scored_classes(annotated: AnnotatedImages, fold: Fold) -> NDArray[np.bool_]:
-    """Return ``(n_classes,)`` the classes that a fold scores: its test part shows them and its training part too."""
+    """Return ``(n_classes,)`` the classes that a fold scores: its test part shows them and its training part too.
+
+    Without a training part, as where a saved model is tested, the test part alone decides.
+    """
     presence = annotated.presence
-    scored: NDArray[np.bool_] = presence[fold.test].any(axis=0) & presence[fold.train].any(axis=0)
-    return scored
+    scored = presence[fold.test].sum(axis=0) > 0
+    learnt = presence[fold.train].sum(axis=0) > 0
+    return np.asarray(scored & learnt if len(fold.train) else scored)
 
 
 def _deal(presence: NDArray[np.int8], units: Units, seed: int, n_splits: int) -> NDArray[np.int64]:
@@ -114,8 +118,8 @@ def _noted(annotated: AnnotatedImages, folds: list[Fold]) -> AnnotatedImages:
     """Return the images with notes on the classes that some fold or every one cannot score."""
     n_images = annotated.presence.sum(axis=0)
     scored = np.array([scored_classes(annotated, fold) for fold in folds])
-    never = ~scored.any(axis=0)
-    some = scored.any(axis=0) & ~scored.all(axis=0)
+    n_folds = scored.sum(axis=0)
+    never, some = n_folds == 0, (n_folds > 0) & (n_folds < len(folds))
     notes = []
     if never.any():
         notes.append(

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from stackbone.cache import FeatureStore, UsageError
 from stackbone.cache.progress import Progress, silent
-from stackbone.stack.detection.experiments.annotated import AnnotatedImages, annotated_images, find_annotated
+from stackbone.stack.detection.experiments.annotated import TASK, AnnotatedImages, annotated_images, find_annotated
 from stackbone.stack.detection.experiments.asked import DEFAULT_HEAD, check_installed, choose_heads, settings_of
 from stackbone.stack.detection.experiments.copies import keep_copies_together, look_for_copies
 from stackbone.stack.detection.experiments.experiment import DetectionExperiment
@@ -21,9 +21,6 @@ from stackbone.stack.detection.models.refit import refit_detector
 from stackbone.stack.divisions.division import Division, choose_plan
 from stackbone.stack.divisions.named_split import find_split
 from stackbone.stack.folds.dealing import DEALINGS
-
-TASK = "multilabel"
-"""As which images are divided: any number of classes is present on each."""
 
 
 def run_detection(

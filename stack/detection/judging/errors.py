@@ -47,13 +47,12 @@ class ImageErrors:
     @property
     def wrong(self) -> NDArray[np.bool_]:
         """``(n_shown,)`` boxes that have no object of their class."""
-        wrong: NDArray[np.bool_] = self.objects == NOTHING
-        return wrong
+        return np.equal(self.objects, NOTHING)
 
     @property
     def invented(self) -> NDArray[np.bool_]:
         """``(n_shown,)`` boxes that lie on no object at all."""
-        return self.wrong & (self.confused == NOTHING)
+        return np.logical_and(self.wrong, self.confused == NOTHING)
 
     @property
     def missed(self) -> NDArray[np.bool_]:
@@ -87,8 +86,8 @@ def compare(row: int, shown: Detections, boxes: ImageBoxes, names: Sequence[str]
     free[objects[objects >= 0]] = False
     table = overlaps(shown.corners, boxes.corners)
     for number in np.flatnonzero(objects == NOTHING):
-        candidates = np.flatnonzero(free & (table[number] >= OVERLAP))
-        candidates = [i for i in candidates.tolist() if boxes.classes[i] != names[int(shown.classes[number])]]
+        near = np.flatnonzero(free & (table[number] >= OVERLAP))
+        candidates = [i for i in near.tolist() if boxes.classes[i] != names[int(shown.classes[number])]]
         if candidates:
             confused[number] = max(candidates, key=lambda i: table[number, i])
             free[confused[number]] = False
@@ -154,4 +153,4 @@ def count_sizes(found: Sequence[ImageErrors]) -> Mapping[str, SizeCounts]:
 def sizes_of(corners: NDArray[np.floating]) -> NDArray[np.int64]:
     """Return ``(n,)`` sizes of ``(n, 4)`` boxes: 0 small, 1 medium, 2 large."""
     areas = (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])
-    return np.digitize(areas, [SMALL, LARGE]).astype(np.int64)
+    return np.asarray(np.digitize(areas, [SMALL, LARGE]), np.int64)

@@ -1,6 +1,7 @@
 """How sure AP50 over folds is: tested images are drawn anew within each fold, groups whole.
 
-It knows how much the choice of test images matters, not that of training images; see `stack.detection.scores.bootstrap`.
+It knows how much the choice of test images matters, not that of training images. See
+`stack.detection.scores.bootstrap`.
 """
 
 from __future__ import annotations

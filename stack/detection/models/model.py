@@ -12,6 +12,7 @@ from stackbone.cache import Digests, FeatureSpec, ModelError
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.text import counted
 from stackbone.stack.detection.detections import Detections
+from stackbone.stack.detection.experiments.experiment import FUSION
 from stackbone.stack.detection.fusion import fuse
 from stackbone.stack.detection.head import FittedHead
 from stackbone.stack.detection.source import MapSource
@@ -35,6 +36,8 @@ class DetectionModel:
         One of each.
     weights : list of float
         What each counts for in the fusion, 0 or more; of one backbone 1.
+    overlap : float
+        From which on boxes of several backbones are taken for one object.
     thresholds : NDArray[np.float64]
         ``(n_classes,)`` scores from which on a box is shown.
     n_images : int
@@ -61,6 +64,7 @@ class DetectionModel:
     backbones: list[ModelBackbone]
     heads: list[FittedHead]
     weights: list[float]
+    overlap: float
     thresholds: NDArray[np.float64]
     n_images: int
     digests_sha256: str
@@ -87,11 +91,18 @@ class DetectionModel:
             return "a head finds other classes than the model names"
         if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
             return f"its weights are {self.weights}, expected numbers of 0 or more that are not all 0"
+        if not 0 < self.overlap <= 1:
+            return f"its overlap is {self.overlap}, expected a number above 0 and at most 1"
         if self.thresholds.shape != (len(self.classes),) or not np.isfinite(self.thresholds).all():
             return "its thresholds are not one finite number for each class"
         if self.seen.dtype != np.uint8 or self.seen.shape != (self.n_images, 8):
             return f"it lists {len(self.seen):,} training images and says {self.n_images:,}"
         return None
+
+    @property
+    def name(self) -> str:
+        """What its detector is called in tables."""
+        return f"{self.head}:{FUSION if len(self.backbones) > 1 else self.backbones[0].name}"
 
     @property
     def specs(self) -> dict[str, FeatureSpec]:
@@ -128,7 +139,7 @@ class DetectionModel:
         for backbone, head, source in zip(self.backbones, self.heads, sources, strict=True):
             told = _named(progress, backbone.name)
             found.append(head.detect(source, digests, sizes, on_progress=told))
-        return found[0] if len(found) == 1 else fuse(found, np.array(self.weights))
+        return found[0] if len(found) == 1 else fuse(found, self.weights, self.overlap)
 
     def knows(self, digests: Digests) -> NDArray[np.bool_]:
         """Return ``(n,)`` whether it was fitted on each of ``(n, 32)`` images; see `StackModel.knows`."""

@@ -1,7 +1,7 @@
 """One file for a finished detector: safetensors, whose metadata hold the rest as JSON; reading it runs no code.
 
 Layout, version 1. Metadata: ``format`` (``stackbone-detector``), ``format_version``, ``model`` (a JSON object: classes,
-head, backbones with their specs, weights, thresholds, facts of each head, training, score, versions, time) and
+head, backbones with their specs, weights, overlap, thresholds, facts of each head, training, score, versions, time) and
 ``sha256`` (over the three others and every tensor's name, shape and bytes). Tensors: ``head.I.NAME``, float32, of the
 head on backbone I, and ``training.seen``, uint8 (n_images, 8): the first bytes of the SHA-256 of each training image,
 ascending.
@@ -35,7 +35,19 @@ FORMAT_VERSION = 1
 SEEN = "training.seen"
 _METADATA = {"format", "format_version", "model", "sha256"}
 _KEYS = {
-    *("classes", "head", "backbones", "weights", "thresholds", "facts", "training", "score", "versions", "created"),
+    *(
+        "classes",
+        "head",
+        "backbones",
+        "weights",
+        "overlap",
+        "thresholds",
+        "facts",
+        "training",
+        "score",
+        "versions",
+        "created",
+    ),
 }
 _Tensors = dict[str, NDArray[Any]]
 
@@ -59,6 +71,7 @@ def save_detection_model(model: DetectionModel, file: Path | str) -> str:
             for each in model.backbones
         ],
         "weights": [float(each) for each in model.weights],
+        "overlap": float(model.overlap),
         "thresholds": [float(each) for each in model.thresholds],
         "facts": [each.facts for each in model.heads],
         "training": {"n_images": int(model.n_images), "digests_sha256": model.digests_sha256},
@@ -145,6 +158,7 @@ def _parse(raw: object, tensors: Mapping[str, NDArray[Any]]) -> DetectionModel:
         backbones=backbones,
         heads=heads,
         weights=expect_floats(described["weights"], "weights"),
+        overlap=expect(float, described["overlap"], "overlap"),
         thresholds=np.array(expect_floats(described["thresholds"], "thresholds"), np.float64),
         n_images=expect(int, training["n_images"], "training.n_images"),
         digests_sha256=expect(str, training["digests_sha256"], "training.digests_sha256"),

@@ -10,6 +10,7 @@ import numpy as np
 
 from stackbone.stack.detection.experiments.experiment import DetectionExperiment, DetectorScore
 from stackbone.stack.detection.experiments.training import Trainer
+from stackbone.stack.detection.fusion import OVERLAP
 from stackbone.stack.detection.models.model import DetectionModel
 from stackbone.stack.models.backbone import ModelBackbone
 from stackbone.stack.models.model import hash_digests, shorten_digests
@@ -20,8 +21,8 @@ LIBRARIES = ("stackbone", "numpy", "torch", "torchvision")
 def refit_detector(experiment: DetectionExperiment, trainer: Trainer, *, train_only: bool = False) -> DetectionModel:
     """Return the main detector of an experiment with heads that are trained on all annotated images.
 
-    Weights and thresholds are the means over folds of those that were learnt on held-out images: to learn them anew,
-    images would have to be held out again.
+    Weights and thresholds are means over folds, and the overlap is the median, of what was learnt on held-out images:
+    to learn them anew, images would have to be held out again.
 
     Parameters
     ----------
@@ -48,6 +49,7 @@ def refit_detector(experiment: DetectionExperiment, trainer: Trainer, *, train_o
         ],
         heads=heads,
         weights=weights,
+        overlap=float(np.median([each.overlap or OVERLAP for each in folds])),
         thresholds=np.mean([each.thresholds for each in folds], axis=0),
         n_images=len(rows),
         digests_sha256=hash_digests(digests),

@@ -83,8 +83,8 @@ class Errors(Shown[ErrorsRecord]):
                     "detection_confusions",
                     says=f"Confusion matrix of {len(names) - 1} classes and nothing.",
                     title="What is found in place of what?",
-                    note="Rows are what is annotated, columns what is found, from an overlap of one half on. The last row "
-                    "counts boxes on nothing, the last column objects without a box.",
+                    note="Rows are what is annotated, columns what is found, from an overlap of one half on. The last "
+                    "row counts boxes on nothing, the last column objects without a box.",
                     numbers=table(["annotated", *names], of_classes, caption="Confusions"),
                 ),
                 figure(

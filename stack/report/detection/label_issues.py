@@ -115,7 +115,7 @@ class LabelIssues(Shown[LabelIssuesRecord]):
             element(
                 "p",
                 f"Each image was judged by detectors that were trained without it. Where {who} and the annotation "
-                "disagree, look at the annotation first: correct it there, and extract again, which embeds nothing anew.",
+                "disagree, look at the annotation first: correct it there, and extract again, which embeds nothing.",
                 class_="lead",
             ),
             parts,

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from stackbone.cache.text import counted
 from stackbone.stack.detection.experiments.experiment import DetectionExperiment
 from stackbone.stack.detection.judging.errors import ImageErrors
 from stackbone.stack.detection.judging.matches import IGNORED
@@ -109,7 +109,7 @@ def card_of(experiment: DetectionExperiment, errors: ImageErrors) -> ImageCard:
     return ImageCard(BoxedImage(row, width, height, drawn), len(right), len(missed), len(wrong))
 
 
-def corners_of(corners: Sequence[float] | np.ndarray) -> tuple[float, float, float, float]:  # type: ignore[type-arg]
+def corners_of(corners: NDArray[np.floating]) -> tuple[float, float, float, float]:
     """Return four numbers of a row."""
     left, top, right, bottom = (float(each) for each in corners)
     return left, top, right, bottom
@@ -150,7 +150,7 @@ def _cards(page: Page, cards: Sequence[ImageCard], name: str) -> Markup:
                     each.image,
                     element(
                         "p",
-                        f"{each.n_right} found, {each.n_missed} missed, {counted(each.n_wrong, 'wrong box', 'wrong boxes')}",
+                        f"{each.n_right} found, {each.n_missed} missed, {each.n_wrong} wrong",
                     ),
                     later=number >= _AT_FIRST,
                 )
