@@ -70,7 +70,7 @@ def command(
     context: typer.Context,
     data: Annotated[
         list[str],
-        typer.Argument(help="A folder of class folders, a CSV or Parquet table, a CUB_200_2011 folder, or image files"),
+        typer.Argument(help="A folder of class folders, a table, a CUB, VOC, COCO or YOLO folder, or image files"),
     ],
     *,
     backbones: Annotated[
@@ -137,6 +137,7 @@ def command(
             **asdict(embedding),
             **asdict(decoding),
             on_listed=None if as_json or out.is_quiet else print_summary,
+            on_room=None if as_json else out.note,
             on_progress=on_progress,
         )
     if as_json:

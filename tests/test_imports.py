@@ -25,6 +25,7 @@ ROOMS = {
     "extract": {
         *("stackbone.cache", "numpy", "PIL", "torch", "timm", "openvino"),
         *("safetensors", "huggingface_hub", "pyarrow"),  # weights files, timm's hub, tables
+        "yaml",  # datasets in the form of YOLO
         "pandas",  # reports as frames
         *("pillow_heif", "pillow_jxl"),  # formats that Pillow reads by plug-ins
         *("onnx", "onnxruntime"),  # networks of a model that is exported, and a trial of each

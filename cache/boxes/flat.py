@@ -64,6 +64,11 @@ class FlatBoxes(Sequence[ImageBoxes]):
             height=int(self.sizes[place, 1]),
         )
 
+    @property
+    def n_of_classes(self) -> dict[str, int]:
+        """Name of each class to its number of boxes."""
+        return dict(zip(self.names, np.bincount(self.classes, minlength=len(self.names)).tolist(), strict=True))
+
     def equals(self, other: FlatBoxes) -> bool:
         """Return whether these are the same boxes of as many images."""
         return self.names == other.names and all(map(np.array_equal, self._arrays(), other._arrays()))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.boxes.box_table import BoxTable
 from stackbone.cache.disk.digest import as_keys
 from stackbone.cache.labels.numbers import NUMBERS, ranges
 from stackbone.cache.labels.sets import SETS
@@ -88,6 +89,10 @@ class DatasetSummary:
         As of the index.
     numbers
         Where images have several numbers, the least and the greatest of each, by its name.
+    boxes
+        Class to its number of boxes; None where objects are not annotated.
+    n_boxed
+        Distinct images whose objects are annotated, those without any included.
     """
 
     name: str
@@ -106,15 +111,19 @@ class DatasetSummary:
     oddities: list[Oddity]
     label_form: str = ""
     numbers: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    boxes: Mapping[str, int] | None = None
+    n_boxed: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object."""
         content = asdict(self)
-        del content["groups"], content["listed"], content["label_form"], content["numbers"]
+        for name in ("groups", "listed", "label_form", "numbers", "boxes", "n_boxed"):
+            del content[name]
         return {
             **content,
             **({"label_form": self.label_form} if self.label_form else {}),
             **({"numbers": {name: list(each) for name, each in self.numbers.items()}} if self.numbers else {}),
+            **({} if self.boxes is None else {"boxes": dict(self.boxes), "n_boxed": self.n_boxed}),
             "n_groups": len(self.groups),
             "n_grouped": sum(self.groups.values()),
             "skipped": [asdict(each) for each in self.listed.skipped],
@@ -136,7 +145,7 @@ class DatasetSummary:
 
     def facts(self) -> list[str]:
         """Return its numbers in words."""
-        parts = (self._images(), self._classes(), self._splits(), self._groups(), self._sizes())
+        parts = (self._images(), self._classes(), self._boxes(), self._splits(), self._groups(), self._sizes())
         return [part for part in parts if part]
 
     def _images(self) -> str:
@@ -174,6 +183,14 @@ class DatasetSummary:
             f"{_named(ranked[:_SHOWN_LARGEST])}; smallest: {_named(ranked[-_SHOWN_SMALLEST:])}"
         )
 
+    def _boxes(self) -> str:
+        if self.boxes is None:
+            return ""
+        ranked = _ranked(self.boxes)
+        more = f", and {len(ranked) - _SHOWN_CLASSES:,} more" if len(ranked) > _SHOWN_CLASSES else ""
+        classes = f": {_named(ranked[:_SHOWN_CLASSES])}{more}" if ranked else ""
+        return f"{counted(sum(self.boxes.values()), 'box', 'boxes')} in {counted(self.n_boxed, 'image')}{classes}"
+
     def _splits(self) -> str:
         named = _ranked({name: n for name, n in self.splits.items() if name})
         if not named:
@@ -200,11 +217,15 @@ class DatasetSummary:
         return f"sizes: {_by(self.sizes.median)} pixels in the median, {spread}{measured}"
 
 
-def summarise_dataset(index: DatasetIndex, inputs: Mapping[str, Size] | None = None) -> DatasetSummary:
+def summarise_dataset(
+    index: DatasetIndex, inputs: Mapping[str, Size] | None = None, boxes: BoxTable | None = None
+) -> DatasetSummary:
     """Return a dataset in numbers.
 
     Parameters
     ----------
+    boxes
+        Of its images' objects.
     inputs
         Width and height in pixels that networks take, by their names, where it is known which ones will see the images.
     """
@@ -233,6 +254,8 @@ def summarise_dataset(index: DatasetIndex, inputs: Mapping[str, Size] | None = N
         oddities=find_oddities(index, copies, inputs or {}),
         label_form=index.label_form,
         numbers=ranges(labels) if index.label_form == NUMBERS else {},
+        boxes=None if boxes is None else boxes.flat.n_of_classes,
+        n_boxed=0 if boxes is None else len(boxes),
     )
 
 

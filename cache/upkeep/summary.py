@@ -176,7 +176,7 @@ def summarise(store: FeatureStore) -> Summary:
             indexes.append(store.corrected(read_index(index_path(store.root, name))))
     wanted = {index.name: np.unique(as_keys(index.image_sha256[index.ok])) for index in indexes}
     found = [each for each in (_summarise_feature_set(each, wanted) for each in store.feature_sets()) if each]
-    datasets = [summarise_dataset(index, inputs_of(index.name, found)) for index in indexes]
+    datasets = [summarise_dataset(each, inputs_of(each.name, found), store.boxes(each.name)) for each in indexes]
     return Summary(str(store.root), found, datasets)
 
 

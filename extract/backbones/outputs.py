@@ -127,7 +127,8 @@ def checked_map_size(side: int | None) -> int:
     """
     if side is None:
         return DEFAULT_MAP_SIZE
-    nearest_one = min(max(round(side / _STEP) * _STEP, _LEAST_MAP_SIZE), _MOST_MAP_SIZE)
+    rounded = (side + _STEP // 2) // _STEP * _STEP
+    nearest_one = min(max(rounded, _LEAST_MAP_SIZE), _MOST_MAP_SIZE)
     if side == nearest_one:
         return side
     message = (

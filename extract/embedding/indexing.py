@@ -75,8 +75,9 @@ def preview(
     """
     choices = choose_backbones(backbones, read_steered(steering), outputs, views, modules, map_size)
     store = store or FeatureStore()
-    index = make_index(dataset, store, retry_failed=False, report=on_progress or silent).index
-    return summarise_dataset(store.corrected(index), inputs_of([each.backbone for each in choices]))
+    made = make_index(dataset, store, retry_failed=False, report=on_progress or silent)
+    inputs = inputs_of([each.backbone for each in choices])
+    return summarise_dataset(store.corrected(made.index), inputs, made.boxes)
 
 
 def index_dataset(

@@ -23,7 +23,7 @@ from stackbone.cache import (
     feature_set_id,
 )
 from stackbone.cache.progress import Progress, silent
-from stackbone.cache.records.feature_name import POOLED, PYRAMID, parse_feature_name
+from stackbone.cache.records.feature_name import LARGE, POOLED, PYRAMID, parse_feature_name
 from stackbone.cache.records.given import given_message, is_given
 from stackbone.cache.text import counted
 from stackbone.extract.backbones.backbone import LETTERBOX, Backbone, get_backbone
@@ -214,7 +214,7 @@ def make_filling(store: FeatureStore, backbone: str, spec: FeatureSpec, digests:
     return Filling(spec, feature_set, lacking, cut)
 
 
-def check_outputs(root: Path, wanted: Sequence[tuple[Backbone, Sequence[Filling]]]) -> None:
+def check_outputs(root: Path, wanted: Sequence[tuple[Backbone, Sequence[Filling]]]) -> str:
     """Refuse, before an image is decoded, outputs that a network lacks, and rows that would not fit on the disk.
 
     Pooled features alone are let through unasked: every backbone has them, and they are small.
@@ -225,6 +225,11 @@ def check_outputs(root: Path, wanted: Sequence[tuple[Backbone, Sequence[Filling]
         The cache.
     wanted
         Backbones, and what is to be filled of each.
+
+    Returns
+    -------
+    str
+        How much room the rows take, in words, where there are maps among them; else "".
 
     Raises
     ------
@@ -241,7 +246,7 @@ def check_outputs(root: Path, wanted: Sequence[tuple[Backbone, Sequence[Filling]
     there = next(path for path in (root, *root.absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free
     if needed <= free:
-        return
+        return _room_of_maps(sizes, needed, free)
     largest = sorted(sizes, key=lambda pair: -pair[1] * int(pair[0].lacking.sum()))[:_MOST_NAMED]
     named = "; ".join(
         f"{each.feature_set.backbone}: {size:,} bytes an image x {counted(int(each.lacking.sum()), 'image')}"
@@ -253,6 +258,16 @@ def check_outputs(root: Path, wanted: Sequence[tuple[Backbone, Sequence[Filling]
         "another disk with --cache. Nothing was embedded"
     )
     raise CacheError(message)
+
+
+def _room_of_maps(sizes: Sequence[tuple[Filling, int]], needed: int, free: int) -> str:
+    """Return what maps take, each output once, since its views are as large."""
+    of_maps = {each.feature_set.backbone.partition("~")[0]: size for each, size in sizes if each.spec.output in LARGE}
+    if not of_maps:
+        return ""
+    named = "; ".join(f"{name}: {size:,} bytes an image" for name, size in of_maps.items())
+    rows = counted(sum(int(each.lacking.sum()) for each, _ in sizes), "row")
+    return f"{named}; {rows} of all outputs and views take {needed / 1e9:,.2f} GB of {free / 1e9:,.2f} GB free"
 
 
 def _row_bytes(backbone: Backbone, fillings: Sequence[Filling]) -> list[tuple[Filling, int]]:

@@ -56,6 +56,7 @@ def extract(
     allow_truncated: bool = False,
     max_pixels: int | None = None,
     on_listed: Callable[[DatasetSummary], None] | None = None,
+    on_room: Callable[[str], None] | None = None,
     on_progress: Progress | None = None,
 ) -> ExtractReport:
     """Embed a dataset's images with some backbones, as far as the cache lacks them.
@@ -102,6 +103,8 @@ def extract(
         Pixels that an image may declare, by default 178,956,970, where Pillow stops: a small file can declare many.
     on_listed
         Called with what was understood of the dataset, before any image is decoded.
+    on_room
+        Called with the room that maps will take, in words, before any image is decoded; not where none are made.
     on_progress
         Called with (what is going on, done, in all).
 
@@ -135,7 +138,7 @@ def extract(
     inputs = inputs_of(chosen)
     store.write_dataset(index)  # before corrections are read: a damaged file of them must not cost what was hashed
     made_index.write_boxes(store)
-    summary = summarise_dataset(store.corrected(index), inputs)
+    summary = summarise_dataset(store.corrected(index), inputs, made_index.boxes)
     if on_listed:
         on_listed(summary)
 
@@ -147,7 +150,9 @@ def extract(
     to_fill = {key: [each for each in own if each.lacking.any()] for key, own in fillings.items()}
     waiting = [each for each in chosen if to_fill[each.key]]
     found |= find([with_hub(each) for each in waiting if each.steering])
-    check_outputs(store.root, [(each, to_fill[each.key]) for each in waiting])
+    room = check_outputs(store.root, [(each, to_fill[each.key]) for each in waiting])
+    if room and on_room:
+        on_room(room)
     for recorded in steered:
         for filling in fillings[recorded.backbone.key]:
             write_seen(filling.feature_set.folder, recorded.record)
@@ -174,7 +179,7 @@ def extract(
     if failed or remarks:
         index = with_found(index, failed, remarks)
         store.write_dataset(index)
-        summary = summarise_dataset(store.corrected(index), inputs)
+        summary = summarise_dataset(store.corrected(index), inputs, made_index.boxes)
     reports = [
         report_backbone(own, embedders.get(each.key), len(images)) for each in chosen for own in fillings[each.key]
     ]

@@ -10,11 +10,11 @@ import torch
 from stackbone.cache import UsageError
 from stackbone.cache.records.feature_name import LAYER, PYRAMID
 from stackbone.extract.backbones.backbone import Backbone
-from stackbone.extract.backbones.outputs import DEFAULT_MAP_SIZE, OutputForm, check_offered
+from stackbone.extract.backbones.outputs import DEFAULT_MAP_SIZE, OutputForm
 from stackbone.extract.backbones.weights import random_weights
 from stackbone.extract.networks.anatomy import Anatomy
 from stackbone.extract.networks.network import FeatureNetwork, build_body, plain_network
-from stackbone.extract.networks.outputs import form_of, study_network
+from stackbone.extract.networks.outputs import check_anatomy, form_of, study_network
 
 
 def list_forms(backbone: Backbone) -> tuple[list[OutputForm], list[OutputForm]]:
@@ -37,8 +37,7 @@ def forms_of(backbone: Backbone, outputs: Sequence[str]) -> list[OutputForm]:
         If it lacks one; the message names those it has.
     """
     anatomy = _study(backbone)
-    for output in outputs:
-        check_offered(backbone.name, output, anatomy.offered, anatomy.modules)
+    check_anatomy(backbone, outputs, anatomy)
     return [form_of(output, anatomy) for output in outputs]
 
 

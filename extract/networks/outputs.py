@@ -5,6 +5,7 @@ What a stage, a block or any other module gives is pooled at once, as the pass c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -65,8 +66,7 @@ class OutputNetwork(nn.Module):
                 self.forms = (OutputForm(POOLED, int(network(pixels).shape[1])),)
             return
         anatomy = study_network(network, backbone)
-        for output in outputs:
-            check_offered(backbone.name, output, anatomy.offered, anatomy.modules)
+        check_anatomy(backbone, outputs, anatomy)
         self.forms = tuple(form_of(output, anatomy) for output in outputs)
         self._taken = [self._prepare(output, anatomy) for output in outputs]
         if not self._maps_alone:
@@ -212,6 +212,27 @@ def study_network(network: FeatureNetwork, backbone: Backbone) -> Anatomy:
         )
         raise UsageError(message) from exc
     return replace(anatomy, joint=0) if backbone.steering else anatomy  # steered ones are loaded without a projection
+
+
+def check_anatomy(backbone: Backbone, outputs: Sequence[str], anatomy: Anatomy) -> None:
+    """Raise `UsageError` unless a network has some outputs; the message names those it has, or a frame that fits."""
+    if (
+        PYRAMID in outputs
+        and not anatomy.levels
+        and anatomy.final
+        and anatomy.grid
+        and anatomy.final.layout == "tokens"
+    ):
+        side, patches = backbone.transform.input_size[0], anatomy.grid[0]
+        step = math.lcm(32, side // patches)
+        near = max(1, round(side / step)) * step
+        message = (
+            f"{backbone.name} has no {PYRAMID} of images of {side} x {side} pixels: its patches of {side // patches} "
+            f"do not fill them. Use --map-size {near}, or leave {backbone.name}@{PYRAMID} out"
+        )
+        raise UsageError(message)
+    for output in outputs:
+        check_offered(backbone.name, output, anatomy.offered, anatomy.modules)
 
 
 def form_of(output: str, anatomy: Anatomy) -> OutputForm:

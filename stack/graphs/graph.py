@@ -101,7 +101,8 @@ class Graph:
     ) -> None:
         from onnx import helper
 
-        self._nodes.append(helper.make_node(operator, list(values), [name], **attributes))
+        # Named as what it gives: onnxruntime 1.18 names what it fuses after it, and refuses the same name twice.
+        self._nodes.append(helper.make_node(operator, list(values), [name], name=name, **attributes))
 
     def _new_name(self, what: str) -> str:
         self._n_named += 1

@@ -25,6 +25,8 @@ def test_the_outputs_of_a_backbone_are_listed_with_their_sizes(in_process: _Here
     with (tmp_path / "rows.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert (rows[5]["output"], rows[5]["n_bytes"]) == ("map", "125440")
+    assert (rows[6]["output"], rows[6]["n_bytes"], rows[6]["n_parts"]) == ("pyramid", "475904", "3")
+    assert "52 x 52 x 40, 26 x 26 x 112, 13 x 13 x 320" in rows[6]["what"]
     told = json.loads(in_process("backbones", "--outputs", LITE0, "--json", cwd=tmp_path).stdout)
     assert [each["output"] for each in told["outputs"][:3]] == ["pooled", "stages", "mean"]
     assert told["outputs"][1]["parts"][4] == ["stage5", 320]
@@ -39,6 +41,15 @@ def test_the_outputs_of_a_backbone_are_listed_with_their_sizes(in_process: _Here
             ["extract", ".", "--backbones", LITE0, "--outputs", "pooled,mapp"],
             "unknown output 'mapp': did you mean 'map'?",
         ),
+        (
+            ["extract", ".", "--backbones", LITE0, "--outputs", "pyramid", "--map-size", "415"],
+            "--map-size 415: expected a multiple of 32 from 64 to 2,048 pixels",
+        ),
+        (
+            ["extract", ".", "--backbones", LITE0, "--outputs", "pyramid", "--map-size", "415", "--dry-run"],
+            "The nearest is 416",
+        ),
+        (["extract", ".", "--backbones", LITE0, "--map-size", "416"], "no pyramid is asked for. Add --outputs pyramid"),
     ],
 )
 def test_a_name_that_is_none_is_wrong_usage(

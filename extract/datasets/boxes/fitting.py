@@ -19,6 +19,7 @@ from stackbone.extract.datasets.boxes.sizes import Size, upright_sizes
 _OTHER_SIZE = "that have another size than their annotations say"
 _NOT_UPRIGHT = "that were annotated lying on their side, before the turn that their EXIF tag asks for"
 _NO_SIZE = "whose size cannot be read"
+_ROUNDING = 0.5  # pixels beyond an edge that are nothing to speak of
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def _fit(
     inside = (corners[:, 0] < corners[:, 2]) & (corners[:, 1] < corners[:, 3])
     for _ in range(int((~inside).sum())):
         faults.of_box(OUTSIDE, path)
-    faults.cut += [path] * int((corners != whole).any(axis=1)[inside].sum())
+    faults.cut += [path] * int((np.abs(corners - whole) > _ROUNDING).any(axis=1)[inside].sum())
     return ImageBoxes(
         corners=corners[inside],
         classes=tuple(name for name, is_in in zip(boxes.classes, inside.tolist(), strict=True) if is_in),

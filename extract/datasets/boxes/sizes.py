@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, TiffImagePlugin
 
 from stackbone.cache.disk.digest import usable_cores
 from stackbone.cache.disk.reading import MOST_IMAGE_BYTES, open_regular, read_regular
@@ -43,20 +43,27 @@ def _upright_size(path: str) -> tuple[Size, Size]:
             if _tells_late(stream):
                 return decode(read_regular(path, MOST_IMAGE_BYTES)).size, stored
             stream.seek(0)
-            return (stored[::-1] if _is_turned(stream) else stored), stored
+            stored, is_turned = _turned(stream, stored)
+            return (stored[::-1] if is_turned else stored), stored
     except Exception:  # decoders of hostile files raise anything
         return (0, 0), (0, 0)
 
 
-def _is_turned(stream: BinaryIO) -> bool:
-    """Return whether an image's header asks for a quarter turn; its pixels are not decoded."""
+def _turned(stream: BinaryIO, declared: Size) -> tuple[Size, bool]:
+    """Return the size that an image's file stores, and whether its header asks for a quarter turn; no pixel is decoded.
+
+    What Pillow declares of a TIFF is that after the turn with newer versions, and that before it with older ones.
+    """
     try:
         with Image.open(stream) as opened:
+            if isinstance(opened, TiffImagePlugin.TiffImageFile):
+                tags = opened.tag_v2
+                declared = (int(tags[ExifTags.Base.ImageWidth]), int(tags[ExifTags.Base.ImageLength]))
             # A PNG's own `getexif` decodes the image first, in search of what may follow its pixels.
             exif = Image.Image.getexif(opened) if opened.format == "PNG" else opened.getexif()
-            return exif.get(ExifTags.Base.Orientation) in _TURNED
+            return declared, exif.get(ExifTags.Base.Orientation) in _TURNED
     except Exception:  # a broken block counts as none, as it does when the image is decoded
-        return False
+        return declared, False
 
 
 def _tells_late(stream: BinaryIO) -> bool:

@@ -2,8 +2,8 @@
 
 ``JPEGImages/NAME.jpg`` and ``Annotations/NAME.xml`` (`datasets.boxes.voc_objects` tells what that holds);
 ``ImageSets/Main/train.txt``, ``val.txt`` and ``test.txt`` list the names of splits (Everingham et al. 2010, Int. J.
-Comput. Vis. 88, 303-338, and the development kit's documentation). An object counts for the labels whether or not it is marked
-difficult or truncated, and whether or not its box can be taken.
+Comput. Vis. 88, 303-338, and the development kit's documentation). An object counts for the labels whether or not it is
+marked difficult or truncated, and whether or not its box can be taken.
 """
 
 from __future__ import annotations

@@ -206,6 +206,7 @@ def test_broken_links_to_images_stay_listed_to_be_reported_when_read(tree: Tree)
 
 
 def test_listing_neither_opens_nor_examines_single_files(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_dataset(tree("a/x.jpg", root="first"))  # which loads the kinds of datasets
     folder = tree(*(f"{label}/{i}.jpg" for label in "abc" for i in range(50)))
     examined: list[object] = []
     status = os.stat
@@ -372,7 +373,7 @@ def test_a_file_that_is_neither_table_nor_image_is_an_error(tree: Tree) -> None:
 
 
 def test_the_kinds_are_asked_from_the_most_to_the_least_particular(tree: Tree) -> None:
-    assert list(KINDS) == ["table", "cub", "voc", "folder", "arrays", "images"]
+    assert list(KINDS) == ["table", "cub", "voc", "coco", "yolo", "folder", "arrays", "images"]
     text = message(DatasetError, data=tree("notes.txt") / "notes.txt")
     assert "A dataset can be: a CSV or Parquet table, or a folder of images with one; a CUB_200_2011 folder; " in text
 

@@ -111,7 +111,7 @@ def test_a_vits_outputs_are_formulas_of_its_tokens(kind: str) -> None:
     assert {output: close(found[output], each) for output, each in expected.items()} == dict.fromkeys(expected, True)
     if not has_cls:
         with pytest.raises(
-            UsageError, match=r"small has no output 'cls': it has pooled, blocks, mean, max, gem, map and"
+            UsageError, match=r"small has no output 'cls': it has pooled, blocks, mean, max, gem, map, pyramid and"
         ):
             outputs_of(body, ["cls"])
 

@@ -354,6 +354,18 @@ def test_a_map_is_stacked_only_where_it_is_named(store: FeatureStore) -> None:
     assert join_features(store, backbones="resnet50@map,vgg19").names == ["resnet50@map", "vgg19"]
 
 
+def test_a_pyramid_is_left_out_and_refused_where_it_is_named(store: FeatureStore) -> None:
+    found = add_output(store, "pyramid", 5, RowForm((Part("stride8", 4),), map_shapes=((1, 2, 2),)))
+    joined = join_features(store)
+    assert joined.names == ["resnet50", "vgg19"]
+    assert "resnet50@pyramid left out: maps to detect objects on, for `stackbone detect`" in joined.notes
+    for asked in ("resnet50@pyramid", "all@pyramid", f"vgg19,{found.id}"):
+        with pytest.raises(
+            UsageError, match=r"maps to detect objects on.* run `stackbone detect`.* features, resnet50$"
+        ):
+            join_features(store, backbones=asked)
+
+
 @pytest.mark.parametrize("asked", ["resnet50@stages", "resnet50,resnet50@stages", "offline@stages,resnet50@stages"])
 def test_outputs_of_other_images_are_refused_with_what_embeds_the_rest(store: FeatureStore, asked: str) -> None:
     found = add_output(store, "stages", 5, n=N - 2)

@@ -1,0 +1,34 @@
+"""Paths of images as annotations name them: relative to some folder of the dataset, and never out of it."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+def inside(*parts: str) -> str | None:
+    """Return a path below the dataset's folder, posix-style, that parts of it make up; None if they lead out of it.
+
+    Annotations made on Windows separate folders by backslashes.
+    """
+    joined = "/".join(part.replace("\\", "/") for part in parts if part not in ("", "."))
+    if joined.startswith("/") or _DRIVE.match(joined) or "\0" in joined:
+        return None
+    if any(part.startswith(("/", "\\")) or _DRIVE.match(part) for part in parts):
+        return None
+    path = posixpath.normpath(joined)
+    return None if path == ".." or path.startswith("../") else path
+
+
+def find_image(root: Path, folders: Iterable[str], name: str) -> str | None:
+    """Return the path of an image in the first of some folders of a dataset that has it; None where none has."""
+    for folder in folders:
+        path = inside(folder, name)
+        if path is not None and os.path.isfile(os.path.join(root, path)):
+            return path
+    return None
