@@ -56,6 +56,8 @@ EXCEPTIONS = {
     "stack/detection/heads/conv/losses.py": {"torch", "torchvision"},
     "stack/detection/heads/conv/network.py": {"torch"},
     "stack/detection/heads/conv/training.py": {"torch"},
+    "stack/detection/heads/published/head.py": {"torch"},
+    "stack/detection/heads/published/network.py": {"torch"},
     "stack/detection/suppression.py": {"torch", "torchvision"},
 }
 
@@ -127,6 +129,7 @@ TORCH_MODULES = {
 }
 TORCH_MODULES |= {"stack/transfer/adversarial/training.py"}
 TORCH_MODULES |= {f"stack/detection/heads/conv/{name}.py" for name in ("losses", "network", "training")}
+TORCH_MODULES |= {"stack/detection/heads/published/network.py"}
 
 
 @dataclass(frozen=True)

@@ -79,16 +79,19 @@ def assign(cells: Cells, boxes: FramedBoxes, radius: float = RADIUS) -> NDArray[
         found[_inside(cells, boxes.ignored).any(axis=1)] = IGNORED
     if not len(boxes.corners):
         return found
-    edges = distances(cells.centres[:, None], boxes.corners)
-    farthest = edges.max(axis=2)
     middle = (boxes.corners[:, :2] + boxes.corners[:, 2:]) / 2
-    is_near = np.abs(cells.centres[:, None] - middle).max(axis=2) < radius * cells.strides[:, None]
-    sees = (edges.min(axis=2) > 0) & is_near
-    sees &= (farthest > cells.nearest[:, None]) & (farthest <= cells.farthest[:, None])
+    reach = radius * cells.strides[:, None]
+    is_near = np.abs(cells.centres[:, :1] - middle[:, 0]) < reach
+    is_near &= np.abs(cells.centres[:, 1:] - middle[:, 1]) < reach
+    near, objects = np.nonzero(is_near)  # few of all pairs
+    edges = distances(cells.centres[near], boxes.corners[objects])
+    farthest = edges.max(axis=1, initial=0)
+    sees = edges.min(axis=1, initial=np.inf) > 0
+    sees &= (farthest > cells.nearest[near]) & (farthest <= cells.farthest[near])
+    near, objects = near[sees], objects[sees]
     sides = boxes.corners[:, 2:] - boxes.corners[:, :2]
-    areas = np.where(sees, sides.prod(axis=1), np.inf)
-    taken = sees.any(axis=1)
-    found[taken] = areas.argmin(axis=1)[taken]
+    largest_first = np.argsort(-sides.prod(axis=1)[objects], kind="stable")
+    found[near[largest_first]] = objects[largest_first]
     return found
 
 
@@ -96,6 +99,12 @@ def distances(centres: Floats, corners: Floats) -> Floats:
     """Return ``(..., 4)`` distances from centres ``(..., 2)`` to left, top, right and bottom of boxes ``(..., 4)``."""
     near, far = centres - corners[..., :2], corners[..., 2:] - centres
     return np.concatenate(np.broadcast_arrays(near, far), axis=-1)
+
+
+def corners_of(cells: Cells, edges: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return ``(b, n_cells, 4)`` corners in the frame of as many distances to edges, in strides."""
+    reach = edges * cells.strides[:, None]
+    return np.concatenate([cells.centres - reach[..., :2], cells.centres + reach[..., 2:]], axis=-1)
 
 
 def centre_ness(edges: Floats) -> Floats:

@@ -80,12 +80,15 @@ class Head(ABC):
         The paper, in a line: authors, year, where.
     place : int
         Where it stands in a listing, ascending.
+    has_epochs : bool
+        Whether its `fit` takes ``epochs``: how often each image is seen.
     """
 
     name: str
     what: str
     source: str
     place: int = 100
+    has_epochs: bool = False
 
     @abstractmethod
     def fit(

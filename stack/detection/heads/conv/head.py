@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.boxes.letterbox import Letterbox
 from stackbone.cache.errors import ModelError
 from stackbone.cache.progress import Progress, silent
-from stackbone.stack.detection.cells import Cells
+from stackbone.stack.detection.cells import Cells, corners_of
 from stackbone.stack.detection.detections import Detections
 from stackbone.stack.detection.framed import framed_boxes, image_sizes
 from stackbone.stack.detection.head import FittedHead, Head, Tensors
@@ -76,6 +77,7 @@ class Conv(Head):
     what = "a small network without anchors on the whole pyramid"
     source = "Tian et al. 2019, FCOS: Fully Convolutional One-Stage Object Detection, ICCV, arXiv 1904.01355"
     place = 0
+    has_epochs = True
 
     def fit(
         self,
@@ -89,18 +91,22 @@ class Conv(Head):
         mirrored: MapSource | None = None,
         checkpoint: Path | None = None,
         on_progress: Progress = silent,
+        epochs: int | None = None,
         plan: Plan | None = None,
     ) -> ConvFitted:
         """Train; the same arguments give the same head on the same machine with the same number of torch's threads.
 
         Parameters
         ----------
+        epochs : int, optional
+            How often each image is seen; by default as often as `plan` says.
         plan : Plan, optional
             How it is trained, if not as usual. The others are those of `Head.fit`.
         """
         from stackbone.stack.detection.heads.conv.training import Examples, Plan, train
 
         plan = plan or Plan()
+        plan = plan if epochs is None else replace(plan, n_epochs=epochs)
         known = image_sizes(boxes, sizes)
         views = [source] if mirrored is None else [source, mirrored]
         framed = [framed_boxes(boxes, known, source.side, classes, mirrored=view is not source) for view in views]
@@ -154,12 +160,6 @@ class Conv(Head):
         state = {name: torch.from_numpy(np.array(array, np.float32)) for name, array in tensors.items()}
         network.load_state_dict(state, assign=True)
         return ConvFitted(network.to(memory_format=torch.channels_last).eval(), dict(facts))
-
-
-def corners_of(cells: Cells, edges: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return ``(b, n_cells, 4)`` corners in the frame of as many distances to edges, in strides."""
-    reach = edges * cells.strides[:, None]
-    return np.concatenate([cells.centres - reach[..., :2], cells.centres + reach[..., 2:]], axis=-1)
 
 
 def _differing(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> str:

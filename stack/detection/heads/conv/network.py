@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-WIDTH = 96
+WIDTH = 64
 """Channels of all levels within the head."""
 
-DEPTH = 3
+DEPTH = 2
 """Convolutions of each tower."""
 
 _GROUPS = 16  # of channels that are normalised together

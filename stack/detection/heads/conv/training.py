@@ -48,21 +48,26 @@ class Plan:
         Of the network.
     held_bytes : int
         Maps that may be held in memory, in bytes.
+    n_epochs : int, optional
+        In place of `steps`.
     precision : str
         ``auto`` for bfloat16 where the processor multiplies it, or ``fp32``.
     """
 
-    steps: int = 700
+    steps: int = 450
     batch: int = 8
     rate: float = 2e-3
     decay: float = 1e-2
     width: int = WIDTH
     depth: int = DEPTH
     held_bytes: int = field(default=HELD_BYTES)
+    n_epochs: int | None = None
     precision: str = "auto"
 
     def epochs(self, n_images: int) -> int:
         """Return how often each image is seen."""
+        if self.n_epochs is not None:
+            return self.n_epochs
         wanted = round(self.steps / math.ceil(n_images / self.batch))
         return min(max(wanted, _FEWEST_EPOCHS), _MOST_EPOCHS)
 

@@ -1,0 +1,191 @@
+"""The `conv` head: targets and losses by their words, mirrored maps, checkpoints, memory."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from stackbone.cache.boxes.letterbox import Letterbox
+from stackbone.stack.detection.cells import BACKGROUND, IGNORED, Cells, assign, centre_ness, corners_of, distances
+from stackbone.stack.detection.framed import FramedBoxes, framed_boxes
+from stackbone.stack.detection.heads.conv.head import HEAD
+from stackbone.stack.detection.heads.conv.losses import Targets, loss
+from stackbone.stack.detection.heads.conv.training import Plan
+from tests.made.planted_maps import CLASSES, SIDE, PlantedMaps, planted_images, sizes_of
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
+Floats = NDArray[np.float32]
+
+PLAN = Plan(n_epochs=3, width=16, depth=1)
+
+
+def floats(values: object) -> Floats:
+    return np.asarray(values, np.float32)
+
+
+def test_cells_see_the_smallest_object_whose_size_is_theirs() -> None:
+    boxes = planted_images(0, 12)
+    cells = Cells.of(PlantedMaps(boxes).levels)
+    for each in framed_boxes(boxes, sizes_of(boxes), SIDE, CLASSES):
+        found = assign(cells, each)
+        for cell, (x, y) in enumerate(cells.centres):
+            best, area = BACKGROUND, np.inf
+            for number, (left, top, right, bottom) in enumerate(each.corners):
+                edges = (x - left, y - top, right - x, bottom - y)
+                stride = cells.strides[cell]
+                low, high = {8: (0, 64), 16: (64, 128), 32: (128, np.inf)}[int(stride)]
+                near = max(abs(x - (left + right) / 2), abs(y - (top + bottom) / 2)) < 1.5 * stride
+                fits = min(edges) > 0 and near and low < max(edges) <= high
+                if fits and (right - left) * (bottom - top) < area:
+                    best, area = number, (right - left) * (bottom - top)
+            assert found[cell] == best
+    assert {each.stride for each in PlantedMaps(boxes).levels} == {8, 16, 32}
+
+
+def test_distances_and_corners_are_each_others_inverse() -> None:
+    cells = Cells.of(PlantedMaps([]).levels)
+    corners = np.tile(floats([3, 5, 90, 70]), (len(cells.centres), 1))
+    edges = distances(cells.centres, corners) / cells.strides[:, None]
+    np.testing.assert_allclose(corners_of(cells, edges), corners, atol=1e-4)
+    np.testing.assert_allclose(corners_of(cells, edges[None])[0], corners, atol=1e-4)
+    assert centre_ness(floats([[2, 3, 2, 3]]))[0] == 1
+    assert centre_ness(floats([[1, 3, 4, 3]]))[0] == pytest.approx(0.5)
+
+
+def test_mirrored_boxes_are_where_they_are_in_the_mirrored_frame() -> None:
+    """The view is the frame mirrored, and a frame's fill may be a pixel wider on one side than on the other."""
+    boxes = [replace(each, width=87) for each in planted_images(0, 5)]
+    plain = framed_boxes(boxes, sizes_of(boxes), SIDE, CLASSES)
+    mirrored = framed_boxes(boxes, sizes_of(boxes), SIDE, CLASSES, mirrored=True)
+    assert Letterbox(87, 150, SIDE).corner[0] * 2 + Letterbox(87, 150, SIDE).size[0] != SIDE
+    for one, two in zip(plain, mirrored, strict=True):
+        np.testing.assert_allclose(two.corners[:, 0], SIDE - one.corners[:, 2], atol=1e-4)
+        np.testing.assert_allclose(two.corners[:, 2], SIDE - one.corners[:, 0], atol=1e-4)
+        np.testing.assert_array_equal(one.corners[:, 1::2], two.corners[:, 1::2])
+        np.testing.assert_array_equal(one.classes, two.classes)
+
+
+def test_what_is_ignored_counts_for_nothing_in_the_loss() -> None:
+    cells = Cells.of(PlantedMaps([]).levels)
+    own = FramedBoxes(floats([[8, 8, 40, 40]]), np.array([1]), floats([[80, 80, 120, 120]]))
+    found = assign(cells, own)
+    assert (found == IGNORED).sum() > 5
+    targets = Targets(cells, [own], 2)
+    torch.manual_seed(0)
+    outputs = (torch.randn(1, len(found), 2), torch.rand(1, len(found), 4) + 0.1, torch.randn(1, len(found)))
+    first = loss(outputs, targets)
+    outputs[0][0, torch.from_numpy(found == IGNORED)] = 9.0
+    assert loss(outputs, targets) == first
+    outputs[0][0, torch.from_numpy(found == BACKGROUND)] = 9.0
+    assert loss(outputs, targets) > first
+
+
+def test_the_loss_of_right_answers_is_nought() -> None:
+    cells = Cells.of(PlantedMaps([]).levels)
+    own = FramedBoxes(floats([[0, 0, 128, 128], [8, 8, 40, 40]]), np.array([0, 1]), np.zeros((0, 4), np.float32))
+    found = assign(cells, own)
+    targets = Targets(cells, [own], 2)
+    logits, edges = torch.full((1, len(found), 2), -20.0), torch.ones(1, len(found), 4)
+    has = np.flatnonzero(found >= 0)
+    logits[0, has, own.classes[found[has]]] = 20.0
+    true = distances(cells.centres[has], own.corners[found[has]])
+    edges[0, has] = torch.from_numpy(true / cells.strides[has, None])
+    value = loss((logits, edges, torch.zeros(1, len(found))), targets)
+    entropy = torch.nn.functional.binary_cross_entropy_with_logits(torch.zeros(len(has)), targets.centre)
+    assert float(value) == pytest.approx(float(entropy), abs=1e-5)
+    nothing = Targets(cells, [FramedBoxes(own.corners[:0], own.classes[:0], own.ignored)], 2)
+    assert float(loss((torch.full_like(logits, -20.0), edges, torch.zeros(1, len(found))), nothing)) < 1e-6
+
+
+def test_a_training_that_was_cut_short_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    boxes = planted_images(1, 20)
+    source, mirrored = PlantedMaps(boxes), PlantedMaps(boxes, is_mirrored=True)
+
+    def train(checkpoint: Path | None, stop: int = 10**9) -> tuple[dict[str, Floats], list[float]]:
+        def tell(_what: str, done: int, _total: int) -> None:
+            if done == stop:
+                raise KeyboardInterrupt
+
+        head = HEAD.fit(
+            source,
+            source.digests,
+            boxes,
+            CLASSES,
+            3,
+            mirrored=mirrored,
+            checkpoint=checkpoint,
+            on_progress=tell,
+            plan=PLAN,
+        )
+        return head.to_tensors(), head.facts["losses"]
+
+    whole, losses = train(None)
+    file = tmp_path / "head.training"
+    with pytest.raises(KeyboardInterrupt):
+        train(file, stop=8)  # in the third epoch
+    assert file.is_file()
+    tensors, again = train(file)
+    assert again == losses
+    assert all(np.array_equal(whole[name], tensors[name]) for name in whole)
+    assert not file.exists()
+
+
+def test_a_checkpoint_of_another_training_is_not_taken_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    boxes = planted_images(1, 16)
+    source, file = PlantedMaps(boxes), tmp_path / "head.training"
+
+    def stop(_what: str, done: int, _total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        HEAD.fit(source, source.digests, boxes, CLASSES, 0, checkpoint=file, on_progress=stop, plan=PLAN)
+    with caplog.at_level(logging.WARNING):
+        other = HEAD.fit(source, source.digests, boxes, CLASSES, 1, checkpoint=file, plan=PLAN).to_tensors()
+    assert "The training starts over" in caplog.text
+    plain = HEAD.fit(source, source.digests, boxes, CLASSES, 1, plan=PLAN).to_tensors()
+    assert all(np.array_equal(plain[name], other[name]) for name in plain)
+    file.write_bytes(b"not a checkpoint")
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        HEAD.fit(source, source.digests, boxes, CLASSES, 1, checkpoint=file, plan=PLAN)
+    assert "is not a sound checkpoint" in caplog.text
+
+
+def test_maps_that_are_too_many_are_read_again_and_give_the_same_head() -> None:
+    boxes = planted_images(1, 20)
+    held, streamed = PlantedMaps(boxes), PlantedMaps(boxes)
+    first = HEAD.fit(held, held.digests, boxes, CLASSES, 0, plan=PLAN)
+    second = HEAD.fit(
+        streamed, streamed.digests, boxes, CLASSES, 0, plan=Plan(n_epochs=3, width=16, depth=1, held_bytes=0)
+    )
+    assert held.images_read == 20
+    assert streamed.images_read == 20 + 3 * 20  # moments, then three epochs
+    one, two = first.to_tensors(), second.to_tensors()
+    assert all(np.array_equal(one[name], two[name]) for name in one)
+
+
+def test_progress_counts_all_steps_and_epochs_are_as_many_as_asked() -> None:
+    boxes = planted_images(1, 20)
+    source = PlantedMaps(boxes)
+    told: list[tuple[int, int]] = []
+    head = HEAD.fit(
+        source,
+        source.digests,
+        boxes,
+        CLASSES,
+        0,
+        epochs=2,
+        on_progress=lambda _, done, n: told.append((done, n)),
+        plan=PLAN,
+    )
+    assert told == [(step, 6) for step in range(1, 7)]
+    assert len(head.facts["losses"]) == 2
+    assert head.facts["losses"][1] < head.facts["losses"][0]
