@@ -61,10 +61,10 @@ def test_distances_and_corners_are_each_others_inverse() -> None:
 
 def test_mirrored_boxes_are_where_they_are_in_the_mirrored_frame() -> None:
     """The view is the frame mirrored, and a frame's fill may be a pixel wider on one side than on the other."""
-    boxes = [replace(each, width=87) for each in planted_images(0, 5)]
+    boxes = [replace(each, width=88) for each in planted_images(0, 5)]
     plain = framed_boxes(boxes, sizes_of(boxes), SIDE, CLASSES)
     mirrored = framed_boxes(boxes, sizes_of(boxes), SIDE, CLASSES, mirrored=True)
-    assert Letterbox(87, 150, SIDE).corner[0] * 2 + Letterbox(87, 150, SIDE).size[0] != SIDE
+    assert Letterbox(88, 150, SIDE).corner[0] * 2 + Letterbox(88, 150, SIDE).size[0] != SIDE
     for one, two in zip(plain, mirrored, strict=True):
         np.testing.assert_allclose(two.corners[:, 0], SIDE - one.corners[:, 2], atol=1e-4)
         np.testing.assert_allclose(two.corners[:, 2], SIDE - one.corners[:, 0], atol=1e-4)
