@@ -70,7 +70,9 @@ def _unlabelled(row: int, shown: Sequence[Detections], boxes: ImageBoxes, names:
     if len(boxes):
         free = overlaps(first.corners, boxes.corners).max(axis=1, initial=0) < TOUCHES
     found = []
-    for number in np.flatnonzero(free).tolist():
+    for number in range(len(first)):
+        if not free[number]:
+            continue
         scores = [float(first.scores[number])]
         for each in others:
             same = each.take(each.classes == first.classes[number])
@@ -79,6 +81,7 @@ def _unlabelled(row: int, shown: Sequence[Detections], boxes: ImageBoxes, names:
                 break
             scores.append(float(same.scores[near].max()))
         else:
+            free &= overlaps(first.corners, first.corners[number : number + 1])[:, 0] < TOUCHES  # it is told once
             name = names[int(first.classes[number])]
             found.append(LabelIssue(row, UNLABELLED, _corners(first.corners[number]), name, min(scores)))
     return found

@@ -10,13 +10,14 @@ from stackbone.stack.report.markup import Child, Markup, element
 
 Corners = tuple[float, float, float, float]
 
-RIGHT, MISSED, WRONG, SKIPPED, LABELLED = "right", "missed", "wrong", "skipped", "labelled"
+RIGHT, MISSED, WRONG, SKIPPED, LABELLED, TRUE = "right", "missed", "wrong", "skipped", "labelled", "true"
 LEGEND = {
     RIGHT: "found: a box on an object of its class",
     MISSED: "missed: an object that no box of its class has",
     WRONG: "wrong: a box on no object of its class",
     SKIPPED: "difficult or a crowd: neither to be found nor wrong",
     LABELLED: "labelled",
+    TRUE: "the object's own box, where it was found",
 }
 """Kind of a box to what it says."""
 

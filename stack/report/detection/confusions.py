@@ -12,11 +12,13 @@ from stackbone.stack.detection.experiments.experiment import DetectionExperiment
 from stackbone.stack.detection.judging.errors import ImageErrors, SizeCounts, count_confusions, count_sizes
 from stackbone.stack.report.blocks import Page, figure, join_all, scrolled
 from stackbone.stack.report.figures.confusion_matrix import ConfusionMatrix, draw_confusion, similarity_order
-from stackbone.stack.report.figures.style import GREEN, VERMILION, Figure
+from stackbone.stack.report.figures.style import VERMILION, Figure
 from stackbone.stack.report.markup import Markup, element, table
 from stackbone.stack.report.section import Shown
 
 NOTHING = "(nothing)"
+
+_YELLOW = "#9a8500"  # as boxes that are wrong
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +106,7 @@ def _draw_sizes(record: ErrorsRecord) -> Figure:
     names = list(record.sizes)
     shares = {
         "objects missed": ([_share(each.n_missed, each.n_objects) for each in record.sizes.values()], VERMILION),
-        "boxes wrong": ([_share(each.n_wrong, each.n_shown) for each in record.sizes.values()], GREEN),
+        "boxes wrong": ([_share(each.n_wrong, each.n_shown) for each in record.sizes.values()], _YELLOW),
     }
     traces = [
         {

@@ -71,7 +71,12 @@ class Detectors(Shown[DetectorsRecord]):
 
     def html(self, record: DetectorsRecord, page: Page) -> Markup:
         """Return the figure and the tables."""
-        tables = [scrolled(table_of(record.header, record.rows, caption="Scores of detectors"), "Scores of detectors")]
+        tables = [
+            scrolled(
+                table_of(record.header, record.rows, caption="Scores of detectors", class_="detectors"),
+                "Scores of detectors",
+            )
+        ]
         if record.class_rows:
             tables += [
                 element("h3", "AP50 by class"),

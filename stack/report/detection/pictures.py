@@ -16,6 +16,7 @@ from stackbone.stack.report.detection.boxed import (
     MISSED,
     RIGHT,
     SKIPPED,
+    TRUE,
     WRONG,
     BoxedImage,
     DrawnBox,
@@ -97,6 +98,7 @@ def card_of(experiment: DetectionExperiment, errors: ImageErrors) -> ImageCard:
     shown = errors.shown
     labels = [f"{names[code]} {score:.2f}" for code, score in zip(shown.classes.tolist(), shown.scores, strict=True)]
     right = np.flatnonzero(errors.objects >= 0).tolist()
+    drawn += [DrawnBox(TRUE, corners_of(boxes.corners[errors.objects[i]])) for i in right]
     drawn += [DrawnBox(RIGHT, corners_of(shown.corners[i])) for i in right]
     drawn += [
         DrawnBox(SKIPPED, corners_of(shown.corners[i])) for i in np.flatnonzero(errors.objects == IGNORED).tolist()
@@ -123,7 +125,7 @@ class DetectionPictures(Shown[PicturesRecord]):
 
     def html(self, record: PicturesRecord, page: Page) -> Markup:
         """Return the legend and the cards."""
-        kinds = [RIGHT, MISSED, WRONG, *([SKIPPED] if record.has_skipped else [])]
+        kinds = [RIGHT, TRUE, MISSED, WRONG, *([SKIPPED] if record.has_skipped else [])]
         return join_all(
             element(
                 "p",
