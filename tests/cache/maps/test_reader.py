@@ -86,6 +86,7 @@ def test_the_first_row_of_an_image_counts(store: FeatureStore) -> None:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return the bytes that are read of rows from now on."""
     counted: list[int] = []
+
     def read(descriptor: int, offset: int, length: int) -> memoryview:
         counted.append(length)
         return read_at(descriptor, offset, length)

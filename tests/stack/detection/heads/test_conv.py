@@ -40,7 +40,7 @@ def test_cells_see_the_smallest_object_whose_size_is_theirs() -> None:
             for number, (left, top, right, bottom) in enumerate(each.corners):
                 edges = (x - left, y - top, right - x, bottom - y)
                 stride = cells.strides[cell]
-                low, high = {8: (0, 64), 16: (64, 128), 32: (128, np.inf)}[int(stride)]
+                low, high = {8: (0, 32), 16: (32, 64), 32: (64, np.inf)}[int(stride)]
                 near = max(abs(x - (left + right) / 2), abs(y - (top + bottom) / 2)) < 1.5 * stride
                 fits = min(edges) > 0 and near and low < max(edges) <= high
                 if fits and (right - left) * (bottom - top) < area:
