@@ -145,7 +145,9 @@ def test_a_vit_has_one_map_at_the_stride_of_its_patches() -> None:
 def test_a_frame_that_patches_do_not_fill_is_refused_with_what_the_network_has() -> None:
     patch14 = get_backbone("timm:vit_small_patch14_dinov2.lvd142m")
     assert forms_of(patch14.framed(448), OUTPUT)[0].row.map_shapes == ((32, 32, 384),)
-    with pytest.raises(UsageError, match=r"has no pyramid of images of 416 x 416 pixels: its patches of 14 do not.* --map-size 448"):
+    with pytest.raises(
+        UsageError, match=r"has no pyramid of images of 416 x 416 pixels: its patches of 14 do not.* --map-size 448"
+    ):
         forms_of(patch14.framed(416), OUTPUT)
 
 
