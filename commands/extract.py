@@ -153,10 +153,14 @@ def command(
 
 def _next_step(context: typer.Context, report: ExtractReport, store: FeatureStore, *, steered: bool) -> str:
     from stackbone.cache import StackError
-    from stackbone.cache.records.feature_name import LARGE, PLAIN, PYRAMID
+    from stackbone.cache.records.feature_name import LARGE, PLAIN, PYRAMID, parse_feature_name
     from stackbone.cache.upkeep.oddities.find import QUANTITIES
     from stackbone.stack.divisions.first_division import first_division
 
+    if all(parse_feature_name(each.backbone).output == PYRAMID for each in report.backbones):
+        if store.boxes(report.index.name):
+            return typed("stackbone", "detect", "--cv", "3", "--report", "report.html", *as_given(context, "cache"))
+        return "`stackbone detect` learns on maps, and needs boxes, as VOC, COCO and YOLO folders have: here are none"
     quantities = any(each.kind == QUANTITIES for each in report.summary.oddities)
     try:
         folds = _folds_of(report, store) if steered else first_division(report.index, quantities=quantities)
@@ -164,8 +168,6 @@ def _next_step(context: typer.Context, report: ExtractReport, store: FeatureStor
         return f"these images cannot be scored yet: {exc}"
     if not folds:
         return "steer once for each fold (stackbone steer --cv 3): features that saw every label have no honest score"
-    if all(each.backbone.partition("~")[0].endswith(f"@{PYRAMID}") for each in report.backbones):
-        return f"stackbone detect {folds} {typed('--report', 'report.html', *as_given(context, 'cache'))}"
     usual = [each for each in store.covering(report.index) if each.name.view == PLAIN and each.name.output not in LARGE]
     named = [] if usual else ["--backbones", ",".join(each.backbone for each in report.backbones)]
     return f"stackbone stack {folds} {typed(*named, '--report', 'report.html', *as_given(context, 'cache'))}"

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from stackbone.cache import FeatureStore, ImageError
+from stackbone.cache import FeatureSpec, FeatureStore, ImageError, UsageError
 from stackbone.cache.choices import check_choice
+from stackbone.cache.records.feature_name import PYRAMID
 from stackbone.cache.records.spec import parse_feature_set_id
 from stackbone.cache.text import counted, printable
 from stackbone.extract import Backbone
@@ -187,6 +188,7 @@ class ImageEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
             weights=self._weight_files(),
             precision=self.precision,
         )
+        _refuse_pyramids(self.specs_)
         embedded = self._embed(rows)
         if not embedded.sound_paths:
             raise ImageError(_failed(rows, embedded, advice="Are they images?"))
@@ -224,6 +226,16 @@ class ImageEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
 
     def _weight_files(self) -> dict[str, Path]:
         return {name: Path(file) for name, file in (self.weights or {}).items()}
+
+
+def _refuse_pyramids(specs: Mapping[str, FeatureSpec]) -> None:
+    found = [identity for identity, spec in specs.items() if spec.output == PYRAMID]
+    if found:
+        message = (
+            f"ImageEmbedder gives one row of numbers an image, and {_block_name(found[0])} stands for maps of several "
+            "strides. Ask for other outputs; stackbone.embed_for returns what reads maps"
+        )
+        raise UsageError(message)
 
 
 def _block_name(identity: str) -> str:

@@ -48,6 +48,17 @@ def own_graphs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """Let fsync return at once: files of tests are gone before a power loss, and waiting takes longer than most tests.
+
+    Tests of what is durable, and when, watch or play the disk by themselves; processes that tests start do wait.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # which refuses what is not open, too
+        yield
+
+
 @pytest.fixture(scope="module")
 def one_blas_thread() -> Iterator[None]:
     """Limit plain references to one thread: with two they are as slow as `stack.evaluation.evaluate` would be."""

@@ -56,7 +56,7 @@ def image_sizes(boxes: Sequence[ImageBoxes], sizes: NDArray[np.integer] | None) 
 def framed_boxes(
     boxes: Sequence[ImageBoxes], sizes: NDArray[np.int64], side: int, classes: Sequence[str], *, mirrored: bool = False
 ) -> list[FramedBoxes]:
-    """Return the boxes of each image in its frame of `side` pixels, of the mirrored image if so asked.
+    """Return the boxes of each image in its frame of `side` pixels, of the mirrored frame if so asked.
 
     Raises
     ------
@@ -85,11 +85,9 @@ def framed_boxes(
 
 
 def _framed(boxes: ImageBoxes, frame: Letterbox, number: dict[str, int], *, mirrored: bool) -> FramedBoxes:
-    corners = np.asarray(boxes.corners, np.float32).reshape(-1, 4)
+    corners = frame.to_frame(np.asarray(boxes.corners, np.float32).reshape(-1, 4))
     if mirrored:
-        corners = corners.copy()
-        corners[:, 0::2] = frame.width - corners[:, 2::-2]
-    corners = frame.to_frame(corners)
+        corners[:, 0::2] = frame.side - corners[:, 2::-2]
     ignored = boxes.difficult | boxes.crowd
     classes = np.array([number[name] for name in boxes.classes], np.int64)
     return FramedBoxes(corners[~ignored], classes[~ignored], corners[ignored])

@@ -160,13 +160,6 @@ def learn_fusion(
     return Fusion(weights, overlap, best)
 
 
-def learn_weights(
-    models: Sequence[Sequence[Detections]], truths: Sequence[ImageBoxes], classes: Sequence[str]
-) -> NDArray[np.float64]:
-    """Return the ``(n_models,)`` weights of `learn_fusion` with the usual overlap."""
-    return learn_fusion(models, truths, classes, overlaps=(OVERLAP,)).weights
-
-
 def _fuse_block(models: Sequence[tuple[Sequence[Detections], float]], overlap: float) -> list[Detections]:
     n_images = len(models[0][0])
     boxes, scores, classes = _padded(models)

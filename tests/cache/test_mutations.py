@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 from stackbone.cache import DatasetIndex, FeatureSpec, FileStamps, SeenRecord, StackboneError, write_seen
+from stackbone.cache.boxes.box_file import read_boxes, write_boxes
+from stackbone.cache.boxes.box_table import box_table
+from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.hdf5.seal import BLOCK_BYTES, Seal, sealed
 from stackbone.cache.records.index import read_index, write_index
 from stackbone.cache.records.seen import load_record
@@ -71,7 +74,20 @@ def _read_record(path: Path) -> object:
     return [record.steering, record.description, record.digests.tobytes()]
 
 
-KINDS = [(_shard, _read_shard), (_index, _read_index), (_record, _read_record)]
+def _boxes(folder: Path) -> Path:
+    corners = np.array([[0, 0, 4, 3], [1, 1, 2, 2.5]], np.float32)
+    image = ImageBoxes(corners, ("cat", "dog"), np.array([True, False]), np.array([False, True]), 4, 3)
+    return write_boxes(folder, "photos", box_table({digest.tobytes(): image for digest in DIGESTS}, "voc"))
+
+
+def _read_boxes(path: Path) -> object:
+    table = read_boxes(path)
+    flat = table.flat
+    arrays = (table.digests, flat.counts, flat.sizes, flat.corners, flat.classes, flat.difficult, flat.crowd)
+    return [table.source, flat.names, *(values.tobytes() for values in arrays)]
+
+
+KINDS = [(_shard, _read_shard), (_index, _read_index), (_record, _read_record), (_boxes, _read_boxes)]
 
 
 def _mutated(content: bytes, rng: np.random.Generator) -> bytes:

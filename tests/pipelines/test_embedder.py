@@ -27,6 +27,8 @@ from torch import Tensor, nn
 import stackbone as sb
 from stackbone.cache import UsageError
 from stackbone.cache.errors import DatasetError, ImageError
+from stackbone.extract.backbones.weights import random_weights
+from stackbone.extract.embedding import plan as embedding_plan
 from tests.made.photos import write_photos
 
 N = 24
@@ -214,6 +216,16 @@ def broken(photos: list[str]) -> list[str]:
     for name, bytes_ in {"text.png": b"not an image", "cut.png": content[: len(content) // 2]}.items():
         Path(photos[0]).with_name(name).write_bytes(bytes_)
     return [str(Path(photos[0]).with_name(name)) for name in ("text.png", "cut.png", "gone.png")]
+
+
+def test_maps_of_several_strides_are_refused(make: Make, photos: list[str]) -> None:
+    embedder = make(backbones="timm:test_resnet.r160_in1k", outputs="pyramid", modules=())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            embedding_plan, "find_weights_of", lambda chosen, _files: {each.key: random_weights(0) for each in chosen}
+        )
+        with pytest.raises(sb.UsageError, match="gives one row of numbers an image, and .*@pyramid stands for maps"):
+            embedder.fit(photos)
 
 
 def test_images_that_fail_are_named(make: Make, photos: list[str], broken: list[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from stackbone.cache import CacheError, CorruptFileError, Digests, FeatureSet, FeatureStore, UsageError
+from stackbone.cache.disk.reading import read_at
 from stackbone.cache.maps import rows as rows_module
 from stackbone.cache.maps.reader import MapLevel, MapReader
 from stackbone.cache.records.parts import Part, RowForm
@@ -44,7 +44,7 @@ def filled(store: FeatureStore, *parts: Digests) -> FeatureSet:
 
 def check(reader: MapReader, digests: Digests) -> None:
     fine, coarse = reader.read(digests)
-    assert (fine.dtype, coarse.dtype) == (np.float16, np.float16)
+    assert (str(fine.dtype), str(coarse.dtype)) == ("float16", "float16")
     expected = rows_of(digests)
     np.testing.assert_array_equal(fine, expected[:, :192].reshape(-1, 8, 8, 3))
     np.testing.assert_array_equal(coarse, expected[:, 192:].reshape(-1, 4, 4, 5))
@@ -86,7 +86,6 @@ def test_the_first_row_of_an_image_counts(store: FeatureStore) -> None:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return the bytes that are read of rows from now on."""
     counted: list[int] = []
-    read_at: Callable[[int, int, int], memoryview] = rows_module.read_at
 
     def read(descriptor: int, offset: int, length: int) -> memoryview:
         counted.append(length)

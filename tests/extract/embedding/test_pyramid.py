@@ -211,7 +211,8 @@ def test_new_images_get_maps_for_a_finished_model_with_the_sizes_they_are_seen_i
     assert [Path(path).name for path, _ in found.failures] == ["broken.jpg"]
     of_name = dict(zip((Path(path).name for path in found.sound_paths), found.sound_sizes.tolist(), strict=True))
     assert (of_name["turned.jpg"], of_name["00.png"]) == ([40, 60], [90, 70])
-    assert Letterbox(*of_name["turned.jpg"], found.maps[next(iter(specs))].side).size == (43, 64)
+    width, height = of_name["turned.jpg"]
+    assert Letterbox(width, height, found.maps[next(iter(specs))].side).size == (43, 64)
     again = embed_for(specs, open_dataset(photos, label_column=None), store, weights={})
     assert again.n_embedded == 0
     assert again.sound_sizes.tolist() == found.sound_sizes.tolist()

@@ -7,7 +7,7 @@ import pytest
 
 from stackbone.cache.errors import UsageError
 from stackbone.stack.detection.detections import Detections
-from stackbone.stack.detection.fusion import fuse, learn_fusion, learn_weights
+from stackbone.stack.detection.fusion import fuse, learn_fusion
 from stackbone.stack.detection.overlap import overlaps
 from stackbone.stack.detection.scores.coco import coco_scores
 from tests.made.drawn_boxes import drawn_images
@@ -101,4 +101,3 @@ def test_weights_are_learned_that_are_no_worse_than_any_model_alone() -> None:
     assert (fused or 0) >= (coco_scores(truths, fuse([good], [1.0], fusion.overlap), CLASSES).ap or 0) - 1e-9
     again = learn_fusion([good, noise], truths, CLASSES)
     assert (again.weights == fusion.weights).all()
-    assert learn_weights([good, noise], truths, CLASSES)[0] > 0.8

@@ -1,9 +1,10 @@
 """The `published` head: the last map through one convolution and one dense layer into a fixed number of boxes.
 
 Articles on transfer learning end with such a head and leave much unsaid. Assumed here: as many slots as the fullest
-training image has objects, at most 64; the objects of an image fill them in reading order of their centres, by columns
-of an eighth of the frame; a slot has a softmax over "nothing" and the classes, and four corners as shares of the frame;
-losses are cross-entropy and smooth L1. It is here for the record: what object a slot is for depends on all others.
+training image has objects, at most 64; the objects of an image fill them, the largest first; a slot has a softmax over
+"nothing" and the classes, and four corners as shares of the frame; losses are cross-entropy and smooth L1. It is here
+for the record: which object a slot is for depends on all others, and nothing tells the dense layer that an object that
+moves stays what it is, so that a few hundred images are learned by heart.
 """
 
 from __future__ import annotations
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from stackbone.stack.detection.heads.published.network import PublishedHead
 
 MOST_SLOTS = 64
-
-_COLUMNS = 8
 
 
 class PublishedFitted(FittedHead):
@@ -148,15 +147,13 @@ class Published(Head):
 def fill_slots(boxes: Sequence[FramedBoxes], n_slots: int, side: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return ``(n, n_slots)`` classes, from 1, 0 for nothing, and ``(n, n_slots, 4)`` corners as shares of the frame.
 
-    Of an image with more objects the largest are taken.
+    The largest object comes first; of an image with more objects the smallest are left out.
     """
     codes = np.zeros((len(boxes), n_slots), np.int64)
     corners = np.zeros((len(boxes), n_slots, 4), np.float32)
     for image, each in enumerate(boxes):
         sides = each.corners[:, 2:] - each.corners[:, :2]
         taken = np.argsort(-sides.prod(axis=1), kind="stable")[:n_slots]
-        middle = (each.corners[taken, :2] + each.corners[taken, 2:]) / 2
-        taken = taken[np.lexsort((middle[:, 1], middle[:, 0] * _COLUMNS // side))]
         codes[image, : len(taken)] = each.classes[taken] + 1
         corners[image, : len(taken)] = np.clip(each.corners[taken] / side, 0, 1)
     return codes, corners

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def test_cells_see_the_smallest_object_whose_size_is_theirs() -> None:
             for number, (left, top, right, bottom) in enumerate(each.corners):
                 edges = (x - left, y - top, right - x, bottom - y)
                 stride = cells.strides[cell]
-                low, high = {8: (0, 64), 16: (64, 128), 32: (128, np.inf)}[int(stride)]
+                low, high = {8: (0, 32), 16: (32, 64), 32: (64, np.inf)}[int(stride)]
                 near = max(abs(x - (left + right) / 2), abs(y - (top + bottom) / 2)) < 1.5 * stride
                 fits = min(edges) > 0 and near and low < max(edges) <= high
                 if fits and (right - left) * (bottom - top) < area:
@@ -58,15 +59,15 @@ def test_distances_and_corners_are_each_others_inverse() -> None:
     assert centre_ness(floats([[1, 3, 4, 3]]))[0] == pytest.approx(0.5)
 
 
-def test_mirrored_boxes_are_where_they_are_in_the_mirrored_image() -> None:
-    boxes = planted_images(0, 5)
+def test_mirrored_boxes_are_where_they_are_in_the_mirrored_frame() -> None:
+    """The view is the frame mirrored, and a frame's fill may be a pixel wider on one side than on the other."""
+    boxes = [replace(each, width=88) for each in planted_images(0, 5)]
     plain = framed_boxes(boxes, sizes_of(boxes), SIDE, CLASSES)
     mirrored = framed_boxes(boxes, sizes_of(boxes), SIDE, CLASSES, mirrored=True)
-    for one, two, each in zip(plain, mirrored, boxes, strict=True):
-        frame = Letterbox(each.width, each.height, SIDE)
-        back = frame.to_image(two.corners)
-        np.testing.assert_allclose(back[:, 0], each.width - each.corners[:, 2], atol=1e-3)
-        np.testing.assert_allclose(back[:, 2], each.width - each.corners[:, 0], atol=1e-3)
+    assert Letterbox(88, 150, SIDE).corner[0] * 2 + Letterbox(88, 150, SIDE).size[0] != SIDE
+    for one, two in zip(plain, mirrored, strict=True):
+        np.testing.assert_allclose(two.corners[:, 0], SIDE - one.corners[:, 2], atol=1e-4)
+        np.testing.assert_allclose(two.corners[:, 2], SIDE - one.corners[:, 0], atol=1e-4)
         np.testing.assert_array_equal(one.corners[:, 1::2], two.corners[:, 1::2])
         np.testing.assert_array_equal(one.classes, two.classes)
 
