@@ -18,8 +18,8 @@ from stackbone.stack.detection.source import Level
 REACH = 4.0
 """Farthest edge that a level is for, in its strides; the coarsest is for all that is farther.
 
-Half of the paper's: frozen features tell more on coarser levels. On blood cells (BCCD, EfficientNet-Lite0, 416 pixels) it
-gives an AP50 of .898 on the test part, where 8 gives .868.
+Half of the paper's: frozen features tell more on coarser levels. On the test part of blood cells (BCCD,
+EfficientNet-Lite0, 416 pixels) the `conv` head has an AP50 of .898 with it, and of .868 with 8.
 """
 
 RADIUS = 1.5
