@@ -10,6 +10,7 @@ import numpy as np
 from stackbone.cache.text import counted
 from stackbone.stack.detection.experiments.experiment import DetectionExperiment
 from stackbone.stack.detection.judging.errors import ImageErrors, SizeCounts, count_confusions, count_sizes
+from stackbone.stack.detection.judging.kinds import count_kinds
 from stackbone.stack.report.blocks import Page, figure, join_all, scrolled
 from stackbone.stack.report.figures.confusion_matrix import ConfusionMatrix, draw_confusion, similarity_order
 from stackbone.stack.report.figures.style import VERMILION, Figure
@@ -17,6 +18,14 @@ from stackbone.stack.report.markup import Markup, element, table
 from stackbone.stack.report.section import Shown
 
 NOTHING = "(nothing)"
+
+_TOLD = {
+    "duplicate": "a second box on an object that is found",
+    "class": "on an object of another class",
+    "place": "beside an object of the class",
+    "class and place": "beside an object of another class",
+    "background": "near no object",
+}
 
 _YELLOW = "#9a8500"  # as boxes that are wrong
 
@@ -31,10 +40,13 @@ class ErrorsRecord:
         True classes in rows, found ones in columns, `NOTHING` the last of both.
     sizes : dict of str to SizeCounts
         By size.
+    kinds : dict of str to int
+        Wrong boxes by kind.
     """
 
     matrix: ConfusionMatrix
     sizes: dict[str, SizeCounts]
+    kinds: dict[str, int]
 
 
 def collect_errors(experiment: DetectionExperiment, errors: Sequence[ImageErrors]) -> ErrorsRecord:
@@ -42,7 +54,8 @@ def collect_errors(experiment: DetectionExperiment, errors: Sequence[ImageErrors
     counts = count_confusions(errors, experiment.classes)
     order = np.append(similarity_order(counts[:-1, :-1]), len(experiment.classes))
     nothing = NOTHING if NOTHING not in experiment.classes else f"{NOTHING} "
-    return ErrorsRecord(ConfusionMatrix([*experiment.classes, nothing], counts, order), dict(count_sizes(errors)))
+    matrix = ConfusionMatrix([*experiment.classes, nothing], counts, order)
+    return ErrorsRecord(matrix, dict(count_sizes(errors)), count_kinds(errors, experiment.classes))
 
 
 class Errors(Shown[ErrorsRecord]):
@@ -71,6 +84,7 @@ class Errors(Shown[ErrorsRecord]):
             [name, f"{each.n_objects:,}", f"{each.n_missed:,}", f"{each.n_shown:,}", f"{each.n_wrong:,}"]
             for name, each in record.sizes.items()
         ]
+        kinds = [[_TOLD[kind], f"{n:,}"] for kind, n in record.kinds.items()]
         of_classes = [[name, *(f"{n:,}" for n in row)] for name, row in zip(names, counts.tolist(), strict=True)]
         return join_all(
             element(
@@ -99,6 +113,7 @@ class Errors(Shown[ErrorsRecord]):
                 class_="pair-of-figures",
             ),
             scrolled(table(header, rows, caption="Errors by size"), "Errors by size"),
+            scrolled(table(["wrong boxes", "number"], kinds, caption="Wrong boxes by kind"), "Wrong boxes by kind"),
         )
 
 

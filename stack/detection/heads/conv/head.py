@@ -114,7 +114,7 @@ class Conv(Head):
             tuple(HeldMaps(view, digests, plan.held_bytes // len(views)) for view in views), tuple(framed)
         )
         depths = [each.depth for each in source.levels]
-        network, history = train(
+        network, told = train(
             examples,
             Cells.of(source.levels),
             depths,
@@ -132,7 +132,7 @@ class Conv(Head):
             "width": plan.width,
             "depth": plan.depth,
             "parameters": sum(each.numel() for each in network.parameters()),
-            "losses": history,
+            **told,
         }
         return ConvFitted(network, facts)
 

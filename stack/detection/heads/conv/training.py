@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from stackbone.cache.progress import Progress
-from stackbone.cache.trainings.checkpoints import load_checkpoint, remove_checkpoint, save_checkpoint
+from stackbone.cache.trainings.checkpoints import load_checkpoint, remove_checkpoint, save_checkpoint, warn_unsound
 from stackbone.stack.detection.cells import Cells
 from stackbone.stack.detection.framed import FramedBoxes
 from stackbone.stack.detection.heads.conv.losses import Targets, loss
@@ -101,8 +101,8 @@ def train(
     *,
     checkpoint: Path | None,
     on_progress: Progress,
-) -> tuple[ConvHead, list[float]]:
-    """Return a trained head, and the mean loss of each epoch."""
+) -> tuple[ConvHead, dict[str, Any]]:
+    """Return a trained head, and how it was trained: the mean loss of each epoch, and the precision."""
     head = ConvHead(depths, n_classes, plan.width, plan.depth).to(memory_format=torch.channels_last)
     initialise(head, seed)
     set_moments(head, *_moments(examples, seed))
@@ -110,7 +110,7 @@ def train(
     if checkpoint is not None:
         run.resume(checkpoint)
     run.finish(checkpoint)
-    return head.eval(), run.history
+    return head.eval(), {"losses": run.history, "precision": run.precision}
 
 
 class _Run:
@@ -135,6 +135,7 @@ class _Run:
         groups = [{"params": decayed, "weight_decay": plan.decay}, {"params": others, "weight_decay": 0.0}]
         self._optimiser = torch.optim.AdamW(groups, lr=plan.rate, foreach=False)
         self._autocast = torch.bfloat16 if plan.precision == "auto" and _multiplies_bf16() else None
+        self.precision = "fp32" if self._autocast is None else "bf16"
         self.history: list[float] = []
 
     def resume(self, checkpoint: Path) -> None:
@@ -143,19 +144,33 @@ class _Run:
         if found is None:
             return
         facts, tensors = found
-        parameters = dict(self._head.named_parameters())
+        history: Any = facts.get("history")
+        if not self._is_whole(history, tensors):
+            warn_unsound(checkpoint)
+            return
+        self.history = [float(each) for each in history]
+        steps = torch.tensor(float(len(self.history) * self._per_epoch))
         with torch.no_grad():
-            for name, parameter in parameters.items():
+            for name, parameter in self._head.named_parameters():
                 parameter.copy_(torch.from_numpy(tensors[f"now.{name}"].copy()))
-                state: dict[str, Any] = {
-                    entry: torch.from_numpy(tensors[f"{entry}.{name}"].copy()).to(
-                        memory_format=torch.channels_last if parameter.ndim == 4 else torch.contiguous_format
-                    )
-                    for entry in _ENTRIES
-                }
-                steps = len(facts["history"]) * self._per_epoch
-                self._optimiser.state[parameter] = {"step": torch.tensor(float(steps)), **state}
-        self.history = [float(each) for each in facts["history"]]
+                state = {entry: torch.empty_like(parameter) for entry in _ENTRIES}
+                for entry, values in state.items():
+                    values.copy_(torch.from_numpy(tensors[f"{entry}.{name}"].copy()))
+                self._optimiser.state[parameter] = {"step": steps.clone(), **state}
+
+    def _is_whole(self, history: object, tensors: Mapping[str, NDArray[np.float32]]) -> bool:
+        """Return whether a checkpoint holds all that a training goes on from, of the shapes and numbers it can have."""
+        if not isinstance(history, list) or not 0 < len(history) < self._epochs:
+            return False
+        if not all(type(each) in (int, float) and math.isfinite(each) for each in history):
+            return False
+        expected = {
+            f"{part}.{name}": tuple(parameter.shape)
+            for name, parameter in self._head.named_parameters()
+            for part in ("now", *_ENTRIES)
+        }
+        found = {name: array.shape for name, array in tensors.items()}
+        return found == expected and all(np.isfinite(array).all() for array in tensors.values())
 
     def finish(self, checkpoint: Path | None) -> None:
         """Train all epochs that are left."""

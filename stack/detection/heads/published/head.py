@@ -1,8 +1,10 @@
 """The `published` head: the last map through one convolution and one dense layer into a fixed number of boxes.
 
 Articles on transfer learning end with such a head and leave much unsaid. Assumed here: as many slots as the fullest
-training image has objects, at most 64; the objects of an image fill them, the largest first; a slot has a softmax over "nothing" and the classes, and four corners as shares of the frame;
-losses are cross-entropy and smooth L1. It is here for the record: what object a slot is for depends on all others.
+training image has objects, at most 64; the objects of an image fill them, the largest first; a slot has a softmax over
+"nothing" and the classes, and four corners as shares of the frame; losses are cross-entropy and smooth L1. It is here
+for the record: which object a slot is for depends on all others, and nothing tells the dense layer that an object that
+moves stays what it is, so that a few hundred images are learned by heart.
 """
 
 from __future__ import annotations

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from stackbone.cache.boxes.letterbox import Letterbox
 from stackbone.stack.detection.cells import BACKGROUND, IGNORED, Cells, assign, centre_ness, corners_of, distances
 from stackbone.stack.detection.framed import FramedBoxes, framed_boxes
+from stackbone.stack.detection.heads.conv import training
 from stackbone.stack.detection.heads.conv.head import HEAD
 from stackbone.stack.detection.heads.conv.losses import Targets, loss
 from stackbone.stack.detection.heads.conv.training import Plan
@@ -40,7 +43,7 @@ def test_cells_see_the_smallest_object_whose_size_is_theirs() -> None:
             for number, (left, top, right, bottom) in enumerate(each.corners):
                 edges = (x - left, y - top, right - x, bottom - y)
                 stride = cells.strides[cell]
-                low, high = {8: (0, 64), 16: (64, 128), 32: (128, np.inf)}[int(stride)]
+                low, high = {8: (0, 32), 16: (32, 64), 32: (64, np.inf)}[int(stride)]
                 near = max(abs(x - (left + right) / 2), abs(y - (top + bottom) / 2)) < 1.5 * stride
                 fits = min(edges) > 0 and near and low < max(edges) <= high
                 if fits and (right - left) * (bottom - top) < area:
@@ -61,10 +64,10 @@ def test_distances_and_corners_are_each_others_inverse() -> None:
 
 def test_mirrored_boxes_are_where_they_are_in_the_mirrored_frame() -> None:
     """The view is the frame mirrored, and a frame's fill may be a pixel wider on one side than on the other."""
-    boxes = [replace(each, width=87) for each in planted_images(0, 5)]
+    boxes = [replace(each, width=88) for each in planted_images(0, 5)]
     plain = framed_boxes(boxes, sizes_of(boxes), SIDE, CLASSES)
     mirrored = framed_boxes(boxes, sizes_of(boxes), SIDE, CLASSES, mirrored=True)
-    assert Letterbox(87, 150, SIDE).corner[0] * 2 + Letterbox(87, 150, SIDE).size[0] != SIDE
+    assert Letterbox(88, 150, SIDE).corner[0] * 2 + Letterbox(88, 150, SIDE).size[0] != SIDE
     for one, two in zip(plain, mirrored, strict=True):
         np.testing.assert_allclose(two.corners[:, 0], SIDE - one.corners[:, 2], atol=1e-4)
         np.testing.assert_allclose(two.corners[:, 2], SIDE - one.corners[:, 0], atol=1e-4)
@@ -157,6 +160,39 @@ def test_a_checkpoint_of_another_training_is_not_taken_up(tmp_path: Path, caplog
     with caplog.at_level(logging.WARNING):
         HEAD.fit(source, source.digests, boxes, CLASSES, 1, checkpoint=file, plan=PLAN)
     assert "is not a sound checkpoint" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda facts, tensors: facts.update(history=[1.0] * 3),
+        lambda facts, tensors: facts.update(history=[]),
+        lambda facts, tensors: facts.update(history="long"),
+        lambda facts, tensors: facts.update(history=[float("1e400")]),
+        lambda facts, tensors: tensors.pop(sorted(tensors)[0]),
+        lambda facts, tensors: tensors.update(stranger=np.zeros(1, np.float32)),
+        lambda facts, tensors: tensors.update({sorted(tensors)[0]: np.zeros((2, 2), np.float32)}),
+        lambda facts, tensors: tensors.update({sorted(tensors)[0]: tensors[sorted(tensors)[0]] * np.nan}),
+    ],
+)
+def test_a_checkpoint_that_no_training_wrote_is_not_taken_up(
+    spoil: Callable[[dict[str, Any], dict[str, Any]], object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    boxes = planted_images(1, 4)
+    source, file = PlantedMaps(boxes), tmp_path / "head.training"
+    plan = Plan(n_epochs=3, width=16, depth=1)
+    kept: list[tuple[str, dict[str, Any], dict[str, Floats]]] = []
+
+    def keep(_path: Path, run: str, facts: dict[str, Any], tensors: dict[str, Floats]) -> None:
+        kept.append((run, dict(facts), {name: array.copy() for name, array in tensors.items()}))
+
+    monkeypatch.setattr(training, "save_checkpoint", keep)
+    whole = HEAD.fit(source, source.digests, boxes, CLASSES, 0, checkpoint=file, plan=plan).to_tensors()
+    run, facts, tensors = kept[0]
+    spoil(facts, tensors)
+    monkeypatch.setattr(training, "load_checkpoint", lambda _path, name: (facts, tensors) if name == run else None)
+    again = HEAD.fit(source, source.digests, boxes, CLASSES, 0, checkpoint=file, plan=plan).to_tensors()
+    assert all(np.array_equal(whole[name], again[name]) for name in whole)
 
 
 def test_maps_that_are_too_many_are_read_again_and_give_the_same_head() -> None:
