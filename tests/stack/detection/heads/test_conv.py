@@ -44,7 +44,7 @@ def test_cells_see_the_smallest_object_whose_size_is_theirs(reach: float) -> Non
             for number, (left, top, right, bottom) in enumerate(each.corners):
                 edges = (x - left, y - top, right - x, bottom - y)
                 stride = cells.strides[cell]
-                low, high = {8: (0, 8), 16: (8, 16), 32: (16, np.inf)}[int(stride)]
+                low, high = {8: (0.0, 8.0), 16: (8.0, 16.0), 32: (16.0, np.inf)}[int(stride)]
                 low, high = low * reach, high * reach
                 near = max(abs(x - (left + right) / 2), abs(y - (top + bottom) / 2)) < 1.5 * stride
                 fits = min(edges) > 0 and near and low < max(edges) <= high
