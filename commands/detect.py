@@ -81,6 +81,17 @@ def _check(files: DetectionFiles, division: DivisionOptions, rows: RowOptions) -
     rows.check()
 
 
+def _fitted(experiment: DetectionExperiment, files: DetectionFiles) -> str:
+    """Return which images the model to save was fitted on."""
+    n = experiment.model.n_images if experiment.model else 0
+    split = experiment.division.split
+    if files.save_train_only:
+        return f"fitted on the {n:,} images of the other splits alone"
+    if split is None:
+        return f"fitted on all {n:,} images"
+    return f"fitted on all {n:,} images, those of the split {split!r} among them (--save-train-only leaves them out)"
+
+
 def _write(experiment: DetectionExperiment, files: DetectionFiles, rows: RowOptions) -> None:
     """Write each file that was asked for: the table stands, whatever becomes of them."""
     from stackbone.stack.detection.experiments.result_file import write_detection
@@ -97,7 +108,7 @@ def _write(experiment: DetectionExperiment, files: DetectionFiles, rows: RowOpti
                 write_detection(experiment, files.result)
         if files.save and experiment.model:
             words = typed("stackbone", "predict", "PHOTOS", "--model", files.save)
-            said = f"the model, fitted on {experiment.model.n_images:,} images, is in {files.save}"
+            said = f"the model, {_fitted(experiment, files)}, is in {files.save}"
             with outputs.file(said, f"use it: {words}"):
                 save_detection_model(experiment.model, files.save)
         if files.report or files.figures:

@@ -37,6 +37,8 @@ def command(
     cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
+    from stackbone.stack.detection.experiments.experiment import DETECTION_FORMAT, DETECTION_VERSION
+    from stackbone.stack.detection.experiments.result_file import WROTE as WROTE_DETECTION
     from stackbone.stack.experiments.experiment import RESULT_FORMAT, RESULT_VERSION
     from stackbone.stack.experiments.result_file import WROTE, read_recorded
     from stackbone.stack.report.projection import choose_projection
@@ -52,10 +54,15 @@ def command(
     [result] = results
     page = page or result.with_suffix(".html")
     endings.check_outputs({"RESULT": result, "--out": page})
-    versions = {RESULT_FORMAT: RESULT_VERSION, TRANSFER_FORMAT: TRANSFER_VERSION}
-    recorded = read_recorded(result, versions, f"{WROTE}, or {WROTE_TRANSFER},")
-    is_transfer = recorded["format"] == TRANSFER_FORMAT
-    write = _write_transfer if is_transfer else _write_experiment
+    versions = {
+        RESULT_FORMAT: RESULT_VERSION,
+        TRANSFER_FORMAT: TRANSFER_VERSION,
+        DETECTION_FORMAT: DETECTION_VERSION,
+    }
+    recorded = read_recorded(result, versions, f"{WROTE}, {WROTE_TRANSFER} or {WROTE_DETECTION}")
+    write = {TRANSFER_FORMAT: _write_transfer, DETECTION_FORMAT: _write_detection}.get(
+        recorded["format"], _write_experiment
+    )
     written = write(result, page, options, cache)
     if as_json:
         print_json({**written, "result": str(result)})
@@ -80,6 +87,21 @@ def _write_experiment(result: Path, page: Path, options: PageOptions, cache: Pat
     with progress("scores that were computed are kept; run the same command to go on") as on_progress:
         experiment = reproduce_experiment(result, store, n_jobs=options.jobs, progress=on_progress)
     return {**write_page(experiment, store, page, options), "dataset": experiment.dataset}
+
+
+def _write_detection(result: Path, page: Path, options: PageOptions, cache: Path | None) -> dict[str, Any]:
+    from stackbone.cache import FeatureStore
+    from stackbone.stack.detection.experiments.result_file import reproduce_detection
+    from stackbone.stack.report.detection.report import collect_detection_report
+
+    idle = [each for each in changed(options) if each not in ("--figures", "--open")]
+    if idle:
+        message = f"{result} is the result of a detection, whose report has no use for {', '.join(idle)}: leave it out"
+        raise UsageError(message)
+    with progress("what was found is kept; run the same command to go on") as on_progress:
+        experiment = reproduce_detection(result, FeatureStore(cache), progress=on_progress)
+    written = write_collected(collect_detection_report(experiment), page, options.figures, opens=options.opens)
+    return {**written, "dataset": experiment.dataset}
 
 
 def _write_transfer(result: Path, page: Path, options: PageOptions, cache: Path | None) -> dict[str, Any]:

@@ -24,7 +24,18 @@ _QUOTES = {"typed"}
 _SAFE = {
     "dataset.name",  # of letters, digits, '.', '_' and '-'
     *("self.cv", "self.seed", "self.inner_splits", "cv", "SAME_PICTURE", "n", "max", "tries", "','.join"),  # numbers
-    *("self.rare", "plain.model", "LOO", "LOGO", "typed_metric", "task", "elsewhere[0]", "BAR"),  # words of ours
+    *("side", "map_size", "fitting"),  # numbers too
+    *(
+        "self.rare",
+        "plain.model",
+        "LOO",
+        "LOGO",
+        "typed_metric",
+        "task",
+        "elsewhere[0]",
+        "BAR",
+        "PYRAMID",
+    ),  # words of ours
     *("data", "name", "asked", "table"),  # quoted a line above
 }
 

@@ -17,9 +17,11 @@ from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.boxes.letterbox import Letterbox
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.records.parts import Part, RowForm
+from stackbone.extract import index_dataset, open_dataset
 from stackbone.stack.detection.detections import Detections
 from stackbone.stack.detection.head import FittedHead, Head
 from stackbone.stack.detection.source import MapSource
+from tests.made.annotated import make_voc, voc_object, voc_xml
 from tests.made.caches import SPEC, make_digests, make_index
 
 SIDE = 64
@@ -100,6 +102,39 @@ def make_detection_cache(
     store.write_boxes("shapes", box_table({d.tobytes(): b for d, b in zip(digests, boxes, strict=True)}, source))
     for seed, name in enumerate(backbones):
         add_pyramid(store, digests, boxes, name, noise, seed)
+    return store
+
+
+def make_voc_cache(
+    folder: Path, n: int = 24, *, backbones: tuple[str, ...] = ("net_a", "net_b"), split: bool = False
+) -> FeatureStore:
+    """Return a cache in ``folder/features`` of n photographs in ``folder/shapes``, a dataset of VOC on the disk.
+
+    With `split`, every fourth is of the split ``test``, the others of ``train``.
+    """
+    _, boxes = make_images(n)
+    objects = [
+        [voc_object(name, *map(int, corners)) for name, corners in zip(each.classes, each.corners, strict=True)]
+        for each in boxes
+    ]
+    names = [f"photo{i:02}" for i in range(n)]
+    make_voc(
+        folder / "shapes",
+        {name: voc_xml(*each, size=(SIDE, SIDE)) for name, each in zip(names, objects, strict=True)},
+        (SIDE, SIDE),
+    )
+    if split:
+        lists = folder / "shapes" / "ImageSets" / "Main"
+        lists.mkdir(parents=True)
+        for name, of_part in {"test": names[::4], "train": [each for i, each in enumerate(names) if i % 4]}.items():
+            (lists / f"{name}.txt").write_text("\n".join(of_part))
+    store = FeatureStore(folder / "features")
+    index = index_dataset(open_dataset(folder / "shapes"), store)
+    table = store.boxes("shapes")
+    assert table is not None
+    listed = [table.of(digest.tobytes()) for digest in index.image_sha256]
+    for seed, name in enumerate(backbones):
+        add_pyramid(store, index.image_sha256, [each for each in listed if each is not None], name, 0.2, seed)
     return store
 
 

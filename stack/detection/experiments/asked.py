@@ -42,9 +42,9 @@ def settings_of(heads: Sequence[str], epochs: int | None) -> dict[str, dict[str,
     """
     if epochs is None:
         return {}
-    found = {name: {"epochs": epochs} for name in heads if getattr(HEADS[name], "has_epochs", False)}
+    found = {name: {"epochs": epochs} for name in heads if HEADS[name].has_epochs}
     if not found:
-        trained = [name for name, each in HEADS.items() if getattr(each, "has_epochs", False)]
+        trained = [name for name, each in HEADS.items() if each.has_epochs]
         message = f"--epochs is for {', '.join(trained)}, and --head names {', '.join(heads)}: leave it out"
         raise UsageError(message)
     return found

@@ -52,7 +52,7 @@ class ImageErrors:
     @property
     def invented(self) -> NDArray[np.bool_]:
         """``(n_shown,)`` boxes that lie on no object at all."""
-        return np.logical_and(self.wrong, self.confused == NOTHING)
+        return np.asarray(self.wrong & (self.confused == NOTHING))
 
     @property
     def missed(self) -> NDArray[np.bool_]:

@@ -52,6 +52,7 @@ class LabelIssue:
 def find_label_issues(experiment: DetectionExperiment) -> list[LabelIssue]:
     """Return boxes whose labels look wrong, the surest first within each kind."""
     singles = [name for name in experiment.detectors if name != BEST and not name.endswith(f":{FUSION}")]
+    singles = singles or list(experiment.detectors)  # of a saved model the fusion alone is known
     found: list[LabelIssue] = []
     for number, fold in enumerate(experiment.folds):
         work = [experiment.detectors[name][number] for name in singles]

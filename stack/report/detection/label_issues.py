@@ -72,7 +72,7 @@ def collect_label_issues(
         images.add([int(experiment.annotated.images.rows[row]) for row, _ in ranked])
         cards[kind] = [_card(experiment, row, own) for row, own in ranked]
     counts = {kind: sum(each.kind == kind for each in issues) for kind in cards}
-    n_detectors = len(experiment.backbones) * len(experiment.heads)
+    n_detectors = 1 if experiment.tested is not None else len(experiment.backbones) * len(experiment.heads)
     return LabelIssuesRecord(n_detectors, counts, cards)
 
 
