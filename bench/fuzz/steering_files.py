@@ -12,12 +12,12 @@ from torch import nn
 
 from fuzz.tensor_files import TINY_VIT, TensorFile, Tensors
 from fuzz.trial import MadeAnew, OutOfForm
+from stackbone.cache.trainings import checkpoints
 from stackbone.extract.backbones.backbone import Backbone, Transform
 from stackbone.extract.backbones.weights import random_weights
 from stackbone.extract.engines.network import build_network
 from stackbone.extract.methods.method import build_method, default_options, steering_parameters
 from stackbone.extract.networks.network import build_body
-from stackbone.extract.steering import checkpoints
 from stackbone.extract.steering.options import SteerOptions
 from stackbone.extract.steering.training import Trainer
 from stackbone.extract.steering_files import file as steering_file

@@ -147,6 +147,8 @@ def _check(digests: Digests, flat: FlatBoxes) -> None:
         found = "an image has less than no pixels"
     elif len({*flat.names}) != len(flat.names) or list(flat.names) != sorted(flat.names) or not all(flat.names):
         found = "its names of classes are not sorted and distinct"
+    elif any(name.endswith("\0") for name in flat.names):
+        found = "a name of a class ends in a zero byte"
     elif len({len(flat.classes), len(flat.difficult), len(flat.crowd), n_boxes}) > 1:
         found = "its columns of boxes are not of one length"
     elif not np.array_equal(np.unique(flat.classes), np.arange(len(flat.names))):

@@ -84,7 +84,8 @@ class MapReader:
         CacheError
             If an image has no maps here.
         """
-        return self._index.sizes[self._found(digests)]
+        index = self._index  # another thread may take a new one
+        return index.sizes[self._found(index, digests)]
 
     def read(self, digests: Digests) -> list[NDArray[np.float16]]:
         """Return the maps of some images.
@@ -108,8 +109,9 @@ class MapReader:
         """
         rows: NDArray[np.float16] = np.empty((len(digests), self._header.dim), np.float16)
         for _ in range(_TRIES):
+            index = self._index
             try:
-                self._read_into(rows, self._found(digests))
+                self._read_into(rows, index, self._found(index, digests))
             except FileNotFoundError:  # merged away: what took its place has the rows
                 self._index = self._list()
                 continue
@@ -120,8 +122,7 @@ class MapReader:
         )
         raise CacheError(message)
 
-    def _read_into(self, rows: NDArray[np.float16], entries: NDArray[np.int64]) -> None:
-        index = self._index
+    def _read_into(self, rows: NDArray[np.float16], index: _Index, entries: NDArray[np.int64]) -> None:
         numbers = index.shard[entries]
         for number in np.unique(numbers):
             places = np.flatnonzero(numbers == number)
@@ -137,8 +138,8 @@ class MapReader:
         pieces = np.split(rows, ends[:-1], axis=1)
         return [piece.reshape(len(rows), *level[1:]) for piece, level in zip(pieces, self.levels, strict=True)]
 
-    def _found(self, digests: Digests) -> NDArray[np.int64]:
-        found = self._index.find(digests)
+    def _found(self, index: _Index, digests: Digests) -> NDArray[np.int64]:
+        found = index.find(digests)
         if (found < 0).any():
             message = (
                 f"the feature set {self._id} lacks {int((found < 0).sum()):,} of {len(digests):,} images. "

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import DatasetIndex, FeatureSet, FeatureStore, ImageError, StackboneError, as_keys
 from stackbone.cache.disk.reading import ListedFile
+from stackbone.cache.records.feature_name import LARGE
 from stackbone.cache.records.given import is_given
 from stackbone.cache.records.views import known_view
 from stackbone.cache.text import counted
@@ -25,6 +26,9 @@ from stackbone.extract.views.views import make_views
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2, "fp16": 5e-3}
 """Largest relative difference of a row (L2) that counts as the same feature, by precision."""
+
+ROUNDED = 5e-4
+"""The same of maps, whose numbers are kept as float16: those that lie between two of these are rounded up or down."""
 
 INDEPENDENT = {"auto": "torch", "torch": "torch", "openvino": "openvino"}
 """What embeds the sample, by the engine that was asked for."""
@@ -120,6 +124,8 @@ def _recompute(
     try:
         spec = feature_set.header().spec
         tolerance = TOLERANCE.get(spec.precision, tolerance)
+        if spec.output in LARGE:
+            tolerance = max(tolerance, ROUNDED)
         if is_given(spec):
             return Recomputation(feature_set.id, 0, None, tolerance, "", is_given=True)
         backbone, _ = backbone_of(feature_set.backbone, spec, steering, modules)

@@ -225,10 +225,10 @@ def check_anatomy(backbone: Backbone, outputs: Sequence[str], anatomy: Anatomy) 
     ):
         side, patches = backbone.transform.input_size[0], anatomy.grid[0]
         step = math.lcm(32, side // patches)
-        near = max(1, round(side / step)) * step
+        fitting = max(1, round(side / step)) * step
         message = (
             f"{backbone.name} has no {PYRAMID} of images of {side} x {side} pixels: its patches of {side // patches} "
-            f"do not fill them. Use --map-size {near}, or leave {backbone.name}@{PYRAMID} out"
+            f"do not fill them. Use --map-size {fitting}, or leave {backbone.name}@{PYRAMID} out"
         )
         raise UsageError(message)
     for output in outputs:

@@ -15,12 +15,8 @@ from numpy.typing import NDArray
 from stackbone.stack.detection.framed import FramedBoxes
 from stackbone.stack.detection.source import Level
 
-REACH = 4.0
-"""Farthest edge that a level is for, in its strides; the coarsest is for all that is farther.
-
-Half of the paper's: frozen features tell more on coarser levels. On the test part of blood cells (BCCD,
-EfficientNet-Lite0, 416 pixels) the `conv` head has an AP50 of .898 with it, and of .868 with 8.
-"""
+REACH = 8.0
+"""Farthest edge that a level is for, in its strides; the coarsest is for all that is farther."""
 
 RADIUS = 1.5
 """Distance from the middle of an object at which cells still are to find it, in strides (centre sampling)."""

@@ -4,6 +4,7 @@
     python tests/archives/make.py tests/archives/model-v2.stackbone
     python tests/archives/make.py tests/archives/steering-v2.safetensors
     python tests/archives/make.py tests/archives/seen-v3
+    python tests/archives/make.py tests/archives/boxes-v3
 
 The values follow from row numbers, so that the tests can hold them as literals.
 """
@@ -16,6 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from stackbone.cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps, feature_set_id, write_seen
+from stackbone.cache.boxes.box_file import write_boxes
+from stackbone.cache.boxes.box_table import box_table
+from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.extract.steering_files.file import write_steering
 from stackbone.extract.steering_files.steering import Steering
 from stackbone.stack import StackModel
@@ -129,6 +133,17 @@ def write_record(folder: Path) -> None:
     write_seen(folder, archived_steering().record("cd" * 32))
 
 
+def write_archived_boxes(root: Path) -> None:
+    """Write the boxes of three images, one of them without an object."""
+    digests = [hashlib.sha256(b"image %d" % i).digest() for i in range(3)]
+    corners = np.array([[0, 0, 640, 480], [1.5, 2.25, 3, 4]], np.float32)
+    yes, no = np.array([True, False]), np.array([False, True])
+    none = ImageBoxes(corners[:0], (), yes[:0], no[:0], 3, 5)
+    one = ImageBoxes(corners[1:], ("größe",), yes[1:], no[1:])
+    images = [ImageBoxes(corners, ("cat", "größe"), yes, no, 640, 480), none, one]
+    write_boxes(root, "photos", box_table(dict(zip(digests, images, strict=True)), "voc"))
+
+
 if __name__ == "__main__":
     target = Path(sys.argv[1])
     if target.suffix == ".stackbone":
@@ -137,5 +152,7 @@ if __name__ == "__main__":
         write_steering(target, archived_steering())
     elif target.name.startswith("seen"):
         write_record(target)
+    elif target.name.startswith("boxes"):
+        write_archived_boxes(target)
     else:
         write_cache(target)

@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -111,6 +112,38 @@ def test_archive_of_version_2_holds_the_same(tmp_path: Path) -> None:
     shutil.copy(ARCHIVES / "seen-v2" / "seen.h5", (tmp_path / "features" / SHARDS_2[2]).parent)
     found = verify(FeatureStore(tmp_path / "features"))
     assert (found.n_shards, found.n_rows, found.n_records, found.n_unsealed, found.findings) == (3, 9, 1, 0, [])
+
+
+def test_archived_boxes_are_those_that_were_written() -> None:
+    file = ARCHIVES / "boxes-v2" / "boxes" / "photos.h5"
+    table = FeatureStore(file.parents[1]).boxes("photos")
+    assert table is not None
+    assert (len(table), table.classes, table.source) == (3, ("cat", "größe"), "voc")
+    found = [table.of(hashlib.sha256(b"image %d" % i).digest()) for i in range(3)]
+    assert found[0] is not None
+    assert found[1] is not None
+    assert found[2] is not None
+    assert found[0].corners.tolist() == [[0, 0, 640, 480], [1.5, 2.25, 3, 4]]
+    assert (found[0].classes, found[0].width, found[0].height) == (("cat", "größe"), 640, 480)
+    assert (found[0].difficult.tolist(), found[0].crowd.tolist()) == ([True, False], [False, True])
+    assert (len(found[1]), found[1].width, found[1].height) == (0, 3, 5)
+    assert (found[2].corners.tolist(), found[2].width, found[2].crowd.tolist()) == ([[1.5, 2.25, 3, 4]], 0, [True])
+
+
+def test_any_hdf5_tool_reads_boxes_as_the_format_says() -> None:
+    with h5py.File(ARCHIVES / "boxes-v2" / "boxes" / "photos.h5") as file:
+        attributes = {name: file.attrs[name].decode() for name in file.attrs}
+        columns = {name: file[name][:] for name in file}
+    assert attributes == {"format": "stackbone-boxes", "format_version": "2", "name": "photos", "source": "voc"}
+    names = {"image_sha256", "n_boxes", "width", "height", "class_name", "corners", "class", "difficult", "crowd"}
+    assert columns.keys() == names
+    digests = [hashlib.sha256(b"image %d" % i).digest() for i in range(3)]
+    assert [row.tobytes() for row in columns["image_sha256"]] == sorted(digests)
+    counts = dict(zip(sorted(digests), columns["n_boxes"].tolist(), strict=True))
+    assert [counts[digest] for digest in digests] == [2, 0, 1]
+    assert [name.decode() for name in columns["class_name"]] == ["cat", "größe"]
+    assert (columns["corners"].shape, columns["corners"].dtype) == ((3, 4), np.dtype("<f4"))
+    assert sorted(columns["class"].tolist()) == [0, 1, 1]
 
 
 def test_a_cache_of_version_1_grows_by_shards_of_version_2(tmp_path: Path) -> None:

@@ -24,9 +24,24 @@ _QUOTES = {"typed"}
 _SAFE = {
     "dataset.name",  # of letters, digits, '.', '_' and '-'
     *("self.cv", "self.seed", "self.inner_splits", "cv", "SAME_PICTURE", "n", "max", "tries", "','.join"),  # numbers
+<<<<<<< HEAD
     *("n_units", "side", "map_size"),  # numbers too
     *("PYRAMID", "near", "DEFAULT_HEAD"),  # words of ours too
     *("self.rare", "plain.model", "LOO", "LOGO", "typed_metric", "task", "elsewhere[0]", "BAR"),  # words of ours
+=======
+    *("side", "map_size", "fitting"),  # numbers too
+    *(
+        "self.rare",
+        "plain.model",
+        "LOO",
+        "LOGO",
+        "typed_metric",
+        "task",
+        "elsewhere[0]",
+        "BAR",
+        "PYRAMID",
+    ),  # words of ours
+>>>>>>> w-heads
     *("data", "name", "asked", "table"),  # quoted a line above
 }
 

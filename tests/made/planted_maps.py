@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,8 @@ class PlantedMaps:
         self._maps = [np.zeros((len(boxes), each.height, each.width, depth), np.float16) for each in self.levels]
         self.images_read = 0
         cells, rng = Cells.of(self.levels), np.random.default_rng(seed)
+        everywhere = np.zeros(len(cells.centres), np.float32)  # objects of all sizes show on every level
+        cells = replace(cells, nearest=everywhere, farthest=everywhere + np.inf)
         for row, each in enumerate(boxes):
             flat = _plant(cells, each, is_mirrored=is_mirrored) + rng.normal(0, noise, (len(cells.centres), depth))
             for level, whole in enumerate(self._maps):

@@ -224,7 +224,7 @@ def test_maps_of_several_strides_are_refused(make: Make, photos: list[str]) -> N
         patch.setattr(
             embedding_plan, "find_weights_of", lambda chosen, _files: {each.key: random_weights(0) for each in chosen}
         )
-        with pytest.raises(sb.UsageError, match="gives one row of numbers an image, and .*@pyramid stands for maps"):
+        with pytest.raises(UsageError, match=r"gives one row of numbers an image, and .*@pyramid stands for maps"):
             embedder.fit(photos)
 
 

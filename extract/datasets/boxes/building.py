@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -42,7 +43,7 @@ class Builder:
             self.leave_out(NO_AREA)
         else:
             self._corners.append((left, top, right, bottom))
-            self._names.append(name)
+            self._names.append(unicodedata.normalize("NFC", name))  # as labels are
             self._flags.append((is_difficult, is_crowd))
 
     def leave_out(self, what: str) -> None:

@@ -22,6 +22,10 @@ from stackbone.extract.datasets.tables.cells import list_text
 
 _MOST_BYTES = 1 << 30  # the 118,287 images of COCO 2017 take 448 MB, most of them for outlines
 _MOST = 1e9  # pixels
+_KEYS = (
+    *("images", "annotations", "categories"),
+    *("id", "file_name", "width", "height", "name", "image_id", "category_id", "bbox", "iscrowd"),
+)
 _NOT_DECLARED = "with objects of a category that is not declared"
 _SAME_NUMBER = "that share their number with another image"
 
@@ -156,7 +160,7 @@ def _categories(file: Path, content: Mapping[str, Any]) -> dict[_Key, str]:
     names: dict[_Key, str] = {}
     for place, each in _objects(file, content, "categories"):
         key, name = _key(file, each, "id", f"categories[{place}]"), each.get("name")
-        if type(name) is not str or not name.strip():
+        if type(name) is not str or not name.strip() or "\0" in name:
             raise _wrong(file, f"categories[{place}] without a name", "a name for each category")
         if names.setdefault(key, name.strip()) != name.strip():
             found = f"the category {key!r} named {names[key]!r} and {name.strip()!r}"
@@ -166,8 +170,7 @@ def _categories(file: Path, content: Mapping[str, Any]) -> dict[_Key, str]:
 
 def _parse(file: Path) -> Mapping[str, Any]:
     try:
-        raw = read_regular(file, _MOST_BYTES)
-        content = json.loads(raw, object_hook=_without_outlines)
+        content = json.loads(read_regular(file, _MOST_BYTES), object_hook=_what_counts)
     except OSError as exc:
         msg = f"Cannot read {str(file)!r}: {exc}. Expected a file of COCO's annotations. Check it and its permissions."
         raise DatasetError(msg) from exc
@@ -180,10 +183,9 @@ def _parse(file: Path) -> Mapping[str, Any]:
     return content
 
 
-def _without_outlines(read: dict[str, Any]) -> dict[str, Any]:
-    """Drop what takes most of a file, object by object as it is read: the polygons of outlines."""
-    read.pop("segmentation", None)
-    return read
+def _what_counts(read: dict[str, Any]) -> dict[str, Any]:
+    """Return what is looked at of an object, as soon as it is read: outlines take most of a file."""
+    return {key: read[key] for key in _KEYS if key in read}
 
 
 def _objects(file: Path, content: Mapping[str, Any], key: str) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stackbone.cache import Digests
-from stackbone.cache.boxes.box_table import BoxTable, box_table
+from stackbone.cache.boxes.box_table import BoxTable
+from stackbone.cache.boxes.flat import FlatBoxes, flatten
 from stackbone.cache.boxes.image_boxes import ImageBoxes
+from stackbone.cache.disk.digest import DIGEST_BYTES
 from stackbone.cache.text import counted
 from stackbone.extract.datasets.boxes.faults import OUTSIDE, Faults, named
 from stackbone.extract.datasets.boxes.listed import ListedBoxes
@@ -68,46 +71,69 @@ def fit_boxes(
         first = chosen.setdefault(key, path)
         if first != path and not _same(listed[first], listed[path]):
             others.append(path)
-    faults = Faults()
     sizes = _sizes(root, chosen, old)
-    fitted = {key: _fit(listed[path], *sizes[key], path, faults, listed) for key, path in chosen.items()}
-    images = {key: boxes for key, boxes in fitted.items() if boxes is not None}
-    notes = [*_notes(others), *faults.notes(), *_rare(images)]
-    return FittedBoxes(box_table(images, listed.source) if images else None, notes)
+    faults = Faults()
+    fitting = {
+        key: path for key, path in sorted(chosen.items()) if _is_of_size(listed[path], *sizes[key], path, faults)
+    }
+    flat = _cut(
+        flatten([listed[path] for path in fitting.values()]),
+        np.array([sizes[key][0] for key in fitting], np.int64).reshape(-1, 2),
+        [*fitting.values()],
+        faults,
+        are_shares=listed.are_shares,
+    )
+    digests = np.frombuffer(b"".join(fitting), np.uint8).reshape(-1, DIGEST_BYTES)
+    notes = [*_copies(others), *faults.notes(), *_rare(flat)]
+    return FittedBoxes(BoxTable(digests, flat, listed.source) if fitting else None, notes)
 
 
 def _sizes(root: Path, chosen: dict[bytes, str], old: BoxTable | None) -> dict[bytes, tuple[Size, Size]]:
     """Return how large images are, upright and as stored; the latter is that of the former where it is remembered."""
-    known = {key: boxes for key in chosen if old and (boxes := old.of(key)) and boxes.width and boxes.height}
-    sizes = {key: ((boxes.width, boxes.height), (boxes.width, boxes.height)) for key, boxes in known.items()}
+    sizes: dict[bytes, tuple[Size, Size]] = {}
+    if old is not None:
+        for digest, (width, height) in zip(old.digests, old.flat.sizes.tolist(), strict=True):
+            key = digest.tobytes()
+            if key in chosen and width and height:
+                sizes[key] = ((width, height), (width, height))
     rest = {key: path for key, path in chosen.items() if key not in sizes}
     return sizes | dict(zip(rest, upright_sizes(root, list(rest.values())), strict=True))
 
 
-def _fit(
-    boxes: ImageBoxes, upright: Size, stored: Size, path: str, faults: Faults, listed: ListedBoxes
-) -> ImageBoxes | None:
+def _is_of_size(boxes: ImageBoxes, upright: Size, stored: Size, path: str, faults: Faults) -> bool:
+    """Return whether an image is as large as its annotation says, if that says it; count it if not."""
     said = (boxes.width, boxes.height)
     if not all(upright):
         faults.of_image(_NO_SIZE, path)
-        return None
-    if all(said) and said != upright:
+    elif all(said) and said != upright:
         faults.of_image(_NOT_UPRIGHT if said == stored else _OTHER_SIZE, path)
-        return None
-    edges = np.array([*upright, *upright], np.float32)
-    whole = boxes.corners * edges if listed.are_shares else boxes.corners
+    else:
+        return True
+    return False
+
+
+def _cut(
+    flat: FlatBoxes, sizes: NDArray[np.int64], paths: Sequence[str], faults: Faults, *, are_shares: bool
+) -> FlatBoxes:
+    """Return boxes in pixels, cut at the edges of their images, without those that lie outside; count both."""
+    rows = np.repeat(np.arange(len(flat)), flat.counts)
+    edges = np.tile(sizes, 2)[rows].astype(np.float32)
+    whole = flat.corners * edges if are_shares else flat.corners
     corners = np.clip(whole, 0, edges)
-    inside = (corners[:, 0] < corners[:, 2]) & (corners[:, 1] < corners[:, 3])
-    for _ in range(int((~inside).sum())):
-        faults.of_box(OUTSIDE, path)
-    faults.cut += [path] * int((np.abs(corners - whole) > _ROUNDING).any(axis=1)[inside].sum())
-    return ImageBoxes(
+    inside = (corners[:, :2] < corners[:, 2:]).all(axis=1)
+    for row in rows[~inside].tolist():
+        faults.of_box(OUTSIDE, paths[row])
+    beyond = inside & (np.abs(corners - whole) > _ROUNDING).any(axis=1)
+    faults.cut += [paths[row] for row in rows[beyond].tolist()]
+    used, classes = np.unique(flat.classes[inside], return_inverse=True)
+    return FlatBoxes(
+        counts=np.bincount(rows[inside], minlength=len(flat)).astype(np.int64),
+        sizes=sizes,
         corners=corners[inside],
-        classes=tuple(name for name, is_in in zip(boxes.classes, inside.tolist(), strict=True) if is_in),
-        difficult=boxes.difficult[inside],
-        crowd=boxes.crowd[inside],
-        width=upright[0],
-        height=upright[1],
+        names=tuple(flat.names[place] for place in used.tolist()),
+        classes=classes.reshape(-1).astype(np.int64),
+        difficult=flat.difficult[inside],
+        crowd=flat.crowd[inside],
     )
 
 
@@ -118,20 +144,19 @@ def _same(one: ImageBoxes, other: ImageBoxes) -> bool:
     )
 
 
-def _notes(others: Sequence[str]) -> list[str]:
+def _copies(others: Sequence[str]) -> list[str]:
     if not others:
         return []
     files = counted(len(others), "file")
     return [f"{files} annotated otherwise than an earlier file with the same bytes, which counts: {named(others)}."]
 
 
-def _rare(images: dict[bytes, ImageBoxes]) -> list[str]:
+def _rare(flat: FlatBoxes) -> list[str]:
     """Return what is to be said of classes of which only one image has objects: no part but one can show them."""
-    n_images: dict[str, int] = {}
-    for boxes in images.values():
-        for name in {*boxes.classes}:
-            n_images[name] = n_images.get(name, 0) + 1
-    rare = sorted(name for name, n in n_images.items() if n == 1)
-    if not rare or len(images) < 2:
+    rows = np.repeat(np.arange(len(flat)), flat.counts)
+    pairs = np.unique(np.stack([flat.classes, rows]), axis=1)
+    n_images = np.bincount(pairs[0], minlength=len(flat.names))
+    rare = [name for name, n in zip(flat.names, n_images.tolist(), strict=True) if n == 1]
+    if not rare or len(flat) < 2:
         return []
     return [f"{counted(len(rare), 'class', 'classes')} of which one image alone has objects: {named(rare)}."]

@@ -113,6 +113,11 @@ def test_a_box_without_an_area_is_not_written(
     assert boxes_path(store.root, "photos").read_bytes() == before
 
 
+def test_a_name_that_would_not_come_back_is_not_written(store: FeatureStore) -> None:
+    with pytest.raises(CacheError, match="ends in a zero byte"):
+        store.write_boxes("photos", box_table({bytes(32): image((0, 0, 1, 1), names="\0")}, "voc"))
+
+
 def test_digests_out_of_order_are_not_written(store: FeatureStore) -> None:
     digests = np.stack([np.full(32, 2, np.uint8), np.full(32, 1, np.uint8)])
     with pytest.raises(CacheError, match="not ascending and distinct"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -157,6 +158,23 @@ def test_maps_stay_readable_while_shards_are_merged(store: FeatureStore) -> None
     with pytest.raises(CacheError, match="lacks 5 of 12 images"):
         reader.read(digests)  # once what it knew is gone
     check(reader, digests[5:])
+
+
+def test_threads_share_a_reader_while_shards_are_merged(store: FeatureStore) -> None:
+    digests = make_digests(40)
+    found = filled(store, *np.split(digests, 20))
+    reader = found.maps()
+
+    def ask(seed: int) -> None:
+        for _ in range(20):
+            check(reader, digests[np.random.default_rng(seed).permutation(40)[:9]])
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(ask, seed) for seed in range(4)]
+        compact(found)
+        for each in asked:
+            each.result()
+    assert len(found.shards()) == 1
 
 
 def test_a_set_of_other_rows_is_refused_with_what_makes_maps(store: FeatureStore) -> None:

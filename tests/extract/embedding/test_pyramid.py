@@ -6,19 +6,20 @@ import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from stackbone.cache import CacheError, FeatureStore, UsageError, feature_set_id
+from stackbone.cache import CacheError, FeatureStore, SeenRecord, UsageError, feature_set_id
 from stackbone.cache.boxes.letterbox import Letterbox
 from stackbone.cache.records.parts import Part, RowForm
 from stackbone.cache.records.shard import read_header
 from stackbone.cache.upkeep.compact import compact
 from stackbone.extract import extract, open_dataset
-from stackbone.extract.backbones.backbone import BACKBONES, Transform
+from stackbone.extract.backbones.backbone import BACKBONES, SteeredBy, Transform
 from stackbone.extract.backbones.outputs import OutputForm
 from stackbone.extract.backbones.weights import find_weights
 from stackbone.extract.embedding import filling as filling_module
@@ -29,6 +30,7 @@ from stackbone.extract.embedding.plan import find_specs
 from stackbone.extract.embedding.predict import embed_for
 from stackbone.extract.embedding.recompute import recompute
 from stackbone.extract.steering_files.choice import choose_backbones
+from stackbone.extract.steering_files.steered import RecordedBackbone
 from tests.made.engines import BlockMeans
 from tests.made.photos import write_photos
 
@@ -98,6 +100,14 @@ def test_views_that_cut_an_image_are_refused_for_its_maps(views: str) -> None:
 def test_a_size_or_name_that_is_none_is_refused(outputs: str, size: int | None, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         choose_backbones("resnet50", [], outputs, map_size=size)
+
+
+def test_a_steered_backbone_has_no_maps_to_detect_on() -> None:
+    by = SteeredBy(Path("toast.safetensors"), "0" * 64, LITE0.name, "random(0)")
+    steered = RecordedBackbone(replace(LITE0, name="lite0_toast", steering=by), cast("SeenRecord", None))
+    with pytest.raises(UsageError, match=r"lite0_toast is steered: .* Ask for efficientnet_lite0@pyramid"):
+        choose_backbones("lite0_toast@pyramid", [steered])
+    assert not choose_backbones("lite0_toast", [steered])[0].backbone.is_framed
 
 
 # Through a run
@@ -179,7 +189,8 @@ def test_maps_that_do_not_fit_on_the_disk_are_refused_with_the_numbers(
 def test_verify_makes_maps_again_the_same_and_a_merge_keeps_them(photos: Path, store: FeatureStore) -> None:
     extract(open_dataset(photos), NAME, store, views="plain,hflip", map_size=64, engine="openvino")
     found = recompute(store, 4)
-    assert {(each.n_images, each.problem) for each in found} == {(4, "")}
+    assert {(each.n_images, each.problem, each.tolerance) for each in found} == {(4, "", 5e-4)}
+    assert all(0 < (each.largest or 0) < 1e-4 for each in found)  # by other engines
     [plain, _] = store.feature_sets()
     digests = store.dataset().image_sha256
     before, sizes = plain.maps().read(digests), plain.maps().sizes(digests)

@@ -31,6 +31,9 @@ from tests.stack.models.test_model import made_map, made_model
 onnx = pytest.importorskip("onnx", reason="the onnx extra brings it")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the onnx extra brings it")
 
+# Older ones fail in their own rearrangement of channels where a batch of images is empty.
+TAKES_NONE = tuple(map(int, onnxruntime.__version__.split(".")[:2])) >= (1, 32)
+
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 TRANSFORMS = {"pixels_32x32": Transform((32, 32), 0.9, "bilinear"), "pixels_48x64": Transform((48, 64), 0.8, "bicubic")}
@@ -65,7 +68,7 @@ def test_networks_of_two_sizes_and_of_two_views_answer_as_the_model(tmp_path: Pa
         for name, transform in TRANSFORMS.items()
     }
     session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
-    for n in (5, 2, 1, 0):
+    for n in (5, 2, 1, 0) if TAKES_NONE else (5, 2, 1):
         probabilities, best = session.run(None, {name: each[:n] for name, each in pixels.items()})
         np.testing.assert_allclose(probabilities, expected[:n], atol=1e-4)
         assert best.tolist() == expected[:n].argmax(axis=1).tolist()

@@ -201,7 +201,9 @@ def test_a_picture_that_is_there_many_times_is_compared_in_tiles(
     store = make_cache(tmp_path, ["cat"] * 36, content=[0] * 20 + list(range(20, 36)), near={30: 0, 31: 0}, dim=64)
     whole = audit(store, kinds="copy").rows
     monkeypatch.setattr("stackbone.stack.audit.copies._TILE_PAIRS", 50)
-    assert audit(store, kinds="copy").rows == whole
+    tiled = audit(store, kinds="copy").rows
+    assert [each.score for each in tiled] == pytest.approx([each.score for each in whole], abs=1e-6)  # as BLAS rounds
+    assert [replace(each, score=0) for each in tiled] == [replace(each, score=0) for each in whole]
     assert len(whole) == 21
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -32,14 +33,24 @@ def run(store: FeatureStore, **options: Any) -> Experiment:  # noqa: ANN401 - of
     return run_experiment(store, **{"recipes": ["oof"], "options": FIXED, "n_jobs": 1, **options})
 
 
-@pytest.fixture
-def store(tmp_path: Path, make_cache: MakeCache) -> FeatureStore:
-    return make_cache(tmp_path / "features", LABELS, noise=1.5)
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, make_cache: MakeCache) -> Path:
+    """Return a folder with a cache, in features/, and the result of a run, before.json: no test changes it."""
+    folder = tmp_path_factory.mktemp("finished")
+    write_result(run(make_cache(folder / "features", LABELS, noise=1.5)), folder / "before.json")
+    return folder
 
 
 @pytest.fixture
-def result(store: FeatureStore, tmp_path: Path) -> Path:
-    write_result(run(store), tmp_path / "before.json")
+def store(finished: Path, tmp_path: Path) -> FeatureStore:
+    """Return a copy of the cache, with the scores of the run."""
+    shutil.copytree(finished / "features", tmp_path / "features")
+    return FeatureStore(tmp_path / "features")
+
+
+@pytest.fixture
+def result(finished: Path, tmp_path: Path) -> Path:
+    shutil.copy(finished / "before.json", tmp_path)
     return tmp_path / "before.json"
 
 

@@ -25,6 +25,7 @@ from tests.made.learners import evaluate_numbers
 
 MakeCache = Callable[..., FeatureStore]
 LAYOUTS = 60
+FIXED = stack_options("classification", c=1.0)  # inner folds are still needed, and no C is chosen
 Layout = tuple[NDArray[np.str_], Units, Ask]
 
 
@@ -228,7 +229,7 @@ def test_advice_on_splits_works(make_cache: MakeCache, tmp_path: Path, seed: int
     store = make_cache(tmp_path, labels, splits=splits, groups=groups, content=content)
 
     def run(**asked: object) -> None:
-        run_experiment(store, recipes=("oof",), n_jobs=1, **asked)  # type: ignore[arg-type]  # as read from the advice
+        run_experiment(store, recipes=("oof",), options=FIXED, n_jobs=1, **asked)  # type: ignore[arg-type]  # as read from the advice
 
     try:
         run(split="test")
@@ -254,7 +255,7 @@ def test_advice_on_splits_works(make_cache: MakeCache, tmp_path: Path, seed: int
             groups=take(groups),
             content=take(content),
         )
-        run_experiment(less, split="test", recipes=("oof",), n_jobs=1)
+        run_experiment(less, split="test", recipes=("oof",), options=FIXED, n_jobs=1)
 
 
 def test_training_images_that_are_all_copies_of_test_images_are_said_to_be(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from stackbone.cache import DatasetError, FeatureStore
+from stackbone.extract.datasets.boxes.coco_file import _parse
 from stackbone.extract.datasets.dataset import Dataset, open_dataset
 from stackbone.extract.embedding.indexing import index_dataset
 from tests.made.annotated import coco_content, make_coco, photo
@@ -59,6 +60,16 @@ def test_boxes_labels_and_splits_are_read(coco: Path) -> None:
     assert dataset.boxes.source == "coco"
     assert dataset.boxes["train2017/a.jpg"].classes == ("cat", "dog")
     assert dataset.name == "coco"
+
+
+def test_names_are_one_text_whichever_system_wrote_them(coco: Path) -> None:
+    made = content()
+    made["categories"][1]["name"] = " cafe\u0301 "
+    make_coco(coco, made)
+    dataset = open_dataset(coco)
+    assert dataset.boxes is not None
+    assert dataset.boxes["train2017/a.jpg"].classes == ("caf\u00e9", "dog")
+    assert dataset.labels == ["caf\u00e9|dog", "|"]
 
 
 def test_a_crowd_is_marked(coco: Path) -> None:
@@ -253,6 +264,7 @@ def test_an_object_listed_twice_counts_once(coco: Path) -> None:
         (content(annotations=[{}]), r"annotations\[0\] without image_id"),
         (content(annotations=[{"image_id": 10}]), r"annotations\[0\] without category_id"),
         (content(categories=[{"id": 1}]), r"categories\[0\] without a name"),
+        (content(categories=[{"id": 1, "name": "a\0"}]), r"categories\[0\] without a name"),
         (content(categories=[{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]), "the category 1 named 'a' and 'b'"),
         (content(categories=[{"id": i, "name": "a|b"} for i in (1, 2)]), r"The label 'a\|b'"),
     ],
@@ -282,10 +294,8 @@ def test_sizes_of_another_image_are_found_out_when_it_is_indexed(coco: Path, sto
     assert [note for note in index.listed.notes if "another size" in note and "'train2017/a.jpg'" in note]
 
 
-def test_outlines_are_not_kept_in_memory(coco: Path) -> None:
-    made = json.loads((coco / "annotations" / "instances_train2017.json").read_text())
-    assert made["annotations"][0]["segmentation"]
-    from stackbone.extract.datasets.boxes.coco_file import _parse
-
-    read = _parse(coco / "annotations" / "instances_train2017.json")
-    assert not any("segmentation" in each for each in read["annotations"])
+def test_only_what_counts_of_a_file_is_kept_in_memory(coco: Path) -> None:
+    file = coco / "annotations" / "instances_train2017.json"
+    assert json.loads(file.read_text())["annotations"][0]["segmentation"]
+    read = _parse(file)
+    assert {key for each in read["annotations"] for key in each} == {"id", "image_id", "category_id", "bbox", "iscrowd"}

@@ -33,9 +33,10 @@ def floats(values: object) -> Floats:
     return np.asarray(values, np.float32)
 
 
-def test_cells_see_the_smallest_object_whose_size_is_theirs() -> None:
+@pytest.mark.parametrize("reach", [4.0, 8.0])
+def test_cells_see_the_smallest_object_whose_size_is_theirs(reach: float) -> None:
     boxes = planted_images(0, 12)
-    cells = Cells.of(PlantedMaps(boxes).levels)
+    cells = Cells.of(PlantedMaps(boxes).levels, reach)
     for each in framed_boxes(boxes, sizes_of(boxes), SIDE, CLASSES):
         found = assign(cells, each)
         for cell, (x, y) in enumerate(cells.centres):
@@ -43,7 +44,8 @@ def test_cells_see_the_smallest_object_whose_size_is_theirs() -> None:
             for number, (left, top, right, bottom) in enumerate(each.corners):
                 edges = (x - left, y - top, right - x, bottom - y)
                 stride = cells.strides[cell]
-                low, high = {8: (0, 32), 16: (32, 64), 32: (64, np.inf)}[int(stride)]
+                low, high = {8: (0.0, 8.0), 16: (8.0, 16.0), 32: (16.0, np.inf)}[int(stride)]
+                low, high = low * reach, high * reach
                 near = max(abs(x - (left + right) / 2), abs(y - (top + bottom) / 2)) < 1.5 * stride
                 fits = min(edges) > 0 and near and low < max(edges) <= high
                 if fits and (right - left) * (bottom - top) < area:
