@@ -24,12 +24,7 @@ _QUOTES = {"typed"}
 _SAFE = {
     "dataset.name",  # of letters, digits, '.', '_' and '-'
     *("self.cv", "self.seed", "self.inner_splits", "cv", "SAME_PICTURE", "n", "max", "tries", "','.join"),  # numbers
-<<<<<<< HEAD
-    *("n_units", "side", "map_size"),  # numbers too
-    *("PYRAMID", "near", "DEFAULT_HEAD"),  # words of ours too
-    *("self.rare", "plain.model", "LOO", "LOGO", "typed_metric", "task", "elsewhere[0]", "BAR"),  # words of ours
-=======
-    *("side", "map_size", "fitting"),  # numbers too
+    *("side", "map_size", "fitting", "n_units"),  # numbers too
     *(
         "self.rare",
         "plain.model",
@@ -40,8 +35,8 @@ _SAFE = {
         "elsewhere[0]",
         "BAR",
         "PYRAMID",
+        "DEFAULT_HEAD",
     ),  # words of ours
->>>>>>> w-heads
     *("data", "name", "asked", "table"),  # quoted a line above
 }
 
