@@ -5,8 +5,9 @@ WRITING := .venv-docs
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-# Tests run side by side: each process computes on one thread, and may hold 5 GiB, so that there are four at most.
-SIDE_BY_SIDE = --numprocesses auto --maxprocesses 4 --dist worksteal
+# Tests run side by side, one process more than there are cores, since tests wait for the disk and the browser too; each
+# computes on one thread, and may hold 5 GiB, so that there are four at most.
+SIDE_BY_SIDE = --numprocesses $$($(PYTHON) -c 'import os; print(min(4, 1 + (os.cpu_count() or 1)))') --dist worksteal
 
 BROWSERS = chromium chromium-browser google-chrome google-chrome-stable
 FIND_BROWSER = { for name in $(BROWSERS); do command -v $$name && exit 0; done; false; } >/dev/null
