@@ -21,6 +21,7 @@ from stackbone.cache.records.feature_name import FeatureName, parse_feature_name
 from stackbone.cache.records.parts import Part, RowForm
 from stackbone.cache.records.provenance import CUT, Provenance, merge_provenance, names_cut
 from stackbone.cache.records.seen import SeenRecord, read_seen
+from stackbone.cache.records.shards.content import ShardHeader, Sizes
 from stackbone.cache.records.spec import FeatureSpec
 
 _T = TypeVar("_T")
@@ -58,7 +59,7 @@ class FeatureSet:
         """Return its shards in the order that decides between doubles: by file name."""
         return sorted(self.folder.glob(shard.PATTERN))
 
-    def header(self) -> shard.ShardHeader:
+    def header(self) -> ShardHeader:
         """Return the header of its first shard.
 
         Raises
@@ -157,7 +158,7 @@ class FeatureSet:
         provenance: Mapping[str, str],
         form: RowForm | None = None,
         *,
-        sizes: shard.Sizes | None = None,
+        sizes: Sizes | None = None,
         merge: str = "",
     ) -> Path:
         """Commit rows as one new shard and return its path; parameters and errors as of `write_shard`."""

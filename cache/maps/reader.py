@@ -15,7 +15,8 @@ from stackbone.cache.errors import CacheError, CorruptFileError, UsageError
 from stackbone.cache.hdf5.opening import corrupt_message
 from stackbone.cache.maps.rows import ShardRows, Stamp
 from stackbone.cache.records.feature_name import PYRAMID
-from stackbone.cache.records.shard import ShardHeader, ShardLayout, Sizes, read_layout
+from stackbone.cache.records.shard import read_layout
+from stackbone.cache.records.shards.content import ShardHeader, ShardLayout, Sizes
 
 _LEVEL = re.compile(r"stride([1-9][0-9]{0,3})")
 _TRIES = 100  # to read rows of shards that `compact` may replace meanwhile

@@ -14,7 +14,7 @@ from stackbone.cache.disk.reading import read_at
 from stackbone.cache.errors import Malformed
 from stackbone.cache.hdf5.opening import opened
 from stackbone.cache.hdf5.seal import Seal
-from stackbone.cache.records.shard import ShardHeader
+from stackbone.cache.records.shards.content import ShardHeader
 
 _READ_BYTES = 4 << 20  # at a time while rows are proven
 _EXPONENT = np.uint16(0x7C00)  # of a float16: all ones where it is not finite

@@ -21,6 +21,7 @@ from stackbone.cache.hdf5.opening import corrupt_message
 from stackbone.cache.records import shard
 from stackbone.cache.records.provenance import merge_provenance
 from stackbone.cache.records.seen import FILE as RECORD
+from stackbone.cache.records.shards.content import ShardHeader, Sizes
 from stackbone.cache.store import FeatureStore
 from stackbone.cache.text import counted
 
@@ -32,7 +33,7 @@ class _Rows(NamedTuple):
 
     digests: Digests
     features: NDArray[np.floating]
-    sizes: shard.Sizes | None
+    sizes: Sizes | None
 
     def take(self, rows: NDArray[np.intp] | slice) -> _Rows:
         """Return those of some places."""
@@ -189,11 +190,11 @@ def _distinct(paths: list[Path], fingerprint: str, drop: Digests | None) -> NDAr
     return keys if drop is None else np.setdiff1d(keys, as_keys(drop))
 
 
-def _rows_each(header: shard.ShardHeader) -> int:
+def _rows_each(header: ShardHeader) -> int:
     return max(1, TARGET_BYTES // (header.dim * np.dtype(header.dtype).itemsize))
 
 
-def _n_shards(headers: list[shard.ShardHeader]) -> int:
+def _n_shards(headers: list[ShardHeader]) -> int:
     return math.ceil(sum(header.n_rows for header in headers) / _rows_each(headers[0])) if headers else 0
 
 

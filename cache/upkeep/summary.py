@@ -18,7 +18,8 @@ from stackbone.cache.records.given import is_given
 from stackbone.cache.records.index import DatasetIndex, index_path, read_index
 from stackbone.cache.records.provenance import Provenance, merge_provenance
 from stackbone.cache.records.seen import FILE, SeenRecord
-from stackbone.cache.records.shard import ShardHeader, read_summary
+from stackbone.cache.records.shard import read_summary
+from stackbone.cache.records.shards.content import ShardHeader
 from stackbone.cache.records.spec import FeatureSpec
 from stackbone.cache.store import FeatureStore
 from stackbone.cache.text import counted

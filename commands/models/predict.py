@@ -1,4 +1,4 @@
-"""Predict the labels of new images with a saved model, or find objects in them.
+"""Predict labels of new images, or find objects, with a saved model.
 
 Gives calibrated probabilities of classes, numbers where the model is a regression, or boxes where `detect` saved it.
 Embeds what the cache lacks.

@@ -1,19 +1,24 @@
-"""A feature set being filled: which images it lacks, and its rows that are not on disk yet."""
+"""A feature set being filled: which images it lacks, the room that they take, its rows that are not on disk yet."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache import FeatureSet, FeatureSpec
+from stackbone.cache import CacheError, FeatureSet, FeatureSpec
 from stackbone.cache.disk.digest import DIGEST_BYTES
+from stackbone.cache.records.feature_name import LARGE, POOLED
 from stackbone.cache.records.provenance import named_cut
-from stackbone.extract.backbones.backbone import LETTERBOX
+from stackbone.cache.text import counted
+from stackbone.extract.backbones.backbone import LETTERBOX, Backbone
 from stackbone.extract.backbones.outputs import OutputForm
 
+_MOST_NAMED = 3
 COMMIT_BYTES = 4 << 20  # of features at most in a shard; every copy made of them on their way to disk is as large
 COMMIT_BYTES_OF_MAPS = 32 << 20  # of those, whose rows are large: else there would be a file for every few images
 
@@ -97,3 +102,70 @@ class Filling:
         self.feature_set.append(self.spec, self._digests[:n], self._features[:n], told, form.row, sizes=sizes)
         self.n_uncommitted = 0
         self.n_embedded += n
+
+
+def check_outputs(root: Path, wanted: Sequence[tuple[Backbone, Sequence[Filling]]]) -> str:
+    """Refuse, before an image is decoded, outputs that a network lacks, and rows that would not fit on the disk.
+
+    Pooled features alone are let through unasked: every backbone has them, and they are small.
+
+    Parameters
+    ----------
+    root
+        The cache.
+    wanted
+        Backbones, and what is to be filled of each.
+
+    Returns
+    -------
+    str
+        How much room the rows take, in words, where there are maps among them; else "".
+
+    Raises
+    ------
+    UsageError
+        If a network lacks an output; the message names those it has.
+    CacheError
+        If the disk has not as many bytes free as the rows take.
+    """
+    asked = [
+        (backbone, fillings) for backbone, fillings in wanted if any(each.spec.output != POOLED for each in fillings)
+    ]
+    sizes = [(each, size) for backbone, fillings in asked for each, size in _row_bytes(backbone, fillings)]
+    needed = sum(size * int(each.lacking.sum()) for each, size in sizes)
+    there = next(path for path in (root, *root.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if needed <= free:
+        return _room_of_maps(sizes, needed, free)
+    largest = sorted(sizes, key=lambda pair: -pair[1] * int(pair[0].lacking.sum()))[:_MOST_NAMED]
+    named = "; ".join(
+        f"{each.feature_set.backbone}: {size:,} bytes an image x {counted(int(each.lacking.sum()), 'image')}"
+        for each, size in largest
+    )
+    message = (
+        f"these features take {needed / 1e9:,.2f} GB ({named}), and the disk of the cache {root} has "
+        f"{free / 1e9:,.2f} GB free. Leave {largest[0][0].feature_set.backbone} out, free space, or name a cache on "
+        "another disk with --cache. Nothing was embedded"
+    )
+    raise CacheError(message)
+
+
+def _room_of_maps(sizes: Sequence[tuple[Filling, int]], needed: int, free: int) -> str:
+    """Return what maps take, each output once, since its views are as large."""
+    of_maps = {each.feature_set.backbone.partition("~")[0]: size for each, size in sizes if each.spec.output in LARGE}
+    if not of_maps:
+        return ""
+    named = "; ".join(f"{name}: {size:,} bytes an image" for name, size in of_maps.items())
+    rows = counted(sum(int(each.lacking.sum()) for each, _ in sizes), "row")
+    return f"{named}; {rows} of all outputs and views take {needed / 1e9:,.2f} GB of {free / 1e9:,.2f} GB free"
+
+
+def _row_bytes(backbone: Backbone, fillings: Sequence[Filling]) -> list[tuple[Filling, int]]:
+    """Return the bytes of a row of each feature set: as its shards have it, else as the network's shapes tell."""
+    known = {each.spec.output: each.feature_set.header().row_bytes for each in fillings if each.feature_set.shards()}
+    unknown = [each.spec.output for each in fillings if each.spec.output not in known]
+    if unknown:
+        from stackbone.extract.networks.forms import forms_of
+
+        known |= {form.output: form.row_bytes for form in forms_of(backbone, unknown)}
+    return [(each, known[each.spec.output]) for each in fillings]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stackbone.cache import DatasetIndex, Digests
 from stackbone.cache.disk.reading import read_listed
 from stackbone.cache.maps.reader import MapReader
-from stackbone.cache.records.shard import Sizes
+from stackbone.cache.records.shards.content import Sizes
 from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.embedding.digests import unwritten_index
 from stackbone.extract.images.arrays import Arrays

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import (
-    CacheError,
     Digests,
     FeatureSpec,
     FeatureStore,
@@ -23,9 +21,8 @@ from stackbone.cache import (
     feature_set_id,
 )
 from stackbone.cache.progress import Progress, silent
-from stackbone.cache.records.feature_name import LARGE, POOLED, PYRAMID, parse_feature_name
+from stackbone.cache.records.feature_name import PYRAMID, parse_feature_name
 from stackbone.cache.records.given import given_message, is_given
-from stackbone.cache.text import counted
 from stackbone.extract.backbones.backbone import LETTERBOX, Backbone, get_backbone
 from stackbone.extract.backbones.outputs import checked_map_size
 from stackbone.extract.backbones.own_file import find_own
@@ -42,14 +39,13 @@ from stackbone.extract.backbones.weights import (
 from stackbone.extract.embedding.embedder import Embedder
 from stackbone.extract.embedding.filling import Filling
 from stackbone.extract.embedding.images import Images
-from stackbone.extract.engines.engine import Engine, bounded_batch, check_precision, make_engine
+from stackbone.extract.engines.batches import bounded_batch
+from stackbone.extract.engines.engine import Engine, check_precision, make_engine
 from stackbone.extract.images.arrays import Arrays
 from stackbone.extract.images.decode import DECODING
 from stackbone.extract.images.limits import USUAL, Limits
 from stackbone.extract.steering_files.choice import Choice, choose_backbones
 from stackbone.extract.steering_files.steered import find_steered, with_hub
-
-_MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -212,73 +208,6 @@ def make_filling(store: FeatureStore, backbone: str, spec: FeatureSpec, digests:
     feature_set = store.feature_set(backbone, spec)
     lacking, cut = feature_set.look_up(digests)
     return Filling(spec, feature_set, lacking, cut)
-
-
-def check_outputs(root: Path, wanted: Sequence[tuple[Backbone, Sequence[Filling]]]) -> str:
-    """Refuse, before an image is decoded, outputs that a network lacks, and rows that would not fit on the disk.
-
-    Pooled features alone are let through unasked: every backbone has them, and they are small.
-
-    Parameters
-    ----------
-    root
-        The cache.
-    wanted
-        Backbones, and what is to be filled of each.
-
-    Returns
-    -------
-    str
-        How much room the rows take, in words, where there are maps among them; else "".
-
-    Raises
-    ------
-    UsageError
-        If a network lacks an output; the message names those it has.
-    CacheError
-        If the disk has not as many bytes free as the rows take.
-    """
-    asked = [
-        (backbone, fillings) for backbone, fillings in wanted if any(each.spec.output != POOLED for each in fillings)
-    ]
-    sizes = [(each, size) for backbone, fillings in asked for each, size in _row_bytes(backbone, fillings)]
-    needed = sum(size * int(each.lacking.sum()) for each, size in sizes)
-    there = next(path for path in (root, *root.absolute().parents) if path.exists())
-    free = shutil.disk_usage(there).free
-    if needed <= free:
-        return _room_of_maps(sizes, needed, free)
-    largest = sorted(sizes, key=lambda pair: -pair[1] * int(pair[0].lacking.sum()))[:_MOST_NAMED]
-    named = "; ".join(
-        f"{each.feature_set.backbone}: {size:,} bytes an image x {counted(int(each.lacking.sum()), 'image')}"
-        for each, size in largest
-    )
-    message = (
-        f"these features take {needed / 1e9:,.2f} GB ({named}), and the disk of the cache {root} has "
-        f"{free / 1e9:,.2f} GB free. Leave {largest[0][0].feature_set.backbone} out, free space, or name a cache on "
-        "another disk with --cache. Nothing was embedded"
-    )
-    raise CacheError(message)
-
-
-def _room_of_maps(sizes: Sequence[tuple[Filling, int]], needed: int, free: int) -> str:
-    """Return what maps take, each output once, since its views are as large."""
-    of_maps = {each.feature_set.backbone.partition("~")[0]: size for each, size in sizes if each.spec.output in LARGE}
-    if not of_maps:
-        return ""
-    named = "; ".join(f"{name}: {size:,} bytes an image" for name, size in of_maps.items())
-    rows = counted(sum(int(each.lacking.sum()) for each, _ in sizes), "row")
-    return f"{named}; {rows} of all outputs and views take {needed / 1e9:,.2f} GB of {free / 1e9:,.2f} GB free"
-
-
-def _row_bytes(backbone: Backbone, fillings: Sequence[Filling]) -> list[tuple[Filling, int]]:
-    """Return the bytes of a row of each feature set: as its shards have it, else as the network's shapes tell."""
-    known = {each.spec.output: each.feature_set.header().row_bytes for each in fillings if each.feature_set.shards()}
-    unknown = [each.spec.output for each in fillings if each.spec.output not in known]
-    if unknown:
-        from stackbone.extract.networks.forms import forms_of
-
-        known |= {form.output: form.row_bytes for form in forms_of(backbone, unknown)}
-    return [(each, known[each.spec.output]) for each in fillings]
 
 
 def make_embedder(

@@ -32,12 +32,12 @@ from stackbone.extract.datasets.dataset import Dataset, open_dataset
 from stackbone.extract.datasets.folders.extensions import missing_decoder
 from stackbone.extract.datasets.folders.first_bytes import is_image_file
 from stackbone.extract.embedding.digests import list_dataset
+from stackbone.extract.embedding.filling import check_outputs
 from stackbone.extract.embedding.images import EmbeddedFiles, EmbeddedImages
 from stackbone.extract.embedding.pipeline import embed_images
 from stackbone.extract.embedding.plan import (
     EngineOptions,
     backbone_of,
-    check_outputs,
     distinct_images,
     find_weights_of,
     make_embedder,
@@ -70,10 +70,8 @@ def embed_for(
 ) -> EmbeddedImages:
     """Return the features of a dataset's images in the feature sets that a model names, computing what is missing.
 
-    Maps of several strides stay in the cache, and are read from there image by image: `EmbeddedImages.maps`.
-
-    New features stay in the cache; no dataset index is written. Where every image is cached, neither weights
-    nor torch are needed.
+    New features stay in the cache, where `EmbeddedImages.maps` reads maps; no dataset index is written. Where every
+    image is cached, neither weights nor torch are needed.
 
     Parameters
     ----------

@@ -16,11 +16,11 @@ from stackbone.cache.upkeep.dataset_summary import DatasetSummary, summarise_dat
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import check_weights_names, named_weights
 from stackbone.extract.datasets.dataset import Dataset
+from stackbone.extract.embedding.filling import check_outputs
 from stackbone.extract.embedding.indexing import make_index, with_found
 from stackbone.extract.embedding.pipeline import Profile, embed_images
 from stackbone.extract.embedding.plan import (
     EngineOptions,
-    check_outputs,
     distinct_images,
     find_weights_of,
     inputs_of,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import math
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Protocol
@@ -18,6 +17,7 @@ from stackbone.cache.records.feature_name import POOLED
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.outputs import OutputForm
 from stackbone.extract.backbones.weights import Weights
+from stackbone.extract.engines.batches import usual_batch
 
 if TYPE_CHECKING:
     import torch
@@ -30,22 +30,6 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 _OPENVINO_BATCH = 8
 _CPU_BATCH = 16
 _GPU_BATCH = 64
-
-
-_USUAL_PIXELS = 224 * 224  # of an image, that the sizes above are for
-_MOST_PIXELS = 1 << 24  # of a batch that a user asks for: what a network holds of them is some gigabytes
-
-
-def usual_batch(most: int, backbone: Backbone) -> int:
-    """Return how many images fit where `most` of the usual size do, if a backbone's are framed; else `most`."""
-    return max(1, most * _USUAL_PIXELS // math.prod(backbone.transform.input_size)) if backbone.is_framed else most
-
-
-def bounded_batch(asked: int | None, backbone: Backbone) -> int | None:
-    """Return the images at once that a user asked for, or fewer where a backbone's are framed and large."""
-    if asked is None or not backbone.is_framed:
-        return asked
-    return max(1, min(asked, _MOST_PIXELS // math.prod(backbone.transform.input_size)))
 
 
 class Engine(Protocol):

@@ -496,7 +496,7 @@ def test_damaged_shard_is_refused_set_aside_and_refilled(here: _Here, experiment
 
 
 def test_interrupt_ends_with_130_and_keeps_what_was_computed(here: _Here, finished: Path, tmp_path: Path) -> None:
-    write_photos(tmp_path / "photos", {"a": 200, "b": 200})
+    write_photos(tmp_path / "photos", {"a": 120, "b": 120})
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         process, terminal = _command_on_terminal(*_EXTRACT, cwd=tmp_path)
         _wait_for(terminal, rb"embedding[^\r\n]*?[1-9][0-9]+/")
@@ -513,10 +513,10 @@ def test_interrupt_ends_with_130_and_keeps_what_was_computed(here: _Here, finish
             assert b"Traceback" not in rest
     shown = json.loads(here("inspect", "--json", cwd=tmp_path).stdout)
     n_kept = shown["feature_sets"][0]["n_rows"]
-    assert 0 < n_kept < 400
+    assert 0 < n_kept < 240
     report = json.loads(here("extract", "photos", "--backbones", LITE0, "--json", cwd=tmp_path).stdout)
     assert report["backbones"][0]["n_found"] == n_kept
-    assert report["backbones"][0]["n_embedded"] == 400 - n_kept
+    assert report["backbones"][0]["n_embedded"] == 240 - n_kept
 
 
 def test_progress_shows_rate_and_time_left_on_a_terminal(finished: Path, tmp_path: Path) -> None:
@@ -633,7 +633,7 @@ def test_a_narrow_terminal_drops_the_words_and_keeps_the_numbers(finished: Path)
 
 
 def test_a_killed_extract_loses_only_what_was_not_committed(here: _Here, tmp_path: Path) -> None:
-    write_photos(tmp_path / "photos", {"a": 150, "b": 150})
+    write_photos(tmp_path / "photos", {"a": 100, "b": 100})
     process, terminal = _command_on_terminal(*_EXTRACT, cwd=tmp_path, before=_OFTEN)
     _wait_for(terminal, rb"embedding[^\r\n]*?[1-9][0-9]{2}/")
     process.send_signal(signal.SIGKILL)
@@ -644,14 +644,14 @@ def test_a_killed_extract_loses_only_what_was_not_committed(here: _Here, tmp_pat
     assert n_kept >= 80
     report = json.loads(here("extract", "photos", "--backbones", LITE0, "--json", cwd=tmp_path).stdout)
     assert report["backbones"][0]["n_found"] == n_kept
-    assert report["backbones"][0]["n_embedded"] == 300 - n_kept
+    assert report["backbones"][0]["n_embedded"] == 200 - n_kept
     assert list((tmp_path / "features").rglob(".writing-*")) == []
 
 
 def test_four_processes_on_overlapping_folders_end_with_the_union(here: _Here, tmp_path: Path) -> None:
     for i in range(4):
-        write_photos(tmp_path / f"photos-{i}", {"a": 10, "b": 10}, seed=i)
-        write_photos(tmp_path / f"photos-{i}", {"a": 10, "b": 10}, seed=(i + 1) % 4)
+        write_photos(tmp_path / f"photos-{i}", {"a": 5, "b": 5}, seed=i)
+        write_photos(tmp_path / f"photos-{i}", {"a": 5, "b": 5}, seed=(i + 1) % 4)
     said = [tmp_path / f"said-{i}" for i in range(4)]
     writers = [
         start_command(
@@ -662,9 +662,9 @@ def test_four_processes_on_overlapping_folders_end_with_the_union(here: _Here, t
     for writer, errors in zip(writers, said, strict=True):
         assert (writer.wait(240), errors.read_text()) == (0, "")
     shown = json.loads(here("inspect", "--json", cwd=tmp_path).stdout)
-    assert shown["feature_sets"][0]["n_rows"] == 80
+    assert shown["feature_sets"][0]["n_rows"] == 40
     assert set(shown["feature_sets"][0]["missing"].values()) == {0}
-    verified = json.loads(here("verify", "--recompute", "80", "--json", cwd=tmp_path).stdout)
+    verified = json.loads(here("verify", "--recompute", "40", "--json", cwd=tmp_path).stdout)
     assert verified["recomputed"][0]["problem"] == ""
 
 

@@ -151,7 +151,7 @@ def test_inspect_tells_what_a_detection_model_is(run: Run, model: Path) -> None:
 
 
 def test_a_detection_model_is_no_model_of_labels_and_the_other_way_round(run: Run, folder: Path, model: Path) -> None:
-    refused = run("export", model, "exported")
+    refused = run("export", model, "--onnx", "x.onnx")
     assert refused.returncode == 1
     assert "is a detection model" in refused.stderr
     done = run("predict", "shapes/JPEGImages", "--model", model, "--top", "2")

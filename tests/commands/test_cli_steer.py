@@ -61,7 +61,9 @@ def test_from_photos_to_a_report_with_a_steered_backbone(folder: Path, here: Her
     assert again.stdout.count("nothing to train") == 2
 
     names = f"{VIT},vit_toast"
-    embedded = here("extract", "photos", "--backbones", names, "--steering", "steering/photos", "--weights", STEER[5])
+    embedded = here(
+        "extract", "photos", "--backbones", names, "--steering", "steering/photos", "--weights", STEER[5], *UNCONVERTED
+    )
     assert embedded.returncode == 0, embedded.stderr
     assert embedded.stdout.count("vit_toast-") == 2
     assert "next: stackbone stack --cv 2 --seed 0 --report report.html" in embedded.stdout

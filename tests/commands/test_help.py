@@ -39,7 +39,8 @@ from tests.made.commands import run_command
 from tests.made.plugin import install_plugin
 
 COMMANDS = (
-    *("audit", "backbones", "cluster", "compact", "compare-backbones", "demo", "evaluate", "export", "extract"),
+    *("audit", "backbones", "cluster", "compact", "compare-backbones", "demo", "detect", "evaluate", "export"),
+    "extract",
     *("forget", "inspect", "predict", "relabel", "report", "search", "similar", "stack", "steer", "suggest"),
     *("transfer", "verify"),
 )

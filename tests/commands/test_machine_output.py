@@ -20,8 +20,8 @@ from stackbone.commands.shared.listing import own_commands
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 FAST = ("stack", "--recipe", "oof", "--c", "0.1", "--cv", "2", "--inner-cv", "2")
 WITH_ROWS = (
-    *("audit", "backbones", "cluster", "compare-backbones", "evaluate", "predict", "relabel", "search", "similar"),
-    *("stack", "suggest", "transfer"),
+    *("audit", "backbones", "cluster", "compare-backbones", "detect", "evaluate", "predict", "relabel", "search"),
+    *("similar", "stack", "suggest", "transfer"),
 )
 
 

@@ -24,7 +24,7 @@ _QUOTES = {"typed"}
 _SAFE = {
     "dataset.name",  # of letters, digits, '.', '_' and '-'
     *("self.cv", "self.seed", "self.inner_splits", "cv", "SAME_PICTURE", "n", "max", "tries", "','.join"),  # numbers
-    *("side", "map_size", "fitting"),  # numbers too
+    *("side", "map_size", "fitting", "n_units"),  # numbers too
     *(
         "self.rare",
         "plain.model",
@@ -35,6 +35,7 @@ _SAFE = {
         "elsewhere[0]",
         "BAR",
         "PYRAMID",
+        "DEFAULT_HEAD",
     ),  # words of ours
     *("data", "name", "asked", "table"),  # quoted a line above
 }

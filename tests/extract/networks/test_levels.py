@@ -17,12 +17,11 @@ from stackbone.extract.backbones.backbone import Backbone, get_backbone
 from stackbone.extract.backbones.outputs import DEFAULT_MAP_SIZE, OutputForm, checked_map_size
 from stackbone.extract.backbones.weights import random_weights
 from stackbone.extract.engines import graphs
+from stackbone.extract.engines.batches import bounded_batch, usual_batch
 from stackbone.extract.engines.engine import (
     OpenVinoEngine,
     TorchEngine,
-    bounded_batch,
     make_engine,
-    usual_batch,
 )
 from stackbone.extract.engines.network import build_outputs
 from stackbone.extract.images.decode import letterboxed

@@ -298,7 +298,7 @@ def test_features_that_are_not_finite_are_named_by_feature_set_and_row(
     x = made_features(3)
     x[[4, 7], 1] = np.nan
     with monkeypatch.context() as patch:  # the cache refuses to write them, so this stands for a foreign writer
-        patch.setattr("stackbone.cache.records.shard._first_not_finite", lambda _: None)
+        patch.setattr("stackbone.cache.records.shard.first_not_finite", lambda _: None)
         add(store, made_spec("xception"), x)
     with pytest.raises(CacheError, match=r"xception-[0-9a-f]{12}.*not finite, first in row 4"):
         join_features(store)

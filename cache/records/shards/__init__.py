@@ -1,0 +1,1 @@
+"""What lies in a shard, before a row of it is read."""
