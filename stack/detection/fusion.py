@@ -24,7 +24,7 @@ from stackbone.stack.detection.scores.matching import THRESHOLDS, match
 OVERLAP = 0.55
 """Intersection over union from which boxes are taken for the same object, the paper's."""
 
-OVERLAPS = (0.45, 0.55, 0.65, 0.75)
+OVERLAPS = (0.55, 0.6, 0.65, 0.7, 0.75)
 """Among which the overlap of boxes of one object is chosen."""
 
 FACTORS = (0.0, 0.5, 2.0)
