@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         stack_options,
     )
     from stackbone.stack.audit.audit import audit
+    from stackbone.stack.detection.experiments.run import run_detection
     from stackbone.stack.exploring.clusters.cluster import cluster
     from stackbone.stack.exploring.representations.compare import compare_backbones
     from stackbone.stack.exploring.search import search
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from stackbone.stack.models.predict import predict
     from stackbone.stack.report.page import write_report
     from stackbone.stack.suggesting.suggest import suggest
+    from stackbone.stack.transfer.run import run_transfer
 else:
     __getattr__ = lazy_names(__name__, __file__)
 
@@ -65,7 +67,9 @@ __all__ = [
     "open_dataset",
     "predict",
     "relabel",
+    "run_detection",
     "run_experiment",
+    "run_transfer",
     "save_model",
     "search",
     "similar",
