@@ -72,7 +72,9 @@ class Cells:
 def assign(cells: Cells, boxes: FramedBoxes, radius: float = RADIUS) -> NDArray[np.int64]:
     """Return ``(n_cells,)`` which object each cell is to find, by its number among the image's; or what it is else.
 
-    `BACKGROUND` where there is none, `IGNORED` where there is only one that is neither to be found nor background.
+    `BACKGROUND` where there is none, `IGNORED` where there is only one that is neither to be found nor background. An
+    object so narrow that it lies between the centres of all cells is found by none; the nearest are ignored, since it is
+    not background either.
     """
     found = np.full(len(cells.centres), BACKGROUND)
     if len(boxes.ignored):
@@ -83,13 +85,15 @@ def assign(cells: Cells, boxes: FramedBoxes, radius: float = RADIUS) -> NDArray[
     reach = radius * cells.strides[:, None]
     is_near = np.abs(cells.centres[:, :1] - middle[:, 0]) < reach
     is_near &= np.abs(cells.centres[:, 1:] - middle[:, 1]) < reach
-    near, objects = np.nonzero(is_near)  # few of all pairs
+    near, objects = around, theirs = np.nonzero(is_near)  # few of all pairs
     edges = distances(cells.centres[near], boxes.corners[objects])
     farthest = edges.max(axis=1, initial=0)
     sees = edges.min(axis=1, initial=np.inf) > 0
     sees &= (farthest > cells.nearest[near]) & (farthest <= cells.farthest[near])
     near, objects = near[sees], objects[sees]
     sides = boxes.corners[:, 2:] - boxes.corners[:, :2]
+    missed = ~np.isin(theirs, objects) & (cells.levels[around] == 0)
+    found[around[missed]] = IGNORED
     largest_first = np.argsort(-sides.prod(axis=1)[objects], kind="stable")
     found[near[largest_first]] = objects[largest_first]
     return found

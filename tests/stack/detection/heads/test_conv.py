@@ -92,6 +92,15 @@ def test_what_is_ignored_counts_for_nothing_in_the_loss() -> None:
     assert loss(outputs, targets) > first
 
 
+def test_an_object_between_all_cells_is_no_background() -> None:
+    cells = Cells.of(PlantedMaps([]).levels)
+    thin = FramedBoxes(floats([[5, 5, 11, 11]]), np.array([1]), np.zeros((0, 4), np.float32))
+    found = assign(cells, thin)
+    nearest = np.abs(cells.centres - 8).max(axis=1) < 12
+    np.testing.assert_array_equal(np.flatnonzero(found == IGNORED), np.flatnonzero(nearest & (cells.strides == 8)))
+    assert set(found.tolist()) == {IGNORED, BACKGROUND}
+
+
 def test_the_loss_of_right_answers_is_nought() -> None:
     cells = Cells.of(PlantedMaps([]).levels)
     own = FramedBoxes(floats([[0, 0, 128, 128], [8, 8, 40, 40]]), np.array([0, 1]), np.zeros((0, 4), np.float32))
