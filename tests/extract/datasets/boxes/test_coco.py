@@ -11,6 +11,8 @@ import pytest
 from stackbone.cache import DatasetError, FeatureStore
 from stackbone.extract.datasets.boxes.coco_file import _parse
 from stackbone.extract.datasets.dataset import Dataset, open_dataset
+from stackbone.extract.datasets.folders.walking import folders_in_wrappers
+from stackbone.extract.datasets.kinds import coco as kind
 from stackbone.extract.embedding.indexing import index_dataset
 from tests.made.annotated import coco_content, make_coco, photo
 
@@ -108,6 +110,77 @@ def test_images_are_found_where_each_writer_puts_them(tmp_path: Path, file: str,
     dataset = open_dataset(folder)
     assert (dataset.n, dataset.labels, dataset.splits) == (2, ["cat|dog", "|"], [split] * 2)
     assert len(boxes(dataset)) == 2
+
+
+@pytest.mark.parametrize(
+    ("own", "other"),
+    [
+        ("val2017", "images"),
+        ("images/val2017", "images"),
+        ("val2017", "."),
+        ("valid", "images"),
+        ("images/val", "images"),
+        ("val2017", "val"),
+        ("val2017/images", "images"),
+    ],
+)
+def test_the_folder_that_a_file_is_named_after_has_its_images(tmp_path: Path, own: str, other: str) -> None:
+    folder = tmp_path / "set"
+    photo(folder / own / "1.jpg", seed=1)
+    for seed, name in enumerate(["1.jpg", "2.jpg"], start=2):  # other pictures of the same names
+        photo(folder / other / name, seed=seed)
+    named: dict[str, Any] = {"1.jpg": OBJECTS["a.jpg"], "2.jpg": OBJECTS["a.jpg"]}
+    make_coco(folder, coco_content(named, CLASSES), "annotations/instances_val2017.json")
+    dataset = open_dataset(folder)
+    assert [*boxes(dataset)] == dataset.paths == [f"{own}/1.jpg"]
+    assert told(dataset, "files are missing").endswith(": '2.jpg'.")
+
+
+def test_a_single_image_in_the_folder_of_a_files_name_is_found(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    names = [f"{i}.jpg" for i in range(200)]  # more than are tried at first
+    photo(folder / "train2017" / "151.jpg", seed=1)
+    photo(folder / "images" / "0.jpg", seed=2)
+    make_coco(folder, coco_content(dict.fromkeys(names), CLASSES))
+    assert open_dataset(folder).paths == ["train2017/151.jpg"]
+
+
+def test_of_folders_as_likely_the_one_with_most_images_counts(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    photo(folder / "images" / "a.jpg", seed=1)
+    for seed, name in enumerate(OBJECTS, start=2):
+        photo(folder / name, seed=seed)
+    make_coco(folder, content(), "annotations.json")
+    assert open_dataset(folder).paths == ["a.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("instances_log.json", '{"runs": 3}'),
+        ("train/instances_of_cats.json", '["a", "b"]'),
+        ("models.coco.json", '{"names": ["cat"]}'),
+        ("instances_broken.json", "{"),
+    ],
+)
+def test_class_folders_beside_a_file_of_such_a_name_keep_their_labels(tmp_path: Path, name: str, text: str) -> None:
+    for seed, place in enumerate(["train/cat", "train/dog", "val/cat", "val/dog"]):
+        photo(tmp_path / "set" / place / "a.jpg", seed=seed)
+    (tmp_path / "set" / name).write_text(text)
+    dataset = open_dataset(tmp_path / "set")
+    assert (dataset.labels, dataset.boxes) == (["cat", "dog", "cat", "dog"], None)
+
+
+def test_the_folder_is_looked_through_once(coco: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[Path] = []
+
+    def look(path: Path) -> list[Path]:
+        looks.append(path)
+        return [*folders_in_wrappers(path)]
+
+    monkeypatch.setattr(kind, "folders_in_wrappers", look)
+    assert open_dataset(coco).n == 2
+    assert looks == [coco]
 
 
 def test_several_files_are_splits_of_one_dataset(coco: Path) -> None:
