@@ -15,6 +15,7 @@ from typing import Any
 
 from stackbone.cache.disk.reading import read_regular
 from stackbone.cache.errors import DatasetError
+from stackbone.extract.datasets.boxes.class_names import name_problem
 from stackbone.extract.datasets.boxes.image_paths import inside, within
 
 YAMLS = (".yaml", ".yml")
@@ -111,6 +112,8 @@ def _names(file: Path, content: Mapping[str, Any]) -> dict[int, str]:
         is_number = type(key) is int or (type(key) is str and key.isascii() and key.isdecimal() and len(key) < 10)
         if not is_number or type(name) is not str or not name.strip():
             raise _wrong(file, "names that are not one text for each number", "names: [cat, dog], or a map by number")
+        if problem := name_problem(name):
+            raise _wrong(file, f"{problem}, under names", "text that can be kept")
         names[int(key)] = name.strip()
     if not names:
         raise _wrong(file, "no names of classes", "names: [cat, dog], or a map by number")
