@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.text import counted
 from stackbone.extract.datasets.boxes.building import Builder
-from stackbone.extract.datasets.boxes.class_names import name_problem, shown
 from stackbone.extract.datasets.boxes.coco_json import Keep, read_lists, wrong
-from stackbone.extract.datasets.boxes.faults import NO_NUMBER, Faults
+from stackbone.extract.datasets.boxes.faults import NO_NUMBER, Faults, name_problem, shown
 from stackbone.extract.datasets.tables.cells import list_text
 
 _MOST = 1e9  # pixels

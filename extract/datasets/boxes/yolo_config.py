@@ -15,7 +15,7 @@ from typing import Any
 
 from stackbone.cache.disk.reading import read_regular
 from stackbone.cache.errors import DatasetError
-from stackbone.extract.datasets.boxes.class_names import name_problem
+from stackbone.extract.datasets.boxes.faults import name_problem
 from stackbone.extract.datasets.boxes.image_paths import inside, within
 
 YAMLS = (".yaml", ".yml")
