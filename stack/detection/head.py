@@ -21,6 +21,9 @@ from stackbone.stack.detection.source import Digests, MapSource
 
 Tensors = dict[str, NDArray[np.float32]]
 
+PRECISIONS = ("fp32", "bf16")
+"""What heads can be trained in, the usual one first: asked for, and never chosen by the machine at hand."""
+
 
 class FittedHead(ABC):
     """A trained head.
@@ -82,6 +85,8 @@ class Head(ABC):
         Where it stands in a listing, ascending.
     has_epochs : bool
         Whether its `fit` takes ``epochs``: how often each image is seen.
+    has_precision : bool
+        Whether its `fit` takes ``precision``, one of `PRECISIONS`; without, it computes in the first.
     """
 
     name: str
@@ -89,6 +94,7 @@ class Head(ABC):
     source: str
     place: int = 100
     has_epochs: bool = False
+    has_precision: bool = False
 
     @abstractmethod
     def fit(

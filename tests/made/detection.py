@@ -19,7 +19,7 @@ from stackbone.cache.progress import Progress, silent
 from stackbone.cache.records.parts import Part, RowForm
 from stackbone.extract import index_dataset, open_dataset
 from stackbone.stack.detection.detections import Detections
-from stackbone.stack.detection.head import FittedHead, Head
+from stackbone.stack.detection.head import PRECISIONS, FittedHead, Head
 from stackbone.stack.detection.source import MapSource
 from tests.made.annotated import make_voc, voc_object, voc_xml
 from tests.made.caches import SPEC, make_digests, make_index
@@ -181,6 +181,7 @@ class CellsHead(Head):
     name = "cells"
     what = "for tests"
     source = "none"
+    has_precision = True
     n_fits = 0
 
     def fit(
@@ -195,6 +196,7 @@ class CellsHead(Head):
         mirrored: MapSource | None = None,
         checkpoint: Path | None = None,
         on_progress: Progress = silent,
+        precision: str = PRECISIONS[0],
     ) -> CellsFitted:
         """Take the mean size of objects."""
         type(self).n_fits += 1

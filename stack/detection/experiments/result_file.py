@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from stackbone.cache.progress import Progress
 from stackbone.cache.text import to_json
 from stackbone.stack.detection.experiments.experiment import DETECTION_FORMAT, DETECTION_VERSION, DetectionExperiment
 from stackbone.stack.detection.experiments.run import run_detection
+from stackbone.stack.detection.head import PRECISIONS
 from stackbone.stack.experiments.result_file import not_a_result, read_recorded
 
 WROTE = "`stackbone detect --result FILE`"
@@ -56,7 +58,8 @@ def reproduce_detection(file: Path, store: FeatureStore, *, progress: Progress |
             "dataset": str(told["dataset"]),
             "backbones": [str(ids[0]) for ids in told["backbones"].values()],
             "heads": [str(name) for name in told["heads"]],
-            "epochs": next((each.get("epochs") for each in told["settings"].values()), None),
+            "epochs": _setting(told["settings"], "epochs", None),
+            "precision": _setting(told["settings"], "precision", PRECISIONS[0]),
             "cv": told["cv"],
             "split": told["split"],
             "group_by": told["group_by"],
@@ -76,3 +79,8 @@ def reproduce_detection(file: Path, store: FeatureStore, *, progress: Progress |
         )
         raise StackError(message)
     return experiment
+
+
+def _setting(settings: Mapping[str, Mapping[str, Any]], name: str, usual: object) -> Any:  # noqa: ANN401 - as recorded
+    """Return what was asked of the heads that have a setting; the usual value where nothing was."""
+    return next((each[name] for each in settings.values() if name in each), usual)

@@ -17,6 +17,7 @@ from stackbone.stack.detection.experiments.kept import DetectionCache
 from stackbone.stack.detection.experiments.scoring import score_detectors
 from stackbone.stack.detection.experiments.sources import choose_backbones
 from stackbone.stack.detection.experiments.training import Trainer
+from stackbone.stack.detection.head import PRECISIONS
 from stackbone.stack.detection.models.refit import refit_detector
 from stackbone.stack.divisions.division import Division, choose_plan
 from stackbone.stack.divisions.named_split import find_split
@@ -30,6 +31,7 @@ def run_detection(
     backbones: str | Sequence[str] | None = None,
     heads: str | Sequence[str] = DEFAULT_HEAD,
     epochs: int | None = None,
+    precision: str = PRECISIONS[0],
     cv: int | str | None = None,
     split: str | None = None,
     group_by: str = "auto",
@@ -60,6 +62,8 @@ def run_detection(
         Names of heads, as a list or separated by commas; the verdict is about the first.
     epochs
         Of heads that are trained in epochs.
+    precision
+        What heads are trained in: ``fp32``, or ``bf16`` (conv), which is faster where the processor multiplies it.
     cv, split
         Number of folds, 3 by default; or the split of the dataset to test on.
     group_by, near_duplicates
@@ -86,7 +90,7 @@ def run_detection(
         If a name is unknown, or arguments contradict each other.
     """
     names = choose_heads(heads)
-    settings = settings_of(names, epochs)
+    settings = settings_of(names, epochs, precision)
     check_installed()
     store, told = store or FeatureStore(), progress or silent
     if isinstance(cv, str):

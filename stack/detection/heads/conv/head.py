@@ -85,6 +85,7 @@ class Conv(Head):
     source = "Tian et al. 2019, FCOS: Fully Convolutional One-Stage Object Detection, ICCV, arXiv 1904.01355"
     place = 0
     has_epochs = True
+    has_precision = True
 
     def fit(
         self,
@@ -99,6 +100,7 @@ class Conv(Head):
         checkpoint: Path | None = None,
         on_progress: Progress = silent,
         epochs: int | None = None,
+        precision: str | None = None,
         plan: Plan | None = None,
     ) -> ConvFitted:
         """Train; the same arguments give the same head on the same machine with the same number of torch's threads.
@@ -107,6 +109,8 @@ class Conv(Head):
         ----------
         epochs : int, optional
             How often each image is seen; by default as often as `plan` says.
+        precision : str, optional
+            One of `head.PRECISIONS`, by default what `plan` says.
         plan : Plan, optional
             How it is trained, if not as usual. The others are those of `Head.fit`.
         """
@@ -114,6 +118,7 @@ class Conv(Head):
 
         plan = plan or Plan()
         plan = plan if epochs is None else replace(plan, n_epochs=epochs)
+        plan = plan if precision is None else replace(plan, precision=precision)
         known = image_sizes(boxes, sizes)
         views = [source] if mirrored is None else [source, mirrored]
         framed = [framed_boxes(boxes, known, source.side, classes, mirrored=view is not source) for view in views]

@@ -9,19 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stackbone.cache.choices import check_choice
 from stackbone.cache.progress import Progress
 from stackbone.cache.trainings.checkpoints import load_checkpoint, remove_checkpoint, save_checkpoint, warn_unsound
 from stackbone.stack.detection.cells import Cells
 from stackbone.stack.detection.framed import FramedBoxes
+from stackbone.stack.detection.head import PRECISIONS
 from stackbone.stack.detection.heads.conv.losses import Targets, loss
 from stackbone.stack.detection.heads.conv.network import DEPTH, WIDTH, ConvHead, as_tensors, initialise, set_moments
 from stackbone.stack.detection.source import HELD_BYTES, HeldMaps, batches
@@ -51,7 +53,8 @@ class Plan:
     n_epochs : int, optional
         In place of `steps`.
     precision : str
-        ``auto`` for bfloat16 where the processor multiplies it, or ``fp32``.
+        One of `head.PRECISIONS`. In ``bf16`` the network computes in bfloat16, on any processor; its parameters, the
+        loss and what is found are float32 all the same.
     """
 
     steps: int = 450
@@ -62,7 +65,10 @@ class Plan:
     depth: int = DEPTH
     held_bytes: int = field(default=HELD_BYTES)
     n_epochs: int | None = None
-    precision: str = "auto"
+    precision: str = PRECISIONS[0]
+
+    def __post_init__(self) -> None:
+        check_choice("--precision", self.precision, PRECISIONS)
 
     def epochs(self, n_images: int) -> int:
         """Return how often each image is seen."""
@@ -110,7 +116,7 @@ def train(
     if checkpoint is not None:
         run.resume(checkpoint)
     run.finish(checkpoint)
-    return head.eval(), {"losses": run.history, "precision": run.precision}
+    return head.eval(), {"losses": run.history, "precision": plan.precision}
 
 
 class _Run:
@@ -134,8 +140,6 @@ class _Run:
         others = [each for each in head.parameters() if each.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": plan.decay}, {"params": others, "weight_decay": 0.0}]
         self._optimiser = torch.optim.AdamW(groups, lr=plan.rate, foreach=False)
-        self._autocast = torch.bfloat16 if plan.precision == "auto" and _multiplies_bf16() else None
-        self.precision = "fp32" if self._autocast is None else "bf16"
         self.history: list[float] = []
 
     def resume(self, checkpoint: Path) -> None:
@@ -222,7 +226,7 @@ class _Run:
             group["lr"] = self._plan.rate * self._share(done)
         maps = as_tensors(self._examples.maps[view].read(rows))
         targets = Targets(self._cells, [self._examples.boxes[view][row] for row in rows], self._n_classes)
-        with torch.autocast("cpu", self._autocast, enabled=self._autocast is not None):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._plan.precision == "bf16"):
             outputs = self._head(maps)
         value = loss(outputs, targets)
         self._optimiser.zero_grad()
@@ -260,9 +264,3 @@ def _moments(examples: Examples, seed: int) -> tuple[list[NDArray[np.float32]], 
         means.append(mean.astype(np.float32))
         scales.append((1 / np.maximum(deviation, floor)).astype(np.float32))
     return means, scales
-
-
-def _multiplies_bf16() -> bool:
-    """Return whether the processor has instructions for bfloat16; an older torch cannot say."""
-    ask = cast("Callable[[], dict[str, Any]]", getattr(torch.cpu, "get_capabilities", dict))
-    return any(value for name, value in ask().items() if "bf16" in name)

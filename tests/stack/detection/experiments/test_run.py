@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from stackbone.cache import FeatureStore, StackError, UsageError
 from stackbone.cache.boxes.box_table import box_table
+from stackbone.stack.detection.experiments import training
+from stackbone.stack.detection.experiments.result_file import reproduce_detection, write_detection
 from stackbone.stack.detection.experiments.run import run_detection
 from tests.made.caches import make_digests, make_index
 from tests.made.detection import CellsHead, add_pyramid, boxes_of, make_detection_cache, make_images
@@ -38,6 +41,26 @@ def test_a_second_run_trains_nothing_and_gives_the_same_numbers(tmp_path: Path) 
     assert CellsHead.n_fits == 2 * 3 * 2
     assert run_detection(store, heads="cells").to_dict() == first
     assert CellsHead.n_fits == 2 * 3 * 2
+
+
+def test_what_was_kept_of_one_precision_is_not_taken_for_another(tmp_path: Path) -> None:
+    store = make_detection_cache(tmp_path / "cache", backbones=("net_a",))
+    usual = run_detection(store, heads="cells", split="test")
+    assert (CellsHead.n_fits, usual.settings) == (2, {})
+    other = run_detection(store, heads="cells", split="test", precision="bf16")
+    assert (CellsHead.n_fits, other.to_dict()["settings"]) == (4, {"cells": {"precision": "bf16"}})
+    write_detection(other, tmp_path / "r.json")
+    again = reproduce_detection(tmp_path / "r.json", store)
+    assert (CellsHead.n_fits, again.settings) == (4, other.settings)
+
+
+def test_keys_name_the_precision_that_was_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: FeatureStore
+) -> None:
+    seen: list[Mapping[str, object]] = []
+    monkeypatch.setattr(training, "key_of", lambda described, *_: seen.append(described) or "0" * 64)
+    run_detection(store, heads="cells", split="test", backbones="net_a")
+    assert all(each["settings"] == {"precision": "fp32"} for each in seen)
 
 
 def test_a_backbone_that_joins_pays_for_its_own_heads_alone(tmp_path: Path) -> None:
@@ -93,6 +116,10 @@ def test_a_class_on_one_image_is_said_and_not_scored(tmp_path: Path) -> None:
 def test_an_unknown_head_and_a_plan_of_folds_are_refused(store: FeatureStore) -> None:
     with pytest.raises(UsageError, match="unknown head 'conf'"):
         run_detection(store, heads="conf")
+    with pytest.raises(UsageError, match="unknown --precision 'fp16': choose from fp32, bf16"):
+        run_detection(store, heads="conv", precision="fp16")
+    with pytest.raises(UsageError, match=r"--precision is for conv.*, and --head names linear: leave it out"):
+        run_detection(store, heads="linear", precision="bf16")
     with pytest.raises(UsageError, match="use a number, such as --cv 3"):
         run_detection(store, heads="cells", cv="loo")
 
