@@ -58,7 +58,12 @@ def test_keys_name_the_precision_that_was_not_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: FeatureStore
 ) -> None:
     seen: list[Mapping[str, object]] = []
-    monkeypatch.setattr(training, "key_of", lambda described, *_: seen.append(described) or "0" * 64)
+
+    def name(described: Mapping[str, object], *_rest: object) -> str:
+        seen.append(described)
+        return "0" * 64
+
+    monkeypatch.setattr(training, "key_of", name)
     run_detection(store, heads="cells", split="test", backbones="net_a")
     assert all(each["settings"] == {"precision": "fp32"} for each in seen)
 
