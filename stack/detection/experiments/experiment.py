@@ -74,8 +74,8 @@ class DetectorScore:
         Ends of its 95% interval, by the bootstrap over tested images.
     ap : float
         The same, mean over the overlaps .5, .55, ... .95.
-    folds : list of float
-        AP50 of each fold.
+    folds : list of float or None
+        AP50 of each fold; None of one that scores no class.
     per_class : dict of str to float or None
         AP50 of each class; None of one that no fold scores.
     by_size : dict of str to float or None
@@ -91,7 +91,7 @@ class DetectorScore:
     low: float
     high: float
     ap: float
-    folds: list[float]
+    folds: list[float | None]
     per_class: dict[str, float | None]
     by_size: dict[str, float | None]
     voc: dict[str, float] | None

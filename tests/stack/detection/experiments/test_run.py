@@ -32,6 +32,18 @@ def test_every_image_is_tested_once_and_never_trained_on_in_that_fold(store: Fea
     assert experiment.gain.mean == pytest.approx(found)
 
 
+def test_folds_without_an_object_are_left_out_of_the_score_and_of_its_interval_alike(tmp_path: Path) -> None:
+    store = make_detection_cache(tmp_path / "cache", backbones=("net_a",), noise=0.5)
+    digests, boxes = make_images(40)
+    boxes = [each if row < 4 else boxes_of(each.corners[:0], ()) for row, each in enumerate(boxes)]
+    store.write_boxes("shapes", box_table({d.tobytes(): b for d, b in zip(digests, boxes, strict=True)}, "voc"))
+    experiment = run_detection(store, heads="cells", cv=10)
+    [score] = experiment.scores
+    assert score.folds.count(None) == 6
+    assert score.ap50 == pytest.approx(np.mean([each for each in score.folds if each is not None]))
+    assert score.low <= score.ap50 <= score.high
+
+
 def test_a_second_run_trains_nothing_and_gives_the_same_numbers(tmp_path: Path) -> None:
     store = make_detection_cache(tmp_path / "cache")
     first = run_detection(store, heads="cells").to_dict()
