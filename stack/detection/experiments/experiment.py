@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stackbone.cache.text import counted
 from stackbone.stack.detection.detections import Detections
 from stackbone.stack.detection.experiments.annotated import AnnotatedImages
+from stackbone.stack.detection.experiments.kept import images_digest
 from stackbone.stack.detection.experiments.sources import MapBackbone
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.folds.fold import Fold
@@ -190,6 +191,8 @@ class DetectionExperiment:
             "format_version": DETECTION_VERSION,
             "dataset": self.dataset,
             "annotations": self.annotated.source,
+            "images_sha256": images_digest(self.annotated),
+            "tested": self.tested,
             "n_images": self.n_images,
             "n_boxes": self.annotated.n_boxes,
             "classes": list(self.classes),

@@ -22,7 +22,8 @@ def draw(
     """Return ``(draws,)`` means of AP50 over the folds that have one, each of images drawn anew.
 
     A fold that scores no class takes no part, as it takes none in the score itself; nor does, in one draw, a fold of
-    whose objects none is drawn. NaN where that leaves no fold. The same seed and the same images give the same draws, whatever detector they are of.
+    whose objects none is drawn. NaN where that leaves no fold. The same seed and the same images give the same draws,
+    whatever detector they are of.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ def draw(
         is_scored = ~np.isnan(found)
         total[is_scored] += found[is_scored]
         n_scored += is_scored
-    return np.divide(total, n_scored, out=np.full(draws, np.nan), where=n_scored > 0)
+    return np.asarray(np.divide(total, n_scored, out=np.full(draws, np.nan), where=n_scored > 0))
 
 
 def interval(drawn: NDArray[np.float64]) -> tuple[float, float]:
