@@ -102,6 +102,20 @@ def test_a_class_on_one_image_is_said_and_not_scored(tmp_path: Path) -> None:
     assert experiment.score("cells:net_a").voc is None
 
 
+def test_a_class_that_is_only_difficult_where_it_could_be_learnt_is_said_and_not_scored(tmp_path: Path) -> None:
+    store = make_detection_cache(tmp_path / "cache", backbones=("net_a",))
+    digests, boxes = make_images(40)
+    for row in range(8):  # rows 0 and 4 are of the split test
+        named = replace(boxes[row], classes=("rare", *boxes[row].classes[1:]))
+        boxes[row] = named if row % 4 == 0 else replace(named, difficult=np.arange(len(named)) == 0)
+    store.write_boxes("shapes", box_table({d.tobytes(): b for d, b in zip(digests, boxes, strict=True)}, "voc"))
+    experiment = run_detection(store, heads="cells", split="test")
+    score = experiment.score("cells:net_a")
+    assert score.per_class["rare"] is None
+    assert score.ap50 == pytest.approx(np.mean([score.per_class[name] or 0 for name in ("disc", "square")]))
+    assert any("never scored" in note and "'rare' (on 2 images)" in note for note in experiment.notes)
+
+
 def test_an_unknown_head_and_a_plan_of_folds_are_refused(store: FeatureStore) -> None:
     with pytest.raises(UsageError, match="unknown head 'conf'"):
         run_detection(store, heads="conf")
