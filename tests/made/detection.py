@@ -216,3 +216,17 @@ class CellsHead(Head):
 
 CELLS_HEAD = CellsHead()
 """Declared as another package's plug-in would be."""
+
+
+class BlurredHead(CellsHead):
+    """The same head, with boxes half as large again as they should be."""
+
+    name = "blurred"
+
+    def fit(self, *args: Any, **kwargs: Any) -> CellsFitted:  # noqa: ANN401 - whatever the other head takes
+        """Take too large a size."""
+        fitted = super().fit(*args, **kwargs)
+        return CellsFitted(fitted.facts, np.asarray(fitted.size * 1.3, np.float32))
+
+
+BLURRED_HEAD = BlurredHead()

@@ -27,7 +27,7 @@ DETECTION_VERSION = 1
 
 FUSION = "fusion"
 BEST = "best single"
-"""The detector of one backbone that does best on the held-out part of each training part."""
+"""The first head on the backbone that does best on the held-out part of each training part."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,10 @@ import pytest
 from stackbone.cache import FeatureStore, StackError, UsageError
 from stackbone.cache.boxes.box_table import box_table
 from stackbone.stack.detection.experiments.run import run_detection
+from stackbone.stack.detection.head import HEADS
+from stackbone.stack.detection.tables.verdict import verdict
 from tests.made.caches import make_digests, make_index
-from tests.made.detection import CellsHead, add_pyramid, boxes_of, make_detection_cache, make_images
+from tests.made.detection import BLURRED_HEAD, CellsHead, add_pyramid, boxes_of, make_detection_cache, make_images
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,28 @@ def test_folds_without_an_object_are_left_out_of_the_score_and_of_its_interval_a
     assert score.folds.count(None) == 6
     assert score.ap50 == pytest.approx(np.mean([each for each in score.folds if each is not None]))
     assert score.low <= score.ap50 <= score.high
+
+
+def test_the_fusion_is_compared_with_the_best_backbone_under_its_own_head(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A head that is worse throughout does not make its fusion look useless."""
+    monkeypatch.setitem(HEADS._ours, "blurred", BLURRED_HEAD)
+    experiment = run_detection(store, heads="blurred,cells", cv=2)
+    assert [each.model for each in experiment.scores][-1] == "best single"
+    chosen = {each.chosen for each in experiment.detectors["best single"]}
+    assert chosen <= {"blurred:net_a", "blurred:net_b"}
+    assert experiment.score("best single").ap50 < experiment.score("cells:net_a").ap50
+    alone = run_detection(store, heads="blurred", cv=2)
+    assert alone.gain == experiment.gain
+
+
+def test_one_backbone_under_two_heads_has_no_best_single(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(HEADS._ours, "blurred", BLURRED_HEAD)
+    store = make_detection_cache(tmp_path / "cache", backbones=("net_a",))
+    experiment = run_detection(store, heads="cells,blurred", cv=2)
+    assert [each.model for each in experiment.scores] == ["cells:net_a", "blurred:net_a"]
+    assert "blurred:net_a is" in str(verdict(experiment))
 
 
 def test_a_second_run_trains_nothing_and_gives_the_same_numbers(tmp_path: Path) -> None:
