@@ -16,6 +16,7 @@ from stackbone.cache.boxes.box_table import box_table
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.boxes.letterbox import Letterbox
 from stackbone.cache.progress import Progress, silent
+from stackbone.cache.records.feature_name import PLAIN
 from stackbone.cache.records.parts import Part, RowForm
 from stackbone.extract import index_dataset, open_dataset
 from stackbone.stack.detection.detections import Detections
@@ -71,10 +72,16 @@ def maps_of(boxes: ImageBoxes, noise: float, seed: int) -> NDArray[np.float16]:
 
 
 def add_pyramid(
-    store: FeatureStore, digests: Digests, boxes: list[ImageBoxes], name: str, noise: float, seed: int = 0
+    store: FeatureStore,
+    digests: Digests,
+    boxes: list[ImageBoxes],
+    name: str,
+    noise: float,
+    seed: int = 0,
+    view: str = PLAIN,
 ) -> str:
     """Commit the maps of some images, and return the feature set's id."""
-    spec: FeatureSpec = replace(PYRAMID_SPEC, weights=f"random({seed})")
+    spec: FeatureSpec = replace(PYRAMID_SPEC, weights=f"random({seed})", view=view)
     form = RowForm(
         parts=tuple(Part(f"stride{stride}", h * w * d) for stride, (h, w, d) in zip((8, 16, 32), _SHAPES, strict=True)),
         map_shapes=_SHAPES,
@@ -211,3 +218,17 @@ class CellsHead(Head):
 
 CELLS_HEAD = CellsHead()
 """Declared as another package's plug-in would be."""
+
+
+class BlurredHead(CellsHead):
+    """The same head, with boxes half as large again as they should be."""
+
+    name = "blurred"
+
+    def fit(self, *args: Any, **kwargs: Any) -> CellsFitted:  # noqa: ANN401 - whatever the other head takes
+        """Take too large a size."""
+        fitted = super().fit(*args, **kwargs)
+        return CellsFitted(fitted.facts, np.asarray(fitted.size * 1.3, np.float32))
+
+
+BLURRED_HEAD = BlurredHead()

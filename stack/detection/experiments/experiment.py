@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stackbone.cache.text import counted
 from stackbone.stack.detection.detections import Detections
 from stackbone.stack.detection.experiments.annotated import AnnotatedImages
+from stackbone.stack.detection.experiments.kept import images_digest
 from stackbone.stack.detection.experiments.sources import MapBackbone
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.folds.fold import Fold
@@ -26,7 +27,7 @@ DETECTION_VERSION = 1
 
 FUSION = "fusion"
 BEST = "best single"
-"""The detector of one backbone that does best on the held-out part of each training part."""
+"""The first head on the backbone that does best on the held-out part of each training part."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +75,8 @@ class DetectorScore:
         Ends of its 95% interval, by the bootstrap over tested images.
     ap : float
         The same, mean over the overlaps .5, .55, ... .95.
-    folds : list of float
-        AP50 of each fold.
+    folds : list of float or None
+        AP50 of each fold; None of one that scores no class.
     per_class : dict of str to float or None
         AP50 of each class; None of one that no fold scores.
     by_size : dict of str to float or None
@@ -91,7 +92,7 @@ class DetectorScore:
     low: float
     high: float
     ap: float
-    folds: list[float]
+    folds: list[float | None]
     per_class: dict[str, float | None]
     by_size: dict[str, float | None]
     voc: dict[str, float] | None
@@ -190,6 +191,8 @@ class DetectionExperiment:
             "format_version": DETECTION_VERSION,
             "dataset": self.dataset,
             "annotations": self.annotated.source,
+            "images_sha256": images_digest(self.annotated),
+            "tested": self.tested,
             "n_images": self.n_images,
             "n_boxes": self.annotated.n_boxes,
             "classes": list(self.classes),

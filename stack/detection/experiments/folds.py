@@ -124,7 +124,7 @@ def _noted(annotated: AnnotatedImages, folds: list[Fold]) -> AnnotatedImages:
     if never.any():
         notes.append(
             f"never scored, since no fold can both learn and test it: {_named(annotated, never, n_images)}; annotate "
-            "it on more images"
+            "it on more images (difficult objects and crowds are neither learnt nor tested)"
         )
     if some.any():
         notes.append(f"scored in some folds only, being on few images: {_named(annotated, some, n_images)}")

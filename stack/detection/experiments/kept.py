@@ -106,6 +106,20 @@ def key_of(
     return sha.hexdigest()
 
 
+def images_digest(annotated: AnnotatedImages) -> str:
+    """Return a digest of all that is known of annotated images but their names: what they are, sizes, classes, boxes.
+
+    A saved result has it, so that what is another result now is known before anything is trained.
+    """
+    sha = hashlib.sha256(json.dumps(annotated.classes).encode())
+    for array in (annotated.images.digests, annotated.sizes):
+        sha.update(len(array).to_bytes(8, "little"))
+        sha.update(np.ascontiguousarray(array).tobytes())
+    for each in annotated.boxes:
+        sha.update(_boxes_bytes(each))
+    return sha.hexdigest()
+
+
 def _boxes_bytes(boxes: ImageBoxes) -> bytes:
     arrays: Sequence[NDArray[np.generic]] = (boxes.corners, boxes.difficult, boxes.crowd)
     names = json.dumps(boxes.classes).encode()

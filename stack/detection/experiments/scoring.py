@@ -107,7 +107,7 @@ def _score(
         low=low,
         high=high,
         ap=mean_of([each.ap for each in coco]) or 0.0,
-        folds=[each.ap50 or 0.0 for each in coco],
+        folds=[each.ap50 for each in coco],
         per_class={each: mean_of([own.classes[each].ap50 for own in coco]) for each in classes},
         by_size={size: mean_of(values) for size, values in sizes.items()},
         voc={key: value or 0.0 for key, value in points.items()} if voc else None,

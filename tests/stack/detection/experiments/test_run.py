@@ -12,10 +12,13 @@ import pytest
 from stackbone.cache import FeatureStore, StackError, UsageError
 from stackbone.cache.boxes.box_table import box_table
 from stackbone.stack.detection.experiments import training
-from stackbone.stack.detection.experiments.result_file import reproduce_detection, write_detection
 from stackbone.stack.detection.experiments.run import run_detection
+from stackbone.stack.detection.head import HEADS
+from stackbone.stack.detection.results.reproduce import reproduce_detection
+from stackbone.stack.detection.results.result_file import write_detection
+from stackbone.stack.detection.tables.verdict import verdict
 from tests.made.caches import make_digests, make_index
-from tests.made.detection import CellsHead, add_pyramid, boxes_of, make_detection_cache, make_images
+from tests.made.detection import BLURRED_HEAD, CellsHead, add_pyramid, boxes_of, make_detection_cache, make_images
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +36,40 @@ def test_every_image_is_tested_once_and_never_trained_on_in_that_fold(store: Fea
     assert experiment.gain is not None
     found = experiment.score("cells:fusion").ap50 - experiment.score("best single").ap50
     assert experiment.gain.mean == pytest.approx(found)
+
+
+def test_folds_without_an_object_are_left_out_of_the_score_and_of_its_interval_alike(tmp_path: Path) -> None:
+    store = make_detection_cache(tmp_path / "cache", backbones=("net_a",), noise=0.5)
+    digests, boxes = make_images(40)
+    boxes = [each if row < 4 else boxes_of(each.corners[:0], ()) for row, each in enumerate(boxes)]
+    store.write_boxes("shapes", box_table({d.tobytes(): b for d, b in zip(digests, boxes, strict=True)}, "voc"))
+    experiment = run_detection(store, heads="cells", cv=10)
+    [score] = experiment.scores
+    assert score.folds.count(None) == 6
+    assert score.ap50 == pytest.approx(np.mean([each for each in score.folds if each is not None]))
+    assert score.low <= score.ap50 <= score.high
+
+
+def test_the_fusion_is_compared_with_the_best_backbone_under_its_own_head(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A head that is worse throughout does not make its fusion look useless."""
+    monkeypatch.setitem(HEADS._ours, "blurred", BLURRED_HEAD)
+    experiment = run_detection(store, heads="blurred,cells", cv=2)
+    assert [each.model for each in experiment.scores][-1] == "best single"
+    chosen = {each.chosen for each in experiment.detectors["best single"]}
+    assert chosen <= {"blurred:net_a", "blurred:net_b"}
+    assert experiment.score("best single").ap50 < experiment.score("cells:net_a").ap50
+    alone = run_detection(store, heads="blurred", cv=2)
+    assert alone.gain == experiment.gain
+
+
+def test_one_backbone_under_two_heads_has_no_best_single(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(HEADS._ours, "blurred", BLURRED_HEAD)
+    store = make_detection_cache(tmp_path / "cache", backbones=("net_a",))
+    experiment = run_detection(store, heads="cells,blurred", cv=2)
+    assert [each.model for each in experiment.scores] == ["cells:net_a", "blurred:net_a"]
+    assert "blurred:net_a is" in str(verdict(experiment))
 
 
 def test_a_second_run_trains_nothing_and_gives_the_same_numbers(tmp_path: Path) -> None:
@@ -116,6 +153,20 @@ def test_a_class_on_one_image_is_said_and_not_scored(tmp_path: Path) -> None:
     assert experiment.score("cells:net_a").per_class["rare"] is None
     assert any("never scored" in note and "'rare' (on 1 image)" in note for note in experiment.notes)
     assert experiment.score("cells:net_a").voc is None
+
+
+def test_a_class_that_is_only_difficult_where_it_could_be_learnt_is_said_and_not_scored(tmp_path: Path) -> None:
+    store = make_detection_cache(tmp_path / "cache", backbones=("net_a",))
+    digests, boxes = make_images(40)
+    for row in range(8):  # rows 0 and 4 are of the split test
+        named = replace(boxes[row], classes=("rare", *boxes[row].classes[1:]))
+        boxes[row] = named if row % 4 == 0 else replace(named, difficult=np.arange(len(named)) == 0)
+    store.write_boxes("shapes", box_table({d.tobytes(): b for d, b in zip(digests, boxes, strict=True)}, "voc"))
+    experiment = run_detection(store, heads="cells", split="test")
+    score = experiment.score("cells:net_a")
+    assert score.per_class["rare"] is None
+    assert score.ap50 == pytest.approx(np.mean([score.per_class[name] or 0 for name in ("disc", "square")]))
+    assert any("never scored" in note and "'rare' (on 2 images)" in note for note in experiment.notes)
 
 
 def test_an_unknown_head_and_a_plan_of_folds_are_refused(store: FeatureStore) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.stack.detection.detections import Detections
-from stackbone.stack.detection.judging.intervals import difference, draw
+from stackbone.stack.detection.judging.intervals import difference, draw, interval
 from stackbone.stack.detection.judging.matches import AT_HALF, IGNORED, NOTHING, match_image
 from stackbone.stack.detection.scores.matching import Matches, match
 from tests.made.detection import CLASSES, boxes_of, make_images
@@ -62,3 +64,13 @@ def test_groups_are_drawn_whole() -> None:
     matches = made(0, 3)
     assert np.ptp(draw([matches], [np.zeros(20, np.int64)], 0, 20)) == 0
     assert np.ptp(draw([matches], [None], 0, 20)) > 0
+
+
+def test_a_fold_without_objects_takes_no_part_in_draws() -> None:
+    matches = made(0, 3)
+    empty = replace(matches, n_objects=np.zeros_like(matches.n_objects))
+    alone = draw([matches], [None], 5, 200)
+    assert np.array_equal(draw([matches, empty], [None, None], 5, 200), alone)
+    assert np.isnan(draw([empty], [None], 5, 200)).all()
+    assert interval(np.append(alone, np.nan)) == interval(alone)
+    assert difference(0.1, alone, np.full(200, np.nan)).low is None
