@@ -147,7 +147,7 @@ def average_precision(matches: Matches, draws: NDArray[np.integer] | None = None
     counts = np.ones((1, len(matches.n_objects)), np.int64) if draws is None else np.asarray(draws)
     n_classes = matches.n_objects.shape[1]
     found = np.full((len(counts), len(matches.thresholds), n_classes), np.nan)
-    totals = counts @ matches.n_objects
+    totals = _totals(counts, matches.n_objects)
     for code in range(n_classes):
         own = np.flatnonzero(matches.classes == code)
         own = own[np.argsort(-matches.scores[own], kind="stable")]
@@ -159,6 +159,15 @@ def average_precision(matches: Matches, draws: NDArray[np.integer] | None = None
                 part = slice(start, start + step)
                 found[part, level, code] = _weighted(counts[part][:, images], hits, totals[part, code])
     return found[0] if draws is None else found
+
+
+def _totals(counts: NDArray[np.integer], n_objects: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return the ``(D, n_classes)`` objects of draws, some draws at a time: a product makes the counts wider first."""
+    found = np.empty((len(counts), n_objects.shape[1]), np.int64)
+    step = max(1, _BLOCK // max(1, len(n_objects)))
+    for start in range(0, len(counts), step):
+        found[start : start + step] = counts[start : start + step] @ n_objects
+    return found
 
 
 def _weighted(counts: NDArray[np.integer], hits: NDArray[np.bool_], totals: NDArray[np.integer]) -> Doubles:

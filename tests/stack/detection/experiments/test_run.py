@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from stackbone.cache import FeatureStore, StackError, UsageError
 from stackbone.cache.boxes.box_table import box_table
 from stackbone.stack.detection.experiments import training
 from stackbone.stack.detection.experiments.run import run_detection
 from stackbone.stack.detection.head import HEADS
+from stackbone.stack.detection.judging import intervals
 from stackbone.stack.detection.results.reproduce import reproduce_detection
 from stackbone.stack.detection.results.result_file import write_detection
+from stackbone.stack.detection.scores.bootstrap import draw_images
 from stackbone.stack.detection.tables.verdict import verdict
 from tests.made.caches import make_digests, make_index
 from tests.made.detection import BLURRED_HEAD, CellsHead, add_pyramid, boxes_of, make_detection_cache, make_images
@@ -48,6 +52,20 @@ def test_folds_without_an_object_are_left_out_of_the_score_and_of_its_interval_a
     assert score.folds.count(None) == 6
     assert score.ap50 == pytest.approx(np.mean([each for each in score.folds if each is not None]))
     assert score.low <= score.ap50 <= score.high
+
+
+def test_tested_images_are_drawn_once_for_a_fold_whatever_the_number_of_detectors(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def count(n_images: int, *rest: Any) -> NDArray[np.uint16]:  # noqa: ANN401 - as of `draw_images`
+        sizes.append(n_images)
+        return draw_images(n_images, *rest)
+
+    monkeypatch.setattr(intervals, "draw_images", count)
+    assert len(run_detection(store, heads="cells", cv=4).scores) == 4
+    assert sizes == [10] * 4
 
 
 def test_the_fusion_is_compared_with_the_best_backbone_under_its_own_head(

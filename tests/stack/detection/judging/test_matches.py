@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.stack.detection.detections import Detections
-from stackbone.stack.detection.judging.intervals import difference, draw, interval
+from stackbone.stack.detection.judging.intervals import difference, draw_folds, interval, mean_of_folds
 from stackbone.stack.detection.judging.matches import AT_HALF, IGNORED, NOTHING, match_image
+from stackbone.stack.detection.scores.bootstrap import mean_precision
 from stackbone.stack.detection.scores.matching import Matches, match
 from tests.made.detection import CLASSES, boxes_of, make_images
 
@@ -44,6 +46,13 @@ def made(seed: int, spread: float) -> Matches:
         for each in boxes
     ]
     return match(boxes, found, CLASSES, AT_HALF)
+
+
+def draw(
+    folds: list[Matches], groups: list[NDArray[np.int64] | None], seed: int, draws: int = 1000
+) -> NDArray[np.float64]:
+    times = draw_folds([len(each.n_objects) for each in folds], groups, seed, draws)
+    return mean_of_folds([mean_precision(each, own) for each, own in zip(folds, times, strict=True)])
 
 
 def test_draws_are_paired_and_an_equal_detector_has_no_interval() -> None:
