@@ -11,7 +11,7 @@ from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.stack.detection.detections import Detections
 from stackbone.stack.detection.judging.intervals import difference, draw_folds, interval, mean_of_folds
 from stackbone.stack.detection.judging.matches import AT_HALF, IGNORED, NOTHING, match_image
-from stackbone.stack.detection.scores.bootstrap import mean_precision
+from stackbone.stack.detection.scores.bootstrap import SHARE, mean_precision
 from stackbone.stack.detection.scores.matching import Matches, match
 from tests.made.detection import CLASSES, boxes_of, make_images
 
@@ -73,6 +73,19 @@ def test_groups_are_drawn_whole() -> None:
     matches = made(0, 3)
     assert np.ptp(draw([matches], [np.zeros(20, np.int64)], 0, 20)) == 0
     assert np.ptp(draw([matches], [None], 0, 20)) > 0
+
+
+def test_the_interval_lies_around_the_score_whichever_folds_have_one() -> None:
+    first, second = made(0, 3), made(1, 2)
+    empty = replace(first, n_objects=np.zeros_like(first.n_objects))
+    folds = [first, empty, second]
+    score = np.nanmean([mean_precision(each) for each in folds])
+    low, high = interval(draw(folds, [None] * 3, 0))
+    assert 0 < low < score < high < 1
+    assert high - low < 0.3
+    assert SHARE == 0.95
+    drawn = np.sort(draw(folds, [None] * 3, 0))
+    assert [int((drawn < low).sum()), int((drawn > high).sum())] == [25, 25]
 
 
 def test_a_fold_without_objects_takes_no_part_in_draws() -> None:
