@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from stackbone.stack.detection.head import HEADS
+from tests.made.annotated import voc_object
 from tests.made.detection import CELLS_HEAD, make_voc_cache
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -146,9 +147,13 @@ def test_evaluate_scores_a_model_of_other_images(in_process: Run, run: Run, tmp_
     made = ("--head", "cells", "--split", "test", "--save", "half", "--save-train-only")
     experiment = here("detect", *made, "--json")
     assert experiment.returncode == 0, experiment.stderr
+    annotation = tmp_path / "shapes" / "Annotations" / "photo00.xml"
+    outside = voc_object("disc", 100, 100, 120, 120)
+    annotation.write_text(annotation.read_text().replace("</annotation>", f"{outside}</annotation>"))
     done = here("evaluate", "shapes", "--model", "half", "--json", "--report", "e.html")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
+    assert any("outside" in note and "photo00" in note for note in told["notes"])
     assert told["left_out"]["trained_on"] == 18
     assert told["n_images"] == 6
     assert [each["model"] for each in told["scores"]] == ["cells:fusion"]

@@ -15,6 +15,7 @@ from stackbone.stack.detection.detections import Detections
 from stackbone.stack.detection.experiments.annotated import AnnotatedImages
 from stackbone.stack.detection.experiments.kept import images_digest
 from stackbone.stack.detection.experiments.sources import MapBackbone
+from stackbone.stack.detection.scores.thresholds import USUAL
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.metrics.compare import Difference
@@ -38,8 +39,9 @@ class FoldDetector:
     ----------
     detections : list of Detections
         Of each image of the test part.
-    thresholds : NDArray[np.float64]
-        ``(n_classes,)`` scores from which on a detection is shown, learnt on the held-out part.
+    learnt : NDArray[np.float64]
+        ``(n_classes,)`` scores from which on a detection is shown, learnt on the held-out part; NaN of a class of
+        which it shows no object that was found.
     held_out : float
         Its AP50 on the held-out part of the training part, by heads that did not see it.
     seconds : float
@@ -53,12 +55,17 @@ class FoldDetector:
     """
 
     detections: list[Detections]
-    thresholds: NDArray[np.float64]
+    learnt: NDArray[np.float64]
     held_out: float
     seconds: float
     weights: dict[str, float] | None = None
     chosen: str | None = None
     overlap: float | None = None
+
+    @property
+    def thresholds(self) -> NDArray[np.float64]:
+        """``(n_classes,)`` scores from which on a detection is shown: where none was learnt, the usual one."""
+        return np.where(np.isnan(self.learnt), USUAL, self.learnt)
 
 
 @dataclass(frozen=True)

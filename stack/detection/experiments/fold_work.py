@@ -75,7 +75,7 @@ def detect_fold(
         best = singles[chosen]
         result[BEST] = FoldDetector(
             best.detections,
-            best.thresholds,
+            best.learnt,
             best.held_out,
             sum(each.seconds for each in singles.values()),
             None,
@@ -88,7 +88,7 @@ def learnt(held: Sequence[Detections], boxes: Sequence[ImageBoxes], classes: Seq
     """Return thresholds and AP50 of a detector on the images that were held out of its training."""
     matches = match(boxes, held, classes, np.array([0.5]))
     quality = float(mean_precision(matches))
-    return {"thresholds": best_thresholds(matches), "held_out": 0.0 if np.isnan(quality) else quality}
+    return {"learnt": best_thresholds(matches), "held_out": 0.0 if np.isnan(quality) else quality}
 
 
 def _fused(
