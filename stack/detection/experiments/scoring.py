@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.progress import Progress
 from stackbone.stack.detection.experiments.annotated import AnnotatedImages
 from stackbone.stack.detection.experiments.experiment import BEST, FUSION, DetectorScore, FoldDetector
@@ -68,21 +67,10 @@ def _official(annotated: AnnotatedImages, fold: Fold, work: FoldDetector) -> Fol
     names = {name for name, is_scored in zip(classes, scored, strict=True) if is_scored}
     boxes, found = boxes_of(annotated, fold), work.detections
     if len(names) < len(classes):
-        boxes = [_of_classes(each, names) for each in boxes]
+        boxes = [each.of_classes(names) for each in boxes]
         found = [each.take(scored[each.classes]) for each in found]
     voc = voc_mean(voc_scores(boxes, found, classes)) if annotated.source == VOC else None
     return FoldScores(coco_scores(boxes, found, classes), voc)
-
-
-def _of_classes(boxes: ImageBoxes, names: set[str]) -> ImageBoxes:
-    kept = np.array([name in names for name in boxes.classes], np.bool_)
-    return replace(
-        boxes,
-        corners=boxes.corners[kept],
-        classes=tuple(name for name in boxes.classes if name in names),
-        difficult=boxes.difficult[kept],
-        crowd=boxes.crowd[kept],
-    )
 
 
 def _score(

@@ -16,7 +16,7 @@ from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.stack.detection.detections import Detections
 from stackbone.stack.detection.scores.bootstrap import draw_images, mean_precision
 from stackbone.stack.detection.scores.coco import as_coco, coco_scores
-from stackbone.stack.detection.scores.matching import average_precision, match
+from stackbone.stack.detection.scores.matching import average_precision, match, precision_curve
 from stackbone.stack.detection.scores.thresholds import best_thresholds
 from stackbone.stack.detection.scores.voc import voc_mean, voc_scores
 from tests.made.drawn_boxes import drawn_images, image_boxes
@@ -142,6 +142,18 @@ def test_vocs_scores_are_those_of_its_words() -> None:
         assert scores[name].eleven_points == pytest.approx(eleven, abs=1e-12)
         assert scores[name].all_points == pytest.approx(area, abs=1e-12)
         assert 0.05 < eleven < 0.95
+
+
+def test_the_curve_of_a_class_is_that_of_pycocotools_and_its_mean_the_average_precision() -> None:
+    truths, found = drawn_images(5, 40, CLASSES, special=0.2)
+    matches = match(truths, found, (*CLASSES, "yak"))
+    theirs = by_pycocotools(truths, found).eval["precision"][..., 0, 2]
+    for code in range(len(CLASSES)):
+        for level in (0, 5):
+            curve = precision_curve(matches, code, level)
+            np.testing.assert_allclose(curve, theirs[level, :, code], atol=1e-12)
+            assert curve.mean() == pytest.approx(average_precision(matches)[level, code])
+    assert np.isnan(precision_curve(matches, 3)).all()
 
 
 def test_a_draw_counts_an_image_as_often_as_it_holds_it() -> None:
