@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.boxes.letterbox import Letterbox
-from stackbone.cache.errors import ModelError
 from stackbone.cache.progress import Progress, silent
 from stackbone.stack.detection.cells import Cells, corners_of
 from stackbone.stack.detection.detections import Detections
 from stackbone.stack.detection.framed import framed_boxes, image_sizes
 from stackbone.stack.detection.head import FittedHead, Head, Tensors
+from stackbone.stack.detection.networks import from_tensors, to_tensors
 from stackbone.stack.detection.source import Digests, HeldMaps, MapSource, batches, check_pyramid, pyramid_shape
 from stackbone.stack.detection.suppression import pick
 
@@ -74,7 +74,7 @@ class ConvFitted(FittedHead):
 
     def to_tensors(self) -> Tensors:
         """Return its parameters and what it standardises maps by."""
-        return {name: np.ascontiguousarray(each.numpy()) for name, each in self._network.state_dict().items()}
+        return to_tensors(self._network)
 
 
 class Conv(Head):
@@ -154,30 +154,12 @@ class Conv(Head):
 
         from stackbone.stack.detection.heads.conv.network import ConvHead
 
-        try:
+        def make() -> ConvHead:
             depths = [level[3] for level in facts["pyramid"]["levels"]]
-            with torch.device("meta"):
-                network = ConvHead(depths, len(facts["classes"]), facts["width"], facts["depth"])
-            expected = {name: tuple(each.shape) for name, each in network.state_dict().items()}
-        except (KeyError, TypeError, IndexError, ValueError, RuntimeError) as exc:
-            message = f"the facts of a `conv` head do not describe one ({exc!r}). Train it and save it again"
-            raise ModelError(message) from exc
-        found = {name: array.shape for name, array in tensors.items()}
-        if found != expected or not all(np.isfinite(array).all() for array in tensors.values()):
-            message = (
-                f"the tensors of a `conv` head are {_differing(found, expected)}; expected finite ones of the shapes "
-                "that its facts tell. Train it and save it again"
-            )
-            raise ModelError(message)
-        state = {name: torch.from_numpy(np.array(array, np.float32)) for name, array in tensors.items()}
-        network.load_state_dict(state, assign=True)
-        return ConvFitted(network.to(memory_format=torch.channels_last).eval(), dict(facts))
+            return ConvHead(depths, len(facts["classes"]), facts["width"], facts["depth"])
 
-
-def _differing(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> str:
-    names = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
-    told = [f"{name} {found.get(name, 'absent')} for {expected.get(name, 'none')}" for name in names[:3]]
-    return "; ".join(told) or "not finite"
+        network = from_tensors(self.name, make, tensors)
+        return ConvFitted(network.to(memory_format=torch.channels_last), dict(facts))
 
 
 HEAD = Conv()

@@ -26,6 +26,7 @@ from stackbone.stack.detection.framed import FramedBoxes
 from stackbone.stack.detection.head import PRECISIONS
 from stackbone.stack.detection.heads.conv.losses import Targets, loss
 from stackbone.stack.detection.heads.conv.network import DEPTH, WIDTH, ConvHead, as_tensors, initialise, set_moments
+from stackbone.stack.detection.moments import moments
 from stackbone.stack.detection.source import HELD_BYTES, HeldMaps, batches
 
 _VERSION = 1  # of the training: a checkpoint of another one is not taken up
@@ -111,7 +112,7 @@ def train(
     """Return a trained head, and how it was trained: the mean loss of each epoch, and the precision."""
     head = ConvHead(depths, n_classes, plan.width, plan.depth).to(memory_format=torch.channels_last)
     initialise(head, seed)
-    set_moments(head, *_moments(examples, seed))
+    set_moments(head, moments(examples.maps[0], len(examples), seed))
     run = _Run(head, examples, cells, n_classes, seed, plan, on_progress)
     if checkpoint is not None:
         run.resume(checkpoint)
@@ -242,25 +243,3 @@ class _Run:
         if done < rise:
             return (done + 1) / rise
         return 0.5 * (1 + math.cos(math.pi * (done - rise) / max(1, steps - rise)))
-
-
-def _moments(examples: Examples, seed: int) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
-    """Return mean and 1 / deviation of each level's channels, of up to 64 images that are drawn."""
-    rows = np.sort(np.random.default_rng(seed).permutation(len(examples))[:64])
-    sums: list[NDArray[np.float64]] = []
-    for part in batches(len(rows)):
-        for level, each in enumerate(examples.maps[0].read(rows[part])):
-            values = each.reshape(-1, each.shape[-1]).astype(np.float64)
-            own = np.stack([np.full(values.shape[1], len(values)), values.sum(axis=0), (values**2).sum(axis=0)])
-            if level == len(sums):
-                sums.append(own)
-            else:
-                sums[level] += own
-    means, scales = [], []
-    for count, total, squares in sums:
-        mean = total / count
-        deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
-        floor = max(1e-6, 0.05 * float(deviation.mean()))  # a channel that hardly moves must not be blown up
-        means.append(mean.astype(np.float32))
-        scales.append((1 / np.maximum(deviation, floor)).astype(np.float32))
-    return means, scales
