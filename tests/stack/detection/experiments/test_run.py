@@ -76,6 +76,48 @@ def test_a_second_run_trains_nothing_and_gives_the_same_numbers(tmp_path: Path) 
     assert CellsHead.n_fits == 2 * 3 * 2
 
 
+def test_another_version_of_a_head_or_of_its_package_trains_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_detection_cache(tmp_path / "cache", backbones=("net_a",))
+    run_detection(store, heads="cells", split="test")
+    assert CellsHead.n_fits == 2
+    monkeypatch.setattr(CellsHead, "version", 2)
+    run_detection(store, heads="cells", split="test")
+    assert CellsHead.n_fits == 4
+    for version in ("1.0", "1.1", "1.1"):
+        monkeypatch.setattr(HEADS, "package_of", lambda _, version=version: ("made", version))
+        run_detection(store, heads="cells", split="test")
+    assert CellsHead.n_fits == 8
+
+
+def test_a_cache_that_cannot_be_written_costs_a_warning_and_no_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_detection_cache(tmp_path / "cache", backbones=("net_a",))
+    store.scores_folder.write_text("in the way")
+    monkeypatch.setattr(CellsHead, "has_epochs", True)
+    experiment = run_detection(store, heads="cells", cv=2, with_model=True)
+    assert experiment.model is not None
+    assert [each.message for each in caplog.records if "not kept for later runs" in each.message] == [
+        each.message for each in caplog.records
+    ]
+    assert len(caplog.records) == 1
+    assert CellsHead.checkpoints == {None}
+
+
+def test_heads_that_train_long_are_given_a_file_that_is_gone_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_detection_cache(tmp_path / "cache", backbones=("net_a",))
+    run_detection(store, heads="cells", split="test")
+    assert CellsHead.checkpoints == {None}
+    monkeypatch.setattr(CellsHead, "has_epochs", True)
+    run_detection(store, heads="cells", cv=2)
+    assert len(CellsHead.checkpoints - {None}) == 4
+    assert {path.suffix for path in store.scores_folder.iterdir()} == {".scores"}
+
+
 def test_a_backbone_that_joins_pays_for_its_own_heads_alone(tmp_path: Path) -> None:
     store = make_detection_cache(tmp_path / "cache", backbones=("net_a",))
     alone = run_detection(store, heads="cells")
