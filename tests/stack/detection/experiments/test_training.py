@@ -20,10 +20,10 @@ def test_a_checkpoint_that_cannot_be_written_costs_one_warning_and_no_training(
 ) -> None:
     boxes = planted_images(1, 8)
     source, plan = PlantedMaps(boxes), Plan(n_epochs=3, width=16, depth=1)
+    (tmp_path / "file").touch()
+    file = tmp_path / "file" / "head.training"
     with caplog.at_level(logging.WARNING):
-        head = HEAD.fit(
-            source, source.digests, boxes, CLASSES, 0, checkpoint=tmp_path / "absent" / "head.training", plan=plan
-        )
+        head = HEAD.fit(source, source.digests, boxes, CLASSES, 0, checkpoint=file, plan=plan)
     assert caplog.text.count("cannot be taken up again") == 1
     plain = HEAD.fit(source, source.digests, boxes, CLASSES, 0, plan=plan).to_tensors()
     assert all(np.array_equal(plain[name], each) for name, each in head.to_tensors().items())
