@@ -73,6 +73,17 @@ class DetectionCache:
         """Keep what was found; where nothing can be written, say so once and go on without."""
         self._write(lambda: write_scores(self.folder, key, Origin(self._dataset, feature_sets), _to_arrays(found)))
 
+    def load_array(self, key: str, shape: tuple[int, int]) -> NDArray[np.float32] | None:
+        """Return the table that was kept under a key; None if none of this shape was."""
+        kept = read_scores(self.folder, key, 4 * shape[0] * shape[1])
+        found = None if kept is None else kept.arrays.get("table")
+        return found if found is not None and found.shape == shape and found.dtype == np.float32 else None
+
+    def save_array(self, key: str, feature_set: str, table: NDArray[np.float32]) -> None:
+        """Keep a table of float32, as `save`."""
+        origin = Origin(self._dataset, (feature_set,))
+        self._write(lambda: write_scores(self.folder, key, origin, {"table": table}))
+
     def checkpoint(self, key: str) -> Path | None:
         """Return the file in which a training says how far it has come; None where nothing can be written."""
         path = self.folder / f"{key}{UNFINISHED}"

@@ -10,6 +10,7 @@ import pytest
 
 from stackbone.cache import FeatureStore, StackError, UsageError
 from stackbone.cache.boxes.box_table import box_table
+from stackbone.cache.maps.reader import MapReader
 from stackbone.stack.detection.experiments.run import run_detection
 from stackbone.stack.detection.head import HEADS
 from stackbone.stack.detection.tables.verdict import verdict
@@ -66,6 +67,27 @@ def test_one_backbone_under_two_heads_has_no_best_single(tmp_path: Path, monkeyp
     experiment = run_detection(store, heads="cells,blurred", cv=2)
     assert [each.model for each in experiment.scores] == ["cells:net_a", "blurred:net_a"]
     assert "blurred:net_a is" in str(verdict(experiment))
+
+
+def test_a_second_run_reads_no_map_and_says_the_same_of_near_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_detection_cache(tmp_path / "cache")
+    digests, boxes = make_images(40)
+    again = np.roll(digests, 1, axis=1)  # other files of the same pictures
+    for seed, name in enumerate(("net_a", "net_b")):
+        add_pyramid(store, again, boxes, name, 0.2, seed)
+    index = store.dataset("shapes")
+    both = np.concatenate([digests, again])
+    twice = replace(make_index("shapes", both, ["disc"] * 80), split=[*index.split, *index.split])
+    store.write_dataset(twice)
+    store.write_boxes("shapes", box_table({d.tobytes(): boxes[i % 40] for i, d in enumerate(both)}, "voc"))
+    first = run_detection(store, heads="cells", cv=2)
+    assert any("look much like one of the training part" in note for note in first.notes)
+    together = run_detection(store, heads="cells", cv=2, near_duplicates=0.98)
+    monkeypatch.setattr(MapReader, "read", None)
+    assert run_detection(store, heads="cells", cv=2).to_dict() == first.to_dict()
+    assert run_detection(store, heads="cells", cv=2, near_duplicates=0.98).to_dict() == together.to_dict()
 
 
 def test_a_second_run_trains_nothing_and_gives_the_same_numbers(tmp_path: Path) -> None:
