@@ -84,9 +84,12 @@ class Head(ABC):
     place : int
         Where it stands in a listing, ascending.
     has_epochs : bool
-        Whether its `fit` takes ``epochs``: how often each image is seen.
+        Whether its `fit` takes ``epochs``: how often each image is seen. Such a head is given a `checkpoint`.
     has_precision : bool
         Whether its `fit` takes ``precision``, one of `PRECISIONS`; without, it computes in the first.
+    version : int
+        To be raised with any change of the head that changes its detections by more than rounding: what was found
+        before is not taken up then. Of another package's head the package's own version counts too.
     """
 
     name: str
@@ -95,6 +98,7 @@ class Head(ABC):
     place: int = 100
     has_epochs: bool = False
     has_precision: bool = False
+    version: int = 1
 
     @abstractmethod
     def fit(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -190,6 +190,7 @@ class CellsHead(Head):
     source = "none"
     has_precision = True
     n_fits = 0
+    checkpoints: ClassVar[set[Path | None]] = set()
 
     def fit(
         self,
@@ -206,7 +207,10 @@ class CellsHead(Head):
         precision: str = PRECISIONS[0],
     ) -> CellsFitted:
         """Take the mean size of objects."""
-        type(self).n_fits += 1
+        CellsHead.n_fits += 1
+        self.checkpoints.add(checkpoint)
+        if checkpoint is not None:
+            checkpoint.write_text("half")
         corners = np.concatenate([each.corners for each in boxes])
         on_progress("training", 1, 1)
         return CellsFitted({"classes": list(classes)}, (corners[:, 2:] - corners[:, :2]).mean(axis=0))

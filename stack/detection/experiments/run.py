@@ -32,8 +32,6 @@ class PlannedDetection:
 
     Attributes
     ----------
-    store : FeatureStore
-        The cache.
     annotated : AnnotatedImages
         The images that take part.
     division : Division
@@ -46,15 +44,17 @@ class PlannedDetection:
         To be trained.
     settings : dict
         Of heads, by head.
+    cache : DetectionCache
+        Of what was found before.
     """
 
-    store: FeatureStore
     annotated: AnnotatedImages
     division: Division
     folds: list[Fold]
     backbones: list[MapBackbone]
     heads: tuple[str, ...]
     settings: dict[str, dict[str, Any]]
+    cache: DetectionCache
 
 
 def run_detection(
@@ -172,6 +172,7 @@ def plan_detection(
         message = f"--cv {cv}: detection trains every head twice for each fold; use a number, such as --cv 3"
         raise UsageError(message)
     index, table = find_annotated(store, dataset)
+    cache = DetectionCache(store.scores_folder, index.name)
     split = None if split is None else find_split(index, split)
     division = Division(
         task=TASK,
@@ -190,9 +191,9 @@ def plan_detection(
         chosen, notes = choose_backbones(store, index, digests, backbones)
         annotated = annotated.note(*notes)
     if near_duplicates is not None:
-        annotated = keep_copies_together(annotated, chosen, near_duplicates, progress)
+        annotated = keep_copies_together(annotated, chosen, near_duplicates, cache, progress)
     annotated, folds = divide_images(annotated, division)
-    return PlannedDetection(store, annotated, division, folds, chosen, names, settings)
+    return PlannedDetection(annotated, division, folds, chosen, names, settings, cache)
 
 
 def carry_out(
@@ -200,8 +201,7 @@ def carry_out(
 ) -> DetectionExperiment:
     """Train, find, score and compare as planned: see `run_detection`."""
     annotated, folds, division, seed = planned.annotated, planned.folds, planned.division, planned.division.seed
-    cache = DetectionCache(planned.store.scores_folder, annotated.images.index.name)
-    trainer = Trainer(annotated, seed, cache, planned.settings, progress)
+    trainer = Trainer(annotated, seed, planned.cache, planned.settings, progress)
     names = [f"fold {number} of {len(folds)}" if len(folds) > 1 else "" for number in range(1, len(folds) + 1)]
     work = [
         detect_fold(trainer, planned.heads, planned.backbones, fold, division, name)
@@ -221,12 +221,12 @@ def carry_out(
         settings=planned.settings,
     )
     if division.near_duplicates is None:
-        experiment = replace(experiment, annotated=_with_copies(experiment, progress))
+        experiment = replace(experiment, annotated=_with_copies(experiment, planned.cache, progress))
     if with_model:
         experiment = replace(experiment, model=refit_detector(experiment, trainer, train_only=train_only))
     return experiment
 
 
-def _with_copies(experiment: DetectionExperiment, progress: Progress) -> AnnotatedImages:
-    note = look_for_copies(experiment, progress)
+def _with_copies(experiment: DetectionExperiment, cache: DetectionCache, progress: Progress) -> AnnotatedImages:
+    note = look_for_copies(experiment, cache, progress)
     return experiment.annotated if note is None else experiment.annotated.note(note)

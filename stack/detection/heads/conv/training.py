@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache.choices import check_choice
 from stackbone.cache.progress import Progress
-from stackbone.cache.trainings.checkpoints import load_checkpoint, remove_checkpoint, save_checkpoint, warn_unsound
+from stackbone.cache.trainings.checkpoints import load_checkpoint, remove_checkpoint, try_checkpoint, warn_unsound
 from stackbone.stack.detection.cells import Cells
 from stackbone.stack.detection.framed import FramedBoxes
 from stackbone.stack.detection.head import PRECISIONS
@@ -183,7 +183,8 @@ class _Run:
         for epoch in range(len(self.history), self._epochs):
             self.history.append(self._epoch(epoch))
             if checkpoint is not None and epoch + 1 < self._epochs:
-                save_checkpoint(checkpoint, self._name, {"history": self.history}, self._state())
+                is_kept = try_checkpoint(checkpoint, self._name, {"history": self.history}, self._state())
+                checkpoint = checkpoint if is_kept else None
         if checkpoint is not None:
             remove_checkpoint(checkpoint)
 

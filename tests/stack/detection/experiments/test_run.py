@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import FeatureStore, StackError, UsageError
 from stackbone.cache.boxes.box_table import box_table
+from stackbone.cache.maps.reader import MapReader
 from stackbone.stack.detection.experiments import training
 from stackbone.stack.detection.experiments.run import run_detection
 from stackbone.stack.detection.head import HEADS
@@ -90,6 +91,27 @@ def test_one_backbone_under_two_heads_has_no_best_single(tmp_path: Path, monkeyp
     assert "blurred:net_a is" in str(verdict(experiment))
 
 
+def test_a_second_run_reads_no_map_and_says_the_same_of_near_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_detection_cache(tmp_path / "cache")
+    digests, boxes = make_images(40)
+    again = np.roll(digests, 1, axis=1)  # other files of the same pictures
+    for seed, name in enumerate(("net_a", "net_b")):
+        add_pyramid(store, again, boxes, name, 0.2, seed)
+    index = store.dataset("shapes")
+    both = np.concatenate([digests, again])
+    twice = replace(make_index("shapes", both, ["disc"] * 80), split=[*index.split, *index.split])
+    store.write_dataset(twice)
+    store.write_boxes("shapes", box_table({d.tobytes(): boxes[i % 40] for i, d in enumerate(both)}, "voc"))
+    first = run_detection(store, heads="cells", cv=2)
+    assert any("look much like one of the training part" in note for note in first.notes)
+    together = run_detection(store, heads="cells", cv=2, near_duplicates=0.98)
+    monkeypatch.setattr(MapReader, "read", None)
+    assert run_detection(store, heads="cells", cv=2).to_dict() == first.to_dict()
+    assert run_detection(store, heads="cells", cv=2, near_duplicates=0.98).to_dict() == together.to_dict()
+
+
 def test_a_second_run_trains_nothing_and_gives_the_same_numbers(tmp_path: Path) -> None:
     store = make_detection_cache(tmp_path / "cache")
     first = run_detection(store, heads="cells").to_dict()
@@ -121,6 +143,48 @@ def test_keys_name_the_precision_that_was_not_asked_for(
     monkeypatch.setattr(training, "key_of", name)
     run_detection(store, heads="cells", split="test", backbones="net_a")
     assert all(each["settings"] == {"precision": "fp32"} for each in seen)
+
+
+def test_another_version_of_a_head_or_of_its_package_trains_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_detection_cache(tmp_path / "cache", backbones=("net_a",))
+    run_detection(store, heads="cells", split="test")
+    assert CellsHead.n_fits == 2
+    monkeypatch.setattr(CellsHead, "version", 2)
+    run_detection(store, heads="cells", split="test")
+    assert CellsHead.n_fits == 4
+    for version in ("1.0", "1.1", "1.1"):
+        monkeypatch.setattr(HEADS, "package_of", lambda _, version=version: ("made", version))
+        run_detection(store, heads="cells", split="test")
+    assert CellsHead.n_fits == 8
+
+
+def test_a_cache_that_cannot_be_written_costs_a_warning_and_no_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_detection_cache(tmp_path / "cache", backbones=("net_a",))
+    store.scores_folder.write_text("in the way")
+    monkeypatch.setattr(CellsHead, "has_epochs", True)
+    experiment = run_detection(store, heads="cells", cv=2, with_model=True)
+    assert experiment.model is not None
+    assert [each.message for each in caplog.records if "not kept for later runs" in each.message] == [
+        each.message for each in caplog.records
+    ]
+    assert len(caplog.records) == 1
+    assert CellsHead.checkpoints == {None}
+
+
+def test_heads_that_train_long_are_given_a_file_that_is_gone_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_detection_cache(tmp_path / "cache", backbones=("net_a",))
+    run_detection(store, heads="cells", split="test")
+    assert CellsHead.checkpoints == {None}
+    monkeypatch.setattr(CellsHead, "has_epochs", True)
+    run_detection(store, heads="cells", cv=2)
+    assert len(CellsHead.checkpoints - {None}) == 4
+    assert {path.suffix for path in store.scores_folder.iterdir()} == {".scores"}
 
 
 def test_a_backbone_that_joins_pays_for_its_own_heads_alone(tmp_path: Path) -> None:
