@@ -73,8 +73,8 @@ def assign(cells: Cells, boxes: FramedBoxes, radius: float = RADIUS) -> NDArray[
     """Return ``(n_cells,)`` which object each cell is to find, by its number among the image's; or what it is else.
 
     `BACKGROUND` where there is none, `IGNORED` where there is only one that is neither to be found nor background. An
-    object so narrow that it lies between the centres of all cells is found by none; the nearest are ignored, since it is
-    not background either.
+    object so narrow that it lies between the centres of all cells is found by none; the nearest are ignored, since it
+    is not background either.
     """
     found = np.full(len(cells.centres), BACKGROUND)
     if len(boxes.ignored):
