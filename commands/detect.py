@@ -55,6 +55,7 @@ def command(
             backbones=backbones,
             heads=heads.head,
             epochs=heads.epochs,
+            precision=heads.precision,
             cv=number_or_plan(division.cv),
             split=division.split,
             group_by=division.group_by,

@@ -20,7 +20,7 @@ from stackbone.cache.records.feature_name import PLAIN
 from stackbone.cache.records.parts import Part, RowForm
 from stackbone.extract import index_dataset, open_dataset
 from stackbone.stack.detection.detections import Detections
-from stackbone.stack.detection.head import FittedHead, Head
+from stackbone.stack.detection.head import PRECISIONS, FittedHead, Head
 from stackbone.stack.detection.source import MapSource
 from tests.made.annotated import make_voc, voc_object, voc_xml
 from tests.made.caches import SPEC, make_digests, make_index
@@ -188,6 +188,7 @@ class CellsHead(Head):
     name = "cells"
     what = "for tests"
     source = "none"
+    has_precision = True
     n_fits = 0
     checkpoints: ClassVar[set[Path | None]] = set()
 
@@ -203,6 +204,7 @@ class CellsHead(Head):
         mirrored: MapSource | None = None,
         checkpoint: Path | None = None,
         on_progress: Progress = silent,
+        precision: str = PRECISIONS[0],
     ) -> CellsFitted:
         """Take the mean size of objects."""
         CellsHead.n_fits += 1

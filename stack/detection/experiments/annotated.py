@@ -79,17 +79,7 @@ class AnnotatedImages:
 
     def only(self, classes: tuple[str, ...]) -> Self:
         """Return the same images with the boxes of some classes alone, which are the only ones then."""
-        kept = [np.array([name in classes for name in each.classes], np.bool_) for each in self.boxes]
-        boxes = [
-            replace(
-                each,
-                corners=each.corners[mine],
-                classes=tuple(name for name in each.classes if name in classes),
-                difficult=each.difficult[mine],
-                crowd=each.crowd[mine],
-            )
-            for each, mine in zip(self.boxes, kept, strict=True)
-        ]
+        boxes = [each.of_classes(classes) for each in self.boxes]
         return replace(self, boxes=boxes, classes=classes)
 
     def note(self, *sentences: str) -> Self:

@@ -18,6 +18,7 @@ from stackbone.stack.detection.experiments.kept import DetectionCache
 from stackbone.stack.detection.experiments.scoring import score_detectors
 from stackbone.stack.detection.experiments.sources import MapBackbone, choose_backbones, recorded_backbones
 from stackbone.stack.detection.experiments.training import Trainer
+from stackbone.stack.detection.head import PRECISIONS
 from stackbone.stack.detection.models.refit import refit_detector
 from stackbone.stack.divisions.division import Division, choose_plan
 from stackbone.stack.divisions.named_split import find_split
@@ -63,6 +64,7 @@ def run_detection(
     backbones: str | Sequence[str] | None = None,
     heads: str | Sequence[str] = DEFAULT_HEAD,
     epochs: int | None = None,
+    precision: str = PRECISIONS[0],
     cv: int | str | None = None,
     split: str | None = None,
     group_by: str = "auto",
@@ -93,6 +95,8 @@ def run_detection(
         Names of heads, as a list or separated by commas; the verdict is about the first.
     epochs
         Of heads that are trained in epochs.
+    precision
+        What heads are trained in: ``fp32``, or ``bf16`` (conv), which is faster where the processor multiplies it.
     cv, split
         Number of folds, 3 by default; or the split of the dataset to test on.
     group_by, near_duplicates
@@ -125,6 +129,7 @@ def run_detection(
         backbones=backbones,
         heads=heads,
         epochs=epochs,
+        precision=precision,
         cv=cv,
         split=split,
         group_by=group_by,
@@ -144,6 +149,7 @@ def plan_detection(
     recorded: Mapping[str, Sequence[str]] | None = None,
     heads: str | Sequence[str],
     epochs: int | None,
+    precision: str,
     cv: int | str | None,
     split: str | None,
     group_by: str,
@@ -160,7 +166,7 @@ def plan_detection(
         In place of `backbones`, exactly the feature sets of a result: see `sources.recorded_backbones`.
     """
     names = choose_heads(heads)
-    settings = settings_of(names, epochs)
+    settings = settings_of(names, epochs, precision)
     check_installed()
     if isinstance(cv, str):
         message = f"--cv {cv}: detection trains every head twice for each fold; use a number, such as --cv 3"

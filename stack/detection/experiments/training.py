@@ -15,7 +15,7 @@ from stackbone.stack.detection.detections import Detections
 from stackbone.stack.detection.experiments.annotated import AnnotatedImages
 from stackbone.stack.detection.experiments.kept import DetectionCache, Found, key_of
 from stackbone.stack.detection.experiments.sources import MapBackbone
-from stackbone.stack.detection.head import HEADS, FittedHead
+from stackbone.stack.detection.head import HEADS, PRECISIONS, FittedHead
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +65,12 @@ class Trainer:
         return fitted
 
     def _key(self, head: str, backbone: MapBackbone, train: NDArray[np.int64], test: NDArray[np.int64]) -> str:
+        settings = {"precision": PRECISIONS[0], **self.settings.get(head, {})}
         described = {
             "head": head,
             "head_version": HEADS[head].version,
             "package": HEADS.package_of(head),
-            "settings": dict(self.settings.get(head, {})),
+            "settings": settings,
             "feature_sets": backbone.ids,
             "seed": self.seed,
         }

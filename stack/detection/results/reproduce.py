@@ -13,6 +13,7 @@ from stackbone.cache.text import printable, typed
 from stackbone.stack.detection.experiments.experiment import DetectionExperiment
 from stackbone.stack.detection.experiments.kept import images_digest
 from stackbone.stack.detection.experiments.run import carry_out, plan_detection
+from stackbone.stack.detection.head import PRECISIONS
 from stackbone.stack.detection.results.result_file import WROTE, read_detection
 from stackbone.stack.experiments.result_file import not_a_result
 from stackbone.stack.folds.dealing import DEALINGS
@@ -35,6 +36,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "settings": (dict,),
     "scores": (list,),
 }
+_SETTINGS = {"epochs": 1, "precision": PRECISIONS[0]}  # a value of each, of its type
 _SAME = {"rel_tol": 1e-6, "abs_tol": 1e-9}  # another machine rounds otherwise; another training shows in more digits
 _TIMES = "seconds"
 
@@ -103,7 +105,7 @@ def _arguments(recorded: dict[str, Any], file: Path) -> dict[str, Any]:
     return {
         **{name: recorded[name] for name in same},
         "recorded": _feature_sets(recorded["backbones"], file),
-        "epochs": _epochs(recorded["settings"], file),
+        **_settings(recorded["settings"], file),
     }
 
 
@@ -116,16 +118,19 @@ def _feature_sets(backbones: dict[str, Any], file: Path) -> dict[str, list[str]]
     return backbones
 
 
-def _epochs(settings: dict[str, Any], file: Path) -> int | None:
-    """Return the epochs that were asked for: the one setting that there is."""
-    found: set[int] = set()
+def _settings(settings: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Return the arguments that say what was asked of heads: each has one value, whichever heads have the setting."""
+    asked: dict[str, Any] = {}
     for each in settings.values():
-        if not isinstance(each, dict) or set(each) != {"epochs"} or type(each["epochs"]) is not int:
+        if not isinstance(each, dict) or not each or not set(each) <= _SETTINGS.keys():
             raise StackError(not_a_result(file, "its settings of heads are not as they are written", WROTE))
-        found.add(each["epochs"])
-    if len(found) > 1 or any(each < 1 for each in found):
-        raise StackError(not_a_result(file, "it names several numbers of epochs, or none above 0", WROTE))
-    return next(iter(found), None)
+        for name, value in each.items():
+            if type(value) is not type(_SETTINGS[name]) or asked.setdefault(name, value) != value:
+                found = f"its settings of heads have {name!r} of several values or of another type"
+                raise StackError(not_a_result(file, found, WROTE))
+    if asked.get("epochs", 1) < 1 or asked.get("precision", PRECISIONS[0]) not in PRECISIONS:
+        raise StackError(not_a_result(file, "its epochs are not above 0, or its precision is unknown", WROTE))
+    return {"epochs": None, "precision": PRECISIONS[0], **asked}
 
 
 def _changed(file: Path, store: FeatureStore, found: str, recorded: dict[str, Any]) -> str:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from stackbone.cache import FeatureStore, StackError, UsageError
 from stackbone.cache.boxes.box_table import box_table
 from stackbone.cache.maps.reader import MapReader
+from stackbone.stack.detection.experiments import training
 from stackbone.stack.detection.experiments.run import run_detection
 from stackbone.stack.detection.head import HEADS
+from stackbone.stack.detection.judging import intervals
+from stackbone.stack.detection.results.reproduce import reproduce_detection
+from stackbone.stack.detection.results.result_file import write_detection
+from stackbone.stack.detection.scores.bootstrap import draw_images
 from stackbone.stack.detection.tables.verdict import verdict
 from tests.made.caches import make_digests, make_index
 from tests.made.detection import BLURRED_HEAD, CellsHead, add_pyramid, boxes_of, make_detection_cache, make_images
@@ -45,6 +53,20 @@ def test_folds_without_an_object_are_left_out_of_the_score_and_of_its_interval_a
     assert score.folds.count(None) == 6
     assert score.ap50 == pytest.approx(np.mean([each for each in score.folds if each is not None]))
     assert score.low <= score.ap50 <= score.high
+
+
+def test_tested_images_are_drawn_once_for_a_fold_whatever_the_number_of_detectors(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def count(n_images: int, *rest: Any) -> NDArray[np.uint16]:  # noqa: ANN401 - as of `draw_images`
+        sizes.append(n_images)
+        return draw_images(n_images, *rest)
+
+    monkeypatch.setattr(intervals, "draw_images", count)
+    assert len(run_detection(store, heads="cells", cv=4).scores) == 4
+    assert sizes == [10] * 4
 
 
 def test_the_fusion_is_compared_with_the_best_backbone_under_its_own_head(
@@ -140,6 +162,31 @@ def test_heads_that_train_long_are_given_a_file_that_is_gone_at_the_end(
     assert {path.suffix for path in store.scores_folder.iterdir()} == {".scores"}
 
 
+def test_what_was_kept_of_one_precision_is_not_taken_for_another(tmp_path: Path) -> None:
+    store = make_detection_cache(tmp_path / "cache", backbones=("net_a",))
+    usual = run_detection(store, heads="cells", split="test")
+    assert (CellsHead.n_fits, usual.settings) == (2, {})
+    other = run_detection(store, heads="cells", split="test", precision="bf16")
+    assert (CellsHead.n_fits, other.to_dict()["settings"]) == (4, {"cells": {"precision": "bf16"}})
+    write_detection(other, tmp_path / "r.json")
+    again = reproduce_detection(tmp_path / "r.json", store)
+    assert (CellsHead.n_fits, again.settings) == (4, other.settings)
+
+
+def test_keys_name_the_precision_that_was_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: FeatureStore
+) -> None:
+    seen: list[Mapping[str, object]] = []
+
+    def name(described: Mapping[str, object], *_rest: object) -> str:
+        seen.append(described)
+        return "0" * 64
+
+    monkeypatch.setattr(training, "key_of", name)
+    run_detection(store, heads="cells", split="test", backbones="net_a")
+    assert all(each["settings"] == {"precision": "fp32"} for each in seen)
+
+
 def test_a_backbone_that_joins_pays_for_its_own_heads_alone(tmp_path: Path) -> None:
     store = make_detection_cache(tmp_path / "cache", backbones=("net_a",))
     alone = run_detection(store, heads="cells")
@@ -207,6 +254,10 @@ def test_a_class_that_is_only_difficult_where_it_could_be_learnt_is_said_and_not
 def test_an_unknown_head_and_a_plan_of_folds_are_refused(store: FeatureStore) -> None:
     with pytest.raises(UsageError, match="unknown head 'conf'"):
         run_detection(store, heads="conf")
+    with pytest.raises(UsageError, match="unknown --precision 'fp16': choose from fp32, bf16"):
+        run_detection(store, heads="conv", precision="fp16")
+    with pytest.raises(UsageError, match=r"--precision is for conv.*, and --head names linear: leave it out"):
+        run_detection(store, heads="linear", precision="bf16")
     with pytest.raises(UsageError, match="use a number, such as --cv 3"):
         run_detection(store, heads="cells", cv="loo")
 

@@ -134,6 +134,8 @@ def test_other_numbers_are_refused(store: FeatureStore, file: Path, place: tuple
         ("backbones", {"net_a": "net_a"}),
         ("settings", {"cells": {"epochs": "many"}}),
         ("settings", {"cells": {"epochs": 0}}),
+        ("settings", {"cells": {"precision": "fp16"}}),
+        ("settings", {"cells": {}}),
         ("settings", []),
     ],
 )
