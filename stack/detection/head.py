@@ -85,11 +85,11 @@ class Head(ABC):
         Where it stands in a listing, ascending.
     has_epochs : bool
         Whether its `fit` takes ``epochs``: how often each image is seen. Such a head is given a `checkpoint`.
-    has_precision : bool
-        Whether its `fit` takes ``precision``, one of `PRECISIONS`; without, it computes in the first.
     version : int
         To be raised with any change of the head that changes its detections by more than rounding: what was found
         before is not taken up then. Of another package's head the package's own version counts too.
+    has_precision : bool
+        Whether its `fit` takes ``precision``, one of `PRECISIONS`; without, it computes in the first.
     """
 
     name: str
@@ -97,8 +97,8 @@ class Head(ABC):
     source: str
     place: int = 100
     has_epochs: bool = False
-    has_precision: bool = False
     version: int = 1
+    has_precision: bool = False
 
     @abstractmethod
     def fit(

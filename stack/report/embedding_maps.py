@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,13 @@ class EmbeddingMap:
     values: NDArray[np.float64] | None
     measure: str = "label"
     clusters: NDArray[np.int64] | None = None
+
+    def cluster_names(self, classes: Sequence[str]) -> list[str]:
+        """Return for each cluster its number, from 1, and the class that most of its images have."""
+        assert self.clusters is not None
+        assert self.codes is not None
+        own = (self.codes[self.clusters == each] for each in range(int(self.clusters.max()) + 1))
+        return [f"{number}: {classes[int(np.bincount(codes).argmax())]}" for number, codes in enumerate(own, 1)]
 
 
 def embedding_maps(context: Context) -> list[EmbeddingMap]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stackbone.stack.metrics.confusion import ConfusedPair
 from stackbone.stack.report.blocks import Page, figure, join_all, zoom_buttons
@@ -98,7 +97,7 @@ class Map(Section[MapRecord]):
             x, y = each.projection.points.T.tolist()
             maps[name] = {"rows": shared.index(same), "x": x, "y": y}
             if each.clusters is not None:
-                names = _cluster_names(each.clusters, each.codes, record.classes)
+                names = each.cluster_names(record.classes)
                 maps[name] |= {"clusters": {"names": names, "codes": each.clusters.tolist()}}
         return {"maps": maps, "rows": shared, "highlighted": record.highlighted}
 
@@ -267,12 +266,6 @@ def _choice(maps: Mapping[str, EmbeddingMap], *, has_classes: bool) -> Markup:
         role="group",
         aria_label="Backbone, colours and zoom of the map",
     )
-
-
-def _cluster_names(clusters: NDArray[np.int64], codes: NDArray[np.int64], classes: Sequence[str]) -> list[str]:
-    """Return a number and the commonest class for each cluster."""
-    commonest = (int(np.bincount(codes[clusters == each]).argmax()) for each in range(int(clusters.max()) + 1))
-    return [f"{number}: {classes[code]}" for number, code in enumerate(commonest, 1)]
 
 
 def _legend(classes: Sequence[str]) -> Markup:

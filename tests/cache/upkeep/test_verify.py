@@ -15,6 +15,7 @@ import pytest
 
 from stackbone.cache import CacheError, FeatureSet, FeatureStore
 from stackbone.cache.records import shard as shard_module
+from stackbone.cache.records.shards.content import ShardHeader
 from stackbone.cache.upkeep.compact import compact
 from stackbone.cache.upkeep.verify import verify
 from tests.made.caches import SPEC, features_of, make_digests, make_index
@@ -237,7 +238,7 @@ def test_shards_set_aside_while_they_are_merged_are_passed_over(
     damaged = only_set(store).shards()[4]
     real = shard_module.read_proven
 
-    def repair_first(path: Path, fingerprint: str) -> tuple[shard_module.ShardHeader, int]:
+    def repair_first(path: Path, fingerprint: str) -> tuple[ShardHeader, int]:
         if path == damaged and path.exists():
             damage(path)
             monkeypatch.setattr(shard_module, "read_proven", real)

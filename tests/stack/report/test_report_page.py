@@ -205,7 +205,7 @@ def test_a_map_of_fewer_images_says_why(tmp_path: Path) -> None:
     *others, last = record_of(report, MapRecord).maps
     assert last.codes is not None
     plane = replace(last.projection, points=last.projection.points[:9])
-    fewer = replace(last, projection=plane, codes=last.codes[:9], rows=last.rows[:9])
+    fewer = replace(last, projection=plane, codes=last.codes[:9], rows=last.rows[:9], clusters=None)
     page = write(tmp_path, changed(report, map={"maps": [*others, fewer]}))
     assert "its steering never saw" in page.text
     says = [attributes["data-says"] or "" for tag, attributes in page.tags if "data-says" in attributes]

@@ -120,31 +120,6 @@ def test_a_second_run_trains_nothing_and_gives_the_same_numbers(tmp_path: Path) 
     assert CellsHead.n_fits == 2 * 3 * 2
 
 
-def test_what_was_kept_of_one_precision_is_not_taken_for_another(tmp_path: Path) -> None:
-    store = make_detection_cache(tmp_path / "cache", backbones=("net_a",))
-    usual = run_detection(store, heads="cells", split="test")
-    assert (CellsHead.n_fits, usual.settings) == (2, {})
-    other = run_detection(store, heads="cells", split="test", precision="bf16")
-    assert (CellsHead.n_fits, other.to_dict()["settings"]) == (4, {"cells": {"precision": "bf16"}})
-    write_detection(other, tmp_path / "r.json")
-    again = reproduce_detection(tmp_path / "r.json", store)
-    assert (CellsHead.n_fits, again.settings) == (4, other.settings)
-
-
-def test_keys_name_the_precision_that_was_not_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: FeatureStore
-) -> None:
-    seen: list[Mapping[str, object]] = []
-
-    def name(described: Mapping[str, object], *_rest: object) -> str:
-        seen.append(described)
-        return "0" * 64
-
-    monkeypatch.setattr(training, "key_of", name)
-    run_detection(store, heads="cells", split="test", backbones="net_a")
-    assert all(each["settings"] == {"precision": "fp32"} for each in seen)
-
-
 def test_another_version_of_a_head_or_of_its_package_trains_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +160,31 @@ def test_heads_that_train_long_are_given_a_file_that_is_gone_at_the_end(
     run_detection(store, heads="cells", cv=2)
     assert len(CellsHead.checkpoints - {None}) == 4
     assert {path.suffix for path in store.scores_folder.iterdir()} == {".scores"}
+
+
+def test_what_was_kept_of_one_precision_is_not_taken_for_another(tmp_path: Path) -> None:
+    store = make_detection_cache(tmp_path / "cache", backbones=("net_a",))
+    usual = run_detection(store, heads="cells", split="test")
+    assert (CellsHead.n_fits, usual.settings) == (2, {})
+    other = run_detection(store, heads="cells", split="test", precision="bf16")
+    assert (CellsHead.n_fits, other.to_dict()["settings"]) == (4, {"cells": {"precision": "bf16"}})
+    write_detection(other, tmp_path / "r.json")
+    again = reproduce_detection(tmp_path / "r.json", store)
+    assert (CellsHead.n_fits, again.settings) == (4, other.settings)
+
+
+def test_keys_name_the_precision_that_was_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: FeatureStore
+) -> None:
+    seen: list[Mapping[str, object]] = []
+
+    def name(described: Mapping[str, object], *_rest: object) -> str:
+        seen.append(described)
+        return "0" * 64
+
+    monkeypatch.setattr(training, "key_of", name)
+    run_detection(store, heads="cells", split="test", backbones="net_a")
+    assert all(each["settings"] == {"precision": "fp32"} for each in seen)
 
 
 def test_a_backbone_that_joins_pays_for_its_own_heads_alone(tmp_path: Path) -> None:
