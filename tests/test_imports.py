@@ -58,6 +58,7 @@ EXCEPTIONS = {
     "stack/detection/heads/conv/training.py": {"torch"},
     "stack/detection/heads/published/head.py": {"torch"},
     "stack/detection/heads/published/network.py": {"torch"},
+    "stack/detection/networks.py": {"torch"},
     "stack/detection/suppression.py": {"torch", "torchvision"},
 }
 

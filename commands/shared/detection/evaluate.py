@@ -65,7 +65,9 @@ def evaluate_boxes(
         raise DatasetError(message)
     backbones = [MapBackbone(each.name, store.feature_set(each.name, each.spec)) for each in model.backbones]
     with progress() as on_progress:
-        test = judge_detector(model, index, fitted.table, backbones, split=split, progress=on_progress)
+        test = judge_detector(
+            model, index, fitted.table, backbones, split=split, notes=fitted.notes, progress=on_progress
+        )
     rows = score_rows(test)
     if asked.as_json:
         failed = [{"path": path, "reason": reason} for path, reason in embedded.failures]

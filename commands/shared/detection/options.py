@@ -27,6 +27,13 @@ class HeadOptions:
         int | None,
         typer.Option(min=1, max=100_000, help="Times that a head sees each training image [default: the head's own]"),
     ] = None
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="Arithmetic of the training of conv: {head_precisions}; bf16 is faster where the processor multiplies "
+            "it, and gives somewhat different boxes"
+        ),
+    ] = "fp32"
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ def judge_detector(
     backbones: Sequence[MapBackbone],
     *,
     split: str | None = None,
+    notes: Sequence[str] = (),
     seed: int = 0,
     progress: Progress = silent,
 ) -> DetectionExperiment:
@@ -44,6 +45,8 @@ def judge_detector(
         The model's, with maps of the images.
     split : str, optional
         Test on the images of this split alone.
+    notes : sequence of str
+        What a reader of the scores should know of the boxes.
     seed : int
         Of the interval.
     progress : callable
@@ -54,7 +57,7 @@ def judge_detector(
     StackError
         If no annotated image is left, or none shows an object of the model's classes.
     """
-    annotated = annotated_images(index, table, split=split)
+    annotated = annotated_images(index, table, split=split).note(*notes)
     left_out = dict(annotated.images.left_out)
     keep = np.ones(len(annotated), np.bool_)
     if split is not None:
@@ -72,7 +75,7 @@ def judge_detector(
         raise StackError(message)
     annotated = annotated.take(rows)
     annotated.images.left_out.update(left_out)
-    other = sorted(set(annotated.classes) - set(model.classes))
+    other = sorted({name for each in annotated.boxes for name in each.classes} - set(model.classes))
     annotated = annotated.only(model.classes)
     if other:
         annotated = annotated.note(
