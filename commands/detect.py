@@ -22,7 +22,7 @@ from stackbone.commands.shared.options import CacheOption, DatasetNameOption, Js
 from stackbone.commands.shared.report_output import refuse_idle, write_collected
 
 if TYPE_CHECKING:
-    from stackbone.stack.detection.experiments.experiment import DetectionExperiment
+    from stackbone.stack.detection.records.experiment import DetectionExperiment
 
 
 @grouped
@@ -44,7 +44,7 @@ def command(
     as_json: JsonOption = False,
 ) -> None:
     from stackbone.cache import FeatureStore
-    from stackbone.stack.detection.experiments.run import run_detection
+    from stackbone.stack.detection.run import run_detection
 
     _check(files, division, rows)
     store = FeatureStore(cache)

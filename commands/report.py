@@ -37,7 +37,7 @@ def command(
     cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    from stackbone.stack.detection.experiments.experiment import DETECTION_FORMAT, DETECTION_VERSION
+    from stackbone.stack.detection.records.experiment import DETECTION_FORMAT, DETECTION_VERSION
     from stackbone.stack.detection.results.result_file import WROTE as WROTE_DETECTION
     from stackbone.stack.experiments.experiment import RESULT_FORMAT, RESULT_VERSION
     from stackbone.stack.experiments.result_file import WROTE, read_recorded

@@ -32,8 +32,8 @@ def evaluate_boxes(
     """Test a detection model on a dataset with boxes, print its scores, and write what was asked for."""
     from stackbone.extract.datasets.boxes.fitting import fit_boxes
     from stackbone.extract.embedding.digests import unread_index
-    from stackbone.stack.detection.experiments.sources import MapBackbone
     from stackbone.stack.detection.models.judge import judge_detector
+    from stackbone.stack.detection.records.sources import MapBackbone
     from stackbone.stack.detection.tables.table import score_rows
     from stackbone.stack.divisions.named_split import find_split
     from stackbone.stack.judging.asked import files_to_test

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from stackbone.cache import Digests
 from stackbone.cache.progress import Progress
-from stackbone.stack.detection.experiments.annotated import AnnotatedImages
-from stackbone.stack.detection.experiments.experiment import DetectionExperiment
 from stackbone.stack.detection.experiments.kept import DetectionCache
-from stackbone.stack.detection.experiments.sources import MapBackbone
+from stackbone.stack.detection.records.annotated import AnnotatedImages
+from stackbone.stack.detection.records.experiment import DetectionExperiment
+from stackbone.stack.detection.records.sources import MapBackbone
 from stackbone.stack.evaluation.near_copies import MOST_COMPARED, recognised
 from stackbone.stack.folds.groups import SAME_PICTURE, check_threshold, near_duplicates
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.stack.detection.detections import Detections
-from stackbone.stack.detection.experiments.experiment import BEST, FUSION, FoldDetector
-from stackbone.stack.detection.experiments.folds import hold_out
 from stackbone.stack.detection.experiments.kept import Found
-from stackbone.stack.detection.experiments.sources import MapBackbone
 from stackbone.stack.detection.experiments.training import Trainer
 from stackbone.stack.detection.fusion import learn_fusion
+from stackbone.stack.detection.records.experiment import BEST, FUSION, FoldDetector
+from stackbone.stack.detection.records.folds import hold_out
+from stackbone.stack.detection.records.sources import MapBackbone
 from stackbone.stack.detection.scores.bootstrap import mean_precision
 from stackbone.stack.detection.scores.matching import match
 from stackbone.stack.detection.scores.thresholds import best_thresholds

@@ -11,19 +11,19 @@ import contextlib
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.disk.files import make_folder, write_atomically
 from stackbone.cache.errors import CacheError
 from stackbone.cache.records.scores import UNFINISHED, Arrays, Origin, read_scores, write_scores
 from stackbone.stack.detection.detections import MOST, Detections
-from stackbone.stack.detection.experiments.annotated import AnnotatedImages
+from stackbone.stack.detection.records.annotated import AnnotatedImages
+from stackbone.stack.detection.records.fingerprint import boxes_bytes
 
 DETECTIONS_VERSION = 1
 """To be raised with any change of a head that changes its detections by more than rounding."""
@@ -131,7 +131,7 @@ def key_of(
             sha.update(len(array).to_bytes(8, "little"))
             sha.update(np.ascontiguousarray(array).tobytes())
     for row in train.tolist():
-        sha.update(_boxes_bytes(annotated.boxes[row]))
+        sha.update(boxes_bytes(annotated.boxes[row]))
     return sha.hexdigest()
 
 
@@ -141,28 +141,6 @@ def _try_to_write(path: Path) -> None:
     trial = path.with_name(f"{path.name}-trial")
     write_atomically(trial, b"trial")
     trial.unlink(missing_ok=True)
-
-
-def images_digest(annotated: AnnotatedImages) -> str:
-    """Return a digest of all that is known of annotated images but their names: what they are, sizes, classes, boxes.
-
-    A saved result has it, so that what is another result now is known before anything is trained.
-    """
-    sha = hashlib.sha256(json.dumps(annotated.classes).encode())
-    for array in (annotated.images.digests, annotated.sizes):
-        sha.update(len(array).to_bytes(8, "little"))
-        sha.update(np.ascontiguousarray(array).tobytes())
-    for each in annotated.boxes:
-        sha.update(_boxes_bytes(each))
-    return sha.hexdigest()
-
-
-def _boxes_bytes(boxes: ImageBoxes) -> bytes:
-    arrays: Sequence[NDArray[np.generic]] = (boxes.corners, boxes.difficult, boxes.crowd)
-    names = json.dumps(boxes.classes).encode()
-    return b"".join(
-        [len(names).to_bytes(8, "little"), names, *(np.ascontiguousarray(each).tobytes() for each in arrays)]
-    )
 
 
 def _to_arrays(found: Found) -> Arrays:

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.progress import Progress
-from stackbone.stack.detection.experiments.annotated import AnnotatedImages
-from stackbone.stack.detection.experiments.experiment import BEST, FUSION, DetectorScore, FoldDetector
-from stackbone.stack.detection.experiments.folds import scored_classes
 from stackbone.stack.detection.judging import intervals
 from stackbone.stack.detection.judging.matches import boxes_of, match_fold
+from stackbone.stack.detection.records.annotated import AnnotatedImages
+from stackbone.stack.detection.records.experiment import BEST, FUSION, DetectorScore, FoldDetector
+from stackbone.stack.detection.records.folds import scored_classes
 from stackbone.stack.detection.scores.bootstrap import mean_precision
 from stackbone.stack.detection.scores.coco import CocoScores, coco_scores
 from stackbone.stack.detection.scores.voc import VocScore, voc_mean, voc_scores

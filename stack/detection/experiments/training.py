@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from stackbone.cache.progress import Progress, silent
 from stackbone.stack.detection.detections import Detections
-from stackbone.stack.detection.experiments.annotated import AnnotatedImages
 from stackbone.stack.detection.experiments.kept import DetectionCache, Found, key_of
-from stackbone.stack.detection.experiments.sources import MapBackbone
 from stackbone.stack.detection.head import HEADS, PRECISIONS, FittedHead
+from stackbone.stack.detection.records.annotated import AnnotatedImages
+from stackbone.stack.detection.records.sources import MapBackbone
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.stack.detection.detections import Detections
-from stackbone.stack.detection.experiments.experiment import DetectionExperiment
 from stackbone.stack.detection.judging.matches import IGNORED, NOTHING, OVERLAP, match_image
 from stackbone.stack.detection.overlap import overlaps
+from stackbone.stack.detection.records.experiment import DetectionExperiment
 
 SMALL, LARGE = 32**2, 96**2
 """Areas in pixels of the image that COCO divides objects at: small below the first, large from the second on."""

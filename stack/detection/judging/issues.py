@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.stack.detection.detections import Detections
-from stackbone.stack.detection.experiments.experiment import BEST, FUSION, DetectionExperiment
 from stackbone.stack.detection.judging.matches import OVERLAP
 from stackbone.stack.detection.overlap import overlaps
+from stackbone.stack.detection.records.experiment import BEST, FUSION, DetectionExperiment
 from stackbone.stack.detection.scores.matching import class_codes
 
 TOUCHES = 0.3

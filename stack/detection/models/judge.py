@@ -11,11 +11,11 @@ from stackbone.cache.boxes.box_table import BoxTable
 from stackbone.cache.errors import StackError
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.text import counted
-from stackbone.stack.detection.experiments.annotated import TASK, annotated_images
-from stackbone.stack.detection.experiments.experiment import DetectionExperiment, FoldDetector
 from stackbone.stack.detection.experiments.scoring import score_detectors
-from stackbone.stack.detection.experiments.sources import MapBackbone
 from stackbone.stack.detection.models.model import DetectionModel
+from stackbone.stack.detection.records.annotated import TASK, annotated_images
+from stackbone.stack.detection.records.experiment import DetectionExperiment, FoldDetector
+from stackbone.stack.detection.records.sources import MapBackbone
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.folds.fold import Fold
 

@@ -9,10 +9,10 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.stack.detection.experiments.experiment import DetectionExperiment, DetectorScore
 from stackbone.stack.detection.experiments.training import Trainer
 from stackbone.stack.detection.fusion import OVERLAP
 from stackbone.stack.detection.models.model import DetectionModel
+from stackbone.stack.detection.records.experiment import DetectionExperiment, DetectorScore
 from stackbone.stack.detection.scores.thresholds import USUAL
 from stackbone.stack.models.backbone import ModelBackbone
 from stackbone.stack.models.model import hash_digests, shorten_digests

@@ -10,11 +10,11 @@ from typing import Any
 from stackbone.cache import FeatureStore, StackError
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.text import printable, typed
-from stackbone.stack.detection.experiments.experiment import DetectionExperiment
-from stackbone.stack.detection.experiments.kept import images_digest
-from stackbone.stack.detection.experiments.run import carry_out, plan_detection
 from stackbone.stack.detection.head import PRECISIONS
+from stackbone.stack.detection.records.experiment import DetectionExperiment
+from stackbone.stack.detection.records.fingerprint import images_digest
 from stackbone.stack.detection.results.result_file import WROTE, read_detection
+from stackbone.stack.detection.run import carry_out, plan_detection
 from stackbone.stack.experiments.result_file import not_a_result
 from stackbone.stack.folds.dealing import DEALINGS
 

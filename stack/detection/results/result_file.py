@@ -7,7 +7,7 @@ from typing import Any
 
 from stackbone.cache.disk.output_file import write_output
 from stackbone.cache.text import to_json
-from stackbone.stack.detection.experiments.experiment import DETECTION_FORMAT, DETECTION_VERSION, DetectionExperiment
+from stackbone.stack.detection.records.experiment import DETECTION_FORMAT, DETECTION_VERSION, DetectionExperiment
 from stackbone.stack.experiments.result_file import read_recorded
 
 WROTE = "`stackbone detect --result FILE`"

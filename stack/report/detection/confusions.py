@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from stackbone.cache.text import counted
-from stackbone.stack.detection.experiments.experiment import DetectionExperiment
 from stackbone.stack.detection.judging.errors import ImageErrors, SizeCounts, count_confusions, count_sizes
 from stackbone.stack.detection.judging.kinds import count_kinds
+from stackbone.stack.detection.records.experiment import DetectionExperiment
 from stackbone.stack.report.blocks import Page, figure, join_all, scrolled
 from stackbone.stack.report.figures.confusion_matrix import ConfusionMatrix, draw_confusion, similarity_order
 from stackbone.stack.report.figures.style import VERMILION, Figure

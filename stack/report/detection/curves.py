@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from stackbone.stack.detection.experiments.experiment import DetectionExperiment
 from stackbone.stack.detection.judging.errors import ImageErrors
 from stackbone.stack.detection.judging.matches import match_fold
+from stackbone.stack.detection.records.experiment import DetectionExperiment
 from stackbone.stack.detection.scores.matching import RECALLS, precision_curve
 from stackbone.stack.report.blocks import Page, figure, join_all
 from stackbone.stack.report.figures.style import CLASS_LOOKS, Figure, short_names

@@ -11,12 +11,12 @@ import pytest
 
 from stackbone.cache.boxes.box_table import box_table
 from stackbone.stack.detection.detections import Detections
-from stackbone.stack.detection.experiments.experiment import DetectionExperiment
-from stackbone.stack.detection.experiments.run import run_detection
 from stackbone.stack.detection.head import HEADS
 from stackbone.stack.detection.judging.errors import compare, count_confusions, image_errors
 from stackbone.stack.detection.judging.issues import UNLABELLED, find_label_issues
 from stackbone.stack.detection.judging.kinds import KINDS
+from stackbone.stack.detection.records.experiment import DetectionExperiment
+from stackbone.stack.detection.run import run_detection
 from stackbone.stack.report.blocks import Page
 from stackbone.stack.report.detection.confusions import Errors, collect_errors
 from stackbone.stack.report.detection.report import collect_detection_report

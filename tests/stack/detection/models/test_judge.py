@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from stackbone.cache.boxes.box_table import box_table
-from stackbone.stack.detection.experiments.run import run_detection
 from stackbone.stack.detection.models.judge import judge_detector
+from stackbone.stack.detection.run import run_detection
 from tests.made.detection import make_detection_cache, make_images
 
 

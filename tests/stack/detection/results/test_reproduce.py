@@ -15,9 +15,9 @@ from stackbone.cache import FeatureStore, StackError
 from stackbone.cache.boxes.box_table import box_table
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.records.views import MIRROR
-from stackbone.stack.detection.experiments.run import run_detection
 from stackbone.stack.detection.results.reproduce import reproduce_detection
 from stackbone.stack.detection.results.result_file import write_detection
+from stackbone.stack.detection.run import run_detection
 from tests.made.detection import CellsHead, add_pyramid, boxes_of, make_detection_cache, make_images
 
 

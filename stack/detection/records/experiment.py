@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from stackbone.cache.text import counted
 from stackbone.stack.detection.detections import Detections
-from stackbone.stack.detection.experiments.annotated import AnnotatedImages
-from stackbone.stack.detection.experiments.kept import images_digest
-from stackbone.stack.detection.experiments.sources import MapBackbone
+from stackbone.stack.detection.records.annotated import AnnotatedImages
+from stackbone.stack.detection.records.fingerprint import images_digest
+from stackbone.stack.detection.records.sources import MapBackbone
 from stackbone.stack.detection.scores.thresholds import USUAL
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.folds.fold import Fold

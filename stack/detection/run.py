@@ -8,18 +8,18 @@ from typing import Any
 
 from stackbone.cache import FeatureStore, UsageError
 from stackbone.cache.progress import Progress, silent
-from stackbone.stack.detection.experiments.annotated import TASK, AnnotatedImages, annotated_images, find_annotated
 from stackbone.stack.detection.experiments.asked import DEFAULT_HEAD, check_installed, choose_heads, settings_of
 from stackbone.stack.detection.experiments.copies import keep_copies_together, look_for_copies
-from stackbone.stack.detection.experiments.experiment import DetectionExperiment
 from stackbone.stack.detection.experiments.fold_work import detect_fold
-from stackbone.stack.detection.experiments.folds import divide_images
 from stackbone.stack.detection.experiments.kept import DetectionCache
 from stackbone.stack.detection.experiments.scoring import score_detectors
-from stackbone.stack.detection.experiments.sources import MapBackbone, choose_backbones, recorded_backbones
 from stackbone.stack.detection.experiments.training import Trainer
 from stackbone.stack.detection.head import PRECISIONS
 from stackbone.stack.detection.models.refit import refit_detector
+from stackbone.stack.detection.records.annotated import TASK, AnnotatedImages, annotated_images, find_annotated
+from stackbone.stack.detection.records.experiment import DetectionExperiment
+from stackbone.stack.detection.records.folds import divide_images
+from stackbone.stack.detection.records.sources import MapBackbone, choose_backbones, recorded_backbones
 from stackbone.stack.divisions.division import Division, choose_plan
 from stackbone.stack.divisions.named_split import find_split
 from stackbone.stack.folds.dealing import DEALINGS

@@ -15,11 +15,11 @@ from stackbone.cache import FeatureStore, StackError, UsageError
 from stackbone.cache.boxes.box_table import box_table
 from stackbone.cache.maps.reader import MapReader
 from stackbone.stack.detection.experiments import training
-from stackbone.stack.detection.experiments.run import run_detection
 from stackbone.stack.detection.head import HEADS
 from stackbone.stack.detection.judging import intervals
 from stackbone.stack.detection.results.reproduce import reproduce_detection
 from stackbone.stack.detection.results.result_file import write_detection
+from stackbone.stack.detection.run import run_detection
 from stackbone.stack.detection.scores.bootstrap import draw_images
 from stackbone.stack.detection.tables.verdict import verdict
 from tests.made.caches import make_digests, make_index

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError, UsageError
 from stackbone.cache.text import counted, typed
-from stackbone.stack.detection.experiments.annotated import AnnotatedImages
+from stackbone.stack.detection.records.annotated import AnnotatedImages
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold

@@ -11,9 +11,9 @@ import pytest
 from stackbone.cache import FeatureStore, StackError
 from stackbone.cache.boxes.box_table import box_table
 from stackbone.cache.boxes.image_boxes import ImageBoxes
-from stackbone.stack.detection.experiments.annotated import TASK, AnnotatedImages, annotated_images, find_annotated
-from stackbone.stack.detection.experiments.folds import divide_images, hold_out
-from stackbone.stack.detection.experiments.run import run_detection
+from stackbone.stack.detection.records.annotated import TASK, AnnotatedImages, annotated_images, find_annotated
+from stackbone.stack.detection.records.folds import divide_images, hold_out
+from stackbone.stack.detection.run import run_detection
 from stackbone.stack.divisions.division import Division
 from tests.made.detection import boxes_of, make_detection_cache, make_images
 
