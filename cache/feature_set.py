@@ -241,7 +241,7 @@ class FeatureSet:
         CacheError
             As of `read_each`; or if it has no shard yet.
         """
-        return MapReader(self.id, self.header(), self.read_each, self.fingerprint)
+        return MapReader(self.id, self.header(), self.read_each)
 
     def _matching(self, digests: Digests) -> Iterator[tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.float32]]]:
         """Yield of each shard which digests are found in it first, in which of its rows, and all of its features."""

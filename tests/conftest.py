@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import operator
 import os
 import signal
 import subprocess
@@ -23,6 +24,8 @@ from stackbone.stack.solvers.linear import LinearPath
 
 MakeCache = Callable[..., FeatureStore]
 InProcess = Callable[..., "subprocess.CompletedProcess[str]"]
+
+_FSYNC = os.fsync  # before any test takes its place
 
 
 @pytest.fixture(scope="session")
@@ -52,11 +55,22 @@ def own_graphs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def no_waiting_for_the_disk() -> Iterator[None]:
     """Let fsync return at once: files of tests are gone before a power loss, and waiting takes longer than most tests.
 
-    Tests of what is durable, and when, watch or play the disk by themselves; processes that tests start do wait.
+    Tests of what is durable, and when, ask for `waiting_for_the_disk`; processes that tests start do wait.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", os.fstat)  # which refuses what is not open, too
+        patch.setattr(os, "fsync", _no_fsync)
         yield
+
+
+@pytest.fixture
+def waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let fsync be that of the system, with all that it refuses."""
+    monkeypatch.setattr(os, "fsync", _FSYNC)
+
+
+def _no_fsync(descriptor: int) -> None:
+    """Refuse what is not open, as fsync does, and paths, which `os.fstat` takes and fsync does not."""
+    os.fstat(operator.index(descriptor))
 
 
 @pytest.fixture(scope="module")

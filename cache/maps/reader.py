@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -17,8 +16,8 @@ from stackbone.cache.maps.rows import ShardRows, Stamp
 from stackbone.cache.records.feature_name import PYRAMID
 from stackbone.cache.records.shard import read_layout
 from stackbone.cache.records.shards.content import ShardHeader, ShardLayout, Sizes
+from stackbone.cache.records.shards.pyramid import strides_of
 
-_LEVEL = re.compile(r"stride([1-9][0-9]{0,3})")
 _TRIES = 100  # to read rows of shards that `compact` may replace meanwhile
 
 
@@ -66,8 +65,8 @@ class MapReader:
     levels: tuple[MapLevel, ...]
     side: int
 
-    def __init__(self, identity: str, header: ShardHeader, read_each: ReadEach, fingerprint: str) -> None:
-        self._id, self._header, self._read_each, self._fingerprint = identity, header, read_each, fingerprint
+    def __init__(self, identity: str, header: ShardHeader, read_each: ReadEach) -> None:
+        self._id, self._header, self._read_each = identity, header, read_each
         self.levels = _levels_of(identity, header)
         self.side = header.spec.input_size[0]
         self._proven: dict[Path, Stamp] = {}
@@ -191,12 +190,11 @@ class _Index:
 
 def _levels_of(identity: str, header: ShardHeader) -> tuple[MapLevel, ...]:
     form = header.form
-    strides = [_LEVEL.fullmatch(part.name) for part in form.parts]
-    if not form.map_shapes or None in strides or header.dtype != "float16":
+    strides = strides_of(form)
+    if not strides or header.dtype != "float16":
         message = (
             f"{identity} holds the output {header.spec.output!r}, and maps to detect on are read of {PYRAMID!r} alone. "
             f"Run `stackbone extract` with --outputs {PYRAMID}"
         )
         raise UsageError(message)
-    numbers = [int(match[1]) for match in strides if match]
-    return tuple(MapLevel(stride, *shape) for stride, shape in zip(numbers, form.map_shapes, strict=True))
+    return tuple(MapLevel(stride, *shape) for stride, shape in zip(strides, form.map_shapes, strict=True))

@@ -26,6 +26,7 @@ from stackbone.cache.records.shards.content import (
     first_not_finite,
     open_content,
 )
+from stackbone.cache.records.shards.pyramid import pyramid_problem
 from stackbone.cache.records.spec import FeatureSpec
 
 FORMAT = "stackbone-features"
@@ -78,6 +79,9 @@ def write_shard(
     form = form or RowForm()
     if problem := form.problem(features.shape[1]):
         message = f"a shard takes rows of the form that is told: {problem}. Nothing was committed"
+        raise CacheError(message)
+    if problem := pyramid_problem(spec, str(features.dtype), form, has_sizes=sizes is not None):
+        message = f"a shard takes maps to detect objects on as FORMAT.md says: {problem}. Nothing was committed"
         raise CacheError(message)
     row = first_not_finite(features)
     if row is not None:
@@ -162,6 +166,7 @@ def read_proven(path: Path, fingerprint: str) -> tuple[ShardHeader, int]:
     with open_checked(path, FORMAT) as file:
         opened = open_content(path, file, fingerprint)
         opened.read_features()
+        opened.read_sizes()
         if path.name != _name(file.sha256()):
             message = (
                 f"{path} does not have the bytes that its name stands for: it was changed after it was written, or "

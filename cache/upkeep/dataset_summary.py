@@ -13,17 +13,13 @@ from numpy.typing import NDArray
 from stackbone.cache.boxes.box_table import BoxTable
 from stackbone.cache.disk.digest import as_keys
 from stackbone.cache.labels.numbers import NUMBERS, ranges
-from stackbone.cache.labels.sets import SETS
 from stackbone.cache.records.index import DatasetIndex
 from stackbone.cache.records.listed import Listed
-from stackbone.cache.text import counted
-from stackbone.cache.upkeep.oddities.find import QUANTITIES, Oddity, find_oddities
+from stackbone.cache.upkeep.dataset_words import facts_of
+from stackbone.cache.upkeep.oddities.find import Oddity, find_oddities
 from stackbone.cache.upkeep.oddities.looks import Copies
 
-_SHOWN_CLASSES = 12
-_SHOWN_LARGEST, _SHOWN_SMALLEST = 6, 3
 _SHOWN_CONFLICTS = 5
-_LONGEST = 60  # characters of a name in a line for people
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -145,76 +141,7 @@ class DatasetSummary:
 
     def facts(self) -> list[str]:
         """Return its numbers in words."""
-        parts = (self._images(), self._classes(), self._boxes(), self._splits(), self._groups(), self._sizes())
-        return [part for part in parts if part]
-
-    def _images(self) -> str:
-        facts = [counted(self.n_listed, "image")]
-        facts += [f"{counted(self.n_doubles, 'file')} byte-identical to another"] if self.n_doubles else []
-        facts += [f"{self.n_failed:,} failed"] if self.n_failed else []
-        n_unlabelled = self.n_listed - self.n_failed - self.n_labelled
-        if n_unlabelled:
-            facts.append(f"{n_unlabelled:,} without a label" if self.n_labelled else "no labels: features only")
-        return ", ".join(facts)
-
-    def _classes(self) -> str:
-        if self.numbers:
-            shown = list(self.numbers.items())[:_SHOWN_CLASSES]
-            spans = [f"{_apart(name)} {low:g} to {high:g}" for name, (low, high) in shown]
-            spans += [f"and {len(self.numbers) - len(shown):,} more"] if len(self.numbers) > len(shown) else []
-            return f"{counted(len(self.numbers), 'number')} of each labelled image: {', '.join(spans)}"
-        if not self.classes:
-            return ""
-        ranked = _ranked(self.classes)
-        title = counted(len(ranked), "class", "classes")
-        if self.label_form == SETS:
-            mean = sum(self.classes.values()) / self.n_labelled
-            title = f"{counted(len(ranked), 'label')}, {mean:.2g} per labelled image on average"
-        if len(ranked) <= _SHOWN_CLASSES:
-            return f"{title}: {_named(ranked)}"
-        if any(oddity.kind == QUANTITIES for oddity in self.oddities):
-            numbers = sorted(self.classes, key=float)
-            return f"{len(ranked):,} different numbers as labels, from {numbers[0]} to {numbers[-1]}"
-        most, least = ranked[0][1], ranked[-1][1]
-        if most == least:
-            return f"{title} of {counted(most, 'image')} each, such as {_named(ranked[:_SHOWN_SMALLEST])}"
-        return (
-            f"{title} of {least:,} to {most:,} images, {np.median([n for _, n in ranked]):g} in the median; largest: "
-            f"{_named(ranked[:_SHOWN_LARGEST])}; smallest: {_named(ranked[-_SHOWN_SMALLEST:])}"
-        )
-
-    def _boxes(self) -> str:
-        if self.boxes is None:
-            return ""
-        ranked = _ranked(self.boxes)
-        more = f", and {len(ranked) - _SHOWN_CLASSES:,} more" if len(ranked) > _SHOWN_CLASSES else ""
-        classes = f": {_named(ranked[:_SHOWN_CLASSES])}{more}" if ranked else ""
-        return f"{counted(sum(self.boxes.values()), 'box', 'boxes')} in {counted(self.n_boxed, 'image')}{classes}"
-
-    def _splits(self) -> str:
-        named = _ranked({name: n for name, n in self.splits.items() if name})
-        if not named:
-            return ""
-        rest = f", none {self.splits['']:,}" if self.splits.get("") else ""
-        more = f", and {len(named) - _SHOWN_CLASSES:,} more" if len(named) > _SHOWN_CLASSES else ""
-        return f"{counted(len(named), 'split')}: {_named(named[:_SHOWN_CLASSES])}{more}{rest}"
-
-    def _groups(self) -> str:
-        if not self.groups:
-            return ""
-        (name, largest), *_ = _ranked(self.groups)
-        n_without = self.n_listed - self.n_failed - sum(self.groups.values())
-        rest = f"; {counted(n_without, 'image')} without a group" if n_without else ""
-        return f"{counted(len(self.groups), 'group')}, the largest {_short(name)} with {largest:,}{rest}"
-
-    def _sizes(self) -> str:
-        if self.sizes is None:
-            return ""
-        measured = f"; {self.sizes.n_measured:,} were measured" if self.sizes.n_measured < self.n_images else ""
-        if self.sizes.smallest == self.sizes.largest:
-            return f"sizes: {_by(self.sizes.median)} pixels{measured}"
-        spread = f"from {_by(self.sizes.smallest)} to {_by(self.sizes.largest)}"
-        return f"sizes: {_by(self.sizes.median)} pixels in the median, {spread}{measured}"
+        return facts_of(self)
 
 
 def summarise_dataset(
@@ -288,26 +215,3 @@ def _find_copies(index: DatasetIndex, rows: NDArray[np.intp]) -> Copies:
 
 def _count(values: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(values).items()))
-
-
-def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda each: (-each[1], each[0]))
-
-
-def _named(ranked: Sequence[tuple[str, int]]) -> str:
-    return ", ".join(f"{_apart(name)} {n:,}" for name, n in ranked)
-
-
-def _apart(name: str) -> str:
-    """Return a name that a number can follow."""
-    short = _short(name)
-    return short if any(map(str.isalpha, short)) else repr(short)
-
-
-def _short(name: str) -> str:
-    short = name if len(name) <= _LONGEST else f"{name[: _LONGEST - 3]}..."
-    return short if short == short.strip() and ", " not in short else repr(short)  # or nobody sees where it ends
-
-
-def _by(size: Size) -> str:
-    return f"{size[0]:,} x {size[1]:,}"

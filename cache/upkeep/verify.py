@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -15,7 +13,6 @@ from typing import Any
 
 from stackbone.cache.boxes import box_file
 from stackbone.cache.corrections import batch as corrections
-from stackbone.cache.disk.files import fsync_folder, make_folder
 from stackbone.cache.errors import CacheError, CorruptFileError
 from stackbone.cache.feature_set import FeatureSet
 from stackbone.cache.hdf5.opening import FORMAT_VERSION, corrupt_message
@@ -26,38 +23,10 @@ from stackbone.cache.records.parts import RowForm
 from stackbone.cache.records.seen import FILE, load_record, load_with_version, read_seen
 from stackbone.cache.store import FeatureStore
 from stackbone.cache.text import counted
+from stackbone.cache.upkeep.set_aside import Finding, finding_of
 
-SET_ASIDE = "set-aside"
 _KINDS = ("shard", "record", "index", "corrections", "boxes")
 _NO_ROWS = (0, RowForm())
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A file that is not sound.
-
-    Attributes
-    ----------
-    path
-        Where it lay.
-    problem
-        What is wrong with it.
-    moved_to
-        Where it was set aside; None if it was left in place.
-    not_moved
-        Why it could not be set aside, else empty.
-    """
-
-    path: Path
-    problem: str
-    moved_to: Path | None = None
-    not_moved: str = ""
-
-    def line(self) -> str:
-        """Return one line for people."""
-        if self.moved_to:
-            return f"DAMAGED: {self.problem} [set aside as {self.moved_to}]"
-        return f"DAMAGED: {self.problem}" + (f" [could not be set aside: {self.not_moved}]" if self.not_moved else "")
 
 
 @dataclass(frozen=True)
@@ -172,7 +141,9 @@ def verify(store: FeatureStore, *, repair: bool = False, on_progress: Steps | No
             looks.look("boxes", _check_boxes, path)
     odd = _odd_rows(looks.sound["shard"])
     sound = {path: n_rows for path, (_, n_rows, _) in looks.sound["shard"].items() if path not in odd}
-    found = [_finding(store.root, path, problem, repair=repair) for path, problem in {**looks.problems, **odd}.items()]
+    found = [
+        finding_of(store.root, path, problem, repair=repair) for path, problem in {**looks.problems, **odd}.items()
+    ]
     return Verification(
         n_shards=len(sound),
         n_rows=sum(sound.values()),
@@ -277,27 +248,3 @@ def _odd_message(path: Path, dim: int, usual: int) -> str:
     if dim == usual:
         return f"{path} has rows of other parts than most of its feature set"
     return f"{path} has {dim} features a row, most of its feature set has {usual}"
-
-
-def _finding(root: Path, path: Path, problem: CacheError, *, repair: bool) -> Finding | None:
-    """Return a finding, its file set aside if asked; None where the file is gone by now."""
-    if not (repair and isinstance(problem, CorruptFileError)):
-        # What the system could not read may be sound: only what was read and found wrong is moved.
-        return Finding(path, str(problem))
-    try:
-        return Finding(path, str(problem), _set_aside(root, path))
-    except (OSError, CacheError) as exc:
-        if not os.path.lexists(path):
-            return None
-        reason = exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc)
-        return Finding(path, str(problem), not_moved=f"{reason}. Move it out of the cache by hand")
-
-
-def _set_aside(root: Path, path: Path) -> Path:
-    stamp = time.strftime("%Y%m%dT%H%M%S")
-    target = root / SET_ASIDE / path.parent.name / f"{path.name}.{stamp}-{uuid.uuid4().hex[:8]}"
-    make_folder(target.parent)
-    path.rename(target)
-    fsync_folder(target.parent)
-    fsync_folder(path.parent)
-    return target

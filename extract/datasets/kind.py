@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from stackbone.cache.plugins import Plugins
 from stackbone.cache.records.listed import Skipped as Skipped  # also for those who write a kind
@@ -16,6 +16,8 @@ from stackbone.extract.datasets.boxes.listed import ListedBoxes
 from stackbone.extract.datasets.folders.pruning import Exclusion
 from stackbone.extract.datasets.further import Further
 from stackbone.extract.images.arrays import Arrays
+
+_Found = TypeVar("_Found")
 
 Entries: TypeAlias = dict[str, tuple[str, str, str]]
 """Path of an image to its label, split and group; '' where it has none.
@@ -96,6 +98,8 @@ class Request:
         Of these images: ``labels``, ``splits`` and ``groups``, as far as they were given.
     label_separator
         What stands between the labels of an image; ``""`` where each has one.
+    known
+        What `once` found, by name.
     """
 
     paths: Sequence[str]
@@ -108,6 +112,20 @@ class Request:
     images: Any = None
     marks: Mapping[str, Sequence[object]] = field(default_factory=dict)
     label_separator: str = ""
+    known: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def once(self, name: str, find: Callable[[Request], _Found]) -> _Found:
+        """Return what `find` finds of this request, found once: a kind's `read` need not look again for it.
+
+        Parameters
+        ----------
+        name
+            What is looked for, such as the kind's name.
+        """
+        if name not in self.known:
+            self.known[name] = find(self)
+        found: _Found = self.known[name]
+        return found
 
     @property
     def path(self) -> Path | None:
@@ -163,7 +181,9 @@ class DatasetKind:
     what
         What a user names, in words: ``a folder of class folders``.
     recognises
-        Whether this kind can list what was named; it looks at names, and at whether files exist, no more.
+        Whether this kind can list what was named. It looks at names and at whether files exist; where those say too
+        little, into small files, or the ends of large ones, that would say how the images are annotated. No image is
+        opened. What it finds `Request.once` keeps for `read`.
     read
         Lists it; raises `DatasetError` or `UsageError` if it cannot. No image is opened.
     place

@@ -22,6 +22,8 @@ from stackbone.cache.records.shard import is_intact
 from stackbone.cache.upkeep.compact import compact
 from tests.made.caches import SPEC, features_of, make_digests
 
+pytestmark = pytest.mark.usefixtures("waiting_for_the_disk")
+
 Entry = tuple[Path, int | None]  # a name, and the number of the file that it has from then on
 Call = tuple[str, int, object]  # write, fsync or entry; the file or folder; the bytes or the entries
 

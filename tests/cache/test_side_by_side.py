@@ -27,7 +27,7 @@ from stackbone.cache import FeatureStore
 from stackbone.cache.upkeep.compact import compact
 
 print("merging", flush=True)
-for _ in range(int(sys.argv[2])):
+for _ in sys.stdin:  # a round for each look
     for feature_set in FeatureStore(sys.argv[1]).feature_sets():
         digests = feature_set.digests()
         rows = feature_set.load(digests)
@@ -45,18 +45,18 @@ def test_verify_and_inspect_beside_compact_find_nothing_damaged(tmp_path: Path) 
     for view in ("plain", "hflip"):
         spec = replace(SPEC, view=view)
         store.feature_set("resnet50", spec).append(spec, digests, rows, {})
-    options = {"cwd": ROOT, "text": True, "stdout": subprocess.PIPE}
-    merging = subprocess.Popen([sys.executable, "-c", _MERGE, str(store.root), str(N_ROUNDS)], **options)  # type: ignore[call-overload]
+    options = {"cwd": ROOT, "text": True, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    merging = subprocess.Popen([sys.executable, "-c", _MERGE, str(store.root)], **options)  # type: ignore[call-overload]
     assert merging.stdout.readline() == "merging\n"
-    n_looks = 0
-    while merging.poll() is None:
+    for _ in range(N_ROUNDS):
+        merging.stdin.write("look\n")
+        merging.stdin.flush()
         look = FeatureStore(store.root)  # as a new command has it
         assert [each.problem for each in verify(look, repair=True).findings] == []
         assert [each.n_rows for each in summarise(look).feature_sets] == [60, 60]
-        n_looks += 1
+    merging.stdin.close()
+    assert merging.wait(60) == 0
     merging.stdout.close()
-    assert merging.returncode == 0
-    assert n_looks > N_ROUNDS
     for feature_set in store.feature_sets():
         np.testing.assert_array_equal(feature_set.load(digests), rows)
         assert len(feature_set.shards()) == 1

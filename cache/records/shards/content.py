@@ -15,6 +15,7 @@ from stackbone.cache.hdf5.opening import CacheFile, newer_message
 from stackbone.cache.hdf5.seal import Seal
 from stackbone.cache.records.parts import MAP_SHAPES, PARTS, ROW_SHAPE, RowForm, parse_form
 from stackbone.cache.records.provenance import Provenance
+from stackbone.cache.records.shards.pyramid import pyramid_problem
 from stackbone.cache.records.spec import FeatureSpec
 
 SIZES = "image_size"
@@ -144,6 +145,8 @@ def open_content(path: Path, file: CacheFile, fingerprint: str) -> ShardContent:
         raise Malformed(message)
     form = parse_form(*(file.json(name) if file.has(name) else None for name in (PARTS, ROW_SHAPE, MAP_SHAPES)))
     if problem := form.problem(dim):
+        raise Malformed(problem)
+    if problem := pyramid_problem(spec, str(features.dtype), form, has_sizes=sizes is not None):
         raise Malformed(problem)
     header = ShardHeader(spec, Provenance(provenance), n_rows, dim, str(features.dtype), form)
     return ShardContent(header, digests, features, sizes)

@@ -24,6 +24,8 @@ class Builder:
         Where what is wrong is counted.
     """
 
+    __slots__ = ("_corners", "_faults", "_file", "_flags", "_is_sound", "_names")
+
     def __init__(self, file: str, faults: Faults) -> None:
         self._file, self._faults = file, faults
         self._corners: list[Sequence[float]] = []

@@ -6,30 +6,28 @@ a box around many objects (https://cocodataset.org, *Data format*; Lin et al. 20
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
-from stackbone.cache.disk.reading import read_regular
-from stackbone.cache.errors import DatasetError
 from stackbone.cache.text import counted
 from stackbone.extract.datasets.boxes.building import Builder
-from stackbone.extract.datasets.boxes.faults import NO_NUMBER, Faults
+from stackbone.extract.datasets.boxes.coco_json import Keep, read_lists, wrong
+from stackbone.extract.datasets.boxes.faults import NO_NUMBER, Faults, name_problem, shown
 from stackbone.extract.datasets.tables.cells import list_text
 
-_MOST_BYTES = 1 << 30  # the 118,287 images of COCO 2017 take 448 MB, most of them for outlines
 _MOST = 1e9  # pixels
-_KEYS = (
-    *("images", "annotations", "categories"),
-    *("id", "file_name", "width", "height", "name", "image_id", "category_id", "bbox", "iscrowd"),
-)
+_LISTS = ("images", "annotations", "categories")
 _NOT_DECLARED = "with objects of a category that is not declared"
 _SAME_NUMBER = "that share their number with another image"
 
 _Key = int | str
+"""The number of an image or a category, also where it is a text."""
+
+_Place = _Key | tuple[_Key, int]
+"""The number of an image; of one whose number another has, with its place in the list."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,32 @@ class CocoImage:
     boxes: ImageBoxes | None
 
 
-@dataclass
+class _Image(NamedTuple):
+    """What is kept of an element of ``images``."""
+
+    key: _Key
+    name: str
+    size: tuple[int, int]
+
+
+class _Annotation(NamedTuple):
+    """What is kept of an element of ``annotations``; `key` is None where it has no number, `box` where it is none."""
+
+    key: _Key | None
+    image: _Key
+    category: _Key
+    box: tuple[float, float, float, float] | None
+    is_crowd: bool
+
+
+class _Category(NamedTuple):
+    """What is kept of an element of ``categories``."""
+
+    key: _Key
+    name: str
+
+
+@dataclass(slots=True)
 class _Objects:
     """The objects of an image, while they are gathered."""
 
@@ -79,8 +102,11 @@ def read_coco(file: Path, name: str, faults: Faults, *, labelled: bool = True) -
     DatasetError
         If it is no such file, or says two things of one category.
     """
-    content = _parse(file)
-    images = _images(file, content, faults)
+    content = read_lists(file, _kept(file, labelled=labelled))
+    for each in _LISTS if labelled else _LISTS[:1]:
+        if each not in content:
+            raise wrong(file, f"no list of {each}", "lists of images, annotations and categories")
+    images = _images(content["images"], faults)
     if not labelled:
         return [CocoImage(each.name, "", None) for each in images.values()], []
     notes = list(_add_objects(file, name, content, images, faults))
@@ -90,52 +116,80 @@ def read_coco(file: Path, name: str, faults: Faults, *, labelled: bool = True) -
     ], notes
 
 
-def _images(file: Path, content: Mapping[str, Any], faults: Faults) -> dict[_Key, _Objects]:
-    """Return the images by their numbers; of several of one number each is kept, without anything said of it."""
-    images: dict[_Key, _Objects] = {}
-    for place, each in _objects(file, content, "images"):
-        key, name = _key(file, each, "id", f"images[{place}]"), each.get("file_name")
+def _kept(file: Path, *, labelled: bool) -> dict[str, Keep[Any]]:
+    """Return what is kept of the elements of each list; they raise `DatasetError` of one that is none."""
+
+    def image(place: int, read: Any) -> _Image:  # noqa: ANN401 - any JSON
+        where = f"images[{place}]"
+        name = _object(file, read, where).get("file_name")
         if type(name) is not str or not name:
-            raise _wrong(file, f"images[{place}] without a file_name", "the name of an image's file")
-        found = _Objects(name, (_pixels(each.get("width")), _pixels(each.get("height"))), Builder(name, faults))
-        twin = images.get(key)
+            raise wrong(file, f"{where} without a file_name", "the name of an image's file")
+        return _Image(_key(file, read, "id", where), name, (_pixels(read.get("width")), _pixels(read.get("height"))))
+
+    def annotation(place: int, read: Any) -> _Annotation:  # noqa: ANN401
+        where = f"annotations[{place}]"
+        image_key = _key(file, _object(file, read, where), "image_id", where)
+        category = _key(file, read, "category_id", where)
+        key = _key(file, read, "id", where) if "id" in read else None
+        return _Annotation(key, image_key, category, _box(read.get("bbox")), read.get("iscrowd") == 1)
+
+    def category(place: int, read: Any) -> _Category:  # noqa: ANN401
+        where = f"categories[{place}]"
+        key, name = _key(file, _object(file, read, where), "id", where), read.get("name")
+        if problem := name_problem(name):
+            raise wrong(file, f"{where} with {problem}", "a name for each category, of text that can be kept")
+        return _Category(key, name.strip())
+
+    if not labelled:
+        return {"images": image}
+    return {"images": image, "annotations": annotation, "categories": category}
+
+
+def _images(listed: Sequence[_Image], faults: Faults) -> dict[_Place, _Objects]:
+    """Return the images by their numbers; of several of one number each is kept, without anything said of it."""
+    images: dict[_Place, _Objects] = {}
+    for place, each in enumerate(listed):
+        found = _Objects(each.name, each.size, Builder(each.name, faults))
+        twin = images.get(each.key)
         if twin is None:
-            images[key] = found
-        elif twin.name != name:
+            images[each.key] = found
+        elif twin.name != each.name:
             for both in (twin, found):
                 both.builder.fail(_SAME_NUMBER)
                 both.is_certain = False
-            images[f"{key} of {place}"] = found  # no annotation finds it
+            images[each.key, place] = found  # no annotation finds it
     return images
 
 
 def _add_objects(
-    file: Path, name: str, content: Mapping[str, Any], images: Mapping[_Key, _Objects], faults: Faults
+    file: Path, name: str, content: Mapping[str, Any], images: Mapping[_Place, _Objects], faults: Faults
 ) -> Iterator[str]:
-    categories = _categories(file, content)
-    seen: dict[_Key, int] = {}
+    categories = _categories(file, content["categories"])
+    seen: dict[_Key, _Annotation] = {}
     n_lost = n_same = n_other = 0
-    for place, each in _objects(file, content, "annotations"):
-        where = f"annotations[{place}]"
-        image = images.get(_key(file, each, "image_id", where))
+    each: _Annotation
+    for each in content["annotations"]:
+        image = images.get(each.image)
         if image is None:
             n_lost += 1
             continue
-        category, box = categories.get(_key(file, each, "category_id", where)), each.get("bbox")
-        if "id" in each:
-            said = hash((each["image_id"], each["category_id"], repr(box)[:200]))
-            number = _key(file, each, "id", where)
-            if seen.get(number) == said:
+        if each.key is not None:
+            if (before := seen.get(each.key)) is not None and before[:4] == each[:4]:
                 n_same += 1
                 continue
-            n_other += number in seen
-            seen[number] = said
+            n_other += each.key in seen
+            seen[each.key] = each
+        category = categories.get(each.category)
         if category is None:
             image.builder.fail(_NOT_DECLARED)
             image.is_certain = False
             continue
         image.names.append(category)
-        _add(image.builder, box, category, is_crowd=each.get("iscrowd") == 1)
+        if each.box is None:
+            image.builder.fail(NO_NUMBER)
+            continue
+        left, top, width, height = each.box
+        image.builder.add((left, top, left + width, top + height), category, is_crowd=each.is_crowd)
     if n_lost:
         yield f"{counted(n_lost, 'annotation')} in {name!r} of images that it does not list."
     if n_same:
@@ -144,72 +198,42 @@ def _add_objects(
         yield f"{counted(n_other, 'annotation')} in {name!r} with a number that another one has; both count."
 
 
-def _add(builder: Builder, box: object, category: str, *, is_crowd: bool) -> None:
-    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
-        builder.fail(NO_NUMBER)
-        return
-    left, top, width, height = box
-    builder.add((left, top, left + width, top + height), category, is_crowd=is_crowd)
+def _categories(file: Path, listed: Sequence[_Category]) -> dict[_Key, str]:
+    names: dict[_Key, str] = {}
+    for key, name in listed:
+        if names.setdefault(key, name) != name:
+            found = f"the category {key!r} named {names[key]!r} and {name!r}"
+            raise wrong(file, found, "each number of a category once")
+    return names
+
+
+def _object(file: Path, read: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(read, dict):
+        raise wrong(file, f"{where}, a JSON {type(read).__name__}", "an object")
+    return read
+
+
+def _key(file: Path, read: Mapping[str, Any], name: str, where: str) -> _Key:
+    key = read.get(name)
+    if type(key) is float and key.is_integer():  # as pandas writes numbers of which one was missing
+        return int(key)
+    if type(key) is int or type(key) is str:
+        return key
+    found = f"{where} without {name}" if key is None else f"{where} with the {name} {shown(key)}"
+    raise wrong(file, found, "a whole number")
+
+
+def _box(said: object) -> tuple[float, float, float, float] | None:
+    if not isinstance(said, list) or len(said) != 4 or not all(map(_is_number, said)):
+        return None
+    left, top, width, height = said
+    return left, top, width, height
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and type(value) is not bool and abs(value) < _MOST  # NaN is not
 
 
-def _categories(file: Path, content: Mapping[str, Any]) -> dict[_Key, str]:
-    names: dict[_Key, str] = {}
-    for place, each in _objects(file, content, "categories"):
-        key, name = _key(file, each, "id", f"categories[{place}]"), each.get("name")
-        if type(name) is not str or not name.strip() or "\0" in name:
-            raise _wrong(file, f"categories[{place}] without a name", "a name for each category")
-        if names.setdefault(key, name.strip()) != name.strip():
-            found = f"the category {key!r} named {names[key]!r} and {name.strip()!r}"
-            raise _wrong(file, found, "each number of a category once")
-    return names
-
-
-def _parse(file: Path) -> Mapping[str, Any]:
-    try:
-        content = json.loads(read_regular(file, _MOST_BYTES), object_hook=_what_counts)
-    except OSError as exc:
-        msg = f"Cannot read {str(file)!r}: {exc}. Expected a file of COCO's annotations. Check it and its permissions."
-        raise DatasetError(msg) from exc
-    except RecursionError as exc:
-        raise _wrong(file, "JSON that is nested too deeply", "annotations of COCO") from exc
-    except ValueError as exc:
-        raise _wrong(file, f"no JSON ({exc})", "annotations of COCO") from exc
-    if not isinstance(content, dict):
-        raise _wrong(file, f"a JSON {type(content).__name__}", "an object of images, annotations and categories")
-    return content
-
-
-def _what_counts(read: dict[str, Any]) -> dict[str, Any]:
-    """Return what is looked at of an object, as soon as it is read: outlines take most of a file."""
-    return {key: read[key] for key in _KEYS if key in read}
-
-
-def _objects(file: Path, content: Mapping[str, Any], key: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    listed = content.get(key)
-    if not isinstance(listed, list):
-        raise _wrong(file, f"no list of {key}", "lists of images, annotations and categories")
-    for place, each in enumerate(listed):
-        if not isinstance(each, dict):
-            raise _wrong(file, f"{key}[{place}], a JSON {type(each).__name__}", "an object")
-        yield place, each
-
-
-def _key(file: Path, read: Mapping[str, Any], name: str, where: str) -> _Key:
-    key = read.get(name)
-    if type(key) is int or type(key) is str:
-        return key
-    raise _wrong(file, f"{where} without {name}", "a number")
-
-
 def _pixels(value: object) -> int:
-    return value if type(value) is int and 0 < value < 1 << 31 else 0
-
-
-def _wrong(file: Path, found: str, expected: str) -> DatasetError:
-    return DatasetError(
-        f"{str(file)!r} holds {found}. Expected {expected}. Mend the file, or take it out of the folder."
-    )
+    whole = int(value) if type(value) is float and value.is_integer() else value
+    return whole if type(whole) is int and 0 < whole < 1 << 31 else 0

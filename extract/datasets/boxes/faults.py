@@ -1,4 +1,7 @@
-"""What is wrong with annotations, told in notes: each fault once, with how often it was met and where."""
+"""What is wrong with annotations, told in notes: each fault once, with how often it was met and where.
+
+What makes a whole file useless, such as a name that no cache can keep, is an error where it was read.
+"""
 
 from __future__ import annotations
 
@@ -73,3 +76,22 @@ def named(files: Sequence[str]) -> str:
     distinct = list(dict.fromkeys(files))
     shown = [repr(name if len(name) <= _LONGEST else f"...{name[3 - _LONGEST :]}") for name in distinct[:_SHOWN]]
     return ", ".join(shown) + (", ..." if len(distinct) > _SHOWN else "")
+
+
+def name_problem(name: object) -> str:
+    """Return what is wrong with a name of a class that cannot be kept, after "it holds"; else ``""``."""
+    if type(name) is not str or not name.strip():
+        return "no name" if name is None or name == "" else f"the name {shown(name)}"
+    if "\0" in name:
+        return f"the name {shown(name)}, which holds a zero byte"
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:  # half of a pair of UTF-16
+        return f"the name {shown(name)}, which holds half of a character"
+    return ""
+
+
+def shown(value: object) -> str:
+    """Return a value of a file as a message shows it: in one line, printable, and not long."""
+    text = ascii(value[:60] if isinstance(value, str) else value) if not isinstance(value, list | dict) else ""
+    return text[:80] or f"a JSON {type(value).__name__}"

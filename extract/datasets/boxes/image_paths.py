@@ -25,6 +25,16 @@ def inside(*parts: str) -> str | None:
     return None if path == ".." or path.startswith("../") else path
 
 
+def within(root: Path, path: str) -> str | None:
+    """Return a path relative to the dataset's folder, of one that may be absolute; None if it leads elsewhere."""
+    if not os.path.isabs(path):
+        return inside(path)
+    try:
+        return inside(os.path.relpath(path, root))
+    except ValueError:  # another drive of Windows, or a name that no file can have
+        return None
+
+
 def find_image(root: Path, folders: Iterable[str], name: str) -> str | None:
     """Return the path of an image in the first of some folders of a dataset that has it; None where none has."""
     for folder in folders:

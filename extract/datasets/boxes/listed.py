@@ -15,7 +15,7 @@ class ListedBoxes(Mapping[str, ImageBoxes]):
     Attributes
     ----------
     source
-        The kind of dataset that tells them: ``voc``.
+        The kind of dataset that tells them: ``voc``, ``coco``, ``yolo``.
     images
         By path. Boxes may reach beyond the images: how large these are is found out when they are indexed.
     are_shares

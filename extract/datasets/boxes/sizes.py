@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,13 +14,18 @@ from typing import BinaryIO, cast
 from PIL import ExifTags, Image, TiffImagePlugin
 
 from stackbone.cache.disk.digest import usable_cores
-from stackbone.cache.disk.reading import MOST_IMAGE_BYTES, open_regular, read_regular
-from stackbone.extract.images.decode import decode, quiet_pillow
+from stackbone.cache.disk.reading import open_regular
+from stackbone.extract.images.decode import quiet_pillow
 from stackbone.extract.images.formats import declared_size
+from stackbone.extract.images.limits import ANY
+from stackbone.extract.images.png_text import without_large_text
 
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that make height of width
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_TELLS = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")  # chunks of a PNG that may hold an orientation
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")  # chunks of a PNG that may hold an orientation, under these keywords
+_KEYWORDS = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
+_MOST_CHUNK = 1 << 20  # bytes; Pillow takes no longer text, and none is kept in memory here
+_END = ((b"IDAT", b""), (b"IEND", b""))
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -28,10 +34,11 @@ Size = tuple[int, int]
 def upright_sizes(root: Path, paths: Sequence[str]) -> list[tuple[Size, Size]]:
     """Return the size of each image as it is decoded, turned as its EXIF tag says, and as its file stores it.
 
-    Zeros stand for an image that cannot be read: why, its embedding says.
+    No pixel is decoded, so that an image of any number of pixels, or one that is cut short, has its size: whether it is
+    let in, its embedding decides. Zeros stand for one that cannot be read: why, its embedding says.
     """
     places = [os.path.join(root, path) for path in paths]
-    with quiet_pillow(), ThreadPoolExecutor(max_workers=min(8, usable_cores() + 2)) as pool:
+    with quiet_pillow(ANY), ThreadPoolExecutor(max_workers=min(8, usable_cores() + 2)) as pool:
         return list(pool.map(_upright_size, places))
 
 
@@ -40,10 +47,9 @@ def _upright_size(path: str) -> tuple[Size, Size]:
         with io.BufferedReader(cast(io.FileIO, open_regular(path))) as stream:
             stored = declared_size(stream)
             stream.seek(0)
-            if _tells_late(stream):
-                return decode(read_regular(path, MOST_IMAGE_BYTES)).size, stored
+            header = _header(stream)
             stream.seek(0)
-            stored, is_turned = _turned(stream, stored)
+            stored, is_turned = _turned(io.BytesIO(header) if header else stream, stored)
             return (stored[::-1] if is_turned else stored), stored
     except Exception:  # decoders of hostile files raise anything
         return (0, 0), (0, 0)
@@ -66,15 +72,28 @@ def _turned(stream: BinaryIO, declared: Size) -> tuple[Size, bool]:
         return declared, False
 
 
-def _tells_late(stream: BinaryIO) -> bool:
-    """Return whether a PNG holds metadata behind its pixels, where only decoding finds it."""
+def _header(stream: BinaryIO) -> bytes:
+    """Return a PNG file without pixels that holds what tells the orientation of another; empty of other formats.
+
+    It may stand behind the pixels, where Pillow finds it only once it has decoded them.
+    """
     if stream.read(len(_SIGNATURE)) != _SIGNATURE:
-        return False
-    seen_pixels = False
+        return b""
+    kept: list[tuple[bytes, bytes]] = []
     while len(head := stream.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)
-        seen_pixels |= kind == b"IDAT"
-        if seen_pixels and kind in _TELLS:
-            return True
-        stream.seek(length + 4, os.SEEK_CUR)
-    return False
+        at = stream.tell()
+        if length <= _MOST_CHUNK and (kind in (b"IHDR", b"eXIf") or (kind in _TEXTS and _is_orienting(stream))):
+            stream.seek(at)
+            kept.append((kind, stream.read(length)))
+        stream.seek(at + length + 4)
+    parts = [
+        struct.pack(">I4s", len(data), kind) + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in (*kept, *_END)
+    ]
+    return without_large_text(_SIGNATURE + b"".join(parts))
+
+
+def _is_orienting(stream: BinaryIO) -> bool:
+    start = stream.read(max(map(len, _KEYWORDS)))
+    return start.startswith(_KEYWORDS)

@@ -15,7 +15,8 @@ from typing import Any
 
 from stackbone.cache.disk.reading import read_regular
 from stackbone.cache.errors import DatasetError
-from stackbone.extract.datasets.boxes.image_paths import inside
+from stackbone.extract.datasets.boxes.faults import name_problem
+from stackbone.extract.datasets.boxes.image_paths import inside, within
 
 YAMLS = (".yaml", ".yml")
 SPLIT_KEYS = {"train": "train", "val": "validation", "test": "test"}
@@ -47,12 +48,12 @@ class YoloConfig:
     has_points: bool = False
 
 
-def looks_like_yolo(file: Path) -> bool:
-    """Return whether a YAML file names splits and classes."""
+def looks_like_yolo(file: Path) -> bool | None:
+    """Return whether a YAML file names splits and classes; None if it is too large, or cannot be read."""
     try:
         content = bytes(read_regular(file, _MOST_BYTES))
     except OSError:
-        return False
+        return None
     return bool(_SPLIT.search(content) and _NAMES.search(content))
 
 
@@ -87,7 +88,7 @@ def read_config(file: Path) -> YoloConfig:
 
 def _base(root: Path, path: object) -> list[str]:
     """Return the folder that ``path`` names, if it lies in the dataset's; elsewhere nothing is looked for."""
-    found = _within(root, path) if type(path) is str and path else None
+    found = within(root, path) if type(path) is str and path else None
     return [found] if found is not None and os.path.isdir(root / found) else []
 
 
@@ -95,20 +96,10 @@ def _find(root: Path, bases: list[str], said: str) -> str | None:
     """Return a folder of images or a text file; ``../train/images`` may lie in the folder, as for Ultralytics."""
     for name in (said, said.removeprefix("../")):
         for base in bases:
-            place = _within(root, name) if os.path.isabs(name) else inside(base, name)
+            place = within(root, name) if os.path.isabs(name) else inside(base, name)
             if place is not None and os.path.exists(root / place):
                 return place
     return None
-
-
-def _within(root: Path, path: str) -> str | None:
-    """Return a path relative to the folder; None if it leads elsewhere."""
-    if not os.path.isabs(path):
-        return inside(path)
-    try:
-        return inside(os.path.relpath(path, root))
-    except ValueError:  # another drive of Windows, or a name that no file can have
-        return None
 
 
 def _names(file: Path, content: Mapping[str, Any]) -> dict[int, str]:
@@ -121,6 +112,8 @@ def _names(file: Path, content: Mapping[str, Any]) -> dict[int, str]:
         is_number = type(key) is int or (type(key) is str and key.isascii() and key.isdecimal() and len(key) < 10)
         if not is_number or type(name) is not str or not name.strip():
             raise _wrong(file, "names that are not one text for each number", "names: [cat, dog], or a map by number")
+        if problem := name_problem(name):
+            raise _wrong(file, f"{problem}, under names", "text that can be kept")
         names[int(key)] = name.strip()
     if not names:
         raise _wrong(file, "no names of classes", "names: [cat, dog], or a map by number")

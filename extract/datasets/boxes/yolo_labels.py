@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
-from stackbone.cache.disk.reading import read_regular
+from stackbone.cache.disk.reading import open_regular, read_regular
 from stackbone.extract.datasets.boxes.building import Builder
 from stackbone.extract.datasets.boxes.faults import Faults
 from stackbone.extract.datasets.tables.cells import list_text
@@ -24,6 +24,7 @@ _NOT_READ = "whose files of labels cannot be read"
 _TWICE = "that are annotated twice"
 
 _MOST_BYTES = 16 << 20  # of one image's labels
+_PEEKED = 1 << 16  # bytes of a file that may be of labels
 _BOX = 5  # numbers of a line
 _OUTLINE = 7  # at least, of three points
 _SLACK = 0.01  # beyond 0 and 1, as Ultralytics lets it pass; what reaches beyond the image is cut
@@ -83,6 +84,17 @@ def read_labels(file: Path, name: str, names: Mapping[int, str], faults: Faults,
     for _ in lines[len(distinct) :]:
         builder.leave_out(_TWICE)
     return YoloLabels(list_text(shown) if is_certain else "", builder.boxes())
+
+
+def looks_like_labels(file: Path) -> bool:
+    """Return whether a text file begins with a line of labels, as no caption or note does."""
+    try:
+        with open_regular(file) as stream:
+            lines = stream.read(_PEEKED).decode("utf-8-sig", "replace").splitlines()
+    except OSError:
+        return False
+    numbers = next((_numbers(line) for line in lines if line.strip()), None)
+    return numbers is not None and numbers[0].is_integer()
 
 
 def _numbers(line: str) -> list[float] | None:

@@ -30,8 +30,9 @@ from stackbone.extract.datasets.tables.cells import LIST_MARK
 
 _ANNOTATIONS = "annotations"
 _INSTANCES, _ROBOFLOW = re.compile(r"instances_.*\.json"), re.compile(r".*\.coco\.json")
+_ROBOFLOWS = "_annotations.coco.json"
 _PEEKED = 1 << 16  # bytes at each end of a file whose name says nothing
-_KEYS = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
+_LIST = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
 _TRIED = 50  # images by which the folder that a file speaks of is found
 
 
@@ -90,7 +91,8 @@ def read_folder(folder: Path, *, labelled: bool = True) -> Listing:
 def annotation_files(folder: Path) -> list[str]:
     """Return the files of annotations of a folder, relative to it; none where it is not of this kind.
 
-    Those named as COCO's or Roboflow's count alone where there are such. Others do if they look like annotations.
+    Those named as COCO's or Roboflow's count alone where there are such. Others do if they look like annotations. So
+    must those of COCO's names that lie outside of ``annotations``: a log may be called ``instances_log.json``.
     """
     found, folders = _names(folder)
     # Not every folder: there may be a thousand, of classes, with a million names in them.
@@ -98,7 +100,8 @@ def annotation_files(folder: Path) -> list[str]:
     below = {name: [f"{name}/{each}" for each in _names(folder / name)[0]] for name in inner}
     everywhere = [*found, *(path for paths in below.values() for path in paths)]
     for pattern in (_INSTANCES, _ROBOFLOW):
-        if chosen := [path for path in everywhere if pattern.fullmatch(path.rpartition("/")[2])]:
+        chosen = [path for path in everywhere if pattern.fullmatch(path.rpartition("/")[2])]
+        if chosen := [path for path in chosen if _is_meant(path) or _keys_of(folder / path)]:
             return sorted(chosen, key=_order)
     own = [*found, *(path for name in inner if name.lower() == _ANNOTATIONS for path in below[name])]
     return sorted((path for path in own if _looks_like_coco(folder / path)), key=_order)
@@ -112,18 +115,17 @@ def _order(path: str) -> tuple[int, str]:
 
 def _place(folder: Path, name: str, images: Sequence[CocoImage]) -> tuple[dict[str, CocoImage], list[str]]:
     """Return the images of a file that are there, by path, and what is to be said of the others."""
-    bases = _bases(folder, name)
-    tried = images[:: max(1, len(images) // _TRIED)]
-    hits = [sum(find_image(folder, [base], each.name) is not None for each in tried) for base in bases]
-    bases = [base for _, base in sorted(zip(hits, bases, strict=True), key=lambda each: -each[0])]
+    tiers = _bases(folder, name)
+    base = _base_of(folder, tiers, images)
     places: dict[str, CocoImage] = {}
     missing: list[str] = []
     leading_out: list[str] = []
     twice: list[str] = []
     for image in images:
-        path = find_image(folder, bases, image.name)
+        path = find_image(folder, base, image.name)
         if path is None:
-            (missing if any(inside(base, image.name) for base in bases) else leading_out).append(image.name)
+            leads = not any(inside(each, image.name) for tier in tiers for each in tier)
+            (leading_out if leads else missing).append(image.name)
         elif path in places:
             twice.append(image.name)
         else:
@@ -140,14 +142,36 @@ def _place(folder: Path, name: str, images: Sequence[CocoImage]) -> tuple[dict[s
     return places, notes
 
 
-def _bases(folder: Path, name: str) -> list[str]:
-    """Return folders in which the images of a file of annotations may lie, the likeliest first."""
+def _base_of(folder: Path, tiers: Sequence[Sequence[str]], images: Sequence[CocoImage]) -> list[str]:
+    """Return the one folder in which the images of a file lie; none where nothing of them is there.
+
+    Pictures of one name may lie in several. So a folder that the file's name speaks of is believed if it has a single
+    one of them, and what is missing there is nowhere looked for; how many it has decides among folders that are as
+    likely.
+    """
+    sample = images[:: max(1, len(images) // _TRIED)]
+    for tier in tiers:
+        there = [base for base in tier if os.path.isdir(folder / base)]
+        for tried in (sample, images):
+            hits = [sum(find_image(folder, [base], each.name) is not None for each in tried) for base in there]
+            if any(hits):
+                return [there[hits.index(max(hits))]]
+    return []
+
+
+def _bases(folder: Path, name: str) -> list[list[str]]:
+    """Return folders in which the images of a file of annotations may lie, the likeliest first, equals together."""
     own, tag = name.rpartition("/")[0], _tag(name)
     split = _split(name, "")
     there = [*_names(folder)[1], *(f"images/{each}" for each in _names(folder / "images")[1])]
     alike = [each for each in there if split and _role(each.rpartition("/")[2]) == split]
     exact = [tag, f"images/{tag}"] if tag else []
-    return list(dict.fromkeys([own, *exact, *alike, *(f"{each}/images" for each in (*exact, *alike)), "images", ""]))
+    beside = [own] if own and own.lower() != _ANNOTATIONS else []  # Roboflow's, in the folder of a split
+    return [
+        [*beside, *exact, *(f"{each}/images" for each in exact)],
+        [*alike, *(f"{each}/images" for each in alike)],
+        [own, "images", ""],
+    ]
 
 
 def _tag(name: str) -> str:
@@ -194,15 +218,27 @@ def _names(folder: Path) -> tuple[list[str], list[str]]:
     return sorted(files), sorted(folders)
 
 
+def _is_meant(path: str) -> bool:
+    """Return whether the place or the name of a file alone says that it is one of annotations, broken or not."""
+    above, _, name = path.rpartition("/")
+    return above.rpartition("/")[2].lower() == _ANNOTATIONS or name == _ROBOFLOWS
+
+
 def _looks_like_coco(file: Path) -> bool:
+    keys = _keys_of(file)
+    return len(keys & {"images", "annotations", "categories"}) > 1 and bool(keys & {"bbox", "categories"})
+
+
+def _keys_of(file: Path) -> set[str]:
+    """Return which keys of annotations stand at the beginning or the end of a file."""
     try:
         with open_regular(file) as stream:
             ends = stream.read(_PEEKED)
             stream.seek(max(0, os.fstat(stream.fileno()).st_size - _PEEKED))
             ends += stream.read(_PEEKED)
     except OSError:
-        return False
-    return len(set(_KEYS.findall(ends))) > 1 and (b'"bbox"' in ends or b'"categories"' in ends)
+        return set()
+    return {key.decode() for key in _LIST.findall(ends)} | ({"bbox"} if b'"bbox"' in ends else set())
 
 
 def _find(request: Request) -> Path | None:
@@ -213,13 +249,13 @@ def _find(request: Request) -> Path | None:
 
 def _read_request(request: Request) -> Listing:
     labelled = request.columns.label is not None
-    return read_folder(_find(request) or Path(request.paths[0]), labelled=labelled)
+    return read_folder(request.once("coco", _find) or Path(request.paths[0]), labelled=labelled)
 
 
 KIND = DatasetKind(
     name="coco",
     what="a folder of images with annotations in the form of COCO",
-    recognises=lambda request: _find(request) is not None,
+    recognises=lambda request: request.once("coco", _find) is not None,
     read=_read_request,
     place=26,
 )

@@ -8,29 +8,23 @@ file shows no object, unless its whole split has none: then nobody annotated it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
-from stackbone.cache.disk.reading import read_regular
 from stackbone.cache.errors import DatasetError
 from stackbone.cache.labels.sets import SETS
 from stackbone.cache.text import counted
 from stackbone.extract.datasets.boxes.faults import Faults, named, none_sound
-from stackbone.extract.datasets.boxes.image_paths import find_image
 from stackbone.extract.datasets.boxes.listed import ListedBoxes
 from stackbone.extract.datasets.boxes.yolo_config import YAMLS, YoloConfig, looks_like_yolo, read_config
 from stackbone.extract.datasets.boxes.yolo_labels import read_labels
-from stackbone.extract.datasets.folders.extensions import is_image_name
-from stackbone.extract.datasets.folders.pruning import Exclusion
-from stackbone.extract.datasets.folders.walking import folders_in_wrappers, walk
+from stackbone.extract.datasets.boxes.yolo_places import config_of, images_of, labels_of
+from stackbone.extract.datasets.folders.walking import folders_in_wrappers
 from stackbone.extract.datasets.kind import DatasetKind, Entries, Listing, Request
 from stackbone.extract.datasets.label_sets import read_sets
 from stackbone.extract.datasets.tables.cells import LIST_MARK
-
-_USUAL = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
-_MOST_BYTES = 256 << 20  # of a list of images
 
 
 @dataclass
@@ -64,7 +58,7 @@ def read_yolo(file: Path, *, labelled: bool = True) -> Listing:
             f"{file.name!r} names what is not in its folder, and is passed over: {named(config.missing)}."
         )
     for split, places in config.places.items():
-        paths = list(dict.fromkeys(path for place in places for path in _images(root, place, read.notes)))
+        paths = list(dict.fromkeys(path for place in places for path in images_of(root, place, read.notes)))
         twice = [path for path in paths if path in read.splits]
         if twice:
             read.notes.append(f"{counted(len(twice), 'image')} of {split!r} also in a split before: {named(twice)}.")
@@ -89,7 +83,7 @@ def read_yolo(file: Path, *, labelled: bool = True) -> Listing:
 
 
 def _read_split(root: Path, split: str, paths: list[str], config: YoloConfig, faults: Faults, read: _Read) -> None:
-    files = {path: _labels_of(path) for path in paths}
+    files = {path: labels_of(path) for path in paths}
     absent = [path for path in paths if not os.path.lexists(root / files[path])]
     if paths and len(absent) == len(paths):
         read.cells |= dict.fromkeys(paths, "")
@@ -107,51 +101,9 @@ def _read_split(root: Path, split: str, paths: list[str], config: YoloConfig, fa
             read.boxes[path] = found.boxes
 
 
-def _labels_of(path: str) -> str:
-    """Return where the labels of an image are, as Ultralytics looks for them."""
-    before, mark, after = f"/{path}".rpartition("/images/")
-    twin = f"{before}/labels/{after}" if mark else f"/{path}"
-    return f"{os.path.splitext(twin)[0]}.txt"[1:]
-
-
-def _images(root: Path, place: str, notes: list[str]) -> Iterator[str]:
-    """Yield the images of a folder, or of a text file that lists them, relative to the dataset's folder."""
-    if os.path.isdir(root / place):
-        prefix = "" if place == "." else f"{place}/"
-        yield from (prefix + path for path in walk(root / place, Exclusion()).images)
-        return
-    try:
-        lines = bytes(read_regular(root / place, _MOST_BYTES)).decode("utf-8", "surrogateescape").splitlines()
-    except OSError as exc:
-        msg = f"Cannot read {str(root / place)!r}: {exc}. Expected a list of images. Check it and its permissions."
-        raise DatasetError(msg) from exc
-    own, missing = place.rpartition("/")[0], []
-    for name in filter(None, map(str.strip, lines)):
-        path = find_image(root, [own, ""], name) if is_image_name(name) else None
-        if path is None:
-            missing.append(name)
-        else:
-            yield path
-    if missing:
-        n = counted(len(missing), "line")
-        notes.append(f"{n} of {place!r} left out, of no image in the folder: {named(missing)}.")
-
-
 def _same_names(config: YoloConfig) -> list[str]:
-    names = list(config.names.values())
-    same = sorted({name for name in names if names.count(name) > 1}) if len({*names}) < len(names) else []
+    same = sorted(name for name, n in Counter(config.names.values()).items() if n > 1)
     return [f"Several numbers have one name, and count as one class: {named(same)}."] if same else []
-
-
-def _config_of(folder: Path) -> Path | None:
-    """Return the YAML file of a folder in this form: of the usual name, or the only one that looks like it."""
-    try:
-        names = sorted(name for name in os.listdir(folder) if os.path.splitext(name)[1].lower() in YAMLS)
-    except OSError:
-        return None
-    found = [folder / name for name in names if name[0] != "." and looks_like_yolo(folder / name)]
-    usual = [file for file in found if file.name in _USUAL]
-    return usual[0] if usual else found[0] if len(found) == 1 else None
 
 
 def _find(request: Request) -> Path | None:
@@ -159,19 +111,19 @@ def _find(request: Request) -> Path | None:
     if path is None or request.labels is not None:
         return None
     if path.suffix.lower() in YAMLS and os.path.isfile(path):
-        return path if looks_like_yolo(path) else None
-    return next(filter(None, map(_config_of, folders_in_wrappers(path))), None)
+        return path if looks_like_yolo(path) is not False else None  # what cannot be read, its reader says
+    return next(filter(None, map(config_of, folders_in_wrappers(path))), None)
 
 
 def _read_request(request: Request) -> Listing:
     labelled = request.columns.label is not None
-    return read_yolo(_find(request) or Path(request.paths[0]), labelled=labelled)
+    return read_yolo(request.once("yolo", _find) or Path(request.paths[0]), labelled=labelled)
 
 
 KIND = DatasetKind(
     name="yolo",
     what="a folder in the form of Ultralytics' YOLO, or its YAML file",
-    recognises=lambda request: _find(request) is not None,
+    recognises=lambda request: request.once("yolo", _find) is not None,
     read=_read_request,
     place=27,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -10,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image, ImageDraw, ImageFont
 
 from stackbone.cache.disk.output_file import write_output
-from stackbone.cache.disk.reading import read_listed
+from stackbone.cache.disk.reading import open_regular, read_listed
 from stackbone.cache.errors import ImageError, UsageError
 from stackbone.cache.progress import Steps
 from stackbone.cache.text import typed
@@ -21,6 +22,8 @@ COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#9a
 """Of classes by number, from the beginning again after the last (Okabe & Ito 2008, as in reports)."""
 
 _QUALITY = 92
+_MARK = b"Boxes drawn by stackbone predict --draw"  # a comment in each file, by which it may be replaced
+_START = 4096  # bytes of a file, in which it stands
 _JPEG = (".jpg", ".jpeg")
 
 
@@ -71,12 +74,28 @@ def places_of(pictures: Sequence[PictureToDraw], folder: Path) -> list[Path]:
     Raises
     ------
     UsageError
-        If one would replace a photograph.
+        If one would replace a photograph, or any file that was not written here; or if two would be one file.
     """
     places = [folder / _below(each.name) for each in pictures]
+    photographs = {_identity(each.path): each.path for each in pictures}
+    names: dict[Path, str] = {}
     for each, place in zip(pictures, places, strict=True):
-        if place.exists() and place.samefile(each.path):
-            message = f"--draw {typed(folder)} would replace the photograph {each.path}: name another folder"
+        if place in names:
+            message = (
+                f"the pictures of {names[place]!r} and {each.name!r} would both be {place}: rename one of the "
+                "photographs, or predict them one after the other with --draw and two folders"
+            )
+            raise UsageError(message)
+        names[place] = each.name
+        there = _identity(place)
+        if there is not None and there in photographs:
+            message = f"--draw {typed(folder)} would replace the photograph {photographs[there]}: name another folder"
+            raise UsageError(message)
+        if os.path.lexists(place) and not _is_ours(place):
+            message = (
+                f"--draw {typed(folder)} would replace {place}, which it did not write: name a new folder, or an empty "
+                "one"
+            )
             raise UsageError(message)
     return places
 
@@ -103,7 +122,7 @@ def draw_pictures(
                 failed.append((each.name, str(exc)))
                 continue
             file = io.BytesIO()
-            draw_boxes(picture, each.boxes).save(file, "JPEG", quality=_QUALITY)
+            draw_boxes(picture, each.boxes).save(file, "JPEG", quality=_QUALITY, comment=_MARK)
             write_output(place, file.getvalue())
             if on_progress:
                 on_progress(number, len(pictures))
@@ -132,6 +151,24 @@ def draw_boxes(picture: Image.Image, boxes: Sequence[LabelledBox]) -> Image.Imag
         canvas.rectangle((x, y, x + width, y + height), fill=color)
         canvas.text((x + line, y + line), text, fill="white", font=font)
     return drawn
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from any other, by whatever path it is reached; None where there is none."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _is_ours(place: Path) -> bool:
+    """Return whether a file is a picture that was drawn here."""
+    try:
+        with open_regular(place) as stream:
+            return _MARK in stream.read(_START) and not place.is_symlink()
+    except OSError:
+        return False
 
 
 def _below(name: str) -> Path:

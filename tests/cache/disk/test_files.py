@@ -22,6 +22,8 @@ from stackbone.cache.disk import files as files_module
 from stackbone.cache.disk.files import fsync_folder, lock_folder, make_folder, remove_abandoned, write_atomically
 from tests.made.checkout import ROOT
 
+pytestmark = pytest.mark.usefixtures("waiting_for_the_disk")
+
 
 def test_content_is_written_and_replaced(tmp_path: Path) -> None:
     path = tmp_path / "file.h5"
@@ -324,3 +326,7 @@ def test_folder_lock_is_freed_by_the_death_of_its_holder(tmp_path: Path) -> None
         with lock_folder(tmp_path):
             assert holder.wait() == -signal.SIGKILL
     assert os.listdir(tmp_path) == []
+
+
+def test_fsync_is_the_systems_here() -> None:
+    assert os.fsync.__module__ == os.replace.__module__  # not a stand-in's

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from stackbone.cache import CacheError, CorruptFileError, Digests, FeatureSet, F
 from stackbone.cache.disk.reading import read_at
 from stackbone.cache.maps import rows as rows_module
 from stackbone.cache.maps.reader import MapLevel, MapReader
+from stackbone.cache.records import shard
 from stackbone.cache.records.parts import Part, RowForm
 from stackbone.cache.upkeep.compact import compact
 from stackbone.cache.upkeep.summary import summarise
@@ -201,14 +203,6 @@ def test_shards_that_do_not_belong_together_are_refused(store: FeatureStore) -> 
         found.maps()
 
 
-def test_maps_without_the_sizes_of_their_images_are_refused(store: FeatureStore) -> None:
-    digests = make_digests(4)
-    found = store.feature_set("resnet50", PYRAMID)
-    found.append(PYRAMID, digests, rows_of(digests), {}, FORM)
-    with pytest.raises(CorruptFileError, match="does not tell how large its images are"):
-        found.maps()
-
-
 @pytest.mark.parametrize(
     "sizes", [np.ones((3, 2), np.int64), np.zeros((4, 2), np.int64), np.ones((4, 2), np.int32), np.ones((4, 3), int)]
 )
@@ -238,6 +232,55 @@ def test_a_shard_of_other_map_shapes_is_damaged(store: FeatureStore, text: str) 
         write_fixed(file, "map_shapes", text)
     with pytest.raises(CorruptFileError, match="map_shapes"):
         found.maps()
+
+
+LACKING: dict[str, dict[str, Any]] = {
+    "without the sizes": {"sizes": None},
+    "without map_shapes": {"form": RowForm(FORM.parts)},
+    "not stride8, stride16": {"form": RowForm((Part("a", 192), Part("b", 80)), map_shapes=SHAPES)},
+    "the finest first": {"form": RowForm((Part("stride16", 192), Part("stride8", 80)), map_shapes=SHAPES)},
+    "not float16": {"dtype": np.float32},
+}
+
+
+@pytest.mark.parametrize("said", LACKING)
+def test_maps_that_no_reader_could_take_are_not_written(store: FeatureStore, said: str) -> None:
+    digests, change = make_digests(4), LACKING[said]
+    found = store.feature_set("resnet50", PYRAMID)
+    rows = rows_of(digests).astype(change.get("dtype", np.float16))
+    with pytest.raises(CacheError, match=said):
+        found.append(PYRAMID, digests, rows, {}, change.get("form", FORM), sizes=change.get("sizes", sizes_of(digests)))
+    assert found.shards() == []
+
+
+@pytest.mark.parametrize("said", LACKING)
+def test_verify_sets_maps_aside_that_no_reader_can_take(
+    store: FeatureStore, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests, change = make_digests(4), LACKING[said]
+    rows = rows_of(digests).astype(change.get("dtype", np.float16))
+    with monkeypatch.context() as patch:
+        patch.setattr(shard, "pyramid_problem", lambda *_, **__: "")  # as a writer that does not know FORMAT.md
+        store.feature_set("resnet50", PYRAMID).append(
+            PYRAMID, digests, rows, {}, change.get("form", FORM), sizes=change.get("sizes", sizes_of(digests))
+        )
+    with pytest.raises(CorruptFileError, match=said):
+        store.feature_sets()[0].maps()
+    [finding] = verify(store, repair=True).findings
+    assert said in finding.problem
+    assert finding.moved_to is not None
+    assert verify(store).findings == []
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_verify_finds_a_size_that_no_image_has(store: FeatureStore, size: int) -> None:
+    found = filled(store, make_digests(4))
+    path = found.shards()[0]
+    with edited(path) as file:
+        file["image_size"][2, 1] = size
+    with pytest.raises(CorruptFileError, match="below 1"):
+        shard.read_proven(path, PYRAMID.fingerprint)
+    assert "below 1" in verify(store).findings[0].problem
 
 
 def test_a_summary_tells_the_maps_of_a_pyramid(store: FeatureStore) -> None:

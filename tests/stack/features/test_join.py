@@ -355,7 +355,10 @@ def test_a_map_is_stacked_only_where_it_is_named(store: FeatureStore) -> None:
 
 
 def test_a_pyramid_is_left_out_and_refused_where_it_is_named(store: FeatureStore) -> None:
-    found = add_output(store, "pyramid", 5, RowForm((Part("stride8", 4),), map_shapes=((1, 2, 2),)))
+    spec = replace(made_spec("resnet50"), output="pyramid")
+    form = RowForm((Part("stride8", 4),), map_shapes=((1, 2, 2),))
+    found = store.feature_set("resnet50", spec)
+    found.append(spec, made_digests(N), made_features(5, N).astype("f2"), {}, form, sizes=np.ones((N, 2), np.int64))
     joined = join_features(store)
     assert joined.names == ["resnet50", "vgg19"]
     assert "resnet50@pyramid left out: maps to detect objects on, for `stackbone detect`" in joined.notes

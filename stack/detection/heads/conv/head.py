@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 REACH = 4.0
 """Farthest edge that a level is for, in its strides: half of the paper's.
 
-Frozen features tell more on coarser levels. On the test part of blood cells (BCCD, EfficientNet-Lite0, 416 pixels) AP50
-is .898 with it, and .868 with 8; the `linear` head is better with 8.
+Frozen features tell more on coarser levels. Chosen among 4 and 8 on blood cells (BCCD, EfficientNet-Lite0 with mirrored
+maps, 416 pixels): trained on the 205 images of its train split, AP50 on the 87 of its validation split is .894 with 4
+and .876 with 8. The test split took no part in it.
 """
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stackbone.cache import DatasetError, FeatureStore
-from stackbone.extract.datasets.boxes.coco_file import _parse
+from stackbone.extract.datasets.boxes import coco_file, coco_json
 from stackbone.extract.datasets.dataset import Dataset, open_dataset
+from stackbone.extract.datasets.folders.walking import folders_in_wrappers
+from stackbone.extract.datasets.kinds import coco as kind
 from stackbone.extract.embedding.indexing import index_dataset
 from tests.made.annotated import coco_content, make_coco, photo
 
@@ -108,6 +113,77 @@ def test_images_are_found_where_each_writer_puts_them(tmp_path: Path, file: str,
     dataset = open_dataset(folder)
     assert (dataset.n, dataset.labels, dataset.splits) == (2, ["cat|dog", "|"], [split] * 2)
     assert len(boxes(dataset)) == 2
+
+
+@pytest.mark.parametrize(
+    ("own", "other"),
+    [
+        ("val2017", "images"),
+        ("images/val2017", "images"),
+        ("val2017", "."),
+        ("valid", "images"),
+        ("images/val", "images"),
+        ("val2017", "val"),
+        ("val2017/images", "images"),
+    ],
+)
+def test_the_folder_that_a_file_is_named_after_has_its_images(tmp_path: Path, own: str, other: str) -> None:
+    folder = tmp_path / "set"
+    photo(folder / own / "1.jpg", seed=1)
+    for seed, name in enumerate(["1.jpg", "2.jpg"], start=2):  # other pictures of the same names
+        photo(folder / other / name, seed=seed)
+    named: dict[str, Any] = {"1.jpg": OBJECTS["a.jpg"], "2.jpg": OBJECTS["a.jpg"]}
+    make_coco(folder, coco_content(named, CLASSES), "annotations/instances_val2017.json")
+    dataset = open_dataset(folder)
+    assert [*boxes(dataset)] == dataset.paths == [f"{own}/1.jpg"]
+    assert told(dataset, "files are missing").endswith(": '2.jpg'.")
+
+
+def test_a_single_image_in_the_folder_of_a_files_name_is_found(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    names = [f"{i}.jpg" for i in range(200)]  # more than are tried at first
+    photo(folder / "train2017" / "151.jpg", seed=1)
+    photo(folder / "images" / "0.jpg", seed=2)
+    make_coco(folder, coco_content(dict.fromkeys(names), CLASSES))
+    assert open_dataset(folder).paths == ["train2017/151.jpg"]
+
+
+def test_of_folders_as_likely_the_one_with_most_images_counts(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    photo(folder / "images" / "a.jpg", seed=1)
+    for seed, name in enumerate(OBJECTS, start=2):
+        photo(folder / name, seed=seed)
+    make_coco(folder, content(), "annotations.json")
+    assert open_dataset(folder).paths == ["a.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("instances_log.json", '{"runs": 3}'),
+        ("train/instances_of_cats.json", '["a", "b"]'),
+        ("models.coco.json", '{"names": ["cat"]}'),
+        ("instances_broken.json", "{"),
+    ],
+)
+def test_class_folders_beside_a_file_of_such_a_name_keep_their_labels(tmp_path: Path, name: str, text: str) -> None:
+    for seed, place in enumerate(["train/cat", "train/dog", "val/cat", "val/dog"]):
+        photo(tmp_path / "set" / place / "a.jpg", seed=seed)
+    (tmp_path / "set" / name).write_text(text)
+    dataset = open_dataset(tmp_path / "set")
+    assert (dataset.labels, dataset.boxes) == (["cat", "dog", "cat", "dog"], None)
+
+
+def test_the_folder_is_looked_through_once(coco: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[Path] = []
+
+    def look(path: Path) -> list[Path]:
+        looks.append(path)
+        return [*folders_in_wrappers(path)]
+
+    monkeypatch.setattr(kind, "folders_in_wrappers", look)
+    assert open_dataset(coco).n == 2
+    assert looks == [coco]
 
 
 def test_several_files_are_splits_of_one_dataset(coco: Path) -> None:
@@ -259,12 +335,22 @@ def test_an_object_listed_twice_counts_once(coco: Path) -> None:
         (content(images=[3]), r"images\[0\], a JSON int"),
         (content(images=[{"id": 1}]), r"images\[0\] without a file_name"),
         (content(images=[{"file_name": "a.jpg"}]), r"images\[0\] without id"),
-        (content(images=[{"id": [1], "file_name": "a.jpg"}]), r"images\[0\] without id"),
+        (content(images=[{"id": [1], "file_name": "a.jpg"}]), r"images\[0\] with the id a JSON list"),
         (content(annotations=None), "no list of annotations"),
         (content(annotations=[{}]), r"annotations\[0\] without image_id"),
         (content(annotations=[{"image_id": 10}]), r"annotations\[0\] without category_id"),
-        (content(categories=[{"id": 1}]), r"categories\[0\] without a name"),
-        (content(categories=[{"id": 1, "name": "a\0"}]), r"categories\[0\] without a name"),
+        (content(categories=[{"id": 1}]), r"categories\[0\] with no name"),
+        (content(categories=[{"id": 1, "name": "a\0"}]), r"categories\[0\] with the name 'a\\x00', which holds a zero"),
+        (content(categories=[{"id": 1, "name": "a\ud800"}]), r"the name 'a\\ud800', which holds half of a character"),
+        (content(categories=[{"id": 1, "name": 3}]), r"categories\[0\] with the name 3"),
+        (content(images=[{"id": 1.5, "file_name": "a.jpg"}]), r"images\[0\] with the id 1\.5"),
+        (content(annotations=[{"image_id": True}]), r"annotations\[0\] with the image_id True"),
+        (content(annotations=[{"image_id": 10, "category_id": float("nan")}]), r"with the category_id nan"),
+        ('{"images": [{"id": 1, "file_name": "a"}] "annotations": []}', "no JSON"),
+        ('{"images": [], "annotations": [], "categories": []} x', "no JSON"),
+        ('{"images": [{"id": 1, "file_', "no JSON"),
+        ('{"info": [[{"a": "]"}]', "no JSON"),
+        ("{1: 2}", "no JSON"),
         (content(categories=[{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]), "the category 1 named 'a' and 'b'"),
         (content(categories=[{"id": i, "name": "a|b"} for i in (1, 2)]), r"The label 'a\|b'"),
     ],
@@ -294,8 +380,76 @@ def test_sizes_of_another_image_are_found_out_when_it_is_indexed(coco: Path, sto
     assert [note for note in index.listed.notes if "another size" in note and "'train2017/a.jpg'" in note]
 
 
-def test_only_what_counts_of_a_file_is_kept_in_memory(coco: Path) -> None:
+@pytest.mark.parametrize("as_written", [float, lambda number: number], ids=["by pandas", "whole"])
+def test_numbers_may_be_written_with_a_decimal_point(coco: Path, as_written: Callable[[int], float]) -> None:
+    made = content()
+    for key, names in {"images": ["id", "width", "height"], "annotations": ["id", "image_id", "category_id"]}.items():
+        made[key] = [{**each, **{name: as_written(each[name]) for name in names}} for each in made[key]]
+    make_coco(coco, made)
+    assert boxes(open_dataset(coco))["train2017/a.jpg"] == [[0, 0, 40, 30], [1.5, 2.25, 10, 9]]
+
+
+def test_a_text_as_number_is_another_one_than_a_second_image_of_a_number(coco: Path) -> None:
+    photo(coco / "train2017" / "c.jpg", seed=5)
+    made = content()
+    made["images"] += [{"id": 10, "file_name": "c.jpg"}, {"id": "10 of 2", "file_name": "d.jpg"}]
+    made["annotations"] += [{"image_id": "10 of 2", "category_id": 1, "bbox": [0, 0, 9, 9]}]
+    photo(coco / "train2017" / "d.jpg", seed=6)
+    make_coco(coco, made)
+    assert boxes(open_dataset(coco)) == {"train2017/b.jpg": [], "train2017/d.jpg": [[0, 0, 9, 9]]}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32-le"])
+@pytest.mark.parametrize("indent", [None, 3])
+@pytest.mark.parametrize("piece", [1, 7, 1 << 20])
+def test_a_file_means_the_same_however_it_is_read(
+    coco: Path, encoding: str, indent: int | None, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = content(info={"who": 'a "b" [c \\', "x": [[1, {"y": []}], "\u00e9"]}, n=12.5, none=None)
+    made["categories"][1]["name"] = "caf\u00e9 \U0001f600"
+    text = json.dumps(made, indent=indent, ensure_ascii=encoding == "utf-8")
+    (coco / "annotations" / "instances_train2017.json").write_text(text, encoding=encoding)
+    monkeypatch.setattr(coco_json, "_PIECE", piece)
+    dataset = open_dataset(coco)
+    assert boxes(dataset)["train2017/a.jpg"] == [[0, 0, 40, 30], [1.5, 2.25, 10, 9]]
+    assert dataset.labels == ["caf\u00e9 \U0001f600|dog", "|"]
+
+
+HOSTILE = {
+    "a list of lists": '"annotations": [' + "[]," * 700_000 + "1]",
+    "a list under another key": '"annotations": [], "more": [' + "[]," * 700_000 + "1]",
+    "an outline": '"annotations": [{"image_id": 1, "category_id": 1, "segmentation": [' + "[]," * 700_000 + "1]}]",
+    "a box": '"annotations": [{"image_id": 1, "category_id": 1, "bbox": [' + "[]," * 2_000_000 + "1]}]",
+    "a name": '"annotations": [{"image_id": ' + "[" * 500 + "]" * 500 + "}]",
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_what_nobody_asked_for_takes_no_memory(coco: Path, case: str) -> None:
+    head = '{"images": [{"id": 1, "file_name": "a.jpg"}], "categories": [{"id": 1, "name": "a"}], '
+    make_coco(coco, f"{head}{HOSTILE[case]}}}")
+    tracemalloc.start()
+    try:
+        with suppress(DatasetError):
+            open_dataset(coco)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < (70 << 20 if case in ("an outline", "a box") else 15 << 20)
+
+
+def test_an_element_that_is_far_too_long_is_refused_with_its_place(coco: Path) -> None:
+    made = content()
+    make_coco(coco, made | {"images": [made["images"][0], {"id": 3, "file_name": "b" * (6 << 20)}]})
+    with pytest.raises(DatasetError, match=r"images\[1\] of more than 2,097,152 characters") as found:
+        open_dataset(coco)
+    assert len(str(found.value)) < 1000
+
+
+def test_what_is_kept_of_a_file_is_what_counts(coco: Path) -> None:
     file = coco / "annotations" / "instances_train2017.json"
     assert json.loads(file.read_text())["annotations"][0]["segmentation"]
-    read = _parse(file)
-    assert {key for each in read["annotations"] for key in each} == {"id", "image_id", "category_id", "bbox", "iscrowd"}
+    read = coco_json.read_lists(file, coco_file._kept(file, labelled=True))
+    assert read["annotations"][1] == (1, 10, 1, (1.5, 2.25, 8.5, 6.75), False)
+    assert read["images"] == [(10, "a.jpg", (40, 30)), (11, "b.jpg", (40, 30))]
+    assert coco_json.read_lists(file, coco_file._kept(file, labelled=False)).keys() == {"images"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngInfo
 
 from stackbone.cache import CorruptFileError, DatasetIndex, FeatureStore
@@ -20,6 +20,7 @@ from stackbone.extract.datasets.boxes.sizes import Size, upright_sizes
 from stackbone.extract.datasets.dataset import open_dataset
 from stackbone.extract.embedding.indexing import index_dataset, preview
 from stackbone.extract.images.decode import decode
+from stackbone.extract.images.png_text import chunks
 from tests.made.annotated import make_voc, photo, voc_object, voc_xml
 
 CAT = voc_object("cat", 2, 3, 20, 25)
@@ -183,7 +184,7 @@ def test_damaged_boxes_are_named_and_nothing_is_written_over_them(store: Feature
 
 def test_boxes_are_told_before_and_after_they_are_kept(store: FeatureStore, tmp_path: Path) -> None:
     folder = make_voc(tmp_path / "voc", {"a": voc_xml(CAT, CAT, voc_object("dog", 1, 1, 9, 9)), "b": voc_xml()})
-    said = "3 boxes in 2 images: cat 2, dog 1"
+    said = "3 boxes on 2 annotated images: cat 2, dog 1"
     assert said in preview(open_dataset(folder), "resnet50", store).facts()
     assert store.boxes("voc") is None
     indexed(store, folder)
@@ -193,17 +194,80 @@ def test_boxes_are_told_before_and_after_they_are_kept(store: FeatureStore, tmp_
     assert dataset.to_dict()["n_boxed"] == 2
 
 
+def _late(path: Path, *kinds: bytes) -> None:
+    """Move chunks of a PNG behind its pixels."""
+    content = path.read_bytes()
+    found = [chunk for kind, chunk in chunks(content) if kind in kinds]
+    assert found
+    for chunk in found:
+        content = content.replace(chunk, b"")
+    end = content.index(b"IEND") - 4
+    path.write_bytes(content[:end] + b"".join(found) + content[end:])
+
+
 def _late_exif(path: Path) -> None:
     """Write a PNG whose orientation stands behind its pixels."""
     exif = Image.Exif()
     exif[0x0112] = 8
     photo(path, exif=exif)
-    content = path.read_bytes()
-    start = content.index(b"eXIf") - 4
-    chunk = content[start : start + 12 + int.from_bytes(content[start : start + 4], "big")]
-    without = content.replace(chunk, b"")
-    end = without.index(b"IEND") - 4
-    path.write_bytes(without[:end] + chunk + without[end:])
+    _late(path, b"eXIf")
+
+
+def _late_text(path: Path, text: str, keyword: str = "XML:com.adobe.xmp", *, is_packed: bool = False) -> None:
+    info = PngInfo()
+    if keyword.startswith("XML"):
+        info.add_itxt(keyword, text, zip=is_packed)
+    else:
+        info.add_text(keyword, text, zip=is_packed)
+    photo(path, pnginfo=info)
+    _late(path, b"iTXt", b"tEXt", b"zTXt")
+
+
+TURNED = '<x tiff:Orientation="6"/>'
+PROFILE = "\nexif\n      26\n" + (b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0").hex()
+
+
+def test_no_pixel_is_decoded_to_know_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _late_exif(tmp_path / "exif.png")
+    _late_text(tmp_path / "xmp.png", TURNED)
+    _late_text(tmp_path / "packed.png", TURNED + " " * 5000, is_packed=True)
+    _late_text(tmp_path / "profile.png", PROFILE, "Raw profile type exif")
+    _late_text(tmp_path / "packed_profile.png", PROFILE, "Raw profile type exif", is_packed=True)
+    _late_text(tmp_path / "comment.png", TURNED, "Comment")
+    _late_text(tmp_path / "bomb.png", TURNED + " " * (1 << 22), is_packed=True)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    expected = [decode((tmp_path / name).read_bytes()).size for name in names]
+    assert expected.count((30, 40)) >= 4
+    loads: list[object] = []
+    monkeypatch.setattr(ImageFile.ImageFile, "load", loads.append)
+    assert [upright for upright, _ in upright_sizes(tmp_path, names)] == expected
+    assert loads == []
+
+
+@pytest.mark.parametrize("how", ["cut short", "cut short with a late text", "of many pixels"])
+def test_an_image_that_is_let_in_has_its_boxes(store: FeatureStore, tmp_path: Path, how: str) -> None:
+    size = (40, 30) if how.startswith("cut") else (20_000, 20_000)
+    folder = make_voc(tmp_path / "voc", {"a": voc_xml(CAT), "b": voc_xml(CAT, size=size)})
+    file = folder / "JPEGImages" / "b.png"
+    (folder / "JPEGImages" / "b.jpg").unlink()
+    if how == "of many pixels":
+        Image.new("1", size).save(file)
+        [found] = upright_sizes(file.parent, [file.name])
+        assert found == (size, size)
+        return
+    if how == "cut short":
+        photo(file)
+        file.write_bytes(file.read_bytes()[:-400])
+    else:
+        _late_text(file, "x" * 50, "Comment")
+        content = file.read_bytes()
+        at = content.index(b"IDAT") + 2000
+        file.write_bytes(content[:at])
+    index = index_dataset(open_dataset(folder), store, allow_truncated=True)
+    assert index.ok.all()
+    table = store.boxes("voc")
+    assert table is not None
+    assert len(table) == 2
 
 
 def test_sizes_from_headers_are_those_of_decoded_images(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from stackbone.cache import DatasetError, FeatureStore
+from stackbone.extract.datasets.boxes.yolo_places import config_of
 from stackbone.extract.datasets.dataset import Dataset, open_dataset
+from stackbone.extract.datasets.kinds import yolo as kind
 from stackbone.extract.embedding.indexing import index_dataset
 from tests.made.annotated import make_yolo, photo
 
@@ -188,6 +190,9 @@ BOMB = "a: &a [x]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a
         ("train: images/train\nnames: [[cat]]\n", "not one text for each number"),
         ("train: images/train\nnames: cat\n", "no names of classes"),
         ("train: images/train\nnames: [a|b, c]\n", "a|b"),
+        ('train: images/train\nnames: ["a\\0", c]\n', r"the name 'a\x00', which holds a zero byte, under names"),
+        ('train: images/train\nnames: ["a\\ud800"]\n', r"the name 'a\ud800', which holds half of a character"),
+        ('train: images/train\nnames: {0: "\\udcc3\\udca9"}\n', "which holds half of a character"),
         ("train: {a: b}\nnames: [cat]\n", "no text under 'train'"),
         ("train: images/absent\nnames: [cat]\n", "'images/absent', and none is in"),
         ("train: /etc\nnames: [cat]\n", "'/etc', and none is in"),
@@ -209,9 +214,75 @@ def test_a_yaml_file_that_is_of_no_dataset_is_refused_with_its_name(yolo: Path, 
     assert len(str(found.value)) < 1000
 
 
-def test_a_huge_yaml_file_is_none(yolo: Path) -> None:
-    (yolo / "data.yaml").write_text(CONFIG + "#" * (1 << 18))
-    assert open_dataset(yolo).boxes is None
+@pytest.mark.parametrize("how", ["too large", "too large, and named", "a folder", "a dead link"])
+def test_a_yaml_file_that_cannot_be_read_is_refused_with_its_name(yolo: Path, how: str) -> None:
+    file = yolo / "data.yaml"
+    if how.startswith("too large"):
+        file.write_text(CONFIG + "#" * (1 << 18))
+    else:
+        file.unlink()
+        file.mkdir() if how == "a folder" else file.symlink_to(yolo / "gone")
+    with pytest.raises(DatasetError, match=r"data\.yaml"):
+        open_dataset(file if how.endswith("named") else yolo)
+
+
+CLASSIFICATION = {
+    "as exports of classification have it": ("data.yaml", "train: train\nval: val\nnames: [cat, dog]\n"),
+    "with a number of classes": ("dataset.yaml", "path: .\ntrain: train\nval: val\nnc: 2\n"),
+    "the settings of a training": ("config.yaml", "train: {epochs: 3}\nnames: [run, other]\n"),
+    "of a usual name": ("data.yaml", "train: {epochs: 3}\nnames: [run, other]\n"),
+    "broken": ("data.yaml", "train: train\nnames: [cat"),
+    "too large": ("data.yaml", "train: train\nnames: [cat, dog]\n" + "#" * (1 << 18)),
+    "of splits that are elsewhere": ("data.yaml", "train: ../../train/images\nnames: [cat, dog]\n"),
+}
+
+
+@pytest.mark.parametrize("case", CLASSIFICATION)
+def test_class_folders_beside_such_a_file_keep_their_labels(tmp_path: Path, case: str) -> None:
+    name, config = CLASSIFICATION[case]
+    for seed, place in enumerate(["train/cat", "train/dog", "val/cat", "val/dog"]):
+        photo(tmp_path / "set" / place / "a.jpg", seed=seed)
+        (tmp_path / "set" / place / "a.txt").write_text("a photograph of an animal")  # as captions lie there
+    (tmp_path / "set" / name).write_text(config)
+    dataset = open_dataset(tmp_path / "set")
+    assert dataset.labels == ["cat", "dog", "cat", "dog"]
+    assert (dataset.splits, dataset.boxes) == (["train"] * 2 + ["validation"] * 2, None)
+
+
+def test_a_broken_file_is_refused_where_labels_lie_beside_images(tmp_path: Path) -> None:
+    photo(tmp_path / "set" / "train" / "a.jpg")
+    (tmp_path / "set" / "train" / "a.txt").write_text(WHOLE)
+    (tmp_path / "set" / "data.yaml").write_text("train: train\nnames: [cat\n")
+    with pytest.raises(DatasetError, match="no YAML"):
+        open_dataset(tmp_path / "set")
+
+
+def test_the_folder_is_looked_through_once(yolo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[Path] = []
+
+    def look(folder: Path) -> Path | None:
+        looks.append(folder)
+        return config_of(folder)
+
+    monkeypatch.setattr(kind, "config_of", look)
+    assert open_dataset(yolo).n == 3
+    assert looks == [yolo]
+
+
+def test_a_list_may_begin_with_a_mark_and_name_images_from_the_root(yolo: Path) -> None:
+    lines = ["images/train/a.jpg", str(yolo / "images" / "val" / "c.jpg"), str(yolo.parent / "out.jpg")]
+    photo(yolo.parent / "out.jpg")
+    (yolo / "train.txt").write_text("\ufeff" + "\n".join(lines), encoding="utf-8")
+    (yolo / "data.yaml").write_text("train: train.txt\nnames: [cat, dog]\n")
+    dataset = open_dataset(yolo)
+    assert dataset.paths == ["images/train/a.jpg", "images/val/c.jpg"]
+    assert told(dataset, "1 line of").endswith("of no image in the folder: '" + lines[2][-57:].rjust(60, ".") + "'.")
+
+
+def test_one_name_of_two_numbers_is_found_among_many(yolo: Path) -> None:
+    names = "".join(f"  {i}: c{i}\n" for i in range(15_000))
+    (yolo / "data.yaml").write_text(f"train: images/train\nnames:\n{names}  15000: c0\n")
+    assert "count as one class" in " ".join(open_dataset(yolo).notes)
 
 
 def test_names_stay_the_texts_that_they_are(yolo: Path) -> None:

@@ -224,10 +224,11 @@ def test_a_checkpoint_that_no_training_wrote_is_not_taken_up(
     plan = Plan(n_epochs=3, width=16, depth=1)
     kept: list[tuple[str, dict[str, Any], dict[str, Floats]]] = []
 
-    def keep(_path: Path, run: str, facts: dict[str, Any], tensors: dict[str, Floats]) -> None:
+    def keep(_path: Path, run: str, facts: dict[str, Any], tensors: dict[str, Floats]) -> bool:
         kept.append((run, dict(facts), {name: array.copy() for name, array in tensors.items()}))
+        return True
 
-    monkeypatch.setattr(training, "save_checkpoint", keep)
+    monkeypatch.setattr(training, "try_checkpoint", keep)
     whole = HEAD.fit(source, source.digests, boxes, CLASSES, 0, checkpoint=file, plan=plan).to_tensors()
     run, facts, tensors = kept[0]
     spoil(facts, tensors)
