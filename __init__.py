@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         stack_options,
     )
     from stackbone.stack.audit.audit import audit
-    from stackbone.stack.detection.experiments.run import run_detection
+    from stackbone.stack.detection.run import run_detection
     from stackbone.stack.exploring.clusters.cluster import cluster
     from stackbone.stack.exploring.representations.compare import compare_backbones
     from stackbone.stack.exploring.search import search

@@ -27,9 +27,9 @@ from machine import add_folder, arguments, report
 from stackbone.cache import FeatureStore
 from stackbone.extract import extract, find_weights, get_backbone, open_dataset
 from stackbone.stack.detection.detections import Detections
-from stackbone.stack.detection.experiments.annotated import AnnotatedImages
-from stackbone.stack.detection.experiments.experiment import DetectionExperiment
-from stackbone.stack.detection.experiments.run import run_detection
+from stackbone.stack.detection.records.annotated import AnnotatedImages
+from stackbone.stack.detection.records.experiment import DetectionExperiment
+from stackbone.stack.detection.run import run_detection
 from stackbone.stack.detection.scores.coco import coco_scores
 
 if TYPE_CHECKING:

@@ -101,6 +101,24 @@ class Plugins(Mapping[str, _T], Generic[_T]):
         """Names of our own folder, whatever other packages add."""
         return list(self._ours)
 
+    def package_of(self, name: str) -> tuple[str, str] | None:
+        """Return name and version of the package that adds something; None for what is ours.
+
+        Raises
+        ------
+        KeyError
+            If there is nothing of that name.
+        """
+        if name in self._ours:
+            return None
+        self._all[name]
+        return self._packages.get(name)
+
+    @cached_property
+    def _packages(self) -> dict[str, tuple[str, str]]:
+        """By name of what another package adds: the package and its version; filled as `_all` is."""
+        return {}
+
     @cached_property
     def _ours(self) -> dict[str, _T]:
         found: dict[str, _T] = {}
@@ -133,6 +151,8 @@ class Plugins(Mapping[str, _T], Generic[_T]):
                     raise PluginError(_refusal(entry_point, problem))
                 found[each.name] = each
                 origin[each.name] = f"the package {_package_of(entry_point)}"
+                dist = entry_point.dist
+                self._packages[each.name] = (_package_of(entry_point), dist.version if dist else "unknown")
         order = self._order
         return found if order is None else dict(sorted(found.items(), key=lambda item: order(item[1])))
 

@@ -22,7 +22,7 @@ from stackbone.commands.shared.options import CacheOption, DatasetNameOption, Js
 from stackbone.commands.shared.report_output import refuse_idle, write_collected
 
 if TYPE_CHECKING:
-    from stackbone.stack.detection.experiments.experiment import DetectionExperiment
+    from stackbone.stack.detection.records.experiment import DetectionExperiment
 
 
 @grouped
@@ -44,7 +44,7 @@ def command(
     as_json: JsonOption = False,
 ) -> None:
     from stackbone.cache import FeatureStore
-    from stackbone.stack.detection.experiments.run import run_detection
+    from stackbone.stack.detection.run import run_detection
 
     _check(files, division, rows)
     store = FeatureStore(cache)
@@ -55,6 +55,7 @@ def command(
             backbones=backbones,
             heads=heads.head,
             epochs=heads.epochs,
+            precision=heads.precision,
             cv=number_or_plan(division.cv),
             split=division.split,
             group_by=division.group_by,
@@ -94,8 +95,8 @@ def _fitted(experiment: DetectionExperiment, files: DetectionFiles) -> str:
 
 def _write(experiment: DetectionExperiment, files: DetectionFiles, rows: RowOptions) -> None:
     """Write each file that was asked for: the table stands, whatever becomes of them."""
-    from stackbone.stack.detection.experiments.result_file import write_detection
     from stackbone.stack.detection.models.model_file import save_detection_model
+    from stackbone.stack.detection.results.result_file import write_detection
     from stackbone.stack.detection.tables.table import score_rows
     from stackbone.stack.report.detection.report import collect_detection_report
 

@@ -37,8 +37,8 @@ def command(
     cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    from stackbone.stack.detection.experiments.experiment import DETECTION_FORMAT, DETECTION_VERSION
-    from stackbone.stack.detection.experiments.result_file import WROTE as WROTE_DETECTION
+    from stackbone.stack.detection.records.experiment import DETECTION_FORMAT, DETECTION_VERSION
+    from stackbone.stack.detection.results.result_file import WROTE as WROTE_DETECTION
     from stackbone.stack.experiments.experiment import RESULT_FORMAT, RESULT_VERSION
     from stackbone.stack.experiments.result_file import WROTE, read_recorded
     from stackbone.stack.report.projection import choose_projection
@@ -91,7 +91,7 @@ def _write_experiment(result: Path, page: Path, options: PageOptions, cache: Pat
 
 def _write_detection(result: Path, page: Path, options: PageOptions, cache: Path | None) -> dict[str, Any]:
     from stackbone.cache import FeatureStore
-    from stackbone.stack.detection.experiments.result_file import reproduce_detection
+    from stackbone.stack.detection.results.reproduce import reproduce_detection
     from stackbone.stack.report.detection.report import collect_detection_report
 
     idle = [each for each in changed(options) if each not in ("--figures", "--open")]

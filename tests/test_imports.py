@@ -58,6 +58,7 @@ EXCEPTIONS = {
     "stack/detection/heads/conv/training.py": {"torch"},
     "stack/detection/heads/published/head.py": {"torch"},
     "stack/detection/heads/published/network.py": {"torch"},
+    "stack/detection/networks.py": {"torch"},
     "stack/detection/suppression.py": {"torch", "torchvision"},
 }
 
@@ -90,6 +91,14 @@ ORDER = {
             "exploring",
             "display",
         ),
+    ),
+}
+
+# The sub-rooms of sub-rooms that have many, and the modules beside them, in the same way.
+INNER_ORDER = {
+    "stack/detection": (
+        *("detections", "overlap", "framed", "source", "cells", "moments", "suppression", "head", "networks"),
+        *("heads", "scores", "fusion", "records", "judging", "experiments", "models", "run", "results", "tables"),
     ),
 }
 
@@ -231,6 +240,21 @@ def test_sub_rooms_import_in_one_direction(room: str) -> None:
         if found.room == room and found.module.startswith(f"stackbone.{room}.") and file != f"{room}.__init__":
             mine, theirs = order[_place(f"stackbone.{file}")[1]], order[_place(found.module)[1]]
             if theirs > mine:
+                wrong.append(str(found))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("folder", INNER_ORDER)
+def test_inner_rooms_import_in_one_direction(folder: str) -> None:
+    order = {name: place for place, name in enumerate(INNER_ORDER[folder])}
+    here, prefix = ROOT / folder, f"stackbone.{folder.replace('/', '.')}."
+    folders = {path.name for path in here.iterdir() if any(path.glob("*.py"))}
+    assert folders | {path.stem for path in here.glob("*.py") if path.stem != "__init__"} == set(order)
+    wrong = []
+    for found in IMPORTS:
+        if found.file.startswith(f"{folder}/") and found.module.startswith(prefix) and not found.for_types_only:
+            mine = found.file.removeprefix(f"{folder}/").removesuffix(".py").split("/")[0]
+            if order[found.module.removeprefix(prefix).split(".")[0]] > order[mine]:
                 wrong.append(str(found))
     assert wrong == []
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,3 +38,14 @@ class ImageBoxes:
 
     def __len__(self) -> int:
         return len(self.classes)
+
+    def of_classes(self, names: Collection[str]) -> Self:
+        """Return the boxes of some classes alone, in their order."""
+        kept = np.array([name in names for name in self.classes], np.bool_)
+        return replace(
+            self,
+            corners=self.corners[kept],
+            classes=tuple(name for name in self.classes if name in names),
+            difficult=self.difficult[kept],
+            crowd=self.crowd[kept],
+        )

@@ -26,6 +26,8 @@ from stackbone.cache.errors import CacheError
 FORMAT = "stackbone-scores"
 FORMAT_VERSION = 2
 SUFFIX = ".scores"
+UNFINISHED = ".training"
+"""Of a file beside them that says how far a training has come whose scores are not there yet."""
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -146,24 +148,35 @@ def read_scores(folder: Path, key: str, most_bytes: int) -> KeptScores | None:
 def remove_scores(folder: Path, *, datasets: Collection[str] = (), feature_sets: Collection[str] = ()) -> int:
     """Remove the scores that hang on any of these, and files that nobody can use; return how many there were.
 
+    Unfinished trainings do not say what they hang on: where anything is named, all of them go, and one that is running
+    writes its own again.
+
     Raises
     ------
     CacheError
         If a file cannot be removed.
     """
-    removed = 0
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
-        origin = _origin(path)
-        if origin is None or origin.dataset in datasets or not set(feature_sets).isdisjoint(origin.feature_sets):
-            try:
-                path.unlink()
-            except (FileNotFoundError, IsADirectoryError):  # gone already; not ours
-                continue
-            except OSError as exc:
-                message = f"could not remove {path}: {exc.strerror or exc}. Check the permissions of the folder"
-                raise CacheError(message) from exc
-            removed += 1
-    return removed
+    gone = [path for path in sorted(folder.glob(f"*{SUFFIX}")) if _hangs_on(path, datasets, feature_sets)]
+    if datasets or feature_sets:
+        gone += sorted(folder.glob(f"*{UNFINISHED}"))
+    return sum(_remove(path) for path in gone)
+
+
+def _hangs_on(path: Path, datasets: Collection[str], feature_sets: Collection[str]) -> bool:
+    origin = _origin(path)
+    return origin is None or origin.dataset in datasets or not set(feature_sets).isdisjoint(origin.feature_sets)
+
+
+def _remove(path: Path) -> bool:
+    """Remove a file, and return whether it was there."""
+    try:
+        path.unlink()
+    except (FileNotFoundError, IsADirectoryError):  # gone already; not ours
+        return False
+    except OSError as exc:
+        message = f"could not remove {path}: {exc.strerror or exc}. Check the permissions of the folder"
+        raise CacheError(message) from exc
+    return True
 
 
 def _origin(path: Path) -> Origin | None:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache.errors import CacheError, UsageError
 from stackbone.cache.tensor_file import checksum, parse_tensors, read_content, write_tensors
 
 _METADATA = "stackbone-checkpoint"
@@ -49,6 +50,16 @@ def save_checkpoint(path: Path, run: str, facts: Mapping[str, Any], tensors: Ten
     """
     described = {"run": run, "facts": dict(facts), "sha256": _checksum(run, facts, tensors)}
     write_tensors(path, tensors, {_METADATA: json.dumps(described)})
+
+
+def try_checkpoint(path: Path, run: str, facts: Mapping[str, Any], tensors: Tensors) -> bool:
+    """Do as `save_checkpoint`, and return whether it could: where not, say that the training goes on without."""
+    try:
+        save_checkpoint(path, run, facts, tensors)
+    except (CacheError, UsageError) as exc:
+        _log.warning("how far the training has come is not kept, so that it cannot be taken up again: %s", exc)
+        return False
+    return True
 
 
 def load_checkpoint(path: Path, run: str) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]] | None:

@@ -27,6 +27,7 @@ REGISTRIES = {
     "optimisers": ("stackbone.extract.methods.method", "OPTIMISERS"),
     "lora_targets": ("stackbone.extract.methods.lora.targets", "TARGETS"),
     "trainings": ("stackbone.extract.steering.options", "TRAININGS"),
+    "head_precisions": ("stackbone.stack.detection.head", "PRECISIONS"),
     "training_precisions": ("stackbone.extract.steering.options", "PRECISIONS"),
     "meta_scores": ("stackbone.stack.learners.options", "SCORES"),
     "meta_combine": ("stackbone.stack.learners.options", "COMBINE"),

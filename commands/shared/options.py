@@ -51,6 +51,17 @@ ModelOption = Annotated[
 MaxFailedOption = Annotated[
     float, typer.Option(min=0, max=1, help="Exit with code 1 if more than this share of the images fails")
 ]
+SplitOption = Annotated[
+    str | None,
+    typer.Option(help="Keep this split of the dataset for testing and train on the others, instead of folds"),
+]
+GroupByOption = Annotated[
+    str,
+    typer.Option(
+        help="Never divide these images between training and testing: those of one group (the dataset's group "
+        "column) or of one folder; auto: groups where there are any. Choices: {group_by}"
+    ),
+]
 SaveWithoutFeaturesOption = Annotated[
     bool,
     typer.Option(
@@ -252,18 +263,9 @@ class SourceOptions:
 class FoldOptions:
     """Which images are tested and which are trained on."""
 
-    split: Annotated[
-        str | None,
-        typer.Option(help="Keep this split of the dataset for testing and train on the others, instead of folds"),
-    ] = None
+    split: SplitOption = None
     seed: Annotated[int, typer.Option(min=0, help="Random seed: the same seed gives the same folds and results")] = 0
-    group_by: Annotated[
-        str,
-        typer.Option(
-            help="Never divide these images between training and testing: those of one group (the dataset's group "
-            "column) or of one folder; auto: groups where there are any. Choices: {group_by}"
-        ),
-    ] = "auto"
+    group_by: GroupByOption = "auto"
     rare: Annotated[
         str,
         typer.Option(

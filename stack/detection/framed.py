@@ -78,7 +78,7 @@ def framed_boxes(
     if not any(len(each.classes) for each in found):
         message = (
             f"the training part of {len(boxes):,} images has no box that is to be found: a head learns from at least "
-            "one that is neither difficult nor a crowd. Check the annotations, or ask for fewer folds"
+            "one that is neither difficult nor a crowd. Annotate objects on these images, or learn from others"
         )
         raise StackError(message)
     return found

@@ -18,6 +18,7 @@ from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.errors import UsageError
 from stackbone.cache.progress import Progress, silent
 from stackbone.stack.detection.detections import Detections
+from stackbone.stack.detection.overlap import areas, shared_areas, shares
 from stackbone.stack.detection.scores.bootstrap import mean_precision
 from stackbone.stack.detection.scores.matching import THRESHOLDS, match
 
@@ -212,13 +213,8 @@ class _Clusters:
         most = int(self._n[rows].max(initial=0))
         place = self._n[rows].copy()
         if most:
-            left, top, right, bottom = self._corners[:, rows, :most]
-            wide = np.minimum(right, boxes[:, 2:3]) - np.maximum(left, boxes[:, 0:1])
-            high = np.minimum(bottom, boxes[:, 3:4]) - np.maximum(top, boxes[:, 1:2])
-            shared = np.clip(wide, 0, None) * np.clip(high, 0, None)
-            own = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))[:, None]
-            union = own + self._area[rows, :most] - shared
-            share = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+            shared = shared_areas(self._corners[:, rows, :most], boxes.T[:, :, None])
+            share = shares(shared, areas(boxes)[:, None] + self._area[rows, :most] - shared)
             share[self._classes[rows, :most] != classes[:, None]] = 0
             best = share.argmax(axis=1)
             joins = share[np.arange(len(rows)), best] > overlap
@@ -230,7 +226,7 @@ class _Clusters:
         self._classes[rows, place] = classes
         corners = self._sums[:, rows, place] / self._score[rows, place]
         self._corners[:, rows, place] = corners
-        self._area[rows, place] = (corners[2] - corners[0]) * (corners[3] - corners[1])
+        self._area[rows, place] = areas(corners.T)
 
     def detections(self, n_models: int, weight: float) -> list[Detections]:
         """Return the fused boxes of each image."""

@@ -21,6 +21,9 @@ from stackbone.stack.detection.source import Digests, MapSource
 
 Tensors = dict[str, NDArray[np.float32]]
 
+PRECISIONS = ("fp32", "bf16")
+"""What heads can be trained in, the usual one first: asked for, and never chosen by the machine at hand."""
+
 
 class FittedHead(ABC):
     """A trained head.
@@ -81,7 +84,12 @@ class Head(ABC):
     place : int
         Where it stands in a listing, ascending.
     has_epochs : bool
-        Whether its `fit` takes ``epochs``: how often each image is seen.
+        Whether its `fit` takes ``epochs``: how often each image is seen. Such a head is given a `checkpoint`.
+    version : int
+        To be raised with any change of the head that changes its detections by more than rounding: what was found
+        before is not taken up then. Of another package's head the package's own version counts too.
+    has_precision : bool
+        Whether its `fit` takes ``precision``, one of `PRECISIONS`; without, it computes in the first.
     """
 
     name: str
@@ -89,6 +97,8 @@ class Head(ABC):
     source: str
     place: int = 100
     has_epochs: bool = False
+    version: int = 1
+    has_precision: bool = False
 
     @abstractmethod
     def fit(

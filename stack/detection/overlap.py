@@ -17,15 +17,22 @@ def overlaps(
     nothing.
     """
     first, second = np.asarray(found, np.float64).reshape(-1, 4), np.asarray(true, np.float64).reshape(-1, 4)
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=2)
+    shared = shared_areas(first.T[:, :, None], second.T[:, None, :])
     own = areas(first)[:, None]
     union = own + areas(second)[None] - shared
-    if crowd is not None:
-        union = np.where(crowd[None], own, union)
-    share: Doubles = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-    return share
+    return shares(shared, union if crowd is None else np.where(crowd[None], own, union))
+
+
+def shared_areas(first: Doubles, second: Doubles) -> Doubles:
+    """Return the areas that boxes share: of ``(4, ...)`` left, top, right and bottom of each, in shapes that match."""
+    wide = np.minimum(first[2], second[2]) - np.maximum(first[0], second[0])
+    high = np.minimum(first[3], second[3]) - np.maximum(first[1], second[1])
+    return np.asarray(np.clip(wide, 0, None) * np.clip(high, 0, None))
+
+
+def shares(shared: Doubles, whole: Doubles) -> Doubles:
+    """Return shared areas as shares of whole ones, 0 of those that are 0."""
+    return np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
 
 
 def areas(corners: NDArray[np.floating]) -> Doubles:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,17 @@ def test_other_packages_add_theirs(folder: Path, monkeypatch: pytest.MonkeyPatch
     assert list(things()) == ["apple", "apricot", "fig", "pear", "lime", "date", "kiwi"]
     assert list(things("rank"))[-2:] == ["kiwi", "apricot"]
     assert things()["kiwi"].rank == 4
+
+
+def test_what_is_not_ours_tells_its_package_and_version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(folder, monkeypatch, "theirs_v", "from made_kind import Thing\nTHINGS = Thing('kiwi', 4)\n")
+    found = things()
+    assert found.package_of("fig") is None
+    name, version = found.package_of("kiwi") or ("", "")
+    assert name == "theirs_v"
+    assert version == metadata.version("theirs_v")
+    with pytest.raises(KeyError):
+        found.package_of("plum")
 
 
 def test_a_name_of_ours_needs_no_other_package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

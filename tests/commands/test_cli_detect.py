@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from functools import partial
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 from stackbone.stack.detection.head import HEADS
+from tests.made.annotated import voc_object
 from tests.made.detection import CELLS_HEAD, make_voc_cache
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -78,7 +80,22 @@ def test_a_report_of_a_result_is_that_of_the_run(run: Run, folder: Path) -> None
     assert run("detect", "--head", "cells", "--cv", "2", "--result", "again.json").returncode == 0
     done = run("report", "again.json")
     assert done.returncode == 0, done.stderr
-    assert "Detectors" in (folder / "again.html").read_text()
+    page = (folder / "again.html").read_text()
+    rows = re.findall(r"<tr[^>]*><t[hd][^>]*>(cells:\w+|best single)</t[hd]><td[^>]*>([.\d]+)</td>", page)
+    told = json.loads((folder / "again.json").read_text())
+    assert rows == [(each["model"], f"{each['ap50']:.3f}") for each in told["scores"]]
+
+
+def test_a_report_of_the_test_of_a_model_is_refused(run: Run, folder: Path, in_process: Run, tmp_path: Path) -> None:
+    make_voc_cache(tmp_path, split=True)
+    here = partial(in_process, cwd=tmp_path)
+    made = here("detect", "--head", "cells", "--split", "test", "--save", "half", "--save-train-only")
+    assert made.returncode == 0, made.stderr
+    (tmp_path / "e.json").write_text(here("evaluate", "shapes", "--model", "half", "--json").stdout)
+    done = here("report", "e.json")
+    assert done.returncode == 1
+    assert "is of a saved model on 6 images" in done.stderr
+    assert "stackbone evaluate DATA --model FILE --report PAGE.html" in done.stderr
 
 
 def test_predict_gives_boxes_as_json_rows_and_pictures(run: Run, folder: Path, model: Path) -> None:
@@ -130,9 +147,13 @@ def test_evaluate_scores_a_model_of_other_images(in_process: Run, run: Run, tmp_
     made = ("--head", "cells", "--split", "test", "--save", "half", "--save-train-only")
     experiment = here("detect", *made, "--json")
     assert experiment.returncode == 0, experiment.stderr
+    annotation = tmp_path / "shapes" / "Annotations" / "photo00.xml"
+    outside = voc_object("disc", 100, 100, 120, 120)
+    annotation.write_text(annotation.read_text().replace("</annotation>", f"{outside}</annotation>"))
     done = here("evaluate", "shapes", "--model", "half", "--json", "--report", "e.html")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
+    assert any("outside" in note and "photo00" in note for note in told["notes"])
     assert told["left_out"]["trained_on"] == 18
     assert told["n_images"] == 6
     assert [each["model"] for each in told["scores"]] == ["cells:fusion"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,11 @@ from stackbone.cache.boxes.box_table import box_table
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.boxes.letterbox import Letterbox
 from stackbone.cache.progress import Progress, silent
+from stackbone.cache.records.feature_name import PLAIN
 from stackbone.cache.records.parts import Part, RowForm
 from stackbone.extract import index_dataset, open_dataset
 from stackbone.stack.detection.detections import Detections
-from stackbone.stack.detection.head import FittedHead, Head
+from stackbone.stack.detection.head import PRECISIONS, FittedHead, Head
 from stackbone.stack.detection.source import MapSource
 from tests.made.annotated import make_voc, voc_object, voc_xml
 from tests.made.caches import SPEC, make_digests, make_index
@@ -71,10 +72,16 @@ def maps_of(boxes: ImageBoxes, noise: float, seed: int) -> NDArray[np.float16]:
 
 
 def add_pyramid(
-    store: FeatureStore, digests: Digests, boxes: list[ImageBoxes], name: str, noise: float, seed: int = 0
+    store: FeatureStore,
+    digests: Digests,
+    boxes: list[ImageBoxes],
+    name: str,
+    noise: float,
+    seed: int = 0,
+    view: str = PLAIN,
 ) -> str:
     """Commit the maps of some images, and return the feature set's id."""
-    spec: FeatureSpec = replace(PYRAMID_SPEC, weights=f"random({seed})")
+    spec: FeatureSpec = replace(PYRAMID_SPEC, weights=f"random({seed})", view=view)
     form = RowForm(
         parts=tuple(Part(f"stride{stride}", h * w * d) for stride, (h, w, d) in zip((8, 16, 32), _SHAPES, strict=True)),
         map_shapes=_SHAPES,
@@ -181,7 +188,9 @@ class CellsHead(Head):
     name = "cells"
     what = "for tests"
     source = "none"
+    has_precision = True
     n_fits = 0
+    checkpoints: ClassVar[set[Path | None]] = set()
 
     def fit(
         self,
@@ -195,9 +204,13 @@ class CellsHead(Head):
         mirrored: MapSource | None = None,
         checkpoint: Path | None = None,
         on_progress: Progress = silent,
+        precision: str = PRECISIONS[0],
     ) -> CellsFitted:
         """Take the mean size of objects."""
-        type(self).n_fits += 1
+        CellsHead.n_fits += 1
+        self.checkpoints.add(checkpoint)
+        if checkpoint is not None:
+            checkpoint.write_text("half")
         corners = np.concatenate([each.corners for each in boxes])
         on_progress("training", 1, 1)
         return CellsFitted({"classes": list(classes)}, (corners[:, 2:] - corners[:, :2]).mean(axis=0))
@@ -209,3 +222,17 @@ class CellsHead(Head):
 
 CELLS_HEAD = CellsHead()
 """Declared as another package's plug-in would be."""
+
+
+class BlurredHead(CellsHead):
+    """The same head, with boxes half as large again as they should be."""
+
+    name = "blurred"
+
+    def fit(self, *args: Any, **kwargs: Any) -> CellsFitted:  # noqa: ANN401 - whatever the other head takes
+        """Take too large a size."""
+        fitted = super().fit(*args, **kwargs)
+        return CellsFitted(fitted.facts, np.asarray(fitted.size * 1.3, np.float32))
+
+
+BLURRED_HEAD = BlurredHead()

@@ -32,8 +32,8 @@ def evaluate_boxes(
     """Test a detection model on a dataset with boxes, print its scores, and write what was asked for."""
     from stackbone.extract.datasets.boxes.fitting import fit_boxes
     from stackbone.extract.embedding.digests import unread_index
-    from stackbone.stack.detection.experiments.sources import MapBackbone
     from stackbone.stack.detection.models.judge import judge_detector
+    from stackbone.stack.detection.records.sources import MapBackbone
     from stackbone.stack.detection.tables.table import score_rows
     from stackbone.stack.divisions.named_split import find_split
     from stackbone.stack.judging.asked import files_to_test
@@ -65,7 +65,9 @@ def evaluate_boxes(
         raise DatasetError(message)
     backbones = [MapBackbone(each.name, store.feature_set(each.name, each.spec)) for each in model.backbones]
     with progress() as on_progress:
-        test = judge_detector(model, index, fitted.table, backbones, split=split, progress=on_progress)
+        test = judge_detector(
+            model, index, fitted.table, backbones, split=split, notes=fitted.notes, progress=on_progress
+        )
     rows = score_rows(test)
     if asked.as_json:
         failed = [{"path": path, "reason": reason} for path, reason in embedded.failures]

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from stackbone.commands.shared.options import GroupByOption, SplitOption
 from stackbone.commands.shared.report_output import OpenOption
 
 
@@ -27,6 +28,13 @@ class HeadOptions:
         int | None,
         typer.Option(min=1, max=100_000, help="Times that a head sees each training image [default: the head's own]"),
     ] = None
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="Arithmetic of the training of conv: {head_precisions}; bf16 is faster where the processor multiplies "
+            "it, and gives somewhat different boxes"
+        ),
+    ] = "fp32"
 
 
 @dataclass(frozen=True)
@@ -34,18 +42,9 @@ class DivisionOptions:
     """Which images are tested and which are trained on; fields are arguments of `run_detection`."""
 
     cv: Annotated[str | None, typer.Option(help="Number of cross-validation folds [default: 3]")] = None
-    split: Annotated[
-        str | None,
-        typer.Option(help="Keep this split of the dataset for testing and train on the others, instead of folds"),
-    ] = None
+    split: SplitOption = None
     seed: Annotated[int, typer.Option(min=0, help="Random seed of folds and heads")] = 0
-    group_by: Annotated[
-        str,
-        typer.Option(
-            help="Never divide these images between training and testing: those of one group (the dataset's group "
-            "column) or of one folder; auto: groups where there are any. Choices: {group_by}"
-        ),
-    ] = "auto"
+    group_by: GroupByOption = "auto"
     near_duplicates: Annotated[
         float | None,
         typer.Option(

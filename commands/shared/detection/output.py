@@ -10,7 +10,7 @@ from stackbone.commands.shared.experiment_output import tell_left_out
 from stackbone.commands.shared.tables import print_table
 
 if TYPE_CHECKING:
-    from stackbone.stack.detection.experiments.experiment import DetectionExperiment
+    from stackbone.stack.detection.records.experiment import DetectionExperiment
 
 
 def print_detection(experiment: DetectionExperiment) -> None:

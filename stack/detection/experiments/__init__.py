@@ -1,1 +1,1 @@
-"""A detection experiment: annotated images, folds of them, heads on backbones, their fusion, and the scores."""
+"""How a detection experiment is carried out: heads trained fold by fold, what is kept of them, and their scores."""

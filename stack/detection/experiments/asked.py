@@ -6,9 +6,9 @@ import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
-from stackbone.cache.choices import unknown_choice
+from stackbone.cache.choices import check_choice, unknown_choice
 from stackbone.cache.errors import StackError, UsageError
-from stackbone.stack.detection.head import HEADS
+from stackbone.stack.detection.head import HEADS, PRECISIONS
 
 DEFAULT_HEAD = "conv"
 
@@ -32,20 +32,31 @@ def choose_heads(asked: str | Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def settings_of(heads: Sequence[str], epochs: int | None) -> dict[str, dict[str, Any]]:
-    """Return arguments of heads' `fit` by head, of those that have the setting.
+def settings_of(heads: Sequence[str], epochs: int | None, precision: str = PRECISIONS[0]) -> dict[str, dict[str, Any]]:
+    """Return arguments of heads' `fit` that are not the usual ones by head, of those that have the setting.
 
     Raises
     ------
     UsageError
-        If epochs are asked for and no head is trained in epochs.
+        If the precision is unknown, or no head has a setting that is asked for.
     """
-    if epochs is None:
-        return {}
-    found = {name: {"epochs": epochs} for name in heads if HEADS[name].has_epochs}
+    check_choice("--precision", precision, PRECISIONS)
+    found: dict[str, dict[str, Any]] = {}
+    if epochs is not None:
+        for name in _having("epochs", heads):
+            found.setdefault(name, {})["epochs"] = epochs
+    if precision != PRECISIONS[0]:
+        for name in _having("precision", heads):
+            found.setdefault(name, {})["precision"] = precision
+    return found
+
+
+def _having(setting: str, heads: Sequence[str]) -> list[str]:
+    """Return the heads that have a setting; refuse it if none has."""
+    every = [name for name, each in HEADS.items() if getattr(each, f"has_{setting}")]
+    found = [name for name in heads if name in every]
     if not found:
-        trained = [name for name, each in HEADS.items() if each.has_epochs]
-        message = f"--epochs is for {', '.join(trained)}, and --head names {', '.join(heads)}: leave it out"
+        message = f"--{setting} is for {', '.join(every)}, and --head names {', '.join(heads)}: leave it out"
         raise UsageError(message)
     return found
 

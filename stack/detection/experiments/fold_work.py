@@ -9,12 +9,12 @@ import numpy as np
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.stack.detection.detections import Detections
-from stackbone.stack.detection.experiments.experiment import BEST, FUSION, FoldDetector
-from stackbone.stack.detection.experiments.folds import hold_out
 from stackbone.stack.detection.experiments.kept import Found
-from stackbone.stack.detection.experiments.sources import MapBackbone
 from stackbone.stack.detection.experiments.training import Trainer
 from stackbone.stack.detection.fusion import learn_fusion
+from stackbone.stack.detection.records.experiment import BEST, FUSION, FoldDetector
+from stackbone.stack.detection.records.folds import hold_out
+from stackbone.stack.detection.records.sources import MapBackbone
 from stackbone.stack.detection.scores.bootstrap import mean_precision
 from stackbone.stack.detection.scores.matching import match
 from stackbone.stack.detection.scores.thresholds import best_thresholds
@@ -31,6 +31,9 @@ def detect_fold(
     where: str,
 ) -> dict[str, FoldDetector]:
     """Return what each detector found in a fold's test part, by name.
+
+    `BEST` is chosen among the backbones under the first head, as what the first head's fusion must beat: under another
+    head it would be another comparison.
 
     Parameters
     ----------
@@ -50,7 +53,6 @@ def detect_fold(
     annotated = trainer.annotated
     part = hold_out(annotated, fold.train, division)
     boxes = [annotated.boxes[row] for row in part.test.tolist()]
-    singles: dict[str, FoldDetector] = {}
     result: dict[str, FoldDetector] = {}
     for head in heads:
         held: dict[str, Found] = {}
@@ -60,19 +62,20 @@ def detect_fold(
             said = f"{where}, {name}" if where else name
             held[each.name] = trainer.find(head, each, part.train, part.test, f"{said}, held out")
             tested[each.name] = trainer.find(head, each, fold.train, fold.test, said)
-            singles[name] = result[name] = FoldDetector(
+            result[name] = FoldDetector(
                 tested[each.name].detections,
                 **learnt(held[each.name].detections, boxes, annotated.classes),
                 seconds=held[each.name].seconds + tested[each.name].seconds,
             )
         if len(backbones) > 1:
             result[f"{head}:{FUSION}"] = _fused(held, tested, boxes, annotated.classes)
+    singles = {name: result[name] for name in (f"{heads[0]}:{each.name}" for each in backbones)}
     if len(singles) > 1:
         chosen = max(singles, key=lambda name: singles[name].held_out)
         best = singles[chosen]
         result[BEST] = FoldDetector(
             best.detections,
-            best.thresholds,
+            best.learnt,
             best.held_out,
             sum(each.seconds for each in singles.values()),
             None,
@@ -85,7 +88,7 @@ def learnt(held: Sequence[Detections], boxes: Sequence[ImageBoxes], classes: Seq
     """Return thresholds and AP50 of a detector on the images that were held out of its training."""
     matches = match(boxes, held, classes, np.array([0.5]))
     quality = float(mean_precision(matches))
-    return {"thresholds": best_thresholds(matches), "held_out": 0.0 if np.isnan(quality) else quality}
+    return {"learnt": best_thresholds(matches), "held_out": 0.0 if np.isnan(quality) else quality}
 
 
 def _fused(

@@ -1,26 +1,29 @@
 """Detections of earlier runs, kept beside the scores of `stack`: what was trained once is not trained again.
 
-A key covers all that decides them: the head and its settings, the feature sets and the digests of the images (which
-stand for the maps), boxes and sizes of the training images, sizes of the others, classes, and the seed.
+A key covers all that decides them: the head, its version (of a plug-in also its package's) and its settings, the
+feature sets and the digests of the images (which stand for the maps), boxes and sizes of the training images, sizes of
+the others, classes, and the seed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.boxes.image_boxes import ImageBoxes
+from stackbone.cache.disk.files import make_folder, write_atomically
 from stackbone.cache.errors import CacheError
-from stackbone.cache.records.scores import Arrays, Origin, read_scores, write_scores
+from stackbone.cache.records.scores import UNFINISHED, Arrays, Origin, read_scores, write_scores
 from stackbone.stack.detection.detections import MOST, Detections
-from stackbone.stack.detection.experiments.annotated import AnnotatedImages
+from stackbone.stack.detection.records.annotated import AnnotatedImages
+from stackbone.stack.detection.records.fingerprint import boxes_bytes
 
 DETECTIONS_VERSION = 1
 """To be raised with any change of a head that changes its detections by more than rounding."""
@@ -68,13 +71,39 @@ class DetectionCache:
 
     def save(self, key: str, feature_sets: tuple[str, ...], found: Found) -> None:
         """Keep what was found; where nothing can be written, say so once and go on without."""
+        self._write(lambda: write_scores(self.folder, key, Origin(self._dataset, feature_sets), _to_arrays(found)))
+
+    def load_array(self, key: str, shape: tuple[int, int]) -> NDArray[np.float32] | None:
+        """Return the table that was kept under a key; None if none of this shape was."""
+        kept = read_scores(self.folder, key, 4 * shape[0] * shape[1])
+        found = None if kept is None else kept.arrays.get("table")
+        return found if found is not None and found.shape == shape and found.dtype == np.float32 else None
+
+    def save_array(self, key: str, feature_set: str, table: NDArray[np.float32]) -> None:
+        """Keep a table of float32, as `save`."""
+        origin = Origin(self._dataset, (feature_set,))
+        self._write(lambda: write_scores(self.folder, key, origin, {"table": table}))
+
+    def checkpoint(self, key: str) -> Path | None:
+        """Return the file in which a training says how far it has come; None where nothing can be written."""
+        path = self.folder / f"{key}{UNFINISHED}"
+        self._write(lambda: _try_to_write(path))
+        return path if self._may_write else None
+
+    def finished(self, key: str) -> None:
+        """Remove what a training that is done has left of how far it came."""
+        with contextlib.suppress(OSError):  # it does no harm where it lies: the finished result is asked first
+            (self.folder / f"{key}{UNFINISHED}").unlink()
+
+    def _write(self, write: Callable[[], object]) -> None:
+        """Write something, if that was possible until now; where it is not, say so once and go on without."""
         if not self._may_write:
             return
         try:
-            write_scores(self.folder, key, Origin(self._dataset, feature_sets), _to_arrays(found))
+            write()
         except CacheError as exc:
             self._may_write = False
-            _log.warning("detections are not kept for later runs: %s", exc)
+            _log.warning("detections, and how far trainings come, are not kept for later runs: %s", exc)
 
 
 def key_of(
@@ -102,16 +131,16 @@ def key_of(
             sha.update(len(array).to_bytes(8, "little"))
             sha.update(np.ascontiguousarray(array).tobytes())
     for row in train.tolist():
-        sha.update(_boxes_bytes(annotated.boxes[row]))
+        sha.update(boxes_bytes(annotated.boxes[row]))
     return sha.hexdigest()
 
 
-def _boxes_bytes(boxes: ImageBoxes) -> bytes:
-    arrays: Sequence[NDArray[np.generic]] = (boxes.corners, boxes.difficult, boxes.crowd)
-    names = json.dumps(boxes.classes).encode()
-    return b"".join(
-        [len(names).to_bytes(8, "little"), names, *(np.ascontiguousarray(each).tobytes() for each in arrays)]
-    )
+def _try_to_write(path: Path) -> None:
+    """Raise `CacheError` unless a file can be written beside another; the other stays as it is."""
+    make_folder(path.parent)
+    trial = path.with_name(f"{path.name}-trial")
+    write_atomically(trial, b"trial")
+    trial.unlink(missing_ok=True)
 
 
 def _to_arrays(found: Found) -> Arrays:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.progress import Progress
-from stackbone.stack.detection.experiments.annotated import AnnotatedImages
-from stackbone.stack.detection.experiments.experiment import BEST, FUSION, DetectorScore, FoldDetector
-from stackbone.stack.detection.experiments.folds import scored_classes
 from stackbone.stack.detection.judging import intervals
 from stackbone.stack.detection.judging.matches import boxes_of, match_fold
+from stackbone.stack.detection.records.annotated import AnnotatedImages
+from stackbone.stack.detection.records.experiment import BEST, FUSION, DetectorScore, FoldDetector
+from stackbone.stack.detection.records.folds import scored_classes
+from stackbone.stack.detection.scores.bootstrap import mean_precision
 from stackbone.stack.detection.scores.coco import CocoScores, coco_scores
 from stackbone.stack.detection.scores.voc import VocScore, voc_mean, voc_scores
 from stackbone.stack.folds.fold import Fold
@@ -43,20 +43,22 @@ def score_detectors(
     """Return a score of each detector, in order, and the gain of the main head's fusion above the best single one."""
     groups = annotated.images.groups
     together = [None if groups is None else groups[fold.test] for fold in folds]
-    scores: list[DetectorScore] = []
-    drawn: dict[str, NDArray[np.float64]] = {}
-    for number, (name, work) in enumerate(detectors.items()):
-        progress("scoring", number, len(detectors))
-        matches = [match_fold(annotated, fold, each) for fold, each in zip(folds, work, strict=True)]
-        drawn[name] = intervals.draw(matches, together, seed)
-        official = [_official(annotated, fold, each) for fold, each in zip(folds, work, strict=True)]
-        scores.append(_score(name, annotated.classes, official, drawn[name], work))
-    progress("scoring", len(detectors), len(detectors))
+    drawn: dict[str, list[NDArray[np.float64]]] = {name: [] for name in detectors}
+    official: dict[str, list[FoldScores]] = {name: [] for name in detectors}
+    every_draw = intervals.draw_folds([len(fold.test) for fold in folds], together, seed)
+    for number, (fold, times) in enumerate(zip(folds, every_draw, strict=True)):
+        for name, work in detectors.items():
+            progress("scoring", sum(map(len, official.values())), len(folds) * len(detectors))
+            drawn[name].append(mean_precision(match_fold(annotated, fold, work[number]), times))
+            official[name].append(_official(annotated, fold, work[number]))
+    progress("scoring", len(folds) * len(detectors), len(folds) * len(detectors))
+    means = {name: intervals.mean_of_folds(each) for name, each in drawn.items()}
+    scores = [_score(name, annotated.classes, official[name], means[name], work) for name, work in detectors.items()]
     fusion = f"{main_head}:{FUSION}"
     if fusion not in detectors or BEST not in detectors:
         return scores, None
     ap50 = {each.model: each.ap50 for each in scores}
-    return scores, intervals.difference(ap50[fusion] - ap50[BEST], drawn[fusion], drawn[BEST])
+    return scores, intervals.difference(ap50[fusion] - ap50[BEST], means[fusion], means[BEST])
 
 
 def _official(annotated: AnnotatedImages, fold: Fold, work: FoldDetector) -> FoldScores:
@@ -65,21 +67,10 @@ def _official(annotated: AnnotatedImages, fold: Fold, work: FoldDetector) -> Fol
     names = {name for name, is_scored in zip(classes, scored, strict=True) if is_scored}
     boxes, found = boxes_of(annotated, fold), work.detections
     if len(names) < len(classes):
-        boxes = [_of_classes(each, names) for each in boxes]
+        boxes = [each.of_classes(names) for each in boxes]
         found = [each.take(scored[each.classes]) for each in found]
     voc = voc_mean(voc_scores(boxes, found, classes)) if annotated.source == VOC else None
     return FoldScores(coco_scores(boxes, found, classes), voc)
-
-
-def _of_classes(boxes: ImageBoxes, names: set[str]) -> ImageBoxes:
-    kept = np.array([name in names for name in boxes.classes], np.bool_)
-    return replace(
-        boxes,
-        corners=boxes.corners[kept],
-        classes=tuple(name for name in boxes.classes if name in names),
-        difficult=boxes.difficult[kept],
-        crowd=boxes.crowd[kept],
-    )
 
 
 def _score(
@@ -107,7 +98,7 @@ def _score(
         low=low,
         high=high,
         ap=mean_of([each.ap for each in coco]) or 0.0,
-        folds=[each.ap50 or 0.0 for each in coco],
+        folds=[each.ap50 for each in coco],
         per_class={each: mean_of([own.classes[each].ap50 for own in coco]) for each in classes},
         by_size={size: mean_of(values) for size, values in sizes.items()},
         voc={key: value or 0.0 for key, value in points.items()} if voc else None,

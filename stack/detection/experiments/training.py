@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.disk.files import make_folder
 from stackbone.cache.progress import Progress, silent
 from stackbone.stack.detection.detections import Detections
-from stackbone.stack.detection.experiments.annotated import AnnotatedImages
 from stackbone.stack.detection.experiments.kept import DetectionCache, Found, key_of
-from stackbone.stack.detection.experiments.sources import MapBackbone
-from stackbone.stack.detection.head import HEADS, FittedHead
-
-CHECKPOINT = ".training"
-"""Ending of the file that says how far a training has come."""
+from stackbone.stack.detection.head import HEADS, PRECISIONS, FittedHead
+from stackbone.stack.detection.records.annotated import AnnotatedImages
+from stackbone.stack.detection.records.sources import MapBackbone
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,28 +54,30 @@ class Trainer:
         fitted = self._fit(head, backbone, train, key, where)
         found = Found(self._detect(fitted, backbone, test, where), perf_counter() - started)
         self.cache.save(key, backbone.ids, found)
-        self._checkpoint(key).unlink(missing_ok=True)
+        self.cache.finished(key)
         return found
 
     def fit(self, head: str, backbone: MapBackbone, train: NDArray[np.int64], where: str) -> FittedHead:
         """Return a head that is trained on some rows."""
         key = self._key(head, backbone, train, np.zeros(0, np.int64))
         fitted = self._fit(head, backbone, train, key, where)
-        self._checkpoint(key).unlink(missing_ok=True)
+        self.cache.finished(key)
         return fitted
 
     def _key(self, head: str, backbone: MapBackbone, train: NDArray[np.int64], test: NDArray[np.int64]) -> str:
+        settings = {"precision": PRECISIONS[0], **self.settings.get(head, {})}
         described = {
             "head": head,
-            "settings": dict(self.settings.get(head, {})),
+            "head_version": HEADS[head].version,
+            "package": HEADS.package_of(head),
+            "settings": settings,
             "feature_sets": backbone.ids,
             "seed": self.seed,
         }
         return key_of(described, self.annotated, train, test)
 
     def _fit(self, head: str, backbone: MapBackbone, train: NDArray[np.int64], key: str, where: str) -> FittedHead:
-        annotated, checkpoint = self.annotated, self._checkpoint(key)
-        make_folder(checkpoint.parent)
+        annotated = self.annotated
         return HEADS[head].fit(
             backbone.maps,
             annotated.images.digests[train],
@@ -89,7 +86,7 @@ class Trainer:
             self.seed,
             sizes=annotated.sizes[train],
             mirrored=backbone.mirrored_maps,
-            checkpoint=checkpoint,
+            checkpoint=self.cache.checkpoint(key) if HEADS[head].has_epochs else None,
             on_progress=self._told(where),
             **self.settings.get(head, {}),
         )
@@ -104,9 +101,6 @@ class Trainer:
             annotated.sizes[rows],
             on_progress=self._told(where),
         )
-
-    def _checkpoint(self, key: str) -> Path:
-        return self.cache.folder / f"{key}{CHECKPOINT}"
 
     def _told(self, where: str) -> Progress:
         return lambda what, done, total: self.progress(f"{where}: {what}", done, total)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.stack.detection.detections import Detections
-from stackbone.stack.detection.experiments.experiment import DetectionExperiment
 from stackbone.stack.detection.judging.matches import IGNORED, NOTHING, OVERLAP, match_image
 from stackbone.stack.detection.overlap import overlaps
+from stackbone.stack.detection.records.experiment import DetectionExperiment
 
 SMALL, LARGE = 32**2, 96**2
 """Areas in pixels of the image that COCO divides objects at: small below the first, large from the second on."""
@@ -33,7 +33,7 @@ class ImageErrors:
     objects : NDArray[np.int64]
         ``(n_shown,)`` object of its class that each has, `NOTHING` or `IGNORED`.
     confused : NDArray[np.int64]
-        ``(n_shown,)`` object of another class that it lies on, `NOTHING` where there is none.
+        ``(n_shown,)`` object of another class that it lies on and no other box has, `NOTHING` where there is none.
     boxes : ImageBoxes
         What is annotated.
     """
@@ -50,8 +50,11 @@ class ImageErrors:
         return np.equal(self.objects, NOTHING)
 
     @property
-    def invented(self) -> NDArray[np.bool_]:
-        """``(n_shown,)`` boxes that lie on no object at all."""
+    def left_over(self) -> NDArray[np.bool_]:
+        """``(n_shown,)`` boxes for which no object is left: second boxes, misplaced ones, and those on nothing.
+
+        `kinds.wrong_kinds` tells them apart.
+        """
         return np.asarray(self.wrong & (self.confused == NOTHING))
 
     @property
@@ -97,7 +100,7 @@ def compare(row: int, shown: Detections, boxes: ImageBoxes, names: Sequence[str]
 def count_confusions(found: Sequence[ImageErrors], names: Sequence[str]) -> NDArray[np.int64]:
     """Return ``(n_classes + 1, n_classes + 1)`` counts: true classes in rows, the last nothing; found ones in columns.
 
-    The last row counts invented boxes, the last column objects on which no box lies.
+    The last row counts boxes for which no object is left, the last column objects on which no box lies.
     """
     place = {name: i for i, name in enumerate(names)}
     counts = np.zeros((len(names) + 1, len(names) + 1), np.int64)
@@ -107,7 +110,7 @@ def count_confusions(found: Sequence[ImageErrors], names: Sequence[str]) -> NDAr
         np.add.at(counts, (codes[each.objects[right]], each.shown.classes[right]), 1)
         mixed = each.confused >= 0
         np.add.at(counts, (codes[each.confused[mixed]], each.shown.classes[mixed]), 1)
-        np.add.at(counts, (np.full(int(each.invented.sum()), len(names)), each.shown.classes[each.invented]), 1)
+        np.add.at(counts, (np.full(int(each.left_over.sum()), len(names)), each.shown.classes[each.left_over]), 1)
         unseen = each.missed
         unseen[each.confused[mixed]] = False
         np.add.at(counts, (codes[unseen], np.full(int(unseen.sum()), len(names))), 1)

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.stack.detection.detections import Detections
-from stackbone.stack.detection.experiments.experiment import BEST, FUSION, DetectionExperiment
 from stackbone.stack.detection.judging.matches import OVERLAP
 from stackbone.stack.detection.overlap import overlaps
+from stackbone.stack.detection.records.experiment import BEST, FUSION, DetectionExperiment
+from stackbone.stack.detection.scores.matching import class_codes
 
 TOUCHES = 0.3
 """Overlap with a labelled box from which on a detection may be meant for it."""
@@ -67,9 +68,7 @@ def find_label_issues(experiment: DetectionExperiment) -> list[LabelIssue]:
 
 def _unlabelled(row: int, shown: Sequence[Detections], boxes: ImageBoxes, names: Sequence[str]) -> list[LabelIssue]:
     first, *others = shown
-    free = np.ones(len(first), np.bool_)
-    if len(boxes):
-        free = overlaps(first.corners, boxes.corners).max(axis=1, initial=0) < TOUCHES
+    free = ~_is_meant(first, boxes, names)
     found = []
     for number in range(len(first)):
         if not free[number]:
@@ -86,6 +85,19 @@ def _unlabelled(row: int, shown: Sequence[Detections], boxes: ImageBoxes, names:
             name = names[int(first.classes[number])]
             found.append(LabelIssue(row, UNLABELLED, _corners(first.corners[number]), name, min(scores)))
     return found
+
+
+def _is_meant(found: Detections, boxes: ImageBoxes, names: Sequence[str]) -> NDArray[np.bool_]:
+    """Return ``(n,)`` whether each detection may be meant for a box that is there.
+
+    One that lies in a crowd of its class is of it, however large the crowd is; so it is with a difficult object, of
+    which often but a part can be seen.
+    """
+    own = class_codes(boxes, names) == found.classes[:, None]
+    shared = overlaps(found.corners, boxes.corners)
+    inside = overlaps(found.corners, boxes.corners, boxes.crowd | boxes.difficult)
+    shared = np.where(own, np.maximum(shared, inside), shared)
+    return np.asarray(shared.max(axis=1, initial=0) >= TOUCHES)
 
 
 def _unseen(row: int, every: Sequence[Detections], boxes: ImageBoxes) -> list[LabelIssue]:

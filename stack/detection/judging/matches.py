@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.stack.detection.detections import Detections
-from stackbone.stack.detection.experiments.annotated import AnnotatedImages
-from stackbone.stack.detection.experiments.experiment import FoldDetector
-from stackbone.stack.detection.experiments.folds import scored_classes
+from stackbone.stack.detection.records.annotated import AnnotatedImages
+from stackbone.stack.detection.records.experiment import FoldDetector
+from stackbone.stack.detection.records.folds import scored_classes
 from stackbone.stack.detection.scores.matching import NONE, Matches, match
 from stackbone.stack.folds.fold import Fold
 

@@ -11,11 +11,11 @@ from stackbone.cache.boxes.box_table import BoxTable
 from stackbone.cache.errors import StackError
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.text import counted
-from stackbone.stack.detection.experiments.annotated import TASK, annotated_images
-from stackbone.stack.detection.experiments.experiment import DetectionExperiment, FoldDetector
 from stackbone.stack.detection.experiments.scoring import score_detectors
-from stackbone.stack.detection.experiments.sources import MapBackbone
 from stackbone.stack.detection.models.model import DetectionModel
+from stackbone.stack.detection.records.annotated import TASK, annotated_images
+from stackbone.stack.detection.records.experiment import DetectionExperiment, FoldDetector
+from stackbone.stack.detection.records.sources import MapBackbone
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.folds.fold import Fold
 
@@ -27,6 +27,7 @@ def judge_detector(
     backbones: Sequence[MapBackbone],
     *,
     split: str | None = None,
+    notes: Sequence[str] = (),
     seed: int = 0,
     progress: Progress = silent,
 ) -> DetectionExperiment:
@@ -44,6 +45,8 @@ def judge_detector(
         The model's, with maps of the images.
     split : str, optional
         Test on the images of this split alone.
+    notes : sequence of str
+        What a reader of the scores should know of the boxes.
     seed : int
         Of the interval.
     progress : callable
@@ -54,7 +57,7 @@ def judge_detector(
     StackError
         If no annotated image is left, or none shows an object of the model's classes.
     """
-    annotated = annotated_images(index, table, split=split)
+    annotated = annotated_images(index, table, split=split).note(*notes)
     left_out = dict(annotated.images.left_out)
     keep = np.ones(len(annotated), np.bool_)
     if split is not None:
@@ -72,7 +75,7 @@ def judge_detector(
         raise StackError(message)
     annotated = annotated.take(rows)
     annotated.images.left_out.update(left_out)
-    other = sorted(set(annotated.classes) - set(model.classes))
+    other = sorted({name for each in annotated.boxes for name in each.classes} - set(model.classes))
     annotated = annotated.only(model.classes)
     if other:
         annotated = annotated.note(

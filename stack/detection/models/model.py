@@ -12,9 +12,9 @@ from stackbone.cache import Digests, FeatureSpec, ModelError
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.text import counted
 from stackbone.stack.detection.detections import Detections
-from stackbone.stack.detection.experiments.experiment import FUSION
 from stackbone.stack.detection.fusion import fuse
 from stackbone.stack.detection.head import FittedHead
+from stackbone.stack.detection.records.experiment import FUSION
 from stackbone.stack.detection.source import MapSource
 from stackbone.stack.models.backbone import ModelBackbone
 from stackbone.stack.models.model import StackModel

@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 import numpy as np
+from numpy.typing import NDArray
 
-from stackbone.stack.detection.experiments.experiment import DetectionExperiment, DetectorScore
 from stackbone.stack.detection.experiments.training import Trainer
 from stackbone.stack.detection.fusion import OVERLAP
 from stackbone.stack.detection.models.model import DetectionModel
+from stackbone.stack.detection.records.experiment import DetectionExperiment, DetectorScore
+from stackbone.stack.detection.scores.thresholds import USUAL
 from stackbone.stack.models.backbone import ModelBackbone
 from stackbone.stack.models.model import hash_digests, shorten_digests
 
@@ -21,8 +23,8 @@ LIBRARIES = ("stackbone", "numpy", "torch", "torchvision")
 def refit_detector(experiment: DetectionExperiment, trainer: Trainer, *, train_only: bool = False) -> DetectionModel:
     """Return the main detector of an experiment with heads that are trained on all annotated images.
 
-    Weights and thresholds are means over folds, and the overlap is the median, of what was learnt on held-out images:
-    to learn them anew, images would have to be held out again.
+    Weights and thresholds are means over the folds that learnt any, and the overlap is the median, of what was learnt
+    on held-out images: to learn them anew, images would have to be held out again.
 
     Parameters
     ----------
@@ -50,7 +52,7 @@ def refit_detector(experiment: DetectionExperiment, trainer: Trainer, *, train_o
         heads=heads,
         weights=weights,
         overlap=float(np.median([each.overlap or OVERLAP for each in folds])),
-        thresholds=np.mean([each.thresholds for each in folds], axis=0),
+        thresholds=mean_thresholds([each.learnt for each in folds]),
         n_images=len(rows),
         digests_sha256=hash_digests(digests),
         seen=shorten_digests(digests),
@@ -58,6 +60,15 @@ def refit_detector(experiment: DetectionExperiment, trainer: Trainer, *, train_o
         versions={each: version(each) for each in LIBRARIES},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def mean_thresholds(learnt: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return ``(n_classes,)`` means over the folds that learnt one (the others have NaN); the usual one if none did."""
+    each = np.array(learnt)
+    is_known = ~np.isnan(each)
+    n = is_known.sum(axis=0)
+    total = np.where(is_known, each, 0).sum(axis=0)
+    return np.asarray(np.divide(total, n, out=np.full(each.shape[1], USUAL), where=n > 0))
 
 
 def shown_score(score: DetectorScore, folds: Sequence[object]) -> dict[str, str]:

@@ -1,12 +1,9 @@
-"""How far a score, or the difference of two, may lie from what other images of the same kind would give.
+"""Images drawn again with replacement (Efron 1979, Annals of Statistics 7(1), 1-26), and the score of each draw.
 
-The images are drawn again with replacement (Efron 1979, Annals of Statistics 7(1), 1-26): percentiles of the score over
-draws. Two models are compared on the same draws.
+`stack.detection.judging.intervals` makes intervals of such scores over folds.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,32 +13,29 @@ from stackbone.stack.detection.scores.matching import Matches, average_precision
 DRAWS = 1000
 SHARE = 0.95
 
+_BLOCK = 1 << 18  # counts that are drawn at a time
+
 Doubles = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A value, and where it lies in 95 of 100 draws of images.
-
-    Attributes
-    ----------
-    value, low, high : float
-        NaN where no image has an object.
-    """
-
-    value: float
-    low: float
-    high: float
 
 
 def draw_images(
     n_images: int, seed: int, draws: int = DRAWS, groups: NDArray[np.integer] | None = None
-) -> NDArray[np.int64]:
-    """Return ``(draws, n_images)`` how often each image is drawn; images of one group, ``(n_images,)``, together."""
-    numbers = np.arange(n_images) if groups is None else np.unique(groups, return_inverse=True)[1]
-    n = int(numbers.max(initial=-1)) + 1
-    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / max(1, n)), draws) if n else np.zeros((draws, 0))
-    return np.asarray(counts[:, numbers], np.int64)
+) -> NDArray[np.uint16]:
+    """Return ``(draws, n_images)`` how often each image is drawn; images of one group, ``(n_images,)``, together.
+
+    Two bytes hold a count: that one of many images is drawn more than 65,535 times does not happen.
+    """
+    numbers = None if groups is None else np.unique(groups, return_inverse=True)[1]
+    n = n_images if numbers is None else int(numbers.max(initial=-1)) + 1
+    drawn = np.zeros((draws, n_images), np.uint16)
+    if not n:
+        return drawn
+    rng, shares = np.random.default_rng(seed), np.full(n, 1 / n)
+    step = max(1, _BLOCK // n)
+    for start in range(0, draws, step):
+        counts = rng.multinomial(n, shares, min(step, draws - start))
+        drawn[start : start + step] = counts if numbers is None else counts[:, numbers]
+    return drawn
 
 
 def mean_precision(matches: Matches, draws: NDArray[np.integer] | None = None) -> Doubles:
@@ -50,22 +44,3 @@ def mean_precision(matches: Matches, draws: NDArray[np.integer] | None = None) -
     told = ~np.isnan(found)
     total, n = np.where(told, found, 0).sum(axis=(-2, -1)), told.sum(axis=(-2, -1))
     return np.asarray(np.divide(total, n, out=np.full_like(np.asarray(total, float), np.nan), where=n > 0))
-
-
-def precision_interval(matches: Matches, draws: NDArray[np.integer]) -> Interval:
-    """Return the mean average precision at the thresholds of `matches`, with its interval."""
-    return _interval(float(mean_precision(matches)), mean_precision(matches, draws))
-
-
-def difference_interval(first: Matches, second: Matches, draws: NDArray[np.integer]) -> Interval:
-    """Return by how much the first model's mean average precision exceeds the second's on the same images."""
-    value = float(mean_precision(first) - mean_precision(second))
-    return _interval(value, mean_precision(first, draws) - mean_precision(second, draws))
-
-
-def _interval(value: float, drawn: Doubles) -> Interval:
-    known = drawn[~np.isnan(drawn)]
-    if not len(known):
-        return Interval(value, np.nan, np.nan)
-    low, high = np.quantile(known, [(1 - SHARE) / 2, (1 + SHARE) / 2])
-    return Interval(value, float(low), float(high))

@@ -147,29 +147,56 @@ def average_precision(matches: Matches, draws: NDArray[np.integer] | None = None
     counts = np.ones((1, len(matches.n_objects)), np.int64) if draws is None else np.asarray(draws)
     n_classes = matches.n_objects.shape[1]
     found = np.full((len(counts), len(matches.thresholds), n_classes), np.nan)
-    totals = counts @ matches.n_objects
+    totals = _totals(counts, matches.n_objects)
     for code in range(n_classes):
-        own = np.flatnonzero(matches.classes == code)
-        own = own[np.argsort(-matches.scores[own], kind="stable")]
         for level in range(len(matches.thresholds)):
-            rows = own[~matches.ignored[level, own]]
-            hits, images = matches.hits[level, rows], matches.images[rows]
-            step = max(1, _BLOCK // max(1, len(rows)))
+            hits, images = _surest_first(matches, code, level)
+            step = max(1, _BLOCK // max(1, len(hits)))
             for start in range(0, len(counts), step):
                 part = slice(start, start + step)
-                found[part, level, code] = _weighted(counts[part][:, images], hits, totals[part, code])
+                found[part, level, code] = _curves(counts[part][:, images], hits, totals[part, code]).mean(axis=1)
     return found[0] if draws is None else found
 
 
-def _weighted(counts: NDArray[np.integer], hits: NDArray[np.bool_], totals: NDArray[np.integer]) -> Doubles:
-    """Return the ``(D,)`` average precisions of n detections that count ``(D, n)``, of `totals` objects each."""
+def _totals(counts: NDArray[np.integer], n_objects: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return the ``(D, n_classes)`` objects of draws, some draws at a time: a product makes the counts wider first."""
+    found = np.empty((len(counts), n_objects.shape[1]), np.int64)
+    step = max(1, _BLOCK // max(1, len(n_objects)))
+    for start in range(0, len(counts), step):
+        found[start : start + step] = counts[start : start + step] @ n_objects
+    return found
+
+
+def precision_curve(matches: Matches, code: int, level: int = 0) -> Doubles:
+    """Return ``(101,)`` the precision of a class at `RECALLS`, at one of the thresholds of overlap.
+
+    It is interpolated: the highest at that recall or a higher one; 0 where a recall is not reached. Its mean is
+    `average_precision`. NaN for a class without any object.
+    """
+    hits, _ = _surest_first(matches, code, level)
+    total = matches.n_objects[:, code].sum(keepdims=True)
+    return np.asarray(_curves(np.ones((1, len(hits)), np.int64), hits, total)[0])
+
+
+def _surest_first(matches: Matches, code: int, level: int) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Return whether each detection of a class has an object, and its image, the surest first; ignored ones left out.
+
+    Both ``(n,)``.
+    """
+    own = np.flatnonzero((matches.classes == code) & ~matches.ignored[level])
+    own = own[np.argsort(-matches.scores[own], kind="stable")]
+    return matches.hits[level, own], matches.images[own]
+
+
+def _curves(counts: NDArray[np.integer], hits: NDArray[np.bool_], totals: NDArray[np.integer]) -> Doubles:
+    """Return ``(D, 101)`` curves of n detections, the surest first, that count ``(D, n)``, of `totals` objects each."""
     true = np.cumsum(counts * hits, axis=1, dtype=np.float64)
     told = np.cumsum(counts, axis=1, dtype=np.float64)
     precision = np.divide(true, told, out=np.zeros_like(true), where=told > 0)
     precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    found = np.full(len(counts), np.nan)
+    found = np.full((len(counts), len(RECALLS)), np.nan)
     for draw in np.flatnonzero(totals > 0):
         places = np.searchsorted(true[draw] / totals[draw], RECALLS, side="left")
-        reached = places[places < len(hits)]
-        found[draw] = precision[draw, reached].sum() / len(RECALLS)
+        reached = int(np.searchsorted(places, len(hits)))  # places ascend
+        found[draw, :reached], found[draw, reached:] = precision[draw, places[:reached]], 0
     return found

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from stackbone.stack.detection.scores.matching import Matches
 
 USUAL = 0.5
-"""Of a class that has no object, or of which none was found."""
+"""Of a class of which nothing says more: see `best_thresholds`."""
 
 
 def best_thresholds(matches: Matches, level: int = 0) -> NDArray[np.float64]:
     """Return ``(n_classes,)`` the score with the highest F1 of detections that no training saw.
 
-    It lies halfway between the least score that is taken and the next lower one. Of equal ones the highest is taken.
+    NaN for a class that has no object here, or of which none was found: nothing is learnt of it. A threshold lies
+    halfway between the least score that is taken and the next lower one. Of equal ones the highest is taken.
 
     Parameters
     ----------
@@ -25,7 +26,7 @@ def best_thresholds(matches: Matches, level: int = 0) -> NDArray[np.float64]:
     """
     n_classes = matches.n_objects.shape[1]
     totals = matches.n_objects.sum(axis=0)
-    found = np.full(n_classes, USUAL)
+    found = np.full(n_classes, np.nan)
     for code in range(n_classes):
         own = np.flatnonzero((matches.classes == code) & ~matches.ignored[level])
         own = own[np.argsort(-matches.scores[own], kind="stable")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stackbone.cache.text import counted
-from stackbone.stack.detection.experiments.experiment import BEST, FUSION, DetectionExperiment, DetectorScore
+from stackbone.stack.detection.records.experiment import BEST, FUSION, DetectionExperiment, DetectorScore
 
 _MOST_CLASSES = 20  # shown of a second table; a file of rows has all
 _CLASS_COLUMNS = 5  # as columns of the first table; more get a table of their own

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stackbone.stack.detection.experiments.experiment import BEST, DetectionExperiment
+from stackbone.stack.detection.records.experiment import BEST, DetectionExperiment
 from stackbone.stack.tables.verdict import Verdict
 
 

@@ -8,23 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from stackbone.cache.text import counted
-from stackbone.stack.detection.experiments.experiment import DetectionExperiment
 from stackbone.stack.detection.judging.errors import ImageErrors, SizeCounts, count_confusions, count_sizes
 from stackbone.stack.detection.judging.kinds import count_kinds
+from stackbone.stack.detection.records.experiment import DetectionExperiment
 from stackbone.stack.report.blocks import Page, figure, join_all, scrolled
 from stackbone.stack.report.figures.confusion_matrix import ConfusionMatrix, draw_confusion, similarity_order
 from stackbone.stack.report.figures.style import VERMILION, Figure
 from stackbone.stack.report.markup import Markup, element, table
 from stackbone.stack.report.section import Shown
 
-NOTHING = "(nothing)"
+NOTHING = "(none)"
+"""Of a box for which no object is left, and of an object without a box."""
 
 _TOLD = {
     "duplicate": "a second box on an object that is found",
     "class": "on an object of another class",
     "place": "beside an object of the class",
     "class and place": "beside an object of another class",
-    "background": "near no object",
+    "background": "near no object that is to be found",
 }
 
 _YELLOW = "#9a8500"  # as boxes that are wrong
@@ -73,11 +74,11 @@ class Errors(Shown[ErrorsRecord]):
     def html(self, record: ErrorsRecord, page: Page) -> Markup:
         """Return the figures with their numbers."""
         names, counts = record.matrix.names, record.matrix.counts
-        missed, invented = int(counts[:-1, -1].sum()), int(counts[-1, :-1].sum())
+        missed, left_over = int(counts[:-1, -1].sum()), int(counts[-1, :-1].sum())
         mixed = int(counts[:-1, :-1].sum() - np.trace(counts[:-1, :-1]))
         objects, boxes = (
             f"{counted(missed, 'object')} without a box",
-            f"{counted(invented, 'box', 'boxes')} on nothing",
+            f"{counted(left_over, 'box', 'boxes')} without an object left (second, misplaced, or on nothing)",
         )
         header = ["size", "objects", "missed", "boxes", "wrong"]
         rows = [
@@ -97,10 +98,11 @@ class Errors(Shown[ErrorsRecord]):
                 figure(
                     page,
                     "detection_confusions",
-                    says=f"Confusion matrix of {len(names) - 1} classes and nothing.",
+                    says=f"Confusion matrix of {len(names) - 1} classes and none.",
                     title="What is found in place of what?",
                     note="Rows are what is annotated, columns what is found, from an overlap of one half on. The last "
-                    "row counts boxes on nothing, the last column objects without a box.",
+                    "row counts boxes for which no object is left, the last column objects without a box; the table "
+                    "below tells second boxes from misplaced ones and from those on nothing.",
                     numbers=table(["annotated", *names], of_classes, caption="Confusions"),
                 ),
                 figure(

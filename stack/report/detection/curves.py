@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stackbone.stack.detection.experiments.experiment import DetectionExperiment
 from stackbone.stack.detection.judging.errors import ImageErrors
 from stackbone.stack.detection.judging.matches import match_fold
-from stackbone.stack.detection.scores.matching import Matches
+from stackbone.stack.detection.records.experiment import DetectionExperiment
+from stackbone.stack.detection.scores.matching import RECALLS, precision_curve
 from stackbone.stack.report.blocks import Page, figure, join_all
 from stackbone.stack.report.figures.style import CLASS_LOOKS, Figure, short_names
 from stackbone.stack.report.markup import Markup, table
 from stackbone.stack.report.section import Shown
 
 _MOST_CLASSES = 8  # that can be told apart
-_RECALLS = np.linspace(0, 1, 101)
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ def collect_curves(experiment: DetectionExperiment, errors: Sequence[ImageErrors
         curve = ClassCurve(
             name=name,
             ap50=score.per_class[name],
-            precision=np.mean([_curve(each, number) for each in own], axis=0).round(4).tolist(),
+            precision=np.mean([precision_curve(each, number) for each in own], axis=0).round(4).tolist(),
             recall_shown=right / n_objects,
             precision_shown=right / max(1, right + wrong),
         )
@@ -89,17 +87,6 @@ def collect_curves(experiment: DetectionExperiment, errors: Sequence[ImageErrors
     return CurvesRecord(
         experiment.main, [each for _, each in curves[:_MOST_CLASSES]], max(0, len(curves) - _MOST_CLASSES)
     )
-
-
-def _curve(matches: Matches, number: int) -> NDArray[np.float64]:
-    """Return the interpolated precision of a class at 101 recalls: the highest at that recall or a higher one."""
-    own = np.flatnonzero((matches.classes == number) & ~matches.ignored[0])
-    own = own[np.argsort(-matches.scores[own], kind="stable")]
-    true = np.cumsum(matches.hits[0, own])
-    precision = true / np.arange(1, len(true) + 1)
-    precision = np.maximum.accumulate(precision[::-1])[::-1]
-    place = np.searchsorted(true / matches.n_objects[:, number].sum(), _RECALLS)
-    return np.where(place < len(true), np.append(precision, 0)[np.minimum(place, len(true))], 0)
 
 
 class Curves(Shown[CurvesRecord]):
@@ -149,7 +136,7 @@ def _draw(record: CurvesRecord) -> Figure:
                 "mode": "lines",
                 "name": name,
                 "legendgroup": name,
-                "x": [round(float(_RECALLS[i]), 2) for i in reached],
+                "x": [round(float(RECALLS[i]), 2) for i in reached],
                 "y": [each.precision[i] for i in reached],
                 "line": {"color": color, "width": 2},
                 "hovertemplate": f"{name}<br>recall %{{x:.2f}}, precision %{{y:.3f}}<extra></extra>",

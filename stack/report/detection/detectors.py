@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from stackbone.stack.detection.experiments.experiment import BEST, DetectionExperiment
+from stackbone.stack.detection.records.experiment import BEST, DetectionExperiment
 from stackbone.stack.detection.tables import table
 from stackbone.stack.report.blocks import Page, figure, join_all, scrolled
 from stackbone.stack.report.figures.style import CLASS_LOOKS, NAMES, ROW, Figure, between

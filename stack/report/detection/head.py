@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from stackbone.stack.detection.experiments.experiment import FUSION, DetectionExperiment
+from stackbone.stack.detection.records.experiment import FUSION, DetectionExperiment
 from stackbone.stack.detection.tables.verdict import verdict
 from stackbone.stack.report.head import Facts, Head
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stackbone.cache.text import counted
-from stackbone.stack.detection.experiments.experiment import DetectionExperiment
 from stackbone.stack.detection.judging.issues import UNLABELLED, UNSEEN, LabelIssue
+from stackbone.stack.detection.records.experiment import DetectionExperiment
 from stackbone.stack.report.blocks import Page, join_all, more_button
 from stackbone.stack.report.detection.boxed import LABELLED, MISSED, WRONG, BoxedImage, DrawnBox, boxed_card
 from stackbone.stack.report.detection.pictures import corners_of

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.stack.detection.experiments.experiment import DetectionExperiment
 from stackbone.stack.detection.judging.errors import ImageErrors
 from stackbone.stack.detection.judging.matches import IGNORED
+from stackbone.stack.detection.records.experiment import DetectionExperiment
 from stackbone.stack.report.blocks import Page, join_all, more_button
 from stackbone.stack.report.detection.boxed import (
     MISSED,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackbone.stack.detection.experiments.experiment import DetectionExperiment
 from stackbone.stack.detection.judging.errors import image_errors
 from stackbone.stack.detection.judging.issues import find_label_issues
+from stackbone.stack.detection.records.experiment import DetectionExperiment
 from stackbone.stack.report.detection.boxed import SIZE
 from stackbone.stack.report.detection.confusions import Errors, collect_errors
 from stackbone.stack.report.detection.curves import Curves, collect_curves

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stackbone.cache import CacheError, DatasetIndex, Digests, FeatureSpec, FeatureStore, FileStamps, UsageError
-from stackbone.cache.records.scores import Origin, write_scores
+from stackbone.cache.records.scores import UNFINISHED, Origin, write_scores
 from stackbone.cache.upkeep.forget import plan_forget
 
 N = 12
@@ -145,6 +145,18 @@ def test_scores_go_with_what_they_hang_on(store: FeatureStore, names: list[str],
     plan_forget(store, names, unused=False).run()
     assert [path.stem for path in sorted(store.scores_folder.iterdir())] == left
     assert all(path.exists() == (path.stem in left) for path in files)
+
+
+@pytest.mark.parametrize("names", [["resnet50"], ["first"]])
+def test_unfinished_trainings_go_with_the_first_forget(store: FeatureStore, names: list[str]) -> None:
+    file = keep_scores(store, "d", "second", store.feature_sets()[1].id)
+    unfinished = file.with_name(f"abc{UNFINISHED}")
+    unfinished.write_bytes(b"half")
+    plan_forget(store, [], unused=True).run()
+    assert unfinished.exists()
+    plan_forget(store, names, unused=False).run()
+    assert not unfinished.exists()
+    assert file.exists()
 
 
 def test_scores_that_nobody_can_use_go_with_the_first_forget(store: FeatureStore) -> None:

@@ -13,4 +13,5 @@ def cells_head(monkeypatch: pytest.MonkeyPatch) -> CellsHead:
     """Add the head ``cells`` to those that are known."""
     monkeypatch.setitem(HEADS._ours, CELLS_HEAD.name, CELLS_HEAD)
     monkeypatch.setattr(CellsHead, "n_fits", 0)
+    monkeypatch.setattr(CellsHead, "checkpoints", set())
     return CELLS_HEAD

@@ -11,11 +11,14 @@ import pytest
 
 from stackbone.cache.boxes.box_table import box_table
 from stackbone.stack.detection.detections import Detections
-from stackbone.stack.detection.experiments.experiment import DetectionExperiment
-from stackbone.stack.detection.experiments.run import run_detection
 from stackbone.stack.detection.head import HEADS
 from stackbone.stack.detection.judging.errors import compare, count_confusions, image_errors
 from stackbone.stack.detection.judging.issues import UNLABELLED, find_label_issues
+from stackbone.stack.detection.judging.kinds import KINDS
+from stackbone.stack.detection.records.experiment import DetectionExperiment
+from stackbone.stack.detection.run import run_detection
+from stackbone.stack.report.blocks import Page
+from stackbone.stack.report.detection.confusions import Errors, collect_errors
 from stackbone.stack.report.detection.report import collect_detection_report
 from stackbone.stack.report.page import write_page
 from stackbone.stack.report.pictures import Pictures
@@ -106,11 +109,27 @@ def test_every_object_and_box_is_counted_once_among_confusions(experiment: Detec
     assert counts[-1, -1] == 0
 
 
+def test_a_second_box_is_not_told_as_one_on_nothing(experiment: DetectionExperiment) -> None:
+    _, boxes = make_images(1)
+    one = boxes[0]
+    codes = np.array([experiment.classes.index(name) for name in one.classes])
+    n = len(one)
+    twice = Detections.sort(np.tile(one.corners, (2, 1)), np.linspace(0.9, 0.8, 2 * n), np.tile(codes, 2))
+    found = compare(0, twice, one, experiment.classes)
+    assert int(found.left_over.sum()) == n
+    record = collect_errors(experiment, [found])
+    assert record.kinds == {**dict.fromkeys(KINDS, 0), "duplicate": n}
+    said = str(Errors().html(record, Page(Errors().figures(record), {})))
+    assert f"{n} box" in said
+    assert "without an object left" in said
+    assert "on nothing, and" not in said
+
+
 def test_a_box_of_another_class_on_an_object_is_a_confusion() -> None:
     _, boxes = make_images(1)
     one = boxes[0]
     other = [1 - CLASSES.index(name) for name in one.classes]
     found = compare(0, Detections.sort(one.corners, np.ones(len(one)), np.array(other)), one, CLASSES)
     assert sorted(found.confused.tolist()) == list(range(len(one)))
-    assert not found.invented.any()
+    assert not found.left_over.any()
     assert found.missed.all()

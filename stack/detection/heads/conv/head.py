@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.boxes.letterbox import Letterbox
-from stackbone.cache.errors import ModelError
 from stackbone.cache.progress import Progress, silent
 from stackbone.stack.detection.cells import Cells, corners_of
 from stackbone.stack.detection.detections import Detections
 from stackbone.stack.detection.framed import framed_boxes, image_sizes
 from stackbone.stack.detection.head import FittedHead, Head, Tensors
+from stackbone.stack.detection.networks import from_tensors, to_tensors
 from stackbone.stack.detection.source import Digests, HeldMaps, MapSource, batches, check_pyramid, pyramid_shape
 from stackbone.stack.detection.suppression import pick
 
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 REACH = 4.0
 """Farthest edge that a level is for, in its strides: half of the paper's.
 
-Frozen features tell more on coarser levels. On the test part of blood cells (BCCD, EfficientNet-Lite0, 416 pixels) AP50
-is .898 with it, and .868 with 8; the `linear` head is better with 8.
+Frozen features tell more on coarser levels. Chosen among 4 and 8 on blood cells (BCCD, EfficientNet-Lite0 with mirrored
+maps, 416 pixels): trained on the 205 images of its train split, AP50 on the 87 of its validation split is .894 with 4
+and .876 with 8. The test split took no part in it.
 """
 
 
@@ -74,7 +75,7 @@ class ConvFitted(FittedHead):
 
     def to_tensors(self) -> Tensors:
         """Return its parameters and what it standardises maps by."""
-        return {name: np.ascontiguousarray(each.numpy()) for name, each in self._network.state_dict().items()}
+        return to_tensors(self._network)
 
 
 class Conv(Head):
@@ -85,6 +86,7 @@ class Conv(Head):
     source = "Tian et al. 2019, FCOS: Fully Convolutional One-Stage Object Detection, ICCV, arXiv 1904.01355"
     place = 0
     has_epochs = True
+    has_precision = True
 
     def fit(
         self,
@@ -99,6 +101,7 @@ class Conv(Head):
         checkpoint: Path | None = None,
         on_progress: Progress = silent,
         epochs: int | None = None,
+        precision: str | None = None,
         plan: Plan | None = None,
     ) -> ConvFitted:
         """Train; the same arguments give the same head on the same machine with the same number of torch's threads.
@@ -107,6 +110,8 @@ class Conv(Head):
         ----------
         epochs : int, optional
             How often each image is seen; by default as often as `plan` says.
+        precision : str, optional
+            One of `head.PRECISIONS`, by default what `plan` says.
         plan : Plan, optional
             How it is trained, if not as usual. The others are those of `Head.fit`.
         """
@@ -114,6 +119,7 @@ class Conv(Head):
 
         plan = plan or Plan()
         plan = plan if epochs is None else replace(plan, n_epochs=epochs)
+        plan = plan if precision is None else replace(plan, precision=precision)
         known = image_sizes(boxes, sizes)
         views = [source] if mirrored is None else [source, mirrored]
         framed = [framed_boxes(boxes, known, source.side, classes, mirrored=view is not source) for view in views]
@@ -149,30 +155,12 @@ class Conv(Head):
 
         from stackbone.stack.detection.heads.conv.network import ConvHead
 
-        try:
+        def make() -> ConvHead:
             depths = [level[3] for level in facts["pyramid"]["levels"]]
-            with torch.device("meta"):
-                network = ConvHead(depths, len(facts["classes"]), facts["width"], facts["depth"])
-            expected = {name: tuple(each.shape) for name, each in network.state_dict().items()}
-        except (KeyError, TypeError, IndexError, ValueError, RuntimeError) as exc:
-            message = f"the facts of a `conv` head do not describe one ({exc!r}). Train it and save it again"
-            raise ModelError(message) from exc
-        found = {name: array.shape for name, array in tensors.items()}
-        if found != expected or not all(np.isfinite(array).all() for array in tensors.values()):
-            message = (
-                f"the tensors of a `conv` head are {_differing(found, expected)}; expected finite ones of the shapes "
-                "that its facts tell. Train it and save it again"
-            )
-            raise ModelError(message)
-        state = {name: torch.from_numpy(np.array(array, np.float32)) for name, array in tensors.items()}
-        network.load_state_dict(state, assign=True)
-        return ConvFitted(network.to(memory_format=torch.channels_last).eval(), dict(facts))
+            return ConvHead(depths, len(facts["classes"]), facts["width"], facts["depth"])
 
-
-def _differing(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> str:
-    names = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
-    told = [f"{name} {found.get(name, 'absent')} for {expected.get(name, 'none')}" for name in names[:3]]
-    return "; ".join(told) or "not finite"
+        network = from_tensors(self.name, make, tensors)
+        return ConvFitted(network.to(memory_format=torch.channels_last), dict(facts))
 
 
 HEAD = Conv()

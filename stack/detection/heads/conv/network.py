@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stackbone.stack.detection.moments import Moments
+
 WIDTH = 64
 """Channels of all levels within the head."""
 
@@ -104,12 +106,12 @@ def initialise(head: ConvHead, seed: int) -> None:
         head.edges.bias.fill_(math.log(2.0))
 
 
-def set_moments(head: ConvHead, means: Sequence[NDArray[np.float32]], scales: Sequence[NDArray[np.float32]]) -> None:
+def set_moments(head: ConvHead, moments: Sequence[Moments]) -> None:
     """Set what each level's channels are standardised by: ``(x - mean) * scale``."""
     with torch.no_grad():
-        for level, (mean, scale) in enumerate(zip(means, scales, strict=True)):
-            head.get_buffer(f"mean{level}").copy_(torch.from_numpy(mean))
-            head.get_buffer(f"scale{level}").copy_(torch.from_numpy(scale))
+        for level, each in enumerate(moments):
+            head.get_buffer(f"mean{level}").copy_(torch.from_numpy(each.mean))
+            head.get_buffer(f"scale{level}").copy_(torch.from_numpy(each.scale))
 
 
 def as_tensors(maps: Sequence[NDArray[np.float16]]) -> list[Tensor]:

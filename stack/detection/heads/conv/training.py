@@ -9,21 +9,24 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stackbone.cache.choices import check_choice
 from stackbone.cache.progress import Progress
-from stackbone.cache.trainings.checkpoints import load_checkpoint, remove_checkpoint, save_checkpoint, warn_unsound
+from stackbone.cache.trainings.checkpoints import load_checkpoint, remove_checkpoint, try_checkpoint, warn_unsound
 from stackbone.stack.detection.cells import Cells
 from stackbone.stack.detection.framed import FramedBoxes
+from stackbone.stack.detection.head import PRECISIONS
 from stackbone.stack.detection.heads.conv.losses import Targets, loss
 from stackbone.stack.detection.heads.conv.network import DEPTH, WIDTH, ConvHead, as_tensors, initialise, set_moments
+from stackbone.stack.detection.moments import moments
 from stackbone.stack.detection.source import HELD_BYTES, HeldMaps, batches
 
 _VERSION = 1  # of the training: a checkpoint of another one is not taken up
@@ -51,7 +54,8 @@ class Plan:
     n_epochs : int, optional
         In place of `steps`.
     precision : str
-        ``auto`` for bfloat16 where the processor multiplies it, or ``fp32``.
+        One of `head.PRECISIONS`. In ``bf16`` the network computes in bfloat16, on any processor; its parameters, the
+        loss and what is found are float32 all the same.
     """
 
     steps: int = 450
@@ -62,7 +66,10 @@ class Plan:
     depth: int = DEPTH
     held_bytes: int = field(default=HELD_BYTES)
     n_epochs: int | None = None
-    precision: str = "auto"
+    precision: str = PRECISIONS[0]
+
+    def __post_init__(self) -> None:
+        check_choice("--precision", self.precision, PRECISIONS)
 
     def epochs(self, n_images: int) -> int:
         """Return how often each image is seen."""
@@ -105,12 +112,12 @@ def train(
     """Return a trained head, and how it was trained: the mean loss of each epoch, and the precision."""
     head = ConvHead(depths, n_classes, plan.width, plan.depth).to(memory_format=torch.channels_last)
     initialise(head, seed)
-    set_moments(head, *_moments(examples, seed))
+    set_moments(head, moments(examples.maps[0], len(examples), seed))
     run = _Run(head, examples, cells, n_classes, seed, plan, on_progress)
     if checkpoint is not None:
         run.resume(checkpoint)
     run.finish(checkpoint)
-    return head.eval(), {"losses": run.history, "precision": run.precision}
+    return head.eval(), {"losses": run.history, "precision": plan.precision}
 
 
 class _Run:
@@ -134,8 +141,6 @@ class _Run:
         others = [each for each in head.parameters() if each.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": plan.decay}, {"params": others, "weight_decay": 0.0}]
         self._optimiser = torch.optim.AdamW(groups, lr=plan.rate, foreach=False)
-        self._autocast = torch.bfloat16 if plan.precision == "auto" and _multiplies_bf16() else None
-        self.precision = "fp32" if self._autocast is None else "bf16"
         self.history: list[float] = []
 
     def resume(self, checkpoint: Path) -> None:
@@ -178,7 +183,8 @@ class _Run:
         for epoch in range(len(self.history), self._epochs):
             self.history.append(self._epoch(epoch))
             if checkpoint is not None and epoch + 1 < self._epochs:
-                save_checkpoint(checkpoint, self._name, {"history": self.history}, self._state())
+                is_kept = try_checkpoint(checkpoint, self._name, {"history": self.history}, self._state())
+                checkpoint = checkpoint if is_kept else None
         if checkpoint is not None:
             remove_checkpoint(checkpoint)
 
@@ -222,7 +228,7 @@ class _Run:
             group["lr"] = self._plan.rate * self._share(done)
         maps = as_tensors(self._examples.maps[view].read(rows))
         targets = Targets(self._cells, [self._examples.boxes[view][row] for row in rows], self._n_classes)
-        with torch.autocast("cpu", self._autocast, enabled=self._autocast is not None):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._plan.precision == "bf16"):
             outputs = self._head(maps)
         value = loss(outputs, targets)
         self._optimiser.zero_grad()
@@ -238,31 +244,3 @@ class _Run:
         if done < rise:
             return (done + 1) / rise
         return 0.5 * (1 + math.cos(math.pi * (done - rise) / max(1, steps - rise)))
-
-
-def _moments(examples: Examples, seed: int) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
-    """Return mean and 1 / deviation of each level's channels, of up to 64 images that are drawn."""
-    rows = np.sort(np.random.default_rng(seed).permutation(len(examples))[:64])
-    sums: list[NDArray[np.float64]] = []
-    for part in batches(len(rows)):
-        for level, each in enumerate(examples.maps[0].read(rows[part])):
-            values = each.reshape(-1, each.shape[-1]).astype(np.float64)
-            own = np.stack([np.full(values.shape[1], len(values)), values.sum(axis=0), (values**2).sum(axis=0)])
-            if level == len(sums):
-                sums.append(own)
-            else:
-                sums[level] += own
-    means, scales = [], []
-    for count, total, squares in sums:
-        mean = total / count
-        deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
-        floor = max(1e-6, 0.05 * float(deviation.mean()))  # a channel that hardly moves must not be blown up
-        means.append(mean.astype(np.float32))
-        scales.append((1 / np.maximum(deviation, floor)).astype(np.float32))
-    return means, scales
-
-
-def _multiplies_bf16() -> bool:
-    """Return whether the processor has instructions for bfloat16; an older torch cannot say."""
-    ask = cast("Callable[[], dict[str, Any]]", getattr(torch.cpu, "get_capabilities", dict))
-    return any(value for name, value in ask().items() if "bf16" in name)

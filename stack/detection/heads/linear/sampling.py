@@ -50,38 +50,104 @@ class Sample:
 def draw_samples(
     source: MapSource, digests: Digests, boxes: Sequence[FramedBoxes], seed: int, on_progress: Progress
 ) -> list[Sample]:
-    """Return a sample of each level, drawn by the seed; the maps are read once, some images at a time."""
+    """Return a sample of each level, drawn by the seed; the maps are read once, some images at a time.
+
+    Nothing is held of the cells that are not drawn: how many there are is counted first, and each image then gives its
+    share.
+    """
     cells = Cells.of(source.levels)
     dim = sum(each.depth for each in source.levels)
     room = min(_MOST, SAMPLE_BYTES // (4 * dim)) // 2
-    objects = [assign(cells, each) for each in boxes]
+    starts = np.searchsorted(cells.levels, np.arange(len(source.levels) + 1)).tolist()
     rng = np.random.default_rng([seed, 0x5A])
-    chosen: list[list[NDArray[np.int64]]] = [[] for _ in boxes]  # by image, then level: numbers of cells
-    weights: list[list[NDArray[np.float64]]] = [[] for _ in boxes]
-    for level in range(len(source.levels)):
-        here = np.flatnonzero(cells.levels == level)
-        kinds = np.array([each[here] for each in objects])
-        keep = np.zeros(kinds.shape)  # what a cell that was drawn stands for
-        for group in (kinds >= 0, kinds == BACKGROUND):
-            members = np.flatnonzero(group)
-            drawn = rng.permutation(members)[:room] if len(members) > room else members
-            keep.ravel()[drawn] = len(members) / max(1, len(drawn))
-        for image, own in enumerate(keep):
-            chosen[image].append(here[own > 0])
-            weights[image].append(own[own > 0])
-    parts: list[list[Sample]] = [[] for _ in source.levels]
+    draws = [[_Draw(total, room, rng) for total in totals] for totals in _count_cells(cells, boxes, len(source.levels))]
+    samples = [_Filled(of_level, dim) for of_level in draws]
     for rows in batches(len(digests)):
         maps = source.read(digests[rows])
         for place, image in enumerate(range(rows.start, rows.stop)):
-            for level in range(len(source.levels)):
-                numbers = chosen[image][level]
+            objects = assign(cells, boxes[image])
+            for level, sample in enumerate(samples):
+                start, own = starts[level], objects[starts[level] : starts[level + 1]]
+                taken = [draw.take(np.flatnonzero(kind)) for draw, kind in zip(draws[level], _kinds(own), strict=True)]
+                numbers = np.sort(np.concatenate(taken))
                 if len(numbers):
                     features = describe_level([each[place] for each in maps], source.levels, level)
-                    own = features[numbers - np.flatnonzero(cells.levels == level)[0]]
-                    labels = _labels(cells, boxes[image], numbers, objects[image][numbers])
-                    parts[level].append(Sample(own, labels[0], weights[image][level], *labels[1:]))
+                    labels = _labels(cells, boxes[image], start + numbers, own[numbers])
+                    sample.add(features[numbers], *labels)
         on_progress("sampling cells", rows.stop, len(digests))
-    return [_joined(each, dim) for each in parts]
+    return [each.sample for each in samples]
+
+
+def _kinds(objects: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which cells are to find an object, and which are background."""
+    return objects >= 0, objects == BACKGROUND
+
+
+def _count_cells(cells: Cells, boxes: Sequence[FramedBoxes], n_levels: int) -> list[list[int]]:
+    """Return for each level how many cells of all images are to find an object, and how many are background."""
+    counts = np.zeros((2, n_levels), np.int64)
+    for each in boxes:
+        for count, kind in zip(counts, _kinds(assign(cells, each)), strict=True):
+            count += np.bincount(cells.levels[kind], minlength=n_levels)
+    return counts.T.tolist()
+
+
+class _Draw:
+    """Cells of one kind on one level: all, or `room` of them, to which each image gives the share that it has of them.
+
+    Parameters
+    ----------
+    total : int
+        Such cells of all images.
+    room : int
+        How many may be drawn.
+    rng : Generator
+        Draws them.
+    """
+
+    def __init__(self, total: int, room: int, rng: np.random.Generator) -> None:
+        self.n, self._total, self._rng = min(total, room), total, rng
+        self._seen, self._taken = 0, 0
+        self._shift = int(rng.integers(total)) if total > room else 0  # so that rounding favours no image
+
+    def take(self, members: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return which of the next image's cells are drawn."""
+        if self.n == self._total:
+            return members
+        self._seen += len(members)
+        until = (self._seen * self.n + self._shift) // self._total
+        wanted, self._taken = until - self._taken, until
+        return self._rng.permutation(members)[:wanted]
+
+    @property
+    def weight(self) -> float:
+        """How many cells each that was drawn stands for."""
+        return self._total / max(1, self.n)
+
+
+class _Filled:
+    """The sample of a level, filled image by image."""
+
+    def __init__(self, draws: Sequence[_Draw], dim: int) -> None:
+        n = sum(each.n for each in draws)
+        self._weights = [each.weight for each in draws]
+        self._n = 0
+        self.sample = Sample(
+            np.empty((n, dim), np.float32),
+            np.empty(n, np.int64),
+            np.empty(n),
+            np.empty((n, 4), np.float32),
+            np.empty(n, np.float32),
+        )
+
+    def add(self, features: Floats, codes: NDArray[np.int64], edges: Floats, centre: Floats) -> None:
+        """Fill the next rows."""
+        rows, sample = slice(self._n, self._n + len(codes)), self.sample
+        of_objects, of_background = self._weights
+        sample.features[rows], sample.codes[rows] = features, codes
+        sample.weights[rows] = np.where(codes == BACKGROUND, of_background, of_objects)
+        sample.edges[rows], sample.centre[rows] = edges, centre
+        self._n = rows.stop
 
 
 def _labels(
@@ -95,18 +161,3 @@ def _labels(
     edges[has] = apart / cells.strides[numbers[has], None]
     centre[has] = centre_ness(apart)
     return codes, edges, centre
-
-
-def _joined(parts: Sequence[Sample], dim: int) -> Sample:
-    empty = np.zeros(0, np.int64)
-    nothing = Sample(
-        np.zeros((0, dim), np.float32), empty, np.zeros(0), np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-    )
-    whole = [nothing, *parts]
-    return Sample(
-        np.concatenate([each.features for each in whole]),
-        np.concatenate([each.codes for each in whole]),
-        np.concatenate([each.weights for each in whole]),
-        np.concatenate([each.edges for each in whole]),
-        np.concatenate([each.centre for each in whole]),
-    )

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.boxes.letterbox import Letterbox
-from stackbone.cache.errors import ModelError
 from stackbone.cache.progress import Progress, silent
 from stackbone.stack.detection.detections import Detections
 from stackbone.stack.detection.framed import FramedBoxes, framed_boxes, image_sizes
 from stackbone.stack.detection.head import FittedHead, Head, Tensors
+from stackbone.stack.detection.networks import from_tensors, to_tensors
 from stackbone.stack.detection.source import Digests, HeldMaps, MapSource, batches, check_pyramid, pyramid_shape
 from stackbone.stack.detection.suppression import pick
 
@@ -71,7 +71,7 @@ class PublishedFitted(FittedHead):
 
     def to_tensors(self) -> Tensors:
         """Return its parameters and what it standardises the map by."""
-        return {name: np.ascontiguousarray(each.numpy()) for name, each in self._network.state_dict().items()}
+        return to_tensors(self._network)
 
 
 class Published(Head):
@@ -123,25 +123,8 @@ class Published(Head):
 
     def from_tensors(self, tensors: Mapping[str, NDArray[np.float32]], facts: Mapping[str, Any]) -> PublishedFitted:
         """Return a head of its parameters: see `Head.from_tensors`."""
-        import torch
-
-        try:
-            with torch.device("meta"):
-                network = _network(facts)
-        except (KeyError, TypeError, IndexError, ValueError, RuntimeError) as exc:
-            message = f"the facts of a `published` head do not describe one ({exc!r}). Train it and save it again"
-            raise ModelError(message) from exc
-        expected = {name: tuple(each.shape) for name, each in network.state_dict().items()}
-        found = {name: array.shape for name, array in tensors.items()}
-        if found != expected or not all(np.isfinite(array).all() for array in tensors.values()):
-            message = (
-                f"the tensors of a `published` head have the shapes {found}, expected finite ones of {expected}. "
-                "Train it and save it again"
-            )
-            raise ModelError(message)
-        state = {name: torch.from_numpy(np.array(array, np.float32)) for name, array in tensors.items()}
-        network.load_state_dict(state, assign=True)
-        return PublishedFitted(network.eval(), dict(facts))
+        network = from_tensors(self.name, lambda: _network(facts), tensors)
+        return PublishedFitted(network, dict(facts))
 
 
 def fill_slots(boxes: Sequence[FramedBoxes], n_slots: int, side: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stackbone.cache.progress import Progress
+from stackbone.stack.detection.moments import moments
 from stackbone.stack.detection.source import HeldMaps, batches
 
 CHANNELS = 64
@@ -66,9 +67,9 @@ def train(
             layer.weight.copy_(torch.from_numpy(rng.normal(0, math.sqrt(1 / fan_in), tuple(layer.weight.shape))))
             assert layer.bias is not None
             layer.bias.zero_()
-        mean, scale = _moments(maps, len(codes))
-        head.get_buffer("mean").copy_(torch.from_numpy(mean))
-        head.get_buffer("scale").copy_(torch.from_numpy(scale))
+        last = moments(maps, len(codes), seed)[-1]
+        head.get_buffer("mean").copy_(torch.from_numpy(last.mean))
+        head.get_buffer("scale").copy_(torch.from_numpy(last.scale))
     optimiser = torch.optim.AdamW(head.parameters(), lr=RATE, weight_decay=DECAY)
     steps, done = epochs * math.ceil(len(codes) / BATCH), 0
     for _ in range(epochs):
@@ -98,12 +99,3 @@ def _loss(logits: Tensor, found: Tensor, codes: Tensor, corners: Tensor) -> Tens
     if not has.any():
         return of_classes
     return of_classes + 10 * functional.smooth_l1_loss(found[has], corners[has], beta=0.1)
-
-
-def _moments(maps: HeldMaps, n: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return mean and 1 / deviation of the channels, of up to 64 images."""
-    rows = np.arange(n)[:: max(1, n // 64)][:64]
-    values = np.concatenate([maps.read(rows[part])[-1] for part in batches(len(rows))]).astype(np.float32)
-    values = values.reshape(-1, values.shape[-1])
-    deviation = values.std(axis=0)
-    return values.mean(axis=0), 1 / np.maximum(deviation, max(1e-6, 0.05 * float(deviation.mean())))

@@ -14,10 +14,12 @@ import torch
 from numpy.typing import NDArray
 
 from stackbone.cache.boxes.letterbox import Letterbox
+from stackbone.cache.errors import UsageError
+from stackbone.cache.progress import Progress, silent
 from stackbone.stack.detection.cells import BACKGROUND, IGNORED, Cells, assign, centre_ness, corners_of, distances
 from stackbone.stack.detection.framed import FramedBoxes, framed_boxes
 from stackbone.stack.detection.heads.conv import training
-from stackbone.stack.detection.heads.conv.head import HEAD
+from stackbone.stack.detection.heads.conv.head import HEAD, ConvFitted
 from stackbone.stack.detection.heads.conv.losses import Targets, loss
 from stackbone.stack.detection.heads.conv.training import Plan
 from tests.made.planted_maps import CLASSES, SIDE, PlantedMaps, planted_images, sizes_of
@@ -173,6 +175,34 @@ def test_a_checkpoint_of_another_training_is_not_taken_up(tmp_path: Path, caplog
     assert "is not a sound checkpoint" in caplog.text
 
 
+def test_training_is_in_float32_whatever_the_machine_multiplies_and_in_bfloat16_on_request(tmp_path: Path) -> None:
+    boxes = planted_images(1, 16)
+    source, file = PlantedMaps(boxes), tmp_path / "head.training"
+
+    def train(on_progress: Progress = silent, **asked: Any) -> ConvFitted:  # noqa: ANN401 - arguments of fit
+        return HEAD.fit(source, source.digests, boxes, CLASSES, 0, plan=PLAN, on_progress=on_progress, **asked)
+
+    usual, single, half = train(), train(precision="fp32"), train(precision="bf16")
+    assert [each.facts["precision"] for each in (usual, single, half)] == ["fp32", "fp32", "bf16"]
+    one, two, three = usual.to_tensors(), single.to_tensors(), half.to_tensors()
+    assert all(np.array_equal(one[name], two[name]) for name in one)
+    assert any(not np.array_equal(one[name], three[name]) for name in one)
+    assert usual.facts["losses"] != half.facts["losses"]
+    assert usual.facts["losses"] == pytest.approx(half.facts["losses"], rel=0.05)
+
+    def stop(_what: str, done: int, _total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(stop, precision="bf16", checkpoint=file)
+    assert file.is_file()
+    after = train(checkpoint=file).to_tensors()
+    assert all(np.array_equal(one[name], after[name]) for name in one)
+    with pytest.raises(UsageError, match="unknown --precision 'auto'"):
+        train(precision="auto")
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -194,10 +224,11 @@ def test_a_checkpoint_that_no_training_wrote_is_not_taken_up(
     plan = Plan(n_epochs=3, width=16, depth=1)
     kept: list[tuple[str, dict[str, Any], dict[str, Floats]]] = []
 
-    def keep(_path: Path, run: str, facts: dict[str, Any], tensors: dict[str, Floats]) -> None:
+    def keep(_path: Path, run: str, facts: dict[str, Any], tensors: dict[str, Floats]) -> bool:
         kept.append((run, dict(facts), {name: array.copy() for name, array in tensors.items()}))
+        return True
 
-    monkeypatch.setattr(training, "save_checkpoint", keep)
+    monkeypatch.setattr(training, "try_checkpoint", keep)
     whole = HEAD.fit(source, source.digests, boxes, CLASSES, 0, checkpoint=file, plan=plan).to_tensors()
     run, facts, tensors = kept[0]
     spoil(facts, tensors)

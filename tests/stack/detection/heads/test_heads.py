@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from tests.made.planted_maps import CLASSES, PlantedMaps, planted_images, sizes_
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
+DOCUMENT = Path(__file__).parents[4] / "docs" / "detection.md"
 OURS = ("conv", "linear", "published")
 QUICK = Plan(n_epochs=11, width=32, depth=1, rate=5e-3)
 SHORT = Plan(n_epochs=2, width=16, depth=1)
@@ -90,6 +92,37 @@ def test_the_same_arguments_give_the_same_head_and_another_seed_another(name: st
     assert first.keys() == again.keys() == other.keys()
     assert all(np.array_equal(first[key], again[key]) for key in first)
     assert name == "linear" or any(not np.array_equal(first[key], other[key]) for key in first)
+
+
+def documented(name: str) -> dict[str, str]:
+    """Return what the table of heads in the documentation says of one."""
+    rows = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("|")]
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in rows]
+    header = next(row for row in table if row[:2] == ["head", "what it is"])
+    return dict(zip(header, next(row for row in table if row[0] == f"`{name}`"), strict=True))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_documentation_says_of_each_head_what_it_does(name: str, train: list[ImageBoxes], tmp_path: Path) -> None:
+    few, said = train[:20], documented(name)
+    source, mirrored = PlantedMaps(few), PlantedMaps(few, is_mirrored=True)
+    settings: dict[str, dict[str, Any]] = {"conv": {"plan": SHORT}, "published": {"epochs": 2}}
+    ours = settings.get(name, {})
+    plain = HEADS[name].fit(source, source.digests, few, CLASSES, 0, **ours).to_tensors()
+    both = HEADS[name].fit(source, source.digests, few, CLASSES, 0, mirrored=mirrored, **ours).to_tensors()
+    learns_from_both = any(not np.array_equal(plain[key], both[key]) for key in plain)
+    assert said["mirrored maps"] == ("seen half of the time" if learns_from_both else "not used")
+
+    def stop(what: str, done: int, total: int) -> None:
+        if done == total and what != "sampling cells":
+            raise KeyboardInterrupt
+
+    file = tmp_path / "head.training"
+    with pytest.raises(KeyboardInterrupt):
+        HEADS[name].fit(source, source.digests, few, CLASSES, 0, checkpoint=file, on_progress=stop, **ours)
+    assert said["after an interruption"] == ("goes on where it was" if file.is_file() else "starts over")
+    assert said["`--epochs`"] == ("yes" if HEADS[name].has_epochs else "no")
+    assert said["`--precision`"] == ("yes" if HEADS[name].has_precision else "no")
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -9,13 +9,13 @@ import pytest
 
 from stackbone.cache import ModelError
 from stackbone.stack import load_model
-from stackbone.stack.detection.experiments.run import run_detection
 from stackbone.stack.detection.models.model import DetectionModel
 from stackbone.stack.detection.models.model_file import (
     is_detection_model,
     load_detection_model,
     save_detection_model,
 )
+from stackbone.stack.detection.run import run_detection
 from tests.made.checkout import ARCHIVES
 from tests.made.detection import make_detection_cache
 

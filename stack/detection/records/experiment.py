@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from stackbone.cache.text import counted
 from stackbone.stack.detection.detections import Detections
-from stackbone.stack.detection.experiments.annotated import AnnotatedImages
-from stackbone.stack.detection.experiments.sources import MapBackbone
+from stackbone.stack.detection.records.annotated import AnnotatedImages
+from stackbone.stack.detection.records.fingerprint import images_digest
+from stackbone.stack.detection.records.sources import MapBackbone
+from stackbone.stack.detection.scores.thresholds import USUAL
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.metrics.compare import Difference
@@ -26,7 +28,7 @@ DETECTION_VERSION = 1
 
 FUSION = "fusion"
 BEST = "best single"
-"""The detector of one backbone that does best on the held-out part of each training part."""
+"""The first head on the backbone that does best on the held-out part of each training part."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +39,9 @@ class FoldDetector:
     ----------
     detections : list of Detections
         Of each image of the test part.
-    thresholds : NDArray[np.float64]
-        ``(n_classes,)`` scores from which on a detection is shown, learnt on the held-out part.
+    learnt : NDArray[np.float64]
+        ``(n_classes,)`` scores from which on a detection is shown, learnt on the held-out part; NaN of a class of
+        which it shows no object that was found.
     held_out : float
         Its AP50 on the held-out part of the training part, by heads that did not see it.
     seconds : float
@@ -52,12 +55,17 @@ class FoldDetector:
     """
 
     detections: list[Detections]
-    thresholds: NDArray[np.float64]
+    learnt: NDArray[np.float64]
     held_out: float
     seconds: float
     weights: dict[str, float] | None = None
     chosen: str | None = None
     overlap: float | None = None
+
+    @property
+    def thresholds(self) -> NDArray[np.float64]:
+        """``(n_classes,)`` scores from which on a detection is shown: where none was learnt, the usual one."""
+        return np.where(np.isnan(self.learnt), USUAL, self.learnt)
 
 
 @dataclass(frozen=True)
@@ -74,8 +82,8 @@ class DetectorScore:
         Ends of its 95% interval, by the bootstrap over tested images.
     ap : float
         The same, mean over the overlaps .5, .55, ... .95.
-    folds : list of float
-        AP50 of each fold.
+    folds : list of float or None
+        AP50 of each fold; None of one that scores no class.
     per_class : dict of str to float or None
         AP50 of each class; None of one that no fold scores.
     by_size : dict of str to float or None
@@ -91,7 +99,7 @@ class DetectorScore:
     low: float
     high: float
     ap: float
-    folds: list[float]
+    folds: list[float | None]
     per_class: dict[str, float | None]
     by_size: dict[str, float | None]
     voc: dict[str, float] | None
@@ -190,6 +198,8 @@ class DetectionExperiment:
             "format_version": DETECTION_VERSION,
             "dataset": self.dataset,
             "annotations": self.annotated.source,
+            "images_sha256": images_digest(self.annotated),
+            "tested": self.tested,
             "n_images": self.n_images,
             "n_boxes": self.annotated.n_boxes,
             "classes": list(self.classes),

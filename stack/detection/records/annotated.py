@@ -52,11 +52,15 @@ class AnnotatedImages:
 
     @property
     def presence(self) -> NDArray[np.int8]:
-        """``(n_images, n_classes)``: 1 where an image has an object of a class."""
+        """``(n_images, n_classes)``: 1 where an image has an object of a class that is to be found.
+
+        Difficult objects and crowds are neither learnt nor tested.
+        """
         place = {name: i for i, name in enumerate(self.classes)}
         found = np.zeros((len(self), len(self.classes)), np.int8)
         for row, each in enumerate(self.boxes):
-            found[row, [place[name] for name in each.classes]] = 1
+            to_find = np.flatnonzero(~(each.difficult | each.crowd)).tolist()
+            found[row, [place[each.classes[number]] for number in to_find]] = 1
         return found
 
     @property
@@ -75,17 +79,7 @@ class AnnotatedImages:
 
     def only(self, classes: tuple[str, ...]) -> Self:
         """Return the same images with the boxes of some classes alone, which are the only ones then."""
-        kept = [np.array([name in classes for name in each.classes], np.bool_) for each in self.boxes]
-        boxes = [
-            replace(
-                each,
-                corners=each.corners[mine],
-                classes=tuple(name for name in each.classes if name in classes),
-                difficult=each.difficult[mine],
-                crowd=each.crowd[mine],
-            )
-            for each, mine in zip(self.boxes, kept, strict=True)
-        ]
+        boxes = [each.of_classes(classes) for each in self.boxes]
         return replace(self, boxes=boxes, classes=classes)
 
     def note(self, *sentences: str) -> Self:

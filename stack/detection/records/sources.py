@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -111,6 +111,37 @@ def choose_backbones(
         again = extract_words(store, index, "--backbones", ",".join(without), "--outputs", PYRAMID, "--views", MIRROR)
         notes.append(f"{', '.join(without)} has no mirrored maps, so that {them} from plain images: {again} adds them")
     return found, notes
+
+
+def recorded_backbones(
+    store: FeatureStore, digests: Digests, recorded: Mapping[str, Sequence[str]]
+) -> list[MapBackbone]:
+    """Return backbones of exactly the feature sets that a result records: whatever joined the cache since is left.
+
+    Parameters
+    ----------
+    store : FeatureStore
+        The cache.
+    digests : Digests
+        ``(n, 32)`` of the annotated images.
+    recorded : mapping of str to sequence of str
+        By the backbone's name its ids: `MapBackbone.ids`.
+
+    Raises
+    ------
+    StackError
+        If one is not in the cache, or lacks images.
+    """
+    there = {each.id: each for each in store.feature_sets() if each.name.output == PYRAMID and each.shards()}
+    lost = sorted({identity for ids in recorded.values() for identity in ids} - there.keys())
+    lost += [each for ids in recorded.values() for each in ids if each in there and there[each].missing(digests).any()]
+    if lost:
+        message = (
+            f"the cache {store.root} has no maps of every image in {', '.join(map(repr, lost))}, which the result is "
+            "of. Run the `stackbone extract` that made them again"
+        )
+        raise StackError(message)
+    return [MapBackbone(name, *(there[identity] for identity in ids)) for name, ids in recorded.items()]
 
 
 def _named(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError, UsageError
 from stackbone.cache.text import counted, typed
-from stackbone.stack.detection.experiments.annotated import AnnotatedImages
+from stackbone.stack.detection.records.annotated import AnnotatedImages
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold
@@ -53,21 +53,53 @@ def divide_images(annotated: AnnotatedImages, division: Division) -> tuple[Annot
 def hold_out(annotated: AnnotatedImages, train: NDArray[np.int64], division: Division) -> Fold:
     """Return the training part without a quarter, and that quarter: rows of `annotated`.
 
+    Of the four quarters the first is held out that leaves objects to learn from, has some itself, and takes the fewest
+    classes whole: in that order, which matters where few images have objects.
+
     Raises
     ------
     StackError
-        If the training part is one image (group) alone.
+        If the training part is one image (group) alone, or shows no object that is to be found.
     """
+    presence = annotated.presence[train]
+    if not presence.any():
+        message = (
+            f"{_part_in_words(division)} is {counted(len(train), 'image')}, which show no object that is to be found: "
+            f"a head learns from objects that are neither difficult nor a crowd. {_remedy(annotated, division)}"
+        )
+        raise StackError(message)
     units = annotated.images.units(division.dealing).take(train)
     n_units = len(np.unique(units.ids(len(train))))
     if n_units < 2:
         message = (
-            f"a training part is {counted(n_units, 'image or group', 'images or groups')}, and detection needs two: "
-            "one to train heads on and one to learn thresholds on. Annotate more images, or use more folds (--cv)"
+            f"{_part_in_words(division)} is {counted(n_units, 'image or group', 'images or groups')}, and detection "
+            f"needs two: one to train heads on and one to learn thresholds on. {_remedy(annotated, division)}"
         )
         raise StackError(message)
-    part = _deal(annotated.presence[train], units, division.seed, min(HELD_OUT, n_units))
-    return Fold(train[part != 0], train[part == 0])
+    n_parts = min(HELD_OUT, n_units)
+    part = _deal(presence, units, division.seed, n_parts)
+    held = min(range(n_parts), key=lambda number: _loss(presence, part == number))
+    return Fold(train[part != held], train[part == held])
+
+
+def _loss(presence: NDArray[np.int8], held: NDArray[np.bool_]) -> tuple[bool, bool, int]:
+    """Return what is lost where some of a training part's images are held out, the gravest first."""
+    left, own = presence[~held].any(axis=0), presence[held].any(axis=0)
+    return not left.any(), not own.any(), int((own & ~left).sum())
+
+
+def _part_in_words(division: Division) -> str:
+    if division.split is not None:
+        return f"the training part, all but the split {division.split!r},"
+    return f"the training part of one of {division.cv} folds"
+
+
+def _remedy(annotated: AnnotatedImages, division: Division) -> str:
+    if division.split is not None:
+        return "Annotate more images of the other splits, or use cross-validation in place of --split: --cv 3"
+    if annotated.images.groups is not None:
+        return "Annotate more images, of other groups than these: images of one group stay together"
+    return "Annotate more images"
 
 
 def scored_classes(annotated: AnnotatedImages, fold: Fold) -> NDArray[np.bool_]:
@@ -111,10 +143,10 @@ def _own_split(annotated: AnnotatedImages, split: str) -> tuple[AnnotatedImages,
     except StackError as exc:
         message = f"{exc}. Or use cross-validation in place of {typed('--split', split)}: --cv 3"
         raise StackError(message) from exc
-    return _noted(annotated, folds), folds
+    return _noted(annotated, folds, ". Or use cross-validation in place of --split: --cv 3"), folds
 
 
-def _noted(annotated: AnnotatedImages, folds: list[Fold]) -> AnnotatedImages:
+def _noted(annotated: AnnotatedImages, folds: list[Fold], otherwise: str = "") -> AnnotatedImages:
     """Return the images with notes on the classes that some fold or every one cannot score."""
     n_images = annotated.presence.sum(axis=0)
     scored = np.array([scored_classes(annotated, fold) for fold in folds])
@@ -124,12 +156,12 @@ def _noted(annotated: AnnotatedImages, folds: list[Fold]) -> AnnotatedImages:
     if never.any():
         notes.append(
             f"never scored, since no fold can both learn and test it: {_named(annotated, never, n_images)}; annotate "
-            "it on more images"
+            "it on more images (difficult objects and crowds are neither learnt nor tested)"
         )
     if some.any():
         notes.append(f"scored in some folds only, being on few images: {_named(annotated, some, n_images)}")
     if never.all():
-        message = f"no class can be scored: {notes[0]}"
+        message = f"no class can be scored: {notes[0]}{otherwise}"
         raise StackError(message)
     return annotated.note(*notes)
 

@@ -1,0 +1,1 @@
+"""What a detection experiment is of: annotated images and their folds, backbones with maps, what came out."""

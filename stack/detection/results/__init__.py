@@ -1,0 +1,1 @@
+"""A detection experiment as a file, and run again from one."""
