@@ -32,6 +32,8 @@ _ANNOTATIONS = "annotations"
 _INSTANCES, _ROBOFLOW = re.compile(r"instances_.*\.json"), re.compile(r".*\.coco\.json")
 _ROBOFLOWS = "_annotations.coco.json"
 _PEEKED = 1 << 16  # bytes at each end of a file whose name says nothing
+_LISTS = {"images", "annotations", "categories"}
+_INNER = re.compile(rb'"(file_name|image_id|bbox|segmentation|supercategory)"\s*:')
 _LIST = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
 _TRIED = 50  # images by which the folder that a file speaks of is found
 
@@ -101,7 +103,7 @@ def annotation_files(folder: Path) -> list[str]:
     everywhere = [*found, *(path for paths in below.values() for path in paths)]
     for pattern in (_INSTANCES, _ROBOFLOW):
         chosen = [path for path in everywhere if pattern.fullmatch(path.rpartition("/")[2])]
-        if chosen := [path for path in chosen if _is_meant(path) or _keys_of(folder / path)]:
+        if chosen := [path for path in chosen if _is_meant(path) or _may_be_coco(folder / path)]:
             return sorted(chosen, key=_order)
     own = [*found, *(path for name in inner if name.lower() == _ANNOTATIONS for path in below[name])]
     return sorted((path for path in own if _looks_like_coco(folder / path)), key=_order)
@@ -224,9 +226,15 @@ def _is_meant(path: str) -> bool:
     return above.rpartition("/")[2].lower() == _ANNOTATIONS or name == _ROBOFLOWS
 
 
+def _may_be_coco(file: Path) -> bool:
+    """Return whether a file of a name that COCO or Roboflow gives may be one: keys may stand too deep to be seen."""
+    keys = _keys_of(file)
+    return len(keys) > 1 and not keys.isdisjoint(_LISTS)
+
+
 def _looks_like_coco(file: Path) -> bool:
     keys = _keys_of(file)
-    return len(keys & {"images", "annotations", "categories"}) > 1 and bool(keys & {"bbox", "categories"})
+    return len(keys & _LISTS) > 1 and bool(keys & {"bbox", "categories"})
 
 
 def _keys_of(file: Path) -> set[str]:
@@ -238,7 +246,7 @@ def _keys_of(file: Path) -> set[str]:
             ends += stream.read(_PEEKED)
     except OSError:
         return set()
-    return {key.decode() for key in _LIST.findall(ends)} | ({"bbox"} if b'"bbox"' in ends else set())
+    return {key.decode() for pattern in (_LIST, _INNER) for key in pattern.findall(ends)}
 
 
 def _find(request: Request) -> Path | None:

@@ -164,6 +164,7 @@ def test_of_folders_as_likely_the_one_with_most_images_counts(tmp_path: Path) ->
         ("train/instances_of_cats.json", '["a", "b"]'),
         ("models.coco.json", '{"names": ["cat"]}'),
         ("instances_broken.json", "{"),
+        ("instances_list.json", '{"images": ["a.jpg"]}'),
     ],
 )
 def test_class_folders_beside_a_file_of_such_a_name_keep_their_labels(tmp_path: Path, name: str, text: str) -> None:
@@ -172,6 +173,19 @@ def test_class_folders_beside_a_file_of_such_a_name_keep_their_labels(tmp_path: 
     (tmp_path / "set" / name).write_text(text)
     dataset = open_dataset(tmp_path / "set")
     assert (dataset.labels, dataset.boxes) == (["cat", "dog", "cat", "dog"], None)
+
+
+@pytest.mark.parametrize("order", ["images", "annotations", "categories"])
+def test_a_large_file_of_such_a_name_is_known_whatever_comes_first(tmp_path: Path, order: str) -> None:
+    made = content()
+    made["annotations"][0]["segmentation"] = [[1.5] * 40_000]
+    made["categories"] += [{"id": 100 + i, "name": f"{i}", "about": "x" * 900} for i in range(200)]
+    made["images"] += [{"id": 100 + i, "file_name": f"absent{i}.jpg", "about": "x" * 900} for i in range(200)]
+    for seed, name in enumerate(OBJECTS):
+        photo(tmp_path / "set" / name, seed=seed)
+    first = {order: made.pop(order)}
+    make_coco(tmp_path / "set", first | made, "instances_all.json")
+    assert boxes(open_dataset(tmp_path / "set"))["a.jpg"] == [[0, 0, 40, 30], [1.5, 2.25, 10, 9]]
 
 
 def test_the_folder_is_looked_through_once(coco: Path, monkeypatch: pytest.MonkeyPatch) -> None:
