@@ -54,12 +54,12 @@ class Faults:
     def notes(self) -> Iterator[str]:
         """Yield what was found, a sentence each."""
         for what, files in self.images.items():
-            yield f"The boxes of {counted(len(files), 'image')} are not taken, of images {what}: {named(files)}."
+            yield f"The boxes of {counted(len(files), 'image')} are left out (images {what}): {named(files)}."
         for what, files in self.boxes.items():
-            yield f"{counted(len(files), 'box', 'boxes')} left out, of boxes {what}: in {named(files)}."
+            yield f"{counted(len(files), 'box', 'boxes')} left out (boxes {what}): in {named(files)}."
         if self.cut:
             n = counted(len(self.cut), "box", "boxes")
-            yield f"{n} cut at the edges of images, of boxes that reach beyond them: in {named(self.cut)}."
+            yield f"{n} cut at the edges of images (boxes that reach beyond them): in {named(self.cut)}."
 
 
 def none_sound(faults: Faults, where: str) -> DatasetError:

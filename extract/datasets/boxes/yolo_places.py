@@ -55,7 +55,7 @@ def images_of(root: Path, place: str, notes: list[str]) -> Iterator[str]:
             yield path
     if missing:
         n = counted(len(missing), "line")
-        notes.append(f"{n} of {place!r} left out, of no image in the folder: {named(missing)}.")
+        notes.append(f"{n} of {place!r} left out (no image in the folder): {named(missing)}.")
 
 
 def config_of(folder: Path) -> Path | None:

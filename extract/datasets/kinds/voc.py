@@ -114,7 +114,7 @@ def _read_annotations(folder: Path, stems: list[str]) -> _Read:
 
 def _bad_note(bad: dict[str, DatasetError]) -> str:
     n, first = counted(len(bad), "annotation"), next(iter(bad.values()))
-    return f"{n} cannot be used, of images that count as not annotated: {named([*bad])}. {first}"
+    return f"{n} cannot be used (their images count as not annotated): {named([*bad])}. {first}"
 
 
 def _notes(stems: list[str], annotations: set[str]) -> Iterator[str]:

@@ -303,7 +303,7 @@ def test_a_bad_annotation_is_told_with_its_name_and_all_bad_ones_are_refused(
     dataset = open_dataset(voc)
     assert read(dataset)["JPEGImages/1.jpg"] == ""
     [note] = [note for note in dataset.notes if "cannot be used" in note]
-    assert note.startswith("1 annotation cannot be used, of images that count as not annotated: 'Annotations/1.xml'.")
+    assert note.startswith("1 annotation cannot be used (their images count as not annotated): 'Annotations/1.xml'.")
     assert said in note
     for i in (0, 2):
         (folder / f"{i}.xml").write_text(content)

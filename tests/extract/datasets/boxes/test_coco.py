@@ -254,7 +254,7 @@ def test_an_image_with_a_wrong_object_is_told(coco: Path, change: dict[str, Any]
     dataset = open_dataset(coco)
     assert boxes(dataset) == {"train2017/b.jpg": []}
     assert dataset.labels == [labels, "|"]
-    note = told(dataset, "are not taken")
+    note = told(dataset, "are left out (images")
     assert said in note
     assert note.endswith(": 'a.jpg'.")
 
@@ -263,7 +263,7 @@ def test_a_box_without_area_is_left_out(coco: Path) -> None:
     make_coco(coco, with_objects({"bbox": [5, 5, 0, 3]}))
     dataset = open_dataset(coco)
     assert boxes(dataset)["train2017/a.jpg"] == [[1.5, 2.25, 10, 9]]
-    assert told(dataset, "left out") == "1 box left out, of boxes that have no area: in 'a.jpg'."
+    assert told(dataset, "left out") == "1 box left out (boxes that have no area): in 'a.jpg'."
 
 
 def test_wrong_objects_alone_are_refused(coco: Path) -> None:

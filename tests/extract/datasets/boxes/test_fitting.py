@@ -67,10 +67,10 @@ def test_boxes_are_cut_at_the_edges_and_left_out_beyond_them(store: FeatureStore
     assert found.corners.tolist() == [[0, 0, 20, 25], [29, 19, 40, 30]]
     assert found.classes == ("cat", "dog")
     assert notes(index, "cut at") == [
-        "2 boxes cut at the edges of images, of boxes that reach beyond them: in 'JPEGImages/a.jpg'."
+        "2 boxes cut at the edges of images (boxes that reach beyond them): in 'JPEGImages/a.jpg'."
     ]
     assert notes(index, "outside") == [
-        "2 boxes left out, of boxes that lie outside of their images: in 'JPEGImages/a.jpg'."
+        "2 boxes left out (boxes that lie outside of their images): in 'JPEGImages/a.jpg'."
     ]
     assert index.label == ["cat|cow|dog|hen", "cat"]
     assert notes(index, "alone") == ["1 class of which one image alone has objects: 'dog'."]
@@ -85,8 +85,8 @@ def test_an_annotation_of_another_size_is_not_taken(store: FeatureStore, tmp_pat
     }
     index, table = indexed(store, make_voc(tmp_path / "voc", xmls))
     assert [of(index, table, name) is not None for name in "abcd"] == [False, True, True, True]
-    assert notes(index, "not taken") == [
-        "The boxes of 1 image are not taken, of images that have another size than their annotations say: "
+    assert notes(index, "left out (images") == [
+        "The boxes of 1 image are left out (images that have another size than their annotations say): "
         "'JPEGImages/a.jpg'."
     ]
     assert index.label == ["cat"] * 4
@@ -113,8 +113,8 @@ def test_an_image_that_lay_on_its_side_when_annotated_is_told(store: FeatureStor
     found = of(index, table, "b")
     assert found is not None
     assert (found.width, found.height) == (30, 40)
-    [note] = notes(index, "not taken")
-    assert "lying on their side, before the turn that their EXIF tag asks for: 'JPEGImages/a.jpg'." in note
+    [note] = notes(index, "left out (images")
+    assert "lying on their side, before the turn that their EXIF tag asks for): 'JPEGImages/a.jpg'." in note
 
 
 def test_the_first_by_path_of_two_equal_files_counts_and_it_is_said(store: FeatureStore, tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_file_that_cannot_be_read_has_no_boxes(store: FeatureStore, tmp_path: 
     index, table = indexed(store, folder)
     assert index.ok.tolist() == [False, True]
     assert of(index, table, "a") is None
-    assert len(notes(index, "whose size cannot be read: 'JPEGImages/a.jpg'")) == 1
+    assert len(notes(index, "whose size cannot be read): 'JPEGImages/a.jpg'")) == 1
 
 
 def test_damaged_boxes_are_named_and_nothing_is_written_over_them(store: FeatureStore, tmp_path: Path) -> None:

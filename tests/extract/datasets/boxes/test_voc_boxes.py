@@ -86,8 +86,8 @@ def test_an_image_with_a_wrong_box_is_told_and_keeps_its_labels_alone(tmp_path: 
     assert dataset.boxes is not None
     assert [*dataset.boxes] == ["JPEGImages/b.jpg"]
     assert dataset.labels == ["cat|dog", "dog"]
-    [note] = [note for note in dataset.notes if "are not taken" in note]
-    assert note.startswith("The boxes of 1 image are not taken, of images ")
+    [note] = [note for note in dataset.notes if "are left out (images" in note]
+    assert note.startswith("The boxes of 1 image are left out (images ")
     assert said in note
     assert note.endswith(": 'Annotations/a.xml'.")
 
@@ -112,7 +112,7 @@ def test_a_click_is_no_box(tmp_path: Path) -> None:
     dataset = open_dataset(folder)
     assert boxes_of(dataset, "a").corners.tolist() == [[6, 6, 7, 8]]
     assert (
-        "1 box left out, of boxes that are a single pixel, as a click leaves them: in 'Annotations/a.xml'."
+        "1 box left out (boxes that are a single pixel, as a click leaves them): in 'Annotations/a.xml'."
         in dataset.notes
     )
 
@@ -153,7 +153,7 @@ def test_blood_cells_have_the_boxes_of_their_annotations(shared_data: Path) -> N
     # Two of the 4,155 red cells that are annotated are single points.
     assert (len(dataset.boxes), counts) == (364, {"RBC": 4153, "WBC": 372, "Platelets": 361})
     [note] = [note for note in dataset.notes if "left out" in note]
-    assert note.startswith("2 boxes left out, of boxes that are a single pixel")
+    assert note.startswith("2 boxes left out (boxes that are a single pixel")
     assert "BloodImage_00338.xml" in note
     assert "BloodImage_00343.xml" in note
     assert {(boxes.width, boxes.height) for boxes in dataset.boxes.values()} == {(640, 480)}

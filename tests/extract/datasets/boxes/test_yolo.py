@@ -86,7 +86,7 @@ def test_a_list_of_images_is_a_split(yolo: Path) -> None:
     (yolo / "data.yaml").write_text("train: train.txt\nnames: [cat, dog]\n")
     dataset = open_dataset(yolo)
     assert (dataset.paths, dataset.labels) == (["images/train/a.jpg", "images/val/c.jpg"], ["cat|dog", "dog"])
-    assert told(dataset, "lines").startswith("3 lines of 'train.txt' left out, of no image in the folder: 'images/abs")
+    assert told(dataset, "lines").startswith("3 lines of 'train.txt' left out (no image in the folder): 'images/abs")
 
 
 def test_labels_lie_beside_images_that_are_in_no_folder_of_that_name(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_an_object_given_twice_counts_once(yolo: Path) -> None:
     dataset = changed(yolo, f"{WHOLE}\n1 .5 .5 .1 .1\n{WHOLE}\n")
     assert dataset.boxes is not None
     assert dataset.boxes["images/train/a.jpg"].classes == ("cat", "dog")
-    assert told(dataset, "twice") == "1 box left out, of boxes that are annotated twice: in 'labels/train/a.txt'."
+    assert told(dataset, "twice") == "1 box left out (boxes that are annotated twice): in 'labels/train/a.txt'."
 
 
 @pytest.mark.parametrize(
@@ -156,14 +156,14 @@ def test_an_image_with_a_wrong_line_is_told(yolo: Path, text: str, said: str, la
     assert dataset.boxes is not None
     assert [*dataset.boxes] == ["images/train/b.jpg", "images/val/c.jpg"]
     assert dataset.labels == [labels, "|", "dog"]
-    note = told(dataset, "are not taken")
+    note = told(dataset, "are left out (images")
     assert said in note
     assert note.endswith(": 'labels/train/a.txt'.")
 
 
 def test_wrong_labels_alone_are_refused(tmp_path: Path) -> None:
     folder = make_yolo(tmp_path / "set", {"train/a": "7 .5 .5 1 1"}, "train: images/train\nnames: [cat]\n")
-    with pytest.raises(DatasetError, match=r"a class that has no name: 'labels/train/a\.txt'"):
+    with pytest.raises(DatasetError, match=r"a class that has no name\): 'labels/train/a\.txt'"):
         open_dataset(folder)
 
 
@@ -175,7 +175,7 @@ def test_boxes_that_reach_beyond_the_image_are_cut(yolo: Path, store: FeatureSto
     assert found is not None
     np.testing.assert_allclose(found.corners, np.array([[0, 0, 10, 7.5], [0, 0, 40, 30]]), atol=1e-4)
     assert [note for note in index.listed.notes if note.startswith("1 box cut at the edges")]
-    assert [note for note in index.listed.notes if note.startswith("1 box left out, of boxes that have no area")]
+    assert [note for note in index.listed.notes if note.startswith("1 box left out (boxes that have no area")]
 
 
 BOMB = "a: &a [x]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefghi", "bcdefghij"))  # noqa: B905
@@ -277,7 +277,7 @@ def test_a_list_may_begin_with_a_mark_and_name_images_from_the_root(yolo: Path) 
     dataset = open_dataset(yolo)
     assert dataset.paths == ["images/train/a.jpg", "images/val/c.jpg"]
     left_out = told(dataset, "1 line of")
-    assert "'train.txt' left out, of no image in the folder: '" in left_out
+    assert "'train.txt' left out (no image in the folder): '" in left_out
     assert left_out.endswith("out.jpg'.")
 
 
