@@ -97,7 +97,18 @@ ORDER = {
 # The sub-rooms of sub-rooms that have many, and the modules beside them, in the same way.
 INNER_ORDER = {
     "stack/detection": (
-        *("detections", "overlap", "framed", "source", "cells", "moments", "suppression", "head", "networks"),
+        *(
+            "detections",
+            "overlap",
+            "framed",
+            "source",
+            "cells",
+            "moments",
+            "suppression",
+            "finding",
+            "head",
+            "networks",
+        ),
         *("heads", "scores", "fusion", "records", "judging", "experiments", "models", "run", "results", "tables"),
     ),
 }

@@ -11,15 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
-from stackbone.cache.boxes.letterbox import Letterbox
 from stackbone.cache.progress import Progress, silent
 from stackbone.stack.detection.cells import Cells, corners_of
 from stackbone.stack.detection.detections import Detections
+from stackbone.stack.detection.finding import find_objects
 from stackbone.stack.detection.framed import framed_boxes, image_sizes
 from stackbone.stack.detection.head import FittedHead, Head, Tensors
 from stackbone.stack.detection.networks import from_tensors, to_tensors
-from stackbone.stack.detection.source import Digests, HeldMaps, MapSource, batches, check_pyramid, pyramid_shape
-from stackbone.stack.detection.suppression import pick
+from stackbone.stack.detection.source import Digests, HeldMaps, Maps, MapSource, check_pyramid, pyramid_shape
 
 if TYPE_CHECKING:
     from stackbone.stack.detection.heads.conv.network import ConvHead
@@ -61,17 +60,14 @@ class ConvFitted(FittedHead):
 
         check_pyramid(source, self.facts["pyramid"])
         cells = Cells.of(source.levels)
-        found: list[Detections] = []
-        for rows in batches(len(digests)):
+
+        def say(maps: Maps) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             with torch.inference_mode():
-                logits, edges, centre = self._network(as_tensors(source.read(digests[rows])))
+                logits, edges, centre = self._network(as_tensors(maps))
                 scores = (logits.sigmoid() * centre.sigmoid()[..., None]).sqrt().numpy()
-            corners = corners_of(cells, edges.numpy())
-            for number, (width, height) in enumerate(np.asarray(sizes[rows]).tolist()):
-                own = Letterbox(width, height, source.side).to_image(corners[number])
-                found.append(pick(own, scores[number], width, height))
-            on_progress("finding objects", len(found), len(digests))
-        return found
+            return scores, corners_of(cells, edges.numpy())
+
+        return find_objects(say, source, digests, sizes, on_progress)
 
     def to_tensors(self) -> Tensors:
         """Return its parameters and what it standardises maps by."""

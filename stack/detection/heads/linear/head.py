@@ -11,17 +11,16 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
-from stackbone.cache.boxes.letterbox import Letterbox
 from stackbone.cache.errors import ModelError
 from stackbone.cache.progress import Progress, silent
 from stackbone.stack.detection.cells import BACKGROUND, Cells, corners_of
 from stackbone.stack.detection.detections import Detections
+from stackbone.stack.detection.finding import find_objects
 from stackbone.stack.detection.framed import framed_boxes, image_sizes
 from stackbone.stack.detection.head import FittedHead, Head, Tensors
 from stackbone.stack.detection.heads.linear.descriptors import describe_level
 from stackbone.stack.detection.heads.linear.sampling import Sample, draw_samples
-from stackbone.stack.detection.source import Digests, MapSource, batches, check_pyramid, pyramid_shape
-from stackbone.stack.detection.suppression import pick
+from stackbone.stack.detection.source import Digests, Maps, MapSource, check_pyramid, pyramid_shape
 from stackbone.stack.solvers.linear import LinearMap, LinearPath
 from stackbone.stack.solvers.ridge import SideBySide, fit_ridge
 
@@ -63,16 +62,13 @@ class LinearFitted(FittedHead):
         """Find objects: see `FittedHead.detect`."""
         check_pyramid(source, self.facts["pyramid"])
         cells = Cells.of(source.levels)
-        found: list[Detections] = []
-        for rows in batches(len(digests)):
-            maps = source.read(digests[rows])
-            for number, (width, height) in enumerate(np.asarray(sizes[rows]).tolist()):
-                scores, edges = self._outputs([each[number] for each in maps], source)
-                corners = corners_of(cells, edges)
-                own = Letterbox(width, height, source.side).to_image(corners)
-                found.append(pick(own, scores, width, height))
-            on_progress("finding objects", len(found), len(digests))
-        return found
+
+        def say(maps: Maps) -> tuple[Floats, Floats]:
+            told = [self._outputs([each[number] for each in maps], source) for number in range(len(maps[0]))]
+            scores, edges = (np.stack(each) for each in zip(*told, strict=True))
+            return scores, corners_of(cells, edges)
+
+        return find_objects(say, source, digests, sizes, on_progress)
 
     def _outputs(self, maps: Sequence[NDArray[np.float16]], source: MapSource) -> tuple[Floats, Floats]:
         """Return ``(n_cells, n_classes)`` scores and ``(n_cells, 4)`` distances of the cells of one image."""

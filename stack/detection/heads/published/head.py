@@ -17,14 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
-from stackbone.cache.boxes.letterbox import Letterbox
 from stackbone.cache.progress import Progress, silent
 from stackbone.stack.detection.detections import Detections
+from stackbone.stack.detection.finding import find_objects
 from stackbone.stack.detection.framed import FramedBoxes, framed_boxes, image_sizes
 from stackbone.stack.detection.head import FittedHead, Head, Tensors
 from stackbone.stack.detection.networks import from_tensors, to_tensors
-from stackbone.stack.detection.source import Digests, HeldMaps, MapSource, batches, check_pyramid, pyramid_shape
-from stackbone.stack.detection.suppression import pick
+from stackbone.stack.detection.source import Digests, HeldMaps, Maps, MapSource, check_pyramid, pyramid_shape
 
 if TYPE_CHECKING:
     from stackbone.stack.detection.heads.published.network import PublishedHead
@@ -58,16 +57,13 @@ class PublishedFitted(FittedHead):
         from stackbone.stack.detection.heads.published.network import last_map
 
         check_pyramid(source, self.facts["pyramid"])
-        found: list[Detections] = []
-        for rows in batches(len(digests)):
+
+        def say(maps: Maps) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             with torch.inference_mode():
-                logits, corners = self._network(last_map(source.read(digests[rows])))
-                scores, shares = logits.softmax(-1)[..., 1:].numpy(), corners.numpy()
-            for number, (width, height) in enumerate(np.asarray(sizes[rows]).tolist()):
-                own = Letterbox(width, height, source.side).to_image(shares[number] * np.float32(source.side))
-                found.append(pick(own, scores[number], width, height))
-            on_progress("finding objects", len(found), len(digests))
-        return found
+                logits, shares = self._network(last_map(maps))
+                return logits.softmax(-1)[..., 1:].numpy(), shares.numpy() * np.float32(source.side)
+
+        return find_objects(say, source, digests, sizes, on_progress)
 
     def to_tensors(self) -> Tensors:
         """Return its parameters and what it standardises the map by."""
