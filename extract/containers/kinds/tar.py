@@ -12,7 +12,7 @@ import os
 import tarfile
 import zlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from typing import BinaryIO, cast
@@ -24,7 +24,11 @@ from stackbone.cache.errors import ImageError, Malformed
 from stackbone.extract.containers.container import ContainerKind, Member, safe_name, size_problem
 from stackbone.extract.containers.window import Window
 
-_PACKERS = {b"\x1f\x8b": gzip.GzipFile, b"BZh": bz2.BZ2File, b"\xfd7zXZ\x00": lzma.LZMAFile}
+_PACKERS: dict[bytes, Callable[[BinaryIO], BinaryIO]] = {
+    b"\x1f\x8b": lambda stream: cast(BinaryIO, gzip.GzipFile(fileobj=stream)),
+    b"BZh": lambda stream: cast(BinaryIO, bz2.BZ2File(stream)),
+    b"\xfd7zXZ\x00": lambda stream: cast(BinaryIO, lzma.LZMAFile(stream)),
+}
 _START = 6
 _MOST_UNPACKED, _MOST_RATIO = 1 << 30, 200
 
@@ -46,7 +50,7 @@ class TarContainer:
         stream.seek(0)
         packer = next((each for magic, each in _PACKERS.items() if start.startswith(magic)), None)
         self._is_packed = packer is not None
-        self._file = stream if packer is None else cast(BinaryIO, Window(cast(BinaryIO, packer(stream))))
+        self._file = stream if packer is None else cast(BinaryIO, Window(packer(stream)))
         with _faults():
             self._tar = tarfile.TarFile(fileobj=self._file, encoding="utf-8", errors="surrogateescape")
         self._names = np.zeros(0, np.int64)
