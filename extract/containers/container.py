@@ -88,12 +88,15 @@ class ContainerKind:
     open
         Opens one on a seekable binary file, of which the second argument is the name, for messages; raises
         `Malformed` if it is none.
+    most_open
+        How many of this kind stay open at once, with what they keep in memory.
     """
 
     name: str
     extensions: tuple[str, ...]
     what: str
     open: Callable[[BinaryIO, str], Container]
+    most_open: int = 4
 
 
 CONTAINERS = Plugins(ContainerKind, "stackbone.containers", "stackbone.extract.containers.kinds", "KIND")
