@@ -1,4 +1,4 @@
-"""Images in the order in which they are stored: a compressed archive can be read in no other, a disk reads it fastest."""
+"""Images in the order in which they are stored: in no other can a compressed archive be read at a bearable price."""
 
 from __future__ import annotations
 

@@ -22,9 +22,11 @@ from stackbone.cache import (
 from stackbone.cache.disk.digest import DIGEST_BYTES
 from stackbone.cache.progress import Steps
 from stackbone.cache.records.listed import Listed
+from stackbone.extract.containers.hashing import InsideContainers
 from stackbone.extract.datasets.dataset import Dataset
-from stackbone.extract.embedding.inside import InsideContainers, MeasuredSizes
+from stackbone.extract.embedding.sizes import MeasuredSizes
 from stackbone.extract.images.arrays import Arrays
+from stackbone.extract.images.decode import quiet_pillow
 
 _AHEAD = 64  # images whose bytes may wait for their hash
 
@@ -51,15 +53,17 @@ def list_dataset(
     if dataset.arrays:
         return _list_arrays(dataset.arrays, on_progress)
     remembered = {path: i for i, path in enumerate(old.path)}
-    return list_digests(
-        dataset.paths,
-        remembered,
-        old.image_sha256,
-        old.stamps,
-        root=str(dataset.root),
-        inside=InsideContainers(str(dataset.root), measured),
-        on_progress=on_progress,
-    )
+    inside = InsideContainers(str(dataset.root), measured.add if measured else None)
+    with quiet_pillow():
+        return list_digests(
+            dataset.paths,
+            remembered,
+            old.image_sha256,
+            old.stamps,
+            root=str(dataset.root),
+            inside=inside,
+            on_progress=on_progress,
+        )
 
 
 def _list_arrays(arrays: Arrays, on_progress: Steps) -> FileDigests:

@@ -36,11 +36,10 @@ from stackbone.extract.datasets.boxes.fitting import fit_boxes
 from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.embedding.digests import list_dataset
 from stackbone.extract.embedding.embedder import Failure
-from stackbone.extract.embedding.inside import MeasuredSizes
 from stackbone.extract.embedding.pipeline import find_unreadable
 from stackbone.extract.embedding.plan import distinct_images, inputs_of
 from stackbone.extract.embedding.report import REMARK_MARK
-from stackbone.extract.embedding.sizes import measure
+from stackbone.extract.embedding.sizes import MeasuredSizes, measure
 from stackbone.extract.images.limits import USUAL, limits_of
 from stackbone.extract.images.opening import TRUNCATED
 from stackbone.extract.steering_files.choice import choose_backbones

@@ -10,6 +10,7 @@ import io
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from heapq import heappush, heapreplace
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -58,6 +59,32 @@ def measure(
     with quiet_pillow(), ThreadPoolExecutor(max_workers=min(8, usable_cores() + 2)) as pool:
         sizes[unknown] = list(pool.map(_declared_size, paths))
     return sizes
+
+
+class MeasuredSizes:
+    """Sizes in pixels that images declare, of as many images with the smallest digests as a dataset is measured by.
+
+    Attributes
+    ----------
+    sizes
+        Digest to (width, height) in pixels; (0, 0) of what tells no size.
+    """
+
+    def __init__(self) -> None:
+        self.sizes: dict[bytes, tuple[int, int]] = {}
+        self._largest: list[int] = []  # the digests, negated: a heap has its smallest first
+
+    def add(self, digest: bytes, content: bytes) -> None:
+        """Measure an image if its digest is among the smallest so far."""
+        number = -int.from_bytes(digest, "big")
+        if digest in self.sizes or (len(self.sizes) >= MOST_MEASURED and number < self._largest[0]):
+            return
+        self.sizes[digest] = checked_size(io.BytesIO(content))
+        if len(self.sizes) > MOST_MEASURED:
+            gone = heapreplace(self._largest, number)
+            del self.sizes[(-gone).to_bytes(len(digest), "big")]
+        else:
+            heappush(self._largest, number)
 
 
 def _sample(digests: Digests) -> NDArray[np.intp]:

@@ -3,47 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from heapq import heappush, heapreplace
 
 from stackbone.cache import ImageError, usable_cores
 from stackbone.cache.errors import Malformed
 from stackbone.extract.containers.container import Container
 from stackbone.extract.containers.opening import open_container
 from stackbone.extract.containers.place import split_place
-from stackbone.extract.embedding.sizes import MOST_MEASURED, checked_size
-from stackbone.extract.images.decode import quiet_pillow
-
-
-class MeasuredSizes:
-    """Sizes in pixels that images declare, of as many images with the smallest digests as a dataset is measured by.
-
-    Attributes
-    ----------
-    sizes
-        Digest to (width, height) in pixels; (0, 0) of what tells no size.
-    """
-
-    def __init__(self) -> None:
-        self.sizes: dict[bytes, tuple[int, int]] = {}
-        self._largest: list[int] = []  # the digests, negated: a heap has its smallest first
-
-    def add(self, digest: bytes, content: bytes) -> None:
-        """Measure an image if its digest is among the smallest so far."""
-        number = -int.from_bytes(digest, "big")
-        if digest in self.sizes or (len(self.sizes) >= MOST_MEASURED and number < self._largest[0]):
-            return
-        self.sizes[digest] = checked_size(io.BytesIO(content))
-        if len(self.sizes) > MOST_MEASURED:
-            gone = heapreplace(self._largest, number)
-            del self.sizes[(-gone).to_bytes(len(digest), "big")]
-        else:
-            heappush(self._largest, number)
 
 
 class InsideContainers:
@@ -53,13 +23,13 @@ class InsideContainers:
     ----------
     root
         Folder that the dataset's paths are relative to.
-    measured
-        Takes their sizes; None if nobody asks for them.
+    on_image
+        Called with the SHA-256 and the bytes of each image that is hashed, while they are at hand.
     """
 
-    def __init__(self, root: str, measured: MeasuredSizes | None = None) -> None:
+    def __init__(self, root: str, on_image: Callable[[bytes, bytes], None] | None = None) -> None:
         self._root = root
-        self._measured = measured
+        self._on_image = on_image
         self._last = ""
 
     def file_of(self, path: str) -> str:
@@ -96,7 +66,7 @@ class InsideContainers:
         waiting: deque[tuple[str, bytes, Future[bytes]]] = deque()
         n_ahead = usable_cores() + 1
         fault: Malformed | None = None
-        with quiet_pillow(), ThreadPoolExecutor(n_ahead) as pool:
+        with ThreadPoolExecutor(n_ahead) as pool:
             try:
                 for name, content in container.stream(wanted):
                     waiting.append((name, content, pool.submit(_sha256, content)))
@@ -111,8 +81,8 @@ class InsideContainers:
 
     def _hashed(self, name: str, content: bytes, digest: Future[bytes]) -> tuple[str, bytes]:
         found = digest.result()
-        if self._measured is not None:
-            self._measured.add(found, content)
+        if self._on_image is not None:
+            self._on_image(found, content)
         return name, found
 
 
