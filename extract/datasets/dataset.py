@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from stackbone.cache.choices import check_choice
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.labels.sets import SETS, split_names
+from stackbone.extract.datasets.archives.braces import expand_braces, has_braces
 from stackbone.extract.datasets.boxes.listed import ListedBoxes
 from stackbone.extract.datasets.dataset_name import check_dataset_name, safe_name
 from stackbone.extract.datasets.folders.pruning import Exclusion
@@ -151,6 +152,9 @@ def open_dataset(
         - an unpacked ``CUB_200_2011`` folder, or the folder that holds it;
         - a CSV, TSV or Parquet file, one row per image, paths relative to the file's folder. Where the files are not
           there, they are found by their names where just one fits, and the dataset's notes say so;
+        - a tar or zip archive, a list of them, or a folder that holds archives and no image beside them; or a pattern
+          such as ``shards/{000000..000999}.tar``. What is in archives is read as folders are, or as WebDataset shards
+          where images have a ``.cls``, ``.json`` or ``.txt`` beside them;
         - one image, or a list of images: unlabelled;
         - images in memory: an array (n, height, width, 3) uint8, (n, height, width) of grey, or (n, height, width, 4)
           with transparency; a memory map is read image by image. Or a list of such arrays without the first axis, which
@@ -220,12 +224,14 @@ def open_dataset(
     given: dict[str, Any] = {"labels": labels, "splits": splits, "groups": groups}
     marks = {name: each for name, each in given.items() if each is not None}
     paths: Sequence[str] = ()
+    patterns: Sequence[str] = ()
     if are_images(data):
         check_marks(marks)
     else:
         refuse_marks(marks)
         named = cast("Sequence[Path | str]", [data] if isinstance(data, str | os.PathLike) else data)
-        paths, marks = absolute_paths(named), {}
+        patterns, marks = absolute_paths(named), {}
+        paths = [path for each in patterns for path in (expand_braces(each) if has_braces(each) else [each])]
     table = None if are_images(data) or labels is None else absolute(cast("Path | str", labels))
     request = Request(
         paths,
@@ -238,6 +244,7 @@ def open_dataset(
         images=data if are_images(data) else None,
         marks=marks,
         label_separator=label_separator,
+        patterns=patterns if patterns != paths else (),
     )
     if request.images is not None:
         refuse_file_options(request)

@@ -98,6 +98,8 @@ class Request:
         Of these images: ``labels``, ``splits`` and ``groups``, as far as they were given.
     label_separator
         What stands between the labels of an image; ``""`` where each has one.
+    patterns
+        As `paths` was typed, where it was with braces.
     known
         What `once` found, by name.
     """
@@ -112,6 +114,7 @@ class Request:
     images: Any = None
     marks: Mapping[str, Sequence[object]] = field(default_factory=dict)
     label_separator: str = ""
+    patterns: Sequence[str] = ()
     known: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def once(self, name: str, find: Callable[[Request], _Found]) -> _Found:
