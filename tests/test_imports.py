@@ -70,7 +70,17 @@ ORDER = {
         *("feature_set", "store", "upkeep"),
     ),
     "extract": (
-        *("backbones", "images", "views", "datasets", "relabelling", "networks", "methods", "steering_files"),
+        *(
+            "backbones",
+            "containers",
+            "images",
+            "views",
+            "datasets",
+            "relabelling",
+            "networks",
+            "methods",
+            "steering_files",
+        ),
         *("engines", "embedding", "exporting", "steering", "attention"),
     ),
     "stack": (
