@@ -25,6 +25,7 @@ ROOMS = {
     "extract": {
         *("stackbone.cache", "numpy", "PIL", "torch", "timm", "openvino"),
         *("safetensors", "huggingface_hub", "pyarrow"),  # weights files, timm's hub, tables
+        "av",  # frames of videos
         "yaml",  # datasets in the form of YOLO
         "pandas",  # reports as frames
         *("pillow_heif", "pillow_jxl"),  # formats that Pillow reads by plug-ins
@@ -125,19 +126,8 @@ INNER_ORDER = {
 
 # Libraries that take long to import: inside functions only, so that --help and a re-run with nothing to do are quick.
 HEAVY = {"torch", "torchvision", "timm", "openvino", "mlxtend", "huggingface_hub", "pyarrow", "safetensors"}
-HEAVY |= {
-    "fsspec",
-    "aiohttp",
-    "pandas",
-    "plotly",
-    "kaleido",
-    "umap",
-    "pillow_heif",
-    "pillow_jxl",
-    "onnx",
-    "onnxruntime",
-    "faiss",
-}
+HEAVY |= {"aiohttp", "av", "fsspec", "pandas", "plotly", "kaleido", "umap", "pillow_heif", "pillow_jxl"}
+HEAVY |= {"onnx", "onnxruntime", "faiss"}
 # Nothing but torch code: outside of themselves they are imported inside functions alone.
 TORCH_MODULES = {
     f"extract/{name}.py"
