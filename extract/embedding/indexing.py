@@ -27,6 +27,7 @@ from stackbone.cache import (
     empty_index,
 )
 from stackbone.cache.boxes.box_table import BoxTable
+from stackbone.cache.hdf5.coded_texts import are_told, code_texts
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.records.given import is_given
 from stackbone.cache.records.listed import Listed
@@ -185,8 +186,7 @@ class MadeIndex:
 
 def _told(index: DatasetIndex, heads: NDArray[np.uint64]) -> dict[bytes, list[str]]:
     """Return what an index tells of how images were read, by digest."""
-    told = np.array([bool(reason) for reason in index.reason], np.bool_) & index.ok
-    rows = np.flatnonzero(told)
+    rows = np.flatnonzero(are_told(index.reason) & index.ok)
     rows = rows[np.isin(_heads(index.image_sha256[rows]), heads)]
     return {index.image_sha256[row].tobytes(): index.reason[row].split(REMARK_MARK) for row in rows}
 
@@ -216,16 +216,16 @@ def make_index(dataset: Dataset, store: FeatureStore, *, retry_failed: bool, rep
         name=dataset.name,
         root="" if dataset.arrays else str(dataset.root),
         path=dataset.paths,
-        label=dataset.labels,
-        split=dataset.splits,
-        group=dataset.groups,
+        label=code_texts(dataset.labels),
+        split=code_texts(dataset.splits),
+        group=code_texts(dataset.groups),
         image_sha256=listing.digests,
         status=status,
-        reason=reasons,
+        reason=code_texts(reasons),
         stamps=listing.stamps,
         sizes=measure(dataset, listing.digests, old, measured.sizes),
         listed=Listed(dataset.skipped, [*dataset.notes, *fitted.notes], dataset.asked),
-        columns=dict(dataset.columns),
+        columns={name: code_texts(cells) for name, cells in dataset.columns.items()},
         label_form=dataset.label_form,
     )
     return MadeIndex(index, listing.n_hashed, old, fitted.table, old_boxes)
@@ -239,8 +239,8 @@ def _known(listing: FileDigests, old: DatasetIndex, *, retry_failed: bool) -> tu
     retry_failed
         Forget that files failed in an earlier run.
     """
-    failed = np.array([FAILED if reason else OK for reason in listing.reasons], np.uint8)
-    told = np.array([bool(reason) for reason in old.reason], np.bool_) & old.image_sha256.any(axis=1)
+    failed = np.where(are_told(listing.reasons), FAILED, OK).astype(np.uint8)
+    told = are_told(old.reason) & old.image_sha256.any(axis=1)
     rows = np.flatnonzero(told & old.ok if retry_failed else told)
     if not len(rows):
         return listing.reasons, failed

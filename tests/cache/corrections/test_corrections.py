@@ -52,7 +52,7 @@ def store(tmp_path: Path) -> FeatureStore:
 
 
 def labels(store: FeatureStore) -> list[str]:
-    return store.dataset().label
+    return list(store.dataset().label)
 
 
 def notes(store: FeatureStore) -> list[str]:
