@@ -66,7 +66,7 @@ EXCEPTIONS = {
 ORDER = {
     "cache": (
         *("lazy", "errors", "text", "csv_text", "choices", "splits", "backbone_groups", "progress", "plugins"),
-        *("labels", "disk", "tensor_file", "trainings", "hdf5", "boxes", "corrections", "records", "maps"),
+        *("labels", "disk", "tensor_file", "trainings", "hdf5", "boxes", "corrections", "records", "findings", "maps"),
         *("feature_set", "store", "upkeep"),
     ),
     "extract": (

@@ -13,9 +13,10 @@ import numpy as np
 from stackbone.cache.disk.digest import as_keys
 from stackbone.cache.errors import CacheError
 from stackbone.cache.feature_set import FeatureSet
+from stackbone.cache.findings.applied import read_whole_index
 from stackbone.cache.records.feature_name import POOLED, PYRAMID
 from stackbone.cache.records.given import is_given
-from stackbone.cache.records.index import DatasetIndex, index_path, read_index
+from stackbone.cache.records.index import DatasetIndex, index_path
 from stackbone.cache.records.provenance import Provenance, merge_provenance
 from stackbone.cache.records.seen import FILE, SeenRecord
 from stackbone.cache.records.shard import read_summary
@@ -174,7 +175,7 @@ def summarise(store: FeatureStore) -> Summary:
     indexes: list[DatasetIndex] = []
     for name in store.dataset_names():
         with suppress(FileNotFoundError):  # forgotten meanwhile
-            indexes.append(store.corrected(read_index(index_path(store.root, name))))
+            indexes.append(store.corrected(read_whole_index(store.root, index_path(store.root, name))))
     wanted = {index.name: np.unique(as_keys(index.image_sha256[index.ok])) for index in indexes}
     found = [each for each in (_summarise_feature_set(each, wanted) for each in store.feature_sets()) if each]
     datasets = [summarise_dataset(each, inputs_of(each.name, found), store.boxes(each.name)) for each in indexes]
