@@ -78,7 +78,7 @@ _BUSY_ERRNOS = {errno.EBUSY, errno.EAGAIN, errno.ETIMEDOUT, errno.ECONNRESET, ge
 
 
 def ask(url: str, doing: str, call: Callable[[], _T]) -> _T:
-    """Return what a request to a server returns; one that is busy or breaks off is asked again, after longer and longer.
+    """Return what a request to a server returns; one that is busy or breaks off is asked again, ever later.
 
     Parameters
     ----------

@@ -14,9 +14,10 @@ from stackbone.cache.disk.digest import Digests
 from stackbone.cache.disk.digest_sets import are_among, distinct
 from stackbone.cache.errors import CacheError
 from stackbone.cache.feature_set import FeatureSet
+from stackbone.cache.findings.applied import read_whole_index
 from stackbone.cache.records.feature_name import POOLED, PYRAMID
 from stackbone.cache.records.given import is_given
-from stackbone.cache.records.index import DatasetIndex, index_path, read_index
+from stackbone.cache.records.index import DatasetIndex, index_path
 from stackbone.cache.records.provenance import Provenance, merge_provenance
 from stackbone.cache.records.seen import FILE, SeenRecord
 from stackbone.cache.records.shard import read_summary
@@ -175,7 +176,7 @@ def summarise(store: FeatureStore) -> Summary:
     indexes: list[DatasetIndex] = []
     for name in store.dataset_names():
         with suppress(FileNotFoundError):  # forgotten meanwhile
-            indexes.append(store.corrected(read_index(index_path(store.root, name))))
+            indexes.append(store.corrected(read_whole_index(store.root, index_path(store.root, name))))
     wanted = {index.name: distinct(index.image_sha256[index.ok]) for index in indexes}
     found = [each for each in (_summarise_feature_set(each, wanted) for each in store.feature_sets()) if each]
     datasets = [summarise_dataset(each, inputs_of(each.name, found), store.boxes(each.name)) for each in indexes]
