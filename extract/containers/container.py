@@ -25,7 +25,7 @@ class Member:
     size
         In bytes; None where the format does not tell without reading.
     problem
-        Why it cannot be read, after "it"; ``""`` if nothing speaks against it.
+        Why it is not taken, such as ``a link inside the archive``; ``""`` if nothing speaks against it.
     """
 
     name: str
@@ -88,12 +88,15 @@ class ContainerKind:
     open
         Opens one on a seekable binary file, of which the second argument is the name, for messages; raises
         `Malformed` if it is none.
+    most_open
+        How many of this kind stay open at once, with what they keep in memory.
     """
 
     name: str
     extensions: tuple[str, ...]
     what: str
     open: Callable[[BinaryIO, str], Container]
+    most_open: int = 4
 
 
 CONTAINERS = Plugins(ContainerKind, "stackbone.containers", "stackbone.extract.containers.kinds", "KIND")
@@ -103,7 +106,7 @@ _SUSPECT_BYTES, _SUSPECT_RATIO = 64 << 20, 100
 
 
 def size_problem(size: int, packed: int) -> str:
-    """Return why a member is not unpacked, after "it"; ``""`` if its size is no reason.
+    """Return why a member is not unpacked; ``""`` if its size is no reason.
 
     Parameters
     ----------
@@ -111,9 +114,9 @@ def size_problem(size: int, packed: int) -> str:
         Its bytes, and how many they take in the container.
     """
     if size > MOST_IMAGE_BYTES:
-        return f"has {size:,} bytes, over the limit of {MOST_IMAGE_BYTES:,}"
+        return f"too large: {size:,} bytes, over the limit of {MOST_IMAGE_BYTES:,}"
     if size > _SUSPECT_BYTES and size > _SUSPECT_RATIO * max(packed, 1):
-        return f"would unpack {packed:,} bytes to {size:,}, as archive bombs do"
+        return f"{packed:,} bytes that would unpack to {size:,}, as archive bombs do"
     return ""
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import OrderedDict
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from functools import cache
 from threading import Lock
+from typing import TypeVar
 
 from stackbone.cache.disk.reading import ListedFile, read_listed
 from stackbone.cache.errors import ImageError, Malformed
 from stackbone.extract.containers.container import Container
 from stackbone.extract.containers.opening import open_container
-from stackbone.extract.containers.place import split_place
+from stackbone.extract.containers.place import kind_of, split_place
 
-_MOST_OPEN = 4  # an index of members each; decoders are at two shards at once where one ends and the next begins
+_T = TypeVar("_T")
 
 
 def read_image(place: str, digest: bytes) -> bytes:
@@ -35,7 +38,8 @@ def read_image(place: str, digest: bytes) -> bytes:
     inside = split_place("", place.replace(os.sep, "/"))
     if inside is None:
         return read_listed(place, digest)
-    content = _opened().read(*inside)
+    container, member = inside
+    content = _opened().use(container, lambda opened: opened.read(member))
     if hashlib.sha256(content).digest() != digest:
         message = "its bytes changed since it was listed; run again"
         raise ImageError(message)
@@ -48,6 +52,21 @@ def read_listed_image(file: ListedFile) -> bytes:
     return read_image(file.place, file.digest)
 
 
+def stored_names(place: str, wanted: Collection[str]) -> list[str]:
+    """Return those members of a container that are wanted, in the order in which they are stored.
+
+    One that is not there, or comes after a fault, is left out.
+    """
+    names: list[str] = []
+
+    def find(container: Container) -> None:
+        names.extend(member.name for member in container.members() if not member.problem and member.name in wanted)
+
+    with suppress(ImageError):
+        _opened().use(place, find)
+    return names
+
+
 class _Open:
     """A container that is open, and what its file was when it was opened."""
 
@@ -58,14 +77,14 @@ class _Open:
         self._container: Container | None = None
         self._is_closed = False
 
-    def read(self, member: str) -> bytes | None:
-        """Return a member's content; None if it was closed meanwhile."""
+    def use(self, action: Callable[[Container], _T]) -> tuple[_T] | None:
+        """Return what is done with the container, by one thread at a time; None if it was closed meanwhile."""
         with self.lock:
             if self._is_closed:
                 return None
             if self._container is None:
                 self._container = open_container(self.place)
-            return self._container.read(member)
+            return (action(self._container),)
 
     def close(self) -> None:
         """Close it, once nobody reads in it."""
@@ -82,12 +101,13 @@ class _Opened:
         self._lock = Lock()
         self._open: OrderedDict[str, _Open] = OrderedDict()
 
-    def read(self, place: str, member: str) -> bytes:
+    def use(self, place: str, action: Callable[[Container], _T]) -> _T:
+        """Return what is done with the container at a place; raises `ImageError` if it cannot be read."""
         try:
             while True:
-                content = self._find(place).read(member)
-                if content is not None:
-                    return content
+                done = self._find(place).use(action)
+                if done is not None:
+                    return done[0]
         except OSError as exc:
             message = f"{os.path.basename(place)!r}, in which it lies: {exc.strerror or exc}"
             raise ImageError(message) from exc
@@ -104,8 +124,9 @@ class _Opened:
                 closing.append(found)
                 found = None
             found = self._open[place] = found or _Open(place, stamp)
-            while len(self._open) > _MOST_OPEN:
-                closing.append(self._open.popitem(last=False)[1])
+            kind = kind_of(place)
+            alike = [each for each in self._open if kind_of(each) is kind]
+            closing += [self._open.pop(each) for each in alike[: -kind.most_open if kind else None]]
         for each in closing:
             each.close()
         return found

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from stackbone.cache.choices import check_choice
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.labels.sets import SETS, split_names
+from stackbone.extract.datasets.archives.braces import expand_braces, has_braces
 from stackbone.extract.datasets.boxes.listed import ListedBoxes
 from stackbone.extract.datasets.dataset_name import check_dataset_name, safe_name
 from stackbone.extract.datasets.folders.pruning import Exclusion
@@ -157,6 +158,9 @@ def open_dataset(
         - Parquet or Arrow files that hold the images themselves in a column of bytes or of {bytes, path}, or a folder
           of Hugging Face's datasets, saved by them or downloaded from their hub;
         - videos, or a folder of them: frames are the images, and each video is a group;
+        - a tar or zip archive, a list of them, or a folder that holds archives and no image beside them; or a pattern
+          such as ``shards/{000000..000999}.tar``. What is in archives is read as folders are, or as WebDataset shards
+          where images have a ``.cls``, ``.json`` or ``.txt`` beside them;
         - one image, or a list of images: unlabelled;
         - images in memory: an array (n, height, width, 3) uint8, (n, height, width) of grey, or (n, height, width, 4)
           with transparency; a memory map is read image by image. Or a list of such arrays without the first axis, which
@@ -233,12 +237,14 @@ def open_dataset(
     given: dict[str, Any] = {"labels": labels, "splits": splits, "groups": groups}
     marks = {name: each for name, each in given.items() if each is not None}
     paths: Sequence[str] = ()
+    patterns: Sequence[str] = ()
     if are_images(data):
         check_marks(marks)
     else:
         refuse_marks(marks)
         named = cast("Sequence[Path | str]", [data] if isinstance(data, str | os.PathLike) else data)
-        paths, marks = absolute_paths(named), {}
+        patterns, marks = absolute_paths(named), {}
+        paths = [path for each in patterns for path in (expand_braces(each) if has_braces(each) else [each])]
     table = None if are_images(data) or labels is None else absolute(cast("Path | str", labels))
     request = Request(
         paths,
@@ -252,6 +258,7 @@ def open_dataset(
         marks=marks,
         label_separator=label_separator,
         every=every,
+        patterns=patterns if patterns != paths else (),
     )
     if request.images is not None:
         refuse_file_options(request)

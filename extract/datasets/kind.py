@@ -103,6 +103,8 @@ class Request:
         What stands between the labels of an image; ``""`` where each has one.
     every
         How far apart the frames of a video are that are taken, as it was typed; ``""`` where nobody said.
+    patterns
+        As `paths` was typed, where it was with braces.
     known
         What `once` found, by name.
     """
@@ -118,6 +120,7 @@ class Request:
     marks: Mapping[str, Sequence[object]] = field(default_factory=dict)
     label_separator: str = ""
     every: str = ""
+    patterns: Sequence[str] = ()
     known: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def once(self, name: str, find: Callable[[Request], _Found]) -> _Found:

@@ -56,7 +56,7 @@ def asked_words(request: Request, *, labelled: bool) -> list[str]:
     """Return what to type after ``stackbone extract`` to list the same again; nothing of images in memory."""
     if request.images is not None:
         return []
-    return [*request.paths, *as_words(_given(request)), *([] if labelled else ["--no-labels"])]
+    return [*(request.patterns or request.paths), *as_words(_given(request)), *([] if labelled else ["--no-labels"])]
 
 
 def _given(request: Request) -> dict[str, object]:

@@ -39,7 +39,7 @@ from stackbone.extract.embedding.embedder import Failure
 from stackbone.extract.embedding.pipeline import find_unreadable
 from stackbone.extract.embedding.plan import distinct_images, inputs_of
 from stackbone.extract.embedding.report import REMARK_MARK
-from stackbone.extract.embedding.sizes import measure
+from stackbone.extract.embedding.sizes import MeasuredSizes, measure
 from stackbone.extract.images.limits import USUAL, limits_of
 from stackbone.extract.images.opening import TRUNCATED
 from stackbone.extract.steering_files.choice import choose_backbones
@@ -207,7 +207,8 @@ def make_index(dataset: Dataset, store: FeatureStore, *, retry_failed: bool, rep
     """
     old = store.dataset(dataset.name) if dataset.name in store.dataset_names() else empty_index(dataset.name, "")
     old_boxes = store.boxes(dataset.name)
-    listing = list_dataset(dataset, old, partial(report, "reading"))
+    measured = MeasuredSizes()
+    listing = list_dataset(dataset, old, partial(report, "reading"), measured)
     _refuse_other_dataset(dataset, old, listing.digests)
     reasons, status = _known(listing, old, retry_failed=retry_failed)
     fitted = fit_boxes(dataset.boxes, dataset.root, dataset.paths, listing.digests, old_boxes)
@@ -222,7 +223,7 @@ def make_index(dataset: Dataset, store: FeatureStore, *, retry_failed: bool, rep
         status=status,
         reason=reasons,
         stamps=listing.stamps,
-        sizes=measure(dataset, listing.digests, old),
+        sizes=measure(dataset, listing.digests, old, measured.sizes),
         listed=Listed(dataset.skipped, [*dataset.notes, *fitted.notes], dataset.asked),
         columns=dict(dataset.columns),
         label_form=dataset.label_form,

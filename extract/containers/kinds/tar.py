@@ -12,13 +12,13 @@ import os
 import tarfile
 import zlib
 from array import array
+from collections import deque
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import BinaryIO, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stackbone.cache.errors import ImageError, Malformed
 from stackbone.extract.containers.container import ContainerKind, Member, safe_name, size_problem
@@ -27,7 +27,7 @@ from stackbone.extract.containers.window import Window
 _PACKERS: dict[bytes, Callable[[BinaryIO], BinaryIO]] = {
     b"\x1f\x8b": lambda stream: cast(BinaryIO, gzip.GzipFile(fileobj=stream)),
     b"BZh": lambda stream: cast(BinaryIO, bz2.BZ2File(stream)),
-    b"\xfd7zXZ\x00": lambda stream: cast(BinaryIO, lzma.LZMAFile(stream)),
+    b"\xfd7zXZ\x00": lambda stream: cast(BinaryIO, lzma.LZMAFile(stream)),  # noqa: SIM115 - closed with the container
 }
 _START = 6
 _MOST_UNPACKED, _MOST_RATIO = 1 << 30, 200
@@ -54,12 +54,22 @@ class TarContainer:
         with _faults():
             self._tar = tarfile.TarFile(fileobj=self._file, encoding="utf-8", errors="surrogateescape")
         self._names = np.zeros(0, np.int64)
-        self._places: NDArray[np.int64] | None = None
+        self._places = np.zeros((0, 2), np.int64)
+        self._is_gone_through, self._fault = False, ""
 
     def members(self) -> Iterator[Member]:
         """Yield the members as they are stored; all of a compressed archive is unpacked for that."""
-        for member, _ in self._members():
-            yield member
+        names, places = array("q"), array("q")
+        try:
+            for member, offset in self._members():
+                if not member.problem:
+                    names.append(hash(member.name))
+                    places.extend((offset, cast(int, member.size)))
+                yield member
+        except Malformed as exc:
+            self._keep(names, places, fault=str(exc))
+            raise
+        self._keep(names, places)
 
     def stream(self, wanted: AbstractSet[str] | None) -> Iterator[tuple[str, bytes]]:
         """Yield names and contents of members as they are stored."""
@@ -69,12 +79,14 @@ class TarContainer:
 
     def read(self, name: str) -> bytes:
         """Return the content of one member."""
-        if self._places is None:
-            self._find_places()
+        if not self._is_gone_through:
+            with suppress(Malformed):  # what comes before a fault can be read
+                deque(self.members(), maxlen=0)
         key = hash(name)
         at = int(np.searchsorted(self._names, key))
-        if self._places is None or at == len(self._names) or self._names[at] != key:
+        if at == len(self._names) or self._names[at] != key:
             message = "the archive has no such member, or none that can be read"
+            message += f"; {self._fault}" if self._fault else ""
             raise ImageError(message)
         return self._content(*self._places[at].tolist())
 
@@ -83,20 +95,12 @@ class TarContainer:
         self._file.close()
         self._stream.close()
 
-    def _find_places(self) -> None:
-        """Keep by each name's hash where the member lies; whoever reads it checks the digest of what it reads."""
-        names, places = array("q"), array("q")
-        try:
-            for member, offset in self._members():
-                if not member.problem:
-                    names.append(hash(member.name))
-                    places.extend((offset, cast(int, member.size)))
-        except Malformed:
-            if not names:
-                raise
+    def _keep(self, names: array[int], places: array[int], fault: str = "") -> None:
+        """Keep by each name's hash where the member lies; whoever reads one checks the digest of what it reads."""
         order = np.argsort(np.frombuffer(names, np.int64), kind="stable")
         self._names = np.frombuffer(names, np.int64)[order]
         self._places = np.frombuffer(places, np.int64).reshape(-1, 2)[order]
+        self._is_gone_through, self._fault = True, fault
 
     def _members(self) -> Iterator[tuple[Member, int]]:
         """Yield the members but folders, with where their content begins."""
@@ -105,7 +109,7 @@ class TarContainer:
             name = safe_name(info.name)
             problem = _problem(info, name, self._size if self._is_packed else info.size)
             if not problem and hash(name) in seen:
-                problem = "has the name of a member before it"
+                problem = "the name of a member before it"
             seen.add(hash(name))
             yield Member(name or info.name, info.size, problem), info.offset_data
 
@@ -156,12 +160,12 @@ class TarContainer:
 
 
 def _problem(info: tarfile.TarInfo, name: str, packed: int) -> str:
-    """Return why a member cannot be read, after "it"; ``""`` if nothing speaks against it."""
+    """Return why a member is not taken; ``""`` if nothing speaks against it."""
     if info.issym() or info.islnk():
-        return "is a link inside the archive"
+        return "a link inside the archive"
     if not info.isreg() or info.sparse is not None:
-        return "is a sparse file" if info.isreg() else "is no file: a pipe or a device"
-    return size_problem(info.size, packed) if name else "has a name that leads out of the archive"
+        return "a sparse file" if info.isreg() else "not a file: a pipe or a device"
+    return size_problem(info.size, packed) if name else "a name that leads out of the archive"
 
 
 @contextmanager
@@ -177,9 +181,13 @@ def _faults() -> Iterator[None]:
         raise Malformed(message) from exc
 
 
-KIND = ContainerKind(
-    name="tar",
-    extensions=(".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"),
-    what="a tar archive",
-    open=lambda stream, name: TarContainer(stream),
+KIND = (
+    ContainerKind("tar", (".tar",), "a tar archive", lambda stream, name: TarContainer(stream), most_open=32),
+    ContainerKind(
+        "compressed tar",
+        (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"),
+        "a compressed tar archive",
+        lambda stream, name: TarContainer(stream),
+        most_open=2,
+    ),
 )
