@@ -115,8 +115,8 @@ def _check_filled(place: Path, rows: Rows, name: str) -> None:
     paths = [str(cell["path"]) for cell in cells if cell["bytes"] is None and cell.get("path")]
     if paths and all(cell["bytes"] is None for cell in cells):
         msg = (
-            f"The column {name!r} of {str(place)!r} names the files of its images, such as {paths[0][:200]!r}, and does "
-            "not hold them. Expected their bytes. Save the dataset with them (save_to_disk does), or write these "
+            f"The column {name!r} of {str(place)!r} names the files of its images, such as {paths[0][:200]!r}, and "
+            "does not hold them. Expected their bytes. Save the dataset with them (save_to_disk does), or write these "
             "paths into a column of text of a table, and name that with --path-column."
         )
         raise DatasetError(msg)

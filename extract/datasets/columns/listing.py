@@ -55,7 +55,7 @@ def list_tables(request: Request, layout: Layout) -> Listing:
     cells = _joined(tables.parts)
     if not cells.numbers:
         msg = (
-            f"No images: {str(layout.root / kept[0][0])!r}{' and those beside it have' if len(kept) > 1 else ' has'} no "
+            f"No images: {str(layout.root / kept[0][0])!r}{' and those beside have' if len(kept) > 1 else ' has'} no "
             "rows. Expected one row per image. Check the file."
         )
         raise DatasetError(msg)
