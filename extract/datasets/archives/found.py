@@ -11,7 +11,7 @@ from pathlib import Path
 from stackbone.cache.splits import role_of
 from stackbone.extract.containers.place import kind_of
 from stackbone.extract.datasets.folders.anchor import Anchor
-from stackbone.extract.datasets.folders.below import files_below
+from stackbone.extract.datasets.folders.walking import files_below
 from stackbone.extract.datasets.kind import Request
 
 _KINDS = {"tar", "compressed tar", "zip"}

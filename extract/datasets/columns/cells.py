@@ -17,7 +17,7 @@ from stackbone.extract.datasets.kind import TableColumns
 from stackbone.extract.datasets.tables.cells import LIST_MARK, Cells, cell_text
 from stackbone.extract.datasets.tables.columns import Chosen, choose_columns
 from stackbone.extract.datasets.tables.limits import MOST_FURTHER, MOST_ROWS, too_large
-from stackbone.extract.datasets.tables.typed_columns import TypedColumns, is_plain_list, is_short
+from stackbone.extract.datasets.tables.typed.columns import TypedColumns, is_plain_list, is_short
 
 _NOBODY = "-1"  # the class of an image that nobody labelled, as Hugging Face's datasets write it
 

@@ -23,9 +23,9 @@ from stackbone.extract.datasets.missing import missing_message
 from stackbone.extract.datasets.tables.cells import LIST_MARK, Cells
 from stackbone.extract.datasets.tables.json_lines import read_json_lines
 from stackbone.extract.datasets.tables.marks import read_marks
-from stackbone.extract.datasets.tables.parquet import read_parquet
 from stackbone.extract.datasets.tables.places import place
 from stackbone.extract.datasets.tables.text import read_text
+from stackbone.extract.datasets.tables.typed.parquet import read_parquet
 from stackbone.extract.datasets.tables.written import local_paths
 
 TEXT_TABLES = (".csv", ".tsv")

@@ -16,9 +16,8 @@ from stackbone.extract.containers.kinds.video import KIND as VIDEO
 from stackbone.extract.containers.kinds.video import frame_name, open_video
 from stackbone.extract.containers.opening import open_source
 from stackbone.extract.datasets.folders.anchor import Anchor
-from stackbone.extract.datasets.folders.below import files_below
 from stackbone.extract.datasets.folders.listing import list_found
-from stackbone.extract.datasets.folders.walking import METADATA, Found
+from stackbone.extract.datasets.folders.walking import METADATA, Found, files_below
 from stackbone.extract.datasets.further import Further
 from stackbone.extract.datasets.kind import Entries, Listing, Request, Skipped
 from stackbone.extract.datasets.listing_options import refuse_table_options

@@ -15,7 +15,7 @@ from stackbone.extract.datasets.kind import TableColumns
 from stackbone.extract.datasets.tables.cells import Cells, cell_text
 from stackbone.extract.datasets.tables.columns import choose_columns
 from stackbone.extract.datasets.tables.limits import MOST_FURTHER, MOST_ROWS, MOST_TEXT_BYTES, too_large
-from stackbone.extract.datasets.tables.typed_columns import TypedColumns, is_plain_list, is_short
+from stackbone.extract.datasets.tables.typed.columns import TypedColumns, is_plain_list, is_short
 
 _ROWS_AT_A_TIME = 1 << 14
 _LONGEST_PATH = 4096  # bytes, on Linux; no other system allows more
