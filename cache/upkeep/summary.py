@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from stackbone.cache.disk.digest import as_keys
 from stackbone.cache.errors import CacheError
 from stackbone.cache.feature_set import FeatureSet
+from stackbone.cache.places.place import is_there
 from stackbone.cache.records.feature_name import POOLED, PYRAMID
 from stackbone.cache.records.given import is_given
 from stackbone.cache.records.index import DatasetIndex, index_path, read_index
@@ -199,7 +199,7 @@ def _summarise_feature_set(feature_set: FeatureSet, wanted: dict[str, np.ndarray
     keys = as_keys(np.concatenate(digests))
     distinct = np.unique(keys)
     try:
-        seen = feature_set.seen() if os.path.lexists(feature_set.folder / FILE) else None
+        seen = feature_set.seen() if is_there(feature_set.folder / FILE) else None
     except CacheError:
         if feature_set.shards():
             raise
