@@ -71,6 +71,7 @@ ORDER = {
             "labels",
             "disk",
             "remote",
+            "places",
             "tensor_file",
             "trainings",
             "hdf5",
@@ -78,8 +79,8 @@ ORDER = {
             "corrections",
             "records",
             "findings",
+            "maps",
         ),
-        "maps",
         *("feature_set", "store", "upkeep"),
     ),
     "extract": (

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from stackbone.extract import Backbone, Dataset
 
 CacheOption = Annotated[
-    Path | None, typer.Option("--cache", help="Cache directory [default: $STACKBONE_CACHE, else features]")
+    str | None,
+    typer.Option(
+        "--cache",
+        metavar="FOLDER|URL",
+        help="Cache: a folder, or a URL such as s3://bucket/features [default: $STACKBONE_CACHE, else features]",
+    ),
 ]
 DatasetNameOption = Annotated[
     str | None, typer.Option("--dataset", help="Name of the dataset in the cache [default: the last one extracted]")
