@@ -17,7 +17,7 @@ from stackbone.cache.disk.files import fsync_folder, make_folder, write_atomical
 from stackbone.cache.errors import CacheError, Malformed
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.opening import open_checked
-from stackbone.cache.hdf5.texts import encode_texts, read_texts, write_texts
+from stackbone.cache.hdf5.texts import read_texts, write_texts
 
 FORMAT = "stackbone-findings"
 FOLDER = "findings"
@@ -60,7 +60,7 @@ def write_findings(cache_root: Path, dataset: str, findings: Mapping[bytes, Find
     """
     with hdf5.build_in_memory(FORMAT) as (file, memory):
         hdf5.write_text(file, "name", dataset)
-        write_texts(file, "reason", encode_texts(dataset, [each.reason for each in findings.values()]))
+        write_texts(file, "reason", dataset, [each.reason for each in findings.values()])
         hdf5.write_column(file, "image_sha256", np.frombuffer(b"".join(findings), np.uint8).reshape(-1, DIGEST_BYTES))
         hdf5.write_compressed(file, "status", np.array([each.status for each in findings.values()], np.uint8))
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}.h5"

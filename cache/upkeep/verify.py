@@ -99,7 +99,7 @@ class Verification:
                 f"{counted(self.n_unsealed, 'index or record file uses', 'index or record files use')} format version "
                 "1, whose 32-bit checksums can miss damage. `stackbone extract` on the dataset rewrites them"
             )
-        if any(f.moved_to for f in self.findings):
+        if any(f.moved_to and f.path.parent.parent.name != corrections.FOLDER for f in self.findings):
             lines.append("run `stackbone extract` on the dataset to refill what the files set aside held")
         return [sound, *lines]
 

@@ -25,6 +25,7 @@ from stackbone.cache import (
 )
 from stackbone.cache.findings.applied import with_findings
 from stackbone.cache.findings.found import findings_files, read_findings
+from stackbone.cache.hdf5.coded_texts import are_told, code_texts
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.records.given import is_given
 from stackbone.cache.records.listed import Listed
@@ -35,7 +36,7 @@ from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.embedding.digests import list_dataset
 from stackbone.extract.embedding.pipeline import find_unreadable
 from stackbone.extract.embedding.plan import distinct_images, inputs_of
-from stackbone.extract.embedding.sizes import measure
+from stackbone.extract.embedding.sizes import MeasuredSizes, measure
 from stackbone.extract.embedding.spread.findings import as_findings
 from stackbone.extract.embedding.spread.image_part import ImagePart
 from stackbone.extract.embedding.spread.made_index import MadeIndex
@@ -142,7 +143,8 @@ def make_index(
     files = findings_files(store.root, dataset.name)
     old = store.dataset(dataset.name) if dataset.name in store.dataset_names() else empty_index(dataset.name, "")
     old_boxes = store.boxes(dataset.name)
-    listing = list_dataset(dataset, old, partial(report, "reading"))
+    measured = MeasuredSizes()
+    listing = list_dataset(dataset, old, partial(report, "reading"), measured)
     _refuse_other_dataset(dataset, old, listing.digests)
     reasons, status = _known(listing, old, _forgotten(old, part) if retry_failed else np.zeros(len(old), np.bool_))
     fitted = fit_boxes(dataset.boxes, dataset.root, dataset.paths, listing.digests, old_boxes)
@@ -150,16 +152,16 @@ def make_index(
         name=dataset.name,
         root="" if dataset.arrays else str(dataset.root),
         path=dataset.paths,
-        label=dataset.labels,
-        split=dataset.splits,
-        group=dataset.groups,
+        label=code_texts(dataset.labels),
+        split=code_texts(dataset.splits),
+        group=code_texts(dataset.groups),
         image_sha256=listing.digests,
         status=status,
-        reason=reasons,
+        reason=code_texts(reasons),
         stamps=listing.stamps,
-        sizes=measure(dataset, listing.digests, old),
+        sizes=measure(dataset, listing.digests, old, measured.sizes),
         listed=Listed(dataset.skipped, [*dataset.notes, *fitted.notes], dataset.asked),
-        columns=dict(dataset.columns),
+        columns={name: code_texts(cells) for name, cells in dataset.columns.items()},
         label_form=dataset.label_form,
     )
     earlier = read_findings(store.root, dataset.name) if files else {}
@@ -175,8 +177,8 @@ def _known(
     listing: FileDigests, old: DatasetIndex, forgotten: NDArray[np.bool_]
 ) -> tuple[list[str], NDArray[np.uint8]]:
     """Return what is known of each file, now or from an earlier run on the same bytes, and whether it failed."""
-    failed = np.array([FAILED if reason else OK for reason in listing.reasons], np.uint8)
-    told = np.array([bool(reason) for reason in old.reason], np.bool_) & old.image_sha256.any(axis=1)
+    failed = np.where(are_told(listing.reasons), FAILED, OK).astype(np.uint8)
+    told = are_told(old.reason) & old.image_sha256.any(axis=1)
     rows = np.flatnonzero(told & ~forgotten)
     if not len(rows):
         return listing.reasons, failed

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import FAILED, DatasetIndex
+from stackbone.cache.hdf5.coded_texts import count_texts
 from stackbone.cache.text import counted
 from stackbone.cache.upkeep.dataset_summary import DatasetSummary
 from stackbone.cache.upkeep.display import notebook_html
@@ -169,14 +170,16 @@ class ExtractReport:
     def failures(self) -> list[tuple[str, str]]:
         """(path, reason) of every image that could not be embedded."""
         rows = np.flatnonzero((self.index.status == FAILED) & self.is_mine)
-        return [(self.index.path[i], self.index.reason[i]) for i in rows]
+        return [(self.index.path[i], self.index.reason[i]) for i in rows.tolist()]
 
     @property
     def remarks(self) -> dict[str, int]:
         """What is to be known of how sound images were read, and of how many images."""
-        rows = np.flatnonzero(self.index.ok & self.is_mine)
-        told = (self.index.reason[i] for i in rows if self.index.reason[i])
-        return dict(Counter(remark for reason in told for remark in reason.split(REMARK_MARK)))
+        found: Counter[str] = Counter()
+        for reason, n in count_texts(self.index.reason, np.flatnonzero(self.index.ok & self.is_mine)).items():
+            for remark in reason.split(REMARK_MARK) if reason else ():
+                found[remark] += n
+        return dict(found)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object."""
