@@ -13,12 +13,15 @@
     ├── CacheError            the cache directory cannot be used
     │   ├── CorruptFileError  a file in it is not what the format promises
     │   └── NewerVersionError a file in it was written by a newer Stackbone; it is sound, and not ours to judge
+    ├── RemoteError           a server behind a URL cannot be reached, refuses, or stays busy; also an OSError
     └── StackError            the features or labels do not allow the asked evaluation
         └── ModelError        a saved model is not sound, or cannot be used with what is here
 
 A message says what was found, what was expected, where, and what to do next. `Malformed` is none of them: it goes from
 who looks at bytes to who opened the file, and becomes a `CorruptFileError` there.
 """
+
+from __future__ import annotations
 
 
 class StackboneError(Exception):
@@ -75,6 +78,17 @@ class CorruptFileError(CacheError):
 
 class NewerVersionError(CacheError):
     """A file of the cache has a newer format than this Stackbone reads."""
+
+
+class RemoteError(StackboneError, OSError):
+    """A server behind a URL could not be asked; its `strerror`, as of any OSError, is the reason alone."""
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.strerror = reason or message
+
+    def __reduce__(self) -> tuple[type[RemoteError], tuple[str, str]]:
+        return type(self), (str(self), self.strerror or "")
 
 
 class StackError(StackboneError):

@@ -21,15 +21,10 @@ from stackbone.cache.disk.digest import Digests
 from stackbone.cache.disk.files import make_folder, remove_abandoned
 from stackbone.cache.errors import CacheError, UsageError
 from stackbone.cache.feature_set import FeatureSet
+from stackbone.cache.findings.applied import read_whole_index
+from stackbone.cache.findings.found import FOLDER as FINDINGS
 from stackbone.cache.records.given import check_given_name, given_digests, given_features, given_spec
-from stackbone.cache.records.index import (
-    DatasetIndex,
-    index_path,
-    is_dataset_name,
-    read_index,
-    uncorrected,
-    write_index,
-)
+from stackbone.cache.records.index import DatasetIndex, index_path, is_dataset_name, uncorrected, write_index
 from stackbone.cache.records.spec import FeatureSpec, feature_set_id, full_name, parse_feature_set_id
 from stackbone.cache.text import counted
 
@@ -194,7 +189,7 @@ class FeatureStore:
             raise UsageError(message)
         path = index_path(self.root, name or names[0])
         try:
-            return self.corrected(read_index(path))
+            return self.corrected(read_whole_index(self.root, path))
         except FileNotFoundError as exc:
             message = f"the dataset {path.stem!r} in the cache {self.root} was removed just now. Run again"
             raise CacheError(message) from exc
@@ -276,6 +271,7 @@ class FeatureStore:
             self.root / "datasets",
             self.root / BOXES,
             self.scores_folder,
+            *(self.root / FINDINGS).glob("*"),
             *(each.folder for each in self.feature_sets()),
         ]
         return sum(remove_abandoned(folder) for folder in folders)

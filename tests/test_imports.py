@@ -21,10 +21,11 @@ from tests.made.checkout import ROOT
 
 # What the modules of each room may import beyond themselves and the standard library.
 ROOMS = {
-    "cache": {"numpy", "h5py", "safetensors", "pandas"},
+    "cache": {"numpy", "h5py", "safetensors", "pandas", "fsspec", "aiohttp"},  # the last two for what is behind URLs
     "extract": {
         *("stackbone.cache", "numpy", "PIL", "torch", "timm", "openvino"),
         *("safetensors", "huggingface_hub", "pyarrow"),  # weights files, timm's hub, tables
+        "av",  # frames of videos
         "yaml",  # datasets in the form of YOLO
         "pandas",  # reports as frames
         *("pillow_heif", "pillow_jxl"),  # formats that Pillow reads by plug-ins
@@ -69,11 +70,33 @@ EXCEPTIONS = {
 ORDER = {
     "cache": (
         *("lazy", "errors", "text", "csv_text", "choices", "splits", "backbone_groups", "progress", "plugins"),
-        *("labels", "disk", "tensor_file", "trainings", "hdf5", "boxes", "corrections", "records", "maps"),
+        *(
+            "labels",
+            "disk",
+            "remote",
+            "tensor_file",
+            "trainings",
+            "hdf5",
+            "boxes",
+            "corrections",
+            "records",
+            "findings",
+        ),
+        "maps",
         *("feature_set", "store", "upkeep"),
     ),
     "extract": (
-        *("backbones", "images", "views", "datasets", "relabelling", "networks", "methods", "steering_files"),
+        *(
+            "backbones",
+            "containers",
+            "images",
+            "views",
+            "datasets",
+            "relabelling",
+            "networks",
+            "methods",
+            "steering_files",
+        ),
         *("engines", "embedding", "exporting", "steering", "attention"),
     ),
     "stack": (
@@ -118,7 +141,8 @@ INNER_ORDER = {
 
 # Libraries that take long to import: inside functions only, so that --help and a re-run with nothing to do are quick.
 HEAVY = {"torch", "torchvision", "timm", "openvino", "mlxtend", "huggingface_hub", "pyarrow", "safetensors"}
-HEAVY |= {"pandas", "plotly", "kaleido", "umap", "pillow_heif", "pillow_jxl", "onnx", "onnxruntime", "faiss"}
+HEAVY |= {"aiohttp", "av", "fsspec", "pandas", "plotly", "kaleido", "umap", "pillow_heif", "pillow_jxl"}
+HEAVY |= {"onnx", "onnxruntime", "faiss"}
 # Nothing but torch code: outside of themselves they are imported inside functions alone.
 TORCH_MODULES = {
     f"extract/{name}.py"

@@ -14,7 +14,7 @@ from stackbone.cache.disk.files import fsync_folder, make_folder, write_atomical
 from stackbone.cache.errors import CacheError, Malformed
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.opening import open_checked
-from stackbone.cache.hdf5.texts import encode_texts, read_texts, write_texts
+from stackbone.cache.hdf5.texts import read_texts, write_texts
 from stackbone.cache.labels.forms import FORMS
 
 FORMAT = "stackbone-corrections"
@@ -89,7 +89,7 @@ def write_batch(cache_root: Path, dataset: str, batch: Batch) -> Path:
         if batch.label_form:
             hdf5.write_text(file, _LABEL_FORM, batch.label_form)
         for name in _TEXT_COLUMNS:
-            write_texts(file, name, encode_texts(dataset, getattr(batch, name)))
+            write_texts(file, name, dataset, getattr(batch, name))
         hdf5.write_column(file, "image_sha256", batch.image_sha256)
     path = cache_root / FOLDER / dataset / f"{number:0{_DIGITS}d}-{uuid.uuid4().hex[:8]}.h5"
     make_folder(path.parent)
