@@ -49,6 +49,9 @@ SteeringOption = Annotated[
 ]
 EngineOption = Annotated[str, typer.Option(help="What runs the networks: {engines}")]
 DeviceOption = Annotated[str, typer.Option(help="Where networks run: auto, cpu, cuda, cuda:1, mps")]
+SolverDeviceOption = Annotated[
+    str, typer.Option("--device", help="Where logistic regressions and linear SVMs are solved: cpu, cuda, cuda:1, auto")
+]
 WorkersOption = Annotated[int | None, typer.Option(min=1, help="Threads that decode images [default: one per core]")]
 ModelOption = Annotated[
     Path, typer.Option("--model", help="File that `stack --save`, `transfer --save` or `detect --save` wrote")
