@@ -321,7 +321,7 @@ def test_a_list_refuses_what_would_lose_labels_or_is_no_image(tree: Tree) -> Non
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("photos.zip", "but an archive; unpack it."),
+        ("photos.7z", "but an archive; unpack it."),
         ("clip.MOV", "but a video."),
         ("plan.svg", "but a drawing; export it as PNG."),
     ],
@@ -373,7 +373,7 @@ def test_a_file_that_is_neither_table_nor_image_is_an_error(tree: Tree) -> None:
 
 
 def test_the_kinds_are_asked_from_the_most_to_the_least_particular(tree: Tree) -> None:
-    assert list(KINDS) == ["table", "cub", "voc", "coco", "yolo", "folder", "arrays", "images"]
+    assert list(KINDS) == ["table", "cub", "voc", "coco", "yolo", "webdataset", "archive", "folder", "arrays", "images"]
     text = message(DatasetError, data=tree("notes.txt") / "notes.txt")
     assert "A dataset can be: a CSV or Parquet table, or a folder of images with one; a CUB_200_2011 folder; " in text
 
