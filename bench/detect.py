@@ -112,11 +112,12 @@ def read_image(annotated: AnnotatedImages, row: int) -> Tensor:
     import torch
 
     from stackbone.cache.disk.reading import ListedFile
+    from stackbone.extract.containers.reading import read_listed_image
     from stackbone.extract.images.decode import decode
 
     index, place = annotated.images.index, int(annotated.images.rows[row])
     file = ListedFile(index.root, index.path[place], index.image_sha256[place].tobytes())
-    return torch.from_numpy(np.array(decode(file.read()))).permute(2, 0, 1) / 255
+    return torch.from_numpy(np.array(decode(read_listed_image(file)))).permute(2, 0, 1) / 255
 
 
 def target_of(annotated: AnnotatedImages, row: int) -> dict[str, Tensor]:

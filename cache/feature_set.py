@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.disk.digest import DIGEST_BYTES, Digests, as_keys
+from stackbone.cache.disk.digest_sets import are_among
 from stackbone.cache.disk.scratch import empty_array
 from stackbone.cache.errors import CacheError, CorruptFileError
 from stackbone.cache.hdf5.opening import corrupt_message
@@ -145,7 +146,7 @@ class FeatureSet:
         for _, (header, found, _) in self.read_each(shard.read_summary):
             rows.append(found)
             cut += [header.provenance[CUT]] if CUT in header.provenance else []
-        missing: NDArray[np.bool_] = ~np.isin(as_keys(digests), as_keys(np.concatenate(rows)))
+        missing = ~are_among(digests, np.concatenate(rows))
         if not cut:
             return missing, np.zeros(len(digests), np.bool_)
         return missing, ~missing & np.array(names_cut(cut, (row.tobytes().hex() for row in digests)), np.bool_)

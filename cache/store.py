@@ -17,19 +17,14 @@ from stackbone.cache.boxes.box_table import BoxTable
 from stackbone.cache.corrections.batch import Batch, read_batches, remove_batch, write_batch
 from stackbone.cache.corrections.corrected import correct
 from stackbone.cache.disk.digest import Digests
-from stackbone.cache.errors import CacheError, UsageError
+from stackbone.cache.errors import CacheError, RemoteError, UsageError
 from stackbone.cache.feature_set import FeatureSet
+from stackbone.cache.findings.applied import read_whole_index
+from stackbone.cache.findings.found import FOLDER as FINDINGS
 from stackbone.cache.places.object_path import ObjectPath
 from stackbone.cache.places.place import Place, make_room, modified_ns, place_of, remove_left_over
 from stackbone.cache.records.given import check_given_name, given_digests, given_features, given_spec
-from stackbone.cache.records.index import (
-    DatasetIndex,
-    index_path,
-    is_dataset_name,
-    read_index,
-    uncorrected,
-    write_index,
-)
+from stackbone.cache.records.index import DatasetIndex, index_path, is_dataset_name, uncorrected, write_index
 from stackbone.cache.records.spec import FeatureSpec, feature_set_id, full_name, parse_feature_set_id
 from stackbone.cache.text import counted
 
@@ -96,6 +91,8 @@ class FeatureStore:
     def _folders(self) -> list[Place]:
         try:
             return sorted(self.root.iterdir()) if self.root.is_dir() else []
+        except RemoteError:
+            raise
         except OSError as exc:
             message = (
                 f"could not list the cache {self.root}: {exc.strerror or exc}. "
@@ -188,7 +185,7 @@ class FeatureStore:
             raise UsageError(message)
         path = index_path(self.root, name or names[0])
         try:
-            return self.corrected(read_index(path))
+            return self.corrected(read_whole_index(self.root, path))
         except FileNotFoundError as exc:
             message = f"the dataset {path.stem!r} in the cache {self.root} was removed just now. Run again"
             raise CacheError(message) from exc
@@ -270,6 +267,7 @@ class FeatureStore:
             self.root / "datasets",
             self.root / BOXES,
             self.scores_folder,
+            *(self.root / FINDINGS).glob("*"),
             *(each.folder for each in self.feature_sets()),
         ]
         return sum(remove_left_over(folder) for folder in folders)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stackbone.cache.text import typed
+from stackbone.cache.errors import UsageError
+from stackbone.cache.text import counted, typed
 from stackbone.commands.shared.console import as_given, out, print_json, progress
 from stackbone.commands.shared.endings import exit_if_too_many_failed
 from stackbone.commands.shared.experiment_output import print_extract, print_summary
@@ -31,6 +32,10 @@ from stackbone.commands.shared.tables import print_table
 if TYPE_CHECKING:
     from stackbone.cache import FeatureStore
     from stackbone.extract import ExtractReport
+
+
+_DRY_RUN = "dry run: nothing was embedded or written; leave --dry-run out to embed"
+_INDEXED = "the index is written, and nothing embedded; leave --index-only out to embed, or give --part K/N"
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,35 @@ class EmbeddingOptions:
     ] = False
 
 
+@dataclass(frozen=True)
+class SpreadOptions:
+    """One job over several processes or machines."""
+
+    part: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N",
+            help="Embed the K-th of N parts of the images, such as 3/16; run the others elsewhere on the same cache, "
+            "at the same time or later",
+        ),
+    ] = None
+    index_only: Annotated[
+        bool,
+        typer.Option(
+            "--index-only",
+            help="List the images and read them for their digests, and write the index; run it once before parts, "
+            "which then read their own images alone",
+        ),
+    ] = False
+
+    def check(self, *, dry_run: bool) -> None:
+        """Raise `UsageError` if options exclude each other."""
+        given = [("--part", self.part), ("--index-only", self.index_only), ("--dry-run", dry_run)]
+        if len(both := [name for name, value in given if value]) > 1:
+            message = f"{' and '.join(both)} exclude each other: give one of them"
+            raise UsageError(message)
+
+
 @grouped
 def command(
     context: typer.Context,
@@ -92,6 +126,7 @@ def command(
     listing: DatasetOptions,
     no_labels: Annotated[bool, typer.Option("--no-labels", help="Ignore labels: compute features only")] = False,
     embedding: EmbeddingOptions,
+    spread: SpreadOptions,
     decoding: DecodingOptions,
     max_failed: MaxFailedOption = 0.01,
     dry_run: Annotated[
@@ -104,9 +139,10 @@ def command(
     from stackbone.extract import extract
     from stackbone.extract.embedding.indexing import preview
 
+    spread.check(dry_run=dry_run)
     dataset = listing.open(data, labelled=not no_labels)
     store = FeatureStore(cache)
-    if dry_run:
+    if dry_run or spread.index_only:
         with progress("nothing was written") as on_progress:
             summary = preview(
                 dataset,
@@ -117,13 +153,14 @@ def command(
                 map_size=embedding.map_size,
                 steering=sources.steering_files,
                 modules=sources.modules,
+                write=spread.index_only,
                 on_progress=on_progress,
             )
         if as_json:
             print_json({"dataset": summary.name, "cache": str(store.root), "summary": summary.to_dict()})
         else:
             print_summary(summary)
-            out.print("dry run: nothing was embedded or written; leave --dry-run out to embed")
+            out.print(_INDEXED if spread.index_only else _DRY_RUN)
         return
     with progress("what was computed is kept; run the same command to go on") as on_progress:
         report = extract(
@@ -136,6 +173,7 @@ def command(
             weights=sources.weights_files,
             **asdict(embedding),
             **asdict(decoding),
+            part=spread.part,
             on_listed=None if as_json or out.is_quiet else print_summary,
             on_room=None if as_json else out.note,
             on_progress=on_progress,
@@ -144,11 +182,24 @@ def command(
         print_json(report.to_dict())
     else:
         print_extract(report)
-        if any(report.index.label):
+        if n_left := _n_left(report, store):
+            out.note(f"next: {counted(n_left, 'image')} of other parts have no features yet: run the other parts")
+        elif any(report.index.label):
             out.note(f"next: {_next_step(context, report, store, steered=bool(sources.steering))}")
         if profile:
             print_table(["where the time went", "seconds", "share"], report.profile_rows())
-    exit_if_too_many_failed(len(report.failures), len(report.index), max_failed, "the features of all others are kept")
+    exit_if_too_many_failed(len(report.failures), report.n_mine, max_failed, "the features of all others are kept")
+
+
+def _n_left(report: ExtractReport, store: FeatureStore) -> int:
+    """Return how many images of other parts than a run's lack features that it made."""
+    if not report.part:
+        return 0
+    others = report.index.image_sha256[report.index.ok & ~report.is_mine]
+    made = {each.feature_set for each in report.backbones}
+    return max(
+        (int(each.missing(others).sum()) for each in store.feature_sets() if each.id in made), default=len(others)
+    )
 
 
 def _next_step(context: typer.Context, report: ExtractReport, store: FeatureStore, *, steered: bool) -> str:

@@ -6,15 +6,16 @@ and extracting the same images again keeps them. No feature is computed again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stackbone.cache.errors import UsageError
-from stackbone.cache.text import counted
+from stackbone.cache.text import counted, typed
 from stackbone.commands.shared import endings
-from stackbone.commands.shared.console import err, out, print_json
+from stackbone.commands.shared.console import as_given, err, out, print_json
 from stackbone.commands.shared.option_groups import grouped
 from stackbone.commands.shared.options import CacheOption, DatasetNameOption, JsonOption, RowOptions
 from stackbone.commands.shared.tables import print_table
@@ -29,6 +30,7 @@ _COLUMNS = ["path", "label", "was"]
 
 @grouped
 def command(
+    context: typer.Context,
     fixes: Annotated[
         Path | None,
         typer.Argument(
@@ -85,13 +87,13 @@ def command(
         if as_json:
             print_json(done.to_dict())
         else:
-            _print(done)
+            _print(done, as_given(context, "cache", "dataset"))
         columns = done.columns()
     with endings.Outputs() as outputs:
         rows.write(columns, outputs, dict.fromkeys(_COLUMNS, str))
 
 
-def _print(done: Relabelled) -> None:
+def _print(done: Relabelled, given: Sequence[str]) -> None:
     for note in done.notes:
         err.note(f"note: {note}")
     _print_rows(done.columns())
@@ -120,7 +122,8 @@ def _print(done: Relabelled) -> None:
             if len(paths) > _SHOWN:
                 out.print(f"  and {len(paths) - _SHOWN:,} more; --json lists all")
     if done.path:
-        err.note("`stackbone relabel --undo` takes this back; `stackbone stack` uses the new labels")
+        undo = typed("stackbone", "relabel", "--undo", *given)
+        err.note(f"`{undo}` takes this back; `{typed('stackbone', 'stack', *given)}` uses the new labels")
 
 
 def _print_rows(columns: dict[str, list[str]]) -> None:

@@ -25,6 +25,7 @@ ROOMS = {
     "extract": {
         *("stackbone.cache", "numpy", "PIL", "torch", "timm", "openvino"),
         *("safetensors", "huggingface_hub", "pyarrow"),  # weights files, timm's hub, tables
+        "av",  # frames of videos
         "yaml",  # datasets in the form of YOLO
         "pandas",  # reports as frames
         *("pillow_heif", "pillow_jxl"),  # formats that Pillow reads by plug-ins
@@ -77,12 +78,23 @@ ORDER = {
             "boxes",
             "corrections",
             "records",
+            "findings",
             "maps",
         ),
         *("feature_set", "store", "upkeep"),
     ),
     "extract": (
-        *("backbones", "images", "views", "datasets", "relabelling", "networks", "methods", "steering_files"),
+        *(
+            "backbones",
+            "containers",
+            "images",
+            "views",
+            "datasets",
+            "relabelling",
+            "networks",
+            "methods",
+            "steering_files",
+        ),
         *("engines", "embedding", "exporting", "steering", "attention"),
     ),
     "stack": (
@@ -127,19 +139,8 @@ INNER_ORDER = {
 
 # Libraries that take long to import: inside functions only, so that --help and a re-run with nothing to do are quick.
 HEAVY = {"torch", "torchvision", "timm", "openvino", "mlxtend", "huggingface_hub", "pyarrow", "safetensors"}
-HEAVY |= {
-    "fsspec",
-    "aiohttp",
-    "pandas",
-    "plotly",
-    "kaleido",
-    "umap",
-    "pillow_heif",
-    "pillow_jxl",
-    "onnx",
-    "onnxruntime",
-    "faiss",
-}
+HEAVY |= {"aiohttp", "av", "fsspec", "pandas", "plotly", "kaleido", "umap", "pillow_heif", "pillow_jxl"}
+HEAVY |= {"onnx", "onnxruntime", "faiss"}
 # Nothing but torch code: outside of themselves they are imported inside functions alone.
 TORCH_MODULES = {
     f"extract/{name}.py"

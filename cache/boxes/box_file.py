@@ -15,7 +15,7 @@ from stackbone.cache.disk.digest import DIGEST_BYTES, Digests
 from stackbone.cache.errors import CacheError, Malformed
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.opening import CacheFile, open_checked
-from stackbone.cache.hdf5.texts import encode_texts, read_texts, write_texts
+from stackbone.cache.hdf5.texts import read_texts, write_texts
 from stackbone.cache.places.place import Place, make_room, remove, write_whole
 
 FORMAT = "stackbone-boxes"
@@ -53,7 +53,7 @@ def write_boxes(cache_root: Place, dataset: str, table: BoxTable) -> Place:
         hdf5.write_compressed(file, "n_boxes", flat.counts)
         for i, name in enumerate(_SIZES):
             hdf5.write_compressed(file, name, np.ascontiguousarray(flat.sizes[:, i]))
-        write_texts(file, "class_name", encode_texts(dataset, flat.names))
+        write_texts(file, "class_name", dataset, flat.names)
         hdf5.write_column(file, "corners", flat.corners)
         hdf5.write_compressed(file, "class", flat.classes)
         for name in _FLAGS:

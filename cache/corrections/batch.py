@@ -12,7 +12,7 @@ from stackbone.cache.disk.digest import DIGEST_BYTES, Digests
 from stackbone.cache.errors import CacheError, Malformed
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.opening import open_checked
-from stackbone.cache.hdf5.texts import encode_texts, read_texts, write_texts
+from stackbone.cache.hdf5.texts import read_texts, write_texts
 from stackbone.cache.labels.forms import FORMS
 from stackbone.cache.places.place import Place, files_in, make_room, remove, write_whole
 
@@ -88,7 +88,7 @@ def write_batch(cache_root: Place, dataset: str, batch: Batch) -> Place:
         if batch.label_form:
             hdf5.write_text(file, _LABEL_FORM, batch.label_form)
         for name in _TEXT_COLUMNS:
-            write_texts(file, name, encode_texts(dataset, getattr(batch, name)))
+            write_texts(file, name, dataset, getattr(batch, name))
         hdf5.write_column(file, "image_sha256", batch.image_sha256)
     path = cache_root / FOLDER / dataset / f"{number:0{_DIGITS}d}-{uuid.uuid4().hex[:8]}.h5"
     make_room(path.parent)

@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from stat import S_ISREG
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +73,18 @@ class FileDigests:
     n_hashed: int
 
 
+class Inside(Protocol):
+    """What knows images that lie inside files: many in each, with the stamps of that file."""
+
+    def file_of(self, path: str) -> str:
+        """Return the file that an image lies in; the same path of an image that is a file."""
+        ...
+
+    def digests(self, file: str, paths: Sequence[str]) -> Iterator[tuple[str, bytes | str]]:
+        """Yield the path of each image that is wanted of a file, with its SHA-256, or why it cannot be read."""
+        ...
+
+
 def usable_cores() -> int:
     """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -89,6 +103,7 @@ def list_digests(
     old_stamps: FileStamps,
     *,
     root: str = "",
+    inside: Inside | None = None,
     on_progress: Steps | None = None,
 ) -> FileDigests:
     """Return the digests of `paths`, reading only files whose stamps changed since they were remembered.
@@ -96,17 +111,20 @@ def list_digests(
     Parameters
     ----------
     paths
-        Files to digest.
+        Images to digest; those of one file that `inside` knows follow one another.
     remembered
         Row of each known path in `old_digests` and `old_stamps`.
     root
         Folder that `paths` are relative to.
+    inside
+        Knows images that are no files of their own; without it all are.
     on_progress
         Called with (files hashed, files to hash).
     """
     reasons = [""] * len(paths)
     started_ns = time.time_ns()
-    stamps = _read_stamps(paths, reasons, root)
+    files = paths if inside is None else list(map(inside.file_of, paths))
+    stamps = _read_stamps(files, reasons, root)
     digests = np.zeros((len(paths), DIGEST_BYTES), np.uint8)
     rows = np.array([remembered.get(path, -1) for path in paths], np.int64)
     known = np.flatnonzero(rows >= 0)
@@ -117,7 +135,7 @@ def list_digests(
     is_changed = np.array([not reason for reason in reasons], np.bool_)
     is_changed[kept] = False
     to_hash = np.flatnonzero(is_changed)
-    for done, (i, digest) in enumerate(_hash_all(paths, root, to_hash, reasons), start=1):
+    for done, (i, digest) in enumerate(_hash_all(paths, files, root, inside, to_hash, reasons), start=1):
         if digest:
             digests[i] = np.frombuffer(digest, np.uint8)
         else:
@@ -129,18 +147,24 @@ def list_digests(
     return FileDigests(digests, FileStamps(stamps), reasons, len(to_hash))
 
 
-def _read_stamps(paths: Sequence[str], reasons: list[str], root: str = "") -> NDArray[np.int64]:
-    stamps = np.full((len(paths), 4), -1, np.int64)
-    for i, path in enumerate(paths):
+def _read_stamps(files: Sequence[str], reasons: list[str], root: str = "") -> NDArray[np.int64]:
+    """Return the stamps of each file, (n, 4) int64; one that follows itself is asked for once."""
+    stamps = np.full((len(files), 4), -1, np.int64)
+    before, reason = None, ""
+    for i, file in enumerate(files):
+        if file == before:
+            stamps[i], reasons[i] = stamps[i - 1], reason
+            continue
+        before, reason = file, ""
         try:
-            stat = os.stat(os.path.join(root, path))
+            stat = os.stat(os.path.join(root, file))
+            if S_ISREG(stat.st_mode):
+                stamps[i] = [_wrapped(each) for each in (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)]
+            else:  # opening a pipe or a device would wait for ever
+                reason = "is not a regular file"
         except (OSError, ValueError) as exc:  # ValueError: a name that no file can have
-            reasons[i] = getattr(exc, "strerror", None) or str(exc)
-            continue
-        if not S_ISREG(stat.st_mode):  # opening a pipe or a device would wait for ever
-            reasons[i] = "is not a regular file"
-            continue
-        stamps[i] = [_wrapped(each) for each in (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)]
+            reason = getattr(exc, "strerror", None) or str(exc)
+        reasons[i] = reason
     return stamps
 
 
@@ -150,6 +174,28 @@ def _wrapped(number: int) -> int:
 
 
 def _hash_all(
+    paths: Sequence[str],
+    files: Sequence[str],
+    root: str,
+    inside: Inside | None,
+    rows: NDArray[np.intp],
+    reasons: list[str],
+) -> Iterator[tuple[int, bytes]]:
+    if inside is None:
+        yield from _hash_files(paths, root, rows, reasons)
+        return
+    is_inside = np.array([files[i] != paths[i] for i in rows.tolist()], np.bool_)
+    yield from _hash_files(paths, root, rows[~is_inside], reasons)
+    for file, own in groupby(rows[is_inside].tolist(), key=files.__getitem__):
+        row_of = {paths[i]: i for i in own}
+        for path, found in inside.digests(file, list(row_of)):
+            i = row_of[path]
+            if isinstance(found, str):
+                reasons[i] = found
+            yield i, b"" if isinstance(found, str) else found
+
+
+def _hash_files(
     paths: Sequence[str], root: str, rows: NDArray[np.intp], reasons: list[str]
 ) -> Iterator[tuple[int, bytes]]:
     def hash_one(i: int) -> tuple[int, bytes]:

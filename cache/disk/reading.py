@@ -142,14 +142,11 @@ class ListedFile:
         """Where it lies."""
         return os.path.join(self.root, self.path)
 
-    def read(self) -> bytes:
-        """Return its bytes, if they are those that were listed.
+    def check(self) -> None:
+        """Raise `ImageError` if there is nothing to read.
 
-        Raises
-        ------
-        ImageError
-            As of `read_listed`; also if the path leads out of the dataset's folder step by step, as none does that
-            `extract` lists, or the file could not be read when it was listed, or was none.
+        That is so if the path leads out of the dataset's folder step by step, as none does that `extract` lists, or the
+        file could not be read when it was listed, or was none.
         """
         if ".." in self.path.replace(os.sep, "/").split("/"):
             message = "its path leads out of the dataset's folder, as none does that is listed; run again"
@@ -160,7 +157,6 @@ class ListedFile:
         if not any(self.digest):
             message = "it could not be read when it was listed"
             raise ImageError(message)
-        return read_listed(self.place, self.digest)
 
 
 def _check_path(path: str | os.PathLike[str]) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from itertools import chain
+from collections.abc import Mapping
 
 import h5py
 
 from stackbone.cache.errors import CacheError, Malformed
+from stackbone.cache.hdf5.coded_texts import Texts, joined, longest
 from stackbone.cache.hdf5.opening import CacheFile
-from stackbone.cache.hdf5.texts import encode_texts, read_texts, write_texts
+from stackbone.cache.hdf5.texts import read_coded, write_texts
 from stackbone.cache.hdf5.writing import write_text
 
 MOST_COLUMNS, MOST_NAME, MOST_KEPT = 100, 100, 256
@@ -19,7 +19,7 @@ MOST_COLUMNS, MOST_NAME, MOST_KEPT = 100, 100, 256
 _COLUMNS, _CELLS = "columns", "cells"
 
 
-def check_text_table(dataset: str, columns: Mapping[str, Sequence[str]]) -> None:
+def check_text_table(dataset: str, columns: Mapping[str, Texts]) -> None:
     """Refuse columns of a dataset that no reader takes.
 
     Raises
@@ -34,24 +34,24 @@ def check_text_table(dataset: str, columns: Mapping[str, Sequence[str]]) -> None
         )
         raise CacheError(message)
     for name, cells in columns.items():
-        longest = max(map(len, cells), default=0)
-        if not _is_name(name) or longest > MOST_KEPT:
+        n_characters = longest(cells)
+        if not _is_name(name) or n_characters > MOST_KEPT:
             message = (
                 f"the further column {str(name)[:MOST_NAME]!r} of the dataset {dataset!r} has cells of up to "
-                f"{longest:,} characters. Expected a name of 1 to {MOST_NAME} printable characters, and cells of up to "
-                f"{MOST_KEPT}. Leave the column out, or shorten it"
+                f"{n_characters:,} characters. Expected a name of 1 to {MOST_NAME} printable characters, and cells of "
+                f"up to {MOST_KEPT}. Leave the column out, or shorten it"
             )
             raise CacheError(message)
 
 
-def write_text_table(file: h5py.File, dataset: str, columns: Mapping[str, Sequence[str]]) -> None:
+def write_text_table(file: h5py.File, dataset: str, columns: Mapping[str, Texts]) -> None:
     """Write columns of a dataset, all of one length; nothing where there are none."""
     if columns:
         write_text(file, _COLUMNS, json.dumps(list(columns), ensure_ascii=False))
-        write_texts(file, _CELLS, encode_texts(dataset, list(chain.from_iterable(columns.values()))))
+        write_texts(file, _CELLS, dataset, joined([*columns.values()]))
 
 
-def read_text_table(file: CacheFile, n: int) -> dict[str, list[str]]:
+def read_text_table(file: CacheFile, n: int) -> dict[str, Texts]:
     """Return the columns of `n` cells that a file has, by name; errors as of `CacheFile`."""
     if not file.has(_COLUMNS):
         return {}
@@ -64,7 +64,7 @@ def read_text_table(file: CacheFile, n: int) -> dict[str, list[str]]:
     if len(cells) != n * len(names) or cells.dtype.itemsize > 4 * MOST_KEPT:  # bytes of a character in UTF-8
         message = f"its further columns have {len(cells)} cells of {cells.dtype.itemsize} bytes, for {n} x {len(names)}"
         raise Malformed(message)
-    texts = read_texts(cells)
+    texts = read_coded(cells)
     return {name: texts[i * n : (i + 1) * n] for i, name in enumerate(names)}
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from stackbone.cache.errors import CacheError
+from stackbone.cache.hdf5.coded_texts import CodedTexts, Texts
 from stackbone.cache.hdf5.column import Column
 from stackbone.cache.hdf5.writing import create_compressed
 
 _PIECE_BYTES = 16 << 20
-_KNOWN = 4096
+_MOST_CODED = 1 << 16  # different texts, up to which a column is kept coded
 
 
 def encode_texts(dataset: str, texts: Sequence[str]) -> list[bytes]:
@@ -33,26 +35,52 @@ def encode_texts(dataset: str, texts: Sequence[str]) -> list[bytes]:
         raise CacheError(message) from exc
 
 
-def write_texts(file: h5py.File, name: str, texts: Sequence[bytes]) -> None:
-    """Write a column of texts, as wide as the longest."""
-    dtype = h5py.string_dtype("utf-8", max(map(len, texts), default=1) or 1)
-    column = create_compressed(file, name, len(texts), dtype)
+def write_texts(file: h5py.File, name: str, dataset: str, texts: Sequence[str]) -> None:
+    """Write a column of texts of a dataset, as wide as the longest; errors as `encode_texts`."""
+    if isinstance(texts, CodedTexts):
+        used = set(texts.used())
+        names = encode_texts(dataset, [each if code in used else "" for code, each in enumerate(texts.names)])
+        known = np.array(names or [b""])
+        _write(file, name, len(texts), max(map(len, names), default=0), lambda rows: known[texts.codes[rows]])
+    else:
+        encoded = encode_texts(dataset, texts)
+        _write(file, name, len(texts), max(map(len, encoded), default=0), lambda rows: np.array(encoded[rows]))
+
+
+def _write(file: h5py.File, name: str, n_rows: int, width: int, piece: Callable[[slice], NDArray[np.bytes_]]) -> None:
+    dtype = h5py.string_dtype("utf-8", max(1, width))
+    column = create_compressed(file, name, n_rows, dtype)
     # One long path makes every row as wide: whole chunks, but not all of them at once.
     rows = column.chunks[0] * max(1, _PIECE_BYTES // (column.chunks[0] * dtype.itemsize))
-    for start in range(0, len(texts), rows):
-        column[start : start + rows] = np.array(texts[start : start + rows], dtype)
+    for start in range(0, n_rows, rows):
+        column[start : start + rows] = piece(slice(start, start + rows)).astype(dtype)
 
 
 def read_texts(column: Column) -> list[str]:
-    """Return a column of texts; surrogates stand for bytes that are not UTF-8."""
-    texts: list[str] = []
-    known: dict[bytes, str] = {}  # labels and their like repeat: one string each
+    """Return a column of texts that differ; surrogates stand for bytes that are not UTF-8."""
+    texts = [""] * len(column)
+    start = 0
     for piece in column.pieces():
-        for content in piece.tolist():
-            text = known.get(content)
-            if text is None:
-                text = content.decode("utf-8", "surrogateescape")
-                if len(known) < _KNOWN:
-                    known[content] = text
-            texts.append(text)
+        texts[start : start + len(piece)] = [_decoded(content) for content in piece.tolist()]
+        start += len(piece)
     return texts
+
+
+def read_coded(column: Column) -> Texts:
+    """Return a column of texts of which many are equal, as `CodedTexts`; as a list where too many differ."""
+    known: dict[bytes, int] = {}
+    codes = np.empty(len(column), np.uint32)
+    start = 0
+    for piece in column.pieces():
+        # Equal texts come in runs, since images are listed folder by folder.
+        starts = np.flatnonzero(np.concatenate([[True], piece[1:] != piece[:-1]])) if len(piece) else np.arange(0)
+        numbers = [known.setdefault(content, len(known)) for content in piece[starts].tolist()]
+        codes[start : start + len(piece)] = np.repeat(numbers, np.diff(starts, append=len(piece)))
+        start += len(piece)
+        if len(known) > _MOST_CODED:
+            return read_texts(column)
+    return CodedTexts([_decoded(content) for content in known], codes)
+
+
+def _decoded(content: bytes) -> str:
+    return content.decode("utf-8", "surrogateescape")

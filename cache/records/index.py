@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,10 +16,11 @@ from stackbone.cache.corrections.corrected import Corrected
 from stackbone.cache.disk.digest import DIGEST_BYTES, Digests, FileStamps
 from stackbone.cache.errors import CacheError, Malformed, UsageError
 from stackbone.cache.hdf5 import writing as hdf5
+from stackbone.cache.hdf5.coded_texts import Texts, count_texts
 from stackbone.cache.hdf5.column import Column
 from stackbone.cache.hdf5.opening import CacheFile, open_checked
 from stackbone.cache.hdf5.text_table import check_text_table, read_text_table, write_text_table
-from stackbone.cache.hdf5.texts import encode_texts, read_texts, write_texts
+from stackbone.cache.hdf5.texts import read_coded, read_texts, write_texts
 from stackbone.cache.labels.forms import FORMS
 from stackbone.cache.labels.numbers import NUMBERS
 from stackbone.cache.labels.sets import SETS, split_names
@@ -49,7 +51,8 @@ class DatasetIndex:
     root
         Folder that the paths are relative to, as it was when listed; ``""`` of images that were arrays in memory.
     path, label, split, group
-        Lists of n strings; ``""`` where there is none.
+        Sequences of n strings; ``""`` where there is none. Those of an index that was read are lists, or `CodedTexts`
+        where many are equal.
     image_sha256
         (n, 32) uint8; zero where the file could not be read.
     status
@@ -64,7 +67,7 @@ class DatasetIndex:
     listed
         What was met beside the images, and what was believed.
     columns
-        Further columns of the dataset's table, by name: lists of n strings, ``""`` where there is nothing.
+        Further columns of the dataset's table, by name: sequences of n strings, ``""`` where there is nothing.
     label_form
         What a label is: ``""`` for the name of one class, else one of `cache.labels.forms.FORMS`: names of any number
         of labels, or several numbers.
@@ -75,16 +78,16 @@ class DatasetIndex:
     name: str
     root: str
     path: list[str]
-    label: list[str]
-    split: list[str]
-    group: list[str]
+    label: Texts
+    split: Texts
+    group: Texts
     image_sha256: Digests
     status: NDArray[np.uint8]
-    reason: list[str]
+    reason: Texts
     stamps: FileStamps = field(repr=False)
     sizes: NDArray[np.int64] | None = field(default=None, repr=False)
     listed: Listed = field(default_factory=Listed)
-    columns: dict[str, list[str]] = field(default_factory=dict, repr=False)
+    columns: Mapping[str, Texts] = field(default_factory=dict, repr=False)
     label_form: str = ""
     corrected: Corrected | None = field(default=None, repr=False)
 
@@ -116,10 +119,20 @@ class DatasetIndex:
 
     def names_of(self, row: int) -> list[str]:
         """Return the classes or labels of a row: one, any number where images can have several; none of numbers."""
-        label = self.label[row]
+        return self._names(self.label[row])
+
+    def _names(self, label: str) -> list[str]:
         if self.label_form == SETS:
             return split_names(label)
         return [label] if label and self.label_form != NUMBERS else []
+
+    def count_names(self, rows: NDArray[np.intp]) -> Counter[str]:
+        """Return how many of these rows each class or label has, in the order in which it is met there first."""
+        found: Counter[str] = Counter()
+        for label, n in count_texts(self.label, rows).items():
+            for name in self._names(label):
+                found[name] += n
+        return found
 
     @property
     def ok(self) -> NDArray[np.bool_]:
@@ -190,7 +203,7 @@ def write_index(path: Place, index: DatasetIndex) -> None:
         if index.label_form:
             hdf5.write_text(file, _LABEL_FORM, index.label_form)
         for name in _TEXT_COLUMNS:
-            write_texts(file, name, encode_texts(index.name, getattr(index, name)))
+            write_texts(file, name, index.name, getattr(index, name))
         hdf5.write_column(file, "image_sha256", index.image_sha256)
         hdf5.write_compressed(file, "status", index.status)
         for i, name in enumerate(_STAMPS):
@@ -249,7 +262,8 @@ def read_with_version(path: Place) -> tuple[DatasetIndex, int, int]:
             columns=read_text_table(file, len(digests)),
             label_form=_label_form(file),
             corrected=None,
-            **{name: read_texts(column) for name, column in columns.items()},
+            path=read_texts(columns.pop("path")),
+            **{name: read_coded(column) for name, column in columns.items()},
         )
         if file.seal is None:
             _check_digests(index)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -12,6 +11,8 @@ from numpy.typing import NDArray
 
 from stackbone.cache.boxes.box_table import BoxTable
 from stackbone.cache.disk.digest import as_keys
+from stackbone.cache.disk.digest_sets import twin_rows
+from stackbone.cache.hdf5.coded_texts import count_texts
 from stackbone.cache.labels.numbers import NUMBERS, ranges
 from stackbone.cache.records.index import DatasetIndex
 from stackbone.cache.records.listed import Listed
@@ -157,7 +158,7 @@ def summarise_dataset(
         Width and height in pixels that networks take, by their names, where it is known which ones will see the images.
     """
     rows = np.flatnonzero(index.ok)
-    labels = [index.label[row] for row in rows]
+    labels = count_texts(index.label, rows)
     copies = _find_copies(index, rows)
     conflicts = [
         Conflict([index.path[row] for row in members], [index.label[row] for row in members])
@@ -170,17 +171,17 @@ def summarise_dataset(
         n_listed=len(index),
         n_images=len(rows) - copies.n_doubles,
         n_failed=len(index) - len(rows),
-        n_labelled=sum(map(bool, labels)),
-        classes=_count(name for row in rows.tolist() for name in index.names_of(row)),
-        splits=_count(index.split[row] for row in rows),
-        groups=_count(filter(None, (index.group[row] for row in rows))),
+        n_labelled=labels.total() - labels[""],
+        classes=_sorted(index.count_names(rows)),
+        splits=_sorted(count_texts(index.split, rows)),
+        groups=_sorted(each for each in count_texts(index.group, rows).items() if each[0]),
         n_doubles=copies.n_doubles,
         conflicts=conflicts,
         sizes=_measure(index),
         listed=index.listed if index.corrected is None else index.listed.noting(index.corrected.notes()),
         oddities=find_oddities(index, copies, inputs or {}),
         label_form=index.label_form,
-        numbers=ranges(labels) if index.label_form == NUMBERS else {},
+        numbers=ranges(list(labels)) if index.label_form == NUMBERS else {},
         boxes=None if boxes is None else boxes.flat.n_of_classes,
         n_boxed=0 if boxes is None else len(boxes),
     )
@@ -201,17 +202,14 @@ def _size(values: Sequence[float] | NDArray[Any]) -> Size:
 
 
 def _find_copies(index: DatasetIndex, rows: NDArray[np.intp]) -> Copies:
-    """Return which files have the same bytes; sorting whole digests of a million files would take seconds."""
+    """Return which files have the same bytes."""
     digests = index.image_sha256[rows]
-    heads = np.ascontiguousarray(digests[:, :8]).view(">u8").reshape(-1)
-    order = np.argsort(heads, kind="stable")
-    same = np.flatnonzero(heads[order[1:]] == heads[order[:-1]])
-    twins = np.unique(np.concatenate([order[same], order[same + 1]])) if len(same) else order[:0]
+    twins = twin_rows(digests)
     groups: dict[bytes, list[int]] = {}
     for i, key in zip(twins.tolist(), as_keys(digests[twins]).tolist(), strict=True):
         groups.setdefault(key, []).append(int(rows[i]))
     return Copies([members for members in groups.values() if len(members) > 1])
 
 
-def _count(values: Iterable[str]) -> dict[str, int]:
-    return dict(sorted(Counter(values).items()))
+def _sorted(counts: Mapping[str, int] | Iterable[tuple[str, int]]) -> dict[str, int]:
+    return dict(sorted(dict(counts).items()))

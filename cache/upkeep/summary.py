@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from stackbone.cache.disk.digest import as_keys
+from stackbone.cache.disk.digest import Digests
+from stackbone.cache.disk.digest_sets import are_among, distinct
 from stackbone.cache.errors import CacheError
 from stackbone.cache.feature_set import FeatureSet
+from stackbone.cache.findings.applied import read_whole_index
 from stackbone.cache.places.place import is_there
 from stackbone.cache.records.feature_name import POOLED, PYRAMID
 from stackbone.cache.records.given import is_given
-from stackbone.cache.records.index import DatasetIndex, index_path, read_index
+from stackbone.cache.records.index import DatasetIndex, index_path
 from stackbone.cache.records.provenance import Provenance, merge_provenance
 from stackbone.cache.records.seen import FILE, SeenRecord
 from stackbone.cache.records.shard import read_summary
@@ -174,8 +176,8 @@ def summarise(store: FeatureStore) -> Summary:
     indexes: list[DatasetIndex] = []
     for name in store.dataset_names():
         with suppress(FileNotFoundError):  # forgotten meanwhile
-            indexes.append(store.corrected(read_index(index_path(store.root, name))))
-    wanted = {index.name: np.unique(as_keys(index.image_sha256[index.ok])) for index in indexes}
+            indexes.append(store.corrected(read_whole_index(store.root, index_path(store.root, name))))
+    wanted = {index.name: distinct(index.image_sha256[index.ok]) for index in indexes}
     found = [each for each in (_summarise_feature_set(each, wanted) for each in store.feature_sets()) if each]
     datasets = [summarise_dataset(each, inputs_of(each.name, found), store.boxes(each.name)) for each in indexes]
     return Summary(str(store.root), found, datasets)
@@ -190,14 +192,14 @@ def inputs_of(dataset: str, feature_sets: Sequence[FeatureSetSummary]) -> dict[s
     }
 
 
-def _summarise_feature_set(feature_set: FeatureSet, wanted: dict[str, np.ndarray]) -> FeatureSetSummary | None:
+def _summarise_feature_set(feature_set: FeatureSet, wanted: dict[str, Digests]) -> FeatureSetSummary | None:
     """Return a feature set in numbers; None for one that has no shard, or whose shards went meanwhile."""
     parts = [found for _, found in feature_set.read_each(read_summary)]
     if not parts:
         return None
     headers, digests, sizes = zip(*parts, strict=True)
-    keys = as_keys(np.concatenate(digests))
-    distinct = np.unique(keys)
+    rows = np.concatenate(digests)
+    held = distinct(rows)
     try:
         seen = feature_set.seen() if is_there(feature_set.folder / FILE) else None
     except CacheError:
@@ -208,10 +210,10 @@ def _summarise_feature_set(feature_set: FeatureSet, wanted: dict[str, np.ndarray
         feature_set=feature_set,
         header=headers[0],
         provenance=merge_provenance([each.provenance for each in headers]),
-        n_rows=len(distinct),
-        n_doubles=len(keys) - len(distinct),
+        n_rows=len(held),
+        n_doubles=len(rows) - len(held),
         n_shards=len(parts),
         n_bytes=sum(sizes),
-        missing={name: int((~np.isin(images, distinct)).sum()) for name, images in wanted.items()},
+        missing={name: int((~are_among(images, held)).sum()) for name, images in wanted.items()},
         seen=seen,
     )

@@ -13,6 +13,7 @@ from stackbone.cache.boxes import box_file
 from stackbone.cache.corrections import batch as corrections
 from stackbone.cache.errors import CacheError, CorruptFileError
 from stackbone.cache.feature_set import FeatureSet
+from stackbone.cache.findings import found as findings
 from stackbone.cache.hdf5.opening import FORMAT_VERSION, corrupt_message
 from stackbone.cache.places.place import Place, files_in, is_there
 from stackbone.cache.progress import Steps
@@ -24,7 +25,7 @@ from stackbone.cache.store import FeatureStore
 from stackbone.cache.text import counted
 from stackbone.cache.upkeep.set_aside import Finding, finding_of
 
-_KINDS = ("shard", "record", "index", "corrections", "boxes")
+_KINDS = ("shard", "record", "index", "corrections", "boxes", "findings")
 _NO_ROWS = (0, RowForm())
 
 
@@ -34,9 +35,9 @@ class Verification:
 
     Attributes
     ----------
-    n_shards, n_rows, n_indexes, n_records, n_corrections, n_boxes
+    n_shards, n_rows, n_indexes, n_records, n_corrections, n_boxes, n_findings
         Sound files, and rows in sound shards (doubles included); records are those of what steerings saw, corrections
-        those of labels, boxes those of datasets' objects.
+        those of labels, boxes those of datasets' objects, findings those of parts of runs.
     n_unsealed
         Sound indexes and records of format version 1, which have no SHA-256; a shard's name is one in any version.
     n_bytes
@@ -51,6 +52,7 @@ class Verification:
     n_records: int
     n_corrections: int
     n_boxes: int
+    n_findings: int
     n_unsealed: int
     n_bytes: int
     findings: list[Finding]
@@ -73,6 +75,7 @@ class Verification:
             "n_records": self.n_records,
             "n_corrections": self.n_corrections,
             "n_boxes": self.n_boxes,
+            "n_findings": self.n_findings,
             "n_unsealed": self.n_unsealed,
             "n_bytes": self.n_bytes,
             "findings": findings,
@@ -83,6 +86,7 @@ class Verification:
         records = f", {counted(self.n_records, 'record')} of steerings" if self.n_records else ""
         records += f", {counted(self.n_corrections, 'file')} of corrected labels" if self.n_corrections else ""
         records += f", {counted(self.n_boxes, 'file')} of boxes" if self.n_boxes else ""
+        records += f", {counted(self.n_findings, 'file')} of findings" if self.n_findings else ""
         sound = (
             f"sound: {counted(self.n_shards, 'shard')} with {counted(self.n_rows, 'row')} and "
             f"{counted(self.n_indexes, 'dataset index', 'dataset indexes')}"
@@ -94,7 +98,7 @@ class Verification:
                 f"{counted(self.n_unsealed, 'index or record file uses', 'index or record files use')} format version "
                 "1, whose 32-bit checksums can miss damage. `stackbone extract` on the dataset rewrites them"
             )
-        if any(f.moved_to for f in self.findings):
+        if any(f.moved_to and f.path.parent.parent.name != corrections.FOLDER for f in self.findings):
             lines.append("run `stackbone extract` on the dataset to refill what the files set aside held")
         return [sound, *lines]
 
@@ -121,7 +125,8 @@ def verify(store: FeatureStore, *, repair: bool = False, on_progress: Steps | No
     recorded = [each for each in sets if _is_steered(each) or is_there(each.folder / FILE)]
     batches = files_in(store.root / corrections.FOLDER, "*/*.h5")
     boxes = files_in(store.root / box_file.FOLDER, "*.h5")
-    looks.n_all = sum(len(each.shards()) for each in sets) + len([*recorded, *indexes, *batches, *boxes])
+    told = files_in(store.root / findings.FOLDER, "*/*.h5")
+    looks.n_all = sum(len(each.shards()) for each in sets) + len([*recorded, *indexes, *batches, *boxes, *told])
     for each in sets:
         # What `compact` put in the place of shards that vanish is looked at in their place.
         for _ in each.read_each(partial(looks.look, "shard", _check_shard)):
@@ -138,6 +143,9 @@ def verify(store: FeatureStore, *, repair: bool = False, on_progress: Steps | No
     for path in boxes:
         with suppress(FileNotFoundError):  # forgotten meanwhile
             looks.look("boxes", _check_boxes, path)
+    for path in told:
+        with suppress(FileNotFoundError):  # in the index by now
+            looks.look("findings", _check_findings, path)
     odd = _odd_rows(looks.sound["shard"])
     sound = {path: n_rows for path, (_, n_rows, _) in looks.sound["shard"].items() if path not in odd}
     found = [
@@ -150,6 +158,7 @@ def verify(store: FeatureStore, *, repair: bool = False, on_progress: Steps | No
         n_records=len(looks.sound["record"]),
         n_corrections=len(looks.sound["corrections"]),
         n_boxes=len(looks.sound["boxes"]),
+        n_findings=len(looks.sound["findings"]),
         n_unsealed=looks.n_unsealed,
         n_bytes=looks.n_bytes,
         findings=[each for each in found if each],
@@ -201,6 +210,11 @@ def _check_corrections(path: Place) -> tuple[_Sound, int]:
 def _check_boxes(path: Place) -> tuple[_Sound, int]:
     table, version, n_bytes = box_file.read_with_version(path)
     return (version, len(table), _NO_ROWS), n_bytes
+
+
+def _check_findings(path: Place) -> tuple[_Sound, int]:
+    found, version, n_bytes = findings.read_with_version(path)
+    return (version, len(found), _NO_ROWS), n_bytes
 
 
 def _is_steered(feature_set: FeatureSet) -> bool:

@@ -21,6 +21,7 @@ from stackbone.cache import ImageError, UsageError
 from stackbone.cache.disk.output_file import write_output
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.extract.backbones.backbone import Transform
+from stackbone.extract.containers.reading import read_listed_image
 from stackbone.extract.images.decode import apply_transform, decode, quiet_pillow
 from stackbone.extract.images.limits import Limits
 from stackbone.extract.methods.toast.module import ToastViT
@@ -191,7 +192,9 @@ def attention_pictures(
     with quiet_pillow():
         for file in files:
             try:
-                readable.append((Path(file.place), apply_transform(decode(file.read(), limits=_LIMITS), transform)))
+                readable.append(
+                    (Path(file.place), apply_transform(decode(read_listed_image(file), limits=_LIMITS), transform))
+                )
             except ImageError as exc:
                 skipped[Path(file.place)] = str(exc)
     pictures: list[AttentionPanels] = []

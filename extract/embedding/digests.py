@@ -22,16 +22,28 @@ from stackbone.cache import (
 from stackbone.cache.disk.digest import DIGEST_BYTES
 from stackbone.cache.progress import Steps
 from stackbone.cache.records.listed import Listed
+from stackbone.extract.containers.hashing import InsideContainers
 from stackbone.extract.datasets.dataset import Dataset
+from stackbone.extract.embedding.sizes import MeasuredSizes
 from stackbone.extract.images.arrays import Arrays
+from stackbone.extract.images.decode import quiet_pillow
 
 _AHEAD = 64  # images whose bytes may wait for their hash
 
 
-def list_dataset(dataset: Dataset, old: DatasetIndex, on_progress: Steps) -> FileDigests:
+def list_dataset(
+    dataset: Dataset, old: DatasetIndex, on_progress: Steps, measured: MeasuredSizes | None = None
+) -> FileDigests:
     """Return the digests of a dataset's images.
 
-    Files that `old` remembers and that are unchanged are not read; arrays are hashed every time.
+    Files that `old` remembers and that are unchanged are not read, nor what lies in them; arrays are hashed every time.
+
+    Parameters
+    ----------
+    dataset, old, on_progress
+        The dataset, its index of an earlier run, and what is called with (images hashed, images to hash).
+    measured
+        Takes the sizes of images inside containers, which are at hand now and nowhere near later.
 
     Raises
     ------
@@ -41,9 +53,17 @@ def list_dataset(dataset: Dataset, old: DatasetIndex, on_progress: Steps) -> Fil
     if dataset.arrays:
         return _list_arrays(dataset.arrays, on_progress)
     remembered = {path: i for i, path in enumerate(old.path)}
-    return list_digests(
-        dataset.paths, remembered, old.image_sha256, old.stamps, root=str(dataset.root), on_progress=on_progress
-    )
+    inside = InsideContainers(str(dataset.root), measured.add if measured else None)
+    with quiet_pillow():
+        return list_digests(
+            dataset.paths,
+            remembered,
+            old.image_sha256,
+            old.stamps,
+            root=str(dataset.root),
+            inside=inside,
+            on_progress=on_progress,
+        )
 
 
 def _list_arrays(arrays: Arrays, on_progress: Steps) -> FileDigests:

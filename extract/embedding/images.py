@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import DatasetIndex, Digests
-from stackbone.cache.disk.reading import read_listed
 from stackbone.cache.maps.reader import MapReader
 from stackbone.cache.records.shards.content import Sizes
+from stackbone.extract.containers.reading import read_image
 from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.embedding.digests import unwritten_index
 from stackbone.extract.images.arrays import Arrays
@@ -41,7 +41,7 @@ class Image:
 
     def read(self) -> bytes:
         """Return its bytes, if they are those that were listed; raises `ImageError`."""
-        return self.arrays.read(self.row, self.digest) if self.arrays else read_listed(self.path, self.digest)
+        return self.arrays.read(self.row, self.digest) if self.arrays else read_image(self.path, self.digest)
 
 
 @dataclass(frozen=True, eq=False)

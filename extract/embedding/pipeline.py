@@ -17,6 +17,7 @@ from stackbone.cache import CacheError, ImageError, usable_cores
 from stackbone.cache.errors import NotLetInError
 from stackbone.cache.progress import Steps
 from stackbone.extract.backbones.backbone import Transform
+from stackbone.extract.containers.order import in_stored_order
 from stackbone.extract.embedding.embedder import Embedder, Failure
 from stackbone.extract.embedding.images import Image, Images
 from stackbone.extract.images.budget import DecodingBudget
@@ -216,17 +217,20 @@ def _prepare(
     profile: Profile,
     limits: Limits,
 ) -> Generator[tuple[int, Image, _Prepared | Failure]]:
-    """Yield those numbers with their images and their pixels, in order, or with the reason why there are none."""
+    """Yield those numbers with their images and their pixels, or with the reason why there are none.
+
+    They come in order, but for images inside a container: these as they are stored.
+    """
     pool = ThreadPoolExecutor(max_workers=workers or usable_cores())
     waiting: deque[tuple[int, Image, Future[_Prepared | Failure]]] = deque()
-    rest = iter(numbers)
+    rest = in_stored_order(numbers.tolist(), lambda number: images[number].path)
     budget = DecodingBudget()
     n_ahead = images_ahead(inputs)
     try:
         while True:
             while len(waiting) < n_ahead and (upcoming := next(rest, None)) is not None:
-                image = images[int(upcoming)]
-                waiting.append((int(upcoming), image, pool.submit(_read, image, inputs, budget, limits)))
+                image = images[upcoming]
+                waiting.append((upcoming, image, pool.submit(_read, image, inputs, budget, limits)))
             if not waiting:
                 return
             number, image, future = waiting.popleft()

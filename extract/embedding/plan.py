@@ -17,9 +17,9 @@ from stackbone.cache import (
     FeatureStore,
     SeenRecord,
     UsageError,
-    as_keys,
     feature_set_id,
 )
+from stackbone.cache.disk.digest_sets import first_rows
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.records.feature_name import PYRAMID, parse_feature_name
 from stackbone.cache.records.given import given_message, is_given
@@ -76,8 +76,7 @@ def distinct_images(
         The images of all rows, where they are in memory and no files.
     """
     rows = np.flatnonzero(ok)
-    _, first = np.unique(as_keys(digests[rows]), return_index=True)
-    return Images(root, paths, digests, rows[np.sort(first)], arrays)
+    return Images(root, paths, digests, rows[first_rows(digests[rows])], arrays)
 
 
 def inputs_of(backbones: Sequence[Backbone]) -> dict[str, tuple[int, int]]:

@@ -17,6 +17,7 @@ from stackbone.cache.records.given import is_given
 from stackbone.cache.records.views import known_view
 from stackbone.cache.text import counted
 from stackbone.extract.backbones.backbone import Backbone, Transform
+from stackbone.extract.containers.reading import read_listed_image
 from stackbone.extract.embedding.plan import backbone_of, find_weights_of
 from stackbone.extract.engines.engine import check_engine, make_engine
 from stackbone.extract.images.budget import DecodingBudget
@@ -185,7 +186,7 @@ def _sample(
         index, row = rows[i]
         digest = index.image_sha256[row].tobytes()
         with suppress(ImageError, MemoryError):  # gone, or changed since, or more than this machine takes
-            content = ListedFile(index.root, index.path[row], digest).read()
+            content = read_listed_image(ListedFile(index.root, index.path[row], digest))
             with decoded(content, budget, limits=ANY) as picture:  # whoever embedded it had let it in
                 sample[digest] = make_views(picture, transform, [view], digest)[view]
     return sample

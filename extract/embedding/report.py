@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stackbone.cache import FAILED, DatasetIndex
+from stackbone.cache.hdf5.coded_texts import count_texts
 from stackbone.cache.text import counted
 from stackbone.cache.upkeep.dataset_summary import DatasetSummary
 from stackbone.cache.upkeep.display import notebook_html
@@ -109,6 +111,10 @@ class ExtractReport:
         Where the rest of the time went.
     seconds
         Wall time of the whole run.
+    part
+        Which part of the images it was about, such as ``3/16``; ``""`` for all of them.
+    is_mine
+        (n,) bool: the rows of `index` that it was about.
     """
 
     index: DatasetIndex
@@ -122,6 +128,8 @@ class ExtractReport:
     backbones: list[BackboneReport]
     profile: Profile
     seconds: float
+    part: str
+    is_mine: NDArray[np.bool_]
 
     def __repr__(self) -> str:
         failed = f", {len(self.failures):,} failed" if self.failures else ""
@@ -149,6 +157,11 @@ class ExtractReport:
         return self.summary.n_images
 
     @property
+    def n_mine(self) -> int:
+        """Listed images that the run was about."""
+        return int(self.is_mine.sum())
+
+    @property
     def n_embedded(self) -> int:
         """Rows of features computed, over all feature sets."""
         return sum(report.n_embedded for report in self.backbones)
@@ -156,15 +169,17 @@ class ExtractReport:
     @property
     def failures(self) -> list[tuple[str, str]]:
         """(path, reason) of every image that could not be embedded."""
-        rows = np.flatnonzero(self.index.status == FAILED)
-        return [(self.index.path[i], self.index.reason[i]) for i in rows]
+        rows = np.flatnonzero((self.index.status == FAILED) & self.is_mine)
+        return [(self.index.path[i], self.index.reason[i]) for i in rows.tolist()]
 
     @property
     def remarks(self) -> dict[str, int]:
         """What is to be known of how sound images were read, and of how many images."""
-        rows = np.flatnonzero(self.index.ok)
-        told = (self.index.reason[i] for i in rows if self.index.reason[i])
-        return dict(Counter(remark for reason in told for remark in reason.split(REMARK_MARK)))
+        found: Counter[str] = Counter()
+        for reason, n in count_texts(self.index.reason, np.flatnonzero(self.index.ok & self.is_mine)).items():
+            for remark in reason.split(REMARK_MARK) if reason else ():
+                found[remark] += n
+        return dict(found)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object."""
@@ -174,6 +189,7 @@ class ExtractReport:
             "summary": self.summary.to_dict(),
             "n_listed": len(self.index),
             "n_images": self.n_images,
+            **({"part": self.part, "n_in_part": self.n_mine} if self.part else {}),
             "n_hashed": self.n_hashed,
             "n_decoded": self.n_decoded,
             "backbones": [asdict(each) for each in self.backbones],
@@ -186,8 +202,10 @@ class ExtractReport:
     def lines(self) -> list[str]:
         """Return what people read once all is done; `summary` has its own lines, for before."""
         lines = [f"{counted(n, 'image')}: {remark}" for remark, n in self.remarks.items()]
+        if self.part:
+            lines.insert(0, f"part {self.part}: {self.n_mine:,} of {counted(len(self.index), 'image')}")
         if self.failures:
-            lines.append(f"{len(self.failures):,} of {counted(len(self.index), 'image')} failed")
+            lines.append(f"{len(self.failures):,} of {counted(self.n_mine, 'image')} failed")
         if self.n_abandoned:
             removed = counted(self.n_abandoned, "unfinished file")
             lines.append(f"an earlier run was cut short: {removed} removed, its commits kept")

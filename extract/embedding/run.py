@@ -10,14 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from stackbone.cache import CacheError, FeatureStore, write_seen
+from stackbone.cache import CacheError, DatasetIndex, FeatureStore, write_seen
+from stackbone.cache.findings.applied import with_findings
+from stackbone.cache.findings.found import Finding, write_findings
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.upkeep.dataset_summary import DatasetSummary, summarise_dataset
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import check_weights_names, named_weights
 from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.embedding.filling import check_outputs
-from stackbone.extract.embedding.indexing import make_index, with_found
+from stackbone.extract.embedding.indexing import make_index
 from stackbone.extract.embedding.pipeline import Profile, embed_images
 from stackbone.extract.embedding.plan import (
     EngineOptions,
@@ -29,6 +31,8 @@ from stackbone.extract.embedding.plan import (
     specs_of,
 )
 from stackbone.extract.embedding.report import ExtractReport, report_backbone
+from stackbone.extract.embedding.spread.findings import as_findings, with_mended
+from stackbone.extract.embedding.spread.image_part import ImagePart, parse_part
 from stackbone.extract.engines.engine import check_device, check_engine, check_precision
 from stackbone.extract.images.limits import USUAL, limits_of
 from stackbone.extract.steering_files.choice import choose_backbones
@@ -55,6 +59,7 @@ def extract(
     retry_failed: bool = False,
     allow_truncated: bool = False,
     max_pixels: int | None = None,
+    part: ImagePart | str | None = None,
     on_listed: Callable[[DatasetSummary], None] | None = None,
     on_room: Callable[[str], None] | None = None,
     on_progress: Progress | None = None,
@@ -101,6 +106,9 @@ def extract(
         Embed images whose files are cut short, with what is missing grey or black.
     max_pixels
         Pixels that an image may declare, by default 178,956,970, where Pillow stops: a small file can declare many.
+    part
+        Of the images, such as ``3/16`` for the third of sixteen parts: other processes or machines embed the others
+        into the same cache, at the same time or later.
     on_listed
         Called with what was understood of the dataset, before any image is decoded.
     on_room
@@ -123,6 +131,7 @@ def extract(
     check_engine(engine)
     check_device(device)
     check_precision(precision)
+    part = parse_part(part) if isinstance(part, str) else part
     limits = limits_of(allow_truncated=allow_truncated, max_pixels=max_pixels)
     steered = read_steered(steering)
     choices = choose_backbones(backbones, steered, outputs, views, modules, map_size)
@@ -133,16 +142,16 @@ def extract(
     made = {b.key: named_weights(b) for b in chosen if b.steering}
     found = find([b for b in chosen if not b.steering], also=[b.name for b in chosen if b.steering]) | made
     n_abandoned = store.remove_abandoned()
-    made_index = make_index(dataset, store, retry_failed=retry_failed or limits != USUAL, report=report)
+    made_index = make_index(dataset, store, retry_failed=retry_failed or limits != USUAL, report=report, part=part)
     index = made_index.index
     inputs = inputs_of(chosen)
-    store.write_dataset(index)  # before corrections are read: a damaged file of them must not cost what was hashed
-    made_index.write_boxes(store)
+    made_index.write(store)  # before corrections are read: a damaged file of them must not cost what was hashed
     summary = summarise_dataset(store.corrected(index), inputs, made_index.boxes)
     if on_listed:
         on_listed(summary)
 
-    images = distinct_images(dataset.root, index.path, index.image_sha256, index.ok, dataset.arrays)
+    is_mine = part.holds(index.image_sha256) if part else np.ones(len(index), np.bool_)
+    images = distinct_images(dataset.root, index.path, index.image_sha256, index.ok & is_mine, dataset.arrays)
     fillings = {
         each.backbone.key: make_fillings(store, each.backbone, specs_of(each, found, precision), images)
         for each in choices
@@ -174,11 +183,13 @@ def extract(
     except BaseException:
         # What was committed is not read again, so that the next run would not know how it was read.
         with suppress(CacheError):
-            store.write_dataset(with_found(index, {}, remarks))
+            _write_found(store, index, as_findings({}, remarks), part)
         raise
-    if failed or remarks:
-        index = with_found(index, failed, remarks)
-        store.write_dataset(index)
+    found_out = as_findings(failed, remarks)
+    if part:
+        found_out = with_mended(found_out, images.digests, made_index.old, made_index.earlier)
+    if found_out:
+        index = _write_found(store, index, found_out, part)
         summary = summarise_dataset(store.corrected(index), inputs, made_index.boxes)
     reports = [
         report_backbone(own, embedders.get(each.key), len(images)) for each in chosen for own in fillings[each.key]
@@ -196,4 +207,18 @@ def extract(
         backbones=reports,
         profile=profile,
         seconds=seconds,
+        part="" if part is None else str(part),
+        is_mine=is_mine,
     )
+
+
+def _write_found(
+    store: FeatureStore, index: DatasetIndex, found: Mapping[bytes, Finding], part: ImagePart | None
+) -> DatasetIndex:
+    """Commit what a run found out about images, of a part of them beside the index; return the index with it."""
+    told = with_findings(index, found)
+    if part is None:
+        store.write_dataset(told)
+    elif found:
+        write_findings(store.root, index.name, found)
+    return told

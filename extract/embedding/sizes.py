@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import cast
+from heapq import heappush, heapreplace
+from typing import BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import DatasetIndex, Digests, usable_cores
 from stackbone.cache.disk.reading import open_regular
+from stackbone.extract.containers.place import split_place
 from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.images.decode import quiet_pillow
 from stackbone.extract.images.formats import declared_size
@@ -24,7 +27,9 @@ MOST_MEASURED = 1000
 _MOST_PIXELS = 1 << 31  # of a side; no format of images declares more
 
 
-def measure(dataset: Dataset, digests: Digests, old: DatasetIndex) -> NDArray[np.int64]:
+def measure(
+    dataset: Dataset, digests: Digests, old: DatasetIndex, inside: Mapping[bytes, tuple[int, int]] | None = None
+) -> NDArray[np.int64]:
     """Return (n, 2) int64, width and height in pixels that the files of a sample declare; 0 of all other rows.
 
     An image that cannot be read counts as not measured: why, its embedding will say.
@@ -35,10 +40,12 @@ def measure(dataset: Dataset, digests: Digests, old: DatasetIndex) -> NDArray[np
         (n, 32) uint8 of the dataset's files; zero where one could not be read.
     old
         The dataset's index of an earlier run, whose sizes are not read again.
+    inside
+        What images inside containers declared when they were hashed, by digest; of others of these nothing is said.
     """
     sizes = np.zeros((len(digests), 2), np.int64)
     rows = _sample(digests)
-    known = _known(old)
+    known = _known(old) | dict(inside or {})
     for row in rows:
         sizes[row] = known.get(digests[row].tobytes(), (0, 0))
     unknown = rows[~sizes[rows].all(axis=1)]
@@ -47,10 +54,37 @@ def measure(dataset: Dataset, digests: Digests, old: DatasetIndex) -> NDArray[np
     if dataset.arrays:
         sizes[unknown] = [dataset.arrays.size(row) for row in unknown]
         return sizes
+    unknown = unknown[[split_place(str(dataset.root), dataset.paths[row]) is None for row in unknown]]
     paths = [os.path.join(dataset.root, dataset.paths[row]) for row in unknown]
     with quiet_pillow(), ThreadPoolExecutor(max_workers=min(8, usable_cores() + 2)) as pool:
         sizes[unknown] = list(pool.map(_declared_size, paths))
     return sizes
+
+
+class MeasuredSizes:
+    """Sizes in pixels that images declare, of as many images with the smallest digests as a dataset is measured by.
+
+    Attributes
+    ----------
+    sizes
+        Digest to (width, height) in pixels; (0, 0) of what tells no size.
+    """
+
+    def __init__(self) -> None:
+        self.sizes: dict[bytes, tuple[int, int]] = {}
+        self._largest: list[int] = []  # the digests, negated: a heap has its smallest first
+
+    def add(self, digest: bytes, content: bytes) -> None:
+        """Measure an image if its digest is among the smallest so far."""
+        number = -int.from_bytes(digest, "big")
+        if digest in self.sizes or (len(self.sizes) >= MOST_MEASURED and number < self._largest[0]):
+            return
+        self.sizes[digest] = checked_size(io.BytesIO(content))
+        if len(self.sizes) > MOST_MEASURED:
+            gone = heapreplace(self._largest, number)
+            del self.sizes[(-gone).to_bytes(len(digest), "big")]
+        else:
+            heappush(self._largest, number)
 
 
 def _sample(digests: Digests) -> NDArray[np.intp]:
@@ -73,7 +107,15 @@ def _known(old: DatasetIndex) -> dict[bytes, tuple[int, int]]:
 def _declared_size(path: str) -> tuple[int, int]:
     try:
         with io.BufferedReader(cast(io.FileIO, open_regular(path))) as stream:
-            width, height = declared_size(stream)
+            return checked_size(stream)
+    except OSError:
+        return 0, 0
+
+
+def checked_size(stream: BinaryIO) -> tuple[int, int]:
+    """Return width and height in pixels that an image declares, which is open at its start; (0, 0) if it tells none."""
+    try:
+        width, height = declared_size(stream)
     except Exception:  # decoders of hostile files raise anything
         return 0, 0
     return (width, height) if 0 < width < _MOST_PIXELS and 0 < height < _MOST_PIXELS else (0, 0)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
+from stackbone.cache.disk.array_form import HEAD, array_bytes
 from stackbone.cache.errors import ImageError, UsageError
 from stackbone.extract.images.rgb import upright_rgb
 
-_HEAD = re.compile(rb"stackbone-array\0([1-9]\d{0,8}) ([1-9]\d{0,8})\n")
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _EXPECTED = (
     "Expected uint8 pixels from 0 to 255: an array (n, height, width, 3), or (n, height, width) of grey, or a list of "
@@ -71,8 +70,7 @@ class Arrays:
             If its pixels are not those that were listed.
         """
         picture = _as_rgb(self.images[row], row)
-        head = b"stackbone-array\0%d %d\n" % picture.size
-        content = head + picture.tobytes()
+        content = array_bytes(*picture.size, picture.tobytes())
         if digest is not None and hashlib.sha256(content).digest() != digest:
             message = "its pixels changed since it was listed; run again"
             raise ImageError(message)
@@ -137,7 +135,7 @@ def decode_array(content: bytes) -> Image.Image | None:
     ImageError
         If they are such bytes, with too few pixels or too many.
     """
-    head = _HEAD.match(content)
+    head = HEAD.match(content)
     if head is None:
         return None
     width, height = int(head[1]), int(head[2])

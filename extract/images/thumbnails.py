@@ -11,6 +11,7 @@ from PIL import Image
 from stackbone.cache import ImageError, usable_cores
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.cache.progress import Steps
+from stackbone.extract.containers.reading import read_listed_image
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import decoded, quiet_pillow
 from stackbone.extract.images.limits import Limits
@@ -66,7 +67,7 @@ def thumbnails(
 
 def _thumbnail(file: ListedFile, size: int, budget: DecodingBudget) -> bytes | str:
     try:
-        with decoded(file.read(), budget, least=(2 * size, 2 * size), limits=_LIMITS) as picture:
+        with decoded(read_listed_image(file), budget, least=(2 * size, 2 * size), limits=_LIMITS) as picture:
             picture.thumbnail((size, size), Image.Resampling.BICUBIC)
             return _encode(picture, _MOST_BYTES * max(1, size // SIZE) ** 2)
     except ImageError as exc:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stackbone.cache import DatasetError, Digests, ImageError, usable_cores
-from stackbone.cache.disk.reading import read_listed
 from stackbone.cache.errors import NotLetInError
 from stackbone.cache.progress import Steps
 from stackbone.extract.backbones.backbone import Transform
+from stackbone.extract.containers.reading import read_image
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import apply_transform, decoded
 from stackbone.extract.images.limits import USUAL, Limits
@@ -163,7 +163,7 @@ class PixelStore:
             raise DatasetError(message) from exc
 
     def _decode(self, row: int) -> Image.Image:
-        content = read_listed(self._paths[row], self._digests[row].tobytes())
+        content = read_image(self._paths[row], self._digests[row].tobytes())
         try:
             with decoded(content, self._decoding, limits=self._limits) as picture:
                 return picture

@@ -100,7 +100,7 @@ def without_weightless(images: Images, folds: Sequence[Fold], column: str | None
     return images.take(kept, f"{counted(left_out, 'image')} of weight 0 ({column}) {takes} no part"), own
 
 
-def _column(images: LabelledImages, name: str) -> list[str]:
+def _column(images: LabelledImages, name: str) -> Sequence[str]:
     columns = images.index.columns
     if name in columns:
         return columns[name]

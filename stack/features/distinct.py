@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache import DatasetIndex, StackError, as_keys
+from stackbone.cache import DatasetIndex, StackError
+from stackbone.cache.disk.digest_sets import first_rows
+from stackbone.cache.hdf5.coded_texts import are_told
 from stackbone.cache.text import counted
 
 
@@ -24,6 +26,5 @@ def distinct_rows(index: DatasetIndex) -> NDArray[np.int64]:
             "`stackbone inspect` says why: correct that, and extract them again"
         )
         raise StackError(message)
-    ordered = sound[np.argsort([index.label[row] == "" for row in sound], kind="stable")]
-    _, first = np.unique(as_keys(index.image_sha256[ordered]), return_index=True)
-    return np.sort(ordered[first])
+    ordered = sound[np.argsort(~are_told(index.label)[sound], kind="stable")]
+    return np.sort(ordered[first_rows(index.image_sha256[ordered])])

@@ -146,10 +146,10 @@ def test_dataset_forgotten_meanwhile_is_an_error_and_no_traceback(
 ) -> None:
     write_dataset(store, "photos", 1_000)
 
-    def forgotten(path: Path) -> DatasetIndex:
+    def forgotten(_root: Path, path: Path) -> DatasetIndex:
         raise FileNotFoundError(2, "No such file", str(path))
 
-    monkeypatch.setattr(store_module, "read_index", forgotten)
+    monkeypatch.setattr(store_module, "read_whole_index", forgotten)
     with pytest.raises(CacheError, match="removed just now"):
         store.dataset()
 

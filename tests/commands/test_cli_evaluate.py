@@ -39,7 +39,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = FeatureStore(folder / "features")
     index = extract(open_dataset(folder / "photos" / "train"), LITE0, store, engine="torch").index
     [feature_set] = store.covering(index)
-    model = nearest_mean(feature_set.load(index.image_sha256), index.label, feature_set.id, store)
+    model = nearest_mean(feature_set.load(index.image_sha256), list(index.label), feature_set.id, store)
     save_model(model, folder / "m")
     extract(open_dataset(folder / "photos"), LITE0, store, engine="torch")
     return folder

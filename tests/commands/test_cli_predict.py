@@ -60,7 +60,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = FeatureStore(folder / "features")
     index = extract(open_dataset(folder / "photos"), LITE0, store, engine="torch").index
     [feature_set] = store.covering(index)
-    save_model(nearest_mean(feature_set.load(index.image_sha256), index.label, feature_set.id, store), folder / "m")
+    save_model(
+        nearest_mean(feature_set.load(index.image_sha256), list(index.label), feature_set.id, store), folder / "m"
+    )
     return folder
 
 

@@ -60,6 +60,20 @@ def test_list_and_undo(fixes: Path, store: FeatureStore, tmp_path: Path, in_proc
     assert in_process("relabel", "--undo", cwd=tmp_path).returncode == 2
 
 
+def test_what_takes_corrections_back_names_the_same_dataset(
+    fixes: Path, store: FeatureStore, tmp_path: Path, in_process: InProcess
+) -> None:
+    done = in_process("relabel", str(fixes), "--dataset", "photos", "--cache", str(store.root), cwd=tmp_path)
+    (advice,) = [line for line in done.stderr.splitlines() if "takes this back" in line]
+    assert advice == (
+        f"`stackbone relabel --undo --cache {store.root} --dataset photos` takes this back; "
+        f"`stackbone stack --cache {store.root} --dataset photos` uses the new labels"
+    )
+    store.write_dataset(replace(store.dataset(), name="later"))
+    in_process(*advice.split("`")[1].split()[1:], cwd=tmp_path)
+    assert not store.corrections("photos")
+
+
 def test_suggestions_are_filled_in_and_taken(store: FeatureStore, tmp_path: Path, in_process: InProcess) -> None:
     store.write_dataset(replace(store.dataset(), label=[*LABELS[:6], *[""] * 30]))
     done = in_process("suggest", "--budget", "4", "--csv", "next.csv", "--top", "2", cwd=tmp_path)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
+from stackbone.cache.hdf5.coded_texts import code_texts, count_texts
 from stackbone.cache.labels.sets import SETS
 from stackbone.cache.records.index import DatasetIndex
 
@@ -55,19 +57,19 @@ class Looks:
     inputs: Mapping[str, tuple[int, int]]
 
     @cached_property
-    def rows(self) -> list[int]:
+    def rows(self) -> NDArray[np.intp]:
         """Rows that did not fail."""
-        return [int(row) for row in np.flatnonzero(self.index.ok)]
+        return np.flatnonzero(self.index.ok)
 
     @cached_property
     def classes(self) -> Counter[str]:
         """Names of classes, or labels, of these rows, counted."""
-        return Counter(name for row in self.rows for name in self.index.names_of(row))
+        return self.index.count_names(self.rows)
 
-    @property
+    @cached_property
     def n_labelled(self) -> int:
         """How many of these rows are labelled."""
-        return sum(self.index.label[row] != "" for row in self.rows)
+        return len(self.rows) - count_texts(self.index.label, self.rows)[""]
 
     @property
     def are_sets(self) -> bool:
@@ -77,10 +79,13 @@ class Looks:
     @cached_property
     def splits(self) -> dict[str, Counter[str]]:
         """Labels of each split, counted; ``""`` among them where an image has none."""
-        found: dict[str, Counter[str]] = defaultdict(Counter)
-        for row in self.rows:
-            if self.index.split[row]:
-                found[self.index.split[row]].update(self.index.names_of(row) or [""] * (not self.index.label[row]))
+        split = code_texts(self.index.split)
+        of_rows = split.codes[self.rows]
+        found = {}
+        for name in filter(None, count_texts(split, self.rows)):
+            own = self.rows[of_rows == split.names.index(name)]
+            unlabelled = count_texts(self.index.label, own)[""]
+            found[name] = self.index.count_names(own) + Counter({"": unlabelled})
         return found
 
     @cached_property

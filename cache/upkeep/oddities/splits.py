@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import numpy as np
+
+from stackbone.cache.hdf5.coded_texts import code_texts
 from stackbone.cache.splits import canonical_split
 from stackbone.cache.text import counted
 from stackbone.cache.upkeep.oddities.looks import Looks, listed
@@ -35,10 +38,12 @@ def copies_across_splits(looks: Looks) -> str:
 
 def groups_across_splits(looks: Looks) -> str:
     """Return what to say where a group is in several splits."""
+    group, split = code_texts(looks.index.group), code_texts(looks.index.split)
+    pairs = group.codes[looks.rows].astype(np.int64) * len(split.names) + split.codes[looks.rows]
     found: dict[str, set[str]] = defaultdict(set)
-    for row in looks.rows:
-        if looks.index.group[row] and looks.index.split[row]:
-            found[looks.index.group[row]].add(looks.index.split[row])
+    for of_group, of_split in (divmod(pair, len(split.names)) for pair in np.unique(pairs).tolist()):
+        if group.names[of_group] and split.names[of_split]:
+            found[group.names[of_group]].add(split.names[of_split])
     across = sorted(name for name, splits in found.items() if len(splits) > 1)
     if not across:
         return ""

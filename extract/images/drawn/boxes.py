@@ -11,10 +11,11 @@ from pathlib import Path, PurePosixPath
 from PIL import Image, ImageDraw, ImageFont
 
 from stackbone.cache.disk.output_file import write_output
-from stackbone.cache.disk.reading import open_regular, read_listed
+from stackbone.cache.disk.reading import open_regular
 from stackbone.cache.errors import ImageError, UsageError
 from stackbone.cache.progress import Steps
 from stackbone.cache.text import typed
+from stackbone.extract.containers.reading import read_image
 from stackbone.extract.images.decode import decode, quiet_pillow
 from stackbone.extract.images.limits import USUAL, Limits
 
@@ -117,7 +118,7 @@ def draw_pictures(
     with quiet_pillow(limits):
         for number, (each, place) in enumerate(zip(pictures, places, strict=True), start=1):
             try:
-                picture = decode(read_listed(str(each.path), each.digest), limits=limits)
+                picture = decode(read_image(str(each.path), each.digest), limits=limits)
             except ImageError as exc:
                 failed.append((each.name, str(exc)))
                 continue

@@ -14,6 +14,7 @@ from PIL import ExifTags, Image
 from stackbone.cache import ImageError, usable_cores
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.cache.progress import Steps
+from stackbone.extract.containers.reading import read_listed_image
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import decoded, quiet_pillow
 from stackbone.extract.images.limits import Limits
@@ -86,7 +87,7 @@ def measure_images(
 
 def _measure(file: ListedFile, budget: DecodingBudget) -> ImageFacts | str:
     try:
-        content = file.read()
+        content = read_listed_image(file)
         with decoded(content, budget, least=(SIDE, SIDE), limits=_LIMITS) as picture:
             grey = picture.convert("L")
         grey.thumbnail((SIDE, SIDE), Image.Resampling.BOX)

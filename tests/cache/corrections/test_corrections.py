@@ -52,7 +52,7 @@ def store(tmp_path: Path) -> FeatureStore:
 
 
 def labels(store: FeatureStore) -> list[str]:
-    return store.dataset().label
+    return list(store.dataset().label)
 
 
 def notes(store: FeatureStore) -> list[str]:
@@ -266,7 +266,9 @@ def test_damaged_corrections_are_refused_and_set_aside(store: FeatureStore, dama
         CorruptFileError, match="`stackbone verify --repair` to set it aside, then `stackbone relabel TABLE`"
     ):
         store.dataset()
-    assert [each.path for each in verify(store, repair=True).findings if each.path.parent.name == "photos"] == [file]
+    found = verify(store, repair=True)
+    assert [each.path for each in found.findings if each.path.parent.name == "photos"] == [file]
+    assert "refill" not in found.lines()[-1], "no features went with it"
     assert labels(store) == ["cat", "cat", "dog"]
 
 

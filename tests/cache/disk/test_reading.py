@@ -13,6 +13,7 @@ from stackbone.cache import CacheError, CorruptFileError, ImageError, sha256_fil
 from stackbone.cache.disk.reading import ListedFile, NotRegularError, open_regular, read_regular
 from stackbone.cache.hdf5.opening import read_sha256
 from stackbone.cache.records.division import parse_division
+from stackbone.extract.containers.reading import read_listed_image
 
 
 def digest(content: bytes) -> bytes:
@@ -23,7 +24,7 @@ def test_the_bytes_that_were_listed_are_read_below_the_root_by_a_link_and_by_an_
     (tmp_path / "a.jpg").write_bytes(b"picture")
     (tmp_path / "link.jpg").symlink_to(tmp_path / "a.jpg")
     for path in ("a.jpg", "link.jpg", str(tmp_path / "a.jpg")):
-        assert ListedFile(str(tmp_path), path, digest(b"picture")).read() == b"picture"
+        assert read_listed_image(ListedFile(str(tmp_path), path, digest(b"picture"))) == b"picture"
 
 
 @pytest.mark.parametrize(
@@ -48,13 +49,13 @@ def test_what_is_not_what_was_listed_is_refused(tmp_path: Path, path: str, words
     with (root / "huge.jpg").open("wb") as file:
         file.truncate(1 << 42)  # sparse
     with pytest.raises(ImageError, match=words):
-        ListedFile(str(root), path, digest(b"picture")).read()
+        read_listed_image(ListedFile(str(root), path, digest(b"picture")))
 
 
 def test_an_image_that_was_never_read_is_not_read_now(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"")
     with pytest.raises(ImageError, match="when it was listed"):
-        ListedFile(str(tmp_path), "a.jpg", bytes(32)).read()
+        read_listed_image(ListedFile(str(tmp_path), "a.jpg", bytes(32)))
 
 
 @pytest.mark.parametrize("read", [open_regular, read_regular, sha256_file, read_sha256])

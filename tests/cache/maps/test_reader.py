@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from stackbone.cache import CacheError, CorruptFileError, Digests, FeatureSet, FeatureStore, UsageError
 from stackbone.cache.disk.reading import read_at
 from stackbone.cache.maps import rows as rows_module
-from stackbone.cache.places import opened as opened_module
 from stackbone.cache.maps.reader import MapLevel, MapReader
+from stackbone.cache.places import opened as opened_module
 from stackbone.cache.records import shard
 from stackbone.cache.records.parts import Part, RowForm
 from stackbone.cache.upkeep.compact import compact

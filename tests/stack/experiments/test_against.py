@@ -69,7 +69,7 @@ def flip(store: FeatureStore, n: int) -> None:
     """Correct the labels of the first images to wrong ones."""
     index = store.dataset()
     label = ["class 0" if each != "class 0" else "class 1" for each in index.label[:n]]
-    store.add_corrections(index.name, Batch(index.path[:n], label, index.label[:n], index.image_sha256[:n]))
+    store.add_corrections(index.name, Batch(index.path[:n], label, list(index.label[:n]), index.image_sha256[:n]))
 
 
 def test_the_same_run_again_changes_nothing(store: FeatureStore, result: Path) -> None:

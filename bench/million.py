@@ -1,0 +1,197 @@
+"""What a dataset of a million images costs: listing, index, a run with nothing to do, `inspect`, and the memory.
+
+Writes distinct JPEG files of 16 x 16 pixels in folders of ten classes, and a cache that has features of all of them, so
+that what is measured is everything but the networks. ``--pipeline`` embeds other numbers of them with a network that
+computes nothing: the memory of the pipeline, which is to stay flat. Every step is a command in a process of its own,
+whose peak memory is told. Bounds at 1,000,000: an index of at most 100 bytes an image beyond the paths, a run
+with nothing to do in 20 s, `inspect` in 3 s.
+``python bench/million.py [--images 1000000] [--pipeline 10000,100000] [--dir DIR] [--quick] [--json FILE]``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from machine import arguments, report
+from stackbone.cache import FeatureStore
+from stackbone.extract.embedding.plan import find_specs
+
+ROOT = Path(__file__).resolve().parents[1]
+BACKBONE = "efficientnet_lite0"
+N_CLASSES, IN_A_FOLDER, DIM, ROWS_A_SHARD = 10, 1000, 32, 16_384
+MOST_BYTES, MOST_AGAIN_S, MOST_INSPECT_S = 100, 20, 3
+_AT_FULL_SIZE = 1_000_000
+
+_INDEX = """
+import json, sys, tracemalloc
+from pathlib import Path
+from stackbone.cache.records.index import read_index
+tracemalloc.start()
+index = read_index(Path(sys.argv[1]))
+held, _ = tracemalloc.get_traced_memory()
+paths = sys.getsizeof(index.path) + sum(map(sys.getsizeof, index.path))
+print(json.dumps({"n": len(index), "bytes": held, "paths": paths}))
+"""
+
+_STUB = f"""
+import sys
+import numpy as np
+from stackbone.cache.records.feature_name import POOLED
+from stackbone.cli import main
+from stackbone.extract.backbones.outputs import OutputForm
+from stackbone.extract.embedding import plan
+
+class Stub:
+    batch_size, provenance, forms = 64, {{"engine": "stub"}}, [OutputForm(POOLED, {DIM})]
+    def __init__(self, *_of_a_network, **_options):
+        pass
+    def embed(self, pixels):
+        return [np.zeros((len(pixels), {DIM}), np.float32)]
+
+plan.make_engine = Stub
+main()
+"""
+
+
+def made_jpeg() -> tuple[bytes, bytes]:
+    """Return the two pieces of a small JPEG file between which a comment makes it another file of the same pixels."""
+    coarse = np.random.default_rng(0).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    memory = io.BytesIO()
+    Image.fromarray(coarse).resize((16, 16), Image.Resampling.BICUBIC).save(memory, "JPEG", quality=50)
+    content = memory.getvalue()
+    return content[:2], content[2:]
+
+
+def image_bytes(number: int, pieces: tuple[bytes, bytes]) -> bytes:
+    """Return an image of its own for a number: a comment segment of 8 bytes tells it from all others."""
+    return pieces[0] + b"\xff\xfe\x00\x0a" + number.to_bytes(8, "big") + pieces[1]
+
+
+def write_folders(folder: Path, n: int) -> NDArray[np.uint8]:
+    """Write n images in folders of classes; return their ``(n, 32)`` digests."""
+    pieces = made_jpeg()
+    digests = np.empty((n, 32), np.uint8)
+    for start in range(0, n, IN_A_FOLDER):
+        number = start // IN_A_FOLDER
+        inner = folder / f"class_{number % N_CLASSES}" / f"batch_{number:05d}"
+        inner.mkdir(parents=True)
+        for i in range(start, min(n, start + IN_A_FOLDER)):
+            content = image_bytes(i, pieces)
+            digests[i] = np.frombuffer(hashlib.sha256(content).digest(), np.uint8)
+            (inner / f"photograph_{i:08d}.jpg").write_bytes(content)
+    return digests
+
+
+def fill(cache: Path, digests: NDArray[np.uint8]) -> None:
+    """Commit made features of all images, as if they had been embedded."""
+    (spec,) = find_specs(BACKBONE).values()
+    feature_set = FeatureStore(cache).feature_set(BACKBONE, spec)
+    rng = np.random.default_rng(0)
+    for start in range(0, len(digests), ROWS_A_SHARD):
+        rows = digests[start : start + ROWS_A_SHARD]
+        feature_set.append(spec, rows, rng.standard_normal((len(rows), DIM), dtype=np.float32), {"engine": "none"})
+
+
+def run(*command: str) -> dict[str, Any]:
+    """Run a program; return its seconds, its peak memory in bytes and what it wrote to standard output."""
+    started = time.monotonic()
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=out, stderr=err)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.monotonic() - started
+        out.seek(0)
+        err.seek(0)
+        if process.returncode:
+            message = f"{' '.join(command[-6:])} failed: {err.read().decode(errors='replace')[-2000:]}"
+            raise RuntimeError(message)
+        processor = used.ru_utime + used.ru_stime
+        return {"seconds": seconds, "cpu_s": processor, "peak": used.ru_maxrss << 10, "said": out.read().decode()}
+
+
+def stackbone(*words: str) -> dict[str, Any]:
+    """Run a command of Stackbone's."""
+    return run("-m", "stackbone", *words)
+
+
+def measure(folder: Path, n: int) -> dict[str, dict[str, Any]]:
+    """Measure all steps on n images but the pipeline."""
+    data, cache = folder / "photos", folder / "cache"
+    started = time.monotonic()
+    digests = write_folders(data, n)
+    fill(cache, digests)
+    print(f"made {n:,} images in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    extract = ("extract", str(data), "--backbones", BACKBONE, "--cache", str(cache), "--dataset", "made")
+    figures = {"first run": stackbone(*extract)}
+    time.sleep(3.5)  # a file hashed within its clock's tick is hashed once more
+    for title in ("settling run", "run with nothing to do"):
+        figures[title] = stackbone(*extract)
+        print(f"{title}: {figures[title]['seconds']:.1f} s", file=sys.stderr, flush=True)
+    figures["inspect"] = stackbone("inspect", "--cache", str(cache))
+    figures["index"] = run("-c", _INDEX, str(cache / "datasets" / "made.h5"))
+    return figures
+
+
+def pipeline(folder: Path, numbers: list[int]) -> dict[int, dict[str, Any]]:
+    """Embed so many images each with a network that computes nothing, into a cache of its own."""
+    figures = {}
+    for n in numbers:
+        data, cache = folder / f"photos-{n}", folder / f"cache-{n}"
+        write_folders(data, n)
+        words = ("extract", str(data), "--backbones", BACKBONE, "--cache", str(cache), "--engine", "torch")
+        figures[n] = run("-c", _STUB, *words)
+        print(f"{n:,} embedded in {figures[n]['seconds']:.1f} s", file=sys.stderr, flush=True)
+    return figures
+
+
+def main() -> int:
+    """Measure, print, and return 1 if a bound is broken."""
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--images", type=int, default=_AT_FULL_SIZE)
+    parser.add_argument("--pipeline", default="", help="comma-separated numbers of images to embed as well")
+    parser.add_argument("--dir", type=Path, default=Path(tempfile.gettempdir()), help="where all is made")
+    options = parser.parse_args()
+    n = 10_000 if options.quick else options.images
+    with tempfile.TemporaryDirectory(prefix="stackbone-million-", dir=options.dir) as folder:
+        steps = measure(Path(folder), n)
+        embedded = pipeline(Path(folder), [int(each) for each in options.pipeline.split(",") if each])
+    index = json.loads(steps.pop("index")["said"])
+    beyond = (index["bytes"] - index["paths"]) / n
+    rows = [[step, f"{n:,}", *_told(f)] for step, f in steps.items()]
+    rows += [["embedding", f"{number:,}", *_told(f)] for number, f in embedded.items()]
+    figures = {"images": n, "index": index, "steps": steps, "embedded": embedded}
+    report("A dataset of many images", ["step", "images", "s", "CPU s", "peak MB"], rows, figures, options.json)
+    print(f"\nthe index in memory: {index['paths'] / n:.0f} bytes an image of paths, {beyond:.0f} beyond them")
+    scale = n / _AT_FULL_SIZE
+    broken = [
+        *([f"the index takes {beyond:.0f} bytes an image, over {MOST_BYTES}"] if beyond > MOST_BYTES else []),
+        *_too_long(steps["run with nothing to do"], max(2, MOST_AGAIN_S * scale), "a run with nothing to do"),
+        *_too_long(steps["inspect"], max(2, MOST_INSPECT_S * scale), "inspect"),
+    ]
+    print("; ".join(["FAILED", *broken]) if broken else "within the bounds")
+    return 1 if broken else 0
+
+
+def _told(figures: dict[str, Any]) -> list[str]:
+    return [f"{figures['seconds']:.1f}", f"{figures['cpu_s']:.1f}", f"{figures['peak'] / 1e6:.0f}"]
+
+
+def _too_long(figures: dict[str, Any], most: float, what: str) -> list[str]:
+    return [f"{what} took {figures['seconds']:.1f} s, over {most:.0f}"] if figures["seconds"] > most else []
+
+
+if __name__ == "__main__":
+    sys.exit(main())

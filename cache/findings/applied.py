@@ -1,0 +1,40 @@
+"""An index with what parts of runs found out since it was written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from stackbone.cache.disk.digest import FileStamps
+from stackbone.cache.findings.found import UNREAD, Finding, read_findings
+from stackbone.cache.places.place import Place
+from stackbone.cache.records.index import FAILED, OK, DatasetIndex, read_index
+
+
+def read_whole_index(cache_root: Place, path: Place) -> DatasetIndex:
+    """Return the index at `path` with the findings beside it; errors as `read_index` and `read_findings`.
+
+    The index is read last: findings that go into it meanwhile are seen twice, and none is missed.
+    """
+    found = read_findings(cache_root, path.stem)
+    return with_findings(read_index(path), found)
+
+
+def with_findings(index: DatasetIndex, found: Mapping[bytes, Finding]) -> DatasetIndex:
+    """Return the index with what was found of images, by digest.
+
+    An image whose file could not be read has no digest any more, so that the next run reads it again.
+    """
+    if not found:
+        return index
+    reasons, digests, stamps = list(index.reason), index.image_sha256.copy(), index.stamps.values.copy()
+    status = index.status.copy()
+    for row, digest in enumerate(index.image_sha256):
+        finding = found.get(digest.tobytes())
+        if finding:
+            reasons[row], status[row] = finding.reason, FAILED if finding.status else OK
+            if finding.status == UNREAD:
+                digests[row], stamps[row, 0] = np.uint8(0), -1
+    return replace(index, status=status, reason=reasons, image_sha256=digests, stamps=FileStamps(stamps))

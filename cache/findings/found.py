@@ -1,0 +1,134 @@
+"""What one part of a run found out about images: one immutable file (see FORMAT.md)."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from stackbone.cache.disk.digest import DIGEST_BYTES
+from stackbone.cache.errors import CacheError, Malformed, RemoteError
+from stackbone.cache.hdf5 import writing as hdf5
+from stackbone.cache.hdf5.opening import open_checked
+from stackbone.cache.hdf5.texts import read_texts, write_texts
+from stackbone.cache.places.place import Place, files_in, make_room, sync_folder, write_whole
+
+FORMAT = "stackbone-findings"
+FOLDER = "findings"
+"""Of a cache: a folder for each dataset, by its name."""
+
+READ, FAILED, UNREAD = 0, 1, 2
+"""An image was embedded; its bytes cannot be; its file could not be read this time."""
+
+_FILE = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}\.h5")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is known of an image.
+
+    Attributes
+    ----------
+    status
+        `READ`, `FAILED` or `UNREAD`.
+    reason
+        Why it failed; of one that was read what is to be known of how, or ``""``.
+    """
+
+    status: int
+    reason: str = ""
+
+
+def findings_files(cache_root: Place, dataset: str) -> list[Place]:
+    """Return the files of a dataset's findings, the earliest first."""
+    return [each for each in files_in(cache_root / FOLDER / dataset, "*.h5") if _FILE.fullmatch(each.name)]
+
+
+def write_findings(cache_root: Place, dataset: str, findings: Mapping[bytes, Finding]) -> Place:
+    """Commit what was found out about images, by their digests of 32 bytes; return the file.
+
+    Raises
+    ------
+    CacheError
+        If the cache cannot be written.
+    """
+    with hdf5.build_in_memory(FORMAT) as (file, memory):
+        hdf5.write_text(file, "name", dataset)
+        write_texts(file, "reason", dataset, [each.reason for each in findings.values()])
+        hdf5.write_column(file, "image_sha256", np.frombuffer(b"".join(findings), np.uint8).reshape(-1, DIGEST_BYTES))
+        hdf5.write_compressed(file, "status", np.array([each.status for each in findings.values()], np.uint8))
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}.h5"
+    path = cache_root / FOLDER / dataset / name
+    make_room(path.parent)
+    write_whole(path, hdf5.sealed_image(FORMAT, memory))
+    return path
+
+
+def read_with_version(path: Place) -> tuple[dict[bytes, Finding], int, int]:
+    """Return the findings of a file by digest, the version of its format, and its size in bytes.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is gone.
+    CorruptFileError, NewerVersionError, CacheError
+        As of `cache.hdf5.opening.open_checked`.
+    """
+    with open_checked(path, FORMAT) as file:
+        if file.text("name") != path.parent.name:
+            message = f"it is of the dataset {file.text('name')!r}, not of {path.parent.name!r}"
+            raise Malformed(message)
+        digests = file.column("image_sha256", types="u1", columns=DIGEST_BYTES)
+        status = file.column("status", types="u1", may_inflate=True)
+        reason = file.column("reason", types="S", may_inflate=True)
+        if not len(digests) == len(status) == len(reason):
+            message = "its columns are not of one length"
+            raise Malformed(message)
+        codes = status.read()
+        if len(codes) and codes.max() > UNREAD:
+            message = f"an image has the status {codes.max()}, which this version of Stackbone does not know"
+            raise Malformed(message)
+        rows = zip(digests.read(), codes.tolist(), read_texts(reason), strict=True)
+        return {digest.tobytes(): Finding(code, text) for digest, code, text in rows}, file.version, file.size
+
+
+def read_findings(cache_root: Place, dataset: str) -> dict[bytes, Finding]:
+    """Return what parts of runs found out about a dataset's images, by digest: of each image what was found last.
+
+    Errors as `read_with_version`, but for a file that is gone.
+    """
+    found: dict[bytes, Finding] = {}
+    for path in findings_files(cache_root, dataset):
+        with suppress(FileNotFoundError):  # in the index by now
+            found |= read_with_version(path)[0]
+    return found
+
+
+def remove_findings(cache_root: Place, dataset: str, files: list[Place] | None = None) -> None:
+    """Remove files of a dataset's findings, by default all of them, durably, and their folder if it is empty.
+
+    Raises
+    ------
+    CacheError
+        If the folder cannot be written.
+    """
+    chosen = findings_files(cache_root, dataset) if files is None else files
+    try:
+        for path in chosen:
+            path.unlink(missing_ok=True)
+        if chosen:
+            with suppress(FileNotFoundError):
+                sync_folder(chosen[0].parent)
+    except RemoteError:
+        raise
+    except OSError as exc:
+        message = f"could not remove {exc.filename}: {exc.strerror or exc}. Check its permissions and run again"
+        raise CacheError(message) from exc
+    if files is None:
+        with suppress(OSError):  # there is none, or another program's files are in it
+            (cache_root / FOLDER / dataset).rmdir()

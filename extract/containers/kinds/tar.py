@@ -1,0 +1,193 @@
+"""Tar archives (POSIX.1-2001, GNU, ustar), plain or compressed as a whole by gzip, bzip2 or xz.
+
+A compressed one can be read from its start alone, so that each use of its images unpacks all that comes before them.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+import tarfile
+import zlib
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager, suppress
+from typing import BinaryIO, cast
+
+import numpy as np
+
+from stackbone.cache.errors import ImageError, Malformed
+from stackbone.extract.containers.container import ContainerKind, Member, safe_name, size_problem
+from stackbone.extract.containers.window import Window
+
+_PACKERS: dict[bytes, Callable[[BinaryIO], BinaryIO]] = {
+    b"\x1f\x8b": lambda stream: cast(BinaryIO, gzip.GzipFile(fileobj=stream)),
+    b"BZh": lambda stream: cast(BinaryIO, bz2.BZ2File(stream)),
+    b"\xfd7zXZ\x00": lambda stream: cast(BinaryIO, lzma.LZMAFile(stream)),  # noqa: SIM115 - closed with the container
+}
+_START = 6
+_MOST_UNPACKED, _MOST_RATIO = 1 << 30, 200
+
+
+class TarContainer:
+    """A tar archive, open for reading; of its members it keeps where they lie, in 24 bytes each.
+
+    Parameters
+    ----------
+    stream
+        Closed with it.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._size = stream.seek(0, os.SEEK_END)
+        stream.seek(0)
+        start = stream.read(_START)
+        stream.seek(0)
+        packer = next((each for magic, each in _PACKERS.items() if start.startswith(magic)), None)
+        self._is_packed = packer is not None
+        self._file = stream if packer is None else cast(BinaryIO, Window(packer(stream)))
+        with _faults():
+            self._tar = tarfile.TarFile(fileobj=self._file, encoding="utf-8", errors="surrogateescape")
+        self._names = np.zeros(0, np.int64)
+        self._places = np.zeros((0, 2), np.int64)
+        self._is_gone_through, self._fault = False, ""
+
+    def members(self) -> Iterator[Member]:
+        """Yield the members as they are stored; all of a compressed archive is unpacked for that."""
+        names, places = array("q"), array("q")
+        try:
+            for member, offset in self._members():
+                if not member.problem:
+                    names.append(hash(member.name))
+                    places.extend((offset, cast(int, member.size)))
+                yield member
+        except Malformed as exc:
+            self._keep(names, places, fault=str(exc))
+            raise
+        self._keep(names, places)
+
+    def stream(self, wanted: AbstractSet[str] | None) -> Iterator[tuple[str, bytes]]:
+        """Yield names and contents of members as they are stored."""
+        for member, offset in self._members():
+            if not member.problem and (wanted is None or member.name in wanted):
+                yield member.name, self._content(offset, cast(int, member.size))
+
+    def read(self, name: str) -> bytes:
+        """Return the content of one member."""
+        if not self._is_gone_through:
+            with suppress(Malformed):  # what comes before a fault can be read
+                deque(self.members(), maxlen=0)
+        key = hash(name)
+        at = int(np.searchsorted(self._names, key))
+        if at == len(self._names) or self._names[at] != key:
+            message = "the archive has no such member, or none that can be read"
+            message += f"; {self._fault}" if self._fault else ""
+            raise ImageError(message)
+        return self._content(*self._places[at].tolist())
+
+    def close(self) -> None:
+        """Close it."""
+        self._file.close()
+        self._stream.close()
+
+    def _keep(self, names: array[int], places: array[int], fault: str = "") -> None:
+        """Keep by each name's hash where the member lies; whoever reads one checks the digest of what it reads."""
+        order = np.argsort(np.frombuffer(names, np.int64), kind="stable")
+        self._names = np.frombuffer(names, np.int64)[order]
+        self._places = np.frombuffer(places, np.int64).reshape(-1, 2)[order]
+        self._is_gone_through, self._fault = True, fault
+
+    def _members(self) -> Iterator[tuple[Member, int]]:
+        """Yield the members but folders, with where their content begins."""
+        seen: set[int] = set()
+        for info in self._headers():
+            name = safe_name(info.name)
+            problem = _problem(info, name, self._size if self._is_packed else info.size)
+            if not problem and hash(name) in seen:
+                problem = "has the name of a member before it"
+            seen.add(hash(name))
+            yield Member(name or info.name, info.size, problem), info.offset_data
+
+    def _headers(self) -> Iterator[tarfile.TarInfo]:
+        """Yield the headers of all members but folders; `Malformed` after them if the archive has no end."""
+        self._tar.offset = 0
+        most = max(_MOST_UNPACKED, _MOST_RATIO * self._size) if self._is_packed else self._size
+        before = "at its start"
+        while True:
+            if self._tar.offset > most:
+                raise Malformed(self._too_long(before, most))
+            info = self._next_header(before)
+            if info is None:
+                return
+            following = self._tar.offset
+            before = f"after {info.name[:200]!r}"
+            if not info.isdir():
+                yield info
+            self._tar.offset = following  # whoever took the header may have read elsewhere
+
+    def _next_header(self, before: str) -> tarfile.TarInfo | None:
+        with _faults():
+            self._file.seek(self._tar.offset)
+            try:
+                return tarfile.TarInfo.fromtarfile(self._tar)
+            except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the block of zeros at the end
+                return None
+            except tarfile.EmptyHeaderError as exc:  # type: ignore[attr-defined]
+                message = f"it ends {before} without the mark of an end, as one does that was cut"
+                raise Malformed(message) from exc
+            except tarfile.HeaderError as exc:
+                message = f"what comes {before} is no header of a member ({exc})"
+                raise Malformed(message) from exc
+
+    def _too_long(self, before: str, most: int) -> str:
+        if self._is_packed:
+            return f"it would unpack {self._size:,} bytes to over {most:,}, as archive bombs do"
+        return f"it ends within the member {before.removeprefix('after ')}, as one does that was cut"
+
+    def _content(self, offset: int, size: int) -> bytes:
+        with _faults():
+            self._file.seek(offset)
+            content = self._file.read(size)
+        if len(content) < size:
+            message = f"it ends {size - len(content):,} bytes before a member does, as one does that was cut"
+            raise Malformed(message)
+        return content
+
+
+def _problem(info: tarfile.TarInfo, name: str, packed: int) -> str:
+    """Return why a member cannot be read, after "it"; ``""`` if nothing speaks against it."""
+    if info.issym() or info.islnk():
+        return "is a link inside the archive"
+    if not info.isreg() or info.sparse is not None:
+        return "is a sparse file" if info.isreg() else "is no file: a pipe or a device"
+    return size_problem(info.size, packed) if name else "has a name that leads out of the archive"
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    """Translate what the libraries raise where bytes are not those of an archive."""
+    try:
+        yield
+    except EOFError as exc:
+        message = "its compressed bytes end too early, as those of one do that was cut"
+        raise Malformed(message) from exc
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, ValueError) as exc:
+        message = f"it is no tar archive, or is damaged ({exc})"
+        raise Malformed(message) from exc
+
+
+KIND = (
+    ContainerKind("tar", (".tar",), "a tar archive", lambda stream, name: TarContainer(stream), most_open=32),
+    ContainerKind(
+        "compressed tar",
+        (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"),
+        "a compressed tar archive",
+        lambda stream, name: TarContainer(stream),
+        most_open=2,
+    ),
+)

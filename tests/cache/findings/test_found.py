@@ -1,0 +1,131 @@
+"""Findings beside an index: what several processes found out is all there, and hostile files are refused."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stackbone.cache import FAILED, OK, CorruptFileError, DatasetIndex, FeatureStore, FileStamps, empty_index
+from stackbone.cache.findings import found as module
+from stackbone.cache.findings.applied import with_findings
+from stackbone.cache.findings.found import READ, UNREAD, Finding, findings_files, read_findings, write_findings
+from stackbone.cache.upkeep.forget import plan_forget
+from stackbone.cache.upkeep.verify import verify
+
+
+def key(number: int) -> bytes:
+    return bytes([number]) * 32
+
+
+def index_of(*numbers: int) -> DatasetIndex:
+    n = len(numbers)
+    texts = [""] * n
+    digests = np.frombuffer(b"".join(map(key, numbers)), np.uint8).reshape(n, 32)
+    stamps = FileStamps(np.full((n, 4), 7, np.int64))
+    paths = [f"{number}.png" for number in numbers]
+    return DatasetIndex("photos", "/there", paths, texts, texts, texts, digests, np.zeros(n, np.uint8), texts, stamps)
+
+
+def test_findings_come_back_as_they_were_written(tmp_path: Path) -> None:
+    told = {
+        key(1): Finding(FAILED, "the file ends early: é \udcff"),
+        key(2): Finding(READ, "a; b"),
+        key(3): Finding(UNREAD, "x"),
+    }
+    path = write_findings(tmp_path, "photos", told)
+    assert path.parent == tmp_path / "findings" / "photos"
+    assert read_findings(tmp_path, "photos") == told
+    assert read_findings(tmp_path, "others") == {}
+
+
+def test_the_last_finding_of_an_image_counts(tmp_path: Path) -> None:
+    write_findings(tmp_path, "photos", {key(1): Finding(UNREAD, "no permission"), key(2): Finding(FAILED, "cut")})
+    write_findings(tmp_path, "photos", {key(1): Finding(READ)})
+    assert read_findings(tmp_path, "photos") == {key(1): Finding(READ), key(2): Finding(FAILED, "cut")}
+
+
+def test_an_index_is_read_with_its_findings(store: FeatureStore) -> None:
+    index = index_of(1, 2, 1, 3)
+    store.write_dataset(index)
+    write_findings(
+        store.root, "photos", {key(1): Finding(FAILED, "cut"), key(3): Finding(UNREAD, "gone"), key(9): Finding(FAILED)}
+    )
+    found = store.dataset("photos")
+    assert found.status.tolist() == [FAILED, OK, FAILED, FAILED]
+    assert found.reason == ["cut", "", "cut", "gone"]
+    assert not found.image_sha256[3].any()
+    assert found.stamps.values[3, 0] == -1  # the next run reads it again
+    np.testing.assert_array_equal(found.image_sha256[:3], index.image_sha256[:3])
+    np.testing.assert_array_equal(found.stamps.values[:3], index.stamps.values[:3])
+
+
+def test_without_findings_the_index_is_the_very_one() -> None:
+    index = empty_index("photos", "")
+    assert with_findings(index, {}) is index
+
+
+def _write_some(root: Path, start: int) -> None:
+    for number in range(start, start + 10):
+        write_findings(root, "photos", {key(number): Finding(FAILED, f"reason {number}")})
+
+
+def test_processes_side_by_side_lose_no_finding(store: FeatureStore) -> None:
+    store.write_dataset(index_of(*range(40)))
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_write_some, args=(store.root, start)) for start in range(0, 40, 10)]
+    for each in writers:
+        each.start()
+    for each in writers:
+        each.join()
+    assert [each.exitcode for each in writers] == [0] * 4
+    assert store.dataset("photos").reason == [f"reason {number}" for number in range(40)]
+
+
+def test_a_damaged_file_of_findings_is_named_and_set_aside(store: FeatureStore) -> None:
+    store.write_dataset(index_of(1))
+    path = write_findings(store.root, "photos", {key(1): Finding(FAILED, "cut")})
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CorruptFileError, match=path.name):
+        store.dataset("photos")
+    (problem,) = verify(store, repair=True).findings
+    assert problem.path == path
+    assert store.dataset("photos").ok.all()
+
+
+def test_findings_of_another_dataset_or_version_are_refused(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_findings(store.root, "photos", {key(1): Finding(FAILED, "cut")})
+    other = store.root / "findings" / "others" / path.name
+    other.parent.mkdir()
+    other.write_bytes(path.read_bytes())
+    with pytest.raises(CorruptFileError, match="of the dataset 'photos', not of 'others'"):
+        read_findings(store.root, "others")
+    write_findings(store.root, "third", {key(1): Finding(3, "a status of the future")})
+    with pytest.raises(CorruptFileError, match="the status 3"):
+        read_findings(store.root, "third")
+
+
+def test_verify_counts_findings_and_forget_removes_them(store: FeatureStore) -> None:
+    store.write_dataset(index_of(1))
+    write_findings(store.root, "photos", {key(1): Finding(FAILED, "cut")})
+    found = verify(store)
+    assert (found.n_findings, found.findings) == (1, [])
+    assert "1 file of findings" in found.lines()[0]
+    plan_forget(store, ["photos"], unused=False).run()
+    assert not (store.root / "findings" / "photos").exists()
+
+
+def test_other_programs_files_are_passed_over(tmp_path: Path) -> None:
+    path = write_findings(tmp_path, "photos", {key(1): Finding(FAILED, "cut")})
+    (path.parent / "notes.h5").write_bytes(b"?")
+    (path.parent / ".writing-x").write_bytes(b"?")
+    assert findings_files(tmp_path, "photos") == [path]
+    module.remove_findings(tmp_path, "photos")
+    assert sorted(os.listdir(path.parent)) == [".writing-x", "notes.h5"]

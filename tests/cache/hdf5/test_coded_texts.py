@@ -1,0 +1,119 @@
+"""Coded columns of text behave as the lists that they stand for, and lie on disk as these do."""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stackbone.cache import DatasetIndex, FileStamps
+from stackbone.cache.hdf5.coded_texts import CodedTexts, are_told, code_texts, count_texts, joined, longest
+from stackbone.cache.records.index import read_index, write_index
+
+TEXTS = ["cat", "", "dog", "cat", "h\udce4t", "", "cat"]
+
+
+def test_a_coded_column_reads_as_the_list() -> None:
+    coded = code_texts(TEXTS)
+    assert coded == TEXTS
+    assert list(coded) == TEXTS
+    assert [coded[np.int64(row)] for row in range(len(TEXTS))] == TEXTS
+    assert coded[-1] == "cat"
+    assert coded[1:4] == TEXTS[1:4]
+    assert coded != TEXTS[:-1]
+    assert coded != "cat"
+    assert "dog" in coded
+    assert "bird" not in coded
+    assert np.array(coded).tolist() == TEXTS
+    assert np.array(code_texts([])).tolist() == []
+    assert pickle.loads(pickle.dumps(coded)) == TEXTS
+    with pytest.raises(IndexError):
+        coded[len(TEXTS)]
+
+
+def test_codes_take_a_byte_where_few_texts_differ() -> None:
+    assert code_texts(TEXTS).codes.dtype == np.uint8
+    assert code_texts([str(i) for i in range(300)]).codes.dtype == np.uint16
+
+
+def test_counts_are_in_the_order_of_rows() -> None:
+    rows = np.array([6, 5, 2, 0])
+    expected = Counter(TEXTS[row] for row in rows)
+    for texts in (TEXTS, code_texts(TEXTS)):
+        found = count_texts(texts, rows)
+        assert found == expected
+        assert list(found) == list(expected)
+        assert are_told(texts).tolist() == [text != "" for text in TEXTS]
+        assert longest(texts) == 3
+    assert longest([]) == longest(code_texts([])) == 0
+
+
+def test_columns_are_joined_coded_where_all_are() -> None:
+    both = joined([code_texts(TEXTS), code_texts(["bird", "cat"])])
+    assert isinstance(both, CodedTexts)
+    assert both == [*TEXTS, "bird", "cat"]
+    assert joined([code_texts(TEXTS), ["bird"]]) == [*TEXTS, "bird"]
+
+
+def index_of(n: int) -> DatasetIndex:
+    """Return an index of lists."""
+    return DatasetIndex(
+        name="made",
+        root="/photos",
+        path=[f"class/{i:05d}.jpg" for i in range(n)],
+        label=[TEXTS[i % len(TEXTS)] for i in range(n)],
+        split=["train"] * n,
+        group=[f"patient {i // 3}" for i in range(n)],
+        image_sha256=np.random.default_rng(0).integers(0, 256, (n, 32), dtype=np.uint8),
+        status=np.zeros(n, np.uint8),
+        reason=[""] * n,
+        stamps=FileStamps(np.zeros((n, 4), np.int64)),
+        columns={"site": [f"site {i % 4}" for i in range(n)], "by": ["", *["x"] * (n - 1)] if n else []},
+    )
+
+
+@pytest.mark.parametrize("n", [0, 1, 700])
+def test_an_index_of_coded_columns_is_the_same_file(tmp_path: Path, n: int) -> None:
+    index = index_of(n)
+    coded = replace(
+        index,
+        label=code_texts(index.label),
+        split=code_texts(index.split),
+        group=code_texts(index.group),
+        reason=code_texts(index.reason),
+        columns={name: code_texts(cells) for name, cells in index.columns.items()},
+    )
+    contents = []
+    for each in (index, coded):
+        write_index(tmp_path / "made.h5", each)
+        contents.append((tmp_path / "made.h5").read_bytes())
+    assert contents[0] == contents[1]
+    found = read_index(tmp_path / "made.h5")
+    assert found.path == index.path
+    for name in ("label", "split", "group", "reason"):
+        assert getattr(found, name) == getattr(index, name)
+    assert dict(found.columns) == dict(index.columns)
+
+
+def test_a_text_that_no_row_has_is_not_written(tmp_path: Path) -> None:
+    index = index_of(4)
+    wide = CodedTexts(["cat", "x" * 500, "\ud800"], np.array([0, 0, 0, 0], np.uint8))
+    write_index(tmp_path / "made.h5", replace(index, label=["cat"] * 4))
+    expected = (tmp_path / "made.h5").read_bytes()
+    write_index(tmp_path / "made.h5", replace(index, label=wide))
+    assert (tmp_path / "made.h5").read_bytes() == expected
+
+
+def test_a_read_index_takes_less_than_a_hundred_bytes_an_image_beside_its_paths(tmp_path: Path) -> None:
+    n = 20_000
+    write_index(tmp_path / "made.h5", replace(index_of(n), group=[""] * n, columns={}))
+    index = read_index(tmp_path / "made.h5")
+    taken = index.image_sha256.nbytes + index.status.nbytes + index.stamps.values.nbytes
+    for texts in (index.label, index.split, index.group, index.reason):
+        assert isinstance(texts, CodedTexts)
+        taken += texts.codes.nbytes
+    assert taken <= 100 * n
