@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 import numpy as np
 
 from stackbone.cache.disk.digest import DIGEST_BYTES
-from stackbone.cache.errors import CacheError, Malformed, RemoteError
+from stackbone.cache.errors import Malformed
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.opening import open_checked
 from stackbone.cache.hdf5.texts import read_texts, write_texts
-from stackbone.cache.places.place import Place, files_in, make_room, sync_folder, write_whole
+from stackbone.cache.places.place import Place, files_in, make_room, remove, write_whole
 
 FORMAT = "stackbone-findings"
 FOLDER = "findings"
@@ -117,18 +117,9 @@ def remove_findings(cache_root: Place, dataset: str, files: list[Place] | None =
     CacheError
         If the folder cannot be written.
     """
-    chosen = findings_files(cache_root, dataset) if files is None else files
-    try:
-        for path in chosen:
-            path.unlink(missing_ok=True)
-        if chosen:
-            with suppress(FileNotFoundError):
-                sync_folder(chosen[0].parent)
-    except RemoteError:
-        raise
-    except OSError as exc:
-        message = f"could not remove {exc.filename}: {exc.strerror or exc}. Check its permissions and run again"
-        raise CacheError(message) from exc
+    for path in findings_files(cache_root, dataset) if files is None else files:
+        with suppress(FileNotFoundError):  # by another run
+            remove(path)
     if files is None:
         with suppress(OSError):  # there is none, or another program's files are in it
             (cache_root / FOLDER / dataset).rmdir()
