@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -12,10 +11,11 @@ from stackbone.cache.disk.digest import DIGEST_BYTES, FileStamps
 from stackbone.cache.disk.digest_sets import are_among
 from stackbone.cache.findings.found import UNREAD, Finding, read_findings
 from stackbone.cache.hdf5.coded_texts import code_texts
+from stackbone.cache.places.place import Place
 from stackbone.cache.records.index import FAILED, OK, DatasetIndex, read_index
 
 
-def read_whole_index(cache_root: Path, path: Path) -> DatasetIndex:
+def read_whole_index(cache_root: Place, path: Place) -> DatasetIndex:
     """Return the index at `path` with the findings beside it; errors as `read_index` and `read_findings`.
 
     The index is read last: findings that go into it meanwhile are seen twice, and none is missed.

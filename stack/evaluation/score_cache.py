@@ -15,7 +15,6 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -24,6 +23,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from stackbone.cache.disk.digest import DIGEST_BYTES, Digests
 from stackbone.cache.errors import CacheError
+from stackbone.cache.places.place import Place
 from stackbone.cache.records.scores import Origin, read_scores, write_scores
 from stackbone.stack.evaluation.kept_outcome import FitKey, from_arrays, most_bytes, to_arrays
 from stackbone.stack.fitting.fit_warnings import messages
@@ -44,7 +44,7 @@ class ScoreCache:
 
     Parameters
     ----------
-    folder : Path
+    folder : Path or ObjectPath
         Where the files are; made when the first is written.
     blocks : mapping of str to Features
         The features themselves, by the names that fits know them by.
@@ -57,7 +57,7 @@ class ScoreCache:
 
     def __init__(
         self,
-        folder: Path,
+        folder: Place,
         blocks: Mapping[str, Features],
         *,
         dataset: str,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from stackbone.cache.boxes.box_table import BoxTable
 from stackbone.cache.disk.digest_sets import digest_heads
 from stackbone.cache.findings.found import Finding, remove_findings
 from stackbone.cache.hdf5.coded_texts import are_told
+from stackbone.cache.places.place import Place
 from stackbone.cache.records.index import index_path, read_index
 from stackbone.extract.embedding.report import REMARK_MARK
 from stackbone.extract.embedding.spread.findings import is_same_listing
@@ -48,7 +48,7 @@ class MadeIndex:
     boxes: BoxTable | None = None
     old_boxes: BoxTable | None = None
     earlier: Mapping[bytes, Finding] = field(default_factory=dict)
-    findings: Sequence[Path] = ()
+    findings: Sequence[Place] = ()
     part: ImagePart | None = None
 
     def write(self, store: FeatureStore, index: DatasetIndex | None = None) -> None:
