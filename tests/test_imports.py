@@ -70,19 +70,8 @@ EXCEPTIONS = {
 ORDER = {
     "cache": (
         *("lazy", "errors", "text", "csv_text", "choices", "splits", "backbone_groups", "progress", "plugins"),
-        *(
-            "labels",
-            "disk",
-            "remote",
-            "tensor_file",
-            "trainings",
-            "hdf5",
-            "boxes",
-            "corrections",
-            "records",
-            "findings",
-        ),
-        "maps",
+        *("labels", "disk", "remote", "places", "tensor_file", "trainings", "hdf5", "boxes", "corrections", "records"),
+        *("findings", "maps"),
         *("feature_set", "store", "upkeep"),
     ),
     "extract": (

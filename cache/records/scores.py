@@ -12,16 +12,16 @@ import json
 import math
 import os
 import stat
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.disk.files import make_folder, write_atomically
-from stackbone.cache.errors import CacheError
+from stackbone.cache.errors import CacheError, RemoteError
+from stackbone.cache.places.object_path import ObjectPath
+from stackbone.cache.places.place import Place, files_in, make_room, write_whole
 
 FORMAT = "stackbone-scores"
 FORMAT_VERSION = 2
@@ -77,13 +77,13 @@ class Origin:
 
 
 def write_scores(
-    folder: Path,
+    folder: Place,
     key: str,
     origin: Origin,
     arrays: Mapping[str, NDArray[Any]],
     warnings: Sequence[str] = (),
     solved_on: str = "",
-) -> Path:
+) -> Place:
     """Write arrays of at most two axes under a key, whole or not at all, and return the file.
 
     Parameters
@@ -120,13 +120,13 @@ def write_scores(
     line = json.dumps(header, sort_keys=True).encode() + b"\n"
     parts = [np.ascontiguousarray(each, _DTYPES[each.dtype.name]).tobytes() for each in arrays.values()]
     content = b"".join([line, *parts])
-    make_folder(folder)
+    make_room(folder)
     path = _path(folder, key)
-    write_atomically(path, hashlib.sha256(content).digest() + content)
+    write_whole(path, hashlib.sha256(content).digest() + content)
     return path
 
 
-def read_scores(folder: Path, key: str, most_bytes: int) -> KeptScores | None:
+def read_scores(folder: Place, key: str, most_bytes: int) -> KeptScores | None:
     """Return what was written under a key; None if nothing was, or what is there is not what was written.
 
     Parameters
@@ -136,13 +136,11 @@ def read_scores(folder: Path, key: str, most_bytes: int) -> KeptScores | None:
     most_bytes
         That the arrays may have together; of a larger file nothing is read.
     """
-    with _open(_path(folder, key)) as descriptor:
-        if descriptor is None:
-            return None
-        size = os.fstat(descriptor).st_size
-        if size > _CHECKSUM + _HEADER_BYTES + most_bytes:
-            return None
-        content = _read(descriptor, size)
+    most = _CHECKSUM + _HEADER_BYTES + most_bytes
+    found = _read(_path(folder, key), most + 1)
+    if found is None or len(found) > most:
+        return None
+    content = found
     checksum, content = content[:_CHECKSUM], content[_CHECKSUM:]
     end = content.find(b"\n", 0, _HEADER_BYTES) + 1
     header = _parse(content[:end])
@@ -158,7 +156,7 @@ def read_scores(folder: Path, key: str, most_bytes: int) -> KeptScores | None:
     return KeptScores(arrays, header["warnings"], header.get(_SOLVED_ON, "")) if end == len(content) else None
 
 
-def remove_scores(folder: Path, *, datasets: Collection[str] = (), feature_sets: Collection[str] = ()) -> int:
+def remove_scores(folder: Place, *, datasets: Collection[str] = (), feature_sets: Collection[str] = ()) -> int:
     """Remove the scores that hang on any of these, and files that nobody can use; return how many there were.
 
     Unfinished trainings do not say what they hang on: where anything is named, all of them go, and one that is running
@@ -169,65 +167,72 @@ def remove_scores(folder: Path, *, datasets: Collection[str] = (), feature_sets:
     CacheError
         If a file cannot be removed.
     """
-    gone = [path for path in sorted(folder.glob(f"*{SUFFIX}")) if _hangs_on(path, datasets, feature_sets)]
+    gone = [path for path in files_in(folder, f"*{SUFFIX}") if _hangs_on(path, datasets, feature_sets)]
     if datasets or feature_sets:
-        gone += sorted(folder.glob(f"*{UNFINISHED}"))
+        gone += files_in(folder, f"*{UNFINISHED}")
     return sum(_remove(path) for path in gone)
 
 
-def _hangs_on(path: Path, datasets: Collection[str], feature_sets: Collection[str]) -> bool:
+def _hangs_on(path: Place, datasets: Collection[str], feature_sets: Collection[str]) -> bool:
     origin = _origin(path)
     return origin is None or origin.dataset in datasets or not set(feature_sets).isdisjoint(origin.feature_sets)
 
 
-def _remove(path: Path) -> bool:
+def _remove(path: Place) -> bool:
     """Remove a file, and return whether it was there."""
     try:
         path.unlink()
     except (FileNotFoundError, IsADirectoryError):  # gone already; not ours
         return False
+    except RemoteError:
+        raise
     except OSError as exc:
         message = f"could not remove {path}: {exc.strerror or exc}. Check the permissions of the folder"
         raise CacheError(message) from exc
     return True
 
 
-def _origin(path: Path) -> Origin | None:
+def _origin(path: Place) -> Origin | None:
     """Return what a file says that its scores hang on; None if it is not a file of scores of this version."""
-    with _open(path) as descriptor:
-        if descriptor is None:
-            return None
-        head = _read(descriptor, _CHECKSUM + _HEADER_BYTES)[_CHECKSUM:]
+    found = _read(path, _CHECKSUM + _HEADER_BYTES)
+    if found is None:
+        return None
+    head = found[_CHECKSUM:]
     header = _parse(head[: head.find(b"\n") + 1])
     return None if header is None else Origin(header["dataset"], tuple(header["feature_sets"]))
 
 
-def _path(folder: Path, key: str) -> Path:
+def _path(folder: Place, key: str) -> Place:
     return folder / f"{key}{SUFFIX}"
 
 
-@contextlib.contextmanager
-def _open(path: Path) -> Iterator[int | None]:
-    """Yield a descriptor of a regular file; None for what is none, be it a link, a pipe or nothing."""
+def _read(path: Place, most: int) -> bytes | None:
+    """Return the first bytes of a regular file, at most so many; None for what is none, such as a link or a pipe.
+
+    They are fewer where the file ends, or cannot be read further: the checksum tells.
+    """
+    if isinstance(path, ObjectPath):
+        try:
+            return path.read(0, most)
+        except FileNotFoundError:
+            return None
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         descriptor = os.open(path, flags)
     except OSError:
-        yield None
-        return
+        return None
     try:
-        yield descriptor if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+        return _read_regular(descriptor, most) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
     finally:
         os.close(descriptor)
 
 
-def _read(descriptor: int, size: int) -> bytes:
-    """Return up to `size` bytes; fewer where the file ends, or cannot be read further."""
+def _read_regular(descriptor: int, most: int) -> bytes:
     parts: list[bytes] = []
-    with contextlib.suppress(OSError):  # a disk that fails: the checksum tells
-        while size > 0 and (part := os.read(descriptor, size)):
+    with contextlib.suppress(OSError):  # a disk that fails
+        while most > 0 and (part := os.read(descriptor, most)):
             parts.append(part)
-            size -= len(part)
+            most -= len(part)
     return b"".join(parts)
 
 

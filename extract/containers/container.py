@@ -25,7 +25,7 @@ class Member:
     size
         In bytes; None where the format does not tell without reading.
     problem
-        Why it cannot be read, after "it"; ``""`` if nothing speaks against it.
+        Why it is not taken, such as ``a link inside the archive``; ``""`` if nothing speaks against it.
     """
 
     name: str
@@ -106,7 +106,7 @@ _SUSPECT_BYTES, _SUSPECT_RATIO = 64 << 20, 100
 
 
 def size_problem(size: int, packed: int) -> str:
-    """Return why a member is not unpacked, after "it"; ``""`` if its size is no reason.
+    """Return why a member is not unpacked; ``""`` if its size is no reason.
 
     Parameters
     ----------
@@ -114,9 +114,9 @@ def size_problem(size: int, packed: int) -> str:
         Its bytes, and how many they take in the container.
     """
     if size > MOST_IMAGE_BYTES:
-        return f"has {size:,} bytes, over the limit of {MOST_IMAGE_BYTES:,}"
+        return f"too large: {size:,} bytes, over the limit of {MOST_IMAGE_BYTES:,}"
     if size > _SUSPECT_BYTES and size > _SUSPECT_RATIO * max(packed, 1):
-        return f"would unpack {packed:,} bytes to {size:,}, as archive bombs do"
+        return f"{packed:,} bytes that would unpack to {size:,}, as archive bombs do"
     return ""
 
 

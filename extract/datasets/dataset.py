@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from stackbone.cache.choices import check_choice
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.labels.sets import SETS, split_names
+from stackbone.extract.datasets.archives.braces import expand_braces, has_braces
 from stackbone.extract.datasets.boxes.listed import ListedBoxes
 from stackbone.extract.datasets.dataset_name import check_dataset_name, safe_name
 from stackbone.extract.datasets.folders.pruning import Exclusion
@@ -31,6 +32,7 @@ from stackbone.extract.datasets.listing_options import (
     refuse_file_options,
     refuse_level_options,
     refuse_marks,
+    refuse_own_options,
     refuse_table_options,
 )
 from stackbone.extract.datasets.missing import missing_message
@@ -136,6 +138,8 @@ def open_dataset(
     label_form: str = "",
     keep_na: bool = False,
     only_listed: bool = False,
+    image_column: str = "",
+    every: str = "",
 ) -> Dataset:
     """List the images of a dataset with their labels, splits and groups. No image is opened.
 
@@ -151,6 +155,12 @@ def open_dataset(
         - an unpacked ``CUB_200_2011`` folder, or the folder that holds it;
         - a CSV, TSV or Parquet file, one row per image, paths relative to the file's folder. Where the files are not
           there, they are found by their names where just one fits, and the dataset's notes say so;
+        - Parquet or Arrow files that hold the images themselves in a column of bytes or of {bytes, path}, or a folder
+          of Hugging Face's datasets, saved by them or downloaded from their hub;
+        - videos, or a folder of them: frames are the images, and each video is a group;
+        - a tar or zip archive, a list of them, or a folder that holds archives and no image beside them; or a pattern
+          such as ``shards/{000000..000999}.tar``. What is in archives is read as folders are, or as WebDataset shards
+          where images have a ``.cls``, ``.json`` or ``.txt`` beside them;
         - one image, or a list of images: unlabelled;
         - images in memory: an array (n, height, width, 3) uint8, (n, height, width) of grey, or (n, height, width, 4)
           with transparency; a memory map is read image by image. Or a list of such arrays without the first axis, which
@@ -191,6 +201,11 @@ def open_dataset(
         groups; by default they stand for missing values, as pandas takes them.
     only_listed
         Whether images that the table `labels` does not list are left out.
+    image_column
+        Column that holds the images of a Parquet or Arrow file; needed where several do.
+    every
+        Which frames of a video are taken: ``"2s"`` for one every two seconds, ``"10"`` for each tenth; by default one a
+        second.
 
     Returns
     -------
@@ -215,17 +230,21 @@ def open_dataset(
         )
         raise UsageError(msg)
     label = None if marked else label_column
-    columns = TableColumns(path_column, label, split_column, group_column, suffix, encoding, keep_na, labels=marked)
+    columns = TableColumns(
+        path_column, label, split_column, group_column, suffix, encoding, keep_na, labels=marked, image=image_column
+    )
     check_choice("value of --split-folders", split_folders, SPLIT_FOLDERS)
     given: dict[str, Any] = {"labels": labels, "splits": splits, "groups": groups}
     marks = {name: each for name, each in given.items() if each is not None}
     paths: Sequence[str] = ()
+    patterns: Sequence[str] = ()
     if are_images(data):
         check_marks(marks)
     else:
         refuse_marks(marks)
         named = cast("Sequence[Path | str]", [data] if isinstance(data, str | os.PathLike) else data)
-        paths, marks = absolute_paths(named), {}
+        patterns, marks = absolute_paths(named), {}
+        paths = [path for each in patterns for path in (expand_braces(each) if has_braces(each) else [each])]
     table = None if are_images(data) or labels is None else absolute(cast("Path | str", labels))
     request = Request(
         paths,
@@ -238,6 +257,8 @@ def open_dataset(
         images=data if are_images(data) else None,
         marks=marks,
         label_separator=label_separator,
+        every=every,
+        patterns=patterns if patterns != paths else (),
     )
     if request.images is not None:
         refuse_file_options(request)
@@ -281,6 +302,7 @@ def _list(request: Request) -> Listing:
     if request.path and not os.path.exists(request.path):
         raise DatasetError(missing_message(request.path))
     kind = next((kind for kind in KINDS.values() if kind.recognises(request)), None)
+    refuse_own_options(kind, request)
     if kind is None or not kind.takes_columns:
         refuse_table_options(request.labels, request.columns)
     if kind is None or not (kind.takes_levels or request.labels):

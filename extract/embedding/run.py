@@ -167,7 +167,8 @@ def extract(
             write_seen(filling.feature_set.folder, recorded.record)
     on = EngineOptions(engine, device, batch_size)
     embedders = {
-        each.key: make_embedder(each, to_fill[each.key], found[each.key], on, report, limits) for each in waiting
+        each.key: make_embedder(each, to_fill[each.key], found[each.key], on, report, limits, fill_batches=True)
+        for each in waiting
     }
     profile = Profile()
     on_image = partial(report, "embedding")

@@ -16,7 +16,6 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -25,6 +24,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from stackbone.cache.disk.digest import DIGEST_BYTES, Digests
 from stackbone.cache.errors import CacheError
+from stackbone.cache.places.place import Place
 from stackbone.cache.records.scores import Origin, read_scores, write_scores
 from stackbone.stack.computing.arithmetic import CPU, chosen_arithmetic
 from stackbone.stack.evaluation.kept_outcome import FitKey, from_arrays, most_bytes, to_arrays
@@ -46,7 +46,7 @@ class ScoreCache:
 
     Parameters
     ----------
-    folder : Path
+    folder : Path or ObjectPath
         Where the files are; made when the first is written.
     blocks : mapping of str to Features
         The features themselves, by the names that fits know them by.
@@ -64,7 +64,7 @@ class ScoreCache:
 
     def __init__(
         self,
-        folder: Path,
+        folder: Place,
         blocks: Mapping[str, Features],
         *,
         dataset: str,

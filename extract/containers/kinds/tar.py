@@ -109,7 +109,7 @@ class TarContainer:
             name = safe_name(info.name)
             problem = _problem(info, name, self._size if self._is_packed else info.size)
             if not problem and hash(name) in seen:
-                problem = "has the name of a member before it"
+                problem = "the name of a member before it"
             seen.add(hash(name))
             yield Member(name or info.name, info.size, problem), info.offset_data
 
@@ -160,12 +160,12 @@ class TarContainer:
 
 
 def _problem(info: tarfile.TarInfo, name: str, packed: int) -> str:
-    """Return why a member cannot be read, after "it"; ``""`` if nothing speaks against it."""
+    """Return why a member is not taken; ``""`` if nothing speaks against it."""
     if info.issym() or info.islnk():
-        return "is a link inside the archive"
+        return "a link inside the archive"
     if not info.isreg() or info.sparse is not None:
-        return "is a sparse file" if info.isreg() else "is no file: a pipe or a device"
-    return size_problem(info.size, packed) if name else "has a name that leads out of the archive"
+        return "a sparse file" if info.isreg() else "not a file: a pipe or a device"
+    return size_problem(info.size, packed) if name else "a name that leads out of the archive"
 
 
 @contextmanager

@@ -67,7 +67,7 @@ class ZipContainer:
         name = safe_name(info.filename.replace("\\", "/"))
         problem = _problem(info, name)
         if not problem and name in self._infos:
-            problem = "has the name of a member before it"
+            problem = "the name of a member before it"
         if not problem:
             self._infos[name] = info
         self._members.append((Member(name or info.filename, info.file_size, problem), info))
@@ -81,13 +81,13 @@ class ZipContainer:
 
 
 def _problem(info: zipfile.ZipInfo, name: str) -> str:
-    """Return why a member cannot be read, after "it"; ``""`` if nothing speaks against it."""
+    """Return why a member is not taken; ``""`` if nothing speaks against it."""
     if not name:
-        return "has a name that leads out of the archive"
+        return "a name that leads out of the archive"
     if info.flag_bits & _ENCRYPTED:
-        return "is encrypted; unpack the archive with its password"
+        return "encrypted; unpack the archive with its password"
     if info.compress_type not in _UNPACKABLE:
-        return f"is compressed by method {info.compress_type}, which Python does not unpack; unpack the archive"
+        return f"compressed by method {info.compress_type}, which Python does not unpack; unpack the archive"
     return size_problem(info.file_size, info.compress_size)
 
 

@@ -6,7 +6,8 @@ from stackbone.extract.images.formats import decodable_extensions, what_decodes
 
 _RAW = ".cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .dng .raf .orf .rw2 .pef .srw .x3f .3fr .iiq .kdc .mrw .raw"
 _VIDEOS = ".mp4 .m4v .mov .avi .mkv .webm .wmv .flv .mpg .mpeg .3gp .mts .m2ts .ts .ogv"
-_ARCHIVES = ".zip .tar .gz .tgz .bz2 .xz .7z .rar .zst"
+_ARCHIVES = ".gz .bz2 .xz .7z .rar .zst"
+_READ_ARCHIVES = ".zip .tar .tgz .tbz2 .txz"
 _TABLES = ".csv .tsv .parquet .pq .json .jsonl .xml .xls .xlsx .ods .arff .feather .arrow .h5 .hdf5 .npy .npz .mat .pkl"
 _TEXTS = (
     ".txt .md .rst .html .htm .pdf .doc .docx .tex .log .ini .cfg .toml .yaml .yml .lock .url .lnk .xmp .thm .aae "
@@ -17,6 +18,7 @@ _NOT_IMAGES = {
     **dict.fromkeys(_RAW.split(), "a camera's raw file; convert to TIFF or JPEG"),
     **dict.fromkeys(_VIDEOS.split(), "a video"),
     **dict.fromkeys(_ARCHIVES.split(), "an archive; unpack it"),
+    **dict.fromkeys(_READ_ARCHIVES.split(), "an archive; name it by itself"),
     **dict.fromkeys(_TABLES.split(), "not an image"),
     **dict.fromkeys(_TEXTS.split(), "not an image"),
     **dict.fromkeys(_AUDIO.split(), "not an image"),

@@ -33,9 +33,28 @@ def list_folder(request: Request) -> Listing:
         An option names a table's column, and there is no table, or it lacks that column.
     """
     root = Path(request.paths[0])
-    found = walk(root, request.exclude)
+    return list_found(root, walk(root, request.exclude), request)
+
+
+def list_found(root: Path, found: Found, request: Request, *, tables: Path | None = None) -> Listing:
+    """List images that were found, with splits and classes from the names of folders and from tables beside them.
+
+    Parameters
+    ----------
+    root
+        Absolute folder or archive that they were found in.
+    found
+        The images and tables.
+    tables
+        Folder that the tables' paths are relative to, if not `root`.
+
+    Raises
+    ------
+    DatasetError, UsageError
+        As of `list_folder`.
+    """
     if not found.images:
-        raise DatasetError(_no_images_message(root, found))
+        raise DatasetError(no_images_message(root, found))
     if not found.tables:
         refuse_table_options(request.labels, request.columns)
     splits = request.split_folders != "none"
@@ -43,7 +62,7 @@ def list_folder(request: Request) -> Listing:
     reading = read_levels(root, grow(found.images), splits=splits, class_level=request.class_level, labelled=labelled)
     marks = {path: (mark.label, mark.split, "") for path, mark in reading.marks.items()}
     entries = {path: marks[path.rpartition("/")[0]] for path in found.images}
-    applied = apply_metadata(root, entries, found.tables, request.columns)
+    applied = apply_metadata(tables or root, entries, found.tables, request.columns)
     reading = replace(reading, spoken_for=applied.spoken_for)
     notes = [*_unreadable(found), *_barren(found, reading), *say_reading(reading), *applied.notes]
     form = applied.label_form
@@ -85,18 +104,19 @@ def _say_sorts(found: Found, folder: str, counts: Counter[str]) -> str:
     return ", ".join(said) or "empty"
 
 
-def _no_images_message(root: Path, found: Found) -> str:
+def no_images_message(root: Path, found: Found) -> str:
+    """Return what to say of a folder or archive that no image was found in."""
     looked_for = f"Looked, in all its subfolders, for files ending in {' '.join(decodable_extensions())}."
     skipped = found.skipped
     if not skipped:
-        return f"No images: the folder {str(root)!r} is empty. {looked_for} Check the path, or name another folder."
+        return f"No images: {str(root)!r} is empty. {looked_for} Check the path, or name another folder."
     said = "; ".join(f"{each.count:,} {each.sort} ({each.reason})" for each in skipped[:_MOST_SHOWN])
     if len(skipped) > _MOST_SHOWN:
         said += f"; {sum(each.count for each in skipped[_MOST_SHOWN:]):,} more"
     sorts = {each.sort for each in skipped}
     if sorts & {".csv", ".tsv", ".parquet"}:
         advice = "Point to the folder that holds the images, or give the table file itself"
-    elif sorts & {".zip", ".tar", ".gz", ".tgz"}:
+    elif sorts & {".7z", ".rar", ".gz"}:
         advice = "Point to the folder that holds the images, or unpack the archive first"
     else:
         advice = "Point to the folder that holds the images, or convert the files to JPEG or PNG"

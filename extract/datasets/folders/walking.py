@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -140,6 +140,38 @@ def walk(root: Path, exclusion: Exclusion) -> Found:
             found.images.append(path)
     found.images.sort()
     return found
+
+
+def files_below(root: Path, exclusion: Exclusion, is_wanted: Callable[[str], bool]) -> list[str]:
+    """Return the paths of files whose names are wanted, sorted; none where images are met: the folder is one of those.
+
+    Paths are posix-style and relative to the folder. What is hidden, excluded or a system's is passed over, and so is
+    what cannot be listed.
+    """
+    found: list[str] = []
+    pending, seen = [""], set()
+    while pending:
+        prefix = pending.pop()
+        folder = os.path.join(root, prefix)
+        try:
+            status = os.stat(folder)
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    name = entry.name
+                    if name.startswith(".") or (exclusion and exclusion.covers(prefix, name)):
+                        continue
+                    if is_folder(entry):
+                        pending += [] if is_system_folder(name) else [f"{prefix}{name}/"]
+                    elif is_image_name(name):
+                        return []
+                    elif is_wanted(name):
+                        found.append(prefix + name)
+        except OSError:  # the listing of folders says so
+            continue
+    return sorted(found)
 
 
 def folders_in_wrappers(root: Path) -> Iterator[Path]:

@@ -1,0 +1,1 @@
+"""Datasets whose images lie in tar and zip archives."""

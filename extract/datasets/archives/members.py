@@ -1,0 +1,123 @@
+"""What lies in the archives of a dataset, by the names of their members."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from stackbone.cache.errors import DatasetError, Malformed
+from stackbone.cache.text import counted
+from stackbone.extract.containers.container import Container, Member
+from stackbone.extract.containers.opening import open_container
+from stackbone.extract.datasets.archives.found import Archives
+from stackbone.extract.datasets.folders.extensions import NO_IMAGE, is_image_name, missing_decoder, why_not
+from stackbone.extract.datasets.folders.pruning import Exclusion, is_system_file, is_system_folder
+from stackbone.extract.datasets.folders.walking import Found
+
+_MOST_SHOWN = 5
+
+
+@dataclass
+class Held:
+    """An archive that is open, and what is in it.
+
+    Attributes
+    ----------
+    path, folder
+        See `Archives`.
+    container
+        Opened.
+    images
+        Names of members that are images by their extensions, in the order in which they are stored.
+    others
+        Names of other members that can be read and are not hidden, nor a system's.
+    """
+
+    path: str
+    folder: str
+    container: Container
+    images: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Inventory:
+    """What was met in all archives, for people.
+
+    Attributes
+    ----------
+    found
+        Members that are not taken, counted.
+    faults
+        What is wrong with an archive, by its path, and how many images were taken from it.
+    """
+
+    found: Found = field(default_factory=lambda: Found(sorts=defaultdict(Counter)))
+    faults: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+    def skip(self, path: str, name: str) -> None:
+        """Count a member that is no image by its name."""
+        extension = os.path.splitext(name)[1].lower()
+        reason = why_not(extension) or missing_decoder(extension) or NO_IMAGE
+        self.found.skip_file(reason, f"{path}/{name}")
+
+    def notes(self) -> Iterator[str]:
+        """Yield what to say of archives that are damaged."""
+        for path, (fault, n) in list(self.faults.items())[:_MOST_SHOWN]:
+            taken = (
+                f"the {counted(n, 'image')} before that {'is' if n == 1 else 'are'} taken" if n else "it is left out"
+            )
+            yield f"The archive {path!r} is damaged: {fault}; {taken}. Get it again, and run again."
+        if len(self.faults) > _MOST_SHOWN:
+            yield f"{len(self.faults) - _MOST_SHOWN:,} more archives are damaged."
+
+
+def go_through(archives: Archives, exclusion: Exclusion, inventory: Inventory) -> Iterator[Held]:
+    """Yield the archives of a dataset, each open until the next is asked for.
+
+    Raises
+    ------
+    DatasetError
+        If an archive cannot be opened at all, for a reason of the system's.
+    """
+    for path, folder in zip(archives.paths, archives.folders, strict=True):
+        place = os.path.join(archives.root, path)
+        try:
+            container = open_container(place)
+        except Malformed as exc:
+            inventory.faults[path] = (str(exc), 0)
+            continue
+        except OSError as exc:
+            message = (
+                f"The archive {place!r} cannot be read: {exc.strerror or exc}. Expected a readable file. Check it and "
+                "its permissions, or leave it out."
+            )
+            raise DatasetError(message) from exc
+        with closing(container):
+            held = Held(path, folder, container)
+            try:
+                for member in container.members():
+                    _sort(held, member, exclusion, inventory)
+            except Malformed as exc:
+                inventory.faults[path] = (str(exc), len(held.images))
+            yield held
+
+
+def _sort(held: Held, member: Member, exclusion: Exclusion, inventory: Inventory) -> None:
+    path, name = f"{held.path}/{member.name}", member.name.rpartition("/")[2]
+    sort = os.path.splitext(name)[1].lower() or "no extension"
+    if member.problem:
+        inventory.found.skip(sort, member.problem, path)
+    elif any(is_system_folder(part) for part in member.name.split("/")[:-1]) or is_system_file(name):
+        inventory.found.skip(name, "made by an operating system or a file server", path)
+    elif any(part.startswith(".") for part in member.name.split("/")):
+        inventory.found.skip("hidden", "a name that begins with a dot", path)
+    elif exclusion and exclusion.covers_path(path):
+        inventory.found.skip(sort, "excluded", path)
+    elif is_image_name(name):
+        held.images.append(member.name)
+    else:
+        held.others.append(member.name)

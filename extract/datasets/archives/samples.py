@@ -1,0 +1,193 @@
+"""WebDataset shards: files of one sample share a key, the name up to the first dot: ``000017.jpg``, ``000017.cls``.
+
+Reference: the documentation of WebDataset, "The WebDataset Format". An image's label is what its ``.cls`` says, or a
+key of its ``.json``; its ``.txt``, as a rule a caption, is a label where few texts stand for many images.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import cast
+
+from stackbone.cache.errors import DatasetError, ImageError, Malformed
+from stackbone.cache.text import counted
+from stackbone.extract.containers.opening import open_container
+from stackbone.extract.containers.place import kind_of
+from stackbone.extract.datasets.archives.columns import SampleColumns
+from stackbone.extract.datasets.archives.found import Archives, find_archives
+from stackbone.extract.datasets.archives.members import Held, Inventory, go_through
+from stackbone.extract.datasets.folders.extensions import is_image_name
+from stackbone.extract.datasets.folders.levels import read_levels
+from stackbone.extract.datasets.folders.listing import no_images_message
+from stackbone.extract.datasets.folders.tree import grow
+from stackbone.extract.datasets.kind import Listing, Request
+from stackbone.extract.datasets.listing_options import refuse_level_options
+
+_SIDES = (".cls", ".json", ".txt")
+_LOOKED_AT = 1000  # members of the first shard, by which samples are known
+_MOST_SIDE_BYTES = 1 << 20
+
+
+def has_samples(request: Request) -> bool:
+    """Return whether a request names tar archives whose images have files of their own beside them."""
+    archives = request.once("archives", find_archives)
+    if archives is None or any(getattr(kind_of(path), "name", "") == "zip" for path in archives.paths):
+        return False
+    for path in archives.paths[:3]:
+        try:
+            container = open_container(os.path.join(archives.root, path))
+        except (OSError, Malformed):
+            continue
+        names: set[str] = set()
+        try:
+            names.update(member.name for member in islice(container.members(), _LOOKED_AT))
+        except Malformed:
+            pass  # what comes before a fault tells as much
+        finally:
+            container.close()
+        return any(side in names for name in names if is_image_name(name) for side in _sides_of(name))
+    return False
+
+
+def list_samples(request: Request) -> Listing:
+    """List the images of WebDataset shards, with what the other files of their samples say.
+
+    Raises
+    ------
+    DatasetError
+        If there is no image, an archive cannot be read, or labels are at odds with how the cache writes them.
+    UsageError
+        If a column is named that no sample has, or folders' levels are.
+    """
+    archives = cast(Archives, request.once("archives", find_archives))
+    refuse_level_options(replace(request, split_folders="auto"))
+    columns, inventory = SampleColumns(), Inventory()
+    split_of = _splits(archives) if request.split_folders != "none" else {}
+    paths: list[str] = []
+    splits: list[str] = []
+    orphans = _Orphans()
+    for held in go_through(archives, request.exclude, inventory):
+        rows = _rows(held, inventory, orphans)
+        for name, row in rows:
+            paths.append(f"{held.path}/{name}")
+            splits.append(split_of.get(held.folder, ""))
+            columns.add(row)
+    if not paths:
+        raise DatasetError(no_images_message(archives.root, inventory.found))
+    entries, notes, further, form = columns.read(request.columns, paths, splits)
+    inventory.found.images = paths
+    notes = [*inventory.notes(), *notes, *orphans.notes(len(paths))]
+    return Listing(
+        archives.title, archives.root, entries, inventory.found.skipped, notes, further=further, label_form=form
+    )
+
+
+class _Orphans:
+    """Samples that a shard holds a part of."""
+
+    def __init__(self) -> None:
+        self.bare = 0
+        self.bare_example = ""
+        self.lone = 0
+        self.lone_example = ""
+        self.broken = 0
+        self.broken_example = ""
+
+    def notes(self, n_images: int) -> Iterator[str]:
+        """Yield what to say of them."""
+        if self.bare and self.bare < n_images:
+            have = "has" if self.bare == 1 else "have"
+            yield (
+                f"{counted(self.bare, 'image')} {have} no file of labels in the same shard, such as "
+                f"{self.bare_example!r}, and no label by that: a sample that lies in two shards is not put together."
+            )
+        if self.lone:
+            stand = "stands" if self.lone == 1 else "stand"
+            yield f"{counted(self.lone, 'file')} {stand} beside no image, such as {self.lone_example!r}."
+        if self.broken:
+            yield (
+                f"{counted(self.broken, 'file')} beside images cannot be read, such as {self.broken_example!r}: what "
+                "they say is missing."
+            )
+
+
+def _rows(held: Held, inventory: Inventory, orphans: _Orphans) -> Iterator[tuple[str, dict[str, object]]]:
+    """Yield the images of a shard, as they are stored, with what the files beside them say, by column."""
+    sides = [name for name in held.others if name.lower().endswith(_SIDES)]
+    for name in held.others:
+        if not name.lower().endswith(_SIDES):
+            inventory.skip(held.path, name)
+    said: dict[str, dict[str, object]] = {}
+    for name in sides:
+        try:
+            said.setdefault(name.rpartition(".")[0], {}).update(_said(held, name))
+        except (ImageError, Malformed, ValueError, RecursionError):
+            orphans.broken += 1
+            orphans.broken_example = orphans.broken_example or f"{held.path}/{name}"
+    by_key = {_key(stem): stem for stem in said}
+    used: set[str] = set()
+    for name in _of_samples(held, inventory):
+        stem = name.rpartition(".")[0]
+        stem = stem if stem in said else by_key.get(_key(name), "")
+        if stem:
+            used.add(stem)
+        else:
+            orphans.bare += 1
+            orphans.bare_example = orphans.bare_example or f"{held.path}/{name}"
+        yield name, said.get(stem, {})
+    if lone := said.keys() - used:
+        orphans.lone += len(lone)
+        orphans.lone_example = orphans.lone_example or f"{held.path}/{min(lone)}"
+
+
+def _of_samples(held: Held, inventory: Inventory) -> Iterator[str]:
+    """Yield the images that are a sample's own: ``17.jpg``, and ``17.mask.png`` only where there is no such."""
+    whole = {_key(name) for name in held.images if _is_whole(name)}
+    for name in held.images:
+        if _is_whole(name) or _key(name) not in whole:
+            yield name
+        else:
+            inventory.found.skip(
+                os.path.splitext(name)[1].lower(), "a further image of a sample", f"{held.path}/{name}"
+            )
+
+
+def _is_whole(name: str) -> bool:
+    return name.rpartition("/")[2].count(".") == 1
+
+
+def _key(name: str) -> str:
+    """Return what the files of one sample have in common: the path up to the first dot of the name."""
+    folder, slash, own = name.rpartition("/")
+    return folder + slash + own.partition(".")[0]
+
+
+def _sides_of(name: str) -> Iterator[str]:
+    for stem in {name.rpartition(".")[0], _key(name)}:
+        yield from (stem + side for side in _SIDES)
+
+
+def _said(held: Held, name: str) -> dict[str, object]:
+    """Return what a file beside an image says, by column; raises what its reading does."""
+    content = held.container.read(name)
+    if len(content) > _MOST_SIDE_BYTES:
+        message = f"it has {len(content):,} bytes"
+        raise ValueError(message)
+    text = content.decode("utf-8-sig")
+    kind = name.rpartition(".")[2].lower()
+    if kind != "json":
+        return {kind: text.strip()}
+    value = json.loads(text)
+    return value if isinstance(value, dict) else {"json": value}
+
+
+def _splits(archives: Archives) -> dict[str, str]:
+    """Return the split of each folder that archives stand for, as far as names say one."""
+    tree = grow(f"{folder}/0" if folder else "0" for folder in set(archives.folders))
+    marks = read_levels(Path(archives.root), tree, splits=True, class_level=None, labelled=False).marks
+    return {folder: marks[folder].split for folder in set(archives.folders)}
