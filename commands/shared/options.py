@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from stackbone.extract import Backbone, Dataset
 
 CacheOption = Annotated[
-    Path | None, typer.Option("--cache", help="Cache directory [default: $STACKBONE_CACHE, else features]")
+    str | None,
+    typer.Option(
+        "--cache",
+        metavar="FOLDER|URL",
+        help="Cache: a folder, or a URL such as s3://bucket/features [default: $STACKBONE_CACHE, else features]",
+    ),
 ]
 DatasetNameOption = Annotated[
     str | None, typer.Option("--dataset", help="Name of the dataset in the cache [default: the last one extracted]")
@@ -45,6 +50,9 @@ SteeringOption = Annotated[
 ]
 EngineOption = Annotated[str, typer.Option(help="What runs the networks: {engines}")]
 DeviceOption = Annotated[str, typer.Option(help="Where networks run: auto, cpu, cuda, cuda:1, mps")]
+SolverDeviceOption = Annotated[
+    str, typer.Option("--device", help="Where logistic regressions and linear SVMs are solved: cpu, cuda, cuda:1, auto")
+]
 WorkersOption = Annotated[int | None, typer.Option(min=1, help="Threads that decode images [default: one per core]")]
 ModelOption = Annotated[
     Path, typer.Option("--model", help="File that `stack --save`, `transfer --save` or `detect --save` wrote")
@@ -121,6 +129,20 @@ class ListingOptions:
     group_column: Annotated[
         str, typer.Option(help="Table column that names what belongs together, such as a patient or a scene")
     ] = "group"
+    image_column: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Column that holds the images of Parquet or Arrow files [default: the one that does]",
+        ),
+    ] = ""
+    every: Annotated[
+        str,
+        typer.Option(
+            metavar="STEP",
+            help="Frames of videos to take: 2s for one every 2 seconds, 10 for every tenth [default: 1s]",
+        ),
+    ] = ""
     suffix: Annotated[str, typer.Option(help="File extension to add to table paths that lack it, such as .jpg")] = ""
     exclude: Annotated[
         list[str] | None,
@@ -171,6 +193,8 @@ class ListingOptions:
             encoding=self.encoding,
             keep_na=self.keep_na,
             only_listed=self.only_listed,
+            image_column=self.image_column,
+            every=self.every,
             store=store,
         )
 

@@ -136,6 +136,8 @@ def open_dataset(
     label_form: str = "",
     keep_na: bool = False,
     only_listed: bool = False,
+    image_column: str = "",
+    every: str = "",
     store: FeatureStore | None = None,
 ) -> Dataset:
     """List the images of a dataset with their labels, splits and groups. No image is opened.
@@ -152,6 +154,9 @@ def open_dataset(
         - an unpacked ``CUB_200_2011`` folder, or the folder that holds it;
         - a CSV, TSV or Parquet file, one row per image, paths relative to the file's folder. Where the files are not
           there, they are found by their names where just one fits, and the dataset's notes say so;
+        - Parquet or Arrow files that hold the images themselves in a column of bytes or of {bytes, path}, or a folder
+          of Hugging Face's datasets, saved by them or downloaded from their hub;
+        - videos, or a folder of them: frames are the images, and each video is a group;
         - a tar or zip archive, a list or a folder of them, or ``shards/{000000..000999}.tar``: read as folders are, or
           as WebDataset shards;
         - one image, or a list of images: unlabelled;
@@ -194,6 +199,11 @@ def open_dataset(
         groups; by default they stand for missing values, as pandas takes them.
     only_listed
         Whether images that the table `labels` does not list are left out.
+    image_column
+        Column that holds the images of a Parquet or Arrow file; needed where several do.
+    every
+        Which frames of a video are taken: ``"2s"`` for one every two seconds, ``"10"`` for each tenth; by default one a
+        second.
     store
         A cache, whose index tells what lies in archives that did not change; without it they are opened to be listed.
 
@@ -220,7 +230,9 @@ def open_dataset(
         )
         raise UsageError(msg)
     label = None if marked else label_column
-    columns = TableColumns(path_column, label, split_column, group_column, suffix, encoding, keep_na, labels=marked)
+    columns = TableColumns(
+        path_column, label, split_column, group_column, suffix, encoding, keep_na, labels=marked, image=image_column
+    )
     check_choice("value of --split-folders", split_folders, SPLIT_FOLDERS)
     given: dict[str, Any] = {"labels": labels, "splits": splits, "groups": groups}
     marks = {name: each for name, each in given.items() if each is not None}
@@ -244,6 +256,7 @@ def open_dataset(
         images=data if are_images(data) else None,
         marks=marks,
         label_separator=label_separator,
+        every=every,
         patterns=patterns if patterns != paths else (),
     )
     if request.images is not None:

@@ -30,13 +30,14 @@ A path is posix-style and relative to the dataset's root, or absolute where it l
 class TableColumns:
     """Names of a table's columns, and how its cells are read; `label` is None for a table without labels.
 
+    `path` is None for a table that holds the images themselves, in the column `image`, or '' for the one that there is.
     `suffix` is the file extension that the table's paths lack, or ''; `encoding` is that of its text, or '' to find it
     out; with `keep_na`, texts such as ``NA`` and ``None`` are names like any other, not missing values. With
     `may_lack_label`, a table that has no column of labels is read all the same if it has one of splits or groups.
     `labels` are columns that say of one label each whether it is there.
     """
 
-    path: str = "path"
+    path: str | None = "path"
     label: str | None = "label"
     split: str = "split"
     group: str = "group"
@@ -45,6 +46,7 @@ class TableColumns:
     keep_na: bool = False
     may_lack_label: bool = False
     labels: tuple[str, ...] = ()
+    image: str = ""
 
     @property
     def given(self) -> dict[str, object]:
@@ -58,6 +60,7 @@ class TableColumns:
             "--suffix": (self.suffix, ""),
             "--encoding": (self.encoding, ""),
             "--keep-na": (self.keep_na, False),
+            "--image-column": (self.image, ""),
         }
         return {option: value for option, (value, usual) in options.items() if value not in (usual, None)}
 
@@ -98,6 +101,8 @@ class Request:
         Of these images: ``labels``, ``splits`` and ``groups``, as far as they were given.
     label_separator
         What stands between the labels of an image; ``""`` where each has one.
+    every
+        How far apart the frames of a video are that are taken, as it was typed; ``""`` where nobody said.
     patterns
         As `paths` was typed, where it was with braces.
     known
@@ -114,6 +119,7 @@ class Request:
     images: Any = None
     marks: Mapping[str, Sequence[object]] = field(default_factory=dict)
     label_separator: str = ""
+    every: str = ""
     patterns: Sequence[str] = ()
     known: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -195,6 +201,8 @@ class DatasetKind:
         Whether it reads a table, so that the options about columns mean something.
     takes_levels
         Whether it reads folders' names, so that the options about splits and class levels mean something.
+    own_options
+        Options that mean something to this kind, and to no other: of ``--image-column`` and ``--every``.
     """
 
     name: str
@@ -204,6 +212,7 @@ class DatasetKind:
     place: int = 0
     takes_columns: bool = False
     takes_levels: bool = False
+    own_options: frozenset[str] = frozenset()
 
 
 KINDS = Plugins(

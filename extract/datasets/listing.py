@@ -9,7 +9,12 @@ from stackbone.cache.errors import DatasetError
 from stackbone.extract.containers.place import split_place
 from stackbone.extract.datasets.kind import KINDS, Listing, Request
 from stackbone.extract.datasets.kinds.images import neither_message
-from stackbone.extract.datasets.listing_options import leave_out, refuse_level_options, refuse_table_options
+from stackbone.extract.datasets.listing_options import (
+    leave_out,
+    refuse_level_options,
+    refuse_own_options,
+    refuse_table_options,
+)
 from stackbone.extract.datasets.missing import missing_message
 
 
@@ -27,6 +32,7 @@ def list_images(request: Request) -> Listing:
     if request.path and not os.path.exists(request.path) and split_place("", str(request.path)) is None:
         raise DatasetError(missing_message(request.path))
     kind = next((kind for kind in KINDS.values() if kind.recognises(request)), None)
+    refuse_own_options(kind, request)
     if kind is None or not kind.takes_columns:
         refuse_table_options(request.labels, request.columns)
     if kind is None or not (kind.takes_levels or request.labels):

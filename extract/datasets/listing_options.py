@@ -11,7 +11,7 @@ from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.text import typed
 from stackbone.extract.datasets.folders.pruning import Exclusion
 from stackbone.extract.datasets.folders.reading import LEAF
-from stackbone.extract.datasets.kind import Listing, Request, Skipped, TableColumns, as_words
+from stackbone.extract.datasets.kind import DatasetKind, Listing, Request, Skipped, TableColumns, as_words
 from stackbone.extract.datasets.kinds.table import TABLES
 
 
@@ -27,6 +27,18 @@ def refuse_table_options(labels: Path | None, columns: TableColumns) -> None:
             f"{' '.join(TABLES)}. Name that file, add it with --labels FILE, or leave {option} out."
         )
         raise UsageError(msg)
+
+
+def refuse_own_options(kind: DatasetKind | None, request: Request) -> None:
+    """Raise `UsageError` if an option is given that means nothing to a kind of dataset."""
+    for option, value, what in (
+        ("--image-column", request.columns.image, "tables that hold images"),
+        ("--every", request.every, "videos"),
+    ):
+        if value and (kind is None or option not in kind.own_options):
+            found = f"{kind.what}" if kind else "something else"
+            msg = f"{typed(option, value)} goes with {what}. Found {found}. Leave {option} out."
+            raise UsageError(msg)
 
 
 def refuse_file_options(request: Request) -> None:
@@ -57,6 +69,7 @@ def _given(request: Request) -> dict[str, object]:
         "--class-level": request.class_level,
         "--only-listed": request.only_listed,
         "--label-separator": request.label_separator,
+        "--every": request.every,
     }
     return {option: value for option, value in options.items() if value}
 

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from PIL import Image, TiffImagePlugin, features
 
+from stackbone.cache.disk.array_form import HEAD
 from stackbone.extract.images.jxl_size import is_jxl, jxl_size
 
 IMAGE_EXTENSIONS = (
@@ -120,6 +121,8 @@ def declared_size(stream: BinaryIO) -> tuple[int, int]:
         Whatever a decoder raises.
     """
     start = stream.read(_START)
+    if head := HEAD.match(start):
+        return int(head[1]), int(head[2])
     if is_jxl(start):
         return jxl_size(start) or (0, 0)
     prepare_decoder(start)

@@ -11,9 +11,7 @@ from pathlib import Path
 from stackbone.cache.splits import role_of
 from stackbone.extract.containers.place import kind_of
 from stackbone.extract.datasets.folders.anchor import Anchor
-from stackbone.extract.datasets.folders.extensions import is_image_name
-from stackbone.extract.datasets.folders.pruning import Exclusion, is_system_folder
-from stackbone.extract.datasets.folders.walking import is_folder
+from stackbone.extract.datasets.folders.walking import files_below
 from stackbone.extract.datasets.kind import Request
 
 _KINDS = {"tar", "compressed tar", "zip"}
@@ -62,37 +60,11 @@ def find_archives(request: Request) -> Archives | None:
         paths = sorted({anchor.relative(each) for each in request.paths})
         return Archives(f"{root.name}-list", root, paths, _folders(paths))
     if os.path.isdir(path):
-        paths = sorted(_below(path, request.exclude) or ())
+        paths = files_below(path, request.exclude, is_archive)
         return Archives(path.name, path, paths, _folders(paths)) if paths else None
     if not is_archive(path.name) or not path.is_file():
         return None
     return Archives(_stem(path.name), path.parent, [path.name], [""])
-
-
-def _below(root: Path, exclusion: Exclusion) -> list[str] | None:
-    """Return the archives below a folder; None once an image is met: whoever unpacked archives has them beside."""
-    found: list[str] = []
-    pending, linked = [""], set()
-    while pending:
-        prefix = pending.pop()
-        try:
-            with os.scandir(os.path.join(root, prefix)) as entries:
-                for entry in entries:
-                    name = entry.name
-                    if name.startswith(".") or (exclusion and exclusion.covers(prefix, name)):
-                        continue
-                    if is_folder(entry):
-                        target = os.path.realpath(entry.path) if entry.is_symlink() else ""
-                        if not is_system_folder(name) and target not in linked:
-                            pending.append(f"{prefix}{name}/")
-                        linked |= {target} - {""}
-                    elif is_image_name(name):
-                        return None
-                    elif is_archive(name):
-                        found.append(prefix + name)
-        except OSError:  # the listing of folders says so
-            continue
-    return found
 
 
 def _stem(name: str) -> str:

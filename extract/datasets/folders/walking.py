@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -140,6 +140,36 @@ def walk(root: Path, exclusion: Exclusion) -> Found:
             found.images.append(path)
     found.images.sort()
     return found
+
+
+def files_below(root: Path, exclusion: Exclusion, is_wanted: Callable[[str], bool]) -> list[str]:
+    """Return the paths of files whose names are wanted, sorted; none where images are met: the folder is one of those.
+
+    Paths are posix-style and relative to the folder. What is hidden, excluded or a system's is passed over, and so is
+    what cannot be listed.
+    """
+    found: list[str] = []
+    pending, linked = [""], set()
+    while pending:
+        prefix = pending.pop()
+        try:
+            with os.scandir(os.path.join(root, prefix)) as entries:
+                for entry in entries:
+                    name = entry.name
+                    if name.startswith(".") or (exclusion and exclusion.covers(prefix, name)):
+                        continue
+                    if is_folder(entry):
+                        target = os.path.realpath(entry.path) if entry.is_symlink() else ""
+                        if not is_system_folder(name) and target not in linked:
+                            pending.append(f"{prefix}{name}/")
+                        linked |= {target} - {""}
+                    elif is_image_name(name):
+                        return []
+                    elif is_wanted(name):
+                        found.append(prefix + name)
+        except OSError:  # the listing of folders says so
+            continue
+    return sorted(found)
 
 
 def folders_in_wrappers(root: Path) -> Iterator[Path]:

@@ -23,9 +23,9 @@ from stackbone.extract.datasets.missing import missing_message
 from stackbone.extract.datasets.tables.cells import LIST_MARK, Cells
 from stackbone.extract.datasets.tables.json_lines import read_json_lines
 from stackbone.extract.datasets.tables.marks import read_marks
-from stackbone.extract.datasets.tables.parquet import read_parquet
 from stackbone.extract.datasets.tables.places import place
 from stackbone.extract.datasets.tables.text import read_text
+from stackbone.extract.datasets.tables.typed.parquet import read_parquet
 from stackbone.extract.datasets.tables.written import local_paths
 
 TEXT_TABLES = (".csv", ".tsv")
@@ -93,7 +93,7 @@ def read_table(file: Path, root: Path, wanted: TableColumns) -> Table:
     StackboneError
         A Parquet file, and pyarrow is not installed.
     """
-    return _gathered(file, root, wanted, read_cells(file, wanted))
+    return gathered(file, root, wanted, read_cells(file, wanted))
 
 
 def read_cells(file: Path, wanted: TableColumns) -> Cells:
@@ -109,8 +109,8 @@ def read_cells(file: Path, wanted: TableColumns) -> Cells:
         raise DatasetError(msg) from exc
 
 
-def _gathered(file: Path, root: Path, wanted: TableColumns, cells: Cells) -> Table:
-    """Return a table's rows by path, each path once."""
+def gathered(file: Path, root: Path, wanted: TableColumns, cells: Cells) -> Table:
+    """Return a table's rows by path, each path once; errors as of `read_table`, as far as they can occur."""
     rows = len(cells.numbers)
     if not rows:
         msg = f"No images: the table {str(file)!r} has no rows. Expected one row per image. Check the file."
@@ -238,6 +238,6 @@ KIND = DatasetKind(
     what="a CSV or Parquet table, or a folder of images with one",
     recognises=_recognises,
     read=_read,
-    place=10,
+    place=11,
     takes_columns=True,
 )

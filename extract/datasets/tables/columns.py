@@ -145,7 +145,7 @@ def _place(header: Sequence[str], name: str) -> int:
 
 
 def _is_headerless(header: Sequence[str], wanted: TableColumns, first_row: Sequence[str] | None) -> bool:
-    place = _place(header, wanted.path)
+    place = _place(header, wanted.path or "")
     if place >= 0:  # by number, for either may be
         below = _cell(first_row or (), place)
         is_named = plain_name(header[place]) in KNOWN_NAMES or is_image_name(below)

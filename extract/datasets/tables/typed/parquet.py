@@ -12,15 +12,10 @@ from stackbone.cache.hdf5.text_table import MOST_KEPT
 from stackbone.cache.text import typed
 from stackbone.extract.datasets.folders.first_bytes import LENGTH, extension_of
 from stackbone.extract.datasets.kind import TableColumns
-from stackbone.extract.datasets.tables.cells import Cells, cell_text, list_text
+from stackbone.extract.datasets.tables.cells import Cells, cell_text
 from stackbone.extract.datasets.tables.columns import choose_columns
-from stackbone.extract.datasets.tables.limits import (
-    MOST_CELL,
-    MOST_FURTHER,
-    MOST_ROWS,
-    MOST_TEXT_BYTES,
-    too_large,
-)
+from stackbone.extract.datasets.tables.limits import MOST_FURTHER, MOST_ROWS, MOST_TEXT_BYTES, too_large
+from stackbone.extract.datasets.tables.typed.columns import TypedColumns, is_plain_list, is_short
 
 _ROWS_AT_A_TIME = 1 << 14
 _LONGEST_PATH = 4096  # bytes, on Linux; no other system allows more
@@ -62,13 +57,13 @@ def read_parquet(file: Path, wanted: TableColumns) -> Cells:
             chosen = choose_columns(file, list(schema.names), wanted, has_names=True)
             names = chosen.names
             _check_plain(file, schema, names)
-            lists = frozenset(key for key, name in names.items() if _is_plain_list(schema.field(name).type))
+            lists = frozenset(key for key, name in names.items() if is_plain_list(schema.field(name).type))
             # A text that repeats is decoded once: a million of it take no more than one.
             plain = [name for key, name in names.items() if key not in lists]
             table = parquet.ParquetFile(stream, read_dictionary=plain)
             _check_no_images(file, schema, table, names)
             _check_declared(file, table, set(names.values()))
-            columns = _Columns(file, names)
+            columns = TypedColumns(file, names)
             for batch in table.iter_batches(_ROWS_AT_A_TIME, columns=list(dict.fromkeys(names.values()))):
                 columns.add(batch)
             further = _further(parquet.ParquetFile(stream), list(chosen.further))
@@ -92,7 +87,7 @@ def _further(table: Any, names: list[str]) -> dict[str, list[str]]:  # noqa: ANN
         if part.path_in_schema in sizes:
             sizes[part.path_in_schema] += part.total_uncompressed_size
     texts: dict[str, list[str]] = {}
-    for name in (each for each in names if _is_short(table.schema_arrow.field(each).type)):
+    for name in (each for each in names if is_short(table.schema_arrow.field(each).type)):
         n_cells = about.num_rows * (len(texts) + 1)
         if n_cells > MOST_FURTHER or sizes[name] > _LONGEST_PATH * max(1, about.num_rows):
             continue
@@ -104,14 +99,6 @@ def _further(table: Any, names: list[str]) -> dict[str, list[str]]:  # noqa: ANN
     return texts
 
 
-def _is_short(kind: Any) -> bool:  # noqa: ANN401 - pyarrow has no types
-    from pyarrow import types
-
-    kind = kind.value_type if types.is_dictionary(kind) else kind
-    plain = (types.is_string, types.is_large_string, types.is_boolean, types.is_integer, types.is_floating)
-    return any(is_kind(kind) for is_kind in (*plain, types.is_decimal, types.is_date, types.is_timestamp))
-
-
 def _check_plain(file: Path, schema: Any, names: dict[str, str]) -> None:  # noqa: ANN401 - pyarrow has no types
     """Refuse columns of structures, and of lists where it is not labels that they list."""
     import pyarrow
@@ -120,7 +107,7 @@ def _check_plain(file: Path, schema: Any, names: dict[str, str]) -> None:  # noq
         kind = schema.field(name).type
         if pyarrow.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
             raise _holds_images(file, name)
-        if key == "label" and _is_plain_list(kind):
+        if key == "label" and is_plain_list(kind):
             continue
         if pyarrow.types.is_nested(kind):
             msg = (
@@ -128,14 +115,6 @@ def _check_plain(file: Path, schema: Any, names: dict[str, str]) -> None:  # noq
                 f"as the {key}. Name another column with --{key}-column, or write a plain one."
             )
             raise DatasetError(msg)
-
-
-def _is_plain_list(kind: Any) -> bool:  # noqa: ANN401 - pyarrow has no types
-    """Return whether a column holds lists of text or numbers."""
-    from pyarrow import types
-
-    is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
-    return is_list and not types.is_nested(kind.value_type) and not types.is_binary(kind.value_type)
 
 
 def _check_no_images(file: Path, schema: Any, table: Any, names: dict[str, str]) -> None:  # noqa: ANN401 - as above
@@ -162,8 +141,9 @@ def _check_no_images(file: Path, schema: Any, table: Any, names: dict[str, str])
 
 def _holds_images(file: Path, name: str) -> DatasetError:
     return DatasetError(
-        f"The column {name!r} of {str(file)!r} holds the images themselves. Expected their paths: write each image to "
-        "a file, put its path into a column of text, and name that with --path-column."
+        f"The column {name!r} of {str(file)!r} holds the images themselves, or what is none that is known. Expected "
+        f"their paths. If they are images, type --image-column {typed(name)}; or write each to a file, put its path "
+        "into a column of text, and name that with --path-column."
     )
 
 
@@ -180,56 +160,3 @@ def _check_declared(file: Path, table: Any, names: set[str]) -> None:  # noqa: A
         size += sum(part.total_uncompressed_size for part in own)
         if size > MOST_TEXT_BYTES:
             raise too_large(file, f"more than {MOST_TEXT_BYTES >> 20:,} MiB of text")
-
-
-class _Columns:
-    """The text of some columns, grown batch by batch."""
-
-    def __init__(self, file: Path, names: dict[str, str]) -> None:
-        self.texts: dict[str, list[str]] = {key: [] for key in names}
-        self.n_rows = 0
-        self._file = file
-        self._names = names
-        self._size = 0
-        self._words: dict[str, tuple[Any, list[str]]] = {}  # of each column, its last dictionary
-
-    def add(self, batch: Any) -> None:  # noqa: ANN401 - pyarrow has no types
-        """Add the rows of a record batch."""
-        self.n_rows += batch.num_rows
-        if self.n_rows > MOST_ROWS:
-            raise too_large(self._file, f"more than {MOST_ROWS:,} rows")
-        for key, name in self._names.items():
-            self.texts[key] += self._cells(key, batch.column(name))
-
-    def _cells(self, key: str, column: Any) -> list[str]:  # noqa: ANN401 - pyarrow has no types
-        import pyarrow
-
-        if not pyarrow.types.is_dictionary(column.type):
-            return self._read(key, column)
-        words = self._words.get(key)
-        if words is None or not words[0].equals(column.dictionary):
-            words = self._words[key] = (column.dictionary, self._read(key, column.dictionary))
-        column.validate(full=True)  # a file may name words that its dictionary does not have
-        return ["" if at is None else words[1][at] for at in column.indices.to_pylist()]
-
-    def _read(self, key: str, column: Any) -> list[str]:  # noqa: ANN401 - pyarrow has no types
-        """Return a plain column as text, once it is found to be of bounded size."""
-        import pyarrow
-
-        name = self._names[key]
-        self._size += column.nbytes
-        if self._size > MOST_TEXT_BYTES:
-            raise too_large(self._file, f"more than {MOST_TEXT_BYTES >> 20:,} MiB of text")
-        try:
-            values = column.to_pylist()
-            texts = [list_text(value) if isinstance(value, list) else cell_text(value) for value in values]
-        except (pyarrow.ArrowException, ValueError, OverflowError) as exc:
-            msg = (
-                f"The column {name!r} of {str(self._file)!r} cannot be read as {column.type}: {exc}. Expected text or "
-                f"numbers as the {key}. Write it again as text, or name another with --{key}-column."
-            )
-            raise DatasetError(msg) from exc
-        longest = max(map(len, texts), default=0)
-        if longest > MOST_CELL:
-            raise too_large(self._file, f"a cell of {longest:,} characters")
-        return texts

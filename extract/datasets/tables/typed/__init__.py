@@ -1,0 +1,1 @@
+"""Tables whose columns have types: Parquet, and what Parquet and Arrow have in common."""

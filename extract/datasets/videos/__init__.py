@@ -1,0 +1,1 @@
+"""Videos, of which frames are taken as images."""
