@@ -104,7 +104,9 @@ def command(
     context: typer.Context,
     data: Annotated[
         list[str],
-        typer.Argument(help="A folder of class folders, a table, a CUB, VOC, COCO or YOLO folder, or image files"),
+        typer.Argument(
+            help="A folder of class folders, a table, archives, a CUB, VOC, COCO or YOLO folder, or image files"
+        ),
     ],
     *,
     backbones: Annotated[
