@@ -24,7 +24,7 @@ from stackbone.extract.containers.container import Member
 from stackbone.extract.containers.hashing import InsideContainers
 from stackbone.extract.containers.kinds import tar as tar_module
 from stackbone.extract.containers.opening import open_container
-from stackbone.extract.containers.order import in_stored_order
+from stackbone.extract.containers.order import by_container, in_stored_order
 from stackbone.extract.containers.place import split_place
 from stackbone.extract.containers.reading import read_image, read_listed_image
 from tests.made.archives import KINDS, add, write_archive
@@ -316,3 +316,12 @@ def test_images_of_an_archive_come_as_they_are_stored_and_others_stay(tmp_path: 
     paths = sorted(["a.jpg", "c.tar/x.jpg", "d.jpg", *(f"b.tar/{name}" for name in made), "b.tar/gone.jpg"])
     order = [paths[i] for i in in_stored_order(range(len(paths)), lambda i: f"{tmp_path}/{paths[i]}")]
     assert order == ["a.jpg", *(f"b.tar/{name}" for name in made), "b.tar/gone.jpg", "c.tar/x.jpg", "d.jpg"]
+
+
+def test_images_in_any_order_are_put_together_by_their_archives(tmp_path: Path) -> None:
+    made = contents()
+    for name in ("a.tar", "b.tar"):
+        write_archive(tmp_path / name, made)
+    paths = ["d.jpg", "c.jpg", *(f"{name}/{member}" for member in sorted(made) for name in ("b.tar", "a.tar"))]
+    order = [paths[i] for i in by_container(len(paths), lambda i: f"{tmp_path}/{paths[i]}")]
+    assert order == ["d.jpg", "c.jpg", *(f"{name}/{member}" for name in ("a.tar", "b.tar") for member in made)]
