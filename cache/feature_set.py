@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -12,11 +11,12 @@ from numpy.typing import NDArray
 
 from stackbone.cache.disk.digest import DIGEST_BYTES, Digests, as_keys
 from stackbone.cache.disk.digest_sets import are_among
-from stackbone.cache.disk.files import make_folder
 from stackbone.cache.disk.scratch import empty_array
 from stackbone.cache.errors import CacheError, CorruptFileError
 from stackbone.cache.hdf5.opening import corrupt_message
 from stackbone.cache.maps.reader import MapReader
+from stackbone.cache.places.opened import with_heads
+from stackbone.cache.places.place import Place, files_in, make_room
 from stackbone.cache.records import shard
 from stackbone.cache.records.feature_name import FeatureName, parse_feature_name
 from stackbone.cache.records.parts import Part, RowForm
@@ -49,16 +49,16 @@ class FeatureSet:
     id: str
     backbone: str
     fingerprint: str
-    folder: Path
+    folder: Place
 
     @property
     def name(self) -> FeatureName:
         """Which backbone made it, which of its outputs it holds, and of which view of the images."""
         return parse_feature_name(self.backbone)
 
-    def shards(self) -> list[Path]:
+    def shards(self) -> list[Place]:
         """Return its shards in the order that decides between doubles: by file name."""
-        return sorted(self.folder.glob(shard.PATTERN))
+        return files_in(self.folder, shard.PATTERN)
 
     def header(self) -> ShardHeader:
         """Return the header of its first shard.
@@ -106,7 +106,7 @@ class FeatureSet:
         parts = [digests for _, digests in self.read_each(shard.read_digests)]
         return np.concatenate(parts) if parts else np.zeros((0, DIGEST_BYTES), np.uint8)
 
-    def read_each(self, read: Callable[[Path, str], _T]) -> Iterator[tuple[Path, _T]]:
+    def read_each(self, read: Callable[[Place, str], _T]) -> Iterator[tuple[Place, _T]]:
         """Yield (path, what `read` returns) of every shard.
 
         A shard that another process merged away meanwhile is passed over, and what took its place is read; rows
@@ -120,7 +120,7 @@ class FeatureSet:
         done: set[str] = set()
         for _ in range(LOOKS):
             waiting = [path for path in self.shards() if path.name not in done]
-            for path in waiting:
+            for path in with_heads(waiting):
                 try:
                     found = read(path, self.fingerprint)
                 except FileNotFoundError:
@@ -161,12 +161,12 @@ class FeatureSet:
         *,
         sizes: Sizes | None = None,
         merge: str = "",
-    ) -> Path:
+    ) -> Place:
         """Commit rows as one new shard and return its path; parameters and errors as of `write_shard`."""
         if spec.fingerprint != self.fingerprint:
             message = f"features made by the spec {spec.fingerprint} do not belong in the feature set {self.id}"
             raise CacheError(message)
-        make_folder(self.folder)
+        make_room(self.folder)
         return shard.write_shard(self.folder, spec, digests, features, provenance, form, sizes=sizes, merge=merge)
 
     def load(

@@ -1,4 +1,4 @@
-"""A cache directory: feature sets beside each other, and the datasets that use them."""
+"""A cache: feature sets beside each other, and the datasets that use them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +17,12 @@ from stackbone.cache.boxes.box_table import BoxTable
 from stackbone.cache.corrections.batch import Batch, read_batches, remove_batch, write_batch
 from stackbone.cache.corrections.corrected import correct
 from stackbone.cache.disk.digest import Digests
-from stackbone.cache.disk.files import make_folder, remove_abandoned
-from stackbone.cache.errors import CacheError, UsageError
+from stackbone.cache.errors import CacheError, RemoteError, UsageError
 from stackbone.cache.feature_set import FeatureSet
 from stackbone.cache.findings.applied import read_whole_index
 from stackbone.cache.findings.found import FOLDER as FINDINGS
+from stackbone.cache.places.object_path import ObjectPath
+from stackbone.cache.places.place import Place, make_room, modified_ns, place_of, remove_left_over
 from stackbone.cache.records.given import check_given_name, given_digests, given_features, given_spec
 from stackbone.cache.records.index import DatasetIndex, index_path, is_dataset_name, uncorrected, write_index
 from stackbone.cache.records.spec import FeatureSpec, feature_set_id, full_name, parse_feature_set_id
@@ -33,31 +33,25 @@ _GIVEN_BYTES = 16 << 20  # of features given at once that go into one shard
 _OTHER_KEY = "Give what was made in another way another name or provenance"
 
 
-def default_cache() -> Path:
-    """Return the cache directory of this environment: ``STACKBONE_CACHE``, else ``features``."""
-    return Path(os.environ.get("STACKBONE_CACHE") or DEFAULT_CACHE)
-
-
-def _modified_ns(path: Path) -> int:
-    """Return when a file was written; of a link to nowhere or in a ring, which reading it will name, the link."""
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return path.lstat().st_mtime_ns
+def default_cache() -> Place:
+    """Return the cache of this environment, a folder or a URL: ``STACKBONE_CACHE``, else ``features``."""
+    return place_of(os.environ.get("STACKBONE_CACHE") or DEFAULT_CACHE)
 
 
 class FeatureStore:
-    """A cache directory.
+    """A cache: a folder, or one on an object store.
 
     Parameters
     ----------
     root
-        The directory; it is created by the first commit.
+        The folder, or the URL of one, such as ``s3://bucket/features``; the first commit creates it.
 
     Raises
     ------
     CacheError
         If something else than a folder is there.
+    UsageError
+        If the root is a URL that was made a `Path`.
 
     Examples
     --------
@@ -67,9 +61,9 @@ class FeatureStore:
     ['resnet50-0123456789ab']
     """
 
-    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
-        self.root = Path(root) if root is not None else default_cache()
-        if os.path.lexists(self.root) and not os.path.isdir(self.root):
+    def __init__(self, root: str | os.PathLike[str] | ObjectPath | None = None) -> None:
+        self.root = place_of(root) if root is not None else default_cache()
+        if not isinstance(self.root, ObjectPath) and os.path.lexists(self.root) and not os.path.isdir(self.root):
             message = f"the cache {self.root} is not a folder. Name another one with --cache"
             raise CacheError(message)
 
@@ -94,9 +88,11 @@ class FeatureStore:
             if parsed and folder.is_dir():
                 yield FeatureSet(folder.name, *parsed, folder)
 
-    def _folders(self) -> list[Path]:
+    def _folders(self) -> list[Place]:
         try:
             return sorted(self.root.iterdir()) if self.root.is_dir() else []
+        except RemoteError:
+            raise
         except OSError as exc:
             message = (
                 f"could not list the cache {self.root}: {exc.strerror or exc}. "
@@ -164,7 +160,7 @@ class FeatureStore:
         for path in (self.root / "datasets").glob("*.h5"):
             with suppress(FileNotFoundError):  # forgotten meanwhile
                 if is_dataset_name(path.stem):
-                    written.append((_modified_ns(path), path.stem))
+                    written.append((modified_ns(path), path.stem))
         return [name for _, name in sorted(written, reverse=True)]
 
     def dataset(self, name: str | None = None) -> DatasetIndex:
@@ -197,7 +193,7 @@ class FeatureStore:
     def write_dataset(self, index: DatasetIndex) -> None:
         """Commit the index of a dataset, with its own labels where some are corrected; errors as `write_index`."""
         path = index_path(self.root, index.name)
-        make_folder(path.parent)
+        make_room(path.parent)
         write_index(path, uncorrected(index))
 
     def corrected(self, index: DatasetIndex) -> DatasetIndex:
@@ -261,7 +257,7 @@ class FeatureStore:
             write_boxes(self.root, dataset, table)
 
     @property
-    def scores_folder(self) -> Path:
+    def scores_folder(self) -> Place:
         """Where `stack` keeps what it computed."""
         return self.root / "scores"
 
@@ -274,7 +270,7 @@ class FeatureStore:
             *(self.root / FINDINGS).glob("*"),
             *(each.folder for each in self.feature_sets()),
         ]
-        return sum(remove_abandoned(folder) for folder in folders)
+        return sum(remove_left_over(folder) for folder in folders)
 
 
 def _check_same(found: FeatureSet, digests: Digests, features: NDArray[np.float32], dim: int) -> None:

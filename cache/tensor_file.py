@@ -10,14 +10,15 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.disk.output_file import write_output
-from stackbone.cache.disk.reading import read_regular
+from stackbone.cache.places.object_path import ObjectPath
+from stackbone.cache.places.opened import read_place
+from stackbone.cache.places.place import Place, write_whole
 
 _MOST_BYTES = 64 << 30  # the largest networks of timm take a tenth of it
 _LENGTH_BYTES = 8
@@ -26,7 +27,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f
 Tensors = Mapping[str, NDArray[Any]]
 
 
-def write_tensors(file: Path, tensors: Tensors, header: Mapping[str, str]) -> str:
+def write_tensors(file: Place, tensors: Tensors, header: Mapping[str, str]) -> str:
     """Write a file whole or not at all.
 
     Equal tensors under an equal header of one entry give equal bytes; safetensors writes several entries in any order.
@@ -44,13 +45,16 @@ def write_tensors(file: Path, tensors: Tensors, header: Mapping[str, str]) -> st
     from safetensors.numpy import save
 
     content = save({name: np.asarray(array, order="C") for name, array in tensors.items()}, dict(header))
-    write_output(file, content)
+    if isinstance(file, ObjectPath):
+        write_whole(file, content)
+    else:
+        write_output(file, content)
     return hashlib.sha256(content).hexdigest()
 
 
-def read_content(file: str | os.PathLike[str]) -> bytes:
+def read_content(file: str | os.PathLike[str] | ObjectPath) -> bytes:
     """Return all bytes of a regular file; OSError if there is none, or it is far too large."""
-    return read_regular(file, _MOST_BYTES)
+    return read_place(file, _MOST_BYTES)
 
 
 def parse_tensors(content: bytes, types: Collection[str] = ("F32",)) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:

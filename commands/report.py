@@ -79,7 +79,7 @@ def _write_comparison(results: Sequence[Path], page: Path, options: PageOptions)
     return write_collected(collect_comparison(results), page, options.figures, opens=options.opens)
 
 
-def _write_experiment(result: Path, page: Path, options: PageOptions, cache: Path | None) -> dict[str, Any]:
+def _write_experiment(result: Path, page: Path, options: PageOptions, cache: str | None) -> dict[str, Any]:
     from stackbone.cache import FeatureStore
     from stackbone.stack.experiments.reproduce import reproduce_experiment
 
@@ -89,7 +89,7 @@ def _write_experiment(result: Path, page: Path, options: PageOptions, cache: Pat
     return {**write_page(experiment, store, page, options), "dataset": experiment.dataset}
 
 
-def _write_detection(result: Path, page: Path, options: PageOptions, cache: Path | None) -> dict[str, Any]:
+def _write_detection(result: Path, page: Path, options: PageOptions, cache: str | None) -> dict[str, Any]:
     from stackbone.cache import FeatureStore
     from stackbone.stack.detection.results.reproduce import reproduce_detection
     from stackbone.stack.report.detection.report import collect_detection_report
@@ -104,7 +104,7 @@ def _write_detection(result: Path, page: Path, options: PageOptions, cache: Path
     return {**written, "dataset": experiment.dataset}
 
 
-def _write_transfer(result: Path, page: Path, options: PageOptions, cache: Path | None) -> dict[str, Any]:
+def _write_transfer(result: Path, page: Path, options: PageOptions, cache: str | None) -> dict[str, Any]:
     from stackbone.cache import FeatureStore
     from stackbone.stack.report.transfer.report import collect_result_report
     from stackbone.stack.transfer.results.reading import read_transfer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,11 @@ from numpy.typing import NDArray
 from stackbone.cache.boxes.box_table import BoxTable
 from stackbone.cache.boxes.flat import FlatBoxes
 from stackbone.cache.disk.digest import DIGEST_BYTES, Digests
-from stackbone.cache.disk.files import fsync_folder, make_folder, write_atomically
 from stackbone.cache.errors import CacheError, Malformed
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.opening import CacheFile, open_checked
 from stackbone.cache.hdf5.texts import read_texts, write_texts
+from stackbone.cache.places.place import Place, make_room, remove, write_whole
 
 FORMAT = "stackbone-boxes"
 FOLDER = "boxes"
@@ -28,12 +27,12 @@ _FLAGS = ("difficult", "crowd")
 _REFILL = "`stackbone extract` on the dataset to write its boxes again"
 
 
-def boxes_path(cache_root: Path, dataset: str) -> Path:
+def boxes_path(cache_root: Place, dataset: str) -> Place:
     """Return where the boxes of a dataset lie, if there are any."""
     return cache_root / FOLDER / f"{dataset}.h5"
 
 
-def write_boxes(cache_root: Path, dataset: str, table: BoxTable) -> Path:
+def write_boxes(cache_root: Place, dataset: str, table: BoxTable) -> Place:
     """Commit the boxes of a dataset in the place of those that are there; return their file.
 
     Raises
@@ -60,12 +59,12 @@ def write_boxes(cache_root: Path, dataset: str, table: BoxTable) -> Path:
         for name in _FLAGS:
             hdf5.write_compressed(file, name, getattr(flat, name).astype(np.uint8))
     path = boxes_path(cache_root, dataset)
-    make_folder(path.parent)
-    write_atomically(path, hdf5.sealed_image(FORMAT, memory))
+    make_room(path.parent)
+    write_whole(path, hdf5.sealed_image(FORMAT, memory))
     return path
 
 
-def read_boxes(path: Path) -> BoxTable:
+def read_boxes(path: Place) -> BoxTable:
     """Read the boxes of a dataset.
 
     Raises
@@ -78,7 +77,7 @@ def read_boxes(path: Path) -> BoxTable:
     return read_with_version(path)[0]
 
 
-def read_with_version(path: Path) -> tuple[BoxTable, int, int]:
+def read_with_version(path: Place) -> tuple[BoxTable, int, int]:
     """Return the boxes, the version of their file's format, and the file's size in bytes; errors as `read_boxes`."""
     with open_checked(path, FORMAT, refill=_REFILL) as file:
         if file.text("name") != path.stem:
@@ -99,7 +98,7 @@ def read_with_version(path: Path) -> tuple[BoxTable, int, int]:
         return BoxTable(digests, flat, file.text("source")), file.version, file.size
 
 
-def remove_boxes(cache_root: Path, dataset: str) -> None:
+def remove_boxes(cache_root: Place, dataset: str) -> None:
     """Remove the boxes of a dataset, durably; nothing where there are none.
 
     Raises
@@ -107,14 +106,8 @@ def remove_boxes(cache_root: Path, dataset: str) -> None:
     CacheError
         If the folder cannot be written.
     """
-    path = boxes_path(cache_root, dataset)
-    try:
-        with suppress(FileNotFoundError):
-            path.unlink()
-            fsync_folder(path.parent)
-    except OSError as exc:
-        message = f"could not remove {path}: {exc.strerror or exc}. Check its permissions and run again"
-        raise CacheError(message) from exc
+    with suppress(FileNotFoundError):
+        remove(boxes_path(cache_root, dataset))
 
 
 def _column(file: CacheFile, name: str, types: str, n: int) -> NDArray[Any]:

@@ -7,15 +7,14 @@ import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from stackbone.cache.disk.digest import DIGEST_BYTES, Digests
-from stackbone.cache.disk.files import fsync_folder, make_folder, write_atomically
 from stackbone.cache.errors import CacheError, Malformed
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.opening import open_checked
 from stackbone.cache.hdf5.texts import read_texts, write_texts
 from stackbone.cache.labels.forms import FORMS
+from stackbone.cache.places.place import Place, files_in, make_room, remove, write_whole
 
 FORMAT = "stackbone-corrections"
 FOLDER = "corrections"
@@ -63,13 +62,13 @@ class Batch:
         return len(self.path)
 
 
-def batch_files(cache_root: Path, dataset: str) -> list[Path]:
+def batch_files(cache_root: Place, dataset: str) -> list[Place]:
     """Return the files of a dataset's corrections, by number; `read_batches` tells the order of those of one number."""
     folder = cache_root / FOLDER / dataset
-    return sorted(each for each in folder.glob("*.h5") if _FILE.fullmatch(each.name))
+    return [each for each in files_in(folder, "*.h5") if _FILE.fullmatch(each.name)]
 
 
-def write_batch(cache_root: Path, dataset: str, batch: Batch) -> Path:
+def write_batch(cache_root: Place, dataset: str, batch: Batch) -> Place:
     """Commit corrections after those that are there; return their file.
 
     Raises
@@ -92,12 +91,12 @@ def write_batch(cache_root: Path, dataset: str, batch: Batch) -> Path:
             write_texts(file, name, dataset, getattr(batch, name))
         hdf5.write_column(file, "image_sha256", batch.image_sha256)
     path = cache_root / FOLDER / dataset / f"{number:0{_DIGITS}d}-{uuid.uuid4().hex[:8]}.h5"
-    make_folder(path.parent)
-    write_atomically(path, hdf5.sealed_image(FORMAT, memory))
+    make_room(path.parent)
+    write_whole(path, hdf5.sealed_image(FORMAT, memory))
     return path
 
 
-def read_batch(path: Path) -> Batch:
+def read_batch(path: Place) -> Batch:
     """Read one batch.
 
     Raises
@@ -110,7 +109,7 @@ def read_batch(path: Path) -> Batch:
     return read_with_version(path)[0]
 
 
-def read_with_version(path: Path) -> tuple[Batch, int, int]:
+def read_with_version(path: Place) -> tuple[Batch, int, int]:
     """Return a batch, the version of its file's format, and the file's size in bytes; errors as `read_batch`."""
     with open_checked(path, FORMAT, refill=_REFILL) as file:
         if file.text("name") != path.parent.name:
@@ -135,7 +134,7 @@ def read_with_version(path: Path) -> tuple[Batch, int, int]:
         return batch, file.version, file.size
 
 
-def read_batches(cache_root: Path, dataset: str) -> dict[Path, Batch]:
+def read_batches(cache_root: Place, dataset: str) -> dict[Place, Batch]:
     """Return a dataset's corrections by their files, the earliest first: by number, by when they were made, by name.
 
     Errors as `read_batch`, but for a file that is gone.
@@ -147,7 +146,7 @@ def read_batches(cache_root: Path, dataset: str) -> dict[Path, Batch]:
     return dict(sorted(found.items(), key=lambda each: (each[0].name[:_DIGITS], each[1].created, each[0].name)))
 
 
-def remove_batch(path: Path) -> None:
+def remove_batch(path: Place) -> None:
     """Remove a file of corrections, durably. Its folder stays: another `relabel` may be about to write into it.
 
     Raises
@@ -157,18 +156,10 @@ def remove_batch(path: Path) -> None:
     CacheError
         If the folder cannot be written.
     """
-    try:
-        path.unlink()
-        with suppress(FileNotFoundError):  # forgotten meanwhile, with its folder
-            fsync_folder(path.parent)
-    except FileNotFoundError:
-        raise
-    except OSError as exc:
-        message = f"could not remove {path}: {exc.strerror or exc}. Check its permissions and run again"
-        raise CacheError(message) from exc
+    remove(path)
 
 
-def remove_batches(cache_root: Path, dataset: str) -> None:
+def remove_batches(cache_root: Place, dataset: str) -> None:
     """Remove all corrections of a dataset, and their folder; errors as `remove_batch`, but for a file that is gone."""
     for path in batch_files(cache_root, dataset):
         with suppress(FileNotFoundError):  # taken back meanwhile

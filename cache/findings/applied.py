@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
-from stackbone.cache.disk.digest import FileStamps
+from stackbone.cache.disk.digest import DIGEST_BYTES, FileStamps
+from stackbone.cache.disk.digest_sets import are_among
 from stackbone.cache.findings.found import UNREAD, Finding, read_findings
+from stackbone.cache.hdf5.coded_texts import code_texts
+from stackbone.cache.places.place import Place
 from stackbone.cache.records.index import FAILED, OK, DatasetIndex, read_index
 
 
-def read_whole_index(cache_root: Path, path: Path) -> DatasetIndex:
+def read_whole_index(cache_root: Place, path: Place) -> DatasetIndex:
     """Return the index at `path` with the findings beside it; errors as `read_index` and `read_findings`.
 
     The index is read last: findings that go into it meanwhile are seen twice, and none is missed.
@@ -31,10 +33,10 @@ def with_findings(index: DatasetIndex, found: Mapping[bytes, Finding]) -> Datase
         return index
     reasons, digests, stamps = list(index.reason), index.image_sha256.copy(), index.stamps.values.copy()
     status = index.status.copy()
-    for row, digest in enumerate(index.image_sha256):
-        finding = found.get(digest.tobytes())
-        if finding:
-            reasons[row], status[row] = finding.reason, FAILED if finding.status else OK
-            if finding.status == UNREAD:
-                digests[row], stamps[row, 0] = np.uint8(0), -1
-    return replace(index, status=status, reason=reasons, image_sha256=digests, stamps=FileStamps(stamps))
+    known = np.frombuffer(b"".join(found), np.uint8).reshape(-1, DIGEST_BYTES)
+    for row in np.flatnonzero(are_among(index.image_sha256, known)).tolist():
+        finding = found[index.image_sha256[row].tobytes()]
+        reasons[row], status[row] = finding.reason, FAILED if finding.status else OK
+        if finding.status == UNREAD:
+            digests[row], stamps[row, 0] = np.uint8(0), -1
+    return replace(index, status=status, reason=code_texts(reasons), image_sha256=digests, stamps=FileStamps(stamps))

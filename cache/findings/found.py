@@ -8,16 +8,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 
 from stackbone.cache.disk.digest import DIGEST_BYTES
-from stackbone.cache.disk.files import fsync_folder, make_folder, write_atomically
-from stackbone.cache.errors import CacheError, Malformed
+from stackbone.cache.errors import Malformed
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.opening import open_checked
 from stackbone.cache.hdf5.texts import read_texts, write_texts
+from stackbone.cache.places.place import Place, files_in, make_room, remove, write_whole
 
 FORMAT = "stackbone-findings"
 FOLDER = "findings"
@@ -45,12 +44,12 @@ class Finding:
     reason: str = ""
 
 
-def findings_files(cache_root: Path, dataset: str) -> list[Path]:
+def findings_files(cache_root: Place, dataset: str) -> list[Place]:
     """Return the files of a dataset's findings, the earliest first."""
-    return sorted(each for each in (cache_root / FOLDER / dataset).glob("*.h5") if _FILE.fullmatch(each.name))
+    return [each for each in files_in(cache_root / FOLDER / dataset, "*.h5") if _FILE.fullmatch(each.name)]
 
 
-def write_findings(cache_root: Path, dataset: str, findings: Mapping[bytes, Finding]) -> Path:
+def write_findings(cache_root: Place, dataset: str, findings: Mapping[bytes, Finding]) -> Place:
     """Commit what was found out about images, by their digests of 32 bytes; return the file.
 
     Raises
@@ -65,12 +64,12 @@ def write_findings(cache_root: Path, dataset: str, findings: Mapping[bytes, Find
         hdf5.write_compressed(file, "status", np.array([each.status for each in findings.values()], np.uint8))
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}.h5"
     path = cache_root / FOLDER / dataset / name
-    make_folder(path.parent)
-    write_atomically(path, hdf5.sealed_image(FORMAT, memory))
+    make_room(path.parent)
+    write_whole(path, hdf5.sealed_image(FORMAT, memory))
     return path
 
 
-def read_with_version(path: Path) -> tuple[dict[bytes, Finding], int, int]:
+def read_with_version(path: Place) -> tuple[dict[bytes, Finding], int, int]:
     """Return the findings of a file by digest, the version of its format, and its size in bytes.
 
     Raises
@@ -98,7 +97,7 @@ def read_with_version(path: Path) -> tuple[dict[bytes, Finding], int, int]:
         return {digest.tobytes(): Finding(code, text) for digest, code, text in rows}, file.version, file.size
 
 
-def read_findings(cache_root: Path, dataset: str) -> dict[bytes, Finding]:
+def read_findings(cache_root: Place, dataset: str) -> dict[bytes, Finding]:
     """Return what parts of runs found out about a dataset's images, by digest: of each image what was found last.
 
     Errors as `read_with_version`, but for a file that is gone.
@@ -110,7 +109,7 @@ def read_findings(cache_root: Path, dataset: str) -> dict[bytes, Finding]:
     return found
 
 
-def remove_findings(cache_root: Path, dataset: str, files: list[Path] | None = None) -> None:
+def remove_findings(cache_root: Place, dataset: str, files: list[Place] | None = None) -> None:
     """Remove files of a dataset's findings, by default all of them, durably, and their folder if it is empty.
 
     Raises
@@ -118,16 +117,9 @@ def remove_findings(cache_root: Path, dataset: str, files: list[Path] | None = N
     CacheError
         If the folder cannot be written.
     """
-    chosen = findings_files(cache_root, dataset) if files is None else files
-    try:
-        for path in chosen:
-            path.unlink(missing_ok=True)
-        if chosen:
-            with suppress(FileNotFoundError):
-                fsync_folder(chosen[0].parent)
-    except OSError as exc:
-        message = f"could not remove {exc.filename}: {exc.strerror or exc}. Check its permissions and run again"
-        raise CacheError(message) from exc
+    for path in findings_files(cache_root, dataset) if files is None else files:
+        with suppress(FileNotFoundError):  # by another run
+            remove(path)
     if files is None:
         with suppress(OSError):  # there is none, or another program's files are in it
             (cache_root / FOLDER / dataset).rmdir()

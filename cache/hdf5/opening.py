@@ -6,19 +6,19 @@ HDF5's library takes no part: see `cache.hdf5.structure`.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from stackbone.cache.disk.reading import NotRegularError, open_regular, read_at, sha256_of
-from stackbone.cache.errors import CacheError, CorruptFileError, Malformed, NewerVersionError
+from stackbone.cache.disk.reading import NotRegularError
+from stackbone.cache.errors import CacheError, CorruptFileError, Malformed, NewerVersionError, RemoteError
 from stackbone.cache.hdf5.column import Column, parse_shape, parse_type, read_column
 from stackbone.cache.hdf5.seal import BLOCK_BYTES, START, Seal, parse_seal
 from stackbone.cache.hdf5.source import Cursor, Source
 from stackbone.cache.hdf5.structure import SIGNATURE, Root, read_root
+from stackbone.cache.places.opened import OpenFile, open_place
+from stackbone.cache.places.place import Place
 
 MAX_TEXT_BYTES = 60_000  # what an HDF5 object header holds; a longer attribute is none of ours
 MAX_FILE_BYTES = 4 << 30  # far more than Stackbone puts into one file; what is sealed is read as a whole
@@ -48,7 +48,7 @@ class CacheFile:
     size: int
     _source: Source
     _root: Root
-    _descriptor: int
+    _opened: OpenFile | None
 
     def has(self, name: str) -> bool:
         """Return whether there is a root attribute or a dataset of this name, of whatever form."""
@@ -123,7 +123,10 @@ class CacheFile:
 
     def sha256(self) -> bytes:
         """Return the digest that a shard's name holds: the seal's; of an unsealed file, of all its bytes."""
-        return self.seal.head if self.seal else sha256_of(self._descriptor)
+        if self.seal:
+            return self.seal.head
+        assert self._opened is not None  # what is made in memory is sealed
+        return self._opened.sha256()
 
 
 def _is_width(shape: tuple[int, ...], columns: int | None) -> bool:
@@ -131,10 +134,15 @@ def _is_width(shape: tuple[int, ...], columns: int | None) -> bool:
 
 
 @contextmanager
-def open_checked(path: Path, kind: str, *, refill: str = _REFILL) -> Iterator[CacheFile]:
+def open_checked(path: Place, kind: str, *, refill: str = _REFILL, in_pieces: bool = False) -> Iterator[CacheFile]:
     """Open a file of the cache: a regular file of this kind, of a known version, with an unbroken seal.
 
-    `refill` tells, for the message, how what a damaged file held is made again.
+    Parameters
+    ----------
+    refill
+        Tells, for the message, how what a damaged file held is made again.
+    in_pieces
+        Whether less than all of an immutable file is wanted; see `open_place`.
 
     Raises
     ------
@@ -144,12 +152,14 @@ def open_checked(path: Path, kind: str, *, refill: str = _REFILL) -> Iterator[Ca
         If a newer Stackbone wrote it.
     CacheError
         If the system could not read it: no permission, no memory, a failing disk or network.
+    RemoteError
+        If the server could not be asked: whether the file is sound, nobody knows then.
     FileNotFoundError
         If it is gone.
     """
-    with opened(path, refill) as (descriptor, size):
-        source, seal = _source(path, kind, descriptor, size)
-        file = CacheFile(seal.version if seal else _UNSEALED, seal, size, source, read_root(source), descriptor)
+    with opened(path, refill, in_pieces=in_pieces) as found:
+        source, seal = _source(path, kind, found)
+        file = CacheFile(seal.version if seal else _UNSEALED, seal, found.size, source, read_root(source), found)
         if file.text("format") != kind:
             message = f"its format is {file.text('format')!r}, not {kind!r}"
             raise Malformed(message)
@@ -159,7 +169,7 @@ def open_checked(path: Path, kind: str, *, refill: str = _REFILL) -> Iterator[Ca
         yield file
 
 
-def read_sha256(path: Path) -> bytes:
+def read_sha256(path: Place) -> bytes:
     """Return the digest that a shard's name should hold, every byte of the file proven by it.
 
     Raises
@@ -169,12 +179,12 @@ def read_sha256(path: Path) -> bytes:
     CacheError, FileNotFoundError
         As of `open_checked`.
     """
-    with opened(path) as (descriptor, size):
-        if bytes(read_at(descriptor, 0, min(size, len(START)))) != START:
-            return sha256_of(descriptor)
-        seal = parse_seal(read_at(descriptor, 0, min(size, BLOCK_BYTES)))
-        seal.open(size, lambda offset, length: read_at(descriptor, offset, length))
-        seal.check_body(lambda offset, length: read_at(descriptor, offset, length))
+    with opened(path) as file:
+        if bytes(file.read_at(0, min(file.size, len(START)))) != START:
+            return file.sha256()
+        seal = parse_seal(file.read_at(0, min(file.size, BLOCK_BYTES)))
+        seal.open(file.size, file.read_at)
+        seal.check_body(file.read_at)
         return seal.head
 
 
@@ -189,7 +199,7 @@ def read_memory(content: bytes, kind: str) -> None:
     view = memoryview(content)
     seal = parse_seal(view[:BLOCK_BYTES])
     source = seal.open(len(view), lambda offset, length: view[offset : offset + length])
-    file = CacheFile(seal.version, seal, len(view), source, read_root(source), -1)
+    file = CacheFile(seal.version, seal, len(view), source, read_root(source), None)
     if file.text("format") != kind:
         message = f"its format is {file.text('format')!r}, not {kind!r}"
         raise Malformed(message)
@@ -197,10 +207,8 @@ def read_memory(content: bytes, kind: str) -> None:
         read_column(source, address or 0, may_inflate=True)
 
 
-def _source(path: Path, kind: str, descriptor: int, size: int) -> tuple[Source, Seal | None]:
-    def fetch(offset: int, length: int) -> memoryview:
-        return read_at(descriptor, offset, length)
-
+def _source(path: Place, kind: str, opened: OpenFile) -> tuple[Source, Seal | None]:
+    fetch, size = opened.read_at, opened.size
     block = fetch(0, min(size, BLOCK_BYTES))
     if block[: len(SIGNATURE)] == SIGNATURE:
         return Source(0, size, is_sealed=False, fetch=fetch), None
@@ -225,12 +233,12 @@ def _source(path: Path, kind: str, descriptor: int, size: int) -> tuple[Source, 
 
 
 @contextmanager
-def opened(path: Path, refill: str = _REFILL) -> Iterator[tuple[int, int]]:
-    """Yield a descriptor and the size in bytes of a regular file; raise errors of the cache, as `open_checked` does."""
+def opened(path: Place, refill: str = _REFILL, *, in_pieces: bool = False) -> Iterator[OpenFile]:
+    """Yield a regular file, open; raise errors of the cache, as `open_checked` does."""
     try:
-        with open_regular(path) as stream:
-            yield stream.fileno(), os.fstat(stream.fileno()).st_size
-    except FileNotFoundError:
+        with open_place(path, in_pieces=in_pieces) as found:
+            yield found
+    except (FileNotFoundError, RemoteError):
         raise
     except NotRegularError as exc:
         raise CorruptFileError(corrupt_message(path, f"it {exc.strerror}", refill)) from exc
@@ -250,7 +258,7 @@ def opened(path: Path, refill: str = _REFILL) -> Iterator[tuple[int, int]]:
         raise CorruptFileError(corrupt_message(path, str(exc), refill)) from exc
 
 
-def corrupt_message(path: Path, found: str, refill: str = _REFILL) -> str:
+def corrupt_message(path: Place, found: str, refill: str = _REFILL) -> str:
     """Return the error text for a damaged file: what, where, and the next steps, of which `refill` is the last."""
     return (
         f"{path} is not a sound cache file: {found}. Nothing was read from it. "
@@ -258,7 +266,7 @@ def corrupt_message(path: Path, found: str, refill: str = _REFILL) -> str:
     )
 
 
-def newer_message(path: Path, found: str) -> str:
+def newer_message(path: Place, found: str) -> str:
     """Return the error text for a file of a version that is not known yet."""
     return (
         f"{path} was written by a newer Stackbone: {found}. "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -12,7 +11,9 @@ from numpy.typing import NDArray
 from stackbone.cache.disk.digest import DIGEST_BYTES, Digests, as_keys
 from stackbone.cache.errors import CacheError, CorruptFileError, UsageError
 from stackbone.cache.hdf5.opening import corrupt_message
-from stackbone.cache.maps.rows import ShardRows, Stamp
+from stackbone.cache.maps.rows import ShardRows
+from stackbone.cache.places.opened import Stamp
+from stackbone.cache.places.place import Place
 from stackbone.cache.records.feature_name import PYRAMID
 from stackbone.cache.records.shard import read_layout
 from stackbone.cache.records.shards.content import ShardHeader, ShardLayout, Sizes
@@ -44,7 +45,7 @@ class MapLevel(NamedTuple):
 class ReadEach(Protocol):
     """`FeatureSet.read_each`, of layouts."""
 
-    def __call__(self, read: Callable[[Path, str], ShardLayout]) -> Iterator[tuple[Path, ShardLayout]]:
+    def __call__(self, read: Callable[[Place, str], ShardLayout]) -> Iterator[tuple[Place, ShardLayout]]:
         """Yield (path, what `read` returns) of every shard."""
         ...
 
@@ -69,7 +70,7 @@ class MapReader:
         self._id, self._header, self._read_each = identity, header, read_each
         self.levels = _levels_of(identity, header)
         self.side = header.spec.input_size[0]
-        self._proven: dict[Path, Stamp] = {}
+        self._proven: dict[Place, Stamp] = {}
         self._index = self._list()
 
     def has(self, digests: Digests) -> NDArray[np.bool_]:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.disk.reading import read_at
 from stackbone.cache.errors import Malformed
 from stackbone.cache.hdf5.opening import opened
 from stackbone.cache.hdf5.seal import Seal
+from stackbone.cache.places.opened import OpenFile, Stamp
+from stackbone.cache.places.place import Place
 from stackbone.cache.records.shards.content import ShardHeader
 
 _READ_BYTES = 4 << 20  # at a time while rows are proven
 _EXPONENT = np.uint16(0x7C00)  # of a float16: all ones where it is not finite
-
-Stamp = tuple[int, ...]
-"""What the file system says of a file, and what changes with its bytes."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,7 @@ class ShardRows:
         Its body is the rows.
     """
 
-    path: Path
+    path: Place
     header: ShardHeader
     seal: Seal
 
@@ -67,20 +63,20 @@ class ShardRows:
         CacheError
             If the system could not read it.
         """
-        with opened(self.path) as (descriptor, _):
-            stamp = _stamp_of(descriptor)
+        with opened(self.path, in_pieces=True) as file:
+            stamp = file.stamp()
             if stamp != proven:
-                self._prove(descriptor)
+                self._prove(file)
             for row, target in zip(rows, into, strict=True):
-                content = read_at(descriptor, self.seal.start + int(row) * self.header.row_bytes, self.header.row_bytes)
+                content = file.read_at(self.seal.start + int(row) * self.header.row_bytes, self.header.row_bytes)
                 target[:] = np.frombuffer(content, "<f2")
         return stamp
 
-    def _prove(self, descriptor: int) -> None:
+    def _prove(self, file: OpenFile) -> None:
         digest = hashlib.sha256()
         finite = True
         for start in range(0, self.seal.length, _READ_BYTES):
-            piece = read_at(descriptor, self.seal.start + start, min(_READ_BYTES, self.seal.length - start))
+            piece = file.read_at(self.seal.start + start, min(_READ_BYTES, self.seal.length - start))
             digest.update(piece)
             finite = finite and not ((np.frombuffer(piece, "<u2") & _EXPONENT) == _EXPONENT).any()
         if digest.digest() != self.seal.body:
@@ -89,8 +85,3 @@ class ShardRows:
         if not finite:
             message = "its features are not finite"
             raise Malformed(message)
-
-
-def _stamp_of(descriptor: int) -> Stamp:
-    found = os.fstat(descriptor)
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from stackbone.cache.corrections.corrected import Corrected
 from stackbone.cache.disk.digest import DIGEST_BYTES, Digests, FileStamps
-from stackbone.cache.disk.files import fsync_folder, write_atomically
 from stackbone.cache.errors import CacheError, Malformed, UsageError
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.coded_texts import Texts, count_texts
@@ -26,6 +25,7 @@ from stackbone.cache.labels.forms import FORMS
 from stackbone.cache.labels.numbers import NUMBERS
 from stackbone.cache.labels.sets import SETS, split_names
 from stackbone.cache.lazy import later
+from stackbone.cache.places.place import Place, remove, write_whole
 from stackbone.cache.records.listed import Listed
 from stackbone.cache.text import counted
 
@@ -160,7 +160,7 @@ def is_dataset_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def index_path(cache_root: Path, name: str) -> Path:
+def index_path(cache_root: Place, name: str) -> Place:
     """Return where the index of dataset `name` lies.
 
     Raises
@@ -177,7 +177,7 @@ def index_path(cache_root: Path, name: str) -> Path:
     return cache_root / "datasets" / f"{name}.h5"
 
 
-def write_index(path: Path, index: DatasetIndex) -> None:
+def write_index(path: Place, index: DatasetIndex) -> None:
     """Write an index atomically, replacing the one that was there.
 
     Raises
@@ -211,10 +211,10 @@ def write_index(path: Path, index: DatasetIndex) -> None:
         if index.sizes is not None:
             for i, name in enumerate(_SIZES):
                 hdf5.write_compressed(file, name, np.ascontiguousarray(index.sizes[:, i]))
-    write_atomically(path, hdf5.sealed_image(FORMAT, memory))
+    write_whole(path, hdf5.sealed_image(FORMAT, memory))
 
 
-def remove_index(path: Path) -> None:
+def remove_index(path: Place) -> None:
     """Remove an index, durably.
 
     Raises
@@ -222,15 +222,11 @@ def remove_index(path: Path) -> None:
     CacheError
         If the folder cannot be written.
     """
-    try:
-        path.unlink(missing_ok=True)
-        fsync_folder(path.parent)
-    except OSError as exc:
-        message = f"could not remove {path}: {exc.strerror or exc}. Check its permissions and run again"
-        raise CacheError(message) from exc
+    with suppress(FileNotFoundError):
+        remove(path)
 
 
-def read_index(path: Path) -> DatasetIndex:
+def read_index(path: Place) -> DatasetIndex:
     """Read an index.
 
     Raises
@@ -243,7 +239,7 @@ def read_index(path: Path) -> DatasetIndex:
     return read_with_version(path)[0]
 
 
-def read_with_version(path: Path) -> tuple[DatasetIndex, int, int]:
+def read_with_version(path: Place) -> tuple[DatasetIndex, int, int]:
     """Return an index, the version of its file's format, and the file's size in bytes; errors as `read_index`."""
     with open_checked(path, FORMAT) as file:
         name = file.text("name")

@@ -6,16 +6,15 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stackbone.cache.disk.digest import DIGEST_BYTES, Digests
-from stackbone.cache.disk.files import make_folder, write_atomically
 from stackbone.cache.errors import CacheError, CorruptFileError, Malformed
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.opening import FORMAT_VERSION, CacheFile, corrupt_message, open_checked
+from stackbone.cache.places.place import Place, make_room, write_whole
 from stackbone.cache.records.division import parse_division
 from stackbone.cache.text import counted
 
@@ -62,7 +61,7 @@ class SeenRecord:
         )
 
 
-def write_seen(folder: Path, record: SeenRecord) -> None:
+def write_seen(folder: Place, record: SeenRecord) -> None:
     """Write the record of a feature set; where the same one is there already, do nothing.
 
     A writer of steered features calls this before it commits the first shard, so that a crash may leave a record
@@ -87,11 +86,11 @@ def write_seen(folder: Path, record: SeenRecord) -> None:
         hdf5.write_text(file, "description", _as_json(record.description))
         hdf5.write_column(file, "image_sha256", digests)
     content = hdf5.sealed_image(FORMAT, memory)
-    make_folder(folder)
-    write_atomically(path, content)
+    make_room(folder)
+    write_whole(path, content)
 
 
-def read_seen(folder: Path, steering: str) -> SeenRecord:
+def read_seen(folder: Place, steering: str) -> SeenRecord:
     """Return the record of a feature set whose steering file has the SHA-256 `steering`.
 
     Raises
@@ -125,7 +124,7 @@ def read_seen(folder: Path, steering: str) -> SeenRecord:
     return record
 
 
-def load_record(path: Path) -> SeenRecord:
+def load_record(path: Place) -> SeenRecord:
     """Return the record in a file, whatever steering it is of.
 
     Raises
@@ -138,7 +137,7 @@ def load_record(path: Path) -> SeenRecord:
     return load_with_version(path)[0]
 
 
-def load_with_version(path: Path) -> tuple[SeenRecord, int, int]:
+def load_with_version(path: Place) -> tuple[SeenRecord, int, int]:
     """Return the record in a file, the version of its format, and its size in bytes; errors as `load_record`."""
     with open_checked(path, FORMAT) as file:
         return _record(file), file.version, file.size
@@ -180,7 +179,7 @@ def _check_description(description: dict[str, Any]) -> None:
         parse_division(description["division"])
 
 
-def _holds(path: Path, record: SeenRecord) -> bool:
+def _holds(path: Place, record: SeenRecord) -> bool:
     """Return whether the file is there, sealed, sound, and says the same."""
     try:
         found, version, _ = load_with_version(path)

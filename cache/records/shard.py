@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.disk.digest import DIGEST_BYTES, Digests
-from stackbone.cache.disk.files import write_atomically
 from stackbone.cache.errors import CacheError, CorruptFileError, Malformed
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.opening import open_checked, read_sha256
 from stackbone.cache.hdf5.seal import BLOCK_BYTES, parse_seal
+from stackbone.cache.places.place import Place, write_whole
 from stackbone.cache.records.parts import RowForm
 from stackbone.cache.records.shards.content import (
     SIZES,
@@ -34,7 +33,7 @@ PATTERN = "part-*.h5"
 
 
 def write_shard(
-    folder: Path,
+    folder: Place,
     spec: FeatureSpec,
     digests: Digests,
     features: NDArray[np.floating],
@@ -43,7 +42,7 @@ def write_shard(
     *,
     sizes: Sizes | None = None,
     merge: str = "",
-) -> Path:
+) -> Place:
     """Write one shard, durably and atomically, and return its path.
 
     The file's name holds half of the SHA-256 that seals it (a UUID of version 8), so that one shard in place of
@@ -102,11 +101,11 @@ def write_shard(
         body = hdf5.place(file, "features")
     content = hdf5.sealed_image(FORMAT, memory, body)
     path = folder / _name(parse_seal(memoryview(content)[:BLOCK_BYTES]).head)
-    write_atomically(path, content)
+    write_whole(path, content)
     return path
 
 
-def read_header(path: Path, fingerprint: str) -> ShardHeader:
+def read_header(path: Place, fingerprint: str) -> ShardHeader:
     """Return a shard's header, after a check against the feature set's fingerprint.
 
     Raises
@@ -114,25 +113,25 @@ def read_header(path: Path, fingerprint: str) -> ShardHeader:
     CorruptFileError
         If the file is damaged or was made by another spec.
     """
-    with open_checked(path, FORMAT) as file:
+    with open_checked(path, FORMAT, in_pieces=True) as file:
         return open_content(path, file, fingerprint).header
 
 
-def read_digests(path: Path, fingerprint: str) -> Digests:
+def read_digests(path: Place, fingerprint: str) -> Digests:
     """Return a shard's (n, 32) digests; errors as `read_header`."""
-    with open_checked(path, FORMAT) as file:
+    with open_checked(path, FORMAT, in_pieces=True) as file:
         return open_content(path, file, fingerprint).digests.read()
 
 
-def read_rows(path: Path, fingerprint: str) -> tuple[Digests, NDArray[np.float32]]:
+def read_rows(path: Place, fingerprint: str) -> tuple[Digests, NDArray[np.float32]]:
     """Return a shard's (n, 32) digests and (n, dim) float32 features, all finite; errors as `read_header`."""
     with open_checked(path, FORMAT) as file:
         return _rows(open_content(path, file, fingerprint))
 
 
-def read_layout(path: Path, fingerprint: str) -> ShardLayout:
+def read_layout(path: Place, fingerprint: str) -> ShardLayout:
     """Return where a shard's rows are, none of them read; errors as `read_header`."""
-    with open_checked(path, FORMAT) as file:
+    with open_checked(path, FORMAT, in_pieces=True) as file:
         opened = open_content(path, file, fingerprint)
         seal = file.seal
         if seal is None or opened.features.place != (seal.start, seal.length):
@@ -141,21 +140,21 @@ def read_layout(path: Path, fingerprint: str) -> ShardLayout:
         return ShardLayout(opened.header, opened.digests.read(), opened.read_sizes(), seal)
 
 
-def read_kept_rows(path: Path, fingerprint: str) -> tuple[Digests, NDArray[np.floating], Sizes | None]:
+def read_kept_rows(path: Place, fingerprint: str) -> tuple[Digests, NDArray[np.floating], Sizes | None]:
     """Return all that a shard holds of images: as `read_rows`, in the type that is kept, and the sizes, if told."""
     with open_checked(path, FORMAT) as file:
         opened = open_content(path, file, fingerprint)
         return opened.digests.read(), opened.read_features(), opened.read_sizes()
 
 
-def read_summary(path: Path, fingerprint: str) -> tuple[ShardHeader, Digests, int]:
+def read_summary(path: Place, fingerprint: str) -> tuple[ShardHeader, Digests, int]:
     """Return a shard's header, its (n, 32) digests and its size in bytes; errors as `read_header`."""
-    with open_checked(path, FORMAT) as file:
+    with open_checked(path, FORMAT, in_pieces=True) as file:
         opened = open_content(path, file, fingerprint)
         return opened.header, opened.digests.read(), file.size
 
 
-def read_proven(path: Path, fingerprint: str) -> tuple[ShardHeader, int]:
+def read_proven(path: Place, fingerprint: str) -> tuple[ShardHeader, int]:
     """Read all of a shard and return its header and its size in bytes, once its name proves every byte.
 
     Raises
@@ -176,7 +175,7 @@ def read_proven(path: Path, fingerprint: str) -> tuple[ShardHeader, int]:
         return opened.header, file.size
 
 
-def is_intact(path: Path) -> bool:
+def is_intact(path: Place) -> bool:
     """Return whether a file still has the bytes that its name promises.
 
     Raises

@@ -78,7 +78,7 @@ _BUSY_ERRNOS = {errno.EBUSY, errno.EAGAIN, errno.ETIMEDOUT, errno.ECONNRESET, ge
 
 
 def ask(url: str, doing: str, call: Callable[[], _T]) -> _T:
-    """Return what a request to a server returns; one that is busy or breaks off is asked again, ever later.
+    """Return the answer to a request; where the server is busy or breaks off, the request is made again.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def ask(url: str, doing: str, call: Callable[[], _T]) -> _T:
                 raise FileNotFoundError(errno.ENOENT, "is not there", shown(url)) from exc
             is_over = kind is not Failure.BUSY and time.monotonic() - started > _REACHED_WITHIN_S
             if tries == MOST_TRIES or kind not in (Failure.BUSY, Failure.UNREACHABLE) or is_over:
-                raise _translated(url, doing, kind, code, tries) from exc
+                raise refused(url, doing, kind, code, tries) from exc
             _wait(tries)
     raise AssertionError  # the last try returns or raises
 
@@ -153,7 +153,8 @@ def _code_of(exc: BaseException) -> str:
     return str(number) if isinstance(number, int | str) else ""
 
 
-def _translated(url: str, doing: str, kind: Failure, code: str, tries: int) -> RemoteError:
+def refused(url: str, doing: str, kind: Failure, code: str, tries: int = 1) -> RemoteError:
+    """Return the error that tells a failure, in one line, and what to do about it."""
     protocol = protocol_of(url)
     place = url.split("://", 1)[1].split("/", 1)[0]
     keys = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -91,13 +91,41 @@ def list_remote(url: str, pattern: str = "*") -> list[RemoteEntry]:
         found = ask(url, "list", lambda: _listed(server, deep="/" in pattern or "**" in pattern))
     except FileNotFoundError:
         return []
+    entries = [
+        _entry(joined(url, name), info)
+        for name, info in _named(server, found)
+        if not _is_folder(info) and names.fullmatch(name)
+    ]
+    return sorted(entries, key=lambda each: each.url)
+
+
+def list_folder(url: str) -> tuple[dict[str, RemoteEntry], set[str]]:
+    """Return the files in a folder by name, and the names of the folders in it; errors as `list_remote`."""
+    server = server_of(url)
+    try:
+        found = ask(url, "list", lambda: _listed(server, deep=False))
+    except FileNotFoundError:
+        return {}, set()
+    files, folders = {}, set()
+    for name, info in _named(server, found):
+        if _is_folder(info):
+            folders.add(name)
+        else:
+            files[name] = _entry(joined(url, name), info)
+    return files, folders
+
+
+def _named(server: Server, found: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     base = server.path.rstrip("/")
-    entries = []
     for info in found:
         name = str(info["name"]).rstrip("/").removeprefix(base).lstrip("/")
-        if info.get("type") != "directory" and names.fullmatch(name):
-            entries.append(_entry(joined(url, name), info))
-    return sorted(entries, key=lambda each: each.url)
+        if name:  # not the folder itself
+            yield name, info
+
+
+def _is_folder(info: Mapping[str, Any]) -> bool:
+    """Return whether an entry is a folder, or an empty object that some programs put in the place of one."""
+    return info.get("type") == "directory" or str(info["name"]).endswith("/")
 
 
 def _listed(server: Server, *, deep: bool) -> list[Mapping[str, Any]]:

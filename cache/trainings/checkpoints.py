@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.errors import CacheError, UsageError
+from stackbone.cache.places.place import Place
 from stackbone.cache.tensor_file import checksum, parse_tensors, read_content, write_tensors
 
 _METADATA = "stackbone-checkpoint"
@@ -31,7 +32,7 @@ def checkpoint_path(out: Path) -> Path:
     return out.with_name(f"{out.name}.partial")
 
 
-def save_checkpoint(path: Path, run: str, facts: Mapping[str, Any], tensors: Tensors) -> None:
+def save_checkpoint(path: Place, run: str, facts: Mapping[str, Any], tensors: Tensors) -> None:
     """Write how far a run has come.
 
     Parameters
@@ -52,7 +53,7 @@ def save_checkpoint(path: Path, run: str, facts: Mapping[str, Any], tensors: Ten
     write_tensors(path, tensors, {_METADATA: json.dumps(described)})
 
 
-def try_checkpoint(path: Path, run: str, facts: Mapping[str, Any], tensors: Tensors) -> bool:
+def try_checkpoint(path: Place, run: str, facts: Mapping[str, Any], tensors: Tensors) -> bool:
     """Do as `save_checkpoint`, and return whether it could: where not, say that the training goes on without."""
     try:
         save_checkpoint(path, run, facts, tensors)
@@ -62,7 +63,7 @@ def try_checkpoint(path: Path, run: str, facts: Mapping[str, Any], tensors: Tens
     return True
 
 
-def load_checkpoint(path: Path, run: str) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]] | None:
+def load_checkpoint(path: Place, run: str) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]] | None:
     """Return the facts and tensors of a run's checkpoint; None, and a warning that says why, if it is not usable."""
     try:
         header, tensors = parse_tensors(read_content(path))
@@ -81,12 +82,12 @@ def load_checkpoint(path: Path, run: str) -> tuple[dict[str, Any], dict[str, NDA
     return described["facts"], tensors
 
 
-def warn_unsound(path: Path) -> None:
+def warn_unsound(path: Place) -> None:
     """Say that a checkpoint is not used, and what follows."""
     _log.warning("%s is not a sound checkpoint; it may have been damaged. The training starts over", path)
 
 
-def remove_checkpoint(path: Path) -> None:
+def remove_checkpoint(path: Place) -> None:
     """Remove a checkpoint whose run is finished."""
     with contextlib.suppress(OSError):  # it does no harm where it lies: the finished result is asked first
         path.unlink()

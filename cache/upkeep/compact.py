@@ -7,17 +7,16 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.disk.digest import DIGEST_BYTES, Digests, as_keys
-from stackbone.cache.disk.files import fsync_folder, lock_folder
-from stackbone.cache.errors import CacheError, CorruptFileError
+from stackbone.cache.errors import CacheError, CorruptFileError, RemoteError
 from stackbone.cache.feature_set import LOOKS, FeatureSet
 from stackbone.cache.hdf5.opening import corrupt_message
+from stackbone.cache.places.place import Place, locked, sync_folder
 from stackbone.cache.records import shard
 from stackbone.cache.records.provenance import merge_provenance
 from stackbone.cache.records.seen import FILE as RECORD
@@ -87,10 +86,12 @@ def compact(feature_set: FeatureSet, *, drop: Digests | None = None) -> Compacti
         if not feature_set.folder.is_dir():
             return Compaction(feature_set.id, 0, 0, 0, 0)
         try:
-            with lock_folder(feature_set.folder):
+            with locked(feature_set.folder):
                 return _compact(feature_set, drop)
         except FileNotFoundError:  # set aside, forgotten, or merged by another machine: what was merged here is kept
             continue
+        except RemoteError:
+            raise
         except OSError as exc:
             raise CacheError(_os_message(feature_set, exc)) from exc
     message = f"a shard of {feature_set.id} vanished: another machine is compacting it. Run again when it is done"
@@ -171,6 +172,8 @@ def remove_feature_set(feature_set: FeatureSet) -> int:
         with suppress(FileNotFoundError):
             if not any(feature_set.folder.iterdir()):
                 feature_set.folder.rmdir()
+    except RemoteError:
+        raise
     except OSError as exc:
         raise CacheError(_os_message(feature_set, exc)) from exc
     return len(shards)
@@ -183,7 +186,7 @@ def _os_message(feature_set: FeatureSet, exc: OSError) -> str:
     )
 
 
-def _distinct(paths: list[Path], fingerprint: str, drop: Digests | None) -> NDArray[np.bytes_]:
+def _distinct(paths: list[Place], fingerprint: str, drop: Digests | None) -> NDArray[np.bytes_]:
     if not paths:
         return np.zeros(0, f"S{DIGEST_BYTES}")
     keys = np.unique(np.concatenate([as_keys(shard.read_digests(path, fingerprint)) for path in paths]))
@@ -198,7 +201,7 @@ def _n_shards(headers: list[ShardHeader]) -> int:
     return math.ceil(sum(header.n_rows for header in headers) / _rows_each(headers[0])) if headers else 0
 
 
-def _selected(paths: Iterable[Path], feature_set: FeatureSet, wanted: NDArray[np.bytes_]) -> Iterator[_Rows]:
+def _selected(paths: Iterable[Place], feature_set: FeatureSet, wanted: NDArray[np.bytes_]) -> Iterator[_Rows]:
     """Yield the wanted rows of each shard, each digest once, the first shard's row before a later one's."""
     taken = np.zeros(len(wanted), np.bool_)
     for path in paths:
@@ -240,10 +243,10 @@ def _join(parts: list[_Rows]) -> _Rows:
     )
 
 
-def _remove(paths: Iterable[Path]) -> None:
+def _remove(paths: Iterable[Place]) -> None:
     folders = set()
     for path in paths:
         path.unlink(missing_ok=True)
         folders.add(path.parent)
     for folder in folders:
-        fsync_folder(folder)
+        sync_folder(folder)

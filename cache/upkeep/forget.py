@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from stackbone.cache.disk.digest import Digests, as_keys
 from stackbone.cache.errors import UsageError
 from stackbone.cache.feature_set import FeatureSet
 from stackbone.cache.findings.found import remove_findings
+from stackbone.cache.places.place import is_there
 from stackbone.cache.records.index import index_path, remove_index
 from stackbone.cache.records.scores import remove_scores
 from stackbone.cache.store import FeatureStore
@@ -113,7 +113,7 @@ def plan_forget(store: FeatureStore, names: Sequence[str], *, unused: bool) -> F
 
 def _with_what_lies_beside(store: FeatureStore, dataset: str) -> str:
     n = len(batch_files(store.root, dataset))
-    boxes = " and its boxes" if os.path.lexists(boxes_path(store.root, dataset)) else ""
+    boxes = " and its boxes" if is_there(boxes_path(store.root, dataset)) else ""
     return boxes + (f" and {counted(n, 'file')} of its corrected labels" if n else "")
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 import uuid
 from dataclasses import dataclass
-from pathlib import Path
 
-from stackbone.cache.disk.files import fsync_folder, make_folder
 from stackbone.cache.errors import CacheError, CorruptFileError
+from stackbone.cache.places.place import Place, is_there, move
 
 SET_ASIDE = "set-aside"
 
@@ -30,9 +28,9 @@ class Finding:
         Why it could not be set aside, else empty.
     """
 
-    path: Path
+    path: Place
     problem: str
-    moved_to: Path | None = None
+    moved_to: Place | None = None
     not_moved: str = ""
 
     def line(self) -> str:
@@ -42,7 +40,7 @@ class Finding:
         return f"DAMAGED: {self.problem}" + (f" [could not be set aside: {self.not_moved}]" if self.not_moved else "")
 
 
-def finding_of(root: Path, path: Path, problem: CacheError, *, repair: bool) -> Finding | None:
+def finding_of(root: Place, path: Place, problem: CacheError, *, repair: bool) -> Finding | None:
     """Return a finding, its file set aside if asked; None where the file is gone by now."""
     if not (repair and isinstance(problem, CorruptFileError)):
         # What the system could not read may be sound: only what was read and found wrong is moved.
@@ -50,17 +48,14 @@ def finding_of(root: Path, path: Path, problem: CacheError, *, repair: bool) -> 
     try:
         return Finding(path, str(problem), _set_aside(root, path))
     except (OSError, CacheError) as exc:
-        if not os.path.lexists(path):
+        if not is_there(path):
             return None
         reason = exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc)
         return Finding(path, str(problem), not_moved=f"{reason}. Move it out of the cache by hand")
 
 
-def _set_aside(root: Path, path: Path) -> Path:
+def _set_aside(root: Place, path: Place) -> Place:
     stamp = time.strftime("%Y%m%dT%H%M%S")
     target = root / SET_ASIDE / path.parent.name / f"{path.name}.{stamp}-{uuid.uuid4().hex[:8]}"
-    make_folder(target.parent)
-    path.rename(target)
-    fsync_folder(target.parent)
-    fsync_folder(path.parent)
+    move(path, target)
     return target

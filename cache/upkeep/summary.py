@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from stackbone.cache.disk.digest_sets import are_among, distinct
 from stackbone.cache.errors import CacheError
 from stackbone.cache.feature_set import FeatureSet
 from stackbone.cache.findings.applied import read_whole_index
+from stackbone.cache.places.place import is_there
 from stackbone.cache.records.feature_name import POOLED, PYRAMID
 from stackbone.cache.records.given import is_given
 from stackbone.cache.records.index import DatasetIndex, index_path
@@ -201,7 +201,7 @@ def _summarise_feature_set(feature_set: FeatureSet, wanted: dict[str, Digests]) 
     rows = np.concatenate(digests)
     held = distinct(rows)
     try:
-        seen = feature_set.seen() if os.path.lexists(feature_set.folder / FILE) else None
+        seen = feature_set.seen() if is_there(feature_set.folder / FILE) else None
     except CacheError:
         if feature_set.shards():
             raise

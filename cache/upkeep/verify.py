@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from stackbone.cache.boxes import box_file
@@ -17,6 +15,7 @@ from stackbone.cache.errors import CacheError, CorruptFileError
 from stackbone.cache.feature_set import FeatureSet
 from stackbone.cache.findings import found as findings
 from stackbone.cache.hdf5.opening import FORMAT_VERSION, corrupt_message
+from stackbone.cache.places.place import Place, files_in, is_there
 from stackbone.cache.progress import Steps
 from stackbone.cache.records import shard
 from stackbone.cache.records.index import read_with_version
@@ -122,11 +121,11 @@ def verify(store: FeatureStore, *, repair: bool = False, on_progress: Steps | No
     store.check_there()
     looks = _Looks(on_progress)
     sets = store.feature_sets()
-    indexes = sorted((store.root / "datasets").glob("*.h5"))
-    recorded = [each for each in sets if _is_steered(each) or os.path.lexists(each.folder / FILE)]
-    batches = sorted((store.root / corrections.FOLDER).glob("*/*.h5"))
-    boxes = sorted((store.root / box_file.FOLDER).glob("*.h5"))
-    told = sorted((store.root / findings.FOLDER).glob("*/*.h5"))
+    indexes = files_in(store.root / "datasets", "*.h5")
+    recorded = [each for each in sets if _is_steered(each) or is_there(each.folder / FILE)]
+    batches = files_in(store.root / corrections.FOLDER, "*/*.h5")
+    boxes = files_in(store.root / box_file.FOLDER, "*.h5")
+    told = files_in(store.root / findings.FOLDER, "*/*.h5")
     looks.n_all = sum(len(each.shards()) for each in sets) + len([*recorded, *indexes, *batches, *boxes, *told])
     for each in sets:
         # What `compact` put in the place of shards that vanish is looked at in their place.
@@ -174,12 +173,12 @@ class _Looks:
     """The results of checking each file."""
 
     def __init__(self, on_progress: Steps | None) -> None:
-        self.sound: dict[str, dict[Path, _Sound]] = {kind: {} for kind in _KINDS}
-        self.problems: dict[Path, CacheError] = {}
+        self.sound: dict[str, dict[Place, _Sound]] = {kind: {} for kind in _KINDS}
+        self.problems: dict[Place, CacheError] = {}
         self.n_bytes = self.n_all = self.n_unsealed = self._n_done = 0
         self._on_progress = on_progress
 
-    def look(self, kind: str, check: Callable[..., tuple[_Sound, int]], path: Path, *args: str) -> None:
+    def look(self, kind: str, check: Callable[..., tuple[_Sound, int]], path: Place, *args: str) -> None:
         """Check a file and keep what is found; FileNotFoundError if it is gone."""
         try:
             sound, n_bytes = check(path, *args)
@@ -193,27 +192,27 @@ class _Looks:
             self._on_progress(self._n_done, max(self.n_all, self._n_done))
 
 
-def _check_shard(path: Path, fingerprint: str) -> tuple[_Sound, int]:
+def _check_shard(path: Place, fingerprint: str) -> tuple[_Sound, int]:
     header, n_bytes = shard.read_proven(path, fingerprint)
     return (FORMAT_VERSION, header.n_rows, (header.dim, header.form)), n_bytes
 
 
-def _check_index(path: Path) -> tuple[_Sound, int]:
+def _check_index(path: Place) -> tuple[_Sound, int]:
     index, version, n_bytes = read_with_version(path)
     return (version, len(index), _NO_ROWS), n_bytes
 
 
-def _check_corrections(path: Path) -> tuple[_Sound, int]:
+def _check_corrections(path: Place) -> tuple[_Sound, int]:
     batch, version, n_bytes = corrections.read_with_version(path)
     return (version, len(batch), _NO_ROWS), n_bytes
 
 
-def _check_boxes(path: Path) -> tuple[_Sound, int]:
+def _check_boxes(path: Place) -> tuple[_Sound, int]:
     table, version, n_bytes = box_file.read_with_version(path)
     return (version, len(table), _NO_ROWS), n_bytes
 
 
-def _check_findings(path: Path) -> tuple[_Sound, int]:
+def _check_findings(path: Place) -> tuple[_Sound, int]:
     found, version, n_bytes = findings.read_with_version(path)
     return (version, len(found), _NO_ROWS), n_bytes
 
@@ -225,7 +224,7 @@ def _is_steered(feature_set: FeatureSet) -> bool:
         return False
 
 
-def _check_record(feature_set: FeatureSet, path: Path) -> tuple[_Sound, int]:
+def _check_record(feature_set: FeatureSet, path: Place) -> tuple[_Sound, int]:
     """Return what a sound record holds; where a shard tells the steering, it must be that one's."""
     try:
         steering = feature_set.header().spec.steering
@@ -238,16 +237,16 @@ def _check_record(feature_set: FeatureSet, path: Path) -> tuple[_Sound, int]:
     try:
         read_seen(feature_set.folder, steering)
     except CacheError:
-        if not feature_set.shards() and not os.path.lexists(path):  # forgotten meanwhile, as a whole
+        if not feature_set.shards() and not is_there(path):  # forgotten meanwhile, as a whole
             raise FileNotFoundError(path) from None
         raise
     record, version, n_bytes = load_with_version(path)
     return (version, len(record.digests), _NO_ROWS), n_bytes
 
 
-def _odd_rows(shards: Mapping[Path, _Sound]) -> dict[Path, CacheError]:
+def _odd_rows(shards: Mapping[Place, _Sound]) -> dict[Place, CacheError]:
     """Return the shards whose rows are not as long, or not of the same parts, as most rows of their feature set."""
-    n_rows: dict[Path, Counter[tuple[int, RowForm]]] = {}
+    n_rows: dict[Place, Counter[tuple[int, RowForm]]] = {}
     for path, (_, n, kind) in shards.items():
         n_rows.setdefault(path.parent, Counter())[kind] += n
     usual = {folder: kinds.most_common(1)[0][0] for folder, kinds in n_rows.items()}
@@ -258,7 +257,7 @@ def _odd_rows(shards: Mapping[Path, _Sound]) -> dict[Path, CacheError]:
     }
 
 
-def _odd_message(path: Path, dim: int, usual: int) -> str:
+def _odd_message(path: Place, dim: int, usual: int) -> str:
     if dim == usual:
         return f"{path} has rows of other parts than most of its feature set"
     return f"{path} has {dim} features a row, most of its feature set has {usual}"

@@ -49,6 +49,9 @@ class Embedder:
         Makes the engine; called once, when the first image arrives.
     batch_size
         Images the network takes at once; None leaves it to the engine. Halved when memory runs out.
+    fill_batches
+        Whether the last batch is filled up where the engine asks for it, so that a row has the same bytes whichever
+        other images a run, or a part of it, has. Alone it would cost one image the time of a batch.
     n_run
         Passes of the network, one for each view of an image.
     start_seconds, embed_seconds, commit_seconds
@@ -60,6 +63,7 @@ class Embedder:
     start: Callable[[], Engine]
     provenance: Mapping[str, str]
     batch_size: int | None = None
+    fill_batches: bool = False
     n_run: int = 0
     start_seconds: float = 0.0
     embed_seconds: float = 0.0
@@ -133,7 +137,11 @@ class Embedder:
         numbers, views, digests, pixels, sizes = zip(*self._batch, strict=True)
         self._commit([each for each in self.fillings if not each.has_room(len(digests))])
         started = time.perf_counter()
-        results = self._embed(self._engine, np.stack(pixels))
+        size = self.batch_size or self._engine.batch_size
+        n_more = max(0, size - len(pixels)) if self.fill_batches and self._engine.is_bound_to_batch else 0
+        results = [
+            each[: len(pixels)] for each in self._embed(self._engine, np.stack([*pixels, *pixels[-1:] * n_more]))
+        ]
         self.embed_seconds += time.perf_counter() - started
         self.n_run += len(digests)
         self._batch.clear()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import CacheError, FeatureSet, FeatureSpec
 from stackbone.cache.disk.digest import DIGEST_BYTES
+from stackbone.cache.places.place import Place, bytes_free
 from stackbone.cache.records.feature_name import LARGE, POOLED
 from stackbone.cache.records.provenance import named_cut
 from stackbone.cache.text import counted
@@ -104,7 +103,7 @@ class Filling:
         self.n_embedded += n
 
 
-def check_outputs(root: Path, wanted: Sequence[tuple[Backbone, Sequence[Filling]]]) -> str:
+def check_outputs(root: Place, wanted: Sequence[tuple[Backbone, Sequence[Filling]]]) -> str:
     """Refuse, before an image is decoded, outputs that a network lacks, and rows that would not fit on the disk.
 
     Pooled features alone are let through unasked: every backbone has them, and they are small.
@@ -133,9 +132,8 @@ def check_outputs(root: Path, wanted: Sequence[tuple[Backbone, Sequence[Filling]
     ]
     sizes = [(each, size) for backbone, fillings in asked for each, size in _row_bytes(backbone, fillings)]
     needed = sum(size * int(each.lacking.sum()) for each, size in sizes)
-    there = next(path for path in (root, *root.absolute().parents) if path.exists())
-    free = shutil.disk_usage(there).free
-    if needed <= free:
+    free = bytes_free(root)
+    if free is None or needed <= free:
         return _room_of_maps(sizes, needed, free)
     largest = sorted(sizes, key=lambda pair: -pair[1] * int(pair[0].lacking.sum()))[:_MOST_NAMED]
     named = "; ".join(
@@ -150,14 +148,15 @@ def check_outputs(root: Path, wanted: Sequence[tuple[Backbone, Sequence[Filling]
     raise CacheError(message)
 
 
-def _room_of_maps(sizes: Sequence[tuple[Filling, int]], needed: int, free: int) -> str:
+def _room_of_maps(sizes: Sequence[tuple[Filling, int]], needed: int, free: int | None) -> str:
     """Return what maps take, each output once, since its views are as large."""
     of_maps = {each.feature_set.backbone.partition("~")[0]: size for each, size in sizes if each.spec.output in LARGE}
     if not of_maps:
         return ""
     named = "; ".join(f"{name}: {size:,} bytes an image" for name, size in of_maps.items())
     rows = counted(sum(int(each.lacking.sum()) for each, _ in sizes), "row")
-    return f"{named}; {rows} of all outputs and views take {needed / 1e9:,.2f} GB of {free / 1e9:,.2f} GB free"
+    of_free = "" if free is None else f" of {free / 1e9:,.2f} GB free"
+    return f"{named}; {rows} of all outputs and views take {needed / 1e9:,.2f} GB{of_free}"
 
 
 def _row_bytes(backbone: Backbone, fillings: Sequence[Filling]) -> list[tuple[Filling, int]]:

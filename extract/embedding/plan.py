@@ -216,6 +216,8 @@ def make_embedder(
     options: EngineOptions,
     report: Progress,
     limits: Limits = USUAL,
+    *,
+    fill_batches: bool = False,
 ) -> Embedder:
     """Return what fills feature sets of one backbone by one pass for each view; its engine starts with the first.
 
@@ -225,12 +227,14 @@ def make_embedder(
         They differ in output and view alone.
     limits
         Which images are let in, for the shards to say so.
+    fill_batches
+        See `Embedder`.
     """
     provenance = {"stackbone": version("stackbone"), "weights": weights.source, "decoding": DECODING}
     provenance |= limits.provenance
     outputs = list(dict.fromkeys(each.spec.output for each in fillings))
     start = partial(_start_engine, backbone, weights, options, fillings[0].spec.precision, outputs, report)
-    return Embedder(backbone, fillings, start, provenance, bounded_batch(options.batch_size, backbone))
+    return Embedder(backbone, fillings, start, provenance, bounded_batch(options.batch_size, backbone), fill_batches)
 
 
 def _start_engine(

@@ -55,6 +55,8 @@ def measure(
         sizes[unknown] = [dataset.arrays.size(row) for row in unknown]
         return sizes
     unknown = unknown[[split_place(str(dataset.root), dataset.paths[row]) is None for row in unknown]]
+    if not len(unknown):
+        return sizes
     paths = [os.path.join(dataset.root, dataset.paths[row]) for row in unknown]
     with quiet_pillow(), ThreadPoolExecutor(max_workers=min(8, usable_cores() + 2)) as pool:
         sizes[unknown] = list(pool.map(_declared_size, paths))

@@ -41,10 +41,13 @@ class Engine(Protocol):
         Images it takes at once with good use of its hardware.
     provenance
         Engine, device and library versions, as strings.
+    is_bound_to_batch
+        Whether the last bits of a row depend on how many images it is computed with.
     """
 
     batch_size: int
     provenance: dict[str, str]
+    is_bound_to_batch: bool
 
     @property
     def forms(self) -> Sequence[OutputForm]:
@@ -169,6 +172,8 @@ def _failed_message(exc: RuntimeError) -> str:
 class OpenVinoEngine:
     """OpenVINO on a CPU; see `make_engine` for the parameters and errors."""
 
+    is_bound_to_batch = False
+
     def __init__(
         self,
         backbone: Backbone,
@@ -220,6 +225,8 @@ class OpenVinoEngine:
 
 class TorchEngine:
     """Eager PyTorch, channels last; see `make_engine` for the parameters and errors."""
+
+    is_bound_to_batch = True  # its products and convolutions choose their algorithm by the shape
 
     def __init__(
         self,

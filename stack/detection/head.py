@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
+from stackbone.cache.places.place import Place
 from stackbone.cache.plugins import Plugins
 from stackbone.cache.progress import Progress, silent
 from stackbone.stack.detection.detections import Detections
@@ -111,7 +111,7 @@ class Head(ABC):
         *,
         sizes: NDArray[np.integer] | None = None,
         mirrored: MapSource | None = None,
-        checkpoint: Path | None = None,
+        checkpoint: Place | None = None,
         on_progress: Progress = silent,
     ) -> FittedHead:
         """Learn from maps of images and the boxes in them; nothing but the arguments decides the outcome.
@@ -132,7 +132,7 @@ class Head(ABC):
             ``(n, 2)`` width and height of the images in pixels; by default those that the boxes say.
         mirrored : MapSource, optional
             Maps of the same images, mirrored: seen in place of the plain ones half the time.
-        checkpoint : Path, optional
+        checkpoint : Path or ObjectPath, optional
             File that says how far a long training has come: it is taken up from there, and removed at the end.
         on_progress : Progress
             Called with the steps that are done.

@@ -33,6 +33,7 @@ class BlockMeans:
 
     def __init__(self, outputs: Sequence[str] = (POOLED,)) -> None:
         self.batch_size = 4
+        self.is_bound_to_batch = False
         self.provenance = {"engine": "block means", "device": "cpu"}
         self.batches: list[int] = []
         rows = {"stages": STAGES, "map": MAP}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from stackbone.cache.errors import CacheError, Malformed, NewerVersionError
 from stackbone.cache.hdf5.column import Column
 from stackbone.cache.hdf5.opening import CacheFile, newer_message
 from stackbone.cache.hdf5.seal import Seal
+from stackbone.cache.places.place import Place
 from stackbone.cache.records.parts import MAP_SHAPES, PARTS, ROW_SHAPE, RowForm, parse_form
 from stackbone.cache.records.provenance import Provenance
 from stackbone.cache.records.shards.pyramid import pyramid_problem
@@ -106,7 +106,7 @@ class ShardContent:
         return features
 
 
-def open_content(path: Path, file: CacheFile, fingerprint: str) -> ShardContent:
+def open_content(path: Place, file: CacheFile, fingerprint: str) -> ShardContent:
     """Return what an open shard holds, after a check against the feature set's fingerprint.
 
     Raises

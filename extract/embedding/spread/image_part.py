@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import Digests, UsageError
+from stackbone.cache.disk.digest_sets import digest_heads
 
 MOST_PARTS = 1_000_000
 _FORM = re.compile(r"(\d{1,9})/(\d{1,9})")
@@ -35,8 +36,7 @@ class ImagePart:
 
     def holds(self, digests: Digests) -> NDArray[np.bool_]:
         """Return (n,) bool: which of the images with these (n, 32) uint8 digests are in this part."""
-        heads = np.ascontiguousarray(digests[:, :8]).view(">u8").reshape(-1)
-        mine: NDArray[np.bool_] = heads % np.uint64(self.of) == self.number - 1
+        mine: NDArray[np.bool_] = digest_heads(digests) % np.uint64(self.of) == self.number - 1
         return mine
 
 

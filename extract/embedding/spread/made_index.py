@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import CacheError, DatasetIndex, Digests, FeatureStore, StackboneError
 from stackbone.cache.boxes.box_table import BoxTable
+from stackbone.cache.disk.digest_sets import digest_heads
 from stackbone.cache.findings.found import Finding, remove_findings
 from stackbone.cache.hdf5.coded_texts import are_told
+from stackbone.cache.places.place import Place
 from stackbone.cache.records.index import index_path, read_index
 from stackbone.extract.embedding.report import REMARK_MARK
 from stackbone.extract.embedding.spread.findings import is_same_listing
@@ -47,7 +48,7 @@ class MadeIndex:
     boxes: BoxTable | None = None
     old_boxes: BoxTable | None = None
     earlier: Mapping[bytes, Finding] = field(default_factory=dict)
-    findings: Sequence[Path] = ()
+    findings: Sequence[Place] = ()
     part: ImagePart | None = None
 
     def write(self, store: FeatureStore, index: DatasetIndex | None = None) -> None:
@@ -95,11 +96,11 @@ class MadeIndex:
             Remarks by digest.
         """
         remarks: dict[bytes, list[str]] = {}
-        new = _heads(found)[~np.isin(_heads(found), _heads(self.old.image_sha256))]
+        new = digest_heads(found)[~np.isin(digest_heads(found), digest_heads(self.old.image_sha256))]
         for name in store.dataset_names() if len(new) else ():
             with suppress(StackboneError):  # what is damaged or gone, `verify` tells
                 remarks |= _told(store.dataset(name), new)
-        known = _told(self.index, _heads(found[is_cut])) if is_cut.any() else {}
+        known = _told(self.index, digest_heads(found[is_cut])) if is_cut.any() else {}
         for digest in map(bytes, found[is_cut]):
             said = remarks.get(digest) or known.get(digest, [])
             if TRUNCATED not in said:
@@ -110,11 +111,5 @@ class MadeIndex:
 def _told(index: DatasetIndex, heads: NDArray[np.uint64]) -> dict[bytes, list[str]]:
     """Return what an index tells of how images were read, by digest."""
     rows = np.flatnonzero(are_told(index.reason) & index.ok)
-    rows = rows[np.isin(_heads(index.image_sha256[rows]), heads)]
+    rows = rows[np.isin(digest_heads(index.image_sha256[rows]), heads)]
     return {index.image_sha256[row].tobytes(): index.reason[row].split(REMARK_MARK) for row in rows}
-
-
-def _heads(digests: Digests) -> NDArray[np.uint64]:
-    """Return (n,) uint64, the first bytes of digests: enough to tell images apart, and quick to compare."""
-    heads: NDArray[np.uint64] = np.ascontiguousarray(digests[:, :8]).view(np.uint64).reshape(-1)
-    return heads

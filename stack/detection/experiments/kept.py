@@ -13,13 +13,12 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.disk.files import make_folder, write_atomically
 from stackbone.cache.errors import CacheError
+from stackbone.cache.places.place import Place, make_room, write_whole
 from stackbone.cache.records.scores import UNFINISHED, Arrays, Origin, read_scores, write_scores
 from stackbone.stack.detection.detections import MOST, Detections
 from stackbone.stack.detection.records.annotated import AnnotatedImages
@@ -54,13 +53,13 @@ class DetectionCache:
 
     Parameters
     ----------
-    folder : Path
+    folder : Path or ObjectPath
         Where the files are; made when the first is written.
     dataset : str
         Whose boxes are learnt.
     """
 
-    def __init__(self, folder: Path, dataset: str) -> None:
+    def __init__(self, folder: Place, dataset: str) -> None:
         self.folder, self._dataset = folder, dataset
         self._may_write = True
 
@@ -84,7 +83,7 @@ class DetectionCache:
         origin = Origin(self._dataset, (feature_set,))
         self._write(lambda: write_scores(self.folder, key, origin, {"table": table}))
 
-    def checkpoint(self, key: str) -> Path | None:
+    def checkpoint(self, key: str) -> Place | None:
         """Return the file in which a training says how far it has come; None where nothing can be written."""
         path = self.folder / f"{key}{UNFINISHED}"
         self._write(lambda: _try_to_write(path))
@@ -135,11 +134,11 @@ def key_of(
     return sha.hexdigest()
 
 
-def _try_to_write(path: Path) -> None:
+def _try_to_write(path: Place) -> None:
     """Raise `CacheError` unless a file can be written beside another; the other stays as it is."""
-    make_folder(path.parent)
-    trial = path.with_name(f"{path.name}-trial")
-    write_atomically(trial, b"trial")
+    make_room(path.parent)
+    trial = path.parent / f"{path.name}-trial"
+    write_whole(trial, b"trial")
     trial.unlink(missing_ok=True)
 
 

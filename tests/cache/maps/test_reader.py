@@ -15,6 +15,7 @@ from stackbone.cache import CacheError, CorruptFileError, Digests, FeatureSet, F
 from stackbone.cache.disk.reading import read_at
 from stackbone.cache.maps import rows as rows_module
 from stackbone.cache.maps.reader import MapLevel, MapReader
+from stackbone.cache.places import opened as opened_module
 from stackbone.cache.records import shard
 from stackbone.cache.records.parts import Part, RowForm
 from stackbone.cache.upkeep.compact import compact
@@ -94,7 +95,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         counted.append(length)
         return read_at(descriptor, offset, length)
 
-    monkeypatch.setattr(rows_module, "read_at", read)
+    monkeypatch.setattr(opened_module, "read_at", read)
     return counted
 
 

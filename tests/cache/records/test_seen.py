@@ -89,7 +89,7 @@ def test_doubles_and_disorder_are_put_right(tmp_path: Path) -> None:
 
 
 def test_the_same_record_is_not_written_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stackbone.cache.records.seen, "write_atomically", pytest.fail)
+    monkeypatch.setattr(stackbone.cache.records.seen, "write_whole", pytest.fail)
     write_seen(folder, make_record())
 
 

@@ -277,7 +277,7 @@ def test_nothing_is_written_through_a_reader() -> None:
 def test_messages_hold_no_passwords_and_no_signatures() -> None:
     url = "https://me:pass@host/a.tar?X-Amz-Signature=abc&b=c"
     assert shown(url) == "https://host/a.tar?..."
-    error = failures._translated(url, "read", Failure.DENIED, "403", 1)
+    error = failures.refused(url, "read", Failure.DENIED, "403", 1)
     assert "pass" not in str(error)
     assert "abc" not in str(error)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
+from stackbone.cache.places.place import Place
 from stackbone.cache.progress import Progress, silent
 from stackbone.stack.detection.cells import Cells, corners_of
 from stackbone.stack.detection.detections import Detections
@@ -94,7 +94,7 @@ class Conv(Head):
         *,
         sizes: NDArray[np.integer] | None = None,
         mirrored: MapSource | None = None,
-        checkpoint: Path | None = None,
+        checkpoint: Place | None = None,
         on_progress: Progress = silent,
         epochs: int | None = None,
         precision: str | None = None,

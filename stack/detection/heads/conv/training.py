@@ -11,7 +11,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from stackbone.cache.choices import check_choice
+from stackbone.cache.places.place import Place
 from stackbone.cache.progress import Progress
 from stackbone.cache.trainings.checkpoints import load_checkpoint, remove_checkpoint, try_checkpoint, warn_unsound
 from stackbone.stack.detection.cells import Cells
@@ -106,7 +106,7 @@ def train(
     seed: int,
     plan: Plan,
     *,
-    checkpoint: Path | None,
+    checkpoint: Place | None,
     on_progress: Progress,
 ) -> tuple[ConvHead, dict[str, Any]]:
     """Return a trained head, and how it was trained: the mean loss of each epoch, and the precision."""
@@ -143,7 +143,7 @@ class _Run:
         self._optimiser = torch.optim.AdamW(groups, lr=plan.rate, foreach=False)
         self.history: list[float] = []
 
-    def resume(self, checkpoint: Path) -> None:
+    def resume(self, checkpoint: Place) -> None:
         """Go on from a checkpoint, if there is a sound one of this training."""
         found = load_checkpoint(checkpoint, self._name)
         if found is None:
@@ -177,7 +177,7 @@ class _Run:
         found = {name: array.shape for name, array in tensors.items()}
         return found == expected and all(np.isfinite(array).all() for array in tensors.values())
 
-    def finish(self, checkpoint: Path | None) -> None:
+    def finish(self, checkpoint: Place | None) -> None:
         """Train all epochs that are left."""
         self._head.train()
         for epoch in range(len(self.history), self._epochs):

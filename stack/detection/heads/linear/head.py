@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from scipy.special import softmax
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.errors import ModelError
+from stackbone.cache.places.place import Place
 from stackbone.cache.progress import Progress, silent
 from stackbone.stack.detection.cells import BACKGROUND, Cells, corners_of
 from stackbone.stack.detection.detections import Detections
@@ -115,7 +115,7 @@ class Linear(Head):
         *,
         sizes: NDArray[np.integer] | None = None,
         mirrored: MapSource | None = None,
-        checkpoint: Path | None = None,
+        checkpoint: Place | None = None,
         on_progress: Progress = silent,
     ) -> LinearFitted:
         """Solve: see `Head.fit`. It takes seconds, so that `checkpoint` is not used; nor are mirrored maps."""

@@ -10,13 +10,13 @@ moves stays what it is, so that a few hundred images are learned by heart.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
+from stackbone.cache.places.place import Place
 from stackbone.cache.progress import Progress, silent
 from stackbone.stack.detection.detections import Detections
 from stackbone.stack.detection.finding import find_objects
@@ -89,7 +89,7 @@ class Published(Head):
         *,
         sizes: NDArray[np.integer] | None = None,
         mirrored: MapSource | None = None,
-        checkpoint: Path | None = None,
+        checkpoint: Place | None = None,
         on_progress: Progress = silent,
         epochs: int | None = None,
     ) -> PublishedFitted:

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from stackbone.cache import FeatureStore
+from stackbone.cache.disk import digest
 from stackbone.cache.errors import DatasetError, UsageError
+from stackbone.cache.labels.sets import SETS, split_names
 from stackbone.extract.containers.reading import read_image
 from stackbone.extract.datasets.dataset import open_dataset
 from stackbone.extract.embedding.indexing import make_index
@@ -66,19 +68,16 @@ def test_lists_of_classes_are_sets_of_labels(tmp_path: Path) -> None:
     form = pyarrow.schema([("image", pyarrow.binary()), ("labels", pyarrow.list_(pyarrow.int64()))], metadata=told)
     content = pyarrow.Table.from_pydict({"image": [photo(1), photo(2), photo(3)], "labels": [[2, 0], [], None]}, form)
     dataset = open_dataset(write_parquet(tmp_path / "t.parquet", content))
-    assert dataset.label_form
-    assert dataset.labels == ["|cat|owl|", "|", ""] or [set(filter(None, e.split("|"))) for e in dataset.labels] == [
-        {"cat", "owl"},
-        set(),
-        set(),
-    ]
+    assert dataset.label_form == SETS
+    assert [split_names(label) for label in dataset.labels[:2]] == [["cat", "owl"], []]
+    assert dataset.labels[2] == ""
 
 
 def test_a_class_of_minus_one_is_no_label(tmp_path: Path) -> None:
     content = pyarrow.Table.from_pydict({"image": [None] * 3, "label": [-1, 0, -1]}, schema())
     dataset = open_dataset(write_parquet(tmp_path / "t.parquet", content))
     assert dataset.labels == ["", "cat", ""]
-    assert list(dataset.notes) == ["2 images of 't.parquet' of class -1, which means none."]
+    assert list(dataset.notes) == ["2 images of class -1 in 't.parquet', which means no label."]
 
 
 def test_a_class_named_none_is_a_class(tmp_path: Path) -> None:
@@ -166,9 +165,7 @@ def test_images_that_are_named_and_not_there_are_refused(tmp_path: Path) -> None
 def test_the_option_is_refused_where_it_means_nothing(tmp_path: Path) -> None:
     folder = touch(tmp_path / "photos", "a/x.jpg")
     text = message(UsageError, data=folder, image_column="image")
-    assert text == (
-        "--image-column image goes with tables that hold images. Found a folder of class folders. Leave --image-column out."
-    )
+    assert text.startswith("--image-column image goes with tables that hold images. Found a folder of class folders. ")
 
 
 @pytest.mark.parametrize(
@@ -360,15 +357,12 @@ def test_empty_and_odd_cells_fail_by_themselves(tmp_path: Path) -> None:
     assert made.index.reason == ["", "is an empty cell", "", ""]
 
 
-def test_a_second_run_reads_no_table_again(tmp_path: Path) -> None:
-    import os
-
+def test_a_second_run_hashes_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digest, "_RACY_NS", 0)  # the file was written just now
     file = write_parquet(tmp_path / "t.parquet", table(range(6)))
-    os.utime(file, (1_000_000_000, 1_000_000_000))
     store = FeatureStore(tmp_path / "cache")
     first = make_index(open_dataset(file), store, retry_failed=False, report=lambda *_: None)
     store.write_dataset(first.index)
-    # The time of a change of status is too new to prove anything in the first seconds.
     again = make_index(open_dataset(file), store, retry_failed=False, report=lambda *_: None)
-    assert (first.n_hashed, again.n_hashed in (0, 6)) == (6, True)
+    assert (first.n_hashed, again.n_hashed) == (6, 0)
     assert (again.index.image_sha256 == first.index.image_sha256).all()
