@@ -13,6 +13,7 @@ from stackbone.cache import CacheError, CorruptFileError, ImageError, sha256_fil
 from stackbone.cache.disk.reading import ListedFile, NotRegularError, open_regular, read_regular
 from stackbone.cache.hdf5.opening import read_sha256
 from stackbone.cache.records.division import parse_division
+from stackbone.extract.containers.reading import read_listed_image
 
 
 def digest(content: bytes) -> bytes:
