@@ -124,7 +124,7 @@ def list_digests(
     reasons = [""] * len(paths)
     started_ns = time.time_ns()
     files = paths if inside is None else list(map(inside.file_of, paths))
-    stamps = _read_stamps(files, reasons, root)
+    stamps = _fill_stamps(files, reasons, root)
     digests = np.zeros((len(paths), DIGEST_BYTES), np.uint8)
     rows = np.array([remembered.get(path, -1) for path in paths], np.int64)
     known = np.flatnonzero(rows >= 0)
@@ -147,7 +147,13 @@ def list_digests(
     return FileDigests(digests, FileStamps(stamps), reasons, len(to_hash))
 
 
-def _read_stamps(files: Sequence[str], reasons: list[str], root: str = "") -> NDArray[np.int64]:
+def read_stamps(files: Sequence[str], root: str = "") -> tuple[FileStamps, list[str]]:
+    """Return the stamps of files as they are now, and for each ``""`` or why it has none."""
+    reasons = [""] * len(files)
+    return FileStamps(_fill_stamps(files, reasons, root)), reasons
+
+
+def _fill_stamps(files: Sequence[str], reasons: list[str], root: str = "") -> NDArray[np.int64]:
     """Return the stamps of each file, (n, 4) int64; one that follows itself is asked for once."""
     stamps = np.full((len(files), 4), -1, np.int64)
     before, reason = None, ""

@@ -149,22 +149,20 @@ def files_below(root: Path, exclusion: Exclusion, is_wanted: Callable[[str], boo
     what cannot be listed.
     """
     found: list[str] = []
-    pending, seen = [""], set()
+    pending, linked = [""], set()
     while pending:
         prefix = pending.pop()
-        folder = os.path.join(root, prefix)
         try:
-            status = os.stat(folder)
-            if (status.st_dev, status.st_ino) in seen:
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            with os.scandir(folder) as entries:
+            with os.scandir(os.path.join(root, prefix)) as entries:
                 for entry in entries:
                     name = entry.name
                     if name.startswith(".") or (exclusion and exclusion.covers(prefix, name)):
                         continue
                     if is_folder(entry):
-                        pending += [] if is_system_folder(name) else [f"{prefix}{name}/"]
+                        target = os.path.realpath(entry.path) if entry.is_symlink() else ""
+                        if not is_system_folder(name) and target not in linked:
+                            pending.append(f"{prefix}{name}/")
+                        linked |= {target} - {""}
                     elif is_image_name(name):
                         return []
                     elif is_wanted(name):
