@@ -65,7 +65,7 @@ class MadeIndex:
         if self.part is None or not self._is_there(store):
             store.write_dataset(index or self.index)
         if self.part is None:
-            remove_findings(store.root, self.index.name, [*self.findings])
+            remove_findings(self.findings)
         self.write_boxes(store)
 
     def _is_there(self, store: FeatureStore) -> bool:
