@@ -33,7 +33,8 @@ from stackbone.extract.embedding.plan import (
 from stackbone.extract.embedding.report import ExtractReport, report_backbone
 from stackbone.extract.embedding.spread.findings import as_findings, with_mended
 from stackbone.extract.embedding.spread.image_part import ImagePart, parse_part
-from stackbone.extract.engines.engine import check_device, check_engine, check_precision
+from stackbone.extract.engines.devices import check_device
+from stackbone.extract.engines.engine import check_engine, check_precision
 from stackbone.extract.images.limits import USUAL, limits_of
 from stackbone.extract.steering_files.choice import choose_backbones
 from stackbone.extract.steering_files.steered import read_steered, with_hub
