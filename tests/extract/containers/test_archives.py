@@ -9,7 +9,7 @@ import tarfile
 import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -204,6 +204,24 @@ def test_what_is_no_archive_is_malformed(tmp_path: Path, extension: str) -> None
         file = tmp_path / f"photos{extension}"
         file.write_bytes(content)
         assert members(file)[1].startswith(("it is no", "its compressed bytes end too early"))
+
+
+@every_kind
+def test_of_an_archive_that_is_damaged_at_random_nothing_but_its_fault_is_said(tmp_path: Path, extension: str) -> None:
+    made = contents(5)
+    file = write_archive(tmp_path / f"photos{extension}", {name: content[:200] for name, content in made.items()})
+    whole, rng = file.read_bytes(), np.random.default_rng(1)
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for at in rng.integers(0, len(whole), 3):
+            damaged[at : at + int(rng.integers(1, 4))] = rng.bytes(int(rng.integers(0, 4)))
+        file.write_bytes(damaged[: int(rng.integers(1, len(damaged)))] if rng.random() < 0.3 else damaged)
+        members(file)
+        with suppress(Malformed):
+            read_into({}, file)
+        for name in made:
+            with suppress(ImageError):
+                read_image(f"{file}/{name}", bytes(32))
 
 
 def test_a_member_that_would_unpack_to_far_more_is_not_unpacked(tmp_path: Path) -> None:
