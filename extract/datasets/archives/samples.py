@@ -67,7 +67,7 @@ def list_samples(request: Request) -> Listing:
     """
     archives = cast(Archives, request.once("archives", find_archives))
     refuse_level_options(replace(request, split_folders="auto"))
-    columns, inventory = SampleColumns(), Inventory()
+    columns, inventory = SampleColumns(request.columns), Inventory()
     split_of = _splits(archives) if request.split_folders != "none" else {}
     paths: list[str] = []
     splits: list[str] = []
@@ -80,7 +80,7 @@ def list_samples(request: Request) -> Listing:
     if not paths:
         inventory.refuse_damaged(archives.root)
         raise DatasetError(no_images_message(archives.root, inventory.found))
-    entries, notes, further, form = columns.read(request.columns, paths, splits)
+    entries, notes, further, form = columns.read(paths, splits)
     inventory.found.images = paths
     notes = [*inventory.notes(), *notes, *flaws.notes(len(paths))]
     return Listing(

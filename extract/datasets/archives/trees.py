@@ -87,8 +87,8 @@ def _take_table(held: Held, member: Member, tables: Path, inventory: Inventory) 
         return
     if size > _MOST_TABLE_BYTES:
         message = (
-            f"The table {name!r} in {held.path!r} has {size:,} bytes. Expected at most {_MOST_TABLE_BYTES:,}. Unpack the "
-            "archive."
+            f"The table {name!r} in {held.path!r} has {size:,} bytes. Expected at most {_MOST_TABLE_BYTES:,}. Unpack "
+            "the archive."
         )
         raise DatasetError(message)
     try:
