@@ -112,8 +112,8 @@ def _of_files(request: Request, urls: Sequence[str]) -> Remote:
     if len(paths) == 1 and paths[0].lower().endswith(TABLES):
         return _table(urls[0], title)
     msg = (
-        f"A list of URLs holds files of several sorts, such as {shown(urls[0])!r}. Expected images, archives, videos or "
-        "tables with a column of images, one sort alone. Name them in several commands, each with --dataset NAME."
+        f"A list of URLs holds files of several sorts, such as {shown(urls[0])!r}. Expected one sort alone: images, "
+        "archives, videos, or tables with a column of images. Name them in several commands, each with --dataset NAME."
     )
     raise UsageError(msg)
 
