@@ -173,7 +173,7 @@ def test_a_compaction_that_is_cut_short_anywhere_loses_no_row(s3: str) -> None:
         root = f"s3://bucket/{uuid.uuid4().hex}"
         fill(root)
         faults = Faults()
-        faults.choose = lambda method, path, n=n, faults=faults: "reset" if faults.n_requests > n else None
+        faults.cut_after = n
         feature_set = FeatureStore(root).feature_set("resnet50", SPEC)
         with faulty_proxy(s3, faults) as address, as_endpoint(address):
             LISTINGS.outdate(f"{feature_set.folder}/y")
