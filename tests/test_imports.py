@@ -139,6 +139,7 @@ TORCH_MODULES = {
         "attention/maps",
         "attention/pages",
         "engines/network",
+        "engines/staging",
         "exporting/tracing",
         "methods/finetune/module",
         "methods/lora/module",

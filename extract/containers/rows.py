@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from stackbone.cache.disk.reading import MOST_IMAGE_BYTES
 from stackbone.cache.errors import ImageError
 from stackbone.extract.containers.container import Member
+from stackbone.extract.containers.pyarrow_errors import translated
 from stackbone.extract.containers.schema import holds_bytes, image_columns
 
 _DIGITS = 9
@@ -162,10 +163,11 @@ class RowImages:
 
 def _content(cell: Any) -> bytes | str:  # noqa: ANN401 - pyarrow has no types
     """Return the image in a cell; or why there is none, after "it"."""
-    value, path = cell.as_py(), ""
-    if isinstance(value, dict):
-        value, path = value["bytes"], value.get("path") or ""
+    is_structure = hasattr(cell, "keys") and cell.is_valid
+    value = (cell["bytes"] if is_structure else cell).as_py()
     if value is None:
+        with translated():
+            path = cell["path"].as_py() if is_structure and "path" in cell else None
         return f"is not in the table, which says that it is {path[:200]!r}" if path else "is an empty cell"
     if len(value) > MOST_IMAGE_BYTES:
         return f"has {len(value):,} bytes, over the limit of {MOST_IMAGE_BYTES:,}"

@@ -20,7 +20,7 @@ class Staging:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._arriving = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._arriving = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     def to_device(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Return the same (B, H, W, 3) uint8 on the device, where they may still be on their way."""
@@ -43,7 +43,7 @@ class Staging:
         pinned = [torch.empty(each.shape, dtype=each.dtype, pin_memory=True) for each in features]
         for here, there in zip(pinned, features, strict=True):
             here.copy_(there, non_blocking=True)
-        done = torch.cuda.Event()
+        done = torch.cuda.Event()  # type: ignore[no-untyped-call]
         done.record(torch.cuda.current_stream(self._device))
 
         def wait() -> list[NDArray[np.float32]]:

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from stackbone.extract.containers.container import Container, ContainerKind
 from stackbone.extract.containers.pyarrow_errors import need_pyarrow, translated
 from stackbone.extract.containers.rows import RowImages
+from stackbone.extract.containers.schema import with_names
 
 _READ_AHEAD = 1 << 20  # else pyarrow reads a column of a row group at once, which may be a whole file
 _IMAGES_AT_A_TIME = 1  # a few bytes of a dictionary can stand for gigabytes in each row
@@ -37,7 +38,7 @@ class ParquetRows:
         self._stream = stream
         with translated():
             self._file = parquet.ParquetFile(stream, buffer_size=_READ_AHEAD, pre_buffer=False)
-            self.schema: Any = self._file.schema_arrow
+            self.schema: Any = with_names(self._file.schema_arrow)
         about = self._file.metadata
         groups = [about.row_group(number) for number in range(about.num_row_groups)]
         self._sizes = [group.num_rows for group in groups]

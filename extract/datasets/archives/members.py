@@ -66,7 +66,7 @@ class Inventory:
         self.found.skip_file(reason, f"{path}/{name}")
 
     def refuse_damaged(self, root: Path) -> None:
-        """Raise `DatasetError` if there is no image since archives are damaged; to be asked at the end."""
+        """Raise `DatasetError` if no image was found and archives are damaged; to be asked at the end."""
         if self.faults and not any(n for _, n in self.faults.values()):
             path, (fault, _) = next(iter(self.faults.items()))
             more = f" So are {len(self.faults) - 1:,} more." if len(self.faults) > 1 else ""

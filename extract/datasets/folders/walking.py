@@ -197,11 +197,12 @@ def _scan(folder: str) -> _Names:
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
-            if is_folder(entry):
+            is_plain = entry.is_file(follow_symlinks=False)  # as nearly all are, and this asks the system nothing
+            if not is_plain and is_folder(entry):
                 names.folders.append(name)
             # A broken link stays in the list, to be reported when it is read; a pipe or a device with an
             # image's name would block the reader for ever.
-            elif not entry.is_symlink() and not entry.is_file():
+            elif not is_plain and not entry.is_symlink():
                 names.specials.append(name)
             elif name.lower().endswith(endings) and name[0] != ".":
                 names.images.append(name)

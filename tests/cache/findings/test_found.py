@@ -37,7 +37,7 @@ def test_findings_come_back_as_they_were_written(tmp_path: Path) -> None:
         key(2): Finding(READ, "a; b"),
         key(3): Finding(UNREAD, "x"),
     }
-    path = write_findings(tmp_path, "photos", told)
+    path = Path(str(write_findings(tmp_path, "photos", told)))
     assert path.parent == tmp_path / "findings" / "photos"
     assert read_findings(tmp_path, "photos") == told
     assert read_findings(tmp_path, "others") == {}
@@ -62,6 +62,16 @@ def test_an_index_is_read_with_its_findings(store: FeatureStore) -> None:
     assert found.stamps.values[3, 0] == -1  # the next run reads it again
     np.testing.assert_array_equal(found.image_sha256[:3], index.image_sha256[:3])
     np.testing.assert_array_equal(found.stamps.values[:3], index.stamps.values[:3])
+
+
+def test_findings_lie_behind_a_url_too() -> None:
+    store = FeatureStore("memory://findings-test/features")
+    store.write_dataset(index_of(1, 2))
+    write_findings(store.root, "photos", {key(2): Finding(FAILED, "cut")})
+    assert store.dataset("photos").reason == ["", "cut"]
+    assert verify(store).n_findings == 1
+    module.remove_findings(findings_files(store.root, "photos"))
+    assert store.dataset("photos").reason == ["", ""]
 
 
 def test_without_findings_the_index_is_the_very_one() -> None:
@@ -128,5 +138,5 @@ def test_other_programs_files_are_passed_over(tmp_path: Path) -> None:
     on_disk(path.parent / "notes.h5").write_bytes(b"?")
     on_disk(path.parent / ".writing-x").write_bytes(b"?")
     assert findings_files(tmp_path, "photos") == [path]
-    module.remove_findings(tmp_path, "photos")
+    module.forget_findings(tmp_path, "photos")
     assert sorted(os.listdir(on_disk(path.parent))) == [".writing-x", "notes.h5"]

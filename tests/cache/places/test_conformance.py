@@ -28,7 +28,7 @@ from stackbone.cache import (
 from stackbone.cache.boxes.box_table import box_table
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.corrections.batch import Batch
-from stackbone.cache.findings.found import FAILED, Finding, read_findings, remove_findings, write_findings
+from stackbone.cache.findings.found import FAILED, Finding, forget_findings, read_findings, write_findings
 from stackbone.cache.places.object_path import ObjectPath
 from stackbone.cache.places.opened import read_place
 from stackbone.cache.places.place import Place, is_there, place_of, write_whole
@@ -170,7 +170,7 @@ class CacheContract:
         assert read_findings(store.root, "photos") == {**told, digests[1].tobytes(): Finding(FAILED, "empty")}
         store.write_dataset(make_index("photos", digests))
         assert store.dataset().reason == ["cut short", "empty"]
-        remove_findings(store.root, "photos")
+        forget_findings(store.root, "photos")
         assert read_findings(store.root, "photos") == {}
 
     def test_the_record_of_a_steering_comes_back(self, store: FeatureStore) -> None:

@@ -122,6 +122,7 @@ class MeanEngine:
     """Mean colours of an image, (B, 3) float32, in place of a network."""
 
     batch_size = 4
+    is_bound_to_batch = False
     provenance: dict[str, str] = {}  # noqa: RUF012 - as the protocol has it
     forms = (OutputForm("pooled", 3),)
 

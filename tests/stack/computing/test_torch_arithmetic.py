@@ -176,3 +176,14 @@ def test_other_errors_of_a_device_are_no_matter_of_memory() -> None:
 def test_row_space_is_what_few_rows_take() -> None:
     """So that the test of few rows above is one of `RowSpaceDesign`."""
     assert row_space_module.few_rows(np.ones((1, 60), np.bool_), 1, 150)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gpu_finds_what_numpy_finds(kind: Kind) -> None:
+    x, codes = photos(n=2000, dim=300, n_classes=20)
+    options = {"loss": kind, "standardise": True}
+    found, expected = (
+        solve(each, x, codes, 20, thirds(2000), c=0.01, **options) for each in (TorchArithmetic("cuda:0"), HOST)
+    )
+    assert_alike(found, expected, x)

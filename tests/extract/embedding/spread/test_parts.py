@@ -162,7 +162,7 @@ def test_what_excludes_a_part_is_said(run: Run, photos: Path, store: FeatureStor
     assert store.dataset_names() == []
 
 
-def _start(photos: Path, cache: Path, *options: str) -> subprocess.Popen[str]:
+def _start(photos: Path, cache: object, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, "cli.py", "extract", str(photos), "--backbones", LITE, "--cache", str(cache), *options]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
