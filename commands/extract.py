@@ -68,8 +68,8 @@ def command(
     from stackbone.extract.embedding.indexing import preview
 
     spread.check(dry_run=dry_run)
-    dataset = listing.open(data, labelled=not no_labels)
     store = FeatureStore(cache)
+    dataset = listing.open(data, labelled=not no_labels, store=store)
     if dry_run or spread.index_only:
         with progress("nothing was written") as on_progress:
             summary = preview(

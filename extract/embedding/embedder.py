@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -16,7 +17,7 @@ from stackbone.cache import StackboneError
 from stackbone.cache.records.feature_name import PLAIN
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.embedding.filling import Filling
-from stackbone.extract.engines.engine import Engine
+from stackbone.extract.engines.engine import Engine, RunsAhead
 
 _log = logging.getLogger(__name__)
 
@@ -37,9 +38,27 @@ class Failure:
     lasting: bool = True
 
 
+Wait = Callable[[], Sequence[NDArray[np.float32]]]
+"""Waits for the features of a batch, and gives them."""
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A batch that was started: whose it is, since when it runs, and what waits for its features."""
+
+    numbers: Sequence[int]
+    views: Sequence[str]
+    digests: Sequence[bytes]
+    sizes: Sequence[tuple[int, int]]
+    started: float
+    wait: Wait
+
+
 @dataclass
 class Embedder:
     """Fills batches, runs them, and commits what came out.
+
+    Of an engine that runs ahead, one batch computes while the next is filled.
 
     Attributes
     ----------
@@ -55,7 +74,7 @@ class Embedder:
     n_run
         Passes of the network, one for each view of an image.
     start_seconds, embed_seconds, commit_seconds
-        Wall time spent on making the engine, in it, and on writing shards.
+        Wall time spent on making the engine, while it was at work, and on writing shards.
     """
 
     backbone: Backbone
@@ -71,6 +90,8 @@ class Embedder:
     _engine: Engine | None = None
     _cut: set[bytes] = field(default_factory=set)
     _batch: list[tuple[int, str, bytes, NDArray[np.uint8], tuple[int, int]]] = field(default_factory=list)
+    _running: _Running | None = None
+    _idle_since: float = 0.0
 
     @cached_property
     def lacking_of(self) -> dict[str, NDArray[np.bool_]]:
@@ -127,6 +148,8 @@ class Embedder:
     def run(self) -> dict[bytes, Failure]:
         """Embed the batch, and return the digests without finite features; a feature set gets the rows that it lacks.
 
+        Of an engine that runs ahead, the batch is started, and what is returned and kept is that of the one before.
+
         Raises
         ------
         StackboneError
@@ -135,16 +158,31 @@ class Embedder:
         if not self._batch or self._engine is None:
             return {}
         numbers, views, digests, pixels, sizes = zip(*self._batch, strict=True)
-        self._commit([each for each in self.fillings if not each.has_room(len(digests))])
         started = time.perf_counter()
         size = self.batch_size or self._engine.batch_size
         n_more = max(0, size - len(pixels)) if self.fill_batches and self._engine.is_bound_to_batch else 0
-        results = [
-            each[: len(pixels)] for each in self._embed(self._engine, np.stack([*pixels, *pixels[-1:] * n_more]))
-        ]
-        self.embed_seconds += time.perf_counter() - started
-        self.n_run += len(digests)
+        wait = self._launch(self._engine, np.stack([*pixels, *pixels[-1:] * n_more]))
         self._batch.clear()
+        failed = self._take_in()
+        self._running = _Running(numbers, views, digests, sizes, started, wait)
+        return failed if isinstance(self._engine, RunsAhead) else self._take_in()
+
+    def finish(self) -> dict[bytes, Failure]:
+        """Embed what is left, wait for all of it, and return what `run` does."""
+        return self.run() | self._take_in()
+
+    def _take_in(self) -> dict[bytes, Failure]:
+        """Wait for the batch that runs, and keep its features; returns what `run` does."""
+        if self._running is None or self._engine is None:
+            return {}
+        running, self._running = self._running, None
+        numbers, views, digests, sizes = running.numbers, running.views, running.digests, running.sizes
+        results = [each[: len(digests)] for each in running.wait()]
+        now = time.perf_counter()
+        self.embed_seconds += now - max(running.started, self._idle_since)
+        self._idle_since = now
+        self.n_run += len(digests)
+        self._commit([each for each in self.fillings if not each.has_room(len(digests))])
         failed: dict[bytes, Failure] = {}
         of_output = {form.output: (form, each) for form, each in zip(self._engine.forms, results, strict=True)}
         for filling in self.fillings:
@@ -154,11 +192,17 @@ class Embedder:
             lacking = filling.lacking[list(numbers)] & np.array([view == filling.spec.view for view in views])
             sound: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(features), axis=1)
             if (kept := lacking & sound).any():
-                rows = np.flatnonzero(kept)
+                rows: list[int] = np.flatnonzero(kept).tolist()
                 filling.keep([digests[row] for row in rows], features[kept], [sizes[row] for row in rows])
             reason = f"{filling.feature_set.backbone} gave features that are not finite ({filling.spec.precision})"
-            failed |= {digests[row]: Failure(reason) for row in np.flatnonzero(lacking & ~sound)}
+            failed |= {digests[row]: Failure(reason) for row in np.flatnonzero(lacking & ~sound).tolist()}
         return failed
+
+    def rescue(self) -> None:
+        """Commit what was computed before an error, the batch that still runs too, if it ends well."""
+        with suppress(StackboneError, MemoryError):
+            self._take_in()
+        self.commit()
 
     def commit(self) -> None:
         """Write the rows computed since the last commit as one shard each; errors as `FeatureSet.append`."""
@@ -177,21 +221,37 @@ class Embedder:
             filling.commit(forms[filling.spec.output], provenance, self._cut)
         self.commit_seconds += time.perf_counter() - started
 
-    def _embed(self, engine: Engine, pixels: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:
-        try:
-            return engine.embed(pixels)
-        except MemoryError as exc:
-            half = len(pixels) // 2
-            if not half:
-                message = (
-                    f"there is not enough memory to run {self.backbone.name} on one image "
-                    f"({engine.provenance.get('device', 'cpu')}). Close other programs, or choose another --device; "
-                    "what was computed is kept"
-                )
-                raise StackboneError(message) from exc
-            self.batch_size = half
+    def _launch(self, engine: Engine, pixels: NDArray[np.uint8]) -> Wait:
+        """Start a batch, in parts where it does not fit into memory at once, and return what waits for it."""
+        waits: list[Wait] = []
+        start, size = 0, len(pixels)
+        while start < len(pixels):
+            try:
+                waits.append(_start(engine, pixels[start : start + size]))
+                start += size
+                continue
+            except MemoryError as exc:
+                size //= 2
+                if not size:
+                    message = (
+                        f"there is not enough memory to run {self.backbone.name} on one image "
+                        f"({engine.provenance.get('device', 'cpu')}). Close other programs, or choose another "
+                        "--device; what was computed is kept"
+                    )
+                    raise StackboneError(message) from exc
+            self.batch_size = size
             _log.warning(
-                "%s: out of memory with %d images at once; going on with %d", self.backbone.name, 2 * half, half
+                "%s: out of memory with %d images at once; going on with %d", self.backbone.name, 2 * size, size
             )
-        halves = self._embed(engine, pixels[:half]), self._embed(engine, pixels[half:])
-        return [np.concatenate(pair) for pair in zip(*halves, strict=True)]
+        return waits[0] if len(waits) == 1 else lambda: _joined(waits)
+
+
+def _start(engine: Engine, pixels: NDArray[np.uint8]) -> Wait:
+    if isinstance(engine, RunsAhead):
+        return engine.launch(pixels)
+    found = engine.embed(pixels)
+    return lambda: found
+
+
+def _joined(waits: Sequence[Wait]) -> list[NDArray[np.float32]]:
+    return [np.concatenate(parts) for parts in zip(*(wait() for wait in waits), strict=True)]

@@ -132,13 +132,15 @@ def embed_images(
                 if on_progress:
                     on_progress(done, len(lacked))
             for embedder in embedders:
-                failed.update(embedder.run())
+                failed.update(embedder.finish())
     except CacheError:
         raise
     except BaseException:
-        _commit_all(embedders)
+        for embedder in embedders:
+            embedder.rescue()
         raise
-    _commit_all(embedders)
+    for embedder in embedders:
+        embedder.commit()
     profile.commit += sum(embedder.commit_seconds for embedder in embedders)
     return failed
 
@@ -195,11 +197,6 @@ def _inputs_of(embedders: Sequence[Embedder]) -> Inputs:
     for embedder in embedders:
         views.setdefault(embedder.backbone.transform, {}).update(dict.fromkeys(embedder.lacking_of))
     return {transform: list(wanted) for transform, wanted in views.items()}
-
-
-def _commit_all(embedders: Sequence[Embedder]) -> None:
-    for embedder in embedders:
-        embedder.commit()
 
 
 def images_ahead(inputs: Inputs) -> int:

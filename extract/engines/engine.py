@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,7 @@ from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.outputs import OutputForm
 from stackbone.extract.backbones.weights import Weights
 from stackbone.extract.engines.batches import usual_batch
-
-if TYPE_CHECKING:
-    import torch
+from stackbone.extract.engines.devices import has_accelerator, pick_device
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +62,21 @@ class Engine(Protocol):
         ------
         MemoryError
             If so many images at once do not fit.
+        """
+        ...
+
+
+@runtime_checkable
+class RunsAhead(Protocol):
+    """An engine that computes a batch while its caller goes on, as GPUs do."""
+
+    def launch(self, pixels: NDArray[np.uint8]) -> Callable[[], Sequence[NDArray[np.float32]]]:
+        """Start what `Engine.embed` does, and return what waits for it.
+
+        Raises
+        ------
+        MemoryError
+            If so many images at once do not fit: at once, not by what is returned.
         """
         ...
 
@@ -129,12 +143,6 @@ def make_engine(
         return TorchEngine(backbone, weights, device, precision, outputs=outputs)
 
 
-def check_device(device: str) -> None:
-    """Raise `UsageError` if a device that was named cannot be used here; ``auto`` and ``cpu`` can, and cost no look."""
-    if device not in ("auto", "cpu"):
-        pick_device(device)
-
-
 def _engine_class(engine: str, device: str) -> type[OpenVinoEngine | TorchEngine]:
     check_engine(engine)
     installed = importlib.util.find_spec("openvino") is not None
@@ -146,22 +154,9 @@ def _engine_class(engine: str, device: str) -> type[OpenVinoEngine | TorchEngine
             message = f"the engine openvino runs on the CPU, not on {device!r}. Use --engine torch for this device"
             raise UsageError(message)
         return OpenVinoEngine
-    if engine == "auto" and installed and device in ("auto", "cpu") and not (device == "auto" and _has_accelerator()):
+    if engine == "auto" and installed and device in ("auto", "cpu") and not (device == "auto" and has_accelerator()):
         return OpenVinoEngine
     return TorchEngine
-
-
-def _has_accelerator() -> bool:
-    """Return whether torch would find a GPU, asking torch only where there are signs of one."""
-    import ctypes.util
-    import sys
-    from pathlib import Path
-
-    if sys.platform == "darwin":
-        return pick_device("auto").type != "cpu"
-    if not Path("/dev/nvidiactl").exists() and not Path("/dev/kfd").exists() and not ctypes.util.find_library("nvcuda"):
-        return False
-    return pick_device("auto").type != "cpu"
 
 
 def _failed_message(exc: RuntimeError) -> str:
@@ -242,6 +237,7 @@ class TorchEngine:
         import torch
 
         from stackbone.extract.engines.network import build_outputs
+        from stackbone.extract.engines.staging import Staging
 
         self._torch = torch
         self._device = pick_device(device)
@@ -255,6 +251,7 @@ class TorchEngine:
         torch.backends.cudnn.allow_tf32 = False
         self._network = build_outputs(backbone, weights, outputs).to(self._device)
         self.forms = self._network.forms
+        self._staging = Staging(self._device)
         self.provenance = {
             "engine": "torch",
             "device": str(self._device),
@@ -265,29 +262,26 @@ class TorchEngine:
 
     def embed(self, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Return (B, n_columns) float32 for each output, of pixels (B, H, W, 3) uint8."""
+        return self.launch(pixels)()
+
+    def launch(self, pixels: NDArray[np.uint8]) -> Callable[[], list[NDArray[np.float32]]]:
+        """Start the same, which a GPU does by itself, and return what waits for it."""
         torch = self._torch
         autocast = torch.autocast(self._device.type, self._autocast, enabled=self._autocast is not None)
+        with self._translated(), torch.inference_mode(), autocast:
+            wait = self._staging.from_device(self._network(self._staging.to_device(pixels)))
+
+        def result() -> list[NDArray[np.float32]]:
+            with self._translated():
+                return wait()
+
+        return result
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
         try:
-            with torch.inference_mode(), autocast:
-                batch = torch.from_numpy(pixels).to(self._device)
-                return [each.cpu().numpy() for each in self._network(batch)]
+            yield
         except RuntimeError as exc:
-            if isinstance(exc, torch.OutOfMemoryError) or "allocate memory" in str(exc):
+            if isinstance(exc, self._torch.OutOfMemoryError) or "allocate memory" in str(exc):
                 raise MemoryError(str(exc)) from exc
             raise StackboneError(_failed_message(exc)) from exc
-
-
-def pick_device(name: str) -> torch.device:
-    """Return the device of a name, ``auto`` for the fastest there is; `UsageError` if it cannot be used here."""
-    import torch
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as exc:
-        reason = str(exc).splitlines()[0]
-        message = f"the device {name!r} cannot be used here ({reason}). Use --device auto or --device cpu"
-        raise UsageError(message) from exc
-    return device

@@ -20,7 +20,7 @@ from stackbone.cache.records.feature_name import PLAIN
 from stackbone.cache.text import counted
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import Weights
-from stackbone.extract.engines.engine import pick_device
+from stackbone.extract.engines.devices import pick_device
 from stackbone.extract.methods.method import RECIPES, build_method, default_options, without_unnamed
 from stackbone.extract.networks.network import FeatureNetwork, build_body
 from stackbone.extract.steering.batches import PixelStore, split_for_validation

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from stackbone.cache.choices import check_choice
 from stackbone.cache.disk.digest import Digests
 from stackbone.cache.progress import Progress
+from stackbone.stack.computing.arithmetic import CPU, chosen_arithmetic
 from stackbone.stack.evaluation.base_fits import base_fits, run_base
 from stackbone.stack.evaluation.options import check_options, stack_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
@@ -168,6 +169,7 @@ def evaluate(
     }
     has_weights = META_LEARNERS[options.meta.learner].has_weights and "stack:oof" in metas
     shares = fitted.shares("stack:oof", len(parts)) if has_weights else []
+    devices = {chosen_arithmetic().name, *(cache.solved_on if cache else ())}
     return Evaluation(
         results=[found[model] for model in models],
         predictions=predictions,
@@ -181,6 +183,7 @@ def evaluate(
             for each in members
             if len(each.parts) > 1
         },
+        solved_on=[] if devices == {CPU} else sorted(devices),
     )
 
 

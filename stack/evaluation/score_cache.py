@@ -4,7 +4,8 @@ A fit's key is the SHA-256 of all that decides its outcome: learner and its sett
 and of the test part (each row by the SHA-256 of its values), the class codes of the training part in their order, the
 inner folds; where there are any, what rows count for and the metric that chooses. A change of any of these is another
 key, so nothing stale is ever found, whatever became of a feature set meanwhile; a merged shard, a renamed image or a
-new neighbour changes no key. Files are those of `cache.records.scores`; deleting them costs time only.
+new neighbour changes no key. Nor does the device that a fit is solved on, which changes it by rounding: that is kept
+beside the scores, and told. Files are those of `cache.records.scores`; deleting them costs time only.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from stackbone.cache.disk.digest import DIGEST_BYTES, Digests
 from stackbone.cache.errors import CacheError
 from stackbone.cache.places.place import Place
 from stackbone.cache.records.scores import Origin, read_scores, write_scores
+from stackbone.stack.computing.arithmetic import CPU, chosen_arithmetic
 from stackbone.stack.evaluation.kept_outcome import FitKey, from_arrays, most_bytes, to_arrays
 from stackbone.stack.fitting.fit_warnings import messages
 from stackbone.stack.folds.fold import Fold
@@ -53,6 +55,11 @@ class ScoreCache:
     feature_sets : mapping of str to (str or sequence of str)
         Name of each block to its feature set's id; of features that differ from fold to fold, to one for each outer
         fold. They decide nothing: `cache.upkeep.forget` finds by them what hangs on a feature set.
+
+    Attributes
+    ----------
+    solved_on
+        The devices, in words, that the fits which were found were solved on.
     """
 
     def __init__(
@@ -67,6 +74,7 @@ class ScoreCache:
         self._rows = {name: _hash_features(features) for name, features in blocks.items()}
         self._dataset = dataset
         self._feature_sets = feature_sets
+        self.solved_on: set[str] = set()
         self._may_write = True
 
     def key(
@@ -154,12 +162,16 @@ class ScoreCache:
         """Return what was kept under a key and what it was warned of; None if it cannot be this fit's."""
         kept = read_scores(self.folder, key.digest, most_bytes(key))
         outcome = None if kept is None else from_arrays(kept.arrays, key)
-        return None if kept is None or outcome is None else (outcome, kept.warnings)
+        if kept is None or outcome is None:
+            return None
+        self.solved_on.add(kept.solved_on or CPU)
+        return outcome, kept.warnings
 
     def save(self, key: FitKey, outcome: BaseOutcome, warned: Sequence[str] = ()) -> None:
         """Keep the outcome of a fit and its warnings; where nothing can be written, say so once and go on without."""
         if not self._may_write:
             return
+        device = chosen_arithmetic().name
         try:
             write_scores(
                 self.folder,
@@ -167,6 +179,7 @@ class ScoreCache:
                 Origin(self._dataset, key.feature_sets),
                 to_arrays(outcome, has_numbers=key.has_numbers),
                 warned,
+                "" if device == CPU else device,
             )
         except CacheError as exc:
             self._may_write = False

@@ -275,6 +275,7 @@ class Experiment:
             "chosen": self.evaluation.chosen,
             "parts": {name: [asdict(each) for each in parts] for name, parts in self.evaluation.parts.items()},
             "warnings": self.evaluation.warnings,
+            **({"solved_on": self.evaluation.solved_on} if self.evaluation.solved_on else {}),
             "findings": self.findings.to_dict(),
             "near_copies": self.near_copies.to_dict() if self.near_copies else None,
             **({"few_shots": self.few_shots.to_dict()} if self.few_shots else {}),

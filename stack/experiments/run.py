@@ -10,6 +10,8 @@ from typing import Any
 
 from stackbone.cache import FeatureStore, UsageError
 from stackbone.cache.progress import Progress
+from stackbone.stack.computing.arithmetic import CPU, computing_with
+from stackbone.stack.computing.devices import choose_arithmetic
 from stackbone.stack.divisions.division import Division, choose_plan
 from stackbone.stack.divisions.image_weights import image_weights, without_weightless
 from stackbone.stack.divisions.named_split import find_split
@@ -66,6 +68,7 @@ def run_experiment(
     train_only: bool = False,
     keep_features: bool = True,
     n_jobs: int | None = None,
+    device: str = CPU,
     progress: Progress | None = None,
 ) -> Experiment:
     """Score single backbones, their plain combinations and their stacks on cached features.
@@ -129,6 +132,9 @@ def run_experiment(
         Let the model keep features of its training images, by which it knows images unlike all of them.
     n_jobs
         Fits at a time; all cores by default.
+    device
+        Where logistic regressions and linear SVMs are solved: ``cpu``, ``cuda``, ``cuda:1``, or ``auto`` for a GPU if
+        there is one. Scores that were kept serve whatever they were solved on; `Evaluation.solved_on` tells.
     progress
         See `cache.progress.Progress`.
 
@@ -148,6 +154,7 @@ def run_experiment(
         shots = sorted(set(shots))
         check_shots(task, shots, tries, cv)
     options = check_options(task, options or stack_options(task))
+    arithmetic = choose_arithmetic(device)
     store = store or FeatureStore()
     split = None if split is None else find_split(store.dataset(dataset), split)
     division = Division(
@@ -184,9 +191,10 @@ def run_experiment(
     cache = ScoreCache(
         store.scores_folder, features.blocks, dataset=joined.index.name, feature_sets=features.feature_sets
     )
-    evaluation = _evaluate(
-        cache, joined, outer, features, division, recipes=recipes, options=options, n_jobs=n_jobs, progress=progress
-    )
+    with computing_with(arithmetic):
+        evaluation = _evaluate(
+            cache, joined, outer, features, division, recipes=recipes, options=options, n_jobs=n_jobs, progress=progress
+        )
     row = recipe_rows()[recipes[0]]
     kind, truth = division.kind, joined.truth(division.kind)
     advice = [*kind.advice(truth, options), *weights_note(options), *unmeasured_note(kind, options)]
@@ -209,7 +217,8 @@ def run_experiment(
     few = None
     if shots is not None:
         at_work: dict[str, Any] = {"cache": cache, "n_jobs": n_jobs, "progress": progress}
-        few = few_shots(joined, outer, features.blocks, division, options, shots, tries, **at_work)
+        with computing_with(arithmetic):
+            few = few_shots(joined, outer, features.blocks, division, options, shots, tries, **at_work)
     experiment = Experiment(
         division=division,
         joined=joined,
@@ -227,7 +236,8 @@ def run_experiment(
         return experiment
     fitted_on = _training_part(experiment) if train_only else experiment.joined
     how: dict[str, Any] = {"keep_features": keep_features, "n_jobs": n_jobs, "progress": progress}
-    return _with_model(experiment, fitted_on, store, **how)
+    with computing_with(arithmetic):
+        return _with_model(experiment, fitted_on, store, **how)
 
 
 def _evaluate(

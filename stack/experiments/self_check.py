@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from stackbone.cache import FeatureStore, UsageError
 from stackbone.cache.labels.forms import FORMS
 from stackbone.cache.progress import Progress
+from stackbone.stack.computing.arithmetic import CPU, computing_with
+from stackbone.stack.computing.devices import choose_arithmetic
 from stackbone.stack.divisions.division import DEALT, Division, choose_plan
 from stackbone.stack.divisions.named_split import find_split
 from stackbone.stack.divisions.outer_folds import drop_rare
@@ -52,6 +54,7 @@ def run_self_check(
     dealing: str | None = None,
     options: StackOptions | None = None,
     n_jobs: int | None = None,
+    device: str = CPU,
     progress: Progress | None = None,
 ) -> str:
     """Run the ``oof`` recipe on shuffled labels and the experiment's own folds: nothing may score above chance.
@@ -74,6 +77,7 @@ def run_self_check(
         If the task predicts numbers, or the labels of the dataset are of a form that it does not read.
     """
     plan = choose_plan(cv, split, folds, time_column)
+    arithmetic = choose_arithmetic(device)
     store = store or FeatureStore()
     index = store.dataset(dataset)
     kind = get_task(task)
@@ -123,21 +127,22 @@ def run_self_check(
     divided = [Fold(_positions(fold.train, learnable), _positions(fold.test, learnable)) for fold in divided]
     divided = [fold for fold in divided if len(fold.test)]
     truth = joined.truth(kind)
-    evaluation = evaluate(
-        features_of_folds(joined, divided, division).blocks,
-        truth,
-        divided,
-        members=fuse(joined, options.fusion),
-        task=task,
-        recipes=("oof",),
-        options=options,
-        groups=joined.groups,
-        digests=joined.units(division.dealing).digests,
-        times=joined.times,
-        seed=seed,
-        n_jobs=n_jobs,
-        progress=progress,
-    )
+    with computing_with(arithmetic):
+        evaluation = evaluate(
+            features_of_folds(joined, divided, division).blocks,
+            truth,
+            divided,
+            members=fuse(joined, options.fusion),
+            task=task,
+            recipes=("oof",),
+            options=options,
+            groups=joined.groups,
+            digests=joined.units(division.dealing).digests,
+            times=joined.times,
+            seed=seed,
+            n_jobs=n_jobs,
+            progress=progress,
+        )
     found = kind.check_at_chance(evaluation, truth, divided, clusters)
     if len(joined.labels) > _MOST_COMPARED:
         return f"{found} Near copies were not looked for among more than {_MOST_COMPARED:,} images."

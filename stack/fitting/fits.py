@@ -8,6 +8,7 @@ from threadpoolctl import threadpool_limits
 
 from stackbone.cache import usable_cores
 from stackbone.cache.progress import Progress
+from stackbone.stack.computing.arithmetic import HOST, chosen_arithmetic
 from stackbone.stack.fitting.fit_warnings import fitting
 
 FitKey = tuple[str, int]
@@ -47,7 +48,8 @@ def run_fits(
     """Run fits in threads that share the features, and return their outcomes.
 
     A fit is many small matrix products: a BLAS that spreads each over the cores loses by it, even alone,
-    and by far more when several fits do so at once. So each has one core.
+    and by far more when several fits do so at once. So each has one core. On a GPU, whose memory one fit can fill, they
+    run one after another instead.
 
     Parameters
     ----------
@@ -63,6 +65,8 @@ def run_fits(
         with fitting(*key):
             return key, fit()
 
+    if chosen_arithmetic() is not HOST:
+        return run_alone(fits, n_jobs, counter)
     outcomes: dict[FitKey, Outcome] = {}
     with threadpool_limits(limits=1, user_api="blas"):
         parallel = joblib.Parallel(_n_threads(n_jobs), backend="threading", return_as="generator_unordered")

@@ -180,6 +180,8 @@ class Evaluation:
         Share of ``stack:oof``'s weight that is on each backbone, mean over folds; empty where it has no weights.
     parts : mapping of str to list of PartScore
         What the parts of each backbone's columns carry, by its name; of backbones with several parts alone.
+    solved_on : list of str
+        The devices, in words, that the fits were solved on, those of earlier runs too; empty where all were on a CPU.
     """
 
     results: list[ModelScore]
@@ -190,6 +192,7 @@ class Evaluation:
     n_from_cache: int = field(default=0, kw_only=True)
     shares: Mapping[str, float] = field(default_factory=dict, kw_only=True)
     parts: Mapping[str, list[PartScore]] = field(default_factory=dict, kw_only=True)
+    solved_on: list[str] = field(default_factory=list, kw_only=True)
 
     def __repr__(self) -> str:
         best = max(self.results, key=lambda each: each.mean)

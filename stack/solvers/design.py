@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.disk.scratch import empty_array
+from stackbone.stack.computing.arithmetic import HOST, Arithmetic, Array
 from stackbone.stack.solvers.losses import Groups
 from stackbone.stack.solvers.rows import Matrix
 from stackbone.stack.solvers.scales import ColumnParts
@@ -22,7 +22,6 @@ from stackbone.stack.solvers.spectrum import Spectrum
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
-Curvatures = NDArray[np.floating]
 
 _WELL_CONDITIONED = 1e5  # curvature times squared length of a row, up to which products in float32 will do
 _ROWS = 1024  # rows converted to float64 at a time
@@ -49,11 +48,15 @@ class StandardisedDesign:
         to the features as they came, whose mean then matters.
     parts : ColumnParts, optional
         With `standardise`: which columns are standardised and penalised among each other; by default all.
+    arithmetic : Arithmetic
+        What the matrix is held and multiplied with.
 
     Attributes
     ----------
-    ridge : NDArray[np.float32]
-        ``(n_coefficients,)`` weight of each coefficient's square in the penalty.
+    arithmetic
+        The same.
+    ridge : Array
+        ``(n_coefficients,)`` float32 weight of each coefficient's square in the penalty.
     """
 
     def __init__(
@@ -66,33 +69,39 @@ class StandardisedDesign:
         moderation: float,
         free_intercept: bool,
         parts: ColumnParts | None = None,
+        arithmetic: Arithmetic = HOST,
     ) -> None:
+        self.arithmetic = arithmetic
         everyone = np.ones((1, len(rows)), dtype=np.bool_)
         middle = x[rows[0]].astype(np.float64)  # a value from among them, so that no sum of squares cancels
-        means, variances = moments(x, rows, everyone, middle)
+        means, variances = moments(x, rows, everyone, middle, arithmetic)
         self._mean = middle + means[0]
         self._parts = parts or ColumnParts.alike(x.shape[1])
         self._std = self._parts.scales(variances, len(rows), moderation)[0] if standardise else np.ones(x.shape[1])
         self._free = free_intercept
-        self._matrix = empty_array((len(rows), x.shape[1] + 1))
+        self._matrix = arithmetic.empty((len(rows), x.shape[1] + 1))
         self._matrix[:, -1] = 1
+        mean, std = arithmetic.array(self._mean), arithmetic.array(self._std)
         for part in _parts(len(rows)):
-            self._matrix[part, :-1] = (x[rows[part]] - self._mean) / self._std
+            self._matrix[part, :-1] = (arithmetic.array(x[rows[part]]) - mean) / std
         if standardise or free_intercept:
-            means, variances = moments(self._matrix[:, :-1], np.arange(len(rows)), fitted, np.zeros(1))
+            means, variances = moments(self._matrix[:, :-1], np.arange(len(rows)), fitted, np.zeros(1), arithmetic)
             scales = self._own_scales(variances, fitted, moderation) if standardise else np.ones_like(variances)
         else:
             means, scales = np.tile(-self._mean, (len(fitted), 1)), np.ones((len(fitted), x.shape[1]))
-        self._shifts, self._scales = (means * scales).astype(np.float32), scales.astype(np.float32)
+        shifts, own = (means * scales).astype(np.float32), scales.astype(np.float32)
+        self._shifts, self._scales = arithmetic.array(shifts), arithmetic.array(own)
         self._exact = (
             means * scales
         )  # raw features can lie so far out that float32 moves an intercept by more than it is
-        self._unscale = np.ones((len(fitted), x.shape[1] + 1), dtype=np.float32)
-        np.divide(1, self._scales, out=self._unscale[:, :-1], where=self._scales > 0)
-        self.ridge = np.ones(self.n_coefficients, dtype=np.float32)
-        self.ridge[-1] = 0 if free_intercept else 1
-        raw = not (standardise or free_intercept)
-        self._spectrum = Spectrum(self._matrix, self._mean if raw else None, free_intercept=free_intercept)
+        unscale = np.ones((len(fitted), x.shape[1] + 1), dtype=np.float32)
+        np.divide(1, own, out=unscale[:, :-1], where=own > 0)
+        self._unscale = arithmetic.array(unscale)
+        ridge = np.ones(self.n_coefficients, dtype=np.float32)
+        ridge[-1] = 0 if free_intercept else 1
+        self.ridge = arithmetic.array(ridge)
+        offset = None if standardise or free_intercept else self._mean
+        self._spectrum = Spectrum(self._matrix, offset, free_intercept=free_intercept, arithmetic=arithmetic)
 
     @property
     def n_coefficients(self) -> int:
@@ -106,17 +115,17 @@ class StandardisedDesign:
         chosen._unscale = self._unscale[groups]
         return chosen
 
-    def forward(self, u: Floats) -> Floats:
+    def forward(self, u: Array) -> Array:
         """Map coefficients ``(groups, width, n_coefficients)`` to decision values ``(groups, width, n_rows)``."""
-        v = np.empty_like(u)
-        np.multiply(u[..., :-1], self._scales[:, None], out=v[..., :-1])
-        v[..., -1] = u[..., -1] - np.einsum("gwd,gd->gw", u[..., :-1], self._shifts)
-        z: Floats = v.reshape(-1, self.n_coefficients) @ self._matrix.T
+        v = self.arithmetic.copy(u)
+        v[..., -1] -= self.arithmetic.xp.einsum("gwd,gd->gw", u[..., :-1], self._shifts)
+        v[..., :-1] *= self._scales[:, None]
+        z = v.reshape(-1, self.n_coefficients) @ self._matrix.T
         return z.reshape(*u.shape[:2], -1)
 
-    def backward(self, residual: Floats) -> Floats:
+    def backward(self, residual: Array) -> Array:
         """Apply the transpose of `forward`: ``(groups, width, n_rows)`` to ``(groups, width, n_coefficients)``."""
-        flat: Floats = residual.reshape(-1, len(self._matrix)) @ self._matrix
+        flat = residual.reshape(-1, len(self._matrix)) @ self._matrix
         g = flat.reshape(*residual.shape[:2], -1)
         g[..., :-1] *= self._scales[:, None]
         g[..., :-1] -= g[..., -1:] * self._shifts[:, None]
@@ -128,33 +137,35 @@ class StandardisedDesign:
         raw = variances * np.square(std)  # moderation compares columns in their own unit
         return std / self._parts.scales(raw, fitted.sum(axis=1, keepdims=True), moderation)
 
-    def precondition(self, g: Floats, curvature: Floats) -> Floats:
+    def precondition(self, g: Array, curvature: Floats) -> Array:
         """Solve with the Hessian that a loss of this curvature, the same in every row, would have.
 
         Parameters
         ----------
-        g : NDArray[np.float32]
-            ``(groups, width, n_coefficients)`` gradient.
+        g : Array
+            ``(groups, width, n_coefficients)`` float32 gradient.
         curvature : NDArray[np.float32]
             ``(groups, width)`` second derivative of the loss, summed over rows.
 
         Returns
         -------
-        NDArray[np.float32]
+        Array
             As `g`.
         """
+        xp, curved = self.arithmetic.xp, self.arithmetic.array(curvature)
         # The spectrum's row space is that of the shared matrix. A subset's own scales turn it a little, and what so
         # leaks out of it would be taken for flat: where the leak is more curved than the ridge, the scales are undone.
-        leak = curvature * self._spectrum.largest * np.square(self._unscale - 1).mean(axis=1, keepdims=True)
-        scale = np.where(leak[..., None] > 1, self._unscale[:, None], np.float32(1))
+        leak = curved * self._spectrum.largest * xp.square(self._unscale - 1).mean(axis=1, keepdims=True)
+        scale = xp.where(leak[..., None] > 1, self._unscale[:, None], xp.ones_like(self._unscale)[:, None])
         flat = (g * scale).reshape(-1, self.n_coefficients)
-        solution = self._spectrum.solve(flat, curvature.reshape(-1, 1)).reshape(g.shape)
+        solution = self._spectrum.solve(flat, curved.reshape(-1, 1)).reshape(g.shape)
         solution *= scale
         return solution
 
-    def rounding(self, u: Floats) -> Doubles:
+    def rounding(self, u: Array) -> Doubles:
         """Return the size, ``(groups,)``, of the numbers that cancel in the decision values of these coefficients."""
-        terms = np.einsum("gwd,gd->gw", np.abs(u[..., :-1]), np.abs(self._shifts), dtype=np.float64)
+        here, shifts = self.arithmetic.numbers(u), self.arithmetic.numbers(self._shifts)
+        terms = np.einsum("gwd,gd->gw", np.abs(here[..., :-1]), np.abs(shifts), dtype=np.float64)
         largest: Doubles = terms.max(axis=1)
         return largest
 
@@ -163,77 +174,85 @@ class StandardisedDesign:
 
         Decision values are ``features @ u[:-1] + u[-1] - u[:-1] @ shift``.
         """
-        features = self._matrix[rows, :-1] * self._scales[group].astype(np.float64)
+        numbers = self.arithmetic.numbers
+        features = numbers(self._matrix[rows, :-1]) * numbers(self._scales[group]).astype(np.float64)
         return features, self._exact[group]
 
-    def newton(self, g: Floats, group: int, rows: NDArray[np.int64], curvature: float | Curvatures) -> Floats:
+    def newton(self, g: Array, group: int, rows: Array, curvature: float | Array) -> Array:
         """Solve with the Hessian of one group whose loss has this curvature in these rows and none in others.
 
         By the Woodbury identity, a system as large as there are rows. Every coefficient must be penalised.
 
         Parameters
         ----------
-        g : NDArray[np.float32]
-            ``(n_coefficients,)`` gradient.
+        g : Array
+            ``(n_coefficients,)`` float32 gradient.
         group : int
             The group.
-        rows : NDArray[np.int64]
+        rows : Array
             ``(n_curved,)`` rows where the loss is curved.
-        curvature : float or NDArray[np.floating]
+        curvature : float or Array
             Its second derivative there, the same in every row or ``(n_curved,)``.
 
         Returns
         -------
-        NDArray[np.float32]
+        Array
             As `g`.
         """
         block = self._matrix[rows]
         block[:, :-1] *= self._scales[group]
         block[:, :-1] -= self._shifts[group]
-        return newton_direction(block, g, curvature)
+        return newton_direction(block, g, curvature, self.arithmetic)
 
     def unfold(self, u: Doubles, subset: int) -> tuple[Doubles, Doubles, Doubles]:
         """Return ``(width, dim)`` coefficients for raw features, ``(width,)`` intercepts, and the mean of these."""
-        coef = u[:, :-1] * (self._scales[subset].astype(np.float64) / self._std)
+        coef = u[:, :-1] * (self.arithmetic.numbers(self._scales[subset]).astype(np.float64) / self._std)
         return coef, u[:, -1] - u[:, :-1] @ self._exact[subset], self._mean
 
 
-def newton_direction(block: Floats, g: Floats, curvature: float | Curvatures) -> Floats:
+def newton_direction(block: Array, g: Array, curvature: float | Array, arithmetic: Arithmetic = HOST) -> Array:
     """Solve ``(I + blockᵀ diag(curvature) block) v = g`` by the Woodbury identity.
 
     Parameters
     ----------
-    block : NDArray[np.float32]
-        ``(n_curved, n_coefficients)`` rows where the loss is curved.
-    g : NDArray[np.float32]
-        ``(n_coefficients,)`` gradient.
-    curvature : float or NDArray[np.floating]
+    block : Array
+        ``(n_curved, n_coefficients)`` float32 rows where the loss is curved.
+    g : Array
+        ``(n_coefficients,)`` float32 gradient.
+    curvature : float or Array
         The loss's second derivative in these rows, the same in all or ``(n_curved,)``.
+    arithmetic : Arithmetic
+        What they are arrays of.
 
     Returns
     -------
-    NDArray[np.float32]
+    Array
         As `g`.
     """
     if len(block) == 0:
         return g
+    xp, doubles = arithmetic.xp, arithmetic.doubles
     wide = block
-    if np.max(curvature * np.einsum("nd,nd->n", block, block)) > _WELL_CONDITIONED:
-        wide = block.astype(np.float64)
-    system = (wide @ wide.T).astype(np.float64)
-    system[np.diag_indices_from(system)] += 1 / curvature
-    # Not scipy's Cholesky: scipy brings a BLAS of its own, whose threads and numpy's would wait for each other.
+    if (curvature * xp.einsum("nd,nd->n", block, block)).max() > _WELL_CONDITIONED:
+        wide, g = doubles(block), doubles(g)
+    system = doubles(wide @ wide.T)
+    diagonal = arithmetic.array(np.arange(len(system)))
+    system[diagonal, diagonal] += 1 / curvature
+    right = doubles(wide @ g)
     try:
-        weights = np.linalg.solve(system, wide @ g)
+        weights = arithmetic.solve(system, right)
     except np.linalg.LinAlgError:  # rows so long that 1 / curvature is lost in their rounding
-        system[np.diag_indices_from(system)] += len(system) * np.finfo(np.float64).eps * system.diagonal().max()
-        weights = np.linalg.solve(system, wide @ g)
-    solution: Floats = g - weights.astype(np.float32) @ block
-    return solution
+        system[diagonal, diagonal] += len(system) * np.finfo(np.float64).eps * system.diagonal().max()
+        weights = arithmetic.solve(system, right)
+    return arithmetic.singles(g) - arithmetic.singles(weights) @ block
 
 
 def moments(
-    x: Matrix | Doubles, rows: NDArray[np.int64], weights: NDArray[np.bool_] | Doubles, middle: Doubles
+    x: Matrix | Array,
+    rows: NDArray[np.int64],
+    weights: NDArray[np.bool_] | Doubles,
+    middle: Doubles,
+    arithmetic: Arithmetic = HOST,
 ) -> tuple[Doubles, Doubles]:
     """Return ``(n_subsets, dim)`` means of ``x - middle`` and its population variances, 0 for a constant column.
 
@@ -247,13 +266,16 @@ def moments(
         ``(n_subsets, n_rows)`` how often each counts.
     middle : NDArray[np.float64]
         ``(dim,)``, or ``(1,)``, a value from among them, so that no sum of squares cancels.
+    arithmetic : Arithmetic
+        What sums them.
     """
     sums, squares = np.zeros((2, len(weights), x.shape[1]))
+    near = arithmetic.array(middle)
     for part in _parts(len(rows)):
-        values = x[rows[part]] - middle
-        counted = weights[:, part].astype(np.float64)
-        sums += counted @ values
-        squares += counted @ np.square(values, out=values)
+        values = arithmetic.array(x[rows[part]]) - near
+        counted = arithmetic.array(weights[:, part].astype(np.float64))
+        sums += arithmetic.numbers(counted @ values)
+        squares += arithmetic.numbers(counted @ arithmetic.xp.square(values, out=values))
     counts = weights.sum(axis=1, keepdims=True)
     means = sums / counts
     spread = squares / counts

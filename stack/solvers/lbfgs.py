@@ -17,8 +17,9 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.stack.computing.arithmetic import Arithmetic, Array
 from stackbone.stack.solvers.bracket import Bracket
-from stackbone.stack.solvers.losses import Groups, Loss, Values
+from stackbone.stack.solvers.losses import Groups, Loss
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -45,22 +46,25 @@ _NOISE = 1e-7  # relative error of a loss summed from float32 terms
 class Design(Protocol):
     """What the solver asks of the matrix."""
 
-    ridge: Floats
+    arithmetic: Arithmetic
+    """What it computes with; coefficients and decision values are its arrays."""
+
+    ridge: Array
     """``(n_coefficients,)`` weight of each coefficient's square in the penalty: 1, or 0 where it is free."""
 
-    def forward(self, u: Floats) -> Floats:
+    def forward(self, u: Array) -> Array:
         """Map coefficients ``(groups, width, n_coefficients)`` to decision values ``(groups, width, n_rows)``."""
 
-    def backward(self, residual: Floats) -> Floats:
+    def backward(self, residual: Array) -> Array:
         """Apply the transpose of `forward`."""
 
-    def precondition(self, g: Floats, curvature: Floats) -> Floats:
+    def precondition(self, g: Array, curvature: Floats) -> Array:
         """Solve with an approximate Hessian for ``(groups, width)`` summed curvatures of the loss."""
 
-    def rounding(self, u: Floats) -> Doubles:
+    def rounding(self, u: Array) -> Doubles:
         """Return the size, ``(groups,)``, of the numbers that cancel in the decision values of these coefficients."""
 
-    def newton(self, g: Floats, group: int, rows: NDArray[np.int64], curvature: float | Values) -> Floats:
+    def newton(self, g: Array, group: int, rows: Array, curvature: float | Array) -> Array:
         """Solve with one group's Hessian, exactly, where its loss is curved in these rows alone."""
 
     def select(self, groups: Groups) -> Self:
@@ -115,7 +119,9 @@ def minimise(
     """
     u, bound = start.copy(), np.full(len(start), np.inf)
     active = np.arange(len(start))
-    descent = _Descent(design, loss, c, start.copy(), offset)
+    numbers, array = design.arithmetic.numbers, design.arithmetic.array
+    first = None if offset is None else array(offset)
+    descent = _Descent(design, loss, c, array(start.copy()), first)
     iterations = 0
     while True:
         direction = descent.aim()
@@ -123,7 +129,7 @@ def minimise(
         last = iterations == max_iter or bool(done.all())
         # Leaving costs a copy of everything that stays: worth it once a quarter can leave.
         if last or 4 * done.sum() >= len(done):
-            u[active], bound[active] = descent.u, descent.bound()
+            u[active], bound[active] = numbers(descent.u), descent.bound()
             if last:
                 return Minimum(u, iterations, bound)
             active, direction = active[~done], direction[~done]
@@ -135,21 +141,21 @@ def minimise(
 class _Pair(NamedTuple):
     """A step, the change of gradient along it, and 1 / their product: 0 where a group has none to use."""
 
-    step: Floats
-    change: Floats
+    step: Array
+    change: Array
     rho: Doubles
 
 
 class _Descent:
     """The state of the groups that have not converged."""
 
-    def __init__(self, design: Design, loss: Loss, c: float, u: Floats, offset: Floats | None) -> None:
-        self._design, self._loss, self._c = design, loss, c
+    def __init__(self, design: Design, loss: Loss, c: float, u: Array, offset: Array | None) -> None:
+        self._design, self._loss, self._c, self._arithmetic = design, loss, c, design.arithmetic
         self.u = u
         self._z = design.forward(u)
         if offset is not None:
             self._z += offset
-        value, residual, curvature = loss.evaluate(self._z.copy())
+        value, residual, curvature = loss.evaluate(self._arithmetic.copy(self._z))
         self._loss_value, self._curvature = value, curvature
         self._steps = 0
         self._gradient = self._whole_gradient(residual)
@@ -157,21 +163,22 @@ class _Descent:
         self.failures = np.zeros(len(u), dtype=np.int64)
         self.gap = np.full(len(u), np.inf)
 
-    def aim(self) -> Floats:
+    def aim(self) -> Array:
         """Return the quasi-Newton direction, and note in `gap` what it promises."""
-        q = self._gradient.copy()
+        dots, per_group = self._arithmetic.dots, self._arithmetic.per_group
+        q = self._arithmetic.copy(self._gradient)
         shares = []
         for step, change, rho in reversed(self._pairs):
-            share = rho * _dot(step, q)
-            q -= _per_group(share) * change
+            share = rho * dots(step, q)
+            q -= per_group(share) * change
             shares.append(share)
         q = self._design.precondition(q, self._c * self._curvature)
         for (step, change, rho), share in zip(self._pairs, reversed(shares), strict=True):
-            q += _per_group(share - rho * _dot(change, q)) * step
+            q += per_group(share - rho * dots(change, q)) * step
         if self._steps >= PATIENCE:
             self._sharpen(q)
-        np.negative(q, out=q)
-        self._slope = _dot(self._gradient, q)
+        q *= -1
+        self._slope = dots(self._gradient, q)
         self.gap = np.abs(self._slope) / 2 / np.maximum(self._objective(), np.finfo(np.float32).tiny)
         return q
 
@@ -183,14 +190,15 @@ class _Descent:
         by what float32 rounds off them.
         """
         curvature = np.maximum(self._c * self._curvature.astype(np.float64), np.finfo(np.float32).tiny)
-        free = np.square(self._gradient[..., -1], dtype=np.float64) / curvature * (self._design.ridge[-1] == 0)
-        rounded = _ROUNDED * (np.abs(self._z).max(axis=(1, 2)) + self._design.rounding(self.u))
+        intercepts = self._arithmetic.numbers(self._gradient[..., -1])
+        free = np.square(intercepts, dtype=np.float64) / curvature * float(self._design.ridge[-1] == 0)
+        rounded = _ROUNDED * (self._arithmetic.peaks(self._z) + self._design.rounding(self.u))
         above = self._penalty(self._gradient, self._gradient) / 2 + free.sum(axis=1)
         above += curvature.sum(axis=1) * rounded**2 / 2
         share: Doubles = above / np.maximum(self._objective(), np.finfo(np.float32).tiny)
         return share
 
-    def _sharpen(self, q: Floats) -> None:
+    def _sharpen(self, q: Array) -> None:
         """Give groups whose loss is curved in few rows the Newton direction in place of the quasi-Newton one."""
         few = np.sqrt(NEWTON_SHARE * self._z.shape[2])
         for group in np.flatnonzero(self._curvature.max(axis=1) <= 2 * few):
@@ -199,17 +207,17 @@ class _Descent:
                 rows, curvature = support
                 q[group, 0] = self._design.newton(self._gradient[group, 0], int(group), rows, self._c * curvature)
 
-    def step(self, direction: Floats) -> None:
+    def step(self, direction: Array) -> None:
         """Search along the direction, move, and remember the pair."""
         self._steps += 1
         lengths, residual = self._search(direction)
         moved = lengths > 0
-        direction *= _per_group(lengths)
+        direction *= self._arithmetic.per_group(lengths)
         self.u += direction
         change = self._whole_gradient(residual)
         change[~moved] = self._gradient[~moved]
         self._gradient, change = change, change - self._gradient
-        product = _dot(direction, change)
+        product = self._arithmetic.dots(direction, change)
         # Strong convexity promises this much; less is rounding, which would spoil the estimate of the Hessian.
         usable = product > 0.5 * self._penalty(direction, direction)
         rho = np.where(usable & moved, 1 / np.where(product > 0, product, 1), 0)
@@ -227,7 +235,7 @@ class _Descent:
         pairs = (_Pair(step[groups], change[groups], rho[groups]) for step, change, rho in self._pairs)
         self._pairs = deque(pairs, maxlen=HISTORY)
 
-    def _search(self, direction: Floats) -> tuple[Doubles, Floats]:
+    def _search(self, direction: Array) -> tuple[Doubles, Array]:
         """Find each group's step length by bracketing and secants on the slope; 0 where none was found.
 
         A step is taken when it decreases the objective enough and leaves little enough slope (the strong
@@ -242,19 +250,19 @@ class _Descent:
         """
         dz = self._design.forward(direction)
         along, square = self._penalty(self.u, direction), self._penalty(direction, direction)
-        n_groups = len(direction)
+        n_groups, per_group = len(direction), self._arithmetic.per_group
         bracket = Bracket(self._slope)
-        lengths, residual = np.zeros(n_groups), np.empty((0, 0, 0), dtype=np.float32)
+        lengths, residual = np.zeros(n_groups), direction
         todo = np.arange(n_groups)
         for _ in range(MAX_TRIALS):
             everyone = len(todo) == n_groups
             some: Groups = slice(None) if everyone else todo
             t, dz_some = bracket.trial[todo], dz[some]
-            trial = dz_some * _per_group(t)
+            trial = dz_some * per_group(t)
             trial += self._z[some]
             loss = self._loss if everyone else self._loss.select(todo)
             value, trial, curvature = loss.evaluate(trial)
-            slope = self._c * _dot(trial, dz_some) + along[todo] + t * square[todo]
+            slope = self._c * self._arithmetic.dots(trial, dz_some) + along[todo] + t * square[todo]
             gain = self._c * (value - self._loss_value[todo]) + t * along[todo] + t**2 * square[todo] / 2
             noise = _NOISE * self._c * self._loss_value[todo]
             low_enough = gain <= _DECREASE * t * self._slope[todo] + noise
@@ -270,13 +278,13 @@ class _Descent:
             todo = todo[~taken]
             if len(todo) == 0:
                 break
-        dz *= _per_group(lengths)
+        dz *= per_group(lengths)
         self._z += dz
         return lengths, residual
 
-    def _whole_gradient(self, residual: Floats) -> Floats:
+    def _whole_gradient(self, residual: Array) -> Array:
         gradient = self._design.backward(residual)
-        gradient *= np.float32(self._c)
+        gradient *= float(self._c)
         gradient += self._design.ridge * self.u
         return gradient
 
@@ -284,15 +292,5 @@ class _Descent:
         objective: Doubles = self._c * self._loss_value + self._penalty(self.u, self.u) / 2
         return objective
 
-    def _penalty(self, a: Floats, b: Floats) -> Doubles:
-        product: Doubles = np.einsum("gwd,gwd,d->g", a, b, self._design.ridge, dtype=np.float64)
-        return product
-
-
-def _dot(a: Floats, b: Floats) -> Doubles:
-    product: Doubles = np.einsum("gwd,gwd->g", a, b).astype(np.float64)
-    return product
-
-
-def _per_group(values: Doubles) -> Floats:
-    return values.astype(np.float32)[:, None, None]
+    def _penalty(self, a: Array, b: Array) -> Doubles:
+        return self._arithmetic.sums(a, b, self._design.ridge)

@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.errors import UsageError
+from stackbone.stack.computing.arithmetic import HOST, Arithmetic, chosen_arithmetic
+from stackbone.stack.computing.batches import run_in_batches
 from stackbone.stack.solvers.checks import check_subsets, check_weights, warn_unproved
-from stackbone.stack.solvers.design import StandardisedDesign
 from stackbone.stack.solvers.lbfgs import minimise
 from stackbone.stack.solvers.losses import LogisticLoss, Loss, SoftmaxLoss, SquaredHingeLoss
 from stackbone.stack.solvers.newton import MAX_STEPS, solve_alone
-from stackbone.stack.solvers.row_space import RowSpaceDesign, few_rows
+from stackbone.stack.solvers.row_space import make_design
 from stackbone.stack.solvers.rows import Matrix, pieces
 from stackbone.stack.solvers.scales import ColumnParts
 
@@ -39,7 +40,6 @@ _MOST_ALONE = 2**26  # values of a training subset that is solved alone, in doub
 _MOST_DIRECTIONS = 4096  # rows or columns, whichever are fewer, of such a subset
 _MOST_WORK = 2.0**42  # multiplications of all that goes on alone for one C: some minutes
 _EVERY_ROW = slice(None)
-_COLUMNS = 256  # decision values per row held at once: enough for a matrix product to run at full speed
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,8 @@ class LinearPath:
     sums over classes and features run in
     float32, those of the objective in float64. A fit that this leaves without a proof of being near its minimum goes on
     alone, in float64, by `stack.solvers.newton`, where its subset is small enough (up to 2**26 values), and for some
-    minutes at most: what is then not proved is named in a warning.
+    minutes at most: what is then not proved is named in a warning. It computes where
+    `stack.computing.arithmetic.chosen_arithmetic` says when it is made; what goes on alone does so on the CPU.
 
     Parameters
     ----------
@@ -159,14 +160,14 @@ class LinearPath:
         self._weights = None if weights is None else check_weights(weights, len(codes), rows)
         self._n_classes, self._kind, self._tol, self._max_iter = n_classes, loss, tol, max_iter
         problems = 1 if loss == "log" or n_classes == 2 else n_classes
-        # liblinear's intercept is the weight of one more, constant feature; scikit-learn's is free. Where it is not,
-        # and features stay as they came, their mean is penalised with it: only the shared design knows that.
-        centred = standardise or loss == "log"
-        kind = RowSpaceDesign if centred and few_rows(self._fitted, problems, x.shape[1]) else StandardisedDesign
-        self._design: RowSpaceDesign | StandardisedDesign = kind(
+        self._arithmetic = chosen_arithmetic()
+        self._design = make_design(
             x,
             rows,
-            self._fitted if self._weights is None else self._fitted * self._weights,
+            self._fitted,
+            self._weights,
+            problems,
+            self._arithmetic,
             standardise=standardise,
             moderation=moderation,
             free_intercept=loss == "log",
@@ -208,15 +209,18 @@ class LinearPath:
         if not (np.isfinite(c) and c > 0):
             msg = f"C is {c}; expected a number above 0: choose a larger one"
             raise UsageError(msg)
-        bounds = np.zeros(len(self._u))
+        c, bounds = float(c), np.zeros(len(self._u))
         self.iterations = 0
         steps = min(self._max_iter, _HOPEFUL) if self._fits_alone().any() else self._max_iter
-        for groups in self._batches():
-            design = self._design.select(self._subset_of[groups])
+
+        def solve_some(groups: NDArray[np.int64]) -> None:
+            design, loss = self._design.select(self._subset_of[groups]), self._loss(groups, self._arithmetic)
             start = None if self._start is None else self._start[self._class_of[groups]]
-            found = minimise(design, self._loss(groups), c, self._u[groups].astype(np.float32), self._tol, steps, start)
+            found = minimise(design, loss, c, self._u[groups].astype(np.float32), self._tol, steps, start)
             self._u[groups], bounds[groups] = found.u, found.bound
             self.iterations = max(self.iterations, found.iterations)
+
+        run_in_batches(self._arithmetic, self._problems(), self._u.shape[1], solve_some)
         promised = max(_PROMISED, self._tol)
         alone = self._fits_alone()[self._subset_of]
         left = np.flatnonzero(alone & ~(bounds <= promised))
@@ -240,7 +244,7 @@ class LinearPath:
         found = solve_alone(
             features,
             shift,
-            self._loss(np.array([group]), rows),
+            self._loss(np.array([group]), HOST, rows),
             c,
             self._u[group],
             free_intercept=self._kind == "log",
@@ -253,11 +257,9 @@ class LinearPath:
         self.iterations = max(self.iterations, found.steps)
         return found.bound
 
-    def _batches(self) -> list[NDArray[np.int64]]:
-        """Divide the problems so that working memory stays small beside the matrix."""
-        size = max(1, _COLUMNS // self._u.shape[1])
-        everyone = np.arange(len(self._u))
-        return np.array_split(everyone, -(-len(everyone) // size))
+    def _problems(self) -> NDArray[np.int64]:
+        """Return the numbers of the problems to solve."""
+        return np.arange(len(self._u))
 
     def _decisions(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the decision values that ``(n_rows, n_classes)`` outputs stand for: by class, ``width``, row."""
@@ -268,16 +270,18 @@ class LinearPath:
         between = (outputs[:, 1] - outputs[:, 0]) / (1 if self._kind == "log" else 2)
         return np.broadcast_to(between, (2, 1, len(between)))
 
-    def _loss(self, groups: NDArray[np.int64], rows: NDArray[np.int64] | slice = _EVERY_ROW) -> Loss:
+    def _loss(
+        self, groups: NDArray[np.int64], arithmetic: Arithmetic, rows: NDArray[np.int64] | slice = _EVERY_ROW
+    ) -> Loss:
         fitted, codes = self._fitted[self._subset_of[groups]][:, rows], self._codes[rows]
         weights = None
         if self._weights is not None:  # a weight that single precision rounds to 0 would divide by it
             weights = np.maximum(self._weights[rows], np.finfo(np.float32).tiny).astype(np.float32)
         if self._u.shape[1] > 1:
-            return SoftmaxLoss(codes, self._n_classes, fitted, weights)
+            return SoftmaxLoss(codes, self._n_classes, fitted, weights, arithmetic)
         is_class = codes == self._class_of[groups][:, None]
         signs = np.where(is_class, fitted, -fitted.astype(np.float32)).astype(np.float32)
-        return LogisticLoss(signs, weights) if self._kind == "log" else SquaredHingeLoss(signs, weights)
+        return (LogisticLoss if self._kind == "log" else SquaredHingeLoss)(signs, weights, arithmetic)
 
     def _map(self, subset: int) -> LinearMap:
         u = self._u[self._subset_of == subset].reshape(-1, self._design.n_coefficients)

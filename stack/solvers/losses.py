@@ -13,13 +13,14 @@ from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+
+from stackbone.stack.computing.arithmetic import HOST, Arithmetic, Array
 
 Groups = NDArray[np.int64] | slice
 """Which groups: an index array, or ``slice(None)`` for all."""
 
 
-Values = NDArray[np.floating]
+Values = Array
 """Decision values or what is by decision value: float32 where many groups are solved together, else float64."""
 
 
@@ -53,7 +54,7 @@ class Loss(Protocol):
     def curvatures(self, residual: Values) -> Values:
         """Return the second derivative by each decision value, where `evaluate` gave this `residual`."""
 
-    def support(self, group: int, z: NDArray[np.float32]) -> tuple[NDArray[np.int64], float | Values] | None:
+    def support(self, group: int, z: Array) -> tuple[Array, float | Array] | None:
         """Return the rows where a group's loss is curved at its ``(n_rows,)`` values `z`, and its curvature in each.
 
         None if the loss is not of that kind: flat in some rows, of a known curvature in the others.
@@ -76,22 +77,27 @@ class SoftmaxLoss:
         ``(groups, n_rows)`` which rows each group is fitted on.
     weights : NDArray[np.float32], optional
         ``(n_rows,)`` what the loss of each row is multiplied by, above 0.
+    arithmetic : Arithmetic
+        What it computes with.
     """
 
     def __init__(
         self,
-        codes: NDArray[np.int64],
+        codes: Array,
         n_classes: int,
-        fitted: NDArray[np.bool_],
-        weights: NDArray[np.float32] | None = None,
+        fitted: Array,
+        weights: Array | None = None,
+        arithmetic: Arithmetic = HOST,
     ) -> None:
-        self._codes, self._n_classes, self._fitted, self._weights = codes, n_classes, fitted, weights
-        self._counts = fitted if weights is None else fitted * weights
-        self._rows = np.arange(len(codes))
+        self._arithmetic, self._n_classes = arithmetic, n_classes
+        self._codes, self._fitted = arithmetic.array(codes), arithmetic.array(fitted)
+        self._weights = None if weights is None else arithmetic.array(weights)
+        self._counts = self._fitted if self._weights is None else self._fitted * self._weights
+        self._rows = arithmetic.array(np.arange(len(codes)))
 
     def select(self, groups: Groups) -> Self:
         """Return the loss of these groups only."""
-        return type(self)(self._codes, self._n_classes, self._fitted[groups], self._weights)
+        return type(self)(self._codes, self._n_classes, self._fitted[groups], self._weights, self._arithmetic)
 
     def evaluate(self, z: Values) -> Slope:
         """Return loss, derivative and curvature at `z`, ``(groups, n_classes, n_rows)``, whose memory is reused.
@@ -99,19 +105,20 @@ class SoftmaxLoss:
         One minus the probability of the true class is summed from the other classes, never subtracted
         from 1: rows classified with near certainty keep all digits of their loss in float32.
         """
-        peak = z.max(axis=1)
+        xp = self._arithmetic.xp
+        peak = xp.amax(z, 1)
         behind = peak - z[:, self._codes, self._rows]
         z -= peak[:, None]
-        np.exp(z, out=z)
+        xp.exp(z, out=z)
         z[:, self._codes, self._rows] = 0
         others = z.sum(axis=1)
-        true = np.exp(-behind)
-        loss = np.log1p(others + (true - 1)) + behind
+        true = xp.exp(-behind)
+        loss = xp.log1p(others + (true - 1)) + behind
         share = self._counts / (others + true)
         z *= share[:, None]
         missed = others * share
         z[:, self._codes, self._rows] = -missed
-        value = np.einsum("gn,gn->g", loss, self._counts, dtype=np.float64)
+        value = self._arithmetic.sums(loss, self._counts)
         return Slope(value, z, self._curvature(z, missed))
 
     def curve(self, residual: Values, dz: Values) -> Values:
@@ -128,15 +135,16 @@ class SoftmaxLoss:
         """Return p(1 - p) for each decision value, times the weights."""
         return _bernoulli(residual, self._weights)
 
-    def support(self, group: int, z: NDArray[np.float32]) -> None:
+    def support(self, group: int, z: Array) -> None:
         """Return None: the loss is curved everywhere."""
 
-    def _curvature(self, residual: Values, missed: Values) -> NDArray[np.float32]:
+    def _curvature(self, residual: Array, missed: Array) -> NDArray[np.float32]:
         """Sum w·p(1 - p) over rows: the residual is w·p, or w·(p - 1) of the true class, so that it is |r| - r² / w."""
         of_one = residual if self._weights is None else residual / self._weights
-        curvature: NDArray[np.float32] = residual.sum(axis=2) - np.einsum("gkn,gkn->gk", residual, of_one)
+        squares = self._arithmetic.xp.einsum("gkn,gkn->gk", residual, of_one)
+        curvature: NDArray[np.float32] = self._arithmetic.numbers(residual.sum(axis=2) - squares)
         for group, of_truth in enumerate(missed):
-            curvature[group] += 2 * np.bincount(self._codes, of_truth, self._n_classes)
+            curvature[group] += 2 * self._arithmetic.count(self._codes, of_truth, self._n_classes)
         # The classes' common shift changes no probability: across it, the curvature of equal classes is larger by this.
         curvature *= self._n_classes / (self._n_classes - 1)
         return curvature
@@ -151,19 +159,22 @@ class _MarginLoss:
         ``(groups, n_rows)`` +1 for the class, -1 for the rest, 0 for held-out rows.
     weights : NDArray[np.float32], optional
         ``(n_rows,)`` what the loss of each row is multiplied by, above 0.
+    arithmetic : Arithmetic
+        What it computes with.
     """
 
-    def __init__(self, signs: NDArray[np.float32], weights: NDArray[np.float32] | None = None) -> None:
-        self._signs, self._weights = signs, weights
-        self._held_out = np.count_nonzero(signs == 0, axis=1)
+    def __init__(self, signs: Array, weights: Array | None = None, arithmetic: Arithmetic = HOST) -> None:
+        self._arithmetic, self._signs = arithmetic, arithmetic.array(signs)
+        self._weights = None if weights is None else arithmetic.array(weights)
+        self._held_out = arithmetic.numbers(arithmetic.xp.count_nonzero(self._signs == 0, 1))
 
     def select(self, groups: Groups) -> Self:
         """Return the loss of these groups only."""
-        return type(self)(self._signs[groups], self._weights)
+        return type(self)(self._signs[groups], self._weights, self._arithmetic)
 
-    def _counts(self) -> NDArray[np.float32]:
+    def _counts(self) -> Array:
         """Return ``(groups, 1, n_rows)`` what each row counts for: 0 where it is held out."""
-        fitted = np.abs(self._signs)[:, None]
+        fitted = self._arithmetic.xp.abs(self._signs)[:, None]
         return fitted if self._weights is None else fitted * self._weights
 
     def curve(self, residual: Values, dz: Values) -> Values:
@@ -183,17 +194,17 @@ class LogisticLoss(_MarginLoss):
         """Return loss, derivative and curvature at `z`, ``(groups, 1, n_rows)``, whose memory is reused."""
         signs, counts = self._signs[:, None], self._counts()
         z *= signs
-        value = np.einsum("gwn,gwn->g", np.logaddexp(0, -z), counts, dtype=np.float64)
-        missed = expit(-z)
-        curvature = (missed * (1 - missed) * counts).sum(axis=2)
-        np.multiply(missed, -signs if self._weights is None else -signs * self._weights, out=z)
+        value = self._arithmetic.sums(self._arithmetic.softplus(-z), counts)
+        missed = self._arithmetic.expit(-z)
+        curvature = self._arithmetic.numbers((missed * (1 - missed) * counts).sum(axis=2))
+        self._arithmetic.xp.multiply(missed, -signs if self._weights is None else -signs * self._weights, out=z)
         return Slope(value, z, curvature)
 
     def curvatures(self, residual: Values) -> Values:
         """Return p(1 - p) for each decision value, times the weights."""
         return _bernoulli(residual, self._weights)
 
-    def support(self, group: int, z: NDArray[np.float32]) -> None:
+    def support(self, group: int, z: Array) -> None:
         """Return None: the loss is curved everywhere."""
 
 
@@ -202,17 +213,18 @@ class SquaredHingeLoss(_MarginLoss):
 
     def evaluate(self, z: Values) -> Slope:
         """Return loss, derivative and curvature at `z`, ``(groups, 1, n_rows)``, whose memory is reused."""
-        signs = self._signs[:, None]
-        z *= signs
-        np.subtract(1, z, out=z)
-        np.maximum(z, 0, out=z)
+        signs, xp = self._signs[:, None], self._arithmetic.xp
+        z *= -signs
+        z += 1
+        xp.clip(z, 0, None, out=z)
         if self._weights is None:
-            value = np.einsum("gwn,gwn->g", z, z, dtype=np.float64) - self._held_out  # whose slack is exactly 1
-            active: NDArray[Any] = np.count_nonzero(z, axis=2) - self._held_out[:, None]
+            value = self._arithmetic.sums(z, z) - self._held_out  # whose slack is exactly 1
+            active: NDArray[Any] = self._arithmetic.numbers(xp.count_nonzero(z, 2)) - self._held_out[:, None]
         else:
             counts = self._counts()
-            value = np.einsum("gwn,gwn,gwn->g", z, z, counts, dtype=np.float64)
-            active = np.einsum("gwn,gwn->gw", z > 0, counts)
+            value = self._arithmetic.sums(z, z, counts)
+            short = self._arithmetic.singles(z > 0)
+            active = self._arithmetic.numbers(xp.einsum("gwn,gwn->gw", short, counts))
             z *= self._weights
         z *= signs
         z *= -2
@@ -222,10 +234,10 @@ class SquaredHingeLoss(_MarginLoss):
         """Return 2, times the weights, in the rows short of their margin, 0 in the others."""
         return np.where(residual == 0, 0.0, 2.0 if self._weights is None else 2.0 * self._weights)
 
-    def support(self, group: int, z: NDArray[np.float32]) -> tuple[NDArray[np.int64], float | Values]:
+    def support(self, group: int, z: Array) -> tuple[Array, float | Array]:
         """Return the rows short of their margin at a group's ``(n_rows,)`` values `z`, and the curvature there."""
         signs = self._signs[group]
-        rows = np.flatnonzero((signs != 0) & (signs * z < 1))
+        rows = self._arithmetic.where_true((signs != 0) & (signs * z < 1))
         return rows, 2.0 if self._weights is None else 2.0 * self._weights[rows]
 
 

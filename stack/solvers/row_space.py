@@ -14,7 +14,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.stack.solvers.design import Curvatures, Doubles, Floats, moments, newton_direction
+from stackbone.stack.computing.arithmetic import HOST, Arithmetic, Array, DeviceFullError
+from stackbone.stack.computing.batches import full
+from stackbone.stack.solvers.design import Doubles, Floats, StandardisedDesign, moments, newton_direction
 from stackbone.stack.solvers.losses import Groups
 from stackbone.stack.solvers.rows import Matrix
 from stackbone.stack.solvers.scales import ColumnParts
@@ -40,6 +42,57 @@ def few_rows(fitted: NDArray[np.bool_], problems: int, dim: int) -> bool:
     return bool(_WIDER * sizes.max() <= dim and most <= _MOST_VALUES)
 
 
+def make_design(
+    x: Matrix,
+    rows: NDArray[np.int64],
+    fitted: NDArray[np.bool_],
+    weights: Doubles | None,
+    problems: int,
+    arithmetic: Arithmetic,
+    *,
+    standardise: bool,
+    moderation: float,
+    free_intercept: bool,
+    parts: ColumnParts | None = None,
+) -> RowSpaceDesign | StandardisedDesign:
+    """Return the matrix as the solvers see it: in the space of the rows where they are few.
+
+    Parameters
+    ----------
+    x, rows, standardise, moderation, free_intercept, parts, arithmetic
+        As of both designs.
+    fitted : NDArray[np.bool_]
+        ``(n_subsets, n_rows)`` which of these rows each subset is fitted on.
+    weights : NDArray[np.float64] or None
+        ``(n_rows,)`` what each counts for.
+    problems : int
+        Problems of each subset.
+
+    Raises
+    ------
+    StackError
+        If the matrix is larger than the memory of the device that it is multiplied on.
+    """
+    # liblinear's intercept is the weight of one more, constant feature; scikit-learn's is free. Where it is not,
+    # and features stay as they came, their mean is penalised with it: only the shared design knows that.
+    centred = standardise or free_intercept
+    kind = RowSpaceDesign if centred and few_rows(fitted, problems, x.shape[1]) else StandardisedDesign
+    try:
+        with arithmetic.within_memory():
+            return kind(
+                x,
+                rows,
+                fitted if weights is None else fitted * weights,
+                standardise=standardise,
+                moderation=moderation,
+                free_intercept=free_intercept,
+                parts=parts,
+                arithmetic=arithmetic,
+            )
+    except DeviceFullError as exc:
+        raise full(arithmetic, exc) from exc
+
+
 class RowSpaceDesign:
     """Per group, its subset's centred features in the basis of their right singular vectors, and a column of ones.
 
@@ -60,11 +113,15 @@ class RowSpaceDesign:
         Whether the intercept, the last coefficient, goes unpenalised. It is that of the centred features.
     parts : ColumnParts, optional
         See `stack.solvers.design.StandardisedDesign`.
+    arithmetic : Arithmetic
+        What the bases, which NumPy makes, are multiplied with.
 
     Attributes
     ----------
-    ridge : NDArray[np.float32]
-        ``(n_coefficients,)`` weight of each coefficient's square in the penalty.
+    arithmetic
+        The same.
+    ridge : Array
+        ``(n_coefficients,)`` float32 weight of each coefficient's square in the penalty.
     """
 
     def __init__(
@@ -77,23 +134,27 @@ class RowSpaceDesign:
         moderation: float,
         free_intercept: bool,
         parts: ColumnParts | None = None,
+        arithmetic: Arithmetic = HOST,
     ) -> None:
+        self.arithmetic = arithmetic
         self._fitted = fitted > 0
         own_parts = parts or ColumnParts.alike(x.shape[1])
         self._bases = [
             _Basis(x, rows[own > 0], own[own > 0], moderation if standardise else None, own_parts) for own in fitted
         ]
         rank = max(len(basis.sizes) for basis in self._bases)
-        self._matrix = np.zeros((*fitted.shape, rank + 1), dtype=np.float32)
-        self._moments = np.zeros((len(fitted), 1, rank + 1), dtype=np.float32)
-        self._moments[..., -1] = 1
+        matrix = np.zeros((*fitted.shape, rank + 1), dtype=np.float32)
+        curvatures = np.zeros((len(fitted), 1, rank + 1), dtype=np.float32)
+        curvatures[..., -1] = 1
         for number, (basis, own) in enumerate(zip(self._bases, fitted, strict=True)):
-            self._matrix[number, own > 0, : len(basis.sizes)] = basis.scores
-            self._matrix[number, own > 0, -1] = 1
-            self._moments[number, 0, : len(basis.sizes)] = np.square(basis.sizes) / own.sum()
-        self._largest = np.abs(self._matrix).max(axis=1)[:, None]
-        self.ridge = np.ones(rank + 1, dtype=np.float32)
-        self.ridge[-1] = 0 if free_intercept else 1
+            matrix[number, own > 0, : len(basis.sizes)] = basis.scores
+            matrix[number, own > 0, -1] = 1
+            curvatures[number, 0, : len(basis.sizes)] = np.square(basis.sizes) / own.sum()
+        self._largest = np.abs(matrix).max(axis=1)[:, None]
+        self._matrix, self._moments = arithmetic.array(matrix), arithmetic.array(curvatures)
+        ridge = np.ones(rank + 1, dtype=np.float32)
+        ridge[-1] = 0 if free_intercept else 1
+        self.ridge = arithmetic.array(ridge)
 
     @property
     def n_coefficients(self) -> int:
@@ -107,38 +168,35 @@ class RowSpaceDesign:
         chosen._largest = self._largest[groups]
         return chosen
 
-    def forward(self, u: Floats) -> Floats:
+    def forward(self, u: Array) -> Array:
         """Map coefficients ``(groups, width, n_coefficients)`` to decision values ``(groups, width, n_rows)``."""
-        z: Floats = u @ self._matrix.transpose(0, 2, 1)
-        return z
+        return u @ self.arithmetic.xp.swapaxes(self._matrix, 1, 2)
 
-    def backward(self, residual: Floats) -> Floats:
+    def backward(self, residual: Array) -> Array:
         """Apply the transpose of `forward`: ``(groups, width, n_rows)`` to ``(groups, width, n_coefficients)``."""
-        g: Floats = residual @ self._matrix
-        return g
+        return residual @ self._matrix
 
-    def precondition(self, g: Floats, curvature: Floats) -> Floats:
+    def precondition(self, g: Array, curvature: Floats) -> Array:
         """Solve with the Hessian that a loss of this curvature, the same in every row, would have.
 
         Parameters
         ----------
-        g : NDArray[np.float32]
-            ``(groups, width, n_coefficients)`` gradient.
+        g : Array
+            ``(groups, width, n_coefficients)`` float32 gradient.
         curvature : NDArray[np.float32]
             ``(groups, width)`` second derivative of the loss, summed over rows.
 
         Returns
         -------
-        NDArray[np.float32]
+        Array
             As `g`.
         """
-        h = np.maximum(curvature, np.float32(1e-6))[..., None]
-        solution: Floats = g / (h * self._moments + self.ridge)
-        return solution
+        h = self.arithmetic.array(np.maximum(curvature, np.float32(1e-6)))[..., None]
+        return g / (h * self._moments + self.ridge)
 
-    def rounding(self, u: Floats) -> Doubles:
+    def rounding(self, u: Array) -> Doubles:
         """Return the size, ``(groups,)``, of the numbers that cancel in the decision values of these coefficients."""
-        terms: Doubles = (np.abs(u) * self._largest).sum(axis=2, dtype=np.float64).max(axis=1)
+        terms: Doubles = (np.abs(self.arithmetic.numbers(u)) * self._largest).sum(axis=2, dtype=np.float64).max(axis=1)
         return terms
 
     def alone(self, group: int, rows: NDArray[np.int64]) -> tuple[Doubles, Doubles]:
@@ -151,9 +209,9 @@ class RowSpaceDesign:
         features[self._fitted[group], : len(basis.sizes)] = basis.scores
         return features[rows], np.zeros(self.n_coefficients - 1)
 
-    def newton(self, g: Floats, group: int, rows: NDArray[np.int64], curvature: float | Curvatures) -> Floats:
+    def newton(self, g: Array, group: int, rows: Array, curvature: float | Array) -> Array:
         """Solve with the Hessian of one group, curved in these rows alone: see `design.newton_direction`."""
-        return newton_direction(self._matrix[group, rows], g, curvature)
+        return newton_direction(self._matrix[group, rows], g, curvature, self.arithmetic)
 
     def unfold(self, u: Doubles, subset: int) -> tuple[Doubles, Doubles, Doubles]:
         """Return ``(width, dim)`` coefficients for raw features, ``(width,)`` intercepts, and the mean of these."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from stackbone.stack.computing.arithmetic import HOST, Arithmetic, Array
+
 Doubles = NDArray[np.float64]
 
 FULL_RANK = 1024
@@ -34,56 +35,63 @@ class Spectrum:
     free_intercept : bool
         Whether the last coefficient is unpenalised. Then every column but the last must be centred, which
         makes the intercept a problem of its own.
+    arithmetic : Arithmetic
+        What the matrix is an array of.
     """
 
-    def __init__(self, matrix: Floats, offset: Doubles | None, *, free_intercept: bool) -> None:
-        self._free, self._offset = free_intercept, None if offset is None else offset.astype(np.float32)
+    def __init__(
+        self, matrix: Array, offset: Doubles | None, *, free_intercept: bool, arithmetic: Arithmetic = HOST
+    ) -> None:
+        self._free, self._arithmetic = free_intercept, arithmetic
+        self._offset = None if offset is None else arithmetic.array(offset.astype(np.float32))
         self._matrix = matrix[:, :-1] if free_intercept else matrix
         n_rows, size = self._matrix.shape
         if size <= FULL_RANK:
             moments = self._lower(self._lower(self._matrix.T @ self._matrix).T)
-            values, self._vectors = np.linalg.eigh(moments / n_rows)
-            self._rest = np.float32(np.inf)  # no direction is left, and none is moved
+            values, self._vectors = arithmetic.xp.linalg.eigh(moments / n_rows)
+            self._rest = np.inf  # no direction is left, and none is moved
         else:
             values, self._vectors = self._sketch(min(SKETCH_RANK, n_rows))
-            total = np.einsum("nd,nd->", self._matrix, self._matrix, dtype=np.float64) / n_rows
-            if self._offset is not None:
-                total += np.square(self._offset, dtype=np.float64).sum()
-            self._rest = np.float32(max(total - values.sum(), 0) / max(size - len(values), 1))
-        self._values = np.maximum(values, 0)
-        self.largest = self._values.max()
+            total = arithmetic.square_sum(self._matrix) / n_rows
+            if offset is not None:
+                total += np.square(offset.astype(np.float32), dtype=np.float64).sum()
+            self._rest = float(np.float32(max(total - float(values.sum()), 0) / max(size - len(values), 1)))
+        self._values = arithmetic.xp.clip(values, 0, None)
+        self.largest = float(self._values.max())
         del self._matrix
 
-    def solve(self, g: Floats, curvature: Floats) -> Floats:
+    def solve(self, g: Array, curvature: Array) -> Array:
         """Return ``(h·M + I)⁻¹ g`` of each row of `g`, for the ``(rows, 1)`` curvatures h."""
-        h = np.maximum(curvature, np.float32(1e-6))
+        xp = self._arithmetic.xp
+        h = xp.clip(curvature, 1e-6, None)
         body = g[:, :-1] if self._free else g
         rest = 1 / (h * self._rest + 1)
         # Beyond this ratio the rounding of the eigenvectors would outweigh what it scales.
-        damping = np.maximum(1 / (h * self._values + 1), np.float32(4e-6) * rest)
+        damping = xp.maximum(1 / (h * self._values + 1), 4e-6 * rest)
         coordinates = body @ self._vectors
         coordinates *= damping - rest
-        solution: Floats = coordinates @ self._vectors.T
+        solution = coordinates @ self._vectors.T
         solution += rest * body
-        return np.hstack([solution, g[:, -1:] / h]) if self._free else solution
+        return xp.hstack([solution, g[:, -1:] / h]) if self._free else solution
 
-    def _sketch(self, rank: int) -> tuple[Floats, Floats]:
+    def _sketch(self, rank: int) -> tuple[Array, Array]:
+        linalg = self._arithmetic.xp.linalg
         random = np.random.default_rng(0).standard_normal((self._matrix.shape[1], rank), dtype=np.float32)
-        image = self._lower(self._matrix.T @ (self._matrix @ self._raise(random)))
-        basis, _ = np.linalg.qr(image)
+        image = self._lower(self._matrix.T @ (self._matrix @ self._raise(self._arithmetic.array(random))))
+        basis, _ = linalg.qr(image)
         seen = self._matrix @ self._raise(basis)
-        values, rotation = np.linalg.eigh(seen.T @ seen / len(self._matrix))
+        values, rotation = linalg.eigh(seen.T @ seen / len(self._matrix))
         return values, basis @ rotation
 
-    def _raise(self, v: Floats) -> Floats:
+    def _raise(self, v: Array) -> Array:
         """Turn coefficients of the offset rows into those of the matrix: only the intercept changes."""
         if self._offset is None:
             return v
-        raised = v.copy()
+        raised = self._arithmetic.copy(v)
         raised[-1] += self._offset @ v[:-1]
         return raised
 
-    def _lower(self, v: Floats) -> Floats:
+    def _lower(self, v: Array) -> Array:
         """Apply the transpose of `_raise`, in place."""
         if self._offset is not None:
             v[:-1] += self._offset[:, None] * v[-1]

@@ -20,7 +20,8 @@ from stackbone.extract.embedding.plan import (
     make_fillings,
     specs_of,
 )
-from stackbone.extract.engines.engine import check_device, check_engine, check_precision
+from stackbone.extract.engines.devices import check_device
+from stackbone.extract.engines.engine import check_engine, check_precision
 from stackbone.extract.images.limits import USUAL, Limits
 from stackbone.extract.steering_files.choice import Choice, choose_backbones
 from stackbone.extract.steering_files.steered import RecordedBackbone, read_steered, with_hub

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from stackbone.cache.errors import StackError
 from stackbone.cache.text import counted
+from stackbone.stack.computing.arithmetic import Arithmetic, chosen_arithmetic
 from stackbone.stack.solvers.checks import check_weights
-from stackbone.stack.solvers.design import StandardisedDesign
 from stackbone.stack.solvers.linear import MAX_ITER, TOL, LinearMap, LinearPath
 from stackbone.stack.solvers.losses import LogisticLoss, Loss
-from stackbone.stack.solvers.row_space import RowSpaceDesign, few_rows
+from stackbone.stack.solvers.row_space import make_design
 from stackbone.stack.solvers.rows import Matrix
 
 _EVERY_ROW = slice(None)
@@ -68,11 +68,14 @@ class LabelPath(LinearPath):
         self._n_classes = presence.shape[1]
         self._kind, self._prior, self._start = "log", None, None
         self._tol, self._max_iter = tol, max_iter
-        kind = RowSpaceDesign if few_rows(self._fitted, self._n_classes, x.shape[1]) else StandardisedDesign
-        self._design: RowSpaceDesign | StandardisedDesign = kind(
+        self._arithmetic = chosen_arithmetic()
+        self._design = make_design(
             x,
             rows,
-            self._fitted if self._weights is None else self._fitted * self._weights,
+            self._fitted,
+            self._weights,
+            self._n_classes,
+            self._arithmetic,
             standardise=standardise,
             moderation=moderation,
             free_intercept=True,
@@ -96,15 +99,17 @@ class LabelPath(LinearPath):
         self._solved = labels
         return self.solve(c)
 
-    def _batches(self) -> list[NDArray[np.int64]]:
-        batches = (batch[self._solved[self._class_of[batch]]] for batch in super()._batches())
-        return [batch for batch in batches if len(batch)]
+    def _problems(self) -> NDArray[np.int64]:
+        return np.flatnonzero(self._solved[self._class_of])
 
-    def _loss(self, groups: NDArray[np.int64], rows: NDArray[np.int64] | slice = _EVERY_ROW) -> Loss:
+    def _loss(
+        self, groups: NDArray[np.int64], arithmetic: Arithmetic, rows: NDArray[np.int64] | slice = _EVERY_ROW
+    ) -> Loss:
         fitted = self._fitted[self._subset_of[groups]][:, rows]
         has = self._presence[rows].T[self._class_of[groups]]
         weights = None if self._weights is None else self._weights[rows].astype(np.float32)
-        return LogisticLoss(np.where(has, fitted, -fitted.astype(np.float32)).astype(np.float32), weights)
+        signs = np.where(has, fitted, -fitted.astype(np.float32)).astype(np.float32)
+        return LogisticLoss(signs, weights, arithmetic)
 
     def _map(self, subset: int) -> LinearMap:
         u = self._u[self._subset_of == subset].reshape(-1, self._design.n_coefficients)

@@ -15,6 +15,7 @@ from stackbone.cache.findings.applied import with_findings
 from stackbone.cache.findings.found import READ, UNREAD, Finding, findings_files, read_findings, write_findings
 from stackbone.cache.upkeep.forget import plan_forget
 from stackbone.cache.upkeep.verify import verify
+from tests.made.caches import on_disk
 
 
 def key(number: int) -> bytes:
@@ -97,10 +98,10 @@ def test_processes_side_by_side_lose_no_finding(store: FeatureStore) -> None:
 
 def test_a_damaged_file_of_findings_is_named_and_set_aside(store: FeatureStore) -> None:
     store.write_dataset(index_of(1))
-    path = Path(str(write_findings(store.root, "photos", {key(1): Finding(FAILED, "cut")})))
-    content = bytearray(path.read_bytes())
+    path = write_findings(store.root, "photos", {key(1): Finding(FAILED, "cut")})
+    content = bytearray(on_disk(path).read_bytes())
     content[-1] ^= 1
-    path.write_bytes(content)
+    on_disk(path).write_bytes(content)
     with pytest.raises(CorruptFileError, match=path.name):
         store.dataset("photos")
     (problem,) = verify(store, repair=True).findings
@@ -111,10 +112,10 @@ def test_a_damaged_file_of_findings_is_named_and_set_aside(store: FeatureStore) 
 def test_findings_of_another_dataset_or_version_are_refused(
     store: FeatureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = Path(str(write_findings(store.root, "photos", {key(1): Finding(FAILED, "cut")})))
-    other = path.parents[1] / "others" / path.name
-    other.parent.mkdir()
-    other.write_bytes(path.read_bytes())
+    path = write_findings(store.root, "photos", {key(1): Finding(FAILED, "cut")})
+    other = store.root / "findings" / "others" / path.name
+    on_disk(other.parent).mkdir()
+    on_disk(other).write_bytes(on_disk(path).read_bytes())
     with pytest.raises(CorruptFileError, match="of the dataset 'photos', not of 'others'"):
         read_findings(store.root, "others")
     write_findings(store.root, "third", {key(1): Finding(3, "a status of the future")})
@@ -133,9 +134,9 @@ def test_verify_counts_findings_and_forget_removes_them(store: FeatureStore) -> 
 
 
 def test_other_programs_files_are_passed_over(tmp_path: Path) -> None:
-    path = Path(str(write_findings(tmp_path, "photos", {key(1): Finding(FAILED, "cut")})))
-    (path.parent / "notes.h5").write_bytes(b"?")
-    (path.parent / ".writing-x").write_bytes(b"?")
+    path = write_findings(tmp_path, "photos", {key(1): Finding(FAILED, "cut")})
+    on_disk(path.parent / "notes.h5").write_bytes(b"?")
+    on_disk(path.parent / ".writing-x").write_bytes(b"?")
     assert findings_files(tmp_path, "photos") == [path]
     module.forget_findings(tmp_path, "photos")
-    assert sorted(os.listdir(path.parent)) == [".writing-x", "notes.h5"]
+    assert sorted(os.listdir(on_disk(path.parent))) == [".writing-x", "notes.h5"]

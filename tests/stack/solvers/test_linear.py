@@ -15,8 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from stackbone.cache.errors import StackError, UsageError
+from stackbone.stack.computing.arithmetic import HOST
 from stackbone.stack.solvers import lbfgs as lbfgs_module
-from stackbone.stack.solvers import linear as linear_module
 from stackbone.stack.solvers import spectrum as spectrum_module
 from stackbone.stack.solvers.design import StandardisedDesign
 from stackbone.stack.solvers.linear import LinearMap, LinearPath
@@ -169,7 +169,7 @@ def test_small_batches_of_problems_give_the_same_answer(kind: Kind, monkeypatch:
     x, codes = photos()
     subsets = thirds(len(codes))
     whole = LinearPath(x, codes, 4, subsets, loss=kind, standardise=True, tol=1e-9).solve(1.0)
-    monkeypatch.setattr(linear_module, "_COLUMNS", 5)
+    monkeypatch.setattr(HOST, "most_columns", 5)
     split = LinearPath(x, codes, 4, subsets, loss=kind, standardise=True, tol=1e-9).solve(1.0)
     for one, other in zip(whole, split, strict=True):
         np.testing.assert_allclose(one.decide(x), other.decide(x), atol=2e-3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stackbone.stack.solvers import linear as linear_module
+from stackbone.stack.solvers import row_space as row_space_module
 from stackbone.stack.solvers.design import StandardisedDesign
 from stackbone.stack.solvers.linear import LinearMap, LinearPath
 from stackbone.stack.solvers.row_space import RowSpaceDesign, few_rows
@@ -38,7 +38,7 @@ def test_few_rows_end_where_the_shared_design_ends(
     kind: Kind, n_classes: int, monkeypatch: pytest.MonkeyPatch, *, standardise: bool
 ) -> None:
     in_rows = solve(kind, n_classes, standardise=standardise)
-    monkeypatch.setattr(linear_module, "few_rows", lambda *_: False)
+    monkeypatch.setattr(row_space_module, "few_rows", lambda *_: False)
     for one, other in zip(in_rows, solve(kind, n_classes, standardise=standardise), strict=True):
         np.testing.assert_allclose(one, other, atol=5e-3)
 
@@ -48,7 +48,7 @@ def test_a_prior_is_left_alike(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> N
     rng = np.random.default_rng(1)
     prior = LinearMap(rng.normal(0, 0.01, (150, 4)).astype(np.float32), np.full(4, 0.1, np.float32))
     in_rows = solve(kind, 4, standardise=False, prior=prior)
-    monkeypatch.setattr(linear_module, "few_rows", lambda *_: False)
+    monkeypatch.setattr(row_space_module, "few_rows", lambda *_: False)
     for one, other in zip(in_rows, solve(kind, 4, standardise=False, prior=prior), strict=True):
         np.testing.assert_allclose(one, other, atol=5e-3)
 

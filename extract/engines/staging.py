@@ -1,0 +1,53 @@
+"""The way of pixels to a device and of features back: on a GPU beside its work, so that it waits for neither."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+class Staging:
+    """Copies between NumPy's memory and a device.
+
+    On a GPU they go through pinned memory, which alone is copied while the processor goes on: pixels on a stream of
+    their own, so that a batch arrives while the one before is computed, features on that of the network. Torch keeps
+    pinned memory for the next batch, and gives none out again before its copy has ended.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._arriving = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+
+    def to_device(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """Return the same (B, H, W, 3) uint8 on the device, where they may still be on their way."""
+        if self._arriving is None:
+            return torch.from_numpy(pixels).to(self._device)
+        pinned = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=True)
+        pinned.copy_(torch.from_numpy(pixels))
+        with torch.cuda.stream(self._arriving):
+            batch = pinned.to(self._device, non_blocking=True)
+        computing = torch.cuda.current_stream(self._device)
+        computing.wait_stream(self._arriving)
+        batch.record_stream(computing)  # or its memory would be given out while the network still reads it
+        return batch
+
+    def from_device(self, features: Sequence[Tensor]) -> Callable[[], list[NDArray[np.float32]]]:
+        """Return what waits for features, and gives them: until it is called, the device may still be at work."""
+        if self._arriving is None:
+            found = [each.cpu().numpy() for each in features]
+            return lambda: found
+        pinned = [torch.empty(each.shape, dtype=each.dtype, pin_memory=True) for each in features]
+        for here, there in zip(pinned, features, strict=True):
+            here.copy_(there, non_blocking=True)
+        done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        done.record(torch.cuda.current_stream(self._device))
+
+        def wait() -> list[NDArray[np.float32]]:
+            done.synchronize()
+            return [each.numpy() for each in pinned]
+
+        return wait

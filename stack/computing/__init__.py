@@ -1,0 +1,1 @@
+"""What solvers compute with: NumPy on the cores of this machine, or torch on a GPU."""
