@@ -69,9 +69,7 @@ def joined(address: str, *, object_store_bytes: int | None = None) -> Iterator[A
     """
     check_ray(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported over the network
-    if (
-        "ray" in sys.modules and importlib.import_module("ray").is_initialized()
-    ):  # by the caller
+    if "ray" in sys.modules and importlib.import_module("ray").is_initialized():  # by the caller
         yield importlib.import_module("ray")
         return
     with ExitStack() as stack:
