@@ -146,7 +146,7 @@ def damage(folder: Path, n: int, fault: str, spoil: Callable[[bytearray], bytes]
     feature_set, n_refused = open_set(cache), 0
     for trial in range(n):
         shutil.copytree(whole, cache)
-        path = feature_set.shards()[trial % 3]
+        path = Path(str(feature_set.shards()[trial % 3]))
         path.write_bytes(spoil(bytearray(path.read_bytes())))
         try:
             outcome.silently_wrong += int((feature_set.load(digests) != features_of(digests)).any(axis=1).sum())

@@ -34,6 +34,7 @@ from stackbone.extract import extract as embed, open_dataset
 
 class Stub:
     batch_size, provenance, forms = 8, {"engine": "stub"}, [OutputForm(POOLED, 1280)]
+    is_bound_to_batch = False
     def __init__(self, *_of_a_network, **_options):
         self.random = np.random.default_rng(0)
     def embed(self, pixels):

@@ -85,7 +85,7 @@ def embed(store: FeatureStore, name: str, options: Any) -> Layers:  # noqa: ANN4
     else:
         classes = TASK if name == SETS[1] else sorted([*TASK, *SOURCE])
         archive = options.shared / "data" / "cifar10.zip"
-        place = draw_cifar(archive, store.root / "images" / own, n, split="test", classes=classes)
+        place = draw_cifar(archive, Path(str(store.root)) / "images" / own, n, split="test", classes=classes)
         pooled, layers = VIT, "blocks"
     register_vit()
     weights = {VIT: options.shared / "models" / "vit_cifar6.safetensors"} if pooled == VIT else None

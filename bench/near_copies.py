@@ -55,7 +55,7 @@ def main() -> None:
             seconds = []
             for _ in range(1 if options.quick else 3):
                 if kind == "fits computed":
-                    shutil.rmtree(store.root / "scores", ignore_errors=True)
+                    shutil.rmtree(str(store.scores_folder), ignore_errors=True)
                 seconds.append(measure(store, done.index.name, backbones))
             whole, search = (spread(each) for each in zip(*seconds, strict=True))
             share = search["median"] / whole["median"]

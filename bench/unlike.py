@@ -29,6 +29,7 @@ from sklearn.metrics import roc_auc_score
 
 from machine import add_folder, arguments, report, write_figures
 from stackbone.cache import FeatureStore
+from stackbone.cache.places.place import Place
 from stackbone.extract import extract, open_dataset
 from stackbone.stack import ModelScore, StackModel, stack_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
@@ -67,7 +68,7 @@ class Fitted:
     seconds: list[float]
 
 
-def fit(part: Joined, scores: Path, *, quick: bool) -> Fitted:
+def fit(part: Joined, scores: Place, *, quick: bool) -> Fitted:
     """Return a model of some images; its fits are kept in the folder `scores`."""
     options = stack_options(c=0.003) if quick else stack_options()
     ids = {name: each.id for name, each in part.feature_sets.items()}
@@ -115,7 +116,7 @@ def compare(fitted: Fitted, unlike: Blocks, known: Blocks) -> dict[str, Any]:
     }
 
 
-def held_out(images: Joined, scores: Path, *, quick: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+def held_out(images: Joined, scores: Place, *, quick: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each class with how well a model of the others knows that it never saw it."""
     tested = images.splits == "test"
     names = np.unique(images.labels).tolist()

@@ -17,7 +17,7 @@ from stackbone.cache.boxes.box_table import BoxTable
 from stackbone.cache.corrections.batch import Batch, read_batches, remove_batch, write_batch
 from stackbone.cache.corrections.corrected import correct
 from stackbone.cache.disk.digest import Digests
-from stackbone.cache.errors import CacheError, UsageError
+from stackbone.cache.errors import CacheError, RemoteError, UsageError
 from stackbone.cache.feature_set import FeatureSet
 from stackbone.cache.findings.applied import read_whole_index
 from stackbone.cache.findings.found import FOLDER as FINDINGS
@@ -91,6 +91,8 @@ class FeatureStore:
     def _folders(self) -> list[Place]:
         try:
             return sorted(self.root.iterdir()) if self.root.is_dir() else []
+        except RemoteError:
+            raise
         except OSError as exc:
             message = (
                 f"could not list the cache {self.root}: {exc.strerror or exc}. "

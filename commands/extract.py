@@ -5,14 +5,21 @@ What the cache holds already is not computed again, so the same command goes on 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stackbone.cache.errors import UsageError
 from stackbone.cache.text import counted, typed
 from stackbone.commands.shared.console import as_given, out, print_json, progress
+from stackbone.commands.shared.embedding.options import (
+    ChosenBackbonesOption,
+    DataArgument,
+    EmbeddingOptions,
+    NoLabelsOption,
+    OutputsOption,
+    SpreadOptions,
+)
 from stackbone.commands.shared.endings import exit_if_too_many_failed
 from stackbone.commands.shared.experiment_output import print_extract, print_summary
 from stackbone.commands.shared.option_groups import grouped
@@ -20,12 +27,9 @@ from stackbone.commands.shared.options import (
     CacheOption,
     DatasetOptions,
     DecodingOptions,
-    DeviceOption,
-    EngineOption,
     JsonOption,
     MaxFailedOption,
     SourceOptions,
-    WorkersOption,
 )
 from stackbone.commands.shared.tables import print_table
 
@@ -38,93 +42,17 @@ _DRY_RUN = "dry run: nothing was embedded or written; leave --dry-run out to emb
 _INDEXED = "the index is written, and nothing embedded; leave --index-only out to embed, or give --part K/N"
 
 
-@dataclass(frozen=True)
-class EmbeddingOptions:
-    """How images are embedded: fields are arguments of `extract.extract`."""
-
-    views: Annotated[
-        str | None,
-        typer.Option(
-            help="Views of each image, each a feature set of its own, separated by commas: plain, hflip, five-crop, "
-            "ten-crop, augment:K; docs/views.md shows them [default: plain]"
-        ),
-    ] = None
-    map_size: Annotated[
-        int | None,
-        typer.Option(
-            help="Side in pixels of the square frame that an image is put into for --outputs pyramid: a multiple of "
-            "32 [default: 416]"
-        ),
-    ] = None
-    precision: Annotated[
-        str, typer.Option(help="Numeric precision: {precisions}; each gives a separate feature set")
-    ] = "fp32"
-    engine: EngineOption = "auto"
-    device: DeviceOption = "auto"
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Images that a network takes at once [default: what suits the engine]")
-    ] = None
-    workers: WorkersOption = None
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try again the images that failed in earlier runs")
-    ] = False
-
-
-@dataclass(frozen=True)
-class SpreadOptions:
-    """One job over several processes or machines."""
-
-    part: Annotated[
-        str | None,
-        typer.Option(
-            metavar="K/N",
-            help="Embed the K-th of N parts of the images, such as 3/16; run the others elsewhere on the same cache, "
-            "at the same time or later",
-        ),
-    ] = None
-    index_only: Annotated[
-        bool,
-        typer.Option(
-            "--index-only",
-            help="List the images and read them for their digests, and write the index; run it once before parts, "
-            "which then read their own images alone",
-        ),
-    ] = False
-
-    def check(self, *, dry_run: bool) -> None:
-        """Raise `UsageError` if options exclude each other."""
-        given = [("--part", self.part), ("--index-only", self.index_only), ("--dry-run", dry_run)]
-        if len(both := [name for name, value in given if value]) > 1:
-            message = f"{' and '.join(both)} exclude each other: give one of them"
-            raise UsageError(message)
-
-
 @grouped
 def command(
     context: typer.Context,
-    data: Annotated[
-        list[str],
-        typer.Argument(help="A folder of class folders, a table, a CUB, VOC, COCO or YOLO folder, or image files"),
-    ],
+    data: DataArgument,
     *,
-    backbones: Annotated[
-        str | None,
-        typer.Option(
-            help="Names ({backbones}), groups ({groups}, all) or timm:MODEL, separated by commas; NAME@OUTPUT "
-            "for one of its outputs [default: published, or what --backbone-module names; and what --steering makes]"
-        ),
-    ] = None,
-    outputs: Annotated[
-        str | None,
-        typer.Option(
-            help="What to keep of every backbone, separated by commas, each a feature set of its own: {outputs}, "
-            "layer:NAME; `backbones --outputs NAME` says what a network has [default: pooled]"
-        ),
-    ] = None,
+    backbones: ChosenBackbonesOption = None,
+    outputs: OutputsOption = None,
     sources: SourceOptions,
     cache: CacheOption = None,
     listing: DatasetOptions,
-    no_labels: Annotated[bool, typer.Option("--no-labels", help="Ignore labels: compute features only")] = False,
+    no_labels: NoLabelsOption = False,
     embedding: EmbeddingOptions,
     spread: SpreadOptions,
     decoding: DecodingOptions,
@@ -140,8 +68,8 @@ def command(
     from stackbone.extract.embedding.indexing import preview
 
     spread.check(dry_run=dry_run)
-    dataset = listing.open(data, labelled=not no_labels)
     store = FeatureStore(cache)
+    dataset = listing.open(data, labelled=not no_labels, store=store)
     if dry_run or spread.index_only:
         with progress("nothing was written") as on_progress:
             summary = preview(

@@ -99,11 +99,11 @@ def command(
     options.check()
     plain = get_backbone(backbone)
     _check_choices(options, plain, cv=cv, given=given, nested=nested, with_pictures=pictures is not None)
-    dataset = listing.open(data)
+    store = FeatureStore(cache)
+    dataset = listing.open(data, store=store)
     for line in Listed(dataset.skipped, dataset.notes).lines():
         err.note(line)
     found = find_weights([plain], weights_files(weights), ask=_other)[plain.key]
-    store = FeatureStore(cache)
     reports = []
     with progress("whole epochs are kept; run the same command to go on") as on_progress:
         index = index_dataset(dataset, store, **asdict(decoding), on_progress=on_progress)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
@@ -22,6 +22,9 @@ _FILES_IN_FLIGHT = 1024  # bounds the memory that waiting tasks take on a millio
 # A file changed again within its clock's tick keeps its time stamp, and the coarsest clock in use (FAT) ticks
 # every 2 s. So a stamp that was younger than this when the file was hashed proves nothing later on.
 _RACY_NS = 3_000_000_000
+
+_Stamp = tuple[int, int, int, int]
+_NO_STAMP: _Stamp = (-1, -1, -1, -1)
 
 Digests = NDArray[np.uint8]
 """(n, 32) uint8, one SHA-256 a row; all zero where a file could not be read."""
@@ -98,7 +101,7 @@ def sha256_file(path: str | os.PathLike[str]) -> bytes:
 
 def list_digests(
     paths: Sequence[str],
-    remembered: dict[str, int],
+    remembered: Mapping[str, int],
     old_digests: Digests,
     old_stamps: FileStamps,
     *,
@@ -124,15 +127,15 @@ def list_digests(
     reasons = [""] * len(paths)
     started_ns = time.time_ns()
     files = paths if inside is None else list(map(inside.file_of, paths))
-    stamps = _read_stamps(files, reasons, root)
+    stamps = _fill_stamps(files, reasons, root)
     digests = np.zeros((len(paths), DIGEST_BYTES), np.uint8)
-    rows = np.array([remembered.get(path, -1) for path in paths], np.int64)
+    rows = np.fromiter((remembered.get(path, -1) for path in paths), np.int64, len(paths))
     known = np.flatnonzero(rows >= 0)
     same = FileStamps(old_stamps.values[rows[known]]).unchanged(FileStamps(stamps[known]))
     kept = known[same]
     digests[kept] = old_digests[rows[kept]]
 
-    is_changed = np.array([not reason for reason in reasons], np.bool_)
+    is_changed = ~np.fromiter(map(bool, reasons), np.bool_, len(reasons))
     is_changed[kept] = False
     to_hash = np.flatnonzero(is_changed)
     for done, (i, digest) in enumerate(_hash_all(paths, files, root, inside, to_hash, reasons), start=1):
@@ -147,30 +150,46 @@ def list_digests(
     return FileDigests(digests, FileStamps(stamps), reasons, len(to_hash))
 
 
-def _read_stamps(files: Sequence[str], reasons: list[str], root: str = "") -> NDArray[np.int64]:
+def read_stamps(files: Sequence[str], root: str = "") -> tuple[FileStamps, list[str]]:
+    """Return the stamps of files as they are now, and for each ``""`` or why it has none."""
+    reasons = [""] * len(files)
+    return FileStamps(_fill_stamps(files, reasons, root)), reasons
+
+
+def _fill_stamps(files: Sequence[str], reasons: list[str], root: str = "") -> NDArray[np.int64]:
     """Return the stamps of each file, (n, 4) int64; one that follows itself is asked for once."""
-    stamps = np.full((len(files), 4), -1, np.int64)
-    before, reason = None, ""
-    for i, file in enumerate(files):
-        if file == before:
-            stamps[i], reasons[i] = stamps[i - 1], reason
-            continue
-        before, reason = file, ""
-        try:
-            stat = os.stat(os.path.join(root, file))
-            if S_ISREG(stat.st_mode):
-                stamps[i] = [_wrapped(each) for each in (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)]
-            else:  # opening a pipe or a device would wait for ever
-                reason = "is not a regular file"
-        except (OSError, ValueError) as exc:  # ValueError: a name that no file can have
-            reason = getattr(exc, "strerror", None) or str(exc)
-        reasons[i] = reason
+    stamps = np.empty((len(files), 4), np.int64)
+    before, found, reason = None, _NO_STAMP, ""
+    for start in range(0, len(files), _FILES_IN_FLIGHT):
+        piece = []
+        for i, file in enumerate(files[start : start + _FILES_IN_FLIGHT], start):
+            if file != before:
+                before = file
+                found, reason = _stamp_of(os.path.join(root, file) if root else file)
+            if reason:
+                reasons[i] = reason
+            piece.append(found)
+        stamps[start : start + len(piece)] = _signed(piece)
     return stamps
 
 
-def _wrapped(number: int) -> int:
-    """Return the signed 64-bit number of the same low bits: inodes are unsigned, years beyond 2262 do not fit."""
-    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
+def _stamp_of(path: str) -> tuple[_Stamp, str]:
+    """Return the stamp of a file, and why there is none."""
+    try:
+        stat = os.stat(path)
+    except (OSError, ValueError) as exc:  # ValueError: a name that no file can have
+        return _NO_STAMP, getattr(exc, "strerror", None) or str(exc)
+    if not S_ISREG(stat.st_mode):  # opening a pipe or a device would wait for ever
+        return _NO_STAMP, "is not a regular file"
+    return (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino), ""
+
+
+def _signed(stamps: list[_Stamp]) -> NDArray[np.int64]:
+    """Return numbers as signed 64-bit ones of the same low bits: inodes are unsigned, years beyond 2262 do not fit."""
+    try:
+        return np.array(stamps, np.int64)
+    except OverflowError:
+        return np.array([[(each + (1 << 63)) % (1 << 64) - (1 << 63) for each in row] for row in stamps], np.int64)
 
 
 def _hash_all(

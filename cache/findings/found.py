@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -109,17 +109,15 @@ def read_findings(cache_root: Place, dataset: str) -> dict[bytes, Finding]:
     return found
 
 
-def remove_findings(cache_root: Place, dataset: str, files: list[Place] | None = None) -> None:
-    """Remove files of a dataset's findings, by default all of them, durably, and their folder if it is empty.
-
-    Raises
-    ------
-    CacheError
-        If the folder cannot be written.
-    """
-    for path in findings_files(cache_root, dataset) if files is None else files:
-        with suppress(FileNotFoundError):  # by another run
+def remove_findings(files: Sequence[Place]) -> None:
+    """Remove files of findings, durably; errors as `cache.places.place.remove`, but for a file that is gone."""
+    for path in files:
+        with suppress(FileNotFoundError):  # another run took them into the index, too
             remove(path)
-    if files is None:
-        with suppress(OSError):  # there is none, or another program's files are in it
-            (cache_root / FOLDER / dataset).rmdir()
+
+
+def forget_findings(cache_root: Place, dataset: str) -> None:
+    """Remove all findings of a dataset, and their folder; errors as `remove_findings`."""
+    remove_findings(findings_files(cache_root, dataset))
+    with suppress(OSError):  # there is none, or another program's files are in it
+        (cache_root / FOLDER / dataset).rmdir()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any, SupportsIndex, overload
 
@@ -77,14 +77,9 @@ def code_texts(texts: Sequence[str]) -> CodedTexts:
     """Return the same texts, coded in the order in which each is met first; itself if they are coded."""
     if isinstance(texts, CodedTexts):
         return texts
-    known: dict[str, int] = {}
-    codes = np.fromiter(_numbered(texts, known), np.uint32, len(texts))
-    return CodedTexts(list(known), codes)
-
-
-def _numbered(texts: Iterable[str], known: dict[str, int]) -> Iterator[int]:
-    for text in texts:
-        yield known.setdefault(text, len(known))
+    names = list(dict.fromkeys(texts))
+    code_of = {name: code for code, name in enumerate(names)}
+    return CodedTexts(names, np.fromiter(map(code_of.__getitem__, texts), np.uint32, len(texts)))
 
 
 def count_texts(texts: Sequence[str], rows: NDArray[np.intp]) -> Counter[str]:

@@ -13,7 +13,7 @@ from stackbone.cache.corrections.batch import batch_files, remove_batches
 from stackbone.cache.disk.digest import Digests, as_keys
 from stackbone.cache.errors import UsageError
 from stackbone.cache.feature_set import FeatureSet
-from stackbone.cache.findings.found import remove_findings
+from stackbone.cache.findings.found import forget_findings
 from stackbone.cache.places.place import is_there
 from stackbone.cache.records.index import index_path, remove_index
 from stackbone.cache.records.scores import remove_scores
@@ -64,7 +64,7 @@ class ForgetPlan:
             remove_index(index_path(self.store.root, name))
             remove_batches(self.store.root, name)
             remove_boxes(self.store.root, name)
-            remove_findings(self.store.root, name)
+            forget_findings(self.store.root, name)
         for feature_set, rows in self.unused:
             compact(feature_set, drop=rows[~np.isin(as_keys(rows), as_keys(used_digests(self.store)))])
         gone = [each.id for each in self.feature_sets]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from stackbone.cache import FeatureStore
     from stackbone.commands.shared.endings import Outputs
     from stackbone.extract import Backbone, Dataset
 
@@ -168,8 +169,10 @@ class ListingOptions:
         """What the dataset is called; None leaves it to the folder or file."""
         return None
 
-    def open(self, data: Sequence[str], *, labelled: bool = True, label_form: str = "") -> Dataset:
-        """List the dataset's images: one folder, table or file, or several image files; see `open_dataset`."""
+    def open(
+        self, data: Sequence[str], *, labelled: bool = True, label_form: str = "", store: FeatureStore | None = None
+    ) -> Dataset:
+        """List the dataset's images: one folder, table or file, or several files; see `open_dataset`."""
         from stackbone.extract import open_dataset
 
         return open_dataset(
@@ -192,6 +195,7 @@ class ListingOptions:
             only_listed=self.only_listed,
             image_column=self.image_column,
             every=self.every,
+            store=store,
         )
 
 

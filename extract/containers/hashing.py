@@ -31,13 +31,18 @@ class InsideContainers:
         self._root = root
         self._on_image = on_image
         self._last = ""
+        self._plain: str | None = None  # a folder in no container, nor are the files in it
 
     def file_of(self, path: str) -> str:
         """Return the container that an image lies in, relative to the root as the image; its path if it is a file."""
         if self._last and path.startswith(f"{self._last}/"):
             return self._last
+        folder = path[: path.rfind("/") + 1]
+        if folder == self._plain:
+            return path
         inside = split_place(self._root, path)
         if inside is None:
+            self._plain = folder
             return path
         self._last = path[: -len(inside[1]) - 1]
         return self._last

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from functools import cache
 
@@ -45,11 +46,10 @@ def split_place(root: str, path: str) -> tuple[str, str] | None:
 
 def _ends(path: str) -> Iterator[int]:
     """Yield where those parts of a path end that have a container's extension and more behind them."""
-    lowered = path.lower()
-    if not any(f"{extension}/" in lowered for extension in _kinds()):
-        return
-    end = lowered.find("/")
-    while end >= 0:
-        if lowered.endswith(container_extensions(), 0, end):
-            yield end
-        end = lowered.find("/", end + 1)
+    for found in _pattern().finditer(path.lower()):
+        yield found.end()
+
+
+@cache
+def _pattern() -> re.Pattern[str]:
+    return re.compile(f"(?:{'|'.join(map(re.escape, container_extensions()))})(?=/)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 from collections import OrderedDict
@@ -115,6 +116,14 @@ class _Opened:
             message = f"{os.path.basename(place)!r}, in which it lies, is damaged: {exc}"
             raise ImageError(message) from exc
 
+    def close(self) -> None:
+        """Close all."""
+        with self._lock:
+            closing = list(self._open.values())
+            self._open.clear()
+        for each in closing:
+            each.close()
+
     def _find(self, place: str) -> _Open:
         stamp = _stamp(place)
         closing: list[_Open] = []
@@ -142,4 +151,6 @@ def _stamp(place: str) -> tuple[int, ...]:
 
 @cache
 def _opened() -> _Opened:
-    return _Opened()
+    opened = _Opened()
+    atexit.register(opened.close)
+    return opened

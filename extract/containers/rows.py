@@ -13,10 +13,11 @@ from typing import Any, Protocol
 from stackbone.cache.disk.reading import MOST_IMAGE_BYTES
 from stackbone.cache.errors import ImageError
 from stackbone.extract.containers.container import Member
+from stackbone.extract.containers.pyarrow_errors import translated
 from stackbone.extract.containers.schema import holds_bytes, image_columns
 
 _DIGITS = 9
-_KEPT = 4  # batches that were read last: threads that decode side by side are a few rows apart
+_KEPT, _KEPT_BYTES = 64, 64 << 20  # batches that were read last: threads that decode are a few rows apart
 
 
 def member_name(row: int, column: str = "") -> str:
@@ -73,6 +74,7 @@ class RowImages:
         self._rows = rows
         self._plain = plain_column(rows.schema)
         self._batches: dict[tuple[str, int], Any] = {}
+        self._n_bytes = 0
         self._ahead: tuple[str, int, Iterator[tuple[int, Any]]] | None = None
 
     def members(self) -> Iterator[Member]:
@@ -146,9 +148,12 @@ class RowImages:
         if ahead is None or ahead[0] != column or not self._rows.start_of(row) <= ahead[1] <= row:
             ahead = (column, 0, self._rows.images(column, row))
         for start, cells in ahead[2]:
+            if (column, start) in self._batches:
+                self._n_bytes -= self._batches.pop((column, start)).nbytes
             self._batches[column, start] = cells
-            while len(self._batches) > _KEPT:
-                self._batches.pop(next(iter(self._batches)))
+            self._n_bytes += cells.nbytes
+            while len(self._batches) > _KEPT or (self._n_bytes > _KEPT_BYTES and len(self._batches) > 1):
+                self._n_bytes -= self._batches.pop(next(iter(self._batches))).nbytes
             if row < start + len(cells):
                 self._ahead = (column, start + len(cells), ahead[2])
                 return start, cells
@@ -158,10 +163,11 @@ class RowImages:
 
 def _content(cell: Any) -> bytes | str:  # noqa: ANN401 - pyarrow has no types
     """Return the image in a cell; or why there is none, after "it"."""
-    value, path = cell.as_py(), ""
-    if isinstance(value, dict):
-        value, path = value["bytes"], value.get("path") or ""
+    is_structure = hasattr(cell, "keys") and cell.is_valid
+    value = (cell["bytes"] if is_structure else cell).as_py()
     if value is None:
+        with translated():
+            path = cell["path"].as_py() if is_structure and "path" in cell else None
         return f"is not in the table, which says that it is {path[:200]!r}" if path else "is an empty cell"
     if len(value) > MOST_IMAGE_BYTES:
         return f"has {len(value):,} bytes, over the limit of {MOST_IMAGE_BYTES:,}"

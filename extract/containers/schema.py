@@ -15,6 +15,12 @@ _KEY = b"huggingface"
 _NOT_IMAGES = frozenset({"Audio", "Video", "Pdf", "Nifti", "Mesh"})  # which are {bytes, path}, too
 
 
+def with_names(schema: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """Return a schema whose columns have names that are text; pyarrow raises where a file's are not."""
+    str(schema.names)
+    return schema
+
+
 def image_columns(schema: Any) -> list[str]:  # noqa: ANN401 - pyarrow has no types
     """Return the columns that may hold encoded images, in their order, as far as the schema tells.
 

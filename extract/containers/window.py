@@ -9,6 +9,8 @@ from typing import BinaryIO
 
 _BLOCK_BYTES = 1 << 20
 _KEPT_BLOCKS = 32  # threads ask for members a little out of order, and most images are below 1 MB
+MOST_KEPT_BYTES = _KEPT_BLOCKS * _BLOCK_BYTES
+"""What is kept of a file at most."""
 
 
 class Window(io.RawIOBase):

@@ -14,33 +14,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from stackbone.cache.choices import check_choice
-from stackbone.cache.errors import DatasetError, UsageError
+from stackbone.cache.errors import UsageError
 from stackbone.cache.labels.sets import SETS, split_names
-from stackbone.extract.datasets.archives.braces import expand_braces, has_braces
+from stackbone.extract.datasets.archives.braces import expanded
+from stackbone.extract.datasets.archives.remembered import remembered
 from stackbone.extract.datasets.boxes.listed import ListedBoxes
 from stackbone.extract.datasets.dataset_name import check_dataset_name, safe_name
 from stackbone.extract.datasets.folders.pruning import Exclusion
 from stackbone.extract.datasets.further import first_columns
-from stackbone.extract.datasets.kind import KINDS, Listing, Request, Skipped, TableColumns
-from stackbone.extract.datasets.kinds.images import neither_message
+from stackbone.extract.datasets.kind import Listing, Request, Skipped, TableColumns
 from stackbone.extract.datasets.label_sets import labels_of_columns, read_label_columns, separated
+from stackbone.extract.datasets.listing import list_images
 from stackbone.extract.datasets.listing_options import (
     asked_words,
     check_marks,
-    leave_out,
     read_class_level,
     refuse_file_options,
-    refuse_level_options,
     refuse_marks,
-    refuse_own_options,
-    refuse_table_options,
 )
-from stackbone.extract.datasets.missing import missing_message
 from stackbone.extract.datasets.typed_paths import absolute, absolute_paths
 from stackbone.extract.images.arrays import Arrays, are_images
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from stackbone.cache import DatasetIndex, FeatureStore
 
 SPLIT_FOLDERS = ("auto", "none")
 
@@ -140,6 +138,7 @@ def open_dataset(
     only_listed: bool = False,
     image_column: str = "",
     every: str = "",
+    store: FeatureStore | None = None,
 ) -> Dataset:
     """List the images of a dataset with their labels, splits and groups. No image is opened.
 
@@ -158,9 +157,8 @@ def open_dataset(
         - Parquet or Arrow files that hold the images themselves in a column of bytes or of {bytes, path}, or a folder
           of Hugging Face's datasets, saved by them or downloaded from their hub;
         - videos, or a folder of them: frames are the images, and each video is a group;
-        - a tar or zip archive, a list of them, or a folder that holds archives and no image beside them; or a pattern
-          such as ``shards/{000000..000999}.tar``. What is in archives is read as folders are, or as WebDataset shards
-          where images have a ``.cls``, ``.json`` or ``.txt`` beside them;
+        - a tar or zip archive, a list or a folder of them, or ``shards/{000000..000999}.tar``: read as folders are, or
+          as WebDataset shards;
         - one image, or a list of images: unlabelled;
         - images in memory: an array (n, height, width, 3) uint8, (n, height, width) of grey, or (n, height, width, 4)
           with transparency; a memory map is read image by image. Or a list of such arrays without the first axis, which
@@ -206,6 +204,8 @@ def open_dataset(
     every
         Which frames of a video are taken: ``"2s"`` for one every two seconds, ``"10"`` for each tenth; by default one a
         second.
+    store
+        A cache, whose index tells what lies in archives that did not change; without it they are opened to be listed.
 
     Returns
     -------
@@ -236,15 +236,14 @@ def open_dataset(
     check_choice("value of --split-folders", split_folders, SPLIT_FOLDERS)
     given: dict[str, Any] = {"labels": labels, "splits": splits, "groups": groups}
     marks = {name: each for name, each in given.items() if each is not None}
-    paths: Sequence[str] = ()
-    patterns: Sequence[str] = ()
+    paths, patterns = list[str](), list[str]()
     if are_images(data):
         check_marks(marks)
     else:
         refuse_marks(marks)
         named = cast("Sequence[Path | str]", [data] if isinstance(data, str | os.PathLike) else data)
         patterns, marks = absolute_paths(named), {}
-        paths = [path for each in patterns for path in (expand_braces(each) if has_braces(each) else [each])]
+        paths = expanded(patterns)
     table = None if are_images(data) or labels is None else absolute(cast("Path | str", labels))
     request = Request(
         paths,
@@ -265,12 +264,31 @@ def open_dataset(
     elif only_listed and table is None:
         msg = "--only-listed goes with a table of labels for a folder. Found none. Add --labels FILE, or leave it out."
         raise UsageError(msg)
-    listing = _list(request)
+    asked = asked_words(request, labelled=labelled)
+    if store is not None and not label_form and (index := remembered(request, name, asked, store)):
+        return _of_index(index)
+    listing = list_images(request)
     if marked:
         listing = labels_of_columns(listing, marked, label_form)
     if label_separator:
         listing = separated(listing, label_separator)
-    return _build(listing, name, asked_words(request, labelled=labelled), labelled=labelled)
+    return _build(listing, name, asked, labelled=labelled)
+
+
+def _of_index(index: DatasetIndex) -> Dataset:
+    return Dataset(
+        name=index.name,
+        root=Path(index.root),
+        paths=index.path,
+        labels=list(index.label),
+        splits=list(index.split),
+        groups=list(index.group),
+        skipped=index.listed.skipped,
+        notes=index.listed.notes,
+        asked=index.listed.asked,
+        columns={column: list(cells) for column, cells in index.columns.items()},
+        label_form=index.label_form,
+    )
 
 
 def _build(listing: Listing, name: str | None, asked: Sequence[str], *, labelled: bool) -> Dataset:
@@ -294,22 +312,3 @@ def _build(listing: Listing, name: str | None, asked: Sequence[str], *, labelled
         label_form=listing.label_form if labelled else "",
         boxes=listing.boxes.among(paths) if listing.boxes is not None and labelled else None,
     )
-
-
-def _list(request: Request) -> Listing:
-    """Return what the first kind lists that recognises what was named."""
-    # os.path, not pathlib: pathlib's questions raise where a folder may not be searched.
-    if request.path and not os.path.exists(request.path):
-        raise DatasetError(missing_message(request.path))
-    kind = next((kind for kind in KINDS.values() if kind.recognises(request)), None)
-    refuse_own_options(kind, request)
-    if kind is None or not kind.takes_columns:
-        refuse_table_options(request.labels, request.columns)
-    if kind is None or not (kind.takes_levels or request.labels):
-        refuse_level_options(request)
-    if kind is None:
-        known = "; ".join(kind.what for kind in KINDS.values())
-        msg = f"{neither_message(Path(request.paths[0]))} A dataset can be: {known}."
-        raise DatasetError(msg)
-    listing = kind.read(request)
-    return leave_out(listing, request.exclude) if request.exclude else listing

@@ -16,7 +16,6 @@ from stackbone.cache.findings.found import Finding, write_findings
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.upkeep.dataset_summary import DatasetSummary, summarise_dataset
 from stackbone.extract.backbones.backbone import Backbone
-from stackbone.extract.backbones.weights import check_weights_names, named_weights
 from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.embedding.filling import check_outputs
 from stackbone.extract.embedding.indexing import make_index
@@ -24,20 +23,13 @@ from stackbone.extract.embedding.pipeline import Profile, embed_images
 from stackbone.extract.embedding.plan import (
     EngineOptions,
     distinct_images,
-    find_weights_of,
     inputs_of,
-    make_embedder,
-    make_fillings,
-    specs_of,
 )
 from stackbone.extract.embedding.report import ExtractReport, report_backbone
 from stackbone.extract.embedding.spread.findings import as_findings, with_mended
 from stackbone.extract.embedding.spread.image_part import ImagePart, parse_part
-from stackbone.extract.engines.devices import check_device
-from stackbone.extract.engines.engine import check_engine, check_precision
+from stackbone.extract.embedding.spread.job import find_job
 from stackbone.extract.images.limits import USUAL, limits_of
-from stackbone.extract.steering_files.choice import choose_backbones
-from stackbone.extract.steering_files.steered import read_steered, with_hub
 
 
 def extract(
@@ -129,19 +121,22 @@ def extract(
     started = time.monotonic()
     report = on_progress or silent
     store = store or FeatureStore()
-    check_engine(engine)
-    check_device(device)
-    check_precision(precision)
     part = parse_part(part) if isinstance(part, str) else part
-    limits = limits_of(allow_truncated=allow_truncated, max_pixels=max_pixels)
-    steered = read_steered(steering)
-    choices = choose_backbones(backbones, steered, outputs, views, modules, map_size)
-    chosen = [each.backbone for each in choices]
-    check_weights_names(weights or {}, chosen)
-    find = partial(find_weights_of, files=weights or {}, random_seed=random_seed, report=report)
-    # A steered backbone names its weights: the file is looked for only once there is something to embed with it.
-    made = {b.key: named_weights(b) for b in chosen if b.steering}
-    found = find([b for b in chosen if not b.steering], also=[b.name for b in chosen if b.steering]) | made
+    job = find_job(
+        backbones,
+        outputs=outputs,
+        views=views,
+        map_size=map_size,
+        steering=steering,
+        modules=modules,
+        weights=weights,
+        random_seed=random_seed,
+        precision=precision,
+        on=EngineOptions(engine, device, batch_size),
+        limits=limits_of(allow_truncated=allow_truncated, max_pixels=max_pixels),
+        report=report,
+    )
+    chosen, limits = job.backbones, job.limits
     n_abandoned = store.remove_abandoned()
     made_index = make_index(dataset, store, retry_failed=retry_failed or limits != USUAL, report=report, part=part)
     index = made_index.index
@@ -153,24 +148,17 @@ def extract(
 
     is_mine = part.holds(index.image_sha256) if part else np.ones(len(index), np.bool_)
     images = distinct_images(dataset.root, index.path, index.image_sha256, index.ok & is_mine, dataset.arrays)
-    fillings = {
-        each.backbone.key: make_fillings(store, each.backbone, specs_of(each, found, precision), images)
-        for each in choices
-    }
+    fillings = job.fillings(store, images)
     to_fill = {key: [each for each in own if each.lacking.any()] for key, own in fillings.items()}
     waiting = [each for each in chosen if to_fill[each.key]]
-    found |= find([with_hub(each) for each in waiting if each.steering])
+    job = job.ready(waiting, report)
     room = check_outputs(store.root, [(each, to_fill[each.key]) for each in waiting])
     if room and on_room:
         on_room(room)
-    for recorded in steered:
+    for recorded in job.steered:
         for filling in fillings[recorded.backbone.key]:
             write_seen(filling.feature_set.folder, recorded.record)
-    on = EngineOptions(engine, device, batch_size)
-    embedders = {
-        each.key: make_embedder(each, to_fill[each.key], found[each.key], on, report, limits, fill_batches=True)
-        for each in waiting
-    }
+    embedders = job.embedders(to_fill, report)
     profile = Profile()
     on_image = partial(report, "embedding")
     running = list(embedders.values())

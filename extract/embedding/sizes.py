@@ -54,10 +54,11 @@ def measure(
     if dataset.arrays:
         sizes[unknown] = [dataset.arrays.size(row) for row in unknown]
         return sizes
-    unknown = unknown[[split_place(str(dataset.root), dataset.paths[row]) is None for row in unknown]]
-    paths = [os.path.join(dataset.root, dataset.paths[row]) for row in unknown]
+    files = [row for row in unknown.tolist() if split_place(str(dataset.root), dataset.paths[row]) is None]
+    paths = [os.path.join(dataset.root, dataset.paths[row]) for row in files]
     with quiet_pillow(), ThreadPoolExecutor(max_workers=min(8, usable_cores() + 2)) as pool:
-        sizes[unknown] = list(pool.map(_declared_size, paths))
+        for row, size in zip(files, pool.map(_declared_size, paths), strict=True):
+            sizes[row] = size
     return sizes
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import DatasetIndex, Digests, StackError, UsageError, as_keys
+from stackbone.cache.hdf5.coded_texts import are_told
 from stackbone.cache.text import typed
 from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.groups import join_groups
@@ -241,7 +242,7 @@ def _distinct_rows(index: DatasetIndex, rows: NDArray[np.int64], split: str | No
     An image in the training part and again in the test part would be recognised, not classified. Of several
     copies the one in the test split is kept, else the first.
     """
-    in_test = np.array([split is not None and index.split[row] == split for row in rows], np.bool_)
+    in_test = np.zeros(len(rows), np.bool_) if split is None else (np.array(index.split, np.str_) == split)[rows]
     ordered = np.concatenate([rows[in_test], rows[~in_test]])
     _, first, image = np.unique(as_keys(index.image_sha256[ordered]), return_index=True, return_inverse=True)
     labels = np.array(index.label, dtype=np.str_)[ordered]
@@ -252,7 +253,7 @@ def _distinct_rows(index: DatasetIndex, rows: NDArray[np.int64], split: str | No
 
 def _group_names(index: DatasetIndex, labelled: NDArray[np.int64], group_by: str) -> NDArray[np.str_] | None:
     """Return the ``(n_listed,)`` group of every file, empty for none; None where nothing groups them."""
-    if group_by == "none" or (group_by == "auto" and not any(index.group[row] for row in labelled)):
+    if group_by == "none" or (group_by == "auto" and not are_told(index.group)[labelled].any()):
         return None
     if group_by == "folder":
         return np.array([str(PurePosixPath(path).parent) for path in index.path])

@@ -13,10 +13,11 @@ import pytest
 from numpy.typing import NDArray
 
 from stackbone.cache import CacheError, CorruptFileError, Digests, FeatureSet, FeatureStore, as_keys
+from stackbone.cache.places.place import Place
 from stackbone.cache.records import shard as shard_module
 from stackbone.cache.records.provenance import named_cut
 from stackbone.cache.upkeep.compact import compact
-from tests.made.caches import SPEC, make_digests
+from tests.made.caches import SPEC, make_digests, on_disk
 from tests.made.checkout import ROOT
 
 
@@ -175,7 +176,7 @@ def test_shard_of_another_spec_copied_in_is_refused(feature_set: FeatureSet, tmp
     other = FeatureStore(tmp_path / "other").feature_set("resnet50", other_spec)
     stray = other.append(other_spec, digests, features_of(digests), {})
     copied = feature_set.folder / stray.name
-    copied.write_bytes(stray.read_bytes())
+    on_disk(copied).write_bytes(on_disk(stray).read_bytes())
     for use in (feature_set.load, feature_set.missing):
         with pytest.raises(CorruptFileError, match=stray.name):
             use(digests)
@@ -193,7 +194,7 @@ def test_damaged_shard_stops_a_load(feature_set: FeatureSet) -> None:
     digests = make_digests(9)
     fill(feature_set, digests)
     path = feature_set.shards()[1]
-    path.write_bytes(path.read_bytes()[:-100])
+    on_disk(path).write_bytes(on_disk(path).read_bytes()[:-100])
     with pytest.raises(CorruptFileError, match=path.name):
         feature_set.load(digests)
 
@@ -203,7 +204,7 @@ def test_reader_is_undisturbed_by_compaction_between_listing_and_reading(feature
     fill(feature_set, digests, 6)
     seen: list[Digests] = []
 
-    def read(path: Path, fingerprint: str) -> Digests:
+    def read(path: Place, fingerprint: str) -> Digests:
         if len(seen) == 2:
             compact(feature_set)
         rows = shard_module.read_digests(path, fingerprint)
@@ -233,7 +234,7 @@ def test_load_is_undisturbed_by_compaction(feature_set: FeatureSet, monkeypatch:
 
 def test_link_to_a_vanished_shard_is_an_error_and_no_endless_wait(feature_set: FeatureSet) -> None:
     fill(feature_set, make_digests(3), 1)
-    (feature_set.folder / "part-0.h5").symlink_to("gone.h5")
+    on_disk(feature_set.folder / "part-0.h5").symlink_to("gone.h5")
     with pytest.raises(CorruptFileError, match="link to a file that does not exist"):
         feature_set.digests()
 

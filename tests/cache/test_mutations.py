@@ -17,6 +17,7 @@ from stackbone.cache.hdf5.seal import BLOCK_BYTES, Seal, sealed
 from stackbone.cache.records.index import read_index, write_index
 from stackbone.cache.records.seen import load_record
 from stackbone.cache.records.shard import read_rows, write_shard
+from tests.made.caches import on_disk
 from tests.made.sealing import seal_of
 
 N_MUTATIONS = 400
@@ -28,7 +29,7 @@ DIGESTS = np.random.default_rng(0).integers(0, 256, (6, 32), dtype=np.uint8)
 
 
 def _shard(folder: Path) -> Path:
-    return write_shard(folder, SPEC, DIGESTS, np.ones((6, 4), np.float32), {"engine": "torch"})
+    return on_disk(write_shard(folder, SPEC, DIGESTS, np.ones((6, 4), np.float32), {"engine": "torch"}))
 
 
 def _index(folder: Path) -> Path:
@@ -77,7 +78,7 @@ def _read_record(path: Path) -> object:
 def _boxes(folder: Path) -> Path:
     corners = np.array([[0, 0, 4, 3], [1, 1, 2, 2.5]], np.float32)
     image = ImageBoxes(corners, ("cat", "dog"), np.array([True, False]), np.array([False, True]), 4, 3)
-    return write_boxes(folder, "photos", box_table({digest.tobytes(): image for digest in DIGESTS}, "voc"))
+    return on_disk(write_boxes(folder, "photos", box_table({digest.tobytes(): image for digest in DIGESTS}, "voc")))
 
 
 def _read_boxes(path: Path) -> object:

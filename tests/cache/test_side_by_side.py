@@ -14,6 +14,7 @@ import pytest
 from stackbone.cache import FeatureSpec, FeatureStore
 from stackbone.cache.upkeep.summary import summarise
 from stackbone.cache.upkeep.verify import verify
+from tests.made.caches import on_disk
 from tests.made.checkout import ROOT
 
 SPEC = FeatureSpec(
@@ -68,15 +69,15 @@ def test_repair_of_a_cache_that_may_not_be_written_tells_what_it_found(tmp_path:
     store = FeatureStore(tmp_path / "features")
     digests = np.ones((2, 32), np.uint8)
     path = store.feature_set("resnet50", SPEC).append(SPEC, digests, np.ones((2, 4), np.float32), {})
-    path.write_bytes(b"")
+    on_disk(path).write_bytes(b"")
     folders = [store.root, path.parent]
     for folder in folders:
-        folder.chmod(0o555)
+        on_disk(folder).chmod(0o555)
     try:
         (finding,) = verify(store, repair=True).findings
     finally:
         for folder in folders:
-            folder.chmod(0o755)
+            on_disk(folder).chmod(0o755)
     assert (finding.path, finding.moved_to) == (path, None)
     assert "could not be set aside: " in finding.line()
     assert path.exists()
@@ -91,7 +92,7 @@ def test_repair_goes_on_where_a_file_cannot_be_moved(tmp_path: Path, monkeypatch
     feature_set = store.feature_set("resnet50", SPEC)
     for fill in (1, 2, 3):
         digests = np.full((2, 32), fill, np.uint8)
-        feature_set.append(SPEC, digests, np.ones((2, 4), np.float32), {}).write_bytes(b"")
+        on_disk(feature_set.append(SPEC, digests, np.ones((2, 4), np.float32), {})).write_bytes(b"")
     monkeypatch.setattr(Path, "rename", _refuse)
     found = verify(store, repair=True).findings
     assert [each.moved_to for each in found] == [None] * 3

@@ -20,12 +20,12 @@ from stackbone.cache import (
 from stackbone.cache import store as store_module
 from stackbone.cache.upkeep.compact import used_digests
 from stackbone.cache.upkeep.verify import verify
-from tests.made.caches import SPEC, features_of, make_digests, make_index
+from tests.made.caches import SPEC, features_of, make_digests, make_index, on_disk
 
 
 def write_dataset(store: FeatureStore, name: str, written_s: int, seed: int = 0) -> None:
     store.write_dataset(make_index(name, make_digests(5, seed)))
-    os.utime(store.root / "datasets" / f"{name}.h5", (written_s, written_s))
+    os.utime(on_disk(store.root / "datasets" / f"{name}.h5"), (written_s, written_s))
 
 
 def test_cache_directory_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,8 +56,8 @@ def test_feature_sets_are_found_by_folder_name(store: FeatureStore) -> None:
         "resnet50-0123456789ABC",
         ".resnet50-0123456789ab",
     ):
-        (store.root / name).mkdir()
-    (store.root / "vgg19-0123456789ab").touch()
+        on_disk(store.root / name).mkdir()
+    on_disk(store.root / "vgg19-0123456789ab").touch()
     found = store.feature_sets()
     assert {each.backbone: each.fingerprint for each in found} == {
         backbone: spec.fingerprint for backbone, spec in specs.items()
@@ -73,7 +73,7 @@ def test_covering_feature_sets_hold_every_sound_image(store: FeatureStore) -> No
     for view, rows in (("plain", digests), ("hflip", digests[:9]), ("half", digests[:8])):
         spec = replace(SPEC, weights=view)
         store.feature_set(view, spec).append(spec, rows, features_of(rows), {})
-    (store.root / f"empty-{SPEC.fingerprint}").mkdir()
+    on_disk(store.root / f"empty-{SPEC.fingerprint}").mkdir()
     assert [each.backbone for each in store.covering(make_index("photos", digests))] == ["plain"]
     assert [each.backbone for each in store.covering(make_index("photos", digests, failed=[9]))] == ["hflip", "plain"]
 
@@ -106,7 +106,7 @@ def test_files_that_cannot_be_indexes_are_passed_over(store: FeatureStore) -> No
     write_dataset(store, "photos", 1_000)
     folder = store.root / "datasets"
     for name in ("my photos.h5", ".hidden.h5", ".writing-x", "notes.txt"):
-        (folder / name).touch()
+        on_disk(folder / name).touch()
     assert store.dataset_names() == ["photos"]
     assert store.dataset().name == "photos"
 
@@ -115,7 +115,7 @@ def test_files_that_cannot_be_indexes_are_passed_over(store: FeatureStore) -> No
 def test_link_that_leads_to_no_index_is_an_error_that_names_it(store: FeatureStore, target: str) -> None:
     # Not as if there were no such dataset: `forget --unused` would drop its rows while a drive is not mounted.
     write_dataset(store, "photos", 1_000)
-    (store.root / "datasets" / "gone.h5").symlink_to(target)
+    on_disk(store.root / "datasets" / "gone.h5").symlink_to(target)
     assert sorted(store.dataset_names()) == ["gone", "photos"]
     assert store.dataset("photos").name == "photos"
     with pytest.raises(CorruptFileError, match=r"gone\.h5 is not a sound cache file: it is"):
@@ -124,7 +124,7 @@ def test_link_that_leads_to_no_index_is_an_error_that_names_it(store: FeatureSto
         used_digests(store)
     (finding,) = verify(store, repair=True).findings
     assert finding.moved_to is not None
-    assert finding.moved_to.is_symlink()
+    assert on_disk(finding.moved_to).is_symlink()
     assert store.dataset_names() == ["photos"]
 
 
@@ -136,7 +136,7 @@ def test_unsafe_dataset_name_is_not_written(store: FeatureStore) -> None:
 
 def test_damaged_index_is_an_error_that_names_it(store: FeatureStore) -> None:
     write_dataset(store, "photos", 1_000)
-    (store.root / "datasets" / "photos.h5").write_bytes(b"")
+    on_disk(store.root / "datasets" / "photos.h5").write_bytes(b"")
     with pytest.raises(CorruptFileError, match=r"photos\.h5"):
         store.dataset()
 
@@ -160,9 +160,9 @@ def test_abandoned_files_are_removed_everywhere(store: FeatureStore) -> None:
     feature_set = store.feature_set("resnet50", SPEC)
     feature_set.append(SPEC, digests, features_of(digests), {})
     for folder in (feature_set.folder, store.root / "datasets"):
-        (folder / ".writing-x").touch()
+        on_disk(folder / ".writing-x").touch()
     assert store.remove_abandoned() == 2
-    assert not list(store.root.rglob(".writing-*"))
+    assert not list(on_disk(store.root).rglob(".writing-*"))
     assert not feature_set.missing(digests).any()
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from stackbone.cache import FeatureSpec, FeatureStore, as_keys
 from stackbone.cache.upkeep.verify import verify
+from tests.made.caches import on_disk
 from tests.made.checkout import ROOT
 
 _SHARED = """
@@ -87,7 +88,7 @@ def check_union(cache: Path) -> None:
     assert isinstance(feature_set.header().spec, FeatureSpec)
     np.testing.assert_array_equal(np.unique(as_keys(feature_set.digests())), np.sort(as_keys(digests)))
     np.testing.assert_array_equal(feature_set.load(digests), features_of(digests))
-    assert all(name.startswith("part-") for name in os.listdir(feature_set.folder))
+    assert all(name.startswith("part-") for name in os.listdir(on_disk(feature_set.folder)))
     assert verify(FeatureStore(cache)).findings == []
 
 

@@ -120,6 +120,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, make_cache: Callable[..., Fe
 
 WRONG = {
     "extract": [
+        *(["photos", "--part", "4/3"], ["photos", "--part", "1/2", "--index-only"]),
         *(["nowhere"], ["file"], ["table.csv"], ["photos", "--labels", "file"], ["photos", "--suffix", ".jpg"]),
         *(["photos", "--backbones", "resnet5"], ["photos", "--backbones", "resnet50-0123456789ab"]),
         *(["photos", "--backbones", ""], ["photos", "--backbones", "vit_toast"], ["photos", "--engine", "tensorrt"]),
@@ -181,6 +182,10 @@ WRONG = {
         ["--source", "photos", "--target", "photos"],
         *(["--domain-column", "colour", "--target", "x"], ["--source", "a", "--target", "b", "--methods", "corall"]),
         *(["--source", "a", "--target", "b", "--target-labels", "few:0"], ["--cache", "file", "--target", "b"]),
+    ],
+    "plan": [
+        *(["absent"], ["file"], ["photos", "--backbones", "fooo"], ["photos", "--precision", "fp8"]),
+        *(["photos", "--machines", "0"], ["photos", "--cache", "file"]),
     ],
     "detect": [
         *(

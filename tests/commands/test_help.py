@@ -41,7 +41,7 @@ from tests.made.plugin import install_plugin
 COMMANDS = (
     *("audit", "backbones", "cluster", "compact", "compare-backbones", "demo", "detect", "evaluate", "export"),
     "extract",
-    *("forget", "inspect", "predict", "relabel", "report", "search", "similar", "stack", "steer", "suggest"),
+    *("forget", "inspect", "plan", "predict", "relabel", "report", "search", "similar", "stack", "steer", "suggest"),
     *("transfer", "verify"),
 )
 

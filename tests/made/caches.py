@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import DatasetIndex, Digests, FeatureSpec, FileStamps
+from stackbone.cache.places.place import Place
 
 SPEC = FeatureSpec(
     architecture="resnet50.tv_in1k",
@@ -21,6 +23,12 @@ SPEC = FeatureSpec(
     pooling="avg",
 )
 """Of ResNet-50 with random weights."""
+
+
+def on_disk(place: Place) -> Path:
+    """Return a place of a cache that is a folder, not one on an object store, for what only a disk can do."""
+    assert isinstance(place, Path)
+    return place
 
 
 def make_digests(n: int, seed: int = 0) -> Digests:

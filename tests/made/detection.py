@@ -15,6 +15,7 @@ from stackbone.cache import DatasetIndex, Digests, FeatureSpec, FeatureStore
 from stackbone.cache.boxes.box_table import box_table
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.boxes.letterbox import Letterbox
+from stackbone.cache.places.place import Place
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.records.feature_name import PLAIN
 from stackbone.cache.records.parts import Part, RowForm
@@ -23,7 +24,7 @@ from stackbone.stack.detection.detections import Detections
 from stackbone.stack.detection.head import PRECISIONS, FittedHead, Head
 from stackbone.stack.detection.source import MapSource
 from tests.made.annotated import make_voc, voc_object, voc_xml
-from tests.made.caches import SPEC, make_digests, make_index
+from tests.made.caches import SPEC, make_digests, make_index, on_disk
 
 SIDE = 64
 """Of the frame, in pixels; made images are as large."""
@@ -190,7 +191,7 @@ class CellsHead(Head):
     source = "none"
     has_precision = True
     n_fits = 0
-    checkpoints: ClassVar[set[Path | None]] = set()
+    checkpoints: ClassVar[set[Place | None]] = set()
 
     def fit(
         self,
@@ -202,7 +203,7 @@ class CellsHead(Head):
         *,
         sizes: NDArray[np.integer] | None = None,
         mirrored: MapSource | None = None,
-        checkpoint: Path | None = None,
+        checkpoint: Place | None = None,
         on_progress: Progress = silent,
         precision: str = PRECISIONS[0],
     ) -> CellsFitted:
@@ -210,7 +211,7 @@ class CellsHead(Head):
         CellsHead.n_fits += 1
         self.checkpoints.add(checkpoint)
         if checkpoint is not None:
-            checkpoint.write_text("half")
+            on_disk(checkpoint).write_text("half")
         corners = np.concatenate([each.corners for each in boxes])
         on_progress("training", 1, 1)
         return CellsFitted({"classes": list(classes)}, (corners[:, 2:] - corners[:, :2]).mean(axis=0))

@@ -16,6 +16,7 @@ from stackbone.cache.errors import Malformed
 from stackbone.extract.containers.container import Container, ContainerKind
 from stackbone.extract.containers.pyarrow_errors import need_pyarrow, translated
 from stackbone.extract.containers.rows import RowImages
+from stackbone.extract.containers.schema import with_names
 
 _FILE_MARK = b"ARROW1\0\0"
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
@@ -45,7 +46,7 @@ class ArrowRows:
             _check_end(stream)
         self._mapped = _mapped(stream)
         with translated():
-            self.schema: Any = self._reader().schema
+            self.schema: Any = with_names(self._reader().schema)
 
     @property
     def n_rows(self) -> int:

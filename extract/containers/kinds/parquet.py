@@ -8,9 +8,10 @@ from typing import Any, BinaryIO
 from stackbone.extract.containers.container import Container, ContainerKind
 from stackbone.extract.containers.pyarrow_errors import need_pyarrow, translated
 from stackbone.extract.containers.rows import RowImages
+from stackbone.extract.containers.schema import with_names
 
 _READ_AHEAD = 1 << 20  # else pyarrow reads a column of a row group at once, which may be a whole file
-_BATCH_BYTES, _BATCH_ROWS = 64 << 20, 64
+_IMAGES_AT_A_TIME = 1  # a few bytes of a dictionary can stand for gigabytes in each row
 _CELLS_AT_A_TIME = 1 << 14
 
 
@@ -37,7 +38,7 @@ class ParquetRows:
         self._stream = stream
         with translated():
             self._file = parquet.ParquetFile(stream, buffer_size=_READ_AHEAD, pre_buffer=False)
-            self.schema: Any = self._file.schema_arrow
+            self.schema: Any = with_names(self._file.schema_arrow)
         about = self._file.metadata
         groups = [about.row_group(number) for number in range(about.num_row_groups)]
         self._sizes = [group.num_rows for group in groups]
@@ -55,7 +56,7 @@ class ParquetRows:
                 continue
             with translated():
                 batches = self._file.iter_batches(
-                    self._rows_at_a_time(number, column), row_groups=[number], columns=[column], use_threads=False
+                    _IMAGES_AT_A_TIME, row_groups=[number], columns=[column], use_threads=False
                 )
                 for batch in batches:
                     yield start, batch.column(0)
@@ -70,17 +71,6 @@ class ParquetRows:
         """Close it, and the file that it was opened on."""
         self._file.close(force=True)
         self._stream.close()
-
-    def _rows_at_a_time(self, number: int, column: str) -> int:
-        """Return how many images to hold at once: each may be the longest, where a dictionary tells what repeats."""
-        group = self._file.metadata.row_group(number)
-        parts = [group.column(at) for at in range(group.num_columns)]
-        own = [
-            each for each in parts if each.path_in_schema.split(".", 1)[0] == column or each.path_in_schema == column
-        ]
-        size: int = sum(each.total_uncompressed_size for each in own)
-        most = size if any(each.has_dictionary_page for each in own) else size // max(1, group.num_rows)
-        return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, most)))
 
 
 def _open(stream: BinaryIO, name: str) -> Container:

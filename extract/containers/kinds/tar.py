@@ -119,11 +119,11 @@ class TarContainer:
         most = max(_MOST_UNPACKED, _MOST_RATIO * self._size) if self._is_packed else self._size
         before = "at its start"
         while True:
-            if self._tar.offset > most:
-                raise Malformed(self._too_long(before, most))
             info = self._next_header(before)
             if info is None:
                 return
+            if info.offset_data + (info.size if info.isreg() else 0) > most:
+                raise Malformed(self._too_long(info.name, most))
             following = self._tar.offset
             before = f"after {info.name[:200]!r}"
             if not info.isdir():
@@ -137,17 +137,16 @@ class TarContainer:
                 return tarfile.TarInfo.fromtarfile(self._tar)
             except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the block of zeros at the end
                 return None
-            except tarfile.EmptyHeaderError as exc:  # type: ignore[attr-defined]
-                message = f"it ends {before} without the mark of an end, as one does that was cut"
-                raise Malformed(message) from exc
             except tarfile.HeaderError as exc:
-                message = f"what comes {before} is no header of a member ({exc})"
-                raise Malformed(message) from exc
+                ended = str(exc) in ("empty header", "truncated header")  # also of a header that belongs to another
+                message = f"it ends {before} without the mark of an end, as one does that was cut"
+                other = f"what comes {before} is no header of a member ({exc})"
+                raise Malformed(message if ended else other) from exc
 
-    def _too_long(self, before: str, most: int) -> str:
+    def _too_long(self, name: str, most: int) -> str:
         if self._is_packed:
             return f"it would unpack {self._size:,} bytes to over {most:,}, as archive bombs do"
-        return f"it ends within the member {before.removeprefix('after ')}, as one does that was cut"
+        return f"it ends within the member {name[:200]!r}, as one does that was cut"
 
     def _content(self, offset: int, size: int) -> bytes:
         with _faults():

@@ -14,13 +14,8 @@ MOST_FILES = 1_000_000
 _RANGE = re.compile(r"\{([0-9]+)\.\.([0-9]+)\}")
 
 
-def has_braces(path: str) -> bool:
-    """Return whether a path is a pattern, and no file of that very name."""
-    return bool(_RANGE.search(path)) and not os.path.lexists(path)
-
-
-def expand_braces(pattern: str) -> list[str]:
-    """Return the paths that a pattern stands for, in their order; numbers have the width of the first one.
+def expanded(paths: Sequence[str]) -> list[str]:
+    """Return paths with what each pattern stands for in its place; one that is the name of a file is no pattern.
 
     Raises
     ------
@@ -29,6 +24,15 @@ def expand_braces(pattern: str) -> list[str]:
     DatasetError
         If there is no file at some of them.
     """
+    return [
+        path
+        for each in paths
+        for path in (_expanded(each) if _RANGE.search(each) and not os.path.lexists(each) else [each])
+    ]
+
+
+def _expanded(pattern: str) -> list[str]:
+    """Return the paths that a pattern stands for, in their order; numbers have the width of the first one."""
     n = 1
     for first, last in _RANGE.findall(pattern):
         n *= int(last) - int(first) + 1
@@ -36,20 +40,20 @@ def expand_braces(pattern: str) -> list[str]:
             found = "runs backwards" if int(last) < int(first) else f"stands for more than {MOST_FILES:,} files"
             message = f"{pattern!r} {found}. Expected a range such as {{000000..000999}}. Correct the range."
             raise UsageError(message)
-    paths = list(_expanded(pattern))
+    paths = list(_numbered(pattern))
     if missing := [path for path in paths if not os.path.lexists(path)]:
         raise DatasetError(_missing(pattern, paths, missing))
     return paths
 
 
-def _expanded(pattern: str) -> Iterator[str]:
+def _numbered(pattern: str) -> Iterator[str]:
     found = _RANGE.search(pattern)
     if found is None:
         yield pattern
         return
     first, last = found.groups()
     for number in range(int(first), int(last) + 1):
-        yield from _expanded(f"{pattern[: found.start()]}{number:0{len(first)}d}{pattern[found.end() :]}")
+        yield from _numbered(f"{pattern[: found.start()]}{number:0{len(first)}d}{pattern[found.end() :]}")
 
 
 def _missing(pattern: str, paths: Sequence[str], missing: Sequence[str]) -> str:

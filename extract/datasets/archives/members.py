@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from stackbone.cache.errors import DatasetError, Malformed
 from stackbone.cache.text import counted
@@ -63,6 +64,17 @@ class Inventory:
         extension = os.path.splitext(name)[1].lower()
         reason = why_not(extension) or missing_decoder(extension) or NO_IMAGE
         self.found.skip_file(reason, f"{path}/{name}")
+
+    def refuse_damaged(self, root: Path) -> None:
+        """Raise `DatasetError` if no image was found and archives are damaged; to be asked at the end."""
+        if self.faults and not any(n for _, n in self.faults.values()):
+            path, (fault, _) = next(iter(self.faults.items()))
+            more = f" So are {len(self.faults) - 1:,} more." if len(self.faults) > 1 else ""
+            message = (
+                f"No images: the archive {str(root / path)!r} is damaged: {fault}.{more} Expected whole tar or zip "
+                "archives of images. Get it again, or name another."
+            )
+            raise DatasetError(message)
 
     def notes(self) -> Iterator[str]:
         """Yield what to say of archives that are damaged."""

@@ -78,6 +78,7 @@ def list_samples(request: Request) -> Listing:
             splits.append(split_of.get(held.folder, ""))
             columns.add(row)
     if not paths:
+        inventory.refuse_damaged(archives.root)
         raise DatasetError(no_images_message(archives.root, inventory.found))
     entries, notes, further, form = columns.read(request.columns, paths, splits)
     inventory.found.images = paths

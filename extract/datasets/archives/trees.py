@@ -44,6 +44,8 @@ def list_trees(request: Request) -> Listing:
                     _take_table(held, name, tables, inventory)
                 else:
                     inventory.skip(held.path, name)
+        if not path_of:
+            inventory.refuse_damaged(archives.root)
         inventory.found.images = sorted(path_of)
         listing = list_found(_place(archives), inventory.found, request, tables=tables)
     entries: Entries = {path_of[path]: marks for path, marks in listing.entries.items()}

@@ -51,6 +51,8 @@ class Layout:
         What was believed.
     n_images
         How many image files were seen beside them.
+    is_saved
+        Whether Hugging Face's library saved them, as its own files tell.
     """
 
     root: Path
@@ -59,6 +61,7 @@ class Layout:
     splits: Sequence[str]
     notes: Sequence[str] = ()
     n_images: int = 0
+    is_saved: bool = False
 
 
 @dataclass
@@ -67,6 +70,7 @@ class _Names:
 
     tables: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
+    marks: set[str] = field(default_factory=set)
     n_images: int = 0
 
 
@@ -86,28 +90,23 @@ def layout_of_folder(folder: Path) -> Layout | None:
     DatasetError
         If what the library wrote beside is damaged, or names a file that is missing.
     """
-    if saved := _saved(folder):
-        return _with_splits(Layout(folder, folder.name, saved, [""] * len(saved)))
-    files, n_images = _shards(folder)
+    names = _scan(folder)
+    if saved := _saved(folder, names):
+        return _with_splits(Layout(folder, folder.name, saved, [""] * len(saved), is_saved=True))
+    files, n_images = _shards(folder, names)
     if not files:
         return None
     return _with_splits(Layout(folder, folder.name, files, [""] * len(files), n_images=n_images))
 
 
-def is_saved(folder: Path) -> bool:
-    """Return whether Hugging Face's library saved a dataset in this folder, as its own files tell."""
-    return os.path.isfile(folder / _DICT) or (os.path.isfile(folder / _STATE) and os.path.isfile(folder / _INFO))
-
-
-def _saved(folder: Path) -> list[str]:
-    if not is_saved(folder):
-        return []
-    if not os.path.isfile(folder / _DICT):
-        return _files_of_state(folder, "")
-    names = _read_json(folder / _DICT).get("splits")
-    if not isinstance(names, list) or not all(isinstance(name, str) and _is_plain(name) for name in names):
+def _saved(folder: Path, names: _Names) -> list[str]:
+    """Return the files of a dataset that was saved in a folder; none where the library's own files are not there."""
+    if _DICT not in names.marks:
+        return _files_of_state(folder, "") if {_STATE, _INFO} <= names.marks else []
+    splits = _read_json(folder / _DICT).get("splits")
+    if not isinstance(splits, list) or not all(isinstance(name, str) and _is_plain(name) for name in splits):
         raise _damaged(folder / _DICT, "it names no splits")
-    return [file for name in names for file in _files_of_state(folder, f"{name}/")]
+    return [file for name in splits for file in _files_of_state(folder, f"{name}/")]
 
 
 def _files_of_state(folder: Path, prefix: str) -> list[str]:
@@ -150,9 +149,8 @@ def _damaged(file: Path, what: str) -> DatasetError:
     )
 
 
-def _shards(folder: Path) -> tuple[list[str], int]:
+def _shards(folder: Path, names: _Names) -> tuple[list[str], int]:
     """Return the tables in a folder in the layout of the hub, and how many images were seen beside them."""
-    names = _scan(folder)
     if not names.tables and "data" in names.folders:
         inner = _scan(folder / "data")
         names.tables = [f"data/{name}" for name in inner.tables]
@@ -192,6 +190,8 @@ def _scan(folder: Path, most_images: int = _MOST_SEEN) -> _Names:
                     names.folders.append(name)
                 elif name.lower().endswith(TYPED):
                     names.tables.append(name)
+                elif name in (_STATE, _DICT, _INFO):
+                    names.marks.add(name)
                 elif is_image_name(name):
                     names.n_images += 1
                     if names.n_images >= most_images:

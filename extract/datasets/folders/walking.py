@@ -149,22 +149,20 @@ def files_below(root: Path, exclusion: Exclusion, is_wanted: Callable[[str], boo
     what cannot be listed.
     """
     found: list[str] = []
-    pending, seen = [""], set()
+    pending, linked = [""], set()
     while pending:
         prefix = pending.pop()
-        folder = os.path.join(root, prefix)
         try:
-            status = os.stat(folder)
-            if (status.st_dev, status.st_ino) in seen:
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            with os.scandir(folder) as entries:
+            with os.scandir(os.path.join(root, prefix)) as entries:
                 for entry in entries:
                     name = entry.name
                     if name.startswith(".") or (exclusion and exclusion.covers(prefix, name)):
                         continue
                     if is_folder(entry):
-                        pending += [] if is_system_folder(name) else [f"{prefix}{name}/"]
+                        target = os.path.realpath(entry.path) if entry.is_symlink() else ""
+                        if not is_system_folder(name) and target not in linked:
+                            pending.append(f"{prefix}{name}/")
+                        linked |= {target} - {""}
                     elif is_image_name(name):
                         return []
                     elif is_wanted(name):
@@ -199,11 +197,12 @@ def _scan(folder: str) -> _Names:
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
-            if is_folder(entry):
+            is_plain = entry.is_file(follow_symlinks=False)  # as nearly all are, and this asks the system nothing
+            if not is_plain and is_folder(entry):
                 names.folders.append(name)
             # A broken link stays in the list, to be reported when it is read; a pipe or a device with an
             # image's name would block the reader for ever.
-            elif not entry.is_symlink() and not entry.is_file():
+            elif not is_plain and not entry.is_symlink():
                 names.specials.append(name)
             elif name.lower().endswith(endings) and name[0] != ".":
                 names.images.append(name)

@@ -9,7 +9,7 @@ from stackbone.cache.errors import StackboneError, UsageError
 from stackbone.extract.containers.rows import Rows
 from stackbone.extract.containers.schema import image_columns
 from stackbone.extract.datasets.columns.image_column import likely_columns
-from stackbone.extract.datasets.columns.layout import ARROW, TYPED, Layout, is_saved, layout_of_files, layout_of_folder
+from stackbone.extract.datasets.columns.layout import ARROW, TYPED, Layout, layout_of_files, layout_of_folder
 from stackbone.extract.datasets.columns.listing import list_tables
 from stackbone.extract.datasets.columns.opening import opened
 from stackbone.extract.datasets.kind import DatasetKind, Listing, Request, TableColumns
@@ -32,7 +32,7 @@ def _layout(request: Request) -> Layout | None:
     """Return where the tables lie; None if they are none of images."""
     folder = request.path if request.path and os.path.isdir(request.path) else None
     layout = layout_of_folder(folder) if folder else layout_of_files(request.paths)
-    if layout is None or (folder and is_saved(folder)):
+    if layout is None or layout.is_saved:
         return layout
     if not folder and (len(layout.files) > 1 or request.columns.image or layout.files[0].lower().endswith(ARROW)):
         return layout

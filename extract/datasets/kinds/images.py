@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from stackbone.cache.errors import DatasetError, UsageError
+from stackbone.extract.containers.place import split_place
 from stackbone.extract.datasets.folders.anchor import Anchor
 from stackbone.extract.datasets.folders.extensions import NO_IMAGE, missing_decoder, why_not
 from stackbone.extract.datasets.folders.first_bytes import is_image_file
@@ -32,7 +33,8 @@ def neither_message(path: Path) -> str:
 
 def _read(request: Request) -> Listing:
     if request.path:
-        return Listing(request.path.stem, request.path.parent, {request.path.name: _NO_MARKS})
+        root = _folder_of(str(request.path))
+        return Listing(request.path.stem, root, {request.path.relative_to(root).as_posix(): _NO_MARKS})
     if not request.paths:
         msg = "No images: the list of files is empty. Expected at least one. Name a folder or some images."
         raise UsageError(msg)
@@ -40,9 +42,15 @@ def _read(request: Request) -> Listing:
         # A listed image that is missing is found out when it is read, like a row of a table.
         if not is_image_file(path):
             _refuse_listed(Path(path))
-    root = Path(os.path.commonpath([os.path.dirname(path) for path in request.paths]))
+    root = Path(os.path.commonpath([_folder_of(path) for path in request.paths]))
     anchor = Anchor(root)
     return Listing(f"{root.name}-list", root, {anchor.relative(path): _NO_MARKS for path in request.paths})
+
+
+def _folder_of(path: str) -> Path:
+    """Return the folder that an image lies in, or the container that it lies in."""
+    inside = split_place("", path)
+    return Path(inside[0] if inside else path).parent
 
 
 def _refuse_listed(path: Path) -> None:

@@ -7,6 +7,7 @@ import unicodedata
 from collections import deque
 from collections.abc import Iterator
 
+from stackbone.extract.containers.place import split_place
 from stackbone.extract.datasets.folders.pruning import is_system_folder
 from stackbone.extract.datasets.folders.walking import is_folder
 from stackbone.extract.datasets.tables.encodings import mended
@@ -27,9 +28,14 @@ class Disk:
         self._alike: dict[str, dict[str, list[str]]] = {}
 
     def has(self, path: str) -> bool:
-        """Return whether there is a file at a path, or a link, as it is written; nothing is listed for it."""
+        """Return whether there is a file at a path, or a link, as it is written; nothing is listed for it.
+
+        What lies in a container counts as there if the container is.
+        """
         full = os.path.join(self.root, path)
-        return os.path.lexists(full) and not os.path.isdir(full)
+        if os.path.lexists(full):
+            return not os.path.isdir(full)
+        return split_place(self.root, path) is not None
 
     def find(self, path: str) -> str | None:
         """Return the path of the one file that is at `path`, in whatever Unicode form and case; None if there is none.
@@ -39,6 +45,8 @@ class Disk:
         path
             Posix-style, relative to the root or absolute.
         """
+        if split_place(self.root, path) is not None:
+            return path
         folder, slash, name = path.rpartition("/")
         at = self._folder(folder or slash)
         if at is None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import CacheError, DatasetIndex, Digests, FeatureStore, StackboneError
 from stackbone.cache.boxes.box_table import BoxTable
-from stackbone.cache.disk.digest_sets import digest_heads
+from stackbone.cache.disk.digest_sets import are_among, digest_heads
 from stackbone.cache.findings.found import Finding, remove_findings
 from stackbone.cache.hdf5.coded_texts import are_told
 from stackbone.cache.places.place import Place
@@ -65,7 +65,7 @@ class MadeIndex:
         if self.part is None or not self._is_there(store):
             store.write_dataset(index or self.index)
         if self.part is None:
-            remove_findings(store.root, self.index.name, [*self.findings])
+            remove_findings(self.findings)
         self.write_boxes(store)
 
     def _is_there(self, store: FeatureStore) -> bool:
@@ -96,7 +96,7 @@ class MadeIndex:
             Remarks by digest.
         """
         remarks: dict[bytes, list[str]] = {}
-        new = digest_heads(found)[~np.isin(digest_heads(found), digest_heads(self.old.image_sha256))]
+        new = digest_heads(found[~are_among(found, self.old.image_sha256)])
         for name in store.dataset_names() if len(new) else ():
             with suppress(StackboneError):  # what is damaged or gone, `verify` tells
                 remarks |= _told(store.dataset(name), new)

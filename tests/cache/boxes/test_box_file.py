@@ -15,7 +15,7 @@ from stackbone.cache.boxes.box_table import BoxTable, box_table
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.upkeep.forget import plan_forget
 from stackbone.cache.upkeep.verify import verify
-from tests.made.caches import make_digests, make_index
+from tests.made.caches import make_digests, make_index, on_disk
 from tests.made.sealing import reseal
 
 DIGESTS = make_digests(4)
@@ -107,10 +107,10 @@ def test_names_of_classes_may_be_any_text(store: FeatureStore) -> None:
 def test_a_box_without_an_area_is_not_written(
     store: FeatureStore, corners: tuple[float, float, float, float], said: str
 ) -> None:
-    before = boxes_path(store.root, "photos").read_bytes()
+    before = on_disk(boxes_path(store.root, "photos")).read_bytes()
     with pytest.raises(CacheError, match=said):
         store.write_boxes("photos", box_table({bytes(32): image(corners, names="a")}, "voc"))
-    assert boxes_path(store.root, "photos").read_bytes() == before
+    assert on_disk(boxes_path(store.root, "photos")).read_bytes() == before
 
 
 def test_a_name_that_would_not_come_back_is_not_written(store: FeatureStore) -> None:
@@ -133,17 +133,17 @@ def test_verify_counts_boxes_and_sets_damaged_ones_aside(store: FeatureStore) ->
     found = verify(store)
     assert (found.n_boxes, found.findings) == (1, [])
     assert "1 file of boxes" in found.lines()[0]
-    assert found.n_bytes == sum(path.stat().st_size for path in store.root.rglob("*.h5"))
+    assert found.n_bytes == sum(path.stat().st_size for path in on_disk(store.root).rglob("*.h5"))
     path = boxes_path(store.root, "photos")
-    content = bytearray(path.read_bytes())
+    content = bytearray(on_disk(path).read_bytes())
     content[-40] ^= 1
-    path.write_bytes(content)
+    on_disk(path).write_bytes(content)
     with pytest.raises(CorruptFileError, match="`stackbone extract` on the dataset to write its boxes again"):
         store.boxes("photos")
     [finding] = verify(store, repair=True).findings
     assert finding.moved_to is not None
     assert finding.moved_to.parent == store.root / "set-aside" / "boxes"
-    assert finding.moved_to.read_bytes() == content
+    assert on_disk(finding.moved_to).read_bytes() == content
     assert store.boxes("photos") is None
 
 
@@ -184,13 +184,13 @@ def test_a_sealed_file_that_contradicts_itself_is_refused(store: FeatureStore, c
     path = boxes_path(store.root, "photos")
     with h5py.File(path, "r+") as file:
         change(file)  # type: ignore[operator]
-    reseal(path)
+    reseal(on_disk(path))
     with pytest.raises(CorruptFileError, match="not a sound cache file"):
         store.boxes("photos")
 
 
 def test_boxes_of_another_dataset_are_refused(store: FeatureStore) -> None:
-    boxes_path(store.root, "photos").rename(boxes_path(store.root, "other"))
+    on_disk(boxes_path(store.root, "photos")).rename(on_disk(boxes_path(store.root, "other")))
     with pytest.raises(CorruptFileError, match="it is of the dataset 'photos', not of 'other'"):
         store.boxes("other")
 
@@ -206,6 +206,6 @@ def test_forgetting_a_dataset_forgets_its_boxes(store: FeatureStore) -> None:
 
 def test_what_a_dead_writer_left_is_removed(store: FeatureStore) -> None:
     left = store.root / "boxes" / ".writing-0"
-    left.write_bytes(b"")
+    on_disk(left).write_bytes(b"")
     assert store.remove_abandoned() == 1
     assert not left.exists()

@@ -16,6 +16,7 @@ from stackbone.cache.disk.digest import FileStamps
 from stackbone.cache.upkeep.forget import plan_forget
 from stackbone.cache.upkeep.summary import summarise
 from stackbone.cache.upkeep.verify import verify
+from tests.made.caches import on_disk
 
 
 def digest(name: str) -> np.ndarray:
@@ -104,7 +105,7 @@ def test_two_writers_of_one_number_lose_nothing(store: FeatureStore) -> None:
     (file,) = batch_files(store.root, "photos")
     store.add_corrections("photos", batch("dog", "cat", "b"))
     second = batch_files(store.root, "photos")[1]
-    second.rename(second.with_name(file.name[:7] + "00000000.h5"))
+    on_disk(second).rename(on_disk(second).with_name(file.name[:7] + "00000000.h5"))
     assert labels(store) == ["dog", "dog", "dog"]
 
 
@@ -116,7 +117,7 @@ def test_of_two_batches_of_one_number_the_later_made_counts_and_is_taken_back(
     time.sleep(0.003)
     store.add_corrections("photos", batch("emu", "cat", "a"))
     for file, name in zip(batch_files(store.root, "photos"), names, strict=True):
-        file.rename(file.with_name(f"000001-{name}.h5"))
+        on_disk(file).rename(on_disk(file).with_name(f"000001-{name}.h5"))
     assert labels(store) == ["emu", "cat", "dog"]
     undone = store.undo_corrections("photos")
     assert undone is not None
@@ -256,12 +257,12 @@ def test_forget_takes_corrections_with_their_dataset(store: FeatureStore) -> Non
 def test_damaged_corrections_are_refused_and_set_aside(store: FeatureStore, damage: str) -> None:
     store.add_corrections("photos", batch("dog", "cat", "a"))
     (file,) = batch_files(store.root, "photos")
-    content = bytearray(file.read_bytes())
+    content = bytearray(on_disk(file).read_bytes())
     if damage == "of another dataset":
         store.add_corrections("others", batch("dog", "cat", "a"))
-        content = bytearray(batch_files(store.root, "others")[0].read_bytes())
+        content = bytearray(on_disk(batch_files(store.root, "others")[0]).read_bytes())
     content[-5] ^= damage == "flipped"
-    file.write_bytes(content[: len(content) // 2] if damage == "cut" else content)
+    on_disk(file).write_bytes(content[: len(content) // 2] if damage == "cut" else content)
     with pytest.raises(
         CorruptFileError, match="`stackbone verify --repair` to set it aside, then `stackbone relabel TABLE`"
     ):

@@ -15,6 +15,7 @@ from stackbone.cache.findings.applied import with_findings
 from stackbone.cache.findings.found import READ, UNREAD, Finding, findings_files, read_findings, write_findings
 from stackbone.cache.upkeep.forget import plan_forget
 from stackbone.cache.upkeep.verify import verify
+from tests.made.caches import on_disk
 
 
 def key(number: int) -> bytes:
@@ -36,7 +37,7 @@ def test_findings_come_back_as_they_were_written(tmp_path: Path) -> None:
         key(2): Finding(READ, "a; b"),
         key(3): Finding(UNREAD, "x"),
     }
-    path = write_findings(tmp_path, "photos", told)
+    path = Path(str(write_findings(tmp_path, "photos", told)))
     assert path.parent == tmp_path / "findings" / "photos"
     assert read_findings(tmp_path, "photos") == told
     assert read_findings(tmp_path, "others") == {}
@@ -61,6 +62,16 @@ def test_an_index_is_read_with_its_findings(store: FeatureStore) -> None:
     assert found.stamps.values[3, 0] == -1  # the next run reads it again
     np.testing.assert_array_equal(found.image_sha256[:3], index.image_sha256[:3])
     np.testing.assert_array_equal(found.stamps.values[:3], index.stamps.values[:3])
+
+
+def test_findings_lie_behind_a_url_too() -> None:
+    store = FeatureStore("memory://findings-test/features")
+    store.write_dataset(index_of(1, 2))
+    write_findings(store.root, "photos", {key(2): Finding(FAILED, "cut")})
+    assert store.dataset("photos").reason == ["", "cut"]
+    assert verify(store).n_findings == 1
+    module.remove_findings(findings_files(store.root, "photos"))
+    assert store.dataset("photos").reason == ["", ""]
 
 
 def test_without_findings_the_index_is_the_very_one() -> None:
@@ -88,9 +99,9 @@ def test_processes_side_by_side_lose_no_finding(store: FeatureStore) -> None:
 def test_a_damaged_file_of_findings_is_named_and_set_aside(store: FeatureStore) -> None:
     store.write_dataset(index_of(1))
     path = write_findings(store.root, "photos", {key(1): Finding(FAILED, "cut")})
-    content = bytearray(path.read_bytes())
+    content = bytearray(on_disk(path).read_bytes())
     content[-1] ^= 1
-    path.write_bytes(content)
+    on_disk(path).write_bytes(content)
     with pytest.raises(CorruptFileError, match=path.name):
         store.dataset("photos")
     (problem,) = verify(store, repair=True).findings
@@ -103,8 +114,8 @@ def test_findings_of_another_dataset_or_version_are_refused(
 ) -> None:
     path = write_findings(store.root, "photos", {key(1): Finding(FAILED, "cut")})
     other = store.root / "findings" / "others" / path.name
-    other.parent.mkdir()
-    other.write_bytes(path.read_bytes())
+    on_disk(other.parent).mkdir()
+    on_disk(other).write_bytes(on_disk(path).read_bytes())
     with pytest.raises(CorruptFileError, match="of the dataset 'photos', not of 'others'"):
         read_findings(store.root, "others")
     write_findings(store.root, "third", {key(1): Finding(3, "a status of the future")})
@@ -124,8 +135,8 @@ def test_verify_counts_findings_and_forget_removes_them(store: FeatureStore) -> 
 
 def test_other_programs_files_are_passed_over(tmp_path: Path) -> None:
     path = write_findings(tmp_path, "photos", {key(1): Finding(FAILED, "cut")})
-    (path.parent / "notes.h5").write_bytes(b"?")
-    (path.parent / ".writing-x").write_bytes(b"?")
+    on_disk(path.parent / "notes.h5").write_bytes(b"?")
+    on_disk(path.parent / ".writing-x").write_bytes(b"?")
     assert findings_files(tmp_path, "photos") == [path]
-    module.remove_findings(tmp_path, "photos")
-    assert sorted(os.listdir(path.parent)) == [".writing-x", "notes.h5"]
+    module.forget_findings(tmp_path, "photos")
+    assert sorted(os.listdir(on_disk(path.parent))) == [".writing-x", "notes.h5"]

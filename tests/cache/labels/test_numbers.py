@@ -11,7 +11,7 @@ from stackbone.cache.errors import CorruptFileError
 from stackbone.cache.labels.numbers import as_number, join_numbers, name_problem, ranges, split_numbers
 from stackbone.cache.records.index import index_path, read_index, write_index
 from stackbone.cache.upkeep.dataset_summary import summarise_dataset
-from tests.made.caches import make_digests, make_index
+from tests.made.caches import make_digests, make_index, on_disk
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_names_that_cannot_be_written_are_told_by_their_mark() -> None:
 def test_an_index_keeps_them(tmp_path: Path, texts: list[str]) -> None:
     index = replace(make_index("animals", make_digests(2), texts), label_form="numbers", label=texts)
     file = index_path(tmp_path, "animals")
-    file.parent.mkdir()
+    on_disk(file.parent).mkdir()
     write_index(file, index)
     again = read_index(file)
     assert (again.label, again.label_form) == (texts, "numbers")
@@ -72,7 +72,7 @@ def test_many_numbers_are_not_all_listed(n: int, more: str | None) -> None:
 
 def test_a_form_of_a_later_version_is_refused(tmp_path: Path) -> None:
     file = index_path(tmp_path, "animals")
-    file.parent.mkdir()
+    on_disk(file.parent).mkdir()
     write_index(file, replace(make_index("animals", make_digests(2)), label_form="grades"))
     with pytest.raises(CorruptFileError, match="of the form 'grades', which this version of Stackbone does not know"):
         read_index(file)

@@ -12,7 +12,7 @@ from stackbone.cache.errors import CorruptFileError
 from stackbone.cache.labels.sets import join_names, likely_separator, split_names
 from stackbone.cache.records.index import index_path, read_index, write_index
 from stackbone.cache.upkeep.dataset_summary import summarise_dataset
-from tests.made.caches import make_digests, make_index
+from tests.made.caches import make_digests, make_index, on_disk
 
 
 @pytest.mark.parametrize("names", [[], ["cat"], ["b", "a"], ["ünder", "9 lives", "a, b"]])
@@ -55,7 +55,7 @@ def test_a_separator_is_seen_where_its_parts_recur(labels: list[str], separator:
 def test_an_index_keeps_the_form_of_its_labels(tmp_path: Path) -> None:
     index = replace(make_index("scenes", make_digests(4), ["a|b", "b", "|", ""]), label_form="sets")
     file = index_path(tmp_path, "scenes")
-    file.parent.mkdir()
+    on_disk(file.parent).mkdir()
     write_index(file, index)
     again = read_index(file)
     assert again.label_form == "sets"
@@ -66,7 +66,7 @@ def test_an_index_of_plain_labels_says_nothing_of_a_form(tmp_path: Path) -> None
     import h5py
 
     file = index_path(tmp_path, "plain")
-    file.parent.mkdir()
+    on_disk(file.parent).mkdir()
     write_index(file, make_index("plain", make_digests(2), ["a|b", "c"]))
     with h5py.File(file) as content:
         assert "label_form" not in content.attrs
@@ -75,7 +75,7 @@ def test_an_index_of_plain_labels_says_nothing_of_a_form(tmp_path: Path) -> None
 
 def test_an_unknown_form_is_refused(tmp_path: Path) -> None:
     file = index_path(tmp_path, "odd")
-    file.parent.mkdir()
+    on_disk(file.parent).mkdir()
     write_index(file, replace(make_index("odd", make_digests(2)), label_form="trees"))
     with pytest.raises(CorruptFileError, match="form 'trees'"):
         read_index(file)

@@ -13,7 +13,7 @@ from stackbone.cache.records.parts import Part, RowForm
 from stackbone.cache.upkeep.compact import compact
 from stackbone.cache.upkeep.summary import summarise
 from stackbone.cache.upkeep.verify import verify
-from tests.made.caches import SPEC, features_of, make_digests
+from tests.made.caches import SPEC, features_of, make_digests, on_disk
 from tests.made.sealing import edited, write_fixed
 
 STAGES = RowForm((Part("stage1", 3), Part("stage2", 5)))
@@ -87,7 +87,7 @@ def test_a_shard_with_another_row_shape_than_this_is_refused(store: FeatureStore
 
 def refused(store: FeatureStore, name: str, text: str) -> None:
     found = filled(store, "stages", None)
-    with edited(found.shards()[0]) as file:
+    with edited(on_disk(found.shards()[0])) as file:
         write_fixed(file, name, text)
     with pytest.raises(CorruptFileError, match=name.split("_")[0]):
         found.header()

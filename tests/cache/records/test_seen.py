@@ -30,7 +30,7 @@ from stackbone.cache.upkeep.compact import compact
 from stackbone.cache.upkeep.forget import plan_forget
 from stackbone.cache.upkeep.summary import summarise
 from stackbone.cache.upkeep.verify import verify
-from tests.made.caches import make_digests
+from tests.made.caches import make_digests, on_disk
 from tests.made.checkout import ARCHIVES
 from tests.made.sealing import edited, reseal, unsealed, write_checked
 
@@ -278,7 +278,7 @@ def test_verify_proves_the_record(store: FeatureStore) -> None:
 
 def test_verify_sets_a_damaged_record_aside(store: FeatureStore) -> None:
     path = steered_set(store).folder / "seen.h5"
-    path.write_bytes(path.read_bytes()[:-8])
+    on_disk(path).write_bytes(on_disk(path).read_bytes()[:-8])
     assert [finding.path for finding in verify(store).findings] == [path]
     assert verify(store, repair=True).findings[0].moved_to is not None
     assert not path.exists()

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import CacheError, CorruptFileError, Digests, FeatureSpec, NewerVersionError
 from stackbone.cache.records.shard import is_intact, read_digests, read_header, read_rows, write_shard
+from tests.made.caches import on_disk
 from tests.made.checkout import ROOT
 from tests.made.sealing import edited, reseal, seal_of, unsealed, write_checked, write_fixed
 
@@ -47,7 +48,7 @@ def make_rows(n: int, dim: int = 16, seed: int = 0) -> tuple[Digests, NDArray[np
 
 @pytest.fixture
 def shard(tmp_path: Path) -> Path:
-    return write_shard(tmp_path, SPEC, *make_rows(20), PROVENANCE)
+    return on_disk(write_shard(tmp_path, SPEC, *make_rows(20), PROVENANCE))
 
 
 def test_rows_come_back_exactly(tmp_path: Path) -> None:

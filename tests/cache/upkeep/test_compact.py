@@ -16,7 +16,7 @@ from stackbone.cache.records.provenance import Provenance, merge_provenance
 from stackbone.cache.records.shard import is_intact, read_digests, read_header
 from stackbone.cache.upkeep import compact as compact_module
 from stackbone.cache.upkeep.compact import Compaction, _regroup, _Rows, compact, remove_feature_set, used_digests
-from tests.made.caches import SPEC, features_of, make_digests
+from tests.made.caches import SPEC, features_of, make_digests, on_disk
 from tests.made.checkout import ROOT
 
 
@@ -39,7 +39,7 @@ def test_small_shards_become_one(feature_set: FeatureSet) -> None:
     digests = make_digests(100)
     fill(feature_set, digests, 9)
     assert compact(feature_set) == Compaction(feature_set.id, 9, 1, 100, 100)
-    assert len(os.listdir(feature_set.folder)) == 1
+    assert len(os.listdir(on_disk(feature_set.folder))) == 1
     check_rows(feature_set, digests)
 
 
@@ -65,18 +65,18 @@ def test_compacting_again_changes_nothing(feature_set: FeatureSet, monkeypatch: 
     digests = make_digests(50)
     fill(feature_set, digests, 20)
     assert compact(feature_set) == Compaction(feature_set.id, 20, 8, 50, 50)
-    before = {path.name: path.stat().st_mtime_ns for path in feature_set.shards()}
+    before = {path.name: on_disk(path).stat().st_mtime_ns for path in feature_set.shards()}
     again = compact(feature_set)
     assert again == Compaction(feature_set.id, 8, 8, 50, 50)
     assert "nothing to do" in again.line()
-    assert {path.name: path.stat().st_mtime_ns for path in feature_set.shards()} == before
+    assert {path.name: on_disk(path).stat().st_mtime_ns for path in feature_set.shards()} == before
     check_rows(feature_set, digests)
 
 
 def test_feature_set_without_rows_is_left_alone(feature_set: FeatureSet) -> None:
     assert compact(feature_set) == Compaction(feature_set.id, 0, 0, 0, 0)
     assert not feature_set.folder.exists()
-    feature_set.folder.mkdir(parents=True)
+    on_disk(feature_set.folder).mkdir(parents=True)
     assert compact(feature_set) == Compaction(feature_set.id, 0, 0, 0, 0)
 
 
@@ -133,21 +133,21 @@ def test_provenance_is_merged_and_stays_short(feature_set: FeatureSet) -> None:
 def test_damaged_shard_stops_it_before_anything_is_removed(feature_set: FeatureSet, damage: str) -> None:
     fill(feature_set, make_digests(40), 4)
     path = feature_set.shards()[2]
-    content = bytearray(path.read_bytes())
+    content = bytearray(on_disk(path).read_bytes())
     if damage == "flip":
         content[-1] ^= 1
-        path.write_bytes(content)
+        on_disk(path).write_bytes(content)
     elif damage == "truncate":
-        path.write_bytes(content[:-1])
+        on_disk(path).write_bytes(content[:-1])
     elif damage == "rename":
-        path = path.rename(path.with_name("part-x.h5"))
+        path = on_disk(path).rename(on_disk(path).with_name("part-x.h5"))
     else:
         path.unlink()
-        os.mkfifo(path)
-    before = sorted(os.listdir(feature_set.folder))
+        os.mkfifo(on_disk(path))
+    before = sorted(os.listdir(on_disk(feature_set.folder)))
     with pytest.raises(CorruptFileError, match=path.name):
         compact(feature_set)
-    assert sorted(os.listdir(feature_set.folder)) == before
+    assert sorted(os.listdir(on_disk(feature_set.folder))) == before
 
 
 def test_shards_of_different_width_stop_it(feature_set: FeatureSet) -> None:
@@ -317,9 +317,9 @@ def test_removed_feature_set_is_gone_with_its_folder(feature_set: FeatureSet) ->
 
 def test_other_files_keep_the_folder_of_a_removed_feature_set(feature_set: FeatureSet) -> None:
     fill(feature_set, make_digests(10), 1)
-    (feature_set.folder / "notes.txt").touch()
+    on_disk(feature_set.folder / "notes.txt").touch()
     remove_feature_set(feature_set)
-    assert os.listdir(feature_set.folder) == ["notes.txt"]
+    assert os.listdir(on_disk(feature_set.folder)) == ["notes.txt"]
 
 
 def test_used_digests_are_those_of_every_dataset(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from stackbone.cache import CacheError, DatasetIndex, Digests, FeatureSpec, FeatureStore, FileStamps, UsageError
 from stackbone.cache.records.scores import UNFINISHED, Origin, write_scores
 from stackbone.cache.upkeep.forget import plan_forget
+from tests.made.caches import on_disk
 
 N = 12
 
@@ -99,7 +100,7 @@ def test_rows_are_not_unused_for_want_of_any_dataset(store: FeatureStore) -> Non
 
 
 def test_a_damaged_index_stops_it_before_anything_is_removed(store: FeatureStore) -> None:
-    (store.root / "datasets" / "second.h5").write_bytes(b"no longer HDF5")
+    on_disk(store.root / "datasets" / "second.h5").write_bytes(b"no longer HDF5")
     with pytest.raises(CacheError, match=r"second\.h5"):
         plan_forget(store, [], unused=True)
     assert all(held(store)["resnet50"])
@@ -124,7 +125,7 @@ def test_rows_that_a_dataset_lists_since_the_plan_are_kept(store: FeatureStore) 
 
 def keep_scores(store: FeatureStore, key: str, dataset: str, *feature_sets: str) -> Path:
     arrays = {"scores": np.ones((2, 3), np.float32), "probability": np.array(0, np.bool_)}
-    return write_scores(store.scores_folder, key, Origin(dataset, feature_sets), arrays)
+    return on_disk(write_scores(store.scores_folder, key, Origin(dataset, feature_sets), arrays))
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_scores_go_with_what_they_hang_on(store: FeatureStore, names: list[str],
     if "second" in names:
         files = files[:1]
     plan_forget(store, names, unused=False).run()
-    assert [path.stem for path in sorted(store.scores_folder.iterdir())] == left
+    assert [path.stem for path in sorted(on_disk(store.scores_folder).iterdir())] == left
     assert all(path.exists() == (path.stem in left) for path in files)
 
 

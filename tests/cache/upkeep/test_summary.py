@@ -12,7 +12,7 @@ from stackbone.cache import CorruptFileError, FeatureStore
 from stackbone.cache.upkeep.compact import compact
 from stackbone.cache.upkeep.dataset_summary import Conflict
 from stackbone.cache.upkeep.summary import summarise
-from tests.made.caches import SPEC, features_of, make_digests, make_index
+from tests.made.caches import SPEC, features_of, make_digests, make_index, on_disk
 
 
 def test_rows_doubles_shards_and_bytes_are_counted(store: FeatureStore) -> None:
@@ -23,7 +23,7 @@ def test_rows_doubles_shards_and_bytes_are_counted(store: FeatureStore) -> None:
         feature_set.append(SPEC, part, features_of(part), {"engine": "torch", "device": "cpu"})
     (found,) = summarise(store).feature_sets
     assert (found.n_rows, found.n_doubles, found.n_shards) == (30, 30, 3)
-    assert found.n_bytes == sum(path.stat().st_size for path in feature_set.folder.iterdir())
+    assert found.n_bytes == sum(on_disk(path).stat().st_size for path in feature_set.folder.iterdir())
     assert (found.header.dim, found.header.dtype, found.header.spec) == (8, "float32", SPEC)
     text = "\n".join(found.lines())
     for words in (feature_set.id, "30 images x 8 float32", "30 doubles", "resnet50.tv_in1k", "fp32", "engine torch"):
@@ -86,7 +86,7 @@ def test_unlabelled_double_is_no_conflict(store: FeatureStore) -> None:
 
 
 def test_empty_dataset_and_empty_cache_are_summarised(store: FeatureStore) -> None:
-    store.root.mkdir()
+    on_disk(store.root).mkdir()
     assert (summarise(store).feature_sets, summarise(store).datasets) == ([], [])
     assert "is empty" in summarise(store).lines()[0]
     store.write_dataset(make_index("photos", make_digests(0)))
@@ -97,6 +97,6 @@ def test_empty_dataset_and_empty_cache_are_summarised(store: FeatureStore) -> No
 def test_damaged_shard_is_an_error_that_names_it(store: FeatureStore) -> None:
     digests = make_digests(3)
     path = store.feature_set("resnet50", SPEC).append(SPEC, digests, features_of(digests), {})
-    path.write_bytes(path.read_bytes()[:-1])
+    on_disk(path).write_bytes(on_disk(path).read_bytes()[:-1])
     with pytest.raises(CorruptFileError, match=path.name):
         summarise(store)

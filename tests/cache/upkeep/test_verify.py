@@ -18,7 +18,7 @@ from stackbone.cache.records import shard as shard_module
 from stackbone.cache.records.shards.content import ShardHeader
 from stackbone.cache.upkeep.compact import compact
 from stackbone.cache.upkeep.verify import verify
-from tests.made.caches import SPEC, features_of, make_digests, make_index
+from tests.made.caches import SPEC, features_of, make_digests, make_index, on_disk
 from tests.made.sealing import reseal
 
 DIGESTS = make_digests(60)
@@ -41,7 +41,7 @@ def test_sound_cache_finds_nothing(store: FeatureStore) -> None:
     calls: list[tuple[int, int]] = []
     found = verify(store, repair=True, on_progress=lambda done, total: calls.append((done, total)))
     assert (found.n_shards, found.n_rows, found.n_indexes, found.findings) == (6, 60, 1, [])
-    assert found.n_bytes == sum(path.stat().st_size for path in store.root.rglob("*.h5"))
+    assert found.n_bytes == sum(path.stat().st_size for path in on_disk(store.root).rglob("*.h5"))
     assert calls == [(i, 7) for i in range(1, 8)]
     assert not (store.root / "set-aside").exists()
 
@@ -88,7 +88,7 @@ def _other_spec(path: Path) -> None:
     spec = replace(SPEC, view="hflip")
     store = FeatureStore(path.parents[2] / "other")
     other = store.feature_set("resnet50", spec).append(spec, DIGESTS[:3], features_of(DIGESTS[:3]), {})
-    path.write_bytes(other.read_bytes())
+    path.write_bytes(on_disk(other).read_bytes())
 
 
 def _not_hdf5(path: Path) -> None:
@@ -131,20 +131,20 @@ def test_damaged_shard_is_found_set_aside_and_its_rows_are_missing(
     feature_set = only_set(store)
     path = feature_set.shards()[3]
     lost = shard_module.read_digests(path, SPEC.fingerprint)
-    damage(path)
-    kind, size = path.lstat().st_mode, path.lstat().st_size
+    damage(on_disk(path))
+    kind, size = on_disk(path).lstat().st_mode, on_disk(path).lstat().st_size
 
     (finding,) = verify(store).findings
     assert (finding.path, finding.moved_to) == (path, None)
     assert str(path) in finding.problem
-    assert os.path.lexists(path)
+    assert os.path.lexists(on_disk(path))
 
     found = verify(store, repair=True)
     assert (found.n_shards, found.n_rows, found.n_indexes) == (5, 50, 1)
     (finding,) = found.findings
     assert finding.moved_to
-    assert not os.path.lexists(path)
-    assert (finding.moved_to.lstat().st_mode, finding.moved_to.lstat().st_size) == (kind, size)
+    assert not os.path.lexists(on_disk(path))
+    assert (on_disk(finding.moved_to).lstat().st_mode, on_disk(finding.moved_to).lstat().st_size) == (kind, size)
     assert json.loads(json.dumps(found.to_dict()))["findings"][0]["moved_to"] == str(finding.moved_to)
 
     missing = DIGESTS[feature_set.missing(DIGESTS)]
@@ -156,7 +156,7 @@ def test_damaged_shard_is_found_set_aside_and_its_rows_are_missing(
 
 def test_renamed_shard_is_found(store: FeatureStore) -> None:
     path = only_set(store).shards()[0]
-    renamed = path.rename(path.with_name("part-1.h5"))
+    renamed = on_disk(path).rename(on_disk(path).with_name("part-1.h5"))
     (finding,) = verify(store).findings
     assert finding.path == renamed
     assert "name stands for" in finding.problem
@@ -172,23 +172,23 @@ def test_shard_of_another_width_than_most_rows_is_found(store: FeatureStore) -> 
 
 def test_every_damaged_file_is_found(store: FeatureStore) -> None:
     paths = only_set(store).shards()
-    _flip_feature(paths[0])
-    _truncate(paths[1])
-    _fifo(paths[5])
+    _flip_feature(on_disk(paths[0]))
+    _truncate(on_disk(paths[1]))
+    _fifo(on_disk(paths[5]))
     index = store.root / "datasets" / "photos.h5"
-    _truncate(index)
+    _truncate(on_disk(index))
     found = verify(store, repair=True)
     assert [finding.path for finding in found.findings] == [paths[0], paths[1], paths[5], index]
     assert (found.n_shards, found.n_indexes) == (3, 0)
     assert store.dataset_names() == []
     assert "set aside" in "\n".join(found.lines())
-    assert len(list((store.root / "set-aside").rglob("*.h5.*"))) == 4
+    assert len(list(on_disk(store.root / "set-aside").rglob("*.h5.*"))) == 4
 
 
 @pytest.mark.parametrize("damage", [_truncate, _empty, _not_hdf5, _fifo, _broken_link])
 def test_damaged_index_is_found(store: FeatureStore, damage: Callable[[Path], None]) -> None:
     path = store.root / "datasets" / "photos.h5"
-    damage(path)
+    damage(on_disk(path))
     (finding,) = verify(store).findings
     assert finding.path == path
     assert verify(store, repair=True).findings[0].moved_to
@@ -197,11 +197,11 @@ def test_damaged_index_is_found(store: FeatureStore, damage: Callable[[Path], No
 
 def test_same_file_set_aside_twice_is_kept_twice(store: FeatureStore) -> None:
     path = only_set(store).shards()[0]
-    content = path.read_bytes()
+    content = on_disk(path).read_bytes()
     for end in (b"x", b"y"):
-        path.write_bytes(content + end)
+        on_disk(path).write_bytes(content + end)
         verify(store, repair=True)
-    kept = [each.read_bytes() for each in (store.root / "set-aside").rglob("part-*")]
+    kept = [each.read_bytes() for each in on_disk(store.root / "set-aside").rglob("part-*")]
     assert sorted(kept) == [content + b"x", content + b"y"]
 
 
@@ -209,7 +209,7 @@ def test_file_that_the_system_cannot_read_is_found_and_left_where_it_is(
     store: FeatureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = only_set(store).shards()[2]
-    inode, real = path.stat().st_ino, os.preadv
+    inode, real = on_disk(path).stat().st_ino, os.preadv
 
     def fail(descriptor: int, buffers: list[memoryview], offset: int) -> int:
         if os.fstat(descriptor).st_ino == inode:
@@ -225,7 +225,7 @@ def test_file_that_the_system_cannot_read_is_found_and_left_where_it_is(
 
 def test_file_of_a_newer_version_is_found_and_left_where_it_is(store: FeatureStore) -> None:
     path = only_set(store).shards()[0]
-    reseal(path, version=3)
+    reseal(on_disk(path), version=3)
     (finding,) = verify(store, repair=True).findings
     assert (finding.path, finding.moved_to) == (path, None)
     assert "newer Stackbone" in finding.problem

@@ -31,6 +31,7 @@ class Widened:
     def __init__(self, dim: int, batch_size: int = 4) -> None:
         self.dim = dim
         self.batch_size = batch_size
+        self.is_bound_to_batch = False
         self.provenance = {"engine": "widened", "device": "cpu"}
         self.forms = [OutputForm("pooled", dim)]
 

@@ -24,6 +24,7 @@ from stackbone.extract.embedding.filling import Filling
 from stackbone.extract.embedding.predict import embed_for
 from stackbone.extract.embedding.recompute import recompute
 from stackbone.extract.steering_files.choice import choose_backbones
+from tests.made.caches import on_disk
 from tests.made.engines import MAP, STAGES, BlockMeans
 from tests.made.photos import write_photos
 
@@ -43,7 +44,7 @@ def ids_of(store: FeatureStore) -> dict[str, str]:
 
 def stamps_of(store: FeatureStore, name: str) -> dict[str, int]:
     [found] = [each for each in store.feature_sets() if each.backbone == name]
-    return {path.name: path.stat().st_mtime_ns for path in found.shards()}
+    return {path.name: on_disk(path).stat().st_mtime_ns for path in found.shards()}
 
 
 # What is asked for

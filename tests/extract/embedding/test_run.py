@@ -32,6 +32,7 @@ from stackbone.extract.engines.engine import make_engine
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import apply_transform, decode, decoded
 from stackbone.extract.steering_files import choice
+from tests.made.caches import on_disk
 from tests.made.checkout import ROOT
 from tests.made.photos import write_photos
 
@@ -190,8 +191,8 @@ def test_what_was_understood_is_told_before_an_image_is_decoded(
 
 def test_damaged_corrections_cost_nothing_that_was_hashed(photos: Path, run: Run, store: FeatureStore) -> None:
     folder = store.root / "corrections" / "photos"
-    folder.mkdir(parents=True)
-    (folder / "000001-00000000.h5").write_bytes(b"no batch")
+    on_disk(folder).mkdir(parents=True)
+    on_disk(folder / "000001-00000000.h5").write_bytes(b"no batch")
     with pytest.raises(CorruptFileError, match="verify --repair"):
         run(photos)
     assert read_index(index_path(store.root, "photos")).label == ["cat"] * 6 + ["dog"] * 6
@@ -206,9 +207,9 @@ def test_corrections_that_are_damaged_meanwhile_do_not_cost_which_images_fail(
     folder = store.root / "corrections" / "photos"
 
     def damage(_what: str, _done: int, _n: int) -> None:
-        if index_path(store.root, "photos").is_file() and not folder.exists():
-            folder.mkdir(parents=True)
-            (folder / "000001-00000000.h5").write_bytes(b"no batch")
+        if on_disk(index_path(store.root, "photos")).is_file() and not folder.exists():
+            on_disk(folder).mkdir(parents=True)
+            on_disk(folder / "000001-00000000.h5").write_bytes(b"no batch")
 
     with pytest.raises(CorruptFileError, match="verify --repair"):
         run(photos, on_progress=damage)

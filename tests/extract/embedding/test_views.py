@@ -33,7 +33,7 @@ class Means:
     """An engine of `block_means`, times k for the k-th output; it counts what it takes."""
 
     def __init__(self, batches: list[int], outputs: Sequence[str]) -> None:
-        self.batch_size, self.batches = 5, batches
+        self.batch_size, self.batches, self.is_bound_to_batch = 5, batches, False
         self.provenance = {"engine": "means", "device": "cpu"}
         self.forms = [OutputForm(output, 192) for output in outputs]
 

@@ -36,6 +36,7 @@ from stackbone.extract.networks.network import build_body
 from stackbone.extract.steering_files.file import read_steering, write_steering
 from stackbone.extract.steering_files.steered import find_steered, read_steered, steered_backbone, with_hub
 from stackbone.extract.steering_files.steering import Steering
+from tests.made.caches import on_disk
 from tests.made.checkout import ROOT
 from tests.made.networks import relative
 from tests.made.photos import write_photos
@@ -121,6 +122,7 @@ class MeanEngine:
     """Mean colours of an image, (B, 3) float32, in place of a network."""
 
     batch_size = 4
+    is_bound_to_batch = False
     provenance: dict[str, str] = {}  # noqa: RUF012 - as the protocol has it
     forms = (OutputForm("pooled", 3),)
 
@@ -483,7 +485,7 @@ def test_a_rerun_writes_a_lost_record_anew(
 ) -> None:
     run(photos, store, [toast], weights=files_of(files))
     (feature_set,) = store.feature_sets()
-    damage(feature_set.folder / "seen.h5")
+    damage(on_disk(feature_set.folder / "seen.h5"))
     with pytest.raises(CacheError, match="--steering"):
         feature_set.seen()
     assert run(photos, store, [toast]).n_embedded == 0

@@ -22,7 +22,7 @@ from stackbone.stack.detection.results.result_file import write_detection
 from stackbone.stack.detection.run import run_detection
 from stackbone.stack.detection.scores.bootstrap import draw_images
 from stackbone.stack.detection.tables.verdict import verdict
-from tests.made.caches import make_digests, make_index
+from tests.made.caches import make_digests, make_index, on_disk
 from tests.made.detection import BLURRED_HEAD, CellsHead, add_pyramid, boxes_of, make_detection_cache, make_images
 
 
@@ -139,7 +139,7 @@ def test_a_cache_that_cannot_be_written_costs_a_warning_and_no_run(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = make_detection_cache(tmp_path / "cache", backbones=("net_a",))
-    store.scores_folder.write_text("in the way")
+    on_disk(store.scores_folder).write_text("in the way")
     monkeypatch.setattr(CellsHead, "has_epochs", True)
     experiment = run_detection(store, heads="cells", cv=2, with_model=True)
     assert experiment.model is not None
@@ -159,7 +159,7 @@ def test_heads_that_train_long_are_given_a_file_that_is_gone_at_the_end(
     monkeypatch.setattr(CellsHead, "has_epochs", True)
     run_detection(store, heads="cells", cv=2)
     assert len(CellsHead.checkpoints - {None}) == 4
-    assert {path.suffix for path in store.scores_folder.iterdir()} == {".scores"}
+    assert {on_disk(path).suffix for path in store.scores_folder.iterdir()} == {".scores"}
 
 
 def test_what_was_kept_of_one_precision_is_not_taken_for_another(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from stackbone.stack.learners.bases.lr import score_classes
 from stackbone.stack.learners.learner import BaseScores
 from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.solvers.linear import LinearMap
+from tests.made.caches import on_disk
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -525,12 +526,12 @@ def test_no_mutation_with_a_renewed_checksum_raises_or_takes_another_shape(
     for key, outcome in zip(keys, outcomes, strict=True):
         cache.save(key, outcome)
         path = cache.folder / f"{key.digest}.scores"
-        content = path.read_bytes()[32:]
+        content = on_disk(path).read_bytes()[32:]
         assert cache.load(key) is not None
         n_taken = 0
         for _ in range(1500):
             changed = mutated(content, rng)
-            path.write_bytes(sealed(changed))
+            on_disk(path).write_bytes(sealed(changed))
             found = cache.load(key)
             if found is None or changed == content:
                 continue

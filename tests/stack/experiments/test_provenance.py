@@ -17,6 +17,7 @@ from stackbone.stack import Experiment, StackOptions, run_experiment, stack_opti
 from stackbone.stack.experiments.provenance import repeat_commands
 from stackbone.stack.features.join import join_features
 from stackbone.stack.features.source import extract_words
+from tests.made.caches import on_disk
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -163,6 +164,6 @@ def test_what_let_in_images_of_incomplete_sets_is_asked_for_again(tmp_path: Path
     assert " --allow-truncated " in advice
     with pytest.raises(StackError, match="--allow-truncated"):
         join_features(store, backbones="resnet50")
-    shard = next(second.folder.glob("*.h5"))
+    shard = on_disk(second.shards()[0])
     shard.write_bytes(b"no HDF5")  # words of advice say what they can
     assert "stackbone extract" in extract_words(store, store.dataset(), "--backbones", "xception")

@@ -10,6 +10,7 @@ import pytest
 from stackbone.cache import CacheError, FeatureStore
 from stackbone.stack import Experiment, StackOptions, run_experiment
 from stackbone.stack.experiments.used_features import load_block, used_features
+from tests.made.caches import on_disk
 
 LABELS = [f"class {i % 3}" for i in range(60)]
 
@@ -53,6 +54,6 @@ def test_steered_features_are_those_of_the_fold(steered: Experiment, store: Feat
 def test_features_that_left_the_cache_are_named(experiment: Experiment, store: FeatureStore) -> None:
     identity = experiment.backbones["toast0"]
     assert isinstance(identity, str)
-    shutil.rmtree(store.root / identity)
+    shutil.rmtree(on_disk(store.root / identity))
     with pytest.raises(CacheError, match=rf"no feature set {identity} any more.*stackbone extract"):
         used_features(experiment, store)

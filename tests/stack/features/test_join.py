@@ -24,6 +24,7 @@ from stackbone.cache.records.parts import Part, RowForm
 from stackbone.cache.records.shard import PATTERN
 from stackbone.stack.features.join import Joined, join_features
 from stackbone.stack.folds.groups import join_groups
+from tests.made.caches import on_disk
 
 N, DIM = 12, 4
 LABELS = [f"class {i % 2}" for i in range(N)]
@@ -284,7 +285,7 @@ def test_a_shard_that_goes_while_the_dataset_is_read_is_named(
     def set_aside_and_load(self: FeatureSet, digests: NDArray[np.uint8]) -> NDArray[np.float32]:
         if self.backbone == "vgg19":
             for path in self.folder.glob(PATTERN):
-                path.rename(path.with_suffix(".aside"))
+                on_disk(path).rename(on_disk(path).with_suffix(".aside"))
         return load(self, digests)
 
     monkeypatch.setattr(FeatureSet, "load", set_aside_and_load)

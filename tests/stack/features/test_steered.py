@@ -29,6 +29,7 @@ from stackbone.stack.divisions.outer_folds import inner_of_folds
 from stackbone.stack.features.fusion import fuse
 from stackbone.stack.features.join import Joined, choose_final_features, features_of_folds, join_features
 from stackbone.stack.folds.per_fold import PerFold, nested_of, of_fold
+from tests.made.caches import on_disk
 
 N, DIM = 12, 4
 LABELS = [f"class {i % 2}" for i in range(N)]
@@ -167,7 +168,7 @@ def test_two_outputs_of_a_steered_backbone_are_each_fair_in_every_fold(store: Fe
 def test_an_output_that_a_fold_lacks_is_refused_by_its_name(store: FeatureStore, output: str) -> None:
     sets = add_outputs(store)
     lost = sets[output][1]
-    lost.folder.rename(store.root.parent / lost.id)
+    on_disk(lost.folder).rename(on_disk(store.root).parent / lost.id)
     joined = join_features(store)
     name = "vit_toast" if output == "pooled" else "vit_toast@cls"
     with pytest.raises(StackError, match=rf"fold 2 of 3 has no fair features of the steered backbone {name}: "):
@@ -290,12 +291,12 @@ def test_a_record_that_is_missing_damaged_or_tells_too_little_is_refused(store: 
     for number, fold in enumerate(FOLDS):
         feature_set = add_steered(store, fold.train, number)
     record = feature_set.folder / FILE
-    content = record.read_bytes()
+    content = on_disk(record).read_bytes()
     record.unlink()
     for backbones in (None, ["vit_toast"], [feature_set.id]):
         with pytest.raises(StackError, match=rf"{feature_set.id}.*seen\.h5.*--steering.*--backbones"):
             join_features(store, backbones=backbones)
-    record.write_bytes(content[:-100])
+    on_disk(record).write_bytes(content[:-100])
     with pytest.raises(StackError, match=r"seen\.h5.*--steering.*--backbones"):
         join_features(store)
     assert list(join_features(store, backbones=["resnet50"]).names) == ["resnet50"]

@@ -19,6 +19,7 @@ from stackbone.stack.experiments.reproduce import reproduce_experiment
 from stackbone.stack.experiments.result_file import write_result
 from stackbone.stack.features.join import join_features
 from stackbone.stack.features.views import Views
+from tests.made.caches import on_disk
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -183,7 +184,7 @@ def test_views_that_lack_images_or_are_of_another_network_are_not_there(store: F
 def test_a_cache_of_views_alone_says_what_is_missing(store: FeatureStore, tmp_path: Path) -> None:
     for each in store.feature_sets():
         if each.name.view == "plain":
-            each.folder.rename(tmp_path / each.id)
+            on_disk(each.folder).rename(tmp_path / each.id)
     with pytest.raises(
         StackError, match=r"has views of the images alone .*resnet50~hflip.* --backbones resnet50,vgg19"
     ):

@@ -23,6 +23,7 @@ from stackbone.stack.models.cards.card import CardFacts, card_file, model_card
 from stackbone.stack.models.cards.markdown import bullets, code, code_block, code_cell, escaped, table
 from stackbone.stack.tables.card import card_facts
 from stackbone.stack.tables.verdict import verdict
+from tests.made.caches import on_disk
 from tests.stack.models.test_model import made_model, made_regression
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -200,7 +201,7 @@ def test_the_model_stands_where_what_its_card_tells_has_left_the_cache(
 ) -> None:
     store = make_cache(tmp_path / "f", ["cat", "dog"] * 30)
     experiment = run_experiment(store, cv=3, recipes=["oof"], options=FIXED, with_model=True)
-    shutil.rmtree(store.feature_sets()[0].folder)
+    shutil.rmtree(on_disk(store.feature_sets()[0].folder))
     with pytest.raises(CacheError, match="Run `stackbone extract`"):
         _write(experiment, store, OutputOptions(save=tmp_path / "m"), RowOptions(), PageOptions())
     assert load_model(tmp_path / "m").n_images == 60

@@ -15,6 +15,7 @@ from stackbone.stack.transfer.domains.parts import FoldPart, divide_target, doma
 from stackbone.stack.transfer.domains.reading import Asked, read_domains
 from stackbone.stack.transfer.domains.settings import Setting, parse_settings
 from stackbone.stack.transfer.method import HIDDEN
+from tests.made.caches import on_disk
 from tests.made.domain_caches import CLASSES, DIM, add_domain, labels_of, make_domains
 
 
@@ -42,7 +43,7 @@ def test_other_settings_are_refused_with_an_example(text: str) -> None:
 
 
 def test_two_datasets_are_read_with_the_same_features(store: FeatureStore) -> None:
-    make_domains(store.root)
+    make_domains(on_disk(store.root))
     pair = matched(store, STUDIO_TO_PHONE)
     assert (len(pair.source), len(pair.target.rows)) == (60, 45)
     assert list(pair.source.blocks) == pair.target.names == ["resnet50", "vgg19"]
@@ -51,7 +52,7 @@ def test_two_datasets_are_read_with_the_same_features(store: FeatureStore) -> No
 
 
 def test_several_sources_are_joined_and_told_apart(store: FeatureStore) -> None:
-    make_domains(store.root)
+    make_domains(on_disk(store.root))
     add_domain(store, "web", labels_of(30), seed=3, contents=[f"web/{i}" if i else "studio/0" for i in range(30)])
     pair = matched(store, Asked(("studio", "web"), "phone"))
     assert pair.source.names == ["studio", "web"]
@@ -62,7 +63,7 @@ def test_several_sources_are_joined_and_told_apart(store: FeatureStore) -> None:
 
 @pytest.mark.parametrize("order", [("studio", "web"), ("web", "studio")])
 def test_an_image_that_sources_label_differently_takes_no_part(store: FeatureStore, order: tuple[str, ...]) -> None:
-    make_domains(store.root)
+    make_domains(on_disk(store.root))
     add_domain(store, "web", labels_of(30), seed=3, contents=[f"web/{i}" if i else "studio/1" for i in range(30)])
     pair = matched(store, Asked(order, "phone"))
     assert (len(pair.source), pair.matched.conflicting, pair.matched.repeated) == (88, 2, 0)
@@ -96,7 +97,7 @@ def test_domains_are_a_column_of_one_dataset(store: FeatureStore) -> None:
     ],
 )
 def test_names_that_do_not_fit_are_refused(store: FeatureStore, asked: Asked, message: str) -> None:
-    make_domains(store.root)
+    make_domains(on_disk(store.root))
     columns = {"camera": ["old", "new"] * 15, "same": ["1"] * 30}
     add_domain(store, "all", labels_of(30), columns=columns, contents=[f"all/{i}" for i in range(30)])
     with pytest.raises(UsageError, match=message):
@@ -278,7 +279,7 @@ def test_groups_of_one_dataset_straddle_its_domains(store: FeatureStore) -> None
 
 
 def test_labels_beyond_the_setting_are_hidden_and_few_are_nested(store: FeatureStore) -> None:
-    make_domains(store.root)
+    make_domains(on_disk(store.root))
     pair, parts = divided(matched(store, STUDIO_TO_PHONE))
     for part in parts:
         codes = pair.target_codes

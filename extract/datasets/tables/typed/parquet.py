@@ -141,8 +141,9 @@ def _check_no_images(file: Path, schema: Any, table: Any, names: dict[str, str])
 
 def _holds_images(file: Path, name: str) -> DatasetError:
     return DatasetError(
-        f"The column {name!r} of {str(file)!r} holds the images themselves. Expected their paths: write each image to "
-        "a file, put its path into a column of text, and name that with --path-column."
+        f"The column {name!r} of {str(file)!r} holds the images themselves, or what is none that is known. Expected "
+        f"their paths. If they are images, type --image-column {typed(name)}; or write each to a file, put its path "
+        "into a column of text, and name that with --path-column."
     )
 
 

@@ -22,6 +22,7 @@ from stackbone.extract.embedding.indexing import index_dataset, preview
 from stackbone.extract.images.decode import decode
 from stackbone.extract.images.png_text import chunks
 from tests.made.annotated import make_voc, photo, voc_object, voc_xml
+from tests.made.caches import on_disk
 
 CAT = voc_object("cat", 2, 3, 20, 25)
 
@@ -136,7 +137,7 @@ def test_changed_annotations_are_taken_and_unchanged_ones_not_written_again(
     folder = make_voc(tmp_path / "voc", {"a": voc_xml(CAT), "b": voc_xml(CAT)})
     indexed(store, folder)
     file = boxes_path(store.root, "voc")
-    before = file.stat()
+    before = on_disk(file).stat()
     measured: list[str] = []
 
     def measure(root: Path, paths: list[str]) -> list[tuple[Size, Size]]:
@@ -145,7 +146,7 @@ def test_changed_annotations_are_taken_and_unchanged_ones_not_written_again(
 
     monkeypatch.setattr(fitting, "upright_sizes", measure)
     indexed(store, folder)
-    assert file.stat().st_mtime_ns == before.st_mtime_ns
+    assert on_disk(file).stat().st_mtime_ns == before.st_mtime_ns
     (folder / "Annotations" / "a.xml").write_text(voc_xml(voc_object("dog", 1, 1, 9, 9)))
     index, table = indexed(store, folder)
     found = of(index, table, "a")
@@ -176,10 +177,10 @@ def test_a_file_that_cannot_be_read_has_no_boxes(store: FeatureStore, tmp_path: 
 def test_damaged_boxes_are_named_and_nothing_is_written_over_them(store: FeatureStore, tmp_path: Path) -> None:
     folder = make_voc(tmp_path / "voc", {"a": voc_xml(CAT)})
     indexed(store, folder)
-    boxes_path(store.root, "voc").write_bytes(b"stackbone-boxes 2\nno more")
+    on_disk(boxes_path(store.root, "voc")).write_bytes(b"stackbone-boxes 2\nno more")
     with pytest.raises(CorruptFileError, match="verify --repair"):
         indexed(store, folder)
-    assert boxes_path(store.root, "voc").read_bytes() == b"stackbone-boxes 2\nno more"
+    assert on_disk(boxes_path(store.root, "voc")).read_bytes() == b"stackbone-boxes 2\nno more"
 
 
 def test_boxes_are_told_before_and_after_they_are_kept(store: FeatureStore, tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ import pytest
 from stackbone.cache.errors import DatasetError
 from stackbone.extract.datasets.kind import TableColumns
 from stackbone.extract.datasets.kinds.table import read_table
-from stackbone.extract.datasets.tables import parquet
 from stackbone.extract.datasets.tables import text as tables
+from stackbone.extract.datasets.tables.typed import columns, parquet
 
 
 def write_parquet(file: Path, path: Any, **options: Any) -> Path:  # noqa: ANN401 - pyarrow has no types
@@ -53,7 +53,7 @@ def test_more_text_than_allowed_is_refused_before_it_is_unpacked(
     file = write_parquet(tmp_path / "wide.parquet", paths, **options)
     assert len(read_table(file, tmp_path, TableColumns()).entries) == 1_000
     monkeypatch.setattr(parquet, "MOST_TEXT_BYTES", 1 << 16)
-    monkeypatch.setattr(parquet._Columns, "add", lambda *_: pytest.fail("rows were read"))
+    monkeypatch.setattr(columns.TypedColumns, "add", lambda *_: pytest.fail("rows were read"))
     assert "MiB of text" in refusal(file)
 
 
@@ -61,7 +61,7 @@ def test_text_is_counted_as_it_is_read_whatever_the_file_declares(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = write_parquet(tmp_path / "lies.parquet", [f"{i:0100d}" for i in range(1_000)])
-    monkeypatch.setattr(parquet, "MOST_TEXT_BYTES", 1 << 16)
+    monkeypatch.setattr(columns, "MOST_TEXT_BYTES", 1 << 16)
     monkeypatch.setattr(parquet, "_check_declared", lambda *_: None)
     assert "MiB of text" in refusal(file)
 

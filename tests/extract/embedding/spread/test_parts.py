@@ -20,6 +20,7 @@ from stackbone.extract.embedding import pipeline
 from stackbone.extract.embedding import run as run_module
 from stackbone.extract.embedding.indexing import preview
 from stackbone.extract.embedding.spread.image_part import ImagePart
+from tests.made.caches import on_disk
 from tests.made.checkout import ROOT
 from tests.made.photos import write_photos
 
@@ -85,10 +86,10 @@ def test_parts_together_leave_what_one_run_leaves(run: Run, store: FeatureStore,
 def test_after_index_only_no_part_reads_another_ones_images(run: Run, photos: Path, store: FeatureStore) -> None:
     index_only(photos, store)
     assert store.feature_sets() == []
-    before = index_path(store.root, "photos").read_bytes()
+    before = on_disk(index_path(store.root, "photos")).read_bytes()
     for number in range(1, 5):
         assert run(f"{number}/4").n_hashed == 0
-        assert index_path(store.root, "photos").read_bytes() == before
+        assert on_disk(index_path(store.root, "photos")).read_bytes() == before
     assert len(findings_files(store.root, "photos")) in (1, 2)  # of the parts that had a damaged one
     assert int((store.dataset("photos").status == FAILED).sum()) == 2
 
@@ -161,7 +162,7 @@ def test_what_excludes_a_part_is_said(run: Run, photos: Path, store: FeatureStor
     assert store.dataset_names() == []
 
 
-def _start(photos: Path, cache: Path, *options: str) -> subprocess.Popen[str]:
+def _start(photos: Path, cache: object, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, "cli.py", "extract", str(photos), "--backbones", LITE, "--cache", str(cache), *options]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -176,7 +177,7 @@ def _end(process: subprocess.Popen[str]) -> tuple[int, str]:
 def test_parts_at_once_with_real_weights_give_the_rows_of_one_run(photos: Path, tmp_path: Path, engine: str) -> None:
     """In processes, without an index before: each hashes, each writes, and at the end all is known."""
     one = FeatureStore(tmp_path / "one")
-    code, output = _end(_start(photos, one.root, "--engine", engine))
+    code, output = _end(_start(photos, on_disk(one.root), "--engine", engine))
     assert code == 1, output  # two of 21 failed
     parts = [_start(photos, tmp_path / "parts", "--engine", engine, "--part", f"{n}/3") for n in (1, 2, 3)]
     ends = [_end(each) for each in parts]
@@ -188,13 +189,13 @@ def test_parts_at_once_with_real_weights_give_the_rows_of_one_run(photos: Path, 
 
 
 def test_the_command_says_what_is_left_and_what_options_exclude(photos: Path, store: FeatureStore) -> None:
-    code, output = _end(_start(photos, store.root, "--index-only"))
+    code, output = _end(_start(photos, on_disk(store.root), "--index-only"))
     assert (code, "the index is written, and nothing embedded" in output) == (0, True), output
-    code, output = _end(_start(photos, store.root, "--index-only", "--part", "1/2"))
+    code, output = _end(_start(photos, on_disk(store.root), "--index-only", "--part", "1/2"))
     assert (code, "--part and --index-only exclude each other" in output) == (2, True), output
-    code, output = _end(_start(photos, store.root, "--part", "1/2", "--max-failed", "1"))
+    code, output = _end(_start(photos, on_disk(store.root), "--part", "1/2", "--max-failed", "1"))
     assert code == 0, output
     assert "part 1/2: " in output
     assert "of other parts have no features yet: run the other parts" in output
-    code, output = _end(_start(photos, store.root, "--part", "2/2", "--max-failed", "1"))
+    code, output = _end(_start(photos, on_disk(store.root), "--part", "2/2", "--max-failed", "1"))
     assert (code, "next: stackbone stack" in output) == (0, True), output

@@ -1,0 +1,1 @@
+"""What commands that embed have in common."""

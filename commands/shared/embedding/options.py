@@ -1,0 +1,92 @@
+"""How images are embedded, and by how many processes or machines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from stackbone.cache.errors import UsageError
+from stackbone.commands.shared.options import DeviceOption, EngineOption, WorkersOption
+
+DataArgument = Annotated[
+    list[str],
+    typer.Argument(help="A folder of class folders, a table, a CUB, VOC, COCO or YOLO folder, or image files"),
+]
+ChosenBackbonesOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Names ({backbones}), groups ({groups}, all) or timm:MODEL, separated by commas; NAME@OUTPUT "
+        "for one of its outputs [default: published, or what --backbone-module names; and what --steering makes]"
+    ),
+]
+OutputsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="What to keep of every backbone, separated by commas, each a feature set of its own: {outputs}, "
+        "layer:NAME; `backbones --outputs NAME` says what a network has [default: pooled]"
+    ),
+]
+NoLabelsOption = Annotated[bool, typer.Option("--no-labels", help="Ignore labels: compute features only")]
+
+
+@dataclass(frozen=True)
+class EmbeddingOptions:
+    """How images are embedded: fields are arguments of `extract.extract`."""
+
+    views: Annotated[
+        str | None,
+        typer.Option(
+            help="Views of each image, each a feature set of its own, separated by commas: plain, hflip, five-crop, "
+            "ten-crop, augment:K; docs/views.md shows them [default: plain]"
+        ),
+    ] = None
+    map_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Side in pixels of the square frame that an image is put into for --outputs pyramid: a multiple of "
+            "32 [default: 416]"
+        ),
+    ] = None
+    precision: Annotated[
+        str, typer.Option(help="Numeric precision: {precisions}; each gives a separate feature set")
+    ] = "fp32"
+    engine: EngineOption = "auto"
+    device: DeviceOption = "auto"
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images that a network takes at once [default: what suits the engine]")
+    ] = None
+    workers: WorkersOption = None
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try again the images that failed in earlier runs")
+    ] = False
+
+
+@dataclass(frozen=True)
+class SpreadOptions:
+    """One job over several processes or machines."""
+
+    part: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N",
+            help="Embed the K-th of N parts of the images, such as 3/16; run the others elsewhere on the same cache, "
+            "at the same time or later",
+        ),
+    ] = None
+    index_only: Annotated[
+        bool,
+        typer.Option(
+            "--index-only",
+            help="List the images and read them for their digests, and write the index; run it once before parts, "
+            "which then read their own images alone",
+        ),
+    ] = False
+
+    def check(self, *, dry_run: bool) -> None:
+        """Raise `UsageError` if options exclude each other."""
+        given = [("--part", self.part), ("--index-only", self.index_only), ("--dry-run", dry_run)]
+        if len(both := [name for name, value in given if value]) > 1:
+            message = f"{' and '.join(both)} exclude each other: give one of them"
+            raise UsageError(message)

@@ -1,0 +1,57 @@
+"""What a cache's index remembers of archives that did not change since: then none is opened to list it again."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from stackbone.cache import CacheError, DatasetIndex, FeatureStore, FileStamps
+from stackbone.cache.disk.digest import read_stamps
+from stackbone.extract.datasets.archives.found import Archives, find_archives
+from stackbone.extract.datasets.dataset_name import safe_name
+from stackbone.extract.datasets.kind import Request
+
+_BEHIND_SLASH = chr(ord("/") + 1)
+
+
+def remembered(request: Request, name: str | None, asked: Sequence[str], store: FeatureStore) -> DatasetIndex | None:
+    """Return the index of the archives that a request names, if they hold what they held; None if that is not proven.
+
+    Parameters
+    ----------
+    name
+        As the user gave it, or None.
+    asked
+        What was typed: anything else may list them in another way.
+    store
+        The cache.
+    """
+    archives = request.once("archives", find_archives)
+    if archives is None:
+        return None
+    name = name or safe_name(archives.title)
+    try:
+        if name not in store.dataset_names():
+            return None
+        index = store.dataset(name)
+    except CacheError:  # whoever writes it anew says so
+        return None
+    is_same = index.root == str(archives.root) and list(index.listed.asked) == list(asked) and bool(len(index))
+    return index if is_same and _are_unchanged(index, archives) else None
+
+
+def _are_unchanged(index: DatasetIndex, archives: Archives) -> bool:
+    """Return whether all images of an index, and no others, lie in these archives, as their stamps prove."""
+    now, _ = read_stamps(archives.paths, str(Path(archives.root)))
+    n = 0
+    for path, stamp in zip(archives.paths, now.values, strict=True):
+        first = bisect_left(index.path, f"{path}/")
+        last = bisect_left(index.path, path + _BEHIND_SLASH)
+        before = FileStamps(index.stamps.values[first:last])
+        if first == last or not before.unchanged(FileStamps(np.broadcast_to(stamp, before.values.shape))).all():
+            return False
+        n += last - first
+    return n == len(index)

@@ -1,0 +1,185 @@
+"""Archives of images are listed as the folders that they hold, and damaged ones as far as they go."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from stackbone.cache.errors import DatasetError, UsageError
+from stackbone.extract.datasets.dataset import open_dataset
+from tests.made.archives import KINDS, write_archive
+from tests.made.listings import message, rows, touch
+
+TREE = ("train/cat/1.jpg", "train/dog/2.jpg", "test/cat/3.jpg", "test/dog/4.jpg")
+
+
+def empty(*names: str) -> dict[str, bytes]:
+    return dict.fromkeys(names, b"")
+
+
+@pytest.mark.parametrize("wrapper", ["", "photos/", "./"])
+@pytest.mark.parametrize("extension", KINDS)
+def test_an_archive_is_read_as_the_folder_that_it_holds(tmp_path: Path, extension: str, wrapper: str) -> None:
+    file = write_archive(tmp_path / f"photos{extension}", empty(*(wrapper + name for name in TREE)))
+    folder = rows(open_dataset(touch(tmp_path / "same", *(wrapper + name for name in TREE))))
+    dataset = open_dataset(file)
+    assert (dataset.name, dataset.root) == ("photos", tmp_path)
+    assert rows(dataset) == [(f"photos{extension}/{path}", *marks) for path, *marks in folder]
+    assert {row[1:3] for row in rows(dataset)} == {(c, s) for c in ("cat", "dog") for s in ("train", "test")}
+
+
+def test_archives_in_a_folder_stand_for_folders(tmp_path: Path) -> None:
+    write_archive(tmp_path / "photos" / "train.zip", empty("cat/1.jpg", "dog/2.jpg"))
+    write_archive(tmp_path / "photos" / "test.tar.gz", empty("cat/1.jpg"))
+    assert rows(open_dataset(tmp_path / "photos")) == [
+        ("test.tar.gz/cat/1.jpg", "cat", "test", ""),
+        ("train.zip/cat/1.jpg", "cat", "train", ""),
+        ("train.zip/dog/2.jpg", "dog", "train", ""),
+    ]
+
+
+def test_an_archive_for_each_class(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        write_archive(tmp_path / "train" / f"{name}.tar", empty("1.jpg", "2.jpg"))
+    assert [row[1] for row in rows(open_dataset(tmp_path))] == ["cat", "cat", "dog", "dog"]
+
+
+@pytest.mark.parametrize("name", ["{:06d}", "photos-{:05d}", "photos_{:d}_of_3"])
+def test_the_number_of_a_shard_is_no_class_and_members_of_one_name_are_two_images(tmp_path: Path, name: str) -> None:
+    for number in range(3):
+        write_archive(tmp_path / f"{name.format(number)}.tar", empty("cat/1.jpg", "dog/2.jpg"))
+    assert [row[1:] for row in rows(open_dataset(tmp_path))] == [("cat", "", ""), ("dog", "", "")] * 3
+
+
+def test_shards_of_splits_and_folders_of_shards(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        write_archive(tmp_path / "named" / f"imagenet-{split}-000000.tar", empty("cat/1.jpg"))
+        write_archive(tmp_path / "folders" / split / "000000.tar", empty("cat/1.jpg"))
+    for folder in ("named", "folders"):
+        assert [row[1:3] for row in rows(open_dataset(tmp_path / folder))] == [("cat", "train"), ("cat", "validation")]
+
+
+def test_a_pattern_is_all_its_shards_and_what_is_missing_is_said(tmp_path: Path) -> None:
+    for number in range(8, 12):
+        write_archive(tmp_path / "shards" / f"{number:06d}.tar", empty(f"cat/{number}.jpg"))
+    pattern = str(tmp_path / "shards" / "{000008..000011}.tar")
+    dataset = open_dataset(pattern)
+    assert [path for path, *_ in rows(dataset)] == [f"{n:06d}.tar/cat/{n}.jpg" for n in range(8, 12)]
+    assert list(dataset.asked) == [pattern]
+    files = [tmp_path / "shards" / f"{n:06d}.tar" for n in range(8, 12)]
+    assert rows(open_dataset(files)) == rows(dataset)
+    assert "4 files of 8 that" in message(DatasetError, data=str(tmp_path / "shards" / "{000008..000015}.tar"))
+    assert "runs backwards" in message(UsageError, data=str(tmp_path / "{5..2}.tar"))
+    assert "more than 1,000,000" in message(UsageError, data=str(tmp_path / "{0..999}{0..9999}.tar"))
+
+
+def test_a_file_with_braces_in_its_name_is_that_file(tmp_path: Path) -> None:
+    file = write_archive(tmp_path / "{0..3}.zip", empty("cat/1.jpg"))
+    assert rows(open_dataset(file)) == [("{0..3}.zip/cat/1.jpg", "cat", "", "")]
+
+
+def test_archives_beside_what_was_unpacked_of_them_are_left_alone(tmp_path: Path) -> None:
+    write_archive(tmp_path / "photos.tar.gz", empty("cat/1.jpg"))
+    touch(tmp_path, "deep/down/photos/cat/1.jpg")
+    dataset = open_dataset(tmp_path)
+    assert dataset.paths == ["deep/down/photos/cat/1.jpg"]
+    write_archive(tmp_path / "more.zip", empty("cat/1.jpg"))
+    skipped = [(each.reason, each.example) for each in open_dataset(tmp_path).skipped]
+    assert ("an archive; name it by itself", "more.zip") in skipped
+
+
+def test_tables_beside_the_images_are_read(tmp_path: Path) -> None:
+    table = b"file_name,label,group,camera\n1.jpg,cat,a,X\n2.jpg,dog,b,Y\n"
+    file = write_archive(tmp_path / "photos.zip", {**empty("all/1.jpg", "all/2.jpg"), "all/metadata.csv": table})
+    dataset = open_dataset(file)
+    assert [row[1:] for row in rows(dataset)] == [("cat", "", "a"), ("dog", "", "b")]
+    assert dataset.columns == {"camera": ["X", "Y"]}
+    lines = "\n".join(json.dumps({"file_name": f"{n}.jpg", "label": label}) for n, label in ((1, "x"), (2, "y")))
+    file = write_archive(tmp_path / "lines.tar", {**empty("1.jpg", "2.jpg"), "metadata.jsonl": lines.encode()})
+    assert open_dataset(file).labels == ["x", "y"]
+
+
+def test_a_fault_of_a_table_is_told_with_the_archives_name(tmp_path: Path) -> None:
+    file = write_archive(tmp_path / "photos.zip", {**empty("1.jpg"), "metadata.csv": b"file_name,label\n1.jpg\n"})
+    said = message(DatasetError, data=file)
+    assert f"{file}/metadata.csv" in said
+    assert "/tmp" not in said.replace(str(tmp_path), "")
+
+
+def test_what_is_not_taken_is_counted(tmp_path: Path) -> None:
+    names = ("cat/1.jpg", "cat/notes.txt", "__MACOSX/cat/._1.jpg", ".cache/2.jpg", "cat/Thumbs.db", "../3.jpg")
+    dataset = open_dataset(write_archive(tmp_path / "photos.zip", empty(*names)))
+    assert dataset.paths == ["photos.zip/cat/1.jpg"]
+    assert {(each.sort, each.reason) for each in dataset.skipped} == {
+        (".txt", "not an image"),
+        ("._1.jpg", "made by an operating system or a file server"),
+        ("hidden", "a name that begins with a dot"),
+        ("Thumbs.db", "made by an operating system or a file server"),
+        (".jpg", "a name that leads out of the archive"),
+    }
+
+
+def test_patterns_leave_out_members_and_archives(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_archive(tmp_path / f"{name}.zip", empty("cat/1.jpg", "dog/2.jpg", "dog/2_mask.jpg"))
+    dataset = open_dataset(tmp_path, exclude=["*_mask.jpg", "b.zip"])
+    assert dataset.paths == ["a.zip/cat/1.jpg", "a.zip/dog/2.jpg"]
+    assert not [note for note in dataset.notes if "leaves out nothing" in note]
+
+
+def test_of_a_damaged_archive_what_is_whole_is_listed_and_that_is_said(tmp_path: Path) -> None:
+    file = write_archive(tmp_path / "shards" / "000000.tar", {f"cat/{n}.jpg": bytes(600) for n in range(4)})
+    file.write_bytes(file.read_bytes()[:4000])
+    write_archive(tmp_path / "shards" / "000001.tar", empty("dog/9.jpg"))
+    (tmp_path / "shards" / "000002.tar").write_bytes(b"<html>404</html>")
+    dataset = open_dataset(tmp_path / "shards")
+    assert len(dataset.paths) == 3
+    notes = "\n".join(dataset.notes)
+    assert "The archive '000000.tar' is damaged: it ends within the member 'cat/2.jpg'" in notes
+    assert "the 2 images before that are taken" in notes
+    assert "The archive '000002.tar' is damaged: it is no tar archive" in notes
+    assert "damaged" in message(DatasetError, data=tmp_path / "shards" / "000002.tar")
+
+
+def test_an_archive_without_images_says_what_it_holds(tmp_path: Path) -> None:
+    said = message(DatasetError, data=write_archive(tmp_path / "texts.zip", empty("a.txt", "b.txt")))
+    assert "found instead: 2 .txt (not an image)" in said
+    assert "texts.zip" in said
+
+
+def test_a_table_can_list_what_lies_in_archives(tmp_path: Path) -> None:
+    write_archive(tmp_path / "shards" / "000000.tar", empty("1.jpg", "2.jpg"))
+    (tmp_path / "photos.csv").write_text("path,label\nshards/000000.tar/1.jpg,cat\nshards/000000.tar/2.jpg,dog\n")
+    expected = [("shards/000000.tar/1.jpg", "cat", "", ""), ("shards/000000.tar/2.jpg", "dog", "", "")]
+    assert rows(open_dataset(tmp_path / "photos.csv")) == expected
+    (tmp_path / "labels.csv").write_text("path,label\n000000.tar/2.jpg,bird\n")
+    assert open_dataset(tmp_path / "shards", labels=tmp_path / "labels.csv").labels == ["", "bird"]
+
+
+def test_one_member_can_be_named_as_a_file(tmp_path: Path) -> None:
+    file = write_archive(tmp_path / "photos.zip", empty("cat/1.jpg", "2.jpg"))
+    assert open_dataset(f"{file}/cat/1.jpg").paths == ["photos.zip/cat/1.jpg"]
+    dataset = open_dataset([f"{file}/cat/1.jpg", f"{file}/2.jpg"])
+    assert (dataset.root, dataset.paths) == (tmp_path, ["photos.zip/2.jpg", "photos.zip/cat/1.jpg"])
+
+
+def test_a_thousand_archives_take_no_more_than_one_open_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[io.BufferedReader] = []
+    from stackbone.extract.containers import opening
+
+    real = opening.open_source
+
+    def counted(place: str) -> object:
+        assert all(each.closed for each in opened[:-1])
+        opened.append(real(place))  # type: ignore[arg-type]
+        return opened[-1]
+
+    monkeypatch.setattr(opening, "open_source", counted)
+    for number in range(30):
+        write_archive(tmp_path / f"{number:06d}.tar", empty(f"cat/{number}.jpg"))
+    assert open_dataset(tmp_path).n == 30
+    assert len(opened) >= 30
+    assert all(each.closed for each in opened)
