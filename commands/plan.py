@@ -1,4 +1,4 @@
-"""Say what `extract` will take: images, time, room and memory, from a measurement of ten seconds.
+"""Say what `extract` will take: images, time, room and memory.
 
 Some images are embedded into a cache that is thrown away; yours is not changed.
 """
