@@ -18,6 +18,8 @@ from stackbone.extract.containers.opening import open_container
 from stackbone.extract.containers.place import split_place
 from stackbone.extract.containers.stamps import stamps_of
 
+_SMALL_BYTES = 32 << 10
+
 
 class InsideContainers:
     """The images of a dataset that lie inside containers; see `stackbone.cache.disk.digest.Inside`.
@@ -85,28 +87,35 @@ class InsideContainers:
         return not is_url(place_in(self._root, file))
 
     def _hash(self, container: Container, wanted: frozenset[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield names and digests in the order of the container, a few images ahead."""
+        """Yield names and digests, reading a few images ahead."""
         waiting: deque[tuple[str, bytes, Future[bytes]]] = deque()
         n_ahead = usable_cores() + 1
         fault: Malformed | None = None
         with ThreadPoolExecutor(n_ahead) as pool:
             try:
                 for name, content in container.stream(wanted):
+                    if len(content) <= _SMALL_BYTES:  # hashed sooner than handed over
+                        yield self._hashed(name, content, _sha256(content))
+                        continue
                     waiting.append((name, content, pool.submit(_sha256, content)))
                     if len(waiting) > n_ahead:
-                        yield self._hashed(*waiting.popleft())
+                        yield self._hashed(*_next(waiting))
             except Malformed as exc:  # what came before is sound
                 fault = exc
             while waiting:
-                yield self._hashed(*waiting.popleft())
+                yield self._hashed(*_next(waiting))
         if fault:
             raise fault
 
-    def _hashed(self, name: str, content: bytes, digest: Future[bytes]) -> tuple[str, bytes]:
-        found = digest.result()
+    def _hashed(self, name: str, content: bytes, digest: bytes) -> tuple[str, bytes]:
         if self._on_image is not None:
-            self._on_image(found, content)
-        return name, found
+            self._on_image(digest, content)
+        return name, digest
+
+
+def _next(waiting: deque[tuple[str, bytes, Future[bytes]]]) -> tuple[str, bytes, bytes]:
+    name, content, digest = waiting.popleft()
+    return name, content, digest.result()
 
 
 def _sha256(content: bytes) -> bytes:
