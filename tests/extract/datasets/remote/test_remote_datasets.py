@@ -166,6 +166,12 @@ def test_a_table_of_labels_goes_with_folders_of_this_machine(there: str, here: P
     assert "metadata.csv beside the images there" in text
 
 
+def test_a_signed_url_is_not_kept() -> None:
+    text = message(UsageError, data="https://example.org/a.parquet?X-Amz-Signature=secret")
+    assert "has a query" in text
+    assert "secret" not in text
+
+
 def test_a_url_that_was_made_a_path_is_told() -> None:
     assert "was a URL before it was a Path" in message(UsageError, data=Path("s3://bucket/photos"))
 
