@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DataArgument = Annotated[
     list[str],
     typer.Argument(
-        help="A folder of class folders, a table, archives, videos, a CUB, VOC, COCO or YOLO folder, image files, or a URL"
+        help="A folder of class folders, tables, archives, videos, a CUB, VOC, COCO or YOLO folder, image files, a URL"
     ),
 ]
 ChosenBackbonesOption = Annotated[
