@@ -71,8 +71,8 @@ def find_remote(request: Request) -> Remote | None:
         raise UsageError(msg)
     if signed := next((url for url in urls if "?" in url), None):
         msg = (
-            f"{shown(signed)!r} has a query, which may hold a signature, and would be kept in the index. Expected a URL "
-            "without one. Leave it out, give credentials as docs/object-stores.md says, or download the file."
+            f"{shown(signed)!r} has a query, which may hold a signature, and would be kept in the index. Expected a "
+            "URL without one. Leave it out, give credentials as docs/object-stores.md says, or download the file."
         )
         raise UsageError(msg)
     if request.labels is not None:
