@@ -14,6 +14,7 @@
     │   ├── CorruptFileError  a file in it is not what the format promises
     │   └── NewerVersionError a file in it was written by a newer Stackbone; it is sound, and not ours to judge
     ├── RemoteError           a server behind a URL cannot be reached, refuses, or stays busy; also an OSError
+    ├── ClusterError          machines that are to work together cannot be reached, or used
     └── StackError            the features or labels do not allow the asked evaluation
         └── ModelError        a saved model is not sound, or cannot be used with what is here
 
@@ -89,6 +90,10 @@ class RemoteError(StackboneError, OSError):
 
     def __reduce__(self) -> tuple[type[RemoteError], tuple[str, str]]:
         return type(self), (str(self), self.strerror or "")
+
+
+class ClusterError(StackboneError):
+    """A Ray cluster does not answer, cannot be started, or has no machine that can do the work."""
 
 
 class StackError(StackboneError):

@@ -102,6 +102,7 @@ def command(
             **asdict(embedding),
             **asdict(decoding),
             part=spread.part,
+            cluster=spread.cluster,
             on_listed=None if as_json or out.is_quiet else print_summary,
             on_room=None if as_json else out.note,
             on_progress=on_progress,

@@ -21,8 +21,17 @@ from tests.made.checkout import ROOT
 
 # What the modules of each room may import beyond themselves and the standard library.
 ROOMS = {
-    "cache": {"numpy", "h5py", "safetensors", "pandas", "fsspec", "aiohttp"},  # the last two for what is behind URLs
+    "cache": {
+        "ray",
+        "numpy",
+        "h5py",
+        "safetensors",
+        "pandas",
+        "fsspec",
+        "aiohttp",
+    },  # the last two for what is behind URLs
     "extract": {
+        "ray",  # the workers of a cluster
         *("stackbone.cache", "numpy", "PIL", "torch", "timm", "openvino"),
         *("safetensors", "huggingface_hub", "pyarrow"),  # weights files, timm's hub, tables
         "av",  # frames of videos
@@ -70,7 +79,19 @@ EXCEPTIONS = {
 ORDER = {
     "cache": (
         *("lazy", "errors", "text", "csv_text", "choices", "splits", "backbone_groups", "progress", "plugins"),
-        *("labels", "disk", "remote", "places", "tensor_file", "trainings", "hdf5", "boxes", "corrections", "records"),
+        *(
+            "labels",
+            "disk",
+            "cluster",
+            "remote",
+            "places",
+            "tensor_file",
+            "trainings",
+            "hdf5",
+            "boxes",
+            "corrections",
+            "records",
+        ),
         *("findings", "maps"),
         *("feature_set", "store", "upkeep"),
     ),
@@ -129,7 +150,7 @@ INNER_ORDER = {
 }
 
 # Libraries that take long to import: inside functions only, so that --help and a re-run with nothing to do are quick.
-HEAVY = {"torch", "torchvision", "timm", "openvino", "mlxtend", "huggingface_hub", "pyarrow", "safetensors"}
+HEAVY = {"ray", "torch", "torchvision", "timm", "openvino", "mlxtend", "huggingface_hub", "pyarrow", "safetensors"}
 HEAVY |= {"aiohttp", "av", "fsspec", "pandas", "plotly", "kaleido", "umap", "pillow_heif", "pillow_jxl"}
 HEAVY |= {"onnx", "onnxruntime", "faiss"}
 # Nothing but torch code: outside of themselves they are imported inside functions alone.

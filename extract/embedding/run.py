@@ -17,6 +17,8 @@ from stackbone.cache.progress import Progress, silent
 from stackbone.cache.upkeep.dataset_summary import DatasetSummary, summarise_dataset
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.datasets.dataset import Dataset
+from stackbone.extract.embedding.cluster.driver import embed_on_cluster
+from stackbone.extract.embedding.cluster.placing import ClusterOptions
 from stackbone.extract.embedding.filling import check_outputs
 from stackbone.extract.embedding.indexing import make_index
 from stackbone.extract.embedding.pipeline import Profile, embed_images
@@ -53,6 +55,7 @@ def extract(
     allow_truncated: bool = False,
     max_pixels: int | None = None,
     part: ImagePart | str | None = None,
+    cluster: ClusterOptions | None = None,
     on_listed: Callable[[DatasetSummary], None] | None = None,
     on_room: Callable[[str], None] | None = None,
     on_progress: Progress | None = None,
@@ -102,6 +105,9 @@ def extract(
     part
         Of the images, such as ``3/16`` for the third of sixteen parts: other processes or machines embed the others
         into the same cache, at the same time or later.
+    cluster
+        The Ray cluster whose machines embed; they see images and cache in the same places. By default this
+        process does.
     on_listed
         Called with what was understood of the dataset, before any image is decoded.
     on_room
@@ -166,10 +172,10 @@ def extract(
     is_found = ~np.logical_or.reduce(lacking)
     is_cut = np.logical_or.reduce([each.cut for own in fillings.values() for each in own])
     remarks = made_index.known_remarks(store, images.digests[is_found], is_cut[is_found])
+    on_cluster = partial(embed_on_cluster, images, embedders, job, store.root, cluster) if cluster else None
+    embed = on_cluster or partial(embed_images, images, running, limits=limits)
     try:
-        failed = embed_images(
-            images, running, limits=limits, workers=workers, profile=profile, remarks=remarks, on_progress=on_image
-        )
+        failed = embed(workers=workers, profile=profile, remarks=remarks, on_progress=on_image)
     except BaseException:
         # What was committed is not read again, so that the next run would not know how it was read.
         with suppress(CacheError):

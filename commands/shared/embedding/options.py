@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stackbone.cache.cluster.joining import check_ray
 from stackbone.cache.errors import UsageError
 from stackbone.commands.shared.options import DeviceOption, EngineOption, WorkersOption
 
+if TYPE_CHECKING:
+    from stackbone.extract.embedding.cluster.placing import ClusterOptions
+
 DataArgument = Annotated[
     list[str],
-    typer.Argument(help="A folder of class folders, a table, a CUB, VOC, COCO or YOLO folder, or image files"),
+    typer.Argument(
+        help="A folder of class folders, a table, archives, a CUB, VOC, COCO or YOLO folder, or image files"
+    ),
 ]
 ChosenBackbonesOption = Annotated[
     str | None,
@@ -26,6 +32,15 @@ OutputsOption = Annotated[
     typer.Option(
         help="What to keep of every backbone, separated by commas, each a feature set of its own: {outputs}, "
         "layer:NAME; `backbones --outputs NAME` says what a network has [default: pooled]"
+    ),
+]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Work on the machines of this Ray cluster: HOST:PORT of its head, auto for the one that this machine is "
+        "in, local for this machine alone",
     ),
 ]
 NoLabelsOption = Annotated[bool, typer.Option("--no-labels", help="Ignore labels: compute features only")]
@@ -84,9 +99,32 @@ class SpreadOptions:
         ),
     ] = False
 
+    ray: RayOption = None
+    gpus_per_worker: Annotated[
+        float | None,
+        typer.Option(min=0, help="GPUs of each worker of --ray [default: 1 where nodes have any, else none]"),
+    ] = None
+    cpus_per_worker: Annotated[
+        int | None, typer.Option(min=1, help="Cores of each worker of --ray [default: all of its node]")
+    ] = None
+
+    @property
+    def cluster(self) -> ClusterOptions | None:
+        """The cluster that computes; None for this process alone."""
+        from stackbone.extract.embedding.cluster.placing import ClusterOptions
+
+        return ClusterOptions(self.ray, self.gpus_per_worker, self.cpus_per_worker) if self.ray else None
+
     def check(self, *, dry_run: bool) -> None:
         """Raise `UsageError` if options exclude each other."""
         given = [("--part", self.part), ("--index-only", self.index_only), ("--dry-run", dry_run)]
         if len(both := [name for name, value in given if value]) > 1:
             message = f"{' and '.join(both)} exclude each other: give one of them"
             raise UsageError(message)
+        of_ray = [("--gpus-per-worker", self.gpus_per_worker), ("--cpus-per-worker", self.cpus_per_worker)]
+        for name, value in of_ray:
+            if value is not None and not self.ray:
+                message = f"{name} is of the workers of a cluster: add --ray auto, or leave it out"
+                raise UsageError(message)
+        if self.ray:
+            check_ray(self.ray)

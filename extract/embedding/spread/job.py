@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from stackbone.cache import FeatureStore
+from stackbone.cache import FeatureSet, FeatureSpec, FeatureStore
 from stackbone.cache.progress import Progress, silent
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.weights import Weights, check_weights_names, named_weights
@@ -60,6 +60,14 @@ class Job:
     def backbones(self) -> list[Backbone]:
         """Those of the choices."""
         return [each.backbone for each in self.choices]
+
+    def feature_sets(self, store: FeatureStore) -> list[tuple[str, FeatureSpec, FeatureSet]]:
+        """Return what is filled: the backbone's `key`, what identifies the features, and where they lie."""
+        return [
+            (each.backbone.key, spec, store.feature_set(each.backbone.name, spec))
+            for each in self.choices
+            for spec in specs_of(each, self.weights, self.precision)
+        ]
 
     def fillings(self, store: FeatureStore, images: Images) -> dict[str, list[Filling]]:
         """Return the feature sets of each backbone, by its `key`, with which of some images they lack."""

@@ -1,0 +1,1 @@
+"""One run over the machines of a Ray cluster: workers hold the networks and write shards themselves."""

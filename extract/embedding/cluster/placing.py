@@ -1,0 +1,70 @@
+"""Where the workers of a run go: how many a node of a cluster takes, and with what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ClusterOptions:
+    """Which cluster computes, and how it is divided.
+
+    Attributes
+    ----------
+    address
+        As of `cache.cluster.joining.joined`.
+    gpus_per_worker
+        GPUs of each worker; by default one where a node has any, else none.
+    cpus_per_worker
+        Cores of each worker; by default those of its node, divided among its workers.
+    """
+
+    address: str
+    gpus_per_worker: float | None = None
+    cpus_per_worker: int | None = None
+
+
+@dataclass(frozen=True)
+class Placing:
+    """The workers of one node.
+
+    Attributes
+    ----------
+    node
+        Its id.
+    n_workers
+        How many it takes; 0 of one that is too small.
+    cores, gpus
+        Of each.
+    """
+
+    node: str
+    n_workers: int
+    cores: int
+    gpus: float
+
+
+def place_workers(nodes: Iterable[Mapping[str, Any]], options: ClusterOptions, device: str) -> list[Placing]:
+    """Return the workers of each node that is alive.
+
+    Parameters
+    ----------
+    nodes
+        As `ray.nodes` tells them: ``NodeID``, ``Alive``, and ``Resources`` with numbers of ``CPU`` and ``GPU``.
+    device
+        Where networks are asked to run; on ``cpu`` no GPU is taken unless that is asked for.
+    """
+    alive = {each["NodeID"]: each["Resources"] for each in nodes if each["Alive"]}
+    gpus = options.gpus_per_worker
+    if gpus is None:
+        gpus = 1.0 if device != "cpu" and any(each.get("GPU") for each in alive.values()) else 0.0
+    found = []
+    for node, resources in alive.items():
+        n_cores = int(resources.get("CPU", 0))
+        n_by_gpu = int(resources.get("GPU", 0) // gpus) if gpus else 1
+        cores = options.cpus_per_worker or max(1, n_cores // max(1, n_by_gpu))
+        n_by_core = n_cores // cores
+        found.append(Placing(node, min(n_by_gpu, n_by_core) if gpus else n_by_core, cores, gpus))
+    return found
