@@ -111,7 +111,7 @@ class SpreadOptions:
         """The cluster that computes; None for this process alone."""
         from stackbone.extract.embedding.cluster.placing import ClusterOptions
 
-        return ClusterOptions(self.ray, self.gpus_per_worker, self.cpus_per_worker) if self.ray else None
+        return ClusterOptions(self.ray, self.gpus_per_worker, self.cpus_per_worker) if self.ray is not None else None
 
     def check(self, *, dry_run: bool) -> None:
         """Raise `UsageError` if options exclude each other."""
@@ -121,8 +121,8 @@ class SpreadOptions:
             raise UsageError(message)
         of_ray = [("--gpus-per-worker", self.gpus_per_worker), ("--cpus-per-worker", self.cpus_per_worker)]
         for name, value in of_ray:
-            if value is not None and not self.ray:
+            if value is not None and self.ray is None:
                 message = f"{name} is of the workers of a cluster: add --ray auto, or leave it out"
                 raise UsageError(message)
-        if self.ray:
+        if self.ray is not None:
             check_ray(self.ray)
