@@ -54,12 +54,13 @@ def command(
     from stackbone.cache import FeatureStore
     from stackbone.extract.embedding.spread.forecast import HEADER, forecast
 
-    dataset = listing.open(data)
+    store = FeatureStore(cache)
+    dataset = listing.open(data, store=store)
     with progress("nothing was written") as on_progress:
         found = forecast(
             dataset,
             backbones,
-            FeatureStore(cache),
+            store,
             outputs=outputs,
             steering=sources.steering_files,
             modules=sources.modules,

@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 @grouped
 def command(
     context: typer.Context,
-    data: Annotated[list[str], typer.Argument(help="A folder of class folders, a table, or a CUB_200_2011 folder")],
+    data: Annotated[
+        list[str], typer.Argument(help="A folder of class folders, a table, archives, or a CUB_200_2011 folder")
+    ],
     *,
     backbone: Annotated[str, typer.Option(help="Backbone to adapt: a name ({backbones}), or timm:MODEL")] = "vit_base",
     method: Annotated[str, typer.Option(help="What to train: {methods}; docs/steering.md compares them")] = "toast",

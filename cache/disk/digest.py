@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.disk.reading import open_regular, sha256_of
+from stackbone.cache.errors import RemoteError
 from stackbone.cache.progress import Steps
 
 DIGEST_BYTES = 32
@@ -87,6 +88,18 @@ class Inside(Protocol):
         """Yield the path of each image that is wanted of a file, with its SHA-256, or why it cannot be read."""
         ...
 
+    def stamps(self, files: Sequence[str]) -> tuple[FileStamps, list[str]]:
+        """Return the stamps of files as they are now, and for each ``""`` or why it has none."""
+        ...
+
+    def sha256(self, file: str) -> bytes:
+        """Return the SHA-256 of an image that is a file of its own; `OSError` if it cannot be read."""
+        ...
+
+    def is_dated(self, file: str) -> bool:
+        """Return whether time alone tells that a file changed, as on this machine, and no mark of its content."""
+        ...
+
 
 def usable_cores() -> int:
     """Return the number of processor cores that this process may use."""
@@ -127,7 +140,11 @@ def list_digests(
     reasons = [""] * len(paths)
     started_ns = time.time_ns()
     files = paths if inside is None else list(map(inside.file_of, paths))
-    stamps = _fill_stamps(files, reasons, root)
+    if inside is None:
+        stamps = _fill_stamps(files, reasons, root)
+    else:
+        found, reasons = inside.stamps(files)
+        stamps = found.values
     digests = np.zeros((len(paths), DIGEST_BYTES), np.uint8)
     rows = np.fromiter((remembered.get(path, -1) for path in paths), np.int64, len(paths))
     known = np.flatnonzero(rows >= 0)
@@ -146,6 +163,7 @@ def list_digests(
         if on_progress:
             on_progress(done, len(to_hash))
     racy = to_hash[stamps[to_hash, 1:3].max(axis=1, initial=0) > started_ns - _RACY_NS]
+    racy = racy[[inside is None or inside.is_dated(files[i]) for i in racy.tolist()]]
     stamps[racy, 0] = -1
     return FileDigests(digests, FileStamps(stamps), reasons, len(to_hash))
 
@@ -201,10 +219,10 @@ def _hash_all(
     reasons: list[str],
 ) -> Iterator[tuple[int, bytes]]:
     if inside is None:
-        yield from _hash_files(paths, root, rows, reasons)
+        yield from _hash_files(paths, lambda path: sha256_file(os.path.join(root, path)), rows, reasons)
         return
     is_inside = np.array([files[i] != paths[i] for i in rows.tolist()], np.bool_)
-    yield from _hash_files(paths, root, rows[~is_inside], reasons)
+    yield from _hash_files(paths, inside.sha256, rows[~is_inside], reasons)
     for file, own in groupby(rows[is_inside].tolist(), key=files.__getitem__):
         row_of = {paths[i]: i for i in own}
         for path, found in inside.digests(file, list(row_of)):
@@ -215,11 +233,13 @@ def _hash_all(
 
 
 def _hash_files(
-    paths: Sequence[str], root: str, rows: NDArray[np.intp], reasons: list[str]
+    paths: Sequence[str], sha256: Callable[[str], bytes], rows: NDArray[np.intp], reasons: list[str]
 ) -> Iterator[tuple[int, bytes]]:
     def hash_one(i: int) -> tuple[int, bytes]:
         try:
-            return i, sha256_file(os.path.join(root, paths[i]))
+            return i, sha256(paths[i])
+        except RemoteError:  # no fault of the image's
+            raise
         except OSError as exc:
             reasons[i] = exc.strerror or str(exc)
             return i, b""

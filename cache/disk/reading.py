@@ -67,6 +67,11 @@ def read_regular(path: str | os.PathLike[str], most: int | None = None) -> bytes
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def place_in(root: str | os.PathLike[str], path: str) -> str:
+    """Return where an image lies, from its dataset's root and its path, either of which may be a URL."""
+    return path if "://" in path else os.path.join(root, path)
+
+
 def read_at(descriptor: int, offset: int, length: int) -> memoryview:
     """Return bytes of a file, wherever its descriptor stands; `Malformed` if it ends before them."""
     content = bytearray(length)
@@ -140,7 +145,7 @@ class ListedFile:
     @property
     def place(self) -> str:
         """Where it lies."""
-        return os.path.join(self.root, self.path)
+        return place_in(self.root, self.path)
 
     def check(self) -> None:
         """Raise `ImageError` if there is nothing to read.

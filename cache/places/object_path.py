@@ -77,7 +77,8 @@ class ObjectPath:
 
     def entry(self) -> RemoteEntry:
         """Return what the server says of it; FileNotFoundError if it is gone."""
-        return LISTINGS.of(self.parent.url).files.get(self.name) or stat_remote(self.url)
+        listed = LISTINGS.of(self.parent.url).files.get(self.name)
+        return listed if listed and listed.size >= 0 else stat_remote(self.url)  # web servers list names alone
 
     def read(self, start: int = 0, end: int | None = None) -> bytes:
         """Return its bytes, or some of them, as `get_object`."""

@@ -54,7 +54,7 @@ def is_there(place: Place) -> bool:
 def modified_ns(place: Place) -> int:
     """Return when a file was written; of a link to nowhere or in a ring, which reading it will name, the link."""
     if isinstance(place, ObjectPath):
-        return place.entry().stamp[1]
+        return place.entry().modified_ns
     try:
         return place.stat().st_mtime_ns
     except OSError:

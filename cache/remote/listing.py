@@ -15,7 +15,10 @@ from stackbone.cache.remote.server import Server, server_of
 from stackbone.cache.remote.url import joined
 
 Stamp = tuple[int, int, int, int]
-"""Size in bytes, time of modification in ns, 0, 63 bits of the ETag's SHA-256; a size of -1 proves nothing."""
+"""Size in bytes, time of modification in ns, 0, 63 bits of the ETag's SHA-256; a size of -1 proves nothing.
+
+Where the ETag stands for the bytes the time is 0: a listing tells parts of a second that the answer for one file lacks.
+"""
 
 _TIMES = ("LastModified", "last_modified", "Last-Modified", "updated", "mtime", "created")
 _TAGS = ("ETag", "etag", "md5Hash", "Content-MD5", "content_md5")
@@ -34,11 +37,14 @@ class RemoteEntry:
         In bytes; -1 where the server does not say.
     stamp
         Equal stamps mean unchanged bytes; see `Stamp`.
+    modified_ns
+        When it was written, in ns since 1970; 0 where the server does not say.
     """
 
     url: str
     size: int
     stamp: Stamp
+    modified_ns: int = 0
 
 
 def stat_remote(url: str) -> RemoteEntry:
@@ -141,10 +147,9 @@ def _entry(url: str, info: Mapping[str, Any]) -> RemoteEntry:
     size = -1 if size is None else int(size)
     tag = next((str(info[name]) for name in _TAGS if info.get(name)), "")
     time_ns = next((_time_ns(info[name]) for name in _TIMES if info.get(name)), 0)
-    if tag:
-        time_ns -= time_ns % 10**9  # a listing tells parts of a second that the answer for one file lacks
     hashed = int.from_bytes(hashlib.sha256(tag.encode()).digest()[:8], "little") >> 1 if tag else 0
-    return RemoteEntry(url, size, (size if tag or time_ns else -1, time_ns, 0, hashed))
+    told_ns = 0 if tag and not tag.startswith("W/") else time_ns  # a weak ETag does not stand for every byte
+    return RemoteEntry(url, size, (size if tag or time_ns else -1, told_ns, 0, hashed), time_ns)
 
 
 def _time_ns(value: object) -> int:

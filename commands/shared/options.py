@@ -14,12 +14,24 @@ if TYPE_CHECKING:
     from stackbone.commands.shared.endings import Outputs
     from stackbone.extract import Backbone, Dataset
 
+
+def _lasting(cache: str | None) -> str | None:
+    """Refuse a cache that would be gone when the command ends."""
+    if cache is not None and cache.lower().startswith("memory:"):
+        from stackbone.cache import UsageError
+
+        message = f"{cache} ends with this command, and all that it computes. Name a folder, or a URL such as s3://..."
+        raise UsageError(message)
+    return cache
+
+
 CacheOption = Annotated[
     str | None,
     typer.Option(
         "--cache",
         metavar="FOLDER|URL",
         help="Cache: a folder, or a URL such as s3://bucket/features [default: $STACKBONE_CACHE, else features]",
+        callback=_lasting,
     ),
 ]
 DatasetNameOption = Annotated[

@@ -5,6 +5,7 @@ An image in it has the path ``CONTAINER/MEMBER``: ``shards/000003.tar/cat/0001.j
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -118,6 +119,11 @@ def size_problem(size: int, packed: int) -> str:
     if size > _SUSPECT_BYTES and size > _SUSPECT_RATIO * max(packed, 1):
         return f"{packed:,} bytes that would unpack to {size:,}, as archive bombs do"
     return ""
+
+
+def is_of_content(error: OSError) -> bool:
+    """Return whether bytes caused an error, not a disk: unpacking failed, or led to a place before the start."""
+    return error.errno in (None, errno.EINVAL)
 
 
 def safe_name(name: str) -> str:

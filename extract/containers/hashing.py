@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 
-from stackbone.cache import ImageError, usable_cores
-from stackbone.cache.errors import Malformed
+from stackbone.cache import FileStamps, ImageError, sha256_file, usable_cores
+from stackbone.cache.disk.reading import place_in
+from stackbone.cache.errors import Malformed, RemoteError
+from stackbone.cache.remote.objects import get_object
+from stackbone.cache.remote.url import is_url
 from stackbone.extract.containers.container import Container
 from stackbone.extract.containers.opening import open_container
 from stackbone.extract.containers.place import split_place
+from stackbone.extract.containers.stamps import stamps_of
+
+_SMALL_BYTES = 32 << 10
 
 
 class InsideContainers:
@@ -51,7 +56,7 @@ class InsideContainers:
         """Yield the path of each image that is wanted of a container, with its SHA-256, or why it cannot be read."""
         missing = dict.fromkeys(path[len(file) + 1 :] for path in paths)
         try:
-            with closing(open_container(os.path.join(self._root, file))) as container:
+            with closing(open_container(place_in(self._root, file))) as container:
                 fault = ""
                 try:
                     for name, digest in self._hash(container, frozenset(missing)):
@@ -61,34 +66,56 @@ class InsideContainers:
                     fault = f"its container is damaged: {exc}"
                 for name in missing:
                     yield f"{file}/{name}", fault or _why_not(container, name)
+        except RemoteError:  # no fault of the container's
+            raise
         except OSError as exc:
             yield from ((f"{file}/{name}", exc.strerror or str(exc)) for name in missing)
         except Malformed as exc:
             yield from ((f"{file}/{name}", f"its container is damaged: {exc}") for name in missing)
 
+    def stamps(self, files: Sequence[str]) -> tuple[FileStamps, list[str]]:
+        """Return the stamps of files as they are now, and for each ``""`` or why it has none."""
+        return stamps_of(self._root, files)
+
+    def sha256(self, file: str) -> bytes:
+        """Return the SHA-256 of an image that is a file of its own; `OSError` if it cannot be read."""
+        place = place_in(self._root, file)
+        return _sha256(get_object(place)) if is_url(place) else sha256_file(place)
+
+    def is_dated(self, file: str) -> bool:
+        """Return whether time alone tells that a file changed, as on this machine."""
+        return not is_url(place_in(self._root, file))
+
     def _hash(self, container: Container, wanted: frozenset[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield names and digests in the order of the container, a few images ahead."""
+        """Yield names and digests, reading a few images ahead."""
         waiting: deque[tuple[str, bytes, Future[bytes]]] = deque()
         n_ahead = usable_cores() + 1
         fault: Malformed | None = None
         with ThreadPoolExecutor(n_ahead) as pool:
             try:
                 for name, content in container.stream(wanted):
+                    if len(content) <= _SMALL_BYTES:  # hashed sooner than handed over
+                        yield self._hashed(name, content, _sha256(content))
+                        continue
                     waiting.append((name, content, pool.submit(_sha256, content)))
                     if len(waiting) > n_ahead:
-                        yield self._hashed(*waiting.popleft())
+                        yield self._hashed(*_next(waiting))
             except Malformed as exc:  # what came before is sound
                 fault = exc
             while waiting:
-                yield self._hashed(*waiting.popleft())
+                yield self._hashed(*_next(waiting))
         if fault:
             raise fault
 
-    def _hashed(self, name: str, content: bytes, digest: Future[bytes]) -> tuple[str, bytes]:
-        found = digest.result()
+    def _hashed(self, name: str, content: bytes, digest: bytes) -> tuple[str, bytes]:
         if self._on_image is not None:
-            self._on_image(found, content)
-        return name, found
+            self._on_image(digest, content)
+        return name, digest
+
+
+def _next(waiting: deque[tuple[str, bytes, Future[bytes]]]) -> tuple[str, bytes, bytes]:
+    name, content, digest = waiting.popleft()
+    return name, content, digest.result()
 
 
 def _sha256(content: bytes) -> bytes:

@@ -7,6 +7,8 @@ from typing import BinaryIO, cast
 
 from stackbone.cache.disk.reading import open_regular
 from stackbone.cache.errors import Malformed
+from stackbone.cache.remote.reading import open_remote
+from stackbone.cache.remote.url import is_url
 from stackbone.extract.containers.container import Container
 from stackbone.extract.containers.place import kind_of
 
@@ -14,7 +16,15 @@ _BUFFER_BYTES = 16 << 10  # more would be read in vain at each header, of which 
 
 
 def open_source(place: str) -> BinaryIO:
-    """Open a regular file for reading and seeking; raises `OSError` as `open_regular` does."""
+    """Open a regular file, or one behind a URL, for reading and seeking.
+
+    Raises
+    ------
+    OSError
+        As of `open_regular` and `open_remote`.
+    """
+    if is_url(place):
+        return open_remote(place)
     return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, open_regular(place)), _BUFFER_BYTES))
 
 

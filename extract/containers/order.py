@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
+from sys import intern
 
 from stackbone.extract.containers.place import split_place
 from stackbone.extract.containers.reading import stored_names
+
+
+def by_container(n: int, place_of: Callable[[int], str]) -> list[int]:
+    """Return the numbers of n images in an order in which they are quickly read: files first, then each container.
+
+    Parameters
+    ----------
+    place_of
+        As of `in_stored_order`.
+    """
+    return list(in_stored_order(sorted(range(n), key=lambda number: _container_of(place_of(number))), place_of))
 
 
 def in_stored_order(numbers: Iterable[int], place_of: Callable[[int], str]) -> Iterator[int]:
@@ -19,12 +31,7 @@ def in_stored_order(numbers: Iterable[int], place_of: Callable[[int], str]) -> I
     place_of
         Returns where an image is read: a file, or ``CONTAINER/MEMBER``.
     """
-
-    def container_of(number: int) -> str:
-        inside = split_place("", place_of(number))
-        return inside[0] if inside else ""
-
-    for container, own in groupby(numbers, container_of):
+    for container, own in groupby(numbers, lambda number: _container_of(place_of(number))):
         if not container:
             yield from own
             continue
@@ -32,3 +39,9 @@ def in_stored_order(numbers: Iterable[int], place_of: Callable[[int], str]) -> I
         for name in stored_names(container, number_of):
             yield number_of.pop(name)
         yield from number_of.values()  # gone, or behind a fault: reading them says so
+
+
+def _container_of(place: str) -> str:
+    """Return the container that an image lies in; ``""`` of a file."""
+    inside = split_place("", place)
+    return intern(inside[0]) if inside else ""

@@ -7,7 +7,10 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
+from stackbone.cache.disk.reading import place_in
 from stackbone.extract.containers.container import CONTAINERS, ContainerKind
+
+_SLASHES_BEFORE_PATH = 2  # of a URL, whose server may be called as a container is
 
 
 @cache
@@ -38,8 +41,8 @@ def split_place(root: str, path: str) -> tuple[str, str] | None:
         a folder.
     """
     for end in _ends(path):
-        place = os.path.join(root, path[:end])
-        if "://" in place or os.path.isfile(place):
+        place = place_in(root, path[:end])
+        if os.path.isfile(place) if "://" not in place else place.count("/") > _SLASHES_BEFORE_PATH:
             return place, path[end + 1 :]
     return None
 

@@ -12,8 +12,10 @@ from functools import cache
 from threading import Lock
 from typing import TypeVar
 
-from stackbone.cache.disk.reading import ListedFile, read_listed
-from stackbone.cache.errors import ImageError, Malformed
+from stackbone.cache.disk.reading import MOST_IMAGE_BYTES, ListedFile, read_listed
+from stackbone.cache.errors import ImageError, Malformed, RemoteError
+from stackbone.cache.remote.objects import get_object
+from stackbone.cache.remote.url import is_url
 from stackbone.extract.containers.container import Container
 from stackbone.extract.containers.opening import open_container
 from stackbone.extract.containers.place import kind_of, split_place
@@ -35,14 +37,31 @@ def read_image(place: str, digest: bytes) -> bytes:
     ------
     ImageError
         If it is gone, cannot be read, is too large, or has other bytes; also if its container is damaged.
+    RemoteError
+        If the server behind its URL cannot be reached or refuses.
     """
     inside = split_place("", place.replace(os.sep, "/"))
     if inside is None:
-        return read_listed(place, digest)
-    container, member = inside
-    content = _opened().use(container, lambda opened: opened.read(member))
+        if not is_url(place):
+            return read_listed(place, digest)
+        content = _downloaded(place)
+    else:
+        container, member = inside
+        content = _opened().use(container, lambda opened: opened.read(member))
     if hashlib.sha256(content).digest() != digest:
         message = "its bytes changed since it was listed; run again"
+        raise ImageError(message)
+    return content
+
+
+def _downloaded(url: str) -> bytes:
+    try:
+        content = get_object(url, 0, MOST_IMAGE_BYTES + 1)
+    except FileNotFoundError as exc:
+        message = f"{exc.strerror}"
+        raise ImageError(message) from exc
+    if len(content) > MOST_IMAGE_BYTES:
+        message = f"has more bytes than the limit of {MOST_IMAGE_BYTES:,}"
         raise ImageError(message)
     return content
 
@@ -109,6 +128,8 @@ class _Opened:
                 done = self._find(place).use(action)
                 if done is not None:
                     return done[0]
+        except RemoteError:
+            raise
         except OSError as exc:
             message = f"{os.path.basename(place)!r}, in which it lies: {exc.strerror or exc}"
             raise ImageError(message) from exc

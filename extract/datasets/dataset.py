@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from stackbone.cache.choices import check_choice
 from stackbone.cache.errors import UsageError
 from stackbone.cache.labels.sets import SETS, split_names
+from stackbone.cache.remote.url import is_url
 from stackbone.extract.datasets.archives.braces import expanded
 from stackbone.extract.datasets.archives.remembered import remembered
 from stackbone.extract.datasets.boxes.listed import ListedBoxes
@@ -32,6 +33,7 @@ from stackbone.extract.datasets.listing_options import (
     refuse_file_options,
     refuse_marks,
 )
+from stackbone.extract.datasets.remote.root import remote_root
 from stackbone.extract.datasets.typed_paths import absolute, absolute_paths
 from stackbone.extract.images.arrays import Arrays, are_images
 
@@ -278,7 +280,7 @@ def open_dataset(
 def _of_index(index: DatasetIndex) -> Dataset:
     return Dataset(
         name=index.name,
-        root=Path(index.root),
+        root=remote_root(index.root) if is_url(index.root) else Path(index.root),
         paths=index.path,
         labels=list(index.label),
         splits=list(index.split),

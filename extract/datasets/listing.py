@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stackbone.cache.errors import DatasetError
 from stackbone.extract.containers.place import split_place
-from stackbone.extract.datasets.kind import KINDS, Listing, Request
+from stackbone.extract.datasets.kind import KINDS, DatasetKind, Listing, Request
 from stackbone.extract.datasets.kinds.images import neither_message
 from stackbone.extract.datasets.listing_options import (
     leave_out,
@@ -16,6 +16,7 @@ from stackbone.extract.datasets.listing_options import (
     refuse_table_options,
 )
 from stackbone.extract.datasets.missing import missing_message
+from stackbone.extract.datasets.remote.listing import find_remote
 
 
 def list_images(request: Request) -> Listing:
@@ -28,18 +29,27 @@ def list_images(request: Request) -> Listing:
     UsageError
         If options do not fit it.
     """
+    remote = request.once("remote", find_remote)
+    if remote is not None:
+        _check_options(remote.kind, request)
+        listing = remote.read(request)
+        return leave_out(listing, request.exclude) if request.exclude else listing
     # os.path, not pathlib: pathlib's questions raise where a folder may not be searched.
     if request.path and not os.path.exists(request.path) and split_place("", str(request.path)) is None:
         raise DatasetError(missing_message(request.path))
     kind = next((kind for kind in KINDS.values() if kind.recognises(request)), None)
-    refuse_own_options(kind, request)
-    if kind is None or not kind.takes_columns:
-        refuse_table_options(request.labels, request.columns)
-    if kind is None or not (kind.takes_levels or request.labels):
-        refuse_level_options(request)
+    _check_options(kind, request)
     if kind is None:
         known = "; ".join(kind.what for kind in KINDS.values())
         msg = f"{neither_message(Path(request.paths[0]))} A dataset can be: {known}."
         raise DatasetError(msg)
     listing = kind.read(request)
     return leave_out(listing, request.exclude) if request.exclude else listing
+
+
+def _check_options(kind: DatasetKind | None, request: Request) -> None:
+    refuse_own_options(kind, request)
+    if kind is None or not kind.takes_columns:
+        refuse_table_options(request.labels, request.columns)
+    if kind is None or not (kind.takes_levels or request.labels):
+        refuse_level_options(request)

@@ -5,11 +5,28 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
+
+from stackbone.cache.places.place import place_of
+from stackbone.cache.remote.url import is_url, protocol_of
 
 
 def absolute_paths(paths: Sequence[Path | str]) -> list[str]:
-    """Return absolute paths of any number of files; see `absolute`."""
-    return [os.path.abspath(path) if ".." not in os.fspath(path) else str(absolute(path)) for path in paths]
+    """Return absolute paths of any number of files, see `absolute`; URLs stay, but for ``file://``.
+
+    Raises
+    ------
+    UsageError
+        If one is a URL that was made a `Path`, which drops one of its slashes.
+    """
+    return [_absolute(path) for path in paths]
+
+
+def _absolute(path: Path | str) -> str:
+    if isinstance(path, str) and is_url(path) and protocol_of(path) not in ("file", "local"):
+        return path.rstrip("/")
+    place = cast(Path, place_of(path))
+    return os.path.abspath(place) if ".." not in place.parts else str(absolute(place))
 
 
 def absolute(path: Path | str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -53,14 +54,14 @@ def list_dataset(
     if dataset.arrays:
         return _list_arrays(dataset.arrays, on_progress)
     remembered = {path: i for i, path in enumerate(old.path)}
-    inside = InsideContainers(str(dataset.root), measured.add if measured else None)
+    inside = InsideContainers(os.fspath(dataset.root), measured.add if measured else None)
     with quiet_pillow():
         return list_digests(
             dataset.paths,
             remembered,
             old.image_sha256,
             old.stamps,
-            root=str(dataset.root),
+            root=os.fspath(dataset.root),
             inside=inside,
             on_progress=on_progress,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import DatasetIndex, Digests
+from stackbone.cache.disk.reading import place_in
 from stackbone.cache.maps.reader import MapReader
 from stackbone.cache.records.shards.content import Sizes
 from stackbone.extract.containers.reading import read_image
@@ -85,7 +85,7 @@ class Images(Sequence[Image]):
             return [self[i] for i in range(*which.indices(len(self)))]
         row = int(self.rows[which])
         digest = self.file_digests[row].tobytes()
-        return Image(os.path.join(self.root, self.paths[row]), digest, self.arrays, row)
+        return Image(place_in(self.root, self.paths[row]), digest, self.arrays, row)
 
 
 @dataclass(frozen=True, eq=False)

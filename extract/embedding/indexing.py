@@ -29,6 +29,7 @@ from stackbone.cache.hdf5.coded_texts import are_told, code_texts
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.records.given import is_given
 from stackbone.cache.records.listed import Listed
+from stackbone.cache.remote.url import is_url
 from stackbone.cache.upkeep.dataset_summary import DatasetSummary, summarise_dataset
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.datasets.boxes.fitting import fit_boxes
@@ -193,7 +194,11 @@ def _known(
 def _refuse_other_dataset(dataset: Dataset, old: DatasetIndex, digests: Digests) -> None:
     """Raise if another dataset has this name, still exists elsewhere, and shares few images with this one."""
     here = "" if dataset.arrays else str(dataset.root)
-    if not len(old) or (old.root == here and not old.in_memory) or not (old.in_memory or Path(old.root).is_dir()):
+    if (
+        not len(old)
+        or (old.root == here and not old.in_memory)
+        or not (old.in_memory or is_url(old.root) or Path(old.root).is_dir())
+    ):
         return
     before, now = as_keys(old.image_sha256[old.ok]), as_keys(digests)
     shared = np.isin(before, now)

@@ -20,10 +20,12 @@ from stackbone.cache import (
     empty_index,
     write_seen,
 )
+from stackbone.cache.disk.reading import place_in
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.records.feature_name import PLAIN, POOLED, PYRAMID, parse_feature_name
 from stackbone.cache.records.spec import parse_feature_set_id
 from stackbone.cache.records.views import known_view
+from stackbone.cache.remote.url import is_url
 from stackbone.cache.text import typed
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.own_file import check_modules_are_used
@@ -162,7 +164,7 @@ def embed_for(
         for identity, spec in specs.items()
         if spec.output == PYRAMID and len(sound)
     }
-    paths = dataset.paths if dataset.arrays else [_shown(dataset.root / path) for path in dataset.paths]
+    paths = dataset.paths if dataset.arrays else [_shown(place_in(dataset.root, path)) for path in dataset.paths]
     told = [
         [] if reason else remarks.get(digest.tobytes(), [])
         for digest, reason in zip(listing.digests, reasons, strict=True)
@@ -203,7 +205,7 @@ def embed_files(
         return EmbeddedFiles(reasons, {})
     dataset = open_dataset(images, label_column=None)
     made = embed_for(specs, dataset, store, whose="cache", **options)
-    listed = [os.path.abspath(dataset.root / path) for path in dataset.paths]
+    listed = [os.path.abspath(os.path.join(dataset.root, path)) for path in dataset.paths]
     why = dict(zip(listed, made.reasons, strict=True))
     reasons = [reason or why[os.path.abspath(each)] for each, reason in zip(files, reasons, strict=True)]
     row_of = {path: row for row, path in enumerate(made.sound(listed))}
@@ -295,6 +297,6 @@ def _sound(reasons: Sequence[str]) -> NDArray[np.bool_]:
     return np.array([not reason for reason in reasons], np.bool_)
 
 
-def _shown(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+def _shown(place: str) -> str:
+    path, here = Path(place), Path.cwd()
+    return place if is_url(place) or not path.is_relative_to(here) else str(path.relative_to(here))

@@ -11,13 +11,14 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from heapq import heappush, heapreplace
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import DatasetIndex, Digests, usable_cores
-from stackbone.cache.disk.reading import open_regular
+from stackbone.cache.disk.reading import place_in
+from stackbone.extract.containers.opening import open_source
 from stackbone.extract.containers.place import split_place
 from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.images.decode import quiet_pillow
@@ -54,8 +55,8 @@ def measure(
     if dataset.arrays:
         sizes[unknown] = [dataset.arrays.size(row) for row in unknown]
         return sizes
-    files = [row for row in unknown.tolist() if split_place(str(dataset.root), dataset.paths[row]) is None]
-    paths = [os.path.join(dataset.root, dataset.paths[row]) for row in files]
+    files = [row for row in unknown.tolist() if split_place(os.fspath(dataset.root), dataset.paths[row]) is None]
+    paths = [place_in(dataset.root, dataset.paths[row]) for row in files]
     with quiet_pillow(), ThreadPoolExecutor(max_workers=min(8, usable_cores() + 2)) as pool:
         for row, size in zip(files, pool.map(_declared_size, paths), strict=True):
             sizes[row] = size
@@ -107,7 +108,7 @@ def _known(old: DatasetIndex) -> dict[bytes, tuple[int, int]]:
 
 def _declared_size(path: str) -> tuple[int, int]:
     try:
-        with io.BufferedReader(cast(io.FileIO, open_regular(path))) as stream:
+        with open_source(path) as stream:
             return checked_size(stream)
     except OSError:
         return 0, 0

@@ -11,6 +11,7 @@ from PIL import Image
 from stackbone.cache import ImageError, usable_cores
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.cache.progress import Steps
+from stackbone.extract.containers.order import by_container
 from stackbone.extract.containers.reading import read_listed_image
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import decoded, quiet_pillow
@@ -51,13 +52,15 @@ def thumbnails(
     list of bytes or str
         In the place of a picture that there is none of, why: a report does without.
     """
-    pictures: list[bytes | str] = []
+    pictures: list[bytes | str] = [""] * len(files)
+    order = by_container(len(files), lambda number: files[number].place)
     budget = DecodingBudget()
     pool = ThreadPoolExecutor(workers or usable_cores())
     try:
         with quiet_pillow():
-            for done, picture in enumerate(pool.map(lambda file: _thumbnail(file, size, budget), files), start=1):
-                pictures.append(picture)
+            drawn = pool.map(lambda number: _thumbnail(files[number], size, budget), order)
+            for done, (number, picture) in enumerate(zip(order, drawn, strict=True), start=1):
+                pictures[number] = picture
                 if on_progress:
                     on_progress(done, len(files))
     finally:

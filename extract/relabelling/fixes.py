@@ -14,7 +14,7 @@ from stackbone.extract.datasets.kinds.table import TABLES, read_cells
 from stackbone.extract.datasets.missing import missing_message
 from stackbone.extract.datasets.tables.cells import LIST_MARK, Cells
 from stackbone.extract.datasets.tables.marks import read_marks
-from stackbone.extract.datasets.tables.written import local_paths
+from stackbone.extract.datasets.tables.written import plain_places
 
 _WAS = "was"
 _SUGGESTED = "suggested_label"
@@ -69,7 +69,7 @@ def read_fixes(file: Path, wanted: TableColumns) -> tuple[list[Fix], list[str]]:
             )
             notes += said
     befores: Sequence[str | None] = columns.get("group") or [None] * len(cells.numbers)
-    paths = local_paths(file, cells.names["path"], cells.columns["path"])
+    paths = plain_places(cells.columns["path"])
     rows = zip(cells.numbers, paths, columns["label"], befores, strict=True)
     kept = [row for row in rows if row[2] or not is_audit]
     if is_audit:

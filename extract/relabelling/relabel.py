@@ -15,6 +15,7 @@ from stackbone.cache.corrections.batch import Batch
 from stackbone.cache.csv_text import unguarded
 from stackbone.cache.errors import DatasetError
 from stackbone.cache.records.index import uncorrected
+from stackbone.cache.remote.url import is_url
 from stackbone.cache.text import counted
 from stackbone.extract.datasets.folders.anchor import Anchor
 from stackbone.extract.datasets.kind import TableColumns
@@ -179,7 +180,7 @@ class _Looked:
     def __init__(self, index: DatasetIndex) -> None:
         self.index = index
         self._by_path = {path: row for row, path in enumerate(index.path)}
-        self._anchor = None if index.in_memory else Anchor(Path(index.root))
+        self._anchor = None if index.in_memory or is_url(index.root) else Anchor(Path(index.root))
         self._files: dict[bytes, list[int]] = {}
         for row, digest in enumerate(index.image_sha256):
             self._files.setdefault(digest.tobytes(), []).append(row)

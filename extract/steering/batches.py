@@ -17,6 +17,7 @@ from stackbone.cache import DatasetError, Digests, ImageError, usable_cores
 from stackbone.cache.errors import NotLetInError
 from stackbone.cache.progress import Steps
 from stackbone.extract.backbones.backbone import Transform
+from stackbone.extract.containers.order import by_container
 from stackbone.extract.containers.reading import read_image
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import apply_transform, decoded
@@ -74,17 +75,19 @@ class PixelStore:
     def load(self, on_progress: Steps | None = None) -> dict[int, str]:
         """Decode every image once, keep what fits into the budget, and return why each unreadable one is so, by row.
 
-        What fits is decided in the order of the rows, and has no influence on the pixels.
+        What fits is decided in the order of the rows, those inside a container as it stores them, and has no influence
+        on the pixels.
         """
         failed: dict[int, str] = {}
-        for row, found in enumerate(self._in_threads(range(len(self._paths)), self._try_decode)):
+        rows = by_container(len(self._paths), self._paths.__getitem__)
+        for done, (row, found) in enumerate(zip(rows, self._in_threads(rows, self._try_decode), strict=True), start=1):
             if isinstance(found, str):
                 failed[row] = found
             elif found.nbytes <= self._room:
                 self._kept[row] = found
                 self._room -= found.nbytes
             if on_progress:
-                on_progress(row + 1, len(self._paths))
+                on_progress(done, len(self._paths))
         return failed
 
     def plain_batches(self, rows: Sequence[int], size: int) -> Iterator[tuple[NDArray[np.int64], Pixels]]:

@@ -36,8 +36,9 @@ from stackbone.stack.features.join import (
 )
 from stackbone.stack.fitting.fit_warnings import recorded
 from stackbone.stack.folds.fold import Fold
+from stackbone.stack.folds.per_fold import n_columns
 from stackbone.stack.learners.options import StackOptions
-from stackbone.stack.learners.recipes import STACKS, recipe_rows
+from stackbone.stack.learners.recipes import STACKS, affordable, recipe_rows
 from stackbone.stack.metrics.model_scores import Evaluation
 from stackbone.stack.models.refit import refit
 
@@ -187,7 +188,8 @@ def run_experiment(
     if shots is not None:
         check_drawable(joined, outer, shots)
     features = features_of_folds(joined, outer, division)
-    joined = replace(joined, notes=[*joined.notes, *features.notes])
+    recipes, left_out = affordable(recipes, max(len(fold.train) for fold in outer), n_columns(features.blocks))
+    joined = replace(joined, notes=[*joined.notes, *features.notes, *left_out])
     cache = ScoreCache(
         store.scores_folder, features.blocks, dataset=joined.index.name, feature_sets=features.feature_sets
     )

@@ -99,6 +99,12 @@ def of_fold(features: Features, number: int) -> Block:
     return features.blocks[number] if isinstance(features, PerFold) else features
 
 
+def n_columns(blocks: Mapping[str, Features]) -> int:
+    """Return how many columns all backbones have together."""
+    first = (of_fold(each, 0) for each in blocks.values())
+    return sum((each.tested if isinstance(each, Viewed) else each).shape[1] for each in first)
+
+
 def nested_of(features: Features, number: int) -> Nested | None:
     """Return the features for the inner folds of an outer fold, counted from 0, if there are any."""
     return features.nested[number] if isinstance(features, PerFold) and features.nested else None

@@ -79,13 +79,9 @@ class StandardisedDesign:
         self._parts = parts or ColumnParts.alike(x.shape[1])
         self._std = self._parts.scales(variances, len(rows), moderation)[0] if standardise else np.ones(x.shape[1])
         self._free = free_intercept
-        self._matrix = arithmetic.empty((len(rows), x.shape[1] + 1))
-        self._matrix[:, -1] = 1
-        mean, std = arithmetic.array(self._mean), arithmetic.array(self._std)
-        for part in _parts(len(rows)):
-            self._matrix[part, :-1] = (arithmetic.array(x[rows[part]]) - mean) / std
+        self._matrix = self._standardised(x, rows)
         if standardise or free_intercept:
-            means, variances = moments(self._matrix[:, :-1], np.arange(len(rows)), fitted, np.zeros(1), arithmetic)
+            means, variances = moments(self._features(), np.arange(len(rows)), fitted, np.zeros(1), arithmetic)
             scales = self._own_scales(variances, fitted, moderation) if standardise else np.ones_like(variances)
         else:
             means, scales = np.tile(-self._mean, (len(fitted), 1)), np.ones((len(fitted), x.shape[1]))
@@ -101,7 +97,23 @@ class StandardisedDesign:
         ridge[-1] = 0 if free_intercept else 1
         self.ridge = arithmetic.array(ridge)
         offset = None if standardise or free_intercept else self._mean
-        self._spectrum = Spectrum(self._matrix, offset, free_intercept=free_intercept, arithmetic=arithmetic)
+        self._spectrum = self._spectrum_of(offset)
+
+    def _standardised(self, x: Matrix, rows: NDArray[np.int64]) -> Array:
+        """Return the ``(n_rows, n_coefficients)`` matrix."""
+        matrix = self.arithmetic.empty((len(rows), x.shape[1] + 1))
+        matrix[:, -1] = 1
+        mean, std = self.arithmetic.array(self._mean), self.arithmetic.array(self._std)
+        for part in _parts(len(rows)):
+            matrix[part, :-1] = (self.arithmetic.array(x[rows[part]]) - mean) / std
+        return matrix
+
+    def _features(self) -> Array:
+        """Return its columns but the last, to be read in pieces."""
+        return self._matrix[:, :-1]
+
+    def _spectrum_of(self, offset: Doubles | None) -> Spectrum:
+        return Spectrum(self._matrix, offset, free_intercept=self._free, arithmetic=self.arithmetic)
 
     @property
     def n_coefficients(self) -> int:
@@ -120,8 +132,12 @@ class StandardisedDesign:
         v = self.arithmetic.copy(u)
         v[..., -1] -= self.arithmetic.xp.einsum("gwd,gd->gw", u[..., :-1], self._shifts)
         v[..., :-1] *= self._scales[:, None]
-        z = v.reshape(-1, self.n_coefficients) @ self._matrix.T
+        z = self._decide(v.reshape(-1, self.n_coefficients))
         return z.reshape(*u.shape[:2], -1)
+
+    def _decide(self, v: Array) -> Array:
+        """Return the ``(k, n_rows)`` products of ``(k, n_coefficients)`` coefficients with the rows."""
+        return v @ self._matrix.T
 
     def backward(self, residual: Array) -> Array:
         """Apply the transpose of `forward`: ``(groups, width, n_rows)`` to ``(groups, width, n_coefficients)``."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from stackbone.stack.computing.arithmetic import HOST, Arithmetic, Array, DeviceFullError
 from stackbone.stack.computing.batches import full
 from stackbone.stack.solvers.design import Doubles, Floats, StandardisedDesign, moments, newton_direction
+from stackbone.stack.solvers.large.streamed import StreamedDesign, is_large
 from stackbone.stack.solvers.losses import Groups
 from stackbone.stack.solvers.rows import Matrix
 from stackbone.stack.solvers.scales import ColumnParts
@@ -55,7 +56,7 @@ def make_design(
     free_intercept: bool,
     parts: ColumnParts | None = None,
 ) -> RowSpaceDesign | StandardisedDesign:
-    """Return the matrix as the solvers see it: in the space of the rows where they are few.
+    """Return the matrix as the solvers see it: in the space of the rows where they are few, streamed if it is large.
 
     Parameters
     ----------
@@ -76,7 +77,11 @@ def make_design(
     # liblinear's intercept is the weight of one more, constant feature; scikit-learn's is free. Where it is not,
     # and features stay as they came, their mean is penalised with it: only the shared design knows that.
     centred = standardise or free_intercept
-    kind = RowSpaceDesign if centred and few_rows(fitted, problems, x.shape[1]) else StandardisedDesign
+    kind: type[RowSpaceDesign | StandardisedDesign] = StandardisedDesign
+    if centred and few_rows(fitted, problems, x.shape[1]):
+        kind = RowSpaceDesign
+    elif is_large(len(rows), x.shape[1]) and arithmetic is HOST:
+        kind = StreamedDesign
     try:
         with arithmetic.within_memory():
             return kind(

@@ -41,10 +41,15 @@ class Rows:
     def __getitem__(self, index: NDArray[np.int64] | slice | int | np.integer) -> NDArray[np.float32]:
         """Return a copy of these rows; of one row, ``(dim,)``."""
         rows = self._rows[index]
-        values = np.concatenate([block[rows] for block in self._blocks], axis=-1)
+        parts = [block[rows] for block in self._blocks]
+        values = parts[0] if len(parts) == 1 and np.ndim(rows) else np.concatenate(parts, axis=-1)
         if self._scale != 1:
             values *= self._scale
         return values
+
+    def take(self, rows: NDArray[np.int64]) -> Rows:
+        """Return some of the rows, where they lie."""
+        return Rows(self._blocks, self._rows[rows], float(self._scale))
 
     def __mul__(self, scale: float) -> Rows:
         """Return the same rows, multiplied."""
@@ -53,6 +58,11 @@ class Rows:
 
 Matrix = NDArray[np.float32] | Rows
 """What a linear classifier is fitted on."""
+
+
+def some_rows(x: Matrix, rows: NDArray[np.int64]) -> Matrix:
+    """Return some rows of a matrix, of `Rows` without a copy."""
+    return x.take(rows) if isinstance(x, Rows) else x[rows]
 
 
 def pieces(x: Matrix) -> Iterator[tuple[slice, NDArray[np.float32]]]:

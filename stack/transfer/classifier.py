@@ -18,7 +18,7 @@ from stackbone.stack.experiments.shots import C_WITHOUT_FOLDS
 from stackbone.stack.folds.class_folds import divide_inner
 from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold
-from stackbone.stack.learners.bases.lr import regression_path
+from stackbone.stack.learners.searching.regression_search import regression_path
 from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.transfer.estimates.leading import leading_rows
 from stackbone.stack.transfer.estimates.search import search_strength

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,8 @@ import pytest
 
 from stackbone.cache import FeatureSpec, FeatureStore, as_keys
 from stackbone.cache.upkeep.verify import verify
-from tests.made.caches import on_disk
 from tests.made.checkout import ROOT
+from tests.made.servers import as_endpoint, s3_server
 
 _SHARED = """
 import hashlib, sys, time
@@ -67,8 +67,17 @@ print(n_reads)
 """
 
 
-def start(script: str, cache: Path, argument: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-W", "error", "-c", _SHARED + script, str(cache), argument]
+@pytest.fixture(params=["folder", "s3"])
+def cache(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "folder":
+        yield str(tmp_path / "features")
+        return
+    with s3_server() as address, as_endpoint(address):
+        yield "s3://bucket/features"
+
+
+def start(script: str, cache: str, argument: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-W", "error", "-c", _SHARED + script, cache, argument]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -78,7 +87,7 @@ def finish(process: subprocess.Popen[str]) -> str:
     return output
 
 
-def check_union(cache: Path) -> None:
+def check_union(cache: str) -> None:
     names: dict[str, object] = {}
     exec("import sys; sys.argv = ['', '']\n" + _SHARED, names)
     digests, features_of = names["DIGESTS"], names["features_of"]
@@ -88,16 +97,16 @@ def check_union(cache: Path) -> None:
     assert isinstance(feature_set.header().spec, FeatureSpec)
     np.testing.assert_array_equal(np.unique(as_keys(feature_set.digests())), np.sort(as_keys(digests)))
     np.testing.assert_array_equal(feature_set.load(digests), features_of(digests))
-    assert all(name.startswith("part-") for name in os.listdir(on_disk(feature_set.folder)))
+    assert all(path.name.startswith("part-") for path in feature_set.folder.iterdir())
     assert verify(FeatureStore(cache)).findings == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("with_compaction", [False, True])
 def test_four_writers_end_with_the_union_and_a_reader_never_sees_a_wrong_row(
-    tmp_path: Path, *, with_compaction: bool
+    tmp_path: Path, cache: str, *, with_compaction: bool
 ) -> None:
-    cache, stop = tmp_path / "features", tmp_path / "stop"
+    stop = tmp_path / "stop"
     others = [start(_READER, cache, str(stop))]
     others += [start(_COMPACTOR, cache, str(stop))] if with_compaction else []
     for writer in [start(_WRITER, cache, str(number)) for number in range(4)]:
@@ -109,7 +118,7 @@ def test_four_writers_end_with_the_union_and_a_reader_never_sees_a_wrong_row(
 
 
 @pytest.mark.slow
-def test_two_writers_of_the_same_images_share_or_repeat_the_work(tmp_path: Path) -> None:
-    for writer in [start(_SPLITTER, tmp_path / "features", str(number)) for number in range(2)]:
+def test_two_writers_of_the_same_images_share_or_repeat_the_work(cache: str) -> None:
+    for writer in [start(_SPLITTER, cache, str(number)) for number in range(2)]:
         finish(writer)
-    check_union(tmp_path / "features")
+    check_union(cache)

@@ -97,11 +97,12 @@ class Faults:
 
     ``busy`` answers 503 SlowDown, ``error`` 500, ``reset`` cuts the connection before an answer, ``lost`` does so after
     the server did as it was told, ``half answer`` cuts within the answer, ``half upload`` within what is sent on,
-    ``hang`` answers too late.
+    ``hang`` answers too late. After `cut_after` requests all are ``reset``.
     """
 
     choose: Callable[[str, str], str | None] = field(default=lambda method, path: None)
     hang_s: float = 3.0
+    cut_after: int | None = None
     met: list[tuple[str, str, str]] = field(default_factory=list)
     n_requests: int = 0
 
@@ -119,7 +120,8 @@ def faulty_proxy(address: str, faults: Faults) -> Iterator[str]:
 
         def _serve(self) -> None:
             faults.n_requests += 1
-            fault = faults.choose(self.command, self.path)
+            is_over = faults.cut_after is not None and faults.n_requests > faults.cut_after
+            fault = "reset" if is_over else faults.choose(self.command, self.path)
             if fault:
                 faults.met.append((fault, self.command, self.path))
             body = self._body()

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 DataArgument = Annotated[
     list[str],
-    typer.Argument(help="A folder of class folders, a table, a CUB, VOC, COCO or YOLO folder, or image files"),
+    typer.Argument(
+        help="A folder of class folders, a table, archives, a CUB, VOC, COCO or YOLO folder, or image files"
+    ),
 ]
 ChosenBackbonesOption = Annotated[
     str | None,

@@ -21,7 +21,7 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from stackbone.cache.errors import ImageError, Malformed
-from stackbone.extract.containers.container import ContainerKind, Member, safe_name, size_problem
+from stackbone.extract.containers.container import ContainerKind, Member, is_of_content, safe_name, size_problem
 from stackbone.extract.containers.window import Window
 
 _PACKERS: dict[bytes, Callable[[BinaryIO], BinaryIO]] = {
@@ -175,7 +175,9 @@ def _faults() -> Iterator[None]:
     except EOFError as exc:
         message = "its compressed bytes end too early, as those of one do that was cut"
         raise Malformed(message) from exc
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, ValueError) as exc:
+    except (tarfile.TarError, OSError, zlib.error, lzma.LZMAError, ValueError) as exc:
+        if isinstance(exc, OSError) and not is_of_content(exc):
+            raise
         message = f"it is no tar archive, or is damaged ({exc})"
         raise Malformed(message) from exc
 

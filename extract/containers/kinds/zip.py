@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from stackbone.cache.errors import ImageError, Malformed
-from stackbone.extract.containers.container import ContainerKind, Member, safe_name, size_problem
+from stackbone.extract.containers.container import ContainerKind, Member, is_of_content, safe_name, size_problem
 
 _ENCRYPTED = 1  # bit of the general purpose flags, 4.4.4 of PKWARE's APPNOTE
 _UNPACKABLE = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
@@ -99,7 +99,9 @@ def _faults() -> Iterator[None]:
     except EOFError as exc:
         message = "its bytes end too early, as those of an archive do that was cut"
         raise Malformed(message) from exc
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, ValueError) as exc:
+    except (zipfile.BadZipFile, OSError, zlib.error, lzma.LZMAError, RuntimeError, ValueError) as exc:
+        if isinstance(exc, OSError) and not is_of_content(exc):
+            raise
         message = f"it is no zip archive, or is damaged ({exc})"
         raise Malformed(message) from exc
 

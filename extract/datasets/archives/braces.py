@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stackbone.cache.errors import DatasetError, UsageError
+from stackbone.cache.remote.url import is_url
 from stackbone.cache.text import counted
 
 MOST_FILES = 1_000_000
@@ -41,7 +42,7 @@ def _expanded(pattern: str) -> list[str]:
             message = f"{pattern!r} {found}. Expected a range such as {{000000..000999}}. Correct the range."
             raise UsageError(message)
     paths = list(_numbered(pattern))
-    if missing := [path for path in paths if not os.path.lexists(path)]:
+    if missing := [path for path in paths if not is_url(path) and not os.path.lexists(path)]:
         raise DatasetError(_missing(pattern, paths, missing))
     return paths
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stackbone.cache.remote.url import is_url
 from stackbone.cache.splits import role_of
 from stackbone.extract.containers.place import kind_of
 from stackbone.extract.datasets.folders.anchor import Anchor
@@ -49,7 +50,7 @@ def is_archive(name: str) -> bool:
 
 def find_archives(request: Request) -> Archives | None:
     """Return the archives that a request names; None if it names something else, or images lie beside them."""
-    if request.images is not None or not request.paths or request.labels is not None:
+    if request.images is not None or not request.paths or request.labels is not None or is_url(request.paths[0]):
         return None
     path = request.path
     if path is None:
@@ -65,6 +66,11 @@ def find_archives(request: Request) -> Archives | None:
     if not is_archive(path.name) or not path.is_file():
         return None
     return Archives(_stem(path.name), path.parent, [path.name], [""])
+
+
+def archives_at(root: Path, title: str, paths: Sequence[str]) -> Archives:
+    """Return archives whose paths in a folder are known, with the folders that they stand for."""
+    return Archives(title, root, sorted(paths), _folders(sorted(paths)))
 
 
 def _stem(name: str) -> str:

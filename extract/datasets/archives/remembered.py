@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_left
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from stackbone.cache import CacheError, DatasetIndex, FeatureStore, FileStamps
-from stackbone.cache.disk.digest import read_stamps
+from stackbone.extract.containers.stamps import stamps_of
 from stackbone.extract.datasets.archives.found import Archives, find_archives
 from stackbone.extract.datasets.dataset_name import safe_name
 from stackbone.extract.datasets.kind import Request
+from stackbone.extract.datasets.remote.listing import find_remote
 
 _BEHIND_SLASH = chr(ord("/") + 1)
 
@@ -29,6 +30,7 @@ def remembered(request: Request, name: str | None, asked: Sequence[str], store: 
     store
         The cache.
     """
+    request.once("remote", find_remote)  # which finds archives, too
     archives = request.once("archives", find_archives)
     if archives is None:
         return None
@@ -45,7 +47,7 @@ def remembered(request: Request, name: str | None, asked: Sequence[str], store: 
 
 def _are_unchanged(index: DatasetIndex, archives: Archives) -> bool:
     """Return whether all images of an index, and no others, lie in these archives, as their stamps prove."""
-    now, _ = read_stamps(archives.paths, str(Path(archives.root)))
+    now, _ = stamps_of(os.fspath(archives.root), archives.paths)
     n = 0
     for path, stamp in zip(archives.paths, now.values, strict=True):
         first = bisect_left(index.path, f"{path}/")

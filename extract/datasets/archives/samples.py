@@ -11,7 +11,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import cast
 
 from stackbone.cache.errors import DatasetError, ImageError, Malformed
@@ -190,5 +189,5 @@ def _said(held: Held, name: str) -> dict[str, object]:
 def _splits(archives: Archives) -> dict[str, str]:
     """Return the split of each folder that archives stand for, as far as names say one."""
     tree = grow(f"{folder}/0" if folder else "0" for folder in set(archives.folders))
-    marks = read_levels(Path(archives.root), tree, splits=True, class_level=None, labelled=False).marks
+    marks = read_levels(archives.root, tree, splits=True, class_level=None, labelled=False).marks
     return {folder: marks[folder].split for folder in set(archives.folders)}

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stackbone.cache.disk.reading import read_regular
 from stackbone.cache.errors import DatasetError
 from stackbone.cache.splits import SPLITS, UNLABELLED, canonical_splits, is_container_name, role_of
 from stackbone.cache.text import from_json
+from stackbone.extract.containers.opening import open_source
 from stackbone.extract.datasets.folders.extensions import is_image_name
 from stackbone.extract.datasets.folders.tree import quoted
 from stackbone.extract.datasets.folders.walking import METADATA, is_folder
@@ -65,13 +66,28 @@ class Layout:
 
 
 @dataclass
-class _Names:
-    """Names in a folder."""
+class Names:
+    """Names in a folder: of tables, of folders, of what Hugging Face's library writes beside; and a count of images."""
 
     tables: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     marks: set[str] = field(default_factory=set)
     n_images: int = 0
+
+    def add(self, name: str) -> None:
+        """Take a file's name."""
+        if name.startswith(".") or name.lower() in METADATA or _PASSED_OVER.fullmatch(name):
+            return
+        if name.lower().endswith(TYPED):
+            self.tables.append(name)
+        elif name in (_STATE, _DICT, _INFO):
+            self.marks.add(name)
+        else:
+            self.n_images += is_image_name(name)
+
+
+Scan = Callable[[str, int], Names]
+"""Returns the names in a folder, posix-style below the dataset's, where as many images as that are enough."""
 
 
 def layout_of_files(paths: Sequence[str]) -> Layout:
@@ -79,41 +95,55 @@ def layout_of_files(paths: Sequence[str]) -> Layout:
     root = Path(os.path.commonpath([os.path.dirname(path) for path in paths]))
     files = sorted({Path(path).relative_to(root).as_posix() for path in paths})
     title = Path(paths[0]).stem if len(paths) == 1 else f"{root.name}-list"
+    return layout_at(root, title, files)
+
+
+def layout_at(root: Path, title: str, files: Sequence[str]) -> Layout:
+    """Return the layout of files whose paths in a folder are known."""
     return _with_splits(Layout(root, title, files, [""] * len(files)))
 
 
-def layout_of_folder(folder: Path) -> Layout | None:
+def layout_of_folder(folder: Path, scan: Scan | None = None) -> Layout | None:
     """Return the layout of a folder; None if it is none of these, as far as names tell.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    scan
+        Tells the names in it and below; by default the disk does.
 
     Raises
     ------
     DatasetError
         If what the library wrote beside is damaged, or names a file that is missing.
     """
-    names = _scan(folder)
-    if saved := _saved(folder, names):
+    scan = scan or partial(_scan, folder)
+    names = scan("", _MOST_SEEN)
+    if saved := _saved(folder, names, scan):
         return _with_splits(Layout(folder, folder.name, saved, [""] * len(saved), is_saved=True))
-    files, n_images = _shards(folder, names)
+    files, n_images = _shards(names, scan)
     if not files:
         return None
     return _with_splits(Layout(folder, folder.name, files, [""] * len(files), n_images=n_images))
 
 
-def _saved(folder: Path, names: _Names) -> list[str]:
+def _saved(folder: Path, names: Names, scan: Scan) -> list[str]:
     """Return the files of a dataset that was saved in a folder; none where the library's own files are not there."""
     if _DICT not in names.marks:
-        return _files_of_state(folder, "") if {_STATE, _INFO} <= names.marks else []
+        return _files_of_state(folder, "", scan) if {_STATE, _INFO} <= names.marks else []
     splits = _read_json(folder / _DICT).get("splits")
     if not isinstance(splits, list) or not all(isinstance(name, str) and _is_plain(name) for name in splits):
         raise _damaged(folder / _DICT, "it names no splits")
-    return [file for name in splits for file in _files_of_state(folder, f"{name}/")]
+    return [file for name in splits for file in _files_of_state(folder, f"{name}/", scan)]
 
 
-def _files_of_state(folder: Path, prefix: str) -> list[str]:
-    state = _read_json(folder / prefix / _STATE)
+def _files_of_state(folder: Path, prefix: str, scan: Scan) -> list[str]:
+    place = folder / prefix.rstrip("/") if prefix else folder
+    state = _read_json(place / _STATE)
     if state.get("_indices_data_files"):
         msg = (
-            f"The dataset in {str(folder / prefix)!r} was saved with a choice of its rows beside them. Expected the "
+            f"The dataset in {str(place)!r} was saved with a choice of its rows beside them. Expected the "
             "rows themselves. Load it, and save it again by dataset.flatten_indices().save_to_disk(FOLDER)."
         )
         raise DatasetError(msg)
@@ -121,10 +151,11 @@ def _files_of_state(folder: Path, prefix: str) -> list[str]:
     try:
         names = [str(each["filename"]) for each in files or ()]
     except (TypeError, KeyError) as exc:
-        raise _damaged(folder / prefix / _STATE, "it names no files") from exc
+        raise _damaged(place / _STATE, "it names no files") from exc
+    there = scan(prefix.rstrip("/"), _MOST_SEEN).tables
     for name in names:
-        if not _is_plain(name) or not os.path.isfile(folder / prefix / name):
-            raise _damaged(folder / prefix / _STATE, f"it names the file {name[:200]!r}, and that is not there")
+        if not _is_plain(name) or name not in there:
+            raise _damaged(place / _STATE, f"it names the file {name[:200]!r}, and that is not there")
     return [prefix + name for name in names]
 
 
@@ -134,7 +165,8 @@ def _is_plain(name: str) -> bool:
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        found = from_json(bytes(read_regular(file, _MOST_JSON)))
+        with open_source(os.fspath(file)) as stream:
+            found = from_json(stream.read(_MOST_JSON))
     except (OSError, ValueError) as exc:
         raise _damaged(file, getattr(exc, "strerror", None) or str(exc)) from exc
     if not isinstance(found, dict):
@@ -149,55 +181,50 @@ def _damaged(file: Path, what: str) -> DatasetError:
     )
 
 
-def _shards(folder: Path, names: _Names) -> tuple[list[str], int]:
+def _shards(names: Names, scan: Scan) -> tuple[list[str], int]:
     """Return the tables in a folder in the layout of the hub, and how many images were seen beside them."""
     if not names.tables and "data" in names.folders:
-        inner = _scan(folder / "data")
+        inner = scan("data", _MOST_SEEN)
         names.tables = [f"data/{name}" for name in inner.tables]
         names.n_images += inner.n_images
     if names.tables or names.n_images or len(names.folders) > _MOST_FOLDERS:
         return _of_one_kind(names.tables), names.n_images
-    return _of_one_kind(_tables_below(folder, names.folders)), 0
+    return _of_one_kind(_tables_below(names.folders, scan)), 0
 
 
-def _tables_below(folder: Path, names: Iterable[str]) -> list[str]:
+def _tables_below(names: Iterable[str], scan: Scan) -> list[str]:
     """Return the tables in folders of splits or configurations; none where images lie in any."""
     found: list[str] = []
     deeper: list[str] = []
     for name in sorted(names):
-        inner = _scan(folder / name, most_images=1)
+        inner = scan(name, 1)
         if inner.n_images or len(inner.folders) > _MOST_FOLDERS:
             return []
         found += [f"{name}/{each}" for each in inner.tables]
         deeper += [] if inner.tables else [f"{name}/{each}" for each in inner.folders]
     for name in deeper[:_MOST_FOLDERS]:
-        inner = _scan(folder / name, most_images=1)
+        inner = scan(name, 1)
         if inner.n_images:
             return []
         found += [f"{name}/{each}" for each in inner.tables]
     return found
 
 
-def _scan(folder: Path, most_images: int = _MOST_SEEN) -> _Names:
-    names = _Names()
+def _scan(folder: Path, path: str, most_images: int) -> Names:
+    names = Names()
     try:
-        with os.scandir(folder) as entries:
+        with os.scandir(folder / path) as entries:
             for entry in entries:
                 name = entry.name
-                if name.startswith(".") or name.lower() in METADATA or _PASSED_OVER.fullmatch(name):
-                    continue
                 if is_folder(entry):
-                    names.folders.append(name)
-                elif name.lower().endswith(TYPED):
-                    names.tables.append(name)
-                elif name in (_STATE, _DICT, _INFO):
-                    names.marks.add(name)
-                elif is_image_name(name):
-                    names.n_images += 1
-                    if names.n_images >= most_images:
-                        break
+                    if not name.startswith("."):
+                        names.folders.append(name)
+                else:
+                    names.add(name)
+                if names.n_images >= most_images:
+                    break
     except OSError:
-        return _Names()
+        return Names()
     return names
 
 

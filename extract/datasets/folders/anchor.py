@@ -16,6 +16,8 @@ class Anchor:
     def relative(self, path: str) -> str:
         """Return `path` relative to the folder, or absolute where it lies outside."""
         path = path.replace(os.sep, "/")
+        if "://" in path or "://" in self._folder:
+            return path.removeprefix(self._folder)
         # Nearly every path of a large table is already as it should be.
         if not os.path.isabs(path) and "./" not in path and "//" not in path:
             return path

@@ -40,15 +40,20 @@ def _layout(request: Request) -> Layout | None:
         try:
             with opened(layout.root, file) as rows:
                 n_images = 0 if request.columns.image else layout.n_images
-                is_meant = rows.n_rows > n_images and _holds_images(layout.root / file, rows, request.columns)
+                is_meant = rows.n_rows > n_images and _are_images(layout.root / file, rows, request.columns)
                 return layout if is_meant else None
         except StackboneError:
             continue  # of a folder another table tells; of a single one, whoever reads tables of paths says it
     return None
 
 
-def _holds_images(file: Path, rows: Rows, columns: TableColumns) -> bool:
-    """Return whether a table holds images, and is not one of their paths."""
+def holds_images(root: Path, path: str, columns: TableColumns) -> bool:
+    """Return whether a table holds images, and is not one of their paths; errors as of `opened`."""
+    with opened(root, path) as rows:
+        return _are_images(root / path, rows, columns)
+
+
+def _are_images(file: Path, rows: Rows, columns: TableColumns) -> bool:
     if columns.path != TableColumns().path or not image_columns(rows.schema) or not likely_columns(rows):
         return False
     if columns.image:

@@ -26,7 +26,7 @@ from stackbone.extract.datasets.tables.marks import read_marks
 from stackbone.extract.datasets.tables.places import place
 from stackbone.extract.datasets.tables.text import read_text
 from stackbone.extract.datasets.tables.typed.parquet import read_parquet
-from stackbone.extract.datasets.tables.written import local_paths
+from stackbone.extract.datasets.tables.written import plain_places
 
 TEXT_TABLES = (".csv", ".tsv")
 PARQUET_TABLES = (".parquet", ".pq")
@@ -125,7 +125,7 @@ def gathered(file: Path, root: Path, wanted: TableColumns, cells: Cells) -> Tabl
     form = SETS if "label" in cells.lists else ""
     if form:
         marks["label"] = read_sets(marks["label"], LIST_MARK, f"the column {cells.names['label']!r} of {str(file)!r}")
-    paths = local_paths(file, cells.names["path"], cells.columns["path"])
+    paths = plain_places(cells.columns["path"])
     suffix = f".{wanted.suffix}" if wanted.suffix.isalnum() else wanted.suffix
     anchor = Anchor(root)
     entries: Entries = {}

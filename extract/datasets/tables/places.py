@@ -11,11 +11,12 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 from stackbone.cache.errors import DatasetError
+from stackbone.cache.remote.url import is_url
 from stackbone.cache.text import counted, typed
 from stackbone.extract.datasets.folders.anchor import Anchor
 from stackbone.extract.datasets.kind import Entries
@@ -68,6 +69,12 @@ def place(file: Path, root: Path, entries: Entries, options: Sequence[str]) -> P
     DatasetError
         If none of the files exists, or two rows that disagree turn out to name one file.
     """
+    remote = {path: marks for path, marks in entries.items() if is_url(path)}  # reading them will tell
+    if remote:
+        if len(remote) == len(entries):
+            return Placed(entries)
+        here = place(file, root, {path: marks for path, marks in entries.items() if path not in remote}, options)
+        return replace(here, entries=here.entries | remote)
     disk = Disk(str(root))
     if all(map(disk.has, _sample(entries))):
         return Placed(entries)

@@ -14,6 +14,7 @@ from PIL import ExifTags, Image
 from stackbone.cache import ImageError, usable_cores
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.cache.progress import Steps
+from stackbone.extract.containers.order import by_container
 from stackbone.extract.containers.reading import read_listed_image
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import decoded, quiet_pillow
@@ -70,16 +71,19 @@ def measure_images(
     list of ImageFacts or str
         In the place of a file that cannot be measured, why.
     """
-    found: list[ImageFacts | str] = []
+    found: list[ImageFacts | str] = [""] * len(files)
+    order = by_container(len(files), lambda number: files[number].place)
     budget = DecodingBudget()
     pool = ThreadPoolExecutor(workers or usable_cores())
     try:
         with quiet_pillow():
             for start in range(0, len(files), _SLICE):  # a million tasks at once would fill the memory
-                for each in pool.map(lambda file: _measure(file, budget), files[start : start + _SLICE]):
-                    found.append(each)
+                numbers = order[start : start + _SLICE]
+                facts = pool.map(lambda number: _measure(files[number], budget), numbers)
+                for done, (number, each) in enumerate(zip(numbers, facts, strict=True), start=start + 1):
+                    found[number] = each
                     if on_progress:
-                        on_progress(len(found), len(files))
+                        on_progress(done, len(files))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # an interrupt waits for no file
     return found

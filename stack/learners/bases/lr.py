@@ -5,7 +5,7 @@ It sees the training part of one outer fold only, and returns what it makes of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,21 +14,17 @@ from scipy.special import log_softmax
 
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.learner import BaseLearner, BaseScores, Part
+from stackbone.stack.learners.linear_meta import within
 from stackbone.stack.learners.options import StackOptions
-from stackbone.stack.learners.part_weights import ROUNDS, Choice, choose_parts, coarse, describe_parts
+from stackbone.stack.learners.part_weights import ROUNDS
+from stackbone.stack.learners.searching.chosen_on_part import part_to_choose_on, say_chosen_on
+from stackbone.stack.learners.searching.regression_search import Criterion, choose, out_of_fold_scores, regression_path
 from stackbone.stack.metrics.metric import Weights
-from stackbone.stack.solvers.linear import LinearMap, LinearPath
-from stackbone.stack.solvers.rows import Matrix, Rows
+from stackbone.stack.solvers.rows import Matrix, Rows, some_rows
 from stackbone.stack.solvers.scales import MODERATION, ColumnParts
 
 C_GRID = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0)
 """Inverse regularisation strengths tried, ascending; each in scikit-learn's sense."""
-
-Doubles = NDArray[np.float64]
-Criterion = Callable[[NDArray[np.float32], NDArray[np.int64]], float]
-
-_PATIENCE = 2
-"""Values of C in a row that are worse than the best so far and end the search."""
 
 
 class LogisticRegressionBase(BaseLearner):
@@ -112,6 +108,9 @@ def score_classes(
     ``len(c_grid)`` values, the one C of its own score, and with `parts` one number for each of them. All this
     happens inside the training part of an outer fold, whose test part had no say, so that outer scores stay honest.
 
+    Of a fit that is streamed (`stack.solvers.large.streamed`), C is chosen on a part of the training rows, and a
+    warning says so: see `stack.learners.searching.chosen_on_part`. All its rows are then fitted, inner folds included.
+
     Parameters
     ----------
     x_train : NDArray[np.float32] or Rows
@@ -151,142 +150,33 @@ def score_classes(
     StackError
         If an inner fold's training part lacks a class.
     """
-    everything = [np.arange(len(y_train)) if fitted is None else fitted]
-    if len(c_grid) == 1 and parts is None:
-        c = c_grid[0]
-        subsets = [*(fold.train for fold in folds), *everything]
-        path = regression_path(x_train, y_train, n_classes, subsets, weight, weights=row_weights)
-        *inner, whole = path.solve(c * weight)
-        return BaseScores(c, _out_of_fold(x_train, n_classes, folds, inner), whole.decide(x_test), whole)
-
-    counted: dict[str, Any] = {"weight": weight, "weights": row_weights, "criterion": criterion}
-    if parts is None:
-        found = _search(x_train, y_train, n_classes, folds, c_grid, **counted)
-        carried = None
-    else:
-
-        def search(weighed: ColumnParts, grid: Sequence[float]) -> Choice:
-            return _search(x_train, y_train, n_classes, folds, grid, parts=weighed, patience=1, **counted)
-
-        def loss(decisions: Doubles, rows: NDArray[np.int64]) -> tuple[float, Doubles]:
-            return _log_loss(decisions, y_train[rows], None if row_weights is None else row_weights[rows])
-
-        found, terms = choose_parts(search, search(parts, coarse(c_grid)), x_train, folds, loss)
-        carried = describe_parts(found, terms, loss)
-    path = regression_path(x_train, y_train, n_classes, everything, weight, found.parts, row_weights)
-    (whole,) = path.solve(found.strength * weight)
-    return BaseScores(found.strength, found.out_of_fold, whole.decide(x_test), whole, carried)
-
-
-def regression_path(
-    x: Matrix,
-    y: NDArray[np.int64],
-    n_classes: int,
-    subsets: Sequence[NDArray[np.int64]],
-    weight: float = 1.0,
-    parts: ColumnParts | None = None,
-    weights: Weights = None,
-) -> LinearPath:
-    """Return the logistic regressions of ``lr:``, ``concat`` and the stack, on these subsets of the rows.
-
-    A row of this `weight` stands for so many images where features are standardised; C is the caller's to multiply.
-    """
-    moderation = MODERATION / weight
-    return LinearPath(
-        x, y, n_classes, subsets, loss="log", standardise=True, moderation=moderation, parts=parts, weights=weights
-    )
-
-
-def choose_c(
-    x: Matrix,
-    y: NDArray[np.int64],
-    n_classes: int,
-    folds: Sequence[Fold],
-    c_grid: Sequence[float],
-    weight: float = 1.0,
-) -> tuple[float, NDArray[np.float32]]:
-    """Find the C of the least out-of-fold log-loss, with the scores that it gave.
-
-    Parameters
-    ----------
-    x : NDArray[np.float32] or Rows
-        ``(n_train, dim)`` features.
-    y : NDArray[np.int64]
-        ``(n_train,)`` class codes, 0 to ``n_classes - 1``.
-    n_classes : int
-        Number of classes.
-    folds : sequence of Fold
-        Inner folds; no row is in more than one test part.
-    c_grid : sequence of float
-        Values of C, ascending.
-    weight : float
-        As of `score_classes`.
-
-    Returns
-    -------
-    c : float
-        The chosen value.
-    out_of_fold : NDArray[np.float32]
-        ``(n_train, n_classes)`` decision values; NaN in rows of no test part.
-
-    Raises
-    ------
-    StackError
-        If an inner fold's training part lacks a class.
-    """
-    found = _search(x, y, n_classes, folds, c_grid, weight=weight)
-    return found.strength, found.out_of_fold
-
-
-def _search(
-    x: Matrix,
-    y: NDArray[np.int64],
-    n_classes: int,
-    folds: Sequence[Fold],
-    c_grid: Sequence[float],
-    *,
-    weight: float = 1.0,
-    parts: ColumnParts | None = None,
-    patience: int = _PATIENCE,
-    weights: Weights = None,
-    criterion: Criterion | None = None,
-) -> Choice:
-    """Return the best of what `choose_c` tries, with values in a row that may be worse before it gives up."""
-    path = regression_path(x, y, n_classes, [fold.train for fold in folds], weight, parts, weights)
-    scored = np.concatenate([fold.test for fold in folds])
-    best = Choice(np.nan, np.inf, np.empty((0, 0), np.float32), [], parts)
-    counts = None if weights is None else weights[scored]
-    least, lowest, n_worse = (np.inf, np.inf), np.inf, 0
-    for c in c_grid:
-        maps = path.solve(c * weight)
-        scores = _out_of_fold(x, n_classes, folds, maps)
-        loss, _ = _log_loss(scores[scored].astype(np.float64), y[scored], counts)
-        rank = (0.0 if criterion is None else criterion(scores[scored], scored), loss)
-        n_worse = 0 if rank < least or loss < lowest else n_worse + 1
-        if rank < least or not best.maps:
-            best, least = Choice(c, loss, scores, maps, parts), rank
-        lowest = min(lowest, loss)
-        if n_worse == patience:
-            break
-    return best
-
-
-def _log_loss(decisions: Doubles, y: NDArray[np.int64], weights: Weights = None) -> tuple[float, Doubles]:
-    """Return the mean log-loss, in nats, of ``(n, n_classes)`` logits, and its gradient."""
-    log_probability, own = log_softmax(decisions, axis=1), (np.arange(len(y)), y)
-    gradient = np.exp(log_probability)
-    gradient[own] -= 1
-    if weights is None:
-        return -float(log_probability[own].mean()), gradient / len(y)
-    shares = weights / weights.sum()
-    return -float(shares @ log_probability[own]), gradient * shares[:, None]
-
-
-def _out_of_fold(x: Matrix, n_classes: int, folds: Sequence[Fold], maps: Sequence[LinearMap]) -> NDArray[np.float32]:
-    scores = np.full((len(x), n_classes), np.nan, np.float32)
-    for fold, linear in zip(folds, maps, strict=True):
-        scores[fold.test] = linear.decide(x[fold.test])
-    return scores
+    everything = np.arange(len(y_train)) if fitted is None else fitted
+    c, weighed, carried, out_of_fold = c_grid[0], parts, None, None
+    if len(c_grid) > 1 or parts is not None:
+        few = part_to_choose_on(y_train, folds, x_train.shape[1])
+        if few is None:
+            found, carried = choose(x_train, y_train, n_classes, folds, c_grid, weight, parts, row_weights, criterion)
+            out_of_fold = found.out_of_fold
+        else:
+            say_chosen_on(len(few), len(y_train))
+            found, carried = choose(
+                some_rows(x_train, few),
+                y_train[few],
+                n_classes,
+                [within(few, fold) for fold in folds],
+                c_grid,
+                weight,
+                parts,
+                None if row_weights is None else row_weights[few],
+                None if criterion is None else lambda said, rows: criterion(said, few[rows]),
+            )
+        c, weighed = found.strength, found.parts
+    subsets = [*(fold.train for fold in folds), everything] if out_of_fold is None else [everything]
+    path = regression_path(x_train, y_train, n_classes, subsets, weight, weighed, row_weights)
+    *inner, whole = path.solve(c * weight)
+    if out_of_fold is None:
+        out_of_fold = out_of_fold_scores(x_train, n_classes, folds, inner)
+    return BaseScores(c, out_of_fold, whole.decide(x_test), whole, carried)
 
 
 LEARNER = LogisticRegressionBase()

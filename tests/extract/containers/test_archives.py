@@ -9,7 +9,7 @@ import tarfile
 import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from stackbone.extract.containers.container import Member
 from stackbone.extract.containers.hashing import InsideContainers
 from stackbone.extract.containers.kinds import tar as tar_module
 from stackbone.extract.containers.opening import open_container
-from stackbone.extract.containers.order import in_stored_order
+from stackbone.extract.containers.order import by_container, in_stored_order
 from stackbone.extract.containers.place import split_place
 from stackbone.extract.containers.reading import read_image, read_listed_image
 from tests.made.archives import KINDS, add, write_archive
@@ -206,6 +206,24 @@ def test_what_is_no_archive_is_malformed(tmp_path: Path, extension: str) -> None
         assert members(file)[1].startswith(("it is no", "its compressed bytes end too early"))
 
 
+@every_kind
+def test_of_an_archive_that_is_damaged_at_random_nothing_but_its_fault_is_said(tmp_path: Path, extension: str) -> None:
+    made = contents(5)
+    file = write_archive(tmp_path / f"photos{extension}", {name: content[:200] for name, content in made.items()})
+    whole, rng = file.read_bytes(), np.random.default_rng(1)
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for at in rng.integers(0, len(whole), 3):
+            damaged[at : at + int(rng.integers(1, 4))] = rng.bytes(int(rng.integers(0, 4)))
+        file.write_bytes(damaged[: int(rng.integers(1, len(damaged)))] if rng.random() < 0.3 else damaged)
+        members(file)
+        with suppress(Malformed):
+            read_into({}, file)
+        for name in made:
+            with suppress(ImageError):
+                read_image(f"{file}/{name}", bytes(32))
+
+
 def test_a_member_that_would_unpack_to_far_more_is_not_unpacked(tmp_path: Path) -> None:
     file = tmp_path / "bomb.zip"
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -316,3 +334,12 @@ def test_images_of_an_archive_come_as_they_are_stored_and_others_stay(tmp_path: 
     paths = sorted(["a.jpg", "c.tar/x.jpg", "d.jpg", *(f"b.tar/{name}" for name in made), "b.tar/gone.jpg"])
     order = [paths[i] for i in in_stored_order(range(len(paths)), lambda i: f"{tmp_path}/{paths[i]}")]
     assert order == ["a.jpg", *(f"b.tar/{name}" for name in made), "b.tar/gone.jpg", "c.tar/x.jpg", "d.jpg"]
+
+
+def test_images_in_any_order_are_put_together_by_their_archives(tmp_path: Path) -> None:
+    made = contents()
+    for name in ("a.tar", "b.tar"):
+        write_archive(tmp_path / name, made)
+    paths = ["d.jpg", "c.jpg", *(f"{name}/{member}" for member in sorted(made) for name in ("b.tar", "a.tar"))]
+    order = [paths[i] for i in by_container(len(paths), lambda i: f"{tmp_path}/{paths[i]}")]
+    assert order == ["d.jpg", "c.jpg", *(f"{name}/{member}" for name in ("a.tar", "b.tar") for member in made)]

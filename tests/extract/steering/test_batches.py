@@ -17,6 +17,7 @@ from stackbone.cache import DatasetError
 from stackbone.extract.backbones.backbone import Transform
 from stackbone.extract.images.decode import apply_transform, decode
 from stackbone.extract.steering.batches import PixelStore, crop_as_released, crop_at_random, split_for_validation
+from tests.made.archives import write_archive
 
 TRANSFORM = Transform((16, 16), 0.9, "bicubic")
 N = 7
@@ -61,6 +62,20 @@ def test_plain_pixels_are_those_that_features_are_made_of(store: PixelStore, con
     assert [rows.tolist() for rows, _ in batches] == [[0, 1, 2], [3, 4, 5], [6]]
     for row, pixels in joined(iter(batches)).items():
         np.testing.assert_array_equal(pixels, apply_transform(decode(contents[row]), TRANSFORM))
+
+
+@pytest.mark.parametrize("extension", [".tar", ".tar.gz", ".zip"])
+def test_pixels_of_images_in_an_archive_are_those_of_their_files(
+    tmp_path: Path, contents: list[bytes], extension: str
+) -> None:
+    names = [f"{i}.png" for i in range(N)]
+    stored = [5, 2, 6, 0, 3, 1, 4]
+    file = write_archive(tmp_path / f"photos{extension}", {names[i]: contents[i] for i in stored})
+    for room in (0, 1 << 20):  # read each time, and kept
+        archived = PixelStore([f"{file}/{name}" for name in names], digests_of(contents), TRANSFORM, budget=room)
+        assert archived.load() == {}
+        for row, pixels in joined(archived.plain_batches(range(N), 3)).items():
+            np.testing.assert_array_equal(pixels, apply_transform(decode(contents[row]), TRANSFORM))
 
 
 def test_a_crop_does_not_depend_on_batch_order_or_memory(

@@ -167,11 +167,12 @@ def test_json_lines_mean_what_cells_mean(photos: Photos, missing: str) -> None:
     assert open_dataset(folder).labels == ["", "1", "2"]
 
 
-def test_addresses_in_json_lines_are_refused(photos: Photos) -> None:
+def test_addresses_in_json_lines_name_no_image_beside_them(photos: Photos) -> None:
     folder = photos("1.jpg")
     write(folder, "metadata.jsonl", '{"file_name": "https://example.org/1.jpg", "label": "x"}')
-    with pytest.raises(DatasetError, match="nothing is downloaded"):
-        open_dataset(folder)
+    dataset = open_dataset(folder)
+    assert dataset.labels == [""]
+    assert "1 row of 'metadata.jsonl' names no image of this dataset: 'https://example.org/1.jpg'." in dataset.notes
 
 
 def test_options_of_a_table_are_refused_where_there_is_none(photos: Photos) -> None:

@@ -88,10 +88,10 @@ def test_what_the_folders_above_are_called_says_nothing_of_splits(tmp_path: Path
 
 
 @pytest.mark.parametrize("address", ["https://x.org/a.jpg", "s3://bucket/a.jpg", "HTTP://x.org/a.jpg?w=200"])
-def test_addresses_elsewhere_are_refused_once(table: Table, address: str) -> None:
-    text = message(DatasetError, data=table(listing({"x": address, "y": address + "x", "z": "a.jpg"})))
-    assert "2 addresses" in text
-    assert "nothing is downloaded" in text
+def test_addresses_elsewhere_are_not_looked_for_on_the_disk(table: Table, address: str) -> None:
+    dataset = open_dataset(table(listing({"x": address, "y": f" {address}x ", "z": "a.jpg"})))
+    assert dict(zip(dataset.labels, dataset.paths, strict=True)) == {"x": address, "y": f"{address}x", "z": "a.jpg"}
+    assert dataset.notes == []
 
 
 def test_the_home_folder_is_the_users(table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,9 @@ from sklearn.svm import LinearSVC
 from stackbone.cache.errors import StackError, UsageError
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.folds import inner_folds
-from stackbone.stack.learners.bases.lr import C_GRID, choose_c, score_classes
+from stackbone.stack.learners.bases.lr import C_GRID, score_classes
 from stackbone.stack.learners.bases.svm import predict_svm
+from stackbone.stack.learners.searching.regression_search import choose_c
 from stackbone.stack.solvers.linear import LinearMap, LinearPath
 from tests.made.references import ModeratedScaler
 
@@ -147,7 +148,7 @@ def test_patience_gives_the_same_c_as_the_whole_grid(halves: Digits, monkeypatch
     x, y = halves
     folds = inner_folds(y, NAMES, 0)
     hasty, _ = choose_c(x, y, 10, folds, C_GRID)
-    monkeypatch.setattr("stackbone.stack.learners.bases.lr._PATIENCE", len(C_GRID))
+    monkeypatch.setattr("stackbone.stack.learners.searching.regression_search._PATIENCE", len(C_GRID))
     assert choose_c(x, y, 10, folds, C_GRID)[0] == hasty
 
 

@@ -1,0 +1,259 @@
+"""What a GPU does, in one run of under eight minutes: networks, the pipeline around them, and the solvers of `stack`.
+
+Parts, in this order, each of which is left out where `--seconds` are over, which is then said:
+
+- ``peak``: the fastest of several square matrix products, in each precision;
+- ``engines``: images a second of each published backbone and of three ViTs, on batches in memory, with the share of
+  that peak which their operations come to, and how far their features are from those of torch on the CPU in fp32;
+- ``solvers``: seconds of logistic regressions, on the GPU and on the CPU, from small ones to 100,000 rows x 4,096
+  columns x 1,000 classes, where the GPU begins to pay, and how far the two answers are from each other;
+- ``pipeline``: `extract` from JPEG files to committed shards, against its engines alone;
+- ``faster``: the same of some with larger batches, cuDNN's own search, CUDA graphs and ``torch.compile``, none of which
+  the engine uses: whether it should.
+
+``python bench/gpu.py [--device cuda] [--part NAMES] [--seconds N] [--quick] [--json FILE]``. With ``--quick``
+everything is small, and a CPU will do: then both sides of a comparison are that CPU.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gpu_networks import faster_ways, seconds_of
+from gpu_solvers import measure_solvers
+from numpy.typing import NDArray
+from PIL import Image
+from roofline import operations
+
+from machine import arguments, describe_machine, report, write_figures
+from stackbone.cache import FeatureStore
+from stackbone.extract import extract, open_dataset
+from stackbone.extract.backbones.backbone import Backbone, get_backbone
+from stackbone.extract.backbones.weights import random_weights
+from stackbone.extract.engines.engine import TorchEngine
+
+NETWORKS = ("resnet50", "vgg19", "inception_v3", "xception", "vit_base", "clip_vit_large", "dinov2_base")
+QUICK_NETWORKS = ("efficientnet_lite0", "resnet50")
+PIPELINES = ("efficientnet_lite0,efficientnet_lite1,efficientnet_lite2", "resnet50", "vit_base")
+TRIED = ("efficientnet_lite0", "resnet50", "vit_base")
+PARTS = ("peak", "engines", "solvers", "pipeline", "faster")
+WEIGHTS = random_weights(0)
+
+Rows = list[list[str]]
+
+
+class Clock:
+    """How much of the time that was allowed is left."""
+
+    def __init__(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
+        self.left_out: list[str] = []
+
+    def allows(self, what: str) -> bool:
+        """Return whether there is time for something, and note what there is none for."""
+        if time.monotonic() < self._until:
+            return True
+        self.left_out.append(what)
+        return False
+
+
+def precisions_of(device: str) -> tuple[str, ...]:
+    """Return the precisions that torch's engine has on a device."""
+    return ("fp32", "bf16", "fp16") if device.startswith("cuda") else ("fp32", "bf16")
+
+
+def matrix_peak(device: str, precision: str, sizes: tuple[int, ...]) -> float:
+    """Return the largest TFLOP/s of square matrix products on a device."""
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = False
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    best = 0.0
+    for n in sizes:
+        a, b = (torch.rand(n, n, device=device).to(dtype) for _ in range(2))
+        seconds = seconds_of(partial(torch.mm, a, b), device, 0.3)
+        best = max(best, 2e-12 * n**3 / seconds)
+    return best
+
+
+def rate_of(engine: TorchEngine, pixels: NDArray[np.uint8], seconds: float) -> float:
+    """Return images a second of an engine with one batch under way while the next is handed over, as `extract` does."""
+    engine.embed(pixels)
+    waiting = engine.launch(pixels)
+    started, done = time.perf_counter(), 0
+    while done == 0 or time.perf_counter() - started < seconds:
+        upcoming = engine.launch(pixels)
+        waiting()
+        waiting, done = upcoming, done + len(pixels)
+    waiting()
+    return (done + len(pixels)) / (time.perf_counter() - started)
+
+
+def noise(backbone: Backbone, n: int) -> NDArray[np.uint8]:
+    """Return made pixels, (n, H, W, 3) uint8."""
+    return np.random.default_rng(0).integers(0, 256, (n, *backbone.transform.input_size, 3), np.uint8)
+
+
+def differences(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """Return the largest relative difference of a row."""
+    return float((np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)).max())
+
+
+def measure_engines(
+    names: tuple[str, ...], device: str, peaks: dict[str, float], seconds: float, clock: Clock
+) -> tuple[Rows, dict[str, Any]]:
+    """Return rows and figures of every backbone in every precision."""
+    rows: Rows = []
+    figures: dict[str, Any] = {}
+    for name in names:
+        if not clock.allows(name):
+            continue
+        backbone = get_backbone(name)
+        cost = operations(backbone) / 1000
+        few = noise(backbone, 4)
+        expected = TorchEngine(backbone, WEIGHTS, "cpu").embed(few)[0]
+        figures[name] = {"tflop_per_image": cost}
+        cells = [name, f"{1000 * cost:.2f}"]
+        for precision in precisions_of(device):
+            engine = TorchEngine(backbone, WEIGHTS, device, precision)
+            pixels = fitting_pixels(engine, backbone)
+            rate = rate_of(engine, pixels, seconds)
+            far = differences(engine.embed(few)[0], expected)
+            share = rate * cost / peaks[precision] if precision in peaks else float("nan")
+            figures[name][precision] = {"images_per_s": rate, "of_peak": share, "difference": far, "batch": len(pixels)}
+            cells += [f"{rate:,.0f}", f"{share:.0%}", f"{far:.0e}"]
+        rows.append(cells)
+        print("\t".join(cells), file=sys.stderr, flush=True)
+    return rows, figures
+
+
+def fitting_pixels(engine: TorchEngine, backbone: Backbone) -> NDArray[np.uint8]:
+    """Return made pixels for as many images as the engine takes at once, or fewer that fit into the memory."""
+    size = engine.batch_size
+    while True:
+        pixels = noise(backbone, size)
+        try:
+            engine.embed(pixels)
+        except MemoryError:
+            if size == 1:
+                raise
+            size //= 2
+        else:
+            return pixels
+
+
+def made_photos(folder: Path, n: int) -> list[str]:
+    """Write photographs of nothing, JPEG files of 500 x 375 pixels in many colours, and return their paths."""
+    random = np.random.default_rng(0)
+    paths = []
+    for number in range(n):
+        small = random.integers(0, 256, (24, 32, 3), np.uint8)
+        path = folder / f"{number:05d}.jpg"
+        Image.fromarray(small).resize((500, 375), Image.Resampling.BICUBIC).save(path, quality=90)
+        paths.append(str(path))
+    return paths
+
+
+def rate_alone(backbone: Backbone, device: str, precision: str) -> float:
+    """Return images a second of a backbone's engine."""
+    engine = TorchEngine(backbone, WEIGHTS, device, precision)
+    return rate_of(engine, fitting_pixels(engine, backbone), 1.0)
+
+
+def measure_pipeline(
+    device: str, sets: tuple[str, ...], files: list[str], precision: str, clock: Clock
+) -> tuple[Rows, list[dict[str, Any]]]:
+    """Return rows and figures of `extract` against its engines alone."""
+    rows: Rows = []
+    figures: list[dict[str, Any]] = []
+    for names in sets:
+        if not clock.allows(f"pipeline of {names}"):
+            continue
+        backbones = [get_backbone(name) for name in names.split(",")]
+        alone = 1 / sum(1 / rate_alone(backbone, device, precision) for backbone in backbones)
+        with tempfile.TemporaryDirectory() as folder:
+            started = time.perf_counter()
+            extract(
+                open_dataset(files),
+                names,
+                FeatureStore(Path(folder) / "features"),
+                random_seed=0,
+                precision=precision,
+                engine="torch",
+                device=device,
+            )
+            whole = len(files) / (time.perf_counter() - started)
+        figures.append({"backbones": names, "precision": precision, "engines": alone, "extract": whole})
+        rows.append([names.replace(",", ", "), precision, f"{alone:,.0f}", f"{whole:,.0f}", f"{whole / alone:.0%}"])
+        print("\t".join(rows[-1]), file=sys.stderr, flush=True)
+    return rows, figures
+
+
+def main() -> None:
+    """Measure and print."""
+    import torch
+
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="as torch names it")
+    parser.add_argument("--part", default=",".join(PARTS), help="comma-separated")
+    parser.add_argument("--seconds", type=float, default=400.0, help="after which nothing more is begun")
+    options = parser.parse_args()
+    device, parts, clock = options.device, options.part.split(","), Clock(options.seconds)
+    card = torch.cuda.get_device_name(device) if device.startswith("cuda") else "no GPU: the CPU stands in for it"
+    figures: dict[str, Any] = {"device": device, "card": card, "cuda": torch.version.cuda}
+    print(f"{device}: {card}", file=sys.stderr)
+    quick, each = options.quick, 0.3 if options.quick else 2.0
+    peaks: dict[str, float] = {}
+    if "peak" in parts:
+        sizes = (256, 512) if quick else (2048, 4096, 8192)
+        peaks = {precision: matrix_peak(device, precision, sizes) for precision in precisions_of(device)}
+        figures["peak_tflops"] = peaks
+        told = ", ".join(f"{peak:,.2f} TFLOP/s in {precision}" for precision, peak in peaks.items())
+        print(f"\n{card}: {told}")
+    tables: list[tuple[str, list[str], Callable[[], tuple[Rows, Any]]]] = []
+    if "engines" in parts:
+        header = ["backbone", "GFLOP an image"]
+        header += [f"{p} {what}" for p in precisions_of(device) for what in ("images/s", "of the peak", "difference")]
+        names = QUICK_NETWORKS if quick else NETWORKS
+        tables.append(("engines", header, lambda: measure_engines(names, device, peaks, each, clock)))
+    if "solvers" in parts:
+        header = ["rows", "columns", "classes", "GPU, s", "CPU, s", "times faster", "steps", "coefficients", "outputs"]
+        tables.append(("solvers", header, lambda: measure_solvers(device, clock.allows, quick=quick)))
+    if "pipeline" in parts:
+        header = ["backbones", "precision", "engines alone", "extract", "of the engines"]
+        tables.append(("pipeline", header, lambda: _pipelines(device, options, clock)))
+    if "faster" in parts:
+        header = ["backbone", "way", "images/s", "against the engine"]
+        tried = TRIED[:1] if quick else TRIED
+        tables.append(("faster", header, lambda: faster_ways(tried, device, each, clock.allows, quick=quick)))
+    for part, header, measure in tables:
+        rows, figures[part] = measure()
+        report(f"{part}: {card}", header, rows, None, None)
+    if clock.left_out:
+        print(f"\nleft out, for want of time: {', '.join(clock.left_out)}")
+    figures["left_out"] = clock.left_out
+    if options.json:
+        write_figures(f"{card}; {describe_machine()['processor']}", figures, options.json)
+
+
+def _pipelines(device: str, options: Any, clock: Clock) -> tuple[Rows, list[dict[str, Any]]]:  # noqa: ANN401
+    sets, n = (PIPELINES[:1], 64) if options.quick else (PIPELINES, 2000)
+    with tempfile.TemporaryDirectory() as folder:
+        files = made_photos(Path(folder), n)
+        rows: Rows = []
+        figures: list[dict[str, Any]] = []
+        for precision in ("fp32", "bf16"):
+            own_rows, own = measure_pipeline(device, sets, files, precision, clock)
+            rows, figures = rows + own_rows, figures + own
+        return rows, figures
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Faster ways to run a network on a GPU than the engine's, for `bench/gpu.py`: whether one of them pays.
+
+Each is given the same uint8 pixels, which lie on the device already, and computes in bf16 by autocast, as the engine
+does. What cannot run on a device, or here, is shown with its reason.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from stackbone.extract.backbones.backbone import get_backbone
+from stackbone.extract.backbones.weights import random_weights
+from stackbone.extract.engines.network import build_outputs
+
+Run = Callable[[], object]
+
+BATCH = 64  # the engine's own
+
+
+def seconds_of(run: Run, device: str, seconds: float) -> float:
+    """Return the seconds of one call, of as many as take about so long, after one that is not counted."""
+    import torch
+
+    def wait() -> None:
+        if device.startswith("cuda"):
+            torch.cuda.synchronize(device)
+
+    run()
+    wait()
+    started, calls = time.perf_counter(), 0
+    while calls == 0 or time.perf_counter() - started < seconds:
+        for _ in range(4):
+            run()
+        wait()
+        calls += 4
+    return (time.perf_counter() - started) / calls
+
+
+def eager(network: Any, batch: Any, device: str) -> Run:  # noqa: ANN401 - torch's own, which is imported late
+    """Return the way of the engine."""
+    import torch
+
+    def run() -> object:
+        with torch.inference_mode(), torch.autocast(device.partition(":")[0], torch.bfloat16):
+            return network(batch)
+
+    return run
+
+
+def searched(network: Any, batch: Any, device: str) -> Run:  # noqa: ANN401 - see `eager`
+    """Return the same where cuDNN tries its algorithms for each shape first."""
+    import torch
+
+    plain = eager(network, batch, device)
+
+    def run() -> object:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
+            return plain()
+
+    return run
+
+
+def graphed(network: Any, batch: Any, device: str) -> Run:  # noqa: ANN401 - see `eager`
+    """Return the same as one CUDA graph, which costs a launch and not one for each layer."""
+    import torch
+
+    plain = eager(network, batch, device)
+    beside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    beside.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(beside):
+        for _ in range(3):
+            plain()
+    torch.cuda.current_stream(device).wait_stream(beside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        plain()
+    return graph.replay
+
+
+def compiled(network: Any, batch: Any, device: str) -> Run:  # noqa: ANN401 - see `eager`
+    """Return the same by ``torch.compile``."""
+    import torch
+
+    return eager(torch.compile(network), batch, device)
+
+
+WAYS = {
+    "eager, as the engine": (eager, 1),
+    "eager, batches four times as large": (eager, 4),
+    "cuDNN's search": (searched, 1),
+    "CUDA graph": (graphed, 1),
+    "torch.compile": (compiled, 1),
+}
+
+
+def faster_ways(
+    names: tuple[str, ...], device: str, seconds: float, allows: Callable[[str], bool], *, quick: bool
+) -> tuple[list[list[str]], dict[str, Any]]:
+    """Return rows and figures of every way of some backbones; of a quick run, of those that need no compiler."""
+    import torch
+
+    rows: list[list[str]] = []
+    figures: dict[str, Any] = {}
+    for name in names:
+        backbone = get_backbone(name)
+        network = build_outputs(backbone, random_weights(0), ["pooled"]).to(device)
+        own: dict[str, Any] = {}
+        for way, (make, times) in WAYS.items():
+            if (quick and make is compiled) or not allows(f"{way} of {name}"):
+                continue
+            n = (8 if quick else BATCH) * times
+            try:
+                batch = torch.randint(0, 256, (n, *backbone.transform.input_size, 3), dtype=torch.uint8, device=device)
+                own[way] = n / seconds_of(make(network, batch, device), device, seconds)
+            except Exception as exc:  # a way that fails here is one of the things to be found out
+                reason = (str(exc).strip() or type(exc).__name__).splitlines()[0][:60]
+                rows.append([name, way, "-", reason])
+                continue
+            first = next(iter(own.values()))
+            rows.append([name, way, f"{own[way]:,.0f}", f"{own[way] / first:.2f}x"])
+            print("\t".join(rows[-1]), file=sys.stderr, flush=True)
+        figures[name] = own
+    return rows, figures

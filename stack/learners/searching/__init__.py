@@ -1,0 +1,1 @@
+"""How base learners choose the strength of their regularisation on inner folds."""

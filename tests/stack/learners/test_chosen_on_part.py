@@ -1,0 +1,101 @@
+"""C of a large fit is chosen on a part of its rows, the fit says so, and all rows are fitted with it."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from stackbone.stack.folds.folds import inner_folds
+from stackbone.stack.learners.bases.lr import score_classes
+from stackbone.stack.learners.linear_meta import within
+from stackbone.stack.learners.searching import chosen_on_part
+from stackbone.stack.learners.searching.chosen_on_part import LEAST, part_to_choose_on
+from stackbone.stack.solvers.large import streamed
+from stackbone.stack.solvers.rows import Rows
+
+pytestmark = pytest.mark.usefixtures("one_blas_thread")
+
+NAMES = np.array(["ant", "bee", "cat"])
+
+
+def made(n: int = 3000, dim: int = 12) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    rng = np.random.default_rng(0)
+    y = rng.choice(3, n, p=[0.7, 0.28, 0.02])
+    x = rng.standard_normal((n, dim)) + 0.6 * rng.standard_normal((3, dim))[y]
+    return x.astype(np.float32), y
+
+
+@pytest.fixture
+def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stream from 2,000 rows of 12 columns on, and choose on a tenth of 3,000."""
+    monkeypatch.setattr(streamed, "LARGE", 2000 * 12)
+    monkeypatch.setattr(chosen_on_part, "MOST_VALUES", 300 * 12)
+
+
+@pytest.mark.usefixtures("small_is_large")
+def test_the_part_has_the_same_share_of_every_class_in_every_fold() -> None:
+    _, y = made()
+    folds = inner_folds(y, NAMES, 0)
+    rows = part_to_choose_on(y, folds, 12)
+    assert rows is not None
+    assert len(np.unique(rows)) == len(rows)
+    assert (np.diff(rows) > 0).all()
+    for fold in folds:
+        tested = np.intersect1d(rows, fold.test)
+        for code in range(3):
+            there = int((y[fold.test] == code).sum())
+            assert (y[tested] == code).sum() == max(int(np.ceil(0.1 * there)), min(there, LEAST))
+        own = within(rows, fold)
+        assert set(y[rows][own.train]) == {0, 1, 2}
+    np.testing.assert_array_equal(part_to_choose_on(y, folds, 12), rows)
+
+
+@pytest.mark.usefixtures("small_is_large")
+def test_small_fits_choose_on_all_rows() -> None:
+    _, y = made(1999)
+    assert part_to_choose_on(y, inner_folds(y, NAMES, 0), 12) is None
+
+
+def test_no_fit_below_the_threshold_says_a_word() -> None:
+    x, y = made(600)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        score_classes(Rows([x], np.arange(600)), y, x, 3, inner_folds(y, NAMES, 0))
+
+
+@pytest.mark.usefixtures("small_is_large")
+def test_a_large_fit_is_that_of_all_rows_with_the_c_of_the_part() -> None:
+    x, y = made()
+    folds = inner_folds(y, NAMES, 0)
+    few = part_to_choose_on(y, folds, 12)
+    assert few is not None
+    with pytest.warns(UserWarning, match=rf"C was chosen on {len(few)} of 3,000 training rows"):
+        found = score_classes(Rows([x], np.arange(len(y))), y, x[:50], 3, folds)
+    of_part = score_classes(x[few], y[few], x[:50], 3, [within(few, fold) for fold in folds])
+    assert found.chosen == of_part.chosen
+    expected = score_classes(x, y, x[:50], 3, folds, [found.chosen])
+    np.testing.assert_allclose(found.out_of_fold, expected.out_of_fold, atol=1e-3)
+    np.testing.assert_allclose(found.test, expected.test, atol=1e-3)
+    assert not np.isnan(found.out_of_fold).any()
+
+
+@pytest.mark.usefixtures("small_is_large")
+def test_weights_and_a_metric_are_those_of_the_rows_chosen_on() -> None:
+    x, y = made()
+    folds = inner_folds(y, NAMES, 0)
+    weights = np.random.default_rng(1).uniform(0.5, 2, len(y))
+    few = part_to_choose_on(y, folds, 12)
+    assert few is not None
+    asked: list[NDArray[np.int64]] = []
+
+    def errors(said: NDArray[np.float32], rows: NDArray[np.int64]) -> float:
+        asked.append(rows)
+        return float((said.argmax(axis=1) != y[rows]).mean())
+
+    with pytest.warns(UserWarning, match="C was chosen on"):
+        score_classes(Rows([x], np.arange(len(y))), y, x[:5], 3, folds, row_weights=weights, criterion=errors)
+    assert asked
+    assert all(np.isin(rows, few).all() for rows in asked)
