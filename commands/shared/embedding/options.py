@@ -9,6 +9,7 @@ import typer
 
 from stackbone.cache.cluster.joining import check_ray
 from stackbone.cache.errors import UsageError
+from stackbone.commands.shared.cluster.ray import RayOption
 from stackbone.commands.shared.options import DeviceOption, EngineOption, WorkersOption
 
 if TYPE_CHECKING:
@@ -32,15 +33,6 @@ OutputsOption = Annotated[
     typer.Option(
         help="What to keep of every backbone, separated by commas, each a feature set of its own: {outputs}, "
         "layer:NAME; `backbones --outputs NAME` says what a network has [default: pooled]"
-    ),
-]
-RayOption = Annotated[
-    str | None,
-    typer.Option(
-        "--ray",
-        metavar="ADDRESS",
-        help="Work on the machines of this Ray cluster: HOST:PORT of its head, auto for the one that this machine is "
-        "in, local for this machine alone",
     ),
 ]
 NoLabelsOption = Annotated[bool, typer.Option("--no-labels", help="Ignore labels: compute features only")]
