@@ -7,6 +7,7 @@ import pickle
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, TypeVar
 
 import joblib
@@ -93,9 +94,8 @@ def _remote_call() -> Callable[[bytes, list[Any]], bytes]:
 
     def call(packed: bytes, arrays: list[Any]) -> bytes:
         install()
-        from stackbone.stack.fitting.on_ray import run_packed
-
-        return run_packed(packed, arrays)
+        done: bytes = import_module("stackbone.stack.fitting.on_ray").run_packed(packed, arrays)
+        return done
 
     return call
 
