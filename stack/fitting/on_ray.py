@@ -20,7 +20,7 @@ from stackbone.cache.cluster.joining import joined
 from stackbone.cache.errors import ClusterError
 from stackbone.stack.fitting.fit_warnings import fitting, messages, recorded
 
-_BACKEND = "ray"
+_BACKEND, _NAME = "stackbone-ray", "UnorderedRayBackend"
 _SHARED_BYTES = 1 << 18  # of an array that goes over once, and by name from then on
 
 Outcome = TypeVar("Outcome")
@@ -31,16 +31,21 @@ FitKey = tuple[str, int]
 def fits_on_ray(address: str) -> Iterator[None]:
     """Let all fits meanwhile run on a Ray cluster; address and errors as of `cache.cluster.joining.joined`."""
     with joined(address):
-        from ray.util.joblib import register_ray
-
-        register_ray()  # type: ignore[no-untyped-call]
+        joblib.register_parallel_backend(_BACKEND, _backend())
         with joblib.parallel_config(_BACKEND, n_jobs=-1):
             yield
 
 
 def is_on_ray() -> bool:
     """Return whether fits of this thread go to a Ray cluster."""
-    return type(get_active_backend()[0]).__name__ == "RayBackend"
+    return type(get_active_backend()[0]).__name__ == _NAME
+
+
+def _backend() -> type[Any]:
+    """Return joblib's backend of Ray, which hands over what is done while the rest runs."""
+    from ray.util.joblib.ray_backend import RayBackend
+
+    return type(_NAME, (RayBackend,), {"supports_return_generator": True})
 
 
 def run_on_ray(
