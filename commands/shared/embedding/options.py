@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DataArgument = Annotated[
     list[str],
     typer.Argument(
-        help="A folder of class folders, a table, archives, a CUB, VOC, COCO or YOLO folder, or image files"
+        help="A folder of class folders, tables, archives, videos, a CUB, VOC, COCO or YOLO folder, image files, a URL"
     ),
 ]
 ChosenBackbonesOption = Annotated[
