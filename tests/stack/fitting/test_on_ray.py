@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from stackbone.cache import StackError
-from stackbone.stack.fitting import on_ray
+from stackbone.stack.fitting import on_ray, packed
 from stackbone.stack.fitting.fit_warnings import recorded
 from stackbone.stack.fitting.fits import FitCounter, KeptFit, run_fits
 from stackbone.stack.transfer.memo import Memo
@@ -32,7 +32,7 @@ LARGE = np.arange(1 << 17, dtype=np.float64)
 
 
 class StandIn:
-    """What `_Shared` asks of Ray, in this process."""
+    """What `SharedArrays` asks of Ray, in this process."""
 
     def __init__(self) -> None:
         import ray.cloudpickle
@@ -62,8 +62,8 @@ def total(x: NDArray[np.float64], factor: float) -> float:
 
 
 def run_there(ray: StandIn, fits: dict[on_ray.FitKey, Any]) -> list[Any]:
-    shared = on_ray._Shared(ray)
-    return [pickle.loads(on_ray.run_packed(*shared.packed(each))) for each in fits.items()]
+    shared = packed.SharedArrays(ray)
+    return [pickle.loads(packed.run_packed(*shared.packed(each))) for each in fits.items()]
 
 
 def test_an_array_that_fits_have_in_common_goes_over_once(ray: StandIn) -> None:
