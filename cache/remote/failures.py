@@ -156,7 +156,7 @@ def _code_of(exc: BaseException) -> str:
 def refused(url: str, doing: str, kind: Failure, code: str, tries: int = 1) -> RemoteError:
     """Return the error that tells a failure, in one line, and what to do about it."""
     protocol = protocol_of(url)
-    place = url.split("://", 1)[1].split("/", 1)[0]
+    place = shown(url).split("://", 1)[1].split("/", 1)[0]
     keys = {
         "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
         "gs": "set GOOGLE_APPLICATION_CREDENTIALS, or run `gcloud auth application-default login`",

@@ -413,8 +413,34 @@ def test_a_url_that_was_made_a_path_is_refused() -> None:
         FeatureStore(Path("s3://bucket/features"))
 
 
-def test_a_url_of_a_file_is_a_folder_of_this_machine(tmp_path: Path) -> None:
-    assert FeatureStore(f"file://{tmp_path}/a%20b").root == tmp_path / "a b"
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("s3:/bucket/f", "is a URL with one slash. Type both of them"),
+        ("simplecache::s3://bucket/f", "one URL within another"),
+        ("zip://a.zip::s3://bucket/f", "one URL within another"),
+        ("file://elsewhere/tmp/x", "a file of the machine 'elsewhere'"),
+    ],
+)
+def test_a_slip_in_a_url_makes_no_folder(
+    name: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=words):
+        FeatureStore(name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_whose_name_looks_like_a_url_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s3:" / "f").mkdir(parents=True)
+    assert FeatureStore("s3:/f").root == Path("s3:/f")
+    assert place_of("./t3:/f") == Path("./t3:/f")
+
+
+@pytest.mark.parametrize("host", ["", "localhost"])
+def test_a_url_of_a_file_is_a_folder_of_this_machine(tmp_path: Path, host: str) -> None:
+    assert FeatureStore(f"file://{host}{tmp_path}/a%20b").root == tmp_path / "a b"
 
 
 @pytest.mark.parametrize(
