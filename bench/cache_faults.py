@@ -246,10 +246,9 @@ def _small_disk(folder: Path, size: int, *, mount: bool) -> Iterator[_Disk]:
         shutil.rmtree(folder)
 
 
-def break_caches(folder: Path, seed: int, *, quick: bool, mount: bool) -> list[Outcome]:
-    """Return the outcome of every kind of fault."""
+def break_caches(folder: Path, seed: int | tuple[int, int], share: float, *, mount: bool) -> list[Outcome]:
+    """Return the outcome of every kind of fault; of each a share of the usual number is tried."""
     rng = np.random.default_rng(seed)
-    share = 0.04 if quick else 1.0
 
     def times(n: int) -> int:
         return max(2, round(n * share))

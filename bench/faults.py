@@ -1,6 +1,6 @@
-"""What kills, full disks, damage and hostile changes do to a cache, and to every file that Stackbone reads.
+"""What kills, full disks, failing servers, damage and hostile changes do to a cache and to every file that is read.
 
-Two tables. Of caches (`cache_faults`):
+Two tables. Of caches, on this machine (`cache_faults`) and on an object store (`object_faults`):
 
 survived        at the end every row was there, and right
 detected        the fault was noticed: by `verify`, by a clear error of the writer, or by the next run, which had
@@ -13,9 +13,9 @@ Of files (`fuzz`): bits flipped, ends cut, ranges zeroed, swapped, copied and in
 replaced by odd ones, most with every checksum and seal renewed. What a trial comes to is told in `fuzz.trial`;
 silent, traceback and hang must be 0.
 
-``python bench/faults.py [--quick] [--json FILE] [--seed N] [--only caches|files] [--kinds shard,model] [--first N]
-[--faults N]``. Exits 1 if a must-be-0 is not. A large number can be tried in parts: ``--first`` goes on where another
-run ended.
+``python bench/faults.py [--quick] [--json FILE] [--seed N] [--only caches|objects|files] [--kinds shard,model]
+[--first N] [--times N] [--objects N] [--faults N]``. Exits 1 if a must-be-0 is not. A large number can be tried in
+parts: ``--first`` goes on where another run ended; of caches it draws other faults.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 
 from cache_faults import Outcome, break_caches
@@ -38,6 +39,7 @@ from fuzz.workers import try_faults
 from machine import arguments, report, write_figures
 
 _QUICK = 120
+_WHAT = ("caches", "objects", "files")
 _SLOW = ("steering", "result")  # each builds a network, or fits a stack
 
 
@@ -57,6 +59,17 @@ def _numbers(options: argparse.Namespace) -> dict[str, range]:
     shares = {name: 0.1 if name in _SLOW else 1.0 for name in kinds}
     each = (_QUICK if options.quick else options.faults) / sum(shares.values())
     return {name: range(options.first, options.first + math.ceil(each * share)) for name, share in shares.items()}
+
+
+def _break_objects(options: argparse.Namespace) -> list[Outcome]:
+    """Return what faults of a server do to caches on an object store; nothing where no such server is installed."""
+    if find_spec("moto") is None or find_spec("s3fs") is None:
+        print("no object store was tried: install moto[server] and s3fs", file=sys.stderr)
+        return []
+    from object_faults import break_object_stores
+
+    n = 2 if options.quick else options.objects
+    return break_object_stores(range(options.first, options.first + n), options.seed)
 
 
 def _report_caches(outcomes: Sequence[Outcome], title: str) -> None:
@@ -83,7 +96,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the random moments, offsets and sizes")
     parser.add_argument("--dir", type=Path, default=Path(tempfile.gettempdir()), help="where caches are made")
     parser.add_argument("--no-mount", action="store_true", help="limit file sizes instead of mounting a small tmpfs")
-    parser.add_argument("--only", choices=("caches", "files"), help="one of the two tables")
+    parser.add_argument("--only", choices=_WHAT, help="one of the tables")
+    parser.add_argument("--times", type=float, default=1.0, help="as many faults of caches as the usual 760")
+    parser.add_argument("--objects", type=int, default=100, help="faults of each kind tried on an object store")
     parser.add_argument("--kinds", type=_kinds, help="kinds of files, comma-separated")
     parser.add_argument("--faults", type=int, default=10_000, help="tried in files, over all kinds")
     parser.add_argument("--first", type=int, default=0, help="number of the first fault of each kind")
@@ -92,10 +107,13 @@ def main() -> int:
     caches: list[Outcome] = []
     files: list[Faults] = []
     with tempfile.TemporaryDirectory(prefix="stackbone-faults-", dir=options.dir) as folder:
-        if options.only != "files":
+        if options.only in (None, "caches"):
             mount = not options.no_mount and shutil.which("mount") is not None and os.geteuid() == 0
-            caches = break_caches(Path(folder), options.seed, quick=options.quick, mount=mount)
-        if options.only != "caches":
+            of_part = (options.seed, options.first) if options.first else options.seed
+            caches = break_caches(Path(folder), of_part, 0.04 if options.quick else options.times, mount=mount)
+        if options.only in (None, "objects"):
+            caches += _break_objects(options)
+        if options.only in (None, "files"):
             files = try_faults(_numbers(options), Path(folder), options.seed, os.cpu_count() or 1)
     title = f"seed {options.seed}, {time.monotonic() - started:.0f} s"
     if caches:

@@ -1,11 +1,12 @@
 """What a dataset of a million images costs: listing, index, a run with nothing to do, `inspect`, and the memory.
 
-Writes distinct JPEG files of 16 x 16 pixels in folders of ten classes, and a cache that has features of all of them, so
-that what is measured is everything but the networks. ``--pipeline`` embeds other numbers of them with a network that
-computes nothing: the memory of the pipeline, which is to stay flat. Every step is a command in a process of its own,
-whose peak memory is told. Bounds at 1,000,000: an index of at most 100 bytes an image beyond the paths, a run
-with nothing to do in 20 s, `inspect` in 3 s.
-``python bench/million.py [--images 1000000] [--pipeline 10000,100000] [--dir DIR] [--quick] [--json FILE]``.
+Writes distinct JPEG files of 16 x 16 pixels, in folders of ten classes or in tar shards (``--tars``), and a cache that
+has features of all of them, so that what is measured is everything but the networks. ``--pipeline`` embeds other
+numbers of them with a network that computes nothing: the memory of the pipeline, which is to stay flat. Every step is a
+command in a process of its own, whose peak memory is told. Bounds at 1,000,000: an index of at most 100 bytes an image
+beyond the paths, a run with nothing to do in 20 s, `inspect` in 3 s.
+``python bench/million.py [--images 1000000] [--tars] [--pipeline 10000,100000] [--dir DIR] [--quick]
+[--json FILE]``.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +34,7 @@ from stackbone.extract.embedding.plan import find_specs
 
 ROOT = Path(__file__).resolve().parents[1]
 BACKBONE = "efficientnet_lite0"
-N_CLASSES, IN_A_FOLDER, DIM, ROWS_A_SHARD = 10, 1000, 32, 16_384
+N_CLASSES, IN_A_FOLDER, IN_A_SHARD, DIM, ROWS_A_SHARD = 10, 1000, 10_000, 32, 16_384
 MOST_BYTES, MOST_AGAIN_S, MOST_INSPECT_S = 100, 20, 3
 _AT_FULL_SIZE = 1_000_000
 
@@ -95,6 +98,23 @@ def write_folders(folder: Path, n: int) -> NDArray[np.uint8]:
     return digests
 
 
+def write_shards(folder: Path, n: int) -> NDArray[np.uint8]:
+    """Write n images in tar shards, each with the name of its class beside it; return their ``(n, 32)`` digests."""
+    pieces = made_jpeg()
+    digests = np.empty((n, 32), np.uint8)
+    folder.mkdir()
+    for start in range(0, n, IN_A_SHARD):
+        with tarfile.open(folder / f"{start // IN_A_SHARD:06d}.tar", "w") as shard:
+            for i in range(start, min(n, start + IN_A_SHARD)):
+                content = image_bytes(i, pieces)
+                digests[i] = np.frombuffer(hashlib.sha256(content).digest(), np.uint8)
+                for name, member in ((f"{i:08d}.jpg", content), (f"{i:08d}.cls", b"%d" % (i % N_CLASSES))):
+                    info = tarfile.TarInfo(name)
+                    info.size = len(member)
+                    shard.addfile(info, io.BytesIO(member))
+    return digests
+
+
 def fill(cache: Path, digests: NDArray[np.uint8]) -> None:
     """Commit made features of all images, as if they had been embedded."""
     (spec,) = find_specs(BACKBONE).values()
@@ -103,6 +123,10 @@ def fill(cache: Path, digests: NDArray[np.uint8]) -> None:
     for start in range(0, len(digests), ROWS_A_SHARD):
         rows = digests[start : start + ROWS_A_SHARD]
         feature_set.append(spec, rows, rng.standard_normal((len(rows), DIM), dtype=np.float32), {"engine": "none"})
+
+
+Write = Callable[[Path, int], NDArray[np.uint8]]
+"""Writes so many images below a folder, and returns their digests."""
 
 
 def run(*command: str) -> dict[str, Any]:
@@ -127,11 +151,11 @@ def stackbone(*words: str) -> dict[str, Any]:
     return run("-m", "stackbone", *words)
 
 
-def measure(folder: Path, n: int) -> dict[str, dict[str, Any]]:
+def measure(folder: Path, n: int, write: Write) -> dict[str, dict[str, Any]]:
     """Measure all steps on n images but the pipeline."""
     data, cache = folder / "photos", folder / "cache"
     started = time.monotonic()
-    digests = write_folders(data, n)
+    digests = write(data, n)
     fill(cache, digests)
     print(f"made {n:,} images in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     extract = ("extract", str(data), "--backbones", BACKBONE, "--cache", str(cache), "--dataset", "made")
@@ -145,12 +169,12 @@ def measure(folder: Path, n: int) -> dict[str, dict[str, Any]]:
     return figures
 
 
-def pipeline(folder: Path, numbers: list[int]) -> dict[int, dict[str, Any]]:
+def pipeline(folder: Path, numbers: list[int], write: Write) -> dict[int, dict[str, Any]]:
     """Embed so many images each with a network that computes nothing, into a cache of its own."""
     figures = {}
     for n in numbers:
         data, cache = folder / f"photos-{n}", folder / f"cache-{n}"
-        write_folders(data, n)
+        write(data, n)
         words = ("extract", str(data), "--backbones", BACKBONE, "--cache", str(cache), "--engine", "torch")
         figures[n] = run("-c", _STUB, *words)
         print(f"{n:,} embedded in {figures[n]['seconds']:.1f} s", file=sys.stderr, flush=True)
@@ -163,11 +187,13 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=_AT_FULL_SIZE)
     parser.add_argument("--pipeline", default="", help="comma-separated numbers of images to embed as well")
     parser.add_argument("--dir", type=Path, default=Path(tempfile.gettempdir()), help="where all is made")
+    parser.add_argument("--tars", action="store_true", help="images in tar shards, not in folders")
     options = parser.parse_args()
+    write = write_shards if options.tars else write_folders
     n = 10_000 if options.quick else options.images
     with tempfile.TemporaryDirectory(prefix="stackbone-million-", dir=options.dir) as folder:
-        steps = measure(Path(folder), n)
-        embedded = pipeline(Path(folder), [int(each) for each in options.pipeline.split(",") if each])
+        steps = measure(Path(folder), n, write)
+        embedded = pipeline(Path(folder), [int(each) for each in options.pipeline.split(",") if each], write)
     index = json.loads(steps.pop("index")["said"])
     beyond = (index["bytes"] - index["paths"]) / n
     rows = [[step, f"{n:,}", *_told(f)] for step, f in steps.items()]

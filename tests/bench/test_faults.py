@@ -22,7 +22,8 @@ def test_no_fault_loses_a_row_or_gives_a_wrong_one(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     found = json.loads(figures.read_text())["figures"]
     outcomes = found["caches"]
-    assert [each["fault"] for each in outcomes] == [
+    named = [each["fault"] for each in outcomes]
+    assert named[:6] == [
         "SIGKILL while writing",
         "SIGKILL while compacting",
         "bit flip",
@@ -30,6 +31,7 @@ def test_no_fault_loses_a_row_or_gives_a_wrong_one(tmp_path: Path) -> None:
         "4 writers at once",
         "full disk",
     ]
+    assert all(name.startswith("object store: ") for name in named[6:])  # where such a server is installed
     for outcome in outcomes:
         assert outcome["survived"] == outcome["tried"] > 1
         assert outcome["silently_wrong"] == outcome["rows_lost"] == 0
