@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import cast
-from urllib.parse import unquote
 
 from stackbone.cache.disk.files import fsync_folder, lock_folder, make_folder, remove_abandoned, write_atomically
 from stackbone.cache.errors import CacheError, RemoteError, UsageError
@@ -33,7 +32,11 @@ def place_of(name: str | os.PathLike[str] | ObjectPath) -> Place:
     if isinstance(name, ObjectPath):
         return name
     if isinstance(name, str) and is_url(name):
-        return Path(unquote(name.split("://", 1)[1])) if protocol_of(name) in ("file", "local") else ObjectPath(name)
+        if protocol_of(name) not in ("file", "local"):
+            return ObjectPath(name)
+        from urllib.request import url2pathname  # which takes its time
+
+        return Path(url2pathname(name.split("://", 1)[1]))
     path = Path(name)
     if not isinstance(name, str) and path.parts and _COLLAPSED.fullmatch(path.parts[0]) and not path.exists():
         message = f"{path} was a URL before it was a Path, which drops one of its slashes. Give the URL as text"

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.errors import CacheError, UsageError
+from stackbone.cache.errors import CacheError, RemoteError, UsageError
 from stackbone.cache.places.place import Place
 from stackbone.cache.tensor_file import checksum, parse_tensors, read_content, write_tensors
 
@@ -64,13 +64,21 @@ def try_checkpoint(path: Place, run: str, facts: Mapping[str, Any], tensors: Ten
 
 
 def load_checkpoint(path: Place, run: str) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]] | None:
-    """Return the facts and tensors of a run's checkpoint; None, and a warning that says why, if it is not usable."""
+    """Return the facts and tensors of a run's checkpoint; None, and a warning that says why, if it is not usable.
+
+    Raises
+    ------
+    RemoteError
+        If it is on a server that cannot be asked.
+    """
     try:
         header, tensors = parse_tensors(read_content(path))
         described = json.loads(header[_METADATA])
         sound = described["sha256"] == _checksum(described["run"], described["facts"], tensors)
     except FileNotFoundError:
         return None
+    except RemoteError:  # a server that cannot be asked: there may well be a sound one
+        raise
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         sound = False
     if not sound:

@@ -43,7 +43,7 @@ from stackbone.cache.upkeep.set_aside import SET_ASIDE
 from stackbone.cache.upkeep.summary import summarise
 from stackbone.cache.upkeep.verify import verify
 from tests.made.caches import SPEC, features_of, make_digests, make_index
-from tests.made.servers import as_endpoint, s3_server
+from tests.made.servers import as_endpoint, s3_server, web_server
 
 MOST = 1 << 24
 STEERED = replace(SPEC, steering="ab" * 32)
@@ -388,6 +388,24 @@ class TestS3(CacheContract):
     @pytest.fixture
     def root(self, s3: None) -> str:
         return f"s3://bucket/{uuid.uuid4().hex}/features"
+
+
+def test_a_cache_on_a_web_server_can_be_read_and_not_written(tmp_path: Path) -> None:
+    digests = make_digests(9_000)
+    local = FeatureStore(tmp_path / "features")
+    local.feature_set("resnet50", SPEC).append(SPEC, digests, features_of(digests, 32), {})
+    local.write_dataset(make_index("photos", digests))
+    with web_server(tmp_path) as address:
+        store = FeatureStore(f"{address}/features")
+        (feature_set,) = store.feature_sets()
+        np.testing.assert_array_equal(feature_set.load(digests), features_of(digests, 32))
+        assert store.dataset().name == "photos"
+        assert verify(store, repair=True).findings == []
+        with pytest.raises(CacheError, match="the server does not offer it"):
+            feature_set.append(SPEC, digests[:1], features_of(digests[:1], 32), {})
+        with pytest.raises(CacheError, match="the server does not offer it"):
+            write_scores(store.scores_folder, "ab", Origin("photos", ()), {"p": np.ones((1, 1), np.float32)})
+    assert len(local.feature_set("resnet50", SPEC).shards()) == 1
 
 
 def test_a_url_that_was_made_a_path_is_refused() -> None:

@@ -18,6 +18,7 @@ from stackbone.cache.errors import RemoteError
 from stackbone.cache.places.listings import LISTINGS
 from stackbone.cache.records.scores import Origin, read_scores, write_scores
 from stackbone.cache.remote import failures, server
+from stackbone.cache.trainings.checkpoints import load_checkpoint
 from stackbone.cache.upkeep import compact as compact_module
 from stackbone.cache.upkeep.compact import compact
 from stackbone.cache.upkeep.forget import plan_forget
@@ -126,6 +127,7 @@ def test_a_server_that_is_lost_ends_a_reader_and_is_never_taken_for_an_empty_cac
         store.feature_sets,
         store.dataset,
         lambda: read_scores(store.scores_folder, "ab", 1 << 20),
+        lambda: load_checkpoint(store.scores_folder / "ab.training", "run"),
         lambda: verify(store, repair=True),
         lambda: compact(feature_set),
         lambda: plan_forget(store, ["photos"], unused=False),
