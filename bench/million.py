@@ -59,6 +59,7 @@ from stackbone.extract.embedding import plan
 
 class Stub:
     batch_size, provenance, forms = 64, {{"engine": "stub"}}, [OutputForm(POOLED, {DIM})]
+    is_bound_to_batch = False
     def __init__(self, *_of_a_network, **_options):
         pass
     def embed(self, pixels):
