@@ -3,8 +3,8 @@
 Writes distinct JPEG files of 16 x 16 pixels, in folders of ten classes or in tar shards (``--tars``), and a cache that
 has features of all of them, so that what is measured is everything but the networks. ``--pipeline`` embeds other
 numbers of them with a network that computes nothing: the memory of the pipeline, which is to stay flat. Every step is a
-command in a process of its own, whose peak memory is told. Bounds at 1,000,000: an index of at most 100 bytes an image beyond the paths, a run
-with nothing to do in 20 s, `inspect` in 3 s.
+command in a process of its own, whose peak memory is told. Bounds at 1,000,000: an index of at most 100 bytes an image
+beyond the paths, a run with nothing to do in 20 s, `inspect` in 3 s.
 ``python bench/million.py [--images 1000000] [--tars] [--pipeline 10000,100000] [--dir DIR] [--quick]
 [--json FILE]``.
 """
