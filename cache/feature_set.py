@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ from stackbone.cache.disk.scratch import empty_array
 from stackbone.cache.errors import CacheError, CorruptFileError
 from stackbone.cache.hdf5.opening import corrupt_message
 from stackbone.cache.maps.reader import MapReader
-from stackbone.cache.places.opened import with_heads
+from stackbone.cache.places.opened import AT_ONCE, WHOLE_AT_ONCE, side_by_side
 from stackbone.cache.places.place import Place, files_in, make_room
 from stackbone.cache.records import shard
 from stackbone.cache.records.feature_name import FeatureName, parse_feature_name
@@ -68,7 +69,7 @@ class FeatureSet:
         CacheError
             If it has no shard yet, or that shard is damaged.
         """
-        for _, header in self.read_each(shard.read_header):
+        for _, header in self.read_each(shard.read_header, n_at_once=1):
             return header
         message = f"the feature set {self.id} in {self.folder.parent} has no shard yet. Run `stackbone extract`"
         raise CacheError(message)
@@ -106,8 +107,8 @@ class FeatureSet:
         parts = [digests for _, digests in self.read_each(shard.read_digests)]
         return np.concatenate(parts) if parts else np.zeros((0, DIGEST_BYTES), np.uint8)
 
-    def read_each(self, read: Callable[[Place, str], _T]) -> Iterator[tuple[Place, _T]]:
-        """Yield (path, what `read` returns) of every shard.
+    def read_each(self, read: Callable[[Place, str], _T], *, n_at_once: int = AT_ONCE) -> Iterator[tuple[Place, _T]]:
+        """Yield (path, what `read` returns) of every shard; on an object store, `read` is called of so many at once.
 
         A shard that another process merged away meanwhile is passed over, and what took its place is read; rows
         may come twice then. This is the one place that tells vanished from damaged.
@@ -120,16 +121,12 @@ class FeatureSet:
         done: set[str] = set()
         for _ in range(LOOKS):
             waiting = [path for path in self.shards() if path.name not in done]
-            for path in with_heads(waiting):
-                try:
-                    found = read(path, self.fingerprint)
-                except FileNotFoundError:
-                    break
-                done.add(path.name)
-                yield path, found
-            else:
-                if not waiting:
-                    return
+            if not waiting:
+                return
+            with suppress(FileNotFoundError):
+                for path, found in side_by_side(waiting, lambda path: read(path, self.fingerprint), n_at_once):
+                    done.add(path.name)
+                    yield path, found
         message = (
             f"shards of {self.id} in {self.folder.parent} vanished {LOOKS} times while they were read: another "
             "process keeps merging or removing them. Run again when it is done"
@@ -174,7 +171,7 @@ class FeatureSet:
     ) -> NDArray[np.float32]:
         """Return features aligned with `digests`, in one pass over the shards.
 
-        Memory: the result (a large one in a scratch file), two shards, and about 10 bytes a row.
+        Memory: the result (a large one in a scratch file), two shards (of an object store five), about 10 bytes a row.
 
         Parameters
         ----------
@@ -250,7 +247,7 @@ class FeatureSet:
         order = np.argsort(wanted)
         found = np.zeros(len(wanted), np.bool_)
         dim = 0
-        for path, (part_digests, features) in self.read_each(shard.read_rows):
+        for path, (part_digests, features) in self.read_each(shard.read_rows, n_at_once=WHOLE_AT_ONCE):
             dim = dim or features.shape[1]
             if features.shape[1] != dim:
                 found_dim = f"it has {features.shape[1]} features a row, other shards of {self.id} have {dim}"

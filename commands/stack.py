@@ -13,6 +13,7 @@ import typer
 from stackbone.cache.errors import StackError, UsageError
 from stackbone.cache.text import typed
 from stackbone.commands.shared import endings
+from stackbone.commands.shared.cluster.ray import RayOption, fits_on
 from stackbone.commands.shared.console import err, out, print_json, progress
 from stackbone.commands.shared.experiment_options import (
     AgainstOptions,
@@ -68,6 +69,7 @@ def command(
     scores: RowOptions,
     page: PageOptions,
     device: SolverDeviceOption = "cpu",
+    ray: RayOption = None,
     cache: CacheOption = None,
     dataset: DatasetNameOption = None,
     as_json: JsonOption = False,
@@ -105,14 +107,14 @@ def command(
         "device": _tell_device(device),
     }
     if self_check:
-        with progress() as on_progress:
+        with progress() as on_progress, fits_on(ray):
             found = run_self_check(store, **asked, task=models.task, progress=on_progress)
         if as_json:
             print_json({"self_check": found})
         else:
             out.print(found)
         return
-    with progress("scores that were computed are kept; run the same command to go on") as on_progress:
+    with progress("scores that were computed are kept; run the same command to go on") as on_progress, fits_on(ray):
         experiment = run_experiment(
             store,
             **asked,

@@ -14,6 +14,7 @@ import typer
 from stackbone.cache.errors import UsageError
 from stackbone.cache.text import typed
 from stackbone.commands.shared import endings
+from stackbone.commands.shared.cluster.ray import RayOption, fits_on
 from stackbone.commands.shared.console import err, print_json, progress
 from stackbone.commands.shared.experiment_options import CrossValidationOptions, number_or_plan
 from stackbone.commands.shared.option_groups import grouped
@@ -45,6 +46,7 @@ def command(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Number of classifiers to fit at a time [default: one per core]")
     ] = None,
+    ray: RayOption = None,
     cache: CacheOption = None,
     dataset: DatasetNameOption = None,
     as_json: JsonOption = False,
@@ -71,7 +73,7 @@ def command(
         check_model(domains.target_labels, domains.methods, files.save_method)
     rows.check()
     store = FeatureStore(cache)
-    with progress() as on_progress:
+    with progress() as on_progress, fits_on(ray):
         experiment = run_transfer(
             store,
             target=domains.target,

@@ -42,6 +42,7 @@ ROOMS = {
     },
     "stack": {
         *("stackbone.cache", "numpy", "scipy", "sklearn", "mlxtend", "joblib"),
+        "ray",  # fits on a cluster, by joblib's Ray backend
         "threadpoolctl",  # scikit-learn's own way to tell BLAS how many cores it has
         "pandas",  # files of folds, and times; scores as frames
         *("safetensors", "pyarrow"),  # saved models, files of predictions

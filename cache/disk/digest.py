@@ -163,7 +163,7 @@ def list_digests(
         if on_progress:
             on_progress(done, len(to_hash))
     racy = to_hash[stamps[to_hash, 1:3].max(axis=1, initial=0) > started_ns - _RACY_NS]
-    racy = racy[[inside is None or inside.is_dated(files[i]) for i in racy.tolist()]]
+    racy = racy[[inside is None or not stamps[i, 3] or inside.is_dated(files[i]) for i in racy.tolist()]]
     stamps[racy, 0] = -1
     return FileDigests(digests, FileStamps(stamps), reasons, len(to_hash))
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from typing import Protocol
+from contextlib import contextmanager
+from itertools import islice
+from typing import Protocol, TypeVar
 
 from stackbone.cache.disk.reading import open_regular, read_at, read_regular, sha256_of
 from stackbone.cache.errors import Malformed
@@ -15,7 +17,12 @@ from stackbone.cache.places.heads import HEADS
 from stackbone.cache.places.object_path import ObjectPath
 from stackbone.cache.places.place import Place
 
-_AT_ONCE = 16  # requests on their way
+_T = TypeVar("_T")
+AT_ONCE = 16
+"""Requests for little that are on their way together."""
+
+WHOLE_AT_ONCE = 3
+"""The same, for whole shards: each takes its size in memory."""
 
 Stamp = tuple[int, ...]
 """What is said of a file by the system or the server, and changes with its bytes."""
@@ -77,23 +84,27 @@ def read_place(place: str | os.PathLike[str] | ObjectPath, most: int) -> bytes:
     return content
 
 
-def with_heads(places: Sequence[Place]) -> Iterator[Place]:
-    """Yield files that are about to be opened in pieces; on an object store many are asked for ahead, at once."""
-    objects = [each for each in places if isinstance(each, ObjectPath)]
-    if len(objects) < 2:
-        yield from places
+def side_by_side(
+    places: Sequence[Place], do: Callable[[Place], _T], n_at_once: int = AT_ONCE
+) -> Iterator[tuple[Place, _T]]:
+    """Yield each of some files with what `do` returns of it, in order; on an object store, several are done at once.
+
+    There a request takes as long as many reads of a disk. Where `do` raises, so does this, once it is that file's turn.
+    """
+    if n_at_once < 2 or len(places) < 2 or not isinstance(places[0], ObjectPath):
+        for place in places:
+            yield place, do(place)
         return
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for start in range(0, len(objects), _AT_ONCE):
-            group = objects[start : start + _AT_ONCE]
-            for _ in pool.map(_fetch_ahead, group):
-                pass
-            yield from group
-
-
-def _fetch_ahead(place: ObjectPath) -> None:
-    with suppress(OSError):  # whoever opens it is told
-        HEADS.of(place)
+    pool, rest = ThreadPoolExecutor(n_at_once), iter(places)
+    try:
+        begun = deque((place, pool.submit(do, place)) for place in islice(rest, n_at_once))
+        while begun:
+            place, result = begun.popleft()
+            found = result.result()
+            begun.extend((each, pool.submit(do, each)) for each in islice(rest, 1))
+            yield place, found
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 class _OnDisk:

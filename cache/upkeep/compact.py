@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from stackbone.cache.disk.digest import DIGEST_BYTES, Digests, as_keys
 from stackbone.cache.errors import CacheError, CorruptFileError, RemoteError
 from stackbone.cache.feature_set import LOOKS, FeatureSet
 from stackbone.cache.hdf5.opening import corrupt_message
+from stackbone.cache.places.opened import WHOLE_AT_ONCE, side_by_side
 from stackbone.cache.places.place import Place, locked, sync_folder
 from stackbone.cache.records import shard
 from stackbone.cache.records.provenance import merge_provenance
@@ -100,7 +102,8 @@ def compact(feature_set: FeatureSet, *, drop: Digests | None = None) -> Compacti
 
 def _compact(feature_set: FeatureSet, drop: Digests | None) -> Compaction:
     old = feature_set.shards()
-    headers = [shard.read_proven(path, feature_set.fingerprint)[0] for path in old]
+    prove = partial(shard.read_proven, fingerprint=feature_set.fingerprint)
+    headers = [header for _, (header, _) in side_by_side(old, prove, WHOLE_AT_ONCE)]
     for path, header in zip(old, headers, strict=True):
         if (header.dim, header.form) != (headers[0].dim, headers[0].form):
             found = f"it has {header.dim} features a row, {old[0].name} has {headers[0].dim}"
@@ -189,7 +192,8 @@ def _os_message(feature_set: FeatureSet, exc: OSError) -> str:
 def _distinct(paths: list[Place], fingerprint: str, drop: Digests | None) -> NDArray[np.bytes_]:
     if not paths:
         return np.zeros(0, f"S{DIGEST_BYTES}")
-    keys = np.unique(np.concatenate([as_keys(shard.read_digests(path, fingerprint)) for path in paths]))
+    read = partial(shard.read_digests, fingerprint=fingerprint)
+    keys = np.unique(np.concatenate([as_keys(digests) for _, digests in side_by_side(paths, read)]))
     return keys if drop is None else np.setdiff1d(keys, as_keys(drop))
 
 
@@ -201,11 +205,12 @@ def _n_shards(headers: list[ShardHeader]) -> int:
     return math.ceil(sum(header.n_rows for header in headers) / _rows_each(headers[0])) if headers else 0
 
 
-def _selected(paths: Iterable[Place], feature_set: FeatureSet, wanted: NDArray[np.bytes_]) -> Iterator[_Rows]:
+def _selected(paths: Sequence[Place], feature_set: FeatureSet, wanted: NDArray[np.bytes_]) -> Iterator[_Rows]:
     """Yield the wanted rows of each shard, each digest once, the first shard's row before a later one's."""
     taken = np.zeros(len(wanted), np.bool_)
-    for path in paths:
-        found = _Rows(*shard.read_kept_rows(path, feature_set.fingerprint))
+    read = partial(shard.read_kept_rows, fingerprint=feature_set.fingerprint)
+    for _, kept in side_by_side(paths, read, WHOLE_AT_ONCE):
+        found = _Rows(*kept)
         keys, first = np.unique(as_keys(found.digests), return_index=True)
         slots = np.searchsorted(wanted, keys)
         hit = slots < len(wanted)
@@ -243,10 +248,8 @@ def _join(parts: list[_Rows]) -> _Rows:
     )
 
 
-def _remove(paths: Iterable[Place]) -> None:
-    folders = set()
-    for path in paths:
-        path.unlink(missing_ok=True)
-        folders.add(path.parent)
-    for folder in folders:
+def _remove(paths: Sequence[Place]) -> None:
+    for _ in side_by_side(paths, lambda path: path.unlink(missing_ok=True)):
+        pass
+    for folder in {path.parent for path in paths}:
         sync_folder(folder)

@@ -129,7 +129,7 @@ def verify(store: FeatureStore, *, repair: bool = False, on_progress: Steps | No
     looks.n_all = sum(len(each.shards()) for each in sets) + len([*recorded, *indexes, *batches, *boxes, *told])
     for each in sets:
         # What `compact` put in the place of shards that vanish is looked at in their place.
-        for _ in each.read_each(partial(looks.look, "shard", _check_shard)):
+        for _ in each.read_each(partial(looks.look, "shard", _check_shard), n_at_once=1):
             pass
     for each in recorded:
         with suppress(FileNotFoundError):

@@ -91,6 +91,8 @@ class ContainerKind:
         `Malformed` if it is none.
     most_open
         How many of this kind stay open at once, with what they keep in memory.
+    is_sorted
+        Whether members are stored in the order of their names, so that none need be listed to read them in that order.
     """
 
     name: str
@@ -98,6 +100,7 @@ class ContainerKind:
     what: str
     open: Callable[[BinaryIO, str], Container]
     most_open: int = 4
+    is_sorted: bool = False
 
 
 CONTAINERS = Plugins(ContainerKind, "stackbone.containers", "stackbone.extract.containers.kinds", "KIND")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from sys import intern
 
-from stackbone.extract.containers.place import split_place
+from stackbone.extract.containers.place import kind_of, split_place
 from stackbone.extract.containers.reading import stored_names
 
 
@@ -34,6 +34,10 @@ def in_stored_order(numbers: Iterable[int], place_of: Callable[[int], str]) -> I
     for container, own in groupby(numbers, lambda number: _container_of(place_of(number))):
         if not container:
             yield from own
+            continue
+        kind = kind_of(container)
+        if kind is not None and kind.is_sorted:
+            yield from sorted(own, key=place_of)
             continue
         number_of = {place_of(number)[len(container) + 1 :]: number for number in own}
         for name in stored_names(container, number_of):

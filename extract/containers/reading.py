@@ -16,7 +16,7 @@ from stackbone.cache.disk.reading import MOST_IMAGE_BYTES, ListedFile, read_list
 from stackbone.cache.errors import ImageError, Malformed, RemoteError
 from stackbone.cache.remote.objects import get_object
 from stackbone.cache.remote.url import is_url
-from stackbone.extract.containers.container import Container
+from stackbone.extract.containers.container import Container, ContainerKind
 from stackbone.extract.containers.opening import open_container
 from stackbone.extract.containers.place import kind_of, split_place
 
@@ -153,13 +153,18 @@ class _Opened:
             if found is not None and found.stamp != stamp:
                 closing.append(found)
                 found = None
+            is_new = found is None
             found = self._open[place] = found or _Open(place, stamp)
-            kind = kind_of(place)
-            alike = [each for each in self._open if kind_of(each) is kind]
-            closing += [self._open.pop(each) for each in alike[: -kind.most_open if kind else None]]
+            if is_new:
+                closing += self._beyond(kind_of(place))
         for each in closing:
             each.close()
         return found
+
+    def _beyond(self, kind: ContainerKind | None) -> list[_Open]:
+        """Take out and return those of a kind that were read longest ago, beyond as many as stay open."""
+        alike = [each for each in self._open if kind_of(each) is kind]
+        return [self._open.pop(each) for each in alike[: -kind.most_open if kind else None]]
 
 
 def _stamp(place: str) -> tuple[int, ...]:

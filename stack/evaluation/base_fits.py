@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.stack.evaluation.kept_outcome import FitKey as OutcomeKey
 from stackbone.stack.evaluation.nested import NestedFit
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.evaluation.viewed import run_fit, view_sets, view_settings
-from stackbone.stack.fitting.fits import FitCounter, FitKey, run_alone, run_fits
+from stackbone.stack.fitting.fits import FitCounter, FitKey, KeptFit, run_alone, run_fits
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.per_fold import Features, check_nested, nested_of, of_fold
 from stackbone.stack.learners.learner import BaseLearner, BaseOutcome, Part
@@ -51,11 +52,17 @@ class BaseFit:
 
     def find_or_run(self, cache: ScoreCache, values: NDArray[Any], part: Part, found: list[str]) -> BaseOutcome:
         """Return what the cache has kept of this fit, or run it; parameters as of `ScoreCache`."""
+        return cache.find_or_run(self._key(cache, values, part), self.run, found)
+
+    def kept(self, cache: ScoreCache, values: NDArray[Any], part: Part, found: list[str]) -> KeptFit[BaseOutcome]:
+        """Return this fit with the place where its outcome is kept; parameters as of `ScoreCache`."""
+        return cache.kept(self._key(cache, values, part), self.run, found)
+
+    def _key(self, cache: ScoreCache, values: NDArray[Any], part: Part) -> OutcomeKey:
         inner = part.inner if self.uses_inner_folds else []
         settings = {**self.settings, **_choices(part, has_choice=self.uses_inner_folds)}
         key = cache.key(settings, self.names, values, part.fold, inner, number=part.number)
-        key = replace(key, feature_sets=(*key.feature_sets, *self.inner_sets))
-        return cache.find_or_run(key, self.run, found)
+        return replace(key, feature_sets=(*key.feature_sets, *self.inner_sets))
 
 
 def _choices(part: Part, *, has_choice: bool) -> dict[str, object]:

@@ -9,7 +9,6 @@ scored on.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -151,7 +150,7 @@ def evaluate(
     base = {key: fit for key, fit in fits_of_all.items() if key[0] in models}
     found_keys: list[str] = []
     runs: dict[FitKey, Callable[[], BaseOutcome]] = {
-        key: fit.run if cache is None else partial(fit.find_or_run, cache, truth.values, parts[key[1]], found_keys)
+        key: fit.run if cache is None else fit.kept(cache, truth.values, parts[key[1]], found_keys)
         for key, fit in base.items()
     }
     counter = FitCounter(progress, len(base) + len(parts) * len(metas))

@@ -28,7 +28,7 @@ from stackbone.cache.places.place import Place
 from stackbone.cache.records.scores import Origin, read_scores, write_scores
 from stackbone.stack.computing.arithmetic import CPU, chosen_arithmetic
 from stackbone.stack.evaluation.kept_outcome import FitKey, from_arrays, most_bytes, to_arrays
-from stackbone.stack.fitting.fit_warnings import messages
+from stackbone.stack.fitting.fits import KeptFit
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.per_fold import Features, PerFold, Viewed
 from stackbone.stack.learners.learner import BaseOutcome
@@ -146,17 +146,23 @@ class ScoreCache:
         found : list of str, optional
             The key's digest is added to it where no fit was needed.
         """
-        kept = self.load(key)
-        if kept is not None:
+        return self.kept(key, run, found)()
+
+    def kept(self, key: FitKey, run: Callable[[], Outcome], found: list[str] | None = None) -> KeptFit[Outcome]:
+        """Return a fit with the place where its outcome is kept; parameters as of `find_or_run`."""
+
+        def find() -> Outcome | None:
+            kept = self.load(key)
+            if kept is None:
+                return None
             if found is not None:
                 found.append(key.digest)
             outcome, said = kept
             for message in said:
                 warnings.warn(message, ConvergenceWarning, stacklevel=2)
             return cast(Outcome, outcome)
-        outcome = run()
-        self.save(key, outcome, messages())
-        return outcome
+
+        return KeptFit(find, run, lambda outcome, said: self.save(key, outcome, said))
 
     def load(self, key: FitKey) -> tuple[BaseOutcome, list[str]] | None:
         """Return what was kept under a key and what it was warned of; None if it cannot be this fit's."""

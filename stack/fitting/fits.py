@@ -1,7 +1,8 @@
 """Fits side by side, each on one core."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import joblib
 from threadpoolctl import threadpool_limits
@@ -9,12 +10,41 @@ from threadpoolctl import threadpool_limits
 from stackbone.cache import usable_cores
 from stackbone.cache.progress import Progress
 from stackbone.stack.computing.arithmetic import HOST, chosen_arithmetic
-from stackbone.stack.fitting.fit_warnings import fitting
+from stackbone.stack.fitting.fit_warnings import fitting, messages
+from stackbone.stack.fitting.on_ray import is_on_ray, run_on_ray
 
 FitKey = tuple[str, int]
 """Model, and number of the fold."""
 
 Outcome = TypeVar("Outcome")
+
+
+@dataclass(frozen=True, eq=False)
+class KeptFit(Generic[Outcome]):
+    """A fit whose outcome an earlier run may have kept.
+
+    Attributes
+    ----------
+    find : callable
+        Returns what was kept, and warns of what it was warned of; None where nothing was.
+    run : callable
+        Fits.
+    keep : callable
+        Keeps an outcome, with what it was warned of.
+    """
+
+    find: Callable[[], Outcome | None]
+    run: Callable[[], Outcome]
+    keep: Callable[[Outcome, Sequence[str]], None]
+
+    def __call__(self) -> Outcome:
+        """Return what was kept, or fit and keep it."""
+        found = self.find()
+        if found is not None:
+            return found
+        outcome = self.run()
+        self.keep(outcome, messages())
+        return outcome
 
 
 class FitCounter:
@@ -49,7 +79,7 @@ def run_fits(
 
     A fit is many small matrix products: a BLAS that spreads each over the cores loses by it, even alone,
     and by far more when several fits do so at once. So each has one core. On a GPU, whose memory one fit can fill, they
-    run one after another instead.
+    run one after another instead. Within `fits_on_ray` they run on a cluster.
 
     Parameters
     ----------
@@ -68,6 +98,11 @@ def run_fits(
     if chosen_arithmetic() is not HOST:
         return run_alone(fits, n_jobs, counter)
     outcomes: dict[FitKey, Outcome] = {}
+    if is_on_ray():
+        for key, outcome in _found_or_run_on_ray(fits, n_jobs):
+            outcomes[key] = outcome
+            counter.step()
+        return outcomes
     with threadpool_limits(limits=1, user_api="blas"):
         parallel = joblib.Parallel(_n_threads(n_jobs), backend="threading", return_as="generator_unordered")
         done: Iterable[tuple[FitKey, Outcome]] = parallel(joblib.delayed(run)(*item) for item in fits.items())
@@ -75,6 +110,25 @@ def run_fits(
             outcomes[key] = outcome
             counter.step()
     return outcomes
+
+
+def _found_or_run_on_ray(
+    fits: Mapping[FitKey, Callable[[], Outcome]], n_jobs: int | None
+) -> Iterator[tuple[FitKey, Outcome]]:
+    """Yield the outcome of each fit: those that are kept first, from here, then the others, from a cluster."""
+    waiting: dict[FitKey, Callable[[], Outcome]] = {}
+    for key, fit in fits.items():
+        with fitting(*key):
+            found = fit.find() if isinstance(fit, KeptFit) else None
+        if found is None:
+            waiting[key] = fit.run if isinstance(fit, KeptFit) else fit
+        else:
+            yield key, found
+    for key, outcome, said in run_on_ray(waiting, n_jobs):
+        kept = fits[key]
+        if isinstance(kept, KeptFit):
+            kept.keep(outcome, said)
+        yield key, outcome
 
 
 def run_alone(

@@ -17,6 +17,10 @@ class Memo:
         self._locks: dict[str, Lock] = {}
         self._found: dict[str, Any] = {}
 
+    def __reduce__(self) -> tuple[type[Memo], tuple[()]]:
+        """Go to another process empty: its values are made there again."""
+        return Memo, ()
+
     def get(self, name: str, make: Callable[[], _T]) -> _T:
         """Return the value of that name, made by `make` where there is none yet.
 

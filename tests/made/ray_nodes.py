@@ -1,6 +1,6 @@
-"""A Ray cluster of several node processes on this machine, told by lines: ``add`` and ``kill`` a node; it ends with them.
+"""A Ray cluster of several node processes on this machine, told by lines: ``add`` a node, ``kill`` one.
 
-Run as a script. It answers each line by one: the head's address first, then how many nodes there are.
+Run as a module. It answers each line by one: the head's address first, then how many nodes there are.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main() -> None:
                 cluster.remove_node(nodes.pop(0), allow_graceful=False)
             print(len(nodes), file=told, flush=True)
     finally:
-        cluster.shutdown()
+        cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -97,11 +98,12 @@ class Faults:
 
     ``busy`` answers 503 SlowDown, ``error`` 500, ``reset`` cuts the connection before an answer, ``lost`` does so after
     the server did as it was told, ``half answer`` cuts within the answer, ``half upload`` within what is sent on,
-    ``hang`` answers too late. After `cut_after` requests all are ``reset``.
+    ``hang`` answers too late. Each answer takes `delay_s`. After `cut_after` requests all are ``reset``.
     """
 
     choose: Callable[[str, str], str | None] = field(default=lambda method, path: None)
     hang_s: float = 3.0
+    delay_s: float = 0.0
     cut_after: int | None = None
     met: list[tuple[str, str, str]] = field(default_factory=list)
     n_requests: int = 0
@@ -125,6 +127,7 @@ def faulty_proxy(address: str, faults: Faults) -> Iterator[str]:
             if fault:
                 faults.met.append((fault, self.command, self.path))
             body = self._body()
+            time.sleep(faults.delay_s)
             if fault == "hang":
                 threading.Event().wait(faults.hang_s)
             if fault in ("busy", "error"):

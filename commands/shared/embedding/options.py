@@ -9,6 +9,7 @@ import typer
 
 from stackbone.cache.cluster.joining import check_ray
 from stackbone.cache.errors import UsageError
+from stackbone.commands.shared.cluster.ray import RayOption
 from stackbone.commands.shared.options import DeviceOption, EngineOption, WorkersOption
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 DataArgument = Annotated[
     list[str],
     typer.Argument(
-        help="A folder of class folders, a table, archives, a CUB, VOC, COCO or YOLO folder, or image files"
+        help="A folder of class folders, tables, archives, videos, a CUB, VOC, COCO or YOLO folder, image files, a URL"
     ),
 ]
 ChosenBackbonesOption = Annotated[
@@ -32,15 +33,6 @@ OutputsOption = Annotated[
     typer.Option(
         help="What to keep of every backbone, separated by commas, each a feature set of its own: {outputs}, "
         "layer:NAME; `backbones --outputs NAME` says what a network has [default: pooled]"
-    ),
-]
-RayOption = Annotated[
-    str | None,
-    typer.Option(
-        "--ray",
-        metavar="ADDRESS",
-        help="Work on the machines of this Ray cluster: HOST:PORT of its head, auto for the one that this machine is "
-        "in, local for this machine alone",
     ),
 ]
 NoLabelsOption = Annotated[bool, typer.Option("--no-labels", help="Ignore labels: compute features only")]
@@ -113,7 +105,7 @@ class SpreadOptions:
         """The cluster that computes; None for this process alone."""
         from stackbone.extract.embedding.cluster.placing import ClusterOptions
 
-        return ClusterOptions(self.ray, self.gpus_per_worker, self.cpus_per_worker) if self.ray else None
+        return ClusterOptions(self.ray, self.gpus_per_worker, self.cpus_per_worker) if self.ray is not None else None
 
     def check(self, *, dry_run: bool) -> None:
         """Raise `UsageError` if options exclude each other."""
@@ -123,8 +115,8 @@ class SpreadOptions:
             raise UsageError(message)
         of_ray = [("--gpus-per-worker", self.gpus_per_worker), ("--cpus-per-worker", self.cpus_per_worker)]
         for name, value in of_ray:
-            if value is not None and not self.ray:
+            if value is not None and self.ray is None:
                 message = f"{name} is of the workers of a cluster: add --ray auto, or leave it out"
                 raise UsageError(message)
-        if self.ray:
+        if self.ray is not None:
             check_ray(self.ray)

@@ -139,4 +139,4 @@ def _open(stream: BinaryIO, name: str) -> Container:
     return RowImages(ArrowRows(stream, name))
 
 
-KIND = ContainerKind("arrow", (".arrow",), "an Arrow file with a column of images", _open)
+KIND = ContainerKind("arrow", (".arrow",), "an Arrow file with a column of images", _open, is_sorted=True)

@@ -77,4 +77,4 @@ def _open(stream: BinaryIO, name: str) -> Container:
     return RowImages(ParquetRows(stream, name))
 
 
-KIND = ContainerKind("parquet", (".parquet", ".pq"), "a Parquet file with a column of images", _open)
+KIND = ContainerKind("parquet", (".parquet", ".pq"), "a Parquet file with a column of images", _open, is_sorted=True)

@@ -108,4 +108,6 @@ KIND = ContainerKind(
     (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".3gp", ".wmv", ".flv"),
     "a video",
     _open,
+    most_open=2,
+    is_sorted=True,
 )

@@ -14,7 +14,8 @@ from stackbone.extract.datasets.further import Further, gather
 from stackbone.extract.datasets.kind import Entries, TableColumns
 from stackbone.extract.datasets.label_sets import read_sets
 from stackbone.extract.datasets.tables.cells import LIST_MARK, cell_text, list_text
-from stackbone.extract.datasets.tables.columns import choose_columns
+from stackbone.extract.datasets.tables.columns import KNOWN_NAMES, choose_columns, plain_name
+from stackbone.extract.datasets.tables.limits import MOST_FURTHER
 from stackbone.extract.datasets.tables.marks import read_marks
 
 _IMAGE = "(image)"  # stands for the column of paths, which samples have none of
@@ -23,10 +24,18 @@ _FEW = 2  # images that a text stands for at least, on average, to be a class an
 
 
 class SampleColumns:
-    """Columns that grow by a row for each image; a column is text, and a cell that says nothing is ``""``."""
+    """Columns that grow by a row for each image; a column is text, and a cell that says nothing is ``""``.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    wanted
+        The columns' names as the user gave them.
+    """
+
+    def __init__(self, wanted: TableColumns) -> None:
+        self._wanted = wanted
         self._n = 0
+        self._is_full = False
         self._columns: dict[str, list[str]] = {}
         self._lists: set[str] = set()
         self._nested: set[str] = set()
@@ -34,8 +43,12 @@ class SampleColumns:
 
     def add(self, row: dict[str, object]) -> None:
         """Add what is said of the next image."""
+        if not self._is_full and self._n * len(self._columns) > MOST_FURTHER:
+            self._is_full = True
+            self._columns = {name: cells for name, cells in self._columns.items() if self._may_be_marks(name)}
         for name, value in row.items():
-            if name not in self._columns and len(self._columns) < _MOST_NAMES:
+            is_taken = self._may_be_marks(name) or not self._is_full
+            if name not in self._columns and is_taken and len(self._columns) < _MOST_NAMES:
                 self._columns[name] = [""] * self._n
             if name in self._columns and len(self._columns[name]) == self._n:
                 self._columns[name].append(self._cell(name, value))
@@ -43,6 +56,11 @@ class SampleColumns:
         for cells in self._columns.values():
             if len(cells) < self._n:
                 cells.append("")
+
+    def _may_be_marks(self, name: str) -> bool:
+        """Return whether a column may be that of the labels, splits or groups."""
+        named = {self._wanted.label, self._wanted.split, self._wanted.group, *self._wanted.labels}
+        return name in named or name in ("cls", "txt") or plain_name(name) in KNOWN_NAMES
 
     def _cell(self, name: str, value: object) -> str:
         if isinstance(value, list) and not any(isinstance(each, list | dict) for each in value):
@@ -56,15 +74,11 @@ class SampleColumns:
         text = text[: MOST_KEPT + 1]
         return self._shared.setdefault(text, text) if len(self._shared) < _MOST_NAMES else self._shared.get(text, text)
 
-    def read(
-        self, wanted: TableColumns, paths: Sequence[str], splits: Sequence[str]
-    ) -> tuple[Entries, list[str], Further, str]:
+    def read(self, paths: Sequence[str], splits: Sequence[str]) -> tuple[Entries, list[str], Further, str]:
         """Return the images with their labels, splits and groups, notes, further columns, and the form of the labels.
 
         Parameters
         ----------
-        wanted
-            The columns' names.
         paths
             Of the images, one for each row.
         splits
@@ -77,7 +91,7 @@ class SampleColumns:
         DatasetError
             As of `read_sets`.
         """
-        table = Path("the samples")
+        table, wanted = Path("the samples"), self._wanted
         if wanted.path != TableColumns().path:
             message = (
                 f"--path-column {wanted.path} describes a table, and the images of WebDataset shards are their "
@@ -100,6 +114,8 @@ class SampleColumns:
                 "type --label-column NAME."
             )
         notes += chosen.notes
+        if self._is_full:
+            notes.append(f"What else the files beside images say is not kept: more than {MOST_FURTHER:,} cells.")
         marks: dict[str, list[str]] = {"label": [""] * self._n, "split": list(splits), "group": [""] * self._n}
         for key in marks.keys() & chosen.names.keys():
             name = chosen.names[key]

@@ -34,14 +34,14 @@ class Held:
     images
         Names of members that are images by their extensions, in the order in which they are stored.
     others
-        Names of other members that can be read and are not hidden, nor a system's.
+        Other members that can be read and are not hidden, nor a system's.
     """
 
     path: str
     folder: str
     container: Container
     images: list[str] = field(default_factory=list)
-    others: list[str] = field(default_factory=list)
+    others: list[Member] = field(default_factory=list)
 
 
 @dataclass
@@ -132,4 +132,4 @@ def _sort(held: Held, member: Member, exclusion: Exclusion, inventory: Inventory
     elif is_image_name(name):
         held.images.append(member.name)
     else:
-        held.others.append(member.name)
+        held.others.append(member)

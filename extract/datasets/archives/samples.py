@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import cast
 
 from stackbone.cache.errors import DatasetError, ImageError, Malformed
 from stackbone.cache.text import counted
+from stackbone.extract.containers.container import Member
 from stackbone.extract.containers.opening import open_container
 from stackbone.extract.containers.place import kind_of
 from stackbone.extract.datasets.archives.columns import SampleColumns
@@ -65,70 +66,68 @@ def list_samples(request: Request) -> Listing:
     """
     archives = cast(Archives, request.once("archives", find_archives))
     refuse_level_options(replace(request, split_folders="auto"))
-    columns, inventory = SampleColumns(), Inventory()
+    columns, inventory = SampleColumns(request.columns), Inventory()
     split_of = _splits(archives) if request.split_folders != "none" else {}
     paths: list[str] = []
     splits: list[str] = []
-    orphans = _Orphans()
+    flaws = _Flaws()
     for held in go_through(archives, request.exclude, inventory):
-        rows = _rows(held, inventory, orphans)
-        for name, row in rows:
+        for name, row in _rows(held, inventory, flaws):
             paths.append(f"{held.path}/{name}")
             splits.append(split_of.get(held.folder, ""))
             columns.add(row)
     if not paths:
         inventory.refuse_damaged(archives.root)
         raise DatasetError(no_images_message(archives.root, inventory.found))
-    entries, notes, further, form = columns.read(request.columns, paths, splits)
+    entries, notes, further, form = columns.read(paths, splits)
     inventory.found.images = paths
-    notes = [*inventory.notes(), *notes, *orphans.notes(len(paths))]
+    notes = [*inventory.notes(), *notes, *flaws.notes(len(paths))]
     return Listing(
         archives.title, archives.root, entries, inventory.found.skipped, notes, further=further, label_form=form
     )
 
 
-class _Orphans:
-    """Samples that a shard holds a part of."""
+@dataclass
+class _Tally:
+    """How many there are of something, and the first."""
 
-    def __init__(self) -> None:
-        self.bare = 0
-        self.bare_example = ""
-        self.lone = 0
-        self.lone_example = ""
-        self.broken = 0
-        self.broken_example = ""
+    n: int = 0
+    example: str = ""
+
+    def add(self, path: str, n: int = 1) -> None:
+        self.n += n
+        self.example = self.example or path
+
+
+@dataclass
+class _Flaws:
+    """Images without a file that says anything, files without an image, and files that cannot be read."""
+
+    bare: _Tally = field(default_factory=_Tally)
+    lone: _Tally = field(default_factory=_Tally)
+    broken: _Tally = field(default_factory=_Tally)
 
     def notes(self, n_images: int) -> Iterator[str]:
-        """Yield what to say of them."""
-        if self.bare and self.bare < n_images:
-            have = "has" if self.bare == 1 else "have"
+        """Yield what to say of them, beside so many images."""
+        if 0 < self.bare.n < n_images:
+            have = "has" if self.bare.n == 1 else "have"
             yield (
-                f"{counted(self.bare, 'image')} {have} no file of labels in the same shard, such as "
-                f"{self.bare_example!r}, and no label by that: a sample that lies in two shards is not put together."
+                f"{counted(self.bare.n, 'image')} {have} no file of labels in the same shard, such as "
+                f"{self.bare.example!r}, and no label by that: a sample that lies in two shards is not put together."
             )
-        if self.lone:
-            stand = "stands" if self.lone == 1 else "stand"
-            yield f"{counted(self.lone, 'file')} {stand} beside no image, such as {self.lone_example!r}."
-        if self.broken:
+        if self.lone.n:
+            stand = "stands" if self.lone.n == 1 else "stand"
+            yield f"{counted(self.lone.n, 'file')} {stand} beside no image, such as {self.lone.example!r}."
+        if self.broken.n:
             yield (
-                f"{counted(self.broken, 'file')} beside images cannot be read, such as {self.broken_example!r}: what "
+                f"{counted(self.broken.n, 'file')} beside images cannot be read, such as {self.broken.example!r}: what "
                 "they say is missing."
             )
 
 
-def _rows(held: Held, inventory: Inventory, orphans: _Orphans) -> Iterator[tuple[str, dict[str, object]]]:
+def _rows(held: Held, inventory: Inventory, flaws: _Flaws) -> Iterator[tuple[str, dict[str, object]]]:
     """Yield the images of a shard, as they are stored, with what the files beside them say, by column."""
-    sides = [name for name in held.others if name.lower().endswith(_SIDES)]
-    for name in held.others:
-        if not name.lower().endswith(_SIDES):
-            inventory.skip(held.path, name)
-    said: dict[str, dict[str, object]] = {}
-    for name in sides:
-        try:
-            said.setdefault(name.rpartition(".")[0], {}).update(_said(held, name))
-        except (ImageError, Malformed, ValueError, RecursionError):
-            orphans.broken += 1
-            orphans.broken_example = orphans.broken_example or f"{held.path}/{name}"
+    said = _all_said(held, inventory, flaws)
     by_key = {_key(stem): stem for stem in said}
     used: set[str] = set()
     for name in _of_samples(held, inventory):
@@ -137,12 +136,24 @@ def _rows(held: Held, inventory: Inventory, orphans: _Orphans) -> Iterator[tuple
         if stem:
             used.add(stem)
         else:
-            orphans.bare += 1
-            orphans.bare_example = orphans.bare_example or f"{held.path}/{name}"
+            flaws.bare.add(f"{held.path}/{name}")
         yield name, said.get(stem, {})
     if lone := said.keys() - used:
-        orphans.lone += len(lone)
-        orphans.lone_example = orphans.lone_example or f"{held.path}/{min(lone)}"
+        flaws.lone.add(f"{held.path}/{min(lone)}", len(lone))
+
+
+def _all_said(held: Held, inventory: Inventory, flaws: _Flaws) -> dict[str, dict[str, object]]:
+    """Return what files beside images say, by the name without its extension, and by column."""
+    said: dict[str, dict[str, object]] = {}
+    for member in held.others:
+        if not member.name.lower().endswith(_SIDES):
+            inventory.skip(held.path, member.name)
+            continue
+        try:
+            said.setdefault(member.name.rpartition(".")[0], {}).update(_said(held, member))
+        except (ImageError, Malformed, ValueError, RecursionError):
+            flaws.broken.add(f"{held.path}/{member.name}")
+    return said
 
 
 def _of_samples(held: Held, inventory: Inventory) -> Iterator[str]:
@@ -172,14 +183,13 @@ def _sides_of(name: str) -> Iterator[str]:
         yield from (stem + side for side in _SIDES)
 
 
-def _said(held: Held, name: str) -> dict[str, object]:
+def _said(held: Held, member: Member) -> dict[str, object]:
     """Return what a file beside an image says, by column; raises what its reading does."""
-    content = held.container.read(name)
-    if len(content) > _MOST_SIDE_BYTES:
-        message = f"it has {len(content):,} bytes"
+    if (member.size or 0) > _MOST_SIDE_BYTES:
+        message = f"it has {member.size:,} bytes"
         raise ValueError(message)
-    text = content.decode("utf-8-sig")
-    kind = name.rpartition(".")[2].lower()
+    text = held.container.read(member.name).decode("utf-8-sig")
+    kind = member.name.rpartition(".")[2].lower()
     if kind != "json":
         return {kind: text.strip()}
     value = json.loads(text)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from stackbone.cache.errors import DatasetError, DoubtError, ImageError, Malformed, UsageError
+from stackbone.extract.containers.container import Member
 from stackbone.extract.datasets.archives.found import Archives, find_archives
 from stackbone.extract.datasets.archives.members import Held, Inventory, go_through
 from stackbone.extract.datasets.folders.listing import list_found
@@ -39,11 +40,11 @@ def list_trees(request: Request) -> Listing:
         for held in go_through(archives, request.exclude, inventory):
             for name in held.images:
                 path_of[_free(path_of, _joined(held.folder, name))] = f"{held.path}/{name}"
-            for name in held.others:
-                if name.rpartition("/")[2].lower() in METADATA:
-                    _take_table(held, name, tables, inventory)
+            for member in held.others:
+                if member.name.rpartition("/")[2].lower() in METADATA:
+                    _take_table(held, member, tables, inventory)
                 else:
-                    inventory.skip(held.path, name)
+                    inventory.skip(held.path, member.name)
         if not path_of:
             inventory.refuse_damaged(archives.root)
         inventory.found.images = sorted(path_of)
@@ -77,23 +78,24 @@ def _free(taken: dict[str, str], path: str) -> str:
     return free
 
 
-def _take_table(held: Held, name: str, tables: Path, inventory: Inventory) -> None:
+def _take_table(held: Held, member: Member, tables: Path, inventory: Inventory) -> None:
     """Copy a table out of an archive to where tables are read."""
+    name, size = member.name, member.size or 0
     path = _joined(held.folder, name)
     if path in inventory.found.tables:
         inventory.found.skip("table", "a table of another shard has its place", f"{held.path}/{name}")
         return
+    if size > _MOST_TABLE_BYTES:
+        message = (
+            f"The table {name!r} in {held.path!r} has {size:,} bytes. Expected at most {_MOST_TABLE_BYTES:,}. Unpack "
+            "the archive."
+        )
+        raise DatasetError(message)
     try:
         content = held.container.read(name)
     except (ImageError, Malformed) as exc:
         message = f"The table {name!r} in {held.path!r} cannot be read: {exc}. Get the archive again, and run again."
         raise DatasetError(message) from exc
-    if len(content) > _MOST_TABLE_BYTES:
-        message = (
-            f"The table {name!r} in {held.path!r} has {len(content):,} bytes. Expected at most {_MOST_TABLE_BYTES:,}. "
-            "Unpack the archive."
-        )
-        raise DatasetError(message)
     file = tables / path
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(content)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from stackbone.cache.errors import DatasetError, UsageError
-from stackbone.extract.containers.place import split_place
+from stackbone.extract.containers.place import kind_of, split_place
 from stackbone.extract.datasets.folders.anchor import Anchor
 from stackbone.extract.datasets.folders.extensions import NO_IMAGE, missing_decoder, why_not
 from stackbone.extract.datasets.folders.first_bytes import is_image_file
@@ -16,6 +16,7 @@ from stackbone.extract.datasets.missing import missing_message
 from stackbone.extract.images.formats import decodable_extensions
 
 _NO_MARKS = ("", "", "")
+_WITHOUT_EXTENSIONS = {"parquet", "arrow", "video"}  # containers whose images are named by rows or times
 
 
 def neither_message(path: Path) -> str:
@@ -31,6 +32,15 @@ def neither_message(path: Path) -> str:
     )
 
 
+def _is_image(path: str) -> bool:
+    """Return whether a path is an image's: a file's, or that of a row of a table or of a frame of a video."""
+    if is_image_file(path):
+        return True
+    inside = split_place("", path)
+    kind = kind_of(inside[0]) if inside else None
+    return kind is not None and kind.name in _WITHOUT_EXTENSIONS
+
+
 def _read(request: Request) -> Listing:
     if request.path:
         root = _folder_of(str(request.path))
@@ -40,7 +50,7 @@ def _read(request: Request) -> Listing:
         raise UsageError(msg)
     for path in request.paths:
         # A listed image that is missing is found out when it is read, like a row of a table.
-        if not is_image_file(path):
+        if not _is_image(path):
             _refuse_listed(Path(path))
     root = Path(os.path.commonpath([_folder_of(path) for path in request.paths]))
     anchor = Anchor(root)
@@ -69,7 +79,7 @@ def _refuse_listed(path: Path) -> None:
 KIND = DatasetKind(
     name="images",
     what="image files",
-    recognises=lambda request: request.path is None or is_image_file(request.path),
+    recognises=lambda request: request.path is None or _is_image(str(request.path)),
     read=_read,
     place=40,
 )

@@ -69,6 +69,12 @@ def find_remote(request: Request) -> Remote | None:
             "them in two commands, each with --dataset NAME."
         )
         raise UsageError(msg)
+    if signed := next((url for url in urls if "?" in url), None):
+        msg = (
+            f"{shown(signed)!r} has a query, which may hold a signature, and would be kept in the index. Expected a "
+            "URL without one. Leave it out, give credentials as docs/object-stores.md says, or download the file."
+        )
+        raise UsageError(msg)
     if request.labels is not None:
         msg = (
             f"--labels corrects labels of a folder on this machine, and {shown(urls[0])!r} is a URL. Leave --labels "
@@ -82,7 +88,7 @@ def find_remote(request: Request) -> Remote | None:
 
 def _is_file(url: str) -> bool:
     """Return whether a URL is that of a file, by its ending and, as a folder may have one, by the server's word."""
-    name = url.rpartition("/")[2].partition("?")[0].lower()
+    name = url.rpartition("/")[2].lower()
     if not (name.endswith((*TYPED, *TABLES)) or is_archive(name) or is_video(name) or is_image_name(name)):
         return False
     try:
@@ -94,7 +100,7 @@ def _is_file(url: str) -> bool:
 
 def _of_files(request: Request, urls: Sequence[str]) -> Remote:
     root, paths = common_root(urls)
-    title = Path(paths[0].partition("?")[0]).stem if len(paths) == 1 else f"{root.name}-list"
+    title = Path(paths[0]).stem if len(paths) == 1 else f"{root.name}-list"
     if all(path.lower().endswith(TYPED) for path in paths):
         layout = layout_at(root, title, sorted(set(paths)))
         tables = Remote(KINDS["columns"], lambda given: list_tables(given, layout))
@@ -107,7 +113,7 @@ def _of_files(request: Request, urls: Sequence[str]) -> Remote:
     if all(map(is_video, paths)):
         request.known["videos"] = Videos(title, root, sorted(set(paths)))
         return Remote(KINDS["video"], list_videos)
-    if all(map(is_image_name, (path.partition("?")[0] for path in paths))):
+    if all(map(is_image_name, paths)):
         return Remote(KINDS["images"], lambda _: Listing(title, root, dict.fromkeys(paths, _NOTHING)))
     if len(paths) == 1 and paths[0].lower().endswith(TABLES):
         return _table(urls[0], title)

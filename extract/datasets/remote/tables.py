@@ -27,7 +27,7 @@ def list_table(request: Request, url: str, title: str) -> Listing:
     folder, _, name = url.rpartition("/")
     root = remote_root(folder)
     with tempfile.TemporaryDirectory(prefix="stackbone-") as place:
-        file = Path(place) / name.partition("?")[0]
+        file = Path(place) / name
         with open_source(url) as stream:
             file.write_bytes(copied(stream, shown(url)))
         try:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
-_ENVIRONMENT = ("STACKBONE_", "HF_")  # of variables that say where weights and converted networks lie
+from stackbone.cache.cluster.code import bring_code
 
 
 def actor_class(ray: Any, node: str, cores: int, gpus: float) -> Any:  # noqa: ANN401 - Ray's own types
@@ -14,26 +12,15 @@ def actor_class(ray: Any, node: str, cores: int, gpus: float) -> Any:  # noqa: A
 
     What it is given and returns are pickles, which are opened once the code of this run can be imported there.
     """
-    entry = str(Path(__file__).resolve().parents[3] / "__init__.py")
-    environment = {name: value for name, value in os.environ.items() if name.startswith(_ENVIRONMENT)}
+    install = bring_code()
 
     class RemoteWorker:
         """Goes over by value, so it uses nothing of the modules around it."""
 
         def __init__(self, worker: bytes) -> None:
-            import importlib.util
-            import os
             import pickle
-            import sys
 
-            class Checkout:
-                @staticmethod
-                def find_spec(name: str, *_: object) -> object:
-                    return importlib.util.spec_from_file_location(name, entry) if name == "stackbone" else None
-
-            if os.path.isfile(entry):  # the same code as the run's, where it can be seen
-                sys.meta_path.insert(0, Checkout)  # type: ignore[arg-type]
-            os.environ.update(environment)
+            install()
             self._worker = pickle.loads(worker)
             self._dumps = pickle.dumps
 

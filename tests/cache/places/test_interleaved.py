@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from stackbone.cache.places import listings as listings_module
 from stackbone.cache.places import object_path as path_module
 from stackbone.cache.places.listings import Listing, Listings
 from stackbone.cache.places.object_path import ObjectPath
+from stackbone.cache.places.place import Place
 from stackbone.cache.records.shard import read_digests
 from stackbone.cache.remote.listing import list_folder
 from stackbone.cache.upkeep import compact as compact_module
@@ -78,6 +79,12 @@ class Turns:
         return n_requests
 
 
+def one_by_one(places: Sequence[Place], do: Callable[[Place], Any], _: int = 1) -> Iterator[tuple[Place, Any]]:
+    """Do as `side_by_side`, in the worker's own thread."""
+    for place in places:
+        yield place, do(place)
+
+
 class OwnListings:
     """Listings of each thread, as if it were a machine of its own."""
 
@@ -115,7 +122,8 @@ def turns(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         monkeypatch.setattr(module, name, in_turn(getattr(module, name)))
     monkeypatch.setattr(listings_module, "_FRESH_S", (0.0, 3600.0)[request.param % 2])
     monkeypatch.setattr(path_module, "LISTINGS", OwnListings())
-    monkeypatch.setattr("stackbone.cache.feature_set.with_heads", iter)
+    for user in ("feature_set", "upkeep.compact"):
+        monkeypatch.setattr(f"stackbone.cache.{user}.side_by_side", one_by_one)
     monkeypatch.setattr(compact_module, "TARGET_BYTES", 12 * 8 * 4)
     yield turns
     assert turns.errors == []

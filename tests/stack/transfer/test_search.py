@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from stackbone.stack.learners.bases.lr import choose_c
+from stackbone.stack.learners.searching.regression_search import choose_c
 from stackbone.stack.transfer.classifier import STRENGTHS, inner_folds
 from stackbone.stack.transfer.estimates.search import search_strength
 from stackbone.stack.transfer.method import Codes

@@ -10,7 +10,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from stackbone.stack.learners.bases.lr import choose_c, regression_path
+from stackbone.stack.learners.searching.regression_search import choose_c, regression_path
 from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.transfer.classifier import STRENGTHS, choose_strength, fit_classifier, inner_folds
 from stackbone.stack.transfer.estimates.density import importance

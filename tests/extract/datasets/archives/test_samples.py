@@ -9,6 +9,7 @@ import pytest
 
 from stackbone.cache.errors import UsageError
 from stackbone.cache.labels.sets import SETS
+from stackbone.extract.datasets.archives import columns
 from stackbone.extract.datasets.dataset import open_dataset
 from tests.made.archives import write_archive
 from tests.made.listings import message, rows
@@ -136,6 +137,16 @@ def test_a_shard_that_was_cut_gives_the_samples_before(tmp_path: Path) -> None:
     assert 5 < dataset.n < 10
     assert dataset.labels[:5] == ["0", "1", "0", "1", "0"]
     assert any("damaged: it ends" in note for note in dataset.notes)
+
+
+def test_of_too_many_cells_those_of_labels_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = [{"label": "ab"[n % 2], "shade": str(n % 3), **{f"k{i}": n for i in range(20)}} for n in range(12)]
+    shard(tmp_path, 0, {f"{n:02d}": {"jpg": b"", "json": each} for n, each in enumerate(said)})
+    assert len(open_dataset(tmp_path).columns) == 21
+    monkeypatch.setattr(columns, "MOST_FURTHER", 100)
+    dataset = open_dataset(tmp_path, group_column="shade")
+    assert (dataset.labels, dataset.groups, dataset.columns) == (["a", "b"] * 6, ["0", "1", "2"] * 4, {})
+    assert any("is not kept: more than 100 cells" in note for note in dataset.notes)
 
 
 @pytest.mark.parametrize(("option", "value"), [("class_level", 2), ("path_column", "url")])

@@ -118,6 +118,13 @@ def test_paths_that_lead_nowhere_beside_images_say_where_these_came_from(tmp_pat
     assert dataset.columns == {"path": ["gone/a.jpg"]}
 
 
+def test_one_row_is_an_image_by_its_path(tmp_path: Path) -> None:
+    file = write_parquet(tmp_path / "t.parquet", table(range(4)))
+    assert rows(open_dataset(f"{file}/000000002")) == [("t.parquet/000000002", "", "", "")]
+    both = open_dataset([f"{file}/000000002", f"{file}/000000003"])
+    assert both.paths == ["t.parquet/000000002", "t.parquet/000000003"]
+
+
 # --- which column ------------------------------------------------------------------------------------------
 
 

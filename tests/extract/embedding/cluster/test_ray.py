@@ -79,10 +79,10 @@ def wait_for(is_so: Callable[[], object], seconds: float) -> bool:
 @pytest.fixture
 def nodes() -> Iterator[subprocess.Popen[str]]:
     """Return a cluster of a head and two nodes, that takes lines; see `tests.made.ray_nodes`."""
-    script = [sys.executable, str(ROOT / "tests" / "made" / "ray_nodes.py")]
+    script = [sys.executable, "-m", "tests.made.ray_nodes"]
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(script, text=True, env=environment, **pipes) as made:  # type: ignore[call-overload]
+    with subprocess.Popen(script, cwd=ROOT, text=True, env=environment, **pipes) as made:  # type: ignore[call-overload]
         yield made
         made.stdin.close()
         made.wait(60)
@@ -101,6 +101,7 @@ def test_a_node_killed_and_a_node_added_in_the_middle_change_no_row(
 ) -> None:
     assert nodes.stdout
     address = nodes.stdout.readline().strip()
+    assert address
     cache = tmp_path / "features"
     run = subprocess.Popen(
         command(photos, cache, "--ray", address), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

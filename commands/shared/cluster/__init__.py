@@ -1,0 +1,1 @@
+"""What commands that work on a cluster have in common."""
