@@ -165,6 +165,8 @@ def _started(object_store_bytes: int | None) -> Iterator[str]:
     """Start a cluster of this machine alone, yield its address, and end it; see `cache.cluster.guard`."""
     os.environ.setdefault(_AUTH, "token")
     os.environ.setdefault(_TOKEN, secrets.token_hex(32))  # nobody else on this machine gets in
+    if "ray" in sys.modules:
+        _read_token_again()
     options: dict[str, int] = {"num_cpus": usable_cores()}
     if object_store_bytes:
         options["object_store_memory"] = object_store_bytes
@@ -190,6 +192,14 @@ def _started(object_store_bytes: int | None) -> Iterator[str]:
             guard.wait()
         if guard.stdout:
             guard.stdout.close()
+
+
+def _read_token_again() -> None:
+    """Let Ray, which was imported before, see the token, as its own way to start a cluster does."""
+    with suppress(Exception):  # a version without tokens
+        inner: Any = importlib.import_module("ray._raylet")
+        inner.Config.initialize("")
+        inner.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _first_line(guard: subprocess.Popen[bytes]) -> dict[str, str]:

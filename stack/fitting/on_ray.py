@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any, TypeVar
 
 import joblib
-import numpy as np
 from joblib.parallel import get_active_backend
-from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from stackbone.cache.cluster.code import bring_code
 from stackbone.cache.cluster.joining import joined
 from stackbone.cache.errors import ClusterError
-from stackbone.stack.fitting.fit_warnings import fitting, messages, recorded
+from stackbone.stack.fitting.fit_warnings import fitting, messages
+from stackbone.stack.fitting.packed import SharedArrays
 
-_BACKEND = "ray"
-_SHARED_BYTES = 1 << 18  # of an array that goes over once, and by name from then on
+_BACKEND, _NAME = "stackbone-ray", "UnorderedRayBackend"
 
 Outcome = TypeVar("Outcome")
 FitKey = tuple[str, int]
@@ -32,16 +27,21 @@ FitKey = tuple[str, int]
 def fits_on_ray(address: str) -> Iterator[None]:
     """Let all fits meanwhile run on a Ray cluster; address and errors as of `cache.cluster.joining.joined`."""
     with joined(address):
-        from ray.util.joblib import register_ray
-
-        register_ray()  # type: ignore[no-untyped-call]
+        joblib.register_parallel_backend(_BACKEND, _backend())
         with joblib.parallel_config(_BACKEND, n_jobs=-1):
             yield
 
 
 def is_on_ray() -> bool:
     """Return whether fits of this thread go to a Ray cluster."""
-    return type(get_active_backend()[0]).__name__ == "RayBackend"
+    return type(get_active_backend()[0]).__name__ == _NAME
+
+
+def _backend() -> type[Any]:
+    """Return joblib's backend of Ray, which hands over what is done while the rest runs."""
+    from ray.util.joblib.ray_backend import RayBackend
+
+    return type(_NAME, (RayBackend,), {"supports_return_generator": True})
 
 
 def run_on_ray(
@@ -63,7 +63,7 @@ def run_on_ray(
     """
     import ray
 
-    call, shared = _remote_call(), _Shared(ray)
+    call, shared = _remote_call(), SharedArrays(ray)
     tasks, here = list[Any](), dict[FitKey, Callable[[], Outcome]]()
     for key, fit in fits.items():
         try:
@@ -94,59 +94,8 @@ def _remote_call() -> Callable[[bytes, list[Any]], bytes]:
 
     def call(packed: bytes, arrays: list[Any]) -> bytes:
         install()
-        done: bytes = import_module("stackbone.stack.fitting.on_ray").run_packed(packed, arrays)
-        return done
+        from stackbone.stack.fitting.packed import run_packed
+
+        return run_packed(packed, arrays)
 
     return call
-
-
-class _Shared:
-    """Packs fits; each large array that they have in common is handed to the cluster once."""
-
-    def __init__(self, ray: Any) -> None:  # noqa: ANN401 - Ray's own types
-        self._ray = ray
-        self._handed: dict[tuple[object, ...], tuple[Any, NDArray[Any]]] = {}
-
-    def packed(self, fit: object) -> tuple[bytes, list[Any]]:
-        """Return a fit as bytes, and where the cluster keeps its arrays, in the order in which the bytes name them."""
-        places: list[Any] = []
-        outer = self
-
-        class Pickler(self._ray.cloudpickle.CloudPickler):  # type: ignore[misc, name-defined]
-            def persistent_id(self, value: object) -> int | None:
-                if not isinstance(value, np.ndarray) or value.nbytes < _SHARED_BYTES or value.dtype.hasobject:
-                    return None
-                places.append(outer._place(value))
-                return len(places) - 1
-
-        stream = io.BytesIO()
-        Pickler(stream, pickle.HIGHEST_PROTOCOL).dump(fit)
-        return stream.getvalue(), places
-
-    def _place(self, array: NDArray[Any]) -> Any:  # noqa: ANN401 - Ray's own types
-        key = (array.__array_interface__["data"], array.shape, array.strides, array.dtype.str)
-        if key not in self._handed:  # the array is kept, so that no other takes its place in memory
-            self._handed[key] = self._ray.put(np.ascontiguousarray(array)), array
-        return self._handed[key][0]
-
-
-def run_packed(packed: bytes, places: list[Any]) -> bytes:
-    """Run a fit of `_Shared.packed`, on one core; return its key, its outcome or error, and what it was warned of."""
-    import ray
-
-    arrays = ray.get(places)
-
-    class Unpickler(pickle.Unpickler):
-        def persistent_load(self, number: int) -> NDArray[Any]:
-            found: NDArray[Any] = arrays[number]
-            return found
-
-    key, fit = Unpickler(io.BytesIO(packed)).load()
-    outcome, error = None, None
-    with recorded(), fitting(*key), threadpool_limits(limits=1, user_api="blas"):
-        try:
-            outcome = fit()
-        except Exception as exc:  # it is raised again where the run is
-            error = exc
-        said = messages()
-    return pickle.dumps((key, outcome, said, error))

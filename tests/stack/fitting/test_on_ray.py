@@ -1,0 +1,188 @@
+"""Fits on a cluster say what fits on this machine say, to the bit, and features go over once."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+import warnings
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from stackbone.cache import StackError
+from stackbone.stack.fitting import on_ray, packed
+from stackbone.stack.fitting.fit_warnings import recorded
+from stackbone.stack.fitting.fits import FitCounter, KeptFit, run_fits
+from stackbone.stack.transfer.memo import Memo
+from tests.conftest import MakeCache
+from tests.made.checkout import ROOT
+from tests.made.domain_caches import make_domains
+
+pytest.importorskip("ray", reason="the ray extra brings it")
+
+LARGE = np.arange(1 << 17, dtype=np.float64)
+
+
+class StandIn:
+    """What `SharedArrays` asks of Ray, in this process."""
+
+    def __init__(self) -> None:
+        import ray.cloudpickle
+
+        self.cloudpickle = ray.cloudpickle
+        self.kept: list[NDArray[Any]] = []
+
+    def put(self, array: NDArray[Any]) -> int:
+        self.kept.append(array)
+        return len(self.kept) - 1
+
+    def get(self, places: list[int]) -> list[NDArray[Any]]:
+        return [self.kept[place] for place in places]
+
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    made = StandIn()
+    monkeypatch.setitem(sys.modules, "ray", made)
+    return made
+
+
+def total(x: NDArray[np.float64], factor: float) -> float:
+    if factor > 2:
+        warnings.warn(f"factor {factor}", UserWarning, stacklevel=1)
+    return float(x.sum() * factor)
+
+
+def run_there(ray: StandIn, fits: dict[on_ray.FitKey, Any]) -> list[Any]:
+    shared = packed.SharedArrays(ray)
+    return [pickle.loads(packed.run_packed(*shared.packed(each))) for each in fits.items()]
+
+
+def test_an_array_that_fits_have_in_common_goes_over_once(ray: StandIn) -> None:
+    rows = LARGE.reshape(2, -1)
+    fits = {("sum", number): partial(total, rows, float(number)) for number in range(4)}
+    answers = run_there(ray, fits)
+    assert [(key, outcome) for key, outcome, _, _ in answers] == [
+        (("sum", number), float(LARGE.sum() * number)) for number in range(4)
+    ]
+    assert [said for _, _, said, _ in answers] == [[], [], [], ["factor 3.0"]]
+    assert len(ray.kept) == 1
+    np.testing.assert_array_equal(ray.kept[0], rows)
+
+
+def test_views_that_differ_are_not_taken_for_each_other(ray: StandIn) -> None:
+    parts = [LARGE[: 1 << 16], LARGE[1 << 16 :], LARGE[::2], LARGE.reshape(2, -1)[:, ::2]]
+    answers = run_there(ray, {("sum", number): partial(np.sum, part) for number, part in enumerate(parts)})
+    assert [outcome for _, outcome, _, _ in answers] == [part.sum() for part in parts]
+    assert len(ray.kept) == 4
+
+
+def test_an_error_comes_back_as_what_it_is(ray: StandIn) -> None:
+    def refuse() -> None:
+        message = "one class alone"
+        raise StackError(message)
+
+    ((_, outcome, _, error),) = run_there(ray, {("lr", 0): refuse})
+    assert outcome is None
+    assert isinstance(error, StackError)
+    assert str(error) == "one class alone"
+
+
+def test_a_memo_goes_over_empty() -> None:
+    memo = Memo()
+    assert memo.get("a", lambda: 1) == 1
+    assert pickle.loads(pickle.dumps(memo)).get("a", lambda: 2) == 2
+
+
+def test_what_is_kept_is_found_here_and_the_rest_is_kept_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: dict[int, tuple[int, list[str]]] = {}
+    fits = {
+        ("lr", number): KeptFit(
+            lambda number=number: 100 if number == 1 else None,  # type: ignore[misc]
+            lambda number=number: number * number,  # type: ignore[misc]
+            lambda outcome, said, number=number: kept.update({number: (outcome, list(said))}),  # type: ignore[misc]
+        )
+        for number in range(3)
+    }
+    sent: list[on_ray.FitKey] = []
+
+    def there(waiting: dict[on_ray.FitKey, Any], _n_jobs: int | None) -> Any:  # noqa: ANN401
+        sent.extend(waiting)
+        return ((key, fit(), ["warned"]) for key, fit in waiting.items())
+
+    monkeypatch.setattr("stackbone.stack.fitting.fits.is_on_ray", lambda: True)
+    monkeypatch.setattr("stackbone.stack.fitting.fits.run_on_ray", there)
+    found = run_fits(fits, None, FitCounter(None, 3))
+    assert found == {("lr", 0): 0, ("lr", 1): 100, ("lr", 2): 4}
+    assert sent == [("lr", 0), ("lr", 2)]
+    assert kept == {0: (0, ["warned"]), 2: (4, ["warned"])}
+
+
+@pytest.mark.slow
+def test_fits_go_to_a_cluster_and_what_cannot_go_runs_here() -> None:
+    lock = Lock()
+
+    def locked() -> float:
+        with lock:
+            return 7.0
+
+    fits: dict[on_ray.FitKey, Any] = {("sum", number): partial(total, LARGE, float(number)) for number in range(4)}
+    fits["locked", 0] = locked
+    steps: list[tuple[int, int]] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with on_ray.fits_on_ray("local"):
+            assert on_ray.is_on_ray()
+            with recorded() as warned:
+                found = run_fits(fits, None, FitCounter(lambda _, done, total: steps.append((done, total)), 5))
+    assert not on_ray.is_on_ray()
+    assert found == {key: fit() for key, fit in fits.items() if key[0] != "sum"} | {
+        ("sum", number): float(LARGE.sum() * number) for number in range(4)
+    }
+    assert warned.by_model() == {"sum": ["factor 3.0 (1 fit)"]}
+    assert steps[-1] == (5, 5)
+
+
+def as_json(folder: Path, *words: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "cli.py"), *words, "--json"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def without_times(found: Any) -> Any:  # noqa: ANN401
+    if isinstance(found, dict):
+        return {
+            name: without_times(each) for name, each in found.items() if "seconds" not in name and name != "created"
+        }
+    return [without_times(each) for each in found] if isinstance(found, list) else found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+def test_stack_and_transfer_score_the_same_on_a_cluster(make_cache: MakeCache, tmp_path: Path) -> None:
+    make_cache(tmp_path / "features", [str(i % 3) for i in range(90)])
+    make_domains(tmp_path / "domains")
+    stack = ("stack", "--cv", "3", "--cache", "features")
+    transfer = ("transfer", "--source", "studio", "--target", "phone", "--cache", "domains")
+    there = as_json(tmp_path, *stack, "--ray", "local")
+    again = as_json(tmp_path, *stack)
+    assert without_times(again["scores"]) == without_times(there["scores"])  # found in the cache of scores
+    shutil.rmtree(tmp_path / "features" / "scores")
+    here = as_json(tmp_path, *stack)
+    assert without_times(here["scores"]) == without_times(there["scores"])
+    assert without_times(as_json(tmp_path, *transfer, "--ray", "local")) == without_times(as_json(tmp_path, *transfer))
